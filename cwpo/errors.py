@@ -1,0 +1,69 @@
+"""Named errors. The message of each is the one sentence a person reads: the cause, then the next step."""
+
+import errno
+
+
+class CwpoError(Exception):
+    """Base of every error whose message is meant for people."""
+
+
+class ConfigError(CwpoError):
+    """A field of a run's configuration cannot be used; `field` is its dotted name."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        self.field = field
+        super().__init__(f"{field}: {sentence}")
+
+
+class DataError(CwpoError):
+    """A dataset cannot be read, or nothing usable is left of it."""
+
+
+class ModelError(CwpoError):
+    """A model cannot be loaded or stored."""
+
+
+class GoldRewardError(CwpoError):
+    """The gold reward is missing or cannot score."""
+
+
+class DivergedError(CwpoError):
+    """Training met a loss that is not finite."""
+
+
+class Cancelled(CwpoError):
+    """The stage was asked to stop."""
+
+
+class OutOfMemory(CwpoError):
+    """The device or the host ran out of memory."""
+
+
+class StorageFull(CwpoError):
+    """The disk that holds CWPO_HOME is full."""
+
+
+class ArtifactError(CwpoError):
+    """A stored artifact is damaged or missing."""
+
+
+_OOM_NAMES = ("OutOfMemoryError", "MemoryError")
+
+
+def sentence_of(error: BaseException) -> str:
+    """One plain sentence with the next step for any exception, known or not."""
+    if isinstance(error, CwpoError):
+        return str(error)
+    if type(error).__name__ in _OOM_NAMES or "out of memory" in str(error).lower():
+        return (
+            "Out of memory: lower execution.tokens_per_batch, turn on execution.gradient_checkpointing, "
+            "or choose a smaller model, then retry; finished stages are kept."
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "The disk is full: free space under CWPO_HOME, then retry the run; finished stages are kept."
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
+        return f"No permission to write {error.filename or 'the artifact store'}: check CWPO_HOME, then retry the run."
+    if isinstance(error, ConnectionError):
+        return f"A server could not be reached ({type(error).__name__}): check REDIS_URL and DATABASE_URL, then retry."
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text or 'no message'}. The log holds the technical text; fix the cause, then retry."
