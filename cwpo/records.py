@@ -1,0 +1,76 @@
+"""Plain values that cross the borders of the core. Free of torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Side = Literal["a", "b"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """A held-out prompt that the aligned and the baseline model answer."""
+
+    prompt_id: str
+    prompt: str
+    messages: str | None = None  # JSON list of chat messages, when the dataset has them
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CandidatePair:
+    """Two responses to one prompt. The order of a and b says nothing about any label."""
+
+    pair_id: str
+    prompt_id: str
+    prompt: str
+    response_a: str
+    response_b: str
+    messages: str | None = None
+    human_label: Side | None = None
+    true_label: Side | None = None  # known in the sandbox only
+    utility_a: float | None = None
+    utility_b: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreferencePair:
+    """A candidate pair with a label: which side is chosen, and by whom."""
+
+    pair: CandidatePair
+    label: Side
+    source: Literal["human", "weak", "true"]
+    margin: float | None = None  # annotator units, >= 0; weak labels only
+
+    @property
+    def chosen(self) -> str:
+        return self.pair.response_a if self.label == "a" else self.pair.response_b
+
+    @property
+    def rejected(self) -> str:
+        return self.pair.response_b if self.label == "a" else self.pair.response_a
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Annotation:
+    """What the annotator says of one pair: confidence = 2(sigmoid(margin) - 1/2) in [0, 1] (eq. 8)."""
+
+    pair_id: str
+    score_a: float
+    score_b: float
+    margin: float
+    label: Side
+    confidence: float
+    human_label: Side | None = None
+    true_label: Side | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One sampled answer to a held-out prompt; log-probabilities are sums over its tokens, in nats."""
+
+    prompt_id: str
+    sample: int
+    text: str
+    tokens: int
+    finished: bool
+    logp: float
+    reference_logp: float | None = None
