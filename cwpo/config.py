@@ -70,7 +70,9 @@ class ModelConfig(Part):
     annotator_revision: str | None = Field(None, description="commit, or content hash of a folder")
     policy: str = Field("facebook/opt-1.3b", description="model to align: sandbox/…, hub id or folder")
     policy_revision: str | None = Field(None, description="commit, or content hash of a folder")
-    lora: LoraConfig | None = Field(default_factory=LoraConfig, description="adapters on the policy; null tunes it whole")
+    lora: LoraConfig | None = Field(
+        default_factory=LoraConfig, description="adapters on the policy; null tunes it whole"
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="arithmetic of all model stages; auto: bf16 where a GPU worker is there, else fp32"
     )

@@ -66,4 +66,6 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, ConnectionError):
         return f"A server could not be reached ({type(error).__name__}): check REDIS_URL and DATABASE_URL, then retry."
     text = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {text or 'no message'}. The log holds the technical text; fix the cause, then retry."
+    return (
+        f"{type(error).__name__}: {text or 'no message'}. The log holds the technical text; fix the cause, then retry."
+    )

@@ -1,0 +1,326 @@
+"""The stage graph of a run: which stages it has, what each reads, and the fingerprint that lets runs share them.
+
+A fingerprint covers the stage's kind and version, the configuration fields that decide its result, and the fingerprints
+of its inputs. Device, threads, micro-batches and library versions do not enter. Free of torch.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cwpo import catalog
+from cwpo.config import RunConfig, TrainConfig, digest
+
+# Raise a number when the same input gives another output; a test on recorded output hashes reminds by name.
+VERSIONS: Mapping[str, int] = {
+    "data": 1,
+    "base": 1,
+    "annotator": 1,
+    "labels": 1,
+    "sft": 1,
+    "reference": 1,
+    "align": 1,
+    "samples": 1,
+    "gold": 1,
+    "scores": 1,
+    "evaluation": 1,
+}
+
+# Kinds that only shuffle rows: any worker can do them, GPU or not.
+LIGHT_KINDS = frozenset({"data", "evaluation"})
+
+WORLD_VERSION = 1  # of the sandbox's prompts, behaviour and utility
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSpec:
+    """One stage of a run. Two specs with the same fingerprint are the same work."""
+
+    slot: str
+    kind: str
+    version: int
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]  # input name -> slot
+    input_fingerprints: Mapping[str, str]  # input name -> fingerprint
+    fingerprint: str
+    needs_model: bool  # False: light work for any device
+
+
+def build(config: RunConfig) -> dict[str, StageSpec]:
+    """The stages of a run by slot, each after the stages it reads."""
+    specs: dict[str, StageSpec] = {}
+    for slot, kind, fields, inputs in _plan(config):
+        fingerprints = {name: specs[source].fingerprint for name, source in inputs.items()}
+        version = VERSIONS[kind]
+        fingerprint = digest(
+            {
+                "kind": kind,
+                "version": version,
+                "config": fields,
+                "inputs": fingerprints,
+                "salt": config.salt,
+            }
+        )
+        specs[slot] = StageSpec(
+            slot=slot,
+            kind=kind,
+            version=version,
+            config=fields,
+            inputs=inputs,
+            input_fingerprints=fingerprints,
+            fingerprint=fingerprint,
+            needs_model=kind not in LIGHT_KINDS,
+        )
+    return specs
+
+
+Planned = tuple[str, str, dict[str, Any], dict[str, str]]
+
+
+def _plan(config: RunConfig) -> Iterator[Planned]:
+    method = catalog.METHODS[config.method]
+    prompts = "prompts" if config.is_sandbox else "data"
+    yield "data", "data", _data(config, pool=True), {}
+    if config.is_sandbox:
+        yield "prompts", "data", _data(config, pool=False), {}
+    yield from _bases(config, method.needs_annotator)
+    if method.needs_annotator:
+        yield "annotator", "annotator", _annotator(config), _with_base({"data": "data"}, config.model.annotator)
+        yield "labels", "labels", _labels(config), {"data": "data", "annotator": "annotator"}
+    yield from _sft(config, method)
+    start = _start_slot(config)
+    starts = {"start": start} if start else {}
+    yield "reference", "reference", _reference(config, method), {"data": "data", **starts}
+    weak = {"labels": "labels"} if method.needs_annotator else {}
+    yield "align", "align", _align(config, method), {"data": "data", **weak, "reference": "reference", **starts}
+    yield from _answers(config, prompts, start)
+    yield (
+        "evaluation",
+        "evaluation",
+        {"tie_epsilon": 0.0},
+        {
+            "samples": "samples",
+            "baseline_samples": "baseline_samples",
+            "scores": "scores",
+            "baseline_scores": "baseline_scores",
+        },
+    )
+
+
+def _bases(config: RunConfig, needs_annotator: bool) -> Iterator[Planned]:
+    if config.model.policy in catalog.SANDBOX_MODELS:
+        yield "base_policy", "base", _base(config, config.model.policy), {}
+    gold_backbone = config.evaluation.gold_reward == "trained" and config.evaluation.gold_model is None
+    if config.model.annotator in catalog.SANDBOX_MODELS and (needs_annotator or gold_backbone):
+        yield "base_annotator", "base", _base(config, config.model.annotator), {}
+
+
+def _sft(config: RunConfig, method: catalog.MethodRow) -> Iterator[Planned]:
+    if config.sft.data == "none":
+        return
+    labeled: tuple[catalog.LabelSource, catalog.Part] = ("human", "labeled")
+    source, part = (method.labels, method.pool) if config.sft.data == "pool" else labeled
+    weak = {"labels": "labels"} if source == "weak" else {}
+    yield "sft", "sft", _sft_fields(config, source, part), _with_policy({"data": "data", **weak}, config)
+    if _baseline_slot(config) == "baseline_sft":
+        yield "baseline_sft", "sft", _sft_fields(config, *labeled), _with_policy({"data": "data"}, config)
+
+
+def _answers(config: RunConfig, prompts: str, start: str | None) -> Iterator[Planned]:
+    reference_model = {"reference_model": start} if start else {}
+    aligned = _samples(config, with_reference=True)
+    yield "samples", "samples", aligned, {"prompts": prompts, "model": "align", **reference_model}
+    opponent = _baseline_slot(config)
+    yield (
+        "baseline_samples",
+        "samples",
+        _samples(config, with_reference=False),
+        {"prompts": prompts, **({"model": opponent} if opponent else {})},
+    )
+    gold = {}
+    if config.evaluation.gold_reward == "trained":
+        backbone = config.evaluation.gold_model or config.model.annotator
+        yield "gold", "gold", _gold(config, backbone), _with_base({"data": "data"}, backbone)
+        gold = {"gold": "gold"}
+    for slot, answers in (("scores", "samples"), ("baseline_scores", "baseline_samples")):
+        yield slot, "scores", _scores(config), {"samples": answers, "prompts": prompts, **gold}
+
+
+def _start_slot(config: RunConfig) -> str | None:
+    """The slot whose model alignment starts from; None: the model named in the configuration."""
+    if config.sft.data != "none":
+        return "sft"
+    return "base_policy" if config.model.policy in catalog.SANDBOX_MODELS else None
+
+
+def _baseline_slot(config: RunConfig) -> str | None:
+    """The slot of the opponent's model; None: the model named in the configuration."""
+    if config.sft.data == "pool" and config.evaluation.baseline == "common":
+        return "baseline_sft"
+    return _start_slot(config)
+
+
+def _with_base(inputs: dict[str, str], model: str) -> dict[str, str]:
+    return {**inputs, "base": "base_annotator"} if model in catalog.SANDBOX_MODELS else inputs
+
+
+def _with_policy(inputs: dict[str, str], config: RunConfig) -> dict[str, str]:
+    return {**inputs, "base": "base_policy"} if config.model.policy in catalog.SANDBOX_MODELS else inputs
+
+
+def _data(config: RunConfig, *, pool: bool) -> dict[str, Any]:
+    data = config.data
+    rule = data.length_rule.model_dump() if data.length_rule else None
+    if rule is not None and rule["tokenizer"] is None:
+        rule["tokenizer"], rule["tokenizer_revision"] = config.model.policy, config.model.policy_revision
+    world = None
+    if data.sandbox is not None:
+        world = data.sandbox.model_dump()
+        world["pool_seed"] = config.seed_of("split") if pool else 0
+        world["version"] = WORLD_VERSION
+        if not pool:
+            world |= {"pairs": 0, "noise": 0.0, "near_ties": 0.0}
+    return {
+        "dataset": data.dataset,
+        "revision": data.revision,
+        "subset": data.subset,
+        "max_pairs": data.max_pairs,
+        "length_rule": rule,
+        "test_prompts": data.test_prompts if (not pool or not config.is_sandbox) else 0,
+        "evaluation_seed": config.evaluation.seed,
+        "sandbox": world,
+    }
+
+
+def _base(config: RunConfig, model: str) -> dict[str, Any]:
+    return {
+        "model": model,
+        "architecture": catalog.SANDBOX_MODELS[model].architecture,
+        "world_version": WORLD_VERSION,
+        "seed": config.seeds.base,
+    }
+
+
+def _split(config: RunConfig) -> dict[str, Any]:
+    return {"label_fraction": config.data.label_fraction, "split_seed": config.seed_of("split")}
+
+
+def _model(config: RunConfig, role: Literal["annotator", "policy"]) -> dict[str, Any]:
+    return {
+        "model": getattr(config.model, role),
+        "revision": getattr(config.model, f"{role}_revision"),
+        "precision": config.model.precision,
+        "max_length": config.model.max_length,
+    }
+
+
+def _train(config: TrainConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in TrainConfig.model_fields}
+
+
+def _annotator(config: RunConfig) -> dict[str, Any]:
+    part = config.annotator
+    return {
+        **_model(config, "annotator"),
+        **_split(config),
+        "seed": config.seed_of("annotator"),
+        "train": _train(part),
+        "dropout": part.dropout,
+        "early_stopping": part.early_stopping,
+        "heldout_fraction": part.heldout_fraction if part.early_stopping else None,
+    }
+
+
+def _labels(config: RunConfig) -> dict[str, Any]:
+    dropout = config.annotator.label_dropout
+    return {
+        **_split(config),
+        "precision": config.model.precision,
+        "max_length": config.model.max_length,
+        "label_dropout": dropout,
+        "seed": config.seed_of("annotator") if dropout else 0,
+    }
+
+
+def _lora(config: RunConfig) -> dict[str, Any] | None:
+    return config.model.lora.model_dump(mode="json") if config.model.lora else None
+
+
+def _sft_fields(config: RunConfig, source: catalog.LabelSource, part: catalog.Part) -> dict[str, Any]:
+    return {
+        **_model(config, "policy"),
+        **_part(config, part),
+        "lora": _lora(config),
+        "label_source": source,
+        "seed": config.seed_of("sft"),
+        "train": _train(config.sft),
+    }
+
+
+def _part(config: RunConfig, part: catalog.Part) -> dict[str, Any]:
+    """The part of the pairs a stage reads; the whole does not depend on the split."""
+    split = _split(config) if part != "all" else {"label_fraction": None, "split_seed": None}
+    return {"part": part, **split}
+
+
+def _reference(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
+    return {**_model(config, "policy"), **_part(config, method.pool)}
+
+
+def _align(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
+    fields = catalog.OBJECTIVES[config.objective].fields
+    return {
+        **_model(config, "policy"),
+        **_part(config, method.pool),
+        "lora": _lora(config),
+        "label_source": method.labels,
+        "weighting": {"name": method.weighting, "percent": config.top_percent},
+        "objective": {"name": config.objective, **{name: getattr(config.align, name) for name in fields}},
+        "seed": config.seed_of("align"),
+        "train": _train(config.align),
+    }
+
+
+def _samples(config: RunConfig, *, with_reference: bool) -> dict[str, Any]:
+    part = config.evaluation
+    return {
+        **_model(config, "policy"),
+        "decoding": {
+            "temperature": part.temperature,
+            "top_p": part.top_p,
+            "max_new_tokens": part.max_new_tokens,
+            "samples": part.samples,
+        },
+        "evaluation_seed": part.seed,
+        "with_reference": with_reference,
+    }
+
+
+def _gold(config: RunConfig, backbone: str) -> dict[str, Any]:
+    own = config.evaluation.gold_model is None
+    return {
+        "model": backbone,
+        "revision": config.model.annotator_revision if own else None,
+        "precision": config.model.precision,
+        "max_length": config.model.max_length,
+        "seed": config.evaluation.seed,
+        "train": _train(config.evaluation.gold_train),
+        "dropout": None,
+    }
+
+
+def _scores(config: RunConfig) -> dict[str, Any]:
+    name = str(config.evaluation.gold_reward)
+    row = catalog.GOLD_REWARDS.get(name)
+    if row is None:
+        row = catalog.GoldRewardRow(name=name, label=name, kind="model", source="given by the user", model=name)
+    return {
+        "gold_reward": {
+            "kind": row.kind,
+            "name": row.model or row.name,
+            "revision": config.evaluation.gold_revision or row.revision,
+            "input_form": row.input_form,
+            "max_length": row.max_length,
+        },
+        "precision": config.model.precision,
+    }
