@@ -1,7 +1,7 @@
 """The artifact store: a stage's result is there whole and verified, or it is not there. Free of torch.
 
-Layout under the root: `<fp[:2]>/<fp>/` holds the files and `manifest.json` with the sha256 of each. A result is built in
-a temporary directory of the same file system, fsynced, and renamed into place; `checkpoints/<fp>/` survives a kill.
+Layout under the root: `<fp[:2]>/<fp>/` holds the files and `manifest.json` with the sha256 of each. A result is built
+in a temporary directory of the same file system, fsynced, and renamed into place; `checkpoints/<fp>/` survives a kill.
 """
 
 import hashlib
@@ -65,9 +65,7 @@ class ArtifactStore:
         try:
             manifest = json.loads((path / MANIFEST).read_text())
         except (OSError, json.JSONDecodeError) as error:
-            raise ArtifactError(
-                f"Artifact {fingerprint[:12]} is missing; retry the run to compute it again."
-            ) from error
+            raise ArtifactError(f"Artifact {fingerprint[:12]} is missing; retry the run to recompute it.") from error
         return ArtifactInfo(
             fingerprint=fingerprint,
             path=path,

@@ -374,6 +374,9 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
     if config.is_sandbox and config.data.sandbox is not None and config.data.sandbox.pairs == 0:
         yield "data.sandbox.pairs", "must be greater than 0."
     gold = config.evaluation.gold_reward
+    gold_model = config.evaluation.gold_model
+    if gold_model is not None and gold_model in catalog.SANDBOX_MODELS and gold_model != config.model.annotator:
+        yield "evaluation.gold_model", "of the sandbox's models only the annotator's can be used; remove it."
     if gold is None:
         yield (
             "evaluation.gold_reward",

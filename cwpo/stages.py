@@ -56,7 +56,7 @@ def build(config: RunConfig) -> dict[str, StageSpec]:
             {
                 "kind": kind,
                 "version": version,
-                "config": fields,
+                "config": _identity(fields),
                 "inputs": fingerprints,
                 "salt": config.salt,
             }
@@ -73,6 +73,20 @@ def build(config: RunConfig) -> dict[str, StageSpec]:
         )
     return specs
 
+
+def _identity(value: Any) -> Any:
+    """`value` with every local file or folder named by its content hash, so that a path never enters a fingerprint."""
+    if not isinstance(value, Mapping):
+        return value
+    named = {key: _identity(item) for key, item in value.items()}
+    for name, revision in _PINNED:
+        pin = named.get(revision)
+        if name in named and isinstance(pin, str) and pin.startswith("sha256:"):
+            named[name] = pin
+    return named
+
+
+_PINNED = (("dataset", "revision"), ("model", "revision"), ("name", "revision"), ("tokenizer", "tokenizer_revision"))
 
 Planned = tuple[str, str, dict[str, Any], dict[str, str]]
 

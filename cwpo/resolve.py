@@ -1,0 +1,103 @@
+"""Pins everything a run names before its fingerprints are taken: commits of repositories, contents of files, precision.
+
+Free of torch. Only here and in the loaders is the hub asked anything.
+"""
+
+import re
+from pathlib import Path
+
+from cwpo import catalog, hub
+from cwpo.artifacts import content_hash
+from cwpo.config import RunConfig, merged
+from cwpo.data import files
+from cwpo.errors import ConfigError
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_CHECKED_ROWS = 200
+
+
+def resolve(config: RunConfig, *, gpu: bool) -> RunConfig:
+    """The same run with every revision and the precision spelled out.
+
+    Raises ConfigError naming the field when a file, folder or repository does not exist or cannot be used.
+    `gpu` says whether a GPU will execute it; it decides `model.precision: auto`.
+    """
+    pins: dict[str, dict[str, object]] = {"data": {}, "model": {}, "evaluation": {}}
+    if config.model.precision == "auto":
+        pins["model"]["precision"] = "bf16" if gpu else "fp32"
+    pins["data"] |= _dataset(config)
+    for role in ("annotator", "policy"):
+        if role == "annotator" and not _uses_annotator(config):
+            continue
+        name, revision = getattr(config.model, role), getattr(config.model, f"{role}_revision")
+        pins["model"][f"{role}_revision"] = pin_model(f"model.{role}", name, revision)
+    pins["evaluation"] |= _gold(config)
+    resolved = RunConfig.parse(merged(config.canonical(), pins))
+    return _with_tokenizer(resolved)
+
+
+def is_local(name: str) -> bool:
+    """Whether a model or dataset name means a path on this machine."""
+    return name.startswith(("/", "./", "../", "~")) or Path(name).exists()
+
+
+def pin_model(field: str, name: str, revision: str | None) -> str | None:
+    """The commit of a hub model or the content hash of a local folder; None for sandbox models."""
+    if name in catalog.SANDBOX_MODELS:
+        return None
+    if is_local(name):
+        folder = Path(name).expanduser()
+        if not (folder / "config.json").is_file():
+            raise ConfigError(field, f"{name} is not a model folder; it must hold config.json and safetensors weights.")
+        return content_hash(folder)
+    if not _HUB_ID.fullmatch(name):
+        raise ConfigError(field, f"{name!r} is neither a folder nor a hub id like owner/name.")
+    return hub.resolve_revision("model", name, revision, field=field)
+
+
+def _uses_annotator(config: RunConfig) -> bool:
+    trained_gold = config.evaluation.gold_reward == "trained" and config.evaluation.gold_model is None
+    return catalog.METHODS[config.method].needs_annotator or trained_gold
+
+
+def _dataset(config: RunConfig) -> dict[str, object]:
+    name, revision, subset = config.data.dataset, config.data.revision, config.data.subset
+    if config.is_sandbox:
+        return {}
+    if is_local(name):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ConfigError("data.dataset", f"{name} does not exist; give a JSONL, JSONL.gz, Parquet or CSV file.")
+        files.check_head(path, rows=_CHECKED_ROWS)
+        return {"revision": content_hash(path)}
+    row = catalog.DATASETS.get(name)
+    repo = row.repo if row and row.repo else name
+    if not _HUB_ID.fullmatch(repo):
+        raise ConfigError(
+            "data.dataset",
+            f"{name!r} is not known; choose one of {', '.join(catalog.DATASETS)}, a hub id like owner/name, or a file.",
+        )
+    wanted = revision or (row.revision if row else None)
+    pinned = hub.resolve_revision("dataset", repo, wanted, field="data.dataset")
+    return {"revision": pinned, "subset": subset or (row.subset if row else None)}
+
+
+def _gold(config: RunConfig) -> dict[str, object]:
+    name = str(config.evaluation.gold_reward)
+    row = catalog.GOLD_REWARDS.get(name)
+    if row is not None and row.kind != "model":
+        return {}
+    revision = config.evaluation.gold_revision or (row.revision if row else None)
+    model = str(row.model) if row else name
+    return {"gold_revision": pin_model("evaluation.gold_reward", model, revision)}
+
+
+def _with_tokenizer(config: RunConfig) -> RunConfig:
+    rule = config.data.length_rule
+    if rule is None or (rule.tokenizer is not None and rule.tokenizer_revision is not None):
+        return config
+    if rule.tokenizer is None:
+        pinned = {"tokenizer": config.model.policy, "tokenizer_revision": config.model.policy_revision}
+    else:
+        pinned = {"tokenizer_revision": pin_model("data.length_rule.tokenizer", rule.tokenizer, None)}
+    return RunConfig.parse(merged(config.canonical(), {"data": {"length_rule": pinned}}))
