@@ -1,0 +1,61 @@
+# make demo    the sandbox comparison in the browser and the terminal; DEMO_EXIT=1 stops after the table
+# make start   the dashboard, the queue and the workers; WORKERS=n sets their number
+# make test    every test; PYTEST_ARGS="tests/cwpo -k dpo" runs some
+# make check   ruff, mypy, import-linter
+# make bench   the measurements in benchmarks/
+# make lock    requirements.lock anew from a clean environment
+#
+# Each target makes .venv itself. PYTHON=/path/to/python3.12 chooses the interpreter, TORCH_INDEX=URL another build of torch.
+
+VENV := $(CURDIR)/.venv
+LOCKING := $(CURDIR)/.venv-lock
+BIN := $(VENV)/bin
+INSTALLED_FROM := pyproject.toml requirements.lock tools/venv.sh
+export VENV
+
+# Another TORCH_INDEX than the installed one makes the environment out of date.
+ifneq ($(TORCH_INDEX),)
+ifneq ($(TORCH_INDEX),$(shell cat $(VENV)/.torch-index 2>/dev/null))
+INSTALLED_FROM += other-torch
+endif
+endif
+
+TEST_PROCESSES ?= 2
+PYTEST_ARGS ?=
+
+.PHONY: help demo start test check bench lock other-torch
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+$(VENV)/.ready-run: $(INSTALLED_FROM)
+	@sh tools/venv.sh run
+
+$(VENV)/.ready-dev: $(INSTALLED_FROM)
+	@sh tools/venv.sh dev
+
+demo: $(VENV)/.ready-run
+	@exec $(BIN)/cwpo demo
+
+start: $(VENV)/.ready-run
+	@exec $(BIN)/python -m workers.stack
+
+test: $(VENV)/.ready-dev
+	@OMP_NUM_THREADS=1 exec $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+
+check: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.ready-dev
+	@exec $(BIN)/python -m benchmarks
+
+lock:
+	@rm -rf $(LOCKING)
+	@VENV=$(LOCKING) CONSTRAINTS=/dev/null sh tools/venv.sh dev
+	@$(LOCKING)/bin/python -m pip freeze > $(LOCKING)/freeze.txt
+	@$(LOCKING)/bin/python tools/lock.py $(LOCKING)/freeze.txt requirements.lock
+	@rm -rf $(LOCKING)
+	@echo "requirements.lock is written: run make test with it before it is kept."
