@@ -1,0 +1,79 @@
+"""The store: an artifact is whole and verified, or it is not there."""
+
+import pytest
+
+from cwpo.artifacts import MANIFEST, ArtifactStore, content_hash
+from cwpo.errors import ArtifactError
+
+FP = "ab" * 32
+
+
+@pytest.fixture()
+def store(tmp_path):
+    return ArtifactStore(tmp_path)
+
+
+def write(store, text="hello"):
+    with store.build(FP, meta={"kind": "data"}) as out:
+        (out / "sub").mkdir()
+        (out / "sub" / "file.txt").write_text(text)
+
+
+def test_a_finished_build_is_found_and_verified(store):
+    write(store)
+    path = store.find(FP)
+    assert path is not None
+    assert (path / "sub" / "file.txt").read_text() == "hello"
+    assert store.info(FP).meta == {"kind": "data"}
+    assert list(store.fingerprints()) == [FP]
+
+
+def test_a_failed_build_leaves_nothing(store):
+    with pytest.raises(RuntimeError), store.build(FP) as out:
+        (out / "file.txt").write_text("half")
+        raise RuntimeError
+    assert store.find(FP) is None
+    assert not list((store.root / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "manifest"])
+def test_any_damage_is_found_and_set_aside(store, damage):
+    write(store)
+    file = store.path(FP) / "sub" / "file.txt"
+    if damage == "flip":
+        file.write_text("hellp")
+    elif damage == "truncate":
+        file.write_text("hel")
+    elif damage == "remove":
+        file.unlink()
+    else:
+        (store.path(FP) / MANIFEST).write_text("{")
+    assert store.find(FP) is None
+    assert not store.path(FP).exists()
+    write(store)
+    assert store.find(FP) is not None
+
+
+def test_the_second_of_two_equal_builds_changes_nothing(store):
+    with store.build(FP) as first:
+        (first / "file.txt").write_text("one")
+        write(store, "two")
+    path = store.find(FP)
+    assert path is not None
+    assert (path / "sub" / "file.txt").read_text() == "two"
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "", "AB" * 32, "a" * 63])
+def test_only_fingerprints_are_paths(store, name):
+    with pytest.raises(ArtifactError):
+        store.path(name)
+
+
+def test_content_hash_follows_names_and_bytes(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    for folder in ("one", "two"):
+        (tmp_path / folder / "weights").write_bytes(b"1")
+    assert content_hash(tmp_path / "one") == content_hash(tmp_path / "two")
+    (tmp_path / "two" / "weights").write_bytes(b"2")
+    assert content_hash(tmp_path / "one") != content_hash(tmp_path / "two")

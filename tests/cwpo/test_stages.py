@@ -1,0 +1,110 @@
+"""The stage graph: what is shared, what is not, and what never enters a fingerprint."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cwpo.config import RunConfig, merged
+from cwpo.stages import build
+
+
+def fingerprints(**values):
+    return {slot: spec.fingerprint for slot, spec in build(RunConfig.parse(values)).items()}
+
+
+def shared(left, right):
+    return {slot for slot in left if right.get(slot) == left[slot]}
+
+
+def test_every_input_stands_before_the_stage_that_reads_it():
+    for method in ("cw", "human", "human_100", "top:30", "oracle"):
+        for sft in ("none", "pool", "labeled"):
+            seen: set[str] = set()
+            for slot, spec in build(RunConfig.parse({"method": method, "sft": {"data": sft}})).items():
+                assert set(spec.inputs.values()) <= seen
+                seen.add(slot)
+
+
+def test_weak_methods_share_annotator_and_labels():
+    """`weak`, `cw` and `top` differ only from the alignment on."""
+    weak, cw, top = fingerprints(method="weak"), fingerprints(method="cw"), fingerprints(method="top:30")
+    assert shared(weak, cw) == shared(weak, top)
+    assert set(weak) - shared(weak, cw) == {"align", "samples", "scores", "evaluation"}
+
+
+def test_weak_methods_share_their_sft_model():
+    weak = fingerprints(method="weak", sft={"data": "pool"})
+    cw = fingerprints(method="cw", sft={"data": "pool"})
+    human = fingerprints(method="human", sft={"data": "pool"})
+    assert weak["sft"] == cw["sft"] != human["sft"]
+    assert weak["reference"] == cw["reference"] != human["reference"]
+
+
+def test_human_methods_have_no_annotator():
+    assert not {"annotator", "labels"} & set(fingerprints(method="human"))
+
+
+def test_objectives_share_everything_before_the_alignment():
+    dpo, ipo = fingerprints(objective="dpo"), fingerprints(objective="ipo")
+    assert {"annotator", "labels", "reference", "baseline_scores"} <= shared(dpo, ipo)
+    assert dpo["align"] != ipo["align"]
+
+
+def test_a_field_that_the_objective_does_not_read_changes_nothing():
+    assert fingerprints(objective="dpo") == fingerprints(objective="dpo", align={"label_noise": 0.3})
+    assert (
+        fingerprints(objective="rdpo")["align"] != fingerprints(objective="rdpo", align={"label_noise": 0.3})["align"]
+    )
+
+
+def test_the_seed_never_moves_prompts_or_the_opponent():
+    zero, one = fingerprints(seed=0), fingerprints(seed=1)
+    assert shared(zero, one) == {
+        "prompts",
+        "base_policy",
+        "base_annotator",
+        "baseline_samples",
+        "baseline_scores",
+    }
+
+
+def test_a_fixed_seed_stops_following():
+    zero = fingerprints(seed=0, seeds={"split": 7, "annotator": 7})
+    one = fingerprints(seed=1, seeds={"split": 7, "annotator": 7})
+    assert {"data", "annotator", "labels", "reference"} <= shared(zero, one)
+    assert zero["align"] != one["align"]
+
+
+def test_a_common_opponent_is_the_same_for_all_methods():
+    fields = {"sft": {"data": "pool"}, "evaluation": {"baseline": "common"}}
+    cw, human = fingerprints(method="cw", **fields), fingerprints(method="human", **fields)
+    assert cw["baseline_sft"] == human["baseline_sft"]
+    assert cw["baseline_samples"] == human["baseline_samples"]
+    own = {"sft": {"data": "pool"}, "evaluation": {"baseline": "own"}}
+    assert (
+        fingerprints(method="cw", **own)["baseline_samples"] != fingerprints(method="human", **own)["baseline_samples"]
+    )
+
+
+def test_salt_changes_every_stage():
+    assert not shared(fingerprints(), fingerprints(salt="again"))
+
+
+def test_a_local_file_enters_by_its_content():
+    fields = {"evaluation": {"gold_reward": "trained"}}
+    here = fingerprints(data={"dataset": "/a/pairs.jsonl", "revision": "sha256:1"}, **fields)
+    there = fingerprints(data={"dataset": "/b/copy.jsonl", "revision": "sha256:1"}, **fields)
+    changed = fingerprints(data={"dataset": "/a/pairs.jsonl", "revision": "sha256:2"}, **fields)
+    assert here == there
+    assert not shared(here, changed)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    left=st.fixed_dictionaries({"beta": st.sampled_from([0.1, 0.5]), "lr": st.sampled_from([1e-4, 3e-4])}),
+    right=st.fixed_dictionaries({"beta": st.sampled_from([0.1, 0.5]), "lr": st.sampled_from([1e-4, 3e-4])}),
+    execution=st.fixed_dictionaries({"tokens_per_batch": st.integers(1, 9999), "checkpoint_seconds": st.just(1)}),
+)
+def test_equal_fingerprints_exactly_for_equal_configurations(left, right, execution):
+    one = fingerprints(align=left)
+    other = fingerprints(**merged({"align": right}, {"execution": execution}))
+    assert (one == other) == (left == right)
