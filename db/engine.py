@@ -1,0 +1,320 @@
+"""Engines, transactions, database time and migrations. The only place that knows the SQL dialect."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from sqlalchemy import BigInteger, Connection, DateTime, Engine, Integer, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+from sqlalchemy.types import TypeDecorator
+
+from db.errors import DatabaseError, DatabaseUnavailable
+
+BUSY_SECONDS = 30
+CONNECT_SECONDS = 5
+# One transaction never holds the writer for longer than this many rows take.
+BATCH_ROWS = 5_000
+# Any number will do, as long as nothing else in the same Postgres uses it.
+MIGRATION_LOCK = 0x43575F504F
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+
+# SQLite only counts up by itself on a column of type INTEGER, which there has 64 bits anyway.
+BigId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Timezone-aware UTC on both databases; SQLite stores no zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Refuse a time without a zone: nobody can say later what it meant."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone: pass a timezone-aware time.")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Give the zone back that SQLite dropped."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engines:
+    """A writer and a reader of one database; readers never wait for a writer."""
+
+    write: Engine
+    read: Engine
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.write.dispose()
+        self.read.dispose()
+
+
+def database_url() -> str:
+    """DATABASE_URL, or the embedded SQLite file under CWPO_HOME."""
+    given = os.environ.get("DATABASE_URL", "").strip()
+    if given:
+        return given
+    home = Path(os.environ.get("CWPO_HOME", "").strip() or "var/cwpo").expanduser().resolve()
+    return URL.create("sqlite", database=str(home / "cwpo.sqlite")).render_as_string()
+
+
+def make_engines(url: str) -> Engines:
+    """Writer and reader for a SQLite or Postgres URL; nothing connects yet."""
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return Engines(
+            write=_sqlite(parsed, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys=ON",)),
+            read=_sqlite(parsed, begin="BEGIN", pragmas=("query_only=ON",)),
+        )
+    return Engines(write=_postgres(parsed, read_only=False), read=_postgres(parsed, read_only=True))
+
+
+@contextmanager
+def session_scope(engines: Engines) -> Iterator[Session]:
+    """The only place that commits: once, when the block ends well; an exception rolls everything back."""
+    with _translated(engines.write), Session(engines.write, expire_on_commit=False) as session:
+        yield session
+        session.commit()
+
+
+@contextmanager
+def read_scope(engines: Engines) -> Iterator[Session]:
+    """A session on the read engine: one consistent snapshot, and writing fails."""
+    with _translated(engines.read), Session(engines.read, expire_on_commit=False, autoflush=False) as session:
+        yield session
+
+
+def now(session: Session) -> datetime:
+    """The database's clock in UTC, so that leases do not depend on the clocks of workers."""
+    if session.get_bind().dialect.name == "sqlite":
+        value = session.execute(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")).scalar_one()
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    moment: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return moment.astimezone(UTC)
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the database to `revision`; several processes may call it at once, one does the work."""
+    from alembic import command
+
+    with _migrating(url) as connection:
+        command.upgrade(alembic_config(connection), revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Take the database back to `revision` ("base" removes every table)."""
+    from alembic import command
+
+    with _migrating(url) as connection:
+        command.downgrade(alembic_config(connection), revision)
+
+
+def alembic_config(connection: Connection) -> Any:
+    """Alembic's configuration on an open connection, independent of the working directory."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def migration_scope(url: str) -> AbstractContextManager[Connection]:
+    """The locked connection migrations run on; for `alembic` on the command line."""
+    return _migrating(url)
+
+
+def head_revision() -> str:
+    """The newest revision this program knows."""
+    return max(path.name.split("_", 1)[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerFacts:
+    """What the System page says about the database server."""
+
+    product: str
+    version: str
+    location: str
+    bytes: int
+    detail: str
+    latency_ms: float
+
+
+def server_facts(session: Session) -> ServerFacts:
+    """Product, version, place (never the password), size and one round trip in milliseconds."""
+    start = time.perf_counter()
+    session.execute(text("SELECT 1")).scalar_one()
+    latency = (time.perf_counter() - start) * 1000
+    bind = session.get_bind()
+    url = bind.engine.url
+    if bind.dialect.name == "sqlite":
+        version = session.execute(text("SELECT sqlite_version()")).scalar_one()
+        mode = session.execute(text("PRAGMA journal_mode")).scalar_one()
+        size = sum(_size(Path(f"{url.database}{tail}")) for tail in ("", "-wal"))
+        return ServerFacts(
+            product="SQLite", version=version, location=str(url.database), bytes=size,
+            detail=f"journal mode {mode}", latency_ms=latency,
+        )  # fmt: skip
+    version = session.execute(text("SHOW server_version")).scalar_one()
+    size = session.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
+    used = session.execute(text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")).scalar_one()
+    host = url.host or url.query.get("host") or "local socket"
+    return ServerFacts(
+        product="PostgreSQL", version=version.split(" ")[0], location=f"{host}/{url.database}", bytes=size,
+        detail=f"{used} connections", latency_ms=latency,
+    )  # fmt: skip
+
+
+def query_plan(session: Session, statement: Any) -> str:
+    """The planner's words for a statement, for tests that an index is used."""
+    bind = session.get_bind()
+    compiled = statement.compile(bind, compile_kwargs={"literal_binds": True})
+    prefix = "EXPLAIN QUERY PLAN" if bind.dialect.name == "sqlite" else "EXPLAIN"
+    rows = session.connection().exec_driver_sql(f"{prefix} {str(compiled).replace('%', '%%')}").all()
+    return "\n".join(str(row[-1]) for row in rows)
+
+
+def analyze(session: Session) -> None:
+    """Refresh the planner's statistics, after bulk writes."""
+    session.execute(text("ANALYZE"))
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise DatabaseUnavailable(
+            "DATABASE_URL is not a database address: write sqlite:////path/to/file or "
+            "postgresql://user:password@host/database."
+        ) from error
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise DatabaseUnavailable(
+            f"DATABASE_URL names {parsed.get_backend_name()}: this program works with sqlite and postgresql."
+        )
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise DatabaseUnavailable("DATABASE_URL names no file: several processes share it, write sqlite:////path/to/file.")
+    return parsed
+
+
+def _sqlite(url: URL, *, begin: str, pragmas: tuple[str, ...], pool: type[NullPool] | None = None) -> Engine:
+    """WAL; our own BEGIN, because the driver's deferred one fails at once when a reader turns writer."""
+    _make_folder(url)
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, poolclass=pool)
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("busy_timeout=" + str(BUSY_SECONDS * 1000), "journal_mode=WAL", "synchronous=NORMAL", *pragmas):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _postgres(url: URL, *, read_only: bool, pool: type[NullPool] | None = None) -> Engine:
+    """psycopg 3; the reader gets one snapshot per page and cannot write."""
+    try:
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
+            connect_args={
+                "connect_timeout": CONNECT_SECONDS,
+                "application_name": "cwpo",
+                "options": f"-c timezone=UTC -c default_transaction_read_only={'on' if read_only else 'off'}",
+            },
+            poolclass=pool,
+        )
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise DatabaseUnavailable(
+            f"DATABASE_URL asks for the driver {url.drivername}, which is not installed: write postgresql://…"
+        ) from error
+
+
+def _make_folder(url: URL) -> None:
+    folder = Path(str(url.database)).expanduser().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"The folder {folder} of the database cannot be created ({error.strerror}): set CWPO_HOME or DATABASE_URL "
+            "to a place that can be written."
+        ) from error
+
+
+@contextmanager
+def _migrating(url: str) -> Iterator[Connection]:
+    """A connection under a lock. Foreign keys are off on SQLite: a table rebuilt in batch mode must not cascade."""
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = _sqlite(parsed, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys=OFF",), pool=NullPool)
+        with _translated(engine), FileLock(f"{parsed.database}.upgrade.lock"), engine.connect() as connection:
+            yield connection
+            connection.commit()
+        return
+    engine = _postgres(parsed, read_only=False, pool=NullPool)
+    with _translated(engine), engine.connect() as holder, engine.connect() as connection:
+        holder.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+        yield connection
+        connection.commit()
+        holder.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+
+
+@contextmanager
+def _translated(engine: Engine) -> Iterator[None]:
+    """Driver errors about the server, the file or the schema become one sentence; errors of ours pass."""
+    try:
+        yield
+    except DatabaseError:
+        raise
+    except DBAPIError as error:
+        sentence = _sentence(error, engine)
+        if sentence is None:
+            raise
+        raise DatabaseUnavailable(sentence) from error
+
+
+def _sentence(error: DBAPIError, engine: Engine) -> str | None:
+    words = str(error.orig).lower()
+    place = engine.url.render_as_string(hide_password=True)
+    if "no such table" in words or "no such column" in words or "undefinedtable" in type(error.orig).__name__.lower():
+        return f"The database {place} has not the tables of this version: run `alembic upgrade head`, then start again."
+    if "undefinedcolumn" in type(error.orig).__name__.lower():
+        return f"The database {place} has not the columns of this version: run `alembic upgrade head`, then start again."
+    if not isinstance(error, OperationalError | InterfaceError):
+        return None
+    if "locked" in words:
+        return f"The database {place} stayed locked for {BUSY_SECONDS} s: another program holds it open; close it, then retry."
+    if "full" in words or "no space" in words:
+        return f"The disk that holds the database {place} is full: free space, then retry; nothing was lost."
+    if "deadlock" in words or "serializ" in words:
+        return None
+    reason = " ".join(str(error.orig).split())[:200]
+    return f"The database {place} cannot be used ({reason}): check DATABASE_URL and that the server runs, then retry."
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,29 @@
+"""Errors of the database. The message of each is the one sentence a person reads: the cause, then the next step."""
+
+
+class DatabaseError(Exception):
+    """Base of every error of this package whose message is meant for people."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be reached, is locked or full, or its schema is not the one this program needs."""
+
+
+class StaleToken(DatabaseError):
+    """A worker acts on a stage that is no longer its own: its lease expired, or the stage was cancelled or published."""
+
+
+class FinishedRun(DatabaseError):
+    """A finished run refuses changes."""
+
+
+class LiveRun(DatabaseError):
+    """The action needs a finished run, and this one is still queued or running."""
+
+
+class UnknownRun(DatabaseError):
+    """No run or row has this id."""
+
+
+class IllegalTransition(DatabaseError):
+    """A status may not follow another one."""
