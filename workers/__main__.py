@@ -1,0 +1,176 @@
+"""`python -m workers`: the supervisor. One worker per device and the reaper, restarted when they die."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+
+from workers.processes import child_environment, die_with_parent, end_all, parent_from_environment
+
+TICK = 0.2  # seconds between looks at the children
+BEAT_EVERY = 10.0  # seconds between heartbeats of the workers' rows
+GRACE = 3.5  # seconds all children have to end; a worker gives its job 2
+LIVED_LONG = 30.0  # seconds after which a death does not count as a failed start
+LONGEST_BACKOFF = 30.0
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+@dataclass
+class Slot:
+    """A place for one child process; the process in it changes when it is restarted."""
+
+    role: str  # "worker" or "reaper"
+    device: str = ""  # "cpu" or "gpu": also the name of the queue
+    gpu: str = ""  # what CUDA_VISIBLE_DEVICES is set to
+    process: subprocess.Popen[bytes] | None = None
+    worker_id: int | None = None
+    started: float = 0.0
+    failures: int = 0
+    not_before: float = field(default=0.0)
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+class Supervisor:
+    """Holds the slots until told to stop."""
+
+    def __init__(self, slots: list[Slot]) -> None:
+        self.slots = slots
+        self.stopping = False
+        self._next_beat = 0.0
+
+    def run(self) -> None:
+        """Start what is missing, four times a second; on SIGTERM or SIGINT end everything."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        try:
+            while not self.stopping:
+                self._tick()
+                time.sleep(TICK)
+        finally:
+            self._end()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _tick(self) -> None:
+        from workers import lease
+
+        for slot in self.slots:
+            if slot.process is not None and slot.process.poll() is not None:
+                self._bury(slot)
+            if slot.process is None and time.monotonic() >= slot.not_before and not self.stopping:
+                self._start(slot)
+        if time.monotonic() >= self._next_beat:
+            self._next_beat = time.monotonic() + BEAT_EVERY
+            with _database_may_be_down():
+                lease.beat_workers({s.worker_id: s.process.pid for s in self.slots if s.worker_id and s.process})
+
+    def _start(self, slot: Slot) -> None:
+        from workers import lease
+
+        if slot.role == "reaper":
+            command, environment = ["reaper"], child_environment(**ONE_THREAD)
+        else:
+            name = f"{socket.gethostname()}-{slot.device}{slot.gpu}-{uuid.uuid4().hex[:8]}"
+            slot.not_before = time.monotonic() + 1.0
+            with _database_may_be_down():
+                slot.worker_id = lease.register_worker(name, slot.device)
+            if slot.worker_id is None:
+                return
+            command, environment = ["worker", name, slot.device], self._worker_environment(slot)
+        slot.process = subprocess.Popen([sys.executable, "-m", "workers", *command], env=environment)
+        slot.started = time.monotonic()
+        if slot.worker_id is not None:
+            with _database_may_be_down():
+                lease.beat_workers({slot.worker_id: slot.process.pid})
+
+    def _worker_environment(self, slot: Slot) -> dict[str, str]:
+        threads = ONE_THREAD if slot.device == "cpu" else {"TOKENIZERS_PARALLELISM": "false"}
+        return child_environment(CWPO_WORKER_ID=str(slot.worker_id), CUDA_VISIBLE_DEVICES=slot.gpu, **threads)
+
+    def _bury(self, slot: Slot) -> None:
+        """Give the dead child's stage back at once, then wait a little longer after each quick death."""
+        from workers import lease
+
+        assert slot.process is not None
+        code = slot.process.returncode
+        lived = time.monotonic() - slot.started
+        slot.failures = 0 if lived > LIVED_LONG else slot.failures + 1
+        slot.not_before = time.monotonic() + min(LONGEST_BACKOFF, 0.25 * 2**slot.failures)
+        print(f"{slot.role} {slot.process.pid} ended ({code}); restarting", file=sys.stderr, flush=True)
+        if slot.worker_id is not None:
+            with _database_may_be_down():
+                lease.bury_worker(slot.worker_id, cause=f"The worker process ended ({code}).")
+        slot.process, slot.worker_id = None, None
+
+    def _end(self) -> None:
+        from workers import lease
+
+        end_all([slot.process for slot in self.slots if slot.process is not None], GRACE)
+        for slot in self.slots:
+            if slot.worker_id is not None:
+                with _database_may_be_down():
+                    lease.bury_worker(slot.worker_id, cause="The worker was stopped.")
+
+
+def make_slots() -> list[Slot]:
+    """One per GPU, WORKERS on the CPU, and the reaper."""
+    from workers.devices import visible_gpus, worker_count
+
+    gpus = [Slot(role="worker", device="gpu", gpu=gpu) for gpu in visible_gpus()]
+    cpus = [Slot(role="worker", device="cpu") for _ in range(worker_count())]
+    return [*gpus, *cpus, Slot(role="reaper")]
+
+
+@contextlib.contextmanager
+def _database_may_be_down() -> Iterator[None]:
+    """The supervisor outlives the database: say it, go on; leases tell the others."""
+    from db.errors import DatabaseError
+
+    try:
+        yield
+    except DatabaseError as error:
+        print(error, file=sys.stderr, flush=True)
+
+
+def supervise() -> None:
+    """Migrate, then watch over the children until stopped."""
+    if parent := parent_from_environment():
+        die_with_parent(parent)
+    from db.engine import database_url, upgrade
+
+    upgrade(database_url())
+    Supervisor(make_slots()).run()
+
+
+def main(arguments: list[str]) -> None:
+    """No argument: the supervisor. `worker`, `horse`, `reaper`: its children, started by it."""
+    if not arguments:
+        supervise()
+    elif arguments[0] == "worker":
+        from workers.worker import run_worker
+
+        run_worker(*arguments[1:])
+    elif arguments[0] == "horse":
+        from workers.worker import run_horse
+
+        run_horse(*arguments[1:])
+    elif arguments[0] == "reaper":
+        from workers.reaper import run_reaper
+
+        run_reaper()
+    else:
+        sys.exit(f"Unknown process {arguments[0]!r}: choose worker, horse or reaper, or nothing for the supervisor.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

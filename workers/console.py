@@ -1,0 +1,157 @@
+"""What people see in a terminal: progress bars, tables, numbers. Shared by the command line and the demo."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cwpo.execute import StageResult
+from cwpo.pipeline import RunResult
+from cwpo.stages import StageSpec
+
+
+class StageBars:
+    """One progress bar per stage of a run in this process; plain lines when the output is not a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bars = Progress(
+            TextColumn("{task.description:<17}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "StageBars":
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bars.stop()
+
+    def reporter_for(self, spec: StageSpec) -> "_BarReporter":
+        """A reporter that moves this stage's bar."""
+        self._tasks[spec.slot] = self.bars.add_task(spec.slot, total=None, unit="", note="")
+        return _BarReporter(self.bars, self._tasks[spec.slot])
+
+    def done(self, spec: StageSpec, result: StageResult) -> None:
+        """Fill the bar of a finished stage, or print its line."""
+        note = "" if result.computed else "reused"
+        task = self._tasks[spec.slot]
+        row = self.bars.tasks[task]
+        total = row.total or 1
+        self.bars.update(task, total=total, completed=total, note=note)
+        self.bars.stop_task(task)
+        if not self.console.is_terminal:
+            self.console.print(f"{spec.slot:<17} {note or f'{result.seconds:.1f} s'}", highlight=False)
+
+
+class _BarReporter:
+    """Shows progress and the latest loss; keeps nothing (metrics are in the artifact)."""
+
+    def __init__(self, bars: Progress, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        self._bars.update(self._task, completed=min(done, total), total=total, unit=unit)
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        if "loss" in values:
+            self._bars.update(self._task, note=f"loss {values['loss']:.3f}")
+
+    def log(self, message: str) -> None:
+        self._bars.console.print(message, markup=False, highlight=False)
+
+
+def show_run(result: RunResult, console: Console) -> None:
+    """The result of one run: the annotator's quality when it has one, then the GRA row."""
+    if "labels" in result.stages:
+        _show_labels(result.stages["labels"].summary, console)
+    console.print(_gra_of_one_run(result))
+    console.print("Interval: prompt uncertainty only (one seed).", highlight=False)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """A plain table: the first column names the row, the others are numbers."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def percent(value: Any) -> str:
+    """A share as percent with one digit, a dash for what was not measured."""
+    return "–" if value is None else f"{100 * float(value):.1f} %"
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """A number, a dash for what was not measured."""
+    return "–" if value is None else f"{float(value):.{digits}f}"
+
+
+def stage_metrics(folder: Path) -> list[dict[str, Any]]:
+    """All metric points that a stage's artifact holds, in order of step; empty for stages that train nothing."""
+    file = folder / "metrics.parquet"
+    if not file.is_file():
+        return []
+    import pyarrow.parquet
+
+    points: list[dict[str, Any]] = pyarrow.parquet.read_table(file).to_pylist()
+    return points
+
+
+def _gra_of_one_run(result: RunResult) -> Table:
+    row, config = result.evaluation, result.config
+    table = Table(title="Gold reward accuracy", title_justify="left")
+    cells = {
+        "method": config.method_label,
+        "objective": config.objective,
+        "seed": str(config.seed),
+        "GRA": percent(row["gra"]),
+        "95 % interval": f"{percent(row['ci_low'])} … {percent(row['ci_high'])}",
+        "wins": f"{row['wins']:g}",
+        "ties": f"{row['ties']:g}",
+        "losses": f"{row['losses']:g}",
+        "prompts": str(row["prompts"]),
+        "strict": percent(row["gra_strict"]),
+        "ties dropped": percent(row["gra_ties_dropped"]),
+        "KL": number(row["kl"]),
+        "tokens": f"{number(row['mean_tokens'], 1)} / {number(row['baseline_mean_tokens'], 1)}",
+        "ungrammatical": percent(row["ungrammatical"]),
+    }
+    for name in cells:
+        table.add_column(name, justify="left" if name in ("method", "objective") else "right")
+    table.add_row(*cells.values())
+    return table
+
+
+def _show_labels(labels: Mapping[str, Any], console: Console) -> None:
+    console.print(
+        f"Annotator: {percent(labels['accuracy_human'])} of {labels['n']} hidden human labels "
+        f"(length alone: {percent(labels['length_only_accuracy'])}), "
+        f"mean confidence {number(labels['mean_confidence'])}.",
+        highlight=False,
+    )
+    rows = [
+        [
+            f"{bin_['lo']:.3f} – {bin_['hi']:.3f}",
+            str(bin_["n"]),
+            percent(bin_["agree_human"]),
+            percent(bin_["agree_truth"]),
+        ]
+        for bin_ in labels["deciles"]
+    ]
+    show_table("Agreement by confidence decile", ["confidence", "pairs", "human", "truth"], rows, console)

@@ -1,0 +1,32 @@
+"""Which devices this machine offers, found without importing torch."""
+
+import functools
+import os
+import shutil
+import subprocess
+
+
+@functools.cache
+def visible_gpus() -> tuple[str, ...]:
+    """Identifiers for CUDA_VISIBLE_DEVICES, one per GPU; empty on a machine without one."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return tuple(part.strip() for part in chosen.split(",") if part.strip() and part.strip() != "-1")
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    try:
+        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU "))
+
+
+def worker_count() -> int:
+    """WORKERS, else as many CPU workers as cores on a machine without GPU and one beside GPUs."""
+    wanted = os.environ.get("WORKERS", "").strip()
+    if wanted:
+        if not wanted.isdigit():
+            raise ValueError(f"WORKERS must be a whole number, not {wanted!r}.")
+        return int(wanted)
+    return 1 if visible_gpus() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

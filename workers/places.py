@@ -1,0 +1,21 @@
+"""Where things lie on disk. One function reads CWPO_HOME."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent  # the checkout: Procfile, app/main.py, configs/
+
+
+def home() -> Path:
+    """CWPO_HOME, or var/cwpo under the current directory: artifacts, embedded database, logs."""
+    return Path(os.environ.get("CWPO_HOME") or "var/cwpo").resolve()
+
+
+def stack_file(base: Path) -> Path:
+    """Written by the launcher while a stack runs over this home: pid, Redis address, web address."""
+    return base / "stack.json"
+
+
+def logs(base: Path) -> Path:
+    """Output of the processes that the launcher started."""
+    return base / "logs"
