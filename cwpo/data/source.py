@@ -1,0 +1,78 @@
+"""Where the rows of a run's dataset come from: a row of the catalog, any hub id, or a local file."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cwpo import catalog
+from cwpo.artifacts import content_hash
+from cwpo.data.files import RowAt, read_rows
+from cwpo.data.rows import RawPair
+from cwpo.data.shapes import reader_named
+from cwpo.errors import DataError
+from cwpo.hub import is_local
+
+TRAIN_SPLITS = ("train_prefs", "train")
+TEST_SPLITS = ("test_prefs", "test", "validation", "valid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Rows to train on, rows of the publisher's own test split (None: test prompts come out of `train`), and their reader."""
+
+    train: Iterable[RowAt]
+    test: Iterable[RowAt] | None
+    to_pair: Callable[[dict[str, Any]], RawPair]
+
+
+def open_source(config: Mapping[str, Any]) -> Source:
+    """The rows named by a data stage's config {dataset, revision, subset}."""
+    dataset = config["dataset"]
+    row = catalog.DATASETS.get(dataset)
+    if row is not None and row.repo is not None:
+        revision = config["revision"] or row.revision
+        return _hub(row.repo, revision, config["subset"] or row.subset, splits=row.splits, reader=row.reader)
+    if is_local(dataset):
+        path = Path(dataset).expanduser()
+        _check_unchanged(path, config["revision"])
+        return Source(train=read_rows(path), test=None, to_pair=reader_named("any"))
+    return _hub(dataset, config["revision"], config["subset"], splits=None, reader=_reader_of(dataset))
+
+
+def _check_unchanged(path: Path, pinned: str | None) -> None:
+    """A file that was pinned by content at submission must still have it, else the fingerprint would lie."""
+    if pinned is not None and path.is_file() and content_hash(path) != pinned:
+        raise DataError(f"{path.name} has changed since the run was submitted: submit the run again.")
+
+
+def _reader_of(repo: str) -> str:
+    """A repository of the catalog named by its hub id is read by its own reader."""
+    return next((row.reader for row in catalog.DATASETS.values() if row.repo == repo), "any")
+
+
+def _hub(repo: str, revision: str | None, subset: str | None, *, splits: tuple[str, ...] | None, reader: str) -> Source:
+    from cwpo.data.remote import load_splits
+
+    found = load_splits(repo, revision=revision, subset=subset)
+    train, test = splits_to_use(repo, tuple(found), splits)
+    return Source(
+        train=_numbered(found[train]), test=_numbered(found[test]) if test else None, to_pair=reader_named(reader)
+    )
+
+
+def splits_to_use(repo: str, found: tuple[str, ...], wanted: tuple[str, ...] | None) -> tuple[str, str | None]:
+    """(train, test or None): the catalog's splits, else the usual names, else the only split there is."""
+    if wanted is not None:
+        missing = [name for name in wanted if name not in found]
+        if missing:
+            raise DataError(f"{repo} has no split {missing[0]} (it has {', '.join(found)}): check data.revision.")
+        return wanted[0], wanted[1] if len(wanted) > 1 else None
+    train = next((name for name in TRAIN_SPLITS if name in found), found[0] if len(found) == 1 else None)
+    if train is None:
+        raise DataError(f"{repo} has no train split (it has {', '.join(found)}): choose another subset.")
+    return train, next((name for name in TEST_SPLITS if name in found), None)
+
+
+def _numbered(rows: Iterable[dict[str, Any]]) -> Iterable[RowAt]:
+    return (RowAt(line=line, row=dict(row)) for line, row in enumerate(rows, start=1))

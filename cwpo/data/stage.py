@@ -1,0 +1,147 @@
+"""The data stage: read, filter, hold out the test prompts, write pairs and prompts with every dropped row counted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cwpo.data import write_pairs, write_prompts
+from cwpo.data.filtering import (
+    CountTokens,
+    PairAt,
+    Tally,
+    apply_length_rule,
+    first_pairs,
+    hold_out,
+    prompts_of,
+    usable_pairs,
+)
+from cwpo.data.source import open_source
+from cwpo.errors import Cancelled, DataError
+from cwpo.execute import StageContext
+from cwpo.records import CandidatePair, Prompt
+
+FEWEST_PAIRS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """What the data stage writes, with the numbers that explain it."""
+
+    pairs: Sequence[CandidatePair]
+    prompts: Sequence[Prompt]
+    held_out_pairs: int
+    over_max_pairs: int
+
+
+def run_data(ctx: StageContext) -> dict[str, Any]:
+    """Write pairs.parquet and prompts.parquet; the summary counts what was dropped, and why."""
+    if ctx.config["dataset"] == "sandbox":
+        from cwpo.sandbox.world import make_data
+
+        return make_data(ctx)
+    tally = Tally()
+    train, test = _read(ctx, tally)
+    split = split_pairs(train, test, ctx.config)
+    write_pairs(split.pairs, ctx.out)
+    write_prompts(split.prompts, ctx.out)
+    summary = _summary(ctx.config, tally, split)
+    ctx.reporter.progress(tally.rows, tally.rows, "rows")
+    ctx.reporter.log(sentence(summary))
+    return summary
+
+
+def _read(ctx: StageContext, tally: Tally) -> tuple[list[PairAt], list[PairAt] | None]:
+    """Usable pairs of both splits, after the length rule."""
+    source = open_source(ctx.config)
+    seen: set[str] = set()
+    train = usable_pairs(_watched(source.train, ctx), source.to_pair, tally, seen=seen)
+    test = usable_pairs(_watched(source.test, ctx), source.to_pair, tally, seen=seen) if source.test else None
+    rule = ctx.config["length_rule"]
+    if rule is not None:
+        count = token_counter(rule, ctx)
+        limits = {"max_tokens": rule["max_tokens"], "counts": rule["counts"], "count_tokens": count}
+        train = apply_length_rule(train, tally, **limits)
+        test = apply_length_rule(test, tally, **limits) if test is not None else None
+    return train, test
+
+
+def _watched(rows: Any, ctx: StageContext) -> Any:
+    """Pass rows on, reporting progress and stopping when asked."""
+    for done, row in enumerate(rows):
+        if done % 2000 == 0:
+            if ctx.should_stop():
+                raise Cancelled("The run was cancelled while its data were read.")
+            ctx.reporter.progress(done, 0, "rows")
+        yield row
+
+
+def split_pairs(train: list[PairAt], test: list[PairAt] | None, config: Mapping[str, Any]) -> Split:
+    """Hold out the test prompts, from the publisher's test split where there is one, then limit the training pairs."""
+    seed, wanted = config["evaluation_seed"], config["test_prompts"]
+    candidates = prompts_of(train if test is None else test)
+    if len(candidates) < wanted:
+        raise DataError(
+            f"{len(candidates)} usable prompts are there to hold out, but data.test_prompts asks for {wanted}: lower it."
+        )
+    prompts = hold_out(candidates, wanted, evaluation_seed=seed)
+    held = {prompt.prompt_id for prompt in prompts}
+    free = [at for at in train if at.pair.prompt_id not in held]
+    kept = first_pairs(free, config["max_pairs"] or len(free), evaluation_seed=seed)
+    if len(kept) < FEWEST_PAIRS:
+        raise DataError(
+            f"{len(kept)} usable pairs are left for training after holding out {len(held)} prompts: "
+            "lower data.test_prompts, relax data.length_rule, or give more data."
+        )
+    return Split(
+        pairs=[at.pair for at in kept],
+        prompts=prompts,
+        held_out_pairs=len(train) - len(free) + len(test or ()),
+        over_max_pairs=len(free) - len(kept),
+    )
+
+
+def token_counter(rule: Mapping[str, Any], ctx: StageContext) -> CountTokens:
+    """Token counts by the rule's tokenizer, special tokens in front counted once."""
+    from cwpo.models import ModelRef, load_tokenizer
+
+    ref = ModelRef(artifact=None, name=rule["tokenizer"], revision=rule["tokenizer_revision"])
+    tokenizer = load_tokenizer(ref, store=ctx.store)
+    return lambda texts: [len(ids) for ids in tokenizer(texts, add_special_tokens=True)["input_ids"]]
+
+
+def _summary(config: Mapping[str, Any], tally: Tally, split: Split) -> dict[str, Any]:
+    return {
+        "rows": tally.rows,
+        "kept": len(split.pairs),
+        "rejected": dict(sorted(tally.reasons.items())),
+        "rejected_examples": tally.examples,
+        "held_out_pairs": split.held_out_pairs,
+        "over_max_pairs": split.over_max_pairs,
+        "train_pairs": len(split.pairs),
+        "train_prompts": len({pair.prompt_id for pair in split.pairs}),
+        "test_prompts": len(split.prompts),
+        "length_rule": dict(config["length_rule"]) if config["length_rule"] else None,
+        "length_rule_dropped": tally.reasons.get("too_long", 0),
+        "longer_wins": _longer_wins(split.pairs),
+    }
+
+
+def _longer_wins(pairs: Sequence[CandidatePair]) -> float | None:
+    """Share of human labels that prefer the longer answer, in characters; equal lengths count one half."""
+    wins: list[float] = []
+    for pair in pairs:
+        if pair.human_label is None:
+            continue
+        difference = len(pair.response_a) - len(pair.response_b)
+        longer = "a" if difference > 0 else "b"
+        wins.append(0.5 if difference == 0 else float(pair.human_label == longer))
+    return sum(wins) / len(wins) if wins else None
+
+
+def sentence(summary: Mapping[str, Any]) -> str:
+    """The log line: how many rows were read, kept and dropped, by reason."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in summary["rejected"].items()) or "none"
+    return (
+        f"{summary['rows']} rows read; {summary['train_pairs']} pairs and {summary['test_prompts']} test prompts kept; "
+        f"{summary['held_out_pairs']} pairs held out, {summary['over_max_pairs']} over max_pairs; dropped: {reasons}."
+    )
