@@ -1,0 +1,103 @@
+"""The data stage of the sandbox: pairs drawn from the world, or test prompts, as any other dataset's artifact."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from cwpo.data import write_pairs, write_prompts
+from cwpo.data.filtering import PairAt, Tally, apply_length_rule, content_hash, first_pairs, to_candidate
+from cwpo.data.rows import RawPair
+from cwpo.errors import Cancelled, DataError
+from cwpo.execute import StageContext
+from cwpo.records import CandidatePair, Prompt
+from cwpo.sandbox import world
+from cwpo.sandbox.tokenizer import count_tokens
+
+
+def make_data(ctx: StageContext) -> dict[str, Any]:
+    """Write pairs.parquet and prompts.parquet. The pool and the test prompts of a run are two artifacts, so that the
+    prompts stay the same when a seed draws a fresh pool."""
+    settings, tally = ctx.config["sandbox"], Tally()
+    drawn = [PairAt(line=line, pair=pair) for line, pair in enumerate(_draw(settings, ctx), start=1)]
+    tally.rows = len(drawn)
+    kept = _filter(drawn, ctx.config, tally)
+    prompts = world.make_test_prompts(ctx.config["test_prompts"], ctx.config["evaluation_seed"])
+    write_pairs([at.pair for at in kept], ctx.out)
+    write_prompts([Prompt(prompt_id=_prompt_id(prompt), prompt=prompt) for prompt in prompts], ctx.out)
+    ctx.reporter.progress(len(drawn), len(drawn), "pairs")
+    return _summary(ctx.config, tally, [at.pair for at in kept], prompts)
+
+
+def _prompt_id(prompt: str) -> str:
+    """The same identifier as in pairs: equal texts are the same prompt."""
+    return content_hash("prompt", prompt)[:16]
+
+
+def _draw(settings: Mapping[str, Any], ctx: StageContext) -> Iterator[CandidatePair]:
+    rows = world.make_pairs(
+        settings["pairs"],
+        noise=settings["noise"],
+        near_ties=settings["near_ties"],
+        pool_seed=settings["pool_seed"],
+    )
+    for done, row in enumerate(rows):
+        if done % 1000 == 0:
+            if ctx.should_stop():
+                raise Cancelled("The run was cancelled while its pairs were drawn.")
+            ctx.reporter.progress(done, settings["pairs"], "pairs")
+        yield to_pair(row)
+
+
+def to_pair(row: Mapping[str, Any]) -> CandidatePair:
+    """A row of the world as a candidate pair: order and identifiers follow from the texts, as for any dataset."""
+    human_a = row["human_label"] == "a"
+    chosen, rejected = ("response_a", "response_b") if human_a else ("response_b", "response_a")
+    raw = RawPair(prompt=row["prompt"], messages=None, chosen=row[chosen], rejected=row[rejected])
+    pair = to_candidate(raw)
+    kept_order = pair.response_a == row["response_a"]
+    true_a = (row["true_label"] == "a") == kept_order
+    first, second = ("utility_a", "utility_b") if kept_order else ("utility_b", "utility_a")
+    return replace(pair, true_label="a" if true_a else "b", utility_a=row[first], utility_b=row[second])
+
+
+def _filter(drawn: list[PairAt], config: Mapping[str, Any], tally: Tally) -> list[PairAt]:
+    rule, limit = config["length_rule"], config["max_pairs"]
+    if rule is not None:
+        drawn = apply_length_rule(
+            drawn, tally, max_tokens=rule["max_tokens"], counts=rule["counts"], count_tokens=count_tokens
+        )
+    kept = first_pairs(drawn, limit, evaluation_seed=config["evaluation_seed"]) if limit else drawn
+    if tally.rows and len(kept) < 2:
+        raise DataError(f"data.length_rule: only {len(kept)} of {tally.rows} pairs are short enough; relax it.")
+    return kept
+
+
+def _summary(
+    config: Mapping[str, Any], tally: Tally, pairs: list[CandidatePair], prompts: list[str]
+) -> dict[str, Any]:
+    agree = [pair.human_label == pair.true_label for pair in pairs]
+    return {
+        "rows": tally.rows,
+        "kept": len(pairs),
+        "rejected": dict(sorted(tally.reasons.items())),
+        "rejected_examples": tally.examples,
+        "held_out_pairs": 0,
+        "over_max_pairs": tally.rows - len(pairs) - sum(tally.reasons.values()),
+        "train_pairs": len(pairs),
+        "train_prompts": len({pair.prompt_id for pair in pairs}),
+        "test_prompts": len(prompts),
+        "length_rule": dict(config["length_rule"]) if config["length_rule"] else None,
+        "length_rule_dropped": tally.reasons.get("too_long", 0),
+        "longer_wins": _longer_wins(pairs),
+        "human_accuracy": sum(agree) / len(agree) if agree else None,
+        "exact_ties": sum(pair.utility_a == pair.utility_b for pair in pairs),
+    }
+
+
+def _longer_wins(pairs: list[CandidatePair]) -> float | None:
+    """Share of human labels that prefer the longer answer, in characters; equal lengths count one half."""
+    wins = []
+    for pair in pairs:
+        difference = len(pair.response_a) - len(pair.response_b)
+        wins.append(0.5 if difference == 0 else float((difference > 0) == (pair.human_label == "a")))
+    return sum(wins) / len(wins) if wins else None
