@@ -27,7 +27,7 @@ find_python() {
     if [ -n "${lacking:-}" ]; then
         stop "$lacking cannot make virtual environments: install its venv module (on Debian or Ubuntu: apt-get install python3-venv), then run this again."
     fi
-    stop "Python 3.11 or 3.12 is needed and ${PYTHON:-none of python3.12, python3.11, python3} is one: install it, or name it with PYTHON=/path/to/python3.12, then run this again."
+    stop "Python 3.11 or 3.12 is needed and was not found (looked for: ${PYTHON:-python3.12, python3.11, python3}). Install one, or name it with PYTHON=/path/to/python3.12, then run this again."
 }
 
 if ! "$venv/bin/python" -c "$suits; import pip" >/dev/null 2>&1; then
