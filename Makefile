@@ -1,5 +1,6 @@
 # make demo    the sandbox comparison in the browser and the terminal; DEMO_EXIT=1 stops after the table
 # make start   the dashboard, the queue and the workers; WORKERS=n sets their number
+# make workers the workers alone, on a machine that shares database, Redis and artifacts with another
 # make test    every test; PYTEST_ARGS="tests/cwpo -k dpo" runs some
 # make check   ruff, mypy, import-linter
 # make bench   the measurements in benchmarks/
@@ -7,8 +8,8 @@
 #
 # Each target makes .venv itself. PYTHON=/path/to/python3.12 chooses the interpreter, TORCH_INDEX=URL another build of torch.
 
-VENV := $(CURDIR)/.venv
-LOCKING := $(CURDIR)/.venv-lock
+VENV := .venv
+LOCKING := .venv-lock
 BIN := $(VENV)/bin
 INSTALLED_FROM := pyproject.toml requirements.lock tools/venv.sh
 export VENV
@@ -23,7 +24,7 @@ endif
 TEST_PROCESSES ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help demo start test check bench lock other-torch
+.PHONY: help demo start workers test check bench lock other-torch
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -38,7 +39,10 @@ demo: $(VENV)/.ready-run
 	@exec $(BIN)/cwpo demo
 
 start: $(VENV)/.ready-run
-	@exec $(BIN)/python -m workers.stack
+	@exec $(BIN)/cwpo start
+
+workers: $(VENV)/.ready-run
+	@exec $(BIN)/python -m workers
 
 test: $(VENV)/.ready-dev
 	@OMP_NUM_THREADS=1 exec $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)

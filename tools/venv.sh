@@ -5,8 +5,8 @@
 set -eu
 
 extra=${1:?say run or dev}
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-venv=${VENV:-$root/.venv}
+cd "$(dirname -- "$0")/.."
+venv=${VENV:-.venv}
 suits='import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'
 
 stop() {
@@ -30,14 +30,13 @@ find_python() {
     stop "Python 3.11 or 3.12 is needed and was not found (looked for: ${PYTHON:-python3.12, python3.11, python3}). Install one, or name it with PYTHON=/path/to/python3.12, then run this again."
 }
 
-if ! "$venv/bin/python" -c "$suits; import pip" >/dev/null 2>&1; then
+if ! "$venv/bin/python" -c "import pip; $suits" >/dev/null 2>&1; then
     python=$(find_python)
     echo "Creating $venv with $("$python" --version)"
     rm -rf "$venv"
     "$python" -m venv "$venv"
 fi
 
-cd "$root"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 index=$venv/.torch-index
