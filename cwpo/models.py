@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from transformers.utils import logging as transformers_logging
 
@@ -152,12 +153,24 @@ def load_tokenizer(ref: ModelRef, *, store: ArtifactStore) -> PreTrainedTokenize
         folder = _folder(ref, store)
     if (folder / "config.json").exists():
         hub.check_config(folder, _name(ref))
+    loader: Any = PreTrainedTokenizerFast if _is_generic(folder) else AutoTokenizer
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer: PreTrainedTokenizerBase = loader.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
+        return tokenizer
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{_name(ref)} has no tokenizer that can be loaded ({_brief(error)}): it needs tokenizer.json."
         ) from error
+
+
+def _is_generic(folder: Path) -> bool:
+    """Whether tokenizer.json must be taken as it is: AutoTokenizer would put the family's splitting in its place."""
+    settings = folder / "tokenizer_config.json"
+    if not settings.is_file() or not (folder / "tokenizer.json").is_file():
+        return False
+    return json.loads(settings.read_text()).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -266,7 +279,7 @@ def _attach(base: Any, folder: Path) -> Any:
 
     model = add_adapter(base, json.loads((folder / LORA_FILE).read_text()), seed=0)
     stored, own = load_file(folder / ADAPTER_FILE), dict(_adapter_state(model))
-    wrong = {name for name in own.keys() ^ stored.keys()}
+    wrong = set(own.keys() ^ stored.keys())
     wrong |= {name for name in own.keys() & stored.keys() if own[name].shape != stored[name].shape}
     if wrong:
         raise ModelError(
@@ -285,7 +298,7 @@ def _parent_ref(parent: Mapping[str, Any], store: ArtifactStore) -> ModelRef:
     return ModelRef(artifact=folder)
 
 
-def _load_classifier(folder: Path, name: str, *, seed: int, dropout: float | None, new_head: bool) -> PreTrainedModel:
+def _load_classifier(folder: Path, name: str, *, seed: int, dropout: float | None, new_head: bool) -> Any:
     config = _config(folder, name, dropout=dropout)
     config.num_labels = 1
     with torch.random.fork_rng(devices=[]):
@@ -308,9 +321,7 @@ def _config(folder: Path, name: str, *, dropout: float | None) -> PreTrainedConf
     return config
 
 
-def _load_weights(
-    auto: Any, folder: Path, name: str, config: PreTrainedConfig, *, new_head: bool = False
-) -> PreTrainedModel:
+def _load_weights(auto: Any, folder: Path, name: str, config: PreTrainedConfig, *, new_head: bool = False) -> Any:
     """from_pretrained, with every missing, unexpected or misshapen weight turned into one sentence."""
     if not hub.has_safetensors(tuple(file.name for file in folder.iterdir())):
         raise ModelError(f"{name} has no safetensors weights: save it with save_pretrained(safe_serialization=True).")
