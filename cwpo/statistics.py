@@ -1,0 +1,313 @@
+"""Intervals over prompts and seeds, paired differences, correction for many comparisons, detectable effects.
+
+Sources: Miller 2024 (arXiv 2411.00640) for standard errors on evaluations: paired differences on the same prompts,
+standard errors clustered by prompt, power before the run. Seeds and prompts are crossed (every seed answers the same
+prompts), so outcome = mean + seed effect + prompt effect + residual, all random; the components come from the method
+of moments of Gao & Owen 2017 (arXiv 1610.08088), which is the two-way ANOVA where no cell is missing. Prompts of
+several seeds are never pooled into one binomial: 3 seeds of 500 prompts are not 1,500 prompts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, special, stats
+
+LEVEL = 0.95
+POWER = 0.80
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A 95 % interval and how it was made."""
+
+    low: float
+    high: float
+    method: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """GRA = (wins + ½ ties) / prompts, with ties as losses (`strict`) and left out (`ties_dropped`) beside it."""
+
+    wins: int
+    ties: int
+    losses: int
+    gra: float
+    strict: float
+    ties_dropped: float | None  # None when every prompt ties
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean over seeds × prompts with its interval; `p` tests a mean of 0 and belongs to differences."""
+
+    estimate: float
+    low: float
+    high: float
+    se: float
+    df: float
+    p: float
+    method: str
+    seeds: int
+    prompts: int
+    clusters: int
+    seed_sd: float | None  # SD between seeds beyond what prompts and noise explain; None with one seed
+
+    @property
+    def covers_zero(self) -> bool:
+        return self.low <= 0.0 <= self.high
+
+
+def gra(outcomes: ArrayLike) -> Tally:
+    """Tally of outcomes in [0, 1]: 1 win, .5 tie, 0 loss; the mean of several samples counts by its side of .5."""
+    values = _values(outcomes)
+    wins, losses = int((values > 0.5).sum()), int((values < 0.5).sum())
+    return Tally(
+        wins=wins,
+        ties=values.size - wins - losses,
+        losses=losses,
+        gra=float(values.mean()),
+        strict=wins / values.size,
+        ties_dropped=wins / (wins + losses) if wins + losses else None,
+    )
+
+
+def single_run_interval(
+    outcomes: ArrayLike, clusters: ArrayLike | None = None, *, seed: int = 0, resamples: int = 10_000
+) -> Interval:
+    """Prompt uncertainty of one run: Wilson for wins and losses alone, else a bootstrap that draws whole clusters.
+
+    The bootstrap is the expanded percentile interval (Hesterberg 2015, arXiv 1411.5279): its tails are those of
+    Student's t with clusters − 1 degrees of freedom, because the plain one is too narrow below 100 clusters.
+    """
+    values = _values(outcomes)
+    sums, sizes = _cluster_sums(values, clusters)
+    if sums.size == values.size and np.isin(values, (0.0, 1.0)).all():
+        wilson = stats.binomtest(int(values.sum()), values.size).proportion_ci(LEVEL, method="wilson")
+        return Interval(low=float(wilson.low), high=float(wilson.high), method="Wilson")
+    if np.ptp(values) == 0:
+        return _no_variation(float(values[0]), sums.size, (0.0, 1.0))
+    count = sums.size
+    if count < 2:
+        return Interval(low=0.0, high=1.0, method="one prompt says nothing")
+    kinds, counts = np.unique(np.column_stack([sums, sizes]), axis=0, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(count, counts / count, size=resamples)
+    means = (drawn @ kinds[:, 0]) / (drawn @ kinds[:, 1])
+    tail = stats.norm.sf(np.sqrt(count / (count - 1)) * stats.t.isf((1 - LEVEL) / 2, count - 1))
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(low=float(low), high=float(high), method="cluster bootstrap over prompts")
+
+
+def shared_prompts(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The prompts (columns) that every seed (row) has, and how many others were left out: a table must say so."""
+    kept = table.dropna(axis="columns")
+    if kept.shape[1] == 0:
+        raise ValueError("these seeds share no prompt: evaluate them with the same evaluation.seed and test_prompts.")
+    return kept, table.shape[1] - kept.shape[1]
+
+
+def crossed(
+    table: ArrayLike, clusters: ArrayLike | None = None, *, bounds: tuple[float, float] = (0.0, 1.0)
+) -> Estimate:
+    """Mean of a seeds × prompts table (NaN where a cell is missing) with a Satterthwaite t interval.
+
+    With mean squares A (seeds), B (prompts), E (residual) of N cells, SE² = (A + B − E)/N and, after Satterthwaite
+    1946, df = (A + B − E)² / [A²/(k−1) + B²/(n−1) + E²/((k−1)(n−1))]. A negative prompt variance counts as 0; a
+    negative seed variance stays in A, because cutting it at 0 makes 95 % intervals cover 98 to 100 % (simulated in
+    benchmarks/coverage.py). One seed leaves the prompt variance alone. Clusters become one cell, weighted by size.
+    """
+    cells, prompts = _cells(np.atleast_2d(np.asarray(table, dtype=np.float64)), clusters)
+    mean, spread = float(np.nanmean(cells)), _spread(cells)
+    if spread.variance > 0:
+        half = float(stats.t.isf((1 - LEVEL) / 2, spread.df) * np.sqrt(spread.variance))
+        interval = Interval(low=max(mean - half, bounds[0]), high=min(mean + half, bounds[1]), method=spread.method)
+        p = _p_value(mean, spread)
+    else:
+        interval = _no_variation(mean, cells.shape[1], bounds)
+        p = 1.0 if mean == 0 else 2 * 0.5 ** cells.shape[1]  # the sign test of prompts that all agree
+    return Estimate(
+        estimate=mean,
+        low=interval.low,
+        high=interval.high,
+        se=float(np.sqrt(spread.variance)),
+        df=spread.df,
+        p=min(p, 1.0),
+        method=interval.method,
+        seeds=cells.shape[0],
+        prompts=prompts,
+        clusters=cells.shape[1],
+        seed_sd=spread.seed_sd,
+    )
+
+
+def paired_difference(first: ArrayLike, second: ArrayLike, clusters: ArrayLike | None = None) -> Estimate:
+    """Mean of first − second, cell by cell over the same seeds and prompts; what both share cancels."""
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"paired tables must have the same seeds and prompts, not {a.shape} and {b.shape}.")
+    return crossed(a - b, clusters, bounds=(-1.0, 1.0))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values: the chance of any false positive in the whole table stays at 5 % (Holm 1979).
+
+    As statsmodels' multipletests, which forces a garbage collection of 50 ms and more at every call.
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values)
+    steps = np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1))
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return [float(p) for p in adjusted]
+
+
+def detectable_effect(se: float, df: float) -> float:
+    """The smallest true difference that a two-sided 5 % t test with this standard error finds 4 times in 5."""
+    if not np.isfinite(se):
+        return 1.0
+    critical = stats.t.isf((1 - LEVEL) / 2, df)
+    if df > 1e5:
+        return float((critical + stats.norm.ppf(POWER)) * se)
+
+    def missing_power(shift: float) -> float:
+        return float(stats.nct.sf(critical, df, shift)) - POWER
+
+    return float(optimize.brentq(missing_power, 0.0, 3.0 * critical + 5.0) * se)
+
+
+def planned_detectable(*, prompts: int, seeds: int, seed_sd: float, discordant: float = 0.3) -> float:
+    """What a comparison can see before it is run, if `discordant` of the prompts change winner between two methods.
+
+    `seed_sd` is the SD of the difference between seeds (0.02 = 2 points). Prompt noise is counted as independent
+    between seeds, and one seed is taken as it is, as in `crossed`.
+    """
+    noise = discordant / (prompts * seeds)
+    if seeds == 1:
+        return detectable_effect(float(np.sqrt(noise)), prompts - 1)
+    between = seed_sd**2 / seeds + noise
+    return detectable_effect(float(np.sqrt(between)), seeds - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spread:
+    """Variance of a mean, its degrees of freedom, and the part of it that only the seeds can tell."""
+
+    variance: float
+    df: float
+    seed_part: float
+    seeds: int
+    seed_sd: float | None
+    method: str
+
+
+def _spread(cells: FloatArray) -> _Spread:
+    seeds, count = cells.shape
+    if seeds == 1 or count == 1:
+        along = cells.ravel()
+        if along.size < 2:
+            return _Spread(variance=0.0, df=1.0, seed_part=0.0, seeds=seeds, seed_sd=None, method="")
+        variance = float(along.var(ddof=1) / along.size)
+        method = "t over prompts" if seeds == 1 else "t over seeds"
+        return _Spread(variance=variance, df=along.size - 1.0, seed_part=0.0, seeds=1, seed_sd=None, method=method)
+    return _crossed_spread(cells)
+
+
+def _crossed_spread(cells: FloatArray) -> _Spread:
+    """Variance of the grand mean from moment estimates of the components; equals the ANOVA without gaps."""
+    seen = ~np.isnan(cells)
+    per_seed, per_prompt, total = seen.sum(axis=1), seen.sum(axis=0), int(seen.sum())
+    seeds, count = cells.shape
+    if total in (count, seeds):
+        raise ValueError("seeds and prompts cannot be told apart: no prompt was answered under two seeds.")
+    prompt_noise = np.nansum((cells - np.nanmean(cells, axis=1, keepdims=True)) ** 2) / (total - seeds)
+    seed_noise = np.nansum((cells - np.nanmean(cells, axis=0, keepdims=True)) ** 2) / (total - count)
+    seed_share, prompt_share = (per_seed**2).sum() / total, (per_prompt**2).sum() / total
+    squares = np.nansum((cells - np.nanmean(cells)) ** 2)
+    residual = ((total - seed_share) * seed_noise + (total - prompt_share) * prompt_noise - squares) / (
+        total + 1 - seed_share - prompt_share
+    )
+    residual = max(float(residual), 0.0)
+    prompt_variance = max(float(prompt_noise) - residual, 0.0)
+    noise = residual / total
+    by_seed = max((float(seed_noise) - residual) * seed_share / total + noise, 0.0)
+    by_prompt = prompt_variance * prompt_share / total + noise
+    variance = by_seed + by_prompt - noise
+    squared = by_seed**2 / (seeds - 1) + by_prompt**2 / (count - 1) + noise**2 / ((seeds - 1) * (count - 1))
+    return _Spread(
+        variance=float(variance),
+        df=float(variance**2 / squared) if squared > 0 else count - 1.0,
+        seed_part=float(by_seed),
+        seeds=seeds,
+        seed_sd=float(np.sqrt(max(float(seed_noise) - residual, 0.0))),
+        method="seeds × prompts, Satterthwaite t",
+    )
+
+
+def _p_value(mean: float, spread: _Spread) -> float:
+    """Two-sided p of a mean of 0: the larger one of the t test and, with several seeds, the Behrens–Fisher test.
+
+    With 2 or 3 seeds Satterthwaite's tails are fine at 5 % but 3 to 4 times too thin at the 0.5 % that a correction
+    for ten comparisons looks at; averaging over what the seed variance may be (chi-squared, k − 1) repairs that.
+    """
+    p = 2 * float(stats.t.sf(abs(mean) / np.sqrt(spread.variance), spread.df))
+    if spread.seeds == 1:
+        return p
+    rest = max(spread.variance - spread.seed_part, 0.0)
+    scales = np.sqrt(spread.seed_part * (spread.seeds - 1) / _chi_squared(spread.seeds - 1) + rest)
+    return max(p, 2 * float(special.ndtr(-abs(mean) / scales).mean()))
+
+
+@lru_cache(maxsize=64)
+def _chi_squared(df: int) -> FloatArray:
+    """Equally likely values of a chi-squared variable, for averages over it."""
+    return np.asarray(stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, df))
+
+
+def _no_variation(value: float, count: int, bounds: tuple[float, float]) -> Interval:
+    """All prompts agree: at most a share q of all prompts can differ unseen (exact rule of three)."""
+    unseen = 1.0 - ((1 - LEVEL) / 2) ** (1 / count)
+    low, high = value - unseen * (value - bounds[0]), value + unseen * (bounds[1] - value)
+    return Interval(low=low, high=high, method="rule of three: every prompt agrees")
+
+
+def _values(outcomes: ArrayLike) -> FloatArray:
+    values = np.asarray(outcomes, dtype=np.float64).ravel()
+    if values.size == 0:
+        raise ValueError("no outcomes: the evaluation answered no prompt.")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError("outcomes must lie between 0 (loss) and 1 (win), with .5 for a tie.")
+    return values
+
+
+def _cluster_sums(values: FloatArray, clusters: ArrayLike | None) -> tuple[FloatArray, FloatArray]:
+    """Sum of values and number of rows of each cluster."""
+    codes = np.arange(values.size) if clusters is None else pd.factorize(np.asarray(clusters))[0]
+    if codes.size != values.size:
+        raise ValueError(f"{codes.size} clusters were given for {values.size} prompts.")
+    return np.bincount(codes, weights=values).astype(np.float64), np.bincount(codes).astype(np.float64)
+
+
+def _cells(table: FloatArray, clusters: ArrayLike | None) -> tuple[FloatArray, int]:
+    """Seeds × clusters values whose mean is the mean over prompts: mean + (cluster size / mean size) · deviation."""
+    seen = ~np.isnan(table)
+    table = table[:, seen.any(axis=0)]
+    if table.size == 0 or not seen.any(axis=1).all():
+        raise ValueError("no outcomes: a seed of this table answered no prompt.")
+    if clusters is None:
+        return table, table.shape[1]
+    named = np.asarray(clusters)
+    if named.size != seen.shape[1]:
+        raise ValueError(f"{named.size} clusters were given for {seen.shape[1]} prompts.")
+    codes = pd.factorize(named[seen.any(axis=0)])[0]
+    sums = np.array([np.bincount(codes, weights=np.nan_to_num(row)) for row in table])
+    sizes = np.array([np.bincount(codes, weights=~np.isnan(row)) for row in table])
+    mean = sums.sum() / sizes.sum()
+    average = sizes.sum() / (sizes > 0).sum()
+    with np.errstate(invalid="ignore"):
+        scaled = mean + (sums - sizes * mean) / average
+    return np.where(sizes > 0, scaled, np.nan), table.shape[1]
