@@ -163,7 +163,7 @@ class _Decoder:
             if should_stop():
                 raise Cancelled("The run was cancelled while answers were sampled.")
             logits = self._forward(ids, mask, cache)
-            tokens = self._draw(logits, keys[alive], position, [(rows[i], texts[i]) for i in alive])
+            tokens = self._draw(logits, keys[alive], position, [(rows[i], texts[i]) for i in alive.tolist()])
             ended = torch.isin(tokens, self.stops).cpu().numpy()
             for row, token, is_open in zip(alive, tokens.tolist(), ~finished[alive], strict=True):
                 if is_open:
@@ -356,8 +356,15 @@ def write_samples(samples: Sequence[Sample], directory: Path) -> None:
     import pyarrow.parquet as pq
 
     schema = pa.schema(
-        [("prompt_id", pa.string()), ("sample", pa.int64()), ("text", pa.string()), ("tokens", pa.int64())]
-        + [("finished", pa.bool_()), ("logp", pa.float64()), ("reference_logp", pa.float64())]
+        {
+            "prompt_id": pa.string(),
+            "sample": pa.int64(),
+            "text": pa.string(),
+            "tokens": pa.int64(),
+            "finished": pa.bool_(),
+            "logp": pa.float64(),
+            "reference_logp": pa.float64(),
+        }
     )
     pq.write_table(pa.Table.from_pylist([asdict(item) for item in samples], schema=schema), directory / SAMPLES_FILE)
 

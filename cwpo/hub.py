@@ -82,7 +82,7 @@ def describe(kind: RepoKind, repo_id: str, revision: str | None) -> Repository:
         raise HubError(f"{repo_id!r} is neither a folder nor a hub id like owner/name.")
     with sentences(kind, repo_id, revision):
         info = HfApi().repo_info(repo_id, revision=revision, repo_type=kind, timeout=INFO_TIMEOUT)
-    files = tuple(sorted(item.rfilename for item in info.siblings or ()))
+    files = tuple(sorted(item.rfilename for item in getattr(info, "siblings", None) or ()))
     config = getattr(info, "config", None) or {}
     return Repository(repo_id=repo_id, commit=str(info.sha), files=files, custom_code="auto_map" in config)
 

@@ -39,7 +39,7 @@ def write_prompts(prompts: Iterable[Prompt], directory: Path) -> None:
 def split_labeled(
     pairs: Sequence[CandidatePair], fraction: float, seed: int
 ) -> tuple[list[CandidatePair], list[CandidatePair]]:
-    """(labeled, unlabeled), by prompt: prompts in the order of a seeded hash until `fraction` of the pairs is reached."""
+    """(labeled, unlabeled): whole prompts in the order of a seeded hash until `fraction` of the pairs is reached."""
     by_prompt: dict[str, int] = {}
     for pair in pairs:
         by_prompt[pair.prompt_id] = by_prompt.get(pair.prompt_id, 0) + 1

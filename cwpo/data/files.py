@@ -66,8 +66,8 @@ def _reader(path: Path, suffix: str) -> Iterator[RowAt]:
 
 def _open_text(path: Path) -> io.TextIOWrapper:
     """UTF-8 with a leading byte-order mark removed; bytes that are not UTF-8 become U+FFFD and are found later."""
-    binary = gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
-    return io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="")  # type: ignore[arg-type]
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    return io.TextIOWrapper(opened(path, "rb"), encoding="utf-8-sig", errors="replace", newline="")
 
 
 def _jsonl_rows(stream: Iterable[str]) -> Iterator[RowAt]:

@@ -25,9 +25,7 @@ def load_splits(repo: str, *, revision: str | None, subset: str | None) -> dict[
                 "choose another subset, or download a file and give its path."
             ) from error
         except (RuntimeError, ValueError, FileNotFoundError) as error:
-            raise DataError(
-                f"{repo} cannot be loaded ({_first_line(error)}): check data.subset and data.revision."
-            ) from error
+            raise DataError(_why_not(error, repo)) from error
 
 
 def _place(repo: str, revision: str | None, subset: str | None) -> dict[str, str]:
@@ -47,10 +45,14 @@ def _not_found(error: Exception, repo: str, revision: str | None) -> Exception:
     cause = error.__cause__ or error.__context__
     if isinstance(cause, HfHubHTTPError):
         return cause
-    return DataError(
-        f"The dataset {repo} does not exist on the hub, or it is private: check the name, or set HF_TOKEN."
-    )
+    return DataError(f"The dataset {repo} does not exist on the hub or is private: check the name, or set HF_TOKEN.")
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+def _why_not(error: Exception, repo: str) -> str:
+    text = str(error).strip() or type(error).__name__
+    if "scripts are no longer supported" in text:
+        return (
+            f"{repo} is read by its own Python code, which is never run here: set data.revision to "
+            "refs/convert/parquet, the hub's own copy as Parquet, and data.subset to a folder of it."
+        )
+    return f"{repo} cannot be loaded ({text.splitlines()[0][:200]}): check data.subset and data.revision."

@@ -1,6 +1,5 @@
 """The common shape that every dataset's `to_pair` gives, and the turn-boundary rules shared by them. Torch-free."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ ASSISTANT = "\n\nAssistant:"
 ROLE_NAMES = {"system": "System", "user": "Human", "assistant": "Assistant"}
 
 
-class BadRow(Exception):  # noqa: N818 - a verdict on one row, counted and never shown as an error
+class BadRow(Exception):
     """A row that is no usable pair; `reason` is counted, `detail` stands beside the first examples."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -100,8 +99,9 @@ def split_turns(chosen: str, rejected: str) -> RawPair:
 
 
 def split_common(chosen: str, rejected: str) -> RawPair:
-    """Plain text without turn marks: the longest common prefix, moved back to the last line end, else the last space."""
-    shared = len(os.path.commonprefix([chosen, rejected]))
+    """Text without turn marks: the longest common prefix, moved back to the last line end, else the last space."""
+    shared = min(len(chosen), len(rejected))
+    shared = next((at for at in range(shared) if chosen[at] != rejected[at]), shared)
     cut = chosen.rfind("\n", 0, shared) + 1 or max(chosen.rfind(" ", 0, shared), 0)
     if not chosen[:cut].strip():
         raise BadRow("no_prompt", "there is no prompt column and the two texts share no beginning")

@@ -19,7 +19,7 @@ TEST_SPLITS = ("test_prefs", "test", "validation", "valid")
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Rows to train on, rows of the publisher's own test split (None: test prompts come out of `train`), and their reader."""
+    """Rows to train on, rows of the publisher's test split (None: test prompts come out of `train`), their reader."""
 
     train: Iterable[RowAt]
     test: Iterable[RowAt] | None

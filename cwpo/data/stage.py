@@ -36,7 +36,7 @@ class Split:
 def run_data(ctx: StageContext) -> dict[str, Any]:
     """Write pairs.parquet and prompts.parquet; the summary counts what was dropped, and why."""
     if ctx.config["dataset"] == "sandbox":
-        from cwpo.sandbox.world import make_data
+        from cwpo.sandbox.data import make_data
 
         return make_data(ctx)
     tally = Tally()
@@ -81,7 +81,7 @@ def split_pairs(train: list[PairAt], test: list[PairAt] | None, config: Mapping[
     candidates = prompts_of(train if test is None else test)
     if len(candidates) < wanted:
         raise DataError(
-            f"{len(candidates)} usable prompts are there to hold out, but data.test_prompts asks for {wanted}: lower it."
+            f"Only {len(candidates)} usable prompts can be held out and data.test_prompts asks for {wanted}: lower it."
         )
     prompts = hold_out(candidates, wanted, evaluation_seed=seed)
     held = {prompt.prompt_id for prompt in prompts}
