@@ -146,6 +146,13 @@ def head_revision() -> str:
     return max(path.name.split("_", 1)[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
+def schema_revision(session: Session) -> str | None:
+    """The revision the database is at; None where it was never upgraded."""
+    from alembic.migration import MigrationContext
+
+    return MigrationContext.configure(session.connection()).get_current_revision()
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServerFacts:
     """What the System page says about the database server."""
@@ -175,7 +182,9 @@ def server_facts(session: Session) -> ServerFacts:
         )  # fmt: skip
     version = session.execute(text("SHOW server_version")).scalar_one()
     size = session.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
-    used = session.execute(text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")).scalar_one()
+    used = session.execute(
+        text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+    ).scalar_one()
     host = url.host or url.query.get("host") or "local socket"
     return ServerFacts(
         product="PostgreSQL", version=version.split(" ")[0], location=f"{host}/{url.database}", bytes=size,
@@ -212,7 +221,9 @@ def _parse(url: str) -> URL:
             f"DATABASE_URL names {parsed.get_backend_name()}: this program works with sqlite and postgresql."
         )
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise DatabaseUnavailable("DATABASE_URL names no file: several processes share it, write sqlite:////path/to/file.")
+        raise DatabaseUnavailable(
+            "DATABASE_URL names no file: several processes share it, write sqlite:////path/to/file."
+        )
     return parsed
 
 
@@ -303,11 +314,13 @@ def _sentence(error: DBAPIError, engine: Engine) -> str | None:
     if "no such table" in words or "no such column" in words or "undefinedtable" in type(error.orig).__name__.lower():
         return f"The database {place} has not the tables of this version: run `alembic upgrade head`, then start again."
     if "undefinedcolumn" in type(error.orig).__name__.lower():
-        return f"The database {place} has not the columns of this version: run `alembic upgrade head`, then start again."
+        return (
+            f"The database {place} has not the columns of this version: run `alembic upgrade head`, then start again."
+        )
     if not isinstance(error, OperationalError | InterfaceError):
         return None
     if "locked" in words:
-        return f"The database {place} stayed locked for {BUSY_SECONDS} s: another program holds it open; close it, then retry."
+        return f"The database {place} stayed locked for {BUSY_SECONDS} s: close the program that holds it, then retry."
     if "full" in words or "no space" in words:
         return f"The disk that holds the database {place} is full: free space, then retry; nothing was lost."
     if "deadlock" in words or "serializ" in words:

@@ -10,7 +10,7 @@ class DatabaseUnavailable(DatabaseError):
 
 
 class StaleToken(DatabaseError):
-    """A worker acts on a stage that is no longer its own: its lease expired, or the stage was cancelled or published."""
+    """A worker acts on a stage that is no longer its own: requeued, cancelled or published meanwhile."""
 
 
 class FinishedRun(DatabaseError):
@@ -22,7 +22,11 @@ class LiveRun(DatabaseError):
 
 
 class UnknownRun(DatabaseError):
-    """No run or row has this id."""
+    """No run has this id."""
+
+
+class UnknownWorker(DatabaseError):
+    """No worker has this id: it was never registered, or its row was removed."""
 
 
 class IllegalTransition(DatabaseError):

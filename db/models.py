@@ -17,6 +17,9 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
+# Links and pointers must never lead to a newer row that got the number of a deleted one; Postgres does so anyway.
+NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
+
 
 class Base(DeclarativeBase):
     """Shared metadata and column types."""
@@ -47,6 +50,7 @@ class Run(Base):
         Index("ix_runs_group_key", "group_key", "id"),
         Index("ix_runs_config_hash", "config_hash"),
         Index("ix_runs_sweep_id", "sweep_id"),
+        NEVER_REUSE_IDS,
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -86,6 +90,7 @@ class Stage(Base):
         UniqueConstraint("fingerprint"),
         Index("ix_stages_ready", "status", "priority", "id"),
         Index("ix_stages_kind_model", "kind", "model"),
+        NEVER_REUSE_IDS,
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -142,7 +147,7 @@ class Attempt(Base):
     """One execution of a stage by one worker under one token."""
 
     __tablename__ = "attempts"
-    __table_args__ = (UniqueConstraint("stage_id", "token"),)
+    __table_args__ = (UniqueConstraint("stage_id", "token"), NEVER_REUSE_IDS)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     stage_id: Mapped[int] = _stage()

@@ -1,0 +1,198 @@
+"""The Examples page: pairs by confidence, and what a labels stage found out."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import Session
+
+from db.models import Annotation, Histogram, Pair, RunStage, Stage
+from db.queries.common import SlotStage, after_key, check_choice, contains_words, cut, slot_stages
+from db.records import AnnotationPage, AnnotationRow, ConfidenceHistogram, Cursor, Decile, LabelSummary
+
+LABELS_SLOT = "labels"
+ORDERS = ("lowest", "confident_wrong", "highest")
+AGREEMENTS: dict[str, list[ColumnElement[bool]]] = {
+    "any": [],
+    "agree": [Annotation.agrees_human.is_(True)],
+    "disagree": [Annotation.agrees_human.is_(False)],
+}
+KEY = (Annotation.confidence, Annotation.id)
+# A text search reads the texts of at most this many pairs a page, in growing steps.
+SEARCH_ROWS = 20_000
+SEARCH_STEPS = (500, 2_000, 7_500, 10_000)
+SCALARS = (
+    "accuracy_human",
+    "accuracy_truth",
+    "human_accuracy_truth",
+    "length_only_accuracy",
+    "mean_confidence",
+    "effective_sample_size",
+)
+
+
+def annotations(
+    session: Session,
+    run_id: int,
+    *,
+    c_low: float = 0.0,
+    c_high: float = 1.0,
+    agreement: str = "any",
+    text: str = "",
+    order: str = "lowest",
+    after: Cursor | None = None,
+    limit: int = 20,
+) -> AnnotationPage:
+    """One page of annotated pairs by confidence. The page is chosen in the index; texts are read for its rows only."""
+    check_choice("Order", order, ORDERS)
+    check_choice("Agreement", agreement, AGREEMENTS)
+    labels = _labels(session, run_id)
+    if labels is None:
+        return AnnotationPage(rows=(), next=None, total=0, searched=None)
+    conditions = [
+        Annotation.stage_id == labels.stage_id,
+        Annotation.attempt_id == labels.attempt_id,
+        Annotation.confidence.between(c_low, c_high),
+        *AGREEMENTS[agreement],
+        *(AGREEMENTS["disagree"] if order == "confident_wrong" else []),
+    ]
+    descending = order != "lowest"
+    if text.strip():
+        return _search(session, run_id, conditions, text, descending, after, limit)
+    keys = session.execute(_keys(conditions, after, descending).limit(limit + 1)).all()
+    page, more = cut(keys, limit)
+    return AnnotationPage(
+        rows=_with_texts(session, run_id, [key.id for key in page]),
+        next=Cursor(value=page[-1].confidence, id=page[-1].id) if more else None,
+        total=session.execute(select(func.count()).select_from(Annotation).where(*conditions)).scalar_one(),
+        searched=None,
+    )
+
+
+def get_annotation(session: Session, run_id: int, pair_id: str) -> AnnotationRow | None:
+    """One annotated pair, for a link to it."""
+    labels = _labels(session, run_id)
+    if labels is None:
+        return None
+    found = session.scalars(
+        select(Annotation.id).where(Annotation.attempt_id == labels.attempt_id, Annotation.pair_id == pair_id)
+    ).first()
+    return None if found is None else _with_texts(session, run_id, [found])[0]
+
+
+def label_summary(session: Session, run_id: int) -> LabelSummary | None:
+    """Accuracies, histogram and deciles of a run's labels; None without an annotator or before publication."""
+    return label_summaries(session, [run_id]).get(run_id)
+
+
+def label_summaries(session: Session, run_ids: Collection[int]) -> dict[int, LabelSummary]:
+    """The same for several runs; a labels stage they share is read once."""
+    owners = session.execute(
+        select(RunStage.run_id, RunStage.stage_id).where(RunStage.run_id.in_(run_ids), RunStage.slot == LABELS_SLOT)
+    ).all()
+    stages = session.execute(
+        select(Stage.id, Stage.fingerprint, Stage.summary).where(
+            Stage.id.in_({owner.stage_id for owner in owners}), Stage.published_attempt_id.is_not(None)
+        )
+    )
+    known = {stage.id: stage for stage in stages}
+    return {owner.run_id: _summary(owner.run_id, known[owner.stage_id]) for owner in owners if owner.stage_id in known}
+
+
+def label_histograms(session: Session, run_id: int) -> dict[str, Mapping[str, Any]]:
+    """Further named distributions that the labels stage stored."""
+    labels = _labels(session, run_id)
+    if labels is None:
+        return {}
+    rows = session.execute(
+        select(Histogram.name, Histogram.data)
+        .where(Histogram.stage_id == labels.stage_id, Histogram.attempt_id == labels.attempt_id)
+        .order_by(Histogram.name)
+    )
+    return {row.name: row.data for row in rows}
+
+
+def _labels(session: Session, run_id: int) -> SlotStage | None:
+    """The published labels stage of a run."""
+    stage = slot_stages(session, [run_id], [LABELS_SLOT]).get((run_id, LABELS_SLOT))
+    return stage if stage is not None and stage.attempt_id is not None else None
+
+
+def _keys(
+    conditions: Sequence[ColumnElement[bool]], after: Cursor | None, descending: bool
+) -> Select[*tuple[Any, ...]]:
+    return (
+        select(Annotation.confidence, Annotation.id)
+        .where(*conditions, *after_key(KEY, after, descending=descending))
+        .order_by(*(column.desc() if descending else column for column in KEY))
+    )
+
+
+def _search(
+    session: Session,
+    run_id: int,
+    conditions: Sequence[ColumnElement[bool]],
+    text: str,
+    descending: bool,
+    after: Cursor | None,
+    limit: int,
+) -> AnnotationPage:
+    """Look through the pairs in order, step by step, until the page is full or SEARCH_ROWS were read."""
+    found: list[Any] = []
+    searched = 0
+    more = True
+    for step in SEARCH_STEPS:
+        keys = _keys(conditions, after, descending).limit(step)
+        found += session.execute(_matching(keys, text, descending).limit(limit + 1 - len(found))).all()
+        last = session.execute(_keys(conditions, after, descending).offset(step - 1).limit(1)).first()
+        searched += step
+        if len(found) > limit or last is None:
+            more = False
+            break
+        after = Cursor(value=last.confidence, id=last.id)
+    page, full = cut(found, limit)
+    following = Cursor(value=page[-1].confidence, id=page[-1].id) if full else (after if more else None)
+    return AnnotationPage(
+        rows=_with_texts(session, run_id, [key.id for key in page]), next=following, total=None, searched=searched
+    )
+
+
+def _matching(keys: Select[*tuple[Any, ...]], text: str, descending: bool) -> Select[*tuple[Any, ...]]:
+    stretch = keys.add_columns(Annotation.pair_id, Annotation.data_stage_id).subquery()
+    order = (stretch.c.confidence, stretch.c.id)
+    return (
+        select(stretch.c.confidence, stretch.c.id)
+        .join(Pair, (Pair.stage_id == stretch.c.data_stage_id) & (Pair.pair_id == stretch.c.pair_id))
+        .where(*contains_words(text, (Pair.prompt, Pair.response_a, Pair.response_b)))
+        .order_by(*(column.desc() if descending else column for column in order))
+    )
+
+
+def _with_texts(session: Session, run_id: int, ids: Sequence[int]) -> tuple[AnnotationRow, ...]:
+    rows = session.execute(
+        select(
+            Annotation.id, Annotation.pair_id, Annotation.score_a, Annotation.score_b, Annotation.margin,
+            Annotation.confidence, Annotation.label, Annotation.agrees_human, Pair.prompt_id, Pair.prompt,
+            Pair.response_a, Pair.response_b, Pair.human_label, Pair.true_label,
+        )
+        .join(Pair, (Pair.stage_id == Annotation.data_stage_id) & (Pair.pair_id == Annotation.pair_id))
+        .where(Annotation.id.in_(ids))
+    )  # fmt: skip
+    by_id = {row.id: AnnotationRow(run_id=run_id, **row._mapping) for row in rows}
+    return tuple(by_id[key] for key in ids)
+
+
+def _summary(run_id: int, stage: Any) -> LabelSummary:
+    summary = stage.summary or {}
+    histogram = summary["histogram"]
+    return LabelSummary(
+        run_id=run_id,
+        stage_id=stage.id,
+        fingerprint=stage.fingerprint,
+        n=summary["n"],
+        **{name: summary[name] for name in SCALARS},
+        histogram=ConfidenceHistogram(**{name: tuple(histogram[name]) for name in ("edges", "counts", "agree_counts")}),
+        deciles=tuple(
+            Decile(**{name: decile[name] for name in Decile.__dataclass_fields__}) for decile in summary["deciles"]
+        ),
+    )

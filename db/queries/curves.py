@@ -1,0 +1,69 @@
+"""Curves and logs of stages."""
+
+from collections.abc import Collection
+
+import pandas as pd
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from db.models import Attempt, LogLine, Metric, RunStage, Stage
+from db.records import LogLineRow
+
+# The published attempt; before that the one that runs, or the last one that did.
+SHOWN_ATTEMPT = func.coalesce(Stage.published_attempt_id, Stage.current_attempt_id)
+
+
+def metrics(
+    session: Session, stage_ids: Collection[int], names: Collection[str] | None = None, *, max_points: int = 500
+) -> pd.DataFrame:
+    """Points of the stages' curves, thinned evenly to about `max_points` a curve with the last point kept:
+    stage_id, step, name, value (NaN where training met a value that is not finite)."""
+    curve_key = [Metric.attempt_id, Metric.name]
+    points = (
+        select(
+            Stage.id.label("stage_id"),
+            Metric.step,
+            Metric.name,
+            Metric.value,
+            func.row_number().over(partition_by=curve_key, order_by=Metric.step).label("place"),
+            func.count().over(partition_by=curve_key).label("points"),
+        )
+        .join(Stage, Metric.attempt_id == SHOWN_ATTEMPT)
+        .where(Stage.id.in_(stage_ids))
+    )
+    if names is not None:
+        points = points.where(Metric.name.in_(names))
+    curve = points.subquery()
+    stride = 1 + (curve.c.points - 1) // max_points
+    rows = session.execute(
+        select(curve.c.stage_id, curve.c.step, curve.c.name, curve.c.value)
+        .where(or_((curve.c.place - 1) % stride == 0, curve.c.place == curve.c.points))
+        .order_by(curve.c.stage_id, curve.c.name, curve.c.step)
+    ).all()
+    frame = pd.DataFrame(rows, columns=["stage_id", "step", "name", "value"])
+    return frame.astype({"stage_id": "int64", "step": "int64", "value": "float64"})
+
+
+def metric_names(session: Session, stage_ids: Collection[int]) -> list[str]:
+    """Names of the curves that the stages have."""
+    found = (
+        select(Metric.name)
+        .join(Stage, Metric.attempt_id == SHOWN_ATTEMPT)
+        .where(Stage.id.in_(stage_ids))
+        .distinct()
+        .order_by(Metric.name)
+    )
+    return list(session.scalars(found))
+
+
+def log_tail(session: Session, run_id: int, limit: int = 200, *, after_id: int = 0) -> list[LogLineRow]:
+    """The last lines of the run's stages, oldest first; `after_id` fetches only what is new."""
+    rows = session.execute(
+        select(LogLine.id, LogLine.at, RunStage.slot, LogLine.text)
+        .join(Attempt, Attempt.id == LogLine.attempt_id)
+        .join(RunStage, RunStage.stage_id == Attempt.stage_id)
+        .where(RunStage.run_id == run_id, LogLine.id > after_id)
+        .order_by(LogLine.id.desc())
+        .limit(limit)
+    ).all()
+    return [LogLineRow(**row._mapping) for row in reversed(rows)]

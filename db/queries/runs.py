@@ -1,0 +1,216 @@
+"""The Runs page: filtered pages of runs and of groups, and one run."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy.orm import Session
+
+from db import status
+from db.errors import UnknownRun
+from db.models import Evaluation, Run, RunStage, Stage
+from db.queries.common import after_key, check_choice, contains_words, cut
+from db.queries.results import evaluations
+from db.records import Cursor, GroupPage, RunFilters, RunGroup, RunPage, RunRecord, RunRow
+
+ORDERS = ("newest", "oldest", "name", "gra")
+FILTER_COLUMNS = {
+    "status": Run.status,
+    "method": Run.method,
+    "objective": Run.objective,
+    "policy": Run.policy,
+    "annotator": Run.annotator,
+    "dataset": Run.dataset,
+    "label_fraction": Run.label_fraction,
+    "seed": Run.seed,
+    "sweep_id": Run.sweep_id,
+    "group_key": Run.group_key,
+}
+SEARCHED = (
+    Run.name,
+    Run.method,
+    Run.method_label,
+    Run.objective,
+    Run.policy,
+    Run.annotator,
+    Run.dataset,
+    Run.sweep_id,
+)
+# Everything but the config, which no list shows.
+LISTED = (
+    Run.id, Run.name, Run.sweep_id, Run.group_key, Run.method, Run.method_label, Run.labels, Run.pool, Run.weighting,
+    Run.objective, Run.policy, Run.annotator, Run.dataset, Run.label_fraction, Run.seed, Run.baseline, Run.status,
+    Run.priority, Run.error, Run.archived, Run.created_at, Run.started_at, Run.finished_at,
+)  # fmt: skip
+
+
+def list_runs(
+    session: Session,
+    *,
+    filters: RunFilters = RunFilters(),  # noqa: B008
+    order: str = "newest",
+    after: Cursor | None = None,
+    limit: int = 50,
+) -> RunPage:
+    """One page of runs with progress and GRA, in four queries whatever the page's size."""
+    check_choice("Order", order, ORDERS)
+    conditions = _conditions(filters)
+    rows = session.execute(_ordered(order, after).where(*conditions).limit(limit + 1)).all()
+    page, more = cut(rows, limit)
+    total = session.execute(select(func.count()).select_from(Run).where(*conditions)).scalar_one()
+    return RunPage(
+        rows=tuple(_run_rows(session, page)),
+        next=Cursor(value=page[-1].key, id=page[-1].id) if more else None,
+        total=total,
+    )
+
+
+def list_groups(
+    session: Session,
+    *,
+    filters: RunFilters = RunFilters(),  # noqa: B008
+    after: Cursor | None = None,
+    limit: int = 50,
+) -> GroupPage:
+    """One page of groups of runs that differ only in seed and name, the group with the newest run first."""
+    conditions = _conditions(filters)
+    newest = func.max(Run.id)
+    groups = select(Run.group_key, newest.label("newest")).where(*conditions).group_by(Run.group_key)
+    if after is not None:
+        groups = groups.having(newest < after.id)
+    page, more = cut(session.execute(groups.order_by(newest.desc()).limit(limit + 1)).all(), limit)
+    members = (
+        select(*LISTED)
+        .where(*conditions, Run.group_key.in_([group.group_key for group in page]))
+        .order_by(Run.seed, Run.id)
+    )
+    by_key: dict[str, list[RunRow]] = {group.group_key: [] for group in page}
+    for row in _run_rows(session, session.execute(members).all()):
+        by_key[row.group_key].append(row)
+    total = session.execute(select(func.count(Run.group_key.distinct())).where(*conditions)).scalar_one()
+    return GroupPage(
+        groups=tuple(RunGroup(group_key=key, rows=tuple(rows)) for key, rows in by_key.items()),
+        next=Cursor(value=None, id=page[-1].newest) if more else None,
+        total=total,
+    )
+
+
+def status_counts(session: Session, *, filters: RunFilters = RunFilters()) -> dict[str, int]:  # noqa: B008
+    """How many runs have each status, every status present."""
+    found = session.execute(select(Run.status, func.count()).where(*_conditions(filters)).group_by(Run.status))
+    return dict.fromkeys(status.STATUSES, 0) | {row[0]: row[1] for row in found}
+
+
+def get_run(session: Session, run_id: int) -> RunRecord:
+    """One run with its config; UnknownRun if there is none."""
+    found = session.execute(
+        select(*LISTED, Run.config, Run.config_hash, Run.failed_stage_id).where(Run.id == run_id)
+    ).one_or_none()
+    if found is None:
+        raise UnknownRun(
+            f"There is no run {run_id}: it was deleted, or the link is wrong; look it up on the Runs page."
+        )
+    slot = select(RunStage.slot).where(RunStage.run_id == run_id, RunStage.stage_id == found.failed_stage_id)
+    return RunRecord(
+        row=_run_rows(session, [found])[0],
+        config=found.config,
+        config_hash=found.config_hash,
+        failed_slot=session.scalars(slot).first(),
+    )
+
+
+def runs_by_config_hash(session: Session, config_hashes: Collection[str]) -> dict[str, list[int]]:
+    """Runs that exist already with one of these configs, newest first: New run offers them."""
+    found = session.execute(
+        select(Run.config_hash, Run.id).where(Run.config_hash.in_(config_hashes)).order_by(Run.id.desc())
+    )
+    runs: dict[str, list[int]] = {}
+    for config_hash, run_id in found:
+        runs.setdefault(config_hash, []).append(run_id)
+    return runs
+
+
+def distinct(session: Session, column: str) -> list[Any]:
+    """Values that a filter can choose from, sorted, without null."""
+    check_choice("Column", column, FILTER_COLUMNS)
+    values = FILTER_COLUMNS[column]
+    return list(session.scalars(select(values).where(values.is_not(None)).distinct().order_by(values)))
+
+
+def _conditions(filters: RunFilters) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [Run.archived.is_(filters.archived)]
+    for name, column in FILTER_COLUMNS.items():
+        if chosen := getattr(filters, name):
+            conditions.append(column.in_(chosen))
+    if filters.ids:
+        conditions.append(Run.id.in_(filters.ids))
+    return conditions + contains_words(filters.text, SEARCHED)
+
+
+def _ordered(order: str, after: Cursor | None) -> Select[*tuple[Any, ...]]:
+    descending = order in ("newest", "gra")
+    if order == "name":
+        key: Any = Run.name
+    elif order == "gra":
+        key = func.coalesce(Evaluation.gra, -1.0)
+    else:
+        key = Run.id
+    rows = select(*LISTED, key.label("key"))
+    if order == "gra":
+        rows = (
+            rows.outerjoin(RunStage, (RunStage.run_id == Run.id) & (RunStage.slot == "evaluation"))
+            .outerjoin(Stage, Stage.id == RunStage.stage_id)
+            .outerjoin(
+                Evaluation, (Evaluation.stage_id == Stage.id) & (Evaluation.attempt_id == Stage.published_attempt_id)
+            )
+        )
+    columns = [Run.id] if key is Run.id else [key, Run.id]
+    rows = rows.where(*after_key(columns, after, descending=descending))
+    return rows.order_by(*(column.desc() if descending else column for column in columns))
+
+
+def _run_rows(session: Session, rows: Sequence[Any]) -> list[RunRow]:
+    """Runs with the progress of their stages and their GRA: three queries for the whole page."""
+    ids = [row.id for row in rows]
+    counts = _stage_counts(session, ids)
+    current = _current_stages(session, ids)
+    graded = evaluations(session, ids)
+    result = []
+    for row in rows:
+        values = row._mapping
+        slot, done, total, unit = current.get(row.id, (None, None, None, None))
+        stages, stages_done, stages_reused = counts.get(row.id, (0, 0, 0))
+        result.append(
+            RunRow(
+                **{column.key: values[column.key] for column in LISTED},
+                stages=stages, stages_done=stages_done, stages_reused=stages_reused, current_slot=slot,
+                current_done=done, current_total=total, current_unit=unit, evaluation=graded.get(row.id),
+            )
+        )  # fmt: skip
+    return result
+
+
+def _stage_counts(session: Session, run_ids: Collection[int]) -> dict[int, tuple[int, int, int]]:
+    found = session.execute(
+        select(
+            RunStage.run_id,
+            func.count(),
+            func.sum(case((Stage.status == status.DONE, 1), else_=0)),
+            func.sum(case((RunStage.reused, 1), else_=0)),
+        )
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(RunStage.run_id.in_(run_ids))
+        .group_by(RunStage.run_id)
+    )
+    return {row[0]: (row[1], int(row[2]), int(row[3])) for row in found}
+
+
+def _current_stages(session: Session, run_ids: Collection[int]) -> dict[int, tuple[str, int | None, int | None, str]]:
+    """The running stage of each run that has one; the one started last where several run at once."""
+    found = session.execute(
+        select(RunStage.run_id, RunStage.slot, Stage.done, Stage.total, Stage.unit)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(RunStage.run_id.in_(run_ids), Stage.status == status.RUNNING)
+        .order_by(Stage.started_at, Stage.id)
+    )
+    return {row.run_id: (row.slot, row.done, row.total, row.unit) for row in found}

@@ -1,0 +1,143 @@
+"""The stage timeline of runs, attempts, and what a new run would reuse."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import status
+from db.models import Attempt, Run, RunStage, Stage, StageInput, Worker
+from db.records import AttemptCount, AttemptRow, StageRow
+
+STAGE_COLUMNS = (
+    Stage.fingerprint, Stage.kind, Stage.model, Stage.device, Stage.status, Stage.priority, Stage.done, Stage.total,
+    Stage.unit, Stage.seconds, Stage.lease_expires_at, Stage.error, Stage.summary, Stage.created_at, Stage.started_at,
+    Stage.finished_at,
+)  # fmt: skip
+
+
+def run_stages(session: Session, run_id: int) -> list[StageRow]:
+    """The stages of a run, inputs before what reads them."""
+    return stages_of_runs(session, [run_id])[run_id]
+
+
+def stages_of_runs(session: Session, run_ids: Collection[int]) -> dict[int, list[StageRow]]:
+    """The stages of several runs, in five queries; a run without stages has an empty list."""
+    rows = session.execute(
+        select(RunStage.run_id, RunStage.slot, RunStage.reused, Stage.id.label("stage_id"), *STAGE_COLUMNS)
+        .add_columns(Worker.name.label("worker"), Attempt.worker.label("last_worker"), Attempt.first_step)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .outerjoin(Worker, Worker.id == Stage.worker_id)
+        .outerjoin(Attempt, Attempt.id == Stage.current_attempt_id)
+        .where(RunStage.run_id.in_(run_ids))
+    ).all()
+    ids = {row.stage_id for row in rows}
+    counts = _counts(session, Attempt.stage_id, ids)
+    sharing = _counts(session, RunStage.stage_id, ids, RunStage.run_id.distinct())
+    inputs = _inputs(session, ids)
+    speed = stage_speed(session)
+    depth = _depths(inputs, ids)
+    result: dict[int, list[StageRow]] = {run_id: [] for run_id in run_ids}
+    for row in sorted(rows, key=lambda row: (depth[row.stage_id], row.stage_id)):
+        result[row.run_id].append(
+            StageRow(
+                run_id=row.run_id, slot=row.slot, stage_id=row.stage_id, reused=row.reused,
+                **{column.key: row._mapping[column.key] for column in STAGE_COLUMNS},
+                worker=row.worker or row.last_worker, first_step=row.first_step, inputs=inputs[row.stage_id],
+                attempts=counts.get(row.stage_id, 0), shared_by=sharing[row.stage_id],
+                expected_seconds=speed.get((row.kind, row.model or "")),
+            )
+        )  # fmt: skip
+    return result
+
+
+def attempts(session: Session, stage_id: int) -> list[AttemptRow]:
+    """Every execution of a stage, first to last."""
+    columns = [getattr(Attempt, name) for name in AttemptRow.__dataclass_fields__]
+    rows = session.execute(select(*columns).where(Attempt.stage_id == stage_id).order_by(Attempt.id))
+    return [AttemptRow(**row._mapping) for row in rows]
+
+
+def attempt_counts(session: Session, run_ids: Collection[int]) -> list[AttemptCount]:
+    """Runs, distinct stages, executions and reuses per slot: 12 runs, 1 annotator, 1 execution, 11 reused."""
+    slots = session.execute(
+        select(RunStage.slot, RunStage.stage_id, RunStage.reused).where(RunStage.run_id.in_(run_ids))
+    ).all()
+    executed = _counts(session, Attempt.stage_id, {row.stage_id for row in slots})
+    result = []
+    for slot in dict.fromkeys(row.slot for row in slots):
+        mine = [row for row in slots if row.slot == slot]
+        stages = {row.stage_id for row in mine}
+        result.append(
+            AttemptCount(
+                slot=slot,
+                runs=len(mine),
+                stages=len(stages),
+                attempts=sum(executed.get(stage_id, 0) for stage_id in stages),
+                reused=sum(row.reused for row in mine),
+            )
+        )
+    return result
+
+
+def stage_speed(session: Session) -> dict[tuple[str, str], float]:
+    """Mean seconds of finished stages by (kind, model); model is "" for kinds that have none."""
+    rows = session.execute(
+        select(Stage.kind, func.coalesce(Stage.model, ""), func.avg(Stage.seconds))
+        .where(Stage.seconds.is_not(None), Stage.status == status.DONE)
+        .group_by(Stage.kind, Stage.model)
+    )
+    return {(kind, model): float(seconds) for kind, model, seconds in rows}
+
+
+def plan_reuse(session: Session, fingerprints: Collection[str]) -> dict[str, str]:
+    """Status of the stages that exist already; unknown fingerprints are absent."""
+    rows = session.execute(select(Stage.fingerprint, Stage.status).where(Stage.fingerprint.in_(set(fingerprints))))
+    return {row.fingerprint: row.status for row in rows}
+
+
+def live_runs_of(session: Session, stage_ids: Collection[int]) -> dict[int, list[int]]:
+    """Live runs per stage, oldest first."""
+    rows = session.execute(
+        select(RunStage.stage_id, RunStage.run_id)
+        .join(Run, Run.id == RunStage.run_id)
+        .where(RunStage.stage_id.in_(stage_ids), Run.status.in_(status.LIVE))
+        .order_by(RunStage.run_id)
+    )
+    runs: dict[int, list[int]] = {stage_id: [] for stage_id in stage_ids}
+    for stage_id, run_id in rows:
+        runs[stage_id].append(run_id)
+    return runs
+
+
+def _counts(session: Session, key: Any, ids: Collection[int], counted: Any = None) -> dict[int, int]:
+    count = func.count() if counted is None else func.count(counted)
+    return {row[0]: row[1] for row in session.execute(select(key, count).where(key.in_(ids)).group_by(key))}
+
+
+def _inputs(session: Session, ids: Collection[int]) -> dict[int, dict[str, int]]:
+    inputs: dict[int, dict[str, int]] = {stage_id: {} for stage_id in ids}
+    rows = session.execute(
+        select(StageInput.stage_id, StageInput.name, StageInput.input_stage_id)
+        .where(StageInput.stage_id.in_(ids))
+        .order_by(StageInput.name)
+    )
+    for stage_id, name, input_stage_id in rows:
+        inputs[stage_id][name] = input_stage_id
+    return inputs
+
+
+def _depths(inputs: dict[int, dict[str, int]], ids: Collection[int]) -> dict[int, int]:
+    """Length of the longest chain of inputs behind each stage."""
+    depths: dict[int, int] = {}
+
+    def depth(stage_id: int) -> int:
+        if stage_id not in depths:
+            parents = inputs.get(stage_id, {}).values()
+            depths[stage_id] = 1 + max((depth(parent) for parent in parents), default=-1)
+        return depths[stage_id]
+
+    for stage_id in ids:
+        depth(stage_id)
+    return depths

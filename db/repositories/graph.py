@@ -1,0 +1,189 @@
+"""What follows when a stage or run changes: run statuses, priorities, stages nobody wants. Callers hold the mutex."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, case, delete, exists, func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from db import status
+from db.models import (
+    Annotation,
+    Attempt,
+    Evaluation,
+    Histogram,
+    Metric,
+    Outcome,
+    Pair,
+    Prompt,
+    Run,
+    RunStage,
+    Sample,
+    Score,
+    Stage,
+    StageInput,
+)
+
+RESULTS = (Annotation, Histogram, Outcome, Evaluation, Score, Sample, Pair, Prompt)
+
+
+def wanted() -> ColumnElement[bool]:
+    """Whether a live run has the stage in one of its slots."""
+    return exists(
+        select(1)
+        .select_from(RunStage)
+        .join(Run, Run.id == RunStage.run_id)
+        .where(RunStage.stage_id == Stage.id, Run.status.in_(status.LIVE))
+    )
+
+
+def inputs_missing() -> ColumnElement[bool]:
+    """Whether an input of the stage is not done."""
+    parent = aliased(Stage)
+    return exists(
+        select(1)
+        .select_from(StageInput)
+        .join(parent, parent.id == StageInput.input_stage_id)
+        .where(StageInput.stage_id == Stage.id, parent.status != status.DONE)
+    )
+
+
+def ready_stages(devices: tuple[str, ...] | None = None) -> Select[Stage]:
+    """Queued stages that can start, most urgent first."""
+    ready = select(Stage).where(Stage.status == status.QUEUED, ~inputs_missing(), wanted())
+    if devices is not None:
+        ready = ready.where(Stage.device.in_(devices))
+    return ready.order_by(Stage.priority.desc(), Stage.id)
+
+
+def runs_with(session: Session, stage_ids: Collection[int], statuses: tuple[str, ...]) -> list[int]:
+    """Runs in one of the statuses that have any of the stages, in order of id."""
+    found = (
+        select(Run.id)
+        .join(RunStage, RunStage.run_id == Run.id)
+        .where(RunStage.stage_id.in_(stage_ids), Run.status.in_(statuses))
+        .distinct()
+        .order_by(Run.id)
+    )
+    return list(session.scalars(found))
+
+
+def stages_of(session: Session, run_ids: Collection[int]) -> list[int]:
+    """Every stage of the runs, once."""
+    return list(session.scalars(select(RunStage.stage_id).where(RunStage.run_id.in_(run_ids)).distinct()))
+
+
+def refresh_runs(session: Session, run_ids: Collection[int], at: datetime) -> tuple[int, ...]:
+    """Derive the status of live runs from their stages; the runs that are done now.
+
+    queued -> running: a stage runs, or one was finished since the run was queued. done: every stage is."""
+    one, zero = 1, 0
+    derived = (
+        select(
+            Run.id,
+            Run.status,
+            func.count().label("stages"),
+            func.sum(case((Stage.status == status.DONE, one), else_=zero)).label("done"),
+            func.sum(case((Stage.status == status.RUNNING, one), else_=zero)).label("running"),
+            func.sum(
+                case(((Stage.status == status.DONE) & (Stage.finished_at > Run.queued_at), one), else_=zero)
+            ).label("fresh"),
+        )
+        .join(RunStage, RunStage.run_id == Run.id)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(Run.id.in_(run_ids), Run.status.in_(status.LIVE))
+        .group_by(Run.id, Run.status)
+    )
+    changed: dict[str, list[int]] = {}
+    for row in session.execute(derived):
+        after = _derive(row.stages, row.done, row.running, row.fresh)
+        if after != row.status:
+            status.check_run(row.status, after)
+            changed.setdefault(after, []).append(row.id)
+    for after, ids in changed.items():
+        session.execute(update(Run).where(Run.id.in_(ids)).values(_run_values(after, at)))
+    return tuple(changed.get(status.DONE, ()))
+
+
+def _derive(stages: int, done: int, running: int, fresh: int) -> str:
+    if done == stages:
+        return status.DONE
+    return status.RUNNING if running or fresh else status.QUEUED
+
+
+def _run_values(after: str, at: datetime) -> dict[str, Any]:
+    values: dict[str, Any] = {"status": after}
+    if after in (status.RUNNING, status.DONE):
+        values["started_at"] = func.coalesce(Run.started_at, at)
+    if after == status.DONE:
+        values["finished_at"] = at
+    return values
+
+
+def refresh_priorities(session: Session, stage_ids: Collection[int]) -> None:
+    """A stage is as urgent as the most urgent live run that wants it."""
+    highest = (
+        select(func.max(Run.priority))
+        .join(RunStage, RunStage.run_id == Run.id)
+        .where(RunStage.stage_id == Stage.id, Run.status.in_(status.LIVE))
+        .scalar_subquery()
+    )
+    session.execute(
+        update(Stage)
+        .where(Stage.id.in_(stage_ids), Stage.status.in_(status.LIVE))
+        .values(priority=func.coalesce(highest, Stage.priority))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def release_unwanted(session: Session, run_ids: Collection[int], at: datetime, cause: str) -> tuple[str, ...]:
+    """Cancel the stages of these runs that no live run wants; the fingerprints of those that were stopped."""
+    mine = select(RunStage.stage_id).where(RunStage.run_id.in_(run_ids))
+    unwanted = session.execute(
+        select(Stage.id, Stage.fingerprint).where(Stage.id.in_(mine), Stage.status.in_(status.LIVE), ~wanted())
+    ).all()
+    ids = [row.id for row in unwanted]
+    close_attempts(session, ids, status.ATTEMPT_CANCELLED, at, cause)
+    session.execute(
+        update(Stage)
+        .where(Stage.id.in_(ids))
+        .values(status=status.CANCELLED, error=cause, worker_id=None, lease_expires_at=None, finished_at=at)
+    )
+    return tuple(row.fingerprint for row in unwanted)
+
+
+def close_attempts(session: Session, stage_ids: Collection[int], attempt_status: str, at: datetime, cause: str) -> None:
+    """End the running attempts of the stages and remove what they wrote; curves and logs stay to be read."""
+    running = select(Attempt.id).where(Attempt.stage_id.in_(stage_ids), Attempt.status == status.ATTEMPT_RUNNING)
+    ids = list(session.scalars(running))
+    remove_results(session, ids)
+    session.execute(
+        update(Attempt).where(Attempt.id.in_(ids)).values(status=attempt_status, cause=cause, finished_at=at)
+    )
+
+
+def remove_results(session: Session, attempt_ids: Collection[int]) -> None:
+    """Delete the bulk rows of attempts that were never published."""
+    if attempt_ids:
+        for table in RESULTS:
+            session.execute(delete(table).where(table.attempt_id.in_(attempt_ids)))
+
+
+def remove_curves(session: Session, stage_id: int, *, but: int) -> None:
+    """Delete the metric points of every attempt of the stage but one."""
+    others = select(Attempt.id).where(Attempt.stage_id == stage_id, Attempt.id != but)
+    session.execute(delete(Metric).where(Metric.attempt_id.in_(others)))
+
+
+def requeue(session: Session, stage_ids: Collection[int]) -> None:
+    """Put stages back into the queue as if they had never run; their token and attempts stay."""
+    session.execute(
+        update(Stage)
+        .where(Stage.id.in_(stage_ids))
+        .values(
+            status=status.QUEUED, error=None, losses=0, worker_id=None, lease_expires_at=None,
+            published_attempt_id=None, summary=None, seconds=None, done=None, total=None, unit=None,
+            started_at=None, finished_at=None,
+        )
+    )  # fmt: skip

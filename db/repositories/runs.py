@@ -1,0 +1,231 @@
+"""Submitting, cancelling, retrying and deleting runs. Functions take the session first and never commit."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from db import status
+from db.engine import now
+from db.errors import FinishedRun, LiveRun, UnknownRun
+from db.models import Artifact, Run, RunStage, Stage, StageInput
+from db.records import CreatedRun, DeletedRun, NewRun, NewStage
+from db.repositories.graph import (
+    refresh_priorities,
+    refresh_runs,
+    release_unwanted,
+    requeue,
+    runs_with,
+    stages_of,
+)
+from db.repositories.guard import clean_text, lock_graph, plain
+
+STOPPED = (status.FAILED, status.CANCELLED)
+
+
+def create(session: Session, run: NewRun, stages: Sequence[NewStage]) -> CreatedRun:
+    """Write a run and the stages it needs; stages known by fingerprint are shared, failed ones queued again."""
+    lock_graph(session)
+    at = now(session)
+    known = _known(session, [stage.fingerprint for stage in stages])
+    before = {fingerprint: stage.status for fingerprint, stage in known.items()}
+    stopped = [stage.id for stage in known.values() if stage.status in STOPPED]
+    requeue(session, stopped)
+    ids = _insert_missing(session, stages, known, run.priority, at)
+    row = Run(
+        **_run_columns(run), status=status.QUEUED, archived=False, created_at=at, queued_at=at,
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    taken = {fingerprint for fingerprint, state in before.items() if state not in STOPPED}
+    session.execute(
+        insert(RunStage),
+        [
+            {"run_id": row.id, "slot": s.slot, "stage_id": ids[s.fingerprint], "reused": s.fingerprint in taken}
+            for s in stages
+        ],
+    )
+    refresh_priorities(session, set(ids.values()))
+    finished = refresh_runs(session, [row.id], at)
+    done = {fingerprint for fingerprint, state in before.items() if state == status.DONE}
+    return CreatedRun(
+        run_id=row.id,
+        status=status.DONE if row.id in finished else _status_of(session, row.id),
+        stages=len(ids),
+        reused=len(done),
+        shared=len(taken - done),
+    )
+
+
+def cancel(session: Session, run_id: int) -> tuple[str, ...]:
+    """Stop a run; only stages that no other live run wants stop with it. Their fingerprints."""
+    lock_graph(session)
+    run = _live(session, run_id, "cancelled")
+    at = now(session)
+    status.check_run(run.status, status.CANCELLED)
+    session.execute(update(Run).where(Run.id == run_id).values(status=status.CANCELLED, finished_at=at, error=None))
+    stopped = release_unwanted(session, [run_id], at, f"Cancelled with run {run_id}.")
+    refresh_priorities(session, stages_of(session, [run_id]))
+    return stopped
+
+
+def retry(session: Session, run_id: int) -> tuple[int, ...]:
+    """Queue the failed and cancelled stages of a run again. Other runs that the same stages had failed wait again too:
+    the ids of every run that does."""
+    lock_graph(session)
+    run = _get(session, run_id)
+    if run.status in status.LIVE:
+        raise LiveRun(f"Run {run_id} is {run.status} already: cancel it first, or wait until it ends.")
+    if run.status == status.DONE:
+        raise FinishedRun(f"Run {run_id} is done, there is nothing to retry: submit it with another seed or salt.")
+    waiting, fresh, at = {run_id}, {run_id}, now(session)
+    while fresh:
+        stopped = _stopped_stages(session, fresh)
+        requeue(session, stopped)
+        fresh = set(_failed_by(session, stopped)) - waiting
+        waiting |= fresh
+    session.execute(
+        update(Run)
+        .where(Run.id.in_(waiting))
+        .values(
+            status=status.QUEUED, error=None, failed_stage_id=None, queued_at=at, started_at=None, finished_at=None
+        )
+    )  # fmt: skip
+    refresh_priorities(session, stages_of(session, waiting))
+    refresh_runs(session, waiting, at)
+    return tuple(sorted(waiting))
+
+
+def set_priority(session: Session, run_id: int, priority: int) -> None:
+    """Higher goes first; the stages of a run are as urgent as the most urgent run that wants them."""
+    lock_graph(session)
+    _live(session, run_id, "moved in the queue")
+    session.execute(update(Run).where(Run.id == run_id).values(priority=priority))
+    refresh_priorities(session, stages_of(session, [run_id]))
+
+
+def archive(session: Session, run_id: int, archived: bool = True) -> None:
+    """Hide a finished run from lists, or show it again."""
+    lock_graph(session)
+    _finished(session, run_id, "archived")
+    session.execute(update(Run).where(Run.id == run_id).values(archived=archived))
+
+
+def delete(session: Session, run_id: int) -> DeletedRun:
+    """Remove a finished run, and the rows of stages that no other run uses."""
+    lock_graph(session)
+    _finished(session, run_id, "deleted")
+    mine = set(stages_of(session, [run_id]))
+    session.execute(sql_delete(Run).where(Run.id == run_id))
+    orphans = _orphans(session, mine)
+    fingerprints = tuple(session.scalars(select(Stage.fingerprint).where(Stage.id.in_(orphans)).order_by(Stage.id)))
+    session.execute(update(Artifact).where(Artifact.fingerprint.in_(fingerprints)).values(deleted_at=now(session)))
+    session.execute(sql_delete(Stage).where(Stage.id.in_(orphans)))
+    return DeletedRun(run_id=run_id, fingerprints=fingerprints)
+
+
+def refresh_statuses(session: Session, run_ids: Collection[int] | None = None) -> tuple[int, ...]:
+    """Derive the status of the given (or all live) runs from their stages again; the runs that are done now."""
+    lock_graph(session)
+    if run_ids is None:
+        run_ids = list(session.scalars(select(Run.id).where(Run.status.in_(status.LIVE))))
+    return refresh_runs(session, run_ids, now(session))
+
+
+def _run_columns(run: NewRun) -> dict[str, object]:
+    columns = {name: getattr(run, name) for name in NewRun.__dataclass_fields__}
+    return columns | {"config": plain(run.config), "name": clean_text(run.name)[:200]}
+
+
+def _known(session: Session, fingerprints: Sequence[str]) -> dict[str, Stage]:
+    rows = session.scalars(select(Stage).where(Stage.fingerprint.in_(fingerprints)))
+    return {stage.fingerprint: stage for stage in rows}
+
+
+def _insert_missing(
+    session: Session, stages: Sequence[NewStage], known: dict[str, Stage], priority: int, at: datetime
+) -> dict[str, int]:
+    """Insert stages and edges that do not exist; the id of every fingerprint."""
+    ids = {fingerprint: stage.id for fingerprint, stage in known.items()}
+    added: list[NewStage] = []
+    for stage in stages:
+        if stage.fingerprint in ids:
+            continue
+        row = Stage(
+            fingerprint=stage.fingerprint, kind=stage.kind, version=stage.version, config=plain(stage.config),
+            model=stage.model, device=stage.device, status=status.QUEUED, priority=priority, created_at=at,
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        ids[stage.fingerprint] = row.id
+        added.append(stage)
+    slots = {stage.slot: stage.fingerprint for stage in stages}
+    for stage in added:
+        for name, slot in stage.inputs.items():
+            if slot not in slots:
+                raise ValueError(f"Stage {stage.slot} reads {name} from {slot!r}, which is no slot of this run.")
+            session.add(StageInput(stage_id=ids[stage.fingerprint], name=name, input_stage_id=ids[slots[slot]]))
+    session.flush()
+    return ids
+
+
+def _stopped_stages(session: Session, run_ids: Collection[int]) -> list[int]:
+    return list(
+        session.scalars(
+            select(Stage.id)
+            .join(RunStage, RunStage.stage_id == Stage.id)
+            .where(RunStage.run_id.in_(run_ids), Stage.status.in_(STOPPED))
+            .distinct()
+        )
+    )
+
+
+def _failed_by(session: Session, stage_ids: Sequence[int]) -> list[int]:
+    """Runs that one of these stages took down; runs somebody cancelled or put away stay as they are."""
+    failed = runs_with(session, stage_ids, (status.FAILED,))
+    return list(
+        session.scalars(
+            select(Run.id).where(Run.id.in_(failed), Run.failed_stage_id.in_(stage_ids), Run.archived.is_(False))
+        )
+    )
+
+
+def _orphans(session: Session, candidates: set[int]) -> set[int]:
+    """Stages among the candidates that no run has and no kept stage reads."""
+    used = set(session.scalars(select(RunStage.stage_id).where(RunStage.stage_id.in_(candidates))))
+    orphans = candidates - used
+    edges = session.execute(
+        select(StageInput.stage_id, StageInput.input_stage_id).where(StageInput.input_stage_id.in_(orphans))
+    ).all()
+    while kept := {edge.input_stage_id for edge in edges if edge.stage_id not in orphans} & orphans:
+        orphans -= kept
+    return orphans
+
+
+def _get(session: Session, run_id: int) -> Run:
+    run = session.get(Run, run_id)
+    if run is None:
+        raise UnknownRun(
+            f"There is no run {run_id}: it was deleted, or the link is wrong; look it up on the Runs page."
+        )
+    return run
+
+
+def _live(session: Session, run_id: int, verb: str) -> Run:
+    run = _get(session, run_id)
+    if run.status not in status.LIVE:
+        raise FinishedRun(f"Run {run_id} is {run.status} and cannot be {verb}: finished runs do not change.")
+    return run
+
+
+def _finished(session: Session, run_id: int, verb: str) -> Run:
+    run = _get(session, run_id)
+    if run.status in status.LIVE:
+        raise LiveRun(f"Run {run_id} is {run.status} and cannot be {verb}: cancel it first.")
+    return run
+
+
+def _status_of(session: Session, run_id: int) -> str:
+    return session.scalars(select(Run.status).where(Run.id == run_id)).one()
