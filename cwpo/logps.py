@@ -115,7 +115,9 @@ def _autocast(path: ForwardPath, batch: PackedBatch) -> AbstractContextManager[A
 def _token_logps(path: ForwardPath, hidden: Tensor, targets: Tensor) -> Tensor:
     head = path.head
     if path.fused and isinstance(head, nn.Linear):
-        logps: Tensor = _TiledLogProbs.apply(hidden, head.weight, head.bias, targets, path.dtype)
+        logps: Tensor = _TiledLogProbs.apply(
+            hidden, head.weight, head.bias, targets, path.dtype, torch.is_grad_enabled()
+        )
         return logps
     if head is None:
         raise ModelError(f"{path.model.config.model_type} has no output layer; choose a causal language model.")
@@ -133,10 +135,10 @@ class _TiledLogProbs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, dtype: torch.dtype
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, dtype: torch.dtype, graph: bool
     ) -> Tensor:
         rows, vocabulary = len(hidden), len(weight)
-        keep = rows * vocabulary <= _KEEP and (hidden.requires_grad or weight.requires_grad)
+        keep = graph and rows * vocabulary <= _KEEP
         step = max(rows, 1) if rows * vocabulary <= _KEEP else _tile_rows(vocabulary)
         small = weight.to(dtype)
         logps = torch.empty(rows, dtype=_accumulator(dtype), device=hidden.device)
@@ -157,7 +159,7 @@ class _TiledLogProbs(torch.autograd.Function):
         return logps
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
         hidden, weight, bias, targets, logsum, kept = ctx.saved_tensors
         small = weight.to(ctx.dtype)
         need_hidden, need_weight, need_bias = ctx.needs_input_grad[:3]
@@ -178,7 +180,7 @@ class _TiledLogProbs(torch.autograd.Function):
                 grad_hidden[cut] = delta @ small
             if grad_weight is not None:
                 grad_weight += delta.T @ rows
-        return grad_hidden, grad_weight, grad_bias, None, None
+        return grad_hidden, grad_weight, grad_bias, None, None, None
 
 
 def _logits(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -59,18 +59,12 @@ class EncodedSet(NamedTuple):
 
 
 def start_ids(tokenizer: Any) -> list[int]:
-    """The token that starts a text, once: what the tokenizer adds itself (OPT `</s>`), else a BOS of its own (Llama)."""
+    """The token that starts a text, once: what the tokenizer adds itself (OPT `</s>`), else its own BOS (Llama)."""
     added = tokenizer("")["input_ids"][:1]
     bos = tokenizer.bos_token_id
     if added and added[0] == bos:
         return list(added)
     return [bos] if bos is not None and bos != tokenizer.eos_token_id else []
-
-
-def model_context(model: Any, limit: int | None = None) -> int:
-    """Positions the model can read, at most `limit`."""
-    context = getattr(model.config, "max_position_embeddings", None)
-    return min(value for value in (context, limit, 1 << 30) if value is not None)
 
 
 def encode_prompt(row: PromptRow, tokenizer: Any, max_length: int) -> list[int]:
@@ -163,7 +157,7 @@ class PackedBatch:
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
 
 
-def pack(rows: Sequence[Encoded], tokens_per_batch: int, indices: Sequence[int] | None = None) -> list[PackedBatch]:
+def pack(rows: Sequence[Encoded], tokens_per_batch: int, indices: Iterable[int] | None = None) -> list[PackedBatch]:
     """Packed batches of at most `tokens_per_batch` tokens (a longer row stands alone), shortest rows first.
 
     `indices` chooses rows; without it all are packed. Sorting keeps rows of like length together, which the attention

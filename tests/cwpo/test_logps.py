@@ -30,7 +30,7 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def worst_gradient(model, reference) -> float:
-    """Largest relative L2 error of a parameter's gradient; key biases, whose true gradient is 0, by the largest norm."""
+    """Largest relative L2 error of a parameter's gradient; key biases (true gradient 0) by the largest norm."""
     pairs = [
         (p.grad, q.grad) for p, q in zip(model.parameters(), reference.parameters(), strict=True) if p.requires_grad
     ]
@@ -81,7 +81,8 @@ def test_tiles_of_the_head_give_the_gradients_of_autograd(monkeypatch, keep):
     inputs = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((30, 8), (19, 8), (19,))]
     targets = torch.randint(0, 19, (30,))
     assert torch.autograd.gradcheck(
-        lambda hidden, weight, bias: logps._TiledLogProbs.apply(hidden, weight, bias, targets, torch.float64), inputs
+        lambda hidden, weight, bias: logps._TiledLogProbs.apply(hidden, weight, bias, targets, torch.float64, True),
+        inputs,
     )
 
 
@@ -109,7 +110,9 @@ def test_adapters_train_through_the_packed_path(targets):
     plain, packed = adapted(), adapted()
     lines: list[str] = []
     path = path_of(packed, lines)
-    assert path.packed and path.fused == ("lm_head" not in targets) and bool(lines) == (not path.fused)
+    assert path.packed
+    assert path.fused == ("lm_head" not in targets)
+    assert bool(lines) == (not path.fused)
     wanted = torch.stack([tiny.concatenated_logps(plain, row) for row in ROWS])
     given = all_logps(path, ROWS, 90)
     assert relative(given, wanted) <= 1e-9

@@ -2,8 +2,14 @@
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
-from transformers import GPT2Config, LlamaConfig, OPTConfig, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    GPT2Config,
+    LlamaConfig,
+    OPTConfig,
+    Qwen2Config,
+)
 
 from cwpo.tokenization import Encoded
 

@@ -1,0 +1,175 @@
+"""Alignment: weighted preference optimization from the start model, which is also the frozen reference."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from cwpo.config import TrainConfig
+from cwpo.errors import ArtifactError
+from cwpo.execute import StageContext
+from cwpo.logps import ForwardPath, LogPs, forward_path, response_logps
+from cwpo.models import context_length, load_policy, model_ref, parent_of, save_model
+from cwpo.objectives import objective
+from cwpo.preferences import preference_pairs
+from cwpo.reference import REFERENCE_FILE
+from cwpo.tokenization import Encoded, encode_pairs
+from cwpo.training import Batches, Micro, TrainResult, micro_batches, train
+from cwpo.weighting import Weights, weigh
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignData:
+    """N encoded pairs in the stored order a, b, with what the loss needs of each."""
+
+    rows: list[Encoded]
+    reference: Tensor  # (N, 2) log-probabilities of a and b under the reference, float64
+    tokens: Tensor  # (N, 2) lengths of a and b
+    chosen: Tensor  # (N,) column of the chosen response, 0 or 1
+    w: Tensor  # (N,) float64
+    w_swapped: Tensor  # (N,)
+
+    def to(self, device: str) -> "AlignData":
+        """The tensors on `device`."""
+        names = ("reference", "tokens", "chosen", "w", "w_swapped")
+        return AlignData(rows=self.rows, **{name: getattr(self, name).to(device) for name in names})
+
+
+def run_align(ctx: StageContext) -> dict[str, Any]:
+    """Train the policy on labeled, weighted pairs; the artifact is the model, or its adapter alone with LoRA."""
+    config = ctx.config
+    start = model_ref(ctx.inputs, "start", config)
+    policy = load_policy(
+        start,
+        store=ctx.store,
+        device=ctx.device,
+        precision=config["precision"],
+        trainable=True,
+        lora=config["lora"],
+        seed=config["seed"],
+    )
+    context = min(context_length(policy.model), config["max_length"] or context_length(policy.model))
+    data, counts = load_align_data(ctx, policy.tokenizer, context)
+    result = train_policy(policy.model, data, ctx)
+    save_model(
+        policy.model,
+        policy.tokenizer,
+        ctx.out,
+        form="adapter" if config["lora"] else "full",
+        parent=parent_of(start) if config["lora"] else None,
+    )
+    result.history.write(ctx.out)
+    return {**counts, "steps": result.steps, "first_step": result.first_step, "final_loss": result.final_loss}
+
+
+def load_align_data(ctx: StageContext, tokenizer: Any, context: int) -> tuple[AlignData, dict[str, Any]]:
+    """Labels, weights and reference log-probabilities of the pairs that fit the model, and what was left out."""
+    labeled = {item.pair.pair_id: item for item in preference_pairs(ctx)}
+    encoded = encode_pairs([item.pair for item in labeled.values()], tokenizer, max_length=context)
+    items = [labeled[row.pair_id] for row in encoded.rows]
+    margins = np.array([np.nan if item.margin is None else item.margin for item in items], dtype=np.float64)
+    weights = weigh(ctx.config["weighting"], margins)
+    reference = read_reference(ctx.inputs["reference"])
+    missing = [row.pair_id for row in encoded.rows if row.pair_id not in reference]
+    if missing:
+        raise ArtifactError(f"The reference says nothing of {len(missing)} pairs; retry the run to compute it again.")
+    rows = [encoded.rows[index] for index in weights.kept]
+    labels = [items[index].label for index in weights.kept]
+    counts = {
+        "pairs": len(rows),
+        "tokens": sum(row.tokens for row in rows),
+        "truncated": encoded.truncated,
+        "dropped": encoded.dropped,
+        "mean_weight": float(weights.w.mean()) if len(rows) else 0.0,
+        "effective_sample_size": effective_sample_size(weights),
+    }
+    return align_data(rows, labels, weights, reference), counts
+
+
+def align_data(
+    rows: list[Encoded], labels: list[Any], weights: Weights, reference: Mapping[str, tuple[float, float]]
+) -> AlignData:
+    """Put rows, labels ("a" or "b"), weights and reference log-probabilities (by pair id) side by side."""
+    return AlignData(
+        rows=rows,
+        reference=torch.tensor([reference[row.pair_id] for row in rows], dtype=torch.float64).view(-1, 2),
+        tokens=torch.tensor([[len(ids) for ids in row.responses] for row in rows]).view(-1, 2),
+        chosen=torch.tensor([0 if label == "a" else 1 for label in labels]),
+        w=torch.from_numpy(weights.w),
+        w_swapped=torch.from_numpy(weights.w_swapped),
+    )
+
+
+def effective_sample_size(weights: Weights) -> float:
+    """(sum w)^2 / sum w^2: how many equally weighted pairs say as much."""
+    squares = float((weights.w**2).sum())
+    return float(weights.w.sum()) ** 2 / squares if squares else 0.0
+
+
+def read_reference(directory: Path) -> dict[str, tuple[float, float]]:
+    """Pair id -> log-probabilities of a and b under the reference."""
+    columns = pq.read_table(directory / REFERENCE_FILE, columns=["pair_id", "logp_a", "logp_b"]).to_pydict()
+    return dict(zip(columns["pair_id"], zip(columns["logp_a"], columns["logp_b"], strict=True), strict=True))
+
+
+def train_policy(model: Any, data: AlignData, ctx: StageContext) -> TrainResult:
+    """The loop on (w, w_swapped)-weighted losses; the mean is over all pairs of a batch, whatever their w."""
+    config = ctx.config
+    settings = TrainConfig(**config["train"])
+    path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
+    batches = Batches(ids=[row.pair_id for row in data.rows], batch_size=settings.batch_size, seed=config["seed"])
+    torch.manual_seed(config["seed"])  # adapters have dropout
+    model.train()
+    return train(
+        model,
+        lambda step: micro_batches(data.rows, batches.rows(step), ctx, lambda _: 1),
+        alignment_loss(path, data.to(ctx.device), config["objective"]),
+        steps=batches.steps(settings.epochs),
+        config=settings,
+        ctx=ctx,
+    )
+
+
+def alignment_loss(
+    path: ForwardPath, data: AlignData, settings: Mapping[str, Any]
+) -> Callable[[Micro], tuple[Tensor, dict[str, Tensor]]]:
+    """loss = mean(w l(chosen, rejected) + w_swapped l(rejected, chosen)), and the usual reward metrics."""
+    loss_of = objective(settings)
+    swapped = bool(data.w_swapped.any())
+
+    def share_of(micro: Micro) -> tuple[Tensor, dict[str, Tensor]]:
+        batch = micro.batch.to(str(data.w.device))
+        rows = batch.indices
+        sides = torch.stack([data.chosen[rows], 1 - data.chosen[rows]], dim=1)  # columns of chosen and rejected
+        policy = response_logps(path, batch).view(-1, 2).gather(1, sides)
+        reference, tokens = data.reference[rows].gather(1, sides), data.tokens[rows].gather(1, sides)
+        losses = data.w[rows] * loss_of(_logps(policy, tokens), _logps(reference, tokens))
+        if swapped:
+            flipped = _logps(policy.flip(1), tokens.flip(1)), _logps(reference.flip(1), tokens.flip(1))
+            losses = losses + data.w_swapped[rows] * loss_of(*flipped)
+        with torch.no_grad():
+            metrics = _metrics(policy, reference, data.w[rows], settings["beta"], micro.share)
+        return losses.sum() * micro.share, metrics
+
+    return share_of
+
+
+def _logps(values: Tensor, tokens: Tensor) -> LogPs:
+    return LogPs(chosen=values[:, 0], rejected=values[:, 1], chosen_tokens=tokens[:, 0], rejected_tokens=tokens[:, 1])
+
+
+def _metrics(policy: Tensor, reference: Tensor, w: Tensor, beta: float, share: float) -> dict[str, Tensor]:
+    """This micro-batch's share of the batch means; rewards are beta times log-ratios, in nats."""
+    rewards = beta * (policy - reference)
+    margins = rewards[:, 0] - rewards[:, 1]
+    columns = torch.stack(
+        [rewards[:, 0], rewards[:, 1], margins, (margins > 0).double(), policy[:, 0], policy[:, 1], w]
+    )
+    names = ("chosen", "rejected", "margins", "accuracies")
+    keys = [*(f"rewards/{name}" for name in names), "logps/chosen", "logps/rejected", "mean_weight"]
+    return dict(zip(keys, (columns.sum(dim=1) * share).unbind(), strict=True))
