@@ -1,0 +1,250 @@
+"""Is confidence right? Confidence from the margin, reliability, calibration errors, selective labelling.
+
+An annotator with margin Δ says that its label is right with probability p = σ(Δ) = (1 + C)/2, C = 2(σ(Δ) − ½).
+Throughout, `confidence` is C in [0, 1] and `correct` says whether the label agrees with the judge it is held against.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, stats
+
+FloatArray = NDArray[np.float64]
+HISTOGRAM_BINS = 50
+MOST_TEMPERATURE = 1e3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """Pairs by confidence in equal steps of [0, 1], and how many of each step agree (None without a judge)."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    agree_counts: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """Pairs of similar confidence: what p = (1 + C)/2 says (`stated`) and what happened, with its Wilson interval."""
+
+    lo: float
+    hi: float
+    n: int
+    mean_confidence: float
+    accuracy: float
+    ci_low: float
+    ci_high: float
+
+    @property
+    def stated(self) -> float:
+        return (1 + self.mean_confidence) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class EceNull:
+    """ECE of an annotator that is perfectly calibrated, at this n and these confidences."""
+
+    mean: float
+    high: float  # 95 % of the simulated values are below
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskCoverage:
+    """Error rate among the most confident share `coverage` of the pairs; ties count as one step."""
+
+    coverage: FloatArray
+    risk: FloatArray
+    aurc: float
+    augrc: float
+
+
+def confidence(margin: ArrayLike) -> FloatArray:
+    """C = 2(σ(Δ) − ½) = tanh(Δ/2) for margins Δ ≥ 0 (CW-PO eq. 8)."""
+    return np.tanh(np.asarray(margin, dtype=np.float64) / 2)
+
+
+def histogram(values: ArrayLike, correct: ArrayLike | None = None, *, bins: int = HISTOGRAM_BINS) -> Histogram:
+    """Counts of confidence in equal steps; the last step includes 1."""
+    sure = np.asarray(values, dtype=np.float64)
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    counts = np.histogram(sure, edges)[0]
+    agree = None if correct is None else np.histogram(sure[np.asarray(correct, dtype=bool)], edges)[0]
+    return Histogram(
+        edges=tuple(edges.tolist()),
+        counts=tuple(counts.tolist()),
+        agree_counts=None if agree is None else tuple(agree.tolist()),
+    )
+
+
+def equal_mass_bins(values: ArrayLike, correct: ArrayLike, *, bins: int = 10) -> list[ReliabilityBin]:
+    """Bins of equal size, least confident first; equal mass is less biased than equal width (arXiv 2012.08668)."""
+    sure, right = _checked(values, correct)
+    return [_bin(sure[part], right[part]) for part in _parts(sure, bins)]
+
+
+def deciles(values: ArrayLike, agree_human: ArrayLike, agree_truth: ArrayLike | None = None) -> list[dict[str, object]]:
+    """Tenths by confidence as a labels stage stores them; the interval is that of agreement with the humans."""
+    sure, human = _checked(values, agree_human)
+    truth = None if agree_truth is None else np.asarray(agree_truth, dtype=bool)
+    rows: list[dict[str, object]] = []
+    for part in _parts(sure, 10):
+        found = _bin(sure[part], human[part])
+        rows.append(
+            {
+                "lo": found.lo,
+                "hi": found.hi,
+                "n": found.n,
+                "mean_confidence": found.mean_confidence,
+                "agree_human": found.accuracy,
+                "agree_truth": None if truth is None else float(truth[part].mean()),
+                "ci_low": found.ci_low,
+                "ci_high": found.ci_high,
+            }
+        )
+    return rows
+
+
+def wilson(successes: int, total: int) -> tuple[float, float]:
+    """95 % Wilson interval of a share."""
+    interval = stats.binomtest(successes, total).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def ece(values: ArrayLike, correct: ArrayLike, *, bins: int = 15) -> float:
+    """Expected calibration error over equal-mass bins: Σ n_b/n · |accuracy_b − mean p_b|; read it beside `ece_null`."""
+    sure, right = _checked(values, correct)
+    return float(_ece_of(_parts(sure, bins), (1 + sure) / 2, right.astype(np.float64)[None])[0])
+
+
+def ece_null(values: ArrayLike, *, bins: int = 15, draws: int = 1000, seed: int = 0) -> EceNull:
+    """What `ece` would say if every p were right: with few pairs that is far from 0."""
+    sure = np.asarray(values, dtype=np.float64)
+    stated, parts = (1 + sure) / 2, _parts(sure, bins)
+    rng = np.random.default_rng(seed)
+    chunk = max(1, 5_000_000 // max(sure.size, 1))
+    simulated = np.concatenate(
+        [
+            _ece_of(parts, stated, (rng.random((min(chunk, draws - start), sure.size)) < stated).astype(np.float64))
+            for start in range(0, draws, chunk)
+        ]
+    )
+    return EceNull(mean=float(simulated.mean()), high=float(np.quantile(simulated, 0.95)))
+
+
+def brier(values: ArrayLike, correct: ArrayLike) -> float:
+    """Mean squared error of p = (1 + C)/2."""
+    sure, right = _checked(values, correct)
+    return float((((1 + sure) / 2 - right) ** 2).mean())
+
+
+def log_loss(values: ArrayLike, correct: ArrayLike) -> float:
+    """Mean negative log-likelihood of p = (1 + C)/2, in nats; p is kept one rounding step away from 1."""
+    sure, right = _checked(values, correct)
+    stated = np.clip((1 + sure) / 2, np.finfo(np.float64).eps, 1 - np.finfo(np.float64).eps)
+    return float(-np.log(np.where(right, stated, 1 - stated)).mean())
+
+
+def auroc(values: ArrayLike, correct: ArrayLike) -> float | None:
+    """Chance that a right label is more confident than a wrong one, ties as half; None when all are right or wrong."""
+    sure, right = _checked(values, correct)
+    positives = int(right.sum())
+    negatives = right.size - positives
+    if positives == 0 or negatives == 0:
+        return None
+    ranks = stats.rankdata(sure)
+    return float((ranks[right].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def effective_sample_size(weights: ArrayLike) -> float:
+    """(Σw)²/Σw²: how many equally weighted pairs carry as much; 0 when every weight is 0."""
+    values = np.asarray(weights, dtype=np.float64)
+    squares = float((values**2).sum())
+    return float(values.sum() ** 2 / squares) if squares > 0 else 0.0
+
+
+def risk_coverage(values: ArrayLike, correct: ArrayLike) -> RiskCoverage:
+    """Keep the most confident first. AURC: mean risk over all coverages; AUGRC: area under errors/n (arXiv 2407.01032).
+
+    Ties are kept in random order, in expectation, so that the order of the rows says nothing.
+    """
+    sure, right = _checked(values, correct)
+    _, place, size = np.unique(-sure, return_inverse=True, return_counts=True)
+    rate = np.bincount(place, weights=~right) / size
+    errors = np.cumsum(np.repeat(rate, size))
+    kept = np.arange(1, sure.size + 1)
+    steps = np.cumsum(size)
+    return RiskCoverage(
+        coverage=steps / sure.size,
+        risk=errors[steps - 1] / steps,
+        aurc=float((errors / kept).mean()),
+        augrc=float(np.trapezoid(np.r_[0.0, errors]) / sure.size**2),
+    )
+
+
+def fit_temperature(margins: ArrayLike, correct: ArrayLike) -> float:
+    """T > 0 that minimises the negative log-likelihood of σ(Δ/T) on held-out pairs (Guo et al. 2017); at most 1000."""
+    margin, right = _checked(margins, correct)
+    signed = np.where(right, margin, -margin)
+
+    def loss(log_temperature: float) -> float:
+        return float(np.logaddexp(0.0, -signed * np.exp(-log_temperature)).mean())
+
+    limit = np.log(MOST_TEMPERATURE)
+    found = optimize.minimize_scalar(loss, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-10})
+    return float(np.exp(found.x))
+
+
+def length_only_accuracy(
+    *, labeled_lengths: ArrayLike, labeled_a_wins: ArrayLike, lengths: ArrayLike, a_wins: ArrayLike
+) -> float:
+    """Accuracy of "the longer (or the shorter) response wins" on hidden labels; which one is read off the labeled part.
+
+    Lengths are (pairs, 2), responses a and b; equal lengths count as half right.
+    """
+    longer_wins = _longer_is_right(labeled_lengths, labeled_a_wins) >= 0.5
+    accuracy = _longer_is_right(lengths, a_wins)
+    return accuracy if longer_wins else 1 - accuracy
+
+
+def _longer_is_right(lengths: ArrayLike, a_wins: ArrayLike) -> float:
+    pairs = np.asarray(lengths, dtype=np.float64).reshape(-1, 2)
+    if len(pairs) == 0:
+        return 0.5
+    lead = np.sign(pairs[:, 0] - pairs[:, 1]) * np.where(np.asarray(a_wins, dtype=bool), 1, -1)
+    return float(((lead + 1) / 2).mean())
+
+
+def _checked(values: ArrayLike, correct: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
+    sure, right = np.asarray(values, dtype=np.float64).ravel(), np.asarray(correct, dtype=bool).ravel()
+    if sure.size == 0:
+        raise ValueError("no labels to judge: calibration needs at least one pair with a known label.")
+    if sure.size != right.size:
+        raise ValueError(f"{sure.size} confidences were given for {right.size} labels.")
+    return sure, right
+
+
+def _parts(sure: FloatArray, bins: int) -> list[NDArray[np.intp]]:
+    """Positions of equal-sized groups, least confident first; never more groups than pairs."""
+    return np.array_split(np.argsort(sure, kind="stable"), max(1, min(bins, sure.size)))
+
+
+def _bin(sure: FloatArray, right: NDArray[np.bool_]) -> ReliabilityBin:
+    low, high = wilson(int(right.sum()), right.size)
+    return ReliabilityBin(
+        lo=float(sure.min()),
+        hi=float(sure.max()),
+        n=right.size,
+        mean_confidence=float(sure.mean()),
+        accuracy=float(right.mean()),
+        ci_low=low,
+        ci_high=high,
+    )
+
+
+def _ece_of(parts: Sequence[NDArray[np.intp]], stated: FloatArray, right: FloatArray) -> FloatArray:
+    """(draws,) ECE of each row of `right` (draws, n)."""
+    order = np.concatenate(parts)
+    starts = np.cumsum([0, *(part.size for part in parts[:-1])])
+    return np.abs(np.add.reduceat((right - stated)[:, order], starts, axis=1)).sum(axis=1) / stated.size

@@ -1,0 +1,168 @@
+"""Calibration against scikit-learn (1e-9), against closed forms, and against simulation."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import special
+from sklearn import metrics
+from sklearn.linear_model import LogisticRegression
+from statsmodels.stats.proportion import proportion_confint
+
+from cwpo import calibration
+
+
+def labels(n: int = 400, *, seed: int = 0, decimals: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Margins, confidences (ties with few decimals) and labels that are right with probability p = (1 + C)/2."""
+    rng = np.random.default_rng(seed)
+    margins = rng.exponential(1.2, n)
+    if decimals is not None:
+        margins = margins.round(decimals)
+    sure = calibration.confidence(margins)
+    return margins, sure, rng.random(n) < (1 + sure) / 2
+
+
+def test_confidence_is_twice_the_sigmoid_minus_one() -> None:
+    margins = np.array([0.0, 0.3, 1.0, 5.0, 800.0])
+    assert calibration.confidence(margins) == pytest.approx(2 * (special.expit(margins) - 0.5), abs=1e-15)
+    assert calibration.confidence(0.0) == 0
+
+
+@pytest.mark.parametrize("decimals", [None, 1])
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_equal_scikit_learn(seed: int, decimals: int | None) -> None:
+    _, sure, right = labels(seed=seed, decimals=decimals)
+    stated = (1 + sure) / 2
+    assert calibration.brier(sure, right) == pytest.approx(metrics.brier_score_loss(right, stated), abs=1e-9)
+    assert calibration.log_loss(sure, right) == pytest.approx(metrics.log_loss(right, stated), abs=1e-9)
+    assert calibration.auroc(sure, right) == pytest.approx(metrics.roc_auc_score(right, sure), abs=1e-9)
+
+
+def test_log_loss_of_a_certain_and_wrong_label_is_finite_and_equals_scikit_learn() -> None:
+    found = calibration.log_loss([1.0, 0.2], [False, True])
+    assert found == pytest.approx(metrics.log_loss([False, True], np.array([1.0, 0.6])), abs=1e-9)
+
+
+def test_auroc_is_unknown_when_every_label_is_right() -> None:
+    assert calibration.auroc([0.1, 0.2], [True, True]) is None
+
+
+@pytest.mark.parametrize("decimals", [None, 1])
+def test_augrc_equals_its_closed_form(decimals: int | None) -> None:
+    """Traub et al. 2024, eq. 5: AUGRC = (1 − AUROC) · acc · (1 − acc) + ½ (1 − acc)²."""
+    _, sure, right = labels(decimals=decimals)
+    accuracy = right.mean()
+    closed = (1 - metrics.roc_auc_score(right, sure)) * accuracy * (1 - accuracy) + 0.5 * (1 - accuracy) ** 2
+    assert calibration.risk_coverage(sure, right).augrc == pytest.approx(closed, abs=1e-9)
+
+
+def test_risk_coverage_by_hand() -> None:
+    """Kept in the order .9 right, .5 wrong, .1 right: risks 0, 1/2, 1/3; AURC their mean, 5/18."""
+    curve = calibration.risk_coverage([0.1, 0.9, 0.5], [True, True, False])
+    assert curve.coverage == pytest.approx([1 / 3, 2 / 3, 1])
+    assert curve.risk == pytest.approx([0, 1 / 2, 1 / 3])
+    assert curve.aurc == pytest.approx(5 / 18)
+
+
+def test_risk_coverage_of_ties_is_the_mean_over_their_orders() -> None:
+    """One right and one wrong label of equal confidence: risk at one kept is 1/2 whichever comes first."""
+    for right in ([True, False], [False, True]):
+        curve = calibration.risk_coverage([0.4, 0.4], right)
+        assert curve.aurc == pytest.approx(0.5)
+        assert curve.coverage.tolist() == [1.0]
+
+
+def test_ece_by_hand() -> None:
+    """Two bins: p .55 with accuracy ½ and p .95 with accuracy 1, so (.05 + .05)/2."""
+    assert calibration.ece([0.1, 0.1, 0.9, 0.9], [True, False, True, True], bins=2) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("pairs", "expected"), [(200, 0.097), (500, 0.063), (2000, 0.031)])
+def test_null_value_of_ece_is_what_calibrated_annotators_show(pairs: int, expected: float) -> None:
+    """The null from one set of confidences against fresh calibrated annotators, and against published figures."""
+    rng = np.random.default_rng(1)
+    sure = rng.uniform(0, 1, pairs)
+    null = calibration.ece_null(sure, draws=400)
+    seen = [calibration.ece(sure, rng.random(pairs) < (1 + sure) / 2) for _ in range(400)]
+    assert null.mean == pytest.approx(np.mean(seen), rel=0.05)
+    assert null.high == pytest.approx(np.quantile(seen, 0.95), rel=0.07)
+    assert null.mean == pytest.approx(expected, rel=0.2)
+
+
+def test_an_overconfident_annotator_is_above_its_null() -> None:
+    _, sure, right = labels(2000)
+    assert calibration.ece(sure, right) < calibration.ece_null(sure, draws=300).high
+    too_sure = calibration.confidence(3 * np.arctanh(np.minimum(sure, 0.999)))
+    assert calibration.ece(too_sure, right) > calibration.ece_null(too_sure, draws=300).high
+
+
+def test_bins_are_equal_in_mass_with_wilson_bars() -> None:
+    _, sure, right = labels(1003)
+    bins = calibration.equal_mass_bins(sure, right)
+    assert [one.n for one in bins] == [101] * 3 + [100] * 7
+    assert all(left.hi <= after.lo for left, after in itertools.pairwise(bins))
+    first = bins[0]
+    wanted = proportion_confint(round(first.accuracy * first.n), first.n, method="wilson")
+    assert (first.ci_low, first.ci_high) == pytest.approx(wanted, abs=1e-9)
+    assert sum(one.n * one.accuracy for one in bins) == pytest.approx(right.sum())
+
+
+def test_fewer_pairs_than_bins_gives_a_bin_for_each() -> None:
+    assert [one.n for one in calibration.equal_mass_bins([0.2, 0.1, 0.3], [True, False, True])] == [1, 1, 1]
+
+
+def test_deciles_hold_humans_and_truth() -> None:
+    _, sure, right = labels(50)
+    rows = calibration.deciles(sure, right, ~right)
+    assert len(rows) == 10
+    assert all(row["agree_truth"] == pytest.approx(1 - row["agree_human"]) for row in rows)
+    assert {row["agree_truth"] for row in calibration.deciles(sure, right)} == {None}
+
+
+def test_histogram_counts_every_pair_once() -> None:
+    sure = [0.0, 0.019, 0.02, 0.5, 1.0]
+    found = calibration.histogram(sure, [True, False, True, True, False])
+    assert (len(found.counts), len(found.edges)) == (50, 51)
+    assert (found.counts[0], found.counts[1], found.counts[25], found.counts[49]) == (2, 1, 1, 1)
+    assert found.agree_counts is not None
+    assert (sum(found.counts), sum(found.agree_counts)) == (5, 3)
+    assert calibration.histogram(sure).agree_counts is None
+
+
+def test_temperature_equals_logistic_regression_without_intercept() -> None:
+    """σ(Δ/T) is a logistic regression of right on the signed margin: its slope is 1/T."""
+    rng = np.random.default_rng(3)
+    margins = rng.exponential(2.0, 3000)
+    right = rng.random(3000) < special.expit(margins / 2.5)
+    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10)
+    mirrored = np.r_[margins, -margins][:, None]
+    model.fit(mirrored, np.r_[right, ~right])
+    assert calibration.fit_temperature(margins, right) == pytest.approx(1 / model.coef_[0, 0], rel=1e-5)
+    assert calibration.fit_temperature(margins, right) == pytest.approx(2.5, rel=0.15)
+
+
+def test_temperature_of_an_annotator_that_is_mostly_wrong_stops_at_its_limit() -> None:
+    found = calibration.fit_temperature([1.0, 2.0, 3.0], [False, False, True])
+    assert 100 < found <= calibration.MOST_TEMPERATURE * (1 + 1e-6)
+
+
+def test_effective_sample_size() -> None:
+    assert calibration.effective_sample_size([0.5] * 40) == pytest.approx(40)
+    assert calibration.effective_sample_size([1, 1, 0, 0]) == pytest.approx(2)
+    assert calibration.effective_sample_size([0, 0]) == 0
+
+
+def test_length_rule_is_chosen_on_the_labeled_part() -> None:
+    """Shorter wins among the labeled pairs, so shorter is judged on the others: right, wrong, equal length = ½."""
+    found = calibration.length_only_accuracy(
+        labeled_lengths=[[10, 20], [30, 5], [7, 8]],
+        labeled_a_wins=[True, False, False],
+        lengths=[[1, 2], [2, 1], [3, 3]],
+        a_wins=[True, True, True],
+    )
+    assert found == pytest.approx(0.5)
+
+
+def test_nothing_to_judge_is_a_sentence() -> None:
+    with pytest.raises(ValueError, match="at least one pair"):
+        calibration.ece([], [])
