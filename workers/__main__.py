@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 
+import psutil
+
 from workers.processes import child_environment, die_with_parent, end_all, parent_from_environment
 
 TICK = 0.2  # seconds between looks at the children
@@ -71,8 +73,9 @@ class Supervisor:
                 self._start(slot)
         if time.monotonic() >= self._next_beat:
             self._next_beat = time.monotonic() + BEAT_EVERY
+            idle = {s.worker_id: s.process.pid for s in self.slots if s.worker_id and s.process and not _has_job(s)}
             with _database_may_be_down():
-                lease.beat_workers({s.worker_id: s.process.pid for s in self.slots if s.worker_id and s.process})
+                lease.beat_idle(idle)
 
     def _start(self, slot: Slot) -> None:
         from workers import lease
@@ -80,7 +83,7 @@ class Supervisor:
         if slot.role == "reaper":
             command, environment = ["reaper"], child_environment(**ONE_THREAD)
         else:
-            name = f"{socket.gethostname()}-{slot.device}{slot.gpu}-{uuid.uuid4().hex[:8]}"
+            name = f"{socket.gethostname()}-{slot.device}{slot.gpu}-{uuid.uuid4().hex[:6]}"
             slot.not_before = time.monotonic() + 1.0
             with _database_may_be_down():
                 slot.worker_id = lease.register_worker(name, slot.device)
@@ -91,15 +94,17 @@ class Supervisor:
         slot.started = time.monotonic()
         if slot.worker_id is not None:
             with _database_may_be_down():
-                lease.beat_workers({slot.worker_id: slot.process.pid})
+                lease.name_process(name, slot.device, slot.process.pid)
 
     def _worker_environment(self, slot: Slot) -> dict[str, str]:
         threads = ONE_THREAD if slot.device == "cpu" else {"TOKENIZERS_PARALLELISM": "false"}
-        return child_environment(CWPO_WORKER_ID=str(slot.worker_id), CUDA_VISIBLE_DEVICES=slot.gpu, **threads)
+        return child_environment(
+            CWPO_WORKER_ID=str(slot.worker_id), CWPO_DEVICE=slot.device, CUDA_VISIBLE_DEVICES=slot.gpu, **threads
+        )
 
     def _bury(self, slot: Slot) -> None:
         """Give the dead child's stage back at once, then wait a little longer after each quick death."""
-        from workers import lease
+        from workers import lease, scheduler
 
         assert slot.process is not None
         code = slot.process.returncode
@@ -109,7 +114,8 @@ class Supervisor:
         print(f"{slot.role} {slot.process.pid} ended ({code}); restarting", file=sys.stderr, flush=True)
         if slot.worker_id is not None:
             with _database_may_be_down():
-                lease.bury_worker(slot.worker_id, cause=f"The worker process ended ({code}).")
+                lease.bury_worker(slot.worker_id)
+                scheduler.ring_idle()
         slot.process, slot.worker_id = None, None
 
     def _end(self) -> None:
@@ -119,7 +125,16 @@ class Supervisor:
         for slot in self.slots:
             if slot.worker_id is not None:
                 with _database_may_be_down():
-                    lease.bury_worker(slot.worker_id, cause="The worker was stopped.")
+                    lease.retire_worker(slot.worker_id)
+
+
+def _has_job(slot: Slot) -> bool:
+    """Whether the worker has a job process, which then sends the heartbeats."""
+    assert slot.process is not None
+    try:
+        return bool(psutil.Process(slot.process.pid).children())
+    except psutil.Error:
+        return False
 
 
 def make_slots() -> list[Slot]:

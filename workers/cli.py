@@ -274,10 +274,7 @@ def _export(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     from cwpo.convert import convert
 
-    repository, at, commit = options.repository.partition("@")
-    if not at or not commit:
-        raise ConfigError("REPO@COMMIT", f"{options.repository!r} names no commit; write owner/name@commit.")
-    print(convert(repository, commit, home=home()))
+    print(convert(options.repository, home=home(), log=lambda line: print(line, file=sys.stderr)))
     return 0
 
 

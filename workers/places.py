@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from cwpo.artifacts import ArtifactStore
+
 ROOT = Path(__file__).resolve().parent.parent  # the checkout: Procfile, app/main.py, configs/
 
 
@@ -19,3 +21,8 @@ def stack_file(base: Path) -> Path:
 def logs(base: Path) -> Path:
     """Output of the processes that the launcher started."""
     return base / "logs"
+
+
+def store() -> ArtifactStore:
+    """The artifact store under CWPO_HOME, which workers and `cwpo run` share."""
+    return ArtifactStore(home() / "artifacts")

@@ -16,11 +16,11 @@ class Batch:
     progress: tuple[int, int, str] | None
     points: tuple[tuple[int, str, float], ...]  # step, name, value
     lines: tuple[str, ...]
-    first_step: int | None  # the first step of this attempt, once
+    first_step: int | None  # finished steps when this attempt's training began; told once
 
     @property
     def empty(self) -> bool:
-        return self.progress is None and not self.points and not self.lines
+        return self.progress is None and not self.points and not self.lines and self.first_step is None
 
 
 class BufferingReporter:
@@ -36,12 +36,12 @@ class BufferingReporter:
 
     def progress(self, done: int, total: int, unit: str) -> None:
         with self._lock:
+            if unit == "steps" and self._first_step is None:
+                self._first_step = done
             self._progress = (done, total, unit)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         with self._lock:
-            if self._first_step is None:
-                self._first_step = step
             self._points.extend((step, name, float(value)) for name, value in values.items())
 
     def log(self, message: str) -> None:

@@ -70,9 +70,9 @@ class StageWorker(SpawnWorker):
         self, job: Job, retpid: int | None, ret_val: int | None, rusage: "struct_rusage | None"
     ) -> None:
         """Give the dead job process's stage back at once instead of waiting for its lease to run out."""
-        from workers.lease import release_worker
+        from workers.lease import give_up_stages
 
-        release_worker(worker_id_from_environment(), cause=f"The job process ended unexpectedly ({ret_val}).")
+        give_up_stages(worker_id_from_environment())
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """End now: the job gets SIGTERM and a moment for its checkpoint, then SIGKILL. Redis may be gone already."""

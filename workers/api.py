@@ -1,0 +1,296 @@
+"""The one door for commands: what pages and the command line call to change anything. Reads go through db.queries."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from cwpo.catalog import METHODS
+from cwpo.config import RunConfig, merged
+from cwpo.errors import ConfigError
+from cwpo.resolve import resolve
+from cwpo.stages import StageSpec, build
+from db import queries
+from db.errors import DatabaseError
+from db.records import CreatedRun, RunFilters
+from db.repositories import runs
+from db.status import CANCELLED, DONE, FAILED, LIVE
+from workers import queue, scheduler
+from workers.database import reading, writing
+from workers.devices import visible_gpus
+from workers.places import home, store
+
+_MOST_RUNS = 1_000  # in one sweep
+_FULL = 0.98  # share of the disk above which health says so
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A run that is queued now. `reused`: stages that were done or wanted by another run already."""
+
+    run_id: int
+    reused: int
+    stages: int
+    queue_down: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What submitting would do. `seconds`: of work for one worker; None when a kind of stage never ran here."""
+
+    runs: int
+    stages: int
+    stages_new: int
+    stages_shared: int  # slots that need no stage of their own, because runs of this plan or of others share it
+    stages_done: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """Runs whose stages were queued again."""
+
+    run_ids: tuple[int, ...]
+    queue_down: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """Whether each part answers, in words."""
+
+    redis_ok: bool
+    redis_detail: str
+    database_ok: bool
+    database_detail: str
+    storage_ok: bool
+    storage_detail: str
+    workers_alive: int
+
+
+def submit_run(config: RunConfig, *, priority: int = 0) -> Submitted:
+    """Check what the run names, write its rows, commit, ring. Raises ConfigError with the field at fault."""
+    return _submit([config], sweep=None, priority=priority)[0]
+
+
+def submit_sweep(configs: Sequence[RunConfig], name: str, *, priority: int = 0) -> list[Submitted]:
+    """All runs of a sweep in one transaction: all are there, or none."""
+    if not configs:
+        raise ConfigError("config", "describes no run; give at least one value to each list.")
+    if len(configs) > _MOST_RUNS:
+        raise ConfigError("config", f"describes {len(configs)} runs; submit at most {_MOST_RUNS} at once.")
+    return _submit(configs, sweep=name or None, priority=priority)
+
+
+def submit_missing(configs: Sequence[RunConfig], name: str) -> list[int]:
+    """Like submit_sweep, but runs that exist are not made twice: failed ones are retried. All run ids, in order."""
+    resolved = _resolve_all(configs)
+    with reading() as session:
+        known = queries.runs_by_config_hash(session, [config.hash() for config in resolved])
+    new = [config for config in resolved if config.hash() not in known]
+    made = _submit_resolved(new, sweep=name, priority=0) if new else []
+    ids = {config.hash(): one.run_id for config, one in zip(new, made, strict=True)}
+    for key, (newest, *_) in known.items():
+        ids[key] = newest
+        _retry_when_stopped(newest)
+    return [ids[config.hash()] for config in resolved]
+
+
+def plan(configs: Sequence[RunConfig]) -> Plan:
+    """What submitting these runs would compute and what it would reuse; writes nothing."""
+    specs: dict[str, tuple[RunConfig, StageSpec]] = {}
+    slots = 0
+    for config in _resolve_all(configs):
+        for spec in build(config).values():
+            slots += 1
+            specs.setdefault(spec.fingerprint, (config, spec))
+    with reading() as session:
+        known = queries.plan_reuse(session, list(specs))
+        speed = queries.stage_speed(session)
+    done = sum(status == DONE for status in known.values())
+    queued = sum(status in LIVE for status in known.values())
+    missing = [pair for fingerprint, pair in specs.items() if known.get(fingerprint) != DONE]
+    return Plan(
+        runs=len(configs),
+        stages=slots,
+        stages_new=len(specs) - done - queued,
+        stages_shared=slots - len(specs) + queued,
+        stages_done=done,
+        seconds=_expected_seconds(missing, speed),
+    )
+
+
+def cancel_run(run_id: int) -> None:
+    """Stop a run within seconds; stages that another run wants go on."""
+    with writing() as session:
+        runs.cancel(session, run_id)
+
+
+def retry_run(run_id: int) -> Changed:
+    """Queue what failed or was cancelled again, for every run that waits for it."""
+    with writing() as session:
+        waiting = runs.retry(session, run_id)
+    return Changed(run_ids=waiting, queue_down=not scheduler.ring_idle())
+
+
+def reprioritise(run_id: int, priority: int) -> None:
+    """Higher runs first."""
+    with writing() as session:
+        runs.set_priority(session, run_id, priority)
+
+
+def archive_run(run_id: int, archived: bool = True) -> None:
+    """Hide a finished run from the lists, or show it again."""
+    with writing() as session:
+        runs.archive(session, run_id, archived)
+
+
+def delete_run(run_id: int) -> int:
+    """Remove a finished run, its rows, and the artifacts that no other run uses; how many artifacts."""
+    with writing() as session:
+        deleted = runs.delete(session, run_id)
+    place = store()
+    for fingerprint in deleted.fingerprints:
+        place.delete(fingerprint)
+    return len(deleted.fingerprints)
+
+
+def export_run(run_id: int) -> dict[str, Any]:
+    """Everything that reproduces and states a run: config, fingerprints, seconds, summaries, GRA."""
+    with reading() as session:
+        record = queries.get_run(session, run_id)
+        stages = queries.run_stages(session, run_id)
+    return {
+        "run": run_id,
+        "name": record.row.name,
+        "status": record.status,
+        "error": record.error,
+        "config": dict(record.config),
+        "config_hash": record.config_hash,
+        "stages": {
+            stage.slot: {
+                "kind": stage.kind,
+                "fingerprint": stage.fingerprint,
+                "status": stage.status,
+                "seconds": stage.seconds,
+                "attempts": stage.attempts,
+                "reused": stage.reused,
+                "summary": stage.summary,
+            }
+            for stage in stages
+        },
+        "gra": next((stage.summary for stage in stages if stage.slot == "evaluation"), None),
+    }
+
+
+def health() -> Health:
+    """Ask Redis, the database and the disk; answers within seconds whatever is down."""
+    redis_ok, redis_detail = _redis_health()
+    database_ok, database_detail, alive = _database_health()
+    usage = shutil.disk_usage(_existing(home()))
+    storage_ok = usage.used / usage.total < _FULL
+    return Health(
+        redis_ok=redis_ok,
+        redis_detail=redis_detail,
+        database_ok=database_ok,
+        database_detail=database_detail,
+        storage_ok=storage_ok,
+        storage_detail=f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.0f} GiB at {home()}",
+        workers_alive=alive,
+    )
+
+
+def _submit(configs: Sequence[RunConfig], *, sweep: str | None, priority: int) -> list[Submitted]:
+    return _submit_resolved(_resolve_all(configs), sweep=sweep, priority=priority)
+
+
+def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priority: int) -> list[Submitted]:
+    gpu = gpu_available()
+    made: list[CreatedRun] = []
+    with writing() as session:
+        for config in configs:
+            specs = build(config)
+            row = scheduler.new_run(config, specs, sweep=sweep, priority=priority)
+            made.append(runs.create(session, row, scheduler.new_stages(config, specs, gpu=gpu)))
+    down = not scheduler.ring_idle()
+    return [
+        Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
+    ]
+
+
+def gpu_available() -> bool:
+    """Whether a GPU will execute what is submitted: this machine has one, or a GPU worker is alive."""
+    if visible_gpus():
+        return True
+    with reading() as session:
+        return any(worker.alive and worker.device == "gpu" for worker in queries.workers(session))
+
+
+def _resolve_all(configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """Pin what each names; runs that name the same things are looked up once."""
+    gpu = gpu_available()
+    pinned: dict[str, RunConfig] = {}
+    result = []
+    for config in configs:
+        key = _named(config)
+        if key not in pinned:
+            pinned[key] = resolve(config, gpu=gpu)
+            result.append(pinned[key])
+        else:
+            result.append(_with_pins(config, pinned[key]))
+    return result
+
+
+def _named(config: RunConfig) -> str:
+    """What resolve looks at."""
+    annotator = METHODS[config.method].needs_annotator
+    return f"{annotator} {config.model_dump_json(include={'data', 'model', 'evaluation'})}"
+
+
+def _with_pins(config: RunConfig, pinned: RunConfig) -> RunConfig:
+    parts = pinned.model_dump(mode="json", include={"data", "model", "evaluation"})
+    return RunConfig.parse(merged(config.canonical(), parts))
+
+
+def _retry_when_stopped(run_id: int) -> None:
+    with reading() as session:
+        page = queries.list_runs(session, filters=RunFilters(ids=(run_id,)), after=None, limit=1)
+    if page.rows and page.rows[0].status in (FAILED, CANCELLED):
+        retry_run(run_id)
+
+
+def _expected_seconds(
+    missing: Sequence[tuple[RunConfig, StageSpec]], speed: Mapping[tuple[str, str], float]
+) -> float | None:
+    total = 0.0
+    for config, spec in missing:
+        seconds = speed.get((spec.kind, scheduler.model_of(config, spec) or ""))
+        if seconds is None:
+            return None
+        total += seconds
+    return total
+
+
+def _redis_health() -> tuple[bool, str]:
+    try:
+        queue.ping()
+    except RedisError as error:
+        return False, f"Redis does not answer ({error}): queued runs start when it is back."
+    return True, "Redis answers."
+
+
+def _database_health() -> tuple[bool, str, int]:
+    try:
+        with reading() as session:
+            facts = queries.database_health(session)
+            alive = sum(worker.alive for worker in queries.workers(session))
+    except DatabaseError as error:
+        return False, str(error), 0
+    return True, f"{facts.product} {facts.version}, {facts.location}", alive
+
+
+def _existing(path: Any) -> Any:
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,33 @@
+"""This process's engines: made once, on first use."""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session
+
+from db.engine import Engines, database_url, make_engines, read_scope, session_scope
+
+
+@functools.cache
+def _engines(url: str) -> Engines:
+    return make_engines(url)
+
+
+def engines() -> Engines:
+    """Writer and reader of DATABASE_URL."""
+    return _engines(database_url())
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """One transaction, committed when the block ends well."""
+    with session_scope(engines()) as session:
+        yield session
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session on the read engine."""
+    with read_scope(engines()) as session:
+        yield session

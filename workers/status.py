@@ -1,0 +1,67 @@
+"""Runs and results in a terminal: `cwpo status` and the end of the demo."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from db import queries
+from db.records import RunFilters, RunRow, StageRow
+from workers.console import number, percent, show_table
+from workers.database import reading
+
+_RUNS_SHOWN = 30
+
+
+def show(run_id: int | None) -> None:
+    """The newest runs, or the stages of one run."""
+    console = Console()
+    if run_id is None:
+        _show_runs(console)
+    else:
+        _show_run(run_id, console)
+
+
+def _show_runs(console: Console) -> None:
+    with reading() as session:
+        page = queries.list_runs(session, filters=RunFilters(), after=None, limit=_RUNS_SHOWN)
+    columns = ["run", "status", "method", "objective", "seed", "stages", "GRA", "name"]
+    show_table(f"Runs ({len(page.rows)} of {page.total})", columns, [_run_cells(row) for row in page.rows], console)
+
+
+def _run_cells(row: RunRow) -> list[str]:
+    gra = percent(row.evaluation.gra) if row.evaluation else "–"
+    stages = f"{row.stages_done}/{row.stages}"
+    return [str(row.id), row.status, row.method_label, row.objective, str(row.seed), stages, gra, row.name]
+
+
+def _show_run(run_id: int, console: Console) -> None:
+    with reading() as session:
+        record = queries.get_run(session, run_id)
+        stages = queries.run_stages(session, run_id)
+    show_table(f"Run {run_id}: {record.status}", ["slot", "status", "progress", "seconds", "attempts", "reused"],
+               [_stage_cells(stage) for stage in stages], console)  # fmt: skip
+    if record.error:
+        console.print(record.error, markup=False, highlight=False)
+
+
+def _stage_cells(stage: StageRow) -> list[str]:
+    progress = f"{stage.done}/{stage.total} {stage.unit}" if stage.total else "–"
+    reused = "reused" if stage.reused else ""
+    return [stage.slot, stage.status, progress, number(stage.seconds, 1), str(stage.attempts), reused]
+
+
+def print_comparison(run_ids: Sequence[int], console: Console) -> None:
+    """The GRA table, cw − weak and cw − human with their intervals, and the sentence that the table supports."""
+    from workers import api, report
+
+    comparison = api.comparison(run_ids)
+    columns = ["method", "GRA", "95 % interval", "prompts", "seeds", "KL", "tokens", "ungrammatical"]
+    rows = [
+        [
+            row.label, percent(row.estimate), f"{percent(row.low)} … {percent(row.high)}", str(row.n_prompts),
+            str(row.n_seeds), number(row.kl), number(row.tokens, 1), percent(row.ungrammatical),
+        ]
+        for row in comparison.table
+    ]  # fmt: skip
+    show_table("Gold reward accuracy against the common SFT model", columns, rows, console)
+    console.print(report.verdict_sentence(comparison.table, comparison.differences), highlight=False)
