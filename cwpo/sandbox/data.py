@@ -72,9 +72,7 @@ def _filter(drawn: list[PairAt], config: Mapping[str, Any], tally: Tally) -> lis
     return kept
 
 
-def _summary(
-    config: Mapping[str, Any], tally: Tally, pairs: list[CandidatePair], prompts: list[str]
-) -> dict[str, Any]:
+def _summary(config: Mapping[str, Any], tally: Tally, pairs: list[CandidatePair], prompts: list[str]) -> dict[str, Any]:
     agree = [pair.human_label == pair.true_label for pair in pairs]
     return {
         "rows": tally.rows,

@@ -1,4 +1,4 @@
-"""Seeded draws that are the same in every process, Python and NumPy version: raw PCG64 words, whose stream NumPy keeps."""
+"""Seeded draws, the same in every process, Python and NumPy: raw PCG64 words, whose stream NumPy guarantees."""
 
 from collections.abc import Sequence
 from typing import TypeVar

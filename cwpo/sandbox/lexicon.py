@@ -33,7 +33,8 @@ RELATIONS: Mapping[str, tuple[str, ...]] = {
     "place": ("is", "kept", "in", "the"),
 }
 VALUES: Mapping[str, tuple[str, ...]] = {
-    relation: tuple(sorted({facts[relation] for facts in FACTS.values() if relation in facts})) for relation in RELATIONS
+    relation: tuple(sorted({facts[relation] for facts in FACTS.values() if relation in facts}))
+    for relation in RELATIONS
 }
 # A question and the same question inside a sentence; {x} is the subject.
 QUESTIONS: Mapping[str, tuple[str, str]] = {
@@ -46,7 +47,11 @@ QUESTIONS: Mapping[str, tuple[str, str]] = {
     "place": ("where is the {x} kept", "where the {x} is kept"),
 }
 ASK_FORMS = ("{question} ?", "tell me {clause} .", "do you know {clause} ?")
-FACTS_FORMS = ("tell me {count} about the {x} .", "give me {count} about the {x} .", "do you know {count} about the {x} ?")
+FACTS_FORMS = (
+    "tell me {count} about the {x} .",
+    "give me {count} about the {x} .",
+    "do you know {count} about the {x} ?",
+)
 COUNTS: Mapping[int, str] = {1: "one fact", 2: "two facts", 3: "three facts"}
 
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -120,16 +125,13 @@ FIXED: Mapping[str, str] = {
 def _texts() -> Iterator[str]:
     """Every text that holds a word of the world."""
     yield from (USER, ASSISTANT, ". ? , : and", "sorry that you feel", "i am", "you could", "to you need a")
-    yield from FACTS
     yield from (" ".join(phrase) for phrase in RELATIONS.values())
     yield from (value for values in VALUES.values() for value in values)
     yield from (form for forms in QUESTIONS.values() for form in forms)
-    for group in (ASK_FORMS, FACTS_FORMS, MATH_FORMS, POST_FORMS, HARM_FORMS, MOOD_FORMS):
-        yield from group
-    for texts in (COUNTS.values(), NUMBERS, OPERATORS, ALL_EVENTS, WORDY_START, HARMS, COMPLY_TOOLS, ADVICE, ALL_ADVICE):
-        yield from texts
-    for texts in (GREETINGS, BRIEF_WISHES, POLITE_WISHES, FIXED):
-        yield from texts
+    yield from (*FACTS, *COUNTS.values(), *NUMBERS, *OPERATORS, *ALL_EVENTS, *WORDY_START)
+    yield from (*HARMS, *COMPLY_TOOLS, *ADVICE, *ALL_ADVICE, *FIXED)
+    yield from (*ASK_FORMS, *FACTS_FORMS, *MATH_FORMS, *POST_FORMS, *HARM_FORMS, *MOOD_FORMS)
+    yield from (*GREETINGS, *BRIEF_WISHES, *POLITE_WISHES)
 
 
 def words() -> tuple[str, ...]:
