@@ -21,9 +21,9 @@ from cwpo import logps
 from cwpo.data import load_prompts
 from cwpo.errors import Cancelled, ConfigError
 from cwpo.execute import StageContext
-from cwpo.models import ModelRef, load_policy, model_ref, pad_id, precision_context
+from cwpo.models import ModelRef, context_length, load_policy, model_ref, pad_id, precision_context
 from cwpo.records import Prompt, Sample
-from cwpo.tokenization import Encoded, encode_prompt, model_context, pack
+from cwpo.tokenization import Encoded, encode_prompt, pack
 
 SAMPLES_FILE = "samples.parquet"
 PARTIAL_FILE = "answers.jsonl"
@@ -242,7 +242,7 @@ def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
 
 
 def _prompt_room(model: Any, decoding: Decoding, max_length: int | None) -> int:
-    context = model_context(model, max_length)
+    context = min(context_length(model), max_length or context_length(model))
     if decoding.max_new_tokens >= context:
         raise ConfigError(
             "evaluation.max_new_tokens",
