@@ -1,0 +1,355 @@
+"""From per-prompt outcomes of runs to GRA rows over seeds and paired differences. Pure: rows in, rows out."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from cwpo import catalog, statistics
+
+ONE_SEED = "prompt uncertainty only (1 seed)"
+DIFFERENT_OPPONENTS = "different opponents"
+UNKNOWN_OPPONENT = "opponent unknown"
+NO_COMMON_SEED = "no seed in common"
+NO_COMMON_PROMPT = "no prompt in common"
+NOT_EVALUATED = "not evaluated yet"
+PLANNED = (("cw", "weak"), ("cw", "human"))
+
+
+class ComparedRun(Protocol):
+    """What is read off a run; db.records.RunRow has it."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def group_key(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def method_label(self) -> str: ...
+    @property
+    def objective(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def baseline(self) -> str | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraRow:
+    """One setting over its seeds. Shares in [0, 1]; tokens per answer; kl in nats per answer."""
+
+    group_key: str
+    label: str
+    method: str
+    method_label: str
+    objective: str
+    top_percent: float | None
+    run_ids: tuple[int, ...]
+    seeds: tuple[int, ...]
+    estimate: float
+    low: float
+    high: float
+    interval_method: str
+    n_prompts: int
+    n_seeds: int
+    wins: int  # over all seeds, as ties and losses
+    ties: int
+    losses: int
+    strict: float
+    ties_dropped: float | None
+    seed_sd: float | None
+    kl: float | None
+    tokens: float | None
+    baseline_tokens: float | None
+    ungrammatical: float | None
+    baseline_ungrammatical: float | None
+    note: str  # "" or what must stand beside the interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class DifferenceRow:
+    """first − second on the same seeds and prompts; `reason` says why there are no figures."""
+
+    first: str  # group key
+    second: str
+    label: str
+    first_label: str
+    second_label: str
+    first_method: str
+    second_method: str
+    objective: str
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    comparisons: int = 0  # how many differences the correction counts
+    detectable: float | None = None  # smallest true difference found 4 times in 5
+    interval_method: str = ""
+    n_prompts: int = 0
+    n_seeds: int = 0
+    kl_estimate: float | None = None  # paired difference of the log-ratios, nats per answer
+    kl_low: float | None = None
+    kl_high: float | None = None
+    note: str = ""
+    reason: str | None = None
+
+    @property
+    def covers_zero(self) -> bool:
+        """True without figures too: what is not known is not emphasised."""
+        return self.low is None or self.high is None or self.low <= 0 <= self.high
+
+    @property
+    def is_real(self) -> bool:
+        """The interval leaves out 0, also after correction: the only rows that may be emphasised."""
+        return not self.covers_zero and self.p_holm is not None and self.p_holm < 0.05
+
+
+def gra_table(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> list[GraRow]:
+    """One row per setting that has an evaluated run, in the order of the catalog."""
+    groups = _groups(runs, outcomes)
+    labels = _labels(groups)
+    rows = [_gra_row(group, labels[key], outcomes) for key, group in groups.items()]
+    return sorted(rows, key=_order)
+
+
+def differences(
+    runs: Sequence[ComparedRun],
+    outcomes: pd.DataFrame,
+    *,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> list[DifferenceRow]:
+    """Paired differences of two settings each (group keys; default: `planned_pairs`), Holm-corrected over them all."""
+    groups = _groups(runs, outcomes)
+    every = _groups(runs, None)
+    labels = _labels(every)
+    chosen = planned_pairs(runs, settings=settings) if pairs is None else pairs
+    rows = []
+    for first, second in chosen:
+        about = _about(every[first], every[second], labels)
+        missing = first not in groups or second not in groups
+        figures = {"reason": NOT_EVALUATED} if missing else _paired(groups[first], groups[second], outcomes)
+        rows.append(about | figures)
+    tested = [row for row in rows if row.get("p") is not None]
+    for row, adjusted in zip(tested, statistics.holm([row["p"] for row in tested]), strict=True):
+        row.update(p_holm=adjusted, comparisons=len(tested))
+    return [DifferenceRow(**row) for row in rows]
+
+
+def planned_pairs(runs: Sequence[ComparedRun], *, settings: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """cw − weak and cw − human, within one objective and, given `settings` by group key, within one setting.
+
+    Where a method has several rows left there, no pair is guessed: choose with `pairs`.
+    """
+    groups = _groups(runs, None)
+    places: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for key, group in groups.items():
+        place = places.setdefault((group[0].objective, (settings or {}).get(key, "")), {})
+        place.setdefault(group[0].method, []).append(key)
+    return [
+        (place[first][0], place[second][0])
+        for place in places.values()
+        for first, second in PLANNED
+        if len(place.get(first, [])) == 1 and len(place.get(second, [])) == 1
+    ]
+
+
+def pairs_against(runs: Sequence[ComparedRun], reference: str) -> list[tuple[str, str]]:
+    """Every other setting − the pinned one."""
+    return [(key, reference) for key in _groups(runs, None) if key != reference]
+
+
+def setting_key(config: Mapping[str, Any]) -> str:
+    """The same for runs that differ in method, seed and name alone: what `planned_pairs` may pair."""
+    kept = {k: v for k, v in config.items() if k not in ("method", "top_percent", "seed", "name", "execution")}
+    return repr(sorted(kept.items()))
+
+
+def _groups(runs: Sequence[ComparedRun], outcomes: pd.DataFrame | None) -> dict[str, list[ComparedRun]]:
+    """Runs by setting, ordered by seed; with outcomes, only runs that have some."""
+    evaluated = None if outcomes is None else set(outcomes["run_id"].unique().tolist())
+    groups: dict[str, list[ComparedRun]] = {}
+    for run in sorted(runs, key=lambda run: (run.seed, run.id)):
+        if evaluated is None or run.id in evaluated:
+            groups.setdefault(run.group_key, []).append(run)
+    return groups
+
+
+def _labels(groups: Mapping[str, Sequence[ComparedRun]]) -> dict[str, str]:
+    """Method, with the objective where the table has several, with a number where that is still not one setting."""
+    several = len({group[0].objective for group in groups.values()}) > 1
+    names = {
+        key: f"{group[0].method_label} · {_objective(group[0].objective)}" if several else group[0].method_label
+        for key, group in groups.items()
+    }
+    result = {}
+    for key, name in names.items():
+        same = [other for other, its in names.items() if its == name]
+        result[key] = name if len(same) == 1 else f"{name} ({same.index(key) + 1})"
+    return result
+
+
+def _objective(name: str) -> str:
+    row = catalog.OBJECTIVES.get(name)
+    return row.label if row else name
+
+
+def _order(row: GraRow) -> tuple[int, int, float, str]:
+    objectives, methods = list(catalog.OBJECTIVES), list(catalog.METHODS)
+    return (
+        objectives.index(row.objective) if row.objective in objectives else len(objectives),
+        methods.index(row.method) if row.method in methods else len(methods),
+        row.top_percent or 0.0,
+        row.label,
+    )
+
+
+def _table(group: Sequence[ComparedRun], outcomes: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Seeds × prompts of one column; two runs of one seed are averaged, never counted as two seeds."""
+    seeds = {run.id: run.seed for run in group}
+    mine = outcomes[outcomes["run_id"].isin(list(seeds))]
+    return mine.assign(seed=mine["run_id"].map(seeds)).pivot_table(
+        index="seed", columns="prompt_id", values=column, aggfunc="mean", dropna=False
+    )
+
+
+def _shared(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The prompts of all seeds, and a note on what that left out; without any, the first seed alone."""
+    if not table.notna().all(axis=0).any():
+        first = table.index[0]
+        return table.loc[[first]].dropna(axis="columns"), f"the seeds share no prompt: only seed {first} is shown"
+    kept, dropped = statistics.shared_prompts(table)
+    return kept, f"{dropped:,} prompts left out that not every seed answered" if dropped else ""
+
+
+def _gra_row(group: Sequence[ComparedRun], label: str, outcomes: pd.DataFrame) -> GraRow:
+    table, note = _shared(_table(group, outcomes, "outcome"))
+    values = table.to_numpy(dtype=np.float64)
+    used = [run for run in group if run.seed in table.index]
+    tallies = [statistics.gra(row) for row in values]
+    dropped = [tally.ties_dropped for tally in tallies if tally.ties_dropped is not None]
+    if len(values) == 1:
+        found = statistics.single_run_interval(values[0])
+        estimate, low, high, method, spread = tallies[0].gra, found.low, found.high, found.method, None
+        note = "; ".join(filter(None, (ONE_SEED, note)))
+    else:
+        whole = statistics.crossed(values)
+        estimate, low, high, method, spread = whole.estimate, whole.low, whole.high, whole.method, whole.seed_sd
+    mean = _means(outcomes[outcomes["run_id"].isin([run.id for run in used])])
+    return GraRow(
+        group_key=group[0].group_key,
+        label=label,
+        method=group[0].method,
+        method_label=group[0].method_label,
+        objective=group[0].objective,
+        top_percent=_top_percent(group[0]),
+        run_ids=tuple(run.id for run in used),
+        seeds=tuple(int(seed) for seed in table.index),
+        estimate=estimate,
+        low=low,
+        high=high,
+        interval_method=method,
+        n_prompts=values.shape[1],
+        n_seeds=len(values),
+        wins=sum(tally.wins for tally in tallies),
+        ties=sum(tally.ties for tally in tallies),
+        losses=sum(tally.losses for tally in tallies),
+        strict=float(np.mean([tally.strict for tally in tallies])),
+        ties_dropped=float(np.mean(dropped)) if dropped else None,
+        seed_sd=spread,
+        kl=mean["logratio"],
+        tokens=mean["tokens"],
+        baseline_tokens=mean["baseline_tokens"],
+        ungrammatical=mean["ungrammatical"],
+        baseline_ungrammatical=mean["baseline_ungrammatical"],
+        note=note,
+    )
+
+
+def _means(rows: pd.DataFrame) -> dict[str, float | None]:
+    """Mean over runs of the mean over prompts; None for what no run has."""
+    found: dict[str, float | None] = {}
+    for name in ("logratio", "tokens", "baseline_tokens", "ungrammatical", "baseline_ungrammatical"):
+        by_run = rows.groupby("run_id")[name].mean().dropna() if name in rows else pd.Series(dtype=float)
+        found[name] = float(by_run.mean()) if len(by_run) else None
+    return found
+
+
+def _top_percent(run: ComparedRun) -> float | None:
+    """N of "Top N %", which the label carries (catalog.method_label)."""
+    found = re.search(r"([\d.]+) %", run.method_label) if run.method == "top" else None
+    return float(found.group(1)) if found else None
+
+
+def _about(first: Sequence[ComparedRun], second: Sequence[ComparedRun], labels: Mapping[str, str]) -> dict[str, Any]:
+    a, b = first[0], second[0]
+    one, other = labels[a.group_key], labels[b.group_key]
+    return {
+        "first": a.group_key,
+        "second": b.group_key,
+        "label": f"{one} − {other}",
+        "first_label": one,
+        "second_label": other,
+        "first_method": a.method,
+        "second_method": b.method,
+        "objective": a.objective,
+    }
+
+
+def _paired(first: Sequence[ComparedRun], second: Sequence[ComparedRun], outcomes: pd.DataFrame) -> dict[str, Any]:
+    """Figures of one difference, or the reason why there are none."""
+    seeds = sorted({run.seed for run in first} & {run.seed for run in second})
+    if not seeds:
+        return {"reason": NO_COMMON_SEED}
+    one, other = ([run for run in group if run.seed in seeds] for group in (first, second))
+    reason = _opponents_differ(one, other)
+    if reason:
+        return {"reason": reason}
+    a, b = _table(one, outcomes, "outcome").loc[seeds], _table(other, outcomes, "outcome").loc[seeds]
+    gap = a.sub(b).dropna(axis="columns")  # prompts that both have under every seed
+    if gap.shape[1] == 0:
+        return {"reason": NO_COMMON_PROMPT}
+    found = statistics.crossed(gap.to_numpy(dtype=np.float64), bounds=(-1.0, 1.0))
+    left_out = len(a.columns.union(b.columns)) - gap.shape[1]
+    notes = [ONE_SEED] if len(seeds) == 1 else []
+    notes += [f"{left_out:,} prompts left out that not every run answered"] if left_out else []
+    kl = _table(one, outcomes, "logratio").loc[seeds].sub(_table(other, outcomes, "logratio").loc[seeds])
+    return {
+        "estimate": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "p": found.p,
+        "detectable": statistics.detectable_effect(found.se, found.df) if found.se > 0 else None,
+        "interval_method": found.method,
+        "n_prompts": found.prompts,
+        "n_seeds": found.seeds,
+        "note": "; ".join(notes),
+        **_kl_difference(kl.dropna(axis="columns")),
+    }
+
+
+def _opponents_differ(first: Sequence[ComparedRun], second: Sequence[ComparedRun]) -> str | None:
+    for one in first:
+        for other in second:
+            if one.seed == other.seed and one.baseline != other.baseline:
+                return DIFFERENT_OPPONENTS
+            if one.seed == other.seed and one.baseline is None:
+                return UNKNOWN_OPPONENT
+    return None
+
+
+def _kl_difference(gap: pd.DataFrame) -> dict[str, float]:
+    """Mean paired difference of the log-ratios with its interval; nothing where they were not measured."""
+    values = gap.to_numpy(dtype=np.float64)
+    if values.size == 0:
+        return {}
+    if np.ptp(values) == 0:
+        same = float(values.flat[0])
+        return {"kl_estimate": same, "kl_low": same, "kl_high": same}
+    found = statistics.crossed(values, bounds=(-np.inf, np.inf))
+    return {"kl_estimate": found.estimate, "kl_low": found.low, "kl_high": found.high}

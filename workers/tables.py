@@ -1,0 +1,176 @@
+"""Tables for people and for files: the same rows as text cells, or as numbers in CSV, JSON, Markdown and LaTeX."""
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workers.comparison import DifferenceRow, GraRow
+from workers.figures import NOTHING, count, interval, number, p_value, percent, points, points_interval
+
+Cell = str | int | float | None
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")  # OWASP ASVS 1.2.10
+_NUMBERS = re.compile(r"[+−–\d.,%< ]+( to [+−\d.,]+)?")  # one figure, or an interval of two
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--", "×": r"$\times$", "→": r"$\to$",
+    "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "Δ": r"$\Delta$", "β": r"$\beta$",
+    "ε": r"$\varepsilon$", "½": r"$\frac{1}{2}$", "≥": r"$\geq$", "≤": r"$\leq$", "\n": " ", "\r": " ", "\t": " ", "\0": "",
+}  # fmt: skip
+_MARKDOWN = {ord(sign): f"\\{sign}" for sign in "\\`*_[]|#"} | {
+    ord("<"): "&lt;", ord(">"): "&gt;", ord("&"): "&amp;", ord("\n"): " ", ord("\r"): " ", ord("\0"): "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Columns and rows; text stays text and numbers stay numbers until a format is chosen."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def gra_cells(rows: Sequence[GraRow]) -> Table:
+    """The GRA table as people read it."""
+    return Table(
+        columns=("method", "GRA, %", "95 %", "prompts", "seeds", "strict, %", "KL, nats", "tokens", "ungrammatical, %",
+                 "note"),
+        rows=tuple(
+            (
+                row.label,
+                _bare(percent(row.estimate)),
+                interval(row.low, row.high),
+                count(row.n_prompts),
+                count(row.n_seeds),
+                _bare(percent(row.strict)),
+                number(row.kl),
+                number(row.tokens, 1),
+                _bare(percent(row.ungrammatical)),
+                row.note,
+            )
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def difference_cells(rows: Sequence[DifferenceRow]) -> Table:
+    """Paired differences as people read them; a row without figures says why."""
+    return Table(
+        columns=("difference", "points", "95 %", "p, Holm", "detectable, points", "prompts", "seeds", "KL difference",
+                 "note"),
+        rows=tuple(
+            (
+                row.label,
+                points(row.estimate),
+                points_interval(row.low, row.high),
+                p_value(row.p_holm),
+                number(None if row.detectable is None else 100 * row.detectable, 1),
+                count(row.n_prompts) if row.n_prompts else NOTHING,
+                count(row.n_seeds) if row.n_seeds else NOTHING,
+                number(row.kl_estimate),
+                row.reason or row.note,
+            )
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def gra_numbers(rows: Sequence[GraRow]) -> Table:
+    """The GRA table at full precision, shares in [0, 1], for CSV and JSON."""
+    names = (
+        "label", "method", "objective", "top_percent", "estimate", "low", "high", "interval_method", "n_prompts",
+        "n_seeds", "wins", "ties", "losses", "strict", "ties_dropped", "seed_sd", "kl", "tokens", "baseline_tokens",
+        "ungrammatical", "baseline_ungrammatical", "note",
+    )  # fmt: skip
+    extra = ("seeds", "run_ids", "group_key")
+    return Table(
+        columns=(*names, *extra),
+        rows=tuple(
+            (*(getattr(row, name) for name in names), _joined(row.seeds), _joined(row.run_ids), row.group_key)
+            for row in rows
+        ),
+    )
+
+
+def difference_numbers(rows: Sequence[DifferenceRow]) -> Table:
+    """Paired differences at full precision, for CSV and JSON."""
+    names = (
+        "label", "objective", "estimate", "low", "high", "p", "p_holm", "comparisons", "detectable", "interval_method",
+        "n_prompts", "n_seeds", "kl_estimate", "kl_low", "kl_high", "note", "reason", "first", "second",
+    )  # fmt: skip
+    return Table(columns=names, rows=tuple(tuple(getattr(row, name) for name in names) for row in rows))
+
+
+def to_csv(table: Table) -> str:
+    """Comma-separated; text that a spreadsheet would run as a formula gets a leading quote, numbers stay numbers."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([_harmless(name) for name in table.columns])
+    writer.writerows([_harmless(_finite(cell)) for cell in row] for row in table.rows)
+    return text.getvalue()
+
+
+def to_json(table: Table) -> str:
+    """A list of objects; what is not a finite number is null."""
+    rows = [dict(zip(table.columns, map(_finite, row), strict=True)) for row in table.rows]
+    return json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def to_markdown(table: Table) -> str:
+    """A pipe table, numbers to the right."""
+    numeric = _numeric(table)
+    marks = ["---:" if right else "---" for right in numeric]
+    lines = [[_shown(name).translate(_MARKDOWN) for name in table.columns], marks]
+    lines += [[_shown(cell).translate(_MARKDOWN) for cell in row] for row in table.rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs tabular."""
+    align = "".join("r" if right else "l" for right in _numeric(table))
+    lines = [" & ".join(map(_latex, row)) + r" \\" for row in (table.columns, *table.rows)]
+    parts = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
+    return "\n".join([*parts, r"\end{tabular}"]) + "\n"
+
+
+def _bare(text: str) -> str:
+    """Without the unit, which is in the header."""
+    return text.removesuffix(" %")
+
+
+def _joined(values: Sequence[int]) -> str:
+    return " ".join(map(str, values))
+
+
+def _finite(cell: Cell) -> Cell:
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
+
+
+def _harmless(cell: Cell) -> Cell:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+
+
+def _shown(cell: Cell) -> str:
+    if cell is None:
+        return NOTHING
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+
+
+def _latex(cell: Cell) -> str:
+    return "".join(_LATEX.get(sign, sign) for sign in _shown(cell))
+
+
+def _numeric(table: Table) -> list[bool]:
+    """Columns to the right: every cell is a number, or reads like one."""
+    if not table.rows:
+        return [index > 0 for index in range(len(table.columns))]
+    return [all(_reads_as_number(row[index]) for row in table.rows) for index in range(len(table.columns))]
+
+
+def _reads_as_number(cell: Cell) -> bool:
+    if not isinstance(cell, str):
+        return True
+    return _NUMBERS.fullmatch(cell) is not None
