@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from cwpo import attention, logps
 from cwpo.logps import forward_path, response_logps, response_scores
 from cwpo.tokenization import pack
-from tests.cwpo import tiny
+from tests.cwpo import random_models as tiny
 
 ARCHITECTURES = ("opt", "qwen2", "llama", "gpt2")
 ROWS = tiny.pairs(9)

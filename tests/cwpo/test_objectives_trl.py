@@ -15,7 +15,7 @@ from cwpo.logps import forward_path, response_logps
 from cwpo.tokenization import pack
 from cwpo.training import Micro
 from cwpo.weighting import uniform
-from tests.cwpo import tiny
+from tests.cwpo import random_models as tiny
 from tests.cwpo.test_logps import worst_gradient
 
 CASES = {
