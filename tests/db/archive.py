@@ -1,5 +1,6 @@
-"""Writes the archived database of the newest revision: `python -m tests.db.archive`, once, when a migration is added."""
+"""Writes the archive of the newest revision: `python -m tests.db.archive`, once, when a migration is added."""
 
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -21,8 +22,16 @@ def write(folder: Path) -> Path:
     with session_scope(engines) as session:
         runs.create(session, new_run(name="newer"), stages_of("data", "annotator"))
     engines.dispose()
+    _shrink(path)
     (folder / f"{path.name}.upgrade.lock").unlink(missing_ok=True)
     return path
+
+
+def _shrink(path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in ("PRAGMA journal_mode=DELETE", "PRAGMA page_size=512", "VACUUM"):
+        connection.execute(statement)
+    connection.close()
 
 
 if __name__ == "__main__":
