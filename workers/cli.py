@@ -87,7 +87,10 @@ def _add_other_verbs(verbs: Any) -> None:
     convert = _verb(verbs, "convert", _convert, "make a safetensors copy of a repository that has only .bin weights")
     convert.add_argument("repository", metavar="REPO@COMMIT", help="for example facebook/opt-125m@27dcfa74")
     _verb(verbs, "doctor", _doctor, "check this machine, the database, Redis and every artifact")
-    _verb(verbs, "demo", _demo, "start everything and run the sandbox comparison")
+    demo = _verb(verbs, "demo", _demo, "start everything and run the sandbox comparison (DEMO_EXIT=1: stop after it)")
+    demo.add_argument(
+        "--config", metavar="CONFIG.yaml", type=Path, help="another comparison (default: configs/demo.yaml)"
+    )
     _verb(verbs, "start", _start, "start Redis, the workers and the dashboard")
 
 
@@ -117,7 +120,7 @@ def _field_lines(model: type[BaseModel], prefix: str) -> Iterator[str]:
         dotted = f"{prefix}{name}"
         part = _part_of(field)
         if part is None:
-            yield f"  {dotted:<31} {field.description} (default: {_default_of(field)})"
+            yield f"  {dotted:<31} {field.description} ({_default_of(field)})"
         else:
             yield f"  {dotted + ':':<31} {field.description}"
             yield from _field_lines(part, f"{dotted}.")
@@ -133,8 +136,10 @@ def _part_of(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _default_of(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
     value = field.get_default(call_default_factory=True, validated_data={})
-    return {"": "empty", None: "none"}.get(value, f"{value}") if not isinstance(value, list) else str(value)
+    return f"default: {'none' if value in ('', None) else value}"
 
 
 def read_config(path: Path, sets: Sequence[str]) -> Mapping[str, Any]:
@@ -287,7 +292,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from workers import demo
 
-    return demo.main()
+    return demo.main(options.config or demo.CONFIG)
 
 
 def _start(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from rich.table import Table
 from cwpo.execute import StageResult
 from cwpo.pipeline import RunResult
 from cwpo.stages import StageSpec
+from workers.figures import interval, number, percent
 
 
 class StageBars:
@@ -92,16 +93,6 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     console.print(table)
 
 
-def percent(value: Any) -> str:
-    """A share as percent with one digit, a dash for what was not measured."""
-    return "–" if value is None else f"{100 * float(value):.1f} %"
-
-
-def number(value: Any, digits: int = 2) -> str:
-    """A number, a dash for what was not measured."""
-    return "–" if value is None else f"{float(value):.{digits}f}"
-
-
 def stage_metrics(folder: Path) -> list[dict[str, Any]]:
     """All metric points that a stage's artifact holds, in order of step; empty for stages that train nothing."""
     file = folder / "metrics.parquet"
@@ -121,7 +112,7 @@ def _gra_of_one_run(result: RunResult) -> Table:
         "objective": config.objective,
         "seed": str(config.seed),
         "GRA": percent(row["gra"]),
-        "95 % interval": f"{percent(row['ci_low'])} … {percent(row['ci_high'])}",
+        "95 % interval": interval(row["ci_low"], row["ci_high"]),
         "wins": f"{row['wins']:g}",
         "ties": f"{row['ties']:g}",
         "losses": f"{row['losses']:g}",

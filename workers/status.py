@@ -6,8 +6,10 @@ from rich.console import Console
 
 from db import queries
 from db.records import RunFilters, RunRow, StageRow
-from workers.console import number, percent, show_table
+from workers import report
+from workers.console import show_table
 from workers.database import reading
+from workers.figures import number, percent
 
 _RUNS_SHOWN = 30
 
@@ -52,16 +54,17 @@ def _stage_cells(stage: StageRow) -> list[str]:
 
 def print_comparison(run_ids: Sequence[int], console: Console) -> None:
     """The GRA table, cw − weak and cw − human with their intervals, and the sentence that the table supports."""
-    from workers import api, report
-
-    comparison = api.comparison(run_ids)
-    columns = ["method", "GRA", "95 % interval", "prompts", "seeds", "KL", "tokens", "ungrammatical"]
-    rows = [
-        [
-            row.label, percent(row.estimate), f"{percent(row.low)} … {percent(row.high)}", str(row.n_prompts),
-            str(row.n_seeds), number(row.kl), number(row.tokens, 1), percent(row.ungrammatical),
-        ]
-        for row in comparison.table
-    ]  # fmt: skip
-    show_table("Gold reward accuracy against the common SFT model", columns, rows, console)
-    console.print(report.verdict_sentence(comparison.table, comparison.differences), highlight=False)
+    with reading() as session:
+        page = queries.list_runs(session, filters=RunFilters(ids=tuple(run_ids)), after=None, limit=len(run_ids))
+        outcomes = queries.outcomes(session, run_ids)
+        configs = queries.configs(session, run_ids)
+    rows = report.gra_table(page.rows, outcomes)
+    settings = {row.group_key: report.setting_key(configs[row.id]) for row in page.rows}
+    differences = report.differences(page.rows, outcomes, settings=settings)
+    for title, table in (
+        ("Gold reward accuracy", report.gra_cells(rows)),
+        ("Paired differences on the same prompts and seeds", report.difference_cells(differences)),
+    ):
+        show_table(title, table.columns, [[str(cell) for cell in row] for row in table.rows], console)
+    console.print(report.what_the_seed_moved(list(configs.values())), highlight=False, markup=False)
+    console.print(report.verdict_sentence(rows, differences), highlight=False, markup=False)

@@ -18,7 +18,8 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--", "×": r"$\times$", "→": r"$\to$",
     "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "Δ": r"$\Delta$", "β": r"$\beta$",
-    "ε": r"$\varepsilon$", "½": r"$\frac{1}{2}$", "≥": r"$\geq$", "≤": r"$\leq$", "\n": " ", "\r": " ", "\t": " ", "\0": "",
+    "ε": r"$\varepsilon$", "½": r"$\frac{1}{2}$", "≥": r"$\geq$", "≤": r"$\leq$", "\n": " ", "\r": " ",
+    "\t": " ", "\0": "",
 }  # fmt: skip
 _MARKDOWN = {ord(sign): f"\\{sign}" for sign in "\\`*_[]|#"} | {
     ord("<"): "&lt;", ord(">"): "&gt;", ord("&"): "&amp;", ord("\n"): " ", ord("\r"): " ", ord("\0"): "",
@@ -107,7 +108,7 @@ def difference_numbers(rows: Sequence[DifferenceRow]) -> Table:
 def to_csv(table: Table) -> str:
     """Comma-separated; text that a spreadsheet would run as a formula gets a leading quote, numbers stay numbers."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180; also quotes a lone carriage return
     writer.writerow([_harmless(name) for name in table.columns])
     writer.writerows([_harmless(_finite(cell)) for cell in row] for row in table.rows)
     return text.getvalue()
