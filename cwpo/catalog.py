@@ -303,16 +303,16 @@ SANDBOX_MODELS: Mapping[str, SandboxModelRow] = {
     row.name: row
     for row in (
         SandboxModelRow(
-            name="sandbox/opt-64", family="opt", hidden_size=64, layers=2, heads=4, ffn=256, epochs=6, lr=3e-3
+            name="sandbox/opt-64", family="opt", hidden_size=64, layers=2, heads=2, ffn=256, epochs=5, lr=6e-3
         ),
         SandboxModelRow(
-            name="sandbox/opt-48", family="opt", hidden_size=48, layers=2, heads=4, ffn=192, epochs=6, lr=3.9e-3
+            name="sandbox/opt-48", family="opt", hidden_size=48, layers=2, heads=2, ffn=192, epochs=5, lr=7e-3
         ),
         SandboxModelRow(
-            name="sandbox/qwen2-64", family="qwen2", hidden_size=64, layers=2, heads=4, ffn=192, epochs=6, lr=3e-3
+            name="sandbox/qwen2-64", family="qwen2", hidden_size=64, layers=2, heads=2, ffn=192, epochs=4, lr=5e-3
         ),
         SandboxModelRow(
-            name="sandbox/qwen2-48", family="qwen2", hidden_size=48, layers=2, heads=4, ffn=144, epochs=6, lr=3.9e-3
+            name="sandbox/qwen2-48", family="qwen2", hidden_size=48, layers=2, heads=2, ffn=144, epochs=4, lr=7e-3
         ),
     )
 }
@@ -322,14 +322,14 @@ MODEL_PAIRS: Mapping[str, ModelPairRow] = {
     for row in (
         ModelPairRow(
             name="sandbox-opt",
-            label="Sandbox OPT 0.09M → 0.14M",
+            label="Sandbox OPT 0.08M → 0.13M",
             annotator="sandbox/opt-48",
             policy="sandbox/opt-64",
             family="sandbox",
         ),
         ModelPairRow(
             name="sandbox-qwen2",
-            label="Sandbox Qwen2 0.08M → 0.13M",
+            label="Sandbox Qwen2 0.08M → 0.12M",
             annotator="sandbox/qwen2-48",
             policy="sandbox/qwen2-64",
             family="sandbox",
