@@ -1,0 +1,213 @@
+"""Bradley–Terry training, the kept epoch, and labels that hide what the humans said."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from cwpo import annotator, label_summary
+from cwpo.annotator import annotations, bradley_terry_loss, run_annotator, run_labels
+from cwpo.data import part_of
+from cwpo.errors import Cancelled
+from cwpo.logps import forward_path
+from cwpo.tokenization import encode_pairs, pack
+from cwpo.training import Micro
+from tests.cwpo import random_models as tiny
+from tests.cwpo import small_world
+from tests.cwpo.stage import TRAIN, context
+
+PAIRS = small_world.word_pairs(60)
+UNLABELED = part_of(PAIRS, "unlabeled", 0.4, 0)
+TRAINING = {
+    **small_world.MODEL,
+    **small_world.PART,
+    "seed": 0,
+    "train": {**TRAIN, "batch_size": 8, "epochs": 4.0, "lr": 3e-3},
+    "dropout": 0.0,
+    "early_stopping": False,
+    "heldout_fraction": None,
+}
+LABELING = {**small_world.PART, "precision": "fp32", "max_length": None, "label_dropout": 0.0, "seed": 0}
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    return {
+        "data": small_world.data_artifact(tmp_path / "data", PAIRS),
+        "base": small_world.policy_artifact(tmp_path / "base"),
+        "annotator": small_world.annotator_artifact(tmp_path / "annotator"),
+    }
+
+
+def rows_of(ctx) -> list[dict]:
+    return pq.read_table(ctx.out / "annotations.parquet").to_pylist()
+
+
+def labeled(folder, inputs, **changes):
+    ctx = context(folder, "labels", inputs=inputs, config={**LABELING, **changes}, tokens_per_batch=200)
+    return ctx, run_labels(ctx)
+
+
+def test_the_loss_is_the_mean_of_minus_log_sigmoid_of_the_margin():
+    rows = tiny.pairs(5, seed=8)
+    labels = {row.pair_id: index % 2 for index, row in enumerate(rows)}
+    path = forward_path(tiny.scorer("opt", torch.float64), device="cpu", precision="fp32", log=print)
+    share_of = bradley_terry_loss(path, rows, labels, "cpu")
+    loss = sum(share_of(Micro(batch=batch, share=1 / 5))[0] for batch in pack(rows, 40)).item()
+    wanted = 0.0
+    for row in rows:
+        scores = []
+        for response in row.responses:
+            ids = torch.tensor(np.concatenate([row.prompt_ids, response]))[None]
+            scores.append(path.model.score(path.model.model(input_ids=ids).last_hidden_state[0, -1]).item())
+        margin = scores[labels[row.pair_id]] - scores[1 - labels[row.pair_id]]
+        wanted += math.log1p(math.exp(-margin)) / 5
+    assert loss == pytest.approx(wanted, rel=1e-9)
+
+
+def test_training_reads_the_labeled_part_alone_and_learns(tmp_path, inputs):
+    """Labels of the unlabeled part may be anything."""
+    summaries, weights = [], []
+    hidden = {pair.pair_id for pair in UNLABELED}
+    for name, pairs in (
+        ("as is", PAIRS),
+        ("flipped", [replace(pair, human_label="a") if pair.pair_id in hidden else pair for pair in PAIRS]),
+    ):
+        data = small_world.data_artifact(tmp_path / name, pairs)
+        ctx = context(tmp_path / f"{name} run", "annotator", inputs={**inputs, "data": data}, config=TRAINING)
+        summaries.append(run_annotator(ctx))
+        weights.append((ctx.out / "model.safetensors").read_bytes())
+    assert summaries[0] == summaries[1]
+    assert weights[0] == weights[1]
+    assert summaries[0]["pairs"] == 24
+    assert summaries[0]["final_loss"] < math.log(2)
+
+
+def test_early_stopping_keeps_the_epoch_with_the_lowest_heldout_loss(tmp_path, inputs):
+    """A learning rate that wrecks the model later: the stored model has the loss of the kept epoch, not of the last."""
+    train = {**TRAIN, "batch_size": 8, "epochs": 6.0, "lr": 2e-2, "schedule": "constant"}
+    settings = {**TRAINING, "early_stopping": True, "heldout_fraction": 0.3, "train": train}
+    ctx = context(tmp_path / "run", "annotator", inputs=inputs, config=settings)
+    summary = run_annotator(ctx)
+    told = [values["heldout_nll"] for _, values in ctx.reporter.points if "heldout_nll" in values]
+    assert len(told) == 6
+    assert summary["heldout_nll"] == min(told)
+    assert summary["best_epoch"] == 1 + told.index(min(told))
+    assert summary["best_epoch"] < 6
+    assert summary["pairs"] + summary["heldout_pairs"] == 24
+    kept = annotator.load_annotator(
+        annotator.ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", precision="fp32", seed=0, dropout=None
+    )[0]
+    heldout, _ = annotator.split_labeled(part_of(PAIRS, "labeled", 0.4, 0), 0.3, 0)
+    rows = encode_pairs(heldout, small_world.word_tokenizer(), max_length=96).rows
+    path = forward_path(kept, device="cpu", precision="fp32", log=print)
+    labels = {pair.pair_id: 0 if pair.human_label == "a" else 1 for pair in heldout}
+    assert annotator.heldout_nll(path, rows, labels, ctx) == pytest.approx(min(told), rel=1e-6)
+
+
+def test_a_killed_early_stopped_training_keeps_the_same_epoch(tmp_path, inputs):
+    settings = {**TRAINING, "early_stopping": True, "heldout_fraction": 0.3, "dropout": 0.1}
+    whole = context(tmp_path / "whole", "annotator", inputs=inputs, config=settings)
+    expected = run_annotator(whole)
+    stops = iter([False] * 6 + [True])
+    options = {"inputs": inputs, "config": settings, "checkpoint_seconds": 1e9}
+    with pytest.raises(Cancelled):
+        run_annotator(context(tmp_path / "cut", "annotator", should_stop=lambda: next(stops), **options))
+    again = context(tmp_path / "cut", "annotator", **options)
+    assert run_annotator(again) == {**expected, "first_step": 7}
+    assert (again.out / "model.safetensors").read_bytes() == (whole.out / "model.safetensors").read_bytes()
+
+
+def test_labels_cover_the_unlabeled_part_with_margin_and_confidence(tmp_path, inputs):
+    ctx, summary = labeled(tmp_path / "run", inputs)
+    rows = rows_of(ctx)
+    assert [row["pair_id"] for row in rows] == [row.pair_id for row in sorted_as_written(UNLABELED)]
+    for row in rows:
+        assert row["margin"] == abs(row["score_a"] - row["score_b"])
+        assert row["confidence"] == pytest.approx(math.tanh(row["margin"] / 2), abs=1e-15)
+        assert row["label"] == ("a" if row["score_a"] >= row["score_b"] else "b")
+    humans = {pair.pair_id: pair for pair in PAIRS}
+    assert all(row["human_label"] == humans[row["pair_id"]].human_label for row in rows)
+    assert summary["n"] == 36
+    assert summary["accuracy_human"] == np.mean([row["label"] == row["human_label"] for row in rows])
+    json.dumps(summary, allow_nan=False)
+
+
+def sorted_as_written(pairs):
+    return sorted(pairs, key=lambda pair: int(pair.pair_id, 16))
+
+
+def test_scores_do_not_depend_on_human_labels(tmp_path, inputs):
+    flipped = [replace(pair, human_label="a" if pair.human_label == "b" else "b") for pair in PAIRS]
+    other = {**inputs, "data": small_world.data_artifact(tmp_path / "flipped", flipped)}
+    said = [rows_of(labeled(tmp_path / name, given)[0]) for name, given in (("one", inputs), ("two", other))]
+    for one, two in zip(*said, strict=True):
+        assert (one["label"], one["score_a"], one["score_b"]) == (two["label"], two["score_a"], two["score_b"])
+
+
+def test_ties_say_a_with_confidence_zero_and_do_not_leak_the_human_label():
+    pairs = small_world.word_pairs(8)
+    rows = encode_pairs(pairs, small_world.word_tokenizer(), max_length=96).rows
+    table = annotations(pairs, rows, np.ones((8, 2))).to_pylist()
+    assert {(row["label"], row["margin"], row["confidence"]) for row in table} == {("a", 0.0, 0.0)}
+    assert {pair.human_label for pair in pairs} == {"a", "b"}
+
+
+def test_labeling_goes_on_from_the_last_finished_window(tmp_path, inputs, monkeypatch):
+    """Windows of 10 rows, stopped before the fourth; the second attempt scores only the other three windows."""
+    monkeypatch.setattr(annotator, "_WINDOW", 10)
+    whole = labeled(tmp_path / "whole", inputs, label_dropout=0.3)[0]
+    stops = iter([False, False, False, True])
+    options = {"inputs": inputs, "config": {**LABELING, "label_dropout": 0.3}, "tokens_per_batch": 50}
+    with pytest.raises(Cancelled):
+        run_labels(context(tmp_path / "cut", "labels", should_stop=lambda: next(stops), **options))
+    scored = []
+    real = annotator.score_pairs
+    monkeypatch.setattr(annotator, "score_pairs", lambda *given: scored.append(1) or real(*given))
+    again = context(tmp_path / "cut", "labels", **options)
+    run_labels(again)
+    assert len(scored) == 3
+    assert rows_of(again) == rows_of(whole)
+
+
+def test_label_dropout_is_one_seeded_pass(tmp_path, inputs):
+    runs = [
+        rows_of(labeled(tmp_path / str(index), inputs, label_dropout=dropout, seed=seed)[0])
+        for index, (dropout, seed) in enumerate([(0.0, 0), (0.4, 0), (0.4, 0), (0.4, 1)])
+    ]
+    assert runs[1] == runs[2]
+    assert runs[1] != runs[0]
+    assert runs[1] != runs[3]
+
+
+def test_deciles_histogram_and_length_rule_by_hand(tmp_path):
+    """20 pairs with C = 0, .05, …; the annotator says a, humans agree from C = .5 on; a is always longer.
+
+    On the labeled part the shorter wins, so the length rule says b: right where the human says b, 10 of 20.
+    """
+    count = 20
+    pairs = [
+        replace(pair, human_label="a" if index >= 10 else "b", true_label=None, response_a="w3 w4", response_b="w3")
+        for index, pair in enumerate(small_world.word_pairs(count))
+    ]
+    rows = encode_pairs(pairs, small_world.word_tokenizer(), max_length=96).rows
+    confidence = np.arange(count) / count
+    scores = np.column_stack([2 * np.arctanh(confidence), np.zeros(count)])
+    pq.write_table(annotations(pairs, rows, scores), tmp_path / "annotations.parquet")
+    shorter_wins = [[replace(pair, human_label="b") for pair in pairs[:3]]]
+    summary = label_summary.summarise(tmp_path / "annotations.parquet", shorter_wins)
+    assert summary["accuracy_human"] == 0.5
+    assert summary["length_only_accuracy"] == 0.5
+    assert summary["accuracy_truth"] is None
+    assert summary["human_accuracy_truth"] is None
+    assert summary["mean_confidence"] == pytest.approx(0.475)
+    assert summary["effective_sample_size"] == pytest.approx(confidence.sum() ** 2 / (confidence**2).sum())
+    assert sum(summary["histogram"]["counts"]) == 20
+    assert sum(summary["histogram"]["agree_counts"]) == 10
+    assert [decile["agree_human"] for decile in summary["deciles"]] == [0.0] * 5 + [1.0] * 5
+    last = summary["deciles"][-1]
+    assert (last["n"], last["ci_low"], last["ci_high"]) == (2, pytest.approx(0.3424, abs=1e-4), pytest.approx(1.0))
