@@ -85,7 +85,7 @@ def _distance(row: DifferenceRow, rows: Sequence[GraRow], *, gained: bool | None
         return f", though it moved further from its reference ({figures})"
     if nearer:
         return f", and it moved less far from its reference ({figures})"
-    return f" ({figures})" if gained is False else ""
+    return f", at {figures}" if gained is False else ""
 
 
 def _one_seed(differences: Sequence[DifferenceRow]) -> str:
