@@ -1,6 +1,7 @@
 """What a table supports, in one honest sentence per objective, and what its seeds moved. Pure: rows in, words out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cwpo import catalog
@@ -31,14 +32,38 @@ def _of_objective(rows: Sequence[GraRow], differences: Sequence[DifferenceRow]) 
     clauses = []
     for first, second in PLANNED:
         found = [d for d in differences if (d.first_method, d.second_method) == (first, second)]
+        found += [_turned(d) for d in differences if (d.second_method, d.first_method) == (first, second)]
         several = max(sum(row.method == name for row in rows) for name in (first, second)) > 1
         if len(found) > 1 or (not found and second in methods and several):
             clauses.append(f"CW and {_name(second)} stand here in several settings, so choose the pair to compare")
         elif found:
             clauses.append(_clause(found[0], rows))
     if not clauses:
-        return "The table has neither weak labels with uniform weights nor human labels to hold CW against."
+        return "The table pairs CW with neither uniform weak labels nor human labels, so it says nothing about either."
     return "; ".join(clauses) + _one_seed(differences) + "."
+
+
+def _turned(row: DifferenceRow) -> DifferenceRow:
+    """second − first."""
+    return replace(
+        row,
+        first=row.second,
+        second=row.first,
+        first_label=row.second_label,
+        second_label=row.first_label,
+        first_method=row.second_method,
+        second_method=row.first_method,
+        estimate=_minus(row.estimate),
+        low=_minus(row.high),
+        high=_minus(row.low),
+        kl_estimate=_minus(row.kl_estimate),
+        kl_low=_minus(row.kl_high),
+        kl_high=_minus(row.kl_low),
+    )
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value
 
 
 def _clause(row: DifferenceRow, rows: Sequence[GraRow]) -> str:

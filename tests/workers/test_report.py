@@ -327,6 +327,16 @@ def test_one_seed_may_turn_around() -> None:
     assert text.endswith("prompt uncertainty only, and another seed may turn it around.")
 
 
+def test_the_order_of_a_pinned_reference_does_not_change_the_sentence() -> None:
+    runs = runs_of("human", "weak", "cw", seeds=5)
+    outcomes = outcomes_of(runs, chance={"human": 0.6, "weak": 0.45, "cw": 0.75}, kl={"cw": 1.6})
+    rows = report.gra_table(runs, outcomes)
+    planned = report.differences(runs, outcomes)
+    pinned = report.differences(runs, outcomes, pairs=report.pairs_against(runs, "cw-dpo"))
+    assert {(row.first_method, row.second_method) for row in pinned} == {("weak", "cw"), ("human", "cw")}
+    assert report.verdict_sentence(rows, pinned) == report.verdict_sentence(rows, planned)
+
+
 def test_no_figures_gives_the_reason() -> None:
     pair = DifferenceRow(
         first="cw", second="weak", label="", first_label="CW", second_label="Weak labels", first_method="cw",
@@ -340,7 +350,7 @@ def test_no_figures_gives_the_reason() -> None:
     [
         ([], "No run of this table has been evaluated yet"),
         ([row_of("human"), row_of("weak")], "no evaluated CW setting"),
-        ([row_of("cw"), row_of("top")], "neither weak labels"),
+        ([row_of("cw"), row_of("top")], "neither uniform weak labels"),
         ([row_of("cw"), row_of("weak"), row_of("weak", key="other")], "CW and Weak labels stand here in several"),
     ],
 )
