@@ -108,11 +108,13 @@ def main(arguments: list[str]) -> None:
 def _read_bin(path: Path) -> dict[str, Any]:
     """The tensors of one .bin file; anything else in it is refused. Shared storage is written out per name."""
     import pickle
+    import zipfile
 
     import torch
 
+    modern = zipfile.is_zipfile(path)  # the format since torch 1.6; only it can be read piece by piece
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=modern)
     except pickle.UnpicklingError:
         sys.exit(f"{path.name} holds more than tensors and could run code; it is refused. Choose another revision.")
     except (RuntimeError, EOFError, OSError, ValueError) as error:
