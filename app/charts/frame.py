@@ -1,0 +1,142 @@
+"""What all charts share: colours by method, markers by objective, and the quiet frame around them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+HEIGHT = 250  # px, in two columns
+FONT = '"Source Sans", "Source Sans Pro", sans-serif'
+
+MODEBAR: Mapping[str, Any] = {
+    "displaylogo": False,
+    "modeBarButtons": [["toImage"]],
+    "displayModeBar": "hover",
+    "responsive": True,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """The inks of one theme."""
+
+    name: Literal["light", "dark"]
+    ink: str
+    muted: str
+    paper: str
+    grid: str
+    axis: str
+    reference: str
+    methods: Mapping[str, str]
+
+
+LIGHT = Look(
+    name="light",
+    ink="#1F2328",
+    muted="#6B7280",
+    paper="#FCFCFA",
+    grid="#ECEAE4",
+    axis="#C9C6BD",
+    reference="#C9C6BD",
+    methods={
+        "human": "#6B7280",
+        "human_100": "#A9AEB7",
+        "human_labeled": "#6B7280",
+        "weak": "#C77F1A",
+        "cw": "#2F5DA8",
+        "top": "#3B8A6E",
+        "ws": "#8A5AA8",
+        "oracle": "#1F2328",
+        "soft": "#7A7F9A",
+        "random": "#B4483C",
+        "shuffled": "#B4483C",
+        "normalised": "#B4483C",
+    },
+)
+DARK = Look(
+    name="dark",
+    ink="#E4E3DE",
+    muted="#9AA1AC",
+    paper="#17191C",
+    grid="#2A2E33",
+    axis="#4A4F57",
+    reference="#5B6068",
+    methods={
+        "human": "#9AA1AC",
+        "human_100": "#6D737D",
+        "human_labeled": "#9AA1AC",
+        "weak": "#E0A34A",
+        "cw": "#7BA3E0",
+        "top": "#69B598",
+        "ws": "#B48CCF",
+        "oracle": "#E4E3DE",
+        "soft": "#A6ABC6",
+        "random": "#D9796E",
+        "shuffled": "#D9796E",
+        "normalised": "#D9796E",
+    },
+)
+LOOKS: Mapping[str, Look] = {"light": LIGHT, "dark": DARK}
+
+DASHED_METHODS = frozenset({"human_labeled", "random", "shuffled", "normalised"})
+MARKERS: Mapping[str, str] = {"dpo": "circle", "ipo": "diamond", "rdpo": "square"}
+
+
+def colour(look: Look, method: str | None) -> str:
+    """A method's colour, the same on every page; anything else is muted."""
+    return look.methods.get(method or "", look.muted)
+
+
+def faded(look: Look, method: str | None, opacity: float) -> str:
+    """The method's colour for a band or a seed's thin line."""
+    value = colour(look, method).lstrip("#")
+    red, green, blue = (int(value[start : start + 2], 16) for start in (0, 2, 4))
+    return f"rgba({red}, {green}, {blue}, {opacity:g})"
+
+
+def dash(method: str | None) -> str:
+    return "dash" if method in DASHED_METHODS else "solid"
+
+
+def marker(objective: str | None) -> str:
+    return MARKERS.get(objective or "", "circle")
+
+
+def framed(figure: go.Figure, look: Look, *, height: int = HEIGHT, legend: bool = False) -> go.Figure:
+    """Transparent, horizontal grid only, outside ticks, legend on top left."""
+    axis = {
+        "linecolor": look.axis,
+        "tickcolor": look.axis,
+        "ticks": "outside",
+        "ticklen": 4,
+        "zeroline": False,
+        "automargin": True,
+        "tickfont": {"color": look.muted},
+        "title": {"font": {"color": look.muted, "size": 12}, "standoff": 8},
+    }
+    figure.update_xaxes(**axis, showgrid=False, showline=True)
+    figure.update_yaxes(**{**axis, "ticks": ""}, showgrid=True, gridcolor=look.grid, showline=False)
+    figure.update_layout(
+        height=height,
+        margin={"l": 4, "r": 12, "t": 26 if legend else 8, "b": 4},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 12, "color": look.ink},
+        showlegend=legend,
+        legend={"orientation": "h", "x": 0, "y": 1.0, "xanchor": "left", "yanchor": "bottom", "font": {"size": 12}},
+        hoverlabel={"bgcolor": look.paper, "bordercolor": look.axis, "font": {"family": FONT, "color": look.ink}},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": look.muted, "activecolor": look.ink},
+        dragmode=False,
+    )
+    return figure
+
+
+def reference_line(figure: go.Figure, look: Look, *, x: float | None = None, y: float | None = None) -> go.Figure:
+    """A dotted line for what the eye should compare with: 50 %, calibrated, the reference run."""
+    line = {"color": look.reference, "dash": "dot", "width": 2}
+    if x is not None:
+        figure.add_vline(x=x, line=line, layer="below")
+    if y is not None:
+        figure.add_hline(y=y, line=line, layer="below")
+    return figure

@@ -1,0 +1,55 @@
+"""Every execution of every stage of a run: by whom, how it ended, where it resumed."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import reads
+from app.components import layout, tables
+from app.components.formats import ago, slot_name
+from app.components.tables import Cell, Column
+from db import queries
+from db.records import AttemptRow, StageRow
+from workers.report import duration
+
+COLUMNS = (
+    Column(label="stage"),
+    Column(label="attempt", figures=True),
+    Column(label="status"),
+    Column(label="worker"),
+    Column(label="pid", figures=True),
+    Column(label="first step", figures=True),
+    Column(label="time", figures=True),
+    Column(label="started"),
+    Column(label="cause", limit=200),
+)
+
+
+def show_attempts(stages: Sequence[StageRow]) -> None:
+    """A stage that another run had executed shows that execution."""
+    rows: list[list[object]] = []
+    with reads.reading() as session:
+        for stage in stages:
+            if stage.attempts:
+                rows.extend(_row(stage, attempt) for attempt in queries.attempts(session, stage.stage_id))
+    if not rows:
+        layout.empty_state("Each execution of a stage is listed here once a worker has claimed one.")
+        return
+    tables.show(COLUMNS, rows, alt="Attempts")
+    st.caption("A reused stage shows the attempt that another run's submission caused.")
+
+
+def _row(stage: StageRow, attempt: AttemptRow) -> list[object]:
+    ended = attempt.finished_at
+    took = (ended - attempt.started_at).total_seconds() if ended else None
+    return [
+        slot_name(stage.slot),
+        attempt.token,
+        Cell(text=attempt.status, strong=attempt.status in ("failed", "lost")),
+        attempt.worker,
+        attempt.pid,
+        f"{attempt.first_step:,}" if attempt.first_step else None,
+        duration(took),
+        Cell(text=ago(attempt.started_at), muted=True),
+        attempt.cause,
+    ]

@@ -1,0 +1,72 @@
+"""Which settings stand side by side; the choice goes to the address."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import reads, untrusted
+from app.components.formats import dataset_name
+from app.components.runs_table import setting_name
+from app.url_state import CompareView
+from db import queries
+from db.records import RunGroup, RunRow
+from workers import report
+from workers.report import GraRow
+
+OFFERED = 60  # settings, newest first
+
+
+def choose_runs(shown: Sequence[RunRow]) -> None:
+    """A folded list of settings; all seeds of a setting come along."""
+    with st.popover("Choose settings", width="stretch"):
+        groups = {group.group_key: group for group in _offered(shown)}
+        current = list(dict.fromkeys(row.group_key for row in shown))
+        with st.form("settings", border=False):
+            chosen = st.multiselect(
+                "Settings",
+                list(groups),
+                default=current,
+                format_func=lambda key: _name(groups[key]),
+                key=f"settings_{hash(tuple(current))}",
+            )
+            if st.form_submit_button("Compare these"):
+                runs = tuple(run_id for key in chosen for run_id in groups[key].run_ids)
+                st.query_params.from_dict(CompareView(runs=runs).to_params())
+                st.rerun()
+
+
+def _offered(shown: Sequence[RunRow]) -> list[RunGroup]:
+    """The newest settings, and those that are shown already."""
+    with reads.reading() as session:
+        newest = queries.list_groups(session, limit=OFFERED).groups
+    known = {group.group_key for group in newest}
+    missing = dict.fromkeys(row.group_key for row in shown if row.group_key not in known)
+    own = [RunGroup(group_key=key, rows=tuple(row for row in shown if row.group_key == key)) for key in missing]
+    return [*own, *newest]
+
+
+def _name(group: RunGroup) -> str:
+    first = group.rows[0]
+    return untrusted.plain(f"{setting_name(first)} · {dataset_name(first.dataset)} · {first.name or 'unnamed'}", 80)
+
+
+def choose_reference(rows: Sequence[RunRow], table: Sequence[GraRow]) -> list[tuple[str, str]] | None:
+    """Pairs against a pinned setting; None means the planned ones, cw − weak and cw − human."""
+    labels = {row.group_key[:12]: row.label for row in table}
+    pinned = st.session_state.get("reference") or str(st.query_params.get("reference", ""))
+    if pinned not in labels:
+        return None
+    return report.pairs_against(rows, next(row.group_key for row in table if row.group_key.startswith(pinned)))
+
+
+def reference_widget(table: Sequence[GraRow]) -> None:
+    """Which setting the others are held against; bound to the address."""
+    labels = {row.group_key[:12]: row.label for row in table}
+    st.selectbox(
+        "Against",
+        ["", *labels],
+        key="reference",
+        format_func=lambda key: labels.get(key, "CW − weak, CW − human"),
+        bind="query-params",
+        label_visibility="collapsed",
+    )

@@ -1,0 +1,108 @@
+"""Why the settings differ: annotators, share of pairs, distance moved, configuration, curves."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import reads
+from app.components import layout
+from app.components.chart import show_chart
+from app.components.config_view import differing, show_differences
+from app.components.curves import POINTS, table_rows
+from app.components.formats import counted, share
+from app.components.runs_table import setting_name
+from db import queries
+from db.records import LabelSummary, RunRow
+from workers import report
+
+CURVES = ("loss", "rewards/accuracies", "rewards/margins", "grad_norm", "mean_weight")
+MOST_LINES = 50
+
+
+def show_annotators(rows: Sequence[RunRow]) -> None:
+    """Each annotator once, however many runs share it."""
+    summaries = _distinct(reads.label_summaries_of([row.id for row in rows if row.annotator]))
+    if not summaries:
+        return
+    seeds = {row.id: row.seed for row in rows}
+    named = [(f"seed {seeds.get(summary.run_id, '?')}", summary) for summary in summaries]
+    left, right = st.columns(2, gap="medium")
+    with left:
+        title = "How sure is the annotator?" if len(named) == 1 else f"How sure are the {len(named)} annotators?"
+        show_chart("confidence_histogram", named, key="histograms", title=title, caption=_effective(summaries))
+    with right:
+        show_chart(
+            "confidence_deciles", named, key="deciles", title="Is confidence right?", caption=_accuracy(summaries)
+        )
+
+
+def show_top_share(rows: Sequence[RunRow]) -> None:
+    """Top-N % against weighted where `top` was run, and GRA against the distance moved."""
+    evaluated = [row for row in rows if row.evaluation is not None]
+    if not evaluated:
+        return
+    table = report.gra_table(evaluated, reads.outcomes_of([row.id for row in evaluated]))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        if any(row.method == "top" for row in table):
+            caption = "100 % is weak labels without weights. Fewer pairs also mean fewer steps."
+            show_chart("top_share", table, key="top_share", title="Top N % against weighted", caption=caption)
+    with left if not any(row.method == "top" for row in table) else right:
+        caption = "A method that moved further from its reference is not better for the same GRA."
+        show_chart("gra_by_kl", table, key="gra_by_kl", title="How far did each move for its GRA?", caption=caption)
+
+
+def show_config_differences(rows: Sequence[RunRow]) -> None:
+    """One column per setting, first seed of each; only fields that differ among the settings shown."""
+    firsts = list({row.group_key: row for row in reversed(rows)}.values())[::-1]
+    with reads.reading() as session:
+        configs = queries.configs(session, [row.id for row in firsts])
+    layout.small("Configuration, differences only")
+    shown = [{name: value for name, value in configs[row.id].items() if name not in ("name", "seed")} for row in firsts]
+    if differing(shown):
+        show_differences([setting_name(row) for row in firsts], shown)
+    else:
+        layout.note("These runs differ in their seed and name only.")
+    layout.note(f"Computed over the {counted(len(firsts), 'setting')} shown; muted where equal to the first.")
+
+
+@st.fragment
+def show_curves(rows: Sequence[RunRow]) -> None:
+    """One metric of the alignment stage for all runs."""
+    layout.small("Alignment curves")
+    metric = st.segmented_control("Metric", CURVES, default=CURVES[0], key="metric", label_visibility="collapsed",
+                                  bind="query-params", required=True) or CURVES[0]  # fmt: skip
+    shown = rows[:MOST_LINES]
+    with reads.reading() as session:
+        stages = queries.stages_of_runs(session, [row.id for row in shown])
+        align = {row.id: stage.stage_id for row in shown for stage in stages[row.id] if stage.slot == "align"}
+        table = queries.metrics(session, list(align.values()), names=[metric], max_points=POINTS // 4)
+    points = []
+    for row in shown:
+        mine = table[table.stage_id == align.get(row.id, -1)]
+        points.extend(table_rows(mine, f"{setting_name(row)} · seed {row.seed}", row.method))
+    if not points:
+        layout.note("Curves appear with the first training step.")
+        return
+    show_chart("training_curves", points, key=f"curves_{metric}", metric=metric,
+               caption="A line is a run; seeds are threads of their method's colour.")  # fmt: skip
+
+
+def _distinct(summaries: Sequence[LabelSummary]) -> list[LabelSummary]:
+    return list({summary.stage_id: summary for summary in summaries}.values())
+
+
+def _effective(summaries: Sequence[LabelSummary]) -> str:
+    sizes = [summary.effective_sample_size / summary.n for summary in summaries if summary.effective_sample_size]
+    if not sizes:
+        return ""
+    return f"Weighted by C, {share(sum(sizes) / len(sizes))} of the pairs count: (Σ C)² / Σ C² over n."
+
+
+def _accuracy(summaries: Sequence[LabelSummary]) -> str:
+    humans = [summary.accuracy_human for summary in summaries if summary.accuracy_human is not None]
+    if not humans:
+        return ""
+    words = f"{share(sum(humans) / len(humans), 1)} of the weak labels agree with the hidden human label"
+    lengths = [summary.length_only_accuracy for summary in summaries if summary.length_only_accuracy is not None]
+    return f"{words}; length alone {share(sum(lengths) / len(lengths), 1)}." if lengths else f"{words}."

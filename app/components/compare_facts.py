@@ -1,0 +1,27 @@
+"""The caption of Compare: what all the runs shown have in common, and how GRA is counted."""
+
+from collections.abc import Sequence
+
+from workers.report import GraRow
+
+from app.components.formats import counted, dataset_name, models, objective_name, share
+from db.records import RunRow
+
+
+def facts(rows: Sequence[RunRow], table: Sequence[GraRow]) -> list[str]:
+    """settings · models · data · labels · objective · seeds · prompts · opponent · tie rule."""
+    words = [counted(len({row.group_key for row in rows}), "setting")]
+    words.append(_same({models(row.annotator, row.policy) for row in rows if row.annotator}, "several model pairs")
+                 or _same({models(None, row.policy) for row in rows}, "several policies"))  # fmt: skip
+    words.append(_same({dataset_name(row.dataset) for row in rows}, "several datasets"))
+    words.append(_same({f"{share(row.label_fraction)} labels" for row in rows}, "several label fractions"))
+    words.append(_same({objective_name(row.objective) for row in rows}, "several objectives"))
+    words.append(counted(len({row.seed for row in rows}), "seed"))
+    if table:
+        words.append(_same({counted(row.n_prompts, "prompt") for row in table}, "several prompt sets"))
+        words.append("ties count half")
+    return [word for word in words if word]
+
+
+def _same(values: set[str], otherwise: str) -> str:
+    return next(iter(values)) if len(values) == 1 else (otherwise if values else "")

@@ -1,0 +1,112 @@
+"""The tables of Compare: paired differences, and GRA with everything that must stand beside it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.components import layout, tables
+from app.components.compare_choice import reference_widget
+from app.components.tables import Cell, Column
+from workers import report
+from workers.report import DifferenceRow, GraRow
+
+DIFFERENCE_COLUMNS = (
+    Column(label="pair"),
+    Column(label="Δ points", figures=True),
+    Column(label="95 %", figures=True),
+    Column(label="p, Holm", figures=True),
+    Column(label="detectable", figures=True),
+)
+GRA_COLUMNS = (
+    Column(label="setting"),
+    Column(label="GRA, %", figures=True),
+    Column(label="95 %", figures=True),
+    Column(label="ties lose, %", figures=True),
+    Column(label="no ties, %", figures=True),
+    Column(label="KL, nats", figures=True),
+    Column(label="tokens", figures=True),
+    Column(label="baseline's", figures=True),
+    Column(label="ungrammatical, %", figures=True),
+    Column(label="baseline's, %", figures=True),
+    Column(label="prompts", figures=True),
+    Column(label="seeds", figures=True),
+)
+
+
+def show_differences_table(table: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> None:
+    """Differences, paired on prompts. Strong only where the interval leaves out 0, also after correction."""
+    left, right = st.columns([3, 2], vertical_alignment="center")
+    with left:
+        layout.small("Differences, paired on prompts")
+    with right:
+        reference_widget(table)
+    if differences:
+        tables.show(DIFFERENCE_COLUMNS, [difference_cells(row) for row in differences], alt="Paired differences")
+    else:
+        layout.note("A difference needs two settings with seeds, prompts and opponent in common; choose a reference.")
+    reasons = dict.fromkeys(row.reason for row in differences if row.reason)
+    for reason in reasons:
+        layout.note(f"{reason.capitalize()}: no paired difference is shown.")
+    layout.note(report.verdict_sentence(table, differences))
+
+
+def show_gra_table(table: Sequence[GraRow], configs: Sequence[Mapping[str, Any]], waiting: int) -> None:
+    """One line per setting; under it what the seed moved."""
+    layout.small("GRA and what stands beside it")
+    tables.show(GRA_COLUMNS, [gra_cells(row) for row in table], alt="GRA by setting")
+    words = [report.what_the_seed_moved(configs)]
+    words += dict.fromkeys(f"{row.label}: {row.note}." for row in table if row.note)
+    if waiting:
+        words.append(f"{waiting} of the runs chosen {'is' if waiting == 1 else 'are'} not evaluated yet.")
+    layout.note(" ".join(words))
+
+
+def show_exports(table: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> None:
+    """Both tables as files."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.caption("Export", width="content")
+        _download("GRA, CSV", "gra.csv", "text/csv", report.to_csv(report.gra_numbers(table)))
+        _download("Markdown", "gra.md", "text/markdown", report.to_markdown(report.gra_cells(table)))
+        _download("LaTeX", "gra.tex", "text/x-tex", report.to_latex(report.gra_cells(table)))
+        _download(
+            "differences, CSV", "differences.csv", "text/csv", report.to_csv(report.difference_numbers(differences))
+        )
+
+
+def difference_cells(row: DifferenceRow) -> list[Cell]:
+    """Muted until it is real: no colour, no bold where the interval covers 0."""
+    muted = row.covers_zero
+    return [
+        Cell(text=row.label, muted=muted),
+        Cell(text=report.points(row.estimate), muted=muted, strong=row.is_real),
+        Cell(text=row.reason or report.points_interval(row.low, row.high), muted=muted),
+        Cell(text=report.p_value(row.p_holm), muted=True),
+        Cell(text=report.number(None if row.detectable is None else 100 * row.detectable, 1), muted=True),
+    ]
+
+
+def gra_cells(row: GraRow) -> list[Cell]:
+    """Estimate and interval in ink, what stands beside them muted."""
+    return [
+        Cell(text=row.label),
+        Cell(text=_share(row.estimate)),
+        Cell(text=report.interval(row.low, row.high)),
+        Cell(text=_share(row.strict), muted=True),
+        Cell(text=_share(row.ties_dropped), muted=True),
+        Cell(text=report.number(row.kl)),
+        Cell(text=report.number(row.tokens, 1)),
+        Cell(text=report.number(row.baseline_tokens, 1), muted=True),
+        Cell(text=_share(row.ungrammatical)),
+        Cell(text=_share(row.baseline_ungrammatical), muted=True),
+        Cell(text=report.count(row.n_prompts), muted=True),
+        Cell(text="1, prompts only" if row.n_seeds == 1 else report.count(row.n_seeds), muted=row.n_seeds > 1),
+    ]
+
+
+def _share(value: float | None) -> str:
+    return report.number(None if value is None else 100 * value, 1)
+
+
+def _download(label: str, file_name: str, mime: str, text: str) -> None:
+    st.download_button(label, text, file_name=file_name, mime=mime, key=file_name, type="tertiary", on_click="ignore")

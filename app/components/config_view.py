@@ -1,0 +1,58 @@
+"""A configuration as dotted lines, and what differs between the configurations shown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from app.components import tables
+from app.components.tables import Cell, Column
+
+ABSENT = "absent"  # missing is not the same as empty
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, plain value) of every leaf; an empty part is a leaf."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Dotted names whose values are not the same in all of these configurations, with one value each."""
+    leaves = [dict(flat(config)) for config in configs]
+    names = dict.fromkeys(name for leaf in leaves for name in leaf)
+    columns = {name: [leaf.get(name, ABSENT) for leaf in leaves] for name in names}
+    return {name: values for name, values in columns.items() if any(value != values[0] for value in values[1:])}
+
+
+def shown(value: Any) -> str:
+    """A value as people read it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}".replace("e-0", "e-").replace("-", "−")
+    if isinstance(value, list | tuple):
+        return ", ".join(shown(item) for item in value)
+    return str(value)
+
+
+def show_config(config: Mapping[str, Any]) -> None:
+    """All fields of one run."""
+    rows = [(name, Cell(text=shown(value), muted=value in (None, ""))) for name, value in flat(config)]
+    tables.show((Column(label="field"), Column(label="value")), rows, alt="Configuration of the run")
+
+
+def show_differences(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> None:
+    """Only what differs, computed over exactly the configurations shown; what equals the first one is muted."""
+    columns = [Column(label="field"), *(Column(label=name, limit=32) for name in names)]
+    rows = [
+        [
+            field,
+            *(Cell(text=shown(value), muted=place > 0 and value == values[0]) for place, value in enumerate(values)),
+        ]
+        for field, values in differing(configs).items()
+    ]
+    tables.show(columns, rows, alt="Configuration, differences only")

@@ -1,0 +1,56 @@
+"""Curves of one run or of several: loss, reward accuracy, reward margin, and the annotator's own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import reads
+from app.components.chart import show_chart
+from app.components.formats import slot_name
+from db import queries
+from db.records import RunRow, StageRow
+
+POINTS = 400  # per line; the query thins, extremes stay
+# (title, slot, metric), most telling first; the first four that have points are shown.
+PANELS = (
+    ("Is the loss falling?", "align", "loss"),
+    ("Does it prefer the chosen answer?", "align", "rewards/accuracies"),
+    ("By how much?", "align", "rewards/margins"),
+    ("Does the annotator learn?", "annotator", "loss"),
+    ("SFT loss", "sft", "loss"),
+    ("Gold reward loss", "gold", "loss"),
+)
+SHOWN = 4
+
+
+def show_run_curves(row: RunRow, stages: Sequence[StageRow]) -> None:
+    """Two by two; a panel appears with its first point."""
+    slots = {stage.slot: stage.stage_id for stage in stages if stage.slot in {slot for _, slot, _ in PANELS}}
+    names = sorted({metric for _, slot, metric in PANELS if slot in slots})
+    if not slots:
+        return
+    with reads.reading() as session:
+        table = queries.metrics(session, list(slots.values()), names=names, max_points=POINTS)
+    panels = [(title, slot, metric) for title, slot, metric in PANELS if _has(table, slots.get(slot), metric)][:SHOWN]
+    if not panels:
+        st.caption("Curves appear with the first training step.")
+        return
+    for start in range(0, len(panels), 2):
+        for column, (title, slot, metric) in zip(st.columns(2, gap="medium"), panels[start : start + 2], strict=False):
+            with column:
+                rows = table_rows(table[table.stage_id == slots[slot]], slot_name(slot), row.method)
+                show_chart("training_curves", rows, key=f"curve_{slot}_{metric}", title=title, metric=metric)
+
+
+def table_rows(table: pd.DataFrame, label: str, method: str) -> list[Mapping[str, Any]]:
+    """Points as the chart takes them."""
+    return [
+        {"label": label, "method": method, **{str(name): value for name, value in point.items()}}
+        for point in table[table["value"].notna()][["step", "name", "value"]].to_dict("records")
+    ]
+
+
+def _has(table: pd.DataFrame, stage_id: int | None, metric: str) -> bool:
+    return stage_id is not None and bool(((table.stage_id == stage_id) & (table["name"] == metric)).any())

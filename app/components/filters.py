@@ -1,0 +1,90 @@
+"""Filters on the left of lists. Each widget is bound to the parameter of the same name, so the address has the view."""
+
+from typing import get_args
+
+import streamlit as st
+
+from app.components.formats import dataset_name
+from app.url_state import STATUSES, Agreement, ExamplesView, Order, RunsView
+from cwpo import catalog
+
+ORDER_NAMES = {
+    "lowest": "Least confident",
+    "confident_wrong": "Confident, human disagrees",
+    "highest": "Most confident",
+}
+
+
+def _first_page() -> None:
+    """Another filter makes another list: its first page."""
+    st.query_params.pop("after", None)
+
+
+def run_filters() -> RunsView:
+    """Filters of the Runs page."""
+    text = st.text_input(
+        "Search", key="q", placeholder="name, model, sweep", bind="query-params", on_change=_first_page, live=True
+    )
+    status = st.multiselect(
+        "Status", STATUSES, key="status", placeholder="any", bind="query-params", on_change=_first_page
+    )
+    method = st.multiselect(
+        "Method", list(catalog.METHODS), key="method", placeholder="any", bind="query-params", on_change=_first_page,
+        format_func=lambda name: catalog.METHODS[name].label,
+    )  # fmt: skip
+    objective = st.multiselect(
+        "Objective", list(catalog.OBJECTIVES), key="objective", placeholder="any", bind="query-params",
+        on_change=_first_page, format_func=lambda name: catalog.OBJECTIVES[name].label,
+    )  # fmt: skip
+    dataset = st.selectbox(
+        "Data", ["", *catalog.DATASETS], key="dataset", bind="query-params", on_change=_first_page,
+        format_func=lambda name: dataset_name(name) if name else "any",
+    )  # fmt: skip
+    archived = st.toggle("Archived", key="archived", bind="query-params", on_change=_first_page)
+    address = RunsView.from_params(st.query_params)
+    return RunsView(
+        q=text or "",
+        status=tuple(status),
+        method=tuple(method),
+        objective=tuple(objective),
+        dataset=dataset or "",
+        archived=archived,
+        open=address.open,
+        after=address.after,
+    )
+
+
+def example_filters(view: ExamplesView) -> ExamplesView:
+    """Filters of the Examples page; the run and the place in the list stay."""
+    order = st.selectbox(
+        "Order",
+        get_args(Order),
+        key="order",
+        bind="query-params",
+        on_change=_first_page,
+        format_func=lambda name: ORDER_NAMES[name],
+    )
+    low, high = st.slider(
+        "Confidence C", 0.0, 1.0, (0.0, 1.0), step=0.01, key="c", bind="query-params", on_change=_first_page
+    )
+    agreement = st.selectbox(
+        "Agreement with the human label",
+        get_args(Agreement),
+        key="agreement",
+        bind="query-params",
+        on_change=_first_page,
+    )
+    text = st.text_input(
+        "Search", key="q", placeholder="text in prompt or response", bind="query-params", on_change=_first_page
+    )
+    st.toggle("Show human labels", key="human", bind="query-params", on_change=_first_page)
+    return ExamplesView(
+        run=view.run,
+        low=low,
+        high=high,
+        agreement=agreement,
+        order=order,
+        q=text or "",
+        pair=view.pair,
+        after=view.after,
+    )

@@ -1,0 +1,19 @@
+"""The answer in large figures: GRA of each setting with its interval."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import untrusted
+from workers.report import GraRow, interval, percent
+
+PER_LINE = 7
+
+
+def show_gra_cards(rows: Sequence[GraRow]) -> None:
+    """At most one line of settings; the table below has them all."""
+    shown = rows[:PER_LINE]
+    for column, row in zip(st.columns(max(4, len(shown)), gap="small"), shown, strict=False):
+        with column, st.container(gap="xxsmall"):
+            st.metric(untrusted.label(row.label), percent(row.estimate))
+            st.caption(f"95 % {interval(row.low, row.high)}")

@@ -1,0 +1,115 @@
+"""The frame of a page: title, caption, sections, empty states, problems. Text comes from us or through `untrusted`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from app import untrusted
+from app.charts.frame import LOOKS, Look
+from db.errors import DatabaseError
+from workers import api
+
+MIDDLE_DOT = " · "
+
+
+def look() -> Look:
+    """The inks of the theme that this browser shows."""
+    return LOOKS.get(str(st.context.theme.type), LOOKS["light"])
+
+
+def heading(title: str, *facts: object) -> None:
+    """The page's title and one line that says what is being looked at; empty facts are left out."""
+    st.title(untrusted.label(title, 120), anchor=False)
+    line = MIDDLE_DOT.join(untrusted.label(fact, 120) for fact in facts if fact not in (None, ""))
+    if line:
+        st.caption(line)
+
+
+def section(title: str, caption: str = "") -> None:
+    """A section inside a page."""
+    st.subheader(title, anchor=False)
+    if caption:
+        st.caption(untrusted.label(caption, 400))
+
+
+def small(title: str) -> None:
+    """The title of a chart or a table."""
+    st.markdown(f"#### {untrusted.label(title)}")
+
+
+def note(sentence: str) -> None:
+    """One sentence under a chart or a table: the answer, or the caveat."""
+    st.caption(untrusted.label(sentence, 600))
+
+
+def empty_state(what: str, next_step: str = "", page: str = "") -> None:
+    """What would be here, and the one next step: another page, or (without a page) this one with no filter."""
+    with st.container(border=True):
+        st.text(what)
+        if next_step and page:
+            st.page_link(page, label=next_step)
+        elif next_step:
+            st.button(next_step, key="show_all", on_click=show_all)
+
+
+def show_all(keep: tuple[str, ...] = ("run", "runs")) -> None:
+    """Drop every filter of this page from the address and from its widgets."""
+    for name in [name for name in st.query_params if name not in keep]:
+        del st.query_params[name]
+        st.session_state.pop(name, None)
+
+
+def turn(label: str, key: str, **params: str) -> None:
+    """A button that changes the place in a list: sets the parameters given, removes the empty ones."""
+    st.button(label, key=key, on_click=_turn, kwargs=params)
+
+
+def _turn(**params: str) -> None:
+    for name, value in params.items():
+        if value:
+            st.query_params[name] = value
+        else:
+            st.query_params.pop(name, None)
+
+
+def problem(sentence: object, technical: object = "") -> None:
+    """One sentence with the cause and the next step; the technical text is folded away."""
+    st.error(untrusted.label(sentence, 600))
+    if technical:
+        with st.expander("Technical text"):
+            untrusted.show_block(technical, key="technical")
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """A database that is down is one plain sentence instead of a page."""
+    try:
+        yield
+    except DatabaseError as error:
+        problem(error)
+
+
+def flash(sentence: str) -> None:
+    """Keep a sentence for the next page that is drawn."""
+    st.session_state["flash"] = sentence
+
+
+def show_flash() -> None:
+    """Show the kept sentence once."""
+    sentence = st.session_state.pop("flash", "")
+    if sentence:
+        st.toast(untrusted.label(sentence, 300))
+
+
+def service_notice() -> None:
+    """One sentence when runs can be queued but nobody will hear the bell."""
+    sentence = _redis_sentence()
+    if sentence:
+        st.warning(untrusted.label(sentence, 400))
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def _redis_sentence() -> str:
+    health = api.health()
+    return "" if health.redis_ok else health.redis_detail

@@ -1,0 +1,209 @@
+"""The form of New run: what the catalog offers, methods, objectives and seeds as lists, every other field below."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from app.components.config_fields import Fields, spec_of
+from app.components.sweep import Sweep, laid_on, method_names, seed_list, sweep
+from cwpo import catalog
+from cwpo.config import LoraConfig, RunConfig
+from cwpo.errors import ConfigError
+
+OTHER = "other models"
+PERCENTS = ("10", "30", "50", "75")
+FIRST_METHODS = ("weak", "cw")
+# What the lists of the form set; a base configuration never brings them along.
+LISTED = ("name", "method", "top_percent", "objective", "seed")
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "Pairs and split": ("data", "data.length_rule"),
+    "Annotator": ("annotator",),
+    "SFT": ("sft",),
+    "Alignment": ("align",),
+    "Evaluation": ("evaluation", "evaluation.gold_train"),
+    "Models and adapters": ("model", "model.lora"),
+    "Seeds and execution": ("seeds", "execution"),
+}
+# Parts that may be absent: the words of their switch, and what they start from when it is turned on.
+SWITCHED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "data.length_rule": ("Drop pairs that are too long", {"max_tokens": 512, "counts": "each"}),
+    "model.lora": ("Low-rank adapters on the policy", LoraConfig().model_dump(mode="json")),
+}
+ELSEWHERE = (
+    "data.dataset",
+    "data.label_fraction",
+    "align.beta",
+    "evaluation.gold_reward",
+    "model.annotator",
+    "model.policy",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """What the form says, checked."""
+
+    name: str
+    sweep: Sweep
+    homeless: tuple[str, ...]  # sentences whose field is not on the form
+
+
+def show_form(source: Mapping[str, Any] | None, key: str = "") -> Filled:
+    """Draw the form over a run's configuration, or over the defaults of the chosen dataset."""
+    name = st.text_input("Name", value=(source or {}).get("name", ""), max_chars=200, key="name", bind="query-params",
+                         placeholder="what this comparison is called")  # fmt: skip
+    dataset = _dataset(source)
+    base = _base(dataset, source)
+    defaults = _defaults(base)
+    key = f"{key}{'s' if dataset == 'sandbox' else 'h'}."
+    fields = Fields(defaults, key)
+    pair_changes = _models(fields, dataset, source)
+    methods, percents = _methods(fields, dataset, source)
+    objectives, seeds = _objectives_and_seeds(fields, source)
+    _headline_fields(fields)
+    _more(fields, dataset)
+    values = laid_on(base, {**pair_changes, **fields.changes})
+    found = sweep(values, method_names(methods, percents), objectives, seeds)
+    return Filled(name=name or "", sweep=found, homeless=tuple(fields.show_problems(found.problems)))
+
+
+def _dataset(source: Mapping[str, Any] | None) -> str:
+    given = (source or {}).get("data", {}).get("dataset", "sandbox")
+    options = list(dict.fromkeys([*catalog.DATASETS, given]))
+    chosen = st.selectbox(
+        "Dataset",
+        options,
+        index=options.index(given),
+        format_func=lambda name: catalog.DATASETS[name].label if name in catalog.DATASETS else name,
+        accept_new_options=True,
+        key="dataset",
+        bind="query-params",
+        help="A dataset of the catalog; or type a hub id (owner/name) or the path of a JSONL, Parquet or CSV file.",
+    )
+    return str(chosen or given)
+
+
+def _base(dataset: str, source: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The source's configuration where it is about this dataset, else nothing but the dataset."""
+    if source is not None and source.get("data", {}).get("dataset") == dataset:
+        return {name: value for name, value in source.items() if name not in LISTED}
+    return {"data": {"dataset": dataset}}
+
+
+def _defaults(base: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field's value if nothing is changed; a dataset without a gold reward starts with a trained one."""
+    try:
+        return RunConfig.parse({**base, "method": "human"}).canonical()
+    except ConfigError:
+        return RunConfig.parse(
+            {"evaluation": {"gold_reward": "trained"}, "data": {"dataset": "owner/name"}}
+        ).canonical()
+
+
+def _models(fields: Fields, dataset: str, source: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A pair of the catalog, or two names; sandbox models stay with the sandbox."""
+    sandbox = dataset == "sandbox"
+    rows = {name: row for name, row in catalog.MODEL_PAIRS.items() if (row.family == "sandbox") == sandbox}
+    names = [*rows, OTHER]
+    start = next(
+        (name for name, row in rows.items() if source and _same_models(row, source)), OTHER if source else names[0]
+    )
+    chosen = st.selectbox(
+        "Models: annotator → policy",
+        names,
+        index=names.index(start),
+        format_func=lambda name: rows[name].label if name in rows else name,
+        key="pair_s" if sandbox else "pair_h",
+        bind="query-params",
+    )
+    if chosen != OTHER and chosen in rows:
+        return {"model.annotator": rows[chosen].annotator, "model.policy": rows[chosen].policy}
+    for column, path in zip(st.columns(2), ("model.annotator", "model.policy"), strict=True):
+        with column:
+            fields.field(spec_of(path))
+    return {}
+
+
+def _same_models(row: catalog.ModelPairRow, source: Mapping[str, Any]) -> bool:
+    model = source.get("model", {})
+    return (row.annotator, row.policy) == (model.get("annotator"), model.get("policy"))
+
+
+def _methods(fields: Fields, dataset: str, source: Mapping[str, Any] | None) -> tuple[list[str], list[str]]:
+    rows = {name: row for name, row in catalog.METHODS.items() if dataset == "sandbox" or not row.sandbox_only}
+    start = [source["method"]] if source else list(FIRST_METHODS)
+    left, right = st.columns([3, 2])
+    with left:
+        methods = st.multiselect(
+            "Methods",
+            list(rows),
+            default=[name for name in start if name in rows],
+            format_func=lambda name: rows[name].label,
+            key="methods",
+            bind="query-params",
+        )
+        fields.problem_line("method")
+    with right:
+        given = f"{source['top_percent']:g}" if source and source.get("top_percent") else None
+        percents = st.multiselect(
+            "N of Top N %",
+            list(dict.fromkeys([*PERCENTS, *([given] if given else [])])),
+            default=[given or "30"],
+            accept_new_options=True,
+            disabled="top" not in methods,
+            key="percents",
+            bind="query-params",
+            help="One run for each percentage of pairs with the largest margin.",
+        )
+        fields.problem_line("top_percent")
+    return list(methods), [str(percent) for percent in percents]
+
+
+def _objectives_and_seeds(fields: Fields, source: Mapping[str, Any] | None) -> tuple[list[str], list[int]]:
+    left, right = st.columns([3, 2])
+    with left:
+        objectives = st.multiselect(
+            "Objectives",
+            list(catalog.OBJECTIVES),
+            default=[source["objective"]] if source else ["dpo"],
+            format_func=lambda name: catalog.OBJECTIVES[name].label,
+            key="objectives",
+            bind="query-params",
+        )
+        fields.problem_line("objective")
+    with right:
+        seeds = st.text_input(
+            "Seeds",
+            value=str(source["seed"]) if source else "0-3",
+            key="seeds",
+            bind="query-params",
+            help="Whole numbers and spans: 0-3 or 0, 1, 2. A seed moves the split, the annotator, SFT and alignment.",
+        )
+        fields.problem_line("seed")
+    return list(objectives), seed_list(seeds or "")
+
+
+def _headline_fields(fields: Fields) -> None:
+    """The three figures that change most often."""
+    paths = ("data.label_fraction", "align.beta", "evaluation.gold_reward")
+    for column, path in zip(st.columns(3), paths, strict=True):
+        with column:
+            fields.field(spec_of(path))
+
+
+def _more(fields: Fields, dataset: str) -> None:
+    """Everything else, folded away by part of the configuration."""
+    with st.expander("All other settings"):
+        for tab, sections in zip(st.tabs(list(SECTIONS)), SECTIONS.values(), strict=True):
+            with tab:
+                for section in _with_sandbox(sections, dataset):
+                    if section in SWITCHED:
+                        fields.switched(section, *SWITCHED[section])
+                    else:
+                        fields.section(section, without=ELSEWHERE)
+
+
+def _with_sandbox(sections: tuple[str, ...], dataset: str) -> tuple[str, ...]:
+    return (*sections, "data.sandbox") if "data" in sections and dataset == "sandbox" else sections

@@ -1,0 +1,144 @@
+"""The table of runs: one line per setting over its seeds, opened to its seeds in place. Pure; the page draws."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from app import untrusted
+from app.charts.frame import Look, colour
+from app.components.formats import ago, counted, dataset_name, models, objective_name, seeds, share
+from db.records import RunGroup, RunRow
+from workers.report import GraRow, interval, number
+
+ONE_SEED = "1 seed"
+LIVE = ("queued", "running")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of the table: a setting, or one of its seeds."""
+
+    key: str  # group key, or run:12
+    run_ids: tuple[int, ...]
+    method: str
+    is_seed: bool
+    cells: Mapping[str, str]
+
+
+# column -> width in px
+COLUMNS: Mapping[str, int] = {
+    "setting": 165,
+    "status": 135,
+    "GRA, %": 60,
+    "95 %": 92,
+    "seeds": 72,
+    "KL": 52,
+    "models": 118,
+    "data": 150,
+    "updated": 86,
+}
+FIGURES = ("GRA, %", "95 %", "KL")
+
+
+def lines(groups: Sequence[RunGroup], results: Mapping[str, GraRow], opened: Sequence[str]) -> list[Line]:
+    """Settings in the order given; an opened one is followed by its seeds."""
+    table = []
+    for group in groups:
+        table.append(_group_line(group, results.get(group.group_key), opened=group.group_key[:12] in opened))
+        if group.group_key[:12] in opened:
+            table.extend(_seed_line(row) for row in group.rows)
+    return table
+
+
+def frame(table: Sequence[Line]) -> pd.DataFrame:
+    """What the grid shows; every cell is text that is ready to be read."""
+    return pd.DataFrame([dict(line.cells) for line in table], columns=list(COLUMNS))
+
+
+def inks(table: Sequence[Line], look: Look) -> pd.DataFrame:
+    """Colour carries the method; seeds and what is not the answer are muted."""
+    rows = []
+    for line in table:
+        muted = f"color: {look.muted}"
+        row = dict.fromkeys(COLUMNS, muted)
+        row["setting"] = muted if line.is_seed else f"color: {colour(look, line.method)}; font-weight: 600"
+        row["GRA, %"] = muted if line.is_seed else f"color: {look.ink}"
+        row["status"] = f"color: {look.ink}" if line.cells["status"].startswith(("running", "failed")) else muted
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def status_of(rows: Sequence[RunRow]) -> str:
+    """One word where all agree; else what is done and what is going on."""
+    counts = {
+        name: sum(row.status == name for row in rows) for name in ("running", "queued", "failed", "cancelled", "done")
+    }
+    if len(rows) == 1:
+        return _one_status(rows[0])
+    if counts["done"] == len(rows):
+        return "done"
+    present = [f"{number} {name}" for name, number in counts.items() if number]
+    if counts["running"]:
+        present[0] = f"running {counts['running']}"
+    return f"{counts['done']} of {len(rows)} done" if counts["running"] + counts["queued"] == 0 else ", ".join(present)
+
+
+def setting_name(row: RunRow) -> str:
+    """CW · DPO."""
+    return f"{row.method_label} · {objective_name(row.objective)}"
+
+
+def headline(groups: Sequence[RunGroup], total: int) -> str:
+    """How much there is and how much of it is going on."""
+    rows = [row for group in groups for row in group.rows]
+    words = [counted(total, "setting"), counted(len(rows), "run")]
+    words += [f"{number} {name}" for name in LIVE if (number := sum(row.status == name for row in rows))]
+    return " · ".join(words)
+
+
+def _group_line(group: RunGroup, result: GraRow | None, *, opened: bool) -> Line:
+    first = group.rows[0]
+    mark = "" if len(group.rows) == 1 else ("▾ " if opened else "▸ ")
+    name = next((row.name for row in group.rows if row.name), "")
+    cells = _common(first) | {
+        "setting": untrusted.plain(f"{mark}{setting_name(first)}", 60),
+        "status": status_of(group.rows),
+        "GRA, %": f"{100 * result.estimate:.1f}" if result else "–",
+        "95 %": interval(result.low, result.high) if result else "–",
+        "seeds": ONE_SEED if len(group.seeds) == 1 else f"{len(group.seeds)} ({seeds(group.seeds)})",
+        "KL": number(result.kl if result else None),
+        "updated": ago(max((row.finished_at or row.started_at or row.created_at) for row in group.rows)),
+        "name": name,
+    }
+    return Line(key=group.group_key[:12], run_ids=group.run_ids, method=first.method, is_seed=False, cells=cells)
+
+
+def _seed_line(row: RunRow) -> Line:
+    result = row.evaluation
+    cells = _common(row) | {
+        "setting": f"      seed {row.seed}  ·  run {row.id}",
+        "status": _one_status(row),
+        "GRA, %": f"{100 * result.gra:.1f}" if result else "–",
+        "95 %": interval(result.ci_low, result.ci_high) if result else "–",
+        "seeds": "prompts only" if result else "",
+        "KL": number(result.kl if result else None),
+        "updated": ago(row.finished_at or row.started_at or row.created_at),
+    }
+    return Line(key=f"run:{row.id}", run_ids=(row.id,), method=row.method, is_seed=True, cells=cells)
+
+
+def _common(row: RunRow) -> dict[str, str]:
+    return {
+        "models": untrusted.plain(models(row.annotator, row.policy), 60),
+        "data": untrusted.plain(f"{dataset_name(row.dataset)}, {share(row.label_fraction)}", 48),
+    }
+
+
+def _one_status(row: RunRow) -> str:
+    if row.status == "running" and row.current_slot:
+        part = f" {100 * (row.current_done or 0) / row.current_total:.0f} %" if row.current_total else ""
+        return f"running {row.stages_done}/{row.stages} · {row.current_slot}{part}"
+    if row.status in LIVE and row.stages:
+        return f"{row.status} {row.stages_done}/{row.stages}"
+    return row.status

@@ -1,0 +1,22 @@
+"""The dashboard's entry: page configuration and navigation, nothing else.
+
+The scripts lie in screens/: a folder named pages/ beside this file would switch on Streamlit's older navigation, which
+serves the first deep link after a start without this file.
+"""
+
+import streamlit as st
+
+st.set_page_config(page_title="CW-PO", page_icon="◐", layout="wide", initial_sidebar_state="expanded")
+
+PAGES = {
+    "Experiments": [
+        st.Page("screens/runs.py", title="Runs", default=True),
+        st.Page("screens/new_run.py", title="New run", url_path="new_run"),
+        st.Page("screens/compare.py", title="Compare", url_path="compare"),
+        st.Page("screens/examples.py", title="Examples", url_path="examples"),
+        st.Page("screens/run.py", title="Run", url_path="run", visibility="hidden"),
+    ],
+    "Machine": [st.Page("screens/system.py", title="System", url_path="system")],
+}
+
+st.navigation(PAGES, expanded=True).run()

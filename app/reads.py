@@ -1,0 +1,101 @@
+"""What pages read: one cached engine, short-lived caches for what is heavy. Every query itself lives in db.queries."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pandas as pd
+import streamlit as st
+
+from app.url_state import MOST_RUNS
+from db import queries
+from db.engine import Engines, Session, database_url, make_engines, read_scope
+from db.records import LabelSummary, RunFilters, RunGroup, RunRow
+from workers import report
+from workers.report import GraRow
+
+SECONDS = 60  # finished results do not change; a deleted run may be seen this long
+MOST_RESULTS = 64
+
+
+@st.cache_resource(show_spinner=False)
+def _engines(url: str) -> Engines:
+    return make_engines(url)
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session on the read engine: one snapshot for what a page shows together."""
+    with read_scope(_engines(database_url())) as session:
+        yield session
+
+
+def results_of(groups: Sequence[RunGroup]) -> dict[str, GraRow]:
+    """GRA over the seeds of each group that has at least one evaluated run, by group key."""
+    found = {}
+    for group in groups:
+        evaluated = tuple(row for row in group.rows if row.evaluation is not None)
+        if evaluated:
+            found[group.group_key] = _result(database_url(), evaluated)
+    return found
+
+
+def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
+    """Per-prompt outcomes of evaluated runs."""
+    return _outcomes(database_url(), tuple(run_ids))
+
+
+def label_summaries_of(run_ids: Sequence[int]) -> list[LabelSummary]:
+    """One summary per annotator behind these runs."""
+    return _label_summaries(database_url(), tuple(run_ids))
+
+
+def runs_by_id(session: Session, run_ids: Sequence[int]) -> list[RunRow]:
+    """The rows of these runs in the order asked for; unknown ids are left out."""
+    found: dict[int, RunRow] = {}
+    for archived in (False, True):
+        filters = RunFilters(ids=tuple(run_ids), archived=archived)
+        found |= {row.id: row for row in queries.list_runs(session, filters=filters, limit=len(run_ids) or 1).rows}
+    return [found[run_id] for run_id in run_ids if run_id in found]
+
+
+def newest_comparison(session: Session) -> list[RunRow]:
+    """The newest sweep that has a result, else the newest evaluated runs: what Compare shows when nothing is chosen."""
+    newest = queries.list_runs(session, limit=MOST_RESULTS).rows
+    evaluated = [row for row in newest if row.evaluation is not None]
+    if not evaluated:
+        return []
+    sweep = evaluated[0].sweep_id
+    if sweep is None:
+        rows = [row for row in evaluated if row.dataset == evaluated[0].dataset]
+    else:
+        rows = list(queries.list_runs(session, filters=RunFilters(sweep_id=(sweep,)), limit=MOST_RUNS).rows)
+    return sorted(rows, key=lambda row: row.id)[:MOST_RUNS]
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=2_000, show_spinner=False)
+def _result(url: str, rows: tuple[RunRow, ...]) -> GraRow:
+    with reading() as session:
+        table = queries.outcomes(session, [row.id for row in rows])
+    return report.gra_table(list(rows), table)[0]
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _outcomes(url: str, run_ids: tuple[int, ...]) -> pd.DataFrame:
+    with reading() as session:
+        return queries.outcomes(session, run_ids)
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _label_summaries(url: str, run_ids: tuple[int, ...]) -> list[LabelSummary]:
+    with reading() as session:
+        found = queries.label_summaries(session, run_ids)
+    return list(found.values())
+
+
+def newest_labeled_run() -> int | None:
+    """The newest run whose annotator has labeled, for pages opened without a run."""
+    with reading() as session:
+        rows = queries.list_runs(session, filters=RunFilters(), limit=MOST_RESULTS).rows
+        candidates = [row.id for row in rows if row.annotator is not None]
+        found = {summary.run_id for summary in label_summaries_of(candidates)} if candidates else set()
+    return next((run_id for run_id in candidates if run_id in found), None)

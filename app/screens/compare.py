@@ -1,0 +1,84 @@
+"""Compare: what is better, and is it real?"""
+
+import streamlit as st
+
+from app import reads
+from app.components import layout
+from app.components.chart import show_chart
+from app.components.compare_answers import show_same_prompt
+from app.components.compare_choice import choose_reference, choose_runs
+from app.components.compare_evidence import show_annotators, show_config_differences, show_curves, show_top_share
+from app.components.compare_facts import facts
+from app.components.compare_tables import show_differences_table, show_exports, show_gra_table
+from app.components.gra_cards import show_gra_cards
+from app.url_state import CompareView
+from db import queries
+from db.records import RunRow
+from workers import report
+
+
+def page() -> None:
+    view = CompareView.from_params(st.query_params)
+    rows = _runs(view)
+    if not rows:
+        layout.heading("Compare")
+        layout.empty_state(
+            "Runs stand side by side here: GRA with intervals over seeds, and what differs, prompt by prompt.",
+            "Choose runs",
+            "screens/runs.py",
+        )
+        return
+    _answer(rows)
+    _evidence(rows, view)
+
+
+def _runs(view: CompareView) -> list[RunRow]:
+    """The runs of the address, or the newest sweep that has a result."""
+    with reads.reading() as session:
+        if view.runs:
+            return reads.runs_by_id(session, view.runs)
+        return reads.newest_comparison(session)
+
+
+def _answer(rows: list[RunRow]) -> None:
+    """First screen: estimates, intervals, paired differences."""
+    evaluated = [row for row in rows if row.evaluation is not None]
+    outcomes = reads.outcomes_of([row.id for row in evaluated])
+    table = report.gra_table(evaluated, outcomes)
+    left, right = st.columns([9, 2], vertical_alignment="top")
+    with left:
+        layout.heading("Compare", *facts(rows, table))
+    with right:
+        choose_runs(rows)
+    if not table:
+        layout.empty_state("None of these runs is evaluated yet; their GRA appears here as soon as the first one is.")
+        return
+    with reads.reading() as session:
+        configs = queries.configs(session, [row.id for row in evaluated])
+    pairs = choose_reference(evaluated, table)
+    settings = {row.group_key: report.setting_key(configs[row.id]) for row in evaluated}
+    differences = report.differences(evaluated, outcomes, pairs=pairs, settings=settings)
+    show_gra_cards(table)
+    left, right = st.columns([6, 5], gap="medium")
+    with left:
+        show_chart("gra_forest", table, key="forest", title="GRA against the baseline")
+    with right:
+        show_differences_table(table, differences)
+    show_gra_table(table, list(configs.values()), len(rows) - len(evaluated))
+    show_exports(table, differences)
+
+
+def _evidence(rows: list[RunRow], view: CompareView) -> None:
+    """Why: the annotator, the share of pairs, the distance moved, the configuration, the curves, the answers."""
+    show_annotators(rows)
+    show_top_share(rows)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        show_config_differences(rows)
+    with right:
+        show_curves(rows)
+    show_same_prompt(rows, view)
+
+
+with layout.guarded():
+    page()

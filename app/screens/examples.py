@@ -1,0 +1,132 @@
+"""Examples: what does the annotator not know?"""
+
+import streamlit as st
+
+from app import reads
+from app.components import layout
+from app.components.chart import show_chart
+from app.components.filters import example_filters
+from app.components.formats import counted, dataset_name, models, share, short_name
+from app.components.pair_card import show_pair
+from app.components.run_picker import pick_run
+from app.url_state import ExamplesView
+from db import queries
+from db.records import AnnotationPage, Cursor, LabelSummary, RunRow
+
+PAGE = 10
+
+
+def page() -> None:
+    address = ExamplesView.from_params(st.query_params)
+    with reads.reading() as session:
+        found = queries.get_run(session, address.run) if address.run else None
+        summary = queries.label_summary(session, found.id) if found else None
+    if found is None:
+        _without_run(address)
+        return
+    if address.pair:
+        _one_pair(found.row, address)
+        return
+    layout.heading("Examples", *_facts(found.row, summary))
+    left, right = st.columns([3, 10], gap="medium")
+    with left:
+        pick_run(found.row)
+        view = example_filters(address)
+        if summary is not None:
+            show_chart("confidence_histogram", [("annotator", summary)], key="histogram", caption=_accuracy(summary))
+    with right:
+        _pairs(view, summary)
+
+
+def _without_run(view: ExamplesView) -> None:
+    """The newest run that has labels; else what would be here."""
+    newest = None if view.run is not None else _newest_labeled()
+    if newest is not None:
+        st.query_params["run"] = str(newest)
+        st.rerun()
+    layout.heading("Examples")
+    what = "Pairs that the annotator labeled are shown here, the least confident first."
+    if view.run is not None:
+        what = f"There is no run {view.run}; it may have been deleted."
+    layout.empty_state(what, "Choose a run" if view.run is not None else "Set up a run with an annotator",
+                       "screens/runs.py" if view.run is not None else "screens/new_run.py")  # fmt: skip
+
+
+def _newest_labeled() -> int | None:
+    return reads.newest_labeled_run()
+
+
+def _facts(row: RunRow, summary: LabelSummary | None) -> list[str]:
+    facts = [
+        f"run {row.id}",
+        models(row.annotator, row.policy),
+        dataset_name(row.dataset),
+        f"{share(row.label_fraction)} labels",
+    ]
+    if summary is not None:
+        facts += [f"{counted(summary.n, 'pair')} labeled by {short_name(row.annotator)}"]
+    return facts
+
+
+def _accuracy(summary: LabelSummary) -> str:
+    """What the histogram leaves open: how often the weak label is right."""
+    words = [f"mean C {summary.mean_confidence:.2f}"] if summary.mean_confidence is not None else []
+    if summary.accuracy_human is not None:
+        words.append(f"{share(summary.accuracy_human, 1)} agree with the human label")
+    if summary.accuracy_truth is not None:
+        words.append(f"{share(summary.accuracy_truth, 1)} are right")
+    if summary.length_only_accuracy is not None:
+        words.append(f"length alone {share(summary.length_only_accuracy, 1)}")
+    return ", ".join(words) + "." if words else ""
+
+
+def _pairs(view: ExamplesView, summary: LabelSummary | None) -> None:
+    if view.run is None or summary is None:
+        layout.empty_state("This run has no weak labels yet; the pairs appear once its annotator has labeled them.")
+        return
+    with reads.reading() as session:
+        found = queries.annotations(
+            session, view.run, c_low=view.low, c_high=view.high, agreement=view.agreement, text=view.q,
+            order=view.order, after=Cursor.decode(view.after), limit=PAGE,
+        )  # fmt: skip
+    st.caption(_counted(found))
+    for row in found.rows:
+        show_pair(row)
+    if not found.rows:
+        layout.empty_state("No pair fits these filters.", "Show all pairs")
+    _turn(view, found)
+
+
+def _counted(found: AnnotationPage) -> str:
+    if found.total is not None:
+        return f"{counted(found.total, 'pair')} in this view"
+    return (
+        "pairs with this text"
+        if found.next is None
+        else f"pairs with this text, searched {found.searched or 0:,} at a time"
+    )
+
+
+def _turn(view: ExamplesView, found: AnnotationPage) -> None:
+    with st.container(horizontal=True):
+        if view.after:
+            layout.turn("First page", "first", after="")
+        if found.next is not None:
+            label = "Next pairs" if len(found.rows) == PAGE else "Search further"
+            layout.turn(label, "next", after=found.next.encode())
+
+
+def _one_pair(row: RunRow, view: ExamplesView) -> None:
+    """The page behind a pair's link."""
+    with reads.reading() as session:
+        pair = queries.get_annotation(session, row.id, view.pair)
+    layout.heading("Example", f"pair {view.pair}", *_facts(row, None))
+    layout.turn("All pairs of this run", "all_pairs", pair="")
+    if pair is None:
+        layout.empty_state("This run's annotator has not labeled this pair.")
+        return
+    show_pair(pair, linked=False)
+
+
+with layout.guarded():
+    page()

@@ -1,0 +1,38 @@
+"""New run: what will this cost and reuse?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from app import reads
+from app.components import layout
+from app.components.plan_panel import show_plan
+from app.components.run_form import show_form
+from app.url_state import integer
+from db import queries
+
+
+def page() -> None:
+    source, run_id = _source()
+    facts = f"starts from run {run_id}" if source else "starts from the defaults of the dataset"
+    layout.heading("New run", facts, "every combination of methods, objectives and seeds is one run")
+    left, right = st.columns([8, 5], gap="large")
+    with left:
+        filled = show_form(source, key=f"f{run_id}." if source else "")
+    with right:
+        show_plan(filled)
+
+
+def _source() -> tuple[Mapping[str, Any] | None, int | None]:
+    """The configuration of the run to duplicate, if the address names one."""
+    run_id = integer(st.query_params, "from")
+    if run_id is None:
+        return None, None
+    with reads.reading() as session:
+        run = queries.get_run(session, run_id)
+    return (run.config, run_id) if run else (None, None)
+
+
+with layout.guarded():
+    page()

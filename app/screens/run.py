@@ -1,0 +1,100 @@
+"""Run: is it going well?"""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import reads
+from app.components import layout
+from app.components.answers import show_answer_list
+from app.components.attempts import show_attempts
+from app.components.config_view import show_config
+from app.components.curves import show_run_curves
+from app.components.formats import dataset_name, models, objective_name, share
+from app.components.log import show_log
+from app.components.run_actions import show_actions
+from app.components.run_result import show_result
+from app.components.stage_timeline import show_timeline, summary_line
+from app.url_state import RunView
+from db import queries
+from db.errors import UnknownRun
+from db.records import RunRecord, StageRow
+from db.status import LIVE
+
+REFRESH = "2s"
+
+
+def page() -> None:
+    view = RunView.from_params(st.query_params)
+    if view.run is None:
+        layout.heading("Run")
+        layout.empty_state("One run's stages, curves and answers are shown here.", "Choose a run", "screens/runs.py")
+        return
+    try:
+        with reads.reading() as session:
+            run = queries.get_run(session, view.run)
+    except UnknownRun:
+        layout.heading(f"Run {view.run}")
+        layout.empty_state(f"There is no run {view.run}; it may have been deleted.", "All runs", "screens/runs.py")
+        return
+    _head(run)
+    live = run.status in LIVE
+    st.fragment(_progress, run_every=REFRESH if live else None)(run.id, live)
+    _evidence(run, live)
+
+
+def _head(run: RunRecord) -> None:
+    row = run.row
+    left, right = st.columns([3, 2], vertical_alignment="top")
+    with left:
+        title = f"{row.method_label} · {objective_name(row.objective)} · seed {row.seed}"
+        layout.heading(
+            title,
+            f"run {row.id}",
+            row.name,
+            models(row.annotator, row.policy),
+            dataset_name(row.dataset),
+            f"{share(row.label_fraction)} labels",
+        )
+    with right:
+        show_actions(run)
+    layout.show_flash()
+    if run.status == "failed" and run.error:
+        layout.problem(run.error)
+
+
+def _progress(run_id: int, was_live: bool) -> None:
+    """Timeline and curves; redrawn every two seconds until the run ends, then the whole page once more."""
+    with reads.reading() as session:
+        run = queries.get_run(session, run_id)
+        stages = queries.run_stages(session, run_id)
+    if was_live and run.status not in LIVE:
+        st.rerun()
+    left, right = st.columns([5, 6], gap="medium")
+    with left:
+        layout.section(f"{run.status.capitalize()}: {summary_line(stages)}")
+        show_timeline(stages)
+    with right:
+        show_result(run.row)
+        show_run_curves(run.row, stages)
+
+
+def _evidence(run: RunRecord, live: bool) -> None:
+    answers, log, config, attempts = st.tabs(["Answers", "Log", "Configuration", "Attempts"])
+    with answers:
+        show_answer_list(run.id)
+    with log:
+        st.fragment(show_log, run_every=REFRESH if live else None)(run.id)
+    with config:
+        show_config(run.config)
+    with attempts:
+        show_attempts(_stages(run.id))
+
+
+def _stages(run_id: int) -> Sequence[StageRow]:
+    with reads.reading() as session:
+        return queries.run_stages(session, run_id)
+
+
+with layout.guarded():
+    page()

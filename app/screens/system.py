@@ -1,0 +1,31 @@
+"""System: is the machine well?"""
+
+import streamlit as st
+
+from app.components import layout
+from app.components.machine import show_active, show_disk, show_queue, show_services, show_workers
+
+REFRESH = "5s"
+
+
+def page() -> None:
+    layout.heading("System", "workers, queue, services and disk of this installation")
+    _live()
+
+
+@st.fragment(run_every=REFRESH)
+def _live() -> None:
+    """Everything is read again every few seconds; each part fails alone."""
+    with layout.guarded():
+        show_services()
+    with layout.guarded():
+        show_queue()
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            show_workers()
+            show_active()
+        with right:
+            show_disk()
+
+
+page()

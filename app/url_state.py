@@ -1,0 +1,194 @@
+"""View state <-> query parameters: what is looked at lives in the address, as plain text, so a link shows the same.
+
+Widgets whose key is a parameter's name are bound to it by Streamlit (`bind="query-params"`); the views here give
+those names one home, read them back from any address, however damaged, and make links.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Params = Mapping[str, Any]  # a value is a string or a list of strings
+Order = Literal["lowest", "confident_wrong", "highest"]
+Agreement = Literal["any", "agree", "disagree"]
+Grouping = Literal["settings", "runs"]
+
+LONGEST = 200  # characters of one parameter; longer ones are cut
+MOST_RUNS = 50
+STATUSES = ("queued", "running", "done", "failed", "cancelled")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsView:
+    """Filters of the list of runs; `open` are the group keys shown with their seeds."""
+
+    q: str = ""
+    status: tuple[str, ...] = ()
+    method: tuple[str, ...] = ()
+    objective: tuple[str, ...] = ()
+    dataset: str = ""
+    archived: bool = False
+    open: tuple[str, ...] = ()
+    after: str = ""
+
+    def to_params(self) -> dict[str, Any]:
+        return _present(
+            q=self.q,
+            status=self.status,
+            method=self.method,
+            objective=self.objective,
+            dataset=self.dataset,
+            archived="true" if self.archived else "",
+            open=",".join(self.open),
+            after=self.after,
+        )
+
+    @classmethod
+    def from_params(cls, params: Params) -> "RunsView":
+        return cls(
+            q=text(params, "q"),
+            status=tuple(value for value in texts(params, "status") if value in STATUSES),
+            method=texts(params, "method"),
+            objective=texts(params, "objective"),
+            dataset=text(params, "dataset"),
+            archived=text(params, "archived") == "true",
+            open=words(params, "open"),
+            after=text(params, "after"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """One run."""
+
+    run: int | None = None
+
+    def to_params(self) -> dict[str, Any]:
+        return _present(run=_number(self.run))
+
+    @classmethod
+    def from_params(cls, params: Params) -> "RunView":
+        return cls(run=integer(params, "run"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamplesView:
+    """Which pairs of which run; `after` is the key of the last pair of the page before."""
+
+    run: int | None = None
+    low: float = 0.0
+    high: float = 1.0
+    agreement: Agreement = "any"
+    order: Order = "lowest"
+    q: str = ""
+    pair: str = ""
+    after: str = ""
+
+    def to_params(self) -> dict[str, Any]:
+        whole = (self.low, self.high) == (0.0, 1.0)
+        return _present(
+            run=_number(self.run),
+            c=() if whole else (f"{self.low:g}", f"{self.high:g}"),
+            agreement="" if self.agreement == "any" else self.agreement,
+            order="" if self.order == "lowest" else self.order,
+            q=self.q,
+            pair=self.pair,
+            after=self.after,
+        )
+
+    @classmethod
+    def from_params(cls, params: Params) -> "ExamplesView":
+        low, high = bounds(params, "c")
+        return cls(
+            run=integer(params, "run"),
+            low=low,
+            high=high,
+            agreement=choice(params, "agreement", get_args(Agreement), "any"),
+            order=choice(params, "order", get_args(Order), "lowest"),
+            q=text(params, "q"),
+            pair=text(params, "pair"),
+            after=text(params, "after"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareView:
+    """Which runs stand side by side, and which prompt's answers."""
+
+    runs: tuple[int, ...] = ()
+    prompt: str = ""
+
+    def to_params(self) -> dict[str, Any]:
+        return _present(runs=compact(self.runs), prompt=self.prompt)
+
+    @classmethod
+    def from_params(cls, params: Params) -> "CompareView":
+        return cls(runs=expanded(text(params, "runs")), prompt=text(params, "prompt"))
+
+
+def text(params: Params, name: str) -> str:
+    value = params.get(name, "")
+    return str(value[-1] if isinstance(value, list | tuple) and value else value or "")[:LONGEST]
+
+
+def texts(params: Params, name: str) -> tuple[str, ...]:
+    value = params.get(name, ())
+    found = value if isinstance(value, list | tuple) else (value,) if value else ()
+    return tuple(str(item)[:LONGEST] for item in found)
+
+
+def words(params: Params, name: str) -> tuple[str, ...]:
+    """A comma-separated list; only letters, digits, - and _ count."""
+    return tuple(
+        word for word in text(params, name).split(",") if word and word.replace("-", "").replace("_", "").isalnum()
+    )
+
+
+def integer(params: Params, name: str) -> int | None:
+    value = text(params, name)
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
+
+
+def choice(params: Params, name: str, options: tuple[Any, ...], default: Any) -> Any:
+    value = text(params, name)
+    return value if value in options else default
+
+
+def bounds(params: Params, name: str) -> tuple[float, float]:
+    """Two numbers in [0, 1], in order; anything else is the whole range."""
+    try:
+        low, high = (float(value) for value in texts(params, name))
+    except ValueError:
+        return 0.0, 1.0
+    return (low, high) if 0.0 <= low <= high <= 1.0 else (0.0, 1.0)
+
+
+def compact(numbers: tuple[int, ...]) -> str:
+    """1,2,3,7 -> "1-3,7": fifty runs fit in an address. The order given is kept."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
+
+
+def expanded(value: str) -> tuple[int, ...]:
+    """The other way; what is not a number or a span is left out, and so is what exceeds MOST_RUNS."""
+    numbers: list[int] = []
+    for piece in value.split(","):
+        low, _, high = piece.partition("-")
+        if low.isascii() and low.isdigit() and len(low) < 10:
+            last = int(high) if high.isascii() and high.isdigit() and len(high) < 10 else int(low)
+            numbers.extend(range(int(low), min(last, int(low) + MOST_RUNS) + 1))
+    return tuple(dict.fromkeys(numbers))[:MOST_RUNS]
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _present(**values: Any) -> dict[str, Any]:
+    """Only what differs from the default stands in the address."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
