@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -211,12 +212,28 @@ def test_there_are_example_configurations_for_every_family_and_dataset() -> None
     assert [family for family in ("sandbox/", "opt", "qwen2.5", "llama") if family not in policies] == []
 
 
-def test_readme_names_both_commands_and_only_pictures_that_are_there() -> None:
+def test_readme_names_both_commands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "make demo" in text
     assert "make test" in text
-    pictures = [line.split("](")[1].split(")")[0] for line in text.splitlines() if line.startswith("![")]
-    assert [picture for picture in pictures if not (ROOT / picture).is_file()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/methods.md", "docs/operations.md"])
+def test_pages_name_only_files_that_are_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = {link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link}
+    paths = set(re.findall(r"(?:configs|cwpo|workers|db|app|tools|benchmarks)/[\w/.-]+\.(?:py|yaml|sh)\b", text))
+    gone = [link for link in links if not (ROOT / page).parent.joinpath(link).is_file()]
+    assert gone + [path for path in paths if not (ROOT / path).is_file()] == []
+
+
+def test_every_make_target_is_one_that_readme_or_makefile_explains() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    assert phony is not None
+    targets = set(phony[1].split()) - {"help", "other-torch"}
+    assert targets == set(re.findall(r"^# make (\w+)", makefile, re.MULTILINE))
+    assert targets == set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE)) - {"help"}
 
 
 def test_tree_in_readme_is_the_tree_on_disk() -> None:
