@@ -317,6 +317,8 @@ def _sentence(error: DBAPIError, engine: Engine) -> str | None:
         return (
             f"The database {place} has not the columns of this version: run `alembic upgrade head`, then start again."
         )
+    if "not a database" in words or "malformed" in words:
+        return f"The file of {place} is damaged or not a database: restore a copy, or move it away to begin anew."
     if not isinstance(error, OperationalError | InterfaceError):
         return None
     if "locked" in words:

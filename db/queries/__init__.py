@@ -1,10 +1,10 @@
 """Every read for people: frozen records or DataFrames, keyset pages, on the read engine. Import `db.queries`."""
 
-from db.queries.annotations import annotations, get_annotation, label_histograms, label_summaries, label_summary
-from db.queries.answers import answers, same_prompt_answers, shared_prompts
 from db.queries.curves import log_tail, metric_names, metrics
+from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
 from db.queries.results import configs, evaluations, outcomes, stage_seconds
 from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
+from db.queries.samples import answers, same_prompt_answers, shared_prompts
 from db.queries.stages import attempt_counts, attempts, plan_reuse, run_stages, stage_speed, stages_of_runs
 from db.queries.system import (
     active_stages,

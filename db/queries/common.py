@@ -39,7 +39,12 @@ def slot_stages(session: Session, run_ids: Collection[int], slots: Collection[st
 
 def contains_words(text: str, columns: Sequence[InstrumentedAttribute[Any]]) -> list[ColumnElement[bool]]:
     """One condition per word: it stands in one of the columns, whatever its case; % and _ mean themselves."""
-    return [or_(*(column.icontains(word, autoescape=True) for column in columns)) for word in text.split()]
+    return [contains(word, columns) for word in text.split()]
+
+
+def contains(text: str, columns: Sequence[InstrumentedAttribute[Any]]) -> ColumnElement[bool]:
+    """The text stands in one of the columns as it is, whatever its case."""
+    return or_(*(column.icontains(text, autoescape=True) for column in columns))
 
 
 def after_key(columns: Sequence[Any], cursor: Cursor | None, *, descending: bool) -> list[ColumnElement[bool]]:

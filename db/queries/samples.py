@@ -7,7 +7,7 @@ from sqlalchemy import Select, func, literal, select
 from sqlalchemy.orm import Session
 
 from db.models import Outcome, Prompt, Sample, Score
-from db.queries.common import SlotStage, after_key, check_choice, contains_words, cut, slot_stages
+from db.queries.common import SlotStage, after_key, check_choice, contains, cut, slot_stages
 from db.records import Answer, AnswerPage, AnswerRow, Cursor, PromptRow
 
 ORDERS = ("prompt", "worst", "best")
@@ -65,7 +65,7 @@ def shared_prompts(
             Prompt.stage_id == min(asked, default=-1),
             Prompt.prompt_id.in_(answered),
             *after_key([Prompt.prompt_id], after, descending=False),
-            *contains_words(text, (Prompt.prompt,)),
+            *([contains(text.strip(), (Prompt.prompt,))] if text.strip() else []),
         )
         .order_by(Prompt.prompt_id)
         .limit(limit)

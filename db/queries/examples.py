@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from db.models import Annotation, Histogram, Pair, RunStage, Stage
-from db.queries.common import SlotStage, after_key, check_choice, contains_words, cut, slot_stages
+from db.queries.common import SlotStage, after_key, check_choice, contains, cut, slot_stages
 from db.records import AnnotationPage, AnnotationRow, ConfidenceHistogram, Cursor, Decile, LabelSummary
 
 LABELS_SLOT = "labels"
@@ -18,8 +18,7 @@ AGREEMENTS: dict[str, list[ColumnElement[bool]]] = {
     "disagree": [Annotation.agrees_human.is_(False)],
 }
 KEY = (Annotation.confidence, Annotation.id)
-# A text search reads the texts of at most this many pairs a page, in growing steps.
-SEARCH_ROWS = 20_000
+# A text search reads the texts of at most 20,000 pairs a page, in growing steps.
 SEARCH_STEPS = (500, 2_000, 7_500, 10_000)
 SCALARS = (
     "accuracy_human",
@@ -137,7 +136,7 @@ def _search(
     after: Cursor | None,
     limit: int,
 ) -> AnnotationPage:
-    """Look through the pairs in order, step by step, until the page is full or SEARCH_ROWS were read."""
+    """Look through the pairs in order, step by step, until the page is full or the steps are used up."""
     found: list[Any] = []
     searched = 0
     more = True
@@ -163,7 +162,7 @@ def _matching(keys: Select[*tuple[Any, ...]], text: str, descending: bool) -> Se
     return (
         select(stretch.c.confidence, stretch.c.id)
         .join(Pair, (Pair.stage_id == stretch.c.data_stage_id) & (Pair.pair_id == stretch.c.pair_id))
-        .where(*contains_words(text, (Pair.prompt, Pair.response_a, Pair.response_b)))
+        .where(contains(text.strip(), (Pair.prompt, Pair.response_a, Pair.response_b)))
         .order_by(*(column.desc() if descending else column for column in order))
     )
 

@@ -1,0 +1,117 @@
+"""Curves: live while the stage runs, carried over a resume, thinned for the page."""
+
+import math
+from itertools import pairwise
+
+import pytest
+
+from db import queries
+from db.engine import Engines, read_scope, session_scope
+from db.repositories import metrics, stages
+from tests.db.make import add_worker, claim, publish, submit
+from tests.db.test_claims import expire
+
+
+def points(engines: Engines, stage_id: int, name: str = "loss", max_points: int = 500) -> dict[int, float]:
+    with read_scope(engines) as session:
+        frame = queries.metrics(session, [stage_id], [name], max_points=max_points)
+    return dict(zip(frame["step"], frame["value"], strict=True))
+
+
+def test_points_are_seen_while_the_stage_runs(database: Engines) -> None:
+    submit(database, "data")
+    claimed = claim(database, add_worker(database))
+    with session_scope(database) as session:
+        metrics.add(session, claimed, [(1, "loss", 2.0), (1, "lr", 0.1), (2, "loss", 1.0)])
+    assert points(database, claimed.stage_id) == {1: 2.0, 2: 1.0}
+    with read_scope(database) as session:
+        assert queries.metric_names(session, [claimed.stage_id]) == ["loss", "lr"]
+
+
+def test_a_point_written_twice_keeps_the_later_value_and_nan_is_a_gap(database: Engines) -> None:
+    submit(database, "data")
+    claimed = claim(database, add_worker(database))
+    with session_scope(database) as session:
+        metrics.add(session, claimed, [(1, "loss", 2.0), (3, "loss", 5.0)])
+    with session_scope(database) as session:
+        metrics.add(session, claimed, [(1, "loss", 3.0), (2, "loss", float("nan")), (2, "lr", 0.1)])
+    curve = points(database, claimed.stage_id)
+    assert (curve[1], curve[3]) == (3.0, 5.0)
+    assert math.isnan(curve[2])
+
+
+def test_a_resumed_attempt_keeps_the_curve_up_to_its_checkpoint(database: Engines) -> None:
+    """Killed at step 9 with a checkpoint at 5: the second attempt shows 1 to 5 of the first, then its own points."""
+    created = submit(database, "data")
+    worker = add_worker(database)
+    first = claim(database, worker)
+    with session_scope(database) as session:
+        metrics.add(session, first, [(step, "loss", 10.0 - step) for step in range(1, 10)])
+    expire(database)
+    with session_scope(database) as session:
+        stages.requeue_expired(session)
+    second = claim(database, worker)
+    with session_scope(database) as session:
+        stages.start_at(session, second.stage_id, second.token, 5)
+    with session_scope(database) as session:
+        metrics.add(session, second, [(6, "loss", 100.0)])
+    assert points(database, second.stage_id) == {1: 9.0, 2: 8.0, 3: 7.0, 4: 6.0, 5: 5.0, 6: 100.0}
+    with session_scope(database) as session:
+        publish(session, second)
+    assert points(database, second.stage_id)[6] == 100.0
+    with read_scope(database) as session:
+        (row,) = queries.run_stages(session, created.run_id)
+        assert (row.attempts, row.first_step, row.worker) == (2, 5, "w1")
+        assert [attempt.first_step for attempt in queries.attempts(session, row.stage_id)] == [None, 5]
+
+
+def test_an_attempt_that_starts_anew_drops_the_old_curve(database: Engines) -> None:
+    submit(database, "data")
+    worker = add_worker(database)
+    first = claim(database, worker)
+    with session_scope(database) as session:
+        metrics.add(session, first, [(1, "loss", 1.0)])
+    expire(database)
+    with session_scope(database) as session:
+        stages.requeue_expired(session)
+    second = claim(database, worker)
+    with session_scope(database) as session:
+        stages.start_at(session, second.stage_id, second.token, 0)
+    assert points(database, second.stage_id) == {}
+
+
+def test_delete_after_drops_only_later_points(database: Engines) -> None:
+    submit(database, "data")
+    claimed = claim(database, add_worker(database))
+    with session_scope(database) as session:
+        metrics.add(session, claimed, [(step, "loss", float(step)) for step in range(6)])
+        metrics.delete_after(session, claimed, 3)
+    assert sorted(points(database, claimed.stage_id)) == [0, 1, 2, 3]
+
+
+def test_a_failed_stage_keeps_its_curve_and_log_to_be_read(database: Engines) -> None:
+    created = submit(database, "data")
+    claimed = claim(database, add_worker(database))
+    with session_scope(database) as session:
+        metrics.add(session, claimed, [(1, "loss", 2.0)])
+        metrics.add_log(session, claimed, ["one", "two \x00", "three"])
+    with session_scope(database) as session:
+        stages.fail(session, claimed.stage_id, claimed.token, error="diverged")
+    assert points(database, claimed.stage_id) == {1: 2.0}
+    with read_scope(database) as session:
+        tail = queries.log_tail(session, created.run_id, limit=2)
+        assert [(line.slot, line.text) for line in tail] == [("data", "two �"), ("data", "three")]
+        assert queries.log_tail(session, created.run_id, after_id=tail[0].id) == tail[1:]
+
+
+@pytest.mark.parametrize(("count", "shown"), [(10, 10), (500, 500), (501, 251), (10_000, 501)])
+def test_long_curves_are_thinned_evenly_and_keep_both_ends(database: Engines, count: int, shown: int) -> None:
+    """stride = 1 + (count − 1) // 500: 1, 1, 2 and 20; the last point is added where the stride misses it."""
+    submit(database, "data")
+    claimed = claim(database, add_worker(database))
+    for start in range(0, count, 5_000):
+        with session_scope(database) as session:
+            metrics.add(session, claimed, [(n, "loss", float(n)) for n in range(start, min(count, start + 5_000))])
+    steps = sorted(points(database, claimed.stage_id))
+    assert (steps[0], steps[-1], len(steps)) == (0, count - 1, shown)
+    assert len({b - a for a, b in pairwise(steps[:-1])}) <= 1

@@ -1,0 +1,523 @@
+"""What the pages read: filters, keyset pages, published rows only, and plans that use the index."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select, update
+
+from db import queries, status
+from db.engine import Engines, analyze, now, query_plan, read_scope, session_scope
+from db.errors import UnknownRun
+from db.models import Annotation, Stage
+from db.queries.examples import _keys
+from db.records import ClaimedStage, Cursor, RunFilters
+from db.repositories import annotations, evaluations, runs, stages, workers
+from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit
+
+PAIRS = 60
+EVALUATION = {
+    "gra": 0.6, "gra_strict": 0.55, "gra_ties_dropped": 0.61, "wins": 11.0, "ties": 2.0, "losses": 7.0, "prompts": 20,
+    "samples": 1, "ci_low": 0.4, "ci_high": 0.8, "interval_method": "wilson", "mean_tokens": 9.0,
+    "baseline_mean_tokens": 8.0, "kl": 0.2, "ungrammatical": 0.1, "baseline_ungrammatical": float("nan"),
+    "mean_score": 1.0, "baseline_mean_score": 0.5, "something_else": 3,
+}  # fmt: skip
+SUMMARY = {
+    "n": PAIRS, "accuracy_human": 0.7, "accuracy_truth": None, "human_accuracy_truth": None,
+    "length_only_accuracy": 0.55, "mean_confidence": 0.5, "effective_sample_size": 40.0,
+    "histogram": {"edges": [0.0, 0.5, 1.0], "counts": [30, 30], "agree_counts": [15, 25]},
+    "deciles": [
+        {"lo": 0.0, "hi": 0.5, "n": 30, "mean_confidence": 0.25, "agree_human": 0.5, "agree_truth": None,
+         "ci_low": 0.3, "ci_high": 0.7},
+    ],
+}  # fmt: skip
+
+
+def annotated_pair(number: int) -> dict[str, Any]:
+    """Confidence in steps of .1 with many ties; every third pair disagrees with the human."""
+    return {
+        "pair_id": f"p{number:03d}", "prompt_id": f"q{number:03d}", "prompt": f"Prompt {number} about 100% PANDAS_x",
+        "response_a": f"yes {number}", "response_b": f"no {number}", "true_label": None,
+        "human_label": "b" if number % 3 == 0 else "a", "score_a": 1.0, "score_b": 0.0, "margin": 1.0,
+        "confidence": (number * 7 % 10) / 10, "label": "a",
+    }  # fmt: skip
+
+
+def finish(engines: Engines, worker: int, kind: str) -> None:
+    """Execute the next stage, writing the rows that its kind writes."""
+    claimed = claim(engines, worker)
+    assert claimed.kind == kind
+    pairs = [annotated_pair(number) for number in range(PAIRS)]
+    prompts = [f"t{number}" for number in range(20)]
+    with session_scope(engines) as session:
+        summary: dict[str, Any] = {}
+        if kind == "data":
+            annotations.add_pairs(session, claimed, pairs)
+            evaluations.add_prompts(session, claimed, [{"prompt_id": p, "prompt": f"Ask {p}"} for p in prompts])
+        if kind == "labels":
+            annotations.add_annotations(session, claimed, pairs, data_stage_id=claimed.input_stage_ids["data"])
+            annotations.add_histogram(session, claimed, "margin", {"edges": [0, 1], "counts": [PAIRS]})
+            summary = SUMMARY
+        if kind == "samples":
+            evaluations.add_samples(
+                session,
+                claimed,
+                [
+                    {"prompt_id": p, "sample": k, "text": f"{p}/{k}", "tokens": 3, "logp": -1.0, "reference_logp": -2.0}
+                    for p in prompts
+                    for k in range(2)
+                ],
+            )
+        if kind == "evaluation":
+            rows = [{"prompt_id": p, "outcome": number % 3 / 2} for number, p in enumerate(prompts)]
+            evaluations.add_outcomes(session, claimed, [{**row, "tokens": 3.0, "logratio": 1.0} for row in rows])
+            evaluations.add_evaluation(session, claimed, EVALUATION)
+        publish(session, claimed, **summary)
+
+
+@pytest.fixture
+def done(database: Engines) -> tuple[Engines, int]:
+    """A database with one finished run."""
+    run_id = submit(database).run_id
+    worker = add_worker(database)
+    for kind in ("data", "annotator", "labels", "align", "samples", "evaluation"):
+        finish(database, worker, kind)
+    return database, run_id
+
+
+@contextmanager
+def counted(engines: Engines) -> Iterator[list[str]]:
+    """The statements that the reader sends."""
+    sent: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.lstrip().upper().startswith("SELECT"):
+            sent.append(statement)
+
+    event.listen(engines.read, "before_cursor_execute", note)
+    yield sent
+    event.remove(engines.read, "before_cursor_execute", note)
+
+
+def test_runs_come_in_pages_with_their_gra(done: tuple[Engines, int]) -> None:
+    engines, run_id = done
+    second = submit(engines, align="-b", run=new_run(name="second")).run_id
+    with read_scope(engines) as session:
+        page = queries.list_runs(session, limit=1)
+        rest = queries.list_runs(session, limit=1, after=page.next)
+    assert (page.total, page.rows[0].id, rest.rows[0].id, rest.next) == (2, second, run_id, None)
+    assert (page.rows[0].stages, page.rows[0].stages_done, page.rows[0].stages_reused) == (6, 3, 3)
+    graded = rest.rows[0].evaluation
+    assert graded is not None
+    assert (graded.gra, graded.ci_low, graded.kl, graded.baseline_ungrammatical) == (0.6, 0.4, 0.2, None)
+    assert page.rows[0].evaluation is None
+
+
+def test_the_running_stage_stands_in_the_row(database: Engines) -> None:
+    submit(database)
+    claimed = claim(database, add_worker(database))
+    with session_scope(database) as session:
+        stages.heartbeat(session, claimed.stage_id, claimed.token, 45, done=2, total=8, unit="rows")
+    with read_scope(database) as session:
+        (row,) = queries.list_runs(session).rows
+    assert (row.current_slot, row.current_done, row.current_total, row.current_unit) == ("data", 2, 8, "rows")
+
+
+def test_filters_and_search(database: Engines) -> None:
+    submit(database, "data", run=new_run(name="alpha 100%", method="weak", seed=1, sweep_id="s1"))
+    submit(database, "data", run=new_run(name="beta_1", method="cw", seed=2, objective="ipo", group_key="other"))
+    submit(database, "data", run=new_run(name="BETA 1000", method="top", method_label="top 30 %", label_fraction=0.5))
+
+    def names(**filters: Any) -> list[str]:
+        with read_scope(database) as session:
+            page = queries.list_runs(session, filters=RunFilters(**filters), order="oldest")
+            assert page.total == len(page.rows)
+            assert sum(queries.status_counts(session, filters=RunFilters(**filters)).values()) == page.total
+            return [row.name for row in page.rows]
+
+    assert names(method=("weak", "cw")) == ["alpha 100%", "beta_1"]
+    assert names(objective=("ipo",), seed=(2,)) == ["beta_1"]
+    assert names(label_fraction=(0.5,)) == ["BETA 1000"]
+    assert names(sweep_id=("s1",)) == ["alpha 100%"]
+    assert names(text="beta") == ["beta_1", "BETA 1000"]
+    assert names(text="100%") == ["alpha 100%"]
+    assert names(text="a_1") == ["beta_1"]
+    assert names(text="beta 30") == ["BETA 1000"]
+    assert names(text="nothing like it") == []
+    assert names(status=("done",)) == []
+    with read_scope(database) as session:
+        assert queries.distinct(session, "method") == ["cw", "top", "weak"]
+        assert queries.distinct(session, "sweep_id") == ["s1"]
+        with pytest.raises(ValueError, match="choose one of status, method"):
+            queries.distinct(session, "config")
+        with pytest.raises(ValueError, match="newest, oldest, name, gra"):
+            queries.list_runs(session, order="random")
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "name", "gra"])
+def test_every_order_visits_each_run_once(done: tuple[Engines, int], order: str) -> None:
+    engines, _ = done
+    for number in range(10):
+        submit(engines, "data", run=new_run(name=f"name {number % 3}"))
+    seen: list[int] = []
+    after: Cursor | None = None
+    while True:
+        with read_scope(engines) as session:
+            page = queries.list_runs(session, order=order, after=after, limit=3)
+        seen += [row.id for row in page.rows]
+        if page.next is None:
+            break
+        after = Cursor.decode(page.next.encode())
+    assert sorted(seen) == list(range(1, 12))
+    assert order != "gra" or seen[0] == 1
+
+
+def test_groups_hold_the_seeds_of_one_config(database: Engines) -> None:
+    for seed in (2, 0, 1):
+        submit(database, "data", run=new_run(seed=seed, group_key="one"))
+    submit(database, "data", run=new_run(group_key="two"))
+    with read_scope(database) as session:
+        page = queries.list_groups(session, limit=1)
+        rest = queries.list_groups(session, limit=1, after=page.next)
+    assert (page.total, page.groups[0].group_key, rest.next) == (2, "two", None)
+    assert (rest.groups[0].seeds, rest.groups[0].run_ids) == ((0, 1, 2), (2, 3, 1))
+
+
+def test_lists_need_a_handful_of_queries_whatever_their_size(done: tuple[Engines, int]) -> None:
+    engines, _ = done
+    ids = [submit(engines, align=f"-{number}").run_id for number in range(30)]
+    for read, most in (
+        (lambda session: queries.list_runs(session, limit=50), 5),
+        (lambda session: queries.list_groups(session, limit=50), 6),
+        (lambda session: queries.stages_of_runs(session, ids), 5),
+        (lambda session: queries.same_prompt_answers(session, ids, "t1"), 5),
+        (lambda session: queries.active_stages(session), 2),
+    ):
+        with counted(engines) as sent, read_scope(engines) as session:
+            read(session)
+        assert 0 < len(sent) <= most
+
+
+def test_no_list_reads_configs_or_texts_before_the_page_is_chosen(done: tuple[Engines, int]) -> None:
+    engines, run_id = done
+    with counted(engines) as sent, read_scope(engines) as session:
+        queries.list_runs(session)
+    assert not [statement for statement in sent if "runs.config " in statement or "summary" in statement]
+    with counted(engines) as sent, read_scope(engines) as session:
+        queries.annotations(session, run_id, limit=5)
+    reading = [statement for statement in sent if "response_a" in statement]
+    assert len(reading) == 1
+    assert "IN (" in reading[0]
+
+
+def test_one_run_and_its_config(done: tuple[Engines, int]) -> None:
+    engines, run_id = done
+    with read_scope(engines) as session:
+        record = queries.get_run(session, run_id)
+        assert (record.config, record.status, record.failed_slot) == ({"seed": 0}, "done", None)
+        assert queries.configs(session, [run_id]) == {run_id: {"seed": 0}}
+        assert queries.runs_by_config_hash(session, ["c" * 64, "none"]) == {"c" * 64: [run_id]}
+        with pytest.raises(UnknownRun, match="Runs page"):
+            queries.get_run(session, 99)
+
+
+def walk(engines: Engines, run_id: int, insert_at: int = -1, **filters: Any) -> list[float]:
+    """Confidences met page by page; before page `insert_at` 40 more rows are written to the same attempt."""
+    met: list[tuple[float, str]] = []
+    after: Cursor | None = None
+    number = 0
+    while True:
+        if number == insert_at:
+            with session_scope(engines) as session:
+                sample = session.scalars(select(Annotation).limit(1)).one()
+                keys = {"stage_id": sample.stage_id, "attempt_id": sample.attempt_id}
+                for extra in range(40):
+                    row = Annotation(
+                        **keys, pair_id=f"p{extra:03d}x", data_stage_id=sample.data_stage_id, score_a=0.0, score_b=0.0,
+                        margin=0.0, confidence=(extra % 10) / 10, label="a", agrees_human=True,
+                    )  # fmt: skip
+                    session.add(row)
+        with read_scope(engines) as session:
+            page = queries.annotations(session, run_id, after=after, limit=7, **filters)
+        met += [(row.confidence, row.pair_id) for row in page.rows]
+        number += 1
+        if page.next is None:
+            break
+        after = Cursor.decode(page.next.encode())
+    names = [pair_id for _, pair_id in met]
+    assert len(names) == len(set(names))
+    return [confidence for confidence, _ in met]
+
+
+@pytest.mark.parametrize("order", ["lowest", "highest"])
+def test_walking_all_pages_meets_each_pair_once(done: tuple[Engines, int], order: str) -> None:
+    engines, run_id = done
+    met = walk(engines, run_id, order=order)
+    assert len(met) == PAIRS
+    assert met == sorted(met, reverse=order == "highest")
+
+
+def test_rows_written_during_the_walk_neither_repeat_nor_hide_others(done: tuple[Engines, int]) -> None:
+    """The new rows have no texts, so only those that were there are shown; each of them exactly once."""
+    engines, run_id = done
+    with session_scope(engines) as session:
+        labels = session.scalars(select(Stage).where(Stage.kind == "labels")).one()
+        data = session.scalars(select(Stage).where(Stage.kind == "data")).one()
+        claimed = claim_again(session, data)
+        pairs = [{**annotated_pair(number), "pair_id": f"p{number:03d}x"} for number in range(40)]
+        annotations.add_pairs(session, claimed, pairs)
+        session.execute(update(Stage).where(Stage.id == data.id).values(status=status.DONE))
+    assert labels.status == "done"
+    met = walk(engines, run_id, insert_at=3)
+    assert met == sorted(met)
+    assert len(met) >= PAIRS
+    old = [number * 7 % 10 / 10 for number in range(PAIRS)]
+    assert all(met.count(value) >= old.count(value) for value in old)
+
+
+def claim_again(session: Any, stage: Stage) -> Any:
+    """Hold a published stage once more, to write texts into it."""
+    session.execute(update(Stage).where(Stage.id == stage.id).values(status=status.RUNNING))
+    return ClaimedStage(
+        stage_id=stage.id, attempt_id=stage.current_attempt_id or 0, token=stage.token, kind=stage.kind, version=1,
+        fingerprint=stage.fingerprint, config={}, inputs={}, input_stage_ids={}, priority=0,
+    )  # fmt: skip
+
+
+def test_examples_filter_by_confidence_agreement_and_text(done: tuple[Engines, int]) -> None:
+    engines, run_id = done
+    with read_scope(engines) as session:
+        low = queries.annotations(session, run_id, c_low=0.2, c_high=0.4, limit=100)
+        assert {row.confidence for row in low.rows} == {0.2, 0.3, 0.4}
+        assert low.total == len(low.rows) == 18
+        disagree = queries.annotations(session, run_id, agreement="disagree", limit=100)
+        assert disagree.total == len(disagree.rows) == 20
+        assert all(row.human_label != row.label for row in disagree.rows)
+        assert queries.annotations(session, run_id, agreement="agree").total == 40
+        wrong = queries.annotations(session, run_id, order="confident_wrong", limit=3)
+        assert [row.confidence for row in wrong.rows] == [0.9, 0.9, 0.8]
+        assert wrong.rows[0].agrees_human is False
+        for text, count in {"pandas_X": 60, "ABOUT 100% p": 60, "p_ndas": 0, "yes 7": 1, "no 1": 11, "1%0": 0}.items():
+            page = queries.annotations(session, run_id, text=text, limit=100)
+            assert (len(page.rows), page.total, page.next) == (count, None, None), text
+        with pytest.raises(ValueError, match="any, agree, disagree"):
+            queries.annotations(session, run_id, agreement="maybe")
+
+
+def test_a_search_gives_up_after_its_budget_and_says_where_to_go_on(
+    done: tuple[Engines, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines, run_id = done
+    monkeypatch.setattr("db.queries.examples.SEARCH_STEPS", (5, 10))
+    found: list[str] = []
+    after: Cursor | None = None
+    pages = 0
+    while True:
+        with read_scope(engines) as session:
+            page = queries.annotations(session, run_id, text="no 1", limit=2, after=after)
+        found += [row.pair_id for row in page.rows]
+        assert page.searched is not None
+        assert page.searched <= 15
+        pages += 1
+        if page.next is None:
+            break
+        after = page.next
+    assert sorted(found) == ["p001", *(f"p0{number}" for number in range(10, 20))]
+    assert pages > 5
+
+
+def test_a_pair_can_be_linked(done: tuple[Engines, int]) -> None:
+    engines, run_id = done
+    with read_scope(engines) as session:
+        row = queries.get_annotation(session, run_id, "p007")
+        assert row is not None
+        assert (row.prompt, row.confidence, row.run_id) == ("Prompt 7 about 100% PANDAS_x", 0.9, run_id)
+        assert queries.get_annotation(session, run_id, "none") is None
+        assert queries.get_annotation(session, 99, "p007") is None
+
+
+def test_labels_are_seen_only_once_they_are_published(database: Engines) -> None:
+    run_id = submit(database).run_id
+    worker = add_worker(database)
+    finish(database, worker, "data")
+    finish(database, worker, "annotator")
+    claimed = claim(database, worker)
+    with session_scope(database) as session:
+        data = claimed.input_stage_ids["data"]
+        annotations.add_annotations(session, claimed, [annotated_pair(1)], data_stage_id=data)
+    with read_scope(database) as session:
+        assert queries.annotations(session, run_id).total == 0
+        assert queries.label_summary(session, run_id) is None
+        assert queries.label_histograms(session, run_id) == {}
+    with session_scope(database) as session:
+        publish(session, claimed, **SUMMARY)
+    with read_scope(database) as session:
+        assert queries.annotations(session, run_id).total == 1
+
+
+def test_label_summaries_of_several_runs(done: tuple[Engines, int]) -> None:
+    engines, run_id = done
+    other = submit(engines, align="-b").run_id
+    with read_scope(engines) as session:
+        summaries = queries.label_summaries(session, [run_id, other, 99])
+        assert queries.label_histograms(session, run_id) == {"margin": {"edges": [0, 1], "counts": [PAIRS]}}
+    assert set(summaries) == {run_id, other}
+    summary = summaries[other]
+    assert (summary.run_id, summary.n, summary.accuracy_human) == (other, PAIRS, 0.7)
+    assert summary.histogram.agree_counts == (15, 25)
+    assert (summary.deciles[0].n, summary.deciles[0].agree_truth) == (30, None)
+
+
+@pytest.mark.parametrize("order", ["prompt", "worst", "best"])
+def test_answers_of_both_sides_in_pages(done: tuple[Engines, int], order: str) -> None:
+    engines, run_id = done
+    rows = []
+    after: Cursor | None = None
+    while True:
+        with read_scope(engines) as session:
+            page = queries.answers(session, run_id, order=order, after=after, limit=7)
+        rows += page.rows
+        if page.next is None:
+            break
+        after = Cursor.decode(page.next.encode())
+    assert page.total == 20
+    assert sorted(row.prompt_id for row in rows) == sorted(f"t{number}" for number in range(20))
+    outcomes = [row.outcome for row in rows if row.outcome is not None]
+    assert order == "prompt" or outcomes == sorted(outcomes, reverse=order == "best")
+    row = next(row for row in rows if row.prompt_id == "t4")
+    assert (row.prompt, row.outcome, [answer.text for answer in row.aligned]) == ("Ask t4", 0.5, ["t4/0", "t4/1"])
+    assert row.baseline == ()
+
+
+def test_the_same_prompt_in_several_runs(done: tuple[Engines, int]) -> None:
+    engines, run_id = done
+    waiting = submit(engines, align="-b").run_id
+    with read_scope(engines) as session:
+        (row,) = queries.same_prompt_answers(session, [run_id, waiting], "t3")
+        assert (row.run_id, row.aligned[1].text) == (run_id, "t3/1")
+        assert queries.shared_prompts(session, [run_id, waiting]) == []
+        prompts = queries.shared_prompts(session, [run_id], text="ask T1", limit=3)
+    assert [(prompt.prompt_id, prompt.prompt) for prompt in prompts][:2] == [("t1", "Ask t1"), ("t10", "Ask t10")]
+
+
+def test_outcomes_evaluations_and_seconds_for_compare(done: tuple[Engines, int]) -> None:
+    engines, run_id = done
+    same = submit(engines).run_id
+    waiting = submit(engines, align="-b").run_id
+    with read_scope(engines) as session:
+        frame = queries.outcomes(session, [run_id, same, waiting])
+        graded = queries.evaluations(session, [run_id, same, waiting])
+        seconds = queries.stage_seconds(session, [run_id, waiting])
+        empty = queries.outcomes(session, [waiting])
+    assert frame.groupby("run_id").size().to_dict() == {run_id: 20, same: 20}
+    assert frame["outcome"].mean() == pytest.approx(19 / 40)
+    assert frame["score"].isna().all()
+    assert list(empty.columns) == list(frame.columns)
+    assert len(empty) == 0
+    assert set(graded) == {run_id, same}
+    assert set(seconds[seconds.run_id == waiting].slot) == {"data", "annotator", "labels"}
+    assert seconds[seconds.run_id == waiting].reused.all()
+
+
+def test_what_a_new_run_would_reuse_and_how_long_it_takes(done: tuple[Engines, int]) -> None:
+    engines, _ = done
+    run_id = submit(engines, align="-b").run_id
+    with read_scope(engines) as session:
+        assert queries.plan_reuse(session, ["data", "align-b", "new"]) == {"data": "done", "align-b": "queued"}
+        assert queries.stage_speed(session)["align", "tiny"] == 2.0
+        assert queries.stage_speed(session)["data", ""] == 2.0
+        align = next(row for row in queries.run_stages(session, run_id) if row.slot == "align")
+    assert (align.expected_seconds, align.seconds, align.status) == (2.0, None, "queued")
+
+
+def test_the_system_page(done: tuple[Engines, int]) -> None:
+    engines, _ = done
+    run_id = submit(engines, align="-b", run=new_run(priority=2)).run_id
+    worker = add_worker(engines, "busy")
+    claimed = claim(engines, worker)
+    with session_scope(engines) as session:
+        workers.beat(session, worker, state="busy", stage_id=claimed.stage_id, rss_mb=123.0)
+        workers.stop(session, add_worker_in(session, "gone"))
+        past = now(session) - timedelta(seconds=1)
+        session.execute(update(Stage).where(Stage.id == claimed.stage_id).values(lease_expires_at=past))
+    with read_scope(engines) as session:
+        health = queries.queue_health(session)
+        rows = queries.workers(session)
+        active = queries.active_stages(session)
+        usage = queries.artifact_usage(session)
+        database = queries.database_health(session)
+    assert (health.stages["running"], health.stages["queued"], health.ready, health.waiting) == (1, 2, 0, 2)
+    assert (health.expired_leases, health.runs["done"], health.oldest_ready_at) == (1, 1, None)
+    assert [(row.name, row.alive, row.stage_kind) for row in rows] == [
+        ("busy", True, "align"), ("w1", True, None), ("gone", False, None),
+    ]  # fmt: skip
+    assert [(row.kind, row.status, row.runs, row.run_id) for row in active] == [
+        ("align", "running", 1, run_id), ("samples", "queued", 1, run_id), ("evaluation", "queued", 1, run_id),
+    ]  # fmt: skip
+    assert active[0].worker == "busy"
+    assert {row.kind: (row.artifacts, row.bytes) for row in usage}["data"] == (1, 10)
+    assert database.product in ("SQLite", "PostgreSQL")
+    assert "postgres:" not in database.location
+    assert database.current
+
+
+def add_worker_in(session: Any, name: str) -> int:
+    return workers.register(session, name=name, host="h", pid=2, device="cpu")
+
+
+def test_workers_register_again_under_their_name_and_silent_ones_stop(database: Engines) -> None:
+    first, again = add_worker(database), add_worker(database)
+    assert first == again
+    with session_scope(database) as session:
+        assert workers.stop_silent(session) == 0
+        assert workers.stop_silent(session, seconds=-60) == 1
+        assert workers.forget_stopped(session) == 0
+        assert workers.forget_stopped(session, seconds=-60) == 1
+    with read_scope(database) as session:
+        assert queries.workers(session) == []
+
+
+def test_cursors_survive_the_url_and_nonsense_means_the_first_page() -> None:
+    for cursor in (Cursor(value=0.1 + 0.2, id=7), Cursor(value=None, id=3), Cursor(value="a,b", id="t1")):
+        assert Cursor.decode(cursor.encode()) == cursor
+    for nonsense in ("", "x", "[]", "[1]", "[[1],2]", "[1,null]", "{}", "[true,1]", "[1,2,3]", "null"):
+        assert Cursor.decode(nonsense) is None
+
+
+def test_plans_use_the_index(done: tuple[Engines, int]) -> None:
+    """With 20,000 rows of statistics behind them, pages come out of the browsing index without sorting."""
+    engines, run_id = done
+    with session_scope(engines) as session:
+        sample = session.scalars(select(Annotation).limit(1)).one()
+        keys = {
+            name: getattr(sample, name)
+            for name in ("stage_id", "attempt_id", "data_stage_id", "score_a", "score_b", "margin", "label")
+        }
+        rows = [
+            {**keys, "pair_id": f"x{number}", "confidence": number % 997 / 997, "agrees_human": True}
+            for number in range(20_000)
+        ]
+        session.execute(Annotation.__table__.insert(), rows)  # type: ignore[attr-defined]
+        analyze(session)
+    conditions = [
+        Annotation.stage_id == keys["stage_id"],
+        Annotation.attempt_id == keys["attempt_id"],
+        Annotation.confidence.between(0.1, 0.9),
+    ]
+    with read_scope(engines) as session:
+        for descending in (False, True):
+            page = _keys(conditions, Cursor(value=0.5, id=5), descending).limit(20)
+            plan = query_plan(session, page)
+            assert "ix_annotations_browse" in plan
+            assert "Sort" not in plan
+            assert "TEMP B-TREE" not in plan
+    assert run_id == 1
+
+
+def test_runs_with_reversed_stages_work_too(database: Engines) -> None:
+    with session_scope(database) as session:
+        created = runs.create(session, new_run(), list(reversed(stages_of())))
+    with read_scope(database) as session:
+        assert queries.run_stages(session, created.run_id)[0].slot == "data"

@@ -1,0 +1,344 @@
+"""What submitting, failing, cancelling, retrying and deleting do to runs that share stages."""
+
+import pytest
+from sqlalchemy import func, select
+
+from db import queries
+from db.engine import Engines, read_scope, session_scope
+from db.errors import FinishedRun, IllegalTransition, LiveRun, UnknownRun
+from db.models import Annotation, Artifact, Attempt, Base, LogLine, Pair, Stage
+from db.records import ClaimedStage, NewStage
+from db.repositories import annotations, metrics, runs, stages
+from db.status import RUN_TRANSITIONS, STAGE_TRANSITIONS, STATUSES, check_run, check_stage
+from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit, work_off
+
+
+def run_status(engines: Engines, *run_ids: int) -> list[str]:
+    with read_scope(engines) as session:
+        return [queries.get_run(session, run_id).status for run_id in run_ids]
+
+
+def stage_statuses(engines: Engines, run_id: int) -> dict[str, str]:
+    with read_scope(engines) as session:
+        return {row.slot: row.status for row in queries.run_stages(session, run_id)}
+
+
+def fail(engines: Engines, claimed: ClaimedStage, error: str = "the loss diverged at step 7.") -> tuple[int, ...]:
+    with session_scope(engines) as session:
+        return stages.fail(session, claimed.stage_id, claimed.token, error=error).failed_runs
+
+
+def test_a_run_is_queued_then_running_then_done(database: Engines) -> None:
+    run = submit(database, "data", "annotator").run_id
+    worker = add_worker(database)
+    seen = run_status(database, run)
+    first = claim(database, worker)
+    seen += run_status(database, run)
+    with session_scope(database) as session:
+        publish(session, first)
+    seen += run_status(database, run)
+    second = claim(database, worker)
+    with session_scope(database) as session:
+        done = stages.publish(session, second.stage_id, second.token, summary={}, seconds=1.0)
+    seen += run_status(database, run)
+    assert seen == ["queued", "running", "running", "done"]
+    assert done.finished_runs == (run,)
+    with read_scope(database) as session:
+        row = queries.get_run(session, run).row
+    assert row.started_at is not None
+    assert row.finished_at is not None
+    assert row.created_at <= row.started_at <= row.finished_at
+
+
+def test_submitting_a_run_whose_stages_are_done_reuses_all_and_is_done(database: Engines) -> None:
+    submit(database)
+    worker = add_worker(database)
+    work_off(database, worker)
+    again = submit(database)
+    assert (again.status, again.stages, again.reused, again.shared) == ("done", 6, 6, 0)
+    with read_scope(database) as session:
+        rows = queries.run_stages(session, again.run_id)
+        assert all(row.reused and row.attempts == 1 and row.shared_by == 2 for row in rows)
+        assert session.scalar(select(func.count()).select_from(Attempt)) == 6
+    assert work_off(database, worker) == []
+
+
+def test_a_reused_done_stage_alone_does_not_make_a_run_running(database: Engines) -> None:
+    submit(database, "data")
+    worker = add_worker(database)
+    work_off(database, worker)
+    created = submit(database, "data", "annotator")
+    assert (created.status, created.reused) == ("queued", 1)
+    claim(database, worker)
+    assert run_status(database, created.run_id) == ["running"]
+
+
+def test_a_sweep_trains_one_annotator(database: Engines) -> None:
+    """Twelve runs that differ behind the labels: data, annotator and labels are executed once."""
+    ids = [submit(database, align=f"-{number}").run_id for number in range(12)]
+    kinds = work_off(database, add_worker(database))
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
+        "data": 1, "annotator": 1, "labels": 1, "align": 12, "samples": 12, "evaluation": 12,
+    }  # fmt: skip
+    with read_scope(database) as session:
+        counts = {row.slot: row for row in queries.attempt_counts(session, ids)}
+    annotator, align = counts["annotator"], counts["align"]
+    assert (annotator.runs, annotator.stages, annotator.attempts, annotator.reused) == (12, 1, 1, 11)
+    assert (align.runs, align.stages, align.attempts, align.reused) == (12, 12, 12, 0)
+    assert run_status(database, *ids) == ["done"] * 12
+
+
+def test_a_failed_stage_fails_the_runs_that_need_it_and_no_other(database: Engines) -> None:
+    """a and b share the annotator; c has its own data."""
+    a = submit(database).run_id
+    b = submit(database, align="-b").run_id
+    c = submit(database, data="-c").run_id
+    worker = add_worker(database)
+    data = claim(database, worker)
+    with session_scope(database) as session:
+        publish(session, data)
+    annotator = claim(database, worker)
+    assert annotator.fingerprint == "annotator"
+    assert fail(database, annotator) == (a, b)
+    assert run_status(database, a, b, c) == ["failed", "failed", "queued"]
+    assert stage_statuses(database, b) == {
+        "data": "done", "annotator": "failed", "labels": "cancelled", "align": "cancelled", "samples": "cancelled",
+        "evaluation": "cancelled",
+    }  # fmt: skip
+    with read_scope(database) as session:
+        record = queries.get_run(session, b)
+        assert record.error == "Stage annotator failed: the loss diverged at step 7."
+        assert record.failed_slot == "annotator"
+        (failure,) = queries.recent_failures(session)
+        assert (failure.kind, failure.runs) == ("annotator", (a, b))
+    assert work_off(database, worker) == ["data", "annotator", "labels", "align", "samples", "evaluation"]
+    assert run_status(database, c) == ["done"]
+
+
+def test_a_failure_stops_a_running_stage_that_nobody_else_wants(database: Engines) -> None:
+    with session_scope(database) as session:
+        left, right = (NewStage(slot=s, fingerprint=s, kind=s, version=1, config={}) for s in ("left", "right"))
+        runs.create(session, new_run(), [left, right])
+    worker = add_worker(database)
+    first, second = claim(database, worker), claim(database, worker)
+    fail(database, first)
+    with session_scope(database) as session:
+        assert stages.heartbeat(session, second.stage_id, second.token, 45) == "cancelled"
+
+
+def test_cancelling_a_run_stops_only_what_no_live_run_wants(database: Engines) -> None:
+    a = submit(database).run_id
+    b = submit(database, align="-b").run_id
+    worker = add_worker(database)
+    work_off(database, worker, until=["align"])
+    align_a, align_b = claim(database, worker), claim(database, worker)
+    with session_scope(database) as session:
+        stopped = runs.cancel(session, a)
+    assert set(stopped) == {"align", "samples", "evaluation"}
+    assert run_status(database, a, b) == ["cancelled", "running"]
+    with session_scope(database) as session:
+        assert stages.heartbeat(session, align_a.stage_id, align_a.token, 45) == "cancelled"
+        assert stages.heartbeat(session, align_b.stage_id, align_b.token, 45) == "held"
+    with session_scope(database) as session:
+        assert "labels-b" not in runs.cancel(session, b)
+    assert stage_statuses(database, b)["labels"] == "done"
+
+
+def test_cancelling_keeps_a_shared_stage_running_for_the_other_run(database: Engines) -> None:
+    a = submit(database).run_id
+    submit(database, align="-b")
+    data = claim(database, add_worker(database))
+    with session_scope(database) as session:
+        runs.cancel(session, a)
+        assert stages.heartbeat(session, data.stage_id, data.token, 45) == "held"
+
+
+def test_cancel_then_retry_before_the_worker_noticed(database: Engines) -> None:
+    """The stage is claimed anew; the old worker's token no longer counts."""
+    run = submit(database, "data").run_id
+    worker = add_worker(database)
+    old = claim(database, worker)
+    with session_scope(database) as session:
+        runs.cancel(session, run)
+    with session_scope(database) as session:
+        assert runs.retry(session, run) == (run,)
+    new = claim(database, worker)
+    assert (new.stage_id, new.token) == (old.stage_id, old.token + 1)
+    with session_scope(database) as session:
+        assert stages.heartbeat(session, old.stage_id, old.token, 45) == "taken"
+        publish(session, new)
+    assert run_status(database, run) == ["done"]
+
+
+def test_retry_queues_the_stage_again_for_every_run_it_had_failed(database: Engines) -> None:
+    a = submit(database).run_id
+    b = submit(database, align="-b").run_id
+    cancelled = submit(database, align="-c").run_id
+    with session_scope(database) as session:
+        runs.cancel(session, cancelled)
+    worker = add_worker(database)
+    work_off(database, worker, until=["annotator"])
+    fail(database, claim(database, worker))
+    with session_scope(database) as session:
+        assert runs.retry(session, b) == (a, b)
+    assert run_status(database, a, b, cancelled) == ["queued", "queued", "cancelled"]
+    with read_scope(database) as session:
+        assert queries.get_run(session, a).error is None
+    work_off(database, worker)
+    assert run_status(database, a, b, cancelled) == ["done", "done", "cancelled"]
+    with read_scope(database) as session:
+        attempts = {row.slot: row.attempts for row in queries.run_stages(session, a)}
+    assert attempts["data"] == 1
+    assert attempts["annotator"] == 2
+
+
+def test_submitting_again_queues_a_failed_stage_again(database: Engines) -> None:
+    first = submit(database, "data").run_id
+    worker = add_worker(database)
+    fail(database, claim(database, worker))
+    second = submit(database, "data")
+    assert (second.status, second.reused, second.shared) == ("queued", 0, 0)
+    work_off(database, worker)
+    assert run_status(database, first, second.run_id) == ["failed", "done"]
+
+
+def test_finished_runs_refuse_changes(database: Engines) -> None:
+    done = submit(database, "data").run_id
+    work_off(database, add_worker(database))
+    for change in (
+        lambda session: runs.cancel(session, done),
+        lambda session: runs.retry(session, done),
+        lambda session: runs.set_priority(session, done, 3),
+    ):
+        with pytest.raises(FinishedRun, match=f"Run {done} is done"), session_scope(database) as session:
+            change(session)
+    with pytest.raises(UnknownRun, match="no run 99"), session_scope(database) as session:
+        runs.cancel(session, 99)
+
+
+def test_live_runs_are_neither_deleted_nor_archived_nor_retried(database: Engines) -> None:
+    live = submit(database, "data").run_id
+    for change in (runs.delete, runs.archive, runs.retry):
+        with pytest.raises(LiveRun, match=f"Run {live} is queued"), session_scope(database) as session:
+            change(session, live)
+
+
+def test_a_stage_is_as_urgent_as_its_most_urgent_live_run(database: Engines) -> None:
+    a = submit(database, "data", "annotator").run_id
+    b = submit(database, "data", "annotator", annotator="-b", run=new_run(priority=7)).run_id
+
+    def priorities() -> dict[str, int]:
+        with read_scope(database) as session:
+            return dict(session.execute(select(Stage.fingerprint, Stage.priority)).all())  # type: ignore[arg-type]
+
+    assert priorities() == {"data": 7, "annotator": 0, "annotator-b": 7}
+    with session_scope(database) as session:
+        runs.set_priority(session, a, 9)
+    assert priorities() == {"data": 9, "annotator": 9, "annotator-b": 7}
+    with session_scope(database) as session:
+        runs.cancel(session, a)
+    assert priorities()["data"] == 7
+    assert run_status(database, b) == ["queued"]
+
+
+def test_deleting_a_run_keeps_what_another_run_uses(database: Engines) -> None:
+    a = submit(database).run_id
+    b = submit(database, align="-b").run_id
+    worker = add_worker(database)
+    pair = {
+        "pair_id": "p", "prompt_id": "q", "prompt": "x", "response_a": "y", "response_b": "z", "human_label": "a",
+        "true_label": None, "score_a": 1.0, "score_b": 0.0, "margin": 1.0, "confidence": 0.4, "label": "a",
+    }  # fmt: skip
+    while True:
+        with session_scope(database) as session:
+            claimed = stages.claim(session, worker, "cpu", 45)
+            if claimed is None:
+                break
+            metrics.add_log(session, claimed, ["hello"])
+            if claimed.kind == "data":
+                annotations.add_pairs(session, claimed, [pair])
+            if claimed.kind == "labels":
+                data = claimed.input_stage_ids["data"]
+                annotations.add_annotations(session, claimed, [pair], data_stage_id=data)
+            publish(session, claimed)
+    with session_scope(database) as session:
+        gone = runs.delete(session, a)
+    assert set(gone.fingerprints) == {"align", "samples", "evaluation"}
+    assert stage_statuses(database, b) == dict.fromkeys(stage_statuses(database, b), "done")
+    with read_scope(database) as session:
+        assert session.scalar(select(func.count()).select_from(Annotation)) == 1
+        deleted = session.scalars(select(Artifact.fingerprint).where(Artifact.deleted_at.is_not(None))).all()
+        assert set(deleted) == {"align", "samples", "evaluation"}
+        with pytest.raises(UnknownRun):
+            queries.get_run(session, a)
+    with session_scope(database) as session:
+        rest = runs.delete(session, b)
+    assert set(rest.fingerprints) >= {"data", "annotator", "labels", "align-b"}
+    kept = {"artifacts", "settings", "workers"}
+    with read_scope(database) as session:
+        for name, table in Base.metadata.tables.items():
+            count = session.execute(select(func.count()).select_from(table)).scalar_one()
+            assert count == 0 or name in kept, f"{name} still has {count} rows"
+        assert session.scalar(select(func.count()).select_from(Pair)) == 0
+        assert session.scalar(select(func.count()).select_from(LogLine)) == 0
+
+
+def test_numbers_of_deleted_runs_are_not_given_again(database: Engines) -> None:
+    first = submit(database, "data").run_id
+    work_off(database, add_worker(database))
+    with session_scope(database) as session:
+        runs.delete(session, first)
+    assert submit(database, "data").run_id > first
+
+
+def test_archiving_hides_and_shows_again(database: Engines) -> None:
+    run = submit(database, "data").run_id
+    work_off(database, add_worker(database))
+    with session_scope(database) as session:
+        runs.archive(session, run)
+    with read_scope(database) as session:
+        assert queries.list_runs(session).total == 0
+    with session_scope(database) as session:
+        runs.archive(session, run, False)
+    with read_scope(database) as session:
+        assert queries.list_runs(session).total == 1
+
+
+def test_an_input_that_is_no_slot_is_refused(database: Engines) -> None:
+    broken = NewStage(slot="align", fingerprint="x", kind="align", version=1, config={}, inputs={"labels": "nowhere"})
+    with pytest.raises(ValueError, match="'nowhere'"), session_scope(database) as session:
+        runs.create(session, new_run(), [broken])
+    with read_scope(database) as session:
+        assert session.scalar(select(func.count()).select_from(Stage)) == 0
+
+
+def test_statuses_can_be_derived_again(database: Engines) -> None:
+    run = submit(database, "data").run_id
+    claim(database, add_worker(database))
+    with session_scope(database) as session:
+        assert runs.refresh_statuses(session) == ()
+    assert run_status(database, run) == ["running"]
+
+
+def test_transitions_are_closed_and_refused_in_words() -> None:
+    for table in (RUN_TRANSITIONS, STAGE_TRANSITIONS):
+        assert set(table) == set(STATUSES)
+        assert {after for allowed in table.values() for after in allowed} <= set(STATUSES)
+    with pytest.raises(IllegalTransition, match="done run cannot become queued"):
+        check_run("done", "queued")
+    with pytest.raises(IllegalTransition, match="no status 'asleep'"):
+        check_stage("asleep", "queued")
+    check_stage("running", "done")
+
+
+def test_stages_of_a_run_come_inputs_first(database: Engines) -> None:
+    run = submit(database).run_id
+    with session_scope(database) as session:
+        runs.create(session, new_run(), list(reversed(stages_of(data="-r"))))
+    with read_scope(database) as session:
+        assert [row.slot for row in queries.run_stages(session, run)] == [
+            "data", "annotator", "labels", "align", "samples", "evaluation",
+        ]  # fmt: skip
+        rows = queries.run_stages(session, run + 1)
+        assert [row.slot for row in rows] == ["data", "annotator", "labels", "align", "samples", "evaluation"]
+        assert rows[2].inputs == {"data": rows[0].stage_id, "annotator": rows[1].stage_id}
