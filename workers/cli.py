@@ -175,8 +175,6 @@ def _one(options: argparse.Namespace) -> RunConfig:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     config = _one(options)
     place = (options.home or home()).resolve()
     if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
@@ -184,7 +182,7 @@ def _run(options: argparse.Namespace) -> int:
     from cwpo.resolve import resolve
     from workers import console as view
 
-    console = Console()
+    console = view.make_console()
     resolved = resolve(config, gpu=_gpu_wanted(options.device))
     device = _prepare_torch(options, resolved)
     from cwpo.pipeline import run

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -13,6 +14,8 @@ from cwpo.execute import StageResult
 from cwpo.pipeline import RunResult
 from cwpo.stages import StageSpec
 from workers.figures import interval, number, percent
+
+_FILE_WIDTH = 140
 
 
 class StageBars:
@@ -79,15 +82,20 @@ def show_run(result: RunResult, console: Console) -> None:
     """The result of one run: the annotator's quality when it has one, then the GRA row."""
     if "labels" in result.stages:
         _show_labels(result.stages["labels"].summary, console)
-    console.print(_gra_of_one_run(result))
-    console.print("Interval: prompt uncertainty only (one seed).", highlight=False)
+    show_table("Gold reward accuracy", ["", ""], _gra_of_one_run(result), console)
+
+
+def make_console() -> Console:
+    """As wide as the terminal; wide enough for every table where the output is a file or a pipe."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_FILE_WIDTH)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
     """A plain table: the first column names the row, the others are numbers."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index > 0)
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -104,29 +112,22 @@ def stage_metrics(folder: Path) -> list[dict[str, Any]]:
     return points
 
 
-def _gra_of_one_run(result: RunResult) -> Table:
+def _gra_of_one_run(result: RunResult) -> list[list[str]]:
     row, config = result.evaluation, result.config
-    table = Table(title="Gold reward accuracy", title_justify="left")
     cells = {
         "method": config.method_label,
         "objective": config.objective,
         "seed": str(config.seed),
         "GRA": percent(row["gra"]),
-        "95 % interval": interval(row["ci_low"], row["ci_high"]),
-        "wins": f"{row['wins']:g}",
-        "ties": f"{row['ties']:g}",
-        "losses": f"{row['losses']:g}",
-        "prompts": str(row["prompts"]),
-        "strict": percent(row["gra_strict"]),
-        "ties dropped": percent(row["gra_ties_dropped"]),
-        "KL": number(row["kl"]),
-        "tokens": f"{number(row['mean_tokens'], 1)} / {number(row['baseline_mean_tokens'], 1)}",
-        "ungrammatical": percent(row["ungrammatical"]),
+        "95 %": f"{interval(row['ci_low'], row['ci_high'])} (prompt uncertainty only: one seed)",
+        "wins, ties, losses": f"{row['wins']:g}, {row['ties']:g}, {row['losses']:g} of {row['prompts']} prompts",
+        "strict GRA": percent(row["gra_strict"]),
+        "GRA, ties dropped": percent(row["gra_ties_dropped"]),
+        "KL": f"{number(row['kl'])} nats",
+        "tokens per answer": f"{number(row['mean_tokens'], 1)}; baseline {number(row['baseline_mean_tokens'], 1)}",
+        "ungrammatical": f"{percent(row['ungrammatical'])}; baseline {percent(row['baseline_ungrammatical'])}",
     }
-    for name in cells:
-        table.add_column(name, justify="left" if name in ("method", "objective") else "right")
-    table.add_row(*cells.values())
-    return table
+    return [list(cell) for cell in cells.items()]
 
 
 def _show_labels(labels: Mapping[str, Any], console: Console) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 
+from workers.console import make_console
 from workers.places import ROOT, home, logs
 from workers.processes import child_environment, end_all
 from workers.stack import StackError, running_stack
@@ -28,7 +29,7 @@ _STOP_PATIENCE = 10.0
 
 def main(config: Path = CONFIG) -> int:
     """0 when every stage succeeded, 1 when one failed or the stack did not start, 130 after Ctrl-C before the table."""
-    console = Console()
+    console = make_console()
     stop_after = os.environ.get("DEMO_EXIT", "") not in ("", "0")
     stack: subprocess.Popen[bytes] | None = None
     try:

@@ -10,13 +10,13 @@ from importlib import metadata
 from pathlib import Path
 
 from redis.exceptions import RedisError
-from rich.console import Console
 
 from cwpo.artifacts import ArtifactStore
 from db import queries
 from db.errors import DatabaseError
 from db.repositories import leases
 from workers import queue
+from workers.console import make_console
 from workers.database import reading
 from workers.devices import visible_gpus, worker_count
 from workers.places import home, store
@@ -38,7 +38,7 @@ class Finding:
 
 def main() -> int:
     """Print every finding; 1 when something is wrong."""
-    console = Console()
+    console = make_console()
     findings = list(examine())
     for finding in findings:
         mark = "[green]ok[/]  " if finding.ok else "[red]bad[/] "

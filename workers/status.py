@@ -7,16 +7,17 @@ from rich.console import Console
 from db import queries
 from db.records import RunFilters, RunRow, StageRow
 from workers import report
-from workers.console import show_table
+from workers.console import make_console, show_table
 from workers.database import reading
 from workers.figures import number, percent
 
 _RUNS_SHOWN = 30
+_LEFT_OUT = ("strict, %", "note")  # on the Compare page and in exports; a terminal is narrow
 
 
 def show(run_id: int | None) -> None:
     """The newest runs, or the stages of one run."""
-    console = Console()
+    console = make_console()
     if run_id is None:
         _show_runs(console)
     else:
@@ -65,6 +66,8 @@ def print_comparison(run_ids: Sequence[int], console: Console) -> None:
         ("Gold reward accuracy", report.gra_cells(rows)),
         ("Paired differences on the same prompts and seeds", report.difference_cells(differences)),
     ):
-        show_table(title, table.columns, [[str(cell) for cell in row] for row in table.rows], console)
+        kept = [index for index, name in enumerate(table.columns) if name not in _LEFT_OUT]
+        cells = [[str(row[index]) for index in kept] for row in table.rows]
+        show_table(title, [table.columns[index] for index in kept], cells, console)
     console.print(report.what_the_seed_moved(list(configs.values())), highlight=False, markup=False)
     console.print(report.verdict_sentence(rows, differences), highlight=False, markup=False)

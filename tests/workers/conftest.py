@@ -1,0 +1,160 @@
+"""A workplace for tests: a database, a real Redis server, a home, and worker processes that end with the test."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cwpo.config import RunConfig, expand, merged
+from db import queries
+from db.records import RunFilters, RunRow, StageRow
+from tests.cwpo import tiny
+from workers import api
+from workers.database import reading
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 90.0, every: float = 0.1) -> Any:
+    """The first true value of `condition`; an assertion when it stays false."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(every)
+    raise AssertionError(f"not true within {seconds} s: {condition}")
+
+
+@pytest.fixture(scope="session")
+def materials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A configuration over a random OPT model and random pairs: every stage runs in well under a second."""
+    folder = tmp_path_factory.mktemp("materials")
+    model = str(tiny.save(folder / "model", "opt"))
+    dice = random.Random(0)
+
+    def words(count: int) -> str:
+        return " ".join(dice.choice(tiny.WORDS) for _ in range(count))
+
+    pairs = [{"prompt": words(5), "chosen": words(6), "rejected": words(4)} for _ in range(120)]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    train = {"epochs": 1, "lr": 1e-3, "batch_size": 16}
+    return {
+        "method": "cw",
+        "data": {"dataset": str(folder / "pairs.jsonl"), "test_prompts": 12},
+        "model": {"annotator": model, "policy": model, "lora": None, "precision": "fp32"},
+        "annotator": train,
+        "sft": {"data": "none"},
+        "align": train,
+        "evaluation": {"max_new_tokens": 6, "gold_reward": "trained", "gold_train": train},
+        "execution": {"device": "cpu"},
+    }
+
+
+@dataclass
+class Workplace:
+    """Where a test's runs live. `environment` is what its processes get."""
+
+    environment: dict[str, str]
+    home: Path
+    materials: dict[str, Any]
+
+    def config(self, **over: Any) -> RunConfig:
+        return RunConfig.parse(merged(self.materials, over))
+
+    def sweep(self, **over: Any) -> list[RunConfig]:
+        return expand(merged(self.materials, over))
+
+    def run(self, run_id: int) -> RunRow:
+        with reading() as session:
+            return queries.list_runs(session, filters=RunFilters(ids=(run_id,)), after=None, limit=1).rows[0]
+
+    def stage(self, run_id: int, slot: str) -> StageRow:
+        with reading() as session:
+            return next(stage for stage in queries.run_stages(session, run_id) if stage.slot == slot)
+
+    def wait_done(self, *run_ids: int, seconds: float = 120.0) -> None:
+        def finished() -> bool:
+            rows = [self.run(run_id) for run_id in run_ids]
+            assert not [row.error for row in rows if row.status in ("failed", "cancelled")]
+            return all(row.status == "done" for row in rows)
+
+        wait_for(finished, seconds, every=0.3)
+
+    @contextmanager
+    def supervisor(self, workers: int = 2) -> Iterator[subprocess.Popen[bytes]]:
+        """`python -m workers`; on leaving it is stopped, and nothing it started may be left."""
+        log = (self.home / "supervisor.log").open("ab")
+        environment = {**self.environment, "WORKERS": str(workers), "CWPO_PARENT_PID": str(os.getpid())}
+        process = subprocess.Popen([sys.executable, "-m", "workers"], env=environment, stdout=log, stderr=log)
+        try:
+            wait_for(lambda: api.health().workers_alive >= workers, 60)
+            yield process
+        finally:
+            family = descendants(process.pid)
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
+            log.close()
+            gone, alive = psutil.wait_procs(family, timeout=3)
+            assert alive == [], (self.home / "supervisor.log").read_text()[-2000:]
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Every process below this one."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def worker_processes(supervisor_pid: int) -> list[psutil.Process]:
+    """The worker processes of a supervisor, without reaper and job processes."""
+    return [child for child in psutil.Process(supervisor_pid).children() if "worker" in child.cmdline()]
+
+
+def horse_of(worker: psutil.Process) -> psutil.Process | None:
+    """A worker's job process."""
+    children = worker.children()
+    return children[0] if children else None
+
+
+def _workplace(
+    address: str, redis: str, home: Path, materials: dict[str, Any], patch: pytest.MonkeyPatch
+) -> Workplace:
+    own = {"DATABASE_URL": address, "REDIS_URL": redis, "CWPO_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    for name, value in own.items():
+        patch.setenv(name, value)
+    patch.delenv("CWPO_PARENT_PID", raising=False)
+    return Workplace(environment={**os.environ, **own}, home=home, materials=materials)
+
+
+@pytest.fixture
+def workplace(
+    sqlite_address: str,
+    redis_server: str,
+    tmp_path: Path,
+    materials: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Workplace:
+    """On SQLite, where the kind of database does not matter."""
+    return _workplace(sqlite_address, redis_server, tmp_path, materials, monkeypatch)
+
+
+@pytest.fixture
+def both_workplaces(
+    database_address: str,
+    redis_server: str,
+    tmp_path: Path,
+    materials: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Workplace:
+    """Once on SQLite and once on Postgres."""
+    return _workplace(database_address, redis_server, tmp_path, materials, monkeypatch)
