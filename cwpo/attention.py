@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils._triton import has_triton
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -117,9 +118,10 @@ def packable(model: Any) -> bool:
     return config.model_type in PACKED_ARCHITECTURES and not sliding and not bound
 
 
-def kind_for(device: str) -> Kind:
-    """FlexAttention needs CUDA and Triton; padded blocks work everywhere."""
-    return "flex" if device.startswith("cuda") and torch.utils._triton.has_triton() else "blocks"
+def kind_for(device: str, config: Any) -> Kind:
+    """FlexAttention needs CUDA and Triton and knows no dropout; padded blocks work everywhere."""
+    dropout = getattr(config, "attention_dropout", 0.0)
+    return "flex" if device.startswith("cuda") and not dropout and has_triton() else "blocks"
 
 
 def use_packed(model: Any, kind: Kind) -> None:

@@ -53,7 +53,7 @@ def forward_path(model: Any, *, device: str, precision: str, log: Callable[[str]
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     head = inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
     packed = attention.packable(inner)
-    kind = attention.kind_for(device)
+    kind = attention.kind_for(device, inner.config)
     if packed:
         attention.use_packed(inner, kind)
     else:
@@ -178,7 +178,9 @@ class _TiledLogProbs(torch.autograd.Function):
             delta = delta.to(ctx.dtype)
             if grad_hidden is not None:
                 grad_hidden[cut] = delta @ small
-            if grad_weight is not None:
+            if grad_weight is not None and delta.dtype == grad_weight.dtype:
+                grad_weight.addmm_(delta.T, rows)
+            elif grad_weight is not None:
                 grad_weight += delta.T @ rows
         return grad_hidden, grad_weight, grad_bias, None, None, None
 
