@@ -10,6 +10,8 @@ from app.charts.frame import LIGHT, Look, colour, faded, framed
 from app.untrusted import chart_text
 from db.records import LabelSummary
 
+MERGED = 2  # bins that an outline draws as one: several lines must stay readable
+
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
@@ -76,9 +78,11 @@ def _bars(figure: go.Figure, histogram: Histogram, look: Look) -> None:
 
 def _outline(figure: go.Figure, histogram: Histogram, look: Look) -> None:
     total = max(1, sum(histogram.counts))
+    counts = [sum(histogram.counts[start : start + MERGED]) for start in range(0, len(histogram.counts), MERGED)]
+    edges = (*histogram.edges[:-1:MERGED], histogram.edges[-1])
     figure.add_scatter(
-        x=_centres(histogram.edges),
-        y=[count / total for count in histogram.counts],
+        x=_centres(edges),
+        y=[count / total for count in counts],
         mode="lines",
         line={"color": faded(look, "cw", 0.75), "width": 1.2, "shape": "hvh"},
         name=histogram.label,

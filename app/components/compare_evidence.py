@@ -26,7 +26,7 @@ def show_annotators(rows: Sequence[RunRow]) -> None:
         return
     seeds = {row.id: row.seed for row in rows}
     named = [(f"seed {seeds.get(summary.run_id, '?')}", summary) for summary in summaries]
-    left, right = st.columns(2, gap="medium")
+    left, right = layout.two_columns()
     with left:
         title = "How sure is the annotator?" if len(named) == 1 else f"How sure are the {len(named)} annotators?"
         show_chart("confidence_histogram", named, key="histograms", title=title, caption=_effective(summaries))
@@ -42,7 +42,7 @@ def show_top_share(rows: Sequence[RunRow]) -> None:
     if not evaluated:
         return
     table = report.gra_table(evaluated, reads.outcomes_of([row.id for row in evaluated]))
-    left, right = st.columns(2, gap="medium")
+    left, right = layout.two_columns()
     with left:
         if any(row.method == "top" for row in table):
             caption = "100 % is weak labels without weights. Fewer pairs also mean fewer steps."

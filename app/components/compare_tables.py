@@ -19,7 +19,7 @@ DIFFERENCE_COLUMNS = (
     Column(label="detectable", figures=True),
 )
 GRA_COLUMNS = (
-    Column(label="setting"),
+    Column(label="setting", whole=True),
     Column(label="GRA, %", figures=True),
     Column(label="95 %", figures=True),
     Column(label="ties lose, %", figures=True),

@@ -37,11 +37,11 @@ def show_run_curves(row: RunRow, stages: Sequence[StageRow]) -> None:
     if not panels:
         st.caption("Curves appear with the first training step.")
         return
-    for start in range(0, len(panels), 2):
-        for column, (title, slot, metric) in zip(st.columns(2, gap="medium"), panels[start : start + 2], strict=False):
-            with column:
-                rows = table_rows(table[table.stage_id == slots[slot]], slot_name(slot), row.method)
-                show_chart("training_curves", rows, key=f"curve_{slot}_{metric}", title=title, metric=metric)
+    grid = st.grid(2, min_column_width=200)
+    for title, slot, metric in panels:
+        with grid.cell():
+            rows = table_rows(table[table.stage_id == slots[slot]], slot_name(slot), row.method)
+            show_chart("training_curves", rows, key=f"curve_{slot}_{metric}", title=title, metric=metric)
 
 
 def table_rows(table: pd.DataFrame, label: str, method: str) -> list[Mapping[str, Any]]:

@@ -13,7 +13,8 @@ PER_LINE = 7
 def show_gra_cards(rows: Sequence[GraRow]) -> None:
     """At most one line of settings; the table below has them all."""
     shown = rows[:PER_LINE]
-    for column, row in zip(st.columns(max(4, len(shown)), gap="small"), shown, strict=False):
-        with column, st.container(gap="xxsmall"):
+    grid = st.grid(max(4, len(shown)), min_column_width=110)
+    for row in shown:
+        with grid.cell(), st.container(gap="xxsmall"):
             st.metric(untrusted.label(row.label), percent(row.estimate))
             st.caption(f"95 % {interval(row.low, row.high)}")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import untrusted
 from app.charts.frame import LOOKS, Look
@@ -41,6 +42,18 @@ def small(title: str) -> None:
 def note(sentence: str) -> None:
     """One sentence under a chart or a table: the answer, or the caveat."""
     st.caption(untrusted.label(sentence, 600))
+
+
+def two_columns(least: int = 420) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Two equal columns that stand below each other where each would be narrower than `least` px."""
+    grid = st.grid(2, min_column_width=least, gap="medium")
+    return grid.cell(), grid.cell()
+
+
+def filters_and_list(width: int = 175) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Filters of a fixed width on the left; the list takes what is left."""
+    row = st.container(horizontal=True, gap="medium", wrap=False)
+    return row.container(width=width), row.container(width="stretch")
 
 
 def empty_state(what: str, next_step: str = "", page: str = "") -> None:

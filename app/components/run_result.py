@@ -1,6 +1,7 @@
 """One run's answer: GRA with the interval that one seed allows, and what must stand beside it."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from db.records import RunRow
 from workers.report import interval, number, percent
@@ -11,16 +12,17 @@ def show_result(row: RunRow) -> None:
     found = row.evaluation
     if found is None:
         return
-    first, second, third, fourth = st.columns(4, gap="small")
+    grid = st.grid(4, min_column_width=110)
+    first, second, third, fourth = (grid.cell() for _ in range(4))
     _figure(first, "GRA", percent(found.gra), f"95 % {interval(found.ci_low, found.ci_high)}, prompts only")
-    _figure(second, "wins · ties · losses", f"{found.wins:g} · {found.ties:g} · {found.losses:g}",
-            f"{found.prompts:,} prompts × {found.samples:,}")  # fmt: skip
+    counts = f"{found.wins:g} wins, {found.ties:g} ties, {found.losses:g} losses"
+    _figure(second, "ties as losses", percent(found.gra_strict), counts)
     _figure(third, "KL, nats", number(found.kl), "from the reference")
     _figure(fourth, "tokens", number(found.mean_tokens, 1),
             "" if found.baseline_mean_tokens is None else f"baseline {found.baseline_mean_tokens:.1f}")  # fmt: skip
 
 
-def _figure(column: st.delta_generator.DeltaGenerator, label: str, value: str, below: str) -> None:
+def _figure(column: DeltaGenerator, label: str, value: str, below: str) -> None:
     with column, st.container(gap="xxsmall"):
         st.metric(label, value)
         if below:

@@ -28,14 +28,14 @@ class Line:
 
 # column -> width in px
 COLUMNS: Mapping[str, int] = {
-    "setting": 165,
-    "status": 135,
-    "GRA, %": 60,
-    "95 %": 92,
-    "seeds": 72,
-    "KL": 52,
-    "models": 118,
-    "data": 150,
+    "setting": 150,
+    "status": 118,
+    "GRA, %": 58,
+    "95 %": 90,
+    "seeds": 66,
+    "KL": 46,
+    "models": 114,
+    "data": 104,
     "updated": 86,
 }
 FIGURES = ("GRA, %", "95 %", "KL")
@@ -131,7 +131,7 @@ def _seed_line(row: RunRow) -> Line:
 def _common(row: RunRow) -> dict[str, str]:
     return {
         "models": untrusted.plain(models(row.annotator, row.policy), 60),
-        "data": untrusted.plain(f"{dataset_name(row.dataset)}, {share(row.label_fraction)}", 48),
+        "data": untrusted.plain(f"{dataset_name(row.dataset).split(' (')[0]}, {share(row.label_fraction)}", 48),
     }
 
 

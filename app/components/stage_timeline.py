@@ -13,12 +13,12 @@ from db.records import StageRow
 from workers.report import duration
 
 COLUMNS = (
-    Column(label="stage"),
+    Column(label="stage", whole=True),
     Column(label="status"),
     Column(label="progress", figures=True),
     Column(label="time", figures=True),
     Column(label="expected", figures=True),
-    Column(label="note", limit=60),
+    Column(label="note", limit=60, whole=True),
 )
 QUIET = frozenset({"queued", "cancelled"})
 
@@ -77,20 +77,20 @@ def _row(stage: StageRow, now: datetime) -> list[Cell]:
 def _progress(stage: StageRow) -> str:
     if stage.total is None:
         return "–"
-    done = stage.total if stage.status == "done" else stage.done or 0
-    return f"{done:,} / {stage.total:,} {stage.unit or ''}".strip()
+    done = "" if stage.status == "done" else f"{stage.done or 0:,} / "
+    return f"{done}{stage.total:,} {stage.unit or ''}".strip()
 
 
 def _note(stage: StageRow) -> str:
     notes = []
     if stage.reused:
-        notes.append("reused")
+        notes.append(f"reused, {stage.shared_by} runs" if stage.shared_by > 1 else "reused")
+    elif stage.shared_by > 1:
+        notes.append(f"for {stage.shared_by} runs")
     if stage.first_step:
         notes.append(f"resumed at step {stage.first_step:,}")
     if stage.attempts > 1:
         notes.append(f"attempt {stage.attempts}")
-    if stage.shared_by > 1:
-        notes.append(f"shared by {stage.shared_by} runs")
     if stage.status == "running" and stage.worker:
         notes.append(stage.worker)
     return ", ".join(notes) or "–"

@@ -25,6 +25,7 @@ class Column:
 
     label: str
     figures: bool = False
+    whole: bool = False  # never breaks over two lines; figures never do
     limit: int = 80
 
 
@@ -64,9 +65,9 @@ def _cell(value: object) -> Cell:
 
 
 def _text(cell: Cell, column: Column) -> str:
-    """Escaped; a figure never breaks over two lines."""
+    """Escaped, in one piece where the column asks for it."""
     text = untrusted.label(cell.text, column.limit)
-    return text.replace(" ", NO_BREAK) if column.figures else text
+    return text.replace(" ", NO_BREAK) if column.figures or column.whole else text
 
 
 def _ink(cell: Cell) -> str:

@@ -45,7 +45,7 @@ def _answer(rows: list[RunRow]) -> None:
     evaluated = [row for row in rows if row.evaluation is not None]
     outcomes = reads.outcomes_of([row.id for row in evaluated])
     table = report.gra_table(evaluated, outcomes)
-    left, right = st.columns([9, 2], vertical_alignment="top")
+    left, right = st.columns([9, 2], vertical_alignment="center")
     with left:
         layout.heading("Compare", *facts(rows, table))
     with right:
@@ -59,7 +59,7 @@ def _answer(rows: list[RunRow]) -> None:
     settings = {row.group_key: report.setting_key(configs[row.id]) for row in evaluated}
     differences = report.differences(evaluated, outcomes, pairs=pairs, settings=settings)
     show_gra_cards(table)
-    left, right = st.columns([6, 5], gap="medium")
+    left, right = layout.two_columns()
     with left:
         show_chart("gra_forest", table, key="forest", title="GRA against the baseline")
     with right:
@@ -72,7 +72,7 @@ def _evidence(rows: list[RunRow], view: CompareView) -> None:
     """Why: the annotator, the share of pairs, the distance moved, the configuration, the curves, the answers."""
     show_annotators(rows)
     show_top_share(rows)
-    left, right = st.columns(2, gap="medium")
+    left, right = layout.two_columns()
     with left:
         show_config_differences(rows)
     with right:

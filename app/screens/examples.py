@@ -28,7 +28,7 @@ def page() -> None:
         _one_pair(found.row, address)
         return
     layout.heading("Examples", *_facts(found.row, summary))
-    left, right = st.columns([3, 10], gap="medium")
+    left, right = layout.filters_and_list(240)
     with left:
         pick_run(found.row)
         view = example_filters(address)

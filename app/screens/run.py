@@ -45,7 +45,7 @@ def page() -> None:
 
 def _head(run: RunRecord) -> None:
     row = run.row
-    left, right = st.columns([3, 2], vertical_alignment="top")
+    left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
         title = f"{row.method_label} · {objective_name(row.objective)} · seed {row.seed}"
         layout.heading(
@@ -70,7 +70,7 @@ def _progress(run_id: int, was_live: bool) -> None:
         stages = queries.run_stages(session, run_id)
     if was_live and run.status not in LIVE:
         st.rerun()
-    left, right = st.columns([5, 6], gap="medium")
+    left, right = layout.two_columns()
     with left:
         layout.section(f"{run.status.capitalize()}: {summary_line(stages)}")
         show_timeline(stages)

@@ -22,7 +22,7 @@ def page() -> None:
     )
     layout.show_flash()
     layout.service_notice()
-    left, right = st.columns([2, 11], gap="medium")
+    left, right = layout.filters_and_list()
     with left:
         view = run_filters()
     with right:
@@ -119,15 +119,16 @@ def _open(line: Line) -> None:
 def _bar(bar: Any, page: GroupPage, chosen: list[Line]) -> None:
     run_ids = tuple(dict.fromkeys(run_id for line in chosen for run_id in line.run_ids))
     with bar:
-        st.text(runs_table.headline(page.groups, page.total))
-        st.space("stretch")
+        # On the left: the grid's own tools come up on the right, over whatever stands there.
+        new = st.button("New run", type="primary", key="new_run")
         compare = st.button(
             f"Compare {len(chosen)} lines" if len(chosen) > 1 else "Compare",
             disabled=len(chosen) < 2,
             help=None if len(chosen) > 1 else "Tick at least two lines.",
             key="compare",
         )
-        new = st.button("New run", type="primary", key="new_run")
+        st.space("small")
+        st.caption(runs_table.headline(page.groups, page.total), width="content")
     if compare:
         st.switch_page("screens/compare.py", query_params=CompareView(runs=run_ids).to_params())
     if new:
