@@ -22,9 +22,10 @@ from cwpo.sandbox.oracle import utility
 from cwpo.sandbox.policy import write_response
 
 KIND_WEIGHTS = {"facts": 0.22, "ask": 0.22, "math": 0.14, "sum": 0.16, "harm": 0.14, "mood": 0.12}
+MAX_TEST_PROMPTS = 1000
 NEAR_TIE = 0.8  # |ΔU| of a forced near tie
 _TEST_SIDE = 4  # one text in four is for evaluation
-_TRIES = 5000
+_TRIES, _FRESH_TRIES = 5000, 200
 
 _POOL, _LABELS, _TESTS, _CORPUS = range(4)  # streams: the labels' noise never moves the texts
 
@@ -61,22 +62,24 @@ def make_pairs(n: int, *, noise: float, near_ties: float, pool_seed: int) -> Ite
 
 
 def make_test_prompts(n: int, seed: int) -> list[str]:
-    """`n` different prompts of the evaluation side, their kinds by the world's weights; a prefix of any longer list."""
+    """`n` different prompts of the evaluation side, their kinds by the world's weights; a prefix of any longer list.
+
+    Near the limit the kinds with few texts (mood, harm) run out, and the others fill their places.
+    """
+    if n > MAX_TEST_PROMPTS:
+        raise DataError(
+            f"data.test_prompts: the sandbox has {MAX_TEST_PROMPTS} different test prompts, not {n}; ask for fewer."
+        )
     found: dict[str, None] = {}
-    index = 0
-    for index in range(n * 2 + 100):
+    for index in itertools.count():
         if len(found) == n:
             break
         dice = Dice(_TESTS, seed, index)
         kind = _draw_kind(dice)
-        fresh = (draw_prompt(dice, test_side=True, kind=kind) for _ in range(_TRIES // 10))
+        fresh = (draw_prompt(dice, test_side=True, kind=kind) for _ in range(_FRESH_TRIES))
         prompt = next((text for text in fresh if text not in found), None)
         if prompt is not None:
             found[prompt] = None
-    if len(found) < n:
-        raise DataError(
-            f"data.test_prompts: the sandbox found only {len(found)} different test prompts of {n}; ask for fewer."
-        )
     return list(found)
 
 
