@@ -1,0 +1,29 @@
+"""Every example in configs/ is a valid run of stages, and together they cover every dataset and model family."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cwpo import catalog
+from cwpo.config import expand
+from cwpo.stages import build
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_a_run(path: Path) -> None:
+    runs = expand(yaml.safe_load(path.read_text()))
+    assert len(runs) == (12 if "sweep" in path.stem else 1)
+    for run in runs:
+        assert run.name
+        assert "evaluation" in build(run)
+
+
+def test_the_examples_cover_every_dataset_and_family() -> None:
+    runs = [run for path in EXAMPLES for run in expand(yaml.safe_load(path.read_text()))]
+    assert {run.data.dataset for run in runs} >= catalog.DATASETS.keys()
+    policies = " ".join(run.model.policy.lower() for run in runs)
+    assert all(family in policies for family in ("facebook/opt", "qwen2.5", "llama", "sandbox/opt", "sandbox/qwen2"))
+    assert {run.objective for run in runs} == catalog.OBJECTIVES.keys()
