@@ -117,9 +117,10 @@ def crossed(
     """Mean of a seeds × prompts table (NaN where a cell is missing) with a Satterthwaite t interval.
 
     With mean squares A (seeds), B (prompts), E (residual) of N cells, SE² = (A + B − E)/N and, after Satterthwaite
-    1946, df = (A + B − E)² / [A²/(k−1) + B²/(n−1) + E²/((k−1)(n−1))]. A negative prompt variance counts as 0; a
-    negative seed variance stays in A, because cutting it at 0 makes 95 % intervals cover 98 to 100 % (simulated in
-    benchmarks/coverage.py). One seed leaves the prompt variance alone. Clusters become one cell, weighted by size.
+    1946, df = (A + B − E)² / [A²/(k−1) + B²/(n−1) + E²/((k−1)(n−1))]. A negative variance component counts as 0,
+    so that SE² is never below what prompts and noise explain; without a seed component A falls out of df too (keeping
+    it there makes 95 % intervals cover 98 to 100 %: benchmarks/coverage.py). One seed leaves the prompt variance alone.
+    Clusters become one cell, weighted by size.
     """
     cells, prompts = _cells(np.atleast_2d(np.asarray(table, dtype=np.float64)), clusters)
     mean, spread = float(np.nanmean(cells)), _spread(cells)
@@ -232,18 +233,19 @@ def _crossed_spread(cells: FloatArray) -> _Spread:
         total + 1 - seed_share - prompt_share
     )
     residual = max(float(residual), 0.0)
-    prompt_variance = max(float(prompt_noise) - residual, 0.0)
+    seed_variance, prompt_variance = max(float(seed_noise) - residual, 0.0), max(float(prompt_noise) - residual, 0.0)
     noise = residual / total
-    by_seed = max((float(seed_noise) - residual) * seed_share / total + noise, 0.0)
-    by_prompt = prompt_variance * prompt_share / total + noise
+    by_seed, by_prompt = seed_variance * seed_share / total + noise, prompt_variance * prompt_share / total + noise
     variance = by_seed + by_prompt - noise
-    squared = by_seed**2 / (seeds - 1) + by_prompt**2 / (count - 1) + noise**2 / ((seeds - 1) * (count - 1))
+    squared = by_prompt**2 / (count - 1) + noise**2 / ((seeds - 1) * (count - 1))
+    if seed_variance > 0:
+        squared += by_seed**2 / (seeds - 1)
     return _Spread(
         variance=float(variance),
         df=float(variance**2 / squared) if squared > 0 else count - 1.0,
         seed_part=float(by_seed),
         seeds=seeds,
-        seed_sd=float(np.sqrt(max(float(seed_noise) - residual, 0.0))),
+        seed_sd=float(np.sqrt(seed_variance)),
         method="seeds × prompts, Satterthwaite t",
     )
 
@@ -252,7 +254,7 @@ def _p_value(mean: float, spread: _Spread) -> float:
     """Two-sided p of a mean of 0: the larger one of the t test and, with several seeds, the Behrens–Fisher test.
 
     With 2 or 3 seeds Satterthwaite's tails are fine at 5 % but 3 to 4 times too thin at the 0.5 % that a correction
-    for ten comparisons looks at; averaging over what the seed variance may be (chi-squared, k − 1) repairs that.
+    for ten comparisons looks at, and a seed variance of 0 may be chance; averaging over what it may be repairs that.
     """
     p = 2 * float(stats.t.sf(abs(mean) / np.sqrt(spread.variance), spread.df))
     if spread.seeds == 1:

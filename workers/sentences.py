@@ -85,7 +85,8 @@ def _clause(row: DifferenceRow, rows: Sequence[GraRow]) -> str:
     if not row.is_real:
         return (
             f"{cw} stands {side} {other} at {size} ({figures}), "
-            f"but not after correction for {row.comparisons} comparisons (p = {number(row.p_holm, 3)})"
+            f"but the test that allows for few seeds and {_counted(row.comparisons)} does not confirm it "
+            f"(p = {number(row.p_holm, 3)})"
             f"{_distance(row, rows, gained=None)}"
         )
     return f"{cw} is {side} {other} at {size} ({figures}){_distance(row, rows, gained=gained)}"
@@ -117,6 +118,10 @@ def _one_seed(differences: Sequence[DifferenceRow]) -> str:
     if any(row.estimate is not None and ONE_SEED in row.note for row in differences):
         return "; with one seed the interval covers prompt uncertainty only, and another seed may turn it around"
     return ""
+
+
+def _counted(comparisons: int) -> str:
+    return "one comparison" if comparisons == 1 else f"{comparisons} comparisons"
 
 
 def _name(method: str) -> str:

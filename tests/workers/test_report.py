@@ -317,7 +317,7 @@ def test_what_correction_takes_away_is_not_called_a_gain() -> None:
     assert not pair.is_real
     text = report.verdict_sentence(ROWS[1:], [pair])
     assert "CW stands above Weak labels" in text
-    assert "but not after correction for 2 comparisons (p = 0.080)" in text
+    assert "but the test that allows for few seeds and 2 comparisons does not confirm it (p = 0.080)" in text
 
 
 def test_one_seed_may_turn_around() -> None:
