@@ -21,6 +21,8 @@ from db.errors import DatabaseError, DatabaseUnavailable
 
 BUSY_SECONDS = 30
 CONNECT_SECONDS = 5
+# SQLite's default of 2 MB reads a page of examples from the file again and again.
+READ_CACHE_KB = 16_384
 # One transaction never holds the writer for longer than this many rows take.
 BATCH_ROWS = 5_000
 # Any number will do, as long as nothing else in the same Postgres uses it.
@@ -80,7 +82,7 @@ def make_engines(url: str) -> Engines:
     if parsed.get_backend_name() == "sqlite":
         return Engines(
             write=_sqlite(parsed, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys=ON",)),
-            read=_sqlite(parsed, begin="BEGIN", pragmas=("query_only=ON",)),
+            read=_sqlite(parsed, begin="BEGIN", pragmas=("query_only=ON", f"cache_size=-{READ_CACHE_KB}")),
         )
     return Engines(write=_postgres(parsed, read_only=False), read=_postgres(parsed, read_only=True))
 

@@ -1,10 +1,11 @@
 """Pieces that several queries share."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, or_, select, tuple_
+import pandas as pd
+from sqlalchemy import ColumnElement, Select, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import RunStage, Stage
@@ -66,3 +67,10 @@ def check_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Refuse an unknown name with the valid ones."""
     if value not in choices:
         raise ValueError(f"{name} {value!r} is unknown: choose one of {', '.join(choices)}.")
+
+
+def frame(session: Session, statement: Select[*tuple[Any, ...]], columns: Mapping[str, str]) -> pd.DataFrame:
+    """Rows as a DataFrame of the given types, column by column and past the ORM: many rows, few objects."""
+    rows = session.connection().execute(statement).all()
+    values = zip(*rows, strict=True) if rows else ([] for _ in columns)
+    return pd.DataFrame(dict(zip(columns, values, strict=True))).astype(dict(columns))

@@ -1,12 +1,14 @@
 """Curves and logs of stages."""
 
 from collections.abc import Collection
+from typing import Any
 
 import pandas as pd
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, text
 from sqlalchemy.orm import Session
 
 from db.models import Attempt, LogLine, Metric, RunStage, Stage
+from db.queries.common import frame
 from db.records import LogLineRow
 
 # The published attempt; before that the one that runs, or the last one that did.
@@ -18,30 +20,14 @@ def metrics(
 ) -> pd.DataFrame:
     """Points of the stages' curves, thinned evenly to about `max_points` a curve with the last point kept:
     stage_id, step, name, value (NaN where training met a value that is not finite)."""
-    curve_key = [Metric.attempt_id, Metric.name]
-    points = (
-        select(
-            Stage.id.label("stage_id"),
-            Metric.step,
-            Metric.name,
-            Metric.value,
-            func.row_number().over(partition_by=curve_key, order_by=Metric.step).label("place"),
-            func.count().over(partition_by=curve_key).label("points"),
-        )
-        .join(Stage, Metric.attempt_id == SHOWN_ATTEMPT)
-        .where(Stage.id.in_(stage_ids))
-    )
-    if names is not None:
-        points = points.where(Metric.name.in_(names))
-    curve = points.subquery()
-    stride = 1 + (curve.c.points - 1) // max_points
-    rows = session.execute(
-        select(curve.c.stage_id, curve.c.step, curve.c.name, curve.c.value)
-        .where(or_((curve.c.place - 1) % stride == 0, curve.c.place == curve.c.points))
-        .order_by(curve.c.stage_id, curve.c.name, curve.c.step)
-    ).all()
-    frame = pd.DataFrame(rows, columns=["stage_id", "step", "name", "value"])
-    return frame.astype({"stage_id": "int64", "step": "int64", "value": "float64"})
+    points = select(Stage.id.label("stage_id"), Metric.step, Metric.name, Metric.value)
+    points = _shown(points, stage_ids, names)
+    longest = _shown(select(func.count().label("points")), stage_ids, names).group_by(Stage.id, Metric.name).subquery()
+    most = session.execute(select(func.max(longest.c.points))).scalar_one()
+    if most is not None and most > max_points:
+        points = _thinned(points, max_points)
+    columns = {"stage_id": "int64", "step": "int64", "name": "str", "value": "float64"}
+    return frame(session, points.order_by(text("stage_id"), text("name"), text("step")), columns)
 
 
 def metric_names(session: Session, stage_ids: Collection[int]) -> list[str]:
@@ -67,3 +53,22 @@ def log_tail(session: Session, run_id: int, limit: int = 200, *, after_id: int =
         .limit(limit)
     ).all()
     return [LogLineRow(**row._mapping) for row in reversed(rows)]
+
+
+def _shown(rows: Any, stage_ids: Collection[int], names: Collection[str] | None) -> Any:
+    """Restrict a statement to the shown attempts of the stages and to the named curves."""
+    rows = rows.join_from(Stage, Metric, Metric.attempt_id == SHOWN_ATTEMPT).where(Stage.id.in_(stage_ids))
+    return rows if names is None else rows.where(Metric.name.in_(names))
+
+
+def _thinned(points: Any, max_points: int) -> Any:
+    """Every n-th point of each curve, and its last."""
+    key = [Stage.id, Metric.name]
+    curve = points.add_columns(
+        func.row_number().over(partition_by=key, order_by=Metric.step).label("place"),
+        func.count().over(partition_by=key).label("points"),
+    ).subquery()
+    stride = 1 + (curve.c.points - 1) // max_points
+    return select(curve.c.stage_id, curve.c.step, curve.c.name, curve.c.value).where(
+        or_((curve.c.place - 1) % stride == 0, curve.c.place == curve.c.points)
+    )

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import Evaluation, Outcome, Run, RunStage, Stage
-from db.queries.common import slot_stages
+from db.queries.common import frame, slot_stages
 from db.records import EvaluationRecord
 
 EVALUATION_SLOT = "evaluation"
@@ -41,18 +41,17 @@ def outcomes(session: Session, run_ids: Collection[int]) -> pd.DataFrame:
     """Published per-prompt outcomes of the runs: run_id, prompt_id, outcome and the figures of both sides."""
     stages = slot_stages(session, run_ids, [EVALUATION_SLOT])
     published = {stage.stage_id: stage.attempt_id for stage in stages.values() if stage.attempt_id is not None}
-    rows = session.execute(
+    found = (
         select(Outcome.stage_id, *(getattr(Outcome, name) for name in OUTCOME_COLUMNS))
         .where(Outcome.stage_id.in_(published), Outcome.attempt_id.in_(published.values()))
         .order_by(Outcome.stage_id, Outcome.prompt_id)
-    ).all()
-    by_stage = pd.DataFrame(rows, columns=["stage_id", *OUTCOME_COLUMNS])
-    owners = pd.DataFrame(
-        [(run_id, stage.stage_id) for (run_id, _), stage in stages.items()], columns=["run_id", "stage_id"]
-    ).astype("int64")
-    merged = owners.sort_values("run_id").merge(by_stage.astype({"stage_id": "int64"}), on="stage_id")
+    )
     numbers = {name: "float64" for name in OUTCOME_COLUMNS if name != "prompt_id"}
-    return merged.drop(columns="stage_id").astype(numbers)
+    by_stage = frame(session, found, {"stage_id": "int64", "prompt_id": "str", **numbers})
+    owners = pd.DataFrame(
+        [(run_id, stage.stage_id) for (run_id, _), stage in sorted(stages.items())], columns=["run_id", "stage_id"]
+    ).astype("int64")
+    return owners.merge(by_stage, on="stage_id").drop(columns="stage_id")
 
 
 def configs(session: Session, run_ids: Collection[int]) -> dict[int, Mapping[str, Any]]:
@@ -63,10 +62,11 @@ def configs(session: Session, run_ids: Collection[int]) -> dict[int, Mapping[str
 
 def stage_seconds(session: Session, run_ids: Collection[int]) -> pd.DataFrame:
     """Seconds of every published stage of the runs: run_id, slot, kind, seconds, reused."""
-    rows = session.execute(
+    found = (
         select(RunStage.run_id, RunStage.slot, Stage.kind, Stage.seconds, RunStage.reused)
         .join(Stage, Stage.id == RunStage.stage_id)
         .where(RunStage.run_id.in_(run_ids), Stage.seconds.is_not(None))
         .order_by(RunStage.run_id, Stage.id)
-    ).all()
-    return pd.DataFrame(rows, columns=["run_id", "slot", "kind", "seconds", "reused"])
+    )
+    columns = {"run_id": "int64", "slot": "str", "kind": "str", "seconds": "float64", "reused": "bool"}
+    return frame(session, found, columns)

@@ -13,25 +13,46 @@ TABLES = (
     "settings",
     "workers",
     "stages",
-    "artifacts",
     "attempts",
-    "runs",
+    "artifacts",
     "stage_inputs",
-    "annotations",
-    "evaluations",
-    "histograms",
+    "runs",
+    "run_stages",
     "log_lines",
     "metrics",
-    "outcomes",
     "pairs",
+    "annotations",
+    "histograms",
     "prompts",
-    "run_stages",
     "samples",
     "scores",
+    "outcomes",
+    "evaluations",
 )
 
 
 def upgrade() -> None:
+    _create_workers_and_settings()
+    _create_stages()
+    _create_runs()
+    _create_progress()
+    _create_pairs()
+    _create_answers()
+    _create_results()
+    op.execute("INSERT INTO settings (key) VALUES ('graph')")
+
+
+def downgrade() -> None:
+    for table in reversed(TABLES):
+        op.drop_table(table)
+
+
+def _foreign(table: str, column: str, referred: str, ondelete: str = "CASCADE") -> sa.ForeignKeyConstraint:
+    name = op.f(f"fk_{table}_{column}_{referred}")
+    return sa.ForeignKeyConstraint([column], [f"{referred}.id"], name=name, ondelete=ondelete)
+
+
+def _create_workers_and_settings() -> None:
     op.create_table(
         "settings",
         sa.Column("key", sa.String(length=80), nullable=False),
@@ -53,6 +74,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
         sa.UniqueConstraint("name", name=op.f("uq_workers_name")),
     )
+
+
+def _create_stages() -> None:
     op.create_table(
         "stages",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -79,30 +103,13 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["worker_id"], ["workers.id"], name=op.f("fk_stages_worker_id_workers"), ondelete="SET NULL"
-        ),
+        _foreign("stages", "worker_id", "workers", ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stages")),
         sa.UniqueConstraint("fingerprint", name=op.f("uq_stages_fingerprint")),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_stages_kind_model", "stages", ["kind", "model"])
     op.create_index("ix_stages_ready", "stages", ["status", "priority", "id"])
-    op.create_table(
-        "artifacts",
-        sa.Column("fingerprint", sa.String(length=64), nullable=False),
-        sa.Column("stage_id", sa.Integer(), nullable=True),
-        sa.Column("bytes", BIG_ID, nullable=False),
-        sa.Column("files", sa.Integer(), nullable=False),
-        sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["stage_id"], ["stages.id"], name=op.f("fk_artifacts_stage_id_stages"), ondelete="SET NULL"
-        ),
-        sa.PrimaryKeyConstraint("fingerprint", name=op.f("pk_artifacts")),
-    )
-    op.create_index("ix_artifacts_stage_id", "artifacts", ["stage_id"])
     op.create_table(
         "attempts",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -119,16 +126,38 @@ def upgrade() -> None:
         sa.Column("environment", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["stage_id"], ["stages.id"], name=op.f("fk_attempts_stage_id_stages"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["worker_id"], ["workers.id"], name=op.f("fk_attempts_worker_id_workers"), ondelete="SET NULL"
-        ),
+        _foreign("attempts", "stage_id", "stages"),
+        _foreign("attempts", "worker_id", "workers", ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
         sa.UniqueConstraint("stage_id", "token", name=op.f("uq_attempts_stage_id_token")),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "artifacts",
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("stage_id", sa.Integer(), nullable=True),
+        sa.Column("bytes", BIG_ID, nullable=False),
+        sa.Column("files", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        _foreign("artifacts", "stage_id", "stages", ondelete="SET NULL"),
+        sa.PrimaryKeyConstraint("fingerprint", name=op.f("pk_artifacts")),
+    )
+    op.create_index("ix_artifacts_stage_id", "artifacts", ["stage_id"])
+    op.create_table(
+        "stage_inputs",
+        sa.Column("stage_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("input_stage_id", sa.Integer(), nullable=False),
+        _foreign("stage_inputs", "input_stage_id", "stages"),
+        _foreign("stage_inputs", "stage_id", "stages"),
+        sa.PrimaryKeyConstraint("stage_id", "name", name=op.f("pk_stage_inputs")),
+    )
+    op.create_index("ix_stage_inputs_input_stage_id", "stage_inputs", ["input_stage_id"])
+
+
+def _create_runs() -> None:
     op.create_table(
         "runs",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -158,9 +187,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("archived", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["failed_stage_id"], ["stages.id"], name=op.f("fk_runs_failed_stage_id_stages"), ondelete="SET NULL"
-        ),
+        _foreign("runs", "failed_stage_id", "stages", ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
         sqlite_autoincrement=True,
     )
@@ -170,19 +197,57 @@ def upgrade() -> None:
     op.create_index("ix_runs_status", "runs", ["status"])
     op.create_index("ix_runs_sweep_id", "runs", ["sweep_id"])
     op.create_table(
-        "stage_inputs",
+        "run_stages",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("slot", sa.String(length=40), nullable=False),
         sa.Column("stage_id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=40), nullable=False),
-        sa.Column("input_stage_id", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["input_stage_id"], ["stages.id"], name=op.f("fk_stage_inputs_input_stage_id_stages"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["stage_id"], ["stages.id"], name=op.f("fk_stage_inputs_stage_id_stages"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("stage_id", "name", name=op.f("pk_stage_inputs")),
+        sa.Column("reused", sa.Boolean(), nullable=False),
+        _foreign("run_stages", "run_id", "runs"),
+        _foreign("run_stages", "stage_id", "stages"),
+        sa.PrimaryKeyConstraint("run_id", "slot", name=op.f("pk_run_stages")),
     )
-    op.create_index("ix_stage_inputs_input_stage_id", "stage_inputs", ["input_stage_id"])
+    op.create_index("ix_run_stages_stage_id", "run_stages", ["stage_id", "run_id"])
+
+
+def _create_progress() -> None:
+    op.create_table(
+        "log_lines",
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("attempt_id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        _foreign("log_lines", "attempt_id", "attempts"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_log_lines")),
+    )
+    op.create_index("ix_log_lines_attempt_id", "log_lines", ["attempt_id", "id"])
+    op.create_table(
+        "metrics",
+        sa.Column("attempt_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("step", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("value", sa.Float(precision=53), nullable=True),
+        _foreign("metrics", "attempt_id", "attempts"),
+        sa.PrimaryKeyConstraint("attempt_id", "name", "step", name=op.f("pk_metrics")),
+    )
+
+
+def _create_pairs() -> None:
+    op.create_table(
+        "pairs",
+        sa.Column("stage_id", sa.Integer(), nullable=False),
+        sa.Column("pair_id", sa.String(length=32), nullable=False),
+        sa.Column("attempt_id", sa.Integer(), nullable=False),
+        sa.Column("prompt_id", sa.String(length=32), nullable=False),
+        sa.Column("prompt", sa.Text(), nullable=False),
+        sa.Column("response_a", sa.Text(), nullable=False),
+        sa.Column("response_b", sa.Text(), nullable=False),
+        sa.Column("human_label", sa.String(length=1), nullable=True),
+        sa.Column("true_label", sa.String(length=1), nullable=True),
+        _foreign("pairs", "attempt_id", "attempts"),
+        _foreign("pairs", "stage_id", "stages"),
+        sa.PrimaryKeyConstraint("stage_id", "pair_id", name=op.f("pk_pairs")),
+    )
+    op.create_index("ix_pairs_attempt_id", "pairs", ["attempt_id"])
     op.create_table(
         "annotations",
         sa.Column("id", BIG_ID, nullable=False),
@@ -196,15 +261,9 @@ def upgrade() -> None:
         sa.Column("confidence", sa.Float(precision=53), nullable=False),
         sa.Column("label", sa.String(length=1), nullable=False),
         sa.Column("agrees_human", sa.Boolean(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["attempt_id"], ["attempts.id"], name=op.f("fk_annotations_attempt_id_attempts"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["data_stage_id"], ["stages.id"], name=op.f("fk_annotations_data_stage_id_stages"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["stage_id"], ["stages.id"], name=op.f("fk_annotations_stage_id_stages"), ondelete="CASCADE"
-        ),
+        _foreign("annotations", "attempt_id", "attempts"),
+        _foreign("annotations", "data_stage_id", "stages"),
+        _foreign("annotations", "stage_id", "stages"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_annotations")),
         sa.UniqueConstraint("attempt_id", "pair_id", name=op.f("uq_annotations_attempt_id_pair_id")),
     )
@@ -212,6 +271,80 @@ def upgrade() -> None:
         "ix_annotations_browse", "annotations", ["stage_id", "attempt_id", "confidence", "id", "agrees_human"]
     )
     op.create_index("ix_annotations_data_stage_id", "annotations", ["data_stage_id"])
+    op.create_table(
+        "histograms",
+        sa.Column("stage_id", sa.Integer(), nullable=False),
+        sa.Column("attempt_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("data", sa.JSON(none_as_null=True), nullable=False),
+        _foreign("histograms", "attempt_id", "attempts"),
+        _foreign("histograms", "stage_id", "stages"),
+        sa.PrimaryKeyConstraint("stage_id", "attempt_id", "name", name=op.f("pk_histograms")),
+    )
+    op.create_index("ix_histograms_attempt_id", "histograms", ["attempt_id"])
+
+
+def _create_answers() -> None:
+    op.create_table(
+        "prompts",
+        sa.Column("stage_id", sa.Integer(), nullable=False),
+        sa.Column("prompt_id", sa.String(length=32), nullable=False),
+        sa.Column("attempt_id", sa.Integer(), nullable=False),
+        sa.Column("prompt", sa.Text(), nullable=False),
+        _foreign("prompts", "attempt_id", "attempts"),
+        _foreign("prompts", "stage_id", "stages"),
+        sa.PrimaryKeyConstraint("stage_id", "prompt_id", name=op.f("pk_prompts")),
+    )
+    op.create_index("ix_prompts_attempt_id", "prompts", ["attempt_id"])
+    op.create_table(
+        "samples",
+        sa.Column("stage_id", sa.Integer(), nullable=False),
+        sa.Column("attempt_id", sa.Integer(), nullable=False),
+        sa.Column("prompt_id", sa.String(length=32), nullable=False),
+        sa.Column("sample", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("tokens", sa.Integer(), nullable=False),
+        sa.Column("logp", sa.Float(precision=53), nullable=True),
+        sa.Column("reference_logp", sa.Float(precision=53), nullable=True),
+        _foreign("samples", "attempt_id", "attempts"),
+        _foreign("samples", "stage_id", "stages"),
+        sa.PrimaryKeyConstraint("stage_id", "attempt_id", "prompt_id", "sample", name=op.f("pk_samples")),
+    )
+    op.create_index("ix_samples_attempt_id", "samples", ["attempt_id"])
+    op.create_table(
+        "scores",
+        sa.Column("stage_id", sa.Integer(), nullable=False),
+        sa.Column("attempt_id", sa.Integer(), nullable=False),
+        sa.Column("prompt_id", sa.String(length=32), nullable=False),
+        sa.Column("sample", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("score", sa.Float(precision=53), nullable=False),
+        sa.Column("ungrammatical", sa.Boolean(), nullable=True),
+        _foreign("scores", "attempt_id", "attempts"),
+        _foreign("scores", "stage_id", "stages"),
+        sa.PrimaryKeyConstraint("stage_id", "attempt_id", "prompt_id", "sample", name=op.f("pk_scores")),
+    )
+    op.create_index("ix_scores_attempt_id", "scores", ["attempt_id"])
+
+
+def _create_results() -> None:
+    op.create_table(
+        "outcomes",
+        sa.Column("stage_id", sa.Integer(), nullable=False),
+        sa.Column("attempt_id", sa.Integer(), nullable=False),
+        sa.Column("prompt_id", sa.String(length=32), nullable=False),
+        sa.Column("outcome", sa.Float(precision=53), nullable=False),
+        sa.Column("score", sa.Float(precision=53), nullable=True),
+        sa.Column("baseline_score", sa.Float(precision=53), nullable=True),
+        sa.Column("tokens", sa.Float(precision=53), nullable=True),
+        sa.Column("baseline_tokens", sa.Float(precision=53), nullable=True),
+        sa.Column("logratio", sa.Float(precision=53), nullable=True),
+        sa.Column("ungrammatical", sa.Float(precision=53), nullable=True),
+        sa.Column("baseline_ungrammatical", sa.Float(precision=53), nullable=True),
+        _foreign("outcomes", "attempt_id", "attempts"),
+        _foreign("outcomes", "stage_id", "stages"),
+        sa.PrimaryKeyConstraint("stage_id", "attempt_id", "prompt_id", name=op.f("pk_outcomes")),
+    )
+    op.create_index("ix_outcomes_attempt_id", "outcomes", ["attempt_id"])
     op.create_table(
         "evaluations",
         sa.Column("stage_id", sa.Integer(), nullable=False),
@@ -234,160 +367,8 @@ def upgrade() -> None:
         sa.Column("baseline_ungrammatical", sa.Float(precision=53), nullable=True),
         sa.Column("mean_score", sa.Float(precision=53), nullable=True),
         sa.Column("baseline_mean_score", sa.Float(precision=53), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["attempt_id"], ["attempts.id"], name=op.f("fk_evaluations_attempt_id_attempts"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["stage_id"], ["stages.id"], name=op.f("fk_evaluations_stage_id_stages"), ondelete="CASCADE"
-        ),
+        _foreign("evaluations", "attempt_id", "attempts"),
+        _foreign("evaluations", "stage_id", "stages"),
         sa.PrimaryKeyConstraint("stage_id", name=op.f("pk_evaluations")),
     )
     op.create_index("ix_evaluations_attempt_id", "evaluations", ["attempt_id"])
-    op.create_table(
-        "histograms",
-        sa.Column("stage_id", sa.Integer(), nullable=False),
-        sa.Column("attempt_id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=80), nullable=False),
-        sa.Column("data", sa.JSON(none_as_null=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["attempt_id"], ["attempts.id"], name=op.f("fk_histograms_attempt_id_attempts"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["stage_id"], ["stages.id"], name=op.f("fk_histograms_stage_id_stages"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("stage_id", "attempt_id", "name", name=op.f("pk_histograms")),
-    )
-    op.create_index("ix_histograms_attempt_id", "histograms", ["attempt_id"])
-    op.create_table(
-        "log_lines",
-        sa.Column("id", BIG_ID, nullable=False),
-        sa.Column("attempt_id", sa.Integer(), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["attempt_id"], ["attempts.id"], name=op.f("fk_log_lines_attempt_id_attempts"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_log_lines")),
-    )
-    op.create_index("ix_log_lines_attempt_id", "log_lines", ["attempt_id", "id"])
-    op.create_table(
-        "metrics",
-        sa.Column("attempt_id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=80), nullable=False),
-        sa.Column("step", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("value", sa.Float(precision=53), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["attempt_id"], ["attempts.id"], name=op.f("fk_metrics_attempt_id_attempts"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("attempt_id", "name", "step", name=op.f("pk_metrics")),
-    )
-    op.create_table(
-        "outcomes",
-        sa.Column("stage_id", sa.Integer(), nullable=False),
-        sa.Column("attempt_id", sa.Integer(), nullable=False),
-        sa.Column("prompt_id", sa.String(length=32), nullable=False),
-        sa.Column("outcome", sa.Float(precision=53), nullable=False),
-        sa.Column("score", sa.Float(precision=53), nullable=True),
-        sa.Column("baseline_score", sa.Float(precision=53), nullable=True),
-        sa.Column("tokens", sa.Float(precision=53), nullable=True),
-        sa.Column("baseline_tokens", sa.Float(precision=53), nullable=True),
-        sa.Column("logratio", sa.Float(precision=53), nullable=True),
-        sa.Column("ungrammatical", sa.Float(precision=53), nullable=True),
-        sa.Column("baseline_ungrammatical", sa.Float(precision=53), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["attempt_id"], ["attempts.id"], name=op.f("fk_outcomes_attempt_id_attempts"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["stage_id"], ["stages.id"], name=op.f("fk_outcomes_stage_id_stages"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("stage_id", "attempt_id", "prompt_id", name=op.f("pk_outcomes")),
-    )
-    op.create_index("ix_outcomes_attempt_id", "outcomes", ["attempt_id"])
-    op.create_table(
-        "pairs",
-        sa.Column("stage_id", sa.Integer(), nullable=False),
-        sa.Column("pair_id", sa.String(length=32), nullable=False),
-        sa.Column("attempt_id", sa.Integer(), nullable=False),
-        sa.Column("prompt_id", sa.String(length=32), nullable=False),
-        sa.Column("prompt", sa.Text(), nullable=False),
-        sa.Column("response_a", sa.Text(), nullable=False),
-        sa.Column("response_b", sa.Text(), nullable=False),
-        sa.Column("human_label", sa.String(length=1), nullable=True),
-        sa.Column("true_label", sa.String(length=1), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["attempt_id"], ["attempts.id"], name=op.f("fk_pairs_attempt_id_attempts"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(["stage_id"], ["stages.id"], name=op.f("fk_pairs_stage_id_stages"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("stage_id", "pair_id", name=op.f("pk_pairs")),
-    )
-    op.create_index("ix_pairs_attempt_id", "pairs", ["attempt_id"])
-    op.create_table(
-        "prompts",
-        sa.Column("stage_id", sa.Integer(), nullable=False),
-        sa.Column("prompt_id", sa.String(length=32), nullable=False),
-        sa.Column("attempt_id", sa.Integer(), nullable=False),
-        sa.Column("prompt", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["attempt_id"], ["attempts.id"], name=op.f("fk_prompts_attempt_id_attempts"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["stage_id"], ["stages.id"], name=op.f("fk_prompts_stage_id_stages"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("stage_id", "prompt_id", name=op.f("pk_prompts")),
-    )
-    op.create_index("ix_prompts_attempt_id", "prompts", ["attempt_id"])
-    op.create_table(
-        "run_stages",
-        sa.Column("run_id", sa.Integer(), nullable=False),
-        sa.Column("slot", sa.String(length=40), nullable=False),
-        sa.Column("stage_id", sa.Integer(), nullable=False),
-        sa.Column("reused", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_run_stages_run_id_runs"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["stage_id"], ["stages.id"], name=op.f("fk_run_stages_stage_id_stages"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("run_id", "slot", name=op.f("pk_run_stages")),
-    )
-    op.create_index("ix_run_stages_stage_id", "run_stages", ["stage_id", "run_id"])
-    op.create_table(
-        "samples",
-        sa.Column("stage_id", sa.Integer(), nullable=False),
-        sa.Column("attempt_id", sa.Integer(), nullable=False),
-        sa.Column("prompt_id", sa.String(length=32), nullable=False),
-        sa.Column("sample", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("tokens", sa.Integer(), nullable=False),
-        sa.Column("logp", sa.Float(precision=53), nullable=True),
-        sa.Column("reference_logp", sa.Float(precision=53), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["attempt_id"], ["attempts.id"], name=op.f("fk_samples_attempt_id_attempts"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["stage_id"], ["stages.id"], name=op.f("fk_samples_stage_id_stages"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("stage_id", "attempt_id", "prompt_id", "sample", name=op.f("pk_samples")),
-    )
-    op.create_index("ix_samples_attempt_id", "samples", ["attempt_id"])
-    op.create_table(
-        "scores",
-        sa.Column("stage_id", sa.Integer(), nullable=False),
-        sa.Column("attempt_id", sa.Integer(), nullable=False),
-        sa.Column("prompt_id", sa.String(length=32), nullable=False),
-        sa.Column("sample", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("score", sa.Float(precision=53), nullable=False),
-        sa.Column("ungrammatical", sa.Boolean(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["attempt_id"], ["attempts.id"], name=op.f("fk_scores_attempt_id_attempts"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["stage_id"], ["stages.id"], name=op.f("fk_scores_stage_id_stages"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("stage_id", "attempt_id", "prompt_id", "sample", name=op.f("pk_scores")),
-    )
-    op.create_index("ix_scores_attempt_id", "scores", ["attempt_id"])
-    op.execute("INSERT INTO settings (key) VALUES ('graph')")
-
-
-def downgrade() -> None:
-    for table in reversed(TABLES):
-        op.drop_table(table)
