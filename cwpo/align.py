@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from cwpo.calibration import effective_sample_size
 from cwpo.config import TrainConfig
-from cwpo.errors import ArtifactError
+from cwpo.errors import ArtifactError, DataError
 from cwpo.execute import StageContext
 from cwpo.logps import ForwardPath, LogPs, forward_path, response_logps
 from cwpo.models import context_length, load_policy, model_ref, parent_of, save_model
@@ -71,6 +72,8 @@ def load_align_data(ctx: StageContext, tokenizer: Any, context: int) -> tuple[Al
     """Labels, weights and reference log-probabilities of the pairs that fit the model, and what was left out."""
     labeled = {item.pair.pair_id: item for item in preference_pairs(ctx)}
     encoded = encode_pairs([item.pair for item in labeled.values()], tokenizer, max_length=context)
+    if not encoded.rows:
+        raise DataError("No pair fits the policy's context: raise model.max_length or choose shorter data.")
     items = [labeled[row.pair_id] for row in encoded.rows]
     margins = np.array([np.nan if item.margin is None else item.margin for item in items], dtype=np.float64)
     weights = weigh(ctx.config["weighting"], margins)
@@ -85,8 +88,8 @@ def load_align_data(ctx: StageContext, tokenizer: Any, context: int) -> tuple[Al
         "tokens": sum(row.tokens for row in rows),
         "truncated": encoded.truncated,
         "dropped": encoded.dropped,
-        "mean_weight": float(weights.w.mean()) if len(rows) else 0.0,
-        "effective_sample_size": effective_sample_size(weights),
+        "mean_weight": float(weights.w.mean()),
+        "effective_sample_size": effective_sample_size(weights.w),
     }
     return align_data(rows, labels, weights, reference), counts
 
@@ -103,12 +106,6 @@ def align_data(
         w=torch.from_numpy(weights.w),
         w_swapped=torch.from_numpy(weights.w_swapped),
     )
-
-
-def effective_sample_size(weights: Weights) -> float:
-    """(sum w)^2 / sum w^2: how many equally weighted pairs say as much."""
-    squares = float((weights.w**2).sum())
-    return float(weights.w.sum()) ** 2 / squares if squares else 0.0
 
 
 def read_reference(directory: Path) -> dict[str, tuple[float, float]]:

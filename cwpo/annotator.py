@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from cwpo import calibration
 from cwpo.config import TrainConfig
 from cwpo.data import PAIRS_FILE, load_pairs, part_of, split_labeled
 from cwpo.errors import Cancelled, DataError
@@ -27,7 +28,7 @@ from cwpo.preferences import ANNOTATIONS_FILE
 from cwpo.records import CandidatePair
 from cwpo.tokenization import Encoded, encode_pairs, pack
 from cwpo.training import Batches, ExtraState, History, Micro, TrainResult, micro_batches, train
-from cwpo.weighting import Floats, confidence_of
+from cwpo.weighting import Floats
 
 _WINDOW = 4096  # pairs in memory at once while labeling; they are sorted by length inside it
 _DROPOUT_TOKENS = 2048  # with dropout on, scores depend on the packing: it is fixed then, whatever the machine
@@ -233,7 +234,7 @@ def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats)
         "score_b": scores[:, 1],
         "margin": margin,
         "label": np.where(difference >= 0, "a", "b").tolist(),
-        "confidence": confidence_of(margin),
+        "confidence": calibration.confidence(margin),
         "human_label": [pair.human_label for pair in kept],
         "true_label": [pair.true_label for pair in kept],
         "chars_a": [len(pair.response_a) for pair in kept],

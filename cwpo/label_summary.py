@@ -1,6 +1,7 @@
 """What the labels stage says of its annotator: accuracies, length-only baseline, confidence histogram and deciles."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy import stats
 
+from cwpo import calibration
 from cwpo.errors import DataError
 from cwpo.records import CandidatePair
 
-_BINS = 20
 _COLUMNS = ["label", "confidence", "human_label", "true_label", "chars_a", "chars_b"]
 Floats = NDArray[np.float64]
 
@@ -35,8 +35,8 @@ def summarise(file: Path, labeled: Iterable[list[CandidatePair]]) -> dict[str, A
         "human_accuracy_truth": _mean(_match(human, truth)),
         "length_only_accuracy": _length_only(labeled, longer),
         "mean_confidence": float(confidence.mean()),
-        "effective_sample_size": _effective_sample_size(confidence),
-        "histogram": _histogram(confidence, agrees),
+        "effective_sample_size": calibration.effective_sample_size(confidence),
+        "histogram": asdict(calibration.histogram(confidence, agrees == 1.0)),
         "deciles": _deciles(confidence, agrees, correct),
     }
 
@@ -55,11 +55,6 @@ def _match(first: Floats, second: Floats) -> Floats:
 def _mean(values: Floats) -> float | None:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else None
-
-
-def _effective_sample_size(confidence: Floats) -> float:
-    squares = float((confidence**2).sum())
-    return float(confidence.sum()) ** 2 / squares if squares else 0.0
 
 
 def _length_votes(a: NDArray[np.int64], b: NDArray[np.int64], human: Floats) -> Floats:
@@ -83,29 +78,10 @@ def _length_only(labeled: Iterable[list[CandidatePair]], longer: Floats) -> floa
     return accuracy if votes[0] >= votes[1] / 2 else 1 - accuracy
 
 
-def _histogram(confidence: Floats, agrees: Floats) -> dict[str, list[float]]:
-    edges = np.linspace(0.0, 1.0, _BINS + 1)
-    counts, _ = np.histogram(confidence, edges)
-    agreeing, _ = np.histogram(confidence[agrees == 1.0], edges)
-    return {"edges": edges.tolist(), "counts": counts.tolist(), "agree_counts": agreeing.tolist()}
-
-
-def _deciles(confidence: Floats, agrees: Floats, correct: Floats) -> list[dict[str, Any]]:
-    """Ten groups of equal size by confidence, lowest first, with Wilson intervals of the agreement with humans."""
-    groups = [group for group in np.array_split(np.argsort(confidence, kind="stable"), 10) if group.size]
-    return [_decile(confidence[group], agrees[group], correct[group]) for group in groups]
-
-
-def _decile(confidence: Floats, agrees: Floats, correct: Floats) -> dict[str, Any]:
-    known = agrees[~np.isnan(agrees)]
-    interval = stats.binomtest(int(known.sum()), known.size).proportion_ci(method="wilson") if known.size else None
-    return {
-        "lo": float(confidence[0]),
-        "hi": float(confidence[-1]),
-        "n": int(confidence.size),
-        "mean_confidence": float(confidence.mean()),
-        "agree_human": _mean(agrees),
-        "agree_truth": _mean(correct),
-        "ci_low": float(interval.low) if interval else None,
-        "ci_high": float(interval.high) if interval else None,
-    }
+def _deciles(confidence: Floats, agrees: Floats, correct: Floats) -> list[dict[str, object]]:
+    """Tenths by confidence of the pairs that have a human label."""
+    known = ~np.isnan(agrees)
+    if not known.any():
+        return []
+    truth = correct[known] == 1.0 if not np.isnan(correct[known]).any() else None
+    return calibration.deciles(confidence[known], agrees[known] == 1.0, truth)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cwpo import calibration
+
 Floats = NDArray[np.float64]
 
 
@@ -22,19 +24,14 @@ class Weights:
     w_swapped: Floats
 
 
-def confidence_of(margin: Floats) -> Floats:
-    """C = 2 (sigma(margin) - 1/2) = tanh(margin / 2), in [0, 1] for margins >= 0 (eq. 8)."""
-    return np.tanh(np.asarray(margin, dtype=np.float64) / 2)
-
-
 def uniform(margins: Floats) -> Weights:
     """Every pair counts 1: the unweighted loss. Margins may be missing (NaN)."""
     return _all(np.ones(len(margins)))
 
 
 def confidence(margins: Floats) -> Weights:
-    """Every pair counts its confidence C (eq. 7)."""
-    return _all(confidence_of(margins))
+    """Every pair counts its confidence C = 2 (sigma(margin) - 1/2) = tanh(margin / 2) (eq. 7 and 8)."""
+    return _all(calibration.confidence(margins))
 
 
 def top(margins: Floats, *, percent: float) -> Weights:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cwpo.align import align_data, alignment_loss, effective_sample_size, run_align, train_policy
+from cwpo.align import align_data, alignment_loss, run_align, train_policy
 from cwpo.annotator import annotations
 from cwpo.data import load_pairs, part_of
 from cwpo.errors import ArtifactError, DataError
@@ -19,7 +19,7 @@ from cwpo.reference import reference_table, run_reference
 from cwpo.sft import run_sft
 from cwpo.tokenization import encode_pairs
 from cwpo.training import micro_batches
-from cwpo.weighting import Weights, confidence_of, uniform, weigh
+from cwpo.weighting import Weights, uniform, weigh
 from tests.cwpo import random_models as tiny
 from tests.cwpo import small_world
 from tests.cwpo.stage import TRAIN, context
@@ -63,7 +63,7 @@ def test_the_first_loss_is_log_2_times_the_mean_confidence(tmp_path):
     _, _, ctx = trained(tmp_path, weigh({"name": "confidence"}, MARGINS), train={**TRAIN, "batch_size": 10})
     first = ctx.reporter.points[0][1]
     assert first["loss"] == pytest.approx(math.log(2) * np.tanh(MARGINS / 2).mean(), rel=1e-9)
-    assert first["mean_weight"] == pytest.approx(confidence_of(MARGINS).mean())
+    assert first["mean_weight"] == pytest.approx(np.tanh(MARGINS / 2).mean())
     assert first["rewards/margins"] == pytest.approx(0.0, abs=1e-9)
 
 
@@ -142,12 +142,6 @@ def plain_loss(model, row, label, reference, settings) -> torch.Tensor:
         for n in (0, 1)
     )
     return objective(settings)(policy, fixed)
-
-
-def test_effective_sample_size():
-    """Weights 1, 1, 0: 4 / 2 = 2 pairs."""
-    weights = Weights(kept=np.arange(3), w=np.array([1.0, 1.0, 0.0]), w_swapped=np.zeros(3))
-    assert effective_sample_size(weights) == 2.0
 
 
 # The stages, over artifacts on disk.
@@ -250,6 +244,11 @@ def test_a_reference_of_other_pairs_is_a_sentence(tmp_path, inputs):
     pq.write_table(table.slice(0, 3), inputs["reference"] / "reference.parquet")
     with pytest.raises(ArtifactError, match="says nothing of 21 pairs"):
         run_align(context(tmp_path / "align", inputs=inputs, config=stage_config()))
+
+
+def test_a_context_too_short_for_every_answer_is_a_sentence(tmp_path, inputs):
+    with pytest.raises(DataError, match="raise model.max_length"):
+        run_align(context(tmp_path / "align", inputs=inputs, config=stage_config(max_length=1)))
 
 
 def test_a_part_without_labels_is_a_sentence(tmp_path, inputs):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cwpo.catalog import WEIGHTINGS as ROWS
-from cwpo.weighting import WEIGHTINGS, confidence_of, weigh
+from cwpo.weighting import WEIGHTINGS, weigh
 
 MARGINS = np.array([0.3, 0.0, 2.0, 1.0, 2.0, 0.1, 0.5, 0.2, 0.4, 3.0])
 
@@ -14,14 +14,14 @@ MARGINS = np.array([0.3, 0.0, 2.0, 1.0, 2.0, 0.1, 0.5, 0.2, 0.4, 3.0])
 @given(st.lists(st.floats(0, 50), min_size=1, max_size=20))
 def test_confidence_is_twice_sigmoid_minus_one_monotone_and_in_the_unit_interval(margins):
     margins = np.sort(np.array(margins))
-    confidence = confidence_of(margins)
+    confidence = weigh({"name": "confidence"}, margins).w
     assert np.allclose(confidence, 2 / (1 + np.exp(-margins)) - 1, atol=1e-15)
     assert ((confidence >= 0) & (confidence <= 1)).all()
     assert (np.diff(confidence) >= 0).all()
 
 
 def test_a_tie_has_no_confidence():
-    assert confidence_of(np.zeros(1))[0] == 0.0
+    assert weigh({"name": "confidence"}, np.zeros(1)).w[0] == 0.0
 
 
 def test_top_keeps_the_largest_margins_in_stored_order():
