@@ -131,7 +131,7 @@ def retry_run(run_id: int) -> Changed:
     """Queue what failed or was cancelled again, for every run that waits for it."""
     with writing() as session:
         waiting = runs.retry(session, run_id)
-    return Changed(run_ids=waiting, queue_down=not scheduler.ring_idle())
+    return Changed(run_ids=waiting, queue_down=not _announce())
 
 
 def reprioritise(run_id: int, priority: int) -> None:
@@ -213,10 +213,15 @@ def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priorit
             specs = build(config)
             row = scheduler.new_run(config, specs, sweep=sweep, priority=priority)
             made.append(runs.create(session, row, scheduler.new_stages(config, specs, gpu=gpu)))
-    down = not scheduler.ring_idle()
+    down = not _announce()
     return [
         Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
     ]
+
+
+def _announce() -> bool:
+    """Ring for idle workers. False when Redis is down, whether or not anybody had to be rung."""
+    return scheduler.ring_idle() and _redis_health()[0]
 
 
 def gpu_available() -> bool:

@@ -89,7 +89,7 @@ def _add_other_verbs(verbs: Any) -> None:
     _verb(verbs, "doctor", _doctor, "check this machine, the database, Redis and every artifact")
     demo = _verb(verbs, "demo", _demo, "start everything and run the sandbox comparison (DEMO_EXIT=1: stop after it)")
     demo.add_argument(
-        "--config", metavar="CONFIG.yaml", type=Path, help="another comparison (default: configs/demo.yaml)"
+        "--config", metavar="CONFIG.yaml", type=Path, help="another comparison (default: the sandbox comparison)"
     )
     _verb(verbs, "start", _start, "start Redis, the workers and the dashboard")
 
@@ -290,7 +290,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from workers import demo
 
-    return demo.main(options.config or demo.CONFIG)
+    return demo.main(options.config)
 
 
 def _start(options: argparse.Namespace) -> int:

@@ -4,15 +4,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
 
 from workers.console import make_console
-from workers.places import ROOT, home, logs
+from workers.places import home, logs
 from workers.processes import child_environment, end_all
 from workers.stack import StackError, running_stack
 
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from db.records import ActiveStage, RunRow
 
 SWEEP = "demo"
-CONFIG = ROOT / "configs" / "demo.yaml"
+PRESET = "steady"
 _START_PATIENCE = 90.0  # seconds for ports, migration and Redis
 _LOOK_EVERY = 0.5  # seconds between looks at the database
 _SAY_EVERY = 10.0  # seconds between lines when the output is not a terminal
 _STOP_PATIENCE = 10.0
 
 
-def main(config: Path = CONFIG) -> int:
-    """0 when every stage succeeded, 1 when one failed or the stack did not start, 130 after Ctrl-C before the table."""
+def main(config: Path | None = None) -> int:
+    """The sandbox comparison, or the one that a file describes.
+
+    0 when every stage succeeded, 1 when one failed or the stack did not start, 130 after Ctrl-C before the table."""
     console = make_console()
     stop_after = os.environ.get("DEMO_EXIT", "") not in ("", "0")
     stack: subprocess.Popen[bytes] | None = None
@@ -99,15 +101,14 @@ def _last_line(path: Path) -> str:
     return lines[-1] if lines else ""
 
 
-def _compare(config: Path, console: Console) -> int:
+def _compare(config: Path | None, console: Console) -> int:
     """Submit what is not there yet, wait for it, print the tables."""
     from cwpo.config import expand
     from workers import api
-    from workers.cli import read_config
     from workers.status import print_comparison
 
     started = time.monotonic()
-    run_ids = api.submit_missing(expand(read_config(config, ())), SWEEP)
+    run_ids = api.submit_missing(expand(_comparison(config)), SWEEP)
     rows = _watch(run_ids, console)
     bad = [row for row in rows if row.status != "done"]
     for row in bad:
@@ -116,6 +117,14 @@ def _compare(config: Path, console: Console) -> int:
         print_comparison([row.id for row in rows if row.status == "done"], console)
     _print_work(run_ids, started, console)
     return 1 if bad else 0
+
+
+def _comparison(config: Path | None) -> Mapping[str, Any]:
+    """A configuration with lists: one run per combination."""
+    from cwpo.sandbox import presets
+    from workers.cli import read_config
+
+    return presets.comparison(presets.PRESETS[PRESET]) if config is None else read_config(config, ())
 
 
 def _watch(run_ids: Sequence[int], console: Console) -> "list[RunRow]":

@@ -93,7 +93,12 @@ class Workplace:
     def supervisor(self, workers: int = 2) -> Iterator[subprocess.Popen[bytes]]:
         """`python -m workers`; on leaving it is stopped, and nothing it started may be left."""
         log = (self.home / "supervisor.log").open("ab")
-        environment = {**self.environment, "WORKERS": str(workers), "CWPO_PARENT_PID": str(os.getpid())}
+        environment = {
+            **self.environment,
+            "PYTHONFAULTHANDLER": "1",
+            "WORKERS": str(workers),
+            "CWPO_PARENT_PID": str(os.getpid()),
+        }
         process = subprocess.Popen([sys.executable, "-m", "workers"], env=environment, stdout=log, stderr=log)
         try:
             wait_for(lambda: api.health().workers_alive >= workers, 60)
@@ -101,10 +106,15 @@ class Workplace:
         finally:
             family = descendants(process.pid)
             process.send_signal(signal.SIGTERM)
-            process.wait(10)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)  # the fault handler writes where it hangs
+                process.wait(10)
             log.close()
-            gone, alive = psutil.wait_procs(family, timeout=3)
-            assert alive == [], (self.home / "supervisor.log").read_text()[-2000:]
+            said = (self.home / "supervisor.log").read_text()
+            assert "Fatal Python error" not in said, said[-4000:]
+            wait_for(lambda: not any(map(lives, family)), 3)
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -113,6 +123,14 @@ def descendants(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie that nobody waits for has ended."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def worker_processes(supervisor_pid: int) -> list[psutil.Process]:
@@ -126,9 +144,7 @@ def horse_of(worker: psutil.Process) -> psutil.Process | None:
     return children[0] if children else None
 
 
-def _workplace(
-    address: str, redis: str, home: Path, materials: dict[str, Any], patch: pytest.MonkeyPatch
-) -> Workplace:
+def _workplace(address: str, redis: str, home: Path, materials: dict[str, Any], patch: pytest.MonkeyPatch) -> Workplace:
     own = {"DATABASE_URL": address, "REDIS_URL": redis, "CWPO_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     for name, value in own.items():
         patch.setenv(name, value)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,13 +20,13 @@ from workers.reporter import BufferingReporter
 
 
 @pytest.fixture
-def place(both_workplaces: Workplace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
+def place(both_workplaces: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     """A workplace in which this process is the worker."""
     worker_id = lease.register_worker("test-worker", "cpu")
     monkeypatch.setenv("CWPO_WORKER_ID", str(worker_id))
     monkeypatch.setenv("CWPO_DEVICE", "cpu")
     monkeypatch.setattr(jobs.Shutdown, "listen", lambda self: None)
-    yield both_workplaces
+    return both_workplaces
 
 
 def stub(monkeypatch: pytest.MonkeyPatch, **functions: Any) -> None:
