@@ -8,7 +8,7 @@ from cwpo.errors import ArtifactError
 FP = "ab" * 32
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path):
     return ArtifactStore(tmp_path)
 
@@ -28,10 +28,15 @@ def test_a_finished_build_is_found_and_verified(store):
     assert list(store.fingerprints()) == [FP]
 
 
-def test_a_failed_build_leaves_nothing(store):
-    with pytest.raises(RuntimeError), store.build(FP) as out:
+def fail_halfway(store):
+    with store.build(FP) as out:
         (out / "file.txt").write_text("half")
         raise RuntimeError
+
+
+def test_a_failed_build_leaves_nothing(store):
+    with pytest.raises(RuntimeError):
+        fail_halfway(store)
     assert store.find(FP) is None
     assert not list((store.root / "tmp").iterdir())
 
