@@ -1,0 +1,120 @@
+"""Labels and answers, for Examples, Run and Compare."""
+
+from dataclasses import dataclass
+
+from db.records.runs import Cursor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One sampled answer with its gold score."""
+
+    sample: int
+    text: str
+    tokens: int
+    score: float | None
+    ungrammatical: bool | None
+    logp: float | None
+    reference_logp: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRow:
+    """Both sides' answers to one held-out prompt; `outcome` 1 win, ½ tie, 0 loss, None before the evaluation."""
+
+    run_id: int
+    prompt_id: str
+    prompt: str
+    outcome: float | None
+    aligned: tuple[Answer, ...]
+    baseline: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerPage:
+    """One page of answers."""
+
+    rows: tuple[AnswerRow, ...]
+    next: Cursor | None
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptRow:
+    """A held-out prompt."""
+
+    prompt_id: str
+    prompt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfidenceHistogram:
+    """Counts of pairs per confidence bin, and of those where the human agrees; `edges` has one more."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    agree_counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decile:
+    """Agreement with the humans (and the truth, in the sandbox) in one tenth of the pairs by confidence."""
+
+    lo: float
+    hi: float
+    n: int
+    mean_confidence: float
+    agree_human: float | None
+    agree_truth: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSummary:
+    """What a labels stage found out about its annotator."""
+
+    run_id: int
+    stage_id: int
+    fingerprint: str
+    n: int
+    accuracy_human: float | None
+    accuracy_truth: float | None
+    human_accuracy_truth: float | None
+    length_only_accuracy: float | None
+    mean_confidence: float | None
+    effective_sample_size: float | None
+    histogram: ConfidenceHistogram
+    deciles: tuple[Decile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationRow:
+    """One annotated pair with its texts."""
+
+    id: int
+    run_id: int
+    pair_id: str
+    prompt_id: str
+    prompt: str
+    response_a: str
+    response_b: str
+    score_a: float
+    score_b: float
+    margin: float
+    confidence: float
+    label: str
+    human_label: str | None
+    true_label: str | None
+    agrees_human: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationPage:
+    """One page of annotated pairs. `total` is None with a text search, which reads at most `searched` rows a page:
+    `next` may then be set although `rows` is not full, and the page offers to search further."""
+
+    rows: tuple[AnnotationRow, ...]
+    next: Cursor | None
+    total: int | None
+    searched: int | None

@@ -1,0 +1,247 @@
+"""Runs, their stages and their logs, for lists and the run page."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """The key of the last row of a page; text in the URL, never pickle."""
+
+    value: float | str | None
+    id: int | str
+
+    def encode(self) -> str:
+        """Text that `decode` reads back exactly."""
+        return json.dumps([self.value, self.id], separators=(",", ":"))
+
+    @classmethod
+    def decode(cls, text: str) -> "Cursor | None":
+        """The cursor in a URL, or None (the first page) where somebody edited it into nonsense."""
+        try:
+            value, key = json.loads(text)
+        except (ValueError, TypeError):
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float | str | None):
+            return None
+        if isinstance(key, bool) or not isinstance(key, int | str):
+            return None
+        return cls(value=value, id=key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFilters:
+    """Filters of the Runs page; an empty tuple or text means no filter."""
+
+    status: tuple[str, ...] = ()
+    method: tuple[str, ...] = ()
+    objective: tuple[str, ...] = ()
+    policy: tuple[str, ...] = ()
+    annotator: tuple[str, ...] = ()
+    dataset: tuple[str, ...] = ()
+    label_fraction: tuple[float, ...] = ()
+    seed: tuple[int, ...] = ()
+    sweep_id: tuple[str, ...] = ()
+    group_key: tuple[str, ...] = ()
+    ids: tuple[int, ...] = ()
+    text: str = ""
+    archived: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRecord:
+    """GRA of one run and what stands beside it; shares in [0, 1], lengths in tokens, kl in nats."""
+
+    run_id: int
+    stage_id: int
+    gra: float
+    gra_strict: float
+    gra_ties_dropped: float | None
+    wins: float
+    ties: float
+    losses: float
+    prompts: int
+    samples: int
+    ci_low: float
+    ci_high: float
+    interval_method: str
+    mean_tokens: float | None
+    baseline_mean_tokens: float | None
+    kl: float | None
+    ungrammatical: float | None
+    baseline_ungrammatical: float | None
+    mean_score: float | None
+    baseline_mean_score: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """One line of the Runs table."""
+
+    id: int
+    name: str
+    sweep_id: str | None
+    group_key: str
+    method: str
+    method_label: str
+    labels: str
+    pool: str
+    weighting: str
+    objective: str
+    policy: str
+    annotator: str | None
+    dataset: str
+    label_fraction: float
+    seed: int
+    baseline: str | None
+    status: str
+    priority: int
+    error: str | None
+    archived: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    stages: int
+    stages_done: int
+    stages_reused: int
+    current_slot: str | None  # a running stage of this run
+    current_done: int | None
+    current_total: int | None
+    current_unit: str | None
+    evaluation: EvaluationRecord | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPage:
+    """One page of runs; `next` is None at the end."""
+
+    rows: tuple[RunRow, ...]
+    next: Cursor | None
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunGroup:
+    """Runs that differ only in seed and name; `rows` is ordered by seed."""
+
+    group_key: str
+    rows: tuple[RunRow, ...]
+
+    @property
+    def run_ids(self) -> tuple[int, ...]:
+        """The runs of the group."""
+        return tuple(row.id for row in self.rows)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Distinct seeds, sorted."""
+        return tuple(sorted({row.seed for row in self.rows}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupPage:
+    """One page of groups, newest first."""
+
+    groups: tuple[RunGroup, ...]
+    next: Cursor | None
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """A run with its config."""
+
+    row: RunRow
+    config: Mapping[str, Any]
+    config_hash: str
+    failed_slot: str | None
+
+    @property
+    def id(self) -> int:
+        """The run's number."""
+        return self.row.id
+
+    @property
+    def status(self) -> str:
+        """queued | running | done | failed | cancelled."""
+        return self.row.status
+
+    @property
+    def error(self) -> str | None:
+        """The sentence that says why it failed."""
+        return self.row.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRow:
+    """One slot of one run; times in seconds."""
+
+    run_id: int
+    slot: str
+    stage_id: int
+    fingerprint: str
+    kind: str
+    model: str | None
+    device: str
+    status: str
+    priority: int
+    done: int | None
+    total: int | None
+    unit: str | None
+    seconds: float | None  # of the published attempt
+    expected_seconds: float | None  # mean of earlier stages of the same kind and model
+    reused: bool
+    shared_by: int  # runs that use this stage
+    attempts: int
+    first_step: int | None  # of the latest attempt; > 0: resumed
+    worker: str | None
+    lease_expires_at: datetime | None
+    error: str | None
+    summary: Mapping[str, Any] | None
+    inputs: Mapping[str, int]  # input name -> stage id
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRow:
+    """One execution of a stage."""
+
+    id: int
+    stage_id: int
+    token: int
+    worker: str | None
+    host: str | None
+    pid: int | None
+    device: str | None
+    status: str
+    first_step: int | None
+    cause: str | None
+    environment: Mapping[str, Any] | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptCount:
+    """Executions per slot over some runs: what shows that a sweep trained one annotator."""
+
+    slot: str
+    runs: int
+    stages: int
+    attempts: int
+    reused: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLineRow:
+    """One line of a run's log."""
+
+    id: int
+    at: datetime
+    slot: str
+    text: str

@@ -1,0 +1,96 @@
+"""Queue, workers, storage and database, for System."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueHealth:
+    """The queue as the database knows it."""
+
+    stages: Mapping[str, int]  # status -> count, every status present
+    runs: Mapping[str, int]
+    ready: int  # queued, inputs done, wanted
+    waiting: int  # queued, but an input is missing
+    oldest_ready_at: datetime | None
+    expired_leases: int
+    lost_last_day: int
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRow:
+    """A worker; `alive` while its heartbeat is younger than the lease."""
+
+    id: int
+    name: str
+    host: str
+    pid: int
+    device: str
+    state: str
+    alive: bool
+    stage_id: int | None
+    stage_kind: str | None
+    heartbeat_at: datetime
+    started_at: datetime
+    rss_mb: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActiveStage:
+    """A stage that runs, is ready, or waits, for the System page."""
+
+    stage_id: int
+    fingerprint: str
+    kind: str
+    model: str | None
+    status: str
+    priority: int
+    runs: int
+    run_id: int | None  # one of them
+    done: int | None
+    total: int | None
+    unit: str | None
+    worker: str | None
+    created_at: datetime
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedStage:
+    """A recent failure."""
+
+    stage_id: int
+    kind: str
+    error: str | None
+    runs: tuple[int, ...]
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactUsage:
+    """Bytes of one kind of artifact."""
+
+    kind: str
+    artifacts: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseHealth:
+    """The database server and its schema."""
+
+    product: str
+    version: str
+    location: str
+    bytes: int
+    detail: str
+    latency_ms: float
+    revision: str | None
+    head: str
+
+    @property
+    def current(self) -> bool:
+        """Whether the schema is the one this program needs."""
+        return self.revision == self.head

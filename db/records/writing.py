@@ -1,0 +1,117 @@
+"""What repositories take and give."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewStage:
+    """One slot of a run to be; `inputs` maps input names to slots of the same run."""
+
+    slot: str
+    fingerprint: str
+    kind: str
+    version: int
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    device: str = "any"  # any | cpu | gpu
+    model: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """A validated run: its config and the columns that lists filter by."""
+
+    name: str
+    config: Mapping[str, Any]
+    config_hash: str
+    group_key: str
+    method: str
+    method_label: str
+    labels: str
+    pool: str
+    weighting: str
+    objective: str
+    policy: str
+    annotator: str | None
+    dataset: str
+    label_fraction: float
+    seed: int
+    baseline: str | None
+    sweep_id: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewArtifact:
+    """What the store holds for the stage that is published."""
+
+    bytes: int
+    files: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreatedRun:
+    """What submitting did: `reused` stages were done, `shared` ones are already wanted by another run."""
+
+    run_id: int
+    status: str
+    stages: int
+    reused: int
+    shared: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimedStage:
+    """A stage this worker holds under `token`; `inputs` maps input names to fingerprints."""
+
+    stage_id: int
+    attempt_id: int
+    token: int
+    kind: str
+    version: int
+    fingerprint: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    input_stage_ids: Mapping[str, int]
+    priority: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What publishing made possible: stages that are ready now, runs that are done now."""
+
+    attempt_id: int
+    ready: int
+    finished_runs: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Runs that a failed stage took down."""
+
+    stage_id: int
+    failed_runs: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requeued:
+    """A stage whose lease ran out; `failed`: it was lost too often and is not tried again."""
+
+    stage_id: int
+    attempt_id: int | None
+    fingerprint: str
+    kind: str
+    worker: str | None
+    cause: str
+    failed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletedRun:
+    """Fingerprints no run uses any more: their artifacts may be deleted once the transaction is committed."""
+
+    run_id: int
+    fingerprints: tuple[str, ...]
