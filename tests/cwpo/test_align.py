@@ -247,7 +247,7 @@ def test_a_reference_of_other_pairs_is_a_sentence(tmp_path, inputs):
 
 
 def test_a_context_too_short_for_every_answer_is_a_sentence(tmp_path, inputs):
-    with pytest.raises(DataError, match="raise model.max_length"):
+    with pytest.raises(DataError, match=r"raise model\.max_length"):
         run_align(context(tmp_path / "align", inputs=inputs, config=stage_config(max_length=1)))
 
 
