@@ -4,9 +4,11 @@ import math
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import select
 
 from db import queries
 from db.engine import Engines, read_scope, session_scope
+from db.models import Metric
 from db.repositories import metrics, stages
 from tests.db.make import add_worker, claim, publish, submit
 from tests.db.test_claims import expire
@@ -78,6 +80,23 @@ def test_an_attempt_that_starts_anew_drops_the_old_curve(database: Engines) -> N
     with session_scope(database) as session:
         stages.start_at(session, second.stage_id, second.token, 0)
     assert points(database, second.stage_id) == {}
+
+
+def test_publishing_leaves_only_the_published_curve(database: Engines) -> None:
+    """Also when the second attempt never said where it starts."""
+    submit(database, "data")
+    worker = add_worker(database)
+    for value in (1.0, 2.0):
+        claimed = claim(database, worker)
+        with session_scope(database) as session:
+            metrics.add(session, claimed, [(1, "loss", value)])
+        if value == 1.0:
+            with session_scope(database) as session:
+                stages.release(session, claimed.stage_id, claimed.token, cause="stopped")
+    with session_scope(database) as session:
+        publish(session, claimed)
+    with read_scope(database) as session:
+        assert session.scalars(select(Metric.value)).all() == [2.0]
 
 
 def test_delete_after_drops_only_later_points(database: Engines) -> None:
