@@ -1,17 +1,29 @@
 """View state <-> query parameters: what is looked at lives in the address, as plain text, so a link shows the same.
 
-Widgets whose key is a parameter's name are bound to it by Streamlit (`bind="query-params"`); the views here give
-those names one home, read them back from any address, however damaged, and make links.
+Widgets whose key is a parameter's name are bound to it by Streamlit (`bind="query-params"`), which writes what the
+widget shows; the views here give those names one home, read them back from any address and make links.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from cwpo import catalog
+
 Params = Mapping[str, Any]  # a value is a string or a list of strings
 Order = Literal["lowest", "confident_wrong", "highest"]
 Agreement = Literal["any", "agree", "disagree"]
 Grouping = Literal["settings", "runs"]
+
+# What a widget shows, and so what the address says, for each name.
+METHODS: Mapping[str, str] = {name: row.label for name, row in catalog.METHODS.items()}
+OBJECTIVES: Mapping[str, str] = {name: row.label for name, row in catalog.OBJECTIVES.items()}
+DATASETS: Mapping[str, str] = {"": "any", **{name: row.label for name, row in catalog.DATASETS.items()}}
+ORDERS: Mapping[Order, str] = {
+    "lowest": "Least confident",
+    "confident_wrong": "Confident, human disagrees",
+    "highest": "Most confident",
+}
 
 LONGEST = 200  # characters of one parameter; longer ones are cut
 MOST_RUNS = 50
@@ -35,9 +47,9 @@ class RunsView:
         return _present(
             q=self.q,
             status=self.status,
-            method=self.method,
-            objective=self.objective,
-            dataset=self.dataset,
+            method=tuple(METHODS[name] for name in self.method),
+            objective=tuple(OBJECTIVES[name] for name in self.objective),
+            dataset=DATASETS[self.dataset] if self.dataset else "",
             archived="true" if self.archived else "",
             open=",".join(self.open),
             after=self.after,
@@ -48,9 +60,9 @@ class RunsView:
         return cls(
             q=text(params, "q"),
             status=tuple(value for value in texts(params, "status") if value in STATUSES),
-            method=texts(params, "method"),
-            objective=texts(params, "objective"),
-            dataset=text(params, "dataset"),
+            method=names(METHODS, texts(params, "method")),
+            objective=names(OBJECTIVES, texts(params, "objective")),
+            dataset=next(iter(names(DATASETS, (text(params, "dataset"),))), ""),
             archived=text(params, "archived") == "true",
             open=words(params, "open"),
             after=text(params, "after"),
@@ -90,7 +102,7 @@ class ExamplesView:
             run=_number(self.run),
             c=() if whole else (f"{self.low:g}", f"{self.high:g}"),
             agreement="" if self.agreement == "any" else self.agreement,
-            order="" if self.order == "lowest" else self.order,
+            order="" if self.order == "lowest" else ORDERS[self.order],
             q=self.q,
             pair=self.pair,
             after=self.after,
@@ -104,7 +116,7 @@ class ExamplesView:
             low=low,
             high=high,
             agreement=choice(params, "agreement", get_args(Agreement), "any"),
-            order=choice(params, "order", get_args(Order), "lowest"),
+            order=next(iter(names(ORDERS, (text(params, "order"),))), "lowest"),
             q=text(params, "q"),
             pair=text(params, "pair"),
             after=text(params, "after"),
@@ -117,13 +129,16 @@ class CompareView:
 
     runs: tuple[int, ...] = ()
     prompt: str = ""
+    reference: str = ""  # start of a group key
 
     def to_params(self) -> dict[str, Any]:
-        return _present(runs=compact(self.runs), prompt=self.prompt)
+        return _present(runs=compact(self.runs), prompt=self.prompt, reference=self.reference)
 
     @classmethod
     def from_params(cls, params: Params) -> "CompareView":
-        return cls(runs=expanded(text(params, "runs")), prompt=text(params, "prompt"))
+        return cls(
+            runs=expanded(text(params, "runs")), prompt=text(params, "prompt"), reference=text(params, "reference")
+        )
 
 
 def text(params: Params, name: str) -> str:
@@ -135,6 +150,12 @@ def texts(params: Params, name: str) -> tuple[str, ...]:
     value = params.get(name, ())
     found = value if isinstance(value, list | tuple) else (value,) if value else ()
     return tuple(str(item)[:LONGEST] for item in found)
+
+
+def names(labels: Mapping[Any, str], shown: tuple[str, ...]) -> tuple[Any, ...]:
+    """The names behind what widgets show; what no widget offers is left out."""
+    back = {label: name for name, label in labels.items()}
+    return tuple(back[label] for label in shown if label in back)
 
 
 def words(params: Params, name: str) -> tuple[str, ...]:

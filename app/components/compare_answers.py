@@ -7,7 +7,7 @@ import streamlit as st
 from app import reads, untrusted
 from app.components import layout
 from app.components.answer_card import show_side_by_side
-from app.components.runs_table import setting_name
+from app.components.runs_table import first_seeds, setting_name
 from app.url_state import CompareView
 from db import queries
 from db.records import Answer, RunRow
@@ -18,9 +18,7 @@ OFFERED = 40  # prompts in the list
 @st.fragment
 def show_same_prompt(rows: Sequence[RunRow], view: CompareView) -> None:
     """One run per setting, and the opponent first."""
-    firsts = [row for row in {row.group_key: row for row in reversed(rows)}.values() if row.evaluation is not None][
-        ::-1
-    ]
+    firsts = first_seeds([row for row in rows if row.evaluation is not None])
     layout.small("The same prompt in all of them")
     with reads.reading() as session:
         prompts = queries.shared_prompts(session, [row.id for row in firsts], limit=OFFERED) if firsts else []
@@ -29,7 +27,8 @@ def show_same_prompt(rows: Sequence[RunRow], view: CompareView) -> None:
         return
     known = {prompt.prompt_id: prompt.prompt for prompt in prompts}
     start = view.prompt if view.prompt in known else prompts[0].prompt_id
-    chosen = st.selectbox("Prompt", list(known), index=list(known).index(start), key="prompt", bind="query-params",
+    chosen = st.selectbox("Prompt", list(known), index=list(known).index(start), key="prompt_choice",
+                          on_change=lambda: layout.set_params(prompt=st.session_state["prompt_choice"]),
                           format_func=lambda prompt_id: untrusted.plain(known[prompt_id], 110))  # fmt: skip
     with reads.reading() as session:
         found = {row.run_id: row for row in queries.same_prompt_answers(session, [row.id for row in firsts], chosen)}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import reads, untrusted
+from app.components import layout
 from app.components.formats import dataset_name
 from app.components.runs_table import setting_name
 from app.url_state import CompareView
@@ -52,21 +53,21 @@ def _name(group: RunGroup) -> str:
 
 def choose_reference(rows: Sequence[RunRow], table: Sequence[GraRow]) -> list[tuple[str, str]] | None:
     """Pairs against a pinned setting; None means the planned ones, cw − weak and cw − human."""
-    labels = {row.group_key[:12]: row.label for row in table}
-    pinned = st.session_state.get("reference") or str(st.query_params.get("reference", ""))
-    if pinned not in labels:
-        return None
-    return report.pairs_against(rows, next(row.group_key for row in table if row.group_key.startswith(pinned)))
+    pinned = CompareView.from_params(st.query_params).reference
+    key = next((row.group_key for row in table if pinned and row.group_key.startswith(pinned)), None)
+    return None if key is None else report.pairs_against(rows, key)
 
 
 def reference_widget(table: Sequence[GraRow]) -> None:
-    """Which setting the others are held against; bound to the address."""
-    labels = {row.group_key[:12]: row.label for row in table}
+    """Which setting the others are held against; kept in the address by its key, not by its name."""
+    labels = {"": "CW − weak, CW − human"} | {row.group_key[:12]: f"against {row.label}" for row in table}
+    pinned = CompareView.from_params(st.query_params).reference
     st.selectbox(
-        "Against",
-        ["", *labels],
-        key="reference",
-        format_func=lambda key: labels.get(key, "CW − weak, CW − human"),
-        bind="query-params",
+        "Differences",
+        list(labels),
+        index=list(labels).index(pinned) if pinned in labels else 0,
+        key="reference_choice",
+        format_func=lambda key: labels[key],
         label_visibility="collapsed",
+        on_change=lambda: layout.set_params(reference=st.session_state["reference_choice"]),
     )

@@ -10,7 +10,7 @@ from app.components.chart import show_chart
 from app.components.config_view import differing, show_differences
 from app.components.curves import POINTS, table_rows
 from app.components.formats import counted, share
-from app.components.runs_table import setting_name
+from app.components.runs_table import first_seeds, setting_name
 from db import queries
 from db.records import LabelSummary, RunRow
 from workers import report
@@ -54,7 +54,7 @@ def show_top_share(rows: Sequence[RunRow]) -> None:
 
 def show_config_differences(rows: Sequence[RunRow]) -> None:
     """One column per setting, first seed of each; only fields that differ among the settings shown."""
-    firsts = list({row.group_key: row for row in reversed(rows)}.values())[::-1]
+    firsts = first_seeds(rows)
     with reads.reading() as session:
         configs = queries.configs(session, [row.id for row in firsts])
     layout.small("Configuration, differences only")

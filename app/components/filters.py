@@ -4,15 +4,7 @@ from typing import get_args
 
 import streamlit as st
 
-from app.components.formats import dataset_name
-from app.url_state import STATUSES, Agreement, ExamplesView, Order, RunsView
-from cwpo import catalog
-
-ORDER_NAMES = {
-    "lowest": "Least confident",
-    "confident_wrong": "Confident, human disagrees",
-    "highest": "Most confident",
-}
+from app.url_state import DATASETS, METHODS, OBJECTIVES, ORDERS, STATUSES, Agreement, ExamplesView, RunsView
 
 
 def _first_page() -> None:
@@ -29,16 +21,16 @@ def run_filters() -> RunsView:
         "Status", STATUSES, key="status", placeholder="any", bind="query-params", on_change=_first_page
     )
     method = st.multiselect(
-        "Method", list(catalog.METHODS), key="method", placeholder="any", bind="query-params", on_change=_first_page,
-        format_func=lambda name: catalog.METHODS[name].label,
+        "Method", list(METHODS), key="method", placeholder="any", bind="query-params", on_change=_first_page,
+        format_func=lambda name: METHODS[name],
     )  # fmt: skip
     objective = st.multiselect(
-        "Objective", list(catalog.OBJECTIVES), key="objective", placeholder="any", bind="query-params",
-        on_change=_first_page, format_func=lambda name: catalog.OBJECTIVES[name].label,
+        "Objective", list(OBJECTIVES), key="objective", placeholder="any", bind="query-params",
+        on_change=_first_page, format_func=lambda name: OBJECTIVES[name],
     )  # fmt: skip
     dataset = st.selectbox(
-        "Data", ["", *catalog.DATASETS], key="dataset", bind="query-params", on_change=_first_page,
-        format_func=lambda name: dataset_name(name) if name else "any",
+        "Data", list(DATASETS), key="dataset", bind="query-params", on_change=_first_page,
+        format_func=lambda name: DATASETS[name],
     )  # fmt: skip
     archived = st.toggle("Archived", key="archived", bind="query-params", on_change=_first_page)
     address = RunsView.from_params(st.query_params)
@@ -58,11 +50,11 @@ def example_filters(view: ExamplesView) -> ExamplesView:
     """Filters of the Examples page; the run and the place in the list stay."""
     order = st.selectbox(
         "Order",
-        get_args(Order),
+        list(ORDERS),
         key="order",
         bind="query-params",
         on_change=_first_page,
-        format_func=lambda name: ORDER_NAMES[name],
+        format_func=lambda name: ORDERS[name],
     )
     low, high = st.slider(
         "Confidence C", 0.0, 1.0, (0.0, 1.0), step=0.01, key="c", bind="query-params", on_change=_first_page

@@ -75,10 +75,11 @@ def show_all(keep: tuple[str, ...] = ("run", "runs")) -> None:
 
 def turn(label: str, key: str, **params: str) -> None:
     """A button that changes the place in a list: sets the parameters given, removes the empty ones."""
-    st.button(label, key=key, on_click=_turn, kwargs=params)
+    st.button(label, key=key, on_click=set_params, kwargs=params)
 
 
-def _turn(**params: str) -> None:
+def set_params(**params: str) -> None:
+    """Set these parameters of the address; empty ones go."""
     for name, value in params.items():
         if value:
             st.query_params[name] = value

@@ -28,13 +28,13 @@ class Line:
 
 # column -> width in px
 COLUMNS: Mapping[str, int] = {
-    "setting": 150,
-    "status": 118,
+    "setting": 142,
+    "status": 116,
     "GRA, %": 58,
     "95 %": 90,
     "seeds": 66,
     "KL": 46,
-    "models": 114,
+    "models": 110,
     "data": 104,
     "updated": 86,
 }
@@ -89,6 +89,14 @@ def setting_name(row: RunRow) -> str:
     return f"{row.method_label} · {objective_name(row.objective)}"
 
 
+def first_seeds(rows: Sequence[RunRow]) -> list[RunRow]:
+    """One run per setting, in the order given: the first of each."""
+    found: dict[str, RunRow] = {}
+    for row in rows:
+        found.setdefault(row.group_key, row)
+    return list(found.values())
+
+
 def headline(groups: Sequence[RunGroup], total: int) -> str:
     """How much there is and how much of it is going on."""
     rows = [row for group in groups for row in group.rows]
@@ -121,7 +129,7 @@ def _seed_line(row: RunRow) -> Line:
         "status": _one_status(row),
         "GRA, %": f"{100 * result.gra:.1f}" if result else "–",
         "95 %": interval(result.ci_low, result.ci_high) if result else "–",
-        "seeds": "prompts only" if result else "",
+        "seeds": ONE_SEED,
         "KL": number(result.kl if result else None),
         "updated": ago(row.finished_at or row.started_at or row.created_at),
     }

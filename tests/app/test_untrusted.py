@@ -1,0 +1,139 @@
+"""Text of models and users stays text: no markup, no link, no request, nothing hidden, never too much of it."""
+
+import html
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from streamlit.testing.v1 import AppTest
+
+from app import untrusted
+
+PAYLOADS = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg onload=alert(1)>",
+    "<iframe src='//evil.example'></iframe>",
+    "[click](javascript:alert(1))",
+    "[click](JaVaScRiPt:\talert(1))",
+    "[click](data:text/html,<script>alert(1)</script>)",
+    "![](http://canary.example/p?d=1)",
+    "![x][y]\n\n[y]: http://canary.example/p",
+    "http://canary.example and www.canary.example and me@canary.example",
+    "<http://canary.example>",
+    ":material/home: :red[red] :blue-background[x] :smile:",
+    "$\\href{javascript:alert(1)}{x}$ $$x$$",
+    "# heading\n- list\n1. one\n> quote\n```\ncode\n```\n| a | b |\n|---|---|\n| 1 | 2 |",
+    "**bold** _em_ ~~gone~~ `code` \\",
+    "&lt;b&gt; &amp; &#x3c;script&#x3e;",
+    "a\x1b[31mred\x00null\x07bell",
+    "zero\u200bwidth \u202eright to left \u2066isolate \ufeffbom",
+)
+
+
+def script(payload: str) -> None:
+    """A page of nothing but untrusted text, in every place that such text may stand."""
+    import streamlit as st
+
+    from app import untrusted
+    from app.components import layout, tables
+    from app.components.tables import Column
+
+    untrusted.show_text(payload, key="text")
+    untrusted.show_block(payload, key="block")
+    layout.heading(payload, payload)
+    layout.note(payload)
+    layout.problem(payload, payload)
+    tables.show((Column(label=payload),), [(payload,)], alt="x")
+    st.caption(untrusted.label(payload))
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_label_is_one_paragraph_of_plain_text(payload: str) -> None:
+    """CommonMark with tables and strikethrough finds nothing in it but the characters that were given."""
+    found = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(untrusted.label(payload, 1_000))
+    inside = re.fullmatch(r"<p>(.*)</p>\n", found, re.DOTALL)
+    assert inside is not None
+    assert "<" not in inside[1]
+    shown = html.unescape(inside[1]).replace("\u2060", "")
+    assert shown == " ".join(untrusted.visible(payload).split())
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_no_address_or_directive_survives_in_a_label(payload: str) -> None:
+    """What Streamlit recognises after Markdown: bare addresses, emoji codes, :material/ and :red[ directives."""
+    label = untrusted.label(payload, 1_000)
+    text = label.replace("\\", "")
+    assert not re.search(r"https?://|www\.|\w@\w|:\w+:", text)
+    assert ":material/" not in label
+    assert not re.search(r"(?<!\\):[a-z-]+\[", label)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_every_place_shows_the_text_and_nothing_else(payload: str) -> None:
+    page = AppTest.from_function(script, args=(payload,), default_timeout=30).run()
+    assert not page.exception
+    assert page.text[0].value == untrusted.visible(payload)
+    assert page.code[0].value == untrusted.visible(payload)
+    assert page.title[0].value == untrusted.label(payload, 120)
+    markdown = [element.value for element in (*page.caption, *page.error)]
+    assert all(piece in (untrusted.label(payload, n) for n in (80, 120, 600)) for piece in markdown)
+    assert not any(element.allow_html for element in (*page.markdown, *page.caption))
+
+
+@given(st.text())
+def test_what_the_eye_would_miss_is_spelt_out(text: str) -> None:
+    """No control, format or surrogate character is left, and everything can be sent to a browser."""
+    shown = untrusted.visible(text)
+    shown.encode("utf-8")
+    assert all(character in "\n\t" or character.isprintable() or character.isspace() for character in shown)
+
+
+def test_lone_surrogates_and_escapes_are_marked() -> None:
+    assert untrusted.visible("a\ud800b\x1b[0m") == "a⟨U+D800⟩b⟨U+001B⟩[0m"
+
+
+def test_a_long_text_is_capped_and_says_so() -> None:
+    """5,000 characters show 1,200 and a button for the rest; the button shows them."""
+
+    def long_page() -> None:
+        from app import untrusted
+
+        untrusted.show_block("x" * 5_000, key="long")
+
+    page = AppTest.from_function(long_page).run()
+    assert page.code[0].value == "x" * 1_200 + "…"
+    assert page.button[0].label == "Show all 5,000 characters"
+    page.button[0].click().run()
+    assert page.code[0].value == "x" * 5_000
+    assert len(page.button) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("x" * 1_000_000, untrusted.SHOWN_AT_MOST + 1), ("\n" * 100_000, untrusted.SHOWN_AT_MOST + 1)],
+)
+def test_even_all_of_it_has_an_end(text: str, shown: int) -> None:
+    def endless(text: str) -> None:
+        import streamlit as st
+
+        from app import untrusted
+
+        st.session_state["all_of_t"] = True
+        untrusted.show_text(text, key="t")
+
+    page = AppTest.from_function(endless, args=(text,), default_timeout=30).run()
+    assert len(page.text[0].value) <= shown  # Streamlit itself drops leading empty lines
+
+
+@pytest.mark.parametrize("shorten", [untrusted.plain, untrusted.chart_text, untrusted.label])
+def test_one_line_stays_one_line(shorten: Callable[..., str]) -> None:
+    assert "\n" not in shorten("a\nb\r\nc\u2028d")
+    assert len(shorten("x" * 500, 40)) == 40
+
+
+def test_a_chart_gets_no_tags() -> None:
+    assert untrusted.chart_text("<b>x</b><a href='//e'>") == "&lt;b&gt;x&lt;/b&gt;&lt;a href=&#x27;//e&#x27;&gt;"

@@ -1,0 +1,106 @@
+"""What is looked at survives the way through an address; a damaged address shows a page, never an error."""
+
+from dataclasses import fields
+from typing import Any, get_args
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.url_state import (
+    DATASETS,
+    METHODS,
+    MOST_RUNS,
+    OBJECTIVES,
+    ORDERS,
+    STATUSES,
+    Agreement,
+    CompareView,
+    ExamplesView,
+    RunsView,
+    RunView,
+    compact,
+    expanded,
+)
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+HEX = st.text("0123456789abcdef", min_size=12, max_size=12)
+IDS = st.integers(0, 999_999_999)
+VIEWS = (RunsView, RunView, ExamplesView, CompareView)
+
+
+def several(names: Any) -> Any:
+    return st.lists(st.sampled_from(list(names)), unique=True).map(tuple)
+
+
+RUNS_VIEWS = st.builds(
+    RunsView,
+    q=TEXT,
+    status=several(STATUSES),
+    method=several(METHODS),
+    objective=several(OBJECTIVES),
+    dataset=st.sampled_from(list(DATASETS)),
+    archived=st.booleans(),
+    open=st.lists(HEX, unique=True, max_size=5).map(tuple),
+    after=TEXT,
+)
+BOUNDS = st.tuples(st.integers(0, 100), st.integers(0, 100)).map(lambda pair: tuple(sorted(n / 100 for n in pair)))
+EXAMPLES_VIEWS = BOUNDS.flatmap(
+    lambda low_high: st.builds(
+        ExamplesView,
+        run=st.none() | IDS,
+        low=st.just(low_high[0]),
+        high=st.just(low_high[1]),
+        agreement=st.sampled_from(get_args(Agreement)),
+        order=st.sampled_from(list(ORDERS)),
+        q=TEXT,
+        pair=HEX,
+        after=TEXT,
+    )
+)
+COMPARE_VIEWS = st.builds(
+    CompareView,
+    runs=st.lists(st.integers(0, 99_999), unique=True, max_size=MOST_RUNS).map(tuple),
+    prompt=HEX,
+    reference=HEX,
+)
+GARBAGE = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+ADDRESSES = st.dictionaries(
+    st.sampled_from([field.name for view in VIEWS for field in fields(view)] + ["c"]),
+    GARBAGE | st.lists(GARBAGE, max_size=4),
+)
+
+
+@given(RUNS_VIEWS | st.builds(RunView, run=st.none() | IDS) | EXAMPLES_VIEWS | COMPARE_VIEWS)
+def test_a_view_comes_back_from_its_address(view: Any) -> None:
+    assert type(view).from_params(view.to_params()) == view
+
+
+@given(RUNS_VIEWS | EXAMPLES_VIEWS | COMPARE_VIEWS)
+def test_an_address_is_text_and_short(view: Any) -> None:
+    values = [item for value in view.to_params().values() for item in (value if isinstance(value, list) else [value])]
+    assert all(isinstance(value, str) for value in values)
+    assert sum(map(len, values)) <= 2_000
+
+
+def test_an_untouched_view_needs_no_parameter() -> None:
+    assert [view().to_params() for view in VIEWS] == [{}, {}, {}, {}]
+
+
+@given(ADDRESSES)
+def test_any_address_is_read(params: dict[str, Any]) -> None:
+    """Whatever somebody typed, every view is read, and reading what it wrote changes nothing more."""
+    for view in VIEWS:
+        read = view.from_params(params)
+        assert view.from_params(read.to_params()) == read
+
+
+def test_numbers_are_folded_into_spans() -> None:
+    """1, 2, 3 and 7 are written as 1-3,7; an order that is not ascending is kept."""
+    assert compact((1, 2, 3, 7)) == "1-3,7"
+    assert compact((7, 1, 2)) == "7,1-2"
+    assert expanded("1-3,7") == (1, 2, 3, 7)
+
+
+def test_a_span_cannot_ask_for_more_runs_than_a_page_shows() -> None:
+    assert expanded("1-999999999") == tuple(range(1, MOST_RUNS + 1))
+    assert expanded("../../etc/passwd,-1,²,1e9, 5") == ()
