@@ -5,6 +5,7 @@ A model artifact is a directory with `model.json` {"form", "parent"}: "full", "a
 """
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -175,10 +176,8 @@ def _is_generic(folder: Path) -> bool:
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """An id to fill rows with; which positions are real is said by our own mask alone."""
-    for candidate in (tokenizer.pad_token_id, tokenizer.eos_token_id):
-        if candidate is not None:
-            return int(candidate)
-    return 0
+    known = [token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None]
+    return int(known[0]) if known else 0
 
 
 def context_length(model: torch.nn.Module) -> int:
@@ -230,13 +229,13 @@ def add_adapter(model: Any, lora: Mapping[str, Any], *, seed: int) -> Any:
         target_modules=list(targets) if targets else "all-linear",
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
         torch.manual_seed(seed)
         try:
-            adapted = get_peft_model(model, config, adapter_name=ADAPTER)
+            return get_peft_model(model, config, adapter_name=ADAPTER)
         except ValueError as error:
             raise ModelError(f"model.lora.target_modules names no layer of this model ({_brief(error)}).") from error
-    return adapted
 
 
 def _save_adapter(model: Any, out: Path) -> None:

@@ -103,7 +103,7 @@ def test_ids_and_order_do_not_depend_on_the_label() -> None:
 
 
 def test_length_rule_counts_each_or_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-   
+    """Words as tokens: the prompt has 2, the good answer 3, the bad one 3 + (at mod 4)."""
     monkeypatch.setattr(
         "cwpo.data.stage.token_counter", lambda rule, ctx: lambda texts: [len(t.split()) for t in texts]
     )
