@@ -10,7 +10,6 @@ from cwpo.errors import ArtifactError
 from cwpo.evaluation import run_evaluation
 from tests.cwpo.stage import context
 
-
 Scores = dict[str, list[float]]
 
 
