@@ -113,7 +113,8 @@ def gra_table(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> list[GraRo
     """One row per setting that has an evaluated run, in the order of the catalog."""
     groups = _groups(runs, outcomes)
     labels = _labels(groups)
-    rows = [_gra_row(group, labels[key], outcomes) for key, group in groups.items()]
+    wide = _wide(outcomes, "outcome")
+    rows = [_gra_row(group, labels[key], outcomes, wide) for key, group in groups.items()]
     return sorted(rows, key=_order)
 
 
@@ -129,11 +130,12 @@ def differences(
     every = _groups(runs, None)
     labels = _labels(every)
     chosen = planned_pairs(runs, settings=settings) if pairs is None else pairs
+    won, drift = _wide(outcomes, "outcome"), _wide(outcomes, "logratio")
     rows = []
     for first, second in chosen:
         about = _about(every[first], every[second], labels)
         missing = first not in groups or second not in groups
-        figures = {"reason": NOT_EVALUATED} if missing else _paired(groups[first], groups[second], outcomes)
+        figures = {"reason": NOT_EVALUATED} if missing else _paired(groups[first], groups[second], won, drift)
         rows.append(about | figures)
     tested = [row for row in rows if row.get("p") is not None]
     for row, adjusted in zip(tested, statistics.holm([row["p"] for row in tested]), strict=True):
@@ -209,13 +211,17 @@ def _order(row: GraRow) -> tuple[int, int, float, str]:
     )
 
 
-def _table(group: Sequence[ComparedRun], outcomes: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Seeds × prompts of one column; two runs of one seed are averaged, never counted as two seeds."""
-    seeds = {run.id: run.seed for run in group}
-    mine = outcomes[outcomes["run_id"].isin(list(seeds))]
-    return mine.assign(seed=mine["run_id"].map(seeds)).pivot_table(
-        index="seed", columns="prompt_id", values=column, aggfunc="mean", dropna=False
-    )
+def _wide(outcomes: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Runs × prompts of one column, NaN where a run did not answer a prompt."""
+    return outcomes.pivot(index="run_id", columns="prompt_id", values=column)
+
+
+def _table(group: Sequence[ComparedRun], wide: pd.DataFrame) -> pd.DataFrame:
+    """Seeds × prompts of a group; two runs of one seed are averaged, never counted as two seeds."""
+    rows = wide.loc[[run.id for run in group]].set_axis([run.seed for run in group], axis="index")
+    if not rows.index.is_unique:
+        rows = rows.groupby(level=0).mean()
+    return rows.dropna(axis="columns", how="all")
 
 
 def _shared(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -227,8 +233,8 @@ def _shared(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return kept, f"{dropped:,} prompts left out that not every seed answered" if dropped else ""
 
 
-def _gra_row(group: Sequence[ComparedRun], label: str, outcomes: pd.DataFrame) -> GraRow:
-    table, note = _shared(_table(group, outcomes, "outcome"))
+def _gra_row(group: Sequence[ComparedRun], label: str, outcomes: pd.DataFrame, wide: pd.DataFrame) -> GraRow:
+    table, note = _shared(_table(group, wide))
     values = table.to_numpy(dtype=np.float64)
     used = [run for run in group if run.seed in table.index]
     tallies = [statistics.gra(row) for row in values]
@@ -301,7 +307,9 @@ def _about(first: Sequence[ComparedRun], second: Sequence[ComparedRun], labels: 
     }
 
 
-def _paired(first: Sequence[ComparedRun], second: Sequence[ComparedRun], outcomes: pd.DataFrame) -> dict[str, Any]:
+def _paired(
+    first: Sequence[ComparedRun], second: Sequence[ComparedRun], won: pd.DataFrame, drift: pd.DataFrame
+) -> dict[str, Any]:
     """Figures of one difference, or the reason why there are none."""
     seeds = sorted({run.seed for run in first} & {run.seed for run in second})
     if not seeds:
@@ -310,7 +318,7 @@ def _paired(first: Sequence[ComparedRun], second: Sequence[ComparedRun], outcome
     reason = _opponents_differ(one, other)
     if reason:
         return {"reason": reason}
-    a, b = _table(one, outcomes, "outcome").loc[seeds], _table(other, outcomes, "outcome").loc[seeds]
+    a, b = _table(one, won), _table(other, won)
     gap = a.sub(b).dropna(axis="columns")  # prompts that both have under every seed
     if gap.shape[1] == 0:
         return {"reason": NO_COMMON_PROMPT}
@@ -318,7 +326,7 @@ def _paired(first: Sequence[ComparedRun], second: Sequence[ComparedRun], outcome
     left_out = len(a.columns.union(b.columns)) - gap.shape[1]
     notes = [ONE_SEED] if len(seeds) == 1 else []
     notes += [f"{left_out:,} prompts left out that not every run answered"] if left_out else []
-    kl = _table(one, outcomes, "logratio").loc[seeds].sub(_table(other, outcomes, "logratio").loc[seeds])
+    kl = _table(one, drift).sub(_table(other, drift))
     return {
         "estimate": found.estimate,
         "low": found.low,
