@@ -7,8 +7,9 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from db.models import Annotation, Histogram, Pair, RunStage, Stage
-from db.queries.common import SlotStage, after_key, check_choice, contains, cut, slot_stages
+from db.queries.common import SlotStage, after_key, check_choice, cut, slot_stages
 from db.records import AnnotationPage, AnnotationRow, ConfidenceHistogram, Cursor, Decile, LabelSummary
+from db.repositories.guard import batches
 
 LABELS_SLOT = "labels"
 ORDERS = ("lowest", "confident_wrong", "highest")
@@ -18,8 +19,10 @@ AGREEMENTS: dict[str, list[ColumnElement[bool]]] = {
     "disagree": [Annotation.agrees_human.is_(False)],
 }
 KEY = (Annotation.confidence, Annotation.id)
-# A text search reads the texts of at most 10,000 pairs a page (about 100 ms), in growing steps.
-SEARCH_STEPS = (500, 2_500, 7_000)
+# A text search reads the texts of at most 6,000 pairs a page (under 100 ms), in growing steps.
+SEARCH_STEPS = (500, 1_500, 4_000)
+# Texts held in memory at once.
+SEARCH_CHUNK = 500
 SCALARS = (
     "accuracy_human",
     "accuracy_truth",
@@ -136,35 +139,36 @@ def _search(
     after: Cursor | None,
     limit: int,
 ) -> AnnotationPage:
-    """Look through the pairs in order, step by step, until the page is full or the steps are used up."""
+    """Look through the pairs in order until the page is full or the steps are used up."""
     found: list[Any] = []
     searched = 0
-    more = True
     for step in SEARCH_STEPS:
-        keys = _keys(conditions, after, descending).limit(step)
-        found += session.execute(_matching(keys, text, descending).limit(limit + 1 - len(found))).all()
-        last = session.execute(_keys(conditions, after, descending).offset(step - 1).limit(1)).first()
-        searched += step
-        if len(found) > limit or last is None:
-            more = False
+        keys = session.execute(_keys(conditions, after, descending).limit(step)).all()
+        for chunk in batches(keys, SEARCH_CHUNK):
+            matching = _matching(session, [key.id for key in chunk], text.strip().casefold())
+            found += [key for key in chunk if key.id in matching]
+            searched += len(chunk)
+            if len(found) > limit:
+                break
+        after = Cursor(value=keys[-1].confidence, id=keys[-1].id) if len(keys) == step else None
+        if after is None or len(found) > limit:
             break
-        after = Cursor(value=last.confidence, id=last.id)
     page, full = cut(found, limit)
-    following = Cursor(value=page[-1].confidence, id=page[-1].id) if full else (after if more else None)
+    following = Cursor(value=page[-1].confidence, id=page[-1].id) if full else after
     return AnnotationPage(
         rows=_with_texts(session, run_id, [key.id for key in page]), next=following, total=None, searched=searched
     )
 
 
-def _matching(keys: Select[*tuple[Any, ...]], text: str, descending: bool) -> Select[*tuple[Any, ...]]:
-    stretch = keys.add_columns(Annotation.pair_id, Annotation.data_stage_id).subquery()
-    order = (stretch.c.confidence, stretch.c.id)
-    return (
-        select(stretch.c.confidence, stretch.c.id)
-        .join(Pair, (Pair.stage_id == stretch.c.data_stage_id) & (Pair.pair_id == stretch.c.pair_id))
-        .where(contains(text.strip(), (Pair.prompt, Pair.response_a, Pair.response_b)))
-        .order_by(*(column.desc() if descending else column for column in order))
+def _matching(session: Session, ids: Sequence[int], needle: str) -> set[int]:
+    """Annotations whose texts hold the needle. Compared here: Postgres folds case far slower, SQLite only in ASCII."""
+    texts = (
+        select(Annotation.id, Pair.prompt, Pair.response_a, Pair.response_b)
+        .join(Pair, (Pair.stage_id == Annotation.data_stage_id) & (Pair.pair_id == Annotation.pair_id))
+        .where(Annotation.id.in_(ids))
     )
+    rows = session.connection().execute(texts)
+    return {key for key, *words in rows if any(needle in word.casefold() for word in words)}
 
 
 def _with_texts(session: Session, run_id: int, ids: Sequence[int]) -> tuple[AnnotationRow, ...]:
