@@ -10,17 +10,18 @@ from cwpo import catalog, hub
 from cwpo.artifacts import content_hash
 from cwpo.config import RunConfig, merged
 from cwpo.data import files
-from cwpo.errors import ConfigError
+from cwpo.errors import ConfigError, DataError
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CHECKED_ROWS = 200
 
 
-def resolve(config: RunConfig, *, gpu: bool) -> RunConfig:
+def resolve(config: RunConfig, *, gpu: bool, home: Path) -> RunConfig:
     """The same run with every revision and the precision spelled out.
 
     Raises ConfigError naming the field when a file, folder or repository does not exist or cannot be used.
-    `gpu` says whether a GPU will execute it; it decides `model.precision: auto`.
+    `gpu` says whether a GPU will execute it; it decides `model.precision: auto`. `home` is CWPO_HOME, where converted
+    copies of .bin repositories lie.
     """
     pins: dict[str, dict[str, object]] = {"data": {}, "model": {}, "evaluation": {}}
     if config.model.precision == "auto":
@@ -30,29 +31,24 @@ def resolve(config: RunConfig, *, gpu: bool) -> RunConfig:
         if role == "annotator" and not _uses_annotator(config):
             continue
         name, revision = getattr(config.model, role), getattr(config.model, f"{role}_revision")
-        pins["model"][f"{role}_revision"] = pin_model(f"model.{role}", name, revision)
-    pins["evaluation"] |= _gold(config)
+        pins["model"][f"{role}_revision"] = pin_model(f"model.{role}", name, revision, home=home)
+    pins["evaluation"] |= _gold(config, home)
     resolved = RunConfig.parse(merged(config.canonical(), pins))
-    return _with_tokenizer(resolved)
+    return _with_tokenizer(resolved, home)
 
 
-def is_local(name: str) -> bool:
-    """Whether a model or dataset name means a path on this machine."""
-    return name.startswith(("/", "./", "../", "~")) or Path(name).exists()
-
-
-def pin_model(field: str, name: str, revision: str | None) -> str | None:
+def pin_model(field: str, name: str, revision: str | None, *, home: Path) -> str | None:
     """The commit of a hub model or the content hash of a local folder; None for sandbox models."""
     if name in catalog.SANDBOX_MODELS:
         return None
-    if is_local(name):
+    if hub.is_local(name):
         folder = Path(name).expanduser()
         if not (folder / "config.json").is_file():
             raise ConfigError(field, f"{name} is not a model folder; it must hold config.json and safetensors weights.")
         return content_hash(folder)
     if not _HUB_ID.fullmatch(name):
         raise ConfigError(field, f"{name!r} is neither a folder nor a hub id like owner/name.")
-    return hub.resolve_revision("model", name, revision, field=field)
+    return hub.check_model(name, revision, home=home, field=field)
 
 
 def _uses_annotator(config: RunConfig) -> bool:
@@ -64,11 +60,14 @@ def _dataset(config: RunConfig) -> dict[str, object]:
     name, revision, subset = config.data.dataset, config.data.revision, config.data.subset
     if config.is_sandbox:
         return {}
-    if is_local(name):
+    if hub.is_local(name):
         path = Path(name).expanduser()
         if not path.is_file():
             raise ConfigError("data.dataset", f"{name} does not exist; give a JSONL, JSONL.gz, Parquet or CSV file.")
-        files.check_head(path, rows=_CHECKED_ROWS)
+        try:
+            files.check_head(path, rows=_CHECKED_ROWS)
+        except DataError as error:
+            raise ConfigError("data.dataset", str(error)) from error
         return {"revision": content_hash(path)}
     row = catalog.DATASETS.get(name)
     repo = row.repo if row and row.repo else name
@@ -82,22 +81,30 @@ def _dataset(config: RunConfig) -> dict[str, object]:
     return {"revision": pinned, "subset": subset or (row.subset if row else None)}
 
 
-def _gold(config: RunConfig) -> dict[str, object]:
+def _gold(config: RunConfig, home: Path) -> dict[str, object]:
     name = str(config.evaluation.gold_reward)
     row = catalog.GOLD_REWARDS.get(name)
     if row is not None and row.kind != "model":
         return {}
     revision = config.evaluation.gold_revision or (row.revision if row else None)
     model = str(row.model) if row else name
-    return {"gold_revision": pin_model("evaluation.gold_reward", model, revision)}
+    return {"gold_revision": pin_model("evaluation.gold_reward", model, revision, home=home)}
 
 
-def _with_tokenizer(config: RunConfig) -> RunConfig:
+def _with_tokenizer(config: RunConfig, home: Path) -> RunConfig:
     rule = config.data.length_rule
     if rule is None or (rule.tokenizer is not None and rule.tokenizer_revision is not None):
         return config
     if rule.tokenizer is None:
         pinned = {"tokenizer": config.model.policy, "tokenizer_revision": config.model.policy_revision}
     else:
-        pinned = {"tokenizer_revision": pin_model("data.length_rule.tokenizer", rule.tokenizer, None)}
+        pinned = {"tokenizer_revision": _pin_tokenizer(rule.tokenizer, home)}
     return RunConfig.parse(merged(config.canonical(), {"data": {"length_rule": pinned}}))
+
+
+def _pin_tokenizer(name: str, home: Path) -> str | None:
+    """A repository needs no loadable weights to count tokens."""
+    field = "data.length_rule.tokenizer"
+    if name in catalog.SANDBOX_MODELS or hub.is_local(name):
+        return pin_model(field, name, None, home=home)
+    return hub.resolve_revision("model", name, None, field=field)

@@ -240,7 +240,7 @@ def _resolve_all(configs: Sequence[RunConfig]) -> list[RunConfig]:
     for config in configs:
         key = _named(config)
         if key not in pinned:
-            pinned[key] = resolve(config, gpu=gpu)
+            pinned[key] = resolve(config, gpu=gpu, home=home())
             result.append(pinned[key])
         else:
             result.append(_with_pins(config, pinned[key]))

@@ -183,7 +183,7 @@ def _run(options: argparse.Namespace) -> int:
     from workers import console as view
 
     console = view.make_console()
-    resolved = resolve(config, gpu=_gpu_wanted(options.device))
+    resolved = resolve(config, gpu=_gpu_wanted(options.device), home=place)
     device = _prepare_torch(options, resolved)
     from cwpo.pipeline import run
 
