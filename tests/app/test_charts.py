@@ -1,0 +1,123 @@
+"""Charts: data first, picture second. Every registered chart is drawn once in both themes; data is compared."""
+
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+import app.charts
+from app.charts import CHARTS, frame, gra_forest, top_share, training_curves
+from cwpo import catalog
+from db.records import ConfidenceHistogram, Decile, LabelSummary
+from workers.report import GraRow
+
+
+def gra_row(method: str, estimate: float, *, percent: float | None = None, objective: str = "dpo") -> GraRow:
+    label = catalog.method_label(method, percent)
+    return GraRow(
+        group_key=f"{label} {objective}", label=label, method=method, method_label=label, objective=objective,
+        top_percent=percent, run_ids=(1, 2), seeds=(0, 1), estimate=estimate, low=estimate - 0.03, high=estimate + 0.02,
+        interval_method="crossed", n_prompts=400, n_seeds=2, wins=480, ties=100, losses=220, strict=estimate - 0.1,
+        ties_dropped=estimate + 0.01, seed_sd=0.01, kl=2.0, tokens=20.0, baseline_tokens=19.0, ungrammatical=0.1,
+        baseline_ungrammatical=0.2, note="",
+    )  # fmt: skip
+
+
+def label_summary(stage_id: int) -> LabelSummary:
+    tenth = Decile(
+        lo=0.0, hi=0.5, n=100, mean_confidence=0.4, agree_human=0.7, agree_truth=0.8, ci_low=0.6, ci_high=0.8
+    )
+    return LabelSummary(
+        run_id=stage_id, stage_id=stage_id, fingerprint="f", n=200, accuracy_human=0.7, accuracy_truth=0.8,
+        human_accuracy_truth=0.75, length_only_accuracy=0.55, mean_confidence=0.4, effective_sample_size=150.0,
+        histogram=ConfidenceHistogram(
+            edges=(0.0, 0.25, 0.5, 0.75, 1.0), counts=(80, 60, 40, 20), agree_counts=(40, 40, 40, 20)
+        ),
+        deciles=(tenth,),
+    )  # fmt: skip
+
+
+TABLE = [gra_row("human", 0.64), gra_row("weak", 0.62), gra_row("cw", 0.62), gra_row("top", 0.61, percent=30)]
+POINTS = [
+    {"label": f"seed {seed}", "method": "cw", "step": step, "name": "loss", "value": 0.7 - 0.1 * step}
+    for seed in (0, 1)
+    for step in (2, 1, 3)
+]
+ONE, SEVERAL = [("seed 0", label_summary(1))], [("seed 0", label_summary(1)), ("seed 1", label_summary(2))]
+EXAMPLES: dict[str, list[Any]] = {
+    "gra_forest": [TABLE],
+    "gra_by_kl": [TABLE],
+    "top_share": [TABLE],
+    "training_curves": [POINTS],
+    "confidence_histogram": [ONE, SEVERAL],
+    "confidence_deciles": [ONE, SEVERAL],
+}
+
+
+def test_every_file_is_registered_and_has_an_example() -> None:
+    files = {path.stem for path in Path(app.charts.__file__).parent.glob("*.py")} - {"__init__", "frame"}
+    assert files == set(CHARTS) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("look", [frame.LIGHT, frame.DARK], ids=lambda look: look.name)
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart_is_drawn(name: str, look: frame.Look) -> None:
+    """With rows and without: a quiet frame, units on both axes, at least one trace where there is data."""
+    for rows in [*EXAMPLES[name], []]:
+        figure = CHARTS[name].draw(CHARTS[name].prepare(rows), look)
+        assert isinstance(figure, go.Figure)
+        figure.to_json()
+        assert figure.layout.xaxis.title.text
+        assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
+        assert not figure.layout.xaxis.showgrid
+        assert not rows or figure.data
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_drawing_changes_nothing(name: str) -> None:
+    """Both halves are pure: the same rows give the same data and the same picture."""
+    rows = EXAMPLES[name][0]
+    first, second = CHARTS[name].prepare(rows), CHARTS[name].prepare(rows)
+    assert first == second
+    assert CHARTS[name].draw(first) == CHARTS[name].draw(second)
+
+
+def test_colour_carries_the_method_and_the_marker_the_objective() -> None:
+    rows = [gra_row("cw", 0.6), gra_row("cw", 0.6, objective="ipo"), gra_row("weak", 0.6)]
+    dots = [trace for trace in gra_forest.draw(gra_forest.prepare(rows)).data if trace.mode == "markers"]
+    assert [dot.marker.color for dot in dots] == ["#2F5DA8", "#2F5DA8", "#C77F1A"]
+    assert [dot.marker.symbol for dot in dots] == ["circle", "diamond", "circle"]
+
+
+def test_every_method_and_objective_of_the_catalog_has_its_ink() -> None:
+    for look in frame.LOOKS.values():
+        assert set(catalog.METHODS) <= set(look.methods)
+    assert set(catalog.OBJECTIVES) <= set(frame.MARKERS)
+
+
+def test_fifty_percent_is_always_in_sight() -> None:
+    low, high = gra_forest.draw(gra_forest.prepare([gra_row("cw", 0.9)])).layout.xaxis.range
+    assert low < 0.5 < 0.92 < high
+
+
+def test_all_pairs_without_weights_are_the_hundred_percent_point() -> None:
+    """Shares ascend; weak labels stand at 100 %, the weighted setting is the band and no point."""
+    tops = [gra_row("top", 0.6, percent=50), gra_row("top", 0.57, percent=10)]
+    (line,) = top_share.prepare([gra_row("weak", 0.62), *tops, gra_row("cw", 0.63)])
+    assert [(share.percent, share.estimate) for share in line.shares] == [(10, 0.57), (50, 0.6), (100, 0.62)]
+    assert line.weighted is not None
+    assert line.weighted.estimate == 0.63
+    assert top_share.prepare([gra_row("weak", 0.62), gra_row("cw", 0.63)]) == []
+
+
+def test_curves_are_ordered_by_step_and_hold_one_metric() -> None:
+    curves = training_curves.prepare([*POINTS, {**POINTS[0], "name": "lr"}], metric="loss")
+    assert [line.steps for line in curves.lines] == [(1, 2, 3), (1, 2, 3)]
+
+
+def test_a_name_with_markup_reaches_no_chart() -> None:
+    hostile = gra_row("cw", 0.6)
+    hostile = GraRow(**{**vars(hostile), "label": "<img src=x onerror=alert(1)>"})
+    for name in ("gra_forest", "gra_by_kl"):
+        assert "<img" not in CHARTS[name].draw(CHARTS[name].prepare([hostile])).to_json()

@@ -1,0 +1,207 @@
+"""Every screen, empty and over results that workers computed."""
+
+import re
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.components import runs_table
+from tests.app.conftest import Computed, visit, words
+
+SCREENS = ("runs", "new_run", "run", "compare", "examples", "system")
+
+
+def grid(page: AppTest) -> list[dict[str, str]]:
+    return page.dataframe[0].value.to_dict("records")
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_screen_without_runs_offers_the_next_step(screen: str, empty: None) -> None:
+    """Each says what would be here; nothing fails where there is nothing."""
+    page = visit(screen)
+    assert page.title[0].value
+    if screen not in ("new_run", "system"):
+        assert re.search("here|listed", words(page))
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_database_that_is_down_is_one_sentence(screen: str, empty: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/nothing")
+    said = words(visit(screen, run="1"))
+    assert "check DATABASE_URL" in said
+    assert "Traceback" not in said
+
+
+def test_redis_down_is_one_sentence_and_runs_can_still_be_queued(
+    computed: Computed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:9/0")
+    assert "Redis does not answer" in words(visit("runs"))
+    page = visit("new_run")
+    assert "queued runs start when it is back" in words(page)
+    assert not page.button(key="queue").disabled
+
+
+def test_runs_are_grouped_over_their_seeds(computed: Computed) -> None:
+    """Four settings of two seeds each, and the failed one; GRA and interval only where there is a result."""
+    rows = {row["setting"]: row for row in grid(visit("runs"))}
+    done = [row for row in rows.values() if row["status"] == "done"]
+    assert len(done) == 4
+    assert all(re.fullmatch(r"\d+\.\d – \d+\.\d", row["95 %"]) and row["seeds"] == "2 (0, 1)" for row in done)
+    failed = [row for row in rows.values() if row["status"] == "failed"]
+    assert [row["GRA, %"] for row in failed] == ["–"]
+
+
+def test_filters_come_from_the_address(computed: Computed) -> None:
+    page = visit("runs", method=["Top N %"], status=["done"])
+    assert [row["setting"] for row in grid(page)] == ["▸ Top 30 % · DPO"]
+    assert page.multiselect(key="method").value == ["top"]
+    nothing = visit("runs", q="no such run")
+    assert "No run fits these filters." in words(nothing)
+
+
+def test_an_opened_setting_shows_its_seeds_and_a_click_opens_the_run(computed: Computed) -> None:
+    group = next(row.group_key for row in computed.rows() if row.method == "cw")[:12]
+    page = visit("runs", open=group)
+    table = grid(page)
+    place = next(place for place, row in enumerate(table) if row["setting"].startswith("▾ CW"))
+    assert [row["setting"].split("·")[0].strip() for row in table[place + 1 : place + 3]] == ["seed 0", "seed 1"]
+    assert table[place + 1]["seeds"] == runs_table.ONE_SEED
+
+
+def test_the_run_page_shows_stages_curves_answers_and_what_one_seed_allows(computed: Computed) -> None:
+    run = next(row.id for row in computed.rows() if row.method == "cw")
+    page = visit("run", run=str(run))
+    said = words(page)
+    assert "CW · DPO · seed" in page.title[0].value.replace("\\", "")
+    assert "prompts only" in said
+    assert re.search(r"Done: (\d+) of \1 stages done", said)
+    assert all(name in said for name in ("Weak annotator", "Alignment", "Evaluation", "held-out prompts"))
+    assert re.search(r"aligned · score −?\d+\.\d\d · \d+ tokens", said)
+    assert len(page.get("plotly_chart")) >= 3
+    assert "align.beta 0.5" in said
+
+
+def test_a_failed_run_says_why_and_offers_the_next_step(computed: Computed) -> None:
+    page = visit("run", run=str(computed.failed))
+    assert len(page.error) == 1
+    assert "align" in page.error[0].value
+    assert page.button(key="duplicate").label == "Duplicate & edit"
+    assert page.button(key="retry").label == "Retry"
+
+
+def test_an_unknown_run_is_a_sentence(computed: Computed) -> None:
+    assert "There is no run 999" in words(visit("run", run="999"))
+
+
+def test_compare_pairs_prompts_and_says_what_the_table_supports(computed: Computed) -> None:
+    page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}")
+    said = words(page)
+    assert [metric.label.replace("\\", "") for metric in page.metric] == ["Human", "Weak labels", "CW", "Top 30 %"]
+    assert "CW − Weak labels" in said
+    assert "CW − Human" in said
+    assert "the seed moved" in said
+    assert "ties count half" in said
+    assert len(page.get("plotly_chart")) == 6
+    assert "method human weak cw top" in said
+
+
+def test_a_difference_whose_interval_covers_zero_is_never_strong() -> None:
+    from app.components.compare_tables import difference_cells
+    from workers.report import DifferenceRow
+
+    names = dict.fromkeys(
+        ("first", "second", "label", "first_label", "second_label", "first_method", "second_method", "objective"), "x"
+    )
+    covers = DifferenceRow(**names, estimate=0.05, low=-0.01, high=0.11, p=0.1, p_holm=0.1)
+    clear = DifferenceRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.01, p_holm=0.02)
+    uncorrected = DifferenceRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.04, p_holm=0.08)
+    assert not any(cell.strong for cell in difference_cells(covers) + difference_cells(uncorrected))
+    assert any(cell.strong for cell in difference_cells(clear))
+
+
+def test_a_pinned_reference_holds_every_other_setting_against_it(computed: Computed) -> None:
+    rows = computed.rows()
+    human = next(row.group_key for row in rows if row.method == "human")[:12]
+    said = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}", reference=human))
+    assert all(f"{name} − Human" in said for name in ("Weak labels", "CW", "Top 30 %"))
+
+
+def test_compare_opens_with_the_newest_sweep(computed: Computed) -> None:
+    assert len(visit("compare").metric) == 4
+
+
+def test_examples_start_with_the_least_confident_pair(computed: Computed) -> None:
+    run = next(row.id for row in computed.rows() if row.method == "cw")
+    page = visit("examples", run=str(run))
+    headlines = [
+        found for element in page.markdown if (found := re.search(r"C (\d\.\d+) · Δ .* · P (\d\.\d+)", element.value))
+    ]
+    confidences = [float(found[1]) for found in headlines]
+    assert confidences == sorted(confidences)
+    assert [float(found[2]) for found in headlines] == pytest.approx([(1 + c) / 2 for c in confidences], abs=1e-3)
+    assert "human chose" not in words(page)
+
+
+def test_human_labels_come_on_demand_and_a_link_shows_one_pair(computed: Computed) -> None:
+    run = next(row.id for row in computed.rows() if row.method == "cw")
+    page = visit("examples", run=str(run), human="true")
+    assert "human chose" in words(page)
+    pair = re.findall(r"pair=([0-9a-f]+)", "\n".join(element.value for element in page.caption))[0]
+    one = visit("examples", run=str(run), pair=pair)
+    assert len(one.code) == 2
+
+
+def test_examples_open_with_the_newest_annotator_and_filter_by_confidence(computed: Computed) -> None:
+    page = visit("examples", c=["0.0", "0.0"])
+    assert re.search("No pair fits these filters|pairs? in this view", words(page))
+
+
+def test_the_form_counts_what_is_reused(computed: Computed) -> None:
+    """Duplicating a finished run asks for nothing new."""
+    page = visit("new_run", **{"from": str(computed.sweep[0])})
+    figures = {metric.label: metric.value for metric in page.metric}
+    assert figures["runs"] == "1"
+    assert figures["stages to do"] == "0"
+    assert page.button(key="queue").label == "Queue 1 run"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("s.align.beta", "0.0", "align.beta must be greater than 0"),
+        ("s.data.label_fraction", "1.0", "data.label_fraction must lie between 0 and 1"),
+        ("s.data.label_fraction", "-0.3", "data.label_fraction must be greater than 0"),
+        ("s.evaluation.temperature", "0.0", "evaluation.temperature must be greater than 0"),
+        ("seeds", "none", "seed give at least one whole number"),
+    ],
+)
+def test_a_wrong_field_is_a_sentence_and_nothing_can_be_queued(
+    field: str, value: str, sentence: str, empty: None
+) -> None:
+    page = visit("new_run", **{field: value})
+    assert sentence in words(page)
+    assert page.button(key="queue").disabled
+
+
+def test_the_form_queues_what_it_says(empty: None) -> None:
+    """Two methods × two seeds: four runs in the database, named, in one sweep."""
+    from db import queries
+    from workers.database import reading
+
+    page = visit("new_run", name="from the form", seeds="0-1")
+    assert page.button(key="queue").label == "Queue 4 runs"
+    page.button(key="queue").click().run()
+    with reading() as session:
+        rows = queries.list_runs(session).rows
+    assert {(row.name, row.method, row.seed, row.status) for row in rows} == {
+        ("from the form", method, seed, "queued") for method in ("weak", "cw") for seed in (0, 1)
+    }
+
+
+def test_system_shows_services_queue_and_disk(computed: Computed) -> None:
+    said = words(visit("system"))
+    assert "Redis answers." in said
+    assert "SQLite" in said
+    assert "workers alive" in said
+    assert "free of" in said

@@ -1,0 +1,40 @@
+"""What the web process loads, and where it listens."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "transformers", "datasets", "peft", "workers.jobs")
+
+
+def test_the_entry_point_and_every_screen_load_no_torch() -> None:
+    """In a fresh interpreter: import app.main, then all that the screens import."""
+    script = (
+        "import sys, json, importlib, pkgutil, app.main, app.reads, app.charts, app.components\n"
+        "for found in pkgutil.iter_modules(app.components.__path__):\n"
+        "    importlib.import_module(f'app.components.{found.name}')\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_the_dashboard_listens_on_this_machine_only() -> None:
+    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert settings["server"]["address"] == "127.0.0.1"
+    assert settings["server"]["allowedHosts"] == ["127.0.0.1", "localhost"]
+    assert settings["browser"]["gatherUsageStats"] is False
+    assert settings["client"]["toolbarMode"] == "minimal"
+
+
+def test_no_screen_needs_a_file_from_outside() -> None:
+    """No icon font (a browser fetches it), no HTML switched on, no folder that starts the older navigation."""
+    for path in (ROOT / "app").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert ":material" not in text, path
+        assert "unsafe_allow_html" not in text, path
+    assert not (ROOT / "app" / "pages").exists()

@@ -1,0 +1,24 @@
+"""A page of hostile text, shown as the dashboard shows text of models and users."""
+
+import streamlit as st
+
+from app import untrusted
+from app.components import layout, tables
+from app.components.chart import show_chart
+from app.components.tables import Column
+from tests.app.test_untrusted import PAYLOADS
+
+layout.heading("Hostile")
+for place, payload in enumerate(PAYLOADS):
+    untrusted.show_text(payload, key=f"text_{place}")
+    untrusted.show_block(payload, key=f"block_{place}")
+    layout.note(payload)
+    st.metric(untrusted.label(payload), "1")
+tables.show((Column(label="text"),), [(payload,) for payload in PAYLOADS], alt="payloads")
+points = [
+    {"label": payload, "method": "cw", "step": step, "name": "loss", "value": 1.0}
+    for payload in PAYLOADS
+    for step in (1, 2)
+]
+show_chart("training_curves", points, key="chart")
+st.caption("the end")
