@@ -38,7 +38,8 @@ SUMMARY = {
 def annotated_pair(number: int) -> dict[str, Any]:
     """Confidence in steps of .1 with many ties; every third pair disagrees with the human."""
     return {
-        "pair_id": f"p{number:03d}", "prompt_id": f"q{number:03d}", "prompt": f"Prompt {number} about 100% PANDAS_x Prüfung",
+        "pair_id": f"p{number:03d}", "prompt_id": f"q{number:03d}",
+        "prompt": f"Prompt {number} about 100% PANDAS_x Prüfung",
         "response_a": f"yes {number}", "response_b": f"no {number}", "true_label": None,
         "human_label": "b" if number % 3 == 0 else "a", "score_a": 1.0, "score_b": 0.0, "margin": 1.0,
         "confidence": (number * 7 % 10) / 10, "label": "a",
@@ -299,7 +300,8 @@ def test_examples_filter_by_confidence_agreement_and_text(done: tuple[Engines, i
         wrong = queries.annotations(session, run_id, order="confident_wrong", limit=3)
         assert [row.confidence for row in wrong.rows] == [0.9, 0.9, 0.8]
         assert wrong.rows[0].agrees_human is False
-        for text, count in {"pandas_X": 60, "ABOUT 100% p": 60, "p_ndas": 0, "PRÜFUNG": 60, "yes 7": 1, "no 1": 11, "1%0": 0}.items():
+        counts = {"pandas_X": 60, "ABOUT 100% p": 60, "p_ndas": 0, "PRÜFUNG": 60, "yes 7": 1, "no 1": 11, "1%0": 0}
+        for text, count in counts.items():
             page = queries.annotations(session, run_id, text=text, limit=100)
             assert (len(page.rows), page.total, page.next) == (count, None, None), text
         with pytest.raises(ValueError, match="any, agree, disagree"):
