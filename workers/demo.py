@@ -1,11 +1,13 @@
 """`make demo`: start the stack, submit the sandbox comparison, show its progress, print the GRA table."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -32,6 +34,7 @@ def main(config: Path | None = None) -> int:
 
     0 when every stage succeeded, 1 when one failed or the stack did not start, 130 after Ctrl-C before the table."""
     console = make_console()
+    signal.signal(signal.SIGTERM, _interrupt)  # so that a `kill` ends the stack as Ctrl-C does
     stop_after = os.environ.get("DEMO_EXIT", "") not in ("", "0")
     stack: subprocess.Popen[bytes] | None = None
     try:
@@ -54,6 +57,10 @@ def main(config: Path | None = None) -> int:
     finally:
         if stack is not None:
             end_all([stack], _STOP_PATIENCE)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _start_stack() -> subprocess.Popen[bytes]:

@@ -1,0 +1,127 @@
+"""The command line: every field is explained, bad input is one sentence, and `run` needs no server."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from cwpo.config import RunConfig
+from tests.workers.conftest import Workplace
+from workers import api, cli, jobs, lease
+from workers.jobs import Shutdown
+
+
+def names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(prefix + name)
+        part = cli._part_of(field)
+        found += names(part, f"{prefix}{name}.") if part else []
+    return found
+
+
+def test_run_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    lines = {line.split()[0].rstrip(":"): line for line in text.splitlines() if line.startswith("  ")}
+    assert [name for name in names(RunConfig) if name not in lines] == []
+    assert "must be greater" not in lines["align.beta"]
+    assert "0.5" in lines["align.beta"]
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "run.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sets", "sentence"),
+    [
+        ("method: wild", [], "method: 'wild' is not known; choose one of"),
+        ("align: {beta: 0}", [], "align.beta: must be greater than 0"),
+        ("data: {label_fraction: 1}", [], "data.label_fraction: must lie between 0 and 1"),
+        ("{", [], "is not YAML"),
+        ("- 1", [], "must hold fields"),
+        ("method: cw", ["align.beta"], "--set: 'align.beta' is not of the form a.b=c."),
+        ("method: [cw, weak]", [], "describes 2 runs"),
+        (
+            "data: {dataset: /nowhere/x.jsonl}\nevaluation: {gold_reward: trained}",
+            [],
+            "/nowhere/x.jsonl does not exist",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    text: str, sets: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", write(tmp_path, text), "--home", str(tmp_path)]
+    for value in sets:
+        arguments += ["--set", value]
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_missing_file_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "/nowhere.yaml"]) == 2
+    assert "/nowhere.yaml: cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+def test_database_that_is_down_is_a_sentence_and_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    assert cli.main(["submit", write(tmp_path, "method: cw")]) == 1
+    error = capsys.readouterr().err
+    assert len(error.strip().splitlines()) == 1
+    assert "DATABASE_URL" in error or "database" in error
+
+
+def test_run_writes_everything_and_needs_neither_redis_nor_database(workplace: Workplace) -> None:
+    out, config = workplace.home / "out.json", workplace.home / "run.yaml"
+    config.write_text(yaml.safe_dump(workplace.materials))
+    script = (
+        "import sys\nfrom workers import cli\ncode = cli.main(sys.argv[1:])\n"
+        "print([m for m in ('rq', 'redis', 'sqlalchemy', 'streamlit') if m in sys.modules])\nsys.exit(code)"
+    )
+    command = [sys.executable, "-c", script, "run", str(config), "--set", "seed=3", "--json", str(out)]
+    done = subprocess.run(command, env=workplace.environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    written = json.loads(out.read_text())
+    assert written["config"]["seed"] == 3
+    assert set(written["gra"]) >= {"gra", "wins", "ties", "losses", "prompts", "ci_low", "ci_high"}
+    align = written["stages"]["align"]
+    assert align["computed"] is True
+    assert align["seconds"] > 0
+    assert {"loss", "rewards/margins"} <= {point["name"] for point in align["metrics"]}
+    assert "length alone" in done.stdout
+
+
+def test_runs_of_the_queue_reuse_what_cwpo_run_computed(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = workplace.home / "run.yaml"
+    config.write_text(yaml.safe_dump(workplace.materials))
+    assert cli.main(["run", str(config)]) == 0
+    assert cli.main(["submit", str(config)]) == 0
+    monkeypatch.setenv("CWPO_WORKER_ID", str(lease.register_worker("me", "cpu")))
+    monkeypatch.setenv("CWPO_DEVICE", "cpu")
+    monkeypatch.setattr(Shutdown, "listen", lambda self: None)
+    jobs.work(0)
+    capsys.readouterr()
+    assert cli.main(["status", "1"]) == 0
+    assert "Run 1: done" in capsys.readouterr().out
+    exported = api.export_run(1)
+    assert exported["gra"]["prompts"] == 12
+    assert exported["config_hash"] == RunConfig.parse(exported["config"]).hash()
+    assert cli.main(["cancel", "1"]) == 1
+    assert "done and cannot be cancelled" in capsys.readouterr().err
