@@ -1,6 +1,9 @@
 """Presets are valid configurations whose runs share everything that one method does not decide."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from cwpo.config import expand
 from cwpo.sandbox.presets import PRESETS, comparison
@@ -24,6 +27,15 @@ def test_steady_labels_without_dropout_and_unsteady_with() -> None:
         assert run.data.sandbox is not None
         assert (run.data.sandbox.noise, run.data.label_fraction) == (1.5, 0.3)
         assert (run.align.beta, run.align.lr, run.align.epochs) == (0.5, 3e-4, 2)
+
+
+@pytest.mark.parametrize(("file", "name"), [("demo", "steady"), ("sandbox-unsteady", "unsteady")])
+def test_the_example_files_are_the_presets(file: str, name: str) -> None:
+    path = Path(__file__).parents[3] / "configs" / f"{file}.yaml"
+    listed = {run.hash() for run in expand(yaml.safe_load(path.read_text()))}
+    preset = {run.hash() for run in expand(comparison(PRESETS[name]))}
+    assert listed <= preset
+    assert listed == preset or file != "demo"
 
 
 def test_a_seed_trains_one_annotator_and_asks_one_opponent() -> None:
