@@ -13,7 +13,7 @@ from app.components.formats import counted, share
 from app.components.runs_table import first_seeds, setting_name
 from db import queries
 from db.records import LabelSummary, RunRow
-from workers import report
+from workers.report import GraRow
 
 CURVES = ("loss", "rewards/accuracies", "rewards/margins", "grad_norm", "mean_weight")
 MOST_LINES = 50
@@ -36,12 +36,10 @@ def show_annotators(rows: Sequence[RunRow]) -> None:
         )
 
 
-def show_top_share(rows: Sequence[RunRow]) -> None:
+def show_top_share(table: Sequence[GraRow]) -> None:
     """Top-N % against weighted where `top` was run, and GRA against the distance moved."""
-    evaluated = [row for row in rows if row.evaluation is not None]
-    if not evaluated:
+    if not table:
         return
-    table = report.gra_table(evaluated, reads.outcomes_of([row.id for row in evaluated]))
     left, right = layout.two_columns()
     with left:
         if any(row.method == "top" for row in table):

@@ -15,6 +15,7 @@ from app.url_state import CompareView
 from db import queries
 from db.records import RunRow
 from workers import report
+from workers.report import GraRow
 
 
 def page() -> None:
@@ -28,8 +29,7 @@ def page() -> None:
             "screens/runs.py",
         )
         return
-    _answer(rows)
-    _evidence(rows, view)
+    _evidence(rows, _answer(rows), view)
 
 
 def _runs(view: CompareView) -> list[RunRow]:
@@ -40,8 +40,8 @@ def _runs(view: CompareView) -> list[RunRow]:
         return reads.newest_comparison(session)
 
 
-def _answer(rows: list[RunRow]) -> None:
-    """First screen: estimates, intervals, paired differences."""
+def _answer(rows: list[RunRow]) -> list[GraRow]:
+    """First screen: estimates, intervals, paired differences. Gives back the table."""
     evaluated = [row for row in rows if row.evaluation is not None]
     outcomes = reads.outcomes_of([row.id for row in evaluated])
     table = report.gra_table(evaluated, outcomes)
@@ -52,7 +52,7 @@ def _answer(rows: list[RunRow]) -> None:
         choose_runs(rows)
     if not table:
         layout.empty_state("None of these runs is evaluated yet; their GRA appears here as soon as the first one is.")
-        return
+        return []
     with reads.reading() as session:
         configs = queries.configs(session, [row.id for row in evaluated])
     pairs = choose_reference(evaluated, table)
@@ -66,12 +66,13 @@ def _answer(rows: list[RunRow]) -> None:
         show_differences_table(table, differences)
     show_gra_table(table, list(configs.values()), len(rows) - len(evaluated))
     show_exports(table, differences)
+    return table
 
 
-def _evidence(rows: list[RunRow], view: CompareView) -> None:
+def _evidence(rows: list[RunRow], table: list[GraRow], view: CompareView) -> None:
     """Why: the annotator, the share of pairs, the distance moved, the configuration, the curves, the answers."""
     show_annotators(rows)
-    show_top_share(rows)
+    show_top_share(table)
     left, right = layout.two_columns()
     with left:
         show_config_differences(rows)
