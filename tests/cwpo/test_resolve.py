@@ -10,7 +10,7 @@ from cwpo.resolve import resolve
 from cwpo.stages import build
 
 
-@pytest.fixture()
+@pytest.fixture
 def files(tmp_path):
     """A file of pairs and a model folder; resolving reads names and bytes, not weights."""
     rows = [{"prompt": f"p{i}", "chosen": "yes", "rejected": "no"} for i in range(3)]
