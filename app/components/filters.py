@@ -1,10 +1,22 @@
 """Filters on the left of lists. Each widget is bound to the parameter of the same name, so the address has the view."""
 
-from typing import get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import streamlit as st
 
 from app.url_state import DATASETS, METHODS, OBJECTIVES, ORDERS, STATUSES, Agreement, ExamplesView, RunsView
+
+# What each widget says when nothing is filtered.
+RUN_DEFAULTS: Mapping[str, Any] = {
+    "q": "",
+    "status": [],
+    "method": [],
+    "objective": [],
+    "dataset": "",
+    "archived": False,
+}
+EXAMPLE_DEFAULTS: Mapping[str, Any] = {"order": "lowest", "c": (0.0, 1.0), "agreement": "any", "q": ""}
 
 
 def _first_page() -> None:

@@ -8,6 +8,7 @@ from cwpo import catalog
 SLOTS: Mapping[str, str] = {
     "data": "Pairs",
     "prompts": "Prompts",
+    "base": "Base model",
     "base_policy": "Base policy",
     "base_annotator": "Base annotator",
     "annotator": "Weak annotator",

@@ -1,7 +1,8 @@
 """The frame of a page: title, caption, sections, empty states, problems. Text comes from us or through `untrusted`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -57,20 +58,25 @@ def filters_and_list(width: int = 175) -> tuple[DeltaGenerator, DeltaGenerator]:
 
 
 def empty_state(what: str, next_step: str = "", page: str = "") -> None:
-    """What would be here, and the one next step: another page, or (without a page) this one with no filter."""
+    """What would be here, and the one next step: another page."""
     with st.container(border=True):
         st.text(what)
-        if next_step and page:
+        if next_step:
             st.page_link(page, label=next_step)
-        elif next_step:
-            st.button(next_step, key="show_all", on_click=show_all)
 
 
-def show_all(keep: tuple[str, ...] = ("run", "runs")) -> None:
-    """Drop every filter of this page from the address and from its widgets."""
-    for name in [name for name in st.query_params if name not in keep]:
-        del st.query_params[name]
-        st.session_state.pop(name, None)
+def nothing_fits(what: str, next_step: str, defaults: Mapping[str, Any]) -> None:
+    """A list that its filters made empty; the next step puts every filter back to its default."""
+    with st.container(border=True):
+        st.text(what)
+        st.button(next_step, key="show_all", on_click=_reset, args=(defaults,))
+
+
+def _reset(defaults: Mapping[str, Any]) -> None:
+    """The address follows the widgets that are bound to it, so it is the widgets that are set."""
+    for name, value in defaults.items():
+        st.session_state[name] = value
+    st.query_params.pop("after", None)
 
 
 def turn(label: str, key: str, **params: str) -> None:

@@ -5,7 +5,7 @@ import streamlit as st
 from app import reads
 from app.components import layout
 from app.components.chart import show_chart
-from app.components.filters import example_filters
+from app.components.filters import EXAMPLE_DEFAULTS, example_filters
 from app.components.formats import counted, dataset_name, models, share, short_name
 from app.components.pair_card import show_pair
 from app.components.run_picker import pick_run
@@ -93,7 +93,7 @@ def _pairs(view: ExamplesView, summary: LabelSummary | None) -> None:
     for row in found.rows:
         show_pair(row)
     if not found.rows:
-        layout.empty_state("No pair fits these filters.", "Show all pairs")
+        layout.nothing_fits("No pair fits these filters.", "Show all pairs", EXAMPLE_DEFAULTS)
     _turn(view, found)
 
 

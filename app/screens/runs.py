@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import reads
 from app.components import layout, runs_table
-from app.components.filters import run_filters
+from app.components.filters import RUN_DEFAULTS, run_filters
 from app.components.runs_table import Line
 from app.url_state import CompareView, RunsView, RunView
 from db import queries
@@ -55,7 +55,7 @@ def _nothing(view: RunsView) -> None:
             "screens/new_run.py",
         )
     else:
-        layout.empty_state("No run fits these filters.", "Show all runs")
+        layout.nothing_fits("No run fits these filters.", "Show all runs", RUN_DEFAULTS)
 
 
 def _table(view: RunsView) -> None:

@@ -58,6 +58,8 @@ def test_filters_come_from_the_address(computed: Computed) -> None:
     assert page.multiselect(key="method").value == ["top"]
     nothing = visit("runs", q="no such run")
     assert "No run fits these filters." in words(nothing)
+    nothing.button(key="show_all").click().run()
+    assert len(grid(nothing)) == 5
 
 
 def test_an_opened_setting_shows_its_seeds_and_a_click_opens_the_run(computed: Computed) -> None:
