@@ -24,12 +24,14 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from app.url_state import CompareView, ExamplesView, RunView  # noqa: E402
 from cwpo import calibration  # noqa: E402
 from cwpo import statistics as intervals  # noqa: E402
 from cwpo.config import RunConfig, expand  # noqa: E402
@@ -107,17 +109,11 @@ class Filler:
         texts = [self._text(40) for _ in range(500)]
         sides = self.rng.choice(["a", "b"], (count, 2))
         self.pair_rows[claim.stage_id] = [
-            {
-                "pair_id": f"{i:016x}",
-                "prompt_id": f"{i // 2:016x}",
-                "prompt": texts[i % 97],
-                "response_a": f"{i} {texts[i % 499]}",
-                "response_b": f"{texts[(i + 1) % 499]} {i}",
-                "human_label": str(sides[i, 0]),
-                "true_label": str(sides[i, 1]),
-            }
+            {"pair_id": f"{i * 0x9E3779B97F4A7C15 % 2**64:016x}", "prompt_id": f"{i // 2:016x}",
+             "prompt": texts[i % 97], "response_a": f"{i} {texts[i % 499]}", "response_b": f"{texts[(i + 1) % 499]} {i}",
+             "human_label": str(sides[i, 0]), "true_label": str(sides[i, 1])}
             for i in range(count)
-        ]
+        ]  # fmt: skip
         self._write(claim, annotations.add_pairs, self.pair_rows[claim.stage_id])
         return {"rows": count, "kept": count, "rejected": {}, "train_prompts": count // 2}
 
@@ -233,18 +229,30 @@ def build_database(url: str, *, count: int, pairs: int) -> dict[str, int]:
 
 # ---- the pages ------------------------------------------------------------------------------------------------------
 
-# page -> (address, what must be on the screen before it counts as content)
 FIGURE = '[data-testid="stMain"] [data-testid="stMetricValue"]'
 PAIRS = '[data-testid="stMain"] :text("pairs in this view")'
-PAGES: Mapping[str, tuple[str, str]] = {
-    "Runs": ("/", '[data-testid="stMain"] [data-testid="data-grid-canvas"]'),
-    "New run": ("/new_run", '[data-testid="stMain"] [data-testid="stTabs"]'),
-    "Run": ("/run?run={cw}", FIGURE),
-    "Examples": ("/examples?run={cw}", PAIRS),
-    "Examples, surest first": ("/examples?run={cw}&order=highest", PAIRS),
-    "Compare, 10 settings": ("/compare?runs={ten}", FIGURE),
-    "System": ("/system", FIGURE),
-}
+GRID = '[data-testid="stMain"] [data-testid="data-grid-canvas"]'
+FORM = '[data-testid="stMain"] [data-testid="stMultiSelect"]'
+
+
+def addresses(cw: int, ten_settings: tuple[int, ...]) -> dict[str, tuple[str, str]]:
+    """Each page's address, and what must be on the screen before it counts as content."""
+    example = ExamplesView(run=cw, order="highest", low=0.5, agreement="disagree")
+    return {
+        "Runs": ("/", GRID),
+        "New run": ("/new_run", FORM),
+        "Run": (_address("run", RunView(run=cw).to_params()), FIGURE),
+        "Examples": (_address("examples", ExamplesView(run=cw).to_params()), PAIRS),
+        "Examples, filtered": (_address("examples", example.to_params()), PAIRS),
+        "Compare, 10 settings": (_address("compare", CompareView(runs=ten_settings).to_params()), FIGURE),
+        "System": ("/system", FIGURE),
+    }
+
+
+def _address(page: str, params: Mapping[str, Any]) -> str:
+    return f"/{page}?{urlencode(params, doseq=True)}"
+
+
 SETTLED = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 
@@ -284,7 +292,7 @@ def _wait_for(port: int) -> None:
     raise TimeoutError("The dashboard did not start within 120 s: run `make start` to see why.")
 
 
-def measure(base: str, addresses: Mapping[str, tuple[str, str]], loads: int, pictures: Path | None) -> dict[str, Any]:
+def measure(base: str, places: Mapping[str, tuple[str, str]], loads: int, pictures: Path | None) -> dict[str, Any]:
     """Seconds from asking for each address to its content, warm."""
     from playwright.sync_api import sync_playwright
 
@@ -293,7 +301,7 @@ def measure(base: str, addresses: Mapping[str, tuple[str, str]], loads: int, pic
         program = browser.installed()
         chromium = playwright.chromium.launch(executable_path=program, args=browser.ARGUMENTS)
         context = chromium.new_context(viewport={"width": 1440, "height": 900})
-        for name, (address, content) in addresses.items():
+        for name, (address, content) in places.items():
             timings = [_load(context, base + address, content) for _ in range(loads + 1)]
             found[name] = _figures(timings)
             if pictures is not None:
@@ -308,7 +316,11 @@ def _load(context: Any, address: str, content: str) -> tuple[float, float]:
     page = context.new_page()
     start = time.perf_counter()
     page.goto(address, wait_until="commit")
-    page.locator(content).first.wait_for(state="visible", timeout=60_000)
+    try:
+        page.locator(content).first.wait_for(state="visible", timeout=60_000)
+    except Exception as error:
+        seen = page.locator('[data-testid="stMain"]').inner_text()
+        raise RuntimeError(f"{address} did not show {content} within 60 s, but: {seen[:400]}") from error
     first = time.perf_counter() - start
     page.locator(SETTLED).wait_for(timeout=60_000)
     settled = time.perf_counter() - start
@@ -351,12 +363,11 @@ def main() -> None:
         url, start = f"sqlite:///{file.resolve()}", time.perf_counter()
         built = None if file.exists() else build_database(url, count=options.runs, pairs=options.pairs)
         print(f"database ready after {time.perf_counter() - start:.0f} s", flush=True)
-        places = {"cw": _run_of("cw", options.runs), "ten": ",".join(map(str, range(1, min(50, options.runs) + 1)))}
-        addresses = {name: (address.format(**places), content) for name, (address, content) in PAGES.items()}
+        places = addresses(_run_of("cw", options.runs), tuple(range(1, min(50, options.runs) + 1)))
         if options.pictures:
             options.pictures.mkdir(parents=True, exist_ok=True)
         with serving(home, url) as base:
-            found = measure(base, addresses, options.loads, options.pictures)
+            found = measure(base, places, options.loads, options.pictures)
         size = file.stat().st_size
     _write(options.out, built, found, size)
 
