@@ -16,9 +16,10 @@ from cwpo import attention
 from cwpo.errors import ModelError
 from cwpo.tokenization import PackedBatch
 
-_KEEP = 1 << 22  # (rows x V) up to which one tile is kept for the backward pass
-_TILE = 1 << 25  # elements of one tile of logits
+_KEEP = 1 << 26  # (rows x V) up to which what backward needs is kept: 256 MB in float32, 1,300 rows of OPT's vocabulary
+_TILE = 1 << 25  # elements of one tile of logits that is made again in backward
 _TILE_ROWS = (64, 512)  # measured on CPUs: larger tiles leave the caches, smaller ones starve the matmul
+_CHUNK = 1 << 18  # elements that are exponentiated together on a CPU: 1 MB, the size of a core's cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,64 +132,79 @@ def _gathered(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 class _TiledLogProbs(torch.autograd.Function):
-    """log softmax(hidden @ weight.T + bias)[target] per row, without the (R, V) tensor when it is large."""
+    """log softmax(hidden @ weight.T + bias)[target] per row, without the (R, V) tensor when it is large.
+
+    The slope of a row's log-probability by its logits, onehot - softmax, takes the place of the logits. Rows that fit
+    `_KEEP` keep it, so that backward is two matmuls; more rows are made again tile by tile.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, dtype: torch.dtype, graph: bool
     ) -> Tensor:
-        rows, vocabulary = len(hidden), len(weight)
-        keep = graph and rows * vocabulary <= _KEEP
-        step = max(rows, 1) if rows * vocabulary <= _KEEP else _tile_rows(vocabulary)
-        small = weight.to(dtype)
-        logps = torch.empty(rows, dtype=_accumulator(dtype), device=hidden.device)
-        logsum = torch.empty_like(logps)
-        probabilities = None
-        for begin in range(0, rows, step):
-            cut = slice(begin, begin + step)
+        vocabulary = len(weight)
+        keep = graph and len(hidden) * vocabulary <= _KEEP
+        ctx.step = max(len(hidden), 1) if keep else _tile_rows(vocabulary)
+        ctx.dtype = dtype
+        small, kept = weight.to(dtype), None
+        logps = torch.empty(len(hidden), dtype=_accumulator(dtype), device=hidden.device)
+        for begin in range(0, len(hidden), ctx.step):
+            cut = slice(begin, begin + ctx.step)
             logits = _logits(hidden[cut].to(dtype), small, bias)
-            picked = logits.gather(1, targets[cut, None]).squeeze(1)
-            top = logits.amax(dim=1)
-            total = logits.sub_(top[:, None]).exp_().sum(dim=1)
-            logsum[cut] = top + total.log()
-            logps[cut] = (picked - top) - total.log()
-            if keep:
-                probabilities = logits.div_(total[:, None])
-        ctx.save_for_backward(hidden, weight, bias, targets, logsum, probabilities)
-        ctx.dtype, ctx.step = dtype, step
+            logps[cut] = _normalise(logits, targets[cut], slopes=keep)
+            kept = logits if keep else None
+        ctx.save_for_backward(hidden, weight, bias, targets, kept)
         return logps
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
-        hidden, weight, bias, targets, logsum, kept = ctx.saved_tensors
+        hidden, weight, bias, targets, kept = ctx.saved_tensors
         small = weight.to(ctx.dtype)
         need_hidden, need_weight, need_bias = ctx.needs_input_grad[:3]
         grad_hidden = torch.empty_like(hidden) if need_hidden else None
-        grad_weight = torch.zeros_like(weight) if need_weight else None
-        grad_bias = torch.zeros_like(bias) if need_bias else None
+        grad_weight = grad_bias = None
         for begin in range(0, len(hidden), ctx.step):
             cut = slice(begin, begin + ctx.step)
-            rows = hidden[cut].to(ctx.dtype)
-            shares = kept if kept is not None else _logits(rows, small, bias).sub_(logsum[cut, None]).exp_()
-            slope = grads[0][cut, None]
-            delta = shares * -slope if kept is not None else shares.mul_(-slope)
-            delta.scatter_add_(1, targets[cut, None], slope.to(delta.dtype))
-            if grad_bias is not None:
-                grad_bias += delta.sum(dim=0).to(grad_bias.dtype)
-            delta = delta.to(ctx.dtype)
+            gain = grads[0][cut, None]
+            slopes = kept
+            if slopes is None:
+                slopes = _logits(hidden[cut].to(ctx.dtype), small, bias)
+                _normalise(slopes, targets[cut], slopes=True)
             if grad_hidden is not None:
-                grad_hidden[cut] = delta @ small
-            if grad_weight is not None and delta.dtype == grad_weight.dtype:
-                grad_weight.addmm_(delta.T, rows)
-            elif grad_weight is not None:
-                grad_weight += delta.T @ rows
+                grad_hidden[cut] = (slopes @ small) * gain
+            if need_weight:
+                grad_weight = _add(grad_weight, slopes.T @ (hidden[cut] * gain).to(ctx.dtype), weight.dtype)
+            if need_bias:
+                grad_bias = _add(grad_bias, (slopes.T @ gain.to(ctx.dtype)).squeeze(1), weight.dtype)
         return grad_hidden, grad_weight, grad_bias, None, None, None
+
+
+def _normalise(logits: Tensor, targets: Tensor, *, slopes: bool) -> Tensor:
+    """Log-probability of the target per row; with `slopes` onehot - softmax is left in `logits`, else they are spoilt.
+
+    A few rows at a time: they stay in the cache between the passes, and bfloat16 logits are never all in float32.
+    """
+    size = max(1, _CHUNK // logits.shape[1]) if logits.device.type == "cpu" else max(1, len(logits))
+    logps = []
+    for rows, wanted in zip(logits.split(size), targets[:, None].split(size), strict=True):
+        values = rows.to(_accumulator(rows.dtype))
+        shifted = values.sub_(values.amax(dim=1, keepdim=True))
+        picked = shifted.gather(1, wanted)
+        total = shifted.exp_().sum(dim=1, keepdim=True)
+        logp = picked - total.log()
+        if slopes:
+            rows.copy_(shifted.mul_(-1 / total).scatter_(1, wanted, -torch.expm1(logp)))
+        logps.append(logp.squeeze(1))
+    return torch.cat(logps) if logps else logits.new_empty(0)
+
+
+def _add(sum_: Tensor | None, part: Tensor, dtype: torch.dtype) -> Tensor:
+    return part.to(dtype) if sum_ is None else sum_.add_(part)
 
 
 def _logits(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     logits = rows @ weight.T
-    logits = logits.to(_accumulator(logits.dtype))
-    return logits if bias is None else logits + bias
+    return logits if bias is None else logits + bias.to(logits.dtype)
 
 
 def _accumulator(dtype: torch.dtype) -> torch.dtype:

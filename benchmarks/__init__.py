@@ -1,0 +1,1 @@
+"""Measurements of this program and of its peers on the same machine, model, data and batch."""
