@@ -156,9 +156,7 @@ def _ours(name: str, plan: Plan, precision: str, lengths: tuple[tuple[int, int, 
 
 def _trl(name: str, plan: Plan, kind: str, precision: str) -> Sample:
     warm, rows = _rows(name, plan, _batch(plan))
-    sample = peers.trl_dpo(
-        policy(name), warm, rows, batch=plan.batch, bf16=precision == "bf16", best=kind == "best"
-    )
+    sample = peers.trl_dpo(policy(name), warm, rows, batch=plan.batch, bf16=precision == "bf16", best=kind == "best")
     sample.more |= {"pairs": len(rows), "padded_tokens": round(padded_mean(lengths_of(rows), plan.batch) * len(rows))}
     return sample
 

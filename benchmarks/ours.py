@@ -53,9 +53,7 @@ def dpo(
     return sample
 
 
-def annotator(
-    model: Any, warm: Sequence[Encoded], rows: Sequence[Encoded], *, batch: int, precision: str
-) -> Sample:
+def annotator(model: Any, warm: Sequence[Encoded], rows: Sequence[Encoded], *, batch: int, precision: str) -> Sample:
     """Seconds of the annotator stage's steps."""
     every = [*warm, *rows]
     ctx = context({"precision": precision, "train": {**TRAIN, "batch_size": batch}})

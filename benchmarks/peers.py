@@ -94,7 +94,7 @@ def trl_reward(
 
 
 def groups_by_length(model: Any, rows: Sequence[Encoded]) -> str:
-    """What happens when DPOTrainer is asked to group by length; grouped batches are timed by handing them over sorted."""
+    """What DPOTrainer does when asked to group by length; grouped batches are timed by handing them over sorted."""
     settings = _settings(batch=len(rows), steps=1, bf16=False) | {"train_sampling_strategy": "group_by_length"}
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -57,8 +57,12 @@ def summarise(results: Results) -> dict[str, Any]:
     better = min(("bf16", "fp32"), key=lambda p: results.median(f"training ours {p}") or 0.0)
     ratios = {
         "training: trl default": results.ratio("training trl default bf16", f"training ours {better}"),
-        "training: trl no checkpointing bf16": results.ratio("training trl no checkpointing bf16", f"training ours {better}"),
-        "training fp32: trl no checkpointing fp32": results.ratio("training trl no checkpointing fp32", "training ours fp32"),
+        "training: trl no checkpointing bf16": results.ratio(
+            "training trl no checkpointing bf16", f"training ours {better}"
+        ),
+        "training fp32: trl no checkpointing fp32": results.ratio(
+            "training trl no checkpointing fp32", "training ours fp32"
+        ),
         "labeling fp32: pipeline fp32": results.ratio("labeling pipeline fp32", "labeling ours fp32"),
         "labeling bf16: pipeline fp32": results.ratio("labeling pipeline fp32", "labeling ours bf16"),
         "labeling bf16: pipeline bf16": results.ratio("labeling pipeline bf16", "labeling ours bf16"),
@@ -118,7 +122,9 @@ def _pipeline(name: str, dtype: torch.dtype) -> Sample:
 
 def _texts(rows: list[Encoded]) -> list[str]:
     return [
-        " ".join(f"w{token}" for token in np.concatenate([row.prompt_ids, ids])) for row in rows for ids in row.responses
+        " ".join(f"w{token}" for token in np.concatenate([row.prompt_ids, ids]))
+        for row in rows
+        for ids in row.responses
     ]
 
 
