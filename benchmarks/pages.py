@@ -109,13 +109,17 @@ class Filler:
         texts = [self._text(40) for _ in range(500)]
         sides = self.rng.choice(["a", "b"], (count, 2))
         self.pair_rows[claim.stage_id] = [
-            {"pair_id": f"{i * 0x9E3779B97F4A7C15 % 2**64:016x}", "prompt_id": f"{i // 2:016x}",
-             "prompt": texts[i % 97],
-            "response_a": f"{i} {texts[i % 499]}",
-            "response_b": f"{texts[(i + 1) % 499]} {i}",
-             "human_label": str(sides[i, 0]), "true_label": str(sides[i, 1])}
+            {
+                "pair_id": f"{i * 0x9E3779B97F4A7C15 % 2**64:016x}",
+                "prompt_id": f"{i // 2:016x}",
+                "prompt": texts[i % 97],
+                "response_a": f"{i} {texts[i % 499]}",
+                "response_b": f"{texts[(i + 1) % 499]} {i}",
+                "human_label": str(sides[i, 0]),
+                "true_label": str(sides[i, 1]),
+            }
             for i in range(count)
-        ]  # fmt: skip
+        ]
         self._write(claim, annotations.add_pairs, self.pair_rows[claim.stage_id])
         return {"rows": count, "kept": count, "rejected": {}, "train_prompts": count // 2}
 
