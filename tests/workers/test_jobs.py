@@ -19,13 +19,24 @@ from workers.places import store
 from workers.reporter import BufferingReporter
 
 
+def be_the_worker(patch: pytest.MonkeyPatch) -> None:
+    """Let this process do what a job process does."""
+    patch.setenv("CWPO_WORKER_ID", str(lease.register_worker("test-worker", "cpu")))
+    patch.setenv("CWPO_DEVICE", "cpu")
+    patch.setattr(jobs.Shutdown, "listen", lambda self: None)
+
+
 @pytest.fixture
-def place(both_workplaces: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+def place(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     """A workplace in which this process is the worker."""
-    worker_id = lease.register_worker("test-worker", "cpu")
-    monkeypatch.setenv("CWPO_WORKER_ID", str(worker_id))
-    monkeypatch.setenv("CWPO_DEVICE", "cpu")
-    monkeypatch.setattr(jobs.Shutdown, "listen", lambda self: None)
+    be_the_worker(monkeypatch)
+    return workplace
+
+
+@pytest.fixture
+def both_places(both_workplaces: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """The same on SQLite and on Postgres."""
+    be_the_worker(monkeypatch)
     return both_workplaces
 
 
@@ -59,7 +70,8 @@ def test_idle_ring_ends_before_torch_is_imported(workplace: Workplace) -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_one_call_works_through_all_stages_of_a_run(place: Workplace) -> None:
+def test_one_call_works_through_all_stages_of_a_run(both_places: Workplace) -> None:
+    place = both_places
     submitted = api.submit_run(place.config())
     assert jobs.work(0) == submitted.stages
     assert place.run(submitted.run_id).status == "done"
@@ -151,8 +163,9 @@ def test_sigterm_gives_the_stage_back_without_counting_it_as_lost(
     assert [(a.status, a.cause) for a in attempts(stage.stage_id)] == [("lost", "The worker was stopped.")]
 
 
-def test_stale_token_is_refused_and_leaves_no_rows(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stale_token_is_refused_and_leaves_no_rows(both_places: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that slept through its lease comes back with a result after another one took the stage."""
+    place = both_places
     run_id = api.submit_run(place.config()).run_id
     other = lease.register_worker("other", "cpu")
     me = int(jobs.os.environ["CWPO_WORKER_ID"])

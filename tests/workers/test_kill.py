@@ -15,7 +15,7 @@ from tests.workers.conftest import Workplace, descendants, horse_of, lives, wait
 from workers import api, queue
 from workers.database import reading
 
-LONG = {"align": {"epochs": 150, "lr": 1e-3, "batch_size": 16}, "execution": {"checkpoint_seconds": 0.5}}
+LONG = {"align": {"epochs": 100, "lr": 1e-3, "batch_size": 16}, "execution": {"checkpoint_seconds": 0.5}}
 NOTICED = 60.0  # seconds, promised
 
 
@@ -86,7 +86,8 @@ def test_killed_job_process_is_replaced_at_once(workplace: Workplace) -> None:
         assert workplace.run(run_id).status == "cancelled"
 
 
-def test_killed_supervisor_takes_everything_with_it(workplace: Workplace) -> None:
+def test_dead_machine_is_noticed_when_its_lease_runs_out(workplace: Workplace) -> None:
+    """kill -9 of the supervisor: everything below dies with it, and nobody is left who could give the stage back."""
     process = subprocess.Popen(
         [sys.executable, "-m", "workers"], env={**workplace.environment, "WORKERS": "1"}, start_new_session=True
     )
@@ -95,6 +96,11 @@ def test_killed_supervisor_takes_everything_with_it(workplace: Workplace) -> Non
     wait_for(lambda: workplace.stage(run_id, "align").status == "running", 90, every=0.05)
     family = descendants(process.pid)
     assert len(family) == 3  # worker, its job process, reaper
+    died = time.monotonic()
     process.kill()
     process.wait()
     wait_for(lambda: not any(map(lives, family)), 3)
+    with workplace.supervisor(workers=1):  # as if on another machine
+        wait_for(lambda: workplace.stage(run_id, "align").attempts == 2, NOTICED)
+        assert 30 < time.monotonic() - died < NOTICED
+        api.cancel_run(run_id)
