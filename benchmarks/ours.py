@@ -78,7 +78,7 @@ def _steps(
         chosen = np.arange(warm) if step == 0 else np.arange(warm + (step - 1) * batch, warm + step * batch)
         if step == 1:
             watch.start()
-        return micro_batches(rows, chosen, ctx, lambda _: 1)
+        return micro_batches(rows, chosen, ctx, share=1 / len(chosen))
 
     steps = 1 + (len(rows) - warm) // batch
 

@@ -1,7 +1,7 @@
 """Alignment: weighted preference optimization from the start model, which is also the frozen reference."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from cwpo.objectives import objective
 from cwpo.preferences import preference_pairs
 from cwpo.reference import REFERENCE_FILE
 from cwpo.tokenization import Encoded, encode_pairs
-from cwpo.training import Batches, Micro, TrainResult, micro_batches, train
-from cwpo.weighting import Weights, weigh
+from cwpo.training import Batches, Micro, TrainResult, micro_batches, steady_packing, train, uniform
+from cwpo.weighting import Weights, keep_probabilities, systematic_sample, weigh
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,11 @@ class AlignData:
     chosen: Tensor  # (N,) column of the chosen response, 0 or 1
     w: Tensor  # (N,) float64
     w_swapped: Tensor  # (N,)
+    kept: Tensor  # (N,) probability that a step of the pair's batch computes it; 1 without pair sampling
 
     def to(self, device: str) -> "AlignData":
         """The tensors on `device`."""
-        names = ("reference", "tokens", "chosen", "w", "w_swapped")
+        names = ("reference", "tokens", "chosen", "w", "w_swapped", "kept")
         return AlignData(rows=self.rows, **{name: getattr(self, name).to(device) for name in names})
 
 
@@ -91,7 +92,11 @@ def load_align_data(ctx: StageContext, tokenizer: Any, context: int) -> tuple[Al
         "mean_weight": float(weights.w.mean()),
         "effective_sample_size": effective_sample_size(weights.w),
     }
-    return align_data(rows, labels, weights, reference), counts
+    data = align_data(rows, labels, weights, reference)
+    if ctx.config.get("pair_sampling") == "proportional":
+        data = with_proportional_sampling(data)
+        counts["mean_kept"] = float(data.kept.mean())
+    return data, counts
 
 
 def align_data(
@@ -105,7 +110,16 @@ def align_data(
         chosen=torch.tensor([0 if label == "a" else 1 for label in labels]),
         w=torch.from_numpy(weights.w),
         w_swapped=torch.from_numpy(weights.w_swapped),
+        kept=torch.ones(len(rows), dtype=torch.float64),
     )
+
+
+def with_proportional_sampling(data: AlignData) -> AlignData:
+    """The same pairs, each computed only as often as its weight and its cost make worth while."""
+    tokens = np.array([row.tokens for row in data.rows], dtype=np.float64)
+    worth = (data.w + data.w_swapped).numpy()
+    kept = keep_probabilities(worth, data.tokens.sum(dim=1).double().numpy(), tokens)
+    return replace(data, kept=torch.from_numpy(kept))
 
 
 def read_reference(directory: Path) -> dict[str, tuple[float, float]]:
@@ -118,13 +132,21 @@ def train_policy(model: Any, data: AlignData, ctx: StageContext) -> TrainResult:
     """The loop on (w, w_swapped)-weighted losses; the mean is over all pairs of a batch, whatever their w."""
     config = ctx.config
     settings = TrainConfig(**config["train"])
+    ctx = steady_packing(ctx, model)
     path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
     batches = Batches(ids=[row.pair_id for row in data.rows], batch_size=settings.batch_size, seed=config["seed"])
+    kept = data.kept.numpy()
+
+    def micros(step: int) -> list[Micro]:
+        rows = batches.rows(step)
+        sampled = rows if (kept == 1).all() else rows[systematic_sample(kept[rows], uniform(config["seed"], step))]
+        return micro_batches(data.rows, sampled, ctx, share=1 / len(rows))
+
     torch.manual_seed(config["seed"])  # adapters have dropout
     model.train()
     return train(
         model,
-        lambda step: micro_batches(data.rows, batches.rows(step), ctx, lambda _: 1),
+        micros,
         alignment_loss(path, data.to(ctx.device), config["objective"]),
         steps=batches.steps(settings.epochs),
         config=settings,
@@ -135,7 +157,10 @@ def train_policy(model: Any, data: AlignData, ctx: StageContext) -> TrainResult:
 def alignment_loss(
     path: ForwardPath, data: AlignData, settings: Mapping[str, Any]
 ) -> Callable[[Micro], tuple[Tensor, dict[str, Tensor]]]:
-    """loss = mean(w l(chosen, rejected) + w_swapped l(rejected, chosen)), and the usual reward metrics."""
+    """loss = mean(w l(chosen, rejected) + w_swapped l(rejected, chosen)), and the usual reward metrics.
+
+    A pair that a step computes only with probability `kept` counts 1 / kept times there, so expectations stay the same.
+    """
     loss_of = objective(settings)
     swapped = bool(data.w_swapped.any())
 
@@ -145,13 +170,14 @@ def alignment_loss(
         sides = torch.stack([data.chosen[rows], 1 - data.chosen[rows]], dim=1)  # columns of chosen and rejected
         policy = response_logps(path, batch).view(-1, 2).gather(1, sides)
         reference, tokens = data.reference[rows].gather(1, sides), data.tokens[rows].gather(1, sides)
+        often = 1 / data.kept[rows]
         losses = data.w[rows] * loss_of(_logps(policy, tokens), _logps(reference, tokens))
         if swapped:
             flipped = _logps(policy.flip(1), tokens.flip(1)), _logps(reference.flip(1), tokens.flip(1))
             losses = losses + data.w_swapped[rows] * loss_of(*flipped)
         with torch.no_grad():
-            metrics = _metrics(policy, reference, data.w[rows], settings["beta"], micro.share)
-        return losses.sum() * micro.share, metrics
+            metrics = _metrics(policy, reference, data.w[rows], settings["beta"], often * micro.share)
+        return (losses * often).sum() * micro.share, metrics
 
     return share_of
 
@@ -160,8 +186,8 @@ def _logps(values: Tensor, tokens: Tensor) -> LogPs:
     return LogPs(chosen=values[:, 0], rejected=values[:, 1], chosen_tokens=tokens[:, 0], rejected_tokens=tokens[:, 1])
 
 
-def _metrics(policy: Tensor, reference: Tensor, w: Tensor, beta: float, share: float) -> dict[str, Tensor]:
-    """This micro-batch's share of the batch means; rewards are beta times log-ratios, in nats."""
+def _metrics(policy: Tensor, reference: Tensor, w: Tensor, beta: float, share: Tensor) -> dict[str, Tensor]:
+    """This micro-batch's share of the batch means, (B,) share by pair; rewards: beta times log-ratios, in nats."""
     rewards = beta * (policy - reference)
     margins = rewards[:, 0] - rewards[:, 1]
     columns = torch.stack(
@@ -169,4 +195,4 @@ def _metrics(policy: Tensor, reference: Tensor, w: Tensor, beta: float, share: f
     )
     names = ("chosen", "rejected", "margins", "accuracies")
     keys = [*(f"rewards/{name}" for name in names), "logps/chosen", "logps/rejected", "mean_weight"]
-    return dict(zip(keys, (columns.sum(dim=1) * share).unbind(), strict=True))
+    return dict(zip(keys, (columns @ share).unbind(), strict=True))

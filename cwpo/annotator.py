@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch.nn.functional import softplus
 
 from cwpo import calibration
 from cwpo.config import TrainConfig
-from cwpo.data import PAIRS_FILE, load_pairs, part_of, split_labeled
+from cwpo.data import PAIRS_FILE, labeled_prompts, load_pairs, part_of, split_labeled
 from cwpo.errors import Cancelled, DataError
 from cwpo.execute import StageContext
 from cwpo.label_summary import summarise
@@ -27,11 +28,20 @@ from cwpo.models import ModelRef, context_length, load_annotator, model_ref, sav
 from cwpo.preferences import ANNOTATIONS_FILE
 from cwpo.records import CandidatePair
 from cwpo.tokenization import Encoded, encode_pairs, pack
-from cwpo.training import Batches, ExtraState, History, Micro, TrainResult, micro_batches, train
+from cwpo.training import (
+    DROPOUT_TOKENS,
+    Batches,
+    ExtraState,
+    History,
+    Micro,
+    TrainResult,
+    micro_batches,
+    steady_packing,
+    train,
+)
 from cwpo.weighting import Floats
 
 _WINDOW = 4096  # pairs in memory at once while labeling; they are sorted by length inside it
-_DROPOUT_TOKENS = 2048  # with dropout on, scores depend on the packing: it is fixed then, whatever the machine
 _SCHEMA = pa.schema(
     [("pair_id", pa.string())]
     + [(name, pa.float64()) for name in ("score_a", "score_b", "margin")]
@@ -106,6 +116,7 @@ def train_bradley_terry(
     """The loop on -log sigma(score(chosen) - score(rejected)) (eq. 5); labels: pair id -> chosen column, 0 or 1."""
     config = ctx.config
     settings = TrainConfig(**config["train"])
+    ctx = steady_packing(ctx, model)
     path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
     batches = Batches(ids=[row.pair_id for row in rows], batch_size=settings.batch_size, seed=config["seed"])
     steps = batches.steps(settings.epochs)
@@ -123,7 +134,7 @@ def train_bradley_terry(
 
     result = train(
         model,
-        lambda step: micro_batches(rows, batches.rows(step), ctx, lambda _: 1),
+        lambda step: micro_batches(rows, (chosen := batches.rows(step)), ctx, share=1 / len(chosen)),
         bradley_terry_loss(path, rows, labels, ctx.device),
         steps=steps,
         config=settings,
@@ -192,25 +203,25 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
     path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
     context = min(context_length(model), config["max_length"] or context_length(model))
     file = ctx.inputs["data"] / PAIRS_FILE
-    wanted = _unlabeled_ids(file, config["label_fraction"], config["split_seed"])
+    labeled, total = _labeled_prompts(file, config["label_fraction"], config["split_seed"])
     parts, dropped, done = [], 0, 0
     for index, window in enumerate(_windows(file)):
         if ctx.should_stop():
             raise Cancelled("Stopped while labeling; retry the run to go on from the last finished window.")
         part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
-        hidden = [pair for pair in window if pair.pair_id in wanted]
+        hidden = [pair for pair in window if pair.prompt_id not in labeled]
         if not part.exists():
             torch.manual_seed(zlib.crc32(f"{config['seed']}:{index}".encode()))
             encoded = encode_pairs(hidden, tokenizer, max_length=context)
-            scores = score_pairs(path, encoded.rows, _DROPOUT_TOKENS if dropout else ctx.tokens_per_batch, ctx.device)
+            scores = score_pairs(path, encoded.rows, DROPOUT_TOKENS if dropout else ctx.tokens_per_batch, ctx.device)
             _write_aside(annotations(hidden, encoded.rows, scores), part)
         parts.append(part)
         dropped += len(hidden) - pq.read_metadata(part).num_rows
         done += len(hidden)
-        ctx.reporter.progress(done, len(wanted), "pairs")
+        ctx.reporter.progress(done, total, "pairs")
     _join(parts, ctx.out / ANNOTATIONS_FILE)
-    labeled = ([pair for pair in window if pair.pair_id not in wanted] for window in _windows(file))
-    return {**summarise(ctx.out / ANNOTATIONS_FILE, labeled), "dropped": dropped}
+    known = ([pair for pair in window if pair.prompt_id in labeled] for window in _windows(file))
+    return {**summarise(ctx.out / ANNOTATIONS_FILE, known), "dropped": dropped}
 
 
 def score_pairs(path: ForwardPath, rows: list[Encoded], tokens_per_batch: int, device: str) -> Floats:
@@ -243,14 +254,12 @@ def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats)
     return pa.table(columns, schema=_SCHEMA)
 
 
-def _unlabeled_ids(file: Path, fraction: float, seed: int) -> set[str]:
-    """Pair ids of the unlabeled part, from the id columns alone."""
-    ids = pq.read_table(file, columns=["pair_id", "prompt_id"]).to_pydict()
-    bare = [
-        CandidatePair(pair_id=pair_id, prompt_id=prompt_id, prompt="", response_a="", response_b="")
-        for pair_id, prompt_id in zip(ids["pair_id"], ids["prompt_id"], strict=True)
-    ]
-    return {pair.pair_id for pair in part_of(bare, "unlabeled", fraction, seed)}
+def _labeled_prompts(file: Path, fraction: float, seed: int) -> tuple[frozenset[str], int]:
+    """Prompts of the labeled part, and how many pairs the unlabeled one has; reads one column, keeps no pair."""
+    counted = pc.value_counts(pq.read_table(file, columns=["prompt_id"])["prompt_id"])
+    prompts, counts = counted.field("values"), counted.field("counts").to_numpy()
+    labeled, taken = labeled_prompts(prompts, counts, fraction, seed)
+    return labeled, int(counts.sum()) - taken
 
 
 def _windows(file: Path) -> Iterator[list[CandidatePair]]:

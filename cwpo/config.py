@@ -122,6 +122,9 @@ class AlignConfig(TrainConfig):
     beta: float = Field(0.5, description="strength β of DPO and rDPO; τ of IPO")
     label_noise: float = Field(0.1, ge=0, lt=0.5, description="ε of rDPO: assumed share of flipped labels")
     ipo_reduction: Literal["mean", "sum"] = Field("mean", description="IPO on per-token means (as TRL) or on sums")
+    pair_sampling: Literal["all", "proportional"] = Field(
+        "all", description="proportional: steps skip pairs by weight and cost; same expected gradient, less compute"
+    )
 
     @field_validator("beta")
     @classmethod

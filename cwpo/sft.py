@@ -13,7 +13,7 @@ from cwpo.logps import ForwardPath, forward_path, response_logps
 from cwpo.models import context_length, load_policy, model_ref, parent_of, save_model
 from cwpo.preferences import preference_pairs
 from cwpo.tokenization import Encoded, encode_rows
-from cwpo.training import Batches, Micro, TrainResult, micro_batches, train
+from cwpo.training import Batches, Micro, TrainResult, micro_batches, steady_packing, train
 
 
 def run_sft(ctx: StageContext) -> dict[str, Any]:
@@ -58,13 +58,19 @@ def train_on_answers(model: Any, rows: list[Encoded], ctx: StageContext) -> Trai
     """The loop on the negative log-likelihood of single answers; also how the sandbox's base models are pretrained."""
     config = ctx.config
     settings = TrainConfig(**config["train"])
+    ctx = steady_packing(ctx, model)
     path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
     batches = Batches(ids=[row.pair_id for row in rows], batch_size=settings.batch_size, seed=config["seed"])
+
+    def micros(step: int) -> list[Micro]:
+        chosen = batches.rows(step)
+        return micro_batches(rows, chosen, ctx, share=1 / sum(_response_tokens(rows[index]) for index in chosen))
+
     torch.manual_seed(config["seed"])  # adapters have dropout
     model.train()
     return train(
         model,
-        lambda step: micro_batches(rows, batches.rows(step), ctx, _response_tokens),
+        micros,
         answer_loss(path, ctx.device),
         steps=batches.steps(settings.epochs),
         config=settings,

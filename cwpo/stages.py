@@ -283,6 +283,7 @@ def _reference(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
 
 def _align(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
     fields = catalog.OBJECTIVES[config.objective].fields
+    sampling = config.align.pair_sampling
     return {
         **_model(config, "policy"),
         **_part(config, method.pool),
@@ -292,6 +293,7 @@ def _align(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
         "objective": {"name": config.objective, **{name: getattr(config.align, name) for name in fields}},
         "seed": config.seed_of("align"),
         "train": _train(config.align),
+        **({} if sampling == "all" else {"pair_sampling": sampling}),
     }
 
 

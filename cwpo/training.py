@@ -8,7 +8,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,9 +23,11 @@ from cwpo.checkpoints import load_checkpoint, save_checkpoint
 from cwpo.config import TrainConfig
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.execute import StageContext
+from cwpo.models import DROPOUTS
 from cwpo.tokenization import Encoded, PackedBatch, pack
 
 Item = TypeVar("Item")
+DROPOUT_TOKENS = 2048  # tokens of a packed batch while dropout is on
 _FLUSH_STEPS, _FLUSH_SECONDS = 10, 1.0  # metrics leave the device together, so that a GPU is not stopped each step
 
 
@@ -72,11 +74,25 @@ class Micro:
 
 
 def micro_batches(
-    rows: Sequence[Encoded], chosen: NDArray[np.int64], ctx: StageContext, count: Callable[[Encoded], int]
+    rows: Sequence[Encoded], chosen: NDArray[np.int64], ctx: StageContext, *, share: float
 ) -> list[Micro]:
-    """The effective batch of rows `chosen`, packed; its means are over the sum of count(row)."""
-    share = 1.0 / sum(count(rows[index]) for index in chosen)
+    """The effective batch of rows `chosen`, packed; share: 1 over what its means are over."""
     return [Micro(batch=batch, share=share) for batch in pack(rows, ctx.tokens_per_batch, chosen)]
+
+
+def steady_packing(ctx: StageContext, model: nn.Module) -> StageContext:
+    """With dropout on, a token's random numbers depend on its place in a batch: its size is fixed then everywhere."""
+    return replace(ctx, tokens_per_batch=DROPOUT_TOKENS) if has_dropout(model) else ctx
+
+
+def has_dropout(model: nn.Module) -> bool:
+    """Whether any part of the model drops anything when it trains."""
+    rates = (
+        getattr(module, name, 0.0)
+        for module in model.modules()
+        for name in (("p",) if isinstance(module, nn.Dropout) else DROPOUTS)
+    )
+    return any(isinstance(rate, int | float) and rate > 0 for rate in rates)
 
 
 def data_order(ids: Sequence[str], *, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -84,6 +100,12 @@ def data_order(ids: Sequence[str], *, seed: int, epoch: int) -> NDArray[np.int64
     keys = np.frombuffer(b"".join(hashlib.blake2b(i.encode(), digest_size=8).digest() for i in ids), dtype=np.uint64)
     salt = hashlib.blake2b(f"{seed}:{epoch}".encode(), digest_size=8).digest()
     return np.argsort(_mix(keys ^ np.frombuffer(salt, dtype=np.uint64)), kind="stable")
+
+
+def uniform(seed: int, step: int) -> float:
+    """A number in [0, 1) that belongs to a step, whatever ran before it."""
+    digest = hashlib.blake2b(f"{seed}:{step}:pairs".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53
 
 
 def _mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -201,7 +223,7 @@ def _accumulate(
         loss.backward()
         for name, share in {"loss": loss.detach(), **shares}.items():
             totals[name] = totals[name] + share if name in totals else share
-    return totals
+    return totals or {"loss": torch.zeros(())}  # pair sampling may leave a batch empty: nothing moves
 
 
 @dataclass
@@ -221,7 +243,9 @@ class _Pending:
     def flush(self) -> None:
         if not self.rows:
             return
-        flat = torch.stack([value.double() for _, _, values in self.rows for value in values.values()]).tolist()
+        device = self.ctx.device
+        every = [value.double().to(device) for _, _, values in self.rows for value in values.values()]
+        flat = torch.stack(every).tolist()
         at = 0
         for step, rate, values in self.rows:
             numbers = dict(zip(values, flat[at : at + len(values)], strict=True))

@@ -56,3 +56,23 @@ def weigh(settings: Mapping[str, Any], margins: Floats) -> Weights:
     return WEIGHTINGS[name](
         margins, **{key: value for key, value in settings.items() if key != "name" and value is not None}
     )
+
+
+def keep_probabilities(w: Floats, response_tokens: Floats, tokens: Floats) -> Floats:
+    """How often a step computes a pair, (N,) in [0, 1]: in proportion to w sqrt(response tokens / packed tokens).
+
+    The norm of a pair's gradient grows like w times the root of its response tokens, its cost like its packed tokens:
+    this share has the least variance for the compute. The largest is 1; a pair without weight is never computed.
+    """
+    worth = w * np.sqrt(response_tokens / tokens)
+    largest = worth.max(initial=0.0)
+    return worth / largest if largest > 0 else np.ones(len(w))
+
+
+def systematic_sample(probabilities: Floats, start: float) -> NDArray[np.int64]:
+    """Positions that are kept: i with exactly its own probability, and in all their sum, rounded up or down.
+
+    `start` is uniform in [0, 1): a comb of width 1 laid over the running sum of the probabilities.
+    """
+    marks = np.floor(np.concatenate([[0.0], np.cumsum(probabilities)]) + start)
+    return np.flatnonzero(np.diff(marks) > 0)

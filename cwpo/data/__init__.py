@@ -1,10 +1,13 @@
 """Preference pairs: where they come from, how they are filtered, split by prompt and hidden. Torch-free but `stage`."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cwpo.records import CandidatePair, Prompt
 
@@ -40,18 +43,23 @@ def split_labeled(
     pairs: Sequence[CandidatePair], fraction: float, seed: int
 ) -> tuple[list[CandidatePair], list[CandidatePair]]:
     """(labeled, unlabeled): whole prompts in the order of a seeded hash until `fraction` of the pairs is reached."""
-    by_prompt: dict[str, int] = {}
-    for pair in pairs:
-        by_prompt[pair.prompt_id] = by_prompt.get(pair.prompt_id, 0) + 1
-    target = round(fraction * len(pairs))
-    labeled: set[str] = set()
-    taken = 0
-    for prompt_id in sorted(by_prompt, key=lambda prompt_id: _split_key(seed, prompt_id)):
-        if taken >= target:
-            break
-        labeled.add(prompt_id)
-        taken += by_prompt[prompt_id]
+    by_prompt = Counter(pair.prompt_id for pair in pairs)
+    labeled, _ = labeled_prompts(by_prompt, list(by_prompt.values()), fraction, seed)
     return [p for p in pairs if p.prompt_id in labeled], [p for p in pairs if p.prompt_id not in labeled]
+
+
+def labeled_prompts(
+    prompt_ids: Iterable[Any], counts: Sequence[int], fraction: float, seed: int
+) -> tuple[frozenset[str], int]:
+    """Prompts of the labeled part and how many pairs they have; counts: pairs of each prompt id."""
+    keys = np.fromiter((_split_key(seed, str(prompt_id)) for prompt_id in prompt_ids), dtype="S64", count=len(counts))
+    order = np.argsort(keys, kind="stable")
+    taken = np.cumsum(np.asarray(counts)[order])
+    target = round(fraction * int(np.sum(counts)))
+    reached = int(np.searchsorted(taken, target)) + 1 if target else 0
+    chosen = set(order[:reached].tolist())
+    labeled = frozenset(str(prompt_id) for index, prompt_id in enumerate(prompt_ids) if index in chosen)
+    return labeled, int(taken[reached - 1]) if reached else 0
 
 
 def hide_labels(pairs: Iterable[CandidatePair]) -> list[CandidatePair]:

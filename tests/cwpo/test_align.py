@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cwpo.align import align_data, alignment_loss, run_align, train_policy
+from cwpo.align import align_data, alignment_loss, run_align, train_policy, with_proportional_sampling
 from cwpo.annotator import annotations
 from cwpo.data import load_pairs, part_of
 from cwpo.errors import ArtifactError, DataError
@@ -19,7 +19,7 @@ from cwpo.reference import reference_table, run_reference
 from cwpo.sft import run_sft
 from cwpo.tokenization import encode_pairs
 from cwpo.training import micro_batches
-from cwpo.weighting import Weights, uniform, weigh
+from cwpo.weighting import Weights, systematic_sample, uniform, weigh
 from tests.cwpo import random_models as tiny
 from tests.cwpo import small_world
 from tests.cwpo.stage import TRAIN, context
@@ -119,7 +119,7 @@ def test_the_gradient_of_an_effective_batch_is_that_of_the_plain_weighted_mean(t
     weights = weigh({"name": "confidence"}, MARGINS)
     path = forward_path(packed, device="cpu", precision="fp32", log=print)
     share_of = alignment_loss(path, align_data(ROWS, LABELS, weights, reference), settings)
-    micros = micro_batches(ROWS, np.arange(10), ctx, lambda _: 1)
+    micros = micro_batches(ROWS, np.arange(10), ctx, share=1 / 10)
     assert len(micros) > 2
     losses = [share_of(micro)[0] for micro in micros]
     sum(losses).backward()
@@ -130,6 +130,40 @@ def test_the_gradient_of_an_effective_batch_is_that_of_the_plain_weighted_mean(t
     wanted.backward()
     assert sum(losses).item() == pytest.approx(wanted.item(), rel=1e-8)
     assert worst_gradient(packed, plain) <= 1e-6  # Qwen2 normalises in float32
+
+
+def test_proportional_sampling_has_the_gradient_of_all_pairs_on_average(tmp_path):
+    """Over an even comb of draws the mean gradient is that of the whole batch, with fewer pairs in each step."""
+    ctx = context(tmp_path, config=config(), tokens_per_batch=10_000)
+    reference = reference_of(tiny.policy("opt", torch.float64, seed=1), ctx)
+    whole = align_data(ROWS, LABELS, weigh({"name": "confidence"}, MARGINS), reference)
+    sampled = with_proportional_sampling(whole)
+    assert float(sampled.kept.mean()) < 0.9
+
+    def gradient(data, chosen):
+        model = tiny.policy("opt", torch.float64)
+        path = forward_path(model, device="cpu", precision="fp32", log=print)
+        share_of = alignment_loss(path, data, {"name": "dpo", "beta": 0.3})
+        for micro in micro_batches(ROWS, chosen, ctx, share=1 / len(ROWS)):
+            share_of(micro)[0].backward()
+        return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+
+    wanted = gradient(whole, np.arange(len(ROWS)))
+    kept = sampled.kept.numpy()
+    draws: dict[tuple[int, ...], int] = {}
+    for start in (np.arange(2000) + 0.5) / 2000:
+        chosen = tuple(systematic_sample(kept, start).tolist())
+        draws[chosen] = draws.get(chosen, 0) + 1
+    mean = sum(gradient(sampled, np.array(chosen)) * count / 2000 for chosen, count in draws.items())
+    assert len(draws) > 3
+    assert float((mean - wanted).norm() / wanted.norm()) < 5e-3
+
+
+def test_proportional_sampling_keeps_the_steps_and_says_how_many_pairs_they_compute(tmp_path, inputs):
+    settings = {**stage_config(), "pair_sampling": "proportional"}
+    summary = run_align(context(tmp_path / "align", inputs=inputs, config=settings))
+    assert 0 < summary["mean_kept"] < 1
+    assert summary["steps"] == 6
 
 
 def plain_loss(model, row, label, reference, settings) -> torch.Tensor:

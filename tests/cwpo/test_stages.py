@@ -108,3 +108,12 @@ def test_equal_fingerprints_exactly_for_equal_configurations(left, right, execut
     one = fingerprints(align=left)
     other = fingerprints(**merged({"align": right}, {"execution": execution}))
     assert (one == other) == (left == right)
+
+
+def test_pair_sampling_enters_the_fingerprint_of_alignment_only_when_it_is_on():
+    plain, same = fingerprints(), fingerprints(align={"pair_sampling": "all"})
+    sampled = fingerprints(align={"pair_sampling": "proportional"})
+    assert plain == same
+    assert "pair_sampling" not in build(RunConfig.parse({}))["align"].config
+    assert sampled["align"] != plain["align"]
+    assert sampled["reference"] == plain["reference"]

@@ -10,7 +10,7 @@ from cwpo.checkpoints import CHECKPOINT
 from cwpo.config import TrainConfig
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.sft import train_on_answers
-from cwpo.training import Batches, data_order, learning_rate, train
+from cwpo.training import Batches, data_order, has_dropout, learning_rate, train
 from tests.cwpo import random_models as tiny
 from tests.cwpo.stage import TRAIN, context
 
@@ -79,6 +79,33 @@ def test_micro_batches_do_not_change_the_result(tmp_path):
         train_on_answers(model, ROWS, ctx)
         results.append(weights_of(model))
     assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-11) for a, b in zip(*results, strict=True))
+
+
+def test_with_dropout_the_token_budget_does_not_change_the_result(tmp_path):
+    """Bit for bit: the packing is fixed while anything is dropped."""
+    results = []
+    for budget in (10_000, 30):
+        model = dropping()
+        train_on_answers(model, ROWS, context(tmp_path / str(budget), "sft", config=config(), tokens_per_batch=budget))
+        results.append(weights_of(model))
+    assert has_dropout(model)
+    assert not has_dropout(tiny.policy("opt"))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_a_step_without_pairs_moves_nothing_and_has_loss_zero(tmp_path):
+    weight = torch.nn.Parameter(torch.ones(1))
+    ctx = context(tmp_path, config=config())
+    result = train(
+        torch.nn.ParameterList([weight]),
+        lambda step: [],
+        lambda item: (weight.sum(), {}),
+        steps=2,
+        config=TrainConfig(**TRAIN),
+        ctx=ctx,
+    )
+    assert result.final_loss == 0.0
+    assert weight.item() == 1.0
 
 
 @pytest.mark.parametrize("killed_at", [1, 5, 8])
