@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
-from cwpo.catalog import SANDBOX_MODELS, lookup
-from cwpo.errors import ModelError
 from cwpo.execute import StageContext
 from cwpo.models import ModelRef, load_tokenizer, save_model
 from cwpo.records import Prompt
@@ -27,24 +25,22 @@ INIT_STD = 0.06  # transformers' 0.02 learns slowly at a width of 64
 
 
 def run_base(ctx: StageContext) -> dict[str, Any]:
-    """Build the model named in the config from nothing, pretrain it, write it as a whole model."""
-    row = lookup(SANDBOX_MODELS, ctx.config["model"], "sandbox model")
-    if row.architecture != ctx.config["architecture"]:
-        raise ModelError(f"{row.name} is built differently here than when this run was submitted; submit it again.")
-    words.save(row.family, ctx.out)
+    """Build a model of the config's architecture from nothing, pretrain it, write it as a whole model."""
+    shape = ctx.config["architecture"]
+    words.save(shape["family"], ctx.out)
     tokenizer = load_tokenizer(ModelRef(artifact=ctx.out), store=ctx.store)
-    model: torch.nn.Module = build_model(row.architecture, seed=ctx.config["seed"])
+    model: torch.nn.Module = build_model(shape, seed=ctx.config["seed"])
     model.to(ctx.device)
-    training = {"epochs": row.epochs, "lr": row.lr, "batch_size": BATCH_TEXTS, "warmup_steps": WARMUP_STEPS}
+    training = {"epochs": shape["epochs"], "lr": shape["lr"], "batch_size": BATCH_TEXTS, "warmup_steps": WARMUP_STEPS}
     settings = replace(ctx, config={**ctx.config, "precision": "fp32", "train": training})
     result = train_on_answers(model, _corpus(tokenizer, ctx.config["seed"]), settings)
     result.history.write(ctx.out)
     model.eval()
     save_model(model, tokenizer, ctx.out, form="full", parent=None)
     return {
-        "model": row.name,
+        "model": ctx.config["model"],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "vocabulary": len(words.vocabulary(row.family)),
+        "vocabulary": len(words.vocabulary(shape["family"])),
         "texts": CORPUS_TEXTS,
         "steps": result.steps,
         "final_loss": result.final_loss,
