@@ -3,7 +3,7 @@
 # make workers the workers alone, on a machine that shares database, Redis and artifacts with another
 # make test    every test; PYTEST_ARGS="tests/cwpo -k dpo" runs some
 # make check   ruff, mypy, import-linter
-# make bench   the measurements in benchmarks/; BENCHMARKS=benchmarks/pages.py runs one
+# make bench   the measurements in benchmarks/; BENCHMARKS="dpo scoring" runs some, ARGS=--anew forgets what is stored
 # make lock    requirements.lock anew from a clean environment
 #
 # Each target makes .venv itself. PYTHON=/path/to/python3.12 chooses the interpreter, TORCH_INDEX=URL another build of torch.
@@ -23,7 +23,8 @@ endif
 
 TEST_PROCESSES ?= 2
 PYTEST_ARGS ?=
-BENCHMARKS ?= $(wildcard benchmarks/*.py)
+BENCHMARKS ?=
+ARGS ?=
 
 .PHONY: help demo start workers test check bench lock other-torch
 
@@ -55,7 +56,7 @@ check: $(VENV)/.ready-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.ready-dev
-	@for file in $(BENCHMARKS); do echo "$$file"; $(BIN)/python "$$file" || exit 1; done
+	@$(BIN)/python -m benchmarks $(BENCHMARKS) $(ARGS)
 
 lock:
 	@rm -rf $(LOCKING)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def dpo(
     precision: str,
     device: str = "cpu",
     tokens_per_batch: int = TOKENS_PER_BATCH,
+    around: AbstractContextManager[Any] | None = None,
 ) -> Sample:
     """Seconds of the alignment stage's steps over `rows`, in their order, after one step on `warm`.
 
@@ -48,7 +50,7 @@ def dpo(
     weights = weigh({"name": "uniform"}, np.full(len(every), np.nan))
     data = align_data(every, ["a"] * len(every), weights, reference).to(device)
     model.train()
-    sample = _steps(model, every, len(warm), batch, alignment_loss(path, data, DPO), ctx)
+    sample = _steps(model, every, len(warm), batch, alignment_loss(path, data, DPO), ctx, around)
     sample.more["reference_seconds"] = round(spent.wall, 3)
     return sample
 
@@ -70,13 +72,15 @@ def _steps(
     batch: int,
     loss: Callable[[Micro], Any],
     ctx: StageContext,
+    around: AbstractContextManager[Any] | None = None,
 ) -> Sample:
-    """The one loop; step 0 is `warm`. The watch runs from the packing of step 1 to the end of the last step."""
-    watch = Stopwatch()
+    """The one loop; step 0 is `warm`. The watch and `around` span the packing of step 1 to the end of the last step."""
+    watch, around = Stopwatch(), around or nullcontext()
 
     def batches(step: int) -> list[Micro]:
         chosen = np.arange(warm) if step == 0 else np.arange(warm + (step - 1) * batch, warm + step * batch)
         if step == 1:
+            around.__enter__()
             watch.start()
         return micro_batches(rows, chosen, ctx, share=1 / len(chosen))
 
@@ -85,6 +89,7 @@ def _steps(
     def after_step(done: int, history: History) -> None:
         if done == steps:
             watch.stop()
+            around.__exit__(None, None, None)
 
     settings = TrainConfig(**ctx.config["train"])
     train(model, batches, loss, steps=steps, config=settings, ctx=ctx, after_step=after_step)

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, pipeline
+from transformers import pipeline
 
 from benchmarks import ours, peers
 from benchmarks.measure import Results, Sample, peaks, table, timed
-from benchmarks.workload import SHAPES, WARM, encoded, scorer, typical
+from benchmarks.workload import SHAPES, WARM, encoded, scorer, typical, word_tokenizer
 from cwpo.tokenization import Encoded
 
 BATCH, LABELED, PIPELINE_BATCH = 8, 48, 16
@@ -108,7 +107,7 @@ def _pipeline(name: str, dtype: torch.dtype) -> Sample:
     """One text-classification pipeline over both texts of every pair, in the order of the file."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     warm, rows = _rows(name, LABELED)
-    tokenizer = _word_tokenizer(SHAPES[name].vocabulary)
+    tokenizer = word_tokenizer(SHAPES[name].vocabulary)
     scores = pipeline(
         "text-classification", model=scorer(name).to(dtype).eval(), tokenizer=tokenizer, device="cpu",
         function_to_apply="none", batch_size=PIPELINE_BATCH,
@@ -126,13 +125,6 @@ def _texts(rows: list[Encoded]) -> list[str]:
         for row in rows
         for ids in row.responses
     ]
-
-
-def _word_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
-    """Word w<n> is token n."""
-    inner = Tokenizer(models.WordLevel({f"w{token}": token for token in range(vocabulary)}, unk_token="w0"))  # noqa: S106
-    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="w0", eos_token="w1")  # noqa: S106
 
 
 if __name__ == "__main__":

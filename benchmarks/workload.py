@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, OPTConfig, Qwen2Config
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    OPTConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.execute import StageContext
@@ -48,6 +55,7 @@ SHAPES: dict[str, Shape] = {
     "opt-125m": Shape(family="opt", hidden=768, layers=12, heads=12, vocabulary=50272, inner=3072),
     "opt-h512": Shape(family="opt", hidden=512, layers=8, heads=8, vocabulary=50272, inner=2048),
     "opt-h256": Shape(family="opt", hidden=256, layers=4, heads=4, vocabulary=50272, inner=1024),
+    "opt-nano": Shape(family="opt", hidden=32, layers=2, heads=2, vocabulary=256, inner=64),
     "opt-tiny": Shape(family="opt", hidden=128, layers=4, heads=4, vocabulary=4096, inner=512),
     "qwen2-0.5b": Shape(
         family="qwen2", hidden=896, layers=24, heads=14, vocabulary=151936, inner=4864, kv_heads=2
@@ -88,6 +96,13 @@ def scorer(name: str, *, seed: int = 0) -> Any:
     settings = config(SHAPES[name])
     settings.num_labels = 1
     return AutoModelForSequenceClassification.from_config(settings)
+
+
+def word_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
+    """Word w<n> is token n; w0 fills, w1 ends a text."""
+    inner = Tokenizer(models.WordLevel({f"w{token}": token for token in range(vocabulary)}, unk_token="w0"))  # noqa: S106
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="w0", eos_token="w1")  # noqa: S106
 
 
 def lengths() -> Lengths:

@@ -176,6 +176,7 @@ def _one(options: argparse.Namespace) -> RunConfig:
 
 def _run(options: argparse.Namespace) -> int:
     config = _one(options)
+    _check_writable("--json", options.json)
     place = (options.home or home()).resolve()
     if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
@@ -199,6 +200,16 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_writable(option: str, path: Path | None) -> None:
+    """Before hours of work, not after them."""
+    if path is None:
+        return
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigError(option, f"{path} cannot be written; give a file in a folder that exists.")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError(option, f"no permission to write {path}; give a file in a folder of yours.")
+
+
 def _gpu_wanted(device: str) -> bool:
     from workers.devices import visible_gpus
 
@@ -209,11 +220,22 @@ def _prepare_torch(options: argparse.Namespace, config: RunConfig) -> str:
     """Set the number of threads; return the device to compute on."""
     import torch
 
+    from cwpo.memory import tune_malloc_unless_off
+
+    tune_malloc_unless_off()
     threads = options.threads or (1 if config.is_sandbox else os.cpu_count() or 1)
     torch.set_num_threads(max(1, threads))
     if options.device != "auto":
-        return str(options.device)
+        return _device(str(options.device), torch.cuda.device_count())
     return "cuda:0" if torch.cuda.is_available() and config.execution.device != "cpu" else "cpu"
+
+
+def _device(name: str, gpus: int) -> str:
+    """The device asked for, if this machine has it."""
+    known = ["cpu", *(f"cuda:{index}" for index in range(gpus))]
+    if name not in known:
+        raise ConfigError("--device", f"{name!r} is not on this machine; choose one of auto, {', '.join(known)}.")
+    return name
 
 
 def _submit(options: argparse.Namespace) -> int:
@@ -257,14 +279,17 @@ def _cancel(options: argparse.Namespace) -> int:
 def _retry(options: argparse.Namespace) -> int:
     from workers import api
 
+    changed = api.retry_run(options.run)
     print(f"run {options.run}: queued again")
-    if api.retry_run(options.run).queue_down:
+    if changed.queue_down:
         print("Redis does not answer: the run starts when it is back.", file=sys.stderr)
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
     from workers import api
+
+    _check_writable("--out", options.out)
 
     text = json.dumps([api.export_run(run_id) for run_id in options.runs], indent=1)
     if options.out:

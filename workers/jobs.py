@@ -142,7 +142,10 @@ def _torch_device(device: str, kind: str, wish: str) -> str:
     if kind not in LIGHT_KINDS and on_cpu and device == "cpu":
         import torch
 
+        from cwpo.memory import tune_malloc_unless_off
+
         torch.set_num_threads(1)
+        tune_malloc_unless_off()
     return "cpu" if on_cpu else "cuda:0"
 
 

@@ -1,0 +1,33 @@
+"""`python -m benchmarks [NAMES] [options of that benchmark]`: each in a process of its own, one after the other."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+# In this order. gpu needs a CUDA GPU and is run by name.
+USUAL = ("dpo", "scoring", "memory", "sweep", "demo_time", "pages", "coverage")
+NAMES = (*USUAL, "gpu")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is named, or the usual ones; what follows the first option is handed on to all of them."""
+    first = next((index for index, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    names, options = [Path(word).stem for word in arguments[:first]] or list(USUAL), arguments[first:]
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        print(f"Unknown benchmark {unknown[0]}: choose one of {', '.join(NAMES)}.", file=sys.stderr)
+        return 2
+    for name in names:
+        began = time.monotonic()
+        print(f"== {name}", flush=True)
+        code = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options]).returncode
+        if code:
+            return code
+        print(f"== {name}: {time.monotonic() - began:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
