@@ -161,10 +161,16 @@ def supervise() -> None:
     """Migrate, then watch over the children until stopped."""
     if parent := parent_from_environment():
         die_with_parent(parent)
+    from cwpo.errors import ConfigError
     from db.engine import database_url, upgrade
+    from db.errors import DatabaseError
 
-    upgrade(database_url())
-    Supervisor(make_slots()).run()
+    try:
+        slots = make_slots()
+        upgrade(database_url())
+    except (ConfigError, DatabaseError) as error:
+        sys.exit(str(error))
+    Supervisor(slots).run()
 
 
 def main(arguments: list[str]) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from cwpo.execute import StageResult
 from cwpo.pipeline import RunResult
 from cwpo.stages import StageSpec
+from workers.counts import cut_sentence, cuts, data_sentence
 from workers.figures import interval, number, percent
 
 _FILE_WIDTH = 140
@@ -79,7 +80,10 @@ class _BarReporter:
 
 
 def show_run(result: RunResult, console: Console) -> None:
-    """The result of one run: the annotator's quality when it has one, then the GRA row."""
+    """The result of one run: what was dropped and cut, the annotator's quality when it has one, then the GRA row."""
+    summaries = {slot: stage.summary for slot, stage in result.stages.items()}
+    console.print(f"Data: {data_sentence(summaries['data'], summaries.get('prompts'))}", highlight=False, markup=False)
+    console.print(cut_sentence(cuts(summaries)), highlight=False, markup=False)
     if "labels" in result.stages:
         _show_labels(result.stages["labels"].summary, console)
     show_table("Gold reward accuracy", ["", ""], _gra_of_one_run(result), console)

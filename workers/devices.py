@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 
+from cwpo.errors import ConfigError
+
 
 @functools.cache
 def visible_gpus() -> tuple[str, ...]:
@@ -23,10 +25,12 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 def worker_count() -> int:
-    """WORKERS, else as many CPU workers as cores on a machine without GPU and one beside GPUs."""
+    """CPU workers: WORKERS, else one per core, else none beside GPUs, whose workers do the light stages too."""
     wanted = os.environ.get("WORKERS", "").strip()
     if wanted:
         if not wanted.isdigit():
-            raise ValueError(f"WORKERS must be a whole number, not {wanted!r}.")
+            raise ConfigError("WORKERS", f"must be a whole number, not {wanted!r}.")
         return int(wanted)
-    return 1 if visible_gpus() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if visible_gpus():
+        return 0
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,11 +6,9 @@ import sys
 import time
 from types import FrameType
 
-from db import queries
 from db.errors import DatabaseError
 from db.repositories import leases, stages
 from db.repositories import workers as worker_rows
-from db.status import WORKER_STOPPED
 from workers import scheduler
 from workers.database import reading, writing
 from workers.places import store
@@ -38,7 +36,7 @@ def run_reaper() -> None:
 def reap(*, housekeeping: bool = False) -> int:
     """One round; the number of stages that went back to the queue."""
     with reading() as session:
-        silent = any(not row.alive and row.state != WORKER_STOPPED for row in queries.workers(session))
+        silent = leases.silent_count(session)
         expired = leases.expired_count(session)
     lost = 0
     if expired:

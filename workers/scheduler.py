@@ -7,10 +7,8 @@ from redis.exceptions import RedisError
 from cwpo import catalog
 from cwpo.config import RunConfig
 from cwpo.stages import StageSpec
-from db import queries
 from db.records import NewRun, NewStage
-from db.repositories import stages
-from db.status import WORKER_IDLE
+from db.repositories import leases, stages
 from workers import queue
 from workers.database import reading
 
@@ -91,7 +89,7 @@ def ring_idle() -> bool:
 def rings_needed() -> dict[str, int]:
     """How many idle workers of each kind of device could start a stage now."""
     with reading() as session:
-        idle = [worker.device for worker in queries.workers(session) if worker.alive and worker.state == WORKER_IDLE]
+        idle = leases.idle_devices(session)
         if not idle:
             return {}
         needed = {

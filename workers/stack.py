@@ -17,6 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cwpo.errors import ConfigError
+from db.errors import DatabaseError
+from workers.devices import worker_count
 from workers.places import ROOT, home, stack_file
 from workers.processes import die_with_parent, is_alive, parent_from_environment
 
@@ -90,7 +93,7 @@ def prepare() -> Stack:
             f"A stack already runs over {base} (pid {other['pid']}, {other['web_url']}): "
             "stop it first, or set CWPO_HOME to another directory."
         )
-    port, note = free_port(int(os.environ.get("PORT") or FIRST_PORT))
+    port, note = free_port(_wanted_port())
     notes = (note,) if note else ()
     if external := os.environ.get("REDIS_URL"):
         return Stack(home=base, redis_url=external, redis_program=None, socket_dir=None, web_port=port, notes=notes)
@@ -102,6 +105,14 @@ def prepare() -> Stack:
     else:
         url = f"unix://{directory / 'redis.sock'}"
     return Stack(home=base, redis_url=url, redis_program=program, socket_dir=directory, web_port=port, notes=notes)
+
+
+def _wanted_port() -> int:
+    """PORT, else Streamlit's own."""
+    text = os.environ.get("PORT") or str(FIRST_PORT)
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise StackError(f"PORT must be a number between 1 and 65535, not {text!r}.")
+    return int(text)
 
 
 def running_stack(base: Path) -> dict[str, str] | None:
@@ -120,15 +131,20 @@ def start() -> int:
     """Run the whole stack until Ctrl-C, SIGTERM, or the end of one of its processes."""
     if parent := parent_from_environment():
         die_with_parent(parent, signal.SIGTERM)
+    worker_count()  # a wrong WORKERS is said before anything starts
     stack = prepare()
-    migrate(stack)
-    for note in stack.notes:
-        print(note, flush=True)
-    if stack.redis_program is None:
-        wait_for_redis(stack.redis_url, "REDIS_URL")
-    print(f"Dashboard: {stack.web_url}   (Ctrl-C stops everything)", flush=True)
-    with _announced(stack):
-        return _run_procfile(stack)
+    try:
+        migrate(stack)
+        for note in stack.notes:
+            print(note, flush=True)
+        if stack.redis_program is None:
+            wait_for_redis(stack.redis_url, "REDIS_URL")
+        print(f"Dashboard: {stack.web_url}   (Ctrl-C stops everything)", flush=True)
+        with _announced(stack):
+            return _run_procfile(stack)
+    finally:
+        if stack.socket_dir is not None:
+            shutil.rmtree(stack.socket_dir, ignore_errors=True)
 
 
 def migrate(stack: Stack) -> None:
@@ -195,8 +211,6 @@ def _announced(stack: Stack) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
-        if stack.socket_dir is not None:
-            shutil.rmtree(stack.socket_dir, ignore_errors=True)
 
 
 def _socket_directory() -> Path | None:
@@ -262,7 +276,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise StackError(f"Unknown service {words[0]!r}: choose one of {', '.join(SERVICES)}.")
         die_with_parent()
         SERVICES[words[0]]()
-    except StackError as error:
+    except (StackError, ConfigError, DatabaseError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

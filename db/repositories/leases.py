@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from db import status
 from db.engine import now
-from db.models import Run, RunStage, Stage
+from db.models import Run, RunStage, Stage, Worker
+from db.repositories.workers import SILENT_SECONDS
 
 
 def held_by(session: Session, worker_id: int) -> list[tuple[int, int]]:
@@ -22,6 +23,20 @@ def expired_count(session: Session) -> int:
     """How many leases have run out: looked up on the read engine, so that a quiet tick writes nothing."""
     expired = select(func.count()).where(Stage.status == status.RUNNING, Stage.lease_expires_at < now(session))
     return session.execute(expired).scalar_one()
+
+
+def idle_devices(session: Session) -> list[str]:
+    """The device of every living worker that waits for a ring; looked up after each stage, so no more than that."""
+    oldest = now(session) - timedelta(seconds=SILENT_SECONDS)
+    idle = select(Worker.device).where(Worker.state == status.WORKER_IDLE, Worker.heartbeat_at >= oldest)
+    return list(session.scalars(idle))
+
+
+def silent_count(session: Session) -> int:
+    """How many workers stopped answering without saying goodbye."""
+    oldest = now(session) - timedelta(seconds=SILENT_SECONDS)
+    silent = select(func.count()).where(Worker.state != status.WORKER_STOPPED, Worker.heartbeat_at < oldest)
+    return session.execute(silent).scalar_one()
 
 
 def expire_worker(session: Session, worker_id: int) -> int:

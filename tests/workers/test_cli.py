@@ -1,6 +1,7 @@
 """The command line: every field is explained, bad input is one sentence, and `run` needs no server."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,11 @@ def write(folder: Path, text: str) -> str:
         ("- 1", [], "must hold fields"),
         ("method: cw", ["align.beta"], "--set: 'align.beta' is not of the form a.b=c."),
         ("method: [cw, weak]", [], "describes 2 runs"),
+        ("align: {beta: .inf}", [], "align.beta: must be a finite number"),
+        ("align: {lr: fast}", [], "align.lr: must be a number, not 'fast'."),
+        ("data: 5", [], "data: must be a group of fields"),
+        ("data: {dataset: nosuch, sandbox: {pairs: 50}}", [], "data.dataset: 'nosuch' is not known; choose one of"),
+        ("data: {dataset: a/b}", [], "evaluation.gold_reward: is missing; choose one of trained,"),
         (
             "data: {dataset: /nowhere/x.jsonl}\nevaluation: {gold_reward: trained}",
             [],
@@ -68,6 +74,32 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     error = capsys.readouterr().err
     assert sentence in error
     assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--json", "/nowhere/out.json", "--json: /nowhere/out.json cannot be written"),
+        ("--device", "cuda:99", "--device: 'cuda:99' is not on this machine; choose one of auto, cpu"),
+    ],
+)
+def test_an_option_that_cannot_be_met_is_said_before_any_work(
+    option: str, value: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write(tmp_path, "data: {dataset: sandbox}")
+    assert cli.main(["run", config, "--home", str(tmp_path / "home"), option, value]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_run_that_does_not_exist_is_not_called_queued(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in ("retry", "cancel", "status", "export"):
+        assert cli.main([verb, "99"]) == 1
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert "There is no run 99" in shown.err
 
 
 def test_missing_file_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +136,9 @@ def test_run_writes_everything_and_needs_neither_redis_nor_database(workplace: W
     assert align["seconds"] > 0
     assert {"loss", "rewards/margins"} <= {point["name"] for point in align["metrics"]}
     assert "length alone" in done.stdout
+    assert "Agreement by confidence decile" in done.stdout
+    assert re.search(r"Data: [\d,]+ rows read, [\d,]+ pairs and [\d,]+ test prompts kept; .*dropped: ", done.stdout)
+    assert "Prompts cut at the model's context: " in done.stdout
 
 
 def test_runs_of_the_queue_reuse_what_cwpo_run_computed(

@@ -79,6 +79,28 @@ def test_second_stack_over_one_home_is_refused(home: Path) -> None:
     assert stack.running_stack(home) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("WORKERS", "many", "WORKERS: must be a whole number, not 'many'."),
+        ("PORT", "http", "PORT must be a number between 1 and 65535, not 'http'."),
+        ("DATABASE_URL", "mysql://x/y", "this program works with sqlite and postgresql"),
+    ],
+)
+def test_wrong_setting_is_a_sentence_before_anything_starts(
+    home: Path,
+    name: str,
+    value: str,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert stack.main([]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not stack.stack_file(home).exists()
+
+
 def test_process_that_ended_is_not_alive() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     wait_for(lambda: not is_alive(child.pid), 20)  # also as a zombie
