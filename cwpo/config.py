@@ -19,7 +19,7 @@ from cwpo.errors import ConfigError
 class Part(BaseModel):
     """Base of all parts: immutable, and a misspelt field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LengthRule(Part):
@@ -361,6 +361,12 @@ def _known(rows: Mapping[str, Any], name: str, kind: str) -> str:
 def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
     """Fields that are fine alone and wrong together."""
     method = catalog.METHODS[config.method]
+    if not _may_be_dataset(config.data.dataset):
+        yield (
+            "data.dataset",
+            f"{config.data.dataset!r} is not known; "
+            f"choose one of {', '.join(catalog.DATASETS)}, a hub id like owner/name, or a file.",
+        )
     if method.needs_percent and config.top_percent is None:
         yield "top_percent", "method top needs N; write method: top:30 or set top_percent."
     if not method.needs_percent and config.top_percent is not None:
@@ -383,7 +389,7 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
     if gold is None:
         yield (
             "evaluation.gold_reward",
-            f"is missing; choose one of {', '.join(catalog.GOLD_REWARDS)}, a hub id or a folder.",
+            f"is missing; choose one of {', '.join(_gold_rewards(config))}, a hub id or a folder.",
         )
     if gold == "oracle" and not config.is_sandbox:
         yield "evaluation.gold_reward", "the oracle knows only the sandbox; choose trained or a reward model."
@@ -398,12 +404,38 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
             yield f"model.{field}", "sandbox models speak only the sandbox's language; choose a hub id or a folder."
 
 
+def _may_be_dataset(name: str) -> bool:
+    """A row of the catalog, or something with a slash or an ending; whether that exists is asked at submission."""
+    return name in catalog.DATASETS or "/" in name or "." in name
+
+
+def _gold_rewards(config: RunConfig) -> list[str]:
+    """Rows that can judge this dataset: the oracle knows only the sandbox."""
+    return [name for name, row in catalog.GOLD_REWARDS.items() if config.is_sandbox or row.kind != "oracle"]
+
+
 def _problems_of(error: ValidationError) -> list[tuple[str, str]]:
     found = []
     for item in error.errors():
         field = ".".join(str(piece) for piece in item["loc"]) or "config"
         found.append((field, _sentence(item)))
     return found
+
+
+_TYPE_WORDS = {
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "model_type": "a group of fields like `epochs: 1`",
+    "model_attributes_type": "a group of fields like `epochs: 1`",
+    "tuple_type": "a list",
+}
 
 
 def _sentence(item: Any) -> str:
@@ -421,6 +453,8 @@ def _sentence(item: Any) -> str:
         return "is not a field of the configuration; `cwpo run --help` lists all fields."
     if kind == "literal_error":
         return f"{given!r} is not possible; choose {context.get('expected')}."
+    if kind in _TYPE_WORDS:
+        return f"must be {_TYPE_WORDS[kind]}, not {str(given)[:80]!r}."
     if kind == "value_error":
         return f"{str(context.get('error', item['msg'])).rstrip('.')}."
     return f"{item['msg'].rstrip('.')} (given: {str(given)[:80]!r})."

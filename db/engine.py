@@ -27,6 +27,7 @@ READ_CACHE_KB = 16_384
 BATCH_ROWS = 5_000
 # Any number will do, as long as nothing else in the same Postgres uses it.
 MIGRATION_LOCK = 0x43575F504F
+_UPGRADE = "`make start` brings it up to date, or run `alembic upgrade head`, then retry"
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 # SQLite only counts up by itself on a column of type INTEGER, which there has 64 bits anyway.
@@ -314,11 +315,9 @@ def _sentence(error: DBAPIError, engine: Engine) -> str | None:
     words = str(error.orig).lower()
     place = engine.url.render_as_string(hide_password=True)
     if "no such table" in words or "no such column" in words or "undefinedtable" in type(error.orig).__name__.lower():
-        return f"The database {place} has not the tables of this version: run `alembic upgrade head`, then start again."
+        return f"The database {place} has not the tables of this version: {_UPGRADE}."
     if "undefinedcolumn" in type(error.orig).__name__.lower():
-        return (
-            f"The database {place} has not the columns of this version: run `alembic upgrade head`, then start again."
-        )
+        return f"The database {place} has not the columns of this version: {_UPGRADE}."
     if "not a database" in words or "malformed" in words:
         return f"The file of {place} is damaged or not a database: restore a copy, or move it away to begin anew."
     if not isinstance(error, OperationalError | InterfaceError):

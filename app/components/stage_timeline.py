@@ -91,6 +91,8 @@ def _note(stage: StageRow) -> str:
         notes.append(f"resumed at step {stage.first_step:,}")
     if stage.attempts > 1:
         notes.append(f"attempt {stage.attempts}")
+    if stage.status == "queued" and stage.device == "gpu":
+        notes.append("waits for a GPU worker")
     if stage.status == "running" and stage.worker:
         notes.append(stage.worker)
     return ", ".join(notes) or "–"

@@ -9,6 +9,7 @@ from app.components import layout
 from app.components.answers import show_answer_list
 from app.components.attempts import show_attempts
 from app.components.config_view import show_config
+from app.components.counts import show_counts
 from app.components.curves import show_run_curves
 from app.components.formats import dataset_name, models, objective_name, share
 from app.components.log import show_log
@@ -80,9 +81,11 @@ def _progress(run_id: int, was_live: bool) -> None:
 
 
 def _evidence(run: RunRecord, live: bool) -> None:
-    answers, log, config, attempts = st.tabs(["Answers", "Log", "Configuration", "Attempts"])
+    answers, data, log, config, attempts = st.tabs(["Answers", "Data", "Log", "Configuration", "Attempts"])
     with answers:
         show_answer_list(run.id)
+    with data:
+        show_counts(_stages(run.id))
     with log:
         st.fragment(show_log, run_every=REFRESH if live else None)(run.id)
     with config:

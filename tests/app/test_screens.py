@@ -82,6 +82,9 @@ def test_the_run_page_shows_stages_curves_answers_and_what_one_seed_allows(compu
     assert re.search(r"aligned · score −?\d+\.\d\d · \d+ tokens", said)
     assert len(page.get("plotly_chart")) >= 3
     assert "align.beta 0.5" in said
+    assert re.search(r"rows read, [\d,]+ pairs and [\d,]+ test prompts kept; .*dropped: ", said)
+    assert re.search(r"agrees with [\d.]+ % of [\d,]+ hidden human labels; length alone with [\d.]+ %", said)
+    assert "What the context of each model cut" in said
 
 
 def test_a_failed_run_says_why_and_offers_the_next_step(computed: Computed) -> None:

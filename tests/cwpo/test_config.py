@@ -58,7 +58,7 @@ def test_runs_that_differ_in_their_seed_form_a_group():
         ({"data": {"label_fraction": 1.2}}, "data.label_fraction", "at most 1"),
         ({"align": {"beta": 0}}, "align.beta", "greater than 0"),
         ({"align": {"beta": -1}}, "align.beta", "greater than 0"),
-        ({"align": {"beta": float("nan")}}, "align.beta", "greater than 0"),
+        ({"align": {"beta": float("nan")}}, "align.beta", "must be a finite number"),
         ({"align": {"label_noise": 0.5}}, "align.label_noise", "less than 0.5"),
         ({"method": "top"}, "top_percent", "top:30"),
         ({"method": "top:abc"}, "method", "top:30"),
@@ -72,7 +72,7 @@ def test_runs_that_differ_in_their_seed_form_a_group():
         ),
         ({"model": {"policy": "sandbox/huge"}}, "model.policy", "choose one of"),
         ({"alignn": {}}, "alignn", "not a field"),
-        ({"seed": "x"}, "seed", "integer"),
+        ({"seed": "x"}, "seed", "must be a whole number"),
     ],
 )
 def test_bad_input_is_one_sentence_that_names_the_field(values, field, words):
