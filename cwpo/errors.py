@@ -50,16 +50,34 @@ class ArtifactError(CwpoError):
 _OOM_NAMES = ("OutOfMemoryError", "MemoryError")
 
 
+# safetensors and pyarrow wrap the system's error and keep only its words
+_DISK_FULL = ("no space left on device", "disk quota exceeded", "os error 28", "database or disk is full")
+
+
+# torch says this where its CPU allocator gives up
+_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return type(error).__name__ in _OOM_NAMES or any(words in str(error).lower() for words in _NO_MEMORY)
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(words in str(error).lower() for words in _DISK_FULL)
+
+
 def sentence_of(error: BaseException) -> str:
     """One plain sentence with the next step for any exception, known or not."""
     if isinstance(error, CwpoError):
         return str(error)
-    if type(error).__name__ in _OOM_NAMES or "out of memory" in str(error).lower():
+    if _is_out_of_memory(error):
         return (
             "Out of memory: lower execution.tokens_per_batch, turn on execution.gradient_checkpointing, "
             "or choose a smaller model, then retry; finished stages are kept."
         )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if _is_disk_full(error):
         return "The disk is full: free space under CWPO_HOME, then retry the run; finished stages are kept."
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
         return f"No permission to write {error.filename or 'the artifact store'}: check CWPO_HOME, then retry the run."
