@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # In this order. gpu needs a CUDA GPU and is run by name.
-USUAL = ("dpo", "scoring", "memory", "sweep", "demo_time", "pages", "coverage")
+USUAL = ("dpo", "scoring", "where", "memory", "sweep", "demo_time", "pages", "coverage")
 NAMES = (*USUAL, "gpu")
 
 

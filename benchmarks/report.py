@@ -1,0 +1,92 @@
+"""Puts the stored results into docs/performance.md, between its markers: `python -m benchmarks.report`."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import RESULTS
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+TITLES = {
+    "dpo-": "A step of DPO, {}",
+    "scoring-": "Annotator, {}",
+    "where-": "Where the time of a step goes, {}",
+    "gpu-": "A step of DPO on a GPU, {}",
+}
+
+
+def main() -> None:
+    text = PAGE.read_text()
+    head, rest = text.split(BEGIN)
+    tail = rest.split(END)[1]
+    PAGE.write_text(f"{head}{BEGIN}\n\n{figures(RESULTS)}\n{END}{tail}")
+    print(f"{PAGE} is up to date.")
+
+
+def figures(folder: Path) -> str:
+    """One section per result file."""
+    sections = []
+    for path in sorted(folder.glob("*.json")):
+        stored = json.loads(path.read_text())
+        lines = list(_section(path.stem, stored.get("summary") or {}))
+        if lines:
+            sections.append("\n".join([f"### {_title(path.stem)}", "", _said(stored), "", *lines]))
+    return "\n\n".join(sections) + "\n"
+
+
+def _title(name: str) -> str:
+    prefix = next((prefix for prefix in TITLES if name.startswith(prefix)), None)
+    return TITLES[prefix].format(name.removeprefix(prefix)) if prefix else name.replace("_", " ").capitalize()
+
+
+def _said(stored: Mapping[str, Any]) -> str:
+    machine = stored["machine"]
+    versions = ", ".join(f"{name} {machine[name]}" for name in ("torch", "transformers", "trl") if machine.get(name))
+    place = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} threads"
+    return f"{stored['date']}; {place}; {versions}."
+
+
+def _section(name: str, summary: Mapping[str, Any]) -> Iterator[str]:
+    if name.startswith("dpo-"):
+        yield from _rows([{"variant": k, "s/pair": v} for k, v in summary["seconds_per_pair"].items()])
+        yield from _rows([{"how many times ours": k, "×": v} for k, v in summary["ratios"].items() if v is not None])
+        yield from _rows([{"precision": k, "utilisation": v} for k, v in summary["utilisation"].items()])
+        yield from _rows(summary["goals"])
+    elif name.startswith("scoring-"):
+        yield from _rows([{"ratio": k, "×": v} for k, v in summary["ratios"].items()])
+        yield from _rows(summary["goals"])
+    elif name.startswith("where-"):
+        kinds = list(next(iter(summary.values()), {}))
+        yield from _rows([{"work": kind, **{p: shares[kind] for p, shares in summary.items()}} for kind in kinds])
+    elif name.startswith("gpu-"):
+        yield from _rows(summary["variants"])
+        yield from _rows(summary["goals"])
+    elif name == "memory":
+        kept = ("budget", "vocabulary", "pairs", "label", "tokens", "growth_mb", "all_logits_padded_mb")
+        for what, sizes in summary.items():
+            yield f"By {what}:"
+            yield ""
+            yield from _rows([{key: row[key] for key in kept if key in row} for row in sizes])
+    elif name == "sweep":
+        yield from _rows([summary["compute"]])
+        yield from _rows(summary["stages"])
+    elif name == "demo":
+        yield from _rows([summary])
+
+
+def _rows(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A Markdown table and an empty line."""
+    if not rows:
+        return
+    names = list(rows[0])
+    yield "| " + " | ".join(names) + " |"
+    yield "|" + "---|" * len(names)
+    for row in rows:
+        yield "| " + " | ".join("–" if row.get(name) is None else str(row[name]) for name in names) + " |"
+    yield ""
+
+
+if __name__ == "__main__":
+    main()
