@@ -1,6 +1,6 @@
 """What pages read: one cached engine, short-lived caches for what is heavy. Every query itself lives in db.queries."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pandas as pd
@@ -11,10 +11,12 @@ from db import queries
 from db.engine import Engines, Session, database_url, make_engines, read_scope
 from db.records import LabelSummary, RunFilters, RunGroup, RunRow
 from workers import report
-from workers.report import GraRow
+from workers.report import DifferenceRow, GraRow
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
 MOST_RESULTS = 64
+
+Published = tuple[tuple[int, int], ...]  # (run, hash of its evaluation): another evaluation is another result
 
 
 @st.cache_resource(show_spinner=False)
@@ -35,8 +37,18 @@ def results_of(groups: Sequence[RunGroup]) -> dict[str, GraRow]:
     for group in groups:
         evaluated = tuple(row for row in group.rows if row.evaluation is not None)
         if evaluated:
-            found[group.group_key] = _result(database_url(), evaluated)
+            found[group.group_key] = _result(database_url(), _published(evaluated), evaluated)
     return found
+
+
+def table_of(rows: Sequence[RunRow]) -> list[GraRow]:
+    """The GRA table of these evaluated runs."""
+    return _table(database_url(), _published(rows), tuple(rows))
+
+
+def differences_of(rows: Sequence[RunRow], reference: str, settings: Mapping[str, str]) -> list[DifferenceRow]:
+    """Paired differences against the setting with this group key; the planned ones where it is empty."""
+    return _differences(database_url(), _published(rows), reference, settings, tuple(rows))
 
 
 def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
@@ -73,10 +85,28 @@ def newest_comparison(session: Session) -> list[RunRow]:
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=2_000, show_spinner=False)
-def _result(url: str, rows: tuple[RunRow, ...]) -> GraRow:
+def _result(url: str, published: Published, _rows: tuple[RunRow, ...]) -> GraRow:
     with reading() as session:
-        table = queries.outcomes(session, [row.id for row in rows])
-    return report.gra_table(list(rows), table)[0]
+        table = queries.outcomes(session, [row.id for row in _rows])
+    return report.gra_table(list(_rows), table)[0]
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _table(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[GraRow]:
+    return report.gra_table(list(_rows), outcomes_of([row.id for row in _rows]))
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _differences(
+    url: str, published: Published, reference: str, settings: Mapping[str, str], _rows: tuple[RunRow, ...]
+) -> list[DifferenceRow]:
+    pairs = report.pairs_against(_rows, reference) if reference else None
+    return report.differences(_rows, outcomes_of([row.id for row in _rows]), pairs=pairs, settings=settings)
+
+
+def _published(rows: Sequence[RunRow]) -> Published:
+    """What a result depends on: to hash whole rows would cost more than most results."""
+    return tuple((row.id, hash(row.evaluation)) for row in rows)
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

@@ -9,7 +9,9 @@ from app.charts.frame import LIGHT, Look, colour, framed, marker, reference_line
 from app.untrusted import chart_text
 from workers.report import GraRow
 
-SIDES = ("middle right", "middle left")  # neighbours' names stand on different sides
+# Where a name may stand, the first free place first; shifts of its middle in lengths and heights of the name.
+SIDES = {"middle right": (0.6, 0), "middle left": (-0.6, 0), "top center": (0, 1.2), "bottom center": (0, -1.2)}
+NAME_WIDTH, NAME_HEIGHT = 0.016, 0.09  # of one character and of a line, as shares of the chart's sides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +45,16 @@ def prepare(rows: Iterable[GraRow]) -> list[Point]:
 
 
 def draw(data: list[Point], look: Look = LIGHT) -> go.Figure:
-    """Each setting once, labelled directly."""
+    """Each setting once, labelled directly where its name has room; every name comes up under the pointer."""
     figure = go.Figure()
-    for place, point in enumerate(sorted(data, key=lambda point: point.estimate)):
+    for point, side in zip(data, _sides(data), strict=True):
         ink = colour(look, point.method)
         figure.add_scatter(
             x=[point.kl],
             y=[point.estimate],
             mode="markers+text",
-            text=[point.label],
-            textposition=SIDES[place % len(SIDES)],
+            text=[point.label if side else ""],
+            textposition=side or "middle right",
             textfont={"color": ink, "size": 11},
             marker={"color": ink, "size": 8, "symbol": marker(point.objective)},
             error_y={
@@ -70,6 +72,30 @@ def draw(data: list[Point], look: Look = LIGHT) -> go.Figure:
     figure.update_xaxes(title_text="KL from the reference, nats per answer", range=_range(data))
     figure.update_yaxes(title_text="GRA", tickformat=".0%")
     return reference_line(figure, look, y=0.5)
+
+
+def _sides(data: list[Point]) -> list[str | None]:
+    """A place for each name that covers neither a point nor another name, or none."""
+    left, right = _range(data)
+    low, high = min((point.low for point in data), default=0.0), max((point.high for point in data), default=1.0)
+    dots = [((point.kl - left) / (right - left), (point.estimate - low) / max(high - low, 1e-9)) for point in data]
+    taken = [(x, y, 0.02, NAME_HEIGHT / 2) for x, y in dots]  # middle, and half of width and height
+    found: list[str | None] = []
+    for point, (x, y) in zip(data, dots, strict=True):
+        width = NAME_WIDTH * len(point.label)
+        boxes = {
+            side: (x + (width + 0.04) * along, y + NAME_HEIGHT * up, width / 2, NAME_HEIGHT / 2)
+            for side, (along, up) in SIDES.items()
+        }
+        side = next((side for side, box in boxes.items() if not any(_touch(box, other) for other in taken)), None)
+        found.append(side)
+        if side is not None:
+            taken.append(boxes[side])
+    return found
+
+
+def _touch(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return abs(one[0] - other[0]) < one[2] + other[2] and abs(one[1] - other[1]) < one[3] + other[3]
 
 
 def _range(data: list[Point]) -> list[float]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.frame import LIGHT, Look, colour, dash, framed, reference_line
@@ -44,23 +44,15 @@ class Curves:
     lines: tuple[Line, ...]
 
 
-def prepare(rows: Iterable[Mapping[str, Any]], metric: str = "loss") -> Curves:
-    """`rows` have label, method, step, name, value; other metrics are left out."""
-    by_label: dict[tuple[str, str], list[tuple[int, float]]] = {}
-    for row in rows:
-        if row["name"] == metric and row["value"] is not None:
-            by_label.setdefault((row["label"], row["method"]), []).append((int(row["step"]), float(row["value"])))
+def prepare(rows: Iterable[tuple[str, str, pd.DataFrame]], metric: str = "loss") -> Curves:
+    """`rows` are label, method and points (step, name, value); other metrics and what is not finite are left out."""
     lines = []
-    for (label, method), points in by_label.items():
-        kept = sorted(points)[:: max(1, len(points) // MOST_POINTS)]
-        lines.append(
-            Line(
-                label=chart_text(label),
-                method=method,
-                steps=tuple(step for step, _ in kept),
-                values=tuple(value for _, value in kept),
-            )
-        )
+    for label, method, points in rows:
+        own = points[(points["name"] == metric) & points["value"].notna()].sort_values("step")
+        kept = own.iloc[:: max(1, len(own) // MOST_POINTS)]
+        if len(kept):
+            steps, values = tuple(kept["step"].tolist()), tuple(kept["value"].tolist())
+            lines.append(Line(label=chart_text(label), method=method, steps=steps, values=values))
     return Curves(metric=metric, lines=tuple(lines))
 
 

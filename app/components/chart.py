@@ -1,13 +1,17 @@
 """The one way a chart reaches a page."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from functools import lru_cache
 from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from app.charts import CHARTS
-from app.charts.frame import MODEBAR
+from app.charts.frame import LOOKS, MODEBAR
 from app.components.layout import look, note, small
+
+KEPT = 128  # figures
 
 
 def show_chart(name: str, rows: Iterable[Any], *, key: str, title: str = "", caption: str = "", **choice: Any) -> None:
@@ -15,7 +19,14 @@ def show_chart(name: str, rows: Iterable[Any], *, key: str, title: str = "", cap
     chart = CHARTS[name]
     if title:
         small(title)
-    figure = chart.draw(chart.prepare(rows, **choice), look())
+    data = chart.prepare(rows, **choice)
+    figure = _figure(name, tuple(data) if isinstance(data, list) else data, look().name)
     st.plotly_chart(figure, theme=None, config=dict(MODEBAR), key=key, alt=title or name)
     if caption:
         note(caption)
+
+
+@lru_cache(maxsize=KEPT)
+def _figure(name: str, data: Hashable, look_name: str) -> go.Figure:
+    """Drawing takes far longer than comparing the data, which is plain values throughout."""
+    return CHARTS[name].draw(list(data) if isinstance(data, tuple) else data, LOOKS[look_name])

@@ -11,15 +11,17 @@ from app.components.runs_table import setting_name
 from app.url_state import CompareView
 from db import queries
 from db.records import RunGroup, RunRow
-from workers import report
 from workers.report import GraRow
 
 OFFERED = 60  # settings, newest first
 
 
 def choose_runs(shown: Sequence[RunRow]) -> None:
-    """A folded list of settings; all seeds of a setting come along."""
-    with st.popover("Choose settings", width="stretch"):
+    """A folded list of settings, read when it is opened; all seeds of a setting come along."""
+    folded = st.popover("Choose settings", width="stretch", key="choose", on_change="rerun")
+    if not folded.open:
+        return
+    with folded:
         groups = {group.group_key: group for group in _offered(shown)}
         current = list(dict.fromkeys(row.group_key for row in shown))
         with st.form("settings", border=False):
@@ -51,11 +53,10 @@ def _name(group: RunGroup) -> str:
     return untrusted.plain(f"{setting_name(first)} · {dataset_name(first.dataset)} · {first.name or 'unnamed'}", 80)
 
 
-def choose_reference(rows: Sequence[RunRow], table: Sequence[GraRow]) -> list[tuple[str, str]] | None:
-    """Pairs against a pinned setting; None means the planned ones, cw − weak and cw − human."""
+def chosen_reference(table: Sequence[GraRow]) -> str:
+    """Group key of the pinned setting; empty means the planned pairs, cw − weak and cw − human."""
     pinned = CompareView.from_params(st.query_params).reference
-    key = next((row.group_key for row in table if pinned and row.group_key.startswith(pinned)), None)
-    return None if key is None else report.pairs_against(rows, key)
+    return next((row.group_key for row in table if pinned and row.group_key.startswith(pinned)), "")
 
 
 def reference_widget(table: Sequence[GraRow]) -> None:

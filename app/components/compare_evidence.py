@@ -8,7 +8,7 @@ from app import reads
 from app.components import layout
 from app.components.chart import show_chart
 from app.components.config_view import differing, show_differences
-from app.components.curves import POINTS, table_rows
+from app.components.curves import POINTS
 from app.components.formats import counted, share
 from app.components.runs_table import first_seeds, setting_name
 from db import queries
@@ -75,14 +75,16 @@ def show_curves(rows: Sequence[RunRow]) -> None:
         stages = queries.stages_of_runs(session, [row.id for row in shown])
         align = {row.id: stage.stage_id for row in shown for stage in stages[row.id] if stage.slot == "align"}
         table = queries.metrics(session, list(align.values()), names=[metric], max_points=POINTS // 4)
-    points = []
-    for row in shown:
-        mine = table[table.stage_id == align.get(row.id, -1)]
-        points.extend(table_rows(mine, f"{setting_name(row)} · seed {row.seed}", row.method))
-    if not points:
+    if table.empty:
         layout.note("Curves appear with the first training step.")
         return
-    show_chart("training_curves", points, key=f"curves_{metric}", metric=metric,
+    points = dict(iter(table.groupby("stage_id")))
+    lines = [
+        (f"{setting_name(row)} · seed {row.seed}", row.method, points[align[row.id]])
+        for row in shown
+        if align.get(row.id) in points
+    ]
+    show_chart("training_curves", lines, key=f"curves_{metric}", metric=metric,
                caption="A line is a run; seeds are threads of their method's colour.")  # fmt: skip
 
 

@@ -75,8 +75,8 @@ def show_exports(table: Sequence[GraRow], differences: Sequence[DifferenceRow]) 
 
 
 def difference_cells(row: DifferenceRow) -> list[Cell]:
-    """Muted until it is real: no colour, no bold where the interval covers 0."""
-    muted = row.covers_zero
+    """Muted until it is real: an interval may leave out 0 while the corrected p does not."""
+    muted = not row.is_real
     return [
         Cell(text=row.label, muted=muted),
         Cell(text=report.points(row.estimate), muted=muted, strong=row.is_real),

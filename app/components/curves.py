@@ -1,7 +1,6 @@
 """Curves of one run or of several: loss, reward accuracy, reward margin, and the annotator's own."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
@@ -40,16 +39,8 @@ def show_run_curves(row: RunRow, stages: Sequence[StageRow]) -> None:
     grid = st.grid(2, min_column_width=200)
     for title, slot, metric in panels:
         with grid.cell():
-            rows = table_rows(table[table.stage_id == slots[slot]], slot_name(slot), row.method)
-            show_chart("training_curves", rows, key=f"curve_{slot}_{metric}", title=title, metric=metric)
-
-
-def table_rows(table: pd.DataFrame, label: str, method: str) -> list[Mapping[str, Any]]:
-    """Points as the chart takes them."""
-    return [
-        {"label": label, "method": method, **{str(name): value for name, value in point.items()}}
-        for point in table[table["value"].notna()][["step", "name", "value"]].to_dict("records")
-    ]
+            line = (slot_name(slot), row.method, table[table.stage_id == slots[slot]])
+            show_chart("training_curves", [line], key=f"curve_{slot}_{metric}", title=title, metric=metric)
 
 
 def _has(table: pd.DataFrame, stage_id: int | None, metric: str) -> bool:

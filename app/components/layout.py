@@ -1,5 +1,6 @@
 """The frame of a page: title, caption, sections, empty states, problems. Text comes from us or through `untrusted`."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from db.errors import DatabaseError
 from workers import api
 
 MIDDLE_DOT = " · "
+PAINT_SECONDS = 0.25
 
 
 def look() -> Look:
@@ -26,6 +28,11 @@ def heading(title: str, *facts: object) -> None:
     line = MIDDLE_DOT.join(untrusted.label(fact, 120) for fact in facts if fact not in (None, ""))
     if line:
         st.caption(line)
+
+
+def let_paint() -> None:
+    """The answer is on the screen before the browser loads what draws the evidence: sent at once, it would wait."""
+    time.sleep(PAINT_SECONDS)
 
 
 def section(title: str, caption: str = "") -> None:

@@ -8,12 +8,15 @@ import streamlit as st
 
 from app.components.config_fields import Fields, spec_of
 from app.components.sweep import Sweep, laid_on, method_names, seed_list, sweep
+from app.url_state import compact
 from cwpo import catalog
-from cwpo.config import LoraConfig, RunConfig
+from cwpo.config import LoraConfig, RunConfig, merged
 from cwpo.errors import ConfigError
+from cwpo.sandbox.presets import PRESETS, SandboxPreset
 
 OTHER = "other models"
-PERCENTS = ("10", "30", "50", "75")
+PERCENTS, FIRST_PERCENT = ("10", "30", "50", "75"), "30"
+DRAWN = "more_drawn"
 FIRST_METHODS = ("weak", "cw")
 # What the lists of the form set; a base configuration never brings them along.
 LISTED = ("name", "method", "top_percent", "objective", "seed")
@@ -55,15 +58,16 @@ def show_form(source: Mapping[str, Any] | None, key: str = "") -> Filled:
     name = st.text_input("Name", value=(source or {}).get("name", ""), max_chars=200, key="name", bind="query-params",
                          placeholder="what this comparison is called")  # fmt: skip
     dataset = _dataset(source)
-    base = _base(dataset, source)
+    preset = _preset() if dataset == "sandbox" and source is None else None
+    base = merged(_base(dataset, source), preset.settings if preset else {})
     defaults = _defaults(base)
-    key = f"{key}{'s' if dataset == 'sandbox' else 'h'}."
+    key = f"{key}{'s' if dataset == 'sandbox' else 'h'}.{f'{preset.name}.' if preset and preset.settings else ''}"
     fields = Fields(defaults, key)
     pair_changes = _models(fields, dataset, source)
-    methods, percents = _methods(fields, dataset, source)
-    objectives, seeds = _objectives_and_seeds(fields, source)
+    methods, percents = _methods(fields, dataset, source, preset)
+    objectives, seeds = _objectives_and_seeds(fields, source, preset)
     _headline_fields(fields)
-    _more(fields, dataset)
+    _more(fields, dataset, key)
     values = laid_on(base, {**pair_changes, **fields.changes})
     found = sweep(values, method_names(methods, percents), objectives, seeds)
     return Filled(name=name or "", sweep=found, homeless=tuple(fields.show_problems(found.problems)))
@@ -83,6 +87,48 @@ def _dataset(source: Mapping[str, Any] | None) -> str:
         help="A dataset of the catalog; or type a hub id (owner/name) or the path of a JSONL, Parquet or CSV file.",
     )
     return str(chosen or given)
+
+
+def _preset() -> SandboxPreset | None:
+    """A ready-made comparison to start from; its settings, methods and seeds can be changed below."""
+    chosen = st.selectbox(
+        "Start from",
+        list(PRESETS),
+        index=None,
+        placeholder="the sandbox's defaults",
+        format_func=lambda name: PRESETS[name].label,
+        key="preset",
+        bind="query-params",
+        on_change=_take_lists,
+        help="A ready-made comparison of the sandbox.",
+    )
+    preset = PRESETS.get(chosen or "")
+    if preset is not None:
+        st.caption(preset.shows)
+    return preset
+
+
+def _take_lists() -> None:
+    """Another preset brings its methods, percentages and seeds along; without one, those of an empty form."""
+    preset = PRESETS.get(st.session_state["preset"] or "")
+    st.session_state["methods"], st.session_state["percents"] = _first_lists(None, preset)
+    st.session_state["seeds"] = _first_seeds(None, preset)
+
+
+def _first_lists(source: Mapping[str, Any] | None, preset: SandboxPreset | None) -> tuple[list[str], list[str]]:
+    """Methods, and the percentages of `top`, before anything is changed."""
+    if source is not None:
+        return [source["method"]], [f"{source['top_percent']:g}" if source.get("top_percent") else FIRST_PERCENT]
+    if preset is None:
+        return list(FIRST_METHODS), [FIRST_PERCENT]
+    percents = [name.removeprefix("top:") for name in preset.methods if name.startswith("top:")]
+    return list(dict.fromkeys(name.split(":")[0] for name in preset.methods)), percents or [FIRST_PERCENT]
+
+
+def _first_seeds(source: Mapping[str, Any] | None, preset: SandboxPreset | None) -> str:
+    if source is not None:
+        return str(source["seed"])
+    return compact(preset.seeds) if preset else "0-3"
 
 
 def _base(dataset: str, source: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -131,9 +177,11 @@ def _same_models(row: catalog.ModelPairRow, source: Mapping[str, Any]) -> bool:
     return (row.annotator, row.policy) == (model.get("annotator"), model.get("policy"))
 
 
-def _methods(fields: Fields, dataset: str, source: Mapping[str, Any] | None) -> tuple[list[str], list[str]]:
+def _methods(
+    fields: Fields, dataset: str, source: Mapping[str, Any] | None, preset: SandboxPreset | None
+) -> tuple[list[str], list[str]]:
     rows = {name: row for name, row in catalog.METHODS.items() if dataset == "sandbox" or not row.sandbox_only}
-    start = [source["method"]] if source else list(FIRST_METHODS)
+    start, shares = _first_lists(source, preset)
     left, right = st.columns([3, 2])
     with left:
         methods = st.multiselect(
@@ -146,11 +194,10 @@ def _methods(fields: Fields, dataset: str, source: Mapping[str, Any] | None) -> 
         )
         fields.problem_line("method")
     with right:
-        given = f"{source['top_percent']:g}" if source and source.get("top_percent") else None
         percents = st.multiselect(
             "N of Top N %",
-            list(dict.fromkeys([*PERCENTS, *([given] if given else [])])),
-            default=[given or "30"],
+            list(dict.fromkeys([*PERCENTS, *shares])),
+            default=shares,
             accept_new_options=True,
             disabled="top" not in methods,
             key="percents",
@@ -161,7 +208,9 @@ def _methods(fields: Fields, dataset: str, source: Mapping[str, Any] | None) -> 
     return list(methods), [str(percent) for percent in percents]
 
 
-def _objectives_and_seeds(fields: Fields, source: Mapping[str, Any] | None) -> tuple[list[str], list[int]]:
+def _objectives_and_seeds(
+    fields: Fields, source: Mapping[str, Any] | None, preset: SandboxPreset | None
+) -> tuple[list[str], list[int]]:
     left, right = st.columns([3, 2])
     with left:
         objectives = st.multiselect(
@@ -176,7 +225,7 @@ def _objectives_and_seeds(fields: Fields, source: Mapping[str, Any] | None) -> t
     with right:
         seeds = st.text_input(
             "Seeds",
-            value=str(source["seed"]) if source else "0-3",
+            value=_first_seeds(source, preset),
             key="seeds",
             bind="query-params",
             help="Whole numbers and spans: 0-3 or 0, 1, 2. A seed moves the split, the annotator, SFT and alignment.",
@@ -193,9 +242,14 @@ def _headline_fields(fields: Fields) -> None:
             fields.field(spec_of(path))
 
 
-def _more(fields: Fields, dataset: str) -> None:
-    """Everything else, folded away by part of the configuration."""
-    with st.expander("All other settings"):
+def _more(fields: Fields, dataset: str, key: str) -> None:
+    """Everything else, folded away by part of the configuration; drawn once opened, or where the address sets some."""
+    folded = st.expander("All other settings", key="more", on_change="rerun")
+    given = {name.removeprefix(key) for name in st.query_params if name.startswith(key)} - set(ELSEWHERE)
+    if not (folded.open or given or st.session_state.get(DRAWN)):
+        return
+    st.session_state[DRAWN] = True  # a widget that is not drawn would forget its value
+    with folded:
         for tab, sections in zip(st.tabs(list(SECTIONS)), SECTIONS.values(), strict=True):
             with tab:
                 for section in _with_sandbox(sections, dataset):

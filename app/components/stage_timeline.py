@@ -75,6 +75,8 @@ def _row(stage: StageRow, now: datetime) -> list[Cell]:
 
 
 def _progress(stage: StageRow) -> str:
+    if stage.slot == "prompts" and stage.summary and "test_prompts" in stage.summary:
+        return counted(stage.summary["test_prompts"], "prompt")  # its pairs are none by design
     if stage.total is None:
         return "–"
     done = "" if stage.status == "done" else f"{stage.done or 0:,} / "

@@ -6,7 +6,7 @@ from app import reads
 from app.components import layout
 from app.components.chart import show_chart
 from app.components.compare_answers import show_same_prompt
-from app.components.compare_choice import choose_reference, choose_runs
+from app.components.compare_choice import choose_runs, chosen_reference
 from app.components.compare_evidence import show_annotators, show_config_differences, show_curves, show_top_share
 from app.components.compare_facts import facts
 from app.components.compare_tables import show_differences_table, show_exports, show_gra_table
@@ -43,8 +43,7 @@ def _runs(view: CompareView) -> list[RunRow]:
 def _answer(rows: list[RunRow]) -> list[GraRow]:
     """First screen: estimates, intervals, paired differences. Gives back the table."""
     evaluated = [row for row in rows if row.evaluation is not None]
-    outcomes = reads.outcomes_of([row.id for row in evaluated])
-    table = report.gra_table(evaluated, outcomes)
+    table = reads.table_of(evaluated)
     left, right = st.columns([9, 2], vertical_alignment="center")
     with left:
         layout.heading("Compare", *facts(rows, table))
@@ -53,12 +52,12 @@ def _answer(rows: list[RunRow]) -> list[GraRow]:
     if not table:
         layout.empty_state("None of these runs is evaluated yet; their GRA appears here as soon as the first one is.")
         return []
+    show_gra_cards(table)
+    layout.let_paint()
     with reads.reading() as session:
         configs = queries.configs(session, [row.id for row in evaluated])
-    pairs = choose_reference(evaluated, table)
     settings = {row.group_key: report.setting_key(configs[row.id]) for row in evaluated}
-    differences = report.differences(evaluated, outcomes, pairs=pairs, settings=settings)
-    show_gra_cards(table)
+    differences = reads.differences_of(evaluated, chosen_reference(table), settings)
     left, right = layout.two_columns()
     with left:
         show_chart("gra_forest", table, key="forest", title="GRA against the baseline")

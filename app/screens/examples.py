@@ -32,10 +32,11 @@ def page() -> None:
     with left:
         pick_run(found.row)
         view = example_filters(address)
-        if summary is not None:
-            show_chart("confidence_histogram", [("annotator", summary)], key="histogram", caption=_accuracy(summary))
     with right:
         _pairs(view, summary)
+    with left:
+        if summary is not None:
+            show_chart("confidence_histogram", [("annotator", summary)], key="histogram", caption=_accuracy(summary))
 
 
 def _without_run(view: ExamplesView) -> None:

@@ -1,6 +1,6 @@
 """Run: is it going well?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
@@ -72,26 +72,31 @@ def _progress(run_id: int, was_live: bool) -> None:
     if was_live and run.status not in LIVE:
         st.rerun()
     left, right = layout.two_columns()
+    with right:  # the answer first: it is on the screen before the tables and charts are
+        show_result(run.row)
     with left:
         layout.section(f"{run.status.capitalize()}: {summary_line(stages)}")
         show_timeline(stages)
+    if not was_live:
+        layout.let_paint()
     with right:
-        show_result(run.row)
         show_run_curves(run.row, stages)
 
 
+@st.fragment
 def _evidence(run: RunRecord, live: bool) -> None:
-    answers, data, log, config, attempts = st.tabs(["Answers", "Data", "Log", "Configuration", "Attempts"])
-    with answers:
-        show_answer_list(run.id)
-    with data:
-        show_counts(_stages(run.id))
-    with log:
-        st.fragment(show_log, run_every=REFRESH if live else None)(run.id)
-    with config:
-        show_config(run.config)
-    with attempts:
-        show_attempts(_stages(run.id))
+    """Only the open tab is read and drawn; its name stands in the address."""
+    parts: Mapping[str, Callable[[], None]] = {
+        "Answers": lambda: show_answer_list(run.id),
+        "Data": lambda: show_counts(_stages(run.id)),
+        "Log": lambda: st.fragment(show_log, run_every=REFRESH if live else None)(run.id),
+        "Configuration": lambda: show_config(run.config),
+        "Attempts": lambda: show_attempts(_stages(run.id)),
+    }
+    for tab, show in zip(st.tabs(list(parts), key="tab", bind="query-params"), parts.values(), strict=True):
+        if tab.open:
+            with tab:
+                show()
 
 
 def _stages(run_id: int) -> Sequence[StageRow]:

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
 import app.charts
-from app.charts import CHARTS, frame, gra_forest, top_share, training_curves
+from app.charts import CHARTS, frame, gra_by_kl, gra_forest, top_share, training_curves
 from cwpo import catalog
 from db.records import ConfidenceHistogram, Decile, LabelSummary
 from workers.report import GraRow
@@ -40,9 +41,8 @@ def label_summary(stage_id: int) -> LabelSummary:
 
 TABLE = [gra_row("human", 0.64), gra_row("weak", 0.62), gra_row("cw", 0.62), gra_row("top", 0.61, percent=30)]
 POINTS = [
-    {"label": f"seed {seed}", "method": "cw", "step": step, "name": "loss", "value": 0.7 - 0.1 * step}
+    (f"seed {seed}", "cw", pd.DataFrame({"step": [2, 1, 3], "name": "loss", "value": [0.5, 0.6, 0.4]}))
     for seed in (0, 1)
-    for step in (2, 1, 3)
 ]
 ONE, SEVERAL = [("seed 0", label_summary(1))], [("seed 0", label_summary(1)), ("seed 1", label_summary(2))]
 EXAMPLES: dict[str, list[Any]] = {
@@ -112,8 +112,21 @@ def test_all_pairs_without_weights_are_the_hundred_percent_point() -> None:
 
 
 def test_curves_are_ordered_by_step_and_hold_one_metric() -> None:
-    curves = training_curves.prepare([*POINTS, {**POINTS[0], "name": "lr"}], metric="loss")
-    assert [line.steps for line in curves.lines] == [(1, 2, 3), (1, 2, 3)]
+    other = ("seed 2", "cw", POINTS[0][2].assign(name="lr"))
+    gap = ("seed 3", "cw", POINTS[0][2].assign(value=[0.5, float("nan"), 0.4]))
+    curves = training_curves.prepare([*POINTS, other, gap], metric="loss")
+    assert [line.steps for line in curves.lines] == [(1, 2, 3), (1, 2, 3), (2, 3)]
+    assert curves.lines[0].values == (0.6, 0.5, 0.4)
+
+
+def test_names_stand_beside_their_points_only_where_there_is_room() -> None:
+    """Ten settings in one place: a few names, and all of them under the pointer."""
+    crowd = [gra_row("top", 0.6 + 0.0001 * percent, percent=percent) for percent in range(10, 100, 10)]
+    figure = gra_by_kl.draw(gra_by_kl.prepare([*crowd, gra_row("cw", 0.9)]))
+    names = [trace.text[0] for trace in figure.data]
+    assert names[-1] == "CW"
+    assert 1 <= sum(bool(name) for name in names[:-1]) <= 4
+    assert all(f"Top {percent} %" in figure.to_json() for percent in range(10, 100, 10))
 
 
 def test_a_name_with_markup_reaches_no_chart() -> None:

@@ -81,7 +81,10 @@ def test_the_run_page_shows_stages_curves_answers_and_what_one_seed_allows(compu
     assert all(name in said for name in ("Weak annotator", "Alignment", "Evaluation", "held-out prompts"))
     assert re.search(r"aligned · score −?\d+\.\d\d · \d+ tokens", said)
     assert len(page.get("plotly_chart")) >= 3
-    assert "align.beta 0.5" in said
+    assert "align.beta" not in said
+    assert "align.beta 0.5" in words(visit("run", run=str(run), tab="Configuration"))
+    assert "published" in words(visit("run", run=str(run), tab="Attempts"))
+    said = words(visit("run", run=str(run), tab="Data"))
     assert re.search(r"rows read, [\d,]+ pairs and [\d,]+ test prompts kept; .*dropped: ", said)
     assert re.search(r"agrees with [\d.]+ % of [\d,]+ hidden human labels; length alone with [\d.]+ %", said)
     assert "What the context of each model cut" in said
