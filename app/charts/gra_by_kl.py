@@ -10,7 +10,7 @@ from app.untrusted import chart_text
 from workers.report import GraRow
 
 # Where a name may stand, the first free place first; shifts of its middle in lengths and heights of the name.
-SIDES = {"middle right": (0.6, 0), "middle left": (-0.6, 0), "top center": (0, 1.2), "bottom center": (0, -1.2)}
+SIDES = {"middle right": (0.6, 0), "middle left": (-0.6, 0), "top right": (0.6, 0.8), "top left": (-0.6, 0.8)}
 NAME_WIDTH, NAME_HEIGHT = 0.016, 0.09  # of one character and of a line, as shares of the chart's sides
 
 
@@ -77,9 +77,13 @@ def draw(data: list[Point], look: Look = LIGHT) -> go.Figure:
 def _sides(data: list[Point]) -> list[str | None]:
     """A place for each name that covers neither a point nor another name, or none."""
     left, right = _range(data)
-    low, high = min((point.low for point in data), default=0.0), max((point.high for point in data), default=1.0)
-    dots = [((point.kl - left) / (right - left), (point.estimate - low) / max(high - low, 1e-9)) for point in data]
-    taken = [(x, y, 0.02, NAME_HEIGHT / 2) for x, y in dots]  # middle, and half of width and height
+    tall = max([0.5, *(point.high for point in data)]) - min([0.5, *(point.low for point in data)]) or 1.0
+    dots = [((point.kl - left) / (right - left), point.estimate / tall) for point in data]
+    # Middle, and half of width and height: of a point with its interval here, of a name below.
+    taken = [
+        (x, (point.low + point.high) / 2 / tall, 0.012, (point.high - point.low) / 2 / tall)
+        for point, (x, _) in zip(data, dots, strict=True)
+    ]
     found: list[str | None] = []
     for point, (x, y) in zip(data, dots, strict=True):
         width = NAME_WIDTH * len(point.label)

@@ -29,9 +29,9 @@ class Line:
 # column -> width in px
 COLUMNS: Mapping[str, int] = {
     "setting": 142,
-    "status": 116,
     "GRA, %": 58,
     "95 %": 90,
+    "status": 116,
     "seeds": 66,
     "KL": 46,
     "models": 110,

@@ -17,6 +17,8 @@ from db.records import RunRow
 from workers import report
 from workers.report import GraRow
 
+BESIDE = 4  # settings whose configurations fit into half of the page
+
 
 def page() -> None:
     view = CompareView.from_params(st.query_params)
@@ -72,7 +74,8 @@ def _evidence(rows: list[RunRow], table: list[GraRow], view: CompareView) -> Non
     """Why: the annotator, the share of pairs, the distance moved, the configuration, the curves, the answers."""
     show_annotators(rows)
     show_top_share(table)
-    left, right = layout.two_columns()
+    narrow = len({row.group_key for row in rows}) <= BESIDE
+    left, right = layout.two_columns() if narrow else (st.container(), st.container())
     with left:
         show_config_differences(rows)
     with right:
