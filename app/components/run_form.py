@@ -63,6 +63,7 @@ def show_form(source: Mapping[str, Any] | None, key: str = "") -> Filled:
     defaults = _defaults(base)
     key = f"{key}{'s' if dataset == 'sandbox' else 'h'}.{f'{preset.name}.' if preset and preset.settings else ''}"
     fields = Fields(defaults, key)
+    fields.problem_line("data.dataset")
     pair_changes = _models(fields, dataset, source)
     methods, percents = _methods(fields, dataset, source, preset)
     objectives, seeds = _objectives_and_seeds(fields, source, preset)
@@ -132,14 +133,17 @@ def _first_seeds(source: Mapping[str, Any] | None, preset: SandboxPreset | None)
 
 
 def _base(dataset: str, source: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The source's configuration where it is about this dataset, else nothing but the dataset."""
+    """The source's configuration where it is about this dataset, else the dataset; one's own is judged by a gold
+    reward trained on it until another is chosen."""
     if source is not None and source.get("data", {}).get("dataset") == dataset:
         return {name: value for name, value in source.items() if name not in LISTED}
-    return {"data": {"dataset": dataset}}
+    if dataset in catalog.DATASETS:
+        return {"data": {"dataset": dataset}}
+    return {"data": {"dataset": dataset}, "evaluation": {"gold_reward": "trained"}}
 
 
 def _defaults(base: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field's value if nothing is changed; a dataset without a gold reward starts with a trained one."""
+    """Every field's value if nothing is changed; also for a dataset that nobody knows."""
     try:
         return RunConfig.parse({**base, "method": "human"}).canonical()
     except ConfigError:

@@ -5,7 +5,8 @@ import re
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.components import runs_table
+from app.components import run_form, runs_table
+from cwpo.config import RunConfig
 from tests.app.conftest import Computed, visit, words
 
 SCREENS = ("runs", "new_run", "run", "compare", "examples", "system")
@@ -213,3 +214,18 @@ def test_system_shows_services_queue_and_disk(computed: Computed) -> None:
     assert "SQLite" in said
     assert "workers alive" in said
     assert "free of" in said
+
+
+@pytest.mark.parametrize("dataset", ["/data/own.jsonl", "someone/pairs", "hh-harmless", "sandbox"])
+def test_the_form_submits_the_gold_reward_that_it_shows(dataset: str) -> None:
+    """One's own file has no gold reward in the catalog: what the form starts with counts although nobody chose it."""
+    base = run_form._base(dataset, None)
+    shown = run_form._defaults(base)["evaluation"]["gold_reward"]
+    assert RunConfig.parse(base).evaluation.gold_reward == shown
+
+
+def test_a_dataset_that_nobody_knows_is_said_under_its_field(computed: Computed) -> None:
+    page = visit("new_run", dataset="nosuch")
+    said = words(page).replace("\\", "")
+    assert "data.dataset 'nosuch' is not known; choose one of sandbox" in said
+    assert page.button(key="queue").disabled
