@@ -1,5 +1,6 @@
 """A page of hostile text, shown as the dashboard shows text of models and users."""
 
+import pandas as pd
 import streamlit as st
 
 from app import untrusted
@@ -15,10 +16,6 @@ for place, payload in enumerate(PAYLOADS):
     layout.note(payload)
     st.metric(untrusted.label(payload), "1")
 tables.show((Column(label="text"),), [(payload,) for payload in PAYLOADS], alt="payloads")
-points = [
-    {"label": payload, "method": "cw", "step": step, "name": "loss", "value": 1.0}
-    for payload in PAYLOADS
-    for step in (1, 2)
-]
-show_chart("training_curves", points, key="chart")
+points = pd.DataFrame({"step": [1, 2], "name": "loss", "value": 1.0})
+show_chart("training_curves", [(payload, "cw", points) for payload in PAYLOADS], key="chart")
 st.caption("the end")
