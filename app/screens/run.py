@@ -74,11 +74,11 @@ def _progress(run_id: int, was_live: bool) -> None:
     left, right = layout.two_columns()
     with right:  # the answer first: it is on the screen before the tables and charts are
         show_result(run.row)
+    if not was_live:
+        layout.let_paint()
     with left:
         layout.section(f"{run.status.capitalize()}: {summary_line(stages)}")
         show_timeline(stages)
-    if not was_live:
-        layout.let_paint()
     with right:
         show_run_curves(run.row, stages)
 
