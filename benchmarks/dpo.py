@@ -58,11 +58,11 @@ PLANS: dict[str, Plan] = {
         goals=(("trl default", 6.0), ("trl best", 5.0), ("plain fp32", 6.0)),
     ),
     "opt-h512": Plan(
-        batch=8, rounds=3, plain_rounds=2, peer_precisions=("bf16",),
+        batch=8, rounds=3, plain_rounds=2,
         goals=(("trl default", 12.0), ("plain fp32", 9.0)),
     ),
     "qwen2-0.5b": Plan(
-        batch=4, rounds=1, plain_rounds=0, peer_precisions=("bf16",), grouped=False, tuned=False,
+        batch=4, rounds=1, plain_rounds=0, grouped=False, tuned=False,
         goals=(("trl default", 4.0),),
     ),
     "qwen2-tiny": Plan(batch=4, rounds=1, plain_rounds=1),

@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         results.take("labeling pipeline fp32", number, partial(_pipeline, name, torch.float32))
         results.take("labeling one by one fp32", number, partial(_one_by_one, name))
         if number == 0:
+            results.take("training trl default fp32", 0, partial(_trl, name, bf16=False, best=False))
             results.take("training trl no checkpointing bf16", 0, partial(_trl, name, bf16=True, best=True))
             results.take("training trl no checkpointing fp32", 0, partial(_trl, name, bf16=False, best=True))
             results.take("labeling pipeline bf16", 0, partial(_pipeline, name, torch.bfloat16))
@@ -55,7 +56,10 @@ def summarise(results: Results) -> dict[str, Any]:
     """Ratios of medians, with their goals."""
     better = min(("bf16", "fp32"), key=lambda p: results.median(f"training ours {p}") or 0.0)
     ratios = {
-        "training: trl default": results.ratio("training trl default bf16", f"training ours {better}"),
+        "training: trl default": min(
+            (results.ratio(f"training trl default {p}", f"training ours {better}") for p in ("bf16", "fp32")),
+            key=lambda ratio: ratio or float("inf"),
+        ),
         "training: trl no checkpointing bf16": results.ratio(
             "training trl no checkpointing bf16", f"training ours {better}"
         ),
