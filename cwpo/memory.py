@@ -19,8 +19,8 @@ def tune_malloc_unless_off() -> bool:
 def tune_malloc() -> bool:
     """Ask glibc to keep freed blocks in this process, so that large tensors need not fault their pages in again.
 
-    Paid for with memory that stays taken. It took effect under one Python 3.11 and not under another; the cause is
-    not known. False where there is no glibc.
+    Paid for with memory that stays taken, and with a first step that is slower while the memory is gathered. It took
+    effect under one Python 3.11 and not under another; the cause is not known. False where there is no glibc.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -133,6 +133,11 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
+def live_children(pid: int) -> set[int]:
+    """Children that run now; one may end while the others are asked."""
+    return {child.pid for child in psutil.Process(pid).children() if lives(child)}
+
+
 def worker_processes(supervisor_pid: int) -> list[psutil.Process]:
     """The worker processes of a supervisor, without reaper and job processes."""
     return [child for child in psutil.Process(supervisor_pid).children() if "worker" in child.cmdline()]

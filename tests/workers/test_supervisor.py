@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from tests.workers.conftest import Workplace, descendants, lives, wait_for, worker_processes
+from tests.workers.conftest import Workplace, descendants, live_children, lives, wait_for, worker_processes
 from workers import api, queue
 
 IDLE_MIB = 120  # the promise is 300
@@ -18,13 +18,13 @@ LONG = {"align": {"epochs": 400, "lr": 1e-3, "batch_size": 16}}
 
 def test_killed_worker_and_reaper_are_restarted(workplace: Workplace) -> None:
     with workplace.supervisor(workers=2) as supervisor:
-        wait_for(lambda: len(psutil.Process(supervisor.pid).children()) == 3, 30)  # two workers and the reaper
-        before = {child.pid for child in psutil.Process(supervisor.pid).children()}
+        wait_for(lambda: len(live_children(supervisor.pid)) == 3, 30)  # two workers and the reaper
+        before = live_children(supervisor.pid)
         for pid in before:
             os.kill(pid, signal.SIGKILL)
 
         def replaced() -> bool:
-            now = {child.pid for child in psutil.Process(supervisor.pid).children() if child.status() != "zombie"}
+            now = live_children(supervisor.pid)
             return len(now) == 3 and not now & before
 
         wait_for(replaced, 30)
