@@ -1,319 +1,188 @@
-"""The paper's numbers beside ours: which runs answer a cell, what they leave open, and the verdict. Pure.
+"""The Paper page's rows: every published number with the runs that answer it, and the differences that it is about."""
 
-The rule. The gap is ours − the paper's; its 95 % half-width joins our interval with the paper's standard error, which
-the paper does not print: √(p(1−p)/n) of one run on n prompts, or the SD over three test subsets / √3 where that is
-larger. "not": the gap exceeds its half-width. "underpowered": it does not, but the half-width exceeds 5 points, or we
-have one seed, whose interval leaves out what another seed would do. "consistent": everything else.
-"""
-
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
 
-from cwpo import catalog, paper, statistics
-from cwpo.config import RunConfig
-from cwpo.paper import Arm, Number
+from cwpo import paper
+from cwpo.paper import Number
+from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow, GraRow
+from workers.paper_names import line_of
+from workers.paper_runs import Group, answer_to, departures, differences_of, sandbox_pair
+from workers.verdict import Measured, PaperDifference, Verdict, VerdictName, standard_error, unpaired, verdict
 
-VerdictName = Literal["consistent", "not", "underpowered"]
-MARGIN = 0.05  # half-width up to which agreement says something: about the largest gain the paper claims
-Z = 1.959964  # two-sided 95 %
-SUBSETS = 3  # of Table 20
-UNPRINTED: Mapping[str, int] = {"gra": 700, "accuracy": 24_411}  # n where the paper names none: its usual or smallest
-FROM_LABELS = ("accuracy",)
-JUDGED = ("gra", *FROM_LABELS)
-
-# Fields that tell one experiment from another; the rest of a run's configuration can only depart from the protocol.
-DISTINCT = (
-    "data.subset", "data.unlabeled_fraction", "data.mix", "data.swapped_labels", "weighting.name", "annotator.kind",
-)  # fmt: skip
-USUAL: tuple[object, ...] = (None, 0, "bradley_terry")
-# What the paper leaves open or what cannot change a result: no departure from it.
-OPEN = (
-    "name", "seed", "seeds", "salt", "execution", "method", "top_percent", "objective", "data.revision",
-    "data.length_rule", "data.test_prompts", "model.annotator_revision", "model.policy_revision", "model.precision",
-    "model.max_length", "model.lora.target_modules", "annotator.schedule", "annotator.warmup_steps",
-    "annotator.weight_decay", "annotator.max_grad_norm", "annotator.calibrate", "sft.max_grad_norm",
-    "align.max_grad_norm", "evaluation.seed", "evaluation.samples", "evaluation.top_p", "evaluation.gold_revision",
-)  # fmt: skip
-ONLY_WITH_ANNOTATOR = ("annotator", "weighting", "model.annotator")
-BEFORE_LABELS = ("data", "annotator", "model.annotator")
-ARMS = ("name", "method", "top_percent", "seed", "execution", "weighting", "annotator.kind")
+Pair = tuple[str, str]  # group keys
+OTHER_PROTOCOL = "other protocol"
+OTHER_WORLD = "sandbox, other world"
+SIGNS: Mapping[int, str] = {1: "above", -1: "below", 0: "not told apart"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A figure of ours with its 95 % interval; shares in [0, 1], differences in [−1, 1]."""
+class PaperCell:
+    """One published number and what answers it; no verdict where nothing does, or only runs of another protocol."""
 
-    estimate: float
-    low: float
+    number: Number
+    low: float  # the number ± 1.96 of the standard errors that the paper does not print
     high: float
-    n_prompts: int
-    n_seeds: int
+    ours: Measured | None = None
+    run_ids: tuple[int, ...] = ()
+    departures: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+
+    @property
+    def says(self) -> str:
+        """The verdict, why there is none, or nothing."""
+        if self.verdict is not None:
+            return self.verdict.name
+        return OTHER_PROTOCOL if self.departures else ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What the rule says, the gap (ours − the paper's) and its 95 % half-width."""
+class PaperGap:
+    """One difference of the paper and ours; `paired`: on the same prompts against the same opponent."""
 
-    name: VerdictName
-    gap: float
-    half_width: float
+    difference: PaperDifference
+    ours: Measured
+    paired: bool
+    departures: tuple[str, ...]
+    verdict: Verdict | None
+
+    @property
+    def says(self) -> str:
+        return self.verdict.name if self.verdict is not None else OTHER_PROTOCOL
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaperDifference:
-    """Two numbers of one table that differ in one thing."""
+class Summary:
+    """All cells of one difference: what the paper says on average, and what answers it here."""
 
-    first: Number
-    second: Number
-
-    @property
-    def estimate(self) -> float:
-        return self.first.value - self.second.value
-
-    @property
-    def error(self) -> float:
-        """As of two separate runs: per-prompt results, which would narrow it, are not published."""
-        return math.hypot(standard_error(self.first), standard_error(self.second))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """Runs of one setting over its seeds, as far as they matter here."""
-
-    key: str
-    config: Mapping[str, Any]
-    run_ids: tuple[int, ...]
-    n_seeds: int
-
-
-class ListedRun(Protocol):
-    """What is read off a run; db.records.RunRow has it."""
+    label: str
+    objective: str
+    about: str  # label fraction or other setting, where the table varies it
+    mean: float
+    cells: int
+    positive: int
+    verdicts: Mapping[VerdictName, int]
+    sandbox: DifferenceRow | None
 
     @property
-    def id(self) -> int: ...
-    @property
-    def group_key(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
+    def sandbox_sign(self) -> str:
+        """Never more than the sign, and no sign where the corrected interval does not give one."""
+        row = self.sandbox
+        if row is None or row.estimate is None:
+            return ""
+        return SIGNS[0 if not row.is_real else 1 if row.estimate > 0 else -1]
 
 
-def standard_error(number: Number) -> float:
-    """Of a published share: one run on n prompts, or the spread over subsets where that says more."""
-    n = number.n or UNPRINTED.get(number.metric, UNPRINTED["gra"])
-    sampling = math.sqrt(number.value * (1 - number.value) / n)
-    return max(sampling, (number.sd or 0.0) / math.sqrt(SUBSETS))
-
-
-def verdict(ours: Measured, value: float, error: float) -> Verdict:
-    """The rule of this file for a published value and its standard error."""
-    gap = ours.estimate - value
-    half_width = math.hypot((ours.high - ours.low) / 2, Z * error)
-    name: VerdictName = "consistent"
-    if ours.n_seeds < 2:
-        name = "underpowered"
-    elif abs(gap) > half_width:
-        name = "not"
-    elif half_width > MARGIN:
-        name = "underpowered"
-    return Verdict(name=name, gap=gap, half_width=half_width)
-
-
-def unpaired(first: Measured, second: Measured) -> Measured:
-    """The difference of two columns with different opponents, as the paper prints it; nothing shared is taken off."""
-    gap = first.estimate - second.estimate
-    half = math.hypot((first.high - first.low) / 2, (second.high - second.low) / 2)
-    return Measured(
-        estimate=gap,
-        low=gap - half,
-        high=gap + half,
-        n_prompts=min(first.n_prompts, second.n_prompts),
-        n_seeds=min(first.n_seeds, second.n_seeds),
-    )
-
-
-def over_seeds(shares: Sequence[float], n: int) -> Measured:
-    """Mean of one share of n pairs per seed, with its t interval over seeds; with one seed Wilson's over the pairs."""
-    mean = sum(shares) / len(shares)
-    if len(shares) == 1:
-        hits = round(mean * n)
-        found: Any = statistics.single_run_interval([1.0] * hits + [0.0] * (n - hits))
-    else:
-        found = statistics.crossed([[share] for share in shares])
-    return Measured(estimate=mean, low=found.low, high=found.high, n_prompts=n, n_seeds=len(shares))
-
-
-def groups_of(runs: Iterable[ListedRun], configs: Mapping[int, Mapping[str, Any]]) -> list[Group]:
-    """Runs by setting, the setting with the newest run first."""
-    by_key: dict[str, list[ListedRun]] = {}
-    for run in runs:
-        if run.id in configs:
-            by_key.setdefault(run.group_key, []).append(run)
-    made = [
-        Group(
-            key=key,
-            config=configs[members[0].id],
-            run_ids=tuple(sorted(run.id for run in members)),
-            n_seeds=len({run.seed for run in members}),
-        )
-        for key, members in by_key.items()
-    ]
-    return sorted(made, key=lambda group: -max(group.run_ids))
-
-
-def answer_to(number: Number, groups: Sequence[Group]) -> Group | None:
-    """The setting that answers a cell: nearest to the protocol, then most seeds, then newest."""
-    fitting = [group for group in groups if fits(number, group.config)]
-    return min(fitting, key=lambda group: (len(departures(group.config)), -group.n_seeds), default=None)
-
-
-def fits(number: Number, config: Mapping[str, Any], *, sandbox: bool = False) -> bool:
-    """Same models, dataset, objective, method, share and label fraction; in the sandbox models and data are its own."""
-    if number.method not in catalog.METHODS or not _same_method(number, config):
-        return False
-    model, data = config["model"], config["data"]
-    weak = catalog.METHODS[number.method].needs_annotator
-    places = (
-        not number.objective or config["objective"] == number.objective,
-        number.label_fraction is None or math.isclose(data["label_fraction"], number.label_fraction),
-        data["dataset"] == ("sandbox" if sandbox else number.dataset),
-        sandbox or not number.policy or model["policy"] == number.policy,
-        sandbox or not weak or model["annotator"] == number.annotator,
-    )
-    return all(places) and _has_setting(number, config, sandbox=sandbox)
-
-
-def departures(config: Mapping[str, Any], metric: str = "gra") -> tuple[str, ...]:
-    """Fields in which a run departs from the protocol that the paper states, as "align.beta 0.1 (0.5)"."""
-    wanted = _flat(_protocol(config))
-    weak = catalog.METHODS[config["method"]].needs_annotator
-    skipped = (*OPEN, *DISTINCT, *(() if weak else ONLY_WITH_ANNOTATOR))
-    read = BEFORE_LABELS if metric in FROM_LABELS else tuple(config)
+def cells(table: paper.Table, groups: Sequence[Group], ours: Mapping[str, Measured]) -> list[PaperCell]:
+    """Every number of a table, in its order; runs answer it unless the table says why none can."""
     found = []
-    for path, value in _flat(config).items():
-        if _under(path, skipped) or not _under(path, read):
-            continue
-        if value != wanted.get(path) and not (path == "evaluation.gold_reward" and _same_family(value, wanted[path])):
-            found.append(f"{path} {_shown(value)} ({_shown(wanted.get(path))})")
-    return tuple(found)
-
-
-def differences_of(table: paper.Table) -> list[PaperDifference]:
-    """The differences that answer a table's question, cell by cell."""
-    numbers = paper.numbers_of(table.name)
-    return [
-        PaperDifference(first=one, second=other)
-        for first, second in table.differences
-        for one in numbers
-        if _is_arm(one, first)
-        for other in numbers
-        if _is_arm(other, second) and _same_place(one, other)
-    ]
-
-
-def sandbox_pair(difference: PaperDifference, groups: Sequence[Group]) -> tuple[Group, Group] | None:
-    """Two settings of one sandbox world that ask the same question; most seeds, then newest."""
-    ones = [group for group in groups if fits(difference.first, group.config, sandbox=True)]
-    others = [group for group in groups if fits(difference.second, group.config, sandbox=True)]
-    pairs = [(one, other) for one in ones for other in others if _world(one.config) == _world(other.config)]
-    return min(pairs, key=lambda pair: -min(pair[0].n_seeds, pair[1].n_seeds), default=None)
-
-
-def _same_method(number: Number, config: Mapping[str, Any]) -> bool:
-    """The annotator of every method that labels with it is the same one, whatever is done with the labels."""
-    if number.metric in FROM_LABELS:
-        weak = catalog.METHODS[config["method"]].needs_annotator
-        return bool(weak) and (config["method"] == "ws") == (number.method == "ws")
-    return bool(config["method"] == number.method and config["top_percent"] == number.top_percent)
-
-
-def _is_arm(number: Number, arm: Arm) -> bool:
-    """The arm's method and percentage, and of its own fields exactly those of the arm."""
-    same = (number.method, number.top_percent) == (arm.method, arm.percent)
-    return same and number.metric == "gra" and _own(number.setting) == arm.setting
-
-
-def _same_place(one: Number, other: Number) -> bool:
-    same = (one.annotator, one.policy, one.dataset, one.objective) == (
-        other.annotator, other.policy, other.dataset, other.objective,
-    )  # fmt: skip
-    fractions = {one.label_fraction, other.label_fraction} - {None}
-    shared = [set(number.setting) - set(_own(number.setting)) for number in (one, other)]
-    return same and len(fractions) <= 1 and shared[0] == shared[1]
-
-
-def _own(setting: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    return tuple(pair for pair in setting if pair[0].startswith(("weighting.", "annotator.")))
-
-
-def _has_setting(number: Number, config: Mapping[str, Any], *, sandbox: bool) -> bool:
-    """Every field that the number sets, and the usual value of every other that tells experiments apart."""
-    skipped = ("data.subset",) if sandbox else ()
-    named = [(path, text) for path, text in number.setting if not _under(path, skipped)]
-    if not all(_equals(_at(config, path), text) for path, text in named):
-        return False
-    own = catalog.METHODS[config["method"]].weighting
-    skipped += ("weighting.name",) if number.metric in FROM_LABELS else ()
-    others = [name for name in DISTINCT if name not in skipped and not any(_under(path, (name,)) for path, _ in named)]
-    return all(_at(config, name) in (*USUAL, own) for name in others)
-
-
-def _under(path: str, names: Iterable[str]) -> bool:
-    """The path is one of the fields, or lies in one."""
-    return any(path == name or path.startswith(f"{name}.") for name in names)
-
-
-def _equals(value: object, text: str) -> bool:
-    """Whether a field of a configuration has the value that the file of numbers spells."""
-    if isinstance(value, int | float):
-        return _optional(text) is not None and math.isclose(value, float(text))
-    return value == text
-
-
-def _optional(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _at(config: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path; None where a part of it is not there."""
-    value: Any = config
-    for piece in path.split("."):
-        value = value.get(piece) if isinstance(value, Mapping) else None
-    return value
-
-
-def _protocol(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults, which are the paper's, for the same data, models and method."""
-    data, model = config["data"], config["model"]
-    kept = {"dataset": data["dataset"], "label_fraction": data["label_fraction"]}
-    names = {"annotator": model["annotator"], "policy": model["policy"]}
-    top = {"top_percent": config["top_percent"]} if config["top_percent"] is not None else {}
-    return RunConfig.parse({"data": kept, "model": names, "method": config["method"], **top}).canonical()
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
+    for number in paper.numbers_of(table.name):
+        value, error = number.value, standard_error(number)
+        group = None if table.unanswered else answer_to(number, groups)
+        measured = ours.get(group.key) if group else None
+        apart = departures(group.config, number.metric) if group and measured else ()
+        found.append(
+            PaperCell(
+                number=number,
+                low=value - 1.96 * error,
+                high=value + 1.96 * error,
+                ours=measured,
+                run_ids=group.run_ids if group and measured else (),
+                departures=apart,
+                verdict=verdict(measured, value, error) if measured and not apart else None,
+            )
+        )
     return found
 
 
-def _same_family(one: object, other: object) -> bool:
-    """The paper names Skywork-Reward-V2 without its size."""
-    return all(isinstance(name, str) and name.startswith("skywork-") for name in (one, other))
+def wanted_pairs(table: paper.Table, groups: Sequence[Group]) -> list[Pair]:
+    """The settings whose differences the table asks for."""
+    pairs = [_answers(difference, groups) for difference in differences_of(table) if not table.unanswered]
+    return list(dict.fromkeys((pair[0].key, pair[1].key) for pair in pairs if pair))
 
 
-def _shown(value: object) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def sandbox_pairs(table: paper.Table, groups: Sequence[Group]) -> list[Pair]:
+    """The same in the sandbox."""
+    pairs = [sandbox_pair(difference, groups) for difference in differences_of(table)]
+    return list(dict.fromkeys((pair[0].key, pair[1].key) for pair in pairs if pair))
 
 
-def _world(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that the two settings of one comparison share."""
-    return {path: value for path, value in _flat(config).items() if not _under(path, ARMS)}
+def gaps(
+    table: paper.Table, groups: Sequence[Group], ours: Mapping[str, Measured], paired: Mapping[Pair, DifferenceRow]
+) -> list[PaperGap]:
+    """The differences that runs answer, cell by cell."""
+    found = []
+    for difference in differences_of(table):
+        pair = None if table.unanswered else _answers(difference, groups)
+        if pair is None or pair[0].key not in ours or pair[1].key not in ours:
+            continue
+        row = paired.get((pair[0].key, pair[1].key))
+        measured = _measured(row) if row else None
+        if measured is None and (row is None or row.reason != DIFFERENT_OPPONENTS):
+            continue
+        apart = tuple(dict.fromkeys(word for group in pair for word in departures(group.config)))
+        gap = measured or unpaired(ours[pair[0].key], ours[pair[1].key])
+        judged = None if apart else verdict(gap, difference.estimate, difference.error)
+        found.append(
+            PaperGap(difference=difference, ours=gap, paired=measured is not None, departures=apart, verdict=judged)
+        )
+    return found
+
+
+def summaries(
+    table: paper.Table, answered: Sequence[PaperGap], groups: Sequence[Group], paired: Mapping[Pair, DifferenceRow]
+) -> list[Summary]:
+    """One line per difference, objective and setting of the table; `groups` and `paired` are the sandbox's."""
+    by_line: dict[tuple[str, str, str], list[PaperDifference]] = {}
+    for difference in differences_of(table):
+        by_line.setdefault(line_of(difference), []).append(difference)
+    varied = len({about for _, _, about in by_line}) > 1
+    return [
+        Summary(
+            label=label,
+            objective=objective,
+            about=about if varied else "",
+            mean=sum(one.estimate for one in members) / len(members),
+            cells=len(members),
+            positive=sum(one.estimate > 0 for one in members),
+            verdicts=_counts(gap for gap in answered if line_of(gap.difference) == (label, objective, about)),
+            sandbox=_sandbox_row(members[0], groups, paired),
+        )
+        for (label, objective, about), members in by_line.items()
+    ]
+
+
+def of_gra(rows: Iterable[GraRow]) -> dict[str, Measured]:
+    """GRA rows as figures, by group key."""
+    return {
+        row.group_key: Measured(
+            estimate=row.estimate, low=row.low, high=row.high, n_prompts=row.n_prompts, n_seeds=row.n_seeds
+        )
+        for row in rows
+    }
+
+
+def _answers(difference: PaperDifference, groups: Sequence[Group]) -> tuple[Group, Group] | None:
+    first, second = answer_to(difference.first, groups), answer_to(difference.second, groups)
+    return (first, second) if first and second else None
+
+
+def _measured(row: DifferenceRow) -> Measured | None:
+    if row.estimate is None or row.low is None or row.high is None:
+        return None
+    return Measured(estimate=row.estimate, low=row.low, high=row.high, n_prompts=row.n_prompts, n_seeds=row.n_seeds)
+
+
+def _counts(answered: Iterable[PaperGap]) -> dict[VerdictName, int]:
+    found: dict[VerdictName, int] = {}
+    for gap in answered:
+        if gap.verdict is not None:
+            found[gap.verdict.name] = found.get(gap.verdict.name, 0) + 1
+    return found
+
+
+def _sandbox_row(
+    difference: PaperDifference, groups: Sequence[Group], paired: Mapping[Pair, DifferenceRow]
+) -> DifferenceRow | None:
+    pair = sandbox_pair(difference, groups)
+    return paired.get((pair[0].key, pair[1].key)) if pair else None
