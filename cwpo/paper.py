@@ -319,11 +319,6 @@ def numbers_of(table: str) -> tuple[Number, ...]:
     return tuple(number for number in numbers() if number.table == table)
 
 
-def conflicts_of(table: str) -> tuple[Conflict, ...]:
-    """Those that touch this table first, then the others."""
-    return tuple(sorted(CONFLICTS, key=lambda conflict: table not in conflict.tables))
-
-
 def _number(row: Mapping[str, str]) -> Number:
     scale = 100.0 if row["metric"] in SHARES else 1.0
     read: Read = "figure" if row["read"] == "figure" else "table"

@@ -33,7 +33,6 @@ ELSEWHERE: Mapping[str, str] = {
     "online_dpo": "Online DPO",
     "online_cw": "Online CW",
     "online_ws": "Online WS",
-    "ws": "WS",
 }
 ARMS: Mapping[tuple[tuple[str, str], ...], str] = {
     (("weighting.name", "sigma"),): "σ(Δ)",
@@ -44,14 +43,19 @@ ARMS: Mapping[tuple[tuple[str, str], ...], str] = {
 }
 
 
+def method_name(number: Number) -> str:
+    """Without percentage and setting: Top N %."""
+    row = catalog.METHODS.get(number.method)
+    return row.label if row else ELSEWHERE[number.method]
+
+
 def arm_label(number: Number) -> str:
     """What people read for a number's method: CW · σ(Δ), Top 30 %."""
-    if number.method in catalog.METHODS:
-        name = catalog.method_label(number.method, number.top_percent)
-    else:
-        name = ELSEWHERE[number.method]
     own = tuple(pair for pair in number.setting if not pair[0].startswith("data."))
-    return f"{name} · {ARMS[own]}" if own else name
+    words = ARMS[own] if own else ""
+    if number.method in catalog.METHODS:
+        return catalog.method_label(number.method, number.top_percent, words)
+    return method_name(number)
 
 
 def about(number: Number) -> str:

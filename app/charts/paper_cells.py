@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from app.charts.frame import LIGHT, Look, colour, faded, framed, marker, reference_line
 from app.untrusted import chart_text
 from workers.paper import PaperCell
-from workers.paper_names import arm_label, places
+from workers.paper_names import arm_label, method_name, places
 from workers.report import interval, percent
 
 ROW_HEIGHT = 25  # px
@@ -22,6 +22,7 @@ class Dot:
     line: int
     offset: float
     method: str
+    name: str
     objective: str
     paper: tuple[float, float, float]  # value and its interval
     ours: tuple[float, float, float] | None
@@ -55,6 +56,8 @@ def prepare(rows: Iterable[PaperCell]) -> Lines:
 def draw(data: Lines, look: Look = LIGHT) -> go.Figure:
     """Colour is the method; the paper's interval is the one its number of prompts implies."""
     figure = go.Figure()
+    for dot in {dot.method: dot for dot in data.dots}.values():
+        _legend(figure, dot, colour(look, dot.method))
     for dot in data.dots:
         ink, y = colour(look, dot.method), dot.line + dot.offset
         _line(figure, dot.paper[1:], y, faded(look, dot.method, 0.35), 1.5)
@@ -62,7 +65,7 @@ def draw(data: Lines, look: Look = LIGHT) -> go.Figure:
         if dot.ours is not None:
             _line(figure, dot.ours[1:], y, ink, 2.5)
             _mark(figure, dot, dot.ours[0], y, ink, hollow=False, paper=look.paper)
-    framed(figure, look, height=max(150, 56 + ROW_HEIGHT * len(data.labels)))
+    framed(figure, look, height=max(150, 74 + ROW_HEIGHT * len(data.labels)), legend=True)
     figure.update_xaxes(tickformat=".0%", title_text="share of test prompts or pairs")
     figure.update_yaxes(
         tickvals=list(range(len(data.labels))), ticktext=list(data.labels), range=[len(data.labels) - 0.5, -0.5]
@@ -81,6 +84,7 @@ def _dot(cell: PaperCell, line: int, place: int, members: int) -> Dot:
         line=line,
         offset=SPREAD * (2 * place / (members - 1) - 1) if members > 1 else 0.0,
         method=number.method,
+        name=method_name(number),
         objective=number.objective,
         paper=(number.value, cell.low, cell.high),
         ours=(ours.estimate, ours.low, ours.high) if ours else None,
@@ -88,8 +92,15 @@ def _dot(cell: PaperCell, line: int, place: int, members: int) -> Dot:
     )
 
 
+def _legend(figure: go.Figure, dot: Dot, ink: str) -> None:
+    """A dot of its colour beside the method's name."""
+    figure.add_scatter(x=[None], y=[None], mode="markers", name=dot.name, marker={"color": ink, "size": 8})
+
+
 def _line(figure: go.Figure, ends: tuple[float, ...], y: float, ink: str, width: float) -> None:
-    figure.add_scatter(x=list(ends), y=[y, y], mode="lines", line={"color": ink, "width": width}, hoverinfo="skip")
+    figure.add_scatter(
+        x=list(ends), y=[y, y], mode="lines", line={"color": ink, "width": width}, hoverinfo="skip", showlegend=False
+    )
 
 
 def _mark(figure: go.Figure, dot: Dot, x: float, y: float, ink: str, *, hollow: bool, paper: str) -> None:
@@ -101,4 +112,5 @@ def _mark(figure: go.Figure, dot: Dot, x: float, y: float, ink: str, *, hollow: 
         marker={**inside, "size": 8, "symbol": marker(dot.objective)},
         hovertext=[dot.hover],
         hoverinfo="text",
+        showlegend=False,
     )

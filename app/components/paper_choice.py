@@ -27,10 +27,8 @@ def choose_table(first: str) -> paper.Table:
 def show_presets(table: paper.Table) -> None:
     """Links to New run, with the sweep filled in."""
     own, tiny = presets_of(table.name, sandbox=False), presets_of(table.name, sandbox=True)
-    if own or tiny:
-        with st.container(horizontal=True, gap="medium"):
-            _links("Queue the sandbox version", tiny)
-            _links("Set up", own)
+    _links("Queue the sandbox version", tiny)
+    _links("Set up", own)
     if table.name in NOT_IN_SANDBOX:
         layout.note(NOT_IN_SANDBOX[table.name])
 

@@ -17,13 +17,17 @@ PLACES = ("models", "data", "objective", "setting")
 RULE = (
     "The gap is ours minus the paper's. Its 95 % interval joins our interval with the standard error of the paper's "
     "number, which the paper does not print: that of one run on its number of prompts, or of the spread over three "
-    "test subsets (Table 20) where that is larger; for a difference, that of two separate runs.",
-    "not: the interval of the gap leaves out 0.",
-    f"underpowered: it covers 0, but reaches more than {100 * MARGIN:.0f} points to either side, or we have one seed.",
-    "consistent: it covers 0 and is narrower than that. This is no proof of equality, only no sign of a gap where one "
-    "of about 7 points would be seen four times in five.",
+    "test subsets (Table 20) where that is larger; for a difference, that of two separate runs."
+)
+NAMES = {
+    "not": "the interval of the gap leaves out 0",
+    "underpowered": f"it covers 0 but reaches more than {100 * MARGIN:.0f} points to either side, or we have one seed",
+    "consistent": "it covers 0 and is narrower; that is no proof of equality, only no sign of a gap where one of about "
+    "7 points would be seen four times in five",
+}
+LIMITS = (
     "A run whose settings depart from what the paper states gets no verdict, and neither does the sandbox. Of 20 "
-    'numbers that agree in truth about one reads "not" by chance; verdicts are not corrected for their number.',
+    'numbers that agree in truth about one reads "not" by chance: verdicts are not corrected for their number.'
 )
 NOT_COVERED = (
     "Not covered: the online variant (Tables 21 and 22), which labels the policy's own answers while it trains, and "
@@ -62,6 +66,7 @@ def show_summary(rows: Sequence[Summary]) -> None:
 def show_cells(cells: Sequence[PaperCell]) -> None:
     """Every number beside ours; the columns in which the numbers do not differ stand in the caption instead."""
     numbers = [cell.number for cell in cells]
+    words = places(numbers)
     metrics = len({number.metric for number in numbers}) > 1
     columns = [
         *(Column(label=PLACES[place]) for place in varied(numbers)),
@@ -77,7 +82,7 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
     ]
     lines = [
         [
-            *place,
+            *(Cell(text=word or "–", muted=word == above) for word, above in zip(place, before, strict=True)),
             arm_label(cell.number),
             *([Cell(text=METRICS[cell.number.metric], muted=True)] if metrics else []),
             _value(cell.number),
@@ -85,7 +90,7 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
             *_ours(cell.ours),
             _says(cell.says),
         ]
-        for cell, place in zip(cells, places(numbers), strict=True)
+        for cell, place, before in zip(cells, words, [("",) * len(words[0]), *words[:-1]], strict=True)
     ]
     tables.show(columns, lines, alt="The paper's numbers and ours")
 
@@ -131,21 +136,29 @@ def show_departures(cells: Sequence[PaperCell]) -> None:
 
 
 def show_conflicts(table: str) -> None:
-    """The paper's own inconsistencies; those that touch this table are in ink."""
-    layout.section("Where the paper disagrees with itself", "those that touch this table first")
-    for conflict in paper.conflicts_of(table):
-        text = untrusted.label(conflict.sentence, 600)
-        if table in conflict.tables:
-            st.markdown(f"- {text}")
-        else:
-            st.caption(f"- {text}")
+    """The inconsistencies of the paper that touch this table."""
+    touching = [conflict for conflict in paper.CONFLICTS if table in conflict.tables]
+    if touching:
+        layout.small("Before a number of it is quoted")
+        _listed(touching)
+
+
+def show_other_conflicts(table: str) -> None:
+    """The rest of them."""
+    layout.section("Where else the paper disagrees with itself")
+    _listed([conflict for conflict in paper.CONFLICTS if table not in conflict.tables])
+
+
+def _listed(conflicts: Sequence[paper.Conflict]) -> None:
+    st.caption("\n".join(f"- {untrusted.label(conflict.sentence, 600)}" for conflict in conflicts))
 
 
 def show_rule() -> None:
     """The rule of the verdicts, and what the page leaves out."""
     layout.section("How a verdict is given")
-    for sentence in RULE:
-        layout.note(sentence)
+    layout.note(RULE)
+    st.caption("\n".join(f"- **{name}**: {meaning}" for name, meaning in NAMES.items()))
+    layout.note(LIMITS)
     layout.note(NOT_COVERED)
 
 

@@ -13,6 +13,7 @@ from app.components.paper_tables import (
     show_conflicts,
     show_departures,
     show_gaps,
+    show_other_conflicts,
     show_rule,
     show_summary,
 )
@@ -24,18 +25,14 @@ FIRST = "T1"
 
 
 def page() -> None:
-    heading = st.container()
-    table = choose_table(FIRST)
+    heading, choice = st.container(), st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    with choice:
+        table = choose_table(FIRST)
+        show_presets(table)
     numbers = paper.numbers_of(table.name)
     with heading:
-        layout.heading(
-            "Paper",
-            "CW-PO, arXiv 2603.04968",
-            *shared(numbers),
-            counted(len(numbers), "number"),
-            paper.READ[numbers[0].read],
-            "single runs" if numbers[0].metric != "seconds" else "",
-        )
+        facts = (*shared(numbers), counted(len(numbers), "number"), paper.READ[numbers[0].read], "single runs")
+        layout.heading("Paper", "CW-PO, arXiv 2603.04968", *facts)
     view = paper_view(table)
     _answer(table, view)
     _evidence(table, view)
@@ -44,7 +41,6 @@ def page() -> None:
 def _answer(table: paper.Table, view: PaperView) -> None:
     """First screen: the table's question, the paper's numbers beside ours, what its differences say."""
     st.markdown(f"**{table.question}** {_state(table, view)}")
-    show_presets(table)
     left, right = layout.two_columns()
     with left:
         metric = METRICS[view.cells[0].number.metric]
@@ -65,6 +61,7 @@ def _answer(table: paper.Table, view: PaperView) -> None:
             )
         else:
             show_cells(view.cells)
+        show_conflicts(table.name)
 
 
 def _evidence(table: paper.Table, view: PaperView) -> None:
@@ -79,7 +76,7 @@ def _evidence(table: paper.Table, view: PaperView) -> None:
     notes = dict.fromkeys(cell.number.note for cell in view.cells if cell.number.note)
     for note in notes:
         layout.note(f"{note[:1].upper()}{note[1:]}.")
-    show_conflicts(table.name)
+    show_other_conflicts(table.name)
     show_rule()
 
 
