@@ -39,10 +39,6 @@ class Number:
     read: Read
     note: str
 
-    @property
-    def arm(self) -> "Arm":
-        return Arm(method=self.method, percent=self.top_percent, setting=self.setting)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:

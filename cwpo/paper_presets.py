@@ -108,7 +108,7 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
     for preset in (
         _paper("t1-opt", ("T1", "T20"), "OPT 125M → 13B", PAPERS, _data(MAIN), _OPT_13B, _ALL_OBJECTIVES),
         _paper("t1-qwen", ("T1", "T20"), "Qwen2.5 0.5B → 14B", PAPERS, _data(MAIN), _QWEN_14B, _ALL_OBJECTIVES),
-        _sandbox(("T1", "T20"), PAPERS, _TINY_OPT, _ALL_OBJECTIVES),
+        _sandbox(("T1", "T20", "T26"), PAPERS, _TINY_OPT, _ALL_OBJECTIVES),
         _paper(
             "t2-opt", ("T2",), "OPT", PAPERS, _data(["hh", "tldr"]), _models(OPT, _opt("1.3b", "2.7b", "6.7b", "13b"))
         ),

@@ -25,7 +25,7 @@ OPEN = (
     "annotator.weight_decay", "annotator.max_grad_norm", "annotator.calibrate", "sft.max_grad_norm",
     "align.max_grad_norm", "evaluation.seed", "evaluation.samples", "evaluation.top_p", "evaluation.gold_revision",
 )  # fmt: skip
-ONLY_WITH_ANNOTATOR = ("annotator", "weighting", "model.annotator")
+ONLY_WITH_ANNOTATOR = ("annotator", "model.annotator")
 BEFORE_LABELS = ("data", "annotator", "model.annotator")
 ARMS = ("name", "method", "top_percent", "seed", "execution", "weighting", "annotator.kind")
 
@@ -95,7 +95,7 @@ def departures(config: Mapping[str, Any], metric: str = "gra") -> tuple[str, ...
     """Fields in which a run departs from the protocol that the paper states, as "align.beta 0.1 (0.5)"."""
     wanted = _flat(_protocol(config))
     weak = catalog.METHODS[config["method"]].needs_annotator
-    skipped = (*OPEN, *DISTINCT, *(() if weak else ONLY_WITH_ANNOTATOR))
+    skipped = (*OPEN, *DISTINCT, "weighting", *(() if weak else ONLY_WITH_ANNOTATOR))
     read = BEFORE_LABELS if metric in FROM_LABELS else tuple(config)
     found = []
     for path, value in _flat(config).items():

@@ -66,11 +66,17 @@ def draw(data: Lines, look: Look = LIGHT) -> go.Figure:
             _line(figure, dot.ours[1:], y, ink, 2.5)
             _mark(figure, dot, dot.ours[0], y, ink, hollow=False, paper=look.paper)
     framed(figure, look, height=max(150, 74 + ROW_HEIGHT * len(data.labels)), legend=True)
-    figure.update_xaxes(tickformat=".0%", title_text="share of test prompts or pairs")
+    figure.update_xaxes(tickformat=".0%", title_text="share of test prompts or pairs", range=_range(data))
     figure.update_yaxes(
         tickvals=list(range(len(data.labels))), ticktext=list(data.labels), range=[len(data.labels) - 0.5, -0.5]
     )
     return reference_line(figure, look, x=0.5)
+
+
+def _range(data: Lines) -> list[float]:
+    """Every interval and 50 % are in sight."""
+    ends = [0.5, *(end for dot in data.dots for end in (*dot.paper[1:], *(dot.ours or ())[1:]))]
+    return [max(0.0, min(ends) - 0.01), min(1.0, max(ends) + 0.01)]
 
 
 def _dot(cell: PaperCell, line: int, place: int, members: int) -> Dot:

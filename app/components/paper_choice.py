@@ -1,7 +1,5 @@
 """Which table of the paper, and what can be started for it."""
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from app.components import layout
@@ -27,15 +25,17 @@ def choose_table(first: str) -> paper.Table:
 def show_presets(table: paper.Table) -> None:
     """Links to New run, with the sweep filled in."""
     own, tiny = presets_of(table.name, sandbox=False), presets_of(table.name, sandbox=True)
-    _links("Queue the sandbox version", tiny)
-    _links("Set up", own)
+    for preset in tiny:
+        first = preset.tables[0]
+        of = "" if first == table.name else f" of {paper.TABLES[first].label.split(' · ')[0]}"
+        _link(f"Queue the sandbox version{of}", preset)
+    for preset in own:
+        _link(f"Set up {preset.label.rsplit(' · ', 1)[-1]}", preset)
     if table.name in NOT_IN_SANDBOX:
         layout.note(NOT_IN_SANDBOX[table.name])
 
 
-def _links(verb: str, presets: Sequence[PaperPreset]) -> None:
-    for preset in presets:
-        words = verb if preset.sandbox else f"{verb} {preset.label.rsplit(' · ', 1)[-1]}"
-        st.page_link(
-            "screens/new_run.py", label=words, query_params={"preset": preset.name}, help=preset.label, width="content"
-        )
+def _link(words: str, preset: PaperPreset) -> None:
+    st.page_link(
+        "screens/new_run.py", label=words, query_params={"preset": preset.name}, help=preset.label, width="content"
+    )
