@@ -8,7 +8,17 @@ from cwpo.paper import Number
 from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow, GraRow
 from workers.paper_names import line_of
 from workers.paper_runs import Group, answer_to, departures, differences_of, sandbox_pair
-from workers.verdict import Measured, PaperDifference, Verdict, VerdictName, standard_error, unpaired, verdict
+from workers.verdict import (
+    SAMPLED,
+    Measured,
+    PaperDifference,
+    Verdict,
+    VerdictName,
+    Z,
+    standard_error,
+    unpaired,
+    verdict,
+)
 
 Pair = tuple[str, str]  # group keys
 OTHER_PROTOCOL = "other protocol"
@@ -21,8 +31,8 @@ class PaperCell:
     """One published number and what answers it; no verdict where nothing does, or only runs of another protocol."""
 
     number: Number
-    low: float  # the number ± 1.96 of the standard errors that the paper does not print
-    high: float
+    low: float | None  # the number ± 1.96 of the standard errors that the paper does not print
+    high: float | None
     ours: Measured | None = None
     run_ids: tuple[int, ...] = ()
     departures: tuple[str, ...] = ()
@@ -75,24 +85,10 @@ class Summary:
 
 def cells(table: paper.Table, groups: Sequence[Group], ours: Mapping[str, Measured]) -> list[PaperCell]:
     """Every number of a table, in its order; runs answer it unless the table says why none can."""
-    found = []
-    for number in paper.numbers_of(table.name):
-        value, error = number.value, standard_error(number)
-        group = None if table.unanswered else answer_to(number, groups)
-        measured = ours.get(group.key) if group else None
-        apart = departures(group.config, number.metric) if group and measured else ()
-        found.append(
-            PaperCell(
-                number=number,
-                low=value - 1.96 * error,
-                high=value + 1.96 * error,
-                ours=measured,
-                run_ids=group.run_ids if group and measured else (),
-                departures=apart,
-                verdict=verdict(measured, value, error) if measured and not apart else None,
-            )
-        )
-    return found
+    return [
+        _cell(number, None if table.unanswered else answer_to(number, groups), ours)
+        for number in paper.numbers_of(table.name)
+    ]
 
 
 def wanted_pairs(table: paper.Table, groups: Sequence[Group]) -> list[Pair]:
@@ -160,6 +156,27 @@ def of_gra(rows: Iterable[GraRow]) -> dict[str, Measured]:
         )
         for row in rows
     }
+
+
+def _cell(number: Number, group: Group | None, ours: Mapping[str, Measured]) -> PaperCell:
+    """The number with what its settings found; other protocols are shown without a verdict."""
+    if number.metric not in SAMPLED:
+        return PaperCell(number=number, low=None, high=None)
+    error = standard_error(number)
+    low, high = number.value - Z * error, number.value + Z * error
+    measured = ours.get(group.key) if group else None
+    if group is None or measured is None:
+        return PaperCell(number=number, low=low, high=high)
+    apart = departures(group.config, number.metric)
+    return PaperCell(
+        number=number,
+        low=low,
+        high=high,
+        ours=measured,
+        run_ids=group.run_ids,
+        departures=apart,
+        verdict=None if apart else verdict(measured, number.value, error),
+    )
 
 
 def _answers(difference: PaperDifference, groups: Sequence[Group]) -> tuple[Group, Group] | None:

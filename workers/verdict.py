@@ -17,6 +17,7 @@ from cwpo.paper import Number
 VerdictName = Literal["consistent", "not", "underpowered"]
 MARGIN = 0.05  # half-width up to which agreement says something: about the largest gain the paper claims
 Z = 1.959964  # two-sided 95 %
+SAMPLED = ("gra", "accuracy", "win_rate", "head_to_head")  # shares of prompts or pairs, so with an implied error
 SUBSETS = 3  # of Table 20
 UNPRINTED: Mapping[str, int] = {"gra": 700, "accuracy": 24_411}  # n where the paper names none: its usual or smallest
 

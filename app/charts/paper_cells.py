@@ -39,7 +39,7 @@ class Lines:
 
 def prepare(rows: Iterable[PaperCell]) -> Lines:
     """One line per model pair, dataset, objective and setting; its methods beside each other."""
-    cells = [row for row in rows if row.number.metric in ("gra", "accuracy", "win_rate", "head_to_head")]
+    cells = [row for row in rows if row.low is not None]
     by_line: dict[str, list[PaperCell]] = {}
     for cell, place in zip(cells, places([cell.number for cell in cells]), strict=True):
         percent_kept = f"top {cell.number.top_percent:g} %" if cell.number.top_percent else ""
@@ -92,7 +92,7 @@ def _dot(cell: PaperCell, line: int, place: int, members: int) -> Dot:
         method=number.method,
         name=method_name(number),
         objective=number.objective,
-        paper=(number.value, cell.low, cell.high),
+        paper=(number.value, cell.low or 0.0, cell.high or 1.0),
         ours=(ours.estimate, ours.low, ours.high) if ours else None,
         hover=words,
     )

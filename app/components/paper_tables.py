@@ -86,7 +86,7 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
             arm_label(cell.number),
             *([Cell(text=METRICS[cell.number.metric], muted=True)] if metrics else []),
             _value(cell.number),
-            Cell(text=_implied(cell), muted=True),
+            Cell(text=report.interval(cell.low, cell.high), muted=True),
             *_ours(cell.ours),
             _says(cell.says),
         ]
@@ -170,14 +170,6 @@ def _value(number: paper.Number) -> str:
     if number.metric in paper.SHARES:
         return report.number(100 * number.value, 2 if number.sd is not None and number.table == "T20" else 1)
     return report.number(number.value, 0 if number.metric == "seconds" else 2)
-
-
-def _implied(cell: PaperCell) -> str:
-    return (
-        report.interval(cell.low, cell.high)
-        if cell.number.metric in ("gra", "accuracy", "win_rate", "head_to_head")
-        else "–"
-    )
 
 
 def _ours(ours: Measured | None) -> list[Cell]:
