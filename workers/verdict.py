@@ -2,7 +2,7 @@
 
 The rule. The gap is ours − the paper's; its 95 % half-width joins our interval with the paper's standard error, which
 the paper does not print: √(p(1−p)/n) of one run on n prompts, or the SD over three test subsets / √3 where that is
-larger. "not": the gap exceeds its half-width. "underpowered": it does not, but the half-width exceeds 5 points, or we
+larger. "not consistent": the gap exceeds its half-width. "underpowered": it does not, but the half-width exceeds 5 points, or we
 have one seed, whose interval leaves out what another seed would do. "consistent": everything else.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from cwpo import statistics
 from cwpo.paper import Number
 
-VerdictName = Literal["consistent", "not", "underpowered"]
+VerdictName = Literal["consistent", "not consistent", "underpowered"]
 MARGIN = 0.05  # half-width up to which agreement says something: about the largest gain the paper claims
 Z = 1.959964  # two-sided 95 %
 SAMPLED = ("gra", "accuracy", "win_rate", "head_to_head")  # shares of prompts or pairs, so with an implied error
@@ -74,7 +74,7 @@ def verdict(ours: Measured, value: float, error: float) -> Verdict:
     if ours.n_seeds < 2:
         name = "underpowered"
     elif abs(gap) > half_width:
-        name = "not"
+        name = "not consistent"
     elif half_width > MARGIN:
         name = "underpowered"
     return Verdict(name=name, gap=gap, half_width=half_width)

@@ -68,7 +68,7 @@ def draw(data: Lines, look: Look = LIGHT) -> go.Figure:
     framed(figure, look, height=max(150, 74 + ROW_HEIGHT * len(data.labels)), legend=True)
     figure.update_xaxes(tickformat=".0%", title_text="share of test prompts or pairs", range=_range(data))
     figure.update_yaxes(
-        tickvals=list(range(len(data.labels))), ticktext=list(data.labels), range=[len(data.labels) - 0.5, -0.5]
+        tickvals=list(range(len(data.labels))), ticktext=list(data.labels), range=[len(data.labels) - 0.4, -0.6]
     )
     return reference_line(figure, look, x=0.5)
 

@@ -10,7 +10,7 @@ from app.components.tables import Cell, Column
 from cwpo import paper
 from workers import report
 from workers.paper import OTHER_PROTOCOL, PaperCell, PaperGap, Summary
-from workers.paper_names import METRICS, arm_label, places, varied
+from workers.paper_names import METRICS, arm_label, parts_of, places, varied
 from workers.verdict import MARGIN, Measured
 
 PLACES = ("models", "data", "objective", "setting")
@@ -20,14 +20,14 @@ RULE = (
     "test subsets (Table 20) where that is larger; for a difference, that of two separate runs."
 )
 NAMES = {
-    "not": "the interval of the gap leaves out 0",
+    "not consistent": "the interval of the gap leaves out 0",
     "underpowered": f"it covers 0 but reaches more than {100 * MARGIN:.0f} points to either side, or we have one seed",
     "consistent": "it covers 0 and is narrower; that is no proof of equality, only no sign of a gap where one of about "
     "7 points would be seen four times in five",
 }
 LIMITS = (
     "A run whose settings depart from what the paper states gets no verdict, and neither does the sandbox. Of 20 "
-    'numbers that agree in truth about one reads "not" by chance: verdicts are not corrected for their number.'
+    'numbers that agree in truth about one reads "not consistent" by chance: verdicts are not corrected for their number.'
 )
 NOT_COVERED = (
     "Not covered: the online variant (Tables 21 and 22), which labels the policy's own answers while it trains, and "
@@ -95,9 +95,9 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
     tables.show(columns, lines, alt="The paper's numbers and ours")
 
 
-def show_gaps(gaps: Sequence[PaperGap]) -> None:
-    """Differences cell by cell, where runs answer both sides."""
-    firsts = [gap.difference.first for gap in gaps]
+def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell]) -> None:
+    """Differences cell by cell, where runs answer both sides; `cells` are all of the table."""
+    differing = varied([cell.number for cell in cells])
     columns = [
         Column(label="difference", whole=True),
         Column(label="where"),
@@ -111,7 +111,7 @@ def show_gaps(gaps: Sequence[PaperGap]) -> None:
     lines = [
         [
             f"{arm_label(gap.difference.first)} − {arm_label(gap.difference.second)}",
-            " · ".join(word for word in place if word),
+            " · ".join(filter(None, (parts_of(gap.difference.first)[place] for place in differing))),
             report.points(gap.difference.estimate),
             report.points(gap.ours.estimate),
             report.points_interval(gap.ours.low, gap.ours.high),
@@ -119,7 +119,7 @@ def show_gaps(gaps: Sequence[PaperGap]) -> None:
             Cell(text=report.count(gap.ours.n_seeds), muted=True),
             _says(gap.says),
         ]
-        for gap, place in zip(gaps, places(firsts), strict=True)
+        for gap in gaps
     ]
     tables.show(columns, lines, alt="Differences cell by cell")
     if not all(gap.paired for gap in gaps):

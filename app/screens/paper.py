@@ -68,7 +68,7 @@ def _evidence(table: paper.Table, view: PaperView) -> None:
     """Cell by cell, then what to know before a number is quoted."""
     if view.gaps:
         layout.small("Differences, cell by cell")
-        show_gaps(view.gaps)
+        show_gaps(view.gaps, view.cells)
     if view.summaries:
         layout.small("Every number of this table")
         show_cells(view.cells)

@@ -77,12 +77,12 @@ def test_runs_under_the_papers_protocol_get_verdicts(
     as_if(computed, tmp_path, monkeypatch, HH)
     page = visit("paper", table=T10)
     said = words(page)
-    assert re.search(r"3 of 15 cells answered by runs here: [\w, ]*(underpowered|not)", said)
+    assert re.search(r"3 of 15 cells answered by runs here: [\w, ]*(underpowered|not consistent)", said)
     assert "Differences, cell by cell" in said
     lines = answered(page)
     assert [line["method"] for line in lines] == ["Top 30 %", "Weak labels", "Human"]
     assert {(line["seeds"], line["prompts"]) for line in lines} == {("2", "12")}
-    assert {line["verdict"] for line in lines} <= {"underpowered", "not"}
+    assert {line["verdict"] for line in lines} <= {"underpowered", "not consistent"}
 
 
 def test_another_protocol_is_named_and_gets_no_verdict(

@@ -62,8 +62,8 @@ def test_error_of_a_published_number(value: float, n: int | None, sd: float | No
         # The paper: .60 ± 1.96 · .02 = .0392. With ± .03 the gap's half-width is √(.03² + .0392²) = .0494.
         (0.63, 0.03, 3, "consistent"),
         (0.649, 0.03, 3, "consistent"),
-        (0.650, 0.03, 3, "not"),
-        (0.550, 0.03, 3, "not"),
+        (0.650, 0.03, 3, "not consistent"),
+        (0.550, 0.03, 3, "not consistent"),
         # With ± .0312 it is .0501: wider than the margin.
         (0.63, 0.0312, 3, "underpowered"),
         # One seed's interval leaves out what another seed would do, whatever it says.
@@ -84,7 +84,7 @@ def test_a_published_difference_has_the_error_of_two_runs() -> None:
     difference = PaperDifference(first=one, second=replace(one, method="human"))
     assert difference.error == pytest.approx(0.02 * math.sqrt(2))
     assert verdict(ours(0.0, 0.0), difference.estimate, difference.error).name == "underpowered"
-    assert verdict(ours(0.06, 0.01), difference.estimate, difference.error).name == "not"
+    assert verdict(ours(0.06, 0.01), difference.estimate, difference.error).name == "not consistent"
 
 
 def test_columns_with_different_opponents_lend_both_their_intervals() -> None:
