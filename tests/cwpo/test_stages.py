@@ -117,3 +117,38 @@ def test_pair_sampling_enters_the_fingerprint_of_alignment_only_when_it_is_on():
     assert "pair_sampling" not in build(RunConfig.parse({}))["align"].config
     assert sampled["align"] != plain["align"]
     assert sampled["reference"] == plain["reference"]
+
+
+def test_every_weak_method_shares_annotator_labels_and_reference() -> None:
+    """Controls, soft labels and other weightings differ from `weak` from the alignment on; ws has labels of its own."""
+    weak = fingerprints(method="weak")
+    for method in ("cw", "top:30", "random:30", "bottom:30", "shuffled", "normalised", "soft"):
+        assert set(weak) - shared(weak, fingerprints(method=method)) == {"align", "samples", "scores", "evaluation"}
+    power = fingerprints(method="cw", weighting={"name": "power"})
+    assert set(weak) - shared(weak, power) == {"align", "samples", "scores", "evaluation"}
+    ws = fingerprints(method="ws")
+    assert {"annotator", "labels", "align"} <= set(weak) - shared(weak, ws)
+    assert "annotator_sft" in fingerprints(method="ws", sft={"data": "pool"})
+
+
+def test_the_first_member_of_an_ensemble_is_the_annotator_alone() -> None:
+    one, three = fingerprints(method="cw"), fingerprints(method="cw", annotator={"members": 3})
+    assert one["annotator"] == three["annotator"]
+    assert len({three[slot] for slot in ("annotator", "annotator_2", "annotator_3")}) == 3
+    assert one["labels"] != three["labels"]
+
+
+def test_a_temperature_is_fitted_only_where_it_is_asked_for() -> None:
+    fitted = fingerprints(method="cw", weighting={"name": "temperature"})
+    assert "calibration" in fitted
+    assert fitted["annotator"] == fingerprints(method="cw")["annotator"]
+    assert "calibration" not in fingerprints(method="cw", weighting={"name": "temperature", "temperature": 2})
+    assert "calibration" not in fingerprints(method="human", annotator={"calibrate": True})
+
+
+def test_the_seed_of_chance_enters_only_where_chance_is_used() -> None:
+    for method, moved in (("shuffled", True), ("random:30", True), ("cw", False)):
+        one, two = fingerprints(method=method), fingerprints(method=method, seeds={"align": 7})
+        aligned = build(RunConfig.parse({"method": method}))["align"].config["weighting"]
+        assert ("seed" in aligned) == moved
+        assert one["align"] != two["align"]
