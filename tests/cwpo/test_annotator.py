@@ -211,7 +211,7 @@ def test_an_ensemble_averages_its_members(tmp_path, inputs):
 
 
 def test_the_joint_loss_is_that_of_both_orders():
-    """-[log sigma(f(x, y+, y-)) + log(1 - sigma(f(x, y-, y+)))] of each pair, from the two scores of its packed orders."""
+    """-[log sigma(f(x, y+, y-)) + log(1 - sigma(f(x, y-, y+)))] of each pair, from its two scores."""
     rows = tiny.pairs(5, seed=8)
     labels = {row.pair_id: index % 2 for index, row in enumerate(rows)}
     path = forward_path(tiny.scorer("opt", torch.float64), device="cpu", precision="fp32", log=print)

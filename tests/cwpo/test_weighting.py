@@ -48,7 +48,7 @@ def test_weightings_of_table_5_by_hand():
 
 
 def test_power_temperature_and_threshold_by_hand():
-    """C of 2 atanh(c) is c: .2, .6, .9. Squares; halved margins at T = 2; C >= .5 keeps two, at least the surest stays."""
+    """C of 2 atanh(c) is c: .2, .6, .9. Squares; halved margins at T = 2; C >= .5 keeps two, the surest stays."""
     margins = 2 * np.arctanh([0.2, 0.6, 0.9])
     assert weigh({"name": "power", "gamma": 2.0}, margins).w == pytest.approx([0.04, 0.36, 0.81])
     assert weigh({"name": "temperature", "temperature": 2.0}, margins).w == pytest.approx(np.tanh(margins / 4))
