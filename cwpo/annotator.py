@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
@@ -19,7 +18,8 @@ from torch.nn.functional import softplus
 
 from cwpo import calibration
 from cwpo.config import TrainConfig
-from cwpo.data import PAIRS_FILE, labeled_prompts, load_pairs, part_of, split_labeled
+from cwpo.data import PAIRS_FILE, load_part, split_labeled
+from cwpo.data.split import split_file, swap_labels
 from cwpo.errors import Cancelled, DataError
 from cwpo.execute import StageContext
 from cwpo.label_summary import summarise
@@ -53,7 +53,7 @@ _SCHEMA = pa.schema(
 def run_annotator(ctx: StageContext) -> dict[str, Any]:
     """Train on the human labels of the labeled part."""
     config = ctx.config
-    pairs = part_of(load_pairs(ctx.inputs["data"]), "labeled", config["label_fraction"], config["split_seed"])
+    pairs = load_part(ctx.inputs["data"], "labeled", config)
     return train_scorer(
         ctx, pairs, heldout_fraction=config["heldout_fraction"] if config["early_stopping"] else None, form="annotator"
     )
@@ -203,13 +203,13 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
     path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
     context = min(context_length(model), config["max_length"] or context_length(model))
     file = ctx.inputs["data"] / PAIRS_FILE
-    labeled, total = _labeled_prompts(file, config["label_fraction"], config["split_seed"])
+    split = split_file(file, config)
     parts, dropped, done = [], 0, 0
     for index, window in enumerate(_windows(file)):
         if ctx.should_stop():
             raise Cancelled("Stopped while labeling; retry the run to go on from the last finished window.")
         part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
-        hidden = [pair for pair in window if pair.prompt_id not in labeled]
+        hidden = [pair for pair in window if split.has("unlabeled", pair.prompt_id)]
         if not part.exists():
             torch.manual_seed(zlib.crc32(f"{config['seed']}:{index}".encode()))
             encoded = encode_pairs(hidden, tokenizer, max_length=context)
@@ -218,9 +218,11 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
         parts.append(part)
         dropped += len(hidden) - pq.read_metadata(part).num_rows
         done += len(hidden)
-        ctx.reporter.progress(done, total, "pairs")
+        ctx.reporter.progress(done, split.unlabeled_pairs, "pairs")
     _join(parts, ctx.out / ANNOTATIONS_FILE)
-    known = ([pair for pair in window if pair.prompt_id in labeled] for window in _windows(file))
+    known = (
+        swap_labels((pair for pair in window if pair.prompt_id in split.labeled), config) for window in _windows(file)
+    )
     return {**summarise(ctx.out / ANNOTATIONS_FILE, known), "dropped": dropped}
 
 
@@ -252,14 +254,6 @@ def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats)
         "chars_b": [len(pair.response_b) for pair in kept],
     }
     return pa.table(columns, schema=_SCHEMA)
-
-
-def _labeled_prompts(file: Path, fraction: float, seed: int) -> tuple[frozenset[str], int]:
-    """Prompts of the labeled part, and how many pairs the unlabeled one has; reads one column, keeps no pair."""
-    counted = pc.value_counts(pq.read_table(file, columns=["prompt_id"])["prompt_id"])
-    prompts, counts = counted.field("values"), counted.field("counts").to_numpy()
-    labeled, taken = labeled_prompts(prompts, counts, fraction, seed)
-    return labeled, int(counts.sum()) - taken
 
 
 def _windows(file: Path) -> Iterator[list[CandidatePair]]:

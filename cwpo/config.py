@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from cwpo import catalog
 from cwpo.errors import ConfigError
 
+_ROUNDING = 1e-9  # shares are typed in decimals
+
 
 class Part(BaseModel):
     """Base of all parts: immutable, and a misspelt field is an error."""
@@ -50,8 +52,24 @@ class DataConfig(Part):
     max_pairs: int | None = Field(None, gt=0, description="keep at most this many pairs")
     length_rule: LengthRule | None = Field(None, description="drop pairs that are too long; none keeps all")
     label_fraction: float = Field(0.3, gt=0, le=1, description="share of the pairs whose human labels are used")
+    unlabeled_fraction: float | None = Field(
+        None, gt=0, lt=1, description="share of all pairs in the unlabeled part; default: all that are not labeled"
+    )
+    swapped_labels: float = Field(0.0, ge=0, le=1, description="share of the human labels swapped before any learning")
+    mix: dict[str, float] | None = Field(
+        None, description="shares of sources among the labeled pairs, as {harmless: 0.8, helpful: 0.2}"
+    )
     test_prompts: int = Field(700, gt=0, description="prompts held out for evaluation, before any split")
     sandbox: SandboxWorld | None = Field(None, description="the sandbox world; only with dataset: sandbox")
+
+    @field_validator("mix")
+    @classmethod
+    def _mix_is_shares(cls, mix: dict[str, float] | None) -> dict[str, float] | None:
+        if mix is None:
+            return None
+        if any(not 0 <= share <= 1 for share in mix.values()) or abs(sum(mix.values()) - 1) > _ROUNDING:
+            raise ValueError(f"must be shares from 0 to 1 that add up to 1, not {sum(mix.values()):g}")
+        return mix
 
 
 class LoraConfig(Part):
@@ -376,6 +394,7 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
             "data.label_fraction",
             "must lie between 0 and 1, both excluded; 1 is possible only with human_100 and human_labeled.",
         )
+    yield from _split_contradictions(config.data)
     if method.sandbox_only and not config.is_sandbox:
         yield "method", f"{config.method} needs true labels, which only the sandbox knows; choose human instead."
     if config.data.sandbox is not None and not config.is_sandbox:
@@ -402,6 +421,29 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
             yield f"model.{field}", f"{name!r} is not known; choose one of {', '.join(catalog.SANDBOX_MODELS)}."
         if name.startswith("sandbox/") and not config.is_sandbox:
             yield f"model.{field}", "sandbox models speak only the sandbox's language; choose a hub id or a folder."
+
+
+def _split_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:
+    """Parts that overlap, and a mix of what has one source."""
+    if data.unlabeled_fraction is not None and data.label_fraction + data.unlabeled_fraction > 1 + _ROUNDING:
+        yield (
+            "data.unlabeled_fraction",
+            f"{data.unlabeled_fraction:g} and data.label_fraction {data.label_fraction:g} add up to more than 1; "
+            "lower one of them.",
+        )
+    if data.mix is None:
+        return
+    row = catalog.DATASETS.get(data.dataset)
+    if row is not None and (row.parts is None or data.subset is not None):
+        several = ", ".join(name for name, other in catalog.DATASETS.items() if other.parts)
+        yield (
+            "data.mix",
+            f"needs pairs of several sources; choose {several} without a subset, or a file with a column source.",
+        )
+    elif row is not None and row.parts is not None and not data.mix.keys() <= row.parts.keys():
+        yield "data.mix", f"names a source that {data.dataset} has not; choose among {', '.join(row.parts)}."
+    if data.label_fraction >= 1:
+        yield "data.mix", "cannot hold when every pair is labeled; lower data.label_fraction or remove it."
 
 
 def _may_be_dataset(name: str) -> bool:
@@ -435,6 +477,7 @@ _TYPE_WORDS = {
     "model_type": "a group of fields like `epochs: 1`",
     "model_attributes_type": "a group of fields like `epochs: 1`",
     "tuple_type": "a list",
+    "dict_type": "shares by source, like {harmless: 0.8, helpful: 0.2}",
 }
 
 
