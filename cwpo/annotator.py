@@ -19,7 +19,7 @@ from torch.nn.functional import softplus
 from cwpo import calibration
 from cwpo.config import TrainConfig
 from cwpo.data import PAIRS_FILE, load_part, split_labeled
-from cwpo.data.split import split_file, swap_labels
+from cwpo.data.split import count_swapped, split_file, swap_labels
 from cwpo.errors import Cancelled, DataError
 from cwpo.execute import StageContext
 from cwpo.label_summary import summarise
@@ -54,9 +54,10 @@ def run_annotator(ctx: StageContext) -> dict[str, Any]:
     """Train on the human labels of the labeled part."""
     config = ctx.config
     pairs = load_part(ctx.inputs["data"], "labeled", config)
-    return train_scorer(
+    summary = train_scorer(
         ctx, pairs, heldout_fraction=config["heldout_fraction"] if config["early_stopping"] else None, form="annotator"
     )
+    return {**summary, **count_swapped(pairs, config)}
 
 
 def train_scorer(

@@ -105,9 +105,23 @@ def swap_labels(pairs: Iterable[CandidatePair], rule: Rule) -> list[CandidatePai
     ]
 
 
+def count_swapped(pairs: Iterable[CandidatePair], rule: Rule) -> dict[str, int]:
+    """How many of these labels this stage is given swapped, for its summary; nothing where none may be."""
+    swaps = rule.get("swapped_labels")
+    if swaps is None:
+        return {}
+    swapped = (p.human_label is not None and is_swapped(p.pair_id, swaps["share"], swaps["seed"]) for p in pairs)
+    return {"swapped_labels": sum(swapped)}
+
+
 def is_swapped(pair_id: str, share: float, seed: int) -> bool:
     """A larger share swaps the same labels and more; the data artifact always keeps the label as it was given."""
-    return int(_key(f"swap:{seed}:{pair_id}")[:13], 16) < share * 16**13
+    return swap_place(pair_id, seed) < share
+
+
+def swap_place(pair_id: str, seed: int) -> float:
+    """Where in [0, 1) a pair stands; shares above it swap its label."""
+    return int(_key(f"swap:{seed}:{pair_id}")[:13], 16) / 16**13
 
 
 def _prefix(pairs: NDArray[np.int64], target: int) -> NDArray[np.bool_]:
