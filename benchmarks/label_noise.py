@@ -117,7 +117,8 @@ def cross_fit(rule: Rule, labeled: Sequence[CandidatePair], fold: NDArray[np.int
 def annotator_rule(options: argparse.Namespace, texts: dict[str, CandidatePair]) -> Rule:
     """The program's own annotator, trained and asked as the stages do it."""
     from benchmarks.workload import context
-    from cwpo.annotator import score_pairs, train_scorer
+    from cwpo.annotator import train_scorer
+    from cwpo.labeling import score_pairs
     from cwpo.logps import forward_path
     from cwpo.models import ModelRef, load_annotator
     from cwpo.tokenization import encode_pairs
