@@ -57,8 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"  {name}, {arm}: {sample.wall:.0f} s", flush=True)
     results.summary = {"setting": setting(options, pairs), **study(margins, pairs, given, options.seed)}
     results.save()
-    for part in ("detection", "labels"):
-        print(table([_readable(row) for row in results.summary[part]]))
+    print(table([_readable(row) for row in results.summary["detection"]]))
+    print(table([_readable({"accuracy lost": "–", **row}) for row in results.summary["labels"]]))
 
 
 def _parser() -> argparse.ArgumentParser:
