@@ -88,6 +88,30 @@ def test_training_reads_the_labeled_part_alone_and_learns(tmp_path, inputs):
     assert summaries[0]["final_loss"] < math.log(2)
 
 
+def test_swapped_labels_teach_the_opposite_and_are_counted(tmp_path, inputs):
+    """All labels swapped is an annotator of the other side: the same loss on mirrored labels, opposite margins."""
+    swaps = {"swapped_labels": {"share": 1.0, "seed": 0}}
+    mirrored = [replace(pair, human_label="b" if pair.human_label == "a" else "a") for pair in PAIRS]
+    plain = context(tmp_path / "plain", "annotator", inputs=inputs, config=TRAINING)
+    data = {**inputs, "data": small_world.data_artifact(tmp_path / "mirrored", mirrored)}
+    swapped = context(tmp_path / "swapped", "annotator", inputs=data, config={**TRAINING, **swaps})
+    one, two = run_annotator(plain), run_annotator(swapped)
+    assert two == {**one, "swapped_labels": 24}
+    assert (plain.out / "model.safetensors").read_bytes() == (swapped.out / "model.safetensors").read_bytes()
+
+
+def test_a_fixed_unlabeled_part_is_labeled_and_judged_by_the_labels_as_they_were(tmp_path, inputs):
+    """30 of 60 pairs whatever is labeled; agreement is with the labels of the file, swapped ones or not."""
+    fixed = {"unlabeled_fraction": 0.5}
+    ctx, summary = labeled(tmp_path / "some", inputs, **fixed)
+    swaps = {"swapped_labels": {"share": 1.0, "seed": 0}}
+    other, same = labeled(tmp_path / "more", inputs, **fixed, **swaps, label_fraction=0.2)
+    assert rows_of(ctx) == rows_of(other)
+    assert summary["n"] == 30
+    assert {row["pair_id"] for row in rows_of(ctx)} < {pair.pair_id for pair in UNLABELED}
+    assert same["accuracy_human"] == summary["accuracy_human"]
+
+
 def test_early_stopping_keeps_the_epoch_with_the_lowest_heldout_loss(tmp_path, inputs):
     """A learning rate that wrecks the model later: the stored model has the loss of the kept epoch, not of the last."""
     train = {**TRAIN, "batch_size": 8, "epochs": 6.0, "lr": 2e-2, "schedule": "constant"}

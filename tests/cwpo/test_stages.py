@@ -110,6 +110,52 @@ def test_equal_fingerprints_exactly_for_equal_configurations(left, right, execut
     assert (one == other) == (left == right)
 
 
+def test_splits_and_swaps_enter_where_they_matter_and_only_when_they_are_set():
+    plain = fingerprints(method="cw", sft={"data": "pool"})
+    assert fingerprints(method="cw", sft={"data": "pool"}, data={"swapped_labels": 0}) == plain
+    text = str([dict(spec.config) for spec in build(RunConfig.parse({"method": "cw"})).values()])
+    assert not any(key in text for key in ("unlabeled_fraction", "swapped_labels", "mix", "parts", "sources"))
+    fixed = fingerprints(method="cw", sft={"data": "pool"}, data={"unlabeled_fraction": 0.5})
+    assert {"data", "annotator", "base_policy"} <= shared(plain, fixed)
+    assert not {"labels", "sft", "reference", "align"} & shared(plain, fixed)
+    swapped = fingerprints(method="cw", sft={"data": "pool"}, data={"swapped_labels": 0.2})
+    assert {"data", "base_policy", "reference"} - shared(plain, swapped) == {"reference"}
+    assert not {"annotator", "labels", "align"} & shared(plain, swapped)
+
+
+def test_swapped_labels_never_reach_true_labels_or_the_trained_judge():
+    """Evaluation stays what it was: only what learns from human labels sees them swapped."""
+    oracle = [fingerprints(method="oracle", data={"swapped_labels": share}) for share in (0, 0.2)]
+    assert oracle[0] == oracle[1]
+    gold = {"method": "human", "evaluation": {"gold_reward": "trained"}}
+    clean, swapped = fingerprints(**gold), fingerprints(**gold, data={"swapped_labels": 0.2})
+    assert {"data", "reference", "gold", "baseline_scores"} <= shared(clean, swapped)
+    assert clean["align"] != swapped["align"]
+
+
+def test_a_fixed_unlabeled_part_is_read_alike_whatever_is_labeled():
+    """Figure 3, left: human labels on the fixed part are one run; the annotator is that of the figure's right panel."""
+
+    def at(fraction, method, **data):
+        return fingerprints(method=method, sft={"data": "pool"}, data={"label_fraction": fraction, **data})
+
+    some, more = (at(fraction, "human", unlabeled_fraction=0.5) for fraction in (0.1, 0.4))
+    assert {"sft", "reference", "align"} <= shared(some, more)
+    assert at(0.4, "cw")["annotator"] == at(0.4, "cw", unlabeled_fraction=0.5)["annotator"]
+    assert at(0.1, "cw", unlabeled_fraction=0.5)["labels"] != at(0.4, "cw", unlabeled_fraction=0.5)["labels"]
+
+
+def test_joined_datasets_name_their_parts_and_a_mix_reads_the_data_anew():
+    def data(**values):
+        return build(RunConfig.parse({"data": values}))["data"].config
+
+    assert data(dataset="hh")["parts"] == {"harmless": "harmless-base", "helpful": "helpful-base"}
+    assert "parts" not in data(dataset="hh", subset="helpful-base")
+    mixed = RunConfig.parse({"data": {"dataset": "hh", "mix": {"harmless": 0.8, "helpful": 0.2}}})
+    assert build(mixed)["data"].config["sources"] is True
+    assert build(mixed)["labels"].config["mix"] == {"harmless": 0.8, "helpful": 0.2}
+
+
 def test_pair_sampling_enters_the_fingerprint_of_alignment_only_when_it_is_on():
     plain, same = fingerprints(), fingerprints(align={"pair_sampling": "all"})
     sampled = fingerprints(align={"pair_sampling": "proportional"})
