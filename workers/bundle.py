@@ -19,7 +19,7 @@ from cwpo import hub
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import RunConfig, override
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
-from cwpo.execute import stored
+from cwpo.execute import stored, threads_of
 from cwpo.stages import build
 from workers import comparison, tables
 
@@ -272,10 +272,18 @@ def _stages(runs: Sequence[FinishedRun], store: ArtifactStore) -> dict[str, Any]
             "kind": stage.kind,
             "seconds": stage.seconds,
             "summary": stage.summary,
+            "threads": _threads(store, fingerprint),
             "files": outputs(store, fingerprint),
         }
         for fingerprint, stage in stages.items()
     }
+
+
+def _threads(store: ArtifactStore, fingerprint: str) -> int | None:
+    try:
+        return threads_of(store.info(fingerprint).path)
+    except ArtifactError:
+        return None
 
 
 def _add(archive: zipfile.ZipFile, name: str, text: str) -> None:
@@ -344,7 +352,7 @@ packages, processors and GPUs round differently. `cwpo reproduce THIS_FILE.zip -
 
   bundle.json        which runs, settings, local files; the platform
   runs/              the configuration of each run, with revisions and seeds; `cwpo run runs/0001.json` runs one
-  stages.json        every stage: fingerprint, summary, seconds, sha256 of what it computed
+  stages.json        every stage: fingerprint, summary, seconds, CPU threads, sha256 of what it computed
   tables/            gold reward accuracy and paired differences at full precision
   requirements.lock  versions of the packages that numbers depend on
 

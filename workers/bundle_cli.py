@@ -43,7 +43,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     again.add_argument("--check", action="store_true", help="look at it and say what would be done; run nothing")
     again.add_argument("--device", default="auto", help="cpu, cuda:0 or auto (default)")
-    again.add_argument("--threads", type=int, default=1, help="CPU threads (default 1, as workers use)")
+    again.add_argument("--threads", type=int, help="CPU threads (default: as many as each stage was computed with)")
     again.set_defaults(verb=_reproduce)
 
 
@@ -127,7 +127,14 @@ def _rerun(found: "Bundle", place: Path, options: argparse.Namespace) -> "Reprod
         )
 
     with view.StageBars(console) as bars:
-        return reproduce.rerun(found, home=place, device=device, reporter_for=bars.reporter_for, on_run=on_run)
+        return reproduce.rerun(
+            found,
+            home=place,
+            device=device,
+            threads=options.threads,
+            reporter_for=bars.reporter_for,
+            on_run=on_run,
+        )
 
 
 def _verdict(done: "Reproduced") -> int:

@@ -80,10 +80,11 @@ class Manifest(_Part):
 
 
 class StageEntry(_Part):
-    """A stage of stages.json; `files`: sha256 by name, empty where they were not known."""
+    """A stage of stages.json; `threads` of the CPU, `files`: sha256 by name, empty where they were not known."""
 
     kind: str
     seconds: float | None
+    threads: int | None = Field(ge=1, le=1024)
     summary: dict[str, Any] | None
     files: dict[str, Sha]
 

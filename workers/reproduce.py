@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+import torch
+
 from cwpo import pipeline
 from cwpo.artifacts import ArtifactStore
 from cwpo.execute import StageResult
@@ -43,17 +45,27 @@ def rerun(
     *,
     home: Path,
     device: str,
+    threads: int | None,
     reporter_for: Callable[[StageSpec], Reporter],
     on_run: Callable[[int, Mapping[str, StageResult]], None],
 ) -> Reproduced:
-    """Every run in order over one store, so that stages they share are executed once."""
+    """Every run in order over one store, so that stages they share are executed once.
+
+    Each stage has the CPU threads that it was computed with, or `threads` where they are given.
+    """
+
+    def prepared(spec: StageSpec) -> Reporter:
+        entry = found.stages.get(spec.fingerprint)
+        torch.set_num_threads(threads or (entry.threads if entry else None) or 1)
+        return reporter_for(spec)
+
     placed = place_files(found, home)
     store = ArtifactStore(home / "artifacts")
     results: dict[str, bool] = {}
     evaluations = []
     pairs: dict[str, str] = {}  # recorded fingerprint -> the one of this program
     for number, (config, entry) in enumerate(zip(found.configs, found.manifest.runs, strict=True), 1):
-        result = pipeline.run(bundle.renamed(config, placed), home=home, device=device, reporter_for=reporter_for)
+        result = pipeline.run(bundle.renamed(config, placed), home=home, device=device, reporter_for=prepared)
         for slot, stage in result.stages.items():
             results.setdefault(stage.fingerprint, stage.computed)
             pairs[entry.stages.get(slot, "")] = stage.fingerprint
