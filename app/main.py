@@ -6,6 +6,8 @@ serves the first deep link after a start without this file.
 
 import streamlit as st
 
+from app.components.export import choose_chart_format
+
 st.set_page_config(page_title="CW-PO", page_icon="◐", layout="wide", initial_sidebar_state="expanded")
 
 PAGES = {
@@ -20,4 +22,7 @@ PAGES = {
     "Machine": [st.Page("screens/system.py", title="System", url_path="system")],
 }
 
-st.navigation(PAGES, expanded=True).run()
+page = st.navigation(PAGES, expanded=True)
+with st.sidebar:
+    choose_chart_format()
+page.run()
