@@ -2,8 +2,8 @@
 
 The rule. The gap is ours − the paper's; its 95 % half-width joins our interval with the paper's standard error, which
 the paper does not print: √(p(1−p)/n) of one run on n prompts, or the SD over three test subsets / √3 where that is
-larger. "not consistent": the gap exceeds its half-width. "underpowered": it does not, but the half-width exceeds 5 points, or we
-have one seed, whose interval leaves out what another seed would do. "consistent": everything else.
+larger. "not consistent": the gap exceeds its half-width. "underpowered": it does not, but the half-width exceeds 5
+points, or we have one seed, whose interval leaves out what another seed would do. "consistent": everything else.
 """
 
 import math

@@ -27,7 +27,8 @@ NAMES = {
 }
 LIMITS = (
     "A run whose settings depart from what the paper states gets no verdict, and neither does the sandbox. Of 20 "
-    'numbers that agree in truth about one reads "not consistent" by chance: verdicts are not corrected for their number.'
+    'numbers that agree in truth about one reads "not consistent" by chance: verdicts are not corrected for their '
+    "number."
 )
 NOT_COVERED = (
     "Not covered: the online variant (Tables 21 and 22), which labels the policy's own answers while it trains, and "
