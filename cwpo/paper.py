@@ -16,7 +16,7 @@ SHARES = frozenset(
     ("gra", "accuracy", "win_rate", "head_to_head", "disagreement", "below_0.1", "below_0.5", "above_0.9")
 )
 Read = Literal["table", "figure"]
-READ: Mapping[str, str] = {"table": "as printed", "figure": "measured off the figure, ±0.1 points"}
+READ: Mapping[str, str] = {"table": "as printed", "figure": "measured off the figure"}
 
 
 @dataclass(frozen=True, kw_only=True)

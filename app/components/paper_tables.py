@@ -10,10 +10,9 @@ from app.components.tables import Cell, Column
 from cwpo import paper
 from workers import report
 from workers.paper import OTHER_PROTOCOL, PaperCell, PaperGap, Summary
-from workers.paper_names import METRICS, arm_label, parts_of, places, varied
+from workers.paper_names import METRICS, PLACES, arm_label, parts_of, places, varied
 from workers.verdict import MARGIN, Measured
 
-PLACES = ("models", "data", "objective", "setting")
 RULE = (
     "The gap is ours minus the paper's. Its 95 % interval joins our interval with the standard error of the paper's "
     "number, which the paper does not print: that of one run on its number of prompts, or of the spread over three "

@@ -22,6 +22,12 @@ from cwpo import paper
 from workers.paper_names import METRICS, shared
 
 FIRST = "T1"
+EXACT = ("F3 left", "F3 right", "F4", "F5")  # figures whose points could be measured to a tenth
+DOTS = "Hollow: the paper, with the interval that its number of prompts or pairs implies. Filled: ours, 95 %."
+SUMMARY = (
+    "Paper: mean over its cells, in points. Ours: verdicts of the cells that runs answer. The sandbox is another "
+    "world: only the sign of its paired difference is shown, after correction."
+)
 
 
 def page() -> None:
@@ -31,7 +37,8 @@ def page() -> None:
         show_presets(table)
     numbers = paper.numbers_of(table.name)
     with heading:
-        facts = (*shared(numbers), counted(len(numbers), "number"), paper.READ[numbers[0].read], "single runs")
+        read = paper.READ[numbers[0].read] + (", ±0.1 points" if numbers[0].table in EXACT else "")
+        facts = (*shared(numbers), counted(len(numbers), "number"), read, "single runs")
         layout.heading("Paper", "CW-PO, arXiv 2603.04968", *facts)
     view = paper_view(table)
     _answer(table, view)
@@ -43,25 +50,22 @@ def _answer(table: paper.Table, view: PaperView) -> None:
     st.markdown(f"**{table.question}** {_state(table, view)}")
     left, right = layout.two_columns()
     with left:
-        metric = METRICS[view.cells[0].number.metric]
-        show_chart(
-            "paper_cells",
-            view.cells,
-            key="cells",
-            title=f"{metric[:1].upper()}{metric[1:]}: the paper's and ours",
-            caption="Hollow: the paper, with the interval that its number of prompts implies. Filled: ours, 95 %.",
-        )
+        if any(cell.low is not None for cell in view.cells):
+            show_chart("paper_cells", view.cells, key="cells", title=_title(view), caption=DOTS)
+        else:
+            show_conflicts(table.name)
     with right:
         if view.summaries:
             layout.small("What its differences say")
             show_summary(view.summaries)
-            layout.note(
-                "Paper: mean over its cells, in points. Ours: verdicts of the cells that runs answer. The sandbox is "
-                "another world: only the sign of its paired difference is shown, after correction."
-            )
-        else:
-            show_cells(view.cells)
-        show_conflicts(table.name)
+            layout.note(SUMMARY)
+        if any(cell.low is not None for cell in view.cells):
+            show_conflicts(table.name)
+
+
+def _title(view: PaperView) -> str:
+    metric = METRICS[view.cells[0].number.metric]
+    return f"{metric[:1].upper()}{metric[1:]}: the paper's and ours"
 
 
 def _evidence(table: paper.Table, view: PaperView) -> None:
@@ -69,9 +73,8 @@ def _evidence(table: paper.Table, view: PaperView) -> None:
     if view.gaps:
         layout.small("Differences, cell by cell")
         show_gaps(view.gaps, view.cells)
-    if view.summaries:
-        layout.small("Every number of this table")
-        show_cells(view.cells)
+    layout.small(f"Every number of {table.label.split(' · ')[0]}")
+    show_cells(view.cells)
     show_departures(view.cells)
     notes = dict.fromkeys(cell.number.note for cell in view.cells if cell.number.note)
     for note in notes:

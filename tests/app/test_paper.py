@@ -108,4 +108,4 @@ def test_accuracy_of_an_annotator_stands_beside_the_papers(
 ) -> None:
     as_if(computed, tmp_path, monkeypatch, HH)
     (line,) = answered(visit("paper", table=paper.TABLES["T6"].label))
-    assert (line["paper"], line["method"], line["seeds"]) == ("63.8", "CW", "2")
+    assert (line["paper"], line["method"], line["seeds"]) == ("63.8", "Bradley–Terry", "2")
