@@ -33,6 +33,8 @@ TORCH_FREE = (
     "cwpo.statistics",
     "cwpo.calibration",
     "cwpo.data.files",
+    "cwpo.paper",
+    "cwpo.paper_presets",
 )
 # The one file that may call torch.load, in a process of its own without token or network.
 READS_TORCH_FILES = "cwpo/convert.py"
