@@ -51,6 +51,7 @@ LIGHT = Look(
         "oracle": "#1F2328",
         "soft": "#7A7F9A",
         "random": "#B4483C",
+        "bottom": "#B4483C",
         "shuffled": "#B4483C",
         "normalised": "#B4483C",
     },
@@ -74,14 +75,23 @@ DARK = Look(
         "oracle": "#E4E3DE",
         "soft": "#A6ABC6",
         "random": "#D9796E",
+        "bottom": "#D9796E",
         "shuffled": "#D9796E",
         "normalised": "#D9796E",
     },
 )
 LOOKS: Mapping[str, Look] = {"light": LIGHT, "dark": DARK}
 
-DASHED_METHODS = frozenset({"human_labeled", "random", "shuffled", "normalised"})
-MARKERS: Mapping[str, str] = {"dpo": "circle", "ipo": "diamond", "rdpo": "square"}
+DASHED_METHODS = frozenset({"human_labeled", "random", "bottom", "shuffled", "normalised"})
+MARKERS: Mapping[str, str] = {
+    "dpo": "circle",
+    "ipo": "diamond",
+    "rdpo": "square",
+    "cdpo": "triangle-up",
+    "odpo": "triangle-down",
+    "simpo": "cross",
+    "wpo": "x",
+}
 
 
 def modebar(name: str, kind: str) -> dict[str, Any]:
