@@ -30,6 +30,8 @@ MOST_TEXT = 64 * 2**20  # bytes of one text
 MOST_CONFIG = 2**20  # bytes of one configuration
 MOST_DATA = 64 * 2**30  # bytes of all local files together
 _CHUNK = 1 << 20
+_LONGEST_NAME = 500
+_BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError, zlib.error)
 _TEXTS = frozenset({README, MANIFEST, STAGES, LOCK, *(f"tables/{name}.json" for name in TABLES)})
 _PART = r"(?!\.{1,2}(?:/|$))[^/\\:\x00-\x1f\x7f]{1,200}"
 _RUN = re.compile(r"runs/\d{4}\.json")
@@ -193,14 +195,18 @@ def _unpack(path: Path, base: str, target: Path) -> None:
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """The zip, with every way in which it may be broken turned into a sentence."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
+        archive = zipfile.ZipFile(path)
     except OSError as error:
         raise BundleError(f"{path} cannot be read ({error.strerror or error}); give the path of a bundle.") from error
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError, zlib.error) as error:
+    except _BROKEN as error:
         raise _not_a_bundle(path, "it is damaged or no zip") from error
-    except RuntimeError as error:
-        raise _not_a_bundle(path, "it is encrypted") from error
+    with archive:
+        try:
+            yield archive
+        except _BROKEN as error:
+            raise _not_a_bundle(path, "it is damaged or no zip") from error
+        except RuntimeError as error:
+            raise _not_a_bundle(path, "it is encrypted") from error
 
 
 def _names(archive: zipfile.ZipFile) -> set[str]:
@@ -286,7 +292,7 @@ def _check_names(config: RunConfig, stated: set[str], where: str) -> None:
     """A configuration may name files of the bundle; other paths of this machine are not touched."""
     rows = {*catalog.DATASETS, *catalog.GOLD_REWARDS, *catalog.SANDBOX_MODELS}
     for field, name, pin in names_outside(config):
-        if name in rows or not hub.is_local(name):
+        if name in rows or (len(name) <= _LONGEST_NAME and not hub.is_local(name)):
             continue
         found = _LOCAL.fullmatch(name)
         if found is None or name not in stated or (pin and pin != f"sha256:{found.group(1)}"):

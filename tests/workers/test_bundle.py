@@ -228,6 +228,7 @@ HOSTILE: Mapping[str, tuple[Callable[[Mapping[str, Any]], dict[str, Any]], str]]
         config_with({"evaluation": {"gold_reward": "/etc"}}),
         "evaluation.gold_reward names '/etc', a file of this machine; it is not run",
     ),
+    "long name": (config_with({"evaluation": {"gold_reward": "/" * 5_000}}), "a file of this machine; it is not run"),
     "table": (lambda _: {"tables/gra.json": '[{"label": ["x"]}]'}, "tables/gra.json: '0.label"),
 }
 
