@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from cwpo import calibration
+from cwpo import bag_of_words, calibration
 from cwpo.config import TrainConfig
 from cwpo.data import PAIRS_FILE, labeled_prompts, load_pairs, part_of, split_labeled
 from cwpo.errors import Cancelled, DataError
 from cwpo.execute import StageContext
+from cwpo.label_attributes import LabelAttributes
 from cwpo.label_summary import summarise
 from cwpo.logps import ForwardPath, forward_path, response_scores
 from cwpo.models import ModelRef, context_length, load_annotator, model_ref, save_model
@@ -204,6 +205,7 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
     context = min(context_length(model), config["max_length"] or context_length(model))
     file = ctx.inputs["data"] / PAIRS_FILE
     labeled, total = _labeled_prompts(file, config["label_fraction"], config["split_seed"])
+    seen = LabelAttributes(rival=bag_of_words.fit(_labeled_windows(file, labeled)))
     parts, dropped, done = [], 0, 0
     for index, window in enumerate(_windows(file)):
         if ctx.should_stop():
@@ -216,12 +218,12 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
             scores = score_pairs(path, encoded.rows, DROPOUT_TOKENS if dropout else ctx.tokens_per_batch, ctx.device)
             _write_aside(annotations(hidden, encoded.rows, scores), part)
         parts.append(part)
+        seen.add(hidden, pq.read_table(part))
         dropped += len(hidden) - pq.read_metadata(part).num_rows
         done += len(hidden)
         ctx.reporter.progress(done, total, "pairs")
     _join(parts, ctx.out / ANNOTATIONS_FILE)
-    known = ([pair for pair in window if pair.prompt_id in labeled] for window in _windows(file))
-    return {**summarise(ctx.out / ANNOTATIONS_FILE, known), "dropped": dropped}
+    return {**summarise(ctx.out / ANNOTATIONS_FILE, _labeled_windows(file, labeled), seen), "dropped": dropped}
 
 
 def score_pairs(path: ForwardPath, rows: list[Encoded], tokens_per_batch: int, device: str) -> Floats:
@@ -265,6 +267,10 @@ def _labeled_prompts(file: Path, fraction: float, seed: int) -> tuple[frozenset[
 def _windows(file: Path) -> Iterator[list[CandidatePair]]:
     for batch in pq.ParquetFile(file).iter_batches(batch_size=_WINDOW):
         yield [CandidatePair(**row) for row in batch.to_pylist()]
+
+
+def _labeled_windows(file: Path, labeled: frozenset[str]) -> Iterator[list[CandidatePair]]:
+    return ([pair for pair in window if pair.prompt_id in labeled] for window in _windows(file))
 
 
 def _write_aside(table: pa.Table, path: Path) -> None:

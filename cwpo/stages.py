@@ -16,7 +16,7 @@ VERSIONS: Mapping[str, int] = {
     "data": 1,
     "base": 1,
     "annotator": 1,
-    "labels": 1,
+    "labels": 2,
     "sft": 1,
     "reference": 1,
     "align": 1,
