@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cwpo import bag_of_words, calibration
+from cwpo import bag_of_words
 from cwpo.bag_of_words import BagOfWords
 from cwpo.data.rows import ROLE_NAMES
 from cwpo.records import CandidatePair
@@ -166,7 +166,6 @@ def _key(prompt_id: str) -> int:
 
 
 def _row(family: str, value: str, sums: Sums) -> dict[str, Any]:
-    low, high = calibration.wilson(sums.agree, sums.humans) if sums.humans else (None, None)
     return {
         "family": family,
         "value": value,
@@ -174,8 +173,6 @@ def _row(family: str, value: str, sums: Sums) -> dict[str, Any]:
         "confidence": sums.confidence,
         "humans": sums.humans,
         "agree": sums.agree,
-        "ci_low": low,
-        "ci_high": high,
         "truths": sums.truths,
         "correct": sums.correct,
     }

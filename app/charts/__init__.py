@@ -8,6 +8,10 @@ from app.charts import (
     confidence_histogram,
     gra_by_kl,
     gra_forest,
+    length_accuracy,
+    reliability,
+    reweighting,
+    risk_coverage,
     top_share,
     training_curves,
 )
@@ -17,6 +21,10 @@ CHARTS: Mapping[str, ModuleType] = {
     "gra_by_kl": gra_by_kl,
     "confidence_histogram": confidence_histogram,
     "confidence_deciles": confidence_deciles,
+    "reliability": reliability,
+    "risk_coverage": risk_coverage,
+    "reweighting": reweighting,
+    "length_accuracy": length_accuracy,
     "top_share": top_share,
     "training_curves": training_curves,
 }

@@ -129,7 +129,7 @@ def test_accuracy_of_single_pairs_is_wilson() -> None:
 
 
 def test_pairs_of_one_prompt_that_agree_count_once() -> None:
-    """Each prompt three times with the same outcome: n falls from 150 to 49 · 150/149 by the design effect 3 · 50/49 · 149/150."""
+    """Each prompt three times with one outcome: a design effect of 3 · 50/49 · 149/150 makes 150 to 49 · 150/149."""
     right = np.array([True] * 30 + [False] * 20)
     effective = 49 * 150 / 149
     found = calibration.accuracy(np.repeat(right, 3), np.repeat(np.arange(50), 3))

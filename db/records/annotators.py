@@ -1,0 +1,116 @@
+"""What a labels stage found out about its annotator, for the Annotators page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """An estimate with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """Pairs of similar confidence; p = (1 + C)/2 is what the annotator states."""
+
+    lo: float
+    hi: float
+    n: int
+    mean_confidence: float
+    accuracy: float
+    ci_low: float
+    ci_high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Accuracy and calibration against one judge. `gap` is mean C − (2·accuracy − 1); `ece_null` and `ece_null_high`
+    are mean and 95 % value of the ECE of a calibrated annotator at this n."""
+
+    n: int
+    accuracy: Interval
+    mean_confidence: Interval
+    gap: Interval
+    bins: tuple[ReliabilityBin, ...]
+    ece: float
+    ece_null: float
+    ece_null_high: float
+    brier: float
+    log_loss: float
+    auroc: float | None
+    aurc: float
+    augrc: float
+    coverage: tuple[float, ...]
+    risk: tuple[float, ...]
+
+    @classmethod
+    def from_summary(cls, found: Mapping[str, Any]) -> "Judged":
+        """As a labels stage stores it."""
+        intervals = {name: Interval(**found[name]) for name in ("accuracy", "mean_confidence", "gap")}
+        curve = {name: tuple(found[name]) for name in ("coverage", "risk")}
+        return cls(**{**found, **intervals, **curve, "bins": tuple(ReliabilityBin(**one) for one in found["bins"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """A rule that does not read, on the same hidden labels; `lead` is what the annotator has over it."""
+
+    name: str
+    accuracy: Interval
+    lead: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthGroup:
+    """A third of the pairs by how much the two answers differ, `least` to `most` characters."""
+
+    least: int
+    most: int
+    n: int
+    accuracy: Interval
+    mean_confidence: float
+    weight_share: float
+    ece: float
+    ece_null_high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeGroup:
+    """Sums over the pairs of one group of a family; humans and truths are the pairs whose label is known."""
+
+    family: str
+    value: str
+    n: int
+    confidence: float
+    humans: int
+    agree: int
+    truths: int
+    correct: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatorRow:
+    """A labels stage with what trained its annotator. `run_id` is the newest run that uses it, `runs` how many do;
+    `labels` is the label source, and `temperature` is None where no calibration stage fitted one."""
+
+    stage_id: int
+    run_id: int
+    runs: int
+    dataset: str
+    model: str | None
+    labels: str
+    label_fraction: float
+    seed: int
+    n: int
+    accuracy_human: float | None
+    accuracy_truth: float | None
+    kind: str
+    members: int
+    passes: int
+    label_dropout: float
+    temperature: float | None
