@@ -16,7 +16,7 @@ from cwpo.errors import DataError
 from cwpo.label_attributes import LabelAttributes
 from cwpo.records import CandidatePair
 
-_COLUMNS = ["label", "confidence", "human_label", "true_label", "chars_a", "chars_b"]
+_COLUMNS = ["label", "confidence", "human_label", "true_label", "margin", "spread", "chars_a", "chars_b"]
 CURVE_POINTS = 100
 Floats = NDArray[np.float64]
 
@@ -53,6 +53,7 @@ def summarise(file: Path, labeled: Iterable[list[CandidatePair]], seen: LabelAtt
         ],
         "lengths": _terciles(np.abs(chars_a - chars_b), confidence, agrees, prompts),
         "attributes": seen.result(),
+        "unsure": _unsure(table["margin"].to_numpy(), table["spread"].to_numpy(), agrees, prompts),
     }
 
 
@@ -165,6 +166,35 @@ def _terciles(
             }
         )
     return rows
+
+
+def _unsure(margin: Floats, spread: Floats, agrees: Floats, prompts: NDArray[np.uint64]) -> dict[str, Any] | None:
+    """Accuracy by margin and by disagreement among annotators or passes: thirds of the margin, each cut at its own
+    median of the spread, so that the two are told apart. None with one annotator and one pass."""
+    spread = spread.astype(np.float64)
+    known = ~np.isnan(spread) & ~np.isnan(agrees)
+    if not known.any():
+        return None
+    margin, spread, hits, prompts = margin[known], spread[known], agrees[known] == 1.0, prompts[known]
+    third = np.searchsorted(np.quantile(margin, [1 / 3, 2 / 3]), margin, side="right")
+    cells = []
+    for place in range(3):
+        mine = third == place
+        above = spread > np.median(spread[mine]) if mine.any() else mine
+        for unsure, part in ((False, mine & ~above), (True, mine & above)):
+            if part.any():
+                cells.append(
+                    {
+                        "third": place,
+                        "unsure": unsure,
+                        "n": int(part.sum()),
+                        "margin": float(margin[part].mean()),
+                        "spread": float(spread[part].mean()),
+                        "accuracy": asdict(calibration.accuracy(hits[part], prompts[part])),
+                    }
+                )
+    sorts = {"auroc_spread": calibration.auroc(-spread, hits), "auroc_confidence": calibration.auroc(margin, hits)}
+    return {**sorts, "cells": cells}
 
 
 def _thinned(values: Floats) -> list[float]:

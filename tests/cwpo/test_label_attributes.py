@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cwpo import bag_of_words, label_summary
-from cwpo.annotator import annotations
 from cwpo.label_attributes import LabelAttributes, groups_of, prompt_kind
+from cwpo.labeling import annotations
 from cwpo.records import CandidatePair
 from cwpo.sandbox.data import to_pair
 from cwpo.sandbox.world import make_pairs
@@ -25,11 +25,12 @@ def world(count: int) -> list[CandidatePair]:
 
 
 def table_of(pairs: list[CandidatePair], leads: Any) -> Any:
-    """annotations.parquet of these pairs where score(a) − score(b) is `leads`."""
+    """annotations.parquet of these pairs where score(a) − score(b) is `leads`: one column per annotator."""
     rows = encode_pairs(pairs, small_world.word_tokenizer(), max_length=4096).rows
     places = {pair.pair_id: place for place, pair in enumerate(pairs)}
     ordered = np.asarray(leads, dtype=float)[[places[row.pair_id] for row in rows]]
-    return annotations(pairs, rows, np.column_stack([ordered, np.zeros(len(rows))]))
+    lead = ordered.reshape(len(rows), -1)
+    return annotations(pairs, rows, np.stack([lead, np.zeros_like(lead)], axis=2))
 
 
 def summary_of(folder: Path, pairs: list[CandidatePair], leads: Any, known: list[CandidatePair]) -> dict[str, Any]:
@@ -159,3 +160,25 @@ def test_length_terciles_cover_every_pair_and_keep_equal_lengths_together(tmp_pa
     assert sum(row["weight_share"] for row in rows) == pytest.approx(1)
     assert all(one["most"] < after["least"] for one, after in itertools.pairwise(rows))
     assert all(row["n"] >= 60 for row in rows)
+
+
+def test_the_annotator_is_unsure_is_not_the_two_answers_are_close(tmp_path: Path) -> None:
+    """Two annotators; where they disagree (odd pairs) they are wrong, whatever the margin: spread sorts, C does not."""
+    pairs = world(360)
+    margin = np.random.default_rng(0).uniform(0.1, 3, 360)
+    unsure = np.arange(360) % 2 == 1
+    right = np.array([1.0 if one.human_label == "a" else -1.0 for one in pairs])
+    mean = margin * np.where(unsure, -right, right)
+    apart = 0.1 + unsure + np.random.default_rng(1).uniform(0, 0.05, 360)
+    leads = np.column_stack([mean - apart, mean + apart])
+    found = summary_of(tmp_path, pairs, leads, pairs[:20])["unsure"]
+    assert found["auroc_spread"] == 1.0
+    assert found["auroc_confidence"] == pytest.approx(0.5, abs=0.07)
+    assert [(cell["third"], cell["unsure"]) for cell in found["cells"]] == [
+        (third, unsure) for third in range(3) for unsure in (False, True)
+    ]
+    assert sum(cell["n"] for cell in found["cells"]) == 360
+    for cell in found["cells"]:
+        assert cell["accuracy"]["estimate"] == pytest.approx(0.0 if cell["unsure"] else 1.0, abs=0.2)
+    alone = summary_of(tmp_path, pairs, mean, pairs[:20])
+    assert alone["unsure"] is None
