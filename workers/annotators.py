@@ -73,13 +73,12 @@ def annotator_name(row: AnnotatorRow) -> str:
 
 def kind_name(row: AnnotatorRow) -> str:
     """Bradley–Terry × 4, dropout 0.4 × 8."""
-    kind = "implicit" if row.labels in ("implicit", "ws") else row.kind
-    words = KINDS.get(kind, kind.replace("_", " "))
+    words = KINDS.get(row.kind, row.kind.replace("_", " "))
     if row.members > 1:
         words += f" × {row.members}"
     if row.label_dropout > 0:
         words += f", dropout {row.label_dropout:g}" + (f" × {row.passes}" if row.passes > 1 else "")
-    return words
+    return f"{words}, of another run" if row.existing else words
 
 
 def verdict(summary: LabelSummary, judge: str) -> str:

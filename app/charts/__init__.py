@@ -9,6 +9,7 @@ from app.charts import (
     gra_by_kl,
     gra_forest,
     length_accuracy,
+    margin_spread,
     reliability,
     reweighting,
     risk_coverage,
@@ -25,6 +26,7 @@ CHARTS: Mapping[str, ModuleType] = {
     "risk_coverage": risk_coverage,
     "reweighting": reweighting,
     "length_accuracy": length_accuracy,
+    "margin_spread": margin_spread,
     "top_share": top_share,
     "training_curves": training_curves,
 }

@@ -83,6 +83,40 @@ def show_lengths(summary: LabelSummary) -> None:
         tables.show(columns, rows, alt="accuracy and calibration by difference in length")
 
 
+def show_unsure(summary: LabelSummary) -> None:
+    """Whether a label is unsure because the answers are close, or because annotators or passes disagree."""
+    found = summary.unsure
+    if found is None:
+        return
+    layout.section(
+        "Close answers, or an unsure annotator?",
+        "C is taken from the mean margin over annotators or passes; their disagreement, the SD of the margin, is not.",
+    )
+    left, right = layout.two_columns()
+    with left:
+        caption = "Each third by margin is cut at its own median disagreement, against the human labels."
+        show_chart("margin_spread", found.cells, key="margin_spread", caption=caption)
+    with right:
+        columns = [
+            Column(label="third", whole=True), Column(label="they …", whole=True), Column(label="pairs", figures=True),
+            Column(label="mean margin", figures=True), Column(label="SD", figures=True),
+            Column(label="accuracy, %", figures=True), Column(label="95 %", figures=True),
+        ]  # fmt: skip
+        rows = [
+            [
+                ("closest", "middle", "farthest")[cell.third], "disagree" if cell.unsure else "agree", f"{cell.n:,}",
+                number(cell.margin), number(cell.spread), number(100 * cell.accuracy.estimate, 1),
+                interval(cell.accuracy.low, cell.accuracy.high),
+            ]
+            for cell in found.cells
+        ]  # fmt: skip
+        tables.show(columns, rows, alt="accuracy by margin and disagreement")
+        layout.note(
+            f"AUROC against wrong labels: margin {number(found.auroc_confidence)}, "
+            f"agreement {number(found.auroc_spread)}."
+        )
+
+
 def show_figures(summary: LabelSummary) -> None:
     """Every figure, once per judge."""
     judges = [(name, found) for name, found in (("human", summary.human), ("truth", summary.truth)) if found]

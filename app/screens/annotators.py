@@ -6,7 +6,7 @@ from app import reads
 from app.components import layout
 from app.components.annotator_cards import show_annotator_cards
 from app.components.annotator_choice import choose_annotator, choose_judge
-from app.components.annotator_evidence import show_annotators, show_figures, show_lengths, show_reweighting
+from app.components.annotator_evidence import show_annotators, show_figures, show_lengths, show_reweighting, show_unsure
 from app.components.annotator_scaling import show_scaling
 from app.components.chart import show_chart
 from app.components.formats import counted, dataset_name, share
@@ -81,6 +81,7 @@ def _evidence(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSumm
     _confidently_wrong(chosen)
     show_reweighting(summary, judge)
     show_lengths(summary)
+    show_unsure(summary)
     show_scaling(chosen, reads.scaling_of(chosen))
     show_figures(summary)
     show_annotators(rows, chosen)

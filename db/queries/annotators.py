@@ -15,6 +15,7 @@ from db.records import AnnotatorRow
 MOST_ANNOTATORS = 200
 MOST_MARGINS = 50_000
 CALIBRATION_KIND = "calibration"
+IMPLICIT_START = "annotator_start"  # the weak model before DPO
 
 
 def list_annotators(session: Session, *, limit: int = MOST_ANNOTATORS) -> list[AnnotatorRow]:
@@ -28,7 +29,7 @@ def list_annotators(session: Session, *, limit: int = MOST_ANNOTATORS) -> list[A
     found = session.execute(
         select(
             Stage.id.label("stage_id"), users.c.run_id, users.c.runs, Run.dataset, Run.annotator.label("model"),
-            Run.labels, Run.label_fraction, Run.seed, Run.config["annotator"].label("settings"),
+            Run.label_fraction, Run.seed, Stage.config.label("settings"),
             Stage.summary["n"].as_integer().label("n"),
             Stage.summary["accuracy_human"].as_float().label("accuracy_human"),
             Stage.summary["accuracy_truth"].as_float().label("accuracy_truth"),
@@ -39,9 +40,9 @@ def list_annotators(session: Session, *, limit: int = MOST_ANNOTATORS) -> list[A
         .order_by(Stage.id.desc())
         .limit(limit)
     ).all()  # fmt: skip
-    seeds = _training_seeds(session, [row.stage_id for row in found])
+    trained = _trained(session, [row.stage_id for row in found])
     temperatures = _temperatures(session, [row.run_id for row in found])
-    return [_row(row._asdict(), seeds.get(row.stage_id), temperatures.get(row.run_id)) for row in found]
+    return [_row(row._asdict(), trained.get(row.stage_id, []), temperatures.get(row.run_id)) for row in found]
 
 
 def label_margins(session: Session, stage_id: int, *, most: int = MOST_MARGINS) -> pd.DataFrame:
@@ -57,14 +58,19 @@ def label_margins(session: Session, stage_id: int, *, most: int = MOST_MARGINS) 
     return frame(session, rows.order_by(Annotation.id), {"margin": "float64", "agrees": "bool"})
 
 
-def _training_seeds(session: Session, stage_ids: Collection[int]) -> dict[int, Any]:
-    """The seed in the configuration of the annotator stage that each labels stage read."""
+def _trained(session: Session, stage_ids: Collection[int]) -> dict[int, list[Any]]:
+    """Seeds of the annotators that each labels stage read, one for each member."""
     rows = session.execute(
-        select(StageInput.stage_id, Stage.config)
+        select(StageInput.stage_id, StageInput.name, Stage.config)
         .join(Stage, Stage.id == StageInput.input_stage_id)
-        .where(StageInput.stage_id.in_(stage_ids), StageInput.name == "annotator")
+        .where(StageInput.stage_id.in_(stage_ids), StageInput.name.startswith("annotator"))
+        .order_by(StageInput.stage_id, StageInput.name)
     )
-    return {row.stage_id: row.config.get("seed") for row in rows}
+    found: dict[int, list[Any]] = {}
+    for row in rows:
+        if row.name != IMPLICIT_START:
+            found.setdefault(row.stage_id, []).append(row.config.get("seed"))
+    return found
 
 
 def _temperatures(session: Session, run_ids: Collection[int]) -> dict[int, float]:
@@ -78,15 +84,16 @@ def _temperatures(session: Session, run_ids: Collection[int]) -> dict[int, float
     return {row.run_id: float(row.summary["temperature"]) for row in rows if row.summary}
 
 
-def _row(found: Mapping[str, Any], seed: int | None, temperature: float | None) -> AnnotatorRow:
-    """Settings that an older configuration lacks have the values that it ran with."""
+def _row(found: Mapping[str, Any], seeds: list[Any], temperature: float | None) -> AnnotatorRow:
+    """Settings that a labels stage does not name have the values that it ran with."""
     values = dict(found)
     settings = values.pop("settings") or {}
     return AnnotatorRow(
-        **{**values, "seed": values["seed"] if seed is None else seed},
-        kind=settings.get("kind") or "bradley_terry",
-        members=settings.get("members") or 1,
-        passes=settings.get("passes") or 1,
-        label_dropout=settings.get("label_dropout") or 0.0,
+        **{**values, "seed": next((seed for seed in seeds if seed is not None), values["seed"])},
+        kind=settings.get("kind", "bradley_terry"),
+        members=max(1, len(seeds)),
+        passes=settings.get("passes", 1),
+        label_dropout=settings.get("label_dropout", 0.0),
+        existing="use" in settings,
         temperature=temperature,
     )

@@ -20,6 +20,7 @@ from db.records import (
     LabelSummary,
     LengthGroup,
     Rival,
+    Unsure,
 )
 from db.repositories.guard import batches
 
@@ -221,6 +222,7 @@ def _summary(run_id: int, stage: Any) -> LabelSummary:
             LengthGroup(**{**row, "accuracy": Interval(**row["accuracy"])}) for row in summary.get("lengths", ())
         ),
         attributes=tuple(AttributeGroup(**row) for row in summary.get("attributes", ())),
+        unsure=Unsure.from_summary(summary["unsure"]) if summary.get("unsure") else None,
     )
 
 

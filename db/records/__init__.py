@@ -8,6 +8,8 @@ from db.records.annotators import (
     LengthGroup,
     ReliabilityBin,
     Rival,
+    SpreadCell,
+    Unsure,
 )
 from db.records.results import (
     AnnotationPage,
@@ -89,6 +91,8 @@ __all__ = [
     "RunPage",
     "RunRecord",
     "RunRow",
+    "SpreadCell",
     "StageRow",
+    "Unsure",
     "WorkerRow",
 ]

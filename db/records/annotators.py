@@ -94,16 +94,42 @@ class AttributeGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpreadCell:
+    """Pairs of one third by margin (0: closest), and in it those below or above the median disagreement."""
+
+    third: int
+    unsure: bool
+    n: int
+    margin: float
+    spread: float
+    accuracy: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsure:
+    """Disagreement among annotators or passes beside the margin: which of the two tells wrong labels apart."""
+
+    auroc_spread: float | None
+    auroc_confidence: float | None
+    cells: tuple[SpreadCell, ...]
+
+    @classmethod
+    def from_summary(cls, found: Mapping[str, Any]) -> "Unsure":
+        """As a labels stage stores it."""
+        cells = tuple(SpreadCell(**{**cell, "accuracy": Interval(**cell["accuracy"])}) for cell in found["cells"])
+        return cls(**{**found, "cells": cells})
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnnotatorRow:
     """A labels stage with what trained its annotator. `run_id` is the newest run that uses it, `runs` how many do;
-    `labels` is the label source, and `temperature` is None where no calibration stage fitted one."""
+    `existing`: trained by another run, and `temperature` is None where no calibration stage fitted one."""
 
     stage_id: int
     run_id: int
     runs: int
     dataset: str
     model: str | None
-    labels: str
     label_fraction: float
     seed: int
     n: int
@@ -113,4 +139,5 @@ class AnnotatorRow:
     members: int
     passes: int
     label_dropout: float
+    existing: bool
     temperature: float | None

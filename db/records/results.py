@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from db.records.annotators import AttributeGroup, Judged, LengthGroup, Rival
+from db.records.annotators import AttributeGroup, Judged, LengthGroup, Rival, Unsure
 from db.records.runs import Cursor
 
 
@@ -73,7 +73,7 @@ class Decile:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSummary:
-    """What a labels stage found out about its annotator; stages computed before these were kept lack the last six."""
+    """What a labels stage found out about its annotator; stages computed before these were kept lack the last seven."""
 
     run_id: int
     stage_id: int
@@ -93,6 +93,7 @@ class LabelSummary:
     rivals: tuple[Rival, ...] = ()
     lengths: tuple[LengthGroup, ...] = ()
     attributes: tuple[AttributeGroup, ...] = ()
+    unsure: Unsure | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import app.charts
 from app.charts import CHARTS, frame, gra_by_kl, gra_forest, reweighting, risk_coverage, top_share, training_curves
 from cwpo import catalog
 from cwpo.label_summary import judged as label_summary_of
-from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, LengthGroup
+from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, LengthGroup, SpreadCell
 from workers.annotators import Group
 from workers.report import GraRow
 
@@ -72,6 +72,13 @@ THIRDS = [
     )
     for low in (0, 10, 1_000)
 ]  # fmt: skip
+CELLS = [
+    SpreadCell(
+        third=third, unsure=unsure, n=20, margin=1.0, spread=0.4, accuracy=Interval(estimate=0.6, low=0.5, high=0.7)
+    )
+    for third in range(3)
+    for unsure in (False, True)
+]
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],
@@ -83,6 +90,7 @@ EXAMPLES: dict[str, list[Any]] = {
     "risk_coverage": [[("by confidence", JUDGED)]],
     "reweighting": [GROUPS],
     "length_accuracy": [THIRDS],
+    "margin_spread": [CELLS],
 }
 
 

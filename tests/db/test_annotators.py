@@ -9,7 +9,7 @@ from sqlalchemy import update
 from cwpo.label_summary import judged
 from db import queries
 from db.engine import Engines, read_scope, session_scope
-from db.models import Run, Stage
+from db.models import Stage, StageInput
 from db.repositories import annotations
 from tests.db.make import add_worker, claim, new_run, publish, submit
 from tests.db.test_queries import SUMMARY, annotated_pair
@@ -36,16 +36,26 @@ def test_each_labels_stage_is_listed_once_with_its_newest_run(database: Engines)
     first, stage_id = labeled(database, SUMMARY)
     second = submit(database, align="-b", run=new_run(seed=7)).run_id
     with session_scope(database) as session:
-        session.execute(
-            update(Run).where(Run.id == second).values(config={"annotator": {"members": 4, "label_dropout": 0.1}})
-        )
+        settings = {"kind": "joint", "passes": 4, "label_dropout": 0.1}
+        session.execute(update(Stage).where(Stage.id == stage_id).values(config=settings))
         session.execute(update(Stage).where(Stage.kind == "annotator").values(config={"seed": 3}))
     with read_scope(database) as session:
         (row,) = queries.list_annotators(session)
     assert (row.stage_id, row.run_id, row.runs) == (stage_id, second, 2)
-    assert (row.seed, row.members, row.passes, row.kind, row.label_dropout) == (3, 4, 1, "bradley_terry", 0.1)
+    assert (row.seed, row.members, row.passes, row.kind, row.label_dropout) == (3, 1, 4, "joint", 0.1)
     assert (row.n, row.accuracy_human, row.accuracy_truth, row.temperature) == (60, 0.7, None, None)
     assert first < second
+
+
+def test_members_are_the_annotators_that_the_labels_read(database: Engines) -> None:
+    """The start of an implicit reward is no member."""
+    _, stage_id = labeled(database, SUMMARY)
+    with session_scope(database) as session:
+        for name in ("annotator_2", "annotator_3", "annotator_start"):
+            session.add(StageInput(stage_id=stage_id, name=name, input_stage_id=1))
+    with read_scope(database) as session:
+        (row,) = queries.list_annotators(session)
+    assert (row.members, row.existing) == (3, False)
 
 
 def test_labels_that_are_not_published_are_not_listed(database: Engines) -> None:
@@ -94,6 +104,9 @@ def test_summaries_of_every_age_are_read(database: Engines) -> None:
             {"family": "prompt", "value": "question", "n": 40, "confidence": 9.0, "humans": 40, "agree": 20,
              "truths": 0, "correct": 0},
         ],
+        "unsure": {"auroc_spread": 0.6, "auroc_confidence": None, "cells": [
+            {"third": 0, "unsure": True, "n": 9, "margin": 0.1, "spread": 0.2, "accuracy": mean},
+        ]},
     }  # fmt: skip
     old, _ = labeled(database, SUMMARY)
     new, _ = labeled(database, SUMMARY | more, labels="-new")
@@ -106,4 +119,7 @@ def test_summaries_of_every_age_are_read(database: Engines) -> None:
     assert (after.human.n, len(after.human.bins), after.truth) == (40, 10, None)
     assert (after.rivals[0].lead.low, after.lengths[0].accuracy.high) == (0.5, 0.7)
     assert after.attributes[0].value == "question"
+    assert before.unsure is None
+    assert after.unsure is not None
+    assert after.unsure.cells[0].accuracy.low == 0.5
     assert hash(after) == hash(after)

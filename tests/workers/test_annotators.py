@@ -18,8 +18,9 @@ from db.records import (
 from workers import annotators
 
 ROW = AnnotatorRow(
-    stage_id=1, run_id=2, runs=3, dataset="sandbox", model="models/opt-32", labels="weak", label_fraction=0.3, seed=4,
+    stage_id=1, run_id=2, runs=3, dataset="sandbox", model="models/opt-32", label_fraction=0.3, seed=4,
     n=100, accuracy_human=0.7, accuracy_truth=None, kind="bradley_terry", members=1, passes=1, label_dropout=0.0,
+    existing=False,
     temperature=None,
 )  # fmt: skip
 
@@ -116,4 +117,5 @@ def test_names_say_what_trained_it() -> None:
     assert annotators.annotator_name(ROW) == "opt-32 · Bradley–Terry · seed 4"
     many = AnnotatorRow(**{**ROW.__dict__, "members": 4, "passes": 8, "label_dropout": 0.1, "kind": "joint"})
     assert annotators.kind_name(many) == "joint encoder × 4, dropout 0.1 × 8"
-    assert annotators.kind_name(AnnotatorRow(**{**ROW.__dict__, "labels": "implicit"})) == "implicit reward"
+    other = AnnotatorRow(**{**ROW.__dict__, "kind": "implicit", "existing": True})
+    assert annotators.kind_name(other) == "implicit reward, of another run"
