@@ -98,9 +98,8 @@ def test_our_own_side_of_a_cell_runs():
 
 def test_an_annotator_costs_the_stages_up_to_its_labels():
     """Neither the policy nor its evaluation is measured, and the implicit reward pays for SFT and reference."""
-    data = {"dataset": "sandbox"}
-    slots = {method: annotators.needed(build(RunConfig.parse({"method": method, "data": data}))) for method in
-             ("weak", "ws")}  # fmt: skip
+    shared = {"data": {"dataset": "sandbox"}, "sft": {"data": "labeled"}}
+    slots = {name: annotators.needed(build(RunConfig.parse({**shared, "method": name}))) for name in ("weak", "ws")}
     assert slots["weak"] == ["data", "base_annotator", "annotator", "labels"]
     assert slots["ws"] == [
         "data", "base_annotator", "annotator_sft", "annotator_reference", "annotator", "labels",

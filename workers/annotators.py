@@ -9,7 +9,7 @@ import pandas as pd
 from cwpo import calibration
 from cwpo.label_summary import judged
 from db.records import AnnotatorRow, AttributeGroup, Judged, LabelSummary, Rival
-from workers.figures import interval, number, percent, points, points_interval
+from workers.figures import number, points, points_interval
 
 JUDGES = {"human": "hidden human labels", "truth": "true labels"}
 KINDS = {"bradley_terry": "Bradley–Terry", "joint": "joint encoder", "implicit": "implicit reward"}
@@ -86,7 +86,7 @@ def verdict(summary: LabelSummary, judge: str) -> str:
     found = summary.human if judge == "human" else summary.truth
     if found is None:
         return ""
-    return " ".join((_right(found, judge), *_against(summary.rivals, judge), _stated(found), _binned(found)))
+    return " ".join((*_against(summary.rivals, judge), _stated(found), _binned(found)))
 
 
 def _weights(confidence: np.ndarray, agrees: np.ndarray) -> Weights:
@@ -114,11 +114,6 @@ def _group(row: AttributeGroup, pairs: int, weight: float, judge: str) -> Group:
     )
 
 
-def _right(found: Judged, judge: str) -> str:
-    accuracy = found.accuracy
-    return f"{percent(accuracy.estimate)} ({interval(accuracy.low, accuracy.high)}) of {found.n:,} {JUDGES[judge]} met."
-
-
 def _against(rivals: tuple[Rival, ...], judge: str) -> Iterator[str]:
     """Against the strongest rival, which is judged by human labels alone."""
     if judge != "human" or not rivals:
@@ -126,16 +121,16 @@ def _against(rivals: tuple[Rival, ...], judge: str) -> Iterator[str]:
     best = max(rivals, key=lambda rival: rival.accuracy.estimate)
     lead = f"{points(best.lead.estimate)} points ({points_interval(best.lead.low, best.lead.high)})"
     if best.lead.low > 0:
-        yield f"That is more than {best.name} alone knows: {lead}."
+        yield f"It knows more than {best.name} alone: {lead}."
     elif best.lead.high < 0:
-        yield f"That is less than {best.name} alone knows: {lead}."
+        yield f"It knows less than {best.name} alone: {lead}."
     else:
-        yield f"That cannot be told from {best.name} alone: {lead}."
+        yield f"It cannot be told from {best.name} alone: {lead}."
 
 
 def _stated(found: Judged) -> str:
     gap = found.gap
-    means = f"mean C is {number(found.mean_confidence.estimate)}, 2·accuracy − 1 is {number(_fair(found))}"
+    means = f"mean C is {number(found.mean_confidence.estimate)}, its accuracy is worth {number(_fair(found))}"
     if gap.low > 0:
         return f"It overstates what it knows: {means}."
     if gap.high < 0:
@@ -144,10 +139,7 @@ def _stated(found: Judged) -> str:
 
 
 def _binned(found: Judged) -> str:
-    figures = f"ECE {number(found.ece, 3)}, of calibrated annotators 95 % stay below {number(found.ece_null_high, 3)}"
-    if found.ece > found.ece_null_high:
-        return f"Bin by bin it is not calibrated ({figures})."
-    return f"Bin by bin it looks calibrated ({figures})."
+    return "Bin by bin it is not calibrated." if found.ece > found.ece_null_high else "Bin by bin it looks calibrated."
 
 
 def _fair(found: Judged) -> float:

@@ -3,15 +3,21 @@
 import streamlit as st
 
 from app import untrusted
+from app.url_state import Judge
 from db.records import Judged, LabelSummary
 from workers.report import interval, number, percent, points, points_interval
 
 Card = tuple[str, str, str]
 
 
-def show_annotator_cards(summary: LabelSummary, judged: Judged) -> None:
+def show_annotator_cards(summary: LabelSummary, judged: Judged, judge: Judge) -> None:
     """Accuracy beside its rivals, stated beside fair, calibration error beside its null value."""
-    cards = [_accuracy(judged), *_rivals(summary), *_calibration(judged), _effective(summary)]
+    cards = [
+        _accuracy(judged),
+        *(_rivals(summary) if judge == "human" else ()),
+        *_calibration(judged),
+        _effective(summary),
+    ]
     grid = st.grid(len(cards), min_column_width=120)
     for label, value, caption in cards:
         with grid.cell(), st.container(gap="xxsmall"):
@@ -26,8 +32,8 @@ def _accuracy(judged: Judged) -> Card:
 def _rivals(summary: LabelSummary) -> list[Card]:
     """Rules that do not read, on the hidden human labels."""
     return [
-        (f"{rival.name} alone", percent(rival.accuracy.estimate), f"{points(rival.lead.estimate)} points: "
-         f"{points_interval(rival.lead.low, rival.lead.high)}")
+        (f"{rival.name} alone", percent(rival.accuracy.estimate), f"annotator {points(rival.lead.estimate)} ("
+         f"{points_interval(rival.lead.low, rival.lead.high)})")
         for rival in summary.rivals
     ]  # fmt: skip
 

@@ -69,18 +69,19 @@ def show_lengths(summary: LabelSummary) -> None:
         columns = [
             Column(label="characters", whole=True), Column(label="pairs", figures=True),
             Column(label="accuracy, %", figures=True), Column(label="95 %", figures=True),
-            Column(label="mean C", figures=True), Column(label="weight, %", figures=True),
-            Column(label="ECE", figures=True), Column(label="calibrated below", figures=True),
+            Column(label="weight, %", figures=True), Column(label="ECE", figures=True),
+            Column(label="95 % below", figures=True),
         ]  # fmt: skip
         rows = [
             [
                 f"{row.least:,}–{row.most:,}", f"{row.n:,}", number(100 * row.accuracy.estimate, 1),
-                interval(row.accuracy.low, row.accuracy.high), number(row.mean_confidence),
+                interval(row.accuracy.low, row.accuracy.high),
                 number(100 * row.weight_share, 1), number(row.ece, 3), number(row.ece_null_high, 3),
             ]
             for row in summary.lengths
         ]  # fmt: skip
         tables.show(columns, rows, alt="accuracy and calibration by difference in length")
+        layout.note("Of calibrated annotators 95 % have an ECE below the last column.")
 
 
 def show_unsure(summary: LabelSummary) -> None:

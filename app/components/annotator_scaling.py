@@ -18,8 +18,8 @@ def show_scaling(row: AnnotatorRow, found: Scaling | None) -> None:
         layout.note(NOT_FITTED)
         return
     layout.note(
-        f"C = tanh(Δ / 2T) with T = {found.temperature:.3f}, fitted on held-out labeled pairs, on {found.pairs:,} "
-        "hidden human labels. Labels and their order by confidence stay the same."
+        f"C = tanh(Δ / 2T) with T = {found.temperature:.3f}, fitted on held-out labeled pairs with a twin that did not "
+        f"see them, on {found.pairs:,} hidden human labels. Labels and their order by confidence stay the same."
     )
     columns = [Column(label=""), Column(label="raw", figures=True), Column(label="scaled", figures=True)]
     raw, scaled = _figures(found.raw), _figures(found.scaled)

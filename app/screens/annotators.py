@@ -39,17 +39,17 @@ def page() -> None:
 
 def _answer(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummary) -> None:
     """First screen: how often it is right, whether confidence says so, and whether it sorts."""
-    left, right = st.columns([3, 1], vertical_alignment="center")
+    left, right = st.columns([2, 1], vertical_alignment="center")
     with left:
         layout.heading("Annotators", *_facts(chosen, summary))
     with right:
         choose_annotator(rows, chosen)
-    judge = choose_judge(summary)
+        judge = choose_judge(summary)
     judged = summary.truth if judge == "truth" else summary.human
     if judged is None:
         layout.empty_state(TOO_OLD if summary.accuracy_human is not None else "No label is known to judge these by.")
         return
-    show_annotator_cards(summary, judged)
+    show_annotator_cards(summary, judged, judge)
     layout.note(verdict(summary, judge))
     layout.let_paint()
     _pictures(chosen, judged, judge)
@@ -82,8 +82,11 @@ def _evidence(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSumm
     show_reweighting(summary, judge)
     show_lengths(summary)
     show_unsure(summary)
-    show_scaling(chosen, reads.scaling_of(chosen))
-    show_figures(summary)
+    left, right = layout.two_columns()
+    with left:
+        show_figures(summary)
+    with right:
+        show_scaling(chosen, reads.scaling_of(chosen))
     show_annotators(rows, chosen)
 
 

@@ -26,8 +26,8 @@ def test_the_first_screen_holds_accuracy_against_its_rivals_and_confidence_again
     ]  # fmt: skip
     assert re.search(r"2·accuracy − 1: −?\d\.\d\d", said)
     assert re.search(r"calibrated: \d\.\d+, 95 % below \d\.\d+", said)
-    assert re.search(r"\d+\.\d % \(.*\) of \d+ hidden human labels met\.", said)
-    assert "prompt … question" not in said
+    assert re.search(r"alone: [+−]?\d+\.\d points", said)
+    assert re.search(r"what it knows: mean C is \d\.\d\d", said)
     assert "instruction" in said
     assert len(page.get("plotly_chart")) == 4
 

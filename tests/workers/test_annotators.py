@@ -71,7 +71,11 @@ def test_the_verdict_follows_the_intervals(slope: float, means: str, bins: str) 
 
 @pytest.mark.parametrize(
     ("lead", "said"),
-    [((0.01, 0.05), "more than bag of words"), ((-0.05, -0.01), "less than bag"), ((-0.01, 0.01), "cannot be told")],
+    [
+        ((0.01, 0.05), "knows more than bag of words"),
+        ((-0.05, -0.01), "knows less than bag"),
+        ((-0.01, 0.01), "cannot be told"),
+    ],
 )
 def test_a_lead_counts_only_where_its_interval_leaves_out_zero(lead: tuple[float, float], said: str) -> None:
     """The strongest rival is the one that is named."""
