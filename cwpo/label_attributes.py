@@ -1,6 +1,6 @@
 """What confidence reweights: sums over groups of pairs, gathered window by window while labels are made. Torch-free.
 
-Texts are read once and forgotten; what stays of a pair are eleven bytes: its prompt and the vote of the bag of words.
+Texts are read once and forgotten; what stays of a pair are eleven bytes for its prompt, source and rival.
 """
 
 import json
@@ -94,12 +94,16 @@ class LabelAttributes:
     groups: dict[tuple[str, str], Sums] = field(default_factory=dict)
     _prompts: list[NDArray[np.uint64]] = field(default_factory=list)
     _votes: list[NDArray[np.int8]] = field(default_factory=list)
+    _places: dict[str | None, int] = field(default_factory=dict)
+    _sources: list[NDArray[np.int16]] = field(default_factory=list)
 
     def add(self, pairs: Sequence[CandidatePair], table: pa.Table) -> None:
         """One window: its pairs, and their rows of annotations.parquet in the table's order."""
         by_id = {pair.pair_id: pair for pair in pairs}
         kept = [by_id[pair_id] for pair_id in table["pair_id"].to_pylist()]
         self._prompts.append(np.array([_key(pair.prompt_id) for pair in kept], dtype=np.uint64))
+        places = [self._places.setdefault(pair.source, len(self._places)) for pair in kept]
+        self._sources.append(np.array(places, dtype=np.int16))
         if self.rival is not None:
             self._votes.append((2 * bag_of_words.votes(self.rival, kept)).astype(np.int8))
         columns = (table[name].to_pylist() for name in ("label", "confidence"))
@@ -113,6 +117,12 @@ class LabelAttributes:
     def prompts(self) -> NDArray[np.uint64]:
         """A number for each row's prompt: rows with the same number are one cluster."""
         return np.concatenate(self._prompts) if self._prompts else np.zeros(0, dtype=np.uint64)
+
+    @property
+    def sources(self) -> dict[str, NDArray[np.bool_]]:
+        """Which rows are from each source, where the data say so."""
+        places = np.concatenate(self._sources) if self._sources else np.zeros(0, dtype=np.int16)
+        return {name: places == place for name, place in self._places.items() if name is not None}
 
     @property
     def votes_for_a(self) -> Floats | None:
@@ -136,6 +146,8 @@ def groups_of(pair: CandidatePair, label: str) -> Iterator[tuple[str, str]]:
                 yield "the answers differ in", name
     else:
         yield "prompt", prompt_kind(pair)
+    if pair.source is not None:
+        yield "source", pair.source
     longer = len(pair.response_a) - len(pair.response_b)
     if longer == 0:
         yield "the annotator chose", "one of equal length"

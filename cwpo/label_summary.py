@@ -1,6 +1,6 @@
 """What the labels stage says of its annotator: accuracy, calibration, rivals that cannot read, groups of pairs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ def summarise(file: Path, labeled: Iterable[list[CandidatePair]], seen: LabelAtt
             *_rival("length", longer, agrees, prompts),
             *_rival("bag of words", words, agrees, prompts),
         ],
-        "lengths": _terciles(np.abs(chars_a - chars_b), confidence, agrees, prompts),
+        "lengths": _slices(_terciles(np.abs(chars_a - chars_b)), confidence, agrees, prompts),
+        "sources": _slices(seen.sources, confidence, agrees, prompts),
         "attributes": seen.result(),
         "unsure": _unsure(table["margin"].to_numpy(), table["spread"].to_numpy(), agrees, prompts),
     }
@@ -140,27 +141,31 @@ def _rival(name: str, right: Floats, agrees: Floats, prompts: NDArray[np.uint64]
         yield {"name": name, "accuracy": asdict(calibration.mean(right[known], prompts[known])), "lead": asdict(lead)}
 
 
-def _terciles(
-    difference: NDArray[np.int64], confidence: Floats, agrees: Floats, prompts: NDArray[np.uint64]
-) -> list[dict[str, Any]]:
+def _terciles(difference: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
     """Thirds by how much the two answers differ in characters; equal differences stay together."""
     cuts = np.quantile(difference, [1 / 3, 2 / 3], method="lower")
     third = np.searchsorted(cuts, difference, side="left")
+    parts = (third == place for place in range(3))
+    return {f"{difference[part].min():,}–{difference[part].max():,}": part for part in parts if part.any()}
+
+
+def _slices(
+    parts: Mapping[str, NDArray[np.bool_]], confidence: Floats, agrees: Floats, prompts: NDArray[np.uint64]
+) -> list[dict[str, Any]]:
+    """Accuracy and calibration of parts of the pairs against the human labels; parts without one are left out."""
     rows = []
-    for place in range(3):
-        mine = third == place
-        known = mine & ~np.isnan(agrees)
+    for name, part in parts.items():
+        known = part & ~np.isnan(agrees)
         if not known.any():
             continue
         sure, hits = confidence[known], agrees[known] == 1.0
         rows.append(
             {
-                "least": int(difference[mine].min()),
-                "most": int(difference[mine].max()),
+                "name": name,
                 "n": int(known.sum()),
                 "accuracy": asdict(calibration.accuracy(hits, prompts[known])),
                 "mean_confidence": float(sure.mean()),
-                "weight_share": float(confidence[mine].sum() / max(confidence.sum(), 1e-300)),
+                "weight_share": float(confidence[part].sum() / max(confidence.sum(), 1e-300)),
                 "ece": calibration.ece(sure, hits),
                 "ece_null_high": calibration.ece_null(sure).high,
             }

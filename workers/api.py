@@ -17,9 +17,10 @@ from db.errors import DatabaseError
 from db.records import CreatedRun, RunFilters
 from db.repositories import runs
 from db.status import CANCELLED, DONE, FAILED, LIVE
-from workers import queue, scheduler
+from workers import bundle, queue, scheduler
 from workers.database import reading, writing
 from workers.devices import visible_gpus
+from workers.finished import from_database
 from workers.places import home, store
 
 _MOST_RUNS = 1_000  # in one sweep
@@ -182,6 +183,11 @@ def export_run(run_id: int) -> dict[str, Any]:
         },
         "gra": next((stage.summary for stage in stages if stage.slot == "evaluation"), None),
     }
+
+
+def reproduce_bundle(run_ids: Sequence[int], *, reference: str = "") -> bytes:
+    """A zip that computes these evaluated runs again; `reference`: group key of the setting differences are against."""
+    return bundle.to_bytes(from_database(run_ids), store=store(), reference=reference)
 
 
 def health() -> Health:

@@ -6,7 +6,7 @@ from app.components import layout, tables
 from app.components.chart import show_chart
 from app.components.formats import dataset_name, share, short_name
 from app.components.tables import Cell, Column
-from db.records import AnnotatorRow, Judged, LabelSummary
+from db.records import AnnotatorRow, Judged, LabelSummary, Slice
 from workers import annotators
 from workers.annotators import Group
 from workers.report import interval, number, percent
@@ -57,31 +57,30 @@ def _group_rows(groups: Sequence[Group]) -> list[list[object]]:
     return rows
 
 
-def show_lengths(summary: LabelSummary) -> None:
-    """Thirds of the pairs by how much the answers differ in length."""
-    if not summary.lengths:
+def show_parts(parts: Sequence[Slice], *, title: str, axis: str, key: str) -> None:
+    """Accuracy and calibration of parts of the pairs, where they are known."""
+    if not parts:
         return
-    layout.section("By difference in length", "Thirds of the pairs, against the human labels.")
+    layout.section(title, "Against the human labels; of calibrated annotators 95 % have an ECE below the last column.")
     left, right = layout.two_columns()
     with left:
-        show_chart("length_accuracy", summary.lengths, key="lengths")
+        show_chart("part_accuracy", parts, key=key, axis=axis)
     with right:
         columns = [
-            Column(label="characters", whole=True), Column(label="pairs", figures=True),
+            Column(label=axis.rsplit(", ", 1)[-1], whole=True), Column(label="pairs", figures=True),
             Column(label="accuracy, %", figures=True), Column(label="95 %", figures=True),
             Column(label="weight, %", figures=True), Column(label="ECE", figures=True),
             Column(label="95 % below", figures=True),
         ]  # fmt: skip
         rows = [
             [
-                f"{row.least:,}–{row.most:,}", f"{row.n:,}", number(100 * row.accuracy.estimate, 1),
-                interval(row.accuracy.low, row.accuracy.high),
-                number(100 * row.weight_share, 1), number(row.ece, 3), number(row.ece_null_high, 3),
+                row.name, f"{row.n:,}", number(100 * row.accuracy.estimate, 1),
+                interval(row.accuracy.low, row.accuracy.high), number(100 * row.weight_share, 1), number(row.ece, 3),
+                number(row.ece_null_high, 3),
             ]
-            for row in summary.lengths
+            for row in parts
         ]  # fmt: skip
-        tables.show(columns, rows, alt="accuracy and calibration by difference in length")
-        layout.note("Of calibrated annotators 95 % have an ECE below the last column.")
+        tables.show(columns, rows, alt=title)
 
 
 def show_unsure(summary: LabelSummary) -> None:

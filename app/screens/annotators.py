@@ -6,7 +6,7 @@ from app import reads
 from app.components import layout
 from app.components.annotator_cards import show_annotator_cards
 from app.components.annotator_choice import choose_annotator, choose_judge
-from app.components.annotator_evidence import show_annotators, show_figures, show_lengths, show_reweighting, show_unsure
+from app.components.annotator_evidence import show_annotators, show_figures, show_parts, show_reweighting, show_unsure
 from app.components.annotator_scaling import show_scaling
 from app.components.chart import show_chart
 from app.components.formats import counted, dataset_name, share
@@ -80,7 +80,8 @@ def _evidence(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSumm
     judge = AnnotatorsView.from_params(st.query_params).judge
     _confidently_wrong(chosen)
     show_reweighting(summary, judge)
-    show_lengths(summary)
+    show_parts(summary.sources, title="By source", axis="source", key="sources")
+    show_parts(summary.lengths, title="By difference in length", axis="difference in length, characters", key="lengths")
     show_unsure(summary)
     left, right = layout.two_columns()
     with left:

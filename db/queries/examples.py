@@ -18,8 +18,8 @@ from db.records import (
     Interval,
     Judged,
     LabelSummary,
-    LengthGroup,
     Rival,
+    Slice,
     Unsure,
 )
 from db.repositories.guard import batches
@@ -218,9 +218,8 @@ def _summary(run_id: int, stage: Any) -> LabelSummary:
             Rival(name=row["name"], accuracy=Interval(**row["accuracy"]), lead=Interval(**row["lead"]))
             for row in summary.get("rivals", ())
         ),
-        lengths=tuple(
-            LengthGroup(**{**row, "accuracy": Interval(**row["accuracy"])}) for row in summary.get("lengths", ())
-        ),
+        lengths=_slices(summary.get("lengths", ())),
+        sources=_slices(summary.get("sources", ())),
         attributes=tuple(AttributeGroup(**row) for row in summary.get("attributes", ())),
         unsure=Unsure.from_summary(summary["unsure"]) if summary.get("unsure") else None,
     )
@@ -229,3 +228,7 @@ def _summary(run_id: int, stage: Any) -> LabelSummary:
 def _judged(found: Mapping[str, Any] | None) -> Judged | None:
     """Missing in stages that were computed before it was kept, and where no label of this judge is known."""
     return None if found is None else Judged.from_summary(found)
+
+
+def _slices(rows: Sequence[Mapping[str, Any]]) -> tuple[Slice, ...]:
+    return tuple(Slice(**{**row, "accuracy": Interval(**row["accuracy"])}) for row in rows)

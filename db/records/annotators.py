@@ -66,11 +66,10 @@ class Rival:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LengthGroup:
-    """A third of the pairs by how much the two answers differ, `least` to `most` characters."""
+class Slice:
+    """A part of the pairs: of one source, or a third by how many characters the two answers differ in."""
 
-    least: int
-    most: int
+    name: str
     n: int
     accuracy: Interval
     mean_confidence: float

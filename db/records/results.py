@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from db.records.annotators import AttributeGroup, Judged, LengthGroup, Rival, Unsure
+from db.records.annotators import AttributeGroup, Judged, Rival, Slice, Unsure
 from db.records.runs import Cursor
 
 
@@ -73,7 +73,7 @@ class Decile:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSummary:
-    """What a labels stage found out about its annotator; stages computed before these were kept lack the last seven."""
+    """What a labels stage found out about its annotator; stages computed before these were kept lack the last eight."""
 
     run_id: int
     stage_id: int
@@ -91,7 +91,8 @@ class LabelSummary:
     human: Judged | None = None
     truth: Judged | None = None
     rivals: tuple[Rival, ...] = ()
-    lengths: tuple[LengthGroup, ...] = ()
+    lengths: tuple[Slice, ...] = ()
+    sources: tuple[Slice, ...] = ()
     attributes: tuple[AttributeGroup, ...] = ()
     unsure: Unsure | None = None
 

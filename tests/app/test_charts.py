@@ -9,11 +9,22 @@ import plotly.graph_objects as go
 import pytest
 
 import app.charts
-from app.charts import CHARTS, frame, gra_by_kl, gra_forest, reweighting, risk_coverage, top_share, training_curves
-from cwpo import catalog
+from app.charts import (
+    CHARTS,
+    frame,
+    gra_by_kl,
+    gra_forest,
+    paper_cells,
+    reweighting,
+    risk_coverage,
+    top_share,
+    training_curves,
+)
+from cwpo import catalog, paper
 from cwpo.label_summary import judged as label_summary_of
-from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, LengthGroup, SpreadCell
+from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, Slice, SpreadCell
 from workers.annotators import Group
+from workers.paper import cells
 from workers.report import GraRow
 
 
@@ -66,8 +77,8 @@ GROUPS = [
     for family, value in (("prompt", "facts"), ("prompt", "<b>sum</b>"), ("the answers differ in", "content"))
 ]  # fmt: skip
 THIRDS = [
-    LengthGroup(
-        least=low, most=low + 9, n=30, accuracy=Interval(estimate=0.6, low=0.5, high=0.7), mean_confidence=0.3,
+    Slice(
+        name=f"{low}–{low + 9}", n=30, accuracy=Interval(estimate=0.6, low=0.5, high=0.7), mean_confidence=0.3,
         weight_share=0.3, ece=0.05, ece_null_high=0.1,
     )
     for low in (0, 10, 1_000)
@@ -79,17 +90,19 @@ CELLS = [
     for third in range(3)
     for unsure in (False, True)
 ]
+PUBLISHED = [cells(paper.TABLES[name], [], {}) for name in ("T1", "T10", "F7")]
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],
     "top_share": [TABLE],
+    "paper_cells": PUBLISHED[:2],
     "training_curves": [POINTS],
     "confidence_histogram": [ONE, SEVERAL],
     "confidence_deciles": [ONE, SEVERAL],
     "reliability": [[("raw", JUDGED)], [("raw", JUDGED), ("scaled, T = 2.00", JUDGED)]],
     "risk_coverage": [[("by confidence", JUDGED)]],
     "reweighting": [GROUPS],
-    "length_accuracy": [THIRDS],
+    "part_accuracy": [THIRDS],
     "margin_spread": [CELLS],
 }
 
@@ -148,6 +161,15 @@ def test_all_pairs_without_weights_are_the_hundred_percent_point() -> None:
     assert line.weighted is not None
     assert line.weighted.estimate == 0.63
     assert top_share.prepare([gra_row("weak", 0.62), gra_row("cw", 0.63)]) == []
+
+
+def test_the_papers_numbers_stand_in_lines_and_methods_beside_each_other() -> None:
+    """Table 1: 18 lines of three methods; figures without an implied error, as those of C, are not drawn."""
+    lines = paper_cells.prepare(PUBLISHED[0])
+    assert (len(lines.labels), len(lines.dots)) == (18, 54)
+    assert [dot.offset for dot in lines.dots[:3]] == pytest.approx([-0.22, 0.0, 0.22])
+    assert lines.dots[2].paper == pytest.approx((0.613, 0.577, 0.649), abs=5e-4)  # ± 1.96 √(.613 · .387 / 704)
+    assert paper_cells.prepare(PUBLISHED[2]).dots == ()
 
 
 def test_curves_are_ordered_by_step_and_hold_one_metric() -> None:

@@ -109,8 +109,8 @@ def test_what_is_kept_of_a_pair_are_bytes_and_no_text() -> None:
     once = LabelAttributes(rival=None)
     once.add(pairs, table_of(pairs, np.ones(200)))
     assert seen.groups.keys() == once.groups.keys()
-    kept = [array for arrays in (seen._prompts, seen._votes) for array in arrays]
-    assert sum(array.nbytes for array in kept) == 5 * 200 * 9
+    kept = [array for arrays in (seen._prompts, seen._votes, seen._sources) for array in arrays]
+    assert sum(array.nbytes for array in kept) == 5 * 200 * 11
 
 
 def test_rivals_are_judged_on_the_same_hidden_pairs(tmp_path: Path) -> None:
@@ -158,7 +158,8 @@ def test_length_terciles_cover_every_pair_and_keep_equal_lengths_together(tmp_pa
     rows = summary_of(tmp_path, pairs, np.linspace(-3, 3, 300), pairs[:20])["lengths"]
     assert sum(row["n"] for row in rows) == 300
     assert sum(row["weight_share"] for row in rows) == pytest.approx(1)
-    assert all(one["most"] < after["least"] for one, after in itertools.pairwise(rows))
+    spans = [[int(part) for part in row["name"].split("–")] for row in rows]
+    assert all(one[1] < after[0] for one, after in itertools.pairwise(spans))
     assert all(row["n"] >= 60 for row in rows)
 
 
@@ -182,3 +183,17 @@ def test_the_annotator_is_unsure_is_not_the_two_answers_are_close(tmp_path: Path
         assert cell["accuracy"]["estimate"] == pytest.approx(0.0 if cell["unsure"] else 1.0, abs=0.2)
     alone = summary_of(tmp_path, pairs, mean, pairs[:20])
     assert alone["unsure"] is None
+
+
+def test_every_source_has_its_own_accuracy(tmp_path: Path) -> None:
+    """Right on every helpful pair, wrong on every harmless one."""
+    pairs = [replace(one, source="helpful" if place < 90 else "harmless") for place, one in enumerate(world(120))]
+    says_a = [(one.human_label == "a") == (one.source == "helpful") for one in pairs]
+    summary = summary_of(tmp_path, pairs, np.where(says_a, 1.0, -1.0), pairs[:20])
+    found = {row["name"]: row for row in summary["sources"]}
+    assert {name: (row["n"], row["accuracy"]["estimate"]) for name, row in found.items()} == {
+        "helpful": (90, 1.0), "harmless": (30, 0.0),
+    }  # fmt: skip
+    assert found["helpful"]["weight_share"] == pytest.approx(0.75)
+    assert found["harmless"]["ece"] == pytest.approx(1 / (1 + np.exp(-1)))
+    assert {row["value"] for row in summary["attributes"] if row["family"] == "source"} == {"helpful", "harmless"}

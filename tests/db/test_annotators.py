@@ -97,7 +97,7 @@ def test_summaries_of_every_age_are_read(database: Engines) -> None:
         "truth": None,
         "rivals": [{"name": "length", "accuracy": mean, "lead": mean}],
         "lengths": [
-            {"least": 0, "most": 9, "n": 20, "accuracy": mean, "mean_confidence": 0.2, "weight_share": 0.4,
+            {"name": "0–9", "n": 20, "accuracy": mean, "mean_confidence": 0.2, "weight_share": 0.4,
              "ece": 0.1, "ece_null_high": 0.2},
         ],
         "attributes": [

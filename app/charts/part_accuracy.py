@@ -1,4 +1,4 @@
-"""Accuracy by how much the two answers differ in length, against what the annotator states."""
+"""Accuracy by source, or by how much the two answers differ in length, against what the annotator states."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from app.charts.frame import LIGHT, Look, colour, framed, reference_line
-from db.records import LengthGroup
+from app.untrusted import chart_text
+from db.records import Slice
 
 
 @dataclass(frozen=True, kw_only=True)
-class Third:
-    """A third of the pairs by difference in characters."""
+class Part:
+    """A part of the pairs: observed and stated accuracy."""
 
     label: str
     accuracy: float
@@ -21,11 +22,19 @@ class Third:
     pairs: int
 
 
-def prepare(rows: Iterable[LengthGroup]) -> list[Third]:
-    """Smallest difference first."""
-    return [
-        Third(
-            label=f"{row.least:,}–{row.most:,}",
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """All parts, and what they are."""
+
+    axis: str
+    parts: tuple[Part, ...]
+
+
+def prepare(rows: Iterable[Slice], *, axis: str = "difference in length, characters") -> Parts:
+    """In the order given; `axis` says what the parts are."""
+    parts = [
+        Part(
+            label=chart_text(row.name),
             accuracy=row.accuracy.estimate,
             low=row.accuracy.low,
             high=row.accuracy.high,
@@ -34,40 +43,41 @@ def prepare(rows: Iterable[LengthGroup]) -> list[Third]:
         )
         for row in rows
     ]
+    return Parts(axis=axis, parts=tuple(parts))
 
 
-def draw(data: list[Third], look: Look = LIGHT) -> go.Figure:
+def draw(data: Parts, look: Look = LIGHT) -> go.Figure:
     """Filled: observed, with its interval. Hollow: stated."""
     figure = go.Figure()
-    names = [third.label for third in data]
+    names = [part.label for part in data.parts]
     ink = colour(look, "cw")
-    if data:
+    if data.parts:
         figure.add_scatter(
             x=names,
-            y=[third.accuracy for third in data],
+            y=[part.accuracy for part in data.parts],
             mode="markers",
             name="observed",
             marker={"color": ink, "size": 8},
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": [third.high - third.accuracy for third in data],
-                "arrayminus": [third.accuracy - third.low for third in data],
+                "array": [part.high - part.accuracy for part in data.parts],
+                "arrayminus": [part.accuracy - part.low for part in data.parts],
                 "thickness": 1.5,
                 "width": 0,
             },
-            customdata=[third.pairs for third in data],
+            customdata=[part.pairs for part in data.parts],
             hovertemplate="%{y:.1%} of %{customdata:,} pairs right<extra></extra>",
         )
         figure.add_scatter(
             x=names,
-            y=[third.stated for third in data],
+            y=[part.stated for part in data.parts],
             mode="markers",
             name="stated (1 + C) / 2",
             marker={"color": look.paper, "size": 8, "line": {"color": ink, "width": 1.5}},
             hovertemplate="stated %{y:.1%}<extra></extra>",
         )
     framed(figure, look, legend=True)
-    figure.update_xaxes(title_text="difference in length, characters", type="category")
+    figure.update_xaxes(title_text=data.axis, type="category")
     figure.update_yaxes(title_text="accuracy", tickformat=".0%")
     return reference_line(figure, look, y=0.5)
