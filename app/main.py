@@ -15,6 +15,7 @@ PAGES = {
         st.Page("screens/runs.py", title="Runs", default=True),
         st.Page("screens/new_run.py", title="New run", url_path="new_run"),
         st.Page("screens/compare.py", title="Compare", url_path="compare"),
+        st.Page("screens/annotators.py", title="Annotators", url_path="annotators"),
         st.Page("screens/examples.py", title="Examples", url_path="examples"),
         st.Page("screens/paper.py", title="Paper", url_path="paper"),
         st.Page("screens/run.py", title="Run", url_path="run", visibility="hidden"),

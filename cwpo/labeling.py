@@ -6,7 +6,7 @@ annotator is unsure" is another thing than "the two answers are close".
 
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from cwpo import calibration
+from cwpo import bag_of_words, calibration
 from cwpo.annotator import BRADLEY_TERRY, JOINT, encode_candidates
 from cwpo.data import PAIRS_FILE
 from cwpo.data.split import split_file, swap_labels
 from cwpo.errors import ArtifactError, Cancelled
 from cwpo.execute import StageContext
+from cwpo.label_attributes import LabelAttributes
 from cwpo.label_summary import summarise
 from cwpo.logps import ForwardPath, forward_path, response_logps, response_scores
 from cwpo.models import ModelRef, context_length, load_annotator, load_policy
@@ -48,6 +49,7 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
     score = implicit_scorer(ctx) if config.get("kind") == IMPLICIT else head_scorer(ctx)
     file = ctx.inputs["data"] / PAIRS_FILE
     split = split_file(file, config)
+    seen = LabelAttributes(rival=bag_of_words.fit(_labeled_windows(file, split.labeled, config)))
     parts, dropped, done = [], 0, 0
     for index, window in enumerate(_windows(file)):
         if ctx.should_stop():
@@ -57,14 +59,13 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
         if not part.exists():
             _write_aside(annotations(hidden, *score(hidden, index)), part)
         parts.append(part)
+        seen.add(hidden, pq.read_table(part))
         dropped += len(hidden) - pq.read_metadata(part).num_rows
         done += len(hidden)
         ctx.reporter.progress(done, split.unlabeled_pairs, "pairs")
     _join(parts, ctx.out / ANNOTATIONS_FILE)
-    known = (
-        swap_labels((pair for pair in window if pair.prompt_id in split.labeled), config) for window in _windows(file)
-    )
-    return {**summarise(ctx.out / ANNOTATIONS_FILE, known), "dropped": dropped}
+    known = _labeled_windows(file, split.labeled, config)
+    return {**summarise(ctx.out / ANNOTATIONS_FILE, known, seen), "dropped": dropped}
 
 
 def head_scorer(ctx: StageContext) -> Scorer:
@@ -183,6 +184,11 @@ def _load_causal_path(ctx: StageContext, ref: ModelRef) -> tuple[ForwardPath, An
 def _windows(file: Path) -> Iterator[list[CandidatePair]]:
     for batch in pq.ParquetFile(file).iter_batches(batch_size=_WINDOW):
         yield [CandidatePair(**row) for row in batch.to_pylist()]
+
+
+def _labeled_windows(file: Path, labeled: frozenset[str], config: Mapping[str, Any]) -> Iterator[list[CandidatePair]]:
+    """The labeled part as the annotator learned from it, swapped labels swapped."""
+    return (swap_labels((pair for pair in window if pair.prompt_id in labeled), config) for window in _windows(file))
 
 
 def _write_aside(table: pa.Table, path: Path) -> None:

@@ -17,7 +17,7 @@ VERSIONS: Mapping[str, int] = {
     "base": 1,
     "annotator": 1,
     "calibration": 1,
-    "labels": 2,
+    "labels": 3,
     "sft": 1,
     "reference": 1,
     "align": 2,

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import dpo, label_noise, workload
+from benchmarks import annotators, dpo, label_noise, workload
 from benchmarks.measure import Results, Sample
+from cwpo.config import RunConfig
 from cwpo.data.split import is_swapped
 from cwpo.records import CandidatePair
+from cwpo.stages import build
 
 
 def test_lengths_have_the_statistics_of_the_real_pairs():
@@ -94,6 +96,35 @@ def test_our_own_side_of_a_cell_runs():
     assert sample.wall > 0
     assert sample.more["tokens"] == 80
     assert sample.more["reference_seconds"] > 0
+
+
+def test_an_annotator_costs_the_stages_up_to_its_labels():
+    """Neither the policy nor its evaluation is measured, and the implicit reward pays for SFT and reference."""
+    shared = {"data": {"dataset": "sandbox"}, "sft": {"data": "labeled"}}
+    slots = {name: annotators.needed(build(RunConfig.parse({**shared, "method": name}))) for name in ("weak", "ws")}
+    assert slots["weak"] == ["data", "base_annotator", "annotator", "labels"]
+    assert slots["ws"] == [
+        "data", "base_annotator", "annotator_sft", "annotator_reference", "annotator", "labels",
+    ]  # fmt: skip
+
+
+def test_annotators_are_compared_on_the_same_pairs():
+    """Four pairs, two seeds: 5 of 8 right against 3 of 8, so 25 points; the kinds keep their own seconds."""
+    figures = dict.fromkeys((*annotators.CALIBRATION, "mean_confidence", "gap"), 0.1)
+    mean = {"estimate": 0.55, "low": 0.5, "high": 0.6}
+    cells = {
+        kind: [
+            {"right": right, "prompts": "0 1 2 3", "cpu": cpu, "rivals": {"length": mean}, **figures} for right in rows
+        ]
+        for kind, rows, cpu in zip(annotators.METHODS, (("1100", "1000"), ("1110", "1010")), (2.0, 6.0), strict=True)
+    }
+    summary = annotators.summarise(cells)
+    assert [row["accuracy, %"] for row in summary["kinds"]] == [37.5, 62.5]
+    assert [row["CPU seconds"] for row in summary["kinds"]] == ["2.000 ± 0.000", "6.000 ± 0.000"]
+    assert summary["differences"][0]["accuracy, %"] == 25.0
+    assert summary["differences"][0]["low"] <= 25.0 <= summary["differences"][0]["high"]
+    assert summary["rivals"] == [{"rival": "length", "accuracy, %": 55.0, "low": 50.0, "high": 60.0}]
+    assert summary["pairs"] == 4
 
 
 def noise_pairs(count):

@@ -1,5 +1,6 @@
 """Every read for people: frozen records or DataFrames, keyset pages, on the read engine. Import `db.queries`."""
 
+from db.queries.annotators import label_margins, list_annotators
 from db.queries.curves import log_tail, metric_names, metrics
 from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
 from db.queries.results import configs, evaluations, outcomes, stage_seconds
@@ -29,8 +30,10 @@ __all__ = [
     "get_annotation",
     "get_run",
     "label_histograms",
+    "label_margins",
     "label_summaries",
     "label_summary",
+    "list_annotators",
     "list_groups",
     "list_runs",
     "log_tail",

@@ -9,7 +9,7 @@ from app.components import run_form, runs_table
 from cwpo.config import RunConfig
 from tests.app.conftest import Computed, visit, words
 
-SCREENS = ("runs", "new_run", "run", "compare", "examples", "paper", "system")
+SCREENS = ("runs", "new_run", "run", "compare", "examples", "annotators", "paper", "system")
 
 
 def grid(page: AppTest) -> list[dict[str, str]]:

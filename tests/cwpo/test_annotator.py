@@ -13,6 +13,7 @@ from cwpo import annotator, label_summary, labeling
 from cwpo.annotator import bradley_terry_loss, joint_loss, run_annotator, run_calibration
 from cwpo.data import part_of
 from cwpo.errors import ArtifactError, Cancelled
+from cwpo.label_attributes import LabelAttributes
 from cwpo.labeling import annotations, run_labels
 from cwpo.logps import forward_path, response_scores
 from cwpo.tokenization import encode_pairs, pack
@@ -315,9 +316,12 @@ def test_deciles_histogram_and_length_rule_by_hand(tmp_path):
     rows = encode_pairs(pairs, small_world.word_tokenizer(), max_length=96).rows
     confidence = np.arange(count) / count
     scores = np.column_stack([2 * np.arctanh(confidence), np.zeros(count)])
-    pq.write_table(annotations(pairs, rows, scores[:, None]), tmp_path / "annotations.parquet")
+    table = annotations(pairs, rows, scores[:, None])
+    pq.write_table(table, tmp_path / "annotations.parquet")
     shorter_wins = [[replace(pair, human_label="b") for pair in pairs[:3]]]
-    summary = label_summary.summarise(tmp_path / "annotations.parquet", shorter_wins)
+    seen = LabelAttributes(rival=None)
+    seen.add(pairs, table)
+    summary = label_summary.summarise(tmp_path / "annotations.parquet", shorter_wins, seen)
     assert summary["accuracy_human"] == 0.5
     assert summary["length_only_accuracy"] == 0.5
     assert summary["accuracy_truth"] is None
