@@ -44,6 +44,7 @@ class Plan:
     workers: Mapping[str, int]  # alive, by device
     wall_seconds: float | None  # with these workers
     human_labels: int | None  # None until the data were read once
+    gpu: bool  # whether something of it is left to do on a GPU
 
     @property
     def seconds(self) -> float | None:
@@ -75,6 +76,7 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: Known) -> Plan:
     pairs = {graph["data"].fingerprint: _pairs(config, graph, known) for config, graph in runs}
     data_of = {spec.fingerprint: graph["data"].fingerprint for _, graph in runs for spec in graph.values()}
     seconds: dict[str, float | None] = {}
+    gpu = False
     devices: dict[str, float] = dict.fromkeys(DEVICES, 0.0)
     speed = Speed(known.measured)
     for fingerprint, (config, spec) in specs.items():
@@ -84,6 +86,7 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: Known) -> Plan:
         device = device_name(scheduler.device_of(config, spec, gpu=known.gpu))
         found = speed.seconds(config, spec, device, pairs[data_of[fingerprint]])
         seconds[fingerprint] = found
+        gpu |= device == "gpu"
         devices[device] += found or 0.0
     kinds = tuple(
         _kind(kind, [spec for spec in slots if spec.kind == kind], known.status, seconds)
@@ -100,6 +103,7 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: Known) -> Plan:
         workers=known.workers,
         wall_seconds=_wall([graph for _, graph in runs], seconds, devices, known.workers),
         human_labels=human_labels(runs, pairs),
+        gpu=gpu,
     )
 
 

@@ -114,8 +114,8 @@ def measured_stages(session: Session, kinds: Collection[str], *, newest: int = 1
     )
     rows = session.execute(
         select(
-            Stage.kind, func.coalesce(Stage.model, "").label("model"), func.coalesce(Attempt.device, "").label("device"),
-            Stage.seconds, Stage.config.label("stage_config"), owner.c.run_id, Run.config,
+            Stage.kind, func.coalesce(Stage.model, "").label("model"), Attempt.device, Stage.seconds,
+            Stage.config.label("stage_config"), owner.c.run_id, Run.config,
         )
         .join(owner, owner.c.stage_id == Stage.id)
         .join(Run, Run.id == owner.c.run_id)
@@ -127,7 +127,7 @@ def measured_stages(session: Session, kinds: Collection[str], *, newest: int = 1
     pairs = {row.run_id: _pairs(row.summary) for row in session.execute(slots)}
     return [
         MeasuredStage(
-            kind=row.kind, model=row.model, device=row.device, seconds=float(row.seconds),
+            kind=row.kind, model=row.model, device=row.device or "", seconds=float(row.seconds),
             stage_config=row.stage_config, config=row.config, pairs=pairs.get(row.run_id),
         )
         for row in rows

@@ -1,0 +1,102 @@
+"""A plan as people read it, the same on the page and in the terminal."""
+
+from collections.abc import Mapping
+
+from workers.figures import count, duration, number
+from workers.plan import Plan
+from workers.power import Power
+
+DEVICE_NAMES = {"gpu": "GPU", "cpu": "CPU"}
+FIELD_NAMES = {
+    "method": "methods",
+    "objective": "objectives",
+    "seed": "seeds",
+    "data.dataset": "datasets",
+    "data.label_fraction": "label fractions",
+}
+KINDS = {
+    "data": "Pairs and prompts",
+    "base": "Base models",
+    "annotator": "Weak annotators",
+    "labels": "Weak labels",
+    "calibration": "Calibration",
+    "sft": "SFT",
+    "reference": "Reference log-probs",
+    "align": "Alignment",
+    "samples": "Answers",
+    "gold": "Gold reward",
+    "scores": "Scores",
+    "evaluation": "Evaluation",
+}
+HEADINGS = ("Stages", "to do", "shared", "done", "time")
+
+
+def product(runs: int, lists: Mapping[str, int]) -> str:
+    """32 runs: 2 methods × 4 values of align.beta × 4 seeds."""
+    factors = [f"{size} {FIELD_NAMES.get(field, f'values of {field}')}" for field, size in lists.items()]
+    return f"{_counted(runs, 'run')}{': ' if factors else ''}{' × '.join(factors)}."
+
+
+def rows(plan: Plan) -> list[tuple[str, str, str, str, str]]:
+    """One line per kind of stage, in the order of the graph."""
+    return [
+        (
+            KINDS.get(kind.kind, kind.kind.replace("_", " ").capitalize()),
+            count(kind.to_compute),
+            count(kind.shared),
+            count(kind.done),
+            "unknown" if kind.seconds is None else duration(kind.seconds) if kind.seconds else "",
+        )
+        for kind in plan.kinds
+    ]
+
+
+def time_sentence(plan: Plan) -> str:
+    """How much work it is on which device, and what that was estimated from."""
+    if plan.unmeasured:
+        names = ", ".join(KINDS.get(kind, kind) for kind in plan.unmeasured)
+        return f"The time is unknown until one stage of each kind has run with these models: {names}."
+    if not plan.seconds:
+        return "Nothing is left to compute."
+    shares = [_device(device, plan) for device, seconds in plan.device_seconds.items() if seconds]
+    return (
+        f"Work: {'; '.join(shares)}. Estimated from earlier stages of the same kind and model, scaled by pairs × epochs "
+        "or answers; a run's stages wait for each other, so more workers help only across runs."
+    )
+
+
+def labels_sentence(plan: Plan) -> str:
+    """How many human labels the runs train on."""
+    if plan.human_labels is None:
+        return "Human labels used: known once the pairs were read."
+    if not plan.human_labels:
+        return "No human label is used for training."
+    return f"Human labels used for training: {count(plan.human_labels)}, each split counted once."
+
+
+def power_sentence(power: Power) -> str:
+    """What difference can be seen, and where the spread between seeds comes from."""
+    spread = power.spread
+    words = (
+        f"{_counted(power.prompts, 'prompt')} and {_counted(power.seeds, 'seed')}: a difference of "
+        f"{number(100 * power.detectable, 1)} points between two methods is found four times in five"
+    )
+    if power.seeds == 1:
+        return f"{words}, as far as prompts tell; what another seed would change is not in it."
+    where = (
+        f"measured in {_counted(spread.comparisons, 'earlier difference')} on this dataset"
+        if spread.comparisons
+        else "assumed: this dataset has no two methods with two seeds yet"
+    )
+    return f"{words}. SD between seeds {number(100 * spread.sd, 1)} points, {where}."
+
+
+def _device(device: str, plan: Plan) -> str:
+    seconds, workers = plan.device_seconds[device], plan.workers.get(device, 0)
+    hours = f" ({number(seconds / 3600, 2)} GPU-hours)" if device == "gpu" else ""
+    alive = f"{_counted(workers, 'worker')} alive" if workers else "no worker alive, counted as one"
+    return f"{duration(seconds)}{hours} on {DEVICE_NAMES[device]}, {alive}"
+
+
+def _counted(value: int, noun: str) -> str:
+    return f"{count(value)} {noun}{'' if value == 1 else 's'}"
