@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from workers.figures import count, duration, number
+from workers.figures import NOTHING, count, duration, number
 from workers.plan import Plan
 from workers.power import Power
 
@@ -15,20 +15,20 @@ FIELD_NAMES = {
     "data.label_fraction": "label fractions",
 }
 KINDS = {
-    "data": "Pairs and prompts",
-    "base": "Base models",
-    "annotator": "Weak annotators",
-    "labels": "Weak labels",
+    "data": "Pairs",
+    "base": "Base",
+    "annotator": "Annotator",
+    "labels": "Labels",
     "calibration": "Calibration",
     "sft": "SFT",
-    "reference": "Reference log-probs",
+    "reference": "Reference",
     "align": "Alignment",
     "samples": "Answers",
     "gold": "Gold reward",
     "scores": "Scores",
     "evaluation": "Evaluation",
 }
-HEADINGS = ("Stages", "to do", "shared", "done", "time")
+HEADINGS = ("Stages", "new", "shared", "done", "min")
 
 
 def product(runs: int, lists: Mapping[str, int]) -> str:
@@ -45,7 +45,7 @@ def rows(plan: Plan) -> list[tuple[str, str, str, str, str]]:
             count(kind.to_compute),
             count(kind.shared),
             count(kind.done),
-            "unknown" if kind.seconds is None else duration(kind.seconds) if kind.seconds else "",
+            _minutes(kind.seconds),
         )
         for kind in plan.kinds
     ]
@@ -61,7 +61,7 @@ def time_sentence(plan: Plan) -> str:
     shares = [_device(device, plan) for device, seconds in plan.device_seconds.items() if seconds]
     return (
         f"Work: {'; '.join(shares)}. Estimated from earlier stages of the same kind and model, scaled by pairs × epochs "
-        "or answers; a run's stages wait for each other, so more workers help only across runs."
+        "or by answers."
     )
 
 
@@ -96,6 +96,13 @@ def _device(device: str, plan: Plan) -> str:
     hours = f" ({number(seconds / 3600, 2)} GPU-hours)" if device == "gpu" else ""
     alive = f"{_counted(workers, 'worker')} alive" if workers else "no worker alive, counted as one"
     return f"{duration(seconds)}{hours} on {DEVICE_NAMES[device]}, {alive}"
+
+
+def _minutes(seconds: float | None) -> str:
+    """One decimal, and less than that said as such; empty where nothing is left to do."""
+    if seconds is None:
+        return NOTHING
+    return "" if seconds == 0 else "< 0.1" if seconds < 3 else number(seconds / 60, 1)
 
 
 def _counted(value: int, noun: str) -> str:

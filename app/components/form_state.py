@@ -68,11 +68,12 @@ def filled_state(values: Mapping[str, Any]) -> dict[str, Any]:
     """The state of every widget for these values; widgets that are not named start from their defaults."""
     datasets = many(value_at(values, "data.dataset") or "sandbox")
     prefix = prefix_of(datasets[0])
-    state: dict[str, Any] = {"name": values.get("name", ""), "dataset": datasets, "preset": None, **lists_of(values)}
+    state: dict[str, Any] = {"name": values.get("name", ""), "dataset": datasets[0], "preset": None, **lists_of(values)}
     state[pair_key(datasets[0])] = first_pair(datasets[0], values)
     others: dict[str, Any] = {}
     for path, value in _leaves({key: value for key, value in values.items() if key not in LISTED}, ""):
         if path == "data.dataset":
+            others |= {path: value} if len(datasets) > 1 else {}
             continue
         spec = _spec(path)
         if path in SWITCHES:

@@ -18,6 +18,8 @@ from workers.plan import Plan
 from workers.power import SeedSpread
 from workers.report import duration
 
+QUIET = ("0", "", "–")  # cells that need no ink
+
 
 def show_plan(filled: Filled) -> None:
     """The plan, and the button that queues it."""
@@ -48,13 +50,16 @@ def _figures(filled: Filled) -> Plan:
     configs = filled.sweep.configs
     plan = _plan(database_url(), json.dumps([config.canonical() for config in configs]))
     layout.small("What this will cost and reuse")
-    first, second, third = st.columns(3)
-    first.metric("runs", f"{len(configs):,}")
-    second.metric("stages to do", f"{plan.stages_new:,}")
-    third.metric("stages reused", f"{plan.stages_done + plan.stages_shared:,}")
-    first.metric("time, about", "unknown" if plan.wall_seconds is None else duration(plan.wall_seconds))
-    second.metric("GPU-hours", _gpu_hours(plan))
-    third.metric("human labels", "unknown" if plan.human_labels is None else f"{plan.human_labels:,}")
+    grid = st.grid(3, min_column_width=100, gap="small")
+    for label, value in (
+        ("runs", f"{len(configs):,}"),
+        ("stages to do", f"{plan.stages_new:,}"),
+        ("stages reused", f"{plan.stages_done + plan.stages_shared:,}"),
+        ("time, about", "unknown" if plan.wall_seconds is None else duration(plan.wall_seconds)),
+        ("GPU-hours", _gpu_hours(plan)),
+        ("human labels", "unknown" if plan.human_labels is None else f"{plan.human_labels:,}"),
+    ):
+        grid.cell().metric(label, value)
     layout.note(plan_words.product(len(configs), filled.sweep.lists))
     spread = _spread(database_url(), configs[0].data.dataset)
     layout.note(plan_words.power_sentence(power.planned(configs, spread)))
@@ -74,8 +79,7 @@ def _stages(plan: Plan) -> None:
     name, *figures = plan_words.HEADINGS
     columns = [tables.Column(label=name, whole=True), *(tables.Column(label=label, figures=True) for label in figures)]
     quiet = [
-        [row[0], *(tables.Cell(text=cell, muted=cell in ("0", "")) for cell in row[1:])]
-        for row in plan_words.rows(plan)
+        [row[0], *(tables.Cell(text=cell, muted=cell in QUIET) for cell in row[1:])] for row in plan_words.rows(plan)
     ]
     tables.show(columns, quiet, alt="stages by kind: to compute, shared and done")
     layout.note(plan_words.labels_sentence(plan))

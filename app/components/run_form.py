@@ -47,6 +47,7 @@ SWITCHED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 ELSEWHERE = (
     "data.dataset",
     "data.label_fraction",
+    "data.test_prompts",
     "align.beta",
     "evaluation.gold_reward",
     "model.annotator",
@@ -68,37 +69,37 @@ def show_form(source: Mapping[str, Any] | None, key: str = "") -> Filled:
     """Draw the form over a run's configuration, or over the defaults of the chosen dataset."""
     name = st.text_input("Name", value=(source or {}).get("name", ""), max_chars=200, key="name", bind="query-params",
                          placeholder="what this comparison is called")  # fmt: skip
-    datasets = _datasets(source)
-    preset = _preset(datasets[0]) if source is None else None
+    dataset = _dataset(source)
+    preset = _preset(dataset) if source is None else None
     start = source if preset is None else preset.values
-    base = _base(datasets, start)
-    key = f"{key}{prefix_of(datasets[0])}{f'{preset.name}.' if preset else ''}"
+    base = _base(dataset, start)
+    key = f"{key}{prefix_of(dataset)}{f'{preset.name}.' if preset else ''}"
     fields = Fields(_defaults(base), key)
     fields.problem_line("data.dataset")
-    pair_changes = _models(fields, datasets[0], start)
-    chosen = _methods(fields, datasets[0], start) | _objectives_and_seeds(fields, start)
+    pair_changes = _models(fields, dataset, start)
+    chosen = _methods(fields, dataset, start) | _objectives_and_seeds(fields, start)
     _headline_fields(fields)
-    others = _more(fields, datasets[0], key)
+    others = _more(fields, dataset, key)
     values = laid_on({**chosen, **base}, {**pair_changes, **fields.changes, **others})
     values = {"name": name or "", **values}
     found = sweep(values, fields.wrong)
     return Filled(name=name or "", values=values, sweep=found, homeless=tuple(fields.show_problems(found.problems)))
 
 
-def _datasets(source: Mapping[str, Any] | None) -> list[str]:
-    given = many((source or {}).get("data", {}).get("dataset", "sandbox"))
-    options = list(dict.fromkeys([*catalog.DATASETS, *given]))
-    chosen = st.multiselect(
+def _dataset(source: Mapping[str, Any] | None) -> str:
+    given = (source or {}).get("data", {}).get("dataset", "sandbox")
+    options = list(dict.fromkeys([*catalog.DATASETS, given]))
+    chosen = st.selectbox(
         "Dataset",
         options,
-        default=given,
+        index=options.index(given),
         format_func=lambda name: catalog.DATASETS[name].label if name in catalog.DATASETS else name,
         accept_new_options=True,
         key="dataset",
         bind="query-params",
         help="A dataset of the catalog; or type a hub id (owner/name) or the path of a JSONL, Parquet or CSV file.",
     )
-    return [str(name) for name in chosen] or given
+    return str(chosen or given)
 
 
 def _preset(dataset: str) -> Preset | None:
@@ -132,13 +133,13 @@ def _take_lists(dataset: str) -> None:
     st.session_state[pair_key(dataset)] = first_pair(dataset, values)
 
 
-def _base(datasets: list[str], start: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the form starts from where that is about these datasets, else the datasets; one's own file is judged by a
-    gold reward trained on it until another is chosen."""
-    data = {"data": {"dataset": datasets if len(datasets) > 1 else datasets[0]}}
-    if start is not None and (start.get("data", {}).get("dataset") or datasets[0]) == data["data"]["dataset"]:
-        return merged({name: value for name, value in start.items() if name not in LISTED}, data)
-    if all(name in catalog.DATASETS for name in datasets):
+def _base(dataset: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the form starts from where that is about this dataset, else the dataset; one's own is judged by a gold
+    reward trained on it until another is chosen."""
+    data = {"data": {"dataset": dataset}}
+    if start is not None and dataset in many(start.get("data", {}).get("dataset", dataset)):
+        return merged(data, {name: value for name, value in start.items() if name not in LISTED})
+    if dataset in catalog.DATASETS:
         return data
     return {**data, "evaluation": {"gold_reward": "trained"}}
 
@@ -154,17 +155,21 @@ def _defaults(base: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _models(fields: Fields, dataset: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A pair of the catalog, or any names."""
+    """A pair of the catalog, or any names; and the judge of their answers."""
     rows = pairs_of(dataset)
     names = [*rows, OTHER]
-    chosen = st.selectbox(
-        "Models: annotator → policy",
-        names,
-        index=names.index(first_pair(dataset, start)),
-        format_func=lambda name: rows[name].label if name in rows else name,
-        key=pair_key(dataset),
-        bind="query-params",
-    )
+    left, right = st.columns([3, 2])
+    with left:
+        chosen = st.selectbox(
+            "Models: annotator → policy",
+            names,
+            index=names.index(first_pair(dataset, start)),
+            format_func=lambda name: rows[name].label if name in rows else name,
+            key=pair_key(dataset),
+            bind="query-params",
+        )
+    with right:
+        fields.field(spec_of("evaluation.gold_reward"))
     if chosen in rows:
         return {"model.annotator": rows[chosen].annotator, "model.policy": rows[chosen].policy}
     for column, path in zip(st.columns(2), ("model.annotator", "model.policy"), strict=True):
@@ -233,7 +238,7 @@ def _objectives_and_seeds(fields: Fields, start: Mapping[str, Any] | None) -> di
 
 def _headline_fields(fields: Fields) -> None:
     """The three figures that change most often."""
-    paths = ("data.label_fraction", "align.beta", "evaluation.gold_reward")
+    paths = ("data.label_fraction", "align.beta", "data.test_prompts")
     for column, path in zip(st.columns(3), paths, strict=True):
         with column:
             fields.field(spec_of(path))

@@ -19,7 +19,7 @@ def page() -> None:
     facts = f"starts from run {run_id}" if source else "starts from the defaults of the dataset"
     layout.heading("New run", facts, "any field takes several values, such as 0.1, 0.5; each combination is one run")
     layout.show_flash()
-    left, right = st.columns([8, 5], gap="large")
+    left, right = st.columns([4, 3], gap="medium")
     with left:
         filled = show_form(source, key=f"f{run_id}." if source else "")
         show_yaml(filled)

@@ -182,7 +182,7 @@ def test_the_form_counts_what_is_reused(computed: Computed) -> None:
         ("s.data.label_fraction", "1.0", "data.label_fraction must lie between 0 and 1"),
         ("s.data.label_fraction", "-0.3", "data.label_fraction must be greater than 0"),
         ("s.evaluation.temperature", "0.0", "evaluation.temperature must be greater than 0"),
-        ("seeds", "none", "seed give at least one whole number"),
+        ("seeds", "none", "seed 'none' is not a whole number"),
     ],
 )
 def test_a_wrong_field_is_a_sentence_and_nothing_can_be_queued(
