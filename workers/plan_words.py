@@ -60,8 +60,8 @@ def time_sentence(plan: Plan) -> str:
         return "Nothing is left to compute."
     shares = [_device(device, plan) for device, seconds in plan.device_seconds.items() if seconds]
     return (
-        f"Work: {'; '.join(shares)}. Estimated from earlier stages of the same kind and model, scaled by pairs × epochs "
-        "or by answers."
+        f"Work: {'; '.join(shares)}. Estimated from earlier stages of the same kind and model, "
+        "scaled by pairs × epochs or by answers."
     )
 
 
