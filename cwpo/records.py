@@ -39,6 +39,7 @@ class PreferencePair:
     label: Side
     source: Literal["human", "weak", "true"]
     margin: float | None = None  # annotator units, >= 0; weak labels only
+    spread: float | None = None  # SD of the margin over annotators or passes; with several only
 
     @property
     def chosen(self) -> str:

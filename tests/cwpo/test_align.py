@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from cwpo.align import align_data, alignment_loss, run_align, train_policy, with_proportional_sampling
-from cwpo.annotator import annotations
 from cwpo.data import load_pairs, part_of
 from cwpo.errors import ArtifactError, DataError
+from cwpo.labeling import annotations
 from cwpo.logps import LogPs, forward_path
 from cwpo.models import ModelRef, load_policy
 from cwpo.objectives import objective
@@ -193,7 +193,7 @@ def inputs(tmp_path):
     part = part_of(load_pairs(data), "unlabeled", 0.4, 0)
     rows = encode_pairs(part, small_world.word_tokenizer(), max_length=96).rows
     scores = np.random.default_rng(0).normal(size=(len(rows), 2))
-    pq.write_table(annotations(part, rows, scores), labels / "annotations.parquet")
+    pq.write_table(annotations(part, rows, scores[:, None]), labels / "annotations.parquet")
     ctx = context(
         tmp_path / "reference",
         "reference",

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cwpo import annotator, label_summary
-from cwpo.annotator import annotations, bradley_terry_loss, run_annotator, run_labels
+from cwpo import annotator, label_summary, labeling
+from cwpo.annotator import bradley_terry_loss, run_annotator
 from cwpo.data import part_of
 from cwpo.errors import Cancelled
+from cwpo.labeling import annotations, run_labels
 from cwpo.logps import forward_path
 from cwpo.tokenization import encode_pairs, pack
 from cwpo.training import Micro
@@ -152,22 +153,22 @@ def test_scores_do_not_depend_on_human_labels(tmp_path, inputs):
 def test_ties_say_a_with_confidence_zero_and_do_not_leak_the_human_label():
     pairs = small_world.word_pairs(8)
     rows = encode_pairs(pairs, small_world.word_tokenizer(), max_length=96).rows
-    table = annotations(pairs, rows, np.ones((8, 2))).to_pylist()
+    table = annotations(pairs, rows, np.ones((8, 1, 2))).to_pylist()
     assert {(row["label"], row["margin"], row["confidence"]) for row in table} == {("a", 0.0, 0.0)}
     assert {pair.human_label for pair in pairs} == {"a", "b"}
 
 
 def test_labeling_goes_on_from_the_last_finished_window(tmp_path, inputs, monkeypatch):
     """Windows of 10 rows, stopped before the fourth; the second attempt scores only the other three windows."""
-    monkeypatch.setattr(annotator, "_WINDOW", 10)
+    monkeypatch.setattr(labeling, "_WINDOW", 10)
     whole = labeled(tmp_path / "whole", inputs, label_dropout=0.3)[0]
     stops = iter([False, False, False, True])
     options = {"inputs": inputs, "config": {**LABELING, "label_dropout": 0.3}, "tokens_per_batch": 50}
     with pytest.raises(Cancelled):
         run_labels(context(tmp_path / "cut", "labels", should_stop=lambda: next(stops), **options))
     scored = []
-    real = annotator.score_pairs
-    monkeypatch.setattr(annotator, "score_pairs", lambda *given: scored.append(1) or real(*given))
+    real = labeling.score_pairs
+    monkeypatch.setattr(labeling, "score_pairs", lambda *given: scored.append(1) or real(*given))
     again = context(tmp_path / "cut", "labels", **options)
     run_labels(again)
     assert len(scored) == 3
@@ -197,7 +198,7 @@ def test_deciles_histogram_and_length_rule_by_hand(tmp_path):
     rows = encode_pairs(pairs, small_world.word_tokenizer(), max_length=96).rows
     confidence = np.arange(count) / count
     scores = np.column_stack([2 * np.arctanh(confidence), np.zeros(count)])
-    pq.write_table(annotations(pairs, rows, scores), tmp_path / "annotations.parquet")
+    pq.write_table(annotations(pairs, rows, scores[:, None]), tmp_path / "annotations.parquet")
     shorter_wins = [[replace(pair, human_label="b") for pair in pairs[:3]]]
     summary = label_summary.summarise(tmp_path / "annotations.parquet", shorter_wins)
     assert summary["accuracy_human"] == 0.5

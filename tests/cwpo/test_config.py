@@ -62,7 +62,7 @@ def test_runs_that_differ_in_their_seed_form_a_group():
         ({"align": {"label_noise": 0.5}}, "align.label_noise", "less than 0.5"),
         ({"method": "top"}, "top_percent", "top:30"),
         ({"method": "top:abc"}, "method", "top:30"),
-        ({"method": "cw", "top_percent": 30}, "top_percent", "only method top"),
+        ({"method": "cw", "top_percent": 30}, "top_percent", "only top, random and bottom"),
         ({"method": "oracle", "data": {"dataset": "hh"}}, "method", "only the sandbox knows"),
         ({"data": {"dataset": "someone/pairs"}}, "evaluation.gold_reward", "is missing"),
         (
