@@ -182,8 +182,8 @@ def work(kind: str, stage: Mapping[str, Any], run: Mapping[str, Any], pairs: int
         return float(run["data"]["test_prompts"] * run["evaluation"]["samples"])
     if pairs is None:
         return None
-    if kind == "annotator":
-        return pairs * _share("labeled", stage, run) * _epochs(stage) * run["annotator"].get("members", 1)
+    if kind in ("annotator", "calibration"):
+        return pairs * _share("labeled", stage, run) * _epochs(stage)
     if kind == "labels":
         times = run["annotator"].get("members", 1) * run["annotator"].get("passes", 1)
         return pairs * _share("unlabeled", stage, run) * times

@@ -19,7 +19,10 @@ FLAGS = {"off": False, "on": True}
 CHOOSE = "choose at least one."
 
 # Fields that name a row of the catalog, or a hub id or folder.
-NAMED: Mapping[str, Mapping[str, Any]] = {"evaluation.gold_reward": catalog.GOLD_REWARDS}
+NAMED: Mapping[str, Mapping[str, Any]] = {
+    "evaluation.gold_reward": catalog.GOLD_REWARDS,
+    "weighting.name": catalog.WEIGHTINGS,
+}
 
 
 class Fields:

@@ -24,6 +24,15 @@ LABELS: Mapping[str, str] = {
     "max_grad_norm": "Gradient norm, at most",
     "base": "Base models",
     "counts": "Length counts",
+    "weighting.name": "Weighting",
+    "weighting.temperature": "Temperature T",
+    "slope": "Slope a of clipped",
+    "gamma": "γ of power",
+    "threshold": "Lowest C of threshold",
+    "odpo_alpha": "α of ODPO",
+    "simpo_gamma": "γ of SimPO",
+    "implicit_beta": "Implicit β of ws",
+    "use": "Existing annotator",
 }
 
 
@@ -40,7 +49,7 @@ class FieldSpec:
     @property
     def label(self) -> str:
         name = self.path.rsplit(".", 1)[-1]
-        return LABELS.get(name, name.replace("_", " ").capitalize())
+        return LABELS.get(self.path) or LABELS.get(name, name.replace("_", " ").capitalize())
 
 
 def specs(part: type[BaseModel], prefix: str) -> list[FieldSpec]:

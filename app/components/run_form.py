@@ -31,13 +31,14 @@ PERCENTS = ("10", "30", "50", "75")
 DRAWN = "more_drawn"
 SEED = FieldSpec(path="seed", kind="int", optional=False, options=(), help="")
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Pairs and split": ("data", "data.length_rule"),
+    "Pairs": ("data", "data.length_rule"),
     "Annotator": ("annotator",),
     "SFT": ("sft",),
     "Alignment": ("align",),
+    "Weighting": ("weighting",),
     "Evaluation": ("evaluation", "evaluation.gold_train"),
-    "Models and adapters": ("model", "model.lora"),
-    "Seeds and execution": ("seeds", "execution"),
+    "Models": ("model", "model.lora"),
+    "Execution": ("seeds", "execution"),
 }
 # Parts that may be absent: the words of their switch, and what they start from when it is turned on.
 SWITCHED: Mapping[str, tuple[str, Mapping[str, Any]]] = {

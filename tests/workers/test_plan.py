@@ -59,6 +59,18 @@ def test_top_trains_on_its_share_of_the_pairs() -> None:
     assert found["align"] == pytest.approx(3)
 
 
+def test_top_as_many_steps_as_the_pool_takes_as_long_as_the_pool() -> None:
+    found = seconds_of(planned({"method": "random:30", "align": {"steps": "pool"}}, known(*measured_run(10.0))))
+    assert found["align"] == pytest.approx(10)
+
+
+def test_each_member_of_an_ensemble_is_trained_and_all_label() -> None:
+    """Three annotators of 6 s each; labeling reads every pair with each of them, twice."""
+    over = {"annotator": {"members": 3, "passes": 2, "label_dropout": 0.1}}
+    found = seconds_of(planned(over, known(*measured_run(6.0))))
+    assert (found["annotator"], found["labels"]) == (pytest.approx(18), pytest.approx(36))
+
+
 def test_answers_grow_with_prompts_and_samples() -> None:
     """Two answer stages of 100 prompts × 2 samples took 5 s each; 300 prompts × 4 take six times that."""
     over = {"data": {"test_prompts": 300}, "evaluation": {"samples": 4}}
