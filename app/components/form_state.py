@@ -8,7 +8,10 @@ import yaml
 from app.components.config_fields import state_of
 from app.components.field_specs import FieldSpec, part_of, specs, value_at
 from app.components.values import shown
+from app.components.sweep import firsts
 from cwpo import catalog
+from cwpo.config import RunConfig, merged
+from cwpo.errors import ConfigError
 
 OTHER = "other models"
 FIRST_PERCENT = "30"
@@ -64,30 +67,54 @@ def prefix_of(dataset: str) -> str:
     return "s." if dataset == "sandbox" else "h."
 
 
+def base_of(dataset: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the form starts from where that is about this dataset, else the dataset; one's own is judged by a gold
+    reward trained on it until another is chosen."""
+    data = {"data": {"dataset": dataset}}
+    if start is not None and dataset in many(start.get("data", {}).get("dataset", dataset)):
+        return merged(data, {name: value for name, value in start.items() if name not in LISTED})
+    if dataset in catalog.DATASETS:
+        return data
+    return {**data, "evaluation": {"gold_reward": "trained"}}
+
+
+def defaults_of(base: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field's value or values if nothing is changed; also for a dataset that nobody knows."""
+    try:
+        one = RunConfig.parse({**firsts(base), "method": "human"}).canonical()
+    except ConfigError:
+        unknown = {"evaluation": {"gold_reward": "trained"}, "data": {"dataset": "owner/name"}}
+        return RunConfig.parse(unknown).canonical()
+    return merged(one, base)
+
+
 def filled_state(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The state of every widget for these values; widgets that are not named start from their defaults."""
+    """The state of every widget for these values; what they do not say is the default of their dataset."""
     datasets = many(value_at(values, "data.dataset") or "sandbox")
     prefix = prefix_of(datasets[0])
     state: dict[str, Any] = {"name": values.get("name", ""), "dataset": datasets[0], "preset": None, **lists_of(values)}
     state[pair_key(datasets[0])] = first_pair(datasets[0], values)
-    others: dict[str, Any] = {}
-    for path, value in _leaves({key: value for key, value in values.items() if key not in LISTED}, ""):
-        if path == "data.dataset":
-            others |= {path: value} if len(datasets) > 1 else {}
-            continue
+    defaults = {key: value for key, value in defaults_of(base_of(datasets[0], None)).items() if key not in LISTED}
+    given = {key: value for key, value in values.items() if key not in LISTED}
+    others: dict[str, Any] = {"data.dataset": datasets} if len(datasets) > 1 else {}
+    for path, value in (*_leaves(defaults, ""), *_leaves(given, "")):
         spec = _spec(path)
-        if path in SWITCHES:
-            state[f"{prefix}{path}"] = value is not None
-        elif spec is None:
-            others[path] = value
-        else:
+        if spec is not None:
             state[f"{prefix}{path}"] = state_of(spec, many(value))
-    state |= {f"{prefix}{path}": True for path in SWITCHES if value_at(values, path) is not None}
-    if others:
-        state[f"{prefix}{OTHERS}"] = yaml.safe_dump(
-            others, sort_keys=False, allow_unicode=True, default_flow_style=None
-        )
-    return state
+        elif path not in SWITCHES and value_at(defaults, path) != value:
+            others[path] = value
+    for path in SWITCHES:
+        part = value_at(given, path) if _says(given, path) else value_at(defaults, path)
+        state[f"{prefix}{path}"] = part is not None
+    lines = yaml.safe_dump(others, sort_keys=False, allow_unicode=True, default_flow_style=None) if others else ""
+    return {**state, f"{prefix}{OTHERS}": lines}
+
+
+def _says(values: Mapping[str, Any], path: str) -> bool:
+    """Whether the values name this field, be it as nothing."""
+    part, _, name = path.rpartition(".")
+    below = value_at(values, part)
+    return isinstance(below, Mapping) and name in below
 
 
 def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -96,10 +96,7 @@ def _fill() -> None:
     st.session_state[WRONG] = wrong
     if wrong:
         return
-    for name in [name for name in st.session_state if str(name).startswith(("s.", "h."))]:
-        del st.session_state[name]
-    for name in [name for name in st.query_params if name.startswith(("s.", "h.")) or name == "from"]:
-        del st.query_params[name]
+    st.query_params.pop("from", None)
     st.session_state.update(filled_state(values))
     st.session_state[DRAWN] = st.session_state.get(DRAWN, False) or bool(values.keys() - set(LISTED))
     layout.flash(left_over(values) or "The form says what the file says.")

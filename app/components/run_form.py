@@ -10,22 +10,21 @@ import yaml
 from app.components.config_fields import Fields
 from app.components.field_specs import FieldSpec, plain_parts, spec_of
 from app.components.form_state import (
-    LISTED,
     OTHER,
     OTHERS,
+    base_of,
+    defaults_of,
     first_pair,
     lists_of,
-    many,
     pair_key,
     pairs_of,
     prefix_of,
 )
 from app.components.presets import Preset, presets_for
-from app.components.sweep import Sweep, firsts, laid_on, method_names, sweep
+from app.components.sweep import Sweep, laid_on, method_names, sweep
 from app.components.values import parse
 from cwpo import catalog
-from cwpo.config import LoraConfig, RunConfig, merged
-from cwpo.errors import ConfigError
+from cwpo.config import LoraConfig
 
 PERCENTS = ("10", "30", "50", "75")
 DRAWN = "more_drawn"
@@ -73,9 +72,9 @@ def show_form(source: Mapping[str, Any] | None, key: str = "") -> Filled:
     dataset = _dataset(source)
     preset = _preset(dataset) if source is None else None
     start = source if preset is None else preset.values
-    base = _base(dataset, start)
+    base = base_of(dataset, start)
     key = f"{key}{prefix_of(dataset)}{f'{preset.name}.' if preset else ''}"
-    fields = Fields(_defaults(base), key)
+    fields = Fields(defaults_of(base), key)
     fields.problem_line("data.dataset")
     pair_changes = _models(fields, dataset, start)
     chosen = _methods(fields, dataset, start) | _objectives_and_seeds(fields, start)
@@ -132,27 +131,6 @@ def _take_lists(dataset: str) -> None:
     values = preset.values if preset else None
     st.session_state.update(lists_of(values))
     st.session_state[pair_key(dataset)] = first_pair(dataset, values)
-
-
-def _base(dataset: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the form starts from where that is about this dataset, else the dataset; one's own is judged by a gold
-    reward trained on it until another is chosen."""
-    data = {"data": {"dataset": dataset}}
-    if start is not None and dataset in many(start.get("data", {}).get("dataset", dataset)):
-        return merged(data, {name: value for name, value in start.items() if name not in LISTED})
-    if dataset in catalog.DATASETS:
-        return data
-    return {**data, "evaluation": {"gold_reward": "trained"}}
-
-
-def _defaults(base: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field's value or values if nothing is changed; also for a dataset that nobody knows."""
-    try:
-        one = RunConfig.parse({**firsts(base), "method": "human"}).canonical()
-    except ConfigError:
-        unknown = {"evaluation": {"gold_reward": "trained"}, "data": {"dataset": "owner/name"}}
-        return RunConfig.parse(unknown).canonical()
-    return merged(one, base)
 
 
 def _models(fields: Fields, dataset: str, start: Mapping[str, Any] | None) -> dict[str, Any]:

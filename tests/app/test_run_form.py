@@ -203,18 +203,20 @@ def test_another_preset_brings_its_lists(empty: None) -> None:
 
 def test_a_pasted_file_fills_the_form_and_a_wrong_one_changes_nothing(empty: None) -> None:
     page = visit("new_run", name="mine")
-    page.session_state["yaml_drawn"] = True
+    page.session_state["yaml_drawn"] = page.session_state["more_drawn"] = True
     page.run()
     page.text_area(key="yaml_given").set_value("align: {beta: -1}\nseed: 5").run()
     page.button(key="yaml_fill").click().run()
     assert "align.beta must be greater than 0" in words(page)
     assert page.text_input(key="seeds").value == "0-3"
+    page.text_input(key="s.align.lr").set_value("0.5").run()
     page.text_area(key="yaml_given").set_value(SWEEP).run()
     page.button(key="yaml_fill").click().run()
     assert not page.exception
     assert page.button(key="queue").label == "Queue 64 runs"
     assert page.text_input(key="s.align.beta").value == "0.1, 0.5"
     assert page.text_input(key="name").value == "a file"
+    assert page.text_input(key="s.align.lr").value == "0.0003"  # what the file does not say is a default again
 
 
 def test_what_the_form_shows_as_a_file_is_what_it_queues(computed: Computed) -> None:
