@@ -15,7 +15,6 @@ from pydantic.fields import FieldInfo
 from cwpo.config import RunConfig, expand, list_fields, override
 from cwpo.errors import ConfigError, CwpoError, DataError, sentence_of
 from db.errors import DatabaseError
-from workers.figures import duration
 from workers.places import home
 
 BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
@@ -275,10 +274,9 @@ def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
     screen = console.make_console()
     screen.print(plan_words.product(len(configs), lists), highlight=False)
     screen.print(table)
-    total = "unknown" if plan.wall_seconds is None else duration(plan.wall_seconds)
     planned = power.planned(configs, api.seed_spread(configs[0].data.dataset))
     for sentence in (
-        f"About {total} from start to end." if plan.seconds != 0 else "",
+        f"About {plan_words.about(plan.wall_seconds)} from start to end." if plan.seconds else "",
         plan_words.time_sentence(plan),
         plan_words.labels_sentence(plan),
         plan_words.power_sentence(planned),

@@ -37,6 +37,15 @@ def product(runs: int, lists: Mapping[str, int]) -> str:
     return f"{_counted(runs, 'run')}{': ' if factors else ''}{' × '.join(factors)}."
 
 
+def about(seconds: float | None) -> str:
+    """An estimate in its largest unit: 42 s, 11 min, 2.4 h."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return duration(seconds)
+    return f"{number(seconds / 60, 0)} min" if seconds < 5_400 else f"{number(seconds / 3600, 1)} h"
+
+
 def rows(plan: Plan) -> list[tuple[str, str, str, str, str]]:
     """One line per kind of stage, in the order of the graph."""
     return [

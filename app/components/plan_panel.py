@@ -16,7 +16,6 @@ from db.errors import DatabaseError
 from workers import api, plan_words, power
 from workers.plan import Plan
 from workers.power import SeedSpread
-from workers.report import duration
 
 QUIET = ("0", "", "–")  # cells that need no ink
 
@@ -55,7 +54,7 @@ def _figures(filled: Filled) -> Plan:
         ("runs", f"{len(configs):,}"),
         ("stages to do", f"{plan.stages_new:,}"),
         ("stages reused", f"{plan.stages_done + plan.stages_shared:,}"),
-        ("time, about", "unknown" if plan.wall_seconds is None else duration(plan.wall_seconds)),
+        ("time, about", plan_words.about(plan.wall_seconds)),
         ("GPU-hours", _gpu_hours(plan)),
         ("human labels", "unknown" if plan.human_labels is None else f"{plan.human_labels:,}"),
     ):

@@ -110,6 +110,10 @@ def test_what_is_done_takes_no_time_and_what_is_queued_is_shared() -> None:
     assert (found.stages_new, found.stages_shared, found.stages_done) == (11, 1, 1)
 
 
+def test_an_estimate_is_said_in_its_largest_unit() -> None:
+    assert [plan_words.about(seconds) for seconds in (None, 42, 635, 8_640)] == ["unknown", "42 s", "11 min", "2.4 h"]
+
+
 @pytest.mark.parametrize(
     ("over", "labels"),
     [
