@@ -51,8 +51,24 @@ class DataConfig(Part):
     max_pairs: int | None = Field(None, gt=0, description="keep at most this many pairs")
     length_rule: LengthRule | None = Field(None, description="drop pairs that are too long; none keeps all")
     label_fraction: float = Field(0.3, gt=0, le=1, description="share of the pairs whose human labels are used")
+    unlabeled_fraction: float | None = Field(
+        None, gt=0, lt=1, description="share of all pairs in the unlabeled part; default: all that are not labeled"
+    )
+    swapped_labels: float = Field(0.0, ge=0, le=1, description="share of the human labels swapped before any learning")
+    mix: dict[str, float] | None = Field(
+        None, description="shares of sources among the labeled pairs, as {harmless: 0.8, helpful: 0.2}"
+    )
     test_prompts: int = Field(700, gt=0, description="prompts held out for evaluation, before any split")
     sandbox: SandboxWorld | None = Field(None, description="the sandbox world; only with dataset: sandbox")
+
+    @field_validator("mix")
+    @classmethod
+    def _mix_is_shares(cls, mix: dict[str, float] | None) -> dict[str, float] | None:
+        if mix is None:
+            return None
+        if any(not 0 <= share <= 1 for share in mix.values()) or abs(sum(mix.values()) - 1) > 1e-9:
+            raise ValueError(f"must be shares from 0 to 1 that add up to 1, not {sum(mix.values()):g}")
+        return mix
 
 
 class LoraConfig(Part):

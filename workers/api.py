@@ -18,9 +18,10 @@ from db.records import CreatedRun, RunFilters
 from db.repositories import runs
 from db.status import CANCELLED, DONE, FAILED
 from workers import plan as planning
-from workers import queue, scheduler
+from workers import bundle, queue, scheduler
 from workers.database import reading, writing
 from workers.devices import visible_gpus
+from workers.finished import from_database
 from workers.places import home, store
 from workers.plan import Plan
 from workers.power import SeedSpread, measured_spread
@@ -176,6 +177,11 @@ def export_run(run_id: int) -> dict[str, Any]:
         },
         "gra": next((stage.summary for stage in stages if stage.slot == "evaluation"), None),
     }
+
+
+def reproduce_bundle(run_ids: Sequence[int], *, reference: str = "") -> bytes:
+    """A zip that computes these evaluated runs again; `reference`: group key of the setting differences are against."""
+    return bundle.to_bytes(from_database(run_ids), store=store(), reference=reference)
 
 
 def health() -> Health:

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from cwpo.config import RunConfig, expand, list_fields, override
 from cwpo.errors import ConfigError, CwpoError, DataError, sentence_of
 from db.errors import DatabaseError
+from workers import bundle_cli
 from workers.places import home
 
 BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_config_verbs(verbs)
     _add_run_verbs(verbs)
+    bundle_cli.add_verbs(verbs)
     _add_other_verbs(verbs)
     return parser
 
@@ -186,7 +188,7 @@ def _run(options: argparse.Namespace) -> int:
 
     console = view.make_console()
     resolved = resolve(config, gpu=_gpu_wanted(options.device), home=place)
-    device = _prepare_torch(options, resolved)
+    device = prepare_torch(options, resolved)
     from cwpo.pipeline import run
 
     with view.StageBars(console) as bars:
@@ -217,7 +219,7 @@ def _gpu_wanted(device: str) -> bool:
     return device.startswith("cuda") or (device == "auto" and bool(visible_gpus()))
 
 
-def _prepare_torch(options: argparse.Namespace, config: RunConfig) -> str:
+def prepare_torch(options: argparse.Namespace, config: RunConfig) -> str:
     """Set the number of threads; return the device to compute on."""
     import torch
 

@@ -8,6 +8,7 @@ from app.charts import (
     confidence_histogram,
     gra_by_kl,
     gra_forest,
+    paper_cells,
     top_share,
     training_curves,
 )
@@ -18,5 +19,6 @@ CHARTS: Mapping[str, ModuleType] = {
     "confidence_histogram": confidence_histogram,
     "confidence_deciles": confidence_deciles,
     "top_share": top_share,
+    "paper_cells": paper_cells,
     "training_curves": training_curves,
 }

@@ -15,6 +15,7 @@ MODEBAR: Mapping[str, Any] = {
     "displayModeBar": "hover",
     "responsive": True,
 }
+CHART_FORMATS = ("PNG", "SVG")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,11 @@ LOOKS: Mapping[str, Look] = {"light": LIGHT, "dark": DARK}
 
 DASHED_METHODS = frozenset({"human_labeled", "random", "shuffled", "normalised"})
 MARKERS: Mapping[str, str] = {"dpo": "circle", "ipo": "diamond", "rdpo": "square"}
+
+
+def modebar(name: str, kind: str) -> dict[str, Any]:
+    """The camera that saves a chart in the browser. Plotly's button knows one format, and JSON can bring no other."""
+    return {**MODEBAR, "toImageButtonOptions": {"format": kind.lower(), "filename": name, "scale": 2}}
 
 
 def colour(look: Look, method: str | None) -> str:

@@ -37,6 +37,12 @@ class Fields:
 
     def section(self, path: str, *, without: tuple[str, ...] = ()) -> None:
         """All plain fields of one part, three on a line."""
+        given = value_at(self._defaults, path)
+        if isinstance(given, list):
+            st.caption(
+                f"Runs over {len(given)} choices of this part, as the comparison that the form starts from says."
+            )
+            return
         wanted = [spec for spec in specs(part_of(path), f"{path}.") if spec.path not in without]
         for start in range(0, len(wanted), PER_LINE):
             columns = st.columns(PER_LINE)

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from app.components.config_fields import state_of
+from app.components.config_fields import NAMED, state_of
 from app.components.field_specs import FieldSpec, part_of, specs, value_at
 from app.components.values import shown
 from app.components.sweep import firsts
@@ -80,12 +80,13 @@ def base_of(dataset: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def defaults_of(base: Mapping[str, Any]) -> dict[str, Any]:
     """Every field's value or values if nothing is changed; also for a dataset that nobody knows."""
-    try:
-        one = RunConfig.parse({**firsts(base), "method": "human"}).canonical()
-    except ConfigError:
-        unknown = {"evaluation": {"gold_reward": "trained"}, "data": {"dataset": "owner/name"}}
-        return RunConfig.parse(unknown).canonical()
-    return merged(one, base)
+    for method in ("human", "human_100", "cw"):  # of which one can be had with any weighting and label fraction
+        try:
+            return merged(RunConfig.parse({**firsts(base), "method": method}).canonical(), base)
+        except ConfigError:
+            continue
+    unknown = {"evaluation": {"gold_reward": "trained"}, "data": {"dataset": "owner/name"}}
+    return RunConfig.parse(unknown).canonical()
 
 
 def filled_state(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,6 +109,16 @@ def filled_state(values: Mapping[str, Any]) -> dict[str, Any]:
         state[f"{prefix}{path}"] = part is not None
     lines = yaml.safe_dump(others, sort_keys=False, allow_unicode=True, default_flow_style=None) if others else ""
     return {**state, f"{prefix}{OTHERS}": lines}
+
+
+def in_address(key: str, state: Any) -> str | list[str]:
+    """What the address says when a widget holds this: a list is what it shows of each value."""
+    if isinstance(state, bool):
+        return "true" if state else "false"
+    if not isinstance(state, list):
+        return str(state)
+    rows = NAMED.get(key.partition(".")[2], {})
+    return [rows[value].label if value in rows else str(value) for value in state]
 
 
 def _says(values: Mapping[str, Any], path: str) -> bool:

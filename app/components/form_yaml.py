@@ -8,8 +8,8 @@ import yaml
 
 from app import untrusted
 from app.components import layout
-from app.components.form_state import LISTED, filled_state, many
-from app.components.run_form import DRAWN, Filled
+from app.components.form_state import filled_state, in_address, many
+from app.components.run_form import DRAWN, Filled, is_folded
 from app.components.sweep import sweep
 from cwpo.config import override
 
@@ -97,6 +97,10 @@ def _fill() -> None:
     if wrong:
         return
     st.query_params.pop("from", None)
-    st.session_state.update(filled_state(values))
-    st.session_state[DRAWN] = st.session_state.get(DRAWN, False) or bool(values.keys() - set(LISTED))
+    state = filled_state(values)
+    defaults = filled_state({"data": {"dataset": state["dataset"]}})
+    folded = {} if st.session_state.get(DRAWN) else {key: state[key] for key in state if is_folded(key)}
+    st.session_state.update({key: value for key, value in state.items() if key not in folded})
+    # What was not drawn yet opens as a link does, because only then it stands in the address.
+    st.query_params.update({key: in_address(key, now) for key, now in folded.items() if now != defaults.get(key)})
     layout.flash(left_over(values) or "The form says what the file says.")

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cwpo.sandbox import presets as sandbox
+from app.url_state import DATASETS
+from cwpo.paper_presets import all_presets
+from cwpo.sandbox.presets import SandboxPreset, comparison
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +21,19 @@ class Preset:
 
 def presets_for(dataset: str) -> dict[str, Preset]:
     """The comparisons that are made for this dataset, by name."""
-    if dataset != "sandbox":
-        return {}
     return {
-        name: Preset(name=name, label=one.label, shows=one.shows, values=sandbox.comparison(one))
-        for name, one in sandbox.PRESETS.items()
+        name: Preset(name=name, label=one.label, shows=one.shows, values=comparison(one))
+        for name, one in all_presets().items()
+        if dataset in _datasets(one)
     }
+
+
+def address_of(preset: SandboxPreset) -> dict[str, str]:
+    """The parameters with which New run opens on this comparison: what its two widgets show."""
+    dataset = _datasets(preset)[0]
+    return {"dataset": DATASETS.get(dataset, dataset), "preset": preset.label}
+
+
+def _datasets(preset: SandboxPreset) -> list[str]:
+    given = preset.settings.get("data", {}).get("dataset", "sandbox")
+    return list(given) if isinstance(given, list) else [given]

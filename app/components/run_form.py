@@ -243,6 +243,12 @@ def _more(fields: Fields, dataset: str, key: str) -> dict[str, Any]:
             return _other_fields(fields, key)
 
 
+def is_folded(key: str) -> bool:
+    """Whether this widget stands among the other settings."""
+    prefix, dot, path = key.partition(".")
+    return bool(dot) and prefix in ("s", "h") and path not in ELSEWHERE
+
+
 def _tabs() -> dict[str, tuple[str, ...]]:
     """The sections above, and a tab for each part of the configuration that none of them names."""
     named = {section for sections in SECTIONS.values() for section in sections}

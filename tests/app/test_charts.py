@@ -8,9 +8,10 @@ import plotly.graph_objects as go
 import pytest
 
 import app.charts
-from app.charts import CHARTS, frame, gra_by_kl, gra_forest, top_share, training_curves
-from cwpo import catalog
+from app.charts import CHARTS, frame, gra_by_kl, gra_forest, paper_cells, top_share, training_curves
+from cwpo import catalog, paper
 from db.records import ConfidenceHistogram, Decile, LabelSummary
+from workers.paper import cells
 from workers.report import GraRow
 
 
@@ -45,10 +46,12 @@ POINTS = [
     for seed in (0, 1)
 ]
 ONE, SEVERAL = [("seed 0", label_summary(1))], [("seed 0", label_summary(1)), ("seed 1", label_summary(2))]
+PUBLISHED = [cells(paper.TABLES[name], [], {}) for name in ("T1", "T10", "F7")]
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],
     "top_share": [TABLE],
+    "paper_cells": PUBLISHED[:2],
     "training_curves": [POINTS],
     "confidence_histogram": [ONE, SEVERAL],
     "confidence_deciles": [ONE, SEVERAL],
@@ -109,6 +112,15 @@ def test_all_pairs_without_weights_are_the_hundred_percent_point() -> None:
     assert line.weighted is not None
     assert line.weighted.estimate == 0.63
     assert top_share.prepare([gra_row("weak", 0.62), gra_row("cw", 0.63)]) == []
+
+
+def test_the_papers_numbers_stand_in_lines_and_methods_beside_each_other() -> None:
+    """Table 1: 18 lines of three methods; figures without an implied error, as those of C, are not drawn."""
+    lines = paper_cells.prepare(PUBLISHED[0])
+    assert (len(lines.labels), len(lines.dots)) == (18, 54)
+    assert [dot.offset for dot in lines.dots[:3]] == pytest.approx([-0.22, 0.0, 0.22])
+    assert lines.dots[2].paper == pytest.approx((0.613, 0.577, 0.649), abs=5e-4)  # ± 1.96 √(.613 · .387 / 704)
+    assert paper_cells.prepare(PUBLISHED[2]).dots == ()
 
 
 def test_curves_are_ordered_by_step_and_hold_one_metric() -> None:

@@ -11,10 +11,11 @@ from app.components.config_fields import NAMED, state_of
 from app.components.field_specs import FieldSpec, part_of, plain_parts, spec_of, specs, value_at
 from app.components.form_state import filled_state, lists_of
 from app.components.form_yaml import as_yaml, left_over, read_yaml
-from app.components.presets import presets_for
+from app.components.presets import address_of, presets_for
 from app.components.sweep import MOST_RUNS, method_names, sweep
 from app.components.values import parse, shown
 from cwpo.config import RunConfig, expand
+from cwpo.paper_presets import all_presets
 from tests.app.conftest import Computed, visit, words
 
 FLOAT = FieldSpec(path="align.beta", kind="float", optional=False, options=(), help="")
@@ -151,9 +152,10 @@ def test_every_default_survives_the_way_through_its_widget() -> None:
         assert spec_of(spec.path) == spec
 
 
-@pytest.mark.parametrize("name", list(presets_for("sandbox")))
+@pytest.mark.parametrize("name", list(all_presets()))
 def test_a_preset_is_a_sweep_without_problems(name: str) -> None:
-    preset = presets_for("sandbox")[name]
+    dataset = all_presets()[name].settings.get("data", {}).get("dataset", "sandbox")
+    preset = presets_for(dataset[0] if isinstance(dataset, list) else dataset)[name]
     found = sweep(preset.values)
     assert found.problems == {}
     lists = lists_of(preset.values)
@@ -199,6 +201,20 @@ def test_another_preset_brings_its_lists(empty: None) -> None:
     assert page.button(key="queue").label == "Queue 56 runs"
     page.selectbox(key="preset").select(None).run()
     assert page.button(key="queue").label == "Queue 8 runs"
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"),
+    [("t2-sandbox", 32), ("t5-sandbox", 16), ("t25-sandbox", 48), ("t26-sandbox", 8), ("f7-sandbox", 12)],
+)
+def test_a_link_opens_a_comparison_of_the_paper_with_all_its_lists(name: str, runs: int, empty: None) -> None:
+    """Two policies, four whole weightings, four shares of swapped labels, two kinds of annotator, three noises."""
+    page = visit("new_run", **address_of(all_presets()[name]))
+    assert page.button(key="queue").label == f"Queue {runs} runs"
+    page.session_state["more_drawn"] = True
+    page.run()
+    assert not page.exception
+    assert page.button(key="queue").label == f"Queue {runs} runs", words(page)
 
 
 def test_a_pasted_file_fills_the_form_and_a_wrong_one_changes_nothing(empty: None) -> None:

@@ -9,7 +9,7 @@ from app.components import form_state, runs_table
 from cwpo.config import RunConfig
 from tests.app.conftest import Computed, visit, words
 
-SCREENS = ("runs", "new_run", "run", "compare", "examples", "system")
+SCREENS = ("runs", "new_run", "run", "compare", "examples", "paper", "system")
 
 
 def grid(page: AppTest) -> list[dict[str, str]]:
