@@ -378,7 +378,7 @@ def override(values: Mapping[str, Any], dotted: str, value: Any) -> dict[str, An
 
 def expand(values: Mapping[str, Any]) -> list[RunConfig]:
     """Every combination of the list-valued fields, in the order of the fields (LoRA target modules stay lists)."""
-    axes = list(_axes(values, ""))
+    axes = list(list_fields(values))
     runs = []
     for combination in itertools.product(*(options for _, options in axes)):
         one: dict[str, Any] = dict(values)
@@ -388,20 +388,21 @@ def expand(values: Mapping[str, Any]) -> list[RunConfig]:
     return runs
 
 
-def digest(value: Any) -> str:
-    """sha256 of the canonical JSON of plain values."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _axes(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, list[Any]]]:
+def list_fields(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """Every list-valued field with its dotted name; an empty list is an error."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _axes(value, f"{prefix}{key}.")
+            yield from list_fields(value, f"{prefix}{key}.")
         elif isinstance(value, list) and key != "target_modules":
             if not value:
                 raise ConfigError(f"{prefix}{key}", "is an empty list; give at least one value.")
             yield f"{prefix}{key}", value
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical JSON of plain values."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _split_percent(values: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.components import layout
-from app.url_state import DATASETS
+from app.components.presets import address_of
 from cwpo import paper
 from cwpo.paper_presets import NOT_IN_SANDBOX, PaperPreset, presets_of
 
@@ -38,10 +38,3 @@ def show_presets(table: paper.Table) -> None:
 
 def _link(words: str, preset: PaperPreset) -> None:
     st.page_link("screens/new_run.py", label=words, query_params=address_of(preset), help=preset.label, width="content")
-
-
-def address_of(preset: PaperPreset) -> dict[str, str]:
-    """The parameters with which New run opens on this sweep: what its two widgets show."""
-    given = preset.settings.get("data", {}).get("dataset", "sandbox")
-    dataset = given[0] if isinstance(given, list) else given
-    return {"dataset": DATASETS.get(dataset, dataset), "preset": preset.label}

@@ -6,7 +6,16 @@ from db.queries.examples import annotations, get_annotation, label_histograms, l
 from db.queries.results import configs, evaluations, outcomes, stage_seconds
 from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
-from db.queries.stages import attempt_counts, attempts, plan_reuse, run_stages, stage_speed, stages_of_runs
+from db.queries.stages import (
+    attempt_counts,
+    attempts,
+    measured_stages,
+    pairs_of,
+    plan_reuse,
+    run_stages,
+    stage_speed,
+    stages_of_runs,
+)
 from db.queries.system import (
     active_stages,
     artifact_usage,
@@ -37,9 +46,11 @@ __all__ = [
     "list_groups",
     "list_runs",
     "log_tail",
+    "measured_stages",
     "metric_names",
     "metrics",
     "outcomes",
+    "pairs_of",
     "plan_reuse",
     "queue_health",
     "recent_failures",
