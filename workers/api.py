@@ -17,8 +17,8 @@ from db.errors import DatabaseError
 from db.records import CreatedRun, RunFilters
 from db.repositories import runs
 from db.status import CANCELLED, DONE, FAILED
-from workers import plan as planning
 from workers import bundle, queue, scheduler
+from workers import plan as planning
 from workers.database import reading, writing
 from workers.devices import visible_gpus
 from workers.finished import from_database

@@ -7,8 +7,8 @@ import yaml
 
 from app.components.config_fields import NAMED, state_of
 from app.components.field_specs import FieldSpec, part_of, specs, value_at
-from app.components.values import shown
 from app.components.sweep import firsts
+from app.components.values import shown
 from cwpo import catalog
 from cwpo.config import RunConfig, merged
 from cwpo.errors import ConfigError
