@@ -74,7 +74,8 @@ def split_prompts(
     counts: pairs of each prompt. The labeled part neither knows nor moves with unlabeled_fraction, nor the other way.
     """
     seed = rule["split_seed"]
-    keys = np.fromiter((_key(f"{seed}:{prompt_id}") for prompt_id in prompt_ids), dtype="S64", count=len(prompt_ids))
+    places = (int(_key(f"{seed}:{prompt_id}")[:16], 16) for prompt_id in prompt_ids)
+    keys = np.fromiter(places, dtype=np.uint64, count=len(prompt_ids))  # the order of the whole hash, in 8 bytes
     order = np.argsort(keys, kind="stable")
     pairs = np.asarray(counts, dtype=np.int64)[order]
     first_of_tail = _first_of_tail(pairs, rule.get("unlabeled_fraction"))
