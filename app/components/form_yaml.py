@@ -100,7 +100,8 @@ def _fill() -> None:
     state = filled_state(values)
     defaults = filled_state({"data": {"dataset": state["dataset"]}})
     folded = {} if st.session_state.get(DRAWN) else {key: state[key] for key in state if is_folded(key)}
-    st.session_state.update({key: value for key, value in state.items() if key not in folded})
-    # What was not drawn yet opens as a link does, because only then it stands in the address.
+    st.session_state.update(state)
+    # A widget that is drawn for the first time does not write the address, so what it will show is written here.
     st.query_params.update({key: in_address(key, now) for key, now in folded.items() if now != defaults.get(key)})
+    st.session_state[DRAWN] = True
     layout.flash(left_over(values) or "The form says what the file says.")
