@@ -11,7 +11,7 @@ from db import queries
 from db.engine import Engines, Session, database_url, make_engines, read_scope
 from db.records import LabelSummary, RunFilters, RunGroup, RunRow
 from workers import report
-from workers.report import DifferenceRow, GraRow
+from workers.report import Beside, DifferenceRow, GraRow
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
 MOST_RESULTS = 64
@@ -56,6 +56,11 @@ def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
     return _outcomes(database_url(), tuple(run_ids))
 
 
+def beside_of(run_ids: Sequence[int]) -> Mapping[int, Beside]:
+    """β and the log-ratios at the end of alignment, by run."""
+    return _beside(database_url(), tuple(run_ids))
+
+
 def label_summaries_of(run_ids: Sequence[int]) -> list[LabelSummary]:
     """One summary per annotator behind these runs."""
     return _label_summaries(database_url(), tuple(run_ids))
@@ -93,7 +98,8 @@ def _result(url: str, published: Published, _rows: tuple[RunRow, ...]) -> GraRow
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
 def _table(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[GraRow]:
-    return report.gra_table(list(_rows), outcomes_of([row.id for row in _rows]))
+    ids = [row.id for row in _rows]
+    return report.gra_table(list(_rows), outcomes_of(ids), beside=beside_of(ids))
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
@@ -101,7 +107,8 @@ def _differences(
     url: str, published: Published, reference: str, settings: Mapping[str, str], _rows: tuple[RunRow, ...]
 ) -> list[DifferenceRow]:
     pairs = report.pairs_against(_rows, reference) if reference else None
-    return report.differences(_rows, outcomes_of([row.id for row in _rows]), pairs=pairs, settings=settings)
+    ids = [row.id for row in _rows]
+    return report.differences(_rows, outcomes_of(ids), pairs=pairs, settings=settings, beside=beside_of(ids))
 
 
 def _published(rows: Sequence[RunRow]) -> Published:
@@ -113,6 +120,13 @@ def _published(rows: Sequence[RunRow]) -> Published:
 def _outcomes(url: str, run_ids: tuple[int, ...]) -> pd.DataFrame:
     with reading() as session:
         return queries.outcomes(session, run_ids)
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _beside(url: str, run_ids: tuple[int, ...]) -> Mapping[int, Beside]:
+    with reading() as session:
+        ends = queries.final_metrics(session, run_ids, "align", report.END_METRICS)
+        return report.beside(queries.configs(session, run_ids), ends)
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

@@ -3,6 +3,7 @@
 Used by pages, command line, demo and exports alike. Everything here is pure: rows of db.queries in, values out.
 """
 
+from workers.beside import END_METRICS, Beside, beside
 from workers.comparison import (
     ComparedRun,
     DifferenceRow,
@@ -38,10 +39,13 @@ from workers.tables import (
 )
 
 __all__ = [
+    "END_METRICS",
+    "Beside",
     "ComparedRun",
     "DifferenceRow",
     "GraRow",
     "Table",
+    "beside",
     "count",
     "difference_cells",
     "difference_numbers",

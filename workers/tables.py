@@ -37,8 +37,9 @@ class Table:
 def gra_cells(rows: Sequence[GraRow]) -> Table:
     """The GRA table as people read it."""
     return Table(
-        columns=("method", "GRA, %", "95 %", "prompts", "seeds", "strict, %", "KL, nats", "tokens", "ungrammatical, %",
-                 "note"),
+        columns=("method", "GRA, %", "95 %", "prompts", "seeds", "strict, %", "KL, nats", "chosen, nats",
+                 "rejected, nats", "tokens", "baseline's tokens", "ratio", "equal length, %", "equal length, 95 %",
+                 "ungrammatical, %", "note"),
         rows=tuple(
             (
                 row.label,
@@ -48,7 +49,13 @@ def gra_cells(rows: Sequence[GraRow]) -> Table:
                 count(row.n_seeds),
                 _bare(percent(row.strict)),
                 number(row.kl),
+                number(row.chosen_logratio),
+                number(row.rejected_logratio),
                 number(row.tokens, 1),
+                number(row.baseline_tokens, 1),
+                number(row.length_ratio),
+                _bare(percent(row.length_controlled)),
+                interval(row.length_low, row.length_high),
                 _bare(percent(row.ungrammatical)),
                 row.note,
             )
@@ -61,7 +68,7 @@ def difference_cells(rows: Sequence[DifferenceRow]) -> Table:
     """Paired differences as people read them; a row without figures says why."""
     return Table(
         columns=("difference", "points", "95 %", "p, Holm", "detectable, points", "prompts", "seeds", "KL difference",
-                 "note"),
+                 "ungrammatical, %", "note"),
         rows=tuple(
             (
                 row.label,
@@ -84,7 +91,8 @@ def gra_numbers(rows: Sequence[GraRow]) -> Table:
     names = (
         "label", "method", "objective", "top_percent", "estimate", "low", "high", "interval_method", "n_prompts",
         "n_seeds", "wins", "ties", "losses", "strict", "ties_dropped", "seed_sd", "kl", "tokens", "baseline_tokens",
-        "ungrammatical", "baseline_ungrammatical", "note",
+        "ungrammatical", "baseline_ungrammatical", "beta", "chosen_logratio", "rejected_logratio", "length_ratio",
+        "length_controlled", "length_low", "length_high", "note",
     )  # fmt: skip
     extra = ("seeds", "run_ids", "group_key")
     return Table(

@@ -1,6 +1,6 @@
 """Every read for people: frozen records or DataFrames, keyset pages, on the read engine. Import `db.queries`."""
 
-from db.queries.curves import log_tail, metric_names, metrics
+from db.queries.curves import final_metrics, log_tail, metric_names, metrics
 from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
 from db.queries.results import configs, evaluations, outcomes, stage_seconds
 from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
@@ -26,6 +26,7 @@ __all__ = [
     "database_health",
     "distinct",
     "evaluations",
+    "final_metrics",
     "get_annotation",
     "get_run",
     "label_histograms",
