@@ -34,7 +34,9 @@ class Length:
 
 def beside(configs: Mapping[int, Mapping[str, Any]], ends: pd.DataFrame) -> dict[int, Beside]:
     """By run; `ends` holds run_id, name, value of END_METRICS, which are β times the log-ratios."""
-    rewards = {(row.run_id, row.name): float(row.value) for row in ends.itertuples(index=False) if pd.notna(row.value)}
+    known = ends.dropna(subset="value")
+    keys = zip(known["run_id"].tolist(), known["name"].tolist(), strict=True)
+    rewards = dict(zip(keys, known["value"].tolist(), strict=True))
     found = {}
     for run_id, config in configs.items():
         beta = float(config["align"]["beta"])

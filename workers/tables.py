@@ -68,7 +68,7 @@ def difference_cells(rows: Sequence[DifferenceRow]) -> Table:
     """Paired differences as people read them; a row without figures says why."""
     return Table(
         columns=("difference", "points", "95 %", "p, Holm", "detectable, points", "prompts", "seeds", "KL difference",
-                 "ungrammatical, %", "note"),
+                 "note"),
         rows=tuple(
             (
                 row.label,
