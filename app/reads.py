@@ -11,7 +11,7 @@ from db import queries
 from db.engine import Engines, Session, database_url, make_engines, read_scope
 from db.records import LabelSummary, RunFilters, RunGroup, RunRow
 from workers import report
-from workers.report import Beside, DifferenceRow, GraRow
+from workers.report import Beside, DifferenceRow, FrontierRow, GraRow, MatchedRow
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
 MOST_RESULTS = 64
@@ -49,6 +49,11 @@ def table_of(rows: Sequence[RunRow]) -> list[GraRow]:
 def differences_of(rows: Sequence[RunRow], reference: str, settings: Mapping[str, str]) -> list[DifferenceRow]:
     """Paired differences against the setting with this group key; the planned ones where it is empty."""
     return _differences(database_url(), _published(rows), reference, settings, tuple(rows))
+
+
+def frontiers_of(rows: Sequence[RunRow], reference: str) -> tuple[list[FrontierRow], list[MatchedRow]]:
+    """GRA–KL frontiers of the methods that were run at several β, and their differences at matched KL."""
+    return _frontiers(database_url(), _published(rows), reference, tuple(rows))
 
 
 def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
@@ -109,6 +114,17 @@ def _differences(
     pairs = report.pairs_against(_rows, reference) if reference else None
     ids = [row.id for row in _rows]
     return report.differences(_rows, outcomes_of(ids), pairs=pairs, settings=settings, beside=beside_of(ids))
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _frontiers(
+    url: str, published: Published, reference: str, _rows: tuple[RunRow, ...]
+) -> tuple[list[FrontierRow], list[MatchedRow]]:
+    ids = [row.id for row in _rows]
+    with reading() as session:
+        configs = queries.configs(session, ids)
+    found = report.frontiers(_rows, outcomes_of(ids), configs)
+    return report.frontier_rows(found), report.matched_differences(found, reference=reference)
 
 
 def _published(rows: Sequence[RunRow]) -> Published:

@@ -122,7 +122,7 @@ def gra_table(
 ) -> list[GraRow]:
     """One row per setting that has an evaluated run, in the order of the catalog; `beside` by run, where known."""
     groups = _groups(runs, outcomes)
-    labels = _labels(groups, beside or {})
+    labels = setting_labels(groups, beside or {})
     wide = {name: _wide(outcomes, name) for name in ("outcome", "tokens", "baseline_tokens")}
     rows = [_gra_row(group, labels[key], outcomes, wide, beside or {}) for key, group in groups.items()]
     return sorted(rows, key=_order)
@@ -139,7 +139,7 @@ def differences(
     """Paired differences of two settings each (group keys; default: `planned_pairs`), Holm-corrected over them all."""
     groups = _groups(runs, outcomes)
     every = _groups(runs, None)
-    labels = _labels(every, beside or {})
+    labels = setting_labels(every, beside or {})
     chosen = planned_pairs(runs, settings=settings) if pairs is None else pairs
     won, drift = _wide(outcomes, "outcome"), _wide(outcomes, "logratio")
     rows = []
@@ -193,7 +193,7 @@ def _groups(runs: Sequence[ComparedRun], outcomes: pd.DataFrame | None) -> dict[
     return groups
 
 
-def _labels(groups: Mapping[str, Sequence[ComparedRun]], beside: Mapping[int, Beside]) -> dict[str, str]:
+def setting_labels(groups: Mapping[str, Sequence[ComparedRun]], beside: Mapping[int, Beside]) -> dict[str, str]:
     """Method, objective and β where the table has several, with a number where that is still not one setting."""
     several = len({group[0].objective for group in groups.values()}) > 1
     names = {
@@ -345,7 +345,7 @@ def _paired(
     if not seeds:
         return {"reason": NO_COMMON_SEED}
     one, other = ([run for run in group if run.seed in seeds] for group in (first, second))
-    reason = _opponents_differ(one, other)
+    reason = opponents_differ(one, other)
     if reason:
         return {"reason": reason}
     a, b = _table(one, won), _table(other, won)
@@ -371,7 +371,7 @@ def _paired(
     }
 
 
-def _opponents_differ(first: Sequence[ComparedRun], second: Sequence[ComparedRun]) -> str | None:
+def opponents_differ(first: Sequence[ComparedRun], second: Sequence[ComparedRun]) -> str | None:
     for one in first:
         for other in second:
             if one.seed == other.seed and one.baseline != other.baseline:

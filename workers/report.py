@@ -25,6 +25,7 @@ from workers.figures import (
     points_interval,
     size,
 )
+from workers.matched import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
 from workers.sentences import verdict_sentence, what_the_seed_moved
 from workers.tables import (
     Table,
@@ -32,6 +33,8 @@ from workers.tables import (
     difference_numbers,
     gra_cells,
     gra_numbers,
+    matched_cells,
+    matched_numbers,
     to_csv,
     to_json,
     to_latex,
@@ -43,7 +46,9 @@ __all__ = [
     "Beside",
     "ComparedRun",
     "DifferenceRow",
+    "FrontierRow",
     "GraRow",
+    "MatchedRow",
     "Table",
     "beside",
     "count",
@@ -51,10 +56,15 @@ __all__ = [
     "difference_numbers",
     "differences",
     "duration",
+    "frontier_rows",
+    "frontiers",
     "gra_cells",
     "gra_numbers",
     "gra_table",
     "interval",
+    "matched_cells",
+    "matched_differences",
+    "matched_numbers",
     "number",
     "p_value",
     "pairs_against",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from workers.comparison import DifferenceRow, GraRow
 from workers.figures import NOTHING, count, interval, number, p_value, percent, points, points_interval
+from workers.matched import MatchedRow
 
 Cell = str | int | float | None
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")  # OWASP ASVS 1.2.10
@@ -84,6 +85,37 @@ def difference_cells(rows: Sequence[DifferenceRow]) -> Table:
             for row in rows
         ),
     )  # fmt: skip
+
+
+def matched_cells(rows: Sequence[MatchedRow]) -> Table:
+    """Differences at matched KL as people read them; a row without figures says why."""
+    return Table(
+        columns=("difference at matched KL", "points", "95 %", "p, Holm", "from KL, nats", "to KL, nats", "prompts",
+                 "seeds", "note"),
+        rows=tuple(
+            (
+                row.label,
+                points(row.estimate),
+                points_interval(row.low, row.high),
+                p_value(row.p_holm),
+                number(row.kl_low),
+                number(row.kl_high),
+                count(row.n_prompts) if row.n_prompts else NOTHING,
+                count(row.n_seeds) if row.n_seeds else NOTHING,
+                row.reason or row.note,
+            )
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def matched_numbers(rows: Sequence[MatchedRow]) -> Table:
+    """Differences at matched KL at full precision, for CSV and JSON."""
+    names = (
+        "label", "objective", "estimate", "low", "high", "p", "p_holm", "comparisons", "kl_low", "kl_high",
+        "n_prompts", "n_seeds", "note", "reason",
+    )  # fmt: skip
+    return Table(columns=names, rows=tuple(tuple(getattr(row, name) for name in names) for row in rows))
 
 
 def gra_numbers(rows: Sequence[GraRow]) -> Table:

@@ -8,6 +8,7 @@ from app.charts import (
     confidence_histogram,
     gra_by_kl,
     gra_forest,
+    gra_kl_frontier,
     top_share,
     training_curves,
 )
@@ -15,6 +16,7 @@ from app.charts import (
 CHARTS: Mapping[str, ModuleType] = {
     "gra_forest": gra_forest,
     "gra_by_kl": gra_by_kl,
+    "gra_kl_frontier": gra_kl_frontier,
     "confidence_histogram": confidence_histogram,
     "confidence_deciles": confidence_deciles,
     "top_share": top_share,

@@ -9,7 +9,7 @@ from app.components import layout, tables
 from app.components.compare_choice import reference_widget
 from app.components.tables import Cell, Column
 from workers import report
-from workers.report import DifferenceRow, GraRow
+from workers.report import DifferenceRow, GraRow, MatchedRow
 
 DIFFERENCE_COLUMNS = (
     Column(label="pair"),
@@ -42,7 +42,9 @@ DRIFT_COLUMNS = (
 )
 
 
-def show_differences_table(table: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> None:
+def show_differences_table(
+    table: Sequence[GraRow], differences: Sequence[DifferenceRow], matched: Sequence[MatchedRow] = ()
+) -> None:
     """Differences, paired on prompts. Strong only where the interval leaves out 0, also after correction."""
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
@@ -56,7 +58,7 @@ def show_differences_table(table: Sequence[GraRow], differences: Sequence[Differ
     reasons = dict.fromkeys(row.reason for row in differences if row.reason)
     for reason in reasons:
         layout.note(f"{reason.capitalize()}: no paired difference is shown.")
-    layout.note(report.verdict_sentence(table, differences))
+    layout.note(report.verdict_sentence(table, differences, matched))
 
 
 def show_gra_table(table: Sequence[GraRow], configs: Sequence[Mapping[str, Any]], waiting: int) -> None:
@@ -75,8 +77,10 @@ def show_gra_table(table: Sequence[GraRow], configs: Sequence[Mapping[str, Any]]
     layout.note(" ".join(words))
 
 
-def show_exports(table: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> None:
-    """Both tables as files."""
+def show_exports(
+    table: Sequence[GraRow], differences: Sequence[DifferenceRow], matched: Sequence[MatchedRow] = ()
+) -> None:
+    """The tables as files."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.caption("Export", width="content")
         _download("GRA, CSV", "gra.csv", "text/csv", report.to_csv(report.gra_numbers(table)))
@@ -85,6 +89,8 @@ def show_exports(table: Sequence[GraRow], differences: Sequence[DifferenceRow]) 
         _download(
             "differences, CSV", "differences.csv", "text/csv", report.to_csv(report.difference_numbers(differences))
         )
+        if matched:
+            _download("matched KL, CSV", "matched.csv", "text/csv", report.to_csv(report.matched_numbers(matched)))
 
 
 def difference_cells(row: DifferenceRow) -> list[Cell]:

@@ -9,6 +9,7 @@ from app.components.compare_answers import show_same_prompt
 from app.components.compare_choice import choose_runs, chosen_reference
 from app.components.compare_evidence import show_annotators, show_config_differences, show_curves, show_top_share
 from app.components.compare_facts import facts
+from app.components.compare_matched import show_matched
 from app.components.compare_tables import show_differences_table, show_exports, show_gra_table
 from app.components.gra_cards import show_gra_cards
 from app.url_state import CompareView
@@ -59,14 +60,17 @@ def _answer(rows: list[RunRow]) -> list[GraRow]:
     with reads.reading() as session:
         configs = queries.configs(session, [row.id for row in evaluated])
     settings = {row.group_key: report.setting_key(configs[row.id]) for row in evaluated}
-    differences = reads.differences_of(evaluated, chosen_reference(table), settings)
+    reference = chosen_reference(table)
+    differences = reads.differences_of(evaluated, reference, settings)
+    lines, matched = reads.frontiers_of(evaluated, reference)
     left, right = layout.two_columns()
     with left:
         show_chart("gra_forest", table, key="forest", title="GRA against the baseline")
     with right:
-        show_differences_table(table, differences)
+        show_differences_table(table, differences, matched)
+    show_matched(lines, matched)
     show_gra_table(table, list(configs.values()), len(rows) - len(evaluated))
-    show_exports(table, differences)
+    show_exports(table, differences, matched)
     return table
 
 

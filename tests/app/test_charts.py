@@ -10,8 +10,10 @@ import pytest
 import app.charts
 from app.charts import CHARTS, frame, gra_by_kl, gra_forest, top_share, training_curves
 from cwpo import catalog
+from cwpo.frontier import Curve
 from db.records import ConfidenceHistogram, Decile, LabelSummary
-from workers.report import GraRow
+from workers.matched import Knot
+from workers.report import FrontierRow, GraRow
 
 
 def gra_row(method: str, estimate: float, *, percent: float | None = None, objective: str = "dpo") -> GraRow:
@@ -45,9 +47,16 @@ POINTS = [
     for seed in (0, 1)
 ]
 ONE, SEVERAL = [("seed 0", label_summary(1))], [("seed 0", label_summary(1)), ("seed 1", label_summary(2))]
+CURVE = Curve(kl=(0.5, 1.0), estimate=(0.55, 0.6), low=(0.5, 0.55), high=(0.6, 0.65))
+KNOTS = (Knot(beta=1.0, kl=0.5, gra=0.55), Knot(beta=0.25, kl=1.0, gra=0.6))
+FRONTIERS = [
+    FrontierRow(key="a", label="CW", method="cw", objective="dpo", knots=KNOTS, n_seeds=2, n_prompts=9, curve=CURVE),
+    FrontierRow(key="b", label="Weak", method="weak", objective="dpo", knots=KNOTS, n_seeds=2, n_prompts=9, curve=None),
+]
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],
+    "gra_kl_frontier": [FRONTIERS],
     "top_share": [TABLE],
     "training_curves": [POINTS],
     "confidence_histogram": [ONE, SEVERAL],
