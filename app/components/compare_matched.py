@@ -39,7 +39,7 @@ def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) ->
         if any(row.estimate is not None for row in matched):
             layout.note(
                 "Averaged over the KL that every seed of both methods reaches; between two β the outcome of each "
-                "prompt is interpolated linearly in √KL. The error of the KL estimates themselves is not in the interval."
+                "prompt is interpolated linearly in √KL. The error of the KL estimates is not in the interval."
             )
 
 

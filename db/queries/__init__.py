@@ -2,7 +2,7 @@
 
 from db.queries.curves import final_metrics, log_tail, metric_names, metrics
 from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
-from db.queries.results import configs, evaluations, outcomes, stage_seconds
+from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds
 from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
 from db.queries.stages import attempt_counts, attempts, plan_reuse, run_stages, stage_speed, stages_of_runs
@@ -41,9 +41,11 @@ __all__ = [
     "plan_reuse",
     "queue_health",
     "recent_failures",
+    "rescorings",
     "run_stages",
     "runs_by_config_hash",
     "same_prompt_answers",
+    "scores",
     "shared_prompts",
     "stage_seconds",
     "stage_speed",

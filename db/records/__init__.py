@@ -10,6 +10,7 @@ from db.records.results import (
     Decile,
     LabelSummary,
     PromptRow,
+    RescoringRow,
 )
 from db.records.runs import (
     AttemptCount,
@@ -68,6 +69,7 @@ __all__ = [
     "Published",
     "QueueHealth",
     "Requeued",
+    "RescoringRow",
     "RunFilters",
     "RunGroup",
     "RunPage",
