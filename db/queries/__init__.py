@@ -2,7 +2,7 @@
 
 from db.queries.curves import final_metrics, log_tail, metric_names, metrics
 from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
-from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds
+from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
 from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
 from db.queries.stages import attempt_counts, attempts, plan_reuse, run_stages, stage_speed, stages_of_runs
@@ -51,5 +51,6 @@ __all__ = [
     "stage_speed",
     "stages_of_runs",
     "status_counts",
+    "summaries",
     "workers",
 ]

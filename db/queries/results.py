@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import Evaluation, Outcome, Run, RunStage, Sample, Score, Stage, StageInput
+from db.models import Attempt, Evaluation, Outcome, Run, RunStage, Sample, Score, Stage, StageInput
 from db.queries.common import frame, slot_stages
 from db.records import EvaluationRecord, RescoringRow
 
@@ -115,12 +115,34 @@ def configs(session: Session, run_ids: Collection[int]) -> dict[int, Mapping[str
 
 
 def stage_seconds(session: Session, run_ids: Collection[int]) -> pd.DataFrame:
-    """Seconds of every published stage of the runs: run_id, slot, kind, seconds, reused."""
+    """Seconds of every published stage of the runs: run_id, slot, stage_id, kind, device, seconds, reused."""
     found = (
-        select(RunStage.run_id, RunStage.slot, Stage.kind, Stage.seconds, RunStage.reused)
+        select(
+            RunStage.run_id,
+            RunStage.slot,
+            RunStage.stage_id,
+            Stage.kind,
+            func.coalesce(Attempt.device, "").label("device"),
+            Stage.seconds,
+            RunStage.reused,
+        )
         .join(Stage, Stage.id == RunStage.stage_id)
+        .outerjoin(Attempt, Attempt.id == Stage.published_attempt_id)
         .where(RunStage.run_id.in_(run_ids), Stage.seconds.is_not(None))
         .order_by(RunStage.run_id, Stage.id)
     )
-    columns = {"run_id": "int64", "slot": "str", "kind": "str", "seconds": "float64", "reused": "bool"}
-    return frame(session, found, columns)
+    columns = {"run_id": "int64", "slot": "str", "stage_id": "int64", "kind": "str", "device": "str"}
+    return frame(session, found, columns | {"seconds": "float64", "reused": "bool"})
+
+
+def summaries(session: Session, run_ids: Collection[int], slots: Collection[str]) -> dict[str, dict[int, Any]]:
+    """What published stages say of themselves, by slot and run."""
+    found = session.execute(
+        select(RunStage.run_id, RunStage.slot, Stage.summary)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(RunStage.run_id.in_(run_ids), RunStage.slot.in_(slots), Stage.published_attempt_id.is_not(None))
+    )
+    result: dict[str, dict[int, Any]] = {slot: {} for slot in slots}
+    for row in found:
+        result[row.slot][row.run_id] = row.summary
+    return result
