@@ -11,7 +11,18 @@ from db import queries
 from db.engine import Engines, Session, database_url, make_engines, read_scope
 from db.records import LabelSummary, RunFilters, RunGroup, RunRow
 from workers import report
-from workers.report import Beside, DifferenceRow, FrontierRow, GraRow, MatchedRow
+from workers.report import (
+    Beside,
+    CostRow,
+    DifferenceRow,
+    FrontierRow,
+    GoldRow,
+    GraRow,
+    HeadToHead,
+    MatchedRow,
+    Prices,
+    StageCost,
+)
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
 MOST_RESULTS = 64
@@ -54,6 +65,26 @@ def differences_of(rows: Sequence[RunRow], reference: str, settings: Mapping[str
 def frontiers_of(rows: Sequence[RunRow], reference: str) -> tuple[list[FrontierRow], list[MatchedRow]]:
     """GRA–KL frontiers of the methods that were run at several β, and their differences at matched KL."""
     return _frontiers(database_url(), _published(rows), reference, tuple(rows))
+
+
+def gold_table_of(rows: Sequence[RunRow], key: str) -> list[GoldRow]:
+    """These runs under their own gold reward and under the further one of that key."""
+    return _gold_table(database_url(), _published(rows), key, tuple(rows))
+
+
+def head_to_head_of(first: Sequence[RunRow], second: Sequence[RunRow], labels: tuple[str, str]) -> HeadToHead:
+    """Two settings against each other, from stored answers and scores."""
+    return _head_to_head(database_url(), _published([*first, *second]), labels, tuple(first), tuple(second))
+
+
+def costs_of(rows: Sequence[RunRow], table: Sequence[GraRow], prices: Prices) -> tuple[list[CostRow], list[StageCost]]:
+    """Labels, seconds and money of each setting, and seconds by kind of stage."""
+    ids = [row.id for row in rows]
+    with reading() as session:
+        seconds = queries.stage_seconds(session, ids)
+        summaries = queries.summaries(session, ids, ("data", "labels"))
+        configs = queries.configs(session, ids)
+    return report.cost_table(table, configs, seconds, summaries, prices), report.stage_costs(seconds)
 
 
 def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
@@ -125,6 +156,27 @@ def _frontiers(
         configs = queries.configs(session, ids)
     found = report.frontiers(_rows, outcomes_of(ids), configs)
     return report.frontier_rows(found), report.matched_differences(found, reference=reference)
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _gold_table(url: str, published: Published, key: str, _rows: tuple[RunRow, ...]) -> list[GoldRow]:
+    ids = [row.id for row in _rows]
+    with reading() as session:
+        further = queries.outcomes(session, ids, slot=f"evaluation@{key}")
+    return report.gold_table(_rows, outcomes_of(ids), further, beside=beside_of(ids))
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _head_to_head(
+    url: str,
+    published: Published,
+    labels: tuple[str, str],
+    _first: tuple[RunRow, ...],
+    _second: tuple[RunRow, ...],
+) -> HeadToHead:
+    with reading() as session:
+        scores = queries.scores(session, [row.id for row in (*_first, *_second)])
+    return report.head_to_head(_first, _second, scores, labels=labels)
 
 
 def _published(rows: Sequence[RunRow]) -> Published:

@@ -83,11 +83,11 @@ def stage_costs(seconds: pd.DataFrame) -> list[StageCost]:
 
 
 def human_labels(config: Mapping[str, Any], pairs: int, unlabeled: int | None) -> int:
-    """Human labels that enter SFT, annotator or alignment. `unlabeled`: counted by the labels stage, where there is one."""
+    """Human labels that enter SFT, annotator or alignment; `unlabeled`: as the labels stage counts it, if any."""
     labeled = round(pairs * float(config["data"]["label_fraction"])) if unlabeled is None else pairs - unlabeled
     sizes = {"all": pairs, "labeled": labeled, "unlabeled": pairs - labeled}
     method = catalog.METHODS[config["method"]]
-    parts = {method.pool} if method.labels == "human" else {"labeled"} if method.labels == "weak" else set()
+    parts = {method.pool} if method.labels == "human" else set() if method.labels == "true" else {"labeled"}
     parts |= {"labeled"} if config["sft"]["data"] == "labeled" else set()
     return pairs if "all" in parts else sum(sizes[part] for part in parts)
 

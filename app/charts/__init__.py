@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from app.charts import (
+    confidence_bins,
     confidence_deciles,
     confidence_histogram,
     gra_by_kl,
@@ -17,6 +18,7 @@ CHARTS: Mapping[str, ModuleType] = {
     "gra_forest": gra_forest,
     "gra_by_kl": gra_by_kl,
     "gra_kl_frontier": gra_kl_frontier,
+    "confidence_bins": confidence_bins,
     "confidence_histogram": confidence_histogram,
     "confidence_deciles": confidence_deciles,
     "top_share": top_share,

@@ -9,6 +9,7 @@ from app.components import layout, tables
 from app.components.compare_choice import reference_widget
 from app.components.tables import Cell, Column
 from workers import report
+from workers.comparison import DIFFERENT_OPPONENTS
 from workers.report import DifferenceRow, GraRow, MatchedRow
 
 DIFFERENCE_COLUMNS = (
@@ -57,7 +58,8 @@ def show_differences_table(
         layout.note("A difference needs two settings with seeds, prompts and opponent in common; choose a reference.")
     reasons = dict.fromkeys(row.reason for row in differences if row.reason)
     for reason in reasons:
-        layout.note(f"{reason.capitalize()}: no paired difference is shown.")
+        offer = "; see head to head below" if reason == DIFFERENT_OPPONENTS else ""
+        layout.note(f"{reason.capitalize()}: no paired difference is shown{offer}.")
     layout.note(report.verdict_sentence(table, differences, matched))
 
 

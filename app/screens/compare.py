@@ -9,6 +9,7 @@ from app.components.compare_answers import show_same_prompt
 from app.components.compare_choice import choose_runs, chosen_reference
 from app.components.compare_evidence import show_annotators, show_config_differences, show_curves, show_top_share
 from app.components.compare_facts import facts
+from app.components.compare_further import show_further
 from app.components.compare_matched import show_matched
 from app.components.compare_tables import show_differences_table, show_exports, show_gra_table
 from app.components.gra_cards import show_gra_cards
@@ -16,7 +17,7 @@ from app.url_state import CompareView
 from db import queries
 from db.records import RunRow
 from workers import report
-from workers.report import GraRow
+from workers.report import DifferenceRow, GraRow
 
 BESIDE = 4  # settings whose configurations fit into half of the page
 
@@ -32,7 +33,8 @@ def page() -> None:
             "screens/runs.py",
         )
         return
-    _evidence(rows, _answer(rows), view)
+    table, differences = _answer(rows)
+    _evidence(rows, table, differences, view)
 
 
 def _runs(view: CompareView) -> list[RunRow]:
@@ -43,8 +45,8 @@ def _runs(view: CompareView) -> list[RunRow]:
         return reads.newest_comparison(session)
 
 
-def _answer(rows: list[RunRow]) -> list[GraRow]:
-    """First screen: estimates, intervals, paired differences. Gives back the table."""
+def _answer(rows: list[RunRow]) -> tuple[list[GraRow], list[DifferenceRow]]:
+    """First screen: estimates, intervals, paired differences. Gives both back."""
     evaluated = [row for row in rows if row.evaluation is not None]
     table = reads.table_of(evaluated)
     left, right = st.columns([9, 2], vertical_alignment="center")
@@ -54,7 +56,7 @@ def _answer(rows: list[RunRow]) -> list[GraRow]:
         choose_runs(rows)
     if not table:
         layout.empty_state("None of these runs is evaluated yet; their GRA appears here as soon as the first one is.")
-        return []
+        return [], []
     show_gra_cards(table)
     layout.let_paint()
     with reads.reading() as session:
@@ -71,11 +73,13 @@ def _answer(rows: list[RunRow]) -> list[GraRow]:
     show_matched(lines, matched)
     show_gra_table(table, list(configs.values()), len(rows) - len(evaluated))
     show_exports(table, differences, matched)
-    return table
+    return table, differences
 
 
-def _evidence(rows: list[RunRow], table: list[GraRow], view: CompareView) -> None:
-    """Why: the annotator, the share of pairs, the distance moved, the configuration, the curves, the answers."""
+def _evidence(rows: list[RunRow], table: list[GraRow], differences: list[DifferenceRow], view: CompareView) -> None:
+    """Why: another judge, cost, the annotator, the distance moved, the configuration, the curves, the answers."""
+    if table:
+        show_further(rows, table, differences)
     show_annotators(rows)
     show_top_share(table)
     narrow = len({row.group_key for row in rows}) <= BESIDE

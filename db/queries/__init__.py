@@ -1,6 +1,6 @@
 """Every read for people: frozen records or DataFrames, keyset pages, on the read engine. Import `db.queries`."""
 
-from db.queries.curves import final_metrics, log_tail, metric_names, metrics
+from db.queries.curves import final_metrics, log_tail, metric_names, metric_names_of_runs, metrics
 from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
 from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
 from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
@@ -36,6 +36,7 @@ __all__ = [
     "list_runs",
     "log_tail",
     "metric_names",
+    "metric_names_of_runs",
     "metrics",
     "outcomes",
     "plan_reuse",

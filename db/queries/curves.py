@@ -64,6 +64,12 @@ def metric_names(session: Session, stage_ids: Collection[int]) -> list[str]:
     return list(session.scalars(found))
 
 
+def metric_names_of_runs(session: Session, run_ids: Collection[int], slot: str) -> list[str]:
+    """Names of the curves that the runs' stages in this slot have."""
+    found = select(RunStage.stage_id).where(RunStage.run_id.in_(run_ids), RunStage.slot == slot).distinct()
+    return metric_names(session, list(session.scalars(found)))
+
+
 def log_tail(session: Session, run_id: int, limit: int = 200, *, after_id: int = 0) -> list[LogLineRow]:
     """The last lines of the run's stages, oldest first; `after_id` fetches only what is new."""
     rows = session.execute(

@@ -46,6 +46,10 @@ POINTS = [
     (f"seed {seed}", "cw", pd.DataFrame({"step": [2, 1, 3], "name": "loss", "value": [0.5, 0.6, 0.4]}))
     for seed in (0, 1)
 ]
+THIRDS = [
+    ("seed 0", "cw", pd.DataFrame({"step": [1, 2], "name": f"bins/{place}/accuracies", "value": [0.5, height]}))
+    for place, height in (("low", 0.55), ("middle", 0.7), ("high", 0.95))
+]
 ONE, SEVERAL = [("seed 0", label_summary(1))], [("seed 0", label_summary(1)), ("seed 1", label_summary(2))]
 CURVE = Curve(kl=(0.5, 1.0), estimate=(0.55, 0.6), low=(0.5, 0.55), high=(0.6, 0.65))
 KNOTS = (Knot(beta=1.0, kl=0.5, gra=0.55), Knot(beta=0.25, kl=1.0, gra=0.6))
@@ -59,6 +63,7 @@ EXAMPLES: dict[str, list[Any]] = {
     "gra_kl_frontier": [FRONTIERS],
     "top_share": [TABLE],
     "training_curves": [POINTS],
+    "confidence_bins": [THIRDS],
     "confidence_histogram": [ONE, SEVERAL],
     "confidence_deciles": [ONE, SEVERAL],
 }

@@ -62,6 +62,7 @@ COMPARE_VIEWS = st.builds(
     runs=st.lists(st.integers(0, 99_999), unique=True, max_size=MOST_RUNS).map(tuple),
     prompt=HEX,
     reference=HEX,
+    pair=st.lists(HEX.filter(bool), unique=True, max_size=2).map(tuple),
 )
 GARBAGE = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 ADDRESSES = st.dictionaries(
