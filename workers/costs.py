@@ -138,7 +138,7 @@ def _labels_of(
 
 def _note(row: GraRow) -> str:
     notes = ["true labels, which no human gave"] if row.method in catalog.METHODS and _is_true(row.method) else []
-    notes += ["its interval reaches 50 %"] if row.low <= 0.5 else []
+    notes += ["no cost per point, because the interval of GRA reaches 50 %"] if row.low <= 0.5 else []
     return "; ".join(notes)
 
 

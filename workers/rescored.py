@@ -12,6 +12,7 @@ from cwpo import statistics
 from cwpo.agreement import agreement
 from workers.beside import Beside
 from workers.comparison import ONE_SEED, ComparedRun, setting_labels
+from workers.figures import number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +67,10 @@ def agreement_sentence(rows: Sequence[GoldRow]) -> str:
     after = [row.rank_aligned for row in rows if row.rank_aligned is not None]
     if not before or not after:
         return ""
+    then, now = (number(float(np.mean(values))) for values in (before, after))
     return (
-        f"Over prompts the two scores rank baseline answers alike at ρ = {np.mean(before):.2f}, aligned answers at "
-        f"{np.mean(after):.2f}. A gain that only one of them sees, or a ρ that falls with alignment, is what "
-        "over-optimisation of a gold reward looks like."
+        f"Over prompts the two scores rank baseline answers alike at ρ = {then}, aligned answers at {now}. A gain that "
+        "only one of them sees, or a ρ that falls with alignment, is what an over-optimised gold reward looks like."
     )
 
 

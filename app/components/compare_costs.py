@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import reads
 from app.components import layout, tables
+from app.components.formats import slot_name
 from app.components.tables import Cell, Column
 from db.records import RunRow
 from workers import report
@@ -45,12 +46,14 @@ def show_costs(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
     ]
     if label is None or hour is None:
         words.append("Set both prices to see what a point of GRA over 50 % costs.")
-    words += [f"{row.label}: {row.note}." for row in found if row.note]
+    for note in dict.fromkeys(row.note for row in found if row.note):
+        words.append(f"{', '.join(row.label for row in found if row.note == note)}: {note}.")
     words.append(
         "A gold reward trained here reads human labels too; they belong to the evaluation and are not counted."
     )
     layout.note(" ".join(words))
-    tables.show(STAGE_COLUMNS, [list(row) for row in report.stage_cost_cells(stages).rows], alt="Time by stage")
+    cells = [[slot_name(str(kind)), *rest] for kind, *rest in report.stage_cost_cells(stages).rows]
+    tables.show(STAGE_COLUMNS, cells, alt="Time by stage")
 
 
 def cost_row_cells(row: CostRow) -> list[Cell]:

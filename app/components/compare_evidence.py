@@ -38,16 +38,19 @@ def show_annotators(rows: Sequence[RunRow]) -> None:
         )
 
 
-def show_top_share(table: Sequence[GraRow]) -> None:
-    """Top-N % against weighted where `top` was run, and GRA against the distance moved."""
-    if not table:
+def show_top_share(table: Sequence[GraRow], *, distance: bool) -> None:
+    """Top-N % against weighted where `top` was run, and GRA against the `distance` moved unless frontiers show it."""
+    top = any(row.method == "top" for row in table)
+    if not table or not (top or distance):
         return
     left, right = layout.two_columns()
     with left:
-        if any(row.method == "top" for row in table):
+        if top:
             caption = "100 % is weak labels without weights. Fewer pairs also mean fewer steps."
             show_chart("top_share", table, key="top_share", title="Top N % against weighted", caption=caption)
-    with left if not any(row.method == "top" for row in table) else right:
+    if not distance:
+        return
+    with right if top else left:
         caption = "A method that moved further from its reference is not better for the same GRA."
         show_chart("gra_by_kl", table, key="gra_by_kl", title="How far did each move for its GRA?", caption=caption)
 

@@ -49,7 +49,7 @@ def show_gold(rows: Sequence[RunRow]) -> None:
         _ask(rows, own, sandbox=all(row.dataset == "sandbox" for row in rows))
     _waiting(found, rows)
     if key:
-        _table(rows, key, ", ".join(sorted(untrusted.label(name, 60) for name in own)))
+        _table(rows, key, ", ".join(sorted(own)))
 
 
 def _chosen(done: Sequence[str]) -> str:
@@ -109,7 +109,7 @@ def _table(rows: Sequence[RunRow], key: str, own: str) -> None:
         return
     tables.show(COLUMNS, [gold_row_cells(row) for row in table], alt="GRA under two gold rewards")
     layout.note(
-        f"Own: {own}; further: {untrusted.label(key, 60)}. Same side: prompts that both call won, lost or tied; κ is "
+        f"Own: {own}; further: {key}. Same side: prompts that both call won, lost or tied; κ is "
         "Cohen's. Gain: mean score over the baseline's, in SD of the baseline's scores."
     )
     sentence = report.agreement_sentence(table)

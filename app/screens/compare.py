@@ -17,7 +17,7 @@ from app.url_state import CompareView
 from db import queries
 from db.records import RunRow
 from workers import report
-from workers.report import DifferenceRow, GraRow
+from workers.report import DifferenceRow, FrontierRow, GraRow
 
 BESIDE = 4  # settings whose configurations fit into half of the page
 
@@ -33,8 +33,8 @@ def page() -> None:
             "screens/runs.py",
         )
         return
-    table, differences = _answer(rows)
-    _evidence(rows, table, differences, view)
+    table, differences, lines = _answer(rows)
+    _evidence(rows, table, differences, lines, view)
 
 
 def _runs(view: CompareView) -> list[RunRow]:
@@ -45,8 +45,8 @@ def _runs(view: CompareView) -> list[RunRow]:
         return reads.newest_comparison(session)
 
 
-def _answer(rows: list[RunRow]) -> tuple[list[GraRow], list[DifferenceRow]]:
-    """First screen: estimates, intervals, paired differences. Gives both back."""
+def _answer(rows: list[RunRow]) -> tuple[list[GraRow], list[DifferenceRow], list[FrontierRow]]:
+    """First screen: estimates, intervals, paired differences. Gives all of them back, and the frontiers."""
     evaluated = [row for row in rows if row.evaluation is not None]
     table = reads.table_of(evaluated)
     left, right = st.columns([9, 2], vertical_alignment="center")
@@ -54,9 +54,10 @@ def _answer(rows: list[RunRow]) -> tuple[list[GraRow], list[DifferenceRow]]:
         layout.heading("Compare", *facts(rows, table))
     with right:
         choose_runs(rows)
+    layout.show_flash()
     if not table:
         layout.empty_state("None of these runs is evaluated yet; their GRA appears here as soon as the first one is.")
-        return [], []
+        return [], [], []
     show_gra_cards(table)
     layout.let_paint()
     with reads.reading() as session:
@@ -73,15 +74,21 @@ def _answer(rows: list[RunRow]) -> tuple[list[GraRow], list[DifferenceRow]]:
     show_matched(lines, matched)
     show_gra_table(table, list(configs.values()), len(rows) - len(evaluated))
     show_exports(table, differences, matched)
-    return table, differences
+    return table, differences, lines
 
 
-def _evidence(rows: list[RunRow], table: list[GraRow], differences: list[DifferenceRow], view: CompareView) -> None:
+def _evidence(
+    rows: list[RunRow],
+    table: list[GraRow],
+    differences: list[DifferenceRow],
+    lines: list[FrontierRow],
+    view: CompareView,
+) -> None:
     """Why: another judge, cost, the annotator, the distance moved, the configuration, the curves, the answers."""
     if table:
         show_further(rows, table, differences)
     show_annotators(rows)
-    show_top_share(table)
+    show_top_share(table, distance=not lines)
     narrow = len({row.group_key for row in rows}) <= BESIDE
     left, right = layout.two_columns() if narrow else (st.container(), st.container())
     with left:

@@ -1,13 +1,17 @@
 """Every screen, empty and over results that workers computed."""
 
 import re
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.components import run_form, runs_table
+from cwpo import catalog
 from cwpo.config import RunConfig
 from tests.app.conftest import Computed, visit, words
+from tests.workers.test_rescoring import judge
+from workers import api
 
 SCREENS = ("runs", "new_run", "run", "compare", "examples", "system")
 
@@ -154,6 +158,27 @@ def test_compare_offers_to_score_the_answers_again(computed: Computed) -> None:
     page.selectbox(key="further_gold").select("openassistant-deberta").run()
     assert page.button(key="rescore").label == "Score these answers with OpenAssistant DeBERTa v3 large v2"
     assert not page.button(key="rescore").disabled
+
+
+def test_one_click_scores_the_answers_again_and_cancelling_leaves_the_runs_done(
+    computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = catalog.GoldRewardRow(
+        name="own-judge", label="Judge", kind="model", source="-", model=judge(tmp_path / "judge")
+    )
+    monkeypatch.setattr(catalog, "GOLD_REWARDS", {**catalog.GOLD_REWARDS, row.name: row})
+    page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}")
+    page.selectbox(key="further_gold").select("own-judge").run()
+    page.button(key="rescore").click().run()
+    try:
+        assert {row.status for row in computed.rows()} == {"queued"}
+        said = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
+        assert re.search("own-judge: queued for 8 of 8 runs", said)
+        assert "CW − Weak labels" in said
+    finally:
+        for run in computed.sweep:
+            api.cancel_run(run)
+    assert {row.status for row in computed.rows()} == {"done"}
 
 
 def test_a_difference_at_matched_kl_that_covers_zero_is_never_strong() -> None:

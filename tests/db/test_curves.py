@@ -40,6 +40,8 @@ def test_the_end_of_a_curve_is_the_mean_of_its_last_tenth(database: Engines) -> 
     with read_scope(database) as session:
         ends = queries.final_metrics(session, [first, second], "data", ["rewards/chosen", "rewards/rejected"])
         assert queries.final_metrics(session, [first], "align", ["loss"]).empty
+        assert queries.metric_names_of_runs(session, [first, second], "data") == ["loss", "rewards/chosen"]
+        assert queries.metric_names_of_runs(session, [first], "align") == []
     assert ends.to_numpy().tolist() == [[first, "rewards/chosen", 19.5], [second, "rewards/chosen", 19.5]]
 
 

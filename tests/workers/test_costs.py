@@ -71,7 +71,7 @@ def test_a_setting_alone_pays_for_all_of_its_training() -> None:
 
 def test_what_is_not_above_one_half_has_no_price_per_point() -> None:
     row = costs(Prices(label=0.5, hour=20.0), chance=0.5)[0]
-    assert (row.per_point, row.note) == (None, "its interval reaches 50 %")
+    assert (row.per_point, row.note) == (None, "no cost per point, because the interval of GRA reaches 50 %")
     assert row.cost is not None
 
 

@@ -31,7 +31,7 @@ def test_a_judge_that_alignment_fools_is_seen() -> None:
     assert row.further_gain == pytest.approx(0.0)
     assert (row.rank_baseline, row.rank_aligned) == pytest.approx((1.0, -1.0))
     assert (row.n_prompts, row.n_seeds, row.label) == (100, 2, "CW")
-    assert "baseline answers alike at ρ = 1.00, aligned answers at -1.00" in report.agreement_sentence([row])
+    assert "baseline answers alike at ρ = 1.00, aligned answers at −1.00" in report.agreement_sentence([row])
     assert report.gold_cells([row], "judge").rows[0][:2] == ("CW", "100.0")
 
 
