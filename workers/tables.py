@@ -136,7 +136,7 @@ def gold_cells(rows: Sequence[GoldRow], further: str) -> Table:
                 interval(row.further_low, row.further_high),
                 _bare(percent(row.same_side)),
                 number(row.kappa),
-                NOTHING if row.kappa is None else f"{number(row.kappa_low)} – {number(row.kappa_high)}",
+                NOTHING if row.kappa is None else f"{number(row.kappa_low)} to {number(row.kappa_high)}",
                 number(row.gain),
                 number(row.further_gain),
                 number(row.rank_baseline),

@@ -119,7 +119,7 @@ def _table(rows: Sequence[RunRow], key: str, own: str) -> None:
 
 def gold_row_cells(row: GoldRow) -> list[Cell]:
     """Estimates in ink, what judges them muted."""
-    kappa = "–" if row.kappa is None else f"{report.number(row.kappa_low)} – {report.number(row.kappa_high)}"
+    kappa = "–" if row.kappa is None else f"{report.number(row.kappa_low)} to {report.number(row.kappa_high)}"
     return [
         Cell(text=row.label),
         Cell(text=report.number(100 * row.estimate, 1)),

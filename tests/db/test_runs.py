@@ -345,6 +345,12 @@ def test_a_done_run_waits_for_further_stages_and_is_done_again(database: Engines
     assert work_off(database, worker) == ["evaluation"]
     assert run_status(database, run) == ["done"]
     assert slots(database, run)[-1] == "evaluation@judge"
+    with read_scope(database) as session:
+        (row,) = queries.rescorings(session, [run])
+        assert (row.run_id, row.key, row.slot, row.status) == (run, "judge", "evaluation@judge", "done")
+        assert queries.summaries(session, [run], ("data", "gold")) == {"data": {run: {}}, "gold": {}}
+        assert queries.stage_seconds(session, [run])["device"].tolist() == ["cpu"] * 7
+        assert queries.scores(session, [run]).empty
     again = extended(database, run, FURTHER)
     assert (again.status, again.stages) == ("done", 0)
     other = submit(database).run_id
