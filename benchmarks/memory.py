@@ -95,7 +95,7 @@ def _training(size: dict[str, Any]) -> Sample:
 def _labeling(size: dict[str, Any]) -> Sample:
     """The labels stage on short pairs of a small model, from parquet to parquet."""
     from benchmarks import workload
-    from cwpo.annotator import run_labels
+    from cwpo.labeling import run_labels
     from cwpo.models import save_model
 
     settings = {"label_fraction": 0.0, "split_seed": 0, "precision": "fp32", "max_length": None,

@@ -1,5 +1,6 @@
 """Alignment: weighted preference optimization from the start model, which is also the frozen reference."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,20 +9,24 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cwpo.calibration import effective_sample_size
+from cwpo.catalog import OBJECTIVES as OBJECTIVE_ROWS
 from cwpo.config import TrainConfig
 from cwpo.errors import ArtifactError, DataError
 from cwpo.execute import StageContext
-from cwpo.logps import ForwardPath, LogPs, forward_path, response_logps
+from cwpo.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness
 from cwpo.models import context_length, load_policy, model_ref, parent_of, save_model
 from cwpo.objectives import objective
 from cwpo.preferences import preference_pairs
 from cwpo.reference import REFERENCE_FILE
 from cwpo.tokenization import Encoded, encode_pairs
 from cwpo.training import Batches, Micro, TrainResult, micro_batches, steady_packing, train, uniform
-from cwpo.weighting import Weights, keep_probabilities, systematic_sample, weigh
+from cwpo.weighting import Floats, Weights, keep_probabilities, systematic_sample, weigh
+
+BINS = ("low", "middle", "high")  # thirds of the pairs by confidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +40,13 @@ class AlignData:
     w: Tensor  # (N,) float64
     w_swapped: Tensor  # (N,)
     kept: Tensor  # (N,) probability that a step of the pair's batch computes it; 1 without pair sampling
+    margins: Tensor  # (N,) the annotator's, >= 0, float64; NaN without one
+    pool: int  # pairs before the weighting dropped any
 
     def to(self, device: str) -> "AlignData":
         """The tensors on `device`."""
-        names = ("reference", "tokens", "chosen", "w", "w_swapped", "kept")
-        return AlignData(rows=self.rows, **{name: getattr(self, name).to(device) for name in names})
+        names = ("reference", "tokens", "chosen", "w", "w_swapped", "kept", "margins")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 def run_align(ctx: StageContext) -> dict[str, Any]:
@@ -77,7 +84,8 @@ def load_align_data(ctx: StageContext, tokenizer: Any, context: int) -> tuple[Al
         raise DataError("No pair fits the policy's context: raise model.max_length or choose shorter data.")
     items = [labeled[row.pair_id] for row in encoded.rows]
     margins = np.array([np.nan if item.margin is None else item.margin for item in items], dtype=np.float64)
-    weights = weigh(ctx.config["weighting"], margins)
+    spread = np.array([np.nan if item.spread is None else item.spread for item in items], dtype=np.float64)
+    weights = weigh(fitted(ctx), margins, ids=[row.pair_id for row in encoded.rows], spread=spread)
     reference = read_reference(ctx.inputs["reference"])
     missing = [row.pair_id for row in encoded.rows if row.pair_id not in reference]
     if missing:
@@ -86,23 +94,38 @@ def load_align_data(ctx: StageContext, tokenizer: Any, context: int) -> tuple[Al
     labels = [items[index].label for index in weights.kept]
     counts = {
         "pairs": len(rows),
+        "pool": len(items),
         "tokens": sum(row.tokens for row in rows),
         "truncated": encoded.truncated,
         "dropped": encoded.dropped,
         "mean_weight": float(weights.w.mean()),
         "effective_sample_size": effective_sample_size(weights.w),
     }
-    data = align_data(rows, labels, weights, reference)
+    data = align_data(rows, labels, weights, reference, margins=margins[weights.kept], pool=len(items))
     if ctx.config.get("pair_sampling") == "proportional":
         data = with_proportional_sampling(data)
         counts["mean_kept"] = float(data.kept.mean())
     return data, counts
 
 
+def fitted(ctx: StageContext) -> dict[str, Any]:
+    """The weighting's settings; a temperature that is not given is the one of the calibration stage."""
+    settings = dict(ctx.config["weighting"])
+    if "temperature" in settings and settings["temperature"] is None:
+        settings["temperature"] = json.loads((ctx.inputs["calibration"] / "summary.json").read_text())["temperature"]
+    return settings
+
+
 def align_data(
-    rows: list[Encoded], labels: list[Any], weights: Weights, reference: Mapping[str, tuple[float, float]]
+    rows: list[Encoded],
+    labels: list[Any],
+    weights: Weights,
+    reference: Mapping[str, tuple[float, float]],
+    *,
+    margins: Floats | None = None,
+    pool: int | None = None,
 ) -> AlignData:
-    """Put rows, labels ("a" or "b"), weights and reference log-probabilities (by pair id) side by side."""
+    """Put rows, labels ("a" or "b"), weights, reference log-probabilities (by pair id) and margins side by side."""
     return AlignData(
         rows=rows,
         reference=torch.tensor([reference[row.pair_id] for row in rows], dtype=torch.float64).view(-1, 2),
@@ -111,6 +134,8 @@ def align_data(
         w=torch.from_numpy(weights.w),
         w_swapped=torch.from_numpy(weights.w_swapped),
         kept=torch.ones(len(rows), dtype=torch.float64),
+        margins=torch.from_numpy(np.full(len(rows), np.nan) if margins is None else np.asarray(margins)),
+        pool=len(rows) if pool is None else pool,
     )
 
 
@@ -135,55 +160,102 @@ def train_policy(model: Any, data: AlignData, ctx: StageContext) -> TrainResult:
     ctx = steady_packing(ctx, model)
     path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
     batches = Batches(ids=[row.pair_id for row in data.rows], batch_size=settings.batch_size, seed=config["seed"])
-    kept = data.kept.numpy()
+    kept, bins = data.kept.numpy(), confidence_bins(data.margins.numpy())
 
     def micros(step: int) -> list[Micro]:
         rows = batches.rows(step)
         sampled = rows if (kept == 1).all() else rows[systematic_sample(kept[rows], uniform(config["seed"], step))]
-        return micro_batches(data.rows, sampled, ctx, share=1 / len(rows))
+        return micro_batches(data.rows, sampled, ctx, share=1 / len(rows), bins=_in_bins(bins, rows))
 
     torch.manual_seed(config["seed"])  # adapters have dropout
     model.train()
     return train(
         model,
         micros,
-        alignment_loss(path, data.to(ctx.device), config["objective"]),
-        steps=batches.steps(settings.epochs),
+        alignment_loss(path, data.to(ctx.device), config["objective"], bins=bins),
+        steps=batches.steps(settings.epochs, of=data.pool if config.get("steps") == "pool" else None),
         config=settings,
         ctx=ctx,
     )
 
 
+def confidence_bins(margins: Floats) -> NDArray[np.int64]:
+    """(N,) third of the pairs by margin, 0 the least confident; -1 without margins."""
+    if np.isnan(margins).any() or not len(margins):
+        return np.full(len(margins), -1)
+    ranks = np.empty(len(margins), dtype=np.int64)
+    ranks[np.argsort(margins, kind="stable")] = np.arange(len(margins))
+    return ranks * len(BINS) // len(margins)
+
+
+def _in_bins(bins: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[int, ...]:
+    """How many pairs of an effective batch are in each bin."""
+    mine = bins[rows]
+    return tuple(np.bincount(mine[mine >= 0], minlength=len(BINS)).tolist())
+
+
 def alignment_loss(
-    path: ForwardPath, data: AlignData, settings: Mapping[str, Any]
+    path: ForwardPath, data: AlignData, settings: Mapping[str, Any], *, bins: NDArray[np.int64] | None = None
 ) -> Callable[[Micro], tuple[Tensor, dict[str, Tensor]]]:
     """loss = mean(w l(chosen, rejected) + w_swapped l(rejected, chosen)), and the usual reward metrics.
 
     A pair that a step computes only with probability `kept` counts 1 / kept times there, so expectations stay the same.
     """
     loss_of = objective(settings)
+    needs = OBJECTIVE_ROWS[settings["name"]].needs
     swapped = bool(data.w_swapped.any())
+    places = None if bins is None or (bins < 0).any() else torch.from_numpy(bins).to(data.w.device)
 
     def share_of(micro: Micro) -> tuple[Tensor, dict[str, Tensor]]:
         batch = micro.batch.to(str(data.w.device))
         rows = batch.indices
         sides = torch.stack([data.chosen[rows], 1 - data.chosen[rows]], dim=1)  # columns of chosen and rejected
-        policy = response_logps(path, batch).view(-1, 2).gather(1, sides)
+        if "token_stats" in needs:
+            both = (value.view(-1, 2).gather(1, sides) for value in response_logps_and_sharpness(path, batch))
+            policy, sharp = both
+        else:
+            policy, sharp = response_logps(path, batch).view(-1, 2).gather(1, sides), None
+        given = {"margin": data.margins[rows]} if "margin" in needs else {}
         reference, tokens = data.reference[rows].gather(1, sides), data.tokens[rows].gather(1, sides)
         often = 1 / data.kept[rows]
-        losses = data.w[rows] * loss_of(_logps(policy, tokens), _logps(reference, tokens))
+        plain = loss_of(_logps(policy, tokens, sharp), _logps(reference, tokens), **given)
+        losses = data.w[rows] * plain
         if swapped:
-            flipped = _logps(policy.flip(1), tokens.flip(1)), _logps(reference.flip(1), tokens.flip(1))
+            back = None if sharp is None else sharp.flip(1)
+            flipped = _logps(policy.flip(1), tokens.flip(1), back), _logps(reference.flip(1), tokens.flip(1))
             losses = losses + data.w_swapped[rows] * loss_of(*flipped)
         with torch.no_grad():
             metrics = _metrics(policy, reference, data.w[rows], settings["beta"], often * micro.share)
+            if places is not None:
+                metrics |= _by_bin(policy - reference, plain, places[rows], often, micro.bins, settings["beta"])
         return (losses * often).sum() * micro.share, metrics
 
     return share_of
 
 
-def _logps(values: Tensor, tokens: Tensor) -> LogPs:
-    return LogPs(chosen=values[:, 0], rejected=values[:, 1], chosen_tokens=tokens[:, 0], rejected_tokens=tokens[:, 1])
+def _logps(values: Tensor, tokens: Tensor, sharpness: Tensor | None = None) -> LogPs:
+    return LogPs(
+        chosen=values[:, 0],
+        rejected=values[:, 1],
+        chosen_tokens=tokens[:, 0],
+        rejected_tokens=tokens[:, 1],
+        chosen_sharpness=None if sharpness is None else sharpness[:, 0],
+        rejected_sharpness=None if sharpness is None else sharpness[:, 1],
+    )
+
+
+def _by_bin(
+    ratios: Tensor, losses: Tensor, places: Tensor, often: Tensor, counts: tuple[int, ...], beta: float
+) -> dict[str, Tensor]:
+    """Unweighted loss, implicit reward margin and accuracy of the pairs of each third by confidence."""
+    margins = beta * (ratios[:, 0] - ratios[:, 1])
+    columns = torch.stack([losses, margins, (margins > 0).double()])
+    found: dict[str, Tensor] = {}
+    for number, name in enumerate(BINS):
+        if counts[number]:
+            means = columns @ (often * (places == number) / counts[number])
+            found |= zip((f"bins/{name}/{what}" for what in ("losses", "margins", "accuracies")), means, strict=True)
+    return found
 
 
 def _metrics(policy: Tensor, reference: Tensor, w: Tensor, beta: float, share: Tensor) -> dict[str, Tensor]:

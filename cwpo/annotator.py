@@ -1,35 +1,29 @@
-"""The weak annotator: a backbone with a scalar head, tuned with the Bradley–Terry loss, and the labels it gives.
+"""The weak annotator: a backbone with a scalar head tuned on human labels, and the temperature that calibrates it.
 
-A trained gold reward is the same thing on other pairs, so `train_scorer` serves both.
+A trained gold reward is the same thing on other pairs, so `train_scorer` serves both. Two kinds: "bradley_terry" scores
+each response, "joint" reads both responses together, in both orders (PairRM, CW-PO appendix J.9).
 """
 
-import os
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from cwpo import calibration
 from cwpo.config import TrainConfig
-from cwpo.data import PAIRS_FILE, labeled_prompts, load_pairs, part_of, split_labeled
-from cwpo.errors import Cancelled, DataError
+from cwpo.data import load_part, split_labeled
+from cwpo.data.split import count_swapped
+from cwpo.errors import DataError
 from cwpo.execute import StageContext
-from cwpo.label_summary import summarise
 from cwpo.logps import ForwardPath, forward_path, response_scores
 from cwpo.models import ModelRef, context_length, load_annotator, model_ref, save_model
-from cwpo.preferences import ANNOTATIONS_FILE
 from cwpo.records import CandidatePair
-from cwpo.tokenization import Encoded, encode_pairs, pack
+from cwpo.tokenization import Encoded, EncodedSet, encode_pairs, pack
 from cwpo.training import (
-    DROPOUT_TOKENS,
     Batches,
     ExtraState,
     History,
@@ -41,22 +35,22 @@ from cwpo.training import (
 )
 from cwpo.weighting import Floats
 
-_WINDOW = 4096  # pairs in memory at once while labeling; they are sorted by length inside it
-_SCHEMA = pa.schema(
-    [("pair_id", pa.string())]
-    + [(name, pa.float64()) for name in ("score_a", "score_b", "margin")]
-    + [("label", pa.string()), ("confidence", pa.float64()), ("human_label", pa.string()), ("true_label", pa.string())]
-    + [(name, pa.int64()) for name in ("chars_a", "chars_b")]
-)
+BRADLEY_TERRY, JOINT = "bradley_terry", "joint"
 
 
 def run_annotator(ctx: StageContext) -> dict[str, Any]:
     """Train on the human labels of the labeled part."""
     config = ctx.config
-    pairs = part_of(load_pairs(ctx.inputs["data"]), "labeled", config["label_fraction"], config["split_seed"])
-    return train_scorer(
+    pairs = labeled_pairs(ctx)
+    summary = train_scorer(
         ctx, pairs, heldout_fraction=config["heldout_fraction"] if config["early_stopping"] else None, form="annotator"
     )
+    return {**summary, **count_swapped(pairs, config)}
+
+
+def labeled_pairs(ctx: StageContext) -> list[CandidatePair]:
+    """The labeled part of the data."""
+    return load_part(ctx.inputs["data"], "labeled", ctx.config)
 
 
 def train_scorer(
@@ -81,10 +75,11 @@ def train_scorer(
         dropout=config["dropout"],
     )
     context = min(context_length(model), config["max_length"] or context_length(model))
-    encoded = encode_pairs(labeled, tokenizer, max_length=context)
+    kind = config.get("kind", BRADLEY_TERRY)
+    encoded = encode_candidates(labeled, tokenizer, context, kind)
     if not encoded.rows:
         raise DataError("No labeled pair fits the annotator's context: raise data.label_fraction or model.max_length.")
-    checked = encode_pairs(heldout, tokenizer, max_length=context).rows
+    checked = encode_candidates(heldout, tokenizer, context, kind).rows
     labels = {pair.pair_id: 0 if pair.human_label == "a" else 1 for pair in pairs}
     extra = ExtraState()
     result = train_bradley_terry(model, encoded.rows, labels, ctx, heldout=checked, extra=extra)
@@ -102,6 +97,70 @@ def train_scorer(
         "truncated": encoded.truncated,
         "dropped": encoded.dropped,
     }
+
+
+def run_calibration(ctx: StageContext) -> dict[str, Any]:
+    """Train an annotator without a share of its labels, and fit the temperature T of sigma(margin / T) on that share.
+
+    The annotator that labels is trained on all of its labels; T is that of its twin (Guo et al. 2017).
+    """
+    config = ctx.config
+    heldout, rest = split_labeled(labeled_pairs(ctx), config["heldout_fraction"], config["seed"])
+    chosen_by = config["heldout_fraction"] if config["early_stopping"] else None
+    trained = train_scorer(ctx, rest, heldout_fraction=chosen_by, form="annotator")
+    model, tokenizer = load_annotator(
+        ModelRef(artifact=ctx.out),
+        store=ctx.store,
+        device=ctx.device,
+        precision=config["precision"],
+        seed=0,
+        dropout=0.0,
+    )
+    path = forward_path(model.eval(), device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
+    kind = config.get("kind", BRADLEY_TERRY)
+    rows = encode_candidates(heldout, tokenizer, min(context_length(model), config["max_length"] or 1 << 20), kind).rows
+    if not rows:
+        raise DataError("No labeled pair is left to fit a temperature on: raise annotator.heldout_fraction.")
+    label = {pair.pair_id: pair.human_label for pair in heldout}
+    difference = margins_of(path, rows, ctx, kind)
+    right = np.array([(value >= 0) == (label[row.pair_id] == "a") for value, row in zip(difference, rows, strict=True)])
+    margin = np.abs(difference)
+    temperature = calibration.fit_temperature(margin, right)
+    return {
+        "temperature": temperature,
+        "n": len(rows),
+        "accuracy": float(right.mean()),
+        "nll_raw": calibration.log_loss(calibration.confidence(margin), right),
+        "nll_scaled": calibration.log_loss(calibration.confidence(margin / temperature), right),
+        "steps": trained["steps"],
+        "pairs": trained["pairs"],
+    }
+
+
+def encode_candidates(pairs: Iterable[CandidatePair], tokenizer: Any, max_length: int, kind: str) -> EncodedSet:
+    """Ids that the annotator reads: both responses, or for "joint" both orders of the two behind the prompt."""
+    encoded = encode_pairs(pairs, tokenizer, max_length=max_length)
+    if kind != JOINT:
+        return encoded
+    rows, dropped = [], encoded.dropped
+    for row in encoded.rows:
+        a, b = row.responses
+        room = max_length - len(a) - len(b)
+        if room < 1:
+            dropped += 1
+            continue
+        orders = (np.concatenate([a, b]), np.concatenate([b, a]))
+        rows.append(replace(row, prompt_ids=row.prompt_ids[-room:], responses=orders))
+    return EncodedSet(rows, encoded.truncated, dropped)
+
+
+def margins_of(path: ForwardPath, rows: list[Encoded], ctx: StageContext, kind: str) -> Floats:
+    """Signed margins, positive where a wins, (N,) float64, without gradient."""
+    found = np.zeros(len(rows))
+    for batch in pack(rows, ctx.tokens_per_batch):
+        with torch.inference_mode():
+            found[batch.indices.numpy()] = _margins(path, batch.to(ctx.device), kind).cpu().numpy()
+    return found
 
 
 def train_bradley_terry(
@@ -135,7 +194,7 @@ def train_bradley_terry(
     result = train(
         model,
         lambda step: micro_batches(rows, (chosen := batches.rows(step)), ctx, share=1 / len(chosen)),
-        bradley_terry_loss(path, rows, labels, ctx.device),
+        LOSSES[config.get("kind", BRADLEY_TERRY)](path, rows, labels, ctx.device),
         steps=steps,
         config=settings,
         ctx=ctx,
@@ -164,6 +223,24 @@ def bradley_terry_loss(
     return share_of
 
 
+def joint_loss(
+    path: ForwardPath, rows: list[Encoded], labels: dict[str, int], device: str
+) -> Callable[[Micro], tuple[Tensor, dict[str, Tensor]]]:
+    """Mean over pairs of -[log sigma(f(x, y+, y-)) + log(1 - sigma(f(x, y-, y+)))] (CW-PO appendix J.9)."""
+    signs = torch.tensor([1.0 - 2.0 * labels[row.pair_id] for row in rows], dtype=torch.float64, device=device)
+
+    def share_of(micro: Micro) -> tuple[Tensor, dict[str, Tensor]]:
+        batch = micro.batch.to(device)
+        orders = response_scores(path, batch).double().view(-1, 2) * signs[batch.indices, None]
+        accuracy = (orders.detach() @ orders.new_tensor([1.0, -1.0]) > 0).double().sum() * micro.share
+        return (softplus(-orders[:, 0]) + softplus(orders[:, 1])).sum() * micro.share, {"accuracy": accuracy}
+
+    return share_of
+
+
+LOSSES = {BRADLEY_TERRY: bradley_terry_loss, JOINT: joint_loss}
+
+
 def heldout_nll(path: ForwardPath, rows: list[Encoded], labels: dict[str, int], ctx: StageContext) -> float:
     """Mean negative log-likelihood of held-out human labels, dropout off."""
     was_training = path.model.training
@@ -171,111 +248,15 @@ def heldout_nll(path: ForwardPath, rows: list[Encoded], labels: dict[str, int], 
     total = 0.0
     for batch in pack(rows, ctx.tokens_per_batch):
         with torch.inference_mode():
-            margins = _margins(path, batch.to(ctx.device)).cpu()
+            margins = _margins(path, batch.to(ctx.device), ctx.config.get("kind", BRADLEY_TERRY)).cpu()
         signs = torch.tensor([1.0 - 2.0 * labels[rows[index].pair_id] for index in batch.indices.tolist()])
         total += float(softplus(-margins * signs).sum())
     path.model.train(was_training)
     return total / len(rows)
 
 
-def _margins(path: ForwardPath, batch: Any) -> Tensor:
-    """score(a) - score(b), (B,) float64."""
+def _margins(path: ForwardPath, batch: Any, kind: str = BRADLEY_TERRY) -> Tensor:
+    """score(a) - score(b), (B,) float64; of a joint annotator half of f(x, a, b) - f(x, b, a)."""
     scores = response_scores(path, batch).double().view(-1, 2)
-    return scores[:, 0] - scores[:, 1]
-
-
-def run_labels(ctx: StageContext) -> dict[str, Any]:
-    """Score both responses of every unlabeled pair, window by window; finished windows survive a kill.
-
-    Human labels are only copied to the output. With label_dropout the annotator keeps its dropout on: one seeded pass.
-    """
-    config = ctx.config
-    dropout = config["label_dropout"]
-    model, tokenizer = load_annotator(
-        ModelRef(artifact=ctx.inputs["annotator"]),
-        store=ctx.store,
-        device=ctx.device,
-        precision=config["precision"],
-        seed=0,
-        dropout=dropout or None,
-    )
-    model.train(dropout > 0)
-    path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
-    context = min(context_length(model), config["max_length"] or context_length(model))
-    file = ctx.inputs["data"] / PAIRS_FILE
-    labeled, total = _labeled_prompts(file, config["label_fraction"], config["split_seed"])
-    parts, dropped, done = [], 0, 0
-    for index, window in enumerate(_windows(file)):
-        if ctx.should_stop():
-            raise Cancelled("Stopped while labeling; retry the run to go on from the last finished window.")
-        part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
-        hidden = [pair for pair in window if pair.prompt_id not in labeled]
-        if not part.exists():
-            torch.manual_seed(zlib.crc32(f"{config['seed']}:{index}".encode()))
-            encoded = encode_pairs(hidden, tokenizer, max_length=context)
-            scores = score_pairs(path, encoded.rows, DROPOUT_TOKENS if dropout else ctx.tokens_per_batch, ctx.device)
-            _write_aside(annotations(hidden, encoded.rows, scores), part)
-        parts.append(part)
-        dropped += len(hidden) - pq.read_metadata(part).num_rows
-        done += len(hidden)
-        ctx.reporter.progress(done, total, "pairs")
-    _join(parts, ctx.out / ANNOTATIONS_FILE)
-    known = ([pair for pair in window if pair.prompt_id in labeled] for window in _windows(file))
-    return {**summarise(ctx.out / ANNOTATIONS_FILE, known), "dropped": dropped}
-
-
-def score_pairs(path: ForwardPath, rows: list[Encoded], tokens_per_batch: int, device: str) -> Floats:
-    """Scores of a and b, (N, 2), float64."""
-    scores = torch.zeros((len(rows), 2), dtype=torch.float64)
-    for batch in pack(rows, tokens_per_batch):
-        with torch.inference_mode():
-            scores[batch.indices] = response_scores(path, batch.to(device)).double().view(-1, 2).cpu()
-    return scores.numpy()
-
-
-def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats) -> pa.Table:
-    """The rows of annotations.parquet. A tie is labeled "a" with confidence 0; a and b were shuffled beforehand."""
-    by_id = {pair.pair_id: pair for pair in pairs}
-    kept = [by_id[row.pair_id] for row in rows]
     difference = scores[:, 0] - scores[:, 1]
-    margin = np.abs(difference)
-    columns = {
-        "pair_id": [pair.pair_id for pair in kept],
-        "score_a": scores[:, 0],
-        "score_b": scores[:, 1],
-        "margin": margin,
-        "label": np.where(difference >= 0, "a", "b").tolist(),
-        "confidence": calibration.confidence(margin),
-        "human_label": [pair.human_label for pair in kept],
-        "true_label": [pair.true_label for pair in kept],
-        "chars_a": [len(pair.response_a) for pair in kept],
-        "chars_b": [len(pair.response_b) for pair in kept],
-    }
-    return pa.table(columns, schema=_SCHEMA)
-
-
-def _labeled_prompts(file: Path, fraction: float, seed: int) -> tuple[frozenset[str], int]:
-    """Prompts of the labeled part, and how many pairs the unlabeled one has; reads one column, keeps no pair."""
-    counted = pc.value_counts(pq.read_table(file, columns=["prompt_id"])["prompt_id"])
-    prompts, counts = counted.field("values"), counted.field("counts").to_numpy()
-    labeled, taken = labeled_prompts(prompts, counts, fraction, seed)
-    return labeled, int(counts.sum()) - taken
-
-
-def _windows(file: Path) -> Iterator[list[CandidatePair]]:
-    for batch in pq.ParquetFile(file).iter_batches(batch_size=_WINDOW):
-        yield [CandidatePair(**row) for row in batch.to_pylist()]
-
-
-def _write_aside(table: pa.Table, path: Path) -> None:
-    aside = path.with_suffix(".partial")
-    pq.write_table(table, aside)
-    with aside.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-
-
-def _join(parts: list[Path], path: Path) -> None:
-    with pq.ParquetWriter(path, _SCHEMA) as writer:
-        for part in parts:
-            writer.write_table(pq.read_table(part, schema=_SCHEMA))
+    return difference / 2 if kind == JOINT else difference

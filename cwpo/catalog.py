@@ -32,7 +32,10 @@ class WeightingRow:
     label: str
     formula: str
     source: str
-    needs_margin: bool
+    needs_margin: bool = True
+    fields: tuple[str, ...] = ()  # of `weighting` that it reads; percent is `top_percent`
+    reads: tuple[str, ...] = ()  # beside the margin: "keys" (chance by pair), "spread" (SD over annotators or passes)
+    swaps: bool = False  # also weighs the pair the other way round
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +48,17 @@ class MethodRow:
     pool: Part
     weighting: str
     source: str
-    needs_percent: bool = False
+    annotator: str | None = None  # its own kind of annotator; None: the one of the configuration
     sandbox_only: bool = False
     whole_data: bool = False  # may be run with label_fraction 1
 
     @property
     def needs_annotator(self) -> bool:
         return self.labels == "weak"
+
+    @property
+    def needs_percent(self) -> bool:
+        return "percent" in WEIGHTINGS[self.weighting].fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +72,7 @@ class DatasetRow:
     repo: str | None = None
     revision: str | None = None
     subset: str | None = None  # data_dir or configuration of the repository
+    parts: Mapping[str, str] | None = None  # source -> subset, where several are joined unless one is chosen
     splits: tuple[str, ...] = ("train",)
     gold_reward: str = "skywork-qwen3-0.6b"
     max_tokens: int | None = None  # length rule of the paper, for the form
@@ -146,6 +154,35 @@ OBJECTIVES: Mapping[str, ObjectiveRow] = {
             formula="[−(1−ε) log σ(βh) + ε log σ(−βh)] / (1−2ε)",
             fields=("beta", "label_noise"),
         ),
+        ObjectiveRow(
+            name="cdpo",
+            label="cDPO",
+            source="Mitchell 2023",
+            formula="−(1−ε) log σ(βh) − ε log σ(−βh)",
+            fields=("beta", "label_noise"),
+        ),
+        ObjectiveRow(
+            name="odpo",
+            label="ODPO",
+            source="Amini et al. 2024",
+            formula="−log σ(βh − α log Δ)",
+            needs=("margin",),
+            fields=("beta", "odpo_alpha"),
+        ),
+        ObjectiveRow(
+            name="simpo",
+            label="SimPO",
+            source="Meng et al. 2024",
+            formula="−log σ(β(mean log π(y⁺) − mean log π(y⁻)) − γ)",
+            fields=("beta", "simpo_gamma"),
+        ),
+        ObjectiveRow(
+            name="wpo",
+            label="WPO",
+            source="Zhou et al. 2024",
+            formula="−min(1, e^(l⁺ + l⁻)) log σ(βh)",
+            needs=("token_stats",),
+        ),
     )
 }
 
@@ -153,15 +190,70 @@ WEIGHTINGS: Mapping[str, WeightingRow] = {
     row.name: row
     for row in (
         WeightingRow(name="uniform", label="1", formula="w = 1", source="unweighted loss", needs_margin=False),
-        WeightingRow(
-            name="confidence", label="C", formula="w = 2(σ(Δ) − ½)", source="CW-PO eq. 7 and 8", needs_margin=True
-        ),
+        WeightingRow(name="confidence", label="C", formula="w = 2(σ(Δ) − ½)", source="CW-PO eq. 7 and 8"),
         WeightingRow(
             name="top",
             label="top N %",
             formula="w = 1 for the N % of pairs with the largest Δ; the rest is dropped",
             source="CW-PO Table 4, 10, 11",
-            needs_margin=True,
+            fields=("percent",),
+        ),
+        WeightingRow(
+            name="bottom",
+            label="lowest N %",
+            formula="w = 1 for the N % of pairs with the smallest Δ; the rest is dropped",
+            source="control: what unsure labels teach",
+            fields=("percent",),
+        ),
+        WeightingRow(
+            name="random",
+            label="random N %",
+            formula="w = 1 for N % of the pairs by chance; the rest is dropped",
+            source="control for top N %",
+            needs_margin=False,
+            fields=("percent",),
+            reads=("keys",),
+        ),
+        WeightingRow(
+            name="threshold",
+            label="C ≥ t",
+            formula="w = 1 where C ≥ t; the rest is dropped",
+            source="hard filter at a confidence",
+            fields=("threshold",),
+        ),
+        WeightingRow(name="sigma", label="σ(Δ)", formula="w = σ(Δ)", source="CW-PO Table 5, C2"),
+        WeightingRow(
+            name="clipped",
+            label="min(aΔ, 1)",
+            formula="w = min(aΔ, 1)",
+            source="CW-PO Table 5, C3 (a = 1) and C4 (a = 0.2)",
+            fields=("slope",),
+        ),
+        WeightingRow(name="power", label="C^γ", formula="w = C^γ", source="a harsher or milder C", fields=("gamma",)),
+        WeightingRow(
+            name="temperature",
+            label="C at temperature T",
+            formula="w = tanh(Δ / 2T)",
+            source="Guo et al. 2017; T fitted on held-out labeled pairs",
+            fields=("temperature",),
+        ),
+        WeightingRow(
+            name="uncertainty",
+            label="C less its uncertainty",
+            formula="w = tanh(Δ / 2√(1 + πs²/8))",
+            source="MacKay 1992; s: SD of Δ over annotators or passes",
+            reads=("spread",),
+        ),
+        WeightingRow(
+            name="shuffled", label="C shuffled", formula="w = C of another pair", source="control", reads=("keys",)
+        ),
+        WeightingRow(name="normalised", label="C / mean C", formula="w = C / mean C over the pool", source="control"),
+        WeightingRow(
+            name="soft",
+            label="(p, 1 − p)",
+            formula="w = σ(Δ), and 1 − σ(Δ) the other way round",
+            source="soft labels; cDPO with ε = 1 − p per pair",
+            swaps=True,
         ),
     )
 }
@@ -205,6 +297,15 @@ METHODS: Mapping[str, MethodRow] = {
             sandbox_only=True,
         ),
         MethodRow(
+            name="ws",
+            label="WS",
+            labels="weak",
+            pool="unlabeled",
+            weighting="uniform",
+            annotator="implicit",
+            source="Tao & Li 2025: labels by the implicit reward of a weak model after SFT and DPO",
+        ),
+        MethodRow(
             name="weak",
             label="Weak labels",
             labels="weak",
@@ -227,7 +328,46 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="top",
             source="CW-PO Tables 4, 10, 11",
-            needs_percent=True,
+        ),
+        MethodRow(
+            name="random",
+            label="Random N %",
+            labels="weak",
+            pool="unlabeled",
+            weighting="random",
+            source="control for Top N %: as many pairs, by chance",
+        ),
+        MethodRow(
+            name="bottom",
+            label="Lowest N %",
+            labels="weak",
+            pool="unlabeled",
+            weighting="bottom",
+            source="control: what the least confident labels teach alone",
+        ),
+        MethodRow(
+            name="shuffled",
+            label="Shuffled C",
+            labels="weak",
+            pool="unlabeled",
+            weighting="shuffled",
+            source="control for CW: the same weights, without their information",
+        ),
+        MethodRow(
+            name="normalised",
+            label="C / mean C",
+            labels="weak",
+            pool="unlabeled",
+            weighting="normalised",
+            source="control for CW: the same information, without the smaller loss",
+        ),
+        MethodRow(
+            name="soft",
+            label="Soft labels",
+            labels="weak",
+            pool="unlabeled",
+            weighting="soft",
+            source="each pair both ways, by the annotator's probability",
         ),
     )
 }
@@ -248,6 +388,7 @@ DATASETS: Mapping[str, DatasetRow] = {
             source="Bai et al. 2022",
             reader="hh",
             repo="Anthropic/hh-rlhf",
+            parts={"harmless": "harmless-base", "helpful": "helpful-base"},
             splits=("train", "test"),
             max_tokens=512,
             paper_test_prompts=704,
@@ -295,6 +436,15 @@ DATASETS: Mapping[str, DatasetRow] = {
             repo="HuggingFaceH4/ultrafeedback_binarized",
             splits=("train_prefs", "test_prefs"),
             max_tokens=2048,
+        ),
+        DatasetRow(
+            name="shp",
+            label="SHP (Reddit questions)",
+            source="Ethayarajh et al. 2022; CW-PO Table 23",
+            reader="shp",
+            repo="stanfordnlp/SHP",
+            parts={name: name for name in ("askacademia", "askbaking", "askengineers", "askphilosophy")},
+            splits=("train", "test"),
         ),
     )
 }
@@ -431,8 +581,25 @@ def lookup(rows: Mapping[str, Row], name: str, kind: str) -> Row:
     return rows[name]
 
 
-def method_label(method: str, top_percent: float | None) -> str:
-    """What people read: "Top 30 %" for `top` at 30."""
-    if method == "top" and top_percent is not None:
-        return f"Top {top_percent:g} %"
-    return METHODS[method].label
+def method_label(method: str, top_percent: float | None, weighting: str = "") -> str:
+    """What people read: "Top 30 %" for `top` at 30; `weighting` is named where it is not the method's own."""
+    label = METHODS[method].label
+    if top_percent is not None:
+        label = label.replace("N %", f"{top_percent:g} %")
+    return f"{label} · {weighting}" if weighting else label
+
+
+def weighting_label(name: str, values: Mapping[str, Any]) -> str:
+    """A weighting with its parameters: "min(0.2Δ, 1)"."""
+    words = {
+        "clipped": lambda: f"min({'' if values['slope'] == 1 else format(values['slope'], 'g')}Δ, 1)",
+        "power": lambda: f"C^{values['gamma']:g}",
+        "threshold": lambda: f"C ≥ {values['threshold']:g}",
+        "temperature": lambda: (
+            "C at fitted T" if values["temperature"] is None else f"C at T = {values['temperature']:g}"
+        ),
+        "top": lambda: f"top {values['percent']:g} %",
+        "bottom": lambda: f"lowest {values['percent']:g} %",
+        "random": lambda: f"random {values['percent']:g} %",
+    }
+    return words[name]() if name in words else WEIGHTINGS[name].label

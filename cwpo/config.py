@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cwpo import catalog
+from cwpo.config_checks import contradictions, problems_of
 from cwpo.errors import ConfigError
 
 
@@ -50,8 +51,24 @@ class DataConfig(Part):
     max_pairs: int | None = Field(None, gt=0, description="keep at most this many pairs")
     length_rule: LengthRule | None = Field(None, description="drop pairs that are too long; none keeps all")
     label_fraction: float = Field(0.3, gt=0, le=1, description="share of the pairs whose human labels are used")
+    unlabeled_fraction: float | None = Field(
+        None, gt=0, lt=1, description="share of all pairs in the unlabeled part; default: all that are not labeled"
+    )
+    swapped_labels: float = Field(0.0, ge=0, le=1, description="share of the human labels swapped before any learning")
+    mix: dict[str, float] | None = Field(
+        None, description="shares of sources among the labeled pairs, as {harmless: 0.8, helpful: 0.2}"
+    )
     test_prompts: int = Field(700, gt=0, description="prompts held out for evaluation, before any split")
     sandbox: SandboxWorld | None = Field(None, description="the sandbox world; only with dataset: sandbox")
+
+    @field_validator("mix")
+    @classmethod
+    def _mix_is_shares(cls, mix: dict[str, float] | None) -> dict[str, float] | None:
+        if mix is None:
+            return None
+        if any(not 0 <= share <= 1 for share in mix.values()) or abs(sum(mix.values()) - 1) > 1e-9:
+            raise ValueError(f"must be shares from 0 to 1 that add up to 1, not {sum(mix.values()):g}")
+        return mix
 
 
 class LoraConfig(Part):
@@ -94,11 +111,34 @@ class TrainConfig(Part):
 class AnnotatorConfig(TrainConfig):
     """The weak annotator: pretrained backbone, scalar head, Bradley–Terry loss (paper Table 7)."""
 
+    kind: Literal["bradley_terry", "joint"] = Field(
+        "bradley_terry", description="a score per response (paper), or one score for both read together (PairRM)"
+    )
     batch_size: int = Field(32, gt=0, description="pairs per optimizer step")
     dropout: float | None = Field(None, ge=0, lt=1, description="dropout in training; default: the model's own")
     early_stopping: bool = Field(False, description="keep the epoch with the best held-out negative log-likelihood")
     heldout_fraction: float = Field(0.15, gt=0, lt=0.5, description="share of the labels held out for early stopping")
     label_dropout: float = Field(0.0, ge=0, lt=1, description="label with this dropout on: an unsteady annotator")
+    members: int = Field(1, ge=1, le=16, description="annotators from as many seeds; margins are averaged")
+    passes: int = Field(1, ge=1, le=64, description="labeling passes with label_dropout on; margins are averaged")
+    calibrate: bool = Field(False, description="fit a temperature on held-out labeled pairs, for a second annotator")
+    implicit_beta: float = Field(0.1, gt=0, description="β of the DPO-trained weak model of method ws")
+    use: str | None = Field(None, description="label with an existing annotator: its name or fingerprint")
+
+
+class WeightingConfig(Part):
+    """How margins become weights, where it is not the method's own way."""
+
+    name: str | None = Field(None, description="a weighting of the catalog; default: the method's own")
+    slope: float = Field(1.0, gt=0, description="a of clipped: min(aΔ, 1)")
+    gamma: float = Field(2.0, gt=0, description="γ of power: C^γ")
+    temperature: float | None = Field(None, gt=0, description="T of temperature; default: fitted on held-out labels")
+    threshold: float = Field(0.5, ge=0, lt=1, description="lowest C that threshold keeps")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_known(cls, name: str | None) -> str | None:
+        return name if name is None else _known(catalog.WEIGHTINGS, name, "weighting")
 
 
 class SftConfig(TrainConfig):
@@ -120,8 +160,13 @@ class AlignConfig(TrainConfig):
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up, at most a tenth of all steps")
     weight_decay: float = Field(0.05, ge=0, description="decoupled weight decay")
     beta: float = Field(0.5, description="strength β of DPO and rDPO; τ of IPO")
-    label_noise: float = Field(0.1, ge=0, lt=0.5, description="ε of rDPO: assumed share of flipped labels")
+    label_noise: float = Field(0.1, ge=0, lt=0.5, description="ε of rDPO and cDPO: assumed share of flipped labels")
     ipo_reduction: Literal["mean", "sum"] = Field("mean", description="IPO on per-token means (as TRL) or on sums")
+    odpo_alpha: float = Field(1.0, gt=0, description="α of ODPO: how much of log Δ is asked for")
+    simpo_gamma: float = Field(0.5, ge=0, description="γ of SimPO: margin between the mean log-probabilities times β")
+    steps: Literal["kept", "pool"] = Field(
+        "kept", description="epochs over the pairs that the weighting keeps, or as many steps as the whole pool takes"
+    )
     pair_sampling: Literal["all", "proportional"] = Field(
         "all", description="proportional: steps skip pairs by weight and cost; same expected gradient, less compute"
     )
@@ -194,13 +239,14 @@ class RunConfig(Part):
     """Everything that decides a run. Two equal configurations are the same run."""
 
     name: str = Field("", max_length=200, description="what the run is called; does not change it")
-    method: str = Field("cw", description="human, human_100, human_labeled, oracle, weak, cw, or top (top:30)")
-    top_percent: float | None = Field(None, gt=0, le=100, description="N of method top, in percent")
-    objective: str = Field("dpo", description="dpo, ipo or rdpo")
+    method: str = Field("cw", description=f"{', '.join(catalog.METHODS)}; N is written top:30")
+    top_percent: float | None = Field(None, gt=0, le=100, description="N of top, random and bottom, in percent")
+    objective: str = Field("dpo", description=", ".join(catalog.OBJECTIVES))
     seed: int = Field(0, ge=0, description="drives split, annotator, SFT and alignment")
     data: DataConfig = Field(default_factory=DataConfig, description="pairs, filter, label fraction")
     model: ModelConfig = Field(default_factory=ModelConfig, description="annotator and policy")
     annotator: AnnotatorConfig = Field(default_factory=AnnotatorConfig, description="annotator training")
+    weighting: WeightingConfig = Field(default_factory=WeightingConfig, description="margins to weights")
     sft: SftConfig = Field(default_factory=SftConfig, description="supervised fine-tuning")
     align: AlignConfig = Field(default_factory=AlignConfig, description="preference optimization")
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="answers and gold reward")
@@ -236,7 +282,7 @@ class RunConfig(Part):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "RunConfig":
-        for field, sentence in _contradictions(self):
+        for field, sentence in contradictions(self):
             raise ConfigError(field, sentence)
         return self
 
@@ -246,7 +292,7 @@ class RunConfig(Part):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            field, sentence = _problems_of(error)[0]
+            field, sentence = problems_of(error)[0]
             raise ConfigError(field, sentence) from error
 
     def canonical(self) -> dict[str, Any]:
@@ -266,8 +312,33 @@ class RunConfig(Part):
         return self.data.dataset == "sandbox"
 
     @property
+    def weighting_name(self) -> str:
+        """The weighting in force: the method's own unless another is chosen."""
+        return self.weighting.name or catalog.METHODS[self.method].weighting
+
+    @property
+    def weighting_values(self) -> dict[str, Any]:
+        """The parameters that the weighting in force reads."""
+        given = {**self.weighting.model_dump(), "percent": self.top_percent}
+        return {name: given[name] for name in catalog.WEIGHTINGS[self.weighting_name].fields}
+
+    @property
+    def annotator_kind(self) -> str:
+        """The method's own kind of annotator, else the configured one."""
+        return catalog.METHODS[self.method].annotator or self.annotator.kind
+
+    @property
+    def fits_temperature(self) -> bool:
+        """Whether a second annotator is held against held-out labeled pairs."""
+        asked = self.annotator.calibrate or self.weighting_values.get("temperature", 0) is None
+        return asked and catalog.METHODS[self.method].needs_annotator
+
+    @property
     def method_label(self) -> str:
-        return catalog.method_label(self.method, self.top_percent)
+        own = self.weighting_name == catalog.METHODS[self.method].weighting
+        words = "" if own else catalog.weighting_label(self.weighting_name, self.weighting_values)
+        percent = self.top_percent if catalog.METHODS[self.method].needs_percent else None
+        return catalog.method_label(self.method, percent, words)
 
     def seed_of(self, part: Literal["split", "annotator", "sft", "align"]) -> int:
         """The seed of one part: its own if fixed, else the run's."""
@@ -282,7 +353,7 @@ def problems(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     except ConfigError as error:
         return [(error.field, str(error).removeprefix(f"{error.field}: "))]
     except ValidationError as error:
-        return _problems_of(error)
+        return problems_of(error)
     return []
 
 
@@ -307,7 +378,7 @@ def override(values: Mapping[str, Any], dotted: str, value: Any) -> dict[str, An
 
 def expand(values: Mapping[str, Any]) -> list[RunConfig]:
     """Every combination of the list-valued fields, in the order of the fields (LoRA target modules stay lists)."""
-    axes = list(_axes(values, ""))
+    axes = list(list_fields(values))
     runs = []
     for combination in itertools.product(*(options for _, options in axes)):
         one: dict[str, Any] = dict(values)
@@ -317,20 +388,21 @@ def expand(values: Mapping[str, Any]) -> list[RunConfig]:
     return runs
 
 
-def digest(value: Any) -> str:
-    """sha256 of the canonical JSON of plain values."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _axes(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, list[Any]]]:
+def list_fields(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """Every list-valued field with its dotted name; an empty list is an error."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _axes(value, f"{prefix}{key}.")
+            yield from list_fields(value, f"{prefix}{key}.")
         elif isinstance(value, list) and key != "target_modules":
             if not value:
                 raise ConfigError(f"{prefix}{key}", "is an empty list; give at least one value.")
             yield f"{prefix}{key}", value
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical JSON of plain values."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _split_percent(values: dict[str, Any]) -> None:
@@ -356,105 +428,3 @@ def _known(rows: Mapping[str, Any], name: str, kind: str) -> str:
     if name not in rows:
         raise ValueError(f"{name!r} is not known; choose one of {', '.join(rows)}")
     return name
-
-
-def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
-    """Fields that are fine alone and wrong together."""
-    method = catalog.METHODS[config.method]
-    if not _may_be_dataset(config.data.dataset):
-        yield (
-            "data.dataset",
-            f"{config.data.dataset!r} is not known; "
-            f"choose one of {', '.join(catalog.DATASETS)}, a hub id like owner/name, or a file.",
-        )
-    if method.needs_percent and config.top_percent is None:
-        yield "top_percent", "method top needs N; write method: top:30 or set top_percent."
-    if not method.needs_percent and config.top_percent is not None:
-        yield "top_percent", f"only method top takes it; remove it or choose top instead of {config.method}."
-    if config.data.label_fraction >= 1 and not method.whole_data:
-        yield (
-            "data.label_fraction",
-            "must lie between 0 and 1, both excluded; 1 is possible only with human_100 and human_labeled.",
-        )
-    if method.sandbox_only and not config.is_sandbox:
-        yield "method", f"{config.method} needs true labels, which only the sandbox knows; choose human instead."
-    if config.data.sandbox is not None and not config.is_sandbox:
-        yield "data.sandbox", "is only for dataset: sandbox; remove it."
-    if config.is_sandbox and config.data.sandbox is not None and config.data.sandbox.pairs == 0:
-        yield "data.sandbox.pairs", "must be greater than 0."
-    gold = config.evaluation.gold_reward
-    gold_model = config.evaluation.gold_model
-    if gold_model is not None and gold_model in catalog.SANDBOX_MODELS and gold_model != config.model.annotator:
-        yield "evaluation.gold_model", "of the sandbox's models only the annotator's can be used; remove it."
-    if gold is None:
-        yield (
-            "evaluation.gold_reward",
-            f"is missing; choose one of {', '.join(_gold_rewards(config))}, a hub id or a folder.",
-        )
-    if gold == "oracle" and not config.is_sandbox:
-        yield "evaluation.gold_reward", "the oracle knows only the sandbox; choose trained or a reward model."
-    for row_need in catalog.OBJECTIVES[config.objective].needs:
-        if row_need == "margin" and not method.needs_annotator:
-            yield "objective", f"{config.objective} needs the annotator's margin, which {config.method} has not."
-    for field in ("annotator", "policy"):
-        name = getattr(config.model, field)
-        if name.startswith("sandbox/") and name not in catalog.SANDBOX_MODELS:
-            yield f"model.{field}", f"{name!r} is not known; choose one of {', '.join(catalog.SANDBOX_MODELS)}."
-        if name.startswith("sandbox/") and not config.is_sandbox:
-            yield f"model.{field}", "sandbox models speak only the sandbox's language; choose a hub id or a folder."
-
-
-def _may_be_dataset(name: str) -> bool:
-    """A row of the catalog, or something with a slash or an ending; whether that exists is asked at submission."""
-    return name in catalog.DATASETS or "/" in name or "." in name
-
-
-def _gold_rewards(config: RunConfig) -> list[str]:
-    """Rows that can judge this dataset: the oracle knows only the sandbox."""
-    return [name for name, row in catalog.GOLD_REWARDS.items() if config.is_sandbox or row.kind != "oracle"]
-
-
-def _problems_of(error: ValidationError) -> list[tuple[str, str]]:
-    found = []
-    for item in error.errors():
-        field = ".".join(str(piece) for piece in item["loc"]) or "config"
-        found.append((field, _sentence(item)))
-    return found
-
-
-_TYPE_WORDS = {
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "model_type": "a group of fields like `epochs: 1`",
-    "model_attributes_type": "a group of fields like `epochs: 1`",
-    "tuple_type": "a list",
-}
-
-
-def _sentence(item: Any) -> str:
-    """pydantic's message in our words."""
-    kind, context, given = item["type"], item.get("ctx") or {}, item.get("input")
-    bounds = {
-        "greater_than": f"must be greater than {context.get('gt')}",
-        "greater_than_equal": f"must be at least {context.get('ge')}",
-        "less_than": f"must be less than {context.get('lt')}",
-        "less_than_equal": f"must be at most {context.get('le')}",
-    }
-    if kind in bounds:
-        return f"{bounds[kind]}, not {given}."
-    if kind == "extra_forbidden":
-        return "is not a field of the configuration; `cwpo run --help` lists all fields."
-    if kind == "literal_error":
-        return f"{given!r} is not possible; choose {context.get('expected')}."
-    if kind in _TYPE_WORDS:
-        return f"must be {_TYPE_WORDS[kind]}, not {str(given)[:80]!r}."
-    if kind == "value_error":
-        return f"{str(context.get('error', item['msg'])).rstrip('.')}."
-    return f"{item['msg'].rstrip('.')} (given: {str(given)[:80]!r})."

@@ -30,6 +30,8 @@ class LogPs:
     rejected: Tensor
     chosen_tokens: Tensor
     rejected_tokens: Tensor
+    chosen_sharpness: Tensor | None = None  # mean over tokens of log pi(y_t) - log sum_v pi(v)^2, where asked for
+    rejected_sharpness: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +74,24 @@ def forward_path(model: Any, *, device: str, precision: str, log: Callable[[str]
 
 def response_logps(path: ForwardPath, batch: PackedBatch) -> Tensor:
     """Log-probability of each response given its prompt: (S,) float64 sums over its tokens, end-of-text included."""
+    return _sums(batch, _response_tokens(path, batch)[0])
+
+
+def response_logps_and_sharpness(path: ForwardPath, batch: PackedBatch) -> tuple[Tensor, Tensor]:
+    """(S,) log-probabilities, and (S,) means over tokens of log pi(y_t) - log sum_v pi(v)^2, without gradient (WPO)."""
+    tokens, squares = _response_tokens(path, batch, squares=True)
+    return _sums(batch, tokens), _sums(batch, tokens.detach() - squares) / batch.lengths
+
+
+def _response_tokens(path: ForwardPath, batch: PackedBatch, *, squares: bool = False) -> tuple[Tensor, Tensor]:
+    """(R,) log-probability of each response token, and log sum_v pi(v)^2 of its distribution where asked for."""
     if path.packed:
         hidden = _packed_hidden(path, batch).index_select(0, batch.predictors)
-        tokens = _token_logps(path, hidden, batch.targets)
-    else:
-        tokens = _padded_token_logps(path, batch)
+        return _token_logps(path, hidden, batch.targets, squares)
+    return _padded_token_logps(path, batch, squares)
+
+
+def _sums(batch: PackedBatch, tokens: Tensor) -> Tensor:
     totals = torch.zeros(len(batch.lengths), dtype=torch.float64, device=tokens.device)
     return totals.index_add(0, batch.sequence, tokens.double())
 
@@ -113,22 +128,25 @@ def _autocast(path: ForwardPath, batch: PackedBatch) -> AbstractContextManager[A
     return torch.autocast(batch.input_ids.device.type, dtype=torch.bfloat16)
 
 
-def _token_logps(path: ForwardPath, hidden: Tensor, targets: Tensor) -> Tensor:
+def _token_logps(path: ForwardPath, hidden: Tensor, targets: Tensor, squares: bool) -> tuple[Tensor, Tensor]:
     head = path.head
     if path.fused and isinstance(head, nn.Linear):
-        logps: Tensor = _TiledLogProbs.apply(
-            hidden, head.weight, head.bias, targets, path.dtype, torch.is_grad_enabled()
+        found: tuple[Tensor, Tensor] = _TiledLogProbs.apply(
+            hidden, head.weight, head.bias, targets, path.dtype, torch.is_grad_enabled(), squares
         )
-        return logps
+        return found
     if head is None:
         raise ModelError(f"{path.model.config.model_type} has no output layer; choose a causal language model.")
     tiles = zip(hidden.split(_TILE_ROWS[1]), targets.split(_TILE_ROWS[1]), strict=True)
-    return torch.cat([_gathered(head(rows), wanted) for rows, wanted in tiles])
+    parts = [_gathered(head(rows), wanted, squares) for rows, wanted in tiles]
+    return torch.cat([logps for logps, _ in parts]), torch.cat([square for _, square in parts])
 
 
-def _gathered(logits: Tensor, targets: Tensor) -> Tensor:
+def _gathered(logits: Tensor, targets: Tensor, squares: bool) -> tuple[Tensor, Tensor]:
     logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-    return logits.log_softmax(dim=-1).gather(1, targets[:, None]).squeeze(1)
+    every = logits.log_softmax(dim=-1)
+    square = (2 * every.detach()).logsumexp(dim=-1) if squares else every.new_zeros(len(targets))
+    return every.gather(1, targets[:, None]).squeeze(1), square
 
 
 class _TiledLogProbs(torch.autograd.Function):
@@ -140,24 +158,33 @@ class _TiledLogProbs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, dtype: torch.dtype, graph: bool
-    ) -> Tensor:
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        dtype: torch.dtype,
+        graph: bool,
+        squares: bool,
+    ) -> tuple[Tensor, Tensor]:
         vocabulary = len(weight)
         keep = graph and len(hidden) * vocabulary <= _KEEP
         ctx.step = max(len(hidden), 1) if keep else _tile_rows(vocabulary)
         ctx.dtype = dtype
         small, kept = weight.to(dtype), None
         logps = torch.empty(len(hidden), dtype=_accumulator(dtype), device=hidden.device)
+        square = torch.zeros_like(logps)
         for begin in range(0, len(hidden), ctx.step):
             cut = slice(begin, begin + ctx.step)
             logits = _logits(hidden[cut].to(dtype), small, bias)
-            logps[cut] = _normalise(logits, targets[cut], slopes=keep)
+            logps[cut], square[cut] = _normalise(logits, targets[cut], slopes=keep, squares=squares)
             kept = logits if keep else None
         ctx.save_for_backward(hidden, weight, bias, targets, kept)
-        return logps
+        ctx.mark_non_differentiable(square)
+        return logps, square
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, targets, kept = ctx.saved_tensors
         small = weight.to(ctx.dtype)
         need_hidden, need_weight, need_bias = ctx.needs_input_grad[:3]
@@ -176,26 +203,31 @@ class _TiledLogProbs(torch.autograd.Function):
                 grad_weight = _add(grad_weight, slopes.T @ (hidden[cut] * gain).to(ctx.dtype), weight.dtype)
             if need_bias:
                 grad_bias = _add(grad_bias, (slopes.T @ gain.to(ctx.dtype)).squeeze(1), weight.dtype)
-        return grad_hidden, grad_weight, grad_bias, None, None, None
+        return grad_hidden, grad_weight, grad_bias, None, None, None, None
 
 
-def _normalise(logits: Tensor, targets: Tensor, *, slopes: bool) -> Tensor:
-    """Log-probability of the target per row; with `slopes` onehot - softmax is left in `logits`, else they are spoilt.
+def _normalise(logits: Tensor, targets: Tensor, *, slopes: bool, squares: bool = False) -> tuple[Tensor, Tensor]:
+    """Log-probability of the target per row, and log sum softmax^2 with `squares`; `logits` are spoilt.
+
+    With `slopes` onehot - softmax is left in their place.
 
     A few rows at a time: they stay in the cache between the passes, and bfloat16 logits are never all in float32.
     """
     size = max(1, _CHUNK // logits.shape[1]) if logits.device.type == "cpu" else max(1, len(logits))
-    logps = []
+    logps, square = [], []
     for rows, wanted in zip(logits.split(size), targets[:, None].split(size), strict=True):
         values = rows.to(_accumulator(rows.dtype))
         shifted = values.sub_(values.amax(dim=1, keepdim=True))
         picked = shifted.gather(1, wanted)
         total = shifted.exp_().sum(dim=1, keepdim=True)
         logp = picked - total.log()
+        if squares:
+            square.append(shifted.square().sum(dim=1).log() - 2 * total.squeeze(1).log())
         if slopes:
             rows.copy_(shifted.mul_(-1 / total).scatter_(1, wanted, -torch.expm1(logp)))
         logps.append(logp.squeeze(1))
-    return torch.cat(logps) if logps else logits.new_empty(0)
+    found = torch.cat(logps) if logps else logits.new_empty(0)
+    return found, torch.cat(square) if square else torch.zeros_like(found)
 
 
 def _add(sum_: Tensor | None, part: Tensor, dtype: torch.dtype) -> Tensor:
@@ -216,14 +248,14 @@ def _tile_rows(vocabulary: int) -> int:
     return max(low, min(high, _TILE // vocabulary))
 
 
-def _padded_token_logps(path: ForwardPath, batch: PackedBatch) -> Tensor:
+def _padded_token_logps(path: ForwardPath, batch: PackedBatch, squares: bool) -> tuple[Tensor, Tensor]:
     """The path for any architecture: prompt and response concatenated, right-padded, the model's own logits."""
     ids, mask, prompts = _concatenated(batch)
     with _autocast(path, batch):
         logits = path.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
     row = batch.sequence
     column = torch.arange(len(row), device=row.device) - (batch.lengths.cumsum(0) - batch.lengths)[row]
-    return _gathered(logits[row, prompts[row] + column - 1], batch.targets)
+    return _gathered(logits[row, prompts[row] + column - 1], batch.targets, squares)
 
 
 def _concatenated(batch: PackedBatch) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from cwpo.data import load_pairs, part_of
+from cwpo.data import load_part
 from cwpo.errors import DataError
 from cwpo.execute import StageContext
 from cwpo.records import CandidatePair, PreferencePair
@@ -17,7 +17,7 @@ ANNOTATIONS_FILE = "annotations.parquet"
 def preference_pairs(ctx: StageContext) -> list[PreferencePair]:
     """The part that the stage reads, labeled by its label source; pairs without a label are left out and logged."""
     config = ctx.config
-    part = part_of(load_pairs(ctx.inputs["data"]), config["part"], config["label_fraction"], config["split_seed"])
+    part = load_part(ctx.inputs["data"], config["part"], config)
     source = config["label_source"]
     if source == "weak":
         labeled = _weakly_labeled(part, ctx.inputs["labels"])
@@ -40,13 +40,15 @@ def _labeled(pair: CandidatePair, source: Any) -> PreferencePair:
 
 
 def _weakly_labeled(part: list[CandidatePair], directory: Path) -> list[PreferencePair]:
-    columns = pq.read_table(directory / ANNOTATIONS_FILE, columns=["pair_id", "label", "margin"]).to_pydict()
-    said: Mapping[str, tuple[Any, float]] = {
-        pair_id: (label, margin)
-        for pair_id, label, margin in zip(columns["pair_id"], columns["label"], columns["margin"], strict=True)
+    names = ["pair_id", "label", "margin", "spread"]
+    columns = pq.read_table(directory / ANNOTATIONS_FILE, columns=names).to_pydict()
+    said: Mapping[str, tuple[Any, float, float | None]] = {
+        pair_id: (label, margin, spread)
+        for pair_id, label, margin, spread in zip(*(columns[name] for name in names), strict=True)
     }
-    return [
-        PreferencePair(pair=pair, label=said[pair.pair_id][0], source="weak", margin=said[pair.pair_id][1])
-        for pair in part
-        if pair.pair_id in said
-    ]
+    labeled = []
+    for pair in part:
+        if pair.pair_id in said:
+            label, margin, spread = said[pair.pair_id]
+            labeled.append(PreferencePair(pair=pair, label=label, source="weak", margin=margin, spread=spread))
+    return labeled

@@ -17,10 +17,11 @@ VERSIONS: Mapping[str, int] = {
     "data": 1,
     "base": 1,
     "annotator": 1,
-    "labels": 1,
+    "calibration": 1,
+    "labels": 3,
     "sft": 1,
     "reference": 1,
-    "align": 1,
+    "align": 2,
     "samples": 1,
     "gold": 1,
     "scores": 1,
@@ -117,6 +118,7 @@ def _identity(value: Any) -> Any:
 
 _PINNED = (("dataset", "revision"), ("model", "revision"), ("name", "revision"), ("tokenizer", "tokenizer_revision"))
 
+Role = Literal["annotator", "policy"]
 Planned = tuple[str, str, dict[str, Any], dict[str, str]]
 
 
@@ -128,14 +130,15 @@ def _plan(config: RunConfig) -> Iterator[Planned]:
         yield "prompts", "data", _data(config, pool=False), {}
     yield from _bases(config, method.needs_annotator)
     if method.needs_annotator:
-        yield "annotator", "annotator", _annotator(config), _with_base({"data": "data"}, config.model.annotator)
-        yield "labels", "labels", _labels(config), {"data": "data", "annotator": "annotator"}
+        yield from _annotators(config)
     yield from _sft(config, method)
     start = _start_slot(config)
     starts = {"start": start} if start else {}
     yield "reference", "reference", _reference(config, method), {"data": "data", **starts}
     weak = {"labels": "labels"} if method.needs_annotator else {}
-    yield "align", "align", _align(config, method), {"data": "data", **weak, "reference": "reference", **starts}
+    fitted = {"calibration": "calibration"} if config.weighting_values.get("temperature", 0) is None else {}
+    inputs = {"data": "data", **weak, **fitted, "reference": "reference", **starts}
+    yield "align", "align", _align(config, method), inputs
     yield from _answers(config, prompts, start)
     yield (
         "evaluation",
@@ -156,6 +159,39 @@ def _bases(config: RunConfig, needs_annotator: bool) -> Iterator[Planned]:
     gold_backbone = config.evaluation.gold_reward == "trained" and config.evaluation.gold_model is None
     if config.model.annotator in catalog.SANDBOX_MODELS and (needs_annotator or gold_backbone):
         yield "base_annotator", "base", _base(config, config.model.annotator), {}
+
+
+def _annotators(config: RunConfig) -> Iterator[Planned]:
+    """Who labels, and the labels."""
+    base = _with_base({"data": "data"}, config.model.annotator)
+    if config.annotator.use is not None:
+        yield "labels", "labels", _labels(config), {"data": "data"}
+        return
+    if config.annotator_kind == "implicit":
+        yield from _implicit_annotator(config)
+        return
+    slots = ["annotator", *(f"annotator_{number}" for number in range(2, config.annotator.members + 1))]
+    for member, slot in enumerate(slots):
+        yield slot, "annotator", _annotator(config, member=member), base
+    if config.fits_temperature:
+        yield "calibration", "calibration", _calibration(config), base
+    yield "labels", "labels", _labels(config), {"data": "data", **{slot: slot for slot in slots}}
+
+
+def _implicit_annotator(config: RunConfig) -> Iterator[Planned]:
+    """Tao & Li: SFT of the weak model on the labeled winners, then DPO on them; its log-ratio is the reward."""
+    base = {"base": "base_annotator"} if config.model.annotator in catalog.SANDBOX_MODELS else {}
+    start = {"start": "base_annotator"} if base else {}
+    if config.sft.data != "none":
+        fields = {**_sft_fields(config, "human", "labeled", role="annotator"), "lora": None}
+        yield "annotator_sft", "sft", fields, {"data": "data", **base}
+        start = {"start": "annotator_sft"}
+    reference = {**_model(config, "annotator"), **_part(config, "labeled")}
+    yield "annotator_reference", "reference", reference, {"data": "data", **start}
+    inputs = {"data": "data", "reference": "annotator_reference", **start}
+    yield "annotator", "align", _implicit(config), inputs
+    labels = {"data": "data", "annotator": "annotator", **{f"annotator_{name}": slot for name, slot in start.items()}}
+    yield "labels", "labels", _labels(config), labels
 
 
 def _sft(config: RunConfig, method: catalog.MethodRow) -> Iterator[Planned]:
@@ -223,6 +259,8 @@ def _data(config: RunConfig, *, pool: bool) -> dict[str, Any]:
         world["version"] = WORLD_VERSION
         if not pool:
             world |= {"pairs": 0, "noise": 0.0, "near_ties": 0.0}
+    row = catalog.DATASETS.get(data.dataset)
+    parts = dict(row.parts) if row and row.parts and data.subset is None else None
     return {
         "dataset": data.dataset,
         "revision": data.revision,
@@ -232,6 +270,8 @@ def _data(config: RunConfig, *, pool: bool) -> dict[str, Any]:
         "test_prompts": data.test_prompts if (not pool or not config.is_sandbox) else 0,
         "evaluation_seed": config.evaluation.seed,
         "sandbox": world,
+        **({"parts": parts} if parts else {}),
+        **({"sources": True} if data.mix else {}),  # artifacts of before do not say where a pair is from
     }
 
 
@@ -245,10 +285,24 @@ def _base(config: RunConfig, model: str) -> dict[str, Any]:
 
 
 def _split(config: RunConfig) -> dict[str, Any]:
-    return {"label_fraction": config.data.label_fraction, "split_seed": config.seed_of("split")}
+    """What decides the labeled part; a mix may need more pairs than a fixed unlabeled part leaves."""
+    mix = {"mix": dict(config.data.mix), **_unlabeled(config)} if config.data.mix else {}
+    return {"label_fraction": config.data.label_fraction, "split_seed": config.seed_of("split"), **mix}
 
 
-def _model(config: RunConfig, role: Literal["annotator", "policy"]) -> dict[str, Any]:
+def _unlabeled(config: RunConfig) -> dict[str, Any]:
+    """What decides the size of the unlabeled part, where it is not the rest."""
+    fraction = config.data.unlabeled_fraction
+    return {} if fraction is None else {"unlabeled_fraction": fraction}
+
+
+def _swaps(config: RunConfig) -> dict[str, Any]:
+    """Which human labels are swapped, for stages that learn from them."""
+    share = config.data.swapped_labels
+    return {"swapped_labels": {"share": share, "seed": config.seed_of("split")}} if share else {}
+
+
+def _model(config: RunConfig, role: Role) -> dict[str, Any]:
     return {
         "model": getattr(config.model, role),
         "revision": getattr(config.model, f"{role}_revision"),
@@ -261,38 +315,84 @@ def _train(config: TrainConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in TrainConfig.model_fields}
 
 
-def _annotator(config: RunConfig) -> dict[str, Any]:
+def _annotator(config: RunConfig, *, member: int = 0) -> dict[str, Any]:
     part = config.annotator
     return {
         **_model(config, "annotator"),
         **_split(config),
-        "seed": config.seed_of("annotator"),
+        **_swaps(config),
+        "seed": config.seed_of("annotator") + _MEMBER_SEEDS * member,
         "train": _train(part),
         "dropout": part.dropout,
         "early_stopping": part.early_stopping,
         "heldout_fraction": part.heldout_fraction if part.early_stopping else None,
+        **_kind(config),
+    }
+
+
+_MEMBER_SEEDS = 1_000  # between the members of an ensemble
+
+
+def _kind(config: RunConfig) -> dict[str, Any]:
+    return {} if config.annotator_kind == "bradley_terry" else {"kind": config.annotator_kind}
+
+
+def _calibration(config: RunConfig) -> dict[str, Any]:
+    """The annotator's own settings, and the share of the labels that is held out from it."""
+    return {**_annotator(config), "heldout_fraction": config.annotator.heldout_fraction}
+
+
+def _implicit(config: RunConfig) -> dict[str, Any]:
+    return {
+        **_model(config, "annotator"),
+        **_part(config, "labeled"),
+        **_swaps(config),
+        "lora": None,
+        "label_source": "human",
+        "weighting": {"name": "uniform"},
+        "objective": {"name": "dpo", "beta": config.annotator.implicit_beta},
+        "seed": config.seed_of("annotator"),
+        "train": _train(config.annotator),
     }
 
 
 def _labels(config: RunConfig) -> dict[str, Any]:
-    dropout = config.annotator.label_dropout
-    return {
+    part, dropout = config.annotator, config.annotator.label_dropout
+    implicit = config.annotator_kind == "implicit"
+    fields = {
         **_split(config),
+        **_unlabeled(config),
+        **_swaps(config),
         "precision": config.model.precision,
         "max_length": config.model.max_length,
         "label_dropout": dropout,
         "seed": config.seed_of("annotator") if dropout else 0,
+        **_kind(config),
     }
+    if part.passes > 1:
+        fields["passes"] = part.passes
+    if part.use is not None:
+        fields["use"] = part.use
+    if implicit:
+        fields |= {**_model(config, "annotator"), "beta": part.implicit_beta}
+    return fields
 
 
 def _lora(config: RunConfig) -> dict[str, Any] | None:
     return config.model.lora.model_dump(mode="json") if config.model.lora else None
 
 
-def _sft_fields(config: RunConfig, source: catalog.LabelSource, part: catalog.Part) -> dict[str, Any]:
+def _sft_fields(
+    config: RunConfig,
+    source: catalog.LabelSource,
+    part: catalog.Part,
+    *,
+    role: Role = "policy",
+) -> dict[str, Any]:
     return {
-        **_model(config, "policy"),
+        **_model(config, role),
         **_part(config, part),
+        **(_swaps(config) if source == "human" else {}),
         "lora": _lora(config),
         "label_source": source,
         "seed": config.seed_of("sft"),
@@ -301,9 +401,13 @@ def _sft_fields(config: RunConfig, source: catalog.LabelSource, part: catalog.Pa
 
 
 def _part(config: RunConfig, part: catalog.Part) -> dict[str, Any]:
-    """The part of the pairs a stage reads; the whole does not depend on the split."""
-    split = _split(config) if part != "all" else {"label_fraction": None, "split_seed": None}
-    return {"part": part, **split}
+    """The part of the pairs a stage reads; the whole depends on no split, a fixed unlabeled part on no labeled one."""
+    if part == "all":
+        return {"part": part, "label_fraction": None, "split_seed": None}
+    fixed = _unlabeled(config) if part == "unlabeled" else {}
+    if fixed:
+        return {"part": part, "label_fraction": None, "split_seed": config.seed_of("split"), **fixed}
+    return {"part": part, **_split(config)}
 
 
 def _reference(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
@@ -312,17 +416,21 @@ def _reference(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
 
 def _align(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
     fields = catalog.OBJECTIVES[config.objective].fields
-    sampling = config.align.pair_sampling
+    weighting = {"name": config.weighting_name, **config.weighting_values}
+    if "keys" in catalog.WEIGHTINGS[config.weighting_name].reads:
+        weighting["seed"] = config.seed_of("align")
+    options = {"pair_sampling": (config.align.pair_sampling, "all"), "steps": (config.align.steps, "kept")}
     return {
         **_model(config, "policy"),
         **_part(config, method.pool),
+        **(_swaps(config) if method.labels == "human" else {}),
         "lora": _lora(config),
         "label_source": method.labels,
-        "weighting": {"name": method.weighting, "percent": config.top_percent},
+        "weighting": weighting,
         "objective": {"name": config.objective, **{name: getattr(config.align, name) for name in fields}},
         "seed": config.seed_of("align"),
         "train": _train(config.align),
-        **({} if sampling == "all" else {"pair_sampling": sampling}),
+        **{name: value for name, (value, usual) in options.items() if value != usual},
     }
 
 

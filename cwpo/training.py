@@ -71,13 +71,19 @@ class Micro:
 
     batch: PackedBatch
     share: float
+    bins: tuple[int, ...] = ()  # pairs of the whole batch by confidence bin
 
 
 def micro_batches(
-    rows: Sequence[Encoded], chosen: NDArray[np.int64], ctx: StageContext, *, share: float
+    rows: Sequence[Encoded],
+    chosen: NDArray[np.int64],
+    ctx: StageContext,
+    *,
+    share: float,
+    bins: tuple[int, ...] = (),
 ) -> list[Micro]:
     """The effective batch of rows `chosen`, packed; share: 1 over what its means are over."""
-    return [Micro(batch=batch, share=share) for batch in pack(rows, ctx.tokens_per_batch, chosen)]
+    return [Micro(batch=batch, share=share, bins=bins) for batch in pack(rows, ctx.tokens_per_batch, chosen)]
 
 
 def steady_packing(ctx: StageContext, model: nn.Module) -> StageContext:
@@ -129,9 +135,10 @@ class Batches:
     def per_epoch(self) -> int:
         return math.ceil(len(self.ids) / self.batch_size)
 
-    def steps(self, epochs: float) -> int:
-        """Optimizer steps of that many passes, at least one."""
-        return max(1, round(epochs * self.per_epoch))
+    def steps(self, epochs: float, *, of: int | None = None) -> int:
+        """Optimizer steps of that many passes, at least one; `of`: passes over that many rows instead of these."""
+        per_epoch = self.per_epoch if of is None else math.ceil(of / self.batch_size)
+        return max(1, round(epochs * per_epoch))
 
     def rows(self, step: int) -> NDArray[np.int64]:
         """Rows of 0-based `step`."""

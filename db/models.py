@@ -245,6 +245,25 @@ class Annotation(Base):
     confidence: Mapped[float]
     label: Mapped[str] = mapped_column(String(1))
     agrees_human: Mapped[bool | None]
+    spread: Mapped[float | None]  # SD of the margin over annotators or passes; None with one
+
+
+class NamedAnnotator(Base):
+    """An annotator that other runs may use: a name, versioned, for the stage that trained it."""
+
+    __tablename__ = "named_annotators"
+    __table_args__ = (
+        UniqueConstraint("name", "version"),
+        Index("ix_named_annotators_stage_id", "stage_id"),
+        NEVER_REUSE_IDS,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(120))
+    version: Mapped[int]
+    stage_id: Mapped[int] = mapped_column(ForeignKey("stages.id", ondelete="RESTRICT"))  # its artifact stays
+    note: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
 
 
 class Histogram(Base):

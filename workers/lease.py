@@ -63,7 +63,13 @@ class Lease:
         return self._reason or ("shutdown" if self._shutdown() else None)
 
     def flush(self) -> None:
-        """Write what the reporter holds and renew the lease, in one transaction; StaleToken when it is not ours."""
+        """Write what the reporter holds, batch by batch."""
+        self._flush_batch()
+        while self._reporter.full:
+            self._flush_batch()
+
+    def _flush_batch(self) -> None:
+        """Write a batch and renew the lease, in one transaction; StaleToken when it is not ours."""
         batch = self._reporter.take()
         try:
             with writing() as session:

@@ -31,6 +31,9 @@ def publish(
     resumed = bool(lease.first_step)
     if not result.computed or resumed:  # the live points do not hold everything
         _all_points(claimed, result.path / "metrics.parquet")
+    while reporter.full:
+        with writing() as session:
+            renew(session, claimed, reporter.take())
     info = store.info(claimed.fingerprint)
     artifact = NewArtifact(bytes=info.bytes, files=len(info.files), sha256=info.sha256)
     with writing() as session:

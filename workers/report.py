@@ -27,6 +27,7 @@ from workers.figures import (
     size,
 )
 from workers.head_to_head import HeadToHead, head_to_head
+from workers.listings import config_numbers, decile_cells, decile_numbers, run_numbers, stage_numbers
 from workers.matched import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
 from workers.rescored import GoldRow, agreement_sentence, gold_table
 from workers.sentences import verdict_sentence, what_the_seed_moved
@@ -67,10 +68,13 @@ __all__ = [
     "Table",
     "agreement_sentence",
     "beside",
+    "config_numbers",
     "cost_cells",
     "cost_numbers",
     "cost_table",
     "count",
+    "decile_cells",
+    "decile_numbers",
     "difference_cells",
     "difference_numbers",
     "differences",
@@ -97,10 +101,12 @@ __all__ = [
     "planned_pairs",
     "points",
     "points_interval",
+    "run_numbers",
     "setting_key",
     "size",
     "stage_cost_cells",
     "stage_costs",
+    "stage_numbers",
     "to_csv",
     "to_json",
     "to_latex",

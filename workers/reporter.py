@@ -5,13 +5,15 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from db.engine import BATCH_ROWS
+
 _LONGEST_LINE = 2_000
 _SECRETS = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)|AKIA[0-9A-Z]{16}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Everything said since the last batch."""
+    """What was said since the last batch, as much as one transaction may write."""
 
     progress: tuple[int, int, str] | None
     points: tuple[tuple[int, str, float], ...]  # step, name, value
@@ -49,15 +51,20 @@ class BufferingReporter:
             self._lines.extend(_clean(line) for line in message.splitlines() if line.strip())
 
     def take(self) -> Batch:
-        """Everything that waits; the buffer is empty afterwards."""
+        """What waits, oldest first; a fast stage may say more than one batch holds (`full`)."""
         with self._lock:
             first = self._first_step if not self._first_step_told else None
-            batch = Batch(
-                progress=self._progress, points=tuple(self._points), lines=tuple(self._lines), first_step=first
-            )
-            self._progress, self._points, self._lines = None, [], []
+            points, lines = tuple(self._points[:BATCH_ROWS]), tuple(self._lines[:BATCH_ROWS])
+            batch = Batch(progress=self._progress, points=points, lines=lines, first_step=first)
+            self._progress = None
+            del self._points[: len(points)], self._lines[: len(lines)]
             self._first_step_told = self._first_step is not None
             return batch
+
+    @property
+    def full(self) -> bool:
+        """Whether more than one batch waits."""
+        return max(len(self._points), len(self._lines)) > BATCH_ROWS
 
     def give_back(self, batch: Batch) -> None:
         """Put a batch that could not be written in front of what came since."""

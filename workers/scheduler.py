@@ -28,7 +28,7 @@ def new_run(config: RunConfig, specs: Mapping[str, StageSpec], *, sweep: str | N
         method_label=config.method_label,
         labels=method.labels,
         pool=method.pool,
-        weighting=method.weighting,
+        weighting=config.weighting_name,
         objective=config.objective,
         policy=config.model.policy,
         annotator=config.model.annotator if method.needs_annotator else None,

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
-from workers.report import GraRow
 
 from app.charts.frame import LIGHT, Look, colour, faded, framed, marker
+from workers.report import GraRow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from workers.report import GraRow
-
 from app.components.formats import counted, dataset_name, models, objective_name, share
 from db.records import RunRow
+from workers.report import GraRow
 
 
 def facts(rows: Sequence[RunRow], table: Sequence[GraRow]) -> list[str]:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.components import layout, tables
 from app.components.compare_choice import reference_widget
+from app.components.export import Exported
 from app.components.tables import Cell, Column
 from workers import report
 from workers.comparison import DIFFERENT_OPPONENTS
@@ -79,20 +80,27 @@ def show_gra_table(table: Sequence[GraRow], configs: Sequence[Mapping[str, Any]]
     layout.note(" ".join(words))
 
 
-def show_exports(
+def exports(
     table: Sequence[GraRow], differences: Sequence[DifferenceRow], matched: Sequence[MatchedRow] = ()
-) -> None:
+) -> list[Exported]:
     """The tables as files."""
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.caption("Export", width="content")
-        _download("GRA, CSV", "gra.csv", "text/csv", report.to_csv(report.gra_numbers(table)))
-        _download("Markdown", "gra.md", "text/markdown", report.to_markdown(report.gra_cells(table)))
-        _download("LaTeX", "gra.tex", "text/x-tex", report.to_latex(report.gra_cells(table)))
-        _download(
-            "differences, CSV", "differences.csv", "text/csv", report.to_csv(report.difference_numbers(differences))
+    found = [
+        Exported(name="GRA", numbers=lambda: report.gra_numbers(table), cells=lambda: report.gra_cells(table)),
+        Exported(
+            name="Differences",
+            numbers=lambda: report.difference_numbers(differences),
+            cells=lambda: report.difference_cells(differences),
+        ),
+    ]
+    if matched:
+        found.append(
+            Exported(
+                name="Differences at matched KL",
+                numbers=lambda: report.matched_numbers(matched),
+                cells=lambda: report.matched_cells(matched),
+            )
         )
-        if matched:
-            _download("matched KL, CSV", "matched.csv", "text/csv", report.to_csv(report.matched_numbers(matched)))
+    return found
 
 
 def difference_cells(row: DifferenceRow) -> list[Cell]:
@@ -139,7 +147,3 @@ def drift_cells(row: GraRow) -> list[Cell]:
 
 def _share(value: float | None) -> str:
     return report.number(None if value is None else 100 * value, 1)
-
-
-def _download(label: str, file_name: str, mime: str, text: str) -> None:
-    st.download_button(label, text, file_name=file_name, mime=mime, key=file_name, type="tertiary", on_click="ignore")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import reads
-from app.components import layout
+from app.components import compare_evidence, compare_tables, layout
 from app.components.chart import show_chart
 from app.components.compare_answers import show_same_prompt
 from app.components.compare_choice import choose_runs, chosen_reference
@@ -11,7 +11,8 @@ from app.components.compare_evidence import show_annotators, show_config_differe
 from app.components.compare_facts import facts
 from app.components.compare_further import show_further
 from app.components.compare_matched import show_matched
-from app.components.compare_tables import show_differences_table, show_exports, show_gra_table
+from app.components.compare_tables import show_differences_table, show_gra_table
+from app.components.export import show_bundle, show_export
 from app.components.gra_cards import show_gra_cards
 from app.url_state import CompareView
 from db import queries
@@ -73,7 +74,9 @@ def _answer(rows: list[RunRow]) -> tuple[list[GraRow], list[DifferenceRow], list
         show_differences_table(table, differences, matched)
     show_matched(lines, matched)
     show_gra_table(table, list(configs.values()), len(rows) - len(evaluated))
-    show_exports(table, differences, matched)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        show_export([*compare_tables.exports(table, differences, matched), *compare_evidence.exports(rows)])
+        show_bundle([row.id for row in evaluated], reference)
     return table, differences, lines
 
 

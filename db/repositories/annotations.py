@@ -38,7 +38,12 @@ def add_annotations(
         session,
         claim,
         Annotation,
-        [keys | {name: row[name] for name in ANNOTATION_COLUMNS} | {"agrees_human": _agrees(row)} for row in rows],
+        [
+            keys
+            | {name: row[name] for name in ANNOTATION_COLUMNS}
+            | {"agrees_human": _agrees(row), "spread": row.get("spread")}
+            for row in rows
+        ],
     )
 
 

@@ -61,7 +61,7 @@ def _config(folder: Path) -> RunConfig:
             "method": "cw",
             "data": {"dataset": str(file), "label_fraction": 0.4, "test_prompts": 20},
             "model": {**names, "lora": {"r": 2}, "precision": "fp32"},
-            "annotator": {**train, "dropout": 0.0},
+            "annotator": {**train, "dropout": 0.0, "calibrate": True},
             "sft": train,
             "align": train,
             "evaluation": {"gold_reward": "trained", "gold_train": train, "max_new_tokens": 8, "samples": 2},

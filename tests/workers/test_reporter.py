@@ -1,5 +1,6 @@
 """What stages say is buffered, told once, given back when it could not be written, and free of secrets."""
 
+from db.engine import BATCH_ROWS
 from workers.reporter import BufferingReporter
 
 
@@ -41,3 +42,16 @@ def test_no_secret_reaches_the_log() -> None:
     reporter.log("token hf_" + "a" * 34 + " for https://ann:secret@host/x")
     (line,) = reporter.take().lines
     assert line == "token … for https://…@host/x"
+
+
+def test_a_fast_stage_is_told_in_batches_that_one_transaction_may_write() -> None:
+    """Two batches and 100 points: each at most what the database takes, oldest first, none lost."""
+    reporter = BufferingReporter()
+    for step in range(BATCH_ROWS + 50):
+        reporter.metrics(step, {"loss": 1.0, "lr": 1.0})
+    assert reporter.full
+    batches = [reporter.take(), reporter.take()]
+    assert reporter.full is False
+    batches.append(reporter.take())
+    assert [len(batch.points) for batch in batches] == [BATCH_ROWS, BATCH_ROWS, 100]
+    assert [step for batch in batches for step, name, _ in batch.points if name == "lr"] == list(range(BATCH_ROWS + 50))

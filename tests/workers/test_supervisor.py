@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 
-import psutil
 import pytest
 
 from tests.workers.conftest import Workplace, descendants, live_children, lives, wait_for, worker_processes
