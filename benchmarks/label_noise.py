@@ -58,7 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
     results.summary = {"setting": setting(options, pairs), **study(margins, pairs, given, options.seed)}
     results.save()
     print(table([_readable(row) for row in results.summary["detection"]]))
-    print(table([_readable({"accuracy lost": "–", **row}) for row in results.summary["labels"]]))
+    print(
+        table([_readable({**row, "accuracy lost": row.get("accuracy lost", "–")}) for row in results.summary["labels"]])
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
