@@ -1,9 +1,9 @@
 """Every read for people: frozen records or DataFrames, keyset pages, on the read engine. Import `db.queries`."""
 
 from db.queries.annotators import label_margins, list_annotators
-from db.queries.curves import log_tail, metric_names, metrics
+from db.queries.curves import final_metrics, log_tail, metric_names, metric_names_of_runs, metrics
 from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
-from db.queries.results import configs, evaluations, outcomes, stage_seconds
+from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
 from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
 from db.queries.stages import (
@@ -36,6 +36,7 @@ __all__ = [
     "database_health",
     "distinct",
     "evaluations",
+    "final_metrics",
     "get_annotation",
     "get_run",
     "label_histograms",
@@ -48,19 +49,23 @@ __all__ = [
     "log_tail",
     "measured_stages",
     "metric_names",
+    "metric_names_of_runs",
     "metrics",
     "outcomes",
     "pairs_of",
     "plan_reuse",
     "queue_health",
     "recent_failures",
+    "rescorings",
     "run_stages",
     "runs_by_config_hash",
     "same_prompt_answers",
+    "scores",
     "shared_prompts",
     "stage_seconds",
     "stage_speed",
     "stages_of_runs",
     "status_counts",
+    "summaries",
     "workers",
 ]

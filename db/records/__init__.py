@@ -21,6 +21,7 @@ from db.records.results import (
     Decile,
     LabelSummary,
     PromptRow,
+    RescoringRow,
 )
 from db.records.runs import (
     AttemptCount,
@@ -86,6 +87,7 @@ __all__ = [
     "QueueHealth",
     "ReliabilityBin",
     "Requeued",
+    "RescoringRow",
     "Rival",
     "RunFilters",
     "RunGroup",
