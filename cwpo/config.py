@@ -213,7 +213,9 @@ class ExecutionConfig(Part):
 
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: GPU workers when there are any")
     tokens_per_batch: int = Field(4096, gt=0, description="tokens in one forward pass")
-    gradient_checkpointing: bool = Field(False, description="recompute activations to save memory")
+    gradient_checkpointing: bool | None = Field(
+        None, description="recompute activations to save memory; default: when the estimate says that memory needs it"
+    )
     checkpoint_seconds: float = Field(60, gt=0, description="longest work lost by a kill")
 
 

@@ -27,7 +27,7 @@ class StageContext:
     store: ArtifactStore
     device: str = "cpu"
     tokens_per_batch: int = 4096
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool | None = None  # None: when memory needs it
     checkpoint_seconds: float = 60.0
     reporter: Reporter = field(default_factory=SilentReporter)
     should_stop: Callable[[], bool] = lambda: False
@@ -79,7 +79,7 @@ def execute(
     inputs: Mapping[str, str],
     device: str = "cpu",
     tokens_per_batch: int = 4096,
-    gradient_checkpointing: bool = False,
+    gradient_checkpointing: bool | None = None,
     checkpoint_seconds: float = 60.0,
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] = lambda: False,

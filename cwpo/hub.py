@@ -133,6 +133,21 @@ def fetch_model(repo_id: str, revision: str | None, *, home: Path) -> Path:
     return download(repo_id, commit, patterns=MODEL_FILES)
 
 
+def kept_folder(repo_id: str, revision: str | None, *, home: Path) -> Path | None:
+    """Where an earlier download or conversion left the model's config.json; the hub is not asked."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        cached = try_to_load_from_cache(repo_id, "config.json", revision=revision)
+    except HFValidationError:
+        return None
+    if isinstance(cached, str):
+        return Path(cached).parent
+    converted = converted_folder(home, repo_id, revision or "")
+    return converted if converted.is_dir() else None
+
+
 def fetch_tokenizer(repo_id: str, revision: str | None) -> Path:
     """A folder with the tokenizer and config alone; a repository of .bin weights will do."""
     commit = revision if revision and COMMIT.fullmatch(revision) else describe("model", repo_id, revision).commit

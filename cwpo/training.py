@@ -23,6 +23,7 @@ from cwpo.checkpoints import load_checkpoint, save_checkpoint
 from cwpo.config import TrainConfig
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.execute import StageContext
+from cwpo.gradient_checkpointing import uses_gradient_checkpointing
 from cwpo.models import DROPOUTS
 from cwpo.tokenization import Encoded, PackedBatch, pack
 
@@ -187,11 +188,12 @@ def train(
     """
     extra = extra or ExtraState()
     history = History()
+    checkpointed = uses_gradient_checkpointing(model, ctx)  # before the optimizer's state takes what is free
     optimizer = make_optimizer(model, config)
     first = load_checkpoint(ctx.checkpoints, model, optimizer, history.points, extra)
     if first:
         ctx.reporter.log(f"Resumed from the checkpoint after step {first} of {steps}.")
-    if ctx.gradient_checkpointing:
+    if checkpointed:
         model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
     ctx.reporter.progress(first, steps, "steps")
     pending = _Pending(ctx, history)

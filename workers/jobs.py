@@ -29,7 +29,7 @@ WAIT_SECONDS = 1.0  # how long a process that has torch loaded waits for a stage
 _LOOK_EVERY = 0.1
 _RECORDED = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 _DEFAULT_WISHES: Mapping[str, Any] = {
-    "tokens_per_batch": 4096, "gradient_checkpointing": False, "checkpoint_seconds": 60.0, "device": "auto",
+    "tokens_per_batch": 4096, "gradient_checkpointing": None, "checkpoint_seconds": 60.0, "device": "auto",
 }  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
         inputs=claimed.inputs,
         device=_torch_device(device, claimed.kind, str(wishes["device"])),
         tokens_per_batch=int(wishes["tokens_per_batch"]),
-        gradient_checkpointing=bool(wishes["gradient_checkpointing"]),
+        gradient_checkpointing=wishes["gradient_checkpointing"],
         checkpoint_seconds=float(wishes["checkpoint_seconds"]),
         reporter=reporter,
         should_stop=lease.should_stop,
