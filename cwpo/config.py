@@ -208,6 +208,9 @@ class Seeds(Part):
     base: int = Field(0, ge=0, description="pretraining of sandbox base models; does not follow `seed`")
 
 
+DROPOUT_TOKENS = 2048  # tokens of a packed batch while dropout is on, whatever tokens_per_batch says
+
+
 class ExecutionConfig(Part):
     """How a run is executed. Nothing here changes a result, so nothing here enters a fingerprint."""
 

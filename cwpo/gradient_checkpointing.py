@@ -5,10 +5,8 @@ from typing import Any
 from cwpo import memory_estimate
 from cwpo.execute import StageContext
 from cwpo.memory import free_memory
-from cwpo.memory_estimate import Need
+from cwpo.memory_estimate import SAFE, Need
 from cwpo.model_shape import shape_of
-
-SAFE = 0.8  # share of the free memory that an estimate may fill: it is right within about a quarter
 
 
 def uses_gradient_checkpointing(model: Any, ctx: StageContext) -> bool:

@@ -17,6 +17,7 @@ import torch
 
 from cwpo import bag_of_words, calibration
 from cwpo.annotator import BRADLEY_TERRY, JOINT, encode_candidates
+from cwpo.config import DROPOUT_TOKENS
 from cwpo.data import PAIRS_FILE
 from cwpo.data.split import split_file, swap_labels
 from cwpo.errors import ArtifactError, Cancelled
@@ -28,7 +29,6 @@ from cwpo.models import ModelRef, context_length, load_annotator, load_policy
 from cwpo.preferences import ANNOTATIONS_FILE
 from cwpo.records import CandidatePair
 from cwpo.tokenization import Encoded, encode_pairs, pack
-from cwpo.training import DROPOUT_TOKENS
 from cwpo.weighting import Floats
 
 IMPLICIT = "implicit"

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cwpo.config import DROPOUT_TOKENS
 from cwpo.model_shape import GATED, Shape
 
 FLOAT = 4  # bytes of a weight, its gradient, and of each of AdamW's two moments
 ANSWERS = 0.5  # share of a packed batch that are answers and reach the head; 0.43 in HH-RLHF
 PADDING = 1.25  # slots of attention's blocks over tokens: 1.0 to 1.35 at HH-RLHF's lengths
 KEPT_SLOPES = 1 << 26  # elements of logits that the head holds at most
+SAFE = 0.8  # share of the free memory that an estimate may fill: it is right within about a quarter
 ROOM = 8  # answers are sampled in batches of this many times the token budget
 SCORING = ("annotator", "calibration", "gold")  # stages that train a scalar head
 TRAINING = (*SCORING, "base", "sft", "align")
@@ -52,11 +54,15 @@ def of_stage(kind: str, config: Mapping[str, Any], shape: Shape, *, tokens: int,
     """
     precision = config.get("precision", "fp32")
     if kind in TRAINING:
-        return training(shape, tokens=tokens, precision=precision, lora=config.get("lora"), scalar=kind in SCORING)
+        lora, most = config.get("lora"), min(tokens, DROPOUT_TOKENS) if _drops(kind, config, shape) else tokens
+        return training(shape, tokens=most, precision=precision, lora=lora, scalar=kind in SCORING)
     if kind == "reference":
         return reading(shape, tokens=tokens, precision=precision, scalar=False)
     if kind == "labels":
         return reading(shape, tokens=tokens, precision=precision, scalar="beta" not in config, models=models)
+    if kind == "scores":
+        weight = 2 if precision == "bf16" else FLOAT
+        return reading(shape, tokens=tokens, precision=precision, scalar=True, weight=weight)
     if kind == "samples":
         return answering(shape, tokens=tokens, precision=precision, new_tokens=config["decoding"]["max_new_tokens"])
     return None
@@ -76,10 +82,10 @@ def training(shape: Shape, *, tokens: int, precision: str, lora: Mapping[str, An
     )
 
 
-def reading(shape: Shape, *, tokens: int, precision: str, scalar: bool, models: int = 1) -> Need:
+def reading(shape: Shape, *, tokens: int, precision: str, scalar: bool, models: int = 1, weight: int = FLOAT) -> Need:
     """A stage that only reads: weights, one layer at work, and a tile of the head."""
     return Need(
-        weights=models * FLOAT * (shape.scorer if scalar else shape.causal),
+        weights=models * weight * (shape.scorer if scalar else shape.causal),
         activations=tokens * layer(shape, precision),
         checkpointed=tokens * layer(shape, precision),
         head=0 if scalar else head(shape, tokens, precision),
@@ -136,6 +142,14 @@ def _adapter_inputs(shape: Shape, precision: str, lora: Mapping[str, Any] | None
 def _embedding_gradients(shape: Shape, scalar: bool) -> int:
     """Gradients of the embedding that are there beside the sum: a tied one gets the head's and its own."""
     return FLOAT * shape.embedding * (2 if shape.tied and not scalar else 1)
+
+
+def _drops(kind: str, config: Mapping[str, Any], shape: Shape) -> bool:
+    """Whether dropout is on while the stage trains, which fixes its token budget."""
+    if kind in SCORING:
+        own = config.get("dropout")
+        return bool(shape.dropout if own is None else own)
+    return bool((config.get("lora") or {}).get("dropout"))
 
 
 def _width(precision: str) -> int:

@@ -28,6 +28,7 @@ class Shape:
     tied: bool
     final_norm: bool
     biases: tuple[bool, bool, bool]
+    dropout: float  # the backbone's own, which an annotator trains with unless told otherwise
 
     @property
     def linears(self) -> Mapping[str, tuple[int, int]]:
@@ -106,6 +107,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
             positions=int(config.get("max_position_embeddings", 2048)) + 2,
             final_norm=bool(before and not config.get("_remove_final_layer_norm", False)),
             biases=(bias, bias, bias),
+            dropout=float(config.get("dropout", 0.1)),
         )
     of_attention, of_mlp = bool(config.get("attention_bias", False)), bool(config.get("mlp_bias", False))
     return Shape(
@@ -115,6 +117,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
         positions=0,
         final_norm=True,
         biases=(True, False, False) if family == "qwen2" else (of_attention, of_attention, of_mlp),
+        dropout=float(config.get("attention_dropout", 0.0)),
     )
 
 
@@ -144,4 +147,5 @@ def sandbox_config(architecture: Mapping[str, Any]) -> Mapping[str, Any]:
         "vocab_size": len(tokenizer.vocabulary(architecture["family"])),
         "max_position_embeddings": tokenizer.MAX_LENGTH,
         "tie_word_embeddings": True,
+        "dropout": 0.0,
     }

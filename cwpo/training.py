@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cwpo.checkpoints import load_checkpoint, save_checkpoint
-from cwpo.config import TrainConfig
+from cwpo.config import DROPOUT_TOKENS, TrainConfig
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.execute import StageContext
 from cwpo.gradient_checkpointing import uses_gradient_checkpointing
@@ -28,7 +28,6 @@ from cwpo.models import DROPOUTS
 from cwpo.tokenization import Encoded, PackedBatch, pack
 
 Item = TypeVar("Item")
-DROPOUT_TOKENS = 2048  # tokens of a packed batch while dropout is on
 _FLUSH_STEPS, _FLUSH_SECONDS = 10, 1.0  # metrics leave the device together, so that a GPU is not stopped each step
 
 

@@ -17,7 +17,7 @@ from db.errors import DatabaseError
 from db.records import CreatedRun, RunFilters
 from db.repositories import runs
 from db.status import CANCELLED, DONE, FAILED
-from workers import bundle, queue, scheduler
+from workers import bundle, plan_memory, queue, scheduler
 from workers import plan as planning
 from workers.database import reading, writing
 from workers.devices import visible_gpus
@@ -103,6 +103,7 @@ def plan(configs: Sequence[RunConfig]) -> Plan:
             measured=queries.measured_stages(session, {spec.kind for spec in specs.values()}),
             workers={device: alive.count(device) for device in planning.DEVICES},
             gpu=gpu,
+            machine=plan_memory.this_machine(runs_and_stages, home()),
         )
     return planning.make(runs_and_stages, known)
 

@@ -283,6 +283,8 @@ def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
     for sentence in (
         f"About {plan_words.about(plan.wall_seconds)} from start to end." if plan.seconds else "",
         plan_words.time_sentence(plan),
+        plan_words.memory_sentence(plan),
+        plan_words.memory_warning(plan),
         plan_words.labels_sentence(plan),
         plan_words.power_sentence(planned),
     ):

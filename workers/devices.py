@@ -24,6 +24,21 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU "))
 
 
+@functools.cache
+def gpu_memory() -> int | None:
+    """Bytes of the smallest GPU that is offered; None where nvidia-smi does not say."""
+    program = shutil.which("nvidia-smi")
+    if program is None or not visible_gpus():
+        return None
+    asked = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits", "-i", ",".join(visible_gpus())]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout.split()
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    sizes = [int(number) for number in said if number.isdigit()]
+    return min(sizes) * 2**20 if sizes else None
+
+
 def worker_count() -> int:
     """CPU workers: WORKERS, else one per core, else none beside GPUs, whose workers do the light stages too."""
     wanted = os.environ.get("WORKERS", "").strip()

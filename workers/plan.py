@@ -6,14 +6,15 @@ generated or scored. A stage without such a size takes the mean.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cwpo.config import RunConfig
 from cwpo.stages import StageSpec
 from db.records import MeasuredStage
 from db.status import DONE, LIVE
-from workers import scheduler
+from workers import plan_memory, scheduler
+from workers.plan_memory import Machine, Memory, device_name
 
 DEVICES = ("gpu", "cpu")
 SHARES_PERCENT = ("top", "random", "bottom")  # weightings that keep `percent` of the pairs
@@ -45,6 +46,7 @@ class Plan:
     wall_seconds: float | None  # with these workers
     human_labels: int | None  # None until the data were read once
     gpu: bool  # whether something of it is left to do on a GPU
+    memory: Memory
 
     @property
     def seconds(self) -> float | None:
@@ -64,6 +66,7 @@ class Known:
     measured: Sequence[MeasuredStage]
     workers: Mapping[str, int]
     gpu: bool  # whether a GPU will execute what does not say where
+    machine: Machine = field(default_factory=Machine)
 
 
 Graph = Mapping[str, StageSpec]
@@ -104,6 +107,11 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: Known) -> Plan:
         wall_seconds=_wall([graph for _, graph in runs], seconds, devices, known.workers),
         human_labels=human_labels(runs, pairs),
         gpu=gpu,
+        memory=plan_memory.needed(
+            [pair for fingerprint, pair in specs.items() if known.status.get(fingerprint) != DONE],
+            known.machine,
+            gpu=known.gpu,
+        ),
     )
 
 
@@ -169,11 +177,6 @@ class Speed:
         if size is not None and sized:
             return size * sum(seconds for seconds, _ in sized) / sum(other for _, other in sized)
         return sum(seconds for seconds, _ in seen) / len(seen)
-
-
-def device_name(device: str) -> str:
-    """Light stages and workers without a GPU compute on the CPU."""
-    return "gpu" if device.startswith(("gpu", "cuda")) else "cpu"
 
 
 def work(kind: str, stage: Mapping[str, Any], run: Mapping[str, Any], pairs: int | None) -> float | None:

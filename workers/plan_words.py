@@ -1,8 +1,8 @@
 """A plan as people read it, the same on the page and in the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from workers.figures import NOTHING, count, duration, number
+from workers.figures import NOTHING, count, duration, number, size
 from workers.plan import Plan
 from workers.power import Power
 
@@ -27,6 +27,11 @@ KINDS = {
     "gold": "Gold reward",
     "scores": "Scores",
     "evaluation": "Evaluation",
+}
+_REMEDIES = {
+    "lora": "train a LoRA adapter (model.lora)",
+    "tokens": "lower execution.tokens_per_batch",
+    "checkpointing": "let execution.gradient_checkpointing follow the estimate",
 }
 HEADINGS = ("Stages", "new", "shared", "done", "min")
 
@@ -74,6 +79,42 @@ def time_sentence(plan: Plan) -> str:
     )
 
 
+def memory(plan: Plan) -> str:
+    """The largest need among the stages to do, as far as it is known."""
+    largest = plan.memory.largest
+    if largest is not None:
+        return size(largest.bytes)
+    return "unknown" if plan.memory.unknown else "none"
+
+
+def memory_sentence(plan: Plan) -> str:
+    """Which stage needs the most, and which ones are not in it; empty when nothing with a model is left to do."""
+    unknown = _kinds(plan.memory.unknown)
+    words = f"The memory is unknown for {unknown}: the sizes of its model are not on this machine." if unknown else ""
+    largest = plan.memory.largest
+    if largest is None:
+        return words
+    again = ", with gradient checkpointing" if largest.checkpointing else ""
+    most = (
+        f"Most memory: {_kinds([largest.kind])} on {DEVICE_NAMES[largest.device]}, about {size(largest.bytes)}{again}."
+    )
+    return f"{most} {words}".strip()
+
+
+def memory_warning(plan: Plan) -> str:
+    """What to change when the largest stage needs more than there is; empty when it fits or nobody knows."""
+    largest = plan.memory.largest
+    if largest is None or not largest.exceeds:
+        return ""
+    there = f"{size(largest.have)} of {'GPU memory' if largest.device == 'gpu' else 'memory'}"
+    remedies = [_REMEDIES[name] for name in largest.remedies]
+    again = " even with gradient checkpointing" if largest.checkpointing else ""
+    return (
+        f"{_kinds([largest.kind])} needs about {size(largest.bytes)}{again}, this machine has {there}: "
+        f"{', '.join(remedies)} or choose a smaller model."
+    )
+
+
 def labels_sentence(plan: Plan) -> str:
     """How many human labels the runs train on."""
     if plan.human_labels is None:
@@ -105,6 +146,10 @@ def _device(device: str, plan: Plan) -> str:
     hours = f" ({number(seconds / 3600, 2)} GPU-hours)" if device == "gpu" else ""
     alive = f"{_counted(workers, 'worker')} alive" if workers else "no worker alive, counted as one"
     return f"{duration(seconds)}{hours} on {DEVICE_NAMES[device]}, {alive}"
+
+
+def _kinds(kinds: Iterable[str]) -> str:
+    return ", ".join(KINDS.get(kind, kind) for kind in kinds)
 
 
 def _minutes(seconds: float | None) -> str:

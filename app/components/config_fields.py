@@ -15,7 +15,7 @@ from cwpo import catalog
 from cwpo.config import override
 
 PER_LINE = 3
-FLAGS = {"off": False, "on": True}
+FLAGS: Mapping[str, bool | None] = {"auto": None, "off": False, "on": True}
 CHOOSE = "choose at least one."
 
 # Fields that name a row of the catalog, or a hub id or folder.
@@ -101,10 +101,15 @@ class Fields:
 def state_of(spec: FieldSpec, values: Sequence[Any]) -> Any:
     """What the widget of a field holds when the field has these values."""
     if spec.kind == "flag":
-        return [word for word, value in FLAGS.items() if value in values]
+        return [word for word, value in flags(spec).items() if value in values]
     if spec.kind == "choice" or spec.path in NAMED:
         return [value for value in values if value is not None]
     return shown(values)
+
+
+def flags(spec: FieldSpec) -> Mapping[str, bool | None]:
+    """What a switch can be; auto is there where the field may be left to the program."""
+    return {word: value for word, value in FLAGS.items() if value is not None or spec.optional}
 
 
 def _widget(spec: FieldSpec, values: Sequence[Any], key: str) -> tuple[list[Any], str]:
@@ -112,9 +117,15 @@ def _widget(spec: FieldSpec, values: Sequence[Any], key: str) -> tuple[list[Any]
     start = state_of(spec, values)
     if spec.kind == "flag":
         chosen = st.segmented_control(
-            spec.label, list(FLAGS), selection_mode="multi", default=start, key=key, help=spec.help, bind="query-params"
+            spec.label,
+            list(flags(spec)),
+            selection_mode="multi",
+            default=start,
+            key=key,
+            help=spec.help,
+            bind="query-params",
         )
-        return [FLAGS[word] for word in FLAGS if word in chosen], "" if chosen else CHOOSE
+        return [FLAGS[word] for word in flags(spec) if word in chosen], "" if chosen else CHOOSE
     if spec.kind == "choice" or spec.path in NAMED:
         return _chosen(spec, start, key)
     given = st.text_input(

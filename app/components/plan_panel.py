@@ -56,6 +56,7 @@ def _figures(filled: Filled) -> Plan:
         ("stages reused", f"{plan.stages_done + plan.stages_shared:,}"),
         ("time, about", plan_words.about(plan.wall_seconds)),
         ("GPU-hours", _gpu_hours(plan)),
+        ("memory, about", plan_words.memory(plan)),
         ("human labels", "unknown" if plan.human_labels is None else f"{plan.human_labels:,}"),
     ):
         grid.cell().metric(label, value)
@@ -63,6 +64,10 @@ def _figures(filled: Filled) -> Plan:
     spread = _spread(database_url(), configs[0].data.dataset)
     layout.note(plan_words.power_sentence(power.planned(configs, spread)))
     layout.note(plan_words.time_sentence(plan))
+    if plan.memory.largest is not None or plan.memory.unknown:
+        layout.note(plan_words.memory_sentence(plan))
+    if warning := plan_words.memory_warning(plan):
+        st.warning(untrusted.label(warning, 600))
     return plan
 
 

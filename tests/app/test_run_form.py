@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.components.config_fields import NAMED, state_of
+from app.components.config_fields import NAMED, flags, state_of
 from app.components.field_specs import FieldSpec, part_of, plain_parts, spec_of, specs, value_at
 from app.components.form_state import filled_state, lists_of
 from app.components.form_yaml import as_yaml, left_over, read_yaml
@@ -17,6 +17,7 @@ from app.components.values import parse, shown
 from cwpo.config import RunConfig, expand
 from cwpo.paper_presets import all_presets
 from tests.app.conftest import Computed, visit, words
+from workers import plan_memory
 
 FLOAT = FieldSpec(path="align.beta", kind="float", optional=False, options=(), help="")
 INT = FieldSpec(path="seed", kind="int", optional=False, options=(), help="")
@@ -254,10 +255,28 @@ def test_the_plan_says_by_kind_what_is_done_and_how_long_the_rest_takes(computed
     figures = {metric.label: metric.value for metric in page.metric}
     assert (figures["runs"], figures["GPU-hours"]) == ("2", "none")
     assert figures["time, about"] != "unknown"
+    assert figures["memory, about"] not in ("unknown", "none")
+    assert "Most memory: " in words(page)
     table = page.table[0].value
     rows = {row[0]: list(row[1:4]) for row in table.to_numpy().tolist()}
     assert rows["Alignment"] == ["1", "0", "1"]
     assert "measured in" in words(page)
+
+
+def test_a_machine_with_too_little_memory_is_a_warning(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of 1,000 bytes: nothing fits, and the page says what to change."""
+    monkeypatch.setattr(plan_memory, "cpu_memory", lambda: 1000)
+    page = visit("new_run", **{"from": str(computed.sweep[2])})
+    page.text_input(key="seeds").set_value("97").run()
+    assert "lower execution.tokens_per_batch or choose a smaller model" in page.warning[0].value
+    assert not page.button(key="queue").disabled
+
+
+def test_a_switch_that_may_be_left_to_the_program_has_three_states() -> None:
+    spec = spec_of("execution.gradient_checkpointing")
+    assert list(flags(spec)) == ["auto", "off", "on"]
+    assert (state_of(spec, [None]), state_of(spec, [False, True])) == (["auto"], ["off", "on"])
+    assert list(flags(spec_of("annotator.early_stopping"))) == ["off", "on"]
 
 
 def test_fields_without_a_widget_have_a_place(empty: None) -> None:

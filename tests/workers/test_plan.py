@@ -1,6 +1,7 @@
 """What a plan says: counts by kind, seconds scaled by size, human labels, and what can be detected."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from cwpo import statistics
+from cwpo import model_shape, statistics
 from cwpo.config import RunConfig, expand, merged
 from cwpo.stages import build
 from db.records import MeasuredStage
 from tests.workers.conftest import Workplace
-from workers import api, cli, plan, plan_words, power
+from workers import api, cli, devices, plan, plan_memory, plan_words, power
 
 ANNOTATOR, POLICY = "sandbox/opt-48", "sandbox/opt-64"
 BASE: dict[str, Any] = {"method": "cw", "data": {"sandbox": {"pairs": 1000}, "test_prompts": 100}}
@@ -139,6 +140,97 @@ def test_human_labels_of_a_file_are_never_more_than_it_has() -> None:
         return plan.make(runs, known(pairs=pairs)).human_labels
 
     assert (labels([0, 1]), labels([0, 1, 2, 3]), labels([0], read=False)) == (600, 1000, None)
+
+
+OPT_CONFIG = {"model_type": "opt", "ffn_dim": 8192, "hidden_size": 2048, "num_hidden_layers": 24,
+              "num_attention_heads": 32, "word_embed_proj_dim": 2048, "vocab_size": 50272}  # fmt: skip
+LARGE: dict[str, Any] = {
+    "method": "human_100",
+    "data": {"dataset": "owner/pairs"},
+    "sft": {"data": "none"},
+    "evaluation": {"gold_reward": "trained"},
+}
+
+
+def memory_of(over: dict[str, Any], gpu_memory: int | None) -> plan.Plan:
+    """The plan of a run with OPT 1.3B on a machine with a GPU of that size."""
+    runs = [(config, build(config)) for config in expand(merged(LARGE, over))]
+    shape = model_shape.shape_of(OPT_CONFIG)
+    machine = plan_memory.Machine(shapes={("facebook/opt-1.3b", None): shape}, memory={"cpu": None, "gpu": gpu_memory})
+    return plan.make(runs, known(gpu=True, machine=machine))
+
+
+def test_memory_is_unknown_until_a_model_is_here() -> None:
+    found = planned({}, known())
+    assert (found.memory.largest, plan_words.memory(found)) == (None, "unknown")
+    assert "Alignment" in plan_words.memory_sentence(found)
+    assert plan_words.memory_warning(found) == ""
+
+
+def test_memory_of_the_sandbox_is_known_before_its_models_are_built(tmp_path: Path) -> None:
+    """Never less than the 16 bytes per parameter that training all of opt-64's 130,000 weights takes."""
+    runs = [(config, build(config)) for config in expand(BASE)]
+    found = plan.make(runs, known(machine=plan_memory.this_machine(runs, tmp_path)))
+    assert found.memory.unknown == ()
+    assert found.memory.largest is not None
+    assert 16 * 130_000 < found.memory.largest.bytes < 10**9
+    assert plan_words.memory(found) not in ("unknown", "none")
+    done = {spec.fingerprint: "done" for _, graph in runs for spec in graph.values()}
+    assert plan_words.memory(plan.make(runs, known(status=done))) == "none"
+
+
+def test_training_all_of_a_large_model_is_warned_about_and_an_adapter_is_not() -> None:
+    """OPT 1.3B has 1,315,758,080 parameters: 21 GB of weights, gradients and AdamW, 5.3 GB of frozen weights."""
+    whole = memory_of({"model": {"lora": None}}, 16 * 2**30)
+    assert whole.memory.largest is not None
+    assert (whole.memory.largest.kind, whole.memory.largest.checkpointing) == ("align", True)
+    assert whole.memory.largest.bytes > 16 * 1_315_758_080
+    warning = plan_words.memory_warning(whole)
+    assert warning.startswith("Alignment needs about ")
+    assert "even with gradient checkpointing, this machine has 17.2 GB of GPU memory" in warning
+    assert "train a LoRA adapter (model.lora), lower execution.tokens_per_batch" in warning
+    adapter = memory_of({"model": {"precision": "bf16"}}, 16 * 2**30)
+    assert adapter.memory.largest is not None
+    assert 4 * 1_315_758_080 < adapter.memory.largest.bytes < 16 * 2**30
+    assert plan_words.memory_warning(adapter) == ""
+
+
+def test_keys_and_values_of_a_whole_batch_of_answers_are_counted() -> None:
+    """Eight times 4,096 tokens of 24 layers, each 2 rows of 2,048 in float32: 12.9 GB beside 5.3 GB of weights."""
+    largest = memory_of({"model": {"precision": "fp32"}}, None).memory.largest
+    assert largest is not None
+    assert (largest.kind, largest.remedies) == ("samples", ("tokens",))
+    assert largest.bytes > 4 * 1_315_758_080 + 8 * 4096 * 24 * 2 * 2048 * 4
+
+
+def test_checkpointing_is_counted_as_asked_else_where_the_device_is_too_small() -> None:
+    base = {"model": {"lora": None}}
+    roomy, unsaid = memory_of(base, 80 * 2**30), memory_of(base, None)
+    asked = memory_of({**base, "execution": {"gradient_checkpointing": True}}, 80 * 2**30)
+    never = memory_of({**base, "execution": {"gradient_checkpointing": False}}, 16 * 2**30)
+    needs = [found.memory.largest for found in (roomy, unsaid, asked, never)]
+    assert [need.checkpointing for need in needs if need] == [False, False, True, False]
+    sizes = [need.bytes for need in needs if need]
+    assert sizes[0] == sizes[1] == sizes[3] > sizes[2]
+    assert plan_words.memory_warning(unsaid) == ""
+    assert "let execution.gradient_checkpointing follow the estimate" in plan_words.memory_warning(never)
+
+
+@pytest.mark.parametrize(("said", "expected"), [("81559\n24564\n", 24564 * 2**20), ("[N/A]\n", None), ("", None)])
+def test_the_smallest_gpu_counts(
+    said: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nvidia-smi answers in MiB, one line per GPU."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '{said}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    devices.visible_gpus.cache_clear()
+    devices.gpu_memory.cache_clear()
+    assert devices.gpu_memory() == expected
+    devices.visible_gpus.cache_clear()
+    devices.gpu_memory.cache_clear()
 
 
 @dataclass(frozen=True)
