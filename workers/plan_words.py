@@ -110,8 +110,8 @@ def memory_warning(plan: Plan) -> str:
     remedies = [_REMEDIES[name] for name in largest.remedies]
     again = " even with gradient checkpointing" if largest.checkpointing else ""
     return (
-        f"{_kinds([largest.kind])} needs about {size(largest.bytes)}{again}, this machine has {there}: "
-        f"{', '.join(remedies)} or choose a smaller model."
+        f"The largest stage, {_kinds([largest.kind])}, needs about {size(largest.bytes)}{again}, "
+        f"this machine has {there}: {', '.join(remedies)} or choose a smaller model."
     )
 
 

@@ -186,7 +186,7 @@ def test_training_all_of_a_large_model_is_warned_about_and_an_adapter_is_not() -
     assert (whole.memory.largest.kind, whole.memory.largest.checkpointing) == ("align", True)
     assert whole.memory.largest.bytes > 16 * 1_315_758_080
     warning = plan_words.memory_warning(whole)
-    assert warning.startswith("Alignment needs about ")
+    assert warning.startswith("The largest stage, Alignment, needs about ")
     assert "even with gradient checkpointing, this machine has 17.2 GB of GPU memory" in warning
     assert "train a LoRA adapter (model.lora), lower execution.tokens_per_batch" in warning
     adapter = memory_of({"model": {"precision": "bf16"}}, 16 * 2**30)
