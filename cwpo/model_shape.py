@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cwpo import catalog, hub
+from cwpo.sandbox import lexicon
 
 GATED = ("qwen2", "llama")  # three matrices in the feed-forward part, and no learned positions
 _DEFAULT_VOCABULARY = {"opt": 50272, "qwen2": 151936, "llama": 32000}
@@ -135,8 +136,6 @@ def known_config(name: str, revision: str | None, home: Path) -> Mapping[str, An
 
 def sandbox_config(architecture: Mapping[str, Any]) -> Mapping[str, Any]:
     """What config.json will say of a base model of the sandbox once it is built."""
-    from cwpo.sandbox import tokenizer
-
     return {
         "model_type": architecture["family"],
         "hidden_size": architecture["hidden_size"],
@@ -144,8 +143,8 @@ def sandbox_config(architecture: Mapping[str, Any]) -> Mapping[str, Any]:
         "num_attention_heads": architecture["heads"],
         "ffn_dim": architecture["ffn"],
         "intermediate_size": architecture["ffn"],
-        "vocab_size": len(tokenizer.vocabulary(architecture["family"])),
-        "max_position_embeddings": tokenizer.MAX_LENGTH,
+        "vocab_size": lexicon.SPECIAL_TOKENS + len(lexicon.words()),
+        "max_position_embeddings": lexicon.MAX_LENGTH,
         "tie_word_embeddings": True,
         "dropout": 0.0,
     }

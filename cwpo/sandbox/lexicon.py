@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 USER, ASSISTANT = "user:", "assistant:"
+SPECIAL_TOKENS = 3  # unknown, padding and end of text, in front of the words in every vocabulary
+MAX_LENGTH = 160  # positions of the sandbox's models; the longest pair of the world is near 80 tokens
 
 ANIMALS: Mapping[str, Mapping[str, str]] = {
     "cat": {"food": "fish", "home": "house", "colour": "grey", "skill": "climb"},

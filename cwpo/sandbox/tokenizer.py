@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 UNKNOWN, PAD = "<unk>", "<pad>"
 END = {"opt": "</s>", "qwen2": "<|endoftext|>"}
-MAX_LENGTH = 160  # positions of the sandbox's models; the longest pair of the world is near 80 tokens
+MAX_LENGTH = lexicon.MAX_LENGTH
 
 _WORD = r"user:|assistant:|[a-z]+|\S"  # anything else is an unknown token, one per character
 
