@@ -36,13 +36,14 @@ def test_the_loss_curve_is_the_same_with_and_without(tmp_path, family, lora):
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), again.parameters(), strict=True))
 
 
-def test_where_nobody_asked_the_free_memory_decides(tmp_path, monkeypatch):
+@pytest.mark.parametrize("lora", [None, LORA], ids=["whole", "adapter"])
+def test_where_nobody_asked_the_free_memory_decides(tmp_path, monkeypatch, lora):
     monkeypatch.setattr(checkpointing, "free_memory", lambda device: 10**12)
-    roomy, _, said = trained(tmp_path / "roomy", None)
+    roomy, _, said = trained(tmp_path / "roomy", None, lora=lora)
     assert not roomy.is_gradient_checkpointing
     assert "1,000.0 GB are free: activations are kept" in said
     monkeypatch.setattr(checkpointing, "free_memory", lambda device: 1000)
-    tight, _, said = trained(tmp_path / "tight", None)
+    tight, _, said = trained(tmp_path / "tight", None, lora=lora)
     assert tight.is_gradient_checkpointing
     assert "activations are made again (gradient checkpointing)" in said
     assert "may still be too much" in said
