@@ -51,6 +51,11 @@ def about(seconds: float | None) -> str:
     return f"{number(seconds / 60, 0)} min" if seconds < 5_400 else f"{number(seconds / 3600, 1)} h"
 
 
+def about_size(number_of_bytes: int) -> str:
+    """An estimate in two digits: 47 MB, 5.3 GB."""
+    return size(float(f"{number_of_bytes:.2g}")).replace(".0 ", " ")
+
+
 def rows(plan: Plan) -> list[tuple[str, str, str, str, str]]:
     """One line per kind of stage, in the order of the graph."""
     return [
@@ -83,7 +88,7 @@ def memory(plan: Plan) -> str:
     """The largest need among the stages to do, as far as it is known."""
     largest = plan.memory.largest
     if largest is not None:
-        return size(largest.bytes)
+        return about_size(largest.bytes)
     return "unknown" if plan.memory.unknown else "none"
 
 
@@ -95,10 +100,8 @@ def memory_sentence(plan: Plan) -> str:
     if largest is None:
         return words
     again = ", with gradient checkpointing" if largest.checkpointing else ""
-    most = (
-        f"Most memory: {_kinds([largest.kind])} on {DEVICE_NAMES[largest.device]}, about {size(largest.bytes)}{again}."
-    )
-    return f"{most} {words}".strip()
+    where = f"{_kinds([largest.kind])} on {DEVICE_NAMES[largest.device]}"
+    return f"Most memory: {where}, about {about_size(largest.bytes)}{again}. {words}".strip()
 
 
 def memory_warning(plan: Plan) -> str:
@@ -110,7 +113,7 @@ def memory_warning(plan: Plan) -> str:
     remedies = [_REMEDIES[name] for name in largest.remedies]
     again = " even with gradient checkpointing" if largest.checkpointing else ""
     return (
-        f"The largest stage, {_kinds([largest.kind])}, needs about {size(largest.bytes)}{again}, "
+        f"The largest stage, {_kinds([largest.kind])}, needs about {about_size(largest.bytes)}{again}, "
         f"this machine has {there}: {', '.join(remedies)} or choose a smaller model."
     )
 

@@ -160,6 +160,12 @@ def memory_of(over: dict[str, Any], gpu_memory: int | None) -> plan.Plan:
     return plan.make(runs, known(gpu=True, machine=machine))
 
 
+def test_an_estimate_of_memory_has_two_digits() -> None:
+    assert [plan_words.about_size(size) for size in (47_123_456, 5_263_032_320, 20_046_286_848, 128_400_000)] == [
+        "47 MB", "5.3 GB", "20 GB", "130 MB"
+    ]  # fmt: skip
+
+
 def test_memory_is_unknown_until_a_model_is_here() -> None:
     found = planned({}, known())
     assert (found.memory.largest, plan_words.memory(found)) == (None, "unknown")
