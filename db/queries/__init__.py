@@ -2,6 +2,7 @@
 
 from db.queries.curves import log_tail, metric_names, metrics
 from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
+from db.queries.named_annotators import find_annotator, named_annotators
 from db.queries.results import configs, evaluations, outcomes, stage_seconds
 from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
@@ -26,6 +27,7 @@ __all__ = [
     "database_health",
     "distinct",
     "evaluations",
+    "find_annotator",
     "get_annotation",
     "get_run",
     "label_histograms",
@@ -36,6 +38,7 @@ __all__ = [
     "log_tail",
     "metric_names",
     "metrics",
+    "named_annotators",
     "outcomes",
     "plan_reuse",
     "queue_health",

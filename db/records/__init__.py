@@ -1,5 +1,6 @@
 """Frozen values that cross the border of db: what repositories take and give, and what queries show to people."""
 
+from db.records.named_annotators import LabelFigures, NamedAnnotatorRow
 from db.records.results import (
     AnnotationPage,
     AnnotationRow,
@@ -59,8 +60,10 @@ __all__ = [
     "FailedStage",
     "Failure",
     "GroupPage",
+    "LabelFigures",
     "LabelSummary",
     "LogLineRow",
+    "NamedAnnotatorRow",
     "NewArtifact",
     "NewRun",
     "NewStage",
