@@ -40,7 +40,7 @@ def stored_annotator(store: ArtifactStore, fingerprint: str, *, verify: bool = F
         raise ArtifactError(f"the annotator {fingerprint[:12]} is not in the store; choose another or train it.")
     meta = store.info(fingerprint).meta
     if meta.get("kind") != STAGE_KIND:
-        raise ArtifactError(f"{fingerprint[:12]} is no annotator but a stage of kind {meta.get('kind')}; choose another.")
+        raise ArtifactError(f"{fingerprint[:12]} is no annotator but {meta.get('kind')}; choose another.")
     return _described(fingerprint, path, meta["config"])
 
 

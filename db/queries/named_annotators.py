@@ -115,7 +115,7 @@ def _temperatures(session: Session, stage_ids: Collection[int]) -> dict[int, flo
 
 def _figures(session: Session, fingerprints: Mapping[int, str]) -> dict[int, tuple[LabelFigures, ...]]:
     """Published labels of each annotator, oldest first: of runs that trained it and of runs that use it."""
-    reading = {stage_id: annotator for stage_id, annotator in _readers(session, fingerprints)}
+    reading = dict(_readers(session, fingerprints))
     labels = session.execute(
         select(Stage.id, Stage.summary).where(Stage.id.in_(reading), Stage.published_attempt_id.is_not(None))
     ).all()

@@ -77,14 +77,18 @@ def _trained_by(session: Session, run_id: int) -> int:
     ).all()
     slots = {row.slot: row for row in rows}
     if "annotator_2" in slots:
-        raise UnfitAnnotator(f"Run {run_id} labels with an ensemble, and a name stands for one annotator: name a run with one.")
+        raise UnfitAnnotator(
+            f"Run {run_id} labels with an ensemble, and a name stands for one annotator: name a run with one."
+        )
     mine = slots.get(ANNOTATOR)
     if mine is None:
         uses = "labels" in slots and "use" in slots["labels"].config
         why = "uses an existing annotator, which has its own run" if uses else "has no annotator"
         raise UnfitAnnotator(f"Run {run_id} {why}: name the annotator of the run that trained it.")
     if mine.kind != ANNOTATOR:
-        raise UnfitAnnotator(f"Run {run_id} labels by the implicit reward of two models, which is no annotator to name.")
+        raise UnfitAnnotator(
+            f"Run {run_id} labels by the implicit reward of two models, which is no annotator to name."
+        )
     if mine.status != status.DONE:
         raise UnfitAnnotator(f"The annotator of run {run_id} is {mine.status}: name it when it is done.")
     return int(mine.id)

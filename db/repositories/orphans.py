@@ -1,4 +1,4 @@
-"""Stages that nothing holds any more: no run has them, none that stays reads them, and no annotator among them is named."""
+"""Stages that nothing holds any more: no run has them, nothing that stays reads them, and they have no name."""
 
 from collections.abc import Collection
 

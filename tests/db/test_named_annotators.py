@@ -6,11 +6,11 @@ from sqlalchemy.orm import Session
 
 from db import queries
 from db.engine import Engines, read_scope, session_scope
-from db.errors import DatabaseError, UnfitAnnotator, UnknownAnnotator, UnknownRun
+from db.errors import DatabaseError, UnknownAnnotator
 from db.models import Artifact, Stage
 from db.records import NewStage
 from db.repositories import named_annotators, runs, stages
-from tests.db.make import LEASE, add_worker, new_run, publish, submit, work_off
+from tests.db.make import LEASE, add_worker, new_run, publish, submit
 
 ANNOTATOR = {"model": "facebook/opt-125m", "revision": "27dc", "label_fraction": 0.3, "seed": 4, "split_seed": 5}
 DATA = {"dataset": "hh-harmless", "revision": "09be"}
@@ -82,9 +82,13 @@ def test_versions_of_a_name_count_up_and_a_name_alone_is_the_newest(database: En
     assert [name(database, run) for run in (first, second)] == [1, 2]
     assert name(database, first, "honest") == 1
     with read_scope(database) as session:
-        assert [queries.find_annotator(session, text).seed for text in ("helpful", "helpful@2", "helpful@1")] == [9, 9, 4]
+        assert [queries.find_annotator(session, text).seed for text in ("helpful", "helpful@2", "helpful@1")] == [
+            9,
+            9,
+            4,
+        ]
         assert [row.key for row in queries.named_annotators(session)] == ["honest@1", "helpful@2", "helpful@1"]
-        with pytest.raises(UnknownAnnotator, match="helpful has no version 3; it has 1, 2."):
+        with pytest.raises(UnknownAnnotator, match="helpful has no version 3; it has 1, 2"):
             queries.find_annotator(session, "helpful@3")
         with pytest.raises(UnknownAnnotator, match="no annotator named 'hlepful'; choose one of helpful, honest"):
             queries.find_annotator(session, "hlepful")
