@@ -11,13 +11,13 @@ from cwpo.errors import ConfigError
 from workers.places import home
 
 FILE_HELP = "JSONL, JSONL.gz, Parquet or CSV with prompt, response_a and response_b, or prompt, chosen and rejected"
+ANNOTATOR_HELP = "NAME, NAME@VERSION, fingerprint, or a model with a scalar head: ./folder or owner/name"
 TOKENS_PER_BATCH = 4096
 
 
 def label_arguments(parser: argparse.ArgumentParser) -> None:
     """What `cwpo label` takes."""
-    parser.add_argument("annotator", metavar="ANNOTATOR",
-                        help="NAME, NAME@VERSION, fingerprint, or a model with a scalar head: ./folder or owner/name")  # fmt: skip
+    parser.add_argument("annotator", metavar="ANNOTATOR", help=ANNOTATOR_HELP)
     parser.add_argument("file", metavar="FILE", type=Path, help=FILE_HELP)
     parser.add_argument("--out", metavar="FILE", type=Path, help="JSONL, JSONL.gz or Parquet (default: beside FILE)")
     parser.add_argument("--device", default="auto", help="cpu, cuda:0 or auto (default)")

@@ -92,6 +92,10 @@ class Fields:
         self._slots: dict[str, Any] = {}
         self.changes: dict[str, Any] = {}
 
+    def default(self, path: str) -> Any:
+        """What the field has when nothing is changed."""
+        return value_at(self._defaults, path)
+
     def section(self, path: str, *, without: tuple[str, ...] = ()) -> None:
         """All plain fields of one part, three on a line."""
         wanted = [spec for spec in specs(part_of(path), f"{path}.") if spec.path not in without]

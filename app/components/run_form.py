@@ -6,6 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from app.components.annotator_use import PATH as USE
+from app.components.annotator_use import choose_existing
 from app.components.config_fields import Fields, spec_of
 from app.components.sweep import Sweep, laid_on, method_names, seed_list, sweep
 from app.url_state import compact
@@ -257,10 +259,12 @@ def _more(fields: Fields, dataset: str, key: str) -> None:
         for tab, sections in zip(st.tabs(list(SECTIONS)), SECTIONS.values(), strict=True):
             with tab:
                 for section in _with_sandbox(sections, dataset):
+                    if section == "annotator":
+                        choose_existing(fields, key, dataset, fields.default(USE))
                     if section in SWITCHED:
                         fields.switched(section, *SWITCHED[section])
                     else:
-                        fields.section(section, without=ELSEWHERE)
+                        fields.section(section, without=(*ELSEWHERE, USE))
 
 
 def _with_sandbox(sections: tuple[str, ...], dataset: str) -> tuple[str, ...]:

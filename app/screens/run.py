@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import reads
 from app.components import layout
+from app.components.annotator_naming import show_annotator
 from app.components.answers import show_answer_list
 from app.components.attempts import show_attempts
 from app.components.config_view import show_config
@@ -88,6 +89,7 @@ def _evidence(run: RunRecord, live: bool) -> None:
     """Only the open tab is read and drawn; its name stands in the address."""
     parts: Mapping[str, Callable[[], None]] = {
         "Answers": lambda: show_answer_list(run.id),
+        **({"Annotator": lambda: show_annotator(run.id, list(_stages(run.id)))} if run.row.annotator else {}),
         "Data": lambda: show_counts(_stages(run.id)),
         "Log": lambda: st.fragment(show_log, run_every=REFRESH if live else None)(run.id),
         "Configuration": lambda: show_config(run.config),
