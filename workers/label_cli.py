@@ -88,11 +88,12 @@ def annotators(options: argparse.Namespace) -> int:
     with reading() as session:
         rows = queries.named_annotators(session)
     cells = [
-        [row.key, row.fingerprint[:12], row.model, row.dataset, f"{row.label_fraction:g}", str(row.seed),
-         f"{row.pairs or 0:,}", *_accuracy(row.figures, percent), "" if in_store(row.fingerprint) else "files are gone"]
+        [row.key, row.fingerprint[:12], _short(row.model), _short(row.dataset), percent(row.label_fraction),
+         str(row.seed), f"{row.pairs or 0:,}", *_accuracy(row.figures, percent),
+         "" if in_store(row.fingerprint) else "files are gone"]
         for row in rows
     ]  # fmt: skip
-    columns = ["name", "fingerprint", "model", "trained on", "labels", "seed", "pairs", "accuracy, %", "on", "note"]
+    columns = ["name", "fingerprint", "model", "trained on", "labels", "seed", "pairs", "accuracy", "on", ""]
     show_table(f"Annotators ({len(rows)})", columns, cells, make_console())
     return 0
 
@@ -109,7 +110,12 @@ def name(options: argparse.Namespace) -> int:
 def _accuracy(figures: Any, percent: Any) -> list[str]:
     """Against human labels, on the data of the first labels that it gave."""
     known = [one for one in figures if one.accuracy_human is not None]
-    return [percent(known[0].accuracy_human), known[0].dataset] if known else ["–", ""]
+    return [percent(known[0].accuracy_human), _short(known[0].dataset)] if known else ["–", ""]
+
+
+def _short(name: str) -> str:
+    """The last piece of a hub id or a path."""
+    return name.rstrip("/").rpartition("/")[2]
 
 
 def _fingerprint(text: str) -> str | None:

@@ -1,5 +1,7 @@
 """Naming an annotator on the page of its run, and choosing it on the form of another."""
 
+from streamlit.testing.v1 import AppTest
+
 from app.components import annotator_words
 from db import queries
 from db.records import LabelFigures, NamedAnnotatorRow
@@ -17,11 +19,27 @@ def named(name: str) -> NamedAnnotatorRow:
         return queries.find_annotator(session, name)
 
 
+def opened(run: int) -> AppTest:
+    """What the tab of the run page draws, on a page of its own: a test cannot keep a tab open."""
+
+    def script(run_id: int) -> None:
+        from app.components.annotator_naming import show_annotator
+        from db import queries
+        from workers.database import reading
+
+        with reading() as session:
+            stages = queries.run_stages(session, run_id)
+        show_annotator(run_id, stages)
+
+    page = AppTest.from_function(script, kwargs={"run_id": run}, default_timeout=60)
+    return page.run()
+
+
 def test_the_run_page_names_its_annotator_and_shows_the_command(computed: Computed) -> None:
     run = run_of(computed, "cw")
-    page = visit("run", run=str(run), tab="Annotator")
-    assert "cwpo label " in words(page)
-    page.text_input[0].set_value("from-the-page").run()
+    assert "cwpo label " in words(visit("run", run=str(run), tab="Annotator"))
+    page = opened(run)
+    page.text_input[0].set_value("from-the-page")
     page.text_input[1].set_value("small sweep *1*")
     page.button(key="name_it").click().run()
     assert not page.exception
@@ -35,8 +53,8 @@ def test_the_run_page_names_its_annotator_and_shows_the_command(computed: Comput
 
 
 def test_a_name_that_cannot_be_is_a_sentence(computed: Computed) -> None:
-    page = visit("run", run=str(run_of(computed, "weak")), tab="Annotator")
-    page.text_input[0].set_value("two words").run()
+    page = opened(run_of(computed, "weak"))
+    page.text_input[0].set_value("two words")
     page.button(key="name_it").click().run()
     assert "'two words' cannot be a name: use letters" in words(page)
 
@@ -63,10 +81,8 @@ def test_the_form_uses_an_annotator_that_has_a_name(computed: Computed) -> None:
         slots = [stage.slot for stage in queries.run_stages(session, newest.id)]
     assert config["annotator"]["use"] == row.fingerprint
     assert "annotator" not in slots
-    again = visit("new_run", **{"from": str(newest.id)})
-    again.expander[0].expanded = True
-    opened = visit("new_run", **{"from": str(newest.id), f"f{newest.id}.h.annotator.lr": "0.5"})
-    chosen = opened.selectbox(key=f"f{newest.id}.h.annotator.use").value
+    again = visit("new_run", **{"from": str(newest.id), f"f{newest.id}.h.annotator.lr": "0.5"})
+    chosen = again.selectbox(key=f"f{newest.id}.h.annotator.use").value
     assert chosen in {one.key for one in _names_of(row.stage_id)}
     api.cancel_run(newest.id)
     api.delete_run(newest.id)
