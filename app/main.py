@@ -6,6 +6,8 @@ serves the first deep link after a start without this file.
 
 import streamlit as st
 
+from app.components.export import choose_chart_format
+
 st.set_page_config(page_title="CW-PO", page_icon="◐", layout="wide", initial_sidebar_state="expanded")
 
 PAGES = {
@@ -13,10 +15,15 @@ PAGES = {
         st.Page("screens/runs.py", title="Runs", default=True),
         st.Page("screens/new_run.py", title="New run", url_path="new_run"),
         st.Page("screens/compare.py", title="Compare", url_path="compare"),
+        st.Page("screens/annotators.py", title="Annotators", url_path="annotators"),
         st.Page("screens/examples.py", title="Examples", url_path="examples"),
+        st.Page("screens/paper.py", title="Paper", url_path="paper"),
         st.Page("screens/run.py", title="Run", url_path="run", visibility="hidden"),
     ],
     "Machine": [st.Page("screens/system.py", title="System", url_path="system")],
 }
 
-st.navigation(PAGES, expanded=True).run()
+page = st.navigation(PAGES, expanded=True)
+with st.sidebar:
+    choose_chart_format()
+page.run()

@@ -9,8 +9,9 @@ import streamlit as st
 from app.url_state import MOST_RUNS
 from db import queries
 from db.engine import Engines, Session, database_url, make_engines, read_scope
-from db.records import LabelSummary, RunFilters, RunGroup, RunRow
+from db.records import AnnotatorRow, LabelSummary, RunFilters, RunGroup, RunRow
 from workers import report
+from workers.annotators import Scaling, scaling
 from workers.report import DifferenceRow, GraRow
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
@@ -59,6 +60,17 @@ def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
 def label_summaries_of(run_ids: Sequence[int]) -> list[LabelSummary]:
     """One summary per annotator behind these runs."""
     return _label_summaries(database_url(), tuple(run_ids))
+
+
+def annotators() -> list[AnnotatorRow]:
+    """Every annotator that has labeled, newest first."""
+    with reading() as session:
+        return queries.list_annotators(session)
+
+
+def scaling_of(row: AnnotatorRow) -> Scaling | None:
+    """Raw and scaled confidence of an annotator on a sample of its pairs; None without a fitted temperature."""
+    return None if row.temperature is None else _scaling(database_url(), row.stage_id, row.temperature)
 
 
 def runs_by_id(session: Session, run_ids: Sequence[int]) -> list[RunRow]:
@@ -120,6 +132,13 @@ def _label_summaries(url: str, run_ids: tuple[int, ...]) -> list[LabelSummary]:
     with reading() as session:
         found = queries.label_summaries(session, run_ids)
     return list(found.values())
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _scaling(url: str, stage_id: int, temperature: float) -> Scaling | None:
+    with reading() as session:
+        margins = queries.label_margins(session, stage_id)
+    return scaling(margins, temperature)
 
 
 def newest_labeled_run() -> int | None:

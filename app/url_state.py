@@ -14,6 +14,7 @@ Params = Mapping[str, Any]  # a value is a string or a list of strings
 Order = Literal["lowest", "confident_wrong", "highest"]
 Agreement = Literal["any", "agree", "disagree"]
 Grouping = Literal["settings", "runs"]
+Judge = Literal["human", "truth"]
 
 # What a widget shows, and so what the address says, for each name.
 METHODS: Mapping[str, str] = {name: row.label for name, row in catalog.METHODS.items()}
@@ -24,6 +25,7 @@ ORDERS: Mapping[Order, str] = {
     "confident_wrong": "Confident, human disagrees",
     "highest": "Most confident",
 }
+JUDGES: Mapping[Judge, str] = {"human": "human labels", "truth": "true labels"}
 
 LONGEST = 200  # characters of one parameter; longer ones are cut
 MOST_RUNS = 50
@@ -138,6 +140,24 @@ class CompareView:
     def from_params(cls, params: Params) -> "CompareView":
         return cls(
             runs=expanded(text(params, "runs")), prompt=text(params, "prompt"), reference=text(params, "reference")
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatorsView:
+    """Which annotator, by its labels stage, and whose labels judge it."""
+
+    annotator: int | None = None
+    judge: Judge = "human"
+
+    def to_params(self) -> dict[str, Any]:
+        return _present(annotator=_number(self.annotator), judge="" if self.judge == "human" else JUDGES[self.judge])
+
+    @classmethod
+    def from_params(cls, params: Params) -> "AnnotatorsView":
+        return cls(
+            annotator=integer(params, "annotator"),
+            judge=next(iter(names(JUDGES, (text(params, "judge"),))), "human"),
         )
 
 

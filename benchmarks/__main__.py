@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-# In this order. gpu needs a CUDA GPU and is run by name.
+# In this order. gpu needs a CUDA GPU, study takes hours, label_noise and annotators pairs of one's own; run by name.
 USUAL = ("dpo", "scoring", "where", "memory", "sweep", "demo_time", "pages", "coverage")
-NAMES = (*USUAL, "gpu")
+NAMES = (*USUAL, "gpu", "study", "label_noise", "annotators")
 
 
 def main(arguments: Sequence[str]) -> int:

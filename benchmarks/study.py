@@ -77,7 +77,7 @@ def _methods(noise: float, objectives: Sequence[str]) -> Iterator[Cell]:
 def _sampling() -> Iterator[Cell]:
     """Confidence-proportional pair sampling against computing every pair."""
     for how in ("all", "proportional"):
-        yield Cell(group="sampling", label={"pairs": how}, settings={"method": "cw", "align": {"pair_sampling": how}})
+        yield Cell(group="sampling", label={"how": how}, settings={"method": "cw", "align": {"pair_sampling": how}})
 
 
 def _beta() -> Iterator[Cell]:
@@ -205,6 +205,9 @@ def main(arguments: list[str] | None = None) -> None:
         tasks = [(range(first, options.seeds, options.processes), options.groups) for first in range(options.processes)]
         with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
             pool.starmap(compute, tasks, chunksize=1)
+    from benchmarks.study_report import write
+
+    write(LINES)
 
 
 if __name__ == "__main__":

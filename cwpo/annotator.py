@@ -15,7 +15,8 @@ from torch.nn.functional import softplus
 
 from cwpo import calibration
 from cwpo.config import TrainConfig
-from cwpo.data import load_pairs, part_of, split_labeled
+from cwpo.data import load_part, split_labeled
+from cwpo.data.split import count_swapped
 from cwpo.errors import DataError
 from cwpo.execute import StageContext
 from cwpo.logps import ForwardPath, forward_path, response_scores
@@ -41,15 +42,15 @@ def run_annotator(ctx: StageContext) -> dict[str, Any]:
     """Train on the human labels of the labeled part."""
     config = ctx.config
     pairs = labeled_pairs(ctx)
-    return train_scorer(
+    summary = train_scorer(
         ctx, pairs, heldout_fraction=config["heldout_fraction"] if config["early_stopping"] else None, form="annotator"
     )
+    return {**summary, **count_swapped(pairs, config)}
 
 
 def labeled_pairs(ctx: StageContext) -> list[CandidatePair]:
     """The labeled part of the data."""
-    config = ctx.config
-    return part_of(load_pairs(ctx.inputs["data"]), "labeled", config["label_fraction"], config["split_seed"])
+    return load_part(ctx.inputs["data"], "labeled", ctx.config)
 
 
 def train_scorer(

@@ -14,6 +14,7 @@ from scipy import optimize, stats
 FloatArray = NDArray[np.float64]
 HISTOGRAM_BINS = 50
 MOST_TEMPERATURE = 1e3
+NULL_DRAWS, MOST_NULL_COINS = 1000, 50_000_000  # the second keeps a million pairs at seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,16 +113,44 @@ def wilson(successes: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    """A mean with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def accuracy(correct: ArrayLike, clusters: ArrayLike | None = None) -> Mean:
+    """Share of right labels, Wilson interval. Pairs of one prompt (`clusters`) count for less than as many prompts:
+    n is divided by the design effect, the variance over prompts relative to that of single pairs, at least 1."""
+    right = np.asarray(correct, dtype=np.float64).ravel()
+    share = float(right.mean())
+    alone = share * (1 - share) / max(right.size - 1, 1)
+    effect = max(1.0, _mean_variance(right, clusters) / alone) if alone > 0 else 1.0
+    low, high = _wilson(share, right.size / effect)
+    return Mean(estimate=share, low=low, high=high)
+
+
+def mean(values: ArrayLike, clusters: ArrayLike | None = None) -> Mean:
+    """Mean with its normal 95 % interval, the variance taken over prompts where `clusters` names them."""
+    found = np.asarray(values, dtype=np.float64).ravel()
+    centre, half = float(found.mean()), float(stats.norm.ppf(0.975)) * float(np.sqrt(_mean_variance(found, clusters)))
+    return Mean(estimate=centre, low=centre - half, high=centre + half)
+
+
 def ece(values: ArrayLike, correct: ArrayLike, *, bins: int = 15) -> float:
     """Expected calibration error over equal-mass bins: Σ n_b/n · |accuracy_b − mean p_b|; read it beside `ece_null`."""
     sure, right = _checked(values, correct)
     return float(_ece_of(_parts(sure, bins), (1 + sure) / 2, right.astype(np.float64)[None])[0])
 
 
-def ece_null(values: ArrayLike, *, bins: int = 15, draws: int = 1000, seed: int = 0) -> EceNull:
-    """What `ece` would say if every p were right: with few pairs that is far from 0."""
+def ece_null(values: ArrayLike, *, bins: int = 15, draws: int = NULL_DRAWS, seed: int = 0) -> EceNull:
+    """What `ece` would say if every p were right: with few pairs that is far from 0. Many pairs take fewer draws."""
     sure = np.asarray(values, dtype=np.float64)
     stated, parts = (1 + sure) / 2, _parts(sure, bins)
+    draws = min(draws, max(50, MOST_NULL_COINS // max(sure.size, 1)))
     rng = np.random.default_rng(seed)
     chunk = max(1, 5_000_000 // max(sure.size, 1))
     simulated = np.concatenate(
@@ -214,6 +243,23 @@ def _longer_is_right(lengths: ArrayLike, a_wins: ArrayLike) -> float:
         return 0.5
     lead = np.sign(pairs[:, 0] - pairs[:, 1]) * np.where(np.asarray(a_wins, dtype=bool), 1, -1)
     return float(((lead + 1) / 2).mean())
+
+
+def _wilson(share: float, n: float) -> tuple[float, float]:
+    """The 95 % interval at a number of pairs that need not be whole."""
+    z2 = float(stats.norm.ppf(0.975)) ** 2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = float(np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2)))) / (1 + z2 / n)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _mean_variance(values: FloatArray, clusters: ArrayLike | None) -> float:
+    """Variance of the mean of independent clusters of any size (a linearised ratio); each value alone without them."""
+    deviations = values - values.mean()
+    if clusters is not None:
+        deviations = np.bincount(np.unique(np.asarray(clusters), return_inverse=True)[1], weights=deviations)
+    groups = deviations.size
+    return float((deviations**2).sum() * groups / max(groups - 1, 1) / values.size**2)
 
 
 def _checked(values: ArrayLike, correct: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:

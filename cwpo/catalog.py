@@ -72,6 +72,7 @@ class DatasetRow:
     repo: str | None = None
     revision: str | None = None
     subset: str | None = None  # data_dir or configuration of the repository
+    parts: Mapping[str, str] | None = None  # source -> subset, where several are joined unless one is chosen
     splits: tuple[str, ...] = ("train",)
     gold_reward: str = "skywork-qwen3-0.6b"
     max_tokens: int | None = None  # length rule of the paper, for the form
@@ -387,6 +388,7 @@ DATASETS: Mapping[str, DatasetRow] = {
             source="Bai et al. 2022",
             reader="hh",
             repo="Anthropic/hh-rlhf",
+            parts={"harmless": "harmless-base", "helpful": "helpful-base"},
             splits=("train", "test"),
             max_tokens=512,
             paper_test_prompts=704,
@@ -434,6 +436,15 @@ DATASETS: Mapping[str, DatasetRow] = {
             repo="HuggingFaceH4/ultrafeedback_binarized",
             splits=("train_prefs", "test_prefs"),
             max_tokens=2048,
+        ),
+        DatasetRow(
+            name="shp",
+            label="SHP (Reddit questions)",
+            source="Ethayarajh et al. 2022; CW-PO Table 23",
+            reader="shp",
+            repo="stanfordnlp/SHP",
+            parts={name: name for name in ("askacademia", "askbaking", "askengineers", "askphilosophy")},
+            splits=("train", "test"),
         ),
     )
 }

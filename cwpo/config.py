@@ -51,8 +51,24 @@ class DataConfig(Part):
     max_pairs: int | None = Field(None, gt=0, description="keep at most this many pairs")
     length_rule: LengthRule | None = Field(None, description="drop pairs that are too long; none keeps all")
     label_fraction: float = Field(0.3, gt=0, le=1, description="share of the pairs whose human labels are used")
+    unlabeled_fraction: float | None = Field(
+        None, gt=0, lt=1, description="share of all pairs in the unlabeled part; default: all that are not labeled"
+    )
+    swapped_labels: float = Field(0.0, ge=0, le=1, description="share of the human labels swapped before any learning")
+    mix: dict[str, float] | None = Field(
+        None, description="shares of sources among the labeled pairs, as {harmless: 0.8, helpful: 0.2}"
+    )
     test_prompts: int = Field(700, gt=0, description="prompts held out for evaluation, before any split")
     sandbox: SandboxWorld | None = Field(None, description="the sandbox world; only with dataset: sandbox")
+
+    @field_validator("mix")
+    @classmethod
+    def _mix_is_shares(cls, mix: dict[str, float] | None) -> dict[str, float] | None:
+        if mix is None:
+            return None
+        if any(not 0 <= share <= 1 for share in mix.values()) or abs(sum(mix.values()) - 1) > 1e-9:
+            raise ValueError(f"must be shares from 0 to 1 that add up to 1, not {sum(mix.values()):g}")
+        return mix
 
 
 class LoraConfig(Part):
@@ -367,7 +383,7 @@ def override(values: Mapping[str, Any], dotted: str, value: Any) -> dict[str, An
 
 def expand(values: Mapping[str, Any]) -> list[RunConfig]:
     """Every combination of the list-valued fields, in the order of the fields (LoRA target modules stay lists)."""
-    axes = list(_axes(values, ""))
+    axes = list(list_fields(values))
     runs = []
     for combination in itertools.product(*(options for _, options in axes)):
         one: dict[str, Any] = dict(values)
@@ -377,20 +393,21 @@ def expand(values: Mapping[str, Any]) -> list[RunConfig]:
     return runs
 
 
-def digest(value: Any) -> str:
-    """sha256 of the canonical JSON of plain values."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _axes(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, list[Any]]]:
+def list_fields(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """Every list-valued field with its dotted name; an empty list is an error."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _axes(value, f"{prefix}{key}.")
+            yield from list_fields(value, f"{prefix}{key}.")
         elif isinstance(value, list) and key != "target_modules":
             if not value:
                 raise ConfigError(f"{prefix}{key}", "is an empty list; give at least one value.")
             yield f"{prefix}{key}", value
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical JSON of plain values."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _split_percent(values: dict[str, Any]) -> None:

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from cwpo import catalog
 
 if TYPE_CHECKING:
-    from cwpo.config import RunConfig
+    from cwpo.config import DataConfig, RunConfig
+
+_ROUNDING = 1e-9  # shares are typed in decimals
 
 
 def contradictions(config: "RunConfig") -> Iterator[tuple[str, str]]:
@@ -30,6 +32,7 @@ def contradictions(config: "RunConfig") -> Iterator[tuple[str, str]]:
             "data.label_fraction",
             "must lie between 0 and 1, both excluded; 1 is possible only with human_100 and human_labeled.",
         )
+    yield from _split_contradictions(config.data)
     if method.sandbox_only and not config.is_sandbox:
         yield "method", f"{config.method} needs true labels, which only the sandbox knows; choose human instead."
     if config.data.sandbox is not None and not config.is_sandbox:
@@ -104,6 +107,29 @@ def _use_contradictions(config: "RunConfig", method: catalog.MethodRow) -> Itera
         yield "annotator.members", "an existing annotator is one; remove members, or train an ensemble without use."
 
 
+def _split_contradictions(data: "DataConfig") -> Iterator[tuple[str, str]]:
+    """Parts that overlap, and a mix of what has one source."""
+    if data.unlabeled_fraction is not None and data.label_fraction + data.unlabeled_fraction > 1 + _ROUNDING:
+        yield (
+            "data.unlabeled_fraction",
+            f"{data.unlabeled_fraction:g} and data.label_fraction {data.label_fraction:g} add up to more than 1; "
+            "lower one of them.",
+        )
+    if data.mix is None:
+        return
+    row = catalog.DATASETS.get(data.dataset)
+    if row is not None and (row.parts is None or data.subset is not None):
+        several = ", ".join(name for name, other in catalog.DATASETS.items() if other.parts)
+        yield (
+            "data.mix",
+            f"needs pairs of several sources; choose {several} without a subset, or a file with a column source.",
+        )
+    elif row is not None and row.parts is not None and not data.mix.keys() <= row.parts.keys():
+        yield "data.mix", f"names a source that {data.dataset} has not; choose among {', '.join(row.parts)}."
+    if data.label_fraction >= 1:
+        yield "data.mix", "cannot hold when every pair is labeled; lower data.label_fraction or remove it."
+
+
 def _may_be_dataset(name: str) -> bool:
     """A row of the catalog, or something with a slash or an ending; whether that exists is asked at submission."""
     return name in catalog.DATASETS or "/" in name or "." in name
@@ -136,6 +162,7 @@ _TYPE_WORDS = {
     "model_type": "a group of fields like `epochs: 1`",
     "model_attributes_type": "a group of fields like `epochs: 1`",
     "tuple_type": "a list",
+    "dict_type": "shares by source, like {harmless: 0.8, helpful: 0.2}",
 }
 
 

@@ -3,6 +3,7 @@
 import importlib
 import json
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -114,7 +115,8 @@ def execute(
             summary = executor(kind)(context)
             seconds = time.monotonic() - started
             (out / "summary.json").write_text(json.dumps(summary, indent=1, sort_keys=True, allow_nan=False))
-            (out / "timing.json").write_text(json.dumps({"seconds": round(seconds, 3), "host": platform.node()}))
+            timing = {"seconds": round(seconds, 3), "host": platform.node(), "threads": _threads()}
+            (out / "timing.json").write_text(json.dumps(timing))
         store.drop_checkpoints(fingerprint)
         return StageResult(
             fingerprint=fingerprint, path=store.path(fingerprint), summary=summary, seconds=seconds, computed=True
@@ -131,9 +133,21 @@ def stored(store: ArtifactStore, fingerprint: str) -> StageResult | None:
     return StageResult(fingerprint=fingerprint, path=path, summary=summary, seconds=seconds, computed=False)
 
 
+def threads_of(path: Path) -> int | None:
+    """CPU threads that an artifact was computed with: sums over several threads round in another order."""
+    threads = json.loads((path / "timing.json").read_text()).get("threads")
+    return threads if isinstance(threads, int) else None
+
+
 def explain(error: BaseException) -> str:
     """The sentence that a failed stage shows."""
     return sentence_of(error)
+
+
+def _threads() -> int | None:
+    """Threads of torch in this process; None where the stage did without it."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
 
 
 def _input(store: ArtifactStore, name: str, fingerprint: str) -> Path:

@@ -6,21 +6,22 @@ annotator is unsure" is another thing than "the two answers are close".
 
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from cwpo import calibration
+from cwpo import bag_of_words, calibration
 from cwpo.annotator import BRADLEY_TERRY, JOINT, encode_candidates
-from cwpo.data import PAIRS_FILE, labeled_prompts
+from cwpo.data import PAIRS_FILE
+from cwpo.data.split import split_file, swap_labels
 from cwpo.errors import Cancelled
 from cwpo.execute import StageContext
+from cwpo.label_attributes import LabelAttributes
 from cwpo.label_summary import summarise
 from cwpo.logps import ForwardPath, forward_path, response_logps, response_scores
 from cwpo.models import ModelRef, context_length, load_annotator, load_policy
@@ -48,22 +49,24 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
     config = ctx.config
     score = implicit_scorer(ctx) if config.get("kind") == IMPLICIT else head_scorer(ctx)
     file = ctx.inputs["data"] / PAIRS_FILE
-    labeled, total = _labeled_prompts(file, config["label_fraction"], config["split_seed"])
+    split = split_file(file, config)
+    seen = LabelAttributes(rival=bag_of_words.fit(_labeled_windows(file, split.labeled, config)))
     parts, dropped, done = [], 0, 0
     for index, window in enumerate(_windows(file)):
         if ctx.should_stop():
             raise Cancelled("Stopped while labeling; retry the run to go on from the last finished window.")
         part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
-        hidden = [pair for pair in window if pair.prompt_id not in labeled]
+        hidden = [pair for pair in window if split.has("unlabeled", pair.prompt_id)]
         if not part.exists():
             _write_aside(annotations(hidden, *score(hidden, index)), part)
         parts.append(part)
+        seen.add(hidden, pq.read_table(part))
         dropped += len(hidden) - pq.read_metadata(part).num_rows
         done += len(hidden)
-        ctx.reporter.progress(done, total, "pairs")
+        ctx.reporter.progress(done, split.unlabeled_pairs, "pairs")
     _join(parts, ctx.out / ANNOTATIONS_FILE)
-    known = ([pair for pair in window if pair.prompt_id in labeled] for window in _windows(file))
-    return {**summarise(ctx.out / ANNOTATIONS_FILE, known), "dropped": dropped}
+    known = _labeled_windows(file, split.labeled, config)
+    return {**summarise(ctx.out / ANNOTATIONS_FILE, known, seen), "dropped": dropped}
 
 
 def head_scorer(ctx: StageContext) -> Scorer:
@@ -179,17 +182,14 @@ def _load_causal_path(ctx: StageContext, ref: ModelRef) -> tuple[ForwardPath, An
     return path, policy.tokenizer
 
 
-def _labeled_prompts(file: Path, fraction: float, seed: int) -> tuple[frozenset[str], int]:
-    """Prompts of the labeled part, and how many pairs the unlabeled one has; reads one column, keeps no pair."""
-    counted = pc.value_counts(pq.read_table(file, columns=["prompt_id"])["prompt_id"])
-    prompts, counts = counted.field("values"), counted.field("counts").to_numpy()
-    labeled, taken = labeled_prompts(prompts, counts, fraction, seed)
-    return labeled, int(counts.sum()) - taken
-
-
 def _windows(file: Path) -> Iterator[list[CandidatePair]]:
     for batch in pq.ParquetFile(file).iter_batches(batch_size=_WINDOW):
         yield [CandidatePair(**row) for row in batch.to_pylist()]
+
+
+def _labeled_windows(file: Path, labeled: frozenset[str], config: Mapping[str, Any]) -> Iterator[list[CandidatePair]]:
+    """The labeled part as the annotator learned from it, swapped labels swapped."""
+    return (swap_labels((pair for pair in window if pair.prompt_id in labeled), config) for window in _windows(file))
 
 
 def _write_aside(table: pa.Table, path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from cwpo.data import load_pairs, part_of
+from cwpo.data import load_part
 from cwpo.errors import DataError
 from cwpo.execute import StageContext
 from cwpo.records import CandidatePair, PreferencePair
@@ -17,7 +17,7 @@ ANNOTATIONS_FILE = "annotations.parquet"
 def preference_pairs(ctx: StageContext) -> list[PreferencePair]:
     """The part that the stage reads, labeled by its label source; pairs without a label are left out and logged."""
     config = ctx.config
-    part = part_of(load_pairs(ctx.inputs["data"]), config["part"], config["label_fraction"], config["split_seed"])
+    part = load_part(ctx.inputs["data"], config["part"], config)
     source = config["label_source"]
     if source == "weak":
         labeled = _weakly_labeled(part, ctx.inputs["labels"])

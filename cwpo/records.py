@@ -29,6 +29,7 @@ class CandidatePair:
     true_label: Side | None = None  # known in the sandbox only
     utility_a: float | None = None
     utility_b: float | None = None
+    source: str | None = None  # which of several sources it is from, where the data say so
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from cwpo.data import load_pairs, part_of
+from cwpo.data import load_part
 from cwpo.errors import Cancelled, DataError
 from cwpo.execute import StageContext
 from cwpo.logps import ForwardPath, forward_path, response_logps
@@ -29,7 +29,7 @@ def run_reference(ctx: StageContext) -> dict[str, Any]:
         seed=0,
     )
     context = min(context_length(policy.model), config["max_length"] or context_length(policy.model))
-    part = part_of(load_pairs(ctx.inputs["data"]), config["part"], config["label_fraction"], config["split_seed"])
+    part = load_part(ctx.inputs["data"], config["part"], config)
     encoded = encode_pairs(part, policy.tokenizer, max_length=context)
     if not encoded.rows:
         raise DataError("No pair fits the policy's context: raise model.max_length or choose shorter data.")

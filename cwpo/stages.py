@@ -17,7 +17,7 @@ VERSIONS: Mapping[str, int] = {
     "base": 1,
     "annotator": 1,
     "calibration": 1,
-    "labels": 2,
+    "labels": 3,
     "sft": 1,
     "reference": 1,
     "align": 2,
@@ -230,6 +230,8 @@ def _data(config: RunConfig, *, pool: bool) -> dict[str, Any]:
         world["version"] = WORLD_VERSION
         if not pool:
             world |= {"pairs": 0, "noise": 0.0, "near_ties": 0.0}
+    row = catalog.DATASETS.get(data.dataset)
+    parts = dict(row.parts) if row and row.parts and data.subset is None else None
     return {
         "dataset": data.dataset,
         "revision": data.revision,
@@ -239,6 +241,8 @@ def _data(config: RunConfig, *, pool: bool) -> dict[str, Any]:
         "test_prompts": data.test_prompts if (not pool or not config.is_sandbox) else 0,
         "evaluation_seed": config.evaluation.seed,
         "sandbox": world,
+        **({"parts": parts} if parts else {}),
+        **({"sources": True} if data.mix else {}),  # artifacts of before do not say where a pair is from
     }
 
 
@@ -252,7 +256,21 @@ def _base(config: RunConfig, model: str) -> dict[str, Any]:
 
 
 def _split(config: RunConfig) -> dict[str, Any]:
-    return {"label_fraction": config.data.label_fraction, "split_seed": config.seed_of("split")}
+    """What decides the labeled part; a mix may need more pairs than a fixed unlabeled part leaves."""
+    mix = {"mix": dict(config.data.mix), **_unlabeled(config)} if config.data.mix else {}
+    return {"label_fraction": config.data.label_fraction, "split_seed": config.seed_of("split"), **mix}
+
+
+def _unlabeled(config: RunConfig) -> dict[str, Any]:
+    """What decides the size of the unlabeled part, where it is not the rest."""
+    fraction = config.data.unlabeled_fraction
+    return {} if fraction is None else {"unlabeled_fraction": fraction}
+
+
+def _swaps(config: RunConfig) -> dict[str, Any]:
+    """Which human labels are swapped, for stages that learn from them."""
+    share = config.data.swapped_labels
+    return {"swapped_labels": {"share": share, "seed": config.seed_of("split")}} if share else {}
 
 
 def _model(config: RunConfig, role: Role) -> dict[str, Any]:
@@ -273,6 +291,7 @@ def _annotator(config: RunConfig, *, member: int = 0) -> dict[str, Any]:
     return {
         **_model(config, "annotator"),
         **_split(config),
+        **_swaps(config),
         "seed": config.seed_of("annotator") + _MEMBER_SEEDS * member,
         "train": _train(part),
         "dropout": part.dropout,
@@ -298,6 +317,7 @@ def _implicit(config: RunConfig) -> dict[str, Any]:
     return {
         **_model(config, "annotator"),
         **_part(config, "labeled"),
+        **_swaps(config),
         "lora": None,
         "label_source": "human",
         "weighting": {"name": "uniform"},
@@ -312,6 +332,8 @@ def _labels(config: RunConfig) -> dict[str, Any]:
     implicit = config.annotator_kind == "implicit"
     fields = {
         **_split(config),
+        **_unlabeled(config),
+        **_swaps(config),
         "precision": config.model.precision,
         "max_length": config.model.max_length,
         "label_dropout": dropout,
@@ -341,6 +363,7 @@ def _sft_fields(
     return {
         **_model(config, role),
         **_part(config, part),
+        **(_swaps(config) if source == "human" else {}),
         "lora": _lora(config),
         "label_source": source,
         "seed": config.seed_of("sft"),
@@ -349,9 +372,13 @@ def _sft_fields(
 
 
 def _part(config: RunConfig, part: catalog.Part) -> dict[str, Any]:
-    """The part of the pairs a stage reads; the whole does not depend on the split."""
-    split = _split(config) if part != "all" else {"label_fraction": None, "split_seed": None}
-    return {"part": part, **split}
+    """The part of the pairs a stage reads; the whole depends on no split, a fixed unlabeled part on no labeled one."""
+    if part == "all":
+        return {"part": part, "label_fraction": None, "split_seed": None}
+    fixed = _unlabeled(config) if part == "unlabeled" else {}
+    if fixed:
+        return {"part": part, "label_fraction": None, "split_seed": config.seed_of("split"), **fixed}
+    return {"part": part, **_split(config)}
 
 
 def _reference(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
@@ -367,6 +394,7 @@ def _align(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
     return {
         **_model(config, "policy"),
         **_part(config, method.pool),
+        **(_swaps(config) if method.labels == "human" else {}),
         "lora": _lora(config),
         "label_source": method.labels,
         "weighting": weighting,

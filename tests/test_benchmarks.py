@@ -5,8 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import dpo, workload
+from benchmarks import annotators, dpo, label_noise, workload
 from benchmarks.measure import Results, Sample
+from cwpo.config import RunConfig
+from cwpo.data.split import is_swapped
+from cwpo.records import CandidatePair
+from cwpo.stages import build
 
 
 def test_lengths_have_the_statistics_of_the_real_pairs():
@@ -92,3 +96,127 @@ def test_our_own_side_of_a_cell_runs():
     assert sample.wall > 0
     assert sample.more["tokens"] == 80
     assert sample.more["reference_seconds"] > 0
+
+
+def test_an_annotator_costs_the_stages_up_to_its_labels():
+    """Neither the policy nor its evaluation is measured, and the implicit reward pays for SFT and reference."""
+    shared = {"data": {"dataset": "sandbox"}, "sft": {"data": "labeled"}}
+    slots = {name: annotators.needed(build(RunConfig.parse({**shared, "method": name}))) for name in ("weak", "ws")}
+    assert slots["weak"] == ["data", "base_annotator", "annotator", "labels"]
+    assert slots["ws"] == [
+        "data", "base_annotator", "annotator_sft", "annotator_reference", "annotator", "labels",
+    ]  # fmt: skip
+
+
+def test_annotators_are_compared_on_the_same_pairs():
+    """Four pairs, two seeds: 5 of 8 right against 3 of 8, so 25 points; the kinds keep their own seconds."""
+    figures = dict.fromkeys((*annotators.CALIBRATION, "mean_confidence", "gap"), 0.1)
+    mean = {"estimate": 0.55, "low": 0.5, "high": 0.6}
+    cells = {
+        kind: [
+            {"right": right, "prompts": "0 1 2 3", "cpu": cpu, "rivals": {"length": mean}, **figures} for right in rows
+        ]
+        for kind, rows, cpu in zip(annotators.METHODS, (("1100", "1000"), ("1110", "1010")), (2.0, 6.0), strict=True)
+    }
+    summary = annotators.summarise(cells)
+    assert [row["accuracy, %"] for row in summary["kinds"]] == [37.5, 62.5]
+    assert [row["CPU seconds"] for row in summary["kinds"]] == ["2.000 ± 0.000", "6.000 ± 0.000"]
+    assert summary["differences"][0]["accuracy, %"] == 25.0
+    assert summary["differences"][0]["low"] <= 25.0 <= summary["differences"][0]["high"]
+    assert summary["rivals"] == [{"rival": "length", "accuracy, %": 55.0, "low": 50.0, "high": 60.0}]
+    assert summary["pairs"] == 4
+
+
+def noise_pairs(count):
+    """The longer answer is chosen; a and b in turn."""
+    return [
+        CandidatePair(
+            pair_id=f"id{at}", prompt_id=f"p{at // 2}", prompt="q", human_label="ab"[at % 2],
+            response_a="good " * (3 if at % 2 == 0 else 1), response_b="bad " * (1 if at % 2 == 0 else 3),
+        )
+        for at in range(count)
+    ]  # fmt: skip
+
+
+def test_exactly_as_many_labels_are_swapped_as_asked():
+    ids = [f"id{at}" for at in range(100)]
+    for count in (0, 20, 100):
+        share = label_noise.share_that_swaps(ids, count, 5)
+        assert sum(is_swapped(name, share, 5) for name in ids) == count
+
+
+def test_folds_keep_prompts_whole_and_a_pair_is_never_judged_by_what_it_taught():
+    pairs = noise_pairs(60)
+    fold = label_noise.folds([pair.prompt_id for pair in pairs], 3, 0)
+    assert np.bincount(fold).tolist() == [20, 20, 20]
+    assert (fold[::2] == fold[1::2]).all()
+    seen = []
+
+    def rule(labeled, hidden):
+        seen.append(({pair.prompt_id for pair in labeled}, {pair.prompt_id for pair in hidden}))
+        return np.array([float(pair.pair_id[2:]) for pair in hidden])
+
+    assert label_noise.cross_fit(rule, pairs, fold).tolist() == list(range(60))
+    assert [len(learned & judged) for learned, judged in seen] == [0, 0, 0]
+    assert set.union(*(judged for _, judged in seen)) == {pair.prompt_id for pair in pairs}
+
+
+def test_the_rules_learn_what_the_labels_say():
+    """Length and words both decide these pairs; turned labels turn the rule."""
+    pairs = noise_pairs(40)
+    for rule in (label_noise.length, label_noise.words):
+        assert ((rule(pairs[:20], pairs[20:]) > 0) == label_noise._a_wins(pairs[20:])).mean() >= 0.5
+    turned = [label_noise.replace(pair, human_label="ab"[pair.human_label == "a"]) for pair in pairs]
+    assert np.allclose(label_noise.length(turned[:20], pairs[20:]), -label_noise.length(pairs[:20], pairs[20:]))
+
+
+def test_a_swap_is_seen_by_the_signed_margin_and_not_by_confidence():
+    """Ten pairs, margins 1 to 10 for the file's label; three swapped labels turn their margins round, C stays."""
+    scores, swapped = np.arange(1.0, 11.0), np.isin(np.arange(10), [2, 5, 8])
+    found = label_noise.detected(scores, ~swapped, swapped, [np.arange(10)] * 2)
+    assert found["AUROC signed margin"]["value"] == 1.0
+    assert found["precision@3 signed margin"]["value"] == 1.0
+    # Below margin 3 are 2 of 7 others, below 6 are 4, below 9 are 6: (5 + 3 + 1) / 21 of them are above.
+    assert found["AUROC C"]["value"] == pytest.approx(9 / 21)
+    assert found["precision@3 C"]["value"] == pytest.approx(1 / 3)
+
+
+def test_tied_values_share_the_last_places():
+    """Two places, one taken by a swapped pair, the other by one of four tied ones of which one is swapped."""
+    values, swapped = np.array([0.0, 1.0, 1.0, 1.0, 1.0]), np.array([True, True, False, False, False])
+    assert label_noise.precision_of_low(values, swapped, 2) == pytest.approx((1 + 0.25) / 2)
+
+
+def test_prompts_are_resampled_whole_and_the_same_again():
+    ids = ["a", "b", "a", "c"]
+    first, again = (label_noise.prompt_resamples(ids, 4, 50) for _ in range(2))
+    assert all((one == two).all() for one, two in zip(first, again, strict=True))
+    assert all((one == 0).sum() == (one == 2).sum() for one in first)
+    found = label_noise.estimate(lambda at: float(at.mean()), first, 4)
+    assert found["value"] == 1.5
+    assert found["low"] < 1.5 < found["high"]
+
+
+def test_the_noise_study_runs_from_file_to_table(tmp_path, capsys):
+    """A tiny model, 24 pairs, 6 swapped: everything that is stated is there, and the file's place is not."""
+    from tests.cwpo import tiny
+
+    rows = [
+        {"prompt": f"w{at} w{at % 7}", "chosen": " ".join(f"w{(at + k) % 20}" for k in range(4)), "rejected": f"w{at}"}
+        for at in range(30)
+    ]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = tiny.save(tmp_path / "model", "opt")
+    label_noise.main(
+        ["--data", str(file), "--annotator", str(model), "--pairs", "24", "--swapped", "6", "--folds", "2",
+         "--epochs", "1", "--max-length", "64", "--out", str(tmp_path)]
+    )  # fmt: skip
+    stored = (tmp_path / "label_noise.json").read_text()
+    summary = json.loads(stored)["summary"]
+    assert summary["chance"] == {"auroc": 0.5, "precision": 0.25}
+    assert [row["rule"] for row in summary["detection"]][:2] == ["annotator, clean", "annotator, swapped"]
+    assert {"accuracy", "Brier", "ECE", "ECE null"} <= summary["labels"][0].keys()
+    assert "accuracy lost" in summary["labels"][1]
+    assert str(tmp_path) not in stored
+    assert "AUROC signed margin" in capsys.readouterr().out

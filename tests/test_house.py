@@ -33,6 +33,8 @@ TORCH_FREE = (
     "cwpo.statistics",
     "cwpo.calibration",
     "cwpo.data.files",
+    "cwpo.paper",
+    "cwpo.paper_presets",
 )
 # The one file that may call torch.load, in a process of its own without token or network.
 READS_TORCH_FILES = "cwpo/convert.py"
@@ -153,6 +155,17 @@ def test_every_weighting_of_the_catalog_has_its_function() -> None:
     from cwpo.weighting import WEIGHTINGS
 
     assert list(WEIGHTINGS) == list(catalog.WEIGHTINGS)
+
+
+@pytest.mark.parametrize("kind", ["objective", "weighting", "method"])
+def test_every_row_of_the_catalog_has_its_row_in_the_docs(kind: str) -> None:
+    """docs/methods.md names each objective, weighting and method in the first column of a table."""
+    rows = {"objective": catalog.OBJECTIVES, "weighting": catalog.WEIGHTINGS, "method": catalog.METHODS}[kind]
+    heading = {"objective": "## Objectives", "weighting": "## Weightings", "method": "## Methods"}[kind]
+    section = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").split(f"{heading}\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE))
+    assert [name for name in rows if name not in named] == []
+    assert [name for name in named if name not in rows] == []
 
 
 def test_methods_are_made_of_known_weightings_and_those_that_weigh_by_margin_have_one() -> None:

@@ -1,7 +1,7 @@
 """The one door for commands: what pages and the command line call to change anything. Reads go through db.queries."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +11,25 @@ from cwpo.catalog import METHODS
 from cwpo.config import RunConfig, merged
 from cwpo.errors import ConfigError
 from cwpo.resolve import resolve
-from cwpo.stages import StageSpec, build
+from cwpo.stages import build
 from db import queries
 from db.errors import DatabaseError
 from db.records import CreatedRun, RunFilters
 from db.repositories import named_annotators as annotator_rows
 from db.repositories import runs
-from db.status import CANCELLED, DONE, FAILED, LIVE
-from workers import queue, scheduler
+from db.status import CANCELLED, DONE, FAILED
+from workers import bundle, queue, scheduler
+from workers import plan as planning
 from workers.database import reading, writing
 from workers.devices import visible_gpus
+from workers.finished import from_database
 from workers.named_annotators import with_fingerprints
 from workers.places import home, store
+from workers.plan import Plan
+from workers.power import SeedSpread, measured_spread
 
 _MOST_RUNS = 1_000  # in one sweep
+_MEASURED_RUNS = 40  # newest of a dataset that the spread between seeds is measured in
 _FULL = 0.98  # share of the disk above which health says so
 
 
@@ -36,18 +41,6 @@ class Submitted:
     reused: int
     stages: int
     queue_down: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What submitting would do. `seconds`: of work for one worker; None when a kind of stage never ran here."""
-
-    runs: int
-    stages: int
-    stages_new: int
-    stages_shared: int  # slots that need no stage of their own, because runs of this plan or of others share it
-    stages_done: int
-    seconds: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,27 +101,29 @@ def submit_missing(configs: Sequence[RunConfig], name: str) -> list[int]:
 
 
 def plan(configs: Sequence[RunConfig]) -> Plan:
-    """What submitting these runs would compute and what it would reuse; writes nothing."""
-    specs: dict[str, tuple[RunConfig, StageSpec]] = {}
-    slots = 0
-    for config in _resolve_all(configs):
-        for spec in build(config).values():
-            slots += 1
-            specs.setdefault(spec.fingerprint, (config, spec))
+    """What submitting these runs would compute, reuse, take and use up; writes nothing."""
+    runs_and_stages = [(config, build(config)) for config in _resolve_all(configs)]
+    specs = {spec.fingerprint: spec for _, graph in runs_and_stages for spec in graph.values()}
+    gpu = gpu_available()
     with reading() as session:
-        known = queries.plan_reuse(session, list(specs))
-        speed = queries.stage_speed(session)
-    done = sum(status == DONE for status in known.values())
-    queued = sum(status in LIVE for status in known.values())
-    missing = [pair for fingerprint, pair in specs.items() if known.get(fingerprint) != DONE]
-    return Plan(
-        runs=len(configs),
-        stages=slots,
-        stages_new=len(specs) - done - queued,
-        stages_shared=slots - len(specs) + queued,
-        stages_done=done,
-        seconds=_expected_seconds(missing, speed),
-    )
+        alive = [worker.device for worker in queries.workers(session) if worker.alive]
+        known = planning.Known(
+            status=queries.plan_reuse(session, list(specs)),
+            pairs=queries.pairs_of(session, [graph["data"].fingerprint for _, graph in runs_and_stages]),
+            measured=queries.measured_stages(session, {spec.kind for spec in specs.values()}),
+            workers={device: alive.count(device) for device in planning.DEVICES},
+            gpu=gpu,
+        )
+    return planning.make(runs_and_stages, known)
+
+
+def seed_spread(dataset: str) -> SeedSpread:
+    """How far a difference between methods moves with the seed on this dataset: as measured, else as assumed."""
+    with reading() as session:
+        filters = RunFilters(dataset=(dataset,), status=(DONE,))
+        rows = queries.list_runs(session, filters=filters, after=None, limit=_MEASURED_RUNS).rows
+        outcomes = queries.outcomes(session, [row.id for row in rows])
+    return measured_spread(rows, outcomes)
 
 
 def cancel_run(run_id: int) -> None:
@@ -204,6 +199,11 @@ def export_run(run_id: int) -> dict[str, Any]:
         },
         "gra": next((stage.summary for stage in stages if stage.slot == "evaluation"), None),
     }
+
+
+def reproduce_bundle(run_ids: Sequence[int], *, reference: str = "") -> bytes:
+    """A zip that computes these evaluated runs again; `reference`: group key of the setting differences are against."""
+    return bundle.to_bytes(from_database(run_ids), store=store(), reference=reference)
 
 
 def health() -> Health:
@@ -291,18 +291,6 @@ def _retry_when_stopped(run_id: int) -> None:
         page = queries.list_runs(session, filters=RunFilters(ids=(run_id,)), after=None, limit=1)
     if page.rows and page.rows[0].status in (FAILED, CANCELLED):
         retry_run(run_id)
-
-
-def _expected_seconds(
-    missing: Sequence[tuple[RunConfig, StageSpec]], speed: Mapping[tuple[str, str], float]
-) -> float | None:
-    total = 0.0
-    for config, spec in missing:
-        seconds = speed.get((spec.kind, scheduler.model_of(config, spec) or ""))
-        if seconds is None:
-            return None
-        total += seconds
-    return total
 
 
 def _redis_health() -> tuple[bool, str]:

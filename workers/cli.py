@@ -12,10 +12,10 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cwpo.config import RunConfig, expand, override
+from cwpo.config import RunConfig, expand, list_fields, override
 from cwpo.errors import ConfigError, CwpoError, DataError, sentence_of
 from db.errors import DatabaseError
-from workers import label_cli
+from workers import bundle_cli, label_cli
 from workers.places import home
 
 BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_config_verbs(verbs)
     _add_run_verbs(verbs)
+    bundle_cli.add_verbs(verbs)
     _add_other_verbs(verbs)
     return parser
 
@@ -69,6 +70,7 @@ def _add_config_verbs(verbs: Any) -> None:
         _config_arguments(verb)
         verb.add_argument("--priority", type=int, default=0, help="higher runs first (default 0)")
     sweep.add_argument("--name", default="", help="what the sweep is called")
+    sweep.add_argument("--plan", action="store_true", help="say what it would compute, reuse and take; submit nothing")
 
 
 def _add_run_verbs(verbs: Any) -> None:
@@ -196,7 +198,7 @@ def _run(options: argparse.Namespace) -> int:
 
     console = view.make_console()
     resolved = resolve(config, gpu=_gpu_wanted(options.device), home=place)
-    device = _prepare_torch(options, resolved)
+    device = prepare_torch(options, resolved)
     from cwpo.pipeline import run
 
     with view.StageBars(console) as bars:
@@ -227,7 +229,7 @@ def _gpu_wanted(device: str) -> bool:
     return device.startswith("cuda") or (device == "auto" and bool(visible_gpus()))
 
 
-def _prepare_torch(options: argparse.Namespace, config: RunConfig) -> str:
+def prepare_torch(options: argparse.Namespace, config: RunConfig) -> str:
     """Set the number of threads; return the device to compute on."""
     import torch
 
@@ -259,9 +261,40 @@ def _submit(options: argparse.Namespace) -> int:
 def _sweep(options: argparse.Namespace) -> int:
     from workers import api
 
-    configs = expand(read_config(options.config, options.sets))
+    values = read_config(options.config, options.sets)
+    configs = expand(values)
+    if options.plan:
+        return _print_plan(configs, {path: len(each) for path, each in list_fields(values) if len(each) > 1})
     name = options.name or options.config.stem
     _print_submitted(api.submit_sweep(configs, name, priority=options.priority))
+    return 0
+
+
+def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
+    from rich import box
+    from rich.table import Table
+
+    from workers import api, console, plan_words, power
+
+    plan = api.plan(configs)
+    name, *figures = plan_words.HEADINGS
+    table = Table(name, box=box.SIMPLE)
+    for heading in figures:
+        table.add_column(heading, justify="right")
+    for row in plan_words.rows(plan):
+        table.add_row(*row)
+    screen = console.make_console()
+    screen.print(plan_words.product(len(configs), lists), highlight=False)
+    screen.print(table)
+    planned = power.planned(configs, api.seed_spread(configs[0].data.dataset))
+    for sentence in (
+        f"About {plan_words.about(plan.wall_seconds)} from start to end." if plan.seconds else "",
+        plan_words.time_sentence(plan),
+        plan_words.labels_sentence(plan),
+        plan_words.power_sentence(planned),
+    ):
+        if sentence:
+            screen.print(sentence, highlight=False, soft_wrap=True)
     return 0
 
 

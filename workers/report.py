@@ -24,6 +24,7 @@ from workers.figures import (
     points_interval,
     size,
 )
+from workers.listings import config_numbers, decile_cells, decile_numbers, run_numbers, stage_numbers
 from workers.sentences import verdict_sentence, what_the_seed_moved
 from workers.tables import (
     Table,
@@ -42,7 +43,10 @@ __all__ = [
     "DifferenceRow",
     "GraRow",
     "Table",
+    "config_numbers",
     "count",
+    "decile_cells",
+    "decile_numbers",
     "difference_cells",
     "difference_numbers",
     "differences",
@@ -58,8 +62,10 @@ __all__ = [
     "planned_pairs",
     "points",
     "points_interval",
+    "run_numbers",
     "setting_key",
     "size",
+    "stage_numbers",
     "to_csv",
     "to_json",
     "to_latex",

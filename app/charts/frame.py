@@ -15,6 +15,7 @@ MODEBAR: Mapping[str, Any] = {
     "displayModeBar": "hover",
     "responsive": True,
 }
+CHART_FORMATS = ("PNG", "SVG")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ LIGHT = Look(
         "oracle": "#1F2328",
         "soft": "#7A7F9A",
         "random": "#B4483C",
+        "bottom": "#B4483C",
         "shuffled": "#B4483C",
         "normalised": "#B4483C",
     },
@@ -73,14 +75,28 @@ DARK = Look(
         "oracle": "#E4E3DE",
         "soft": "#A6ABC6",
         "random": "#D9796E",
+        "bottom": "#D9796E",
         "shuffled": "#D9796E",
         "normalised": "#D9796E",
     },
 )
 LOOKS: Mapping[str, Look] = {"light": LIGHT, "dark": DARK}
 
-DASHED_METHODS = frozenset({"human_labeled", "random", "shuffled", "normalised"})
-MARKERS: Mapping[str, str] = {"dpo": "circle", "ipo": "diamond", "rdpo": "square"}
+DASHED_METHODS = frozenset({"human_labeled", "random", "bottom", "shuffled", "normalised"})
+MARKERS: Mapping[str, str] = {
+    "dpo": "circle",
+    "ipo": "diamond",
+    "rdpo": "square",
+    "cdpo": "triangle-up",
+    "odpo": "triangle-down",
+    "simpo": "cross",
+    "wpo": "x",
+}
+
+
+def modebar(name: str, kind: str) -> dict[str, Any]:
+    """The camera that saves a chart in the browser. Plotly's button knows one format, and JSON can bring no other."""
+    return {**MODEBAR, "toImageButtonOptions": {"format": kind.lower(), "filename": name, "scale": 2}}
 
 
 def colour(look: Look, method: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Run page: name the annotator that a run trained, and label a file with it."""
+"""Annotators page: name the annotator that a run trained, and label a file with it."""
 
 import streamlit as st
 
@@ -7,33 +7,31 @@ from app.components import layout
 from app.components.annotator_words import provenance
 from db import queries
 from db.errors import DatabaseError
-from db.records import StageRow
 from db.status import DONE
 from workers import api
 
 SLOT = "annotator"
 WHY = "A named annotator can label for other runs, also on other data and for other policies, and outlives its run."
+NOT_ONE = "These labels come from an ensemble, an implicit reward or another run's annotator, which get no name here."
 FILES = (
     "Labels a JSONL, Parquet or CSV file of prompts with two responses on this machine; chosen, rejected, margin, "
     "confidence and weight come out, readable by TRL and datasets. It can be stopped and goes on where it was."
 )
 
 
-def show_annotator(run_id: int, stages: list[StageRow]) -> None:
+def show_naming(run_id: int) -> None:
     """Its names, a form for another, and the command that labels a file."""
-    mine = next((stage for stage in stages if stage.slot == SLOT), None)
-    if mine is None or mine.status != DONE or mine.kind != SLOT:
-        layout.empty_state("The annotator of this run can be named and used elsewhere once it is trained.")
-        return
+    layout.section("Use it elsewhere", WHY)
     with reads.reading() as session:
-        rows = queries.named_annotators(session, stage_id=mine.stage_id)
+        stages = {stage.slot: stage for stage in queries.run_stages(session, run_id)}
+        mine = stages.get(SLOT)
+        rows = queries.named_annotators(session, stage_id=mine.stage_id) if mine else []
+    if mine is None or mine.status != DONE or mine.kind != SLOT or f"{SLOT}_2" in stages:
+        layout.note(NOT_ONE)
+        return
     for row in rows:
-        layout.small(row.key)
-        layout.note(provenance(row))
-    layout.small("Name this annotator" if not rows else "Give it another name")
-    layout.note(WHY)
+        layout.note(f"{row.key}: {provenance(row)}")
     _form(run_id)
-    layout.small("Label a file with it")
     layout.note(FILES)
     st.code(f"cwpo label {rows[0].key if rows else mine.fingerprint} FILE", language=None)
 
@@ -41,8 +39,8 @@ def show_annotator(run_id: int, stages: list[StageRow]) -> None:
 def _form(run_id: int) -> None:
     with st.form("name_annotator", border=False):
         left, right = st.columns([2, 3])
-        name = left.text_input("Name", max_chars=63, placeholder="helpful-30")
-        note = right.text_input("Note", max_chars=300, placeholder="what to remember of it")
+        name = left.text_input("Name", max_chars=63, placeholder="helpful-30", key="annotator_name")
+        note = right.text_input("Note", max_chars=300, placeholder="what to remember of it", key="annotator_note")
         if not st.form_submit_button("Name it", key="name_it"):
             return
     try:

@@ -1,7 +1,6 @@
 """New run: choose an existing annotator instead of training one."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -9,40 +8,49 @@ from app import reads
 from app.components import layout
 from app.components.annotator_words import overlap, provenance
 from app.components.config_fields import Fields
+from app.components.field_specs import spec_of
 from db import queries
 from db.records import NamedAnnotatorRow
 
 PATH = "annotator.use"
 
 
-def choose_existing(fields: Fields, key: str, dataset: str, default: Any = None) -> None:
-    """A named annotator, or none; its provenance stands below it."""
+def choose_existing(fields: Fields, key: str, dataset: str) -> None:
+    """A list of named annotators that fills the field beside it; where each comes from stands below."""
     with reads.reading() as session:
         rows = [row for row in queries.named_annotators(session) if row.stored]
-    first = _known_as(default, rows)
-    options = list(dict.fromkeys([*(row.key for row in rows), *([first] if first else [])]))
-    chosen = st.selectbox(
-        "Use an existing annotator",
-        options,
-        index=options.index(first) if first else None,
-        placeholder="train one here" if options else "none has a name yet; name one on the page of its run",
-        disabled=not options,
-        key=f"{key}{PATH}",
-        bind="query-params",
-        help="It labels in place of one trained by this run; the training settings below are then not used.",
-    )
-    fields.problem_line(PATH)
-    if chosen != first:
-        fields.changes[PATH] = chosen
-    for row in rows:
-        if row.key == chosen:
-            layout.note(provenance(row))
-            if warning := overlap(row, dataset):
-                layout.note(warning)
+    left, right = st.columns(2)
+    with left:
+        st.selectbox(
+            "Use an existing annotator",
+            [row.key for row in rows],
+            index=None,
+            placeholder="choose one that has a name" if rows else "none has a name yet",
+            disabled=not rows,
+            key=_list_key(key),
+            on_change=_take,
+            args=(key,),
+            help="It labels in place of one trained by the run; Annotators is the page where they get their names.",
+        )
+    with right:
+        fields.field(spec_of(PATH))
+    given = fields.changes.get(PATH, fields.default(PATH))
+    _say(rows, given if isinstance(given, list) else [given], dataset)
 
 
-def _known_as(default: Any, rows: Sequence[NamedAnnotatorRow]) -> str | None:
-    """A stored configuration names a fingerprint; people read its name where it has one."""
-    if not default:
-        return None
-    return next((row.key for row in rows if default in (row.fingerprint, row.key)), str(default))
+def _take(key: str) -> None:
+    """What is chosen goes into the field, which the address and a file can fill as well."""
+    st.session_state[f"{key}{PATH}"] = st.session_state[_list_key(key)] or ""
+    st.session_state[_list_key(key)] = None
+
+
+def _list_key(key: str) -> str:
+    return f"list.{key}{PATH}"
+
+
+def _say(rows: Sequence[NamedAnnotatorRow], given: Sequence[str | None], dataset: str) -> None:
+    """A field may name it by name, name and version, or fingerprint."""
+    for text in given:
+        row = next((row for row in rows if text in (row.key, row.name, row.fingerprint)), None)
+        if row is not None:
+            layout.note(f"{row.key}: {provenance(row)} {overlap(row, dataset)}")

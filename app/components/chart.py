@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.charts import CHARTS
-from app.charts.frame import LOOKS, MODEBAR
+from app.charts.frame import LOOKS, modebar
+from app.components.export import chart_format
 from app.components.layout import look, note, small
 
 KEPT = 128  # figures
@@ -21,7 +22,7 @@ def show_chart(name: str, rows: Iterable[Any], *, key: str, title: str = "", cap
         small(title)
     data = chart.prepare(rows, **choice)
     figure = _figure(name, tuple(data) if isinstance(data, list) else data, look().name)
-    st.plotly_chart(figure, theme=None, config=dict(MODEBAR), key=key, alt=title or name)
+    st.plotly_chart(figure, theme=None, config=modebar(name, chart_format()), key=key, alt=title or name)
     if caption:
         note(caption)
 

@@ -1,18 +1,21 @@
 """Why the settings differ: annotators, share of pairs, distance moved, configuration, curves."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
 from app import reads
 from app.components import layout
 from app.components.chart import show_chart
-from app.components.config_view import differing, show_differences
+from app.components.config_view import difference_table, differing, show_differences
 from app.components.curves import POINTS
+from app.components.export import Exported
 from app.components.formats import counted, share
 from app.components.runs_table import first_seeds, setting_name
 from db import queries
 from db.records import LabelSummary, RunRow
+from workers import report
 from workers.report import GraRow
 
 CURVES = ("loss", "rewards/accuracies", "rewards/margins", "grad_norm", "mean_weight")
@@ -21,11 +24,10 @@ MOST_LINES = 50
 
 def show_annotators(rows: Sequence[RunRow]) -> None:
     """Each annotator once, however many runs share it."""
-    summaries = _distinct(reads.label_summaries_of([row.id for row in rows if row.annotator]))
-    if not summaries:
+    named = _named(rows)
+    if not named:
         return
-    seeds = {row.id: row.seed for row in rows}
-    named = [(f"seed {seeds.get(summary.run_id, '?')}", summary) for summary in summaries]
+    summaries = [summary for _, summary in named]
     left, right = layout.two_columns()
     with left:
         title = "How sure is the annotator?" if len(named) == 1 else f"How sure are the {len(named)} annotators?"
@@ -34,6 +36,21 @@ def show_annotators(rows: Sequence[RunRow]) -> None:
         show_chart(
             "confidence_deciles", named, key="deciles", title="Is confidence right?", caption=_accuracy(summaries)
         )
+
+
+def exports(rows: Sequence[RunRow]) -> list[Exported]:
+    """Annotators by tenths of confidence, and the configuration of each setting where it differs."""
+    found = [Exported(name="Configuration", numbers=lambda: _config_numbers(rows), cells=lambda: _config_cells(rows))]
+    named = _named(rows)
+    if named:
+        found.append(
+            Exported(
+                name="Annotators",
+                numbers=lambda: report.decile_numbers(named),
+                cells=lambda: report.decile_cells(named),
+            )
+        )
+    return found
 
 
 def show_top_share(table: Sequence[GraRow]) -> None:
@@ -52,16 +69,13 @@ def show_top_share(table: Sequence[GraRow]) -> None:
 
 def show_config_differences(rows: Sequence[RunRow]) -> None:
     """One column per setting, first seed of each; only fields that differ among the settings shown."""
-    firsts = first_seeds(rows)
-    with reads.reading() as session:
-        configs = queries.configs(session, [row.id for row in firsts])
+    names, shown = _settings(rows)
     layout.small("Configuration, differences only")
-    shown = [{name: value for name, value in configs[row.id].items() if name not in ("name", "seed")} for row in firsts]
     if differing(shown):
-        show_differences([setting_name(row) for row in firsts], shown)
+        show_differences(names, shown)
     else:
         layout.note("These runs differ in their seed and name only.")
-    layout.note(f"Computed over the {counted(len(firsts), 'setting')} shown; muted where equal to the first.")
+    layout.note(f"Computed over the {counted(len(names), 'setting')} shown; muted where equal to the first.")
 
 
 @st.fragment
@@ -86,6 +100,32 @@ def show_curves(rows: Sequence[RunRow]) -> None:
     ]
     show_chart("training_curves", lines, key=f"curves_{metric}", metric=metric,
                caption="A line is a run; seeds are threads of their method's colour.")  # fmt: skip
+
+
+def _settings(rows: Sequence[RunRow]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Name and configuration of each setting's first seed, without what differs by seed."""
+    firsts = first_seeds(rows)
+    with reads.reading() as session:
+        configs = queries.configs(session, [row.id for row in firsts])
+    shown = [{name: value for name, value in configs[row.id].items() if name not in ("name", "seed")} for row in firsts]
+    return [setting_name(row) for row in firsts], shown
+
+
+def _config_numbers(rows: Sequence[RunRow]) -> report.Table:
+    names, shown = _settings(rows)
+    return report.config_numbers(names, differing(shown))
+
+
+def _config_cells(rows: Sequence[RunRow]) -> report.Table:
+    names, shown = _settings(rows)
+    return difference_table(names, shown)
+
+
+def _named(rows: Sequence[RunRow]) -> list[tuple[str, LabelSummary]]:
+    """Each annotator once, by the seed of its first run."""
+    seeds = {row.id: row.seed for row in rows}
+    summaries = _distinct(reads.label_summaries_of([row.id for row in rows if row.annotator]))
+    return [(f"seed {seeds.get(summary.run_id, '?')}", summary) for summary in summaries]
 
 
 def _distinct(summaries: Sequence[LabelSummary]) -> list[LabelSummary]:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.components import layout, tables
 from app.components.compare_choice import reference_widget
+from app.components.export import Exported
 from app.components.tables import Cell, Column
 from workers import report
 from workers.report import DifferenceRow, GraRow
@@ -62,16 +63,16 @@ def show_gra_table(table: Sequence[GraRow], configs: Sequence[Mapping[str, Any]]
     layout.note(" ".join(words))
 
 
-def show_exports(table: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> None:
+def exports(table: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> list[Exported]:
     """Both tables as files."""
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.caption("Export", width="content")
-        _download("GRA, CSV", "gra.csv", "text/csv", report.to_csv(report.gra_numbers(table)))
-        _download("Markdown", "gra.md", "text/markdown", report.to_markdown(report.gra_cells(table)))
-        _download("LaTeX", "gra.tex", "text/x-tex", report.to_latex(report.gra_cells(table)))
-        _download(
-            "differences, CSV", "differences.csv", "text/csv", report.to_csv(report.difference_numbers(differences))
-        )
+    return [
+        Exported(name="GRA", numbers=lambda: report.gra_numbers(table), cells=lambda: report.gra_cells(table)),
+        Exported(
+            name="Differences",
+            numbers=lambda: report.difference_numbers(differences),
+            cells=lambda: report.difference_cells(differences),
+        ),
+    ]
 
 
 def difference_cells(row: DifferenceRow) -> list[Cell]:
@@ -106,7 +107,3 @@ def gra_cells(row: GraRow) -> list[Cell]:
 
 def _share(value: float | None) -> str:
     return report.number(None if value is None else 100 * value, 1)
-
-
-def _download(label: str, file_name: str, mime: str, text: str) -> None:
-    st.download_button(label, text, file_name=file_name, mime=mime, key=file_name, type="tertiary", on_click="ignore")

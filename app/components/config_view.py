@@ -5,6 +5,7 @@ from typing import Any
 
 from app.components import tables
 from app.components.tables import Cell, Column
+from workers.report import Table
 
 ABSENT = "absent"  # missing is not the same as empty
 
@@ -47,12 +48,22 @@ def show_config(config: Mapping[str, Any]) -> None:
 
 def show_differences(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> None:
     """Only what differs, computed over exactly the configurations shown; what equals the first one is muted."""
+    columns, rows = _compared(names, configs)
+    tables.show(columns, rows, alt="Configuration, differences only")
+
+
+def difference_table(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> Table:
+    """The same for a file."""
+    return tables.as_table(*_compared(names, configs))
+
+
+def _compared(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> tuple[list[Column], list[list[object]]]:
     columns = [Column(label="field"), *(Column(label=name, limit=32) for name in names)]
-    rows = [
+    rows: list[list[object]] = [
         [
             field,
             *(Cell(text=shown(value), muted=place > 0 and value == values[0]) for place, value in enumerate(values)),
         ]
         for field, values in differing(configs).items()
     ]
-    tables.show(columns, rows, alt="Configuration, differences only")
+    return columns, rows

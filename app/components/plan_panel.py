@@ -6,19 +6,18 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import untrusted
-from app.components import layout
+from app.components import layout, tables
 from app.components.formats import counted
 from app.components.run_form import Filled
 from cwpo.config import RunConfig
 from cwpo.errors import CwpoError
-from cwpo.statistics import planned_detectable
 from db.engine import database_url
 from db.errors import DatabaseError
-from workers import api
-from workers.api import Plan
-from workers.report import duration
+from workers import api, plan_words, power
+from workers.plan import Plan
+from workers.power import SeedSpread
 
-SEED_SD = 0.015  # SD of a difference between seeds, as seen in the sandbox and in the literature
+QUIET = ("0", "", "–")  # cells that need no ink
 
 
 def show_plan(filled: Filled) -> None:
@@ -26,13 +25,13 @@ def show_plan(filled: Filled) -> None:
     for sentence in filled.homeless:
         st.caption(f":red[{untrusted.label(sentence, 400)}]")
     configs = filled.sweep.configs
-    reason = ""
+    plan, reason = None, ""
     if not configs:
         reason = "Correct the fields with a sentence in red first."
         st.caption("The plan appears when every field is right.")
     else:
         try:
-            _figures(configs)
+            plan = _figures(filled)
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
             reason = "The plan has a problem."
@@ -42,40 +41,53 @@ def show_plan(filled: Filled) -> None:
         _submit(configs, filled.name)
     if reason:
         st.caption(reason)
+    if plan is not None:
+        _stages(plan)
 
 
-def _figures(configs: Sequence[RunConfig]) -> None:
+def _figures(filled: Filled) -> Plan:
+    configs = filled.sweep.configs
     plan = _plan(database_url(), json.dumps([config.canonical() for config in configs]))
     layout.small("What this will cost and reuse")
-    first, second = st.columns(2)
-    first.metric("runs", f"{len(configs):,}")
-    second.metric("time, about", "unknown" if plan.seconds is None else duration(plan.seconds))
-    first.metric("stages to do", f"{plan.stages_new:,}")
-    second.metric("stages reused", f"{plan.stages_done + plan.stages_shared:,}")
-    layout.note(_reuse(plan))
-    if plan.seconds is None:
-        layout.note("The time is unknown until a stage of each kind has run once with these models.")
-    layout.note(_detectable(configs))
+    grid = st.grid(3, min_column_width=100, gap="small")
+    for label, value in (
+        ("runs", f"{len(configs):,}"),
+        ("stages to do", f"{plan.stages_new:,}"),
+        ("stages reused", f"{plan.stages_done + plan.stages_shared:,}"),
+        ("time, about", plan_words.about(plan.wall_seconds)),
+        ("GPU-hours", _gpu_hours(plan)),
+        ("human labels", "unknown" if plan.human_labels is None else f"{plan.human_labels:,}"),
+    ):
+        grid.cell().metric(label, value)
+    layout.note(plan_words.product(len(configs), filled.sweep.lists))
+    spread = _spread(database_url(), configs[0].data.dataset)
+    layout.note(plan_words.power_sentence(power.planned(configs, spread)))
+    layout.note(plan_words.time_sentence(plan))
+    return plan
 
 
-def _reuse(plan: Plan) -> str:
-    """96 stages for 12 runs: 34 to compute, 9 done already, the others shared."""
-    words = [f"{counted(plan.stages, 'stage')} for {counted(plan.runs, 'run')}: {plan.stages_new:,} to compute"]
-    if plan.stages_done:
-        words.append(f"{plan.stages_done:,} done already")
-    if plan.stages_shared:
-        words.append(f"{plan.stages_shared:,} shared with another run")
-    return ", ".join(words) + "."
+def _gpu_hours(plan: Plan) -> str:
+    """None where no stage needs a GPU; unknown while a kind of stage was not measured on one."""
+    if plan.unmeasured and plan.gpu:
+        return "unknown"
+    return f"{plan.device_seconds['gpu'] / 3600:.2f}" if plan.device_seconds["gpu"] else "none"
 
 
-def _detectable(configs: Sequence[RunConfig]) -> str:
-    seeds = len({config.seed for config in configs})
-    prompts = configs[0].data.test_prompts
-    points = 100 * planned_detectable(prompts=prompts, seeds=seeds, seed_sd=SEED_SD)
-    return (
-        f"{counted(prompts, 'prompt')} and {counted(seeds, 'seed')}: a difference of {points:.1f} points between two "
-        f"methods is found four times in five."
-    )
+def _stages(plan: Plan) -> None:
+    """What is to compute, shared and done, by kind of stage."""
+    name, *figures = plan_words.HEADINGS
+    columns = [tables.Column(label=name, whole=True), *(tables.Column(label=label, figures=True) for label in figures)]
+    quiet = [
+        [row[0], *(tables.Cell(text=cell, muted=cell in QUIET) for cell in row[1:])] for row in plan_words.rows(plan)
+    ]
+    tables.show(columns, quiet, alt="stages by kind: to compute, shared and done")
+    layout.note(plan_words.labels_sentence(plan))
+
+
+@st.cache_data(ttl=60, max_entries=16, show_spinner=False)
+def _spread(url: str, dataset: str) -> SeedSpread:
+    """The spread between seeds on a dataset; it changes when a sweep ends, not while a form is filled."""
+    return api.seed_spread(dataset)
 
 
 @st.cache_data(ttl=5, max_entries=32, show_spinner=False)

@@ -1,35 +1,45 @@
-"""The form of New run: what the catalog offers, methods, objectives and seeds as lists, every other field below."""
+"""The form of New run: what the catalog offers on top, every other field below; any field takes several values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
+import yaml
 
 from app.components.annotator_use import PATH as USE
 from app.components.annotator_use import choose_existing
-from app.components.config_fields import Fields, spec_of
-from app.components.sweep import Sweep, laid_on, method_names, seed_list, sweep
-from app.url_state import compact
+from app.components.config_fields import Fields
+from app.components.field_specs import FieldSpec, plain_parts, spec_of
+from app.components.form_state import (
+    OTHER,
+    OTHERS,
+    base_of,
+    defaults_of,
+    first_pair,
+    lists_of,
+    pair_key,
+    pairs_of,
+    prefix_of,
+)
+from app.components.presets import Preset, presets_for
+from app.components.sweep import Sweep, laid_on, method_names, sweep
+from app.components.values import parse
 from cwpo import catalog
-from cwpo.config import LoraConfig, RunConfig, merged
-from cwpo.errors import ConfigError
-from cwpo.sandbox.presets import PRESETS, SandboxPreset
+from cwpo.config import LoraConfig
 
-OTHER = "other models"
-PERCENTS, FIRST_PERCENT = ("10", "30", "50", "75"), "30"
+PERCENTS = ("10", "30", "50", "75")
 DRAWN = "more_drawn"
-FIRST_METHODS = ("weak", "cw")
-# What the lists of the form set; a base configuration never brings them along.
-LISTED = ("name", "method", "top_percent", "objective", "seed")
+SEED = FieldSpec(path="seed", kind="int", optional=False, options=(), help="")
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Pairs and split": ("data", "data.length_rule"),
+    "Pairs": ("data", "data.length_rule"),
     "Annotator": ("annotator",),
     "SFT": ("sft",),
     "Alignment": ("align",),
+    "Weighting": ("weighting",),
     "Evaluation": ("evaluation", "evaluation.gold_train"),
-    "Models and adapters": ("model", "model.lora"),
-    "Seeds and execution": ("seeds", "execution"),
+    "Models": ("model", "model.lora"),
+    "Execution": ("seeds", "execution"),
 }
 # Parts that may be absent: the words of their switch, and what they start from when it is turned on.
 SWITCHED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -39,6 +49,7 @@ SWITCHED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 ELSEWHERE = (
     "data.dataset",
     "data.label_fraction",
+    "data.test_prompts",
     "align.beta",
     "evaluation.gold_reward",
     "model.annotator",
@@ -51,6 +62,7 @@ class Filled:
     """What the form says, checked."""
 
     name: str
+    values: Mapping[str, Any]  # with lists, as a YAML file would say it
     sweep: Sweep
     homeless: tuple[str, ...]  # sentences whose field is not on the form
 
@@ -60,20 +72,20 @@ def show_form(source: Mapping[str, Any] | None, key: str = "") -> Filled:
     name = st.text_input("Name", value=(source or {}).get("name", ""), max_chars=200, key="name", bind="query-params",
                          placeholder="what this comparison is called")  # fmt: skip
     dataset = _dataset(source)
-    preset = _preset() if dataset == "sandbox" and source is None else None
-    base = merged(_base(dataset, source), preset.settings if preset else {})
-    defaults = _defaults(base)
-    key = f"{key}{'s' if dataset == 'sandbox' else 'h'}.{f'{preset.name}.' if preset and preset.settings else ''}"
-    fields = Fields(defaults, key)
+    preset = _preset(dataset) if source is None else None
+    start = source if preset is None else preset.values
+    base = base_of(dataset, start)
+    key = f"{key}{prefix_of(dataset)}{f'{preset.name}.' if preset else ''}"
+    fields = Fields(defaults_of(base), key)
     fields.problem_line("data.dataset")
-    pair_changes = _models(fields, dataset, source)
-    methods, percents = _methods(fields, dataset, source, preset)
-    objectives, seeds = _objectives_and_seeds(fields, source, preset)
+    pair_changes = _models(fields, dataset, start)
+    chosen = _methods(fields, dataset, start) | _objectives_and_seeds(fields, start)
     _headline_fields(fields)
-    _more(fields, dataset, key)
-    values = laid_on(base, {**pair_changes, **fields.changes})
-    found = sweep(values, method_names(methods, percents), objectives, seeds)
-    return Filled(name=name or "", sweep=found, homeless=tuple(fields.show_problems(found.problems)))
+    others = _more(fields, dataset, key)
+    values = laid_on({**chosen, **base}, {**pair_changes, **fields.changes, **others})
+    values = {"name": name or "", **values}
+    found = sweep(values, fields.wrong)
+    return Filled(name=name or "", values=values, sweep=found, homeless=tuple(fields.show_problems(found.problems)))
 
 
 def _dataset(source: Mapping[str, Any] | None) -> str:
@@ -92,85 +104,54 @@ def _dataset(source: Mapping[str, Any] | None) -> str:
     return str(chosen or given)
 
 
-def _preset() -> SandboxPreset | None:
-    """A ready-made comparison to start from; its settings, methods and seeds can be changed below."""
+def _preset(dataset: str) -> Preset | None:
+    """A ready-made comparison to start from; everything that it sets can be changed below."""
+    rows = presets_for(dataset)
+    if not rows:
+        return None
     chosen = st.selectbox(
         "Start from",
-        list(PRESETS),
+        list(rows),
         index=None,
-        placeholder="the sandbox's defaults",
-        format_func=lambda name: PRESETS[name].label,
+        placeholder="the defaults of the dataset",
+        format_func=lambda name: rows[name].label,
         key="preset",
         bind="query-params",
         on_change=_take_lists,
-        help="A ready-made comparison of the sandbox.",
+        args=(dataset,),
+        help="A ready-made comparison.",
     )
-    preset = PRESETS.get(chosen or "")
+    preset = rows.get(chosen or "")
     if preset is not None:
         st.caption(preset.shows)
     return preset
 
 
-def _take_lists() -> None:
-    """Another preset brings its methods, percentages and seeds along; without one, those of an empty form."""
-    preset = PRESETS.get(st.session_state["preset"] or "")
-    st.session_state["methods"], st.session_state["percents"] = _first_lists(None, preset)
-    st.session_state["seeds"] = _first_seeds(None, preset)
+def _take_lists(dataset: str) -> None:
+    """Another preset brings its lists and models along; without one, those of an empty form."""
+    preset = presets_for(dataset).get(st.session_state["preset"] or "")
+    values = preset.values if preset else None
+    st.session_state.update(lists_of(values))
+    st.session_state[pair_key(dataset)] = first_pair(dataset, values)
 
 
-def _first_lists(source: Mapping[str, Any] | None, preset: SandboxPreset | None) -> tuple[list[str], list[str]]:
-    """Methods, and the percentages of `top`, before anything is changed."""
-    if source is not None:
-        return [source["method"]], [f"{source['top_percent']:g}" if source.get("top_percent") else FIRST_PERCENT]
-    if preset is None:
-        return list(FIRST_METHODS), [FIRST_PERCENT]
-    percents = [name.removeprefix("top:") for name in preset.methods if name.startswith("top:")]
-    return list(dict.fromkeys(name.split(":")[0] for name in preset.methods)), percents or [FIRST_PERCENT]
-
-
-def _first_seeds(source: Mapping[str, Any] | None, preset: SandboxPreset | None) -> str:
-    if source is not None:
-        return str(source["seed"])
-    return compact(preset.seeds) if preset else "0-3"
-
-
-def _base(dataset: str, source: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The source's configuration where it is about this dataset, else the dataset; one's own is judged by a gold
-    reward trained on it until another is chosen."""
-    if source is not None and source.get("data", {}).get("dataset") == dataset:
-        return {name: value for name, value in source.items() if name not in LISTED}
-    if dataset in catalog.DATASETS:
-        return {"data": {"dataset": dataset}}
-    return {"data": {"dataset": dataset}, "evaluation": {"gold_reward": "trained"}}
-
-
-def _defaults(base: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field's value if nothing is changed; also for a dataset that nobody knows."""
-    try:
-        return RunConfig.parse({**base, "method": "human"}).canonical()
-    except ConfigError:
-        return RunConfig.parse(
-            {"evaluation": {"gold_reward": "trained"}, "data": {"dataset": "owner/name"}}
-        ).canonical()
-
-
-def _models(fields: Fields, dataset: str, source: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A pair of the catalog, or two names; sandbox models stay with the sandbox."""
-    sandbox = dataset == "sandbox"
-    rows = {name: row for name, row in catalog.MODEL_PAIRS.items() if (row.family == "sandbox") == sandbox}
+def _models(fields: Fields, dataset: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A pair of the catalog, or any names; and the judge of their answers."""
+    rows = pairs_of(dataset)
     names = [*rows, OTHER]
-    start = next(
-        (name for name, row in rows.items() if source and _same_models(row, source)), OTHER if source else names[0]
-    )
-    chosen = st.selectbox(
-        "Models: annotator → policy",
-        names,
-        index=names.index(start),
-        format_func=lambda name: rows[name].label if name in rows else name,
-        key="pair_s" if sandbox else "pair_h",
-        bind="query-params",
-    )
-    if chosen != OTHER and chosen in rows:
+    left, right = st.columns([3, 2])
+    with left:
+        chosen = st.selectbox(
+            "Models: annotator → policy",
+            names,
+            index=names.index(first_pair(dataset, start)),
+            format_func=lambda name: rows[name].label if name in rows else name,
+            key=pair_key(dataset),
+            bind="query-params",
+        )
+    with right:
+        fields.field(spec_of("evaluation.gold_reward"))
+    if chosen in rows:
         return {"model.annotator": rows[chosen].annotator, "model.policy": rows[chosen].policy}
     for column, path in zip(st.columns(2), ("model.annotator", "model.policy"), strict=True):
         with column:
@@ -178,93 +159,129 @@ def _models(fields: Fields, dataset: str, source: Mapping[str, Any] | None) -> d
     return {}
 
 
-def _same_models(row: catalog.ModelPairRow, source: Mapping[str, Any]) -> bool:
-    model = source.get("model", {})
-    return (row.annotator, row.policy) == (model.get("annotator"), model.get("policy"))
-
-
-def _methods(
-    fields: Fields, dataset: str, source: Mapping[str, Any] | None, preset: SandboxPreset | None
-) -> tuple[list[str], list[str]]:
+def _methods(fields: Fields, dataset: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
     rows = {name: row for name, row in catalog.METHODS.items() if dataset == "sandbox" or not row.sandbox_only}
-    start, shares = _first_lists(source, preset)
+    first = lists_of(start)
     left, right = st.columns([3, 2])
     with left:
         methods = st.multiselect(
             "Methods",
             list(rows),
-            default=[name for name in start if name in rows],
+            default=[name for name in first["methods"] if name in rows],
             format_func=lambda name: rows[name].label,
             key="methods",
             bind="query-params",
         )
         fields.problem_line("method")
+    takes = [rows[name].label.replace(" N %", "") for name in methods if rows[name].needs_percent]
     with right:
         percents = st.multiselect(
-            "N of Top N %",
-            list(dict.fromkeys([*PERCENTS, *shares])),
-            default=shares,
+            "N %",
+            list(dict.fromkeys([*PERCENTS, *first["percents"]])),
+            default=first["percents"],
             accept_new_options=True,
-            disabled="top" not in methods,
+            disabled=not takes,
             key="percents",
             bind="query-params",
-            help="One run for each percentage of pairs with the largest margin.",
+            help="The share of the pairs that top, random and bottom keep; one run for each.",
         )
         fields.problem_line("top_percent")
-    return list(methods), [str(percent) for percent in percents]
+    return {"method": method_names(methods, [str(percent) for percent in percents])}
 
 
-def _objectives_and_seeds(
-    fields: Fields, source: Mapping[str, Any] | None, preset: SandboxPreset | None
-) -> tuple[list[str], list[int]]:
+def _objectives_and_seeds(fields: Fields, start: Mapping[str, Any] | None) -> dict[str, Any]:
+    first = lists_of(start)
     left, right = st.columns([3, 2])
     with left:
         objectives = st.multiselect(
             "Objectives",
             list(catalog.OBJECTIVES),
-            default=[source["objective"]] if source else ["dpo"],
+            default=first["objectives"],
             format_func=lambda name: catalog.OBJECTIVES[name].label,
             key="objectives",
             bind="query-params",
         )
         fields.problem_line("objective")
     with right:
-        seeds = st.text_input(
+        given = st.text_input(
             "Seeds",
-            value=_first_seeds(source, preset),
+            value=first["seeds"],
             key="seeds",
             bind="query-params",
             help="Whole numbers and spans: 0-3 or 0, 1, 2. A seed moves the split, the annotator, SFT and alignment.",
         )
         fields.problem_line("seed")
-    return list(objectives), seed_list(seeds or "")
+    seeds, sentence = parse(SEED, given or "")
+    if sentence:
+        fields.wrong["seed"] = sentence
+    return {"objective": list(objectives), "seed": seeds or [0]}
 
 
 def _headline_fields(fields: Fields) -> None:
     """The three figures that change most often."""
-    paths = ("data.label_fraction", "align.beta", "evaluation.gold_reward")
+    paths = ("data.label_fraction", "align.beta", "data.test_prompts")
     for column, path in zip(st.columns(3), paths, strict=True):
         with column:
             fields.field(spec_of(path))
 
 
-def _more(fields: Fields, dataset: str, key: str) -> None:
+def _more(fields: Fields, dataset: str, key: str) -> dict[str, Any]:
     """Everything else, folded away by part of the configuration; drawn once opened, or where the address sets some."""
     folded = st.expander("All other settings", key="more", on_change="rerun")
     given = {name.removeprefix(key) for name in st.query_params if name.startswith(key)} - set(ELSEWHERE)
     if not (folded.open or given or st.session_state.get(DRAWN)):
-        return
+        return {}
     st.session_state[DRAWN] = True  # a widget that is not drawn would forget its value
+    tabs = _tabs()
     with folded:
-        for tab, sections in zip(st.tabs(list(SECTIONS)), SECTIONS.values(), strict=True):
+        for tab, sections in zip(st.tabs([*tabs, "Other"]), [*tabs.values(), ()], strict=True):
             with tab:
                 for section in _with_sandbox(sections, dataset):
                     if section == "annotator":
-                        choose_existing(fields, key, dataset, fields.default(USE))
+                        choose_existing(fields, key, dataset)
                     if section in SWITCHED:
                         fields.switched(section, *SWITCHED[section])
                     else:
                         fields.section(section, without=(*ELSEWHERE, USE))
+        with tab:
+            return _other_fields(fields, key)
+
+
+def is_folded(key: str) -> bool:
+    """Whether this widget stands among the other settings."""
+    prefix, dot, path = key.partition(".")
+    return bool(dot) and prefix in ("s", "h") and path not in ELSEWHERE
+
+
+def _tabs() -> dict[str, tuple[str, ...]]:
+    """The sections above, and a tab for each part of the configuration that none of them names."""
+    named = {section for sections in SECTIONS.values() for section in sections}
+    rest = {part.replace("_", " ").capitalize(): (part,) for part in plain_parts() if part not in named}
+    return {**SECTIONS, **rest}
+
+
+def _other_fields(fields: Fields, key: str) -> dict[str, Any]:
+    """Fields without a widget, by their dotted names."""
+    text = st.text_area(
+        "Fields without a place above, one per line",
+        placeholder="model.lora.target_modules: [q_proj, v_proj]",
+        max_chars=2_000,
+        height=110,
+        key=f"{key}{OTHERS}",
+        bind="query-params",
+        help="YAML with dotted names, as `cwpo run --help` lists them; a list is one run for each of its values.",
+    )
+    fields.problem_line(OTHERS)
+    try:
+        values = yaml.safe_load(text or "") or {}
+    except yaml.YAMLError:
+        values = None
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        fields.wrong[OTHERS] = "fields are not lines like `salt: again`."
+        return {}
+    for name in values:
+        fields.share_line(OTHERS, name)
+    return values
 
 
 def _with_sandbox(sections: tuple[str, ...], dataset: str) -> tuple[str, ...]:

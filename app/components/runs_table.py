@@ -7,9 +7,10 @@ import pandas as pd
 
 from app import untrusted
 from app.charts.frame import Look, colour
+from app.components.export import Exported
 from app.components.formats import ago, counted, dataset_name, models, objective_name, seeds, share
 from db.records import RunGroup, RunRow
-from workers.report import GraRow, interval, number
+from workers.report import GraRow, Table, interval, number, run_numbers
 
 ONE_SEED = "1 seed"
 LIVE = ("queued", "running")
@@ -54,6 +55,12 @@ def lines(groups: Sequence[RunGroup], results: Mapping[str, GraRow], opened: Seq
 def frame(table: Sequence[Line]) -> pd.DataFrame:
     """What the grid shows; every cell is text that is ready to be read."""
     return pd.DataFrame([dict(line.cells) for line in table], columns=list(COLUMNS))
+
+
+def export(groups: Sequence[RunGroup], table: Sequence[Line]) -> Exported:
+    """The lines as they are shown; their runs one by one where numbers are wanted."""
+    rows = [row for group in groups for row in group.rows]
+    return Exported(name="Runs", numbers=lambda: run_numbers(rows), cells=lambda: _shown(table))
 
 
 def inks(table: Sequence[Line], look: Look) -> pd.DataFrame:
@@ -103,6 +110,11 @@ def headline(groups: Sequence[RunGroup], total: int) -> str:
     words = [counted(total, "setting"), counted(len(rows), "run")]
     words += [f"{number} {name}" for name in LIVE if (number := sum(row.status == name for row in rows))]
     return " · ".join(words)
+
+
+def _shown(table: Sequence[Line]) -> Table:
+    cells = tuple(tuple(line.cells.get(name, "").lstrip("▸▾ ") for name in COLUMNS) for line in table)
+    return Table(columns=tuple(COLUMNS), rows=cells)
 
 
 def _group_line(group: RunGroup, result: GraRow | None, *, opened: bool) -> Line:

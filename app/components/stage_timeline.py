@@ -7,10 +7,11 @@ import streamlit as st
 
 from app import untrusted
 from app.components import tables
+from app.components.export import Exported
 from app.components.formats import counted, slot_name
 from app.components.tables import Cell, Column
 from db.records import StageRow
-from workers.report import duration
+from workers.report import duration, stage_numbers
 
 COLUMNS = (
     Column(label="stage", whole=True),
@@ -30,6 +31,16 @@ def show_timeline(stages: Sequence[StageRow], now: datetime | None = None) -> No
         if stage.status == "running":
             _bar(stage, moment)
     tables.show(COLUMNS, [_row(stage, moment) for stage in stages], alt="Stages of the run")
+
+
+def export(stages: Sequence[StageRow], now: datetime | None = None) -> Exported:
+    """The table as a file."""
+    moment = now or datetime.now(UTC)
+    return Exported(
+        name="Stages",
+        numbers=lambda: stage_numbers(stages),
+        cells=lambda: tables.as_table(COLUMNS, [_row(stage, moment) for stage in stages]),
+    )
 
 
 def elapsed(stage: StageRow, now: datetime) -> float | None:

@@ -1,60 +1,63 @@
-"""From what the form says to runs: all combinations of methods, objectives and seeds, or a sentence per field."""
+"""From what a form or a file says to runs: every combination of its lists, or a sentence per field."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.url_state import expanded
-from cwpo.config import RunConfig, override, problems
+from cwpo import catalog
+from cwpo.config import RunConfig, list_fields, override, problems
+from cwpo.errors import ConfigError
 
 MOST_RUNS = 500
+METHOD_MISSING = "choose at least one method; top, random and bottom also need a percentage."
+MISSING = {"method": METHOD_MISSING, "objective": "choose at least one objective."}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """The runs that a form asks for, or why it cannot have them (dotted field -> sentence)."""
+    """The runs that are asked for, or why they cannot be had (dotted field -> sentence)."""
 
     configs: tuple[RunConfig, ...]
     problems: Mapping[str, str]
+    lists: Mapping[str, int]  # fields with several values, and how many
 
 
 def method_names(methods: Sequence[str], percents: Sequence[str]) -> list[str]:
-    """`top` stands for one method per percentage."""
+    """A method that keeps a share of the pairs stands for one method per percentage."""
     names: list[str] = []
     for method in methods:
-        names.extend(f"top:{percent}" for percent in percents) if method == "top" else names.append(method)
+        takes = method in catalog.METHODS and catalog.METHODS[method].needs_percent
+        names.extend(f"{method}:{percent}" for percent in percents) if takes else names.append(method)
     return names
 
 
-def seed_list(text: str) -> list[int]:
-    """ "0-3, 7" -> [0, 1, 2, 3, 7]."""
-    return list(expanded(text.replace(" ", "")))
-
-
-def sweep(values: Mapping[str, Any], methods: Sequence[str], objectives: Sequence[str], seeds: Sequence[int]) -> Sweep:
-    """Every combination, checked one by one; the first sentence per field is kept."""
-    found: dict[str, str] = {}
-    for field, chosen, sentence in (
-        ("method", methods, "choose at least one method; top also needs at least one percentage."),
-        ("objective", objectives, "choose at least one objective."),
-        ("seed", seeds, "give at least one whole number, such as 0-3 or 0, 1, 2."),
-    ):
-        if not chosen:
-            found[field] = sentence
-    combinations = list(itertools.product(seeds, methods, objectives))
-    if len(combinations) > MOST_RUNS:
-        found["seed"] = f"these choices make {len(combinations):,} runs; queue at most {MOST_RUNS} at once."
-        combinations = []
+def sweep(values: Mapping[str, Any], wrong: Mapping[str, str] | None = None) -> Sweep:
+    """Every combination, checked one by one; the first sentence per field is kept. `wrong`: what is known already."""
+    found = dict(wrong or {})
+    try:
+        axes = dict(list_fields(values))
+    except ConfigError as error:
+        found.setdefault(error.field, MISSING.get(error.field, str(error).removeprefix(f"{error.field}: ")))
+        return Sweep(configs=(), problems=found, lists={})
+    lists = {path: len(options) for path, options in axes.items() if len(options) > 1}
+    runs = math.prod(lists.values())
+    if runs > MOST_RUNS:
+        widest = max(lists, key=lambda path: lists[path])
+        found[widest] = f"these choices make {runs:,} runs; queue at most {MOST_RUNS} at once."
+        return Sweep(configs=(), problems=found, lists=lists)
     configs = []
-    for seed, method, objective in combinations:
-        one = {**values, "method": method, "objective": objective, "seed": seed}
-        wrong = problems(one)
-        for field, sentence in wrong:
+    for combination in itertools.product(*axes.values()):
+        one = dict(values)
+        for path, value in zip(axes, combination, strict=True):
+            one = override(one, path, value)
+        sentences = problems(one)
+        for field, sentence in sentences:
             found.setdefault(field, sentence)
-        if not wrong:
+        if not sentences:
             configs.append(RunConfig.parse(one))
-    return Sweep(configs=() if found else tuple(configs), problems=found)
+    return Sweep(configs=() if found else tuple(configs), problems=found, lists=lists)
 
 
 def laid_on(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,3 +66,8 @@ def laid_on(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     for path, value in changes.items():
         values = override(values, path, value)
     return values
+
+
+def firsts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The first value of every list."""
+    return laid_on(values, {path: options[0] for path, options in list_fields(values)})

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import untrusted
+from workers.report import Table
 
 if TYPE_CHECKING:
     from pandas.io.formats.style_render import CSSDict
@@ -51,6 +52,12 @@ def show(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, alt: st
     st.table(styler, border="horizontal", hide_index=True, alt=alt)
     if len(rows) > MOST_ROWS:
         st.caption(f"The first {MOST_ROWS:,} of {len(rows):,} rows.")
+
+
+def as_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> Table:
+    """The same columns and cells for a file, whole and without ink."""
+    texts = tuple(tuple(_cell(value).text for value in row) for row in rows)
+    return Table(columns=tuple(column.label for column in columns), rows=texts)
 
 
 def _unique(labels: Sequence[str]) -> list[str]:

@@ -3,13 +3,14 @@
 import streamlit as st
 
 from app import reads
-from app.components import layout
+from app.components import compare_evidence, compare_tables, layout
 from app.components.chart import show_chart
 from app.components.compare_answers import show_same_prompt
 from app.components.compare_choice import choose_runs, chosen_reference
 from app.components.compare_evidence import show_annotators, show_config_differences, show_curves, show_top_share
 from app.components.compare_facts import facts
-from app.components.compare_tables import show_differences_table, show_exports, show_gra_table
+from app.components.compare_tables import show_differences_table, show_gra_table
+from app.components.export import show_bundle, show_export
 from app.components.gra_cards import show_gra_cards
 from app.url_state import CompareView
 from db import queries
@@ -66,7 +67,9 @@ def _answer(rows: list[RunRow]) -> list[GraRow]:
     with right:
         show_differences_table(table, differences)
     show_gra_table(table, list(configs.values()), len(rows) - len(evaluated))
-    show_exports(table, differences)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        show_export([*compare_tables.exports(table, differences), *compare_evidence.exports(rows)])
+        show_bundle([row.id for row in evaluated], chosen_reference(table))
     return table
 
 

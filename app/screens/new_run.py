@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import reads
 from app.components import layout
+from app.components.form_yaml import show_yaml
 from app.components.plan_panel import show_plan
 from app.components.run_form import show_form
 from app.url_state import integer
@@ -16,10 +17,12 @@ from db import queries
 def page() -> None:
     source, run_id = _source()
     facts = f"starts from run {run_id}" if source else "starts from the defaults of the dataset"
-    layout.heading("New run", facts, "every combination of methods, objectives and seeds is one run")
-    left, right = st.columns([8, 5], gap="large")
+    layout.heading("New run", facts, "any field takes several values, such as 0.1, 0.5; each combination is one run")
+    layout.show_flash()
+    left, right = st.columns([4, 3], gap="medium")
     with left:
         filled = show_form(source, key=f"f{run_id}." if source else "")
+        show_yaml(filled)
     with right:
         show_plan(filled)
 

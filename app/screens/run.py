@@ -6,17 +6,17 @@ import streamlit as st
 
 from app import reads
 from app.components import layout
-from app.components.annotator_naming import show_annotator
 from app.components.answers import show_answer_list
 from app.components.attempts import show_attempts
 from app.components.config_view import show_config
 from app.components.counts import show_counts
 from app.components.curves import show_run_curves
+from app.components.export import show_bundle, show_export
 from app.components.formats import dataset_name, models, objective_name, share
 from app.components.log import show_log
 from app.components.run_actions import show_actions
 from app.components.run_result import show_result
-from app.components.stage_timeline import show_timeline, summary_line
+from app.components.stage_timeline import export, show_timeline, summary_line
 from app.url_state import RunView
 from db import queries
 from db.errors import UnknownRun
@@ -80,8 +80,16 @@ def _progress(run_id: int, was_live: bool) -> None:
     with left:
         layout.section(f"{run.status.capitalize()}: {summary_line(stages)}")
         show_timeline(stages)
+        _files(run, stages)
     with right:
         show_run_curves(run.row, stages)
+
+
+def _files(run: RunRecord, stages: Sequence[StageRow]) -> None:
+    """What can be taken away: the stages with their seconds, and the run to compute it again."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        show_export([export(stages)])
+        show_bundle([run.id], reason="" if run.row.evaluation else "There is one when the run is evaluated.")
 
 
 @st.fragment
@@ -89,7 +97,6 @@ def _evidence(run: RunRecord, live: bool) -> None:
     """Only the open tab is read and drawn; its name stands in the address."""
     parts: Mapping[str, Callable[[], None]] = {
         "Answers": lambda: show_answer_list(run.id),
-        **({"Annotator": lambda: show_annotator(run.id, list(_stages(run.id)))} if run.row.annotator else {}),
         "Data": lambda: show_counts(_stages(run.id)),
         "Log": lambda: st.fragment(show_log, run_every=REFRESH if live else None)(run.id),
         "Configuration": lambda: show_config(run.config),

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import reads
 from app.components import layout, runs_table
+from app.components.export import show_export
 from app.components.filters import RUN_DEFAULTS, run_filters
 from app.components.runs_table import Line
 from app.url_state import CompareView, RunsView, RunView
@@ -65,6 +66,7 @@ def _table(view: RunsView) -> None:
     bar = st.container(horizontal=True, vertical_alignment="center")
     chosen = _grid(table)
     _bar(bar, page, chosen)
+    show_export([runs_table.export(page.groups, table)])
     st.caption(
         "GRA = (wins + ½ ties) / prompts against the baseline's answers; 95 % interval over seeds × prompts, "
         "or over prompts alone where there is one seed."

@@ -1,14 +1,11 @@
 """Preference pairs: where they come from, how they are filtered, split by prompt and hidden. Torch-free but `stage`."""
 
-import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from cwpo.data.split import Rule, split_pairs, swap_labels
 from cwpo.records import CandidatePair, Prompt
 
 if TYPE_CHECKING:
@@ -16,7 +13,6 @@ if TYPE_CHECKING:
 
 PAIRS_FILE = "pairs.parquet"
 PROMPTS_FILE = "prompts.parquet"
-PARTS = ("unlabeled", "labeled", "all")
 
 
 def load_pairs(directory: Path) -> list[CandidatePair]:
@@ -39,27 +35,19 @@ def write_prompts(prompts: Iterable[Prompt], directory: Path) -> None:
     _write([asdict(prompt) for prompt in prompts], _text_schema(Prompt), directory / PROMPTS_FILE)
 
 
+def load_part(directory: Path, part: str, rule: Rule) -> list[CandidatePair]:
+    """The pairs of a part of a data artifact, with the human labels that this stage is given; rule: its config."""
+    pairs = load_pairs(directory)
+    split = split_pairs(pairs, rule) if part != "all" else None
+    return swap_labels([pair for pair in pairs if split is None or split.has(part, pair.prompt_id)], rule)
+
+
 def split_labeled(
     pairs: Sequence[CandidatePair], fraction: float, seed: int
 ) -> tuple[list[CandidatePair], list[CandidatePair]]:
     """(labeled, unlabeled): whole prompts in the order of a seeded hash until `fraction` of the pairs is reached."""
-    by_prompt = Counter(pair.prompt_id for pair in pairs)
-    labeled, _ = labeled_prompts(by_prompt, list(by_prompt.values()), fraction, seed)
-    return [p for p in pairs if p.prompt_id in labeled], [p for p in pairs if p.prompt_id not in labeled]
-
-
-def labeled_prompts(
-    prompt_ids: Iterable[Any], counts: Sequence[int], fraction: float, seed: int
-) -> tuple[frozenset[str], int]:
-    """Prompts of the labeled part and how many pairs they have; counts: pairs of each prompt id."""
-    keys = np.fromiter((_split_key(seed, str(prompt_id)) for prompt_id in prompt_ids), dtype="S64", count=len(counts))
-    order = np.argsort(keys, kind="stable")
-    taken = np.cumsum(np.asarray(counts)[order])
-    target = round(fraction * int(np.sum(counts)))
-    reached = int(np.searchsorted(taken, target)) + 1 if target else 0
-    chosen = set(order[:reached].tolist())
-    labeled = frozenset(str(prompt_id) for index, prompt_id in enumerate(prompt_ids) if index in chosen)
-    return labeled, int(taken[reached - 1]) if reached else 0
+    split = split_pairs(pairs, {"label_fraction": fraction, "split_seed": seed})
+    return [p for p in pairs if p.prompt_id in split.labeled], [p for p in pairs if p.prompt_id not in split.labeled]
 
 
 def hide_labels(pairs: Iterable[CandidatePair]) -> list[CandidatePair]:
@@ -68,17 +56,9 @@ def hide_labels(pairs: Iterable[CandidatePair]) -> list[CandidatePair]:
 
 
 def part_of(pairs: Sequence[CandidatePair], part: str, fraction: float, seed: int) -> list[CandidatePair]:
-    """The pairs of a part: "unlabeled", "labeled" or "all"."""
-    if part not in PARTS:
-        raise KeyError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
-    if part == "all":
-        return list(pairs)
-    labeled, unlabeled = split_labeled(pairs, fraction, seed)
-    return labeled if part == "labeled" else unlabeled
-
-
-def _split_key(seed: int, prompt_id: str) -> str:
-    return hashlib.sha256(f"{seed}:{prompt_id}".encode()).hexdigest()
+    """The pairs of a part, where all that is not labeled is unlabeled."""
+    split = split_pairs(pairs, {"label_fraction": fraction, "split_seed": seed})
+    return [pair for pair in pairs if split.has(part, pair.prompt_id)]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cwpo.data.files import RowAt
@@ -12,6 +12,7 @@ from cwpo.data.rows import BadRow, RawPair
 from cwpo.records import CandidatePair, Prompt, Side
 
 EXAMPLES_PER_REASON = 5
+MOST_SOURCE = 100  # characters
 CountTokens = Callable[[list[str]], list[int]]
 
 
@@ -61,6 +62,12 @@ def to_candidate(raw: RawPair) -> CandidatePair:
     )
 
 
+def source_of(row: Mapping[str, Any]) -> str | None:
+    """The text in a column `source`, which says where of several places a pair is from."""
+    source = row.get("source")
+    return source.strip()[:MOST_SOURCE] or None if isinstance(source, str) else None
+
+
 def usable_pairs(
     rows: Iterable[RowAt], to_pair: Callable[[dict[str, Any]], RawPair], tally: Tally, *, seen: set[str]
 ) -> list[PairAt]:
@@ -71,7 +78,7 @@ def usable_pairs(
         try:
             if at.row is None:
                 raise BadRow("unparsable", at.problem)
-            pair = to_candidate(to_pair(at.row))
+            pair = replace(to_candidate(to_pair(at.row)), source=source_of(at.row))
             if pair.pair_id in seen:
                 raise BadRow("duplicate", "the same prompt and responses came before")
         except BadRow as bad:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from cwpo.data import hh, preference, tldr, ultrafeedback
+from cwpo.data import hh, preference, shp, tldr, ultrafeedback
 from cwpo.data.rows import BadRow, RawPair
 
 ToPair = Callable[[dict[str, Any]], RawPair]
@@ -13,6 +13,8 @@ def to_pair(row: dict[str, Any]) -> RawPair:
     """Any hub id or file: the reader follows from the columns."""
     if "summaries" in row or all(name in row for name in tldr.QUERY_COLUMNS):
         return tldr.to_pair(row)
+    if all(name in row for name in shp.COLUMNS):
+        return shp.to_pair(row)
     if row.get("response_a") is not None and row.get("response_b") is not None:
         return _labeled_candidates(row)
     return preference.to_pair(row)
@@ -32,6 +34,7 @@ READERS: dict[str, ToPair] = {  # names as in the dataset rows of cwpo/catalog.p
     "hh": hh.to_pair,
     "tldr": tldr.to_pair,
     "ultrafeedback": ultrafeedback.to_pair,
+    "shp": shp.to_pair,
     "any": to_pair,
 }
 

@@ -1,7 +1,8 @@
 """Where the rows of a run's dataset come from: a row of the catalog, any hub id, or a local file."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ class Source:
 
 
 def open_source(config: Mapping[str, Any]) -> Source:
-    """The rows named by a data stage's config {dataset, revision, subset}."""
+    """The rows named by a data stage's config {dataset, revision, subset} and, where several are joined, parts."""
     dataset = config["dataset"]
     row = catalog.DATASETS.get(dataset)
     if row is not None and row.repo is not None:
         revision = config["revision"] or row.revision
+        if config.get("parts"):
+            return _joined(row, revision, config["parts"])
         return _hub(row.repo, revision, config["subset"] or row.subset, splits=row.splits, reader=row.reader)
     if is_local(dataset):
         path = Path(dataset).expanduser()
@@ -59,6 +62,23 @@ def _hub(repo: str, revision: str | None, subset: str | None, *, splits: tuple[s
     return Source(
         train=_numbered(found[train]), test=_numbered(found[test]) if test else None, to_pair=reader_named(reader)
     )
+
+
+def _joined(row: catalog.DatasetRow, revision: str | None, parts: Mapping[str, str]) -> Source:
+    """Several subsets of one repository, one behind the other; each row names its part as its source."""
+    repo = str(row.repo)
+    opened = ((name, _hub(repo, revision, parts[name], splits=row.splits, reader=row.reader)) for name in sorted(parts))
+    found = dict(opened)
+    test = [_from(name, one.test) for name, one in found.items() if one.test is not None]
+    return Source(
+        train=itertools.chain(*(_from(name, one.train) for name, one in found.items())),
+        test=itertools.chain(*test) if test else None,
+        to_pair=reader_named(row.reader),
+    )
+
+
+def _from(source: str, rows: Iterable[RowAt]) -> Iterator[RowAt]:
+    return (replace(at, row=at.row and {**at.row, "source": source}) for at in rows)
 
 
 def splits_to_use(repo: str, found: tuple[str, ...], wanted: tuple[str, ...] | None) -> tuple[str, str | None]:

@@ -1,5 +1,6 @@
 """The data stage: read, filter, hold out the test prompts, write pairs and prompts with every dropped row counted."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from cwpo.execute import StageContext
 from cwpo.records import CandidatePair, Prompt
 
 FEWEST_PAIRS = 2
+MOST_SOURCES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,14 @@ def _summary(config: Mapping[str, Any], tally: Tally, split: Split) -> dict[str,
         "length_rule": dict(config["length_rule"]) if config["length_rule"] else None,
         "length_rule_dropped": tally.reasons.get("too_long", 0),
         "longer_wins": _longer_wins(split.pairs),
+        **_sources(split.pairs),
     }
+
+
+def _sources(pairs: Sequence[CandidatePair]) -> dict[str, Any]:
+    """Pairs for training by source, most first; nothing where no pair names one."""
+    counts = Counter(pair.source for pair in pairs if pair.source is not None)
+    return {"sources": dict(counts.most_common(MOST_SOURCES))} if counts else {}
 
 
 def _longer_wins(pairs: Sequence[CandidatePair]) -> float | None:

@@ -1,12 +1,22 @@
 """Every read for people: frozen records or DataFrames, keyset pages, on the read engine. Import `db.queries`."""
 
+from db.queries.annotators import label_margins, list_annotators
 from db.queries.curves import log_tail, metric_names, metrics
 from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
 from db.queries.named_annotators import find_annotator, named_annotators
 from db.queries.results import configs, evaluations, outcomes, stage_seconds
 from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
-from db.queries.stages import attempt_counts, attempts, plan_reuse, run_stages, stage_speed, stages_of_runs
+from db.queries.stages import (
+    attempt_counts,
+    attempts,
+    measured_stages,
+    pairs_of,
+    plan_reuse,
+    run_stages,
+    stage_speed,
+    stages_of_runs,
+)
 from db.queries.system import (
     active_stages,
     artifact_usage,
@@ -31,15 +41,19 @@ __all__ = [
     "get_annotation",
     "get_run",
     "label_histograms",
+    "label_margins",
     "label_summaries",
     "label_summary",
+    "list_annotators",
     "list_groups",
     "list_runs",
     "log_tail",
+    "measured_stages",
     "metric_names",
     "metrics",
     "named_annotators",
     "outcomes",
+    "pairs_of",
     "plan_reuse",
     "queue_health",
     "recent_failures",

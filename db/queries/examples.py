@@ -8,7 +8,20 @@ from sqlalchemy.orm import Session
 
 from db.models import Annotation, Histogram, Pair, RunStage, Stage
 from db.queries.common import SlotStage, after_key, check_choice, cut, slot_stages
-from db.records import AnnotationPage, AnnotationRow, ConfidenceHistogram, Cursor, Decile, LabelSummary
+from db.records import (
+    AnnotationPage,
+    AnnotationRow,
+    AttributeGroup,
+    ConfidenceHistogram,
+    Cursor,
+    Decile,
+    Interval,
+    Judged,
+    LabelSummary,
+    Rival,
+    Slice,
+    Unsure,
+)
 from db.repositories.guard import batches
 
 LABELS_SLOT = "labels"
@@ -198,4 +211,24 @@ def _summary(run_id: int, stage: Any) -> LabelSummary:
         deciles=tuple(
             Decile(**{name: decile[name] for name in Decile.__dataclass_fields__}) for decile in summary["deciles"]
         ),
+        bag_of_words_accuracy=summary.get("bag_of_words_accuracy"),
+        human=_judged(summary.get("human")),
+        truth=_judged(summary.get("truth")),
+        rivals=tuple(
+            Rival(name=row["name"], accuracy=Interval(**row["accuracy"]), lead=Interval(**row["lead"]))
+            for row in summary.get("rivals", ())
+        ),
+        lengths=_slices(summary.get("lengths", ())),
+        sources=_slices(summary.get("sources", ())),
+        attributes=tuple(AttributeGroup(**row) for row in summary.get("attributes", ())),
+        unsure=Unsure.from_summary(summary["unsure"]) if summary.get("unsure") else None,
     )
+
+
+def _judged(found: Mapping[str, Any] | None) -> Judged | None:
+    """Missing in stages that were computed before it was kept, and where no label of this judge is known."""
+    return None if found is None else Judged.from_summary(found)
+
+
+def _slices(rows: Sequence[Mapping[str, Any]]) -> tuple[Slice, ...]:
+    return tuple(Slice(**{**row, "accuracy": Interval(**row["accuracy"])}) for row in rows)

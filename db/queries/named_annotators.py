@@ -32,7 +32,7 @@ def find_annotator(session: Session, text: str) -> NamedAnnotatorRow:
         versions = ", ".join(str(row.version) for row in reversed(rows))
         raise UnknownAnnotator(f"{name} has no version {version}; it has {versions}.")
     names = session.scalars(select(NamedAnnotator.name).distinct().order_by(NamedAnnotator.name).limit(20)).all()
-    known = f"choose one of {', '.join(names)}" if names else "none has a name yet; give one on the page of its run"
+    known = f"choose one of {', '.join(names)}" if names else "none has a name yet; `cwpo name` gives one"
     raise UnknownAnnotator(f"there is no annotator named {name!r}; {known}.")
 
 

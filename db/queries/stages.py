@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from db import status
 from db.models import Attempt, Run, RunStage, Stage, StageInput, Worker
-from db.records import AttemptCount, AttemptRow, StageRow
+from db.records import AttemptCount, AttemptRow, MeasuredStage, StageRow
 
 STAGE_COLUMNS = (
     Stage.fingerprint, Stage.kind, Stage.model, Stage.device, Stage.status, Stage.priority, Stage.done, Stage.total,
@@ -95,6 +95,59 @@ def plan_reuse(session: Session, fingerprints: Collection[str]) -> dict[str, str
     """Status of the stages that exist already; unknown fingerprints are absent."""
     rows = session.execute(select(Stage.fingerprint, Stage.status).where(Stage.fingerprint.in_(set(fingerprints))))
     return {row.fingerprint: row.status for row in rows}
+
+
+def measured_stages(session: Session, kinds: Collection[str], *, newest: int = 12) -> list[MeasuredStage]:
+    """The newest finished stages of each of these kinds and model, with a run that each belongs to."""
+    place = func.row_number().over(partition_by=(Stage.kind, Stage.model), order_by=Stage.id.desc())
+    finished = (
+        select(Stage.id, place.label("place"))
+        .where(Stage.kind.in_(kinds), Stage.status == status.DONE, Stage.seconds.is_not(None))
+        .subquery()
+    )
+    ids = list(session.scalars(select(finished.c.id).where(finished.c.place <= newest)))
+    owner = (
+        select(RunStage.stage_id, func.min(RunStage.run_id).label("run_id"))
+        .where(RunStage.stage_id.in_(ids))
+        .group_by(RunStage.stage_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(
+            Stage.kind, func.coalesce(Stage.model, "").label("model"), Attempt.device, Stage.seconds,
+            Stage.config.label("stage_config"), owner.c.run_id, Run.config,
+        )
+        .join(owner, owner.c.stage_id == Stage.id)
+        .join(Run, Run.id == owner.c.run_id)
+        .outerjoin(Attempt, Attempt.id == Stage.published_attempt_id)
+        .order_by(Stage.id)
+    ).all()  # fmt: skip
+    data = select(RunStage.run_id, Stage.summary).join(Stage, Stage.id == RunStage.stage_id)
+    slots = data.where(RunStage.slot == "data", RunStage.run_id.in_({row.run_id for row in rows}))
+    pairs = {row.run_id: _pairs(row.summary) for row in session.execute(slots)}
+    return [
+        MeasuredStage(
+            kind=row.kind, model=row.model, device=row.device or "", seconds=float(row.seconds),
+            stage_config=row.stage_config, config=row.config, pairs=pairs.get(row.run_id),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def pairs_of(session: Session, fingerprints: Collection[str]) -> dict[str, int]:
+    """How many pairs each finished data stage kept for training."""
+    rows = session.execute(
+        select(Stage.fingerprint, Stage.summary).where(
+            Stage.fingerprint.in_(set(fingerprints)), Stage.status == status.DONE
+        )
+    )
+    found = {row.fingerprint: _pairs(row.summary) for row in rows}
+    return {fingerprint: pairs for fingerprint, pairs in found.items() if pairs is not None}
+
+
+def _pairs(summary: Any) -> int | None:
+    pairs = (summary or {}).get("train_pairs")
+    return None if pairs is None else int(pairs)
 
 
 def live_runs_of(session: Session, stage_ids: Collection[int]) -> dict[int, list[int]]:

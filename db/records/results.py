@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from db.records.annotators import AttributeGroup, Judged, Rival, Slice, Unsure
 from db.records.runs import Cursor
 
 
@@ -72,7 +73,7 @@ class Decile:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSummary:
-    """What a labels stage found out about its annotator."""
+    """What a labels stage found out about its annotator; stages computed before these were kept lack the last eight."""
 
     run_id: int
     stage_id: int
@@ -86,6 +87,14 @@ class LabelSummary:
     effective_sample_size: float | None
     histogram: ConfidenceHistogram
     deciles: tuple[Decile, ...]
+    bag_of_words_accuracy: float | None = None
+    human: Judged | None = None
+    truth: Judged | None = None
+    rivals: tuple[Rival, ...] = ()
+    lengths: tuple[Slice, ...] = ()
+    sources: tuple[Slice, ...] = ()
+    attributes: tuple[AttributeGroup, ...] = ()
+    unsure: Unsure | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -227,6 +227,19 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasuredStage:
+    """A finished stage with what decided how long it took. `config`: of a run that it belongs to."""
+
+    kind: str
+    model: str
+    device: str  # of the worker that computed it
+    seconds: float
+    stage_config: Mapping[str, Any]
+    config: Mapping[str, Any]
+    pairs: int | None  # of the run's data stage
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttemptCount:
     """Executions per slot over some runs: what shows that a sweep trained one annotator."""
 

@@ -3,14 +3,28 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
 import app.charts
-from app.charts import CHARTS, frame, gra_by_kl, gra_forest, top_share, training_curves
-from cwpo import catalog
-from db.records import ConfidenceHistogram, Decile, LabelSummary
+from app.charts import (
+    CHARTS,
+    frame,
+    gra_by_kl,
+    gra_forest,
+    paper_cells,
+    reweighting,
+    risk_coverage,
+    top_share,
+    training_curves,
+)
+from cwpo import catalog, paper
+from cwpo.label_summary import judged as label_summary_of
+from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, Slice, SpreadCell
+from workers.annotators import Group
+from workers.paper import cells
 from workers.report import GraRow
 
 
@@ -39,19 +53,57 @@ def label_summary(stage_id: int) -> LabelSummary:
     )  # fmt: skip
 
 
+def judged(pairs: int) -> Judged:
+    """A calibrated annotator's labels."""
+    dice = np.random.default_rng(0)
+    sure = dice.uniform(0, 0.9, pairs)
+    found = label_summary_of(sure, (dice.random(pairs) < (1 + sure) / 2).astype(float))
+    assert found is not None
+    return Judged.from_summary(found)
+
+
 TABLE = [gra_row("human", 0.64), gra_row("weak", 0.62), gra_row("cw", 0.62), gra_row("top", 0.61, percent=30)]
 POINTS = [
     (f"seed {seed}", "cw", pd.DataFrame({"step": [2, 1, 3], "name": "loss", "value": [0.5, 0.6, 0.4]}))
     for seed in (0, 1)
 ]
 ONE, SEVERAL = [("seed 0", label_summary(1))], [("seed 0", label_summary(1)), ("seed 1", label_summary(2))]
+JUDGED = judged(400)
+GROUPS = [
+    Group(
+        family=family, value=value, pairs=20, pairs_share=0.2, weight_share=0.3, mean_confidence=0.3, relative=1.5,
+        accuracy=0.7, low=0.6, high=0.8,
+    )
+    for family, value in (("prompt", "facts"), ("prompt", "<b>sum</b>"), ("the answers differ in", "content"))
+]  # fmt: skip
+THIRDS = [
+    Slice(
+        name=f"{low}–{low + 9}", n=30, accuracy=Interval(estimate=0.6, low=0.5, high=0.7), mean_confidence=0.3,
+        weight_share=0.3, ece=0.05, ece_null_high=0.1,
+    )
+    for low in (0, 10, 1_000)
+]  # fmt: skip
+CELLS = [
+    SpreadCell(
+        third=third, unsure=unsure, n=20, margin=1.0, spread=0.4, accuracy=Interval(estimate=0.6, low=0.5, high=0.7)
+    )
+    for third in range(3)
+    for unsure in (False, True)
+]
+PUBLISHED = [cells(paper.TABLES[name], [], {}) for name in ("T1", "T10", "F7")]
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],
     "top_share": [TABLE],
+    "paper_cells": PUBLISHED[:2],
     "training_curves": [POINTS],
     "confidence_histogram": [ONE, SEVERAL],
     "confidence_deciles": [ONE, SEVERAL],
+    "reliability": [[("raw", JUDGED)], [("raw", JUDGED), ("scaled, T = 2.00", JUDGED)]],
+    "risk_coverage": [[("by confidence", JUDGED)]],
+    "reweighting": [GROUPS],
+    "part_accuracy": [THIRDS],
+    "margin_spread": [CELLS],
 }
 
 
@@ -111,6 +163,15 @@ def test_all_pairs_without_weights_are_the_hundred_percent_point() -> None:
     assert top_share.prepare([gra_row("weak", 0.62), gra_row("cw", 0.63)]) == []
 
 
+def test_the_papers_numbers_stand_in_lines_and_methods_beside_each_other() -> None:
+    """Table 1: 18 lines of three methods; figures without an implied error, as those of C, are not drawn."""
+    lines = paper_cells.prepare(PUBLISHED[0])
+    assert (len(lines.labels), len(lines.dots)) == (18, 54)
+    assert [dot.offset for dot in lines.dots[:3]] == pytest.approx([-0.22, 0.0, 0.22])
+    assert lines.dots[2].paper == pytest.approx((0.613, 0.577, 0.649), abs=5e-4)  # ± 1.96 √(.613 · .387 / 704)
+    assert paper_cells.prepare(PUBLISHED[2]).dots == ()
+
+
 def test_curves_are_ordered_by_step_and_hold_one_metric() -> None:
     other = ("seed 2", "cw", POINTS[0][2].assign(name="lr"))
     gap = ("seed 3", "cw", POINTS[0][2].assign(value=[0.5, float("nan"), 0.4]))
@@ -134,3 +195,14 @@ def test_a_name_with_markup_reaches_no_chart() -> None:
     hostile = GraRow(**{**vars(hostile), "label": "<img src=x onerror=alert(1)>"})
     for name in ("gra_forest", "gra_by_kl"):
         assert "<img" not in CHARTS[name].draw(CHARTS[name].prepare([hostile])).to_json()
+
+
+def test_perfect_order_makes_no_error_until_only_wrong_labels_are_left() -> None:
+    """30 % wrong: nothing wrong up to 70 %, (.85 − .7)/.85 at 85 %, 30 % at the end; random order stays at 30 %."""
+    assert [risk_coverage.oracle_risk(share, 0.3) for share in (0.0, 0.5, 0.7, 0.85, 1.0)] == pytest.approx(
+        [0, 0, 0, 0.15 / 0.85, 0.3]
+    )
+
+
+def test_families_are_blocks_with_half_a_line_between_them() -> None:
+    assert reweighting._heights(reweighting.prepare(GROUPS)) == [0.0, -1.0, -2.5]

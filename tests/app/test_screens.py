@@ -5,11 +5,11 @@ import re
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.components import run_form, runs_table
+from app.components import form_state, runs_table
 from cwpo.config import RunConfig
 from tests.app.conftest import Computed, visit, words
 
-SCREENS = ("runs", "new_run", "run", "compare", "examples", "system")
+SCREENS = ("runs", "new_run", "run", "compare", "examples", "annotators", "paper", "system")
 
 
 def grid(page: AppTest) -> list[dict[str, str]]:
@@ -182,7 +182,7 @@ def test_the_form_counts_what_is_reused(computed: Computed) -> None:
         ("s.data.label_fraction", "1.0", "data.label_fraction must lie between 0 and 1"),
         ("s.data.label_fraction", "-0.3", "data.label_fraction must be greater than 0"),
         ("s.evaluation.temperature", "0.0", "evaluation.temperature must be greater than 0"),
-        ("seeds", "none", "seed give at least one whole number"),
+        ("seeds", "none", "seed 'none' is not a whole number"),
     ],
 )
 def test_a_wrong_field_is_a_sentence_and_nothing_can_be_queued(
@@ -219,8 +219,8 @@ def test_system_shows_services_queue_and_disk(computed: Computed) -> None:
 @pytest.mark.parametrize("dataset", ["/data/own.jsonl", "someone/pairs", "hh-harmless", "sandbox"])
 def test_the_form_submits_the_gold_reward_that_it_shows(dataset: str) -> None:
     """One's own file has no gold reward in the catalog: what the form starts with counts although nobody chose it."""
-    base = run_form._base(dataset, None)
-    shown = run_form._defaults(base)["evaluation"]["gold_reward"]
+    base = form_state.base_of(dataset, None)
+    shown = form_state.defaults_of(base)["evaluation"]["gold_reward"]
     assert RunConfig.parse(base).evaluation.gold_reward == shown
 
 

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from app.url_state import (
     DATASETS,
+    JUDGES,
     METHODS,
     MOST_RUNS,
     OBJECTIVES,
     ORDERS,
     STATUSES,
     Agreement,
+    AnnotatorsView,
     CompareView,
     ExamplesView,
     RunsView,
@@ -25,7 +27,7 @@ from app.url_state import (
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 HEX = st.text("0123456789abcdef", min_size=12, max_size=12)
 IDS = st.integers(0, 999_999_999)
-VIEWS = (RunsView, RunView, ExamplesView, CompareView)
+VIEWS = (RunsView, RunView, ExamplesView, CompareView, AnnotatorsView)
 
 
 def several(names: Any) -> Any:
@@ -63,6 +65,7 @@ COMPARE_VIEWS = st.builds(
     prompt=HEX,
     reference=HEX,
 )
+ANNOTATORS_VIEWS = st.builds(AnnotatorsView, annotator=st.none() | IDS, judge=st.sampled_from(list(JUDGES)))
 GARBAGE = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 ADDRESSES = st.dictionaries(
     st.sampled_from([field.name for view in VIEWS for field in fields(view)] + ["c"]),
@@ -70,7 +73,7 @@ ADDRESSES = st.dictionaries(
 )
 
 
-@given(RUNS_VIEWS | st.builds(RunView, run=st.none() | IDS) | EXAMPLES_VIEWS | COMPARE_VIEWS)
+@given(RUNS_VIEWS | st.builds(RunView, run=st.none() | IDS) | EXAMPLES_VIEWS | COMPARE_VIEWS | ANNOTATORS_VIEWS)
 def test_a_view_comes_back_from_its_address(view: Any) -> None:
     assert type(view).from_params(view.to_params()) == view
 
@@ -83,7 +86,7 @@ def test_an_address_is_text_and_short(view: Any) -> None:
 
 
 def test_an_untouched_view_needs_no_parameter() -> None:
-    assert [view().to_params() for view in VIEWS] == [{}, {}, {}, {}]
+    assert [view().to_params() for view in VIEWS] == [{} for _ in VIEWS]
 
 
 @given(ADDRESSES)

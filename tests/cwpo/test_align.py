@@ -8,16 +8,23 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cwpo.align import align_data, alignment_loss, run_align, train_policy, with_proportional_sampling
+from cwpo.align import (
+    align_data,
+    alignment_loss,
+    confidence_bins,
+    run_align,
+    train_policy,
+    with_proportional_sampling,
+)
 from cwpo.data import load_pairs, part_of
 from cwpo.errors import ArtifactError, DataError
 from cwpo.labeling import annotations
-from cwpo.logps import LogPs, forward_path
+from cwpo.logps import LogPs, forward_path, response_logps_and_sharpness
 from cwpo.models import ModelRef, load_policy
 from cwpo.objectives import objective
 from cwpo.reference import reference_table, run_reference
 from cwpo.sft import run_sft
-from cwpo.tokenization import encode_pairs
+from cwpo.tokenization import encode_pairs, pack
 from cwpo.training import micro_batches
 from cwpo.weighting import Weights, systematic_sample, uniform, weigh
 from tests.cwpo import random_models as tiny
@@ -33,6 +40,8 @@ OBJECTIVES = [
     DPO,
     {"name": "ipo", "beta": 0.5, "ipo_reduction": "mean"},
     {"name": "rdpo", "beta": 0.5, "label_noise": 0.1},
+    {"name": "cdpo", "beta": 0.5, "label_noise": 0.1},
+    {"name": "simpo", "beta": 0.5, "simpo_gamma": 0.5},
 ]
 
 
@@ -100,6 +109,63 @@ def test_swapped_weights_train_on_the_opposite_label(tmp_path):
     opposite = ["b" if label == "a" else "a" for label in LABELS]
     flipped, _, _ = trained(tmp_path / "f", uniform(MARGINS), labels=opposite)
     assert same(swapped, flipped)
+
+
+def aligned(folder, data, **changes):
+    """Float64 policy after alignment on prepared data."""
+    model = tiny.policy("opt", torch.float64)
+    ctx = context(folder, config=config(**changes), tokens_per_batch=60)
+    return model, train_policy(model, data, ctx), ctx
+
+
+def prepared(folder, weights: Weights, **given):
+    reference = reference_of(tiny.policy("opt", torch.float64), context(folder, config=config(), tokens_per_batch=60))
+    rows = [ROWS[row] for row in weights.kept]
+    return align_data(rows, [LABELS[row] for row in weights.kept], weights, reference, **given)
+
+
+def test_odpo_reads_the_margin_and_at_margin_one_is_dpo(tmp_path):
+    settings = {"name": "odpo", "beta": 0.5, "odpo_alpha": 1.0}
+    data = prepared(tmp_path, uniform(MARGINS), margins=np.ones(10))
+    offset, _, _ = aligned(tmp_path / "o", data, objective=settings)
+    plain, _, _ = aligned(tmp_path / "d", data)
+    assert same(offset, plain)
+    other, _, _ = aligned(tmp_path / "m", prepared(tmp_path, uniform(MARGINS), margins=MARGINS), objective=settings)
+    assert not same(other, plain)
+
+
+def test_wpo_starts_with_the_likelihood_of_both_responses_times_log_2(tmp_path):
+    """The policy is the reference: every DPO loss is log 2, the factor at most 1."""
+    data = prepared(tmp_path, uniform(MARGINS))
+    train = {**TRAIN, "batch_size": 10}
+    _, _, ctx = aligned(tmp_path / "w", data, objective={"name": "wpo", "beta": 0.5}, train=train)
+    path = forward_path(tiny.policy("opt", torch.float64), device="cpu", precision="fp32", log=print)
+    (batch,) = pack(ROWS, 10_000)
+    with torch.no_grad():
+        _, sharp = response_logps_and_sharpness(path, batch)
+    factor = sharp.view(-1, 2).sum(1).exp().clamp_max(1.0).mean().item()
+    assert ctx.reporter.points[0][1]["loss"] == pytest.approx(math.log(2) * factor, rel=1e-9)
+
+
+def test_equal_steps_are_those_of_the_whole_pool(tmp_path):
+    """3 of 10 pairs at batch size 4 and two epochs: 1 step each, or 3 each as the pool of 10 takes."""
+    weights = weigh({"name": "top", "percent": 30}, MARGINS)
+    data = prepared(tmp_path, weights, pool=10)
+    assert aligned(tmp_path / "k", data)[1].steps == 2
+    assert aligned(tmp_path / "p", data, steps="pool")[1].steps == 6
+
+
+def test_curves_by_confidence_add_up_to_the_curve_of_all(tmp_path):
+    """Ten pairs in one batch, thirds of 4, 3 and 3: their means weighted by size are the mean of all, at each step."""
+    data = prepared(tmp_path, uniform(MARGINS), margins=MARGINS)
+    assert np.bincount(confidence_bins(MARGINS)).tolist() == [4, 3, 3]
+    _, _, ctx = aligned(tmp_path / "b", data, train={**TRAIN, "batch_size": 10})
+    for _, values in ctx.reporter.points:
+        for part, whole in (("losses", "loss"), ("margins", "rewards/margins"), ("accuracies", "rewards/accuracies")):
+            parts = [values[f"bins/{name}/{part}"] for name in ("low", "middle", "high")]
+            assert np.dot(parts, [0.4, 0.3, 0.3]) == pytest.approx(values[whole])
+    _, _, without = aligned(tmp_path / "n", prepared(tmp_path, uniform(MARGINS)))
+    assert not any(name.startswith("bins") for _, values in without.reporter.points for name in values)
 
 
 def test_training_does_not_depend_on_the_packing(tmp_path):

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from cwpo import annotator, label_summary, labeling
-from cwpo.annotator import bradley_terry_loss, run_annotator
+from cwpo.annotator import bradley_terry_loss, joint_loss, run_annotator, run_calibration
 from cwpo.data import part_of
-from cwpo.errors import Cancelled
+from cwpo.errors import ArtifactError, Cancelled
+from cwpo.label_attributes import LabelAttributes
 from cwpo.labeling import annotations, run_labels
-from cwpo.logps import forward_path
+from cwpo.logps import forward_path, response_scores
 from cwpo.tokenization import encode_pairs, pack
 from cwpo.training import Micro
 from tests.cwpo import random_models as tiny
@@ -86,6 +87,30 @@ def test_training_reads_the_labeled_part_alone_and_learns(tmp_path, inputs):
     assert weights[0] == weights[1]
     assert summaries[0]["pairs"] == 24
     assert summaries[0]["final_loss"] < math.log(2)
+
+
+def test_swapped_labels_teach_the_opposite_and_are_counted(tmp_path, inputs):
+    """All labels swapped is an annotator of the other side: the same loss on mirrored labels, opposite margins."""
+    swaps = {"swapped_labels": {"share": 1.0, "seed": 0}}
+    mirrored = [replace(pair, human_label="b" if pair.human_label == "a" else "a") for pair in PAIRS]
+    plain = context(tmp_path / "plain", "annotator", inputs=inputs, config=TRAINING)
+    data = {**inputs, "data": small_world.data_artifact(tmp_path / "mirrored", mirrored)}
+    swapped = context(tmp_path / "swapped", "annotator", inputs=data, config={**TRAINING, **swaps})
+    one, two = run_annotator(plain), run_annotator(swapped)
+    assert two == {**one, "swapped_labels": 24}
+    assert (plain.out / "model.safetensors").read_bytes() == (swapped.out / "model.safetensors").read_bytes()
+
+
+def test_a_fixed_unlabeled_part_is_labeled_and_judged_by_the_labels_as_they_were(tmp_path, inputs):
+    """30 of 60 pairs whatever is labeled; agreement is with the labels of the file, swapped ones or not."""
+    fixed = {"unlabeled_fraction": 0.5}
+    ctx, summary = labeled(tmp_path / "some", inputs, **fixed)
+    swaps = {"swapped_labels": {"share": 1.0, "seed": 0}}
+    other, same = labeled(tmp_path / "more", inputs, **fixed, **swaps, label_fraction=0.2)
+    assert rows_of(ctx) == rows_of(other)
+    assert summary["n"] == 30
+    assert {row["pair_id"] for row in rows_of(ctx)} < {pair.pair_id for pair in UNLABELED}
+    assert same["accuracy_human"] == summary["accuracy_human"]
 
 
 def test_early_stopping_keeps_the_epoch_with_the_lowest_heldout_loss(tmp_path, inputs):
@@ -185,6 +210,99 @@ def test_label_dropout_is_one_seeded_pass(tmp_path, inputs):
     assert runs[1] != runs[3]
 
 
+def test_passes_are_averaged_and_their_spread_is_kept(tmp_path, inputs):
+    """Two passes: the mean of two seeded ones, of which the first is the single pass; spread = |d1 - d2| / sqrt 2."""
+    one = rows_of(labeled(tmp_path / "one", inputs, label_dropout=0.4)[0])
+    two = rows_of(labeled(tmp_path / "two", inputs, label_dropout=0.4, passes=2)[0])
+    assert {row["spread"] for row in one} == {None}
+    for single, mean in zip(one, two, strict=True):
+        first = single["score_a"] - single["score_b"]
+        second = 2 * (mean["score_a"] - mean["score_b"]) - first
+        assert mean["spread"] == pytest.approx(abs(first - second) / math.sqrt(2))
+        assert mean["margin"] == pytest.approx(abs(first + second) / 2)
+
+
+def test_an_ensemble_averages_its_members(tmp_path, inputs):
+    """The same annotator twice: the same margins, no spread. Another one beside it: the mean of both."""
+    twin = {**inputs, "annotator_2": inputs["annotator"]}
+    alone, both = rows_of(labeled(tmp_path / "1", inputs)[0]), rows_of(labeled(tmp_path / "2", twin)[0])
+    assert [row["margin"] for row in both] == pytest.approx([row["margin"] for row in alone])
+    assert {row["spread"] for row in both} == {0.0}
+    other = {**inputs, "annotator": small_world.annotator_artifact(tmp_path / "other", architecture="qwen2")}
+    pair = {**inputs, "annotator_2": other["annotator"]}
+    second, mixed = rows_of(labeled(tmp_path / "3", other)[0]), rows_of(labeled(tmp_path / "4", pair)[0])
+    for x, y, mean in zip(alone, second, mixed, strict=True):
+        assert mean["score_a"] == pytest.approx((x["score_a"] + y["score_a"]) / 2)
+
+
+def test_the_joint_loss_is_that_of_both_orders():
+    """-[log sigma(f(x, y+, y-)) + log(1 - sigma(f(x, y-, y+)))] of each pair, from its two scores."""
+    rows = tiny.pairs(5, seed=8)
+    labels = {row.pair_id: index % 2 for index, row in enumerate(rows)}
+    path = forward_path(tiny.scorer("opt", torch.float64), device="cpu", precision="fp32", log=print)
+    (batch,) = pack(rows, 10_000)
+    loss, _ = joint_loss(path, rows, labels, "cpu")(Micro(batch=batch, share=1 / 5))
+    scores = response_scores(path, batch).view(-1, 2).tolist()
+    by_hand = 0.0
+    for index, (first, second) in zip(batch.indices.tolist(), scores, strict=True):
+        right, wrong = (first, second) if index % 2 == 0 else (second, first)
+        by_hand += math.log1p(math.exp(-right)) + math.log1p(math.exp(wrong))
+    assert loss.item() == pytest.approx(by_hand / 5)
+
+
+JOINT = {**TRAINING, "kind": "joint"}
+
+
+def test_a_joint_annotator_reads_both_responses_and_the_order_says_nothing(tmp_path, inputs):
+    """Swapping a and b of every pair turns every margin around, exactly; it learns its training labels."""
+    ctx = context(tmp_path / "train", "annotator", inputs=inputs, config=JOINT)
+    summary = run_annotator(ctx)
+    losses = [values["loss"] for _, values in ctx.reporter.points if "loss" in values]
+    assert losses[-1] < losses[0]
+    assert summary["pairs"] == 24
+    given = {**inputs, "annotator": ctx.out}
+    turned = [replace(p, response_a=p.response_b, response_b=p.response_a) for p in PAIRS]
+    swapped = {**given, "data": small_world.data_artifact(tmp_path / "swapped", turned)}
+    one, two = (rows_of(labeled(tmp_path / n, i, kind="joint")[0]) for n, i in (("a", given), ("b", swapped)))
+    for first, second in zip(one, two, strict=True):
+        assert first["score_a"] - first["score_b"] == pytest.approx(second["score_b"] - second["score_a"], abs=1e-6)
+
+
+def test_the_implicit_reward_is_beta_times_the_log_ratio(tmp_path, inputs):
+    """Against concatenated forward passes of the tuned and the start model."""
+    tuned = small_world.policy_artifact(tmp_path / "tuned", seed=1)
+    given = {"data": inputs["data"], "annotator": tuned, "annotator_start": inputs["base"]}
+    settings = {"kind": "implicit", "model": None, "revision": None, "beta": 0.2}
+    row = rows_of(labeled(tmp_path / "run", given, **settings)[0])[0]
+    pair = next(pair for pair in PAIRS if pair.pair_id == row["pair_id"])
+    (encoded,) = encode_pairs([pair], small_world.word_tokenizer(), max_length=96).rows
+    after, before = (tiny.concatenated_logps(tiny.policy("opt", seed=seed), encoded) for seed in (1, 0))
+    assert [row["score_a"], row["score_b"]] == pytest.approx((0.2 * (after - before)).tolist(), rel=1e-4)
+
+
+def test_a_temperature_is_fitted_on_labels_that_its_annotator_did_not_see(tmp_path, inputs):
+    """15 % of 24 pairs, whole prompts of two: at least 4 held out, the others trained on; T never makes it worse."""
+    settings = {**TRAINING, "heldout_fraction": 0.15}
+    summary = run_calibration(context(tmp_path / "run", "calibration", inputs=inputs, config=settings))
+    assert summary["n"] + summary["pairs"] == 24
+    assert summary["n"] >= 4
+    assert summary["temperature"] > 0
+    assert summary["nll_scaled"] <= summary["nll_raw"] + 1e-9
+
+
+def test_an_existing_annotator_is_read_from_the_store(tmp_path, inputs):
+    wanted = rows_of(labeled(tmp_path / "own", inputs)[0])
+    config = {**LABELING, "use": "a" * 64}
+    ctx = context(tmp_path / "used", "labels", inputs={"data": inputs["data"]}, config=config, tokens_per_batch=200)
+    with pytest.raises(ArtifactError, match="not in the store"):
+        run_labels(ctx)
+    with ctx.store.build("a" * 64, meta={}) as out:
+        for file in inputs["annotator"].iterdir():
+            (out / file.name).write_bytes(file.read_bytes())
+    run_labels(ctx)
+    assert rows_of(ctx) == wanted
+
+
 def test_deciles_histogram_and_length_rule_by_hand(tmp_path):
     """20 pairs with C = 0, .05, …; the annotator says a, humans agree from C = .5 on; a is always longer.
 
@@ -198,9 +316,12 @@ def test_deciles_histogram_and_length_rule_by_hand(tmp_path):
     rows = encode_pairs(pairs, small_world.word_tokenizer(), max_length=96).rows
     confidence = np.arange(count) / count
     scores = np.column_stack([2 * np.arctanh(confidence), np.zeros(count)])
-    pq.write_table(annotations(pairs, rows, scores[:, None]), tmp_path / "annotations.parquet")
+    table = annotations(pairs, rows, scores[:, None])
+    pq.write_table(table, tmp_path / "annotations.parquet")
     shorter_wins = [[replace(pair, human_label="b") for pair in pairs[:3]]]
-    summary = label_summary.summarise(tmp_path / "annotations.parquet", shorter_wins)
+    seen = LabelAttributes(rival=None)
+    seen.add(pairs, table)
+    summary = label_summary.summarise(tmp_path / "annotations.parquet", shorter_wins, seen)
     assert summary["accuracy_human"] == 0.5
     assert summary["length_only_accuracy"] == 0.5
     assert summary["accuracy_truth"] is None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from statsmodels.stats.proportion import proportion_confint
 
@@ -105,6 +106,56 @@ def test_bins_are_equal_in_mass_with_wilson_bars() -> None:
     wanted = proportion_confint(round(first.accuracy * first.n), first.n, method="wilson")
     assert (first.ci_low, first.ci_high) == pytest.approx(wanted, abs=1e-9)
     assert sum(one.n * one.accuracy for one in bins) == pytest.approx(right.sum())
+
+
+@pytest.mark.parametrize("bins", [10, 20])
+def test_bins_equal_the_quantile_curve_of_scikit_learn(bins: int) -> None:
+    _, sure, right = labels(400)
+    found = calibration.equal_mass_bins(sure, right, bins=bins)
+    accuracy, stated = calibration_curve(right, (1 + sure) / 2, n_bins=bins, strategy="quantile")
+    assert [one.accuracy for one in found] == pytest.approx(accuracy, abs=1e-9)
+    assert [one.stated for one in found] == pytest.approx(stated, abs=1e-9)
+    weighted = np.abs(accuracy - stated) @ np.array([one.n for one in found]) / 400
+    assert calibration.ece(sure, right, bins=bins) == pytest.approx(weighted, abs=1e-9)
+
+
+def test_accuracy_of_single_pairs_is_wilson() -> None:
+    _, _, right = labels(300)
+    wanted = proportion_confint(int(right.sum()), 300, method="wilson")
+    for clusters in (None, np.arange(300)):
+        found = calibration.accuracy(right, clusters)
+        assert found.estimate == pytest.approx(right.mean())
+        assert (found.low, found.high) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_pairs_of_one_prompt_that_agree_count_once() -> None:
+    """Each prompt three times with one outcome: a design effect of 3 · 50/49 · 149/150 makes 150 to 49 · 150/149."""
+    right = np.array([True] * 30 + [False] * 20)
+    effective = 49 * 150 / 149
+    found = calibration.accuracy(np.repeat(right, 3), np.repeat(np.arange(50), 3))
+    assert (found.low, found.high) == pytest.approx(
+        proportion_confint(0.6 * effective, effective, method="wilson"), abs=1e-9
+    )
+    assert calibration.accuracy([True] * 9, [1, 1, 1, 2, 2, 2, 3, 3, 3]).high == 1
+
+
+def test_interval_over_prompts_covers_what_it_says() -> None:
+    """Prompts of 1 to 6 pairs that share their chance to be right: 95 % of the intervals hold the mean, .65."""
+    rng = np.random.default_rng(0)
+    hits = [0, 0]
+    for _ in range(400):
+        sizes = rng.integers(1, 7, 150)
+        chance = np.repeat(rng.choice([0.35, 0.95], 150), sizes)
+        right, prompts = rng.random(chance.size) < chance, np.repeat(np.arange(150), sizes)
+        for place, found in enumerate((calibration.accuracy(right, prompts), calibration.mean(right, prompts))):
+            hits[place] += found.low <= 0.65 <= found.high
+    assert all(0.92 <= one / 400 <= 0.98 for one in hits)
+
+
+def test_mean_of_single_values_is_the_usual_one() -> None:
+    found = calibration.mean([0.0, 1.0, 2.0, 3.0])
+    half = 1.959964 * np.std([0, 1, 2, 3], ddof=1) / 2
+    assert (found.estimate, found.low, found.high) == pytest.approx((1.5, 1.5 - half, 1.5 + half), abs=1e-6)
 
 
 def test_fewer_pairs_than_bins_gives_a_bin_for_each() -> None:

@@ -15,7 +15,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_a_run(path: Path) -> None:
     runs = expand(yaml.safe_load(path.read_text()))
-    assert len(runs) == {"sandbox-sweep": 12, "sandbox-objectives": 7, "demo": 28}.get(path.stem, 1)
+    assert len(runs) == {"sandbox-sweep": 12, "sandbox-objectives": 7, "demo": 28, "qwen-shp": 4}.get(path.stem, 1)
     for run in runs:
         assert run.name
         assert "evaluation" in build(run)

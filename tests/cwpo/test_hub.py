@@ -54,6 +54,18 @@ def hh_rows(name: str, count: int) -> bytes:
     return gzip.compress("\n".join(rows).encode())
 
 
+def posts(name: str, count: int) -> bytes:
+    """SHP's rows: A is preferred where labels is 1."""
+    rows = [
+        {
+            "post_id": f"{name}{at}", "domain": name, "history": f"{name} {at}?", "human_ref_A": f"first {at}",
+            "human_ref_B": f"second {at}", "labels": at % 2, "score_ratio": 2.5,
+        }
+        for at in range(count)
+    ]  # fmt: skip
+    return "\n".join(json.dumps(row) for row in rows).encode()
+
+
 def comparisons(split: str, count: int) -> bytes:
     rows = [
         {
@@ -89,6 +101,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     prefs = {
         f"data/{split}-00000-of-00001.parquet": chats(split) for split in ("train_prefs", "test_prefs", "train_sft")
     }
+    shp = {
+        f"{part}/{split}.json": posts(f"{part} {split}", count)
+        for part in ("askacademia", "askbaking", "askengineers", "askphilosophy", "legaladvice")
+        for split, count in (("train", 6), ("validation", 2), ("test", 2))
+    }
     repos = [
         Repo("model", "tiny/opt", {"main": as_bin(opt_files, opt), "refs/pr/1": opt_files}),
         Repo("model", "tiny/qwen2", {"main": qwen2_files}),
@@ -98,6 +115,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         Repo("model", "tiny/gated", {"main": qwen2_files}, gated=True),
         Repo("dataset", "Anthropic/hh-rlhf", {"main": {**hh, "red-team-attempts/red_team_attempts.jsonl.gz": b"x"}}),
         Repo("dataset", "openai/summarize_from_feedback", {"main": script, "refs/convert/parquet": parquet | axis}),
+        Repo("dataset", "stanfordnlp/SHP", {"main": shp}),
         Repo("dataset", "HuggingFaceH4/ultrafeedback_binarized", {"main": prefs}),
     ]
     with serve(repos) as running:
@@ -229,6 +247,22 @@ def test_datasets_load_in_their_published_shapes(ask: Ask) -> None:
     assert generic["value"]["first"].startswith("\n\nHuman: helpful-base train")
     assert "The dataset nobody/nothing does not exist on the hub" in missing["sentence"]
     assert "check data.subset" in subset["sentence"]
+
+
+def test_parts_of_a_dataset_are_joined_and_name_their_source(ask: Ask) -> None:
+    common = {"revision": None, "test_prompts": 3, "subset": None}
+    both, shp, one = ask(
+        ("data", {**common, "dataset": "hh", "parts": {"harmless": "harmless-base", "helpful": "helpful-base"}}),
+        ("data", {**common, "dataset": "shp", "parts": {name: name for name in ("askbaking", "askacademia")}}),
+        ("data", {**common, "dataset": "shp", "subset": "askengineers", "test_prompts": 1}),
+    )
+    assert both["value"]["summary"]["sources"] == {"harmless": 12, "helpful": 12}
+    assert both["value"]["first"].startswith("\n\nHuman: harmless-base train")
+    assert shp["value"]["summary"]["sources"] == {"askacademia": 6, "askbaking": 6}
+    assert shp["value"]["first"] == "Human: askacademia train 0?\n\nAssistant:\n"
+    assert all(" test " in prompt for prompt in shp["value"]["prompts"])
+    assert one["value"]["summary"]["train_pairs"] == 6
+    assert "sources" not in one["value"]["summary"]
 
 
 def test_submission_pins_commits_and_checks_without_torch(ask: Ask, hub: Hub) -> None:

@@ -6,7 +6,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from cwpo import attention, logps
-from cwpo.logps import forward_path, response_logps, response_scores
+from cwpo.logps import forward_path, response_logps, response_logps_and_sharpness, response_scores
 from cwpo.tokenization import pack
 from tests.cwpo import random_models as tiny
 
@@ -52,6 +52,29 @@ def test_packed_log_probabilities_and_gradients_equal_concatenated_ones(architec
     (given * slopes).sum().backward()
     assert worst_gradient(packed, plain) <= slope_bound
     assert bool(lines) == (architecture == "gpt2")
+
+
+@pytest.mark.parametrize("architecture", ["opt", "gpt2"])
+def test_sharpness_is_the_mean_of_log_probability_less_log_sum_of_squares(architecture):
+    """Against all logits of each text alone; it carries no gradient, the log-probabilities do."""
+    model = tiny.policy(architecture, torch.float64)
+    path = path_of(model)
+    for batch in pack(ROWS, 90):
+        logps_, sharp = response_logps_and_sharpness(path, batch)
+        assert logps_.requires_grad
+        assert not sharp.requires_grad
+        assert torch.equal(logps_, response_logps(path, batch))
+        for at, index in enumerate(batch.indices.tolist()):
+            for side, response in enumerate(ROWS[index].responses):
+                assert sharp.view(-1, 2)[at, side].item() == pytest.approx(sharpness(model, ROWS[index], response))
+
+
+def sharpness(model, row, response) -> float:
+    ids = torch.from_numpy(np.concatenate([row.prompt_ids, response]))[None]
+    with torch.no_grad():
+        every = model(input_ids=ids).logits[0, len(row.prompt_ids) - 1 : -1].log_softmax(-1)
+    picked = every.gather(1, torch.from_numpy(response)[:, None])[:, 0]
+    return (picked - every.exp().square().sum(-1).log()).mean().item()
 
 
 @pytest.mark.parametrize("budget", [1, 60, 10_000])

@@ -110,6 +110,52 @@ def test_equal_fingerprints_exactly_for_equal_configurations(left, right, execut
     assert (one == other) == (left == right)
 
 
+def test_splits_and_swaps_enter_where_they_matter_and_only_when_they_are_set():
+    plain = fingerprints(method="cw", sft={"data": "pool"})
+    assert fingerprints(method="cw", sft={"data": "pool"}, data={"swapped_labels": 0}) == plain
+    text = str([dict(spec.config) for spec in build(RunConfig.parse({"method": "cw"})).values()])
+    assert not any(key in text for key in ("unlabeled_fraction", "swapped_labels", "mix", "parts", "sources"))
+    fixed = fingerprints(method="cw", sft={"data": "pool"}, data={"unlabeled_fraction": 0.5})
+    assert {"data", "annotator", "base_policy"} <= shared(plain, fixed)
+    assert not {"labels", "sft", "reference", "align"} & shared(plain, fixed)
+    swapped = fingerprints(method="cw", sft={"data": "pool"}, data={"swapped_labels": 0.2})
+    assert {"data", "base_policy", "reference"} - shared(plain, swapped) == {"reference"}
+    assert not {"annotator", "labels", "align"} & shared(plain, swapped)
+
+
+def test_swapped_labels_never_reach_true_labels_or_the_trained_judge():
+    """Evaluation stays what it was: only what learns from human labels sees them swapped."""
+    oracle = [fingerprints(method="oracle", data={"swapped_labels": share}) for share in (0, 0.2)]
+    assert oracle[0] == oracle[1]
+    gold = {"method": "human", "evaluation": {"gold_reward": "trained"}}
+    clean, swapped = fingerprints(**gold), fingerprints(**gold, data={"swapped_labels": 0.2})
+    assert {"data", "reference", "gold", "baseline_scores"} <= shared(clean, swapped)
+    assert clean["align"] != swapped["align"]
+
+
+def test_a_fixed_unlabeled_part_is_read_alike_whatever_is_labeled():
+    """Figure 3, left: human labels on the fixed part are one run; the annotator is that of the figure's right panel."""
+
+    def at(fraction, method, **data):
+        return fingerprints(method=method, sft={"data": "pool"}, data={"label_fraction": fraction, **data})
+
+    some, more = (at(fraction, "human", unlabeled_fraction=0.5) for fraction in (0.1, 0.4))
+    assert {"sft", "reference", "align"} <= shared(some, more)
+    assert at(0.4, "cw")["annotator"] == at(0.4, "cw", unlabeled_fraction=0.5)["annotator"]
+    assert at(0.1, "cw", unlabeled_fraction=0.5)["labels"] != at(0.4, "cw", unlabeled_fraction=0.5)["labels"]
+
+
+def test_joined_datasets_name_their_parts_and_a_mix_reads_the_data_anew():
+    def data(**values):
+        return build(RunConfig.parse({"data": values}))["data"].config
+
+    assert data(dataset="hh")["parts"] == {"harmless": "harmless-base", "helpful": "helpful-base"}
+    assert "parts" not in data(dataset="hh", subset="helpful-base")
+    mixed = RunConfig.parse({"data": {"dataset": "hh", "mix": {"harmless": 0.8, "helpful": 0.2}}})
+    assert build(mixed)["data"].config["sources"] is True
+    assert build(mixed)["labels"].config["mix"] == {"harmless": 0.8, "helpful": 0.2}
+
+
 def test_pair_sampling_enters_the_fingerprint_of_alignment_only_when_it_is_on():
     plain, same = fingerprints(), fingerprints(align={"pair_sampling": "all"})
     sampled = fingerprints(align={"pair_sampling": "proportional"})
@@ -117,3 +163,38 @@ def test_pair_sampling_enters_the_fingerprint_of_alignment_only_when_it_is_on():
     assert "pair_sampling" not in build(RunConfig.parse({}))["align"].config
     assert sampled["align"] != plain["align"]
     assert sampled["reference"] == plain["reference"]
+
+
+def test_every_weak_method_shares_annotator_labels_and_reference() -> None:
+    """Controls, soft labels and other weightings differ from `weak` from the alignment on; ws has labels of its own."""
+    weak = fingerprints(method="weak")
+    for method in ("cw", "top:30", "random:30", "bottom:30", "shuffled", "normalised", "soft"):
+        assert set(weak) - shared(weak, fingerprints(method=method)) == {"align", "samples", "scores", "evaluation"}
+    power = fingerprints(method="cw", weighting={"name": "power"})
+    assert set(weak) - shared(weak, power) == {"align", "samples", "scores", "evaluation"}
+    ws = fingerprints(method="ws")
+    assert {"annotator", "labels", "align"} <= set(weak) - shared(weak, ws)
+    assert "annotator_sft" in fingerprints(method="ws", sft={"data": "pool"})
+
+
+def test_the_first_member_of_an_ensemble_is_the_annotator_alone() -> None:
+    one, three = fingerprints(method="cw"), fingerprints(method="cw", annotator={"members": 3})
+    assert one["annotator"] == three["annotator"]
+    assert len({three[slot] for slot in ("annotator", "annotator_2", "annotator_3")}) == 3
+    assert one["labels"] != three["labels"]
+
+
+def test_a_temperature_is_fitted_only_where_it_is_asked_for() -> None:
+    fitted = fingerprints(method="cw", weighting={"name": "temperature"})
+    assert "calibration" in fitted
+    assert fitted["annotator"] == fingerprints(method="cw")["annotator"]
+    assert "calibration" not in fingerprints(method="cw", weighting={"name": "temperature", "temperature": 2})
+    assert "calibration" not in fingerprints(method="human", annotator={"calibrate": True})
+
+
+def test_the_seed_of_chance_enters_only_where_chance_is_used() -> None:
+    for method, moved in (("shuffled", True), ("random:30", True), ("cw", False)):
+        one, two = fingerprints(method=method), fingerprints(method=method, seeds={"align": 7})
+        aligned = build(RunConfig.parse({"method": method}))["align"].config["weighting"]
+        assert ("seed" in aligned) == moved
+        assert one["align"] != two["align"]

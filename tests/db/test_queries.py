@@ -423,6 +423,24 @@ def test_outcomes_evaluations_and_seconds_for_compare(done: tuple[Engines, int])
     assert seconds[seconds.run_id == waiting].reused.all()
 
 
+def test_the_newest_finished_stages_are_measured_with_a_run_of_theirs(database: Engines) -> None:
+    submit(database, run=new_run(config={"data": {"test_prompts": 3}}))
+    later = submit(database, align="-b", run=new_run(config={"data": {"test_prompts": 4}})).run_id
+    worker = add_worker(database)
+    for kind in ("data", "annotator", "labels"):
+        finish(database, worker, kind)
+    with session_scope(database) as session:
+        session.execute(update(Stage).where(Stage.kind == "data").values(summary={"train_pairs": 70}))
+    with read_scope(database) as session:
+        assert queries.pairs_of(session, ["data", "annotator", "new"]) == {"data": 70}
+        (found,) = queries.measured_stages(session, ["labels", "align"])
+        assert (found.kind, found.device, found.seconds, found.pairs) == ("labels", "cpu", 2.0, 70)
+        assert found.config["data"]["test_prompts"] == 3
+        assert len(queries.measured_stages(session, ["data", "annotator", "labels"], newest=1)) == 3
+        assert queries.measured_stages(session, ["data"], newest=0) == []
+    assert later > 1
+
+
 def test_what_a_new_run_would_reuse_and_how_long_it_takes(done: tuple[Engines, int]) -> None:
     engines, _ = done
     run_id = submit(engines, align="-b").run_id

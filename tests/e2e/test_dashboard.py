@@ -123,6 +123,28 @@ def test_a_problem_is_a_sentence_under_its_field(page: Page, dashboard: Dashboar
     assert dashboard.complaints == []
 
 
+@pytest.mark.timeout(300)
+def test_a_pasted_sweep_fills_the_form_and_its_address(page: Page, dashboard: Dashboard) -> None:
+    """Lists typed or pasted stand in the address, so that a link opens the same sweep."""
+    page.goto(f"{dashboard.url}/new_run")
+    ready(page, "New run")
+    beta = page.get_by_role("textbox", name="β", exact=True)
+    beta.fill("0.1, 0.5")
+    beta.press("Enter")
+    expect(page.get_by_role("button", name="Queue 16 runs")).to_be_visible()
+    page.get_by_text("As a YAML file").click()
+    page.get_by_role("tab", name="Paste or upload").click()
+    page.get_by_role("textbox", name="A run or a sweep").fill("method: weak\nseed: [0, 1]\nalign: {lr: [0.1, 0.2]}")
+    page.get_by_role("button", name="Fill the form").click()
+    expect(page.get_by_role("button", name="Queue 4 runs")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"s\.align\.lr=0\.1"))
+    expect(beta).to_have_value("0.5")
+    page.goto(page.url)
+    ready(page, "New run")
+    expect(page.get_by_role("button", name="Queue 4 runs")).to_be_visible()
+    assert dashboard.complaints == []
+
+
 def test_the_web_process_is_small_and_has_no_torch(dashboard: Dashboard, page: Page) -> None:
     """After every page was shown: at most 400 MB, and libtorch is not in its memory map."""
     page.goto(dashboard.url)

@@ -69,6 +69,35 @@ def test_tldr_news_article_has_no_post() -> None:
     assert caught.value.reason == "no_prompt"
 
 
+SHP = {"history": " Why is bread dense? ", "human_ref_A": "Knead it.", "human_ref_B": "No idea.", "post_id": "x"}
+
+
+@pytest.mark.parametrize(("labels", "chosen"), [(1, "Knead it."), (0, "No idea."), ("1", "Knead it.")])
+def test_shp_reads_the_post_as_a_question_and_follows_its_labels(labels: object, chosen: str) -> None:
+    """The dataset's card: 1 where A is preferred to B; a CSV copy has it as text."""
+    for read in (READERS["shp"], to_pair):
+        pair = read({**SHP, "labels": labels})
+        assert pair.messages == ({"role": "user", "content": "Why is bread dense?"},)
+        assert pair.prompt == "Human: Why is bread dense?\n\nAssistant:\n"
+        assert (pair.chosen, {pair.chosen, pair.rejected}) == (chosen, {"Knead it.", "No idea."})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"labels": 2}, "no_label"),
+        ({"labels": None}, "no_label"),
+        ({"history": " "}, "no_prompt"),
+        ({"human_ref_A": None}, "unparsable"),
+        ({"human_ref_A": "No idea. "}, "equal"),
+    ],
+)
+def test_shp_rows_that_cannot_be_used(change: dict, reason: str) -> None:
+    with pytest.raises(BadRow) as caught:
+        READERS["shp"]({**SHP, "labels": 1, **change})
+    assert caught.value.reason == reason
+
+
 def test_judged_query_rows_without_a_judgement_have_no_label() -> None:
     row = {
         "query": "q TL;DR:",

@@ -175,6 +175,15 @@ def test_labeled_part_is_whole_prompts_and_nested_over_fractions(tmp_path: Path)
     assert all(pair.human_label is None for pair in hide_labels(pairs))
 
 
+def test_a_source_column_is_kept_and_counted(tmp_path: Path) -> None:
+    data = [{**row, "source": ("one ", "two", "", 3)[at % 4]} for at, row in enumerate(rows(40, each=4))]
+    out, summary = run(tmp_path, config(written(tmp_path, data)))
+    assert Counter(pair.source for pair in load_pairs(out)) == {"one": 30, "two": 30, None: 60}
+    assert summary["sources"] == {"one": 30, "two": 30}
+    _, without = run(tmp_path, config(written(tmp_path, rows(40))))
+    assert "sources" not in without
+
+
 def test_splits_of_a_repository() -> None:
     assert splits_to_use("r", ("test", "train"), None) == ("train", "test")
     assert splits_to_use("r", ("train_sft", "train_prefs", "test_prefs"), None) == ("train_prefs", "test_prefs")

@@ -1,0 +1,40 @@
+"""Which table of the paper, and what can be started for it."""
+
+import streamlit as st
+
+from app.components import layout
+from app.components.presets import address_of
+from cwpo import paper
+from cwpo.paper_presets import NOT_IN_SANDBOX, PaperPreset, presets_of
+
+
+def choose_table(first: str) -> paper.Table:
+    """The table of the address, else the first."""
+    names = list(paper.TABLES)
+    chosen = st.selectbox(
+        "Table or figure",
+        names,
+        index=names.index(first),
+        format_func=lambda name: paper.TABLES[name].label,
+        key="table",
+        bind="query-params",
+        width=460,
+    )
+    return paper.TABLES[chosen or first]
+
+
+def show_presets(table: paper.Table) -> None:
+    """Links to New run, with the sweep filled in."""
+    own, tiny = presets_of(table.name, sandbox=False), presets_of(table.name, sandbox=True)
+    for preset in tiny:
+        first = preset.tables[0]
+        of = "" if first == table.name else f" of {paper.TABLES[first].label.split(' · ')[0]}"
+        _link(f"Queue the sandbox version{of}", preset)
+    for preset in own:
+        _link(f"Set up {preset.label.rsplit(' · ', 1)[-1]}", preset)
+    if table.name in NOT_IN_SANDBOX:
+        layout.note(NOT_IN_SANDBOX[table.name])
+
+
+def _link(words: str, preset: PaperPreset) -> None:
+    st.page_link("screens/new_run.py", label=words, query_params=address_of(preset), help=preset.label, width="content")

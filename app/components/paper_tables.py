@@ -1,0 +1,188 @@
+"""The tables of the Paper page: what its differences say, its cells beside ours, and the conflicts."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import untrusted
+from app.components import layout, tables
+from app.components.tables import Cell, Column
+from cwpo import paper
+from workers import report
+from workers.paper import OTHER_PROTOCOL, PaperCell, PaperGap, Summary
+from workers.paper_names import METRICS, PLACES, arm_label, parts_of, places, varied
+from workers.verdict import MARGIN, Measured
+
+RULE = (
+    "The gap is ours minus the paper's. Its 95 % interval joins our interval with the standard error of the paper's "
+    "number, which the paper does not print: that of one run on its number of prompts, or of the spread over three "
+    "test subsets (Table 20) where that is larger; for a difference, that of two separate runs."
+)
+NAMES = {
+    "not consistent": "the interval of the gap leaves out 0",
+    "underpowered": f"it covers 0 but reaches more than {100 * MARGIN:.0f} points to either side, or we have one seed",
+    "consistent": "it covers 0 and is narrower; that is no proof of equality, only no sign of a gap where one of about "
+    "7 points would be seen four times in five",
+}
+LIMITS = (
+    "A run whose settings depart from what the paper states gets no verdict, and neither does the sandbox. Of 20 "
+    'numbers that agree in truth about one reads "not consistent" by chance: verdicts are not corrected for their '
+    "number."
+)
+NOT_COVERED = (
+    "Not covered: the online variant (Tables 21 and 22), which labels the policy's own answers while it trains, and "
+    "win rates by a judge model (Table 17). Their published numbers are shown, no run here answers them."
+)
+
+
+def show_summary(rows: Sequence[Summary]) -> None:
+    """One line per difference: the paper's mean, our verdicts, the sandbox's sign."""
+    settings = any(row.about for row in rows)
+    several = len({row.objective for row in rows}) > 1
+    columns = [
+        Column(label="difference"),
+        *([Column(label="objective")] if several else []),
+        *([Column(label="setting", whole=True)] if settings else []),
+        Column(label="paper, points", figures=True),
+        Column(label="positive", figures=True),
+        Column(label="ours"),
+        Column(label="sandbox"),
+    ]
+    lines = [
+        [
+            row.label,
+            *([row.objective] if several else []),
+            *([row.about] if settings else []),
+            report.points(row.mean),
+            Cell(text=f"{row.positive} of {row.cells}", muted=True),
+            Cell(text=_verdicts(row), muted=not row.verdicts),
+            Cell(text=row.sandbox_sign or "–", muted=row.sandbox_sign not in ("above", "below")),
+        ]
+        for row in rows
+    ]
+    tables.show(columns, lines, alt="Differences of the paper, ours and the sandbox's")
+
+
+def show_cells(cells: Sequence[PaperCell]) -> None:
+    """Every number beside ours; the columns in which the numbers do not differ stand in the caption instead."""
+    numbers = [cell.number for cell in cells]
+    words = places(numbers)
+    metrics = len({number.metric for number in numbers}) > 1
+    columns = [
+        *(Column(label=PLACES[place]) for place in varied(numbers)),
+        Column(label="method", whole=True),
+        *([Column(label="figure")] if metrics else []),
+        Column(label="paper", figures=True),
+        Column(label="implied 95 %", figures=True),
+        Column(label="ours", figures=True),
+        Column(label="95 %", figures=True),
+        Column(label="prompts", figures=True),
+        Column(label="seeds", figures=True),
+        Column(label="verdict"),
+    ]
+    lines = [
+        [
+            *(Cell(text=word or "–", muted=word == above) for word, above in zip(place, before, strict=True)),
+            arm_label(cell.number),
+            *([Cell(text=METRICS[cell.number.metric], muted=True)] if metrics else []),
+            _value(cell.number),
+            Cell(text=report.interval(cell.low, cell.high), muted=True),
+            *_ours(cell.ours),
+            _says(cell.says),
+        ]
+        for cell, place, before in zip(cells, words, [("",) * len(words[0]), *words[:-1]], strict=True)
+    ]
+    tables.show(columns, lines, alt="The paper's numbers and ours")
+
+
+def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell]) -> None:
+    """Differences cell by cell, where runs answer both sides; `cells` are all of the table."""
+    differing = varied([cell.number for cell in cells])
+    columns = [
+        Column(label="difference", whole=True),
+        Column(label="where"),
+        Column(label="paper", figures=True),
+        Column(label="ours", figures=True),
+        Column(label="95 %", figures=True),
+        Column(label="prompts", figures=True),
+        Column(label="seeds", figures=True),
+        Column(label="verdict"),
+    ]
+    lines = [
+        [
+            f"{arm_label(gap.difference.first)} − {arm_label(gap.difference.second)}",
+            " · ".join(filter(None, (parts_of(gap.difference.first)[place] for place in differing))),
+            report.points(gap.difference.estimate),
+            report.points(gap.ours.estimate),
+            report.points_interval(gap.ours.low, gap.ours.high),
+            Cell(text=report.count(gap.ours.n_prompts), muted=True),
+            Cell(text=report.count(gap.ours.n_seeds), muted=True),
+            _says(gap.says),
+        ]
+        for gap in gaps
+    ]
+    tables.show(columns, lines, alt="Differences cell by cell")
+    if not all(gap.paired for gap in gaps):
+        layout.note(
+            "Differences of methods with different opponents are not paired, as in the paper: their intervals join "
+            "those of both columns."
+        )
+
+
+def show_departures(cells: Sequence[PaperCell]) -> None:
+    """Why runs of ours get no verdict."""
+    if words := dict.fromkeys(word for cell in cells for word in cell.departures):
+        layout.note(f"Settings of ours that depart from the paper's, in brackets: {'; '.join(words)}.")
+
+
+def show_conflicts(table: str) -> None:
+    """The inconsistencies of the paper that touch this table."""
+    touching = [conflict for conflict in paper.CONFLICTS if table in conflict.tables]
+    if touching:
+        layout.small("Before a number of it is quoted")
+        _listed(touching)
+
+
+def show_other_conflicts(table: str) -> None:
+    """The rest of them."""
+    layout.section("Where else the paper disagrees with itself")
+    _listed([conflict for conflict in paper.CONFLICTS if table not in conflict.tables])
+
+
+def _listed(conflicts: Sequence[paper.Conflict]) -> None:
+    st.caption("\n".join(f"- {untrusted.label(conflict.sentence, 600)}" for conflict in conflicts))
+
+
+def show_rule() -> None:
+    """The rule of the verdicts, and what the page leaves out."""
+    layout.section("How a verdict is given")
+    layout.note(RULE)
+    st.caption("\n".join(f"- **{name}**: {meaning}" for name, meaning in NAMES.items()))
+    layout.note(LIMITS)
+    layout.note(NOT_COVERED)
+
+
+def _verdicts(row: Summary) -> str:
+    return ", ".join(f"{count} {name}" for name, count in row.verdicts.items()) or "–"
+
+
+def _value(number: paper.Number) -> str:
+    if number.metric in paper.SHARES:
+        return report.number(100 * number.value, 2 if number.sd is not None and number.table == "T20" else 1)
+    return report.number(number.value, 0 if number.metric == "seconds" else 2)
+
+
+def _ours(ours: Measured | None) -> list[Cell]:
+    if ours is None:
+        return [Cell(text="–", muted=True)] * 4
+    return [
+        Cell(text=report.number(100 * ours.estimate, 1)),
+        Cell(text=report.interval(ours.low, ours.high)),
+        Cell(text=report.count(ours.n_prompts), muted=True),
+        Cell(text=report.count(ours.n_seeds), muted=True),
+    ]
+
+
+def _says(word: str) -> Cell:
+    """In ink only what is a finding."""
+    return Cell(text=word or "–", muted=word in ("", "underpowered", OTHER_PROTOCOL))

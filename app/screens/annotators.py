@@ -1,0 +1,114 @@
+"""Annotators: can its confidence be trusted?"""
+
+import streamlit as st
+
+from app import reads
+from app.components import layout
+from app.components.annotator_cards import show_annotator_cards
+from app.components.annotator_choice import choose_annotator, choose_judge
+from app.components.annotator_evidence import show_annotators, show_figures, show_parts, show_reweighting, show_unsure
+from app.components.annotator_naming import show_naming
+from app.components.annotator_scaling import show_scaling
+from app.components.chart import show_chart
+from app.components.formats import counted, dataset_name, share
+from app.url_state import AnnotatorsView, ExamplesView
+from db import queries
+from db.records import AnnotatorRow, Judged, LabelSummary
+from workers.annotators import annotator_name, verdict
+
+NOTHING = "Annotators are listed here once one has labeled: how often it is right, and whether its confidence says so."
+MISSING = "There is no annotator {}; its runs may have been deleted."
+TOO_OLD = "These labels were made before calibration was kept; run it again with another salt to see it here."
+
+
+def page() -> None:
+    view = AnnotatorsView.from_params(st.query_params)
+    rows = reads.annotators()
+    chosen = next((row for row in rows if view.annotator in (None, row.stage_id)), None)
+    if chosen is None:
+        layout.heading("Annotators")
+        unknown = bool(rows)
+        what = MISSING.format(view.annotator) if unknown else NOTHING
+        layout.empty_state(what, "Set up a run with an annotator", "screens/new_run.py")
+        return
+    with reads.reading() as session:
+        summary = queries.label_summary(session, chosen.run_id)
+    if summary is not None:
+        _answer(rows, chosen, summary)
+        _evidence(rows, chosen, summary)
+
+
+def _answer(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummary) -> None:
+    """First screen: how often it is right, whether confidence says so, and whether it sorts."""
+    left, right = st.columns([2, 1], vertical_alignment="center")
+    with left:
+        layout.heading("Annotators", *_facts(chosen, summary))
+    with right:
+        choose_annotator(rows, chosen)
+        judge = choose_judge(summary)
+    judged = summary.truth if judge == "truth" else summary.human
+    if judged is None:
+        layout.empty_state(TOO_OLD if summary.accuracy_human is not None else "No label is known to judge these by.")
+        return
+    show_annotator_cards(summary, judged, judge)
+    layout.note(verdict(summary, judge))
+    layout.let_paint()
+    _pictures(chosen, judged, judge)
+
+
+def _pictures(chosen: AnnotatorRow, judged: Judged, judge: str) -> None:
+    lines = [("raw", judged)]
+    scaled = reads.scaling_of(chosen) if judge == "human" else None
+    if scaled is not None:
+        lines.append((f"scaled, T = {scaled.temperature:.2f}", scaled.scaled.judged))
+    left, right = layout.two_columns()
+    with left:
+        caption = (
+            f"Each point is about {counted(judged.bins[0].n, 'pair')} of similar confidence, with its 95 % interval."
+        )
+        show_chart("reliability", lines, key=f"reliability_{judge}", title="Is confidence right?", caption=caption)
+    with right:
+        caption = (
+            f"Area under the curve (AURC) {judged.aurc:.3f}, under errors over all pairs (AUGRC) {judged.augrc:.3f}; "
+            "a temperature changes neither."
+        )
+        show_chart("risk_coverage", [("by confidence", judged)], key=f"risk_{judge}",
+                   title="Does confidence sort right from wrong?", caption=caption)  # fmt: skip
+
+
+def _evidence(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummary) -> None:
+    """What confidence does to the loss, where it is wrong, what scaling changes, and what else there is."""
+    judge = AnnotatorsView.from_params(st.query_params).judge
+    _confidently_wrong(chosen)
+    show_reweighting(summary, judge)
+    show_parts(summary.sources, title="By source", axis="source", key="sources")
+    show_parts(summary.lengths, title="By difference in length", axis="difference in length, characters", key="lengths")
+    show_unsure(summary)
+    left, right = layout.two_columns()
+    with left:
+        show_figures(summary)
+    with right:
+        show_scaling(chosen, reads.scaling_of(chosen))
+    show_naming(chosen.run_id)
+    show_annotators(rows, chosen)
+
+
+def _confidently_wrong(chosen: AnnotatorRow) -> None:
+    """The way to the texts."""
+    address = ExamplesView(run=chosen.run_id, order="confident_wrong")
+    st.page_link("screens/examples.py", label="Pairs where it is confident and the human disagrees",
+                 query_params=address.to_params())  # fmt: skip
+
+
+def _facts(row: AnnotatorRow, summary: LabelSummary) -> list[str]:
+    return [
+        annotator_name(row),
+        dataset_name(row.dataset),
+        f"{share(row.label_fraction)} labels",
+        f"{counted(summary.n, 'pair')} labeled",
+        f"used by {counted(row.runs, 'run')}",
+    ]
+
+
+with layout.guarded():
+    page()

@@ -1,0 +1,98 @@
+"""Paper: does it hold here?"""
+
+from collections import Counter
+
+import streamlit as st
+
+from app.components import layout
+from app.components.chart import show_chart
+from app.components.formats import counted
+from app.components.paper_choice import choose_table, show_presets
+from app.components.paper_tables import (
+    show_cells,
+    show_conflicts,
+    show_departures,
+    show_gaps,
+    show_other_conflicts,
+    show_rule,
+    show_summary,
+)
+from app.paper_reads import PaperView, paper_view
+from cwpo import paper
+from workers.paper_names import METRICS, shared
+
+FIRST = "T1"
+EXACT = ("F3 left", "F3 right", "F4", "F5")  # figures whose points could be measured to a tenth
+DOTS = "Hollow: the paper, with the interval that its number of prompts or pairs implies. Filled: ours, 95 %."
+SUMMARY = (
+    "Paper: mean over its cells, in points. Ours: verdicts of the cells that runs answer. The sandbox is another "
+    "world: only the sign of its paired difference is shown, after correction."
+)
+
+
+def page() -> None:
+    heading, choice = st.container(), st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    with choice:
+        table = choose_table(FIRST)
+        show_presets(table)
+    numbers = paper.numbers_of(table.name)
+    with heading:
+        read = paper.READ[numbers[0].read] + (", ±0.1 points" if numbers[0].table in EXACT else "")
+        facts = (*shared(numbers), counted(len(numbers), "number"), read, "single runs")
+        layout.heading("Paper", "CW-PO, arXiv 2603.04968", *facts)
+    view = paper_view(table)
+    _answer(table, view)
+    _evidence(table, view)
+
+
+def _answer(table: paper.Table, view: PaperView) -> None:
+    """First screen: the table's question, the paper's numbers beside ours, what its differences say."""
+    st.markdown(f"**{table.question}** {_state(table, view)}")
+    left, right = layout.two_columns()
+    with left:
+        if any(cell.low is not None for cell in view.cells):
+            show_chart("paper_cells", view.cells, key="cells", title=_title(view), caption=DOTS)
+        else:
+            show_conflicts(table.name)
+    with right:
+        if view.summaries:
+            layout.small("What its differences say")
+            show_summary(view.summaries)
+            layout.note(SUMMARY)
+        if any(cell.low is not None for cell in view.cells):
+            show_conflicts(table.name)
+
+
+def _title(view: PaperView) -> str:
+    metric = METRICS[view.cells[0].number.metric]
+    return f"{metric[:1].upper()}{metric[1:]}: the paper's and ours"
+
+
+def _evidence(table: paper.Table, view: PaperView) -> None:
+    """Cell by cell, then what to know before a number is quoted."""
+    if view.gaps:
+        layout.small("Differences, cell by cell")
+        show_gaps(view.gaps, view.cells)
+    layout.small(f"Every number of {table.label.split(' · ')[0]}")
+    show_cells(view.cells)
+    show_departures(view.cells)
+    notes = dict.fromkeys(cell.number.note for cell in view.cells if cell.number.note)
+    for note in notes:
+        layout.note(f"{note[:1].upper()}{note[1:]}.")
+    show_other_conflicts(table.name)
+    show_rule()
+
+
+def _state(table: paper.Table, view: PaperView) -> str:
+    """How many cells are answered and with what verdicts."""
+    if table.unanswered:
+        return table.unanswered
+    answered = [cell for cell in view.cells if cell.ours is not None]
+    if not answered:
+        return "No run here answers a cell yet; ours will stand beside the paper's here."
+    words = ", ".join(f"{count} {name}" for name, count in Counter(cell.says for cell in answered).items())
+    return f"{len(answered)} of {len(view.cells)} cells answered by runs here: {words}."
+
+
+with layout.guarded():
+    page()

@@ -1,0 +1,296 @@
+"""The tables of docs/study.md, from the lines of the sandbox study: `python -m benchmarks study --report`.
+
+GRA and differences over seeds × prompts as everywhere (`cwpo.statistics`); a setting is shown over the seeds that have
+it, a difference over the seeds that both have; Holm's correction runs over each table.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cwpo.frontier import SeedFrontier, at_kl, matched_difference
+from numpy.typing import NDArray
+
+from cwpo.statistics import Estimate, crossed, detectable_effect, holm
+
+PAGE = Path(__file__).parent.parent / "docs" / "study.md"
+BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
+Lines = Sequence[Mapping[str, Any]]
+Table = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting over its seeds: outcomes (seeds, prompts) in [0, 1], and the mean of each figure by seed."""
+
+    seeds: tuple[int, ...]
+    outcomes: Table
+    figures: Mapping[str, tuple[float, ...]]
+
+    def mean(self, name: str) -> float | None:
+        values = [value for value in self.figures[name] if value is not None]
+        return float(np.mean(values)) if values else None
+
+    def on(self, seeds: Iterable[int]) -> Table:
+        return self.outcomes[[self.seeds.index(seed) for seed in seeds]]
+
+    def frontier(self, seed: int) -> tuple[float, Table]:
+        place = self.seeds.index(seed)
+        return self.figures["kl"][place], self.outcomes[place]
+
+
+FIGURES = (
+    "kl", "mean_tokens", "ungrammatical", "accuracy_truth", "accuracy_human", "mean_confidence", "pairs", "steps",
+    "align_seconds", "kept", "ess",
+)  # fmt: skip
+
+
+def setting(lines: Lines, **wanted: Any) -> Setting | None:
+    """The runs whose labels are `wanted`, by seed; None when there is none."""
+    mine = {line["seed"]: line for line in lines if all(line.get(name) == value for name, value in wanted.items())}
+    if not mine:
+        return None
+    seeds = tuple(sorted(mine))
+    outcomes = np.array([[int(mark) / 4 for mark in mine[seed]["outcomes"]] for seed in seeds])
+    figures = {name: tuple(mine[seed].get(name) for seed in seeds) for name in FIGURES}
+    return Setting(seeds=seeds, outcomes=outcomes, figures=figures)
+
+
+def difference(first: Setting | None, second: Setting | None) -> Estimate | None:
+    """first − second over the seeds that both have."""
+    if first is None or second is None:
+        return None
+    seeds = [seed for seed in first.seeds if seed in second.seeds]
+    return crossed(first.on(seeds) - second.on(seeds), bounds=(-1.0, 1.0)) if seeds else None
+
+
+def matched(lines: Lines, first: Mapping[str, Any], second: Mapping[str, Any], betas: Sequence[float]) -> Any:
+    """first − second at the same KL, each a frontier over β."""
+    curves = [_curves(lines, who, betas) for who in (first, second)]
+    seeds = sorted(set(curves[0]) & set(curves[1]))
+    return matched_difference([curves[0][s] for s in seeds], [curves[1][s] for s in seeds]) if seeds else None
+
+
+def _curves(lines: Lines, who: Mapping[str, Any], betas: Sequence[float]) -> dict[int, SeedFrontier]:
+    knots: dict[int, list[tuple[float, Table]]] = {}
+    for beta in betas:
+        found = setting(lines, **who, beta=beta)
+        for seed in found.seeds if found else ():
+            knots.setdefault(seed, []).append(found.frontier(seed))  # type: ignore[union-attr]
+    return {
+        seed: SeedFrontier(kl=np.array([kl for kl, _ in points]), outcomes=np.array([won for _, won in points]))
+        for seed, points in knots.items()
+        if len(points) == len(betas)
+    }
+
+
+def at_its_kl(moved: Setting | None, knots: Sequence[Setting | None]) -> Estimate | None:
+    """`moved` minus the curve through `knots` at the KL of `moved`, over the seeds where the curve reaches it."""
+    if moved is None or any(knot is None for knot in knots):
+        return None
+    gaps = []
+    for place, seed in enumerate(moved.seeds):
+        points = [knot.frontier(seed) for knot in knots if knot is not None and seed in knot.seeds]
+        kl = moved.figures["kl"][place]
+        if len(points) == len(knots) and min(k for k, _ in points) <= kl <= max(k for k, _ in points):
+            curve = SeedFrontier(kl=np.array([k for k, _ in points]), outcomes=np.array([won for _, won in points]))
+            gaps.append(moved.outcomes[place] - at_kl(curve, np.array([kl]))[0])
+    return crossed(np.array(gaps), bounds=(-1.0, 1.0)) if len(gaps) > 1 else None
+
+
+# Words --------------------------------------------------------------------------------------------------------------
+
+
+def percent(found: Setting | None) -> str:
+    """ "65.1 [62.0, 68.2]", in percent."""
+    if found is None:
+        return "–"
+    whole = crossed(found.outcomes)
+    return f"{100 * whole.estimate:.1f} [{100 * whole.low:.1f}, {100 * whole.high:.1f}]"
+
+
+def points(found: Estimate | None) -> str:
+    if found is None:
+        return "–"
+    return f"{_signed(100 * found.estimate)} [{_signed(100 * found.low)}, {_signed(100 * found.high)}]"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [" | ".join(columns), "|".join("---" for _ in columns), *(" | ".join(row) for row in rows)]
+    return "\n".join(f"| {line} |" if index != 1 else f"|{line}|" for index, line in enumerate(lines)) + "\n"
+
+
+def differences_table(rows: Sequence[tuple[str, Estimate | None]]) -> str:
+    """Named differences with Holm's correction over them all."""
+    known = [(name, found) for name, found in rows if found is not None]
+    adjusted = holm([found.p for _, found in known])
+    return table(
+        ("difference", "points", "seeds", "p, Holm", "detectable, points"),
+        [
+            (name, points(found), str(found.seeds), f"{p:.3f}", _number(100 * detectable_effect(found.se, found.df), 1))
+            for (name, found), p in zip(known, adjusted, strict=True)
+        ],
+    )
+
+
+# Sections -----------------------------------------------------------------------------------------------------------
+
+
+def methods_section(lines: Lines) -> Iterator[str]:
+    from benchmarks.study import METHODS, NOISES, OBJECTIVES
+
+    for noise in NOISES:
+        mine = [line for line in lines if line["group"] == "methods" and line["noise"] == noise]
+        if not mine:
+            continue
+        yield f"### All methods, τ = {noise:g}\n"
+        names = [(method, "kept") for method in METHODS] + [("top:30", "pool"), ("random:30", "pool")]
+        rows = []
+        for method, steps in names:
+            found = [setting(mine, method=method, steps=steps, objective=objective) for objective in OBJECTIVES]
+            if any(found):
+                words = [text for one in found for text in (percent(one), _number(one.mean("kl") if one else None))]
+                rows.append([_method(method, steps), *words, str(max(len(one.seeds) for one in found if one))])
+        yield table(("method", *(text for o in OBJECTIVES for text in (f"{o}: GRA, %", "KL")), "seeds"), rows)
+        for objective in OBJECTIVES:
+            rows_ = []
+            for method, steps in names:
+                for other in ("weak", "human") if method == "cw" else ("weak",) if method != "weak" else ():
+                    one = setting(mine, method=method, steps=steps, objective=objective)
+                    two = setting(mine, method=other, steps="kept", objective=objective)
+                    rows_.append((f"{_method(method, steps)} − {other}", difference(one, two)))
+            for extra in ("random:30", "shuffled", "bottom:50"):
+                mate = {"random:30": "top:30", "shuffled": "cw", "bottom:50": "cw"}[extra]
+                pair = (setting(mine, method=name, steps="kept", objective=objective) for name in (mate, extra))
+                rows_.append((f"{mate} − {extra}", difference(*pair)))
+            if any(found is not None for _, found in rows_):
+                yield f"Differences, {objective}, τ = {noise:g}:\n"
+                yield differences_table(rows_)
+
+
+def _method(name: str, steps: str) -> str:
+    return f"{name}, equal steps" if steps == "pool" else name
+
+
+def _grid(lines: Lines, group: str, first: str, second: str, title: str) -> Iterator[str]:
+    mine = [line for line in lines if line["group"] == group]
+    if mine:
+        yield f"### {title}\n"
+        rows = list(dict.fromkeys(line[first] for line in mine))
+        columns = list(dict.fromkeys(line[second] for line in mine))
+        cells = [[setting(mine, **{first: row, second: column}) for column in columns] for row in rows]
+        yield table(
+            (first, *(f"{second} {column:g}" for column in columns)),
+            [[row, *(f"{percent(one)}, KL {_number(one.mean('kl'))}" if one else "–" for one in line)]
+             for row, line in zip(rows, cells, strict=True)],
+        )  # fmt: skip
+
+
+def shares_section(lines: Lines) -> Iterator[str]:
+    from benchmarks.study import SHARES
+
+    yield from _grid(lines, "shares", "method", "percent", "The N % most confident labels against N % by chance, dpo")
+    mine = [line for line in lines if line["group"] == "shares"]
+    pairs = [[setting(mine, method=method, percent=share) for method in ("top", "random")] for share in SHARES]
+    rows = [(f"top {share} % − random {share} %", difference(*pair)) for share, pair in zip(SHARES, pairs, strict=True)]
+    if mine:
+        yield differences_table(rows)
+
+
+def fractions_section(lines: Lines) -> Iterator[str]:
+    from benchmarks.study import FRACTIONS
+
+    yield from _grid(lines, "fractions", "method", "fraction", "How many human labels, dpo")
+    mine = [line for line in lines if line["group"] == "fractions"]
+    rows = []
+    for fraction in FRACTIONS:
+        found = {m: setting(mine, method=m, fraction=fraction) for m in ("weak", "cw", "human_labeled")}
+        rows.append((f"cw − weak at {fraction:g}", difference(found["cw"], found["weak"])))
+        rows.append((f"weak − human_labeled at {fraction:g}", difference(found["weak"], found["human_labeled"])))
+    if mine:
+        yield differences_table(rows)
+
+
+def beta_section(lines: Lines) -> Iterator[str]:
+    from benchmarks.study import BETAS
+
+    yield from _grid(lines, "beta", "method", "beta", "How far each method moves for its GRA, dpo")
+    mine = [line for line in lines if line["group"] == "beta"]
+    rows = []
+    for first, second in (("cw", "weak"), ("cw", "human"), ("weak", "human"), ("top:30", "weak")):
+        found = matched(mine, {"method": first}, {"method": second}, BETAS)
+        if found is not None:
+            name = f"{first} − {second} at the same KL, mean over {found.kl_low:.2f} to {found.kl_high:.2f} nats"
+            rows.append((name, found.mean))
+    if rows:
+        yield differences_table(rows)
+
+
+def noise_section(lines: Lines) -> Iterator[str]:
+    from benchmarks.study import ANNOTATORS, DROPOUTS, MATCHING, MEMBERS, PASSES
+
+    mine = [line for line in lines if line["group"] == "noise"]
+    if not mine:
+        return
+    yield "### An annotator with noise of its own per pair, dpo\n"
+    names = ("weak", "cw", "shuffled", *(f"weak, β {beta:g}" for beta in MATCHING), f"weak, {PASSES} passes",
+             f"weak, {MEMBERS} annotators")  # fmt: skip
+    rows, gaps = [], []
+    for annotator in ANNOTATORS:
+        for dropout in DROPOUTS:
+            found = {name: setting(mine, annotator=annotator, dropout=dropout, what=name) for name in names}
+            weak = found["weak"]
+            where = f"{annotator}, dropout {dropout:g}"
+            accuracy = _number(weak.mean("accuracy_truth") if weak else None, 3)
+            rows.append([where, accuracy, *(_with_kl(found[name]) for name in names)])
+            gaps.append((f"cw − weak, {where}", difference(found["cw"], weak)))
+            gaps.append((f"cw − shuffled, {where}", difference(found["cw"], found["shuffled"])))
+            knots = [weak, *(found[f"weak, β {beta:g}"] for beta in MATCHING)]
+            gaps.append((f"cw − weak at the KL of cw, {where}", at_its_kl(found["cw"], knots)))
+            gaps.append((f"{PASSES} passes − cw, {where}", difference(found[f"weak, {PASSES} passes"], found["cw"])))
+    yield table(("annotator", "accuracy", *names), rows)
+    yield differences_table(gaps)
+
+
+def _with_kl(found: Setting | None) -> str:
+    return "–" if found is None else f"{percent(found)}, KL {_number(found.mean('kl'))}"
+
+
+def sampling_section(lines: Lines) -> Iterator[str]:
+    mine = [line for line in lines if line["group"] == "sampling"]
+    if not mine:
+        return
+    yield "### Confidence-proportional pair sampling, cw, dpo\n"
+    found = {how: setting(mine, how=how) for how in ("all", "proportional")}
+    rows = []
+    for how, one in found.items():
+        if one is not None:
+            figures = (_number(one.mean("kl")), _number(one.mean("kept")), _number(one.mean("align_seconds"), 1))
+            rows.append((how, percent(one), *figures, str(len(one.seeds))))
+    yield table(("pairs a step computes", "GRA, %", "KL", "share computed", "seconds of alignment", "seeds"), rows)
+    yield differences_table([("proportional − all", difference(found["proportional"], found["all"]))])
+
+
+SECTIONS: tuple[Callable[[Lines], Iterator[str]], ...] = (
+    methods_section, shares_section, fractions_section, beta_section, noise_section, sampling_section,
+)  # fmt: skip
+
+
+def write(folder: Path) -> None:
+    """Put the tables between the markers of docs/study.md."""
+    lines = [json.loads(line) for path in sorted(folder.glob("seed-*.jsonl")) for line in path.read_text().splitlines()]
+    body = "\n".join(text for section in SECTIONS for text in section(lines))
+    head, rest = PAGE.read_text().split(BEGIN)
+    PAGE.write_text(f"{head}{BEGIN}\n\n{body}\n{END}{rest.split(END)[1]}")
+    print(f"{PAGE} is up to date: {len(lines)} runs.")

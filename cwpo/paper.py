@@ -1,0 +1,342 @@
+"""The paper's published numbers, its tables, and where they disagree with each other. Free of torch.
+
+`paper.csv` holds one row per number, as printed: which models, data, objective and method it belongs to, the fields of
+a run's configuration that it sets besides (`setting`), and whether it was read in a table or measured off a figure.
+"""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+FILE = Path(__file__).with_name("paper.csv")
+SHARES = frozenset(
+    ("gra", "accuracy", "win_rate", "head_to_head", "disagreement", "below_0.1", "below_0.5", "above_0.9")
+)
+Read = Literal["table", "figure"]
+READ: Mapping[str, str] = {"table": "as printed", "figure": "measured off the figure"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """One published number; shares in [0, 1]. `n`: test prompts or pairs, `sd`: over three parts of the test set."""
+
+    table: str
+    annotator: str
+    policy: str
+    dataset: str
+    objective: str
+    method: str
+    top_percent: float | None
+    label_fraction: float | None  # None: does not matter
+    setting: tuple[tuple[str, str], ...]  # fields of a run -> values, beyond the columns before
+    metric: str
+    value: float
+    sd: float | None
+    n: int | None
+    read: Read
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One side of a difference."""
+
+    method: str
+    percent: float | None = None
+    setting: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table or figure: what it asks, which differences answer it, and why no run can, where none can."""
+
+    name: str
+    label: str
+    question: str
+    differences: tuple[tuple[Arm, Arm], ...] = ()
+    unanswered: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """A place where the paper disagrees with itself, or a number that is easily misread; `tables` are touched by it."""
+
+    sentence: str
+    tables: tuple[str, ...] = ()
+
+
+HUMAN, WS, WEAK, CW = (Arm(method=name) for name in ("human", "ws", "weak", "cw"))
+TOP30, TOP40 = (Arm(method="top", percent=percent) for percent in (30.0, 40.0))
+SIGMA = Arm(method="cw", setting=(("weighting.name", "sigma"),))
+CLIPPED, CLIPPED_FIFTH = (
+    Arm(method="cw", setting=(("weighting.name", "clipped"), ("weighting.slope", slope))) for slope in ("1", "0.2")
+)
+JOINT = Arm(method="cw", setting=(("annotator.kind", "joint"),))
+MAIN = ((CW, WS), (CW, HUMAN))
+SELECTION = ((TOP30, WEAK), (TOP30, HUMAN), (WEAK, HUMAN))
+OFFLINE = "The online variant, which labels the policy's own answers while it trains, cannot be run here."
+
+TABLES: Mapping[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            name="T1",
+            label="Table 1 · main comparison",
+            question="Does CW beat human labels and WS-DPO, with three objectives?",
+            differences=MAIN,
+        ),
+        Table(
+            name="T2",
+            label="Table 2 · student size",
+            question="Does the gain hold for students of every size?",
+            differences=MAIN,
+        ),
+        Table(
+            name="T3",
+            label="Table 3 · 30 % against 100 % human labels",
+            question="Does CW with 30 % of the human labels beat DPO on all of them?",
+            differences=((CW, Arm(method="human_100")),),
+        ),
+        Table(
+            name="T4",
+            label="Table 4 · filtering against weighting",
+            question="Is weighting by C better than keeping the pairs of highest C?",
+            differences=((CW, TOP30), (CW, TOP40)),
+        ),
+        Table(
+            name="T5",
+            label="Table 5 · weight functions",
+            question="Which function of the margin is the best weight?",
+            differences=((CW, SIGMA), (CW, CLIPPED), (CW, CLIPPED_FIFTH)),
+        ),
+        Table(
+            name="T6",
+            label="Table 6 · kinds of annotator",
+            question="Which training makes the weak model agree with humans: implicit reward or Bradley–Terry?",
+        ),
+        Table(
+            name="T10",
+            label="Table 10 · top N %, OPT-1.3B",
+            question="Is less data better data: do the N % of highest C beat all weak labels?",
+            differences=SELECTION,
+        ),
+        Table(
+            name="T11",
+            label="Table 11 · top N %, Qwen2.5-7B",
+            question="Is less data better data: do the N % of highest C beat all weak labels?",
+            differences=SELECTION,
+        ),
+        Table(
+            name="T12",
+            label="Table 12 · annotator size",
+            question="Does a larger annotator agree with humans more often?",
+        ),
+        Table(
+            name="T13",
+            label="Table 13 · annotator by label fraction",
+            question="How many human labels does the annotator need?",
+        ),
+        Table(
+            name="T16",
+            label="Table 16 · annotator of another family",
+            question="May the annotator come from another model family than the student?",
+            differences=MAIN,
+        ),
+        Table(
+            name="T17",
+            label="Table 17 · win rate by GPT-4",
+            question="Does a language model as judge see the same?",
+            unanswered="Win rates need a commercial judge model; no run here has one.",
+        ),
+        Table(
+            name="T20",
+            label="Table 20 · Table 1 on three test subsets",
+            question="How much does Table 1 vary over parts of the test set?",
+            differences=MAIN,
+        ),
+        Table(
+            name="T21",
+            label="Table 21 · online",
+            question="Does confidence help an online annotator?",
+            unanswered=OFFLINE,
+        ),
+        Table(
+            name="T22",
+            label="Table 22 · online against offline",
+            question="Is online better than offline?",
+            unanswered=f"{OFFLINE} The offline numbers of this table are suspect; Table 2 has them for this model.",
+        ),
+        Table(
+            name="T23",
+            label="Table 23 · SHP",
+            question="Does it hold on preferences from Reddit votes?",
+            differences=MAIN,
+        ),
+        Table(
+            name="T24",
+            label="Table 24 · unbalanced labels",
+            question="What if the labeled part is mostly harmless or mostly helpful prompts?",
+            differences=((CW, WS),),
+            unanswered="A run with data.mix answers harmless and helpful prompts together, the paper apart: its "
+            "preset answers the question, not the cells.",
+        ),
+        Table(
+            name="T25",
+            label="Table 25 · poisoned labels",
+            question="What if some of the annotator's human labels are wrong?",
+            differences=((CW, WS),),
+            unanswered="The paper turns harmful pairs with large reward gaps around; labels swapped at random, as "
+            "here, are another experiment: the preset answers the question, not the cells.",
+        ),
+        Table(
+            name="T26",
+            label="Table 26 · PairRM annotator",
+            question="Is a joint encoder of both answers a better annotator?",
+            differences=((CW, JOINT), *MAIN),
+        ),
+        Table(
+            name="F3 left",
+            label="Figure 3 left · label fraction, pool fixed",
+            question="How many human labels are needed when the unlabeled part stays at one half?",
+            differences=((CW, WS),),
+        ),
+        Table(
+            name="F3 right",
+            label="Figure 3 right · label fraction, pool is the rest",
+            question="Is CW better than training on the labeled part directly?",
+            differences=((CW, Arm(method="human_labeled")),),
+        ),
+        Table(
+            name="F4",
+            label="Figure 4 · finer top N %",
+            question="Where is the best share of pairs to keep?",
+            differences=SELECTION,
+        ),
+        Table(
+            name="F5",
+            label="Figure 5 · head to head",
+            question="How often does CW's answer score above that of human labels?",
+            unanswered="Head-to-head counts of two aligned models stand on the Compare page.",
+        ),
+        Table(
+            name="F7",
+            label="Figure 7 · distribution of C",
+            question="How sure is the annotator on each dataset?",
+            unanswered="These figures are integrated off smoothed outlines: compare with the histogram of an annotator "
+            "of yours, without a verdict.",
+        ),
+        Table(
+            name="F8",
+            label="Figure 8 · disagreement under poison",
+            question="How fast does a poisoned annotator lose the humans?",
+            unanswered="The paper poisons chosen pairs with large reward gaps; labels swapped at random, as here, are "
+            "another experiment.",
+        ),
+    )
+}
+
+CONFLICTS: tuple[Conflict, ...] = (
+    Conflict(
+        sentence='"+5.2 % over WS-DPO" and "+5 % over Human" are relative to the mean of 18 cells of Table 1 (Human '
+        "65.81, WS-DPO 65.73, CW 69.10): 3.37 and 3.29 points. So are the 3.3 % of Table 16 (2.17 points) and the "
+        "1.4 % of Table 23 (0.79 points).",
+        tables=("T1", "T16", "T23"),
+    ),
+    Conflict(
+        sentence="All results are single runs on about 700 prompts: the standard error of one GRA is 1.5 to 1.9 "
+        "points, and that of a difference of two runs about 2.6.",
+    ),
+    Conflict(
+        sentence="WS-DPO differs from CW-DPO in two things at once, the annotator and the weights; the clean control "
+        'is the "100 %" column of Tables 10 and 11, here called weak labels.',
+        tables=("T1", "T2", "T10", "T11", "T16", "T20", "T23", "F3 left"),
+    ),
+    Conflict(
+        sentence="The human baseline of HH with OPT-1.3B is 71.5 in Table 2 and 64.4 in Table 10 and Figure 4; with "
+        "Qwen-7B 71.1 and 61.8 (Table 11). So the filtered columns of Table 4 and its CW column may come from "
+        "different batches of runs.",
+        tables=("T2", "T4", "T10", "T11", "T26", "F4"),
+    ),
+    Conflict(
+        sentence="Table 22's \"offline CW\" for Qwen-3B (61.3 and 56.6) equals Table 1's cells of OPT-13B; Table 2 "
+        "gives 73.3 and 62.7.",
+        tables=("T1", "T2", "T21", "T22"),
+    ),
+    Conflict(
+        sentence="The annotator's accuracy at 30 % labels differs between tables: OPT-125M 69.1, 64.2, 63.8 in "
+        "Table 6 and 67.2, 65.3, 61.9 in Table 13; Qwen-0.5B 65.3, 63.1 in Table 6 and 63.5, 63.2 in Table 12.",
+        tables=("T6", "T12", "T13"),
+    ),
+    Conflict(
+        sentence="Means over subsets in Table 20 differ from Table 1 by up to 2.8 points although the subsets "
+        "partition the test set.",
+        tables=("T1", "T20"),
+    ),
+    Conflict(
+        sentence="Table 25 has WS-DPO above CW at 5 % poison, against the sentence that WS-DPO is hit harder.",
+        tables=("T25",),
+    ),
+    Conflict(
+        sentence="Section 4.1 says 5 epochs for everything, Table 8 says 3 for SFT; we follow the tables. Length "
+        "limits of section 4.1 and appendix E differ. Equation 10 has a sign too many, and appendix B swaps two "
+        "ratios of rDPO.",
+    ),
+    Conflict(
+        sentence="Win rates are said to be against the SFT model, while the printed prompt compares with the chosen "
+        "answer of the data.",
+        tables=("T17",),
+    ),
+    Conflict(
+        sentence="Confidence read off Figure 7 averages about 0.66 on harmless pairs; a calibrated annotator of that "
+        "accuracy would average 0.34 to 0.38.",
+        tables=("F7", "T6"),
+    ),
+    Conflict(
+        sentence="CW does not win everywhere: it is below human labels for TL;DR with OPT-13B and DPO (Table 1) and "
+        "for HH with OPT-1.3B against all human labels (Table 3), and below WS-DPO for UltraFeedback with OPT-13B and "
+        "HH with Qwen-14B, both DPO, and in two cells each of Tables 16 and 23.",
+        tables=("T1", "T3", "T16", "T23"),
+    ),
+)
+
+
+@lru_cache(maxsize=1)
+def numbers() -> tuple[Number, ...]:
+    """Every published number, in the order of the file."""
+    with FILE.open(newline="", encoding="utf-8") as lines:
+        return tuple(_number(row) for row in csv.DictReader(lines))
+
+
+def numbers_of(table: str) -> tuple[Number, ...]:
+    """The numbers of one table."""
+    return tuple(number for number in numbers() if number.table == table)
+
+
+def _number(row: Mapping[str, str]) -> Number:
+    scale = 100.0 if row["metric"] in SHARES else 1.0
+    read: Read = "figure" if row["read"] == "figure" else "table"
+    texts = {name: row[name] for name in ("table", "annotator", "policy", "dataset", "objective", "method", "metric")}
+    return Number(
+        **texts,
+        top_percent=_optional(row["top_percent"]),
+        label_fraction=_optional(row["label_fraction"]),
+        setting=_setting(row["setting"]),
+        value=float(row["value"]) / scale,
+        sd=float(row["sd"]) / scale if row["sd"] else None,
+        n=int(row["n"]) if row["n"] else None,
+        read=read,
+        note=row["note"],
+    )
+
+
+def _optional(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _setting(text: str) -> tuple[tuple[str, str], ...]:
+    """ "a.b=1;c=x" -> (("a.b", "1"), ("c", "x"))."""
+    pairs = (piece.partition("=") for piece in text.split(";") if piece)
+    return tuple((name, value) for name, _, value in pairs)

@@ -1,0 +1,99 @@
+"""The Annotators page: each labels stage once with what trained it, and a sample of its margins."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db.models import Annotation, Run, RunStage, Stage, StageInput
+from db.queries.common import frame
+from db.queries.examples import LABELS_SLOT
+from db.records import AnnotatorRow
+
+MOST_ANNOTATORS = 200
+MOST_MARGINS = 50_000
+CALIBRATION_KIND = "calibration"
+IMPLICIT_START = "annotator_start"  # the weak model before DPO
+
+
+def list_annotators(session: Session, *, limit: int = MOST_ANNOTATORS) -> list[AnnotatorRow]:
+    """Published labels stages that a run still uses, newest first, in four queries whatever their number."""
+    users = (
+        select(RunStage.stage_id, func.max(RunStage.run_id).label("run_id"), func.count().label("runs"))
+        .where(RunStage.slot == LABELS_SLOT)
+        .group_by(RunStage.stage_id)
+        .subquery()
+    )
+    found = session.execute(
+        select(
+            Stage.id.label("stage_id"), users.c.run_id, users.c.runs, Run.dataset, Run.annotator.label("model"),
+            Run.label_fraction, Run.seed, Stage.config.label("settings"),
+            Stage.summary["n"].as_integer().label("n"),
+            Stage.summary["accuracy_human"].as_float().label("accuracy_human"),
+            Stage.summary["accuracy_truth"].as_float().label("accuracy_truth"),
+        )
+        .join(users, users.c.stage_id == Stage.id)
+        .join(Run, Run.id == users.c.run_id)
+        .where(Stage.published_attempt_id.is_not(None))
+        .order_by(Stage.id.desc())
+        .limit(limit)
+    ).all()  # fmt: skip
+    trained = _trained(session, [row.stage_id for row in found])
+    temperatures = _temperatures(session, [row.run_id for row in found])
+    return [_row(row._asdict(), trained.get(row.stage_id, []), temperatures.get(row.run_id)) for row in found]
+
+
+def label_margins(session: Session, stage_id: int, *, most: int = MOST_MARGINS) -> pd.DataFrame:
+    """margin and agrees of every k-th pair with a human label, k such that at most about `most` rows are read."""
+    mine = (
+        Annotation.stage_id == stage_id,
+        Annotation.attempt_id == select(Stage.published_attempt_id).where(Stage.id == stage_id).scalar_subquery(),
+        Annotation.agrees_human.is_not(None),
+    )
+    pairs = session.execute(select(func.count()).select_from(Annotation).where(*mine)).scalar_one()
+    step = max(1, -(-pairs // most))
+    rows = select(Annotation.margin, Annotation.agrees_human).where(*mine, Annotation.id % step == 0)
+    return frame(session, rows.order_by(Annotation.id), {"margin": "float64", "agrees": "bool"})
+
+
+def _trained(session: Session, stage_ids: Collection[int]) -> dict[int, list[Any]]:
+    """Seeds of the annotators that each labels stage read, one for each member."""
+    rows = session.execute(
+        select(StageInput.stage_id, StageInput.name, Stage.config)
+        .join(Stage, Stage.id == StageInput.input_stage_id)
+        .where(StageInput.stage_id.in_(stage_ids), StageInput.name.startswith("annotator"))
+        .order_by(StageInput.stage_id, StageInput.name)
+    )
+    found: dict[int, list[Any]] = {}
+    for row in rows:
+        if row.name != IMPLICIT_START:
+            found.setdefault(row.stage_id, []).append(row.config.get("seed"))
+    return found
+
+
+def _temperatures(session: Session, run_ids: Collection[int]) -> dict[int, float]:
+    rows = session.execute(
+        select(RunStage.run_id, Stage.summary)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(
+            RunStage.run_id.in_(run_ids), Stage.kind == CALIBRATION_KIND, Stage.published_attempt_id.is_not(None)
+        )
+    )  # fmt: skip
+    return {row.run_id: float(row.summary["temperature"]) for row in rows if row.summary}
+
+
+def _row(found: Mapping[str, Any], seeds: list[Any], temperature: float | None) -> AnnotatorRow:
+    """Settings that a labels stage does not name have the values that it ran with."""
+    values = dict(found)
+    settings = values.pop("settings") or {}
+    return AnnotatorRow(
+        **{**values, "seed": next((seed for seed in seeds if seed is not None), values["seed"])},
+        kind=settings.get("kind", "bradley_terry"),
+        members=max(1, len(seeds)),
+        passes=settings.get("passes", 1),
+        label_dropout=settings.get("label_dropout", 0.0),
+        existing="use" in settings,
+        temperature=temperature,
+    )

@@ -1,0 +1,138 @@
+"""Files of what a page shows, over results that workers computed."""
+
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import reads
+from app.components import compare_evidence, compare_tables, export, runs_table, stage_timeline
+from app.components.export import ENDINGS, Exported, text_of
+from app.components.formats import slot_name
+from db import queries
+from tests.app.conftest import Computed, visit
+from workers import api, bundle_reading, report
+
+
+def compare_files(computed: Computed) -> dict[str, Exported]:
+    rows = computed.rows()
+    table = reads.table_of(rows)
+    differences = reads.differences_of(rows, "", {row.group_key: "" for row in rows})
+    return {one.name: one for one in (*compare_tables.exports(table, differences), *compare_evidence.exports(rows))}
+
+
+def run_files(computed: Computed) -> dict[str, Exported]:
+    with reads.reading() as session:
+        stages = queries.run_stages(session, computed.sweep[-1])
+        groups = queries.list_groups(session, limit=40).groups
+    lines = runs_table.lines(groups, reads.results_of(groups), [groups[-1].group_key[:12]])
+    return {"Stages": stage_timeline.export(stages), "Runs": runs_table.export(groups, lines)}
+
+
+def rows_in(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize("files", [compare_files, run_files])
+def test_every_table_comes_in_four_formats_with_the_same_rows(
+    files: Callable[[Computed], dict[str, Exported]], computed: Computed
+) -> None:
+    found = files(computed)
+    assert set(found) in ({"GRA", "Differences", "Configuration", "Annotators"}, {"Stages", "Runs"})
+    for table in found.values():
+        values: list[dict[str, Any]] = json.loads(text_of(table, "JSON"))
+        assert len(values) == len(table.numbers().rows) > 0, table.name
+        assert [list(row) for row in rows_in(text_of(table, "CSV"))] == [list(row) for row in values]
+        assert text_of(table, "Markdown").count("\n") == 2 + len(table.cells().rows)
+        latex = text_of(table, "LaTeX")
+        assert latex.count(r" \\") == 1 + len(table.cells().rows)
+        assert not re.search(r"(?<!\\)[%_#&](?! )", latex.replace(" & ", "")), latex
+
+
+def test_exported_gra_is_what_the_table_shows_at_full_precision(computed: Computed) -> None:
+    table = reads.table_of(computed.rows())
+    values = json.loads(text_of(compare_files(computed)["GRA"], "JSON"))
+    assert [row["estimate"] for row in values] == [row.estimate for row in table]
+    assert [float(row["low"]) for row in rows_in(text_of(compare_files(computed)["GRA"], "CSV"))] == [
+        row.low for row in table
+    ]
+
+
+def test_stages_come_with_their_seconds_and_annotators_with_their_deciles(computed: Computed) -> None:
+    with reads.reading() as session:
+        stages = {stage.slot: stage for stage in queries.run_stages(session, computed.sweep[-1])}
+    written = json.loads(text_of(run_files(computed)["Stages"], "JSON"))
+    assert {row["slot"]: row["seconds"] for row in written} == {slot: one.seconds for slot, one in stages.items()}
+    assert all(slot_name(slot) in text_of(run_files(computed)["Stages"], "Markdown") for slot in stages)
+    deciles = json.loads(text_of(compare_files(computed)["Annotators"], "JSON"))
+    assert {row["annotator"] for row in deciles} == {"seed 0", "seed 1"}
+    for seed in ("seed 0", "seed 1"):
+        own = [row for row in deciles if row["annotator"] == seed]
+        assert sum(row["decile_n"] for row in own) == own[0]["n"]
+
+
+def test_runs_are_exported_one_by_one_and_the_failed_one_has_no_result(computed: Computed) -> None:
+    rows = {row["run"]: row for row in json.loads(text_of(run_files(computed)["Runs"], "JSON"))}
+    assert set(rows) == {*computed.sweep, computed.failed}
+    assert [number for number, row in rows.items() if row["gra"] is None] == [computed.failed]
+    assert "▸" not in text_of(run_files(computed)["Runs"], "Markdown")
+
+
+def test_only_fields_that_differ_are_in_the_exported_configuration(computed: Computed) -> None:
+    fields = {row["field"]: row for row in json.loads(text_of(compare_files(computed)["Configuration"], "JSON"))}
+    assert set(fields) == {"method", "top_percent"}
+    assert fields["top_percent"]["Top 30 % · DPO"] == 30.0
+
+
+def test_the_bundle_of_compare_states_the_table_that_compare_shows(computed: Computed, tmp_path: Path) -> None:
+    """The same estimates whether a table is made for the page or for the bundle."""
+    rows = computed.rows()
+    human = next(row.group_key for row in rows if row.method == "human")
+    file = tmp_path / "bundle.zip"
+    file.write_bytes(api.reproduce_bundle([row.id for row in rows], reference=human))
+    found = bundle_reading.read(file)
+    names = ("label", "estimate", "low", "high", "strict", "kl", "seeds")
+    shown = json.loads(report.to_json(report.gra_numbers(reads.table_of(rows))))
+    assert [[row[name] for name in names] for row in found.tables["gra"]] == [
+        [row[name] for name in names] for row in shown
+    ]
+    against = json.loads(report.to_json(report.difference_numbers(reads.differences_of(rows, human, {}))))
+    stated = {row["label"]: (row["estimate"], row["p_holm"]) for row in found.tables["differences"]}
+    assert stated == {row["label"]: (row["estimate"], row["p_holm"]) for row in against}
+    assert str(Path(computed.environment["CWPO_HOME"]).parent) not in "".join(
+        zipfile.ZipFile(file).read(name).decode() for name in zipfile.ZipFile(file).namelist()
+    )
+
+
+def test_pages_offer_export_and_bundle(computed: Computed) -> None:
+    compare = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}")
+    assert [button.proto.label for button in compare.get("download_button")] == ["Reproduce bundle"]
+    run = visit("run", run=str(computed.failed))
+    (button,) = run.get("download_button")
+    assert button.proto.disabled
+    assert "evaluated" in button.proto.help
+
+
+def test_the_camera_saves_what_was_chosen(computed: Computed) -> None:
+    page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}")
+
+    def formats() -> set[str]:
+        configs = [json.loads(chart.proto.config) for chart in page.get("plotly_chart")]
+        return {config["toImageButtonOptions"]["format"] for config in configs}
+
+    assert formats() == {"png"}
+    page.button_group(key=export.CHART_FORMAT).set_value("SVG").run()
+    assert formats() == {"svg"}
+
+
+def test_text_of_a_run_is_no_formula_in_a_spreadsheet() -> None:
+    table = report.Table(columns=("name",), rows=(("=HYPERLINK(1)",),))
+    one = Exported(name="Runs", numbers=lambda: table, cells=lambda: table)
+    assert "'=HYPERLINK" in text_of(one, "CSV")
+    assert set(ENDINGS) == {"CSV", "JSON", "Markdown", "LaTeX"}

@@ -1,0 +1,270 @@
+"""What a form says as lists, as a sweep, as a file and in an address."""
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.components.config_fields import NAMED, state_of
+from app.components.field_specs import FieldSpec, part_of, plain_parts, spec_of, specs, value_at
+from app.components.form_state import filled_state, lists_of
+from app.components.form_yaml import as_yaml, left_over, read_yaml
+from app.components.presets import address_of, presets_for
+from app.components.sweep import MOST_RUNS, method_names, sweep
+from app.components.values import parse, shown
+from cwpo.config import RunConfig, expand
+from cwpo.paper_presets import all_presets
+from tests.app.conftest import Computed, visit, words
+
+FLOAT = FieldSpec(path="align.beta", kind="float", optional=False, options=(), help="")
+INT = FieldSpec(path="seed", kind="int", optional=False, options=(), help="")
+MAYBE = FieldSpec(path="annotator.dropout", kind="float", optional=True, options=(), help="")
+TEXT = FieldSpec(path="data.revision", kind="text", optional=True, options=(), help="")
+
+SWEEP = """
+name: a file
+method: [weak, "top:30"]
+align: {beta: [0.1, 0.5], ipo_reduction: [mean, sum]}
+annotator: {early_stopping: [false, true], dropout: [null, 0.2]}
+seed: [0, 1]
+data: {length_rule: {max_tokens: 64}}
+salt: again
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "values"),
+    [
+        (FLOAT, "0.1, 0.25, 0.5, 1", [0.1, 0.25, 0.5, 1.0]),
+        (FLOAT, "1e-5,1e-5, 3e-5", [1e-5, 3e-5]),
+        (INT, "0-3, 7", [0, 1, 2, 3, 7]),
+        (INT, "160.0", [160]),
+        (MAYBE, "", [None]),
+        (MAYBE, "default, 0.1", [None, 0.1]),
+        (TEXT, "main, other", ["main", "other"]),
+    ],
+)
+def test_a_text_is_a_list_of_values_of_the_fields_type(spec: FieldSpec, text: str, values: list[Any]) -> None:
+    assert parse(spec, text) == (values, "")
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "sentence"),
+    [
+        (FLOAT, "0.1, much", "'much' is not a number; write one value or several: 0.1, 0.25."),
+        (FLOAT, "inf", "'inf' is not a number"),
+        (FLOAT, " , ", "give at least one value."),
+        (INT, "1.5", "'1.5' is not a whole number"),
+        (INT, "3-1", "'3-1' is not a whole number"),
+        (INT, "1,000", "1,000 can be one number or several"),
+        (INT, "0-9999", "has more than 500 values"),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_a_sentence(spec: FieldSpec, text: str, sentence: str) -> None:
+    values, said = parse(spec, text)
+    assert (values, said.startswith(sentence)) == ([], True)
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30, unique=True))
+def test_whole_numbers_survive_being_shown(values: list[int]) -> None:
+    assert parse(INT, shown(values)) == (values, "")
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9, unique=True))
+def test_numbers_survive_being_shown(values: list[float]) -> None:
+    assert parse(FLOAT, shown(values)) == (values, "")
+
+
+def test_a_sweep_is_the_product_of_all_lists() -> None:
+    values = {"method": ["weak", "cw"], "seed": [0, 1, 2], "align": {"beta": [0.1, 0.5], "lr": 1e-3}}
+    found = sweep(values)
+    assert [config.hash() for config in found.configs] == [config.hash() for config in expand(values)]
+    assert (len(found.configs), dict(found.lists)) == (12, {"method": 2, "seed": 3, "align.beta": 2})
+
+
+def test_a_sweep_says_every_wrong_field_and_makes_no_run() -> None:
+    found = sweep({"method": "cw", "align": {"beta": [0.5, -1]}, "sft": {"epochs": "many"}, "seeed": 1})
+    assert found.configs == ()
+    assert found.problems["align.beta"] == "must be greater than 0, not -1; 0.5 is the paper's value."
+    assert found.problems["sft.epochs"] == "must be a number, not 'many'."
+    assert found.problems["seeed"].startswith("is not a field")
+    assert sweep({"method": []}).problems == {
+        "method": "choose at least one method; top, random and bottom also need a percentage."
+    }
+
+
+def test_a_sweep_that_is_too_large_says_so_under_its_longest_list() -> None:
+    found = sweep({"seed": list(range(300)), "method": ["weak", "cw"]})
+    assert found.problems == {"seed": f"these choices make 600 runs; queue at most {MOST_RUNS} at once."}
+
+
+def test_a_method_that_keeps_a_share_stands_for_one_method_per_percentage() -> None:
+    assert method_names(["weak", "top"], ["10", "30"]) == ["weak", "top:10", "top:30"]
+
+
+def test_a_file_with_every_kind_of_list_fills_the_widgets() -> None:
+    values, wrong = read_yaml(SWEEP)
+    assert wrong == {}
+    state = filled_state(values)
+    assert state["methods"] == ["weak", "top"]
+    assert (state["percents"], state["seeds"], state["name"]) == (["30"], "0, 1", "a file")
+    assert (state["s.align.beta"], state["s.annotator.dropout"]) == ("0.1, 0.5", "default, 0.2")
+    assert state["s.align.ipo_reduction"] == ["mean", "sum"]
+    assert state["s.annotator.early_stopping"] == ["off", "on"]
+    assert (state["s.data.length_rule"], state["s.data.length_rule.max_tokens"]) == (True, "64")
+    assert yaml.safe_load(state["s.other"]) == {"salt": "again"}
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("a: [", {"": "This is not YAML (line 1)."}),
+        ("just words", {"": "A file holds fields, such as `method: [weak, cw]`; configs/ has examples."}),
+        ("align: {beta: 0}\nsead: 1", {"align.beta", "sead"}),
+        ("seed: []", {"seed": "is an empty list; give at least one value."}),
+    ],
+)
+def test_a_file_with_problems_is_a_sentence_per_field(text: str, wrong: Any) -> None:
+    found = read_yaml(text)[1]
+    assert (set(found) if isinstance(wrong, set) else found) == wrong
+
+
+def test_a_form_that_makes_more_runs_than_the_file_says_so() -> None:
+    assert left_over({"method": ["top:10", "random:30"]}).startswith("The form has one list of percentages")
+    assert left_over({"method": ["top:10", "random:10", "cw"]}) == ""
+
+
+def test_every_default_survives_the_way_through_its_widget() -> None:
+    """What a text field of the form starts with reads back as the value that it was made from."""
+    canonical = RunConfig().canonical()
+    texts = [
+        spec
+        for part in plain_parts()
+        for spec in specs(part_of(part), f"{part}.")
+        if spec.kind in ("int", "float", "text") and spec.path not in NAMED
+    ]
+    assert len(texts) > 30
+    for spec in texts:
+        default = value_at(canonical, spec.path)
+        assert parse(spec, state_of(spec, [default])) == ([default], ""), spec.path
+        assert spec_of(spec.path) == spec
+
+
+@pytest.mark.parametrize("name", list(all_presets()))
+def test_a_preset_is_a_sweep_without_problems(name: str) -> None:
+    dataset = all_presets()[name].settings.get("data", {}).get("dataset", "sandbox")
+    preset = presets_for(dataset[0] if isinstance(dataset, list) else dataset)[name]
+    found = sweep(preset.values)
+    assert found.problems == {}
+    lists = lists_of(preset.values)
+    assert method_names(lists["methods"], lists["percents"]) == list(dict.fromkeys(preset.values["method"]))
+    assert lists["seeds"].startswith("0-")
+
+
+# ---- on the page ----------------------------------------------------------------------------------------------------
+
+
+def test_two_lists_on_the_form_multiply_and_stay_in_the_address(empty: None) -> None:
+    page = visit("new_run", seeds="0-1")
+    page.text_input(key="s.align.beta").set_value("0.1, 0.5").run()
+    page.text_input(key="s.data.label_fraction").set_value("0.2, 0.3, 0.4").run()
+    assert page.button(key="queue").label == "Queue 24 runs"
+    assert "24 runs: 2 methods × 2 seeds × 3 label fractions × 2 values of align.beta." in words(page)
+    linked = visit("new_run", seeds="0-1", **{"s.align.beta": "0.1, 0.5", "s.data.label_fraction": "0.2, 0.3, 0.4"})
+    assert linked.button(key="queue").label == "Queue 24 runs"
+
+
+def test_a_wrong_value_in_a_list_is_a_sentence_and_nothing_is_lost(empty: None) -> None:
+    page = visit("new_run", seeds="0-1")
+    page.text_input(key="s.align.beta").set_value("0.1, much").run()
+    page.text_input(key="s.data.label_fraction").set_value("0.2, 2").run()
+    said = words(page)
+    assert "align.beta 'much' is not a number" in said
+    assert page.button(key="queue").disabled
+    assert page.text_input(key="s.align.beta").value == "0.1, much"
+    page.text_input(key="s.align.beta").set_value("0.1, 1").run()
+    assert "data.label_fraction must be at most 1.0, not 2.0" in words(page)
+    assert page.text_input(key="s.data.label_fraction").value == "0.2, 2"
+
+
+def test_a_link_opens_lists_of_choices_and_switches(empty: None) -> None:
+    page = visit("new_run", seeds="0", **{"s.align.ipo_reduction": ["mean", "sum"]})
+    assert page.button(key="queue").label == "Queue 4 runs"
+
+
+def test_another_preset_brings_its_lists(empty: None) -> None:
+    page = visit("new_run")
+    page.selectbox(key="preset").select("unsteady").run()
+    assert page.text_input(key="seeds").value == "0-7"
+    assert page.button(key="queue").label == "Queue 56 runs"
+    page.selectbox(key="preset").select(None).run()
+    assert page.button(key="queue").label == "Queue 8 runs"
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"),
+    [("t2-sandbox", 32), ("t5-sandbox", 16), ("t25-sandbox", 48), ("t26-sandbox", 8), ("f7-sandbox", 12)],
+)
+def test_a_link_opens_a_comparison_of_the_paper_with_all_its_lists(name: str, runs: int, empty: None) -> None:
+    """Two policies, four whole weightings, four shares of swapped labels, two kinds of annotator, three noises."""
+    page = visit("new_run", **address_of(all_presets()[name]))
+    assert page.button(key="queue").label == f"Queue {runs} runs"
+    page.session_state["more_drawn"] = True
+    page.run()
+    assert not page.exception
+    assert page.button(key="queue").label == f"Queue {runs} runs", words(page)
+
+
+def test_a_pasted_file_fills_the_form_and_a_wrong_one_changes_nothing(empty: None) -> None:
+    page = visit("new_run", name="mine")
+    page.session_state["yaml_drawn"] = page.session_state["more_drawn"] = True
+    page.run()
+    page.text_area(key="yaml_given").set_value("align: {beta: -1}\nseed: 5").run()
+    page.button(key="yaml_fill").click().run()
+    assert "align.beta must be greater than 0" in words(page)
+    assert page.text_input(key="seeds").value == "0-3"
+    page.text_input(key="s.align.lr").set_value("0.5").run()
+    page.text_area(key="yaml_given").set_value(SWEEP).run()
+    page.button(key="yaml_fill").click().run()
+    assert not page.exception
+    assert page.button(key="queue").label == "Queue 64 runs"
+    assert page.text_input(key="s.align.beta").value == "0.1, 0.5"
+    assert page.text_input(key="name").value == "a file"
+    assert page.text_input(key="s.align.lr").value == "0.0003"  # what the file does not say is a default again
+
+
+def test_what_the_form_shows_as_a_file_is_what_it_queues(computed: Computed) -> None:
+    """A run of one's own file, with one more seed: the text describes the same two runs as the button."""
+    values = yaml.safe_load(as_yaml({"method": ["cw"], "objective": ["dpo"], "seed": [0, 1], "align": {"beta": 0.25}}))
+    assert values == {"method": "cw", "objective": "dpo", "seed": [0, 1], "align": {"beta": 0.25}}
+    page = visit("new_run", **{"from": str(computed.sweep[0])})
+    page.session_state["yaml_drawn"] = True
+    page.text_input(key="seeds").set_value("0-1").run()
+    text = next(code.value for code in page.code if "method:" in code.value)
+    assert "seed: [0, 1]" in text
+
+
+def test_the_plan_says_by_kind_what_is_done_and_how_long_the_rest_takes(computed: Computed) -> None:
+    """One more seed and twice the epochs than what workers computed: nothing new for seed 0 but its alignment."""
+    start = str(computed.sweep[2])
+    page = visit("new_run", **{"from": start})
+    page.text_input(key="seeds").set_value("0, 5").run()
+    figures = {metric.label: metric.value for metric in page.metric}
+    assert (figures["runs"], figures["GPU-hours"]) == ("2", "none")
+    assert figures["time, about"] != "unknown"
+    table = page.table[0].value
+    rows = {row[0]: list(row[1:4]) for row in table.to_numpy().tolist()}
+    assert rows["Alignment"] == ["1", "0", "1"]
+    assert "measured in" in words(page)
+
+
+def test_fields_without_a_widget_have_a_place(empty: None) -> None:
+    page = visit("new_run", seeds="0", **{"s.other": "salt: [x, y]"})
+    assert page.button(key="queue").label == "Queue 4 runs"
+    page.text_area(key="s.other").set_value("nosuch.field: 1").run()
+    assert "nosuch" in words(page)
+    assert page.button(key="queue").disabled
+    page.text_area(key="s.other").set_value("not a field").run()
+    assert "other fields are not lines like" in words(page)

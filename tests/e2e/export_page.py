@@ -1,0 +1,19 @@
+"""A page with a chart and a table, saved as the dashboard saves them."""
+
+import pandas as pd
+import streamlit as st
+
+from app.components import layout
+from app.components.chart import show_chart
+from app.components.export import Exported, choose_chart_format, show_export
+from workers.report import Table
+
+layout.heading("Export")
+with st.sidebar:
+    choose_chart_format()
+points = pd.DataFrame({"step": [1, 2], "name": "loss", "value": [0.7, 0.5]})
+show_chart("training_curves", [("CW", "cw", points)], key="chart")
+numbers = Table(columns=("method", "estimate"), rows=(("CW", 0.5625),))
+cells = Table(columns=("method", "GRA, %"), rows=(("CW", "56.2"),))
+show_export([Exported(name="GRA", numbers=lambda: numbers, cells=lambda: cells)])
+st.caption("the end")

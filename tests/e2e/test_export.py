@@ -1,0 +1,86 @@
+"""What a real browser saves: charts as PNG or SVG, tables in four formats, nothing fetched from outside."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.e2e.conftest import ROOT, _free_port
+from tests.e2e.test_hostile_text import _answers, _is_ours
+
+PNG = b"\x89PNG\r\n\x1a\n"
+TABLES = {
+    "CSV": ("gra.csv", b"method,estimate\r\nCW,0.5625\r\n"),
+    "JSON": ("gra.json", b'[\n {\n  "method": "CW",\n  "estimate": 0.5625\n }\n]\n'),
+    "Markdown": ("gra.md", b"| method | GRA, % |\n| --- | ---: |\n| CW | 56.2 |\n"),
+    "LaTeX": ("gra.tex", b"\\begin{tabular}{lr}\n"),
+}
+
+
+@pytest.fixture
+def exporting(tmp_path: Path) -> Iterator[str]:
+    """The page on a server of its own, with the dashboard's configuration."""
+    port = _free_port()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "CWPO_HOME": str(tmp_path)}
+    page = str(ROOT / "tests" / "e2e" / "export_page.py")
+    command = [sys.executable, "-m", "streamlit", "run", page, "--server.port", str(port)]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while not _answers(f"{url}/_stcore/health"):
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.2)
+        yield url
+        process.terminate()
+        process.wait(10)
+
+
+def saved(page: Page, button: Locator) -> tuple[str, bytes]:
+    """Name and content of the file that a click saves."""
+    with page.expect_download(timeout=60_000) as waiting:
+        button.click()
+    return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
+
+
+def camera(page: Page) -> Locator:
+    """The one button over a chart, there while the mouse is on it."""
+    page.locator(".js-plotly-plot").first.hover()
+    return page.locator(".modebar-btn[data-title^='Download plot']")
+
+
+@pytest.mark.timeout(300)
+def test_charts_and_tables_are_saved_with_the_content_that_their_names_say(browser: Browser, exporting: str) -> None:
+    page = browser.new_page()
+    outside: list[str] = []
+    page.on("request", lambda request: None if _is_ours(request.url, exporting) else outside.append(request.url))
+    page.goto(exporting)
+    expect(page.get_by_text("the end", exact=True)).to_be_visible(timeout=60_000)
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=60_000)
+
+    name, content = saved(page, camera(page))
+    assert name == "training_curves.png"
+    assert content.startswith(PNG)
+    width = page.locator(".js-plotly-plot").first.bounding_box()
+    assert width is not None
+    assert int.from_bytes(content[16:20], "big") == pytest.approx(2 * width["width"], abs=4)
+
+    page.get_by_role("radio", name="SVG").click()
+    expect(page.locator(".modebar-btn[data-title='Download plot']")).to_have_count(1)
+    name, content = saved(page, camera(page))
+    assert name == "training_curves.svg"
+    assert content.lstrip().startswith(b"<svg")
+    assert b"</svg>" in content
+
+    page.get_by_role("button", name="Export").click()
+    for label, (expected, start) in TABLES.items():
+        name, content = saved(page, page.get_by_role("button", name=label, exact=True))
+        assert name == expected
+        assert content.startswith(start)
+    assert outside == []
+    page.close()

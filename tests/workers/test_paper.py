@@ -1,0 +1,245 @@
+"""The verdict by hand-derived numbers, and which runs answer which cell of the paper."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from cwpo import paper
+from cwpo.config import RunConfig, expand, merged
+from cwpo.paper import Number
+from cwpo.paper_presets import PAPER_PRESETS
+from cwpo.sandbox.presets import comparison
+from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow
+from workers.paper import cells, gaps, sandbox_pairs, summaries, wanted_pairs
+from workers.paper_names import line_of
+from workers.paper_runs import Group, answer_to, departures, differences_of, fits, groups_of
+from workers.verdict import Measured, PaperDifference, over_seeds, standard_error, unpaired, verdict
+
+T10 = paper.TABLES["T10"]
+RUN = {
+    "data": {"dataset": "hh"},
+    "model": {"annotator": "facebook/opt-125m", "policy": "facebook/opt-1.3b"},
+    "method": "weak",
+}
+
+
+def number(**changes: Any) -> Number:
+    """T10's weak labels on HH: 65.9 % of 704 prompts."""
+    found = next(n for n in paper.numbers_of("T10") if (n.dataset, n.method) == ("hh", "weak"))
+    return replace(found, **changes)
+
+
+def ours(estimate: float, half: float, seeds: int = 3) -> Measured:
+    return Measured(estimate=estimate, low=estimate - half, high=estimate + half, n_prompts=700, n_seeds=seeds)
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    return RunConfig.parse(merged(RUN, changes)).canonical()
+
+
+def group(key: str, values: dict[str, Any], seeds: int = 3, newest: int = 1) -> Group:
+    return Group(key=key, config=values, run_ids=(newest,), n_seeds=seeds)
+
+
+@pytest.mark.parametrize(
+    ("value", "n", "sd", "error"),
+    [
+        (0.6, 600, None, 0.02),  # √(.6 · .4 / 600)
+        (0.5, None, None, 0.5 / math.sqrt(700)),  # 1.9 points, 700 prompts where none are printed
+        (0.6, 600, 0.05, 0.05 / math.sqrt(3)),  # the spread over subsets says more
+        (0.6, 600, 0.0028, 0.02),  # three subsets agreed by chance
+    ],
+)
+def test_error_of_a_published_number(value: float, n: int | None, sd: float | None, error: float) -> None:
+    assert standard_error(number(value=value, n=n, sd=sd)) == pytest.approx(error)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "half", "seeds", "name"),
+    [
+        # The paper: .60 ± 1.96 · .02 = .0392. With ± .03 the gap's half-width is √(.03² + .0392²) = .0494.
+        (0.63, 0.03, 3, "consistent"),
+        (0.649, 0.03, 3, "consistent"),
+        (0.650, 0.03, 3, "not consistent"),
+        (0.550, 0.03, 3, "not consistent"),
+        # With ± .0312 it is .0501: wider than the margin.
+        (0.63, 0.0312, 3, "underpowered"),
+        # One seed's interval leaves out what another seed would do, whatever it says.
+        (0.63, 0.03, 1, "underpowered"),
+        (0.80, 0.03, 1, "underpowered"),
+    ],
+)
+def test_verdict(estimate: float, half: float, seeds: int, name: str) -> None:
+    found = verdict(ours(estimate, half, seeds), 0.60, 0.02)
+    assert found.name == name
+    assert found.gap == pytest.approx(estimate - 0.60)
+    assert found.half_width == pytest.approx(math.hypot(half, 1.959964 * 0.02))
+
+
+def test_a_published_difference_has_the_error_of_two_runs() -> None:
+    """√(.02² + .02²) = .0283, so its 95 % interval alone is ± 5.5 points: one cell confirms nothing."""
+    one = number(value=0.6, n=600)
+    difference = PaperDifference(first=one, second=replace(one, method="human"))
+    assert difference.error == pytest.approx(0.02 * math.sqrt(2))
+    assert verdict(ours(0.0, 0.0), difference.estimate, difference.error).name == "underpowered"
+    assert verdict(ours(0.06, 0.01), difference.estimate, difference.error).name == "not consistent"
+
+
+def test_columns_with_different_opponents_lend_both_their_intervals() -> None:
+    found = unpaired(ours(0.65, 0.03), ours(0.60, 0.04, seeds=2))
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.05, 0.0, 0.10))
+    assert found.n_seeds == 2
+
+
+def test_accuracy_over_seeds_has_a_t_interval_and_wilsons_with_one() -> None:
+    """.62, .64, .66: mean .64, SD .02, t with 2 degrees of freedom 4.3027: ± 4.3027 · .02 / √3 = .0497."""
+    several = over_seeds([0.62, 0.64, 0.66], 1000)
+    assert (several.estimate, several.low, several.high) == pytest.approx((0.64, 0.5903, 0.6897), abs=1e-4)
+    one = over_seeds([0.5], 100)  # Wilson: (50 + 1.92) / 103.84 ± …
+    assert (one.low, one.high, one.n_seeds) == pytest.approx((0.4038, 0.5962, 1), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "cw"},
+        {"objective": "ipo"},
+        {"data": {"dataset": "hh-harmless"}},
+        {"data": {"label_fraction": 0.2}},
+        {"model": {"policy": "facebook/opt-2.7b"}},
+        {"model": {"annotator": "Qwen/Qwen2.5-0.5B"}},
+        {"annotator": {"kind": "joint"}},
+        {"weighting": {"name": "sigma"}},
+    ],
+    ids=str,
+)
+def test_a_run_answers_only_its_own_cell(changes: dict[str, Any]) -> None:
+    assert fits(number(), config())
+    assert not fits(number(), config(**changes))
+
+
+def test_human_labels_need_no_annotator_to_be_the_same() -> None:
+    human = next(n for n in paper.numbers_of("T10") if (n.dataset, n.method) == ("hh", "human"))
+    assert fits(human, config(method="human", model={"annotator": "Qwen/Qwen2.5-0.5B"}))
+
+
+def test_the_annotator_of_every_method_answers_for_its_accuracy() -> None:
+    """Table 6: weak, cw and top share one annotator; ws has its own; human has none."""
+    accuracy = next(
+        n for n in paper.numbers_of("T6") if (n.dataset, n.method, n.annotator) == ("hh", "cw", "facebook/opt-125m")
+    )
+    assert [m for m in ("human", "ws", "weak", "cw", "top:30") if fits(accuracy, config(method=m))] == [
+        "weak",
+        "cw",
+        "top:30",
+    ]
+    assert departures(config(align={"beta": 0.1}), accuracy.metric) == ()
+
+
+def test_departures_name_what_the_paper_states_and_not_what_it_leaves_open() -> None:
+    open_ones = config(
+        data={"test_prompts": 200}, evaluation={"samples": 2, "gold_reward": "skywork-llama-3.1-8b"}, seed=3
+    )
+    assert departures(open_ones) == ()
+    changed = config(align={"beta": 0.1}, data={"max_pairs": 500})
+    assert departures(changed) == ("data.max_pairs 500 (none)", "align.beta 0.1 (0.5)")
+
+
+def test_the_nearest_setting_answers_then_the_one_with_most_seeds() -> None:
+    near, far = config(), config(align={"beta": 0.1})
+    found = answer_to(number(), [group("far", far, 8, 3), group("one", near, 1, 2), group("three", near, 3, 1)])
+    assert found is not None
+    assert found.key == "three"
+    only = answer_to(number(), [group("far", far)])
+    assert only is not None
+    assert only.key == "far"
+    assert answer_to(number(), []) is None
+
+
+def test_cells_have_a_verdict_only_under_the_papers_protocol() -> None:
+    """65.9 % of 704 prompts: standard error 1.79 points, ± 3.5; with ours ± 2 the half-width is 4.0."""
+    for values, says in ((config(), "consistent"), (config(align={"beta": 0.1}), "other protocol")):
+        rows = cells(T10, [group("g", values)], {"g": ours(0.66, 0.02)})
+        answered = [row for row in rows if row.ours]
+        assert [(row.number.dataset, row.number.method, row.says) for row in answered] == [("hh", "weak", says)]
+        assert len(rows) == 15
+
+
+def difference_row(first: str, second: str, estimate: float | None, half: float, **more: Any) -> DifferenceRow:
+    names = dict.fromkeys(("label", "first_label", "second_label", "first_method", "second_method", "objective"), "x")
+    known = estimate is not None
+    return DifferenceRow(
+        first=first, second=second, **names, estimate=estimate, low=estimate - half if known else None,
+        high=estimate + half if known else None, n_prompts=400, n_seeds=4, **more,
+    )  # fmt: skip
+
+
+def test_differences_are_paired_or_compared_column_against_column() -> None:
+    """T10 on HH: top 30 % − weak = 67.7 − 65.9 = +1.8 points."""
+    groups = [group("top", config(method="top:30")), group("weak", config())]
+    assert wanted_pairs(T10, groups) == [("top", "weak")]
+    measured = {"top": ours(0.70, 0.03), "weak": ours(0.66, 0.04)}
+    (paired,) = gaps(T10, groups, measured, {("top", "weak"): difference_row("top", "weak", 0.02, 0.01)})
+    assert paired.difference.estimate == pytest.approx(0.018)
+    assert (paired.ours.estimate, paired.paired, paired.says) == (0.02, True, "underpowered")
+    apart = difference_row("top", "weak", None, 0, reason=DIFFERENT_OPPONENTS)
+    (columns,) = gaps(T10, groups, measured, {("top", "weak"): apart})
+    assert (columns.ours.low, columns.ours.high, columns.paired) == (pytest.approx(-0.01), pytest.approx(0.09), False)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "p", "sign"), [(0.05, 0.01, "above"), (-0.05, 0.01, "below"), (0.05, 0.2, "not told apart")]
+)
+def test_the_sandbox_shows_a_sign_and_never_a_verdict(estimate: float, p: float, sign: str) -> None:
+    """Both settings must come from one world; no cell of the paper is ever answered from there."""
+    tiny = {"objective": "dpo", "data": {"dataset": "sandbox"}}
+    one, two = ({**tiny, "method": method} for method in ("top:30", "weak"))
+    groups = [group(name, RunConfig.parse(values).canonical()) for name, values in (("a", one), ("b", two))]
+    assert sandbox_pairs(T10, groups) == [("a", "b")]
+    rows = summaries(T10, [], groups, {("a", "b"): difference_row("a", "b", estimate, 0.02, p_holm=p)})
+    top_weak = next(row for row in rows if row.label == "Top 30 % − Weak labels")
+    assert (top_weak.sandbox_sign, top_weak.verdicts) == (sign, {})
+    assert (top_weak.mean, top_weak.cells, top_weak.positive) == (pytest.approx(0.0333, abs=1e-4), 3, 3)
+    assert not any(cell.ours for cell in cells(T10, groups, {"a": ours(0.7, 0.01), "b": ours(0.7, 0.01)}))
+    noisier = RunConfig.parse({**two, "data": {"dataset": "sandbox", "sandbox": {"noise": 3.0}}}).canonical()
+    assert sandbox_pairs(T10, [groups[0], group("b", noisier)]) == []
+
+
+@dataclass(frozen=True)
+class Listed:
+    """As much of a run as is read here."""
+
+    id: int
+    group_key: str
+    seed: int
+
+
+def test_groups_hold_the_seeds_of_a_setting_newest_first() -> None:
+    runs = [Listed(1, "a", 0), Listed(2, "a", 1), Listed(3, "b", 0), Listed(4, "c", 0)]
+    found = groups_of(runs, dict.fromkeys((1, 2, 3), config()))
+    assert [(one.key, one.run_ids, one.n_seeds) for one in found] == [("b", (3,), 1), ("a", (1, 2), 2)]
+
+
+@pytest.mark.parametrize("table", [name for name, table in paper.TABLES.items() if not table.unanswered])
+def test_the_sweeps_of_a_table_answer_all_its_cells(table: str) -> None:
+    """Under the paper's protocol; but for what no run here has: an annotator without SFT, and times."""
+    runs = [
+        run.canonical()
+        for preset in PAPER_PRESETS.values()
+        if table in preset.tables and not preset.sandbox
+        for run in expand({**comparison(preset), "seed": 0})
+    ]
+    cells_of_table = [n for n in paper.numbers_of(table) if n.metric != "seconds" and ("sft", "none") not in n.setting]
+    missing = [n for n in cells_of_table if not any(fits(n, run) and not departures(run, n.metric) for run in runs)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("preset", [p for p in PAPER_PRESETS.values() if p.sandbox], ids=lambda p: p.name)
+def test_the_small_sweep_of_a_table_asks_for_its_differences(preset: Any) -> None:
+    table = paper.TABLES[preset.tables[0]]
+    sweeps = [one for one in PAPER_PRESETS.values() if one.sandbox and table.name in one.tables]
+    runs = [run.canonical() for one in sweeps for run in expand({**comparison(one), "seed": 0})]
+    groups = [group(str(place), values, newest=place) for place, values in enumerate(runs)]
+    assert len(sandbox_pairs(table, groups)) == len({line_of(difference) for difference in differences_of(table)})

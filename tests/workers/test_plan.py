@@ -1,0 +1,215 @@
+"""What a plan says: counts by kind, seconds scaled by size, human labels, and what can be detected."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from cwpo import statistics
+from cwpo.config import RunConfig, expand, merged
+from cwpo.stages import build
+from db.records import MeasuredStage
+from tests.workers.conftest import Workplace
+from workers import api, cli, plan, plan_words, power
+
+ANNOTATOR, POLICY = "sandbox/opt-48", "sandbox/opt-64"
+BASE: dict[str, Any] = {"method": "cw", "data": {"sandbox": {"pairs": 1000}, "test_prompts": 100}}
+
+
+def known(*measured: MeasuredStage, gpu: bool = False, **over: Any) -> plan.Known:
+    nothing: dict[str, Any] = {"status": {}, "pairs": {}, "workers": {"gpu": 0, "cpu": 2}}
+    return plan.Known(**(nothing | over), measured=measured, gpu=gpu)
+
+
+def planned(values: dict[str, Any], about: plan.Known) -> plan.Plan:
+    return plan.make([(config, build(config)) for config in expand(merged(BASE, values))], about)
+
+
+def measured_run(seconds: float, device: str = "cpu", **over: Any) -> list[MeasuredStage]:
+    """Every stage of a run with 1,000 pairs took as long."""
+    config = RunConfig.parse(merged(BASE, over))
+    return [
+        MeasuredStage(
+            kind=spec.kind, model=plan.scheduler.model_of(config, spec) or "", device=device, seconds=seconds,
+            stage_config=spec.config, config=config.canonical(), pairs=1000,
+        )
+        for spec in build(config).values()
+    ]  # fmt: skip
+
+
+def seconds_of(found: plan.Plan) -> dict[str, float | None]:
+    return {kind.kind: kind.seconds for kind in found.kinds}
+
+
+def test_training_seconds_grow_with_pairs_and_epochs() -> None:
+    """6 s for 300 pairs × 5 epochs: 500 pairs × 10 epochs of twice the data take 6 · 10,000 / 1,500 = 40 s."""
+    over = {"data": {"sandbox": {"pairs": 2000}, "label_fraction": 0.5}, "annotator": {"epochs": 10}}
+    found = seconds_of(planned(over, known(*measured_run(6.0))))
+    assert found["annotator"] == pytest.approx(40)
+    assert found["labels"] == pytest.approx(6 * (2000 * 0.5) / (1000 * 0.7))
+    assert found["reference"] == pytest.approx(6 * (2000 * 0.5) / (1000 * 0.7))
+    assert found["evaluation"] == pytest.approx(6)
+
+
+def test_top_trains_on_its_share_of_the_pairs() -> None:
+    found = seconds_of(planned({"method": "top:30"}, known(*measured_run(10.0))))
+    assert found["align"] == pytest.approx(3)
+
+
+def test_top_as_many_steps_as_the_pool_takes_as_long_as_the_pool() -> None:
+    found = seconds_of(planned({"method": "random:30", "align": {"steps": "pool"}}, known(*measured_run(10.0))))
+    assert found["align"] == pytest.approx(10)
+
+
+def test_each_member_of_an_ensemble_is_trained_and_all_label() -> None:
+    """Three annotators of 6 s each; labeling reads every pair with each of them, twice."""
+    over = {"annotator": {"members": 3, "passes": 2, "label_dropout": 0.1}}
+    found = seconds_of(planned(over, known(*measured_run(6.0))))
+    assert (found["annotator"], found["labels"]) == (pytest.approx(18), pytest.approx(36))
+
+
+def test_answers_grow_with_prompts_and_samples() -> None:
+    """Two answer stages of 100 prompts × 2 samples took 5 s each; 300 prompts × 4 take six times that."""
+    over = {"data": {"test_prompts": 300}, "evaluation": {"samples": 4}}
+    found = seconds_of(planned(over, known(*measured_run(5.0))))
+    assert found["samples"] == found["scores"] == pytest.approx(2 * 30)
+
+
+def test_another_model_or_device_was_not_measured() -> None:
+    other = planned({"model": {"policy": "sandbox/opt-48"}}, known(*measured_run(1.0)))
+    assert set(other.unmeasured) == {"reference", "align", "samples"}
+    assert (other.seconds, other.wall_seconds) == (None, None)
+    assert "unknown until one stage of each kind" in plan_words.time_sentence(other)
+    moved = planned({}, known(*measured_run(1.0), gpu=True))
+    assert "align" in moved.unmeasured
+    assert "evaluation" not in moved.unmeasured  # light work is the same everywhere
+
+
+def test_work_is_split_by_device_and_divided_by_its_workers() -> None:
+    """A run's longest chain: data, annotator, labels, align, samples, scores, evaluation; 13 stages of 1 s in all."""
+    one = planned({}, known(*measured_run(1.0)))
+    assert one.device_seconds == {"gpu": 0.0, "cpu": pytest.approx(13)}
+    assert one.wall_seconds == pytest.approx(max(13 / 2, 7))
+    many = planned({"seed": [0, 1, 2, 3, 4, 5]}, known(*measured_run(1.0)))
+    assert many.wall_seconds == pytest.approx((many.seconds or 0) / 2)
+    card = planned({}, known(*measured_run(36.0, device="gpu"), gpu=True, workers={"gpu": 1, "cpu": 1}))
+    assert card.device_seconds["cpu"] == pytest.approx(3 * 36)  # pairs, prompts and the evaluation
+    assert "6 min 00 s (0.10 GPU-hours) on GPU, 1 worker alive" in plan_words.time_sentence(card)
+
+
+def test_what_is_done_takes_no_time_and_what_is_queued_is_shared() -> None:
+    graph = build(RunConfig.parse(BASE))
+    status = {graph["annotator"].fingerprint: "done", graph["labels"].fingerprint: "queued"}
+    found = planned({}, known(*measured_run(1.0), status=status))
+    kinds = {kind.kind: (kind.to_compute, kind.shared, kind.done, kind.seconds) for kind in found.kinds}
+    assert kinds["annotator"] == (0, 0, 1, 0.0)
+    assert kinds["labels"] == (0, 1, 0, pytest.approx(1))
+    assert (found.stages_new, found.stages_shared, found.stages_done) == (11, 1, 1)
+
+
+def test_an_estimate_is_said_in_its_largest_unit() -> None:
+    assert [plan_words.about(seconds) for seconds in (None, 42, 635, 8_640)] == ["unknown", "42 s", "11 min", "2.4 h"]
+
+
+@pytest.mark.parametrize(
+    ("over", "labels"),
+    [
+        ({"method": ["weak", "cw"], "seed": [0, 1]}, 2 * 300),
+        ({"method": ["cw", "human"]}, 300 + 700),
+        ({"method": "human_labeled", "data": {"label_fraction": [0.1, 0.2]}}, 100 + 200),
+        ({"method": ["human_100", "human", "cw"]}, 1000),
+        ({"method": "oracle"}, 0),
+        ({"method": "oracle", "sft": {"data": "labeled"}}, 300),
+    ],
+)
+def test_human_labels_are_counted_once_per_split(over: dict[str, Any], labels: int) -> None:
+    assert planned(over, known()).human_labels == labels
+
+
+def test_human_labels_of_a_file_are_never_more_than_it_has() -> None:
+    """The same 1,000 pairs under every seed: 600 in two splits, 1,000 in four; unknown before they were counted."""
+    base = {"data": {"dataset": "owner/pairs"}, "evaluation": {"gold_reward": "trained"}, "method": "cw"}
+
+    def labels(seeds: list[int], *, read: bool = True) -> int | None:
+        runs = [(config, build(config)) for config in expand({**base, "seed": seeds})]
+        pairs = {runs[0][1]["data"].fingerprint: 1000} if read else {}
+        return plan.make(runs, known(pairs=pairs)).human_labels
+
+    assert (labels([0, 1]), labels([0, 1, 2, 3]), labels([0], read=False)) == (600, 1000, None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """As much of a run as the spread between seeds is read off."""
+
+    id: int
+    group_key: str
+    seed: int
+    method: str = "cw"
+    method_label: str = "CW"
+    objective: str = "dpo"
+    baseline: str = "x"
+
+
+def tables(rng: np.random.Generator, seeds: int, prompts: int, sd: float) -> tuple[list[Run], pd.DataFrame]:
+    """Two settings whose difference moves by `sd` with the seed; 3 of 10 prompts change their winner."""
+    runs = [Run(id=10 * place + seed, group_key="ab"[place], seed=seed) for place in (0, 1) for seed in range(seeds)]
+    frames = []
+    for seed in range(seeds):
+        draw, up = rng.random(prompts), 0.15 + rng.normal(0, sd) / 2
+        second = np.where(draw < up, 1.0, np.where(draw < 0.3, 0.0, 0.5))
+        first = np.where(draw < up, 0.0, np.where(draw < 0.3, 1.0, 0.5))
+        for place, outcome in enumerate((first, second)):
+            ids = [f"p{number}" for number in range(prompts)]
+            frames.append(pd.DataFrame({"run_id": 10 * place + seed, "prompt_id": ids, "outcome": outcome}))
+    return runs, pd.concat(frames, ignore_index=True)
+
+
+def test_the_spread_between_seeds_is_measured_where_two_settings_share_seeds() -> None:
+    runs, outcomes = tables(np.random.default_rng(3), seeds=9, prompts=800, sd=0.06)
+    found = power.measured_spread(runs, outcomes)
+    wide = outcomes.pivot_table(index="run_id", columns="prompt_id", values="outcome")
+    alone = statistics.paired_difference(wide.loc[list(range(10, 19))], wide.loc[list(range(9))])
+    assert (found.sd, found.comparisons) == (pytest.approx(alone.seed_sd), 1)
+    assert 0.04 < found.sd < 0.09
+    assert power.measured_spread(runs[:1], outcomes) == power.SeedSpread()
+    one_seed = [run for run in runs if run.seed == 0]
+    assert power.measured_spread(one_seed, outcomes) == power.SeedSpread()
+
+
+@pytest.mark.parametrize(("prompts", "seeds", "sd"), [(512, 3, 0.015), (400, 8, 0.02), (700, 1, 0.0)])
+def test_the_detectable_difference_matches_a_simulation_within_a_tenth(prompts: int, seeds: int, sd: float) -> None:
+    """80 % power lies between 0.9 and 1.1 times what the plan says."""
+    configs = expand(merged(BASE, {"data": {"test_prompts": prompts}, "seed": list(range(seeds))}))
+    effect = power.planned(configs, power.SeedSpread(sd=sd)).detectable
+    rng = np.random.default_rng(1)
+
+    def share_found(true: float, tries: int = 400) -> float:
+        found = 0
+        for _ in range(tries):
+            up = 0.15 + (true + rng.normal(0, sd, (seeds, 1))) / 2
+            draw = rng.random((seeds, prompts))
+            gap = np.where(draw < up, 1.0, np.where(draw < 0.3, -1.0, 0.0))
+            found += not statistics.crossed(gap, bounds=(-1, 1)).covers_zero
+        return found / tries
+
+    assert share_found(0.9 * effect) < 0.8 < share_found(1.1 * effect)
+
+
+def test_the_command_line_prints_the_plan_and_submits_nothing(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = workplace.home / "sweep.yaml"
+    file.write_text(yaml.safe_dump({**workplace.materials, "method": ["weak", "cw"], "seed": [0, 1]}))
+    assert cli.main(["sweep", str(file), "--plan"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "4 runs: 2 methods × 2 seeds." in said
+    assert "Alignment 4 0 0" in said
+    assert "The time is unknown" in said
+    assert "assumed: this dataset has no two methods with two seeds yet" in said
+    assert api.plan(workplace.sweep(method=["weak", "cw"], seed=[0, 1])).stages_done == 0
+    with api.reading() as session:
+        assert api.queries.list_runs(session).rows == ()

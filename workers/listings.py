@@ -1,0 +1,88 @@
+"""Runs, stages, annotators and configurations as tables for files: numbers at full precision, shares in [0, 1]."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from db.records import LabelSummary, RunRow, StageRow
+from workers.figures import count, interval, number, percent
+from workers.tables import Cell, Table
+
+_RESULT = ("gra", "ci_low", "ci_high", "interval_method", "prompts", "wins", "ties", "losses", "gra_strict", "kl",
+           "mean_tokens", "baseline_mean_tokens")  # fmt: skip
+
+
+def run_numbers(rows: Sequence[RunRow]) -> Table:
+    """One line per run with its own result."""
+    names = ("id", "name", "status", "method_label", "objective", "seed", "annotator", "policy", "dataset",
+             "label_fraction", "stages", "stages_done", "stages_reused")  # fmt: skip
+    times = ("created_at", "started_at", "finished_at")
+    return Table(
+        columns=("run", *names[1:], *_RESULT, *times),
+        rows=tuple(
+            (
+                *(getattr(row, name) for name in names),
+                *(getattr(row.evaluation, name, None) for name in _RESULT),
+                *(moment.isoformat() if (moment := getattr(row, name)) else None for name in times),
+            )
+            for row in rows
+        ),
+    )
+
+
+def stage_numbers(stages: Sequence[StageRow]) -> Table:
+    """The stages of a run with their seconds."""
+    names = ("slot", "kind", "model", "status", "seconds", "expected_seconds", "done", "total", "unit", "attempts",
+             "reused", "shared_by", "first_step", "fingerprint")  # fmt: skip
+    return Table(columns=names, rows=tuple(tuple(getattr(stage, name) for name in names) for stage in stages))
+
+
+def decile_numbers(annotators: Sequence[tuple[str, LabelSummary]]) -> Table:
+    """Every annotator by tenths of confidence; what holds for all its pairs repeats in each line."""
+    whole = ("n", "accuracy_human", "accuracy_truth", "length_only_accuracy", "mean_confidence",
+             "effective_sample_size")  # fmt: skip
+    tenth = ("lo", "hi", "n", "mean_confidence", "agree_human", "ci_low", "ci_high", "agree_truth")
+    return Table(
+        columns=("annotator", "decile", *(f"decile_{name}" for name in tenth), *whole, "fingerprint"),
+        rows=tuple(
+            (
+                name,
+                place,
+                *(getattr(decile, field) for field in tenth),
+                *(getattr(summary, field) for field in whole),
+                summary.fingerprint,
+            )
+            for name, summary in annotators
+            for place, decile in enumerate(summary.deciles, 1)
+        ),
+    )
+
+
+def decile_cells(annotators: Sequence[tuple[str, LabelSummary]]) -> Table:
+    """The same as people read it."""
+    return Table(
+        columns=("annotator", "confidence", "pairs", "agree with human, %", "95 %", "right, %"),
+        rows=tuple(
+            (
+                name,
+                f"{number(decile.lo)} – {number(decile.hi)}",
+                count(decile.n),
+                percent(decile.agree_human).removesuffix(" %"),
+                "–" if decile.ci_low is None or decile.ci_high is None else interval(decile.ci_low, decile.ci_high),
+                percent(decile.agree_truth).removesuffix(" %"),
+            )
+            for name, summary in annotators
+            for decile in summary.deciles
+        ),
+    )
+
+
+def config_numbers(names: Sequence[str], fields: Mapping[str, Sequence[Any]]) -> Table:
+    """Fields by setting; what is neither text nor a number is JSON."""
+    return Table(
+        columns=("field", *names), rows=tuple((field, *map(_plain, values)) for field, values in fields.items())
+    )
+
+
+def _plain(value: Any) -> Cell:
+    return value if value is None or isinstance(value, str | int | float) else json.dumps(value)

@@ -1,0 +1,205 @@
+"""The Paper page's rows: every published number with the runs that answer it, and the differences that it is about."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cwpo import paper
+from cwpo.paper import Number
+from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow, GraRow
+from workers.paper_names import line_of
+from workers.paper_runs import Group, answer_to, departures, differences_of, sandbox_pair
+from workers.verdict import (
+    SAMPLED,
+    Measured,
+    PaperDifference,
+    Verdict,
+    VerdictName,
+    Z,
+    standard_error,
+    unpaired,
+    verdict,
+)
+
+Pair = tuple[str, str]  # group keys
+OTHER_PROTOCOL = "other protocol"
+OTHER_WORLD = "sandbox, other world"
+SIGNS: Mapping[int, str] = {1: "above", -1: "below", 0: "not told apart"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperCell:
+    """One published number and what answers it; no verdict where nothing does, or only runs of another protocol."""
+
+    number: Number
+    low: float | None  # the number ± 1.96 of the standard errors that the paper does not print
+    high: float | None
+    ours: Measured | None = None
+    run_ids: tuple[int, ...] = ()
+    departures: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+
+    @property
+    def says(self) -> str:
+        """The verdict, why there is none, or nothing."""
+        if self.verdict is not None:
+            return self.verdict.name
+        return OTHER_PROTOCOL if self.departures else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperGap:
+    """One difference of the paper and ours; `paired`: on the same prompts against the same opponent."""
+
+    difference: PaperDifference
+    ours: Measured
+    paired: bool
+    departures: tuple[str, ...]
+    verdict: Verdict | None
+
+    @property
+    def says(self) -> str:
+        return self.verdict.name if self.verdict is not None else OTHER_PROTOCOL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """All cells of one difference: what the paper says on average, and what answers it here."""
+
+    label: str
+    objective: str
+    about: str  # label fraction or other setting, where the table varies it
+    mean: float
+    cells: int
+    positive: int
+    verdicts: Mapping[VerdictName, int]
+    sandbox: DifferenceRow | None
+
+    @property
+    def sandbox_sign(self) -> str:
+        """Never more than the sign, and no sign where the corrected interval does not give one."""
+        row = self.sandbox
+        if row is None or row.estimate is None:
+            return ""
+        return SIGNS[0 if not row.is_real else 1 if row.estimate > 0 else -1]
+
+
+def cells(table: paper.Table, groups: Sequence[Group], ours: Mapping[str, Measured]) -> list[PaperCell]:
+    """Every number of a table, in its order; runs answer it unless the table says why none can."""
+    return [
+        _cell(number, None if table.unanswered else answer_to(number, groups), ours)
+        for number in paper.numbers_of(table.name)
+    ]
+
+
+def wanted_pairs(table: paper.Table, groups: Sequence[Group]) -> list[Pair]:
+    """The settings whose differences the table asks for."""
+    pairs = [_answers(difference, groups) for difference in differences_of(table) if not table.unanswered]
+    return list(dict.fromkeys((pair[0].key, pair[1].key) for pair in pairs if pair))
+
+
+def sandbox_pairs(table: paper.Table, groups: Sequence[Group]) -> list[Pair]:
+    """The same in the sandbox."""
+    pairs = [sandbox_pair(difference, groups) for difference in differences_of(table)]
+    return list(dict.fromkeys((pair[0].key, pair[1].key) for pair in pairs if pair))
+
+
+def gaps(
+    table: paper.Table, groups: Sequence[Group], ours: Mapping[str, Measured], paired: Mapping[Pair, DifferenceRow]
+) -> list[PaperGap]:
+    """The differences that runs answer, cell by cell."""
+    found = []
+    for difference in differences_of(table):
+        pair = None if table.unanswered else _answers(difference, groups)
+        if pair is None or pair[0].key not in ours or pair[1].key not in ours:
+            continue
+        row = paired.get((pair[0].key, pair[1].key))
+        measured = _measured(row) if row else None
+        if measured is None and (row is None or row.reason != DIFFERENT_OPPONENTS):
+            continue
+        apart = tuple(dict.fromkeys(word for group in pair for word in departures(group.config)))
+        gap = measured or unpaired(ours[pair[0].key], ours[pair[1].key])
+        judged = None if apart else verdict(gap, difference.estimate, difference.error)
+        found.append(
+            PaperGap(difference=difference, ours=gap, paired=measured is not None, departures=apart, verdict=judged)
+        )
+    return found
+
+
+def summaries(
+    table: paper.Table, answered: Sequence[PaperGap], groups: Sequence[Group], paired: Mapping[Pair, DifferenceRow]
+) -> list[Summary]:
+    """One line per difference, objective and setting of the table; `groups` and `paired` are the sandbox's."""
+    by_line: dict[tuple[str, str, str], list[PaperDifference]] = {}
+    for difference in differences_of(table):
+        by_line.setdefault(line_of(difference), []).append(difference)
+    varied = len({about for _, _, about in by_line}) > 1
+    return [
+        Summary(
+            label=label,
+            objective=objective,
+            about=about if varied else "",
+            mean=sum(one.estimate for one in members) / len(members),
+            cells=len(members),
+            positive=sum(one.estimate > 0 for one in members),
+            verdicts=_counts(gap for gap in answered if line_of(gap.difference) == (label, objective, about)),
+            sandbox=_sandbox_row(members[0], groups, paired),
+        )
+        for (label, objective, about), members in by_line.items()
+    ]
+
+
+def of_gra(rows: Iterable[GraRow]) -> dict[str, Measured]:
+    """GRA rows as figures, by group key."""
+    return {
+        row.group_key: Measured(
+            estimate=row.estimate, low=row.low, high=row.high, n_prompts=row.n_prompts, n_seeds=row.n_seeds
+        )
+        for row in rows
+    }
+
+
+def _cell(number: Number, group: Group | None, ours: Mapping[str, Measured]) -> PaperCell:
+    """The number with what its settings found; other protocols are shown without a verdict."""
+    if number.metric not in SAMPLED:
+        return PaperCell(number=number, low=None, high=None)
+    error = standard_error(number)
+    low, high = number.value - Z * error, number.value + Z * error
+    measured = ours.get(group.key) if group else None
+    if group is None or measured is None:
+        return PaperCell(number=number, low=low, high=high)
+    apart = departures(group.config, number.metric)
+    return PaperCell(
+        number=number,
+        low=low,
+        high=high,
+        ours=measured,
+        run_ids=group.run_ids,
+        departures=apart,
+        verdict=None if apart else verdict(measured, number.value, error),
+    )
+
+
+def _answers(difference: PaperDifference, groups: Sequence[Group]) -> tuple[Group, Group] | None:
+    first, second = answer_to(difference.first, groups), answer_to(difference.second, groups)
+    return (first, second) if first and second else None
+
+
+def _measured(row: DifferenceRow) -> Measured | None:
+    if row.estimate is None or row.low is None or row.high is None:
+        return None
+    return Measured(estimate=row.estimate, low=row.low, high=row.high, n_prompts=row.n_prompts, n_seeds=row.n_seeds)
+
+
+def _counts(answered: Iterable[PaperGap]) -> dict[VerdictName, int]:
+    found: dict[VerdictName, int] = {}
+    for gap in answered:
+        if gap.verdict is not None:
+            found[gap.verdict.name] = found.get(gap.verdict.name, 0) + 1
+    return found
+
+
+def _sandbox_row(
+    difference: PaperDifference, groups: Sequence[Group], paired: Mapping[Pair, DifferenceRow]
+) -> DifferenceRow | None:
+    pair = sandbox_pair(difference, groups)
+    return paired.get((pair[0].key, pair[1].key)) if pair else None
