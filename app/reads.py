@@ -12,7 +12,18 @@ from db.engine import Engines, Session, database_url, make_engines, read_scope
 from db.records import AnnotatorRow, LabelSummary, RunFilters, RunGroup, RunRow
 from workers import report
 from workers.annotators import Scaling, scaling
-from workers.report import DifferenceRow, GraRow
+from workers.report import (
+    Beside,
+    CostRow,
+    DifferenceRow,
+    FrontierRow,
+    GoldRow,
+    GraRow,
+    HeadToHead,
+    MatchedRow,
+    Prices,
+    StageCost,
+)
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
 MOST_RESULTS = 64
@@ -52,9 +63,39 @@ def differences_of(rows: Sequence[RunRow], reference: str, settings: Mapping[str
     return _differences(database_url(), _published(rows), reference, settings, tuple(rows))
 
 
+def frontiers_of(rows: Sequence[RunRow], reference: str) -> tuple[list[FrontierRow], list[MatchedRow]]:
+    """GRA–KL frontiers of the methods that were run at several β, and their differences at matched KL."""
+    return _frontiers(database_url(), _published(rows), reference, tuple(rows))
+
+
+def gold_table_of(rows: Sequence[RunRow], key: str) -> list[GoldRow]:
+    """These runs under their own gold reward and under the further one of that key."""
+    return _gold_table(database_url(), _published(rows), key, tuple(rows))
+
+
+def head_to_head_of(first: Sequence[RunRow], second: Sequence[RunRow], labels: tuple[str, str]) -> HeadToHead:
+    """Two settings against each other, from stored answers and scores."""
+    return _head_to_head(database_url(), _published([*first, *second]), labels, tuple(first), tuple(second))
+
+
+def costs_of(rows: Sequence[RunRow], table: Sequence[GraRow], prices: Prices) -> tuple[list[CostRow], list[StageCost]]:
+    """Labels, seconds and money of each setting, and seconds by kind of stage."""
+    ids = [row.id for row in rows]
+    with reading() as session:
+        seconds = queries.stage_seconds(session, ids)
+        summaries = queries.summaries(session, ids, ("data", "labels"))
+        configs = queries.configs(session, ids)
+    return report.cost_table(table, configs, seconds, summaries, prices), report.stage_costs(seconds)
+
+
 def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
     """Per-prompt outcomes of evaluated runs."""
     return _outcomes(database_url(), tuple(run_ids))
+
+
+def beside_of(run_ids: Sequence[int]) -> Mapping[int, Beside]:
+    """β and the log-ratios at the end of alignment, by run."""
+    return _beside(database_url(), tuple(run_ids))
 
 
 def label_summaries_of(run_ids: Sequence[int]) -> list[LabelSummary]:
@@ -105,7 +146,8 @@ def _result(url: str, published: Published, _rows: tuple[RunRow, ...]) -> GraRow
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
 def _table(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[GraRow]:
-    return report.gra_table(list(_rows), outcomes_of([row.id for row in _rows]))
+    ids = [row.id for row in _rows]
+    return report.gra_table(list(_rows), outcomes_of(ids), beside=beside_of(ids))
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
@@ -113,7 +155,40 @@ def _differences(
     url: str, published: Published, reference: str, settings: Mapping[str, str], _rows: tuple[RunRow, ...]
 ) -> list[DifferenceRow]:
     pairs = report.pairs_against(_rows, reference) if reference else None
-    return report.differences(_rows, outcomes_of([row.id for row in _rows]), pairs=pairs, settings=settings)
+    ids = [row.id for row in _rows]
+    return report.differences(_rows, outcomes_of(ids), pairs=pairs, settings=settings, beside=beside_of(ids))
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _frontiers(
+    url: str, published: Published, reference: str, _rows: tuple[RunRow, ...]
+) -> tuple[list[FrontierRow], list[MatchedRow]]:
+    ids = [row.id for row in _rows]
+    with reading() as session:
+        configs = queries.configs(session, ids)
+    found = report.frontiers(_rows, outcomes_of(ids), configs)
+    return report.frontier_rows(found), report.matched_differences(found, reference=reference)
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _gold_table(url: str, published: Published, key: str, _rows: tuple[RunRow, ...]) -> list[GoldRow]:
+    ids = [row.id for row in _rows]
+    with reading() as session:
+        further = queries.outcomes(session, ids, slot=f"evaluation@{key}")
+    return report.gold_table(_rows, outcomes_of(ids), further, beside=beside_of(ids))
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _head_to_head(
+    url: str,
+    published: Published,
+    labels: tuple[str, str],
+    _first: tuple[RunRow, ...],
+    _second: tuple[RunRow, ...],
+) -> HeadToHead:
+    with reading() as session:
+        scores = queries.scores(session, [row.id for row in (*_first, *_second)])
+    return report.head_to_head(_first, _second, scores, labels=labels)
 
 
 def _published(rows: Sequence[RunRow]) -> Published:
@@ -125,6 +200,13 @@ def _published(rows: Sequence[RunRow]) -> Published:
 def _outcomes(url: str, run_ids: tuple[int, ...]) -> pd.DataFrame:
     with reading() as session:
         return queries.outcomes(session, run_ids)
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _beside(url: str, run_ids: tuple[int, ...]) -> Mapping[int, Beside]:
+    with reading() as session:
+        ends = queries.final_metrics(session, run_ids, "align", report.END_METRICS)
+        return report.beside(queries.configs(session, run_ids), ends)
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

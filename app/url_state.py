@@ -127,19 +127,23 @@ class ExamplesView:
 
 @dataclass(frozen=True, kw_only=True)
 class CompareView:
-    """Which runs stand side by side, and which prompt's answers."""
+    """Which runs stand side by side, and which prompt's answers. Tab, gold reward and prices are bound widgets."""
 
     runs: tuple[int, ...] = ()
     prompt: str = ""
     reference: str = ""  # start of a group key
+    pair: tuple[str, ...] = ()  # starts of two group keys, head to head
 
     def to_params(self) -> dict[str, Any]:
-        return _present(runs=compact(self.runs), prompt=self.prompt, reference=self.reference)
+        return _present(runs=compact(self.runs), prompt=self.prompt, reference=self.reference, pair=",".join(self.pair))
 
     @classmethod
     def from_params(cls, params: Params) -> "CompareView":
         return cls(
-            runs=expanded(text(params, "runs")), prompt=text(params, "prompt"), reference=text(params, "reference")
+            runs=expanded(text(params, "runs")),
+            prompt=text(params, "prompt"),
+            reference=text(params, "reference"),
+            pair=words(params, "pair"),
         )
 
 

@@ -53,7 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 results.take(kind, seed, partial(label, store, config_of(options, kind, rate, seed, SPLIT)))
     settings = {"data": options.data.name, "model": options.model.name, "label_fraction": options.fraction,
                 "epochs": options.epochs, "rates": rates}  # fmt: skip
-    results.summary = {"settings": settings, **summarise(results.cells)}
+    results.summary = {
+        "settings": settings,
+        **summarise({kind: results.cells[kind][: options.seeds] for kind in METHODS}),
+    }
     results.save()
     print(table(results.summary["kinds"]))
     print(table(results.summary["differences"]))

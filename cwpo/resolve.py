@@ -39,6 +39,19 @@ def resolve(config: RunConfig, *, gpu: bool, home: Path) -> RunConfig:
     return _with_tokenizer(resolved, home)
 
 
+def with_gold(config: RunConfig, gold_reward: str, *, home: Path) -> RunConfig:
+    """A resolved run under another gold reward, with that one's revision pinned; nothing else is looked up."""
+    if gold_reward == config.evaluation.gold_reward:
+        raise ConfigError("evaluation.gold_reward", f"is {gold_reward!r} already; choose another one.")
+    over: dict[str, object] = {"gold_reward": gold_reward, "gold_revision": None, "gold_model": None}
+    judged = RunConfig.parse(merged(config.canonical(), {"evaluation": over}))
+    pins: dict[str, dict[str, object]] = {"evaluation": _gold(judged, home)}
+    if gold_reward == "trained" and judged.model.annotator_revision is None:
+        pinned = pin_model("model.annotator", judged.model.annotator, None, home=home)
+        pins["model"] = {"annotator_revision": pinned}
+    return RunConfig.parse(merged(judged.canonical(), pins))
+
+
 def pin_model(field: str, name: str, revision: str | None, *, home: Path) -> str | None:
     """The commit of a hub model or the content hash of a local folder; None for sandbox models."""
     if name in catalog.SANDBOX_MODELS:

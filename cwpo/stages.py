@@ -4,8 +4,9 @@ A fingerprint covers the stage's kind and version, the configuration fields that
 of its inputs. Device, threads, micro-batches and library versions do not enter. Free of torch.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from cwpo import catalog
@@ -47,21 +48,15 @@ class StageSpec:
     needs_model: bool  # False: light work for any device
 
 
-def build(config: RunConfig) -> dict[str, StageSpec]:
-    """The stages of a run by slot, each after the stages it reads."""
+def build(config: RunConfig, known: Mapping[str, str] | None = None) -> dict[str, StageSpec]:
+    """The stages of a run by slot, each after the stages it reads. `known`: fingerprints of slots that exist already,
+    taken as they are, whatever has changed since."""
     specs: dict[str, StageSpec] = {}
     for slot, kind, fields, inputs in _plan(config):
         fingerprints = {name: specs[source].fingerprint for name, source in inputs.items()}
         version = VERSIONS[kind]
-        fingerprint = digest(
-            {
-                "kind": kind,
-                "version": version,
-                "config": _identity(fields),
-                "inputs": fingerprints,
-                "salt": config.salt,
-            }
-        )
+        identity = {"kind": kind, "version": version, "config": _identity(fields), "inputs": fingerprints}
+        fingerprint = (known or {}).get(slot) or digest({**identity, "salt": config.salt})
         specs[slot] = StageSpec(
             slot=slot,
             kind=kind,
@@ -73,6 +68,40 @@ def build(config: RunConfig) -> dict[str, StageSpec]:
             needs_model=kind not in LIGHT_KINDS,
         )
     return specs
+
+
+JUDGED = ("gold", "scores", "baseline_scores", "evaluation")  # slots that another gold reward makes anew
+LONGEST_KEY = 20  # characters of NAME in a slot
+
+
+def rescoring(config: RunConfig, finished: Mapping[str, str]) -> dict[str, StageSpec]:
+    """The stages that score the stored answers of a finished run with the gold reward of `config`, the run's own
+    configuration but for that; slots end in @NAME. `finished`: fingerprints of the run's stages by slot. What the run
+    has is read and never made again: no answer is generated."""
+    kept = {slot: fingerprint for slot, fingerprint in finished.items() if slot not in JUDGED and "@" not in slot}
+    specs = build(config, kept)
+    names = {slot: slot if slot in kept else f"{slot}@{gold_key(str(config.evaluation.gold_reward))}" for slot in specs}
+    wanted, found = ["evaluation"], set[str]()
+    while wanted:
+        slot = wanted.pop()
+        if slot not in kept and slot not in found:
+            found.add(slot)
+            wanted += specs[slot].inputs.values()
+    return {
+        names[slot]: replace(
+            spec, slot=names[slot], inputs={name: names[source] for name, source in spec.inputs.items()}
+        )
+        for slot, spec in specs.items()
+        if slot in found
+    }
+
+
+def gold_key(name: str) -> str:
+    """A gold reward's name as a slot can carry it: the last piece of a hub id or path, with a digest where cut."""
+    short = re.sub(r"[^A-Za-z0-9._-]", "-", name.rstrip("/").rsplit("/", 1)[-1])
+    if short == name and len(short) <= LONGEST_KEY + 4:
+        return short
+    return f"{short[: LONGEST_KEY - 5]}-{digest(name)[:6]}"
 
 
 def _identity(value: Any) -> Any:

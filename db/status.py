@@ -12,13 +12,13 @@ STATUSES = (QUEUED, RUNNING, DONE, FAILED, CANCELLED)
 LIVE = (QUEUED, RUNNING)
 FINISHED = (DONE, FAILED, CANCELLED)
 
-# A finished run only comes back by a retry; a done run never does.
+# A finished run comes back by a retry, a done one when its answers are scored again.
 RUN_TRANSITIONS: dict[str, tuple[str, ...]] = {
     QUEUED: (RUNNING, DONE, FAILED, CANCELLED),
     RUNNING: (QUEUED, DONE, FAILED, CANCELLED),
     FAILED: (QUEUED,),
     CANCELLED: (QUEUED,),
-    DONE: (),
+    DONE: (QUEUED,),
 }
 
 # running -> queued: lease expired or released. done -> queued: its artifact was found missing.

@@ -33,6 +33,9 @@ TORCH_FREE = (
     "cwpo.statistics",
     "cwpo.calibration",
     "cwpo.data.files",
+    "cwpo.frontier",
+    "cwpo.length_control",
+    "cwpo.agreement",
     "cwpo.paper",
     "cwpo.paper_presets",
 )

@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 from cwpo.catalog import METHODS
 from cwpo.config import RunConfig, merged
 from cwpo.errors import ConfigError
-from cwpo.resolve import resolve
-from cwpo.stages import build
+from cwpo.resolve import resolve, with_gold
+from cwpo.stages import build, rescoring
 from db import queries
 from db.errors import DatabaseError
 from db.records import CreatedRun, RunFilters
@@ -126,6 +126,24 @@ def seed_spread(dataset: str) -> SeedSpread:
     return measured_spread(rows, outcomes)
 
 
+def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
+    """Score the stored answers of evaluated runs with another gold reward; nothing is generated again."""
+    gpu = gpu_available()
+    planned = []
+    for run_id in run_ids:
+        with reading() as session:
+            config = RunConfig.parse(queries.get_run(session, run_id).config)
+            finished = {stage.slot: stage.fingerprint for stage in queries.run_stages(session, run_id)}
+        judged = with_gold(config, gold_reward, home=home())
+        planned.append((run_id, scheduler.new_stages(judged, rescoring(judged, finished), gpu=gpu)))
+    with writing() as session:
+        made = [runs.extend(session, run_id, stages) for run_id, stages in planned]
+    down = not _announce()
+    return [
+        Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
+    ]
+
+
 def cancel_run(run_id: int) -> None:
     """Stop a run within seconds; stages that another run wants go on."""
     with writing() as session:
@@ -198,6 +216,9 @@ def export_run(run_id: int) -> dict[str, Any]:
             for stage in stages
         },
         "gra": next((stage.summary for stage in stages if stage.slot == "evaluation"), None),
+        "rescored": {
+            stage.slot.partition("@")[2]: stage.summary for stage in stages if stage.slot.startswith("evaluation@")
+        },
     }
 
 

@@ -81,6 +81,9 @@ def _add_run_verbs(verbs: Any) -> None:
         ("retry", _retry, "queue the failed or cancelled stages of a run again"),
     ):
         _verb(verbs, name, function, text).add_argument("run", type=int, help="run number")
+    rescore = _verb(verbs, "rescore", _rescore, "score stored answers with another gold reward; generates nothing")
+    rescore.add_argument("runs", type=int, nargs="+", metavar="RUN", help="run numbers")
+    rescore.add_argument("--gold", required=True, metavar="NAME", help="row of the catalog, hub id or folder")
     export = _verb(verbs, "export", _export, "write runs with their results as JSON")
     export.add_argument("runs", type=int, nargs="+", help="run numbers")
     export.add_argument("--out", metavar="FILE", type=Path, help="default: standard output")
@@ -309,6 +312,13 @@ def _status(options: argparse.Namespace) -> int:
     from workers import status
 
     status.show(options.run)
+    return 0
+
+
+def _rescore(options: argparse.Namespace) -> int:
+    from workers import api
+
+    _print_submitted(api.rescore(options.runs, options.gold))
     return 0
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cwpo import catalog, statistics
+from workers.beside import Beside, beta_mark, length_of, mean_of
 
 ONE_SEED = "prompt uncertainty only (1 seed)"
 DIFFERENT_OPPONENTS = "different opponents"
@@ -68,6 +69,13 @@ class GraRow:
     ungrammatical: float | None
     baseline_ungrammatical: float | None
     note: str  # "" or what must stand beside the interval
+    beta: float | None = None
+    chosen_logratio: float | None = None  # end of alignment, nats per response of the training pairs
+    rejected_logratio: float | None = None
+    length_ratio: float | None = None  # mean tokens over the baseline's
+    length_controlled: float | None = None  # GRA at equal length
+    length_low: float | None = None
+    length_high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +117,14 @@ class DifferenceRow:
         return not self.covers_zero and self.p_holm is not None and self.p_holm < 0.05
 
 
-def gra_table(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> list[GraRow]:
-    """One row per setting that has an evaluated run, in the order of the catalog."""
+def gra_table(
+    runs: Sequence[ComparedRun], outcomes: pd.DataFrame, *, beside: Mapping[int, Beside] | None = None
+) -> list[GraRow]:
+    """One row per setting that has an evaluated run, in the order of the catalog; `beside` by run, where known."""
     groups = _groups(runs, outcomes)
-    labels = _labels(groups)
-    wide = _wide(outcomes, "outcome")
-    rows = [_gra_row(group, labels[key], outcomes, wide) for key, group in groups.items()]
+    labels = setting_labels(groups, beside or {})
+    wide = {name: _wide(outcomes, name) for name in ("outcome", "tokens", "baseline_tokens")}
+    rows = [_gra_row(group, labels[key], outcomes, wide, beside or {}) for key, group in groups.items()]
     return sorted(rows, key=_order)
 
 
@@ -124,11 +134,12 @@ def differences(
     *,
     pairs: Sequence[tuple[str, str]] | None = None,
     settings: Mapping[str, str] | None = None,
+    beside: Mapping[int, Beside] | None = None,
 ) -> list[DifferenceRow]:
     """Paired differences of two settings each (group keys; default: `planned_pairs`), Holm-corrected over them all."""
     groups = _groups(runs, outcomes)
     every = _groups(runs, None)
-    labels = _labels(every)
+    labels = setting_labels(every, beside or {})
     chosen = planned_pairs(runs, settings=settings) if pairs is None else pairs
     won, drift = _wide(outcomes, "outcome"), _wide(outcomes, "logratio")
     rows = []
@@ -182,13 +193,16 @@ def _groups(runs: Sequence[ComparedRun], outcomes: pd.DataFrame | None) -> dict[
     return groups
 
 
-def _labels(groups: Mapping[str, Sequence[ComparedRun]]) -> dict[str, str]:
-    """Method, with the objective where the table has several, with a number where that is still not one setting."""
+def setting_labels(groups: Mapping[str, Sequence[ComparedRun]], beside: Mapping[int, Beside]) -> dict[str, str]:
+    """Method, objective and β where the table has several, with a number where that is still not one setting."""
     several = len({group[0].objective for group in groups.values()}) > 1
     names = {
         key: f"{group[0].method_label} · {_objective(group[0].objective)}" if several else group[0].method_label
         for key, group in groups.items()
     }
+    marks = {key: beta_mark([run.id for run in group], beside) for key, group in groups.items()}
+    if len(set(marks.values())) > 1:
+        names = {key: " · ".join(filter(None, (name, marks[key]))) for key, name in names.items()}
     result = {}
     for key, name in names.items():
         same = [other for other, its in names.items() if its == name]
@@ -201,12 +215,13 @@ def _objective(name: str) -> str:
     return row.label if row else name
 
 
-def _order(row: GraRow) -> tuple[int, int, float, str]:
+def _order(row: GraRow) -> tuple[int, int, float, float, str]:
     objectives, methods = list(catalog.OBJECTIVES), list(catalog.METHODS)
     return (
         objectives.index(row.objective) if row.objective in objectives else len(objectives),
         methods.index(row.method) if row.method in methods else len(methods),
         row.top_percent or 0.0,
+        row.beta or 0.0,
         row.label,
     )
 
@@ -233,8 +248,14 @@ def _shared(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return kept, f"{dropped:,} prompts left out that not every seed answered" if dropped else ""
 
 
-def _gra_row(group: Sequence[ComparedRun], label: str, outcomes: pd.DataFrame, wide: pd.DataFrame) -> GraRow:
-    table, note = _shared(_table(group, wide))
+def _gra_row(
+    group: Sequence[ComparedRun],
+    label: str,
+    outcomes: pd.DataFrame,
+    wide: Mapping[str, pd.DataFrame],
+    beside: Mapping[int, Beside],
+) -> GraRow:
+    table, note = _shared(_table(group, wide["outcome"]))
     values = table.to_numpy(dtype=np.float64)
     used = [run for run in group if run.seed in table.index]
     tallies = [statistics.gra(row) for row in values]
@@ -246,7 +267,9 @@ def _gra_row(group: Sequence[ComparedRun], label: str, outcomes: pd.DataFrame, w
     else:
         whole = statistics.crossed(values)
         estimate, low, high, method, spread = whole.estimate, whole.low, whole.high, whole.method, whole.seed_sd
-    mean = _means(outcomes[outcomes["run_id"].isin([run.id for run in used])])
+    run_ids = tuple(run.id for run in used)
+    mean = _means(outcomes[outcomes["run_id"].isin(run_ids)])
+    length = length_of(table, *(_table(used, wide[name]).reindex_like(table) for name in ("tokens", "baseline_tokens")))
     return GraRow(
         group_key=group[0].group_key,
         label=label,
@@ -254,7 +277,7 @@ def _gra_row(group: Sequence[ComparedRun], label: str, outcomes: pd.DataFrame, w
         method_label=group[0].method_label,
         objective=group[0].objective,
         top_percent=_top_percent(group[0]),
-        run_ids=tuple(run.id for run in used),
+        run_ids=run_ids,
         seeds=tuple(int(seed) for seed in table.index),
         estimate=estimate,
         low=low,
@@ -274,6 +297,13 @@ def _gra_row(group: Sequence[ComparedRun], label: str, outcomes: pd.DataFrame, w
         ungrammatical=mean["ungrammatical"],
         baseline_ungrammatical=mean["baseline_ungrammatical"],
         note=note,
+        beta=mean_of("beta", run_ids, beside),
+        chosen_logratio=mean_of("chosen", run_ids, beside),
+        rejected_logratio=mean_of("rejected", run_ids, beside),
+        length_ratio=length.ratio,
+        length_controlled=length.gra,
+        length_low=length.low,
+        length_high=length.high,
     )
 
 
@@ -315,7 +345,7 @@ def _paired(
     if not seeds:
         return {"reason": NO_COMMON_SEED}
     one, other = ([run for run in group if run.seed in seeds] for group in (first, second))
-    reason = _opponents_differ(one, other)
+    reason = opponents_differ(one, other)
     if reason:
         return {"reason": reason}
     a, b = _table(one, won), _table(other, won)
@@ -341,7 +371,7 @@ def _paired(
     }
 
 
-def _opponents_differ(first: Sequence[ComparedRun], second: Sequence[ComparedRun]) -> str | None:
+def opponents_differ(first: Sequence[ComparedRun], second: Sequence[ComparedRun]) -> str | None:
     for one in first:
         for other in second:
             if one.seed == other.seed and one.baseline != other.baseline:

@@ -3,6 +3,7 @@
 Used by pages, command line, demo and exports alike. Everything here is pure: rows of db.queries in, values out.
 """
 
+from workers.beside import END_METRICS, Beside, beside
 from workers.comparison import (
     ComparedRun,
     DifferenceRow,
@@ -13,6 +14,7 @@ from workers.comparison import (
     planned_pairs,
     setting_key,
 )
+from workers.costs import CostRow, Prices, StageCost, cost_table, stage_costs
 from workers.figures import (
     count,
     duration,
@@ -24,14 +26,26 @@ from workers.figures import (
     points_interval,
     size,
 )
+from workers.head_to_head import HeadToHead, head_to_head
 from workers.listings import config_numbers, decile_cells, decile_numbers, run_numbers, stage_numbers
+from workers.matched import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
+from workers.rescored import GoldRow, agreement_sentence, gold_table
 from workers.sentences import verdict_sentence, what_the_seed_moved
 from workers.tables import (
     Table,
+    cost_cells,
+    cost_numbers,
     difference_cells,
     difference_numbers,
+    gold_cells,
+    gold_numbers,
     gra_cells,
     gra_numbers,
+    head_to_head_cells,
+    head_to_head_numbers,
+    matched_cells,
+    matched_numbers,
+    stage_cost_cells,
     to_csv,
     to_json,
     to_latex,
@@ -39,11 +53,25 @@ from workers.tables import (
 )
 
 __all__ = [
+    "END_METRICS",
+    "Beside",
     "ComparedRun",
+    "CostRow",
     "DifferenceRow",
+    "FrontierRow",
+    "GoldRow",
     "GraRow",
+    "HeadToHead",
+    "MatchedRow",
+    "Prices",
+    "StageCost",
     "Table",
+    "agreement_sentence",
+    "beside",
     "config_numbers",
+    "cost_cells",
+    "cost_numbers",
+    "cost_table",
     "count",
     "decile_cells",
     "decile_numbers",
@@ -51,10 +79,21 @@ __all__ = [
     "difference_numbers",
     "differences",
     "duration",
+    "frontier_rows",
+    "frontiers",
+    "gold_cells",
+    "gold_numbers",
+    "gold_table",
     "gra_cells",
     "gra_numbers",
     "gra_table",
+    "head_to_head",
+    "head_to_head_cells",
+    "head_to_head_numbers",
     "interval",
+    "matched_cells",
+    "matched_differences",
+    "matched_numbers",
     "number",
     "p_value",
     "pairs_against",
@@ -65,6 +104,8 @@ __all__ = [
     "run_numbers",
     "setting_key",
     "size",
+    "stage_cost_cells",
+    "stage_costs",
     "stage_numbers",
     "to_csv",
     "to_json",

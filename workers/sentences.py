@@ -7,17 +7,25 @@ from typing import Any
 from cwpo import catalog
 from workers.comparison import ONE_SEED, PLANNED, DifferenceRow, GraRow
 from workers.figures import count, number, points, points_interval
+from workers.matched import MatchedRow
 
 FURTHER = 1.1  # KL ratio that counts as moving further where the log-ratios were not paired
 
 
-def verdict_sentence(rows: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> str:
-    """Follows from cw − weak and cw − human, their intervals and the KL of each; one sentence per objective."""
+def verdict_sentence(
+    rows: Sequence[GraRow], differences: Sequence[DifferenceRow], matched: Sequence[MatchedRow] = ()
+) -> str:
+    """Follows from cw − weak and cw − human, their intervals, the KL of each and, where a sweep over β allows it, the
+    difference at matched KL; one sentence per objective."""
     if not rows:
         return "No run of this table has been evaluated yet, so it says nothing."
     objectives = list(dict.fromkeys(row.objective for row in rows))
     sentences = [
-        _of_objective([row for row in rows if row.objective == name], [d for d in differences if d.objective == name])
+        _of_objective(
+            [row for row in rows if row.objective == name],
+            [d for d in differences if d.objective == name],
+            [m for m in matched if m.objective == name and (m.first_method, m.second_method) in PLANNED],
+        )
         for name in objectives
     ]
     if len(objectives) == 1:
@@ -25,7 +33,7 @@ def verdict_sentence(rows: Sequence[GraRow], differences: Sequence[DifferenceRow
     return " ".join(f"{_objective_name(name)}: {text}" for name, text in zip(objectives, sentences, strict=True))
 
 
-def _of_objective(rows: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> str:
+def _of_objective(rows: Sequence[GraRow], differences: Sequence[DifferenceRow], matched: Sequence[MatchedRow]) -> str:
     methods = {row.method for row in rows}
     if "cw" not in methods:
         return "The table has no evaluated CW setting, so it says nothing about confidence weighting."
@@ -33,14 +41,20 @@ def _of_objective(rows: Sequence[GraRow], differences: Sequence[DifferenceRow]) 
     for first, second in PLANNED:
         found = [d for d in differences if (d.first_method, d.second_method) == (first, second)]
         found += [_turned(d) for d in differences if (d.second_method, d.first_method) == (first, second)]
+        if any((m.first_method, m.second_method) == (first, second) for m in matched):
+            found = found if len(found) == 1 else []  # at several β the comparison at matched KL is the one that counts
+            clauses += [_clause(row, rows) for row in found]
+            continue
         several = max(sum(row.method == name for row in rows) for name in (first, second)) > 1
         if len(found) > 1 or (not found and second in methods and several):
             clauses.append(f"CW and {_name(second)} stand here in several settings, so choose the pair to compare")
         elif found:
             clauses.append(_clause(found[0], rows))
+    clauses += [_matched_clause(row) for row in matched]
     if not clauses:
         return "The table pairs CW with neither uniform weak labels nor human labels, so it says nothing about either."
-    return "; ".join(clauses) + _one_seed(differences) + "."
+    text = "; ".join(clauses) + _one_seed(differences) + "."
+    return text[0].upper() + text[1:]
 
 
 def _turned(row: DifferenceRow) -> DifferenceRow:
@@ -90,6 +104,24 @@ def _clause(row: DifferenceRow, rows: Sequence[GraRow]) -> str:
             f"{_distance(row, rows, gained=None)}"
         )
     return f"{cw} is {side} {other} at {size} ({figures}){_distance(row, rows, gained=gained)}"
+
+
+def _matched_clause(row: MatchedRow) -> str:
+    """What is left of a difference when both methods have moved equally far."""
+    cw, other = row.first_label, row.second_label
+    if row.estimate is None:
+        return f"{cw} and {other} cannot be compared at matched KL ({row.reason})"
+    where = f"at matched KL ({number(row.kl_low)} to {number(row.kl_high)} nats)"
+    figures = f"{points(row.estimate)} points, 95 % {points_interval(row.low, row.high)}"
+    if row.covers_zero:
+        return f"{where} {cw} and {other} cannot be told apart ({figures})"
+    side = "above" if row.estimate > 0 else "below"
+    if row.is_real:
+        return f"{where} {cw} is {side} {other} ({figures})"
+    return (
+        f"{where} {cw} stands {side} {other} ({figures}), but the test that allows for few seeds and "
+        f"{_counted(row.comparisons)} does not confirm it (p = {number(row.p_holm, 3)})"
+    )
 
 
 def _distance(row: DifferenceRow, rows: Sequence[GraRow], *, gained: bool | None) -> str:

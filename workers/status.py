@@ -12,7 +12,8 @@ from workers.database import reading
 from workers.figures import number, percent
 
 _RUNS_SHOWN = 30
-_LEFT_OUT = ("strict, %", "note")  # on the Compare page and in exports; a terminal is narrow
+# On the Compare page and in exports; a terminal is narrow.
+_LEFT_OUT = ("strict, %", "chosen, nats", "rejected, nats", "baseline's tokens", "ratio", "equal length, 95 %", "note")
 
 
 def show(run_id: int | None) -> None:
@@ -59,9 +60,10 @@ def print_comparison(run_ids: Sequence[int], console: Console) -> None:
         page = queries.list_runs(session, filters=RunFilters(ids=tuple(run_ids)), after=None, limit=len(run_ids))
         outcomes = queries.outcomes(session, run_ids)
         configs = queries.configs(session, run_ids)
-    rows = report.gra_table(page.rows, outcomes)
+        beside = report.beside(configs, queries.final_metrics(session, run_ids, "align", report.END_METRICS))
+    rows = report.gra_table(page.rows, outcomes, beside=beside)
     settings = {row.group_key: report.setting_key(configs[row.id]) for row in page.rows}
-    differences = report.differences(page.rows, outcomes, settings=settings)
+    differences = report.differences(page.rows, outcomes, settings=settings, beside=beside)
     for title, table in (
         ("Gold reward accuracy", report.gra_cells(rows)),
         ("Paired differences on the same prompts and seeds", report.difference_cells(differences)),

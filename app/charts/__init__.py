@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from app.charts import (
+    confidence_bins,
     confidence_deciles,
     confidence_histogram,
     gra_by_kl,
     gra_forest,
+    gra_kl_frontier,
     margin_spread,
     paper_cells,
     part_accuracy,
@@ -21,6 +23,8 @@ from app.charts import (
 CHARTS: Mapping[str, ModuleType] = {
     "gra_forest": gra_forest,
     "gra_by_kl": gra_by_kl,
+    "gra_kl_frontier": gra_kl_frontier,
+    "confidence_bins": confidence_bins,
     "confidence_histogram": confidence_histogram,
     "confidence_deciles": confidence_deciles,
     "reliability": reliability,

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app import reads
+from app.charts import confidence_bins
 from app.components import layout
 from app.components.chart import show_chart
 from app.components.config_view import difference_table, differing, show_differences
@@ -19,6 +20,7 @@ from workers import report
 from workers.report import GraRow
 
 CURVES = ("loss", "rewards/accuracies", "rewards/margins", "grad_norm", "mean_weight")
+THIRDS = {f"{metric} by confidence": metric for metric in confidence_bins.METRICS}
 MOST_LINES = 50
 
 
@@ -53,16 +55,19 @@ def exports(rows: Sequence[RunRow]) -> list[Exported]:
     return found
 
 
-def show_top_share(table: Sequence[GraRow]) -> None:
-    """Top-N % against weighted where `top` was run, and GRA against the distance moved."""
-    if not table:
+def show_top_share(table: Sequence[GraRow], *, distance: bool) -> None:
+    """Top-N % against weighted where `top` was run, and GRA against the `distance` moved unless frontiers show it."""
+    top = any(row.method == "top" for row in table)
+    if not table or not (top or distance):
         return
     left, right = layout.two_columns()
     with left:
-        if any(row.method == "top" for row in table):
+        if top:
             caption = "100 % is weak labels without weights. Fewer pairs also mean fewer steps."
             show_chart("top_share", table, key="top_share", title="Top N % against weighted", caption=caption)
-    with left if not any(row.method == "top" for row in table) else right:
+    if not distance:
+        return
+    with right if top else left:
         caption = "A method that moved further from its reference is not better for the same GRA."
         show_chart("gra_by_kl", table, key="gra_by_kl", title="How far did each move for its GRA?", caption=caption)
 
@@ -82,13 +87,15 @@ def show_config_differences(rows: Sequence[RunRow]) -> None:
 def show_curves(rows: Sequence[RunRow]) -> None:
     """One metric of the alignment stage for all runs."""
     layout.small("Alignment curves")
-    metric = st.segmented_control("Metric", CURVES, default=CURVES[0], key="metric", label_visibility="collapsed",
+    offered = [*CURVES, *_thirds(rows)]
+    metric = st.segmented_control("Metric", offered, default=CURVES[0], key="metric", label_visibility="collapsed",
                                   bind="query-params", required=True) or CURVES[0]  # fmt: skip
     shown = rows[:MOST_LINES]
     with reads.reading() as session:
         stages = queries.stages_of_runs(session, [row.id for row in shown])
         align = {row.id: stage.stage_id for row in shown for stage in stages[row.id] if stage.slot == "align"}
-        table = queries.metrics(session, list(align.values()), names=[metric], max_points=POINTS // 4)
+        names = confidence_bins.names(THIRDS[metric]) if metric in THIRDS else [metric]
+        table = queries.metrics(session, list(align.values()), names=names, max_points=POINTS // 4)
     if table.empty:
         layout.note("Curves appear with the first training step.")
         return
@@ -98,8 +105,19 @@ def show_curves(rows: Sequence[RunRow]) -> None:
         for row in shown
         if align.get(row.id) in points
     ]
+    if metric in THIRDS:
+        caption = "Thirds of the pairs by C: dotted the least, dashed the middle, solid the most confident."
+        show_chart("confidence_bins", lines, key=f"curves_{metric}", metric=THIRDS[metric], caption=caption)
+        return
     show_chart("training_curves", lines, key=f"curves_{metric}", metric=metric,
                caption="A line is a run; seeds are threads of their method's colour.")  # fmt: skip
+
+
+def _thirds(rows: Sequence[RunRow]) -> list[str]:
+    """What the alignment stages have by confidence."""
+    with reads.reading() as session:
+        found = queries.metric_names_of_runs(session, [row.id for row in rows[:MOST_LINES]], "align")
+    return [label for label, metric in THIRDS.items() if set(confidence_bins.names(metric)) & set(found)]
 
 
 def _settings(rows: Sequence[RunRow]) -> tuple[list[str], list[dict[str, Any]]]:

@@ -10,7 +10,8 @@ from app.components.compare_choice import reference_widget
 from app.components.export import Exported
 from app.components.tables import Cell, Column
 from workers import report
-from workers.report import DifferenceRow, GraRow
+from workers.comparison import DIFFERENT_OPPONENTS
+from workers.report import DifferenceRow, GraRow, MatchedRow
 
 DIFFERENCE_COLUMNS = (
     Column(label="pair"),
@@ -25,17 +26,27 @@ GRA_COLUMNS = (
     Column(label="95 %", figures=True),
     Column(label="ties lose, %", figures=True),
     Column(label="no ties, %", figures=True),
-    Column(label="KL, nats", figures=True),
-    Column(label="tokens", figures=True),
-    Column(label="baseline's", figures=True),
     Column(label="ungrammatical, %", figures=True),
     Column(label="baseline's, %", figures=True),
     Column(label="prompts", figures=True),
     Column(label="seeds", figures=True),
 )
+DRIFT_COLUMNS = (
+    Column(label="setting", whole=True),
+    Column(label="KL, nats", figures=True),
+    Column(label="chosen, nats", figures=True),
+    Column(label="rejected, nats", figures=True),
+    Column(label="tokens", figures=True),
+    Column(label="baseline's", figures=True),
+    Column(label="ratio", figures=True),
+    Column(label="GRA at equal length, %", figures=True),
+    Column(label="95 %", figures=True),
+)
 
 
-def show_differences_table(table: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> None:
+def show_differences_table(
+    table: Sequence[GraRow], differences: Sequence[DifferenceRow], matched: Sequence[MatchedRow] = ()
+) -> None:
     """Differences, paired on prompts. Strong only where the interval leaves out 0, also after correction."""
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
@@ -48,14 +59,20 @@ def show_differences_table(table: Sequence[GraRow], differences: Sequence[Differ
         layout.note("A difference needs two settings with seeds, prompts and opponent in common; choose a reference.")
     reasons = dict.fromkeys(row.reason for row in differences if row.reason)
     for reason in reasons:
-        layout.note(f"{reason.capitalize()}: no paired difference is shown.")
-    layout.note(report.verdict_sentence(table, differences))
+        offer = "; see head to head below" if reason == DIFFERENT_OPPONENTS else ""
+        layout.note(f"{reason.capitalize()}: no paired difference is shown{offer}.")
+    layout.note(report.verdict_sentence(table, differences, matched))
 
 
 def show_gra_table(table: Sequence[GraRow], configs: Sequence[Mapping[str, Any]], waiting: int) -> None:
     """One line per setting; under it what the seed moved."""
     layout.small("GRA and what stands beside it")
     tables.show(GRA_COLUMNS, [gra_cells(row) for row in table], alt="GRA by setting")
+    tables.show(DRIFT_COLUMNS, [drift_cells(row) for row in table], alt="Distance and length by setting")
+    layout.note(
+        "KL on the policy's own answers; chosen and rejected: mean log-ratio of the training pairs over the last tenth "
+        "of alignment. GRA at equal length: what a logistic model of outcome on length difference gives at none."
+    )
     words = [report.what_the_seed_moved(configs)]
     words += dict.fromkeys(f"{row.label}: {row.note}." for row in table if row.note)
     if waiting:
@@ -63,9 +80,11 @@ def show_gra_table(table: Sequence[GraRow], configs: Sequence[Mapping[str, Any]]
     layout.note(" ".join(words))
 
 
-def exports(table: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> list[Exported]:
-    """Both tables as files."""
-    return [
+def exports(
+    table: Sequence[GraRow], differences: Sequence[DifferenceRow], matched: Sequence[MatchedRow] = ()
+) -> list[Exported]:
+    """The tables as files."""
+    found = [
         Exported(name="GRA", numbers=lambda: report.gra_numbers(table), cells=lambda: report.gra_cells(table)),
         Exported(
             name="Differences",
@@ -73,6 +92,15 @@ def exports(table: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> li
             cells=lambda: report.difference_cells(differences),
         ),
     ]
+    if matched:
+        found.append(
+            Exported(
+                name="Differences at matched KL",
+                numbers=lambda: report.matched_numbers(matched),
+                cells=lambda: report.matched_cells(matched),
+            )
+        )
+    return found
 
 
 def difference_cells(row: DifferenceRow) -> list[Cell]:
@@ -95,13 +123,25 @@ def gra_cells(row: GraRow) -> list[Cell]:
         Cell(text=report.interval(row.low, row.high)),
         Cell(text=_share(row.strict), muted=True),
         Cell(text=_share(row.ties_dropped), muted=True),
-        Cell(text=report.number(row.kl)),
-        Cell(text=report.number(row.tokens, 1)),
-        Cell(text=report.number(row.baseline_tokens, 1), muted=True),
         Cell(text=_share(row.ungrammatical)),
         Cell(text=_share(row.baseline_ungrammatical), muted=True),
         Cell(text=report.count(row.n_prompts), muted=True),
         Cell(text="1, prompts only" if row.n_seeds == 1 else report.count(row.n_seeds), muted=row.n_seeds > 1),
+    ]
+
+
+def drift_cells(row: GraRow) -> list[Cell]:
+    """How far it moved and how long it became: a gain that comes with either is another finding."""
+    return [
+        Cell(text=row.label),
+        Cell(text=report.number(row.kl)),
+        Cell(text=report.number(row.chosen_logratio), muted=True),
+        Cell(text=report.number(row.rejected_logratio), muted=True),
+        Cell(text=report.number(row.tokens, 1)),
+        Cell(text=report.number(row.baseline_tokens, 1), muted=True),
+        Cell(text=report.number(row.length_ratio)),
+        Cell(text=_share(row.length_controlled)),
+        Cell(text=report.interval(row.length_low, row.length_high), muted=True),
     ]
 
 

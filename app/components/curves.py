@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import reads
+from app.charts import confidence_bins
 from app.components.chart import show_chart
 from app.components.formats import slot_name
 from db import queries
@@ -22,12 +23,14 @@ PANELS = (
     ("Gold reward loss", "gold", "loss"),
 )
 SHOWN = 4
+BY_CONFIDENCE = {"accuracies": "Which pairs does it learn?", "margins": "By how much, by confidence?"}
 
 
 def show_run_curves(row: RunRow, stages: Sequence[StageRow]) -> None:
     """Two by two; a panel appears with its first point."""
     slots = {stage.slot: stage.stage_id for stage in stages if stage.slot in {slot for _, slot, _ in PANELS}}
     names = sorted({metric for _, slot, metric in PANELS if slot in slots})
+    names += [name for metric in BY_CONFIDENCE for name in confidence_bins.names(metric)]
     if not slots:
         return
     with reads.reading() as session:
@@ -41,6 +44,11 @@ def show_run_curves(row: RunRow, stages: Sequence[StageRow]) -> None:
         with grid.cell():
             line = (slot_name(slot), row.method, table[table.stage_id == slots[slot]])
             show_chart("training_curves", [line], key=f"curve_{slot}_{metric}", title=title, metric=metric)
+    for metric, title in BY_CONFIDENCE.items():
+        if any(_has(table, slots.get("align"), name) for name in confidence_bins.names(metric)):
+            with grid.cell():
+                line = (slot_name("align"), row.method, table[table.stage_id == slots["align"]])
+                show_chart("confidence_bins", [line], key=f"bins_{metric}", title=title, metric=metric)
 
 
 def _has(table: pd.DataFrame, stage_id: int | None, metric: str) -> bool:

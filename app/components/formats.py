@@ -28,7 +28,9 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 
 def slot_name(slot: str) -> str:
-    return SLOTS.get(slot, slot.replace("_", " "))
+    own, _, gold = slot.partition("@")
+    name = SLOTS.get(own, own.replace("_", " "))
+    return f"{name} · {gold}" if gold else name
 
 
 def ago(moment: datetime | None, now: datetime | None = None) -> str:

@@ -3,8 +3,9 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app import reads
 from db.records import RunRow
-from workers.report import interval, number, percent
+from workers.report import GraRow, interval, number, percent
 
 
 def show_result(row: RunRow) -> None:
@@ -12,14 +13,28 @@ def show_result(row: RunRow) -> None:
     found = row.evaluation
     if found is None:
         return
+    table = reads.table_of([row])[0]
     grid = st.grid(4, min_column_width=110)
     first, second, third, fourth = (grid.cell() for _ in range(4))
     _figure(first, "GRA", percent(found.gra), f"95 % {interval(found.ci_low, found.ci_high)}, prompts only")
     counts = f"{found.wins:g} wins, {found.ties:g} ties, {found.losses:g} losses"
     _figure(second, "ties as losses", percent(found.gra_strict), counts)
-    _figure(third, "KL, nats", number(found.kl), "from the reference")
-    _figure(fourth, "tokens", number(found.mean_tokens, 1),
-            "" if found.baseline_mean_tokens is None else f"baseline {found.baseline_mean_tokens:.1f}")  # fmt: skip
+    _figure(third, "KL, nats", number(found.kl), _log_ratios(table))
+    _figure(fourth, "tokens", number(found.mean_tokens, 1), _length(table))
+
+
+def _log_ratios(row: GraRow) -> str:
+    """The end of alignment on its own pairs: both falling is another way to move than chosen rising."""
+    if row.chosen_logratio is None or row.rejected_logratio is None:
+        return "from the reference"
+    return f"log-ratios: chosen {number(row.chosen_logratio)}, rejected {number(row.rejected_logratio)}"
+
+
+def _length(row: GraRow) -> str:
+    if row.baseline_tokens is None:
+        return ""
+    words = f"baseline {number(row.baseline_tokens, 1)}"
+    return words if row.length_controlled is None else f"{words}; GRA at equal length {percent(row.length_controlled)}"
 
 
 def _figure(column: DeltaGenerator, label: str, value: str, below: str) -> None:

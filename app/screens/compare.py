@@ -9,6 +9,8 @@ from app.components.compare_answers import show_same_prompt
 from app.components.compare_choice import choose_runs, chosen_reference
 from app.components.compare_evidence import show_annotators, show_config_differences, show_curves, show_top_share
 from app.components.compare_facts import facts
+from app.components.compare_further import show_further
+from app.components.compare_matched import show_matched
 from app.components.compare_tables import show_differences_table, show_gra_table
 from app.components.export import show_bundle, show_export
 from app.components.gra_cards import show_gra_cards
@@ -16,7 +18,7 @@ from app.url_state import CompareView
 from db import queries
 from db.records import RunRow
 from workers import report
-from workers.report import GraRow
+from workers.report import DifferenceRow, FrontierRow, GraRow
 
 BESIDE = 4  # settings whose configurations fit into half of the page
 
@@ -32,7 +34,8 @@ def page() -> None:
             "screens/runs.py",
         )
         return
-    _evidence(rows, _answer(rows), view)
+    table, differences, lines = _answer(rows)
+    _evidence(rows, table, differences, lines, view)
 
 
 def _runs(view: CompareView) -> list[RunRow]:
@@ -43,8 +46,8 @@ def _runs(view: CompareView) -> list[RunRow]:
         return reads.newest_comparison(session)
 
 
-def _answer(rows: list[RunRow]) -> list[GraRow]:
-    """First screen: estimates, intervals, paired differences. Gives back the table."""
+def _answer(rows: list[RunRow]) -> tuple[list[GraRow], list[DifferenceRow], list[FrontierRow]]:
+    """First screen: estimates, intervals, paired differences. Gives all of them back, and the frontiers."""
     evaluated = [row for row in rows if row.evaluation is not None]
     table = reads.table_of(evaluated)
     left, right = st.columns([9, 2], vertical_alignment="center")
@@ -52,31 +55,43 @@ def _answer(rows: list[RunRow]) -> list[GraRow]:
         layout.heading("Compare", *facts(rows, table))
     with right:
         choose_runs(rows)
+    layout.show_flash()
     if not table:
         layout.empty_state("None of these runs is evaluated yet; their GRA appears here as soon as the first one is.")
-        return []
+        return [], [], []
     show_gra_cards(table)
     layout.let_paint()
     with reads.reading() as session:
         configs = queries.configs(session, [row.id for row in evaluated])
     settings = {row.group_key: report.setting_key(configs[row.id]) for row in evaluated}
-    differences = reads.differences_of(evaluated, chosen_reference(table), settings)
+    reference = chosen_reference(table)
+    differences = reads.differences_of(evaluated, reference, settings)
+    lines, matched = reads.frontiers_of(evaluated, reference)
     left, right = layout.two_columns()
     with left:
         show_chart("gra_forest", table, key="forest", title="GRA against the baseline")
     with right:
-        show_differences_table(table, differences)
+        show_differences_table(table, differences, matched)
+    show_matched(lines, matched)
     show_gra_table(table, list(configs.values()), len(rows) - len(evaluated))
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        show_export([*compare_tables.exports(table, differences), *compare_evidence.exports(rows)])
-        show_bundle([row.id for row in evaluated], chosen_reference(table))
-    return table
+        show_export([*compare_tables.exports(table, differences, matched), *compare_evidence.exports(rows)])
+        show_bundle([row.id for row in evaluated], reference)
+    return table, differences, lines
 
 
-def _evidence(rows: list[RunRow], table: list[GraRow], view: CompareView) -> None:
-    """Why: the annotator, the share of pairs, the distance moved, the configuration, the curves, the answers."""
+def _evidence(
+    rows: list[RunRow],
+    table: list[GraRow],
+    differences: list[DifferenceRow],
+    lines: list[FrontierRow],
+    view: CompareView,
+) -> None:
+    """Why: another judge, cost, the annotator, the distance moved, the configuration, the curves, the answers."""
+    if table:
+        show_further(rows, table, differences)
     show_annotators(rows)
-    show_top_share(table)
+    show_top_share(table, distance=not lines)
     narrow = len({row.group_key for row in rows}) <= BESIDE
     left, right = layout.two_columns() if narrow else (st.container(), st.container())
     with left:

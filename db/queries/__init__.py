@@ -1,10 +1,10 @@
 """Every read for people: frozen records or DataFrames, keyset pages, on the read engine. Import `db.queries`."""
 
 from db.queries.annotators import label_margins, list_annotators
-from db.queries.curves import log_tail, metric_names, metrics
+from db.queries.curves import final_metrics, log_tail, metric_names, metric_names_of_runs, metrics
 from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
 from db.queries.named_annotators import find_annotator, named_annotators
-from db.queries.results import configs, evaluations, outcomes, stage_seconds
+from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
 from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
 from db.queries.stages import (
@@ -37,6 +37,7 @@ __all__ = [
     "database_health",
     "distinct",
     "evaluations",
+    "final_metrics",
     "find_annotator",
     "get_annotation",
     "get_run",
@@ -50,6 +51,7 @@ __all__ = [
     "log_tail",
     "measured_stages",
     "metric_names",
+    "metric_names_of_runs",
     "metrics",
     "named_annotators",
     "outcomes",
@@ -57,13 +59,16 @@ __all__ = [
     "plan_reuse",
     "queue_health",
     "recent_failures",
+    "rescorings",
     "run_stages",
     "runs_by_config_hash",
     "same_prompt_answers",
+    "scores",
     "shared_prompts",
     "stage_seconds",
     "stage_speed",
     "stages_of_runs",
     "status_counts",
+    "summaries",
     "workers",
 ]

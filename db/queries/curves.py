@@ -30,6 +30,28 @@ def metrics(
     return frame(session, points.order_by(text("stage_id"), text("name"), text("step")), columns)
 
 
+def final_metrics(session: Session, run_ids: Collection[int], slot: str, names: Collection[str]) -> pd.DataFrame:
+    """Mean of each curve over the last tenth of its steps: run_id, name, value."""
+    ends = (
+        select(Metric.attempt_id, Metric.name, func.max(Metric.step).label("last"))
+        .join(Stage, Metric.attempt_id == SHOWN_ATTEMPT)
+        .join(RunStage, RunStage.stage_id == Stage.id)
+        .where(RunStage.run_id.in_(run_ids), RunStage.slot == slot, Metric.name.in_(names))
+        .group_by(Metric.attempt_id, Metric.name)
+        .subquery()
+    )
+    found = (
+        select(RunStage.run_id, Metric.name, func.avg(Metric.value))
+        .join_from(RunStage, Stage, Stage.id == RunStage.stage_id)
+        .join(ends, ends.c.attempt_id == SHOWN_ATTEMPT)
+        .join(Metric, (Metric.attempt_id == ends.c.attempt_id) & (Metric.name == ends.c.name))
+        .where(RunStage.run_id.in_(run_ids), RunStage.slot == slot, 10 * Metric.step > 9 * ends.c.last)
+        .group_by(RunStage.run_id, Metric.name)
+        .order_by(RunStage.run_id, Metric.name)
+    )
+    return frame(session, found, {"run_id": "int64", "name": "str", "value": "float64"})
+
+
 def metric_names(session: Session, stage_ids: Collection[int]) -> list[str]:
     """Names of the curves that the stages have."""
     found = (
@@ -40,6 +62,12 @@ def metric_names(session: Session, stage_ids: Collection[int]) -> list[str]:
         .order_by(Metric.name)
     )
     return list(session.scalars(found))
+
+
+def metric_names_of_runs(session: Session, run_ids: Collection[int], slot: str) -> list[str]:
+    """Names of the curves that the runs' stages in this slot have."""
+    found = select(RunStage.stage_id).where(RunStage.run_id.in_(run_ids), RunStage.slot == slot).distinct()
+    return metric_names(session, list(session.scalars(found)))
 
 
 def log_tail(session: Session, run_id: int, limit: int = 200, *, after_id: int = 0) -> list[LogLineRow]:

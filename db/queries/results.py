@@ -1,15 +1,16 @@
 """The Compare page: GRA, per-prompt outcomes, configs and times of several runs."""
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import Evaluation, Outcome, Run, RunStage, Stage
+from db.models import Attempt, Evaluation, Outcome, Run, RunStage, Sample, Score, Stage, StageInput
 from db.queries.common import frame, slot_stages
-from db.records import EvaluationRecord
+from db.records import EvaluationRecord, RescoringRow
 
 EVALUATION_SLOT = "evaluation"
 OUTCOME_COLUMNS = (
@@ -25,21 +26,23 @@ OUTCOME_COLUMNS = (
 )
 
 
-def evaluations(session: Session, run_ids: Collection[int]) -> dict[int, EvaluationRecord]:
-    """Published GRA by run; runs without one are absent."""
+def evaluations(
+    session: Session, run_ids: Collection[int], *, slot: str = EVALUATION_SLOT
+) -> dict[int, EvaluationRecord]:
+    """Published GRA by run; runs without one are absent. `slot`: evaluation@NAME for another gold reward."""
     names = [name for name in EvaluationRecord.__dataclass_fields__ if name not in ("run_id", "stage_id")]
     found = session.execute(
         select(RunStage.run_id, Evaluation.stage_id, *(getattr(Evaluation, name) for name in names))
         .join(Stage, Stage.id == RunStage.stage_id)
         .join(Evaluation, (Evaluation.stage_id == Stage.id) & (Evaluation.attempt_id == Stage.published_attempt_id))
-        .where(RunStage.run_id.in_(run_ids), RunStage.slot == EVALUATION_SLOT)
+        .where(RunStage.run_id.in_(run_ids), RunStage.slot == slot)
     )
     return {row.run_id: EvaluationRecord(**row._mapping) for row in found}
 
 
-def outcomes(session: Session, run_ids: Collection[int]) -> pd.DataFrame:
+def outcomes(session: Session, run_ids: Collection[int], *, slot: str = EVALUATION_SLOT) -> pd.DataFrame:
     """Published per-prompt outcomes of the runs: run_id, prompt_id, outcome and the figures of both sides."""
-    stages = slot_stages(session, run_ids, [EVALUATION_SLOT])
+    stages = slot_stages(session, run_ids, [slot])
     published = {stage.stage_id: stage.attempt_id for stage in stages.values() if stage.attempt_id is not None}
     found = (
         select(Outcome.stage_id, *(getattr(Outcome, name) for name in OUTCOME_COLUMNS))
@@ -54,6 +57,57 @@ def outcomes(session: Session, run_ids: Collection[int]) -> pd.DataFrame:
     return owners.merge(by_stage, on="stage_id").drop(columns="stage_id")
 
 
+def rescorings(session: Session, run_ids: Collection[int]) -> list[RescoringRow]:
+    """Further gold rewards that judge the answers of these runs, whether they are done or not."""
+    found = session.execute(
+        select(RunStage.run_id, RunStage.slot, Stage.status)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(RunStage.run_id.in_(run_ids), RunStage.slot.startswith(f"{EVALUATION_SLOT}@", autoescape=True))
+        .order_by(RunStage.slot, RunStage.run_id)
+    )
+    return [
+        RescoringRow(run_id=row.run_id, key=row.slot.partition("@")[2], slot=row.slot, status=row.status)
+        for row in found
+    ]
+
+
+def scores(session: Session, run_ids: Collection[int]) -> pd.DataFrame:
+    """Published scores of the aligned answers: run_id, prompt_id, sample, score, tokens, and judge, the same for runs
+    whose answers the same gold reward scored."""
+    graded, said = slot_stages(session, run_ids, ["scores"]), slot_stages(session, run_ids, ["samples"])
+    judges = _judges(session, {stage.stage_id for stage in graded.values()})
+    both = [
+        (run_id, stage.stage_id, said[run_id, "samples"].stage_id, judges[stage.stage_id])
+        for (run_id, _), stage in sorted(graded.items())
+        if stage.attempt_id is not None and (run_id, "samples") in said
+    ]
+    attempts = [stage.attempt_id for stage in (*graded.values(), *said.values()) if stage.attempt_id is not None]
+    key = {"stage_id": "int64", "prompt_id": "str", "sample": "int64"}
+    score = select(Score.stage_id, Score.prompt_id, Score.sample, Score.score).where(
+        Score.stage_id.in_([one[1] for one in both]), Score.attempt_id.in_(attempts)
+    )
+    spoken = select(Sample.stage_id, Sample.prompt_id, Sample.sample, Sample.tokens).where(
+        Sample.stage_id.in_([one[2] for one in both]), Sample.attempt_id.in_(attempts)
+    )
+    owners = pd.DataFrame(both, columns=["run_id", "stage_id", "samples_id", "judge"])
+    owners = owners.astype({"run_id": "int64", "stage_id": "int64", "samples_id": "int64", "judge": "str"})
+    lengths = frame(session, spoken, {**key, "tokens": "float64"}).rename(columns={"stage_id": "samples_id"})
+    table = owners.merge(frame(session, score, {**key, "score": "float64"}), on="stage_id")
+    return table.merge(lengths, on=["samples_id", "prompt_id", "sample"]).drop(columns=["stage_id", "samples_id"])
+
+
+def _judges(session: Session, stage_ids: Collection[int]) -> dict[int, str]:
+    """What decides a scores stage's figures besides the answers: its configuration and a gold reward trained here."""
+    gold = select(StageInput.stage_id, StageInput.input_stage_id).where(
+        StageInput.stage_id.in_(stage_ids), StageInput.name == "gold"
+    )
+    trained = {row.stage_id: row.input_stage_id for row in session.execute(gold)}
+    rows = session.execute(select(Stage.id, Stage.version, Stage.config).where(Stage.id.in_(stage_ids)))
+    return {
+        row.id: json.dumps([row.version, row.config, trained.get(row.id)], sort_keys=True, default=str) for row in rows
+    }
+
+
 def configs(session: Session, run_ids: Collection[int]) -> dict[int, Mapping[str, Any]]:
     """Configs by run, for the table of differences."""
     found = session.execute(select(Run.id, Run.config).where(Run.id.in_(run_ids)).order_by(Run.id))
@@ -61,12 +115,34 @@ def configs(session: Session, run_ids: Collection[int]) -> dict[int, Mapping[str
 
 
 def stage_seconds(session: Session, run_ids: Collection[int]) -> pd.DataFrame:
-    """Seconds of every published stage of the runs: run_id, slot, kind, seconds, reused."""
+    """Seconds of every published stage of the runs: run_id, slot, stage_id, kind, device, seconds, reused."""
     found = (
-        select(RunStage.run_id, RunStage.slot, Stage.kind, Stage.seconds, RunStage.reused)
+        select(
+            RunStage.run_id,
+            RunStage.slot,
+            RunStage.stage_id,
+            Stage.kind,
+            func.coalesce(Attempt.device, "").label("device"),
+            Stage.seconds,
+            RunStage.reused,
+        )
         .join(Stage, Stage.id == RunStage.stage_id)
+        .outerjoin(Attempt, Attempt.id == Stage.published_attempt_id)
         .where(RunStage.run_id.in_(run_ids), Stage.seconds.is_not(None))
         .order_by(RunStage.run_id, Stage.id)
     )
-    columns = {"run_id": "int64", "slot": "str", "kind": "str", "seconds": "float64", "reused": "bool"}
-    return frame(session, found, columns)
+    columns = {"run_id": "int64", "slot": "str", "stage_id": "int64", "kind": "str", "device": "str"}
+    return frame(session, found, columns | {"seconds": "float64", "reused": "bool"})
+
+
+def summaries(session: Session, run_ids: Collection[int], slots: Collection[str]) -> dict[str, dict[int, Any]]:
+    """What published stages say of themselves, by slot and run."""
+    found = session.execute(
+        select(RunStage.run_id, RunStage.slot, Stage.summary)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(RunStage.run_id.in_(run_ids), RunStage.slot.in_(slots), Stage.published_attempt_id.is_not(None))
+    )
+    result: dict[str, dict[int, Any]] = {slot: {} for slot in slots}
+    for row in found:
+        result[row.slot][row.run_id] = row.summary
+    return result

@@ -22,6 +22,7 @@ from db.records.results import (
     Decile,
     LabelSummary,
     PromptRow,
+    RescoringRow,
 )
 from db.records.runs import (
     AttemptCount,
@@ -89,6 +90,7 @@ __all__ = [
     "QueueHealth",
     "ReliabilityBin",
     "Requeued",
+    "RescoringRow",
     "Rival",
     "RunFilters",
     "RunGroup",

@@ -49,6 +49,16 @@ class PromptRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RescoringRow:
+    """The evaluation of one run's answers by a further gold reward; `key` names it in slots."""
+
+    run_id: int
+    key: str
+    slot: str
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConfidenceHistogram:
     """Counts of pairs per confidence bin, and of those where the human agrees; `edges` has one more."""
 

@@ -1,6 +1,6 @@
 """Submitting, cancelling, retrying and deleting runs. Functions take the session first and never commit."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete as sql_delete
@@ -23,6 +23,7 @@ from db.repositories.graph import (
 )
 from db.repositories.guard import clean_text, lock_graph, plain
 
+FURTHER = "@"  # in a slot: a stage that was added after the run's own, such as scores@NAME
 STOPPED = (status.FAILED, status.CANCELLED)
 
 
@@ -34,7 +35,8 @@ def create(session: Session, run: NewRun, stages: Sequence[NewStage]) -> Created
     before = {fingerprint: stage.status for fingerprint, stage in known.items()}
     stopped = [stage.id for stage in known.values() if stage.status in STOPPED]
     requeue(session, stopped)
-    ids = _insert_missing(session, stages, known, run.priority, at)
+    slots = {stage.slot: stage.fingerprint for stage in stages}
+    ids = _insert_missing(session, stages, known, slots, run.priority, at)
     row = Run(
         **_run_columns(run), status=status.QUEUED, archived=False, created_at=at, queued_at=at,
     )  # fmt: skip
@@ -43,10 +45,7 @@ def create(session: Session, run: NewRun, stages: Sequence[NewStage]) -> Created
     taken = {fingerprint for fingerprint, state in before.items() if state not in STOPPED}
     session.execute(
         insert(RunStage),
-        [
-            {"run_id": row.id, "slot": s.slot, "stage_id": ids[s.fingerprint], "reused": s.fingerprint in taken}
-            for s in stages
-        ],
+        [_run_stage(row.id, stage, ids, taken) for stage in stages],
     )
     refresh_priorities(session, set(ids.values()))
     finished = refresh_runs(session, [row.id], at)
@@ -60,8 +59,47 @@ def create(session: Session, run: NewRun, stages: Sequence[NewStage]) -> Created
     )
 
 
+def extend(session: Session, run_id: int, stages: Sequence[NewStage], *, priority: int = 0) -> CreatedRun:
+    """Give an evaluated run further stages over those it has: it waits for them, its results stay. Further stages of an
+    earlier call that stopped are let go."""
+    lock_graph(session)
+    run, at = _finished(session, run_id, "scored again"), now(session)
+    if not _let_further_go(session, run_id):
+        raise LiveRun(f"Run {run_id} is {run.status} and has no evaluation: retry it first.")
+    have = dict(_fingerprints(session, run_id))
+    new = [stage for stage in stages if have.get(stage.slot) != stage.fingerprint]
+    if again := [stage.slot for stage in new if stage.slot in have]:
+        raise FinishedRun(f"Run {run_id} has {again[0]} from another version already: submit the run again instead.")
+    known = _known(session, [*have.values(), *(stage.fingerprint for stage in new)])
+    before = {fingerprint: stage.status for fingerprint, stage in known.items()}
+    taken = {fingerprint for fingerprint, state in before.items() if state not in STOPPED}
+    requeue(session, [stage.id for stage in known.values() if stage.status in STOPPED])
+    slots = have | {stage.slot: stage.fingerprint for stage in new}
+    ids = _insert_missing(session, new, known, slots, priority, at)
+    if new:
+        session.execute(insert(RunStage), [_run_stage(run_id, stage, ids, taken) for stage in new])
+    again_queued = {
+        "status": status.QUEUED,
+        "error": None,
+        "failed_stage_id": None,
+        "queued_at": at,
+        "priority": priority,
+    }
+    session.execute(update(Run).where(Run.id == run_id).values(**again_queued))
+    refresh_priorities(session, set(ids.values()))
+    refresh_runs(session, [run_id], at)
+    return CreatedRun(
+        run_id=run_id,
+        status=_status_of(session, run_id),
+        stages=len(new),
+        reused=sum(before.get(stage.fingerprint) == status.DONE for stage in new),
+        shared=sum(before.get(stage.fingerprint) in status.LIVE for stage in new),
+    )
+
+
 def cancel(session: Session, run_id: int) -> tuple[str, ...]:
-    """Stop a run; only stages that no other live run wants stop with it. Their fingerprints."""
+    """Stop a run; only stages that no other live run wants stop with it. Their fingerprints. An evaluated run that only
+    waited for further stages is done again without them."""
     lock_graph(session)
     run = _live(session, run_id, "cancelled")
     at = now(session)
@@ -69,6 +107,8 @@ def cancel(session: Session, run_id: int) -> tuple[str, ...]:
     session.execute(update(Run).where(Run.id == run_id).values(status=status.CANCELLED, finished_at=at, error=None))
     stopped = release_unwanted(session, [run_id], at, f"Cancelled with run {run_id}.")
     refresh_priorities(session, stages_of(session, [run_id]))
+    if _let_further_go(session, run_id):
+        session.execute(update(Run).where(Run.id == run_id).values(status=status.DONE))
     return stopped
 
 
@@ -135,6 +175,36 @@ def refresh_statuses(session: Session, run_ids: Collection[int] | None = None) -
     return refresh_runs(session, run_ids, now(session))
 
 
+def _let_further_go(session: Session, run_id: int) -> bool:
+    """Drop unfinished further stages (slots with @); False, with nothing dropped, where its own are not done."""
+    rows = session.execute(
+        select(RunStage.slot, RunStage.stage_id, Stage.status)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(RunStage.run_id == run_id)
+    ).all()
+    if any(row.status != status.DONE for row in rows if FURTHER not in row.slot):
+        return False
+    open_keys = {row.slot.partition(FURTHER)[2] for row in rows if row.status != status.DONE}
+    gone = [row.slot for row in rows if FURTHER in row.slot and row.slot.partition(FURTHER)[2] in open_keys]
+    session.execute(sql_delete(RunStage).where(RunStage.run_id == run_id, RunStage.slot.in_(gone)))
+    return True
+
+
+def _fingerprints(session: Session, run_id: int) -> list[tuple[str, str]]:
+    """Slot and fingerprint of every stage of the run."""
+    rows = session.execute(
+        select(RunStage.slot, Stage.fingerprint)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(RunStage.run_id == run_id)
+    )
+    return [(row.slot, row.fingerprint) for row in rows]
+
+
+def _run_stage(run_id: int, stage: NewStage, ids: Mapping[str, int], taken: Collection[str]) -> dict[str, object]:
+    reused = stage.fingerprint in taken
+    return {"run_id": run_id, "slot": stage.slot, "stage_id": ids[stage.fingerprint], "reused": reused}
+
+
 def _run_columns(run: NewRun) -> dict[str, object]:
     columns = {name: getattr(run, name) for name in NewRun.__dataclass_fields__}
     return columns | {"config": plain(run.config), "name": clean_text(run.name)[:200]}
@@ -146,9 +216,14 @@ def _known(session: Session, fingerprints: Sequence[str]) -> dict[str, Stage]:
 
 
 def _insert_missing(
-    session: Session, stages: Sequence[NewStage], known: dict[str, Stage], priority: int, at: datetime
+    session: Session,
+    stages: Sequence[NewStage],
+    known: Mapping[str, Stage],
+    slots: Mapping[str, str],
+    priority: int,
+    at: datetime,
 ) -> dict[str, int]:
-    """Insert stages and edges that do not exist; the id of every fingerprint."""
+    """Insert stages and edges that do not exist; the id of every fingerprint. `slots`: fingerprint of every slot."""
     ids = {fingerprint: stage.id for fingerprint, stage in known.items()}
     added: list[NewStage] = []
     for stage in stages:
@@ -162,7 +237,6 @@ def _insert_missing(
         session.flush()
         ids[stage.fingerprint] = row.id
         added.append(stage)
-    slots = {stage.slot: stage.fingerprint for stage in stages}
     for stage in added:
         for name, slot in stage.inputs.items():
             if slot not in slots:

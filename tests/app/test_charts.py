@@ -21,11 +21,13 @@ from app.charts import (
     training_curves,
 )
 from cwpo import catalog, paper
+from cwpo.frontier import Curve
 from cwpo.label_summary import judged as label_summary_of
 from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, Slice, SpreadCell
 from workers.annotators import Group
+from workers.matched import Knot
 from workers.paper import cells
-from workers.report import GraRow
+from workers.report import FrontierRow, GraRow
 
 
 def gra_row(method: str, estimate: float, *, percent: float | None = None, objective: str = "dpo") -> GraRow:
@@ -67,7 +69,17 @@ POINTS = [
     (f"seed {seed}", "cw", pd.DataFrame({"step": [2, 1, 3], "name": "loss", "value": [0.5, 0.6, 0.4]}))
     for seed in (0, 1)
 ]
+BY_THIRD = [
+    ("seed 0", "cw", pd.DataFrame({"step": [1, 2], "name": f"bins/{place}/accuracies", "value": [0.5, height]}))
+    for place, height in (("low", 0.55), ("middle", 0.7), ("high", 0.95))
+]
 ONE, SEVERAL = [("seed 0", label_summary(1))], [("seed 0", label_summary(1)), ("seed 1", label_summary(2))]
+CURVE = Curve(kl=(0.5, 1.0), estimate=(0.55, 0.6), low=(0.5, 0.55), high=(0.6, 0.65))
+KNOTS = (Knot(beta=1.0, kl=0.5, gra=0.55), Knot(beta=0.25, kl=1.0, gra=0.6))
+FRONTIERS = [
+    FrontierRow(key="a", label="CW", method="cw", objective="dpo", knots=KNOTS, n_seeds=2, n_prompts=9, curve=CURVE),
+    FrontierRow(key="b", label="Weak", method="weak", objective="dpo", knots=KNOTS, n_seeds=2, n_prompts=9, curve=None),
+]
 JUDGED = judged(400)
 GROUPS = [
     Group(
@@ -94,9 +106,11 @@ PUBLISHED = [cells(paper.TABLES[name], [], {}) for name in ("T1", "T10", "F7")]
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],
+    "gra_kl_frontier": [FRONTIERS],
     "top_share": [TABLE],
     "paper_cells": PUBLISHED[:2],
     "training_curves": [POINTS],
+    "confidence_bins": [BY_THIRD],
     "confidence_histogram": [ONE, SEVERAL],
     "confidence_deciles": [ONE, SEVERAL],
     "reliability": [[("raw", JUDGED)], [("raw", JUDGED), ("scaled, T = 2.00", JUDGED)]],

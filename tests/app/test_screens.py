@@ -1,13 +1,17 @@
 """Every screen, empty and over results that workers computed."""
 
 import re
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.components import form_state, runs_table
+from cwpo import catalog
 from cwpo.config import RunConfig
 from tests.app.conftest import Computed, visit, words
+from tests.workers.test_rescoring import judge
+from workers import api
 
 SCREENS = ("runs", "new_run", "run", "compare", "examples", "annotators", "paper", "system")
 
@@ -113,6 +117,79 @@ def test_compare_pairs_prompts_and_says_what_the_table_supports(computed: Comput
     assert "ties count half" in said
     assert len(page.get("plotly_chart")) == 6
     assert "method human weak cw top" in said
+
+
+def test_drift_and_length_stand_beside_gra_on_compare_and_run(computed: Computed) -> None:
+    said = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
+    assert "chosen, nats rejected, nats" in said
+    assert "GRA at equal length, %" in said
+    said = words(visit("run", run=str(computed.sweep[0])))
+    assert re.search(r"log-ratios: chosen −?\d+\.\d\d, rejected −?\d+\.\d\d", said)
+    assert re.search(r"baseline \d+\.\d; GRA at equal length \d+\.\d %", said)
+
+
+def test_head_to_head_compares_two_settings_from_stored_answers(computed: Computed) -> None:
+    """The pair of the address; the other way round the share is the rest of 100 %."""
+    keys = {row.method: row.group_key[:12] for row in computed.rows()}
+    runs = f"{computed.sweep[0]}-{computed.sweep[-1]}"
+    shares = []
+    for pair in (f"{keys['cw']},{keys['human']}", f"{keys['human']},{keys['cw']}"):
+        said = words(visit("compare", runs=runs, further="Head to head", pair=pair))
+        shares.append(float(re.findall(r"against (?:Human|CW) (\d+\.\d) ", said)[0]))
+    assert sum(shares) == pytest.approx(100.0, abs=0.11)
+
+
+def test_cost_per_setting_from_the_prices_of_the_address(computed: Computed) -> None:
+    runs = f"{computed.sweep[0]}-{computed.sweep[-1]}"
+    said = words(visit("compare", runs=runs, further="Cost"))
+    assert "Set both prices" in said
+    assert "time, shared once" in said
+    said = words(visit("compare", runs=runs, further="Cost", label_price="0.5", hour_price="2"))
+    assert "Set both prices" not in said
+
+
+def test_compare_offers_to_score_the_answers_again(computed: Computed) -> None:
+    """No run is judged by the sandbox's oracle outside the sandbox, nor twice by the same gold reward."""
+    page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}")
+    assert page.button(key="rescore").disabled
+    offered = page.selectbox(key="further_gold").options
+    assert "Sandbox oracle" not in offered
+    assert "Trained here on all human labels" not in offered
+    page.selectbox(key="further_gold").select("openassistant-deberta").run()
+    assert page.button(key="rescore").label == "Score these answers with OpenAssistant DeBERTa v3 large v2"
+    assert not page.button(key="rescore").disabled
+
+
+def test_one_click_scores_the_answers_again_and_cancelling_leaves_the_runs_done(
+    computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = catalog.GoldRewardRow(
+        name="own-judge", label="Judge", kind="model", source="-", model=judge(tmp_path / "judge")
+    )
+    monkeypatch.setattr(catalog, "GOLD_REWARDS", {**catalog.GOLD_REWARDS, row.name: row})
+    page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}")
+    page.selectbox(key="further_gold").select("own-judge").run()
+    page.button(key="rescore").click().run()
+    try:
+        assert {row.status for row in computed.rows()} == {"queued"}
+        said = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
+        assert re.search("own-judge: queued for 8 of 8 runs", said)
+        assert "CW − Weak labels" in said
+    finally:
+        for run in computed.sweep:
+            api.cancel_run(run)
+    assert {row.status for row in computed.rows()} == {"done"}
+
+
+def test_a_difference_at_matched_kl_that_covers_zero_is_never_strong() -> None:
+    from app.components.compare_matched import matched_row_cells
+    from workers.report import MatchedRow
+
+    names = dict.fromkeys(("label", "first_label", "second_label", "first_method", "second_method", "objective"), "x")
+    covers = MatchedRow(**names, estimate=0.05, low=-0.01, high=0.11, p=0.1, p_holm=0.01)
+    clear = MatchedRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.01, p_holm=0.02)
+    assert not any(cell.strong for cell in matched_row_cells(covers))
+    assert any(cell.strong for cell in matched_row_cells(clear))
 
 
 def test_a_difference_whose_interval_covers_zero_is_never_strong() -> None:

@@ -64,6 +64,7 @@ COMPARE_VIEWS = st.builds(
     runs=st.lists(st.integers(0, 99_999), unique=True, max_size=MOST_RUNS).map(tuple),
     prompt=HEX,
     reference=HEX,
+    pair=st.lists(HEX.filter(bool), unique=True, max_size=2).map(tuple),
 )
 ANNOTATORS_VIEWS = st.builds(AnnotatorsView, annotator=st.none() | IDS, judge=st.sampled_from(list(JUDGES)))
 GARBAGE = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)

@@ -30,6 +30,21 @@ def test_points_are_seen_while_the_stage_runs(database: Engines) -> None:
         assert queries.metric_names(session, [claimed.stage_id]) == ["loss", "lr"]
 
 
+def test_the_end_of_a_curve_is_the_mean_of_its_last_tenth(database: Engines) -> None:
+    """Steps 19 and 20 of 20; a run that shares the stage has the same, a curve that is not asked for is absent."""
+    first, second = (submit(database, "data").run_id for _ in range(2))
+    claimed = claim(database, add_worker(database))
+    with session_scope(database) as session:
+        rows = [(step, "rewards/chosen", float(step)) for step in range(1, 21)]
+        metrics.add(session, claimed, [*rows, (20, "loss", 1.0)])
+    with read_scope(database) as session:
+        ends = queries.final_metrics(session, [first, second], "data", ["rewards/chosen", "rewards/rejected"])
+        assert queries.final_metrics(session, [first], "align", ["loss"]).empty
+        assert queries.metric_names_of_runs(session, [first, second], "data") == ["loss", "rewards/chosen"]
+        assert queries.metric_names_of_runs(session, [first], "align") == []
+    assert ends.to_numpy().tolist() == [[first, "rewards/chosen", 19.5], [second, "rewards/chosen", 19.5]]
+
+
 def test_a_point_written_twice_keeps_the_later_value_and_nan_is_a_gap(database: Engines) -> None:
     submit(database, "data")
     claimed = claim(database, add_worker(database))

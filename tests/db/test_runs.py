@@ -1,5 +1,7 @@
 """What submitting, failing, cancelling, retrying and deleting do to runs that share stages."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import func, select
 
@@ -7,7 +9,7 @@ from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.errors import FinishedRun, IllegalTransition, LiveRun, UnknownRun
 from db.models import Annotation, Artifact, Attempt, Base, LogLine, Pair, Stage
-from db.records import ClaimedStage, NewStage
+from db.records import ClaimedStage, CreatedRun, NewStage
 from db.repositories import annotations, metrics, runs, stages
 from db.status import RUN_TRANSITIONS, STAGE_TRANSITIONS, STATUSES, check_run, check_stage
 from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit, work_off
@@ -312,6 +314,91 @@ def test_an_input_that_is_no_slot_is_refused(database: Engines) -> None:
         assert session.scalar(select(func.count()).select_from(Stage)) == 0
 
 
+FURTHER = NewStage(
+    slot="evaluation@judge", fingerprint="judged", kind="evaluation", version=1, config={},
+    inputs={"samples": "samples"},
+)  # fmt: skip
+
+
+def evaluated(database: Engines) -> tuple[int, int]:
+    """A done run and a worker."""
+    worker = add_worker(database)
+    run = submit(database).run_id
+    work_off(database, worker)
+    return run, worker
+
+
+def slots(database: Engines, run: int) -> list[str]:
+    with read_scope(database) as session:
+        return [row.slot for row in queries.run_stages(session, run)]
+
+
+def extended(database: Engines, run: int, *further: NewStage) -> CreatedRun:
+    with session_scope(database) as session:
+        return runs.extend(session, run, further)
+
+
+def test_a_done_run_waits_for_further_stages_and_is_done_again(database: Engines) -> None:
+    run, worker = evaluated(database)
+    made = extended(database, run, FURTHER)
+    assert (made.status, made.stages, made.reused) == ("queued", 1, 0)
+    assert work_off(database, worker) == ["evaluation"]
+    assert run_status(database, run) == ["done"]
+    assert slots(database, run)[-1] == "evaluation@judge"
+    with read_scope(database) as session:
+        (row,) = queries.rescorings(session, [run])
+        assert (row.run_id, row.key, row.slot, row.status) == (run, "judge", "evaluation@judge", "done")
+        assert queries.summaries(session, [run], ("data", "gold")) == {"data": {run: {}}, "gold": {}}
+        assert queries.stage_seconds(session, [run])["device"].tolist() == ["cpu"] * 7
+        assert queries.scores(session, [run]).empty
+    again = extended(database, run, FURTHER)
+    assert (again.status, again.stages) == ("done", 0)
+    other = submit(database).run_id
+    shared = extended(database, other, FURTHER)
+    assert (shared.status, shared.reused) == ("done", 1)
+
+
+def test_cancelling_further_stages_leaves_the_run_done_without_them(database: Engines) -> None:
+    run, worker = evaluated(database)
+    extended(database, run, FURTHER)
+    claim(database, worker)
+    with session_scope(database) as session:
+        assert runs.cancel(session, run) == ("judged",)
+    assert run_status(database, run) == ["done"]
+    assert "evaluation@judge" not in slots(database, run)
+
+
+def test_a_further_stage_that_failed_is_retried_or_let_go_for_another(database: Engines) -> None:
+    run, worker = evaluated(database)
+    extended(database, run, FURTHER)
+    claimed = claim(database, worker)
+    with session_scope(database) as session:
+        stages.fail(session, claimed.stage_id, claimed.token, error="no such model")
+    assert run_status(database, run) == ["failed"]
+    extended(database, run, replace(FURTHER, slot="evaluation@other", fingerprint="other"))
+    assert "evaluation@judge" not in slots(database, run)
+    work_off(database, worker)
+    assert run_status(database, run) == ["done"]
+
+
+def test_only_evaluated_runs_take_further_stages(database: Engines) -> None:
+    waiting = submit(database).run_id
+    with pytest.raises(LiveRun, match="is queued and cannot be scored again"):
+        extended(database, waiting, FURTHER)
+    with session_scope(database) as session:
+        runs.cancel(session, waiting)
+    with pytest.raises(LiveRun, match="has no evaluation: retry it first"):
+        extended(database, waiting, FURTHER)
+
+
+def test_a_further_stage_is_never_replaced(database: Engines) -> None:
+    run, worker = evaluated(database)
+    extended(database, run, FURTHER)
+    work_off(database, worker)
+    with pytest.raises(FinishedRun, match="evaluation@judge from another version"):
+        extended(database, run, replace(FURTHER, fingerprint="changed"))
+
+
 def test_statuses_can_be_derived_again(database: Engines) -> None:
     run = submit(database, "data").run_id
     claim(database, add_worker(database))
@@ -324,8 +411,8 @@ def test_transitions_are_closed_and_refused_in_words() -> None:
     for table in (RUN_TRANSITIONS, STAGE_TRANSITIONS):
         assert set(table) == set(STATUSES)
         assert {after for allowed in table.values() for after in allowed} <= set(STATUSES)
-    with pytest.raises(IllegalTransition, match="done run cannot become queued"):
-        check_run("done", "queued")
+    with pytest.raises(IllegalTransition, match="done run cannot become running"):
+        check_run("done", "running")
     with pytest.raises(IllegalTransition, match="no status 'asleep'"):
         check_stage("asleep", "queued")
     check_stage("running", "done")

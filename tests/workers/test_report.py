@@ -89,6 +89,35 @@ def test_gra_over_seeds_is_the_crossed_estimate_and_never_one_binomial() -> None
     assert row.kl == pytest.approx(1.0, abs=0.02)
 
 
+def test_drift_and_length_stand_beside_every_gra() -> None:
+    """Rewards are β times log-ratios, averaged over seeds; tokens 20 and 21 against 18."""
+    runs = runs_of("cw", seeds=2)
+    outcomes = outcomes_of(runs, chance=ALIKE)
+    ends = pd.DataFrame(
+        [(1, "rewards/chosen", -0.5), (1, "rewards/rejected", -1.5), (2, "rewards/chosen", -0.7)],
+        columns=["run_id", "name", "value"],
+    )
+    beside = report.beside({run.id: {"align": {"beta": 0.25}} for run in runs}, ends)
+    (row,) = report.gra_table(runs, outcomes, beside=beside)
+    assert (row.beta, row.chosen_logratio, row.rejected_logratio) == (0.25, pytest.approx(-2.4), pytest.approx(-6.0))
+    assert row.length_ratio == pytest.approx(20.5 / 18)
+    assert row.length_low is not None
+    assert row.length_controlled is not None
+    assert row.length_high is not None
+    assert row.length_low < row.length_controlled < row.length_high
+    cells = dict(zip(report.gra_cells([row]).columns, report.gra_cells([row]).rows[0], strict=True))
+    assert (cells["chosen, nats"], cells["rejected, nats"], cells["ratio"]) == ("−2.40", "−6.00", "1.14")
+
+
+def test_settings_that_differ_in_beta_say_so() -> None:
+    runs = runs_of("cw", "weak")
+    runs += [replace(run, group_key=f"{run.group_key}-b", id=run.id + 100) for run in runs]
+    configs = {run.id: {"align": {"beta": 0.5 if run.id < 100 else 0.25}} for run in runs}
+    beside = report.beside(configs, pd.DataFrame(columns=["run_id", "name", "value"]))
+    rows = report.gra_table(runs, outcomes_of(runs, chance=ALIKE), beside=beside)
+    assert [row.label for row in rows] == ["Weak labels · β 0.25", "Weak labels · β 0.5", "CW · β 0.25", "CW · β 0.5"]
+
+
 def test_one_seed_says_that_it_covers_prompts_only() -> None:
     runs = runs_of("cw", seeds=1)
     outcomes = outcomes_of(runs, chance=ALIKE)

@@ -1,0 +1,76 @@
+"""One metric of alignment for the least, the middle and the most confident third of the pairs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.charts.frame import LIGHT, Look, colour, faded, framed, reference_line
+from app.charts.training_curves import UNITS
+from app.untrusted import chart_text
+
+BINS = ("low", "middle", "high")
+METRICS = {"accuracies": "rewards/accuracies", "margins": "rewards/margins", "losses": "loss"}  # name -> whose unit
+STROKES = {"low": "dot", "middle": "dash", "high": "solid"}
+OPACITY = {"low": 0.7, "middle": 0.8, "high": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One run's values of one bin."""
+
+    label: str
+    method: str
+    bin: str
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bins:
+    """All lines of one metric."""
+
+    metric: str
+    lines: tuple[Line, ...]
+
+
+def names(metric: str) -> list[str]:
+    """The curves that the alignment stage writes for it."""
+    return [f"bins/{place}/{metric}" for place in BINS]
+
+
+def prepare(rows: Iterable[tuple[str, str, pd.DataFrame]], metric: str = "accuracies") -> Bins:
+    """`rows` are label, method and points (step, name, value); what is not finite is left out."""
+    lines = []
+    for label, method, points in rows:
+        for place, name in zip(BINS, names(metric), strict=True):
+            own = points[(points["name"] == name) & points["value"].notna()].sort_values("step")
+            if len(own):
+                steps, values = tuple(own["step"].tolist()), tuple(own["value"].tolist())
+                lines.append(Line(label=chart_text(label), method=method, bin=place, steps=steps, values=values))
+    return Bins(metric=metric, lines=tuple(lines))
+
+
+def draw(data: Bins, look: Look = LIGHT) -> go.Figure:
+    """The method's colour; the stroke says which third."""
+    figure = go.Figure()
+    named: set[str] = set()
+    for line in data.lines:
+        figure.add_scatter(
+            x=line.steps,
+            y=line.values,
+            mode="lines" if len(line.steps) > 1 else "markers",
+            name=f"{line.bin} C",
+            legendgroup=line.bin,
+            showlegend=line.bin not in named,
+            line={"color": faded(look, line.method, OPACITY[line.bin]), "width": 1.5, "dash": STROKES[line.bin]},
+            marker={"color": colour(look, line.method)},
+            hovertemplate=f"{line.label}, {line.bin} C<br>step %{{x:,}}: %{{y:.4g}}<extra></extra>",
+        )
+        named.add(line.bin)
+    title, ticks, compare = UNITS[METRICS[data.metric]]
+    framed(figure, look, height=220, legend=True)
+    figure.update_xaxes(title_text="step", rangemode="tozero")
+    figure.update_yaxes(title_text=title, tickformat=ticks)
+    return figure if compare is None else reference_line(figure, look, y=compare)
