@@ -92,22 +92,13 @@ def _add_run_verbs(verbs: Any) -> None:
 def _add_other_verbs(verbs: Any) -> None:
     convert = _verb(verbs, "convert", _convert, "make a safetensors copy of a repository that has only .bin weights")
     convert.add_argument("repository", metavar="REPO@COMMIT", help="for example facebook/opt-125m@27dcfa74")
-    _add_annotator_verbs(verbs)
+    label_cli.add_verbs(verbs, _verb)
     _verb(verbs, "doctor", _doctor, "check this machine, the database, Redis and every artifact")
     demo = _verb(verbs, "demo", _demo, "start everything and run the sandbox comparison (DEMO_EXIT=1: stop after it)")
     demo.add_argument(
         "--config", metavar="CONFIG.yaml", type=Path, help="another comparison (default: the sandbox comparison)"
     )
     _verb(verbs, "start", _start, "start Redis, the workers and the dashboard")
-
-
-def _add_annotator_verbs(verbs: Any) -> None:
-    label_cli.label_arguments(_verb(verbs, "label", label_cli.label, "label a file of pairs with a trained annotator"))
-    _verb(verbs, "annotators", label_cli.annotators, "the annotators that have a name, and where they come from")
-    name = _verb(verbs, "name", label_cli.name, "name the annotator of a run, so that other runs can use it")
-    name.add_argument("run", type=int, help="run number")
-    name.add_argument("name", help="letters, digits, dots, dashes and underscores; the next version of a known name")
-    name.add_argument("--note", default="", help="what to remember of it")
 
 
 def _verb(

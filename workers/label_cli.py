@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,20 @@ ANNOTATOR_HELP = "NAME, NAME@VERSION, fingerprint, or a model with a scalar head
 TOKENS_PER_BATCH = 4096
 
 
-def label_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `cwpo label` takes."""
-    parser.add_argument("annotator", metavar="ANNOTATOR", help=ANNOTATOR_HELP)
-    parser.add_argument("file", metavar="FILE", type=Path, help=FILE_HELP)
-    parser.add_argument("--out", metavar="FILE", type=Path, help="JSONL, JSONL.gz or Parquet (default: beside FILE)")
-    parser.add_argument("--device", default="auto", help="cpu, cuda:0 or auto (default)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
-    parser.add_argument("--tokens", type=int, default=TOKENS_PER_BATCH, help="tokens in one forward pass")
+def add_verbs(verbs: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
+    """The three verbs and what they take."""
+    one = add(verbs, "label", label, "label a file of pairs with a trained annotator")
+    one.add_argument("annotator", metavar="ANNOTATOR", help=ANNOTATOR_HELP)
+    one.add_argument("file", metavar="FILE", type=Path, help=FILE_HELP)
+    one.add_argument("--out", metavar="FILE", type=Path, help="JSONL, JSONL.gz or Parquet (default: beside FILE)")
+    one.add_argument("--device", default="auto", help="cpu, cuda:0 or auto (default)")
+    one.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    one.add_argument("--tokens", type=int, default=TOKENS_PER_BATCH, help="tokens in one forward pass")
+    add(verbs, "annotators", annotators, "the annotators that have a name, and where they come from")
+    named = add(verbs, "name", name, "name the annotator of a run, so that other runs can use it")
+    named.add_argument("run", type=int, help="run number")
+    named.add_argument("name", help="letters, digits, dots, dashes and underscores; the next version of a known name")
+    named.add_argument("--note", default="", help="what to remember of it")
 
 
 def label(options: argparse.Namespace) -> int:

@@ -114,6 +114,18 @@ def test_a_name_knows_where_the_annotator_comes_from_and_how_right_it_was(databa
     ]
 
 
+def test_labels_of_a_used_annotator_are_listed_under_what_it_is(database: Engines) -> None:
+    """Kind and seed of the annotator, not of the run that uses it."""
+    joint = stage("annotator", "a" * 64, "annotator", ("data",), **ANNOTATOR, kind="joint")
+    computed(
+        database, trained(annotator=joint, labels=stage("labels", "l", "labels", ("data", "annotator"), kind="joint"))
+    )
+    computed(database, using())
+    with read_scope(database) as session:
+        rows = queries.list_annotators(session)
+    assert [(row.kind, row.seed, row.existing) for row in rows] == [("joint", 4, True), ("joint", 4, False)]
+
+
 def test_who_cannot_be_named_is_said(database: Engines) -> None:
     queued = submit(database).run_id
     assert "annotator of run 1 is queued: name it when it is done" in refusal(database, queued)
