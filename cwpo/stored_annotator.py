@@ -37,7 +37,7 @@ def stored_annotator(store: ArtifactStore, fingerprint: str, *, verify: bool = F
     """The annotator of that fingerprint; ArtifactError when it is gone or something else. verify: read every file."""
     path = store.find(fingerprint, verify=verify)
     if path is None:
-        raise ArtifactError(f"the annotator {fingerprint[:12]} is not in the store; choose another or train it.")
+        raise ArtifactError(f"The annotator {fingerprint[:12]} is not in the store; choose another or train it.")
     meta = store.info(fingerprint).meta
     if meta.get("kind") != STAGE_KIND:
         raise ArtifactError(f"{fingerprint[:12]} is no annotator but {meta.get('kind')}; choose another.")

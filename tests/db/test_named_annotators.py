@@ -16,7 +16,7 @@ ANNOTATOR = {"model": "facebook/opt-125m", "revision": "27dc", "label_fraction":
 DATA = {"dataset": "hh-harmless", "revision": "09be"}
 
 
-def stage(slot: str, fingerprint: str, kind: str, inputs: tuple[str, ...] = (), **config: object) -> NewStage:
+def stage(slot: str, fingerprint: str, kind: str, inputs: tuple[str, ...] = (), /, **config: object) -> NewStage:
     return NewStage(
         slot=slot, fingerprint=fingerprint, kind=kind, version=1, config=config, inputs={name: name for name in inputs}
     )

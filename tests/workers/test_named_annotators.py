@@ -102,7 +102,7 @@ def test_deleting_the_run_leaves_the_annotator_and_says_so(both_places: Workplac
     [
         ("hlepful", r"annotator\.use: there is no annotator named 'hlepful'; choose one of helpful"),
         ("helpful@7", r"annotator\.use: helpful has no version 7; it has 1"),
-        ("f" * 64, r"annotator\.use: the annotator ffffffffffff is not in the store"),
+        ("f" * 64, r"annotator\.use: The annotator ffffffffffff is not in the store"),
     ],
 )
 def test_an_annotator_that_is_not_there_is_said_at_submission(use: str, sentence: str, place: Workplace) -> None:
@@ -187,7 +187,7 @@ def test_cwpo_label_takes_a_name_a_fingerprint_and_a_folder(
         ("nobody", "pairs.jsonl", "ANNOTATOR: there is no annotator named 'nobody'; none has a name yet"),
         ("models", "pairs.jsonl", "ANNOTATOR: no annotator has this name; write ./models for the folder."),
         ("./nowhere", "pairs.jsonl", "ANNOTATOR: ./nowhere is not a model folder"),
-        ("f" * 64, "pairs.jsonl", "the annotator ffffffffffff is not in the store"),
+        ("f" * 64, "pairs.jsonl", "The annotator ffffffffffff is not in the store"),
     ],
 )
 def test_an_annotator_that_cannot_label_is_one_sentence(
