@@ -289,4 +289,5 @@ def test_datasets_and_trl_read_the_file(tmp_path, ending, chat):
     )
     batch = next(iter(trainer.get_train_dataloader()))
     assert batch["input_ids"].shape[0] % 2 == 0
+    assert "weight" not in batch
     assert len(trainer.train_dataset) == len(rows)
