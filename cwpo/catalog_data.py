@@ -1,4 +1,4 @@
-"""What a run reads and who judges it: rows of datasets, models and gold rewards. Free of torch; import `cwpo.catalog`."""
+"""What a run reads and who judges it: rows of datasets, models and gold rewards. Import `cwpo.catalog`; torch-free."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
