@@ -56,11 +56,11 @@ PLANS: dict[str, Plan] = {
     "opt-tiny": Plan(batch=8, rounds=3, plain_rounds=3, goals=(("trl default", 8.0),)),
     "opt-125m": Plan(
         batch=8, rounds=3, plain_rounds=2,
-        goals=(("trl default", 6.0), ("trl best", 5.0), ("plain fp32", 6.0)),
+        goals=(("trl default", 6.0), ("trl best", 5.0), ("plain", 6.0)),
     ),
     "opt-h512": Plan(
         batch=8, rounds=3, plain_rounds=2,
-        goals=(("trl default", 12.0), ("plain fp32", 9.0)),
+        goals=(("trl default", 12.0), ("plain", 9.0)),
     ),
     "qwen2-0.5b": Plan(
         batch=4, rounds=1, plain_rounds=0, grouped=False, tuned=False,
@@ -109,8 +109,8 @@ def _measure(name: str, plan: Plan, results: Results, rounds: int) -> None:
                 if number and precision != _better(results, f"trl {kind}", plan.peer_precisions):
                     continue
                 results.take(f"trl {kind} {precision}", number, partial(_trl, name, plan, kind, precision))
-        if number < plan.plain_rounds:
-            results.take("plain fp32", number, partial(_plain, name, plan))
+        for precision in PRECISIONS if number < plan.plain_rounds else ():
+            results.take(f"plain {precision}", number, partial(_plain, name, plan, precision))
         if number == 0 and plan.grouped:
             _measure_grouped(name, plan, results)
 
@@ -178,9 +178,9 @@ def _trl_grouped(name: str, plan: Plan, precision: str) -> Sample:
     return sample
 
 
-def _plain(name: str, plan: Plan) -> Sample:
+def _plain(name: str, plan: Plan, precision: str) -> Sample:
     warm, rows = _rows(name, plan, _batch(plan))
-    sample = ours.plain_dpo(policy(name), warm, rows, batch=plan.batch)
+    sample = ours.plain_dpo(policy(name), warm, rows, batch=plan.batch, precision=precision)
     sample.more["pairs"] = len(rows)
     return sample
 
@@ -204,8 +204,10 @@ def summarise(name: str, plan: Plan, results: Results) -> dict[str, Any]:
             ratios[f"{kind} both {precision}"] = results.ratio(f"{kind} {precision}", f"ours {precision}")
     theirs = _better(results, "trl best", plan.peer_precisions)
     ratios["trl best grouped"] = results.ratio(f"trl best grouped {theirs}", f"ours {own} three batches")
-    ratios["plain fp32"] = results.ratio("plain fp32", f"ours {own}")
-    ratios["plain fp32 both fp32"] = results.ratio("plain fp32", "ours fp32")
+    plain = _better(results, "plain", PRECISIONS)
+    ratios["plain"] = results.ratio(f"plain {plain}", f"ours {own}")
+    for precision in PRECISIONS:
+        ratios[f"plain both {precision}"] = results.ratio(f"plain {precision}", f"ours {precision}")
     return {
         "tokens_per_batch": TOKENS_PER_BATCH,
         "seconds_per_pair": {cell: _per_pair(results, cell) for cell in results.cells if cell != "matmul peak"},

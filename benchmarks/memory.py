@@ -27,7 +27,7 @@ SIZES: dict[str, tuple[dict[str, Any], ...]] = {
     "token budget": tuple({"budget": budget, "vocabulary": 50272, "pairs": 32} for budget in (1024, 2048, 4096)),
     "vocabulary": tuple({"budget": 2048, "vocabulary": v, "pairs": 32} for v in (4096, 50272, 151936)),
     "pairs in a batch": tuple({"budget": 2048, "vocabulary": 50272, "pairs": pairs} for pairs in (16, 64, 256)),
-    "pairs to label": tuple({"label": pairs} for pairs in (1_000, 10_000, 100_000)),
+    "pairs to label": tuple({"label": pairs} for pairs in (10_000, 100_000, 1_000_000)),
 }
 
 

@@ -119,19 +119,21 @@ def one_by_one(model: Any, rows: Sequence[Encoded]) -> Sample:
     return sample
 
 
-def plain_dpo(model: Any, warm: Sequence[Encoded], rows: Sequence[Encoded], *, batch: int) -> Sample:
-    """Seconds of DPO as it is usually written: both texts padded, all logits, the reference beside it, fp32."""
+def plain_dpo(model: Any, warm: Sequence[Encoded], rows: Sequence[Encoded], *, batch: int, precision: str) -> Sample:
+    """Seconds of DPO as it is usually written: both texts padded, all logits, the reference beside it."""
     reference = copy.deepcopy(model).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
     model.train()
-    _plain_step(model, reference, optimizer, warm)
+    _plain_step(model, reference, optimizer, warm, precision)
     with timed() as sample:
         for begin in range(0, len(rows), batch):
-            _plain_step(model, reference, optimizer, rows[begin : begin + batch])
+            _plain_step(model, reference, optimizer, rows[begin : begin + batch], precision)
     return sample
 
 
-def _plain_step(model: Any, reference: Any, optimizer: torch.optim.Optimizer, rows: Sequence[Encoded]) -> None:
+def _plain_step(
+    model: Any, reference: Any, optimizer: torch.optim.Optimizer, rows: Sequence[Encoded], precision: str
+) -> None:
     texts = [(row.prompt_ids, response) for side in (0, 1) for row in rows for response in (row.responses[side],)]
     longest = max(len(prompt) + len(response) for prompt, response in texts)
     ids = torch.zeros(len(texts), longest, dtype=torch.long)
@@ -143,8 +145,9 @@ def _plain_step(model: Any, reference: Any, optimizer: torch.optim.Optimizer, ro
         answer[index, len(prompt) : end] = True
 
     def logps(one: Any) -> torch.Tensor:
-        logits = one(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
-        tokens = logits.log_softmax(dim=-1).gather(2, ids[:, 1:, None]).squeeze(2)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            logits = one(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
+        tokens = logits.float().log_softmax(dim=-1).gather(2, ids[:, 1:, None]).squeeze(2)
         return (tokens * answer[:, 1:]).sum(dim=1)
 
     with torch.no_grad():

@@ -140,6 +140,12 @@ def read_lines(seed: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def current_lines(seed: int) -> list[dict[str, Any]]:
+    """The lines of a seed that belong to a setting of today, each once."""
+    wanted = {key_of(cell, seed) for cell in cells()}
+    return list({line["key"]: line for line in read_lines(seed) if line["key"] in wanted}.values())
+
+
 def compute(seeds: Sequence[int], groups: Sequence[str]) -> None:
     """Every missing run of these seeds, setting by setting, so that what is there is balanced at any time."""
     import torch
@@ -158,7 +164,7 @@ def _compute_one(cell: Cell, seed: int) -> None:
 
     began = time.perf_counter()
     result = run(cell.config(seed), home=HOME)
-    line = {"key": key_of(cell, seed), "group": cell.group, **cell.label, "seed": seed, **_figures(result)}
+    line = {"key": key_of(cell, seed), "group": cell.group, "label": dict(cell.label), "seed": seed, **_figures(result)}
     with (LINES / f"seed-{seed}.jsonl").open("a") as file:
         file.write(json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n")
     took = time.perf_counter() - began
@@ -207,7 +213,7 @@ def main(arguments: list[str] | None = None) -> None:
             pool.starmap(compute, tasks, chunksize=1)
     from benchmarks.study_report import write
 
-    write(LINES)
+    write(line for seed in range(options.seeds) for line in current_lines(seed))
 
 
 if __name__ == "__main__":

@@ -4,16 +4,15 @@ GRA and differences over seeds × prompts as everywhere (`cwpo.statistics`); a s
 it, a difference over the seeds that both have; Holm's correction runs over each table.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cwpo.frontier import SeedFrontier, at_kl, matched_difference
 from numpy.typing import NDArray
 
+from cwpo.frontier import SeedFrontier, at_kl, matched_difference
 from cwpo.statistics import Estimate, crossed, detectable_effect, holm
 
 PAGE = Path(__file__).parent.parent / "docs" / "study.md"
@@ -50,7 +49,9 @@ FIGURES = (
 
 def setting(lines: Lines, **wanted: Any) -> Setting | None:
     """The runs whose labels are `wanted`, by seed; None when there is none."""
-    mine = {line["seed"]: line for line in lines if all(line.get(name) == value for name, value in wanted.items())}
+    mine = {
+        line["seed"]: line for line in lines if all(line["label"].get(name) == value for name, value in wanted.items())
+    }
     if not mine:
         return None
     seeds = tuple(sorted(mine))
@@ -151,7 +152,7 @@ def methods_section(lines: Lines) -> Iterator[str]:
     from benchmarks.study import METHODS, NOISES, OBJECTIVES
 
     for noise in NOISES:
-        mine = [line for line in lines if line["group"] == "methods" and line["noise"] == noise]
+        mine = [line for line in lines if line["group"] == "methods" and line["label"]["noise"] == noise]
         if not mine:
             continue
         yield f"### All methods, τ = {noise:g}\n"
@@ -187,8 +188,8 @@ def _grid(lines: Lines, group: str, first: str, second: str, title: str) -> Iter
     mine = [line for line in lines if line["group"] == group]
     if mine:
         yield f"### {title}\n"
-        rows = list(dict.fromkeys(line[first] for line in mine))
-        columns = list(dict.fromkeys(line[second] for line in mine))
+        rows = list(dict.fromkeys(line["label"][first] for line in mine))
+        columns = list(dict.fromkeys(line["label"][second] for line in mine))
         cells = [[setting(mine, **{first: row, second: column}) for column in columns] for row in rows]
         yield table(
             (first, *(f"{second} {column:g}" for column in columns)),
@@ -287,9 +288,9 @@ SECTIONS: tuple[Callable[[Lines], Iterator[str]], ...] = (
 )  # fmt: skip
 
 
-def write(folder: Path) -> None:
+def write(found: Iterable[Mapping[str, Any]]) -> None:
     """Put the tables between the markers of docs/study.md."""
-    lines = [json.loads(line) for path in sorted(folder.glob("seed-*.jsonl")) for line in path.read_text().splitlines()]
+    lines = list(found)
     body = "\n".join(text for section in SECTIONS for text in section(lines))
     head, rest = PAGE.read_text().split(BEGIN)
     PAGE.write_text(f"{head}{BEGIN}\n\n{body}\n{END}{rest.split(END)[1]}")

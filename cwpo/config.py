@@ -123,7 +123,7 @@ class AnnotatorConfig(TrainConfig):
     passes: int = Field(1, ge=1, le=64, description="labeling passes with label_dropout on; margins are averaged")
     calibrate: bool = Field(False, description="fit a temperature on held-out labeled pairs, for a second annotator")
     implicit_beta: float = Field(0.1, gt=0, description="β of the DPO-trained weak model of method ws")
-    use: str | None = Field(None, description="label with an existing annotator: its name or fingerprint")
+    use: str | None = Field(None, description="label with an existing annotator: NAME, NAME@VERSION or fingerprint")
 
 
 class WeightingConfig(Part):
@@ -331,6 +331,11 @@ class RunConfig(Part):
     def annotator_kind(self) -> str:
         """The method's own kind of annotator, else the configured one."""
         return catalog.METHODS[self.method].annotator or self.annotator.kind
+
+    @property
+    def trains_annotator(self) -> bool:
+        """Whether the run trains its annotator: its method has one, and no existing one is named."""
+        return catalog.METHODS[self.method].needs_annotator and self.annotator.use is None
 
     @property
     def fits_temperature(self) -> bool:

@@ -93,8 +93,18 @@ def _annotator_contradictions(config: "RunConfig", method: catalog.MethodRow) ->
         for field, given in (("members", part.members > 1), ("label_dropout", part.label_dropout > 0)):
             if given:
                 yield f"annotator.{field}", f"{config.method} labels with one weak model without dropout; remove it."
+    if part.use is not None:
+        yield from _use_contradictions(config, method)
     if config.fits_temperature and (method.annotator == "implicit" or part.use is not None):
         yield "annotator.calibrate", "a temperature is fitted for annotators with a scalar head that are trained here."
+
+
+def _use_contradictions(config: "RunConfig", method: catalog.MethodRow) -> Iterator[tuple[str, str]]:
+    """An existing annotator is one scalar head; methods with human labels do not ask it, so a sweep may hold both."""
+    if method.annotator == "implicit":
+        yield "annotator.use", f"{config.method} labels by a weak model that it trains itself; remove it."
+    if config.annotator.members > 1:
+        yield "annotator.members", "an existing annotator is one; remove members, or train an ensemble without use."
 
 
 def _split_contradictions(data: "DataConfig") -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ from cwpo.annotator import BRADLEY_TERRY, JOINT, encode_candidates
 from cwpo.config import DROPOUT_TOKENS
 from cwpo.data import PAIRS_FILE
 from cwpo.data.split import split_file, swap_labels
-from cwpo.errors import ArtifactError, Cancelled
+from cwpo.errors import Cancelled
 from cwpo.execute import StageContext
 from cwpo.label_attributes import LabelAttributes
 from cwpo.label_summary import summarise
@@ -28,6 +28,7 @@ from cwpo.logps import ForwardPath, forward_path, response_logps, response_score
 from cwpo.models import ModelRef, context_length, load_annotator, load_policy
 from cwpo.preferences import ANNOTATIONS_FILE
 from cwpo.records import CandidatePair
+from cwpo.stored_annotator import stored_annotator
 from cwpo.tokenization import Encoded, encode_pairs, pack
 from cwpo.weighting import Floats
 
@@ -71,9 +72,10 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
 def head_scorer(ctx: StageContext) -> Scorer:
     """Annotators with a scalar head. With label_dropout their dropout stays on, seeded by window and pass."""
     config = ctx.config
-    dropout, kind, passes = config["label_dropout"], config.get("kind", BRADLEY_TERRY), config.get("passes", 1)
+    dropout, passes = config["label_dropout"], config.get("passes", 1)
     tokens = DROPOUT_TOKENS if dropout else ctx.tokens_per_batch
-    members = [_load_head(ctx, folder, dropout) for folder in _annotator_folders(ctx)]
+    folders, kind = _annotators(ctx)
+    members = [_load_head(ctx, folder, dropout) for folder in folders]
     context = min(context_length(members[0][0].model), config["max_length"] or 1 << 20)
 
     def score(pairs: list[CandidatePair], window: int) -> tuple[list[Encoded], Floats]:
@@ -147,15 +149,14 @@ def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats)
     return pa.table(columns, schema=_SCHEMA)
 
 
-def _annotator_folders(ctx: StageContext) -> Sequence[Path]:
-    """The annotators among the inputs, or the existing one that the configuration names."""
-    if "use" not in ctx.config:
-        names = (name for name in ctx.inputs if name.startswith("annotator"))
-        return [ctx.inputs[name] for name in sorted(names, key=lambda name: (len(name), name))]
-    folder = ctx.store.find(ctx.config["use"])
-    if folder is None:
-        raise ArtifactError(f"The annotator {ctx.config['use'][:12]} is not in the store; choose another or train it.")
-    return [folder]
+def _annotators(ctx: StageContext) -> tuple[Sequence[Path], str]:
+    """The annotators among the inputs, or the existing one that the configuration names; and their kind."""
+    if "use" in ctx.config:
+        existing = stored_annotator(ctx.store, ctx.config["use"], verify=True)
+        return [existing.path], existing.kind
+    names = (name for name in ctx.inputs if name.startswith("annotator"))
+    folders = [ctx.inputs[name] for name in sorted(names, key=lambda name: (len(name), name))]
+    return folders, ctx.config.get("kind", BRADLEY_TERRY)
 
 
 def _load_head(ctx: StageContext, folder: Path, dropout: float) -> tuple[ForwardPath, Any]:

@@ -138,7 +138,7 @@ def load_reward_model(
     config = hub.check_config(folder, _name(ref))
     labels = config.get("num_labels", len(config.get("id2label") or {}) or 2)
     if labels != 1:
-        raise ModelError(f"{_name(ref)} has {labels} outputs: a gold reward model needs exactly one.")
+        raise ModelError(f"{_name(ref)} has {labels} outputs: a gold reward model or annotator needs exactly one.")
     model = _load_classifier(folder, _name(ref), seed=0, dropout=0.0, new_head=False)
     if precision == "bf16":
         model.to(torch.bfloat16)

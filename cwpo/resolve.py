@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 from cwpo import catalog, hub
-from cwpo.artifacts import content_hash
+from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import RunConfig, merged
 from cwpo.data import files
-from cwpo.errors import ConfigError, DataError
+from cwpo.errors import ArtifactError, ConfigError, DataError
+from cwpo.stored_annotator import is_fingerprint, stored_annotator
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CHECKED_ROWS = 200
@@ -26,6 +27,7 @@ def resolve(config: RunConfig, *, gpu: bool, home: Path) -> RunConfig:
     pins: dict[str, dict[str, object]] = {"data": {}, "model": {}, "evaluation": {}}
     if config.model.precision == "auto":
         pins["model"]["precision"] = "bf16" if gpu else "fp32"
+    _check_existing_annotator(config, home)
     pins["data"] |= _dataset(config)
     for role in ("annotator", "policy"):
         if role == "annotator" and not _uses_annotator(config):
@@ -66,7 +68,22 @@ def pin_model(field: str, name: str, revision: str | None, *, home: Path) -> str
 
 def _uses_annotator(config: RunConfig) -> bool:
     trained_gold = config.evaluation.gold_reward == "trained" and config.evaluation.gold_model is None
-    return catalog.METHODS[config.method].needs_annotator or trained_gold
+    return config.trains_annotator or trained_gold
+
+
+def _check_existing_annotator(config: RunConfig, home: Path) -> None:
+    """It must lie in the store when the run is submitted; names were replaced by fingerprints before."""
+    use = config.annotator.use
+    if use is None or not catalog.METHODS[config.method].needs_annotator:
+        return
+    if not is_fingerprint(use):
+        raise ConfigError(
+            "annotator.use", f"{use!r} is a name, which the database knows: submit the run, or give its fingerprint."
+        )
+    try:
+        stored_annotator(ArtifactStore(home / "artifacts"), use)
+    except ArtifactError as error:
+        raise ConfigError("annotator.use", str(error)) from error
 
 
 def _dataset(config: RunConfig) -> dict[str, object]:

@@ -128,7 +128,7 @@ def _plan(config: RunConfig) -> Iterator[Planned]:
     yield "data", "data", _data(config, pool=True), {}
     if config.is_sandbox:
         yield "prompts", "data", _data(config, pool=False), {}
-    yield from _bases(config, method.needs_annotator)
+    yield from _bases(config, config.trains_annotator)
     if method.needs_annotator:
         yield from _annotators(config)
     yield from _sft(config, method)
@@ -367,7 +367,7 @@ def _labels(config: RunConfig) -> dict[str, Any]:
         "max_length": config.model.max_length,
         "label_dropout": dropout,
         "seed": config.seed_of("annotator") if dropout else 0,
-        **_kind(config),
+        **(_kind(config) if part.use is None else {}),
     }
     if part.passes > 1:
         fields["passes"] = part.passes

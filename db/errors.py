@@ -25,6 +25,14 @@ class UnknownRun(DatabaseError):
     """No run has this id."""
 
 
+class UnknownAnnotator(DatabaseError):
+    """No annotator has this name or version."""
+
+
+class UnfitAnnotator(DatabaseError):
+    """This annotator cannot be given this name."""
+
+
 class UnknownWorker(DatabaseError):
     """No worker has this id: it was never registered, or its row was removed."""
 

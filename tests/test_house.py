@@ -34,6 +34,7 @@ TORCH_FREE = (
     "cwpo.calibration",
     "cwpo.data.files",
     "cwpo.frontier",
+    "cwpo.stored_annotator",
     "cwpo.length_control",
     "cwpo.agreement",
     "cwpo.paper",

@@ -15,6 +15,7 @@ from cwpo.stages import build, rescoring
 from db import queries
 from db.errors import DatabaseError
 from db.records import CreatedRun, RunFilters
+from db.repositories import named_annotators as annotator_rows
 from db.repositories import runs
 from db.status import CANCELLED, DONE, FAILED
 from workers import bundle, plan_memory, queue, scheduler
@@ -22,6 +23,7 @@ from workers import plan as planning
 from workers.database import reading, writing
 from workers.devices import visible_gpus
 from workers.finished import from_database
+from workers.named_annotators import with_fingerprints
 from workers.places import home, store
 from workers.plan import Plan
 from workers.power import SeedSpread, measured_spread
@@ -47,6 +49,14 @@ class Changed:
 
     run_ids: tuple[int, ...]
     queue_down: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deleted:
+    """How many artifacts went with a run, and the annotators of it that stay because they have a name."""
+
+    artifacts: int
+    kept_annotators: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,14 +170,26 @@ def archive_run(run_id: int, archived: bool = True) -> None:
         runs.archive(session, run_id, archived)
 
 
-def delete_run(run_id: int) -> int:
-    """Remove a finished run, its rows, and the artifacts that no other run uses; how many artifacts."""
+def delete_run(run_id: int) -> Deleted:
+    """Remove a finished run, its rows, and the artifacts that nothing else uses."""
     with writing() as session:
         deleted = runs.delete(session, run_id)
-    place = store()
-    for fingerprint in deleted.fingerprints:
-        place.delete(fingerprint)
-    return len(deleted.fingerprints)
+    _delete_artifacts(deleted.fingerprints)
+    return Deleted(artifacts=len(deleted.fingerprints), kept_annotators=deleted.named)
+
+
+def name_annotator(run_id: int, name: str, note: str = "") -> int:
+    """Name the annotator that a run trained, so that other runs and `cwpo label` can use it; the version."""
+    with writing() as session:
+        return annotator_rows.create(session, run_id, name.strip(), note.strip())
+
+
+def forget_annotator(name: str, version: int) -> int:
+    """Take a name away, and the artifacts that nothing else uses; how many artifacts."""
+    with writing() as session:
+        fingerprints = annotator_rows.forget(session, name, version)
+    _delete_artifacts(fingerprints)
+    return len(fingerprints)
 
 
 def export_run(run_id: int) -> dict[str, Any]:
@@ -241,6 +263,12 @@ def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priorit
     ]
 
 
+def _delete_artifacts(fingerprints: Sequence[str]) -> None:
+    place = store()
+    for fingerprint in fingerprints:
+        place.delete(fingerprint)
+
+
 def _announce() -> bool:
     """Ring for idle workers. False when Redis is down, whether or not anybody had to be rung."""
     return scheduler.ring_idle() and _redis_health()[0]
@@ -259,7 +287,7 @@ def _resolve_all(configs: Sequence[RunConfig]) -> list[RunConfig]:
     gpu = gpu_available()
     pinned: dict[str, RunConfig] = {}
     result = []
-    for config in configs:
+    for config in with_fingerprints(configs):
         key = _named(config)
         if key not in pinned:
             pinned[key] = resolve(config, gpu=gpu, home=home())
@@ -272,7 +300,7 @@ def _resolve_all(configs: Sequence[RunConfig]) -> list[RunConfig]:
 def _named(config: RunConfig) -> str:
     """What resolve looks at."""
     annotator = METHODS[config.method].needs_annotator
-    return f"{annotator} {config.model_dump_json(include={'data', 'model', 'evaluation'})}"
+    return f"{annotator} {config.annotator.use} {config.model_dump_json(include={'data', 'model', 'evaluation'})}"
 
 
 def _with_pins(config: RunConfig, pinned: RunConfig) -> RunConfig:

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from cwpo.config import RunConfig, expand, list_fields, override
 from cwpo.errors import ConfigError, CwpoError, DataError, sentence_of
 from db.errors import DatabaseError
-from workers import bundle_cli
+from workers import bundle_cli, label_cli
 from workers.places import home
 
 BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
@@ -92,6 +92,7 @@ def _add_run_verbs(verbs: Any) -> None:
 def _add_other_verbs(verbs: Any) -> None:
     convert = _verb(verbs, "convert", _convert, "make a safetensors copy of a repository that has only .bin weights")
     convert.add_argument("repository", metavar="REPO@COMMIT", help="for example facebook/opt-125m@27dcfa74")
+    label_cli.add_verbs(verbs, _verb)
     _verb(verbs, "doctor", _doctor, "check this machine, the database, Redis and every artifact")
     demo = _verb(verbs, "demo", _demo, "start everything and run the sandbox comparison (DEMO_EXIT=1: stop after it)")
     demo.add_argument(

@@ -11,6 +11,7 @@ from db.records import NewRun, NewStage
 from db.repositories import leases, stages
 from workers import queue
 from workers.database import reading
+from workers.named_annotators import backbone_of
 
 DEVICES = ("gpu", "cpu")
 _HINT = 0  # a ring needs no stage: the database knows what is ready
@@ -31,7 +32,7 @@ def new_run(config: RunConfig, specs: Mapping[str, StageSpec], *, sweep: str | N
         weighting=config.weighting_name,
         objective=config.objective,
         policy=config.model.policy,
-        annotator=config.model.annotator if method.needs_annotator else None,
+        annotator=backbone_of(config) if method.needs_annotator else None,
         dataset=config.data.dataset,
         label_fraction=config.data.label_fraction,
         seed=config.seed,
@@ -70,7 +71,7 @@ def device_of(config: RunConfig, spec: StageSpec, *, gpu: bool) -> str:
 def model_of(config: RunConfig, spec: StageSpec) -> str | None:
     """The model a stage spends its time in: what expected seconds are averaged over."""
     if spec.kind == "labels":
-        return config.model.annotator
+        return backbone_of(config)
     model = spec.config.get("model")
     return None if model is None else str(model)
 

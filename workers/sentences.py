@@ -190,10 +190,12 @@ _PARTS = {
 
 def _parts_of(configs: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
     """Each part's name, and whether the seed moves it in at least one run."""
-    return {
+    parts = {
         name: any(_has(config, part) and config["seeds"].get(part) is None for config in configs)
         for part, name in _PARTS.items()
     }
+    noisy = (c for c in configs if _existing(c) and c["annotator"].get("label_dropout"))
+    return {**parts, "label dropout": any(config["seeds"].get("annotator") is None for config in noisy)}
 
 
 def _fixed_parts(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -204,6 +206,9 @@ def _fixed_parts(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         if own:
             everywhere = all(c["seeds"].get(part) is not None for c in configs if _has(c, part))
             fixed[name] = f"seeds.{part} {', '.join(map(str, own))}{'' if everywhere else ', in some runs'}"
+    existing = sorted({use[:12] for use in map(_existing, configs) if use})
+    if existing:
+        fixed["the annotator that exists already"] = f"annotator.use {', '.join(existing)}"
     if any(config["data"]["dataset"] == "sandbox" for config in configs):
         base = sorted({str(config["seeds"].get("base", 0)) for config in configs})
         fixed["the pretrained base models"] = f"seeds.base {', '.join(base)}"
@@ -212,8 +217,14 @@ def _fixed_parts(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _has(config: Mapping[str, Any], part: str) -> bool:
     if part == "annotator":
-        return catalog.METHODS[config["method"]].needs_annotator
+        return catalog.METHODS[config["method"]].needs_annotator and _existing(config) is None
     return part != "sft" or config["sft"]["data"] != "none"
+
+
+def _existing(config: Mapping[str, Any]) -> str | None:
+    """The annotator that the run labels with and did not train."""
+    use: str | None = config.get("annotator", {}).get("use")
+    return use if catalog.METHODS[config["method"]].needs_annotator else None
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -1,10 +1,13 @@
 """What all charts share: colours by method, markers by objective, and the quiet frame around them."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import plotly.graph_objects as go
+
+from cwpo import catalog
 
 HEIGHT = 250  # px, in two columns
 FONT = '"Source Sans", "Source Sans Pro", sans-serif'
@@ -83,15 +86,9 @@ DARK = Look(
 LOOKS: Mapping[str, Look] = {"light": LIGHT, "dark": DARK}
 
 DASHED_METHODS = frozenset({"human_labeled", "random", "bottom", "shuffled", "normalised"})
-MARKERS: Mapping[str, str] = {
-    "dpo": "circle",
-    "ipo": "diamond",
-    "rdpo": "square",
-    "cdpo": "triangle-up",
-    "odpo": "triangle-down",
-    "simpo": "cross",
-    "wpo": "x",
-}
+# Objectives differ by shape, in the order of the catalog.
+SHAPES = ("circle", "diamond", "square", "triangle-up", "triangle-down", "cross", "x", "pentagon", "star", "hexagon")
+MARKERS: Mapping[str, str] = dict(zip(catalog.OBJECTIVES, itertools.cycle(SHAPES)))
 
 
 def modebar(name: str, kind: str) -> dict[str, Any]:

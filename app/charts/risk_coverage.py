@@ -10,6 +10,7 @@ from app.untrusted import chart_text
 from db.records import Judged
 
 POINTS = 50  # of the two reference lines
+FEWEST = 0.01  # coverage from which the curve is drawn: before, single pairs make it jump
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,16 +24,18 @@ class Curve:
 
 
 def prepare(rows: Iterable[tuple[str, Judged]]) -> list[Curve]:
-    """As stored when the annotator labeled."""
-    return [
-        Curve(
-            label=chart_text(label),
-            coverage=judged.coverage,
-            risk=judged.risk,
-            error=1 - judged.accuracy.estimate,
-        )
-        for label, judged in rows
-    ]
+    """As stored when the annotator labeled, without the first percent."""
+    return [_curve(label, judged) for label, judged in rows]
+
+
+def _curve(label: str, judged: Judged) -> Curve:
+    drawn = [(kept, risk) for kept, risk in zip(judged.coverage, judged.risk, strict=True) if kept >= FEWEST]
+    return Curve(
+        label=chart_text(label),
+        coverage=tuple(kept for kept, _ in drawn),
+        risk=tuple(risk for _, risk in drawn),
+        error=1 - judged.accuracy.estimate,
+    )
 
 
 def draw(data: list[Curve], look: Look = LIGHT) -> go.Figure:

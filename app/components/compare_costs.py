@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import reads
 from app.components import layout, tables
+from app.components.export import Exported, show_export
 from app.components.formats import slot_name
 from app.components.tables import Cell, Column
 from db.records import RunRow
@@ -52,6 +53,10 @@ def show_costs(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
         "A gold reward trained here reads human labels too; they belong to the evaluation and are not counted."
     )
     layout.note(" ".join(words))
+    exported = Exported(
+        name="costs", numbers=lambda: report.cost_numbers(found), cells=lambda: report.cost_cells(found)
+    )
+    show_export([exported], key="export_costs")
     cells = [[slot_name(str(kind)), *rest] for kind, *rest in report.stage_cost_cells(stages).rows]
     tables.show(STAGE_COLUMNS, cells, alt="Time by stage")
 

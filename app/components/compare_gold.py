@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import reads, untrusted
 from app.components import layout, tables
+from app.components.export import Exported, show_export
 from app.components.formats import counted
 from app.components.tables import Cell, Column
 from cwpo import catalog
@@ -112,6 +113,10 @@ def _table(rows: Sequence[RunRow], key: str, own: str) -> None:
         f"Own: {own}; further: {key}. Same side: prompts that both call won, lost or tied; κ is "
         "Cohen's. Gain: mean score over the baseline's, in SD of the baseline's scores."
     )
+    exported = Exported(
+        name="two gold rewards", numbers=lambda: report.gold_numbers(table), cells=lambda: report.gold_cells(table, key)
+    )
+    show_export([exported], key="export_gold")
     sentence = report.agreement_sentence(table)
     if sentence:
         layout.note(sentence)

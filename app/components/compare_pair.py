@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import reads, untrusted
 from app.components import layout, tables
+from app.components.export import Exported, show_export
 from app.components.tables import Cell, Column
 from app.url_state import CompareView
 from db.records import RunRow
@@ -50,6 +51,12 @@ def show_pair(rows: Sequence[RunRow], table: Sequence[GraRow], differences: Sequ
     if found.reason:
         layout.note(f"{found.reason.capitalize()}: no share is shown.")
         return
+    exported = Exported(
+        name="head to head",
+        numbers=lambda: report.head_to_head_numbers([found]),
+        cells=lambda: report.head_to_head_cells([found]),
+    )
+    show_export([exported], key="export_pair")
     layout.note(
         "Stored answers of both to the same prompts, sample against sample, by the gold reward that scored both; ties "
         "count half. 50 % means that neither is better." + (f" {found.note.capitalize()}." if found.note else "")

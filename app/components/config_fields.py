@@ -35,6 +35,10 @@ class Fields:
         self.changes: dict[str, Any] = {}  # a list where a field has several values
         self.wrong: dict[str, str] = {}  # what cannot be read
 
+    def default(self, path: str) -> Any:
+        """What the field has when nothing is changed."""
+        return value_at(self._defaults, path)
+
     def section(self, path: str, *, without: tuple[str, ...] = ()) -> None:
         """All plain fields of one part, three on a line."""
         given = value_at(self._defaults, path)

@@ -29,9 +29,14 @@ def show_actions(run: RunRecord) -> None:
             _button(archive, lambda: api.archive_run(run.id, not run.row.archived), f"{archive}d.")
             sure = st.checkbox("Delete this run and what no other run uses", key="sure", disabled=live)
             if st.button("Delete", key="delete", disabled=live or not sure, help="Cancel it first." if live else None):
-                api.delete_run(run.id)
-                layout.flash(f"Run {run.id} deleted.")
+                layout.flash(_deleted(run.id, api.delete_run(run.id)))
                 st.switch_page("screens/runs.py")
+
+
+def _deleted(run_id: int, deleted: api.Deleted) -> str:
+    if not deleted.kept_annotators:
+        return f"Run {run_id} deleted."
+    return f"Run {run_id} deleted; its annotator stays, because it is {', '.join(deleted.kept_annotators)}."
 
 
 def _priority(run: RunRecord, live: bool) -> None:

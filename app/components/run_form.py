@@ -7,6 +7,8 @@ from typing import Any
 import streamlit as st
 import yaml
 
+from app.components.annotator_use import PATH as USE
+from app.components.annotator_use import choose_existing
 from app.components.config_fields import Fields
 from app.components.field_specs import FieldSpec, plain_parts, spec_of
 from app.components.form_state import (
@@ -235,10 +237,12 @@ def _more(fields: Fields, dataset: str, key: str) -> dict[str, Any]:
         for tab, sections in zip(st.tabs([*tabs, "Other"]), [*tabs.values(), ()], strict=True):
             with tab:
                 for section in _with_sandbox(sections, dataset):
+                    if section == "annotator":
+                        choose_existing(fields, key, dataset)
                     if section in SWITCHED:
                         fields.switched(section, *SWITCHED[section])
                     else:
-                        fields.section(section, without=ELSEWHERE)
+                        fields.section(section, without=(*ELSEWHERE, USE))
         with tab:
             return _other_fields(fields, key)
 

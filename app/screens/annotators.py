@@ -7,6 +7,7 @@ from app.components import layout
 from app.components.annotator_cards import show_annotator_cards
 from app.components.annotator_choice import choose_annotator, choose_judge
 from app.components.annotator_evidence import show_annotators, show_figures, show_parts, show_reweighting, show_unsure
+from app.components.annotator_naming import show_naming
 from app.components.annotator_scaling import show_scaling
 from app.components.chart import show_chart
 from app.components.formats import counted, dataset_name, share
@@ -88,6 +89,7 @@ def _evidence(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSumm
         show_figures(summary)
     with right:
         show_scaling(chosen, reads.scaling_of(chosen))
+    show_naming(chosen.run_id)
     show_annotators(rows, chosen)
 
 

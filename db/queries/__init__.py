@@ -3,6 +3,7 @@
 from db.queries.annotators import label_margins, list_annotators
 from db.queries.curves import final_metrics, log_tail, metric_names, metric_names_of_runs, metrics
 from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
+from db.queries.named_annotators import find_annotator, named_annotators
 from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
 from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
@@ -37,6 +38,7 @@ __all__ = [
     "distinct",
     "evaluations",
     "final_metrics",
+    "find_annotator",
     "get_annotation",
     "get_run",
     "label_histograms",
@@ -51,6 +53,7 @@ __all__ = [
     "metric_names",
     "metric_names_of_runs",
     "metrics",
+    "named_annotators",
     "outcomes",
     "pairs_of",
     "plan_reuse",

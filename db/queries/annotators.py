@@ -19,7 +19,7 @@ IMPLICIT_START = "annotator_start"  # the weak model before DPO
 
 
 def list_annotators(session: Session, *, limit: int = MOST_ANNOTATORS) -> list[AnnotatorRow]:
-    """Published labels stages that a run still uses, newest first, in four queries whatever their number."""
+    """Published labels stages that a run still uses, newest first, in five queries whatever their number."""
     users = (
         select(RunStage.stage_id, func.max(RunStage.run_id).label("run_id"), func.count().label("runs"))
         .where(RunStage.slot == LABELS_SLOT)
@@ -42,7 +42,16 @@ def list_annotators(session: Session, *, limit: int = MOST_ANNOTATORS) -> list[A
     ).all()  # fmt: skip
     trained = _trained(session, [row.stage_id for row in found])
     temperatures = _temperatures(session, [row.run_id for row in found])
-    return [_row(row._asdict(), trained.get(row.stage_id, []), temperatures.get(row.run_id)) for row in found]
+    taught = _existing(session, [row.settings["use"] for row in found if "use" in row.settings])
+    return [
+        _row(
+            row._asdict(),
+            trained.get(row.stage_id, []),
+            temperatures.get(row.run_id),
+            taught.get(row.settings.get("use")),
+        )
+        for row in found
+    ]
 
 
 def label_margins(session: Session, stage_id: int, *, most: int = MOST_MARGINS) -> pd.DataFrame:
@@ -73,6 +82,12 @@ def _trained(session: Session, stage_ids: Collection[int]) -> dict[int, list[Any
     return found
 
 
+def _existing(session: Session, fingerprints: Collection[str]) -> dict[str | None, Mapping[str, Any]]:
+    """How the annotators were trained that other runs use."""
+    rows = session.execute(select(Stage.fingerprint, Stage.config).where(Stage.fingerprint.in_(fingerprints)))
+    return {row.fingerprint: row.config for row in rows}
+
+
 def _temperatures(session: Session, run_ids: Collection[int]) -> dict[int, float]:
     rows = session.execute(
         select(RunStage.run_id, Stage.summary)
@@ -84,13 +99,18 @@ def _temperatures(session: Session, run_ids: Collection[int]) -> dict[int, float
     return {row.run_id: float(row.summary["temperature"]) for row in rows if row.summary}
 
 
-def _row(found: Mapping[str, Any], seeds: list[Any], temperature: float | None) -> AnnotatorRow:
-    """Settings that a labels stage does not name have the values that it ran with."""
+def _row(
+    found: Mapping[str, Any], seeds: list[Any], temperature: float | None, taught: Mapping[str, Any] | None
+) -> AnnotatorRow:
+    """Settings that a labels stage does not name have the values that it ran with, or are those of the annotator that
+    another run `taught`."""
     values = dict(found)
-    settings = values.pop("settings") or {}
+    settings = values.pop("settings")
+    trained = taught or settings
+    own = next((seed for seed in seeds if seed is not None), values["seed"])
     return AnnotatorRow(
-        **{**values, "seed": next((seed for seed in seeds if seed is not None), values["seed"])},
-        kind=settings.get("kind", "bradley_terry"),
+        **{**values, "seed": own if taught is None else taught.get("seed", own)},
+        kind=trained.get("kind", "bradley_terry"),
         members=max(1, len(seeds)),
         passes=settings.get("passes", 1),
         label_dropout=settings.get("label_dropout", 0.0),

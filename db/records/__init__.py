@@ -11,6 +11,7 @@ from db.records.annotators import (
     SpreadCell,
     Unsure,
 )
+from db.records.named_annotators import LabelFigures, NamedAnnotatorRow
 from db.records.results import (
     AnnotationPage,
     AnnotationRow,
@@ -76,9 +77,11 @@ __all__ = [
     "GroupPage",
     "Interval",
     "Judged",
+    "LabelFigures",
     "LabelSummary",
     "LogLineRow",
     "MeasuredStage",
+    "NamedAnnotatorRow",
     "NewArtifact",
     "NewRun",
     "NewStage",

@@ -111,7 +111,9 @@ class Requeued:
 
 @dataclass(frozen=True, kw_only=True)
 class DeletedRun:
-    """Fingerprints no run uses any more: their artifacts may be deleted once the transaction is committed."""
+    """Fingerprints no run uses any more: their artifacts may be deleted once the transaction is committed. `named`:
+    annotators of the run that stay because they have a name."""
 
     run_id: int
     fingerprints: tuple[str, ...]
+    named: tuple[str, ...] = ()

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from db import status
 from db.engine import now
 from db.errors import FinishedRun, LiveRun, UnknownRun
-from db.models import Artifact, Run, RunStage, Stage, StageInput
+from db.models import Run, RunStage, Stage, StageInput
 from db.records import CreatedRun, DeletedRun, NewRun, NewStage
+from db.repositories import named_annotators, orphans
 from db.repositories.graph import (
     refresh_priorities,
     refresh_runs,
@@ -154,16 +155,16 @@ def archive(session: Session, run_id: int, archived: bool = True) -> None:
 
 
 def delete(session: Session, run_id: int) -> DeletedRun:
-    """Remove a finished run, and the rows of stages that no other run uses."""
+    """Remove a finished run, and the rows of stages that nothing else holds; a named annotator stays."""
     lock_graph(session)
     _finished(session, run_id, "deleted")
     mine = set(stages_of(session, [run_id]))
     session.execute(sql_delete(Run).where(Run.id == run_id))
-    orphans = _orphans(session, mine)
-    fingerprints = tuple(session.scalars(select(Stage.fingerprint).where(Stage.id.in_(orphans)).order_by(Stage.id)))
-    session.execute(update(Artifact).where(Artifact.fingerprint.in_(fingerprints)).values(deleted_at=now(session)))
-    session.execute(sql_delete(Stage).where(Stage.id.in_(orphans)))
-    return DeletedRun(run_id=run_id, fingerprints=fingerprints)
+    fingerprints = orphans.remove(session, mine)
+    kept = named_annotators.names_of(session, mine)
+    return DeletedRun(
+        run_id=run_id, fingerprints=fingerprints, named=tuple(name for names in kept.values() for name in names)
+    )
 
 
 def refresh_statuses(session: Session, run_ids: Collection[int] | None = None) -> tuple[int, ...]:
@@ -264,18 +265,6 @@ def _failed_by(session: Session, stage_ids: Sequence[int]) -> list[int]:
             select(Run.id).where(Run.id.in_(failed), Run.failed_stage_id.in_(stage_ids), Run.archived.is_(False))
         )
     )
-
-
-def _orphans(session: Session, candidates: set[int]) -> set[int]:
-    """Stages among the candidates that no run has and no kept stage reads."""
-    used = set(session.scalars(select(RunStage.stage_id).where(RunStage.stage_id.in_(candidates))))
-    orphans = candidates - used
-    edges = session.execute(
-        select(StageInput.stage_id, StageInput.input_stage_id).where(StageInput.input_stage_id.in_(orphans))
-    ).all()
-    while kept := {edge.input_stage_id for edge in edges if edge.stage_id not in orphans} & orphans:
-        orphans -= kept
-    return orphans
 
 
 def _get(session: Session, run_id: int) -> Run:

@@ -296,7 +296,21 @@ def test_an_existing_annotator_is_read_from_the_store(tmp_path, inputs):
     ctx = context(tmp_path / "used", "labels", inputs={"data": inputs["data"]}, config=config, tokens_per_batch=200)
     with pytest.raises(ArtifactError, match="not in the store"):
         run_labels(ctx)
-    with ctx.store.build("a" * 64, meta={}) as out:
+    trained = {"model": "tiny", "precision": "fp32", "max_length": None}
+    with ctx.store.build("a" * 64, meta={"kind": "annotator", "config": trained}) as out:
+        for file in inputs["annotator"].iterdir():
+            (out / file.name).write_bytes(file.read_bytes())
+    run_labels(ctx)
+    assert rows_of(ctx) == wanted
+
+
+def test_an_existing_annotator_is_of_the_kind_that_it_was_trained_as(tmp_path, inputs):
+    """Whatever the configuration of the run that uses it says."""
+    wanted = rows_of(labeled(tmp_path / "own", inputs, kind="joint")[0])
+    config = {**LABELING, "use": "a" * 64, "kind": "bradley_terry"}
+    ctx = context(tmp_path / "used", "labels", inputs={"data": inputs["data"]}, config=config, tokens_per_batch=200)
+    trained = {"model": "tiny", "precision": "fp32", "max_length": None, "kind": "joint"}
+    with ctx.store.build("a" * 64, meta={"kind": "annotator", "config": trained}) as out:
         for file in inputs["annotator"].iterdir():
             (out / file.name).write_bytes(file.read_bytes())
     run_labels(ctx)

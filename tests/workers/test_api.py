@@ -54,7 +54,7 @@ def test_delete_removes_artifacts_no_other_run_uses(workplace: Workplace) -> Non
         with store().build(fingerprint) as folder:
             (folder / "summary.json").write_text("{}")
     api.cancel_run(gone)
-    assert api.delete_run(gone) == 4  # align, samples, scores, evaluation
+    assert api.delete_run(gone).artifacts == 4  # align, samples, scores, evaluation
     assert store().find(own) is None
     assert store().find(shared) is not None
     assert workplace.run(kept).status == "queued"

@@ -424,6 +424,18 @@ def test_fixed_seeds_are_named() -> None:
     assert text.endswith("and so do the annotator (seeds.annotator 7).")
 
 
+def test_an_existing_annotator_does_not_move_but_its_label_dropout_does() -> None:
+    use = {"use": "ab" * 32}
+    steady, noisy = (
+        report.what_the_seed_moved([RunConfig(annotator={**use, "label_dropout": dropout}).canonical()])
+        for dropout in (0.0, 0.2)
+    )
+    moved = "One seed: the seed would move the split into labeled and unlabeled pairs"
+    assert steady.startswith(f"{moved} and alignment; ")
+    assert noisy.startswith(f"{moved}, alignment and label dropout; ")
+    assert "so do the annotator that exists already (annotator.use abababababab) and the pretrained base" in steady
+
+
 # ---- formats and exports -------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,98 @@
+"""Naming an annotator on the page of its run, and choosing it on the form of another."""
+
+from streamlit.testing.v1 import AppTest
+
+from app.components import annotator_words
+from db import queries
+from db.records import LabelFigures, NamedAnnotatorRow
+from tests.app.conftest import Computed, visit, words
+from workers import api
+from workers.database import reading
+
+
+def run_of(computed: Computed, method: str) -> int:
+    return next(row.id for row in computed.rows() if row.method == method)
+
+
+def named(name: str) -> NamedAnnotatorRow:
+    with reading() as session:
+        return queries.find_annotator(session, name)
+
+
+def annotator_page(run: int) -> AppTest:
+    with reading() as session:
+        labels = next(stage for stage in queries.run_stages(session, run) if stage.slot == "labels")
+    return visit("annotators", annotator=str(labels.stage_id))
+
+
+def test_the_annotators_page_names_one_and_shows_the_command(computed: Computed) -> None:
+    page = annotator_page(run_of(computed, "cw"))
+    assert "cwpo label " in words(page)
+    page.text_input(key="annotator_name").set_value("from-the-page")
+    page.text_input(key="annotator_note").set_value("small sweep *1*")
+    page.button(key="name_it").click().run()
+    assert not page.exception
+    row = named("from-the-page")
+    assert row.note == "small sweep *1*"
+    said = words(page)
+    assert "cwpo label from-the-page@1 FILE" in said
+    assert f"{row.pairs} pairs" in said
+    assert "right, 2·accuracy" in said
+    assert "small sweep *1*" in said
+    page.text_input(key="annotator_name").set_value("two words")
+    page.button(key="name_it").click().run()
+    assert "'two words' cannot be a name: use letters" in words(page)
+
+
+def test_the_form_uses_an_annotator_that_has_a_name(computed: Computed) -> None:
+    """Of a run over again: no annotator is trained any more, and where the chosen one comes from is said."""
+    run = run_of(computed, "cw")
+    api.name_annotator(run, "for-the-form")
+    row = named("for-the-form")
+    page = visit("new_run", **{"from": str(run), f"f{run}.h.annotator.use": row.key})
+    said = words(page)
+    assert f"trained on 30 % of {row.dataset.rsplit('/', 1)[-1]}" in said
+    assert "whose human labels it has seen" in said
+    assert page.text_input(key=f"f{run}.h.annotator.use").value == row.key
+    page.button(key="queue").click().run()
+    assert not page.exception
+    with reading() as session:
+        newest = queries.list_runs(session, limit=1).rows[0]
+        config = queries.get_run(session, newest.id).config
+        slots = [stage.slot for stage in queries.run_stages(session, newest.id)]
+    assert config["annotator"]["use"] == row.fingerprint
+    assert "annotator" not in slots
+    again = visit("new_run", **{"from": str(newest.id), f"f{newest.id}.h.annotator.lr": "0.5"})
+    assert f"{row.key}: " in words(again)
+    api.cancel_run(newest.id)
+    api.delete_run(newest.id)
+
+
+def test_choosing_from_the_list_fills_the_field(computed: Computed) -> None:
+    run = run_of(computed, "cw")
+    api.name_annotator(run, "from-the-list")
+    key = f"f{run}.h.annotator"
+    page = visit("new_run", **{"from": str(run), f"{key}.lr": "0.001"})
+    page.selectbox(key=f"list.{key}.use").select("from-the-list@1").run()
+    assert not page.exception
+    assert page.text_input(key=f"{key}.use").value == "from-the-list@1"
+    assert "from-the-list@1: " in words(page)
+
+
+def test_provenance_in_words() -> None:
+    """68 % right is 2·0.68 − 1 = 0.36 beside a stated 0.41."""
+    figures = LabelFigures(
+        stage_id=2, dataset="tldr", n=1200, accuracy_human=0.68, accuracy_truth=None, mean_confidence=0.41, ece=0.052
+    )
+    row = NamedAnnotatorRow(
+        name="h", version=2, note="keep.", created_at=None, stage_id=1, fingerprint="f" * 64, stored=True,  # type: ignore[arg-type]
+        kind="joint", model="facebook/opt-125m", revision=None, dataset="hh-harmless", dataset_revision=None,
+        label_fraction=0.3, seed=4, split_seed=4, pairs=12_000, temperature=1.72, figures=(figures,),
+    )  # fmt: skip
+    assert annotator_words.provenance(row) == (
+        "joint opt-125m, trained on 30 % of HH-RLHF harmless (12,000 pairs), seed 4. "
+        "On 1,200 pairs of Reddit TL;DR: 68.0 % right, 2·accuracy − 1 is 0.36, mean C 0.41, ECE 0.052. "
+        "Fitted temperature 1.72. keep."
+    )
+    assert annotator_words.overlap(row, "tldr") == ""
+    assert "split seed 4, 30 %" in annotator_words.overlap(row, "hh-harmless")
