@@ -34,6 +34,8 @@ TORCH_FREE = (
     "cwpo.calibration",
     "cwpo.data.files",
     "cwpo.frontier",
+    "cwpo.memory_estimate",
+    "cwpo.model_shape",
     "cwpo.stored_annotator",
     "cwpo.length_control",
     "cwpo.agreement",

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from cwpo.config import RunConfig, merged
-from cwpo.errors import ArtifactError, ConfigError
-from cwpo.stored_annotator import is_fingerprint, stored_annotator
+from cwpo.errors import ConfigError
+from cwpo.stored_annotator import is_fingerprint
 from db import queries
 from db.errors import UnknownAnnotator
 from workers.database import reading
@@ -31,17 +31,6 @@ def fingerprint_of(name: str, field: str = FIELD) -> str:
     if not in_store(row.fingerprint):
         raise ConfigError(field, GONE.format(row.key))
     return row.fingerprint
-
-
-def backbone_of(config: RunConfig) -> str:
-    """The model that labels: the existing annotator's where one is used."""
-    use = config.annotator.use
-    if use is None or not is_fingerprint(use):
-        return config.model.annotator
-    try:
-        return stored_annotator(store(), use).model
-    except ArtifactError:
-        return config.model.annotator
 
 
 def in_store(fingerprint: str) -> bool:

@@ -6,12 +6,14 @@ from redis.exceptions import RedisError
 
 from cwpo import catalog
 from cwpo.config import RunConfig
+from cwpo.errors import ArtifactError
 from cwpo.stages import StageSpec
+from cwpo.stored_annotator import is_fingerprint, stored_annotator
 from db.records import NewRun, NewStage
 from db.repositories import leases, stages
 from workers import queue
 from workers.database import reading
-from workers.named_annotators import backbone_of
+from workers.places import store
 
 DEVICES = ("gpu", "cpu")
 _HINT = 0  # a ring needs no stage: the database knows what is ready
@@ -74,6 +76,17 @@ def model_of(config: RunConfig, spec: StageSpec) -> str | None:
         return backbone_of(config)
     model = spec.config.get("model")
     return None if model is None else str(model)
+
+
+def backbone_of(config: RunConfig) -> str:
+    """The model that labels: the existing annotator's where one is used."""
+    use = config.annotator.use
+    if use is None or not is_fingerprint(use):
+        return config.model.annotator
+    try:
+        return stored_annotator(store(), use).model
+    except ArtifactError:
+        return config.model.annotator
 
 
 def ring_idle() -> bool:
