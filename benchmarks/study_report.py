@@ -277,9 +277,9 @@ def sampling_section(lines: Lines) -> Iterator[str]:
     rows = []
     for how, one in found.items():
         if one is not None:
-            figures = (_number(one.mean("kl")), _number(one.mean("kept")), _number(one.mean("align_seconds"), 1))
+            figures = (_number(one.mean("kl")), _number(one.mean("kept")))
             rows.append((how, percent(one), *figures, str(len(one.seeds))))
-    yield table(("pairs a step computes", "GRA, %", "KL", "share computed", "seconds of alignment", "seeds"), rows)
+    yield table(("pairs a step computes", "GRA, %", "KL", "share computed", "seeds"), rows)
     yield differences_table([("proportional − all", difference(found["proportional"], found["all"]))])
 
 
