@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # In this order. gpu needs a CUDA GPU, study takes hours, label_noise and annotators pairs of one's own; run by name.
-USUAL = ("dpo", "scoring", "where", "memory", "sweep", "demo_time", "pages", "coverage")
+USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "coverage")
 NAMES = (*USUAL, "gpu", "study", "label_noise", "annotators")
 
 

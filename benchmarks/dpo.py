@@ -1,4 +1,4 @@
-"""A step of DPO: this program against TRL's DPOTrainer and against a plain loop, by model shape.
+"""A step of DPO: this program against TRL's DPOTrainer, by model shape; `plain` has the plain loop.
 
     python -m benchmarks dpo [--shapes opt-125m opt-h512 opt-tiny qwen2-0.5b] [--rounds 3] [--anew]
 
@@ -45,7 +45,6 @@ class Plan:
 
     batch: int
     rounds: int
-    plain_rounds: int
     peer_precisions: tuple[str, ...] = PRECISIONS
     grouped: bool = True
     tuned: bool = True
@@ -53,21 +52,29 @@ class Plan:
 
 
 PLANS: dict[str, Plan] = {
-    "opt-tiny": Plan(batch=8, rounds=3, plain_rounds=3, goals=(("trl default", 8.0),)),
+    "opt-tiny": Plan(batch=8, rounds=3, goals=(("trl default", 8.0),)),
     "opt-125m": Plan(
-        batch=8, rounds=3, plain_rounds=2,
-        goals=(("trl default", 6.0), ("trl best", 5.0), ("plain", 6.0)),
+        batch=8,
+        rounds=3,
+        goals=(
+            ("trl default", 6.0),
+            ("trl best", 5.0),
+        ),
     ),
     "opt-h512": Plan(
-        batch=8, rounds=3, plain_rounds=2,
-        goals=(("trl default", 12.0), ("plain", 9.0)),
+        batch=8,
+        rounds=3,
+        goals=(("trl default", 12.0),),
     ),
     "qwen2-0.5b": Plan(
-        batch=4, rounds=1, plain_rounds=0, grouped=False, tuned=False,
+        batch=4,
+        rounds=1,
+        grouped=False,
+        tuned=False,
         goals=(("trl default", 4.0),),
     ),
-    "qwen2-tiny": Plan(batch=4, rounds=1, plain_rounds=1),
-}  # fmt: skip
+    "qwen2-tiny": Plan(batch=4, rounds=1),
+}
 UTILISATION_GOALS = {"fp32": 0.70, "bf16": 0.45}  # of the measured peak, at opt-125m
 
 
@@ -91,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="A step of DPO against TRL and a plain loop.")
+    parser = argparse.ArgumentParser(description="A step of DPO against TRL.")
     parser.add_argument("--shapes", nargs="+", choices=list(PLANS), default=[s for s in PLANS if s != "qwen2-tiny"])
     parser.add_argument("--rounds", type=int, help="default: 3, one for qwen2-0.5b")
     parser.add_argument("--anew", action="store_true", help="forget what is stored")
@@ -103,14 +110,14 @@ def _measure(name: str, plan: Plan, results: Results, rounds: int) -> None:
     for number in range(rounds):
         results.take("matmul peak", number, lambda: Sample(more={"gflops": peaks()}))
         for precision in PRECISIONS:
-            results.take(f"ours {precision}", number, partial(_ours, name, plan, precision, tuple(_batch(plan))))
+            results.take(
+                f"ours {precision}", number, partial(measure_ours, name, plan, precision, tuple(batch_of(plan)))
+            )
         for kind in ("default", "best"):
             for precision in plan.peer_precisions:
-                if number and precision != _better(results, f"trl {kind}", plan.peer_precisions):
+                if number and precision != better(results, f"trl {kind}", plan.peer_precisions):
                     continue
                 results.take(f"trl {kind} {precision}", number, partial(_trl, name, plan, kind, precision))
-        for precision in PRECISIONS if number < plan.plain_rounds else ():
-            results.take(f"plain {precision}", number, partial(_plain, name, plan, precision))
         if number == 0 and plan.grouped:
             _measure_grouped(name, plan, results)
 
@@ -118,9 +125,11 @@ def _measure(name: str, plan: Plan, results: Results, rounds: int) -> None:
 def _measure_grouped(name: str, plan: Plan, results: Results) -> None:
     """TRL's best with length-grouped batches, on three batches; ours on the same pairs in random batches."""
     rows = typical(GROUPED_BATCHES * plan.batch, batch=plan.batch)
-    precision = _better(results, "trl best", plan.peer_precisions)
-    own = _better(results, "ours", PRECISIONS)
-    results.take(f"ours {own} three batches", 0, partial(_ours, name, plan, own, tuple(map(tuple, rows.tolist()))))
+    precision = better(results, "trl best", plan.peer_precisions)
+    own = better(results, "ours", PRECISIONS)
+    results.take(
+        f"ours {own} three batches", 0, partial(measure_ours, name, plan, own, tuple(map(tuple, rows.tolist())))
+    )
     results.take(f"trl best grouped {precision}", 0, partial(_trl_grouped, name, plan, precision))
 
 
@@ -129,10 +138,10 @@ def _measure_tuned(name: str, plan: Plan, results: Results) -> None:
 
     Each runs once untimed before: memory that is to be kept must be there first.
     """
-    own = _better(results, "ours", PRECISIONS)
-    cells = {f"ours {own} tuned": partial(_ours, name, plan, own, tuple(_batch(plan)))}
+    own = better(results, "ours", PRECISIONS)
+    cells = {f"ours {own} tuned": partial(measure_ours, name, plan, own, tuple(batch_of(plan)))}
     for kind in ("default", "best"):
-        precision = _better(results, f"trl {kind}", plan.peer_precisions)
+        precision = better(results, f"trl {kind}", plan.peer_precisions)
         cells[f"trl {kind} {precision} tuned"] = partial(_trl, name, plan, kind, precision)
     for number in range(TUNED_ROUNDS):
         for cell, measure in cells.items():
@@ -141,18 +150,18 @@ def _measure_tuned(name: str, plan: Plan, results: Results) -> None:
             results.take(cell, number, measure)
 
 
-def _batch(plan: Plan) -> list[tuple[int, int, int]]:
+def batch_of(plan: Plan) -> list[tuple[int, int, int]]:
     return [tuple(row) for row in typical(plan.batch, batch=plan.batch).tolist()]
 
 
-def _rows(name: str, plan: Plan, rows: Any) -> tuple[list[Any], list[Any]]:
+def rows_of(name: str, plan: Plan, rows: Any) -> tuple[list[Any], list[Any]]:
     vocabulary = SHAPES[name].vocabulary
     warm = encoded(WARM[: plan.batch], vocabulary, seed=1)
     return warm, encoded(np.array(rows), vocabulary, first=len(warm))
 
 
-def _ours(name: str, plan: Plan, precision: str, lengths: tuple[tuple[int, int, int], ...]) -> Sample:
-    warm, rows = _rows(name, plan, lengths)
+def measure_ours(name: str, plan: Plan, precision: str, lengths: tuple[tuple[int, int, int], ...]) -> Sample:
+    warm, rows = rows_of(name, plan, lengths)
     sample = ours.dpo(policy(name), warm, rows, batch=plan.batch, precision=precision)
     counted = lengths_of(rows)
     sample.more |= {
@@ -164,28 +173,21 @@ def _ours(name: str, plan: Plan, precision: str, lengths: tuple[tuple[int, int, 
 
 
 def _trl(name: str, plan: Plan, kind: str, precision: str) -> Sample:
-    warm, rows = _rows(name, plan, _batch(plan))
+    warm, rows = rows_of(name, plan, batch_of(plan))
     sample = peers.trl_dpo(policy(name), warm, rows, batch=plan.batch, bf16=precision == "bf16", best=kind == "best")
     sample.more |= {"pairs": len(rows), "padded_tokens": round(padded_mean(lengths_of(rows), plan.batch) * len(rows))}
     return sample
 
 
 def _trl_grouped(name: str, plan: Plan, precision: str) -> Sample:
-    warm, rows = _rows(name, plan, grouped(typical(GROUPED_BATCHES * plan.batch, batch=plan.batch)))
+    warm, rows = rows_of(name, plan, grouped(typical(GROUPED_BATCHES * plan.batch, batch=plan.batch)))
     sample = peers.trl_dpo(policy(name), warm, rows, batch=plan.batch, bf16=precision == "bf16", best=True)
-    tried = peers.groups_by_length(policy("opt-tiny"), _rows("opt-tiny", plan, WARM)[0])
+    tried = peers.groups_by_length(policy("opt-tiny"), rows_of("opt-tiny", plan, WARM)[0])
     sample.more |= {"pairs": len(rows), "group_by_length": tried}
     return sample
 
 
-def _plain(name: str, plan: Plan, precision: str) -> Sample:
-    warm, rows = _rows(name, plan, _batch(plan))
-    sample = ours.plain_dpo(policy(name), warm, rows, batch=plan.batch, precision=precision)
-    sample.more["pairs"] = len(rows)
-    return sample
-
-
-def _better(results: Results, side: str, precisions: tuple[str, ...]) -> str:
+def better(results: Results, side: str, precisions: tuple[str, ...]) -> str:
     """The precision whose first sample took fewer processor seconds, which a busy machine disturbs less."""
     known = [p for p in precisions if results.cells.get(f"{side} {p}")]
     return min(known, key=lambda p: results.cells[f"{side} {p}"][0]["cpu"]) if known else precisions[0]
@@ -193,40 +195,36 @@ def _better(results: Results, side: str, precisions: tuple[str, ...]) -> str:
 
 def summarise(name: str, plan: Plan, results: Results) -> dict[str, Any]:
     """Seconds per pair, ratios with their goals, utilisation of the measured peak."""
-    own = _better(results, "ours", PRECISIONS)
+    own = better(results, "ours", PRECISIONS)
     ratios: dict[str, float | None] = {"ours at": own}  # type: ignore[dict-item]
     for kind in ("trl default", "trl best"):
-        theirs = _better(results, kind, plan.peer_precisions)
+        theirs = better(results, kind, plan.peer_precisions)
         ratios[kind] = results.ratio(f"{kind} {theirs}", f"ours {own}")
         ratios[f"{kind} (cpu seconds)"] = results.ratio(f"{kind} {theirs}", f"ours {own}", "cpu")
         ratios[f"{kind} tuned"] = results.ratio(f"{kind} {theirs} tuned", f"ours {own} tuned")
         for precision in plan.peer_precisions:
             ratios[f"{kind} both {precision}"] = results.ratio(f"{kind} {precision}", f"ours {precision}")
-    theirs = _better(results, "trl best", plan.peer_precisions)
+    theirs = better(results, "trl best", plan.peer_precisions)
     ratios["trl best grouped"] = results.ratio(f"trl best grouped {theirs}", f"ours {own} three batches")
-    plain = _better(results, "plain", PRECISIONS)
-    ratios["plain"] = results.ratio(f"plain {plain}", f"ours {own}")
-    for precision in PRECISIONS:
-        ratios[f"plain both {precision}"] = results.ratio(f"plain {precision}", f"ours {precision}")
     return {
         "tokens_per_batch": TOKENS_PER_BATCH,
-        "seconds_per_pair": {cell: _per_pair(results, cell) for cell in results.cells if cell != "matmul peak"},
+        "seconds_per_pair": {cell: per_pair(results, cell) for cell in results.cells if cell != "matmul peak"},
         "ratios": ratios,
         "utilisation": {precision: _utilisation(results, precision) for precision in PRECISIONS},
-        "goals": [_goal(name_, goal, ratios.get(name_)) for name_, goal in plan.goals]
+        "goals": [goal_row(name_, goal, ratios.get(name_)) for name_, goal in plan.goals]
         + (
-            [_goal(f"utilisation {p}", goal, _utilisation(results, p)) for p, goal in UTILISATION_GOALS.items()]
+            [goal_row(f"utilisation {p}", goal, _utilisation(results, p)) for p, goal in UTILISATION_GOALS.items()]
             if name == "opt-125m"
             else []
         ),
     }
 
 
-def _goal(name: str, goal: float, measured: float | None) -> dict[str, Any]:
+def goal_row(name: str, goal: float, measured: float | None) -> dict[str, Any]:
     return {"goal": name, "at least": goal, "measured": measured, "met": measured is not None and measured >= goal}
 
 
-def _per_pair(results: Results, cell: str) -> float | None:
+def per_pair(results: Results, cell: str) -> float | None:
     seconds, pairs = results.median(cell), results.median(cell, "pairs")
     return round(seconds / pairs, 4) if seconds and pairs else None
 

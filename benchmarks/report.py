@@ -11,6 +11,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 TITLES = {
     "dpo-": "A step of DPO, {}",
+    "plain-": "A step of DPO against a plain loop, {}",
     "scoring-": "Annotator, {}",
     "where-": "Where the time of a step goes, {}",
     "gpu-": "A step of DPO on a GPU, {}",
@@ -53,6 +54,10 @@ def _section(name: str, summary: Mapping[str, Any]) -> Iterator[str]:
         yield from _rows([{"variant": k, "s/pair": v} for k, v in summary["seconds_per_pair"].items()])
         yield from _rows([{"how many times ours": k, "×": v} for k, v in summary["ratios"].items() if v is not None])
         yield from _rows([{"precision": k, "utilisation": v} for k, v in summary["utilisation"].items()])
+        yield from _rows(summary["goals"])
+    elif name.startswith("plain-"):
+        yield from _rows([{"variant": k, "s/pair": v} for k, v in summary["seconds_per_pair"].items()])
+        yield from _rows([{"how many times ours": k, "×": v} for k, v in summary["ratios"].items()])
         yield from _rows(summary["goals"])
     elif name.startswith("scoring-"):
         yield from _rows([{"ratio": k, "×": v} for k, v in summary["ratios"].items()])

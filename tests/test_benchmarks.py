@@ -80,7 +80,7 @@ def test_goals_are_met_or_not_by_the_medians(tmp_path):
     for cell, values in walls.items():
         results.cells[cell] = [{"wall": value, "cpu": value, "pairs": 8, "useful_gflop": 100.0} for value in values]
     results.cells["matmul peak"] = [{"wall": 0.0, "gflops": {"fp32": 50.0, "bf16": 200.0}}]
-    plan = dpo.Plan(batch=8, rounds=2, plain_rounds=0, peer_precisions=("bf16",), goals=(("trl default", 9.5),))
+    plan = dpo.Plan(batch=8, rounds=2, peer_precisions=("bf16",), goals=(("trl default", 9.5),))
     summary = dpo.summarise("opt-tiny", plan, results)
     assert summary["ratios"]["trl default"] == 9.0  # 18 over 2
     assert summary["goals"] == [{"goal": "trl default", "at least": 9.5, "measured": 9.0, "met": False}]
@@ -92,7 +92,7 @@ def test_goals_are_met_or_not_by_the_medians(tmp_path):
 def test_our_own_side_of_a_cell_runs():
     """Reference, packing, one warm step and one timed step on tiny pairs."""
     plan = dpo.PLANS["opt-tiny"]
-    sample = dpo._ours("opt-tiny", plan, "fp32", ((4, 3, 3),) * plan.batch)
+    sample = dpo.measure_ours("opt-tiny", plan, "fp32", ((4, 3, 3),) * plan.batch)
     assert sample.wall > 0
     assert sample.more["tokens"] == 80
     assert sample.more["reference_seconds"] > 0
