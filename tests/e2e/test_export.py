@@ -49,10 +49,9 @@ def saved(page: Page, button: Locator) -> tuple[str, bytes]:
 
 
 def camera(page: Page) -> Locator:
-    """The one button over the first chart, there while the mouse is on it."""
-    chart = page.locator(".js-plotly-plot").first
-    chart.hover()
-    return chart.locator(".modebar-btn[data-title^='Download plot']")
+    """The one button over a chart, there while the mouse is on it."""
+    page.locator(".js-plotly-plot").first.hover()
+    return page.locator(".modebar-btn[data-title^='Download plot']").first
 
 
 @pytest.mark.timeout(300)
@@ -72,7 +71,7 @@ def test_charts_and_tables_are_saved_with_the_content_that_their_names_say(brows
     assert int.from_bytes(content[16:20], "big") == pytest.approx(2 * width["width"], abs=4)
 
     page.get_by_role("radio", name="SVG").click()
-    expect(page.locator(".js-plotly-plot").first.locator(".modebar-btn[data-title='Download plot']")).to_have_count(1)
+    expect(page.locator(".modebar-btn[data-title='Download plot']")).to_have_count(1)
     name, content = saved(page, camera(page))
     assert name == "training_curves.svg"
     assert content.lstrip().startswith(b"<svg")
