@@ -28,7 +28,7 @@ def publish(
         for rows in _batches(result.path / file):
             with writing() as session:
                 write(session, claimed, rows)
-    resumed = bool(result.summary.get("first_step") or lease.first_step)
+    resumed = bool(lease.first_step)
     if not result.computed or resumed:  # the live points do not hold everything
         _all_points(claimed, result.path / "metrics.parquet")
     while reporter.full:
