@@ -34,7 +34,6 @@ class Lease:
         self, worker_id: int, claimed: ClaimedStage, reporter: BufferingReporter, shutdown: Callable[[], bool]
     ) -> None:
         self.claimed = claimed
-        self.first_step: int | None = None
         self._worker_id = worker_id
         self._reporter = reporter
         self._shutdown = shutdown
@@ -42,6 +41,7 @@ class Lease:
         self._stopped_at: float | None = None
         self._confirmed = time.monotonic()
         self._beaten = 0.0
+        self._flushing = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._pulse, name="lease", daemon=True)
 
@@ -63,10 +63,11 @@ class Lease:
         return self._reason or ("shutdown" if self._shutdown() else None)
 
     def flush(self) -> None:
-        """Write what the reporter holds, batch by batch."""
-        self._flush_batch()
-        while self._reporter.full:
+        """Write what the reporter holds, batch by batch and in order; a flush under way is waited for."""
+        with self._flushing:
             self._flush_batch()
+            while self._reporter.full:
+                self._flush_batch()
 
     def _flush_batch(self) -> None:
         """Write a batch and renew the lease, in one transaction; StaleToken when it is not ours."""
@@ -83,8 +84,6 @@ class Lease:
             self._reporter.give_back(batch)
             raise
         self._confirmed = time.monotonic()
-        if batch.first_step is not None:
-            self.first_step = batch.first_step
         if answer != HELD:
             self._stop("cancelled" if answer == CANCELLED else "lost")
 

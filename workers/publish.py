@@ -28,12 +28,9 @@ def publish(
         for rows in _batches(result.path / file):
             with writing() as session:
                 write(session, claimed, rows)
-    resumed = bool(lease.first_step)
-    if not result.computed or resumed:  # the live points do not hold everything
+    lease.flush()  # where a resumed attempt starts is written before its points
+    if not result.computed or reporter.first_step:  # the live points do not hold everything
         _all_points(claimed, result.path / "metrics.parquet")
-    while reporter.full:
-        with writing() as session:
-            renew(session, claimed, reporter.take())
     info = store.info(claimed.fingerprint)
     artifact = NewArtifact(bytes=info.bytes, files=len(info.files), sha256=info.sha256)
     with writing() as session:

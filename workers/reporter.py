@@ -62,6 +62,11 @@ class BufferingReporter:
             return batch
 
     @property
+    def first_step(self) -> int | None:
+        """Finished steps when this attempt's training began; > 0: resumed from a checkpoint."""
+        return self._first_step
+
+    @property
     def full(self) -> bool:
         """Whether more than one batch waits."""
         return max(len(self._points), len(self._lines)) > BATCH_ROWS

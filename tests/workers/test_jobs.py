@@ -1,5 +1,6 @@
 """The job process: what it loads, what it publishes, and how every end of a stage is recorded."""
 
+import dataclasses
 import subprocess
 import sys
 from typing import Any
@@ -162,6 +163,41 @@ def test_sigterm_gives_the_stage_back_without_counting_it_as_lost(
     stage = place.stage(run_id, "align")
     assert stage.status == "queued"
     assert [(a.status, a.cause) for a in attempts(stage.stage_id)] == [("lost", "The worker was stopped.")]
+
+
+def test_resumed_stage_that_ends_before_its_first_flush_has_its_whole_curve(
+    both_places: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the first attempt was flushed, and the second one is over before its lease thread wakes up."""
+    place = both_places
+    monkeypatch.setattr(lease, "FLUSH_SECONDS", 600.0)
+    shutdown = jobs.Shutdown()
+    real = execute.executor("align")
+
+    def interrupted(ctx: Any) -> dict[str, Any]:
+        asked = iter(range(100))
+
+        def after_three_steps() -> bool:
+            shutdown._heard = next(asked) >= 2
+            return shutdown._heard
+
+        return real(dataclasses.replace(ctx, should_stop=after_three_steps))
+
+    run_id = api.submit_run(place.config(align={"epochs": 2})).run_id
+    with monkeypatch.context() as patch:
+        stub(patch, align=interrupted)
+        patch.setattr(jobs, "Shutdown", lambda: shutdown)
+        patch.setattr(shutdown, "listen", lambda: None)
+        jobs.work(0)
+    assert place.stage(run_id, "align").status == "queued"
+    jobs.work(0)
+    stage = place.stage(run_id, "align")
+    assert [attempt.first_step for attempt in attempts(stage.stage_id)] == [None, 3]
+    with reading() as session:
+        curve = queries.metrics(session, [stage.stage_id], ["loss"])
+    assert stage.total is not None
+    assert stage.total > 3
+    assert sorted(curve["step"]) == list(range(1, stage.total + 1))
 
 
 def test_stale_token_is_refused_and_leaves_no_rows(both_places: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from tests.workers.conftest import Workplace, descendants, horse_of, lives, wait
 from workers import api, queue
 from workers.database import reading
 
-LONG = {"align": {"epochs": 100, "lr": 1e-3, "batch_size": 16}, "execution": {"checkpoint_seconds": 0.5}}
+LONG = {"align": {"epochs": 400, "lr": 1e-3, "batch_size": 16}, "execution": {"checkpoint_seconds": 0.5}}
 NOTICED = 60.0  # seconds, promised
 
 
