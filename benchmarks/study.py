@@ -1,11 +1,12 @@
 """The sandbox study: every comparison of the paper where the truth is known, over eight seeds. Resumable.
 
-    python -m benchmarks study [--groups methods beta …] [--seeds 8] [--processes 2] [--report]
+    python -m benchmarks study [--groups methods beta … again] [--seeds 8] [--processes 2] [--report]
 
 Every run is one line of `benchmarks/results/study/seed-N.jsonl`, written as soon as it is evaluated; a run that has its
 line is not computed again. Runs of one seed share stages through the artifact store under `var/study`. The seed moves
 everything: base models, pool, split, annotator, alignment. The hyperparameters are the sandbox's defaults for all
-methods; they were chosen before any of these comparisons. `--report` writes the tables of docs/study.md from the lines.
+methods; they were chosen before any of these comparisons. What was only noticed in the tables is repeated on seeds that
+no table had seen (group `again`). `--report` writes the tables of docs/study.md from the lines.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from cwpo.config import RunConfig, digest, merged
 HOME = Path("var/study")
 LINES = RESULTS / "study"
 SEEDS = 8
+FRESH = range(8, 16)  # seeds of the group `again`, in no other table
 EDITION = 1
 METHODS = (
     "human", "human_100", "human_labeled", "oracle", "ws", "weak", "cw", "top:30", "random:30", "bottom:50",
@@ -50,6 +52,7 @@ class Cell:
     group: str
     label: Mapping[str, Any]  # what the tables of its group are laid out by
     settings: Mapping[str, Any] = field(default_factory=dict)  # laid on the sandbox's defaults
+    fresh: bool = False  # computed on FRESH seeds, and on no other
 
     def config(self, seed: int) -> RunConfig:
         return RunConfig.parse(merged(self.settings, {"seed": seed, "seeds": {"base": seed}}))
@@ -58,7 +61,7 @@ class Cell:
 def cells() -> list[Cell]:
     """All settings, the ones that say most first."""
     groups = (_methods(1.5, ("dpo",)), _sampling(), _beta(), _shares(), _noise(), _fractions(), _methods(3.0, ("dpo",)),
-              _methods(1.5, OBJECTIVES[1:]), _methods(3.0, OBJECTIVES[1:]))  # fmt: skip
+              _methods(1.5, OBJECTIVES[1:]), _methods(3.0, OBJECTIVES[1:]), _again())  # fmt: skip
     return [cell for group in groups for cell in group]
 
 
@@ -130,6 +133,17 @@ def _noise() -> Iterator[Cell]:
         yield Cell(group="noise", label=label, settings=ensemble)
 
 
+def _again() -> Iterator[Cell]:
+    """What the other groups showed unasked, on fresh seeds: `ws`, `soft`, proportional sampling; and cw − weak."""
+    for objective in ("dpo", "ipo"):
+        for method in ("weak", "cw", "ws", "soft"):
+            label = {"objective": objective, "method": method, "how": "all"}
+            yield Cell(group="again", label=label, settings={"method": method, "objective": objective}, fresh=True)
+    label = {"objective": "dpo", "method": "cw", "how": "proportional"}
+    settings = {"method": "cw", "objective": "dpo", "align": {"pair_sampling": "proportional"}}
+    yield Cell(group="again", label=label, settings=settings, fresh=True)
+
+
 def key_of(cell: Cell, seed: int) -> str:
     """What a line is found by: its setting and seed. Raise EDITION when the program gives other results for them."""
     return digest([EDITION, cell.group, dict(cell.label), dict(cell.settings), seed])[:16]
@@ -142,7 +156,7 @@ def read_lines(seed: int) -> list[dict[str, Any]]:
 
 def current_lines(seed: int) -> list[dict[str, Any]]:
     """The lines of a seed that belong to a setting of today, each once."""
-    wanted = {key_of(cell, seed) for cell in cells()}
+    wanted = {key_of(cell, seed) for cell in cells() if cell.fresh == (seed in FRESH)}
     return list({line["key"]: line for line in read_lines(seed) if line["key"] in wanted}.values())
 
 
@@ -155,7 +169,8 @@ def compute(seeds: Sequence[int], groups: Sequence[str]) -> None:
     known = {line["key"] for seed in seeds for line in read_lines(seed)}
     for cell in cells():
         for seed in seeds:
-            if cell.group in groups and key_of(cell, seed) not in known:
+            mine = cell.group in groups and cell.fresh == (seed in FRESH)
+            if mine and key_of(cell, seed) not in known:
                 _compute_one(cell, seed)
 
 
@@ -203,17 +218,25 @@ def main(arguments: list[str] | None = None) -> None:
     every = list(dict.fromkeys(cell.group for cell in cells()))
     parser = argparse.ArgumentParser(description="The sandbox study.")
     parser.add_argument("--groups", nargs="+", choices=every, default=every)
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many, from 0 (default {SEEDS})")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        choices=range(1, SEEDS + 1),
+        default=SEEDS,
+        metavar="N",
+        help=f"of the tables, from 0 (default {SEEDS})",
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--report", action="store_true", help="only write the tables of docs/study.md")
     options = parser.parse_args(arguments)
     if not options.report:
-        tasks = [(range(first, options.seeds, options.processes), options.groups) for first in range(options.processes)]
+        every_seed = (*range(options.seeds), *FRESH)
+        tasks = [(every_seed[first :: options.processes], options.groups) for first in range(options.processes)]
         with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
             pool.starmap(compute, tasks, chunksize=1)
     from benchmarks.study_report import write
 
-    write(line for seed in range(options.seeds) for line in current_lines(seed))
+    write(line for seed in (*range(options.seeds), *FRESH) for line in current_lines(seed))
 
 
 if __name__ == "__main__":

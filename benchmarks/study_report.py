@@ -5,7 +5,7 @@ it, a difference over the seeds that both have; Holm's correction runs over each
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -283,8 +283,42 @@ def sampling_section(lines: Lines) -> Iterator[str]:
     yield differences_table([("proportional − all", difference(found["proportional"], found["all"]))])
 
 
+def again_section(lines: Lines) -> Iterator[str]:
+    mine = [line for line in lines if line["group"] == "again"]
+    if not mine:
+        return
+    yield "### Again on fresh seeds\n"
+    runs: dict[str, Setting | None] = {
+        "cw, proportional": setting(mine, objective="dpo", method="cw", how="proportional")
+    }
+    for objective in ("dpo", "ipo"):
+        for method in ("weak", "cw", "ws", "soft"):
+            runs[f"{method}, {objective}"] = setting(mine, objective=objective, method=method, how="all")
+    rows = []
+    for name, found in runs.items():
+        if found is not None:
+            accuracy = _number(found.mean("accuracy_truth"), 3)
+            rows.append((name, percent(found), _number(found.mean("kl")), accuracy, str(len(found.seeds))))
+    yield table(("run", "GRA, %", "KL", "labels right", "seeds"), rows)
+    pairs = [("soft, dpo", "weak, dpo"), ("soft, ipo", "weak, ipo"), ("ws, dpo", "weak, dpo"), ("ws, ipo", "weak, ipo"),
+             ("cw, dpo", "weak, dpo"), ("cw, ipo", "weak, ipo"), ("cw, proportional", "cw, dpo")]  # fmt: skip
+    gaps = [(f"{first} − {second}", difference(runs[first], runs[second])) for first, second in pairs]
+    better = labels_right(runs["ws, dpo"], runs["weak, dpo"])
+    yield differences_table([*gaps, ("labels right: annotator of ws − of weak", better)])
+
+
+def labels_right(first: Setting | None, second: Setting | None) -> Estimate | None:
+    """By how much more of its labels one annotator gets right, over the seeds that both have; a paired t interval."""
+    if first is None or second is None:
+        return None
+    seeds = [seed for seed in first.seeds if seed in second.seeds]
+    right = [[one.figures["accuracy_truth"][one.seeds.index(seed)] for seed in seeds] for one in (first, second)]
+    return replace(crossed(np.subtract(*right)[None, :], bounds=(-1.0, 1.0)), seeds=len(seeds)) if seeds else None
+
+
 SECTIONS: tuple[Callable[[Lines], Iterator[str]], ...] = (
     methods_section, shares_section, fractions_section, beta_section, noise_section, sampling_section,
+    again_section,
 )  # fmt: skip
 
 

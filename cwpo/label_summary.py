@@ -16,26 +16,32 @@ from cwpo.errors import DataError
 from cwpo.label_attributes import LabelAttributes
 from cwpo.records import CandidatePair
 
-_COLUMNS = ["label", "confidence", "human_label", "true_label", "margin", "spread", "chars_a", "chars_b"]
 CURVE_POINTS = 100
+_BATCH = 65_536  # rows of the file in memory at once; of a pair, thirty-odd bytes stay
+_NUMBERS: Mapping[str, DTypeLike] = {
+    "confidence": np.float64, "margin": np.float64, "spread": np.float64, "chars_a": np.int32, "chars_b": np.int32,
+}  # fmt: skip
+_LABELS = ("label", "human_label", "true_label")
 Floats = NDArray[np.float64]
+Marks = NDArray[np.float32]  # 1, ½, 0, or NaN for unknown: all exact in four bytes
+Clusters = NDArray[np.uint64] | None  # rows with the same number are of one prompt; None: each its own
 
 
 def summarise(file: Path, labeled: Iterable[list[CandidatePair]], seen: LabelAttributes) -> dict[str, Any]:
     """The summary of annotations.parquet; `labeled` streams the labeled part, on which the length rule is chosen, and
     `seen` has gathered what only the texts tell."""
-    table = pq.read_table(file, columns=_COLUMNS)
-    if not table.num_rows:
+    table = _read(file)
+    confidence, prompts = table["confidence"], _clusters(seen.prompts)
+    if not confidence.size:
         raise DataError("No unlabeled pair is left to label: lower data.label_fraction or choose more data.")
-    confidence, prompts = table["confidence"].to_numpy(), seen.prompts
-    says_a, human, truth = (_codes(table[name]) for name in ("label", "human_label", "true_label"))
+    says_a, human, truth = (table[name] for name in _LABELS)
     agrees, correct = _match(says_a, human), _match(says_a, truth)
-    chars_a, chars_b = table["chars_a"].to_numpy(), table["chars_b"].to_numpy()
+    chars_a, chars_b = table["chars_a"], table["chars_b"]
     shorter_rule = _prefers_shorter(labeled)
     longer = _flipped(_length_votes(chars_a, chars_b, human), shorter_rule)
     words = _right_votes(seen.votes_for_a, human)
     return {
-        "n": table.num_rows,
+        "n": confidence.size,
         "accuracy_human": _mean(agrees),
         "accuracy_truth": _mean(correct),
         "human_accuracy_truth": _mean(_match(human, truth)),
@@ -54,11 +60,11 @@ def summarise(file: Path, labeled: Iterable[list[CandidatePair]], seen: LabelAtt
         "lengths": _slices(_terciles(np.abs(chars_a - chars_b)), confidence, agrees, prompts),
         "sources": _slices(seen.sources, confidence, agrees, prompts),
         "attributes": seen.result(),
-        "unsure": _unsure(table["margin"].to_numpy(), table["spread"].to_numpy(), agrees, prompts),
+        "unsure": _unsure(table["margin"], table["spread"], agrees, prompts),
     }
 
 
-def judged(confidence: Floats, right: Floats, prompts: NDArray[np.uint64] | None = None) -> dict[str, Any] | None:
+def judged(confidence: Floats, right: Floats, prompts: Clusters = None) -> dict[str, Any] | None:
     """Accuracy and calibration against one judge (1 right, 0 wrong, NaN unknown); None where it says nothing.
 
     `gap` is mean C − (2·accuracy − 1): above 0 the annotator overstates what it knows.
@@ -67,7 +73,7 @@ def judged(confidence: Floats, right: Floats, prompts: NDArray[np.uint64] | None
     if not known.any():
         return None
     sure, hits = confidence[known], right[known] == 1.0
-    clusters = None if prompts is None else prompts[known]
+    clusters = _of(prompts, known)
     curve, null = calibration.risk_coverage(sure, hits), calibration.ece_null(sure)
     return {
         "n": int(known.sum()),
@@ -88,15 +94,31 @@ def judged(confidence: Floats, right: Floats, prompts: NDArray[np.uint64] | None
     }
 
 
-def _codes(labels: pa.ChunkedArray) -> Floats:
-    """1 for "a", 0 for "b", NaN where there is no label."""
-    codes: Floats = pc.equal(labels, "a").cast(pa.float64()).to_numpy()
-    return codes
+def _read(file: Path) -> dict[str, NDArray[Any]]:
+    """The columns of annotations.parquet that a summary needs; labels as marks: 1 for "a", 0 for "b", NaN for none."""
+    with pq.ParquetFile(file) as table:
+        rows, begin = table.metadata.num_rows, 0
+        columns: dict[str, NDArray[Any]] = {name: np.empty(rows, dtype) for name, dtype in _NUMBERS.items()}
+        columns |= {name: np.empty(rows, np.float32) for name in _LABELS}
+        for batch in table.iter_batches(batch_size=_BATCH, columns=list(columns)):
+            for name, column in columns.items():
+                values = pc.equal(batch[name], "a").cast(pa.float32()) if name in _LABELS else batch[name]
+                column[begin : begin + batch.num_rows] = values.to_numpy(zero_copy_only=False)
+            begin += batch.num_rows
+    return columns
+
+
+def _clusters(prompts: Clusters) -> Clusters:
+    return None if np.unique(prompts).size == prompts.size else prompts
+
+
+def _of(prompts: Clusters, part: NDArray[np.bool_]) -> Clusters:
+    return None if prompts is None else prompts[part]
 
 
 def _match(first: Floats, second: Floats) -> Floats:
     """1 where two labels agree, 0 where they do not, NaN where one is missing."""
-    return np.where(np.isnan(first) | np.isnan(second), np.nan, (first == second).astype(float))
+    return np.where(np.isnan(first) | np.isnan(second), np.nan, first == second).astype(np.float32)
 
 
 def _mean(values: Floats) -> float | None:
@@ -133,12 +155,12 @@ def _right_votes(for_a: Floats | None, human: Floats) -> Floats:
     return np.where(np.isnan(human), np.nan, np.where(human == 1.0, for_a, 1 - for_a))
 
 
-def _rival(name: str, right: Floats, agrees: Floats, prompts: NDArray[np.uint64]) -> Iterator[dict[str, Any]]:
+def _rival(name: str, right: Floats, agrees: Floats, prompts: Clusters) -> Iterator[dict[str, Any]]:
     """A rival's accuracy on the hidden human labels, and what the annotator has over it on the same pairs."""
     known = ~np.isnan(right) & ~np.isnan(agrees)
     if known.any():
-        lead = calibration.mean((agrees - right)[known], prompts[known])
-        yield {"name": name, "accuracy": asdict(calibration.mean(right[known], prompts[known])), "lead": asdict(lead)}
+        lead = calibration.mean((agrees - right)[known], _of(prompts, known))
+        yield {"name": name, "accuracy": asdict(calibration.mean(right[known], _of(prompts, known))), "lead": asdict(lead)}
 
 
 def _terciles(difference: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
@@ -150,7 +172,7 @@ def _terciles(difference: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
 
 
 def _slices(
-    parts: Mapping[str, NDArray[np.bool_]], confidence: Floats, agrees: Floats, prompts: NDArray[np.uint64]
+    parts: Mapping[str, NDArray[np.bool_]], confidence: Floats, agrees: Floats, prompts: Clusters
 ) -> list[dict[str, Any]]:
     """Accuracy and calibration of parts of the pairs against the human labels; parts without one are left out."""
     rows = []
@@ -173,7 +195,7 @@ def _slices(
     return rows
 
 
-def _unsure(margin: Floats, spread: Floats, agrees: Floats, prompts: NDArray[np.uint64]) -> dict[str, Any] | None:
+def _unsure(margin: Floats, spread: Floats, agrees: Floats, prompts: Clusters) -> dict[str, Any] | None:
     """Accuracy by margin and by disagreement among annotators or passes: thirds of the margin, each cut at its own
     median of the spread, so that the two are told apart. None with one annotator and one pass."""
     spread = spread.astype(np.float64)

@@ -19,7 +19,7 @@ from cwpo import bag_of_words, calibration
 from cwpo.annotator import BRADLEY_TERRY, JOINT, encode_candidates
 from cwpo.config import DROPOUT_TOKENS
 from cwpo.data import PAIRS_FILE
-from cwpo.data.split import split_file, swap_labels
+from cwpo.data.split import Split, split_file, swap_labels
 from cwpo.errors import Cancelled
 from cwpo.execute import StageContext
 from cwpo.label_attributes import LabelAttributes
@@ -50,7 +50,7 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
     score = implicit_scorer(ctx) if config.get("kind") == IMPLICIT else head_scorer(ctx)
     file = ctx.inputs["data"] / PAIRS_FILE
     split = split_file(file, config)
-    seen = LabelAttributes(rival=bag_of_words.fit(_labeled_windows(file, split.labeled, config)))
+    seen = LabelAttributes(rival=bag_of_words.fit(_labeled_windows(file, split, config)))
     parts, dropped, done = [], 0, 0
     for index, window in enumerate(_windows(file)):
         if ctx.should_stop():
@@ -65,7 +65,7 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
         done += len(hidden)
         ctx.reporter.progress(done, split.unlabeled_pairs, "pairs")
     _join(parts, ctx.out / ANNOTATIONS_FILE)
-    known = _labeled_windows(file, split.labeled, config)
+    known = _labeled_windows(file, split, config)
     return {**summarise(ctx.out / ANNOTATIONS_FILE, known, seen), "dropped": dropped}
 
 
@@ -187,9 +187,12 @@ def _windows(file: Path) -> Iterator[list[CandidatePair]]:
         yield [CandidatePair(**row) for row in batch.to_pylist()]
 
 
-def _labeled_windows(file: Path, labeled: frozenset[str], config: Mapping[str, Any]) -> Iterator[list[CandidatePair]]:
+def _labeled_windows(file: Path, split: Split, config: Mapping[str, Any]) -> Iterator[list[CandidatePair]]:
     """The labeled part as the annotator learned from it, swapped labels swapped."""
-    return (swap_labels((pair for pair in window if pair.prompt_id in labeled), config) for window in _windows(file))
+    return (
+        swap_labels((pair for pair in window if split.has("labeled", pair.prompt_id)), config)
+        for window in _windows(file)
+    )
 
 
 def _write_aside(table: pa.Table, path: Path) -> None:

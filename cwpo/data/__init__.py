@@ -46,8 +46,7 @@ def split_labeled(
     pairs: Sequence[CandidatePair], fraction: float, seed: int
 ) -> tuple[list[CandidatePair], list[CandidatePair]]:
     """(labeled, unlabeled): whole prompts in the order of a seeded hash until `fraction` of the pairs is reached."""
-    split = split_pairs(pairs, {"label_fraction": fraction, "split_seed": seed})
-    return [p for p in pairs if p.prompt_id in split.labeled], [p for p in pairs if p.prompt_id not in split.labeled]
+    return part_of(pairs, "labeled", fraction, seed), part_of(pairs, "unlabeled", fraction, seed)
 
 
 def hide_labels(pairs: Iterable[CandidatePair]) -> list[CandidatePair]:

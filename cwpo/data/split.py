@@ -5,7 +5,7 @@ unlabeled_fraction and mix. `swapped_labels` ({share, seed}) stands only in stag
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,23 @@ from cwpo.errors import DataError
 from cwpo.records import CandidatePair, Side
 
 PARTS = ("unlabeled", "labeled", "all")
+_BATCH = 4096  # rows of a file in memory at once
 Rule = Mapping[str, Any]
 _OTHER: Mapping[Side, Side] = {"a": "b", "b": "a"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Prompt ids of the labeled part and of the unlabeled one (None: all that are not labeled), and its pairs."""
+    """Which prompts are in which part, by their place in the seeded order; it does not grow with the data.
 
-    labeled: frozenset[str]
-    unlabeled: frozenset[str] | None
+    Labeled are the prompts up to the place `labeled_to` (−1: none), or those at the places `mixed` where a mix was
+    asked for. Unlabeled are those behind `unlabeled_after`, or where it is None all that are not labeled.
+    """
+
+    seed: int
+    labeled_to: int
+    mixed: frozenset[int] | None
+    unlabeled_after: int | None
     unlabeled_pairs: int
 
     def has(self, part: str, prompt_id: str) -> bool:
@@ -35,62 +42,61 @@ class Split:
             raise KeyError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
         if part == "all":
             return True
-        if part == "labeled":
-            return prompt_id in self.labeled
-        return prompt_id not in self.labeled if self.unlabeled is None else prompt_id in self.unlabeled
+        place = _place(prompt_id, self.seed)
+        if part == "unlabeled" and self.unlabeled_after is not None:
+            return place > self.unlabeled_after
+        labeled = place <= self.labeled_to if self.mixed is None else place in self.mixed
+        return labeled == (part == "labeled")
 
 
-def split_pairs(pairs: Sequence[CandidatePair], rule: Rule) -> Split:
-    """The split of pairs in memory; a prompt is of the source of its first pair."""
-    counts: dict[str, int] = {}
-    sources: dict[str, str | None] = {}
-    for pair in pairs:
-        counts[pair.prompt_id] = counts.get(pair.prompt_id, 0) + 1
-        sources.setdefault(pair.prompt_id, pair.source)
-    return split_prompts(list(counts), list(counts.values()), rule, sources=list(sources.values()))
+def split_pairs(pairs: Iterable[CandidatePair], rule: Rule) -> Split:
+    """The split of pairs in memory."""
+    return split_prompts(((pair.prompt_id, pair.source) for pair in pairs), rule)
 
 
 def split_file(file: Path, rule: Rule) -> Split:
-    """The same split from pairs.parquet: one or two columns are read, no pair is kept."""
+    """The same split from pairs.parquet: one or two columns are read, batch by batch."""
     import pyarrow.parquet as pq
 
-    mixed = rule.get("mix") and "source" in pq.read_schema(file).names
-    table = pq.read_table(file, columns=["prompt_id", "source"] if mixed else ["prompt_id"])
-    wanted: list[Any] = [("prompt_id", "count"), *([("source", "first", None)] if mixed else [])]
-    found = table.group_by("prompt_id", use_threads=False).aggregate(wanted)
-    sources = found["source_first"].to_pylist() if mixed else None
-    return split_prompts(found["prompt_id"].to_pylist(), found["prompt_id_count"].to_numpy(), rule, sources=sources)
+    with pq.ParquetFile(file) as table:
+        columns = ["prompt_id"]
+        if rule.get("mix") and "source" in table.schema_arrow.names:
+            columns.append("source")
+        batches = table.iter_batches(batch_size=_BATCH, columns=columns)
+        return split_prompts(
+            ((row["prompt_id"], row.get("source")) for batch in batches for row in batch.to_pylist()), rule
+        )
 
 
-def split_prompts(
-    prompt_ids: Sequence[str],
-    counts: Sequence[int] | NDArray[np.int64],
-    rule: Rule,
-    *,
-    sources: Sequence[str | None] | None = None,
-) -> Split:
+def split_prompts(pairs: Iterable[tuple[str, str | None]], rule: Rule) -> Split:
     """Whole prompts in the order of a seeded hash: labeled ones from its start, a fixed unlabeled part from its end.
 
-    counts: pairs of each prompt. The labeled part neither knows nor moves with unlabeled_fraction, nor the other way.
+    pairs: prompt id and source of each; a prompt is of the source of its first pair. The labeled part neither knows
+    nor moves with unlabeled_fraction, nor the other way.
     """
-    seed = rule["split_seed"]
-    places = (int(_key(f"{seed}:{prompt_id}")[:16], 16) for prompt_id in prompt_ids)
-    keys = np.fromiter(places, dtype=np.uint64, count=len(prompt_ids))  # the order of the whole hash, in 8 bytes
-    order = np.argsort(keys, kind="stable")
-    pairs = np.asarray(counts, dtype=np.int64)[order]
-    first_of_tail = _first_of_tail(pairs, rule.get("unlabeled_fraction"))
-    target = round((rule["label_fraction"] or 0) * int(pairs.sum()))
-    if rule.get("mix"):
-        named = np.array([None] * len(order) if sources is None else list(sources), dtype=object)[order]
-        taken = _mixed(pairs[:first_of_tail], named[:first_of_tail], rule["mix"], target)
-    else:
-        taken = _prefix(pairs, target)
-    labeled = frozenset(prompt_ids[at] for at in order[: len(taken)][taken].tolist())
-    if rule.get("unlabeled_fraction") is None:
-        rest = int(pairs.sum() - pairs[: len(taken)][taken].sum())
-        return Split(labeled=labeled, unlabeled=None, unlabeled_pairs=rest)
-    tail = frozenset(prompt_ids[at] for at in order[first_of_tail:].tolist())
-    return Split(labeled=labeled, unlabeled=tail, unlabeled_pairs=int(pairs[first_of_tail:].sum()))
+    seed, mix, fraction = rule["split_seed"], rule.get("mix"), rule.get("unlabeled_fraction")
+    sources: list[str | None] = []
+
+    def place_each() -> Iterator[int]:
+        for prompt_id, source in pairs:
+            if mix:
+                sources.append(source)
+            yield _place(prompt_id, seed)
+
+    places = np.fromiter(place_each(), dtype=np.uint64)  # eight bytes a pair
+    order = np.argsort(places, kind="stable") if mix else None
+    places.sort()
+    target = round((rule["label_fraction"] or 0) * places.size)
+    labeled_to, mixed, labeled_pairs = _place_at(places, target), None, 0
+    after = None if fraction is None else _place_at(places, round(round(1 - fraction, 12) * places.size))
+    if mix and order is not None:
+        before_tail = places.size if after is None else _pairs_up_to(places, after)
+        named = np.array(sources, dtype=object)[order]
+        mixed, labeled_pairs = _mixed(places[:before_tail], named[:before_tail], mix, target)
+    elif after is None:
+        labeled_pairs = _pairs_up_to(places, labeled_to)
+    rest = places.size - (labeled_pairs if after is None else _pairs_up_to(places, after))
+    return Split(seed=seed, labeled_to=labeled_to, mixed=mixed, unlabeled_after=after, unlabeled_pairs=rest)
 
 
 def swap_labels(pairs: Iterable[CandidatePair], rule: Rule) -> list[CandidatePair]:
@@ -125,33 +131,38 @@ def swap_place(pair_id: str, seed: int) -> float:
     return int(_key(f"swap:{seed}:{pair_id}")[:13], 16) / 16**13
 
 
-def _prefix(pairs: NDArray[np.int64], target: int) -> NDArray[np.bool_]:
-    """The first prompts until they hold `target` pairs."""
-    taken: NDArray[np.bool_] = np.cumsum(pairs) - pairs < target
-    return taken
+def _place(prompt_id: str, seed: int) -> int:
+    """Where in the seeded order a prompt stands, 0 … 2⁶⁴ − 1."""
+    return int(_key(f"{seed}:{prompt_id}")[:16], 16)
 
 
-def _first_of_tail(pairs: NDArray[np.int64], fraction: float | None) -> int:
-    """Where the unlabeled part starts: the longest end with at most `fraction` of the pairs. The labeled part, which
-    may end one prompt late, can therefore not reach it as long as both fractions add up to at most 1."""
-    if fraction is None:
-        return len(pairs)
-    before = round(round(1 - fraction, 12) * int(pairs.sum()))
-    return int(np.searchsorted(np.cumsum(pairs), before)) + 1 if before else 0
+def _place_at(places: NDArray[np.uint64], pairs: int) -> int:
+    """The place of the prompt with which so many pairs are reached; −1 for no pair. places: ascending, one a pair.
+
+    A labeled part may therefore end one prompt late, and a fixed unlabeled part begin as late: they cannot meet as
+    long as both fractions add up to at most 1.
+    """
+    return int(places[pairs - 1]) if pairs else -1
+
+
+def _pairs_up_to(places: NDArray[np.uint64], place: int) -> int:
+    return int(np.searchsorted(places, np.uint64(place), side="right")) if place >= 0 else 0
 
 
 def _mixed(
-    pairs: NDArray[np.int64], sources: NDArray[np.object_], mix: Mapping[str, float], target: int
-) -> NDArray[np.bool_]:
-    """Prompts of each source until its share of `target` is reached."""
-    taken = np.zeros(len(pairs), dtype=bool)
+    places: NDArray[np.uint64], sources: NDArray[np.object_], mix: Mapping[str, float], target: int
+) -> tuple[frozenset[int], int]:
+    """The first prompts of each source until its share of `target` is reached, and how many pairs they hold."""
+    prompts, first, counts = np.unique(places, return_index=True, return_counts=True)
+    named = sources[first]
+    taken = np.zeros(len(prompts), dtype=bool)
     for source, wanted in _targets(mix, target).items():
-        own = sources == source
-        there = int(pairs[own].sum())
-        if there < wanted:
-            raise DataError(_too_few(source, wanted, there, sources))
-        taken[own] = _prefix(pairs[own], wanted)
-    return taken
+        own = named == source
+        pairs = counts[own]
+        if pairs.sum() < wanted:
+            raise DataError(_too_few(source, wanted, int(pairs.sum()), named))
+        taken[own] = np.cumsum(pairs) - pairs < wanted
+    return frozenset(prompts[taken].tolist()), int(counts[taken].sum())
 
 
 def _targets(mix: Mapping[str, float], target: int) -> dict[str, int]:

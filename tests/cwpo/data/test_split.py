@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwpo.data import load_pairs, load_part, write_pairs
-from cwpo.data.split import Split, is_swapped, split_file, split_pairs, split_prompts, swap_labels
+from cwpo.data.split import is_swapped, split_file, split_pairs, split_prompts, swap_labels
 from cwpo.errors import DataError
 from cwpo.preferences import preference_pairs
 from cwpo.records import CandidatePair
@@ -68,14 +68,16 @@ def test_parts_never_overlap_and_have_their_sizes(counts: list[int], labeled: in
     unlabeled = min(unlabeled, 100 - labeled)
     shares = {"label_fraction": labeled / 100, "split_seed": seed, "unlabeled_fraction": unlabeled / 100 or None}
     names = [f"p{at}" for at in range(len(counts))]
-    split = split_prompts(names, counts, shares)
+    split = split_prompts(
+        ((name, None) for name, count in zip(names, counts, strict=True) for _ in range(count)), shares
+    )
     size = dict(zip(names, counts, strict=True))
-    hidden = split.unlabeled if split.unlabeled is not None else set(names) - split.labeled
-    assert not split.labeled & hidden
+    chosen, hidden = ({name for name in names if split.has(part, name)} for part in ("labeled", "unlabeled"))
+    assert not chosen & hidden
     assert split.unlabeled_pairs == sum(size[name] for name in hidden)
-    reached, wanted = sum(size[name] for name in split.labeled), round(labeled / 100 * sum(counts))
+    reached, wanted = sum(size[name] for name in chosen), round(labeled / 100 * sum(counts))
     assert wanted <= reached < wanted + max(counts)
-    if split.unlabeled is not None:
+    if split.unlabeled_after is not None:
         assert split.unlabeled_pairs <= unlabeled / 100 * sum(counts) + 0.5
 
 
@@ -168,4 +170,4 @@ def test_human_methods_align_on_the_swapped_labels_and_the_artifact_keeps_the_gi
 
 def test_an_unknown_part_lists_the_valid_ones() -> None:
     with pytest.raises(KeyError, match="choose one of unlabeled, labeled, all"):
-        Split(labeled=frozenset(), unlabeled=None, unlabeled_pairs=0).has("test", "p")
+        split_pairs([], rule()).has("test", "p")
