@@ -15,6 +15,7 @@ FloatArray = NDArray[np.float64]
 HISTOGRAM_BINS = 50
 MOST_TEMPERATURE = 1e3
 NULL_DRAWS, MOST_NULL_COINS = 1000, 50_000_000  # the second keeps a million pairs at seconds
+_COINS_AT_ONCE = 500_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ def ece_null(values: ArrayLike, *, bins: int = 15, draws: int = NULL_DRAWS, seed
     stated, parts = (1 + sure) / 2, _parts(sure, bins)
     draws = min(draws, max(50, MOST_NULL_COINS // max(sure.size, 1)))
     rng = np.random.default_rng(seed)
-    chunk = max(1, 5_000_000 // max(sure.size, 1))
+    chunk = max(1, _COINS_AT_ONCE // max(sure.size, 1))
     simulated = np.concatenate(
         [
             _ece_of(parts, stated, (rng.random((min(chunk, draws - start), sure.size)) < stated).astype(np.float64))
@@ -199,11 +200,15 @@ def risk_coverage(values: ArrayLike, correct: ArrayLike) -> RiskCoverage:
     Ties are kept in random order, in expectation, so that the order of the rows says nothing.
     """
     sure, right = _checked(values, correct)
-    _, place, size = np.unique(-sure, return_inverse=True, return_counts=True)
-    rate = np.bincount(place, weights=~right) / size
-    errors = np.cumsum(np.repeat(rate, size))
+    order = np.argsort(-sure, kind="stable")
+    ranked = sure[order]
+    steps = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), sure.size - 1) + 1  # behind each group of ties
+    size = np.diff(steps, prepend=0)
+    wrong = np.add.reduceat(~right[order], steps - size, dtype=np.float64)
+    del order, ranked
+    errors = np.repeat(wrong / size, size)
+    np.cumsum(errors, out=errors)
     kept = np.arange(1, sure.size + 1)
-    steps = np.cumsum(size)
     return RiskCoverage(
         coverage=steps / sure.size,
         risk=errors[steps - 1] / steps,
@@ -291,6 +296,6 @@ def _bin(sure: FloatArray, right: NDArray[np.bool_]) -> ReliabilityBin:
 
 def _ece_of(parts: Sequence[NDArray[np.intp]], stated: FloatArray, right: FloatArray) -> FloatArray:
     """(draws,) ECE of each row of `right` (draws, n)."""
-    order = np.concatenate(parts)
     starts = np.cumsum([0, *(part.size for part in parts[:-1])])
-    return np.abs(np.add.reduceat((right - stated)[:, order], starts, axis=1)).sum(axis=1) / stated.size
+    gaps = (right - stated)[:, np.concatenate(parts)]
+    return np.abs(np.add.reduceat(gaps, starts, axis=1)).sum(axis=1) / stated.size

@@ -56,7 +56,7 @@ class DataConfig(Part):
     )
     swapped_labels: float = Field(0.0, ge=0, le=1, description="share of the human labels swapped before any learning")
     mix: dict[str, float] | None = Field(
-        None, description="shares of sources among the labeled pairs, as {harmless: 0.8, helpful: 0.2}"
+        None, description="shares of sources among the labeled pairs: harmless 0.8 and helpful 0.2"
     )
     test_prompts: int = Field(700, gt=0, description="prompts held out for evaluation, before any split")
     sandbox: SandboxWorld | None = Field(None, description="the sandbox world; only with dataset: sandbox")

@@ -1,6 +1,7 @@
 """What confidence reweights: sums over groups of pairs, gathered window by window while labels are made. Torch-free.
 
-Texts are read once and forgotten; what stays of a pair are eleven bytes for its prompt, source and rival.
+Texts are read once and forgotten. What stays of a pair is a byte, and of a pair that is to be judged eleven more, for
+its prompt, source and rival. Of many pairs a share is judged: whole prompts by a hash, the same for every annotator.
 """
 
 import json
@@ -91,7 +92,9 @@ class LabelAttributes:
     """Gathers groups, prompts and the rival's votes over the windows of a labels stage, in the order of its rows."""
 
     rival: BagOfWords | None
+    share: float = 1.0  # of the prompts, whose pairs are judged
     groups: dict[tuple[str, str], Sums] = field(default_factory=dict)
+    _chosen: list[NDArray[np.bool_]] = field(default_factory=list)
     _prompts: list[NDArray[np.uint64]] = field(default_factory=list)
     _votes: list[NDArray[np.int8]] = field(default_factory=list)
     _places: dict[str | None, int] = field(default_factory=dict)
@@ -101,11 +104,15 @@ class LabelAttributes:
         """One window: its pairs, and their rows of annotations.parquet in the table's order."""
         by_id = {pair.pair_id: pair for pair in pairs}
         kept = [by_id[pair_id] for pair_id in table["pair_id"].to_pylist()]
-        self._prompts.append(np.array([_key(pair.prompt_id) for pair in kept], dtype=np.uint64))
-        places = [self._places.setdefault(pair.source, len(self._places)) for pair in kept]
+        prompts = np.array([_key(pair.prompt_id) for pair in kept], dtype=np.uint64)
+        chosen = prompts < self.share * 2.0**64 if self.share < 1 else np.ones(prompts.size, dtype=bool)
+        judged = [pair for pair, mine in zip(kept, chosen, strict=True) if mine]
+        self._chosen.append(chosen)
+        self._prompts.append(prompts[chosen])
+        places = [self._places.setdefault(pair.source, len(self._places)) for pair in judged]
         self._sources.append(np.array(places, dtype=np.int16))
         if self.rival is not None:
-            self._votes.append((2 * bag_of_words.votes(self.rival, kept)).astype(np.int8))
+            self._votes.append((2 * bag_of_words.votes(self.rival, judged)).astype(np.int8))
         columns = (table[name].to_pylist() for name in ("label", "confidence"))
         for pair, label, sure in zip(kept, *columns, strict=True):
             agrees = None if pair.human_label is None else label == pair.human_label
@@ -114,20 +121,29 @@ class LabelAttributes:
                 self.groups.setdefault(group, Sums()).add(sure, agrees, correct)
 
     @property
+    def chosen(self) -> NDArray[np.bool_]:
+        """Which rows are judged, of all rows of the table."""
+        return np.concatenate(self._chosen) if self._chosen else np.zeros(0, dtype=bool)
+
+    @property
     def prompts(self) -> NDArray[np.uint64]:
-        """A number for each row's prompt: rows with the same number are one cluster."""
+        """A number for each judged row's prompt: rows with the same number are one cluster."""
         return np.concatenate(self._prompts) if self._prompts else np.zeros(0, dtype=np.uint64)
 
     @property
     def sources(self) -> dict[str, NDArray[np.bool_]]:
-        """Which rows are from each source, where the data say so."""
+        """Which judged rows are from each source, where the data say so."""
         places = np.concatenate(self._sources) if self._sources else np.zeros(0, dtype=np.int16)
         return {name: places == place for name, place in self._places.items() if name is not None}
 
     @property
-    def votes_for_a(self) -> Floats | None:
-        """The bag of words' vote of each row: 1, ½ or 0; None without a labeled pair."""
-        return np.concatenate(self._votes) / 2.0 if self._votes else None
+    def votes_for_a(self) -> NDArray[np.float32] | None:
+        """The bag of words' vote of each judged row: 1, ½ or 0; None without a labeled pair."""
+        if not self._votes:
+            return None
+        votes = np.concatenate(self._votes).astype(np.float32)
+        votes /= 2
+        return votes
 
     def result(self) -> list[dict[str, Any]]:
         """One row per group, families in the order of `groups_of`, the most frequent group of a family first."""

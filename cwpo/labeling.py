@@ -33,6 +33,7 @@ from cwpo.tokenization import Encoded, encode_pairs, pack
 from cwpo.weighting import Floats
 
 IMPLICIT = "implicit"
+MOST_JUDGED = 200_000  # about so many labels are judged; all are summed
 _WINDOW = 4096  # pairs in memory at once while labeling; they are sorted by length inside it
 _SCHEMA = pa.schema(
     [("pair_id", pa.string())]
@@ -50,7 +51,8 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
     score = implicit_scorer(ctx) if config.get("kind") == IMPLICIT else head_scorer(ctx)
     file = ctx.inputs["data"] / PAIRS_FILE
     split = split_file(file, config)
-    seen = LabelAttributes(rival=bag_of_words.fit(_labeled_windows(file, split, config)))
+    rival = bag_of_words.fit(_labeled_windows(file, split, config))
+    seen = LabelAttributes(rival=rival, share=min(1.0, MOST_JUDGED / max(split.unlabeled_pairs, 1)))
     parts, dropped, done = [], 0, 0
     for index, window in enumerate(_windows(file)):
         if ctx.should_stop():

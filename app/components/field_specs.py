@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from cwpo.config import RunConfig
 
-Kind = Literal["int", "float", "choice", "flag", "text"]
+Kind = Literal["int", "float", "choice", "flag", "text", "shares"]
 
 # What a label says where the field's own name would not be understood.
 LABELS: Mapping[str, str] = {
@@ -100,6 +100,9 @@ def _kinds(annotation: Any) -> Iterator[tuple[Kind, bool, tuple[str, ...]]]:
     optional = union and len(inner) < len(get_args(annotation))
     if get_origin(inner[0]) is Literal:
         yield "choice", optional, tuple(get_args(inner[0]))
+        return
+    if get_origin(inner[0]) is dict:
+        yield "shares", optional, ()
         return
     plain: Mapping[Any, Kind] = {bool: "flag", int: "int", float: "float", str: "text"}
     if len(inner) == 1 and inner[0] in plain:

@@ -1,4 +1,7 @@
-"""What a field of the form says, as a list of values: "0.1, 0.25" is two, "0-3" is four whole numbers."""
+"""What a field of the form says, as a list of values: "0.1, 0.25" is two, "0-3" is four whole numbers.
+
+Shares of named things are one value: "harmless 0.8 + helpful 0.2".
+"""
 
 import math
 import re
@@ -11,7 +14,13 @@ MOST_VALUES = 500
 DEFAULT = "default"  # stands for "not set" beside other values
 _SPAN = re.compile(r"(\d{1,9})\s*[-–]\s*(\d{1,9})")
 _UNCLEAR = re.compile(r"\d{1,3}(,\d{3})+")
-_EXAMPLE = {"int": "write one value or several: 8, 16 or 0-3.", "float": "write one value or several: 0.1, 0.25."}
+_SHARE = re.compile(r"(\S.*?)[\s:=]+(\S+)")
+_WORD = {"int": "a whole number", "float": "a number", "shares": "a name and its share, joined by +"}
+_EXAMPLE = {
+    "int": "write one value or several: 8, 16 or 0-3.",
+    "float": "write one value or several: 0.1, 0.25.",
+    "shares": "write harmless 0.8 + helpful 0.2.",
+}
 
 
 def parse(spec: FieldSpec, text: str) -> tuple[list[Any], str]:
@@ -26,11 +35,10 @@ def parse(spec: FieldSpec, text: str) -> tuple[list[Any], str]:
         try:
             values.extend(_values(spec, piece))
         except ValueError:
-            word = "whole number" if spec.kind == "int" else "number"
-            return [], f"{piece[:40]!r} is not a {word}; {_EXAMPLE[spec.kind]}"
+            return [], f"{piece[:40]!r} is not {_WORD[spec.kind]}; {_EXAMPLE[spec.kind]}"
         if len(values) > MOST_VALUES:
             return [], f"has more than {MOST_VALUES} values; give fewer."
-    return list(dict.fromkeys(values)), ""
+    return [value for place, value in enumerate(values) if value not in values[:place]], ""
 
 
 def shown(values: Sequence[Any]) -> str:
@@ -52,10 +60,24 @@ def _values(spec: FieldSpec, piece: str) -> list[Any]:
         return [piece]
     if spec.kind == "int":
         return _whole(piece)
-    number = float(piece)
+    return [_shares(piece) if spec.kind == "shares" else _number(piece)]
+
+
+def _number(text: str) -> float:
+    number = float(text)
     if not math.isfinite(number):
-        raise ValueError(piece)
-    return [number]
+        raise ValueError(text)
+    return number
+
+
+def _shares(piece: str) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for part in piece.split("+"):
+        found = _SHARE.fullmatch(part.strip())
+        if found is None or found[1] in shares:
+            raise ValueError(piece)
+        shares[found[1]] = _number(found[2])
+    return shares
 
 
 def _whole(piece: str) -> list[int]:
@@ -74,6 +96,8 @@ def _whole(piece: str) -> list[int]:
 def _word(value: Any) -> str:
     if value is None:
         return DEFAULT
+    if isinstance(value, dict):
+        return " + ".join(f"{name} {_word(share)}" for name, share in value.items())
     return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
 
 

@@ -105,9 +105,18 @@ def _facts(row: AnnotatorRow, summary: LabelSummary) -> list[str]:
         annotator_name(row),
         dataset_name(row.dataset),
         f"{share(row.label_fraction)} labels",
-        f"{counted(summary.n, 'pair')} labeled",
+        f"{counted(summary.n, 'pair')} labeled{_part_judged(summary)}",
         f"used by {counted(row.runs, 'run')}",
     ]
+
+
+def _part_judged(summary: LabelSummary) -> str:
+    """Of very many labels, whole prompts drawn by a hash are judged."""
+    return (
+        f", {counted(summary.judged, 'pair')} judged"
+        if summary.judged is not None and summary.judged < summary.n
+        else ""
+    )
 
 
 with layout.guarded():

@@ -222,6 +222,7 @@ def _summary(run_id: int, stage: Any) -> LabelSummary:
         sources=_slices(summary.get("sources", ())),
         attributes=tuple(AttributeGroup(**row) for row in summary.get("attributes", ())),
         unsure=Unsure.from_summary(summary["unsure"]) if summary.get("unsure") else None,
+        judged=summary.get("judged"),
     )
 
 

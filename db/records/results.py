@@ -105,6 +105,7 @@ class LabelSummary:
     sources: tuple[Slice, ...] = ()
     attributes: tuple[AttributeGroup, ...] = ()
     unsure: Unsure | None = None
+    judged: int | None = None  # pairs behind intervals, calibration, rivals and slices; fewer than n of very many
 
 
 @dataclass(frozen=True, kw_only=True)

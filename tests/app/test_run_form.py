@@ -22,6 +22,7 @@ from workers import plan_memory
 FLOAT = FieldSpec(path="align.beta", kind="float", optional=False, options=(), help="")
 INT = FieldSpec(path="seed", kind="int", optional=False, options=(), help="")
 MAYBE = FieldSpec(path="annotator.dropout", kind="float", optional=True, options=(), help="")
+SHARES = FieldSpec(path="data.mix", kind="shares", optional=True, options=(), help="")
 TEXT = FieldSpec(path="data.revision", kind="text", optional=True, options=(), help="")
 
 SWEEP = """
@@ -45,6 +46,8 @@ salt: again
         (MAYBE, "", [None]),
         (MAYBE, "default, 0.1", [None, 0.1]),
         (TEXT, "main, other", ["main", "other"]),
+        (SHARES, "harmless 0.8 + helpful: 0.2, a b = 1", [{"harmless": 0.8, "helpful": 0.2}, {"a b": 1.0}]),
+        (SHARES, "default, x 1", [None, {"x": 1.0}]),
     ],
 )
 def test_a_text_is_a_list_of_values_of_the_fields_type(spec: FieldSpec, text: str, values: list[Any]) -> None:
@@ -61,6 +64,9 @@ def test_a_text_is_a_list_of_values_of_the_fields_type(spec: FieldSpec, text: st
         (INT, "3-1", "'3-1' is not a whole number"),
         (INT, "1,000", "1,000 can be one number or several"),
         (INT, "0-9999", "has more than 500 values"),
+        (SHARES, "harmless", "'harmless' is not a name and its share, joined by +; write harmless 0.8 + helpful 0.2."),
+        (SHARES, "x 0.5 + x 0.5", "'x 0.5 + x 0.5' is not a name and its share"),
+        (SHARES, "x much", "'x much' is not a name and its share"),
     ],
 )
 def test_a_text_that_cannot_be_read_is_a_sentence(spec: FieldSpec, text: str, sentence: str) -> None:
@@ -76,6 +82,17 @@ def test_whole_numbers_survive_being_shown(values: list[int]) -> None:
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9, unique=True))
 def test_numbers_survive_being_shown(values: list[float]) -> None:
     assert parse(FLOAT, shown(values)) == (values, "")
+
+
+def test_shares_survive_being_shown_and_are_one_field_of_the_form() -> None:
+    mixes = [{"harmless": 0.8, "helpful": 0.2}, {"helpful": 1.0}]
+    assert parse(SHARES, shown(mixes)) == (mixes, "")
+    assert [spec.kind for spec in specs(part_of("data"), "data.") if spec.path == "data.mix"] == ["shares"]
+    values, wrong = read_yaml("data: {dataset: hh, mix: {harmless: 0.8, helpful: 0.2}}")
+    assert wrong == {}
+    state = filled_state(values)
+    assert state["h.data.mix"] == "harmless 0.8 + helpful 0.2"
+    assert "mix" not in str(state["h.other"])
 
 
 def test_a_sweep_is_the_product_of_all_lists() -> None:

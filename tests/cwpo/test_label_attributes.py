@@ -109,8 +109,38 @@ def test_what_is_kept_of_a_pair_are_bytes_and_no_text() -> None:
     once = LabelAttributes(rival=None)
     once.add(pairs, table_of(pairs, np.ones(200)))
     assert seen.groups.keys() == once.groups.keys()
-    kept = [array for arrays in (seen._prompts, seen._votes, seen._sources) for array in arrays]
-    assert sum(array.nbytes for array in kept) == 5 * 200 * 11
+    kept = [array for arrays in (seen._chosen, seen._prompts, seen._votes, seen._sources) for array in arrays]
+    assert sum(array.nbytes for array in kept) == 5 * 200 * 12
+
+
+def test_of_many_pairs_whole_prompts_are_judged_and_all_are_summed(tmp_path: Path) -> None:
+    """Two pairs a prompt, half of the prompts judged: both pairs of one or neither, the same for another annotator."""
+    pairs = [replace(one, prompt_id=f"q{at // 2}", source=f"s{at % 3}") for at, one in enumerate(world(400))]
+    leads = np.random.default_rng(2).normal(0, 1, 400)
+    table = table_of(pairs, leads)
+    pq.write_table(table, tmp_path / "annotations.parquet")
+    whole, half = LabelAttributes(rival=None), LabelAttributes(rival=None, share=0.5)
+    for seen in (whole, half):
+        for start in range(0, 400, 100):
+            seen.add(pairs, table[start : start + 100])
+    full, part = (
+        label_summary.summarise(tmp_path / "annotations.parquet", [pairs[:20]], seen) for seen in (whole, half)
+    )
+    prompt_of = {one.pair_id: one.prompt_id for one in pairs}
+    rows = [prompt_of[pair_id] for pair_id in table["pair_id"].to_pylist()]
+    judged = {prompt for prompt, mine in zip(rows, half.chosen, strict=True) if mine}
+    assert 60 < len(judged) < 140  # 200 prompts, a half: 4 standard deviations are 28
+    assert not judged & {prompt for prompt, mine in zip(rows, half.chosen, strict=True) if not mine}
+    assert (full["judged"], part["judged"], part["n"]) == (400, 2 * len(judged), 400)
+    of_all = ("n", "accuracy_human", "accuracy_truth", "mean_confidence", "effective_sample_size", "histogram")
+    assert [full[name] for name in of_all] == [part[name] for name in of_all]
+    assert full["attributes"] == part["attributes"]
+    mine = [one for one in pairs if one.prompt_id in judged]
+    labels = dict(zip(table["pair_id"].to_pylist(), table["label"].to_pylist(), strict=True))
+    assert part["human"]["n"] == len(mine)
+    agree = np.mean([labels[one.pair_id] == one.human_label for one in mine])
+    assert part["human"]["accuracy"]["estimate"] == pytest.approx(agree)
+    assert sum(row["n"] for row in part["sources"]) == sum(row["n"] for row in part["lengths"]) == len(mine)
 
 
 def test_rivals_are_judged_on_the_same_hidden_pairs(tmp_path: Path) -> None:
