@@ -83,7 +83,7 @@ def costs_of(rows: Sequence[RunRow], table: Sequence[GraRow], prices: Prices) ->
     ids = [row.id for row in rows]
     with reading() as session:
         seconds = queries.stage_seconds(session, ids)
-        summaries = queries.summaries(session, ids, ("data", "labels"))
+        summaries = queries.summaries(session, ids, ("data",))
         configs = queries.configs(session, ids)
     return report.cost_table(table, configs, seconds, summaries, prices), report.stage_costs(seconds)
 

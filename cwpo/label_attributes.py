@@ -6,7 +6,7 @@ its prompt, source and rival. Of many pairs a share is judged: whole prompts by 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from typing import Any
 
@@ -41,6 +41,9 @@ QUALITIES: Mapping[str, str] = {
     "repetition": "repeats",
     "words over the target": "words_over",
 }
+SOURCE, OTHER_SOURCES = "source", "other sources"
+MOST_SOURCES = 20  # with a row of their own
+_TOLD_APART = 5_000  # while labels are made
 _HUMAN = f"{ROLE_NAMES['user']}:"
 _QUESTION_WORDS = frozenset(
     (
@@ -86,6 +89,9 @@ class Sums:
             self.truths += 1
             self.correct += correct
 
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)})
+
 
 @dataclass
 class LabelAttributes:
@@ -109,16 +115,16 @@ class LabelAttributes:
         judged = [pair for pair, mine in zip(kept, chosen, strict=True) if mine]
         self._chosen.append(chosen)
         self._prompts.append(prompts[chosen])
-        places = [self._places.setdefault(pair.source, len(self._places)) for pair in judged]
-        self._sources.append(np.array(places, dtype=np.int16))
+        self._sources.append(np.array([self._place(pair.source) for pair in kept], dtype=np.int16)[chosen])
         if self.rival is not None:
             self._votes.append((2 * bag_of_words.votes(self.rival, judged)).astype(np.int8))
         columns = (table[name].to_pylist() for name in ("label", "confidence"))
         for pair, label, sure in zip(kept, *columns, strict=True):
             agrees = None if pair.human_label is None else label == pair.human_label
             correct = None if pair.true_label is None else label == pair.true_label
-            for group in groups_of(pair, label):
-                self.groups.setdefault(group, Sums()).add(sure, agrees, correct)
+            for family, value in groups_of(pair, label):
+                told = value if family != SOURCE or value in self._places else OTHER_SOURCES
+                self.groups.setdefault((family, told), Sums()).add(sure, agrees, correct)
 
     @property
     def chosen(self) -> NDArray[np.bool_]:
@@ -132,9 +138,15 @@ class LabelAttributes:
 
     @property
     def sources(self) -> dict[str, NDArray[np.bool_]]:
-        """Which judged rows are from each source, where the data say so."""
-        places = np.concatenate(self._sources) if self._sources else np.zeros(0, dtype=np.int16)
-        return {name: places == place for name, place in self._places.items() if name is not None}
+        """Which judged rows are from each source, where the data say so; of many, from the most frequent."""
+        rows = np.concatenate(self._sources) if self._sources else np.zeros(0, dtype=np.int16)
+        places = {name: place for name, place in self._places.items() if name is not None}
+        if len(places) <= MOST_SOURCES:
+            return {name: rows == place for name, place in places.items()}
+        counts = np.bincount(rows, minlength=len(self._places))
+        told = sorted(places.keys() - {OTHER_SOURCES}, key=lambda name: (-counts[places[name]], name))[:MOST_SOURCES]
+        rest = [place for name, place in places.items() if name not in told]
+        return {**{name: rows == places[name] for name in told}, OTHER_SOURCES: np.isin(rows, rest)}
 
     @property
     def votes_for_a(self) -> NDArray[np.float32] | None:
@@ -149,7 +161,17 @@ class LabelAttributes:
         """One row per group, families in the order of `groups_of`, the most frequent group of a family first."""
         families = list(dict.fromkeys(family for family, _ in self.groups))
         ordered = sorted(self.groups.items(), key=lambda item: (families.index(item[0][0]), -item[1].n, item[0][1]))
-        return [_row(family, value, sums) for (family, value), sums in ordered]
+        names = [value for (family, value), _ in ordered if family == SOURCE and value != OTHER_SOURCES]
+        pooled = {*names[MOST_SOURCES:], OTHER_SOURCES}
+        rest = [sums for (family, value), sums in ordered if family == SOURCE and value in pooled]
+        rows = [_row(*group, sums) for group, sums in ordered if group[0] != SOURCE or group[1] not in pooled]
+        return [*rows, _row(SOURCE, OTHER_SOURCES, sum(rest, Sums()))] if rest else rows
+
+    def _place(self, source: str | None) -> int:
+        """A small number for a source; those that come after very many others share one."""
+        if source not in self._places and len(self._places) >= _TOLD_APART:
+            source = OTHER_SOURCES
+        return self._places.setdefault(source, len(self._places))
 
 
 def groups_of(pair: CandidatePair, label: str) -> Iterator[tuple[str, str]]:
@@ -163,7 +185,7 @@ def groups_of(pair: CandidatePair, label: str) -> Iterator[tuple[str, str]]:
     else:
         yield "prompt", prompt_kind(pair)
     if pair.source is not None:
-        yield "source", pair.source
+        yield SOURCE, pair.source
     longer = len(pair.response_a) - len(pair.response_b)
     if longer == 0:
         yield "the annotator chose", "one of equal length"

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 
 from cwpo import catalog
+from cwpo.config import RunConfig
+from cwpo.stages import build
+from workers import plan
 from workers.comparison import GraRow
 
 HOUR = 3_600.0
@@ -62,7 +65,7 @@ def cost_table(
     summaries: Mapping[str, Mapping[int, Mapping[str, Any]]],
     prices: Prices,
 ) -> list[CostRow]:
-    """One row per GRA row. `seconds`: queries.stage_seconds; `summaries`: of the slots data and labels, by run."""
+    """One row per GRA row. `seconds`: queries.stage_seconds; `summaries`: of the slot data, by run."""
     return [_row(row, configs, seconds, summaries, prices) for row in rows]
 
 
@@ -82,14 +85,11 @@ def stage_costs(seconds: pd.DataFrame) -> list[StageCost]:
     return sorted(found, key=lambda one: -one.seconds)
 
 
-def human_labels(config: Mapping[str, Any], pairs: int, unlabeled: int | None) -> int:
-    """Human labels that enter SFT, annotator or alignment; `unlabeled`: as the labels stage counts it, if any."""
-    labeled = round(pairs * float(config["data"]["label_fraction"])) if unlabeled is None else pairs - unlabeled
-    sizes = {"all": pairs, "labeled": labeled, "unlabeled": pairs - labeled}
-    method = catalog.METHODS[config["method"]]
-    parts = {method.pool} if method.labels == "human" else set() if method.labels == "true" else {"labeled"}
-    parts |= {"labeled"} if config["sft"]["data"] == "labeled" else set()
-    return pairs if "all" in parts else sum(sizes[part] for part in parts)
+def human_labels(config: Mapping[str, Any], pairs: int) -> int | None:
+    """Human labels that SFT, annotator or alignment learn from, counted as the plan of the run does."""
+    run = RunConfig.parse(config)
+    graph = build(run)
+    return plan.human_labels([(run, graph)], {graph["data"].fingerprint: pairs})
 
 
 def _row(
@@ -123,23 +123,29 @@ def _row(
         per_point=cost / (100 * (row.estimate - 0.5)) if above and cost is not None else None,
         per_point_low=cost / (100 * (row.high - 0.5)) if above and cost is not None else None,
         per_point_high=cost / (100 * (row.low - 0.5)) if above and cost is not None else None,
-        note=_note(row),
+        note=_note(row, configs),
     )
 
 
 def _labels_of(
     run: int, configs: Mapping[int, Mapping[str, Any]], summaries: Mapping[str, Mapping[int, Mapping[str, Any]]]
 ) -> int | None:
-    data, labels = summaries["data"].get(run), summaries["labels"].get(run)
-    if data is None or "train_pairs" not in data:
-        return None
-    return human_labels(configs[run], int(data["train_pairs"]), None if labels is None else int(labels["n"]))
+    data = summaries["data"].get(run)
+    return None if data is None or "train_pairs" not in data else human_labels(configs[run], int(data["train_pairs"]))
 
 
-def _note(row: GraRow) -> str:
+def _note(row: GraRow, configs: Mapping[int, Mapping[str, Any]]) -> str:
     notes = ["true labels, which no human gave"] if row.method in catalog.METHODS and _is_true(row.method) else []
+    notes += (
+        ["without what its existing annotator cost"] if any(_uses_another(configs[run]) for run in row.run_ids) else []
+    )
     notes += ["no cost per point, because the interval of GRA reaches 50 %"] if row.low <= 0.5 else []
     return "; ".join(notes)
+
+
+def _uses_another(config: Mapping[str, Any]) -> bool:
+    """Whether an annotator that another run trained labels for this one."""
+    return bool(config["annotator"].get("use")) and catalog.METHODS[config["method"]].labels == "weak"
 
 
 def _is_true(method: str) -> bool:

@@ -203,11 +203,11 @@ def _share(part: str, stage: Mapping[str, Any], run: Mapping[str, Any]) -> float
     """The share of all pairs that a part holds."""
     if part == "all":
         return 1.0
-    fraction = float(stage["label_fraction"])
-    if part == "labeled":
-        return fraction
-    unlabeled = run["data"].get("unlabeled_fraction")
-    return 1.0 - fraction if unlabeled is None else float(unlabeled)
+    fixed = run["data"].get("unlabeled_fraction")
+    if part == "unlabeled" and fixed is not None:
+        return float(fixed)
+    labeled = float(stage["label_fraction"])
+    return labeled if part == "labeled" else 1.0 - labeled
 
 
 def _epochs(stage: Mapping[str, Any]) -> float:
@@ -228,23 +228,20 @@ def _kept(stage: Mapping[str, Any], run: Mapping[str, Any]) -> float:
 
 def human_labels(runs: Sequence[tuple[RunConfig, Graph]], pairs: Mapping[str, int | None]) -> int | None:
     """Pairs whose human label some stage trains on, once per data, fraction and split; a trained judge's not."""
-    used: dict[tuple[str, float | None, int | None], set[str]] = {}
-    runs_of: dict[str, RunConfig] = {}
+    used: dict[tuple[str, str, float | None, int | None], float] = {}
     for config, graph in runs:
-        data = graph["data"].fingerprint
-        runs_of[data] = config
+        run = config.canonical()
         for spec in graph.values():
             part = _human_part(spec)
             if part:
-                key = (data, spec.config["label_fraction"], spec.config["split_seed"])
-                used.setdefault(key, set()).add(part)
+                share = _share(part, spec.config, run)
+                size = share if part == "unlabeled" else spec.config["label_fraction"]
+                used[graph["data"].fingerprint, part, size, spec.config["split_seed"]] = share
     totals: dict[str, float] = {}
-    for (data, fraction, _), parts in used.items():
-        count = pairs[data]
+    for (data, *_), share in used.items():
+        count = pairs.get(data)
         if count is None:
             return None
-        run = runs_of[data].canonical()
-        share = sum(_share(part, {"label_fraction": fraction}, run) for part in parts)
         totals[data] = min(totals.get(data, 0.0) + count * share, count)
     return round(sum(totals.values()))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cwpo import bag_of_words, label_summary
+from cwpo import bag_of_words, label_attributes, label_summary
 from cwpo.label_attributes import LabelAttributes, groups_of, prompt_kind
 from cwpo.labeling import annotations
 from cwpo.records import CandidatePair
@@ -141,6 +141,23 @@ def test_of_many_pairs_whole_prompts_are_judged_and_all_are_summed(tmp_path: Pat
     agree = np.mean([labels[one.pair_id] == one.human_label for one in mine])
     assert part["human"]["accuracy"]["estimate"] == pytest.approx(agree)
     assert sum(row["n"] for row in part["sources"]) == sum(row["n"] for row in part["lengths"]) == len(mine)
+
+
+@pytest.mark.parametrize("told_apart", [5_000, 25])
+def test_of_many_sources_the_most_frequent_have_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told_apart: int
+) -> None:
+    """40 sources, the first 20 of them seven times as frequent: those, and all others together."""
+    monkeypatch.setattr(label_attributes, "_TOLD_APART", told_apart)
+    often = [f"often {at % 20:02d}" for at in range(280)]
+    pairs = [
+        replace(one, source=name)
+        for one, name in zip(world(320), [*often, *(f"rare {at % 20}" for at in range(40))], strict=True)
+    ]
+    summary = summary_of(tmp_path, pairs, np.linspace(-3, 3, 320), [])
+    for rows in (summary["sources"], [row for row in summary["attributes"] if row["family"] == "source"]):
+        sizes = {row.get("name", row.get("value")): row["n"] for row in rows}
+        assert sizes == {**{f"often {at:02d}": 14 for at in range(20)}, "other sources": 40}
 
 
 def test_rivals_are_judged_on_the_same_hidden_pairs(tmp_path: Path) -> None:

@@ -22,13 +22,24 @@ def config(method: str, **over: Any) -> dict[str, Any]:
 )
 def test_human_labels_that_enter_training(method: str, labels: int) -> None:
     """1,000 pairs, 30 % labeled: 300 for whoever trains an annotator, the pool for whoever reads its labels."""
-    assert human_labels(config(method), 1000, None) == labels
+    assert human_labels(config(method), 1000) == labels
 
 
-def test_the_labels_stage_counts_exactly_and_sft_on_labeled_pairs_uses_theirs_too() -> None:
-    assert human_labels(config("cw"), 1000, 690) == 310
-    assert human_labels(config("human", sft={"data": "labeled"}), 1000, None) == 1000
-    assert human_labels(config("oracle", sft={"data": "labeled"}), 1000, None) == 300
+def test_sft_on_labeled_pairs_uses_theirs_too() -> None:
+    assert human_labels(config("human", sft={"data": "labeled"}), 1000) == 1000
+    assert human_labels(config("oracle", sft={"data": "labeled"}), 1000) == 300
+
+
+@pytest.mark.parametrize(("method", "labels"), [("cw", 100), ("human", 500), ("human_labeled", 100)])
+def test_a_fixed_unlabeled_part_leaves_the_labeled_one_as_it_is(method: str, labels: int) -> None:
+    """10 % labeled and half unlabeled: 400 pairs take no part at all."""
+    data = {"label_fraction": 0.1, "unlabeled_fraction": 0.5}
+    assert human_labels(config(method, data=data), 1000) == labels
+
+
+def test_an_existing_annotator_has_been_paid_for_elsewhere() -> None:
+    used = config("cw", annotator={"use": "a" * 64})
+    assert human_labels(used, 1000) == 0
 
 
 SECONDS = pd.DataFrame(
@@ -52,7 +63,7 @@ def costs(prices: Prices, chance: float = 0.6) -> list[CostRow]:
     runs = runs_of("cw", "weak", seeds=1)
     rows = report.gra_table(runs, outcomes_of(runs, chance=dict.fromkeys(ALIKE, chance)))
     configs = {run.id: config(run.method) for run in runs}
-    summaries = {"data": {1: {"train_pairs": 1000}, 2: {"train_pairs": 1000}}, "labels": {1: {"n": 700}, 2: {"n": 700}}}
+    summaries = {"data": {1: {"train_pairs": 1000}, 2: {"train_pairs": 1000}}}
     return report.cost_table(rows, configs, SECONDS, summaries, prices)
 
 

@@ -101,6 +101,16 @@ def test_work_is_split_by_device_and_divided_by_its_workers() -> None:
     assert "6 min 00 s (0.10 GPU-hours) on GPU, 1 worker alive" in plan_words.time_sentence(card)
 
 
+def test_a_fixed_unlabeled_part_is_planned_and_measured() -> None:
+    """Labels and alignment see half of the pairs whatever is labeled; a finished run of that kind serves others."""
+    fixed = {"data": {"label_fraction": 0.1, "unlabeled_fraction": 0.5}}
+    found = seconds_of(planned(fixed, known(*measured_run(7.0))))
+    assert found["align"] == found["labels"] == found["reference"] == pytest.approx(7 * 0.5 / 0.7)
+    assert found["annotator"] == pytest.approx(7 * 0.1 / 0.3)
+    found = seconds_of(planned({}, known(*measured_run(5.0, **fixed))))
+    assert found["align"] == found["labels"] == pytest.approx(5 * 0.7 / 0.5)
+
+
 def test_what_is_done_takes_no_time_and_what_is_queued_is_shared() -> None:
     graph = build(RunConfig.parse(BASE))
     status = {graph["annotator"].fingerprint: "done", graph["labels"].fingerprint: "queued"}
@@ -124,6 +134,10 @@ def test_an_estimate_is_said_in_its_largest_unit() -> None:
         ({"method": ["human_100", "human", "cw"]}, 1000),
         ({"method": "oracle"}, 0),
         ({"method": "oracle", "sft": {"data": "labeled"}}, 300),
+        (
+            {"method": ["human", "cw"], "data": {"label_fraction": [0.1, 0.2], "unlabeled_fraction": 0.5}},
+            500 + 100 + 200,
+        ),
     ],
 )
 def test_human_labels_are_counted_once_per_split(over: dict[str, Any], labels: int) -> None:
