@@ -22,7 +22,7 @@ from cwpo.execute import StageContext
 from cwpo.logps import ForwardPath, forward_path, response_scores
 from cwpo.models import ModelRef, context_length, load_annotator, model_ref, save_model
 from cwpo.records import CandidatePair
-from cwpo.tokenization import Encoded, EncodedSet, encode_pairs, pack
+from cwpo.tokenization import Encoded, EncodedSet, cut_left, encode_pairs, pack
 from cwpo.training import (
     Batches,
     ExtraState,
@@ -36,6 +36,7 @@ from cwpo.training import (
 from cwpo.weighting import Floats
 
 BRADLEY_TERRY, JOINT = "bradley_terry", "joint"
+_NO_LIMIT = 1 << 30  # tokens
 
 
 def run_annotator(ctx: StageContext) -> dict[str, Any]:
@@ -139,19 +140,20 @@ def run_calibration(ctx: StageContext) -> dict[str, Any]:
 
 def encode_candidates(pairs: Iterable[CandidatePair], tokenizer: Any, max_length: int, kind: str) -> EncodedSet:
     """Ids that the annotator reads: both responses, or for "joint" both orders of the two behind the prompt."""
-    encoded = encode_pairs(pairs, tokenizer, max_length=max_length)
     if kind != JOINT:
-        return encoded
-    rows, dropped = [], encoded.dropped
-    for row in encoded.rows:
+        return encode_pairs(pairs, tokenizer, max_length=max_length)
+    rows, truncated, dropped = [], 0, 0
+    for row in encode_pairs(pairs, tokenizer, max_length=_NO_LIMIT).rows:
         a, b = row.responses
         room = max_length - len(a) - len(b)
         if room < 1:
             dropped += 1
             continue
         orders = (np.concatenate([a, b]), np.concatenate([b, a]))
-        rows.append(replace(row, prompt_ids=row.prompt_ids[-room:], responses=orders))
-    return EncodedSet(rows, encoded.truncated, dropped)
+        truncated += len(row.prompt_ids) > room
+        prompt = np.asarray(cut_left(row.prompt_ids.tolist(), room, tokenizer), dtype=np.int64)
+        rows.append(replace(row, prompt_ids=prompt, responses=orders))
+    return EncodedSet(rows, truncated, dropped)
 
 
 def margins_of(path: ForwardPath, rows: list[Encoded], ctx: StageContext, kind: str) -> Floats:

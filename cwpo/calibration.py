@@ -128,17 +128,22 @@ def accuracy(correct: ArrayLike, clusters: ArrayLike | None = None) -> Mean:
     n is divided by the design effect, the variance over prompts relative to that of single pairs, at least 1."""
     right = np.asarray(correct, dtype=np.float64).ravel()
     share = float(right.mean())
-    alone = share * (1 - share) / max(right.size - 1, 1)
-    effect = max(1.0, _mean_variance(right, clusters) / alone) if alone > 0 else 1.0
+    alone, variance = share * (1 - share) / max(right.size - 1, 1), _mean_variance(right, clusters)
+    effect = max(1.0, min(variance / alone, right.size)) if alone > 0 else 1.0
+    if np.isinf(variance):
+        effect = right.size  # one prompt, whatever its number of pairs
     low, high = _wilson(share, right.size / effect)
     return Mean(estimate=share, low=low, high=high)
 
 
-def mean(values: ArrayLike, clusters: ArrayLike | None = None) -> Mean:
-    """Mean with its normal 95 % interval, the variance taken over prompts where `clusters` names them."""
+def mean(
+    values: ArrayLike, clusters: ArrayLike | None = None, *, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> Mean:
+    """Mean with its normal 95 % interval, the variance taken over prompts where `clusters` names them. One prompt alone
+    says nothing of others: its interval is `bounds`, between which the values lie."""
     found = np.asarray(values, dtype=np.float64).ravel()
     centre, half = float(found.mean()), float(stats.norm.ppf(0.975)) * float(np.sqrt(_mean_variance(found, clusters)))
-    return Mean(estimate=centre, low=centre - half, high=centre + half)
+    return Mean(estimate=centre, low=max(centre - half, bounds[0]), high=min(centre + half, bounds[1]))
 
 
 def ece(values: ArrayLike, correct: ArrayLike, *, bins: int = 15) -> float:
@@ -230,26 +235,6 @@ def fit_temperature(margins: ArrayLike, correct: ArrayLike) -> float:
     return float(np.exp(found.x))
 
 
-def length_only_accuracy(
-    *, labeled_lengths: ArrayLike, labeled_a_wins: ArrayLike, lengths: ArrayLike, a_wins: ArrayLike
-) -> float:
-    """Accuracy of "the longer (or the shorter) response wins" on hidden labels; which one is read off the labeled part.
-
-    Lengths are (pairs, 2), responses a and b; equal lengths count as half right.
-    """
-    longer_wins = _longer_is_right(labeled_lengths, labeled_a_wins) >= 0.5
-    accuracy = _longer_is_right(lengths, a_wins)
-    return accuracy if longer_wins else 1 - accuracy
-
-
-def _longer_is_right(lengths: ArrayLike, a_wins: ArrayLike) -> float:
-    pairs = np.asarray(lengths, dtype=np.float64).reshape(-1, 2)
-    if len(pairs) == 0:
-        return 0.5
-    lead = np.sign(pairs[:, 0] - pairs[:, 1]) * np.where(np.asarray(a_wins, dtype=bool), 1, -1)
-    return float(((lead + 1) / 2).mean())
-
-
 def _wilson(share: float, n: float) -> tuple[float, float]:
     """The 95 % interval at a number of pairs that need not be whole."""
     z2 = float(stats.norm.ppf(0.975)) ** 2
@@ -259,12 +244,13 @@ def _wilson(share: float, n: float) -> tuple[float, float]:
 
 
 def _mean_variance(values: FloatArray, clusters: ArrayLike | None) -> float:
-    """Variance of the mean of independent clusters of any size (a linearised ratio); each value alone without them."""
+    """Variance of the mean of independent clusters of any size (a linearised ratio); each value alone without them.
+    Infinite for a single one."""
     deviations = values - values.mean()
     if clusters is not None:
         deviations = np.bincount(np.unique(np.asarray(clusters), return_inverse=True)[1], weights=deviations)
     groups = deviations.size
-    return float((deviations**2).sum() * groups / max(groups - 1, 1) / values.size**2)
+    return float((deviations**2).sum() * groups / (groups - 1) / values.size**2) if groups > 1 else float("inf")
 
 
 def _checked(values: ArrayLike, correct: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:

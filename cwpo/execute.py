@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.errors import ArtifactError, sentence_of
+from cwpo.errors import ArtifactError
 from cwpo.reporting import Reporter, SilentReporter
 
 
@@ -137,11 +137,6 @@ def threads_of(path: Path) -> int | None:
     """CPU threads that an artifact was computed with: sums over several threads round in another order."""
     threads = json.loads((path / "timing.json").read_text()).get("threads")
     return threads if isinstance(threads, int) else None
-
-
-def explain(error: BaseException) -> str:
-    """The sentence that a failed stage shows."""
-    return sentence_of(error)
 
 
 def _threads() -> int | None:

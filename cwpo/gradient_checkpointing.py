@@ -58,7 +58,10 @@ def reason(need: Need, free: int) -> str:
     left = need.total_checkpointed - need.weights
     words = f"{asked}: activations are made again (gradient checkpointing), which leaves about {_size(left)}"
     if left > SAFE * free:
-        return f"{words}; that may still be too much, then lower execution.tokens_per_batch or set model.lora."
+        return (
+            f"{words}; that may still be too much, then set model.lora, choose a smaller model or, "
+            "without dropout, lower execution.tokens_per_batch."
+        )
     return f"{words}."
 
 

@@ -119,8 +119,8 @@ def judged(confidence: Floats, right: Marks | Floats, prompts: Clusters = None) 
     return {
         "n": int(known.sum()),
         "accuracy": asdict(calibration.accuracy(hits, clusters)),
-        "mean_confidence": asdict(calibration.mean(sure, clusters)),
-        "gap": asdict(calibration.mean(sure - 2.0 * hits + 1.0, clusters)),
+        "mean_confidence": asdict(calibration.mean(sure, clusters, bounds=(0.0, 1.0))),
+        "gap": asdict(calibration.mean(sure - 2.0 * hits + 1.0, clusters, bounds=(-1.0, 2.0))),
         "bins": [asdict(one) for one in calibration.equal_mass_bins(sure, hits)],
         "ece": calibration.ece(sure, hits),
         "ece_null": null.mean,
@@ -214,10 +214,10 @@ def _rival(name: str, right: Marks, agrees: Marks, prompts: Clusters) -> Iterato
     """A rival's accuracy on the hidden human labels, and what the annotator has over it on the same pairs."""
     known = ~np.isnan(right) & ~np.isnan(agrees)
     if known.any():
-        lead = calibration.mean((agrees - right)[known], _of(prompts, known))
+        lead = calibration.mean((agrees - right)[known], _of(prompts, known), bounds=(-1.0, 1.0))
         yield {
             "name": name,
-            "accuracy": asdict(calibration.mean(right[known], _of(prompts, known))),
+            "accuracy": asdict(calibration.mean(right[known], _of(prompts, known), bounds=(0.0, 1.0))),
             "lead": asdict(lead),
         }
 

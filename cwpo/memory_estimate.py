@@ -54,12 +54,13 @@ def of_stage(kind: str, config: Mapping[str, Any], shape: Shape, *, tokens: int,
     """
     precision = config.get("precision", "fp32")
     if kind in TRAINING:
-        lora, most = config.get("lora"), min(tokens, DROPOUT_TOKENS) if _drops(kind, config, shape) else tokens
+        lora, most = config.get("lora"), DROPOUT_TOKENS if fixes_tokens(kind, config, shape) else tokens
         return training(shape, tokens=most, precision=precision, lora=lora, scalar=kind in SCORING)
     if kind == "reference":
         return reading(shape, tokens=tokens, precision=precision, scalar=False)
     if kind == "labels":
-        return reading(shape, tokens=tokens, precision=precision, scalar="beta" not in config, models=models)
+        most = DROPOUT_TOKENS if fixes_tokens(kind, config, shape) else tokens
+        return reading(shape, tokens=most, precision=precision, scalar="beta" not in config, models=models)
     if kind == "scores":
         weight = 2 if precision == "bf16" else FLOAT
         return reading(shape, tokens=tokens, precision=precision, scalar=True, weight=weight)
@@ -144,8 +145,10 @@ def _embedding_gradients(shape: Shape, scalar: bool) -> int:
     return FLOAT * shape.embedding * (2 if shape.tied and not scalar else 1)
 
 
-def _drops(kind: str, config: Mapping[str, Any], shape: Shape) -> bool:
-    """Whether dropout is on while the stage trains, which fixes its token budget."""
+def fixes_tokens(kind: str, config: Mapping[str, Any], shape: Shape) -> bool:
+    """Whether dropout is on in the stage, which then packs DROPOUT_TOKENS whatever is asked for."""
+    if kind == "labels":
+        return bool(config.get("label_dropout"))
     if kind in SCORING:
         own = config.get("dropout")
         return bool(shape.dropout if own is None else own)

@@ -55,7 +55,7 @@ def odpo(policy: LogPs, reference: LogPs, *, beta: float, odpo_alpha: float, mar
     margin: the annotator's, (B,), > 0 or 0.
     """
     offset = odpo_alpha * margin.clamp_min(_SMALLEST_MARGIN).log()
-    return -logsigmoid(beta * log_ratio_difference(policy, reference) - offset)
+    return -logsigmoid(beta * log_ratio_difference(policy, reference) - offset) * (margin > 0)
 
 
 def simpo(policy: LogPs, reference: LogPs, *, beta: float, simpo_gamma: float) -> Tensor:

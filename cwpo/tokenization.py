@@ -69,7 +69,7 @@ def start_ids(tokenizer: Any) -> list[int]:
 
 def encode_prompt(row: PromptRow, tokenizer: Any, max_length: int) -> list[int]:
     """Ids of a prompt as the policy continues it, cut from the left to `max_length`."""
-    return _cut_left(_prompt_ids([row], tokenizer)[0], max_length, tokenizer)
+    return cut_left(_prompt_ids([row], tokenizer)[0], max_length, tokenizer)
 
 
 def encode_pairs(pairs: Iterable[PairRow], tokenizer: Any, *, max_length: int) -> EncodedSet:
@@ -95,7 +95,7 @@ def encode_rows(rows: Iterable[tuple[PromptRow, str, tuple[str, ...]]], tokenize
             dropped += 1
             continue
         truncated += len(prompt) > room
-        prompt_ids = np.asarray(_cut_left(prompt, room, tokenizer), dtype=np.int64)
+        prompt_ids = np.asarray(cut_left(prompt, room, tokenizer), dtype=np.int64)
         kept.append(Encoded(pair_id=pair_id, prompt_ids=prompt_ids, responses=ids))
     return EncodedSet(kept, truncated, dropped)
 
@@ -123,7 +123,8 @@ def _text_ids(texts: list[str], tokenizer: Any) -> list[list[int]]:
     return ids
 
 
-def _cut_left(ids: list[int], room: int, tokenizer: Any) -> list[int]:
+def cut_left(ids: list[int], room: int, tokenizer: Any) -> list[int]:
+    """The last `room` ids of a prompt; the token that a tokenizer puts in front stays in front."""
     if len(ids) <= room:
         return ids
     if room > 1 and ids[:1] == start_ids(tokenizer):

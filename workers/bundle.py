@@ -6,6 +6,7 @@ A zip of plain text, and of the local files that its runs name where they are as
 import io
 import json
 import platform
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ MATTER = ("torch", "transformers", "tokenizers", "safetensors", "peft", "dataset
 _NO_OUTPUT = ("timing.json",)  # seconds and host: never the same twice
 _ALWAYS = (1980, 1, 1, 0, 0, 0)  # equal bundles are equal files
 _SHA = "sha256:"
+PART = r"(?!\.{1,2}(?:/|$))[^/\\:\x00-\x1f\x7f]{1,200}"  # a name of a file or folder that every system takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +116,11 @@ def write(
     """The bundle as a zip. `reference`: key of the setting that differences are against; empty: planned ones."""
     if not runs:
         raise ConfigError("run", "no run is named; give at least one that is evaluated.")
-    files = local_files([run.config for run in runs])
-    names = {str(file.path): file.name for file in files}
+    for run in runs:
+        _check_complete(run.config)
+    found = local_files([run.config for run in runs])
+    names = {str(file.path): file.name for file in found}
+    files = list({file.name: file for file in found}.values())  # one content may have several spellings
     settings = {key: f"setting-{number}" for number, key in enumerate(dict.fromkeys(run.group for run in runs), 1)}
     configs = [renamed(run.config, names) for run in runs]
     groups = [settings[run.group] for run in runs]
@@ -149,6 +154,16 @@ def write(
             _add(archive, f"tables/{name}.json", built[name])
         for file in files if with_data else ():
             _add_file(archive, file)
+
+
+def _check_complete(config: RunConfig) -> None:
+    """A bundle computes everything anew; what another run trained is not in it."""
+    if config.annotator.use and any(spec.kind == "labels" for spec in build(config).values()):
+        raise ConfigError(
+            "annotator.use",
+            f"names an annotator of another run, which a bundle cannot train again; leave {config.method_label}, "
+            f"seed {config.seed} out, or give it an annotator of its own.",
+        )
 
 
 def to_bytes(runs: Sequence[FinishedRun], *, store: ArtifactStore, reference: str = "") -> bytes:
@@ -205,6 +220,8 @@ def local_files(configs: Sequence[RunConfig]) -> list[LocalFile]:
             path = Path(name).expanduser()
             pin = revision or (content_hash(path) if path.exists() else "")
             if pin.startswith(_SHA):
+                if not re.fullmatch(PART, path.name):
+                    raise ConfigError("bundle", f"cannot hold a file named {path.name[:80]!r}; give it a plain name.")
                 kept = f"./files/{pin.removeprefix(_SHA)}/{path.name}"
                 found[name] = LocalFile(name=kept, revision=pin, path=Path(name))
     return list(found.values())

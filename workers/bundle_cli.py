@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cwpo.config import expand
-from cwpo.errors import ConfigError
+from cwpo.errors import ConfigError, DataError, sentence_of
 from workers.places import home, store
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from workers.bundle_reading import Bundle
     from workers.reproduce import Reproduced
 
-DIFFERENT = 1  # exit code: it ran, and a cell came out otherwise
+# Exit codes of a rerun: a cell came out otherwise; it could not be finished.
+DIFFERENT, FAILED = 1, 3
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,11 +33,13 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     make.add_argument("runs", nargs="+", metavar="RUN", help="run numbers, or CONFIG.yaml of runs by `cwpo run`")
     make.add_argument("--out", metavar="FILE.zip", type=Path, required=True, help="the bundle")
     make.add_argument("--include-data", action="store_true", help="put in the local files that the runs name")
+    make.add_argument("--device", default="auto", help="as `cwpo run` was given for a CONFIG.yaml (default: auto)")
     make.set_defaults(verb=_bundle)
     again = verbs.add_parser(
         "reproduce",
         help="run a bundle again and compare its tables cell by cell",
-        description="Run a reproduce bundle again. Exit code 0: all cells are the same; 1: they are not.",
+        description="Run a reproduce bundle again. Exit code 0: all cells are the same; 1: one is not; 2: the "
+        "file is no bundle or lacks something; 3: the rerun failed.",
     )
     again.add_argument("file", metavar="FILE.zip", type=Path, help="a bundle made by `cwpo bundle` or the dashboard")
     again.add_argument(
@@ -53,7 +57,7 @@ def _bundle(options: argparse.Namespace) -> int:
     target: Path = options.out
     if target.is_dir() or not target.parent.is_dir():
         raise ConfigError("--out", f"{target} cannot be written; give a file in a folder that exists.")
-    runs = _finished(options.runs)
+    runs = _finished(options.runs, options.device)
     work = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
         with work.open("wb") as file:
@@ -67,7 +71,7 @@ def _bundle(options: argparse.Namespace) -> int:
     return 0
 
 
-def _finished(names: Sequence[str]) -> "list[FinishedRun]":
+def _finished(names: Sequence[str], device: str) -> "list[FinishedRun]":
     """Numbers are runs of the database; anything else is the file of runs that lie in the store."""
     from workers.bundle import from_store
 
@@ -80,10 +84,9 @@ def _finished(names: Sequence[str]) -> "list[FinishedRun]":
     for name in names:
         if not name.isdecimal():
             from cwpo.resolve import resolve
-            from workers.cli import read_config
-            from workers.devices import visible_gpus
+            from workers.cli import gpu_wanted, read_config
 
-            gpu = bool(visible_gpus())
+            gpu = gpu_wanted(device)
             configs = [resolve(one, gpu=gpu, home=home()) for one in expand(read_config(Path(name), ()))]
             runs += from_store(configs, store())
     return runs
@@ -97,7 +100,15 @@ def _reproduce(options: argparse.Namespace) -> int:
     _say_what_it_is(found, place)
     if options.check:
         return 0
-    done = _rerun(found, place, options)
+    try:
+        done = _rerun(found, place, options)
+    except (ConfigError, DataError):
+        raise  # what the file lacks
+    except Exception as error:
+        if os.environ.get("CWPO_TRACEBACK"):
+            raise
+        print(f"The rerun failed: {sentence_of(error)} The same command goes on from here.", file=sys.stderr)
+        return FAILED
     folder = place / "tables"
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in done.tables.items():

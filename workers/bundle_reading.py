@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -22,7 +22,7 @@ from cwpo import catalog, hub
 from cwpo.artifacts import content_hash
 from cwpo.config import RunConfig
 from cwpo.errors import ConfigError, DataError
-from workers.bundle import LOCK, MANIFEST, README, STAGES, TABLES, names_outside
+from workers.bundle import LOCK, MANIFEST, PART, README, STAGES, TABLES, names_outside
 
 MOST_MEMBERS = 20_000
 MOST_RUNS = 1_000
@@ -33,10 +33,9 @@ _CHUNK = 1 << 20
 _LONGEST_NAME = 500
 _BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError, zlib.error)
 _TEXTS = frozenset({README, MANIFEST, STAGES, LOCK, *(f"tables/{name}.json" for name in TABLES)})
-_PART = r"(?!\.{1,2}(?:/|$))[^/\\:\x00-\x1f\x7f]{1,200}"
 _RUN = re.compile(r"runs/\d{4}\.json")
-_FILE = re.compile(rf"files/[0-9a-f]{{64}}(?:/{_PART}){{1,20}}")
-_LOCAL = re.compile(rf"\./files/([0-9a-f]{{64}})/{_PART}")
+_FILE = re.compile(rf"files/[0-9a-f]{{64}}(?:/{PART}){{1,20}}")
+_LOCAL = re.compile(rf"\./files/([0-9a-f]{{64}})/{PART}")
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,60})==([A-Za-z0-9_.!-]{1,60})")
 _SETTING = re.compile(r"setting-\d{1,4}")
 
@@ -76,7 +75,7 @@ class Manifest(_Part):
     program: str
     reference: str
     runs: list[RunEntry] = Field(min_length=1, max_length=MOST_RUNS)
-    files: list[FileEntry]
+    files: list[FileEntry] = Field(max_length=MOST_MEMBERS)
     platform: dict[str, str]
     command: str
 
@@ -131,7 +130,13 @@ def read(path: Path) -> Bundle:
 
 def place_files(bundle: Bundle, home: Path) -> dict[str, str]:
     """Every local file of the bundle on this machine: kept before, included, or beside the bundle. By content."""
-    return {file.name: str(_placed(bundle, file, home)) for file in bundle.manifest.files}
+    places, left = {}, MOST_DATA
+    for file in bundle.manifest.files:
+        found = _found(bundle, file, home)
+        if found is None:
+            found, left = _unpacked(bundle, file, home, left)
+        places[file.name] = str(found)
+    return places
 
 
 def missing_files(bundle: Bundle, home: Path) -> list[str]:
@@ -151,17 +156,15 @@ def _found(bundle: Bundle, file: FileEntry, home: Path) -> Path | None:
     return None
 
 
-def _placed(bundle: Bundle, file: FileEntry, home: Path) -> Path:
-    found = _found(bundle, file, home)
-    if found is not None:
-        return found
+def _unpacked(bundle: Bundle, file: FileEntry, home: Path, left: int) -> tuple[Path, int]:
+    """Where an included file now lies, and how many bytes all others may still have."""
     own = Path(file.name).name
     if not file.included:
         raise BundleError(f"{own!r} is needed and not in the bundle: put it beside {bundle.path.name}, unchanged.")
     target = (home / file.name).resolve()
     work = home / "tmp" / uuid.uuid4().hex
     try:
-        _unpack(bundle.path, file.name.removeprefix("./"), work / own)
+        left = _unpack(bundle.path, file.name.removeprefix("./"), work / own, left)
         if content_hash(work / own) != file.revision:
             raise _not_a_bundle(bundle.path, f"the content of {own!r} is not what its name says")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -169,12 +172,14 @@ def _placed(bundle: Bundle, file: FileEntry, home: Path) -> Path:
         (work / own).replace(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return target
+    return target, left
 
 
-def _unpack(path: Path, base: str, target: Path) -> None:
-    """The members under `base`, written below `target` as plain files; their names were checked when it was read."""
-    left = MOST_DATA
+def _unpack(path: Path, base: str, target: Path, left: int) -> int:
+    """The members under `base`, written below `target` as plain files; their names were checked when it was read.
+
+    At most `left` bytes are written; what remains of them is returned.
+    """
     with _opened(path) as archive:
         for info in archive.infolist():
             if info.filename != base and not info.filename.startswith(f"{base}/"):
@@ -189,6 +194,7 @@ def _unpack(path: Path, base: str, target: Path) -> None:
                     written.write(piece)
     if not target.exists():
         raise _not_a_bundle(path, f"{base.rpartition('/')[2]!r} is said to be included and is not")
+    return left
 
 
 @contextmanager
@@ -222,7 +228,12 @@ def _names(archive: zipfile.ZipFile) -> set[str]:
             raise _not_a_bundle(path, f"it holds {name[:80]!r}, which has no place there")
         if name in names:
             raise _not_a_bundle(path, f"it holds {name[:80]!r} twice")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _not_a_bundle(path, f"{name[:80]!r} is compressed in a way that no bundle is")
         names.add(name)
+    both = next((name for name in names if not names.isdisjoint(map(str, PurePosixPath(name).parents))), "")
+    if both:
+        raise _not_a_bundle(path, f"it holds a file and a folder of one name, with {both[:80]!r}")
     missing = sorted(_TEXTS - names)
     if missing:
         raise _not_a_bundle(path, f"{missing[0]} is missing")
@@ -283,9 +294,12 @@ def _config(archive: zipfile.ZipFile, name: str) -> RunConfig:
     if not isinstance(values, dict):
         raise _not_a_bundle(Path(str(archive.filename)), f"{name} is not a configuration")
     try:
-        return RunConfig.parse(values)
+        config = RunConfig.parse(values)
     except (ConfigError, RecursionError) as error:
         raise BundleError(f"{name}: {str(error)[:300]}") from error
+    if config.annotator.use:
+        raise BundleError(f"{name}: annotator.use names an annotator that is not in the bundle; it cannot be run.")
+    return config
 
 
 def _check_names(config: RunConfig, stated: set[str], where: str) -> None:

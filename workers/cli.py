@@ -191,7 +191,7 @@ def _run(options: argparse.Namespace) -> int:
     from workers import console as view
 
     console = view.make_console()
-    resolved = resolve(config, gpu=_gpu_wanted(options.device), home=place)
+    resolved = resolve(config, gpu=gpu_wanted(options.device), home=place)
     device = prepare_torch(options, resolved)
     from cwpo.pipeline import run
 
@@ -217,7 +217,8 @@ def _check_writable(option: str, path: Path | None) -> None:
         raise ConfigError(option, f"no permission to write {path}; give a file in a folder of yours.")
 
 
-def _gpu_wanted(device: str) -> bool:
+def gpu_wanted(device: str) -> bool:
+    """Whether a run with this --device computes on a GPU, which decides `precision: auto`."""
     from workers.devices import visible_gpus
 
     return device.startswith("cuda") or (device == "auto" and bool(visible_gpus()))

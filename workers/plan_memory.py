@@ -82,7 +82,8 @@ def needed(stages: Iterable[tuple[RunConfig, StageSpec]], machine: Machine, *, g
             unknown[spec.kind] = None
         elif (need := _need(config, spec, shape)) is not None:
             device = device_name(scheduler.device_of(config, spec, gpu=gpu))
-            found.append(_stage_memory(config, spec, need, device, machine.memory.get(device)))
+            budget = not memory_estimate.fixes_tokens(spec.kind, spec.config, shape)
+            found.append(_stage_memory(config, spec, need, device, machine.memory.get(device), budget=budget))
     largest = max(found, key=lambda stage: (stage.exceeds, stage.bytes), default=None)
     return Memory(largest=largest, unknown=tuple(unknown))
 
@@ -107,8 +108,11 @@ def _need(config: RunConfig, spec: StageSpec, shape: Shape) -> Need | None:
     return memory_estimate.of_stage(spec.kind, spec.config, shape, tokens=tokens, models=max(1, models))
 
 
-def _stage_memory(config: RunConfig, spec: StageSpec, need: Need, device: str, have: int | None) -> StageMemory:
-    """With gradient checkpointing where the run asks for it, or where the stage would turn it on."""
+def _stage_memory(
+    config: RunConfig, spec: StageSpec, need: Need, device: str, have: int | None, *, budget: bool
+) -> StageMemory:
+    """With gradient checkpointing where the run asks for it, or where the stage would turn it on. `budget`: whether
+    execution.tokens_per_batch changes the need."""
     asked = config.execution.gradient_checkpointing
     trains = spec.kind in TRAINING
     again = trains and (asked if asked is not None else have is not None and need.total > SAFE * have)
@@ -120,5 +124,5 @@ def _stage_memory(config: RunConfig, spec: StageSpec, need: Need, device: str, h
         bytes=need.total_checkpointed if again else need.total,
         have=have,
         checkpointing=again,
-        remedies=(*remedies, "tokens"),
+        remedies=(*remedies, *(["tokens"] if budget else [])),
     )

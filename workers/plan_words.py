@@ -110,11 +110,11 @@ def memory_warning(plan: Plan) -> str:
     if largest is None or not largest.exceeds:
         return ""
     there = f"{size(largest.have)} of {'GPU memory' if largest.device == 'gpu' else 'memory'}"
-    remedies = [_REMEDIES[name] for name in largest.remedies]
+    *remedies, last = *(_REMEDIES[name] for name in largest.remedies), "choose a smaller model"
     again = " even with gradient checkpointing" if largest.checkpointing else ""
     return (
         f"The largest stage, {_kinds([largest.kind])}, needs about {about_size(largest.bytes)}{again}, "
-        f"this machine has {there}: {', '.join(remedies)} or choose a smaller model."
+        f"this machine has {there}: {', '.join(remedies)}{' or ' if remedies else ''}{last}."
     )
 
 

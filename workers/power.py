@@ -1,6 +1,6 @@
 """The smallest difference that a planned comparison can see, with the spread between seeds as measured before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from cwpo.statistics import paired_difference, planned_detectable
 from workers.comparison import ComparedRun
 
 SEED_SD = 0.015  # SD of a difference between seeds, as seen in the sandbox and in the literature
+LEAST_DF = 3  # with fewer degrees of freedom a measured SD may be anything
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,29 +41,39 @@ def planned(configs: Sequence[RunConfig], spread: SeedSpread) -> Power:
 
 
 def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> SeedSpread:
-    """Pooled over the paired differences of settings that share an objective and at least two seeds."""
+    """Pooled over paired differences: each setting against the first one before it with the same objective and, under
+    two seeds or more, the same opponent. Too few of them say nothing."""
     answered = set(outcomes["run_id"])
-    settings: dict[str, dict[int, int]] = {}
-    objective: dict[str, str] = {}
+    settings: dict[str, dict[int, ComparedRun]] = {}
     for run in runs:
         if run.id in answered:
-            settings.setdefault(run.group_key, {}).setdefault(run.seed, run.id)
-            objective[run.group_key] = run.objective
+            settings.setdefault(run.group_key, {}).setdefault(run.seed, run)
     wide = outcomes.pivot_table(index="run_id", columns="prompt_id", values="outcome")
     found: list[tuple[float, int]] = []
-    first: dict[str, str] = {}
-    for key, seeds in settings.items():
-        against = first.setdefault(objective[key], key)
-        both = sorted(seeds.keys() & settings[against].keys())
-        if against == key or len(both) < 2:
+    earlier: list[dict[int, ComparedRun]] = []
+    for mine in settings.values():
+        pairs = next((pairs for its in earlier if len(pairs := _comparable(mine, its)) > 1), [])
+        earlier.append(mine)
+        if not pairs:
             continue
-        sd = _seed_sd(wide, [seeds[seed] for seed in both], [settings[against][seed] for seed in both])
+        sd = _seed_sd(wide, [one.id for one, _ in pairs], [other.id for _, other in pairs])
         if sd is not None:
-            found.append((sd, len(both) - 1))
-    if not found:
+            found.append((sd, len(pairs) - 1))
+    if sum(df for _, df in found) < LEAST_DF:
         return SeedSpread()
     pooled = sum(df * sd**2 for sd, df in found) / sum(df for _, df in found)
     return SeedSpread(sd=float(np.sqrt(pooled)), comparisons=len(found))
+
+
+def _comparable(
+    mine: Mapping[int, ComparedRun], its: Mapping[int, ComparedRun]
+) -> list[tuple[ComparedRun, ComparedRun]]:
+    """The runs of both settings under the seeds that both have, where objective and opponent are the same."""
+    return [
+        (mine[seed], its[seed])
+        for seed in sorted(mine.keys() & its.keys())
+        if (mine[seed].objective, mine[seed].baseline) == (its[seed].objective, its[seed].baseline)
+    ]
 
 
 def _seed_sd(wide: pd.DataFrame, mine: Sequence[int], its: Sequence[int]) -> float | None:

@@ -1,7 +1,7 @@
 """Preference pairs: where they come from, how they are filtered, split by prompt and hidden. Torch-free but `stage`."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +47,6 @@ def split_labeled(
 ) -> tuple[list[CandidatePair], list[CandidatePair]]:
     """(labeled, unlabeled): whole prompts in the order of a seeded hash until `fraction` of the pairs is reached."""
     return part_of(pairs, "labeled", fraction, seed), part_of(pairs, "unlabeled", fraction, seed)
-
-
-def hide_labels(pairs: Iterable[CandidatePair]) -> list[CandidatePair]:
-    """The pairs without their human labels, as the annotator meets them."""
-    return [replace(pair, human_label=None) for pair in pairs]
 
 
 def part_of(pairs: Sequence[CandidatePair], part: str, fraction: float, seed: int) -> list[CandidatePair]:

@@ -268,6 +268,19 @@ def test_a_joint_annotator_reads_both_responses_and_the_order_says_nothing(tmp_p
         assert first["score_a"] - first["score_b"] == pytest.approx(second["score_b"] - second["score_a"], abs=1e-6)
 
 
+def test_a_joint_annotator_says_which_prompts_it_cuts_and_keeps_their_first_token():
+    """Twenty words behind a start token, two answers of ten words and an end: 11 of 21 ids fit into 33, all into 43."""
+    prompt, answer = (" ".join(f"w{n}" for n in range(3, 3 + count)) for count in (20, 10))
+    one = replace(PAIRS[0], prompt=prompt, response_a=answer, response_b=answer)
+    tokenizer = small_world.word_tokenizer()
+    for length, kept, cut in ((43, 21, 0), (33, 11, 1)):
+        found = annotator.encode_candidates([one], tokenizer, length, "joint")
+        assert (found.truncated, found.dropped, len(found.rows[0].prompt_ids)) == (cut, 0, kept)
+        assert found.rows[0].prompt_ids[0] == tokenizer.bos_token_id
+        assert found.rows[0].prompt_ids[-1] == 22
+    assert annotator.encode_candidates([one], tokenizer, 22, "joint").dropped == 1
+
+
 def test_the_implicit_reward_is_beta_times_the_log_ratio(tmp_path, inputs):
     """Against concatenated forward passes of the tuned and the start model."""
     tuned = small_world.policy_artifact(tmp_path / "tuned", seed=1)

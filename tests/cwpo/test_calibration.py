@@ -152,6 +152,17 @@ def test_interval_over_prompts_covers_what_it_says() -> None:
     assert all(0.92 <= one / 400 <= 0.98 for one in hits)
 
 
+def test_one_prompt_alone_says_nothing_of_others() -> None:
+    """Four pairs of one prompt count as one; the mean of such values can be anything that they can be."""
+    found = calibration.mean([1.0, 0.0, 1.0, 0.5], [7, 7, 7, 7], bounds=(0.0, 1.0))
+    assert (found.estimate, found.low, found.high) == (0.625, 0.0, 1.0)
+    for right in ([True, False, True, True], [True] * 4):
+        judged = calibration.accuracy(right, [7] * 4)
+        assert (judged.low, judged.high) == pytest.approx(
+            proportion_confint(np.mean(right), 1, method="wilson"), abs=1e-9
+        )
+
+
 def test_mean_of_single_values_is_the_usual_one() -> None:
     found = calibration.mean([0.0, 1.0, 2.0, 3.0])
     half = 1.959964 * np.std([0, 1, 2, 3], ddof=1) / 2
@@ -201,17 +212,6 @@ def test_effective_sample_size() -> None:
     assert calibration.effective_sample_size([0.5] * 40) == pytest.approx(40)
     assert calibration.effective_sample_size([1, 1, 0, 0]) == pytest.approx(2)
     assert calibration.effective_sample_size([0, 0]) == 0
-
-
-def test_length_rule_is_chosen_on_the_labeled_part() -> None:
-    """Shorter wins among the labeled pairs, so shorter is judged on the others: right, wrong, equal length = ½."""
-    found = calibration.length_only_accuracy(
-        labeled_lengths=[[10, 20], [30, 5], [7, 8]],
-        labeled_a_wins=[True, False, False],
-        lengths=[[1, 2], [2, 1], [3, 3]],
-        a_wins=[True, True, True],
-    )
-    assert found == pytest.approx(0.5)
 
 
 def test_nothing_to_judge_is_a_sentence() -> None:

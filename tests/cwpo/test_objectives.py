@@ -76,7 +76,12 @@ def test_odpo_by_hand():
 
     assert loss(2.0) == pytest.approx(math.log1p(math.exp(-(1.5 - math.log(2)))), rel=1e-12)
     assert loss(1.0) == dpo(POLICY, REFERENCE, beta=0.5).item()
-    assert loss(0.0) == pytest.approx(0.0, abs=1e-9)
+    assert loss(0.0) == 0.0
+    policy = logps(-3.0, -8.0)
+    tie = odpo(policy, REFERENCE, beta=0.5, odpo_alpha=0.1, margin=torch.zeros(1))
+    tie.sum().backward()
+    assert policy.chosen.grad is not None
+    assert (tie.item(), policy.chosen.grad.item()) == (0.0, 0.0)
 
 
 def test_simpo_by_hand():

@@ -1,5 +1,6 @@
 """Reproduce bundles: what workers computed comes out again elsewhere, byte for byte; hostile files are one sentence."""
 
+import io
 import json
 import os
 import shutil
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from cwpo.artifacts import ArtifactStore
+from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import RunConfig, expand, merged
+from cwpo.errors import ConfigError
 from db.engine import upgrade
 from tests.workers.conftest import Workplace
 from workers import api, bundle, bundle_reading, cli, reproduce
@@ -148,6 +151,14 @@ def test_runs_of_a_bundle_are_whole_configurations_with_their_fingerprints(made:
     assert evaluation.summary["prompts"] == 16
 
 
+def test_a_run_with_another_runs_annotator_is_not_bundled() -> None:
+    """Nothing in the zip could train it."""
+    config = RunConfig.parse({"method": "cw", "annotator": {"use": "a" * 64}})
+    run = bundle.FinishedRun(config=config, group="g", outcomes=pd.DataFrame(), stages={})
+    with pytest.raises(ConfigError, match="names an annotator of another run, which a bundle cannot train again"):
+        bundle.write(io.BytesIO(), [run], store=ArtifactStore(Path("nowhere")))
+
+
 def test_a_run_that_is_not_evaluated_is_not_bundled(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
     run = api.submit_run(workplace.config()).run_id
     file = workplace.home / "out.zip"
@@ -170,12 +181,17 @@ def test_local_files_travel_by_content(
     config.write_text(json.dumps(workplace.materials))
     file = tmp_path / "elsewhere" / "own.zip"
     file.parent.mkdir()
-    assert cli.main(["run", str(config)]) == 0
+    source = Path(workplace.materials["data"]["dataset"]).parent
+    copy = workplace.home / "copy" / "pairs.jsonl"  # the same content under another path
+    copy.parent.mkdir()
+    shutil.copy(source / "pairs.jsonl", copy)
+    other = workplace.home / "other.yaml"
+    other.write_text(json.dumps(merged(workplace.materials, {"seed": 1, "data": {"dataset": str(copy)}})))
+    assert cli.main(["run", str(config)]) == cli.main(["run", str(other)]) == 0
     options = ["--include-data"] if included else []
-    assert cli.main(["bundle", str(config), "--out", str(file), *options]) == 0
+    assert cli.main(["bundle", str(config), str(other), "--out", str(file), *options]) == 0
     found = bundle_reading.read(file)
     assert sorted(Path(one.name).name for one in found.manifest.files) == ["model", "pairs.jsonl"]
-    source = Path(workplace.materials["data"]["dataset"]).parent
     with zipfile.ZipFile(file) as archive:
         texts = b"".join(archive.read(name) for name in archive.namelist() if not name.startswith("files/"))
     assert str(source).encode() not in texts
@@ -216,6 +232,14 @@ HOSTILE: Mapping[str, tuple[Callable[[Mapping[str, Any]], dict[str, Any]], str]]
     "absolute": (lambda _: {"/etc/evil": "x"}, "'/etc/evil', which has no place there"),
     "nested": (lambda _: {f"files/{SHA}/a/../../../evil": "x"}, "which has no place there"),
     "backslash": (lambda _: {f"files/{SHA}/..\\evil": "x"}, "which has no place there"),
+    "a file and a folder": (
+        lambda _: {f"files/{SHA}/a": "x", f"files/{SHA}/a/b": "x"},
+        "it holds a file and a folder of one name",
+    ),
+    "another run's annotator": (
+        config_with({"annotator": {"use": "a" * 64}}),
+        "annotator.use names an annotator that is not in the bundle",
+    ),
     "code": (lambda _: {"conftest.py": "raise SystemExit"}, "'conftest.py', which has no place there"),
     "missing": (lambda _: {"stages.json": None}, "stages.json is missing"),
     "not JSON": (lambda _: {"bundle.json": "{"}, "bundle.json is not JSON"),
@@ -257,6 +281,38 @@ def test_what_is_no_zip_is_one_sentence(content: bytes, tmp_path: Path) -> None:
         bundle_reading.read(file)
     with pytest.raises(BundleError, match="cannot be read"):
         bundle_reading.read(tmp_path / "nothing.zip")
+
+
+@pytest.mark.parametrize("way", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_only_the_compression_of_bundles_is_opened(way: int, made: Made, tmp_path: Path) -> None:
+    file = tmp_path / "x.zip"
+    with zipfile.ZipFile(made.file) as old, zipfile.ZipFile(file, "w", way) as new:
+        for info in old.infolist():
+            new.writestr(info.filename, old.read(info))
+    with pytest.raises(BundleError, match="is compressed in a way that no bundle is"):
+        bundle_reading.read(file)
+
+
+def test_the_limit_counts_all_files_together(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two files of six bytes each are refused where ten are allowed, and taken where twelve are."""
+    members, entries = {}, []
+    for number in range(2):
+        own = tmp_path / f"own{number}.txt"
+        own.write_text(f"text {number}")
+        revision = content_hash(own)
+        name = f"files/{revision.removeprefix('sha256:')}/{own.name}"
+        members[name] = own.read_text()[:6]
+        entries.append({"name": f"./{name}", "revision": revision, "included": True})
+        own.unlink()
+    with zipfile.ZipFile(made.file) as archive:
+        manifest = json.loads(archive.read("bundle.json"))
+    file = rewritten(made.file, tmp_path, {**members, "bundle.json": json.dumps({**manifest, "files": entries})})
+    found = bundle_reading.read(file)
+    monkeypatch.setattr(bundle_reading, "MOST_DATA", 10)
+    with pytest.raises(BundleError, match="its files are larger than 10 bytes"):
+        bundle_reading.place_files(found, tmp_path / "small")
+    monkeypatch.setattr(bundle_reading, "MOST_DATA", 12)
+    assert len(bundle_reading.place_files(found, tmp_path / "large")) == 2
 
 
 def test_included_files_are_taken_only_with_the_content_that_their_name_says(made: Made, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a plan says: counts by kind, seconds scaled by size, human labels, and what can be detected."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,13 @@ def test_training_all_of_a_large_model_is_warned_about_and_an_adapter_is_not() -
     assert warning.startswith("The largest stage, Alignment, needs about ")
     assert "even with gradient checkpointing, this machine has 17.2 GB of GPU memory" in warning
     assert "train a LoRA adapter (model.lora), lower execution.tokens_per_batch" in warning
+    dropped = memory_of({"execution": {"tokens_per_batch": 512}}, 2**30).memory.largest
+    usual = memory_of({}, 2**30).memory.largest
+    assert dropped is not None
+    assert usual is not None
+    assert (dropped.kind, dropped.remedies) == ("align", ())
+    assert dropped.bytes == usual.bytes  # the adapter's dropout fixes what is packed
+    assert plan_words.memory_warning(memory_of({}, 2**30)).endswith("GPU memory: choose a smaller model.")
     adapter = memory_of({"model": {"precision": "bf16"}}, 16 * 2**30)
     assert adapter.memory.largest is not None
     assert 4 * 1_315_758_080 < adapter.memory.largest.bytes < 16 * 2**30
@@ -288,6 +296,9 @@ def test_the_spread_between_seeds_is_measured_where_two_settings_share_seeds() -
     assert (found.sd, found.comparisons) == (pytest.approx(alone.seed_sd), 1)
     assert 0.04 < found.sd < 0.09
     assert power.measured_spread(runs[:1], outcomes) == power.SeedSpread()
+    assert power.measured_spread([run for run in runs if run.seed < 3], outcomes) == power.SeedSpread()
+    others = [dataclasses.replace(run, baseline="y") if run.group_key == "b" else run for run in runs]
+    assert power.measured_spread(others, outcomes) == power.SeedSpread()
     one_seed = [run for run in runs if run.seed == 0]
     assert power.measured_spread(one_seed, outcomes) == power.SeedSpread()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cwpo.artifacts import ArtifactStore, content_hash
-from cwpo.data import hide_labels, load_pairs, load_prompts, part_of, split_labeled
+from cwpo.data import load_pairs, load_prompts, part_of, split_labeled
 from cwpo.data.filtering import to_candidate
 from cwpo.data.rows import RawPair
 from cwpo.data.source import splits_to_use
@@ -172,7 +172,6 @@ def test_labeled_part_is_whole_prompts_and_nested_over_fractions(tmp_path: Path)
     assert part_of(pairs, "all", 0.5, 7) == pairs
     assert part_of(pairs, "labeled", 0.5, 7) == labeled
     assert split_labeled(pairs, 1.0, 7) == (pairs, [])
-    assert all(pair.human_label is None for pair in hide_labels(pairs))
 
 
 def test_a_source_column_is_kept_and_counted(tmp_path: Path) -> None:
