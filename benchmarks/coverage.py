@@ -135,6 +135,7 @@ def ranges(result: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--anew", action="store_true", help="as for the other benchmarks; this one is always made anew")
     parser.add_argument("--tables", type=int, default=2000, help="simulated tables per setting")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "coverage.json")
     options = parser.parse_args()

@@ -159,6 +159,7 @@ def _figures(timings: list[tuple[float, float, float]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--anew", action="store_true", help="as for the other benchmarks; this one is always made anew")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--pairs", type=int, default=100_000)
     parser.add_argument("--loads", type=int, default=7)

@@ -1,11 +1,13 @@
 """The benchmarks' workload is what it claims to be, and their results are kept cell by cell."""
 
+import importlib
 import json
 
 import numpy as np
 import pytest
 
 from benchmarks import annotators, dpo, label_noise, workload
+from benchmarks.__main__ import USUAL
 from benchmarks.measure import Results, Sample
 from cwpo.config import RunConfig
 from cwpo.data.split import is_swapped
@@ -220,3 +222,13 @@ def test_the_noise_study_runs_from_file_to_table(tmp_path, capsys):
     assert "accuracy lost" in summary["labels"][1]
     assert str(tmp_path) not in stored
     assert "AUROC signed margin" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_every_usual_benchmark_can_be_made_anew(name, monkeypatch, capsys):
+    """`make bench ARGS=--anew` hands it to all of them."""
+    monkeypatch.setattr("sys.argv", [name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"benchmarks.{name}").main()
+    assert ended.value.code == 0
+    assert "--anew" in capsys.readouterr().out

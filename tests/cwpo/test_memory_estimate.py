@@ -16,6 +16,7 @@ from transformers import (
 
 from benchmarks import workload
 from cwpo import catalog, memory_estimate, model_shape
+from cwpo.config import DROPOUT_TOKENS
 from cwpo.logps import forward_path, response_logps
 from cwpo.models import add_adapter
 from cwpo.sandbox.base import build_model
@@ -138,3 +139,23 @@ def test_the_estimate_is_near_the_stored_peaks(row):
     need = memory_estimate.training(shape(config), tokens=row["budget"], precision="fp32", lora=None, scalar=False)
     estimated = (need.gradients + need.activations + need.head) / 2**20
     assert 1 / 1.5 < estimated / row["growth_mb"] < 1.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "on", "off"),
+    [
+        ("align", {"lora": LORA | {"dropout": 0.05}}, {"lora": LORA | {"dropout": 0.0}}),
+        ("annotator", {"dropout": 0.1}, {"dropout": 0.0}),
+        ("labels", {"label_dropout": 0.1}, {"label_dropout": 0.0}),
+    ],
+)
+def test_dropout_fixes_what_is_packed_whatever_is_asked_for(kind, on, off):
+    """As the stages do it: 2,048 tokens with dropout, the budget without."""
+    found = shape(CONFIGS["opt"])
+    needs = {
+        (name, tokens): memory_estimate.of_stage(kind, config, found, tokens=tokens).total
+        for name, config in (("on", on), ("off", off))
+        for tokens in (512, DROPOUT_TOKENS, 8192)
+    }
+    assert needs["on", 512] == needs["on", DROPOUT_TOKENS] == needs["on", 8192]
+    assert needs["off", 512] < needs["off", DROPOUT_TOKENS] < needs["off", 8192]
