@@ -27,6 +27,7 @@ from workers.report import (
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
 MOST_RESULTS = 64
+MOST_ANNOTATORS = 200  # in a list
 
 Published = tuple[tuple[int, int], ...]  # (run, hash of its evaluation): another evaluation is another result
 
@@ -104,9 +105,15 @@ def label_summaries_of(run_ids: Sequence[int]) -> list[LabelSummary]:
 
 
 def annotators() -> list[AnnotatorRow]:
-    """Every annotator that has labeled, newest first."""
+    """Every annotator that has labeled, newest first; of very many the newest."""
     with reading() as session:
-        return queries.list_annotators(session)
+        return queries.list_annotators(session, limit=MOST_ANNOTATORS)
+
+
+def annotator(stage_id: int) -> AnnotatorRow | None:
+    """The annotator of this labels stage, however old."""
+    with reading() as session:
+        return next(iter(queries.list_annotators(session, stage_id=stage_id)), None)
 
 
 def scaling_of(row: AnnotatorRow) -> Scaling | None:

@@ -28,6 +28,7 @@ ORDERS: Mapping[Order, str] = {
 JUDGES: Mapping[Judge, str] = {"human": "human labels", "truth": "true labels"}
 
 LONGEST = 200  # characters of one parameter; longer ones are cut
+LONGEST_LIST = 1_000  # the same of a comma-separated list: fifty runs, or as many settings that are open
 MOST_RUNS = 50
 STATUSES = ("queued", "running", "done", "failed", "cancelled")
 
@@ -140,7 +141,7 @@ class CompareView:
     @classmethod
     def from_params(cls, params: Params) -> "CompareView":
         return cls(
-            runs=expanded(text(params, "runs")),
+            runs=expanded(listed(params, "runs")),
             prompt=text(params, "prompt"),
             reference=text(params, "reference"),
             pair=words(params, "pair"),
@@ -166,8 +167,13 @@ class AnnotatorsView:
 
 
 def text(params: Params, name: str) -> str:
-    value = params.get(name, "")
-    return str(value[-1] if isinstance(value, list | tuple) and value else value or "")[:LONGEST]
+    return _last(params, name)[:LONGEST]
+
+
+def listed(params: Params, name: str) -> str:
+    """A comma-separated list; one that is too long is cut behind a whole piece."""
+    value = _last(params, name)
+    return value if len(value) <= LONGEST_LIST else value[: LONGEST_LIST + 1].rpartition(",")[0]
 
 
 def texts(params: Params, name: str) -> tuple[str, ...]:
@@ -185,7 +191,7 @@ def names(labels: Mapping[Any, str], shown: tuple[str, ...]) -> tuple[Any, ...]:
 def words(params: Params, name: str) -> tuple[str, ...]:
     """A comma-separated list; only letters, digits, - and _ count."""
     return tuple(
-        word for word in text(params, name).split(",") if word and word.replace("-", "").replace("_", "").isalnum()
+        word for word in listed(params, name).split(",") if word and word.replace("-", "").replace("_", "").isalnum()
     )
 
 
@@ -228,6 +234,12 @@ def expanded(value: str) -> tuple[int, ...]:
             last = int(high) if high.isascii() and high.isdigit() and len(high) < 10 else int(low)
             numbers.extend(range(int(low), min(last, int(low) + MOST_RUNS) + 1))
     return tuple(dict.fromkeys(numbers))[:MOST_RUNS]
+
+
+def _last(params: Params, name: str) -> str:
+    """A parameter that stands in the address several times has its last value."""
+    value = params.get(name, "")
+    return str(value[-1] if isinstance(value, list | tuple) and value else value or "")
 
 
 def _number(value: int | None) -> str:

@@ -57,11 +57,13 @@ def groups(summary: LabelSummary, judge: str) -> list[Group]:
 
 
 def scaling(margins: pd.DataFrame, temperature: float) -> Scaling | None:
-    """From margins and agreement with the human label; None without a pair."""
+    """From margins, agreement with the human label, and prompts: pairs of one prompt count for less. None without a
+    pair."""
     if margins.empty:
         return None
     margin, agrees = margins["margin"].to_numpy(), margins["agrees"].to_numpy(dtype=np.float64)
-    raw, scaled = (_weights(calibration.confidence(margin / by), agrees) for by in (1.0, temperature))
+    prompts = margins["prompt"].to_numpy(dtype=np.uint64)
+    raw, scaled = (_weights(calibration.confidence(margin / by), agrees, prompts) for by in (1.0, temperature))
     return Scaling(temperature=temperature, pairs=len(margins), raw=raw, scaled=scaled)
 
 
@@ -89,8 +91,8 @@ def verdict(summary: LabelSummary, judge: str) -> str:
     return " ".join((*_against(summary.rivals, judge), _stated(found), _binned(found)))
 
 
-def _weights(confidence: np.ndarray, agrees: np.ndarray) -> Weights:
-    found = judged(confidence, agrees)
+def _weights(confidence: np.ndarray, agrees: np.ndarray, prompts: np.ndarray) -> Weights:
+    found = judged(confidence, agrees, prompts)
     assert found is not None  # there is a pair, and each has a human label
     effective = calibration.effective_sample_size(confidence) / len(confidence)
     return Weights(judged=Judged.from_summary(found), effective=effective)

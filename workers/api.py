@@ -139,6 +139,8 @@ def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
         planned.append((run_id, scheduler.new_stages(judged, rescoring(judged, finished), gpu=gpu)))
     with writing() as session:
         made = [runs.extend(session, run_id, stages) for run_id, stages in planned]
+    taken = {stage.fingerprint for _, stages in planned for stage in stages}
+    _delete_artifacts([fingerprint for one in made for fingerprint in one.removed if fingerprint not in taken])
     down = not _announce()
     return [
         Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
@@ -148,7 +150,8 @@ def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
 def cancel_run(run_id: int) -> None:
     """Stop a run within seconds; stages that another run wants go on."""
     with writing() as session:
-        runs.cancel(session, run_id)
+        cancelled = runs.cancel(session, run_id)
+    _delete_artifacts(cancelled.removed)
 
 
 def retry_run(run_id: int) -> Changed:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from app import reads
 from app.components import layout, tables
 from app.components.chart import show_chart
 from app.components.formats import dataset_name, share, short_name
@@ -147,8 +148,11 @@ def figures_of(found: Judged) -> list[tuple[str, str]]:
 
 
 def show_annotators(rows: Sequence[AnnotatorRow], chosen: AnnotatorRow) -> None:
-    """Each once, however many runs share it."""
-    layout.section("All annotators", "Newest first. An annotator is listed once, however many runs share its labels.")
+    """Each once, however many runs share it; of very many the newest."""
+    cut = len(rows) >= reads.MOST_ANNOTATORS
+    order = f"The newest {reads.MOST_ANNOTATORS}, and the one that is looked at." if cut else "Newest first."
+    title = "Newest annotators" if cut else "All annotators"
+    layout.section(title, f"{order} An annotator is listed once, however many runs share its labels.")
     columns = [
         Column(label="model", whole=True), Column(label="kind"), Column(label="data"),
         Column(label="labels", figures=True), Column(label="seed", figures=True), Column(label="pairs", figures=True),

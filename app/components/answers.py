@@ -19,7 +19,8 @@ def show_answer_list(run_id: int) -> None:
     """The list; the place in it is kept in the address."""
     bar = st.container(horizontal=True, vertical_alignment="center")
     order = _order(bar)
-    after = Cursor.decode(str(st.query_params.get("answers_after", "")))
+    place = str(st.query_params.get("answers_after", ""))
+    after = Cursor.decode(place, value=None if order == "prompt" else float, key=str)
     with reads.reading() as session:
         page = queries.answers(session, run_id, order=order, after=after, limit=PAGE)
     if not page.rows:

@@ -116,7 +116,9 @@ def show_curves(rows: Sequence[RunRow]) -> None:
 def _thirds(rows: Sequence[RunRow]) -> list[str]:
     """What the alignment stages have by confidence."""
     with reads.reading() as session:
-        found = queries.metric_names_of_runs(session, [row.id for row in rows[:MOST_LINES]], "align")
+        shown = [row.id for row in rows[:MOST_LINES]]
+        names = [name for metric in THIRDS.values() for name in confidence_bins.names(metric)]
+        found = queries.metric_names_of_runs(session, shown, "align", names)
     return [label for label, metric in THIRDS.items() if set(confidence_bins.names(metric)) & set(found)]
 
 

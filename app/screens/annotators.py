@@ -23,7 +23,7 @@ TOO_OLD = "These labels were made before calibration was kept; run it again with
 
 def page() -> None:
     view = AnnotatorsView.from_params(st.query_params)
-    rows = reads.annotators()
+    rows = _listed(view)
     chosen = next((row for row in rows if view.annotator in (None, row.stage_id)), None)
     if chosen is None:
         layout.heading("Annotators")
@@ -36,6 +36,15 @@ def page() -> None:
     if summary is not None:
         _answer(rows, chosen, summary)
         _evidence(rows, chosen, summary)
+
+
+def _listed(view: AnnotatorsView) -> list[AnnotatorRow]:
+    """The newest annotators, and the one of the address behind them where it is older."""
+    rows = reads.annotators()
+    if view.annotator is None or any(row.stage_id == view.annotator for row in rows):
+        return rows
+    older = reads.annotator(view.annotator)
+    return rows if older is None else [*rows, older]
 
 
 def _answer(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummary) -> None:

@@ -88,7 +88,7 @@ def _pairs(view: ExamplesView, summary: LabelSummary | None) -> None:
     with reads.reading() as session:
         found = queries.annotations(
             session, view.run, c_low=view.low, c_high=view.high, agreement=view.agreement, text=view.q,
-            order=view.order, after=Cursor.decode(view.after), limit=PAGE,
+            order=view.order, after=Cursor.decode(view.after, value=float, key=int), limit=PAGE,
         )  # fmt: skip
     st.caption(_counted(found))
     for row in found.rows:

@@ -45,7 +45,8 @@ def _read(view: RunsView) -> GroupPage:
         archived=view.archived,
     )
     with reads.reading() as session:
-        return queries.list_groups(session, filters=filters, after=Cursor.decode(view.after), limit=PAGE)
+        after = Cursor.decode(view.after, value=None, key=int)
+        return queries.list_groups(session, filters=filters, after=after, limit=PAGE)
 
 
 def _nothing(view: RunsView) -> None:

@@ -1,11 +1,11 @@
 """Every read for people: frozen records or DataFrames, keyset pages, on the read engine. Import `db.queries`."""
 
 from db.queries.annotators import label_margins, list_annotators
-from db.queries.curves import final_metrics, log_tail, metric_names, metric_names_of_runs, metrics
-from db.queries.examples import annotations, get_annotation, label_histograms, label_summaries, label_summary
+from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
+from db.queries.examples import annotations, get_annotation, label_summaries, label_summary
 from db.queries.named_annotators import find_annotator, named_annotators
 from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
-from db.queries.runs import distinct, get_run, list_groups, list_runs, runs_by_config_hash, status_counts
+from db.queries.runs import get_run, list_groups, list_runs, runs_by_config_hash
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
 from db.queries.stages import (
     attempt_counts,
@@ -22,7 +22,6 @@ from db.queries.system import (
     artifact_usage,
     database_health,
     queue_health,
-    recent_failures,
     workers,
 )
 
@@ -35,13 +34,11 @@ __all__ = [
     "attempts",
     "configs",
     "database_health",
-    "distinct",
     "evaluations",
     "final_metrics",
     "find_annotator",
     "get_annotation",
     "get_run",
-    "label_histograms",
     "label_margins",
     "label_summaries",
     "label_summary",
@@ -50,7 +47,6 @@ __all__ = [
     "list_runs",
     "log_tail",
     "measured_stages",
-    "metric_names",
     "metric_names_of_runs",
     "metrics",
     "named_annotators",
@@ -58,7 +54,6 @@ __all__ = [
     "pairs_of",
     "plan_reuse",
     "queue_health",
-    "recent_failures",
     "rescorings",
     "run_stages",
     "runs_by_config_hash",
@@ -68,7 +63,6 @@ __all__ = [
     "stage_seconds",
     "stage_speed",
     "stages_of_runs",
-    "status_counts",
     "summaries",
     "workers",
 ]

@@ -5,21 +5,21 @@ from typing import Any
 
 import pandas as pd
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from db.models import Annotation, Run, RunStage, Stage, StageInput
+from db.models import Annotation, Pair, Run, RunStage, Stage, StageInput
 from db.queries.common import frame
 from db.queries.examples import LABELS_SLOT
 from db.records import AnnotatorRow
 
-MOST_ANNOTATORS = 200
 MOST_MARGINS = 50_000
 CALIBRATION_KIND = "calibration"
 IMPLICIT_START = "annotator_start"  # the weak model before DPO
 
 
-def list_annotators(session: Session, *, limit: int = MOST_ANNOTATORS) -> list[AnnotatorRow]:
-    """Published labels stages that a run still uses, newest first, in five queries whatever their number."""
+def list_annotators(session: Session, *, stage_id: int | None = None, limit: int = 200) -> list[AnnotatorRow]:
+    """Published labels stages that a run still uses, newest first, in five queries whatever their number; or the one
+    of that number."""
     users = (
         select(RunStage.stage_id, func.max(RunStage.run_id).label("run_id"), func.count().label("runs"))
         .where(RunStage.slot == LABELS_SLOT)
@@ -36,18 +36,18 @@ def list_annotators(session: Session, *, limit: int = MOST_ANNOTATORS) -> list[A
         )
         .join(users, users.c.stage_id == Stage.id)
         .join(Run, Run.id == users.c.run_id)
-        .where(Stage.published_attempt_id.is_not(None))
+        .where(Stage.published_attempt_id.is_not(None), *([] if stage_id is None else [Stage.id == stage_id]))
         .order_by(Stage.id.desc())
         .limit(limit)
     ).all()  # fmt: skip
     trained = _trained(session, [row.stage_id for row in found])
-    temperatures = _temperatures(session, [row.run_id for row in found])
+    temperatures = _temperatures(session, [row.stage_id for row in found])
     taught = _existing(session, [row.settings["use"] for row in found if "use" in row.settings])
     return [
         _row(
             row._asdict(),
             trained.get(row.stage_id, []),
-            temperatures.get(row.run_id),
+            temperatures.get(row.stage_id),
             taught.get(row.settings.get("use")),
         )
         for row in found
@@ -55,7 +55,8 @@ def list_annotators(session: Session, *, limit: int = MOST_ANNOTATORS) -> list[A
 
 
 def label_margins(session: Session, stage_id: int, *, most: int = MOST_MARGINS) -> pd.DataFrame:
-    """margin and agrees of every k-th pair with a human label, k such that at most about `most` rows are read."""
+    """margin, agrees and prompt (a number: pairs of one prompt have the same) of every k-th pair with a human label, k
+    such that at most about `most` rows are read."""
     mine = (
         Annotation.stage_id == stage_id,
         Annotation.attempt_id == select(Stage.published_attempt_id).where(Stage.id == stage_id).scalar_subquery(),
@@ -63,8 +64,13 @@ def label_margins(session: Session, stage_id: int, *, most: int = MOST_MARGINS) 
     )
     pairs = session.execute(select(func.count()).select_from(Annotation).where(*mine)).scalar_one()
     step = max(1, -(-pairs // most))
-    rows = select(Annotation.margin, Annotation.agrees_human).where(*mine, Annotation.id % step == 0)
-    return frame(session, rows.order_by(Annotation.id), {"margin": "float64", "agrees": "bool"})
+    rows = (
+        select(Annotation.margin, Annotation.agrees_human, func.coalesce(Pair.prompt_id, Annotation.pair_id))
+        .outerjoin(Pair, (Pair.stage_id == Annotation.data_stage_id) & (Pair.pair_id == Annotation.pair_id))
+        .where(*mine, Annotation.id % step == 0)
+    )
+    table = frame(session, rows.order_by(Annotation.id), {"margin": "float64", "agrees": "bool", "prompt": "str"})
+    return table.assign(prompt=pd.factorize(table["prompt"])[0].astype("uint64"))
 
 
 def _trained(session: Session, stage_ids: Collection[int]) -> dict[int, list[Any]]:
@@ -88,15 +94,20 @@ def _existing(session: Session, fingerprints: Collection[str]) -> dict[str | Non
     return {row.fingerprint: row.config for row in rows}
 
 
-def _temperatures(session: Session, run_ids: Collection[int]) -> dict[int, float]:
+def _temperatures(session: Session, stage_ids: Collection[int]) -> dict[int, float]:
+    """What runs with these labels fitted; of several the newest run's."""
+    fitted = aliased(RunStage)
     rows = session.execute(
-        select(RunStage.run_id, Stage.summary)
-        .join(Stage, Stage.id == RunStage.stage_id)
+        select(RunStage.stage_id, Stage.summary)
+        .join(fitted, fitted.run_id == RunStage.run_id)
+        .join(Stage, Stage.id == fitted.stage_id)
         .where(
-            RunStage.run_id.in_(run_ids), Stage.kind == CALIBRATION_KIND, Stage.published_attempt_id.is_not(None)
+            RunStage.stage_id.in_(stage_ids), RunStage.slot == LABELS_SLOT, Stage.kind == CALIBRATION_KIND,
+            Stage.published_attempt_id.is_not(None),
         )
+        .order_by(RunStage.run_id, Stage.id)
     )  # fmt: skip
-    return {row.run_id: float(row.summary["temperature"]) for row in rows if row.summary}
+    return {row.stage_id: float(row.summary["temperature"]) for row in rows if row.summary}
 
 
 def _row(

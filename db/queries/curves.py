@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import exists, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from db.models import Attempt, LogLine, Metric, RunStage, Stage
@@ -52,22 +52,20 @@ def final_metrics(session: Session, run_ids: Collection[int], slot: str, names: 
     return frame(session, found, {"run_id": "int64", "name": "str", "value": "float64"})
 
 
-def metric_names(session: Session, stage_ids: Collection[int]) -> list[str]:
-    """Names of the curves that the stages have."""
-    found = (
-        select(Metric.name)
-        .join(Stage, Metric.attempt_id == SHOWN_ATTEMPT)
-        .where(Stage.id.in_(stage_ids))
+def metric_names_of_runs(session: Session, run_ids: Collection[int], slot: str, names: Collection[str]) -> list[str]:
+    """Which of these curves the runs' stages in this slot have; of each one point is looked up, however long it is."""
+    shown = (
+        select(SHOWN_ATTEMPT)
+        .join(RunStage, RunStage.stage_id == Stage.id)
+        .where(RunStage.run_id.in_(run_ids), RunStage.slot == slot)
         .distinct()
-        .order_by(Metric.name)
     )
-    return list(session.scalars(found))
-
-
-def metric_names_of_runs(session: Session, run_ids: Collection[int], slot: str) -> list[str]:
-    """Names of the curves that the runs' stages in this slot have."""
-    found = select(RunStage.stage_id).where(RunStage.run_id.in_(run_ids), RunStage.slot == slot).distinct()
-    return metric_names(session, list(session.scalars(found)))
+    attempts = [attempt for attempt in session.scalars(shown) if attempt is not None]
+    if not attempts or not names:
+        return []
+    drawn = [exists().where(Metric.attempt_id.in_(attempts), Metric.name == name) for name in names]
+    found = session.execute(select(*(one.label(f"curve_{place}") for place, one in enumerate(drawn)))).one()
+    return [name for name, there in zip(names, found, strict=True) if there]
 
 
 def log_tail(session: Session, run_id: int, limit: int = 200, *, after_id: int = 0) -> list[LogLineRow]:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Annotation, Histogram, Pair, RunStage, Stage
+from db.models import Annotation, Pair, RunStage, Stage
 from db.queries.common import SlotStage, after_key, check_choice, cut, slot_stages
 from db.records import (
     AnnotationPage,
@@ -112,19 +112,6 @@ def label_summaries(session: Session, run_ids: Collection[int]) -> dict[int, Lab
     )
     known = {stage.id: stage for stage in stages}
     return {owner.run_id: _summary(owner.run_id, known[owner.stage_id]) for owner in owners if owner.stage_id in known}
-
-
-def label_histograms(session: Session, run_id: int) -> dict[str, Mapping[str, Any]]:
-    """Further named distributions that the labels stage stored."""
-    labels = _labels(session, run_id)
-    if labels is None:
-        return {}
-    rows = session.execute(
-        select(Histogram.name, Histogram.data)
-        .where(Histogram.stage_id == labels.stage_id, Histogram.attempt_id == labels.attempt_id)
-        .order_by(Histogram.name)
-    )
-    return {row.name: row.data for row in rows}
 
 
 def _labels(session: Session, run_id: int) -> SlotStage | None:

@@ -3,17 +3,17 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import BigInteger, ColumnElement, Select, case, func, literal, select
 from sqlalchemy.orm import Session
 
 from db import status
 from db.errors import UnknownRun
-from db.models import Evaluation, Run, RunStage, Stage
+from db.models import Run, RunStage, Stage
 from db.queries.common import after_key, check_choice, contains_words, cut
 from db.queries.results import evaluations
 from db.records import Cursor, GroupPage, RunFilters, RunGroup, RunPage, RunRecord, RunRow
 
-ORDERS = ("newest", "oldest", "name", "gra")
+ORDERS = ("newest", "oldest", "name")
 FILTER_COLUMNS = {
     "status": Run.status,
     "method": Run.method,
@@ -77,7 +77,7 @@ def list_groups(
     newest = func.max(Run.id)
     groups = select(Run.group_key, newest.label("newest")).where(*conditions).group_by(Run.group_key)
     if after is not None:
-        groups = groups.having(newest < after.id)
+        groups = groups.having(newest < literal(after.id, BigInteger))  # from an address: of any size
     page, more = cut(session.execute(groups.order_by(newest.desc()).limit(limit + 1)).all(), limit)
     members = (
         select(*LISTED)
@@ -93,12 +93,6 @@ def list_groups(
         next=Cursor(value=None, id=page[-1].newest) if more else None,
         total=total,
     )
-
-
-def status_counts(session: Session, *, filters: RunFilters = RunFilters()) -> dict[str, int]:  # noqa: B008
-    """How many runs have each status, every status present."""
-    found = session.execute(select(Run.status, func.count()).where(*_conditions(filters)).group_by(Run.status))
-    return dict.fromkeys(status.STATUSES, 0) | {row[0]: row[1] for row in found}
 
 
 def get_run(session: Session, run_id: int) -> RunRecord:
@@ -130,13 +124,6 @@ def runs_by_config_hash(session: Session, config_hashes: Collection[str]) -> dic
     return runs
 
 
-def distinct(session: Session, column: str) -> list[Any]:
-    """Values that a filter can choose from, sorted, without null."""
-    check_choice("Column", column, FILTER_COLUMNS)
-    values = FILTER_COLUMNS[column]
-    return list(session.scalars(select(values).where(values.is_not(None)).distinct().order_by(values)))
-
-
 def _conditions(filters: RunFilters) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [Run.archived.is_(filters.archived)]
     for name, column in FILTER_COLUMNS.items():
@@ -148,22 +135,9 @@ def _conditions(filters: RunFilters) -> list[ColumnElement[bool]]:
 
 
 def _ordered(order: str, after: Cursor | None) -> Select[*tuple[Any, ...]]:
-    descending = order in ("newest", "gra")
-    if order == "name":
-        key: Any = Run.name
-    elif order == "gra":
-        key = func.coalesce(Evaluation.gra, -1.0)
-    else:
-        key = Run.id
+    descending = order == "newest"
+    key: Any = Run.name if order == "name" else Run.id
     rows = select(*LISTED, key.label("key"))
-    if order == "gra":
-        rows = (
-            rows.outerjoin(RunStage, (RunStage.run_id == Run.id) & (RunStage.slot == "evaluation"))
-            .outerjoin(Stage, Stage.id == RunStage.stage_id)
-            .outerjoin(
-                Evaluation, (Evaluation.stage_id == Stage.id) & (Evaluation.attempt_id == Stage.published_attempt_id)
-            )
-        )
     columns = [Run.id] if key is Run.id else [key, Run.id]
     rows = rows.where(*after_key(columns, after, descending=descending))
     return rows.order_by(*(column.desc() if descending else column for column in columns))

@@ -1,4 +1,4 @@
-"""The System page: queue, workers, failures, storage, database."""
+"""The System page: queue, workers, storage, database."""
 
 from datetime import timedelta
 
@@ -7,13 +7,12 @@ from sqlalchemy.orm import Session
 
 from db import status
 from db.engine import head_revision, now, schema_revision, server_facts
-from db.models import Artifact, Attempt, Run, RunStage, Stage, Worker
+from db.models import Artifact, Attempt, Run, Stage, Worker
 from db.queries.stages import live_runs_of
 from db.records import (
     ActiveStage,
     ArtifactUsage,
     DatabaseHealth,
-    FailedStage,
     QueueHealth,
     WorkerRow,
 )
@@ -83,27 +82,6 @@ def active_stages(session: Session, limit: int = 50) -> list[ActiveStage]:
         )
         for row in rows
     ]  # fmt: skip
-
-
-def recent_failures(session: Session, limit: int = 10) -> list[FailedStage]:
-    """Failed stages, the latest first, with the runs they took down."""
-    rows = session.execute(
-        select(Stage.id, Stage.kind, Stage.error, Stage.finished_at)
-        .where(Stage.status == status.FAILED)
-        .order_by(Stage.finished_at.desc(), Stage.id.desc())
-        .limit(limit)
-    ).all()
-    runs: dict[int, list[int]] = {row.id: [] for row in rows}
-    for stage_id, run_id in session.execute(
-        select(RunStage.stage_id, RunStage.run_id).where(RunStage.stage_id.in_(runs)).order_by(RunStage.run_id)
-    ):
-        runs[stage_id].append(run_id)
-    return [
-        FailedStage(
-            stage_id=row.id, kind=row.kind, error=row.error, runs=tuple(runs[row.id]), finished_at=row.finished_at
-        )
-        for row in rows
-    ]
 
 
 def artifact_usage(session: Session) -> list[ArtifactUsage]:

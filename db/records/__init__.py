@@ -39,8 +39,9 @@ from db.records.runs import (
     RunRow,
     StageRow,
 )
-from db.records.system import ActiveStage, ArtifactUsage, DatabaseHealth, FailedStage, QueueHealth, WorkerRow
+from db.records.system import ActiveStage, ArtifactUsage, DatabaseHealth, QueueHealth, WorkerRow
 from db.records.writing import (
+    CancelledRun,
     ClaimedStage,
     CreatedRun,
     DeletedRun,
@@ -64,6 +65,7 @@ __all__ = [
     "AttemptCount",
     "AttemptRow",
     "AttributeGroup",
+    "CancelledRun",
     "ClaimedStage",
     "ConfidenceHistogram",
     "CreatedRun",
@@ -72,7 +74,6 @@ __all__ = [
     "Decile",
     "DeletedRun",
     "EvaluationRecord",
-    "FailedStage",
     "Failure",
     "GroupPage",
     "Interval",

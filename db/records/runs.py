@@ -1,10 +1,14 @@
 """Runs, their stages and their logs, for lists and the run page."""
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+_STORABLE = re.compile(r"[^\0\ud800-\udfff]*")  # what both databases take as text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,17 +23,25 @@ class Cursor:
         return json.dumps([self.value, self.id], separators=(",", ":"))
 
     @classmethod
-    def decode(cls, text: str) -> "Cursor | None":
-        """The cursor in a URL, or None (the first page) where somebody edited it into nonsense."""
+    def decode(cls, text: str, *, value: type[float] | type[str] | None, key: type[int] | type[str]) -> "Cursor | None":
+        """The cursor in a URL, or None (the first page) where somebody edited it into nonsense. `value` and `key`: what
+        the list is ordered by; value None: by the id alone."""
         try:
-            value, key = json.loads(text)
-        except (ValueError, TypeError):
+            last, own = json.loads(text)
+        except (ValueError, TypeError, RecursionError):
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float | str | None):
-            return None
-        if isinstance(key, bool) or not isinstance(key, int | str):
-            return None
-        return cls(value=value, id=key)
+        return cls(value=last, id=own) if _fits(last, value) and _fits(own, key) else None
+
+
+def _fits(found: Any, wanted: type | None) -> bool:
+    """Whether it is that and a database can hold it: integers of 64 bits, finite numbers, text without NUL."""
+    if wanted is None or found is None or isinstance(found, bool):
+        return wanted is None and found is None
+    if isinstance(found, float):
+        return wanted is float and math.isfinite(found)
+    if isinstance(found, int):
+        return wanted in (int, float) and -(2**63) <= found < 2**63
+    return wanted is str and isinstance(found, str) and _STORABLE.fullmatch(found) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,17 +58,6 @@ class ActiveStage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FailedStage:
-    """A recent failure."""
-
-    stage_id: int
-    kind: str
-    error: str | None
-    runs: tuple[int, ...]
-    finished_at: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class ArtifactUsage:
     """Bytes of one kind of artifact."""
 

@@ -54,13 +54,25 @@ class NewArtifact:
 
 @dataclass(frozen=True, kw_only=True)
 class CreatedRun:
-    """What submitting did: `reused` stages were done, `shared` ones are already wanted by another run."""
+    """What submitting did: `reused` stages were done, `shared` ones are already wanted by another run. `removed`:
+    fingerprints of stages that it let go, whose artifacts may be deleted once the transaction is committed."""
 
     run_id: int
     status: str
     stages: int
     reused: int
     shared: int
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelledRun:
+    """Fingerprints of the stages that stopped, and of those that were let go with nothing else holding them: their
+    artifacts may be deleted once the transaction is committed."""
+
+    run_id: int
+    stopped: tuple[str, ...]
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

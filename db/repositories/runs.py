@@ -11,7 +11,7 @@ from db import status
 from db.engine import now
 from db.errors import FinishedRun, LiveRun, UnknownRun
 from db.models import Run, RunStage, Stage, StageInput
-from db.records import CreatedRun, DeletedRun, NewRun, NewStage
+from db.records import CancelledRun, CreatedRun, DeletedRun, NewRun, NewStage
 from db.repositories import named_annotators, orphans
 from db.repositories.graph import (
     refresh_priorities,
@@ -61,10 +61,11 @@ def create(session: Session, run: NewRun, stages: Sequence[NewStage]) -> Created
 
 def extend(session: Session, run_id: int, stages: Sequence[NewStage], *, priority: int = 0) -> CreatedRun:
     """Give an evaluated run further stages over those it has: it waits for them, its results stay. Further stages of an
-    earlier call that stopped are let go."""
+    earlier call that stopped are let go, and deleted where nothing else holds them."""
     lock_graph(session)
     run, at = _finished(session, run_id, "scored again"), now(session)
-    if not _let_further_go(session, run_id):
+    let_go = _let_further_go(session, run_id)
+    if let_go is None:
         raise LiveRun(f"Run {run_id} is {run.status} and has no evaluation: retry it first.")
     have = dict(_fingerprints(session, run_id))
     new = [stage for stage in stages if have.get(stage.slot) != stage.fingerprint]
@@ -88,18 +89,20 @@ def extend(session: Session, run_id: int, stages: Sequence[NewStage], *, priorit
     session.execute(update(Run).where(Run.id == run_id).values(**again_queued))
     refresh_priorities(session, set(ids.values()))
     refresh_runs(session, [run_id], at)
+    removed = orphans.remove(session, let_go)  # not before: the run may have taken some of them again
     return CreatedRun(
         run_id=run_id,
         status=_status_of(session, run_id),
         stages=len(new),
         reused=sum(before.get(stage.fingerprint) == status.DONE for stage in new),
         shared=sum(before.get(stage.fingerprint) in status.LIVE for stage in new),
+        removed=removed,
     )
 
 
-def cancel(session: Session, run_id: int) -> tuple[str, ...]:
-    """Stop a run; only stages that no other live run wants stop with it. Their fingerprints. An evaluated run that only
-    waited for further stages is done again without them."""
+def cancel(session: Session, run_id: int) -> CancelledRun:
+    """Stop a run; only stages that no other live run wants stop with it. An evaluated run that only waited for further
+    stages is done again without them: those that nothing else holds are deleted."""
     lock_graph(session)
     run = _live(session, run_id, "cancelled")
     at = now(session)
@@ -107,9 +110,11 @@ def cancel(session: Session, run_id: int) -> tuple[str, ...]:
     session.execute(update(Run).where(Run.id == run_id).values(status=status.CANCELLED, finished_at=at, error=None))
     stopped = release_unwanted(session, [run_id], at, f"Cancelled with run {run_id}.")
     refresh_priorities(session, stages_of(session, [run_id]))
-    if _let_further_go(session, run_id):
-        session.execute(update(Run).where(Run.id == run_id).values(status=status.DONE))
-    return stopped
+    let_go = _let_further_go(session, run_id)
+    if let_go is None:
+        return CancelledRun(run_id=run_id, stopped=stopped)
+    session.execute(update(Run).where(Run.id == run_id).values(status=status.DONE))
+    return CancelledRun(run_id=run_id, stopped=stopped, removed=orphans.remove(session, let_go))
 
 
 def retry(session: Session, run_id: int) -> tuple[int, ...]:
@@ -175,19 +180,21 @@ def refresh_statuses(session: Session, run_ids: Collection[int] | None = None) -
     return refresh_runs(session, run_ids, now(session))
 
 
-def _let_further_go(session: Session, run_id: int) -> bool:
-    """Drop unfinished further stages (slots with @); False, with nothing dropped, where its own are not done."""
+def _let_further_go(session: Session, run_id: int) -> set[int] | None:
+    """Take unfinished further stages (slots with @) from a run: the stages that were in these slots. None, with nothing
+    taken, where its own are not done."""
     rows = session.execute(
         select(RunStage.slot, RunStage.stage_id, Stage.status)
         .join(Stage, Stage.id == RunStage.stage_id)
         .where(RunStage.run_id == run_id)
     ).all()
     if any(row.status != status.DONE for row in rows if FURTHER not in row.slot):
-        return False
+        return None
     open_keys = {row.slot.partition(FURTHER)[2] for row in rows if row.status != status.DONE}
-    gone = [row.slot for row in rows if FURTHER in row.slot and row.slot.partition(FURTHER)[2] in open_keys]
-    session.execute(sql_delete(RunStage).where(RunStage.run_id == run_id, RunStage.slot.in_(gone)))
-    return True
+    gone = [row for row in rows if FURTHER in row.slot and row.slot.partition(FURTHER)[2] in open_keys]
+    slots = [row.slot for row in gone]
+    session.execute(sql_delete(RunStage).where(RunStage.run_id == run_id, RunStage.slot.in_(slots)))
+    return {row.stage_id for row in gone}
 
 
 def _fingerprints(session: Session, run_id: int) -> list[tuple[str, str]]:

@@ -137,8 +137,11 @@ def release(session: Session, stage_id: int, token: int, *, cause: str) -> None:
 
 
 def refuse(session: Session, stage_id: int, token: int, *, cause: str) -> None:
-    """Record that an attempt which had lost its stage came back with a result, and remove what it wrote."""
-    attempt_id = _attempt_id(session, stage_id, token)
+    """Record that an attempt which had lost its stage came back with a result, and remove what it wrote; of a stage
+    that was deleted meanwhile nothing is left."""
+    attempt_id = _find_attempt(session, stage_id, token)
+    if attempt_id is None:
+        return
     late = (status.ATTEMPT_LOST, status.ATTEMPT_CANCELLED)
     session.execute(
         update(Attempt)
@@ -223,10 +226,14 @@ def _claimed(session: Session, stage: Stage, attempt: Attempt) -> ClaimedStage:
 
 
 def _attempt_id(session: Session, stage_id: int, token: int) -> int:
-    found = session.scalars(select(Attempt.id).where(Attempt.stage_id == stage_id, Attempt.token == token)).first()
+    found = _find_attempt(session, stage_id, token)
     if found is None:
         raise stale(stage_id, token)
     return found
+
+
+def _find_attempt(session: Session, stage_id: int, token: int) -> int | None:
+    return session.scalars(select(Attempt.id).where(Attempt.stage_id == stage_id, Attempt.token == token)).first()
 
 
 def _end_attempt(session: Session, attempt_id: int, state: str, at: datetime, cause: str | None) -> None:

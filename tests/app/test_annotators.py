@@ -48,6 +48,19 @@ def test_an_annotator_that_is_gone_is_a_sentence(computed: Computed) -> None:
     assert "There is no annotator 99999" in words(visit("annotators", annotator="99999"))
 
 
+def test_an_annotator_that_is_older_than_the_list_is_shown_and_the_list_says_that_it_is_cut(
+    computed: Computed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.reads.MOST_ANNOTATORS", 1)
+    newest, *_, oldest = stages(computed)
+    page = visit("annotators", annotator=str(oldest))
+    assert page.selectbox[0].value == oldest
+    assert len(page.selectbox[0].options) == 2
+    said = words(page)
+    assert "The newest 1, and the one that is looked at" in said
+    assert newest != oldest
+
+
 def test_confidently_wrong_pairs_are_one_click_away(computed: Computed) -> None:
     page = visit("annotators")
     (link,) = [element for element in page.get("page_link") if "confident" in element.proto.label]

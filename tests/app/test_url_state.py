@@ -98,6 +98,20 @@ def test_any_address_is_read(params: dict[str, Any]) -> None:
         assert view.from_params(read.to_params()) == read
 
 
+def test_fifty_runs_that_no_span_joins_are_read_whole() -> None:
+    runs = tuple(range(10_001, 10_101, 2))
+    assert len(runs) == MOST_RUNS
+    assert CompareView.from_params(CompareView(runs=runs).to_params()).runs == runs
+
+
+def test_a_list_that_is_too_long_is_cut_between_its_pieces() -> None:
+    """Of 13 characters for each key with its comma, 1,000 hold 76 keys and a last one that needs no comma."""
+    keys = [f"{number:012x}" for number in range(200)]
+    assert RunsView.from_params({"open": ",".join(keys)}).open == tuple(keys[:77])
+    assert RunsView.from_params({"open": ",".join(["0", *keys])}).open == ("0", *keys[:76])
+    assert RunsView.from_params({"open": "0" * 2_000}).open == ()
+
+
 def test_numbers_are_folded_into_spans() -> None:
     """1, 2, 3 and 7 are written as 1-3,7; an order that is not ascending is kept."""
     assert compact((1, 2, 3, 7)) == "1-3,7"

@@ -10,8 +10,9 @@ from cwpo.label_summary import judged
 from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.models import Stage, StageInput
-from db.repositories import annotations
-from tests.db.make import add_worker, claim, new_run, publish, submit
+from db.records import NewStage
+from db.repositories import annotations, runs, stages
+from tests.db.make import LEASE, add_worker, claim, new_run, publish, stages_of, submit
 from tests.db.test_queries import SUMMARY, annotated_pair
 
 PAIRS = 30
@@ -30,6 +31,17 @@ def labeled(database: Engines, summary: dict[str, Any], **own: str) -> tuple[int
         annotations.add_annotations(session, claimed, rows, data_stage_id=claimed.input_stage_ids["data"])
         publish(session, claimed, **summary)
     return run_id, claimed.stage_id
+
+
+def publish_all(database: Engines, summaries: dict[str, dict[str, Any]]) -> None:
+    """Whatever is ready, with these summaries by kind."""
+    worker = add_worker(database)
+    while True:
+        with session_scope(database) as session:
+            claimed = stages.claim(session, worker, "cpu", LEASE)
+            if claimed is None:
+                return
+            publish(session, claimed, **summaries.get(claimed.kind, {}))
 
 
 def test_each_labels_stage_is_listed_once_with_its_newest_run(database: Engines) -> None:
@@ -77,6 +89,31 @@ def test_the_temperature_is_that_of_the_runs_calibration_stage(database: Engines
     assert (row.run_id, row.stage_id, row.temperature) == (run_id, stage_id, 2.5)
 
 
+def test_a_temperature_stays_when_a_newer_run_shares_the_labels_without_one(database: Engines) -> None:
+    """And another run's that does not share them is none of theirs."""
+    calibration = NewStage(slot="calibration", fingerprint="c", kind="calibration", version=1, config={})
+    with session_scope(database) as session:
+        runs.create(session, new_run(), [*stages_of("data", "annotator", "labels"), calibration])
+    publish_all(database, {"labels": SUMMARY, "calibration": {"temperature": 2.5}})
+    newer = submit(database, "data", "annotator", "labels").run_id
+    submit(database, "data", "annotator", "labels", labels="-other")
+    publish_all(database, {"labels": SUMMARY})
+    with read_scope(database) as session:
+        other, row = queries.list_annotators(session)
+    assert (row.run_id, row.runs, row.temperature) == (newer, 2, 2.5)
+    assert other.temperature is None
+
+
+def test_an_annotator_is_found_however_many_are_newer(database: Engines) -> None:
+    run_id, stage_id = labeled(database, SUMMARY)
+    labeled(database, SUMMARY, labels="-newer")
+    with read_scope(database) as session:
+        assert stage_id not in [row.stage_id for row in queries.list_annotators(session, limit=1)]
+        (row,) = queries.list_annotators(session, stage_id=stage_id)
+        assert queries.list_annotators(session, stage_id=99) == []
+    assert (row.stage_id, row.run_id) == (stage_id, run_id)
+
+
 @pytest.mark.parametrize(("most", "rows"), [(1_000, 29), (29, 29), (10, 10), (1, 1)])
 def test_margins_are_a_sample_of_the_pairs_with_a_human_label(database: Engines, most: int, rows: int) -> None:
     _, stage_id = labeled(database, SUMMARY)
@@ -85,7 +122,25 @@ def test_margins_are_a_sample_of_the_pairs_with_a_human_label(database: Engines,
     assert abs(len(table) - rows) <= 1
     assert len(table) <= most + 1
     wanted = {number / 10: number % 3 != 0 for number in range(PAIRS)}
-    assert all(wanted[margin] == agrees for margin, agrees in table.itertuples(index=False))
+    assert all(wanted[margin] == agrees for margin, agrees, _ in table.itertuples(index=False))
+
+
+def test_margins_know_which_pairs_are_of_one_prompt(database: Engines) -> None:
+    """Three prompts of ten pairs each; a pair whose texts are being made again is a prompt of its own."""
+    submit(database)
+    worker = add_worker(database)
+    rows = [{**annotated_pair(n), "prompt_id": f"q{n % 3}", "margin": float(n)} for n in range(PAIRS)]
+    while (claimed := claim(database, worker)).kind != "labels":
+        with session_scope(database) as session:
+            if claimed.kind == "data":
+                annotations.add_pairs(session, claimed, rows[:-1])
+            publish(session, claimed)
+    with session_scope(database) as session:
+        annotations.add_annotations(session, claimed, rows, data_stage_id=claimed.input_stage_ids["data"])
+        publish(session, claimed, **SUMMARY)
+    with read_scope(database) as session:
+        table = queries.label_margins(session, claimed.stage_id)
+    assert table["prompt"].tolist() == [*(n % 3 for n in range(PAIRS - 1)), 3]
 
 
 def test_summaries_of_every_age_are_read(database: Engines) -> None:

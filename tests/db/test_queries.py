@@ -135,7 +135,6 @@ def test_filters_and_search(database: Engines) -> None:
         with read_scope(database) as session:
             page = queries.list_runs(session, filters=RunFilters(**filters), order="oldest")
             assert page.total == len(page.rows)
-            assert sum(queries.status_counts(session, filters=RunFilters(**filters)).values()) == page.total
             return [row.name for row in page.rows]
 
     assert names(method=("weak", "cw")) == ["alpha 100%", "beta_1"]
@@ -148,16 +147,11 @@ def test_filters_and_search(database: Engines) -> None:
     assert names(text="beta 30") == ["BETA 1000"]
     assert names(text="nothing like it") == []
     assert names(status=("done",)) == []
-    with read_scope(database) as session:
-        assert queries.distinct(session, "method") == ["cw", "top", "weak"]
-        assert queries.distinct(session, "sweep_id") == ["s1"]
-        with pytest.raises(ValueError, match="choose one of status, method"):
-            queries.distinct(session, "config")
-        with pytest.raises(ValueError, match="newest, oldest, name, gra"):
-            queries.list_runs(session, order="random")
+    with read_scope(database) as session, pytest.raises(ValueError, match="choose one of newest, oldest, name"):
+        queries.list_runs(session, order="random")
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest", "name", "gra"])
+@pytest.mark.parametrize("order", ["newest", "oldest", "name"])
 def test_every_order_visits_each_run_once(done: tuple[Engines, int], order: str) -> None:
     engines, _ = done
     for number in range(10):
@@ -170,9 +164,8 @@ def test_every_order_visits_each_run_once(done: tuple[Engines, int], order: str)
         seen += [row.id for row in page.rows]
         if page.next is None:
             break
-        after = Cursor.decode(page.next.encode())
+        after = Cursor.decode(page.next.encode(), value=str if order == "name" else float, key=int)
     assert sorted(seen) == list(range(1, 12))
-    assert order != "gra" or seen[0] == 1
 
 
 def test_groups_hold_the_seeds_of_one_config(database: Engines) -> None:
@@ -246,7 +239,7 @@ def walk(engines: Engines, run_id: int, insert_at: int = -1, **filters: Any) -> 
         number += 1
         if page.next is None:
             break
-        after = Cursor.decode(page.next.encode())
+        after = Cursor.decode(page.next.encode(), value=float, key=int)
     names = [pair_id for _, pair_id in met]
     assert len(names) == len(set(names))
     return [confidence for confidence, _ in met]
@@ -352,7 +345,6 @@ def test_labels_are_seen_only_once_they_are_published(database: Engines) -> None
     with read_scope(database) as session:
         assert queries.annotations(session, run_id).total == 0
         assert queries.label_summary(session, run_id) is None
-        assert queries.label_histograms(session, run_id) == {}
     with session_scope(database) as session:
         publish(session, claimed, **SUMMARY)
     with read_scope(database) as session:
@@ -364,7 +356,6 @@ def test_label_summaries_of_several_runs(done: tuple[Engines, int]) -> None:
     other = submit(engines, align="-b").run_id
     with read_scope(engines) as session:
         summaries = queries.label_summaries(session, [run_id, other, 99])
-        assert queries.label_histograms(session, run_id) == {"margin": {"edges": [0, 1], "counts": [PAIRS]}}
     assert set(summaries) == {run_id, other}
     summary = summaries[other]
     assert (summary.run_id, summary.n, summary.accuracy_human) == (other, PAIRS, 0.7)
@@ -383,7 +374,7 @@ def test_answers_of_both_sides_in_pages(done: tuple[Engines, int], order: str) -
         rows += page.rows
         if page.next is None:
             break
-        after = Cursor.decode(page.next.encode())
+        after = Cursor.decode(page.next.encode(), value=None if order == "prompt" else float, key=str)
     assert page.total == 20
     assert sorted(row.prompt_id for row in rows) == sorted(f"t{number}" for number in range(20))
     outcomes = [row.outcome for row in rows if row.outcome is not None]
@@ -499,11 +490,53 @@ def test_workers_register_again_under_their_name_and_silent_ones_stop(database: 
         assert queries.workers(session) == []
 
 
+BY_CONFIDENCE: dict[str, Any] = {"value": float, "key": int}
+BY_NUMBER: dict[str, Any] = {"value": None, "key": int}
+BY_PROMPT: dict[str, Any] = {"value": None, "key": str}
+
+
 def test_cursors_survive_the_url_and_nonsense_means_the_first_page() -> None:
-    for cursor in (Cursor(value=0.1 + 0.2, id=7), Cursor(value=None, id=3), Cursor(value="a,b", id="t1")):
-        assert Cursor.decode(cursor.encode()) == cursor
-    for nonsense in ("", "x", "[]", "[1]", "[[1],2]", "[1,null]", "{}", "[true,1]", "[1,2,3]", "null"):
-        assert Cursor.decode(nonsense) is None
+    for cursor, order in (
+        (Cursor(value=0.1 + 0.2, id=7), BY_CONFIDENCE),
+        (Cursor(value=None, id=3), BY_NUMBER),
+        (Cursor(value=None, id="t1"), BY_PROMPT),
+        (Cursor(value="a,b", id="t1"), {"value": str, "key": str}),
+    ):
+        assert Cursor.decode(cursor.encode(), **order) == cursor
+    for nonsense in ("", "x", "[]", "[1]", "[[1],2]", "[1,null]", "{}", "[true,1]", "[1,2,3]", "null", "[" * 100_000):
+        assert Cursor.decode(nonsense, **BY_CONFIDENCE) is None
+
+
+@pytest.mark.parametrize(
+    ("edited", "order"),
+    [
+        (f"[0.5,{2**63}]", BY_CONFIDENCE),
+        (f"[{-(2**63) - 1},1]", BY_CONFIDENCE),
+        ("[NaN,1]", BY_CONFIDENCE),
+        ("[1e999,1]", BY_CONFIDENCE),
+        ('["0.5",1]', BY_CONFIDENCE),
+        ('[0.5,"p1"]', BY_CONFIDENCE),
+        ("[0.5,1.5]", BY_CONFIDENCE),
+        ("[null,1]", BY_CONFIDENCE),
+        ("[0.5,1]", BY_NUMBER),
+        ('[null,"1"]', BY_NUMBER),
+        (f"[null,{10**30}]", BY_NUMBER),
+        ("[null,1]", BY_PROMPT),
+        ('[null,"t\\u0000"]', BY_PROMPT),
+        ('[null,"t\\ud800"]', BY_PROMPT),
+    ],
+)
+def test_an_edited_cursor_that_no_database_takes_is_the_first_page(edited: str, order: dict[str, Any]) -> None:
+    assert Cursor.decode(edited, **order) is None
+
+
+@pytest.mark.parametrize("number", [-(2**63), 2**63 - 1])
+def test_any_cursor_that_is_read_can_be_asked_for(done: tuple[Engines, int], number: int) -> None:
+    engines, run_id = done
+    with read_scope(engines) as session:
+        queries.annotations(session, run_id, after=Cursor.decode(f"[{number},{number}]", **BY_CONFIDENCE))
+        queries.list_groups(session, after=Cursor.decode(f"[null,{number}]", **BY_NUMBER))
+        assert queries.answers(session, run_id, after=Cursor.decode('[null,"t5"]', **BY_PROMPT)).rows
 
 
 def test_plans_use_the_index(done: tuple[Engines, int]) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from db import queries
 from db.engine import Engines, read_scope, session_scope
-from db.errors import FinishedRun, IllegalTransition, LiveRun, UnknownRun
+from db.errors import FinishedRun, IllegalTransition, LiveRun, StaleToken, UnknownRun
 from db.models import Annotation, Artifact, Attempt, Base, LogLine, Pair, Stage
 from db.records import ClaimedStage, CreatedRun, NewStage
 from db.repositories import annotations, metrics, runs, stages
@@ -111,8 +111,6 @@ def test_a_failed_stage_fails_the_runs_that_need_it_and_no_other(database: Engin
         record = queries.get_run(session, b)
         assert record.error == "Stage annotator failed: the loss diverged at step 7."
         assert record.failed_slot == "annotator"
-        (failure,) = queries.recent_failures(session)
-        assert (failure.kind, failure.runs) == ("annotator", (a, b))
     assert work_off(database, worker) == ["data", "annotator", "labels", "align", "samples", "evaluation"]
     assert run_status(database, c) == ["done"]
 
@@ -135,14 +133,14 @@ def test_cancelling_a_run_stops_only_what_no_live_run_wants(database: Engines) -
     work_off(database, worker, until=["align"])
     align_a, align_b = claim(database, worker), claim(database, worker)
     with session_scope(database) as session:
-        stopped = runs.cancel(session, a)
+        stopped = runs.cancel(session, a).stopped
     assert set(stopped) == {"align", "samples", "evaluation"}
     assert run_status(database, a, b) == ["cancelled", "running"]
     with session_scope(database) as session:
         assert stages.heartbeat(session, align_a.stage_id, align_a.token, 45) == "cancelled"
         assert stages.heartbeat(session, align_b.stage_id, align_b.token, 45) == "held"
     with session_scope(database) as session:
-        assert "labels-b" not in runs.cancel(session, b)
+        assert "labels-b" not in runs.cancel(session, b).stopped
     assert stage_statuses(database, b)["labels"] == "done"
 
 
@@ -363,9 +361,70 @@ def test_cancelling_further_stages_leaves_the_run_done_without_them(database: En
     extended(database, run, FURTHER)
     claim(database, worker)
     with session_scope(database) as session:
-        assert runs.cancel(session, run) == ("judged",)
+        cancelled = runs.cancel(session, run)
+    assert (cancelled.stopped, cancelled.removed) == (("judged",), ("judged",))
     assert run_status(database, run) == ["done"]
     assert "evaluation@judge" not in slots(database, run)
+
+
+SCORES = NewStage(
+    slot="scores@judge", fingerprint="scored", kind="scores", version=1, config={}, inputs={"samples": "samples"}
+)
+OVER_SCORES = replace(FURTHER, inputs={"samples": "samples", "scores": "scores@judge"})
+
+
+def fingerprints(database: Engines) -> set[str]:
+    with read_scope(database) as session:
+        return set(session.scalars(select(Stage.fingerprint)))
+
+
+def test_stages_that_were_let_go_hold_nothing_when_the_run_is_deleted(database: Engines) -> None:
+    """Neither those that a cancelled call left behind nor those that stopped before another one."""
+    run, worker = evaluated(database)
+    own = fingerprints(database)
+    extended(database, run, SCORES, OVER_SCORES)
+    work_off(database, worker, until=["evaluation"])
+    with session_scope(database) as session:
+        assert set(runs.cancel(session, run).removed) == {"scored", "judged"}
+    extended(database, run, FURTHER)
+    fail(database, claim(database, worker))
+    made = extended(database, run, replace(FURTHER, slot="evaluation@other", fingerprint="other"))
+    assert made.removed == ("judged",)
+    assert fingerprints(database) == own | {"other"}
+    work_off(database, worker)
+    with session_scope(database) as session:
+        gone = runs.delete(session, run)
+    assert set(gone.fingerprints) == own | {"other"}
+    with read_scope(database) as session:
+        stored = session.scalars(select(Artifact.fingerprint).where(Artifact.deleted_at.is_(None))).all()
+    assert (fingerprints(database), stored) == (set(), [])
+
+
+def test_further_stages_that_are_asked_for_again_or_that_another_run_has_stay(database: Engines) -> None:
+    run, worker = evaluated(database)
+    other = submit(database).run_id
+    extended(database, run, SCORES, OVER_SCORES)
+    work_off(database, worker, until=["evaluation"])
+    fail(database, claim(database, worker))
+    made = extended(database, run, SCORES, OVER_SCORES)
+    assert (made.reused, made.removed) == (1, ())
+    extended(database, other, SCORES)
+    with session_scope(database) as session:
+        assert runs.cancel(session, run).removed == ("judged",)
+    assert stage_statuses(database, other)["scores@judge"] == "done"
+
+
+def test_a_worker_whose_stage_was_let_go_stops_and_leaves_nothing(database: Engines) -> None:
+    run, worker = evaluated(database)
+    extended(database, run, FURTHER)
+    held = claim(database, worker)
+    with session_scope(database) as session:
+        runs.cancel(session, run)
+    with session_scope(database) as session:
+        assert stages.heartbeat(session, held.stage_id, held.token, 45) == "taken"
+        stages.refuse(session, held.stage_id, held.token, cause="late")
+    with pytest.raises(StaleToken), session_scope(database) as session:
+        publish(session, held)
 
 
 def test_a_further_stage_that_failed_is_retried_or_let_go_for_another(database: Engines) -> None:

@@ -32,6 +32,12 @@ def labels(slope: float, pairs: int = 4000) -> tuple[np.ndarray, np.ndarray]:
     return margins, dice.random(pairs) < 1 / (1 + np.exp(-slope * margins))
 
 
+def of_margins(margins: np.ndarray, agrees: np.ndarray, prompts: np.ndarray | None = None) -> pd.DataFrame:
+    """Margins as they are read; each pair has a prompt of its own unless they are given."""
+    own = np.arange(len(margins)) if prompts is None else prompts
+    return pd.DataFrame({"margin": margins, "agrees": agrees, "prompt": own.astype(np.uint64)})
+
+
 def summary_of(slope: float, lead: tuple[float, float] = (0.01, 0.05)) -> LabelSummary:
     margins, right = labels(slope)
     sure = calibration.confidence(margins)
@@ -89,7 +95,7 @@ def test_the_truth_is_not_held_against_rivals_of_the_humans() -> None:
 def test_the_right_temperature_calibrates_and_changes_weights_but_no_label() -> None:
     """Margins three times too large: T = 3 makes ECE small and mean C equal to 2·accuracy − 1."""
     margins, right = labels(1.0)
-    found = annotators.scaling(pd.DataFrame({"margin": 3 * margins, "agrees": right}), 3.0)
+    found = annotators.scaling(of_margins(3 * margins, right), 3.0)
     assert found is not None
     raw, scaled = found.raw.judged, found.scaled.judged
     assert raw.ece > raw.ece_null_high
@@ -102,7 +108,21 @@ def test_the_right_temperature_calibrates_and_changes_weights_but_no_label() -> 
     weights = np.tanh(margins / 2)
     assert found.scaled.effective == pytest.approx(weights.sum() ** 2 / (weights**2).sum() / len(weights))
     assert found.scaled.effective < found.raw.effective
-    assert annotators.scaling(pd.DataFrame({"margin": [], "agrees": []}), 3.0) is None
+    assert annotators.scaling(of_margins(margins[:0], right[:0]), 3.0) is None
+
+
+def test_pairs_of_one_prompt_widen_the_intervals_of_scaled_confidence() -> None:
+    """Each pair four times over, once as four prompts and once as one: half as many prompts again is twice as wide."""
+    margins, right = (np.repeat(values, 4) for values in labels(1.0, 1000))
+    alone = annotators.scaling(of_margins(margins, right), 2.0)
+    together = annotators.scaling(of_margins(margins, right, np.repeat(np.arange(1000), 4)), 2.0)
+    assert alone is not None
+    assert together is not None
+    for name in ("raw", "scaled"):
+        for figure in ("accuracy", "gap", "mean_confidence"):
+            narrow, wide = (getattr(getattr(found, name).judged, figure) for found in (alone, together))
+            assert wide.estimate == narrow.estimate
+            assert wide.high - wide.low == pytest.approx(2 * (narrow.high - narrow.low), rel=0.01)
 
 
 def test_groups_are_shares_of_pairs_and_of_weight() -> None:

@@ -17,6 +17,7 @@ from tests.workers.test_jobs import be_the_worker
 from workers import api, jobs
 from workers.cli import main
 from workers.database import reading
+from workers.places import store
 
 TEMPLATE = "{% for message in messages %}{{ message.content }} {% endfor %}"
 
@@ -91,6 +92,20 @@ def test_a_rescored_run_shares_its_stages_with_a_run_of_that_gold_reward(place: 
         scores = queries.scores(session, [run, same.run_id])
     assert scores.groupby("run_id")["judge"].nunique().tolist() == [1, 1]
     assert scores["judge"].nunique() == 2
+
+
+def test_cancelling_takes_the_files_of_what_only_the_rescoring_used(place: Workplace, tmp_path: Path) -> None:
+    run = api.submit_run(place.config()).run_id
+    jobs.work(0)
+    name = judge(tmp_path / "judge")
+    api.rescore([run], name)
+    scores, own = place.stage(run, f"scores@{gold_key(name)}").fingerprint, place.stage(run, "samples").fingerprint
+    with store().build(scores) as folder:
+        (folder / "summary.json").write_text("{}")
+    api.cancel_run(run)
+    assert place.run(run).status == "done"
+    assert store().find(scores) is None
+    assert store().find(own) is not None
 
 
 def test_answers_that_are_not_there_yet_cannot_be_scored(place: Workplace, tmp_path: Path) -> None:
