@@ -84,7 +84,8 @@ def _accuracies(groups: Sequence[Group], numbers: Sequence[paper.Number]) -> dic
         found = queries.label_summaries(session, [run_id for group in wanted.values() for run_id in group.run_ids])
     result = {}
     for key, group in wanted.items():
-        mine = [found[run_id] for run_id in group.run_ids if run_id in found]
+        # A seed that ran twice has its labels once, and so have seeds that share an annotator.
+        mine = {found[run_id].stage_id: found[run_id] for run_id in group.run_ids if run_id in found}.values()
         shares = [summary.accuracy_human for summary in mine if summary.accuracy_human is not None]
         if shares:
             result[key] = over_seeds(shares, min(summary.n for summary in mine))

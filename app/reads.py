@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import pandas as pd
 import streamlit as st
 
-from app.url_state import MOST_RUNS
 from db import queries
 from db.engine import Engines, Session, database_url, make_engines, read_scope
 from db.records import AnnotatorRow, LabelSummary, RunFilters, RunGroup, RunRow
@@ -128,20 +127,6 @@ def runs_by_id(session: Session, run_ids: Sequence[int]) -> list[RunRow]:
         filters = RunFilters(ids=tuple(run_ids), archived=archived)
         found |= {row.id: row for row in queries.list_runs(session, filters=filters, limit=len(run_ids) or 1).rows}
     return [found[run_id] for run_id in run_ids if run_id in found]
-
-
-def newest_comparison(session: Session) -> list[RunRow]:
-    """The newest sweep that has a result, else the newest evaluated runs: what Compare shows when nothing is chosen."""
-    newest = queries.list_runs(session, limit=MOST_RESULTS).rows
-    evaluated = [row for row in newest if row.evaluation is not None]
-    if not evaluated:
-        return []
-    sweep = evaluated[0].sweep_id
-    if sweep is None:
-        rows = [row for row in evaluated if row.dataset == evaluated[0].dataset]
-    else:
-        rows = list(queries.list_runs(session, filters=RunFilters(sweep_id=(sweep,)), limit=MOST_RUNS).rows)
-    return sorted(rows, key=lambda row: row.id)[:MOST_RUNS]
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=2_000, show_spinner=False)

@@ -28,8 +28,9 @@ ORDERS: Mapping[Order, str] = {
 JUDGES: Mapping[Judge, str] = {"human": "human labels", "truth": "true labels"}
 
 LONGEST = 200  # characters of one parameter; longer ones are cut
-LONGEST_LIST = 1_000  # the same of a comma-separated list: fifty runs, or as many settings that are open
-MOST_RUNS = 50
+LONGEST_LIST = 4_000  # the same of a comma-separated list
+MOST_RUNS = 50  # side by side
+MOST_IDS = 400  # runs that an address may name: a list's ticked settings with all their seeds
 STATUSES = ("queued", "running", "done", "failed", "cancelled")
 
 
@@ -215,7 +216,7 @@ def bounds(params: Params, name: str) -> tuple[float, float]:
 
 
 def compact(numbers: tuple[int, ...]) -> str:
-    """1,2,3,7 -> "1-3,7": fifty runs fit in an address. The order given is kept."""
+    """1,2,3,7 -> "1-3,7": many runs fit in an address. The order given is kept."""
     spans: list[list[int]] = []
     for number in numbers:
         if spans and number == spans[-1][1] + 1:
@@ -226,14 +227,14 @@ def compact(numbers: tuple[int, ...]) -> str:
 
 
 def expanded(value: str) -> tuple[int, ...]:
-    """The other way; what is not a number or a span is left out, and so is what exceeds MOST_RUNS."""
+    """The other way; what is not a number or a span is left out, and so is what exceeds MOST_IDS."""
     numbers: list[int] = []
     for piece in value.split(","):
         low, _, high = piece.partition("-")
         if low.isascii() and low.isdigit() and len(low) < 10:
             last = int(high) if high.isascii() and high.isdigit() and len(high) < 10 else int(low)
-            numbers.extend(range(int(low), min(last, int(low) + MOST_RUNS) + 1))
-    return tuple(dict.fromkeys(numbers))[:MOST_RUNS]
+            numbers.extend(range(int(low), min(last, int(low) + MOST_IDS) + 1))
+    return tuple(dict.fromkeys(numbers))[:MOST_IDS]
 
 
 def _last(params: Params, name: str) -> str:

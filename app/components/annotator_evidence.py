@@ -17,6 +17,8 @@ RULES = (
     "instruction: anything else."
 )
 OVERLAP = "A pair counts for every quality in which its answers differ."
+REWEIGHTING = "Weight of groups of pairs, relative to the average pair"
+UNSURE = "Accuracy by margin, where annotators or passes agree and where they do not"
 
 
 def show_reweighting(summary: LabelSummary, judge: str) -> None:
@@ -28,7 +30,7 @@ def show_reweighting(summary: LabelSummary, judge: str) -> None:
     left, right = layout.two_columns()
     with left:
         caption = OVERLAP if any(row.family == "the answers differ in" for row in groups) else RULES
-        show_chart("reweighting", groups, key=f"reweighting_{judge}", caption=caption)
+        show_chart("reweighting", groups, key=f"reweighting_{judge}", alt=REWEIGHTING, caption=caption)
     with right:
         columns = [
             Column(label="pairs where …", whole=True), Column(label="pairs, %", figures=True),
@@ -65,7 +67,7 @@ def show_parts(parts: Sequence[Slice], *, title: str, axis: str, key: str) -> No
     layout.section(title, "Against the human labels; of calibrated annotators 95 % have an ECE below the last column.")
     left, right = layout.two_columns()
     with left:
-        show_chart("part_accuracy", parts, key=key, axis=axis)
+        show_chart("part_accuracy", parts, key=key, alt=f"Accuracy {title[:1].lower()}{title[1:]}", axis=axis)
     with right:
         columns = [
             Column(label=axis.rsplit(", ", 1)[-1], whole=True), Column(label="pairs", figures=True),
@@ -96,7 +98,7 @@ def show_unsure(summary: LabelSummary) -> None:
     left, right = layout.two_columns()
     with left:
         caption = "Each third by margin is cut at its own median disagreement, against the human labels."
-        show_chart("margin_spread", found.cells, key="margin_spread", caption=caption)
+        show_chart("margin_spread", found.cells, key="margin_spread", alt=UNSURE, caption=caption)
     with right:
         columns = [
             Column(label="third", whole=True), Column(label="they …", whole=True), Column(label="pairs", figures=True),

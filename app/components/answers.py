@@ -14,7 +14,7 @@ PAGE = 10
 ORDERS = {"prompt": "by prompt", "worst": "lost first", "best": "won first"}
 
 
-@st.fragment
+@layout.fragment
 def show_answer_list(run_id: int) -> None:
     """The list; the place in it is kept in the address."""
     bar = st.container(horizontal=True, vertical_alignment="center")

@@ -15,14 +15,18 @@ from app.components.layout import look, note, small
 KEPT = 128  # figures
 
 
-def show_chart(name: str, rows: Iterable[Any], *, key: str, title: str = "", caption: str = "", **choice: Any) -> None:
-    """Title, picture, one sentence. `choice` goes to the chart's prepare."""
+def show_chart(
+    name: str, rows: Iterable[Any], *, key: str, title: str = "", alt: str = "", caption: str = "", **choice: Any
+) -> None:
+    """Title, picture, one sentence. `alt` names a picture without a title; `choice` goes to the chart's prepare."""
     chart = CHARTS[name]
+    if not (title or alt):
+        raise ValueError(f"The chart {name} needs a title, or an alt for those who do not see it.")
     if title:
         small(title)
     data = chart.prepare(rows, **choice)
     figure = _figure(name, tuple(data) if isinstance(data, list) else data, look().name)
-    st.plotly_chart(figure, theme=None, config=modebar(name, chart_format()), key=key, alt=title or name)
+    st.plotly_chart(figure, theme=None, config=modebar(name, chart_format()), key=key, alt=alt or title)
     if caption:
         note(caption)
 

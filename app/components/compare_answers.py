@@ -15,7 +15,7 @@ from db.records import Answer, RunRow
 OFFERED = 40  # prompts in the list
 
 
-@st.fragment
+@layout.fragment
 def show_same_prompt(rows: Sequence[RunRow], view: CompareView) -> None:
     """One run per setting, and the opponent first."""
     firsts = first_seeds([row for row in rows if row.evaluation is not None])

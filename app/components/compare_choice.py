@@ -34,7 +34,9 @@ def choose_runs(shown: Sequence[RunRow]) -> None:
             )
             if st.form_submit_button("Compare these"):
                 runs = tuple(run_id for key in chosen for run_id in groups[key].run_ids)
-                st.query_params.from_dict(CompareView(runs=runs).to_params())
+                pinned = CompareView.from_params(st.query_params).reference
+                view = CompareView(runs=runs, reference=pinned if key_of(pinned, chosen) else "")
+                st.query_params.from_dict(view.to_params())
                 st.rerun()
 
 
@@ -56,19 +58,25 @@ def _name(group: RunGroup) -> str:
 def chosen_reference(table: Sequence[GraRow]) -> str:
     """Group key of the pinned setting; empty means the planned pairs, cw − weak and cw − human."""
     pinned = CompareView.from_params(st.query_params).reference
-    return next((row.group_key for row in table if pinned and row.group_key.startswith(pinned)), "")
+    return key_of(pinned, [row.group_key for row in table])
+
+
+def key_of(pinned: str, keys: Sequence[str]) -> str:
+    """The group key that starts like the reference of an address; empty where none does."""
+    return next((key for key in keys if pinned and key.startswith(pinned)), "")
 
 
 def reference_widget(table: Sequence[GraRow]) -> None:
     """Which setting the others are held against; kept in the address by its key, not by its name."""
     labels = {"": "CW − weak, CW − human"} | {row.group_key[:12]: f"against {row.label}" for row in table}
-    pinned = CompareView.from_params(st.query_params).reference
+    used = chosen_reference(table)[:12]
+    key = f"reference_{used}"  # another reference, another widget: it never shows one that is not used
     st.selectbox(
         "Differences",
         list(labels),
-        index=list(labels).index(pinned) if pinned in labels else 0,
-        key="reference_choice",
-        format_func=lambda key: labels[key],
+        index=list(labels).index(used),
+        key=key,
+        format_func=lambda start: labels[start],
         label_visibility="collapsed",
-        on_change=lambda: layout.set_params(reference=st.session_state["reference_choice"]),
+        on_change=lambda: layout.set_params(reference=st.session_state[key]),
     )

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import reads
 from app.charts import confidence_bins
+from app.charts.training_curves import UNITS
 from app.components import layout
 from app.components.chart import show_chart
 from app.components.config_view import difference_table, differing, show_differences
@@ -83,7 +84,7 @@ def show_config_differences(rows: Sequence[RunRow]) -> None:
     layout.note(f"Computed over the {counted(len(names), 'setting')} shown; muted where equal to the first.")
 
 
-@st.fragment
+@layout.fragment
 def show_curves(rows: Sequence[RunRow]) -> None:
     """One metric of the alignment stage for all runs."""
     layout.small("Alignment curves")
@@ -105,12 +106,19 @@ def show_curves(rows: Sequence[RunRow]) -> None:
         for row in shown
         if align.get(row.id) in points
     ]
+    alt = f"Alignment curves: {_metric_name(metric)}"
     if metric in THIRDS:
         caption = "Thirds of the pairs by C: dotted the least, dashed the middle, solid the most confident."
-        show_chart("confidence_bins", lines, key=f"curves_{metric}", metric=THIRDS[metric], caption=caption)
+        show_chart("confidence_bins", lines, key=f"curves_{metric}", metric=THIRDS[metric], alt=alt, caption=caption)
         return
-    show_chart("training_curves", lines, key=f"curves_{metric}", metric=metric,
+    show_chart("training_curves", lines, key=f"curves_{metric}", metric=metric, alt=alt,
                caption="A line is a run; seeds are threads of their method's colour.")  # fmt: skip
+
+
+def _metric_name(metric: str) -> str:
+    """reward accuracy, loss by confidence."""
+    third = confidence_bins.METRICS.get(THIRDS.get(metric, ""))
+    return f"{UNITS[third][0]} by confidence" if third else UNITS[metric][0]
 
 
 def _thirds(rows: Sequence[RunRow]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
+from app.components import layout
 from app.components.compare_costs import show_costs
 from app.components.compare_gold import show_gold
 from app.components.compare_pair import show_pair
@@ -11,7 +12,7 @@ from db.records import RunRow
 from workers.report import DifferenceRow, GraRow
 
 
-@st.fragment
+@layout.fragment
 def show_further(rows: Sequence[RunRow], table: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> None:
     """Three tabs; the open one stands in the address."""
     evaluated = [row for row in rows if row.evaluation is not None]

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import untrusted
 from app.charts.frame import CHART_FORMATS
+from app.components import layout
 from workers import api, report
 from workers.report import Table
 
@@ -29,7 +30,7 @@ class Exported:
     cells: Callable[[], Table]
 
 
-@st.fragment
+@layout.fragment
 def show_export(exported: Sequence[Exported], key: str = "export") -> None:
     """One line per table, four formats each. Nothing is written before the file is asked for."""
     folded = st.popover("Export", key=key, on_change="rerun", type="tertiary")

@@ -1,9 +1,10 @@
 """The frame of a page: title, caption, sections, empty states, problems. Text comes from us or through `untrusted`."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -15,6 +16,7 @@ from workers import api
 
 MIDDLE_DOT = " · "
 PAINT_SECONDS = 0.25
+P = ParamSpec("P")
 
 
 def look() -> Look:
@@ -115,6 +117,17 @@ def guarded() -> Iterator[None]:
         yield
     except DatabaseError as error:
         problem(error)
+
+
+def fragment(fn: Callable[P, None], *, run_every: str | None = None) -> Callable[P, None]:
+    """A part of a page that is redrawn alone. Its errors never reach the page's own guard, so it has one of its own."""
+
+    @wraps(fn)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+        with guarded():
+            fn(*args, **kwargs)
+
+    return st.fragment(drawn, run_every=run_every)
 
 
 def flash(sentence: str) -> None:

@@ -11,7 +11,7 @@ from app.components.annotator_naming import show_naming
 from app.components.annotator_scaling import show_scaling
 from app.components.chart import show_chart
 from app.components.formats import counted, dataset_name, share
-from app.url_state import AnnotatorsView, ExamplesView
+from app.url_state import AnnotatorsView, ExamplesView, Judge
 from db import queries
 from db.records import AnnotatorRow, Judged, LabelSummary
 from workers.annotators import annotator_name, verdict
@@ -22,6 +22,7 @@ TOO_OLD = "These labels were made before calibration was kept; run it again with
 
 
 def page() -> None:
+    layout.show_flash()
     view = AnnotatorsView.from_params(st.query_params)
     rows = _listed(view)
     chosen = next((row for row in rows if view.annotator in (None, row.stage_id)), None)
@@ -34,8 +35,8 @@ def page() -> None:
     with reads.reading() as session:
         summary = queries.label_summary(session, chosen.run_id)
     if summary is not None:
-        _answer(rows, chosen, summary)
-        _evidence(rows, chosen, summary)
+        judge = _answer(rows, chosen, summary)
+        _evidence(rows, chosen, summary, judge)
 
 
 def _listed(view: AnnotatorsView) -> list[AnnotatorRow]:
@@ -47,8 +48,8 @@ def _listed(view: AnnotatorsView) -> list[AnnotatorRow]:
     return rows if older is None else [*rows, older]
 
 
-def _answer(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummary) -> None:
-    """First screen: how often it is right, whether confidence says so, and whether it sorts."""
+def _answer(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummary) -> Judge:
+    """First screen: how often it is right, whether confidence says so, and whether it sorts. Gives the judge back."""
     left, right = st.columns([2, 1], vertical_alignment="center")
     with left:
         layout.heading("Annotators", *_facts(chosen, summary))
@@ -58,11 +59,12 @@ def _answer(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummar
     judged = summary.truth if judge == "truth" else summary.human
     if judged is None:
         layout.empty_state(TOO_OLD if summary.accuracy_human is not None else "No label is known to judge these by.")
-        return
+        return judge
     show_annotator_cards(summary, judged, judge)
     layout.note(verdict(summary, judge))
     layout.let_paint()
     _pictures(chosen, judged, judge)
+    return judge
 
 
 def _pictures(chosen: AnnotatorRow, judged: Judged, judge: str) -> None:
@@ -85,9 +87,8 @@ def _pictures(chosen: AnnotatorRow, judged: Judged, judge: str) -> None:
                    title="Does confidence sort right from wrong?", caption=caption)  # fmt: skip
 
 
-def _evidence(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummary) -> None:
+def _evidence(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummary, judge: Judge) -> None:
     """What confidence does to the loss, where it is wrong, what scaling changes, and what else there is."""
-    judge = AnnotatorsView.from_params(st.query_params).judge
     _confidently_wrong(chosen)
     show_reweighting(summary, judge)
     show_parts(summary.sources, title="By source", axis="source", key="sources")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import reads
+from app import compare_reads, reads
 from app.components import compare_evidence, compare_tables, layout
 from app.components.chart import show_chart
 from app.components.compare_answers import show_same_prompt
@@ -25,7 +25,9 @@ BESIDE = 4  # settings whose configurations fit into half of the page
 
 def page() -> None:
     view = CompareView.from_params(st.query_params)
-    rows = _runs(view)
+    with reads.reading() as session:
+        shown = compare_reads.chosen(session, view.runs) if view.runs else compare_reads.newest(session)
+    rows = list(shown.rows)
     if not rows:
         layout.heading("Compare")
         layout.empty_state(
@@ -34,25 +36,21 @@ def page() -> None:
             "screens/runs.py",
         )
         return
-    table, differences, lines = _answer(rows)
+    table, differences, lines = _answer(rows, shown.left_out)
     _evidence(rows, table, differences, lines, view)
 
 
-def _runs(view: CompareView) -> list[RunRow]:
-    """The runs of the address, or the newest sweep that has a result."""
-    with reads.reading() as session:
-        if view.runs:
-            return reads.runs_by_id(session, view.runs)
-        return reads.newest_comparison(session)
-
-
-def _answer(rows: list[RunRow]) -> tuple[list[GraRow], list[DifferenceRow], list[FrontierRow]]:
+def _answer(rows: list[RunRow], left_out: str) -> tuple[list[GraRow], list[DifferenceRow], list[FrontierRow]]:
     """First screen: estimates, intervals, paired differences. Gives all of them back, and the frontiers."""
     evaluated = [row for row in rows if row.evaluation is not None]
     table = reads.table_of(evaluated)
+    with reads.reading() as session:
+        configs = queries.configs(session, [row.id for row in evaluated])
     left, right = st.columns([9, 2], vertical_alignment="center")
     with left:
-        layout.heading("Compare", *facts(rows, table))
+        layout.heading("Compare", *facts(rows, table, configs))
+        if left_out:
+            layout.note(left_out)
     with right:
         choose_runs(rows)
     layout.show_flash()
@@ -61,8 +59,6 @@ def _answer(rows: list[RunRow]) -> tuple[list[GraRow], list[DifferenceRow], list
         return [], [], []
     show_gra_cards(table)
     layout.let_paint()
-    with reads.reading() as session:
-        configs = queries.configs(session, [row.id for row in evaluated])
     settings = {row.group_key: report.setting_key(configs[row.id]) for row in evaluated}
     reference = chosen_reference(table)
     differences = reads.differences_of(evaluated, reference, settings)

@@ -36,7 +36,8 @@ def page() -> None:
         _pairs(view, summary)
     with left:
         if summary is not None:
-            show_chart("confidence_histogram", [("annotator", summary)], key="histogram", caption=_accuracy(summary))
+            show_chart("confidence_histogram", [("annotator", summary)], key="histogram",
+                       alt="Pairs by the annotator's confidence C", caption=_accuracy(summary))  # fmt: skip
 
 
 def _without_run(view: ExamplesView) -> None:

@@ -41,7 +41,7 @@ def page() -> None:
         return
     _head(run)
     live = run.status in LIVE
-    st.fragment(_progress, run_every=REFRESH if live else None)(run.id, live)
+    layout.fragment(_progress, run_every=REFRESH if live else None)(run.id, live)
     _evidence(run, live)
 
 
@@ -67,9 +67,12 @@ def _head(run: RunRecord) -> None:
 
 def _progress(run_id: int, was_live: bool) -> None:
     """Timeline and curves; redrawn every two seconds until the run ends, then the whole page once more."""
-    with reads.reading() as session:
-        run = queries.get_run(session, run_id)
-        stages = queries.run_stages(session, run_id)
+    try:
+        with reads.reading() as session:
+            run = queries.get_run(session, run_id)
+            stages = queries.run_stages(session, run_id)
+    except UnknownRun:  # deleted meanwhile: the whole page says so
+        st.rerun()
     if was_live and run.status not in LIVE:
         st.rerun()
     left, right = layout.two_columns()
@@ -92,13 +95,13 @@ def _files(run: RunRecord, stages: Sequence[StageRow]) -> None:
         show_bundle([run.id], reason="" if run.row.evaluation else "There is one when the run is evaluated.")
 
 
-@st.fragment
+@layout.fragment
 def _evidence(run: RunRecord, live: bool) -> None:
     """Only the open tab is read and drawn; its name stands in the address."""
     parts: Mapping[str, Callable[[], None]] = {
         "Answers": lambda: show_answer_list(run.id),
         "Data": lambda: show_counts(_stages(run.id)),
-        "Log": lambda: st.fragment(show_log, run_every=REFRESH if live else None)(run.id),
+        "Log": lambda: layout.fragment(show_log, run_every=REFRESH if live else None)(run.id),
         "Configuration": lambda: show_config(run.config),
         "Attempts": lambda: show_attempts(_stages(run.id)),
     }

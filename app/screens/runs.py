@@ -32,7 +32,7 @@ def page() -> None:
             _nothing(view)
             return
         live = any(row.status in runs_table.LIVE for group in groups.groups for row in group.rows)
-        st.fragment(_table, run_every=REFRESH if live else None)(view)
+        layout.fragment(_table, run_every=REFRESH if live else None)(view)
 
 
 def _read(view: RunsView) -> GroupPage:

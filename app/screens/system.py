@@ -10,10 +10,9 @@ REFRESH = "5s"
 
 def page() -> None:
     layout.heading("System", "workers, queue, services and disk of this installation")
-    _live()
+    layout.fragment(_live, run_every=REFRESH)()
 
 
-@st.fragment(run_every=REFRESH)
 def _live() -> None:
     """Everything is read again every few seconds; each part fails alone."""
     with layout.guarded():

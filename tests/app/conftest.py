@@ -92,7 +92,7 @@ def visit(screen: str, **params: Any) -> AppTest:
 def words(page: AppTest) -> str:
     """All text of a page that a person reads, without the grid."""
     kinds = (page.title, page.subheader, page.caption, page.text, page.markdown, page.error, page.warning, page.code)
-    read = [element.value for kind in kinds for element in kind]
+    read = [element.value for kind in (*kinds, page.toast) for element in kind]
     read += [f"{metric.label} {metric.value}" for metric in page.metric]
     read += [" ".join(map(str, (*table.value.columns, *table.value.to_numpy().ravel()))) for table in page.table]
     return "\n".join(read).replace("\\", "").replace("\u00a0", " ").replace("\u2060", "")

@@ -44,6 +44,11 @@ def test_each_labels_stage_is_offered_once_and_the_address_chooses(computed: Com
     assert page.query_params["annotator"] == str(offered[0])
 
 
+def test_without_true_labels_every_part_of_the_page_is_judged_by_human_ones(computed: Computed) -> None:
+    """Whatever the address says: these pairs have no truth."""
+    assert words(visit("annotators", judge="true labels")) == words(visit("annotators"))
+
+
 def test_an_annotator_that_is_gone_is_a_sentence(computed: Computed) -> None:
     assert "There is no annotator 99999" in words(visit("annotators", annotator="99999"))
 

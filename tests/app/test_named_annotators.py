@@ -32,6 +32,7 @@ def test_the_annotators_page_names_one_and_shows_the_command(computed: Computed)
     page.text_input(key="annotator_note").set_value("small sweep *1*")
     page.button(key="name_it").click().run()
     assert not page.exception
+    assert "It is from-the-page@1 now." in words(page)
     row = named("from-the-page")
     assert row.note == "small sweep *1*"
     said = words(page)

@@ -112,3 +112,14 @@ def test_accuracy_of_an_annotator_stands_beside_the_papers(
     as_if(computed, tmp_path, monkeypatch, HH)
     (line,) = answered(visit("paper", table=paper.TABLES["T6"].label))
     assert (line["paper"], line["method"], line["seeds"]) == ("63.8", "Bradley–Terry", "2")
+
+
+def test_labels_that_several_runs_share_count_once(
+    computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six runs of one setting on two labels stages are two seeds."""
+    as_if(computed, tmp_path, monkeypatch, HH)
+    with sqlite3.connect(tmp_path / "renamed.sqlite") as database:
+        database.execute("UPDATE runs SET group_key = 'one' WHERE annotator IS NOT NULL")
+    (line,) = answered(visit("paper", table=paper.TABLES["T6"].label))
+    assert line["seeds"] == "2"

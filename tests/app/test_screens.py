@@ -2,16 +2,27 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
+from app import compare_reads, reads
+from app.charts import CHARTS
 from app.components import form_state, runs_table
+from app.components.chart import show_chart
+from app.components.compare_facts import OPPONENTS, SEVERAL, opponent
 from cwpo import catalog
 from cwpo.config import RunConfig
-from tests.app.conftest import Computed, visit, words
+from db import queries
+from db.errors import DatabaseUnavailable, UnknownRun
+from db.models import Run
+from tests.app.conftest import MAIN, Computed, visit, words
 from tests.workers.test_rescoring import judge
 from workers import api
+from workers.database import reading, writing
 
 SCREENS = ("runs", "new_run", "run", "compare", "examples", "annotators", "paper", "system")
 
@@ -35,6 +46,55 @@ def test_a_database_that_is_down_is_one_sentence(screen: str, empty: None, monke
     said = words(visit(screen, run="1"))
     assert "check DATABASE_URL" in said
     assert "Traceback" not in said
+
+
+DOWN = DatabaseUnavailable("The database does not answer; check DATABASE_URL.")
+
+
+@pytest.mark.parametrize(
+    ("screen", "module", "name"),
+    [
+        ("runs", reads, "results_of"),
+        ("run", queries, "run_stages"),
+        ("run", queries, "answers"),
+        ("compare", queries, "stages_of_runs"),
+        ("compare", queries, "shared_prompts"),
+    ],
+)
+def test_a_database_that_fails_inside_a_part_of_a_page_is_one_sentence(
+    screen: str, module: Any, name: str, computed: Computed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is redrawn alone has its own guard; the rest of the page stands."""
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise DOWN
+
+    monkeypatch.setattr(module, name, fail)
+    page = visit(screen, run=str(computed.sweep[0]))
+    assert {"check DATABASE_URL" in element.value.replace("\\", "") for element in page.error} == {True}
+
+
+def test_whatever_is_redrawn_alone_is_guarded() -> None:
+    files = [path for path in MAIN.parent.rglob("*.py") if "st.fragment" in path.read_text(encoding="utf-8")]
+    assert [path.name for path in files] == ["layout.py"]
+
+
+def test_a_run_that_is_deleted_while_it_is_watched_is_a_sentence(
+    computed: Computed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there for the head of the page and gone for its progress."""
+    real, seen = queries.get_run, []
+
+    def once(session: Any, run_id: int) -> Any:
+        if seen:
+            raise UnknownRun("gone")
+        seen.append(run_id)
+        return real(session, run_id)
+
+    monkeypatch.setattr(queries, "get_run", once)
+    page = visit("run", run=str(computed.sweep[0]))
+    assert "it may have been deleted" in words(page)
+    assert not page.error
 
 
 def test_redis_down_is_one_sentence_and_runs_can_still_be_queued(
@@ -213,8 +273,116 @@ def test_a_pinned_reference_holds_every_other_setting_against_it(computed: Compu
     assert all(f"{name} − Human" in said for name in ("Weak labels", "CW", "Top 30 %"))
 
 
+def test_the_reference_shown_is_the_one_that_is_used(computed: Computed) -> None:
+    """Chosen, then gone from the address: the choice follows."""
+    keys = {row.method: row.group_key[:12] for row in computed.rows()}
+    page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}", reference=keys["human"])
+
+    def shown() -> Any:
+        return next(box for box in page.selectbox if box.label == "Differences")
+
+    assert shown().value == keys["human"]
+    shown().select(keys["weak"]).run()
+    assert "CW − Weak labels" in words(page)
+    assert page.query_params["reference"] == keys["weak"]
+    del page.query_params["reference"]
+    page.run()
+    assert shown().value == ""
+    assert "CW − Human" in words(page)
+
+
+@pytest.mark.parametrize(("left_out", "kept"), [("human", True), ("weak", False)])
+def test_a_reference_outlives_another_choice_of_settings_that_has_it(
+    left_out: str, kept: bool, computed: Computed
+) -> None:
+    keys = {row.method: row.group_key for row in computed.rows()}
+    page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}", reference=keys["weak"][:12])
+    page.session_state["choose"] = True
+    page.run()
+    (settings,) = page.multiselect
+    settings.set_value([key for key in settings.value if key != keys[left_out]])
+    next(button for button in page.button if button.label == "Compare these").click().run()
+    assert len(page.metric) == 3
+    assert page.query_params.get("reference", "") == (keys["weak"][:12] if kept else "")
+
+
 def test_compare_opens_with_the_newest_sweep(computed: Computed) -> None:
+    page = visit("compare")
+    assert len(page.metric) == 4
+    assert "choose others" not in words(page)
+
+
+def test_runs_without_a_result_hide_none(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one run looked at is the failed one, and then the newest that is done."""
+    monkeypatch.setattr(compare_reads, "NEWEST", 1)
     assert len(visit("compare").metric) == 4
+
+
+def test_compare_is_cut_by_whole_settings_and_says_so(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five runs hold two settings of two seeds, whether they are asked for, a sweep, or only the newest."""
+    monkeypatch.setattr(compare_reads, "MOST_RUNS", 5)
+    for page in (visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"), visit("compare")):
+        assert len(page.metric) == 2
+        assert "The first 2 of 4 settings, at most 5 runs; choose others." in words(page)
+        assert "2 settings" in page.caption[0].value
+        assert "2 seeds" in page.caption[0].value
+    sweeps = {row.id: row.sweep_id for row in computed.rows()}
+    with writing() as session:
+        session.execute(update(Run).where(Run.id.in_(sweeps)).values(sweep_id=None))
+    try:
+        assert "The newest 2 settings with a result, at most 5 runs; choose others." in words(visit("compare"))
+    finally:
+        with writing() as session:
+            for run, sweep in sweeps.items():
+                session.execute(update(Run).where(Run.id == run).values(sweep_id=sweep))
+
+
+def test_a_setting_is_shown_whole_or_not_at_all() -> None:
+    """a b a b c with room for three: b's second run does not fit, so b is left out; the first one always stands."""
+    rows: list[Any] = [SimpleNamespace(group_key=key) for key in "ababc"]
+    assert [row.group_key for row in compare_reads.whole_settings(rows, 3)] == ["a", "a"]
+    assert [row.group_key for row in compare_reads.whole_settings(rows, 4)] == ["a", "b", "a", "b"]
+    assert [row.group_key for row in compare_reads.whole_settings(rows, 1)] == ["a", "a"]
+
+
+def test_the_caption_of_compare_names_the_opponent(computed: Computed) -> None:
+    runs = f"{computed.sweep[0]}-{computed.sweep[-1]}"
+    assert "12 prompts · against the policy before alignment · ties count half" in words(visit("compare", runs=runs))
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ([("none", "common", "p")], OPPONENTS["none"]),
+        ([("pool", "own", "p"), ("pool", "own", "q")], OPPONENTS["own"]),
+        ([("pool", "common", "p"), ("pool", "common", "p")], OPPONENTS["common"]),
+        ([("labeled", "own", "p"), ("pool", "common", None)], OPPONENTS["common"]),
+        ([("pool", "common", "p"), ("pool", "common", "q")], SEVERAL),
+        ([("pool", "common", "p"), ("pool", "own", "p")], SEVERAL),
+        ([], ""),
+    ],
+)
+def test_one_opponent_for_all_is_one_under_every_seed(runs: list[tuple[str, str, str | None]], said: str) -> None:
+    """Training data of the SFT model, whose it is, and whose answers they were."""
+    rows: list[Any] = [SimpleNamespace(id=place, seed=0, baseline=run[2]) for place, run in enumerate(runs)]
+    configs = {place: {"sft": {"data": run[0]}, "evaluation": {"baseline": run[1]}} for place, run in enumerate(runs)}
+    assert opponent(rows, configs) == said
+
+
+@pytest.mark.parametrize(
+    ("screen", "params"),
+    [("run", {}), ("compare", {}), ("compare", {"metric": "rewards/accuracies"}), ("examples", {}), ("annotators", {})],
+)
+def test_every_chart_is_announced_in_words(screen: str, params: dict[str, str], computed: Computed) -> None:
+    names = [chart.proto.alt for chart in visit(screen, run=str(computed.sweep[-1]), **params).get("plotly_chart")]
+    assert names
+    assert not set(names) & {"", *CHARTS}
+    assert not params or "Alignment curves: reward accuracy" in names
+
+
+def test_a_chart_without_title_and_alt_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs a title"):
+        show_chart("reweighting", [], key="chart")
 
 
 def test_examples_start_with_the_least_confident_pair(computed: Computed) -> None:
@@ -272,9 +440,6 @@ def test_a_wrong_field_is_a_sentence_and_nothing_can_be_queued(
 
 def test_the_form_queues_what_it_says(empty: None) -> None:
     """Two methods × two seeds: four runs in the database, named, in one sweep."""
-    from db import queries
-    from workers.database import reading
-
     page = visit("new_run", name="from the form", seeds="0-1")
     assert page.button(key="queue").label == "Queue 4 runs"
     page.button(key="queue").click().run()

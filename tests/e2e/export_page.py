@@ -12,7 +12,7 @@ layout.heading("Export")
 with st.sidebar:
     choose_chart_format()
 points = pd.DataFrame({"step": [1, 2], "name": "loss", "value": [0.7, 0.5]})
-show_chart("training_curves", [("CW", "cw", points)], key="chart")
+show_chart("training_curves", [("CW", "cw", points)], key="chart", alt="loss")
 numbers = Table(columns=("method", "estimate"), rows=(("CW", 0.5625),))
 cells = Table(columns=("method", "GRA, %"), rows=(("CW", "56.2"),))
 show_export([Exported(name="GRA", numbers=lambda: numbers, cells=lambda: cells)])

@@ -17,5 +17,5 @@ for place, payload in enumerate(PAYLOADS):
     st.metric(untrusted.label(payload), "1")
 tables.show((Column(label="text"),), [(payload,) for payload in PAYLOADS], alt="payloads")
 points = pd.DataFrame({"step": [1, 2], "name": "loss", "value": 1.0})
-show_chart("training_curves", [(payload, "cw", points) for payload in PAYLOADS], key="chart")
+show_chart("training_curves", [(payload, "cw", points) for payload in PAYLOADS], key="chart", alt="loss")
 st.caption("the end")
