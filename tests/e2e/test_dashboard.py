@@ -134,7 +134,12 @@ def test_a_pasted_sweep_fills_the_form_and_its_address(page: Page, dashboard: Da
     expect(page.get_by_role("button", name="Queue 16 runs")).to_be_visible()
     page.get_by_text("As a YAML file").click()
     page.get_by_role("tab", name="Paste or upload").click()
-    page.get_by_role("textbox", name="A run or a sweep").fill("method: weak\nseed: [0, 1]\nalign: {lr: [0.1, 0.2]}")
+    ready(page, "New run")
+    given = page.get_by_role("textbox", name="A run or a sweep")
+    given.fill("method: weak\nseed: [0, 1]\nalign: {lr: [0.1, 0.2]}")
+    given.press("Control+Enter")  # the text is sent before the click, whose place a redraw could move
+    page.wait_for_timeout(500)
+    ready(page, "New run")
     page.get_by_role("button", name="Fill the form").click()
     expect(page.get_by_role("button", name="Queue 4 runs")).to_be_visible()
     expect(page).to_have_url(re.compile(r"s\.align\.lr=0\.1"))
