@@ -224,6 +224,8 @@ def _rival(name: str, right: Marks, agrees: Marks, prompts: Clusters) -> Iterato
 
 def _terciles(difference: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.bool_]]:
     """Thirds by how much the two answers differ in characters; equal differences stay together."""
+    if not difference.size:
+        return {}
     cuts = np.quantile(difference, [1 / 3, 2 / 3], method="lower")
     third = np.searchsorted(cuts, difference, side="left")
     parts = (third == place for place in range(3))

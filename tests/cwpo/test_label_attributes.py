@@ -143,6 +143,25 @@ def test_of_many_pairs_whole_prompts_are_judged_and_all_are_summed(tmp_path: Pat
     assert sum(row["n"] for row in part["sources"]) == sum(row["n"] for row in part["lengths"]) == len(mine)
 
 
+def test_labels_are_summed_where_no_prompt_is_drawn_to_be_judged(tmp_path: Path) -> None:
+    """Very many pairs of a few prompts: the hash may leave out all of them."""
+    pairs = world(20)
+    table = table_of(pairs, np.ones(20))
+    pq.write_table(table, tmp_path / "annotations.parquet")
+    seen = LabelAttributes(rival=None, share=1e-18)
+    seen.add(pairs, table)
+    summary = label_summary.summarise(tmp_path / "annotations.parquet", [pairs], seen)
+    assert (summary["n"], summary["judged"], summary["human"], summary["deciles"], summary["lengths"]) == (
+        20,
+        0,
+        None,
+        [],
+        [],
+    )
+    assert summary["accuracy_human"] is not None
+    json.dumps(summary, allow_nan=False)
+
+
 @pytest.mark.parametrize("told_apart", [5_000, 25])
 def test_of_many_sources_the_most_frequent_have_a_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told_apart: int
