@@ -108,8 +108,10 @@ def deciles(values: ArrayLike, agree_human: ArrayLike, agree_truth: ArrayLike | 
     return rows
 
 
-def wilson(successes: int, total: int) -> tuple[float, float]:
-    """95 % Wilson interval of a share."""
+def wilson(successes: int, total: int, effect: float = 1.0) -> tuple[float, float]:
+    """95 % Wilson interval of a share; `effect`: the design effect by which the pairs count for fewer."""
+    if effect != 1.0:
+        return _wilson(successes / total, total / effect)
     interval = stats.binomtest(successes, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -127,13 +129,19 @@ def accuracy(correct: ArrayLike, clusters: ArrayLike | None = None) -> Mean:
     """Share of right labels, Wilson interval. Pairs of one prompt (`clusters`) count for less than as many prompts:
     n is divided by the design effect, the variance over prompts relative to that of single pairs, at least 1."""
     right = np.asarray(correct, dtype=np.float64).ravel()
-    share = float(right.mean())
-    alone, variance = share * (1 - share) / max(right.size - 1, 1), _mean_variance(right, clusters)
-    effect = max(1.0, min(variance / alone, right.size)) if alone > 0 else 1.0
+    low, high = _wilson(float(right.mean()), right.size / design_effect(right, clusters))
+    return Mean(estimate=float(right.mean()), low=low, high=high)
+
+
+def design_effect(correct: ArrayLike, clusters: ArrayLike | None = None) -> float:
+    """By how much the variance of a share over prompts exceeds that of as many single pairs, at least 1 and at most the
+    number of pairs, which it is for one prompt alone."""
+    right = np.asarray(correct, dtype=np.float64).ravel()
+    share, variance = float(right.mean()), _mean_variance(right, clusters)
     if np.isinf(variance):
-        effect = right.size  # one prompt, whatever its number of pairs
-    low, high = _wilson(share, right.size / effect)
-    return Mean(estimate=share, low=low, high=high)
+        return float(right.size)
+    alone = share * (1 - share) / max(right.size - 1, 1)
+    return max(1.0, min(variance / alone, right.size)) if alone > 0 else 1.0
 
 
 def mean(
@@ -184,12 +192,33 @@ def log_loss(values: ArrayLike, correct: ArrayLike) -> float:
 def auroc(values: ArrayLike, correct: ArrayLike) -> float | None:
     """Chance that a right label is more confident than a wrong one, ties as half; None when all are right or wrong."""
     sure, right = _checked(values, correct)
-    positives = int(right.sum())
-    negatives = right.size - positives
-    if positives == 0 or negatives == 0:
+    placed = _placements(sure, right)
+    return None if placed is None else float(placed[right].mean())
+
+
+def auroc_mean(values: ArrayLike, correct: ArrayLike, clusters: ArrayLike | None = None) -> Mean | None:
+    """`auroc` with its normal 95 % interval from placements (DeLong 1988), summed over prompts where `clusters` names
+    them (Obuchowski 1997). Where they say nothing of others, as with one prompt, the interval is [0, 1]."""
+    sure, right = _checked(values, correct)
+    placed = _placements(sure, right)
+    if placed is None:
         return None
-    ranks = stats.rankdata(sure)
-    return float((ranks[right].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    found = float(placed[right].mean())
+    groups = np.arange(right.size) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    sums, own = [], []
+    for part in (right, ~right):
+        sums.append(np.bincount(groups[part], weights=placed[part] - found, minlength=int(groups.max()) + 1))
+        own.append(np.unique(groups[part]).size)
+    sizes, total = (int(right.sum()), int((~right).sum())), int(groups.max()) + 1
+    if min(own) < 2:
+        return Mean(estimate=found, low=0.0, high=1.0)
+    within = sum(float((one**2).sum()) * n / (n - 1) / size**2 for one, n, size in zip(sums, own, sizes, strict=True))
+    between = 2 * float((sums[0] * sums[1]).sum()) * total / (total - 1) / (sizes[0] * sizes[1])
+    variance = max(0.0, within + between)
+    if variance == 0:
+        return Mean(estimate=found, low=0.0, high=1.0)
+    half = float(stats.norm.ppf(0.975)) * float(np.sqrt(variance))
+    return Mean(estimate=found, low=max(0.0, found - half), high=min(1.0, found + half))
 
 
 def effective_sample_size(weights: ArrayLike) -> float:
@@ -233,6 +262,18 @@ def fit_temperature(margins: ArrayLike, correct: ArrayLike) -> float:
     limit = np.log(MOST_TEMPERATURE)
     found = optimize.minimize_scalar(loss, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-10})
     return float(np.exp(found.x))
+
+
+def _placements(sure: FloatArray, right: NDArray[np.bool_]) -> FloatArray | None:
+    """Of each right label the share of wrong ones it is above, of each wrong one the share of right ones above it."""
+    positives = int(right.sum())
+    negatives = right.size - positives
+    if positives == 0 or negatives == 0:
+        return None
+    placed, ranks = np.empty(right.size), stats.rankdata(sure)
+    placed[right] = (ranks[right] - stats.rankdata(sure[right])) / negatives
+    placed[~right] = 1 - (ranks[~right] - stats.rankdata(sure[~right])) / positives
+    return placed
 
 
 def _wilson(share: float, n: float) -> tuple[float, float]:

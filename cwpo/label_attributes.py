@@ -1,7 +1,8 @@
 """What confidence reweights: sums over groups of pairs, gathered window by window while labels are made. Torch-free.
 
-Texts are read once and forgotten. What stays of a pair is a byte, and of a pair that is to be judged eleven more, for
-its prompt, source and rival. Of many pairs a share is judged: whole prompts by a hash, the same for every annotator.
+Texts are read once and forgotten. What stays of a pair is a byte, and of a pair that is to be judged fifteen more, for
+its prompt, source, rival and groups. Of many pairs a share is judged: whole prompts by a hash, the same for every
+annotator.
 """
 
 import json
@@ -105,6 +106,8 @@ class LabelAttributes:
     _votes: list[NDArray[np.int8]] = field(default_factory=list)
     _places: dict[str | None, int] = field(default_factory=dict)
     _sources: list[NDArray[np.int16]] = field(default_factory=list)
+    _bits: dict[tuple[str, str], int] = field(default_factory=dict)  # of groups that are not sources
+    _masks: list[NDArray[np.uint32]] = field(default_factory=list)
 
     def add(self, pairs: Sequence[CandidatePair], table: pa.Table) -> None:
         """One window: its pairs, and their rows of annotations.parquet in the table's order."""
@@ -119,12 +122,16 @@ class LabelAttributes:
         if self.rival is not None:
             self._votes.append((2 * bag_of_words.votes(self.rival, judged)).astype(np.int8))
         columns = (table[name].to_pylist() for name in ("label", "confidence"))
-        for pair, label, sure in zip(kept, *columns, strict=True):
+        masks = np.zeros(len(kept), dtype=np.uint32)
+        for row, (pair, label, sure) in enumerate(zip(kept, *columns, strict=True)):
             agrees = None if pair.human_label is None else label == pair.human_label
             correct = None if pair.true_label is None else label == pair.true_label
             for family, value in groups_of(pair, label):
                 told = value if family != SOURCE or value in self._places else OTHER_SOURCES
                 self.groups.setdefault((family, told), Sums()).add(sure, agrees, correct)
+                if family != SOURCE:
+                    masks[row] |= np.uint32(1 << self._bits.setdefault((family, told), len(self._bits)))
+        self._masks.append(masks[chosen])
 
     @property
     def chosen(self) -> NDArray[np.bool_]:
@@ -156,6 +163,16 @@ class LabelAttributes:
         votes = np.concatenate(self._votes).astype(np.float32)
         votes /= 2
         return votes
+
+    def members(self, family: str, value: str, told: Sequence[str] = ()) -> NDArray[np.bool_]:
+        """Which judged rows are of a group of `result`; other sources are all but those `told` by name."""
+        if family != SOURCE:
+            masks = np.concatenate(self._masks) if self._masks else np.zeros(0, dtype=np.uint32)
+            return ((masks >> np.uint32(self._bits[family, value])) & np.uint32(1)).astype(bool)
+        rows = np.concatenate(self._sources) if self._sources else np.zeros(0, dtype=np.int16)
+        if value != OTHER_SOURCES:
+            return rows == self._places[value]
+        return ~np.isin(rows, [place for name, place in self._places.items() if name is None or name in told])
 
     def result(self) -> list[dict[str, Any]]:
         """One row per group, families in the order of `groups_of`, the most frequent group of a family first."""

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from cwpo import catalog, hub, label_rows
 from cwpo.annotator import BRADLEY_TERRY, JOINT, encode_candidates
@@ -33,7 +35,7 @@ from cwpo.stored_annotator import store_of, stored_annotator
 
 WINDOW = 2_048  # pairs in memory at once; they are sorted by length inside it
 _FORMAT = 1  # of parts and output; another number starts anew
-_JOB = "job.json"
+_JOB, _LOCK = "job.json", "lock"
 _CUT = b"prompts_cut"
 TOO_LONG, NOT_FINITE = "too_long", "not_finite"
 
@@ -105,24 +107,25 @@ def label_file(
     job = _job(source, annotator)
     if (done := _finished(out, job)) is not None:
         return Labeled(out=out, report=done, reused=True)
-    started, parts = time.monotonic(), _open_parts(out, job)
-    score: Callable[[label_rows.Window], tuple[pa.Table, int]] | None = None
-    tally, files = Tally(), []
-    for index, window in enumerate(label_rows.windows(source, WINDOW, tally)):
-        if should_stop():
-            raise Cancelled("Stopped while labeling; the same command goes on from the last finished window.")
-        part = parts / f"{index:06d}.parquet"
-        if not part.exists():
-            score = score or _scorer(annotator, device, tokens_per_batch, reporter)
-            _write_part(part, *score(window))
-        files.append(part)
-        reporter.progress(tally.rows, 0, "rows")
-    if not files:
-        raise DataError(_nothing(source, tally))
-    counts = _finish(files, out, tally)
-    report = {**_facts(source, out, annotator, tally), **counts, "job": job, "seconds": time.monotonic() - started}
-    _write_aside(_report_of(out), json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
-    shutil.rmtree(parts)
+    with _open_parts(out, job) as parts:
+        started, tally, files = time.monotonic(), Tally(), []
+        score: Callable[[label_rows.Window], tuple[pa.Table, int]] | None = None
+        for index, window in enumerate(label_rows.windows(source, WINDOW, tally)):
+            if should_stop():
+                raise Cancelled("Stopped while labeling; the same command goes on from the last finished window.")
+            part = parts / f"{index:06d}.parquet"
+            if not part.exists():
+                score = score or _scorer(annotator, device, tokens_per_batch, reporter)
+                _write_part(part, *score(window))
+            files.append(part)
+            reporter.progress(tally.rows, 0, "rows")
+        if not files:
+            raise DataError(_nothing(source, tally))
+        counts = _finish(files, out, tally)
+        facts = {**_facts(source, out, annotator, tally), **counts}
+        report = {**facts, "job": job, "seconds": time.monotonic() - started}
+        _write_aside(_report_of(out), json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
+        shutil.rmtree(parts)
     return Labeled(out=out, report=report, reused=False)
 
 
@@ -247,18 +250,27 @@ def _finished(out: Path, job: Mapping[str, Any]) -> dict[str, Any] | None:
     raise ConfigError("--out", f"{out} exists and is not from this labeling; remove it, or choose another name.")
 
 
-def _open_parts(out: Path, job: Mapping[str, Any]) -> Path:
-    """The folder of finished windows: that of the same labeling, else a new one."""
+@contextmanager
+def _open_parts(out: Path, job: Mapping[str, Any]) -> Iterator[Path]:
+    """The folder of finished windows: that of the same labeling, else a new one; ours alone for as long as it takes."""
     folder = _parts_of(out)
-    if folder.exists():
-        if _read_json(folder / _JOB).get("id") == job["id"]:
-            return folder
-        if not (folder / _JOB).is_file() and any(folder.iterdir()):
-            raise ConfigError("--out", f"{folder} holds something else; remove it, or choose another --out.")
-        shutil.rmtree(folder)
-    folder.mkdir()
-    _write_aside(folder / _JOB, json.dumps(job, indent=1))
-    return folder
+    if folder.exists() and not (folder / _JOB).is_file() and any(one.name != _LOCK for one in folder.iterdir()):
+        raise ConfigError("--out", f"{folder} holds something else; remove it, or choose another --out.")
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigError("--out", f"{out.name} is being written by another labeling; wait for it.") from error
+    try:
+        if _read_json(folder / _JOB).get("id") != job["id"]:
+            for old in folder.iterdir():
+                if old.name != _LOCK:
+                    old.unlink()
+            _write_aside(folder / _JOB, json.dumps(job, indent=1))
+        yield folder
+    finally:
+        lock.release()
 
 
 def _write_part(part: Path, table: pa.Table, truncated: int) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from cwpo import calibration
 from cwpo.errors import DataError
-from cwpo.label_attributes import LabelAttributes
+from cwpo.label_attributes import OTHER_SOURCES, SOURCE, LabelAttributes
 from cwpo.records import CandidatePair
 
 CURVE_POINTS = 100
@@ -100,7 +100,7 @@ def summarise(file: Path, labeled: Iterable[list[CandidatePair]], seen: LabelAtt
         ],
         "lengths": _slices(_terciles(np.abs(chars_a - chars_b)), confidence, agrees, prompts),
         "sources": _slices(seen.sources, confidence, agrees, prompts),
-        "attributes": seen.result(),
+        "attributes": _groups(seen, agrees, correct, prompts),
         "unsure": _unsure(table["margin"], table["spread"], agrees, prompts),
     }
 
@@ -115,7 +115,7 @@ def judged(confidence: Floats, right: Marks | Floats, prompts: Clusters = None) 
         return None
     sure, hits = confidence[known], right[known] == 1.0
     clusters = _of(prompts, known)
-    curve, null = _curve(sure, hits), calibration.ece_null(sure)
+    curve, null, sorts = _curve(sure, hits), calibration.ece_null(sure), calibration.auroc_mean(sure, hits, clusters)
     return {
         "n": int(known.sum()),
         "accuracy": asdict(calibration.accuracy(hits, clusters)),
@@ -127,9 +127,27 @@ def judged(confidence: Floats, right: Marks | Floats, prompts: Clusters = None) 
         "ece_null_high": null.high,
         "brier": calibration.brier(sure, hits),
         "log_loss": calibration.log_loss(sure, hits),
-        "auroc": calibration.auroc(sure, hits),
+        **_named("auroc", sorts),
         **curve,
     }
+
+
+def _named(name: str, found: calibration.Mean | None) -> dict[str, float | None]:
+    """An estimate with its interval as three entries; all None where there is none."""
+    low, high = (None, None) if found is None else (found.low, found.high)
+    return {name: None if found is None else found.estimate, f"{name}_low": low, f"{name}_high": high}
+
+
+def _groups(seen: LabelAttributes, agrees: Marks, correct: Marks, prompts: Clusters) -> list[dict[str, Any]]:
+    """Sums over the pairs of each group, and by how much pairs of one prompt count for less in it."""
+    rows = seen.result()
+    told = [row["value"] for row in rows if row["family"] == SOURCE and row["value"] != OTHER_SOURCES]
+    for row in rows:
+        part = np.zeros(0, bool) if prompts is None else seen.members(row["family"], row["value"], told)
+        for name, right in (("human_effect", agrees), ("truth_effect", correct)):
+            known = part if prompts is None else part & ~np.isnan(right)
+            row[name] = calibration.design_effect(right[known], _of(prompts, known)) if known.any() else 1.0
+    return rows
 
 
 def _curve(confidence: Floats, right: NDArray[np.bool_]) -> dict[str, Any]:
@@ -280,8 +298,9 @@ def _unsure(margin: Floats, spread: Floats, agrees: Marks, prompts: Clusters) ->
                         "accuracy": asdict(calibration.accuracy(hits[part], _of(prompts, part))),
                     }
                 )
-    sorts = {"auroc_spread": calibration.auroc(-spread, hits), "auroc_confidence": calibration.auroc(margin, hits)}
-    return {**sorts, "cells": cells}
+    sorts = {"auroc_spread": -spread, "auroc_confidence": margin}
+    found = [_named(name, calibration.auroc_mean(values, hits, prompts)) for name, values in sorts.items()]
+    return {**found[0], **found[1], "cells": cells}
 
 
 def _thinned(values: Floats) -> list[float]:

@@ -18,7 +18,7 @@ VERSIONS: Mapping[str, int] = {
     "base": 1,
     "annotator": 1,
     "calibration": 1,
-    "labels": 4,
+    "labels": 5,
     "sft": 1,
     "reference": 1,
     "align": 2,

@@ -36,7 +36,7 @@ class Scaling:
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """A group of pairs: its share of all pairs and of the weight, and how often the judge agrees. A group without a
-    known label has no accuracy; intervals are Wilson's."""
+    known label has no accuracy; its interval is Wilson's, pairs of one prompt counting for less."""
 
     family: str
     value: str
@@ -99,8 +99,9 @@ def _weights(confidence: np.ndarray, agrees: np.ndarray, prompts: np.ndarray) ->
 
 
 def _group(row: AttributeGroup, pairs: int, weight: float, judge: str) -> Group:
-    known, right = (row.humans, row.agree) if judge == "human" else (row.truths, row.correct)
-    low, high = calibration.wilson(right, known) if known else (None, None)
+    human = (row.humans, row.agree, row.human_effect)
+    known, right, effect = human if judge == "human" else (row.truths, row.correct, row.truth_effect)
+    low, high = calibration.wilson(right, known, effect) if known else (None, None)
     mean = row.confidence / row.n
     return Group(
         family=row.family,

@@ -1,4 +1,4 @@
-"""`cwpo label`, `cwpo annotators` and `cwpo name`: label a file, list annotators, name one."""
+"""`cwpo label`, `annotators`, `name` and `forget`: label a file, list annotators, name one, take the name back."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ TOKENS_PER_BATCH = 4096
 
 
 def add_verbs(verbs: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
-    """The three verbs and what they take."""
+    """The verbs and what they take."""
     one = add(verbs, "label", label, "label a file of pairs with a trained annotator")
     one.add_argument("annotator", metavar="ANNOTATOR", help=ANNOTATOR_HELP)
     one.add_argument("file", metavar="FILE", type=Path, help=FILE_HELP)
@@ -29,6 +29,8 @@ def add_verbs(verbs: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     named.add_argument("run", type=int, help="run number")
     named.add_argument("name", help="letters, digits, dots, dashes and underscores; the next version of a known name")
     named.add_argument("--note", default="", help="what to remember of it")
+    gone = add(verbs, "forget", forget, "take an annotator's name back, and delete what no run uses of it")
+    gone.add_argument("name", metavar="NAME@VERSION", help="as `cwpo annotators` lists it")
 
 
 def label(options: argparse.Namespace) -> int:
@@ -110,6 +112,19 @@ def name(options: argparse.Namespace) -> int:
 
     version = api.name_annotator(options.run, options.name, options.note)
     print(f"{options.name}@{version}")
+    return 0
+
+
+def forget(options: argparse.Namespace) -> int:
+    """Take a name back; the version must be said, so that nothing is taken back by mistake."""
+    from workers import api
+
+    name, _, version = options.name.rpartition("@")
+    if not name or not version.isdecimal():
+        raise ConfigError("NAME@VERSION", f"{options.name!r} names no version; `cwpo annotators` lists them.")
+    removed = api.forget_annotator(name, int(version))
+    what = f"{removed} artifacts deleted" if removed else "a run or another name holds the annotator"
+    print(f"{options.name} is no name any more; {what}.")
     return 0
 
 

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
-from db.records import LabelSummary, RunRow, StageRow
+from db.records import Judged, LabelSummary, RunRow, StageRow
 from workers.figures import count, interval, number, percent
 from workers.tables import Cell, Table
 
@@ -77,6 +79,24 @@ def decile_cells(annotators: Sequence[tuple[str, LabelSummary]]) -> Table:
     )
 
 
+def fields_of(rows: Sequence[Any]) -> Table:
+    """Rows of one dataclass, a column per field."""
+    names = tuple(field.name for field in fields(rows[0])) if rows else ()
+    return Table(columns=names, rows=tuple(tuple(_plain(getattr(row, name)) for name in names) for row in rows))
+
+
+def judged_numbers(judged: Sequence[tuple[str, Judged]]) -> Table:
+    """Accuracy and calibration, a line per figure and judge; intervals where a figure has one."""
+    plain = ("n", "ece", "ece_null", "ece_null_high", "brier", "log_loss", "aurc", "augrc")
+    lines: list[tuple[Cell, ...]] = []
+    for name, found in judged:
+        means = {"accuracy": found.accuracy, "mean_confidence": found.mean_confidence, "gap": found.gap}
+        lines += [(name, label, one.estimate, one.low, one.high) for label, one in means.items()]
+        lines.append((name, "auroc", found.auroc, found.auroc_low, found.auroc_high))
+        lines += [(name, field, getattr(found, field), None, None) for field in plain]
+    return Table(columns=("labels", "figure", "value", "low", "high"), rows=tuple(lines))
+
+
 def config_numbers(names: Sequence[str], fields: Mapping[str, Sequence[Any]]) -> Table:
     """Fields by setting; what is neither text nor a number is JSON."""
     return Table(
@@ -85,4 +105,6 @@ def config_numbers(names: Sequence[str], fields: Mapping[str, Sequence[Any]]) ->
 
 
 def _plain(value: Any) -> Cell:
-    return value if value is None or isinstance(value, str | int | float) else json.dumps(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if value is None or isinstance(value, str | int | float) else json.dumps(value, default=dict)

@@ -27,7 +27,15 @@ from workers.figures import (
     size,
 )
 from workers.head_to_head import HeadToHead, head_to_head
-from workers.listings import config_numbers, decile_cells, decile_numbers, run_numbers, stage_numbers
+from workers.listings import (
+    config_numbers,
+    decile_cells,
+    decile_numbers,
+    fields_of,
+    judged_numbers,
+    run_numbers,
+    stage_numbers,
+)
 from workers.matched import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
 from workers.rescored import GoldRow, agreement_sentence, gold_table
 from workers.sentences import verdict_sentence, what_the_seed_moved
@@ -46,6 +54,7 @@ from workers.tables import (
     matched_cells,
     matched_numbers,
     stage_cost_cells,
+    stage_cost_numbers,
     to_csv,
     to_json,
     to_latex,
@@ -79,6 +88,7 @@ __all__ = [
     "difference_numbers",
     "differences",
     "duration",
+    "fields_of",
     "frontier_rows",
     "frontiers",
     "gold_cells",
@@ -91,6 +101,7 @@ __all__ = [
     "head_to_head_cells",
     "head_to_head_numbers",
     "interval",
+    "judged_numbers",
     "matched_cells",
     "matched_differences",
     "matched_numbers",
@@ -105,6 +116,7 @@ __all__ = [
     "setting_key",
     "size",
     "stage_cost_cells",
+    "stage_cost_numbers",
     "stage_costs",
     "stage_numbers",
     "to_csv",

@@ -46,8 +46,15 @@ def _calibration(judged: Judged) -> list[Card]:
          f"2·accuracy − 1: {number(fair)} ({number(low)} to {number(high)})"),
         ("ECE", number(judged.ece, 3), f"calibrated: {number(judged.ece_null, 3)}, 95 % below "
          f"{number(judged.ece_null_high, 3)}"),
-        ("AUROC of C", number(judged.auroc), "0.50: C does not sort"),
+        ("AUROC of C", number(judged.auroc), _sorts(judged)),
     ]  # fmt: skip
+
+
+def _sorts(judged: Judged) -> str:
+    null = "0.50: C does not sort"
+    return (
+        null if judged.auroc_low is None else f"95 % {number(judged.auroc_low)} – {number(judged.auroc_high)}; {null}"
+    )
 
 
 def _effective(summary: LabelSummary) -> Card:

@@ -8,7 +8,7 @@ from app.components.chart import show_chart
 from app.components.formats import dataset_name, share, short_name
 from app.components.tables import Cell, Column
 from db.records import AnnotatorRow, Judged, LabelSummary, Slice
-from workers import annotators
+from workers import annotators, report
 from workers.annotators import Group
 from workers.report import interval, number, percent
 
@@ -37,7 +37,8 @@ def show_reweighting(summary: LabelSummary, judge: str) -> None:
             Column(label="weight, %", figures=True), Column(label="mean C", figures=True),
             Column(label="accuracy, %", figures=True), Column(label="95 %", figures=True),
         ]  # fmt: skip
-        tables.show(columns, _group_rows(groups), alt="groups of pairs by their share of the loss weight")
+        tables.show(columns, _group_rows(groups), alt="groups of pairs by their share of the loss weight",
+                    numbers=lambda: report.fields_of(groups))  # fmt: skip
 
 
 def _group_rows(groups: Sequence[Group]) -> list[list[object]]:
@@ -50,11 +51,11 @@ def _group_rows(groups: Sequence[Group]) -> list[list[object]]:
         rows.append(
             [
                 group.value,
-                number(100 * group.pairs_share, 1),
-                number(100 * group.weight_share, 1),
-                number(group.mean_confidence),
-                None if group.accuracy is None else number(100 * group.accuracy, 1),
-                interval(group.low, group.high),
+                tables.share(group.pairs_share),
+                tables.share(group.weight_share),
+                tables.figure(group.mean_confidence),
+                tables.share(group.accuracy),
+                tables.span(group.low, group.high),
             ]
         )
     return rows
@@ -77,13 +78,13 @@ def show_parts(parts: Sequence[Slice], *, title: str, axis: str, key: str) -> No
         ]  # fmt: skip
         rows = [
             [
-                row.name, f"{row.n:,}", number(100 * row.accuracy.estimate, 1),
-                interval(row.accuracy.low, row.accuracy.high), number(100 * row.weight_share, 1), number(row.ece, 3),
-                number(row.ece_null_high, 3),
+                row.name, tables.count(row.n), tables.share(row.accuracy.estimate),
+                tables.span(row.accuracy.low, row.accuracy.high), tables.share(row.weight_share),
+                tables.figure(row.ece, 3), tables.figure(row.ece_null_high, 3),
             ]
             for row in parts
         ]  # fmt: skip
-        tables.show(columns, rows, alt=title)
+        tables.show(columns, rows, alt=f"Accuracy {title[:1].lower()}{title[1:]}")
 
 
 def show_unsure(summary: LabelSummary) -> None:
@@ -107,16 +108,17 @@ def show_unsure(summary: LabelSummary) -> None:
         ]  # fmt: skip
         rows = [
             [
-                ("closest", "middle", "farthest")[cell.third], "disagree" if cell.unsure else "agree", f"{cell.n:,}",
-                number(cell.margin), number(cell.spread), number(100 * cell.accuracy.estimate, 1),
-                interval(cell.accuracy.low, cell.accuracy.high),
+                ("closest", "middle", "farthest")[cell.third], "disagree" if cell.unsure else "agree",
+                tables.count(cell.n), tables.figure(cell.margin), tables.figure(cell.spread),
+                tables.share(cell.accuracy.estimate), tables.span(cell.accuracy.low, cell.accuracy.high),
             ]
             for cell in found.cells
         ]  # fmt: skip
         tables.show(columns, rows, alt="accuracy by margin and disagreement")
         layout.note(
-            f"AUROC against wrong labels: margin {number(found.auroc_confidence)}, "
-            f"agreement {number(found.auroc_spread)}."
+            "AUROC against wrong labels: margin "
+            f"{_within(found.auroc_confidence, found.auroc_confidence_low, found.auroc_confidence_high)}, agreement "
+            f"{_within(found.auroc_spread, found.auroc_spread_low, found.auroc_spread_high)}."
         )
 
 
@@ -129,7 +131,12 @@ def show_figures(summary: LabelSummary) -> None:
     columns = [Column(label=""), *(Column(label=f"{annotators.JUDGES[name]}", figures=True) for name, _ in judges)]
     names = [name for name, _ in figures_of(judges[0][1])]
     values = [[value for _, value in figures_of(found)] for _, found in judges]
-    tables.show(columns, [list(row) for row in zip(names, *values, strict=True)], alt="calibration by judge")
+    tables.show(
+        columns,
+        [list(row) for row in zip(names, *values, strict=True)],
+        alt="calibration by judge",
+        numbers=lambda: report.judged_numbers([(annotators.JUDGES[name], found) for name, found in judges]),
+    )
 
 
 def figures_of(found: Judged) -> list[tuple[str, str]]:
@@ -143,10 +150,16 @@ def figures_of(found: Judged) -> list[tuple[str, str]]:
         ("ECE if calibrated: mean, 95 % below", f"{number(found.ece_null, 4)}, {number(found.ece_null_high, 4)}"),
         ("Brier score of p", number(found.brier, 4)),
         ("log loss of p", number(found.log_loss, 4)),
-        ("AUROC of C", number(found.auroc, 4)),
+        ("AUROC of C, 95 %", _within(found.auroc, found.auroc_low, found.auroc_high, 4)),
         ("AURC", number(found.aurc, 4)),
         ("AUGRC", number(found.augrc, 4)),
     ]  # fmt: skip
+
+
+def _within(value: float | None, low: float | None, high: float | None, digits: int = 2) -> str:
+    """0.57 (0.53 to 0.61)."""
+    span = "" if low is None else f" ({number(low, digits)} to {number(high, digits)})"
+    return f"{number(value, digits)}{span}"
 
 
 def show_annotators(rows: Sequence[AnnotatorRow], chosen: AnnotatorRow) -> None:
@@ -164,9 +177,8 @@ def show_annotators(rows: Sequence[AnnotatorRow], chosen: AnnotatorRow) -> None:
     shown = [
         [
             Cell(text=short_name(row.model), strong=row.stage_id == chosen.stage_id), annotators.kind_name(row),
-            dataset_name(row.dataset), share(row.label_fraction), row.seed, f"{row.n:,}",
-            None if row.accuracy_human is None else number(100 * row.accuracy_human, 1),
-            None if row.accuracy_truth is None else number(100 * row.accuracy_truth, 1), row.runs,
+            dataset_name(row.dataset), Cell(text=share(row.label_fraction), value=row.label_fraction), row.seed,
+            tables.count(row.n), tables.share(row.accuracy_human), tables.share(row.accuracy_truth), row.runs,
         ]
         for row in rows
     ]  # fmt: skip

@@ -1,18 +1,24 @@
-"""Annotators page: name the annotator that a run trained, and label a file with it."""
+"""Annotators page: name the annotator that a run trained, label a file with it, and list what has a name."""
+
+from collections.abc import Sequence
 
 import streamlit as st
 
 from app import reads
-from app.components import layout
+from app.components import layout, tables
 from app.components.annotator_words import provenance
+from app.components.formats import dataset_name, share, short_name
+from app.components.tables import Cell, Column
 from db import queries
 from db.errors import DatabaseError
+from db.records import NamedAnnotatorRow
 from db.status import DONE
-from workers import api
+from workers import annotators, api, report
 
 SLOT = "annotator"
 WHY = "A named annotator can label for other runs, also on other data and for other policies, and outlives its run."
 NOT_ONE = "These labels come from an ensemble, an implicit reward or another run's annotator, which get no name here."
+KEPT = "A name keeps an annotator when the run that trained it is deleted; runs take it with annotator.use."
 FILES = (
     "Labels a JSONL, Parquet or CSV file of prompts with two responses on this machine; chosen, rejected, margin, "
     "confidence and weight come out, readable by TRL and datasets. It can be stopped and goes on where it was."
@@ -34,6 +40,60 @@ def show_naming(run_id: int) -> None:
     _form(run_id)
     layout.note(FILES)
     st.code(f"cwpo label {rows[0].key if rows else mine.fingerprint} FILE", language=None)
+
+
+def show_named() -> None:
+    """Every name with where it comes from, also of runs that were deleted, and a way to take one back."""
+    with reads.reading() as session:
+        rows = queries.named_annotators(session)
+    if not rows:
+        return
+    layout.section("Named annotators", KEPT)
+    columns = [
+        Column(label="name", whole=True), Column(label="model", whole=True), Column(label="kind"),
+        Column(label="trained on"), Column(label="labels", figures=True), Column(label="pairs", figures=True),
+        Column(label="seed", figures=True), Column(label="human labels met, %", figures=True), Column(label="on"),
+        Column(label="note", limit=120),
+    ]  # fmt: skip
+    tables.show(columns, [_named_row(row) for row in rows], alt="named annotators",
+                numbers=lambda: report.fields_of(rows))  # fmt: skip
+    _take_back(rows)
+
+
+def _named_row(row: NamedAnnotatorRow) -> list[object]:
+    met = next((one for one in row.figures if one.accuracy_human is not None), None)
+    return [
+        Cell(text=row.key, muted=not row.stored), short_name(row.model), annotators.KINDS.get(row.kind, row.kind),
+        dataset_name(row.dataset), share(row.label_fraction), tables.count(row.pairs), row.seed,
+        tables.share(met.accuracy_human if met else None), dataset_name(met.dataset) if met else None,
+        row.note if row.stored else "its files are gone",
+    ]  # fmt: skip
+
+
+def _take_back(rows: Sequence[NamedAnnotatorRow]) -> None:
+    with st.popover("Take a name back", type="tertiary"):
+        chosen = st.selectbox("Name", [row.key for row in rows], key="name_taken_back")
+        sure = st.checkbox("And delete the annotator where nothing else holds it", key="sure_of_name")
+        if not st.button("Take it back", key="take_back", disabled=not sure):
+            return
+    try:
+        removed = api.forget_annotator(*_parsed(chosen))
+    except DatabaseError as error:
+        layout.flash(str(error))
+    else:
+        layout.flash(f"{chosen} is no name any more; {_removed(removed)}.")
+    st.rerun()
+
+
+def _parsed(key: str) -> tuple[str, int]:
+    name, _, version = key.rpartition("@")
+    return name, int(version)
+
+
+def _removed(artifacts: int) -> str:
+    return (
+        "the annotator stays, because a run or another name holds it" if not artifacts else "the annotator is deleted"
+    )
 
 
 def _form(run_id: int) -> None:

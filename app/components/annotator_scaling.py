@@ -3,6 +3,7 @@
 from app.components import layout, tables
 from app.components.tables import Column
 from db.records import AnnotatorRow
+from workers import report
 from workers.annotators import Scaling, Weights
 from workers.report import interval, number, percent
 
@@ -24,7 +25,15 @@ def show_scaling(row: AnnotatorRow, found: Scaling | None) -> None:
     columns = [Column(label=""), Column(label="raw", figures=True), Column(label="scaled", figures=True)]
     raw, scaled = _figures(found.raw), _figures(found.scaled)
     rows = [[name, one, other] for (name, one), (_, other) in zip(raw, scaled, strict=True)]
-    tables.show(columns, rows, alt="raw and scaled confidence")
+    tables.show(columns, rows, alt="raw and scaled confidence", numbers=lambda: _numbers(found))
+
+
+def _numbers(found: Scaling) -> report.Table:
+    """Every figure of both, the effective share of the pairs among them."""
+    both = (("raw", found.raw), ("scaled", found.scaled))
+    table = report.judged_numbers([(name, weights.judged) for name, weights in both])
+    more = tuple((name, "effective", weights.effective, None, None) for name, weights in both)
+    return report.Table(columns=table.columns, rows=(*table.rows, *more))
 
 
 def _figures(weights: Weights) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from app.components.formats import ago, slot_name
 from app.components.tables import Cell, Column
 from db import queries
 from db.records import AttemptRow, StageRow
+from workers import report
 from workers.report import duration
 
 COLUMNS = (
@@ -27,16 +28,26 @@ COLUMNS = (
 
 def show_attempts(stages: Sequence[StageRow]) -> None:
     """A stage that another run had executed shows that execution."""
-    rows: list[list[object]] = []
+    found: list[tuple[StageRow, AttemptRow]] = []
     with reads.reading() as session:
         for stage in stages:
             if stage.attempts:
-                rows.extend(_row(stage, attempt) for attempt in queries.attempts(session, stage.stage_id))
-    if not rows:
+                found.extend((stage, attempt) for attempt in queries.attempts(session, stage.stage_id))
+    if not found:
         layout.empty_state("Each execution of a stage is listed here once a worker has claimed one.")
         return
-    tables.show(COLUMNS, rows, alt="Attempts")
+    rows = [_row(stage, attempt) for stage, attempt in found]
+    tables.show(COLUMNS, rows, alt="Attempts", numbers=lambda: _numbers(found))
     st.caption("A reused stage shows the attempt that another run's submission caused.")
+
+
+def _numbers(found: Sequence[tuple[StageRow, AttemptRow]]) -> report.Table:
+    table = report.fields_of([attempt for _, attempt in found])
+    stages = (stage.slot for stage, _ in found)
+    return report.Table(
+        columns=("stage", *table.columns),
+        rows=tuple((stage, *row) for stage, row in zip(stages, table.rows, strict=True)),
+    )
 
 
 def _row(stage: StageRow, attempt: AttemptRow) -> list[object]:

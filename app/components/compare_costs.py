@@ -53,10 +53,15 @@ def show_costs(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
         "A gold reward trained here reads human labels too; they belong to the evaluation and are not counted."
     )
     layout.note(" ".join(words))
-    exported = Exported(
-        name="costs", numbers=lambda: report.cost_numbers(found), cells=lambda: report.cost_cells(found)
-    )
-    show_export([exported], key="export_costs")
+    exported = [
+        Exported(name="costs", numbers=lambda: report.cost_numbers(found), cells=lambda: report.cost_cells(found)),
+        Exported(
+            name="time by stage",
+            numbers=lambda: report.stage_cost_numbers(stages),
+            cells=lambda: report.stage_cost_cells(stages),
+        ),
+    ]
+    show_export(exported, key="export_costs")
     cells = [[slot_name(str(kind)), *rest] for kind, *rest in report.stage_cost_cells(stages).rows]
     tables.show(STAGE_COLUMNS, cells, alt="Time by stage")
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.components import tables
 from app.components.tables import Cell, Column
+from workers import report
 from workers.report import Table
 
 ABSENT = "absent"  # missing is not the same as empty
@@ -42,8 +43,15 @@ def shown(value: Any) -> str:
 
 def show_config(config: Mapping[str, Any]) -> None:
     """All fields of one run."""
-    rows = [(name, Cell(text=shown(value), muted=value in (None, ""))) for name, value in flat(config)]
-    tables.show((Column(label="field"), Column(label="value")), rows, alt="Configuration of the run")
+    fields = dict(flat(config))
+    rows = [(name, Cell(text=shown(value), muted=value in (None, ""))) for name, value in fields.items()]
+    numbers = {name: [value] for name, value in fields.items()}
+    tables.show(
+        (Column(label="field"), Column(label="value")),
+        rows,
+        alt="Configuration of the run",
+        numbers=lambda: report.config_numbers(["value"], numbers),
+    )
 
 
 def show_differences(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> None:

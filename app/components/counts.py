@@ -30,7 +30,7 @@ def show_counts(stages: Sequence[StageRow]) -> None:
     st.text(data_sentence(summaries["data"], summaries.get("prompts")))
     if labels := summaries.get("labels"):
         st.text(labels_sentence(labels))
-    rejected = [[count(row.line), row.reason, row.detail] for row in rejected_rows(summaries["data"])]
+    rejected = [[tables.count(row.line), row.reason, row.detail] for row in rejected_rows(summaries["data"])]
     left, right = layout.two_columns()
     with left:
         _show_cuts(stages, summaries)
@@ -63,4 +63,4 @@ def _show_cuts(stages: Sequence[StageRow], summaries: Mapping[str, Mapping[str, 
 
 
 def _amount(value: int | None) -> Cell | None:
-    return None if value is None else Cell(text=count(value), muted=value == 0)
+    return None if value is None else tables.count(value, muted=value == 0)

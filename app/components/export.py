@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import untrusted
 from app.charts.frame import CHART_FORMATS
-from app.components import layout
+from app.components import layout, tables
 from workers import api, report
 from workers.report import Table
 
@@ -42,6 +42,21 @@ def show_export(exported: Sequence[Exported], key: str = "export") -> None:
                 st.caption(untrusted.label(table.name), width=120)
                 for label in ENDINGS:
                     _download(table, label)
+
+
+def show_tables(drawn: Sequence[tables.Drawn], key: str) -> None:
+    """The tables that a page has drawn, if there are any."""
+    if drawn:
+        show_export([exported(table) for table in drawn], key=key)
+
+
+def exported(table: tables.Drawn) -> Exported:
+    """A drawn table as a file."""
+    return Exported(
+        name=f"{table.name[:1].upper()}{table.name[1:]}",
+        numbers=table.numbers or (lambda: tables.as_numbers(table.columns, table.rows)),
+        cells=lambda: tables.as_table(table.columns, table.rows),
+    )
 
 
 def text_of(table: Exported, label: str) -> str:

@@ -10,7 +10,7 @@ from app.components.formats import ago, counted, slot_name
 from app.components.tables import Cell, Column
 from db import queries
 from db.records import ActiveStage, WorkerRow
-from workers import api
+from workers import api, report
 from workers.report import duration, size
 
 WORKER_COLUMNS = (
@@ -88,7 +88,8 @@ def show_active() -> None:
     if not active:
         layout.note("Nothing is queued.")
     else:
-        tables.show(STAGE_COLUMNS, [_stage_row(stage) for stage in active[:ACTIVE_SHOWN]], alt="Stages in the queue")
+        shown = [_stage_row(stage) for stage in active[:ACTIVE_SHOWN]]
+        tables.show(STAGE_COLUMNS, shown, alt="Stages in the queue", numbers=lambda: report.fields_of(active))
         if len(active) > ACTIVE_SHOWN:
             st.caption(f"and {len(active) - ACTIVE_SHOWN:,} more")
 
@@ -101,7 +102,8 @@ def show_workers() -> None:
     if not any(worker.alive for worker in workers):
         layout.empty_state("No worker is alive; start them with: make start, or python -m workers.")
     if workers:
-        tables.show(WORKER_COLUMNS, [_worker_row(worker) for worker in workers], alt="Workers")
+        rows = [_worker_row(worker) for worker in workers]
+        tables.show(WORKER_COLUMNS, rows, alt="Workers", numbers=lambda: report.fields_of(workers))
 
 
 def show_disk() -> None:
@@ -112,7 +114,10 @@ def show_disk() -> None:
     health = api.health()
     if usage:
         columns = (Column(label="artifacts"), Column(label="number", figures=True), Column(label="size", figures=True))
-        rows = [(slot_name(row.kind), f"{row.artifacts:,}", size(row.bytes)) for row in usage]
+        rows = [
+            (slot_name(row.kind), tables.count(row.artifacts), Cell(text=size(row.bytes), value=row.bytes))
+            for row in usage
+        ]
         tables.show(columns, rows, alt="Artifacts by kind")
     else:
         layout.note("No artifact is stored yet.")

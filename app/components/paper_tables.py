@@ -8,7 +8,6 @@ from app import untrusted
 from app.components import layout, tables
 from app.components.tables import Cell, Column
 from cwpo import paper
-from workers import report
 from workers.paper import OTHER_PROTOCOL, PaperCell, PaperGap, Summary
 from workers.paper_names import METRICS, PLACES, arm_label, parts_of, places, varied
 from workers.verdict import MARGIN, Measured
@@ -53,7 +52,7 @@ def show_summary(rows: Sequence[Summary]) -> None:
             row.label,
             *([row.objective] if several else []),
             *([row.about] if settings else []),
-            report.points(row.mean),
+            tables.change(row.mean),
             Cell(text=f"{row.positive} of {row.cells}", muted=True),
             Cell(text=_verdicts(row), muted=not row.verdicts),
             Cell(text=row.sandbox_sign or "–", muted=row.sandbox_sign not in ("above", "below")),
@@ -86,7 +85,7 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
             arm_label(cell.number),
             *([Cell(text=METRICS[cell.number.metric], muted=True)] if metrics else []),
             _value(cell.number),
-            Cell(text=report.interval(cell.low, cell.high), muted=True),
+            tables.span(cell.low, cell.high, muted=True),
             *_ours(cell.ours),
             _says(cell.says),
         ]
@@ -112,11 +111,11 @@ def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell]) -> None:
         [
             f"{arm_label(gap.difference.first)} − {arm_label(gap.difference.second)}",
             " · ".join(filter(None, (parts_of(gap.difference.first)[place] for place in differing))),
-            report.points(gap.difference.estimate),
-            report.points(gap.ours.estimate),
-            report.points_interval(gap.ours.low, gap.ours.high),
-            Cell(text=report.count(gap.ours.n_prompts), muted=True),
-            Cell(text=report.count(gap.ours.n_seeds), muted=True),
+            tables.change(gap.difference.estimate),
+            tables.change(gap.ours.estimate),
+            tables.change_span(gap.ours.low, gap.ours.high),
+            tables.count(gap.ours.n_prompts, muted=True),
+            tables.count(gap.ours.n_seeds, muted=True),
             _says(gap.says),
         ]
         for gap in gaps
@@ -166,20 +165,20 @@ def _verdicts(row: Summary) -> str:
     return ", ".join(f"{count} {name}" for name, count in row.verdicts.items()) or "–"
 
 
-def _value(number: paper.Number) -> str:
+def _value(number: paper.Number) -> Cell:
     if number.metric in paper.SHARES:
-        return report.number(100 * number.value, 2 if number.sd is not None and number.table == "T20" else 1)
-    return report.number(number.value, 0 if number.metric == "seconds" else 2)
+        return tables.figure(100 * number.value, 2 if number.sd is not None and number.table == "T20" else 1)
+    return tables.figure(number.value, 0 if number.metric == "seconds" else 2)
 
 
 def _ours(ours: Measured | None) -> list[Cell]:
     if ours is None:
         return [Cell(text="–", muted=True)] * 4
     return [
-        Cell(text=report.number(100 * ours.estimate, 1)),
-        Cell(text=report.interval(ours.low, ours.high)),
-        Cell(text=report.count(ours.n_prompts), muted=True),
-        Cell(text=report.count(ours.n_seeds), muted=True),
+        tables.share(ours.estimate),
+        tables.span(ours.low, ours.high),
+        tables.count(ours.n_prompts, muted=True),
+        tables.count(ours.n_seeds, muted=True),
     ]
 
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import untrusted
 from app.components import layout, tables
+from app.components.export import show_tables
 from app.components.formats import counted
 from app.components.run_form import Filled
 from cwpo.config import RunConfig
@@ -85,7 +86,9 @@ def _stages(plan: Plan) -> None:
     quiet = [
         [row[0], *(tables.Cell(text=cell, muted=cell in QUIET) for cell in row[1:])] for row in plan_words.rows(plan)
     ]
-    tables.show(columns, quiet, alt="stages by kind: to compute, shared and done")
+    with tables.gathered() as drawn:
+        tables.show(columns, quiet, alt="stages by kind: to compute, shared and done")
+    show_tables(drawn, key="export_plan")
     layout.note(plan_words.labels_sentence(plan))
 
 

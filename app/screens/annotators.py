@@ -3,13 +3,14 @@
 import streamlit as st
 
 from app import reads
-from app.components import layout
+from app.components import layout, tables
 from app.components.annotator_cards import show_annotator_cards
 from app.components.annotator_choice import choose_annotator, choose_judge
 from app.components.annotator_evidence import show_annotators, show_figures, show_parts, show_reweighting, show_unsure
-from app.components.annotator_naming import show_naming
+from app.components.annotator_naming import show_named, show_naming
 from app.components.annotator_scaling import show_scaling
 from app.components.chart import show_chart
+from app.components.export import show_tables
 from app.components.formats import counted, dataset_name, share
 from app.url_state import AnnotatorsView, ExamplesView, Judge
 from db import queries
@@ -31,12 +32,15 @@ def page() -> None:
         unknown = bool(rows)
         what = MISSING.format(view.annotator) if unknown else NOTHING
         layout.empty_state(what, "Set up a run with an annotator", "screens/new_run.py")
+        show_named()
         return
     with reads.reading() as session:
         summary = queries.label_summary(session, chosen.run_id)
     if summary is not None:
-        judge = _answer(rows, chosen, summary)
-        _evidence(rows, chosen, summary, judge)
+        with tables.gathered() as drawn:
+            judge = _answer(rows, chosen, summary)
+            _evidence(rows, chosen, summary, judge)
+        show_tables(drawn, key="export_annotators")
 
 
 def _listed(view: AnnotatorsView) -> list[AnnotatorRow]:
@@ -101,6 +105,7 @@ def _evidence(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSumm
         show_scaling(chosen, reads.scaling_of(chosen))
     show_naming(chosen.run_id)
     show_annotators(rows, chosen)
+    show_named()
 
 
 def _confidently_wrong(chosen: AnnotatorRow) -> None:

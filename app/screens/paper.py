@@ -4,8 +4,9 @@ from collections import Counter
 
 import streamlit as st
 
-from app.components import layout
+from app.components import layout, tables
 from app.components.chart import show_chart
+from app.components.export import show_tables
 from app.components.formats import counted
 from app.components.paper_choice import choose_table, show_presets
 from app.components.paper_tables import (
@@ -41,8 +42,10 @@ def page() -> None:
         facts = (*shared(numbers), counted(len(numbers), "number"), read, "single runs")
         layout.heading("Paper", "CW-PO, arXiv 2603.04968", *facts)
     view = paper_view(table)
-    _answer(table, view)
-    _evidence(table, view)
+    with tables.gathered() as drawn:
+        _answer(table, view)
+        _evidence(table, view)
+    show_tables(drawn, key="export_paper")
 
 
 def _answer(table: paper.Table, view: PaperView) -> None:

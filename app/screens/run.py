@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 import streamlit as st
 
 from app import reads
-from app.components import layout
+from app.components import layout, tables
 from app.components.answers import show_answer_list
 from app.components.attempts import show_attempts
 from app.components.config_view import show_config
 from app.components.counts import show_counts
 from app.components.curves import show_run_curves
-from app.components.export import show_bundle, show_export
+from app.components.export import show_bundle, show_export, show_tables
 from app.components.formats import dataset_name, models, objective_name, share
 from app.components.log import show_log
 from app.components.run_actions import show_actions
@@ -107,8 +107,9 @@ def _evidence(run: RunRecord, live: bool) -> None:
     }
     for tab, show in zip(st.tabs(list(parts), key="tab", bind="query-params"), parts.values(), strict=True):
         if tab.open:
-            with tab:
+            with tab, tables.gathered() as drawn:
                 show()
+                show_tables(drawn, key="export_tab")
 
 
 def _stages(run_id: int) -> Sequence[StageRow]:

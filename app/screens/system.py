@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from app.components import layout
+from app.components import layout, tables
+from app.components.export import show_tables
 from app.components.machine import show_active, show_disk, show_queue, show_services, show_workers
 
 REFRESH = "5s"
@@ -17,7 +18,7 @@ def _live() -> None:
     """Everything is read again every few seconds; each part fails alone."""
     with layout.guarded():
         show_services()
-    with layout.guarded():
+    with layout.guarded(), tables.gathered() as drawn:
         show_queue()
         left, right = st.columns([3, 2], gap="medium")
         with left:
@@ -25,6 +26,7 @@ def _live() -> None:
             show_active()
         with right:
             show_disk()
+        show_tables(drawn, key="export_system")
 
 
 page()

@@ -47,6 +47,8 @@ class Judged:
     augrc: float
     coverage: tuple[float, ...]
     risk: tuple[float, ...]
+    auroc_low: float | None = None  # labels of an older version have none
+    auroc_high: float | None = None
 
     @classmethod
     def from_summary(cls, found: Mapping[str, Any]) -> "Judged":
@@ -90,6 +92,8 @@ class AttributeGroup:
     agree: int
     truths: int
     correct: int
+    human_effect: float = 1.0  # design effect of pairs that share prompts, on the judged pairs
+    truth_effect: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +115,10 @@ class Unsure:
     auroc_spread: float | None
     auroc_confidence: float | None
     cells: tuple[SpreadCell, ...]
+    auroc_spread_low: float | None = None  # labels of an older version have no intervals
+    auroc_spread_high: float | None = None
+    auroc_confidence_low: float | None = None
+    auroc_confidence_high: float | None = None
 
     @classmethod
     def from_summary(cls, found: Mapping[str, Any]) -> "Unsure":

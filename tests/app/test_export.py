@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app import reads
-from app.components import compare_evidence, compare_tables, export, runs_table, stage_timeline
+from app.components import compare_evidence, compare_tables, export, runs_table, stage_timeline, tables
 from app.components.export import ENDINGS, Exported, text_of
 from app.components.formats import slot_name
 from db import queries
@@ -131,8 +131,72 @@ def test_the_camera_saves_what_was_chosen(computed: Computed) -> None:
     assert formats() == {"svg"}
 
 
+def test_an_interval_takes_two_columns_and_nothing_is_null() -> None:
+    columns = (tables.Column(label="group"), tables.Column(label="accuracy, %"), tables.Column(label="95 %"))
+    rows = [["a", tables.share(0.57149), tables.span(0.5, 0.625)], ["b", tables.share(None), tables.span(None, None)]]
+    assert json.loads(report.to_json(tables.as_numbers(columns, rows))) == [
+        {"group": "a", "accuracy, %": pytest.approx(57.149), "95 % low": 50.0, "95 % high": 62.5},
+        {"group": "b", "accuracy, %": None, "95 % low": None, "95 % high": None},
+    ]
+    assert tables.as_table(columns, rows).rows == (("a", "57.1", "50.0 – 62.5"), ("b", "–", "–"))
+
+
 def test_text_of_a_run_is_no_formula_in_a_spreadsheet() -> None:
     table = report.Table(columns=("name",), rows=(("=HYPERLINK(1)",),))
     one = Exported(name="Runs", numbers=lambda: table, cells=lambda: table)
     assert "'=HYPERLINK" in text_of(one, "CSV")
     assert set(ENDINGS) == {"CSV", "JSON", "Markdown", "LaTeX"}
+
+
+@pytest.mark.parametrize(
+    ("screen", "key", "params"),
+    [
+        ("annotators", "export_annotators", {}),
+        ("paper", "export_paper", {}),
+        ("system", "export_system", {}),
+        ("new_run", "export_plan", {}),
+        ("run", "export_tab", {"tab": "Configuration"}),
+        ("run", "export_tab", {"tab": "Attempts"}),
+        ("run", "export_tab", {"tab": "Data"}),
+    ],
+)
+def test_every_table_that_a_page_draws_can_be_had_as_a_file(
+    screen: str, key: str, params: dict[str, str], computed: Computed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many names in the opened list as tables on the page (of a run page its stages have a list of their own)."""
+    shown: list[Exported] = []
+    monkeypatch.setattr(export, "show_export", lambda found, key="": shown.extend(found))
+    page = visit(screen, run=str(computed.sweep[-1]), **params)
+    own = 1 if screen == "run" else 0
+    assert len(shown) == len(page.table) > own
+    assert len({one.name for one in shown}) == len(shown)
+    for one in shown:
+        values = json.loads(text_of(one, "JSON"))
+        assert [list(row) for row in rows_in(text_of(one, "CSV"))] == [list(row) for row in values], one.name
+        assert values, one.name
+        assert text_of(one, "Markdown").count("\n") >= 3, one.name
+        assert text_of(one, "LaTeX").startswith("\\begin{tabular}"), one.name
+    monkeypatch.undo()
+    for name, value in computed.environment.items():
+        monkeypatch.setenv(name, value)
+    opened = visit(screen, run=str(computed.sweep[-1]), **params)
+    opened.session_state[key] = True
+    opened.run()
+    assert not opened.exception
+    offered = [button.proto.label for button in opened.get("download_button")]
+    assert [offered.count(label) for label in ENDINGS] == [len(shown) - own] * 4
+
+
+def test_files_hold_what_the_rounded_cells_stand_for(computed: Computed) -> None:
+    """Of labels that workers made: accuracy in the file is the stored one, not its rounded text."""
+    with reads.reading() as session:
+        (row, *_) = queries.list_annotators(session)
+        summary = queries.label_summary(session, row.run_id)
+    assert summary is not None
+    assert summary.human is not None
+    found = report.judged_numbers([("hidden human labels", summary.human)])
+    values = {line["figure"]: line for line in json.loads(report.to_json(found))}
+    assert values["accuracy"]["value"] == summary.human.accuracy.estimate
+    assert (values["auroc"]["low"], values["auroc"]["high"]) == (summary.human.auroc_low, summary.human.auroc_high)
+    assert values["auroc"]["low"] < values["auroc"]["value"] < values["auroc"]["high"]
+    assert values["ece"]["low"] is None

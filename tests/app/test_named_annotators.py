@@ -1,5 +1,6 @@
 """Naming an annotator on the page of its run, and choosing it on the form of another."""
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.components import annotator_words
@@ -43,6 +44,31 @@ def test_the_annotators_page_names_one_and_shows_the_command(computed: Computed)
     page.text_input(key="annotator_name").set_value("two words")
     page.button(key="name_it").click().run()
     assert "'two words' cannot be a name: use letters" in words(page)
+
+
+def test_a_name_is_listed_and_taken_back_on_the_page(computed: Computed) -> None:
+    run = run_of(computed, "cw")
+    api.name_annotator(run, "for-a-while", "gone soon")
+    page = annotator_page(run)
+    assert "for-a-while@1" in words(page)
+    assert "gone soon" in words(page)
+    page.selectbox(key="name_taken_back").select("for-a-while@1")
+    page.checkbox(key="sure_of_name").check().run()
+    page.button(key="take_back").click().run()
+    assert not page.exception
+    said = words(page)
+    assert "for-a-while@1 is no name any more; the annotator stays, because a run or another name holds it." in said
+    assert "gone soon" not in said
+
+
+def test_a_name_without_any_run_is_still_listed(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when every run was deleted: nothing has labeled, the names are there."""
+    api.name_annotator(run_of(computed, "cw"), "last-one")
+    monkeypatch.setattr("app.reads.annotators", lambda: [])
+    said = words(visit("annotators"))
+    assert "Annotators are listed here once one has labeled" in said
+    assert "last-one@1" in said
+    api.forget_annotator("last-one", 1)
 
 
 def test_the_form_uses_an_annotator_that_has_a_name(computed: Computed) -> None:

@@ -46,6 +46,52 @@ def test_log_loss_of_a_certain_and_wrong_label_is_finite_and_equals_scikit_learn
 
 def test_auroc_is_unknown_when_every_label_is_right() -> None:
     assert calibration.auroc([0.1, 0.2], [True, True]) is None
+    assert calibration.auroc_mean([0.1, 0.2], [True, True]) is None
+
+
+@pytest.mark.parametrize("decimals", [None, 1])
+def test_the_interval_of_auroc_is_delongs(decimals: int | None) -> None:
+    """DeLong, DeLong & Clarke-Pearson 1988: variances of the placements, here from all pairs of right and wrong."""
+    _, sure, right = labels(150, decimals=decimals)
+    above = (sure[right][:, None] > sure[~right][None]) + 0.5 * (sure[right][:, None] == sure[~right][None])
+    variance = above.mean(1).var(ddof=1) / right.sum() + above.mean(0).var(ddof=1) / (~right).sum()
+    found = calibration.auroc_mean(sure, right)
+    assert found is not None
+    assert found.estimate == pytest.approx(metrics.roc_auc_score(right, sure), abs=1e-9)
+    assert found.high - found.estimate == pytest.approx(1.959964 * variance**0.5, rel=1e-6)
+    assert found.estimate - found.low == pytest.approx(1.959964 * variance**0.5, rel=1e-6)
+
+
+def test_copies_of_a_pair_say_no_more_of_auroc_than_the_pair() -> None:
+    _, sure, right = labels(150)
+    once = calibration.auroc_mean(sure, right)
+    thrice = calibration.auroc_mean(np.repeat(sure, 3), np.repeat(right, 3), np.repeat(np.arange(150), 3))
+    assert once is not None
+    assert thrice is not None
+    assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high), rel=1e-9)
+
+
+def test_the_interval_of_auroc_covers_over_prompts_with_several_pairs() -> None:
+    """Pairs of a prompt share a part of their margin and of their being right: 20,000 prompts are the truth."""
+    rng = np.random.default_rng(0)
+
+    def drawn(prompts: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        clusters = np.repeat(np.arange(prompts), 4)
+        shared = rng.normal(size=prompts)[clusters]
+        sure = 2 * shared + rng.normal(size=clusters.size)
+        return sure, 2 * shared + 2 * rng.normal(size=clusters.size) > 0, clusters
+
+    truth = calibration.auroc(*drawn(20_000)[:2])
+    found = [calibration.auroc_mean(*drawn(60)) for _ in range(400)]
+    assert np.mean([one is not None and one.low <= truth <= one.high for one in found]) == pytest.approx(0.95, abs=0.03)
+    alone = [calibration.auroc_mean(*drawn(60)[:2]) for _ in range(400)]
+    assert np.mean([one is not None and one.low <= truth <= one.high for one in alone]) < 0.92
+
+
+def test_auroc_of_one_prompt_says_nothing_of_others() -> None:
+    found = calibration.auroc_mean([0.1, 0.2, 0.3], [True, False, True], [7, 7, 7])
+    assert found is not None
+    assert (found.low, found.high) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("decimals", [None, 1])

@@ -109,8 +109,10 @@ def test_what_is_kept_of_a_pair_are_bytes_and_no_text() -> None:
     once = LabelAttributes(rival=None)
     once.add(pairs, table_of(pairs, np.ones(200)))
     assert seen.groups.keys() == once.groups.keys()
-    kept = [array for arrays in (seen._chosen, seen._prompts, seen._votes, seen._sources) for array in arrays]
-    assert sum(array.nbytes for array in kept) == 5 * 200 * 12
+    kept = [
+        array for arrays in (seen._chosen, seen._prompts, seen._votes, seen._sources, seen._masks) for array in arrays
+    ]
+    assert sum(array.nbytes for array in kept) == 5 * 200 * 16
 
 
 def test_of_many_pairs_whole_prompts_are_judged_and_all_are_summed(tmp_path: Path) -> None:
@@ -134,7 +136,9 @@ def test_of_many_pairs_whole_prompts_are_judged_and_all_are_summed(tmp_path: Pat
     assert (full["judged"], part["judged"], part["n"]) == (400, 2 * len(judged), 400)
     of_all = ("n", "accuracy_human", "accuracy_truth", "mean_confidence", "effective_sample_size", "histogram")
     assert [full[name] for name in of_all] == [part[name] for name in of_all]
-    assert full["attributes"] == part["attributes"]
+    for one, other in zip(full["attributes"], part["attributes"], strict=True):
+        effects = ("human_effect", "truth_effect")
+        assert {**one, **dict.fromkeys(effects)} == {**other, **dict.fromkeys(effects)}
     mine = [one for one in pairs if one.prompt_id in judged]
     labels = dict(zip(table["pair_id"].to_pylist(), table["label"].to_pylist(), strict=True))
     assert part["human"]["n"] == len(mine)
@@ -177,6 +181,33 @@ def test_of_many_sources_the_most_frequent_have_a_row(
     for rows in (summary["sources"], [row for row in summary["attributes"] if row["family"] == "source"]):
         sizes = {row.get("name", row.get("value")): row["n"] for row in rows}
         assert sizes == {**{f"often {at:02d}": 14 for at in range(20)}, "other sources": 40}
+
+
+def test_pairs_of_one_prompt_count_for_less_in_every_group_that_they_are_in(tmp_path: Path) -> None:
+    """60 pairs, each 4 times under its prompt, of two sources and one without: a group of g pairs is worth about g / 4,
+    whichever group it is; each pair alone is worth one."""
+    ones = [replace(one, source=("x", "y", None)[at % 3]) for at, one in enumerate(world(60))]
+    fours = [replace(one, pair_id=f"{one.pair_id}-{copy}") for one in ones for copy in range(4)]
+    leads = np.random.default_rng(3).normal(0, 1, 60)
+    alone, shared = summary_of(tmp_path, ones, leads, []), summary_of(tmp_path, fours, np.repeat(leads, 4), [])
+    assert {(row["human_effect"], row["truth_effect"]) for row in alone["attributes"]} == {(1.0, 1.0)}
+    assert {row["family"] for row in shared["attributes"]} >= {"prompt", "source", "the annotator chose"}
+    for row in shared["attributes"]:
+        prompts, share = row["n"] / 4, row["agree"] / row["humans"]
+        if 0 < share < 1:  # the variance of a share over p prompts and over 4p pairs, both unbiased
+            assert row["human_effect"] == pytest.approx((row["n"] - 1) / (prompts - 1), rel=0.2), row
+
+
+def test_the_masks_of_groups_are_the_groups() -> None:
+    """Members by mask and by place are the pairs that were summed, over windows and with sources pooled."""
+    pairs = [replace(one, source=(None, "x", "y", "z")[at % 4]) for at, one in enumerate(world(200))]
+    leads = np.random.default_rng(4).normal(0, 1, 200)
+    seen = LabelAttributes(rival=None)
+    for start in range(0, 200, 60):
+        seen.add(pairs[start : start + 60], table_of(pairs[start : start + 60], leads[start : start + 60]))
+    for row in seen.result():
+        assert seen.members(row["family"], row["value"]).sum() == row["n"], row
+    assert seen.members("source", label_attributes.OTHER_SOURCES, ["x"]).sum() == 100
 
 
 def test_rivals_are_judged_on_the_same_hidden_pairs(tmp_path: Path) -> None:

@@ -201,6 +201,26 @@ def test_windows_of_another_annotator_or_file_are_not_taken_over(tmp_path, monke
         labeled(source, tmp_path, out)
 
 
+def test_two_labelings_do_not_write_one_file(tmp_path, monkeypatch):
+    """The second is refused while the first is at it, and loses it nothing; afterwards the way is free."""
+    monkeypatch.setattr(label_file, "WINDOW", 8)
+    source, out = write(tmp_path / "pairs.jsonl", candidates(30)), tmp_path / "out.jsonl"
+    stored(tmp_path)
+    seen = []
+
+    def meanwhile() -> bool:
+        if not seen:
+            seen.append(1)
+            with pytest.raises(ConfigError, match=r"--out: out\.jsonl is being written by another labeling"):
+                labeled(source, tmp_path, out)
+        return False
+
+    first = labeled(source, tmp_path, out, should_stop=meanwhile)
+    assert seen
+    assert len(read(first.out)) == first.report["labeled"] == 30
+    assert labeled(source, tmp_path, out).reused
+
+
 def test_a_file_or_folder_of_somebody_else_is_left_alone(tmp_path):
     source = write(tmp_path / "pairs.jsonl", candidates(4))
     with pytest.raises(ConfigError, match="exists and is not from this labeling"):

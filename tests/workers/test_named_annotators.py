@@ -97,6 +97,23 @@ def test_deleting_the_run_leaves_the_annotator_and_says_so(both_places: Workplac
     assert store().find(fingerprint) is None
 
 
+def test_the_command_line_takes_a_name_back(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only with its version; the annotator goes when neither a run nor another name holds it."""
+    run, fingerprint = trained(place)
+    api.name_annotator(run, "twice")
+    assert cli.main(["forget", "helpful"]) == 2
+    assert "names no version" in capsys.readouterr().err
+    assert cli.main(["forget", "helpful@1"]) == 0
+    assert "a run or another name holds the annotator" in capsys.readouterr().out
+    api.delete_run(run)
+    assert store().find(fingerprint) is not None
+    assert cli.main(["forget", "twice@1"]) == 0
+    assert "2 artifacts deleted" in capsys.readouterr().out
+    assert store().find(fingerprint) is None
+    assert cli.main(["forget", "twice@1"]) == 1
+    assert "There is no annotator twice@1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("use", "sentence"),
     [
