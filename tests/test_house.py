@@ -26,6 +26,7 @@ TORCH_FREE = (
     "cwpo.errors",
     "cwpo.config",
     "cwpo.catalog",
+    "cwpo.stage_fields",
     "cwpo.stages",
     "cwpo.records",
     "cwpo.resolve",

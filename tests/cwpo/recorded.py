@@ -13,7 +13,8 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.config import RunConfig
 from cwpo.execute import execute
 from cwpo.pipeline import run
-from cwpo.stages import VERSIONS, WORLD_VERSION
+from cwpo.stage_fields import WORLD_VERSION
+from cwpo.stages import VERSIONS
 from tests.cwpo import tiny
 
 FILE = Path(__file__).with_name("recorded_stages.json")
