@@ -22,7 +22,7 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--", "×": r"$\times$", "→": r"$\to$",
     "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "Δ": r"$\Delta$", "β": r"$\beta$",
-    "ε": r"$\varepsilon$", "½": r"$\frac{1}{2}$", "≥": r"$\geq$", "≤": r"$\leq$", "\n": " ", "\r": " ",
+    "…": r"\dots{}", "ε": r"$\varepsilon$", "½": r"$\frac{1}{2}$", "≥": r"$\geq$", "≤": r"$\leq$", "\n": " ", "\r": " ",
     "\t": " ", "\0": "",
 }  # fmt: skip
 _MARKDOWN = {ord(sign): f"\\{sign}" for sign in "\\`*_[]|#"} | {

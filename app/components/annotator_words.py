@@ -15,7 +15,7 @@ def provenance(row: NamedAnnotatorRow) -> str:
         f"{kind}{short_name(row.model)}, trained on {share(row.label_fraction)} of {dataset_name(row.dataset)}"
         f"{learned}, seed {row.seed}"
     )
-    return ". ".join([first, *_figures(row), *([row.note.rstrip(".")] if row.note else [])]) + "."
+    return ". ".join([first, *dict.fromkeys(_figures(row)), *([row.note.rstrip(".")] if row.note else [])]) + "."
 
 
 def overlap(row: NamedAnnotatorRow, dataset: str) -> str:
