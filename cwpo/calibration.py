@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 FloatArray = NDArray[np.float64]
 HISTOGRAM_BINS = 50
 MOST_TEMPERATURE = 1e3
 NULL_DRAWS, MOST_NULL_COINS = 1000, 50_000_000  # the second keeps a million pairs at seconds
 _COINS_AT_ONCE = 500_000
+_NOTHING_VARIES = 1e-18  # of a variance between shares, whose rounding errors are smaller
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +136,17 @@ def accuracy(correct: ArrayLike, clusters: ArrayLike | None = None) -> Mean:
 
 def design_effect(correct: ArrayLike, clusters: ArrayLike | None = None) -> float:
     """By how much the variance of a share over prompts exceeds that of as many single pairs, at least 1 and at most the
-    number of pairs, which it is for one prompt alone."""
+    number of pairs, which it is for one prompt alone. Where all are right or all wrong, pairs of one prompt are taken
+    for copies: the outcomes cannot say otherwise."""
     right = np.asarray(correct, dtype=np.float64).ravel()
     share, variance = float(right.mean()), _mean_variance(right, clusters)
     if np.isinf(variance):
         return float(right.size)
     alone = share * (1 - share) / max(right.size - 1, 1)
-    return max(1.0, min(variance / alone, right.size)) if alone > 0 else 1.0
+    if alone > 0:
+        return max(1.0, min(variance / alone, right.size))
+    sizes = np.ones(1) if clusters is None else np.unique(np.asarray(clusters), return_counts=True)[1]
+    return float((sizes**2).sum() / sizes.sum())
 
 
 def mean(
@@ -196,29 +201,31 @@ def auroc(values: ArrayLike, correct: ArrayLike) -> float | None:
     return None if placed is None else float(placed[right].mean())
 
 
-def auroc_mean(values: ArrayLike, correct: ArrayLike, clusters: ArrayLike | None = None) -> Mean | None:
-    """`auroc` with its normal 95 % interval from placements (DeLong 1988), summed over prompts where `clusters` names
-    them (Obuchowski 1997). Where they say nothing of others, as with one prompt, the interval is [0, 1]."""
+def auroc_interval(
+    values: ArrayLike, correct: ArrayLike, clusters: ArrayLike | None = None
+) -> tuple[float, float] | None:
+    """95 % interval of `auroc`: variance of the placements (DeLong 1988), summed over prompts where `clusters` names
+    them (Obuchowski 1997), on the logit scale, with Student's quantile for the prompts of the rarer kind of label. None
+    where nothing varies: a perfect order, or fewer than two prompts of either kind."""
     sure, right = _checked(values, correct)
     placed = _placements(sure, right)
     if placed is None:
         return None
     found = float(placed[right].mean())
     groups = np.arange(right.size) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    sums, own = [], []
-    for part in (right, ~right):
-        sums.append(np.bincount(groups[part], weights=placed[part] - found, minlength=int(groups.max()) + 1))
-        own.append(np.unique(groups[part]).size)
-    sizes, total = (int(right.sum()), int((~right).sum())), int(groups.max()) + 1
-    if min(own) < 2:
-        return Mean(estimate=found, low=0.0, high=1.0)
-    within = sum(float((one**2).sum()) * n / (n - 1) / size**2 for one, n, size in zip(sums, own, sizes, strict=True))
-    between = 2 * float((sums[0] * sums[1]).sum()) * total / (total - 1) / (sizes[0] * sizes[1])
-    variance = max(0.0, within + between)
-    if variance == 0:
-        return Mean(estimate=found, low=0.0, high=1.0)
-    half = float(stats.norm.ppf(0.975)) * float(np.sqrt(variance))
-    return Mean(estimate=found, low=max(0.0, found - half), high=min(1.0, found + half))
+    total = int(groups.max()) + 1
+    parts = [_placement_sums(placed[part] - found, groups[part], total) for part in (right, ~right)]
+    fewest = min(prompts for _, _, prompts in parts)
+    if fewest < 2 or not 0 < found < 1:
+        return None
+    variance = sum(float((sums**2).sum()) * prompts / (prompts - 1) / n**2 for sums, n, prompts in parts)
+    (first, m, _), (second, n, _) = parts
+    variance += 2 * float((first * second).sum()) * total / (total - 1) / (m * n)
+    if variance <= _NOTHING_VARIES:
+        return None
+    middle = float(special.logit(found))
+    half = float(stats.t.ppf(0.975, fewest - 1)) * float(np.sqrt(variance)) / (found * (1 - found))
+    return float(special.expit(middle - half)), float(special.expit(middle + half))
 
 
 def effective_sample_size(weights: ArrayLike) -> float:
@@ -274,6 +281,12 @@ def _placements(sure: FloatArray, right: NDArray[np.bool_]) -> FloatArray | None
     placed[right] = (ranks[right] - stats.rankdata(sure[right])) / negatives
     placed[~right] = 1 - (ranks[~right] - stats.rankdata(sure[~right])) / positives
     return placed
+
+
+def _placement_sums(deviations: FloatArray, groups: NDArray[np.intp], total: int) -> tuple[FloatArray, int, int]:
+    """Sums over prompts, how many labels, and of how many prompts they are."""
+    sums = np.bincount(groups, weights=deviations, minlength=total).astype(np.float64)
+    return sums, deviations.size, np.unique(groups).size
 
 
 def _wilson(share: float, n: float) -> tuple[float, float]:

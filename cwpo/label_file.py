@@ -6,6 +6,7 @@ all that is in memory, whatever the length of the file. What was left out, and w
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +36,8 @@ from cwpo.stored_annotator import store_of, stored_annotator
 
 WINDOW = 2_048  # pairs in memory at once; they are sorted by length inside it
 _FORMAT = 1  # of parts and output; another number starts anew
-_JOB, _LOCK = "job.json", "lock"
+_JOB = "job.json"
+_PART_FILE = re.compile(r"job\.json(\.partial)?|\d{6}\.(parquet|partial)")
 _CUT = b"prompts_cut"
 TOO_LONG, NOT_FINITE = "too_long", "not_finite"
 
@@ -107,7 +109,10 @@ def label_file(
     job = _job(source, annotator)
     if (done := _finished(out, job)) is not None:
         return Labeled(out=out, report=done, reused=True)
-    with _open_parts(out, job) as parts:
+    with _alone(out):
+        if (done := _finished(out, job)) is not None:  # by another labeling, meanwhile
+            return Labeled(out=out, report=done, reused=True)
+        parts = _open_parts(out, job)
         started, tally, files = time.monotonic(), Tally(), []
         score: Callable[[label_rows.Window], tuple[pa.Table, int]] | None = None
         for index, window in enumerate(label_rows.windows(source, WINDOW, tally)):
@@ -125,7 +130,7 @@ def label_file(
         facts = {**_facts(source, out, annotator, tally), **counts}
         report = {**facts, "job": job, "seconds": time.monotonic() - started}
         _write_aside(_report_of(out), json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
-        shutil.rmtree(parts)
+        shutil.rmtree(parts, ignore_errors=True)
     return Labeled(out=out, report=report, reused=False)
 
 
@@ -251,26 +256,32 @@ def _finished(out: Path, job: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _open_parts(out: Path, job: Mapping[str, Any]) -> Iterator[Path]:
-    """The folder of finished windows: that of the same labeling, else a new one; ours alone for as long as it takes."""
-    folder = _parts_of(out)
-    if folder.exists() and not (folder / _JOB).is_file() and any(one.name != _LOCK for one in folder.iterdir()):
-        raise ConfigError("--out", f"{folder} holds something else; remove it, or choose another --out.")
-    folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / _LOCK)
+def _alone(out: Path) -> Iterator[None]:
+    """Nobody else labels into this file meanwhile."""
+    lock = FileLock(out.with_name(f"{out.name}.parts.lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise ConfigError("--out", f"{out.name} is being written by another labeling; wait for it.") from error
     try:
-        if _read_json(folder / _JOB).get("id") != job["id"]:
-            for old in folder.iterdir():
-                if old.name != _LOCK:
-                    old.unlink()
-            _write_aside(folder / _JOB, json.dumps(job, indent=1))
-        yield folder
+        yield
     finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+def _open_parts(out: Path, job: Mapping[str, Any]) -> Path:
+    """The folder of finished windows: that of the same labeling, else a new one. What is not of a labeling stays."""
+    folder = _parts_of(out)
+    folder.mkdir(exist_ok=True)
+    mine = [file for file in folder.iterdir() if _PART_FILE.fullmatch(file.name)]
+    if len(mine) < sum(1 for _ in folder.iterdir()):
+        raise ConfigError("--out", f"{folder} holds something else; remove it, or choose another --out.")
+    if _read_json(folder / _JOB).get("id") != job["id"]:
+        for file in mine:
+            file.unlink()
+        _write_aside(folder / _JOB, json.dumps(job, indent=1))
+    return folder
 
 
 def _write_part(part: Path, table: pa.Table, truncated: int) -> None:

@@ -17,6 +17,7 @@ from cwpo.label_attributes import OTHER_SOURCES, SOURCE, LabelAttributes
 from cwpo.records import CandidatePair
 
 CURVE_POINTS = 100
+FEWEST_PROMPTS = 10  # of a group, among the judged ones, to say how alike pairs of one prompt are
 _BATCH = 65_536  # rows of the file in memory at once; of a pair, thirty-odd bytes stay
 _NUMBERS: Mapping[str, DTypeLike] = {
     "confidence": np.float64, "margin": np.float64, "spread": np.float64, "chars_a": np.int32, "chars_b": np.int32,
@@ -115,7 +116,7 @@ def judged(confidence: Floats, right: Marks | Floats, prompts: Clusters = None) 
         return None
     sure, hits = confidence[known], right[known] == 1.0
     clusters = _of(prompts, known)
-    curve, null, sorts = _curve(sure, hits), calibration.ece_null(sure), calibration.auroc_mean(sure, hits, clusters)
+    curve, null = _curve(sure, hits), calibration.ece_null(sure)
     return {
         "n": int(known.sum()),
         "accuracy": asdict(calibration.accuracy(hits, clusters)),
@@ -127,26 +128,32 @@ def judged(confidence: Floats, right: Marks | Floats, prompts: Clusters = None) 
         "ece_null_high": null.high,
         "brier": calibration.brier(sure, hits),
         "log_loss": calibration.log_loss(sure, hits),
-        **_named("auroc", sorts),
+        **_auroc("auroc", sure, hits, clusters),
         **curve,
     }
 
 
-def _named(name: str, found: calibration.Mean | None) -> dict[str, float | None]:
-    """An estimate with its interval as three entries; all None where there is none."""
-    low, high = (None, None) if found is None else (found.low, found.high)
-    return {name: None if found is None else found.estimate, f"{name}_low": low, f"{name}_high": high}
+def _auroc(name: str, values: Floats, hits: NDArray[np.bool_], prompts: Clusters) -> dict[str, float | None]:
+    """How well the values sort right labels from wrong ones, with an interval where there is one."""
+    low, high = calibration.auroc_interval(values, hits, prompts) or (None, None)
+    return {name: calibration.auroc(values, hits), f"{name}_low": low, f"{name}_high": high}
 
 
 def _groups(seen: LabelAttributes, agrees: Marks, correct: Marks, prompts: Clusters) -> list[dict[str, Any]]:
-    """Sums over the pairs of each group, and by how much pairs of one prompt count for less in it."""
+    """Sums over the pairs of each group, and by how much pairs of one prompt count for less in it; None where only a
+    part is judged and hardly a prompt of the group is in it."""
     rows = seen.result()
     told = [row["value"] for row in rows if row["family"] == SOURCE and row["value"] != OTHER_SOURCES]
     for row in rows:
-        part = np.zeros(0, bool) if prompts is None else seen.members(row["family"], row["value"], told)
+        if prompts is None:
+            row |= {"human_effect": 1.0, "truth_effect": 1.0}
+            continue
+        part = seen.members(row["family"], row["value"], told)
         for name, right in (("human_effect", agrees), ("truth_effect", correct)):
-            known = part if prompts is None else part & ~np.isnan(right)
-            row[name] = calibration.design_effect(right[known], _of(prompts, known)) if known.any() else 1.0
+            known = part & ~np.isnan(right)
+            few = seen.share < 1 and np.unique(prompts[known]).size < FEWEST_PROMPTS
+            effect = calibration.design_effect(right[known], prompts[known]) if known.any() else 1.0
+            row[name] = None if few else effect
     return rows
 
 
@@ -298,9 +305,8 @@ def _unsure(margin: Floats, spread: Floats, agrees: Marks, prompts: Clusters) ->
                         "accuracy": asdict(calibration.accuracy(hits[part], _of(prompts, part))),
                     }
                 )
-    sorts = {"auroc_spread": -spread, "auroc_confidence": margin}
-    found = [_named(name, calibration.auroc_mean(values, hits, prompts)) for name, values in sorts.items()]
-    return {**found[0], **found[1], "cells": cells}
+    by_spread = _auroc("auroc_spread", -spread, hits, prompts)
+    return {**by_spread, **_auroc("auroc_confidence", margin, hits, prompts), "cells": cells}
 
 
 def _thinned(values: Floats) -> list[float]:

@@ -36,7 +36,8 @@ class Scaling:
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """A group of pairs: its share of all pairs and of the weight, and how often the judge agrees. A group without a
-    known label has no accuracy; its interval is Wilson's, pairs of one prompt counting for less."""
+    known label has no accuracy; its interval is Wilson's, pairs of one prompt counting for less,
+    and missing where too few of its prompts were judged to say by how much."""
 
     family: str
     value: str
@@ -101,7 +102,7 @@ def _weights(confidence: np.ndarray, agrees: np.ndarray, prompts: np.ndarray) ->
 def _group(row: AttributeGroup, pairs: int, weight: float, judge: str) -> Group:
     human = (row.humans, row.agree, row.human_effect)
     known, right, effect = human if judge == "human" else (row.truths, row.correct, row.truth_effect)
-    low, high = calibration.wilson(right, known, effect) if known else (None, None)
+    low, high = calibration.wilson(right, known, effect) if known and effect else (None, None)
     mean = row.confidence / row.n
     return Group(
         family=row.family,

@@ -123,7 +123,7 @@ def forget(options: argparse.Namespace) -> int:
     if not name or not version.isdecimal():
         raise ConfigError("NAME@VERSION", f"{options.name!r} names no version; `cwpo annotators` lists them.")
     removed = api.forget_annotator(name, int(version))
-    what = f"{removed} artifacts deleted" if removed else "a run or another name holds the annotator"
+    what = f"artifacts deleted: {removed}" if removed else "a run or another name holds the annotator"
     print(f"{options.name} is no name any more; {what}.")
     return 0
 

@@ -1,10 +1,11 @@
 """Runs, stages, annotators and configurations as tables for files: numbers at full precision, shares in [0, 1]."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 from db.records import Judged, LabelSummary, RunRow, StageRow
 from workers.figures import count, interval, number, percent
@@ -80,9 +81,35 @@ def decile_cells(annotators: Sequence[tuple[str, LabelSummary]]) -> Table:
 
 
 def fields_of(rows: Sequence[Any]) -> Table:
-    """Rows of one dataclass, a column per field."""
-    names = tuple(field.name for field in fields(rows[0])) if rows else ()
-    return Table(columns=names, rows=tuple(tuple(_plain(getattr(row, name)) for name in names) for row in rows))
+    """Rows of one dataclass, a column per field; a part that is a dataclass has a column per field of its own, its
+    estimate under the part's own name. The columns follow from the class, not from what the rows hold."""
+    leaves = list(_leaves(type(rows[0]))) if rows else []
+    return Table(
+        columns=tuple("_".join(name for name in path if name != "estimate") for path in leaves),
+        rows=tuple(tuple(_plain(_reach(row, path)) for path in leaves) for row in rows),
+    )
+
+
+def _leaves(kind: type) -> Iterator[tuple[str, ...]]:
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        part = _part(hints[field.name])
+        if part is None:
+            yield (field.name,)
+        else:
+            yield from ((field.name, *path) for path in _leaves(part))
+
+
+def _part(hint: Any) -> type | None:
+    """The dataclass that a field holds, or holds if it is not None."""
+    options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return next((one for one in options if isinstance(one, type) and is_dataclass(one)), None)
+
+
+def _reach(row: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        row = None if row is None else getattr(row, name)
+    return row
 
 
 def judged_numbers(judged: Sequence[tuple[str, Judged]]) -> Table:
@@ -107,4 +134,10 @@ def config_numbers(names: Sequence[str], fields: Mapping[str, Sequence[Any]]) ->
 def _plain(value: Any) -> Cell:
     if isinstance(value, datetime):
         return value.isoformat()
-    return value if value is None or isinstance(value, str | int | float) else json.dumps(value, default=dict)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return json.dumps(value, default=_as_json, ensure_ascii=False)
+
+
+def _as_json(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)

@@ -18,12 +18,14 @@ from workers.rescored import GoldRow
 Cell = str | int | float | None
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")  # OWASP ASVS 1.2.10
 _NUMBERS = re.compile(r"[+−–\d.,%< ]+( to [+−\d.,]+)?")  # one figure, or an interval of two
+_GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "Δ": "Delta", "ε": "varepsilon", "λ": "lambda", "π": "pi",
+          "σ": "sigma", "Σ": "Sigma", "τ": "tau"}  # fmt: skip
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--", "×": r"$\times$", "→": r"$\to$",
-    "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "Δ": r"$\Delta$", "β": r"$\beta$",
-    "…": r"\dots{}", "ε": r"$\varepsilon$", "½": r"$\frac{1}{2}$", "≥": r"$\geq$", "≤": r"$\leq$", "\n": " ", "\r": " ",
-    "\t": " ", "\0": "",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}", "−": "$-$", "–": "--", "×": r"$\times$",
+    "→": r"$\to$", "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "½": r"$\frac{1}{2}$",
+    "≥": r"$\geq$", "≤": r"$\leq$", "·": r"$\cdot$", "…": r"\dots{}", "\n": " ", "\r": " ", "\t": " ", "\0": "",
+    **{sign: rf"$\{name}$" for sign, name in _GREEK.items()},
 }  # fmt: skip
 _MARKDOWN = {ord(sign): f"\\{sign}" for sign in "\\`*_[]|#"} | {
     ord("<"): "&lt;", ord(">"): "&gt;", ord("&"): "&amp;", ord("\n"): " ", ord("\r"): " ", ord("\0"): "",

@@ -37,7 +37,7 @@ def show_reweighting(summary: LabelSummary, judge: str) -> None:
             Column(label="weight, %", figures=True), Column(label="mean C", figures=True),
             Column(label="accuracy, %", figures=True), Column(label="95 %", figures=True),
         ]  # fmt: skip
-        tables.show(columns, _group_rows(groups), alt="groups of pairs by their share of the loss weight",
+        tables.show(columns, _group_rows(groups), alt="what confidence reweights",
                     numbers=lambda: report.fields_of(groups))  # fmt: skip
 
 
@@ -51,11 +51,11 @@ def _group_rows(groups: Sequence[Group]) -> list[list[object]]:
         rows.append(
             [
                 group.value,
-                tables.share(group.pairs_share),
-                tables.share(group.weight_share),
-                tables.figure(group.mean_confidence),
-                tables.share(group.accuracy),
-                tables.span(group.low, group.high),
+                number(100 * group.pairs_share, 1),
+                number(100 * group.weight_share, 1),
+                number(group.mean_confidence),
+                None if group.accuracy is None else number(100 * group.accuracy, 1),
+                interval(group.low, group.high),
             ]
         )
     return rows
@@ -78,13 +78,15 @@ def show_parts(parts: Sequence[Slice], *, title: str, axis: str, key: str) -> No
         ]  # fmt: skip
         rows = [
             [
-                row.name, tables.count(row.n), tables.share(row.accuracy.estimate),
-                tables.span(row.accuracy.low, row.accuracy.high), tables.share(row.weight_share),
-                tables.figure(row.ece, 3), tables.figure(row.ece_null_high, 3),
+                row.name, f"{row.n:,}", number(100 * row.accuracy.estimate, 1),
+                interval(row.accuracy.low, row.accuracy.high), number(100 * row.weight_share, 1), number(row.ece, 3),
+                number(row.ece_null_high, 3),
             ]
             for row in parts
         ]  # fmt: skip
-        tables.show(columns, rows, alt=f"Accuracy {title[:1].lower()}{title[1:]}")
+        tables.show(
+            columns, rows, alt=f"Accuracy {title[:1].lower()}{title[1:]}", numbers=lambda: report.fields_of(parts)
+        )
 
 
 def show_unsure(summary: LabelSummary) -> None:
@@ -108,13 +110,14 @@ def show_unsure(summary: LabelSummary) -> None:
         ]  # fmt: skip
         rows = [
             [
-                ("closest", "middle", "farthest")[cell.third], "disagree" if cell.unsure else "agree",
-                tables.count(cell.n), tables.figure(cell.margin), tables.figure(cell.spread),
-                tables.share(cell.accuracy.estimate), tables.span(cell.accuracy.low, cell.accuracy.high),
+                ("closest", "middle", "farthest")[cell.third], "disagree" if cell.unsure else "agree", f"{cell.n:,}",
+                number(cell.margin), number(cell.spread), number(100 * cell.accuracy.estimate, 1),
+                interval(cell.accuracy.low, cell.accuracy.high),
             ]
             for cell in found.cells
         ]  # fmt: skip
-        tables.show(columns, rows, alt="accuracy by margin and disagreement")
+        tables.show(columns, rows, alt="accuracy by margin and disagreement",
+                    numbers=lambda: report.fields_of(found.cells))  # fmt: skip
         layout.note(
             "AUROC against wrong labels: margin "
             f"{_within(found.auroc_confidence, found.auroc_confidence_low, found.auroc_confidence_high)}, agreement "
@@ -177,9 +180,10 @@ def show_annotators(rows: Sequence[AnnotatorRow], chosen: AnnotatorRow) -> None:
     shown = [
         [
             Cell(text=short_name(row.model), strong=row.stage_id == chosen.stage_id), annotators.kind_name(row),
-            dataset_name(row.dataset), Cell(text=share(row.label_fraction), value=row.label_fraction), row.seed,
-            tables.count(row.n), tables.share(row.accuracy_human), tables.share(row.accuracy_truth), row.runs,
+            dataset_name(row.dataset), share(row.label_fraction), row.seed,
+            f"{row.n:,}", None if row.accuracy_human is None else number(100 * row.accuracy_human, 1),
+            None if row.accuracy_truth is None else number(100 * row.accuracy_truth, 1), row.runs,
         ]
         for row in rows
     ]  # fmt: skip
-    tables.show(columns, shown, alt="annotators with what trained them")
+    tables.show(columns, shown, alt="annotators", numbers=lambda: report.fields_of(rows))

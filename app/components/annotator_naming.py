@@ -14,6 +14,7 @@ from db.errors import DatabaseError
 from db.records import NamedAnnotatorRow
 from db.status import DONE
 from workers import annotators, api, report
+from workers.figures import count, number
 
 SLOT = "annotator"
 WHY = "A named annotator can label for other runs, also on other data and for other policies, and outlives its run."
@@ -48,7 +49,8 @@ def show_named() -> None:
         rows = queries.named_annotators(session)
     if not rows:
         return
-    layout.section("Named annotators", KEPT)
+    cut = f" The newest {len(rows):,} are listed." if len(rows) >= queries.MOST_NAMED else ""
+    layout.section("Named annotators", f"{KEPT}{cut}")
     columns = [
         Column(label="name", whole=True), Column(label="model", whole=True), Column(label="kind"),
         Column(label="trained on"), Column(label="labels", figures=True), Column(label="pairs", figures=True),
@@ -61,19 +63,25 @@ def show_named() -> None:
 
 
 def _named_row(row: NamedAnnotatorRow) -> list[object]:
-    met = next((one for one in row.figures if one.accuracy_human is not None), None)
+    met = next(((one.accuracy_human, one.dataset) for one in row.figures if one.accuracy_human is not None), None)
     return [
-        Cell(text=row.key, muted=not row.stored), short_name(row.model), annotators.KINDS.get(row.kind, row.kind),
-        dataset_name(row.dataset), share(row.label_fraction), tables.count(row.pairs), row.seed,
-        tables.share(met.accuracy_human if met else None), dataset_name(met.dataset) if met else None,
+        Cell(text=row.key, muted=not row.stored),
+        short_name(row.model),
+        annotators.KINDS.get(row.kind, row.kind),
+        dataset_name(row.dataset),
+        share(row.label_fraction),
+        count(row.pairs),
+        row.seed,
+        None if met is None else number(100 * met[0], 1),
+        None if met is None else dataset_name(met[1]),
         row.note if row.stored else "its files are gone",
-    ]  # fmt: skip
+    ]
 
 
 def _take_back(rows: Sequence[NamedAnnotatorRow]) -> None:
     with st.popover("Take a name back", type="tertiary"):
         chosen = st.selectbox("Name", [row.key for row in rows], key="name_taken_back")
-        sure = st.checkbox("And delete the annotator where nothing else holds it", key="sure_of_name")
+        sure = st.checkbox("And delete the annotator where nothing else holds it", key=f"sure_of_{chosen}")
         if not st.button("Take it back", key="take_back", disabled=not sure):
             return
     try:
@@ -91,9 +99,7 @@ def _parsed(key: str) -> tuple[str, int]:
 
 
 def _removed(artifacts: int) -> str:
-    return (
-        "the annotator stays, because a run or another name holds it" if not artifacts else "the annotator is deleted"
-    )
+    return "the annotator is deleted" if artifacts else "the annotator stays, because a run or another name holds it"
 
 
 def _form(run_id: int) -> None:

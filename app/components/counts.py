@@ -9,6 +9,7 @@ from app.components import layout, tables
 from app.components.formats import slot_name
 from app.components.tables import Cell, Column
 from db.records import StageRow
+from workers import report
 from workers.counts import cuts, data_sentence, rejected_rows
 from workers.figures import count, number, percent
 
@@ -30,14 +31,15 @@ def show_counts(stages: Sequence[StageRow]) -> None:
     st.text(data_sentence(summaries["data"], summaries.get("prompts")))
     if labels := summaries.get("labels"):
         st.text(labels_sentence(labels))
-    rejected = [[tables.count(row.line), row.reason, row.detail] for row in rejected_rows(summaries["data"])]
+    rejected = rejected_rows(summaries["data"])
     left, right = layout.two_columns()
     with left:
         _show_cuts(stages, summaries)
     with right:
         if rejected:
             layout.small("Dropped rows, the first of each reason")
-            tables.show(REJECTED, rejected, alt="Dropped rows")
+            rows = [[count(row.line), row.reason, row.detail] for row in rejected]
+            tables.show(REJECTED, rows, alt="Dropped rows", numbers=lambda: report.fields_of(rejected))
 
 
 def labels_sentence(labels: Mapping[str, Any]) -> str:
@@ -58,9 +60,9 @@ def _show_cuts(stages: Sequence[StageRow], summaries: Mapping[str, Mapping[str, 
     rows = [
         [slot_name(cut.slot), models[cut.slot], _amount(cut.truncated), _amount(cut.dropped)] for cut in found
     ]  # fmt: skip
-    tables.show(CUTS, rows, alt="Texts cut at the context of each model")
+    tables.show(CUTS, rows, alt="Texts cut at the context of each model", numbers=lambda: report.fields_of(found))
     layout.note("Only a prompt's left end is cut; a pair with a response that alone does not fit is dropped.")
 
 
 def _amount(value: int | None) -> Cell | None:
-    return None if value is None else tables.count(value, muted=value == 0)
+    return None if value is None else Cell(text=count(value), muted=value == 0)

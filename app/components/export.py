@@ -1,5 +1,6 @@
 """Files of what a page shows: its tables behind one quiet "Export", its charts as PNG or SVG, its runs as a bundle."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ def exported(table: tables.Drawn) -> Exported:
     """A drawn table as a file."""
     return Exported(
         name=f"{table.name[:1].upper()}{table.name[1:]}",
-        numbers=table.numbers or (lambda: tables.as_numbers(table.columns, table.rows)),
+        numbers=table.numbers,
         cells=lambda: tables.as_table(table.columns, table.rows),
     )
 
@@ -63,6 +64,11 @@ def text_of(table: Exported, label: str) -> str:
     """The file's content in one of the formats."""
     content = table.numbers if label in AT_FULL_PRECISION else table.cells
     return ENDINGS[label][2](content())
+
+
+def file_stem(name: str) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def show_bundle(run_ids: Sequence[int], reference: str = "", *, reason: str = "") -> None:
@@ -96,7 +102,7 @@ def _download(table: Exported, label: str) -> None:
     st.download_button(
         label,
         lambda: text_of(table, label),
-        file_name=f"{table.name.lower().replace(' ', '-')}.{ending}",
+        file_name=f"{file_stem(table.name)}.{ending}",
         mime=mime,
         key=f"{table.name}_{ending}",
         type="tertiary",

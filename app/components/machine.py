@@ -88,10 +88,9 @@ def show_active() -> None:
     if not active:
         layout.note("Nothing is queued.")
     else:
-        shown = [_stage_row(stage) for stage in active[:ACTIVE_SHOWN]]
-        tables.show(STAGE_COLUMNS, shown, alt="Stages in the queue", numbers=lambda: report.fields_of(active))
-        if len(active) > ACTIVE_SHOWN:
-            st.caption(f"and {len(active) - ACTIVE_SHOWN:,} more")
+        rows = [_stage_row(stage) for stage in active]
+        tables.show(STAGE_COLUMNS, rows, alt="Stages in the queue", numbers=lambda: report.fields_of(active),
+                    most=ACTIVE_SHOWN)  # fmt: skip
 
 
 def show_workers() -> None:
@@ -114,11 +113,8 @@ def show_disk() -> None:
     health = api.health()
     if usage:
         columns = (Column(label="artifacts"), Column(label="number", figures=True), Column(label="size", figures=True))
-        rows = [
-            (slot_name(row.kind), tables.count(row.artifacts), Cell(text=size(row.bytes), value=row.bytes))
-            for row in usage
-        ]
-        tables.show(columns, rows, alt="Artifacts by kind")
+        rows = [(slot_name(row.kind), f"{row.artifacts:,}", size(row.bytes)) for row in usage]
+        tables.show(columns, rows, alt="Artifacts by kind", numbers=lambda: report.fields_of(usage))
     else:
         layout.note("No artifact is stored yet.")
     layout.note(health.storage_detail if health.storage_ok else f"Nearly full: {health.storage_detail}")

@@ -8,6 +8,7 @@ from app import untrusted
 from app.components import layout, tables
 from app.components.tables import Cell, Column
 from cwpo import paper
+from workers import report
 from workers.paper import OTHER_PROTOCOL, PaperCell, PaperGap, Summary
 from workers.paper_names import METRICS, PLACES, arm_label, parts_of, places, varied
 from workers.verdict import MARGIN, Measured
@@ -52,14 +53,14 @@ def show_summary(rows: Sequence[Summary]) -> None:
             row.label,
             *([row.objective] if several else []),
             *([row.about] if settings else []),
-            tables.change(row.mean),
+            report.points(row.mean),
             Cell(text=f"{row.positive} of {row.cells}", muted=True),
             Cell(text=_verdicts(row), muted=not row.verdicts),
             Cell(text=row.sandbox_sign or "–", muted=row.sandbox_sign not in ("above", "below")),
         ]
         for row in rows
     ]
-    tables.show(columns, lines, alt="Differences of the paper, ours and the sandbox's")
+    tables.show(columns, lines, alt="Summary of differences", numbers=lambda: report.fields_of(rows))
 
 
 def show_cells(cells: Sequence[PaperCell]) -> None:
@@ -85,13 +86,13 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
             arm_label(cell.number),
             *([Cell(text=METRICS[cell.number.metric], muted=True)] if metrics else []),
             _value(cell.number),
-            tables.span(cell.low, cell.high, muted=True),
+            Cell(text=report.interval(cell.low, cell.high), muted=True),
             *_ours(cell.ours),
             _says(cell.says),
         ]
         for cell, place, before in zip(cells, words, [("",) * len(words[0]), *words[:-1]], strict=True)
     ]
-    tables.show(columns, lines, alt="The paper's numbers and ours")
+    tables.show(columns, lines, alt="The paper's numbers and ours", numbers=lambda: report.fields_of(cells))
 
 
 def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell]) -> None:
@@ -111,16 +112,16 @@ def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell]) -> None:
         [
             f"{arm_label(gap.difference.first)} − {arm_label(gap.difference.second)}",
             " · ".join(filter(None, (parts_of(gap.difference.first)[place] for place in differing))),
-            tables.change(gap.difference.estimate),
-            tables.change(gap.ours.estimate),
-            tables.change_span(gap.ours.low, gap.ours.high),
-            tables.count(gap.ours.n_prompts, muted=True),
-            tables.count(gap.ours.n_seeds, muted=True),
+            report.points(gap.difference.estimate),
+            report.points(gap.ours.estimate),
+            report.points_interval(gap.ours.low, gap.ours.high),
+            Cell(text=report.count(gap.ours.n_prompts), muted=True),
+            Cell(text=report.count(gap.ours.n_seeds), muted=True),
             _says(gap.says),
         ]
         for gap in gaps
     ]
-    tables.show(columns, lines, alt="Differences cell by cell")
+    tables.show(columns, lines, alt="Differences cell by cell", numbers=lambda: report.fields_of(gaps))
     if not all(gap.paired for gap in gaps):
         layout.note(
             "Differences of methods with different opponents are not paired, as in the paper: their intervals join "
@@ -165,20 +166,20 @@ def _verdicts(row: Summary) -> str:
     return ", ".join(f"{count} {name}" for name, count in row.verdicts.items()) or "–"
 
 
-def _value(number: paper.Number) -> Cell:
+def _value(number: paper.Number) -> str:
     if number.metric in paper.SHARES:
-        return tables.figure(100 * number.value, 2 if number.sd is not None and number.table == "T20" else 1)
-    return tables.figure(number.value, 0 if number.metric == "seconds" else 2)
+        return report.number(100 * number.value, 2 if number.sd is not None and number.table == "T20" else 1)
+    return report.number(number.value, 0 if number.metric == "seconds" else 2)
 
 
 def _ours(ours: Measured | None) -> list[Cell]:
     if ours is None:
         return [Cell(text="–", muted=True)] * 4
     return [
-        tables.share(ours.estimate),
-        tables.span(ours.low, ours.high),
-        tables.count(ours.n_prompts, muted=True),
-        tables.count(ours.n_seeds, muted=True),
+        Cell(text=report.number(100 * ours.estimate, 1)),
+        Cell(text=report.interval(ours.low, ours.high)),
+        Cell(text=report.count(ours.n_prompts), muted=True),
+        Cell(text=report.count(ours.n_seeds), muted=True),
     ]
 
 

@@ -14,7 +14,7 @@ from cwpo.config import RunConfig
 from cwpo.errors import CwpoError
 from db.engine import database_url
 from db.errors import DatabaseError
-from workers import api, plan_words, power
+from workers import api, plan_words, power, report
 from workers.plan import Plan
 from workers.power import SeedSpread
 
@@ -87,7 +87,7 @@ def _stages(plan: Plan) -> None:
         [row[0], *(tables.Cell(text=cell, muted=cell in QUIET) for cell in row[1:])] for row in plan_words.rows(plan)
     ]
     with tables.gathered() as drawn:
-        tables.show(columns, quiet, alt="stages by kind: to compute, shared and done")
+        tables.show(columns, quiet, alt="plan by kind of stage", numbers=lambda: report.fields_of(plan.kinds))
     show_tables(drawn, key="export_plan")
     layout.note(plan_words.labels_sentence(plan))
 

@@ -27,20 +27,27 @@ def page() -> None:
     view = AnnotatorsView.from_params(st.query_params)
     rows = _listed(view)
     chosen = next((row for row in rows if view.annotator in (None, row.stage_id)), None)
-    if chosen is None:
-        layout.heading("Annotators")
-        unknown = bool(rows)
-        what = MISSING.format(view.annotator) if unknown else NOTHING
-        layout.empty_state(what, "Set up a run with an annotator", "screens/new_run.py")
+    with tables.gathered() as drawn:
+        if chosen is None:
+            _nothing(view, bool(rows))
+        else:
+            _annotator(rows, chosen)
         show_named()
-        return
+    show_tables(drawn, key="export_annotators")
+
+
+def _nothing(view: AnnotatorsView, others: bool) -> None:
+    layout.heading("Annotators")
+    what = MISSING.format(view.annotator) if others else NOTHING
+    layout.empty_state(what, "Set up a run with an annotator", "screens/new_run.py")
+
+
+def _annotator(rows: list[AnnotatorRow], chosen: AnnotatorRow) -> None:
     with reads.reading() as session:
         summary = queries.label_summary(session, chosen.run_id)
     if summary is not None:
-        with tables.gathered() as drawn:
-            judge = _answer(rows, chosen, summary)
-            _evidence(rows, chosen, summary, judge)
-        show_tables(drawn, key="export_annotators")
+        judge = _answer(rows, chosen, summary)
+        _evidence(rows, chosen, summary, judge)
 
 
 def _listed(view: AnnotatorsView) -> list[AnnotatorRow]:
@@ -105,7 +112,6 @@ def _evidence(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSumm
         show_scaling(chosen, reads.scaling_of(chosen))
     show_naming(chosen.run_id)
     show_annotators(rows, chosen)
-    show_named()
 
 
 def _confidently_wrong(chosen: AnnotatorRow) -> None:

@@ -3,7 +3,7 @@
 from db.queries.annotators import label_margins, list_annotators
 from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
 from db.queries.examples import annotations, get_annotation, label_summaries, label_summary
-from db.queries.named_annotators import find_annotator, named_annotators
+from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
 from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
 from db.queries.runs import get_run, list_groups, list_runs, runs_by_config_hash
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
@@ -26,6 +26,7 @@ from db.queries.system import (
 )
 
 __all__ = [
+    "MOST_NAMED",
     "active_stages",
     "annotations",
     "answers",

@@ -13,7 +13,7 @@ from db.queries.examples import LABELS_SLOT
 from db.records import LabelFigures, NamedAnnotatorRow
 
 ANNOTATOR_SLOT, CALIBRATION_SLOT = "annotator", "calibration"
-MOST_ANNOTATORS = 500
+MOST_NAMED = 500
 
 
 def named_annotators(session: Session, *, stage_id: int | None = None) -> list[NamedAnnotatorRow]:
@@ -47,7 +47,7 @@ def _rows(session: Session, conditions: list[ColumnElement[bool]]) -> list[Named
         .outerjoin(Artifact, Artifact.fingerprint == Stage.fingerprint)
         .where(*conditions)
         .order_by(NamedAnnotator.created_at.desc(), NamedAnnotator.id.desc())
-        .limit(MOST_ANNOTATORS)
+        .limit(MOST_NAMED)
     ).all()  # fmt: skip
     fingerprints = {row.stage_id: row.fingerprint for row in found}
     data = _inputs(session, fingerprints, "data")

@@ -92,8 +92,8 @@ class AttributeGroup:
     agree: int
     truths: int
     correct: int
-    human_effect: float = 1.0  # design effect of pairs that share prompts, on the judged pairs
-    truth_effect: float = 1.0
+    human_effect: float | None = 1.0  # design effect of pairs that share prompts, on the judged pairs; None: too few
+    truth_effect: float | None = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,8 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -131,14 +133,39 @@ def test_the_camera_saves_what_was_chosen(computed: Computed) -> None:
     assert formats() == {"svg"}
 
 
-def test_an_interval_takes_two_columns_and_nothing_is_null() -> None:
-    columns = (tables.Column(label="group"), tables.Column(label="accuracy, %"), tables.Column(label="95 %"))
-    rows = [["a", tables.share(0.57149), tables.span(0.5, 0.625)], ["b", tables.share(None), tables.span(None, None)]]
-    assert json.loads(report.to_json(tables.as_numbers(columns, rows))) == [
-        {"group": "a", "accuracy, %": pytest.approx(57.149), "95 % low": 50.0, "95 % high": 62.5},
-        {"group": "b", "accuracy, %": None, "95 % low": None, "95 % high": None},
-    ]
-    assert tables.as_table(columns, rows).rows == (("a", "57.1", "50.0 – 62.5"), ("b", "–", "–"))
+@dataclass(frozen=True)
+class Part:
+    estimate: float
+    low: float
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    gain: Part | None
+    parts: tuple[Part, ...] = ()
+
+
+def test_a_file_of_records_has_the_columns_of_their_class() -> None:
+    """Whether the first row has its part or not; the estimate under the part's own name, lists as JSON."""
+    rows = [Row("a", None), Row("b", Part(0.5, 0.25, datetime(2026, 1, 2, tzinfo=UTC)), (Part(1.0, 0.5),))]
+    assert json.loads(report.to_json(report.fields_of(rows))) == [
+        {"name": "a", "gain": None, "gain_low": None, "gain_at": None, "parts": "[]"},
+        {"name": "b", "gain": 0.5, "gain_low": 0.25, "gain_at": "2026-01-02T00:00:00+00:00",
+         "parts": '[{"estimate": 1.0, "low": 0.5, "at": null}]'},
+    ]  # fmt: skip
+    assert report.fields_of(rows[:1]).columns == report.fields_of(rows).columns
+    assert report.fields_of([]) == report.Table(columns=(), rows=())
+
+
+def test_a_table_without_numbers_cannot_be_gathered() -> None:
+    with tables.gathered(), pytest.raises(ValueError, match="needs its numbers"):
+        tables.show([tables.Column(label="a")], [["x"]], alt="a table")
+
+
+def test_every_file_name_is_one_that_every_system_takes() -> None:
+    assert export.file_stem("Plan by kind: to do, done") == "plan-by-kind-to-do-done"
 
 
 def test_text_of_a_run_is_no_formula_in_a_spreadsheet() -> None:
@@ -164,6 +191,8 @@ def test_every_table_that_a_page_draws_can_be_had_as_a_file(
     screen: str, key: str, params: dict[str, str], computed: Computed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many names in the opened list as tables on the page (of a run page its stages have a list of their own)."""
+    if screen == "annotators":
+        api.name_annotator(computed.sweep[-1], "to-export")
     shown: list[Exported] = []
     monkeypatch.setattr(export, "show_export", lambda found, key="": shown.extend(found))
     page = visit(screen, run=str(computed.sweep[-1]), **params)
@@ -174,6 +203,7 @@ def test_every_table_that_a_page_draws_can_be_had_as_a_file(
         values = json.loads(text_of(one, "JSON"))
         assert [list(row) for row in rows_in(text_of(one, "CSV"))] == [list(row) for row in values], one.name
         assert values, one.name
+        assert not [cell for row in values for cell in row.values() if cell == "–"], one.name
         assert text_of(one, "Markdown").count("\n") >= 3, one.name
         assert text_of(one, "LaTeX").startswith("\\begin{tabular}"), one.name
     monkeypatch.undo()
@@ -183,20 +213,29 @@ def test_every_table_that_a_page_draws_can_be_had_as_a_file(
     opened.session_state[key] = True
     opened.run()
     assert not opened.exception
+    if screen == "annotators":
+        assert "Named annotators" in {one.name for one in shown}
+        api.forget_annotator("to-export", 1)
     offered = [button.proto.label for button in opened.get("download_button")]
     assert [offered.count(label) for label in ENDINGS] == [len(shown) - own] * 4
 
 
-def test_files_hold_what_the_rounded_cells_stand_for(computed: Computed) -> None:
-    """Of labels that workers made: accuracy in the file is the stored one, not its rounded text."""
+def test_files_hold_what_the_rounded_cells_stand_for(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of labels that workers made: what the page hands out is the stored figure, not its rounded text."""
+    shown: list[Exported] = []
+    monkeypatch.setattr(export, "show_export", lambda found, key="": shown.extend(found))
+    visit("annotators")
     with reads.reading() as session:
         (row, *_) = queries.list_annotators(session)
         summary = queries.label_summary(session, row.run_id)
     assert summary is not None
     assert summary.human is not None
-    found = report.judged_numbers([("hidden human labels", summary.human)])
-    values = {line["figure"]: line for line in json.loads(report.to_json(found))}
+    files = {one.name: json.loads(text_of(one, "JSON")) for one in shown}
+    values = {line["figure"]: line for line in files["Calibration by judge"]}
     assert values["accuracy"]["value"] == summary.human.accuracy.estimate
     assert (values["auroc"]["low"], values["auroc"]["high"]) == (summary.human.auroc_low, summary.human.auroc_high)
-    assert values["auroc"]["low"] < values["auroc"]["value"] < values["auroc"]["high"]
     assert values["ece"]["low"] is None
+    groups = {line["value"]: line["accuracy"] for line in files["What confidence reweights"]}
+    assert groups == {one.value: one.agree / one.humans if one.humans else None for one in summary.attributes}
+    (own, *_) = files["Annotators"]
+    assert own["accuracy_human"] == row.accuracy_human

@@ -48,17 +48,21 @@ def test_the_annotators_page_names_one_and_shows_the_command(computed: Computed)
 
 def test_a_name_is_listed_and_taken_back_on_the_page(computed: Computed) -> None:
     run = run_of(computed, "cw")
+    api.name_annotator(run, "stays", "for the list")
     api.name_annotator(run, "for-a-while", "gone soon")
     page = annotator_page(run)
     assert "for-a-while@1" in words(page)
     assert "gone soon" in words(page)
     page.selectbox(key="name_taken_back").select("for-a-while@1")
-    page.checkbox(key="sure_of_name").check().run()
+    page.checkbox(key="sure_of_for-a-while@1").check().run()
     page.button(key="take_back").click().run()
     assert not page.exception
     said = words(page)
     assert "for-a-while@1 is no name any more; the annotator stays, because a run or another name holds it." in said
     assert "gone soon" not in said
+    assert "for the list" in said
+    assert page.button(key="take_back").disabled  # of the next name nothing was said
+    api.forget_annotator("stays", 1)
 
 
 def test_a_name_without_any_run_is_still_listed(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:

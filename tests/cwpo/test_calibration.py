@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
@@ -46,52 +46,83 @@ def test_log_loss_of_a_certain_and_wrong_label_is_finite_and_equals_scikit_learn
 
 def test_auroc_is_unknown_when_every_label_is_right() -> None:
     assert calibration.auroc([0.1, 0.2], [True, True]) is None
-    assert calibration.auroc_mean([0.1, 0.2], [True, True]) is None
+    assert calibration.auroc_interval([0.1, 0.2], [True, True]) is None
 
 
 @pytest.mark.parametrize("decimals", [None, 1])
-def test_the_interval_of_auroc_is_delongs(decimals: int | None) -> None:
+def test_the_interval_of_auroc_has_delongs_variance_on_the_logit_scale(decimals: int | None) -> None:
     """DeLong, DeLong & Clarke-Pearson 1988: variances of the placements, here from all pairs of right and wrong."""
     _, sure, right = labels(150, decimals=decimals)
     above = (sure[right][:, None] > sure[~right][None]) + 0.5 * (sure[right][:, None] == sure[~right][None])
     variance = above.mean(1).var(ddof=1) / right.sum() + above.mean(0).var(ddof=1) / (~right).sum()
-    found = calibration.auroc_mean(sure, right)
-    assert found is not None
-    assert found.estimate == pytest.approx(metrics.roc_auc_score(right, sure), abs=1e-9)
-    assert found.high - found.estimate == pytest.approx(1.959964 * variance**0.5, rel=1e-6)
-    assert found.estimate - found.low == pytest.approx(1.959964 * variance**0.5, rel=1e-6)
+    area = metrics.roc_auc_score(right, sure)
+    half = stats.t.ppf(0.975, (~right).sum() - 1) * variance**0.5 / (area * (1 - area))
+    wanted = special.expit([special.logit(area) - half, special.logit(area) + half])
+    assert calibration.auroc_interval(sure, right) == pytest.approx(tuple(wanted), rel=1e-9)
 
 
 def test_copies_of_a_pair_say_no_more_of_auroc_than_the_pair() -> None:
     _, sure, right = labels(150)
-    once = calibration.auroc_mean(sure, right)
-    thrice = calibration.auroc_mean(np.repeat(sure, 3), np.repeat(right, 3), np.repeat(np.arange(150), 3))
-    assert once is not None
-    assert thrice is not None
-    assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high), rel=1e-9)
+    thrice = calibration.auroc_interval(np.repeat(sure, 3), np.repeat(right, 3), np.repeat(np.arange(150), 3))
+    assert thrice == pytest.approx(calibration.auroc_interval(sure, right), rel=1e-9)
 
 
-def test_the_interval_of_auroc_covers_over_prompts_with_several_pairs() -> None:
-    """Pairs of a prompt share a part of their margin and of their being right: 20,000 prompts are the truth."""
+@pytest.mark.parametrize(
+    ("prompts", "each", "shift", "least"),
+    [(60, 4, 0.0, 0.925), (10, 4, 0.0, 0.90), (150, 1, 3.5, 0.90), (40, 1, 0.0, 0.925)],
+)
+def test_the_interval_of_auroc_covers(prompts: int, each: int, shift: float, least: float) -> None:
+    """Pairs of a prompt share a part of their margin and of their being right; with a shift, hardly any is wrong. The
+    truth is that of 40,000 prompts. A draw without an interval covers nothing and is not counted."""
     rng = np.random.default_rng(0)
 
-    def drawn(prompts: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        clusters = np.repeat(np.arange(prompts), 4)
-        shared = rng.normal(size=prompts)[clusters]
-        sure = 2 * shared + rng.normal(size=clusters.size)
-        return sure, 2 * shared + 2 * rng.normal(size=clusters.size) > 0, clusters
+    def drawn(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        clusters = np.repeat(np.arange(count), each)
+        shared = 2 * rng.normal(size=count)[clusters]
+        sure = shared + rng.normal(size=clusters.size)
+        return sure, shared + shift + 2 * rng.normal(size=clusters.size) > 0, clusters
 
-    truth = calibration.auroc(*drawn(20_000)[:2])
-    found = [calibration.auroc_mean(*drawn(60)) for _ in range(400)]
-    assert np.mean([one is not None and one.low <= truth <= one.high for one in found]) == pytest.approx(0.95, abs=0.03)
-    alone = [calibration.auroc_mean(*drawn(60)[:2]) for _ in range(400)]
-    assert np.mean([one is not None and one.low <= truth <= one.high for one in alone]) < 0.92
+    truth = calibration.auroc(*drawn(40_000)[:2])
+    assert truth is not None
+    found = [one for _ in range(600) if (one := calibration.auroc_interval(*drawn(prompts))) is not None]
+    assert len(found) > 500
+    assert least < np.mean([low <= truth <= high for low, high in found]) < 0.99
 
 
-def test_auroc_of_one_prompt_says_nothing_of_others() -> None:
-    found = calibration.auroc_mean([0.1, 0.2, 0.3], [True, False, True], [7, 7, 7])
-    assert found is not None
-    assert (found.low, found.high) == (0.0, 1.0)
+def test_pairs_of_a_prompt_taken_for_prompts_would_promise_too_much() -> None:
+    rng = np.random.default_rng(1)
+    clusters = np.repeat(np.arange(60), 10)
+    shared = 2 * rng.normal(size=60)[clusters]
+    sure, right = shared + rng.normal(size=600), shared + rng.normal(size=600) > 0
+    apart, together = calibration.auroc_interval(sure, right), calibration.auroc_interval(sure, right, clusters)
+    assert apart is not None
+    assert together is not None
+    assert together[1] - together[0] > 1.5 * (apart[1] - apart[0])
+
+
+@pytest.mark.parametrize(
+    ("sure", "right", "clusters"),
+    [
+        ([0.1, 0.2, 0.3], [True, False, True], [7, 7, 7]),
+        ([0.1, 0.2, 0.8, 0.9], [False, False, True, True], None),
+        ([0.5] * 4, [True, False, True, False], [1, 1, 2, 2]),
+        ([0.5, 0.5, 0.7], [True, False, True], None),
+    ],
+)
+def test_auroc_without_anything_that_varies_has_no_interval(
+    sure: list[float], right: list[bool], clusters: list[int] | None
+) -> None:
+    """One prompt; a perfect order; prompts that are all the same; one wrong label."""
+    assert calibration.auroc_interval(sure, right, clusters) is None
+
+
+def test_right_pairs_of_few_prompts_promise_no_more_than_the_prompts() -> None:
+    """3 prompts of 100 pairs, all right: as 3 of 3, not 300 of 300. Uneven prompts count by (Σm)²/Σm²."""
+    right, clusters = np.ones(300, dtype=bool), np.repeat([1, 2, 3], 100)
+    assert calibration.design_effect(right, clusters) == pytest.approx(100)
+    assert calibration.accuracy(right, clusters).low == pytest.approx(proportion_confint(3, 3, method="wilson")[0])
+    assert calibration.design_effect(np.zeros(4), [1, 1, 1, 2]) == pytest.approx(10 / 4)
+    assert calibration.design_effect(right) == 1.0
 
 
 @pytest.mark.parametrize("decimals", [None, 1])

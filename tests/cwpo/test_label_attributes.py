@@ -139,6 +139,10 @@ def test_of_many_pairs_whole_prompts_are_judged_and_all_are_summed(tmp_path: Pat
     for one, other in zip(full["attributes"], part["attributes"], strict=True):
         effects = ("human_effect", "truth_effect")
         assert {**one, **dict.fromkeys(effects)} == {**other, **dict.fromkeys(effects)}
+        assert other["human_effect"] is None or other["human_effect"] >= 1, other
+    few = {row["human_effect"] is None for row in part["attributes"] if row["n"] < 20}
+    assert few == {True}
+    assert all(row["human_effect"] is not None for row in full["attributes"])
     mine = [one for one in pairs if one.prompt_id in judged]
     labels = dict(zip(table["pair_id"].to_pylist(), table["label"].to_pylist(), strict=True))
     assert part["human"]["n"] == len(mine)
@@ -194,8 +198,9 @@ def test_pairs_of_one_prompt_count_for_less_in_every_group_that_they_are_in(tmp_
     assert {row["family"] for row in shared["attributes"]} >= {"prompt", "source", "the annotator chose"}
     for row in shared["attributes"]:
         prompts, share = row["n"] / 4, row["agree"] / row["humans"]
-        if 0 < share < 1:  # the variance of a share over p prompts and over 4p pairs, both unbiased
-            assert row["human_effect"] == pytest.approx((row["n"] - 1) / (prompts - 1), rel=0.2), row
+        copies = 4 if share in (0, 1) else (row["n"] - 1) / (prompts - 1)  # of variances that are both unbiased
+        wanted = row["n"] if prompts == 1 else copies
+        assert row["human_effect"] == pytest.approx(wanted, rel=0.2), row
 
 
 def test_the_masks_of_groups_are_the_groups() -> None:

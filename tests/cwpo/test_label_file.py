@@ -217,8 +217,40 @@ def test_two_labelings_do_not_write_one_file(tmp_path, monkeypatch):
 
     first = labeled(source, tmp_path, out, should_stop=meanwhile)
     assert seen
+    assert {path.name for path in tmp_path.glob("out.jsonl*")} == {"out.jsonl", "out.jsonl.report.json"}
     assert len(read(first.out)) == first.report["labeled"] == 30
     assert labeled(source, tmp_path, out).reused
+
+
+def test_what_another_labeling_ended_meanwhile_is_not_written_over(tmp_path, monkeypatch):
+    """Between the first look at the file and the lock: of the same job it is taken, of another it is refused."""
+    source, out = write(tmp_path / "pairs.jsonl", candidates(10)), tmp_path / "out.jsonl"
+    stored(tmp_path)
+    other = stored(tmp_path, "c", max_length=20)
+    labeled(source, tmp_path, out)
+    real, looks = label_file._finished, []
+
+    def blind_once(*given):
+        looks.append(1)
+        return None if len(looks) == 1 else real(*given)
+
+    monkeypatch.setattr(label_file, "_finished", blind_once)
+    assert labeled(source, tmp_path, out).reused
+    looks.clear()
+    with pytest.raises(ConfigError, match="exists and is not from this labeling"):
+        labeled(source, tmp_path, out, fingerprint=other)
+
+
+def test_a_labeling_that_was_killed_while_it_began_goes_on(tmp_path):
+    """Its folder holds half of a job, or windows without one: both are its own."""
+    source, parts = write(tmp_path / "pairs.jsonl", candidates(10)), tmp_path / "out.jsonl.parts"
+    stored(tmp_path)
+    for left in ("job.json.partial", "000000.parquet", "000001.partial"):
+        parts.mkdir()
+        (parts / left).write_text("{")
+        (tmp_path / "out.jsonl").unlink(missing_ok=True)
+        (tmp_path / "out.jsonl.report.json").unlink(missing_ok=True)
+        assert labeled(source, tmp_path, tmp_path / "out.jsonl").report["labeled"] == 10
 
 
 def test_a_file_or_folder_of_somebody_else_is_left_alone(tmp_path):

@@ -108,7 +108,7 @@ def test_the_command_line_takes_a_name_back(place: Workplace, capsys: pytest.Cap
     api.delete_run(run)
     assert store().find(fingerprint) is not None
     assert cli.main(["forget", "twice@1"]) == 0
-    assert "2 artifacts deleted" in capsys.readouterr().out
+    assert "artifacts deleted: 2" in capsys.readouterr().out
     assert store().find(fingerprint) is None
     assert cli.main(["forget", "twice@1"]) == 1
     assert "There is no annotator twice@1" in capsys.readouterr().err
