@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from cwpo import catalog
 
 if TYPE_CHECKING:
-    from cwpo.config import DataConfig, RunConfig
+    from cwpo.config import RunConfig
+from cwpo.config_parts import DataConfig
 
 _ROUNDING = 1e-9  # shares are typed in decimals
 
