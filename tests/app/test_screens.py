@@ -179,6 +179,35 @@ def test_compare_pairs_prompts_and_says_what_the_table_supports(computed: Comput
     assert "method human weak cw top" in said
 
 
+def test_settings_of_one_method_are_named_by_what_differs_wherever_compare_shows_them(computed: Computed) -> None:
+    """The weak runs as CW at equal steps: cards, differences, configuration, answers and the choice of settings."""
+    weak = [row for row in computed.rows() if row.method == "weak"]
+    cw = next(row.group_key for row in computed.rows() if row.method == "cw")
+    with reading() as session:
+        configs = queries.configs(session, [row.id for row in weak])
+    with writing() as session:
+        for run, config in configs.items():
+            other = {**config, "method": "cw", "align": {**config["align"], "steps": "pool"}}
+            session.execute(update(Run).where(Run.id == run).values(method="cw", method_label="CW", config=other))
+    try:
+        page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}", reference=cw[:12])
+        names = [metric.label.replace("\\", "") for metric in page.metric]
+        assert sorted(names) == ["CW", "CW · equal steps", "Human", "Top 30 %"]
+        said = words(page)
+        assert "CW · equal steps − CW" in said
+        assert "field Human CW · equal steps CW Top 30 %" in said
+        assert "CW · equal steps · seed 0" in said
+        page.session_state["choose"] = True
+        page.run()
+        (settings,) = page.multiselect
+        assert any(option.startswith("CW · equal steps · ") for option in settings.options)
+    finally:
+        with writing() as session:
+            for run, config in configs.items():
+                values = {"method": "weak", "method_label": "Weak labels", "config": config}
+                session.execute(update(Run).where(Run.id == run).values(**values))
+
+
 def test_drift_and_length_stand_beside_gra_on_compare_and_run(computed: Computed) -> None:
     said = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
     assert "chosen, nats rejected, nats" in said
