@@ -65,5 +65,5 @@ def draw(data: list[Gap], look: Look = LIGHT) -> go.Figure:
         )
     framed(figure, look, height=200, legend=True)
     figure.update_xaxes(title_text="KL from the reference, nats per answer")
-    figure.update_yaxes(title_text="difference, points", tickformat="+.0f")
+    figure.update_yaxes(title_text="difference, points", tickformat="~g")
     return reference_line(figure, look, y=0)

@@ -78,7 +78,7 @@ def reference_widget(table: Sequence[GraRow]) -> None:
         list(labels),
         index=list(labels).index(used),
         key=key,
-        format_func=lambda start: labels[start],
+        format_func=lambda start: untrusted.plain(labels[start], 80),
         label_visibility="collapsed",
         on_change=lambda: layout.set_params(reference=st.session_state[key]),
     )

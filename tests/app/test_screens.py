@@ -281,6 +281,27 @@ def test_a_difference_at_matched_kl_that_covers_zero_is_never_strong() -> None:
     assert any(cell.strong for cell in matched_row_cells(clear))
 
 
+def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_detect() -> None:
+    """Both curves on the left; under the table the difference along KL, for the pairs that reach one in common."""
+
+    def script() -> None:
+        from app.components.compare_matched import show_matched
+        from tests.workers.test_matched import outcomes_on_one_curve, swept
+        from workers import report
+
+        runs, configs = swept("weak", "cw")
+        found = report.frontiers(runs, outcomes_on_one_curve(runs, configs, gain=0.03), configs)
+        show_matched(report.frontier_rows(found), report.matched_differences(found))
+
+    page = AppTest.from_function(script).run()
+    assert not page.exception
+    assert [chart.proto.alt for chart in page.get("plotly_chart")] == [
+        "Who gets further for the same distance?",
+        "Differences along KL",
+    ]
+    assert "pair Δ points 95 % p, Holm detectable KL, nats CW − Weak labels +3.0" in words(page)
+
+
 def test_a_difference_whose_interval_covers_zero_is_never_strong() -> None:
     from app.components.compare_tables import difference_cells
     from workers.report import DifferenceRow

@@ -156,5 +156,6 @@ def test_the_sentence_names_what_is_left_at_matched_kl() -> None:
     pairs = report.differences(runs, outcomes, settings=settings, beside=beside)
     assert all(pair.estimate is not None and pair.estimate > 0.009 for pair in pairs)
     assert report.verdict_sentence(rows, pairs, matched) == (
-        "At matched KL (1.40 to 4.00 nats) CW and Weak labels cannot be told apart (0.0 points, 95 % 0.0 to 0.0)."
+        "At matched KL (1.40 to 4.00 nats) CW and Weak labels cannot be told apart (0.0 points, 95 % 0.0 to 0.0; "
+        "smallest detectable difference 0.0 points)."
     )

@@ -1,13 +1,16 @@
 """What settings are called: method, objective, β, and what else they differ in; a number only where nothing says it."""
 
+import io
 from typing import Any
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from cwpo.config import RunConfig, merged
 from tests.workers.test_report import ALIKE, Run, outcomes_of
 from workers import report
+from workers.console import show_table
 from workers.setting_names import told_apart
 
 
@@ -99,3 +102,10 @@ def test_every_table_uses_these_names() -> None:
     assert pair.label == "CW · equal steps − CW"
     judged = outcomes.assign(score=1.0, baseline_score=0.0)
     assert [row.label for row in report.gold_table(runs, judged, judged, beside=beside)] == ["CW", "CW · equal steps"]
+
+
+def test_a_name_with_brackets_reaches_the_terminal_as_it_is() -> None:
+    """The folder of a dataset may be called anything; none of it is markup."""
+    out = io.StringIO()
+    show_table("GRA", ["method"], [["CW · pairs[/b][red]"]], Console(file=out, width=80))
+    assert "CW · pairs[/b][red]" in out.getvalue()
