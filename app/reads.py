@@ -63,6 +63,14 @@ def differences_of(rows: Sequence[RunRow], reference: str, settings: Mapping[str
     return _differences(database_url(), _published(rows), reference, settings, tuple(rows))
 
 
+def labels_of(rows: Sequence[RunRow]) -> dict[str, str]:
+    """What the settings of these runs are called beside each other, by group key."""
+    firsts = {row.group_key: row.id for row in sorted(rows, key=lambda row: (-row.seed, -row.id))}
+    with reading() as session:
+        configs = queries.configs(session, list(firsts.values()))
+    return report.labels_of(rows, configs)
+
+
 def frontiers_of(rows: Sequence[RunRow], reference: str) -> tuple[list[FrontierRow], list[MatchedRow]]:
     """GRA–KL frontiers of the methods that were run at several β, and their differences at matched KL."""
     return _frontiers(database_url(), _published(rows), reference, tuple(rows))

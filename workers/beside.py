@@ -1,25 +1,26 @@
 """What stands beside a GRA besides its outcomes: β, the log-ratios at the end of alignment, length. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cwpo.length_control import length_controlled
-from workers.figures import number
 
 END_METRICS = ("rewards/chosen", "rewards/rejected")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beside:
-    """β of a run, and the mean log-ratios of its training pairs over the last tenth of the steps, nats a response."""
+    """β of a run, the mean log-ratios of its training pairs over the last tenth of the steps, nats a response, and its
+    configuration, from which it has its name."""
 
     beta: float
     chosen: float | None = None
     rejected: float | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +46,14 @@ def beside(configs: Mapping[int, Mapping[str, Any]], ends: pd.DataFrame) -> dict
             beta=beta,
             chosen=None if chosen is None else chosen / beta,
             rejected=None if rejected is None else rejected / beta,
+            config=config,
         )
     return found
 
 
-def beta_mark(run_ids: Sequence[int], known: Mapping[int, Beside]) -> str:
-    """ "β 0.25", or nothing where it is not known."""
-    betas = {known[run_id].beta for run_id in run_ids if run_id in known}
-    return f"β {number(betas.pop(), 3).rstrip('0').rstrip('.')}" if len(betas) == 1 else ""
+def configs_in(known: Mapping[int, Beside]) -> dict[int, Mapping[str, Any]]:
+    """The configurations by run."""
+    return {run_id: one.config for run_id, one in known.items()}
 
 
 def mean_of(name: str, run_ids: Sequence[int], known: Mapping[int, Beside]) -> float | None:

@@ -23,6 +23,7 @@ from cwpo.errors import ArtifactError, ConfigError, CwpoError
 from cwpo.execute import stored, threads_of
 from cwpo.stages import build
 from workers import comparison, tables
+from workers.beside import beside
 
 FORMAT = 1
 README, MANIFEST, STAGES, LOCK = "README.txt", "bundle.json", "stages.json", "requirements.lock"
@@ -75,6 +76,7 @@ class Compared:
     objective: str
     seed: int
     baseline: str | None
+    judge: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,11 +186,12 @@ def tables_of(
         [frame.sort_values("prompt_id").assign(run_id=number) for number, frame in enumerate(outcomes)],
         ignore_index=True,
     )
-    settings = {run.group_key: comparison.setting_key(config.canonical())
-                for run, config in zip(runs, configs, strict=True)}  # fmt: skip
+    values = {run.id: config.canonical() for run, config in zip(runs, configs, strict=True)}
+    settings = {run.group_key: comparison.setting_key(values[run.id]) for run in runs}
     pairs = comparison.pairs_against(runs, reference) if reference else None
-    rows = comparison.gra_table(runs, together)
-    found = comparison.differences(runs, together, pairs=pairs, settings=settings)
+    known = beside(values, pd.DataFrame(columns=["run_id", "name", "value"]))
+    rows = comparison.gra_table(runs, together, beside=known)
+    found = comparison.differences(runs, together, pairs=pairs, settings=settings, beside=known)
     return {
         "gra": tables.to_json(tables.gra_numbers(rows)),
         "differences": tables.to_json(tables.difference_numbers(found)),
@@ -270,6 +273,7 @@ def _leaf(values: Mapping[str, Any], dotted: str) -> Any:
 
 
 def _compared(number: int, config: RunConfig, group: str) -> Compared:
+    stages = build(config)
     return Compared(
         id=number,
         group_key=group,
@@ -277,7 +281,8 @@ def _compared(number: int, config: RunConfig, group: str) -> Compared:
         method_label=config.method_label,
         objective=config.objective,
         seed=config.seed,
-        baseline=build(config)["baseline_samples"].fingerprint,
+        baseline=stages["baseline_samples"].fingerprint,
+        judge=stages["baseline_scores"].fingerprint,
     )
 
 

@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 
 from cwpo import catalog, statistics
-from workers.beside import Beside, beta_mark, length_of, mean_of
+from cwpo.config import digest
+from workers.beside import Beside, configs_in, length_of, mean_of
+from workers.setting_names import setting_labels
 
 ONE_SEED = "prompt uncertainty only (1 seed)"
 DIFFERENT_OPPONENTS = "different opponents"
 UNKNOWN_OPPONENT = "opponent unknown"
+DIFFERENT_JUDGES = "different gold rewards"
+UNKNOWN_JUDGE = "gold reward unknown"
 NO_COMMON_SEED = "no seed in common"
 NO_COMMON_PROMPT = "no prompt in common"
 NOT_EVALUATED = "not evaluated yet"
@@ -36,7 +40,12 @@ class ComparedRun(Protocol):
     @property
     def seed(self) -> int: ...
     @property
-    def baseline(self) -> str | None: ...
+    def baseline(self) -> str | None:
+        """The same for runs with the same opponent's answers."""
+
+    @property
+    def judge(self) -> str | None:
+        """The same for runs whose opponent's answers the same gold reward scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +85,8 @@ class GraRow:
     length_controlled: float | None = None  # GRA at equal length
     length_low: float | None = None
     length_high: float | None = None
+    place: str = ""  # the same for settings that differ in method and align.steps alone
+    steps: str = ""  # align.steps, where it is known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +133,7 @@ def gra_table(
 ) -> list[GraRow]:
     """One row per setting that has an evaluated run, in the order of the catalog; `beside` by run, where known."""
     groups = _groups(runs, outcomes)
-    labels = setting_labels(groups, beside or {})
+    labels = labels_of(runs, configs_in(beside or {}))
     wide = {name: _wide(outcomes, name) for name in ("outcome", "tokens", "baseline_tokens")}
     rows = [_gra_row(group, labels[key], outcomes, wide, beside or {}) for key, group in groups.items()]
     return sorted(rows, key=_order)
@@ -139,7 +150,7 @@ def differences(
     """Paired differences of two settings each (group keys; default: `planned_pairs`), Holm-corrected over them all."""
     groups = _groups(runs, outcomes)
     every = _groups(runs, None)
-    labels = setting_labels(every, beside or {})
+    labels = setting_labels(every, configs_in(beside or {}))
     chosen = planned_pairs(runs, settings=settings) if pairs is None else pairs
     won, drift = _wide(outcomes, "outcome"), _wide(outcomes, "logratio")
     rows = []
@@ -193,26 +204,9 @@ def _groups(runs: Sequence[ComparedRun], outcomes: pd.DataFrame | None) -> dict[
     return groups
 
 
-def setting_labels(groups: Mapping[str, Sequence[ComparedRun]], beside: Mapping[int, Beside]) -> dict[str, str]:
-    """Method, objective and β where the table has several, with a number where that is still not one setting."""
-    several = len({group[0].objective for group in groups.values()}) > 1
-    names = {
-        key: f"{group[0].method_label} · {_objective(group[0].objective)}" if several else group[0].method_label
-        for key, group in groups.items()
-    }
-    marks = {key: beta_mark([run.id for run in group], beside) for key, group in groups.items()}
-    if len(set(marks.values())) > 1:
-        names = {key: " · ".join(filter(None, (name, marks[key]))) for key, name in names.items()}
-    result = {}
-    for key, name in names.items():
-        same = [other for other, its in names.items() if its == name]
-        result[key] = name if len(same) == 1 else f"{name} ({same.index(key) + 1})"
-    return result
-
-
-def _objective(name: str) -> str:
-    row = catalog.OBJECTIVES.get(name)
-    return row.label if row else name
+def labels_of(runs: Sequence[ComparedRun], configs: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
+    """What the settings of these runs are called beside each other, by group key."""
+    return setting_labels(_groups(runs, None), configs)
 
 
 def _order(row: GraRow) -> tuple[int, int, float, float, str]:
@@ -304,7 +298,15 @@ def _gra_row(
         length_controlled=length.gra,
         length_low=length.low,
         length_high=length.high,
+        **_place(configs_in(beside).get(group[0].id, {})),
     )
+
+
+def _place(config: Mapping[str, Any]) -> dict[str, str]:
+    """Where lines over the share of pairs kept are drawn; nothing without a configuration."""
+    align = dict(config.get("align", {}))
+    steps = align.pop("steps", "")
+    return {"place": digest(setting_key({**config, "align": align})), "steps": steps} if config else {}
 
 
 def _means(rows: pd.DataFrame) -> dict[str, float | None]:
@@ -345,7 +347,7 @@ def _paired(
     if not seeds:
         return {"reason": NO_COMMON_SEED}
     one, other = ([run for run in group if run.seed in seeds] for group in (first, second))
-    reason = opponents_differ(one, other)
+    reason = why_unpaired(one, other)
     if reason:
         return {"reason": reason}
     a, b = _table(one, won), _table(other, won)
@@ -371,13 +373,16 @@ def _paired(
     }
 
 
-def opponents_differ(first: Sequence[ComparedRun], second: Sequence[ComparedRun]) -> str | None:
+def why_unpaired(first: Sequence[ComparedRun], second: Sequence[ComparedRun]) -> str | None:
+    """Under every seed both met the same opponent before the same judge, or what keeps them from being paired."""
     for one in first:
         for other in second:
-            if one.seed == other.seed and one.baseline != other.baseline:
-                return DIFFERENT_OPPONENTS
-            if one.seed == other.seed and one.baseline is None:
-                return UNKNOWN_OPPONENT
+            if one.seed != other.seed:
+                continue
+            if one.baseline is None or one.baseline != other.baseline:
+                return UNKNOWN_OPPONENT if one.baseline == other.baseline else DIFFERENT_OPPONENTS
+            if one.judge is None or one.judge != other.judge:
+                return UNKNOWN_JUDGE if one.judge == other.judge else DIFFERENT_JUDGES
     return None
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cwpo import statistics
-from workers.comparison import NO_COMMON_PROMPT, NO_COMMON_SEED, ONE_SEED, ComparedRun
+from workers.comparison import DIFFERENT_JUDGES, NO_COMMON_PROMPT, NO_COMMON_SEED, ONE_SEED, ComparedRun
 
-DIFFERENT_JUDGES = "different gold rewards scored them"
 NOT_SCORED = "not scored yet"
 
 
@@ -24,6 +23,7 @@ class HeadToHead:
     low: float | None = None
     high: float | None = None
     p: float | None = None  # of a share of one half
+    detectable: float | None = None  # smallest true distance from one half found 4 times in 5
     wins: int = 0  # over all seeds, as ties and losses
     ties: int = 0
     losses: int = 0
@@ -75,6 +75,7 @@ def _figures(first: Sequence[ComparedRun], second: Sequence[ComparedRun], scores
         "low": found.low,
         "high": found.high,
         "p": statistics.crossed(table - 0.5, bounds=(-0.5, 0.5)).p,
+        "detectable": statistics.detectable_effect(found.se, found.df) if found.se > 0 else None,
         "wins": tally.wins,
         "ties": tally.ties,
         "losses": tally.losses,

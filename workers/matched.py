@@ -9,16 +9,17 @@ import pandas as pd
 
 from cwpo import statistics
 from cwpo.frontier import Curve, SeedFrontier, covered, frontier, matched_difference
+from cwpo.statistics import detectable_effect
 from workers.comparison import (
     NO_COMMON_PROMPT,
     NO_COMMON_SEED,
     ONE_SEED,
     PLANNED,
     ComparedRun,
-    opponents_differ,
     setting_key,
-    setting_labels,
+    why_unpaired,
 )
+from workers.setting_names import setting_labels
 
 NO_OVERLAP = "no overlap: there is no KL that every seed of both methods reaches"
 NO_RANGE = "its seeds reach no KL in common"
@@ -64,6 +65,7 @@ class MatchedRow:
     p: float | None = None
     p_holm: float | None = None
     comparisons: int = 0
+    detectable: float | None = None  # smallest true difference found 4 times in 5
     kl_low: float | None = None
     kl_high: float | None = None
     n_prompts: int = 0
@@ -89,6 +91,7 @@ class Frontier:
 
     key: str
     place: str  # the same for frontiers that differ in method alone
+    config: Mapping[str, Any]  # of a run, without β
     runs: Mapping[int, Sequence[ComparedRun]]
     betas: Mapping[int, float]  # by run
     kl: Mapping[int, float]
@@ -115,7 +118,7 @@ def frontiers(
 
 def frontier_rows(found: Sequence[Frontier]) -> list[FrontierRow]:
     """What the chart draws: one curve per method."""
-    labels = setting_labels({one.key: [one.first] for one in found}, {})
+    labels = _labels(found)
     rows = []
     for one in found:
         seeds = _seed_frontiers(one, list(one.runs), one.outcomes.columns)
@@ -138,14 +141,19 @@ def frontier_rows(found: Sequence[Frontier]) -> list[FrontierRow]:
 
 def matched_differences(found: Sequence[Frontier], *, reference: str = "") -> list[MatchedRow]:
     """cw − weak and cw − human, or with the group key of a `reference` all others − its frontier; Holm-corrected."""
-    labels = setting_labels({one.key: [one.first] for one in found}, {})
+    labels = _labels(found)
     rows = [
-        _about(first, second, labels) | _figures(first, second) for first, second in _pairs(found, reference=reference)
+        _about(first, second, labels) | _figures(first, second, labels)
+        for first, second in _pairs(found, reference=reference)
     ]
     tested = [row for row in rows if row.get("p") is not None]
     for row, adjusted in zip(tested, statistics.holm([row["p"] for row in tested]), strict=True):
         row.update(p_holm=adjusted, comparisons=len(tested))
     return [MatchedRow(**row) for row in rows]
+
+
+def _labels(found: Sequence[Frontier]) -> dict[str, str]:
+    return setting_labels({one.key: [one.first] for one in found}, {one.first.id: one.config for one in found})
 
 
 def _without_beta(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,9 +185,11 @@ def _frontier(
     wide = wide.dropna(axis="columns")
     if wide.empty:
         return None
+    shared = _without_beta(configs[group[0].id])
     return Frontier(
         key=key,
-        place=setting_key(_without_beta(configs[group[0].id])),
+        place=setting_key(shared),
+        config=shared,
         runs={seed: sorted(own, key=lambda run: float(kl[run.id])) for seed, own in kept.items()},
         betas=betas,
         kl={run_id: float(kl[run_id]) for run_id in ids},
@@ -239,13 +249,13 @@ def _about(first: Frontier, second: Frontier, labels: Mapping[str, str]) -> dict
     }
 
 
-def _figures(first: Frontier, second: Frontier) -> dict[str, Any]:
+def _figures(first: Frontier, second: Frontier, labels: Mapping[str, str]) -> dict[str, Any]:
     """The paired difference at matched KL, or the reason why there is none."""
     seeds = sorted(set(first.runs) & set(second.runs))
     if not seeds:
         return {"reason": NO_COMMON_SEED}
     one, other = ([run for seed in seeds for run in side.runs[seed]] for side in (first, second))
-    reason = opponents_differ(one, other)
+    reason = why_unpaired(one, other)
     if reason:
         return {"reason": reason}
     prompts = first.outcomes.columns.intersection(second.outcomes.columns)
@@ -253,12 +263,13 @@ def _figures(first: Frontier, second: Frontier) -> dict[str, Any]:
         return {"reason": NO_COMMON_PROMPT}
     found = matched_difference(_seed_frontiers(first, seeds, prompts), _seed_frontiers(second, seeds, prompts))
     if found is None:
-        return {"reason": NO_OVERLAP + _reached(first, second, seeds)}
+        return {"reason": NO_OVERLAP + _reached(first, second, seeds, labels)}
     return {
         "estimate": found.mean.estimate,
         "low": found.mean.low,
         "high": found.mean.high,
         "p": found.mean.p,
+        "detectable": detectable_effect(found.mean.se, found.mean.df) if found.mean.se > 0 else None,
         "kl_low": found.kl_low,
         "kl_high": found.kl_high,
         "n_prompts": found.mean.prompts,
@@ -268,11 +279,11 @@ def _figures(first: Frontier, second: Frontier) -> dict[str, Any]:
     }
 
 
-def _reached(first: Frontier, second: Frontier, seeds: Sequence[int]) -> str:
+def _reached(first: Frontier, second: Frontier, seeds: Sequence[int], labels: Mapping[str, str]) -> str:
     """Where each method stands, so that another β can be chosen."""
     spans = [covered(_seed_frontiers(one, seeds, one.outcomes.columns)) for one in (first, second)]
     return "".join(
-        f"; {one.first.method_label} {span[0]:.2f} to {span[1]:.2f} nats"
+        f"; {labels[one.key]} {span[0]:.2f} to {span[1]:.2f} nats"
         for one, span in zip((first, second), spans, strict=True)
         if span is not None
     )

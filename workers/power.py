@@ -8,7 +8,7 @@ import pandas as pd
 
 from cwpo.config import RunConfig
 from cwpo.statistics import paired_difference, planned_detectable
-from workers.comparison import ComparedRun
+from workers.comparison import ComparedRun, why_unpaired
 
 SEED_SD = 0.015  # SD of a difference between seeds, as seen in the sandbox and in the literature
 LEAST_DF = 3  # with fewer degrees of freedom a measured SD may be anything
@@ -42,7 +42,7 @@ def planned(configs: Sequence[RunConfig], spread: SeedSpread) -> Power:
 
 def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> SeedSpread:
     """Pooled over paired differences: each setting against the first one before it with the same objective and, under
-    two seeds or more, the same opponent. Too few of them say nothing."""
+    two seeds or more, the same opponent and judge. Too few of them say nothing."""
     answered = set(outcomes["run_id"])
     settings: dict[str, dict[int, ComparedRun]] = {}
     for run in runs:
@@ -68,11 +68,11 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> Seed
 def _comparable(
     mine: Mapping[int, ComparedRun], its: Mapping[int, ComparedRun]
 ) -> list[tuple[ComparedRun, ComparedRun]]:
-    """The runs of both settings under the seeds that both have, where objective and opponent are the same."""
+    """The runs of both settings under the seeds that both have, where objective, opponent and judge are the same."""
     return [
         (mine[seed], its[seed])
         for seed in sorted(mine.keys() & its.keys())
-        if (mine[seed].objective, mine[seed].baseline) == (its[seed].objective, its[seed].baseline)
+        if mine[seed].objective == its[seed].objective and why_unpaired([mine[seed]], [its[seed]]) is None
     ]
 
 

@@ -10,9 +10,10 @@ from scipy import stats
 
 from cwpo import statistics
 from cwpo.agreement import agreement
-from workers.beside import Beside
-from workers.comparison import ONE_SEED, ComparedRun, setting_labels
+from workers.beside import Beside, configs_in
+from workers.comparison import ONE_SEED, ComparedRun
 from workers.figures import number
+from workers.setting_names import setting_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ def gold_table(
     groups: dict[str, list[ComparedRun]] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.id)):
         groups.setdefault(run.group_key, []).append(run)
-    labels = setting_labels(groups, beside or {})
+    labels = setting_labels(groups, configs_in(beside or {}))
     kept = {key: [run for run in group if run.id in judged] for key, group in groups.items()}
     return [_row(group, labels[key], both) for key, group in kept.items() if group]
 

@@ -88,12 +88,8 @@ def _clause(row: DifferenceRow, rows: Sequence[GraRow]) -> str:
     figures = f"{points(row.estimate)} points, 95 % {points_interval(row.low, row.high)}"
     size = f"{count(row.n_prompts)} prompts × {row.n_seeds} {'seed' if row.n_seeds == 1 else 'seeds'}"
     if row.covers_zero:
-        least = (
-            ""
-            if row.detectable is None
-            else f"; smallest detectable difference {number(100 * row.detectable, 1)} points"
-        )
-        return f"{cw} and {other} cannot be told apart at {size} ({figures}{least}){_distance(row, rows, gained=None)}"
+        told = f"cannot be told apart at {size} ({figures}{_least(row)})"
+        return f"{cw} and {other} {told}{_distance(row, rows, gained=None)}"
     gained = row.estimate > 0
     side = "above" if gained else "below"
     if not row.is_real:
@@ -114,13 +110,20 @@ def _matched_clause(row: MatchedRow) -> str:
     where = f"at matched KL ({number(row.kl_low)} to {number(row.kl_high)} nats)"
     figures = f"{points(row.estimate)} points, 95 % {points_interval(row.low, row.high)}"
     if row.covers_zero:
-        return f"{where} {cw} and {other} cannot be told apart ({figures})"
+        return f"{where} {cw} and {other} cannot be told apart ({figures}{_least(row)})"
     side = "above" if row.estimate > 0 else "below"
     if row.is_real:
         return f"{where} {cw} is {side} {other} ({figures})"
     return (
         f"{where} {cw} stands {side} {other} ({figures}), but the test that allows for few seeds and "
         f"{_counted(row.comparisons)} does not confirm it (p = {number(row.p_holm, 3)})"
+    )
+
+
+def _least(row: DifferenceRow | MatchedRow) -> str:
+    """What such a table could have told apart."""
+    return (
+        "" if row.detectable is None else f"; smallest detectable difference {number(100 * row.detectable, 1)} points"
     )
 
 

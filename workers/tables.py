@@ -95,14 +95,15 @@ def difference_cells(rows: Sequence[DifferenceRow]) -> Table:
 def matched_cells(rows: Sequence[MatchedRow]) -> Table:
     """Differences at matched KL as people read them; a row without figures says why."""
     return Table(
-        columns=("difference at matched KL", "points", "95 %", "p, Holm", "from KL, nats", "to KL, nats", "prompts",
-                 "seeds", "note"),
+        columns=("difference at matched KL", "points", "95 %", "p, Holm", "detectable, points", "from KL, nats",
+                 "to KL, nats", "prompts", "seeds", "note"),
         rows=tuple(
             (
                 row.label,
                 points(row.estimate),
                 points_interval(row.low, row.high),
                 p_value(row.p_holm),
+                number(None if row.detectable is None else 100 * row.detectable, 1),
                 number(row.kl_low),
                 number(row.kl_high),
                 count(row.n_prompts) if row.n_prompts else NOTHING,
@@ -117,8 +118,8 @@ def matched_cells(rows: Sequence[MatchedRow]) -> Table:
 def matched_numbers(rows: Sequence[MatchedRow]) -> Table:
     """Differences at matched KL at full precision, for CSV and JSON."""
     names = (
-        "label", "objective", "estimate", "low", "high", "p", "p_holm", "comparisons", "kl_low", "kl_high",
-        "n_prompts", "n_seeds", "note", "reason",
+        "label", "objective", "estimate", "low", "high", "p", "p_holm", "comparisons", "detectable", "kl_low",
+        "kl_high", "n_prompts", "n_seeds", "note", "reason",
     )  # fmt: skip
     return Table(columns=names, rows=tuple(tuple(getattr(row, name) for name in names) for row in rows))
 
@@ -161,14 +162,15 @@ def gold_numbers(rows: Sequence[GoldRow]) -> Table:
 def head_to_head_cells(rows: Sequence[HeadToHead]) -> Table:
     """Two aligned models against each other as people read it."""
     return Table(
-        columns=("pair", "won, %", "95 %", "p", "wins", "ties", "losses", "tokens", "tokens, second", "prompts",
-                 "seeds", "note"),
+        columns=("pair", "won, %", "95 %", "p", "detectable, points", "wins", "ties", "losses", "tokens",
+                 "tokens, second", "prompts", "seeds", "note"),
         rows=tuple(
             (
                 f"{row.first_label} against {row.second_label}",
                 _bare(percent(row.share)),
                 interval(row.low, row.high),
                 p_value(row.p),
+                number(None if row.detectable is None else 100 * row.detectable, 1),
                 count(row.wins),
                 count(row.ties),
                 count(row.losses),

@@ -7,7 +7,7 @@ import streamlit as st
 from app import reads, untrusted
 from app.components import layout
 from app.components.answer_card import show_side_by_side
-from app.components.runs_table import first_seeds, setting_name
+from app.components.runs_table import first_seeds
 from app.url_state import CompareView
 from db import queries
 from db.records import Answer, RunRow
@@ -32,12 +32,13 @@ def show_same_prompt(rows: Sequence[RunRow], view: CompareView) -> None:
                           format_func=lambda prompt_id: untrusted.plain(known[prompt_id], 110))  # fmt: skip
     with reads.reading() as session:
         found = {row.run_id: row for row in queries.same_prompt_answers(session, [row.id for row in firsts], chosen)}
+    labels = reads.labels_of(rows)
     answers: list[tuple[str, Sequence[Answer]]] = []
     for row in firsts:
         if row.id in found:
             if not answers:
                 answers.append(("baseline", found[row.id].baseline))
-            answers.append((f"{setting_name(row)} · seed {row.seed}", found[row.id].aligned))
+            answers.append((f"{labels[row.group_key]} · seed {row.seed}", found[row.id].aligned))
     show_side_by_side(known[chosen], answers, key=f"same_{chosen}")
     if len({row.baseline for row in firsts}) > 1:
         layout.note("Different opponents: the baseline shown is that of the first setting.")

@@ -7,7 +7,6 @@ import streamlit as st
 from app import reads, untrusted
 from app.components import layout
 from app.components.formats import dataset_name
-from app.components.runs_table import setting_name
 from app.url_state import CompareView
 from db import queries
 from db.records import RunGroup, RunRow
@@ -24,12 +23,13 @@ def choose_runs(shown: Sequence[RunRow]) -> None:
     with folded:
         groups = {group.group_key: group for group in _offered(shown)}
         current = list(dict.fromkeys(row.group_key for row in shown))
+        labels = reads.labels_of([row for group in groups.values() for row in group.rows])
         with st.form("settings", border=False):
             chosen = st.multiselect(
                 "Settings",
                 list(groups),
                 default=current,
-                format_func=lambda key: _name(groups[key]),
+                format_func=lambda key: _name(labels[key], groups[key]),
                 key=f"settings_{hash(tuple(current))}",
             )
             if st.form_submit_button("Compare these"):
@@ -50,9 +50,11 @@ def _offered(shown: Sequence[RunRow]) -> list[RunGroup]:
     return [*own, *newest]
 
 
-def _name(group: RunGroup) -> str:
+def _name(label: str, group: RunGroup) -> str:
+    """CW · DPO · Sandbox · unsteady; the dataset once."""
     first = group.rows[0]
-    return untrusted.plain(f"{setting_name(first)} · {dataset_name(first.dataset)} · {first.name or 'unnamed'}", 80)
+    dataset = "" if dataset_name(first.dataset) in label else dataset_name(first.dataset)
+    return untrusted.plain(layout.MIDDLE_DOT.join(filter(None, (label, dataset, first.name or "unnamed"))), 80)
 
 
 def chosen_reference(table: Sequence[GraRow]) -> str:
@@ -76,7 +78,7 @@ def reference_widget(table: Sequence[GraRow]) -> None:
         list(labels),
         index=list(labels).index(used),
         key=key,
-        format_func=lambda start: labels[start],
+        format_func=lambda start: untrusted.plain(labels[start], 80),
         label_visibility="collapsed",
         on_change=lambda: layout.set_params(reference=st.session_state[key]),
     )

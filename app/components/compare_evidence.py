@@ -6,7 +6,8 @@ from typing import Any
 import streamlit as st
 
 from app import reads
-from app.charts import confidence_bins
+from app.charts import confidence_bins, top_share
+from app.charts.top_share import TopShare
 from app.charts.training_curves import UNITS
 from app.components import layout
 from app.components.chart import show_chart
@@ -14,7 +15,7 @@ from app.components.config_view import difference_table, differing, show_differe
 from app.components.curves import POINTS
 from app.components.export import Exported
 from app.components.formats import counted, share
-from app.components.runs_table import first_seeds, setting_name
+from app.components.runs_table import first_seeds
 from db import queries
 from db.records import LabelSummary, RunRow
 from workers import report
@@ -58,19 +59,32 @@ def exports(rows: Sequence[RunRow]) -> list[Exported]:
 
 def show_top_share(table: Sequence[GraRow], *, distance: bool) -> None:
     """Top-N % against weighted where `top` was run, and GRA against the `distance` moved unless frontiers show it."""
-    top = any(row.method == "top" for row in table)
-    if not table or not (top or distance):
+    lines = top_share.prepare(table)
+    if not table or not (lines or distance):
         return
     left, right = layout.two_columns()
     with left:
-        if top:
-            caption = "100 % is weak labels without weights. Fewer pairs also mean fewer steps."
+        if lines:
+            caption = share_caption(lines)
             show_chart("top_share", table, key="top_share", title="Top N % against weighted", caption=caption)
     if not distance:
         return
-    with right if top else left:
+    with right if lines else left:
         caption = "A method that moved further from its reference is not better for the same GRA."
         show_chart("gra_by_kl", table, key="gra_by_kl", title="How far did each move for its GRA?", caption=caption)
+
+
+def share_caption(lines: Sequence[TopShare]) -> str:
+    """What a smaller share means for the steps, as far as the lines shown say it."""
+    steps = {line.steps for line in lines}
+    words = ["100 % is weak labels without weights."] if any(line.shares[-1].percent == 100 for line in lines) else []
+    if steps == {"kept"}:
+        words.append("Fewer pairs also mean fewer steps.")
+    elif steps == {"pool"}:
+        words.append("Every share takes as many steps as all pairs would, so fewer pairs are seen more often.")
+    elif steps == {"kept", "pool"}:
+        words.append("Fewer pairs also mean fewer steps; at equal steps they are seen more often instead.")
+    return " ".join(words)
 
 
 def show_config_differences(rows: Sequence[RunRow]) -> None:
@@ -100,9 +114,9 @@ def show_curves(rows: Sequence[RunRow]) -> None:
     if table.empty:
         layout.note("Curves appear with the first training step.")
         return
-    points = dict(iter(table.groupby("stage_id")))
+    points, labels = dict(iter(table.groupby("stage_id"))), reads.labels_of(rows)
     lines = [
-        (f"{setting_name(row)} · seed {row.seed}", row.method, points[align[row.id]])
+        (f"{labels[row.group_key]} · seed {row.seed}", row.method, points[align[row.id]])
         for row in shown
         if align.get(row.id) in points
     ]
@@ -136,7 +150,8 @@ def _settings(rows: Sequence[RunRow]) -> tuple[list[str], list[dict[str, Any]]]:
     with reads.reading() as session:
         configs = queries.configs(session, [row.id for row in firsts])
     shown = [{name: value for name, value in configs[row.id].items() if name not in ("name", "seed")} for row in firsts]
-    return [setting_name(row) for row in firsts], shown
+    labels = reads.labels_of(rows)
+    return [labels[row.group_key] for row in firsts], shown
 
 
 def _config_numbers(rows: Sequence[RunRow]) -> report.Table:

@@ -20,6 +20,7 @@ COLUMNS = (
     Column(label="won, %", figures=True),
     Column(label="95 %", figures=True),
     Column(label="p", figures=True),
+    Column(label="detectable", figures=True),
     Column(label="wins", figures=True),
     Column(label="ties", figures=True),
     Column(label="losses", figures=True),
@@ -59,7 +60,8 @@ def show_pair(rows: Sequence[RunRow], table: Sequence[GraRow], differences: Sequ
     show_export([exported], key="export_pair")
     layout.note(
         "Stored answers of both to the same prompts, sample against sample, by the gold reward that scored both; ties "
-        "count half. 50 % means that neither is better." + (f" {found.note.capitalize()}." if found.note else "")
+        "count half. 50 % means that neither is better; detectable: points away from it."
+        + (f" {found.note.capitalize()}." if found.note else "")
     )
 
 
@@ -71,6 +73,7 @@ def head_to_head_row(row: HeadToHead) -> list[Cell]:
         Cell(text=report.number(None if row.share is None else 100 * row.share, 1), muted=muted, strong=row.is_real),
         Cell(text=report.interval(row.low, row.high), muted=muted),
         Cell(text=report.p_value(row.p), muted=True),
+        Cell(text=report.number(None if row.detectable is None else 100 * row.detectable, 1), muted=True),
         *(Cell(text=report.count(number), muted=True) for number in (row.wins, row.ties, row.losses)),
         Cell(text=report.number(row.tokens, 1), muted=True),
         Cell(text=report.number(row.second_tokens, 1), muted=True),

@@ -56,7 +56,10 @@ def show_differences_table(
     if differences:
         tables.show(DIFFERENCE_COLUMNS, [difference_cells(row) for row in differences], alt="Paired differences")
     else:
-        layout.note("A difference needs two settings with seeds, prompts and opponent in common; choose a reference.")
+        layout.note(
+            "A difference needs two settings with seeds, prompts, opponent and gold reward in common; "
+            "choose a reference."
+        )
     reasons = dict.fromkeys(row.reason for row in differences if row.reason)
     for reason in reasons:
         offer = "; see head to head below" if reason == DIFFERENT_OPPONENTS else ""

@@ -1,23 +1,15 @@
 """A configuration as dotted lines, and what differs between the configurations shown."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.components import tables
 from app.components.tables import Cell, Column
 from workers import report
 from workers.report import Table
+from workers.setting_names import flat
 
 ABSENT = "absent"  # missing is not the same as empty
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, plain value) of every leaf; an empty part is a leaf."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -1,6 +1,7 @@
 """The Runs page: filtered pages of runs and of groups, and one run."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, case, func, literal, select
@@ -13,6 +14,7 @@ from db.queries.common import after_key, check_choice, contains_words, cut
 from db.queries.results import evaluations
 from db.records import Cursor, GroupPage, RunFilters, RunGroup, RunPage, RunRecord, RunRow
 
+JUDGE_SLOT = "baseline_scores"
 ORDERS = ("newest", "oldest", "name")
 FILTER_COLUMNS = {
     "status": Run.status,
@@ -147,36 +149,52 @@ def _run_rows(session: Session, rows: Sequence[Any]) -> list[RunRow]:
     """Runs with the progress of their stages and their GRA: three queries for the whole page."""
     ids = [row.id for row in rows]
     counts = _stage_counts(session, ids)
+    nothing = StageCounts()
     current = _current_stages(session, ids)
     graded = evaluations(session, ids)
     result = []
     for row in rows:
         values = row._mapping
         slot, done, total, unit = current.get(row.id, (None, None, None, None))
-        stages, stages_done, stages_reused = counts.get(row.id, (0, 0, 0))
+        stages = counts.get(row.id, nothing)
         result.append(
             RunRow(
                 **{column.key: values[column.key] for column in LISTED},
-                stages=stages, stages_done=stages_done, stages_reused=stages_reused, current_slot=slot,
-                current_done=done, current_total=total, current_unit=unit, evaluation=graded.get(row.id),
+                judge=stages.judge, stages=stages.known, stages_done=stages.done, stages_reused=stages.reused,
+                current_slot=slot, current_done=done, current_total=total, current_unit=unit,
+                evaluation=graded.get(row.id),
             )
         )  # fmt: skip
     return result
 
 
-def _stage_counts(session: Session, run_ids: Collection[int]) -> dict[int, tuple[int, int, int]]:
+@dataclass(frozen=True, kw_only=True)
+class StageCounts:
+    """The stages of one run, and the fingerprint of the one that scored the opponent's answers."""
+
+    known: int = 0
+    done: int = 0
+    reused: int = 0
+    judge: str | None = None
+
+
+def _stage_counts(session: Session, run_ids: Collection[int]) -> dict[int, StageCounts]:
     found = session.execute(
         select(
             RunStage.run_id,
-            func.count(),
-            func.sum(case((Stage.status == status.DONE, 1), else_=0)),
-            func.sum(case((RunStage.reused, 1), else_=0)),
+            func.count().label("known"),
+            func.sum(case((Stage.status == status.DONE, 1), else_=0)).label("done"),
+            func.sum(case((RunStage.reused, 1), else_=0)).label("reused"),
+            func.max(case((RunStage.slot == JUDGE_SLOT, Stage.fingerprint))).label("judge"),
         )
         .join(Stage, Stage.id == RunStage.stage_id)
         .where(RunStage.run_id.in_(run_ids))
         .group_by(RunStage.run_id)
     )
-    return {row[0]: (row[1], int(row[2]), int(row[3])) for row in found}
+    return {
+        row.run_id: StageCounts(known=row.known, done=int(row.done), reused=int(row.reused), judge=row.judge)
+        for row in found
+    }
 
 
 def _current_stages(session: Session, run_ids: Collection[int]) -> dict[int, tuple[str, int | None, int | None, str]]:

@@ -14,12 +14,14 @@ from app.charts import (
     frame,
     gra_by_kl,
     gra_forest,
+    matched_gap,
     paper_cells,
     reweighting,
     risk_coverage,
     top_share,
     training_curves,
 )
+from app.components.compare_evidence import share_caption
 from cwpo import catalog, paper
 from cwpo.frontier import Curve
 from cwpo.label_summary import judged as label_summary_of
@@ -27,17 +29,27 @@ from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSumma
 from workers.annotators import Group
 from workers.matched import Knot
 from workers.paper import cells
-from workers.report import FrontierRow, GraRow
+from workers.report import FrontierRow, GraRow, MatchedRow
 
 
-def gra_row(method: str, estimate: float, *, percent: float | None = None, objective: str = "dpo") -> GraRow:
-    label = catalog.method_label(method, percent)
+def gra_row(
+    method: str,
+    estimate: float,
+    *,
+    percent: float | None = None,
+    objective: str = "dpo",
+    about: str = "",
+    **changes: Any,
+) -> GraRow:
+    """A setting of two seeds; `about`: what its name says besides the method."""
+    label = catalog.method_label(method, percent, changes.pop("weighting", ""))
     return GraRow(
-        group_key=f"{label} {objective}", label=label, method=method, method_label=label, objective=objective,
+        group_key=f"{label} {objective}", label=f"{label} · {about}" if about else label, method=method,
+        method_label=label, objective=objective,
         top_percent=percent, run_ids=(1, 2), seeds=(0, 1), estimate=estimate, low=estimate - 0.03, high=estimate + 0.02,
         interval_method="crossed", n_prompts=400, n_seeds=2, wins=480, ties=100, losses=220, strict=estimate - 0.1,
         ties_dropped=estimate + 0.01, seed_sd=0.01, kl=2.0, tokens=20.0, baseline_tokens=19.0, ungrammatical=0.1,
-        baseline_ungrammatical=0.2, note="",
+        baseline_ungrammatical=0.2, note="", **changes,
     )  # fmt: skip
 
 
@@ -80,6 +92,12 @@ FRONTIERS = [
     FrontierRow(key="a", label="CW", method="cw", objective="dpo", knots=KNOTS, n_seeds=2, n_prompts=9, curve=CURVE),
     FrontierRow(key="b", label="Weak", method="weak", objective="dpo", knots=KNOTS, n_seeds=2, n_prompts=9, curve=None),
 ]
+GAP = Curve(kl=(0.5, 1.0), estimate=(0.0, 0.02), low=(-0.02, 0.0), high=(0.02, 0.04))
+MATCHED = [
+    MatchedRow(label=f"CW − {name}", first_label="CW", second_label=name, first_method="cw", second_method=method,
+               objective="dpo", curve=curve)
+    for name, method, curve in (("Weak", "weak", GAP), ("Human", "human", GAP), ("Top 30 %", "top", None))
+]  # fmt: skip
 JUDGED = judged(400)
 GROUPS = [
     Group(
@@ -107,6 +125,7 @@ EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],
     "gra_kl_frontier": [FRONTIERS],
+    "matched_gap": [MATCHED],
     "top_share": [TABLE],
     "paper_cells": PUBLISHED[:2],
     "training_curves": [POINTS],
@@ -175,6 +194,73 @@ def test_all_pairs_without_weights_are_the_hundred_percent_point() -> None:
     assert line.weighted is not None
     assert line.weighted.estimate == 0.63
     assert top_share.prepare([gra_row("weak", 0.62), gra_row("cw", 0.63)]) == []
+
+
+def test_settings_that_differ_in_more_than_the_share_are_never_joined() -> None:
+    """Epochs over what is kept and equal steps at two label fractions: a line each. Weak labels and CW keep all pairs,
+    so equal steps are their own steps; those of another place stand beside no other line."""
+    rows = [
+        gra_row(method, estimate, percent=percent, place=place, steps=steps, about=about)
+        for method, estimate, percent, place, steps, about in (
+            ("cw", 0.70, None, "half", "kept", "50 % labels"),
+            ("top", 0.60, 50, "third", "kept", "30 % labels"),
+            ("top", 0.57, 10, "third", "kept", "30 % labels"),
+            ("top", 0.64, 50, "third", "pool", "30 % labels · equal steps"),
+            ("top", 0.68, 50, "half", "kept", "50 % labels"),
+            ("weak", 0.62, None, "third", "kept", "30 % labels"),
+            ("cw", 0.63, None, "third", "kept", "30 % labels"),
+        )
+    ]
+    lines = top_share.prepare(rows)
+    assert [[(share.percent, share.estimate) for share in line.shares] for line in lines] == [
+        [(10, 0.57), (50, 0.60), (100, 0.62)], [(50, 0.64), (100, 0.62)], [(50, 0.68)],
+    ]  # fmt: skip
+    names = ["top N % · 30 % labels", "top N % · 30 % labels · equal steps", "top N % · 50 % labels"]
+    assert [line.name for line in lines] == names
+    assert [line.weighted.estimate for line in lines if line.weighted] == [0.63, 0.63, 0.70]
+    traces = [(trace.name, trace.line.dash) for trace in top_share.draw(lines).data]
+    assert traces == [
+        ("weighted, all pairs · 30 % labels", "solid"), (names[0], "solid"), (names[1], "dash"),
+        ("weighted, all pairs · 50 % labels", "dot"), (names[2], "dot"),
+    ]  # fmt: skip
+
+
+def test_only_uniform_weak_labels_are_the_hundred_percent_point_and_only_c_is_the_band() -> None:
+    rows = [
+        gra_row("top", 0.6, percent=50),
+        gra_row("weak", 0.55, weighting="σ(Δ)"),
+        gra_row("cw", 0.5, weighting="C^2"),
+        gra_row("top", 0.4, percent=30, weighting="C"),
+    ]
+    (line,) = top_share.prepare(rows)
+    assert [(share.percent, share.estimate) for share in line.shares] == [(50, 0.6)]
+    assert line.weighted is None
+    assert top_share.prepare(rows[1:]) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (("kept",), "Fewer pairs also mean fewer steps."),
+        (("pool",), "Every share takes as many steps as all pairs would, so fewer pairs are seen more often."),
+        (("kept", "pool"), "Fewer pairs also mean fewer steps; at equal steps they are seen more often instead."),
+        (("",), ""),
+    ],
+)
+def test_the_caption_says_what_fewer_pairs_mean_for_the_lines_shown(steps: tuple[str, ...], said: str) -> None:
+    rows = [gra_row("top", 0.6, percent=30, steps=one) for one in steps]
+    assert share_caption(top_share.prepare(rows)) == said
+    whole = share_caption(top_share.prepare([*rows, gra_row("weak", 0.6)]))
+    assert whole == f"100 % is weak labels without weights. {said}".strip()
+
+
+def test_a_difference_along_kl_has_the_colour_of_the_side_that_varies() -> None:
+    """Points; a pair without a KL in common is not drawn."""
+    gaps = matched_gap.prepare(MATCHED)
+    assert [gap.method for gap in gaps] == ["weak", "human"]
+    assert [gap.method for gap in matched_gap.prepare(MATCHED[:1])] == ["cw"]
+    lines = [trace for trace in matched_gap.draw(gaps).data if trace.showlegend is None]
+    assert [tuple(line.y) for line in lines] == [(0.0, 2.0), (0.0, 2.0)]
 
 
 def test_the_papers_numbers_stand_in_lines_and_methods_beside_each_other() -> None:

@@ -89,7 +89,7 @@ def test_runs_are_exported_one_by_one_and_the_failed_one_has_no_result(computed:
 def test_only_fields_that_differ_are_in_the_exported_configuration(computed: Computed) -> None:
     fields = {row["field"]: row for row in json.loads(text_of(compare_files(computed)["Configuration"], "JSON"))}
     assert set(fields) == {"method", "top_percent"}
-    assert fields["top_percent"]["Top 30 % · DPO"] == 30.0
+    assert fields["top_percent"]["Top 30 %"] == 30.0
 
 
 def test_the_bundle_of_compare_states_the_table_that_compare_shows(computed: Computed, tmp_path: Path) -> None:

@@ -179,6 +179,35 @@ def test_compare_pairs_prompts_and_says_what_the_table_supports(computed: Comput
     assert "method human weak cw top" in said
 
 
+def test_settings_of_one_method_are_named_by_what_differs_wherever_compare_shows_them(computed: Computed) -> None:
+    """The weak runs as CW at equal steps: cards, differences, configuration, answers and the choice of settings."""
+    weak = [row for row in computed.rows() if row.method == "weak"]
+    cw = next(row.group_key for row in computed.rows() if row.method == "cw")
+    with reading() as session:
+        configs = queries.configs(session, [row.id for row in weak])
+    with writing() as session:
+        for run, config in configs.items():
+            other = {**config, "method": "cw", "align": {**config["align"], "steps": "pool"}}
+            session.execute(update(Run).where(Run.id == run).values(method="cw", method_label="CW", config=other))
+    try:
+        page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}", reference=cw[:12])
+        names = [metric.label.replace("\\", "") for metric in page.metric]
+        assert sorted(names) == ["CW", "CW · equal steps", "Human", "Top 30 %"]
+        said = words(page)
+        assert "CW · equal steps − CW" in said
+        assert "field Human CW · equal steps CW Top 30 %" in said
+        assert "CW · equal steps · seed 0" in said
+        page.session_state["choose"] = True
+        page.run()
+        (settings,) = page.multiselect
+        assert any(option.startswith("CW · equal steps · ") for option in settings.options)
+    finally:
+        with writing() as session:
+            for run, config in configs.items():
+                values = {"method": "weak", "method_label": "Weak labels", "config": config}
+                session.execute(update(Run).where(Run.id == run).values(**values))
+
+
 def test_drift_and_length_stand_beside_gra_on_compare_and_run(computed: Computed) -> None:
     said = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
     assert "chosen, nats rejected, nats" in said
@@ -250,6 +279,27 @@ def test_a_difference_at_matched_kl_that_covers_zero_is_never_strong() -> None:
     clear = MatchedRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.01, p_holm=0.02)
     assert not any(cell.strong for cell in matched_row_cells(covers))
     assert any(cell.strong for cell in matched_row_cells(clear))
+
+
+def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_detect() -> None:
+    """Both curves on the left; under the table the difference along KL, for the pairs that reach one in common."""
+
+    def script() -> None:
+        from app.components.compare_matched import show_matched
+        from tests.workers.test_matched import outcomes_on_one_curve, swept
+        from workers import report
+
+        runs, configs = swept("weak", "cw")
+        found = report.frontiers(runs, outcomes_on_one_curve(runs, configs, gain=0.03), configs)
+        show_matched(report.frontier_rows(found), report.matched_differences(found))
+
+    page = AppTest.from_function(script).run()
+    assert not page.exception
+    assert [chart.proto.alt for chart in page.get("plotly_chart")] == [
+        "Who gets further for the same distance?",
+        "Differences along KL",
+    ]
+    assert "pair Δ points 95 % p, Holm detectable KL, nats CW − Weak labels +3.0" in words(page)
 
 
 def test_a_difference_whose_interval_covers_zero_is_never_strong() -> None:

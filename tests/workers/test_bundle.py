@@ -151,6 +151,19 @@ def test_runs_of_a_bundle_are_whole_configurations_with_their_fingerprints(made:
     assert evaluation.summary["prompts"] == 16
 
 
+def test_settings_of_two_judges_are_named_and_not_paired_in_a_bundle() -> None:
+    """The tables of a bundle are those of the page: same names, same refusals."""
+    golds = ("oracle", "trained")
+    configs = [RunConfig.parse({"method": "cw", "evaluation": {"gold_reward": gold}}) for gold in golds]
+    prompts = [f"p{number}" for number in range(8)]
+    beside = {"tokens": 9.0, "baseline_tokens": 9.0, "logratio": 1.0}
+    frames = [pd.DataFrame({"prompt_id": prompts, "outcome": won, **beside}) for won in (1.0, 0.0)]
+    made = bundle.tables_of(configs, golds, frames, reference="trained")
+    assert [row["label"] for row in json.loads(made["gra"])] == ["CW · gold reward oracle", "CW · gold reward trained"]
+    (row,) = json.loads(made["differences"])
+    assert (row["reason"], row["estimate"]) == ("different gold rewards", None)
+
+
 def test_a_run_with_another_runs_annotator_is_not_bundled() -> None:
     """Nothing in the zip could train it."""
     config = RunConfig.parse({"method": "cw", "annotator": {"use": "a" * 64}})

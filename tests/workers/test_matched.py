@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cwpo import statistics
 from tests.workers.test_report import PROMPTS, Run, runs_of
 from workers import report
 from workers.report import MatchedRow
@@ -100,6 +101,43 @@ def test_no_overlap_is_a_sentence_with_both_ranges() -> None:
     assert report.matched_cells([row]).rows[0][-1] == row.reason
 
 
+def test_frontiers_of_two_judges_are_not_paired() -> None:
+    runs, configs = swept("weak", "cw")
+    outcomes = outcomes_on_one_curve(runs, configs, gain=0.03)
+    judged = [replace(run, judge=run.method) for run in runs]
+    (row,) = report.matched_differences(report.frontiers(judged, outcomes, configs))
+    assert (row.reason, row.estimate, row.is_real) == ("different gold rewards", None, False)
+
+
+def test_the_detectable_difference_at_matched_kl_is_that_of_its_interval() -> None:
+    """Three seeds 5 points apart and no other noise: SE .05/√3 with two degrees of freedom."""
+    runs, configs = swept("weak", "cw")
+    outcomes = outcomes_on_one_curve(runs, configs)
+    seeds = {run.id: run.seed for run in runs if run.method == "cw"}
+    outcomes["outcome"] += outcomes["run_id"].map(seeds).fillna(1).map({0: -0.05, 1: 0.0, 2: 0.05})
+    (row,) = report.matched_differences(report.frontiers(runs, outcomes, configs))
+    assert row.estimate == pytest.approx(0.0, abs=1e-9)
+    assert row.detectable == pytest.approx(statistics.detectable_effect(0.05 / 3**0.5, 2), rel=1e-6)
+    cells = dict(zip(report.matched_cells([row]).columns, report.matched_cells([row]).rows[0], strict=True))
+    assert cells["detectable, points"] == f"{100 * row.detectable:.1f}"
+    numbers = report.matched_numbers([row])
+    assert dict(zip(numbers.columns, numbers.rows[0], strict=True))["detectable"] == row.detectable
+
+
+def test_frontiers_of_one_method_say_what_they_differ_in() -> None:
+    """At several β, once with epochs over what is kept and once at equal steps: two curves, two names."""
+    runs, configs = swept("top")
+    kept = {run.id: {**configs[run.id], "align": {**configs[run.id]["align"], "steps": "kept"}} for run in runs}
+    again = [replace(run, id=run.id + 1000, group_key=f"{run.group_key}-pool") for run in runs]
+    pool = {
+        run.id: {**configs[run.id - 1000], "align": {**configs[run.id - 1000]["align"], "steps": "pool"}}
+        for run in again
+    }
+    every = {**kept, **pool}
+    found = report.frontiers([*runs, *again], outcomes_on_one_curve([*runs, *again], every), every)
+    assert [row.label for row in report.frontier_rows(found)] == ["Top 30 %", "Top 30 % · equal steps"]
+
+
 def test_settings_that_differ_in_more_than_beta_are_not_paired() -> None:
     runs, configs = swept("weak", "cw")
     for run in runs:
@@ -118,5 +156,6 @@ def test_the_sentence_names_what_is_left_at_matched_kl() -> None:
     pairs = report.differences(runs, outcomes, settings=settings, beside=beside)
     assert all(pair.estimate is not None and pair.estimate > 0.009 for pair in pairs)
     assert report.verdict_sentence(rows, pairs, matched) == (
-        "At matched KL (1.40 to 4.00 nats) CW and Weak labels cannot be told apart (0.0 points, 95 % 0.0 to 0.0)."
+        "At matched KL (1.40 to 4.00 nats) CW and Weak labels cannot be told apart (0.0 points, 95 % 0.0 to 0.0; "
+        "smallest detectable difference 0.0 points)."
     )

@@ -269,6 +269,7 @@ class Run:
     method_label: str = "CW"
     objective: str = "dpo"
     baseline: str = "x"
+    judge: str = "oracle"
 
 
 def tables(rng: np.random.Generator, seeds: int, prompts: int, sd: float) -> tuple[list[Run], pd.DataFrame]:
@@ -296,6 +297,8 @@ def test_the_spread_between_seeds_is_measured_where_two_settings_share_seeds() -
     assert power.measured_spread([run for run in runs if run.seed < 3], outcomes) == power.SeedSpread()
     others = [dataclasses.replace(run, baseline="y") if run.group_key == "b" else run for run in runs]
     assert power.measured_spread(others, outcomes) == power.SeedSpread()
+    judged = [dataclasses.replace(run, judge="y") if run.group_key == "b" else run for run in runs]
+    assert power.measured_spread(judged, outcomes) == power.SeedSpread()
     one_seed = [run for run in runs if run.seed == 0]
     assert power.measured_spread(one_seed, outcomes) == power.SeedSpread()
 

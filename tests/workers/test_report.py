@@ -32,6 +32,7 @@ class Run:
     objective: str
     seed: int
     baseline: str | None
+    judge: str | None = "oracle"
 
 
 def runs_of(*methods: str, seeds: int = 4, objective: str = "dpo", first_id: int = 1) -> list[Run]:
@@ -210,6 +211,24 @@ def test_only_runs_with_the_same_opponent_are_paired() -> None:
     assert [row.reason for row in report.differences(per_seed, outcomes)] == [None]
     unknown = [replace(run, baseline=None) for run in runs]
     assert [row.reason for row in report.differences(unknown, outcomes)] == ["opponent unknown"]
+
+
+def test_only_runs_with_the_same_judge_are_paired() -> None:
+    """Ten points apart, by two gold rewards: no figure, planned or pinned, and nothing to emphasise."""
+    runs = runs_of("weak", "cw")
+    outcomes = outcomes_of(runs, chance=ALIKE | {"cw": 0.9})
+    assert report.differences(runs, outcomes)[0].is_real
+    other = [replace(run, judge=run.method) for run in runs]
+    for pairs in (None, report.pairs_against(other, "weak-dpo")):
+        (row,) = report.differences(other, outcomes, pairs=pairs)
+        assert (row.reason, row.estimate, row.is_real) == ("different gold rewards", None, False)
+    assert "CW and Weak labels cannot be compared (different gold rewards)" in report.verdict_sentence(
+        report.gra_table(other, outcomes), [row]
+    )
+    trained = [replace(run, judge=f"trained under seed {run.seed}") for run in runs]
+    assert [row.reason for row in report.differences(trained, outcomes)] == [None]
+    unknown = [replace(run, judge=None) for run in runs]
+    assert [row.reason for row in report.differences(unknown, outcomes)] == ["gold reward unknown"]
 
 
 def test_no_common_seed_or_prompt_is_a_reason() -> None:

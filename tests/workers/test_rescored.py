@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cwpo import statistics
 from tests.workers.test_report import PROMPTS, runs_of
 from workers import report
 from workers.report import HeadToHead
@@ -62,6 +63,19 @@ def test_head_to_head_counts_sample_against_sample() -> None:
     assert found.share == pytest.approx(0.7)
     assert (found.wins, found.ties, found.losses) == (120, 40, 40)
     assert found.is_real
+    table = np.tile((ours + 1) / 2, (2, 1))
+    wanted = statistics.crossed(table)
+    assert found.detectable == pytest.approx(statistics.detectable_effect(wanted.se, wanted.df))
+    cells = dict(
+        zip(report.head_to_head_cells([found]).columns, report.head_to_head_cells([found]).rows[0], strict=True)
+    )
+    assert cells["detectable, points"] == f"{100 * found.detectable:.1f}"
+    assert (
+        dict(
+            zip(report.head_to_head_numbers([found]).columns, report.head_to_head_numbers([found]).rows[0], strict=True)
+        )["detectable"]
+        == found.detectable
+    )
     assert (found.tokens, found.second_tokens) == (20.0, 21.0)
     assert (found.n_prompts, found.n_seeds) == (100, 2)
     assert report.head_to_head_cells([found]).rows[0][0] == "CW against Weak labels"
@@ -76,6 +90,6 @@ def test_a_share_near_one_half_is_never_emphasised() -> None:
 
 def test_different_judges_are_not_mixed() -> None:
     found = met(scored(1, np.ones(5)), scored(2, np.zeros(5), judge="b"), seeds=1)
-    assert (found.reason, found.share, found.is_real) == ("different gold rewards scored them", None, False)
+    assert (found.reason, found.share, found.is_real) == ("different gold rewards", None, False)
     assert met(scored(1, np.ones(5)), seeds=1).reason == "not scored yet"
     assert met(scored(1, np.ones(5)), scored(4, np.ones(5))).reason == "no seed in common"

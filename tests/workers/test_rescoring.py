@@ -11,10 +11,11 @@ from cwpo.errors import ConfigError
 from cwpo.stages import build, gold_key, rescoring
 from db import queries
 from db.errors import LiveRun
+from db.records import RunFilters
 from tests.cwpo import tiny
 from tests.workers.conftest import Workplace
 from tests.workers.test_jobs import be_the_worker
-from workers import api, jobs
+from workers import api, jobs, report
 from workers.cli import main
 from workers.database import reading
 from workers.places import store
@@ -47,6 +48,26 @@ def place(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
 def executions(run_id: int) -> dict[str, int]:
     with reading() as session:
         return {stage.slot: stage.attempts for stage in queries.run_stages(session, run_id)}
+
+
+def test_two_gold_rewards_are_never_paired_as_one(place: Workplace, tmp_path: Path) -> None:
+    """Two runs that differ in their gold reward alone share every answer; what the database says keeps them apart."""
+    names = (judge(tmp_path / "judge"), "trained")
+    made = [api.submit_run(place.config(evaluation={"gold_reward": name})).run_id for name in names]
+    same = api.submit_run(place.config(method="weak", evaluation={"gold_reward": "trained"})).run_id
+    jobs.work(0)
+    with reading() as session:
+        rows = queries.list_runs(session, filters=RunFilters(ids=(*made, same)), order="oldest").rows
+        outcomes = queries.outcomes(session, [row.id for row in rows])
+        configs = queries.configs(session, made)
+    first, second, third = rows
+    assert first.baseline == second.baseline == third.baseline
+    assert first.judge != second.judge == third.judge
+    pairs = [(first.group_key, second.group_key), (third.group_key, second.group_key)]
+    found = report.differences(rows, outcomes, pairs=pairs)
+    assert [row.reason for row in found] == ["different gold rewards", None]
+    labels = report.labels_of(rows[:2], configs)
+    assert [labels[row.group_key] for row in rows[:2]] == ["CW · gold reward judge", "CW · gold reward trained"]
 
 
 def test_nothing_is_generated_again(place: Workplace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
