@@ -22,7 +22,8 @@ from cwpo.config import RunConfig, override
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
 from cwpo.execute import stored, threads_of
 from cwpo.stages import build
-from workers import comparison, tables
+from workers import comparison, tables, terms
+from workers.compared import compared
 
 FORMAT = 1
 README, MANIFEST, STAGES, LOCK = "README.txt", "bundle.json", "stages.json", "requirements.lock"
@@ -62,19 +63,6 @@ class FinishedRun:
     group: str
     outcomes: pd.DataFrame
     stages: Mapping[str, StageFacts]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """A run of the bundle as `workers.comparison` reads it, numbered in the order of the bundle."""
-
-    id: int
-    group_key: str
-    method: str
-    method_label: str
-    objective: str
-    seed: int
-    baseline: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,9 +165,7 @@ def tables_of(
     configs: Sequence[RunConfig], groups: Sequence[str], outcomes: Sequence[pd.DataFrame], *, reference: str
 ) -> dict[str, str]:
     """Both tables as JSON at full precision: the one function behind bundle and rerun."""
-    runs = [
-        _compared(number, config, group) for number, (config, group) in enumerate(zip(configs, groups, strict=True))
-    ]
+    runs = [compared(number, config, group) for number, (config, group) in enumerate(zip(configs, groups, strict=True))]
     together = pd.concat(
         [frame.sort_values("prompt_id").assign(run_id=number) for number, frame in enumerate(outcomes)],
         ignore_index=True,
@@ -187,10 +173,11 @@ def tables_of(
     settings = {run.group_key: comparison.setting_key(config.canonical())
                 for run, config in zip(runs, configs, strict=True)}  # fmt: skip
     pairs = comparison.pairs_against(runs, reference) if reference else None
+    by_setting = terms.terms_by_setting(runs, {number: config.canonical() for number, config in enumerate(configs)})
     rows = comparison.gra_table(runs, together)
     found = comparison.differences(runs, together, pairs=pairs, settings=settings)
     return {
-        "gra": tables.to_json(tables.gra_numbers(rows)),
+        "gra": tables.to_json(tables.gra_numbers(rows, by_setting)),
         "differences": tables.to_json(tables.difference_numbers(found)),
     }
 
@@ -267,18 +254,6 @@ def _leaf(values: Mapping[str, Any], dotted: str) -> Any:
     for name in dotted.split("."):
         below = below.get(name) if isinstance(below, Mapping) else None
     return below
-
-
-def _compared(number: int, config: RunConfig, group: str) -> Compared:
-    return Compared(
-        id=number,
-        group_key=group,
-        method=config.method,
-        method_label=config.method_label,
-        objective=config.objective,
-        seed=config.seed,
-        baseline=build(config)["baseline_samples"].fingerprint,
-    )
 
 
 def _stages(runs: Sequence[FinishedRun], store: ArtifactStore) -> dict[str, Any]:
