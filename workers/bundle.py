@@ -324,7 +324,8 @@ def _readme(runs: Sequence[FinishedRun], gra: str, files: Sequence[LocalFile], *
 def _gra_line(row: Mapping[str, Any]) -> str:
     estimate, low, high = (f"{100 * row[name]:.1f}" for name in ("estimate", "low", "high"))
     size = f"{row['n_prompts']} prompts, {row['n_seeds']} seed(s)"
-    return f"{row['label']}: GRA {estimate} %, 95 % interval {low} to {high}, {size}"
+    said = terms.Terms(**{name: row[name] for name in terms.COLUMNS}).sentence
+    return f"{row['label']}: GRA {estimate} %, 95 % interval {low} to {high}, {size} · {said}"
 
 
 README_TEXT = """\

@@ -50,10 +50,10 @@ class Terms:
     def _judge(self) -> str:
         if self.gold_reward in ("", SEVERAL_GOLDS):
             return self.gold_reward
-        revision = self.gold_revision
-        if revision and revision != SEVERAL_REVISIONS:
-            revision = f"@{revision.removeprefix(_SHA)[:_SHORT]}"
-        return " ".join(filter(None, (f"judged by {self.gold_reward}", revision)))
+        words = f"judged by {self.gold_reward}"
+        if self.gold_revision in ("", SEVERAL_REVISIONS):
+            return ", ".join(filter(None, (words, self.gold_revision)))
+        return f"{words} @{self.gold_revision.removeprefix(_SHA)[:_SHORT]}"
 
 
 COLUMNS = tuple(Terms.__dataclass_fields__)

@@ -38,7 +38,8 @@ def run_files(computed: Computed) -> dict[str, Exported]:
         stages = queries.run_stages(session, computed.sweep[-1])
         groups = queries.list_groups(session, limit=40).groups
     lines = runs_table.lines(groups, reads.results_of(groups), [groups[-1].group_key[:12]])
-    return {"Stages": stage_timeline.export(stages), "Runs": runs_table.export(groups, lines)}
+    runs = runs_table.export(groups, lines, reads.configs_of(runs_table.evaluated(groups)))
+    return {"Stages": stage_timeline.export(stages), "Runs": runs}
 
 
 def rows_in(text: str) -> list[dict[str, str]]:
@@ -100,7 +101,10 @@ def test_runs_are_exported_one_by_one_and_the_failed_one_has_no_result(computed:
     rows = {row["run"]: row for row in json.loads(text_of(run_files(computed)["Runs"], "JSON"))}
     assert set(rows) == {*computed.sweep, computed.failed}
     assert [number for number, row in rows.items() if row["gra"] is None] == [computed.failed]
-    assert "▸" not in text_of(run_files(computed)["Runs"], "Markdown")
+    assert [number for number, row in rows.items() if row["gold_reward"] is None] == [computed.failed]
+    shown = text_of(run_files(computed)["Runs"], "Markdown")
+    assert "▸" not in shown
+    assert "GRA: 12 prompts · against the policy before alignment · ties count half · judged by" in shown
 
 
 def test_only_fields_that_differ_are_in_the_exported_configuration(computed: Computed) -> None:

@@ -346,7 +346,7 @@ def test_a_setting_is_shown_whole_or_not_at_all() -> None:
     assert [row.group_key for row in compare_reads.whole_settings(rows, 1)] == ["a", "a"]
 
 
-def test_the_terms_of_gra_stand_beside_it_on_compare_and_run(computed: Computed) -> None:
+def test_the_terms_of_gra_stand_beside_it_on_every_page(computed: Computed) -> None:
     """Opponent, tie rule, gold reward with its revision, decoding."""
     terms = (
         r"against the policy before alignment · ties count half · judged by a reward trained here on all human labels, "
@@ -355,6 +355,7 @@ def test_the_terms_of_gra_stand_beside_it_on_compare_and_run(computed: Computed)
     runs = f"{computed.sweep[0]}-{computed.sweep[-1]}"
     assert re.search(f"2 seeds · 12 prompts · {terms}", words(visit("compare", runs=runs)))
     assert re.search(f"12 prompts, 1 seed · {terms}", words(visit("run", run=str(computed.sweep[0]))))
+    assert re.search(rf"GRA: 12 prompts · {terms}\. 95 % interval over seeds", words(visit("runs")))
 
 
 @pytest.mark.parametrize(

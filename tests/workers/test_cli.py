@@ -177,12 +177,12 @@ def test_runs_of_the_queue_reuse_what_cwpo_run_computed(
     assert cli.main(["status", "1"]) == 0
     assert "Run 1: done" in capsys.readouterr().out
     assert cli.main(["status"]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     found = workplace.run(1).evaluation
     assert found is not None
-    assert f"{percent(found.gra)}  {interval(found.ci_low, found.ci_high)}" in said
-    assert "judged by a reward trained here on all human labels" in " ".join(said.split())
-    assert "each run is one seed, so its interval covers prompts only." in " ".join(said.split())
+    assert f" {percent(found.gra)} {interval(found.ci_low, found.ci_high)} 12 {number(found.kl)} " in said
+    assert "judged by a reward trained here on all human labels" in said
+    assert "each run is one seed, so its interval covers prompts only." in said
     exported = api.export_run(1)
     assert exported["gra"]["prompts"] == 12
     assert exported["config_hash"] == RunConfig.parse(exported["config"]).hash()

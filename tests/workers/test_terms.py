@@ -74,7 +74,7 @@ def test_what_differs_is_called_several() -> None:
     one = config(HUB)
     assert "several gold rewards" in of(one, config(HUB, gold_reward="owner/judge")).words
     revised = of(one, config(HUB, gold_revision="ffff456789abcdef"))
-    assert f"judged by {revised.gold_reward} several revisions" in revised.words
+    assert f"judged by {revised.gold_reward}, several revisions" in revised.words
     assert "several ways of decoding" in of(one, config(HUB, temperature=0.7)).words
     assert "several opponents" in of(one, config(HUB, baseline="common")).words
     common = config(HUB, baseline="common")
