@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -106,6 +107,11 @@ def beside_of(run_ids: Sequence[int]) -> Mapping[int, Beside]:
     return _beside(database_url(), tuple(run_ids))
 
 
+def configs_of(rows: Sequence[RunRow]) -> Mapping[int, Mapping[str, Any]]:
+    """The configurations of these runs, which never change."""
+    return _configs(database_url(), tuple(row.id for row in rows))
+
+
 def label_summaries_of(run_ids: Sequence[int]) -> list[LabelSummary]:
     """One summary per annotator behind these runs."""
     return _label_summaries(database_url(), tuple(run_ids))
@@ -207,6 +213,12 @@ def _beside(url: str, run_ids: tuple[int, ...]) -> Mapping[int, Beside]:
     with reading() as session:
         ends = queries.final_metrics(session, run_ids, "align", report.END_METRICS)
         return report.beside(queries.configs(session, run_ids), ends)
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _configs(url: str, run_ids: tuple[int, ...]) -> Mapping[int, Mapping[str, Any]]:
+    with reading() as session:
+        return queries.configs(session, run_ids)
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

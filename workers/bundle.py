@@ -22,8 +22,9 @@ from cwpo.config import RunConfig, override
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
 from cwpo.execute import stored, threads_of
 from cwpo.stages import build
-from workers import comparison, tables
+from workers import comparison, tables, terms
 from workers.beside import beside
+from workers.compared import compared
 
 FORMAT = 1
 README, MANIFEST, STAGES, LOCK = "README.txt", "bundle.json", "stages.json", "requirements.lock"
@@ -63,20 +64,6 @@ class FinishedRun:
     group: str
     outcomes: pd.DataFrame
     stages: Mapping[str, StageFacts]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """A run of the bundle as `workers.comparison` reads it, numbered in the order of the bundle."""
-
-    id: int
-    group_key: str
-    method: str
-    method_label: str
-    objective: str
-    seed: int
-    baseline: str | None
-    judge: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,9 +166,7 @@ def tables_of(
     configs: Sequence[RunConfig], groups: Sequence[str], outcomes: Sequence[pd.DataFrame], *, reference: str
 ) -> dict[str, str]:
     """Both tables as JSON at full precision: the one function behind bundle and rerun."""
-    runs = [
-        _compared(number, config, group) for number, (config, group) in enumerate(zip(configs, groups, strict=True))
-    ]
+    runs = [compared(number, config, group) for number, (config, group) in enumerate(zip(configs, groups, strict=True))]
     together = pd.concat(
         [frame.sort_values("prompt_id").assign(run_id=number) for number, frame in enumerate(outcomes)],
         ignore_index=True,
@@ -190,10 +175,11 @@ def tables_of(
     settings = {run.group_key: comparison.setting_key(values[run.id]) for run in runs}
     pairs = comparison.pairs_against(runs, reference) if reference else None
     known = beside(values, pd.DataFrame(columns=["run_id", "name", "value"]))
+    by_setting = terms.terms_by_setting(runs, values)
     rows = comparison.gra_table(runs, together, beside=known)
     found = comparison.differences(runs, together, pairs=pairs, settings=settings, beside=known)
     return {
-        "gra": tables.to_json(tables.gra_numbers(rows)),
+        "gra": tables.to_json(tables.gra_numbers(rows, by_setting)),
         "differences": tables.to_json(tables.difference_numbers(found)),
     }
 
@@ -272,20 +258,7 @@ def _leaf(values: Mapping[str, Any], dotted: str) -> Any:
     return below
 
 
-def _compared(number: int, config: RunConfig, group: str) -> Compared:
-    stages = build(config)
-    return Compared(
-        id=number,
-        group_key=group,
-        method=config.method,
-        method_label=config.method_label,
-        objective=config.objective,
-        seed=config.seed,
-        baseline=stages["baseline_samples"].fingerprint,
-        judge=stages["baseline_scores"].fingerprint,
-    )
-
-
+<<<<<<< HEAD
 def _stages(runs: Sequence[FinishedRun], store: ArtifactStore) -> dict[str, Any]:
     """Every stage once, by fingerprint: what it is, what it said, and the hashes of what it computed."""
     stages = {stage.fingerprint: stage for run in runs for stage in run.stages.values()}
@@ -354,7 +327,8 @@ def _readme(runs: Sequence[FinishedRun], gra: str, files: Sequence[LocalFile], *
 def _gra_line(row: Mapping[str, Any]) -> str:
     estimate, low, high = (f"{100 * row[name]:.1f}" for name in ("estimate", "low", "high"))
     size = f"{row['n_prompts']} prompts, {row['n_seeds']} seed(s)"
-    return f"{row['label']}: GRA {estimate} %, 95 % interval {low} to {high}, {size}"
+    said = terms.Terms(**{name: row[name] for name in terms.COLUMNS}).sentence
+    return f"{row['label']}: GRA {estimate} %, 95 % interval {low} to {high}, {size} · {said}"
 
 
 README_TEXT = """\

@@ -15,7 +15,8 @@ from cwpo.execute import StageResult
 from cwpo.pipeline import RunResult
 from cwpo.stages import StageSpec
 from workers.counts import cut_sentence, cuts, data_sentence
-from workers.figures import interval, number, percent
+from workers.figures import NOTHING, interval, number, percent
+from workers.one_run import gra_row, notes
 
 _FILE_WIDTH = 140
 
@@ -88,6 +89,7 @@ def show_run(result: RunResult, console: Console) -> None:
     if "labels" in result.stages:
         _show_labels(result.stages["labels"].summary, console)
     show_table("Gold reward accuracy", ["", ""], _gra_of_one_run(result), console)
+    show_notes(notes(result), console)
 
 
 def make_console() -> Console:
@@ -106,6 +108,12 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     console.print(table)
 
 
+def show_notes(sentences: Sequence[str], console: Console) -> None:
+    """What stands under a table, one sentence a line."""
+    for sentence in sentences:
+        console.print(sentence, highlight=False, markup=False)
+
+
 def stage_metrics(folder: Path) -> list[dict[str, Any]]:
     """All metric points that a stage's artifact holds, in order of step; empty for stages that train nothing."""
     file = folder / "metrics.parquet"
@@ -119,6 +127,8 @@ def stage_metrics(folder: Path) -> list[dict[str, Any]]:
 
 def _gra_of_one_run(result: RunResult) -> list[list[str]]:
     row, config = result.evaluation, result.config
+    beside = gra_row(result, stage_metrics(result.stages["align"].path))
+    even = f"{percent(beside.length_controlled)}, 95 % {interval(beside.length_low, beside.length_high)}"
     cells = {
         "method": config.method_label,
         "objective": config.objective,
@@ -129,7 +139,10 @@ def _gra_of_one_run(result: RunResult) -> list[list[str]]:
         "strict GRA": percent(row["gra_strict"]),
         "GRA, ties dropped": percent(row["gra_ties_dropped"]),
         "KL": f"{number(row['kl'])} nats",
-        "tokens per answer": f"{number(row['mean_tokens'], 1)}; baseline {number(row['baseline_mean_tokens'], 1)}",
+        "log-ratios": f"chosen {number(beside.chosen_logratio)}, rejected {number(beside.rejected_logratio)} nats",
+        "tokens per answer": f"{number(row['mean_tokens'], 1)}; baseline {number(row['baseline_mean_tokens'], 1)}, "
+        f"ratio {number(beside.length_ratio)}",
+        "GRA at equal length": NOTHING if beside.length_controlled is None else even,
         "ungrammatical": f"{percent(row['ungrammatical'])}; baseline {percent(row['baseline_ungrammatical'])}",
     }
     return [list(cell) for cell in cells.items()]

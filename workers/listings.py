@@ -8,24 +8,27 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from db.records import Judged, LabelSummary, RunRow, StageRow
+from workers import terms
 from workers.figures import count, interval, number, percent
 from workers.tables import Cell, Table
+from workers.terms import Terms
 
 _RESULT = ("gra", "ci_low", "ci_high", "interval_method", "prompts", "wins", "ties", "losses", "gra_strict", "kl",
            "mean_tokens", "baseline_mean_tokens")  # fmt: skip
 
 
-def run_numbers(rows: Sequence[RunRow]) -> Table:
-    """One line per run with its own result."""
+def run_numbers(rows: Sequence[RunRow], by_run: Mapping[int, Terms]) -> Table:
+    """One line per run with its own result, and the terms of it by run."""
     names = ("id", "name", "status", "method_label", "objective", "seed", "annotator", "policy", "dataset",
              "label_fraction", "stages", "stages_done", "stages_reused")  # fmt: skip
     times = ("created_at", "started_at", "finished_at")
     return Table(
-        columns=("run", *names[1:], *_RESULT, *times),
+        columns=("run", *names[1:], *_RESULT, *terms.COLUMNS, *times),
         rows=tuple(
             (
                 *(getattr(row, name) for name in names),
                 *(getattr(row.evaluation, name, None) for name in _RESULT),
+                *(getattr(by_run.get(row.id), name, None) for name in terms.COLUMNS),
                 *(moment.isoformat() if (moment := getattr(row, name)) else None for name in times),
             )
             for row in rows

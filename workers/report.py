@@ -61,6 +61,7 @@ from workers.tables import (
     to_latex,
     to_markdown,
 )
+from workers.terms import Terms, table_notes, terms, terms_by_setting
 
 __all__ = [
     "END_METRICS",
@@ -76,6 +77,7 @@ __all__ = [
     "Prices",
     "StageCost",
     "Table",
+    "Terms",
     "agreement_sentence",
     "beside",
     "config_numbers",
@@ -121,6 +123,9 @@ __all__ = [
     "stage_cost_numbers",
     "stage_costs",
     "stage_numbers",
+    "table_notes",
+    "terms",
+    "terms_by_setting",
     "to_csv",
     "to_json",
     "to_latex",

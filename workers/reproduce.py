@@ -12,7 +12,7 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.execute import StageResult
 from cwpo.reporting import Reporter
 from cwpo.stages import StageSpec, build
-from workers import bundle
+from workers import bundle, terms
 from workers.bundle_reading import Bundle, Cell, Rows, place_files
 
 
@@ -86,9 +86,10 @@ def rerun(
 
 
 def compare(recorded: Mapping[str, Rows], computed: Mapping[str, Rows]) -> tuple[list[CellDifference], int]:
-    """Cells that are not exactly equal, and how many were compared."""
+    """Cells that are not exactly equal, and how many were compared. Older bundles state no terms; they are left out."""
     found, cells = [], 0
     for table in recorded:
+        unknown = {name for name in terms.COLUMNS if not any(name in row for row in recorded[table])}
         for old, new in zip_longest(recorded[table], computed[table]):
             row = str((new or old or {}).get("label", ""))
             if old is None or new is None:
@@ -96,6 +97,8 @@ def compare(recorded: Mapping[str, Rows], computed: Mapping[str, Rows]) -> tuple
                 found.append(CellDifference(table=table, row=row, column="", recorded=there, computed=gone))
                 continue
             for column in dict.fromkeys((*old, *new)):
+                if column in unknown:
+                    continue
                 cells += 1
                 before, after = old.get(column), new.get(column)
                 if not _same(before, after) or (column in old) != (column in new):

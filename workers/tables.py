@@ -5,15 +5,17 @@ import io
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from workers import terms
 from workers.comparison import DifferenceRow, GraRow
 from workers.costs import CostRow, StageCost
 from workers.figures import NOTHING, count, duration, interval, number, p_value, percent, points, points_interval
 from workers.head_to_head import HeadToHead
 from workers.matched import MatchedRow
 from workers.rescored import GoldRow
+from workers.terms import Terms
 
 Cell = str | int | float | None
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")  # OWASP ASVS 1.2.10
@@ -38,14 +40,16 @@ class Table:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()  # sentences under the table, where people read it
 
 
-def gra_cells(rows: Sequence[GraRow]) -> Table:
-    """The GRA table as people read it."""
+def gra_cells(rows: Sequence[GraRow], by_setting: Mapping[str, Terms], notes: Sequence[str] = ()) -> Table:
+    """The GRA table as people read it; terms that the rows share stand in the notes, others are columns."""
+    differing = [name for name in terms.COLUMNS if len({_term(row, name, by_setting) for row in rows}) > 1]
     return Table(
         columns=("method", "GRA, %", "95 %", "prompts", "seeds", "strict, %", "KL, nats", "chosen, nats",
                  "rejected, nats", "tokens", "baseline's tokens", "ratio", "equal length, %", "equal length, 95 %",
-                 "ungrammatical, %", "note"),
+                 "ungrammatical, %", *(name.replace("_", " ") for name in differing), "note"),
         rows=tuple(
             (
                 row.label,
@@ -63,10 +67,12 @@ def gra_cells(rows: Sequence[GraRow]) -> Table:
                 _bare(percent(row.length_controlled)),
                 interval(row.length_low, row.length_high),
                 _bare(percent(row.ungrammatical)),
+                *(_term(row, name, by_setting) or NOTHING for name in differing),
                 row.note,
             )
             for row in rows
         ),
+        notes=tuple(notes),
     )  # fmt: skip
 
 
@@ -237,8 +243,8 @@ def cost_numbers(rows: Sequence[CostRow]) -> Table:
     return Table(columns=names, rows=tuple(tuple(getattr(row, name) for name in names) for row in rows))
 
 
-def gra_numbers(rows: Sequence[GraRow]) -> Table:
-    """The GRA table at full precision, shares in [0, 1], for CSV and JSON."""
+def gra_numbers(rows: Sequence[GraRow], by_setting: Mapping[str, Terms]) -> Table:
+    """The GRA table at full precision, shares in [0, 1], for CSV and JSON; terms by group key."""
     names = (
         "label", "method", "objective", "top_percent", "estimate", "low", "high", "interval_method", "n_prompts",
         "n_seeds", "wins", "ties", "losses", "strict", "ties_dropped", "seed_sd", "kl", "tokens", "baseline_tokens",
@@ -247,9 +253,15 @@ def gra_numbers(rows: Sequence[GraRow]) -> Table:
     )  # fmt: skip
     extra = ("seeds", "run_ids", "group_key")
     return Table(
-        columns=(*names, *extra),
+        columns=(*names, *terms.COLUMNS, *extra),
         rows=tuple(
-            (*(getattr(row, name) for name in names), _joined(row.seeds), _joined(row.run_ids), row.group_key)
+            (
+                *(getattr(row, name) for name in names),
+                *(_term(row, name, by_setting) for name in terms.COLUMNS),
+                _joined(row.seeds),
+                _joined(row.run_ids),
+                row.group_key,
+            )
             for row in rows
         ),
     )
@@ -280,20 +292,28 @@ def to_json(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """A pipe table, numbers to the right."""
+    """A pipe table, numbers to the right; under it its notes."""
     numeric = _numeric(table)
     marks = ["---:" if right else "---" for right in numeric]
     lines = [[_shown(name).translate(_MARKDOWN) for name in table.columns], marks]
     lines += [[_shown(cell).translate(_MARKDOWN) for cell in row] for row in table.rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    notes = [f"\n{note.translate(_MARKDOWN)}\n" for note in table.notes]
+    return "".join([*(f"| {' | '.join(line)} |\n" for line in lines), *notes])
 
 
 def to_latex(table: Table) -> str:
-    """A booktabs tabular."""
+    """A booktabs tabular; under it its notes."""
     align = "".join("r" if right else "l" for right in _numeric(table))
     lines = [" & ".join(map(_latex, row)) + r" \\" for row in (table.columns, *table.rows)]
     parts = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
-    return "\n".join([*parts, r"\end{tabular}"]) + "\n"
+    notes = [rf"\par{{\footnotesize {_latex(note)}\par}}" for note in table.notes]
+    return "\n".join([*parts, r"\end{tabular}", *notes]) + "\n"
+
+
+def _term(row: GraRow, name: str, by_setting: Mapping[str, Terms]) -> str:
+    """One of the terms of a row's setting."""
+    text: str = getattr(by_setting[row.group_key], name)
+    return text
 
 
 def _bare(text: str) -> str:

@@ -9,6 +9,7 @@ from app.components import layout, tables
 from app.components.compare_choice import reference_widget
 from app.components.export import Exported
 from app.components.tables import Cell, Column
+from db.records import RunRow
 from workers import report
 from workers.comparison import DIFFERENT_OPPONENTS
 from workers.report import DifferenceRow, GraRow, MatchedRow
@@ -84,11 +85,21 @@ def show_gra_table(table: Sequence[GraRow], configs: Sequence[Mapping[str, Any]]
 
 
 def exports(
-    table: Sequence[GraRow], differences: Sequence[DifferenceRow], matched: Sequence[MatchedRow] = ()
+    table: Sequence[GraRow],
+    differences: Sequence[DifferenceRow],
+    matched: Sequence[MatchedRow] = (),
+    *,
+    runs: Sequence[RunRow],
+    configs: Mapping[int, Mapping[str, Any]],
 ) -> list[Exported]:
-    """The tables as files."""
+    """The tables as files; the one of GRA with its terms and what the seeds moved."""
+    terms = report.terms_by_setting(runs, configs)
     found = [
-        Exported(name="GRA", numbers=lambda: report.gra_numbers(table), cells=lambda: report.gra_cells(table)),
+        Exported(
+            name="GRA",
+            numbers=lambda: report.gra_numbers(table, terms),
+            cells=lambda: report.gra_cells(table, terms, report.table_notes(runs, configs)),
+        ),
         Exported(
             name="Differences",
             numbers=lambda: report.difference_numbers(differences),

@@ -1,15 +1,21 @@
 """One run's answer: GRA with the interval that one seed allows, and what must stand beside it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import reads
+from app.components import layout
+from app.components.formats import counted
 from db.records import RunRow
+from workers import report
 from workers.report import GraRow, interval, number, percent
 
 
-def show_result(row: RunRow) -> None:
-    """Nothing before the evaluation is published."""
+def show_result(row: RunRow, config: Mapping[str, Any]) -> None:
+    """Nothing before the evaluation is published. Under the figures the terms on which they were counted."""
     found = row.evaluation
     if found is None:
         return
@@ -21,6 +27,8 @@ def show_result(row: RunRow) -> None:
     _figure(second, "ties as losses", percent(found.gra_strict), counts)
     _figure(third, "KL, nats", number(found.kl), _log_ratios(table))
     _figure(fourth, "tokens", number(found.mean_tokens, 1), _length(table))
+    size = f"{counted(found.prompts, 'prompt')}, 1 seed"
+    layout.note(layout.MIDDLE_DOT.join((size, *report.terms([row], {row.id: config}).words)))
 
 
 def _log_ratios(row: GraRow) -> str:
@@ -33,8 +41,11 @@ def _log_ratios(row: GraRow) -> str:
 def _length(row: GraRow) -> str:
     if row.baseline_tokens is None:
         return ""
-    words = f"baseline {number(row.baseline_tokens, 1)}"
-    return words if row.length_controlled is None else f"{words}; GRA at equal length {percent(row.length_controlled)}"
+    words = f"baseline {number(row.baseline_tokens, 1)}, ratio {number(row.length_ratio)}"
+    if row.length_controlled is None:
+        return words
+    even = f"GRA at equal length {percent(row.length_controlled)}, 95 % {interval(row.length_low, row.length_high)}"
+    return f"{words}; {even}"
 
 
 def _figure(column: DeltaGenerator, label: str, value: str, below: str) -> None:

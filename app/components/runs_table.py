@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -10,10 +11,12 @@ from app.charts.frame import Look, colour
 from app.components.export import Exported
 from app.components.formats import ago, counted, dataset_name, models, objective_name, seeds, share
 from db.records import RunGroup, RunRow
+from workers import report
 from workers.report import GraRow, Table, interval, number, run_numbers
 
 ONE_SEED = "1 seed"
 LIVE = ("queued", "running")
+Configs = Mapping[int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +60,30 @@ def frame(table: Sequence[Line]) -> pd.DataFrame:
     return pd.DataFrame([dict(line.cells) for line in table], columns=list(COLUMNS))
 
 
-def export(groups: Sequence[RunGroup], table: Sequence[Line]) -> Exported:
+def export(groups: Sequence[RunGroup], table: Sequence[Line], configs: Configs) -> Exported:
     """The lines as they are shown; their runs one by one where numbers are wanted."""
     rows = [row for group in groups for row in group.rows]
-    return Exported(name="Runs", numbers=lambda: run_numbers(rows), cells=lambda: _shown(table))
+    return Exported(
+        name="Runs",
+        numbers=lambda: run_numbers(rows, {row.id: report.terms([row], configs) for row in evaluated(groups)}),
+        cells=lambda: _shown(table, caption(groups, configs)),
+    )
+
+
+def evaluated(groups: Sequence[RunGroup]) -> list[RunRow]:
+    """The runs that have a result."""
+    return [row for group in groups for row in group.rows if row.evaluation is not None]
+
+
+def caption(groups: Sequence[RunGroup], configs: Configs) -> str:
+    """On what terms the GRAs of the list were counted, and what their intervals cover."""
+    rows = evaluated(groups)
+    counts = {counted(row.evaluation.prompts, "prompt") for row in rows if row.evaluation is not None}
+    words = ["(wins + ½ ties) / prompts against the baseline's answers"]
+    if rows:
+        words = [counts.pop() if len(counts) == 1 else "several prompt sets", *report.terms(rows, configs).words]
+    covers = "95 % interval over seeds × prompts, or over prompts alone where there is one seed."
+    return f"GRA: {' · '.join(words)}. {covers}"
 
 
 def inks(table: Sequence[Line], look: Look) -> pd.DataFrame:
@@ -112,9 +135,9 @@ def headline(groups: Sequence[RunGroup], total: int) -> str:
     return " · ".join(words)
 
 
-def _shown(table: Sequence[Line]) -> Table:
+def _shown(table: Sequence[Line], note: str) -> Table:
     cells = tuple(tuple(line.cells.get(name, "").lstrip("▸▾ ") for name in COLUMNS) for line in table)
-    return Table(columns=tuple(COLUMNS), rows=cells)
+    return Table(columns=tuple(COLUMNS), rows=cells, notes=(note,))
 
 
 def _group_line(group: RunGroup, result: GraRow | None, *, opened: bool) -> Line:

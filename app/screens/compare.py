@@ -71,7 +71,8 @@ def _answer(rows: list[RunRow], left_out: str) -> tuple[list[GraRow], list[Diffe
     show_matched(lines, matched)
     show_gra_table(table, list(configs.values()), len(rows) - len(evaluated))
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        show_export([*compare_tables.exports(table, differences, matched), *compare_evidence.exports(rows)])
+        files = compare_tables.exports(table, differences, matched, runs=evaluated, configs=configs)
+        show_export([*files, *compare_evidence.exports(rows)])
         show_bundle([row.id for row in evaluated], reference)
     return table, differences, lines
 

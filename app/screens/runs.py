@@ -67,11 +67,9 @@ def _table(view: RunsView) -> None:
     bar = st.container(horizontal=True, vertical_alignment="center")
     chosen = _grid(table)
     _bar(bar, page, chosen)
-    show_export([runs_table.export(page.groups, table)])
-    st.caption(
-        "GRA = (wins + ½ ties) / prompts against the baseline's answers; 95 % interval over seeds × prompts, "
-        "or over prompts alone where there is one seed."
-    )
+    configs = reads.configs_of(runs_table.evaluated(page.groups))
+    show_export([runs_table.export(page.groups, table, configs)])
+    layout.note(runs_table.caption(page.groups, configs))
     with st.container(horizontal=True):
         if view.after:
             layout.turn("Newest settings", "newest", after="", open="")

@@ -20,13 +20,17 @@ from app.components.formats import slot_name
 from db import queries
 from tests.app.conftest import Computed, visit
 from workers import api, bundle_reading, report
+from workers.terms import COLUMNS
 
 
 def compare_files(computed: Computed) -> dict[str, Exported]:
     rows = computed.rows()
     table = reads.table_of(rows)
     differences = reads.differences_of(rows, "", {row.group_key: "" for row in rows})
-    return {one.name: one for one in (*compare_tables.exports(table, differences), *compare_evidence.exports(rows))}
+    with reads.reading() as session:
+        configs = queries.configs(session, computed.sweep)
+    files = compare_tables.exports(table, differences, runs=rows, configs=configs)
+    return {one.name: one for one in (*files, *compare_evidence.exports(rows))}
 
 
 def run_files(computed: Computed) -> dict[str, Exported]:
@@ -34,7 +38,8 @@ def run_files(computed: Computed) -> dict[str, Exported]:
         stages = queries.run_stages(session, computed.sweep[-1])
         groups = queries.list_groups(session, limit=40).groups
     lines = runs_table.lines(groups, reads.results_of(groups), [groups[-1].group_key[:12]])
-    return {"Stages": stage_timeline.export(stages), "Runs": runs_table.export(groups, lines)}
+    runs = runs_table.export(groups, lines, reads.configs_of(runs_table.evaluated(groups)))
+    return {"Stages": stage_timeline.export(stages), "Runs": runs}
 
 
 def rows_in(text: str) -> list[dict[str, str]]:
@@ -51,7 +56,8 @@ def test_every_table_comes_in_four_formats_with_the_same_rows(
         values: list[dict[str, Any]] = json.loads(text_of(table, "JSON"))
         assert len(values) == len(table.numbers().rows) > 0, table.name
         assert [list(row) for row in rows_in(text_of(table, "CSV"))] == [list(row) for row in values]
-        assert text_of(table, "Markdown").count("\n") == 2 + len(table.cells().rows)
+        lines, notes = 2 + len(table.cells().rows), table.cells().notes
+        assert text_of(table, "Markdown").count("\n") == lines + 2 * len(notes)
         latex = text_of(table, "LaTeX")
         assert latex.count(r" \\") == 1 + len(table.cells().rows)
         assert not re.search(r"(?<!\\)[%_#&](?! )", latex.replace(" & ", "")), latex
@@ -64,6 +70,18 @@ def test_exported_gra_is_what_the_table_shows_at_full_precision(computed: Comput
     assert [float(row["low"]) for row in rows_in(text_of(compare_files(computed)["GRA"], "CSV"))] == [
         row.low for row in table
     ]
+
+
+def test_exported_gra_says_its_terms_and_what_the_seed_moved(computed: Computed) -> None:
+    file = compare_files(computed)["GRA"]
+    for row in json.loads(text_of(file, "JSON")):
+        assert row["opponent"] == "the policy before alignment"
+        assert re.fullmatch("a reward trained here on all human labels, from .+", row["gold_reward"])
+        assert re.fullmatch("sha256:[0-9a-f]{64}", row["gold_revision"])
+        assert row["decoding"] == "temperature 0.95, top-p 1, at most 6 tokens, 1 answer a prompt"
+    for label in ("Markdown", "LaTeX"):
+        assert "ties count half" in text_of(file, label)
+        assert "2 seeds: the seed moved" in text_of(file, label)
 
 
 def test_stages_come_with_their_seconds_and_annotators_with_their_deciles(computed: Computed) -> None:
@@ -83,7 +101,10 @@ def test_runs_are_exported_one_by_one_and_the_failed_one_has_no_result(computed:
     rows = {row["run"]: row for row in json.loads(text_of(run_files(computed)["Runs"], "JSON"))}
     assert set(rows) == {*computed.sweep, computed.failed}
     assert [number for number, row in rows.items() if row["gra"] is None] == [computed.failed]
-    assert "▸" not in text_of(run_files(computed)["Runs"], "Markdown")
+    assert [number for number, row in rows.items() if row["gold_reward"] is None] == [computed.failed]
+    shown = text_of(run_files(computed)["Runs"], "Markdown")
+    assert "▸" not in shown
+    assert "GRA: 12 prompts · against the policy before alignment · ties count half · judged by" in shown
 
 
 def test_only_fields_that_differ_are_in_the_exported_configuration(computed: Computed) -> None:
@@ -99,8 +120,8 @@ def test_the_bundle_of_compare_states_the_table_that_compare_shows(computed: Com
     file = tmp_path / "bundle.zip"
     file.write_bytes(api.reproduce_bundle([row.id for row in rows], reference=human))
     found = bundle_reading.read(file)
-    names = ("label", "estimate", "low", "high", "strict", "kl", "seeds")
-    shown = json.loads(report.to_json(report.gra_numbers(reads.table_of(rows))))
+    names = ("label", "estimate", "low", "high", "strict", "kl", "seeds", *COLUMNS)
+    shown = json.loads(text_of(compare_files(computed)["GRA"], "JSON"))
     assert [[row[name] for name in names] for row in found.tables["gra"]] == [
         [row[name] for name in names] for row in shown
     ]

@@ -13,7 +13,6 @@ from app import compare_reads, reads
 from app.charts import CHARTS
 from app.components import form_state, runs_table
 from app.components.chart import show_chart
-from app.components.compare_facts import OPPONENTS, SEVERAL, opponent
 from cwpo import catalog
 from cwpo.config import RunConfig
 from db import queries
@@ -23,6 +22,7 @@ from tests.app.conftest import MAIN, Computed, visit, words
 from tests.workers.test_rescoring import judge
 from workers import api
 from workers.database import reading, writing
+from workers.terms import OPPONENTS, SEVERAL, opponent
 
 SCREENS = ("runs", "new_run", "run", "compare", "examples", "annotators", "paper", "system")
 
@@ -214,7 +214,8 @@ def test_drift_and_length_stand_beside_gra_on_compare_and_run(computed: Computed
     assert "GRA at equal length, %" in said
     said = words(visit("run", run=str(computed.sweep[0])))
     assert re.search(r"log-ratios: chosen −?\d+\.\d\d, rejected −?\d+\.\d\d", said)
-    assert re.search(r"baseline \d+\.\d; GRA at equal length \d+\.\d %", said)
+    even = r"GRA at equal length \d+\.\d %, 95 % \d+\.\d – \d+\.\d"
+    assert re.search(rf"baseline \d+\.\d, ratio \d+\.\d\d; {even}", said)
 
 
 def test_head_to_head_compares_two_settings_from_stored_answers(computed: Computed) -> None:
@@ -395,9 +396,16 @@ def test_a_setting_is_shown_whole_or_not_at_all() -> None:
     assert [row.group_key for row in compare_reads.whole_settings(rows, 1)] == ["a", "a"]
 
 
-def test_the_caption_of_compare_names_the_opponent(computed: Computed) -> None:
+def test_the_terms_of_gra_stand_beside_it_on_every_page(computed: Computed) -> None:
+    """Opponent, tie rule, gold reward with its revision, decoding."""
+    terms = (
+        r"against the policy before alignment · ties count half · judged by a reward trained here on all human labels, "
+        r"from \S+ @[0-9a-f]{8} · temperature 0\.95, top-p 1, at most 6 tokens, 1 answer a prompt"
+    )
     runs = f"{computed.sweep[0]}-{computed.sweep[-1]}"
-    assert "12 prompts · against the policy before alignment · ties count half" in words(visit("compare", runs=runs))
+    assert re.search(f"2 seeds · 12 prompts · {terms}", words(visit("compare", runs=runs)))
+    assert re.search(f"12 prompts, 1 seed · {terms}", words(visit("run", run=str(computed.sweep[0]))))
+    assert re.search(rf"GRA: 12 prompts · {terms}\. 95 % interval over seeds", words(visit("runs")))
 
 
 @pytest.mark.parametrize(

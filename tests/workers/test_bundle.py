@@ -129,6 +129,7 @@ def test_a_bundle_says_what_it_needs_and_check_runs_nothing(
         lock = archive.read("requirements.lock").decode()
         readme = archive.read("README.txt").decode()
     assert "CW: GRA " in readme
+    assert "2 seed(s) · against the policy before alignment · ties count half · judged by the sandbox oracle" in readme
     assert "cwpo reproduce" in readme
     older = rewritten(made.file, tmp_path, {"requirements.lock": lock.replace("numpy==", "numpy==0.")})
     assert cli.main(["reproduce", str(older), "--home", str(tmp_path / "home"), "--check"]) == 0

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from cwpo.config import RunConfig
 from tests.workers.conftest import Workplace
 from workers import api, cli, jobs, lease
+from workers.figures import interval, number, percent
 from workers.jobs import Shutdown
 
 
@@ -139,6 +141,25 @@ def test_run_writes_everything_and_needs_neither_redis_nor_database(workplace: W
     assert "Agreement by confidence decile" in done.stdout
     assert re.search(r"Data: [\d,]+ rows read, [\d,]+ pairs and [\d,]+ test prompts kept; .*dropped: ", done.stdout)
     assert "Prompts cut at the model's context: " in done.stdout
+    _says_what_stands_beside_gra(done.stdout, written)
+
+
+def _says_what_stands_beside_gra(said: str, written: dict[str, Any]) -> None:
+    """Log-ratios from the written curves: rewards over β, mean of the last tenth of the steps."""
+    curves, beta = written["stages"]["align"]["metrics"], written["config"]["align"]["beta"]
+    last = max(point["step"] for point in curves)
+    ends = []
+    for name in ("rewards/chosen", "rewards/rejected"):
+        values = [one["value"] for one in curves if one["name"] == name and one["step"] > 0.9 * last]
+        ends.append(number(sum(values) / len(values) / beta))
+    assert f"chosen {ends[0]}, rejected {ends[1]} nats" in said
+    gra = written["gra"]
+    assert f"ratio {number(gra['mean_tokens'] / gra['baseline_mean_tokens'])}" in said
+    assert re.search(r"GRA at equal length +\d+\.\d %, 95 % \d+\.\d – \d+\.\d", said)
+    under = " ".join(said.split())
+    assert "GRA: against the policy before alignment · ties count half · judged by a reward trained here" in under
+    assert "at most 6 tokens, 1 answer a prompt." in under
+    assert "One seed: the seed would move" in under
 
 
 def test_runs_of_the_queue_reuse_what_cwpo_run_computed(
@@ -155,6 +176,13 @@ def test_runs_of_the_queue_reuse_what_cwpo_run_computed(
     capsys.readouterr()
     assert cli.main(["status", "1"]) == 0
     assert "Run 1: done" in capsys.readouterr().out
+    assert cli.main(["status"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    found = workplace.run(1).evaluation
+    assert found is not None
+    assert f" {percent(found.gra)} {interval(found.ci_low, found.ci_high)} 12 {number(found.kl)} " in said
+    assert "judged by a reward trained here on all human labels" in said
+    assert "each run is one seed, so its interval covers prompts only." in said
     exported = api.export_run(1)
     assert exported["gra"]["prompts"] == 12
     assert exported["config_hash"] == RunConfig.parse(exported["config"]).hash()

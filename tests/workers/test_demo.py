@@ -40,8 +40,12 @@ def test_demo_ends_with_the_table_and_reuses_everything_when_called_again(
     config.write_text(yaml.safe_dump(merged(materials, {"method": ["human", "weak", "cw"], "seed": [0, 1]})))
     first = run_demo(tmp_path, config)
     assert first.returncode == 0, first.stdout + first.stderr
-    rows = [line.split() for line in first.stdout.splitlines() if re.match(r"\s*(Human|Weak labels|CW)\s+\d", line)]
-    assert len(rows) == 3
+    rows = [line for line in first.stdout.splitlines() if re.match(r"\s*(Human|Weak labels|CW)\s+[−\d]", line)]
+    assert [line.split()[0] for line in rows] == ["Human", "Weak", "CW"] * 2  # GRA, then distance and length
+    assert "rejected, nats" in first.stdout
+    under = " ".join(first.stdout.split())
+    assert "GRA: against the policy before alignment · ties count half · judged by a reward trained here" in under
+    assert "2 seeds: the seed moved" in under
     assert "CW − Weak labels" in first.stdout
     assert "CW − Human" in first.stdout
     assert re.search(r"cannot be told apart|stands|is above|is below", first.stdout)

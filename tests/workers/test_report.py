@@ -106,7 +106,8 @@ def test_drift_and_length_stand_beside_every_gra() -> None:
     assert row.length_controlled is not None
     assert row.length_high is not None
     assert row.length_low < row.length_controlled < row.length_high
-    cells = dict(zip(report.gra_cells([row]).columns, report.gra_cells([row]).rows[0], strict=True))
+    table = report.gra_cells([row], {row.group_key: report.Terms()})
+    cells = dict(zip(table.columns, table.rows[0], strict=True))
     assert (cells["chosen, nats"], cells["rejected, nats"], cells["ratio"]) == ("−2.40", "−6.00", "1.14")
 
 
@@ -524,11 +525,12 @@ def test_tables_of_a_comparison_export_in_every_format() -> None:
     runs = runs_of("human", "weak", "cw", seeds=2)
     outcomes = outcomes_of(runs, chance=ALIKE)
     rows, pairs = report.gra_table(runs, outcomes), report.differences(runs, outcomes)
-    cells = report.gra_cells(rows)
+    terms = {row.group_key: report.Terms() for row in rows}
+    cells = report.gra_cells(rows, terms)
     assert [row[0] for row in cells.rows] == ["Human", "Weak labels", "CW"]
     assert cells.rows[0][1] == f"{100 * rows[0].estimate:.1f}"
     assert "---:" in report.to_markdown(cells)
-    back = pd.read_csv(io.StringIO(report.to_csv(report.gra_numbers(rows))))
+    back = pd.read_csv(io.StringIO(report.to_csv(report.gra_numbers(rows, terms))))
     assert back["estimate"].tolist() == pytest.approx([row.estimate for row in rows], abs=1e-15)
     assert back["seeds"].tolist() == ["0 1"] * 3
     differences = json.loads(report.to_json(report.difference_numbers(pairs)))
