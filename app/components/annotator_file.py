@@ -27,14 +27,14 @@ NAMES = {"FILE": "File", "--out": "Labeled file", "ANNOTATOR": "Annotator"}
 
 
 def show_file(annotator: str, fingerprint: str) -> None:
-    """The form, the command that does the same, and the newest labelings with this annotator."""
+    """The form, the newest labelings with this annotator, and the command that does the same."""
     layout.small("Label a file")
     layout.note(FILES)
     _form(annotator)
-    layout.note(WHERE)
-    st.code(f"cwpo label {annotator} FILE", language=None)
     live = any(one.status == RUNNING for one in label_jobs.newest(fingerprint))
     layout.fragment(_labelings, run_every=REFRESH if live else None)(fingerprint, live)
+    layout.note(WHERE)
+    st.code(f"cwpo label {annotator} FILE", language=None)
 
 
 def _form(annotator: str) -> None:
@@ -80,7 +80,7 @@ def _labeling(one: Labeling, place: int) -> None:
     with left:
         st.markdown(untrusted.label(one.out, 300))
         layout.note(_said(one))
-    with right:
+    with right.container(horizontal=True, horizontal_alignment="right"):
         if one.status == RUNNING and st.button("Stop", key=f"stop_{place}", type="tertiary"):
             _act(lambda: _stopped(one))
         if one.status not in (RUNNING, DONE) and st.button("Go on", key=f"go_on_{place}", type="tertiary"):

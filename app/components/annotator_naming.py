@@ -22,7 +22,7 @@ WHY = "A named annotator can label for other runs, also on other data and for ot
 NOT_ONE = "These labels come from an ensemble, an implicit reward or another run's annotator, which get no name here."
 KEPT = (
     "A name keeps an annotator when the run that trained it is deleted; runs take it with annotator.use. "
-    "A calibrated one has a mean C of 2·accuracy − 1."
+    "Where confidence is right on average, mean C is 2·accuracy − 1."
 )
 
 

@@ -54,6 +54,7 @@ def test_the_button_labels_a_file_of_this_machine(
     assert f"10 of 11 rows labeled, mean confidence {report['mean_confidence']:.3f}; left out: 1 unparsable" in said
     assert str(out) in said
     assert len(out.read_text().splitlines()) == 10
+    api.forget_annotator("for-files", 1)
     assert not any(button.key in ("stop_0", "go_on_0") for button in page.button)
 
 
@@ -63,7 +64,7 @@ def test_the_button_labels_a_file_of_this_machine(
         ("", "", "File: give the path of a JSONL, JSONL.gz, Parquet or CSV file."),
         ("/no/where.jsonl", "", "File: /no/where.jsonl does not exist; give a JSONL"),
         (__file__, "", "test_annotator_file.py has an ending that cannot be read: use one of .jsonl"),
-        ("pyproject.toml", "/no/out.jsonl", "pyproject.toml has an ending that cannot be read"),
+        (__file__, "/tmp/out.txt", "out.txt has an ending that cannot be written: use one of .jsonl"),
     ],
 )
 def test_what_cannot_be_labeled_is_a_sentence_on_the_page(
