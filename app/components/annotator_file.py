@@ -83,7 +83,8 @@ def _labeling(one: Labeling, place: int) -> None:
     with right.container(horizontal=True, horizontal_alignment="right"):
         if one.status == RUNNING and st.button("Stop", key=f"stop_{place}", type="tertiary"):
             _act(lambda: _stopped(one))
-        if one.status not in (RUNNING, DONE) and st.button("Go on", key=f"go_on_{place}", type="tertiary"):
+        again = "Try again" if one.status == FAILED else "Go on"
+        if one.status not in (RUNNING, DONE) and st.button(again, key=f"go_on_{place}", type="tertiary"):
             _act(lambda: _started(api.label_file(one.annotator, str(one.source), str(one.out))))
 
 

@@ -8,14 +8,14 @@ from app import reads
 from app.components import layout, tables
 from app.components.annotator_file import show_file
 from app.components.annotator_words import provenance
-from app.components.formats import dataset_name, share, short_name
+from app.components.formats import counted, dataset_name, share, short_name
 from app.components.tables import Cell, Column
 from db import queries
 from db.errors import DatabaseError
 from db.records import LabelFigures, NamedAnnotatorRow
 from db.status import DONE
 from workers import annotators, api, report
-from workers.figures import count, number
+from workers.figures import number
 
 SLOT = "annotator"
 WHY = "A named annotator can label for other runs, also on other data and for other policies, and outlives its run."
@@ -51,8 +51,7 @@ def show_named() -> None:
     cut = f" The newest {len(rows):,} are listed." if len(rows) >= queries.MOST_NAMED else ""
     layout.section("Named annotators", f"{KEPT}{cut}")
     columns = [
-        Column(label="name", whole=True), Column(label="model", whole=True), Column(label="kind"),
-        Column(label="trained on"), Column(label="labels", figures=True), Column(label="pairs", figures=True),
+        Column(label="name", whole=True), Column(label="model"), Column(label="trained on", limit=120),
         Column(label="seed", figures=True), Column(label="human labels met, %", figures=True),
         Column(label="2·accuracy − 1", figures=True), Column(label="mean C", figures=True),
         Column(label="ECE", figures=True), Column(label="on"), Column(label="note", limit=120),
@@ -63,13 +62,12 @@ def show_named() -> None:
 
 
 def _named_row(row: NamedAnnotatorRow) -> list[object]:
+    kind = annotators.KINDS.get(row.kind, row.kind)
+    learned = f" ({counted(row.pairs, 'pair')})" if row.pairs else ""
     return [
         Cell(text=row.key, muted=not row.stored),
-        short_name(row.model),
-        annotators.KINDS.get(row.kind, row.kind),
-        dataset_name(row.dataset),
-        share(row.label_fraction),
-        count(row.pairs),
+        f"{short_name(row.model)}, {kind}",
+        f"{share(row.label_fraction)} of {dataset_name(row.dataset)}{learned}",
         row.seed,
         *_judged_cells(row.judged),
         row.note if row.stored else "its files are gone",
