@@ -9,8 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from cwpo import catalog, hub, label_rows
 from cwpo.annotator import BRADLEY_TERRY, JOINT, encode_candidates
@@ -27,6 +25,7 @@ from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import digest
 from cwpo.data.filtering import Tally
 from cwpo.errors import Cancelled, ConfigError, DataError
+from cwpo.label_paths import JOB, WINDOW, alone, check_files, parts_of, read_json, report_of, taken, write_aside
 from cwpo.labeling import annotations, score_pairs
 from cwpo.logps import ForwardPath, forward_path
 from cwpo.models import ModelRef, context_length, load_annotator, load_reward_model
@@ -34,9 +33,7 @@ from cwpo.reporting import Reporter, SilentReporter
 from cwpo.resolve import pin_model
 from cwpo.stored_annotator import store_of, stored_annotator
 
-WINDOW = 2_048  # pairs in memory at once; they are sorted by length inside it
 _FORMAT = 1  # of parts and output; another number starts anew
-_JOB = "job.json"
 _PART_FILE = re.compile(r"job\.json(\.partial)?|\d{6}\.(parquet|partial)")
 _CUT = b"prompts_cut"
 TOO_LONG, NOT_FINITE = "too_long", "not_finite"
@@ -105,11 +102,11 @@ def label_file(
 ) -> Labeled:
     """Label every usable pair of `source`; JSONL or Parquet by the ending of `out`, the report beside it."""
     reporter = reporter or SilentReporter()
-    _check_files(source, out)
+    check_files(source, out)
     job = _job(source, annotator)
     if (done := _finished(out, job)) is not None:
         return Labeled(out=out, report=done, reused=True)
-    with _alone(out):
+    with alone(out):
         if (done := _finished(out, job)) is not None:  # by another labeling, meanwhile
             return Labeled(out=out, report=done, reused=True)
         parts = _open_parts(out, job)
@@ -129,16 +126,9 @@ def label_file(
         counts = _finish(files, out, tally)
         facts = {**_facts(source, out, annotator, tally), **counts}
         report = {**facts, "job": job, "seconds": time.monotonic() - started}
-        _write_aside(_report_of(out), json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
+        write_aside(report_of(out), json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
         shutil.rmtree(parts, ignore_errors=True)
     return Labeled(out=out, report=report, reused=False)
-
-
-def default_out(source: Path) -> Path:
-    """Beside the source: pairs.jsonl -> pairs.labeled.jsonl; a Parquet file gives a Parquet file."""
-    name = source.name.removesuffix(".gz")
-    ending = ".parquet" if name.lower().endswith(".parquet") else ".jsonl"
-    return source.with_name(f"{name.rpartition('.')[0] or name}.labeled{ending}")
 
 
 def _scorer(
@@ -232,55 +222,29 @@ def _job(source: Path, annotator: Labeler) -> dict[str, Any]:
     return {**facts, "id": digest(facts)}
 
 
-def _check_files(source: Path, out: Path) -> None:
-    """Before hours of work, not after them."""
-    label_rows.format_of(out)
-    if not source.is_file():
-        raise ConfigError("FILE", f"{source} does not exist; give a JSONL, JSONL.gz, Parquet or CSV file.")
-    if not out.parent.is_dir():
-        raise ConfigError("--out", f"the folder {out.parent} does not exist; make it, or choose another.")
-    if not os.access(out.parent, os.W_OK):
-        raise ConfigError("--out", f"no permission to write in {out.parent}; choose a folder of yours.")
-
-
 def _finished(out: Path, job: Mapping[str, Any]) -> dict[str, Any] | None:
     """The report of the same labeling, whole; another file of that name is never overwritten."""
     if not out.exists():
         return None
-    found = _read_json(_report_of(out))
+    found = read_json(report_of(out))
     if found.get("job", {}).get("id") == job["id"]:
         return found
-    if _read_json(_parts_of(out) / _JOB).get("id") == job["id"]:  # killed between the file and its report
+    if read_json(parts_of(out) / JOB).get("id") == job["id"]:  # killed between the file and its report
         return None
-    raise ConfigError("--out", f"{out} exists and is not from this labeling; remove it, or choose another name.")
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Nobody else labels into this file meanwhile."""
-    lock = FileLock(out.with_name(f"{out.name}.parts.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ConfigError("--out", f"{out.name} is being written by another labeling; wait for it.") from error
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+    raise taken(out)
 
 
 def _open_parts(out: Path, job: Mapping[str, Any]) -> Path:
     """The folder of finished windows: that of the same labeling, else a new one. What is not of a labeling stays."""
-    folder = _parts_of(out)
+    folder = parts_of(out)
     folder.mkdir(exist_ok=True)
     mine = [file for file in folder.iterdir() if _PART_FILE.fullmatch(file.name)]
     if len(mine) < sum(1 for _ in folder.iterdir()):
         raise ConfigError("--out", f"{folder} holds something else; remove it, or choose another --out.")
-    if _read_json(folder / _JOB).get("id") != job["id"]:
+    if read_json(folder / JOB).get("id") != job["id"]:
         for file in mine:
             file.unlink()
-        _write_aside(folder / _JOB, json.dumps(job, indent=1))
+        write_aside(folder / JOB, json.dumps(job, indent=1))
     return folder
 
 
@@ -290,29 +254,6 @@ def _write_part(part: Path, table: pa.Table, truncated: int) -> None:
     with aside.open("rb+") as file:
         os.fsync(file.fileno())
     os.replace(aside, part)
-
-
-def _write_aside(path: Path, text: str) -> None:
-    aside = path.with_name(f"{path.name}.partial")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """What a file of ours says; nothing where there is none, or where it is not ours."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _report_of(out: Path) -> Path:
-    return out.with_name(f"{out.name}.report.json")
-
-
-def _parts_of(out: Path) -> Path:
-    return out.with_name(f"{out.name}.parts")
 
 
 def _nothing(source: Path, tally: Tally) -> str:

@@ -21,10 +21,9 @@ from cwpo.data.filtering import Tally, to_candidate
 from cwpo.data.preference import to_pair as preference_pair
 from cwpo.data.rows import BadRow, RawPair
 from cwpo.data.shapes import to_pair as any_pair
-from cwpo.errors import DataError
+from cwpo.label_paths import format_of
 from cwpo.records import CandidatePair
 
-FORMATS = (".jsonl", ".jsonl.gz", ".parquet")
 _NUMBERS = ("margin", "confidence", "weight", "score_chosen", "score_rejected")
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 Row = dict[str, Any]
@@ -103,14 +102,6 @@ def schema(chat: bool) -> pa.Schema:
     text = _MESSAGES if chat else pa.string()
     texts = [(name, text) for name in ("prompt", "chosen", "rejected")]
     return pa.schema([*texts, *((name, pa.float64()) for name in _NUMBERS)])
-
-
-def format_of(out: Path) -> str:
-    """The supported ending of the output file."""
-    for suffix in sorted(FORMATS, key=len, reverse=True):
-        if out.name.lower().endswith(suffix):
-            return suffix
-    raise DataError(f"{out.name} has an ending that cannot be written: use one of {', '.join(FORMATS)}.")
 
 
 def join(tables: Iterable[pa.Table], columns: pa.Schema, out: Path) -> None:

@@ -12,18 +12,20 @@ from cwpo.config import RunConfig, merged
 from cwpo.errors import ConfigError
 from cwpo.resolve import resolve, with_gold
 from cwpo.stages import build, rescoring
+from cwpo.stored_annotator import is_fingerprint
 from db import queries
 from db.errors import DatabaseError
 from db.records import CreatedRun, RunFilters
 from db.repositories import named_annotators as annotator_rows
 from db.repositories import runs
 from db.status import CANCELLED, DONE, FAILED
-from workers import bundle, plan_memory, queue, scheduler
+from workers import bundle, label_jobs, plan_memory, queue, scheduler
 from workers import plan as planning
 from workers.database import reading, writing
 from workers.devices import visible_gpus
 from workers.finished import from_database
-from workers.named_annotators import with_fingerprints
+from workers.label_jobs import Labeling
+from workers.named_annotators import GONE, fingerprint_of, in_store, with_fingerprints
 from workers.places import home, store
 from workers.plan import Plan
 from workers.power import SeedSpread, measured_spread
@@ -193,6 +195,20 @@ def forget_annotator(name: str, version: int) -> int:
         fingerprints = annotator_rows.forget(session, name, version)
     _delete_artifacts(fingerprints)
     return len(fingerprints)
+
+
+def label_file(annotator: str, path: str, out: str = "") -> Labeling:
+    """Label a file of this machine in a process of its own, with NAME, NAME@VERSION or a fingerprint. What is finished
+    of the same labeling is not done again; `out` lies beside the file unless it is given."""
+    fingerprint = annotator if is_fingerprint(annotator) else fingerprint_of(annotator, "ANNOTATOR")
+    if not in_store(fingerprint):
+        raise ConfigError("ANNOTATOR", GONE.format(annotator[:12]))
+    return label_jobs.start(annotator, fingerprint, *label_jobs.paths(path, out))
+
+
+def stop_labeling(out: str) -> None:
+    """End the labeling that writes this file; its finished windows stay."""
+    label_jobs.stop(label_jobs.paths(out)[0])
 
 
 def export_run(run_id: int) -> dict[str, Any]:

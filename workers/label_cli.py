@@ -5,10 +5,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cwpo.errors import ConfigError
 from workers.places import home
+
+if TYPE_CHECKING:
+    from db.records import LabelFigures
 
 FILE_HELP = "JSONL, JSONL.gz, Parquet or CSV with prompt, response_a and response_b, or prompt, chosen and rejected"
 ANNOTATOR_HELP = "NAME, NAME@VERSION, fingerprint, or a model with a scalar head: ./folder or owner/name"
@@ -36,11 +39,13 @@ def add_verbs(verbs: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
 def label(options: argparse.Namespace) -> int:
     """Write chosen, rejected, margin and confidence for every usable pair; say what was left out."""
     fingerprint = _fingerprint(options.annotator)
-    from cwpo.label_file import default_out, label_file, labeler
+    from cwpo.label_file import label_file, labeler
+    from cwpo.label_paths import default_out
 
     annotator = labeler(options.annotator, home=home(), fingerprint=fingerprint)
     device = _device(options)
     from workers.console import make_console
+    from workers.label_jobs import summary
 
     console = make_console()
     with console.status("labeling") as status:
@@ -76,15 +81,6 @@ def _device(options: argparse.Namespace) -> str:
     return str(options.device)
 
 
-def summary(report: Mapping[str, Any]) -> str:
-    """What was written and what was not, by reason."""
-    rejected = ", ".join(f"{count:,} {reason}" for reason, count in report["rejected"].items()) or "none"
-    return (
-        f"{report['labeled']:,} of {report['rows']:,} rows labeled, mean confidence {report['mean_confidence']:.3f}; "
-        f"left out: {rejected}; prompts cut at the annotator's context: {report['prompts_cut']:,}."
-    )
-
-
 def annotators(options: argparse.Namespace) -> int:
     """Every named annotator with where it comes from."""
     from db import queries
@@ -97,11 +93,12 @@ def annotators(options: argparse.Namespace) -> int:
         rows = queries.named_annotators(session)
     cells = [
         [row.key, row.fingerprint[:12], _short(row.model), _short(row.dataset), percent(row.label_fraction),
-         str(row.seed), f"{row.pairs or 0:,}", *_accuracy(row.figures, percent),
+         str(row.seed), f"{row.pairs or 0:,}", *_figures(row.judged),
          "" if in_store(row.fingerprint) else "files are gone"]
         for row in rows
     ]  # fmt: skip
-    columns = ["name", "fingerprint", "model", "trained on", "labels", "seed", "pairs", "accuracy", "on", ""]
+    columns = ["name", "fingerprint", "model", "trained on", "labels", "seed", "pairs", "accuracy"]
+    columns += ["2·accuracy − 1", "mean C", "ECE", "on", ""]
     show_table(f"Annotators ({len(rows)})", columns, cells, make_console())
     return 0
 
@@ -128,10 +125,14 @@ def forget(options: argparse.Namespace) -> int:
     return 0
 
 
-def _accuracy(figures: Any, percent: Any) -> list[str]:
-    """Against human labels, on the data of the first labels that it gave."""
-    known = [one for one in figures if one.accuracy_human is not None]
-    return [percent(known[0].accuracy_human), _short(known[0].dataset)] if known else ["–", ""]
+def _figures(one: "LabelFigures | None") -> list[str]:
+    """Accuracy against human labels, the mean C that it would justify, mean C, ECE, and on which data."""
+    from workers.figures import NOTHING, number, percent
+
+    if one is None or one.accuracy_human is None:
+        return [NOTHING] * 4 + [""]
+    fair = number(2 * one.accuracy_human - 1)
+    return [percent(one.accuracy_human), fair, number(one.mean_confidence), number(one.ece, 3), _short(one.dataset)]
 
 
 def _short(name: str) -> str:

@@ -23,6 +23,11 @@ def logs(base: Path) -> Path:
     return base / "logs"
 
 
+def labelings(base: Path) -> Path:
+    """One record for each file that the dashboard had labeled."""
+    return base / "labelings"
+
+
 def store() -> ArtifactStore:
     """The artifact store under CWPO_HOME, which workers and `cwpo run` share."""
     return ArtifactStore(home() / "artifacts")

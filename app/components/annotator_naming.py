@@ -6,28 +6,28 @@ import streamlit as st
 
 from app import reads
 from app.components import layout, tables
+from app.components.annotator_file import show_file
 from app.components.annotator_words import provenance
-from app.components.formats import dataset_name, share, short_name
+from app.components.formats import counted, dataset_name, share, short_name
 from app.components.tables import Cell, Column
 from db import queries
 from db.errors import DatabaseError
-from db.records import NamedAnnotatorRow
+from db.records import LabelFigures, NamedAnnotatorRow
 from db.status import DONE
 from workers import annotators, api, report
-from workers.figures import count, number
+from workers.figures import number
 
 SLOT = "annotator"
 WHY = "A named annotator can label for other runs, also on other data and for other policies, and outlives its run."
 NOT_ONE = "These labels come from an ensemble, an implicit reward or another run's annotator, which get no name here."
-KEPT = "A name keeps an annotator when the run that trained it is deleted; runs take it with annotator.use."
-FILES = (
-    "Labels a JSONL, Parquet or CSV file of prompts with two responses on this machine; chosen, rejected, margin, "
-    "confidence and weight come out, readable by TRL and datasets. It can be stopped and goes on where it was."
+KEPT = (
+    "A name keeps an annotator when the run that trained it is deleted; runs take it with annotator.use. "
+    "Where confidence is right on average, mean C is 2·accuracy − 1."
 )
 
 
 def show_naming(run_id: int) -> None:
-    """Its names, a form for another, and the command that labels a file."""
+    """Its names, a form for another, and a file labeled with it."""
     layout.section("Use it elsewhere", WHY)
     with reads.reading() as session:
         stages = {stage.slot: stage for stage in queries.run_stages(session, run_id)}
@@ -39,8 +39,7 @@ def show_naming(run_id: int) -> None:
     for row in rows:
         layout.note(f"{row.key}: {provenance(row)}")
     _form(run_id)
-    layout.note(FILES)
-    st.code(f"cwpo label {rows[0].key if rows else mine.fingerprint} FILE", language=None)
+    show_file(rows[0].key if rows else mine.fingerprint, mine.fingerprint)
 
 
 def show_named() -> None:
@@ -52,10 +51,10 @@ def show_named() -> None:
     cut = f" The newest {len(rows):,} are listed." if len(rows) >= queries.MOST_NAMED else ""
     layout.section("Named annotators", f"{KEPT}{cut}")
     columns = [
-        Column(label="name", whole=True), Column(label="model", whole=True), Column(label="kind"),
-        Column(label="trained on"), Column(label="labels", figures=True), Column(label="pairs", figures=True),
-        Column(label="seed", figures=True), Column(label="human labels met, %", figures=True), Column(label="on"),
-        Column(label="note", limit=120),
+        Column(label="name", whole=True), Column(label="model"), Column(label="trained on", limit=120),
+        Column(label="seed", figures=True), Column(label="human labels met, %", figures=True),
+        Column(label="2·accuracy − 1", figures=True), Column(label="mean C", figures=True),
+        Column(label="ECE", figures=True), Column(label="on"), Column(label="note", limit=120),
     ]  # fmt: skip
     tables.show(columns, [_named_row(row) for row in rows], alt="named annotators",
                 numbers=lambda: report.fields_of(rows))  # fmt: skip
@@ -63,19 +62,27 @@ def show_named() -> None:
 
 
 def _named_row(row: NamedAnnotatorRow) -> list[object]:
-    met = next(((one.accuracy_human, one.dataset) for one in row.figures if one.accuracy_human is not None), None)
+    kind = annotators.KINDS.get(row.kind, row.kind)
+    learned = f" ({counted(row.pairs, 'pair')})" if row.pairs else ""
     return [
         Cell(text=row.key, muted=not row.stored),
-        short_name(row.model),
-        annotators.KINDS.get(row.kind, row.kind),
-        dataset_name(row.dataset),
-        share(row.label_fraction),
-        count(row.pairs),
+        f"{short_name(row.model)}, {kind}",
+        f"{share(row.label_fraction)} of {dataset_name(row.dataset)}{learned}",
         row.seed,
-        None if met is None else number(100 * met[0], 1),
-        None if met is None else dataset_name(met[1]),
+        *_judged_cells(row.judged),
         row.note if row.stored else "its files are gone",
     ]
+
+
+def _judged_cells(one: LabelFigures | None) -> list[object]:
+    """How right, the mean confidence that this would justify, the mean confidence, ECE, and on which data."""
+    if one is None or one.accuracy_human is None:
+        return [None] * 5
+    fair = number(2 * one.accuracy_human - 1)
+    return [
+        number(100 * one.accuracy_human, 1), fair, number(one.mean_confidence), number(one.ece, 3),
+        dataset_name(one.dataset),
+    ]  # fmt: skip
 
 
 def _take_back(rows: Sequence[NamedAnnotatorRow]) -> None:

@@ -45,3 +45,8 @@ class NamedAnnotatorRow:
     def key(self) -> str:
         """How a configuration and the command line write it."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def judged(self) -> LabelFigures | None:
+        """The first labels it gave that human labels judge."""
+        return next((one for one in self.figures if one.accuracy_human is not None), None)

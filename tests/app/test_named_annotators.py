@@ -9,6 +9,7 @@ from db.records import LabelFigures, NamedAnnotatorRow
 from tests.app.conftest import Computed, visit, words
 from workers import api
 from workers.database import reading
+from workers.figures import number
 
 
 def run_of(computed: Computed, method: str) -> int:
@@ -53,6 +54,15 @@ def test_a_name_is_listed_and_taken_back_on_the_page(computed: Computed) -> None
     page = annotator_page(run)
     assert "for-a-while@1" in words(page)
     assert "gone soon" in words(page)
+    figures = named("for-a-while").judged
+    assert figures is not None
+    assert figures.accuracy_human is not None
+    fair = number(2 * figures.accuracy_human - 1)
+    said = (
+        f"{number(100 * figures.accuracy_human, 1)} {fair} {number(figures.mean_confidence)} {number(figures.ece, 3)}"
+    )
+    assert "2·accuracy − 1 mean C ECE" in words(page)
+    assert said in words(page)
     page.selectbox(key="name_taken_back").select("for-a-while@1")
     page.checkbox(key="sure_of_for-a-while@1").check().run()
     page.button(key="take_back").click().run()

@@ -16,7 +16,8 @@ from trl import DPOConfig, DPOTrainer
 from cwpo import label_file, label_rows
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import Cancelled, ConfigError, DataError, ModelError
-from cwpo.label_file import Labeled, default_out, labeler
+from cwpo.label_file import Labeled, labeler
+from cwpo.label_paths import default_out
 from cwpo.models import load_annotator, save_model
 from tests.cwpo import random_models, small_world
 

@@ -1,6 +1,7 @@
 """A named annotator from end to end: trained by one run, used by another, and by `cwpo label`."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.workers.conftest import Workplace
 from tests.workers.test_jobs import both_places, place
 from workers import api, cli, jobs
 from workers.database import reading
+from workers.figures import number, percent
 from workers.places import store
 
 __all__ = ["both_places", "place"]  # fixtures
@@ -193,7 +195,15 @@ def test_cwpo_label_takes_a_name_a_fingerprint_and_a_folder(
     assert cli.main(["label", "helpful", str(source), "--out", str(outs[0]), "--device", "cpu"]) == 0
     assert "was there already" in capsys.readouterr().out
     assert cli.main(["annotators"]) == 0
-    assert "helpful@1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "helpful@1" in said
+    with reading() as session:
+        found = queries.find_annotator(session, "helpful").judged
+    assert found is not None
+    assert found.accuracy_human is not None
+    fair = number(2 * found.accuracy_human - 1)
+    figures = [percent(found.accuracy_human), fair, number(found.mean_confidence), number(found.ece, 3)]
+    assert re.search(r"\s+".join(map(re.escape, figures)), said), said
     assert cli.main(["name", str(run), "second"]) == 0
     assert capsys.readouterr().out.strip() == "second@1"
 
