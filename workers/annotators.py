@@ -84,6 +84,12 @@ def kind_name(row: AnnotatorRow) -> str:
     return f"{words}, of another run" if row.existing else words
 
 
+def several(row: AnnotatorRow) -> str:
+    """4 annotators, 8 passes, or 4 annotators × 8 passes; nothing where one labeled once."""
+    counts = ((row.members, "annotators"), (row.passes, "passes"))
+    return " × ".join(f"{count} {what}" for count, what in counts if count > 1)
+
+
 def verdict(summary: LabelSummary, judge: str) -> str:
     """Can its confidence be trusted? What the intervals support, and no more."""
     found = summary.human if judge == "human" else summary.truth

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app import reads
 from app.components import layout, tables
 from app.components.chart import show_chart
+from app.components.control_links import show_controls
 from app.components.formats import dataset_name, share, short_name
 from app.components.tables import Cell, Column
 from db.records import AnnotatorRow, Judged, LabelSummary, Slice
@@ -39,6 +40,8 @@ def show_reweighting(summary: LabelSummary, judge: str) -> None:
         ]  # fmt: skip
         tables.show(columns, _group_rows(groups), alt="what confidence reweights",
                     numbers=lambda: report.fields_of(groups))  # fmt: skip
+    with reads.reading() as session:
+        show_controls(reads.runs_by_id(session, [summary.run_id]))
 
 
 def _group_rows(groups: Sequence[Group]) -> list[list[object]]:
@@ -73,20 +76,31 @@ def show_parts(parts: Sequence[Slice], *, title: str, axis: str, key: str) -> No
         columns = [
             Column(label=axis.rsplit(", ", 1)[-1], whole=True), Column(label="pairs", figures=True),
             Column(label="accuracy, %", figures=True), Column(label="95 %", figures=True),
+            Column(label="mean C", figures=True), Column(label="2·accuracy − 1", figures=True),
             Column(label="weight, %", figures=True), Column(label="ECE", figures=True),
             Column(label="95 % below", figures=True),
         ]  # fmt: skip
-        rows = [
-            [
-                row.name, f"{row.n:,}", number(100 * row.accuracy.estimate, 1),
-                interval(row.accuracy.low, row.accuracy.high), number(100 * row.weight_share, 1), number(row.ece, 3),
-                number(row.ece_null_high, 3),
-            ]
-            for row in parts
-        ]  # fmt: skip
         tables.show(
-            columns, rows, alt=f"Accuracy {title[:1].lower()}{title[1:]}", numbers=lambda: report.fields_of(parts)
+            columns,
+            [_part_row(row) for row in parts],
+            alt=f"Accuracy {title[:1].lower()}{title[1:]}",
+            numbers=lambda: report.fields_of(parts),
         )
+
+
+def _part_row(row: Slice) -> list[object]:
+    """What a calibrated annotator would state, 2·accuracy − 1, stands beside what this one states."""
+    return [
+        row.name,
+        f"{row.n:,}",
+        number(100 * row.accuracy.estimate, 1),
+        interval(row.accuracy.low, row.accuracy.high),
+        Cell(text=number(row.mean_confidence), muted=True),
+        Cell(text=number(2 * row.accuracy.estimate - 1), muted=True),
+        number(100 * row.weight_share, 1),
+        number(row.ece, 3),
+        number(row.ece_null_high, 3),
+    ]
 
 
 def show_unsure(summary: LabelSummary) -> None:
