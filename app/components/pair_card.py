@@ -39,10 +39,10 @@ def human_sentence(row: AnnotationRow) -> str:
 
 
 def disagreement(row: AnnotationRow, several: str) -> str:
-    """SD of Δ over 4 annotators 0.420, where there were several."""
+    """What the headline adds where there were several: SD of Δ over 4 annotators 0.420."""
     if row.spread is None:
         return ""
-    return f"SD of Δ{f' over {several}' if several else ''} {number(row.spread, 3)}"
+    return f" · SD of Δ{f' over {several}' if several else ''} {number(row.spread, 3)}"
 
 
 def _headline(row: AnnotationRow, several: str, linked: bool) -> None:
@@ -50,10 +50,8 @@ def _headline(row: AnnotationRow, several: str, linked: bool) -> None:
     with left:
         st.markdown(
             f"**pair {untrusted.label(row.pair_id[:8])}** · C {row.confidence:.3f} · Δ {number(row.margin, 3)}"
-            f" · P {probability(row.confidence):.3f}"
+            f" · P {probability(row.confidence):.3f}{disagreement(row, several)}"
         )
-        if words := disagreement(row, several):
-            st.caption(words)
     with right, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         if st.session_state.get("human"):
             st.caption(human_sentence(row), width="content")

@@ -8,10 +8,13 @@ from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 from app.components import annotator_scaling
+from app.untrusted import label
 from app.url_state import compact
 from db import queries
 from db.models import Run, Stage
+from db.records import Interval, Slice
 from tests.app.conftest import Computed, visit, words
+from workers.annotators import worths
 from workers.database import reading, writing
 from workers.report import number
 
@@ -129,17 +132,22 @@ def test_parts_show_what_confidence_states_beside_what_their_accuracy_is_worth(c
         (newest, *_) = queries.list_annotators(session)
         summary = queries.label_summary(session, newest.run_id)
     assert summary is not None
-    tables = [table.value for table in visit("annotators").table]
-    (table,) = [one for one in tables if one.columns[0].startswith("characters")]
-    heads = [plain(head) for head in table.columns]
-    rows = [[plain(cell) for cell in row] for row in table.to_numpy()]
-    assert [row[heads.index("mean C")] for row in rows] == [number(part.mean_confidence) for part in summary.lengths]
-    worth = [number(2 * part.accuracy.estimate - 1) for part in summary.lengths]
-    assert [row[heads.index("2·accuracy − 1")] for row in rows] == worth
+    (table,) = [one.value for one in visit("annotators").table if "2·accuracy − 1" in one.value.columns]
+    assert list(table["characters"]) == [part.name for part in summary.lengths]
+    assert list(table["mean C"]) == [label(number(part.mean_confidence)) for part in summary.lengths]
+    worth = [label(number(2 * part.accuracy.estimate - 1)) for part in summary.lengths]
+    assert list(table["2·accuracy − 1"]) == worth
 
 
-def plain(text: str) -> str:
-    return text.replace("\\", "").replace("\u00a0", " ").replace("\u2060", "")
+def test_an_accuracy_of_sixty_percent_is_worth_a_confidence_of_a_fifth() -> None:
+    """2 · .6 − 1 = .2, and so for both ends of the interval: .5 is worth 0, .7 is worth .4."""
+    part = Slice(
+        name="0 to 9", n=40, accuracy=Interval(estimate=0.6, low=0.5, high=0.7), mean_confidence=0.35,
+        weight_share=0.25, ece=0.1, ece_null_high=0.2,
+    )  # fmt: skip
+    (worth,) = worths([part])
+    assert (worth.estimate, worth.low, worth.high) == pytest.approx((0.2, 0.0, 0.4))
+    assert (worth.name, worth.mean_confidence, worth.weight_share) == ("0 to 9", 0.35, 0.25)
 
 
 def test_without_a_fitted_temperature_the_page_says_how_to_get_one(computed: Computed) -> None:

@@ -41,7 +41,7 @@ def labeled(
 
 def shown(page: AppTest) -> list[float]:
     """The SD on every card of the page."""
-    return [float(found[1]) for element in page.caption if (found := PATTERN.search(element.value))]
+    return [float(found[1]) for element in page.markdown if (found := PATTERN.search(element.value))]
 
 
 def test_the_card_says_how_far_annotators_and_passes_differ(labeled: tuple[int, int]) -> None:
