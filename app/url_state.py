@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from cwpo import catalog
 
 Params = Mapping[str, Any]  # a value is a string or a list of strings
-Order = Literal["lowest", "confident_wrong", "highest"]
+Order = Literal["lowest", "confident_wrong", "highest", "unsure"]
 Agreement = Literal["any", "agree", "disagree"]
 Grouping = Literal["settings", "runs"]
 Judge = Literal["human", "truth"]
@@ -24,6 +24,7 @@ ORDERS: Mapping[Order, str] = {
     "lowest": "Least confident",
     "confident_wrong": "Confident, human disagrees",
     "highest": "Most confident",
+    "unsure": "Annotators disagree most",
 }
 JUDGES: Mapping[Judge, str] = {"human": "human labels", "truth": "true labels"}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cwpo.paper import TABLES
-from cwpo.sandbox.presets import PRESETS, SandboxPreset
+from cwpo.sandbox.presets import CONTROLS, CONTROLS_SHOW, PRESETS, SandboxPreset
 
 Settings = Mapping[str, Any]
 OPT, QWEN = "facebook/opt-125m", "Qwen/Qwen2.5-0.5B"
@@ -213,11 +213,21 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
 }
 
 
+HUB_CONTROLS = SandboxPreset(
+    name="controls-hh",
+    label="Controls · OPT 125M → 1.3B",
+    shows=CONTROLS_SHOW,
+    settings=_joined((_data("hh"), _OPT_1B)),
+    methods=CONTROLS,
+    seeds=SEEDS,
+)
+
+
 def presets_of(table: str, *, sandbox: bool) -> list[PaperPreset]:
     """What can be started for a table."""
     return [preset for preset in PAPER_PRESETS.values() if table in preset.tables and preset.sandbox == sandbox]
 
 
 def all_presets() -> dict[str, SandboxPreset]:
-    """Everything that New run can start from: the sandbox's own comparisons, then the paper's."""
-    return {**PRESETS, **PAPER_PRESETS}
+    """Everything that New run can start from: the sandbox's own comparisons, the controls, then the paper's."""
+    return {**PRESETS, HUB_CONTROLS.name: HUB_CONTROLS, **PAPER_PRESETS}

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Float, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import JSON, Float, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from db.engine import BigId, UtcDateTime
@@ -225,11 +225,23 @@ class Pair(Base):
 
 
 class Annotation(Base):
-    """What the annotator says about one pair. The index serves every order and count of the Examples page."""
+    """What the annotator says about one pair. The first index serves counts and orders by confidence of the Examples
+    page, the second its order by spread."""
 
     __tablename__ = "annotations"
     __table_args__ = (
         Index("ix_annotations_browse", "stage_id", "attempt_id", "confidence", "id", "agrees_human"),
+        Index(
+            "ix_annotations_spread",
+            "stage_id",
+            "attempt_id",
+            "spread",
+            "id",
+            "confidence",
+            "agrees_human",
+            sqlite_where=text("spread IS NOT NULL"),
+            postgresql_where=text("spread IS NOT NULL"),
+        ),
         UniqueConstraint("attempt_id", "pair_id"),
         Index("ix_annotations_data_stage_id", "data_stage_id"),
     )

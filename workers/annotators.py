@@ -1,6 +1,6 @@
 """What the Annotators page says: the answer in sentences, and the same labels with scaled confidence. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from cwpo import calibration
 from cwpo.label_summary import judged
-from db.records import AnnotatorRow, AttributeGroup, Judged, LabelSummary, Rival
+from db.records import AnnotatorRow, AttributeGroup, Judged, LabelSummary, Rival, Slice
 from workers.figures import number, points, points_interval
 
 JUDGES = {"human": "hidden human labels", "truth": "true labels"}
@@ -51,6 +51,33 @@ class Group:
     high: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Worth:
+    """What the accuracy of a part of the pairs is worth, 2·accuracy − 1 with its 95 % interval, and what is stated."""
+
+    name: str
+    weight_share: float
+    mean_confidence: float
+    estimate: float
+    low: float
+    high: float
+
+
+def worths(parts: Sequence[Slice]) -> list[Worth]:
+    """Each part with the mean confidence that its accuracy would justify."""
+    return [
+        Worth(
+            name=part.name,
+            weight_share=part.weight_share,
+            mean_confidence=part.mean_confidence,
+            estimate=2 * part.accuracy.estimate - 1,
+            low=2 * part.accuracy.low - 1,
+            high=2 * part.accuracy.high - 1,
+        )
+        for part in parts
+    ]
+
+
 def groups(summary: LabelSummary, judge: str) -> list[Group]:
     """The groups of a labels stage as shares of all its pairs."""
     total = (summary.mean_confidence or 0.0) * summary.n
@@ -82,6 +109,12 @@ def kind_name(row: AnnotatorRow) -> str:
     if row.label_dropout > 0:
         words += f", dropout {row.label_dropout:g}" + (f" × {row.passes}" if row.passes > 1 else "")
     return f"{words}, of another run" if row.existing else words
+
+
+def several(row: AnnotatorRow) -> str:
+    """4 annotators, 8 passes, or 4 annotators × 8 passes; nothing where one labeled once."""
+    counts = ((row.members, "annotators"), (row.passes, "passes"))
+    return " × ".join(f"{count} {what}" for count, what in counts if count > 1)
 
 
 def verdict(summary: LabelSummary, judge: str) -> str:

@@ -258,7 +258,6 @@ def _leaf(values: Mapping[str, Any], dotted: str) -> Any:
     return below
 
 
-<<<<<<< HEAD
 def _stages(runs: Sequence[FinishedRun], store: ArtifactStore) -> dict[str, Any]:
     """Every stage once, by fingerprint: what it is, what it said, and the hashes of what it computed."""
     stages = {stage.fingerprint: stage for run in runs for stage in run.stages.values()}

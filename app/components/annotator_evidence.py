@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app import reads
 from app.components import layout, tables
 from app.components.chart import show_chart
+from app.components.control_links import show_controls
 from app.components.formats import dataset_name, share, short_name
 from app.components.tables import Cell, Column
 from db.records import AnnotatorRow, Judged, LabelSummary, Slice
@@ -39,6 +40,8 @@ def show_reweighting(summary: LabelSummary, judge: str) -> None:
         ]  # fmt: skip
         tables.show(columns, _group_rows(groups), alt="what confidence reweights",
                     numbers=lambda: report.fields_of(groups))  # fmt: skip
+    with reads.reading() as session:
+        show_controls(reads.runs_by_id(session, [summary.run_id]))
 
 
 def _group_rows(groups: Sequence[Group]) -> list[list[object]]:
@@ -73,20 +76,43 @@ def show_parts(parts: Sequence[Slice], *, title: str, axis: str, key: str) -> No
         columns = [
             Column(label=axis.rsplit(", ", 1)[-1], whole=True), Column(label="pairs", figures=True),
             Column(label="accuracy, %", figures=True), Column(label="95 %", figures=True),
-            Column(label="weight, %", figures=True), Column(label="ECE", figures=True),
-            Column(label="95 % below", figures=True),
+            Column(label="ECE", figures=True), Column(label="95 % below", figures=True),
         ]  # fmt: skip
         rows = [
             [
                 row.name, f"{row.n:,}", number(100 * row.accuracy.estimate, 1),
-                interval(row.accuracy.low, row.accuracy.high), number(100 * row.weight_share, 1), number(row.ece, 3),
-                number(row.ece_null_high, 3),
+                interval(row.accuracy.low, row.accuracy.high), number(row.ece, 3), number(row.ece_null_high, 3),
             ]
             for row in parts
         ]  # fmt: skip
         tables.show(
             columns, rows, alt=f"Accuracy {title[:1].lower()}{title[1:]}", numbers=lambda: report.fields_of(parts)
         )
+        _show_stated(parts, title, columns[0])
+
+
+def _show_stated(parts: Sequence[Slice], title: str, first: Column) -> None:
+    """Quiet: what the annotator states of each part beside what its accuracy is worth, equal where it is calibrated."""
+    columns = [
+        first, Column(label="weight, %", figures=True), Column(label="mean C", figures=True),
+        Column(label="2·accuracy − 1", figures=True), Column(label="95 %", figures=True),
+    ]  # fmt: skip
+    worths = annotators.worths(parts)
+    rows = [
+        [
+            worth.name,
+            *(
+                Cell(text=text, muted=True)
+                for text in (
+                    number(100 * worth.weight_share, 1), number(worth.mean_confidence), number(worth.estimate),
+                    f"{number(worth.low)} to {number(worth.high)}",
+                )
+            ),
+        ]
+        for worth in worths
+    ]  # fmt: skip
+    tables.show(columns, rows, alt=f"Confidence {title[:1].lower()}{title[1:]}",
+                numbers=lambda: report.fields_of(worths))  # fmt: skip
 
 
 def show_unsure(summary: LabelSummary) -> None:

@@ -12,6 +12,7 @@ from app.charts.training_curves import UNITS
 from app.components import layout
 from app.components.chart import show_chart
 from app.components.config_view import difference_table, differing, show_differences
+from app.components.control_links import show_controls
 from app.components.curves import POINTS
 from app.components.export import Exported
 from app.components.formats import counted, share
@@ -40,6 +41,7 @@ def show_annotators(rows: Sequence[RunRow]) -> None:
         show_chart(
             "confidence_deciles", named, key="deciles", title="Is confidence right?", caption=_accuracy(summaries)
         )
+    show_controls(rows)
 
 
 def exports(rows: Sequence[RunRow]) -> list[Exported]:

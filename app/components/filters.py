@@ -16,6 +16,7 @@ RUN_DEFAULTS: Mapping[str, Any] = {
     "dataset": "",
     "archived": False,
 }
+UNSURE = "unsure"  # the order that needs several annotators or passes
 EXAMPLE_DEFAULTS: Mapping[str, Any] = {"order": "lowest", "c": (0.0, 1.0), "agreement": "any", "q": ""}
 
 
@@ -58,11 +59,11 @@ def run_filters() -> RunsView:
     )
 
 
-def example_filters(view: ExamplesView) -> ExamplesView:
-    """Filters of the Examples page; the run and the place in the list stay."""
+def example_filters(view: ExamplesView, *, spread: bool) -> ExamplesView:
+    """Filters of the Examples page; the run and the place in the list stay. Without `spread`, nobody could disagree."""
     order = st.selectbox(
         "Order",
-        list(ORDERS),
+        [name for name in ORDERS if spread or name != UNSURE],
         key="order",
         bind="query-params",
         on_change=_first_page,

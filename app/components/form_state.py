@@ -15,6 +15,7 @@ from cwpo.errors import ConfigError
 
 OTHER = "other models"
 FIRST_PERCENT = "30"
+HALF = "50"  # the least confident pairs alone: the other half than the one that confidence would keep
 FIRST_METHODS = ("weak", "cw")
 FIRST_SEEDS = [0, 1, 2, 3]
 # What the lists on top of the form set; a base configuration never brings them along.
@@ -30,12 +31,18 @@ def lists_of(values: Mapping[str, Any] | None) -> dict[str, Any]:
     named = [name.partition(":") for name in many(values.get("method", "cw"))]
     percents = [percent.strip().rstrip("%") for _, _, percent in named if percent]
     percents += [f"{percent:g}" for percent in many(values.get("top_percent")) if percent is not None]
+    methods = list(dict.fromkeys(name.strip() for name, _, _ in named))
     return {
-        "methods": list(dict.fromkeys(name.strip() for name, _, _ in named)),
-        "percents": list(dict.fromkeys(percents)) or [FIRST_PERCENT],
+        "methods": methods,
+        "percents": list(dict.fromkeys(percents)) or [first_percent(methods)],
         "objectives": many(values.get("objective", "dpo")),
         "seeds": shown(many(values.get("seed", 0))),
     }
+
+
+def first_percent(methods: Sequence[str]) -> str:
+    """N where none is said."""
+    return HALF if "bottom" in methods else FIRST_PERCENT
 
 
 def many(value: Any) -> list[Any]:

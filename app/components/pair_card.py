@@ -12,10 +12,11 @@ from workers.report import number
 SIDES = (("A", "a"), ("B", "b"))
 
 
-def show_pair(row: AnnotationRow, *, linked: bool = True) -> None:
-    """The card. `linked` adds the address of this pair alone."""
+def show_pair(row: AnnotationRow, *, several: str = "", linked: bool = True) -> None:
+    """The card. `several`: over which annotators or passes the SD of Δ is taken; `linked` adds the address of this
+    pair alone."""
     with st.container(border=True):
-        _headline(row, linked)
+        _headline(row, several, linked)
         untrusted.show_text(row.prompt, key=f"prompt_{row.id}")
         for column, (name, side) in zip(st.columns(2, gap="small"), SIDES, strict=True):
             with column:
@@ -37,12 +38,19 @@ def human_sentence(row: AnnotationRow) -> str:
     return words if row.true_label is None else f"{words} · truth {row.true_label.upper()}"
 
 
-def _headline(row: AnnotationRow, linked: bool) -> None:
+def disagreement(row: AnnotationRow, several: str) -> str:
+    """What the headline adds where there were several: SD of Δ over 4 annotators 0.420."""
+    if row.spread is None:
+        return ""
+    return f" · SD of Δ{f' over {several}' if several else ''} {number(row.spread, 3)}"
+
+
+def _headline(row: AnnotationRow, several: str, linked: bool) -> None:
     left, right = st.columns([5, 3], vertical_alignment="center")
     with left:
         st.markdown(
             f"**pair {untrusted.label(row.pair_id[:8])}** · C {row.confidence:.3f} · Δ {number(row.margin, 3)}"
-            f" · P {probability(row.confidence):.3f}"
+            f" · P {probability(row.confidence):.3f}{disagreement(row, several)}"
         )
     with right, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         if st.session_state.get("human"):

@@ -1,6 +1,6 @@
 """The form of New run: what the catalog offers on top, every other field below; any field takes several values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,14 @@ from app.components.annotator_use import choose_existing
 from app.components.config_fields import Fields
 from app.components.field_specs import FieldSpec, plain_parts, spec_of
 from app.components.form_state import (
+    FIRST_PERCENT,
+    HALF,
     OTHER,
     OTHERS,
     base_of,
     defaults_of,
     first_pair,
+    first_percent,
     lists_of,
     pair_key,
     pairs_of,
@@ -30,6 +33,7 @@ from cwpo.config_parts import LoraConfig
 
 PERCENTS = ("10", "30", "50", "75")
 DRAWN = "more_drawn"
+TAKING = "taking"  # the methods that took N before the last change
 SEED = FieldSpec(path="seed", kind="int", optional=False, options=(), help="")
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Pairs": ("data", "data.length_rule"),
@@ -171,9 +175,10 @@ def _methods(fields: Fields, dataset: str, start: Mapping[str, Any] | None) -> d
             format_func=lambda name: rows[name].label,
             key="methods",
             bind="query-params",
+            on_change=_take_percent,
         )
         fields.problem_line("method")
-    takes = [rows[name].label.replace(" N %", "") for name in methods if rows[name].needs_percent]
+    takes = st.session_state[TAKING] = _taking(methods)
     with right:
         percents = st.multiselect(
             "N %",
@@ -187,6 +192,19 @@ def _methods(fields: Fields, dataset: str, start: Mapping[str, Any] | None) -> d
         )
         fields.problem_line("top_percent")
     return {"method": method_names(methods, [str(percent) for percent in percents])}
+
+
+def _taking(methods: Sequence[str]) -> list[str]:
+    """Those of these methods that keep N % of the pairs."""
+    return [name for name in methods if catalog.METHODS[name].needs_percent]
+
+
+def _take_percent() -> None:
+    """The first method that takes N brings its own along; a choice of N is never changed."""
+    now = _taking(st.session_state["methods"])
+    untouched = st.session_state.get("percents") in ([FIRST_PERCENT], [HALF])
+    if now and untouched and not st.session_state.get(TAKING):
+        st.session_state["percents"] = [first_percent(now)]
 
 
 def _objectives_and_seeds(fields: Fields, start: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -5,15 +5,17 @@ import streamlit as st
 from app import reads
 from app.components import layout
 from app.components.chart import show_chart
-from app.components.filters import EXAMPLE_DEFAULTS, example_filters
+from app.components.filters import EXAMPLE_DEFAULTS, UNSURE, example_filters
 from app.components.formats import counted, dataset_name, models, share, short_name
 from app.components.pair_card import show_pair
 from app.components.run_picker import pick_run
 from app.url_state import ExamplesView
 from db import queries
 from db.records import AnnotationPage, Cursor, LabelSummary, RunRow
+from workers.annotators import several
 
 PAGE = 10
+DISAGREE = "An unsure annotator is another thing than two close answers: C is taken from the mean Δ, not from its SD."
 
 
 def page() -> None:
@@ -21,19 +23,21 @@ def page() -> None:
     with reads.reading() as session:
         found = queries.get_run(session, address.run) if address.run else None
         summary = queries.label_summary(session, found.id) if found else None
+        spread = found is not None and queries.has_spread(session, found.id)
     if found is None:
         _without_run(address)
         return
+    asked = _asked(summary) if spread else ""
     if address.pair:
-        _one_pair(found.row, address)
+        _one_pair(found.row, address, asked)
         return
     layout.heading("Examples", *_facts(found.row, summary))
     left, right = layout.filters_and_list(240)
     with left:
         pick_run(found.row)
-        view = example_filters(address)
+        view = example_filters(address, spread=spread)
     with right:
-        _pairs(view, summary)
+        _pairs(view, summary, asked)
     with left:
         if summary is not None:
             show_chart("confidence_histogram", [("annotator", summary)], key="histogram",
@@ -56,6 +60,12 @@ def _without_run(view: ExamplesView) -> None:
 
 def _newest_labeled() -> int | None:
     return reads.newest_labeled_run()
+
+
+def _asked(summary: LabelSummary | None) -> str:
+    """Over how many annotators or passes a margin is the mean."""
+    row = None if summary is None else reads.annotator(summary.stage_id)
+    return "" if row is None else several(row)
 
 
 def _facts(row: RunRow, summary: LabelSummary | None) -> list[str]:
@@ -82,7 +92,7 @@ def _accuracy(summary: LabelSummary) -> str:
     return ", ".join(words) + "." if words else ""
 
 
-def _pairs(view: ExamplesView, summary: LabelSummary | None) -> None:
+def _pairs(view: ExamplesView, summary: LabelSummary | None, asked: str) -> None:
     if view.run is None or summary is None:
         layout.empty_state("This run has no weak labels yet; the pairs appear once its annotator has labeled them.")
         return
@@ -92,8 +102,10 @@ def _pairs(view: ExamplesView, summary: LabelSummary | None) -> None:
             order=view.order, after=Cursor.decode(view.after, value=float, key=int), limit=PAGE,
         )  # fmt: skip
     st.caption(_counted(found))
+    if view.order == UNSURE:
+        layout.note(DISAGREE)
     for row in found.rows:
-        show_pair(row)
+        show_pair(row, several=asked)
     if not found.rows:
         layout.nothing_fits("No pair fits these filters.", "Show all pairs", EXAMPLE_DEFAULTS)
     _turn(view, found)
@@ -118,7 +130,7 @@ def _turn(view: ExamplesView, found: AnnotationPage) -> None:
             layout.turn(label, "next", after=found.next.encode())
 
 
-def _one_pair(row: RunRow, view: ExamplesView) -> None:
+def _one_pair(row: RunRow, view: ExamplesView, asked: str) -> None:
     """The page behind a pair's link."""
     with reads.reading() as session:
         pair = queries.get_annotation(session, row.id, view.pair)
@@ -127,7 +139,7 @@ def _one_pair(row: RunRow, view: ExamplesView) -> None:
     if pair is None:
         layout.empty_state("This run's annotator has not labeled this pair.")
         return
-    show_pair(pair, linked=False)
+    show_pair(pair, several=asked, linked=False)
 
 
 with layout.guarded():

@@ -7,6 +7,12 @@ from typing import Any
 from cwpo.config import merged
 
 METHODS = ("human", "weak", "cw", "top:10", "top:30", "top:50", "oracle")
+# What weighting by confidence has to be told apart from, beside weights of 1 and the weights themselves.
+CONTROLS = ("weak", "cw", "top:50", "random:50", "bottom:50", "shuffled", "normalised")
+CONTROLS_SHOW = (
+    "Whether weighting by confidence does more than its controls: half of the pairs by chance, or the least confident "
+    "half alone; the same weights shuffled over the pairs, or divided by their mean."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,7 @@ PRESETS: Mapping[str, SandboxPreset] = {
             settings={"annotator": {"epochs": 3, "early_stopping": True, "label_dropout": 0.4}},
             seeds=(0, 1, 2, 3, 4, 5, 6, 7),
         ),
+        SandboxPreset(name="controls", label="Controls", shows=CONTROLS_SHOW, methods=CONTROLS),
     )
 }
 

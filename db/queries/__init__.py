@@ -2,7 +2,7 @@
 
 from db.queries.annotators import label_margins, list_annotators
 from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
-from db.queries.examples import annotations, get_annotation, label_summaries, label_summary
+from db.queries.examples import annotations, get_annotation, has_spread, label_summaries, label_summary
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
 from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
 from db.queries.runs import get_run, list_groups, list_runs, runs_by_config_hash
@@ -40,6 +40,7 @@ __all__ = [
     "find_annotator",
     "get_annotation",
     "get_run",
+    "has_spread",
     "label_margins",
     "label_summaries",
     "label_summary",

@@ -1,10 +1,11 @@
 """The Examples page: pairs by confidence, and what a labels stage found out."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import Annotation, Pair, RunStage, Stage
 from db.queries.common import SlotStage, after_key, check_choice, cut, slot_stages
@@ -25,13 +26,34 @@ from db.records import (
 from db.repositories.guard import batches
 
 LABELS_SLOT = "labels"
-ORDERS = ("lowest", "confident_wrong", "highest")
 AGREEMENTS: dict[str, list[ColumnElement[bool]]] = {
     "any": [],
     "agree": [Annotation.agrees_human.is_(True)],
     "disagree": [Annotation.agrees_human.is_(False)],
 }
-KEY = (Annotation.confidence, Annotation.id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Pairs by one indexed column, then by id. `only`: the pairs that are meant; `known`: where the column has a value,
+    in the words of its index."""
+
+    column: InstrumentedAttribute[Any]
+    descending: bool = True
+    only: Sequence[ColumnElement[bool]] = ()
+    known: Sequence[ColumnElement[bool]] = ()
+
+    @property
+    def key(self) -> tuple[InstrumentedAttribute[Any], ...]:
+        return self.column, Annotation.id
+
+
+ORDERS: Mapping[str, Order] = {
+    "lowest": Order(column=Annotation.confidence, descending=False),
+    "confident_wrong": Order(column=Annotation.confidence, only=AGREEMENTS["disagree"]),
+    "highest": Order(column=Annotation.confidence),
+    "unsure": Order(column=Annotation.spread, known=[Annotation.spread.is_not(None)]),
+}
 # A text search reads the texts of at most 6,000 pairs a page (under 100 ms), in growing steps.
 SEARCH_STEPS = (500, 1_500, 4_000)
 # Texts held in memory at once.
@@ -58,7 +80,7 @@ def annotations(
     after: Cursor | None = None,
     limit: int = 20,
 ) -> AnnotationPage:
-    """One page of annotated pairs by confidence. The page is chosen in the index; texts are read for its rows only."""
+    """One page of annotated pairs in one order. The page is chosen in an index; texts are read for its rows only."""
     check_choice("Order", order, ORDERS)
     check_choice("Agreement", agreement, AGREEMENTS)
     labels = _labels(session, run_id)
@@ -69,19 +91,24 @@ def annotations(
         Annotation.attempt_id == labels.attempt_id,
         Annotation.confidence.between(c_low, c_high),
         *AGREEMENTS[agreement],
-        *(AGREEMENTS["disagree"] if order == "confident_wrong" else []),
     ]
-    descending = order != "lowest"
+    chosen = ORDERS[order]
     if text.strip():
-        return _search(session, run_id, conditions, text, descending, after, limit)
-    keys = session.execute(_keys(conditions, after, descending).limit(limit + 1)).all()
+        return _search(session, run_id, conditions, text, chosen, after, limit)
+    keys = session.execute(_keys(conditions, chosen, after).limit(limit + 1)).all()
     page, more = cut(keys, limit)
     return AnnotationPage(
         rows=_with_texts(session, run_id, [key.id for key in page]),
-        next=Cursor(value=page[-1].confidence, id=page[-1].id) if more else None,
-        total=session.execute(select(func.count()).select_from(Annotation).where(*conditions)).scalar_one(),
+        next=_cursor(page[-1]) if more else None,
+        total=_total(session, conditions, chosen, labels),
         searched=None,
     )
+
+
+def has_spread(session: Session, run_id: int) -> bool:
+    """Whether several annotators or passes labeled, so that pairs have a spread."""
+    labels = _labels(session, run_id)
+    return labels is not None and _disagree(session, labels)
 
 
 def get_annotation(session: Session, run_id: int, pair_id: str) -> AnnotationRow | None:
@@ -120,14 +147,30 @@ def _labels(session: Session, run_id: int) -> SlotStage | None:
     return stage if stage is not None and stage.attempt_id is not None else None
 
 
-def _keys(
-    conditions: Sequence[ColumnElement[bool]], after: Cursor | None, descending: bool
-) -> Select[*tuple[Any, ...]]:
+def _disagree(session: Session, labels: SlotStage) -> bool:
+    mine = (Annotation.stage_id == labels.stage_id, Annotation.attempt_id == labels.attempt_id)
+    known = select(Annotation.id).where(*mine, Annotation.spread.is_not(None)).limit(1)
+    return session.execute(known).first() is not None
+
+
+def _total(session: Session, conditions: Sequence[ColumnElement[bool]], order: Order, labels: SlotStage) -> int:
+    """Pairs in the view, counted in the first index: all pairs of a labels stage have a spread, or none has."""
+    if order.known and not _disagree(session, labels):
+        return 0
+    return session.execute(select(func.count()).select_from(Annotation).where(*conditions, *order.only)).scalar_one()
+
+
+def _keys(conditions: Sequence[ColumnElement[bool]], order: Order, after: Cursor | None) -> Select[*tuple[Any, ...]]:
     return (
-        select(Annotation.confidence, Annotation.id)
-        .where(*conditions, *after_key(KEY, after, descending=descending))
-        .order_by(*(column.desc() if descending else column for column in KEY))
+        select(*order.key)
+        .where(*conditions, *order.only, *order.known, *after_key(order.key, after, descending=order.descending))
+        .order_by(*(column.desc() if order.descending else column for column in order.key))
     )
+
+
+def _cursor(key: Any) -> Cursor:
+    """Behind the pair with this key: the value that it is ordered by, and its id."""
+    return Cursor(value=key[0], id=key.id)
 
 
 def _search(
@@ -135,7 +178,7 @@ def _search(
     run_id: int,
     conditions: Sequence[ColumnElement[bool]],
     text: str,
-    descending: bool,
+    order: Order,
     after: Cursor | None,
     limit: int,
 ) -> AnnotationPage:
@@ -143,18 +186,18 @@ def _search(
     found: list[Any] = []
     searched = 0
     for step in SEARCH_STEPS:
-        keys = session.execute(_keys(conditions, after, descending).limit(step)).all()
+        keys = session.execute(_keys(conditions, order, after).limit(step)).all()
         for chunk in batches(keys, SEARCH_CHUNK):
             matching = _matching(session, [key.id for key in chunk], text.strip().casefold())
             found += [key for key in chunk if key.id in matching]
             searched += len(chunk)
             if len(found) > limit:
                 break
-        after = Cursor(value=keys[-1].confidence, id=keys[-1].id) if len(keys) == step else None
+        after = _cursor(keys[-1]) if len(keys) == step else None
         if after is None or len(found) > limit:
             break
     page, full = cut(found, limit)
-    following = Cursor(value=page[-1].confidence, id=page[-1].id) if full else after
+    following = _cursor(page[-1]) if full else after
     return AnnotationPage(
         rows=_with_texts(session, run_id, [key.id for key in page]), next=following, total=None, searched=searched
     )
@@ -175,8 +218,8 @@ def _with_texts(session: Session, run_id: int, ids: Sequence[int]) -> tuple[Anno
     rows = session.execute(
         select(
             Annotation.id, Annotation.pair_id, Annotation.score_a, Annotation.score_b, Annotation.margin,
-            Annotation.confidence, Annotation.label, Annotation.agrees_human, Pair.prompt_id, Pair.prompt,
-            Pair.response_a, Pair.response_b, Pair.human_label, Pair.true_label,
+            Annotation.confidence, Annotation.label, Annotation.agrees_human, Annotation.spread, Pair.prompt_id,
+            Pair.prompt, Pair.response_a, Pair.response_b, Pair.human_label, Pair.true_label,
         )
         .join(Pair, (Pair.stage_id == Annotation.data_stage_id) & (Pair.pair_id == Annotation.pair_id))
         .where(Annotation.id.in_(ids))

@@ -127,6 +127,7 @@ class AnnotationRow:
     human_label: str | None
     true_label: str | None
     agrees_human: bool | None
+    spread: float | None = None  # SD of the margin over annotators or passes; None with one
 
 
 @dataclass(frozen=True, kw_only=True)

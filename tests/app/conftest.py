@@ -57,7 +57,7 @@ def results(
         made = api.submit_sweep(expand(merged(materials, over)), "small sweep")
         broken = api.submit_run(RunConfig.parse(merged(materials, {"name": "too fast", "align": {"lr": 1e18}})))
         computed = Computed(environment=own, sweep=tuple(one.run_id for one in made), failed=broken.run_id)
-        _work(own, (*computed.sweep, computed.failed))
+        work(own, (*computed.sweep, computed.failed))
         yield computed
 
 
@@ -98,7 +98,7 @@ def words(page: AppTest) -> str:
     return "\n".join(read).replace("\\", "").replace("\u00a0", " ").replace("\u2060", "")
 
 
-def _work(environment: dict[str, str], run_ids: tuple[int, ...]) -> None:
+def work(environment: dict[str, str], run_ids: tuple[int, ...]) -> None:
     """Workers until every run has ended."""
     process = subprocess.Popen(
         [sys.executable, "-m", "workers"],

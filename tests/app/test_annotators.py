@@ -1,15 +1,22 @@
 """The Annotators page over labels that workers computed."""
 
 import re
+from urllib.parse import parse_qs
 
 import pytest
 from sqlalchemy import update
+from streamlit.testing.v1 import AppTest
 
 from app.components import annotator_scaling
+from app.untrusted import label
+from app.url_state import compact
 from db import queries
-from db.models import Stage
+from db.models import Run, Stage
+from db.records import Interval, Slice
 from tests.app.conftest import Computed, visit, words
+from workers.annotators import worths
 from workers.database import reading, writing
+from workers.report import number
 
 
 def stages(computed: Computed) -> list[int]:
@@ -68,12 +75,79 @@ def test_an_annotator_that_is_older_than_the_list_is_shown_and_the_list_says_tha
 
 def test_confidently_wrong_pairs_are_one_click_away(computed: Computed) -> None:
     page = visit("annotators")
-    (link,) = [element for element in page.get("page_link") if "confident" in element.proto.label]
+    (link,) = [element for element in page.get("page_link") if "human disagrees" in element.proto.label]
     assert "order=" in link.proto.query_string
     run = re.search(r"run=(\d+)", link.proto.query_string)
     assert run is not None
     there = visit("examples", run=run[1], order="Confident, human disagrees")
     assert "in this view" in words(there)
+
+
+def links_to_controls(page: AppTest) -> dict[str, dict[str, list[str]]]:
+    """Label -> what the address of New run says."""
+    links = [link.proto for link in page.get("page_link") if link.proto.label.startswith("Train ")]
+    return {link.label: parse_qs(link.query_string) for link in links}
+
+
+def test_what_the_least_confident_half_teaches_is_one_click_from_queue(computed: Computed) -> None:
+    """A link opens New run with the annotator's own run and that method alone; another one with every control."""
+    half, every = links_to_controls(visit("annotators")).values()
+    assert (half["methods"], half["percents"]) == (["Lowest N %"], ["50"])
+    there = visit("new_run", **half)
+    assert there.button(key="queue").label == "Queue 1 run"
+    assert not there.button(key="queue").disabled
+    assert there.multiselect(key="methods").value == ["bottom"]
+    assert visit("new_run", **every).button(key="queue").label == "Queue 7 runs"
+
+
+def test_compare_offers_the_controls_over_all_its_seeds(computed: Computed) -> None:
+    """Two seeds; a setting without an annotator has no controls."""
+    half, every = links_to_controls(visit("compare", runs=compact(computed.sweep))).values()
+    assert visit("new_run", **half).button(key="queue").label == "Queue 2 runs"
+    assert visit("new_run", **every).button(key="queue").label == "Queue 14 runs"
+    human = [row.id for row in computed.rows() if row.method == "human"]
+    assert links_to_controls(visit("compare", runs=compact(tuple(human)))) == {}
+
+
+def test_controls_have_their_own_weights_whatever_those_of_the_run(computed: Computed) -> None:
+    """A run of CW weighted by σ(Δ): its controls are not."""
+    run_id = next(row.id for row in computed.rows() if row.method == "cw")
+    with reading() as session:
+        config = queries.get_run(session, run_id).config
+    weighted = {**config, "weighting": {**config["weighting"], "name": "sigma"}}
+    with writing() as session:
+        session.execute(update(Run).where(Run.id == run_id).values(config=weighted, weighting="sigma"))
+    try:
+        half, _ = links_to_controls(visit("compare", runs=str(run_id))).values()
+        page = visit("new_run", **half)
+        assert page.button(key="queue").label == "Queue 1 run", words(page)
+        assert visit("new_run", **{"from": str(run_id)}).button(key="queue").label == "Queue 1 run"
+    finally:
+        with writing() as session:
+            session.execute(update(Run).where(Run.id == run_id).values(config=config, weighting="confidence"))
+
+
+def test_parts_show_what_confidence_states_beside_what_their_accuracy_is_worth(computed: Computed) -> None:
+    with reading() as session:
+        (newest, *_) = queries.list_annotators(session)
+        summary = queries.label_summary(session, newest.run_id)
+    assert summary is not None
+    (table,) = [one.value for one in visit("annotators").table if "2·accuracy − 1" in one.value.columns]
+    assert list(table["characters"]) == [part.name for part in summary.lengths]
+    assert list(table["mean C"]) == [label(number(part.mean_confidence)) for part in summary.lengths]
+    worth = [label(number(2 * part.accuracy.estimate - 1)) for part in summary.lengths]
+    assert list(table["2·accuracy − 1"]) == worth
+
+
+def test_an_accuracy_of_sixty_percent_is_worth_a_confidence_of_a_fifth() -> None:
+    """2 · .6 − 1 = .2, and so for both ends of the interval: .5 is worth 0, .7 is worth .4."""
+    part = Slice(
+        name="0 to 9", n=40, accuracy=Interval(estimate=0.6, low=0.5, high=0.7), mean_confidence=0.35,
+        weight_share=0.25, ece=0.1, ece_null_high=0.2,
+    )  # fmt: skip
+    (worth,) = worths([part])
+    assert (worth.estimate, worth.low, worth.high) == pytest.approx((0.2, 0.0, 0.4))
+    assert (worth.name, worth.mean_confidence, worth.weight_share) == ("0 to 9", 0.35, 0.25)
 
 
 def test_without_a_fitted_temperature_the_page_says_how_to_get_one(computed: Computed) -> None:

@@ -221,6 +221,49 @@ def test_another_preset_brings_its_lists(empty: None) -> None:
     assert page.button(key="queue").label == "Queue 8 runs"
 
 
+@pytest.mark.parametrize(("name", "runs"), [("controls", 28), ("controls-hh", 21)])
+def test_the_controls_are_one_choice_away(name: str, runs: int, empty: None) -> None:
+    """Seven methods over four seeds, and over three with models of a hub; half of the pairs where one keeps N %."""
+    address = address_of(all_presets()[name])
+    page = visit("new_run", dataset=address["dataset"])
+    page.selectbox(key="preset").select(name).run()
+    assert page.button(key="queue").label == f"Queue {runs} runs", words(page)
+    assert page.multiselect(key="percents").value == ["50"]
+    assert visit("new_run", **address).button(key="queue").label == f"Queue {runs} runs"
+
+
+def test_the_least_confident_pairs_alone_are_half_of_them_unless_another_share_is_chosen(empty: None) -> None:
+    page = visit("new_run")
+    percents = page.multiselect(key="percents")
+    assert (percents.value, percents.disabled) == (["30"], True)
+    page.multiselect(key="methods").select("bottom").run()
+    assert page.multiselect(key="percents").value == ["50"]
+    page.multiselect(key="percents").set_value(["10"]).run()
+    page.multiselect(key="methods").unselect("weak").run()
+    assert page.multiselect(key="percents").value == ["10"]
+    page.multiselect(key="methods").select("top").run()
+    assert page.multiselect(key="percents").value == ["10"]
+
+
+def test_a_share_that_was_chosen_stays_when_other_methods_change(empty: None) -> None:
+    """Thirty for the least confident pairs is a choice like any other."""
+    page = visit("new_run")
+    page.multiselect(key="methods").select("bottom").run()
+    page.multiselect(key="percents").set_value(["30"]).run()
+    page.multiselect(key="methods").unselect("weak").run()
+    assert page.multiselect(key="percents").value == ["30"]
+    page.multiselect(key="methods").set_value(["top"]).run()
+    assert page.multiselect(key="percents").value == ["30"]
+
+
+@pytest.mark.parametrize(
+    ("methods", "percents"), [(["cw"], "30"), (["top"], "30"), (["bottom"], "50"), (["top", "bottom"], "50")]
+)
+def test_n_starts_with_half_where_the_least_confident_pairs_are_asked_for(methods: list[str], percents: str) -> None:
+    assert lists_of({"method": methods})["percents"] == [percents]
+    assert lists_of({"method": [*methods, "random:20"]})["percents"] == ["20"]
+
+
 @pytest.mark.parametrize(
     ("name", "runs"),
     [("t2-sandbox", 32), ("t5-sandbox", 16), ("t25-sandbox", 48), ("t26-sandbox", 8), ("f7-sandbox", 12)],

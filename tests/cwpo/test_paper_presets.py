@@ -4,7 +4,7 @@ import pytest
 
 from cwpo import paper
 from cwpo.config import expand
-from cwpo.paper_presets import PAPER_PRESETS, PaperPreset, all_presets, presets_of
+from cwpo.paper_presets import HUB_CONTROLS, PAPER_PRESETS, PaperPreset, all_presets, presets_of
 from cwpo.sandbox.presets import PRESETS, comparison
 
 NOT_RUN_HERE = {"T17", "T21", "T22"}
@@ -31,7 +31,20 @@ def test_what_is_not_covered_has_no_sweep_and_says_why() -> None:
 
 
 def test_new_run_can_start_from_all_of_them() -> None:
-    assert list(all_presets()) == [*PRESETS, *PAPER_PRESETS]
+    assert list(all_presets()) == [*PRESETS, HUB_CONTROLS.name, *PAPER_PRESETS]
     assert all(name == preset.name for name, preset in all_presets().items())
     labels = [preset.label for preset in all_presets().values()]
     assert len(set(labels)) == len(labels)
+
+
+def test_the_controls_can_be_had_in_the_sandbox_and_with_models_of_a_hub() -> None:
+    """Half of the pairs by confidence, by chance, and the least confident half; shuffled and normalised weights."""
+    wanted = {
+        ("weak", None), ("cw", None), ("top", 50), ("random", 50), ("bottom", 50), ("shuffled", None),
+        ("normalised", None),
+    }  # fmt: skip
+    for preset, sandbox in ((PRESETS["controls"], True), (HUB_CONTROLS, False)):
+        runs = expand(comparison(preset))
+        assert {(run.method, run.top_percent) for run in runs} == wanted
+        assert len(runs) == len(wanted) * len(preset.seeds)
+        assert {run.is_sandbox for run in runs} == {sandbox}

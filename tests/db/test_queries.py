@@ -12,7 +12,7 @@ from db import queries, status
 from db.engine import Engines, analyze, now, query_plan, read_scope, session_scope
 from db.errors import UnknownRun
 from db.models import Annotation, Stage
-from db.queries.examples import _keys
+from db.queries.examples import ORDERS, _keys
 from db.records import ClaimedStage, Cursor, RunFilters
 from db.repositories import annotations, evaluations, runs, stages, workers
 from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit
@@ -540,7 +540,7 @@ def test_any_cursor_that_is_read_can_be_asked_for(done: tuple[Engines, int], num
 
 
 def test_plans_use_the_index(done: tuple[Engines, int]) -> None:
-    """With 20,000 rows of statistics behind them, pages come out of the browsing index without sorting."""
+    """With 20,000 rows of statistics behind them, pages in every order come out of an index without sorting."""
     engines, run_id = done
     with session_scope(engines) as session:
         sample = session.scalars(select(Annotation).limit(1)).one()
@@ -549,9 +549,12 @@ def test_plans_use_the_index(done: tuple[Engines, int]) -> None:
             for name in ("stage_id", "attempt_id", "data_stage_id", "score_a", "score_b", "margin", "label")
         }
         rows = [
-            {**keys, "pair_id": f"x{number}", "confidence": number % 997 / 997, "agrees_human": True}
+            {
+                **keys, "pair_id": f"x{number}", "confidence": number % 997 / 997, "agrees_human": number % 3 > 0,
+                "spread": number % 991 / 991,
+            }
             for number in range(20_000)
-        ]
+        ]  # fmt: skip
         session.execute(Annotation.__table__.insert(), rows)  # type: ignore[attr-defined]
         analyze(session)
     conditions = [
@@ -560,10 +563,10 @@ def test_plans_use_the_index(done: tuple[Engines, int]) -> None:
         Annotation.confidence.between(0.1, 0.9),
     ]
     with read_scope(engines) as session:
-        for descending in (False, True):
-            page = _keys(conditions, Cursor(value=0.5, id=5), descending).limit(20)
+        for name, order in ORDERS.items():
+            page = _keys(conditions, order, Cursor(value=0.5, id=5)).limit(20)
             plan = query_plan(session, page)
-            assert "ix_annotations_browse" in plan
+            assert ("ix_annotations_spread" if name == "unsure" else "ix_annotations_browse") in plan
             assert "Sort" not in plan
             assert "TEMP B-TREE" not in plan
     assert run_id == 1
