@@ -8,7 +8,7 @@ from app.components import layout, tables
 from app.components.chart import show_chart
 from app.components.export import show_tables
 from app.components.formats import counted
-from app.components.paper_choice import choose_table, show_presets
+from app.components.paper_choice import choose_table, show_asking, show_presets
 from app.components.paper_tables import (
     show_cells,
     show_conflicts,
@@ -51,6 +51,8 @@ def page() -> None:
 def _answer(table: paper.Table, view: PaperView) -> None:
     """First screen: the table's question, the paper's numbers beside ours, what its differences say."""
     st.markdown(f"**{table.question}** {_state(table, view)}")
+    if view.asking:
+        show_asking(view.asking)
     left, right = layout.two_columns()
     with left:
         if any(cell.low is not None for cell in view.cells):
@@ -78,6 +80,10 @@ def _evidence(table: paper.Table, view: PaperView) -> None:
         show_gaps(view.gaps, view.cells)
     layout.small(f"Every number of {table.label.split(' · ')[0]}")
     show_cells(view.cells)
+    if view.seeds:
+        layout.note(" ".join((view.seeds, *view.reasons)))
+    elif view.reasons:
+        layout.note(" ".join(view.reasons))
     show_departures(view.cells)
     notes = dict.fromkeys(cell.number.note for cell in view.cells if cell.number.note)
     for note in notes:
@@ -92,9 +98,9 @@ def _state(table: paper.Table, view: PaperView) -> str:
         return table.unanswered
     answered = [cell for cell in view.cells if cell.ours is not None]
     if not answered:
-        return "No run here answers a cell yet; ours will stand beside the paper's here."
+        return f"No run here answers a cell yet; ours will stand beside the paper's here. {table.aside}".strip()
     words = ", ".join(f"{count} {name}" for name, count in Counter(cell.says for cell in answered).items())
-    return f"{len(answered)} of {len(view.cells)} cells answered by runs here: {words}."
+    return f"{len(answered)} of {len(view.cells)} cells answered by runs here: {words}. {table.aside}".strip()
 
 
 with layout.guarded():

@@ -14,10 +14,11 @@ from cwpo.sandbox.presets import comparison
 from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow
 from workers.paper import cells, gaps, sandbox_pairs, summaries, wanted_pairs
 from workers.paper_names import line_of
-from workers.paper_runs import Group, answer_to, departures, differences_of, fits, groups_of
+from workers.paper_runs import Group, answer_to, answers_to, departures, differences_of, fits, groups_of
 from workers.verdict import Measured, PaperDifference, over_seeds, standard_error, unpaired, verdict
 
 T10 = paper.TABLES["T10"]
+SHP_JUDGE = {"evaluation.gold_reward skywork-qwen3-0.6b (stanfordnlp/SteamSHP-flan-t5-large)"}
 RUN = {
     "data": {"dataset": "hh"},
     "model": {"annotator": "facebook/opt-125m", "policy": "facebook/opt-1.3b"},
@@ -161,7 +162,7 @@ def test_the_nearest_setting_answers_then_the_one_with_most_seeds() -> None:
 def test_cells_have_a_verdict_only_under_the_papers_protocol() -> None:
     """65.9 % of 704 prompts: standard error 1.79 points, ± 3.5; with ours ± 2 the half-width is 4.0."""
     for values, says in ((config(), "consistent"), (config(align={"beta": 0.1}), "other protocol")):
-        rows = cells(T10, [group("g", values)], {"g": ours(0.66, 0.02)})
+        rows = cells(T10, [group("g", values)], {("g", "gra"): ours(0.66, 0.02)})
         answered = [row for row in rows if row.ours]
         assert [(row.number.dataset, row.number.method, row.says) for row in answered] == [("hh", "weak", says)]
         assert len(rows) == 15
@@ -180,7 +181,7 @@ def test_differences_are_paired_or_compared_column_against_column() -> None:
     """T10 on HH: top 30 % − weak = 67.7 − 65.9 = +1.8 points."""
     groups = [group("top", config(method="top:30")), group("weak", config())]
     assert wanted_pairs(T10, groups) == [("top", "weak")]
-    measured = {"top": ours(0.70, 0.03), "weak": ours(0.66, 0.04)}
+    measured = {("top", "gra"): ours(0.70, 0.03), ("weak", "gra"): ours(0.66, 0.04)}
     (paired,) = gaps(T10, groups, measured, {("top", "weak"): difference_row("top", "weak", 0.02, 0.01)})
     assert paired.difference.estimate == pytest.approx(0.018)
     assert (paired.ours.estimate, paired.paired, paired.says) == (0.02, True, "underpowered")
@@ -202,7 +203,7 @@ def test_the_sandbox_shows_a_sign_and_never_a_verdict(estimate: float, p: float,
     top_weak = next(row for row in rows if row.label == "Top 30 % − Weak labels")
     assert (top_weak.sandbox_sign, top_weak.verdicts) == (sign, {})
     assert (top_weak.mean, top_weak.cells, top_weak.positive) == (pytest.approx(0.0333, abs=1e-4), 3, 3)
-    assert not any(cell.ours for cell in cells(T10, groups, {"a": ours(0.7, 0.01), "b": ours(0.7, 0.01)}))
+    assert not any(cell.ours for cell in cells(T10, groups, {(key, "gra"): ours(0.7, 0.01) for key in "ab"}))
     noisier = RunConfig.parse({**two, "data": {"dataset": "sandbox", "sandbox": {"noise": 3.0}}}).canonical()
     assert sandbox_pairs(T10, [groups[0], group("b", noisier)]) == []
 
@@ -224,16 +225,19 @@ def test_groups_hold_the_seeds_of_a_setting_newest_first() -> None:
 
 @pytest.mark.parametrize("table", [name for name, table in paper.TABLES.items() if not table.unanswered])
 def test_the_sweeps_of_a_table_answer_all_its_cells(table: str) -> None:
-    """Under the paper's protocol; but for what no run here has: an annotator without SFT, and times."""
+    """Under the paper's protocol; but for the judge of SHP, which no run here can have."""
     runs = [
         run.canonical()
         for preset in PAPER_PRESETS.values()
         if table in preset.tables and not preset.sandbox
         for run in expand({**comparison(preset), "seed": 0})
     ]
-    cells_of_table = [n for n in paper.numbers_of(table) if n.metric != "seconds" and ("sft", "none") not in n.setting]
-    missing = [n for n in cells_of_table if not any(fits(n, run) and not departures(run, n.metric) for run in runs)]
-    assert missing == []
+    groups = [group(str(place), values, newest=place) for place, values in enumerate(runs)]
+    for number in paper.numbers_of(table):
+        found = answers_to(number, groups)
+        assert len(found) == (2 if number.metric == "head_to_head" else 1), number
+        apart = {word for one in found for word in departures(one.config, number.metric)}
+        assert apart == (SHP_JUDGE if table == "T23" else set()), number
 
 
 @pytest.mark.parametrize("preset", [p for p in PAPER_PRESETS.values() if p.sandbox], ids=lambda p: p.name)
@@ -242,4 +246,5 @@ def test_the_small_sweep_of_a_table_asks_for_its_differences(preset: Any) -> Non
     sweeps = [one for one in PAPER_PRESETS.values() if one.sandbox and table.name in one.tables]
     runs = [run.canonical() for one in sweeps for run in expand({**comparison(one), "seed": 0})]
     groups = [group(str(place), values, newest=place) for place, values in enumerate(runs)]
-    assert len(sandbox_pairs(table, groups)) == len({line_of(difference) for difference in differences_of(table)})
+    paired = {line_of(difference) for difference in differences_of(table) if difference.first.metric == "gra"}
+    assert len(sandbox_pairs(table, groups)) == len(paired)
