@@ -14,7 +14,7 @@ from cwpo.sandbox.presets import comparison
 from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow
 from workers.paper import cells, gaps, sandbox_pairs, summaries, wanted_pairs
 from workers.paper_names import line_of
-from workers.paper_runs import Group, answer_to, answers_to, departures, differences_of, fits, groups_of
+from workers.paper_runs import Group, answer_to, answers_to, asking, departures, differences_of, fits, groups_of
 from workers.verdict import Measured, PaperDifference, over_seeds, standard_error, unpaired, verdict
 
 T10 = paper.TABLES["T10"]
@@ -139,6 +139,29 @@ def test_the_annotator_of_every_method_answers_for_its_accuracy() -> None:
     assert departures(config(align={"beta": 0.1}), accuracy.metric) == ()
 
 
+def test_the_weak_model_of_ws_has_its_sft_or_has_none() -> None:
+    """Table 6, OPT-125M on HH: DPO alone 50.8, SFT and DPO 52.1. SFT on the labeled part is the same SFT."""
+    own = [n for n in paper.numbers_of("T6") if (n.dataset, n.method, n.annotator) == ("hh", "ws", "facebook/opt-125m")]
+    alone, after_sft = sorted(own, key=lambda n: n.value)
+    for data, answered in (("none", [alone]), ("pool", [after_sft]), ("labeled", [after_sft])):
+        values = config(method="ws", sft={"data": data})
+        assert [n for n in own if fits(n, values)] == answered, data
+        assert departures(values, "accuracy") == ()
+    longer = {"epochs": 1}
+    assert departures(config(method="ws", sft=longer), "accuracy") == ("sft.epochs 1 (3)",)
+    assert departures(config(method="ws", sft={**longer, "data": "none"}), "accuracy") == ()
+    assert departures(config(method="cw", sft=longer), "accuracy") == ()
+    assert departures(config(method="ws", sft={"data": "none"})) == ("sft.data none (pool)",)
+
+
+def test_another_judge_than_the_papers_is_a_departure_for_shp_alone() -> None:
+    asked = {"data": {"dataset": "shp"}, "evaluation": {"gold_reward": "skywork-llama-3.1-8b"}}
+    (word,) = departures(config(**asked))
+    assert word == "evaluation.gold_reward skywork-llama-3.1-8b (stanfordnlp/SteamSHP-flan-t5-large)"
+    assert departures(config(**merged(asked, {"data": {"dataset": "hh"}}))) == ()
+    assert departures(config(**asked), "accuracy") == ()
+
+
 def test_departures_name_what_the_paper_states_and_not_what_it_leaves_open() -> None:
     open_ones = config(
         data={"test_prompts": 200}, evaluation={"samples": 2, "gold_reward": "skywork-llama-3.1-8b"}, seed=3
@@ -157,6 +180,40 @@ def test_the_nearest_setting_answers_then_the_one_with_most_seeds() -> None:
     assert only is not None
     assert only.key == "far"
     assert answer_to(number(), []) is None
+
+
+def test_head_to_head_meets_the_setting_that_was_judged_alike() -> None:
+    """Figure 5 on HH: CW against Human; one of the two human settings has another gold reward."""
+    number = next(n for n in paper.numbers_of("F5") if n.dataset == "hh")
+    qwen = {"model": {"annotator": "Qwen/Qwen2.5-0.5B", "policy": "Qwen/Qwen2.5-7B"}}
+    larger = {"evaluation": {"gold_reward": "skywork-llama-3.1-8b"}}
+    one = group("cw", config(**qwen, method="cw", **larger))
+    small = group("small", config(**qwen, method="human"), seeds=8, newest=9)
+    same = group("same", config(**qwen, method="human", **larger), seeds=2)
+    assert [found.key for found in answers_to(number, [small, one, same])] == ["cw", "same"]
+    assert answers_to(number, [one]) == answers_to(number, [small]) == ()
+    table = paper.TABLES["F5"]
+    met = {("cw", "head_to_head"): ours(0.56, 0.03)}
+    (cell,) = [cell for cell in cells(table, [one, same], met) if cell.ours]
+    assert (cell.number.value, cell.run_ids, cell.says) == (0.546, (1, 1), "consistent")
+    sampled_longer = group("same", config(**qwen, method="human", **merged(larger, {"align": {"epochs": 1}})))
+    (cell,) = [cell for cell in cells(table, [one, sampled_longer], met) if cell.ours]
+    assert (cell.departures, cell.verdict) == (("align.epochs 1 (5)",), None)
+
+
+def test_seconds_of_any_of_the_tables_models_stand_there_without_a_verdict() -> None:
+    timed = Measured(estimate=1800.0, low=None, high=None, n_prompts=0, n_seeds=3)
+    table = paper.TABLES["T6"]
+    rows = cells(table, [group("g", config(method="cw"))], {("g", "seconds"): timed})
+    (cell,) = [row for row in rows if row.ours]
+    assert (cell.number.value, cell.says, cell.verdict, cell.low) == (2450.0, "no verdict", None, None)
+    other = config(method="cw", model={"annotator": "some/model"})
+    assert not [row for row in cells(table, [group("g", other)], {("g", "seconds"): timed}) if row.ours]
+
+
+def test_a_figure_without_an_interval_concludes_nothing() -> None:
+    bare = Measured(estimate=0.9, low=None, high=None, n_prompts=700, n_seeds=3)
+    assert verdict(bare, 0.5, 0.01).name == "underpowered"
 
 
 def test_cells_have_a_verdict_only_under_the_papers_protocol() -> None:
@@ -185,9 +242,54 @@ def test_differences_are_paired_or_compared_column_against_column() -> None:
     (paired,) = gaps(T10, groups, measured, {("top", "weak"): difference_row("top", "weak", 0.02, 0.01)})
     assert paired.difference.estimate == pytest.approx(0.018)
     assert (paired.ours.estimate, paired.paired, paired.says) == (0.02, True, "underpowered")
+    found = difference_row("top", "weak", 0.02, 0.01, detectable=0.015, p_holm=0.04, kl_estimate=0.3)
+    (known,) = gaps(T10, groups, measured, {("top", "weak"): found})
+    assert (known.detectable, known.p_holm, known.ours.kl) == (0.015, 0.04, 0.3)
     apart = difference_row("top", "weak", None, 0, reason=DIFFERENT_OPPONENTS)
     (columns,) = gaps(T10, groups, measured, {("top", "weak"): apart})
     assert (columns.ours.low, columns.ours.high, columns.paired) == (pytest.approx(-0.01), pytest.approx(0.09), False)
+
+
+def test_accuracies_differ_by_training_size_and_labels() -> None:
+    """Table 6: 64.8 − 54.9 and 64.8 − 53.8; Table 12: 65.7 − 62.5; Table 13: 64.8 − 60.4, all in points."""
+    means = {}
+    for name in ("T6", "T12", "T13"):
+        for row in summaries(paper.TABLES[name], [], [], {}):
+            means[name, row.label] = (round(100 * row.mean, 1), row.cells, row.positive)
+    assert means["T6", "Bradley–Terry − implicit reward"] == (9.9, 6, 6)
+    assert means["T6", "Bradley–Terry − implicit reward · without SFT"] == (11.0, 6, 6)
+    assert means["T6", "implicit reward − implicit reward · without SFT"] == (1.1, 6, 6)
+    assert means["T12", "Qwen2.5 7B − Qwen2.5 0.5B"] == (3.3, 3, 3)  # of the cells; 3.2 of the rounded averages
+    assert means["T13", "30 % labels − 10 % labels"] == (4.4, 3, 3)
+    assert len([key for key in means if key[0] == "T12"]) == 3
+    assert len([key for key in means if key[0] == "T13"]) == 4
+
+
+def test_accuracies_are_compared_column_against_column() -> None:
+    """Table 13 on harmless pairs: 67.2 − 62.6 = 4.6; ours 66 ± 1 and 60 ± 1, so 6 ± 1.4."""
+    table = paper.TABLES["T13"]
+    shares = {0.3: "more", 0.1: "few"}
+    groups = [
+        group(key, config(data={"dataset": "hh-harmless", "label_fraction": share})) for share, key in shares.items()
+    ]
+    measured = {("more", "accuracy"): ours(0.66, 0.01), ("few", "accuracy"): ours(0.60, 0.01)}
+    (gap,) = gaps(table, groups, measured, {})
+    assert gap.difference.estimate == pytest.approx(0.046)
+    assert (gap.ours.low, gap.ours.high) == pytest.approx((0.06 - math.sqrt(2) / 100, 0.06 + math.sqrt(2) / 100))
+    assert (gap.paired, gap.says) == (False, "consistent")  # half-width √(1.41² + 0.73²) = 1.6 points, gap 1.4
+    assert wanted_pairs(table, groups) == []
+
+
+def test_runs_with_a_mix_ask_what_no_cell_is_answered_by() -> None:
+    qwen = {"model": {"annotator": "Qwen/Qwen2.5-0.5B", "policy": "Qwen/Qwen2.5-7B"}}
+    mixed = {"data": {"dataset": "hh", "mix": {"harmless": 0.8, "helpful": 0.2}}}
+    asked = [
+        group(name, config(**qwen, **mixed, method=name), newest=place) for place, name in enumerate(("cw", "weak"))
+    ]
+    table = paper.TABLES["T24"]
+    assert asking(table, [*asked, group("plain", config(**qwen, method="cw"), newest=7)]) == [0, 1]
+    assert not any(cell.ours for cell in cells(table, asked, {("cw", "gra"): ours(0.6, 0.01)}))
+    assert asking(T10, asked) == []
 
 
 @pytest.mark.parametrize(
