@@ -12,6 +12,7 @@ from cwpo.paper import Number
 from cwpo.paper_presets import PAPER_PRESETS
 from cwpo.sandbox.presets import comparison
 from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow
+from workers.listings import fields_of
 from workers.paper import cells, gaps, sandbox_pairs, summaries, wanted_pairs
 from workers.paper_names import line_of
 from workers.paper_runs import Group, answer_to, answers_to, asking, departures, differences_of, fits, groups_of
@@ -245,6 +246,7 @@ def test_differences_are_paired_or_compared_column_against_column() -> None:
     found = difference_row("top", "weak", 0.02, 0.01, detectable=0.015, p_holm=0.04, kl_estimate=0.3)
     (known,) = gaps(T10, groups, measured, {("top", "weak"): found})
     assert (known.detectable, known.p_holm, known.ours.kl) == (0.015, 0.04, 0.3)
+    assert {"detectable", "p_holm", "ours_kl"} <= set(fields_of([known]).columns)
     apart = difference_row("top", "weak", None, 0, reason=DIFFERENT_OPPONENTS)
     (columns,) = gaps(T10, groups, measured, {("top", "weak"): apart})
     assert (columns.ours.low, columns.ours.high, columns.paired) == (pytest.approx(-0.01), pytest.approx(0.09), False)

@@ -91,7 +91,7 @@ def stages(*rows: tuple[int, str, int, float]) -> pd.DataFrame:
 
 
 def test_seconds_are_those_of_training_and_count_once() -> None:
-    """The weak model of ws: SFT 30, reference 5 and DPO 65, shared by two runs; a third took 120. Labels do not count."""
+    """The weak model of ws: SFT 30, reference 5 and DPO 65, of two runs; a third took 120. Labels do not count."""
     table = stages(
         (1, "annotator_sft", 1, 30.0), (1, "annotator_reference", 2, 5.0), (1, "annotator", 3, 65.0),
         (1, "labels", 4, 900.0), (1, "sft", 5, 900.0),
