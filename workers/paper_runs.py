@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from cwpo import catalog, paper
@@ -135,7 +137,7 @@ def _said(number: Number, field: str) -> tuple[str, ...]:
 
 def departures(config: Mapping[str, Any], metric: str = "gra") -> tuple[str, ...]:
     """Fields in which a run departs from the protocol that the paper states, as "align.beta 0.1 (0.5)"."""
-    wanted = _flat(_protocol(config))
+    wanted = _protocol(config)
     weak = catalog.METHODS[config["method"]].needs_annotator
     skipped = (*OPEN, *DISTINCT, "weighting", *(() if weak else ONLY_WITH_ANNOTATOR))
     read = (*BEFORE_LABELS, *_own_sft(config)) if metric in FROM_LABELS else tuple(config)
@@ -247,14 +249,26 @@ def _at(config: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _protocol(config: Mapping[str, Any]) -> dict[str, Any]:
+def _protocol(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The defaults, which are the paper's, for the same data, models and method, with the paper's judge."""
     data, model = config["data"], config["model"]
-    kept = {"dataset": data["dataset"], "label_fraction": data["label_fraction"]}
-    names = {"annotator": model["annotator"], "policy": model["policy"]}
-    top = {"top_percent": config["top_percent"]} if config["top_percent"] is not None else {}
-    judge = {"evaluation": {"gold_reward": paper.JUDGES[kept["dataset"]]}} if kept["dataset"] in paper.JUDGES else {}
-    return RunConfig.parse({"data": kept, "model": names, "method": config["method"], **top, **judge}).canonical()
+    own = model["annotator"], model["policy"], config["method"], config["top_percent"]
+    return _defaults(data["dataset"], data["label_fraction"], *own)
+
+
+@lru_cache(maxsize=1_000)
+def _defaults(
+    dataset: str, label_fraction: float, annotator: str, policy: str, method: str, percent: float | None
+) -> Mapping[str, Any]:
+    """By dotted name."""
+    values: dict[str, Any] = {
+        "data": {"dataset": dataset, "label_fraction": label_fraction},
+        "model": {"annotator": annotator, "policy": policy},
+        "method": method,
+        **({"top_percent": percent} if percent is not None else {}),
+        **({"evaluation": {"gold_reward": paper.JUDGES[dataset]}} if dataset in paper.JUDGES else {}),
+    }
+    return MappingProxyType(_flat(RunConfig.parse(values).canonical()))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from cwpo import paper
 from workers import report
 from workers.paper import NO_VERDICT, OTHER_PROTOCOL, PaperCell, PaperGap, Summary
 from workers.paper_names import METRICS, PLACES, arm_label, difference_label, parts_of, places, varied
-from workers.paper_runs import FROM_LABELS
+from workers.paper_runs import FROM_LABELS, SECONDS
 from workers.verdict import MARGIN, UNJUDGED, Measured
 
 RULE = (
@@ -43,8 +43,8 @@ COLUMNS = (
 )
 
 
-def show_summary(rows: Sequence[Summary]) -> None:
-    """One line per difference: the paper's mean, our verdicts, the sandbox's sign."""
+def show_summary(rows: Sequence[Summary], *, signs: bool = True) -> None:
+    """One line per difference: the paper's mean, our verdicts, the sandbox's sign where differences are paired."""
     settings = any(row.about for row in rows)
     several = len({row.objective for row in rows}) > 1
     columns = [
@@ -54,7 +54,7 @@ def show_summary(rows: Sequence[Summary]) -> None:
         Column(label="paper, points", figures=True),
         Column(label="positive", figures=True),
         Column(label="ours"),
-        Column(label="sandbox"),
+        *([Column(label="sandbox")] if signs else []),
     ]
     lines = [
         [
@@ -64,7 +64,7 @@ def show_summary(rows: Sequence[Summary]) -> None:
             report.points(row.mean),
             Cell(text=f"{row.positive} of {row.cells}", muted=True),
             Cell(text=_verdicts(row), muted=not row.verdicts),
-            Cell(text=row.sandbox_sign or "–", muted=row.sandbox_sign not in ("above", "below")),
+            *([Cell(text=row.sandbox_sign or "–", muted=row.sandbox_sign not in ("above", "below"))] if signs else []),
         ]
         for row in rows
     ]
@@ -72,11 +72,12 @@ def show_summary(rows: Sequence[Summary]) -> None:
 
 
 def show_cells(cells: Sequence[PaperCell]) -> None:
-    """Every number beside ours; the columns in which the numbers do not differ stand in the caption instead, and KL
-    and length stand there where ours have them."""
+    """Every number beside ours; the parts in which the numbers do not differ stand in the caption, and intervals, KL
+    and length have columns only where there are some."""
     numbers = [cell.number for cell in cells]
     words = places(numbers)
     metrics = len({number.metric for number in numbers}) > 1
+    implied = any(cell.low is not None for cell in cells)
     ours = [cell.ours for cell in cells if cell.ours is not None]
     beside = [name for name in BESIDE if any(getattr(one, name) is not None for one in ours)]
     columns = [
@@ -84,7 +85,7 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
         Column(label="method", whole=True),
         *([Column(label="figure")] if metrics else []),
         Column(label="paper", figures=True),
-        Column(label="implied 95 %", figures=True),
+        *([Column(label="implied 95 %", figures=True)] if implied else []),
         Column(label="ours", figures=True),
         Column(label="95 %", figures=True),
         *(Column(label=BESIDE[name], figures=True) for name in beside),
@@ -98,7 +99,7 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
             arm_label(cell.number),
             *([Cell(text=METRICS[cell.number.metric], muted=True)] if metrics else []),
             _figure(cell.number, cell.number.value),
-            Cell(text=report.interval(cell.low, cell.high), muted=True),
+            *([Cell(text=report.interval(cell.low, cell.high), muted=True)] if implied else []),
             *_ours(cell, beside),
             _says(cell.says),
         ]
@@ -190,7 +191,7 @@ def _figure(number: paper.Number, value: float) -> str:
     """A value as the paper prints the number: shares in percent."""
     if number.metric in paper.SHARES:
         return report.number(100 * value, 2 if number.sd is not None and number.table == "T20" else 1)
-    return report.number(value, 0 if number.metric == "seconds" else 2)
+    return report.number(value, 2 if number.metric != SECONDS else 0 if value >= 10 else 1)
 
 
 def _ours(cell: PaperCell, beside: Sequence[str]) -> list[Cell]:

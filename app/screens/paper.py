@@ -20,15 +20,14 @@ from app.components.paper_tables import (
 )
 from app.paper_reads import PaperView, paper_view
 from cwpo import paper
+from workers.paper import NO_VERDICT, PAIRED
 from workers.paper_names import METRICS, shared
 
 FIRST = "T1"
 EXACT = ("F3 left", "F3 right", "F4", "F5")  # figures whose points could be measured to a tenth
 DOTS = "Hollow: the paper, with the interval that its number of prompts or pairs implies. Filled: ours, 95 %."
-SUMMARY = (
-    "Paper: mean over its cells, in points. Ours: verdicts of the cells that runs answer. The sandbox is another "
-    "world: only the sign of its paired difference is shown, after correction."
-)
+SUMMARY = "Paper: mean over its cells, in points. Ours: verdicts of the cells that runs answer."
+SANDBOX = "The sandbox is another world: only the sign of its paired difference is shown, after correction."
 
 
 def page() -> None:
@@ -62,8 +61,9 @@ def _answer(table: paper.Table, view: PaperView) -> None:
     with right:
         if view.summaries:
             layout.small("What its differences say")
-            show_summary(view.summaries)
-            layout.note(SUMMARY)
+            signs = paper.numbers_of(table.name)[0].metric == PAIRED
+            show_summary(view.summaries, signs=signs)
+            layout.note(f"{SUMMARY} {SANDBOX}" if signs else SUMMARY)
         if any(cell.low is not None for cell in view.cells):
             show_conflicts(table.name)
 
@@ -99,7 +99,8 @@ def _state(table: paper.Table, view: PaperView) -> str:
     answered = [cell for cell in view.cells if cell.ours is not None]
     if not answered:
         return f"No run here answers a cell yet; ours will stand beside the paper's here. {table.aside}".strip()
-    words = ", ".join(f"{count} {name}" for name, count in Counter(cell.says for cell in answered).items())
+    says = Counter("without a verdict" if cell.says == NO_VERDICT else cell.says for cell in answered)
+    words = ", ".join(f"{count} {name}" for name, count in says.items())
     return f"{len(answered)} of {len(view.cells)} cells answered by runs here: {words}. {table.aside}".strip()
 
 

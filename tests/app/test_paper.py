@@ -47,7 +47,7 @@ def as_if(computed: Computed, folder: Path, patch: pytest.MonkeyPatch, common: d
 
 def answered(page: AppTest) -> list[dict[str, str]]:
     """The lines of the table of all numbers that have a figure of ours, as read."""
-    return [line for line in lines_of(page, "implied 95 %") if line["ours"] != "–"]
+    return [line for line in lines_of(page, "method", "paper") if line["ours"] != "–"]
 
 
 def lines_of(page: AppTest, *columns: str) -> list[dict[str, str]]:
@@ -222,7 +222,7 @@ def test_confidence_stands_beside_the_papers_outlines_without_a_verdict(
         summaries = queries.label_summaries(session, list(labels.values())).values()
     mean = sum(summary.mean_confidence or 0.0 for summary in summaries) / len(labels)
     assert (lines[0]["paper"], lines[0]["ours"], lines[0]["seeds"]) == ("0.66", f"{mean:.2f}", "2")
-    assert "5 of 25 cells answered by runs here: 5 no verdict" in words(page)
+    assert "5 of 25 cells answered by runs here: 5 without a verdict" in words(page)
 
 
 def test_runs_that_answer_no_cell_are_one_link_away(
