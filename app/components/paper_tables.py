@@ -88,10 +88,10 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
         *([Column(label="implied 95 %", figures=True)] if implied else []),
         Column(label="ours", figures=True),
         Column(label="95 %", figures=True),
-        *(Column(label=BESIDE[name], figures=True) for name in beside),
         Column(label=_counts(numbers), figures=True),
         Column(label="seeds", figures=True),
         Column(label="verdict"),
+        *(Column(label=BESIDE[name], figures=True) for name in beside),
     ]
     lines = [
         [
@@ -100,8 +100,9 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
             *([Cell(text=METRICS[cell.number.metric], muted=True)] if metrics else []),
             _figure(cell.number, cell.number.value),
             *([Cell(text=report.interval(cell.low, cell.high), muted=True)] if implied else []),
-            *_ours(cell, beside),
+            *_ours(cell),
             _says(cell.says),
+            *(Cell(text=report.number(getattr(cell.ours, name, None)), muted=True) for name in beside),
         ]
         for cell, place, before in zip(cells, words, [("",) * len(words[0]), *words[:-1]], strict=True)
     ]
@@ -194,15 +195,14 @@ def _figure(number: paper.Number, value: float) -> str:
     return report.number(value, 2 if number.metric != SECONDS else 0 if value >= 10 else 1)
 
 
-def _ours(cell: PaperCell, beside: Sequence[str]) -> list[Cell]:
-    """Our figure, its interval, what stands beside it, and how much it rests on."""
+def _ours(cell: PaperCell) -> list[Cell]:
+    """Our figure, its interval, and how much it rests on."""
     ours, number = cell.ours, cell.number
     if ours is None:
-        return [Cell(text="–", muted=True)] * (4 + len(beside))
+        return [Cell(text="–", muted=True)] * 4
     return [
         Cell(text=_figure(number, ours.estimate)),
         Cell(text=_interval(number, ours), muted=ours.low is None),
-        *(Cell(text=report.number(getattr(ours, name)), muted=True) for name in beside),
         Cell(text=report.count(ours.n_prompts or None), muted=True),
         Cell(text=report.count(ours.n_seeds), muted=True),
     ]
