@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-# In this order. gpu needs a CUDA GPU, study takes hours, label_noise and annotators pairs of one's own; run by name.
+# In this order. gpu needs a CUDA GPU, study takes an hour, label_noise and annotators pairs of one's own; run by name.
 USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "coverage")
 NAMES = (*USUAL, "gpu", "study", "label_noise", "annotators")
 

@@ -228,14 +228,19 @@ def beta_section(lines: Lines) -> Iterator[str]:
 
     yield from _grid(lines, "beta", "method", "beta", "How far each method moves for its GRA, dpo")
     mine = [line for line in lines if line["group"] == "beta"]
-    rows = []
+    if not mine:
+        return
+    rows, apart = [], []
     for first, second in (("cw", "weak"), ("cw", "human"), ("weak", "human"), ("top:30", "weak")):
         found = matched(mine, {"method": first}, {"method": second}, BETAS)
-        if found is not None:
+        if found is None:
+            apart.append(f"{first} − {second}")
+        else:
             name = f"{first} − {second} at the same KL, mean over {found.kl_low:.2f} to {found.kl_high:.2f} nats"
             rows.append((name, found.mean))
-    if rows:
-        yield differences_table(rows)
+    yield differences_table(rows)
+    if apart:
+        yield f"Nothing at the same KL, because no KL is reached by both under every seed: {', '.join(apart)}.\n"
 
 
 def noise_section(lines: Lines) -> Iterator[str]:
@@ -259,7 +264,8 @@ def noise_section(lines: Lines) -> Iterator[str]:
             gaps.append((f"cw − shuffled, {where}", difference(found["cw"], found["shuffled"])))
             knots = [weak, *(found[f"weak, β {beta:g}"] for beta in MATCHING)]
             gaps.append((f"cw − weak at the KL of cw, {where}", at_its_kl(found["cw"], knots)))
-            gaps.append((f"{PASSES} passes − cw, {where}", difference(found[f"weak, {PASSES} passes"], found["cw"])))
+            for many in (f"{PASSES} passes", f"{MEMBERS} annotators"):
+                gaps.append((f"{many} − cw, {where}", difference(found[f"weak, {many}"], found["cw"])))
     yield table(("annotator", "accuracy", *names), rows)
     yield differences_table(gaps)
 

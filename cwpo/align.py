@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cwpo.calibration import effective_sample_size
 from cwpo.catalog import OBJECTIVES as OBJECTIVE_ROWS
-from cwpo.config import TrainConfig
+from cwpo.config_parts import TrainConfig
 from cwpo.errors import ArtifactError, DataError
 from cwpo.execute import StageContext
 from cwpo.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from cwpo import calibration
-from cwpo.config import TrainConfig
+from cwpo.config_parts import TrainConfig
 from cwpo.data import load_part, split_labeled
 from cwpo.data.split import count_swapped
 from cwpo.errors import DataError

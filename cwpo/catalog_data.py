@@ -17,10 +17,16 @@ class DatasetRow:
     revision: str | None = None
     subset: str | None = None  # data_dir or configuration of the repository
     parts: Mapping[str, str] | None = None  # source -> subset, where several are joined unless one is chosen
+    kinds: tuple[str, ...] = ()  # sources that pairs name where data.mix asks for them, without subsets of their own
     splits: tuple[str, ...] = ("train",)
     gold_reward: str = "skywork-qwen3-0.6b"
     max_tokens: int | None = None  # length rule of the paper, for the form
     paper_test_prompts: int | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What data.mix can name, where no subset is chosen."""
+        return tuple(self.parts) if self.parts else self.kinds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +89,7 @@ DATASETS: Mapping[str, DatasetRow] = {
             label="Sandbox (offline)",
             source="a small written world with a known utility",
             reader="sandbox",
+            kinds=("harmless", "helpful"),
             gold_reward="oracle",
         ),
         DatasetRow(

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from cwpo import catalog
 
 if TYPE_CHECKING:
-    from cwpo.config import DataConfig, RunConfig
+    from cwpo.config import RunConfig
+from cwpo.config_parts import DataConfig
 
 _ROUNDING = 1e-9  # shares are typed in decimals
 
@@ -118,14 +119,14 @@ def _split_contradictions(data: "DataConfig") -> Iterator[tuple[str, str]]:
     if data.mix is None:
         return
     row = catalog.DATASETS.get(data.dataset)
-    if row is not None and (row.parts is None or data.subset is not None):
-        several = ", ".join(name for name, other in catalog.DATASETS.items() if other.parts)
+    if row is not None and (not row.sources or data.subset is not None):
+        several = ", ".join(name for name, other in catalog.DATASETS.items() if other.sources)
         yield (
             "data.mix",
             f"needs pairs of several sources; choose {several} without a subset, or a file with a column source.",
         )
-    elif row is not None and row.parts is not None and not data.mix.keys() <= row.parts.keys():
-        yield "data.mix", f"names a source that {data.dataset} has not; choose among {', '.join(row.parts)}."
+    elif row is not None and not data.mix.keys() <= set(row.sources):
+        yield "data.mix", f"names a source that {data.dataset} has not; choose among {', '.join(row.sources)}."
     if data.label_fraction >= 1:
         yield "data.mix", "cannot hold when every pair is labeled; lower data.label_fraction or remove it."
 

@@ -17,7 +17,7 @@ import torch
 
 from cwpo import bag_of_words, calibration
 from cwpo.annotator import BRADLEY_TERRY, JOINT, encode_candidates
-from cwpo.config import DROPOUT_TOKENS
+from cwpo.config_parts import DROPOUT_TOKENS
 from cwpo.data import PAIRS_FILE
 from cwpo.data.split import Split, split_file, swap_labels
 from cwpo.errors import Cancelled

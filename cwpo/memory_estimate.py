@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cwpo.config import DROPOUT_TOKENS
+from cwpo.config_parts import DROPOUT_TOKENS
 from cwpo.model_shape import GATED, Shape
 
 FLOAT = 4  # bytes of a weight, its gradient, and of each of AdamW's two moments

@@ -32,7 +32,6 @@ PAPERS = ("human", "ws", "weak", "cw")  # the paper's three, and the clean contr
 TOPS = ("human", "weak", "top:30", "top:50", "top:75")
 FINER_TOPS = ("human", "weak", *(f"top:{n}" for n in (10, 15, 20, 25, 30, 40, 50, 75)))
 OTHER_WORLD = "In the sandbox, another world: of its result only the sign may be held against the paper's."
-NOT_IN_SANDBOX: Mapping[str, str] = {"T24": "The sandbox's pairs come from one source: there is nothing to mix."}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +176,7 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
         ),
         _sandbox(("T23",), PAPERS, _data("sandbox", sandbox={"near_ties": 0.3}), _TINY_OPT),
         _paper("t24", ("T24",), "Qwen2.5 0.5B → 7B", ("ws", "weak", "cw"), _data("hh", mix=MIXES), _QWEN_7B),
+        _sandbox(("T24",), ("ws", "weak", "cw"), _data("sandbox", mix=MIXES, label_fraction=0.1), _TINY_OPT),
         _paper(
             "t25",
             ("T25", "F8"),

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cwpo.config import TrainConfig
+from cwpo.config_parts import TrainConfig
 from cwpo.errors import DataError
 from cwpo.execute import StageContext
 from cwpo.logps import ForwardPath, forward_path, response_logps

@@ -7,7 +7,8 @@ result it changes; what no stage lists here changes none.
 from typing import Any, Literal
 
 from cwpo import catalog
-from cwpo.config import RunConfig, TrainConfig
+from cwpo.config import RunConfig
+from cwpo.config_parts import TrainConfig
 
 WORLD_VERSION = 1  # of the sandbox's prompts, behaviour and utility
 Role = Literal["annotator", "policy"]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cwpo.checkpoints import load_checkpoint, save_checkpoint
-from cwpo.config import DROPOUT_TOKENS, TrainConfig
+from cwpo.config_parts import DROPOUT_TOKENS, TrainConfig
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.execute import StageContext
 from cwpo.gradient_checkpointing import uses_gradient_checkpointing

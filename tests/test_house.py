@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from cwpo import catalog, config
+from cwpo import catalog, config, config_parts
 from cwpo.data.shapes import READERS
 from tools.tree import listed, missing_from
 
@@ -25,6 +25,7 @@ TORCH_FREE = (
     "cwpo",
     "cwpo.errors",
     "cwpo.config",
+    "cwpo.config_parts",
     "cwpo.catalog",
     "cwpo.stage_fields",
     "cwpo.stages",
@@ -201,8 +202,8 @@ def test_every_dataset_has_its_reader_and_a_known_gold_reward() -> None:
 
 
 def config_models() -> list[type[BaseModel]]:
-    parts = [value for _, value in inspect.getmembers(config, inspect.isclass)]
-    return [part for part in parts if issubclass(part, BaseModel) and part.__module__ == "cwpo.config"]
+    found = [value for module in (config, config_parts) for _, value in inspect.getmembers(module, inspect.isclass)]
+    return [part for part in dict.fromkeys(found) if issubclass(part, config_parts.Part)]
 
 
 def test_every_field_of_a_run_says_what_it_is() -> None:

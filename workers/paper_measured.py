@@ -55,7 +55,7 @@ def of_pair(found: HeadToHead) -> Measured | None:
 
 
 def of_labels(metric: str, summaries: Sequence[LabelSummary]) -> Measured | None:
-    """Accuracy or a figure of C over the labels of several seeds; shares of pairs have an interval with one seed too."""
+    """Accuracy or a figure of C over the labels of several seeds; with one seed shares still have an interval."""
     found = [value for summary in summaries if (value := _figure(metric, summary)) is not None]
     if not found:
         return None

@@ -142,6 +142,6 @@ def difference_label(difference: PaperDifference) -> str:
 def line_of(difference: PaperDifference) -> tuple[str, str, str]:
     """Which differences stand together in a summary: their two sides, the objective, and the varied setting."""
     first, second = difference.first, difference.second
-    swapped = any(path == "data.swapped_labels" for path, _ in first.setting)
+    own = any(path == "data.swapped_labels" or path.startswith("data.mix.") for path, _ in first.setting)
     varied = second.label_fraction not in (None, first.label_fraction)
-    return difference_label(difference), objective(first), about(first) if swapped else "" if varied else labels(first)
+    return difference_label(difference), objective(first), about(first) if own else "" if varied else labels(first)

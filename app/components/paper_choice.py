@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import layout
 from app.components.formats import counted
 from app.components.presets import address_of
 from app.url_state import CompareView
 from cwpo import paper
-from cwpo.paper_presets import NOT_IN_SANDBOX, PaperPreset, presets_of
+from cwpo.paper_presets import PaperPreset, presets_of
 
 
 def choose_table(first: str) -> paper.Table:
@@ -36,8 +35,6 @@ def show_presets(table: paper.Table) -> None:
         _link(f"Queue the sandbox version{of}", preset)
     for preset in own:
         _link(f"Set up {preset.label.rsplit(' · ', 1)[-1]}", preset)
-    if table.name in NOT_IN_SANDBOX:
-        layout.note(NOT_IN_SANDBOX[table.name])
 
 
 def show_asking(run_ids: Sequence[int]) -> None:

@@ -26,7 +26,7 @@ from app.components.presets import Preset, presets_for
 from app.components.sweep import Sweep, laid_on, method_names, sweep
 from app.components.values import parse
 from cwpo import catalog
-from cwpo.config import LoraConfig
+from cwpo.config_parts import LoraConfig
 
 PERCENTS = ("10", "30", "50", "75")
 DRAWN = "more_drawn"

@@ -125,11 +125,11 @@ def _summary(config: Mapping[str, Any], tally: Tally, split: Split) -> dict[str,
         "length_rule": dict(config["length_rule"]) if config["length_rule"] else None,
         "length_rule_dropped": tally.reasons.get("too_long", 0),
         "longer_wins": _longer_wins(split.pairs),
-        **_sources(split.pairs),
+        **sources(split.pairs),
     }
 
 
-def _sources(pairs: Sequence[CandidatePair]) -> dict[str, Any]:
+def sources(pairs: Sequence[CandidatePair]) -> dict[str, Any]:
     """Pairs for training by source, most first; nothing where no pair names one."""
     counts = Counter(pair.source for pair in pairs if pair.source is not None)
     return {"sources": dict(counts.most_common(MOST_SOURCES))} if counts else {}

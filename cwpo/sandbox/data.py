@@ -7,10 +7,11 @@ from typing import Any
 from cwpo.data import write_pairs, write_prompts
 from cwpo.data.filtering import PairAt, Tally, apply_length_rule, content_hash, first_pairs, to_candidate
 from cwpo.data.rows import RawPair
+from cwpo.data.stage import sources
 from cwpo.errors import Cancelled, DataError
 from cwpo.execute import StageContext
 from cwpo.records import CandidatePair, Prompt
-from cwpo.sandbox import world
+from cwpo.sandbox import grammar, world
 from cwpo.sandbox.tokenizer import count_tokens
 
 
@@ -45,7 +46,13 @@ def _draw(settings: Mapping[str, Any], ctx: StageContext) -> Iterator[CandidateP
             if ctx.should_stop():
                 raise Cancelled("The run was cancelled while its pairs were drawn.")
             ctx.reporter.progress(done, settings["pairs"], "pairs")
-        yield to_pair(row)
+        pair = to_pair(row)
+        yield replace(pair, source=source_of(pair.prompt)) if ctx.config.get("sources") else pair
+
+
+def source_of(prompt: str) -> str:
+    """The sandbox's two sources, as those of HH-RLHF: prompts that ask for harm are the harmless ones."""
+    return "harmless" if grammar.read_prompt(prompt).kind == "harm" else "helpful"
 
 
 def to_pair(row: Mapping[str, Any]) -> CandidatePair:
@@ -89,6 +96,7 @@ def _summary(config: Mapping[str, Any], tally: Tally, pairs: list[CandidatePair]
         "longer_wins": _longer_wins(pairs),
         "human_accuracy": sum(agree) / len(agree) if agree else None,
         "exact_ties": sum(pair.utility_a == pair.utility_b for pair in pairs),
+        **sources(pairs),
     }
 
 

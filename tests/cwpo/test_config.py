@@ -80,7 +80,8 @@ def test_runs_that_differ_in_their_seed_form_a_group():
         ({"data": {"dataset": "hh", "mix": {"harmless": 2, "helpful": -1}}}, "data.mix", "shares from 0 to 1"),
         ({"data": {"dataset": "hh", "mix": "80"}}, "data.mix", "must be shares by source"),
         ({"data": {"dataset": "hh", "mix": {"honest": 1}}}, "data.mix", "choose among harmless, helpful"),
-        ({"data": {"mix": {"harmless": 1}}}, "data.mix", "choose hh, shp without a subset"),
+        ({"data": {"dataset": "tldr", "mix": {"harmless": 1}}}, "data.mix", "choose sandbox, hh, shp without a subset"),
+        ({"data": {"mix": {"honest": 1}}}, "data.mix", "choose among harmless, helpful"),
         ({"data": {"dataset": "hh", "subset": "helpful-base", "mix": {"helpful": 1}}}, "data.mix", "without a subset"),
         (
             {"method": "human_100", "data": {"dataset": "hh", "label_fraction": 1, "mix": {"helpful": 1}}},

@@ -16,7 +16,7 @@ from transformers import (
 
 from benchmarks import workload
 from cwpo import catalog, memory_estimate, model_shape
-from cwpo.config import DROPOUT_TOKENS
+from cwpo.config_parts import DROPOUT_TOKENS
 from cwpo.logps import forward_path, response_logps
 from cwpo.models import add_adapter
 from cwpo.sandbox.base import build_model

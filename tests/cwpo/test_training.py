@@ -7,7 +7,7 @@ import torch
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from cwpo.checkpoints import CHECKPOINT
-from cwpo.config import TrainConfig
+from cwpo.config_parts import TrainConfig
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.sft import train_on_answers
 from cwpo.training import Batches, data_order, has_dropout, learning_rate, train

@@ -294,6 +294,21 @@ def test_runs_with_a_mix_ask_what_no_cell_is_answered_by() -> None:
     assert asking(T10, asked) == []
 
 
+def test_every_mix_has_its_own_sign_from_the_sandbox() -> None:
+    """Table 24, CW − WS: 4.05, 4.0 and 4.3 points over harmless and helpful prompts; signs with a tenth labeled."""
+    table = paper.TABLES["T24"]
+    mixed = {"dataset": "sandbox", "mix": {"harmless": 0.8, "helpful": 0.2}, "label_fraction": 0.1}
+    groups = [group(name, RunConfig.parse({"method": name, "data": mixed}).canonical()) for name in ("cw", "ws")]
+    assert sandbox_pairs(table, groups) == [("cw", "ws")]
+    rows = summaries(table, [], groups, {("cw", "ws"): difference_row("cw", "ws", 0.05, 0.02, p_holm=0.01)})
+    assert [(row.about, row.sandbox_sign) for row in rows] == [
+        ("harmless 50 %, helpful 50 %", ""),
+        ("harmless 80 %, helpful 20 %", "above"),
+        ("harmless 20 %, helpful 80 %", ""),
+    ]
+    assert [100 * row.mean for row in rows] == pytest.approx([4.05, 4.0, 4.3])
+
+
 @pytest.mark.parametrize(
     ("estimate", "p", "sign"), [(0.05, 0.01, "above"), (-0.05, 0.01, "below"), (0.05, 0.2, "not told apart")]
 )

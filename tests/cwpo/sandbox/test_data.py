@@ -1,15 +1,17 @@
 """The sandbox's data artifact: labels follow their texts through the shuffle, identifiers are hashes of texts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cwpo.config import RunConfig
-from cwpo.data import load_pairs, load_prompts
+from cwpo.data import load_pairs, load_part, load_prompts
 from cwpo.errors import Cancelled, DataError
 from cwpo.sandbox import world
 from cwpo.sandbox.data import make_data, to_pair
+from cwpo.sandbox.grammar import read_prompt
 from cwpo.sandbox.oracle import utility
 from cwpo.stages import build
 from tests.cwpo.stage import context
@@ -38,6 +40,25 @@ def test_labels_follow_their_responses_through_the_shuffle(tmp_path: Path) -> No
     assert chosen == said
     agree = sum(pair.human_label == pair.true_label for pair in pairs) / 300
     assert summary["human_accuracy"] == pytest.approx(agree)
+
+
+def test_a_mix_tells_prompts_that_ask_for_harm_from_the_others(tmp_path: Path) -> None:
+    """Only where it is asked for: the pairs of every other run stay as they were. The labeled part has the shares."""
+    plain, mixed = (
+        context(tmp_path / name, "data", config=config(sandbox={"pairs": 1000}, **more))
+        for name, more in (("plain", {}), ("mixed", {"mix": {"harmless": 0.8, "helpful": 0.2}, "label_fraction": 0.1}))
+    )
+    assert "sources" not in make_data(plain)
+    summary = make_data(mixed)
+    pairs = load_pairs(mixed.out)
+    assert [replace(pair, source=None) for pair in pairs] == load_pairs(plain.out)
+    asking = sum(read_prompt(pair.prompt).kind == "harm" for pair in pairs)
+    assert summary["sources"] == {"helpful": 1000 - asking, "harmless": asking}
+    rule = {"label_fraction": 0.1, "split_seed": 0, "mix": {"harmless": 0.8, "helpful": 0.2}}
+    labeled = load_part(mixed.out, "labeled", rule)
+    harmless = sum(pair.source == "harmless" for pair in labeled)
+    assert 80 <= harmless <= 82  # prompts stay whole
+    assert 20 <= len(labeled) - harmless <= 22
 
 
 def test_order_says_nothing_about_labels() -> None:
