@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -19,16 +20,18 @@ from workers.paper import (
     Summary,
     cells,
     gaps,
-    of_gra,
     sandbox_pairs,
     summaries,
     wanted_pairs,
 )
-from workers.paper_runs import FROM_LABELS, Group, answer_to, groups_of
+from workers.paper_measured import of_gra, of_labels, of_pair, of_seconds
+from workers.paper_names import annotator_and_data
+from workers.paper_runs import FROM_LABELS, HEAD_TO_HEAD, RIVAL, SECONDS, Group, answers_to, asking, groups_of
 from workers.report import DifferenceRow
-from workers.verdict import Measured, over_seeds
+from workers.verdict import Measured
 
 MOST_RUNS = 500  # newest runs of a table's datasets and methods that are looked through
+CONTROL = "weak"  # stands beside the table's methods where its question is asked on other data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,63 +41,119 @@ class PaperView:
     cells: tuple[PaperCell, ...]
     gaps: tuple[PaperGap, ...]
     summaries: tuple[Summary, ...]
+    reasons: tuple[str, ...]  # why settings that would answer a cell have no figure
+    seeds: str  # what the seed moved in the runs that answer; empty where none does
+    asking: tuple[int, ...]  # runs that ask the question of a table whose cells none can answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """The newest runs that may answer a table, their settings and configurations."""
+
+    runs: Mapping[int, RunRow]
+    groups: Sequence[Group]
+    configs: Mapping[int, Mapping[str, Any]]
+
+
+Found = dict[tuple[str, str], Measured]
 
 
 def paper_view(table: paper.Table) -> PaperView:
     """The table's numbers beside what this installation has run."""
-    numbers = paper.numbers_of(table.name)
-    from_labels = any(number.metric in FROM_LABELS for number in numbers)
-    runs, groups = _candidates(table, tuple(dict.fromkeys(number.dataset for number in numbers)))
-    ours = _accuracies(groups, numbers) if from_labels else of_gra(_table(runs, groups, numbers))
-    paired = _differences(runs, wanted_pairs(table, groups))
-    answered = gaps(table, groups, ours, paired)
-    tiny, worlds = _candidates(table, ("sandbox",))
-    signs = _differences(tiny, sandbox_pairs(table, worlds))
+    numbers = () if table.unanswered else paper.numbers_of(table.name)
+    datasets = tuple(dict.fromkeys(number.dataset for number in paper.numbers_of(table.name)))
+    own = _candidates(table, datasets)
+    answers = {number: found for number in numbers if (found := answers_to(number, own.groups))}
+    ours, reasons = _ours(own, answers)
+    answered = gaps(table, own.groups, ours, _differences(own, wanted_pairs(table, own.groups)))
+    tiny = _candidates(table, ("sandbox",))
+    signs = _differences(tiny, sandbox_pairs(table, tiny.groups))
+    rows = cells(table, own.groups, ours)
+    used = sorted({run_id for cell in rows for run_id in cell.run_ids})
     return PaperView(
-        cells=tuple(cells(table, groups, ours)),
+        cells=tuple(rows),
         gaps=tuple(answered),
-        summaries=tuple(summaries(table, answered, worlds, signs)),
+        summaries=tuple(summaries(table, answered, tiny.groups, signs)),
+        reasons=reasons,
+        seeds=report.what_the_seed_moved([own.configs[run_id] for run_id in used]) if used else "",
+        asking=tuple(asking(table, _candidates(table, (table.asked_on,)).groups)) if table.asked_on else (),
     )
 
 
-def _candidates(table: paper.Table, datasets: tuple[str, ...]) -> tuple[dict[int, RunRow], list[Group]]:
+def _candidates(table: paper.Table, datasets: tuple[str, ...]) -> Candidates:
     """The newest runs with a dataset of the table that have what its numbers are made of, and their settings."""
     numbers = paper.numbers_of(table.name)
     from_labels = any(number.metric in FROM_LABELS for number in numbers)
-    methods = () if from_labels else tuple(dict.fromkeys(number.method for number in numbers))
+    rivals = (RIVAL,) if any(number.metric == HEAD_TO_HEAD for number in numbers) else ()
+    control = (CONTROL,) if table.asked_on else ()
+    methods = () if from_labels else tuple(dict.fromkeys([*(number.method for number in numbers), *rivals, *control]))
     filters = RunFilters(dataset=datasets, method=methods)
     with reads.reading() as session:
         found = queries.list_runs(session, filters=filters, limit=MOST_RUNS).rows
         kept = {row.id: row for row in found if row.evaluation is not None or (from_labels and row.annotator)}
         configs = queries.configs(session, list(kept))
-    return kept, groups_of(kept.values(), configs)
+    return Candidates(runs=kept, groups=groups_of(kept.values(), configs), configs=configs)
 
 
-def _table(runs: Mapping[int, RunRow], groups: Sequence[Group], numbers: Sequence[paper.Number]) -> list[report.GraRow]:
-    """GRA of the settings that answer a number; no other is computed."""
-    wanted = {group.key for number in numbers if (group := answer_to(number, groups))}
-    rows = [row for row in runs.values() if row.group_key in wanted]
-    return reads.table_of(rows) if rows else []
+def _ours(own: Candidates, answers: Mapping[paper.Number, Sequence[Group]]) -> tuple[Found, tuple[str, ...]]:
+    """Our figures of the settings that answer a number, no other is computed; and why one has none."""
+    by_metric: dict[str, dict[str, Sequence[Group]]] = {}
+    for number, groups in answers.items():
+        by_metric.setdefault(number.metric, {})[groups[0].key] = groups
+    found = _gra(own, list(by_metric.get("gra", {})))
+    met, reasons = _met(own, list(by_metric.get(HEAD_TO_HEAD, {}).values()))
+    labeled = {metric: settings for metric, settings in by_metric.items() if metric in FROM_LABELS}
+    return found | met | _labels(labeled), reasons
 
 
-def _accuracies(groups: Sequence[Group], numbers: Sequence[paper.Number]) -> dict[str, Measured]:
-    """Share of hidden human labels that each setting's annotator agrees with, over its seeds."""
-    wanted = {group.key: group for number in numbers if (group := answer_to(number, groups))}
+def _gra(own: Candidates, keys: Sequence[str]) -> Found:
+    rows = [row for row in own.runs.values() if row.group_key in keys]
+    return of_gra(reads.table_of(rows)) if rows else {}
+
+
+def _met(own: Candidates, pairs: Sequence[Sequence[Group]]) -> tuple[Found, tuple[str, ...]]:
+    """Head to head of the two settings of each pair."""
+    found, reasons = Found(), []
+    for first, second in pairs:
+        sides = [[own.runs[run_id] for run_id in group.run_ids] for group in (first, second)]
+        labels = (sides[0][0].method_label, sides[1][0].method_label)
+        met = reads.head_to_head_of(sides[0], sides[1], labels)
+        measured = of_pair(met)
+        if measured is not None:
+            found[first.key, HEAD_TO_HEAD] = measured
+        elif met.reason:
+            reasons.append(f"{annotator_and_data(first.config)}: {' and '.join(labels)} not compared, {met.reason}.")
+    return found, tuple(reasons)
+
+
+def _labels(labeled: Mapping[str, Mapping[str, Sequence[Group]]]) -> Found:
+    """What the annotators of these settings say of themselves, by metric, over their seeds; and their seconds."""
+    groups = {key: settings[0] for by_key in labeled.values() for key, settings in by_key.items()}
+    run_ids = [run_id for group in groups.values() for run_id in group.run_ids]
+    if not run_ids:
+        return {}
     with reads.reading() as session:
-        found = queries.label_summaries(session, [run_id for group in wanted.values() for run_id in group.run_ids])
-    result = {}
-    for key, group in wanted.items():
-        # A seed that ran twice has its labels once, and so have seeds that share an annotator.
-        mine = {found[run_id].stage_id: found[run_id] for run_id in group.run_ids if run_id in found}.values()
-        shares = [summary.accuracy_human for summary in mine if summary.accuracy_human is not None]
-        if shares:
-            result[key] = over_seeds(shares, min(summary.n for summary in mine))
-    return result
+        summaries = queries.label_summaries(session, run_ids)
+        seconds = queries.stage_seconds(session, run_ids) if SECONDS in labeled else None
+    found = Found()
+    for metric, by_key in labeled.items():
+        for key in by_key:
+            mine = groups[key].run_ids
+            if metric == SECONDS and seconds is not None:
+                times = seconds[seconds["run_id"].isin(mine)]
+                measured = of_seconds(times, annotator_and_data(groups[key].config))
+            else:
+                # A seed that ran twice has its labels once, and so have seeds that share an annotator.
+                once = {summaries[run_id].stage_id: summaries[run_id] for run_id in mine if run_id in summaries}
+                measured = of_labels(metric, list(once.values()))
+            if measured is not None:
+                found[key, metric] = measured
+    return found
 
 
-def _differences(runs: Mapping[int, RunRow], pairs: Sequence[Pair]) -> dict[Pair, DifferenceRow]:
+def _differences(own: Candidates, pairs: Sequence[Pair]) -> dict[Pair, DifferenceRow]:
     wanted = {key for pair in pairs for key in pair}
-    rows = tuple(row for row in runs.values() if row.group_key in wanted)
+    rows = tuple(row for row in own.runs.values() if row.group_key in wanted)
     if not rows:
         return {}
     published = tuple((row.id, hash(row.evaluation)) for row in rows)

@@ -17,6 +17,8 @@ SHARES = frozenset(
 )
 Read = Literal["table", "figure"]
 READ: Mapping[str, str] = {"table": "as printed", "figure": "measured off the figure"}
+# The paper's gold reward where the catalog's for the dataset is another one.
+JUDGES: Mapping[str, str] = {"shp": "stanfordnlp/SteamSHP-flan-t5-large"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,22 +44,27 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One side of a difference."""
+    """One side of a difference; annotator and label fraction only where the two sides differ in them."""
 
     method: str
     percent: float | None = None
     setting: tuple[tuple[str, str], ...] = ()
+    annotator: str = ""
+    label_fraction: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table or figure: what it asks, which differences answer it, and why no run can, where none can."""
+    """A table or figure: what it asks, which differences answer it, and why no run can, where none can. `aside`: what
+    holds for every run that answers it; `asked_on`: the dataset on which runs ask its question and answer no cell."""
 
     name: str
     label: str
     question: str
     differences: tuple[tuple[Arm, Arm], ...] = ()
     unanswered: str = ""
+    aside: str = ""
+    asked_on: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +82,9 @@ CLIPPED, CLIPPED_FIFTH = (
     Arm(method="cw", setting=(("weighting.name", "clipped"), ("weighting.slope", slope))) for slope in ("1", "0.2")
 )
 JOINT = Arm(method="cw", setting=(("annotator.kind", "joint"),))
+WS_ALONE = Arm(method="ws", setting=(("sft.data", "none"),))
+SMALL, *LARGER = (Arm(method="cw", annotator=f"Qwen/Qwen2.5-{size}") for size in ("0.5B", "1.5B", "3B", "7B"))
+TENTH, *MORE = (Arm(method="cw", label_fraction=share) for share in (0.1, 0.2, 0.3, 0.4, 0.5))
 MAIN = ((CW, WS), (CW, HUMAN))
 SELECTION = ((TOP30, WEAK), (TOP30, HUMAN), (WEAK, HUMAN))
 OFFLINE = "The online variant, which labels the policy's own answers while it trains, cannot be run here."
@@ -116,6 +126,7 @@ TABLES: Mapping[str, Table] = {
             name="T6",
             label="Table 6 · kinds of annotator",
             question="Which training makes the weak model agree with humans: implicit reward or Bradley–Terry?",
+            differences=((CW, WS), (CW, WS_ALONE), (WS, WS_ALONE)),
         ),
         Table(
             name="T10",
@@ -133,11 +144,13 @@ TABLES: Mapping[str, Table] = {
             name="T12",
             label="Table 12 · annotator size",
             question="Does a larger annotator agree with humans more often?",
+            differences=tuple((larger, SMALL) for larger in LARGER),
         ),
         Table(
             name="T13",
             label="Table 13 · annotator by label fraction",
             question="How many human labels does the annotator need?",
+            differences=tuple((more, TENTH) for more in MORE),
         ),
         Table(
             name="T16",
@@ -174,14 +187,17 @@ TABLES: Mapping[str, Table] = {
             label="Table 23 · SHP",
             question="Does it hold on preferences from Reddit votes?",
             differences=MAIN,
+            aside=f"The paper's judge of SHP, {JUDGES['shp']}, cannot be loaded here: another one scores our "
+            "answers, so they stand beside the paper's without a verdict.",
         ),
         Table(
             name="T24",
             label="Table 24 · unbalanced labels",
             question="What if the labeled part is mostly harmless or mostly helpful prompts?",
             differences=((CW, WS),),
-            unanswered="A run with data.mix answers harmless and helpful prompts together, the paper apart: its "
-            "preset answers the question, not the cells.",
+            unanswered="A run with data.mix answers harmless and helpful prompts together, the paper apart: the runs "
+            "of its preset answer the question, not the cells, and are compared on the Compare page.",
+            asked_on="hh",
         ),
         Table(
             name="T25",
@@ -189,7 +205,9 @@ TABLES: Mapping[str, Table] = {
             question="What if some of the annotator's human labels are wrong?",
             differences=((CW, WS),),
             unanswered="The paper turns harmful pairs with large reward gaps around; labels swapped at random, as "
-            "here, are another experiment: the preset answers the question, not the cells.",
+            "here, are another experiment: the runs of its preset answer the question, not the cells, and are "
+            "compared on the Compare page.",
+            asked_on="hh-harmless",
         ),
         Table(
             name="T26",
@@ -219,14 +237,11 @@ TABLES: Mapping[str, Table] = {
             name="F5",
             label="Figure 5 · head to head",
             question="How often does CW's answer score above that of human labels?",
-            unanswered="Head-to-head counts of two aligned models stand on the Compare page.",
         ),
         Table(
             name="F7",
             label="Figure 7 · distribution of C",
             question="How sure is the annotator on each dataset?",
-            unanswered="These figures are integrated off smoothed outlines: compare with the histogram of an annotator "
-            "of yours, without a verdict.",
         ),
         Table(
             name="F8",
@@ -310,6 +325,7 @@ def numbers() -> tuple[Number, ...]:
         return tuple(_number(row) for row in csv.DictReader(lines))
 
 
+@lru_cache(maxsize=64)
 def numbers_of(table: str) -> tuple[Number, ...]:
     """The numbers of one table."""
     return tuple(number for number in numbers() if number.table == table)

@@ -99,6 +99,7 @@ _TINY_QWEN = _models("sandbox/qwen2-48", "sandbox/qwen2-64")
 _OPT_13B, _OPT_1B = _models(OPT, "facebook/opt-13b"), _models(OPT, "facebook/opt-1.3b")
 _QWEN_14B, _QWEN_7B = _models(QWEN, "Qwen/Qwen2.5-14B"), _models(QWEN, "Qwen/Qwen2.5-7B")
 _ALL_OBJECTIVES: Settings = {"objective": OBJECTIVES}
+_NO_SFT: Settings = {"sft": {"data": "none"}}  # of the weak model of ws, before its DPO
 _JOINT: Settings = {"annotator": {"kind": ["bradley_terry", "joint"]}}
 _FIXED_POOL: Settings = {"label_fraction": FRACTIONS, "unlabeled_fraction": 0.5}
 
@@ -130,6 +131,15 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
         _sandbox(("T5",), ("cw",), _TINY_OPT, {"weighting": WEIGHTINGS}),
         _paper("t6-opt", ("T6",), "OPT 125M", ("ws", "cw"), _data(HH), _OPT_1B),
         _paper("t6-qwen", ("T6",), "Qwen2.5 0.5B", ("ws", "cw"), _data(HH), _models(QWEN, "Qwen/Qwen2.5-1.5B")),
+        _paper(
+            "t6-alone",
+            ("T6",),
+            "both without SFT",
+            ("ws",),
+            _data(HH),
+            _models([OPT, QWEN], "facebook/opt-1.3b"),
+            _NO_SFT,
+        ),
         _sandbox(("T6",), ("ws", "cw"), _TINY_OPT),
         _paper("t10", ("T10",), "OPT 125M → 1.3B", TOPS, _data(HH), _OPT_1B),
         _sandbox(("T10",), TOPS, _TINY_OPT),

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from cwpo import paper
 from cwpo.paper import Number
-from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow, GraRow
+from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow
+from workers.paper_measured import Ours, of_difference
 from workers.paper_names import line_of
-from workers.paper_runs import Group, answer_to, departures, differences_of, sandbox_pair
+from workers.paper_runs import Group, answer_to, answers_to, departures, differences_of, sandbox_pair
 from workers.verdict import (
     SAMPLED,
+    UNJUDGED,
     Measured,
     PaperDifference,
     Verdict,
@@ -21,8 +23,8 @@ from workers.verdict import (
 )
 
 Pair = tuple[str, str]  # group keys
-OTHER_PROTOCOL = "other protocol"
-OTHER_WORLD = "sandbox, other world"
+OTHER_PROTOCOL, NO_VERDICT = "other protocol", "no verdict"
+PAIRED = "gra"  # the metric whose differences are paired on prompts
 SIGNS: Mapping[int, str] = {1: "above", -1: "below", 0: "not told apart"}
 
 
@@ -43,18 +45,23 @@ class PaperCell:
         """The verdict, why there is none, or nothing."""
         if self.verdict is not None:
             return self.verdict.name
-        return OTHER_PROTOCOL if self.departures else ""
+        if self.departures:
+            return OTHER_PROTOCOL
+        return NO_VERDICT if self.ours is not None and self.number.metric in UNJUDGED else ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaperGap:
-    """One difference of the paper and ours; `paired`: on the same prompts against the same opponent."""
+    """One difference of the paper and ours; `paired`: on the same prompts against the same opponent. `detectable`: the
+    smallest true difference that ours would find four times in five, `p_holm` corrected over the table's."""
 
     difference: PaperDifference
     ours: Measured
     paired: bool
     departures: tuple[str, ...]
     verdict: Verdict | None
+    p_holm: float | None = None
+    detectable: float | None = None
 
     @property
     def says(self) -> str:
@@ -83,46 +90,62 @@ class Summary:
         return SIGNS[0 if not row.is_real else 1 if row.estimate > 0 else -1]
 
 
-def cells(table: paper.Table, groups: Sequence[Group], ours: Mapping[str, Measured]) -> list[PaperCell]:
+def cells(table: paper.Table, groups: Sequence[Group], ours: Ours) -> list[PaperCell]:
     """Every number of a table, in its order; runs answer it unless the table says why none can."""
     return [
-        _cell(number, None if table.unanswered else answer_to(number, groups), ours)
+        _cell(number, () if table.unanswered else answers_to(number, groups), ours)
         for number in paper.numbers_of(table.name)
     ]
 
 
 def wanted_pairs(table: paper.Table, groups: Sequence[Group]) -> list[Pair]:
-    """The settings whose differences the table asks for."""
-    pairs = [_answers(difference, groups) for difference in differences_of(table) if not table.unanswered]
+    """The settings whose paired differences the table asks for."""
+    pairs = [_answers(difference, groups) for difference in _paired_ones(table) if not table.unanswered]
     return list(dict.fromkeys((pair[0].key, pair[1].key) for pair in pairs if pair))
 
 
 def sandbox_pairs(table: paper.Table, groups: Sequence[Group]) -> list[Pair]:
     """The same in the sandbox."""
-    pairs = [sandbox_pair(difference, groups) for difference in differences_of(table)]
+    pairs = [sandbox_pair(difference, groups) for difference in _paired_ones(table)]
     return list(dict.fromkeys((pair[0].key, pair[1].key) for pair in pairs if pair))
 
 
 def gaps(
-    table: paper.Table, groups: Sequence[Group], ours: Mapping[str, Measured], paired: Mapping[Pair, DifferenceRow]
+    table: paper.Table, groups: Sequence[Group], ours: Ours, paired: Mapping[Pair, DifferenceRow]
 ) -> list[PaperGap]:
     """The differences that runs answer, cell by cell."""
     found = []
     for difference in differences_of(table):
         pair = None if table.unanswered else _answers(difference, groups)
-        if pair is None or pair[0].key not in ours or pair[1].key not in ours:
-            continue
-        row = paired.get((pair[0].key, pair[1].key))
-        measured = _measured(row) if row else None
-        if measured is None and (row is None or row.reason != DIFFERENT_OPPONENTS):
-            continue
-        apart = tuple(dict.fromkeys(word for group in pair for word in departures(group.config)))
-        gap = measured or unpaired(ours[pair[0].key], ours[pair[1].key])
-        judged = None if apart else verdict(gap, difference.estimate, difference.error)
-        found.append(
-            PaperGap(difference=difference, ours=gap, paired=measured is not None, departures=apart, verdict=judged)
-        )
+        gap = _gap(difference, pair, ours, paired) if pair else None
+        if gap is not None:
+            found.append(gap)
     return found
+
+
+def _gap(
+    difference: PaperDifference, pair: tuple[Group, Group], ours: Ours, paired: Mapping[Pair, DifferenceRow]
+) -> PaperGap | None:
+    """Paired where it can be; column against column where the opponents differ, and for accuracy; else nothing."""
+    metric = difference.first.metric
+    columns = [ours.get((group.key, metric)) for group in pair]
+    row = paired.get((pair[0].key, pair[1].key)) if metric == PAIRED else None
+    measured = of_difference(row) if row else None
+    if columns[0] is None or columns[1] is None:
+        return None
+    if measured is None and metric == PAIRED and (row is None or row.reason != DIFFERENT_OPPONENTS):
+        return None
+    gap = measured or unpaired(columns[0], columns[1])
+    apart = _apart(pair, metric)
+    return PaperGap(
+        difference=difference,
+        ours=gap,
+        paired=measured is not None,
+        departures=apart,
+        verdict=None if apart else verdict(gap, difference.estimate, difference.error),
+        p_holm=row.p_holm if row else None,
+        detectable=row.detectable if row else None,
+    )
 
 
 def summaries(
@@ -148,46 +171,37 @@ def summaries(
     ]
 
 
-def of_gra(rows: Iterable[GraRow]) -> dict[str, Measured]:
-    """GRA rows as figures, by group key."""
-    return {
-        row.group_key: Measured(
-            estimate=row.estimate, low=row.low, high=row.high, n_prompts=row.n_prompts, n_seeds=row.n_seeds
-        )
-        for row in rows
-    }
-
-
-def _cell(number: Number, group: Group | None, ours: Mapping[str, Measured]) -> PaperCell:
-    """The number with what its settings found; other protocols are shown without a verdict."""
-    if number.metric not in SAMPLED:
-        return PaperCell(number=number, low=None, high=None)
-    error = standard_error(number)
-    low, high = number.value - Z * error, number.value + Z * error
-    measured = ours.get(group.key) if group else None
-    if group is None or measured is None:
+def _cell(number: Number, groups: Sequence[Group], ours: Ours) -> PaperCell:
+    """The number with what its settings found; other protocols and figures without an error get no verdict."""
+    error = standard_error(number) if number.metric in SAMPLED else None
+    low, high = (None, None) if error is None else (number.value - Z * error, number.value + Z * error)
+    measured = ours.get((groups[0].key, number.metric)) if groups else None
+    if measured is None:
         return PaperCell(number=number, low=low, high=high)
-    apart = departures(group.config, number.metric)
+    apart = _apart(groups, number.metric)
     return PaperCell(
         number=number,
         low=low,
         high=high,
         ours=measured,
-        run_ids=group.run_ids,
+        run_ids=tuple(run_id for group in groups for run_id in group.run_ids),
         departures=apart,
-        verdict=None if apart else verdict(measured, number.value, error),
+        verdict=None if apart or error is None else verdict(measured, number.value, error),
     )
+
+
+def _apart(groups: Sequence[Group], metric: str) -> tuple[str, ...]:
+    """In what any of the settings departs from the protocol."""
+    return tuple(dict.fromkeys(word for group in groups for word in departures(group.config, metric)))
+
+
+def _paired_ones(table: paper.Table) -> list[PaperDifference]:
+    return [difference for difference in differences_of(table) if difference.first.metric == PAIRED]
 
 
 def _answers(difference: PaperDifference, groups: Sequence[Group]) -> tuple[Group, Group] | None:
     first, second = answer_to(difference.first, groups), answer_to(difference.second, groups)
     return (first, second) if first and second else None
-
-
-def _measured(row: DifferenceRow) -> Measured | None:
-    if row.estimate is None or row.low is None or row.high is None:
-        return None
-    return Measured(estimate=row.estimate, low=row.low, high=row.high, n_prompts=row.n_prompts, n_seeds=row.n_seeds)
 
 
 def _counts(answered: Iterable[PaperGap]) -> dict[VerdictName, int]:
@@ -201,5 +215,5 @@ def _counts(answered: Iterable[PaperGap]) -> dict[VerdictName, int]:
 def _sandbox_row(
     difference: PaperDifference, groups: Sequence[Group], paired: Mapping[Pair, DifferenceRow]
 ) -> DifferenceRow | None:
-    pair = sandbox_pair(difference, groups)
+    pair = sandbox_pair(difference, groups) if difference.first.metric == PAIRED else None
     return paired.get((pair[0].key, pair[1].key)) if pair else None

@@ -1,6 +1,7 @@
 """How the paper's numbers are named: methods, models, data, and what else a cell sets. Pure."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cwpo import catalog
 from cwpo.paper import Number
@@ -41,7 +42,7 @@ ARMS: Mapping[tuple[tuple[str, str], ...], str] = {
     (("weighting.name", "clipped"), ("weighting.slope", "1")): "min(Δ, 1)",
     (("weighting.name", "clipped"), ("weighting.slope", "0.2")): "min(0.2Δ, 1)",
     (("annotator.kind", "joint"),): "joint encoder",
-    (("sft", "none"),): "without SFT",
+    (("sft.data", "none"),): "without SFT",
 }
 
 
@@ -85,7 +86,17 @@ def models(number: Number) -> str:
     for row in catalog.MODEL_PAIRS.values():
         if (row.annotator, row.policy) == (number.annotator, number.policy):
             return row.label
-    return number.annotator.rsplit("/", 1)[-1].replace("opt-125m", "OPT 125M").replace("-", " ")
+    return _annotator(number.annotator)
+
+
+def annotator_and_data(config: Mapping[str, Any]) -> str:
+    """What a figure of ours is of, where the paper's number does not say it: OPT 125M · HH."""
+    data = config["data"]["dataset"]
+    return f"{_annotator(config['model']['annotator'])} · {DATASETS.get(data, data)}"
+
+
+def _annotator(name: str) -> str:
+    return name.rsplit("/", 1)[-1].replace("opt-125m", "OPT 125M").replace("-", " ")
 
 
 def objective(number: Number) -> str:
@@ -120,8 +131,17 @@ def shared(numbers: Sequence[Number]) -> list[str]:
     return [next(iter(values)) for values in common if len(values) == 1 and values != {""}]
 
 
-def line_of(difference: PaperDifference) -> tuple[str, str, str]:
-    """Which differences stand together in a summary: their two arms, the objective, and the varied setting."""
+def difference_label(difference: PaperDifference) -> str:
+    """CW − WS; Qwen2.5 7B − Qwen2.5 0.5B where the two sides differ in annotator or labels and not in method."""
     first, second = difference.first, difference.second
-    swapped = any(path == "data.swapped_labels" for path, _ in first.setting)
-    return f"{arm_label(first)} − {arm_label(second)}", objective(first), about(first) if swapped else labels(first)
+    same = arm_label(first) == arm_label(second)
+    name = arm_label if not same else models if first.annotator != second.annotator else labels
+    return f"{name(first)} − {name(second)}"
+
+
+def line_of(difference: PaperDifference) -> tuple[str, str, str]:
+    """Which differences stand together in a summary: their two sides, the objective, and the varied setting."""
+    first, second = difference.first, difference.second
+    own = any(path == "data.swapped_labels" or path.startswith("data.mix.") for path, _ in first.setting)
+    varied = second.label_fraction not in (None, first.label_fraction)
+    return difference_label(difference), objective(first), about(first) if own else "" if varied else labels(first)

@@ -2,21 +2,27 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from cwpo import catalog, paper
 from cwpo.config import RunConfig
 from cwpo.paper import Arm, Number
-from workers.verdict import PaperDifference
+from workers.verdict import OF_CONFIDENCE, PaperDifference
 
-FROM_LABELS = ("accuracy",)
+SECONDS = "seconds"
+FROM_LABELS = ("accuracy", SECONDS, *OF_CONFIDENCE)  # what the annotator alone decides
+HEAD_TO_HEAD, RIVAL = "head_to_head", "human"
+DIFFERENCES = ("gra", "accuracy")  # metrics whose differences answer a question
 
 # Fields that tell one experiment from another; the rest of a run's configuration can only depart from the protocol.
 DISTINCT = (
     "data.subset", "data.unlabeled_fraction", "data.mix", "data.swapped_labels", "weighting.name", "annotator.kind",
 )  # fmt: skip
-USUAL: tuple[object, ...] = (None, 0, "bradley_terry")
+OWN_SFT = "sft.data"  # tells two annotators of ws apart: with SFT of the weak model before its DPO, or without
+USUAL: tuple[object, ...] = (None, 0, "bradley_terry", "pool", "labeled")
 # What the paper leaves open or what cannot change a result: no departure from it.
 OPEN = (
     "name", "seed", "seeds", "salt", "execution", "method", "top_percent", "objective", "data.revision",
@@ -27,6 +33,7 @@ OPEN = (
 )  # fmt: skip
 ONLY_WITH_ANNOTATOR = ("annotator", "model.annotator")
 BEFORE_LABELS = ("data", "annotator", "model.annotator")
+OWN_FIELDS = ("weighting.", "annotator.", "sft.")  # of an arm, against those of its place
 ARMS = ("name", "method", "top_percent", "seed", "execution", "weighting", "annotator.kind")
 
 
@@ -69,10 +76,41 @@ def groups_of(runs: Iterable[ListedRun], configs: Mapping[int, Mapping[str, Any]
     return sorted(made, key=lambda group: -max(group.run_ids))
 
 
+def answers_to(number: Number, groups: Sequence[Group]) -> tuple[Group, ...]:
+    """The settings that answer a cell together: one, or the two that meet head to head; none where one is missing."""
+    if number.metric == HEAD_TO_HEAD:
+        return _rivals(number, groups)
+    group = answer_to(number, groups)
+    return (group,) if group else ()
+
+
 def answer_to(number: Number, groups: Sequence[Group]) -> Group | None:
     """The setting that answers a cell: nearest to the protocol, then most seeds, then newest."""
     fitting = [group for group in groups if fits(number, group.config)]
-    return min(fitting, key=lambda group: (len(departures(group.config)), -group.n_seeds), default=None)
+    return min(fitting, key=lambda group: (len(departures(group.config, number.metric)), -group.n_seeds), default=None)
+
+
+def _rivals(number: Number, groups: Sequence[Group]) -> tuple[Group, ...]:
+    """The number's own setting and human labels, judged alike where there is such a pair."""
+    rival = replace(number, method=RIVAL, metric="gra")
+    mine, theirs = ([group for group in groups if fits(one, group.config)] for one in (number, rival))
+    return min(
+        ((one, other) for one in mine for other in theirs),
+        key=lambda pair: (
+            pair[0].config["evaluation"] != pair[1].config["evaluation"],
+            sum(len(departures(group.config)) for group in pair),
+            -min(group.n_seeds for group in pair),
+        ),
+        default=(),
+    )
+
+
+def asking(table: paper.Table, groups: Sequence[Group]) -> list[int]:
+    """Runs that ask the table's question on other data and answer no cell, with uniform weak labels as the control."""
+    numbers = [replace(number, dataset=table.asked_on) for number in paper.numbers_of(table.name) if table.asked_on]
+    numbers += [replace(number, method="weak") for number in numbers]
+    found = (group.run_ids for group in groups if any(fits(number, group.config) for number in numbers))
+    return sorted(run_id for run_ids in found for run_id in run_ids)
 
 
 def fits(number: Number, config: Mapping[str, Any], *, sandbox: bool = False) -> bool:
@@ -83,20 +121,33 @@ def fits(number: Number, config: Mapping[str, Any], *, sandbox: bool = False) ->
     weak = catalog.METHODS[number.method].needs_annotator
     places = (
         not number.objective or config["objective"] == number.objective,
-        number.label_fraction is None or math.isclose(data["label_fraction"], number.label_fraction),
-        data["dataset"] == ("sandbox" if sandbox else number.dataset),
+        _same_fraction(number, data["label_fraction"], sandbox=sandbox),
+        data["dataset"] in (("sandbox",) if sandbox else _said(number, "dataset")),
         sandbox or not number.policy or model["policy"] == number.policy,
-        sandbox or not weak or model["annotator"] == number.annotator,
+        sandbox or not weak or model["annotator"] in _said(number, "annotator"),
     )
     return all(places) and _has_setting(number, config, sandbox=sandbox)
 
 
+def _same_fraction(number: Number, fraction: float, *, sandbox: bool) -> bool:
+    """Where it matters; the sandbox has too few pairs of one source to mix as large a labeled part as the paper's."""
+    mixed = sandbox and any(_under(path, ("data.mix",)) for path, _ in number.setting)
+    return mixed or number.label_fraction is None or math.isclose(fraction, number.label_fraction)
+
+
+def _said(number: Number, field: str) -> tuple[str, ...]:
+    """What the number says, or any that its table names where it says nothing."""
+    own = getattr(number, field)
+    return (own,) if own else tuple(getattr(other, field) for other in paper.numbers_of(number.table))
+
+
 def departures(config: Mapping[str, Any], metric: str = "gra") -> tuple[str, ...]:
     """Fields in which a run departs from the protocol that the paper states, as "align.beta 0.1 (0.5)"."""
-    wanted = _flat(_protocol(config))
+    wanted = _protocol(config)
     weak = catalog.METHODS[config["method"]].needs_annotator
     skipped = (*OPEN, *DISTINCT, "weighting", *(() if weak else ONLY_WITH_ANNOTATOR))
-    read = BEFORE_LABELS if metric in FROM_LABELS else tuple(config)
+    read = (*BEFORE_LABELS, *_own_sft(config)) if metric in FROM_LABELS else tuple(config)
+    skipped += (OWN_SFT,) if metric in FROM_LABELS else ()
     found = []
     for path, value in _flat(config).items():
         if _under(path, skipped) or not _under(path, read):
@@ -104,6 +155,11 @@ def departures(config: Mapping[str, Any], metric: str = "gra") -> tuple[str, ...
         if value != wanted.get(path) and not (path == "evaluation.gold_reward" and _same_family(value, wanted[path])):
             found.append(f"{path} {_shown(value)} ({_shown(wanted.get(path))})")
     return tuple(found)
+
+
+def _own_sft(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The weak model of ws goes through SFT first, unless there is none."""
+    return ("sft",) if config["method"] == "ws" and config["sft"]["data"] != "none" else ()
 
 
 def differences_of(table: paper.Table) -> list[PaperDifference]:
@@ -115,7 +171,7 @@ def differences_of(table: paper.Table) -> list[PaperDifference]:
         for one in numbers
         if _is_arm(one, first)
         for other in numbers
-        if _is_arm(other, second) and _same_place(one, other)
+        if _is_arm(other, second) and _same_place(one, other, first)
     ]
 
 
@@ -138,20 +194,25 @@ def _same_method(number: Number, config: Mapping[str, Any]) -> bool:
 def _is_arm(number: Number, arm: Arm) -> bool:
     """The arm's method and percentage, and of its own fields exactly those of the arm."""
     same = (number.method, number.top_percent) == (arm.method, arm.percent)
-    return same and number.metric == "gra" and _own(number.setting) == arm.setting
+    named = arm.annotator in ("", number.annotator) and arm.label_fraction in (None, number.label_fraction)
+    return same and named and number.metric in DIFFERENCES and _own(number.setting) == arm.setting
 
 
-def _same_place(one: Number, other: Number) -> bool:
-    same = (one.annotator, one.policy, one.dataset, one.objective) == (
-        other.annotator, other.policy, other.dataset, other.objective,
-    )  # fmt: skip
+def _same_place(one: Number, other: Number, arm: Arm) -> bool:
+    """All but what the arms differ in; `arm`: one of the two."""
+    same = (one.policy, one.dataset, one.objective) == (other.policy, other.dataset, other.objective)
     fractions = {one.label_fraction, other.label_fraction} - {None}
     shared = [set(number.setting) - set(_own(number.setting)) for number in (one, other)]
-    return same and len(fractions) <= 1 and shared[0] == shared[1]
+    return (
+        same
+        and (bool(arm.annotator) or one.annotator == other.annotator)
+        and (arm.label_fraction is not None or len(fractions) <= 1)
+        and shared[0] == shared[1]
+    )
 
 
 def _own(setting: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    return tuple(pair for pair in setting if pair[0].startswith(("weighting.", "annotator.")))
+    return tuple(pair for pair in setting if pair[0].startswith(OWN_FIELDS))
 
 
 def _has_setting(number: Number, config: Mapping[str, Any], *, sandbox: bool) -> bool:
@@ -162,7 +223,8 @@ def _has_setting(number: Number, config: Mapping[str, Any], *, sandbox: bool) ->
         return False
     own = catalog.METHODS[config["method"]].weighting
     skipped += ("weighting.name",) if number.metric in FROM_LABELS else ()
-    others = [name for name in DISTINCT if name not in skipped and not any(_under(path, (name,)) for path, _ in named)]
+    telling = (*DISTINCT, OWN_SFT) if number.metric in FROM_LABELS and config["method"] == "ws" else DISTINCT
+    others = [name for name in telling if name not in skipped and not any(_under(path, (name,)) for path, _ in named)]
     return all(_at(config, name) in (*USUAL, own) for name in others)
 
 
@@ -193,13 +255,26 @@ def _at(config: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _protocol(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults, which are the paper's, for the same data, models and method."""
+def _protocol(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The defaults, which are the paper's, for the same data, models and method, with the paper's judge."""
     data, model = config["data"], config["model"]
-    kept = {"dataset": data["dataset"], "label_fraction": data["label_fraction"]}
-    names = {"annotator": model["annotator"], "policy": model["policy"]}
-    top = {"top_percent": config["top_percent"]} if config["top_percent"] is not None else {}
-    return RunConfig.parse({"data": kept, "model": names, "method": config["method"], **top}).canonical()
+    own = model["annotator"], model["policy"], config["method"], config["top_percent"]
+    return _defaults(data["dataset"], data["label_fraction"], *own)
+
+
+@lru_cache(maxsize=1_000)
+def _defaults(
+    dataset: str, label_fraction: float, annotator: str, policy: str, method: str, percent: float | None
+) -> Mapping[str, Any]:
+    """By dotted name."""
+    values: dict[str, Any] = {
+        "data": {"dataset": dataset, "label_fraction": label_fraction},
+        "model": {"annotator": annotator, "policy": policy},
+        "method": method,
+        **({"top_percent": percent} if percent is not None else {}),
+        **({"evaluation": {"gold_reward": paper.JUDGES[dataset]}} if dataset in paper.JUDGES else {}),
+    }
+    return MappingProxyType(_flat(RunConfig.parse(values).canonical()))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -19,18 +19,36 @@ MARGIN = 0.05  # half-width up to which agreement says something: about the larg
 Z = 1.959964  # two-sided 95 %
 SAMPLED = ("gra", "accuracy", "win_rate", "head_to_head")  # shares of prompts or pairs, so with an implied error
 SUBSETS = 3  # of Table 20
+OF_CONFIDENCE = ("mean_confidence", "median_confidence", "below_0.1", "below_0.5", "above_0.9")
+# Why a figure of ours stands beside the paper's and gets no verdict, by metric.
+UNJUDGED: Mapping[str, str] = {
+    "seconds": "Seconds depend on the machine, and the paper names neither its own nor the models and data that were "
+    "timed: ours stand beside them without a verdict.",
+    **dict.fromkeys(
+        OF_CONFIDENCE,
+        "The paper's figures of C are integrated off smoothed outlines: ours stand beside them without a verdict.",
+    ),
+}
 UNPRINTED: Mapping[str, int] = {"gra": 700, "accuracy": 24_411}  # n where the paper names none: its usual or smallest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A figure of ours with its 95 % interval; shares in [0, 1], differences in [−1, 1]."""
+    """A figure of ours, with its 95 % interval where it has one; shares in [0, 1], differences in [−1, 1]."""
 
     estimate: float
-    low: float
-    high: float
-    n_prompts: int
+    low: float | None
+    high: float | None
+    n_prompts: int  # or pairs; 0 where neither was counted
     n_seeds: int
+    kl: float | None = None  # nats per answer; of a difference the paired difference
+    length_ratio: float | None = None  # mean tokens of the answers over the opponent's
+    about: str = ""  # what was measured, where the number leaves that open
+
+    @property
+    def half_width(self) -> float:
+        """Of the interval; infinite without one, so that nothing is concluded from it."""
+        return math.inf if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +87,7 @@ def standard_error(number: Number) -> float:
 def verdict(ours: Measured, value: float, error: float) -> Verdict:
     """The rule of this file for a published value and its standard error."""
     gap = ours.estimate - value
-    half_width = math.hypot((ours.high - ours.low) / 2, Z * error)
+    half_width = math.hypot(ours.half_width, Z * error)
     name: VerdictName = "consistent"
     if ours.n_seeds < 2:
         name = "underpowered"
@@ -83,7 +101,7 @@ def verdict(ours: Measured, value: float, error: float) -> Verdict:
 def unpaired(first: Measured, second: Measured) -> Measured:
     """The difference of two columns with different opponents, as the paper prints it; nothing shared is taken off."""
     gap = first.estimate - second.estimate
-    half = math.hypot((first.high - first.low) / 2, (second.high - second.low) / 2)
+    half = math.hypot(first.half_width, second.half_width)
     return Measured(
         estimate=gap,
         low=gap - half,

@@ -84,7 +84,9 @@ def _dot(cell: PaperCell, line: int, place: int, members: int) -> Dot:
     words = (
         f"{chart_text(arm_label(number))}<br>paper {percent(number.value)}, ± implied {interval(cell.low, cell.high)}"
     )
-    if ours is not None:
+    drawn = None
+    if ours is not None and ours.low is not None and ours.high is not None:
+        drawn = ours.estimate, ours.low, ours.high
         words += f"<br>ours {percent(ours.estimate)}, 95 % {interval(ours.low, ours.high)}<br>{cell.says}"
     return Dot(
         line=line,
@@ -93,7 +95,7 @@ def _dot(cell: PaperCell, line: int, place: int, members: int) -> Dot:
         name=method_name(number),
         objective=number.objective,
         paper=(number.value, cell.low or 0.0, cell.high or 1.0),
-        ours=(ours.estimate, ours.low, ours.high) if ours else None,
+        ours=drawn,
         hover=words,
     )
 

@@ -1,8 +1,12 @@
 """Which table of the paper, and what can be started for it."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
+from app.components.formats import counted
 from app.components.presets import address_of
+from app.url_state import CompareView
 from cwpo import paper
 from cwpo.paper_presets import PaperPreset, presets_of
 
@@ -31,6 +35,16 @@ def show_presets(table: paper.Table) -> None:
         _link(f"Queue the sandbox version{of}", preset)
     for preset in own:
         _link(f"Set up {preset.label.rsplit(' · ', 1)[-1]}", preset)
+
+
+def show_asking(run_ids: Sequence[int]) -> None:
+    """Link to the comparison of runs that ask the table's question and answer no cell."""
+    st.page_link(
+        "screens/compare.py",
+        label=f"Compare the {counted(len(run_ids), 'run')} here that ask this",
+        query_params=CompareView(runs=tuple(run_ids)).to_params(),
+        width="content",
+    )
 
 
 def _link(words: str, preset: PaperPreset) -> None:

@@ -9,9 +9,10 @@ from app.components import layout, tables
 from app.components.tables import Cell, Column
 from cwpo import paper
 from workers import report
-from workers.paper import OTHER_PROTOCOL, PaperCell, PaperGap, Summary
-from workers.paper_names import METRICS, PLACES, arm_label, parts_of, places, varied
-from workers.verdict import MARGIN, Measured
+from workers.paper import NO_VERDICT, OTHER_PROTOCOL, PaperCell, PaperGap, Summary
+from workers.paper_names import METRICS, PLACES, arm_label, difference_label, parts_of, places, varied
+from workers.paper_runs import FROM_LABELS, SECONDS
+from workers.verdict import MARGIN, UNJUDGED, Measured
 
 RULE = (
     "The gap is ours minus the paper's. Its 95 % interval joins our interval with the standard error of the paper's "
@@ -34,9 +35,16 @@ NOT_COVERED = (
     "win rates by a judge model (Table 17). Their published numbers are shown, no run here answers them."
 )
 
+BESIDE = {"kl": "KL, nats", "length_ratio": "tokens, ratio"}  # of a measured figure -> heading
+DETECTABLE = "Detectable: the smallest true difference, in points, that runs like ours would find four times in five."
+COLUMNS = (
+    "Where two methods have different opponents, and for accuracy, ours are not paired, as in the paper: the interval "
+    "joins those of both columns."
+)
 
-def show_summary(rows: Sequence[Summary]) -> None:
-    """One line per difference: the paper's mean, our verdicts, the sandbox's sign."""
+
+def show_summary(rows: Sequence[Summary], *, signs: bool = True) -> None:
+    """One line per difference: the paper's mean, our verdicts, the sandbox's sign where differences are paired."""
     settings = any(row.about for row in rows)
     several = len({row.objective for row in rows}) > 1
     columns = [
@@ -46,7 +54,7 @@ def show_summary(rows: Sequence[Summary]) -> None:
         Column(label="paper, points", figures=True),
         Column(label="positive", figures=True),
         Column(label="ours"),
-        Column(label="sandbox"),
+        *([Column(label="sandbox")] if signs else []),
     ]
     lines = [
         [
@@ -56,7 +64,7 @@ def show_summary(rows: Sequence[Summary]) -> None:
             report.points(row.mean),
             Cell(text=f"{row.positive} of {row.cells}", muted=True),
             Cell(text=_verdicts(row), muted=not row.verdicts),
-            Cell(text=row.sandbox_sign or "–", muted=row.sandbox_sign not in ("above", "below")),
+            *([Cell(text=row.sandbox_sign or "–", muted=row.sandbox_sign not in ("above", "below"))] if signs else []),
         ]
         for row in rows
     ]
@@ -64,31 +72,37 @@ def show_summary(rows: Sequence[Summary]) -> None:
 
 
 def show_cells(cells: Sequence[PaperCell]) -> None:
-    """Every number beside ours; the columns in which the numbers do not differ stand in the caption instead."""
+    """Every number beside ours; the parts in which the numbers do not differ stand in the caption, and intervals, KL
+    and length have columns only where there are some."""
     numbers = [cell.number for cell in cells]
     words = places(numbers)
     metrics = len({number.metric for number in numbers}) > 1
+    implied = any(cell.low is not None for cell in cells)
+    ours = [cell.ours for cell in cells if cell.ours is not None]
+    beside = [name for name in BESIDE if any(getattr(one, name) is not None for one in ours)]
     columns = [
         *(Column(label=PLACES[place]) for place in varied(numbers)),
         Column(label="method", whole=True),
         *([Column(label="figure")] if metrics else []),
         Column(label="paper", figures=True),
-        Column(label="implied 95 %", figures=True),
+        *([Column(label="implied 95 %", figures=True)] if implied else []),
         Column(label="ours", figures=True),
         Column(label="95 %", figures=True),
-        Column(label="prompts", figures=True),
+        Column(label=_counts(numbers), figures=True),
         Column(label="seeds", figures=True),
         Column(label="verdict"),
+        *(Column(label=BESIDE[name], figures=True) for name in beside),
     ]
     lines = [
         [
             *(Cell(text=word or "–", muted=word == above) for word, above in zip(place, before, strict=True)),
             arm_label(cell.number),
             *([Cell(text=METRICS[cell.number.metric], muted=True)] if metrics else []),
-            _value(cell.number),
-            Cell(text=report.interval(cell.low, cell.high), muted=True),
-            *_ours(cell.ours),
+            _figure(cell.number, cell.number.value),
+            *([Cell(text=report.interval(cell.low, cell.high), muted=True)] if implied else []),
+            *_ours(cell),
             _says(cell.says),
+            *(Cell(text=report.number(getattr(cell.ours, name, None)), muted=True) for name in beside),
         ]
         for cell, place, before in zip(cells, words, [("",) * len(words[0]), *words[:-1]], strict=True)
     ]
@@ -97,24 +111,28 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
 
 def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell]) -> None:
     """Differences cell by cell, where runs answer both sides; `cells` are all of the table."""
-    differing = varied([cell.number for cell in cells])
+    numbers = [cell.number for cell in cells]
+    differing = varied(numbers)
+    detectable = any(gap.detectable is not None for gap in gaps)
     columns = [
         Column(label="difference", whole=True),
         Column(label="where"),
         Column(label="paper", figures=True),
         Column(label="ours", figures=True),
         Column(label="95 %", figures=True),
-        Column(label="prompts", figures=True),
+        *([Column(label="detectable", figures=True)] if detectable else []),
+        Column(label=_counts(numbers), figures=True),
         Column(label="seeds", figures=True),
         Column(label="verdict"),
     ]
     lines = [
         [
-            f"{arm_label(gap.difference.first)} − {arm_label(gap.difference.second)}",
-            " · ".join(filter(None, (parts_of(gap.difference.first)[place] for place in differing))),
+            difference_label(gap.difference),
+            _where(gap, differing),
             report.points(gap.difference.estimate),
             report.points(gap.ours.estimate),
             report.points_interval(gap.ours.low, gap.ours.high),
+            *([_detectable(gap)] if detectable else []),
             Cell(text=report.count(gap.ours.n_prompts), muted=True),
             Cell(text=report.count(gap.ours.n_seeds), muted=True),
             _says(gap.says),
@@ -122,17 +140,21 @@ def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell]) -> None:
         for gap in gaps
     ]
     tables.show(columns, lines, alt="Differences cell by cell", numbers=lambda: report.fields_of(gaps))
-    if not all(gap.paired for gap in gaps):
-        layout.note(
-            "Differences of methods with different opponents are not paired, as in the paper: their intervals join "
-            "those of both columns."
-        )
+    if detectable:
+        layout.note(DETECTABLE)
+    if any(not gap.paired for gap in gaps):
+        layout.note(COLUMNS)
 
 
 def show_departures(cells: Sequence[PaperCell]) -> None:
-    """Why runs of ours get no verdict."""
+    """Why figures of ours get no verdict, and of what they are where the number does not say it."""
     if words := dict.fromkeys(word for cell in cells for word in cell.departures):
         layout.note(f"Settings of ours that depart from the paper's, in brackets: {'; '.join(words)}.")
+    answered = [cell for cell in cells if cell.ours is not None]
+    for sentence in dict.fromkeys(UNJUDGED[m] for cell in answered if (m := cell.number.metric) in UNJUDGED):
+        layout.note(sentence)
+    if of := [f"{arm_label(cell.number)}, {cell.ours.about}" for cell in answered if cell.ours and cell.ours.about]:
+        layout.note(f"Ours are of {'; '.join(of)}.")
 
 
 def show_conflicts(table: str) -> None:
@@ -166,23 +188,47 @@ def _verdicts(row: Summary) -> str:
     return ", ".join(f"{count} {name}" for name, count in row.verdicts.items()) or "–"
 
 
-def _value(number: paper.Number) -> str:
+def _figure(number: paper.Number, value: float) -> str:
+    """A value as the paper prints the number: shares in percent."""
     if number.metric in paper.SHARES:
-        return report.number(100 * number.value, 2 if number.sd is not None and number.table == "T20" else 1)
-    return report.number(number.value, 0 if number.metric == "seconds" else 2)
+        return report.number(100 * value, 2 if number.sd is not None and number.table == "T20" else 1)
+    return report.number(value, 2 if number.metric != SECONDS else 0 if value >= 10 else 1)
 
 
-def _ours(ours: Measured | None) -> list[Cell]:
+def _ours(cell: PaperCell) -> list[Cell]:
+    """Our figure, its interval, and how much it rests on."""
+    ours, number = cell.ours, cell.number
     if ours is None:
         return [Cell(text="–", muted=True)] * 4
     return [
-        Cell(text=report.number(100 * ours.estimate, 1)),
-        Cell(text=report.interval(ours.low, ours.high)),
-        Cell(text=report.count(ours.n_prompts), muted=True),
+        Cell(text=_figure(number, ours.estimate)),
+        Cell(text=_interval(number, ours), muted=ours.low is None),
+        Cell(text=report.count(ours.n_prompts or None), muted=True),
         Cell(text=report.count(ours.n_seeds), muted=True),
     ]
 
 
+def _interval(number: paper.Number, ours: Measured) -> str:
+    if ours.low is None or ours.high is None:
+        return "–"
+    return f"{_figure(number, ours.low)} – {_figure(number, ours.high)}"
+
+
+def _counts(numbers: Sequence[paper.Number]) -> str:
+    """What is counted: held-out prompts, or pairs that an annotator labels."""
+    return "pairs" if any(number.metric in FROM_LABELS for number in numbers) else "prompts"
+
+
+def _where(gap: PaperGap, differing: Sequence[int]) -> str:
+    """The parts that both sides share, among those in which the table's numbers differ."""
+    first, second = parts_of(gap.difference.first), parts_of(gap.difference.second)
+    return " · ".join(first[place] for place in differing if first[place] and second[place] in ("", first[place]))
+
+
+def _detectable(gap: PaperGap) -> Cell:
+    return Cell(text=report.number(None if gap.detectable is None else 100 * gap.detectable, 1), muted=True)
+
+
 def _says(word: str) -> Cell:
     """In ink only what is a finding."""
-    return Cell(text=word or "–", muted=word in ("", "underpowered", OTHER_PROTOCOL))
+    return Cell(text=word or "–", muted=word in ("", "underpowered", OTHER_PROTOCOL, NO_VERDICT))

@@ -8,7 +8,7 @@ from app.components import layout, tables
 from app.components.chart import show_chart
 from app.components.export import show_tables
 from app.components.formats import counted
-from app.components.paper_choice import choose_table, show_presets
+from app.components.paper_choice import choose_table, show_asking, show_presets
 from app.components.paper_tables import (
     show_cells,
     show_conflicts,
@@ -20,15 +20,14 @@ from app.components.paper_tables import (
 )
 from app.paper_reads import PaperView, paper_view
 from cwpo import paper
+from workers.paper import NO_VERDICT, PAIRED
 from workers.paper_names import METRICS, shared
 
 FIRST = "T1"
 EXACT = ("F3 left", "F3 right", "F4", "F5")  # figures whose points could be measured to a tenth
 DOTS = "Hollow: the paper, with the interval that its number of prompts or pairs implies. Filled: ours, 95 %."
-SUMMARY = (
-    "Paper: mean over its cells, in points. Ours: verdicts of the cells that runs answer. The sandbox is another "
-    "world: only the sign of its paired difference is shown, after correction."
-)
+SUMMARY = "Paper: mean over its cells, in points. Ours: verdicts of the cells that runs answer."
+SANDBOX = "The sandbox is another world: only the sign of its paired difference is shown, after correction."
 
 
 def page() -> None:
@@ -51,6 +50,8 @@ def page() -> None:
 def _answer(table: paper.Table, view: PaperView) -> None:
     """First screen: the table's question, the paper's numbers beside ours, what its differences say."""
     st.markdown(f"**{table.question}** {_state(table, view)}")
+    if view.asking:
+        show_asking(view.asking)
     left, right = layout.two_columns()
     with left:
         if any(cell.low is not None for cell in view.cells):
@@ -60,8 +61,9 @@ def _answer(table: paper.Table, view: PaperView) -> None:
     with right:
         if view.summaries:
             layout.small("What its differences say")
-            show_summary(view.summaries)
-            layout.note(SUMMARY)
+            signs = paper.numbers_of(table.name)[0].metric == PAIRED
+            show_summary(view.summaries, signs=signs)
+            layout.note(f"{SUMMARY} {SANDBOX}" if signs else SUMMARY)
         if any(cell.low is not None for cell in view.cells):
             show_conflicts(table.name)
 
@@ -78,6 +80,10 @@ def _evidence(table: paper.Table, view: PaperView) -> None:
         show_gaps(view.gaps, view.cells)
     layout.small(f"Every number of {table.label.split(' · ')[0]}")
     show_cells(view.cells)
+    if view.seeds:
+        layout.note(" ".join((view.seeds, *view.reasons)))
+    elif view.reasons:
+        layout.note(" ".join(view.reasons))
     show_departures(view.cells)
     notes = dict.fromkeys(cell.number.note for cell in view.cells if cell.number.note)
     for note in notes:
@@ -92,9 +98,10 @@ def _state(table: paper.Table, view: PaperView) -> str:
         return table.unanswered
     answered = [cell for cell in view.cells if cell.ours is not None]
     if not answered:
-        return "No run here answers a cell yet; ours will stand beside the paper's here."
-    words = ", ".join(f"{count} {name}" for name, count in Counter(cell.says for cell in answered).items())
-    return f"{len(answered)} of {len(view.cells)} cells answered by runs here: {words}."
+        return f"No run here answers a cell yet; ours will stand beside the paper's here. {table.aside}".strip()
+    says = Counter("without a verdict" if cell.says == NO_VERDICT else cell.says for cell in answered)
+    words = ", ".join(f"{count} {name}" for name, count in says.items())
+    return f"{len(answered)} of {len(view.cells)} cells answered by runs here: {words}. {table.aside}".strip()
 
 
 with layout.guarded():

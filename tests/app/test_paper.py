@@ -11,12 +11,17 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from app.url_state import CompareView
 from cwpo import paper
 from cwpo.config import RunConfig, merged
+from db import queries
 from tests.app.conftest import Computed, visit, words
+from workers import report
+from workers.database import reading
 
 HH = {"data": {"dataset": "hh"}, "model": {"annotator": "facebook/opt-125m", "policy": "facebook/opt-1.3b"}}
 TINY: dict[str, Any] = {"data": {"dataset": "sandbox"}}
+QWEN = {"annotator": "Qwen/Qwen2.5-0.5B", "policy": "Qwen/Qwen2.5-7B"}
 T10 = paper.TABLES["T10"].label
 
 
@@ -41,10 +46,21 @@ def as_if(computed: Computed, folder: Path, patch: pytest.MonkeyPatch, common: d
 
 
 def answered(page: AppTest) -> list[dict[str, str]]:
-    """The lines of the longest table that have a figure of ours, as read."""
-    table = max((shown.value for shown in page.table), key=len)
-    lines = table.map(lambda cell: str(cell).replace("\\", "").replace("\u00a0", " ")).to_dict("records")
-    return [line for line in lines if line["ours"] != "–"]
+    """The lines of the table of all numbers that have a figure of ours, as read."""
+    return [line for line in lines_of(page, "method", "paper") if line["ours"] != "–"]
+
+
+def lines_of(page: AppTest, *columns: str) -> list[dict[str, str]]:
+    """The lines of the table that has these columns, as read."""
+    frames = [shown.value.rename(columns=plain).map(plain) for shown in page.table]
+    (table,) = [frame for frame in frames if set(columns) <= set(frame.columns)]
+    found: list[Any] = table.to_dict("records")
+    return found
+
+
+def plain(text: Any) -> str:
+    """Without what is there for the browser alone."""
+    return str(text).replace("\\", "").replace("\u00a0", " ").replace("\u2060", "")
 
 
 def test_an_empty_installation_shows_the_paper_and_the_next_step(empty: None) -> None:
@@ -70,6 +86,7 @@ def test_every_table_is_shown_with_its_source_and_every_number(table: paper.Tabl
     assert ("measured off the figure" if table.name.startswith("F") else "as printed") in said
     assert table.question in said
     assert table.unanswered in said
+    assert table.aside in said
     assert max(len(shown.value) for shown in page.table) == len(numbers)
 
 
@@ -86,6 +103,25 @@ def test_runs_under_the_papers_protocol_get_verdicts(
     assert [line["method"] for line in lines] == ["Top 30 %", "Weak labels", "Human"]
     assert {(line["seeds"], line["prompts"]) for line in lines} == {("2", "12")}
     assert {line["verdict"] for line in lines} <= {"underpowered", "not consistent"}
+    assert all(re.fullmatch(r"−?\d+\.\d\d", line["KL, nats"]) for line in lines)
+    assert all(re.fullmatch(r"\d+\.\d\d", line["tokens, ratio"]) for line in lines)
+    assert "2 seeds: the seed moved the split into labeled and unlabeled pairs, the annotator, SFT" in said
+
+
+def test_differences_show_what_they_could_have_found(
+    computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the table of Compare says it: top 30 % − weak labels, paired on the prompts that both answered."""
+    as_if(computed, tmp_path, monkeypatch, HH)
+    gaps = lines_of(visit("paper", table=T10), "difference", "detectable")
+    rows = [row for row in computed.rows() if row.method in ("top", "weak")]
+    with reading() as session:
+        outcomes = queries.outcomes(session, [row.id for row in rows])
+    keys = {row.method: row.group_key for row in rows}
+    (found,) = report.differences(rows, outcomes, pairs=[(keys["top"], keys["weak"])])
+    assert gaps[0]["difference"] == "Top 30 % − Weak labels"
+    expected = report.number(None if found.detectable is None else 100 * found.detectable, 1)
+    assert gaps[0]["detectable"] == expected
 
 
 def test_another_protocol_is_named_and_gets_no_verdict(
@@ -110,8 +146,14 @@ def test_accuracy_of_an_annotator_stands_beside_the_papers(
     computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_if(computed, tmp_path, monkeypatch, HH)
-    (line,) = answered(visit("paper", table=paper.TABLES["T6"].label))
+    page = visit("paper", table=paper.TABLES["T6"].label)
+    line, timed = answered(page)
     assert (line["paper"], line["method"], line["seeds"]) == ("63.8", "Bradley–Terry", "2")
+    assert (timed["paper"], timed["figure"], timed["verdict"]) == ("2,450", "seconds", "no verdict")
+    assert (timed["95 %"], timed["pairs"], timed["seeds"]) == ("–", "–", "2")
+    said = words(page)
+    assert "Seconds depend on the machine" in said
+    assert re.search(r"Ours are of Bradley–Terry, OPT 125M · HH · \S+\.", said)
 
 
 def test_labels_that_several_runs_share_count_once(
@@ -121,5 +163,77 @@ def test_labels_that_several_runs_share_count_once(
     as_if(computed, tmp_path, monkeypatch, HH)
     with sqlite3.connect(tmp_path / "renamed.sqlite") as database:
         database.execute("UPDATE runs SET group_key = 'one' WHERE annotator IS NOT NULL")
-    (line,) = answered(visit("paper", table=paper.TABLES["T6"].label))
-    assert line["seeds"] == "2"
+    lines = answered(visit("paper", table=paper.TABLES["T6"].label))
+    assert [line["seeds"] for line in lines] == ["2", "2"]
+
+
+def test_another_judge_than_the_papers_is_another_protocol(
+    computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Table 23: the paper's judge cannot be loaded, so runs stand beside its cells without a verdict."""
+    as_if(computed, tmp_path, monkeypatch, {"data": {"dataset": "shp", "subset": "askbaking"}, "model": QWEN})
+    page = visit("paper", table=paper.TABLES["T23"].label)
+    said = words(page)
+    assert "2 of 24 cells answered by runs here: 2 other protocol. The paper's judge of SHP" in said
+    assert "evaluation.gold_reward skywork-qwen3-0.6b (stanfordnlp/SteamSHP-flan-t5-large)" in said
+    assert not re.search(r"\d (not consistent|consistent|underpowered)", said)
+
+
+def test_two_aligned_models_meet_as_in_figure_5(
+    computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CW against human labels on the same prompts, by the stored scores of one gold reward."""
+    as_if(computed, tmp_path, monkeypatch, {"data": {"dataset": "hh"}, "model": QWEN})
+    (line,) = answered(visit("paper", table=paper.TABLES["F5"].label))
+    sides = [[row for row in computed.rows() if row.method == method] for method in ("cw", "human")]
+    with reading() as session:
+        scores = queries.scores(session, [row.id for side in sides for row in side])
+    met = report.head_to_head(sides[0], sides[1], scores, labels=("CW", "Human"))
+    assert met.share is not None
+    assert (line["paper"], line["ours"]) == ("54.6", report.number(100 * met.share, 1))
+    assert line["95 %"] == report.interval(met.low, met.high)
+    assert (line["prompts"], line["seeds"]) == ("12", "2")
+    assert line["verdict"] in ("underpowered", "not consistent")
+
+
+def test_models_judged_by_two_gold_rewards_do_not_meet(
+    computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_if(computed, tmp_path, monkeypatch, {"data": {"dataset": "hh"}, "model": QWEN})
+    with sqlite3.connect(tmp_path / "renamed.sqlite") as database:
+        scored = "SELECT stage_id FROM run_stages JOIN runs ON runs.id = run_id WHERE slot = 'scores' AND method = ?"
+        changed = f"UPDATE stages SET config = json_set(config, '$.other', 1) WHERE id IN ({scored})"
+        assert database.execute(changed, ("human",)).rowcount == 2
+    page = visit("paper", table=paper.TABLES["F5"].label)
+    assert answered(page) == []
+    assert "CW and Human not compared, different gold rewards scored them" in words(page)
+
+
+def test_confidence_stands_beside_the_papers_outlines_without_a_verdict(
+    computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_if(computed, tmp_path, monkeypatch, merged(HH, {"data": {"dataset": "hh-harmless"}}))
+    page = visit("paper", table=paper.TABLES["F7"].label)
+    lines = answered(page)
+    assert [line["figure"] for line in lines][:2] == ["mean C", "median C"]
+    assert {line["verdict"] for line in lines} == {"no verdict"}
+    labels = {row.seed: row.id for row in computed.rows() if row.method == "weak"}
+    with reading() as session:
+        summaries = queries.label_summaries(session, list(labels.values())).values()
+    mean = sum(summary.mean_confidence or 0.0 for summary in summaries) / len(labels)
+    assert (lines[0]["paper"], lines[0]["ours"], lines[0]["seeds"]) == ("0.66", f"{mean:.2f}", "2")
+    assert "5 of 25 cells answered by runs here: 5 without a verdict" in words(page)
+
+
+def test_runs_that_answer_no_cell_are_one_link_away(
+    computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Table 24: harmless and helpful prompts together; CW and its control, two seeds each."""
+    mixed = {"dataset": "hh", "mix": {"harmless": 0.8, "helpful": 0.2}}
+    as_if(computed, tmp_path, monkeypatch, {"data": mixed, "model": QWEN})
+    page = visit("paper", table=paper.TABLES["T24"].label)
+    (link,) = [one.proto for one in page.get("page_link") if one.proto.label.startswith("Compare")]
+    assert link.label == "Compare the 4 runs here that ask this"
+    wanted = [row.id for row in computed.rows() if row.method in ("weak", "cw")]
+    shown = CompareView.from_params({name: values[0] for name, values in parse_qs(link.query_string).items()})
+    assert sorted(shown.runs) == sorted(wanted)

@@ -12,12 +12,14 @@ from cwpo.paper import Number
 from cwpo.paper_presets import PAPER_PRESETS
 from cwpo.sandbox.presets import comparison
 from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow
+from workers.listings import fields_of
 from workers.paper import cells, gaps, sandbox_pairs, summaries, wanted_pairs
 from workers.paper_names import line_of
-from workers.paper_runs import Group, answer_to, departures, differences_of, fits, groups_of
+from workers.paper_runs import Group, answer_to, answers_to, asking, departures, differences_of, fits, groups_of
 from workers.verdict import Measured, PaperDifference, over_seeds, standard_error, unpaired, verdict
 
 T10 = paper.TABLES["T10"]
+SHP_JUDGE = {"evaluation.gold_reward skywork-qwen3-0.6b (stanfordnlp/SteamSHP-flan-t5-large)"}
 RUN = {
     "data": {"dataset": "hh"},
     "model": {"annotator": "facebook/opt-125m", "policy": "facebook/opt-1.3b"},
@@ -138,6 +140,29 @@ def test_the_annotator_of_every_method_answers_for_its_accuracy() -> None:
     assert departures(config(align={"beta": 0.1}), accuracy.metric) == ()
 
 
+def test_the_weak_model_of_ws_has_its_sft_or_has_none() -> None:
+    """Table 6, OPT-125M on HH: DPO alone 50.8, SFT and DPO 52.1. SFT on the labeled part is the same SFT."""
+    own = [n for n in paper.numbers_of("T6") if (n.dataset, n.method, n.annotator) == ("hh", "ws", "facebook/opt-125m")]
+    alone, after_sft = sorted(own, key=lambda n: n.value)
+    for data, answered in (("none", [alone]), ("pool", [after_sft]), ("labeled", [after_sft])):
+        values = config(method="ws", sft={"data": data})
+        assert [n for n in own if fits(n, values)] == answered, data
+        assert departures(values, "accuracy") == ()
+    longer = {"epochs": 1}
+    assert departures(config(method="ws", sft=longer), "accuracy") == ("sft.epochs 1 (3)",)
+    assert departures(config(method="ws", sft={**longer, "data": "none"}), "accuracy") == ()
+    assert departures(config(method="cw", sft=longer), "accuracy") == ()
+    assert departures(config(method="ws", sft={"data": "none"})) == ("sft.data none (pool)",)
+
+
+def test_another_judge_than_the_papers_is_a_departure_for_shp_alone() -> None:
+    asked = {"data": {"dataset": "shp"}, "evaluation": {"gold_reward": "skywork-llama-3.1-8b"}}
+    (word,) = departures(config(**asked))
+    assert word == "evaluation.gold_reward skywork-llama-3.1-8b (stanfordnlp/SteamSHP-flan-t5-large)"
+    assert departures(config(**merged(asked, {"data": {"dataset": "hh"}}))) == ()
+    assert departures(config(**asked), "accuracy") == ()
+
+
 def test_departures_name_what_the_paper_states_and_not_what_it_leaves_open() -> None:
     open_ones = config(
         data={"test_prompts": 200}, evaluation={"samples": 2, "gold_reward": "skywork-llama-3.1-8b"}, seed=3
@@ -158,10 +183,44 @@ def test_the_nearest_setting_answers_then_the_one_with_most_seeds() -> None:
     assert answer_to(number(), []) is None
 
 
+def test_head_to_head_meets_the_setting_that_was_judged_alike() -> None:
+    """Figure 5 on HH: CW against Human; one of the two human settings has another gold reward."""
+    number = next(n for n in paper.numbers_of("F5") if n.dataset == "hh")
+    qwen = {"model": {"annotator": "Qwen/Qwen2.5-0.5B", "policy": "Qwen/Qwen2.5-7B"}}
+    larger = {"evaluation": {"gold_reward": "skywork-llama-3.1-8b"}}
+    one = group("cw", config(**qwen, method="cw", **larger))
+    small = group("small", config(**qwen, method="human"), seeds=8, newest=9)
+    same = group("same", config(**qwen, method="human", **larger), seeds=2)
+    assert [found.key for found in answers_to(number, [small, one, same])] == ["cw", "same"]
+    assert answers_to(number, [one]) == answers_to(number, [small]) == ()
+    table = paper.TABLES["F5"]
+    met = {("cw", "head_to_head"): ours(0.56, 0.03)}
+    (cell,) = [cell for cell in cells(table, [one, same], met) if cell.ours]
+    assert (cell.number.value, cell.run_ids, cell.says) == (0.546, (1, 1), "consistent")
+    sampled_longer = group("same", config(**qwen, method="human", **merged(larger, {"align": {"epochs": 1}})))
+    (cell,) = [cell for cell in cells(table, [one, sampled_longer], met) if cell.ours]
+    assert (cell.departures, cell.verdict) == (("align.epochs 1 (5)",), None)
+
+
+def test_seconds_of_any_of_the_tables_models_stand_there_without_a_verdict() -> None:
+    timed = Measured(estimate=1800.0, low=None, high=None, n_prompts=0, n_seeds=3)
+    table = paper.TABLES["T6"]
+    rows = cells(table, [group("g", config(method="cw"))], {("g", "seconds"): timed})
+    (cell,) = [row for row in rows if row.ours]
+    assert (cell.number.value, cell.says, cell.verdict, cell.low) == (2450.0, "no verdict", None, None)
+    other = config(method="cw", model={"annotator": "some/model"})
+    assert not [row for row in cells(table, [group("g", other)], {("g", "seconds"): timed}) if row.ours]
+
+
+def test_a_figure_without_an_interval_concludes_nothing() -> None:
+    bare = Measured(estimate=0.9, low=None, high=None, n_prompts=700, n_seeds=3)
+    assert verdict(bare, 0.5, 0.01).name == "underpowered"
+
+
 def test_cells_have_a_verdict_only_under_the_papers_protocol() -> None:
     """65.9 % of 704 prompts: standard error 1.79 points, ± 3.5; with ours ± 2 the half-width is 4.0."""
     for values, says in ((config(), "consistent"), (config(align={"beta": 0.1}), "other protocol")):
-        rows = cells(T10, [group("g", values)], {"g": ours(0.66, 0.02)})
+        rows = cells(T10, [group("g", values)], {("g", "gra"): ours(0.66, 0.02)})
         answered = [row for row in rows if row.ours]
         assert [(row.number.dataset, row.number.method, row.says) for row in answered] == [("hh", "weak", says)]
         assert len(rows) == 15
@@ -180,13 +239,74 @@ def test_differences_are_paired_or_compared_column_against_column() -> None:
     """T10 on HH: top 30 % − weak = 67.7 − 65.9 = +1.8 points."""
     groups = [group("top", config(method="top:30")), group("weak", config())]
     assert wanted_pairs(T10, groups) == [("top", "weak")]
-    measured = {"top": ours(0.70, 0.03), "weak": ours(0.66, 0.04)}
+    measured = {("top", "gra"): ours(0.70, 0.03), ("weak", "gra"): ours(0.66, 0.04)}
     (paired,) = gaps(T10, groups, measured, {("top", "weak"): difference_row("top", "weak", 0.02, 0.01)})
     assert paired.difference.estimate == pytest.approx(0.018)
     assert (paired.ours.estimate, paired.paired, paired.says) == (0.02, True, "underpowered")
+    found = difference_row("top", "weak", 0.02, 0.01, detectable=0.015, p_holm=0.04, kl_estimate=0.3)
+    (known,) = gaps(T10, groups, measured, {("top", "weak"): found})
+    assert (known.detectable, known.p_holm, known.ours.kl) == (0.015, 0.04, 0.3)
+    assert {"detectable", "p_holm", "ours_kl"} <= set(fields_of([known]).columns)
     apart = difference_row("top", "weak", None, 0, reason=DIFFERENT_OPPONENTS)
     (columns,) = gaps(T10, groups, measured, {("top", "weak"): apart})
     assert (columns.ours.low, columns.ours.high, columns.paired) == (pytest.approx(-0.01), pytest.approx(0.09), False)
+
+
+def test_accuracies_differ_by_training_size_and_labels() -> None:
+    """Table 6: 64.8 − 54.9 and 64.8 − 53.8; Table 12: 65.7 − 62.5; Table 13: 64.8 − 60.4, all in points."""
+    means = {}
+    for name in ("T6", "T12", "T13"):
+        for row in summaries(paper.TABLES[name], [], [], {}):
+            means[name, row.label] = (round(100 * row.mean, 1), row.cells, row.positive)
+    assert means["T6", "Bradley–Terry − implicit reward"] == (9.9, 6, 6)
+    assert means["T6", "Bradley–Terry − implicit reward · without SFT"] == (11.0, 6, 6)
+    assert means["T6", "implicit reward − implicit reward · without SFT"] == (1.1, 6, 6)
+    assert means["T12", "Qwen2.5 7B − Qwen2.5 0.5B"] == (3.3, 3, 3)  # of the cells; 3.2 of the rounded averages
+    assert means["T13", "30 % labels − 10 % labels"] == (4.4, 3, 3)
+    assert len([key for key in means if key[0] == "T12"]) == 3
+    assert len([key for key in means if key[0] == "T13"]) == 4
+
+
+def test_accuracies_are_compared_column_against_column() -> None:
+    """Table 13 on harmless pairs: 67.2 − 62.6 = 4.6; ours 66 ± 1 and 60 ± 1, so 6 ± 1.4."""
+    table = paper.TABLES["T13"]
+    shares = {0.3: "more", 0.1: "few"}
+    groups = [
+        group(key, config(data={"dataset": "hh-harmless", "label_fraction": share})) for share, key in shares.items()
+    ]
+    measured = {("more", "accuracy"): ours(0.66, 0.01), ("few", "accuracy"): ours(0.60, 0.01)}
+    (gap,) = gaps(table, groups, measured, {})
+    assert gap.difference.estimate == pytest.approx(0.046)
+    assert (gap.ours.low, gap.ours.high) == pytest.approx((0.06 - math.sqrt(2) / 100, 0.06 + math.sqrt(2) / 100))
+    assert (gap.paired, gap.says) == (False, "consistent")  # half-width √(1.41² + 0.73²) = 1.6 points, gap 1.4
+    assert wanted_pairs(table, groups) == []
+
+
+def test_runs_with_a_mix_ask_what_no_cell_is_answered_by() -> None:
+    qwen = {"model": {"annotator": "Qwen/Qwen2.5-0.5B", "policy": "Qwen/Qwen2.5-7B"}}
+    mixed = {"data": {"dataset": "hh", "mix": {"harmless": 0.8, "helpful": 0.2}}}
+    asked = [
+        group(name, config(**qwen, **mixed, method=name), newest=place) for place, name in enumerate(("cw", "weak"))
+    ]
+    table = paper.TABLES["T24"]
+    assert asking(table, [*asked, group("plain", config(**qwen, method="cw"), newest=7)]) == [0, 1]
+    assert not any(cell.ours for cell in cells(table, asked, {("cw", "gra"): ours(0.6, 0.01)}))
+    assert asking(T10, asked) == []
+
+
+def test_every_mix_has_its_own_sign_from_the_sandbox() -> None:
+    """Table 24, CW − WS: 4.05, 4.0 and 4.3 points over harmless and helpful prompts; signs with a tenth labeled."""
+    table = paper.TABLES["T24"]
+    mixed = {"dataset": "sandbox", "mix": {"harmless": 0.8, "helpful": 0.2}, "label_fraction": 0.1}
+    groups = [group(name, RunConfig.parse({"method": name, "data": mixed}).canonical()) for name in ("cw", "ws")]
+    assert sandbox_pairs(table, groups) == [("cw", "ws")]
+    rows = summaries(table, [], groups, {("cw", "ws"): difference_row("cw", "ws", 0.05, 0.02, p_holm=0.01)})
+    assert [(row.about, row.sandbox_sign) for row in rows] == [
+        ("harmless 50 %, helpful 50 %", ""),
+        ("harmless 80 %, helpful 20 %", "above"),
+        ("harmless 20 %, helpful 80 %", ""),
+    ]
+    assert [100 * row.mean for row in rows] == pytest.approx([4.05, 4.0, 4.3])
 
 
 @pytest.mark.parametrize(
@@ -202,7 +322,7 @@ def test_the_sandbox_shows_a_sign_and_never_a_verdict(estimate: float, p: float,
     top_weak = next(row for row in rows if row.label == "Top 30 % − Weak labels")
     assert (top_weak.sandbox_sign, top_weak.verdicts) == (sign, {})
     assert (top_weak.mean, top_weak.cells, top_weak.positive) == (pytest.approx(0.0333, abs=1e-4), 3, 3)
-    assert not any(cell.ours for cell in cells(T10, groups, {"a": ours(0.7, 0.01), "b": ours(0.7, 0.01)}))
+    assert not any(cell.ours for cell in cells(T10, groups, {(key, "gra"): ours(0.7, 0.01) for key in "ab"}))
     noisier = RunConfig.parse({**two, "data": {"dataset": "sandbox", "sandbox": {"noise": 3.0}}}).canonical()
     assert sandbox_pairs(T10, [groups[0], group("b", noisier)]) == []
 
@@ -224,16 +344,19 @@ def test_groups_hold_the_seeds_of_a_setting_newest_first() -> None:
 
 @pytest.mark.parametrize("table", [name for name, table in paper.TABLES.items() if not table.unanswered])
 def test_the_sweeps_of_a_table_answer_all_its_cells(table: str) -> None:
-    """Under the paper's protocol; but for what no run here has: an annotator without SFT, and times."""
+    """Under the paper's protocol; but for the judge of SHP, which no run here can have."""
     runs = [
         run.canonical()
         for preset in PAPER_PRESETS.values()
         if table in preset.tables and not preset.sandbox
         for run in expand({**comparison(preset), "seed": 0})
     ]
-    cells_of_table = [n for n in paper.numbers_of(table) if n.metric != "seconds" and ("sft", "none") not in n.setting]
-    missing = [n for n in cells_of_table if not any(fits(n, run) and not departures(run, n.metric) for run in runs)]
-    assert missing == []
+    groups = [group(str(place), values, newest=place) for place, values in enumerate(runs)]
+    for number in paper.numbers_of(table):
+        found = answers_to(number, groups)
+        assert len(found) == (2 if number.metric == "head_to_head" else 1), number
+        apart = {word for one in found for word in departures(one.config, number.metric)}
+        assert apart == (SHP_JUDGE if table == "T23" else set()), number
 
 
 @pytest.mark.parametrize("preset", [p for p in PAPER_PRESETS.values() if p.sandbox], ids=lambda p: p.name)
@@ -242,4 +365,5 @@ def test_the_small_sweep_of_a_table_asks_for_its_differences(preset: Any) -> Non
     sweeps = [one for one in PAPER_PRESETS.values() if one.sandbox and table.name in one.tables]
     runs = [run.canonical() for one in sweeps for run in expand({**comparison(one), "seed": 0})]
     groups = [group(str(place), values, newest=place) for place, values in enumerate(runs)]
-    assert len(sandbox_pairs(table, groups)) == len({line_of(difference) for difference in differences_of(table)})
+    paired = {line_of(difference) for difference in differences_of(table) if difference.first.metric == "gra"}
+    assert len(sandbox_pairs(table, groups)) == len(paired)
