@@ -206,7 +206,7 @@ def test_models_judged_by_two_gold_rewards_do_not_meet(
         assert database.execute(changed, ("human",)).rowcount == 2
     page = visit("paper", table=paper.TABLES["F5"].label)
     assert answered(page) == []
-    assert "CW and Human not compared, different gold rewards scored them" in words(page)
+    assert "CW and Human not compared, different gold rewards." in words(page)
 
 
 def test_confidence_stands_beside_the_papers_outlines_without_a_verdict(

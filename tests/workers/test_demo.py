@@ -40,7 +40,7 @@ def test_demo_ends_with_the_table_and_reuses_everything_when_called_again(
     config.write_text(yaml.safe_dump(merged(materials, {"method": ["human", "weak", "cw"], "seed": [0, 1]})))
     first = run_demo(tmp_path, config)
     assert first.returncode == 0, first.stdout + first.stderr
-    rows = [line for line in first.stdout.splitlines() if re.match(r"\s*(Human|Weak labels|CW)\s+[−\d]", line)]
+    rows = [line for line in first.stdout.splitlines() if re.match(r"\s*(Human|Weak labels|CW)\s+−?\d", line)]
     assert [line.split()[0] for line in rows] == ["Human", "Weak", "CW"] * 2  # GRA, then distance and length
     assert "rejected, nats" in first.stdout
     under = " ".join(first.stdout.split())
