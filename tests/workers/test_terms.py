@@ -128,7 +128,14 @@ def test_what_all_rows_share_stands_under_the_table_where_people_read_it() -> No
 
 
 def test_a_bundle_from_before_the_terms_is_compared_by_the_cells_it_has() -> None:
+    """Nor by its β, which it left open, nor by a number where a setting has a name now; by all else it is."""
     terms = dict.fromkeys(COLUMNS, "said")
+    numbered: dict[str, Rows] = {"gra": [{"label": "CW (1)", "estimate": 0.5, "beta": None}]}
+    named: dict[str, Rows] = {"gra": [{"label": "CW · joint", "estimate": 0.4, "beta": 0.5, **terms}]}
+    found, cells = reproduce.compare(numbered, named)
+    assert ([one.column for one in found], cells) == (["estimate"], 1)
+    stated: dict[str, Rows] = {"gra": [{"label": "CW (1)", "estimate": 0.5, "beta": None, **terms}]}
+    assert [one.column for one in reproduce.compare(stated, named)[0]] == ["label", "estimate", "beta"]
     old: dict[str, Rows] = {"gra": [{"label": "CW", "estimate": 0.5}]}
     new: dict[str, Rows] = {"gra": [{"label": "CW", "estimate": 0.5, **terms}]}
     assert reproduce.compare(old, new) == ([], 2)
