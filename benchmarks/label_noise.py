@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = swap_labels(pairs, {"swapped_labels": {"share": share, "seed": options.seed}})
     rules: dict[str, Rule] = {"annotator": annotator_rule(options, texts), "bag of words": words, "length": length}
     fold = folds([pair.prompt_id for pair in pairs], options.folds, options.seed)
-    results = Results("label_noise", folder=options.out)
+    results = Results("label_noise", anew=True, folder=options.out)  # nothing is kept between two runs
     results.cells, results.summary = {}, {}
     margins: dict[str, Floats] = {}
     for name, rule in rules.items():
