@@ -66,10 +66,7 @@ def differences_of(rows: Sequence[RunRow], reference: str, settings: Mapping[str
 
 def labels_of(rows: Sequence[RunRow]) -> dict[str, str]:
     """What the settings of these runs are called beside each other, by group key."""
-    firsts = {row.group_key: row.id for row in sorted(rows, key=lambda row: (-row.seed, -row.id))}
-    with reading() as session:
-        configs = queries.configs(session, list(firsts.values()))
-    return report.labels_of(rows, configs)
+    return report.labels_of(rows, configs_of(rows))
 
 
 def frontiers_of(rows: Sequence[RunRow], reference: str) -> tuple[list[FrontierRow], list[MatchedRow]]:
@@ -93,8 +90,7 @@ def costs_of(rows: Sequence[RunRow], table: Sequence[GraRow], prices: Prices) ->
     with reading() as session:
         seconds = queries.stage_seconds(session, ids)
         summaries = queries.summaries(session, ids, ("data",))
-        configs = queries.configs(session, ids)
-    return report.cost_table(table, configs, seconds, summaries, prices), report.stage_costs(seconds)
+    return report.cost_table(table, configs_of(rows), seconds, summaries, prices), report.stage_costs(seconds)
 
 
 def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
@@ -169,10 +165,7 @@ def _differences(
 def _frontiers(
     url: str, published: Published, reference: str, _rows: tuple[RunRow, ...]
 ) -> tuple[list[FrontierRow], list[MatchedRow]]:
-    ids = [row.id for row in _rows]
-    with reading() as session:
-        configs = queries.configs(session, ids)
-    found = report.frontiers(_rows, outcomes_of(ids), configs)
+    found = report.frontiers(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows))
     return report.frontier_rows(found), report.matched_differences(found, reference=reference)
 
 
@@ -212,7 +205,7 @@ def _outcomes(url: str, run_ids: tuple[int, ...]) -> pd.DataFrame:
 def _beside(url: str, run_ids: tuple[int, ...]) -> Mapping[int, Beside]:
     with reading() as session:
         ends = queries.final_metrics(session, run_ids, "align", report.END_METRICS)
-        return report.beside(queries.configs(session, run_ids), ends)
+    return report.beside(_configs(url, run_ids), ends)
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

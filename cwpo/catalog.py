@@ -353,6 +353,17 @@ def method_label(method: str, top_percent: float | None, weighting: str = "") ->
     return f"{label} · {weighting}" if weighting else label
 
 
+def objective_label(name: str) -> str:
+    """What people read; a name that the catalog does not know stays as it is."""
+    row = OBJECTIVES.get(name)
+    return row.label if row else name
+
+
+def short_name(model: str | None) -> str:
+    """The last piece of a hub id or a path."""
+    return (model or "").rstrip("/").rpartition("/")[2]
+
+
 def weighting_label(name: str, values: Mapping[str, Any]) -> str:
     """A weighting with its parameters: "min(0.2Δ, 1)"."""
     words = {

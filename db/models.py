@@ -232,19 +232,12 @@ class Annotation(Base):
     __table_args__ = (
         Index("ix_annotations_browse", "stage_id", "attempt_id", "confidence", "id", "agrees_human"),
         Index(
-            "ix_annotations_spread",
-            "stage_id",
-            "attempt_id",
-            "spread",
-            "id",
-            "confidence",
-            "agrees_human",
-            sqlite_where=text("spread IS NOT NULL"),
-            postgresql_where=text("spread IS NOT NULL"),
+            "ix_annotations_spread", "stage_id", "attempt_id", "spread", "id", "confidence", "agrees_human",
+            sqlite_where=text("spread IS NOT NULL"), postgresql_where=text("spread IS NOT NULL"),
         ),
         UniqueConstraint("attempt_id", "pair_id"),
         Index("ix_annotations_data_stage_id", "data_stage_id"),
-    )
+    )  # fmt: skip
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     attempt_id: Mapped[int] = _attempt()

@@ -40,6 +40,7 @@ TORCH_FREE = (
     "cwpo.model_shape",
     "cwpo.stored_annotator",
     "cwpo.length_control",
+    "cwpo.label_paths",
     "cwpo.agreement",
     "cwpo.paper",
     "cwpo.paper_presets",

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cwpo import calibration
+from cwpo.catalog import short_name
 from cwpo.label_summary import judged
 from db.records import AnnotatorRow, AttributeGroup, Judged, LabelSummary, Rival, Slice
 from workers.figures import number, points, points_interval
@@ -97,8 +98,7 @@ def scaling(margins: pd.DataFrame, temperature: float) -> Scaling | None:
 
 def annotator_name(row: AnnotatorRow) -> str:
     """OPT-32 · Bradley–Terry × 4 · seed 3."""
-    model = (row.model or "").rstrip("/").rsplit("/", 1)[-1]
-    return " · ".join(part for part in (model, kind_name(row), f"seed {row.seed}") if part)
+    return " · ".join(part for part in (short_name(row.model), kind_name(row), f"seed {row.seed}") if part)
 
 
 def kind_name(row: AnnotatorRow) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cwpo.catalog import short_name
 from cwpo.errors import ConfigError
 from workers.places import home
 
@@ -92,7 +93,7 @@ def annotators(options: argparse.Namespace) -> int:
     with reading() as session:
         rows = queries.named_annotators(session)
     cells = [
-        [row.key, row.fingerprint[:12], _short(row.model), _short(row.dataset), percent(row.label_fraction),
+        [row.key, row.fingerprint[:12], short_name(row.model), short_name(row.dataset), percent(row.label_fraction),
          str(row.seed), f"{row.pairs or 0:,}", *_figures(row.judged),
          "" if in_store(row.fingerprint) else "files are gone"]
         for row in rows
@@ -132,12 +133,7 @@ def _figures(one: "LabelFigures | None") -> list[str]:
     if one is None or one.accuracy_human is None:
         return [NOTHING] * 4 + [""]
     fair = number(2 * one.accuracy_human - 1)
-    return [percent(one.accuracy_human), fair, number(one.mean_confidence), number(one.ece, 3), _short(one.dataset)]
-
-
-def _short(name: str) -> str:
-    """The last piece of a hub id or a path."""
-    return name.rstrip("/").rpartition("/")[2]
+    return [percent(one.accuracy_human), fair, number(one.mean_confidence), number(one.ece, 3), short_name(one.dataset)]
 
 
 def _fingerprint(text: str) -> str | None:

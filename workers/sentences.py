@@ -30,7 +30,9 @@ def verdict_sentence(
     ]
     if len(objectives) == 1:
         return sentences[0]
-    return " ".join(f"{_objective_name(name)}: {text}" for name, text in zip(objectives, sentences, strict=True))
+    return " ".join(
+        f"{catalog.objective_label(name)}: {text}" for name, text in zip(objectives, sentences, strict=True)
+    )
 
 
 def _of_objective(rows: Sequence[GraRow], differences: Sequence[DifferenceRow], matched: Sequence[MatchedRow]) -> str:
@@ -161,11 +163,6 @@ def _counted(comparisons: int) -> str:
 
 def _name(method: str) -> str:
     return catalog.METHODS[method].label
-
-
-def _objective_name(name: str) -> str:
-    row = catalog.OBJECTIVES.get(name)
-    return row.label if row else name
 
 
 def what_the_seed_moved(configs: Sequence[Mapping[str, Any]]) -> str:

@@ -41,7 +41,7 @@ def setting_labels(
     names = {
         key: _joined(
             group[0].method_label,
-            objective_name(group[0].objective) if several else "",
+            catalog.objective_label(group[0].objective) if several else "",
             marks[key] if shown else "",
         )
         for key, group in groups.items()
@@ -74,11 +74,6 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def objective_name(name: str) -> str:
-    row = catalog.OBJECTIVES.get(name)
-    return row.label if row else name
 
 
 def _enough(kept: list[tuple[str, ...]], further: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -130,8 +125,7 @@ def _share(value: float) -> str:
 
 
 def _short(name: str) -> str:
-    """The last piece of a hub id or a path."""
-    return name.rstrip("/").rsplit("/", 1)[-1][:SHORT]
+    return catalog.short_name(name)[:SHORT]
 
 
 def _dataset(name: str) -> str:

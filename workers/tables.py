@@ -231,12 +231,6 @@ def stage_cost_cells(rows: Sequence[StageCost]) -> Table:
     )  # fmt: skip
 
 
-def stage_cost_numbers(rows: Sequence[StageCost]) -> Table:
-    """Seconds by kind of stage at full precision, for CSV and JSON."""
-    names = tuple(StageCost.__dataclass_fields__)
-    return Table(columns=names, rows=tuple(tuple(getattr(row, name) for name in names) for row in rows))
-
-
 def cost_numbers(rows: Sequence[CostRow]) -> Table:
     """Costs at full precision, for CSV and JSON."""
     names = tuple(name for name in CostRow.__dataclass_fields__ if name != "group_key")

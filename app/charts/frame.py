@@ -1,7 +1,7 @@
 """What all charts share: colours by method, markers by objective, and the quiet frame around them."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -114,6 +114,22 @@ def dash(method: str | None) -> str:
 
 def marker(objective: str | None) -> str:
     return MARKERS.get(objective or "", "circle")
+
+
+def add_band(
+    figure: go.Figure, look: Look, method: str, x: Sequence[float], low: Sequence[float], high: Sequence[float]
+) -> None:
+    """The interval along a line, point by point; to be drawn before all lines, so that none is under a band."""
+    figure.add_scatter(
+        x=[*x, *reversed(x)],
+        y=[*high, *reversed(low)],
+        fill="toself",
+        fillcolor=faded(look, method, 0.12),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def framed(figure: go.Figure, look: Look, *, height: int = HEIGHT, legend: bool = False) -> go.Figure:

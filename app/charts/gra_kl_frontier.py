@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from app.charts.frame import LIGHT, Look, colour, dash, faded, framed, marker, reference_line
+from app.charts.frame import LIGHT, Look, add_band, colour, dash, framed, marker, reference_line
 from app.untrusted import chart_text
 from workers.report import FrontierRow
 
@@ -45,16 +45,7 @@ def draw(data: list[Line], look: Look = LIGHT) -> go.Figure:
     """Bands first, so that no line is under another's band."""
     figure = go.Figure()
     for line in data:
-        figure.add_scatter(
-            x=[*line.kl, *reversed(line.kl)],
-            y=[*line.high, *reversed(line.low)],
-            fill="toself",
-            fillcolor=faded(look, line.method, 0.12),
-            line={"width": 0},
-            mode="lines",
-            hoverinfo="skip",
-            showlegend=False,
-        )
+        add_band(figure, look, line.method, line.kl, line.low, line.high)
     for line in data:
         ink = colour(look, line.method)
         figure.add_scatter(

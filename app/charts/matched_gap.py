@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from app.charts.frame import LIGHT, Look, colour, dash, faded, framed, reference_line
+from app.charts.frame import LIGHT, Look, add_band, colour, dash, framed, reference_line
 from app.untrusted import chart_text
 from workers.report import MatchedRow
 
@@ -44,16 +44,8 @@ def draw(data: list[Gap], look: Look = LIGHT) -> go.Figure:
     """Points over KL; bands first, so that none covers a line."""
     figure = go.Figure()
     for gap in data:
-        figure.add_scatter(
-            x=[*gap.kl, *reversed(gap.kl)],
-            y=[100 * value for value in (*gap.high, *reversed(gap.low))],
-            fill="toself",
-            fillcolor=faded(look, gap.method, 0.12),
-            line={"width": 0},
-            mode="lines",
-            hoverinfo="skip",
-            showlegend=False,
-        )
+        low, high = ([100 * value for value in ends] for ends in (gap.low, gap.high))
+        add_band(figure, look, gap.method, gap.kl, low, high)
     for gap in data:
         figure.add_scatter(
             x=gap.kl,

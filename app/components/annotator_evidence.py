@@ -6,8 +6,9 @@ from app import reads
 from app.components import layout, tables
 from app.components.chart import show_chart
 from app.components.control_links import show_controls
-from app.components.formats import dataset_name, share, short_name
+from app.components.formats import dataset_name, share
 from app.components.tables import Cell, Column
+from cwpo.catalog import short_name
 from db.records import AnnotatorRow, Judged, LabelSummary, Slice
 from workers import annotators, report
 from workers.annotators import Group

@@ -8,8 +8,9 @@ from app import reads
 from app.components import layout, tables
 from app.components.annotator_file import show_file
 from app.components.annotator_words import provenance
-from app.components.formats import counted, dataset_name, share, short_name
+from app.components.formats import counted, dataset_name, share
 from app.components.tables import Cell, Column
+from cwpo.catalog import short_name
 from db import queries
 from db.errors import DatabaseError
 from db.records import LabelFigures, NamedAnnotatorRow

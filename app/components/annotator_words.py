@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from app.components.formats import counted, dataset_name, share, short_name
+from app.components.formats import counted, dataset_name, share
+from cwpo.catalog import short_name
 from db.records import LabelFigures, NamedAnnotatorRow
 from workers.figures import number, percent
 

@@ -57,7 +57,7 @@ def show_costs(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
         Exported(name="costs", numbers=lambda: report.cost_numbers(found), cells=lambda: report.cost_cells(found)),
         Exported(
             name="time by stage",
-            numbers=lambda: report.stage_cost_numbers(stages),
+            numbers=lambda: report.fields_of(stages),
             cells=lambda: report.stage_cost_cells(stages),
         ),
     ]

@@ -148,9 +148,7 @@ def _thirds(rows: Sequence[RunRow]) -> list[str]:
 
 def _settings(rows: Sequence[RunRow]) -> tuple[list[str], list[dict[str, Any]]]:
     """Name and configuration of each setting's first seed, without what differs by seed."""
-    firsts = first_seeds(rows)
-    with reads.reading() as session:
-        configs = queries.configs(session, [row.id for row in firsts])
+    firsts, configs = first_seeds(rows), reads.configs_of(rows)
     shown = [{name: value for name, value in configs[row.id].items() if name not in ("name", "seed")} for row in firsts]
     labels = reads.labels_of(rows)
     return [labels[row.group_key] for row in firsts], shown

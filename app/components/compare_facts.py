@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.components.formats import counted, dataset_name, models, objective_name, share
+from app.components.formats import counted, dataset_name, models, share
+from cwpo.catalog import objective_label
 from db.records import RunRow
 from workers import report
 from workers.report import GraRow
@@ -16,7 +17,7 @@ def facts(rows: Sequence[RunRow], table: Sequence[GraRow], configs: Mapping[int,
                  or _same({models(None, row.policy) for row in rows}, "several policies"))  # fmt: skip
     words.append(_same({dataset_name(row.dataset) for row in rows}, "several datasets"))
     words.append(_same({f"{share(row.label_fraction)} labels" for row in rows}, "several label fractions"))
-    words.append(_same({objective_name(row.objective) for row in rows}, "several objectives"))
+    words.append(_same({objective_label(row.objective) for row in rows}, "several objectives"))
     words.append(counted(len({row.seed for row in rows}), "seed"))
     if table:
         words.append(_same({counted(row.n_prompts, "prompt") for row in table}, "several prompt sets"))

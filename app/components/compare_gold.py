@@ -38,7 +38,7 @@ def show_gold(rows: Sequence[RunRow]) -> None:
     """The table of a further gold reward that has judged, and the button that asks another one."""
     with reads.reading() as session:
         found = queries.rescorings(session, [row.id for row in rows])
-        configs = queries.configs(session, [row.id for row in rows])
+    configs = reads.configs_of(rows)
     own = {str(configs[row.id]["evaluation"]["gold_reward"]) for row in rows}
     done = list(dict.fromkeys(one.key for one in found if one.status == DONE))
     left, right = layout.two_columns()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from cwpo import catalog
+from cwpo.catalog import short_name
 
 SLOTS: Mapping[str, str] = {
     "data": "Pairs",
@@ -57,19 +58,9 @@ def share(value: float | None, decimals: int = 0) -> str:
     return "" if value is None else f"{100 * value:.{decimals}f} %"
 
 
-def objective_name(objective: str) -> str:
-    row = catalog.OBJECTIVES.get(objective)
-    return row.label if row else objective
-
-
 def dataset_name(dataset: str) -> str:
     row = catalog.DATASETS.get(dataset)
     return row.label if row else short_name(dataset)
-
-
-def short_name(model: str | None) -> str:
-    """The last piece of a hub id or a path."""
-    return (model or "").rstrip("/").rsplit("/", 1)[-1]
 
 
 def models(annotator: str | None, policy: str) -> str:

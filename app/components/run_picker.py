@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import reads, untrusted
-from app.components.formats import objective_name
+from cwpo.catalog import objective_label
 from db import queries
 from db.records import RunFilters, RunRow
 
@@ -12,7 +12,7 @@ OFFERED = 60  # newest first
 
 def run_name(row: RunRow) -> str:
     """run 14 · CW · DPO · seed 2."""
-    return untrusted.plain(f"run {row.id} · {row.method_label} · {objective_name(row.objective)} · seed {row.seed}")
+    return untrusted.plain(f"run {row.id} · {row.method_label} · {objective_label(row.objective)} · seed {row.seed}")
 
 
 def pick_run(current: RunRow) -> None:

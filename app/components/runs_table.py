@@ -9,7 +9,8 @@ import pandas as pd
 from app import untrusted
 from app.charts.frame import Look, colour
 from app.components.export import Exported
-from app.components.formats import ago, counted, dataset_name, models, objective_name, seeds, share
+from app.components.formats import ago, counted, dataset_name, models, seeds, share
+from cwpo.catalog import objective_label
 from db.records import RunGroup, RunRow
 from workers import report
 from workers.report import GraRow, Table, interval, number, run_numbers
@@ -116,7 +117,7 @@ def status_of(rows: Sequence[RunRow]) -> str:
 
 def setting_name(row: RunRow) -> str:
     """CW · DPO."""
-    return f"{row.method_label} · {objective_name(row.objective)}"
+    return f"{row.method_label} · {objective_label(row.objective)}"
 
 
 def first_seeds(rows: Sequence[RunRow]) -> list[RunRow]:

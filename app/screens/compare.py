@@ -15,7 +15,6 @@ from app.components.compare_tables import show_differences_table, show_gra_table
 from app.components.export import show_bundle, show_export
 from app.components.gra_cards import show_gra_cards
 from app.url_state import CompareView
-from db import queries
 from db.records import RunRow
 from workers import report
 from workers.report import DifferenceRow, FrontierRow, GraRow
@@ -44,8 +43,7 @@ def _answer(rows: list[RunRow], left_out: str) -> tuple[list[GraRow], list[Diffe
     """First screen: estimates, intervals, paired differences. Gives all of them back, and the frontiers."""
     evaluated = [row for row in rows if row.evaluation is not None]
     table = reads.table_of(evaluated)
-    with reads.reading() as session:
-        configs = queries.configs(session, [row.id for row in evaluated])
+    configs = reads.configs_of(evaluated)
     left, right = st.columns([9, 2], vertical_alignment="center")
     with left:
         layout.heading("Compare", *facts(rows, table, configs))

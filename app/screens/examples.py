@@ -6,10 +6,11 @@ from app import reads
 from app.components import layout
 from app.components.chart import show_chart
 from app.components.filters import EXAMPLE_DEFAULTS, UNSURE, example_filters
-from app.components.formats import counted, dataset_name, models, share, short_name
+from app.components.formats import counted, dataset_name, models, share
 from app.components.pair_card import show_pair
 from app.components.run_picker import pick_run
 from app.url_state import ExamplesView
+from cwpo.catalog import short_name
 from db import queries
 from db.records import AnnotationPage, Cursor, LabelSummary, RunRow
 from workers.annotators import several

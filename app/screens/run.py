@@ -12,12 +12,13 @@ from app.components.config_view import show_config
 from app.components.counts import show_counts
 from app.components.curves import show_run_curves
 from app.components.export import show_bundle, show_export, show_tables
-from app.components.formats import dataset_name, models, objective_name, share
+from app.components.formats import dataset_name, models, share
 from app.components.log import show_log
 from app.components.run_actions import show_actions
 from app.components.run_result import show_result
 from app.components.stage_timeline import export, show_timeline, summary_line
 from app.url_state import RunView
+from cwpo.catalog import objective_label
 from db import queries
 from db.errors import UnknownRun
 from db.records import RunRecord, StageRow
@@ -49,7 +50,7 @@ def _head(run: RunRecord) -> None:
     row = run.row
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
-        title = f"{row.method_label} · {objective_name(row.objective)} · seed {row.seed}"
+        title = f"{row.method_label} · {objective_label(row.objective)} · seed {row.seed}"
         layout.heading(
             title,
             f"run {row.id}",
