@@ -42,7 +42,7 @@ class PaperView:
     gaps: tuple[PaperGap, ...]
     summaries: tuple[Summary, ...]
     reasons: tuple[str, ...]  # why settings that would answer a cell have no figure
-    seeds: str  # what the seed moved in the runs that answer; empty where none does
+    notes: tuple[str, ...]  # on what terms the runs that answer were counted, and what the seed moved in them
     asking: tuple[int, ...]  # runs that ask the question of a table whose cells none can answer
 
 
@@ -69,15 +69,24 @@ def paper_view(table: paper.Table) -> PaperView:
     tiny = _candidates(table, ("sandbox",))
     signs = _differences(tiny, sandbox_pairs(table, tiny.groups))
     rows = cells(table, own.groups, ours)
-    used = sorted({run_id for cell in rows for run_id in cell.run_ids})
     return PaperView(
         cells=tuple(rows),
         gaps=tuple(answered),
         summaries=tuple(summaries(table, answered, tiny.groups, signs)),
         reasons=reasons,
-        seeds=report.what_the_seed_moved([own.configs[run_id] for run_id in used]) if used else "",
+        notes=_notes(rows, own),
         asking=tuple(asking(table, _candidates(table, (table.asked_on,)).groups)) if table.asked_on else (),
     )
+
+
+def _notes(rows: Sequence[PaperCell], own: Candidates) -> tuple[str, ...]:
+    """Under the cells that runs answer: the terms of GRA where it is GRA, and what the seed moved."""
+    used = sorted({run_id for cell in rows for run_id in cell.run_ids})
+    if not used:
+        return ()
+    terms, moved = report.table_notes([own.runs[run_id] for run_id in used], own.configs)
+    judged = any(cell.run_ids and cell.number.metric not in FROM_LABELS for cell in rows)
+    return (terms, moved) if judged else (moved,)
 
 
 def _candidates(table: paper.Table, datasets: tuple[str, ...]) -> Candidates:

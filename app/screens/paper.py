@@ -80,13 +80,10 @@ def _evidence(table: paper.Table, view: PaperView) -> None:
         show_gaps(view.gaps, view.cells)
     layout.small(f"Every number of {table.label.split(' · ')[0]}")
     show_cells(view.cells)
-    if view.seeds:
-        layout.note(" ".join((view.seeds, *view.reasons)))
-    elif view.reasons:
-        layout.note(" ".join(view.reasons))
+    for note in (*view.notes, *view.reasons):
+        layout.note(note)
     show_departures(view.cells)
-    notes = dict.fromkeys(cell.number.note for cell in view.cells if cell.number.note)
-    for note in notes:
+    for note in dict.fromkeys(cell.number.note for cell in view.cells if cell.number.note):
         layout.note(f"{note[:1].upper()}{note[1:]}.")
     show_other_conflicts(table.name)
     show_rule()

@@ -14,9 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 from cwpo.config import RunConfig, expand, merged
 from db import queries
-from db.engine import upgrade
 from db.records import RunFilters, RunRow
-from tests.workers.conftest import materials, wait_for
+from tests.workers.conftest import installation, materials, wait_for
 from workers import api
 from workers.database import reading
 
@@ -43,11 +42,7 @@ def results(
 ) -> Iterator[Computed]:
     """Submitted through workers.api, computed by `python -m workers`."""
     home = tmp_path_factory.mktemp("pages")
-    own = {"DATABASE_URL": f"sqlite:///{home / 'db.sqlite'}", "REDIS_URL": redis_process, "CWPO_HOME": str(home)}
-    upgrade(own["DATABASE_URL"])
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in own.items():
-            patch.setenv(name, value)
+    with installation(home, redis_process) as own:
         over = {
             "name": "small sweep",
             "method": ["human", "weak", "cw", "top:30"],

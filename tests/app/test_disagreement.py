@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 from app.url_state import ORDERS, ExamplesView
 from cwpo.config import RunConfig, merged
 from db import queries
-from db.engine import upgrade
 from tests.app.conftest import visit, words, work
+from tests.workers.conftest import installation
 from workers import api
 from workers.database import reading
 
@@ -26,11 +26,7 @@ def labeled(
 ) -> Iterator[tuple[int, int]]:
     """Two runs: several annotators and passes, and one annotator that labeled once."""
     home = tmp_path_factory.mktemp("disagreement")
-    own = {"DATABASE_URL": f"sqlite:///{home / 'db.sqlite'}", "REDIS_URL": redis_process, "CWPO_HOME": str(home)}
-    upgrade(own["DATABASE_URL"])
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in own.items():
-            patch.setenv(name, value)
+    with installation(home, redis_process) as own:
         several = {"annotator": {"members": 2, "passes": 2, "label_dropout": 0.3}}
         runs = [api.submit_run(RunConfig.parse(merged(materials, over))).run_id for over in (several, {})]
         work(own, tuple(runs))

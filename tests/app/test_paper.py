@@ -106,6 +106,7 @@ def test_runs_under_the_papers_protocol_get_verdicts(
     assert all(re.fullmatch(r"−?\d+\.\d\d", line["KL, nats"]) for line in lines)
     assert all(re.fullmatch(r"\d+\.\d\d", line["tokens, ratio"]) for line in lines)
     assert "2 seeds: the seed moved the split into labeled and unlabeled pairs, the annotator, SFT" in said
+    assert re.search(r"GRA: against .* · ties count half · judged by .* · temperature 0\.95, top-p 1, at most ", said)
 
 
 def test_differences_show_what_they_could_have_found(

@@ -18,6 +18,7 @@ import pytest
 
 from cwpo.config import RunConfig, expand, merged
 from db import queries
+from db.engine import upgrade
 from db.records import RunFilters, RunRow, StageRow
 from tests.cwpo import tiny
 from workers import api
@@ -32,6 +33,17 @@ def wait_for(condition: Callable[[], Any], seconds: float = 90.0, every: float =
             return found
         time.sleep(every)
     raise AssertionError(f"not true within {seconds} s: {condition}")
+
+
+@contextmanager
+def installation(home: Path, redis: str) -> Iterator[dict[str, str]]:
+    """A home with a SQLite database of its own, for as long as the block lasts; the variables that name them."""
+    own = {"DATABASE_URL": f"sqlite:///{home / 'db.sqlite'}", "REDIS_URL": redis, "CWPO_HOME": str(home)}
+    upgrade(own["DATABASE_URL"])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own.items():
+            patch.setenv(name, value)
+        yield own
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,7 @@ import pytest
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import RunConfig, expand, merged
 from cwpo.errors import ConfigError
-from db.engine import upgrade
-from tests.workers.conftest import Workplace
+from tests.workers.conftest import Workplace, installation
 from workers import api, bundle, bundle_reading, cli, reproduce
 from workers.bundle_reading import BundleError, Rows
 
@@ -46,11 +45,7 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory, redis_process: str) -> Made:
     """Computed by workers in a home of their own, bundled by `cwpo bundle` in a process of its own."""
     home = tmp_path_factory.mktemp("first")
-    own = {"DATABASE_URL": f"sqlite:///{home / 'db.sqlite'}", "REDIS_URL": redis_process, "CWPO_HOME": str(home)}
-    upgrade(own["DATABASE_URL"])
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in own.items():
-            patch.setenv(name, value)
+    with installation(home, redis_process) as own, pytest.MonkeyPatch.context() as patch:
         patch.delenv("CWPO_PARENT_PID", raising=False)
         place = Workplace(environment={**os.environ, **own}, home=home, materials={})
         runs = [one.run_id for one in api.submit_sweep(expand(SWEEP), "again")]
