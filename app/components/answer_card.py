@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import untrusted
+from app.components import text_blocks
 from db.records import Answer, AnswerRow
 from workers.report import number
 
@@ -16,7 +17,7 @@ def show_answers(row: AnswerRow) -> None:
     with st.container(border=True):
         left, right = st.columns([5, 2], vertical_alignment="center")
         with left:
-            untrusted.show_text(row.prompt, key=f"answer_prompt_{row.run_id}_{row.prompt_id}")
+            text_blocks.show_text(row.prompt, key=f"answer_prompt_{row.run_id}_{row.prompt_id}")
         right.caption(outcome(row.outcome), text_alignment="right")
         for place in range(max(len(row.aligned), len(row.baseline))):
             columns = st.columns(2, gap="small")
@@ -31,7 +32,7 @@ def show_side_by_side(
     prompt: str, answers: Sequence[tuple[str, Sequence[Answer]]], *, key: str, per_line: int = 3
 ) -> None:
     """One prompt answered in several runs; the first sample of each."""
-    untrusted.show_text(prompt, key=f"{key}_prompt")
+    text_blocks.show_text(prompt, key=f"{key}_prompt")
     for start in range(0, len(answers), per_line):
         columns = st.columns(per_line, gap="small")
         for column, (name, samples) in zip(columns, answers[start : start + per_line], strict=False):
@@ -58,4 +59,4 @@ def _answer(name: str, answers: Sequence[Answer], place: int, *, key: str) -> No
     if answer.ungrammatical:
         facts.append("ungrammatical")
     st.caption(" · ".join(facts))
-    untrusted.show_block(answer.text, key=f"{key}_{place}")
+    text_blocks.show_block(answer.text, key=f"{key}_{place}")

@@ -7,7 +7,7 @@ import streamlit as st
 import yaml
 
 from app import untrusted
-from app.components import layout
+from app.components import layout, text_blocks
 from app.components.form_state import filled_state, in_address, many
 from app.components.run_form import DRAWN, Filled, is_folded
 from app.components.sweep import sweep
@@ -70,7 +70,7 @@ def _this_form(filled: Filled) -> None:
         st.caption("The file appears when every field is right.")
         return
     text = as_yaml(filled.values)
-    untrusted.show_block(text, key="yaml_text")
+    text_blocks.show_block(text, key="yaml_text")
     st.download_button("Download", text, file_name="sweep.yaml", mime="application/yaml", on_click="ignore")
 
 

@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import untrusted
 from app.charts.frame import LOOKS, Look
+from app.components import text_blocks
 from db.errors import DatabaseError
 from workers import api
 
@@ -107,7 +108,7 @@ def problem(sentence: object, technical: object = "") -> None:
     st.error(untrusted.label(sentence, 600))
     if technical:
         with st.expander("Technical text"):
-            untrusted.show_block(technical, key="technical")
+            text_blocks.show_block(technical, key="technical")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from app import untrusted
+from app.components import text_blocks
 from app.url_state import ExamplesView
 from db.records import AnnotationRow
 from workers.report import number
@@ -17,7 +18,7 @@ def show_pair(row: AnnotationRow, *, several: str = "", linked: bool = True) -> 
     pair alone."""
     with st.container(border=True):
         _headline(row, several, linked)
-        untrusted.show_text(row.prompt, key=f"prompt_{row.id}")
+        text_blocks.show_text(row.prompt, key=f"prompt_{row.id}")
         for column, (name, side) in zip(st.columns(2, gap="small"), SIDES, strict=True):
             with column:
                 _response(row, name, side)
@@ -70,4 +71,4 @@ def _response(row: AnnotationRow, name: str, side: str) -> None:
     score = row.score_a if side == "a" else row.score_b
     label = "weak label: chosen" if row.label == side else "rejected"
     st.caption(f"{name} · {label} · score {number(score)} · {len(text):,} characters")
-    untrusted.show_block(text, key=f"response_{row.id}_{side}")
+    text_blocks.show_block(text, key=f"response_{row.id}_{side}")

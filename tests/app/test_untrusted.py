@@ -39,11 +39,11 @@ def script(payload: str) -> None:
     import streamlit as st
 
     from app import untrusted
-    from app.components import layout, tables
+    from app.components import layout, tables, text_blocks
     from app.components.tables import Column
 
-    untrusted.show_text(payload, key="text")
-    untrusted.show_block(payload, key="block")
+    text_blocks.show_text(payload, key="text")
+    text_blocks.show_block(payload, key="block")
     layout.heading(payload, payload)
     layout.note(payload)
     layout.problem(payload, payload)
@@ -100,9 +100,9 @@ def test_a_long_text_is_capped_and_says_so() -> None:
     """5,000 characters show 1,200 and a button for the rest; the button shows them."""
 
     def long_page() -> None:
-        from app import untrusted
+        from app.components import text_blocks
 
-        untrusted.show_block("x" * 5_000, key="long")
+        text_blocks.show_block("x" * 5_000, key="long")
 
     page = AppTest.from_function(long_page).run()
     assert page.code[0].value == "x" * 1_200 + "…"
@@ -120,10 +120,10 @@ def test_even_all_of_it_has_an_end(text: str, shown: int) -> None:
     def endless(text: str) -> None:
         import streamlit as st
 
-        from app import untrusted
+        from app.components import text_blocks
 
         st.session_state["all_of_t"] = True
-        untrusted.show_text(text, key="t")
+        text_blocks.show_text(text, key="t")
 
     page = AppTest.from_function(endless, args=(text,), default_timeout=30).run()
     assert len(page.text[0].value) <= shown  # Streamlit itself drops leading empty lines

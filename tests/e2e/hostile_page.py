@@ -4,15 +4,15 @@ import pandas as pd
 import streamlit as st
 
 from app import untrusted
-from app.components import layout, tables
+from app.components import layout, tables, text_blocks
 from app.components.chart import show_chart
 from app.components.tables import Column
 from tests.app.test_untrusted import PAYLOADS
 
 layout.heading("Hostile")
 for place, payload in enumerate(PAYLOADS):
-    untrusted.show_text(payload, key=f"text_{place}")
-    untrusted.show_block(payload, key=f"block_{place}")
+    text_blocks.show_text(payload, key=f"text_{place}")
+    text_blocks.show_block(payload, key=f"block_{place}")
     layout.note(payload)
     st.metric(untrusted.label(payload), "1")
 tables.show((Column(label="text"),), [(payload,) for payload in PAYLOADS], alt="payloads")
