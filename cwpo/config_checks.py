@@ -4,20 +4,18 @@ Free of torch.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from cwpo import catalog
-
-if TYPE_CHECKING:
-    from cwpo.config import RunConfig
+from cwpo.config_fields import RunFields
 from cwpo.config_parts import DataConfig
 
 _ROUNDING = 1e-9  # shares are typed in decimals
 
 
-def contradictions(config: "RunConfig") -> Iterator[tuple[str, str]]:
+def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
     """Fields that are fine alone and wrong together."""
     method = catalog.METHODS[config.method]
     if not _may_be_dataset(config.data.dataset):
@@ -62,7 +60,7 @@ def contradictions(config: "RunConfig") -> Iterator[tuple[str, str]]:
             yield f"model.{field}", "sandbox models speak only the sandbox's language; choose a hub id or a folder."
 
 
-def _weighting_contradictions(config: "RunConfig", method: catalog.MethodRow) -> Iterator[tuple[str, str]]:
+def _weighting_contradictions(config: RunFields, method: catalog.MethodRow) -> Iterator[tuple[str, str]]:
     row = catalog.WEIGHTINGS[config.weighting_name]
     percent = "percent" in row.fields
     if percent and config.top_percent is None:
@@ -86,7 +84,7 @@ def _weighting_contradictions(config: "RunConfig", method: catalog.MethodRow) ->
         )
 
 
-def _annotator_contradictions(config: "RunConfig", method: catalog.MethodRow) -> Iterator[tuple[str, str]]:
+def _annotator_contradictions(config: RunFields, method: catalog.MethodRow) -> Iterator[tuple[str, str]]:
     part = config.annotator
     if part.passes > 1 and part.label_dropout == 0:
         yield "annotator.passes", "several passes differ only with dropout on; set annotator.label_dropout."
@@ -100,7 +98,7 @@ def _annotator_contradictions(config: "RunConfig", method: catalog.MethodRow) ->
         yield "annotator.calibrate", "a temperature is fitted for annotators with a scalar head that are trained here."
 
 
-def _use_contradictions(config: "RunConfig", method: catalog.MethodRow) -> Iterator[tuple[str, str]]:
+def _use_contradictions(config: RunFields, method: catalog.MethodRow) -> Iterator[tuple[str, str]]:
     """An existing annotator is one scalar head; methods with human labels do not ask it, so a sweep may hold both."""
     if method.annotator == "implicit":
         yield "annotator.use", f"{config.method} labels by a weak model that it trains itself; remove it."
@@ -108,7 +106,7 @@ def _use_contradictions(config: "RunConfig", method: catalog.MethodRow) -> Itera
         yield "annotator.members", "an existing annotator is one; remove members, or train an ensemble without use."
 
 
-def _split_contradictions(data: "DataConfig") -> Iterator[tuple[str, str]]:
+def _split_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:
     """Parts that overlap, and a mix of what has one source."""
     if data.unlabeled_fraction is not None and data.label_fraction + data.unlabeled_fraction > 1 + _ROUNDING:
         yield (
@@ -136,7 +134,7 @@ def _may_be_dataset(name: str) -> bool:
     return name in catalog.DATASETS or "/" in name or "." in name
 
 
-def _gold_rewards(config: "RunConfig") -> list[str]:
+def _gold_rewards(config: RunFields) -> list[str]:
     """Rows that can judge this dataset: the oracle knows only the sandbox."""
     return [name for name, row in catalog.GOLD_REWARDS.items() if config.is_sandbox or row.kind != "oracle"]
 
