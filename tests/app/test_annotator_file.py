@@ -7,9 +7,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from cwpo import label_paths
-from tests.app.conftest import Computed, words
-from tests.app.test_named_annotators import annotator_page, named, run_of
-from tests.workers.conftest import wait_for
+from tests.app.named import annotator_page, named, run_of
+from tests.app.visits import Computed, words
+from tests.workers.workplace import wait_for
 from workers import api, label_jobs
 
 HOSTILE = "<b>x</b> [y](http://z)"

@@ -13,7 +13,7 @@ from app.url_state import compact
 from db import queries
 from db.models import Run, Stage
 from db.records import Interval, Slice
-from tests.app.conftest import Computed, visit, words
+from tests.app.visits import Computed, visit, words
 from workers.annotators import worths
 from workers.database import reading, writing
 from workers.report import number

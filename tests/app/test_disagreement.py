@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 from app.url_state import ORDERS, ExamplesView
 from cwpo.config import RunConfig, merged
 from db import queries
-from tests.app.conftest import visit, words, work
-from tests.workers.conftest import installation
+from tests.app.visits import visit, words, work
+from tests.workers.workplace import installation
 from workers import api
 from workers.database import reading
 

@@ -18,7 +18,7 @@ from app.components import compare_evidence, compare_tables, export, runs_table,
 from app.components.export import ENDINGS, Exported, text_of
 from app.components.formats import slot_name
 from db import queries
-from tests.app.conftest import Computed, visit
+from tests.app.visits import Computed, visit
 from workers import api, bundle_reading, report
 from workers.terms import COLUMNS
 

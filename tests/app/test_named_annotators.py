@@ -1,30 +1,15 @@
 """Naming an annotator on the page of its run, and choosing it on the form of another."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from app.components import annotator_words
 from db import queries
 from db.records import LabelFigures, NamedAnnotatorRow
-from tests.app.conftest import Computed, visit, words
+from tests.app.named import annotator_page, named, run_of
+from tests.app.visits import Computed, visit, words
 from workers import api
 from workers.database import reading
 from workers.figures import number
-
-
-def run_of(computed: Computed, method: str) -> int:
-    return next(row.id for row in computed.rows() if row.method == method)
-
-
-def named(name: str) -> NamedAnnotatorRow:
-    with reading() as session:
-        return queries.find_annotator(session, name)
-
-
-def annotator_page(run: int) -> AppTest:
-    with reading() as session:
-        labels = next(stage for stage in queries.run_stages(session, run) if stage.slot == "labels")
-    return visit("annotators", annotator=str(labels.stage_id))
 
 
 def test_the_annotators_page_names_one_and_shows_the_command(computed: Computed) -> None:

@@ -15,7 +15,7 @@ from app.url_state import CompareView
 from cwpo import paper
 from cwpo.config import RunConfig, merged
 from db import queries
-from tests.app.conftest import Computed, visit, words
+from tests.app.visits import Computed, visit, words
 from workers import report
 from workers.database import reading
 

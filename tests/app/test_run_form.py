@@ -16,7 +16,7 @@ from app.components.sweep import MOST_RUNS, method_names, sweep
 from app.components.values import parse, shown
 from cwpo.config import RunConfig, expand
 from cwpo.paper_presets import all_presets
-from tests.app.conftest import Computed, visit, words
+from tests.app.visits import Computed, visit, words
 from workers import plan_memory
 
 FLOAT = FieldSpec(path="align.beta", kind="float", optional=False, options=(), help="")

@@ -18,8 +18,8 @@ from cwpo.config import RunConfig
 from db import queries
 from db.errors import DatabaseUnavailable, UnknownRun
 from db.models import Run
-from tests.app.conftest import MAIN, Computed, visit, words
-from tests.workers.test_rescoring import judge
+from tests.app.visits import MAIN, Computed, visit, words
+from tests.workers.judges import judge
 from workers import api
 from workers.database import reading, writing
 from workers.terms import OPPONENTS, SEVERAL, opponent

@@ -29,8 +29,8 @@ from cwpo.training import micro_batches
 from cwpo.weighting import Weights, systematic_sample, uniform, weigh
 from tests.cwpo import random_models as tiny
 from tests.cwpo import small_world
+from tests.cwpo.gradients import worst_gradient
 from tests.cwpo.stage import TRAIN, context
-from tests.cwpo.test_logps import worst_gradient
 
 ROWS = tiny.pairs(10, seed=7)
 LABELS = ["a", "b", "b", "a", "a", "b", "a", "b", "a", "b"]

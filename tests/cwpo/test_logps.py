@@ -9,6 +9,7 @@ from cwpo import attention, logps
 from cwpo.logps import forward_path, response_logps, response_logps_and_sharpness, response_scores
 from cwpo.tokenization import pack
 from tests.cwpo import random_models as tiny
+from tests.cwpo.gradients import worst_gradient
 
 ARCHITECTURES = ("opt", "qwen2", "llama", "gpt2")
 ROWS = tiny.pairs(9)
@@ -27,15 +28,6 @@ def all_logps(path, rows, budget):
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(((a - b).abs() / b.abs().clamp_min(1e-12)).max().detach())
-
-
-def worst_gradient(model, reference) -> float:
-    """Largest relative L2 error of a parameter's gradient; key biases (true gradient 0) by the largest norm."""
-    pairs = [
-        (p.grad, q.grad) for p, q in zip(model.parameters(), reference.parameters(), strict=True) if p.requires_grad
-    ]
-    floor = 1e-2 * max(float(wanted.norm()) for _, wanted in pairs)
-    return max(float((given - wanted).norm()) / max(float(wanted.norm()), floor) for given, wanted in pairs)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

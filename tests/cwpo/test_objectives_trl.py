@@ -16,7 +16,7 @@ from cwpo.tokenization import pack
 from cwpo.training import Micro
 from cwpo.weighting import uniform
 from tests.cwpo import random_models as tiny
-from tests.cwpo.test_logps import worst_gradient
+from tests.cwpo.gradients import worst_gradient
 
 CASES = {
     "sigmoid": ({"loss_type": "sigmoid"}, {"name": "dpo"}),

@@ -12,8 +12,8 @@ from db.engine import Engines, read_scope, session_scope
 from db.models import Stage, StageInput
 from db.records import NewStage
 from db.repositories import annotations, runs, stages
+from tests.db.labels import SUMMARY, annotated_pair
 from tests.db.make import LEASE, add_worker, claim, new_run, publish, stages_of, submit
-from tests.db.test_queries import SUMMARY, annotated_pair
 
 PAIRS = 30
 

@@ -10,24 +10,18 @@ import pytest
 from sqlalchemy import func, select, update
 
 from db import queries, status
-from db.engine import Engines, make_engines, now, read_scope, session_scope
+from db.engine import Engines, make_engines, read_scope, session_scope
 from db.errors import StaleToken, UnknownWorker
 from db.models import Annotation, Attempt, Metric, Pair, Run, Stage
 from db.records import ClaimedStage, NewStage
 from db.repositories import annotations, metrics, runs, stages
+from tests.db.leases import expire
 from tests.db.make import ARTIFACT, LEASE, add_worker, claim, new_run, publish, stages_of, submit, work_off
 
 PAIR = {
     "pair_id": "p1", "prompt_id": "q1", "prompt": "Say hi", "response_a": "hi", "response_b": "no",
     "human_label": "a", "true_label": None,
 }  # fmt: skip
-
-
-def expire(engines: Engines) -> None:
-    """Let every lease run out a second ago."""
-    with session_scope(engines) as session:
-        past = now(session) - timedelta(seconds=1)
-        session.execute(update(Stage).where(Stage.status == status.RUNNING).values(lease_expires_at=past))
 
 
 def stage(engines: Engines, fingerprint: str) -> Stage:

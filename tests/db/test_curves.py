@@ -10,8 +10,8 @@ from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.models import Metric
 from db.repositories import metrics, stages
+from tests.db.leases import expire
 from tests.db.make import add_worker, claim, publish, submit
-from tests.db.test_claims import expire
 
 
 def points(engines: Engines, stage_id: int, name: str = "loss", max_points: int = 500) -> dict[int, float]:

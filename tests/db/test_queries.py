@@ -15,35 +15,15 @@ from db.models import Annotation, Stage
 from db.queries.examples import ORDERS, _keys
 from db.records import ClaimedStage, Cursor, RunFilters
 from db.repositories import annotations, evaluations, runs, stages, workers
+from tests.db.labels import PAIRS, SUMMARY, annotated_pair
 from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit
 
-PAIRS = 60
 EVALUATION = {
     "gra": 0.6, "gra_strict": 0.55, "gra_ties_dropped": 0.61, "wins": 11.0, "ties": 2.0, "losses": 7.0, "prompts": 20,
     "samples": 1, "ci_low": 0.4, "ci_high": 0.8, "interval_method": "wilson", "mean_tokens": 9.0,
     "baseline_mean_tokens": 8.0, "kl": 0.2, "ungrammatical": 0.1, "baseline_ungrammatical": float("nan"),
     "mean_score": 1.0, "baseline_mean_score": 0.5, "something_else": 3,
 }  # fmt: skip
-SUMMARY = {
-    "n": PAIRS, "accuracy_human": 0.7, "accuracy_truth": None, "human_accuracy_truth": None,
-    "length_only_accuracy": 0.55, "mean_confidence": 0.5, "effective_sample_size": 40.0,
-    "histogram": {"edges": [0.0, 0.5, 1.0], "counts": [30, 30], "agree_counts": [15, 25]},
-    "deciles": [
-        {"lo": 0.0, "hi": 0.5, "n": 30, "mean_confidence": 0.25, "agree_human": 0.5, "agree_truth": None,
-         "ci_low": 0.3, "ci_high": 0.7},
-    ],
-}  # fmt: skip
-
-
-def annotated_pair(number: int) -> dict[str, Any]:
-    """Confidence in steps of .1 with many ties; every third pair disagrees with the human."""
-    return {
-        "pair_id": f"p{number:03d}", "prompt_id": f"q{number:03d}",
-        "prompt": f"Prompt {number} about 100% PANDAS_x Prüfung",
-        "response_a": f"yes {number}", "response_b": f"no {number}", "true_label": None,
-        "human_label": "b" if number % 3 == 0 else "a", "score_a": 1.0, "score_b": 0.0, "margin": 1.0,
-        "confidence": (number * 7 % 10) / 10, "label": "a",
-    }  # fmt: skip
 
 
 def finish(engines: Engines, worker: int, kind: str) -> None:

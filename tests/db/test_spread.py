@@ -8,8 +8,8 @@ from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.records import AnnotationRow, Cursor
 from db.repositories import annotations
+from tests.db.labels import SUMMARY, annotated_pair
 from tests.db.make import add_worker, claim, new_run, publish, submit
-from tests.db.test_queries import SUMMARY, annotated_pair
 
 PAIRS = 60
 

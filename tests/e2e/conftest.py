@@ -3,45 +3,26 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser import ARGUMENTS, chromium_path
+from tests.e2e.serving import ROOT, Dashboard, free_port, wait_for_page
 
-ROOT = Path(__file__).resolve().parents[2]
 # Streamlit asks for these under the page's own path first, then under the root.
 ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
-
-
-@dataclass
-class Dashboard:
-    """A running stack and what its pages complained about."""
-
-    url: str
-    home: Path
-    process: subprocess.Popen[bytes]
-    complaints: list[str] = field(default_factory=list)
-
-    def web_process(self) -> psutil.Process:
-        """The Streamlit server."""
-        below = psutil.Process(self.process.pid).children(recursive=True)
-        return next(process for process in below if "streamlit" in " ".join(process.cmdline()))
 
 
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     """`python -m workers.stack` over an empty home: embedded SQLite, real Redis, one worker, the web process."""
     home = tmp_path_factory.mktemp("home")
-    port = _free_port()
+    port = free_port()
     kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     environment = kept | {"CWPO_HOME": str(home), "PORT": str(port), "WORKERS": "1", "OMP_NUM_THREADS": "1"}
     with (home / "stack.log").open("wb") as log:
@@ -50,7 +31,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait_for(port, process, home / "stack.log")
+            wait_for_page(port, process, home / "stack.log")
             yield Dashboard(url=url, home=home, process=process)
         finally:
             family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
@@ -101,20 +82,3 @@ def _console(kind: str, text: str, dashboard: Dashboard) -> None:
 def _inside(url: str, dashboard: Dashboard) -> None:
     if not url.startswith((dashboard.url, "data:", "blob:", dashboard.url.replace("http", "ws"))):
         dashboard.complaints.append(f"outside: {url}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()[-3000:]
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise AssertionError(log.read_text()[-3000:])

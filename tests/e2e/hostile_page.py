@@ -7,7 +7,7 @@ from app import untrusted
 from app.components import layout, tables, text_blocks
 from app.components.chart import show_chart
 from app.components.tables import Column
-from tests.app.test_untrusted import PAYLOADS
+from tests.app.hostile import PAYLOADS
 
 layout.heading("Hostile")
 for place, payload in enumerate(PAYLOADS):

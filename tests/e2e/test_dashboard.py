@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Dashboard
+from tests.e2e.serving import Dashboard
 
 # A sandbox run of seconds: few pairs, few prompts, short answers. The form takes every field from its address.
 TINY = {

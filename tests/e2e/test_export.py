@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.conftest import ROOT, _free_port
-from tests.e2e.test_hostile_text import _answers, _is_ours
+from tests.e2e.addresses import answers, is_ours
+from tests.e2e.serving import ROOT, free_port
 
 PNG = b"\x89PNG\r\n\x1a\n"
 TABLES = {
@@ -25,7 +25,7 @@ TABLES = {
 @pytest.fixture
 def exporting(tmp_path: Path) -> Iterator[str]:
     """The page on a server of its own, with the dashboard's configuration."""
-    port = _free_port()
+    port = free_port()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "CWPO_HOME": str(tmp_path)}
     page = str(ROOT / "tests" / "e2e" / "export_page.py")
     command = [sys.executable, "-m", "streamlit", "run", page, "--server.port", str(port)]
@@ -33,7 +33,7 @@ def exporting(tmp_path: Path) -> Iterator[str]:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 60
-        while not _answers(f"{url}/_stcore/health"):
+        while not answers(f"{url}/_stcore/health"):
             assert time.monotonic() < deadline, (tmp_path / "log").read_text()
             time.sleep(0.2)
         yield url
@@ -58,7 +58,7 @@ def camera(page: Page) -> Locator:
 def test_charts_and_tables_are_saved_with_the_content_that_their_names_say(browser: Browser, exporting: str) -> None:
     page = browser.new_page()
     outside: list[str] = []
-    page.on("request", lambda request: None if _is_ours(request.url, exporting) else outside.append(request.url))
+    page.on("request", lambda request: None if is_ours(request.url, exporting) else outside.append(request.url))
     page.goto(exporting)
     expect(page.get_by_text("the end", exact=True)).to_be_visible(timeout=60_000)
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=60_000)

@@ -6,19 +6,18 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.conftest import ROOT, _free_port
+from tests.e2e.addresses import answers, is_ours
+from tests.e2e.serving import ROOT, free_port
 
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Iterator[str]:
     """The page on a server of its own, with the dashboard's configuration."""
-    port = _free_port()
+    port = free_port()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "CWPO_HOME": str(tmp_path)}
     page = str(ROOT / "tests" / "e2e" / "hostile_page.py")
     command = [sys.executable, "-m", "streamlit", "run", page, "--server.port", str(port)]
@@ -26,7 +25,7 @@ def hostile(tmp_path: Path) -> Iterator[str]:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 60
-        while not _answers(f"{url}/_stcore/health"):
+        while not answers(f"{url}/_stcore/health"):
             assert time.monotonic() < deadline, (tmp_path / "log").read_text()
             time.sleep(0.2)
         yield url
@@ -39,7 +38,7 @@ def test_hostile_text_stays_text(browser: Browser, hostile: str) -> None:
     seen: list[str] = []
     page.on("dialog", lambda dialog: seen.append(f"dialog {dialog.message}"))
     page.on("pageerror", lambda error: seen.append(f"error {error}"))
-    page.on("request", lambda request: None if _is_ours(request.url, hostile) else seen.append(request.url))
+    page.on("request", lambda request: None if is_ours(request.url, hostile) else seen.append(request.url))
     page.goto(hostile)
     expect(page.get_by_text("the end", exact=True)).to_be_visible(timeout=60_000)
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=60_000)
@@ -58,15 +57,3 @@ def test_hostile_text_stays_text(browser: Browser, hostile: str) -> None:
     assert main.locator("[data-testid=stText]").first.inner_text() == "<script>alert(1)</script>"
     assert seen == []
     page.close()
-
-
-def _is_ours(url: str, ours: str) -> bool:
-    return url.startswith((ours, ours.replace("http", "ws"), "data:", "blob:"))
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=1):
-            return True
-    except (URLError, OSError):
-        return False

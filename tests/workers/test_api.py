@@ -5,7 +5,7 @@ import pytest
 from cwpo.errors import ConfigError
 from cwpo.stages import build
 from db.errors import FinishedRun, UnknownRun
-from tests.workers.conftest import Workplace
+from tests.workers.workplace import Workplace
 from workers import api, devices, doctor, scheduler
 from workers.places import store
 

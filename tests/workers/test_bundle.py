@@ -18,7 +18,7 @@ import pytest
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import RunConfig, expand, merged
 from cwpo.errors import ConfigError
-from tests.workers.conftest import Workplace, installation
+from tests.workers.workplace import Workplace, installation
 from workers import api, bundle, bundle_reading, cli, reproduce
 from workers.bundle_reading import BundleError, Rows
 

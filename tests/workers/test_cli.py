@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from cwpo.config import RunConfig
-from tests.workers.conftest import Workplace
+from tests.workers.workplace import Workplace
 from workers import api, cli, jobs, lease
 from workers.figures import interval, number, percent
 from workers.jobs import Shutdown

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from cwpo.config import RunConfig
-from tests.workers.test_report import ALIKE, outcomes_of, runs_of
+from tests.workers.compared_runs import ALIKE, outcomes_of, runs_of
 from workers import report
 from workers.costs import human_labels
 from workers.report import CostRow, Prices

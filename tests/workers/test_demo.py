@@ -11,7 +11,7 @@ import psutil
 import yaml
 
 from cwpo.config import merged
-from tests.workers.conftest import lives
+from tests.workers.workplace import lives
 from workers.stack import free_port
 
 

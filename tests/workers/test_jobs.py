@@ -13,32 +13,11 @@ from db import queries
 from db.errors import StaleToken
 from db.records import AttemptRow, ClaimedStage
 from db.repositories import leases, stages
-from tests.workers.conftest import Workplace
+from tests.workers.workplace import Workplace
 from workers import api, jobs, lease, publish, reaper
 from workers.database import reading, writing
 from workers.places import store
 from workers.reporter import BufferingReporter
-
-
-def be_the_worker(patch: pytest.MonkeyPatch) -> None:
-    """Let this process do what a job process does."""
-    patch.setenv("CWPO_WORKER_ID", str(lease.register_worker("test-worker", "cpu")))
-    patch.setenv("CWPO_DEVICE", "cpu")
-    patch.setattr(jobs.Shutdown, "listen", lambda self: None)
-
-
-@pytest.fixture
-def place(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
-    """A workplace in which this process is the worker."""
-    be_the_worker(monkeypatch)
-    return workplace
-
-
-@pytest.fixture
-def both_places(both_workplaces: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
-    """The same on SQLite and on Postgres."""
-    be_the_worker(monkeypatch)
-    return both_workplaces
 
 
 def stub(monkeypatch: pytest.MonkeyPatch, **functions: Any) -> None:

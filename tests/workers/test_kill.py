@@ -11,7 +11,7 @@ import yaml
 
 from cwpo.artifacts import ArtifactStore, sha256_of
 from db import queries
-from tests.workers.conftest import Workplace, descendants, horse_of, lives, wait_for, worker_processes
+from tests.workers.workplace import Workplace, descendants, horse_of, lives, wait_for, worker_processes
 from workers import api, queue
 from workers.database import reading
 

@@ -12,7 +12,7 @@ from cwpo import label_file, label_paths
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import CwpoError
 from tests.cwpo import small_world
-from tests.workers.conftest import wait_for
+from tests.workers.workplace import wait_for
 from workers import api, label_jobs
 from workers.label_jobs import DONE, FAILED, RUNNING, STOPPED, Labeling
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cwpo import statistics
-from tests.workers.test_report import PROMPTS, Run, runs_of
+from tests.workers.compared_runs import PROMPTS, Run, runs_of
 from workers import report
 from workers.report import MatchedRow
 

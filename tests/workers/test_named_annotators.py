@@ -12,8 +12,7 @@ from cwpo.errors import ConfigError
 from cwpo.stages import build
 from db import queries
 from db.errors import UnfitAnnotator
-from tests.workers.conftest import Workplace
-from tests.workers.test_jobs import both_places, place
+from tests.workers.workplace import Workplace
 from workers import api, cli, jobs
 from workers.database import reading
 from workers.figures import number, percent

@@ -14,7 +14,7 @@ from cwpo import model_shape, statistics
 from cwpo.config import RunConfig, expand, merged
 from cwpo.stages import build
 from db.records import MeasuredStage
-from tests.workers.conftest import Workplace
+from tests.workers.workplace import Workplace
 from workers import api, cli, devices, plan, plan_memory, plan_words, power
 
 ANNOTATOR, POLICY = "sandbox/opt-48", "sandbox/opt-64"

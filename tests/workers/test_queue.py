@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rq.job import Job
 
-from tests.workers.conftest import Workplace, wait_for, worker_processes
+from tests.workers.workplace import Workplace, wait_for, worker_processes
 from workers import queue
 from workers.worker import ForbiddenJob, StageJob
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cwpo import statistics
-from tests.workers.test_report import PROMPTS, runs_of
+from tests.workers.compared_runs import PROMPTS, runs_of
 from workers import report
 from workers.report import HeadToHead
 

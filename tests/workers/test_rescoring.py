@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import OPTConfig, OPTForSequenceClassification
 
 from cwpo.config import RunConfig
 from cwpo.errors import ConfigError
@@ -12,30 +10,13 @@ from cwpo.stages import build, gold_key, rescoring
 from db import queries
 from db.errors import LiveRun
 from db.records import RunFilters
-from tests.cwpo import tiny
-from tests.workers.conftest import Workplace
-from tests.workers.test_jobs import be_the_worker
+from tests.workers.judges import judge
+from tests.workers.working import be_the_worker
+from tests.workers.workplace import Workplace
 from workers import api, jobs, report
 from workers.cli import main
 from workers.database import reading
 from workers.places import store
-
-TEMPLATE = "{% for message in messages %}{{ message.content }} {% endfor %}"
-
-
-def judge(folder: Path) -> str:
-    """A random reward model in a folder."""
-    torch.manual_seed(3)
-    size = len(tiny.SPECIALS) + len(tiny.WORDS)
-    config = OPTConfig(
-        vocab_size=size, hidden_size=32, num_hidden_layers=1, num_attention_heads=4, ffn_dim=64, word_embed_proj_dim=32,
-        max_position_embeddings=64, num_labels=1, pad_token_id=0, bos_token_id=1, eos_token_id=1, init_std=0.3,
-    )  # fmt: skip
-    OPTForSequenceClassification(config).save_pretrained(folder)
-    words = tiny.tokenizer("opt")
-    words.chat_template = TEMPLATE
-    words.save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture

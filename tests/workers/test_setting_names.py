@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cwpo.config import RunConfig, merged
-from tests.workers.test_report import ALIKE, Run, outcomes_of
+from tests.workers.compared_runs import ALIKE, Run, outcomes_of
 from workers import report
 from workers.console import show_table
 from workers.setting_names import told_apart

@@ -4,7 +4,7 @@ import yaml
 
 from cwpo.stages import build
 from db import queries
-from tests.workers.conftest import Workplace
+from tests.workers.workplace import Workplace
 from workers import api, cli
 from workers.database import reading
 from workers.places import store

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.workers.conftest import descendants, lives, wait_for
+from tests.workers.workplace import descendants, lives, wait_for
 from workers import stack
 from workers.processes import is_alive
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.workers.conftest import Workplace, descendants, live_children, lives, wait_for, worker_processes
+from tests.workers.workplace import Workplace, descendants, live_children, lives, wait_for, worker_processes
 from workers import api, queue
 
 IDLE_MIB = 120  # the promise is 300

@@ -11,7 +11,7 @@ import pytest
 
 from cwpo import catalog
 from cwpo.config import RunConfig, merged
-from tests.workers.test_report import ALIKE, Run, outcomes_of, runs_of
+from tests.workers.compared_runs import ALIKE, Run, outcomes_of, runs_of
 from workers import report, reproduce
 from workers.bundle_reading import Rows
 from workers.terms import COLUMNS, Terms
