@@ -6,7 +6,7 @@ serves the first deep link after a start without this file.
 
 import streamlit as st
 
-from app.components.export import choose_chart_format
+from app.components.frame.export import choose_chart_format
 
 st.set_page_config(page_title="CW-PO", page_icon="◐", layout="wide", initial_sidebar_state="expanded")
 

@@ -20,12 +20,12 @@ from scipy import stats
 
 from benchmarks.measure import Results, Sample, Stopwatch, table
 from cwpo.artifacts import ArtifactStore
-from cwpo.config import RunConfig
-from cwpo.data import load_pairs
-from cwpo.execute import execute
-from cwpo.preferences import ANNOTATIONS_FILE
-from cwpo.stages import StageSpec, build
-from cwpo.statistics import crossed, paired_difference
+from cwpo.config.run import RunConfig
+from cwpo.data.pairs import load_pairs
+from cwpo.stages.execute import execute
+from cwpo.stages.graph import StageSpec, build
+from cwpo.statistics.intervals import crossed, paired_difference
+from cwpo.training.preferences import ANNOTATIONS_FILE
 
 METHODS = {"Bradley–Terry": "weak", "implicit reward": "ws"}
 TUNING_SEED, TUNING_SPLIT, SPLIT = 100, 1, 0

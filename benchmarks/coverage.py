@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from cwpo.statistics import crossed, holm, paired_difference, single_run_interval
+from cwpo.statistics.intervals import crossed, holm, paired_difference, single_run_interval
 
 MEAN, TIES, COMPARISONS = 0.55, 0.1, 6
 PROMPTS, CLUSTERS, SEED_SDS, SEEDS = (200, 500, 1000), (1, 4), (0.005, 0.015, 0.03), (2, 3, 5, 8)

@@ -247,7 +247,7 @@ def report(results: Results) -> None:
 
 if __name__ == "__main__":
     if os.environ.get("CWPO_TUNE_MALLOC") == "1":
-        from cwpo.memory import tune_malloc
+        from cwpo.models.memory import tune_malloc
 
         tune_malloc()
     main()

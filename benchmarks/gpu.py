@@ -17,7 +17,7 @@ import torch
 from benchmarks import ours, peers
 from benchmarks.measure import Results, Sample, peaks, table
 from benchmarks.workload import SHAPES, encoded, grouped, lengths_of, policy, typical, useful_flops
-from cwpo.models import add_adapter
+from cwpo.models.load import add_adapter
 
 LORA = {"r": 8, "alpha": 16, "dropout": 0.0, "target_modules": None}
 GOALS = {"trl default": 2.5, "trl best": 1.4}
@@ -86,7 +86,7 @@ def _measure(name: str, device: str, batch: int, tuning: str, side: str) -> Samp
 def _peft(model: Any) -> Any:
     from peft import LoraConfig
 
-    from cwpo.models import LORA_TARGETS
+    from cwpo.models.load import LORA_TARGETS
 
     return LoraConfig(
         r=LORA["r"], lora_alpha=LORA["alpha"], lora_dropout=LORA["dropout"],

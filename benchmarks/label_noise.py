@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from benchmarks.measure import Results, table, timed
-from cwpo import calibration
 from cwpo.artifacts import content_hash
 from cwpo.data.files import read_rows
 from cwpo.data.filtering import PairAt, Tally, first_pairs, usable_pairs
-from cwpo.data.shapes import reader_named
+from cwpo.data.readers.shapes import reader_named
 from cwpo.data.split import swap_labels, swap_place
 from cwpo.records import CandidatePair
+from cwpo.statistics import calibration
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -119,11 +119,11 @@ def cross_fit(rule: Rule, labeled: Sequence[CandidatePair], fold: NDArray[np.int
 def annotator_rule(options: argparse.Namespace, texts: dict[str, CandidatePair]) -> Rule:
     """The program's own annotator, trained and asked as the stages do it."""
     from benchmarks.workload import context
-    from cwpo.annotator import train_scorer
-    from cwpo.labeling import score_pairs
-    from cwpo.logps import forward_path
-    from cwpo.models import ModelRef, load_annotator
-    from cwpo.tokenization import encode_pairs
+    from cwpo.annotation.annotator import train_scorer
+    from cwpo.annotation.labeling import score_pairs
+    from cwpo.models.load import ModelRef, load_annotator
+    from cwpo.models.logps import forward_path
+    from cwpo.models.tokenization import encode_pairs
 
     config = {"model": options.annotator, "revision": None, "precision": "fp32", "max_length": options.max_length,
               "seed": options.seed, "dropout": 0.0, "train": {**TRAIN, "epochs": options.epochs}}  # fmt: skip

@@ -95,8 +95,8 @@ def _training(size: dict[str, Any]) -> Sample:
 def _labeling(size: dict[str, Any]) -> Sample:
     """The labels stage on short pairs of a small model, from parquet to parquet."""
     from benchmarks import workload
-    from cwpo.labeling import run_labels
-    from cwpo.models import save_model
+    from cwpo.annotation.labeling import run_labels
+    from cwpo.models.load import save_model
 
     settings = {"label_fraction": 0.0, "split_seed": 0, "precision": "fp32", "max_length": None,
                 "label_dropout": 0.0, "seed": 0}  # fmt: skip
@@ -122,7 +122,7 @@ def _write_pairs(folder: Path, count: int) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from cwpo.data import PAIRS_FILE, write_pairs
+    from cwpo.data.pairs import PAIRS_FILE, write_pairs
 
     folder.mkdir()
     rng = np.random.default_rng(0)

@@ -11,16 +11,16 @@ from torch.nn.functional import logsigmoid
 
 from benchmarks.measure import Sample, Stopwatch, timed
 from benchmarks.workload import TOKENS_PER_BATCH, TRAIN, context
-from cwpo.align import align_data, alignment_loss
-from cwpo.annotator import bradley_terry_loss
-from cwpo.config_parts import TrainConfig
-from cwpo.execute import StageContext
-from cwpo.labeling import score_pairs
-from cwpo.logps import forward_path
-from cwpo.reference import reference_table
-from cwpo.tokenization import Encoded
-from cwpo.training import History, Micro, micro_batches, train
-from cwpo.weighting import weigh
+from cwpo.annotation.annotator import bradley_terry_loss
+from cwpo.annotation.labeling import score_pairs
+from cwpo.config.parts import TrainConfig
+from cwpo.models.logps import forward_path
+from cwpo.models.tokenization import Encoded
+from cwpo.stages.execute import StageContext
+from cwpo.training.align import align_data, alignment_loss
+from cwpo.training.loop import History, Micro, micro_batches, train
+from cwpo.training.reference import reference_table
+from cwpo.training.weighting import weigh
 
 DPO = {"name": "dpo", "beta": 0.1}
 

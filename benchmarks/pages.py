@@ -28,10 +28,10 @@ from urllib.parse import urlencode
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from app.url_state import CompareView, ExamplesView, RunView  # noqa: E402
+from app.components.frame.address import CompareView, ExamplesView, RunView  # noqa: E402
 from benchmarks.scale import build_database, run_of  # noqa: E402
 from tests import browser  # noqa: E402
-from workers.stack import find_redis  # noqa: E402
+from workers.cli.stack import find_redis  # noqa: E402
 
 GOAL_SECONDS = 1.5
 

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast, PrinterCallback, TrainerCallba
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 
 from benchmarks.measure import Sample, Stopwatch
-from cwpo.tokenization import Encoded
+from cwpo.models.tokenization import Encoded
 
 datasets.disable_progress_bars()
 os.environ["TQDM_DISABLE"] = "1"

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from cwpo import calibration
-from cwpo import statistics as intervals
-from cwpo.config import RunConfig, expand
-from cwpo.stages import build
+from cwpo.config.run import RunConfig, expand
+from cwpo.stages.graph import build
+from cwpo.statistics import calibration, intervals
 from db.engine import BATCH_ROWS, Engines, make_engines, session_scope, upgrade
 from db.records import ClaimedStage, NewArtifact
 from db.repositories import annotations, evaluations, metrics, runs, stages, workers
-from workers import scheduler
+from workers.queue import scheduler
 
 LABELS = ("human", "oracle", "weak", "cw", "top:10", "top:20", "top:30", "top:40", "top:50", "top:75")
 OBJECTIVES = (

@@ -18,7 +18,7 @@ from transformers import pipeline
 from benchmarks import ours, peers
 from benchmarks.measure import Results, Sample, peaks, table, timed
 from benchmarks.workload import SHAPES, WARM, encoded, scorer, typical, word_tokenizer
-from cwpo.tokenization import Encoded
+from cwpo.models.tokenization import Encoded
 
 BATCH, LABELED, PIPELINE_BATCH = 8, 48, 16
 GOALS = {"training: trl default": 4.0, "labeling fp32: pipeline fp32": 4.0, "labeling bf16: pipeline fp32": 6.0}

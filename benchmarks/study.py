@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import RESULTS
-from cwpo.config import RunConfig, digest, merged
+from cwpo.config.run import RunConfig, digest, merged
 
 HOME = Path("var/study")
 LINES = RESULTS / "study"
@@ -175,7 +175,7 @@ def compute(seeds: Sequence[int], groups: Sequence[str]) -> None:
 
 
 def _compute_one(cell: Cell, seed: int) -> None:
-    from cwpo.pipeline import run
+    from cwpo.stages.pipeline import run
 
     began = time.perf_counter()
     result = run(cell.config(seed), home=HOME)
@@ -190,7 +190,7 @@ def _figures(result: Any) -> dict[str, Any]:
     """What the tables need of a run: its GRA row, its outcomes by prompt, its annotator, its compute."""
     import pandas as pd
 
-    from cwpo.evaluation import OUTCOMES_FILE
+    from cwpo.evaluation.gra import OUTCOMES_FILE
 
     said = result.evaluation
     outcomes = pd.read_parquet(result.stages["evaluation"].path / OUTCOMES_FILE).sort_values("prompt_id")

@@ -1,7 +1,7 @@
 """The tables of docs/study.md, from the lines of the sandbox study: `python -m benchmarks study --report`.
 
-GRA and differences over seeds × prompts as everywhere (`cwpo.statistics`); a setting is shown over the seeds that have
-it, a difference over the seeds that both have; Holm's correction runs over each table.
+GRA and differences over seeds × prompts as everywhere (`cwpo.statistics.intervals`); a setting is shown over the
+seeds that have it, a difference over the seeds that both have; Holm's correction runs over each table.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cwpo.frontier import SeedFrontier, at_kl, matched_difference
-from cwpo.statistics import Estimate, crossed, detectable_effect, holm
+from cwpo.statistics.frontier import SeedFrontier, at_kl, matched_difference
+from cwpo.statistics.intervals import Estimate, crossed, detectable_effect, holm
 
 PAGE = Path(__file__).parent.parent / "docs" / "study.md"
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import Results, Sample, table
-from cwpo.config import RunConfig, expand, merged
+from cwpo.config.run import RunConfig, expand, merged
 
 HOME = Path("var/benchmarks/sweep")
 GOAL = 3.0
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--anew", action="store_true", help="forget what is stored, artifacts too")
     parser.add_argument("--smallest", action="store_true", help="two small runs: tries the code, keeps no file")
     options = parser.parse_args(arguments)
-    from cwpo.pipeline import run
+    from cwpo.stages.pipeline import run
 
     torch.set_num_threads(1)
     home = HOME.with_name("sweep-smallest") if options.smallest else HOME

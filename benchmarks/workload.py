@@ -25,8 +25,8 @@ from transformers import (
 )
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.execute import StageContext
-from cwpo.tokenization import Encoded
+from cwpo.models.tokenization import Encoded
+from cwpo.stages.execute import StageContext
 
 Lengths = NDArray[np.int64]
 LENGTHS = Path(__file__).with_name("lengths.json")

@@ -1,0 +1,1 @@
+"""The core: everything that needs no database, queue or page."""

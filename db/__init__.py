@@ -1,0 +1,1 @@
+"""The truth: tables, migrations, claims, and every read that a page makes."""

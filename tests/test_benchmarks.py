@@ -9,10 +9,10 @@ import pytest
 from benchmarks import annotators, dpo, label_noise, workload
 from benchmarks.__main__ import USUAL
 from benchmarks.measure import Results, Sample
-from cwpo.config import RunConfig
+from cwpo.config.run import RunConfig
 from cwpo.data.split import is_swapped
 from cwpo.records import CandidatePair
-from cwpo.stages import build
+from cwpo.stages.graph import build
 
 
 def test_lengths_have_the_statistics_of_the_real_pairs():

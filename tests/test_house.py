@@ -14,8 +14,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from cwpo import catalog, config, config_parts
-from cwpo.data.shapes import READERS
+from cwpo.config import catalog, parts
+from cwpo.config import run as config
+from cwpo.data.readers.shapes import READERS
 from tools.tree import listed, missing_from
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,29 +25,29 @@ HEAVY = ("torch", "transformers", "datasets", "peft", "trl")
 TORCH_FREE = (
     "cwpo",
     "cwpo.errors",
-    "cwpo.config",
-    "cwpo.config_parts",
-    "cwpo.catalog",
-    "cwpo.stage_fields",
-    "cwpo.stages",
+    "cwpo.config.run",
+    "cwpo.config.parts",
+    "cwpo.config.catalog",
+    "cwpo.stages.settings",
+    "cwpo.stages.graph",
     "cwpo.records",
-    "cwpo.resolve",
+    "cwpo.stages.resolve",
     "cwpo.artifacts",
-    "cwpo.statistics",
-    "cwpo.calibration",
+    "cwpo.statistics.intervals",
+    "cwpo.statistics.calibration",
     "cwpo.data.files",
-    "cwpo.frontier",
-    "cwpo.memory_estimate",
-    "cwpo.model_shape",
-    "cwpo.stored_annotator",
-    "cwpo.length_control",
-    "cwpo.label_paths",
-    "cwpo.agreement",
-    "cwpo.paper",
-    "cwpo.paper_presets",
+    "cwpo.statistics.frontier",
+    "cwpo.models.memory_estimate",
+    "cwpo.models.shape",
+    "cwpo.annotation.stored",
+    "cwpo.statistics.length_control",
+    "cwpo.annotation.label_paths",
+    "cwpo.statistics.agreement",
+    "cwpo.paper.published",
+    "cwpo.paper.presets",
 )
 # The one file that may call torch.load, in a process of its own without token or network.
-READS_TORCH_FILES = "cwpo/convert.py"
+READS_TORCH_FILES = "cwpo/models/convert.py"
 
 
 def sources(*folders: str) -> list[Path]:
@@ -90,7 +91,7 @@ def imports_of(path: Path) -> Iterator[str]:
 def test_nothing_that_the_web_process_imports_loads_torch() -> None:
     statements = sorted({statement for path in sources("app") for statement in imports_of(path)})
     assert statements
-    assert loaded_by("\n".join(statements), (*HEAVY, "workers.jobs")) == []
+    assert loaded_by("\n".join(statements), (*HEAVY, "workers.queue.job")) == []
 
 
 def test_packages_on_disk_are_the_packages_of_pyproject() -> None:
@@ -152,7 +153,7 @@ def test_the_search_for_forbidden_calls_finds_them(line: str, reason: str) -> No
 
 
 def test_every_objective_of_the_catalog_has_its_function_and_reads_the_fields_that_it_names() -> None:
-    from cwpo.objectives import OBJECTIVES
+    from cwpo.training.objectives import OBJECTIVES
 
     assert list(OBJECTIVES) == list(catalog.OBJECTIVES)
     assert [
@@ -161,7 +162,7 @@ def test_every_objective_of_the_catalog_has_its_function_and_reads_the_fields_th
 
 
 def test_every_weighting_of_the_catalog_has_its_function() -> None:
-    from cwpo.weighting import WEIGHTINGS
+    from cwpo.training.weighting import WEIGHTINGS
 
     assert list(WEIGHTINGS) == list(catalog.WEIGHTINGS)
 
@@ -203,8 +204,8 @@ def test_every_dataset_has_its_reader_and_a_known_gold_reward() -> None:
 
 
 def config_models() -> list[type[BaseModel]]:
-    found = [value for module in (config, config_parts) for _, value in inspect.getmembers(module, inspect.isclass)]
-    return [part for part in dict.fromkeys(found) if issubclass(part, config_parts.Part)]
+    found = [value for module in (config, parts) for _, value in inspect.getmembers(module, inspect.isclass)]
+    return [part for part in dict.fromkeys(found) if issubclass(part, parts.Part)]
 
 
 def test_every_field_of_a_run_says_what_it_is() -> None:

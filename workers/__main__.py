@@ -13,7 +13,7 @@ from types import FrameType
 
 import psutil
 
-from workers.processes import child_environment, die_with_parent, end_all, parent_from_environment
+from workers.machine.processes import child_environment, die_with_parent, end_all, parent_from_environment
 
 TICK = 0.2  # seconds between looks at the children
 BEAT_EVERY = 10.0  # seconds between heartbeats of the workers' rows
@@ -64,7 +64,7 @@ class Supervisor:
         self.stopping = True
 
     def _tick(self) -> None:
-        from workers import lease
+        from workers.queue import lease
 
         for slot in self.slots:
             if slot.process is not None and slot.process.poll() is not None:
@@ -78,7 +78,7 @@ class Supervisor:
                 lease.beat_idle(idle)
 
     def _start(self, slot: Slot) -> None:
-        from workers import lease
+        from workers.queue import lease
 
         if slot.role == "reaper":
             command, environment = ["reaper"], child_environment(**ONE_THREAD)
@@ -104,7 +104,7 @@ class Supervisor:
 
     def _bury(self, slot: Slot) -> None:
         """Give the dead child's stage back at once, then wait a little longer after each quick death."""
-        from workers import lease, scheduler
+        from workers.queue import lease, scheduler
 
         assert slot.process is not None
         code = slot.process.returncode
@@ -119,7 +119,7 @@ class Supervisor:
         slot.process, slot.worker_id = None, None
 
     def _end(self) -> None:
-        from workers import lease
+        from workers.queue import lease
 
         end_all([slot.process for slot in self.slots if slot.process is not None], GRACE)
         for slot in self.slots:
@@ -139,7 +139,7 @@ def _has_job(slot: Slot) -> bool:
 
 def make_slots() -> list[Slot]:
     """One per GPU, WORKERS on the CPU, and the reaper."""
-    from workers.devices import visible_gpus, worker_count
+    from workers.machine.devices import visible_gpus, worker_count
 
     gpus = [Slot(role="worker", device="gpu", gpu=gpu) for gpu in visible_gpus()]
     cpus = [Slot(role="worker", device="cpu") for _ in range(worker_count())]
@@ -178,15 +178,15 @@ def main(arguments: list[str]) -> None:
     if not arguments:
         supervise()
     elif arguments[0] == "worker":
-        from workers.worker import run_worker
+        from workers.queue.worker import run_worker
 
         run_worker(*arguments[1:])
     elif arguments[0] == "horse":
-        from workers.worker import run_horse
+        from workers.queue.worker import run_horse
 
         run_horse(*arguments[1:])
     elif arguments[0] == "reaper":
-        from workers.reaper import run_reaper
+        from workers.queue.reaper import run_reaper
 
         run_reaper()
     else:

@@ -7,28 +7,30 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from cwpo.catalog import METHODS
-from cwpo.config import RunConfig, merged
+from cwpo.annotation.stored import is_fingerprint
+from cwpo.bundle import write
+from cwpo.compare.power import SeedSpread, measured_spread
+from cwpo.config.catalog import METHODS
+from cwpo.config.run import RunConfig, merged
 from cwpo.errors import ConfigError
-from cwpo.resolve import resolve, with_gold
-from cwpo.stages import build, rescoring
-from cwpo.stored_annotator import is_fingerprint
+from cwpo.stages.graph import build, rescoring
+from cwpo.stages.resolve import resolve, with_gold
 from db import queries
 from db.errors import DatabaseError
 from db.records import CreatedRun, RunFilters
 from db.repositories import named_annotators as annotator_rows
 from db.repositories import runs
 from db.status import CANCELLED, DONE, FAILED
-from workers import bundle, label_jobs, plan_memory, queue, scheduler
-from workers import plan as planning
-from workers.database import reading, writing
-from workers.devices import visible_gpus
-from workers.finished import from_database
-from workers.label_jobs import Labeling
-from workers.named_annotators import GONE, fingerprint_of, in_store, with_fingerprints
-from workers.places import home, store
-from workers.plan import Plan
-from workers.power import SeedSpread, measured_spread
+from workers.finished_runs import from_database
+from workers.machine.database import reading, writing
+from workers.machine.devices import visible_gpus
+from workers.machine.paths import home, store
+from workers.plan import estimate as planning
+from workers.plan import memory
+from workers.plan.annotator_names import GONE, fingerprint_of, in_store, with_fingerprints
+from workers.plan.estimate import Plan
+from workers.queue import doorbell, labelings, scheduler
+from workers.queue.labelings import Labeling
 
 _MOST_RUNS = 1_000  # in one sweep
 _MEASURED_RUNS = 40  # newest of a dataset that the spread between seeds is measured in
@@ -115,7 +117,7 @@ def plan(configs: Sequence[RunConfig]) -> Plan:
             measured=queries.measured_stages(session, {spec.kind for spec in specs.values()}),
             workers={device: alive.count(device) for device in planning.DEVICES},
             gpu=gpu,
-            machine=plan_memory.this_machine(runs_and_stages, home()),
+            machine=memory.this_machine(runs_and_stages, home()),
         )
     return planning.make(runs_and_stages, known)
 
@@ -203,12 +205,12 @@ def label_file(annotator: str, path: str, out: str = "") -> Labeling:
     fingerprint = annotator if is_fingerprint(annotator) else fingerprint_of(annotator, "ANNOTATOR")
     if not in_store(fingerprint):
         raise ConfigError("ANNOTATOR", GONE.format(annotator[:12]))
-    return label_jobs.start(annotator, fingerprint, *label_jobs.paths(path, out))
+    return labelings.start(annotator, fingerprint, *labelings.paths(path, out))
 
 
 def stop_labeling(out: str) -> None:
     """End the labeling that writes this file; its finished windows stay."""
-    label_jobs.stop(label_jobs.paths(out)[0])
+    labelings.stop(labelings.paths(out)[0])
 
 
 def export_run(run_id: int) -> dict[str, Any]:
@@ -244,7 +246,7 @@ def export_run(run_id: int) -> dict[str, Any]:
 
 def reproduce_bundle(run_ids: Sequence[int], *, reference: str = "") -> bytes:
     """A zip that computes these evaluated runs again; `reference`: group key of the setting differences are against."""
-    return bundle.to_bytes(from_database(run_ids), store=store(), reference=reference)
+    return write.to_bytes(from_database(run_ids), store=store(), reference=reference)
 
 
 def health() -> Health:
@@ -336,7 +338,7 @@ def _retry_when_stopped(run_id: int) -> None:
 
 def _redis_health() -> tuple[bool, str]:
     try:
-        queue.ping()
+        doorbell.ping()
     except RedisError as error:
         return False, f"Redis does not answer ({error}): queued runs start when it is back."
     return True, "Redis answers."

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from cwpo import catalog
+from cwpo.config import catalog
 
 HEIGHT = 250  # px, in two columns
 FONT = '"Source Sans", "Source Sans Pro", sans-serif'

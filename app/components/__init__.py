@@ -1,0 +1,1 @@
+"""The parts of pages, one folder per page and `frame` for what all pages share."""

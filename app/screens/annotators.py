@@ -2,20 +2,20 @@
 
 import streamlit as st
 
-from app import reads
-from app.components import layout, tables
-from app.components.annotator_cards import show_annotator_cards
-from app.components.annotator_choice import choose_annotator, choose_judge
-from app.components.annotator_evidence import show_annotators, show_figures, show_parts, show_reweighting, show_unsure
-from app.components.annotator_naming import show_named, show_naming
-from app.components.annotator_scaling import show_scaling
-from app.components.chart import show_chart
-from app.components.export import show_tables
-from app.components.formats import counted, dataset_name, share
-from app.url_state import AnnotatorsView, ExamplesView, Judge
+from app.components.annotators.cards import show_annotator_cards
+from app.components.annotators.choice import choose_annotator, choose_judge
+from app.components.annotators.evidence import show_annotators, show_figures, show_parts, show_reweighting, show_unsure
+from app.components.annotators.naming import show_named, show_naming
+from app.components.annotators.scaling import show_scaling
+from app.components.frame import layout, tables
+from app.components.frame.address import AnnotatorsView, ExamplesView, Judge
+from app.components.frame.chart import show_chart
+from app.components.frame.export import show_tables
+from app.components.frame.formats import counted, dataset_name, share
+from app.reads import results
+from cwpo.report.annotators import annotator_name, verdict
 from db import queries
 from db.records import AnnotatorRow, Judged, LabelSummary
-from workers.annotators import annotator_name, verdict
 
 NOTHING = "Annotators are listed here once one has labeled: how often it is right, and whether its confidence says so."
 MISSING = "There is no annotator {}; its runs may have been deleted."
@@ -43,7 +43,7 @@ def _nothing(view: AnnotatorsView, others: bool) -> None:
 
 
 def _annotator(rows: list[AnnotatorRow], chosen: AnnotatorRow) -> None:
-    with reads.reading() as session:
+    with results.reading() as session:
         summary = queries.label_summary(session, chosen.run_id)
     if summary is not None:
         judge = _answer(rows, chosen, summary)
@@ -52,10 +52,10 @@ def _annotator(rows: list[AnnotatorRow], chosen: AnnotatorRow) -> None:
 
 def _listed(view: AnnotatorsView) -> list[AnnotatorRow]:
     """The newest annotators, and the one of the address behind them where it is older."""
-    rows = reads.annotators()
+    rows = results.annotators()
     if view.annotator is None or any(row.stage_id == view.annotator for row in rows):
         return rows
-    older = reads.annotator(view.annotator)
+    older = results.annotator(view.annotator)
     return rows if older is None else [*rows, older]
 
 
@@ -80,7 +80,7 @@ def _answer(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummar
 
 def _pictures(chosen: AnnotatorRow, judged: Judged, judge: str) -> None:
     lines = [("raw", judged)]
-    scaled = reads.scaling_of(chosen) if judge == "human" else None
+    scaled = results.scaling_of(chosen) if judge == "human" else None
     if scaled is not None:
         lines.append((f"scaled, T = {scaled.temperature:.2f}", scaled.scaled.judged))
     left, right = layout.two_columns()
@@ -109,7 +109,7 @@ def _evidence(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSumm
     with left:
         show_figures(summary)
     with right:
-        show_scaling(chosen, reads.scaling_of(chosen))
+        show_scaling(chosen, results.scaling_of(chosen))
     show_naming(chosen.run_id)
     show_annotators(rows, chosen)
 

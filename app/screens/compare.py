@@ -2,30 +2,31 @@
 
 import streamlit as st
 
-from app import compare_reads, reads
-from app.components import compare_evidence, compare_tables, layout
-from app.components.chart import show_chart
-from app.components.compare_answers import show_same_prompt
-from app.components.compare_choice import choose_runs, chosen_reference
-from app.components.compare_evidence import show_annotators, show_config_differences, show_curves, show_top_share
-from app.components.compare_facts import facts
-from app.components.compare_further import show_further
-from app.components.compare_matched import show_matched
-from app.components.compare_tables import show_differences_table, show_gra_table
-from app.components.export import show_bundle, show_export
-from app.components.gra_cards import show_gra_cards
-from app.url_state import CompareView
+from app.components.compare import evidence, tables
+from app.components.compare.answers import show_same_prompt
+from app.components.compare.choice import choose_runs, chosen_reference
+from app.components.compare.evidence import show_annotators, show_config_differences, show_curves, show_top_share
+from app.components.compare.facts import facts
+from app.components.compare.further import show_further
+from app.components.compare.gra_cards import show_gra_cards
+from app.components.compare.matched import show_matched
+from app.components.compare.tables import show_differences_table, show_gra_table
+from app.components.frame import layout
+from app.components.frame.address import CompareView
+from app.components.frame.chart import show_chart
+from app.components.frame.export import show_bundle, show_export
+from app.reads import compare, results
+from cwpo.report import report
+from cwpo.report.report import DifferenceRow, FrontierRow, GraRow
 from db.records import RunRow
-from workers import report
-from workers.report import DifferenceRow, FrontierRow, GraRow
 
 BESIDE = 4  # settings whose configurations fit into half of the page
 
 
 def page() -> None:
     view = CompareView.from_params(st.query_params)
-    with reads.reading() as session:
-        shown = compare_reads.chosen(session, view.runs) if view.runs else compare_reads.newest(session)
+    with results.reading() as session:
+        shown = compare.chosen(session, view.runs) if view.runs else compare.newest(session)
     rows = list(shown.rows)
     if not rows:
         layout.heading("Compare")
@@ -42,8 +43,8 @@ def page() -> None:
 def _answer(rows: list[RunRow], left_out: str) -> tuple[list[GraRow], list[DifferenceRow], list[FrontierRow]]:
     """First screen: estimates, intervals, paired differences. Gives all of them back, and the frontiers."""
     evaluated = [row for row in rows if row.evaluation is not None]
-    table = reads.table_of(evaluated)
-    configs = reads.configs_of(evaluated)
+    table = results.table_of(evaluated)
+    configs = results.configs_of(evaluated)
     left, right = st.columns([9, 2], vertical_alignment="center")
     with left:
         layout.heading("Compare", *facts(rows, table, configs))
@@ -59,8 +60,8 @@ def _answer(rows: list[RunRow], left_out: str) -> tuple[list[GraRow], list[Diffe
     layout.let_paint()
     settings = {row.group_key: report.setting_key(configs[row.id]) for row in evaluated}
     reference = chosen_reference(table)
-    differences = reads.differences_of(evaluated, reference, settings)
-    lines, matched = reads.frontiers_of(evaluated, reference)
+    differences = results.differences_of(evaluated, reference, settings)
+    lines, matched = results.frontiers_of(evaluated, reference)
     left, right = layout.two_columns()
     with left:
         show_chart("gra_forest", table, key="forest", title="GRA against the baseline")
@@ -69,8 +70,8 @@ def _answer(rows: list[RunRow], left_out: str) -> tuple[list[GraRow], list[Diffe
     show_matched(lines, matched)
     show_gra_table(table, list(configs.values()), len(rows) - len(evaluated))
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        files = compare_tables.exports(table, differences, matched, runs=evaluated, configs=configs)
-        show_export([*files, *compare_evidence.exports(rows)])
+        files = tables.exports(table, differences, matched, runs=evaluated, configs=configs)
+        show_export([*files, *evidence.exports(rows)])
         show_bundle([row.id for row in evaluated], reference)
     return table, differences, lines
 

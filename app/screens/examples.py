@@ -2,18 +2,18 @@
 
 import streamlit as st
 
-from app import reads
-from app.components import layout
-from app.components.chart import show_chart
-from app.components.filters import EXAMPLE_DEFAULTS, UNSURE, example_filters
-from app.components.formats import counted, dataset_name, models, share
-from app.components.pair_card import show_pair
-from app.components.run_picker import pick_run
-from app.url_state import ExamplesView
-from cwpo.catalog import short_name
+from app.components.examples.pair_card import show_pair
+from app.components.frame import layout
+from app.components.frame.address import ExamplesView
+from app.components.frame.chart import show_chart
+from app.components.frame.filters import EXAMPLE_DEFAULTS, UNSURE, example_filters
+from app.components.frame.formats import counted, dataset_name, models, share
+from app.components.runs.picker import pick_run
+from app.reads import results
+from cwpo.config.catalog import short_name
+from cwpo.report.annotators import several
 from db import queries
 from db.records import AnnotationPage, Cursor, LabelSummary, RunRow
-from workers.annotators import several
 
 PAGE = 10
 DISAGREE = "An unsure annotator is another thing than two close answers: C is taken from the mean Δ, not from its SD."
@@ -21,7 +21,7 @@ DISAGREE = "An unsure annotator is another thing than two close answers: C is ta
 
 def page() -> None:
     address = ExamplesView.from_params(st.query_params)
-    with reads.reading() as session:
+    with results.reading() as session:
         found = queries.get_run(session, address.run) if address.run else None
         summary = queries.label_summary(session, found.id) if found else None
         spread = found is not None and queries.has_spread(session, found.id)
@@ -60,12 +60,12 @@ def _without_run(view: ExamplesView) -> None:
 
 
 def _newest_labeled() -> int | None:
-    return reads.newest_labeled_run()
+    return results.newest_labeled_run()
 
 
 def _asked(summary: LabelSummary | None) -> str:
     """Over how many annotators or passes a margin is the mean."""
-    row = None if summary is None else reads.annotator(summary.stage_id)
+    row = None if summary is None else results.annotator(summary.stage_id)
     return "" if row is None else several(row)
 
 
@@ -97,7 +97,7 @@ def _pairs(view: ExamplesView, summary: LabelSummary | None, asked: str) -> None
     if view.run is None or summary is None:
         layout.empty_state("This run has no weak labels yet; the pairs appear once its annotator has labeled them.")
         return
-    with reads.reading() as session:
+    with results.reading() as session:
         found = queries.annotations(
             session, view.run, c_low=view.low, c_high=view.high, agreement=view.agreement, text=view.q,
             order=view.order, after=Cursor.decode(view.after, value=float, key=int), limit=PAGE,
@@ -133,7 +133,7 @@ def _turn(view: ExamplesView, found: AnnotationPage) -> None:
 
 def _one_pair(row: RunRow, view: ExamplesView, asked: str) -> None:
     """The page behind a pair's link."""
-    with reads.reading() as session:
+    with results.reading() as session:
         pair = queries.get_annotation(session, row.id, view.pair)
     layout.heading("Example", f"pair {view.pair}", *_facts(row, None))
     layout.turn("All pairs of this run", "all_pairs", pair="")

@@ -5,12 +5,12 @@ from typing import Any
 
 import streamlit as st
 
-from app import reads
-from app.components import layout
-from app.components.form_yaml import show_yaml
-from app.components.plan_panel import show_plan
-from app.components.run_form import show_form
-from app.url_state import integer
+from app.components.form.form import show_form
+from app.components.form.plan_panel import show_plan
+from app.components.form.yaml_file import show_yaml
+from app.components.frame import layout
+from app.components.frame.address import integer
+from app.reads import results
 from db import queries
 
 
@@ -32,7 +32,7 @@ def _source() -> tuple[Mapping[str, Any] | None, int | None]:
     run_id = integer(st.query_params, "from")
     if run_id is None:
         return None, None
-    with reads.reading() as session:
+    with results.reading() as session:
         run = queries.get_run(session, run_id)
     return (run.config, run_id) if run else (None, None)
 

@@ -4,12 +4,12 @@ from collections import Counter
 
 import streamlit as st
 
-from app.components import layout, tables
-from app.components.chart import show_chart
-from app.components.export import show_tables
-from app.components.formats import counted
-from app.components.paper_choice import choose_table, show_asking, show_presets
-from app.components.paper_tables import (
+from app.components.frame import layout, tables
+from app.components.frame.chart import show_chart
+from app.components.frame.export import show_tables
+from app.components.frame.formats import counted
+from app.components.paper.choice import choose_table, show_asking, show_presets
+from app.components.paper.tables import (
     show_cells,
     show_conflicts,
     show_departures,
@@ -18,10 +18,10 @@ from app.components.paper_tables import (
     show_rule,
     show_summary,
 )
-from app.paper_reads import PaperView, paper_view
-from cwpo import paper
-from workers.paper import NO_VERDICT, PAIRED
-from workers.paper_names import METRICS, shared
+from app.reads.paper import PaperView, paper_view
+from cwpo.paper import published
+from cwpo.paper.answers import NO_VERDICT, PAIRED
+from cwpo.paper.names import METRICS, shared
 
 FIRST = "T1"
 EXACT = ("F3 left", "F3 right", "F4", "F5")  # figures whose points could be measured to a tenth
@@ -35,9 +35,9 @@ def page() -> None:
     with choice:
         table = choose_table(FIRST)
         show_presets(table)
-    numbers = paper.numbers_of(table.name)
+    numbers = published.numbers_of(table.name)
     with heading:
-        read = paper.READ[numbers[0].read] + (", ±0.1 points" if numbers[0].table in EXACT else "")
+        read = published.READ[numbers[0].read] + (", ±0.1 points" if numbers[0].table in EXACT else "")
         facts = (*shared(numbers), counted(len(numbers), "number"), read, "single runs")
         layout.heading("Paper", "CW-PO, arXiv 2603.04968", *facts)
     view = paper_view(table)
@@ -47,7 +47,7 @@ def page() -> None:
     show_tables(drawn, key="export_paper")
 
 
-def _answer(table: paper.Table, view: PaperView) -> None:
+def _answer(table: published.Table, view: PaperView) -> None:
     """First screen: the table's question, the paper's numbers beside ours, what its differences say."""
     st.markdown(f"**{table.question}** {_state(table, view)}")
     if view.asking:
@@ -61,7 +61,7 @@ def _answer(table: paper.Table, view: PaperView) -> None:
     with right:
         if view.summaries:
             layout.small("What its differences say")
-            signs = paper.numbers_of(table.name)[0].metric == PAIRED
+            signs = published.numbers_of(table.name)[0].metric == PAIRED
             show_summary(view.summaries, signs=signs)
             layout.note(f"{SUMMARY} {SANDBOX}" if signs else SUMMARY)
         if any(cell.low is not None for cell in view.cells):
@@ -73,7 +73,7 @@ def _title(view: PaperView) -> str:
     return f"{metric[:1].upper()}{metric[1:]}: the paper's and ours"
 
 
-def _evidence(table: paper.Table, view: PaperView) -> None:
+def _evidence(table: published.Table, view: PaperView) -> None:
     """Cell by cell, then what to know before a number is quoted."""
     if view.gaps:
         layout.small("Differences, cell by cell")
@@ -89,7 +89,7 @@ def _evidence(table: paper.Table, view: PaperView) -> None:
     show_rule()
 
 
-def _state(table: paper.Table, view: PaperView) -> str:
+def _state(table: published.Table, view: PaperView) -> str:
     """How many cells are answered and with what verdicts."""
     if table.unanswered:
         return table.unanswered

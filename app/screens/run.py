@@ -4,21 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
-from app import reads
-from app.components import layout, tables
-from app.components.answers import show_answer_list
-from app.components.attempts import show_attempts
-from app.components.config_view import show_config
-from app.components.counts import show_counts
-from app.components.curves import show_run_curves
-from app.components.export import show_bundle, show_export, show_tables
-from app.components.formats import dataset_name, models, share
-from app.components.log import show_log
-from app.components.run_actions import show_actions
-from app.components.run_result import show_result
-from app.components.stage_timeline import export, show_timeline, summary_line
-from app.url_state import RunView
-from cwpo.catalog import objective_label
+from app.components.frame import layout, tables
+from app.components.frame.address import RunView
+from app.components.frame.export import show_bundle, show_export, show_tables
+from app.components.frame.formats import dataset_name, models, share
+from app.components.run.actions import show_actions
+from app.components.run.answers import show_answer_list
+from app.components.run.attempts import show_attempts
+from app.components.run.config_view import show_config
+from app.components.run.curves import show_run_curves
+from app.components.run.dropped import show_counts
+from app.components.run.log import show_log
+from app.components.run.result import show_result
+from app.components.run.timeline import export, show_timeline, summary_line
+from app.reads import results
+from cwpo.config.catalog import objective_label
 from db import queries
 from db.errors import UnknownRun
 from db.records import RunRecord, StageRow
@@ -34,7 +34,7 @@ def page() -> None:
         layout.empty_state("One run's stages, curves and answers are shown here.", "Choose a run", "screens/runs.py")
         return
     try:
-        with reads.reading() as session:
+        with results.reading() as session:
             run = queries.get_run(session, view.run)
     except UnknownRun:
         layout.heading(f"Run {view.run}")
@@ -69,7 +69,7 @@ def _head(run: RunRecord) -> None:
 def _progress(run_id: int, was_live: bool) -> None:
     """Timeline and curves; redrawn every two seconds until the run ends, then the whole page once more."""
     try:
-        with reads.reading() as session:
+        with results.reading() as session:
             run = queries.get_run(session, run_id)
             stages = queries.run_stages(session, run_id)
     except UnknownRun:  # deleted meanwhile: the whole page says so
@@ -114,7 +114,7 @@ def _evidence(run: RunRecord, live: bool) -> None:
 
 
 def _stages(run_id: int) -> Sequence[StageRow]:
-    with reads.reading() as session:
+    with results.reading() as session:
         return queries.run_stages(session, run_id)
 
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import streamlit as st
 
-from app import reads
-from app.components import layout, runs_table
-from app.components.export import show_export
-from app.components.filters import RUN_DEFAULTS, run_filters
-from app.components.runs_table import Line
-from app.url_state import CompareView, RunsView, RunView
+from app.components.frame import layout
+from app.components.frame.address import CompareView, RunsView, RunView
+from app.components.frame.export import show_export
+from app.components.frame.filters import RUN_DEFAULTS, run_filters
+from app.components.runs import table as runs_table
+from app.components.runs.table import Line
+from app.reads import results
 from db import queries
 from db.records import Cursor, GroupPage, RunFilters
 
@@ -44,7 +45,7 @@ def _read(view: RunsView) -> GroupPage:
         text=view.q,
         archived=view.archived,
     )
-    with reads.reading() as session:
+    with results.reading() as session:
         after = Cursor.decode(view.after, value=None, key=int)
         return queries.list_groups(session, filters=filters, after=after, limit=PAGE)
 
@@ -63,11 +64,11 @@ def _nothing(view: RunsView) -> None:
 def _table(view: RunsView) -> None:
     page = _read(view)
     opened = RunsView.from_params(st.query_params).open
-    table = runs_table.lines(page.groups, reads.results_of(page.groups), opened)
+    table = runs_table.lines(page.groups, results.results_of(page.groups), opened)
     bar = st.container(horizontal=True, vertical_alignment="center")
     chosen = _grid(table)
     _bar(bar, page, chosen)
-    configs = reads.configs_of(runs_table.evaluated(page.groups))
+    configs = results.configs_of(runs_table.evaluated(page.groups))
     show_export([runs_table.export(page.groups, table, configs)])
     layout.note(runs_table.caption(page.groups, configs))
     with st.container(horizontal=True):

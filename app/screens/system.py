@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from app.components import layout, tables
-from app.components.export import show_tables
-from app.components.machine import show_active, show_disk, show_queue, show_services, show_workers
+from app.components.frame import layout, tables
+from app.components.frame.export import show_tables
+from app.components.system.machine import show_active, show_disk, show_queue, show_services, show_workers
 
 REFRESH = "5s"
 

@@ -125,8 +125,8 @@ def _parquet_rows(path: Path) -> Iterator[RowAt]:
 
 def check_head(path: Path, *, rows: int = 200) -> None:
     """The check of the form and of submit: the first `rows` rows hold at least one usable pair."""
+    from cwpo.data.readers.shapes import to_pair
     from cwpo.data.rows import BadRow
-    from cwpo.data.shapes import to_pair
 
     reasons: dict[str, int] = {}
     seen = 0

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cwpo.errors import DataError
-from cwpo.hub import describe, sentences
+from cwpo.models.hub import describe, sentences
 
 
 def load_splits(repo: str, *, revision: str | None, subset: str | None) -> dict[str, Iterable[dict[str, Any]]]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cwpo import catalog
 from cwpo.artifacts import content_hash
+from cwpo.config import catalog
 from cwpo.data.files import RowAt, read_rows
+from cwpo.data.readers.shapes import reader_named
 from cwpo.data.rows import RawPair
-from cwpo.data.shapes import reader_named
 from cwpo.errors import DataError
-from cwpo.hub import is_local
+from cwpo.models.hub import is_local
 
 TRAIN_SPLITS = ("train_prefs", "train")
 TEST_SPLITS = ("test_prefs", "test", "validation", "valid")

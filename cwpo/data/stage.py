@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cwpo.data import write_pairs, write_prompts
 from cwpo.data.filtering import (
     CountTokens,
     PairAt,
@@ -16,10 +15,11 @@ from cwpo.data.filtering import (
     prompts_of,
     usable_pairs,
 )
+from cwpo.data.pairs import write_pairs, write_prompts
 from cwpo.data.source import open_source
 from cwpo.errors import Cancelled, DataError
-from cwpo.execute import StageContext
 from cwpo.records import CandidatePair, Prompt
+from cwpo.stages.execute import StageContext
 
 FEWEST_PAIRS = 2
 MOST_SOURCES = 20
@@ -104,7 +104,7 @@ def split_pairs(train: list[PairAt], test: list[PairAt] | None, config: Mapping[
 
 def token_counter(rule: Mapping[str, Any], ctx: StageContext) -> CountTokens:
     """Token counts by the rule's tokenizer, special tokens in front counted once."""
-    from cwpo.models import ModelRef, load_tokenizer
+    from cwpo.models.load import ModelRef, load_tokenizer
 
     ref = ModelRef(artifact=None, name=rule["tokenizer"], revision=rule["tokenizer_revision"])
     tokenizer = load_tokenizer(ref, store=ctx.store)

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
-from cwpo.execute import StageContext
-from cwpo.models import ModelRef, load_tokenizer, save_model
+from cwpo.models.load import ModelRef, load_tokenizer, save_model
+from cwpo.models.tokenization import Encoded, encode_rows
 from cwpo.records import Prompt
 from cwpo.sandbox import tokenizer as words
 from cwpo.sandbox.world import make_corpus
-from cwpo.sft import train_on_answers
-from cwpo.tokenization import Encoded, encode_rows
+from cwpo.stages.execute import StageContext
+from cwpo.training.sft import train_on_answers
 
 CORPUS_TEXTS = 4000
 BATCH_TEXTS = 16  # small batches: for a tiny model the number of steps is what counts

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cwpo.data import write_pairs, write_prompts
 from cwpo.data.filtering import PairAt, Tally, apply_length_rule, content_hash, first_pairs, to_candidate
+from cwpo.data.pairs import write_pairs, write_prompts
 from cwpo.data.rows import RawPair
 from cwpo.data.stage import sources
 from cwpo.errors import Cancelled, DataError
-from cwpo.execute import StageContext
 from cwpo.records import CandidatePair, Prompt
 from cwpo.sandbox import grammar, world
 from cwpo.sandbox.tokenizer import count_tokens
+from cwpo.stages.execute import StageContext
 
 
 def make_data(ctx: StageContext) -> dict[str, Any]:

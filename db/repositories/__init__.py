@@ -1,0 +1,1 @@
+"""Every write: functions take the session first and never commit."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import streamlit as st
 
-from cwpo.config import RunConfig, expand, merged
+from cwpo.config.run import RunConfig, expand, merged
 from tests.app.visits import Computed, work
 from tests.workers.conftest import materials
 from tests.workers.workplace import installation

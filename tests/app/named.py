@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 from db import queries
 from db.records import NamedAnnotatorRow
 from tests.app.visits import Computed, visit
-from workers.database import reading
+from workers.machine.database import reading
 
 
 def run_of(computed: Computed, method: str) -> int:

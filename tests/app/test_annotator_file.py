@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cwpo import label_paths
+from cwpo.annotation import label_paths
 from tests.app.named import annotator_page, named, run_of
 from tests.app.visits import Computed, words
 from tests.workers.workplace import wait_for
-from workers import api, label_jobs
+from workers import api
+from workers.queue import labelings
 
 HOSTILE = "<b>x</b> [y](http://z)"
 
@@ -45,7 +46,7 @@ def test_the_button_labels_a_file_of_this_machine(
     page.button(key="go_on_0").click().run()
     assert "is being written by another labeling; wait for it." in asked(page, str(source))
     fingerprint = named("for-files").fingerprint
-    wait_for(lambda: label_jobs.newest(fingerprint)[0].status != label_jobs.RUNNING, 120)
+    wait_for(lambda: labelings.newest(fingerprint)[0].status != labelings.RUNNING, 120)
     page.run()
     assert not page.exception
     report = json.loads(label_paths.report_of(out).read_text())

@@ -7,16 +7,16 @@ import pytest
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
-from app.components import annotator_scaling
+from app.components.annotators import scaling
+from app.components.frame.address import compact
 from app.untrusted import label
-from app.url_state import compact
+from cwpo.report.annotators import worths
+from cwpo.report.report import number
 from db import queries
 from db.models import Run, Stage
 from db.records import Interval, Slice
 from tests.app.visits import Computed, visit, words
-from workers.annotators import worths
-from workers.database import reading, writing
-from workers.report import number
+from workers.machine.database import reading, writing
 
 
 def stages(computed: Computed) -> list[int]:
@@ -63,7 +63,7 @@ def test_an_annotator_that_is_gone_is_a_sentence(computed: Computed) -> None:
 def test_an_annotator_that_is_older_than_the_list_is_shown_and_the_list_says_that_it_is_cut(
     computed: Computed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.reads.MOST_ANNOTATORS", 1)
+    monkeypatch.setattr("app.reads.results.MOST_ANNOTATORS", 1)
     newest, *_, oldest = stages(computed)
     page = visit("annotators", annotator=str(oldest))
     assert page.selectbox[0].value == oldest
@@ -151,21 +151,21 @@ def test_an_accuracy_of_sixty_percent_is_worth_a_confidence_of_a_fifth() -> None
 
 
 def test_without_a_fitted_temperature_the_page_says_how_to_get_one(computed: Computed) -> None:
-    assert annotator_scaling.NOT_FITTED in words(visit("annotators"))
+    assert scaling.NOT_FITTED in words(visit("annotators"))
 
 
 def test_a_fitted_temperature_stands_beside_raw_confidence(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The summary of a calibration stage, on the margins that are stored."""
     from dataclasses import replace
 
-    from app import reads
+    from app.reads import results
 
-    rows = [replace(row, temperature=2.0) for row in reads.annotators()]
-    monkeypatch.setattr(reads, "annotators", lambda: rows)
+    rows = [replace(row, temperature=2.0) for row in results.annotators()]
+    monkeypatch.setattr(results, "annotators", lambda: rows)
     said = words(visit("annotators"))
     assert "T = 2.000" in said
     assert "average weight in the loss" in said
-    assert annotator_scaling.NOT_FITTED not in said
+    assert scaling.NOT_FITTED not in said
 
 
 def test_labels_from_before_calibration_was_kept_are_a_sentence(computed: Computed) -> None:

@@ -21,15 +21,16 @@ from app.charts import (
     top_share,
     training_curves,
 )
-from app.components.compare_evidence import share_caption
-from cwpo import catalog, paper
-from cwpo.frontier import Curve
-from cwpo.label_summary import judged as label_summary_of
+from app.components.compare.evidence import share_caption
+from cwpo.annotation.summary import judged as label_summary_of
+from cwpo.compare.matched_kl import Knot
+from cwpo.config import catalog
+from cwpo.paper import published
+from cwpo.paper.answers import cells
+from cwpo.report.annotators import Group
+from cwpo.report.report import FrontierRow, GraRow, MatchedRow
+from cwpo.statistics.frontier import Curve
 from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, Slice, SpreadCell
-from workers.annotators import Group
-from workers.matched import Knot
-from workers.paper import cells
-from workers.report import FrontierRow, GraRow, MatchedRow
 
 
 def gra_row(
@@ -120,7 +121,7 @@ CELLS = [
     for third in range(3)
     for unsure in (False, True)
 ]
-PUBLISHED = [cells(paper.TABLES[name], [], {}) for name in ("T1", "T10", "F7")]
+PUBLISHED = [cells(published.TABLES[name], [], {}) for name in ("T1", "T10", "F7")]
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],

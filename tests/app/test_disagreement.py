@@ -8,13 +8,13 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app.url_state import ORDERS, ExamplesView
-from cwpo.config import RunConfig, merged
+from app.components.frame.address import ORDERS, ExamplesView
+from cwpo.config.run import RunConfig, merged
 from db import queries
 from tests.app.visits import visit, words, work
 from tests.workers.workplace import installation
 from workers import api
-from workers.database import reading
+from workers.machine.database import reading
 
 SENTENCE = "An unsure annotator is another thing than two close answers"
 PATTERN = re.compile(r"SD of Δ over 2 annotators × 2 passes (\d\.\d{3})")

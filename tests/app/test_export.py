@@ -13,33 +13,39 @@ from typing import Any
 
 import pytest
 
-from app import reads
-from app.components import compare_evidence, compare_tables, export, runs_table, stage_timeline, tables
-from app.components.export import ENDINGS, Exported, text_of
-from app.components.formats import slot_name
+from app.components.compare import evidence
+from app.components.compare import tables as compare_tables
+from app.components.frame import export, tables
+from app.components.frame.export import ENDINGS, Exported, text_of
+from app.components.frame.formats import slot_name
+from app.components.run import timeline
+from app.components.runs import table as runs_table
+from app.reads import results
+from cwpo.bundle import read
+from cwpo.report import report
+from cwpo.report.terms import COLUMNS
 from db import queries
 from tests.app.visits import Computed, visit
-from workers import api, bundle_reading, report
-from workers.terms import COLUMNS
+from workers import api
 
 
 def compare_files(computed: Computed) -> dict[str, Exported]:
     rows = computed.rows()
-    table = reads.table_of(rows)
-    differences = reads.differences_of(rows, "", {row.group_key: "" for row in rows})
-    with reads.reading() as session:
+    table = results.table_of(rows)
+    differences = results.differences_of(rows, "", {row.group_key: "" for row in rows})
+    with results.reading() as session:
         configs = queries.configs(session, computed.sweep)
     files = compare_tables.exports(table, differences, runs=rows, configs=configs)
-    return {one.name: one for one in (*files, *compare_evidence.exports(rows))}
+    return {one.name: one for one in (*files, *evidence.exports(rows))}
 
 
 def run_files(computed: Computed) -> dict[str, Exported]:
-    with reads.reading() as session:
+    with results.reading() as session:
         stages = queries.run_stages(session, computed.sweep[-1])
         groups = queries.list_groups(session, limit=40).groups
-    lines = runs_table.lines(groups, reads.results_of(groups), [groups[-1].group_key[:12]])
-    runs = runs_table.export(groups, lines, reads.configs_of(runs_table.evaluated(groups)))
-    return {"Stages": stage_timeline.export(stages), "Runs": runs}
+    lines = runs_table.lines(groups, results.results_of(groups), [groups[-1].group_key[:12]])
+    runs = runs_table.export(groups, lines, results.configs_of(runs_table.evaluated(groups)))
+    return {"Stages": timeline.export(stages), "Runs": runs}
 
 
 def rows_in(text: str) -> list[dict[str, str]]:
@@ -64,7 +70,7 @@ def test_every_table_comes_in_four_formats_with_the_same_rows(
 
 
 def test_exported_gra_is_what_the_table_shows_at_full_precision(computed: Computed) -> None:
-    table = reads.table_of(computed.rows())
+    table = results.table_of(computed.rows())
     values = json.loads(text_of(compare_files(computed)["GRA"], "JSON"))
     assert [row["estimate"] for row in values] == [row.estimate for row in table]
     assert [float(row["low"]) for row in rows_in(text_of(compare_files(computed)["GRA"], "CSV"))] == [
@@ -85,7 +91,7 @@ def test_exported_gra_says_its_terms_and_what_the_seed_moved(computed: Computed)
 
 
 def test_stages_come_with_their_seconds_and_annotators_with_their_deciles(computed: Computed) -> None:
-    with reads.reading() as session:
+    with results.reading() as session:
         stages = {stage.slot: stage for stage in queries.run_stages(session, computed.sweep[-1])}
     written = json.loads(text_of(run_files(computed)["Stages"], "JSON"))
     assert {row["slot"]: row["seconds"] for row in written} == {slot: one.seconds for slot, one in stages.items()}
@@ -119,13 +125,13 @@ def test_the_bundle_of_compare_states_the_table_that_compare_shows(computed: Com
     human = next(row.group_key for row in rows if row.method == "human")
     file = tmp_path / "bundle.zip"
     file.write_bytes(api.reproduce_bundle([row.id for row in rows], reference=human))
-    found = bundle_reading.read(file)
+    found = read.read(file)
     names = ("label", "estimate", "low", "high", "strict", "kl", "seeds", *COLUMNS)
     shown = json.loads(text_of(compare_files(computed)["GRA"], "JSON"))
     assert [[row[name] for name in names] for row in found.tables["gra"]] == [
         [row[name] for name in names] for row in shown
     ]
-    against = json.loads(report.to_json(report.difference_numbers(reads.differences_of(rows, human, {}))))
+    against = json.loads(report.to_json(report.difference_numbers(results.differences_of(rows, human, {}))))
     stated = {row["label"]: (row["estimate"], row["p_holm"]) for row in found.tables["differences"]}
     assert stated == {row["label"]: (row["estimate"], row["p_holm"]) for row in against}
     assert str(Path(computed.environment["CWPO_HOME"]).parent) not in "".join(
@@ -246,7 +252,7 @@ def test_files_hold_what_the_rounded_cells_stand_for(computed: Computed, monkeyp
     shown: list[Exported] = []
     monkeypatch.setattr(export, "show_export", lambda found, key="": shown.extend(found))
     visit("annotators")
-    with reads.reading() as session:
+    with results.reading() as session:
         (row, *_) = queries.list_annotators(session)
         summary = queries.label_summary(session, row.run_id)
     assert summary is not None

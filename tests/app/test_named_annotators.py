@@ -2,14 +2,14 @@
 
 import pytest
 
-from app.components import annotator_words
+from app.components.frame import annotator_words
+from cwpo.report.numbers import number
 from db import queries
 from db.records import LabelFigures, NamedAnnotatorRow
 from tests.app.named import annotator_page, named, run_of
 from tests.app.visits import Computed, visit, words
 from workers import api
-from workers.database import reading
-from workers.figures import number
+from workers.machine.database import reading
 
 
 def test_the_annotators_page_names_one_and_shows_the_command(computed: Computed) -> None:
@@ -63,7 +63,7 @@ def test_a_name_is_listed_and_taken_back_on_the_page(computed: Computed) -> None
 def test_a_name_without_any_run_is_still_listed(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when every run was deleted: nothing has labeled, the names are there."""
     api.name_annotator(run_of(computed, "cw"), "last-one")
-    monkeypatch.setattr("app.reads.annotators", lambda: [])
+    monkeypatch.setattr("app.reads.results.annotators", lambda: [])
     said = words(visit("annotators"))
     assert "Annotators are listed here once one has labeled" in said
     assert "last-one@1" in said

@@ -11,18 +11,18 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app.url_state import CompareView
-from cwpo import paper
-from cwpo.config import RunConfig, merged
+from app.components.frame.address import CompareView
+from cwpo.config.run import RunConfig, merged
+from cwpo.paper import published
+from cwpo.report import report
 from db import queries
 from tests.app.visits import Computed, visit, words
-from workers import report
-from workers.database import reading
+from workers.machine.database import reading
 
 HH = {"data": {"dataset": "hh"}, "model": {"annotator": "facebook/opt-125m", "policy": "facebook/opt-1.3b"}}
 TINY: dict[str, Any] = {"data": {"dataset": "sandbox"}}
 QWEN = {"annotator": "Qwen/Qwen2.5-0.5B", "policy": "Qwen/Qwen2.5-7B"}
-T10 = paper.TABLES["T10"].label
+T10 = published.TABLES["T10"].label
 
 
 def as_if(computed: Computed, folder: Path, patch: pytest.MonkeyPatch, common: dict[str, Any]) -> None:
@@ -77,10 +77,10 @@ def test_an_empty_installation_shows_the_paper_and_the_next_step(empty: None) ->
     assert "online variant (Tables 21 and 22)" in said
 
 
-@pytest.mark.parametrize("table", paper.TABLES.values(), ids=lambda table: table.name)
-def test_every_table_is_shown_with_its_source_and_every_number(table: paper.Table, empty: None) -> None:
+@pytest.mark.parametrize("table", published.TABLES.values(), ids=lambda table: table.name)
+def test_every_table_is_shown_with_its_source_and_every_number(table: published.Table, empty: None) -> None:
     page = visit("paper", table=table.label)
-    numbers = paper.numbers_of(table.name)
+    numbers = published.numbers_of(table.name)
     assert page.selectbox(key="table").value == table.name
     said = words(page)
     assert ("measured off the figure" if table.name.startswith("F") else "as printed") in said
@@ -147,7 +147,7 @@ def test_accuracy_of_an_annotator_stands_beside_the_papers(
     computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_if(computed, tmp_path, monkeypatch, HH)
-    page = visit("paper", table=paper.TABLES["T6"].label)
+    page = visit("paper", table=published.TABLES["T6"].label)
     line, timed = answered(page)
     assert (line["paper"], line["method"], line["seeds"]) == ("63.8", "Bradley–Terry", "2")
     assert (timed["paper"], timed["figure"], timed["verdict"]) == ("2,450", "seconds", "no verdict")
@@ -164,7 +164,7 @@ def test_labels_that_several_runs_share_count_once(
     as_if(computed, tmp_path, monkeypatch, HH)
     with sqlite3.connect(tmp_path / "renamed.sqlite") as database:
         database.execute("UPDATE runs SET group_key = 'one' WHERE annotator IS NOT NULL")
-    lines = answered(visit("paper", table=paper.TABLES["T6"].label))
+    lines = answered(visit("paper", table=published.TABLES["T6"].label))
     assert [line["seeds"] for line in lines] == ["2", "2"]
 
 
@@ -173,7 +173,7 @@ def test_another_judge_than_the_papers_is_another_protocol(
 ) -> None:
     """Table 23: the paper's judge cannot be loaded, so runs stand beside its cells without a verdict."""
     as_if(computed, tmp_path, monkeypatch, {"data": {"dataset": "shp", "subset": "askbaking"}, "model": QWEN})
-    page = visit("paper", table=paper.TABLES["T23"].label)
+    page = visit("paper", table=published.TABLES["T23"].label)
     said = words(page)
     assert "2 of 24 cells answered by runs here: 2 other protocol. The paper's judge of SHP" in said
     assert "evaluation.gold_reward skywork-qwen3-0.6b (stanfordnlp/SteamSHP-flan-t5-large)" in said
@@ -185,7 +185,7 @@ def test_two_aligned_models_meet_as_in_figure_5(
 ) -> None:
     """CW against human labels on the same prompts, by the stored scores of one gold reward."""
     as_if(computed, tmp_path, monkeypatch, {"data": {"dataset": "hh"}, "model": QWEN})
-    (line,) = answered(visit("paper", table=paper.TABLES["F5"].label))
+    (line,) = answered(visit("paper", table=published.TABLES["F5"].label))
     sides = [[row for row in computed.rows() if row.method == method] for method in ("cw", "human")]
     with reading() as session:
         scores = queries.scores(session, [row.id for side in sides for row in side])
@@ -205,7 +205,7 @@ def test_models_judged_by_two_gold_rewards_do_not_meet(
         scored = "SELECT stage_id FROM run_stages JOIN runs ON runs.id = run_id WHERE slot = 'scores' AND method = ?"
         changed = f"UPDATE stages SET config = json_set(config, '$.other', 1) WHERE id IN ({scored})"
         assert database.execute(changed, ("human",)).rowcount == 2
-    page = visit("paper", table=paper.TABLES["F5"].label)
+    page = visit("paper", table=published.TABLES["F5"].label)
     assert answered(page) == []
     assert "CW and Human not compared, different gold rewards." in words(page)
 
@@ -214,7 +214,7 @@ def test_confidence_stands_beside_the_papers_outlines_without_a_verdict(
     computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_if(computed, tmp_path, monkeypatch, merged(HH, {"data": {"dataset": "hh-harmless"}}))
-    page = visit("paper", table=paper.TABLES["F7"].label)
+    page = visit("paper", table=published.TABLES["F7"].label)
     lines = answered(page)
     assert [line["figure"] for line in lines][:2] == ["mean C", "median C"]
     assert {line["verdict"] for line in lines} == {"no verdict"}
@@ -232,7 +232,7 @@ def test_runs_that_answer_no_cell_are_one_link_away(
     """Table 24: harmless and helpful prompts together; CW and its control, two seeds each."""
     mixed = {"dataset": "hh", "mix": {"harmless": 0.8, "helpful": 0.2}}
     as_if(computed, tmp_path, monkeypatch, {"data": mixed, "model": QWEN})
-    page = visit("paper", table=paper.TABLES["T24"].label)
+    page = visit("paper", table=published.TABLES["T24"].label)
     (link,) = [one.proto for one in page.get("page_link") if one.proto.label.startswith("Compare")]
     assert link.label == "Compare the 4 runs here that ask this"
     wanted = [row.id for row in computed.rows() if row.method in ("weak", "cw")]

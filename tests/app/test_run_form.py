@@ -7,17 +7,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.components.config_fields import NAMED, flags, state_of
-from app.components.field_specs import FieldSpec, part_of, plain_parts, spec_of, specs, value_at
-from app.components.form_state import filled_state, lists_of
-from app.components.form_yaml import as_yaml, left_over, read_yaml
-from app.components.presets import address_of, presets_for
-from app.components.sweep import MOST_RUNS, method_names, sweep
-from app.components.values import parse, shown
-from cwpo.config import RunConfig, expand
-from cwpo.paper_presets import all_presets
+from app.components.form.config_fields import NAMED, flags, state_of
+from app.components.form.field_specs import FieldSpec, part_of, plain_parts, spec_of, specs, value_at
+from app.components.form.presets import address_of, presets_for
+from app.components.form.state import filled_state, lists_of
+from app.components.form.values import parse, shown
+from app.components.form.yaml_file import as_yaml, left_over, read_yaml
+from cwpo.config.run import RunConfig, expand
+from cwpo.config.sweep import MOST_RUNS, method_names, sweep
+from cwpo.paper.presets import all_presets
 from tests.app.visits import Computed, visit, words
-from workers import plan_memory
+from workers.plan import memory
 
 FLOAT = FieldSpec(path="align.beta", kind="float", optional=False, options=(), help="")
 INT = FieldSpec(path="seed", kind="int", optional=False, options=(), help="")
@@ -325,7 +325,7 @@ def test_the_plan_says_by_kind_what_is_done_and_how_long_the_rest_takes(computed
 
 def test_a_machine_with_too_little_memory_is_a_warning(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 1,000 bytes: nothing fits, and the page says what to change."""
-    monkeypatch.setattr(plan_memory, "cpu_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "cpu_memory", lambda: 1000)
     page = visit("new_run", **{"from": str(computed.sweep[2])})
     page.text_input(key="seeds").set_value("97").run()
     assert "lower execution.tokens_per_batch or choose a smaller model" in page.warning[0].value.replace("\\", "")

@@ -9,20 +9,21 @@ import pytest
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
-from app import compare_reads, reads
 from app.charts import CHARTS
-from app.components import form_state, runs_table
-from app.components.chart import show_chart
-from cwpo import catalog
-from cwpo.config import RunConfig
+from app.components.form import state
+from app.components.frame.chart import show_chart
+from app.components.runs import table as runs_table
+from app.reads import compare, results
+from cwpo.config import catalog
+from cwpo.config.run import RunConfig
+from cwpo.report.terms import OPPONENTS, SEVERAL, opponent
 from db import queries
 from db.errors import DatabaseUnavailable, UnknownRun
 from db.models import Run
 from tests.app.visits import MAIN, Computed, visit, words
 from tests.workers.judges import judge
 from workers import api
-from workers.database import reading, writing
-from workers.terms import OPPONENTS, SEVERAL, opponent
+from workers.machine.database import reading, writing
 
 SCREENS = ("runs", "new_run", "run", "compare", "examples", "annotators", "paper", "system")
 
@@ -54,7 +55,7 @@ DOWN = DatabaseUnavailable("The database does not answer; check DATABASE_URL.")
 @pytest.mark.parametrize(
     ("screen", "module", "name"),
     [
-        ("runs", reads, "results_of"),
+        ("runs", results, "results_of"),
         ("run", queries, "run_stages"),
         ("run", queries, "answers"),
         ("compare", queries, "stages_of_runs"),
@@ -272,8 +273,8 @@ def test_one_click_scores_the_answers_again_and_cancelling_leaves_the_runs_done(
 
 
 def test_a_difference_at_matched_kl_that_covers_zero_is_never_strong() -> None:
-    from app.components.compare_matched import matched_row_cells
-    from workers.report import MatchedRow
+    from app.components.compare.matched import matched_row_cells
+    from cwpo.report.report import MatchedRow
 
     names = dict.fromkeys(("label", "first_label", "second_label", "first_method", "second_method", "objective"), "x")
     covers = MatchedRow(**names, estimate=0.05, low=-0.01, high=0.11, p=0.1, p_holm=0.01)
@@ -286,9 +287,10 @@ def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_det
     """Both curves on the left; under the table the difference along KL, for the pairs that reach one in common."""
 
     def script() -> None:
-        from app.components.compare_matched import show_matched
         from tests.workers.test_matched import outcomes_on_one_curve, swept
-        from workers import report
+
+        from app.components.compare.matched import show_matched
+        from cwpo.report import report
 
         runs, configs = swept("weak", "cw")
         found = report.frontiers(runs, outcomes_on_one_curve(runs, configs, gain=0.03), configs)
@@ -304,8 +306,8 @@ def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_det
 
 
 def test_a_difference_whose_interval_covers_zero_is_never_strong() -> None:
-    from app.components.compare_tables import difference_cells
-    from workers.report import DifferenceRow
+    from app.components.compare.tables import difference_cells
+    from cwpo.report.report import DifferenceRow
 
     names = dict.fromkeys(
         ("first", "second", "label", "first_label", "second_label", "first_method", "second_method", "objective"), "x"
@@ -365,13 +367,13 @@ def test_compare_opens_with_the_newest_sweep(computed: Computed) -> None:
 
 def test_runs_without_a_result_hide_none(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one run looked at is the failed one, and then the newest that is done."""
-    monkeypatch.setattr(compare_reads, "NEWEST", 1)
+    monkeypatch.setattr(compare, "NEWEST", 1)
     assert len(visit("compare").metric) == 4
 
 
 def test_compare_is_cut_by_whole_settings_and_says_so(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five runs hold two settings of two seeds, whether they are asked for, a sweep, or only the newest."""
-    monkeypatch.setattr(compare_reads, "MOST_RUNS", 5)
+    monkeypatch.setattr(compare, "MOST_RUNS", 5)
     for page in (visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"), visit("compare")):
         assert len(page.metric) == 2
         assert "The first 2 of 4 settings, at most 5 runs; choose others." in words(page)
@@ -391,9 +393,9 @@ def test_compare_is_cut_by_whole_settings_and_says_so(computed: Computed, monkey
 def test_a_setting_is_shown_whole_or_not_at_all() -> None:
     """a b a b c with room for three: b's second run does not fit, so b is left out; the first one always stands."""
     rows: list[Any] = [SimpleNamespace(group_key=key) for key in "ababc"]
-    assert [row.group_key for row in compare_reads.whole_settings(rows, 3)] == ["a", "a"]
-    assert [row.group_key for row in compare_reads.whole_settings(rows, 4)] == ["a", "b", "a", "b"]
-    assert [row.group_key for row in compare_reads.whole_settings(rows, 1)] == ["a", "a"]
+    assert [row.group_key for row in compare.whole_settings(rows, 3)] == ["a", "a"]
+    assert [row.group_key for row in compare.whole_settings(rows, 4)] == ["a", "b", "a", "b"]
+    assert [row.group_key for row in compare.whole_settings(rows, 1)] == ["a", "a"]
 
 
 def test_the_terms_of_gra_stand_beside_it_on_every_page(computed: Computed) -> None:
@@ -519,8 +521,8 @@ def test_system_shows_services_queue_and_disk(computed: Computed) -> None:
 @pytest.mark.parametrize("dataset", ["/data/own.jsonl", "someone/pairs", "hh-harmless", "sandbox"])
 def test_the_form_submits_the_gold_reward_that_it_shows(dataset: str) -> None:
     """One's own file has no gold reward in the catalog: what the form starts with counts although nobody chose it."""
-    base = form_state.base_of(dataset, None)
-    shown = form_state.defaults_of(base)["evaluation"]["gold_reward"]
+    base = state.base_of(dataset, None)
+    shown = state.defaults_of(base)["evaluation"]["gold_reward"]
     assert RunConfig.parse(base).evaluation.gold_reward == shown
 
 

@@ -19,8 +19,8 @@ def script(payload: str) -> None:
     import streamlit as st
 
     from app import untrusted
-    from app.components import layout, tables, text_blocks
-    from app.components.tables import Column
+    from app.components.frame import layout, tables, text_blocks
+    from app.components.frame.tables import Column
 
     text_blocks.show_text(payload, key="text")
     text_blocks.show_block(payload, key="block")
@@ -80,7 +80,7 @@ def test_a_long_text_is_capped_and_says_so() -> None:
     """5,000 characters show 1,200 and a button for the rest; the button shows them."""
 
     def long_page() -> None:
-        from app.components import text_blocks
+        from app.components.frame import text_blocks
 
         text_blocks.show_block("x" * 5_000, key="long")
 
@@ -100,7 +100,7 @@ def test_even_all_of_it_has_an_end(text: str, shown: int) -> None:
     def endless(text: str) -> None:
         import streamlit as st
 
-        from app.components import text_blocks
+        from app.components.frame import text_blocks
 
         st.session_state["all_of_t"] = True
         text_blocks.show_text(text, key="t")

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.url_state import (
+from app.components.frame.address import (
     DATASETS,
     JUDGES,
     METHODS,

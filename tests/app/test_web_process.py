@@ -7,13 +7,13 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("torch", "transformers", "datasets", "peft", "workers.jobs")
+HEAVY = ("torch", "transformers", "datasets", "peft", "workers.queue.job")
 
 
 def test_the_entry_point_and_every_screen_load_no_torch() -> None:
     """In a fresh interpreter: import app.main, then all that the screens import."""
     script = (
-        "import sys, json, importlib, pkgutil, app.main, app.reads, app.charts, app.components\n"
+        "import sys, json, importlib, pkgutil, app.main, app.reads.results, app.charts, app.components\n"
         "for found in pkgutil.iter_modules(app.components.__path__):\n"
         "    importlib.import_module(f'app.components.{found.name}')\n"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"

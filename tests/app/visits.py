@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from db import queries
 from db.records import RunFilters, RunRow
 from tests.workers.workplace import wait_for
-from workers.database import reading
+from workers.machine.database import reading
 
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 

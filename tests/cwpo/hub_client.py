@@ -16,7 +16,7 @@ from cwpo.errors import CwpoError
 def policy(home: Path, name: str, revision: str | None) -> Any:
     import torch
 
-    from cwpo.models import ModelRef, load_policy
+    from cwpo.models.load import ModelRef, load_policy
 
     settings: dict[str, Any] = {"device": "cpu", "precision": "fp32", "trainable": False, "lora": None, "seed": 0}
     loaded = load_policy(ModelRef(name=name, revision=revision), store=ArtifactStore(home / "artifacts"), **settings)
@@ -26,9 +26,9 @@ def policy(home: Path, name: str, revision: str | None) -> Any:
 
 
 def data(home: Path, **config: Any) -> Any:
-    from cwpo.data import load_pairs, load_prompts
+    from cwpo.data.pairs import load_pairs, load_prompts
     from cwpo.data.stage import run_data
-    from cwpo.execute import StageContext
+    from cwpo.stages.execute import StageContext
 
     out = home / f"data{len(list(home.glob('data*')))}"
     out.mkdir(parents=True)
@@ -41,19 +41,19 @@ def data(home: Path, **config: Any) -> Any:
 
 
 def revision(home: Path, kind: Any, name: str, wanted: str | None) -> str:
-    from cwpo.hub import resolve_revision
+    from cwpo.models.hub import resolve_revision
 
     return resolve_revision(kind, name, wanted, field="the.field")
 
 
 def check(home: Path, name: str, wanted: str | None) -> str:
-    from cwpo.hub import check_model
+    from cwpo.models.hub import check_model
 
     return check_model(name, wanted, home=home, field="the.field")
 
 
 def converted(home: Path, name: str) -> Any:
-    from cwpo.convert import convert
+    from cwpo.models.convert import convert
 
     folder = convert(name, home=home)
     return {"files": sorted(file.name for file in folder.iterdir()), "about": (folder / "converted.json").read_text()}

@@ -11,7 +11,7 @@ from transformers import (
     Qwen2Config,
 )
 
-from cwpo.tokenization import Encoded
+from cwpo.models.tokenization import Encoded
 
 VOCABULARY = 61
 PAD, EOS = 0, 2

@@ -1,6 +1,6 @@
 """Every stage kind on one fixed tiny input, and the numbers it gave when its version was last raised.
 
-`python -m tests.cwpo.recorded` writes them anew, after a version in `cwpo.stages.VERSIONS` was raised.
+`python -m tests.cwpo.recorded` writes them anew, after a version in `cwpo.stages.graph.VERSIONS` was raised.
 """
 
 import json
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.config import RunConfig
-from cwpo.execute import execute
-from cwpo.pipeline import run
-from cwpo.stage_fields import WORLD_VERSION
-from cwpo.stages import VERSIONS
+from cwpo.config.run import RunConfig
+from cwpo.stages.execute import execute
+from cwpo.stages.graph import VERSIONS
+from cwpo.stages.pipeline import run
+from cwpo.stages.settings import WORLD_VERSION
 from tests.cwpo import tiny
 
 FILE = Path(__file__).with_name("recorded_stages.json")

@@ -7,8 +7,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from cwpo.data import write_pairs
-from cwpo.models import save_model
+from cwpo.data.pairs import write_pairs
+from cwpo.models.load import save_model
 from cwpo.records import CandidatePair
 from tests.cwpo import random_models
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.execute import StageContext
 from cwpo.reporting import RecordingReporter
+from cwpo.stages.execute import StageContext
 
 TRAIN = {
     "epochs": 1.0,

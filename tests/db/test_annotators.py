@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from cwpo.label_summary import judged
+from cwpo.annotation.summary import judged
 from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.models import Stage, StageInput

@@ -20,14 +20,14 @@ ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
 
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
-    """`python -m workers.stack` over an empty home: embedded SQLite, real Redis, one worker, the web process."""
+    """`python -m workers.cli.stack` over an empty home: embedded SQLite, real Redis, one worker, the web process."""
     home = tmp_path_factory.mktemp("home")
     port = free_port()
     kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     environment = kept | {"CWPO_HOME": str(home), "PORT": str(port), "WORKERS": "1", "OMP_NUM_THREADS": "1"}
     with (home / "stack.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers.stack"], env=environment, cwd=ROOT, stdout=log, stderr=log
+            [sys.executable, "-m", "workers.cli.stack"], env=environment, cwd=ROOT, stdout=log, stderr=log
         )
         try:
             url = f"http://127.0.0.1:{port}"

@@ -3,10 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from app.components import layout
-from app.components.chart import show_chart
-from app.components.export import Exported, choose_chart_format, show_export
-from workers.report import Table
+from app.components.frame import layout
+from app.components.frame.chart import show_chart
+from app.components.frame.export import Exported, choose_chart_format, show_export
+from cwpo.report.report import Table
 
 layout.heading("Export")
 with st.sidebar:

@@ -4,9 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from app import untrusted
-from app.components import layout, tables, text_blocks
-from app.components.chart import show_chart
-from app.components.tables import Column
+from app.components.frame import layout, tables, text_blocks
+from app.components.frame.chart import show_chart
+from app.components.frame.tables import Column
 from tests.app.hostile import PAYLOADS
 
 layout.heading("Hostile")

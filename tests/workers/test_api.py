@@ -3,11 +3,14 @@
 import pytest
 
 from cwpo.errors import ConfigError
-from cwpo.stages import build
+from cwpo.stages.graph import build
 from db.errors import FinishedRun, UnknownRun
 from tests.workers.workplace import Workplace
-from workers import api, devices, doctor, scheduler
-from workers.places import store
+from workers import api
+from workers.cli import doctor
+from workers.machine import devices
+from workers.machine.paths import store
+from workers.queue import scheduler
 
 
 def test_submit_checks_that_files_exist(workplace: Workplace) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from workers import jobs, lease
+from workers.queue import job, lease
 
 
 def be_the_worker(patch: pytest.MonkeyPatch) -> None:
     """Let this process do what a job process does."""
     patch.setenv("CWPO_WORKER_ID", str(lease.register_worker("test-worker", "cpu")))
     patch.setenv("CWPO_DEVICE", "cpu")
-    patch.setattr(jobs.Shutdown, "listen", lambda self: None)
+    patch.setattr(job.Shutdown, "listen", lambda self: None)

@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
-from cwpo.config import RunConfig, expand, merged
+from cwpo.config.run import RunConfig, expand, merged
 from db import queries
 from db.engine import upgrade
 from db.records import RunFilters, RunRow, StageRow
 from workers import api
-from workers.database import reading
+from workers.machine.database import reading
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 90.0, every: float = 0.1) -> Any:

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from cwpo import catalog
+from cwpo.config import catalog
+from cwpo.data.readers.shapes import READERS, reader_named, to_pair
 from cwpo.data.rows import BadRow, RawPair
-from cwpo.data.shapes import READERS, reader_named, to_pair
 
 
 def chat(*turns: str) -> list[dict[str, str]]:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwpo.data import load_pairs, load_part, write_pairs
+from cwpo.data.pairs import load_pairs, load_part, write_pairs
 from cwpo.data.split import is_swapped, split_file, split_pairs, split_prompts, swap_labels
 from cwpo.errors import DataError
-from cwpo.preferences import preference_pairs
 from cwpo.records import CandidatePair
+from cwpo.training.preferences import preference_pairs
 from tests.cwpo.stage import context
 
 

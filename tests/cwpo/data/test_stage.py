@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from cwpo.artifacts import ArtifactStore, content_hash
-from cwpo.data import load_pairs, load_prompts, part_of, split_labeled
 from cwpo.data.filtering import to_candidate
+from cwpo.data.pairs import load_pairs, load_prompts, part_of, split_labeled
 from cwpo.data.rows import RawPair
 from cwpo.data.source import splits_to_use
 from cwpo.data.stage import run_data
 from cwpo.errors import Cancelled, DataError
-from cwpo.execute import StageContext
 from cwpo.reporting import RecordingReporter
+from cwpo.stages.execute import StageContext
 
 
 def rows(prompts: int, each: int = 2) -> list[dict[str, Any]]:

@@ -9,12 +9,12 @@ import pytest
 from safetensors.torch import load_file
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.catalog import SANDBOX_MODELS
+from cwpo.config.catalog import SANDBOX_MODELS
 from cwpo.errors import Cancelled
-from cwpo.execute import StageContext
-from cwpo.models import ModelRef, load_annotator, load_policy, read_form
+from cwpo.models.load import ModelRef, load_annotator, load_policy, read_form
 from cwpo.sandbox import base, world
 from cwpo.sandbox.tokenizer import build
+from cwpo.stages.execute import StageContext
 from tests.cwpo.stage import context
 
 NAMES = ("sandbox/opt-64", "sandbox/qwen2-64")
@@ -22,7 +22,7 @@ LOAD_CODE = """
 import sys
 from pathlib import Path
 from cwpo.artifacts import ArtifactStore
-from cwpo.models import ModelRef, load_policy
+from cwpo.models.load import ModelRef, load_policy
 for folder in sys.argv[2:]:
     policy = load_policy(ModelRef(artifact=Path(folder)), store=ArtifactStore(Path(folder)), device="cpu",
                          precision="fp32", trainable=False, lora=None, seed=0)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from cwpo.config import RunConfig
-from cwpo.data import load_pairs, load_part, load_prompts
+from cwpo.config.run import RunConfig
+from cwpo.data.pairs import load_pairs, load_part, load_prompts
 from cwpo.errors import Cancelled, DataError
 from cwpo.sandbox import world
 from cwpo.sandbox.data import make_data, to_pair
 from cwpo.sandbox.grammar import read_prompt
 from cwpo.sandbox.oracle import utility
-from cwpo.stages import build
+from cwpo.stages.graph import build
 from tests.cwpo.stage import context
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.models import ModelRef, load_tokenizer
+from cwpo.models.load import ModelRef, load_tokenizer
 from cwpo.sandbox import lexicon, tokenizer, world
 
 FAMILIES = ("opt", "qwen2")

@@ -1,0 +1,1 @@
+"""Can an annotator's confidence be trusted?"""

@@ -1,0 +1,51 @@
+"""Raw and temperature-scaled confidence of the same labels, side by side."""
+
+from app.components.frame import layout, tables
+from app.components.frame.tables import Column
+from cwpo.report import report
+from cwpo.report.annotators import Scaling, Weights
+from cwpo.report.report import interval, number, percent
+from db.records import AnnotatorRow
+
+NOT_FITTED = (
+    "No temperature was fitted for this annotator; annotator.calibrate in a run's configuration adds that stage."
+)
+
+
+def show_scaling(row: AnnotatorRow, found: Scaling | None) -> None:
+    """What dividing every margin by T changes in calibration and in the weights; labels and order stay."""
+    layout.section("Temperature")
+    if row.temperature is None or found is None:
+        layout.note(NOT_FITTED)
+        return
+    layout.note(
+        f"C = tanh(Δ / 2T) with T = {found.temperature:.3f}, fitted on held-out labeled pairs with a twin that did not "
+        f"see them, on {found.pairs:,} hidden human labels. Labels and their order by confidence stay the same."
+    )
+    columns = [Column(label=""), Column(label="raw", figures=True), Column(label="scaled", figures=True)]
+    raw, scaled = _figures(found.raw), _figures(found.scaled)
+    rows = [[name, one, other] for (name, one), (_, other) in zip(raw, scaled, strict=True)]
+    tables.show(columns, rows, alt="raw and scaled confidence", numbers=lambda: _numbers(found))
+
+
+def _numbers(found: Scaling) -> report.Table:
+    """Every figure of both, the effective share of the pairs among them."""
+    both = (("raw", found.raw), ("scaled", found.scaled))
+    table = report.judged_numbers([(name, weights.judged) for name, weights in both])
+    more = tuple((name, "effective", weights.effective, None, None) for name, weights in both)
+    return report.Table(columns=table.columns, rows=(*table.rows, *more))
+
+
+def _figures(weights: Weights) -> list[tuple[str, str]]:
+    found = weights.judged
+    return [
+        ("mean C: average weight in the loss", number(found.mean_confidence.estimate, 3)),
+        ("mean C − (2·accuracy − 1)", f"{number(found.gap.estimate, 3)} ({number(found.gap.low, 3)} to "
+         f"{number(found.gap.high, 3)})"),
+        ("effective pairs, (Σ C)² / Σ C² over n", percent(weights.effective)),
+        ("ECE", number(found.ece, 4)),
+        ("ECE if calibrated: 95 % below", number(found.ece_null_high, 4)),
+        ("Brier score", number(found.brier, 4)),
+        ("log loss, nats", number(found.log_loss, 4)),
+        ("accuracy, 95 %", f"{percent(found.accuracy.estimate)} ({interval(found.accuracy.low, found.accuracy.high)})"),
+    ]  # fmt: skip

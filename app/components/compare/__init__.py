@@ -1,0 +1,1 @@
+"""Settings side by side: tables, evidence, further questions to the same answers."""

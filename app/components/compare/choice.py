@@ -1,0 +1,85 @@
+"""Which settings stand side by side; the choice goes to the address."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import untrusted
+from app.components.frame import layout
+from app.components.frame.address import CompareView
+from app.components.frame.formats import dataset_name
+from app.reads import results
+from cwpo.report.report import GraRow
+from db import queries
+from db.records import RunGroup, RunRow
+
+OFFERED = 60  # settings, newest first
+
+
+def choose_runs(shown: Sequence[RunRow]) -> None:
+    """A folded list of settings, read when it is opened; all seeds of a setting come along."""
+    folded = st.popover("Choose settings", width="stretch", key="choose", on_change="rerun")
+    if not folded.open:
+        return
+    with folded:
+        groups = {group.group_key: group for group in _offered(shown)}
+        current = list(dict.fromkeys(row.group_key for row in shown))
+        labels = results.labels_of([row for group in groups.values() for row in group.rows])
+        with st.form("settings", border=False):
+            chosen = st.multiselect(
+                "Settings",
+                list(groups),
+                default=current,
+                format_func=lambda key: _name(labels[key], groups[key]),
+                key=f"settings_{hash(tuple(current))}",
+            )
+            if st.form_submit_button("Compare these"):
+                runs = tuple(run_id for key in chosen for run_id in groups[key].run_ids)
+                pinned = CompareView.from_params(st.query_params).reference
+                view = CompareView(runs=runs, reference=pinned if key_of(pinned, chosen) else "")
+                st.query_params.from_dict(view.to_params())
+                st.rerun()
+
+
+def _offered(shown: Sequence[RunRow]) -> list[RunGroup]:
+    """The newest settings, and those that are shown already."""
+    with results.reading() as session:
+        newest = queries.list_groups(session, limit=OFFERED).groups
+    known = {group.group_key for group in newest}
+    missing = dict.fromkeys(row.group_key for row in shown if row.group_key not in known)
+    own = [RunGroup(group_key=key, rows=tuple(row for row in shown if row.group_key == key)) for key in missing]
+    return [*own, *newest]
+
+
+def _name(label: str, group: RunGroup) -> str:
+    """CW · DPO · Sandbox · unsteady; the dataset once."""
+    first = group.rows[0]
+    dataset = "" if dataset_name(first.dataset) in label else dataset_name(first.dataset)
+    return untrusted.plain(layout.MIDDLE_DOT.join(filter(None, (label, dataset, first.name or "unnamed"))), 80)
+
+
+def chosen_reference(table: Sequence[GraRow]) -> str:
+    """Group key of the pinned setting; empty means the planned pairs, cw − weak and cw − human."""
+    pinned = CompareView.from_params(st.query_params).reference
+    return key_of(pinned, [row.group_key for row in table])
+
+
+def key_of(pinned: str, keys: Sequence[str]) -> str:
+    """The group key that starts like the reference of an address; empty where none does."""
+    return next((key for key in keys if pinned and key.startswith(pinned)), "")
+
+
+def reference_widget(table: Sequence[GraRow]) -> None:
+    """Which setting the others are held against; kept in the address by its key, not by its name."""
+    labels = {"": "CW − weak, CW − human"} | {row.group_key[:12]: f"against {row.label}" for row in table}
+    used = chosen_reference(table)[:12]
+    key = f"reference_{used}"  # another reference, another widget: it never shows one that is not used
+    st.selectbox(
+        "Differences",
+        list(labels),
+        index=list(labels).index(used),
+        key=key,
+        format_func=lambda start: untrusted.plain(labels[start], 80),
+        label_visibility="collapsed",
+        on_change=lambda: layout.set_params(reference=st.session_state[key]),
+    )

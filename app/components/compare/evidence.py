@@ -1,0 +1,191 @@
+"""Why the settings differ: annotators, share of pairs, distance moved, configuration, curves."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.charts import confidence_bins, top_share
+from app.charts.top_share import TopShare
+from app.charts.training_curves import UNITS
+from app.components.form.control_links import show_controls
+from app.components.frame import layout
+from app.components.frame.chart import show_chart
+from app.components.frame.export import Exported
+from app.components.frame.formats import counted, share
+from app.components.run.config_view import difference_table, differing, show_differences
+from app.components.run.curves import POINTS
+from app.components.runs.table import first_seeds
+from app.reads import results
+from cwpo.report import report
+from cwpo.report.report import GraRow
+from db import queries
+from db.records import LabelSummary, RunRow
+
+CURVES = ("loss", "rewards/accuracies", "rewards/margins", "grad_norm", "mean_weight")
+THIRDS = {f"{metric} by confidence": metric for metric in confidence_bins.METRICS}
+MOST_LINES = 50
+
+
+def show_annotators(rows: Sequence[RunRow]) -> None:
+    """Each annotator once, however many runs share it."""
+    named = _named(rows)
+    if not named:
+        return
+    summaries = [summary for _, summary in named]
+    left, right = layout.two_columns()
+    with left:
+        title = "How sure is the annotator?" if len(named) == 1 else f"How sure are the {len(named)} annotators?"
+        show_chart("confidence_histogram", named, key="histograms", title=title, caption=_effective(summaries))
+    with right:
+        show_chart(
+            "confidence_deciles", named, key="deciles", title="Is confidence right?", caption=_accuracy(summaries)
+        )
+    show_controls(rows)
+
+
+def exports(rows: Sequence[RunRow]) -> list[Exported]:
+    """Annotators by tenths of confidence, and the configuration of each setting where it differs."""
+    found = [Exported(name="Configuration", numbers=lambda: _config_numbers(rows), cells=lambda: _config_cells(rows))]
+    named = _named(rows)
+    if named:
+        found.append(
+            Exported(
+                name="Annotators",
+                numbers=lambda: report.decile_numbers(named),
+                cells=lambda: report.decile_cells(named),
+            )
+        )
+    return found
+
+
+def show_top_share(table: Sequence[GraRow], *, distance: bool) -> None:
+    """Top-N % against weighted where `top` was run, and GRA against the `distance` moved unless frontiers show it."""
+    lines = top_share.prepare(table)
+    if not table or not (lines or distance):
+        return
+    left, right = layout.two_columns()
+    with left:
+        if lines:
+            caption = share_caption(lines)
+            show_chart("top_share", table, key="top_share", title="Top N % against weighted", caption=caption)
+    if not distance:
+        return
+    with right if lines else left:
+        caption = "A method that moved further from its reference is not better for the same GRA."
+        show_chart("gra_by_kl", table, key="gra_by_kl", title="How far did each move for its GRA?", caption=caption)
+
+
+def share_caption(lines: Sequence[TopShare]) -> str:
+    """What a smaller share means for the steps, as far as the lines shown say it."""
+    steps = {line.steps for line in lines}
+    words = ["100 % is weak labels without weights."] if any(line.shares[-1].percent == 100 for line in lines) else []
+    if steps == {"kept"}:
+        words.append("Fewer pairs also mean fewer steps.")
+    elif steps == {"pool"}:
+        words.append("Every share takes as many steps as all pairs would, so fewer pairs are seen more often.")
+    elif steps == {"kept", "pool"}:
+        words.append("Fewer pairs also mean fewer steps; at equal steps they are seen more often instead.")
+    return " ".join(words)
+
+
+def show_config_differences(rows: Sequence[RunRow]) -> None:
+    """One column per setting, first seed of each; only fields that differ among the settings shown."""
+    names, shown = _settings(rows)
+    layout.small("Configuration, differences only")
+    if differing(shown):
+        show_differences(names, shown)
+    else:
+        layout.note("These runs differ in their seed and name only.")
+    layout.note(f"Computed over the {counted(len(names), 'setting')} shown; muted where equal to the first.")
+
+
+@layout.fragment
+def show_curves(rows: Sequence[RunRow]) -> None:
+    """One metric of the alignment stage for all runs."""
+    layout.small("Alignment curves")
+    offered = [*CURVES, *_thirds(rows)]
+    metric = st.segmented_control("Metric", offered, default=CURVES[0], key="metric", label_visibility="collapsed",
+                                  bind="query-params", required=True) or CURVES[0]  # fmt: skip
+    shown = rows[:MOST_LINES]
+    with results.reading() as session:
+        stages = queries.stages_of_runs(session, [row.id for row in shown])
+        align = {row.id: stage.stage_id for row in shown for stage in stages[row.id] if stage.slot == "align"}
+        names = confidence_bins.names(THIRDS[metric]) if metric in THIRDS else [metric]
+        table = queries.metrics(session, list(align.values()), names=names, max_points=POINTS // 4)
+    if table.empty:
+        layout.note("Curves appear with the first training step.")
+        return
+    points, labels = dict(iter(table.groupby("stage_id"))), results.labels_of(rows)
+    lines = [
+        (f"{labels[row.group_key]} · seed {row.seed}", row.method, points[align[row.id]])
+        for row in shown
+        if align.get(row.id) in points
+    ]
+    alt = f"Alignment curves: {_metric_name(metric)}"
+    if metric in THIRDS:
+        caption = "Thirds of the pairs by C: dotted the least, dashed the middle, solid the most confident."
+        show_chart("confidence_bins", lines, key=f"curves_{metric}", metric=THIRDS[metric], alt=alt, caption=caption)
+        return
+    show_chart("training_curves", lines, key=f"curves_{metric}", metric=metric, alt=alt,
+               caption="A line is a run; seeds are threads of their method's colour.")  # fmt: skip
+
+
+def _metric_name(metric: str) -> str:
+    """reward accuracy, loss by confidence."""
+    third = confidence_bins.METRICS.get(THIRDS.get(metric, ""))
+    return f"{UNITS[third][0]} by confidence" if third else UNITS[metric][0]
+
+
+def _thirds(rows: Sequence[RunRow]) -> list[str]:
+    """What the alignment stages have by confidence."""
+    with results.reading() as session:
+        shown = [row.id for row in rows[:MOST_LINES]]
+        names = [name for metric in THIRDS.values() for name in confidence_bins.names(metric)]
+        found = queries.metric_names_of_runs(session, shown, "align", names)
+    return [label for label, metric in THIRDS.items() if set(confidence_bins.names(metric)) & set(found)]
+
+
+def _settings(rows: Sequence[RunRow]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Name and configuration of each setting's first seed, without what differs by seed."""
+    firsts, configs = first_seeds(rows), results.configs_of(rows)
+    shown = [{name: value for name, value in configs[row.id].items() if name not in ("name", "seed")} for row in firsts]
+    labels = results.labels_of(rows)
+    return [labels[row.group_key] for row in firsts], shown
+
+
+def _config_numbers(rows: Sequence[RunRow]) -> report.Table:
+    names, shown = _settings(rows)
+    return report.config_numbers(names, differing(shown))
+
+
+def _config_cells(rows: Sequence[RunRow]) -> report.Table:
+    names, shown = _settings(rows)
+    return difference_table(names, shown)
+
+
+def _named(rows: Sequence[RunRow]) -> list[tuple[str, LabelSummary]]:
+    """Each annotator once, by the seed of its first run."""
+    seeds = {row.id: row.seed for row in rows}
+    summaries = _distinct(results.label_summaries_of([row.id for row in rows if row.annotator]))
+    return [(f"seed {seeds.get(summary.run_id, '?')}", summary) for summary in summaries]
+
+
+def _distinct(summaries: Sequence[LabelSummary]) -> list[LabelSummary]:
+    return list({summary.stage_id: summary for summary in summaries}.values())
+
+
+def _effective(summaries: Sequence[LabelSummary]) -> str:
+    sizes = [summary.effective_sample_size / summary.n for summary in summaries if summary.effective_sample_size]
+    if not sizes:
+        return ""
+    return f"Weighted by C, {share(sum(sizes) / len(sizes))} of the pairs count: (Σ C)² / Σ C² over n."
+
+
+def _accuracy(summaries: Sequence[LabelSummary]) -> str:
+    humans = [summary.accuracy_human for summary in summaries if summary.accuracy_human is not None]
+    if not humans:
+        return ""
+    words = f"{share(sum(humans) / len(humans), 1)} of the weak labels agree with the hidden human label"
+    lengths = [summary.length_only_accuracy for summary in summaries if summary.length_only_accuracy is not None]
+    return f"{words}; length alone {share(sum(lengths) / len(lengths), 1)}." if lengths else f"{words}."

@@ -1,0 +1,67 @@
+"""GRA at matched KL: shown when methods were run at several β."""
+
+from collections.abc import Sequence
+
+from app.components.frame import layout, tables
+from app.components.frame.chart import show_chart
+from app.components.frame.tables import Cell, Column
+from cwpo.report import report
+from cwpo.report.report import FrontierRow, MatchedRow
+
+COLUMNS = (
+    Column(label="pair"),
+    Column(label="Δ points", figures=True),
+    Column(label="95 %", figures=True),
+    Column(label="p, Holm", figures=True),
+    Column(label="detectable", figures=True),
+    Column(label="KL, nats", figures=True),
+)
+
+
+def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) -> None:
+    """Curves on the left, paired differences along the KL that both methods reach on the right."""
+    if not lines:
+        return
+    left, right = layout.two_columns()
+    with left:
+        show_chart("gra_kl_frontier", lines, key="frontier", title="Who gets further for the same distance?",
+                   caption=_curves(lines))  # fmt: skip
+    with right:
+        layout.small("Differences at matched KL")
+        if matched:
+            tables.show(COLUMNS, [matched_row_cells(row) for row in matched], alt="Differences at matched KL")
+        else:
+            layout.note(
+                "A difference needs two methods at several β in one setting: CW and weak labels, or a reference."
+            )
+        if any(row.curve is not None for row in matched):
+            show_chart("matched_gap", matched, key="matched_gap", alt="Differences along KL")
+        for row in matched:
+            if row.reason:
+                layout.note(f"{row.label}: {row.reason}.")
+        if any(row.estimate is not None for row in matched):
+            layout.note(
+                "Averaged over the KL that every seed of both methods reaches, in the table, and along it, in the "
+                "picture; between two β the outcome of each prompt is interpolated linearly in √KL. The error of the "
+                "KL estimates is in neither. Detectable: points that such a table finds four times in five."
+            )
+
+
+def matched_row_cells(row: MatchedRow) -> list[Cell]:
+    """Muted until it is real, as every difference."""
+    muted = not row.is_real
+    span = "–" if row.kl_low is None else f"{report.number(row.kl_low)} – {report.number(row.kl_high)}"
+    return [
+        Cell(text=row.label, muted=muted),
+        Cell(text=report.points(row.estimate), muted=muted, strong=row.is_real),
+        Cell(text=report.points_interval(row.low, row.high), muted=muted),
+        Cell(text=report.p_value(row.p_holm), muted=True),
+        Cell(text=report.number(None if row.detectable is None else 100 * row.detectable, 1), muted=True),
+        Cell(text=span, muted=True),
+    ]
+
+
+def _curves(lines: Sequence[FrontierRow]) -> str:
+    without = [f"{line.label}: {line.reason}" for line in lines if line.reason]
+    words = "A point is a β, averaged over seeds; a band is 95 % over seeds and prompts, where every seed has a curve."
+    return " ".join([words, *(f"{one}." for one in without)])

@@ -1,0 +1,1 @@
+"""The form of New run and the plan beside it."""

@@ -1,0 +1,56 @@
+"""New run: choose an existing annotator instead of training one."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.components.form.config_fields import Fields
+from app.components.form.field_specs import spec_of
+from app.components.frame import layout
+from app.components.frame.annotator_words import overlap, provenance
+from app.reads import results
+from db import queries
+from db.records import NamedAnnotatorRow
+
+PATH = "annotator.use"
+
+
+def choose_existing(fields: Fields, key: str, dataset: str) -> None:
+    """A list of named annotators that fills the field beside it; where each comes from stands below."""
+    with results.reading() as session:
+        rows = [row for row in queries.named_annotators(session) if row.stored]
+    left, right = st.columns(2)
+    with left:
+        st.selectbox(
+            "Use an existing annotator",
+            [row.key for row in rows],
+            index=None,
+            placeholder="choose one that has a name" if rows else "none has a name yet",
+            disabled=not rows,
+            key=_list_key(key),
+            on_change=_take,
+            args=(key,),
+            help="It labels in place of one trained by the run; Annotators is the page where they get their names.",
+        )
+    with right:
+        fields.field(spec_of(PATH))
+    given = fields.changes.get(PATH, fields.default(PATH))
+    _say(rows, given if isinstance(given, list) else [given], dataset)
+
+
+def _take(key: str) -> None:
+    """What is chosen goes into the field, which the address and a file can fill as well."""
+    st.session_state[f"{key}{PATH}"] = st.session_state[_list_key(key)] or ""
+    st.session_state[_list_key(key)] = None
+
+
+def _list_key(key: str) -> str:
+    return f"list.{key}{PATH}"
+
+
+def _say(rows: Sequence[NamedAnnotatorRow], given: Sequence[str | None], dataset: str) -> None:
+    """A field may name it by name, name and version, or fingerprint."""
+    for text in given:
+        row = next((row for row in rows if text in (row.key, row.name, row.fingerprint)), None)
+        if row is not None:
+            layout.note(f"{row.key}: {provenance(row)} {overlap(row, dataset)}")

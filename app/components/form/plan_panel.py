@@ -1,0 +1,124 @@
+"""The right side of New run: what is queued, what of it is done already, how long it takes, what it can show."""
+
+import json
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import untrusted
+from app.components.form.form import Filled
+from app.components.frame import layout, tables
+from app.components.frame.export import show_tables
+from app.components.frame.formats import counted
+from cwpo.compare import power
+from cwpo.compare.power import SeedSpread
+from cwpo.config.run import RunConfig
+from cwpo.errors import CwpoError
+from cwpo.report import report
+from db.engine import database_url
+from db.errors import DatabaseError
+from workers import api
+from workers.plan import words as plan_words
+from workers.plan.estimate import Plan
+
+QUIET = ("0", "", "–")  # cells that need no ink
+
+
+def show_plan(filled: Filled) -> None:
+    """The plan, and the button that queues it."""
+    for sentence in filled.homeless:
+        st.caption(f":red[{untrusted.label(sentence, 400)}]")
+    configs = filled.sweep.configs
+    plan, reason = None, ""
+    if not configs:
+        reason = "Correct the fields with a sentence in red first."
+        st.caption("The plan appears when every field is right.")
+    else:
+        try:
+            plan = _figures(filled)
+        except (CwpoError, DatabaseError) as error:
+            layout.problem(error)
+            reason = "The plan has a problem."
+    layout.service_notice()
+    label = f"Queue {counted(len(configs), 'run')}" if configs else "Queue runs"
+    if st.button(label, type="primary", disabled=bool(reason), help=reason or None, key="queue"):
+        _submit(configs, filled.name)
+    if reason:
+        st.caption(reason)
+    if plan is not None:
+        _stages(plan)
+
+
+def _figures(filled: Filled) -> Plan:
+    configs = filled.sweep.configs
+    plan = _plan(database_url(), json.dumps([config.canonical() for config in configs]))
+    layout.small("What this will cost and reuse")
+    grid = st.grid(3, min_column_width=100, gap="small")
+    for label, value in (
+        ("runs", f"{len(configs):,}"),
+        ("stages to do", f"{plan.stages_new:,}"),
+        ("stages reused", f"{plan.stages_done + plan.stages_shared:,}"),
+        ("time, about", plan_words.about(plan.wall_seconds)),
+        ("GPU-hours", _gpu_hours(plan)),
+        ("memory, about", plan_words.memory(plan)),
+        ("human labels", "unknown" if plan.human_labels is None else f"{plan.human_labels:,}"),
+    ):
+        grid.cell().metric(label, value)
+    layout.note(plan_words.product(len(configs), filled.sweep.lists))
+    spread = _spread(database_url(), configs[0].data.dataset)
+    layout.note(plan_words.power_sentence(power.planned(configs, spread)))
+    layout.note(plan_words.time_sentence(plan))
+    if plan.memory.largest is not None or plan.memory.unknown:
+        layout.note(plan_words.memory_sentence(plan))
+    if warning := plan_words.memory_warning(plan):
+        st.warning(untrusted.label(warning, 600))
+    return plan
+
+
+def _gpu_hours(plan: Plan) -> str:
+    """None where no stage needs a GPU; unknown while a kind of stage was not measured on one."""
+    if plan.unmeasured and plan.gpu:
+        return "unknown"
+    return f"{plan.device_seconds['gpu'] / 3600:.2f}" if plan.device_seconds["gpu"] else "none"
+
+
+def _stages(plan: Plan) -> None:
+    """What is to compute, shared and done, by kind of stage."""
+    name, *figures = plan_words.HEADINGS
+    columns = [tables.Column(label=name, whole=True), *(tables.Column(label=label, figures=True) for label in figures)]
+    quiet = [
+        [row[0], *(tables.Cell(text=cell, muted=cell in QUIET) for cell in row[1:])] for row in plan_words.rows(plan)
+    ]
+    with tables.gathered() as drawn:
+        tables.show(columns, quiet, alt="plan by kind of stage", numbers=lambda: report.fields_of(plan.kinds))
+    show_tables(drawn, key="export_plan")
+    layout.note(plan_words.labels_sentence(plan))
+
+
+@st.cache_data(ttl=60, max_entries=16, show_spinner=False)
+def _spread(url: str, dataset: str) -> SeedSpread:
+    """The spread between seeds on a dataset; it changes when a sweep ends, not while a form is filled."""
+    return api.seed_spread(dataset)
+
+
+@st.cache_data(ttl=5, max_entries=32, show_spinner=False)
+def _plan(url: str, configs: str) -> Plan:
+    """Asked once per form, not once per rerun."""
+    return api.plan([RunConfig.parse(values) for values in json.loads(configs)])
+
+
+def _submit(configs: Sequence[RunConfig], name: str) -> None:
+    """Queue everything; the run page for one run, the list for several."""
+    with st.spinner("Checking and queueing"):
+        try:
+            made = api.submit_sweep([config.model_copy(update={"name": name}) for config in configs], name)
+        except (CwpoError, DatabaseError) as error:
+            layout.problem(error)
+            return
+    words = f"{counted(len(made), 'run')} queued."
+    if any(submitted.queue_down for submitted in made):
+        words += " Redis does not answer: workers will find them within a minute after it is back."
+    layout.flash(words)
+    if len(made) == 1:
+        st.switch_page("screens/run.py", query_params={"run": str(made[0].run_id)})
+    st.switch_page("screens/runs.py")

@@ -1,0 +1,107 @@
+"""The form as a YAML file and a YAML file as the form: what `cwpo sweep` reads, with a sentence per wrong field."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+import yaml
+
+from app import untrusted
+from app.components.form.form import DRAWN, Filled, is_folded
+from app.components.form.state import filled_state, in_address, many
+from app.components.frame import layout, text_blocks
+from cwpo.config.run import override
+from cwpo.config.sweep import sweep
+
+OPENED = "yaml_drawn"
+WRONG = "yaml_wrong"
+LARGEST = 100_000  # characters of a file that is read
+
+
+def show_yaml(filled: Filled) -> None:
+    """Folded away: the form's file, and a place for another one."""
+    folded = st.expander("As a YAML file", key="yaml", on_change="rerun")
+    if not (folded.open or st.session_state.get(OPENED)):
+        return
+    st.session_state[OPENED] = True  # a text that is not drawn would be lost
+    with folded:
+        mine, other = st.tabs(["This form", "Paste or upload"])
+        with mine:
+            _this_form(filled)
+        with other:
+            _another()
+
+
+def as_yaml(values: Mapping[str, Any]) -> str:
+    """What the form says as a file: its defaults are left out, lists stay lists."""
+    plain = {key: value for key, value in values.items() if value not in ("", None, {})}
+    for path in ("method", "objective", "seed"):
+        if len(many(plain.get(path))) == 1:
+            plain = override(plain, path, many(plain[path])[0])
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+
+
+def read_yaml(text: str) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """The values of a file, and a sentence for every field that is wrong."""
+    try:
+        values = yaml.safe_load(text[:LARGEST])
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        return {}, {"": f"This is not YAML{f' (line {mark.line + 1})' if mark else ''}."}
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        return {}, {"": "A file holds fields, such as `method: [weak, cw]`; configs/ has examples."}
+    return values, dict(sweep(values).problems)
+
+
+def left_over(values: Mapping[str, Any]) -> str:
+    """What the form says differently from the file, if anything: it has one list of percentages for all methods."""
+    shares: dict[str, set[str]] = {}
+    for name in many(values.get("method", "cw")):
+        method, colon, percent = str(name).partition(":")
+        if colon:
+            shares.setdefault(method.strip(), set()).add(percent.strip())
+    if len({frozenset(percents) for percents in shares.values()}) < 2:
+        return ""
+    return "The form has one list of percentages for all methods, so it makes more runs than the file."
+
+
+def _this_form(filled: Filled) -> None:
+    if filled.sweep.problems:
+        st.caption("The file appears when every field is right.")
+        return
+    text = as_yaml(filled.values)
+    text_blocks.show_block(text, key="yaml_text")
+    st.download_button("Download", text, file_name="sweep.yaml", mime="application/yaml", on_click="ignore")
+
+
+def _another() -> None:
+    """A text or a file; only what is right in every field changes the form."""
+    st.text_area(
+        "A run or a sweep",
+        key="yaml_given",
+        height=170,
+        placeholder="method: [weak, cw]\nalign:\n  beta: [0.1, 0.5]\nseed: [0, 1, 2]",
+    )
+    st.file_uploader("or a file", type=["yaml", "yml"], key="yaml_file")
+    st.button("Fill the form", key="yaml_fill", on_click=_fill)
+    for field, sentence in st.session_state.get(WRONG, {}).items():
+        st.caption(f":red[{untrusted.label(f'{field} {sentence}'.strip(), 400)}]")
+
+
+def _fill() -> None:
+    """Every widget holds what the file says; a file with a problem changes nothing."""
+    file = st.session_state.get("yaml_file")
+    text = st.session_state.get("yaml_given") or (file.getvalue().decode("utf-8", "replace") if file else "")
+    values, wrong = read_yaml(text)
+    st.session_state[WRONG] = wrong
+    if wrong:
+        return
+    st.query_params.pop("from", None)
+    state = filled_state(values)
+    defaults = filled_state({"data": {"dataset": state["dataset"]}})
+    folded = {} if st.session_state.get(DRAWN) else {key: state[key] for key in state if is_folded(key)}
+    st.session_state.update(state)
+    # A widget that is drawn for the first time does not write the address, so what it will show is written here.
+    st.query_params.update({key: in_address(key, now) for key, now in folded.items() if now != defaults.get(key)})
+    st.session_state[DRAWN] = True
+    layout.flash(left_over(values) or "The form says what the file says.")

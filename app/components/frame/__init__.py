@@ -1,0 +1,1 @@
+"""What all pages share: layout, address, tables, charts, export, how values read."""

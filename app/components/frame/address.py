@@ -1,0 +1,253 @@
+"""View state <-> query parameters: what is looked at lives in the address, as plain text, so a link shows the same.
+
+Widgets whose key is a parameter's name are bound to it by Streamlit (`bind="query-params"`), which writes what the
+widget shows; the views here give those names one home, read them back from any address and make links.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from cwpo.config import catalog
+
+Params = Mapping[str, Any]  # a value is a string or a list of strings
+Order = Literal["lowest", "confident_wrong", "highest", "unsure"]
+Agreement = Literal["any", "agree", "disagree"]
+Grouping = Literal["settings", "runs"]
+Judge = Literal["human", "truth"]
+
+# What a widget shows, and so what the address says, for each name.
+METHODS: Mapping[str, str] = {name: row.label for name, row in catalog.METHODS.items()}
+OBJECTIVES: Mapping[str, str] = {name: row.label for name, row in catalog.OBJECTIVES.items()}
+DATASETS: Mapping[str, str] = {"": "any", **{name: row.label for name, row in catalog.DATASETS.items()}}
+ORDERS: Mapping[Order, str] = {
+    "lowest": "Least confident",
+    "confident_wrong": "Confident, human disagrees",
+    "highest": "Most confident",
+    "unsure": "Annotators disagree most",
+}
+JUDGES: Mapping[Judge, str] = {"human": "human labels", "truth": "true labels"}
+
+LONGEST = 200  # characters of one parameter; longer ones are cut
+LONGEST_LIST = 4_000  # the same of a comma-separated list
+MOST_RUNS = 50  # side by side
+MOST_IDS = 400  # runs that an address may name: a list's ticked settings with all their seeds
+STATUSES = ("queued", "running", "done", "failed", "cancelled")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsView:
+    """Filters of the list of runs; `open` are the group keys shown with their seeds."""
+
+    q: str = ""
+    status: tuple[str, ...] = ()
+    method: tuple[str, ...] = ()
+    objective: tuple[str, ...] = ()
+    dataset: str = ""
+    archived: bool = False
+    open: tuple[str, ...] = ()
+    after: str = ""
+
+    def to_params(self) -> dict[str, Any]:
+        return _present(
+            q=self.q,
+            status=self.status,
+            method=tuple(METHODS[name] for name in self.method),
+            objective=tuple(OBJECTIVES[name] for name in self.objective),
+            dataset=DATASETS[self.dataset] if self.dataset else "",
+            archived="true" if self.archived else "",
+            open=",".join(self.open),
+            after=self.after,
+        )
+
+    @classmethod
+    def from_params(cls, params: Params) -> "RunsView":
+        return cls(
+            q=text(params, "q"),
+            status=tuple(value for value in texts(params, "status") if value in STATUSES),
+            method=names(METHODS, texts(params, "method")),
+            objective=names(OBJECTIVES, texts(params, "objective")),
+            dataset=next(iter(names(DATASETS, (text(params, "dataset"),))), ""),
+            archived=text(params, "archived") == "true",
+            open=words(params, "open"),
+            after=text(params, "after"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """One run."""
+
+    run: int | None = None
+
+    def to_params(self) -> dict[str, Any]:
+        return _present(run=_number(self.run))
+
+    @classmethod
+    def from_params(cls, params: Params) -> "RunView":
+        return cls(run=integer(params, "run"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamplesView:
+    """Which pairs of which run; `after` is the key of the last pair of the page before."""
+
+    run: int | None = None
+    low: float = 0.0
+    high: float = 1.0
+    agreement: Agreement = "any"
+    order: Order = "lowest"
+    q: str = ""
+    pair: str = ""
+    after: str = ""
+
+    def to_params(self) -> dict[str, Any]:
+        whole = (self.low, self.high) == (0.0, 1.0)
+        return _present(
+            run=_number(self.run),
+            c=() if whole else (f"{self.low:g}", f"{self.high:g}"),
+            agreement="" if self.agreement == "any" else self.agreement,
+            order="" if self.order == "lowest" else ORDERS[self.order],
+            q=self.q,
+            pair=self.pair,
+            after=self.after,
+        )
+
+    @classmethod
+    def from_params(cls, params: Params) -> "ExamplesView":
+        low, high = bounds(params, "c")
+        return cls(
+            run=integer(params, "run"),
+            low=low,
+            high=high,
+            agreement=choice(params, "agreement", get_args(Agreement), "any"),
+            order=next(iter(names(ORDERS, (text(params, "order"),))), "lowest"),
+            q=text(params, "q"),
+            pair=text(params, "pair"),
+            after=text(params, "after"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareView:
+    """Which runs stand side by side, and which prompt's answers. Tab, gold reward and prices are bound widgets."""
+
+    runs: tuple[int, ...] = ()
+    prompt: str = ""
+    reference: str = ""  # start of a group key
+    pair: tuple[str, ...] = ()  # starts of two group keys, head to head
+
+    def to_params(self) -> dict[str, Any]:
+        return _present(runs=compact(self.runs), prompt=self.prompt, reference=self.reference, pair=",".join(self.pair))
+
+    @classmethod
+    def from_params(cls, params: Params) -> "CompareView":
+        return cls(
+            runs=expanded(listed(params, "runs")),
+            prompt=text(params, "prompt"),
+            reference=text(params, "reference"),
+            pair=words(params, "pair"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatorsView:
+    """Which annotator, by its labels stage, and whose labels judge it."""
+
+    annotator: int | None = None
+    judge: Judge = "human"
+
+    def to_params(self) -> dict[str, Any]:
+        return _present(annotator=_number(self.annotator), judge="" if self.judge == "human" else JUDGES[self.judge])
+
+    @classmethod
+    def from_params(cls, params: Params) -> "AnnotatorsView":
+        return cls(
+            annotator=integer(params, "annotator"),
+            judge=next(iter(names(JUDGES, (text(params, "judge"),))), "human"),
+        )
+
+
+def text(params: Params, name: str) -> str:
+    return _last(params, name)[:LONGEST]
+
+
+def listed(params: Params, name: str) -> str:
+    """A comma-separated list; one that is too long is cut behind a whole piece."""
+    value = _last(params, name)
+    return value if len(value) <= LONGEST_LIST else value[: LONGEST_LIST + 1].rpartition(",")[0]
+
+
+def texts(params: Params, name: str) -> tuple[str, ...]:
+    value = params.get(name, ())
+    found = value if isinstance(value, list | tuple) else (value,) if value else ()
+    return tuple(str(item)[:LONGEST] for item in found)
+
+
+def names(labels: Mapping[Any, str], shown: tuple[str, ...]) -> tuple[Any, ...]:
+    """The names behind what widgets show; what no widget offers is left out."""
+    back = {label: name for name, label in labels.items()}
+    return tuple(back[label] for label in shown if label in back)
+
+
+def words(params: Params, name: str) -> tuple[str, ...]:
+    """A comma-separated list; only letters, digits, - and _ count."""
+    return tuple(
+        word for word in listed(params, name).split(",") if word and word.replace("-", "").replace("_", "").isalnum()
+    )
+
+
+def integer(params: Params, name: str) -> int | None:
+    value = text(params, name)
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
+
+
+def choice(params: Params, name: str, options: tuple[Any, ...], default: Any) -> Any:
+    value = text(params, name)
+    return value if value in options else default
+
+
+def bounds(params: Params, name: str) -> tuple[float, float]:
+    """Two numbers in [0, 1], in order; anything else is the whole range."""
+    try:
+        low, high = (float(value) for value in texts(params, name))
+    except ValueError:
+        return 0.0, 1.0
+    return (low, high) if 0.0 <= low <= high <= 1.0 else (0.0, 1.0)
+
+
+def compact(numbers: tuple[int, ...]) -> str:
+    """1,2,3,7 -> "1-3,7": many runs fit in an address. The order given is kept."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
+
+
+def expanded(value: str) -> tuple[int, ...]:
+    """The other way; what is not a number or a span is left out, and so is what exceeds MOST_IDS."""
+    numbers: list[int] = []
+    for piece in value.split(","):
+        low, _, high = piece.partition("-")
+        if low.isascii() and low.isdigit() and len(low) < 10:
+            last = int(high) if high.isascii() and high.isdigit() and len(high) < 10 else int(low)
+            numbers.extend(range(int(low), min(last, int(low) + MOST_IDS) + 1))
+    return tuple(dict.fromkeys(numbers))[:MOST_IDS]
+
+
+def _last(params: Params, name: str) -> str:
+    """A parameter that stands in the address several times has its last value."""
+    value = params.get(name, "")
+    return str(value[-1] if isinstance(value, list | tuple) and value else value or "")
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _present(**values: Any) -> dict[str, Any]:
+    """Only what differs from the default stands in the address."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}

@@ -1,0 +1,37 @@
+"""The one way a chart reaches a page."""
+
+from collections.abc import Hashable, Iterable
+from functools import lru_cache
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from app.charts import CHARTS
+from app.charts.frame import LOOKS, modebar
+from app.components.frame.export import chart_format
+from app.components.frame.layout import look, note, small
+
+KEPT = 128  # figures
+
+
+def show_chart(
+    name: str, rows: Iterable[Any], *, key: str, title: str = "", alt: str = "", caption: str = "", **choice: Any
+) -> None:
+    """Title, picture, one sentence. `alt` names a picture without a title; `choice` goes to the chart's prepare."""
+    chart = CHARTS[name]
+    if not (title or alt):
+        raise ValueError(f"The chart {name} needs a title, or an alt for those who do not see it.")
+    if title:
+        small(title)
+    data = chart.prepare(rows, **choice)
+    figure = _figure(name, tuple(data) if isinstance(data, list) else data, look().name)
+    st.plotly_chart(figure, theme=None, config=modebar(name, chart_format()), key=key, alt=alt or title)
+    if caption:
+        note(caption)
+
+
+@lru_cache(maxsize=KEPT)
+def _figure(name: str, data: Hashable, look_name: str) -> go.Figure:
+    """Drawing takes far longer than comparing the data, which is plain values throughout."""
+    return CHARTS[name].draw(list(data) if isinstance(data, tuple) else data, LOOKS[look_name])

@@ -1,0 +1,104 @@
+"""Filters on the left of lists. Each widget is bound to the parameter of the same name, so the address has the view."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import streamlit as st
+
+from app.components.frame.address import (
+    DATASETS,
+    METHODS,
+    OBJECTIVES,
+    ORDERS,
+    STATUSES,
+    Agreement,
+    ExamplesView,
+    RunsView,
+)
+
+# What each widget says when nothing is filtered.
+RUN_DEFAULTS: Mapping[str, Any] = {
+    "q": "",
+    "status": [],
+    "method": [],
+    "objective": [],
+    "dataset": "",
+    "archived": False,
+}
+UNSURE = "unsure"  # the order that needs several annotators or passes
+EXAMPLE_DEFAULTS: Mapping[str, Any] = {"order": "lowest", "c": (0.0, 1.0), "agreement": "any", "q": ""}
+
+
+def _first_page() -> None:
+    """Another filter makes another list: its first page."""
+    st.query_params.pop("after", None)
+
+
+def run_filters() -> RunsView:
+    """Filters of the Runs page."""
+    text = st.text_input(
+        "Search", key="q", placeholder="name, model, sweep", bind="query-params", on_change=_first_page, live=True
+    )
+    status = st.multiselect(
+        "Status", STATUSES, key="status", placeholder="any", bind="query-params", on_change=_first_page
+    )
+    method = st.multiselect(
+        "Method", list(METHODS), key="method", placeholder="any", bind="query-params", on_change=_first_page,
+        format_func=lambda name: METHODS[name],
+    )  # fmt: skip
+    objective = st.multiselect(
+        "Objective", list(OBJECTIVES), key="objective", placeholder="any", bind="query-params",
+        on_change=_first_page, format_func=lambda name: OBJECTIVES[name],
+    )  # fmt: skip
+    dataset = st.selectbox(
+        "Data", list(DATASETS), key="dataset", bind="query-params", on_change=_first_page,
+        format_func=lambda name: DATASETS[name],
+    )  # fmt: skip
+    archived = st.toggle("Archived", key="archived", bind="query-params", on_change=_first_page)
+    address = RunsView.from_params(st.query_params)
+    return RunsView(
+        q=text or "",
+        status=tuple(status),
+        method=tuple(method),
+        objective=tuple(objective),
+        dataset=dataset or "",
+        archived=archived,
+        open=address.open,
+        after=address.after,
+    )
+
+
+def example_filters(view: ExamplesView, *, spread: bool) -> ExamplesView:
+    """Filters of the Examples page; the run and the place in the list stay. Without `spread`, nobody could disagree."""
+    order = st.selectbox(
+        "Order",
+        [name for name in ORDERS if spread or name != UNSURE],
+        key="order",
+        bind="query-params",
+        on_change=_first_page,
+        format_func=lambda name: ORDERS[name],
+    )
+    low, high = st.slider(
+        "Confidence C", 0.0, 1.0, (0.0, 1.0), step=0.01, key="c", bind="query-params", on_change=_first_page
+    )
+    agreement = st.selectbox(
+        "Agreement with the human label",
+        get_args(Agreement),
+        key="agreement",
+        bind="query-params",
+        on_change=_first_page,
+    )
+    text = st.text_input(
+        "Search", key="q", placeholder="text in prompt or response", bind="query-params", on_change=_first_page
+    )
+    st.toggle("Show human labels", key="human", bind="query-params", on_change=_first_page)
+    return ExamplesView(
+        run=view.run,
+        low=low,
+        high=high,
+        agreement=agreement,
+        order=order,
+        q=text or "",
+        pair=view.pair,
+        after=view.after,
+    )

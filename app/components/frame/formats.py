@@ -1,0 +1,76 @@
+"""How times, counts and names read. GRA and its differences are formatted by cwpo.report.report."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from cwpo.config import catalog
+from cwpo.config.catalog import short_name
+
+SLOTS: Mapping[str, str] = {
+    "data": "Pairs",
+    "prompts": "Prompts",
+    "base": "Base model",
+    "base_policy": "Base policy",
+    "base_annotator": "Base annotator",
+    "annotator": "Weak annotator",
+    "labels": "Weak labels",
+    "sft": "SFT",
+    "baseline_sft": "Baseline SFT",
+    "reference": "Reference log-probs",
+    "align": "Alignment",
+    "samples": "Answers",
+    "baseline_samples": "Baseline answers",
+    "gold": "Gold reward",
+    "scores": "Scores",
+    "baseline_scores": "Baseline scores",
+    "evaluation": "Evaluation",
+}
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+
+def slot_name(slot: str) -> str:
+    own, _, gold = slot.partition("@")
+    name = SLOTS.get(own, own.replace("_", " "))
+    return f"{name} · {gold}" if gold else name
+
+
+def ago(moment: datetime | None, now: datetime | None = None) -> str:
+    """Time since, in its largest unit."""
+    if moment is None:
+        return ""
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    if seconds < MINUTE:
+        return "just now"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE:.0f} min ago"
+    if seconds < DAY:
+        return f"{seconds // HOUR:.0f} h ago"
+    return f"{seconds // DAY:.0f} d ago"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """1 run, 12 runs, 1,200 pairs."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def share(value: float | None, decimals: int = 0) -> str:
+    """0.3 -> 30 %."""
+    return "" if value is None else f"{100 * value:.{decimals}f} %"
+
+
+def dataset_name(dataset: str) -> str:
+    row = catalog.DATASETS.get(dataset)
+    return row.label if row else short_name(dataset)
+
+
+def models(annotator: str | None, policy: str) -> str:
+    """annotator → policy."""
+    return f"{short_name(annotator)} → {short_name(policy)}" if annotator else short_name(policy)
+
+
+def seeds(values: tuple[int, ...]) -> str:
+    """0–3 for an unbroken row, else a list."""
+    ordered = sorted(set(values))
+    if len(ordered) > 2 and ordered == list(range(ordered[0], ordered[-1] + 1)):
+        return f"{ordered[0]}–{ordered[-1]}"
+    return ", ".join(str(value) for value in ordered)

@@ -1,0 +1,156 @@
+"""The frame of a page: title, caption, sections, empty states, problems. Text comes from us or through `untrusted`."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import untrusted
+from app.charts.frame import LOOKS, Look
+from app.components.frame import text_blocks
+from db.errors import DatabaseError
+from workers import api
+
+MIDDLE_DOT = " · "
+PAINT_SECONDS = 0.25
+P = ParamSpec("P")
+
+
+def look() -> Look:
+    """The inks of the theme that this browser shows."""
+    return LOOKS.get(str(st.context.theme.type), LOOKS["light"])
+
+
+def heading(title: str, *facts: object) -> None:
+    """The page's title and one line that says what is being looked at; empty facts are left out."""
+    st.title(untrusted.label(title, 120), anchor=False)
+    line = MIDDLE_DOT.join(untrusted.label(fact, 120) for fact in facts if fact not in (None, ""))
+    if line:
+        st.caption(line)
+
+
+def let_paint() -> None:
+    """The answer is on the screen before the browser loads what draws the evidence: sent at once, it would wait."""
+    time.sleep(PAINT_SECONDS)
+
+
+def section(title: str, caption: str = "") -> None:
+    """A section inside a page."""
+    st.subheader(title, anchor=False)
+    if caption:
+        st.caption(untrusted.label(caption, 400))
+
+
+def small(title: str) -> None:
+    """The title of a chart or a table."""
+    st.markdown(f"#### {untrusted.label(title)}")
+
+
+def note(sentence: str) -> None:
+    """One sentence under a chart or a table: the answer, or the caveat."""
+    st.caption(untrusted.label(sentence, 600))
+
+
+def two_columns(least: int = 420) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Two equal columns that stand below each other where each would be narrower than `least` px."""
+    grid = st.grid(2, min_column_width=least, gap="medium")
+    return grid.cell(), grid.cell()
+
+
+def filters_and_list(width: int = 175) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Filters of a fixed width on the left; the list takes what is left."""
+    row = st.container(horizontal=True, gap="medium", wrap=False)
+    return row.container(width=width), row.container(width="stretch")
+
+
+def empty_state(what: str, next_step: str = "", page: str = "") -> None:
+    """What would be here, and the one next step: another page."""
+    with st.container(border=True):
+        st.text(what)
+        if next_step:
+            st.page_link(page, label=next_step)
+
+
+def nothing_fits(what: str, next_step: str, defaults: Mapping[str, Any]) -> None:
+    """A list that its filters made empty; the next step puts every filter back to its default."""
+    with st.container(border=True):
+        st.text(what)
+        st.button(next_step, key="show_all", on_click=_reset, args=(defaults,))
+
+
+def _reset(defaults: Mapping[str, Any]) -> None:
+    """The address follows the widgets that are bound to it, so it is the widgets that are set."""
+    for name, value in defaults.items():
+        st.session_state[name] = value
+    st.query_params.pop("after", None)
+
+
+def turn(label: str, key: str, **params: str) -> None:
+    """A button that changes the place in a list: sets the parameters given, removes the empty ones."""
+    st.button(label, key=key, on_click=set_params, kwargs=params)
+
+
+def set_params(**params: str) -> None:
+    """Set these parameters of the address; empty ones go."""
+    for name, value in params.items():
+        if value:
+            st.query_params[name] = value
+        else:
+            st.query_params.pop(name, None)
+
+
+def problem(sentence: object, technical: object = "") -> None:
+    """One sentence with the cause and the next step; the technical text is folded away."""
+    st.error(untrusted.label(sentence, 600))
+    if technical:
+        with st.expander("Technical text"):
+            text_blocks.show_block(technical, key="technical")
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """A database that is down is one plain sentence instead of a page."""
+    try:
+        yield
+    except DatabaseError as error:
+        problem(error)
+
+
+def fragment(fn: Callable[P, None], *, run_every: str | None = None) -> Callable[P, None]:
+    """A part of a page that is redrawn alone. Its errors never reach the page's own guard, so it has one of its own."""
+
+    @wraps(fn)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+        with guarded():
+            fn(*args, **kwargs)
+
+    return st.fragment(drawn, run_every=run_every)
+
+
+def flash(sentence: str) -> None:
+    """Keep a sentence for the next page that is drawn."""
+    st.session_state["flash"] = sentence
+
+
+def show_flash() -> None:
+    """Show the kept sentence once."""
+    sentence = st.session_state.pop("flash", "")
+    if sentence:
+        st.toast(untrusted.label(sentence, 300))
+
+
+def service_notice() -> None:
+    """One sentence when runs can be queued but nobody will hear the bell."""
+    sentence = _redis_sentence()
+    if sentence:
+        st.warning(untrusted.label(sentence, 400))
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def _redis_sentence() -> str:
+    health = api.health()
+    return "" if health.redis_ok else health.redis_detail

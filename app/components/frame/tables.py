@@ -1,0 +1,129 @@
+"""Quiet static tables: figures right-aligned, no index, no zebra; what is equal is muted, what differs is ink."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from app import untrusted
+from cwpo.report.report import Table
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style_render import CSSDict
+
+MUTED = "color: color-mix(in srgb, currentcolor 58%, transparent)"
+STRONG = "font-weight: 600"
+MOST_ROWS = 500
+INVISIBLE = "\u2060"
+NO_BREAK = "\u00a0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column; figures stand on the right."""
+
+    label: str
+    figures: bool = False
+    whole: bool = False  # never breaks over two lines; figures never do
+    limit: int = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A cell that is not plain ink."""
+
+    text: str
+    muted: bool = False
+    strong: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A table that is on the page, and the same for a machine: shares in [0, 1], full precision, all of its rows."""
+
+    name: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[object]]
+    numbers: Callable[[], Table]
+
+
+_drawn: ContextVar[list[Drawn] | None] = ContextVar("drawn", default=None)
+
+
+@contextmanager
+def gathered() -> Iterator[list[Drawn]]:
+    """The tables that are drawn inside, for a file of each."""
+    found: list[Drawn] = []
+    token = _drawn.set(found)
+    try:
+        yield found
+    finally:
+        _drawn.reset(token)
+
+
+def show(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[object]],
+    *,
+    alt: str,
+    numbers: Callable[[], Table] | None = None,
+    most: int = MOST_ROWS,
+) -> None:
+    """Draw the table. A cell is a Cell or anything that has a text; None is an en dash, muted."""
+    if (drawn := _drawn.get()) is not None:
+        if numbers is None:
+            raise ValueError(f"{alt!r} has a file on this page and needs its numbers.")
+        drawn.append(Drawn(name=alt, columns=columns, rows=rows, numbers=numbers))
+    shown = rows[:most]
+    cells = [[_cell(value) for value in row] for row in shown]
+    frame = pd.DataFrame(
+        [[_text(cell, column) for cell, column in zip(row, columns, strict=True)] for row in cells],
+        columns=_unique([untrusted.label(column.label) for column in columns]),
+    )
+    inks = pd.DataFrame([[_ink(cell) for cell in row] for row in cells], columns=frame.columns)
+    styler = frame.style.apply(lambda _: inks, axis=None).set_table_styles(_alignment(columns))
+    st.table(styler, border="horizontal", hide_index=True, alt=alt)
+    if len(rows) > most:
+        st.caption(f"The first {most:,} of {len(rows):,} rows.")
+
+
+def as_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> Table:
+    """The same columns and cells for a file, whole and without ink."""
+    texts = tuple(tuple(_cell(value).text for value in row) for row in rows)
+    return Table(columns=tuple(column.label for column in columns), rows=texts)
+
+
+def _unique(labels: Sequence[str]) -> list[str]:
+    """pandas wants every heading once; what repeats gets invisible characters."""
+    return [f"{label}{INVISIBLE * labels[:place].count(label)}" for place, label in enumerate(labels)]
+
+
+def _cell(value: object) -> Cell:
+    if isinstance(value, Cell):
+        return value
+    return Cell(text="–", muted=True) if value is None or value == "" else Cell(text=str(value))
+
+
+def _text(cell: Cell, column: Column) -> str:
+    """Escaped, in one piece where the column asks for it."""
+    text = untrusted.label(cell.text, column.limit)
+    return text.replace(" ", NO_BREAK) if column.figures or column.whole else text
+
+
+def _ink(cell: Cell) -> str:
+    return "; ".join(rule for rule, wanted in ((MUTED, cell.muted), (STRONG, cell.strong)) if wanted)
+
+
+def _alignment(columns: Sequence[Column]) -> "list[CSSDict]":
+    """Streamlit aligns by type and our figures are already text, so their columns say it themselves."""
+    styles: list[CSSDict] = [{"selector": "td", "props": [("font-variant-numeric", "tabular-nums")]}]
+    for place, column in enumerate(columns):
+        if column.figures:
+            right: list[tuple[str, str | float]] = [("text-align", "right !important")]
+            styles.append({"selector": f"td.col{place}", "props": right})
+            styles.append({"selector": f"th.col{place}", "props": right})
+    return styles

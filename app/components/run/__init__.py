@@ -1,0 +1,1 @@
+"""One run: its stages, curves, answers, result, and what can be done to it."""

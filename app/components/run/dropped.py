@@ -1,0 +1,68 @@
+"""What of the data a run used: rows dropped by reason, texts cut at each model's context, the annotator's worth."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.components.frame import layout, tables
+from app.components.frame.formats import slot_name
+from app.components.frame.tables import Cell, Column
+from cwpo.report import report
+from cwpo.report.dropped import cuts, data_sentence, rejected_rows
+from cwpo.report.numbers import count, number, percent
+from db.records import StageRow
+
+CUTS = (
+    Column(label="stage"),
+    Column(label="model", limit=60),
+    Column(label="prompts cut", figures=True),
+    Column(label="pairs that do not fit", figures=True),
+)
+REJECTED = (Column(label="line", figures=True), Column(label="dropped because"), Column(label="what", limit=200))
+
+
+def show_counts(stages: Sequence[StageRow]) -> None:
+    """Nothing is dropped silently: counts by reason with examples, then what each model's context cut."""
+    summaries = {stage.slot: stage.summary for stage in stages if stage.summary is not None}
+    if "data" not in summaries:
+        layout.empty_state("How many rows were read, kept and dropped, and why, is counted here.")
+        return
+    st.text(data_sentence(summaries["data"], summaries.get("prompts")))
+    if labels := summaries.get("labels"):
+        st.text(labels_sentence(labels))
+    rejected = rejected_rows(summaries["data"])
+    left, right = layout.two_columns()
+    with left:
+        _show_cuts(stages, summaries)
+    with right:
+        if rejected:
+            layout.small("Dropped rows, the first of each reason")
+            rows = [[count(row.line), row.reason, row.detail] for row in rejected]
+            tables.show(REJECTED, rows, alt="Dropped rows", numbers=lambda: report.fields_of(rejected))
+
+
+def labels_sentence(labels: Mapping[str, Any]) -> str:
+    """The annotator's accuracy beside what length alone would reach."""
+    return (
+        f"The annotator agrees with {percent(labels['accuracy_human'])} of {count(labels['n'])} hidden human labels; "
+        f"length alone with {percent(labels['length_only_accuracy'])}; "
+        f"mean confidence {number(labels['mean_confidence'])}."
+    )
+
+
+def _show_cuts(stages: Sequence[StageRow], summaries: Mapping[str, Mapping[str, Any]]) -> None:
+    found = cuts(summaries)
+    if not found:
+        return
+    models = {stage.slot: stage.model for stage in stages}
+    layout.small("What the context of each model cut")
+    rows = [
+        [slot_name(cut.slot), models[cut.slot], _amount(cut.truncated), _amount(cut.dropped)] for cut in found
+    ]  # fmt: skip
+    tables.show(CUTS, rows, alt="Texts cut at the context of each model", numbers=lambda: report.fields_of(found))
+    layout.note("Only a prompt's left end is cut; a pair with a response that alone does not fit is dropped.")
+
+
+def _amount(value: int | None) -> Cell | None:
+    return None if value is None else Cell(text=count(value), muted=value == 0)

@@ -1,0 +1,55 @@
+"""One run's answer: GRA with the interval that one seed allows, and what must stand beside it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app.components.frame import layout
+from app.components.frame.formats import counted
+from app.reads import results
+from cwpo.report import report
+from cwpo.report.report import GraRow, interval, number, percent
+from db.records import RunRow
+
+
+def show_result(row: RunRow, config: Mapping[str, Any]) -> None:
+    """Nothing before the evaluation is published. Under the figures the terms on which they were counted."""
+    found = row.evaluation
+    if found is None:
+        return
+    table = results.table_of([row])[0]
+    grid = st.grid(4, min_column_width=110)
+    first, second, third, fourth = (grid.cell() for _ in range(4))
+    _figure(first, "GRA", percent(found.gra), f"95 % {interval(found.ci_low, found.ci_high)}, prompts only")
+    counts = f"{found.wins:g} wins, {found.ties:g} ties, {found.losses:g} losses"
+    _figure(second, "ties as losses", percent(found.gra_strict), counts)
+    _figure(third, "KL, nats", number(found.kl), _log_ratios(table))
+    _figure(fourth, "tokens", number(found.mean_tokens, 1), _length(table))
+    size = f"{counted(found.prompts, 'prompt')}, 1 seed"
+    layout.note(layout.MIDDLE_DOT.join((size, *report.terms([row], {row.id: config}).words)))
+
+
+def _log_ratios(row: GraRow) -> str:
+    """The end of alignment on its own pairs: both falling is another way to move than chosen rising."""
+    if row.chosen_logratio is None or row.rejected_logratio is None:
+        return "from the reference"
+    return f"log-ratios: chosen {number(row.chosen_logratio)}, rejected {number(row.rejected_logratio)}"
+
+
+def _length(row: GraRow) -> str:
+    if row.baseline_tokens is None:
+        return ""
+    words = f"baseline {number(row.baseline_tokens, 1)}, ratio {number(row.length_ratio)}"
+    if row.length_controlled is None:
+        return words
+    even = f"GRA at equal length {percent(row.length_controlled)}, 95 % {interval(row.length_low, row.length_high)}"
+    return f"{words}; {even}"
+
+
+def _figure(column: DeltaGenerator, label: str, value: str, below: str) -> None:
+    with column, st.container(gap="xxsmall"):
+        st.metric(label, value)
+        if below:
+            st.caption(below)

@@ -1,0 +1,111 @@
+"""The stages of a run: what is done, what runs, how long it took and how long it should take."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from app import untrusted
+from app.components.frame import tables
+from app.components.frame.export import Exported
+from app.components.frame.formats import counted, slot_name
+from app.components.frame.tables import Cell, Column
+from cwpo.report.report import duration, stage_numbers
+from db.records import StageRow
+
+COLUMNS = (
+    Column(label="stage", whole=True),
+    Column(label="status"),
+    Column(label="progress", figures=True),
+    Column(label="time", figures=True),
+    Column(label="expected", figures=True),
+    Column(label="note", limit=60, whole=True),
+)
+QUIET = frozenset({"queued", "cancelled"})
+
+
+def show_timeline(stages: Sequence[StageRow], now: datetime | None = None) -> None:
+    """The table, and above it a bar for each stage that runs and knows its end."""
+    moment = now or datetime.now(UTC)
+    for stage in stages:
+        if stage.status == "running":
+            _bar(stage, moment)
+    tables.show(COLUMNS, [_row(stage, moment) for stage in stages], alt="Stages of the run")
+
+
+def export(stages: Sequence[StageRow], now: datetime | None = None) -> Exported:
+    """The table as a file."""
+    moment = now or datetime.now(UTC)
+    return Exported(
+        name="Stages",
+        numbers=lambda: stage_numbers(stages),
+        cells=lambda: tables.as_table(COLUMNS, [_row(stage, moment) for stage in stages]),
+    )
+
+
+def elapsed(stage: StageRow, now: datetime) -> float | None:
+    """Seconds of the published attempt, or since a running stage was started."""
+    if stage.status == "running" and stage.started_at is not None:
+        return max(0.0, (now - stage.started_at).total_seconds())
+    return stage.seconds
+
+
+def summary_line(stages: Sequence[StageRow]) -> str:
+    """12 of 15 stages done, 4 reused."""
+    done = sum(stage.status == "done" for stage in stages)
+    reused = sum(stage.reused for stage in stages)
+    line = f"{done} of {counted(len(stages), 'stage')} done"
+    return f"{line}, {reused} reused" if reused else line
+
+
+def _bar(stage: StageRow, now: datetime) -> None:
+    words = [slot_name(stage.slot)]
+    if stage.total:
+        words.append(f"{stage.done or 0:,} of {stage.total:,} {stage.unit or ''}".strip())
+    if stage.started_at is not None:
+        words.append(duration(elapsed(stage, now)))
+    if stage.expected_seconds:
+        words.append(f"about {duration(stage.expected_seconds)} expected")
+    line = untrusted.label(" · ".join(word for word in words if word), 200)
+    if stage.total:
+        st.progress(min(1.0, max(0.0, (stage.done or 0) / stage.total)), text=line)
+    else:
+        st.caption(line)
+
+
+def _row(stage: StageRow, now: datetime) -> list[Cell]:
+    quiet = stage.status in QUIET
+    return [
+        Cell(text=slot_name(stage.slot), muted=quiet),
+        Cell(text=stage.status, muted=stage.status != "running", strong=stage.status == "failed"),
+        Cell(text=_progress(stage), muted=True),
+        Cell(text=duration(elapsed(stage, now)), muted=quiet),
+        Cell(text=duration(stage.expected_seconds), muted=True),
+        Cell(text=_note(stage), muted=True),
+    ]
+
+
+def _progress(stage: StageRow) -> str:
+    if stage.slot == "prompts" and stage.summary and "test_prompts" in stage.summary:
+        return counted(stage.summary["test_prompts"], "prompt")  # its pairs are none by design
+    if stage.total is None:
+        return "–"
+    done = "" if stage.status == "done" else f"{stage.done or 0:,} / "
+    return f"{done}{stage.total:,} {stage.unit or ''}".strip()
+
+
+def _note(stage: StageRow) -> str:
+    notes = []
+    if stage.reused:
+        notes.append(f"reused, {stage.shared_by} runs" if stage.shared_by > 1 else "reused")
+    elif stage.shared_by > 1:
+        notes.append(f"for {stage.shared_by} runs")
+    if stage.first_step:
+        notes.append(f"resumed at step {stage.first_step:,}")
+    if stage.attempts > 1:
+        notes.append(f"attempt {stage.attempts}")
+    if stage.status == "queued" and stage.device == "gpu":
+        notes.append("waits for a GPU worker")
+    if stage.status == "running" and stage.worker:
+        notes.append(stage.worker)
+    return ", ".join(notes) or "–"

@@ -1,0 +1,34 @@
+"""Choose another run by its settings; the choice goes to the address."""
+
+import streamlit as st
+
+from app import untrusted
+from app.reads import results
+from cwpo.config.catalog import objective_label
+from db import queries
+from db.records import RunFilters, RunRow
+
+OFFERED = 60  # newest first
+
+
+def run_name(row: RunRow) -> str:
+    """run 14 · CW · DPO · seed 2."""
+    return untrusted.plain(f"run {row.id} · {row.method_label} · {objective_label(row.objective)} · seed {row.seed}")
+
+
+def pick_run(current: RunRow) -> None:
+    """Runs with an annotator; the one looked at is always among them."""
+    with results.reading() as session:
+        newest = queries.list_runs(session, filters=RunFilters(), after=None, limit=OFFERED).rows
+    offered = {row.id: row for row in newest if row.annotator is not None} | {current.id: current}
+    ids = sorted(offered, reverse=True)
+    chosen = st.selectbox(
+        "Run",
+        ids,
+        index=ids.index(current.id),
+        format_func=lambda run_id: run_name(offered[run_id]),
+        key=f"pick_{current.id}",
+    )
+    if chosen != current.id:
+        st.query_params.from_dict({"run": str(chosen)})
+        st.rerun()

@@ -1,0 +1,188 @@
+"""The table of runs: one line per setting over its seeds, opened to its seeds in place. Pure; the page draws."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from app import untrusted
+from app.charts.frame import Look, colour
+from app.components.frame.export import Exported
+from app.components.frame.formats import ago, counted, dataset_name, models, seeds, share
+from cwpo.config.catalog import objective_label
+from cwpo.report import report
+from cwpo.report.report import GraRow, Table, interval, number, run_numbers
+from db.records import RunGroup, RunRow
+
+ONE_SEED = "1 seed"
+LIVE = ("queued", "running")
+Configs = Mapping[int, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of the table: a setting, or one of its seeds."""
+
+    key: str  # group key, or run:12
+    run_ids: tuple[int, ...]
+    method: str
+    is_seed: bool
+    cells: Mapping[str, str]
+
+
+# column -> width in px
+COLUMNS: Mapping[str, int] = {
+    "setting": 142,
+    "GRA, %": 58,
+    "95 %": 90,
+    "status": 116,
+    "seeds": 66,
+    "KL": 46,
+    "models": 110,
+    "data": 104,
+    "updated": 86,
+}
+FIGURES = ("GRA, %", "95 %", "KL")
+
+
+def lines(groups: Sequence[RunGroup], results: Mapping[str, GraRow], opened: Sequence[str]) -> list[Line]:
+    """Settings in the order given; an opened one is followed by its seeds."""
+    table = []
+    for group in groups:
+        table.append(_group_line(group, results.get(group.group_key), opened=group.group_key[:12] in opened))
+        if group.group_key[:12] in opened:
+            table.extend(_seed_line(row) for row in group.rows)
+    return table
+
+
+def frame(table: Sequence[Line]) -> pd.DataFrame:
+    """What the grid shows; every cell is text that is ready to be read."""
+    return pd.DataFrame([dict(line.cells) for line in table], columns=list(COLUMNS))
+
+
+def export(groups: Sequence[RunGroup], table: Sequence[Line], configs: Configs) -> Exported:
+    """The lines as they are shown; their runs one by one where numbers are wanted."""
+    rows = [row for group in groups for row in group.rows]
+    return Exported(
+        name="Runs",
+        numbers=lambda: run_numbers(rows, {row.id: report.terms([row], configs) for row in evaluated(groups)}),
+        cells=lambda: _shown(table, caption(groups, configs)),
+    )
+
+
+def evaluated(groups: Sequence[RunGroup]) -> list[RunRow]:
+    """The runs that have a result."""
+    return [row for group in groups for row in group.rows if row.evaluation is not None]
+
+
+def caption(groups: Sequence[RunGroup], configs: Configs) -> str:
+    """On what terms the GRAs of the list were counted, and what their intervals cover."""
+    rows = evaluated(groups)
+    counts = {counted(row.evaluation.prompts, "prompt") for row in rows if row.evaluation is not None}
+    words = ["(wins + ½ ties) / prompts against the baseline's answers"]
+    if rows:
+        words = [counts.pop() if len(counts) == 1 else "several prompt sets", *report.terms(rows, configs).words]
+    covers = "95 % interval over seeds × prompts, or over prompts alone where there is one seed."
+    return f"GRA: {' · '.join(words)}. {covers}"
+
+
+def inks(table: Sequence[Line], look: Look) -> pd.DataFrame:
+    """Colour carries the method; seeds and what is not the answer are muted."""
+    rows = []
+    for line in table:
+        muted = f"color: {look.muted}"
+        row = dict.fromkeys(COLUMNS, muted)
+        row["setting"] = muted if line.is_seed else f"color: {colour(look, line.method)}; font-weight: 600"
+        row["GRA, %"] = muted if line.is_seed else f"color: {look.ink}"
+        row["status"] = f"color: {look.ink}" if line.cells["status"].startswith(("running", "failed")) else muted
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def status_of(rows: Sequence[RunRow]) -> str:
+    """One word where all agree; else what is done and what is going on."""
+    counts = {
+        name: sum(row.status == name for row in rows) for name in ("running", "queued", "failed", "cancelled", "done")
+    }
+    if len(rows) == 1:
+        return _one_status(rows[0])
+    if counts["done"] == len(rows):
+        return "done"
+    present = [f"{number} {name}" for name, number in counts.items() if number]
+    if counts["running"]:
+        present[0] = f"running {counts['running']}"
+    return f"{counts['done']} of {len(rows)} done" if counts["running"] + counts["queued"] == 0 else ", ".join(present)
+
+
+def setting_name(row: RunRow) -> str:
+    """CW · DPO."""
+    return f"{row.method_label} · {objective_label(row.objective)}"
+
+
+def first_seeds(rows: Sequence[RunRow]) -> list[RunRow]:
+    """One run per setting, in the order given: the first of each."""
+    found: dict[str, RunRow] = {}
+    for row in rows:
+        found.setdefault(row.group_key, row)
+    return list(found.values())
+
+
+def headline(groups: Sequence[RunGroup], total: int) -> str:
+    """How much there is and how much of it is going on."""
+    rows = [row for group in groups for row in group.rows]
+    words = [counted(total, "setting"), counted(len(rows), "run")]
+    words += [f"{number} {name}" for name in LIVE if (number := sum(row.status == name for row in rows))]
+    return " · ".join(words)
+
+
+def _shown(table: Sequence[Line], note: str) -> Table:
+    cells = tuple(tuple(line.cells.get(name, "").lstrip("▸▾ ") for name in COLUMNS) for line in table)
+    return Table(columns=tuple(COLUMNS), rows=cells, notes=(note,))
+
+
+def _group_line(group: RunGroup, result: GraRow | None, *, opened: bool) -> Line:
+    first = group.rows[0]
+    mark = "" if len(group.rows) == 1 else ("▾ " if opened else "▸ ")
+    name = next((row.name for row in group.rows if row.name), "")
+    cells = _common(first) | {
+        "setting": untrusted.plain(f"{mark}{setting_name(first)}", 60),
+        "status": status_of(group.rows),
+        "GRA, %": f"{100 * result.estimate:.1f}" if result else "–",
+        "95 %": interval(result.low, result.high) if result else "–",
+        "seeds": ONE_SEED if len(group.seeds) == 1 else f"{len(group.seeds)} ({seeds(group.seeds)})",
+        "KL": number(result.kl if result else None),
+        "updated": ago(max((row.finished_at or row.started_at or row.created_at) for row in group.rows)),
+        "name": name,
+    }
+    return Line(key=group.group_key[:12], run_ids=group.run_ids, method=first.method, is_seed=False, cells=cells)
+
+
+def _seed_line(row: RunRow) -> Line:
+    result = row.evaluation
+    cells = _common(row) | {
+        "setting": f"      seed {row.seed}  ·  run {row.id}",
+        "status": _one_status(row),
+        "GRA, %": f"{100 * result.gra:.1f}" if result else "–",
+        "95 %": interval(result.ci_low, result.ci_high) if result else "–",
+        "seeds": ONE_SEED,
+        "KL": number(result.kl if result else None),
+        "updated": ago(row.finished_at or row.started_at or row.created_at),
+    }
+    return Line(key=f"run:{row.id}", run_ids=(row.id,), method=row.method, is_seed=True, cells=cells)
+
+
+def _common(row: RunRow) -> dict[str, str]:
+    return {
+        "models": untrusted.plain(models(row.annotator, row.policy), 60),
+        "data": untrusted.plain(f"{dataset_name(row.dataset).split(' (')[0]}, {share(row.label_fraction)}", 48),
+    }
+
+
+def _one_status(row: RunRow) -> str:
+    if row.status == "running" and row.current_slot:
+        part = f" {100 * (row.current_done or 0) / row.current_total:.0f} %" if row.current_total else ""
+        return f"running {row.stages_done}/{row.stages} · {row.current_slot}{part}"
+    if row.status in LIVE and row.stages:
+        return f"{row.status} {row.stages_done}/{row.stages}"
+    return row.status

@@ -1,0 +1,1 @@
+"""This installation: services, queue, workers, disk."""

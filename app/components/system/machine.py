@@ -1,0 +1,148 @@
+"""Parts of the System page: services, queue, workers, disk."""
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from app.components.frame import layout, tables
+from app.components.frame.formats import ago, counted, slot_name
+from app.components.frame.tables import Cell, Column
+from app.reads import results
+from cwpo.report import report
+from cwpo.report.report import duration, size
+from db import queries
+from db.records import ActiveStage, WorkerRow
+from workers import api
+
+WORKER_COLUMNS = (
+    Column(label="worker"),
+    Column(label="device"),
+    Column(label="state"),
+    Column(label="stage"),
+    Column(label="heartbeat", figures=True),
+    Column(label="up", figures=True),
+    Column(label="memory", figures=True),
+)
+STAGE_COLUMNS = (
+    Column(label="stage"),
+    Column(label="status"),
+    Column(label="progress", figures=True),
+    Column(label="runs", figures=True),
+    Column(label="priority", figures=True),
+    Column(label="worker"),
+    Column(label="since"),
+)
+ACTIVE_SHOWN = 10
+
+
+def show_services() -> None:
+    """Redis and the database, each well or with a sentence."""
+    health = api.health()
+    left, right = st.columns(2, gap="medium")
+    with left:
+        layout.small("Redis")
+        st.text("well" if health.redis_ok else "down")
+        layout.note(health.redis_detail)
+    with right:
+        layout.small("Database")
+        if not health.database_ok:
+            st.text("down")
+            layout.note(health.database_detail)
+            return
+        with results.reading() as session:
+            found = queries.database_health(session)
+        st.text(f"{found.product} {found.version}, {size(found.bytes)}, {found.latency_ms:.1f} ms")
+        layout.note(f"{found.location} · {found.detail} · schema {found.revision or 'missing'}")
+        if not found.current:
+            layout.problem(
+                f"The schema is {found.revision}, this program needs {found.head}: run alembic upgrade head."
+            )
+
+
+def show_queue() -> None:
+    """What runs, what is ready, what waits."""
+    with results.reading() as session:
+        found = queries.queue_health(session)
+        workers = queries.workers(session)
+    figures = (
+        ("workers alive", sum(worker.alive for worker in workers)),
+        ("running", found.stages.get("running", 0)),
+        ("ready", found.ready),
+        ("waiting for input", found.waiting),
+        ("failed", found.stages.get("failed", 0)),
+        ("lost in 24 h", found.lost_last_day),
+    )
+    for column, (label, number) in zip(st.columns(len(figures)), figures, strict=True):
+        column.metric(label, f"{number:,}")
+    if found.ready and found.oldest_ready_at is not None:
+        waited = duration((found.at - found.oldest_ready_at).total_seconds())
+        layout.note(f"The oldest ready stage has waited {waited}.")
+    if found.expired_leases:
+        layout.note(f"{counted(found.expired_leases, 'lease')} ran out; the reaper queues them again within seconds.")
+
+
+def show_active() -> None:
+    """What is executed now, and what comes next."""
+    with results.reading() as session:
+        active = queries.active_stages(session)
+    layout.small("Stages in the queue")
+    if not active:
+        layout.note("Nothing is queued.")
+    else:
+        rows = [_stage_row(stage) for stage in active]
+        tables.show(STAGE_COLUMNS, rows, alt="Stages in the queue", numbers=lambda: report.fields_of(active),
+                    most=ACTIVE_SHOWN)  # fmt: skip
+
+
+def show_workers() -> None:
+    """Alive workers first; those gone are muted."""
+    with results.reading() as session:
+        workers = sorted(queries.workers(session), key=lambda worker: (not worker.alive, worker.name))
+    layout.small("Workers")
+    if not any(worker.alive for worker in workers):
+        layout.empty_state("No worker is alive; start them with: make start, or python -m workers.")
+    if workers:
+        rows = [_worker_row(worker) for worker in workers]
+        tables.show(WORKER_COLUMNS, rows, alt="Workers", numbers=lambda: report.fields_of(workers))
+
+
+def show_disk() -> None:
+    """What the store holds, by kind, and what the disk has left."""
+    with results.reading() as session:
+        usage = queries.artifact_usage(session)
+    layout.small("Disk")
+    health = api.health()
+    if usage:
+        columns = (Column(label="artifacts"), Column(label="number", figures=True), Column(label="size", figures=True))
+        rows = [(slot_name(row.kind), f"{row.artifacts:,}", size(row.bytes)) for row in usage]
+        tables.show(columns, rows, alt="Artifacts by kind", numbers=lambda: report.fields_of(usage))
+    else:
+        layout.note("No artifact is stored yet.")
+    layout.note(health.storage_detail if health.storage_ok else f"Nearly full: {health.storage_detail}")
+
+
+def _worker_row(worker: WorkerRow) -> list[Cell]:
+    now = datetime.now(UTC)
+    cells = [
+        worker.name,
+        worker.device,
+        worker.state if worker.alive else "gone",
+        slot_name(worker.stage_kind) if worker.alive and worker.stage_kind else "–",
+        duration(max(0.0, (now - worker.heartbeat_at).total_seconds())),
+        duration((now - worker.started_at).total_seconds()) if worker.alive else "–",
+        f"{worker.rss_mb:.0f} MB" if worker.rss_mb and worker.alive else "–",
+    ]
+    return [Cell(text=text, muted=not worker.alive) for text in cells]
+
+
+def _stage_row(stage: ActiveStage) -> list[object]:
+    progress = f"{stage.done or 0:,} / {stage.total:,} {stage.unit or ''}".strip() if stage.total else None
+    return [
+        slot_name(stage.kind),
+        Cell(text=stage.status, muted=stage.status != "running"),
+        progress,
+        f"{stage.runs:,}",
+        stage.priority,
+        stage.worker,
+        Cell(text=ago(stage.started_at or stage.created_at), muted=True),
+    ]

@@ -1,0 +1,237 @@
+"""What pages read: one cached engine, short-lived caches for what is heavy. Every query itself lives in db.queries."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from cwpo.report import report
+from cwpo.report.annotators import Scaling, scaling
+from cwpo.report.report import (
+    Beside,
+    CostRow,
+    DifferenceRow,
+    FrontierRow,
+    GoldRow,
+    GraRow,
+    HeadToHead,
+    MatchedRow,
+    Prices,
+    StageCost,
+)
+from db import queries
+from db.engine import Engines, Session, database_url, make_engines, read_scope
+from db.records import AnnotatorRow, LabelSummary, RunFilters, RunGroup, RunRow
+
+SECONDS = 60  # finished results do not change; a deleted run may be seen this long
+MOST_RESULTS = 64
+MOST_ANNOTATORS = 200  # in a list
+
+Published = tuple[tuple[int, int], ...]  # (run, hash of its evaluation): another evaluation is another result
+
+
+@st.cache_resource(show_spinner=False)
+def _engines(url: str) -> Engines:
+    return make_engines(url)
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session on the read engine: one snapshot for what a page shows together."""
+    with read_scope(_engines(database_url())) as session:
+        yield session
+
+
+def results_of(groups: Sequence[RunGroup]) -> dict[str, GraRow]:
+    """GRA over the seeds of each group that has at least one evaluated run, by group key."""
+    found = {}
+    for group in groups:
+        evaluated = tuple(row for row in group.rows if row.evaluation is not None)
+        if evaluated:
+            found[group.group_key] = _result(database_url(), _published(evaluated), evaluated)
+    return found
+
+
+def table_of(rows: Sequence[RunRow]) -> list[GraRow]:
+    """The GRA table of these evaluated runs."""
+    return _table(database_url(), _published(rows), tuple(rows))
+
+
+def differences_of(rows: Sequence[RunRow], reference: str, settings: Mapping[str, str]) -> list[DifferenceRow]:
+    """Paired differences against the setting with this group key; the planned ones where it is empty."""
+    return _differences(database_url(), _published(rows), reference, settings, tuple(rows))
+
+
+def labels_of(rows: Sequence[RunRow]) -> dict[str, str]:
+    """What the settings of these runs are called beside each other, by group key."""
+    return report.labels_of(rows, configs_of(rows))
+
+
+def frontiers_of(rows: Sequence[RunRow], reference: str) -> tuple[list[FrontierRow], list[MatchedRow]]:
+    """GRA–KL frontiers of the methods that were run at several β, and their differences at matched KL."""
+    return _frontiers(database_url(), _published(rows), reference, tuple(rows))
+
+
+def gold_table_of(rows: Sequence[RunRow], key: str) -> list[GoldRow]:
+    """These runs under their own gold reward and under the further one of that key."""
+    return _gold_table(database_url(), _published(rows), key, tuple(rows))
+
+
+def head_to_head_of(first: Sequence[RunRow], second: Sequence[RunRow], labels: tuple[str, str]) -> HeadToHead:
+    """Two settings against each other, from stored answers and scores."""
+    return _head_to_head(database_url(), _published([*first, *second]), labels, tuple(first), tuple(second))
+
+
+def costs_of(rows: Sequence[RunRow], table: Sequence[GraRow], prices: Prices) -> tuple[list[CostRow], list[StageCost]]:
+    """Labels, seconds and money of each setting, and seconds by kind of stage."""
+    ids = [row.id for row in rows]
+    with reading() as session:
+        seconds = queries.stage_seconds(session, ids)
+        summaries = queries.summaries(session, ids, ("data",))
+    return report.cost_table(table, configs_of(rows), seconds, summaries, prices), report.stage_costs(seconds)
+
+
+def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
+    """Per-prompt outcomes of evaluated runs."""
+    return _outcomes(database_url(), tuple(run_ids))
+
+
+def beside_of(run_ids: Sequence[int]) -> Mapping[int, Beside]:
+    """β and the log-ratios at the end of alignment, by run."""
+    return _beside(database_url(), tuple(run_ids))
+
+
+def configs_of(rows: Sequence[RunRow]) -> Mapping[int, Mapping[str, Any]]:
+    """The configurations of these runs, which never change."""
+    return _configs(database_url(), tuple(row.id for row in rows))
+
+
+def label_summaries_of(run_ids: Sequence[int]) -> list[LabelSummary]:
+    """One summary per annotator behind these runs."""
+    return _label_summaries(database_url(), tuple(run_ids))
+
+
+def annotators() -> list[AnnotatorRow]:
+    """Every annotator that has labeled, newest first; of very many the newest."""
+    with reading() as session:
+        return queries.list_annotators(session, limit=MOST_ANNOTATORS)
+
+
+def annotator(stage_id: int) -> AnnotatorRow | None:
+    """The annotator of this labels stage, however old."""
+    with reading() as session:
+        return next(iter(queries.list_annotators(session, stage_id=stage_id)), None)
+
+
+def scaling_of(row: AnnotatorRow) -> Scaling | None:
+    """Raw and scaled confidence of an annotator on a sample of its pairs; None without a fitted temperature."""
+    return None if row.temperature is None else _scaling(database_url(), row.stage_id, row.temperature)
+
+
+def runs_by_id(session: Session, run_ids: Sequence[int]) -> list[RunRow]:
+    """The rows of these runs in the order asked for; unknown ids are left out."""
+    found: dict[int, RunRow] = {}
+    for archived in (False, True):
+        filters = RunFilters(ids=tuple(run_ids), archived=archived)
+        found |= {row.id: row for row in queries.list_runs(session, filters=filters, limit=len(run_ids) or 1).rows}
+    return [found[run_id] for run_id in run_ids if run_id in found]
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=2_000, show_spinner=False)
+def _result(url: str, published: Published, _rows: tuple[RunRow, ...]) -> GraRow:
+    with reading() as session:
+        table = queries.outcomes(session, [row.id for row in _rows])
+    return report.gra_table(list(_rows), table)[0]
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _table(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[GraRow]:
+    ids = [row.id for row in _rows]
+    return report.gra_table(list(_rows), outcomes_of(ids), beside=beside_of(ids))
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _differences(
+    url: str, published: Published, reference: str, settings: Mapping[str, str], _rows: tuple[RunRow, ...]
+) -> list[DifferenceRow]:
+    pairs = report.pairs_against(_rows, reference) if reference else None
+    ids = [row.id for row in _rows]
+    return report.differences(_rows, outcomes_of(ids), pairs=pairs, settings=settings, beside=beside_of(ids))
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _frontiers(
+    url: str, published: Published, reference: str, _rows: tuple[RunRow, ...]
+) -> tuple[list[FrontierRow], list[MatchedRow]]:
+    found = report.frontiers(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows))
+    return report.frontier_rows(found), report.matched_differences(found, reference=reference)
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _gold_table(url: str, published: Published, key: str, _rows: tuple[RunRow, ...]) -> list[GoldRow]:
+    ids = [row.id for row in _rows]
+    with reading() as session:
+        further = queries.outcomes(session, ids, slot=f"evaluation@{key}")
+    return report.gold_table(_rows, outcomes_of(ids), further, beside=beside_of(ids))
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _head_to_head(
+    url: str,
+    published: Published,
+    labels: tuple[str, str],
+    _first: tuple[RunRow, ...],
+    _second: tuple[RunRow, ...],
+) -> HeadToHead:
+    with reading() as session:
+        scores = queries.scores(session, [row.id for row in (*_first, *_second)])
+    return report.head_to_head(_first, _second, scores, labels=labels)
+
+
+def _published(rows: Sequence[RunRow]) -> Published:
+    """What a result depends on: to hash whole rows would cost more than most results."""
+    return tuple((row.id, hash(row.evaluation)) for row in rows)
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _outcomes(url: str, run_ids: tuple[int, ...]) -> pd.DataFrame:
+    with reading() as session:
+        return queries.outcomes(session, run_ids)
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _beside(url: str, run_ids: tuple[int, ...]) -> Mapping[int, Beside]:
+    with reading() as session:
+        ends = queries.final_metrics(session, run_ids, "align", report.END_METRICS)
+    return report.beside(_configs(url, run_ids), ends)
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _configs(url: str, run_ids: tuple[int, ...]) -> Mapping[int, Mapping[str, Any]]:
+    with reading() as session:
+        return queries.configs(session, run_ids)
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _label_summaries(url: str, run_ids: tuple[int, ...]) -> list[LabelSummary]:
+    with reading() as session:
+        found = queries.label_summaries(session, run_ids)
+    return list(found.values())
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _scaling(url: str, stage_id: int, temperature: float) -> Scaling | None:
+    with reading() as session:
+        margins = queries.label_margins(session, stage_id)
+    return scaling(margins, temperature)
+
+
+def newest_labeled_run() -> int | None:
+    """The newest run whose annotator has labeled, for pages opened without a run."""
+    with reading() as session:
+        rows = queries.list_runs(session, filters=RunFilters(), limit=MOST_RESULTS).rows
+        candidates = [row.id for row in rows if row.annotator is not None]
+        found = {summary.run_id for summary in label_summaries_of(candidates)} if candidates else set()
+    return next((run_id for run_id in candidates if run_id in found), None)

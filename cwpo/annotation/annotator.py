@@ -1,0 +1,255 @@
+"""The weak annotator: a backbone with a scalar head tuned on human labels, and the temperature that calibrates it.
+
+A trained gold reward is the same thing on other pairs, so `train_scorer` serves both. Two kinds: "bradley_terry" scores
+each response, "joint" reads both responses together, in both orders (PairRM, CW-PO appendix J.9).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from cwpo.config.parts import TrainConfig
+from cwpo.data.pairs import load_part, split_labeled
+from cwpo.data.split import count_swapped
+from cwpo.errors import DataError
+from cwpo.models.load import ModelRef, context_length, load_annotator, model_ref, save_model
+from cwpo.models.logps import ForwardPath, forward_path, response_scores
+from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs, pack
+from cwpo.records import CandidatePair
+from cwpo.stages.execute import StageContext
+from cwpo.statistics import calibration
+from cwpo.training.loop import Batches, ExtraState, History, Micro, TrainResult, micro_batches, steady_packing, train
+from cwpo.training.weighting import Floats
+
+BRADLEY_TERRY, JOINT = "bradley_terry", "joint"
+_NO_LIMIT = 1 << 30  # tokens
+
+
+def run_annotator(ctx: StageContext) -> dict[str, Any]:
+    """Train on the human labels of the labeled part."""
+    config = ctx.config
+    pairs = labeled_pairs(ctx)
+    summary = train_scorer(
+        ctx, pairs, heldout_fraction=config["heldout_fraction"] if config["early_stopping"] else None, form="annotator"
+    )
+    return {**summary, **count_swapped(pairs, config)}
+
+
+def labeled_pairs(ctx: StageContext) -> list[CandidatePair]:
+    """The labeled part of the data."""
+    return load_part(ctx.inputs["data"], "labeled", ctx.config)
+
+
+def train_scorer(
+    ctx: StageContext, pairs: Sequence[CandidatePair], *, heldout_fraction: float | None, form: Any
+) -> dict[str, Any]:
+    """Train a scalar head and its backbone on human labels and store them; ctx.config names model, train and seed.
+
+    heldout_fraction: that share of the pairs, by prompt, is held out and the epoch with the lowest held-out negative
+    log-likelihood is kept; None trains on all pairs and keeps the last epoch.
+    """
+    config = ctx.config
+    labeled = [pair for pair in pairs if pair.human_label is not None]
+    heldout: list[CandidatePair] = []
+    if heldout_fraction is not None:
+        heldout, labeled = split_labeled(labeled, heldout_fraction, config["seed"])
+    model, tokenizer = load_annotator(
+        model_ref(ctx.inputs, "base", config),
+        store=ctx.store,
+        device=ctx.device,
+        precision=config["precision"],
+        seed=config["seed"],
+        dropout=config["dropout"],
+    )
+    context = min(context_length(model), config["max_length"] or context_length(model))
+    kind = config.get("kind", BRADLEY_TERRY)
+    encoded = encode_candidates(labeled, tokenizer, context, kind)
+    if not encoded.rows:
+        raise DataError("No labeled pair fits the annotator's context: raise data.label_fraction or model.max_length.")
+    checked = encode_candidates(heldout, tokenizer, context, kind).rows
+    labels = {pair.pair_id: 0 if pair.human_label == "a" else 1 for pair in pairs}
+    extra = ExtraState()
+    result = train_bradley_terry(model, encoded.rows, labels, ctx, heldout=checked, extra=extra)
+    save_model(model, tokenizer, ctx.out, form=form, parent=None)
+    result.history.write(ctx.out)
+    return {
+        "steps": result.steps,
+        "first_step": result.first_step,
+        "final_loss": result.final_loss,
+        "pairs": len(encoded.rows),
+        "heldout_pairs": len(checked),
+        "best_epoch": extra.values.get("epoch"),
+        "heldout_nll": extra.values.get("nll"),
+        "tokens": sum(row.tokens for row in encoded.rows),
+        "truncated": encoded.truncated,
+        "dropped": encoded.dropped,
+    }
+
+
+def run_calibration(ctx: StageContext) -> dict[str, Any]:
+    """Train an annotator without a share of its labels, and fit the temperature T of sigma(margin / T) on that share.
+
+    The annotator that labels is trained on all of its labels; T is that of its twin (Guo et al. 2017).
+    """
+    config = ctx.config
+    heldout, rest = split_labeled(labeled_pairs(ctx), config["heldout_fraction"], config["seed"])
+    chosen_by = config["heldout_fraction"] if config["early_stopping"] else None
+    trained = train_scorer(ctx, rest, heldout_fraction=chosen_by, form="annotator")
+    model, tokenizer = load_annotator(
+        ModelRef(artifact=ctx.out),
+        store=ctx.store,
+        device=ctx.device,
+        precision=config["precision"],
+        seed=0,
+        dropout=0.0,
+    )
+    path = forward_path(model.eval(), device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
+    kind = config.get("kind", BRADLEY_TERRY)
+    rows = encode_candidates(heldout, tokenizer, min(context_length(model), config["max_length"] or 1 << 20), kind).rows
+    if not rows:
+        raise DataError("No labeled pair is left to fit a temperature on: raise annotator.heldout_fraction.")
+    label = {pair.pair_id: pair.human_label for pair in heldout}
+    difference = margins_of(path, rows, ctx, kind)
+    right = np.array([(value >= 0) == (label[row.pair_id] == "a") for value, row in zip(difference, rows, strict=True)])
+    margin = np.abs(difference)
+    temperature = calibration.fit_temperature(margin, right)
+    return {
+        "temperature": temperature,
+        "n": len(rows),
+        "accuracy": float(right.mean()),
+        "nll_raw": calibration.log_loss(calibration.confidence(margin), right),
+        "nll_scaled": calibration.log_loss(calibration.confidence(margin / temperature), right),
+        "steps": trained["steps"],
+        "pairs": trained["pairs"],
+    }
+
+
+def encode_candidates(pairs: Iterable[CandidatePair], tokenizer: Any, max_length: int, kind: str) -> EncodedSet:
+    """Ids that the annotator reads: both responses, or for "joint" both orders of the two behind the prompt."""
+    if kind != JOINT:
+        return encode_pairs(pairs, tokenizer, max_length=max_length)
+    rows, truncated, dropped = [], 0, 0
+    for row in encode_pairs(pairs, tokenizer, max_length=_NO_LIMIT).rows:
+        a, b = row.responses
+        room = max_length - len(a) - len(b)
+        if room < 1:
+            dropped += 1
+            continue
+        orders = (np.concatenate([a, b]), np.concatenate([b, a]))
+        truncated += len(row.prompt_ids) > room
+        prompt = np.asarray(cut_left(row.prompt_ids.tolist(), room, tokenizer), dtype=np.int64)
+        rows.append(replace(row, prompt_ids=prompt, responses=orders))
+    return EncodedSet(rows, truncated, dropped)
+
+
+def margins_of(path: ForwardPath, rows: list[Encoded], ctx: StageContext, kind: str) -> Floats:
+    """Signed margins, positive where a wins, (N,) float64, without gradient."""
+    found = np.zeros(len(rows))
+    for batch in pack(rows, ctx.tokens_per_batch):
+        with torch.inference_mode():
+            found[batch.indices.numpy()] = _margins(path, batch.to(ctx.device), kind).cpu().numpy()
+    return found
+
+
+def train_bradley_terry(
+    model: Any,
+    rows: list[Encoded],
+    labels: dict[str, int],
+    ctx: StageContext,
+    *,
+    heldout: list[Encoded],
+    extra: ExtraState,
+) -> TrainResult:
+    """The loop on -log sigma(score(chosen) - score(rejected)) (eq. 5); labels: pair id -> chosen column, 0 or 1."""
+    config = ctx.config
+    settings = TrainConfig(**config["train"])
+    ctx = steady_packing(ctx, model)
+    path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
+    batches = Batches(ids=[row.pair_id for row in rows], batch_size=settings.batch_size, seed=config["seed"])
+    steps = batches.steps(settings.epochs)
+    torch.manual_seed(config["seed"])  # dropout
+    model.train()
+
+    def after_step(done: int, history: History) -> None:
+        if heldout and (done % batches.per_epoch == 0 or done == steps):
+            nll = heldout_nll(path, heldout, labels, ctx)
+            history.add(done, {"heldout_nll": nll})
+            ctx.reporter.metrics(done, {"heldout_nll": nll})
+            if nll < extra.values.get("nll", np.inf):
+                extra.values |= {"nll": nll, "epoch": -(-done // batches.per_epoch)}
+                extra.tensors |= {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
+
+    result = train(
+        model,
+        lambda step: micro_batches(rows, (chosen := batches.rows(step)), ctx, share=1 / len(chosen)),
+        LOSSES[config.get("kind", BRADLEY_TERRY)](path, rows, labels, ctx.device),
+        steps=steps,
+        config=settings,
+        ctx=ctx,
+        extra=extra,
+        after_step=after_step,
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in extra.tensors:
+                parameter.copy_(extra.tensors[name])
+    return result
+
+
+def bradley_terry_loss(
+    path: ForwardPath, rows: list[Encoded], labels: dict[str, int], device: str
+) -> Callable[[Micro], tuple[Tensor, dict[str, Tensor]]]:
+    """Mean over pairs of -log sigma(margin of the human choice), and how often that margin is positive."""
+    signs = torch.tensor([1.0 - 2.0 * labels[row.pair_id] for row in rows], dtype=torch.float64, device=device)
+
+    def share_of(micro: Micro) -> tuple[Tensor, dict[str, Tensor]]:
+        batch = micro.batch.to(device)
+        margins = _margins(path, batch) * signs[batch.indices]
+        accuracy = (margins.detach() > 0).double().sum() * micro.share
+        return softplus(-margins).sum() * micro.share, {"accuracy": accuracy}
+
+    return share_of
+
+
+def joint_loss(
+    path: ForwardPath, rows: list[Encoded], labels: dict[str, int], device: str
+) -> Callable[[Micro], tuple[Tensor, dict[str, Tensor]]]:
+    """Mean over pairs of -[log sigma(f(x, y+, y-)) + log(1 - sigma(f(x, y-, y+)))] (CW-PO appendix J.9)."""
+    signs = torch.tensor([1.0 - 2.0 * labels[row.pair_id] for row in rows], dtype=torch.float64, device=device)
+
+    def share_of(micro: Micro) -> tuple[Tensor, dict[str, Tensor]]:
+        batch = micro.batch.to(device)
+        orders = response_scores(path, batch).double().view(-1, 2) * signs[batch.indices, None]
+        accuracy = (orders.detach() @ orders.new_tensor([1.0, -1.0]) > 0).double().sum() * micro.share
+        return (softplus(-orders[:, 0]) + softplus(orders[:, 1])).sum() * micro.share, {"accuracy": accuracy}
+
+    return share_of
+
+
+LOSSES = {BRADLEY_TERRY: bradley_terry_loss, JOINT: joint_loss}
+
+
+def heldout_nll(path: ForwardPath, rows: list[Encoded], labels: dict[str, int], ctx: StageContext) -> float:
+    """Mean negative log-likelihood of held-out human labels, dropout off."""
+    was_training = path.model.training
+    path.model.eval()
+    total = 0.0
+    for batch in pack(rows, ctx.tokens_per_batch):
+        with torch.inference_mode():
+            margins = _margins(path, batch.to(ctx.device), ctx.config.get("kind", BRADLEY_TERRY)).cpu()
+        signs = torch.tensor([1.0 - 2.0 * labels[rows[index].pair_id] for index in batch.indices.tolist()])
+        total += float(softplus(-margins * signs).sum())
+    path.model.train(was_training)
+    return total / len(rows)
+
+
+def _margins(path: ForwardPath, batch: Any, kind: str = BRADLEY_TERRY) -> Tensor:
+    """score(a) - score(b), (B,) float64; of a joint annotator half of f(x, a, b) - f(x, b, a)."""
+    scores = response_scores(path, batch).double().view(-1, 2)
+    difference = scores[:, 0] - scores[:, 1]
+    return difference / 2 if kind == JOINT else difference

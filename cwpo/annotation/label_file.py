@@ -1,0 +1,281 @@
+"""`cwpo label`: a trained annotator labels a file of prompts with two responses, window by window.
+
+Finished windows lie in `<out>.parts` until the file is whole, so a killed labeling goes on where it was. A window is
+all that is in memory, whatever the length of the file. What was left out, and why, stands in `<out>.report.json`.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cwpo.annotation import label_rows
+from cwpo.annotation.annotator import BRADLEY_TERRY, JOINT, encode_candidates
+from cwpo.annotation.label_paths import (
+    JOB,
+    WINDOW,
+    alone,
+    check_files,
+    parts_of,
+    read_json,
+    report_of,
+    taken,
+    write_aside,
+)
+from cwpo.annotation.labeling import annotations, score_pairs
+from cwpo.annotation.stored import store_of, stored_annotator
+from cwpo.artifacts import ArtifactStore, content_hash
+from cwpo.config import catalog
+from cwpo.config.run import digest
+from cwpo.data.filtering import Tally
+from cwpo.errors import Cancelled, ConfigError, DataError
+from cwpo.models import hub
+from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model
+from cwpo.models.logps import ForwardPath, forward_path
+from cwpo.reporting import Reporter, SilentReporter
+from cwpo.stages.resolve import pin_model
+
+_FORMAT = 1  # of parts and output; another number starts anew
+_PART_FILE = re.compile(r"job\.json(\.partial)?|\d{6}\.(parquet|partial)")
+_CUT = b"prompts_cut"
+TOO_LONG, NOT_FINITE = "too_long", "not_finite"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labeler:
+    """An annotator for files: what it is, and how it was trained to read."""
+
+    name: str  # as it was asked for
+    ref: ModelRef
+    trained: bool  # by this program: its weights are an annotator's artifact
+    store: ArtifactStore
+    kind: str = BRADLEY_TERRY
+    precision: str = "fp32"
+    max_length: int | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What decides its scores."""
+        weights = self.ref.artifact.name if self.ref.artifact is not None else [self.ref.name, self.ref.revision]
+        return {"weights": weights, "kind": self.kind, "precision": self.precision, "max_length": self.max_length}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labeled:
+    """What was written, and the report beside it."""
+
+    out: Path
+    report: Mapping[str, Any]
+    reused: bool  # it was there already, whole
+
+
+def labeler(name: str, *, home: Path, fingerprint: str | None = None) -> Labeler:
+    """The annotator of that fingerprint, or a model folder or hub id with a scalar head."""
+    store = ArtifactStore(home / "artifacts")
+    folder = Path(name).expanduser()
+    if fingerprint is None and (made_here := store_of(folder)):
+        store, fingerprint = made_here
+    if fingerprint is not None:
+        found = stored_annotator(store, fingerprint, verify=True)
+        return Labeler(
+            name=name,
+            ref=ModelRef(artifact=found.path),
+            trained=True,
+            store=store,
+            kind=found.kind,
+            precision=found.precision,
+            max_length=found.max_length,
+        )
+    if name in catalog.SANDBOX_MODELS:
+        raise ConfigError("ANNOTATOR", f"{name} is a language model without a scalar head; name a trained annotator.")
+    revision = pin_model("ANNOTATOR", name, None, home=home)
+    where = str(folder.resolve()) if hub.is_local(name) else name
+    return Labeler(name=name, ref=ModelRef(name=where, revision=revision), trained=False, store=store)
+
+
+def label_file(
+    source: Path,
+    out: Path,
+    annotator: Labeler,
+    *,
+    device: str = "cpu",
+    tokens_per_batch: int = 4096,
+    reporter: Reporter | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Labeled:
+    """Label every usable pair of `source`; JSONL or Parquet by the ending of `out`, the report beside it."""
+    reporter = reporter or SilentReporter()
+    check_files(source, out)
+    job = _job(source, annotator)
+    if (done := _finished(out, job)) is not None:
+        return Labeled(out=out, report=done, reused=True)
+    with alone(out):
+        if (done := _finished(out, job)) is not None:  # by another labeling, meanwhile
+            return Labeled(out=out, report=done, reused=True)
+        parts = _open_parts(out, job)
+        started, tally, files = time.monotonic(), Tally(), []
+        score: Callable[[label_rows.Window], tuple[pa.Table, int]] | None = None
+        for index, window in enumerate(label_rows.windows(source, WINDOW, tally)):
+            if should_stop():
+                raise Cancelled("Stopped while labeling; the same command goes on from the last finished window.")
+            part = parts / f"{index:06d}.parquet"
+            if not part.exists():
+                score = score or _scorer(annotator, device, tokens_per_batch, reporter)
+                _write_part(part, *score(window))
+            files.append(part)
+            reporter.progress(tally.rows, 0, "rows")
+        if not files:
+            raise DataError(_nothing(source, tally))
+        counts = _finish(files, out, tally)
+        facts = {**_facts(source, out, annotator, tally), **counts}
+        report = {**facts, "job": job, "seconds": time.monotonic() - started}
+        write_aside(report_of(out), json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
+        shutil.rmtree(parts, ignore_errors=True)
+    return Labeled(out=out, report=report, reused=False)
+
+
+def _scorer(
+    annotator: Labeler, device: str, tokens_per_batch: int, reporter: Reporter
+) -> Callable[[label_rows.Window], tuple[pa.Table, int]]:
+    """A window -> its part, with a reason in the rows that have no label; and how many prompts were cut."""
+    path, tokenizer = _load(annotator, device, reporter)
+    context = min(context_length(path.model), annotator.max_length or 1 << 20)
+
+    def score(window: label_rows.Window) -> tuple[pa.Table, int]:
+        encoded = encode_candidates(window.pairs, tokenizer, context, annotator.kind)
+        scores = score_pairs(path, encoded.rows, tokens_per_batch, device)
+        if annotator.kind == JOINT:
+            scores = scores / 2
+        finite = np.asarray(np.isfinite(scores).all(axis=1))
+        said = annotations(window.pairs, encoded.rows, np.where(finite[:, None], scores, 0.0)[:, None, :]).to_pylist()
+        usable = {row["pair_id"]: row if fine else NOT_FINITE for row, fine in zip(said, finite, strict=True)}
+        return _part_table(window, usable), encoded.truncated
+
+    return score
+
+
+def _part_table(window: label_rows.Window, usable: Mapping[str, Any]) -> pa.Table:
+    rows = []
+    for line, pair in zip(window.lines, window.pairs, strict=True):
+        said = usable.get(pair.pair_id, TOO_LONG)
+        row = {} if isinstance(said, str) else label_rows.labeled_row(pair, said)
+        rows.append({"line": line, "problem": said if isinstance(said, str) else "", **row})
+    columns = label_rows.schema(window.pairs[0].messages is not None)
+    own = pa.schema([("line", pa.int64()), ("problem", pa.string()), *columns])
+    return pa.Table.from_pylist(rows, schema=own)
+
+
+def _load(annotator: Labeler, device: str, reporter: Reporter) -> tuple[ForwardPath, Any]:
+    """With its dropout off; a model from elsewhere must bring a trained head of one output."""
+    if annotator.trained:
+        model, tokenizer = load_annotator(
+            annotator.ref, store=annotator.store, device=device, precision=annotator.precision, seed=0, dropout=0.0
+        )
+    else:
+        model, tokenizer = load_reward_model(annotator.ref, store=annotator.store, device=device, precision="fp32")
+    path = forward_path(model.eval(), device=device, precision=annotator.precision, log=reporter.log)
+    return path, tokenizer
+
+
+def _finish(files: list[Path], out: Path, tally: Tally) -> dict[str, Any]:
+    """Count what the parts say, and write the file from them."""
+    labeled, sure, cut = 0, 0.0, 0
+    for file in files:
+        table = pq.read_table(file, columns=["line", "problem", "confidence"])
+        cut += int(table.schema.metadata[_CUT])
+        for row in table.filter(pc.not_equal(table["problem"], "")).to_pylist():
+            tally.reject(row["problem"], line=row["line"], detail=_DETAILS[row["problem"]])
+        known = table["confidence"].drop_null()
+        labeled, sure = labeled + len(known), sure + float(pc.sum(known, min_count=0).as_py())
+    if not labeled:
+        raise DataError(f"No pair can be labeled: {_reasons(tally)}.")
+    label_rows.join(map(_labeled_rows, files), _labeled_rows(files[0]).schema, out)
+    return {
+        "labeled": labeled,
+        "rejected": dict(sorted(tally.reasons.items())),
+        "rejected_examples": tally.examples,
+        "prompts_cut": cut,
+        "mean_confidence": sure / labeled,
+    }
+
+
+def _labeled_rows(part: Path) -> pa.Table:
+    table = pq.read_table(part).replace_schema_metadata(None)
+    return table.filter(pc.equal(table["problem"], "")).drop_columns(["line", "problem"])
+
+
+_DETAILS = {
+    TOO_LONG: "a response does not fit the annotator's context",
+    NOT_FINITE: "the annotator's score is not a finite number",
+}
+
+
+def _facts(source: Path, out: Path, annotator: Labeler, tally: Tally) -> dict[str, Any]:
+    return {
+        "annotator": annotator.name,
+        "source": str(source.resolve()),
+        "out": str(out.resolve()),
+        "rows": tally.rows,
+    }
+
+
+def _job(source: Path, annotator: Labeler) -> dict[str, Any]:
+    """What decides the output: another annotator or another content of the file is another labeling."""
+    facts = {"source": content_hash(source), **annotator.identity(), "window": WINDOW, "format": _FORMAT}
+    return {**facts, "id": digest(facts)}
+
+
+def _finished(out: Path, job: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The report of the same labeling, whole; another file of that name is never overwritten."""
+    if not out.exists():
+        return None
+    found = read_json(report_of(out))
+    if found.get("job", {}).get("id") == job["id"]:
+        return found
+    if read_json(parts_of(out) / JOB).get("id") == job["id"]:  # killed between the file and its report
+        return None
+    raise taken(out)
+
+
+def _open_parts(out: Path, job: Mapping[str, Any]) -> Path:
+    """The folder of finished windows: that of the same labeling, else a new one. What is not of a labeling stays."""
+    folder = parts_of(out)
+    folder.mkdir(exist_ok=True)
+    mine = [file for file in folder.iterdir() if _PART_FILE.fullmatch(file.name)]
+    if len(mine) < sum(1 for _ in folder.iterdir()):
+        raise ConfigError("--out", f"{folder} holds something else; remove it, or choose another --out.")
+    if read_json(folder / JOB).get("id") != job["id"]:
+        for file in mine:
+            file.unlink()
+        write_aside(folder / JOB, json.dumps(job, indent=1))
+    return folder
+
+
+def _write_part(part: Path, table: pa.Table, truncated: int) -> None:
+    aside = part.with_suffix(".partial")
+    pq.write_table(table.replace_schema_metadata({_CUT: str(truncated)}), aside)
+    with aside.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(aside, part)
+
+
+def _nothing(source: Path, tally: Tally) -> str:
+    if not tally.rows:
+        return f"{source.name} has no rows: it needs columns prompt, response_a and response_b."
+    return (
+        f"None of the {tally.rows:,} rows of {source.name} is a usable pair ({_reasons(tally)}): "
+        "give columns prompt, response_a and response_b, or prompt, chosen and rejected."
+    )
+
+
+def _reasons(tally: Tally) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(tally.reasons.items()))

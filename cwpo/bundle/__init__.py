@@ -1,0 +1,1 @@
+"""Reproduce bundles: written, read from anybody, and computed again."""

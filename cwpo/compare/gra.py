@@ -1,0 +1,399 @@
+"""From per-prompt outcomes of runs to GRA rows over seeds and paired differences. Pure: rows in, rows out."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from cwpo.compare.beside import Beside, configs_in, length_of, mean_of
+from cwpo.compare.setting_names import setting_labels
+from cwpo.config import catalog
+from cwpo.config.run import digest
+from cwpo.statistics import intervals
+
+ONE_SEED = "prompt uncertainty only (1 seed)"
+DIFFERENT_OPPONENTS = "different opponents"
+UNKNOWN_OPPONENT = "opponent unknown"
+DIFFERENT_JUDGES = "different gold rewards"
+UNKNOWN_JUDGE = "gold reward unknown"
+NO_COMMON_SEED = "no seed in common"
+NO_COMMON_PROMPT = "no prompt in common"
+NOT_EVALUATED = "not evaluated yet"
+PLANNED = (("cw", "weak"), ("cw", "human"))
+
+
+class ComparedRun(Protocol):
+    """What is read off a run; db.records.RunRow has it."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def group_key(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def method_label(self) -> str: ...
+    @property
+    def objective(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def baseline(self) -> str | None:
+        """The same for runs with the same opponent's answers."""
+
+    @property
+    def judge(self) -> str | None:
+        """The same for runs whose opponent's answers the same gold reward scored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraRow:
+    """One setting over its seeds. Shares in [0, 1]; tokens per answer; kl in nats per answer."""
+
+    group_key: str
+    label: str
+    method: str
+    method_label: str
+    objective: str
+    top_percent: float | None
+    run_ids: tuple[int, ...]
+    seeds: tuple[int, ...]
+    estimate: float
+    low: float
+    high: float
+    interval_method: str
+    n_prompts: int
+    n_seeds: int
+    wins: int  # over all seeds, as ties and losses
+    ties: int
+    losses: int
+    strict: float
+    ties_dropped: float | None
+    seed_sd: float | None
+    kl: float | None
+    tokens: float | None
+    baseline_tokens: float | None
+    ungrammatical: float | None
+    baseline_ungrammatical: float | None
+    note: str  # "" or what must stand beside the interval
+    beta: float | None = None
+    chosen_logratio: float | None = None  # end of alignment, nats per response of the training pairs
+    rejected_logratio: float | None = None
+    length_ratio: float | None = None  # mean tokens over the baseline's
+    length_controlled: float | None = None  # GRA at equal length
+    length_low: float | None = None
+    length_high: float | None = None
+    place: str = ""  # the same for settings that differ in method and align.steps alone
+    steps: str = ""  # align.steps, where it is known
+
+
+@dataclass(frozen=True, kw_only=True)
+class DifferenceRow:
+    """first − second on the same seeds and prompts; `reason` says why there are no figures."""
+
+    first: str  # group key
+    second: str
+    label: str
+    first_label: str
+    second_label: str
+    first_method: str
+    second_method: str
+    objective: str
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    comparisons: int = 0  # how many differences the correction counts
+    detectable: float | None = None  # smallest true difference found 4 times in 5
+    interval_method: str = ""
+    n_prompts: int = 0
+    n_seeds: int = 0
+    kl_estimate: float | None = None  # paired difference of the log-ratios, nats per answer
+    kl_low: float | None = None
+    kl_high: float | None = None
+    note: str = ""
+    reason: str | None = None
+
+    @property
+    def covers_zero(self) -> bool:
+        """True without figures too: what is not known is not emphasised."""
+        return self.low is None or self.high is None or self.low <= 0 <= self.high
+
+    @property
+    def is_real(self) -> bool:
+        """The interval leaves out 0, also after correction: the only rows that may be emphasised."""
+        return not self.covers_zero and self.p_holm is not None and self.p_holm < 0.05
+
+
+def gra_table(
+    runs: Sequence[ComparedRun], outcomes: pd.DataFrame, *, beside: Mapping[int, Beside] | None = None
+) -> list[GraRow]:
+    """One row per setting that has an evaluated run, in the order of the catalog; `beside` by run, where known."""
+    groups = _groups(runs, outcomes)
+    labels = labels_of(runs, configs_in(beside or {}))
+    wide = {name: _wide(outcomes, name) for name in ("outcome", "tokens", "baseline_tokens")}
+    rows = [_gra_row(group, labels[key], outcomes, wide, beside or {}) for key, group in groups.items()]
+    return sorted(rows, key=_order)
+
+
+def differences(
+    runs: Sequence[ComparedRun],
+    outcomes: pd.DataFrame,
+    *,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    settings: Mapping[str, str] | None = None,
+    beside: Mapping[int, Beside] | None = None,
+) -> list[DifferenceRow]:
+    """Paired differences of two settings each (group keys; default: `planned_pairs`), Holm-corrected over them all."""
+    groups = _groups(runs, outcomes)
+    every = _groups(runs, None)
+    labels = setting_labels(every, configs_in(beside or {}))
+    chosen = planned_pairs(runs, settings=settings) if pairs is None else pairs
+    won, drift = _wide(outcomes, "outcome"), _wide(outcomes, "logratio")
+    rows = []
+    for first, second in chosen:
+        about = _about(every[first], every[second], labels)
+        missing = first not in groups or second not in groups
+        figures = {"reason": NOT_EVALUATED} if missing else _paired(groups[first], groups[second], won, drift)
+        rows.append(about | figures)
+    tested = [row for row in rows if row.get("p") is not None]
+    for row, adjusted in zip(tested, intervals.holm([row["p"] for row in tested]), strict=True):
+        row.update(p_holm=adjusted, comparisons=len(tested))
+    return [DifferenceRow(**row) for row in rows]
+
+
+def planned_pairs(runs: Sequence[ComparedRun], *, settings: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """cw − weak and cw − human, within one objective and, given `settings` by group key, within one setting.
+
+    Where a method has several rows left there, no pair is guessed: choose with `pairs`.
+    """
+    groups = _groups(runs, None)
+    places: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for key, group in groups.items():
+        place = places.setdefault((group[0].objective, (settings or {}).get(key, "")), {})
+        place.setdefault(group[0].method, []).append(key)
+    return [
+        (place[first][0], place[second][0])
+        for place in places.values()
+        for first, second in PLANNED
+        if len(place.get(first, [])) == 1 and len(place.get(second, [])) == 1
+    ]
+
+
+def pairs_against(runs: Sequence[ComparedRun], reference: str) -> list[tuple[str, str]]:
+    """Every other setting − the pinned one."""
+    return [(key, reference) for key in _groups(runs, None) if key != reference]
+
+
+def setting_key(config: Mapping[str, Any]) -> str:
+    """The same for runs that differ in method, seed and name alone: what `planned_pairs` may pair."""
+    kept = {k: v for k, v in config.items() if k not in ("method", "top_percent", "seed", "name", "execution")}
+    return repr(sorted(kept.items()))
+
+
+def _groups(runs: Sequence[ComparedRun], outcomes: pd.DataFrame | None) -> dict[str, list[ComparedRun]]:
+    """Runs by setting, ordered by seed; with outcomes, only runs that have some."""
+    evaluated = None if outcomes is None else set(outcomes["run_id"].unique().tolist())
+    groups: dict[str, list[ComparedRun]] = {}
+    for run in sorted(runs, key=lambda run: (run.seed, run.id)):
+        if evaluated is None or run.id in evaluated:
+            groups.setdefault(run.group_key, []).append(run)
+    return groups
+
+
+def labels_of(runs: Sequence[ComparedRun], configs: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
+    """What the settings of these runs are called beside each other, by group key."""
+    return setting_labels(_groups(runs, None), configs)
+
+
+def _order(row: GraRow) -> tuple[int, int, float, float, str]:
+    objectives, methods = list(catalog.OBJECTIVES), list(catalog.METHODS)
+    return (
+        objectives.index(row.objective) if row.objective in objectives else len(objectives),
+        methods.index(row.method) if row.method in methods else len(methods),
+        row.top_percent or 0.0,
+        row.beta or 0.0,
+        row.label,
+    )
+
+
+def _wide(outcomes: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Runs × prompts of one column, NaN where a run did not answer a prompt."""
+    return outcomes.pivot(index="run_id", columns="prompt_id", values=column)
+
+
+def _table(group: Sequence[ComparedRun], wide: pd.DataFrame) -> pd.DataFrame:
+    """Seeds × prompts of a group; two runs of one seed are averaged, never counted as two seeds."""
+    rows = wide.loc[[run.id for run in group]].set_axis([run.seed for run in group], axis="index")
+    if not rows.index.is_unique:
+        rows = rows.groupby(level=0).mean()
+    return rows.dropna(axis="columns", how="all")
+
+
+def _shared(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The prompts of all seeds, and a note on what that left out; without any, the first seed alone."""
+    if not table.notna().all(axis=0).any():
+        first = table.index[0]
+        return table.loc[[first]].dropna(axis="columns"), f"the seeds share no prompt: only seed {first} is shown"
+    kept, dropped = intervals.shared_prompts(table)
+    return kept, f"{dropped:,} prompts left out that not every seed answered" if dropped else ""
+
+
+def _gra_row(
+    group: Sequence[ComparedRun],
+    label: str,
+    outcomes: pd.DataFrame,
+    wide: Mapping[str, pd.DataFrame],
+    beside: Mapping[int, Beside],
+) -> GraRow:
+    table, note = _shared(_table(group, wide["outcome"]))
+    values = table.to_numpy(dtype=np.float64)
+    used = [run for run in group if run.seed in table.index]
+    tallies = [intervals.gra(row) for row in values]
+    dropped = [tally.ties_dropped for tally in tallies if tally.ties_dropped is not None]
+    if len(values) == 1:
+        found = intervals.single_run_interval(values[0])
+        estimate, low, high, method, spread = tallies[0].gra, found.low, found.high, found.method, None
+        note = "; ".join(filter(None, (ONE_SEED, note)))
+    else:
+        whole = intervals.crossed(values)
+        estimate, low, high, method, spread = whole.estimate, whole.low, whole.high, whole.method, whole.seed_sd
+    run_ids = tuple(run.id for run in used)
+    mean = _means(outcomes[outcomes["run_id"].isin(run_ids)])
+    length = length_of(table, *(_table(used, wide[name]).reindex_like(table) for name in ("tokens", "baseline_tokens")))
+    return GraRow(
+        group_key=group[0].group_key,
+        label=label,
+        method=group[0].method,
+        method_label=group[0].method_label,
+        objective=group[0].objective,
+        top_percent=_top_percent(group[0]),
+        run_ids=run_ids,
+        seeds=tuple(int(seed) for seed in table.index),
+        estimate=estimate,
+        low=low,
+        high=high,
+        interval_method=method,
+        n_prompts=values.shape[1],
+        n_seeds=len(values),
+        wins=sum(tally.wins for tally in tallies),
+        ties=sum(tally.ties for tally in tallies),
+        losses=sum(tally.losses for tally in tallies),
+        strict=float(np.mean([tally.strict for tally in tallies])),
+        ties_dropped=float(np.mean(dropped)) if dropped else None,
+        seed_sd=spread,
+        kl=mean["logratio"],
+        tokens=mean["tokens"],
+        baseline_tokens=mean["baseline_tokens"],
+        ungrammatical=mean["ungrammatical"],
+        baseline_ungrammatical=mean["baseline_ungrammatical"],
+        note=note,
+        beta=mean_of("beta", run_ids, beside),
+        chosen_logratio=mean_of("chosen", run_ids, beside),
+        rejected_logratio=mean_of("rejected", run_ids, beside),
+        length_ratio=length.ratio,
+        length_controlled=length.gra,
+        length_low=length.low,
+        length_high=length.high,
+        **_place(configs_in(beside).get(group[0].id, {})),
+    )
+
+
+def _place(config: Mapping[str, Any]) -> dict[str, str]:
+    """Where lines over the share of pairs kept are drawn; nothing without a configuration."""
+    align = dict(config.get("align", {}))
+    steps = align.pop("steps", "")
+    return {"place": digest(setting_key({**config, "align": align})), "steps": steps} if config else {}
+
+
+def _means(rows: pd.DataFrame) -> dict[str, float | None]:
+    """Mean over runs of the mean over prompts; None for what no run has."""
+    found: dict[str, float | None] = {}
+    for name in ("logratio", "tokens", "baseline_tokens", "ungrammatical", "baseline_ungrammatical"):
+        by_run = rows.groupby("run_id")[name].mean().dropna() if name in rows else pd.Series(dtype=float)
+        found[name] = float(by_run.mean()) if len(by_run) else None
+    return found
+
+
+def _top_percent(run: ComparedRun) -> float | None:
+    """N of "Top N %", which the label carries (catalog.method_label)."""
+    found = re.search(r"([\d.]+) %", run.method_label) if run.method == "top" else None
+    return float(found.group(1)) if found else None
+
+
+def _about(first: Sequence[ComparedRun], second: Sequence[ComparedRun], labels: Mapping[str, str]) -> dict[str, Any]:
+    a, b = first[0], second[0]
+    one, other = labels[a.group_key], labels[b.group_key]
+    return {
+        "first": a.group_key,
+        "second": b.group_key,
+        "label": f"{one} − {other}",
+        "first_label": one,
+        "second_label": other,
+        "first_method": a.method,
+        "second_method": b.method,
+        "objective": a.objective,
+    }
+
+
+def _paired(
+    first: Sequence[ComparedRun], second: Sequence[ComparedRun], won: pd.DataFrame, drift: pd.DataFrame
+) -> dict[str, Any]:
+    """Figures of one difference, or the reason why there are none."""
+    seeds = sorted({run.seed for run in first} & {run.seed for run in second})
+    if not seeds:
+        return {"reason": NO_COMMON_SEED}
+    one, other = ([run for run in group if run.seed in seeds] for group in (first, second))
+    reason = why_unpaired(one, other)
+    if reason:
+        return {"reason": reason}
+    a, b = _table(one, won), _table(other, won)
+    gap = a.sub(b).dropna(axis="columns")  # prompts that both have under every seed
+    if gap.shape[1] == 0:
+        return {"reason": NO_COMMON_PROMPT}
+    found = intervals.crossed(gap.to_numpy(dtype=np.float64), bounds=(-1.0, 1.0))
+    left_out = len(a.columns.union(b.columns)) - gap.shape[1]
+    notes = [ONE_SEED] if len(seeds) == 1 else []
+    notes += [f"{left_out:,} prompts left out that not every run answered"] if left_out else []
+    kl = _table(one, drift).sub(_table(other, drift))
+    return {
+        "estimate": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "p": found.p,
+        "detectable": intervals.detectable_effect(found.se, found.df) if found.se > 0 else None,
+        "interval_method": found.method,
+        "n_prompts": found.prompts,
+        "n_seeds": found.seeds,
+        "note": "; ".join(notes),
+        **_kl_difference(kl.dropna(axis="columns")),
+    }
+
+
+def why_unpaired(first: Sequence[ComparedRun], second: Sequence[ComparedRun]) -> str | None:
+    """Under every seed both met the same opponent before the same judge, or what keeps them from being paired."""
+    for one in first:
+        for other in second:
+            if one.seed != other.seed:
+                continue
+            if one.baseline is None or one.baseline != other.baseline:
+                return UNKNOWN_OPPONENT if one.baseline == other.baseline else DIFFERENT_OPPONENTS
+            if one.judge is None or one.judge != other.judge:
+                return UNKNOWN_JUDGE if one.judge == other.judge else DIFFERENT_JUDGES
+    return None
+
+
+def _kl_difference(gap: pd.DataFrame) -> dict[str, float]:
+    """Mean paired difference of the log-ratios with its interval; nothing where they were not measured."""
+    values = gap.to_numpy(dtype=np.float64)
+    if values.size == 0:
+        return {}
+    if np.ptp(values) == 0:
+        same = float(values.flat[0])
+        return {"kl_estimate": same, "kl_low": same, "kl_high": same}
+    found = intervals.crossed(values, bounds=(-np.inf, np.inf))
+    return {"kl_estimate": found.estimate, "kl_low": found.low, "kl_high": found.high}

@@ -1,0 +1,84 @@
+"""The smallest difference that a planned comparison can see, with the spread between seeds as measured before."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cwpo.compare.gra import ComparedRun, why_unpaired
+from cwpo.config.run import RunConfig
+from cwpo.statistics.intervals import paired_difference, planned_detectable
+
+SEED_SD = 0.015  # SD of a difference between seeds, as seen in the sandbox and in the literature
+LEAST_DF = 3  # with fewer degrees of freedom a measured SD may be anything
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedSpread:
+    """SD of a difference between two methods from seed to seed; `comparisons`: it was measured in, 0 = assumed."""
+
+    sd: float = SEED_SD
+    comparisons: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """A difference of `detectable` between two methods is found four times in five."""
+
+    prompts: int
+    seeds: int
+    detectable: float
+    spread: SeedSpread
+
+
+def planned(configs: Sequence[RunConfig], spread: SeedSpread) -> Power:
+    """Of two methods of these runs, over the fewest prompts that any of them answers."""
+    seeds = len({config.seed for config in configs})
+    prompts = min(config.data.test_prompts for config in configs)
+    found = planned_detectable(prompts=prompts, seeds=seeds, seed_sd=spread.sd)
+    return Power(prompts=prompts, seeds=seeds, detectable=found, spread=spread)
+
+
+def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> SeedSpread:
+    """Pooled over paired differences: each setting against the first one before it with the same objective and, under
+    two seeds or more, the same opponent and judge. Too few of them say nothing."""
+    answered = set(outcomes["run_id"])
+    settings: dict[str, dict[int, ComparedRun]] = {}
+    for run in runs:
+        if run.id in answered:
+            settings.setdefault(run.group_key, {}).setdefault(run.seed, run)
+    wide = outcomes.pivot_table(index="run_id", columns="prompt_id", values="outcome")
+    found: list[tuple[float, int]] = []
+    earlier: list[dict[int, ComparedRun]] = []
+    for mine in settings.values():
+        pairs = next((pairs for its in earlier if len(pairs := _comparable(mine, its)) > 1), [])
+        earlier.append(mine)
+        if not pairs:
+            continue
+        sd = _seed_sd(wide, [one.id for one, _ in pairs], [other.id for _, other in pairs])
+        if sd is not None:
+            found.append((sd, len(pairs) - 1))
+    if sum(df for _, df in found) < LEAST_DF:
+        return SeedSpread()
+    pooled = sum(df * sd**2 for sd, df in found) / sum(df for _, df in found)
+    return SeedSpread(sd=float(np.sqrt(pooled)), comparisons=len(found))
+
+
+def _comparable(
+    mine: Mapping[int, ComparedRun], its: Mapping[int, ComparedRun]
+) -> list[tuple[ComparedRun, ComparedRun]]:
+    """The runs of both settings under the seeds that both have, where objective, opponent and judge are the same."""
+    return [
+        (mine[seed], its[seed])
+        for seed in sorted(mine.keys() & its.keys())
+        if mine[seed].objective == its[seed].objective and why_unpaired([mine[seed]], [its[seed]]) is None
+    ]
+
+
+def _seed_sd(wide: pd.DataFrame, mine: Sequence[int], its: Sequence[int]) -> float | None:
+    """SD between seeds of one paired difference, on the prompts that all of these runs answered."""
+    shared = wide.loc[[*mine, *its]].dropna(axis="columns")
+    if shared.shape[1] < 2:
+        return None
+    return paired_difference(shared.loc[list(mine)], shared.loc[list(its)]).seed_sd

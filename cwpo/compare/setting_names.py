@@ -1,0 +1,158 @@
+"""What settings are called beside each other: method, objective, β, and in short words what else tells them apart."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from cwpo.config import catalog
+
+MOST = 3  # differing fields that a name says all of; of more, as many as tell the settings apart
+SHORT = 24  # characters of a name that a user gave
+SAID = ("name", "seed", "execution", "method", "top_percent", "objective", "align.beta")  # elsewhere, or no setting
+# A field that follows another one is named only where that other one does not tell settings apart.
+FOLLOWS: Mapping[str, str] = {
+    "data.revision": "data.dataset",
+    "model.annotator_revision": "model.annotator",
+    "model.policy_revision": "model.policy",
+    "evaluation.gold_reward": "data.dataset",
+    "evaluation.gold_revision": "evaluation.gold_reward",
+}
+
+
+class NamedRun(Protocol):
+    """What a name is made of; db.records.RunRow has it."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def method_label(self) -> str: ...
+    @property
+    def objective(self) -> str: ...
+
+
+def setting_labels(
+    groups: Mapping[str, Sequence[NamedRun]], configs: Mapping[int, Mapping[str, Any]]
+) -> dict[str, str]:
+    """Method, objective and β where the table has several; among settings of one name, what they differ in, and a
+    number only where nothing says it. `configs` by run, as far as they are known."""
+    known = {key: configs.get(group[0].id, {}) for key, group in groups.items()}
+    several = len({group[0].objective for group in groups.values()}) > 1
+    marks = {key: _beta(config) for key, config in known.items()}
+    shown = len(set(marks.values())) > 1
+    names = {
+        key: _joined(
+            group[0].method_label,
+            catalog.objective_label(group[0].objective) if several else "",
+            marks[key] if shown else "",
+        )
+        for key, group in groups.items()
+    }
+    labels: dict[str, str] = {}
+    for name in dict.fromkeys(names.values()):
+        keys = [key for key, its in names.items() if its == name]
+        words = told_apart([known[key] for key in keys])
+        labels |= dict(zip(keys, _numbered([_joined(name, word) for word in words]), strict=True))
+    return {key: labels[key] for key in groups}
+
+
+def told_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each configuration, the words for what it does not share with all the others; "" where it is the usual."""
+    leaves = [dict(flat(config)) for config in configs]
+    names = dict.fromkeys(name for leaf in leaves for name in leaf if not _is_said(name))
+    columns = {name: tuple(_word(name, leaf.get(name)) for leaf in leaves) for name in names}
+    differing = {name: words for name, words in columns.items() if len(set(words)) > 1}
+    order = sorted(differing, key=lambda name: list(WORDS).index(name) if name in WORDS else len(WORDS))
+    leading = [differing[name] for name in order if FOLLOWS.get(name) not in differing]
+    following = [differing[name] for name in order if FOLLOWS.get(name) in differing]
+    kept = leading if len(leading) <= MOST else _enough([], leading)
+    return [_joined(*words) for words in zip(*_enough(kept, following), strict=True)] or [""] * len(configs)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, plain value) of every leaf; an empty part is a leaf."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _enough(kept: list[tuple[str, ...]], further: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The columns kept, and of the further ones those that tell more settings apart."""
+    for words in further:
+        if not kept or len(set(zip(*kept, words, strict=True))) > len(set(zip(*kept, strict=True))):
+            kept = [*kept, words]
+    return kept
+
+
+def _numbered(labels: Sequence[str]) -> list[str]:
+    """Labels that are still the same get a number."""
+    return [
+        label if labels.count(label) == 1 else f"{label} ({labels[: place + 1].count(label)})"
+        for place, label in enumerate(labels)
+    ]
+
+
+def _joined(*words: str) -> str:
+    return " · ".join(filter(None, words))
+
+
+def _is_said(name: str) -> bool:
+    return any(name == said or name.startswith(f"{said}.") for said in SAID)
+
+
+def _beta(config: Mapping[str, Any]) -> str:
+    beta = config.get("align", {}).get("beta")
+    return "" if beta is None else f"β {beta:g}"
+
+
+def _word(name: str, value: Any) -> str:
+    """A field's value in short words; nothing for what is not set."""
+    if value is None:
+        return ""
+    if name.startswith("data.mix."):
+        return f"{_share(value)} {name.removeprefix('data.mix.')[:SHORT]}"
+    return WORDS[name](value) if name in WORDS else f"{name} {_plain(value)}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}".replace("-", "−") if isinstance(value, float) else str(value)[:SHORT]
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:g} %"
+
+
+def _short(name: str) -> str:
+    return catalog.short_name(name)[:SHORT]
+
+
+def _dataset(name: str) -> str:
+    row = catalog.DATASETS.get(name)
+    return row.label.split(" (")[0] if row else _short(name)
+
+
+# In the order in which a name says them.
+WORDS: Mapping[str, Callable[[Any], str]] = {
+    "data.dataset": _dataset,
+    "data.subset": lambda name: str(name)[:SHORT],
+    "model.policy": _short,
+    "model.annotator": lambda name: f"{_short(name)} annotator",
+    "data.label_fraction": lambda share: f"{_share(share)} labels",
+    "data.unlabeled_fraction": lambda share: f"{_share(share)} unlabeled",
+    "data.swapped_labels": lambda share: f"swapped {_share(share)}" if share else "",
+    "data.sandbox.noise": lambda noise: f"noise {noise:g}",
+    "data.sandbox.near_ties": lambda share: f"near ties {_share(share)}" if share else "",
+    "data.sandbox.pairs": lambda pairs: f"{pairs:,} pairs",
+    "annotator.use": lambda use: f"annotator {use[:12]}",
+    "annotator.kind": lambda kind: "" if kind == "bradley_terry" else str(kind),
+    "annotator.label_dropout": lambda dropout: f"label dropout {dropout:g}" if dropout else "",
+    "annotator.members": lambda members: f"{members} annotators" if members > 1 else "",
+    "annotator.passes": lambda passes: f"{passes} passes" if passes > 1 else "",
+    "align.steps": lambda steps: "equal steps" if steps == "pool" else "",
+    "sft.data": lambda data: "no SFT" if data == "none" else f"SFT on {data}",
+    "evaluation.gold_reward": lambda name: f"gold reward {_short(name)}",
+    "evaluation.gold_revision": lambda revision: f"gold reward at {revision[:8]}",
+    "evaluation.baseline": lambda whose: f"{whose} opponent",
+}

@@ -1,0 +1,380 @@
+"""What a run can be made of: objectives, weightings, methods, datasets, models, gold rewards. Names and rows only.
+
+Free of torch, so that a form can list everything; the functions behind the rows live in `objectives.py`,
+`weighting.py`, `data/` and `gold.py`, and a test compares the two.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from cwpo.config.catalog_data import (
+    DATASETS,
+    GOLD_REWARDS,
+    MODEL_PAIRS,
+    SANDBOX_MODELS,
+    DatasetRow,
+    GoldRewardRow,
+    ModelPairRow,
+    SandboxModelRow,
+)
+
+__all__ = [
+    "DATASETS",
+    "GOLD_REWARDS",
+    "METHODS",
+    "MODEL_PAIRS",
+    "OBJECTIVES",
+    "SANDBOX_MODELS",
+    "WEIGHTINGS",
+    "DatasetRow",
+    "GoldRewardRow",
+    "LabelSource",
+    "MethodRow",
+    "ModelPairRow",
+    "ObjectiveRow",
+    "Part",
+    "SandboxModelRow",
+    "WeightingRow",
+    "lookup",
+    "method_label",
+    "weighting_label",
+]
+
+LabelSource = Literal["human", "weak", "true"]
+Part = Literal["unlabeled", "labeled", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveRow:
+    """A per-example loss on policy and reference log-probabilities."""
+
+    name: str
+    label: str
+    source: str
+    formula: str
+    needs: tuple[str, ...] = ()  # "margin", "token_stats": what the method must supply
+    fields: tuple[str, ...] = ("beta",)  # fields of `align` that it reads
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightingRow:
+    """How a pair's margin becomes its weight in the loss."""
+
+    name: str
+    label: str
+    formula: str
+    source: str
+    needs_margin: bool = True
+    fields: tuple[str, ...] = ()  # of `weighting` that it reads; percent is `top_percent`
+    reads: tuple[str, ...] = ()  # beside the margin: "keys" (chance by pair), "spread" (SD over annotators or passes)
+    swaps: bool = False  # also weighs the pair the other way round
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRow:
+    """A name for (labels, pool, weighting)."""
+
+    name: str
+    label: str
+    labels: LabelSource
+    pool: Part
+    weighting: str
+    source: str
+    annotator: str | None = None  # its own kind of annotator; None: the one of the configuration
+    sandbox_only: bool = False
+    whole_data: bool = False  # may be run with label_fraction 1
+
+    @property
+    def needs_annotator(self) -> bool:
+        return self.labels == "weak"
+
+    @property
+    def needs_percent(self) -> bool:
+        return "percent" in WEIGHTINGS[self.weighting].fields
+
+
+OBJECTIVES: Mapping[str, ObjectiveRow] = {
+    row.name: row
+    for row in (
+        ObjectiveRow(
+            name="dpo",
+            label="DPO",
+            source="Rafailov et al. 2023; CW-PO eq. 9",
+            formula="−log σ(βh)",
+        ),
+        ObjectiveRow(
+            name="ipo",
+            label="IPO",
+            source="Azar et al. 2024; CW-PO eq. 10",
+            formula="(h − 1/(2β))²",
+            fields=("beta", "ipo_reduction"),
+        ),
+        ObjectiveRow(
+            name="rdpo",
+            label="rDPO",
+            source="Chowdhury et al. 2024; CW-PO eq. 11",
+            formula="[−(1−ε) log σ(βh) + ε log σ(−βh)] / (1−2ε)",
+            fields=("beta", "label_noise"),
+        ),
+        ObjectiveRow(
+            name="cdpo",
+            label="cDPO",
+            source="Mitchell 2023",
+            formula="−(1−ε) log σ(βh) − ε log σ(−βh)",
+            fields=("beta", "label_noise"),
+        ),
+        ObjectiveRow(
+            name="odpo",
+            label="ODPO",
+            source="Amini et al. 2024",
+            formula="−log σ(βh − α log Δ)",
+            needs=("margin",),
+            fields=("beta", "odpo_alpha"),
+        ),
+        ObjectiveRow(
+            name="simpo",
+            label="SimPO",
+            source="Meng et al. 2024",
+            formula="−log σ(β(mean log π(y⁺) − mean log π(y⁻)) − γ)",
+            fields=("beta", "simpo_gamma"),
+        ),
+        ObjectiveRow(
+            name="wpo",
+            label="WPO",
+            source="Zhou et al. 2024",
+            formula="−min(1, e^(l⁺ + l⁻)) log σ(βh)",
+            needs=("token_stats",),
+        ),
+    )
+}
+
+WEIGHTINGS: Mapping[str, WeightingRow] = {
+    row.name: row
+    for row in (
+        WeightingRow(name="uniform", label="1", formula="w = 1", source="unweighted loss", needs_margin=False),
+        WeightingRow(name="confidence", label="C", formula="w = 2(σ(Δ) − ½)", source="CW-PO eq. 7 and 8"),
+        WeightingRow(
+            name="top",
+            label="top N %",
+            formula="w = 1 for the N % of pairs with the largest Δ; the rest is dropped",
+            source="CW-PO Table 4, 10, 11",
+            fields=("percent",),
+        ),
+        WeightingRow(
+            name="bottom",
+            label="lowest N %",
+            formula="w = 1 for the N % of pairs with the smallest Δ; the rest is dropped",
+            source="control: what unsure labels teach",
+            fields=("percent",),
+        ),
+        WeightingRow(
+            name="random",
+            label="random N %",
+            formula="w = 1 for N % of the pairs by chance; the rest is dropped",
+            source="control for top N %",
+            needs_margin=False,
+            fields=("percent",),
+            reads=("keys",),
+        ),
+        WeightingRow(
+            name="threshold",
+            label="C ≥ t",
+            formula="w = 1 where C ≥ t; the rest is dropped",
+            source="hard filter at a confidence",
+            fields=("threshold",),
+        ),
+        WeightingRow(name="sigma", label="σ(Δ)", formula="w = σ(Δ)", source="CW-PO Table 5, C2"),
+        WeightingRow(
+            name="clipped",
+            label="min(aΔ, 1)",
+            formula="w = min(aΔ, 1)",
+            source="CW-PO Table 5, C3 (a = 1) and C4 (a = 0.2)",
+            fields=("slope",),
+        ),
+        WeightingRow(name="power", label="C^γ", formula="w = C^γ", source="a harsher or milder C", fields=("gamma",)),
+        WeightingRow(
+            name="temperature",
+            label="C at temperature T",
+            formula="w = tanh(Δ / 2T)",
+            source="Guo et al. 2017; T fitted on held-out labeled pairs",
+            fields=("temperature",),
+        ),
+        WeightingRow(
+            name="uncertainty",
+            label="C less its uncertainty",
+            formula="w = tanh(Δ / 2√(1 + πs²/8))",
+            source="MacKay 1992; s: SD of Δ over annotators or passes",
+            reads=("spread",),
+        ),
+        WeightingRow(
+            name="shuffled", label="C shuffled", formula="w = C of another pair", source="control", reads=("keys",)
+        ),
+        WeightingRow(name="normalised", label="C / mean C", formula="w = C / mean C over the pool", source="control"),
+        WeightingRow(
+            name="soft",
+            label="(p, 1 − p)",
+            formula="w = σ(Δ), and 1 − σ(Δ) the other way round",
+            source="soft labels; cDPO with ε = 1 − p per pair",
+            swaps=True,
+        ),
+    )
+}
+
+METHODS: Mapping[str, MethodRow] = {
+    row.name: row
+    for row in (
+        MethodRow(
+            name="human",
+            label="Human",
+            labels="human",
+            pool="unlabeled",
+            weighting="uniform",
+            source='the paper\'s "Human": human labels on the part that the annotator labels for the others',
+        ),
+        MethodRow(
+            name="human_100",
+            label="Human 100 %",
+            labels="human",
+            pool="all",
+            weighting="uniform",
+            source="CW-PO Table 3",
+            whole_data=True,
+        ),
+        MethodRow(
+            name="human_labeled",
+            label="Human, labeled part",
+            labels="human",
+            pool="labeled",
+            weighting="uniform",
+            source="CW-PO Figure 3, right",
+            whole_data=True,
+        ),
+        MethodRow(
+            name="oracle",
+            label="Oracle labels",
+            labels="true",
+            pool="unlabeled",
+            weighting="uniform",
+            source="true labels, known in the sandbox only",
+            sandbox_only=True,
+        ),
+        MethodRow(
+            name="ws",
+            label="WS",
+            labels="weak",
+            pool="unlabeled",
+            weighting="uniform",
+            annotator="implicit",
+            source="Tao & Li 2025: labels by the implicit reward of a weak model after SFT and DPO",
+        ),
+        MethodRow(
+            name="weak",
+            label="Weak labels",
+            labels="weak",
+            pool="unlabeled",
+            weighting="uniform",
+            source="the 100 % column of CW-PO Tables 10 and 11: the clean control for CW",
+        ),
+        MethodRow(
+            name="cw",
+            label="CW",
+            labels="weak",
+            pool="unlabeled",
+            weighting="confidence",
+            source="CW-PO eq. 7",
+        ),
+        MethodRow(
+            name="top",
+            label="Top N %",
+            labels="weak",
+            pool="unlabeled",
+            weighting="top",
+            source="CW-PO Tables 4, 10, 11",
+        ),
+        MethodRow(
+            name="random",
+            label="Random N %",
+            labels="weak",
+            pool="unlabeled",
+            weighting="random",
+            source="control for Top N %: as many pairs, by chance",
+        ),
+        MethodRow(
+            name="bottom",
+            label="Lowest N %",
+            labels="weak",
+            pool="unlabeled",
+            weighting="bottom",
+            source="control: what the least confident labels teach alone",
+        ),
+        MethodRow(
+            name="shuffled",
+            label="Shuffled C",
+            labels="weak",
+            pool="unlabeled",
+            weighting="shuffled",
+            source="control for CW: the same weights, without their information",
+        ),
+        MethodRow(
+            name="normalised",
+            label="C / mean C",
+            labels="weak",
+            pool="unlabeled",
+            weighting="normalised",
+            source="control for CW: the same information, without the smaller loss",
+        ),
+        MethodRow(
+            name="soft",
+            label="Soft labels",
+            labels="weak",
+            pool="unlabeled",
+            weighting="soft",
+            source="each pair both ways, by the annotator's probability",
+        ),
+    )
+}
+
+Row = TypeVar("Row")
+
+
+def lookup(rows: Mapping[str, Row], name: str, kind: str) -> Row:
+    """The row of that name; an unknown name lists the valid ones."""
+    if name not in rows:
+        raise KeyError(f"unknown {kind} {name!r}; choose one of {', '.join(rows)}")
+    return rows[name]
+
+
+def method_label(method: str, top_percent: float | None, weighting: str = "") -> str:
+    """What people read: "Top 30 %" for `top` at 30; `weighting` is named where it is not the method's own."""
+    label = METHODS[method].label
+    if top_percent is not None:
+        label = label.replace("N %", f"{top_percent:g} %")
+    return f"{label} · {weighting}" if weighting else label
+
+
+def objective_label(name: str) -> str:
+    """What people read; a name that the catalog does not know stays as it is."""
+    row = OBJECTIVES.get(name)
+    return row.label if row else name
+
+
+def short_name(model: str | None) -> str:
+    """The last piece of a hub id or a path."""
+    return (model or "").rstrip("/").rpartition("/")[2]
+
+
+def weighting_label(name: str, values: Mapping[str, Any]) -> str:
+    """A weighting with its parameters: "min(0.2Δ, 1)"."""
+    words = {
+        "clipped": lambda: f"min({'' if values['slope'] == 1 else format(values['slope'], 'g')}Δ, 1)",
+        "power": lambda: f"C^{values['gamma']:g}",
+        "threshold": lambda: f"C ≥ {values['threshold']:g}",
+        "temperature": lambda: (
+            "C at fitted T" if values["temperature"] is None else f"C at T = {values['temperature']:g}"
+        ),
+        "top": lambda: f"top {values['percent']:g} %",
+        "bottom": lambda: f"lowest {values['percent']:g} %",
+        "random": lambda: f"random {values['percent']:g} %",
+    }
+    return words[name]() if name in words else WEIGHTINGS[name].label

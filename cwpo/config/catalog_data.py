@@ -1,0 +1,282 @@
+"""What a run reads and who judges it: rows of datasets, models and gold rewards, for `cwpo.config.catalog`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRow:
+    """A preference dataset: where it is and how a row of it reads."""
+
+    name: str
+    label: str
+    source: str
+    reader: str  # module of cwpo.data whose to_pair reads a row
+    repo: str | None = None
+    revision: str | None = None
+    subset: str | None = None  # data_dir or configuration of the repository
+    parts: Mapping[str, str] | None = None  # source -> subset, where several are joined unless one is chosen
+    kinds: tuple[str, ...] = ()  # sources that pairs name where data.mix asks for them, without subsets of their own
+    splits: tuple[str, ...] = ("train",)
+    gold_reward: str = "skywork-qwen3-0.6b"
+    max_tokens: int | None = None  # length rule of the paper, for the form
+    paper_test_prompts: int | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What data.mix can name, where no subset is chosen."""
+        return tuple(self.parts) if self.parts else self.kinds
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPairRow:
+    """A weak annotator backbone and the policy that it teaches."""
+
+    name: str
+    label: str
+    annotator: str
+    policy: str
+    family: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxModelRow:
+    """A tiny causal LM that is built from its configuration and pretrained locally."""
+
+    name: str
+    family: Literal["opt", "qwen2"]
+    hidden_size: int
+    layers: int
+    heads: int
+    ffn: int
+    epochs: int
+    lr: float
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What of this row decides the weights; enters the fingerprint of the base stage."""
+        return {
+            "family": self.family,
+            "hidden_size": self.hidden_size,
+            "layers": self.layers,
+            "heads": self.heads,
+            "ffn": self.ffn,
+            "epochs": self.epochs,
+            "lr": self.lr,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldRewardRow:
+    """Who decides which of two answers is better."""
+
+    name: str
+    label: str
+    kind: Literal["oracle", "trained", "model"]
+    source: str
+    model: str | None = None
+    revision: str | None = None
+    input_form: Literal["chat_template", "text_pair"] = "chat_template"
+    max_length: int = 4096
+
+
+DATASETS: Mapping[str, DatasetRow] = {
+    row.name: row
+    for row in (
+        DatasetRow(
+            name="sandbox",
+            label="Sandbox (offline)",
+            source="a small written world with a known utility",
+            reader="sandbox",
+            kinds=("harmless", "helpful"),
+            gold_reward="oracle",
+        ),
+        DatasetRow(
+            name="hh",
+            label="HH-RLHF",
+            source="Bai et al. 2022",
+            reader="hh",
+            repo="Anthropic/hh-rlhf",
+            parts={"harmless": "harmless-base", "helpful": "helpful-base"},
+            splits=("train", "test"),
+            max_tokens=512,
+            paper_test_prompts=704,
+        ),
+        DatasetRow(
+            name="hh-harmless",
+            label="HH-RLHF harmless",
+            source="Bai et al. 2022",
+            reader="hh",
+            repo="Anthropic/hh-rlhf",
+            subset="harmless-base",
+            splits=("train", "test"),
+            max_tokens=512,
+            paper_test_prompts=696,
+        ),
+        DatasetRow(
+            name="hh-helpful",
+            label="HH-RLHF helpful",
+            source="Bai et al. 2022",
+            reader="hh",
+            repo="Anthropic/hh-rlhf",
+            subset="helpful-base",
+            splits=("train", "test"),
+            max_tokens=512,
+            paper_test_prompts=703,
+        ),
+        DatasetRow(
+            name="tldr",
+            label="Reddit TL;DR",
+            source="Stiennon et al. 2020, comparisons",
+            reader="tldr",
+            repo="openai/summarize_from_feedback",
+            revision="refs/convert/parquet",
+            subset="comparisons",
+            splits=("train", "validation"),
+            gold_reward="openassistant-deberta",
+            max_tokens=1024,
+            paper_test_prompts=714,
+        ),
+        DatasetRow(
+            name="ultrafeedback",
+            label="UltraFeedback binarized",
+            source="Cui et al. 2023; Tunstall et al. 2023",
+            reader="ultrafeedback",
+            repo="HuggingFaceH4/ultrafeedback_binarized",
+            splits=("train_prefs", "test_prefs"),
+            max_tokens=2048,
+        ),
+        DatasetRow(
+            name="shp",
+            label="SHP (Reddit questions)",
+            source="Ethayarajh et al. 2022; CW-PO Table 23",
+            reader="shp",
+            repo="stanfordnlp/SHP",
+            parts={name: name for name in ("askacademia", "askbaking", "askengineers", "askphilosophy")},
+            splits=("train", "test"),
+        ),
+    )
+}
+
+SANDBOX_MODELS: Mapping[str, SandboxModelRow] = {
+    row.name: row
+    for row in (
+        SandboxModelRow(
+            name="sandbox/opt-64", family="opt", hidden_size=64, layers=2, heads=2, ffn=256, epochs=5, lr=6e-3
+        ),
+        SandboxModelRow(
+            name="sandbox/opt-48", family="opt", hidden_size=48, layers=2, heads=2, ffn=192, epochs=5, lr=7e-3
+        ),
+        SandboxModelRow(
+            name="sandbox/qwen2-64", family="qwen2", hidden_size=64, layers=2, heads=2, ffn=192, epochs=4, lr=5e-3
+        ),
+        SandboxModelRow(
+            name="sandbox/qwen2-48", family="qwen2", hidden_size=48, layers=2, heads=2, ffn=144, epochs=4, lr=7e-3
+        ),
+    )
+}
+
+MODEL_PAIRS: Mapping[str, ModelPairRow] = {
+    row.name: row
+    for row in (
+        ModelPairRow(
+            name="sandbox-opt",
+            label="Sandbox OPT 0.08M → 0.13M",
+            annotator="sandbox/opt-48",
+            policy="sandbox/opt-64",
+            family="sandbox",
+        ),
+        ModelPairRow(
+            name="sandbox-qwen2",
+            label="Sandbox Qwen2 0.08M → 0.12M",
+            annotator="sandbox/qwen2-48",
+            policy="sandbox/qwen2-64",
+            family="sandbox",
+        ),
+        *(
+            ModelPairRow(
+                name=f"opt-125m-{size}",
+                label=f"OPT 125M → {size.upper()}",
+                annotator="facebook/opt-125m",
+                policy=f"facebook/opt-{size}",
+                family="OPT",
+            )
+            for size in ("1.3b", "2.7b", "6.7b", "13b")
+        ),
+        *(
+            ModelPairRow(
+                name=f"qwen2.5-0.5b-{size}",
+                label=f"Qwen2.5 0.5B → {size.upper()}",
+                annotator="Qwen/Qwen2.5-0.5B",
+                policy=f"Qwen/Qwen2.5-{size.upper()}",
+                family="Qwen2.5",
+            )
+            for size in ("1.5b", "3b", "7b", "14b")
+        ),
+        ModelPairRow(
+            name="opt-125m-qwen-14b",
+            label="OPT 125M → Qwen2.5 14B",
+            annotator="facebook/opt-125m",
+            policy="Qwen/Qwen2.5-14B",
+            family="cross",
+        ),
+        ModelPairRow(
+            name="qwen2.5-0.5b-opt-13b",
+            label="Qwen2.5 0.5B → OPT 13B",
+            annotator="Qwen/Qwen2.5-0.5B",
+            policy="facebook/opt-13b",
+            family="cross",
+        ),
+        ModelPairRow(
+            name="qwen2.5-0.5b-llama-3.1-8b",
+            label="Qwen2.5 0.5B → Llama-3.1 8B Instruct",
+            annotator="Qwen/Qwen2.5-0.5B",
+            policy="meta-llama/Llama-3.1-8B-Instruct",
+            family="cross",
+        ),
+    )
+}
+
+GOLD_REWARDS: Mapping[str, GoldRewardRow] = {
+    row.name: row
+    for row in (
+        GoldRewardRow(
+            name="oracle",
+            label="Sandbox oracle",
+            kind="oracle",
+            source="the utility from which the sandbox draws its human labels",
+        ),
+        GoldRewardRow(
+            name="trained",
+            label="Trained here on all human labels",
+            kind="trained",
+            source="Bradley–Terry on every human label of the data",
+        ),
+        GoldRewardRow(
+            name="skywork-qwen3-0.6b",
+            label="Skywork-Reward-V2 Qwen3 0.6B",
+            kind="model",
+            source="Liu et al. 2025",
+            model="Skywork/Skywork-Reward-V2-Qwen3-0.6B",
+            max_length=16384,
+        ),
+        GoldRewardRow(
+            name="skywork-llama-3.1-8b",
+            label="Skywork-Reward-V2 Llama-3.1 8B",
+            kind="model",
+            source="Liu et al. 2025",
+            model="Skywork/Skywork-Reward-V2-Llama-3.1-8B",
+            max_length=16384,
+        ),
+        GoldRewardRow(
+            name="openassistant-deberta",
+            label="OpenAssistant DeBERTa v3 large v2",
+            kind="model",
+            source="OpenAssistant",
+            model="OpenAssistant/reward-model-deberta-v3-large-v2",
+            input_form="text_pair",
+            max_length=512,
+        ),
+    )
+}

@@ -1,0 +1,187 @@
+"""What is wrong with a configuration, in sentences: fields that do not fit together, and what pydantic finds.
+
+Free of torch.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from cwpo.config import catalog
+from cwpo.config.fields import RunFields
+from cwpo.config.parts import DataConfig
+
+_ROUNDING = 1e-9  # shares are typed in decimals
+
+
+def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
+    """Fields that are fine alone and wrong together."""
+    method = catalog.METHODS[config.method]
+    if not _may_be_dataset(config.data.dataset):
+        yield (
+            "data.dataset",
+            f"{config.data.dataset!r} is not known; "
+            f"choose one of {', '.join(catalog.DATASETS)}, a hub id like owner/name, or a file.",
+        )
+    yield from _weighting_contradictions(config, method)
+    yield from _annotator_contradictions(config, method)
+    if config.data.label_fraction >= 1 and not method.whole_data:
+        yield (
+            "data.label_fraction",
+            "must lie between 0 and 1, both excluded; 1 is possible only with human_100 and human_labeled.",
+        )
+    yield from _split_contradictions(config.data)
+    if method.sandbox_only and not config.is_sandbox:
+        yield "method", f"{config.method} needs true labels, which only the sandbox knows; choose human instead."
+    if config.data.sandbox is not None and not config.is_sandbox:
+        yield "data.sandbox", "is only for dataset: sandbox; remove it."
+    if config.is_sandbox and config.data.sandbox is not None and config.data.sandbox.pairs == 0:
+        yield "data.sandbox.pairs", "must be greater than 0."
+    gold = config.evaluation.gold_reward
+    gold_model = config.evaluation.gold_model
+    if gold_model is not None and gold_model in catalog.SANDBOX_MODELS and gold_model != config.model.annotator:
+        yield "evaluation.gold_model", "of the sandbox's models only the annotator's can be used; remove it."
+    if gold is None:
+        yield (
+            "evaluation.gold_reward",
+            f"is missing; choose one of {', '.join(_gold_rewards(config))}, a hub id or a folder.",
+        )
+    if gold == "oracle" and not config.is_sandbox:
+        yield "evaluation.gold_reward", "the oracle knows only the sandbox; choose trained or a reward model."
+    for row_need in catalog.OBJECTIVES[config.objective].needs:
+        if row_need == "margin" and not method.needs_annotator:
+            yield "objective", f"{config.objective} needs the annotator's margin, which {config.method} has not."
+    for field in ("annotator", "policy"):
+        name = getattr(config.model, field)
+        if name.startswith("sandbox/") and name not in catalog.SANDBOX_MODELS:
+            yield f"model.{field}", f"{name!r} is not known; choose one of {', '.join(catalog.SANDBOX_MODELS)}."
+        if name.startswith("sandbox/") and not config.is_sandbox:
+            yield f"model.{field}", "sandbox models speak only the sandbox's language; choose a hub id or a folder."
+
+
+def _weighting_contradictions(config: RunFields, method: catalog.MethodRow) -> Iterator[tuple[str, str]]:
+    row = catalog.WEIGHTINGS[config.weighting_name]
+    percent = "percent" in row.fields
+    if percent and config.top_percent is None:
+        yield "top_percent", f"{row.name} needs N; write method: {row.name}:30 or set top_percent."
+    if not percent and config.top_percent is not None:
+        yield (
+            "top_percent",
+            "only top, random and bottom take it; remove it or choose one of them.",
+        )
+    if row.needs_margin and not method.needs_annotator:
+        yield "weighting.name", f"{row.name} weighs by the annotator's margin, which {config.method} has not."
+    if "spread" in row.reads and config.annotator.members == 1 and config.annotator.passes == 1:
+        yield (
+            "weighting.name",
+            f"{row.name} needs several margins per pair: raise annotator.members.",
+        )
+    if row.swaps and "margin" in catalog.OBJECTIVES[config.objective].needs:
+        yield (
+            "objective",
+            f"{config.objective} cannot read a pair the other way round, as {row.name} does.",
+        )
+
+
+def _annotator_contradictions(config: RunFields, method: catalog.MethodRow) -> Iterator[tuple[str, str]]:
+    part = config.annotator
+    if part.passes > 1 and part.label_dropout == 0:
+        yield "annotator.passes", "several passes differ only with dropout on; set annotator.label_dropout."
+    if method.annotator == "implicit":
+        for field, given in (("members", part.members > 1), ("label_dropout", part.label_dropout > 0)):
+            if given:
+                yield f"annotator.{field}", f"{config.method} labels with one weak model without dropout; remove it."
+    if part.use is not None:
+        yield from _use_contradictions(config, method)
+    if config.fits_temperature and (method.annotator == "implicit" or part.use is not None):
+        yield "annotator.calibrate", "a temperature is fitted for annotators with a scalar head that are trained here."
+
+
+def _use_contradictions(config: RunFields, method: catalog.MethodRow) -> Iterator[tuple[str, str]]:
+    """An existing annotator is one scalar head; methods with human labels do not ask it, so a sweep may hold both."""
+    if method.annotator == "implicit":
+        yield "annotator.use", f"{config.method} labels by a weak model that it trains itself; remove it."
+    if config.annotator.members > 1:
+        yield "annotator.members", "an existing annotator is one; remove members, or train an ensemble without use."
+
+
+def _split_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:
+    """Parts that overlap, and a mix of what has one source."""
+    if data.unlabeled_fraction is not None and data.label_fraction + data.unlabeled_fraction > 1 + _ROUNDING:
+        yield (
+            "data.unlabeled_fraction",
+            f"{data.unlabeled_fraction:g} and data.label_fraction {data.label_fraction:g} add up to more than 1; "
+            "lower one of them.",
+        )
+    if data.mix is None:
+        return
+    row = catalog.DATASETS.get(data.dataset)
+    if row is not None and (not row.sources or data.subset is not None):
+        several = ", ".join(name for name, other in catalog.DATASETS.items() if other.sources)
+        yield (
+            "data.mix",
+            f"needs pairs of several sources; choose {several} without a subset, or a file with a column source.",
+        )
+    elif row is not None and not data.mix.keys() <= set(row.sources):
+        yield "data.mix", f"names a source that {data.dataset} has not; choose among {', '.join(row.sources)}."
+    if data.label_fraction >= 1:
+        yield "data.mix", "cannot hold when every pair is labeled; lower data.label_fraction or remove it."
+
+
+def _may_be_dataset(name: str) -> bool:
+    """A row of the catalog, or something with a slash or an ending; whether that exists is asked at submission."""
+    return name in catalog.DATASETS or "/" in name or "." in name
+
+
+def _gold_rewards(config: RunFields) -> list[str]:
+    """Rows that can judge this dataset: the oracle knows only the sandbox."""
+    return [name for name, row in catalog.GOLD_REWARDS.items() if config.is_sandbox or row.kind != "oracle"]
+
+
+def problems_of(error: ValidationError) -> list[tuple[str, str]]:
+    """(field, sentence) of every problem that pydantic found."""
+    found = []
+    for item in error.errors():
+        field = ".".join(str(piece) for piece in item["loc"]) or "config"
+        found.append((field, _sentence(item)))
+    return found
+
+
+_TYPE_WORDS = {
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "model_type": "a group of fields like `epochs: 1`",
+    "model_attributes_type": "a group of fields like `epochs: 1`",
+    "tuple_type": "a list",
+    "dict_type": "shares by source, like {harmless: 0.8, helpful: 0.2}",
+}
+
+
+def _sentence(item: Any) -> str:
+    """pydantic's message in our words."""
+    kind, context, given = item["type"], item.get("ctx") or {}, item.get("input")
+    bounds = {
+        "greater_than": f"must be greater than {context.get('gt')}",
+        "greater_than_equal": f"must be at least {context.get('ge')}",
+        "less_than": f"must be less than {context.get('lt')}",
+        "less_than_equal": f"must be at most {context.get('le')}",
+    }
+    if kind in bounds:
+        return f"{bounds[kind]}, not {given}."
+    if kind == "extra_forbidden":
+        return "is not a field of the configuration; `cwpo run --help` lists all fields."
+    if kind == "literal_error":
+        return f"{given!r} is not possible; choose {context.get('expected')}."
+    if kind in _TYPE_WORDS:
+        return f"must be {_TYPE_WORDS[kind]}, not {str(given)[:80]!r}."
+    if kind == "value_error":
+        return f"{str(context.get('error', item['msg'])).rstrip('.')}."
+    return f"{item['msg'].rstrip('.')} (given: {str(given)[:80]!r})."

@@ -1,0 +1,220 @@
+"""The parts of a run's configuration, every field with its default and what it means. Free of torch."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from cwpo.config import catalog
+
+
+def known(rows: Mapping[str, Any], name: str, kind: str) -> str:
+    """The name of a catalog row; a ValueError that lists them otherwise."""
+    if name not in rows:
+        raise ValueError(f"{name!r} is not known; choose one of {', '.join(rows)}")
+    return name
+
+
+class Part(BaseModel):
+    """Base of all parts: immutable, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LengthRule(Part):
+    """Pairs longer than this are dropped once, before any model reads them."""
+
+    max_tokens: int = Field(gt=0, description="longest text that is kept, in tokens")
+    counts: Literal["each", "pair"] = Field(
+        "each", description="what is counted: each prompt + response alone, or both with their prompts added up"
+    )
+    tokenizer: str | None = Field(None, description="model whose tokenizer counts; default: the policy's")
+    tokenizer_revision: str | None = Field(None, description="commit of that model; found at submission")
+
+
+class SandboxWorld(Part):
+    """The offline world that a sandbox run draws its pairs from."""
+
+    pairs: int = Field(3000, ge=0, le=1_000_000, description="number of preference pairs to draw")
+    noise: float = Field(1.5, ge=0, description="temperature τ of the human labels: P(label) = σ(ΔU/τ); 0 = no noise")
+    near_ties: float = Field(0.0, ge=0, le=1, description="share of pairs forced to be close in utility")
+
+
+class DataConfig(Part):
+    """Which pairs, how they are filtered and how many human labels are used."""
+
+    dataset: str = Field("sandbox", description="a dataset of the catalog, a hub id owner/name, or a local file")
+    revision: str | None = Field(None, description="commit of the hub dataset or content hash of the file")
+    subset: str | None = Field(None, description="data_dir or configuration of a hub dataset")
+    max_pairs: int | None = Field(None, gt=0, description="keep at most this many pairs")
+    length_rule: LengthRule | None = Field(None, description="drop pairs that are too long; none keeps all")
+    label_fraction: float = Field(0.3, gt=0, le=1, description="share of the pairs whose human labels are used")
+    unlabeled_fraction: float | None = Field(
+        None, gt=0, lt=1, description="share of all pairs in the unlabeled part; default: all that are not labeled"
+    )
+    swapped_labels: float = Field(0.0, ge=0, le=1, description="share of the human labels swapped before any learning")
+    mix: dict[str, float] | None = Field(
+        None, description="shares of sources among the labeled pairs: harmless 0.8 and helpful 0.2"
+    )
+    test_prompts: int = Field(700, gt=0, description="prompts held out for evaluation, before any split")
+    sandbox: SandboxWorld | None = Field(None, description="the sandbox world; only with dataset: sandbox")
+
+    @field_validator("mix")
+    @classmethod
+    def _mix_is_shares(cls, mix: dict[str, float] | None) -> dict[str, float] | None:
+        if mix is None:
+            return None
+        if any(not 0 <= share <= 1 for share in mix.values()) or abs(sum(mix.values()) - 1) > 1e-9:
+            raise ValueError(f"must be shares from 0 to 1 that add up to 1, not {sum(mix.values()):g}")
+        return mix
+
+
+class LoraConfig(Part):
+    """Low-rank adapters on the policy (paper: r 8, α 16, dropout 0.05)."""
+
+    r: int = Field(8, gt=0, description="rank")
+    alpha: int = Field(16, gt=0, description="scale")
+    dropout: float = Field(0.05, ge=0, lt=1, description="dropout on the adapter's input")
+    target_modules: tuple[str, ...] | None = Field(None, description="layers to adapt; default: by model family")
+
+
+class ModelConfig(Part):
+    """The weak annotator's backbone and the policy."""
+
+    annotator: str = Field("facebook/opt-125m", description="backbone of the annotator: sandbox/…, hub id or folder")
+    annotator_revision: str | None = Field(None, description="commit, or content hash of a folder")
+    policy: str = Field("facebook/opt-1.3b", description="model to align: sandbox/…, hub id or folder")
+    policy_revision: str | None = Field(None, description="commit, or content hash of a folder")
+    lora: LoraConfig | None = Field(
+        default_factory=LoraConfig, description="adapters on the policy; null tunes it whole"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="arithmetic of all model stages; auto: bf16 where a GPU worker is there, else fp32"
+    )
+    max_length: int | None = Field(None, gt=0, description="context to use, in tokens; default: the model's own")
+
+
+class TrainConfig(Part):
+    """How one model is trained; AdamW throughout."""
+
+    epochs: float = Field(5, gt=0, description="passes over the data")
+    lr: float = Field(1e-5, gt=0, description="peak learning rate")
+    batch_size: int = Field(64, gt=0, description="pairs (or texts) per optimizer step")
+    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up, at most a tenth of all steps")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="learning rate after warm-up")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+
+
+class AnnotatorConfig(TrainConfig):
+    """The weak annotator: pretrained backbone, scalar head, Bradley–Terry loss (paper Table 7)."""
+
+    kind: Literal["bradley_terry", "joint"] = Field(
+        "bradley_terry", description="a score per response (paper), or one score for both read together (PairRM)"
+    )
+    batch_size: int = Field(32, gt=0, description="pairs per optimizer step")
+    dropout: float | None = Field(None, ge=0, lt=1, description="dropout in training; default: the model's own")
+    early_stopping: bool = Field(False, description="keep the epoch with the best held-out negative log-likelihood")
+    heldout_fraction: float = Field(0.15, gt=0, lt=0.5, description="share of the labels held out for early stopping")
+    label_dropout: float = Field(0.0, ge=0, lt=1, description="label with this dropout on: an unsteady annotator")
+    members: int = Field(1, ge=1, le=16, description="annotators from as many seeds; margins are averaged")
+    passes: int = Field(1, ge=1, le=64, description="labeling passes with label_dropout on; margins are averaged")
+    calibrate: bool = Field(False, description="fit a temperature on held-out labeled pairs, for a second annotator")
+    implicit_beta: float = Field(0.1, gt=0, description="β of the DPO-trained weak model of method ws")
+    use: str | None = Field(None, description="label with an existing annotator: NAME, NAME@VERSION or fingerprint")
+
+
+class WeightingConfig(Part):
+    """How margins become weights, where it is not the method's own way."""
+
+    name: str | None = Field(None, description="a weighting of the catalog; default: the method's own")
+    slope: float = Field(1.0, gt=0, description="a of clipped: min(aΔ, 1)")
+    gamma: float = Field(2.0, gt=0, description="γ of power: C^γ")
+    temperature: float | None = Field(None, gt=0, description="T of temperature; default: fitted on held-out labels")
+    threshold: float = Field(0.5, ge=0, lt=1, description="lowest C that threshold keeps")
+
+    @field_validator("name")
+    @classmethod
+    def _name_isknown(cls, name: str | None) -> str | None:
+        return name if name is None else known(catalog.WEIGHTINGS, name, "weighting")
+
+
+class SftConfig(TrainConfig):
+    """Supervised fine-tuning before alignment (paper Table 8)."""
+
+    data: Literal["pool", "labeled", "none"] = Field(
+        "pool",
+        description="prompt + chosen of the method's own part and labels (paper), of the labeled part, or no SFT",
+    )
+    epochs: float = Field(3, gt=0, description="passes over the data")
+    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up, at most a tenth of all steps")
+    weight_decay: float = Field(0.05, ge=0, description="decoupled weight decay")
+
+
+class AlignConfig(TrainConfig):
+    """Preference optimization from the SFT model, which is also the frozen reference (paper Table 9)."""
+
+    lr: float = Field(5e-6, gt=0, description="peak learning rate")
+    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up, at most a tenth of all steps")
+    weight_decay: float = Field(0.05, ge=0, description="decoupled weight decay")
+    beta: float = Field(0.5, description="strength β of DPO and rDPO; τ of IPO")
+    label_noise: float = Field(0.1, ge=0, lt=0.5, description="ε of rDPO and cDPO: assumed share of flipped labels")
+    ipo_reduction: Literal["mean", "sum"] = Field("mean", description="IPO on per-token means (as TRL) or on sums")
+    odpo_alpha: float = Field(1.0, gt=0, description="α of ODPO: how much of log Δ is asked for")
+    simpo_gamma: float = Field(0.5, ge=0, description="γ of SimPO: margin between the mean log-probabilities times β")
+    steps: Literal["kept", "pool"] = Field(
+        "kept", description="epochs over the pairs that the weighting keeps, or as many steps as the whole pool takes"
+    )
+    pair_sampling: Literal["all", "proportional"] = Field(
+        "all", description="proportional: steps skip pairs by weight and cost; same expected gradient, less compute"
+    )
+
+    @field_validator("beta")
+    @classmethod
+    def _beta_is_positive(cls, beta: float) -> float:
+        if not beta > 0:
+            raise ValueError(f"must be greater than 0, not {beta:g}; 0.5 is the paper's value")
+        return beta
+
+
+class EvaluationConfig(Part):
+    """Held-out answers of the aligned and the baseline model, judged by a gold reward."""
+
+    seed: int = Field(0, ge=0, description="held-out prompts and sampling noise; never moved by `seed`")
+    samples: int = Field(1, gt=0, le=64, description="answers per prompt")
+    temperature: float = Field(0.95, gt=0, description="sampling temperature")
+    top_p: float = Field(1.0, gt=0, le=1, description="nucleus")
+    max_new_tokens: int = Field(512, gt=0, description="longest answer")
+    gold_reward: str | None = Field(None, description="row of the catalog, hub id or folder; default: the dataset's")
+    gold_revision: str | None = Field(None, description="commit of the gold reward model")
+    gold_model: str | None = Field(None, description="backbone of gold_reward: trained; default: the annotator's")
+    gold_train: TrainConfig = Field(
+        default_factory=lambda: TrainConfig(batch_size=32), description="training of gold_reward: trained"
+    )
+    baseline: Literal["own", "common"] = Field(
+        "own", description="opponent: each method's own SFT model (paper), or one SFT model for all"
+    )
+
+
+class Seeds(Part):
+    """Fixes single seeds; what is not set follows `seed`."""
+
+    split: int | None = Field(None, ge=0, description="labeled/unlabeled split (sandbox: also the pool of pairs)")
+    annotator: int | None = Field(None, ge=0, description="annotator initialisation, data order, label dropout")
+    sft: int | None = Field(None, ge=0, description="SFT data order and adapter initialisation")
+    align: int | None = Field(None, ge=0, description="alignment data order and adapter initialisation")
+    base: int = Field(0, ge=0, description="pretraining of sandbox base models; does not follow `seed`")
+
+
+DROPOUT_TOKENS = 2048  # tokens of a packed batch while dropout is on, whatever tokens_per_batch says
+
+
+class ExecutionConfig(Part):
+    """How a run is executed. Nothing here changes a result, so nothing here enters a fingerprint."""
+
+    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: GPU workers when there are any")
+    tokens_per_batch: int = Field(4096, gt=0, description="tokens in one forward pass")
+    gradient_checkpointing: bool | None = Field(
+        None, description="recompute activations to save memory; default: when the estimate says that memory needs it"
+    )
+    checkpoint_seconds: float = Field(60, gt=0, description="longest work lost by a kill")

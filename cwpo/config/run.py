@@ -1,0 +1,171 @@
+"""A run's configuration: frozen, validated on construction, with one canonical JSON form. Free of torch.
+
+Defaults are the paper's (Tables 7 to 9) for models from a hub or a folder; a run on the sandbox starts from
+`SANDBOX_DEFAULTS` instead. Both are only defaults: whatever the user sets wins.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError, field_validator, model_validator
+
+from cwpo.config import catalog
+from cwpo.config.checks import contradictions, problems_of
+from cwpo.config.fields import RunFields
+from cwpo.config.parts import known
+from cwpo.errors import ConfigError
+
+SANDBOX_DEFAULTS: dict[str, Any] = {
+    "model": {"annotator": "sandbox/opt-48", "policy": "sandbox/opt-64", "lora": None, "precision": "fp32"},
+    "data": {"sandbox": {}, "test_prompts": 400},
+    "annotator": {"epochs": 5, "lr": 1e-3, "batch_size": 16, "weight_decay": 0.05, "dropout": 0.1},
+    "sft": {"data": "none", "epochs": 2, "lr": 1e-3, "batch_size": 16, "warmup_steps": 0, "weight_decay": 0.0},
+    "align": {"epochs": 2, "lr": 3e-4, "batch_size": 32, "warmup_steps": 0, "weight_decay": 0.0},
+    "evaluation": {
+        "samples": 2,
+        "temperature": 1.0,
+        "max_new_tokens": 48,
+        "gold_reward": "oracle",
+        "baseline": "common",
+        "gold_train": {"epochs": 3, "lr": 1e-3, "batch_size": 16},
+    },
+    "execution": {"tokens_per_batch": 2048},
+}
+
+
+class RunConfig(RunFields):
+    """Everything that decides a run. Two equal configurations are the same run."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any) -> Any:
+        """Spell out `top:30` and the defaults of the sandbox and of catalog datasets."""
+        if not isinstance(values, Mapping):
+            return values
+        filled = dict(values)
+        _split_percent(filled)
+        dataset = _get(filled, "data", "dataset") or "sandbox"
+        if dataset == "sandbox":
+            filled = merged(SANDBOX_DEFAULTS, filled)
+        elif _get(filled, "evaluation", "gold_reward") is None:
+            row = catalog.DATASETS.get(str(dataset))
+            filled = merged({"evaluation": {"gold_reward": row.gold_reward if row else None}}, filled)
+        return filled
+
+    @field_validator("method")
+    @classmethod
+    def _method_isknown(cls, method: str) -> str:
+        return known(catalog.METHODS, method, "method")
+
+    @field_validator("objective")
+    @classmethod
+    def _objective_isknown(cls, objective: str) -> str:
+        return known(catalog.OBJECTIVES, objective, "objective")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "RunConfig":
+        for field, sentence in contradictions(self):
+            raise ConfigError(field, sentence)
+        return self
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> "RunConfig":
+        """Like the constructor, but the first problem is raised as one plain sentence (ConfigError)."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            field, sentence = problems_of(error)[0]
+            raise ConfigError(field, sentence) from error
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain JSON values of every field."""
+        return self.model_dump(mode="json")
+
+    def hash(self) -> str:
+        """Same for equal runs: everything but the name and how it is executed."""
+        return digest({k: v for k, v in self.canonical().items() if k not in ("name", "execution")})
+
+    def group_key(self) -> str:
+        """Same for runs that differ only in their seed."""
+        return digest({k: v for k, v in self.canonical().items() if k not in ("name", "execution", "seed")})
+
+
+def problems(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """All problems of a configuration as (field, sentence), for a form; empty when it is fine."""
+    try:
+        RunConfig.model_validate(dict(values))
+    except ConfigError as error:
+        return [(error.field, str(error).removeprefix(f"{error.field}: "))]
+    except ValidationError as error:
+        return problems_of(error)
+    return []
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`, mapping by mapping."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(value, BaseModel):
+            value = value.model_dump(exclude_unset=True)
+        result[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def override(values: Mapping[str, Any], dotted: str, value: Any) -> dict[str, Any]:
+    """A copy of `values` with `a.b` set; the way `--set a.b=c` works."""
+    head, _, rest = dotted.partition(".")
+    below = values.get(head)
+    inner = override(below if isinstance(below, Mapping) else {}, rest, value) if rest else value
+    return {**values, head: inner}
+
+
+def expand(values: Mapping[str, Any]) -> list[RunConfig]:
+    """Every combination of the list-valued fields, in the order of the fields (LoRA target modules stay lists)."""
+    axes = list(list_fields(values))
+    runs = []
+    for combination in itertools.product(*(options for _, options in axes)):
+        one: dict[str, Any] = dict(values)
+        for (dotted, _), value in zip(axes, combination, strict=True):
+            one = override(one, dotted, value)
+        runs.append(RunConfig.parse(one))
+    return runs
+
+
+def list_fields(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """Every list-valued field with its dotted name; an empty list is an error."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from list_fields(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and key != "target_modules":
+            if not value:
+                raise ConfigError(f"{prefix}{key}", "is an empty list; give at least one value.")
+            yield f"{prefix}{key}", value
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical JSON of plain values."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _split_percent(values: dict[str, Any]) -> None:
+    method = values.get("method")
+    if not isinstance(method, str) or ":" not in method:
+        return
+    name, _, percent = method.partition(":")
+    values["method"] = name.strip()
+    try:
+        values["top_percent"] = float(percent.strip().rstrip("%"))
+    except ValueError as error:
+        raise ConfigError("method", f"{method!r} is not a method; write top:30 for the top 30 %.") from error
+
+
+def _get(values: Mapping[str, Any], part: str, field: str) -> Any:
+    below = values.get(part)
+    if isinstance(below, Mapping):
+        return below.get(field)
+    return getattr(below, field, None)

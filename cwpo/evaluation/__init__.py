@@ -1,0 +1,1 @@
+"""Answers and judges: sampling, gold rewards, and the gold reward accuracy of a run."""

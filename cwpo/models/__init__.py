@@ -1,0 +1,1 @@
+"""Models: fetched, loaded, measured, and run forward to log-probabilities and scores."""

@@ -1,0 +1,275 @@
+"""Response log-probabilities and scores of packed batches: one forward path for training, reference and labeling.
+
+The (positions, V) tensor of logits is never made: only response positions reach the head, tile by tile. For small
+vocabularies everything is one tile and its probabilities are kept for the backward pass.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cwpo.errors import ModelError
+from cwpo.models import attention
+from cwpo.models.tokenization import PackedBatch
+
+_KEEP = 1 << 26  # (rows x V) up to which what backward needs is kept: 256 MB in float32, 1,300 rows of OPT's vocabulary
+_TILE = 1 << 25  # elements of one tile of logits that is made again in backward
+_TILE_ROWS = (64, 512)  # measured on CPUs: larger tiles leave the caches, smaller ones starve the matmul
+_CHUNK = 1 << 18  # elements that are exponentiated together on a CPU: 1 MB, the size of a core's cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogPs:
+    """Summed response log-probabilities in nats, (B,) each, float64, and response lengths in tokens."""
+
+    chosen: Tensor
+    rejected: Tensor
+    chosen_tokens: Tensor
+    rejected_tokens: Tensor
+    chosen_sharpness: Tensor | None = None  # mean over tokens of log pi(y_t) - log sum_v pi(v)^2, where asked for
+    rejected_sharpness: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardPath:
+    """How one model is run on packed batches; decided once per stage by `forward_path`."""
+
+    model: Any
+    backbone: nn.Module
+    head: nn.Module | None
+    packed: bool
+    fused: bool
+    kind: attention.Kind
+    dtype: torch.dtype  # of the arithmetic; float32 weights with bfloat16 here means autocast
+
+    @property
+    def autocast(self) -> bool:
+        return self.dtype == torch.bfloat16 and next(self.model.parameters()).dtype != torch.bfloat16
+
+
+def forward_path(model: Any, *, device: str, precision: str, log: Callable[[str], None]) -> ForwardPath:
+    """Choose the packed, prompt-shared path where the architecture allows it, and say so where it does not."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    head = inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
+    packed = attention.packable(inner)
+    kind = attention.kind_for(device, inner.config)
+    if packed:
+        attention.use_packed(inner, kind)
+    else:
+        log(
+            f"{inner.config.model_type} has no packed path here: prompts are repeated and padded; same results, slower."
+        )
+    fused = packed and type(head) is nn.Linear
+    if packed and head is not None and not fused:
+        log(f"The output layer is a {type(head).__name__}, not a plain linear layer: its logits are computed unfused.")
+    dtype = torch.bfloat16 if precision == "bf16" else next(model.parameters()).dtype
+    return ForwardPath(
+        model=inner, backbone=inner.base_model, head=head, packed=packed, fused=fused, kind=kind, dtype=dtype
+    )
+
+
+def response_logps(path: ForwardPath, batch: PackedBatch) -> Tensor:
+    """Log-probability of each response given its prompt: (S,) float64 sums over its tokens, end-of-text included."""
+    return _sums(batch, _response_tokens(path, batch)[0])
+
+
+def response_logps_and_sharpness(path: ForwardPath, batch: PackedBatch) -> tuple[Tensor, Tensor]:
+    """(S,) log-probabilities, and (S,) means over tokens of log pi(y_t) - log sum_v pi(v)^2, without gradient (WPO)."""
+    tokens, squares = _response_tokens(path, batch, squares=True)
+    return _sums(batch, tokens), _sums(batch, tokens.detach() - squares) / batch.lengths
+
+
+def _response_tokens(path: ForwardPath, batch: PackedBatch, *, squares: bool = False) -> tuple[Tensor, Tensor]:
+    """(R,) log-probability of each response token, and log sum_v pi(v)^2 of its distribution where asked for."""
+    if path.packed:
+        hidden = _packed_hidden(path, batch).index_select(0, batch.predictors)
+        return _token_logps(path, hidden, batch.targets, squares)
+    return _padded_token_logps(path, batch, squares)
+
+
+def _sums(batch: PackedBatch, tokens: Tensor) -> Tensor:
+    totals = torch.zeros(len(batch.lengths), dtype=torch.float64, device=tokens.device)
+    return totals.index_add(0, batch.sequence, tokens.double())
+
+
+def response_scores(path: ForwardPath, batch: PackedBatch) -> Tensor:
+    """The scalar head on the last token of each response: (S,). The head sees S rows, not T."""
+    score = getattr(path.model, "score", None)
+    if score is None:
+        kind = path.model.config.model_type
+        raise ModelError(f"{kind} has no scalar head named 'score'; choose another annotator in model.annotator.")
+    if path.packed:
+        rows = _packed_hidden(path, batch).index_select(0, batch.ends)
+    else:
+        ids, mask, _ = _concatenated(batch)
+        with _autocast(path, batch):
+            hidden = path.backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        rows = hidden[torch.arange(len(ids), device=ids.device), mask.sum(dim=1) - 1]
+    scores: Tensor = score(rows.to(score.weight.dtype)).squeeze(-1)
+    return scores
+
+
+def _packed_hidden(path: ForwardPath, batch: PackedBatch) -> Tensor:
+    """Last hidden states, (T, H)."""
+    inputs = attention.attention_inputs(batch, path.kind, path.dtype)
+    with _autocast(path, batch):
+        output = path.backbone(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, **inputs)
+    hidden: Tensor = output.last_hidden_state[0]
+    return hidden
+
+
+def _autocast(path: ForwardPath, batch: PackedBatch) -> AbstractContextManager[Any]:
+    if not path.autocast:
+        return nullcontext()
+    return torch.autocast(batch.input_ids.device.type, dtype=torch.bfloat16)
+
+
+def _token_logps(path: ForwardPath, hidden: Tensor, targets: Tensor, squares: bool) -> tuple[Tensor, Tensor]:
+    head = path.head
+    if path.fused and isinstance(head, nn.Linear):
+        found: tuple[Tensor, Tensor] = _TiledLogProbs.apply(
+            hidden, head.weight, head.bias, targets, path.dtype, torch.is_grad_enabled(), squares
+        )
+        return found
+    if head is None:
+        raise ModelError(f"{path.model.config.model_type} has no output layer; choose a causal language model.")
+    tiles = zip(hidden.split(_TILE_ROWS[1]), targets.split(_TILE_ROWS[1]), strict=True)
+    parts = [_gathered(head(rows), wanted, squares) for rows, wanted in tiles]
+    return torch.cat([logps for logps, _ in parts]), torch.cat([square for _, square in parts])
+
+
+def _gathered(logits: Tensor, targets: Tensor, squares: bool) -> tuple[Tensor, Tensor]:
+    logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+    every = logits.log_softmax(dim=-1)
+    square = (2 * every.detach()).logsumexp(dim=-1) if squares else every.new_zeros(len(targets))
+    return every.gather(1, targets[:, None]).squeeze(1), square
+
+
+class _TiledLogProbs(torch.autograd.Function):
+    """log softmax(hidden @ weight.T + bias)[target] per row, without the (R, V) tensor when it is large.
+
+    The slope of a row's log-probability by its logits, onehot - softmax, takes the place of the logits. Rows that fit
+    `_KEEP` keep it, so that backward is two matmuls; more rows are made again tile by tile.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        dtype: torch.dtype,
+        graph: bool,
+        squares: bool,
+    ) -> tuple[Tensor, Tensor]:
+        vocabulary = len(weight)
+        keep = graph and len(hidden) * vocabulary <= _KEEP
+        ctx.step = max(len(hidden), 1) if keep else _tile_rows(vocabulary)
+        ctx.dtype = dtype
+        small, kept = weight.to(dtype), None
+        logps = torch.empty(len(hidden), dtype=_accumulator(dtype), device=hidden.device)
+        square = torch.zeros_like(logps)
+        for begin in range(0, len(hidden), ctx.step):
+            cut = slice(begin, begin + ctx.step)
+            logits = _logits(hidden[cut].to(dtype), small, bias)
+            logps[cut], square[cut] = _normalise(logits, targets[cut], slopes=keep, squares=squares)
+            kept = logits if keep else None
+        ctx.save_for_backward(hidden, weight, bias, targets, kept)
+        ctx.mark_non_differentiable(square)
+        return logps, square
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, targets, kept = ctx.saved_tensors
+        small = weight.to(ctx.dtype)
+        need_hidden, need_weight, need_bias = ctx.needs_input_grad[:3]
+        grad_hidden = torch.empty_like(hidden) if need_hidden else None
+        grad_weight = grad_bias = None
+        for begin in range(0, len(hidden), ctx.step):
+            cut = slice(begin, begin + ctx.step)
+            gain = grads[0][cut, None]
+            slopes = kept
+            if slopes is None:
+                slopes = _logits(hidden[cut].to(ctx.dtype), small, bias)
+                _normalise(slopes, targets[cut], slopes=True)
+            if grad_hidden is not None:
+                grad_hidden[cut] = (slopes @ small) * gain
+            if need_weight:
+                grad_weight = _add(grad_weight, slopes.T @ (hidden[cut] * gain).to(ctx.dtype), weight.dtype)
+            if need_bias:
+                grad_bias = _add(grad_bias, (slopes.T @ gain.to(ctx.dtype)).squeeze(1), weight.dtype)
+        return grad_hidden, grad_weight, grad_bias, None, None, None, None
+
+
+def _normalise(logits: Tensor, targets: Tensor, *, slopes: bool, squares: bool = False) -> tuple[Tensor, Tensor]:
+    """Log-probability of the target per row, and log sum softmax^2 with `squares`; `logits` are spoilt.
+
+    With `slopes` onehot - softmax is left in their place.
+
+    A few rows at a time: they stay in the cache between the passes, and bfloat16 logits are never all in float32.
+    """
+    size = max(1, _CHUNK // logits.shape[1]) if logits.device.type == "cpu" else max(1, len(logits))
+    logps, square = [], []
+    for rows, wanted in zip(logits.split(size), targets[:, None].split(size), strict=True):
+        values = rows.to(_accumulator(rows.dtype))
+        shifted = values.sub_(values.amax(dim=1, keepdim=True))
+        picked = shifted.gather(1, wanted)
+        total = shifted.exp_().sum(dim=1, keepdim=True)
+        logp = picked - total.log()
+        if squares:
+            square.append(shifted.square().sum(dim=1).log() - 2 * total.squeeze(1).log())
+        if slopes:
+            rows.copy_(shifted.mul_(-1 / total).scatter_(1, wanted, -torch.expm1(logp)))
+        logps.append(logp.squeeze(1))
+    found = torch.cat(logps) if logps else logits.new_empty(0)
+    return found, torch.cat(square) if square else torch.zeros_like(found)
+
+
+def _add(sum_: Tensor | None, part: Tensor, dtype: torch.dtype) -> Tensor:
+    return part.to(dtype) if sum_ is None else sum_.add_(part)
+
+
+def _logits(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    logits = rows @ weight.T
+    return logits if bias is None else logits + bias.to(logits.dtype)
+
+
+def _accumulator(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def _tile_rows(vocabulary: int) -> int:
+    low, high = _TILE_ROWS
+    return max(low, min(high, _TILE // vocabulary))
+
+
+def _padded_token_logps(path: ForwardPath, batch: PackedBatch, squares: bool) -> tuple[Tensor, Tensor]:
+    """The path for any architecture: prompt and response concatenated, right-padded, the model's own logits."""
+    ids, mask, prompts = _concatenated(batch)
+    with _autocast(path, batch):
+        logits = path.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    row = batch.sequence
+    column = torch.arange(len(row), device=row.device) - (batch.lengths.cumsum(0) - batch.lengths)[row]
+    return _gathered(logits[row, prompts[row] + column - 1], batch.targets, squares)
+
+
+def _concatenated(batch: PackedBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids (S, longest), attention mask, and prompt lengths (S,) of the unpacked batch."""
+    flat = batch.input_ids[0].cpu()
+    rows, prompts, at = [], [], 0
+    for spans in batch.spans.tolist():
+        prompt, at = flat[at : at + spans[0]], at + spans[0]
+        for length in spans[1:]:
+            rows.append(torch.cat([prompt, flat[at : at + length]]))
+            prompts.append(spans[0])
+            at += length
+    lengths = torch.tensor([len(row) for row in rows])
+    ids = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    device = batch.input_ids.device
+    return ids.to(device), mask.to(device), torch.tensor(prompts, device=device)

@@ -1,0 +1,159 @@
+"""How much memory a stage needs, from the model's dimensions and the token budget. No torch.
+
+The arithmetic is in docs/performance.md. Weights are float32 masters; bf16 is autocast on top. What one micro-batch
+keeps for its backward pass was counted layer by layer; a test compares the count with the tensors that autograd saves.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cwpo.config.parts import DROPOUT_TOKENS
+from cwpo.models.shape import GATED, Shape
+
+FLOAT = 4  # bytes of a weight, its gradient, and of each of AdamW's two moments
+ANSWERS = 0.5  # share of a packed batch that are answers and reach the head; 0.43 in HH-RLHF
+PADDING = 1.25  # slots of attention's blocks over tokens: 1.0 to 1.35 at HH-RLHF's lengths
+KEPT_SLOPES = 1 << 26  # elements of logits that the head holds at most
+SAFE = 0.8  # share of the free memory that an estimate may fill: it is right within about a third
+ROOM = 8  # answers are sampled in batches of this many times the token budget
+SCORING = ("annotator", "calibration", "gold")  # stages that train a scalar head
+TRAINING = (*SCORING, "base", "sft", "align")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Bytes at a stage's peak, by what takes them."""
+
+    weights: int
+    gradients: int = 0
+    optimizer: int = 0
+    activations: int = 0  # of one micro-batch, with every layer's kept
+    checkpointed: int = 0  # the same with each layer's input alone kept
+    head: int = 0
+    cache: int = 0
+
+    @property
+    def fixed(self) -> int:
+        """What gradient checkpointing does not change."""
+        return self.weights + self.gradients + self.optimizer + self.head + self.cache
+
+    @property
+    def total(self) -> int:
+        return self.fixed + self.activations
+
+    @property
+    def total_checkpointed(self) -> int:
+        return self.fixed + self.checkpointed
+
+
+def of_stage(kind: str, config: Mapping[str, Any], shape: Shape, *, tokens: int, models: int = 1) -> Need | None:
+    """The need of a stage with this configuration; None for a kind that holds no model of a known size.
+
+    models: how many of them a labeling stage holds, for an ensemble or the implicit reward's two.
+    """
+    precision = config.get("precision", "fp32")
+    if kind in TRAINING:
+        lora, most = config.get("lora"), DROPOUT_TOKENS if fixes_tokens(kind, config, shape) else tokens
+        return training(shape, tokens=most, precision=precision, lora=lora, scalar=kind in SCORING)
+    if kind == "reference":
+        return reading(shape, tokens=tokens, precision=precision, scalar=False)
+    if kind == "labels":
+        most = DROPOUT_TOKENS if fixes_tokens(kind, config, shape) else tokens
+        return reading(shape, tokens=most, precision=precision, scalar="beta" not in config, models=models)
+    if kind == "scores":
+        weight = 2 if precision == "bf16" else FLOAT
+        return reading(shape, tokens=tokens, precision=precision, scalar=True, weight=weight)
+    if kind == "samples":
+        return answering(shape, tokens=tokens, precision=precision, new_tokens=config["decoding"]["max_new_tokens"])
+    return None
+
+
+def training(shape: Shape, *, tokens: int, precision: str, lora: Mapping[str, Any] | None, scalar: bool) -> Need:
+    """A stage that trains: the whole model or a LoRA adapter, with a scalar head or the LM's own."""
+    whole = shape.scorer if scalar else shape.causal
+    trained = shape.adapter(lora) if lora else whole
+    return Need(
+        weights=FLOAT * (whole + (trained if lora else 0)),
+        gradients=FLOAT * trained + (0 if lora else _embedding_gradients(shape, scalar)),
+        optimizer=2 * FLOAT * trained,
+        activations=_activations(shape, tokens, precision, lora, kept=shape.layers),
+        checkpointed=_activations(shape, tokens, precision, lora, kept=0),
+        head=0 if scalar else head(shape, tokens, precision),
+    )
+
+
+def reading(shape: Shape, *, tokens: int, precision: str, scalar: bool, models: int = 1, weight: int = FLOAT) -> Need:
+    """A stage that only reads: weights, one layer at work, and a tile of the head."""
+    return Need(
+        weights=models * weight * (shape.scorer if scalar else shape.causal),
+        activations=tokens * layer(shape, precision),
+        checkpointed=tokens * layer(shape, precision),
+        head=0 if scalar else head(shape, tokens, precision),
+    )
+
+
+def answering(shape: Shape, *, tokens: int, precision: str, new_tokens: int) -> Need:
+    """Sampling: weights, keys and values of a whole batch, and three copies of the logits of its last positions.
+
+    Prompts are taken to be as long as answers: half of the batch is prompts, read at once.
+    """
+    batch = ROOM * tokens
+    prompts = batch // 2 * layer(shape, precision)
+    return Need(
+        weights=FLOAT * shape.causal,
+        activations=prompts,
+        checkpointed=prompts,
+        head=3 * FLOAT * max(1, batch // (2 * new_tokens)) * shape.vocabulary,
+        cache=batch * shape.layers * 2 * shape.keys * _width(precision),
+    )
+
+
+def layer(shape: Shape, precision: str) -> int:
+    """Bytes per token that one layer keeps for its backward pass.
+
+    OPT keeps 5 rows of its width at norms and projections and one of the feed-forward width; Qwen2 and Llama 7 and 4,
+    because their norms and gates are made of more operations. Attention keeps queries, keys, values (repeated for each
+    head) and its output in padded blocks. bf16 halves all but the norms.
+    """
+    norms, inner = (7, 4) if shape.family in GATED else (5, 1)
+    return round(FLOAT * norms * shape.hidden + _width(precision) * (4 * PADDING * shape.query + inner * shape.ffn))
+
+
+def head(shape: Shape, tokens: int, precision: str) -> int:
+    """Bytes of the logits of a micro-batch's answers, as far as they are ever there at once."""
+    return _width(precision) * min(int(ANSWERS * tokens) * shape.vocabulary, KEPT_SLOPES)
+
+
+def _activations(shape: Shape, tokens: int, precision: str, lora: Mapping[str, Any] | None, *, kept: int) -> int:
+    """Every layer's input, all of `kept` layers, and one layer twice: made again or left last, and its gradients."""
+    whole = tokens * (layer(shape, precision) + _adapter_inputs(shape, precision, lora))
+    cast = shape.layer_weights * 2 if precision == "bf16" else 0  # autocast's copies of the weights
+    inputs = 0 if kept else shape.layers * tokens * shape.hidden * FLOAT
+    return inputs + kept * (whole + cast) + (1 if kept else 2) * whole
+
+
+def _adapter_inputs(shape: Shape, precision: str, lora: Mapping[str, Any] | None) -> int:
+    """Bytes per token and layer that an adapter's dropout adds: each matrix keeps an input of its own, and a mask."""
+    if not lora or not lora.get("dropout"):
+        return 0
+    return (_width(precision) + 1) * sum(shape.linears[name][0] for name in shape.adapted(lora))
+
+
+def _embedding_gradients(shape: Shape, scalar: bool) -> int:
+    """Gradients of the embedding that are there beside the sum: a tied one gets the head's and its own."""
+    return FLOAT * shape.embedding * (2 if shape.tied and not scalar else 1)
+
+
+def fixes_tokens(kind: str, config: Mapping[str, Any], shape: Shape) -> bool:
+    """Whether dropout is on in the stage, which then packs DROPOUT_TOKENS whatever is asked for."""
+    if kind == "labels":
+        return bool(config.get("label_dropout"))
+    if kind in SCORING:
+        own = config.get("dropout")
+        return bool(shape.dropout if own is None else own)
+    return bool((config.get("lora") or {}).get("dropout"))
+
+
+def _width(precision: str) -> int:
+    return 2 if precision == "bf16" else FLOAT

@@ -1,0 +1,151 @@
+"""The dimensions of OPT, Qwen2 and Llama models from their config.json, and what they count in parameters. No torch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cwpo.config import catalog
+from cwpo.models import hub
+from cwpo.sandbox import lexicon
+
+GATED = ("qwen2", "llama")  # three matrices in the feed-forward part, and no learned positions
+_DEFAULT_VOCABULARY = {"opt": 50272, "qwen2": 151936, "llama": 32000}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What of a causal LM decides its size. Biases: of q, k and v; of o; of the feed-forward part."""
+
+    family: str
+    hidden: int
+    layers: int
+    ffn: int
+    vocabulary: int
+    query: int  # heads times head size
+    keys: int  # key-value heads times head size
+    embedded: int  # width of the token embedding; OPT 350M's is narrower than its layers
+    positions: int  # learned ones
+    tied: bool
+    final_norm: bool
+    biases: tuple[bool, bool, bool]
+    dropout: float  # the backbone's own, which an annotator trains with unless told otherwise
+
+    @property
+    def linears(self) -> Mapping[str, tuple[int, int]]:
+        """(inputs, outputs) of the matrices of one layer, by module name."""
+        h, q, k, f = self.hidden, self.query, self.keys, self.ffn
+        attention = {"q_proj": (h, q), "k_proj": (h, k), "v_proj": (h, k)}
+        if self.family in GATED:
+            return {**attention, "o_proj": (q, h), "gate_proj": (h, f), "up_proj": (h, f), "down_proj": (f, h)}
+        return {**attention, "out_proj": (q, h), "fc1": (h, f), "fc2": (f, h)}
+
+    @property
+    def layer_weights(self) -> int:
+        """Entries of the matrices of one layer."""
+        return sum(inputs * outputs for inputs, outputs in self.linears.values())
+
+    @property
+    def embedding(self) -> int:
+        """Entries of the token embedding, and of the head where it is one of its own."""
+        return self.vocabulary * self.embedded
+
+    @property
+    def backbone(self) -> int:
+        """Parameters without an untied head: layers, norms, embeddings."""
+        of_qkv, of_o, of_ffn = self.biases
+        biases = of_qkv * (self.query + 2 * self.keys) + of_o * self.hidden
+        biases += of_ffn * (self.ffn * (2 if self.family in GATED else 1) + self.hidden)
+        norm = self.hidden if self.family in GATED else 2 * self.hidden
+        projections = 0 if self.embedded == self.hidden else 2 * self.embedded * self.hidden
+        layers = self.layers * (self.layer_weights + biases + 2 * norm)
+        return layers + self.final_norm * norm + self.embedding + self.positions * self.hidden + projections
+
+    @property
+    def causal(self) -> int:
+        """Parameters of the causal LM."""
+        return self.backbone + (0 if self.tied else self.embedding)
+
+    @property
+    def scorer(self) -> int:
+        """Parameters of the backbone with a scalar head."""
+        return self.backbone + self.embedded
+
+    def adapter(self, lora: Mapping[str, Any]) -> int:
+        """Parameters of a LoRA adapter on every layer."""
+        return self.layers * int(lora["r"]) * sum(sum(self.linears[name]) for name in self.adapted(lora))
+
+    def adapted(self, lora: Mapping[str, Any]) -> list[str]:
+        """The matrices that carry the adapter: those that are named, else all of a layer."""
+        wanted = lora.get("target_modules") or self.linears
+        return [name for name in self.linears if name in wanted]
+
+
+def shape_of(config: Mapping[str, Any]) -> Shape | None:
+    """The shape that a config.json describes; None for another family or a file without the sizes."""
+    family = config.get("model_type")
+    inner = "ffn_dim" if family == "opt" else "intermediate_size"
+    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", inner)
+    if family not in _DEFAULT_VOCABULARY or any(not isinstance(config.get(name), int) for name in names):
+        return None
+    hidden, layers, heads, ffn = (int(config[name]) for name in names)
+    size = int(config.get("head_dim") or hidden // heads)
+    common: dict[str, Any] = {
+        "family": family,
+        "hidden": hidden,
+        "layers": layers,
+        "ffn": ffn,
+        "vocabulary": int(config.get("vocab_size", _DEFAULT_VOCABULARY[family])),
+        "query": heads * size,
+        "tied": bool(config.get("tie_word_embeddings", family == "opt")),
+    }
+    if family == "opt":
+        bias, before = config.get("enable_bias", True), config.get("do_layer_norm_before", True)
+        return Shape(
+            **common,
+            keys=hidden,
+            embedded=int(config.get("word_embed_proj_dim") or hidden),
+            positions=int(config.get("max_position_embeddings", 2048)) + 2,
+            final_norm=bool(before and not config.get("_remove_final_layer_norm", False)),
+            biases=(bias, bias, bias),
+            dropout=float(config.get("dropout", 0.1)),
+        )
+    of_attention, of_mlp = bool(config.get("attention_bias", False)), bool(config.get("mlp_bias", False))
+    return Shape(
+        **common,
+        keys=int(config.get("num_key_value_heads") or heads) * size,
+        embedded=hidden,
+        positions=0,
+        final_norm=True,
+        biases=(True, False, False) if family == "qwen2" else (of_attention, of_attention, of_mlp),
+        dropout=float(config.get("attention_dropout", 0.0)),
+    )
+
+
+def known_config(name: str, revision: str | None, home: Path) -> Mapping[str, Any] | None:
+    """A model's configuration as far as this machine has it: a row of the sandbox, a folder, an earlier download."""
+    if name in catalog.SANDBOX_MODELS:
+        return sandbox_config(catalog.SANDBOX_MODELS[name].architecture)
+    folder = Path(name).expanduser() if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
+    try:
+        found = None if folder is None else json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def sandbox_config(architecture: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What config.json will say of a base model of the sandbox once it is built."""
+    return {
+        "model_type": architecture["family"],
+        "hidden_size": architecture["hidden_size"],
+        "num_hidden_layers": architecture["layers"],
+        "num_attention_heads": architecture["heads"],
+        "ffn_dim": architecture["ffn"],
+        "intermediate_size": architecture["ffn"],
+        "vocab_size": lexicon.SPECIAL_TOKENS + len(lexicon.words()),
+        "max_position_embeddings": lexicon.MAX_LENGTH,
+        "tie_word_embeddings": True,
+        "dropout": 0.0,
+    }

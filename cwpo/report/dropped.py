@@ -1,0 +1,80 @@
+"""What was dropped and cut on a run's way: rows by reason, texts by model. Pure: summaries of stages in, words out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cwpo.report.numbers import count
+
+REASONS: Mapping[str, str] = {
+    "unparsable": "unparsable",
+    "empty": "empty",
+    "equal": "with equal responses",
+    "duplicate": "repeated",
+    "too_long": "too long for data.length_rule",
+}
+_MOST_EXAMPLES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """What a model stage did to texts longer than its model's context."""
+
+    slot: str
+    truncated: int | None  # prompts or texts whose left end was cut; None: not counted there
+    dropped: int | None  # pairs with a response that alone does not fit; None: the stage drops nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectedRow:
+    """One dropped row, as an example of its reason."""
+
+    line: int
+    reason: str
+    detail: str
+
+
+def data_sentence(summary: Mapping[str, Any], prompts: Mapping[str, Any] | None = None) -> str:
+    """How many rows were read, kept and dropped. `prompts`: summary of the stage that made the test prompts apart."""
+    tests = int(summary["test_prompts"]) or int((prompts or {}).get("test_prompts", 0))
+    kept = f"{count(summary['train_pairs'])} pairs and {count(tests)} test prompts kept"
+    parts = [f"{count(summary['rows'])} rows read, {kept}"]
+    if held := summary["held_out_pairs"]:
+        parts.append(f"{count(held)} pairs of test prompts held out")
+    if over := summary["over_max_pairs"]:
+        parts.append(f"{count(over)} over data.max_pairs")
+    return f"{'; '.join(parts)}; dropped: {_dropped(summary['rejected'])}."
+
+
+def cuts(summaries: Mapping[str, Mapping[str, Any]]) -> list[Cut]:
+    """The model stages that count what their context cut, in the order given."""
+    return [
+        Cut(slot=slot, truncated=summary.get("truncated"), dropped=summary.get("dropped"))
+        for slot, summary in summaries.items()
+        if "truncated" in summary or "dropped" in summary
+    ]
+
+
+def cut_sentence(found: Sequence[Cut]) -> str:
+    """One line for a terminal; the stages that cut something by name."""
+    shortened = [f"{cut.slot} {count(cut.truncated)}" for cut in found if cut.truncated]
+    dropped = [f"{cut.slot} {count(cut.dropped)}" for cut in found if cut.dropped]
+    words = f"Prompts cut at the model's context: {', '.join(shortened) or 'none'}"
+    return f"{words}; pairs dropped whose response does not fit: {', '.join(dropped) or 'none'}."
+
+
+def rejected_rows(summary: Mapping[str, Any]) -> list[RejectedRow]:
+    """The first dropped rows, with line and cause."""
+    return [
+        RejectedRow(line=int(row["line"]), reason=reason_words(str(row["reason"])), detail=str(row.get("detail") or ""))
+        for row in summary["rejected_examples"][:_MOST_EXAMPLES]
+    ]
+
+
+def reason_words(reason: str) -> str:
+    """A reason as people read it."""
+    return REASONS.get(reason, reason.replace("_", " "))
+
+
+def _dropped(rejected: Mapping[str, int]) -> str:
+    return ", ".join(f"{count(number)} {reason_words(reason)}" for reason, number in rejected.items()) or "none"

@@ -1,0 +1,147 @@
+"""On what terms a GRA was counted: opponent, tie rule, gold reward and its revision, decoding. Pure: configurations
+in, plain words out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cwpo.compare.gra import ComparedRun
+from cwpo.config import catalog
+from cwpo.report.sentences import what_the_seed_moved
+
+OPPONENTS: Mapping[str, str] = {
+    "none": "the policy before alignment",
+    "own": "each method's own SFT model",
+    "common": "one SFT model for all",
+}
+TIE_RULE = "ties count half"
+SEVERAL = "several opponents"
+SEVERAL_GOLDS = "several gold rewards"
+SEVERAL_REVISIONS = "several revisions"
+SEVERAL_DECODINGS = "several ways of decoding"
+_ORACLE, _TRAINED = "the sandbox oracle", "a reward trained here on all human labels, from"
+_SHA, _SHORT = "sha256:", 8
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What must be the same before two GRAs are the same thing; "" where there is nothing to say."""
+
+    opponent: str = ""
+    tie_rule: str = TIE_RULE
+    gold_reward: str = ""
+    gold_revision: str = ""
+    decoding: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Opponent, tie rule, judge, decoding, each as it reads in a line."""
+        opponent = self.opponent if self.opponent in ("", SEVERAL) else f"against {self.opponent}"
+        return tuple(filter(None, (opponent, self.tie_rule, self._judge, self.decoding)))
+
+    @property
+    def sentence(self) -> str:
+        """The words in one line."""
+        return " · ".join(self.words)
+
+    @property
+    def _judge(self) -> str:
+        if self.gold_reward in ("", SEVERAL_GOLDS):
+            return self.gold_reward
+        words = f"judged by {self.gold_reward}"
+        if self.gold_revision in ("", SEVERAL_REVISIONS):
+            return ", ".join(filter(None, (words, self.gold_revision)))
+        return f"{words} @{self.gold_revision.removeprefix(_SHA)[:_SHORT]}"
+
+
+COLUMNS = tuple(Terms.__dataclass_fields__)
+
+
+def terms(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> Terms:
+    """Of all these runs; what differs among them is called several. Runs without a configuration are left out."""
+    known = [run for run in runs if run.id in configs]
+    if not known:
+        return Terms()
+    chosen = [configs[run.id] for run in known]
+    judges = {(judge_of(config)[0], _training_of(config)) for config in chosen}
+    revisions = {judge_of(config)[1] for config in chosen}
+    return Terms(
+        opponent=opponent(known, configs),
+        gold_reward=judges.pop()[0] if len(judges) == 1 else SEVERAL_GOLDS,
+        gold_revision=_same(revisions, SEVERAL_REVISIONS),
+        decoding=_same({decoding_of(config) for config in chosen}, SEVERAL_DECODINGS),
+    )
+
+
+def terms_by_setting(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> dict[str, Terms]:
+    """The terms of each setting, by group key."""
+    groups: dict[str, list[ComparedRun]] = {}
+    for run in runs:
+        groups.setdefault(run.group_key, []).append(run)
+    return {key: terms(group, configs) for key, group in groups.items()}
+
+
+def table_notes(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> tuple[str, str]:
+    """What stands under a GRA table of these runs: the terms, and what the seeds moved."""
+    mine = [configs[run.id] for run in runs if run.id in configs]
+    return f"GRA: {terms(runs, configs).sentence}.", what_the_seed_moved(mine)
+
+
+def opponent(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> str:
+    """Whose answers decide GRA. What is called one for all is one under every seed; else it is several."""
+    kinds = {_opponent(configs[run.id]) for run in runs}
+    known = {(run.seed, run.baseline) for run in runs if run.baseline}
+    if len(kinds) > 1 or ("own" not in kinds and len(known) > len({seed for seed, _ in known})):
+        return SEVERAL
+    return OPPONENTS[kinds.pop()] if kinds else ""
+
+
+def judge_of(config: Config) -> tuple[str, str]:
+    """The gold reward in words, and the revision that pins it; "" where nothing does."""
+    evaluation = config["evaluation"]
+    name = str(evaluation["gold_reward"])
+    row = catalog.GOLD_REWARDS.get(name)
+    if row is not None and row.kind == "oracle":
+        return _ORACLE, ""
+    if row is not None and row.kind == "trained":
+        backbone = evaluation.get("gold_model")
+        revision = "" if backbone else config["model"].get("annotator_revision")
+        return f"{_TRAINED} {_model_name(backbone or config['model']['annotator'])}", revision or ""
+    revision = evaluation.get("gold_revision") or (row.revision if row else None)
+    return (row.label if row else _model_name(name)), revision or ""
+
+
+def decoding_of(config: Config) -> str:
+    """How the answers were sampled: "temperature 0.95, top-p 1, at most 512 tokens, 1 answer a prompt"."""
+    how = config["evaluation"]
+    answers = "1 answer" if how["samples"] == 1 else f"{how['samples']} answers"
+    return (
+        f"temperature {how['temperature']:g}, top-p {how['top_p']:g}, at most {how['max_new_tokens']:,} tokens, "
+        f"{answers} a prompt"
+    )
+
+
+def _training_of(config: Config) -> str:
+    """What else makes a gold reward another one: how it was trained, if it was trained here."""
+    evaluation = config["evaluation"]
+    return repr(evaluation.get("gold_train")) if evaluation["gold_reward"] == "trained" else ""
+
+
+def _opponent(config: Config) -> str:
+    """The labeled part is the same for every method, and so is the SFT model that learned from it."""
+    data = config["sft"]["data"]
+    if data == "none":
+        return "none"
+    return "common" if data == "labeled" else str(config["evaluation"]["baseline"])
+
+
+def _model_name(name: str) -> str:
+    """A hub id as it is; of a folder the last piece alone, because a path is this machine's own."""
+    pieces = name.rstrip("/").split("/")
+    return name if len(pieces) <= 2 and pieces[0] not in ("", ".", "..", "~") else pieces[-1]
+
+
+def _same(values: set[str], otherwise: str) -> str:
+    return next(iter(values)) if len(values) == 1 else otherwise

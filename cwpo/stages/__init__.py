@@ -1,0 +1,1 @@
+"""Which stages a run has, what each reads, its fingerprint, and the one door that executes them."""

@@ -1,0 +1,73 @@
+"""A whole run in this process over the artifact store, without queue, database or browser."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cwpo.artifacts import ArtifactStore
+from cwpo.config.run import RunConfig
+from cwpo.reporting import Reporter, SilentReporter
+from cwpo.stages.execute import StageResult, execute
+from cwpo.stages.graph import StageSpec, build
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """All stages of a finished run, by slot."""
+
+    config: RunConfig
+    specs: Mapping[str, StageSpec]
+    stages: Mapping[str, StageResult]
+
+    @property
+    def evaluation(self) -> Mapping[str, Any]:
+        """Summary of the last stage: GRA, counts, interval."""
+        return self.stages["evaluation"].summary
+
+    def as_json(self) -> dict[str, Any]:
+        """Config, fingerprints, summary and seconds of every stage, and the GRA row."""
+        return {
+            "config": self.config.canonical(),
+            "config_hash": self.config.hash(),
+            "stages": {
+                slot: {
+                    "kind": self.specs[slot].kind,
+                    "fingerprint": result.fingerprint,
+                    "computed": result.computed,
+                    "seconds": result.seconds,
+                    "summary": result.summary,
+                }
+                for slot, result in self.stages.items()
+            },
+            "gra": dict(self.evaluation),
+        }
+
+
+def run(
+    config: RunConfig,
+    *,
+    home: Path,
+    device: str = "cpu",
+    reporter_for: Callable[[StageSpec], Reporter] = lambda spec: SilentReporter(),
+    on_done: Callable[[StageSpec, StageResult], None] = lambda spec, result: None,
+) -> RunResult:
+    """Execute every stage in order; what is in the store under `home` already is reused."""
+    store = ArtifactStore(home / "artifacts")
+    specs = build(config)
+    results: dict[str, StageResult] = {}
+    for slot, spec in specs.items():
+        results[slot] = execute(
+            store=store,
+            kind=spec.kind,
+            fingerprint=spec.fingerprint,
+            config=spec.config,
+            inputs=spec.input_fingerprints,
+            device=device,
+            tokens_per_batch=config.execution.tokens_per_batch,
+            gradient_checkpointing=config.execution.gradient_checkpointing,
+            checkpoint_seconds=config.execution.checkpoint_seconds,
+            reporter=reporter_for(spec),
+        )
+        on_done(spec, results[slot])
+    return RunResult(config=config, specs=specs, stages=results)

@@ -1,0 +1,141 @@
+"""Pins everything a run names before its fingerprints are taken: commits of repositories, contents of files, precision.
+
+Free of torch. Only here and in the loaders is the hub asked anything.
+"""
+
+import re
+from pathlib import Path
+
+from cwpo.annotation.stored import is_fingerprint, stored_annotator
+from cwpo.artifacts import ArtifactStore, content_hash
+from cwpo.config import catalog
+from cwpo.config.run import RunConfig, merged
+from cwpo.data import files
+from cwpo.errors import ArtifactError, ConfigError, DataError
+from cwpo.models import hub
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_CHECKED_ROWS = 200
+
+
+def resolve(config: RunConfig, *, gpu: bool, home: Path) -> RunConfig:
+    """The same run with every revision and the precision spelled out.
+
+    Raises ConfigError naming the field when a file, folder or repository does not exist or cannot be used.
+    `gpu` says whether a GPU will execute it; it decides `model.precision: auto`. `home` is CWPO_HOME, where converted
+    copies of .bin repositories lie.
+    """
+    pins: dict[str, dict[str, object]] = {"data": {}, "model": {}, "evaluation": {}}
+    if config.model.precision == "auto":
+        pins["model"]["precision"] = "bf16" if gpu else "fp32"
+    _check_existing_annotator(config, home)
+    pins["data"] |= _dataset(config)
+    for role in ("annotator", "policy"):
+        if role == "annotator" and not _uses_annotator(config):
+            continue
+        name, revision = getattr(config.model, role), getattr(config.model, f"{role}_revision")
+        pins["model"][f"{role}_revision"] = pin_model(f"model.{role}", name, revision, home=home)
+    pins["evaluation"] |= _gold(config, home)
+    resolved = RunConfig.parse(merged(config.canonical(), pins))
+    return _with_tokenizer(resolved, home)
+
+
+def with_gold(config: RunConfig, gold_reward: str, *, home: Path) -> RunConfig:
+    """A resolved run under another gold reward, with that one's revision pinned; nothing else is looked up."""
+    if gold_reward == config.evaluation.gold_reward:
+        raise ConfigError("evaluation.gold_reward", f"is {gold_reward!r} already; choose another one.")
+    over: dict[str, object] = {"gold_reward": gold_reward, "gold_revision": None, "gold_model": None}
+    judged = RunConfig.parse(merged(config.canonical(), {"evaluation": over}))
+    pins: dict[str, dict[str, object]] = {"evaluation": _gold(judged, home)}
+    if gold_reward == "trained" and judged.model.annotator_revision is None:
+        pinned = pin_model("model.annotator", judged.model.annotator, None, home=home)
+        pins["model"] = {"annotator_revision": pinned}
+    return RunConfig.parse(merged(judged.canonical(), pins))
+
+
+def pin_model(field: str, name: str, revision: str | None, *, home: Path) -> str | None:
+    """The commit of a hub model or the content hash of a local folder; None for sandbox models."""
+    if name in catalog.SANDBOX_MODELS:
+        return None
+    if hub.is_local(name):
+        folder = Path(name).expanduser()
+        if not (folder / "config.json").is_file():
+            raise ConfigError(field, f"{name} is not a model folder; it must hold config.json and safetensors weights.")
+        return content_hash(folder)
+    if not _HUB_ID.fullmatch(name):
+        raise ConfigError(field, f"{name!r} is neither a folder nor a hub id like owner/name.")
+    return hub.check_model(name, revision, home=home, field=field)
+
+
+def _uses_annotator(config: RunConfig) -> bool:
+    trained_gold = config.evaluation.gold_reward == "trained" and config.evaluation.gold_model is None
+    return config.trains_annotator or trained_gold
+
+
+def _check_existing_annotator(config: RunConfig, home: Path) -> None:
+    """It must lie in the store when the run is submitted; names were replaced by fingerprints before."""
+    use = config.annotator.use
+    if use is None or not catalog.METHODS[config.method].needs_annotator:
+        return
+    if not is_fingerprint(use):
+        raise ConfigError(
+            "annotator.use", f"{use!r} is a name, which the database knows: submit the run, or give its fingerprint."
+        )
+    try:
+        stored_annotator(ArtifactStore(home / "artifacts"), use)
+    except ArtifactError as error:
+        raise ConfigError("annotator.use", str(error)) from error
+
+
+def _dataset(config: RunConfig) -> dict[str, object]:
+    name, revision, subset = config.data.dataset, config.data.revision, config.data.subset
+    if config.is_sandbox:
+        return {}
+    if hub.is_local(name):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ConfigError("data.dataset", f"{name} does not exist; give a JSONL, JSONL.gz, Parquet or CSV file.")
+        try:
+            files.check_head(path, rows=_CHECKED_ROWS)
+        except DataError as error:
+            raise ConfigError("data.dataset", str(error)) from error
+        return {"revision": content_hash(path)}
+    row = catalog.DATASETS.get(name)
+    repo = row.repo if row and row.repo else name
+    if not _HUB_ID.fullmatch(repo):
+        raise ConfigError(
+            "data.dataset",
+            f"{name!r} is not known; choose one of {', '.join(catalog.DATASETS)}, a hub id like owner/name, or a file.",
+        )
+    wanted = revision or (row.revision if row else None)
+    pinned = hub.resolve_revision("dataset", repo, wanted, field="data.dataset")
+    return {"revision": pinned, "subset": subset or (row.subset if row else None)}
+
+
+def _gold(config: RunConfig, home: Path) -> dict[str, object]:
+    name = str(config.evaluation.gold_reward)
+    row = catalog.GOLD_REWARDS.get(name)
+    if row is not None and row.kind != "model":
+        return {}
+    revision = config.evaluation.gold_revision or (row.revision if row else None)
+    model = str(row.model) if row else name
+    return {"gold_revision": pin_model("evaluation.gold_reward", model, revision, home=home)}
+
+
+def _with_tokenizer(config: RunConfig, home: Path) -> RunConfig:
+    rule = config.data.length_rule
+    if rule is None or (rule.tokenizer is not None and rule.tokenizer_revision is not None):
+        return config
+    if rule.tokenizer is None:
+        pinned = {"tokenizer": config.model.policy, "tokenizer_revision": config.model.policy_revision}
+    else:
+        pinned = {"tokenizer_revision": _pin_tokenizer(rule.tokenizer, home)}
+    return RunConfig.parse(merged(config.canonical(), {"data": {"length_rule": pinned}}))
+
+
+def _pin_tokenizer(name: str, home: Path) -> str | None:
+    """A repository needs no loadable weights to count tokens."""
+    field = "data.length_rule.tokenizer"
+    if name in catalog.SANDBOX_MODELS or hub.is_local(name):
+        return pin_model(field, name, None, home=home)
+    return hub.resolve_revision("model", name, None, field=field)

@@ -1,0 +1,270 @@
+"""Alignment: weighted preference optimization from the start model, which is also the frozen reference."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cwpo.config.catalog import OBJECTIVES as OBJECTIVE_ROWS
+from cwpo.config.parts import TrainConfig
+from cwpo.errors import ArtifactError, DataError
+from cwpo.models.load import context_length, load_policy, model_ref, parent_of, save_model
+from cwpo.models.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness
+from cwpo.models.tokenization import Encoded, encode_pairs
+from cwpo.stages.execute import StageContext
+from cwpo.statistics.calibration import effective_sample_size
+from cwpo.training.loop import Batches, Micro, TrainResult, micro_batches, steady_packing, train, uniform
+from cwpo.training.objectives import objective
+from cwpo.training.preferences import preference_pairs
+from cwpo.training.reference import REFERENCE_FILE
+from cwpo.training.weighting import Floats, Weights, keep_probabilities, systematic_sample, weigh
+
+BINS = ("low", "middle", "high")  # thirds of the pairs by confidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignData:
+    """N encoded pairs in the stored order a, b, with what the loss needs of each."""
+
+    rows: list[Encoded]
+    reference: Tensor  # (N, 2) log-probabilities of a and b under the reference, float64
+    tokens: Tensor  # (N, 2) lengths of a and b
+    chosen: Tensor  # (N,) column of the chosen response, 0 or 1
+    w: Tensor  # (N,) float64
+    w_swapped: Tensor  # (N,)
+    kept: Tensor  # (N,) probability that a step of the pair's batch computes it; 1 without pair sampling
+    margins: Tensor  # (N,) the annotator's, >= 0, float64; NaN without one
+    pool: int  # pairs before the weighting dropped any
+
+    def to(self, device: str) -> "AlignData":
+        """The tensors on `device`."""
+        names = ("reference", "tokens", "chosen", "w", "w_swapped", "kept", "margins")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+
+def run_align(ctx: StageContext) -> dict[str, Any]:
+    """Train the policy on labeled, weighted pairs; the artifact is the model, or its adapter alone with LoRA."""
+    config = ctx.config
+    start = model_ref(ctx.inputs, "start", config)
+    policy = load_policy(
+        start,
+        store=ctx.store,
+        device=ctx.device,
+        precision=config["precision"],
+        trainable=True,
+        lora=config["lora"],
+        seed=config["seed"],
+    )
+    context = min(context_length(policy.model), config["max_length"] or context_length(policy.model))
+    data, counts = load_align_data(ctx, policy.tokenizer, context)
+    result = train_policy(policy.model, data, ctx)
+    save_model(
+        policy.model,
+        policy.tokenizer,
+        ctx.out,
+        form="adapter" if config["lora"] else "full",
+        parent=parent_of(start) if config["lora"] else None,
+    )
+    result.history.write(ctx.out)
+    return {**counts, "steps": result.steps, "first_step": result.first_step, "final_loss": result.final_loss}
+
+
+def load_align_data(ctx: StageContext, tokenizer: Any, context: int) -> tuple[AlignData, dict[str, Any]]:
+    """Labels, weights and reference log-probabilities of the pairs that fit the model, and what was left out."""
+    labeled = {item.pair.pair_id: item for item in preference_pairs(ctx)}
+    encoded = encode_pairs([item.pair for item in labeled.values()], tokenizer, max_length=context)
+    if not encoded.rows:
+        raise DataError("No pair fits the policy's context: raise model.max_length or choose shorter data.")
+    items = [labeled[row.pair_id] for row in encoded.rows]
+    margins = np.array([np.nan if item.margin is None else item.margin for item in items], dtype=np.float64)
+    spread = np.array([np.nan if item.spread is None else item.spread for item in items], dtype=np.float64)
+    weights = weigh(fitted(ctx), margins, ids=[row.pair_id for row in encoded.rows], spread=spread)
+    reference = read_reference(ctx.inputs["reference"])
+    missing = [row.pair_id for row in encoded.rows if row.pair_id not in reference]
+    if missing:
+        raise ArtifactError(f"The reference says nothing of {len(missing)} pairs; retry the run to compute it again.")
+    rows = [encoded.rows[index] for index in weights.kept]
+    labels = [items[index].label for index in weights.kept]
+    counts = {
+        "pairs": len(rows),
+        "pool": len(items),
+        "tokens": sum(row.tokens for row in rows),
+        "truncated": encoded.truncated,
+        "dropped": encoded.dropped,
+        "mean_weight": float(weights.w.mean()),
+        "effective_sample_size": effective_sample_size(weights.w),
+    }
+    data = align_data(rows, labels, weights, reference, margins=margins[weights.kept], pool=len(items))
+    if ctx.config.get("pair_sampling") == "proportional":
+        data = with_proportional_sampling(data)
+        counts["mean_kept"] = float(data.kept.mean())
+    return data, counts
+
+
+def fitted(ctx: StageContext) -> dict[str, Any]:
+    """The weighting's settings; a temperature that is not given is the one of the calibration stage."""
+    settings = dict(ctx.config["weighting"])
+    if "temperature" in settings and settings["temperature"] is None:
+        settings["temperature"] = json.loads((ctx.inputs["calibration"] / "summary.json").read_text())["temperature"]
+    return settings
+
+
+def align_data(
+    rows: list[Encoded],
+    labels: list[Any],
+    weights: Weights,
+    reference: Mapping[str, tuple[float, float]],
+    *,
+    margins: Floats | None = None,
+    pool: int | None = None,
+) -> AlignData:
+    """Put rows, labels ("a" or "b"), weights, reference log-probabilities (by pair id) and margins side by side."""
+    return AlignData(
+        rows=rows,
+        reference=torch.tensor([reference[row.pair_id] for row in rows], dtype=torch.float64).view(-1, 2),
+        tokens=torch.tensor([[len(ids) for ids in row.responses] for row in rows]).view(-1, 2),
+        chosen=torch.tensor([0 if label == "a" else 1 for label in labels]),
+        w=torch.from_numpy(weights.w),
+        w_swapped=torch.from_numpy(weights.w_swapped),
+        kept=torch.ones(len(rows), dtype=torch.float64),
+        margins=torch.from_numpy(np.full(len(rows), np.nan) if margins is None else np.asarray(margins)),
+        pool=len(rows) if pool is None else pool,
+    )
+
+
+def with_proportional_sampling(data: AlignData) -> AlignData:
+    """The same pairs, each computed only as often as its weight and its cost make worth while."""
+    tokens = np.array([row.tokens for row in data.rows], dtype=np.float64)
+    worth = (data.w + data.w_swapped).numpy()
+    kept = keep_probabilities(worth, data.tokens.sum(dim=1).double().numpy(), tokens)
+    return replace(data, kept=torch.from_numpy(kept))
+
+
+def read_reference(directory: Path) -> dict[str, tuple[float, float]]:
+    """Pair id -> log-probabilities of a and b under the reference."""
+    columns = pq.read_table(directory / REFERENCE_FILE, columns=["pair_id", "logp_a", "logp_b"]).to_pydict()
+    return dict(zip(columns["pair_id"], zip(columns["logp_a"], columns["logp_b"], strict=True), strict=True))
+
+
+def train_policy(model: Any, data: AlignData, ctx: StageContext) -> TrainResult:
+    """The loop on (w, w_swapped)-weighted losses; the mean is over all pairs of a batch, whatever their w."""
+    config = ctx.config
+    settings = TrainConfig(**config["train"])
+    ctx = steady_packing(ctx, model)
+    path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
+    batches = Batches(ids=[row.pair_id for row in data.rows], batch_size=settings.batch_size, seed=config["seed"])
+    kept, bins = data.kept.numpy(), confidence_bins(data.margins.numpy())
+
+    def micros(step: int) -> list[Micro]:
+        rows = batches.rows(step)
+        sampled = rows if (kept == 1).all() else rows[systematic_sample(kept[rows], uniform(config["seed"], step))]
+        return micro_batches(data.rows, sampled, ctx, share=1 / len(rows), bins=_in_bins(bins, rows))
+
+    torch.manual_seed(config["seed"])  # adapters have dropout
+    model.train()
+    return train(
+        model,
+        micros,
+        alignment_loss(path, data.to(ctx.device), config["objective"], bins=bins),
+        steps=batches.steps(settings.epochs, of=data.pool if config.get("steps") == "pool" else None),
+        config=settings,
+        ctx=ctx,
+    )
+
+
+def confidence_bins(margins: Floats) -> NDArray[np.int64]:
+    """(N,) third of the pairs by margin, 0 the least confident; -1 without margins."""
+    if np.isnan(margins).any() or not len(margins):
+        return np.full(len(margins), -1)
+    ranks = np.empty(len(margins), dtype=np.int64)
+    ranks[np.argsort(margins, kind="stable")] = np.arange(len(margins))
+    return ranks * len(BINS) // len(margins)
+
+
+def _in_bins(bins: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[int, ...]:
+    """How many pairs of an effective batch are in each bin."""
+    mine = bins[rows]
+    return tuple(np.bincount(mine[mine >= 0], minlength=len(BINS)).tolist())
+
+
+def alignment_loss(
+    path: ForwardPath, data: AlignData, settings: Mapping[str, Any], *, bins: NDArray[np.int64] | None = None
+) -> Callable[[Micro], tuple[Tensor, dict[str, Tensor]]]:
+    """loss = mean(w l(chosen, rejected) + w_swapped l(rejected, chosen)), and the usual reward metrics.
+
+    A pair that a step computes only with probability `kept` counts 1 / kept times there, so expectations stay the same.
+    """
+    loss_of = objective(settings)
+    needs = OBJECTIVE_ROWS[settings["name"]].needs
+    swapped = bool(data.w_swapped.any())
+    places = None if bins is None or (bins < 0).any() else torch.from_numpy(bins).to(data.w.device)
+
+    def share_of(micro: Micro) -> tuple[Tensor, dict[str, Tensor]]:
+        batch = micro.batch.to(str(data.w.device))
+        rows = batch.indices
+        sides = torch.stack([data.chosen[rows], 1 - data.chosen[rows]], dim=1)  # columns of chosen and rejected
+        if "token_stats" in needs:
+            both = (value.view(-1, 2).gather(1, sides) for value in response_logps_and_sharpness(path, batch))
+            policy, sharp = both
+        else:
+            policy, sharp = response_logps(path, batch).view(-1, 2).gather(1, sides), None
+        given = {"margin": data.margins[rows]} if "margin" in needs else {}
+        reference, tokens = data.reference[rows].gather(1, sides), data.tokens[rows].gather(1, sides)
+        often = 1 / data.kept[rows]
+        plain = loss_of(_logps(policy, tokens, sharp), _logps(reference, tokens), **given)
+        losses = data.w[rows] * plain
+        if swapped:
+            back = None if sharp is None else sharp.flip(1)
+            flipped = _logps(policy.flip(1), tokens.flip(1), back), _logps(reference.flip(1), tokens.flip(1))
+            losses = losses + data.w_swapped[rows] * loss_of(*flipped)
+        with torch.no_grad():
+            metrics = _metrics(policy, reference, data.w[rows], settings["beta"], often * micro.share)
+            if places is not None:
+                metrics |= _by_bin(policy - reference, plain, places[rows], often, micro.bins, settings["beta"])
+        return (losses * often).sum() * micro.share, metrics
+
+    return share_of
+
+
+def _logps(values: Tensor, tokens: Tensor, sharpness: Tensor | None = None) -> LogPs:
+    return LogPs(
+        chosen=values[:, 0],
+        rejected=values[:, 1],
+        chosen_tokens=tokens[:, 0],
+        rejected_tokens=tokens[:, 1],
+        chosen_sharpness=None if sharpness is None else sharpness[:, 0],
+        rejected_sharpness=None if sharpness is None else sharpness[:, 1],
+    )
+
+
+def _by_bin(
+    ratios: Tensor, losses: Tensor, places: Tensor, often: Tensor, counts: tuple[int, ...], beta: float
+) -> dict[str, Tensor]:
+    """Unweighted loss, implicit reward margin and accuracy of the pairs of each third by confidence."""
+    margins = beta * (ratios[:, 0] - ratios[:, 1])
+    columns = torch.stack([losses, margins, (margins > 0).double()])
+    found: dict[str, Tensor] = {}
+    for number, name in enumerate(BINS):
+        if counts[number]:
+            means = columns @ (often * (places == number) / counts[number])
+            found |= zip((f"bins/{name}/{what}" for what in ("losses", "margins", "accuracies")), means, strict=True)
+    return found
+
+
+def _metrics(policy: Tensor, reference: Tensor, w: Tensor, beta: float, share: Tensor) -> dict[str, Tensor]:
+    """This micro-batch's share of the batch means, (B,) share by pair; rewards: beta times log-ratios, in nats."""
+    rewards = beta * (policy - reference)
+    margins = rewards[:, 0] - rewards[:, 1]
+    columns = torch.stack(
+        [rewards[:, 0], rewards[:, 1], margins, (margins > 0).double(), policy[:, 0], policy[:, 1], w]
+    )
+    names = ("chosen", "rejected", "margins", "accuracies")
+    keys = [*(f"rewards/{name}" for name in names), "logps/chosen", "logps/rejected", "mean_weight"]
+    return dict(zip(keys, (columns @ share).unbind(), strict=True))

@@ -1,0 +1,70 @@
+"""Whether a training stage keeps its activations or makes them again: as asked, else as the estimate says."""
+
+from typing import Any
+
+from cwpo.models import memory_estimate
+from cwpo.models.memory import free_memory
+from cwpo.models.memory_estimate import SAFE, Need
+from cwpo.models.shape import shape_of
+from cwpo.stages.execute import StageContext
+
+
+def uses_gradient_checkpointing(model: Any, ctx: StageContext) -> bool:
+    """As `execution.gradient_checkpointing` says; where it says nothing, only if memory needs it, and why in the log.
+
+    Asked with the model on its device and before anything else of the training is there.
+    """
+    if ctx.gradient_checkpointing is not None:
+        return ctx.gradient_checkpointing
+    settings = getattr(model, "config", None)
+    if settings is None:
+        return False
+    need = need_of(model, ctx)
+    if need is None:
+        ctx.reporter.log(
+            f"How much memory {settings.model_type} needs is not known here: gradient checkpointing stays off unless "
+            "execution.gradient_checkpointing turns it on."
+        )
+        return False
+    free = free_memory(ctx.device)
+    ctx.reporter.log(reason(need, free))
+    return exceeds(need, free)
+
+
+def need_of(model: Any, ctx: StageContext) -> Need | None:
+    """The estimate for a loaded model; None for a family whose sizes are not known."""
+    shape = shape_of(model.config.to_dict())
+    if shape is None:
+        return None
+    return memory_estimate.training(
+        shape,
+        tokens=ctx.tokens_per_batch,
+        precision=ctx.config.get("precision", "fp32"),
+        lora=ctx.config.get("lora"),
+        scalar=getattr(model, "score", None) is not None,
+    )
+
+
+def exceeds(need: Need, free: int) -> bool:
+    """Whether what comes on top of the loaded weights fills the free memory too far."""
+    return need.total - need.weights > SAFE * free
+
+
+def reason(need: Need, free: int) -> str:
+    """What was decided and why, in one sentence."""
+    asked = f"Training needs about {_size(need.total - need.weights)} beside the weights, {_size(free)} are free"
+    if not exceeds(need, free):
+        return f"{asked}: activations are kept, without gradient checkpointing."
+    left = need.total_checkpointed - need.weights
+    words = f"{asked}: activations are made again (gradient checkpointing), which leaves about {_size(left)}"
+    if left > SAFE * free:
+        return (
+            f"{words}; that may still be too much, then set model.lora, choose a smaller model or, "
+            "without dropout, lower execution.tokens_per_batch."
+        )
+    return f"{words}."
+
+
+def _size(number_of_bytes: int) -> str:
+    """GB with one decimal, MB below one."""
+    return f"{number_of_bytes / 1e9:,.1f} GB" if number_of_bytes >= 1e9 else f"{number_of_bytes / 1e6:.0f} MB"

@@ -1,0 +1,270 @@
+"""The one training loop: accumulate, clip, step, report, checkpoint, resume. It knows neither pairs nor objectives.
+
+An effective batch is split into packed micro-batches whose losses add up to the mean over the whole batch, so the split
+never changes a result. What a batch holds is a pure function of (seed, epoch).
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cwpo.config.parts import DROPOUT_TOKENS, TrainConfig
+from cwpo.errors import Cancelled, DivergedError
+from cwpo.models.load import DROPOUTS
+from cwpo.models.tokenization import Encoded, PackedBatch, pack
+from cwpo.stages.execute import StageContext
+from cwpo.training.checkpoints import load_checkpoint, save_checkpoint
+from cwpo.training.gradient_checkpointing import uses_gradient_checkpointing
+
+Item = TypeVar("Item")
+_FLUSH_STEPS, _FLUSH_SECONDS = 10, 1.0  # metrics leave the device together, so that a GPU is not stopped each step
+
+
+@dataclass
+class History:
+    """Metric points of all attempts so far: (step, name, value)."""
+
+    points: list[tuple[int, str, float]] = field(default_factory=list)
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        self.points.extend((step, name, value) for name, value in values.items())
+
+    def write(self, directory: Path) -> None:
+        """metrics.parquet: step, name, value."""
+        steps, names, values = zip(*self.points, strict=True) if self.points else ((), (), ())
+        columns = {"step": pa.array(steps, pa.int64()), "name": pa.array(names, pa.string())}
+        pq.write_table(pa.table({**columns, "value": pa.array(values, pa.float64())}), directory / "metrics.parquet")
+
+
+@dataclass
+class ExtraState:
+    """What a stage wants to survive a kill besides the model: tensors and plain values, in the same checkpoint."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What a finished training says of itself. `first_step` > 0: it was resumed after that many steps."""
+
+    steps: int
+    first_step: int
+    final_loss: float
+    history: History
+
+
+@dataclass(frozen=True, kw_only=True)
+class Micro:
+    """A packed part of an effective batch; `share` turns its sums into shares of the whole batch's mean."""
+
+    batch: PackedBatch
+    share: float
+    bins: tuple[int, ...] = ()  # pairs of the whole batch by confidence bin
+
+
+def micro_batches(
+    rows: Sequence[Encoded],
+    chosen: NDArray[np.int64],
+    ctx: StageContext,
+    *,
+    share: float,
+    bins: tuple[int, ...] = (),
+) -> list[Micro]:
+    """The effective batch of rows `chosen`, packed; share: 1 over what its means are over."""
+    return [Micro(batch=batch, share=share, bins=bins) for batch in pack(rows, ctx.tokens_per_batch, chosen)]
+
+
+def steady_packing(ctx: StageContext, model: nn.Module) -> StageContext:
+    """With dropout on, a token's random numbers depend on its place in a batch: its size is fixed then everywhere."""
+    return replace(ctx, tokens_per_batch=DROPOUT_TOKENS) if has_dropout(model) else ctx
+
+
+def has_dropout(model: nn.Module) -> bool:
+    """Whether any part of the model drops anything when it trains."""
+    rates = (
+        getattr(module, name, 0.0)
+        for module in model.modules()
+        for name in (("p",) if isinstance(module, nn.Dropout) else DROPOUTS)
+    )
+    return any(isinstance(rate, int | float) and rate > 0 for rate in rates)
+
+
+def data_order(ids: Sequence[str], *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of one pass: rows sorted by a hash of (seed, epoch, id), so a subset keeps the order of the whole."""
+    keys = np.frombuffer(b"".join(hashlib.blake2b(i.encode(), digest_size=8).digest() for i in ids), dtype=np.uint64)
+    salt = hashlib.blake2b(f"{seed}:{epoch}".encode(), digest_size=8).digest()
+    return np.argsort(_mix(keys ^ np.frombuffer(salt, dtype=np.uint64)), kind="stable")
+
+
+def uniform(seed: int, step: int) -> float:
+    """A number in [0, 1) that belongs to a step, whatever ran before it."""
+    digest = hashlib.blake2b(f"{seed}:{step}:pairs".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53
+
+
+def _mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finalizer of splitmix64: every input bit moves every output bit."""
+    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = keys ^ (keys >> np.uint64(31))
+    return mixed
+
+
+@dataclass
+class Batches:
+    """Which rows are in the effective batch of a step; the last batch of an epoch may be smaller."""
+
+    ids: Sequence[str]
+    batch_size: int
+    seed: int
+    _order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))
+
+    @property
+    def per_epoch(self) -> int:
+        return math.ceil(len(self.ids) / self.batch_size)
+
+    def steps(self, epochs: float, *, of: int | None = None) -> int:
+        """Optimizer steps of that many passes, at least one; `of`: passes over that many rows instead of these."""
+        per_epoch = self.per_epoch if of is None else math.ceil(of / self.batch_size)
+        return max(1, round(epochs * per_epoch))
+
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """Rows of 0-based `step`."""
+        epoch, position = divmod(step, self.per_epoch)
+        if self._order[0] != epoch:
+            self._order = (epoch, data_order(self.ids, seed=self.seed, epoch=epoch))
+        return self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Rate of 0-based `step`: linear warm-up over at most a tenth of all steps, then cosine or linear to 0, or flat."""
+    warmup = min(config.warmup_steps, steps // 10)
+    if step < warmup:
+        return config.lr * step / warmup
+    if config.schedule == "constant":
+        return config.lr
+    progress = (step - warmup) / max(1, steps - warmup)
+    return config.lr * (0.5 * (1 + math.cos(math.pi * progress)) if config.schedule == "cosine" else 1 - progress)
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """Fused AdamW; matrices decay, biases and norms do not (as the transformers Trainer does)."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, fused=True)
+
+
+def train(
+    model: nn.Module,
+    batches: Callable[[int], Sequence[Item]],
+    loss_of: Callable[[Item], tuple[Tensor, dict[str, Tensor]]],
+    *,
+    steps: int,
+    config: TrainConfig,
+    ctx: StageContext,
+    extra: ExtraState | None = None,
+    after_step: Callable[[int, History], None] | None = None,
+) -> TrainResult:
+    """Run `steps` optimizer steps from the latest checkpoint, or from the start.
+
+    batches(step) gives the micro-batches of 0-based `step`. loss_of(micro) gives its share of the batch's mean loss and
+    of mean metrics: shares of one step add up. after_step(done, history) runs behind each step, before any checkpoint.
+    """
+    extra = extra or ExtraState()
+    history = History()
+    checkpointed = uses_gradient_checkpointing(model, ctx)  # before the optimizer's state takes what is free
+    optimizer = make_optimizer(model, config)
+    first = load_checkpoint(ctx.checkpoints, model, optimizer, history.points, extra)
+    if first:
+        ctx.reporter.log(f"Resumed from the checkpoint after step {first} of {steps}.")
+    if checkpointed:
+        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    ctx.reporter.progress(first, steps, "steps")
+    pending = _Pending(ctx, history)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    saved = time.monotonic()
+    for step in range(first, steps):
+        rate = learning_rate(config, step, steps)
+        values = _accumulate(batches(step), loss_of)
+        values["grad_norm"] = torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm, foreach=True).detach()
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        pending.add(step + 1, values, rate, last=step + 1 == steps)
+        if after_step is not None:
+            after_step(step + 1, history)
+        ctx.reporter.progress(step + 1, steps, "steps")
+        stop = ctx.should_stop()
+        if step + 1 < steps and (stop or time.monotonic() - saved >= ctx.checkpoint_seconds):
+            pending.flush()
+            save_checkpoint(ctx.checkpoints, step + 1, model, optimizer, history.points, extra)
+            saved = time.monotonic()
+        if stop and step + 1 < steps:
+            raise Cancelled(f"Stopped after step {step + 1} of {steps}; retry the run to go on from there.")
+    final = next((value for _, name, value in reversed(history.points) if name == "loss"), math.nan)
+    return TrainResult(steps=steps, first_step=first, final_loss=final, history=history)
+
+
+def _accumulate(
+    micros: Sequence[Item], loss_of: Callable[[Item], tuple[Tensor, dict[str, Tensor]]]
+) -> dict[str, Tensor]:
+    """Gradients of a whole effective batch, and its loss and metrics on the device."""
+    totals: dict[str, Tensor] = {}
+    for micro in micros:
+        loss, shares = loss_of(micro)
+        loss.backward()
+        for name, share in {"loss": loss.detach(), **shares}.items():
+            totals[name] = totals[name] + share if name in totals else share
+    return totals or {"loss": torch.zeros(())}  # pair sampling may leave a batch empty: nothing moves
+
+
+@dataclass
+class _Pending:
+    """Metrics that are still on the device. Reads them together, stops on a loss that is not finite, reports."""
+
+    ctx: StageContext
+    history: History
+    rows: list[tuple[int, float, dict[str, Tensor]]] = field(default_factory=list)
+    since: float = field(default_factory=time.monotonic)
+
+    def add(self, step: int, values: dict[str, Tensor], rate: float, *, last: bool) -> None:
+        self.rows.append((step, rate, values))
+        if last or len(self.rows) >= _FLUSH_STEPS or time.monotonic() - self.since >= _FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self.rows:
+            return
+        device = self.ctx.device
+        every = [value.double().to(device) for _, _, values in self.rows for value in values.values()]
+        flat = torch.stack(every).tolist()
+        at = 0
+        for step, rate, values in self.rows:
+            numbers = dict(zip(values, flat[at : at + len(values)], strict=True))
+            at += len(values)
+            if not math.isfinite(numbers["loss"]):
+                raise DivergedError(
+                    f"The loss is {numbers['loss']} at step {step}: lower the learning rate ({self.ctx.kind}.lr) "
+                    "or raise align.beta, then submit the run again; finished stages are kept."
+                )
+            numbers["lr"] = rate
+            self.history.add(step, numbers)
+            self.ctx.reporter.metrics(step, numbers)
+        self.rows.clear()
+        self.since = time.monotonic()

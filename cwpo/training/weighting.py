@@ -1,0 +1,183 @@
+"""Margins to weights. A weighting decides which pairs stay and what multiplies their losses; no gradient passes.
+
+loss = mean over the kept pairs of (w * l(chosen, rejected) + w_swapped * l(rejected, chosen))
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from cwpo.config.catalog import WEIGHTINGS as WEIGHTING_ROWS
+from cwpo.statistics import calibration
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What a weighting says of N pairs: the K rows that stay and their weights, (K,) float64 each."""
+
+    kept: NDArray[np.int64]
+    w: Floats
+    w_swapped: Floats
+
+
+def uniform(margins: Floats) -> Weights:
+    """Every pair counts 1: the unweighted loss. Margins may be missing (NaN)."""
+    return _all(np.ones(len(margins)))
+
+
+def confidence(margins: Floats) -> Weights:
+    """Every pair counts its confidence C = 2 (sigma(margin) - 1/2) = tanh(margin / 2) (eq. 7 and 8)."""
+    return _all(calibration.confidence(margins))
+
+
+def sigma(margins: Floats) -> Weights:
+    """sigma(margin), in [1/2, 1]: C2 of Table 5."""
+    return _all(special.expit(margins))
+
+
+def clipped(margins: Floats, *, slope: float) -> Weights:
+    """min(slope * margin, 1): C3 (slope 1) and C4 (slope 0.2) of Table 5."""
+    return _all(np.minimum(slope * np.asarray(margins), 1.0))
+
+
+def power(margins: Floats, *, gamma: float) -> Weights:
+    """C^gamma: harsher on unsure pairs than C where gamma > 1."""
+    return _all(calibration.confidence(margins) ** gamma)
+
+
+def temperature(margins: Floats, *, temperature: float) -> Weights:
+    """tanh(margin / 2T): C of the margin that temperature scaling would give (Guo et al. 2017)."""
+    return _all(calibration.confidence(np.asarray(margins) / temperature))
+
+
+def uncertainty(margins: Floats, *, spread: Floats) -> Weights:
+    """C of the margin divided by sqrt(1 + pi s^2 / 8), s the SD of a pair's margin over annotators or passes.
+
+    The mean of sigma over a normal margin, approximated as MacKay (1992) does: an annotator that disagrees with itself
+    is less sure, whatever its mean margin.
+    """
+    return _all(calibration.confidence(np.asarray(margins) / np.sqrt(1 + np.pi * np.asarray(spread) ** 2 / 8)))
+
+
+def top(margins: Floats, *, percent: float) -> Weights:
+    """The `percent` of pairs with the largest margins count 1, the rest is dropped; earlier rows win ties."""
+    return _first(-np.asarray(margins), percent)
+
+
+def bottom(margins: Floats, *, percent: float) -> Weights:
+    """The `percent` of pairs with the smallest margins alone: what the least confident labels teach."""
+    return _first(np.asarray(margins), percent)
+
+
+def random(margins: Floats, *, percent: float, keys: Floats) -> Weights:
+    """`percent` of the pairs by chance: the control for `top` with the same number of pairs."""
+    return _first(keys, percent)
+
+
+def threshold(margins: Floats, *, threshold: float) -> Weights:
+    """Pairs with C >= threshold count 1, the rest is dropped; the surest pair always stays."""
+    sure = calibration.confidence(margins)
+    return _kept(np.flatnonzero(sure >= min(threshold, sure.max(initial=0.0))))
+
+
+def shuffled(margins: Floats, *, keys: Floats) -> Weights:
+    """The confidences of the pool, dealt to its pairs by chance: the same scaling of the loss, no information."""
+    weights = np.empty(len(margins))
+    weights[np.argsort(keys, kind="stable")] = calibration.confidence(margins)
+    return _all(weights)
+
+
+def normalised(margins: Floats) -> Weights:
+    """C / mean C over the pool: confidence without the smaller loss."""
+    sure = calibration.confidence(margins)
+    mean = float(sure.mean()) if len(sure) else 1.0
+    return _all(sure / mean if mean > 0 else sure)
+
+
+def soft(margins: Floats) -> Weights:
+    """(p, 1 - p) with p = sigma(margin): each pair both ways, as often as the annotator believes in each."""
+    p = special.expit(margins)
+    return Weights(kept=np.arange(len(p)), w=p, w_swapped=1 - p)
+
+
+def _all(w: Floats) -> Weights:
+    return Weights(kept=np.arange(len(w)), w=np.asarray(w, dtype=np.float64), w_swapped=np.zeros(len(w)))
+
+
+def _kept(rows: NDArray[np.int64]) -> Weights:
+    return Weights(kept=rows, w=np.ones(len(rows)), w_swapped=np.zeros(len(rows)))
+
+
+def _first(order: Floats, percent: float) -> Weights:
+    """The `percent` of rows that come first by `order`, in stored order; at least one."""
+    count = max(1, round(len(order) * percent / 100)) if len(order) else 0
+    return _kept(np.sort(np.argsort(order, kind="stable")[:count]))
+
+
+WEIGHTINGS: Mapping[str, Callable[..., Weights]] = {
+    "uniform": uniform,
+    "confidence": confidence,
+    "top": top,
+    "bottom": bottom,
+    "random": random,
+    "threshold": threshold,
+    "sigma": sigma,
+    "clipped": clipped,
+    "power": power,
+    "temperature": temperature,
+    "uncertainty": uncertainty,
+    "shuffled": shuffled,
+    "normalised": normalised,
+    "soft": soft,
+}
+
+
+def weigh(
+    settings: Mapping[str, Any], margins: Floats, *, ids: Sequence[str] = (), spread: Floats | None = None
+) -> Weights:
+    """Apply the weighting of {"name": …, its own settings}; settings that are None do not apply.
+
+    ids name the pairs, for weightings that draw by chance from settings["seed"]; spread is the SD of each margin.
+    """
+    name = settings["name"]
+    if name not in WEIGHTINGS:
+        raise KeyError(f"unknown weighting {name!r}; choose one of {', '.join(WEIGHTINGS)}")
+    options = {key: value for key, value in settings.items() if key not in ("name", "seed") and value is not None}
+    if "keys" in WEIGHTING_ROWS[name].reads:
+        options["keys"] = np.array([_chance(settings["seed"], pair_id) for pair_id in ids])
+    if "spread" in WEIGHTING_ROWS[name].reads:
+        options["spread"] = spread
+    return WEIGHTINGS[name](margins, **options)
+
+
+def _chance(seed: int, pair_id: str) -> float:
+    """A number in [0, 1) that belongs to a pair, whatever stands beside it."""
+    digest = hashlib.blake2b(f"{seed}:{pair_id}:weighting".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53
+
+
+def keep_probabilities(w: Floats, response_tokens: Floats, tokens: Floats) -> Floats:
+    """How often a step computes a pair, (N,) in [0, 1]: in proportion to w sqrt(response tokens / packed tokens).
+
+    The norm of a pair's gradient grows like w times the root of its response tokens, its cost like its packed tokens:
+    this share has the least variance for the compute. The largest is 1; a pair without weight is never computed.
+    """
+    worth = w * np.sqrt(response_tokens / tokens)
+    largest = worth.max(initial=0.0)
+    return worth / largest if largest > 0 else np.ones(len(w))
+
+
+def systematic_sample(probabilities: Floats, start: float) -> NDArray[np.int64]:
+    """Positions that are kept: i with exactly its own probability, and in all their sum, rounded up or down.
+
+    `start` is uniform in [0, 1): a comb of width 1 laid over the running sum of the probabilities.
+    """
+    marks = np.floor(np.concatenate([[0.0], np.cumsum(probabilities)]) + start)
+    return np.flatnonzero(np.diff(marks) > 0)

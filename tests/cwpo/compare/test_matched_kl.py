@@ -1,0 +1,161 @@
+"""GRA at matched KL over the runs of a sweep in β: frontiers, paired differences, and the sentence."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cwpo.report import report
+from cwpo.report.report import MatchedRow
+from cwpo.statistics import intervals
+from tests.workers.compared_runs import PROMPTS, Run, runs_of
+
+BETAS = (1.0, 0.5, 0.25)
+FURTHER = 1.4  # CW moves this much further at equal β
+
+
+def swept(*methods: str, seeds: int = 3) -> tuple[list[Run], dict[int, Mapping[str, Any]]]:
+    """Each method at three β; a run's group key carries its β."""
+    runs, configs = [], {}
+    for place, beta in enumerate(BETAS):
+        for run in runs_of(*methods, seeds=seeds, first_id=1 + 100 * place):
+            runs.append(replace(run, group_key=f"{run.group_key}-{beta}"))
+            configs[run.id] = {"method": run.method, "seed": run.seed, "align": {"beta": beta, "lr": 1e-3}}
+    return runs, configs
+
+
+def moved(run: Run, configs: Mapping[int, Mapping[str, Any]]) -> float:
+    return (FURTHER if run.method == "cw" else 1.0) / float(configs[run.id]["align"]["beta"])
+
+
+def outcomes_on_one_curve(
+    runs: list[Run], configs: Mapping[int, Mapping[str, Any]], *, gain: float = 0.0
+) -> pd.DataFrame:
+    """Every prompt's outcome is ½ + .05 √KL, CW's higher by `gain`: no noise but a prompt's own easiness."""
+    easiness = np.random.default_rng(0).uniform(-0.1, 0.1, len(PROMPTS))
+    frames = []
+    for run in runs:
+        kl = moved(run, configs)
+        own = gain if run.method == "cw" else 0.0
+        columns = {"run_id": run.id, "prompt_id": PROMPTS, "outcome": 0.5 + 0.05 * kl**0.5 + easiness + own}
+        frames.append(pd.DataFrame(columns | {"logratio": kl, "tokens": 20.0, "baseline_tokens": 20.0}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def matched_of(gain: float = 0.0, **choice: Any) -> list[MatchedRow]:
+    runs, configs = swept("human", "weak", "cw")
+    found = report.frontiers(runs, outcomes_on_one_curve(runs, configs, gain=gain), configs)
+    return report.matched_differences(found, **choice)
+
+
+def test_a_gain_that_is_distance_alone_vanishes_at_matched_kl() -> None:
+    """KL 1 to 4 for weak, 1.4 to 5.6 for CW: compared from 1.4 to 4."""
+    first, second = matched_of()
+    assert (first.label, second.label) == ("CW − Weak labels", "CW − Human")
+    assert (first.kl_low, first.kl_high) == pytest.approx((1.4, 4.0))
+    assert first.estimate == pytest.approx(0.0, abs=1e-12)
+    assert first.covers_zero
+    assert (first.n_prompts, first.n_seeds, first.comparisons) == (120, 3, 2)
+
+
+def test_a_better_direction_stays() -> None:
+    first = matched_of(gain=0.03)[0]
+    assert first.estimate == pytest.approx(0.03)
+    assert first.curve is not None
+    assert first.curve.estimate == pytest.approx([0.03] * len(first.curve.kl))
+
+
+def test_a_reference_holds_every_other_method_against_its_frontier() -> None:
+    assert [row.label for row in matched_of(reference="human-dpo-0.5")] == ["Weak labels − Human", "CW − Human"]
+
+
+def test_a_frontier_has_a_point_for_each_beta_and_a_curve_that_all_seeds_cover() -> None:
+    runs, configs = swept("weak")
+    (row,) = report.frontier_rows(report.frontiers(runs, outcomes_on_one_curve(runs, configs), configs))
+    assert [knot.beta for knot in row.knots] == list(BETAS)
+    assert [knot.kl for knot in row.knots] == pytest.approx([1.0, 2.0, 4.0])
+    assert row.curve is not None
+    assert (row.curve.kl[0], row.curve.kl[-1]) == pytest.approx((1.0, 4.0))
+    assert (row.label, row.n_seeds, row.reason) == ("Weak labels", 3, None)
+
+
+def test_one_beta_is_no_frontier() -> None:
+    runs, configs = swept("weak", "cw")
+    kept = [run for run in runs if configs[run.id]["align"]["beta"] == 0.5]
+    assert report.frontiers(kept, outcomes_on_one_curve(runs, configs), configs) == []
+
+
+def test_no_overlap_is_a_sentence_with_both_ranges() -> None:
+    runs, configs = swept("weak", "cw")
+    outcomes = outcomes_on_one_curve(runs, configs)
+    far = outcomes["run_id"].isin([run.id for run in runs if run.method == "cw"])
+    outcomes.loc[far, "logratio"] += 9
+    (row,) = report.matched_differences(report.frontiers(runs, outcomes, configs))
+    assert row.reason is not None
+    assert row.reason.startswith("no overlap: there is no KL that every seed of both methods reaches")
+    assert "Weak labels 1.00 to 4.00 nats" in row.reason
+    assert (row.estimate, row.is_real) == (None, False)
+    assert report.matched_cells([row]).rows[0][-1] == row.reason
+
+
+def test_frontiers_of_two_judges_are_not_paired() -> None:
+    runs, configs = swept("weak", "cw")
+    outcomes = outcomes_on_one_curve(runs, configs, gain=0.03)
+    judged = [replace(run, judge=run.method) for run in runs]
+    (row,) = report.matched_differences(report.frontiers(judged, outcomes, configs))
+    assert (row.reason, row.estimate, row.is_real) == ("different gold rewards", None, False)
+
+
+def test_the_detectable_difference_at_matched_kl_is_that_of_its_interval() -> None:
+    """Three seeds 5 points apart and no other noise: SE .05/√3 with two degrees of freedom."""
+    runs, configs = swept("weak", "cw")
+    outcomes = outcomes_on_one_curve(runs, configs)
+    seeds = {run.id: run.seed for run in runs if run.method == "cw"}
+    outcomes["outcome"] += outcomes["run_id"].map(seeds).fillna(1).map({0: -0.05, 1: 0.0, 2: 0.05})
+    (row,) = report.matched_differences(report.frontiers(runs, outcomes, configs))
+    assert row.estimate == pytest.approx(0.0, abs=1e-9)
+    assert row.detectable == pytest.approx(intervals.detectable_effect(0.05 / 3**0.5, 2), rel=1e-6)
+    cells = dict(zip(report.matched_cells([row]).columns, report.matched_cells([row]).rows[0], strict=True))
+    assert cells["detectable, points"] == f"{100 * row.detectable:.1f}"
+    numbers = report.matched_numbers([row])
+    assert dict(zip(numbers.columns, numbers.rows[0], strict=True))["detectable"] == row.detectable
+
+
+def test_frontiers_of_one_method_say_what_they_differ_in() -> None:
+    """At several β, once with epochs over what is kept and once at equal steps: two curves, two names."""
+    runs, configs = swept("top")
+    kept = {run.id: {**configs[run.id], "align": {**configs[run.id]["align"], "steps": "kept"}} for run in runs}
+    again = [replace(run, id=run.id + 1000, group_key=f"{run.group_key}-pool") for run in runs]
+    pool = {
+        run.id: {**configs[run.id - 1000], "align": {**configs[run.id - 1000]["align"], "steps": "pool"}}
+        for run in again
+    }
+    every = {**kept, **pool}
+    found = report.frontiers([*runs, *again], outcomes_on_one_curve([*runs, *again], every), every)
+    assert [row.label for row in report.frontier_rows(found)] == ["Top 30 %", "Top 30 % · equal steps"]
+
+
+def test_settings_that_differ_in_more_than_beta_are_not_paired() -> None:
+    runs, configs = swept("weak", "cw")
+    for run in runs:
+        if run.method == "cw":
+            configs[run.id] = {**configs[run.id], "align": {**configs[run.id]["align"], "lr": 1e-4}}
+    assert report.matched_differences(report.frontiers(runs, outcomes_on_one_curve(runs, configs), configs)) == []
+
+
+def test_the_sentence_names_what_is_left_at_matched_kl() -> None:
+    runs, configs = swept("weak", "cw")
+    outcomes = outcomes_on_one_curve(runs, configs)
+    beside = report.beside(configs, pd.DataFrame(columns=["run_id", "name", "value"]))
+    rows = report.gra_table(runs, outcomes, beside=beside)
+    matched = report.matched_differences(report.frontiers(runs, outcomes, configs))
+    settings = {run.group_key: report.setting_key(configs[run.id]) for run in runs}
+    pairs = report.differences(runs, outcomes, settings=settings, beside=beside)
+    assert all(pair.estimate is not None and pair.estimate > 0.009 for pair in pairs)
+    assert report.verdict_sentence(rows, pairs, matched) == (
+        "At matched KL (1.40 to 4.00 nats) CW and Weak labels cannot be told apart (0.0 points, 95 % 0.0 to 0.0; "
+        "smallest detectable difference 0.0 points)."
+    )

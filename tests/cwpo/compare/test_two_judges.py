@@ -1,0 +1,95 @@
+"""Two gold rewards over the same answers, and two aligned models against each other: hand-made scores."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cwpo.report import report
+from cwpo.report.report import HeadToHead
+from cwpo.statistics import intervals
+from tests.workers.compared_runs import PROMPTS, runs_of
+
+
+def outcomes(run_ids: list[int], score: np.ndarray, baseline: np.ndarray) -> pd.DataFrame:
+    """The same scores in every run."""
+    rows = {"prompt_id": PROMPTS[: len(score)], "score": score, "baseline_score": baseline}
+    won = np.where(score == baseline, 0.5, (score > baseline).astype(float))
+    return pd.concat([pd.DataFrame({"run_id": run, **rows, "outcome": won}) for run in run_ids], ignore_index=True)
+
+
+def test_a_judge_that_alignment_fools_is_seen() -> None:
+    """The further judge ranks baseline answers as the own one does, aligned ones the other way round."""
+    runs = runs_of("cw", seeds=2)
+    baseline = np.arange(100.0)
+    ids = [run.id for run in runs]
+    own = outcomes(ids, baseline + 10, baseline)
+    further = outcomes(ids, baseline[::-1].copy(), baseline)
+    (row,) = report.gold_table(runs, own, further)
+    assert (row.estimate, row.further) == (1.0, 0.5)
+    assert row.same_side == 0.5
+    assert row.kappa == pytest.approx(0.0, abs=1e-12)
+    assert row.gain == pytest.approx(10 / float(pd.Series(np.tile(baseline, 2)).std()))
+    assert row.further_gain == pytest.approx(0.0)
+    assert (row.rank_baseline, row.rank_aligned) == pytest.approx((1.0, -1.0))
+    assert (row.n_prompts, row.n_seeds, row.label) == (100, 2, "CW")
+    assert "baseline answers alike at ρ = 1.00, aligned answers at −1.00" in report.agreement_sentence([row])
+    assert report.gold_cells([row], "judge").rows[0][:2] == ("CW", "100.0")
+
+
+def test_only_runs_that_both_judged_count() -> None:
+    runs = runs_of("cw", "weak", seeds=2)
+    own = outcomes([run.id for run in runs], np.ones(50), np.arange(50.0))
+    further = own[own["run_id"].isin([run.id for run in runs if run.method == "cw" and run.seed == 0])]
+    (row,) = report.gold_table(runs, own, further)
+    assert (row.method, row.n_seeds, row.same_side) == ("cw", 1, 1.0)
+    assert "1 seed" in row.note
+
+
+def scored(run: int, score: np.ndarray, *, judge: str = "a", tokens: float = 20.0) -> pd.DataFrame:
+    rows = {"prompt_id": PROMPTS[: len(score)], "sample": 0, "score": score, "tokens": tokens, "judge": judge}
+    return pd.DataFrame({"run_id": run, **rows})
+
+
+def met(*frames: pd.DataFrame, seeds: int = 2) -> HeadToHead:
+    runs = runs_of("cw", "weak", seeds=seeds)
+    first, second = ([run for run in runs if run.method == name] for name in ("cw", "weak"))
+    return report.head_to_head(first, second, pd.concat(frames), labels=("CW", "Weak labels"))
+
+
+def test_head_to_head_counts_sample_against_sample() -> None:
+    """60 of 100 prompts won, 20 tied, in both seeds: .7."""
+    ours = np.concatenate([np.ones(60), np.zeros(20), -np.ones(20)])
+    found = met(*(scored(run, ours if run % 2 else np.zeros(100), tokens=18 + run) for run in (1, 2, 3, 4)))
+    assert found.share == pytest.approx(0.7)
+    assert (found.wins, found.ties, found.losses) == (120, 40, 40)
+    assert found.is_real
+    table = np.tile((ours + 1) / 2, (2, 1))
+    wanted = intervals.crossed(table)
+    assert found.detectable == pytest.approx(intervals.detectable_effect(wanted.se, wanted.df))
+    cells = dict(
+        zip(report.head_to_head_cells([found]).columns, report.head_to_head_cells([found]).rows[0], strict=True)
+    )
+    assert cells["detectable, points"] == f"{100 * found.detectable:.1f}"
+    assert (
+        dict(
+            zip(report.head_to_head_numbers([found]).columns, report.head_to_head_numbers([found]).rows[0], strict=True)
+        )["detectable"]
+        == found.detectable
+    )
+    assert (found.tokens, found.second_tokens) == (20.0, 21.0)
+    assert (found.n_prompts, found.n_seeds) == (100, 2)
+    assert report.head_to_head_cells([found]).rows[0][0] == "CW against Weak labels"
+
+
+def test_a_share_near_one_half_is_never_emphasised() -> None:
+    ours = np.tile([1.0, -1.0], 50)
+    found = met(*(scored(run, ours if run % 2 else np.zeros(100)) for run in (1, 2, 3, 4)))
+    assert found.share == 0.5
+    assert not found.is_real
+
+
+def test_different_judges_are_not_mixed() -> None:
+    found = met(scored(1, np.ones(5)), scored(2, np.zeros(5), judge="b"), seeds=1)
+    assert (found.reason, found.share, found.is_real) == ("different gold rewards", None, False)
+    assert met(scored(1, np.ones(5)), seeds=1).reason == "not scored yet"
+    assert met(scored(1, np.ones(5)), scored(4, np.ones(5))).reason == "no seed in common"

@@ -1,0 +1,29 @@
+"""Every example in configs/ is a valid run of stages, and together they cover every dataset and model family."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cwpo.config import catalog
+from cwpo.config.run import expand
+from cwpo.stages.graph import build
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_a_run(path: Path) -> None:
+    runs = expand(yaml.safe_load(path.read_text()))
+    assert len(runs) == {"sandbox-sweep": 12, "sandbox-objectives": 7, "demo": 28, "qwen-shp": 4}.get(path.stem, 1)
+    for run in runs:
+        assert run.name
+        assert "evaluation" in build(run)
+
+
+def test_the_examples_cover_every_dataset_and_family() -> None:
+    runs = [run for path in EXAMPLES for run in expand(yaml.safe_load(path.read_text()))]
+    assert {run.data.dataset for run in runs} >= catalog.DATASETS.keys()
+    policies = " ".join(run.model.policy.lower() for run in runs)
+    assert all(family in policies for family in ("facebook/opt", "qwen2.5", "llama", "sandbox/opt", "sandbox/qwen2"))
+    assert {run.objective for run in runs} >= {"dpo", "ipo", "rdpo"}

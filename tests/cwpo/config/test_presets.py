@@ -1,0 +1,45 @@
+"""Presets are valid configurations whose runs share everything that one method does not decide."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cwpo.config.presets import PRESETS, comparison
+from cwpo.config.run import expand
+from cwpo.stages.graph import build
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_one_run_per_method_and_seed(name: str) -> None:
+    preset = PRESETS[name]
+    runs = expand(comparison(preset))
+    assert len({run.hash() for run in runs}) == len(preset.methods) * len(preset.seeds)
+    assert len(preset.seeds) >= 4
+
+
+def test_steady_labels_without_dropout_and_unsteady_with() -> None:
+    """Steady: 5 epochs on every label, no early stopping. Unsteady: stopped early, dropout 0.4 while labeling."""
+    steady, unsteady = (expand(comparison(PRESETS[name]))[0] for name in ("steady", "unsteady"))
+    assert (steady.annotator.epochs, steady.annotator.early_stopping, steady.annotator.label_dropout) == (5, False, 0)
+    assert (unsteady.annotator.early_stopping, unsteady.annotator.label_dropout) == (True, 0.4)
+    for run in (steady, unsteady):
+        assert run.data.sandbox is not None
+        assert (run.data.sandbox.noise, run.data.label_fraction) == (1.5, 0.3)
+        assert (run.align.beta, run.align.lr, run.align.epochs) == (0.5, 3e-4, 2)
+
+
+@pytest.mark.parametrize(("file", "name"), [("demo", "steady"), ("sandbox-unsteady", "unsteady")])
+def test_the_example_files_are_the_presets(file: str, name: str) -> None:
+    path = Path(__file__).parents[3] / "configs" / f"{file}.yaml"
+    listed = {run.hash() for run in expand(yaml.safe_load(path.read_text()))}
+    preset = {run.hash() for run in expand(comparison(PRESETS[name]))}
+    assert listed <= preset
+    assert listed == preset or file != "demo"
+
+
+def test_a_seed_trains_one_annotator_and_asks_one_opponent() -> None:
+    specs = [build(run) for run in expand(comparison(PRESETS["steady"])) if run.seed == 2]
+    for slot in ("annotator", "labels", "base_policy", "baseline_samples", "data", "prompts"):
+        assert len({spec[slot].fingerprint for spec in specs if slot in spec}) == 1
+    assert len({spec["align"].fingerprint for spec in specs}) == len(specs)

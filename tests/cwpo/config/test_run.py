@@ -1,0 +1,127 @@
+"""The configuration: defaults, sentences for bad input, sweeps, identity."""
+
+import pytest
+
+from cwpo.config import catalog
+from cwpo.config.run import RunConfig, expand, override, problems
+from cwpo.errors import ConfigError
+
+
+def test_hub_runs_start_from_the_papers_hyperparameters():
+    """Tables 7 to 9: annotator 5 epochs at 1e-5 and batch 32; SFT 3 epochs; alignment 5 epochs at 5e-6, beta 0.5."""
+    config = RunConfig.parse({"data": {"dataset": "hh"}})
+    assert (config.annotator.epochs, config.annotator.lr, config.annotator.batch_size) == (5, 1e-5, 32)
+    assert (config.sft.epochs, config.sft.lr, config.sft.warmup_steps, config.sft.weight_decay) == (3, 1e-5, 100, 0.05)
+    assert (config.align.epochs, config.align.lr, config.align.beta, config.align.label_noise) == (5, 5e-6, 0.5, 0.1)
+    assert config.model.lora is not None
+    assert (config.model.lora.r, config.model.lora.alpha, config.model.lora.dropout) == (8, 16, 0.05)
+    assert (config.evaluation.temperature, config.evaluation.max_new_tokens) == (0.95, 512)
+    assert config.evaluation.baseline == "own"
+
+
+def test_sandbox_defaults_give_way_to_what_the_user_sets():
+    config = RunConfig.parse({"align": {"beta": 1.0}, "data": {"sandbox": {"noise": 3}}})
+    assert config.is_sandbox
+    assert config.align.beta == 1.0
+    assert config.align.lr == 3e-4
+    assert config.data.sandbox is not None
+    assert (config.data.sandbox.noise, config.data.sandbox.pairs) == (3, 3000)
+
+
+def test_canonical_form_reads_back_to_the_same_run():
+    config = RunConfig.parse({"method": "top:30", "seed": 3})
+    again = RunConfig.parse(config.canonical())
+    assert again == config
+    assert again.hash() == config.hash()
+
+
+def test_name_and_execution_do_not_change_a_run():
+    config = RunConfig.parse({})
+    other = RunConfig.parse({"name": "another", "execution": {"tokens_per_batch": 64}})
+    assert config.hash() == other.hash()
+    assert config.hash() != RunConfig.parse({"align": {"beta": 0.4}}).hash()
+
+
+def test_runs_that_differ_in_their_seed_form_a_group():
+    runs = expand({"seed": [0, 1], "method": ["cw", "weak"]})
+    assert len({run.group_key() for run in runs}) == 2
+    assert len({run.hash() for run in runs}) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "words"),
+    [
+        ({"method": "magic"}, "method", "choose one of human"),
+        ({"objective": "ppo"}, "objective", "choose one of dpo"),
+        ({"data": {"label_fraction": 0}}, "data.label_fraction", "greater than 0"),
+        ({"data": {"label_fraction": 1}}, "data.label_fraction", "between 0 and 1"),
+        ({"data": {"label_fraction": 1.2}}, "data.label_fraction", "at most 1"),
+        ({"align": {"beta": 0}}, "align.beta", "greater than 0"),
+        ({"align": {"beta": -1}}, "align.beta", "greater than 0"),
+        ({"align": {"beta": float("nan")}}, "align.beta", "must be a finite number"),
+        ({"align": {"label_noise": 0.5}}, "align.label_noise", "less than 0.5"),
+        ({"method": "top"}, "top_percent", "top:30"),
+        ({"method": "top:abc"}, "method", "top:30"),
+        ({"method": "cw", "top_percent": 30}, "top_percent", "only top, random and bottom"),
+        ({"method": "oracle", "data": {"dataset": "hh"}}, "method", "only the sandbox knows"),
+        ({"data": {"dataset": "someone/pairs"}}, "evaluation.gold_reward", "is missing"),
+        (
+            {"data": {"dataset": "hh"}, "evaluation": {"gold_reward": "oracle"}},
+            "evaluation.gold_reward",
+            "knows only the sandbox",
+        ),
+        (
+            {"data": {"label_fraction": 0.6, "unlabeled_fraction": 0.5}},
+            "data.unlabeled_fraction",
+            "0.5 and data.label_fraction 0.6 add up to more than 1",
+        ),
+        ({"data": {"swapped_labels": 1.5}}, "data.swapped_labels", "at most 1"),
+        ({"data": {"dataset": "hh", "mix": {"harmless": 0.8}}}, "data.mix", "add up to 1, not 0.8"),
+        ({"data": {"dataset": "hh", "mix": {"harmless": 2, "helpful": -1}}}, "data.mix", "shares from 0 to 1"),
+        ({"data": {"dataset": "hh", "mix": "80"}}, "data.mix", "must be shares by source"),
+        ({"data": {"dataset": "hh", "mix": {"honest": 1}}}, "data.mix", "choose among harmless, helpful"),
+        ({"data": {"dataset": "tldr", "mix": {"harmless": 1}}}, "data.mix", "choose sandbox, hh, shp without a subset"),
+        ({"data": {"mix": {"honest": 1}}}, "data.mix", "choose among harmless, helpful"),
+        ({"data": {"dataset": "hh", "subset": "helpful-base", "mix": {"helpful": 1}}}, "data.mix", "without a subset"),
+        (
+            {"method": "human_100", "data": {"dataset": "hh", "label_fraction": 1, "mix": {"helpful": 1}}},
+            "data.mix",
+            "cannot hold when every pair is labeled",
+        ),
+        ({"model": {"policy": "sandbox/huge"}}, "model.policy", "choose one of"),
+        ({"alignn": {}}, "alignn", "not a field"),
+        ({"seed": "x"}, "seed", "must be a whole number"),
+    ],
+)
+def test_bad_input_is_one_sentence_that_names_the_field(values, field, words):
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.parse(values)
+    assert caught.value.field == field
+    assert words in str(caught.value)
+    assert problems(values)[0][0] == field
+
+
+@pytest.mark.parametrize("method", ["human_100", "human_labeled"])
+def test_all_labels_are_allowed_where_no_pair_is_hidden(method):
+    assert RunConfig.parse({"method": method, "data": {"label_fraction": 1}}).data.label_fraction == 1
+
+
+def test_override_sets_one_nested_field():
+    assert override({"align": {"beta": 1}}, "align.lr", 2) == {"align": {"beta": 1, "lr": 2}}
+
+
+def test_lists_expand_to_every_combination():
+    runs = expand({"method": ["human", "top:10"], "align": {"beta": [0.1, 0.5]}, "seed": [0, 1, 2]})
+    assert len(runs) == 12
+    assert {(run.method_label, run.align.beta, run.seed) for run in runs} == {
+        (label, beta, seed) for label in ("Human", "Top 10 %") for beta in (0.1, 0.5) for seed in (0, 1, 2)
+    }
+
+
+def test_an_empty_list_is_named():
+    with pytest.raises(ConfigError, match=r"seed: is an empty list"):
+        expand({"seed": []})
+
+
+def test_every_method_names_a_weighting_that_exists():
+    assert {row.weighting for row in catalog.METHODS.values()} <= set(catalog.WEIGHTINGS)

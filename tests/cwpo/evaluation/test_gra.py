@@ -1,0 +1,109 @@
+"""GRA per prompt, by hand: sample k of the aligned model meets sample k of the baseline."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cwpo.errors import ArtifactError
+from cwpo.evaluation.gra import run_evaluation
+from tests.cwpo.stage import context
+
+Scores = dict[str, list[float]]
+
+
+def answers(folder: Path, scores: Scores, *, reference: bool, ungrammatical: bool | None = None) -> dict[str, Path]:
+    """A samples and a scores artifact: {prompt: score of each sample}. Sample k has 10 + k tokens, log-prob −k − 1."""
+    rows = [
+        {
+            "prompt_id": prompt,
+            "sample": sample,
+            "tokens": 10 + sample,
+            "logp": -1.0 - sample,
+            "reference_logp": -3.0 if reference else None,
+            "score": score,
+            "ungrammatical": ungrammatical,
+            "text": "",
+            "finished": True,
+        }
+        for prompt, values in scores.items()
+        for sample, score in enumerate(values)
+    ]
+    table = pd.DataFrame(rows)
+    for name in ("samples", "scores"):
+        (folder / name).mkdir(parents=True)
+        table.to_parquet(folder / name / f"{name}.parquet")
+    return {"samples": folder / "samples", "scores": folder / "scores"}
+
+
+def evaluated(
+    tmp_path: Path, aligned: Scores, baseline: Scores, epsilon: float = 0.0
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    own = answers(tmp_path / "own", aligned, reference=True, ungrammatical=True)
+    other = answers(tmp_path / "other", baseline, reference=False, ungrammatical=False)
+    inputs = {**own, "baseline_samples": other["samples"], "baseline_scores": other["scores"]}
+    ctx = context(tmp_path, "evaluation", config={"tie_epsilon": epsilon}, inputs=inputs)
+    summary = run_evaluation(ctx)
+    return summary, pd.read_parquet(ctx.out / "outcomes.parquet").set_index("prompt_id")
+
+
+def test_outcomes_by_hand(tmp_path: Path) -> None:
+    """p: win and tie, ¾, a win; q: loss and win, ½, a tie; r: two losses. GRA = (¾ + ½ + 0) / 3 = 5/12."""
+    summary, rows = evaluated(
+        tmp_path, {"p": [2, 1], "q": [0, 3], "r": [0, 0]}, {"r": [1, 2], "q": [1, 2], "p": [1, 1]}
+    )
+    assert rows["outcome"].to_dict() == {"p": 0.75, "q": 0.5, "r": 0.0}
+    assert summary["gra"] == pytest.approx(5 / 12)
+    assert (summary["wins"], summary["ties"], summary["losses"]) == (1, 1, 1)
+    assert summary["gra_strict"] == pytest.approx(1 / 3)
+    assert summary["gra_ties_dropped"] == pytest.approx(1 / 2)
+    assert (summary["prompts"], summary["samples"]) == (3, 2)
+    assert summary["ci_low"] < summary["gra"] < summary["ci_high"]
+    assert summary["interval_method"] == "cluster bootstrap over prompts"
+
+
+def test_what_stands_beside_it(tmp_path: Path) -> None:
+    """Log-ratios are −1 + 3 and −2 + 3: 1.5 nats; tokens 10 and 11; scores (2 + 1)/2 and (1 + 1)/2."""
+    summary, rows = evaluated(tmp_path, {"p": [2, 1]}, {"p": [1, 1]})
+    assert summary["kl"] == pytest.approx(1.5)
+    assert rows.loc["p", "logratio"] == pytest.approx(1.5)
+    assert (summary["mean_tokens"], summary["baseline_mean_tokens"]) == (10.5, 10.5)
+    assert (summary["mean_score"], summary["baseline_mean_score"]) == (1.5, 1.0)
+    assert (summary["ungrammatical"], summary["baseline_ungrammatical"]) == (1.0, 0.0)
+
+
+def test_one_sample_without_ties_gets_wilson(tmp_path: Path) -> None:
+    """3 wins of 4: Wilson's 95 % interval is (.3006, .9544)."""
+    aligned = {"p": [1.0], "q": [1.0], "r": [1.0], "s": [0.0]}
+    summary, _ = evaluated(tmp_path, aligned, {prompt: [0.5] for prompt in aligned})
+    assert summary["interval_method"] == "Wilson"
+    assert (summary["ci_low"], summary["ci_high"]) == (pytest.approx(0.3006, abs=1e-4), pytest.approx(0.9544, abs=1e-4))
+
+
+def test_a_model_against_itself_is_one_half(tmp_path: Path) -> None:
+    scores = {f"p{n}": [float(n), float(-n)] for n in range(20)}
+    summary, _ = evaluated(tmp_path, scores, scores)
+    assert summary["gra"] == 0.5
+    assert summary["ties"] == 20
+    assert summary["gra_ties_dropped"] is None
+
+
+def test_differences_up_to_epsilon_are_ties(tmp_path: Path) -> None:
+    summary, _ = evaluated(tmp_path, {"p": [1.05], "q": [1.2]}, {"p": [1.0], "q": [1.0]}, epsilon=0.1)
+    assert (summary["wins"], summary["ties"]) == (1, 1)
+
+
+def test_nothing_known_about_grammar_is_none(tmp_path: Path) -> None:
+    own = answers(tmp_path / "own", {"p": [1.0]}, reference=True)
+    other = answers(tmp_path / "other", {"p": [0.0]}, reference=False)
+    inputs = {**own, "baseline_samples": other["samples"], "baseline_scores": other["scores"]}
+    summary = run_evaluation(context(tmp_path, config={"tie_epsilon": 0.0}, inputs=inputs))
+    assert summary["ungrammatical"] is None
+    assert summary["baseline_ungrammatical"] is None
+
+
+@pytest.mark.parametrize("baseline", [{"p": [1.0]}, {"p": [1.0], "q": [1.0, 2.0]}, {"p": [1.0], "r": [1.0]}])
+def test_different_prompts_or_samples_are_refused(tmp_path: Path, baseline: Scores) -> None:
+    with pytest.raises(ArtifactError, match="same prompts"):
+        evaluated(tmp_path, {"p": [1.0], "q": [1.0]}, baseline)

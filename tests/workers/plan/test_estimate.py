@@ -1,0 +1,343 @@
+"""What a plan says: counts by kind, seconds scaled by size, human labels, and what can be detected."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from cwpo.compare import power
+from cwpo.config.run import RunConfig, expand, merged
+from cwpo.models import shape as model_shape
+from cwpo.stages.graph import build
+from cwpo.statistics import intervals
+from db.records import MeasuredStage
+from tests.workers.workplace import Workplace
+from workers import api
+from workers.cli import main
+from workers.machine import devices
+from workers.plan import estimate, memory, words
+
+ANNOTATOR, POLICY = "sandbox/opt-48", "sandbox/opt-64"
+BASE: dict[str, Any] = {"method": "cw", "data": {"sandbox": {"pairs": 1000}, "test_prompts": 100}}
+
+
+def known(*measured: MeasuredStage, gpu: bool = False, **over: Any) -> estimate.Known:
+    nothing: dict[str, Any] = {"status": {}, "pairs": {}, "workers": {"gpu": 0, "cpu": 2}}
+    return estimate.Known(**(nothing | over), measured=measured, gpu=gpu)
+
+
+def planned(values: dict[str, Any], about: estimate.Known) -> estimate.Plan:
+    return estimate.make([(config, build(config)) for config in expand(merged(BASE, values))], about)
+
+
+def measured_run(seconds: float, device: str = "cpu", **over: Any) -> list[MeasuredStage]:
+    """Every stage of a run with 1,000 pairs took as long."""
+    config = RunConfig.parse(merged(BASE, over))
+    return [
+        MeasuredStage(
+            kind=spec.kind, model=estimate.scheduler.model_of(config, spec) or "", device=device, seconds=seconds,
+            stage_config=spec.config, config=config.canonical(), pairs=1000,
+        )
+        for spec in build(config).values()
+    ]  # fmt: skip
+
+
+def seconds_of(found: estimate.Plan) -> dict[str, float | None]:
+    return {kind.kind: kind.seconds for kind in found.kinds}
+
+
+def test_training_seconds_grow_with_pairs_and_epochs() -> None:
+    """6 s for 300 pairs × 5 epochs: 500 pairs × 10 epochs of twice the data take 6 · 10,000 / 1,500 = 40 s."""
+    over = {"data": {"sandbox": {"pairs": 2000}, "label_fraction": 0.5}, "annotator": {"epochs": 10}}
+    found = seconds_of(planned(over, known(*measured_run(6.0))))
+    assert found["annotator"] == pytest.approx(40)
+    assert found["labels"] == pytest.approx(6 * (2000 * 0.5) / (1000 * 0.7))
+    assert found["reference"] == pytest.approx(6 * (2000 * 0.5) / (1000 * 0.7))
+    assert found["evaluation"] == pytest.approx(6)
+
+
+def test_top_trains_on_its_share_of_the_pairs() -> None:
+    found = seconds_of(planned({"method": "top:30"}, known(*measured_run(10.0))))
+    assert found["align"] == pytest.approx(3)
+
+
+def test_top_as_many_steps_as_the_pool_takes_as_long_as_the_pool() -> None:
+    found = seconds_of(planned({"method": "random:30", "align": {"steps": "pool"}}, known(*measured_run(10.0))))
+    assert found["align"] == pytest.approx(10)
+
+
+def test_each_member_of_an_ensemble_is_trained_and_all_label() -> None:
+    """Three annotators of 6 s each; labeling reads every pair with each of them, twice."""
+    over = {"annotator": {"members": 3, "passes": 2, "label_dropout": 0.1}}
+    found = seconds_of(planned(over, known(*measured_run(6.0))))
+    assert (found["annotator"], found["labels"]) == (pytest.approx(18), pytest.approx(36))
+
+
+def test_answers_grow_with_prompts_and_samples() -> None:
+    """Two answer stages of 100 prompts × 2 samples took 5 s each; 300 prompts × 4 take six times that."""
+    over = {"data": {"test_prompts": 300}, "evaluation": {"samples": 4}}
+    found = seconds_of(planned(over, known(*measured_run(5.0))))
+    assert found["samples"] == found["scores"] == pytest.approx(2 * 30)
+
+
+def test_another_model_or_device_was_not_measured() -> None:
+    other = planned({"model": {"policy": "sandbox/opt-48"}}, known(*measured_run(1.0)))
+    assert set(other.unmeasured) == {"reference", "align", "samples"}
+    assert (other.seconds, other.wall_seconds) == (None, None)
+    assert "unknown until one stage of each kind" in words.time_sentence(other)
+    moved = planned({}, known(*measured_run(1.0), gpu=True))
+    assert "align" in moved.unmeasured
+    assert "evaluation" not in moved.unmeasured  # light work is the same everywhere
+
+
+def test_work_is_split_by_device_and_divided_by_its_workers() -> None:
+    """A run's longest chain: data, annotator, labels, align, samples, scores, evaluation; 13 stages of 1 s in all."""
+    one = planned({}, known(*measured_run(1.0)))
+    assert one.device_seconds == {"gpu": 0.0, "cpu": pytest.approx(13)}
+    assert one.wall_seconds == pytest.approx(max(13 / 2, 7))
+    many = planned({"seed": [0, 1, 2, 3, 4, 5]}, known(*measured_run(1.0)))
+    assert many.wall_seconds == pytest.approx((many.seconds or 0) / 2)
+    card = planned({}, known(*measured_run(36.0, device="gpu"), gpu=True, workers={"gpu": 1, "cpu": 1}))
+    assert card.device_seconds["cpu"] == pytest.approx(3 * 36)  # pairs, prompts and the evaluation
+    assert "6 min 00 s (0.10 GPU-hours) on GPU, 1 worker alive" in words.time_sentence(card)
+
+
+def test_a_fixed_unlabeled_part_is_planned_and_measured() -> None:
+    """Labels and alignment see half of the pairs whatever is labeled; a finished run of that kind serves others."""
+    fixed = {"data": {"label_fraction": 0.1, "unlabeled_fraction": 0.5}}
+    found = seconds_of(planned(fixed, known(*measured_run(7.0))))
+    assert found["align"] == found["labels"] == found["reference"] == pytest.approx(7 * 0.5 / 0.7)
+    assert found["annotator"] == pytest.approx(7 * 0.1 / 0.3)
+    found = seconds_of(planned({}, known(*measured_run(5.0, **fixed))))
+    assert found["align"] == found["labels"] == pytest.approx(5 * 0.7 / 0.5)
+
+
+def test_what_is_done_takes_no_time_and_what_is_queued_is_shared() -> None:
+    graph = build(RunConfig.parse(BASE))
+    status = {graph["annotator"].fingerprint: "done", graph["labels"].fingerprint: "queued"}
+    found = planned({}, known(*measured_run(1.0), status=status))
+    kinds = {kind.kind: (kind.to_compute, kind.shared, kind.done, kind.seconds) for kind in found.kinds}
+    assert kinds["annotator"] == (0, 0, 1, 0.0)
+    assert kinds["labels"] == (0, 1, 0, pytest.approx(1))
+    assert (found.stages_new, found.stages_shared, found.stages_done) == (11, 1, 1)
+
+
+def test_an_estimate_is_said_in_its_largest_unit() -> None:
+    assert [words.about(seconds) for seconds in (None, 42, 635, 8_640)] == ["unknown", "42 s", "11 min", "2.4 h"]
+
+
+@pytest.mark.parametrize(
+    ("over", "labels"),
+    [
+        ({"method": ["weak", "cw"], "seed": [0, 1]}, 2 * 300),
+        ({"method": ["cw", "human"]}, 300 + 700),
+        ({"method": "human_labeled", "data": {"label_fraction": [0.1, 0.2]}}, 100 + 200),
+        ({"method": ["human_100", "human", "cw"]}, 1000),
+        ({"method": "oracle"}, 0),
+        ({"method": "oracle", "sft": {"data": "labeled"}}, 300),
+        (
+            {"method": ["human", "cw"], "data": {"label_fraction": [0.1, 0.2], "unlabeled_fraction": 0.5}},
+            500 + 100 + 200,
+        ),
+    ],
+)
+def test_human_labels_are_counted_once_per_split(over: dict[str, Any], labels: int) -> None:
+    assert planned(over, known()).human_labels == labels
+
+
+def test_human_labels_of_a_file_are_never_more_than_it_has() -> None:
+    """The same 1,000 pairs under every seed: 600 in two splits, 1,000 in four; unknown before they were counted."""
+    base = {"data": {"dataset": "owner/pairs"}, "evaluation": {"gold_reward": "trained"}, "method": "cw"}
+
+    def labels(seeds: list[int], *, read: bool = True) -> int | None:
+        runs = [(config, build(config)) for config in expand({**base, "seed": seeds})]
+        pairs = {runs[0][1]["data"].fingerprint: 1000} if read else {}
+        return estimate.make(runs, known(pairs=pairs)).human_labels
+
+    assert (labels([0, 1]), labels([0, 1, 2, 3]), labels([0], read=False)) == (600, 1000, None)
+
+
+OPT_CONFIG = {"model_type": "opt", "ffn_dim": 8192, "hidden_size": 2048, "num_hidden_layers": 24,
+              "num_attention_heads": 32, "word_embed_proj_dim": 2048, "vocab_size": 50272}  # fmt: skip
+LARGE: dict[str, Any] = {
+    "method": "human_100",
+    "data": {"dataset": "owner/pairs"},
+    "sft": {"data": "none"},
+    "evaluation": {"gold_reward": "trained"},
+}
+
+
+def memory_of(over: dict[str, Any], gpu_memory: int | None) -> estimate.Plan:
+    """The plan of a run with OPT 1.3B on a machine with a GPU of that size."""
+    runs = [(config, build(config)) for config in expand(merged(LARGE, over))]
+    shape = model_shape.shape_of(OPT_CONFIG)
+    machine = memory.Machine(shapes={("facebook/opt-1.3b", None): shape}, memory={"cpu": None, "gpu": gpu_memory})
+    return estimate.make(runs, known(gpu=True, machine=machine))
+
+
+def test_an_estimate_of_memory_has_two_digits() -> None:
+    assert [words.about_size(size) for size in (47_123_456, 5_263_032_320, 20_046_286_848, 128_400_000)] == [
+        "47 MB", "5.3 GB", "20 GB", "130 MB"
+    ]  # fmt: skip
+
+
+def test_memory_is_unknown_until_a_model_is_here() -> None:
+    found = planned({}, known())
+    assert (found.memory.largest, words.memory(found)) == (None, "unknown")
+    assert "Alignment" in words.memory_sentence(found)
+    assert words.memory_warning(found) == ""
+
+
+def test_memory_of_the_sandbox_is_known_before_its_models_are_built(tmp_path: Path) -> None:
+    """Never less than the 16 bytes per parameter that training all of opt-64's 130,000 weights takes."""
+    runs = [(config, build(config)) for config in expand(BASE)]
+    found = estimate.make(runs, known(machine=memory.this_machine(runs, tmp_path)))
+    assert found.memory.unknown == ()
+    assert found.memory.largest is not None
+    assert 16 * 130_000 < found.memory.largest.bytes < 10**9
+    assert words.memory(found) not in ("unknown", "none")
+    done = {spec.fingerprint: "done" for _, graph in runs for spec in graph.values()}
+    assert words.memory(estimate.make(runs, known(status=done))) == "none"
+
+
+def test_training_all_of_a_large_model_is_warned_about_and_an_adapter_is_not() -> None:
+    """OPT 1.3B has 1,315,758,080 parameters: 21 GB of weights, gradients and AdamW, 5.3 GB of frozen weights."""
+    whole = memory_of({"model": {"lora": None}}, 16 * 2**30)
+    assert whole.memory.largest is not None
+    assert (whole.memory.largest.kind, whole.memory.largest.checkpointing) == ("align", True)
+    assert whole.memory.largest.bytes > 16 * 1_315_758_080
+    warning = words.memory_warning(whole)
+    assert warning.startswith("The largest stage, Alignment, needs about ")
+    assert "even with gradient checkpointing, this machine has 17.2 GB of GPU memory" in warning
+    assert "train a LoRA adapter (model.lora), lower execution.tokens_per_batch" in warning
+    nothing = dataclasses.replace(whole.memory, largest=dataclasses.replace(whole.memory.largest, remedies=()))
+    assert words.memory_warning(dataclasses.replace(whole, memory=nothing)).endswith(
+        "GPU memory: choose a smaller model."
+    )
+    adapter = memory_of({"model": {"precision": "bf16"}}, 16 * 2**30)
+    assert adapter.memory.largest is not None
+    assert 4 * 1_315_758_080 < adapter.memory.largest.bytes < 16 * 2**30
+    assert words.memory_warning(adapter) == ""
+
+
+def test_keys_and_values_of_a_whole_batch_of_answers_are_counted() -> None:
+    """Eight times 4,096 tokens of 24 layers, each 2 rows of 2,048 in float32: 12.9 GB beside 5.3 GB of weights."""
+    largest = memory_of({"model": {"precision": "fp32"}}, None).memory.largest
+    assert largest is not None
+    assert (largest.kind, largest.remedies) == ("samples", ("tokens",))
+    assert largest.bytes > 4 * 1_315_758_080 + 8 * 4096 * 24 * 2 * 2048 * 4
+
+
+def test_checkpointing_is_counted_as_asked_else_where_the_device_is_too_small() -> None:
+    base = {"model": {"lora": None}}
+    roomy, unsaid = memory_of(base, 80 * 2**30), memory_of(base, None)
+    asked = memory_of({**base, "execution": {"gradient_checkpointing": True}}, 80 * 2**30)
+    never = memory_of({**base, "execution": {"gradient_checkpointing": False}}, 16 * 2**30)
+    needs = [found.memory.largest for found in (roomy, unsaid, asked, never)]
+    assert [need.checkpointing for need in needs if need] == [False, False, True, False]
+    sizes = [need.bytes for need in needs if need]
+    assert sizes[0] == sizes[1] == sizes[3] > sizes[2]
+    assert words.memory_warning(unsaid) == ""
+    assert "let execution.gradient_checkpointing follow the estimate" in words.memory_warning(never)
+
+
+@pytest.mark.parametrize(("said", "expected"), [("81559\n24564\n", 24564 * 2**20), ("[N/A]\n", None), ("", None)])
+def test_the_smallest_gpu_counts(
+    said: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nvidia-smi answers in MiB, one line per GPU."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '{said}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    devices.visible_gpus.cache_clear()
+    devices.gpu_memory.cache_clear()
+    assert devices.gpu_memory() == expected
+    devices.visible_gpus.cache_clear()
+    devices.gpu_memory.cache_clear()
+
+
+@dataclass(frozen=True)
+class Run:
+    """As much of a run as the spread between seeds is read off."""
+
+    id: int
+    group_key: str
+    seed: int
+    method: str = "cw"
+    method_label: str = "CW"
+    objective: str = "dpo"
+    baseline: str = "x"
+    judge: str = "oracle"
+
+
+def tables(rng: np.random.Generator, seeds: int, prompts: int, sd: float) -> tuple[list[Run], pd.DataFrame]:
+    """Two settings whose difference moves by `sd` with the seed; 3 of 10 prompts change their winner."""
+    runs = [Run(id=10 * place + seed, group_key="ab"[place], seed=seed) for place in (0, 1) for seed in range(seeds)]
+    frames = []
+    for seed in range(seeds):
+        draw, up = rng.random(prompts), 0.15 + rng.normal(0, sd) / 2
+        second = np.where(draw < up, 1.0, np.where(draw < 0.3, 0.0, 0.5))
+        first = np.where(draw < up, 0.0, np.where(draw < 0.3, 1.0, 0.5))
+        for place, outcome in enumerate((first, second)):
+            ids = [f"p{number}" for number in range(prompts)]
+            frames.append(pd.DataFrame({"run_id": 10 * place + seed, "prompt_id": ids, "outcome": outcome}))
+    return runs, pd.concat(frames, ignore_index=True)
+
+
+def test_the_spread_between_seeds_is_measured_where_two_settings_share_seeds() -> None:
+    runs, outcomes = tables(np.random.default_rng(3), seeds=9, prompts=800, sd=0.06)
+    found = power.measured_spread(runs, outcomes)
+    wide = outcomes.pivot_table(index="run_id", columns="prompt_id", values="outcome")
+    alone = intervals.paired_difference(wide.loc[list(range(10, 19))], wide.loc[list(range(9))])
+    assert (found.sd, found.comparisons) == (pytest.approx(alone.seed_sd), 1)
+    assert 0.04 < found.sd < 0.09
+    assert power.measured_spread(runs[:1], outcomes) == power.SeedSpread()
+    assert power.measured_spread([run for run in runs if run.seed < 3], outcomes) == power.SeedSpread()
+    others = [dataclasses.replace(run, baseline="y") if run.group_key == "b" else run for run in runs]
+    assert power.measured_spread(others, outcomes) == power.SeedSpread()
+    judged = [dataclasses.replace(run, judge="y") if run.group_key == "b" else run for run in runs]
+    assert power.measured_spread(judged, outcomes) == power.SeedSpread()
+    one_seed = [run for run in runs if run.seed == 0]
+    assert power.measured_spread(one_seed, outcomes) == power.SeedSpread()
+
+
+@pytest.mark.parametrize(("prompts", "seeds", "sd"), [(512, 3, 0.015), (400, 8, 0.02), (700, 1, 0.0)])
+def test_the_detectable_difference_matches_a_simulation_within_a_tenth(prompts: int, seeds: int, sd: float) -> None:
+    """80 % power lies between 0.9 and 1.1 times what the plan says."""
+    configs = expand(merged(BASE, {"data": {"test_prompts": prompts}, "seed": list(range(seeds))}))
+    effect = power.planned(configs, power.SeedSpread(sd=sd)).detectable
+    rng = np.random.default_rng(1)
+
+    def share_found(true: float, tries: int = 400) -> float:
+        found = 0
+        for _ in range(tries):
+            up = 0.15 + (true + rng.normal(0, sd, (seeds, 1))) / 2
+            draw = rng.random((seeds, prompts))
+            gap = np.where(draw < up, 1.0, np.where(draw < 0.3, -1.0, 0.0))
+            found += not intervals.crossed(gap, bounds=(-1, 1)).covers_zero
+        return found / tries
+
+    assert share_found(0.9 * effect) < 0.8 < share_found(1.1 * effect)
+
+
+def test_the_command_line_prints_the_plan_and_submits_nothing(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = workplace.home / "sweep.yaml"
+    file.write_text(yaml.safe_dump({**workplace.materials, "method": ["weak", "cw"], "seed": [0, 1]}))
+    assert main.main(["sweep", str(file), "--plan"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "4 runs: 2 methods × 2 seeds." in said
+    assert "Alignment 4 0 0" in said
+    assert "The time is unknown" in said
+    assert "assumed: this dataset has no two methods with two seeds yet" in said
+    assert api.plan(workplace.sweep(method=["weak", "cw"], seed=[0, 1])).stages_done == 0
+    with api.reading() as session:
+        assert api.queries.list_runs(session).rows == ()

@@ -1,0 +1,107 @@
+"""kill -9 of a worker in mid-alignment, Redis wiped: resumed, and equal to an undisturbed run bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from cwpo.artifacts import ArtifactStore, sha256_of
+from db import queries
+from tests.workers.workplace import Workplace, descendants, horse_of, lives, wait_for, worker_processes
+from workers import api
+from workers.machine.database import reading
+from workers.queue import doorbell
+
+LONG = {"align": {"epochs": 400, "lr": 1e-3, "batch_size": 16}, "execution": {"checkpoint_seconds": 0.5}}
+NOTICED = 60.0  # seconds, promised
+
+
+def undisturbed(workplace: Workplace, home: Path) -> "subprocess.Popen[bytes]":
+    """The same run by `cwpo run` in a process of its own, with one thread as workers have."""
+    home.mkdir()
+    config = home / "config.yaml"
+    config.write_text(yaml.safe_dump(workplace.config(**LONG).canonical()))
+    command = [sys.executable, "-m", "workers.cli.main", "run", str(config), "--home", str(home), "--threads", "1"]
+    with (home / "log").open("wb") as log:
+        return subprocess.Popen(command, env={**workplace.environment, "OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)
+
+
+def weights(home: Path, fingerprint: str) -> str:
+    return sha256_of(ArtifactStore(home / "artifacts").path(fingerprint) / "model.safetensors")
+
+
+def test_killed_worker_is_noticed_and_its_stage_resumed_bit_for_bit(both_workplaces: Workplace) -> None:
+    place = both_workplaces
+    other = undisturbed(place, place.home / "undisturbed")
+    with place.supervisor(workers=1) as supervisor:
+        run_id = api.submit_run(place.config(**LONG)).run_id
+
+        def past_a_checkpoint() -> bool:
+            stage = place.stage(run_id, "align")
+            folder = ArtifactStore(place.home / "artifacts").root / "checkpoints" / stage.fingerprint
+            return bool(stage.status == "running" and stage.done) and (folder / "checkpoint.safetensors").exists()
+
+        wait_for(past_a_checkpoint, 90, every=0.05)
+        worker = worker_processes(supervisor.pid)[0]
+        horse = horse_of(worker)
+        assert horse is not None
+        killed = time.monotonic()
+        os.kill(worker.pid, signal.SIGKILL)
+        doorbell.connect().flushall()
+        wait_for(lambda: not lives(horse), 2)  # it does not outlive its worker
+        wait_for(lambda: place.stage(run_id, "align").attempts == 2, NOTICED)
+        assert time.monotonic() - killed < NOTICED
+        place.wait_done(run_id)
+        stage = place.stage(run_id, "align")
+        family = descendants(supervisor.pid)
+    with reading() as session:
+        first, second = queries.attempts(session, stage.stage_id)
+    assert (first.status, second.status) == ("lost", "published")
+    assert first.first_step == 0
+    assert second.first_step is not None
+    assert 0 < second.first_step < (stage.total or 0)
+    assert other.wait(120) == 0, (place.home / "undisturbed" / "log").read_text()[-2000:]
+    assert weights(place.home, stage.fingerprint) == weights(place.home / "undisturbed", stage.fingerprint)
+    assert not any(map(lives, family))
+    with reading() as session:
+        curve = queries.metrics(session, [stage.stage_id], ["loss"], max_points=10_000)
+    assert sorted(curve["step"]) == list(range(1, (stage.total or 0) + 1))
+
+
+def test_killed_job_process_is_replaced_at_once(workplace: Workplace) -> None:
+    with workplace.supervisor(workers=1) as supervisor:
+        run_id = api.submit_run(workplace.config(**LONG)).run_id
+        wait_for(lambda: workplace.stage(run_id, "align").status == "running", 90, every=0.05)
+        horse = horse_of(worker_processes(supervisor.pid)[0])
+        assert horse is not None
+        killed = time.monotonic()
+        os.kill(horse.pid, signal.SIGKILL)
+        wait_for(lambda: workplace.stage(run_id, "align").attempts == 2, 45)
+        assert time.monotonic() - killed < 45
+        api.cancel_run(run_id)
+        wait_for(lambda: not descendants(worker_processes(supervisor.pid)[0].pid), 30)
+        assert workplace.run(run_id).status == "cancelled"
+
+
+def test_dead_machine_is_noticed_when_its_lease_runs_out(workplace: Workplace) -> None:
+    """kill -9 of the supervisor: everything below dies with it, and nobody is left who could give the stage back."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers"], env={**workplace.environment, "WORKERS": "1"}, start_new_session=True
+    )
+    wait_for(lambda: api.health().workers_alive == 1, 60)
+    run_id = api.submit_run(workplace.config(**LONG)).run_id
+    wait_for(lambda: workplace.stage(run_id, "align").status == "running", 90, every=0.05)
+    family = descendants(process.pid)
+    assert len(family) == 3  # worker, its job process, reaper
+    died = time.monotonic()
+    process.kill()
+    process.wait()
+    wait_for(lambda: not any(map(lives, family)), 3)
+    with workplace.supervisor(workers=1):  # as if on another machine
+        wait_for(lambda: workplace.stage(run_id, "align").attempts == 2, NOTICED)
+        assert 30 < time.monotonic() - died < NOTICED
+        api.cancel_run(run_id)

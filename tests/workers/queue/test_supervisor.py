@@ -1,0 +1,71 @@
+"""The supervisor: restarts what dies, ends everything quickly, costs little while idle."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.workers.workplace import Workplace, descendants, live_children, lives, wait_for, worker_processes
+from workers import api
+from workers.queue import doorbell
+
+IDLE_MIB = 120  # the promise is 300
+LONG = {"align": {"epochs": 400, "lr": 1e-3, "batch_size": 16}}
+
+
+def test_killed_worker_and_reaper_are_restarted(workplace: Workplace) -> None:
+    with workplace.supervisor(workers=2) as supervisor:
+        wait_for(lambda: len(live_children(supervisor.pid)) == 3, 30)  # two workers and the reaper
+        before = live_children(supervisor.pid)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+
+        def replaced() -> bool:
+            now = live_children(supervisor.pid)
+            return len(now) == 3 and not now & before
+
+        wait_for(replaced, 30)
+        wait_for(lambda: api.health().workers_alive == 2, 30)
+
+
+def test_idle_worker_is_small_and_has_no_torch(workplace: Workplace) -> None:
+    with workplace.supervisor(workers=1) as supervisor:
+        doorbell.ring("cpu", [0])
+        worker = worker_processes(supervisor.pid)[0]
+        wait_for(lambda: doorbell.queue_of("cpu", doorbell.connect()).count == 0, 30)
+        wait_for(lambda: not worker.children(), 30)
+        assert worker.memory_info().rss < IDLE_MIB * 2**20
+        assert not [part.path for part in worker.memory_maps() if "torch" in part.path]
+
+
+def test_sigterm_in_mid_job_ends_all_within_five_seconds(workplace: Workplace) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "workers"], env={**workplace.environment, "WORKERS": "1"})
+    wait_for(lambda: api.health().workers_alive == 1, 60)
+    run_id = api.submit_run(workplace.config(**LONG)).run_id
+    wait_for(lambda: (workplace.stage(run_id, "align").done or 0) > 0, 90, every=0.05)
+    family = descendants(process.pid)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert time.monotonic() - asked < 5
+    assert not any(map(lives, family))
+    stage = workplace.stage(run_id, "align")
+    assert (stage.status, api.health().workers_alive) == ("queued", 0)
+
+
+def test_runs_survive_a_redis_that_is_down_or_wiped(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Submitted while Redis is down: queued, and said so. FLUSHALL after a ring: the reaper rings again."""
+    with monkeypatch.context() as patch:
+        patch.setenv("REDIS_URL", "unix:///nonexistent/redis.sock")
+        first = api.submit_run(workplace.config(method="human"))
+        assert first.queue_down
+        assert not api.health().redis_ok
+    assert workplace.run(first.run_id).status == "queued"
+    second = api.submit_run(workplace.config())
+    assert not second.queue_down
+    with workplace.supervisor(workers=1):
+        doorbell.connect().flushall()
+        workplace.wait_done(first.run_id, second.run_id)

@@ -1,0 +1,1 @@
+"""What people type: `cwpo …`, the launcher behind `make start`, and the demo."""

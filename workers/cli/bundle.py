@@ -1,0 +1,181 @@
+"""`cwpo bundle` and `cwpo reproduce`."""
+
+import argparse
+import hashlib
+import os
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cwpo.config.run import expand
+from cwpo.errors import ConfigError, DataError, sentence_of
+from workers.machine.paths import home, store
+
+if TYPE_CHECKING:
+    from cwpo.bundle.read import Bundle
+    from cwpo.bundle.rerun import Reproduced
+    from cwpo.bundle.write import FinishedRun
+    from cwpo.stages.execute import StageResult
+
+# Exit codes of a rerun: a cell came out otherwise; it could not be finished.
+DIFFERENT, FAILED = 1, 3
+
+
+def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Both verbs with their options."""
+    make = verbs.add_parser(
+        "bundle",
+        help="put runs, their revisions, seeds and tables into a file that reruns",
+        description="Make a reproduce bundle of evaluated runs.",
+    )
+    make.add_argument("runs", nargs="+", metavar="RUN", help="run numbers, or CONFIG.yaml of runs by `cwpo run`")
+    make.add_argument("--out", metavar="FILE.zip", type=Path, required=True, help="the bundle")
+    make.add_argument("--include-data", action="store_true", help="put in the local files that the runs name")
+    make.add_argument("--device", default="auto", help="as `cwpo run` was given for a CONFIG.yaml (default: auto)")
+    make.set_defaults(verb=_bundle)
+    again = verbs.add_parser(
+        "reproduce",
+        help="run a bundle again and compare its tables cell by cell",
+        description="Run a reproduce bundle again. Exit code 0: all cells are the same; 1: one is not; 2: the "
+        "file is no bundle or lacks something; 3: the rerun failed.",
+    )
+    again.add_argument("file", metavar="FILE.zip", type=Path, help="a bundle made by `cwpo bundle` or the dashboard")
+    again.add_argument(
+        "--home", metavar="DIR", type=Path, help="where it is computed (default: a folder of its own under CWPO_HOME)"
+    )
+    again.add_argument("--check", action="store_true", help="look at it and say what would be done; run nothing")
+    again.add_argument("--device", default="auto", help="cpu, cuda:0 or auto (default)")
+    again.add_argument("--threads", type=int, help="CPU threads (default: as many as each stage was computed with)")
+    again.set_defaults(verb=_reproduce)
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    from cwpo.bundle import write
+
+    target: Path = options.out
+    if target.is_dir() or not target.parent.is_dir():
+        raise ConfigError("--out", f"{target} cannot be written; give a file in a folder that exists.")
+    runs = _finished(options.runs, options.device)
+    work = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with work.open("wb") as file:
+            write.write(file, runs, store=store(), with_data=options.include_data)
+        work.replace(target)
+    finally:
+        work.unlink(missing_ok=True)
+    print(f"{len(runs)} runs, {target.stat().st_size:,} bytes: {target}")
+    for kept in [] if options.include_data else write.local_files([run.config for run in runs]):
+        print(f"not included: {kept.path} ({kept.revision[:19]}…); --include-data puts it in")
+    return 0
+
+
+def _finished(names: Sequence[str], device: str) -> "list[FinishedRun]":
+    """Numbers are runs of the database; anything else is the file of runs that lie in the store."""
+    from cwpo.bundle.write import from_store
+
+    runs: list[FinishedRun] = []
+    numbers = [int(name) for name in names if name.isdecimal()]
+    if numbers:
+        from workers.finished_runs import from_database
+
+        runs += from_database(numbers)
+    for name in names:
+        if not name.isdecimal():
+            from cwpo.stages.resolve import resolve
+            from workers.cli.main import gpu_wanted, read_config
+
+            gpu = gpu_wanted(device)
+            configs = [resolve(one, gpu=gpu, home=home()) for one in expand(read_config(Path(name), ()))]
+            runs += from_store(configs, store())
+    return runs
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from cwpo.bundle import read
+
+    found = read.read(options.file)
+    place = (options.home or home() / "reproduced" / _sha(options.file)).resolve()
+    _say_what_it_is(found, place)
+    if options.check:
+        return 0
+    try:
+        done = _rerun(found, place, options)
+    except (ConfigError, DataError):
+        raise  # what the file lacks
+    except Exception as error:
+        if os.environ.get("CWPO_TRACEBACK"):
+            raise
+        print(f"The rerun failed: {sentence_of(error)} The same command goes on from here.", file=sys.stderr)
+        return FAILED
+    folder = place / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in done.tables.items():
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    print(f"{done.computed} stages computed, {done.reused} were there already; tables: {folder}")
+    print(f"Outputs of {done.same_outputs} of {done.known_outputs} stages are the recorded ones, byte for byte.")
+    return _verdict(done)
+
+
+def _rerun(found: "Bundle", place: Path, options: argparse.Namespace) -> "Reproduced":
+    """Every run, with a line when it is done."""
+    from cwpo.bundle import rerun
+    from workers.cli import console as view
+    from workers.cli.main import prepare_torch
+
+    device = prepare_torch(options, found.configs[0])
+    console = view.make_console()
+
+    def on_run(number: int, stages: "Mapping[str, StageResult]") -> None:
+        config = found.configs[number - 1]
+        new = [stage.seconds for stage in stages.values() if stage.computed]
+        console.print(
+            f"{number} of {len(found.configs)}: {config.method_label}, seed {config.seed}: "
+            f"{len(new)} stages computed in {sum(new):.0f} s, {len(stages) - len(new)} shared",
+            highlight=False,
+            markup=False,
+        )
+
+    with view.StageBars(console) as bars:
+        return rerun.rerun(
+            found,
+            home=place,
+            device=device,
+            threads=options.threads,
+            reporter_for=bars.reporter_for,
+            on_run=on_run,
+        )
+
+
+def _verdict(done: "Reproduced") -> int:
+    """Says whether the tables are the recorded ones, and names every cell that is not."""
+    from cwpo.bundle.rerun import shown
+
+    if not done.differences:
+        print(f"Identical: all {done.cells:,} cells of {len(done.tables)} tables are the recorded ones.")
+        return 0
+    for line in shown(done.differences):
+        print(line)
+    print(f"Different: {len(done.differences):,} of {done.cells:,} cells.", file=sys.stderr)
+    return DIFFERENT
+
+
+def _say_what_it_is(found: "Bundle", place: Path) -> None:
+    """What it holds, and each reason why its numbers may come out otherwise here."""
+    from cwpo.bundle import read, rerun
+
+    cells = sum(len(row) for rows in found.tables.values() for row in rows)
+    print(f"{len(found.configs)} runs, {rerun.distinct_stages(found)} different stages, {cells:,} cells in tables")
+    if changed := rerun.changed_packages(found):
+        print(f"Other versions than the recorded ones: {'; '.join(changed)}")
+    if slots := rerun.changed_stages(found):
+        print(f"This program computes these stages in another way than the one that made it: {', '.join(slots)}")
+    for name in read.missing_files(found, place):
+        print(f"Needed and not in the bundle: {name!r}; put it beside {found.path.name}")
+
+
+def _sha(file: Path) -> str:
+    """A bundle's own place, so that an interrupted rerun resumes."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]

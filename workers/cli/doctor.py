@@ -1,0 +1,156 @@
+"""`cwpo doctor`: this machine, the database, Redis and the artifact store, and what is wrong with them."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from redis.exceptions import RedisError
+
+from cwpo.artifacts import ArtifactStore
+from db import queries
+from db.errors import DatabaseError
+from db.repositories import leases
+from workers.cli.console import make_console
+from workers.cli.stack import StackError, find_redis
+from workers.machine.database import reading
+from workers.machine.devices import visible_gpus, worker_count
+from workers.machine.paths import home, store
+from workers.queue import doorbell
+
+_LITTLE_SPACE = 2 * 2**30  # bytes
+_SHARED_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "9p", "fuse.sshfs", "ceph")
+_PACKAGES = ("torch", "transformers", "datasets", "streamlit", "sqlalchemy", "rq", "redis")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line: what was looked at, what was found, and what to do when it is not well."""
+
+    ok: bool
+    about: str
+    text: str
+
+
+def main() -> int:
+    """Print every finding; 1 when something is wrong."""
+    console = make_console()
+    findings = list(examine())
+    for finding in findings:
+        mark = "[green]ok[/]  " if finding.ok else "[red]bad[/] "
+        console.print(f"{mark}{finding.about:<10}", end="")
+        console.print(f"{finding.text}", markup=False, highlight=False)
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+def examine() -> Iterator[Finding]:
+    """All checks, cheap ones first."""
+    yield _machine()
+    yield from _storage(home())
+    yield _redis()
+    yield from _database()
+    yield from _artifacts(store())
+
+
+def _machine() -> Finding:
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    gpus = len(visible_gpus())
+    return Finding(
+        ok=(3, 11) <= sys.version_info[:2] <= (3, 12),
+        about="machine",
+        text=f"Python {platform.python_version()}, {os.cpu_count()} cores, {gpus} GPUs, "
+        f"{worker_count()} CPU workers; {versions}",
+    )
+
+
+def _storage(place: Path) -> Iterator[Finding]:
+    folder = place
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    yield Finding(
+        ok=free > _LITTLE_SPACE and os.access(folder, os.W_OK),
+        about="storage",
+        text=f"{place}: {free / 2**30:.1f} GiB free"
+        + ("" if free > _LITTLE_SPACE else "; free some space, or set CWPO_HOME to another disk")
+        + ("" if os.access(folder, os.W_OK) else "; it cannot be written, set CWPO_HOME"),
+    )
+    kind = filesystem_of(folder)
+    if kind in _SHARED_FILESYSTEMS and not os.environ.get("DATABASE_URL"):
+        yield Finding(
+            ok=False,
+            about="storage",
+            text=f"{place} lies on {kind}, where SQLite is not safe: set DATABASE_URL to Postgres, or CWPO_HOME to a "
+            "local disk.",
+        )
+
+
+def filesystem_of(folder: Path) -> str:
+    """The type of the file system a folder lies on; empty where /proc does not say."""
+    mounts = Path("/proc/mounts")
+    if not mounts.is_file():
+        return ""
+    best, kind = "", ""
+    for line in mounts.read_text().splitlines():
+        _, point, its_kind, *_ = line.split(" ")
+        if (folder == Path(point) or Path(point) in folder.resolve().parents) and len(point) >= len(best):
+            best, kind = point, its_kind
+    return kind
+
+
+def _redis() -> Finding:
+    try:
+        doorbell.ping()
+        return Finding(ok=True, about="redis", text="answers")
+    except RedisError as error:
+        try:
+            start = f"`cwpo start` starts {find_redis()}"
+        except StackError as missing:
+            start = str(missing)
+        return Finding(ok=False, about="redis", text=f"does not answer ({error}); {start}")
+
+
+def _database() -> Iterator[Finding]:
+    try:
+        with reading() as session:
+            facts = queries.database_health(session)
+            alive = [worker for worker in queries.workers(session) if worker.alive]
+            expired = leases.expired_count(session)
+    except DatabaseError as error:
+        yield Finding(ok=False, about="database", text=str(error))
+        return
+    current = "" if facts.current else f"; its schema is {facts.revision}, not {facts.head}: start the stack once"
+    yield Finding(
+        ok=facts.current,
+        about="database",
+        text=f"{facts.product} {facts.version} at {facts.location}, {facts.bytes / 2**20:.1f} MiB{current}",
+    )
+    yield Finding(ok=True, about="workers", text=f"{len(alive)} alive")
+    if expired:
+        yield Finding(
+            ok=False,
+            about="leases",
+            text=f"{expired} run out and not taken back: start the workers, the reaper does it.",
+        )
+
+
+def _artifacts(place: ArtifactStore) -> Iterator[Finding]:
+    """Every artifact against its manifest; the damaged ones by name."""
+    fingerprints = list(place.fingerprints())
+    damaged = {fingerprint: damage for fingerprint in fingerprints if (damage := place.damage(fingerprint))}
+    for fingerprint, damage in damaged.items():
+        yield Finding(
+            ok=False,
+            about="artifact",
+            text=f"{fingerprint[:12]}: {damage}; the stage is computed again when it is needed",
+        )
+    unfinished = len(list((place.root / "tmp").glob("*")))
+    yield Finding(
+        ok=not damaged,
+        about="artifacts",
+        text=f"{len(fingerprints)} in {place.root}, {len(damaged)} damaged, {unfinished} unfinished",
+    )

@@ -1,0 +1,394 @@
+"""`cwpo …`: a run in this process, or commands to the workers. Only verbs that need rq or sqlalchemy import them."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from cwpo.config.run import RunConfig, expand, list_fields, override
+from cwpo.errors import ConfigError, CwpoError, DataError, sentence_of
+from db.errors import DatabaseError
+from workers.cli import bundle, label
+from workers.machine.paths import home
+
+BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run one verb, turn every error into one sentence on stderr and an exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        result: int = options.verb(options)
+        return result
+    except (ConfigError, DataError) as error:
+        return _complain(str(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        return _complain("Interrupted: finished stages are kept, the same command resumes.", INTERRUPTED)
+    except (CwpoError, DatabaseError) as error:
+        return _complain(str(error), FAILURE)
+    except Exception as error:
+        if os.environ.get("CWPO_TRACEBACK"):
+            raise
+        return _complain(f"{_sentence(error)} (CWPO_TRACEBACK=1 shows where.)", FAILURE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cwpo",
+        description="Confidence-Weighted Preference Optimization: run, submit, watch and compare experiments.",
+    )
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    _add_config_verbs(verbs)
+    _add_run_verbs(verbs)
+    bundle.add_verbs(verbs)
+    _add_other_verbs(verbs)
+    return parser
+
+
+def _add_config_verbs(verbs: Any) -> None:
+    fields = "Fields of CONFIG.yaml (set one with --set a.b=c):\n\n" + field_help()
+    run = _verb(verbs, "run", _run, "run all stages in this process and print the result", fields)
+    _config_arguments(run)
+    run.add_argument(
+        "--json", metavar="FILE", type=Path, help="write config, fingerprints, metrics, seconds and GRA here"
+    )
+    run.add_argument(
+        "--home", metavar="DIR", type=Path, help="where artifacts are kept (default: CWPO_HOME or var/cwpo)"
+    )
+    run.add_argument("--device", default="auto", help="cpu, cuda:0 or auto (default)")
+    run.add_argument("--threads", type=int, help="CPU threads (default: 1 in the sandbox, else all cores)")
+    submit = _verb(verbs, "submit", _submit, "give one run to the workers", fields)
+    sweep = _verb(verbs, "sweep", _sweep, "give every combination of the lists in CONFIG.yaml to the workers", fields)
+    for verb in (submit, sweep):
+        _config_arguments(verb)
+        verb.add_argument("--priority", type=int, default=0, help="higher runs first (default 0)")
+    sweep.add_argument("--name", default="", help="what the sweep is called")
+    sweep.add_argument("--plan", action="store_true", help="say what it would compute, reuse and take; submit nothing")
+
+
+def _add_run_verbs(verbs: Any) -> None:
+    status = _verb(verbs, "status", _status, "runs, or one run's stages")
+    status.add_argument("run", type=int, nargs="?", help="run number")
+    for name, function, text in (
+        ("cancel", _cancel, "stop a run; what is finished stays"),
+        ("retry", _retry, "queue the failed or cancelled stages of a run again"),
+    ):
+        _verb(verbs, name, function, text).add_argument("run", type=int, help="run number")
+    rescore = _verb(verbs, "rescore", _rescore, "score stored answers with another gold reward; generates nothing")
+    rescore.add_argument("runs", type=int, nargs="+", metavar="RUN", help="run numbers")
+    rescore.add_argument("--gold", required=True, metavar="NAME", help="row of the catalog, hub id or folder")
+    export = _verb(verbs, "export", _export, "write runs with their results as JSON")
+    export.add_argument("runs", type=int, nargs="+", help="run numbers")
+    export.add_argument("--out", metavar="FILE", type=Path, help="default: standard output")
+
+
+def _add_other_verbs(verbs: Any) -> None:
+    convert = _verb(verbs, "convert", _convert, "make a safetensors copy of a repository that has only .bin weights")
+    convert.add_argument("repository", metavar="REPO@COMMIT", help="for example facebook/opt-125m@27dcfa74")
+    label.add_verbs(verbs, _verb)
+    _verb(verbs, "doctor", _doctor, "check this machine, the database, Redis and every artifact")
+    demo = _verb(verbs, "demo", _demo, "start everything and run the sandbox comparison (DEMO_EXIT=1: stop after it)")
+    demo.add_argument(
+        "--config", metavar="CONFIG.yaml", type=Path, help="another comparison (default: the sandbox comparison)"
+    )
+    _verb(verbs, "start", _start, "start Redis, the workers and the dashboard")
+
+
+def _verb(
+    verbs: Any, name: str, function: Callable[[argparse.Namespace], int], text: str, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.set_defaults(verb=function)
+    return parser
+
+
+def _config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG.yaml", type=Path, help="configuration of the run")
+    parser.add_argument("--set", metavar="A.B=C", action="append", default=[], dest="sets", help="override one field")
+
+
+def field_help() -> str:
+    """Every field of a run's configuration: dotted name, default, meaning."""
+    return "\n".join(_field_lines(RunConfig, ""))
+
+
+def _field_lines(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        dotted = f"{prefix}{name}"
+        part = _part_of(field)
+        if part is None:
+            yield f"  {dotted:<31} {field.description} ({_default_of(field)})"
+        else:
+            yield f"  {dotted + ':':<31} {field.description}"
+            yield from _field_lines(part, f"{dotted}.")
+
+
+def _part_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The nested part a field holds, also when it may be null."""
+    options = getattr(field.annotation, "__args__", ()) or (field.annotation,)
+    for option in options:
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return option
+    return None
+
+
+def _default_of(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    return f"default: {'none' if value in ('', None) else value}"
+
+
+def read_config(path: Path, sets: Sequence[str]) -> Mapping[str, Any]:
+    """The values in a YAML file with the --set overrides laid over them."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror}); give the path of a YAML file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" (line {where.line + 1})" if where else ""
+        raise ConfigError(str(path), f"is not YAML{line}; see configs/ for examples.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(str(path), "must hold fields like `method: cw`; see configs/ for examples.")
+    for text in sets:
+        dotted, equals, value = text.partition("=")
+        if not equals or not dotted:
+            raise ConfigError("--set", f"{text!r} is not of the form a.b=c.")
+        try:
+            values = override(values, dotted.strip(), yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise ConfigError("--set", f"the value in {text!r} cannot be read; quote it.") from error
+    return values
+
+
+def _one(options: argparse.Namespace) -> RunConfig:
+    configs = expand(read_config(options.config, options.sets))
+    if len(configs) != 1:
+        raise ConfigError(
+            str(options.config), f"describes {len(configs)} runs; use `cwpo sweep` for lists, or --set one value."
+        )
+    return configs[0]
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = _one(options)
+    _check_writable("--json", options.json)
+    place = (options.home or home()).resolve()
+    if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    from cwpo.stages.resolve import resolve
+    from workers.cli import console as view
+
+    console = view.make_console()
+    resolved = resolve(config, gpu=gpu_wanted(options.device), home=place)
+    device = prepare_torch(options, resolved)
+    from cwpo.stages.pipeline import run
+
+    with view.StageBars(console) as bars:
+        result = run(resolved, home=place, device=device, reporter_for=bars.reporter_for, on_done=bars.done)
+    view.show_run(result, console)
+    if options.json:
+        written = result.as_json()
+        for slot, stage in result.stages.items():
+            written["stages"][slot]["metrics"] = view.stage_metrics(stage.path)
+        options.json.write_text(json.dumps(written, indent=1))
+        console.print(f"Written to {options.json}", highlight=False)
+    return 0
+
+
+def _check_writable(option: str, path: Path | None) -> None:
+    """Before hours of work, not after them."""
+    if path is None:
+        return
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigError(option, f"{path} cannot be written; give a file in a folder that exists.")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError(option, f"no permission to write {path}; give a file in a folder of yours.")
+
+
+def gpu_wanted(device: str) -> bool:
+    """Whether a run with this --device computes on a GPU, which decides `precision: auto`."""
+    from workers.machine.devices import visible_gpus
+
+    return device.startswith("cuda") or (device == "auto" and bool(visible_gpus()))
+
+
+def prepare_torch(options: argparse.Namespace, config: RunConfig) -> str:
+    """Set the number of threads; return the device to compute on."""
+    import torch
+
+    from cwpo.models.memory import tune_malloc_unless_off
+
+    tune_malloc_unless_off()
+    threads = options.threads or (1 if config.is_sandbox else os.cpu_count() or 1)
+    torch.set_num_threads(max(1, threads))
+    if options.device != "auto":
+        return _device(str(options.device), torch.cuda.device_count())
+    return "cuda:0" if torch.cuda.is_available() and config.execution.device != "cpu" else "cpu"
+
+
+def _device(name: str, gpus: int) -> str:
+    """The device asked for, if this machine has it."""
+    known = ["cpu", *(f"cuda:{index}" for index in range(gpus))]
+    if name not in known:
+        raise ConfigError("--device", f"{name!r} is not on this machine; choose one of auto, {', '.join(known)}.")
+    return name
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from workers import api
+
+    _print_submitted([api.submit_run(_one(options), priority=options.priority)])
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from workers import api
+
+    values = read_config(options.config, options.sets)
+    configs = expand(values)
+    if options.plan:
+        return _print_plan(configs, {path: len(each) for path, each in list_fields(values) if len(each) > 1})
+    name = options.name or options.config.stem
+    _print_submitted(api.submit_sweep(configs, name, priority=options.priority))
+    return 0
+
+
+def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
+    from rich import box
+    from rich.table import Table
+
+    from cwpo.compare import power
+    from workers import api
+    from workers.cli import console
+    from workers.plan import words
+
+    plan = api.plan(configs)
+    name, *figures = words.HEADINGS
+    table = Table(name, box=box.SIMPLE)
+    for heading in figures:
+        table.add_column(heading, justify="right")
+    for row in words.rows(plan):
+        table.add_row(*row)
+    screen = console.make_console()
+    screen.print(words.product(len(configs), lists), highlight=False)
+    screen.print(table)
+    planned = power.planned(configs, api.seed_spread(configs[0].data.dataset))
+    for sentence in (
+        f"About {words.about(plan.wall_seconds)} from start to end." if plan.seconds else "",
+        words.time_sentence(plan),
+        words.memory_sentence(plan),
+        words.memory_warning(plan),
+        words.labels_sentence(plan),
+        words.power_sentence(planned),
+    ):
+        if sentence:
+            screen.print(sentence, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _print_submitted(submitted: Sequence[Any]) -> None:
+    for one in submitted:
+        print(f"run {one.run_id}: {one.stages} stages, {one.reused} of them shared or done already")
+    if any(one.queue_down for one in submitted):
+        print("Redis does not answer: the runs are queued and start when it is back.", file=sys.stderr)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from workers.cli import status
+
+    status.show(options.run)
+    return 0
+
+
+def _rescore(options: argparse.Namespace) -> int:
+    from workers import api
+
+    _print_submitted(api.rescore(options.runs, options.gold))
+    return 0
+
+
+def _cancel(options: argparse.Namespace) -> int:
+    from workers import api
+
+    api.cancel_run(options.run)
+    print(f"run {options.run}: cancelled")
+    return 0
+
+
+def _retry(options: argparse.Namespace) -> int:
+    from workers import api
+
+    changed = api.retry_run(options.run)
+    print(f"run {options.run}: queued again")
+    if changed.queue_down:
+        print("Redis does not answer: the run starts when it is back.", file=sys.stderr)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from workers import api
+
+    _check_writable("--out", options.out)
+
+    text = json.dumps([api.export_run(run_id) for run_id in options.runs], indent=1)
+    if options.out:
+        options.out.write_text(text)
+    else:
+        print(text)
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from cwpo.models.convert import convert
+
+    print(convert(options.repository, home=home(), log=lambda line: print(line, file=sys.stderr)))
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from workers.cli import doctor
+
+    return doctor.main()
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from workers.cli import demo
+
+    return demo.main(options.config)
+
+
+def _start(options: argparse.Namespace) -> int:
+    from workers.cli import stack
+
+    return stack.main([])
+
+
+def _sentence(error: Exception) -> str:
+    module = type(error).__module__.partition(".")[0]
+    text = " ".join(str(error).split())[:200]
+    if module == "redis":
+        return f"Redis does not answer ({text}): start it, or correct REDIS_URL."
+    if module == "sqlalchemy":
+        return f"The database does not answer ({text}): start it, or correct DATABASE_URL."
+    return sentence_of(error)
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"cwpo: {sentence}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

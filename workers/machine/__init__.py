@@ -1,0 +1,1 @@
+"""This machine: paths, database, devices, processes, logs."""

@@ -1,0 +1,1 @@
+"""What submitting runs would compute, reuse, take and need."""

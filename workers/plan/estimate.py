@@ -1,0 +1,263 @@
+"""What submitting runs would compute, reuse, take and use up. Pure: configurations and rows in, figures out.
+
+Seconds come from finished stages of the same kind, model and kind of device, scaled by how much there is to do: pairs ×
+epochs where something is trained, pairs where they are labeled or read by the reference, answers where they are
+generated or scored. A stage without such a size takes the mean.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cwpo.config.run import RunConfig
+from cwpo.stages.graph import StageSpec
+from db.records import MeasuredStage
+from db.status import DONE, LIVE
+from workers.plan import memory as plan_memory
+from workers.plan.memory import Machine, Memory, device_name
+from workers.queue import scheduler
+
+DEVICES = ("gpu", "cpu")
+SHARES_PERCENT = ("top", "random", "bottom")  # weightings that keep `percent` of the pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindPlan:
+    """One kind of stage. `seconds`: of work for what is not done yet; None when nothing like it was measured."""
+
+    kind: str
+    to_compute: int
+    shared: int  # slots that need no stage of their own, because runs of this plan or of others share it
+    done: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What submitting would do. `seconds`: of work for one worker; None when a kind of stage never ran here."""
+
+    runs: int
+    stages: int
+    stages_new: int
+    stages_shared: int
+    stages_done: int
+    kinds: tuple[KindPlan, ...]
+    device_seconds: Mapping[str, float]  # of the kinds that were measured
+    workers: Mapping[str, int]  # alive, by device
+    wall_seconds: float | None  # with these workers
+    human_labels: int | None  # None until the data were read once
+    gpu: bool  # whether something of it is left to do on a GPU
+    memory: Memory
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.unmeasured else sum(kind.seconds or 0.0 for kind in self.kinds)
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        return tuple(kind.kind for kind in self.kinds if kind.seconds is None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the database says about the stages of a plan."""
+
+    status: Mapping[str, str]  # by fingerprint
+    pairs: Mapping[str, int]  # of finished data stages, by fingerprint
+    measured: Sequence[MeasuredStage]
+    workers: Mapping[str, int]
+    gpu: bool  # whether a GPU will execute what does not say where
+    machine: Machine = field(default_factory=Machine)
+
+
+Graph = Mapping[str, StageSpec]
+
+
+def make(runs: Sequence[tuple[RunConfig, Graph]], known: Known) -> Plan:
+    """The plan of these runs."""
+    specs = {spec.fingerprint: (config, spec) for config, graph in reversed(runs) for spec in graph.values()}
+    slots = [spec for _, graph in runs for spec in graph.values()]
+    pairs = {graph["data"].fingerprint: _pairs(config, graph, known) for config, graph in runs}
+    data_of = {spec.fingerprint: graph["data"].fingerprint for _, graph in runs for spec in graph.values()}
+    seconds: dict[str, float | None] = {}
+    gpu = False
+    devices: dict[str, float] = dict.fromkeys(DEVICES, 0.0)
+    speed = Speed(known.measured)
+    for fingerprint, (config, spec) in specs.items():
+        if known.status.get(fingerprint) == DONE:
+            seconds[fingerprint] = 0.0
+            continue
+        device = device_name(scheduler.device_of(config, spec, gpu=known.gpu))
+        found = speed.seconds(config, spec, device, pairs[data_of[fingerprint]])
+        seconds[fingerprint] = found
+        gpu |= device == "gpu"
+        devices[device] += found or 0.0
+    kinds = tuple(
+        _kind(kind, [spec for spec in slots if spec.kind == kind], known.status, seconds)
+        for kind in dict.fromkeys(spec.kind for spec in slots)
+    )
+    return Plan(
+        runs=len(runs),
+        stages=len(slots),
+        stages_new=sum(kind.to_compute for kind in kinds),
+        stages_shared=sum(kind.shared for kind in kinds),
+        stages_done=sum(kind.done for kind in kinds),
+        kinds=kinds,
+        device_seconds=devices,
+        workers=known.workers,
+        wall_seconds=_wall([graph for _, graph in runs], seconds, devices, known.workers),
+        human_labels=human_labels(runs, pairs),
+        gpu=gpu,
+        memory=plan_memory.needed(
+            [pair for fingerprint, pair in specs.items() if known.status.get(fingerprint) != DONE],
+            known.machine,
+            gpu=known.gpu,
+        ),
+    )
+
+
+def _kind(
+    kind: str, slots: Sequence[StageSpec], status: Mapping[str, str], seconds: Mapping[str, float | None]
+) -> KindPlan:
+    distinct = {spec.fingerprint for spec in slots}
+    done = sum(status.get(fingerprint) == DONE for fingerprint in distinct)
+    live = sum(status.get(fingerprint) in LIVE for fingerprint in distinct)
+    each = [seconds[fingerprint] for fingerprint in distinct]
+    return KindPlan(
+        kind=kind,
+        to_compute=len(distinct) - done - live,
+        shared=len(slots) - len(distinct) + live,
+        done=done,
+        seconds=None if None in each else sum(value or 0.0 for value in each),
+    )
+
+
+def _wall(
+    graphs: Sequence[Graph],
+    seconds: Mapping[str, float | None],
+    devices: Mapping[str, float],
+    workers: Mapping[str, int],
+) -> float | None:
+    """The busiest device's work divided by its workers, and never less than the longest chain of one run."""
+    if any(value is None for value in seconds.values()):
+        return None
+    busiest = max(total / max(1, workers.get(device, 0)) for device, total in devices.items())
+    return max([busiest, *(_chain(graph, seconds) for graph in graphs)])
+
+
+def _chain(graph: Graph, seconds: Mapping[str, float | None]) -> float:
+    ends: dict[str, float] = {}
+    for slot, spec in graph.items():
+        ends[slot] = max((ends[source] for source in spec.inputs.values()), default=0.0)
+        ends[slot] += seconds[spec.fingerprint] or 0.0
+    return max(ends.values())
+
+
+# ---- how long -------------------------------------------------------------------------------------------------------
+
+
+class Speed:
+    """Seconds of finished stages by kind, model and kind of device, with what each had to do."""
+
+    def __init__(self, measured: Sequence[MeasuredStage]) -> None:
+        self._seen: dict[tuple[str, str, str], list[tuple[float, float | None]]] = {}
+        for row in measured:
+            key = (row.kind, row.model, device_name(row.device))
+            size = work(row.kind, row.stage_config, row.config, row.pairs)
+            self._seen.setdefault(key, []).append((row.seconds, size))
+
+    def seconds(self, config: RunConfig, spec: StageSpec, device: str, pairs: int | None) -> float | None:
+        """Size × seconds per unit where both sizes are known, else the mean; None where nothing was measured."""
+        model = scheduler.model_of(config, spec) or ""
+        devices = (device,) if spec.needs_model else DEVICES
+        seen = [row for name in devices for row in self._seen.get((spec.kind, model, name), [])]
+        if not seen:
+            return None
+        size = work(spec.kind, spec.config, config.canonical(), pairs)
+        sized = [(seconds, other) for seconds, other in seen if other]
+        if size is not None and sized:
+            return size * sum(seconds for seconds, _ in sized) / sum(other for _, other in sized)
+        return sum(seconds for seconds, _ in seen) / len(seen)
+
+
+def work(kind: str, stage: Mapping[str, Any], run: Mapping[str, Any], pairs: int | None) -> float | None:
+    """How much a stage has to do, in what its seconds grow with; None where the mean has to serve."""
+    if kind in ("samples", "scores"):
+        return float(run["data"]["test_prompts"] * run["evaluation"]["samples"])
+    if pairs is None:
+        return None
+    if kind in ("annotator", "calibration"):
+        return pairs * _share("labeled", stage, run) * _epochs(stage)
+    if kind == "labels":
+        times = run["annotator"].get("members", 1) * run["annotator"].get("passes", 1)
+        return pairs * _share("unlabeled", stage, run) * times
+    if kind == "gold":
+        return pairs * _epochs(stage)
+    if kind == "reference":
+        return pairs * _share(stage["part"], stage, run)
+    if kind in ("sft", "align"):
+        return pairs * _share(stage["part"], stage, run) * _epochs(stage) * _kept(stage, run)
+    return None
+
+
+def _share(part: str, stage: Mapping[str, Any], run: Mapping[str, Any]) -> float:
+    """The share of all pairs that a part holds."""
+    if part == "all":
+        return 1.0
+    fixed = run["data"].get("unlabeled_fraction")
+    if part == "unlabeled" and fixed is not None:
+        return float(fixed)
+    labeled = float(stage["label_fraction"])
+    return labeled if part == "labeled" else 1.0 - labeled
+
+
+def _epochs(stage: Mapping[str, Any]) -> float:
+    return float(stage["train"]["epochs"])
+
+
+def _kept(stage: Mapping[str, Any], run: Mapping[str, Any]) -> float:
+    """The share of a part that its weighting keeps, where epochs are counted over what is kept."""
+    weighting = stage.get("weighting") or {}
+    percent = weighting.get("percent")
+    if weighting.get("name") not in SHARES_PERCENT or percent is None or run["align"].get("steps") == "pool":
+        return 1.0
+    return float(percent) / 100
+
+
+# ---- human labels ---------------------------------------------------------------------------------------------------
+
+
+def human_labels(runs: Sequence[tuple[RunConfig, Graph]], pairs: Mapping[str, int | None]) -> int | None:
+    """Pairs whose human label some stage trains on, once per data, fraction and split; a trained judge's not."""
+    used: dict[tuple[str, str, float | None, int | None], float] = {}
+    for config, graph in runs:
+        run = config.canonical()
+        for spec in graph.values():
+            part = _human_part(spec)
+            if part:
+                share = _share(part, spec.config, run)
+                size = share if part == "unlabeled" else spec.config["label_fraction"]
+                used[graph["data"].fingerprint, part, size, spec.config["split_seed"]] = share
+    totals: dict[str, float] = {}
+    for (data, *_), share in used.items():
+        count = pairs.get(data)
+        if count is None:
+            return None
+        totals[data] = min(totals.get(data, 0.0) + count * share, count)
+    return round(sum(totals.values()))
+
+
+def _human_part(spec: StageSpec) -> str | None:
+    if spec.kind == "annotator":
+        return "labeled"
+    if spec.kind in ("sft", "align") and spec.config["label_source"] == "human":
+        return str(spec.config["part"])
+    return None
+
+
+def _pairs(config: RunConfig, graph: Graph, known: Known) -> int | None:
+    """How many pairs there are: as counted once, else as asked for."""
+    counted = known.pairs.get(graph["data"].fingerprint)
+    if counted is not None:
+        return counted
+    return config.data.sandbox.pairs if config.data.sandbox else config.data.max_pairs

@@ -1,0 +1,128 @@
+"""The memory that the stages of a plan need, beside what this machine has. Sizes come from what is here, no network."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from cwpo.config.run import RunConfig
+from cwpo.models import memory_estimate
+from cwpo.models.memory_estimate import SAFE, TRAINING, Need
+from cwpo.models.shape import Shape, known_config, shape_of
+from cwpo.stages.graph import StageSpec
+from workers.machine.devices import gpu_memory
+from workers.queue import scheduler
+
+Model = tuple[str, str | None]  # name and revision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What is known here: shapes of models, and bytes of memory by device, None where nothing says."""
+
+    shapes: Mapping[Model, Shape | None] = field(default_factory=dict)
+    memory: Mapping[str, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageMemory:
+    """What one stage needs at its peak. `remedies`: what of the run could be changed so that it needs less."""
+
+    kind: str
+    device: str
+    bytes: int
+    have: int | None
+    checkpointing: bool
+    remedies: tuple[str, ...]
+
+    @property
+    def exceeds(self) -> bool:
+        return self.have is not None and self.bytes > self.have
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """The stage that needs most, one that does not fit before all others; and kinds whose model is not known here."""
+
+    largest: StageMemory | None
+    unknown: tuple[str, ...]
+
+
+def device_name(device: str) -> str:
+    """Light stages and workers without a GPU compute on the CPU."""
+    return "gpu" if device.startswith(("gpu", "cuda")) else "cpu"
+
+
+def this_machine(runs: Sequence[tuple[RunConfig, Mapping[str, StageSpec]]], home: Path) -> Machine:
+    """The shapes of every model of these runs, and the memory of this machine."""
+    wanted = {model_of(config, spec) for config, graph in runs for spec in graph.values()} - {None}
+    configs = {model: known_config(*model, home) for model in wanted if model is not None}
+    return Machine(
+        shapes={model: None if found is None else shape_of(found) for model, found in configs.items()},
+        memory={"cpu": cpu_memory(), "gpu": gpu_memory()},
+    )
+
+
+def cpu_memory() -> int:
+    """Bytes of this machine's memory."""
+    return int(psutil.virtual_memory().total)
+
+
+def needed(stages: Iterable[tuple[RunConfig, StageSpec]], machine: Machine, *, gpu: bool) -> Memory:
+    """The largest need among these stages."""
+    found: list[StageMemory] = []
+    unknown: dict[str, None] = {}
+    for config, spec in stages:
+        model = model_of(config, spec)
+        if model is None:
+            continue
+        shape = machine.shapes.get(model)
+        if shape is None:
+            unknown[spec.kind] = None
+        elif (need := _need(config, spec, shape)) is not None:
+            device = device_name(scheduler.device_of(config, spec, gpu=gpu))
+            budget = not memory_estimate.fixes_tokens(spec.kind, spec.config, shape)
+            found.append(_stage_memory(config, spec, need, device, machine.memory.get(device), budget=budget))
+    largest = max(found, key=lambda stage: (stage.exceeds, stage.bytes), default=None)
+    return Memory(largest=largest, unknown=tuple(unknown))
+
+
+def model_of(config: RunConfig, spec: StageSpec) -> Model | None:
+    """The model that a stage holds; None for a stage without one."""
+    if spec.kind == "scores":
+        gold = spec.config["gold_reward"]
+        return (gold["name"], gold["revision"]) if gold["kind"] == "model" else None
+    if spec.kind == "labels":
+        if "use" in spec.config:  # an annotator of another run, whose model this one does not name
+            return None
+        return config.model.annotator, config.model.annotator_revision
+    if "model" not in spec.config:
+        return None
+    return str(spec.config["model"]), spec.config.get("revision")
+
+
+def _need(config: RunConfig, spec: StageSpec, shape: Shape) -> Need | None:
+    models = sum(name.startswith("annotator") for name in spec.inputs) if spec.kind == "labels" else 1
+    tokens = config.execution.tokens_per_batch
+    return memory_estimate.of_stage(spec.kind, spec.config, shape, tokens=tokens, models=max(1, models))
+
+
+def _stage_memory(
+    config: RunConfig, spec: StageSpec, need: Need, device: str, have: int | None, *, budget: bool
+) -> StageMemory:
+    """With gradient checkpointing where the run asks for it, or where the stage would turn it on. `budget`: whether
+    execution.tokens_per_batch changes the need."""
+    asked = config.execution.gradient_checkpointing
+    trains = spec.kind in TRAINING
+    again = trains and (asked if asked is not None else have is not None and need.total > SAFE * have)
+    remedies = ["lora"] if spec.kind in ("sft", "align") and not spec.config["lora"] else []
+    remedies += ["checkpointing"] if trains and asked is False else []
+    return StageMemory(
+        kind=spec.kind,
+        device=device,
+        bytes=need.total_checkpointed if again else need.total,
+        have=have,
+        checkpointing=again,
+        remedies=(*remedies, *(["tokens"] if budget else [])),
+    )

@@ -1,0 +1,166 @@
+"""A plan as people read it, the same on the page and in the terminal."""
+
+from collections.abc import Iterable, Mapping
+
+from cwpo.compare.power import Power
+from cwpo.report.numbers import NOTHING, count, duration, number, size
+from workers.plan.estimate import Plan
+
+DEVICE_NAMES = {"gpu": "GPU", "cpu": "CPU"}
+FIELD_NAMES = {
+    "method": "methods",
+    "objective": "objectives",
+    "seed": "seeds",
+    "data.dataset": "datasets",
+    "data.label_fraction": "label fractions",
+}
+KINDS = {
+    "data": "Pairs",
+    "base": "Base",
+    "annotator": "Annotator",
+    "labels": "Labels",
+    "calibration": "Calibration",
+    "sft": "SFT",
+    "reference": "Reference",
+    "align": "Alignment",
+    "samples": "Answers",
+    "gold": "Gold reward",
+    "scores": "Scores",
+    "evaluation": "Evaluation",
+}
+_REMEDIES = {
+    "lora": "train a LoRA adapter (model.lora)",
+    "tokens": "lower execution.tokens_per_batch",
+    "checkpointing": "let execution.gradient_checkpointing follow the estimate",
+}
+HEADINGS = ("Stages", "new", "shared", "done", "min")
+
+
+def product(runs: int, lists: Mapping[str, int]) -> str:
+    """32 runs: 2 methods × 4 values of align.beta × 4 seeds."""
+    factors = [f"{size} {FIELD_NAMES.get(field, f'values of {field}')}" for field, size in lists.items()]
+    return f"{_counted(runs, 'run')}{': ' if factors else ''}{' × '.join(factors)}."
+
+
+def about(seconds: float | None) -> str:
+    """An estimate in its largest unit: 42 s, 11 min, 2.4 h."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return duration(seconds)
+    return f"{number(seconds / 60, 0)} min" if seconds < 5_400 else f"{number(seconds / 3600, 1)} h"
+
+
+def about_size(number_of_bytes: int) -> str:
+    """An estimate in two digits: 47 MB, 5.3 GB."""
+    return size(float(f"{number_of_bytes:.2g}")).replace(".0 ", " ")
+
+
+def rows(plan: Plan) -> list[tuple[str, str, str, str, str]]:
+    """One line per kind of stage, in the order of the graph."""
+    return [
+        (
+            KINDS.get(kind.kind, kind.kind.replace("_", " ").capitalize()),
+            count(kind.to_compute),
+            count(kind.shared),
+            count(kind.done),
+            _minutes(kind.seconds),
+        )
+        for kind in plan.kinds
+    ]
+
+
+def time_sentence(plan: Plan) -> str:
+    """How much work it is on which device, and what that was estimated from."""
+    if plan.unmeasured:
+        names = ", ".join(KINDS.get(kind, kind) for kind in plan.unmeasured)
+        return f"The time is unknown until one stage of each kind has run with these models: {names}."
+    if not plan.seconds:
+        return "Nothing is left to compute."
+    shares = [_device(device, plan) for device, seconds in plan.device_seconds.items() if seconds]
+    return (
+        f"Work: {'; '.join(shares)}. Estimated from earlier stages of the same kind and model, "
+        "scaled by pairs × epochs or by answers."
+    )
+
+
+def memory(plan: Plan) -> str:
+    """The largest need among the stages to do, as far as it is known."""
+    largest = plan.memory.largest
+    if largest is not None:
+        return about_size(largest.bytes)
+    return "unknown" if plan.memory.unknown else "none"
+
+
+def memory_sentence(plan: Plan) -> str:
+    """Which stage needs the most, and which ones are not in it; empty when nothing with a model is left to do."""
+    unknown = _kinds(plan.memory.unknown)
+    words = f"The memory is unknown for {unknown}: the sizes of its model are not on this machine." if unknown else ""
+    largest = plan.memory.largest
+    if largest is None:
+        return words
+    again = ", with gradient checkpointing" if largest.checkpointing else ""
+    where = f"{_kinds([largest.kind])} on {DEVICE_NAMES[largest.device]}"
+    return f"Most memory: {where}, about {about_size(largest.bytes)}{again}. {words}".strip()
+
+
+def memory_warning(plan: Plan) -> str:
+    """What to change when the largest stage needs more than there is; empty when it fits or nobody knows."""
+    largest = plan.memory.largest
+    if largest is None or not largest.exceeds:
+        return ""
+    there = f"{size(largest.have)} of {'GPU memory' if largest.device == 'gpu' else 'memory'}"
+    *remedies, last = *(_REMEDIES[name] for name in largest.remedies), "choose a smaller model"
+    again = " even with gradient checkpointing" if largest.checkpointing else ""
+    return (
+        f"The largest stage, {_kinds([largest.kind])}, needs about {about_size(largest.bytes)}{again}, "
+        f"this machine has {there}: {', '.join(remedies)}{' or ' if remedies else ''}{last}."
+    )
+
+
+def labels_sentence(plan: Plan) -> str:
+    """How many human labels the runs train on."""
+    if plan.human_labels is None:
+        return "Human labels used: known once the pairs were read."
+    if not plan.human_labels:
+        return "No human label is used for training."
+    return f"Human labels used for training: {count(plan.human_labels)}, each split counted once."
+
+
+def power_sentence(power: Power) -> str:
+    """What difference can be seen, and where the spread between seeds comes from."""
+    spread = power.spread
+    words = (
+        f"{_counted(power.prompts, 'prompt')} and {_counted(power.seeds, 'seed')}: a difference of "
+        f"{number(100 * power.detectable, 1)} points between two methods is found four times in five"
+    )
+    if power.seeds == 1:
+        return f"{words}, as far as prompts tell; what another seed would change is not in it."
+    where = (
+        f"measured in {_counted(spread.comparisons, 'earlier difference')} on this dataset"
+        if spread.comparisons
+        else "assumed: this dataset has no two methods with two seeds yet"
+    )
+    return f"{words}. SD between seeds {number(100 * spread.sd, 1)} points, {where}."
+
+
+def _device(device: str, plan: Plan) -> str:
+    seconds, workers = plan.device_seconds[device], plan.workers.get(device, 0)
+    hours = f" ({number(seconds / 3600, 2)} GPU-hours)" if device == "gpu" else ""
+    alive = f"{_counted(workers, 'worker')} alive" if workers else "no worker alive, counted as one"
+    return f"{duration(seconds)}{hours} on {DEVICE_NAMES[device]}, {alive}"
+
+
+def _kinds(kinds: Iterable[str]) -> str:
+    return ", ".join(KINDS.get(kind, kind) for kind in kinds)
+
+
+def _minutes(seconds: float | None) -> str:
+    """One decimal, and less than that said as such; empty where nothing is left to do."""
+    if seconds is None:
+        return NOTHING
+    return "" if seconds == 0 else "< 0.1" if seconds < 3 else number(seconds / 60, 1)
+
+
+def _counted(value: int, noun: str) -> str:
+    return f"{count(value)} {noun}{'' if value == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""Keeps and claims work: doorbell, scheduler, job, lease, publication, reaper, supervisor."""

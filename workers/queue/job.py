@@ -1,0 +1,188 @@
+"""The job: claim the most urgent ready stage, execute, publish, claim the next. torch is imported after a claim."""
+
+import os
+import platform
+import signal
+import time
+import traceback
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from types import FrameType
+from typing import Any
+
+from cwpo.errors import ArtifactError, Cancelled, sentence_of
+from cwpo.stages.graph import LIGHT_KINDS
+from db.errors import StaleToken
+from db.records import ClaimedStage
+from db.repositories import leases, stages
+from db.repositories import workers as worker_rows
+from db.status import WORKER_BUSY
+from workers.machine.database import reading, writing
+from workers.machine.paths import store
+from workers.queue import scheduler
+from workers.queue.lease import LEASE_SECONDS, Lease, set_idle
+from workers.queue.reporter import BufferingReporter
+
+WORK_SECONDS = 15 * 60.0  # after this a fresh process goes on: no slow leak lives long
+WAIT_SECONDS = 1.0  # how long a process that has torch loaded waits for a stage another one is about to make ready
+_LOOK_EVERY = 0.1
+_RECORDED = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
+_DEFAULT_WISHES: Mapping[str, Any] = {
+    "tokens_per_batch": 4096, "gradient_checkpointing": None, "checkpoint_seconds": 60.0, "device": "auto",
+}  # fmt: skip
+
+
+class Shutdown:
+    """Set by SIGTERM: the running stage writes a checkpoint and stops."""
+
+    def __init__(self) -> None:
+        self._heard = False
+
+    def listen(self) -> None:
+        signal.signal(signal.SIGTERM, self._hear)
+
+    def asked(self) -> bool:
+        return self._heard
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self._heard = True
+
+
+def work(hint: int) -> int:
+    """Do stages until none is ready, 15 minutes are over, or one fails. Returns how many were finished.
+
+    `hint` is the stage somebody rang for; the database decides which one is claimed.
+    """
+    shutdown = Shutdown()
+    shutdown.listen()
+    worker_id, device = int(os.environ["CWPO_WORKER_ID"]), os.environ["CWPO_DEVICE"]
+    deadline = time.monotonic() + WORK_SECONDS
+    finished = 0
+    try:
+        while time.monotonic() < deadline and not shutdown.asked():
+            claimed = _claim(worker_id, device, patience=WAIT_SECONDS if finished else 0.0)
+            if claimed is None:
+                break
+            scheduler.ring_idle()
+            _perform(worker_id, device, claimed, shutdown)
+            finished += 1
+    finally:
+        if not shutdown.asked():
+            set_idle(worker_id)
+            scheduler.ring_idle()
+    return finished
+
+
+def _claim(worker_id: int, device: str, *, patience: float) -> ClaimedStage | None:
+    """The most urgent ready stage; within `patience` seconds also one that becomes ready meanwhile."""
+    deadline = time.monotonic() + patience
+    while True:
+        with reading() as session:
+            ready = stages.ready_count(session, device)
+        if ready:
+            with writing() as session:
+                claimed = stages.claim(session, worker_id, device, LEASE_SECONDS, environment=_environment())
+                if claimed is not None:
+                    worker_rows.beat(session, worker_id, state=WORKER_BUSY, stage_id=claimed.stage_id)
+                    return claimed
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(_LOOK_EVERY)
+
+
+def _perform(worker_id: int, device: str, claimed: ClaimedStage, shutdown: Shutdown) -> None:
+    """One stage from claim to publication; every way it can end is recorded, then what is unexpected is raised."""
+    reporter = BufferingReporter()
+    with Lease(worker_id, claimed, reporter, shutdown.asked) as lease:
+        try:
+            _execute_and_publish(device, claimed, reporter, lease)
+        except Cancelled:
+            _stopped(claimed, lease, shutdown)
+        except StaleToken as error:
+            with writing() as session:
+                stages.refuse(session, claimed.stage_id, claimed.token, cause=str(error))
+        except ArtifactError as error:
+            if not _reopen_missing_inputs(claimed):
+                _failed(claimed, error, reporter, lease)
+                raise
+        except Exception as error:
+            _failed(claimed, error, reporter, lease)
+            raise
+
+
+def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: BufferingReporter, lease: Lease) -> None:
+    from workers.queue.publish import publish
+
+    with reading() as session:
+        wishes = {**_DEFAULT_WISHES, **leases.wishes(session, claimed.stage_id)}
+    from cwpo.stages.execute import execute
+
+    result = execute(
+        store=store(),
+        kind=claimed.kind,
+        fingerprint=claimed.fingerprint,
+        config=claimed.config,
+        inputs=claimed.inputs,
+        device=_torch_device(device, claimed.kind, str(wishes["device"])),
+        tokens_per_batch=int(wishes["tokens_per_batch"]),
+        gradient_checkpointing=wishes["gradient_checkpointing"],
+        checkpoint_seconds=float(wishes["checkpoint_seconds"]),
+        reporter=reporter,
+        should_stop=lease.should_stop,
+    )
+    if not result.computed:
+        reporter.log("Found in the artifact store; nothing was computed.")
+    publish(store(), claimed, result, reporter, lease)
+
+
+def _torch_device(device: str, kind: str, wish: str) -> str:
+    """Set threads once torch is needed: one per CPU worker, because there is one worker per core."""
+    on_cpu = device == "cpu" or wish == "cpu"
+    if kind not in LIGHT_KINDS and on_cpu and device == "cpu":
+        import torch
+
+        from cwpo.models.memory import tune_malloc_unless_off
+
+        torch.set_num_threads(1)
+        tune_malloc_unless_off()
+    return "cpu" if on_cpu else "cuda:0"
+
+
+def _stopped(claimed: ClaimedStage, lease: Lease, shutdown: Shutdown) -> None:
+    """Cancelled stages are closed in the database already, lost ones have another owner; ours goes back."""
+    if lease.reason == "shutdown":
+        with writing() as session:
+            stages.release(session, claimed.stage_id, claimed.token, cause="The worker was stopped.")
+
+
+def _failed(claimed: ClaimedStage, error: Exception, reporter: BufferingReporter, lease: Lease) -> None:
+    """The sentence goes to the runs, the traceback to the log."""
+    reporter.log("".join(traceback.format_exception(error)))
+    try:
+        lease.flush()
+        with writing() as session:
+            stages.fail(session, claimed.stage_id, claimed.token, error=sentence_of(error))
+    except StaleToken:
+        return
+
+
+def _reopen_missing_inputs(claimed: ClaimedStage) -> bool:
+    """When an input's artifact is gone, its stage is computed again and this one waits; False when none is."""
+    gone = [fingerprint for fingerprint in claimed.inputs.values() if store().find(fingerprint) is None]
+    if gone:
+        with writing() as session:
+            stages.release(session, claimed.stage_id, claimed.token, cause="An input's artifact is missing or damaged.")
+            stages.reopen(session, gone)
+    return bool(gone)
+
+
+@cache
+def _environment() -> dict[str, Any]:
+    """What computed it: versions without importing the libraries."""
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        **{name: metadata.version(name) for name in _RECORDED},
+    }

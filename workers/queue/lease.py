@@ -1,0 +1,182 @@
+"""Holding a stage: heartbeat, fencing token, cancellation; and what is done when a worker is gone."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal
+
+import psutil
+from sqlalchemy.orm import Session
+
+from db.errors import DatabaseError, StaleToken, UnknownWorker
+from db.records import ClaimedStage
+from db.repositories import leases, metrics, stages
+from db.repositories import workers as worker_rows
+from db.status import CANCELLED, HELD, WORKER_BUSY, WORKER_IDLE
+from workers.machine.database import writing
+from workers.queue.reporter import Batch, BufferingReporter
+
+LEASE_SECONDS = 45.0  # three missed heartbeats and a little
+FLUSH_SECONDS = 2.0  # progress, metrics and log lines go out, the lease is renewed, cancellation comes in
+BEAT_SECONDS = 10.0  # the worker's own row
+STOP_SECONDS = 20.0  # a stage that does not stop by itself is ended
+
+Reason = Literal["cancelled", "lost", "shutdown"]
+
+
+class Lease:
+    """A claimed stage while it is executed. One background thread flushes the reporter and renews the lease."""
+
+    def __init__(
+        self, worker_id: int, claimed: ClaimedStage, reporter: BufferingReporter, shutdown: Callable[[], bool]
+    ) -> None:
+        self.claimed = claimed
+        self._worker_id = worker_id
+        self._reporter = reporter
+        self._shutdown = shutdown
+        self._reason: Reason | None = None
+        self._stopped_at: float | None = None
+        self._confirmed = time.monotonic()
+        self._beaten = 0.0
+        self._flushing = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._pulse, name="lease", daemon=True)
+
+    def __enter__(self) -> "Lease":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._closing.set()
+        self._thread.join()
+
+    def should_stop(self) -> bool:
+        """Asked by the stage after every step."""
+        return self._reason is not None or self._shutdown()
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the stage is to stop."""
+        return self._reason or ("shutdown" if self._shutdown() else None)
+
+    def flush(self) -> None:
+        """Write what the reporter holds, batch by batch and in order; a flush under way is waited for."""
+        with self._flushing:
+            self._flush_batch()
+            while self._reporter.full:
+                self._flush_batch()
+
+    def _flush_batch(self) -> None:
+        """Write a batch and renew the lease, in one transaction; StaleToken when it is not ours."""
+        batch = self._reporter.take()
+        try:
+            with writing() as session:
+                answer = renew(session, self.claimed, batch)
+                if time.monotonic() - self._beaten >= BEAT_SECONDS:
+                    worker_rows.beat(
+                        session, self._worker_id, state=WORKER_BUSY, stage_id=self.claimed.stage_id, rss_mb=_rss_mb()
+                    )
+                    self._beaten = time.monotonic()
+        except DatabaseError:
+            self._reporter.give_back(batch)
+            raise
+        self._confirmed = time.monotonic()
+        if answer != HELD:
+            self._stop("cancelled" if answer == CANCELLED else "lost")
+
+    def _pulse(self) -> None:
+        while not self._closing.wait(FLUSH_SECONDS):
+            try:
+                self.flush()
+            except (StaleToken, UnknownWorker):
+                self._stop("lost")
+            except DatabaseError:
+                if time.monotonic() - self._confirmed > LEASE_SECONDS:
+                    self._stop("lost")
+            if self._stopped_at is not None and time.monotonic() - self._stopped_at > STOP_SECONDS:
+                os._exit(75)  # deaf to should_stop, and the stage is not ours any more: nothing of it may go on
+
+    def _stop(self, reason: Reason) -> None:
+        if self._reason is None:
+            self._reason, self._stopped_at = reason, time.monotonic()
+
+
+def renew(session: Session, claimed: ClaimedStage, batch: Batch) -> str:
+    """Extend the lease and write a batch; when the stage is not ours any more, nothing else is written."""
+    done, total, unit = batch.progress or (None, None, None)
+    answer = stages.heartbeat(
+        session, claimed.stage_id, claimed.token, LEASE_SECONDS, done=done, total=total, unit=unit
+    )
+    if answer == HELD:
+        _write_batch(session, claimed, batch)
+    return answer
+
+
+def _write_batch(session: Session, claimed: ClaimedStage, batch: Batch) -> None:
+    """First step, metric points and log lines of a held stage."""
+    if batch.first_step is not None:
+        stages.start_at(session, claimed.stage_id, claimed.token, batch.first_step)
+    if batch.points:
+        metrics.add(session, claimed, batch.points)
+    if batch.lines:
+        metrics.add_log(session, claimed, batch.lines)
+
+
+def register_worker(name: str, device: str) -> int:
+    """Write the row of a worker that is about to start; its number."""
+    with writing() as session:
+        return worker_rows.register(session, name=name, host=socket.gethostname(), pid=os.getpid(), device=device)
+
+
+def name_process(name: str, device: str, pid: int) -> None:
+    """Put the pid into the row, now that the worker has one."""
+    with writing() as session:
+        worker_rows.register(session, name=name, host=socket.gethostname(), pid=pid, device=device)
+
+
+def beat_idle(processes: dict[int, int]) -> None:
+    """Heartbeat of workers (number -> pid) that have no job process; those that have one beat themselves."""
+    with writing() as session:
+        for worker_id, pid in processes.items():
+            worker_rows.beat(session, worker_id, state=WORKER_IDLE, rss_mb=_rss_mb(pid))
+
+
+def set_idle(worker_id: int) -> None:
+    """The job process is about to end."""
+    with writing() as session:
+        worker_rows.beat(session, worker_id, state=WORKER_IDLE, rss_mb=_rss_mb(os.getppid()))
+
+
+def give_up_stages(worker_id: int) -> int:
+    """A job process died: its stage goes back to the queue now instead of in 45 s. How many stages."""
+    with writing() as session:
+        held = leases.expire_worker(session, worker_id)
+        if held:
+            stages.requeue_expired(session)
+    return held
+
+
+def bury_worker(worker_id: int) -> int:
+    """A worker died: mark its row, give its stages back."""
+    held = give_up_stages(worker_id)
+    with writing() as session:
+        worker_rows.stop(session, worker_id)
+    return held
+
+
+def retire_worker(worker_id: int) -> None:
+    """A worker was stopped on purpose: its stages go back without counting against them."""
+    with writing() as session:
+        for stage_id, token in leases.held_by(session, worker_id):
+            stages.release(session, stage_id, token, cause="The worker was stopped.")
+        worker_rows.stop(session, worker_id)
+
+
+def _rss_mb(pid: int | None = None) -> float | None:
+    try:
+        return round(psutil.Process(pid).memory_info().rss / 2**20, 1)
+    except psutil.Error:
+        return None

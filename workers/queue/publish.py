@@ -1,0 +1,83 @@
+"""Artifact -> rows. Bulk rows under the attempt's token, at most 5,000 a transaction; then one short publication."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+from sqlalchemy.orm import Session
+
+from cwpo.artifacts import ArtifactStore
+from cwpo.stages.execute import StageResult
+from db.engine import BATCH_ROWS
+from db.records import ClaimedStage, NewArtifact, Published
+from db.repositories import annotations, evaluations, metrics, stages
+from workers.machine.database import writing
+from workers.queue.lease import Lease, renew
+from workers.queue.reporter import BufferingReporter
+
+Rows = Sequence[Mapping[str, Any]]
+Write = Callable[[Session, ClaimedStage, Rows], None]
+
+
+def publish(
+    store: ArtifactStore, claimed: ClaimedStage, result: StageResult, reporter: BufferingReporter, lease: Lease
+) -> Published:
+    """Make a finished stage visible; StaleToken when the stage is not ours any more."""
+    for file, write in _TABLES.get(claimed.kind, ()):
+        for rows in _batches(result.path / file):
+            with writing() as session:
+                write(session, claimed, rows)
+    lease.flush()  # where a resumed attempt starts is written before its points
+    if not result.computed or reporter.first_step:  # the live points do not hold everything
+        _all_points(claimed, result.path / "metrics.parquet")
+    info = store.info(claimed.fingerprint)
+    artifact = NewArtifact(bytes=info.bytes, files=len(info.files), sha256=info.sha256)
+    with writing() as session:
+        renew(session, claimed, reporter.take())
+        _write_summary(session, claimed, result.summary)
+        return stages.publish(
+            session,
+            claimed.stage_id,
+            claimed.token,
+            summary=result.summary,
+            seconds=result.seconds,
+            artifact=artifact,
+        )
+
+
+def _add_annotations(session: Session, claimed: ClaimedStage, rows: Rows) -> None:
+    annotations.add_annotations(session, claimed, rows, data_stage_id=claimed.input_stage_ids["data"])
+
+
+# kind -> (file of the artifact, what writes its rows)
+_TABLES: Mapping[str, tuple[tuple[str, Write], ...]] = {
+    "data": (("pairs.parquet", annotations.add_pairs), ("prompts.parquet", evaluations.add_prompts)),
+    "labels": (("annotations.parquet", _add_annotations),),
+    "samples": (("samples.parquet", evaluations.add_samples),),
+    "scores": (("scores.parquet", evaluations.add_scores),),
+    "evaluation": (("outcomes.parquet", evaluations.add_outcomes),),
+}
+
+
+def _write_summary(session: Session, claimed: ClaimedStage, summary: Mapping[str, Any]) -> None:
+    """The rows that come from a summary instead of a table."""
+    if claimed.kind == "evaluation":
+        evaluations.add_evaluation(session, claimed, summary)
+    if claimed.kind == "labels":
+        annotations.add_histogram(session, claimed, "confidence", summary["histogram"])
+
+
+def _batches(file: Path) -> Iterator[list[dict[str, Any]]]:
+    """Rows of a Parquet file, never more in memory than one transaction writes."""
+    if not file.is_file():
+        return
+    with pyarrow.parquet.ParquetFile(file) as table:
+        for batch in table.iter_batches(batch_size=BATCH_ROWS):
+            yield batch.to_pylist()
+
+
+def _all_points(claimed: ClaimedStage, file: Path) -> None:
+    for rows in _batches(file):
+        with writing() as session:
+            metrics.add(session, claimed, [(row["step"], row["name"], row["value"]) for row in rows])

@@ -1,0 +1,77 @@
+"""The reaper: expired leases back to the queue, lost doorbells rung again. Several are harmless: each act is atomic."""
+
+import shutil
+import signal
+import sys
+import time
+from types import FrameType
+
+from db.errors import DatabaseError
+from db.repositories import leases, stages
+from db.repositories import workers as worker_rows
+from workers.machine.database import reading, writing
+from workers.machine.paths import store
+from workers.machine.processes import die_with_parent, parent_from_environment
+from workers.queue import scheduler
+
+TICK = 3.0  # a dead worker is noticed after 45 s of lease and at most this
+_HOUSEKEEPING_EVERY = 100  # ticks: five minutes
+_ABANDONED_AFTER = 24 * 3600.0  # seconds; unfinished directories of killed processes
+
+
+def run_reaper() -> None:
+    """Tick until told to stop. A database or Redis that is down is waited for."""
+    die_with_parent(parent_from_environment())
+    stop = _StopSignal()
+    ticks = 0
+    while not stop.heard:
+        try:
+            reap(housekeeping=ticks % _HOUSEKEEPING_EVERY == 0)
+        except DatabaseError as error:
+            print(error, file=sys.stderr, flush=True)
+        ticks += 1
+        stop.wait(TICK)
+
+
+def reap(*, housekeeping: bool = False) -> int:
+    """One round; the number of stages that went back to the queue."""
+    with reading() as session:
+        silent = leases.silent_count(session)
+        expired = leases.expired_count(session)
+    lost = 0
+    if expired:
+        with writing() as session:
+            lost = len(stages.requeue_expired(session))
+    if silent or housekeeping:
+        with writing() as session:
+            worker_rows.stop_silent(session)
+            worker_rows.forget_stopped(session)
+    if housekeeping:
+        remove_abandoned()
+    scheduler.ring_idle()
+    return lost
+
+
+def remove_abandoned() -> None:
+    """Unfinished artifact directories that a killed process left."""
+    oldest = time.time() - _ABANDONED_AFTER
+    for folder in (store().root / "tmp").glob("*"):
+        if folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class _StopSignal:
+    """SIGTERM and SIGINT end the wait at once."""
+
+    def __init__(self) -> None:
+        self.heard = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._hear)
+
+    def wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.heard and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.heard = True

@@ -1,0 +1,141 @@
+"""The RQ worker and job classes: an allow-list, a job process that dies with its worker, short heartbeats."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rq import Queue, SpawnWorker
+from rq.executions import Execution
+from rq.job import Job
+from rq.worker import WorkerStatus
+
+from workers.machine.processes import child_environment, die_with_parent, parent_from_environment
+from workers.queue.doorbell import ALLOWED_FUNCTIONS, RQ_SERIALIZER, connect_patiently, queue_of
+
+if TYPE_CHECKING:
+    from resource import struct_rusage
+
+HEARTBEAT_TTL = 45  # seconds RQ waits for a sign of life of a job
+STOP_GRACE = 2.0  # seconds a job process has to write a checkpoint before it is killed
+
+
+class ForbiddenJob(Exception):
+    """The job names a function that this program never queued; it was refused and nothing of it ran."""
+
+
+class StageJob(Job):
+    """Runs only what stands in the allow-list; callbacks, which RQ would import by name too, never run."""
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        if self.func_name not in ALLOWED_FUNCTIONS or self.instance is not None:
+            raise ForbiddenJob(f"Refused to run {self.func_name!r}: only {sorted(ALLOWED_FUNCTIONS)} may be queued.")
+        return super().func
+
+    @property
+    def success_callback(self) -> None:
+        return None
+
+    @property
+    def failure_callback(self) -> None:
+        return None
+
+    @property
+    def stopped_callback(self) -> None:
+        return None
+
+
+class StageWorker(SpawnWorker):
+    """One per device. Its job process is a fresh interpreter that ends when this process ends, however it ends."""
+
+    max_connection_wait_time = 2.0
+    log_result_lifespan = False
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
+        return HEARTBEAT_TTL
+
+    def fork_work_horse(self, job: Job, queue: Queue) -> None:
+        """As SpawnWorker, but the child finds Redis by its own environment: no address or password in its arguments."""
+        assert self.execution is not None
+        environment = child_environment(RQ_WORKER_ID=self.name, RQ_JOB_ID=job.id)
+        command = [sys.executable, "-m", "workers", "horse", self.name, queue.name, job.id, self.execution.id]
+        self._horse_pid = os.posix_spawn(sys.executable, command, environment, setpgroup=0)
+
+    def handle_work_horse_killed(
+        self, job: Job, retpid: int | None, ret_val: int | None, rusage: "struct_rusage | None"
+    ) -> None:
+        """Give the dead job process's stage back at once instead of waiting for its lease to run out."""
+        from workers.queue.lease import give_up_stages
+
+        give_up_stages(worker_id_from_environment())
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """End now: the job gets SIGTERM and a moment for its checkpoint, then SIGKILL. Redis may be gone already."""
+        if self.horse_pid:
+            self._stop_horse()
+        if self.get_state() != WorkerStatus.BUSY:
+            with contextlib.suppress(Exception):
+                self.connection.connection_pool.disconnect()
+        os._exit(0)
+
+    def _stop_horse(self) -> None:
+        with contextlib.suppress(OSError):
+            self.kill_horse(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_GRACE
+        while time.monotonic() < deadline:
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(self.horse_pid, os.WNOHANG)[0] == 0:
+                    time.sleep(0.02)
+                    continue
+            return
+        with contextlib.suppress(OSError):
+            self.kill_horse(signal.SIGKILL)
+
+
+def worker_id_from_environment() -> int:
+    """The id of this worker's row, set by the supervisor that registered it."""
+    return int(os.environ["CWPO_WORKER_ID"])
+
+
+def run_worker(name: str, queue: str) -> None:
+    """The worker process: waits on one queue (BLMOVE, so that a crash loses no ring) until told to stop."""
+    die_with_parent(parent_from_environment())
+    connection = connect_patiently()
+    worker = StageWorker(
+        [queue_of(queue, connection)],
+        name=name,
+        connection=connection,
+        job_class=StageJob,
+        serializer=RQ_SERIALIZER,
+        worker_ttl=30,
+        job_monitoring_interval=5,
+        maintenance_interval=10,
+        log_job_description=False,
+    )
+    worker.work(logging_level="WARNING")
+
+
+def run_horse(worker_name: str, queue_name: str, job_id: str, execution_id: str) -> None:
+    """The job process: what SpawnWorker pastes into `python -c`, as a function."""
+    die_with_parent(parent_from_environment())
+    connection = connect_patiently()
+    queue = queue_of(queue_name, connection)
+    worker = StageWorker(
+        [queue],
+        name=worker_name,
+        connection=connection,
+        job_class=StageJob,
+        serializer=RQ_SERIALIZER,
+        prepare_for_work=False,
+        log_job_description=False,
+    )
+    job = StageJob.fetch(job_id, connection=connection, serializer=worker.serializer)
+    execution = Execution.fetch(execution_id, job_id, connection=connection)
+    execution._job = job
+    worker.execution = execution
+    worker.main_work_horse(job, queue)
