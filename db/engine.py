@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 from sqlalchemy import BigInteger, Connection, DateTime, Engine, Integer, create_engine, event, text
@@ -32,6 +33,8 @@ MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 # SQLite only counts up by itself on a column of type INTEGER, which there has 64 bits anyway.
 BigId = BigInteger().with_variant(Integer, "sqlite")
+
+Row = TypeVar("Row")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -334,3 +337,10 @@ def _sentence(error: DBAPIError, engine: Engine) -> str | None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def batches(rows: Iterable[Row], size: int = BATCH_ROWS) -> Iterator[list[Row]]:
+    """Rows in lists of at most `size`: one transaction each."""
+    source = iter(rows)
+    while batch := list(islice(source, size)):
+        yield batch

@@ -56,6 +56,9 @@ TAKEN = "taken"
 # Which stage devices a worker of a device can serve; a GPU machine has a CPU too.
 DEVICES: dict[str, tuple[str, ...]] = {"cpu": ("any", "cpu"), "gpu": ("any", "cpu", "gpu")}
 
+# A worker silent for longer is dead: several times its heartbeat.
+SILENT_SECONDS = 45.0
+
 
 def stages_for(device: str) -> tuple[str, ...]:
     """Stage devices that a worker on `device` ("cpu", "cuda:0", "gpu") may claim."""

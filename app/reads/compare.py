@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.components.frame.address import MOST_RUNS
 from app.reads import results as reads
 from db import queries
 from db.engine import Session
 from db.records import RunFilters, RunRow
 from db.status import DONE
+
+MOST_RUNS = 50  # side by side
 
 MOST_OF_A_SWEEP = 500
 NEWEST = 64  # runs looked through for results

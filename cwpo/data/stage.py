@@ -38,7 +38,7 @@ class Split:
 def run_data(ctx: StageContext) -> dict[str, Any]:
     """Write pairs.parquet and prompts.parquet; the summary counts what was dropped, and why."""
     if ctx.config["dataset"] == "sandbox":
-        from cwpo.sandbox.data import make_data
+        from cwpo.data.sandbox_pairs import make_data
 
         return make_data(ctx)
     tally = Tally()

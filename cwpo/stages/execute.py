@@ -36,7 +36,7 @@ class StageContext:
 # Dotted, so that importing this table imports neither torch nor a stage that is not run.
 EXECUTORS: Mapping[str, str] = {
     "data": "cwpo.data.stage:run_data",
-    "base": "cwpo.sandbox.base:run_base",
+    "base": "cwpo.training.sandbox_base:run_base",
     "annotator": "cwpo.annotation.annotator:run_annotator",
     "calibration": "cwpo.annotation.annotator:run_calibration",
     "labels": "cwpo.annotation.labeling:run_labels",

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from db.engine import batches
 from db.models import Annotation, Pair, RunStage, Stage
 from db.queries.common import SlotStage, after_key, check_choice, cut, slot_stages
 from db.records import (
@@ -23,7 +24,6 @@ from db.records import (
     Slice,
     Unsure,
 )
-from db.repositories.guard import batches
 
 LABELS_SLOT = "labels"
 AGREEMENTS: dict[str, list[ColumnElement[bool]]] = {

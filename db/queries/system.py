@@ -9,6 +9,7 @@ from db import status
 from db.engine import head_revision, now, schema_revision, server_facts
 from db.models import Artifact, Attempt, Run, Stage, Worker
 from db.queries.stages import live_runs_of
+from db.readiness import ready_stages
 from db.records import (
     ActiveStage,
     ArtifactUsage,
@@ -16,8 +17,7 @@ from db.records import (
     QueueHealth,
     WorkerRow,
 )
-from db.repositories.graph import ready_stages
-from db.repositories.workers import SILENT_SECONDS
+from db.status import SILENT_SECONDS
 
 
 def queue_health(session: Session) -> QueueHealth:

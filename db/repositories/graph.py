@@ -4,8 +4,8 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, delete, exists, func, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import case, delete, func, select, update
+from sqlalchemy.orm import Session
 
 from db import status
 from db.models import (
@@ -22,39 +22,10 @@ from db.models import (
     Sample,
     Score,
     Stage,
-    StageInput,
 )
+from db.readiness import wanted
 
 RESULTS = (Annotation, Histogram, Outcome, Evaluation, Score, Sample, Pair, Prompt)
-
-
-def wanted() -> ColumnElement[bool]:
-    """Whether a live run has the stage in one of its slots."""
-    return exists(
-        select(1)
-        .select_from(RunStage)
-        .join(Run, Run.id == RunStage.run_id)
-        .where(RunStage.stage_id == Stage.id, Run.status.in_(status.LIVE))
-    )
-
-
-def inputs_missing() -> ColumnElement[bool]:
-    """Whether an input of the stage is not done."""
-    parent = aliased(Stage)
-    return exists(
-        select(1)
-        .select_from(StageInput)
-        .join(parent, parent.id == StageInput.input_stage_id)
-        .where(StageInput.stage_id == Stage.id, parent.status != status.DONE)
-    )
-
-
-def ready_stages(devices: tuple[str, ...] | None = None) -> Select[Stage]:
-    """Queued stages that can start, most urgent first."""
-    ready = select(Stage).where(Stage.status == status.QUEUED, ~inputs_missing(), wanted())
-    if devices is not None:
-        ready = ready.where(Stage.device.in_(devices))
-    return ready.order_by(Stage.priority.desc(), Stage.id)
 
 
 def runs_with(session: Session, stage_ids: Collection[int], statuses: tuple[str, ...]) -> list[int]:

@@ -1,9 +1,8 @@
-"""What every write of a stage passes: the graph's mutex, the token, clean values, bounded batches."""
+"""What every write of a stage passes: the graph's mutex, the token, clean values."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
@@ -13,8 +12,6 @@ from db.errors import StaleToken
 from db.models import Base, Setting, Stage
 from db.records import ClaimedStage
 from db.status import RUNNING
-
-Row = TypeVar("Row")
 
 
 def lock_graph(session: Session) -> None:
@@ -45,13 +42,6 @@ def bulk_insert(session: Session, claim: ClaimedStage, model: type[Base], rows: 
     check_token(session, claim.stage_id, claim.token)
     if rows:
         session.execute(insert(model.__table__), [dict(row) for row in rows])  # type: ignore[arg-type]
-
-
-def batches(rows: Iterable[Row], size: int = BATCH_ROWS) -> Iterator[list[Row]]:
-    """Rows in lists of at most `size`: one transaction each."""
-    source = iter(rows)
-    while batch := list(islice(source, size)):
-        yield batch
 
 
 def clean_text(text: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db import status
 from db.engine import now
 from db.models import Run, RunStage, Stage, Worker
-from db.repositories.workers import SILENT_SECONDS
+from db.status import SILENT_SECONDS
 
 
 def held_by(session: Session, worker_id: int) -> list[tuple[int, int]]:

@@ -11,10 +11,10 @@ from db import status
 from db.engine import now
 from db.errors import UnknownWorker
 from db.models import Artifact, Attempt, Run, RunStage, Stage, StageInput, Worker
+from db.readiness import ready_stages
 from db.records import ClaimedStage, Failure, NewArtifact, Published, Requeued
 from db.repositories.graph import (
     close_attempts,
-    ready_stages,
     refresh_runs,
     release_unwanted,
     remove_curves,

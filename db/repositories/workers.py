@@ -10,9 +10,7 @@ from db import status
 from db.engine import now
 from db.errors import UnknownWorker
 from db.models import Worker
-
-# A worker silent for longer is dead: several times its heartbeat.
-SILENT_SECONDS = 45.0
+from db.status import SILENT_SECONDS
 
 
 def register(session: Session, *, name: str, host: str, pid: int, device: str) -> int:

@@ -30,7 +30,6 @@ JUDGES: Mapping[Judge, str] = {"human": "human labels", "truth": "true labels"}
 
 LONGEST = 200  # characters of one parameter; longer ones are cut
 LONGEST_LIST = 4_000  # the same of a comma-separated list
-MOST_RUNS = 50  # side by side
 MOST_IDS = 400  # runs that an address may name: a list's ticked settings with all their seeds
 STATUSES = ("queued", "running", "done", "failed", "cancelled")
 

@@ -14,9 +14,9 @@ from cwpo.annotation import attributes, bag_of_words
 from cwpo.annotation import summary as label_summary
 from cwpo.annotation.attributes import LabelAttributes, groups_of, prompt_kind
 from cwpo.annotation.labeling import annotations
+from cwpo.data.sandbox_pairs import to_pair
 from cwpo.models.tokenization import encode_pairs
 from cwpo.records import CandidatePair
-from cwpo.sandbox.data import to_pair
 from cwpo.sandbox.world import make_pairs
 from tests.cwpo import small_world
 

@@ -22,7 +22,7 @@ from cwpo.models import shape as model_shape
 from cwpo.models.load import add_adapter
 from cwpo.models.logps import forward_path, response_logps
 from cwpo.models.tokenization import pack
-from cwpo.sandbox.base import build_model
+from cwpo.training.sandbox_base import build_model
 from tests.cwpo import tiny
 
 STORED = Path(__file__).parents[3] / "benchmarks" / "results" / "memory.json"

@@ -12,9 +12,10 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.config.catalog import SANDBOX_MODELS
 from cwpo.errors import Cancelled
 from cwpo.models.load import ModelRef, load_annotator, load_policy, read_form
-from cwpo.sandbox import base, world
+from cwpo.sandbox import world
 from cwpo.sandbox.tokenizer import build
 from cwpo.stages.execute import StageContext
+from cwpo.training import sandbox_base
 from tests.cwpo.stage import context
 
 NAMES = ("sandbox/opt-64", "sandbox/qwen2-64")
@@ -33,7 +34,7 @@ for folder in sys.argv[2:]:
 
 @pytest.fixture(autouse=True)
 def _small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "CORPUS_TEXTS", 64)
+    monkeypatch.setattr(sandbox_base, "CORPUS_TEXTS", 64)
 
 
 def config(name: str) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def config(name: str) -> dict[str, Any]:
 
 def built(folder: Path, name: str) -> StageContext:
     ctx = context(folder, "base", config=config(name))
-    base.run_base(ctx)
+    sandbox_base.run_base(ctx)
     return ctx
 
 
@@ -72,7 +73,7 @@ def test_another_process_loads_them_with_the_same_tokenizer(tmp_path: Path) -> N
 def test_it_learns_and_serves_as_annotator_backbone(name: str, tmp_path: Path) -> None:
     """The loss starts near ln V = ln 232 = 5.4 nats; every weight of the annotator but its head comes from the file."""
     ctx = context(tmp_path, "base", config=config(name))
-    summary = base.run_base(ctx)
+    summary = sandbox_base.run_base(ctx)
     assert summary["final_loss"] < 4.5
     assert summary["steps"] == 4 * SANDBOX_MODELS[name].epochs  # 64 texts, 16 per step
     assert read_form(ctx.out) == {"form": "full", "parent": None}
@@ -88,9 +89,9 @@ def test_cancelled_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
     calls = iter(range(1000))
     broken = context(tmp_path / "broken", "base", config=config(NAMES[0]), should_stop=lambda: next(calls) == 5)
     with pytest.raises(Cancelled):
-        base.run_base(broken)
+        sandbox_base.run_base(broken)
     resumed = context(tmp_path / "broken", "base", config=config(NAMES[0]))
-    base.run_base(resumed)
+    sandbox_base.run_base(resumed)
     first, second = (load_file(ctx.out / "model.safetensors") for ctx in (whole, resumed))
     assert first.keys() == second.keys()
     assert all(first[name].equal(second[name]) for name in first)
@@ -100,11 +101,13 @@ def test_seeds_and_sizes(tmp_path: Path) -> None:
     """Pairs of models: the annotator's backbone is the smaller one."""
     sizes = {}
     for name, row in SANDBOX_MODELS.items():
-        model = base.build_model(row.architecture, seed=0)
+        model = sandbox_base.build_model(row.architecture, seed=0)
         sizes[name] = sum(parameter.numel() for parameter in model.parameters())
     assert sizes["sandbox/opt-48"] < 0.7 * sizes["sandbox/opt-64"]
     assert sizes["sandbox/qwen2-48"] < 0.7 * sizes["sandbox/qwen2-64"]
-    first, again, other = (base.build_model(SANDBOX_MODELS[NAMES[0]].architecture, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (
+        sandbox_base.build_model(SANDBOX_MODELS[NAMES[0]].architecture, seed=seed) for seed in (0, 0, 1)
+    )
     weights = [model.get_input_embeddings().weight for model in (first, again, other)]
     assert weights[0].equal(weights[1])
     assert not weights[0].equal(weights[2])

@@ -8,9 +8,9 @@ import pytest
 
 from cwpo.config.run import RunConfig
 from cwpo.data.pairs import load_pairs, load_part, load_prompts
+from cwpo.data.sandbox_pairs import make_data, to_pair
 from cwpo.errors import Cancelled, DataError
 from cwpo.sandbox import world
-from cwpo.sandbox.data import make_data, to_pair
 from cwpo.sandbox.grammar import read_prompt
 from cwpo.sandbox.oracle import utility
 from cwpo.stages.graph import build
