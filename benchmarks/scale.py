@@ -17,7 +17,7 @@ from cwpo.statistics import calibration, intervals
 from db.engine import BATCH_ROWS, Engines, make_engines, session_scope, upgrade
 from db.records import ClaimedStage, NewArtifact
 from db.repositories import annotations, evaluations, metrics, runs, stages, workers
-from workers.queue import scheduler
+from workers.plan import submission
 
 LABELS = ("human", "oracle", "weak", "cw", "top:10", "top:20", "top:30", "top:40", "top:50", "top:75")
 OBJECTIVES = (
@@ -198,8 +198,8 @@ def build_database(url: str, *, count: int, pairs: int) -> dict[str, int]:
     for config in configs(count):
         specs = build(config)
         with session_scope(engines) as session:
-            row = scheduler.new_run(config, specs, sweep="sandbox sweep", priority=0)
-            runs.create(session, row, scheduler.new_stages(config, specs, gpu=False))
+            row = submission.new_run(config, specs, sweep="sandbox sweep", priority=0)
+            runs.create(session, row, submission.new_stages(config, specs, gpu=False))
     published = Filler(engines, pairs).fill()
     engines.dispose()
     return {"runs": count, "annotated_pairs": pairs, "stages": published, "outcomes_per_run": PROMPTS}

@@ -7,7 +7,6 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from cwpo.annotation.stored import is_fingerprint
 from cwpo.bundle import write
 from cwpo.compare.power import SeedSpread, measured_spread
 from cwpo.config.catalog import METHODS
@@ -15,6 +14,7 @@ from cwpo.config.run import RunConfig, merged
 from cwpo.errors import ConfigError
 from cwpo.stages.graph import build, rescoring
 from cwpo.stages.resolve import resolve, with_gold
+from cwpo.stages.stored_annotator import is_fingerprint
 from db import queries
 from db.errors import DatabaseError
 from db.records import CreatedRun, RunFilters
@@ -26,7 +26,7 @@ from workers.machine.database import reading, writing
 from workers.machine.devices import visible_gpus
 from workers.machine.paths import home, store
 from workers.plan import estimate as planning
-from workers.plan import memory
+from workers.plan import memory, submission
 from workers.plan.annotator_names import GONE, fingerprint_of, in_store, with_fingerprints
 from workers.plan.estimate import Plan
 from workers.queue import doorbell, labelings, scheduler
@@ -140,7 +140,7 @@ def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
             config = RunConfig.parse(queries.get_run(session, run_id).config)
             finished = {stage.slot: stage.fingerprint for stage in queries.run_stages(session, run_id)}
         judged = with_gold(config, gold_reward, home=home())
-        planned.append((run_id, scheduler.new_stages(judged, rescoring(judged, finished), gpu=gpu)))
+        planned.append((run_id, submission.new_stages(judged, rescoring(judged, finished), gpu=gpu)))
     with writing() as session:
         made = [runs.extend(session, run_id, stages) for run_id, stages in planned]
     taken = {stage.fingerprint for _, stages in planned for stage in stages}
@@ -276,8 +276,8 @@ def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priorit
     with writing() as session:
         for config in configs:
             specs = build(config)
-            row = scheduler.new_run(config, specs, sweep=sweep, priority=priority)
-            made.append(runs.create(session, row, scheduler.new_stages(config, specs, gpu=gpu)))
+            row = submission.new_run(config, specs, sweep=sweep, priority=priority)
+            made.append(runs.create(session, row, submission.new_stages(config, specs, gpu=gpu)))
     down = not _announce()
     return [
         Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made

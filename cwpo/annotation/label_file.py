@@ -33,7 +33,6 @@ from cwpo.annotation.label_paths import (
     write_aside,
 )
 from cwpo.annotation.labeling import annotations, score_pairs
-from cwpo.annotation.stored import store_of, stored_annotator
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import catalog
 from cwpo.config.run import digest
@@ -44,6 +43,7 @@ from cwpo.models.load import ModelRef, context_length, load_annotator, load_rewa
 from cwpo.models.logps import ForwardPath, forward_path
 from cwpo.reporting import Reporter, SilentReporter
 from cwpo.stages.resolve import pin_model
+from cwpo.stages.stored_annotator import store_of, stored_annotator
 
 _FORMAT = 1  # of parts and output; another number starts anew
 _PART_FILE = re.compile(r"job\.json(\.partial)?|\d{6}\.(parquet|partial)")

@@ -18,7 +18,6 @@ import torch
 from cwpo.annotation import bag_of_words
 from cwpo.annotation.annotator import BRADLEY_TERRY, JOINT, encode_candidates
 from cwpo.annotation.attributes import LabelAttributes
-from cwpo.annotation.stored import stored_annotator
 from cwpo.annotation.summary import summarise
 from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.data.pairs import PAIRS_FILE
@@ -29,6 +28,7 @@ from cwpo.models.logps import ForwardPath, forward_path, response_logps, respons
 from cwpo.models.tokenization import Encoded, encode_pairs, pack
 from cwpo.records import CandidatePair
 from cwpo.stages.execute import StageContext
+from cwpo.stages.stored_annotator import stored_annotator
 from cwpo.statistics import calibration
 from cwpo.training.preferences import ANNOTATIONS_FILE
 from cwpo.training.weighting import Floats

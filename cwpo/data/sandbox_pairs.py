@@ -9,9 +9,9 @@ from cwpo.data.pairs import write_pairs, write_prompts
 from cwpo.data.rows import RawPair
 from cwpo.data.stage import sources
 from cwpo.errors import Cancelled, DataError
+from cwpo.models.sandbox_tokenizer import count_tokens
 from cwpo.records import CandidatePair, Prompt
 from cwpo.sandbox import grammar, world
-from cwpo.sandbox.tokenizer import count_tokens
 from cwpo.stages.execute import StageContext
 
 

@@ -6,13 +6,13 @@ Free of torch. Only here and in the loaders is the hub asked anything.
 import re
 from pathlib import Path
 
-from cwpo.annotation.stored import is_fingerprint, stored_annotator
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from cwpo.data import files
 from cwpo.errors import ArtifactError, ConfigError, DataError
 from cwpo.models import hub
+from cwpo.stages.stored_annotator import is_fingerprint, stored_annotator
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CHECKED_ROWS = 200

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
+from cwpo.models import sandbox_tokenizer as words
 from cwpo.models.load import ModelRef, load_tokenizer, save_model
 from cwpo.models.tokenization import Encoded, encode_rows
 from cwpo.records import Prompt
-from cwpo.sandbox import tokenizer as words
 from cwpo.sandbox.world import make_corpus
 from cwpo.stages.execute import StageContext
 from cwpo.training.sft import train_on_answers

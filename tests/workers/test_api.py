@@ -10,7 +10,7 @@ from workers import api
 from workers.cli import doctor
 from workers.machine import devices
 from workers.machine.paths import store
-from workers.queue import scheduler
+from workers.plan import submission
 
 
 def test_submit_checks_that_files_exist(workplace: Workplace) -> None:
@@ -92,7 +92,7 @@ def test_doctor_names_a_damaged_artifact(workplace: Workplace) -> None:
 )
 def test_models_go_to_the_device_that_is_wished_for(workplace: Workplace, wish: str, gpu: bool, expected: str) -> None:
     config = workplace.config(execution={"device": wish})
-    placed = {stage.slot: stage.device for stage in scheduler.new_stages(config, build(config), gpu=gpu)}
+    placed = {stage.slot: stage.device for stage in submission.new_stages(config, build(config), gpu=gpu)}
     assert (placed["align"], placed["data"], placed["evaluation"]) == (expected, "any", "any")
 
 

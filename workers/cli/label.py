@@ -138,7 +138,7 @@ def _figures(one: "LabelFigures | None") -> list[str]:
 
 def _fingerprint(text: str) -> str | None:
     """Of a name or a fingerprint; None where it is a path or a hub id. Only names ask the database."""
-    from cwpo.annotation.stored import is_fingerprint
+    from cwpo.stages.stored_annotator import is_fingerprint
 
     if is_fingerprint(text):
         return text

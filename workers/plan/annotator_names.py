@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from cwpo.annotation.stored import is_fingerprint
 from cwpo.config.run import RunConfig, merged
 from cwpo.errors import ConfigError
+from cwpo.stages.stored_annotator import is_fingerprint
 from db import queries
 from db.errors import UnknownAnnotator
 from workers.machine.database import reading

@@ -14,8 +14,8 @@ from cwpo.stages.graph import StageSpec
 from db.records import MeasuredStage
 from db.status import DONE, LIVE
 from workers.plan import memory as plan_memory
+from workers.plan import submission
 from workers.plan.memory import Machine, Memory, device_name
-from workers.queue import scheduler
 
 DEVICES = ("gpu", "cpu")
 SHARES_PERCENT = ("top", "random", "bottom")  # weightings that keep `percent` of the pairs
@@ -87,7 +87,7 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: Known) -> Plan:
         if known.status.get(fingerprint) == DONE:
             seconds[fingerprint] = 0.0
             continue
-        device = device_name(scheduler.device_of(config, spec, gpu=known.gpu))
+        device = device_name(submission.device_of(config, spec, gpu=known.gpu))
         found = speed.seconds(config, spec, device, pairs[data_of[fingerprint]])
         seconds[fingerprint] = found
         gpu |= device == "gpu"
@@ -168,7 +168,7 @@ class Speed:
 
     def seconds(self, config: RunConfig, spec: StageSpec, device: str, pairs: int | None) -> float | None:
         """Size × seconds per unit where both sizes are known, else the mean; None where nothing was measured."""
-        model = scheduler.model_of(config, spec) or ""
+        model = submission.model_of(config, spec) or ""
         devices = (device,) if spec.needs_model else DEVICES
         seen = [row for name in devices for row in self._seen.get((spec.kind, model, name), [])]
         if not seen:

@@ -12,7 +12,7 @@ from cwpo.models.memory_estimate import SAFE, TRAINING, Need
 from cwpo.models.shape import Shape, known_config, shape_of
 from cwpo.stages.graph import StageSpec
 from workers.machine.devices import gpu_memory
-from workers.queue import scheduler
+from workers.plan import submission
 
 Model = tuple[str, str | None]  # name and revision
 
@@ -81,7 +81,7 @@ def needed(stages: Iterable[tuple[RunConfig, StageSpec]], machine: Machine, *, g
         if shape is None:
             unknown[spec.kind] = None
         elif (need := _need(config, spec, shape)) is not None:
-            device = device_name(scheduler.device_of(config, spec, gpu=gpu))
+            device = device_name(submission.device_of(config, spec, gpu=gpu))
             budget = not memory_estimate.fixes_tokens(spec.kind, spec.config, shape)
             found.append(_stage_memory(config, spec, need, device, machine.memory.get(device), budget=budget))
     largest = max(found, key=lambda stage: (stage.exceeds, stage.bytes), default=None)

@@ -12,8 +12,8 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.config.catalog import SANDBOX_MODELS
 from cwpo.errors import Cancelled
 from cwpo.models.load import ModelRef, load_annotator, load_policy, read_form
+from cwpo.models.sandbox_tokenizer import build
 from cwpo.sandbox import world
-from cwpo.sandbox.tokenizer import build
 from cwpo.stages.execute import StageContext
 from cwpo.training import sandbox_base
 from tests.cwpo.stage import context

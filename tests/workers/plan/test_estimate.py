@@ -20,7 +20,7 @@ from tests.workers.workplace import Workplace
 from workers import api
 from workers.cli import main
 from workers.machine import devices
-from workers.plan import estimate, memory, words
+from workers.plan import estimate, memory, submission, words
 
 ANNOTATOR, POLICY = "sandbox/opt-48", "sandbox/opt-64"
 BASE: dict[str, Any] = {"method": "cw", "data": {"sandbox": {"pairs": 1000}, "test_prompts": 100}}
@@ -40,7 +40,7 @@ def measured_run(seconds: float, device: str = "cpu", **over: Any) -> list[Measu
     config = RunConfig.parse(merged(BASE, over))
     return [
         MeasuredStage(
-            kind=spec.kind, model=estimate.scheduler.model_of(config, spec) or "", device=device, seconds=seconds,
+            kind=spec.kind, model=submission.model_of(config, spec) or "", device=device, seconds=seconds,
             stage_config=spec.config, config=config.canonical(), pairs=1000,
         )
         for spec in build(config).values()
