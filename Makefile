@@ -2,7 +2,7 @@
 # make start   the dashboard, the queue and the workers; WORKERS=n sets their number
 # make workers the workers alone, on a machine that shares database, Redis and artifacts with another
 # make test    every test; PYTEST_ARGS="tests/cwpo -k dpo" runs some
-# make check   ruff, mypy, import-linter
+# make check   ruff, mypy, import-linter, and the tree of README.md
 # make bench   the measurements in benchmarks/; BENCHMARKS="dpo scoring" runs some, ARGS=--anew forgets what is stored
 # make lock    requirements.lock anew from a clean environment
 #
@@ -54,6 +54,7 @@ check: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/tree.py
 
 bench: $(VENV)/.ready-dev
 	@$(BIN)/python -m benchmarks $(BENCHMARKS) $(ARGS)
