@@ -287,10 +287,9 @@ def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_det
     """Both curves on the left; under the table the difference along KL, for the pairs that reach one in common."""
 
     def script() -> None:
-        from tests.workers.test_matched import outcomes_on_one_curve, swept
-
         from app.components.compare.matched import show_matched
         from cwpo.report import report
+        from tests.workers.beta_sweeps import outcomes_on_one_curve, swept
 
         runs, configs = swept("weak", "cw")
         found = report.frontiers(runs, outcomes_on_one_curve(runs, configs, gain=0.03), configs)

@@ -1,48 +1,15 @@
 """GRA at matched KL over the runs of a sweep in β: frontiers, paired differences, and the sentence."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from cwpo.report import report
 from cwpo.report.report import MatchedRow
 from cwpo.statistics import intervals
-from tests.workers.compared_runs import PROMPTS, Run, runs_of
-
-BETAS = (1.0, 0.5, 0.25)
-FURTHER = 1.4  # CW moves this much further at equal β
-
-
-def swept(*methods: str, seeds: int = 3) -> tuple[list[Run], dict[int, Mapping[str, Any]]]:
-    """Each method at three β; a run's group key carries its β."""
-    runs, configs = [], {}
-    for place, beta in enumerate(BETAS):
-        for run in runs_of(*methods, seeds=seeds, first_id=1 + 100 * place):
-            runs.append(replace(run, group_key=f"{run.group_key}-{beta}"))
-            configs[run.id] = {"method": run.method, "seed": run.seed, "align": {"beta": beta, "lr": 1e-3}}
-    return runs, configs
-
-
-def moved(run: Run, configs: Mapping[int, Mapping[str, Any]]) -> float:
-    return (FURTHER if run.method == "cw" else 1.0) / float(configs[run.id]["align"]["beta"])
-
-
-def outcomes_on_one_curve(
-    runs: list[Run], configs: Mapping[int, Mapping[str, Any]], *, gain: float = 0.0
-) -> pd.DataFrame:
-    """Every prompt's outcome is ½ + .05 √KL, CW's higher by `gain`: no noise but a prompt's own easiness."""
-    easiness = np.random.default_rng(0).uniform(-0.1, 0.1, len(PROMPTS))
-    frames = []
-    for run in runs:
-        kl = moved(run, configs)
-        own = gain if run.method == "cw" else 0.0
-        columns = {"run_id": run.id, "prompt_id": PROMPTS, "outcome": 0.5 + 0.05 * kl**0.5 + easiness + own}
-        frames.append(pd.DataFrame(columns | {"logratio": kl, "tokens": 20.0, "baseline_tokens": 20.0}))
-    return pd.concat(frames, ignore_index=True)
+from tests.workers.beta_sweeps import BETAS, outcomes_on_one_curve, swept
 
 
 def matched_of(gain: float = 0.0, **choice: Any) -> list[MatchedRow]:

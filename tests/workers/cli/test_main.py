@@ -125,7 +125,7 @@ def test_run_writes_everything_and_needs_neither_redis_nor_database(workplace: W
     out, config = workplace.home / "out.json", workplace.home / "run.yaml"
     config.write_text(yaml.safe_dump(workplace.materials))
     script = (
-        "import sys\nfrom workers import cli\ncode = cli.main(sys.argv[1:])\n"
+        "import sys\nfrom workers.cli import main\ncode = main.main(sys.argv[1:])\n"
         "print([m for m in ('rq', 'redis', 'sqlalchemy', 'streamlit') if m in sys.modules])\nsys.exit(code)"
     )
     command = [sys.executable, "-c", script, "run", str(config), "--set", "seed=3", "--json", str(out)]

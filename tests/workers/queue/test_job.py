@@ -41,9 +41,9 @@ def claim(worker_id: int) -> ClaimedStage:
 
 def test_idle_ring_ends_before_anything_heavy_is_imported(workplace: Workplace) -> None:
     script = (
-        "import os, sys\nfrom workers import jobs, lease\n"
+        "import os, sys\nfrom workers.queue import job, lease\n"
         "os.environ['CWPO_WORKER_ID'] = str(lease.register_worker('idle', 'cpu'))\nos.environ['CWPO_DEVICE'] = 'cpu'\n"
-        "assert jobs.work(1) == 0\n"
+        "assert job.work(1) == 0\n"
         "print([m for m in ('torch', 'transformers', 'datasets', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run(
