@@ -18,9 +18,11 @@ from cwpo.config import catalog, parts
 from cwpo.config import run as config
 from cwpo.data.readers.shapes import READERS
 from tools import tree
+from workers.cli.main import main as command_line
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+COMMANDS = ROOT / "docs" / "commands.md"
 PACKAGES = ("app", "workers", "cwpo", "db")
 HEAVY = ("torch", "transformers", "datasets", "peft", "trl")
 TORCH_FREE = (
@@ -262,6 +264,15 @@ def test_every_make_target_is_one_that_readme_or_makefile_explains() -> None:
     targets = set(phony[1].split()) - {"help", "other-torch"}
     assert targets == set(re.findall(r"^# make (\w+)", makefile, re.MULTILINE))
     assert targets == set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE)) - {"help"}
+    assert targets == set(re.findall(r"^\| `make (\w+)`", COMMANDS.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_docs_have_every_verb_of_the_command_line_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command_line(["--help"])
+    verbs = set(re.findall(r"^    (\w+)", capsys.readouterr().out.split("verbs:")[1], re.MULTILINE)) - {"VERB"}
+    rows = re.findall(r"^\| (`cwpo [^|]+)", COMMANDS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert verbs == {verb for row in rows for verb in re.findall(r"`cwpo (\w+)", row)}
 
 
 def test_trees_in_the_docs_show_the_folders_on_disk_with_their_sentences() -> None:
@@ -274,10 +285,11 @@ def small(tmp_path: Path) -> Path:
     (tmp_path / "cwpo" / "data").mkdir(parents=True)
     (tmp_path / "cwpo" / "__init__.py").write_text('"""The core of a.b: all\nof it. And more."""\n')
     (tmp_path / "cwpo" / "data" / "pairs.py").write_text("")
+    (tmp_path / "pyproject.toml").write_text('[[tool.importlinter.contracts]]\nname = "a > b"\n')
     for page, (heading, _) in tree.PAGES.items():
         (tmp_path / page).parent.mkdir(exist_ok=True)
         text = f"{heading}\n\n```\ncwpo/  The core of a.b: all of it\n  data/  Pairs\ndocs/  Docs\n```\n"
-        (tmp_path / page).write_text(text)
+        (tmp_path / page).write_text(f"{text}{tree.RULES_HEADING}\n\n```\na > b\n```\n")
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     return tmp_path
 
@@ -292,6 +304,13 @@ def test_a_folder_that_no_page_shows_and_another_sentence_are_named(small: Path)
         "cwpo/models/ is missing",
         "cwpo/ is 'The core of a.b: all of it', its __init__.py says 'Something else'",
     ]
+
+
+def test_docs_that_state_other_import_rules_are_named_and_brought_up_to_date(small: Path) -> None:
+    (small / "pyproject.toml").write_text('[[tool.importlinter.contracts]]\nname = "a | b"\n')
+    assert tree.problems(small) == ["docs/architecture.md: the import rules are not those of pyproject.toml"]
+    tree.write(small)
+    assert tree.problems(small) == []
 
 
 def test_a_rewritten_page_takes_sentences_from_the_disk_and_keeps_phrases_and_order(small: Path) -> None:

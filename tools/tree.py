@@ -1,6 +1,6 @@
-"""The folders as the docs show them and as they are on disk, and the program's sizes in numbers.
+"""The folders and import rules as the docs show them and as they are, and the program's sizes in numbers.
 
-`python tools/tree.py` compares and counts; `--write` brings the trees in README.md and docs/architecture.md up to date.
+`python tools/tree.py` compares and counts; `--write` brings README.md and docs/architecture.md up to date.
 A folder's sentence is the first of the docstring in its `__init__.py`; a folder without one keeps its phrase.
 """
 
@@ -8,6 +8,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("app", "workers", "cwpo", "db")
 # The page -> its heading, and how many folders deep it shows the packages. Other folders are shown one deep.
 PAGES: Mapping[str, tuple[str, int]] = {"README.md": ("## The tree", 2), "docs/architecture.md": ("## The house", 3)}
+RULES_PAGE, RULES_HEADING = "docs/architecture.md", "## Who may import whom"
 LINE = re.compile(r"^(?P<indent> *)(?P<name>\S+/)(?:  *(?P<phrase>\S.*))?$")
 COLUMN = 18  # where phrases begin
 
@@ -75,7 +77,24 @@ def problems(root: Path) -> list[str]:
                 found.append(f"{name}: {path} has no phrase")
             elif said and said != shown[path]:
                 found.append(f"{name}: {path} is {shown[path]!r}, its __init__.py says {said!r}")
+    if _block((root / RULES_PAGE).read_text(encoding="utf-8"), RULES_HEADING) != rules(root):
+        found.append(f"{RULES_PAGE}: the import rules are not those of pyproject.toml")
     return found
+
+
+def rules(root: Path) -> str:
+    """What import-linter checks, by name, one a line."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    return "\n".join(contract["name"] for contract in project["tool"]["importlinter"]["contracts"])
+
+
+def write(root: Path) -> None:
+    """Bring the trees and the import rules in the docs up to date."""
+    for name, (heading, depth) in PAGES.items():
+        page = (root / name).read_text(encoding="utf-8")
+        (root / name).write_text(rewritten(page, heading, root, depth), encoding="utf-8")
+    page = (root / RULES_PAGE).read_text(encoding="utf-8")
+    (root / RULES_PAGE).write_text(_with_block(page, RULES_HEADING, rules(root)), encoding="utf-8")
 
 
 def rewritten(page: str, heading: str, root: Path, depth: int) -> str:
@@ -83,11 +102,17 @@ def rewritten(page: str, heading: str, root: Path, depth: int) -> str:
     shown, there = listed(page, heading), on_disk(root, depth)
     order = [*(path for path in shown if path in there), *(path for path in there if path not in shown)]
     phrases = {path: sentence(root / path) or shown.get(path, "") for path in order}
-    return page.replace(_block(page, heading), "\n".join(_lines(phrases, "", 0)))
+    return _with_block(page, heading, "\n".join(_lines(phrases, "", 0)))
 
 
 def _block(page: str, heading: str) -> str:
     return page.split(f"{heading}\n", 1)[1].split("```", 2)[1].strip("\n")
+
+
+def _with_block(page: str, heading: str, text: str) -> str:
+    before, after = page.split(f"{heading}\n", 1)
+    introduction, _, rest = after.split("```", 2)
+    return f"{before}{heading}\n{introduction}```\n{text}\n```{rest}"
 
 
 def _lines(phrases: Mapping[str, str], folder: str, depth: int) -> Iterator[str]:
@@ -212,9 +237,7 @@ def _largest(counted: Mapping[str, int]) -> str:
 def main() -> int:
     """0 when docs and disk agree and nothing is larger than it may be."""
     if "--write" in sys.argv[1:]:
-        for name, (heading, depth) in PAGES.items():
-            page = (ROOT / name).read_text(encoding="utf-8")
-            (ROOT / name).write_text(rewritten(page, heading, ROOT, depth), encoding="utf-8")
+        write(ROOT)
     counted = sizes(ROOT)
     found = problems(ROOT) + counted.over()
     print(counted)
