@@ -18,9 +18,12 @@ from pydantic import BaseModel
 from cwpo.config import catalog, parts
 from cwpo.config import run as config
 from cwpo.data.readers.shapes import READERS
-from tools.tree import listed, missing_from
+from tools import tree
+from workers.cli.main import main as command_line
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+COMMANDS = ROOT / "docs" / "commands.md"
 PACKAGES = ("app", "workers", "cwpo", "db")
 HEAVY = ("torch", "transformers", "datasets", "peft", "trl")
 # The one file that may call torch.load, in a process of its own without token or network.
@@ -235,11 +238,15 @@ def test_readme_names_both_commands() -> None:
     assert "make test" in text
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/methods.md", "docs/operations.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_pages_name_only_files_that_are_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     links = {link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link}
-    paths = set(re.findall(r"(?:configs|cwpo|workers|db|app|tools|benchmarks)/[\w/.-]+\.(?:py|yaml|sh)\b", text))
+    paths = set(
+        re.findall(
+            r"(?<![\w/.])(?:configs|cwpo|workers|db|app|tools|benchmarks|tests)/[\w/.-]+\.(?:py|yaml|sh)\b", text
+        )
+    )
     gone = [link for link in links if not (ROOT / page).parent.joinpath(link).is_file()]
     assert gone + [path for path in paths if not (ROOT / path).is_file()] == []
 
@@ -251,9 +258,87 @@ def test_every_make_target_is_one_that_readme_or_makefile_explains() -> None:
     targets = set(phony[1].split()) - {"help", "other-torch"}
     assert targets == set(re.findall(r"^# make (\w+)", makefile, re.MULTILINE))
     assert targets == set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE)) - {"help"}
+    assert targets == set(re.findall(r"^\| `make (\w+)`", COMMANDS.read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def test_tree_in_readme_is_the_tree_on_disk() -> None:
-    tree = listed((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert [path for path in tree if not (ROOT / path).exists()] == []
-    assert missing_from(tree, ROOT) == []
+def test_docs_have_every_verb_of_the_command_line_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command_line(["--help"])
+    verbs = set(re.findall(r"^    (\w+)", capsys.readouterr().out.split("verbs:")[1], re.MULTILINE)) - {"VERB"}
+    rows = re.findall(r"^\| (`cwpo [^|]+)", COMMANDS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert verbs == {verb for row in rows for verb in re.findall(r"`cwpo (\w+)", row)}
+
+
+def test_trees_in_the_docs_show_the_folders_on_disk_with_their_sentences() -> None:
+    assert tree.problems(ROOT) == []
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A repository with two folders in each page's tree, of which one explains itself."""
+    (tmp_path / "cwpo" / "data").mkdir(parents=True)
+    (tmp_path / "cwpo" / "__init__.py").write_text('"""The core of a.b: all\nof it. And more."""\n')
+    (tmp_path / "cwpo" / "data" / "pairs.py").write_text("")
+    (tmp_path / "pyproject.toml").write_text('[[tool.importlinter.contracts]]\nname = "a > b"\n')
+    for page, (heading, _) in tree.PAGES.items():
+        (tmp_path / page).parent.mkdir(exist_ok=True)
+        text = f"{heading}\n\n```\ncwpo/  The core of a.b: all of it\n  data/  Pairs\ndocs/  Docs\n```\n"
+        (tmp_path / page).write_text(f"{text}{tree.RULES_HEADING}\n\n```\na > b\n```\n")
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_a_folder_that_no_page_shows_and_another_sentence_are_named(small: Path) -> None:
+    assert tree.problems(small) == []
+    (small / "cwpo" / "models").mkdir()
+    (small / "cwpo" / "models" / "load.py").write_text("")
+    (small / "cwpo" / "__init__.py").write_text('"""Something else."""\n')
+    found = [problem.removeprefix("README.md: ") for problem in tree.problems(small) if "README" in problem]
+    assert found == [
+        "cwpo/models/ is missing",
+        "cwpo/ is 'The core of a.b: all of it', its __init__.py says 'Something else'",
+    ]
+
+
+def test_docs_that_state_other_import_rules_are_named_and_brought_up_to_date(small: Path) -> None:
+    (small / "pyproject.toml").write_text('[[tool.importlinter.contracts]]\nname = "a | b"\n')
+    assert tree.problems(small) == ["docs/architecture.md: the import rules are not those of pyproject.toml"]
+    tree.write(small)
+    assert tree.problems(small) == []
+
+
+def test_a_rewritten_page_takes_sentences_from_the_disk_and_keeps_phrases_and_order(small: Path) -> None:
+    page = "## T\n\n```\ndocs/  Docs\ncwpo/  Old\n  gone/  Gone\n  data/  Pairs\n```\nend\n"
+    text = tree.rewritten(page, "## T", small, 2)
+    assert tree.listed(text, "## T") == {"docs/": "Docs", "cwpo/": "The core of a.b: all of it", "cwpo/data/": "Pairs"}
+    assert text.index("docs/") < text.index("cwpo/")
+    assert text.endswith("```\nend\n")
+
+
+def test_every_folder_of_the_packages_says_what_it_is() -> None:
+    silent = {relative(path.parent) for path in sources(*PACKAGES) if not tree.sentence(path.parent)}
+    assert sorted(silent) == []
+
+
+def test_folders_files_and_functions_are_small_and_no_modules_import_each_other() -> None:
+    assert tree.sizes(ROOT).over() == []
+
+
+def test_what_is_too_large_or_imports_itself_in_a_circle_is_named(tmp_path: Path) -> None:
+    """A circle of three: one import at the top, one inside a function, one for types only."""
+    package = tmp_path / "db"
+    package.mkdir()
+    (package / "a.py").write_text("from db import b\n")
+    (package / "b.py").write_text("def late():\n    from db.c import anything\n    return anything\n")
+    typed = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import db.a\n"
+    (package / "c.py").write_text(typed)
+    (package / "apart.py").write_text("import db.a\n")
+    (package / "long.py").write_text("def long():\n" + "    pass\n" * 400)
+    for number in range(10):
+        (package / f"n{number}.py").write_text("")
+    assert tree.sizes(tmp_path, ["db"]).over() == [
+        "db: 15 files, at most 14",
+        "db/long.py: 401 lines, at most 400",
+        "db/long.py:1 long: 401 lines, at most 60",
+        "these import each other: db.a, db.b, db.c",
+    ]

@@ -1,0 +1,1 @@
+"""What make and contributors call: the environment, the lock file, the tree."""

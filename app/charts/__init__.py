@@ -1,4 +1,4 @@
-"""Charts by name. Each is a file with `prepare(rows) -> data` and `draw(data, look) -> Figure`, both pure."""
+"""One file per chart, with `prepare(rows) -> data` and `draw(data, look) -> Figure`, both pure."""
 
 from collections.abc import Mapping
 from types import ModuleType

@@ -34,6 +34,7 @@ TABLES = (
 def upgrade() -> None:
     _create_workers_and_settings()
     _create_stages()
+    _create_attempts_and_artifacts()
     _create_runs()
     _create_progress()
     _create_pairs()
@@ -110,6 +111,9 @@ def _create_stages() -> None:
     )
     op.create_index("ix_stages_kind_model", "stages", ["kind", "model"])
     op.create_index("ix_stages_ready", "stages", ["status", "priority", "id"])
+
+
+def _create_attempts_and_artifacts() -> None:
     op.create_table(
         "attempts",
         sa.Column("id", sa.Integer(), nullable=False),

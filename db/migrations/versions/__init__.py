@@ -1,0 +1,1 @@
+"""One file per change of the schema, numbered, with a verb in its name."""
