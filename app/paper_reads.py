@@ -10,9 +10,9 @@ from app import reads
 from app.reads import Published
 from cwpo import paper
 from db import queries
-from db.engine import database_url
 from db.records import RunFilters, RunRow
 from workers import report
+from workers.database import database_url
 from workers.paper import (
     Pair,
     PaperCell,

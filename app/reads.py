@@ -8,10 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from db import queries
-from db.engine import Engines, Session, database_url, make_engines, read_scope
+from db.engine import Engines, Session, make_engines, read_scope
 from db.records import AnnotatorRow, LabelSummary, RunFilters, RunGroup, RunRow
 from workers import report
 from workers.annotators import Scaling, scaling
+from workers.database import database_url
 from workers.report import (
     Beside,
     CostRow,

@@ -4,7 +4,6 @@ The margin is the mean over annotators and passes where there are several, and t
 annotator is unsure" is another thing than "the two answers are close".
 """
 
-import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from cwpo.data import PAIRS_FILE
 from cwpo.data.split import Split, split_file, swap_labels
 from cwpo.errors import Cancelled
 from cwpo.execute import StageContext
+from cwpo.files import written_aside
 from cwpo.label_attributes import LabelAttributes
 from cwpo.label_summary import summarise
 from cwpo.logps import ForwardPath, forward_path, response_logps, response_scores
@@ -198,11 +198,8 @@ def _labeled_windows(file: Path, split: Split, config: Mapping[str, Any]) -> Ite
 
 
 def _write_aside(table: pa.Table, path: Path) -> None:
-    aside = path.with_suffix(".partial")
-    pq.write_table(table, aside)
-    with aside.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    with written_aside(path) as aside:
+        pq.write_table(table, aside)
 
 
 def _join(parts: list[Path], path: Path) -> None:

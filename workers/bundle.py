@@ -39,7 +39,7 @@ NAMED = (
     ("evaluation.gold_model", ""),
 )
 MATTER = ("torch", "transformers", "tokenizers", "safetensors", "peft", "datasets", "huggingface_hub", "numpy", "scipy",
-          "pandas", "pyarrow", "statsmodels", "pydantic", "PyYAML")  # fmt: skip
+          "pandas", "pyarrow", "pydantic", "PyYAML")  # fmt: skip
 _NO_OUTPUT = ("timing.json",)  # seconds and host: never the same twice
 _ALWAYS = (1980, 1, 1, 0, 0, 0)  # equal bundles are equal files
 _SHA = "sha256:"

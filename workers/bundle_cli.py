@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cwpo.config import expand
+from cwpo.environment import settings
 from cwpo.errors import ConfigError, DataError, sentence_of
+from cwpo.files import written_aside
 from workers.places import home, store
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     again.add_argument("--check", action="store_true", help="look at it and say what would be done; run nothing")
     again.add_argument("--device", default="auto", help="cpu, cuda:0 or auto (default)")
     again.add_argument("--threads", type=int, help="CPU threads (default: as many as each stage was computed with)")
-    again.set_defaults(verb=_reproduce)
+    again.set_defaults(verb=rerun)
 
 
 def _bundle(options: argparse.Namespace) -> int:
@@ -58,13 +59,8 @@ def _bundle(options: argparse.Namespace) -> int:
     if target.is_dir() or not target.parent.is_dir():
         raise ConfigError("--out", f"{target} cannot be written; give a file in a folder that exists.")
     runs = _finished(options.runs, options.device)
-    work = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with work.open("wb") as file:
-            bundle.write(file, runs, store=store(), with_data=options.include_data)
-        work.replace(target)
-    finally:
-        work.unlink(missing_ok=True)
+    with written_aside(target, f".{target.name}.{uuid.uuid4().hex[:8]}") as work, work.open("wb") as file:
+        bundle.write(file, runs, store=store(), with_data=options.include_data)
     print(f"{len(runs)} runs, {target.stat().st_size:,} bytes: {target}")
     for kept in [] if options.include_data else bundle.local_files([run.config for run in runs]):
         print(f"not included: {kept.path} ({kept.revision[:19]}…); --include-data puts it in")
@@ -84,7 +80,8 @@ def _finished(names: Sequence[str], device: str) -> "list[FinishedRun]":
     for name in names:
         if not name.isdecimal():
             from cwpo.resolve import resolve
-            from workers.cli import gpu_wanted, read_config
+            from workers.compute import gpu_wanted
+            from workers.config_file import read_config
 
             gpu = gpu_wanted(device)
             configs = [resolve(one, gpu=gpu, home=home()) for one in expand(read_config(Path(name), ()))]
@@ -92,7 +89,8 @@ def _finished(names: Sequence[str], device: str) -> "list[FinishedRun]":
     return runs
 
 
-def _reproduce(options: argparse.Namespace) -> int:
+def rerun(options: argparse.Namespace) -> int:
+    """Run a bundle again and compare."""
     from workers import bundle_reading
 
     found = bundle_reading.read(options.file)
@@ -105,7 +103,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     except (ConfigError, DataError):
         raise  # what the file lacks
     except Exception as error:
-        if os.environ.get("CWPO_TRACEBACK"):
+        if settings.traceback:
             raise
         print(f"The rerun failed: {sentence_of(error)} The same command goes on from here.", file=sys.stderr)
         return FAILED
@@ -122,9 +120,9 @@ def _rerun(found: "Bundle", place: Path, options: argparse.Namespace) -> "Reprod
     """Every run, with a line when it is done."""
     from workers import console as view
     from workers import reproduce
-    from workers.cli import prepare_torch
+    from workers.compute import prepare_for
 
-    device = prepare_torch(options, found.configs[0])
+    device = prepare_for(options, found.configs[0])
     console = view.make_console()
 
     def on_run(number: int, stages: "Mapping[str, StageResult]") -> None:

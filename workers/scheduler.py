@@ -16,7 +16,6 @@ from workers.database import reading
 from workers.places import store
 
 DEVICES = ("gpu", "cpu")
-_HINT = 0  # a ring needs no stage: the database knows what is ready
 
 
 def new_run(config: RunConfig, specs: Mapping[str, StageSpec], *, sweep: str | None, priority: int) -> NewRun:
@@ -94,7 +93,7 @@ def ring_idle() -> bool:
     rings = rings_needed()
     try:
         for device, number in rings.items():
-            queue.ring(device, [_HINT] * number)
+            queue.ring(device, number)
     except RedisError:
         return False
     return True

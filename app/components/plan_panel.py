@@ -12,9 +12,9 @@ from app.components.formats import counted
 from app.components.run_form import Filled
 from cwpo.config import RunConfig
 from cwpo.errors import CwpoError
-from db.engine import database_url
 from db.errors import DatabaseError
 from workers import api, plan_words, power, report
+from workers.database import database_url
 from workers.plan import Plan
 from workers.power import SeedSpread
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.execute import StageContext
-from cwpo.reporting import RecordingReporter
+from tests.cwpo.recording import RecordingReporter
 
 TRAIN = {
     "epochs": 1.0,

@@ -112,6 +112,9 @@ def test_migration_names_start_with_a_verb() -> None:
 
 def test_a_database_without_tables_is_a_sentence_with_the_command(empty_address: str) -> None:
     engines = make_engines(empty_address)
-    with pytest.raises(DatabaseUnavailable, match="alembic upgrade head"), read_scope(engines) as session:
+    with (
+        pytest.raises(DatabaseUnavailable, match="alembic -x url=ADDRESS upgrade"),
+        read_scope(engines) as session,
+    ):
         queries.list_runs(session)
     engines.dispose()

@@ -6,16 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import event, select, text, update
 
 from db import queries, status
-from db.engine import Engines, analyze, now, query_plan, read_scope, session_scope
+from db.engine import Engines, now, read_scope, session_scope
 from db.errors import UnknownRun
 from db.models import Annotation, Stage
 from db.queries.examples import ORDERS, _keys
 from db.records import ClaimedStage, Cursor, RunFilters
 from db.repositories import annotations, evaluations, runs, stages, workers
 from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit
+from tests.db.plans import query_plan
 
 PAIRS = 60
 EVALUATION = {
@@ -556,7 +557,7 @@ def test_plans_use_the_index(done: tuple[Engines, int]) -> None:
             for number in range(20_000)
         ]  # fmt: skip
         session.execute(Annotation.__table__.insert(), rows)  # type: ignore[attr-defined]
-        analyze(session)
+        session.execute(text("ANALYZE"))
     conditions = [
         Annotation.stage_id == keys["stage_id"],
         Annotation.attempt_id == keys["attempt_id"],

@@ -15,7 +15,7 @@ from cwpo.data.source import splits_to_use
 from cwpo.data.stage import run_data
 from cwpo.errors import Cancelled, DataError
 from cwpo.execute import StageContext
-from cwpo.reporting import RecordingReporter
+from tests.cwpo.recording import RecordingReporter
 
 
 def rows(prompts: int, each: int = 2) -> list[dict[str, Any]]:
