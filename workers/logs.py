@@ -6,6 +6,7 @@ Text for a terminal or a file, JSON lines with CWPO_LOG=json. What people asked 
 import json
 import logging
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +21,8 @@ Value = str | int | None
 
 # What the lines of this block of work are about; a thread that works for it is started in a copy of the context.
 _about: ContextVar[Mapping[str, Value]] = ContextVar("about", default=MappingProxyType({}))
+
+_configuring = threading.Lock()
 
 
 @contextmanager
@@ -41,14 +44,14 @@ def configure(*, worker: str | None = None) -> None:
     `worker`: the name of the worker whose process this is, on every line.
     """
     root = logging.getLogger()
-    for handler in [one for one in root.handlers if isinstance(one, _ToStderr)]:
-        root.removeHandler(handler)
     handler = _ToStderr(worker)
     handler.setFormatter(formatter())
-    root.addHandler(handler)
+    with _configuring:  # pages of several people are drawn at the same time
+        root.handlers = [one for one in root.handlers if not isinstance(one, _ToStderr)] + [handler]
     root.setLevel(logging.WARNING)
     for name in ("app", "workers", "cwpo", "db"):
         logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger("rq.worker").setLevel(logging.WARNING)  # it sets itself to INFO when it is imported
 
 
 def formatter() -> logging.Formatter:
@@ -58,7 +61,7 @@ def formatter() -> logging.Formatter:
 
 def take_over(mark: str) -> None:
     """Loggers of a library that have a console handler of their own, kept under the attribute `mark`, use ours."""
-    for logger in logging.Logger.manager.loggerDict.values():
+    for logger in list(logging.Logger.manager.loggerDict.values()):
         own = getattr(logger, mark, None)
         if isinstance(logger, logging.Logger) and own in logger.handlers:
             logger.removeHandler(own)
