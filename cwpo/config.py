@@ -27,6 +27,7 @@ from cwpo.config_parts import (
     WeightingConfig,
     known,
 )
+from cwpo.dotted import value_at
 from cwpo.errors import ConfigError
 
 SANDBOX_DEFAULTS: dict[str, Any] = {
@@ -74,10 +75,10 @@ class RunConfig(Part):
             return values
         filled = dict(values)
         _split_percent(filled)
-        dataset = _get(filled, "data", "dataset") or "sandbox"
+        dataset = value_at(filled, "data.dataset") or "sandbox"
         if dataset == "sandbox":
             filled = merged(SANDBOX_DEFAULTS, filled)
-        elif _get(filled, "evaluation", "gold_reward") is None:
+        elif value_at(filled, "evaluation.gold_reward") is None:
             row = catalog.DATASETS.get(str(dataset))
             filled = merged({"evaluation": {"gold_reward": row.gold_reward if row else None}}, filled)
         return filled
@@ -232,10 +233,3 @@ def _split_percent(values: dict[str, Any]) -> None:
         values["top_percent"] = float(percent.strip().rstrip("%"))
     except ValueError as error:
         raise ConfigError("method", f"{method!r} is not a method; write top:30 for the top 30 %.") from error
-
-
-def _get(values: Mapping[str, Any], part: str, field: str) -> Any:
-    below = values.get(part)
-    if isinstance(below, Mapping):
-        return below.get(field)
-    return getattr(below, field, None)

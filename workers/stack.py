@@ -216,6 +216,7 @@ def _announced(stack: Stack) -> Iterator[None]:
     path = stack_file(stack.home)
     written = {"pid": os.getpid(), "web_url": stack.web_url, "redis_url": stack.redis_url, "notes": stack.notes}
     write_whole(path, json.dumps(written), private=True)
+    stack_failure(stack.home).unlink(missing_ok=True)
     try:
         yield
     finally:

@@ -9,10 +9,11 @@ from typing import Any
 import streamlit as st
 
 from app import untrusted
-from app.components.field_specs import FieldSpec, part_of, specs, value_at
+from app.components.field_specs import FieldSpec, part_of, specs
 from app.components.values import DEFAULT, parse, shown
 from cwpo import catalog
 from cwpo.config import override
+from cwpo.dotted import value_at
 
 PER_LINE = 3
 FLAGS: Mapping[str, bool | None] = {"auto": None, "off": False, "on": True}

@@ -6,11 +6,12 @@ from typing import Any
 import yaml
 
 from app.components.config_fields import NAMED, state_of
-from app.components.field_specs import FieldSpec, part_of, specs, value_at
+from app.components.field_specs import FieldSpec, part_of, specs
 from app.components.sweep import firsts
 from app.components.values import shown
 from cwpo import catalog
 from cwpo.config import RunConfig, merged
+from cwpo.dotted import value_at
 from cwpo.errors import ConfigError
 
 OTHER = "other models"

@@ -3,10 +3,10 @@
 from typing import Any, Literal
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from db.engine import UtcDateTime, migration_scope
-from db.errors import DatabaseUnavailable
 from db.models import Base
 
 
@@ -33,7 +33,7 @@ if connection is not None:
 else:
     address = context.get_x_argument(as_dictionary=True).get("url", "")
     if not address:
-        raise DatabaseUnavailable(
+        raise CommandError(
             "Say which database: `alembic -x url=sqlite:////path/to/cwpo.sqlite upgrade head`, or postgresql://…"
         )
     with migration_scope(address) as opened:

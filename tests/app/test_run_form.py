@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.components.config_fields import NAMED, flags, state_of
-from app.components.field_specs import FieldSpec, part_of, plain_parts, spec_of, specs, value_at
+from app.components.field_specs import FieldSpec, part_of, plain_parts, spec_of, specs
 from app.components.form_state import filled_state, lists_of
 from app.components.form_yaml import as_yaml, left_over, read_yaml
 from app.components.presets import address_of, presets_for
 from app.components.sweep import MOST_RUNS, method_names, sweep
 from app.components.values import parse, shown
 from cwpo.config import RunConfig, expand
+from cwpo.dotted import value_at
 from cwpo.paper_presets import all_presets
 from tests.app.conftest import Computed, visit, words
 from workers import plan_memory
