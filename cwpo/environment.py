@@ -6,6 +6,7 @@ that a command does not use cannot stop it. Free of torch.
 
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
@@ -162,15 +163,36 @@ class Environment:
         return self.worker_id
 
 
-# Variables that README names and that something else reads.
-READ_ELSEWHERE: Mapping[str, str] = {
-    "HF_ENDPOINT": "huggingface_hub",
-    "HF_TOKEN": "huggingface_hub",
-    "HF_HOME": "huggingface_hub",
-    "PYTHON": "make",
-    "TORCH_INDEX": "make",
-    "CHROMIUM": "make test",
-}
+@dataclass(frozen=True, kw_only=True)
+class ReadElsewhere:
+    """Variables that people may set and that something else reads."""
+
+    names: tuple[str, ...]
+    reader: str
+    meaning: str
+    default_text: str
+
+
+READ_ELSEWHERE = (
+    ReadElsewhere(
+        names=("HF_ENDPOINT", "HF_TOKEN", "HF_HOME"),
+        reader="huggingface_hub",
+        meaning="the hub, its token, its cache",
+        default_text="huggingface.co, none, `~/.cache/huggingface`",
+    ),
+    ReadElsewhere(
+        names=("PYTHON", "TORCH_INDEX"),
+        reader="tools/venv.sh",
+        meaning="for `make`: the interpreter, the package index of torch",
+        default_text="the first suited one, PyPI",
+    ),
+    ReadElsewhere(
+        names=("CHROMIUM",),
+        reader="tests/browser.py",
+        meaning="for `make test`: the browser",
+        default_text="found or installed",
+    ),
+)
 
 _own: MutableMapping[str, str] = os.environ
 
