@@ -45,13 +45,14 @@ def configure(*, worker: str | None = None) -> None:
     """
     root = logging.getLogger()
     handler = _ToStderr(worker)
-    handler.setFormatter(formatter())
+    handler.setFormatter(_Text())
     with _configuring:  # pages of several people are drawn at the same time
         root.handlers = [one for one in root.handlers if not isinstance(one, _ToStderr)] + [handler]
     root.setLevel(logging.WARNING)
     for name in ("app", "workers", "cwpo", "db"):
         logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger("rq.worker").setLevel(logging.WARNING)  # it sets itself to INFO when it is imported
+    handler.setFormatter(formatter())  # last: that CWPO_LOG is wrong has to be said too
 
 
 def formatter() -> logging.Formatter:
