@@ -143,15 +143,23 @@ def start() -> int:
     try:
         migrate(stack)
         for note in stack.notes:
-            print(note, flush=True)
+            _say(note)
         if stack.redis_program is None:
             wait_for_redis(stack.redis_url, "REDIS_URL")
-        print(f"Dashboard: {stack.web_url}   (Ctrl-C stops everything)", flush=True)
+        _say(f"Dashboard: {stack.web_url}   (Ctrl-C stops everything)")
         with _announced(stack):
             return _run_procfile(stack)
     finally:
         if stack.socket_dir is not None:
             shutil.rmtree(stack.socket_dir, ignore_errors=True)
+
+
+def _say(sentence: str) -> None:
+    """To the person who started it; where logs are JSON, the output is read by a program."""
+    if settings.log_format == "json":
+        log.info("%s", sentence)
+    else:
+        print(sentence, flush=True)
 
 
 def migrate(stack: Stack) -> None:
