@@ -25,7 +25,11 @@ def test_the_entry_point_and_every_screen_load_no_torch() -> None:
 
 
 def test_what_streamlit_says_of_an_error_is_a_line_of_our_log() -> None:
-    script = "import app.main, logging; logging.getLogger('streamlit.error_util').error('Uncaught app execution')"
+    """The server has read its settings before the first page is drawn, and with them set up its own handlers."""
+    script = (
+        "import logging, streamlit.config, streamlit.error_util\nstreamlit.config.get_config_options()\n"
+        "import app.main\nlogging.getLogger('streamlit.error_util').error('Uncaught app execution')"
+    )
     environment = {**os.environ, "CWPO_LOG": "json"}
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180
