@@ -1,13 +1,18 @@
-"""The dashboard's entry: page configuration and navigation, nothing else.
+"""The dashboard's entry: logs, page configuration and navigation, nothing else.
 
 The scripts lie in screens/: a folder named pages/ beside this file would switch on Streamlit's older navigation, which
 serves the first deep link after a start without this file.
 """
 
 import streamlit as st
+from streamlit.logger import get_logger
 
 from app.components.frame.export import choose_chart_format
+from workers.machine import logs
 
+logs.configure()
+get_logger("root")  # the parent of all of Streamlit's, which it makes with its first warning
+logs.take_over("streamlit_console_handler")  # the name that Streamlit keeps its own under
 st.set_page_config(page_title="CW-PO", page_icon="◐", layout="wide", initial_sidebar_state="expanded")
 
 PAGES = {

@@ -33,6 +33,7 @@ from benchmarks.workload import (
     typical,
     useful_flops,
 )
+from workers.machine.processes import allocator_environment
 
 PRECISIONS = ("bf16", "fp32")
 GROUPED_BATCHES = 3
@@ -90,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
         _measure(name, plan, results, options.rounds or plan.rounds)
         if plan.tuned:
             command = [sys.executable, "-m", "benchmarks.dpo", "--shapes", name, "--tuned-only"]
-            subprocess.run(command, check=True, env={**os.environ, "CWPO_TUNE_MALLOC": "1"})
+            subprocess.run(command, check=True, env={**os.environ, **allocator_environment()})
             results = Results(f"dpo-{name}")
         results.summary = summarise(name, plan, results)
         results.save()
@@ -246,8 +247,4 @@ def report(results: Results) -> None:
 
 
 if __name__ == "__main__":
-    if os.environ.get("CWPO_TUNE_MALLOC") == "1":
-        from cwpo.models.memory import tune_malloc
-
-        tune_malloc()
     main()

@@ -21,6 +21,8 @@ from typing import Any
 
 import torch
 
+from cwpo.files import write_whole
+
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "trl", "peft", "numpy")
 PEAK_SIZE, PEAK_REPEATS = 2048, 5
@@ -90,9 +92,7 @@ class Results:
         """Aside and renamed: a kill leaves the old or the new file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         body = {"date": _today(), "machine": self.machine, "summary": self.summary, "cells": self.cells}
-        aside = self.path.with_suffix(".partial")
-        aside.write_text(json.dumps(body, indent=1) + "\n")
-        os.replace(aside, self.path)
+        write_whole(self.path, json.dumps(body, indent=1) + "\n")
 
     def median(self, cell: str, key: str = "wall") -> float | None:
         """Median over the samples of a cell; None when it was not measured."""

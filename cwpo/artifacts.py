@@ -49,14 +49,21 @@ class ArtifactStore:
     def find(self, fingerprint: str, *, verify: bool = True) -> Path | None:
         """The artifact's directory, its files checked against the manifest; None when there is none.
 
-        A damaged artifact is moved aside, so that the stage is computed again.
+        A process reads an artifact's files once for that, and again only when their sizes or times have changed: a
+        model is not hashed for each of its readers. A damaged artifact is moved aside, so that the stage is computed
+        again.
         """
         path = self.path(fingerprint)
         if not (path / MANIFEST).is_file():
             return None
-        if verify and (damage := self.damage(fingerprint)):
-            self._set_aside(path, damage)
-            return None
+        if not verify:
+            return path
+        seen = _stamps(path)
+        if _WHOLE.get(path) != seen:
+            if damage := self.damage(fingerprint):
+                self._set_aside(path, damage)
+                return None
+            _WHOLE[path] = seen
         return path
 
     def info(self, fingerprint: str) -> ArtifactInfo:
@@ -144,6 +151,16 @@ class ArtifactStore:
         aside.parent.mkdir(parents=True, exist_ok=True)
         os.rename(path, aside)
         (aside / "DAMAGE").write_text(damage + "\n")
+
+
+# Directories whose files this process has checked, and what they looked like then.
+_WHOLE: dict[Path, tuple[tuple[str, int, int, int], ...]] = {}
+
+
+def _stamps(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """Name, inode, size and time of change of every file."""
+    files = ((file, file.stat()) for file in sorted(folder.rglob("*")) if file.is_file())
+    return tuple((str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns) for file, stat in files)
 
 
 def sha256_of(file: Path) -> str:

@@ -35,14 +35,6 @@ class Cancelled(CwpoError):
     """The stage was asked to stop."""
 
 
-class OutOfMemory(CwpoError):
-    """The device or the host ran out of memory."""
-
-
-class StorageFull(CwpoError):
-    """The disk that holds CWPO_HOME is full."""
-
-
 class ArtifactError(CwpoError):
     """A stored artifact is damaged or missing."""
 

@@ -1,6 +1,5 @@
 """Engines, transactions, database time and migrations. The only place that knows the SQL dialect."""
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -28,7 +27,7 @@ READ_CACHE_KB = 16_384
 BATCH_ROWS = 5_000
 # Any number will do, as long as nothing else in the same Postgres uses it.
 MIGRATION_LOCK = 0x43575F504F
-_UPGRADE = "`make start` brings it up to date, or run `alembic upgrade head`, then retry"
+_UPGRADE = "`make start` brings it up to date, or run `alembic -x url=ADDRESS upgrade head`, then retry"
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 # SQLite only counts up by itself on a column of type INTEGER, which there has 64 bits anyway.
@@ -71,12 +70,8 @@ class Engines:
         self.read.dispose()
 
 
-def database_url() -> str:
-    """DATABASE_URL, or the embedded SQLite file under CWPO_HOME."""
-    given = os.environ.get("DATABASE_URL", "").strip()
-    if given:
-        return given
-    home = Path(os.environ.get("CWPO_HOME", "").strip() or "var/cwpo").expanduser().resolve()
+def embedded_url(home: Path) -> str:
+    """The SQLite file that lies in `home`, an absolute path."""
     return URL.create("sqlite", database=str(home / "cwpo.sqlite")).render_as_string()
 
 
@@ -198,20 +193,6 @@ def server_facts(session: Session) -> ServerFacts:
     )  # fmt: skip
 
 
-def query_plan(session: Session, statement: Any) -> str:
-    """The planner's words for a statement, for tests that an index is used."""
-    bind = session.get_bind()
-    compiled = statement.compile(bind, compile_kwargs={"literal_binds": True})
-    prefix = "EXPLAIN QUERY PLAN" if bind.dialect.name == "sqlite" else "EXPLAIN"
-    rows = session.connection().exec_driver_sql(f"{prefix} {str(compiled).replace('%', '%%')}").all()
-    return "\n".join(str(row[-1]) for row in rows)
-
-
-def analyze(session: Session) -> None:
-    """Refresh the planner's statistics, after bulk writes."""
-    session.execute(text("ANALYZE"))
-
-
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -230,6 +211,8 @@ def _parse(url: str) -> URL:
         raise DatabaseUnavailable(
             "DATABASE_URL names no file: several processes share it, write sqlite:////path/to/file."
         )
+    if parsed.get_backend_name() == "sqlite":
+        return parsed.set(database=str(Path(str(parsed.database)).expanduser()))
     return parsed
 
 
@@ -272,7 +255,7 @@ def _postgres(url: URL, *, read_only: bool, pool: type[NullPool] | None = None) 
 
 
 def _make_folder(url: URL) -> None:
-    folder = Path(str(url.database)).expanduser().parent
+    folder = Path(str(url.database)).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

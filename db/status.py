@@ -10,7 +10,6 @@ CANCELLED = "cancelled"
 
 STATUSES = (QUEUED, RUNNING, DONE, FAILED, CANCELLED)
 LIVE = (QUEUED, RUNNING)
-FINISHED = (DONE, FAILED, CANCELLED)
 
 # A finished run comes back by a retry, a done one when its answers are scored again.
 RUN_TRANSITIONS: dict[str, tuple[str, ...]] = {

@@ -1,6 +1,7 @@
 """`python -m workers`: the supervisor. One worker per device and the reaper, restarted when they die."""
 
 import contextlib
+import logging
 import signal
 import socket
 import subprocess
@@ -13,7 +14,10 @@ from types import FrameType
 
 import psutil
 
+from workers.machine import logs
 from workers.machine.processes import child_environment, die_with_parent, end_all, parent_from_environment
+
+log = logging.getLogger("workers.supervisor")
 
 TICK = 0.2  # seconds between looks at the children
 BEAT_EVERY = 10.0  # seconds between heartbeats of the workers' rows
@@ -29,6 +33,7 @@ class Slot:
 
     role: str  # "worker" or "reaper"
     device: str = ""  # "cpu" or "gpu": also the name of the queue
+    name: str = ""  # of the worker in it
     gpu: str = ""  # what CUDA_VISIBLE_DEVICES is set to
     process: subprocess.Popen[bytes] | None = None
     worker_id: int | None = None
@@ -50,7 +55,7 @@ class Supervisor:
         self._next_beat = 0.0
 
     def run(self) -> None:
-        """Start what is missing, four times a second; on SIGTERM or SIGINT end everything."""
+        """Start what is missing, five times a second; on SIGTERM or SIGINT end everything."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         try:
@@ -83,7 +88,7 @@ class Supervisor:
         if slot.role == "reaper":
             command, environment = ["reaper"], child_environment(**ONE_THREAD)
         else:
-            name = f"{socket.gethostname()}-{slot.device}{slot.gpu}-{uuid.uuid4().hex[:6]}"
+            name = slot.name = f"{socket.gethostname()}-{slot.device}{slot.gpu}-{uuid.uuid4().hex[:6]}"
             slot.not_before = time.monotonic() + 1.0
             with _database_may_be_down():
                 slot.worker_id = lease.register_worker(name, slot.device)
@@ -94,7 +99,7 @@ class Supervisor:
         slot.started = time.monotonic()
         if slot.worker_id is not None:
             with _database_may_be_down():
-                lease.name_process(name, slot.device, slot.process.pid)
+                lease.name_process(slot.name, slot.device, slot.process.pid)
 
     def _worker_environment(self, slot: Slot) -> dict[str, str]:
         threads = ONE_THREAD if slot.device == "cpu" else {"TOKENIZERS_PARALLELISM": "false"}
@@ -111,7 +116,9 @@ class Supervisor:
         lived = time.monotonic() - slot.started
         slot.failures = 0 if lived > LIVED_LONG else slot.failures + 1
         slot.not_before = time.monotonic() + min(LONGEST_BACKOFF, 0.25 * 2**slot.failures)
-        print(f"{slot.role} {slot.process.pid} ended ({code}); restarting", file=sys.stderr, flush=True)
+        log.warning(
+            "%s %d ended (%s); restarting", slot.role, slot.process.pid, code, extra={"worker": slot.name or None}
+        )
         if slot.worker_id is not None:
             with _database_may_be_down():
                 lease.bury_worker(slot.worker_id)
@@ -154,7 +161,7 @@ def _database_may_be_down() -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        print(error, file=sys.stderr, flush=True)
+        log.warning("%s", error)
 
 
 def supervise() -> None:
@@ -162,14 +169,17 @@ def supervise() -> None:
     if parent := parent_from_environment():
         die_with_parent(parent)
     from cwpo.errors import ConfigError
-    from db.engine import database_url, upgrade
+    from db.engine import upgrade
     from db.errors import DatabaseError
+    from workers.machine.database import database_url
 
     try:
+        logs.configure()
         slots = make_slots()
         upgrade(database_url())
     except (ConfigError, DatabaseError) as error:
-        sys.exit(str(error))
+        log.error("%s", error)
+        sys.exit(1)
     Supervisor(slots).run()
 
 

@@ -154,8 +154,8 @@ def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
 def cancel_run(run_id: int) -> None:
     """Stop a run within seconds; stages that another run wants go on."""
     with writing() as session:
-        cancelled = runs.cancel(session, run_id)
-    _delete_artifacts(cancelled.removed)
+        removed = runs.cancel(session, run_id)
+    _delete_artifacts(removed)
 
 
 def retry_run(run_id: int) -> Changed:

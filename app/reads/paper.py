@@ -17,8 +17,8 @@ from cwpo.paper.verdict import Measured
 from cwpo.report import report
 from cwpo.report.report import DifferenceRow
 from db import queries
-from db.engine import database_url
 from db.records import RunFilters, RunRow
+from workers.machine.database import database_url
 
 MOST_RUNS = 500  # newest runs of a table's datasets and methods that are looked through
 CONTROL = "weak"  # stands beside the table's methods where its question is asked on other data

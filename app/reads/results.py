@@ -22,8 +22,9 @@ from cwpo.report.report import (
     StageCost,
 )
 from db import queries
-from db.engine import Engines, Session, database_url, make_engines, read_scope
+from db.engine import Engines, Session, make_engines, read_scope
 from db.records import AnnotatorRow, LabelSummary, RunFilters, RunGroup, RunRow
+from workers.machine.database import database_url
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
 MOST_RESULTS = 64

@@ -5,7 +5,6 @@ all that is in memory, whatever the length of the file. What was left out, and w
 """
 
 import json
-import os
 import re
 import shutil
 import time
@@ -21,23 +20,14 @@ import pyarrow.parquet as pq
 
 from cwpo.annotation import label_rows
 from cwpo.annotation.annotator import BRADLEY_TERRY, JOINT, encode_candidates
-from cwpo.annotation.label_paths import (
-    JOB,
-    WINDOW,
-    alone,
-    check_files,
-    parts_of,
-    read_json,
-    report_of,
-    taken,
-    write_aside,
-)
+from cwpo.annotation.label_paths import JOB, WINDOW, alone, check_files, parts_of, read_json, report_of, taken
 from cwpo.annotation.labeling import annotations, score_pairs
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import catalog
 from cwpo.config.run import digest
 from cwpo.data.filtering import Tally
 from cwpo.errors import Cancelled, ConfigError, DataError
+from cwpo.files import PARTIAL, write_whole, written_aside
 from cwpo.models import hub
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model
 from cwpo.models.logps import ForwardPath, forward_path
@@ -138,7 +128,7 @@ def label_file(
         counts = _finish(files, out, tally)
         facts = {**_facts(source, out, annotator, tally), **counts}
         report = {**facts, "job": job, "seconds": time.monotonic() - started}
-        write_aside(report_of(out), json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
+        write_whole(report_of(out), json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
         shutil.rmtree(parts, ignore_errors=True)
     return Labeled(out=out, report=report, reused=False)
 
@@ -256,16 +246,13 @@ def _open_parts(out: Path, job: Mapping[str, Any]) -> Path:
     if read_json(folder / JOB).get("id") != job["id"]:
         for file in mine:
             file.unlink()
-        write_aside(folder / JOB, json.dumps(job, indent=1))
+        write_whole(folder / JOB, json.dumps(job, indent=1))
     return folder
 
 
 def _write_part(part: Path, table: pa.Table, truncated: int) -> None:
-    aside = part.with_suffix(".partial")
-    pq.write_table(table.replace_schema_metadata({_CUT: str(truncated)}), aside)
-    with aside.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(aside, part)
+    with written_aside(part, f"{part.stem}{PARTIAL}") as aside:
+        pq.write_table(table.replace_schema_metadata({_CUT: str(truncated)}), aside)
 
 
 def _nothing(source: Path, tally: Tally) -> str:

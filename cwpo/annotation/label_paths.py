@@ -105,10 +105,3 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def write_aside(path: Path, text: str) -> None:
-    """The file is there whole, or as it was."""
-    aside = path.with_name(f"{path.name}.partial")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)

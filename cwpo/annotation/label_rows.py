@@ -6,7 +6,6 @@ Nothing a file says of its responses reaches the annotator: their order follows 
 import gzip
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from cwpo.data.filtering import Tally, to_candidate
 from cwpo.data.readers.preference import to_pair as preference_pair
 from cwpo.data.readers.shapes import to_pair as any_pair
 from cwpo.data.rows import BadRow, RawPair
+from cwpo.files import written_aside
 from cwpo.records import CandidatePair
 
 _NUMBERS = ("margin", "confidence", "weight", "score_chosen", "score_rejected")
@@ -106,13 +106,9 @@ def schema(chat: bool) -> pa.Schema:
 
 def join(tables: Iterable[pa.Table], columns: pa.Schema, out: Path) -> None:
     """All tables in one file, one in memory at a time; it is there whole or not at all."""
-    aside = out.with_name(f"{out.name}.partial")
-    with _WRITERS[format_of(out)](aside, columns) as write:
+    with written_aside(out) as aside, _WRITERS[format_of(out)](aside, columns) as write:
         for table in tables:
             write(table)
-    with aside.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(aside, out)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ The margin is the mean over annotators and passes where there are several, and t
 annotator is unsure" is another thing than "the two answers are close".
 """
 
-import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.data.pairs import PAIRS_FILE
 from cwpo.data.split import Split, split_file, swap_labels
 from cwpo.errors import Cancelled
+from cwpo.files import written_aside
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_policy
 from cwpo.models.logps import ForwardPath, forward_path, response_logps, response_scores
 from cwpo.models.tokenization import Encoded, encode_pairs, pack
@@ -199,11 +199,8 @@ def _labeled_windows(file: Path, split: Split, config: Mapping[str, Any]) -> Ite
 
 
 def _write_aside(table: pa.Table, path: Path) -> None:
-    aside = path.with_suffix(".partial")
-    pq.write_table(table, aside)
-    with aside.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    with written_aside(path) as aside:
+        pq.write_table(table, aside)
 
 
 def _join(parts: list[Path], path: Path) -> None:

@@ -20,6 +20,7 @@ from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.compare import gra as comparison
 from cwpo.compare.beside import beside
 from cwpo.compare.configured_run import compared
+from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, override
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
 from cwpo.models import hub
@@ -40,7 +41,7 @@ NAMED = (
     ("evaluation.gold_model", ""),
 )
 MATTER = ("torch", "transformers", "tokenizers", "safetensors", "peft", "datasets", "huggingface_hub", "numpy", "scipy",
-          "pandas", "pyarrow", "statsmodels", "pydantic", "PyYAML")  # fmt: skip
+          "pandas", "pyarrow", "pydantic", "PyYAML")  # fmt: skip
 _NO_OUTPUT = ("timing.json",)  # seconds and host: never the same twice
 _ALWAYS = (1980, 1, 1, 0, 0, 0)  # equal bundles are equal files
 _SHA = "sha256:"
@@ -221,16 +222,16 @@ def names_outside(config: RunConfig) -> Iterator[tuple[str, str, str]]:
     """(field, name, pin) of whatever the run names outside itself; the pin is empty where it has none."""
     values = config.canonical()
     for field, pin in NAMED:
-        name = _leaf(values, field)
+        name = value_at(values, field)
         if isinstance(name, str):
-            yield field, name, str((pin and _leaf(values, pin)) or "")
+            yield field, name, str((pin and value_at(values, pin)) or "")
 
 
 def renamed(config: RunConfig, names: Mapping[str, str]) -> RunConfig:
     """The same run with its local files under other names."""
     values = config.canonical()
     for field, _ in NAMED:
-        name = _leaf(values, field)
+        name = value_at(values, field)
         if name in names:
             values = override(values, field, names[name])
     return RunConfig.parse(values)
@@ -250,13 +251,6 @@ def platform_facts() -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Installed versions of the packages that numbers depend on, as constraints."""
     return {name: metadata.version(name).partition("+")[0] for name in MATTER}
-
-
-def _leaf(values: Mapping[str, Any], dotted: str) -> Any:
-    below: Any = values
-    for name in dotted.split("."):
-        below = below.get(name) if isinstance(below, Mapping) else None
-    return below
 
 
 def _stages(runs: Sequence[FinishedRun], store: ArtifactStore) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError, field_validator, model_validato
 
 from cwpo.config import catalog
 from cwpo.config.checks import contradictions, problems_of
+from cwpo.config.dotted import value_at
 from cwpo.config.fields import RunFields
 from cwpo.config.parts import known
 from cwpo.errors import ConfigError
@@ -47,10 +48,10 @@ class RunConfig(RunFields):
             return values
         filled = dict(values)
         _split_percent(filled)
-        dataset = _get(filled, "data", "dataset") or "sandbox"
+        dataset = value_at(filled, "data.dataset") or "sandbox"
         if dataset == "sandbox":
             filled = merged(SANDBOX_DEFAULTS, filled)
-        elif _get(filled, "evaluation", "gold_reward") is None:
+        elif value_at(filled, "evaluation.gold_reward") is None:
             row = catalog.DATASETS.get(str(dataset))
             filled = merged({"evaluation": {"gold_reward": row.gold_reward if row else None}}, filled)
         return filled
@@ -162,10 +163,3 @@ def _split_percent(values: dict[str, Any]) -> None:
         values["top_percent"] = float(percent.strip().rstrip("%"))
     except ValueError as error:
         raise ConfigError("method", f"{method!r} is not a method; write top:30 for the top 30 %.") from error
-
-
-def _get(values: Mapping[str, Any], part: str, field: str) -> Any:
-    below = values.get(part)
-    if isinstance(below, Mapping):
-        return below.get(field)
-    return getattr(below, field, None)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from cwpo.config import catalog
+from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig
 from cwpo.paper import published
 from cwpo.paper.published import Arm, Number
@@ -220,13 +221,13 @@ def _has_setting(number: Number, config: Mapping[str, Any], *, sandbox: bool) ->
     """Every field that the number sets, and the usual value of every other that tells experiments apart."""
     skipped: tuple[str, ...] = ("data.subset",) if sandbox else ()
     named = [(path, text) for path, text in number.setting if not _under(path, skipped)]
-    if not all(_equals(_at(config, path), text) for path, text in named):
+    if not all(_equals(value_at(config, path), text) for path, text in named):
         return False
     own = catalog.METHODS[config["method"]].weighting
     skipped += ("weighting.name",) if number.metric in FROM_LABELS else ()
     telling = (*DISTINCT, OWN_SFT) if number.metric in FROM_LABELS and config["method"] == "ws" else DISTINCT
     others = [name for name in telling if name not in skipped and not any(_under(path, (name,)) for path, _ in named)]
-    return all(_at(config, name) in (*USUAL, own) for name in others)
+    return all(value_at(config, name) in (*USUAL, own) for name in others)
 
 
 def _under(path: str, names: Iterable[str]) -> bool:
@@ -246,14 +247,6 @@ def _optional(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _at(config: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path; None where a part of it is not there."""
-    value: Any = config
-    for piece in path.split("."):
-        value = value.get(piece) if isinstance(value, Mapping) else None
-    return value
 
 
 def _protocol(config: Mapping[str, Any]) -> Mapping[str, Any]:

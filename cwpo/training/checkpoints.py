@@ -4,7 +4,6 @@ It holds the trained weights, AdamW's moments, the random states, the metric poi
 """
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from cwpo.files import written_aside
 
 if TYPE_CHECKING:
     from cwpo.training.loop import ExtraState
@@ -38,12 +39,9 @@ def save_checkpoint(
     tensors["points/value"] = torch.tensor([value for _, _, value in points], dtype=torch.float64)
     header = {"step": step, "names": names, "extra": extra.values}
     directory.mkdir(parents=True, exist_ok=True)
-    aside = directory / f"{CHECKPOINT}.partial"
     contiguous = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    save_file(contiguous, aside, metadata={"state": json.dumps(header)})
-    with aside.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(aside, directory / CHECKPOINT)
+    with written_aside(directory / CHECKPOINT) as aside:
+        save_file(contiguous, aside, metadata={"state": json.dumps(header)})
 
 
 def load_checkpoint(

@@ -194,6 +194,7 @@ def train(
         ctx.reporter.log(f"Resumed from the checkpoint after step {first} of {steps}.")
     if checkpointed:
         model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    ctx.reporter.resumed(first)
     ctx.reporter.progress(first, steps, "steps")
     pending = _Pending(ctx, history)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -1,11 +1,12 @@
-"""Runs the migrations: on the connection db.engine.upgrade hands over, or on DATABASE_URL from the command line."""
+"""Runs the migrations: on the connection that db.engine.upgrade hands over, or on the address of the command line."""
 
 from typing import Any, Literal
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from db.engine import UtcDateTime, database_url, migration_scope
+from db.engine import UtcDateTime, migration_scope
 from db.models import Base
 
 
@@ -30,5 +31,10 @@ connection = context.config.attributes.get("connection")
 if connection is not None:
     _run(connection)
 else:
-    with migration_scope(database_url()) as opened:
+    address = context.get_x_argument(as_dictionary=True).get("url", "")
+    if not address:
+        raise CommandError(
+            "Say which database: `alembic -x url=sqlite:////path/to/cwpo.sqlite upgrade head`, or postgresql://…"
+        )
+    with migration_scope(address) as opened:
         _run(opened)

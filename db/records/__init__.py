@@ -41,15 +41,12 @@ from db.records.runs import (
 )
 from db.records.system import ActiveStage, ArtifactUsage, DatabaseHealth, QueueHealth, WorkerRow
 from db.records.writing import (
-    CancelledRun,
     ClaimedStage,
     CreatedRun,
     DeletedRun,
-    Failure,
     NewArtifact,
     NewRun,
     NewStage,
-    Published,
     Requeued,
 )
 
@@ -65,7 +62,6 @@ __all__ = [
     "AttemptCount",
     "AttemptRow",
     "AttributeGroup",
-    "CancelledRun",
     "ClaimedStage",
     "ConfidenceHistogram",
     "CreatedRun",
@@ -74,7 +70,6 @@ __all__ = [
     "Decile",
     "DeletedRun",
     "EvaluationRecord",
-    "Failure",
     "GroupPage",
     "Interval",
     "Judged",
@@ -87,7 +82,6 @@ __all__ = [
     "NewRun",
     "NewStage",
     "PromptRow",
-    "Published",
     "QueueHealth",
     "ReliabilityBin",
     "Requeued",

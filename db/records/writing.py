@@ -58,20 +58,9 @@ class CreatedRun:
     fingerprints of stages that it let go, whose artifacts may be deleted once the transaction is committed."""
 
     run_id: int
-    status: str
     stages: int
     reused: int
     shared: int
-    removed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class CancelledRun:
-    """Fingerprints of the stages that stopped, and of those that were let go with nothing else holding them: their
-    artifacts may be deleted once the transaction is committed."""
-
-    run_id: int
-    stopped: tuple[str, ...]
     removed: tuple[str, ...] = ()
 
 
@@ -92,33 +81,12 @@ class ClaimedStage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """What publishing made possible: stages that are ready now, runs that are done now."""
-
-    attempt_id: int
-    ready: int
-    finished_runs: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Runs that a failed stage took down."""
-
-    stage_id: int
-    failed_runs: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Requeued:
-    """A stage whose lease ran out; `failed`: it was lost too often and is not tried again."""
+    """A stage whose lease ran out, and what became of it in one sentence."""
 
     stage_id: int
-    attempt_id: int | None
-    fingerprint: str
     kind: str
-    worker: str | None
     cause: str
-    failed: bool
 
 
 @dataclass(frozen=True, kw_only=True)

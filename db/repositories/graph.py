@@ -28,6 +28,14 @@ from db.readiness import wanted
 RESULTS = (Annotation, Histogram, Outcome, Evaluation, Score, Sample, Pair, Prompt)
 
 
+def moving(before: Collection[str], after: str) -> Any:
+    """The update that takes stages from one of the statuses `before` to `after`, which the table has to allow; it hits
+    none that has another status by now."""
+    for state in before:
+        status.check_stage(state, after)
+    return update(Stage).where(Stage.status.in_(before)).values(status=after)
+
+
 def runs_with(session: Session, stage_ids: Collection[int], statuses: tuple[str, ...]) -> list[int]:
     """Runs in one of the statuses that have any of the stages, in order of id."""
     found = (
@@ -45,8 +53,8 @@ def stages_of(session: Session, run_ids: Collection[int]) -> list[int]:
     return list(session.scalars(select(RunStage.stage_id).where(RunStage.run_id.in_(run_ids)).distinct()))
 
 
-def refresh_runs(session: Session, run_ids: Collection[int], at: datetime) -> tuple[int, ...]:
-    """Derive the status of live runs from their stages; the runs that are done now.
+def refresh_runs(session: Session, run_ids: Collection[int], at: datetime) -> None:
+    """Derive the status of live runs from their stages.
 
     queued -> running: a stage runs, or one was finished since the run was queued. done: every stage is."""
     one, zero = 1, 0
@@ -74,7 +82,6 @@ def refresh_runs(session: Session, run_ids: Collection[int], at: datetime) -> tu
             changed.setdefault(after, []).append(row.id)
     for after, ids in changed.items():
         session.execute(update(Run).where(Run.id.in_(ids)).values(_run_values(after, at)))
-    return tuple(changed.get(status.DONE, ()))
 
 
 def _derive(stages: int, done: int, running: int, fresh: int) -> str:
@@ -108,20 +115,17 @@ def refresh_priorities(session: Session, stage_ids: Collection[int]) -> None:
     )
 
 
-def release_unwanted(session: Session, run_ids: Collection[int], at: datetime, cause: str) -> tuple[str, ...]:
-    """Cancel the stages of these runs that no live run wants; the fingerprints of those that were stopped."""
+def release_unwanted(session: Session, run_ids: Collection[int], at: datetime, cause: str) -> None:
+    """Cancel the stages of these runs that no live run wants."""
     mine = select(RunStage.stage_id).where(RunStage.run_id.in_(run_ids))
-    unwanted = session.execute(
-        select(Stage.id, Stage.fingerprint).where(Stage.id.in_(mine), Stage.status.in_(status.LIVE), ~wanted())
-    ).all()
-    ids = [row.id for row in unwanted]
+    unwanted = select(Stage.id).where(Stage.id.in_(mine), Stage.status.in_(status.LIVE), ~wanted())
+    ids = list(session.scalars(unwanted))
     close_attempts(session, ids, status.ATTEMPT_CANCELLED, at, cause)
     session.execute(
-        update(Stage)
+        moving(status.LIVE, status.CANCELLED)
         .where(Stage.id.in_(ids))
-        .values(status=status.CANCELLED, error=cause, worker_id=None, lease_expires_at=None, finished_at=at)
+        .values(error=cause, worker_id=None, lease_expires_at=None, finished_at=at)
     )
-    return tuple(row.fingerprint for row in unwanted)
 
 
 def close_attempts(session: Session, stage_ids: Collection[int], attempt_status: str, at: datetime, cause: str) -> None:
@@ -148,12 +152,12 @@ def remove_curves(session: Session, stage_id: int, *, but: int) -> None:
 
 
 def requeue(session: Session, stage_ids: Collection[int]) -> None:
-    """Put stages back into the queue as if they had never run; their token and attempts stay."""
+    """Put ended stages back into the queue as if they had never run; their token and attempts stay."""
     session.execute(
-        update(Stage)
+        moving((status.FAILED, status.CANCELLED, status.DONE), status.QUEUED)
         .where(Stage.id.in_(stage_ids))
         .values(
-            status=status.QUEUED, error=None, losses=0, worker_id=None, lease_expires_at=None,
+            error=None, losses=0, worker_id=None, lease_expires_at=None,
             published_attempt_id=None, summary=None, seconds=None, done=None, total=None, unit=None,
             started_at=None, finished_at=None,
         )

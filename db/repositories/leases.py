@@ -46,15 +46,24 @@ def expire_worker(session: Session, worker_id: int) -> int:
     return int(session.execute(held.values(lease_expires_at=past)).rowcount)  # type: ignore[attr-defined]
 
 
+def most_urgent_run(session: Session, stage_id: int) -> int | None:
+    """The live run that wants the stage most; None when none does any more."""
+    return session.scalars(_wanting(stage_id, Run.id)).first()
+
+
 def wishes(session: Session, stage_id: int) -> Mapping[str, Any]:
     """The `execution` part of the most urgent live run that wants the stage; empty when none does any more."""
-    wanting = (
-        select(Run.config)
+    config = session.scalars(_wanting(stage_id, Run.config)).first() or {}
+    part: Mapping[str, Any] = config.get("execution") or {}
+    return part
+
+
+def _wanting(stage_id: int, column: Any) -> Any:
+    """A column of the most urgent live run that has the stage."""
+    return (
+        select(column)
         .join(RunStage, RunStage.run_id == Run.id)
         .where(RunStage.stage_id == stage_id, Run.status.in_(status.LIVE))
         .order_by(Run.priority.desc(), Run.id)
         .limit(1)
     )
-    config = session.scalars(wanting).first() or {}
-    part: Mapping[str, Any] = config.get("execution") or {}
-    return part

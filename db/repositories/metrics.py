@@ -41,12 +41,6 @@ def add_log(session: Session, claim: ClaimedStage, lines: Sequence[str]) -> None
     bulk_insert(session, claim, LogLine, rows)
 
 
-def delete_after(session: Session, claim: ClaimedStage, step: int) -> None:
-    """Drop the points after `step`, where a resumed stage starts again; earlier ones become the claim's own."""
-    check_token(session, claim.stage_id, claim.token)
-    carry_over(session, claim.stage_id, claim.attempt_id, step)
-
-
 def carry_over(session: Session, stage_id: int, attempt_id: int, step: int) -> None:
     """Move points up to `step` from the stage's latest attempt that has any; delete every other point of the stage."""
     session.execute(delete(Metric).where(Metric.attempt_id == attempt_id, Metric.step > step))

@@ -11,7 +11,7 @@ from db import status
 from db.engine import now
 from db.errors import FinishedRun, LiveRun, UnknownRun
 from db.models import Run, RunStage, Stage, StageInput
-from db.records import CancelledRun, CreatedRun, DeletedRun, NewRun, NewStage
+from db.records import CreatedRun, DeletedRun, NewRun, NewStage
 from db.repositories import named_annotators, orphans
 from db.repositories.graph import (
     refresh_priorities,
@@ -48,11 +48,10 @@ def create(session: Session, run: NewRun, stages: Sequence[NewStage]) -> Created
         [_run_stage(row.id, stage, ids, taken) for stage in stages],
     )
     refresh_priorities(session, set(ids.values()))
-    finished = refresh_runs(session, [row.id], at)
+    refresh_runs(session, [row.id], at)
     done = {fingerprint for fingerprint, state in before.items() if state == status.DONE}
     return CreatedRun(
         run_id=row.id,
-        status=status.DONE if row.id in finished else _status_of(session, row.id),
         stages=len(ids),
         reused=len(done),
         shared=len(taken - done),
@@ -92,7 +91,6 @@ def extend(session: Session, run_id: int, stages: Sequence[NewStage], *, priorit
     removed = orphans.remove(session, let_go)  # not before: the run may have taken some of them again
     return CreatedRun(
         run_id=run_id,
-        status=_status_of(session, run_id),
         stages=len(new),
         reused=sum(before.get(stage.fingerprint) == status.DONE for stage in new),
         shared=sum(before.get(stage.fingerprint) in status.LIVE for stage in new),
@@ -100,21 +98,22 @@ def extend(session: Session, run_id: int, stages: Sequence[NewStage], *, priorit
     )
 
 
-def cancel(session: Session, run_id: int) -> CancelledRun:
+def cancel(session: Session, run_id: int) -> tuple[str, ...]:
     """Stop a run; only stages that no other live run wants stop with it. An evaluated run that only waited for further
-    stages is done again without them: those that nothing else holds are deleted."""
+    stages is done again without them: those that nothing else holds are deleted, and the answer is their fingerprints,
+    whose artifacts may be deleted once the transaction is committed."""
     lock_graph(session)
     run = _live(session, run_id, "cancelled")
     at = now(session)
     status.check_run(run.status, status.CANCELLED)
     session.execute(update(Run).where(Run.id == run_id).values(status=status.CANCELLED, finished_at=at, error=None))
-    stopped = release_unwanted(session, [run_id], at, f"Cancelled with run {run_id}.")
+    release_unwanted(session, [run_id], at, f"Cancelled with run {run_id}.")
     refresh_priorities(session, stages_of(session, [run_id]))
     let_go = _let_further_go(session, run_id)
     if let_go is None:
-        return CancelledRun(run_id=run_id, stopped=stopped)
+        return ()
     session.execute(update(Run).where(Run.id == run_id).values(status=status.DONE))
-    return CancelledRun(run_id=run_id, stopped=stopped, removed=orphans.remove(session, let_go))
+    return orphans.remove(session, let_go)
 
 
 def retry(session: Session, run_id: int) -> tuple[int, ...]:
@@ -170,14 +169,6 @@ def delete(session: Session, run_id: int) -> DeletedRun:
     return DeletedRun(
         run_id=run_id, fingerprints=fingerprints, named=tuple(name for names in kept.values() for name in names)
     )
-
-
-def refresh_statuses(session: Session, run_ids: Collection[int] | None = None) -> tuple[int, ...]:
-    """Derive the status of the given (or all live) runs from their stages again; the runs that are done now."""
-    lock_graph(session)
-    if run_ids is None:
-        run_ids = list(session.scalars(select(Run.id).where(Run.status.in_(status.LIVE))))
-    return refresh_runs(session, run_ids, now(session))
 
 
 def _let_further_go(session: Session, run_id: int) -> set[int] | None:
@@ -295,7 +286,3 @@ def _finished(session: Session, run_id: int, verb: str) -> Run:
     if run.status in status.LIVE:
         raise LiveRun(f"Run {run_id} is {run.status} and cannot be {verb}: cancel it first.")
     return run
-
-
-def _status_of(session: Session, run_id: int) -> str:
-    return session.scalars(select(Run.status).where(Run.id == run_id)).one()

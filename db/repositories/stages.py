@@ -12,9 +12,10 @@ from db.engine import now
 from db.errors import UnknownWorker
 from db.models import Artifact, Attempt, Run, RunStage, Stage, StageInput, Worker
 from db.readiness import ready_stages
-from db.records import ClaimedStage, Failure, NewArtifact, Published, Requeued
+from db.records import ClaimedStage, NewArtifact, Requeued
 from db.repositories.graph import (
     close_attempts,
+    moving,
     refresh_runs,
     release_unwanted,
     remove_curves,
@@ -91,16 +92,15 @@ def publish(
     summary: Mapping[str, Any],
     seconds: float,
     artifact: NewArtifact | None = None,
-) -> Published:
+) -> None:
     """Make a result visible, once: a second call, or one under an old token, raises StaleToken."""
     lock_graph(session)
     at = now(session)
     attempt_id = _attempt_id(session, stage_id, token)
-    done = _update(stage_id).where(Stage.token == token, Stage.status == status.RUNNING)
     if not _hit(
         session,
-        done.values(
-            status=status.DONE, published_attempt_id=attempt_id, summary=plain(summary), seconds=seconds, error=None,
+        _held(stage_id, token, status.DONE).values(
+            published_attempt_id=attempt_id, summary=plain(summary), seconds=seconds, error=None,
             losses=0, worker_id=None, lease_expires_at=None, finished_at=at,
             done=func.coalesce(Stage.total, Stage.done),
         ),
@@ -110,30 +110,30 @@ def publish(
     remove_curves(session, stage_id, but=attempt_id)
     if artifact is not None:
         _store_artifact(session, stage_id, artifact, at)
-    finished = _refresh(session, stage_id, at)
-    return Published(attempt_id=attempt_id, ready=ready_count(session), finished_runs=finished)
+    _refresh(session, stage_id, at)
 
 
-def fail(session: Session, stage_id: int, token: int, *, error: str) -> Failure:
+def fail(session: Session, stage_id: int, token: int, *, error: str) -> None:
     """Record why a stage failed; every live run that needs it fails with that sentence, other runs go on."""
     lock_graph(session)
     at = now(session)
     if not _hit(
         session,
-        _update(stage_id)
-        .where(Stage.token == token, Stage.status == status.RUNNING)
-        .values(status=status.FAILED, error=clean_text(error), worker_id=None, lease_expires_at=None, finished_at=at),
+        _held(stage_id, token, status.FAILED).values(
+            error=clean_text(error), worker_id=None, lease_expires_at=None, finished_at=at
+        ),
     ):
         raise stale(stage_id, token)
     close_attempts(session, [stage_id], status.ATTEMPT_FAILED, at, clean_text(error))
-    return _fail_runs(session, stage_id, clean_text(error), at)
+    _fail_runs(session, stage_id, clean_text(error), at)
 
 
 def release(session: Session, stage_id: int, token: int, *, cause: str) -> None:
     """Give a stage back to the queue at once, because its worker stops."""
     lock_graph(session)
     at = now(session)
-    _hand_back(session, stage_id, token, at, cause, losses=0)
+    _let_go(session, stage_id, token, status.QUEUED, cause, at)
+    _refresh(session, stage_id, at)
 
 
 def refuse(session: Session, stage_id: int, token: int, *, cause: str) -> None:
@@ -175,16 +175,22 @@ def reopen(session: Session, fingerprints: Collection[str]) -> int:
     return len(ids)
 
 
-def ready_count(session: Session, device: str | None = None) -> int:
-    """How many stages could start now, on `device` or at all."""
-    devices = None if device is None else status.stages_for(device)
+def ready_count(session: Session, device: str) -> int:
+    """How many stages could start now on `device`."""
+    ready = ready_stages(status.stages_for(device))
     return session.execute(
-        select(func.count()).select_from(ready_stages(devices).order_by(None).with_only_columns(Stage.id).subquery())
+        select(func.count()).select_from(ready.order_by(None).with_only_columns(Stage.id).subquery())
     ).scalar_one()
 
 
 def _update(stage_id: int) -> Any:
     return update(Stage).where(Stage.id == stage_id).execution_options(synchronize_session=False)
+
+
+def _held(stage_id: int, token: int, after: str) -> Any:
+    """The update that ends a claim: it hits the stage while it runs under this token."""
+    ending = moving((status.RUNNING,), after).where(Stage.id == stage_id, Stage.token == token)
+    return ending.execution_options(synchronize_session=False)
 
 
 def _fresh(statement: Any) -> Any:
@@ -199,12 +205,11 @@ def _hit(session: Session, statement: Any) -> bool:
 
 
 def _take(session: Session, stage: Stage, worker: Worker, at: datetime, lease_seconds: float) -> bool:
+    taking = moving((status.QUEUED,), status.RUNNING).where(Stage.id == stage.id, Stage.token == stage.token)
     return _hit(
         session,
-        _update(stage.id)
-        .where(Stage.status == status.QUEUED, Stage.token == stage.token)
-        .values(
-            status=status.RUNNING, token=stage.token + 1, worker_id=worker.id, started_at=at, finished_at=None,
+        taking.execution_options(synchronize_session=False).values(
+            token=stage.token + 1, worker_id=worker.id, started_at=at, finished_at=None,
             lease_expires_at=at + timedelta(seconds=lease_seconds), error=None,
         ),
     )  # fmt: skip
@@ -251,11 +256,11 @@ def _store_artifact(session: Session, stage_id: int, artifact: NewArtifact, at: 
     session.flush()
 
 
-def _refresh(session: Session, stage_id: int, at: datetime) -> tuple[int, ...]:
-    return refresh_runs(session, runs_with(session, [stage_id], status.LIVE), at)
+def _refresh(session: Session, stage_id: int, at: datetime) -> None:
+    refresh_runs(session, runs_with(session, [stage_id], status.LIVE), at)
 
 
-def _fail_runs(session: Session, stage_id: int, error: str, at: datetime) -> Failure:
+def _fail_runs(session: Session, stage_id: int, error: str, at: datetime) -> None:
     needing = session.execute(
         select(Run.id, RunStage.slot)
         .join(RunStage, RunStage.run_id == Run.id)
@@ -273,36 +278,31 @@ def _fail_runs(session: Session, stage_id: int, error: str, at: datetime) -> Fai
             )
         )  # fmt: skip
     release_unwanted(session, list(slots), at, f"Not needed any more: stage {stage_id} failed.")
-    return Failure(stage_id=stage_id, failed_runs=tuple(slots))
 
 
-def _hand_back(session: Session, stage_id: int, token: int, at: datetime, cause: str, *, losses: int) -> None:
-    back = _update(stage_id).where(Stage.token == token, Stage.status == status.RUNNING)
-    if not _hit(
-        session,
-        back.values(
-            status=status.QUEUED, worker_id=None, lease_expires_at=None, started_at=None, losses=Stage.losses + losses
-        ),
-    ):
+def _let_go(session: Session, stage_id: int, token: int, after: str, cause: str, at: datetime, **values: Any) -> None:
+    """End a claim without a result."""
+    free = _held(stage_id, token, after).values(worker_id=None, lease_expires_at=None, started_at=None, **values)
+    if not _hit(session, free):
         raise stale(stage_id, token)
     close_attempts(session, [stage_id], status.ATTEMPT_LOST, at, clean_text(cause))
-    _refresh(session, stage_id, at)
 
 
 def _requeue_one(session: Session, stage: Stage, at: datetime) -> Requeued:
     attempt = session.get(Attempt, stage.current_attempt_id) if stage.current_attempt_id else None
     who = f"Worker {attempt.worker} (process {attempt.pid} on {attempt.host})" if attempt else "The worker"
     cause = f"{who} stopped answering; the stage went back to the queue."
-    failed = stage.losses + 1 >= MAX_LOSSES
-    _hand_back(session, stage.id, stage.token, at, cause, losses=1)
-    if failed:
+    losses = stage.losses + 1
+    if losses < MAX_LOSSES:
+        _let_go(session, stage.id, stage.token, status.QUEUED, cause, at, losses=losses)
+        _refresh(session, stage.id, at)
+    else:
         error = (
             f"Its worker died {MAX_LOSSES} times in a row, the last one: {who}. Memory is the usual reason: lower "
             "execution.tokens_per_batch or choose a smaller model, then retry; checkpoints are kept."
         )
-        session.execute(_update(stage.id).values(status=status.FAILED, error=error, finished_at=at))
+        _let_go(
+            session, stage.id, stage.token, status.FAILED, cause, at, losses=losses, error=error, finished_at=at
+        )  # fmt: skip
         _fail_runs(session, stage.id, error, at)
-    return Requeued(
-        stage_id=stage.id, attempt_id=stage.current_attempt_id, fingerprint=stage.fingerprint, kind=stage.kind,
-        worker=attempt.worker if attempt else None, cause=cause, failed=failed,
-    )  # fmt: skip
+    return Requeued(stage_id=stage.id, kind=stage.kind, cause=cause if losses < MAX_LOSSES else error)

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.components.form.config_fields import NAMED, flags, state_of
-from app.components.form.field_specs import FieldSpec, part_of, plain_parts, spec_of, specs, value_at
+from app.components.form.field_specs import FieldSpec, part_of, plain_parts, spec_of, specs
 from app.components.form.presets import address_of, presets_for
 from app.components.form.state import filled_state, lists_of
 from app.components.form.values import parse, shown
 from app.components.form.yaml_file import as_yaml, left_over, read_yaml
+from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, expand
 from cwpo.config.sweep import MOST_RUNS, method_names, sweep
 from cwpo.paper.presets import all_presets

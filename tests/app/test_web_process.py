@@ -1,6 +1,7 @@
 """What the web process loads, and where it listens."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -21,6 +22,22 @@ def test_the_entry_point_and_every_screen_load_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_what_streamlit_says_of_an_error_is_a_line_of_our_log() -> None:
+    """The server has read its settings before the first page is drawn, and with them set up its own handlers."""
+    script = (
+        "import logging, streamlit.config, streamlit.error_util\nstreamlit.config.get_config_options()\n"
+        "import app.main\nlogging.getLogger('streamlit.error_util').error('Uncaught app execution')"
+    )
+    environment = {**os.environ, "CWPO_LOG": "json"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    line = json.loads(done.stderr.splitlines()[-1])
+    assert (line["level"], line["logger"]) == ("ERROR", "streamlit.error_util")
+    assert line["message"] == "Uncaught app execution"
 
 
 def test_the_dashboard_listens_on_this_machine_only() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.reporting import RecordingReporter
 from cwpo.stages.execute import StageContext
+from tests.cwpo.recording import RecordingReporter
 
 TRAIN = {
     "epochs": 1.0,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cwpo import artifacts
 from cwpo.artifacts import MANIFEST, ArtifactStore, content_hash
 from cwpo.errors import ArtifactError
 
@@ -57,6 +58,22 @@ def test_any_damage_is_found_and_set_aside(store, damage):
     assert not store.path(FP).exists()
     write(store)
     assert store.find(FP) is not None
+
+
+def test_files_are_read_once_and_again_when_they_have_changed(store, monkeypatch):
+    """Three readers of one artifact are one reading of its file; a change of its bytes is found all the same."""
+    write(store)
+    read = []
+    real = artifacts.sha256_of
+    monkeypatch.setattr(artifacts, "sha256_of", lambda file: read.append(file) or real(file))
+    assert [store.find(FP) for _ in range(3)] == [store.path(FP)] * 3
+    assert read == [store.path(FP) / "sub" / "file.txt"]
+    (store.path(FP) / "sub" / "file.txt").write_text("hellp")
+    assert store.find(FP) is None
+    write(store)
+    assert store.find(FP) is not None
+    assert store.damage(FP) is None
+    assert len(read) == 5  # twice with find, once while it was built, once each by find and damage
 
 
 def test_the_second_of_two_equal_builds_changes_nothing(store):

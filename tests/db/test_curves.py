@@ -125,12 +125,12 @@ def test_publishing_leaves_only_the_published_curve(database: Engines) -> None:
         assert session.scalars(select(Metric.value)).all() == [2.0]
 
 
-def test_delete_after_drops_only_later_points(database: Engines) -> None:
+def test_points_after_the_step_at_which_an_attempt_starts_go(database: Engines) -> None:
     submit(database, "data")
     claimed = claim(database, add_worker(database))
     with session_scope(database) as session:
         metrics.add(session, claimed, [(step, "loss", float(step)) for step in range(6)])
-        metrics.delete_after(session, claimed, 3)
+        stages.start_at(session, claimed.stage_id, claimed.token, 3)
     assert sorted(points(database, claimed.stage_id)) == [0, 1, 2, 3]
 
 

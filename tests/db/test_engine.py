@@ -12,23 +12,24 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
 from db import engine
-from db.engine import Engines, database_url, make_engines, now, read_scope, session_scope, upgrade
+from db.engine import Engines, embedded_url, make_engines, now, read_scope, session_scope, upgrade
 from db.errors import DatabaseUnavailable
 from db.models import Run, Setting
 from tests.db.make import submit
 
 
-def test_the_embedded_database_lies_under_cwpo_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    monkeypatch.setenv("CWPO_HOME", str(tmp_path / "with space"))
-    assert database_url() == f"sqlite:///{tmp_path}/with space/cwpo.sqlite"
-    upgrade(database_url())
+def test_the_embedded_database_lies_in_the_home(tmp_path: Path) -> None:
+    url = embedded_url(tmp_path / "with space")
+    assert url == f"sqlite:///{tmp_path}/with space/cwpo.sqlite"
+    upgrade(url)
     assert (tmp_path / "with space" / "cwpo.sqlite").exists()
 
 
-def test_database_url_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://u@h/d")
-    assert database_url() == "postgresql://u@h/d"
+def test_a_tilde_in_an_address_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    upgrade("sqlite:///~/own/db.sqlite")
+    assert (tmp_path / "own" / "db.sqlite").is_file()
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])

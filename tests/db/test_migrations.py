@@ -1,7 +1,10 @@
 """The schema comes from migrations alone, and they agree with the models."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,6 +30,7 @@ from db.models import Base, Run
 from db.repositories import runs
 from tests.db.make import new_run, stages_of
 
+ROOT = Path(__file__).resolve().parents[2]
 ARCHIVES = sorted((Path(__file__).parent / "archives").glob("*.sqlite"))
 
 
@@ -110,8 +114,26 @@ def test_migration_names_start_with_a_verb() -> None:
     assert [name for name in names if not re.fullmatch(rf"\d{{4}}_({verbs})_\w+", name)] == []
 
 
+def test_alembic_by_hand_works_on_the_address_that_it_is_given(tmp_path: Path) -> None:
+    """And says in one sentence that it needs one, whatever DATABASE_URL holds."""
+    url = f"sqlite:///{tmp_path / 'own.sqlite'}"
+    command = [sys.executable, "-m", "alembic"]
+    done = subprocess.run([*command, "-x", f"url={url}", "upgrade", "head"], cwd=ROOT, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert tables(url) == {*Base.metadata.tables, "alembic_version"}
+    environment = {**os.environ, "DATABASE_URL": url}
+    silent = subprocess.run(
+        [*command, "upgrade", "head"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert silent.returncode != 0
+    assert silent.stdout.strip().splitlines()[-1].startswith("FAILED: Say which database: `alembic -x url=sqlite:")
+
+
 def test_a_database_without_tables_is_a_sentence_with_the_command(empty_address: str) -> None:
     engines = make_engines(empty_address)
-    with pytest.raises(DatabaseUnavailable, match="alembic upgrade head"), read_scope(engines) as session:
+    with (
+        pytest.raises(DatabaseUnavailable, match="alembic -x url=ADDRESS upgrade"),
+        read_scope(engines) as session,
+    ):
         queries.list_runs(session)
     engines.dispose()

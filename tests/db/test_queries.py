@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import event, select, text, update
 
 from db import queries, status
-from db.engine import Engines, analyze, now, query_plan, read_scope, session_scope
+from db.engine import Engines, now, read_scope, session_scope
 from db.errors import UnknownRun
 from db.models import Annotation, Stage
 from db.queries.examples import ORDERS, _keys
@@ -17,6 +17,7 @@ from db.records import ClaimedStage, Cursor, RunFilters
 from db.repositories import annotations, evaluations, runs, stages, workers
 from tests.db.labels import PAIRS, SUMMARY, annotated_pair
 from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit
+from tests.db.plans import query_plan
 
 EVALUATION = {
     "gra": 0.6, "gra_strict": 0.55, "gra_ties_dropped": 0.61, "wins": 11.0, "ties": 2.0, "losses": 7.0, "prompts": 20,
@@ -536,7 +537,7 @@ def test_plans_use_the_index(done: tuple[Engines, int]) -> None:
             for number in range(20_000)
         ]  # fmt: skip
         session.execute(Annotation.__table__.insert(), rows)  # type: ignore[attr-defined]
-        analyze(session)
+        session.execute(text("ANALYZE"))
     conditions = [
         Annotation.stage_id == keys["stage_id"],
         Annotation.attempt_id == keys["attempt_id"],

@@ -1,16 +1,18 @@
 """What submitting, failing, cancelling, retrying and deleting do to runs that share stages."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.errors import FinishedRun, IllegalTransition, LiveRun, StaleToken, UnknownRun
-from db.models import Annotation, Artifact, Attempt, Base, LogLine, Pair, Stage
+from db.models import Annotation, Artifact, Attempt, Base, LogLine, Pair, Run, Stage
 from db.records import ClaimedStage, CreatedRun, NewStage
-from db.repositories import annotations, metrics, runs, stages
+from db.repositories import annotations, leases, metrics, runs, stages
 from db.status import RUN_TRANSITIONS, STAGE_TRANSITIONS, STATUSES, check_run, check_stage
 from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit, work_off
 
@@ -26,8 +28,10 @@ def stage_statuses(engines: Engines, run_id: int) -> dict[str, str]:
 
 
 def fail(engines: Engines, claimed: ClaimedStage, error: str = "the loss diverged at step 7.") -> tuple[int, ...]:
+    """The stage fails; the runs that failed with it."""
     with session_scope(engines) as session:
-        return stages.fail(session, claimed.stage_id, claimed.token, error=error).failed_runs
+        stages.fail(session, claimed.stage_id, claimed.token, error=error)
+        return tuple(session.scalars(select(Run.id).where(Run.failed_stage_id == claimed.stage_id).order_by(Run.id)))
 
 
 def test_a_run_is_queued_then_running_then_done(database: Engines) -> None:
@@ -41,10 +45,9 @@ def test_a_run_is_queued_then_running_then_done(database: Engines) -> None:
     seen += run_status(database, run)
     second = claim(database, worker)
     with session_scope(database) as session:
-        done = stages.publish(session, second.stage_id, second.token, summary={}, seconds=1.0)
+        stages.publish(session, second.stage_id, second.token, summary={}, seconds=1.0)
     seen += run_status(database, run)
     assert seen == ["queued", "running", "running", "done"]
-    assert done.finished_runs == (run,)
     with read_scope(database) as session:
         row = queries.get_run(session, run).row
     assert row.started_at is not None
@@ -57,7 +60,8 @@ def test_submitting_a_run_whose_stages_are_done_reuses_all_and_is_done(database:
     worker = add_worker(database)
     work_off(database, worker)
     again = submit(database)
-    assert (again.status, again.stages, again.reused, again.shared) == ("done", 6, 6, 0)
+    assert (again.stages, again.reused, again.shared) == (6, 6, 0)
+    assert run_status(database, again.run_id) == ["done"]
     with read_scope(database) as session:
         rows = queries.run_stages(session, again.run_id)
         assert all(row.reused and row.attempts == 1 and row.shared_by == 2 for row in rows)
@@ -70,7 +74,8 @@ def test_a_reused_done_stage_alone_does_not_make_a_run_running(database: Engines
     worker = add_worker(database)
     work_off(database, worker)
     created = submit(database, "data", "annotator")
-    assert (created.status, created.reused) == ("queued", 1)
+    assert created.reused == 1
+    assert run_status(database, created.run_id) == ["queued"]
     claim(database, worker)
     assert run_status(database, created.run_id) == ["running"]
 
@@ -133,14 +138,15 @@ def test_cancelling_a_run_stops_only_what_no_live_run_wants(database: Engines) -
     work_off(database, worker, until=["align"])
     align_a, align_b = claim(database, worker), claim(database, worker)
     with session_scope(database) as session:
-        stopped = runs.cancel(session, a).stopped
-    assert set(stopped) == {"align", "samples", "evaluation"}
+        runs.cancel(session, a)
+    stopped = {slot for slot, state in stage_statuses(database, a).items() if state == "cancelled"}
+    assert stopped == {"align", "samples", "evaluation"}
     assert run_status(database, a, b) == ["cancelled", "running"]
     with session_scope(database) as session:
         assert stages.heartbeat(session, align_a.stage_id, align_a.token, 45) == "cancelled"
         assert stages.heartbeat(session, align_b.stage_id, align_b.token, 45) == "held"
     with session_scope(database) as session:
-        assert "labels-b" not in runs.cancel(session, b).stopped
+        runs.cancel(session, b)
     assert stage_statuses(database, b)["labels"] == "done"
 
 
@@ -197,7 +203,8 @@ def test_submitting_again_queues_a_failed_stage_again(database: Engines) -> None
     worker = add_worker(database)
     fail(database, claim(database, worker))
     second = submit(database, "data")
-    assert (second.status, second.reused, second.shared) == ("queued", 0, 0)
+    assert (second.reused, second.shared) == (0, 0)
+    assert run_status(database, second.run_id) == ["queued"]
     work_off(database, worker)
     assert run_status(database, first, second.run_id) == ["failed", "done"]
 
@@ -339,7 +346,8 @@ def extended(database: Engines, run: int, *further: NewStage) -> CreatedRun:
 def test_a_done_run_waits_for_further_stages_and_is_done_again(database: Engines) -> None:
     run, worker = evaluated(database)
     made = extended(database, run, FURTHER)
-    assert (made.status, made.stages, made.reused) == ("queued", 1, 0)
+    assert (made.stages, made.reused) == (1, 0)
+    assert run_status(database, run) == ["queued"]
     assert work_off(database, worker) == ["evaluation"]
     assert run_status(database, run) == ["done"]
     assert slots(database, run)[-1] == "evaluation@judge"
@@ -350,10 +358,12 @@ def test_a_done_run_waits_for_further_stages_and_is_done_again(database: Engines
         assert queries.stage_seconds(session, [run])["device"].tolist() == ["cpu"] * 7
         assert queries.scores(session, [run]).empty
     again = extended(database, run, FURTHER)
-    assert (again.status, again.stages) == ("done", 0)
+    assert again.stages == 0
+    assert run_status(database, run) == ["done"]
     other = submit(database).run_id
     shared = extended(database, other, FURTHER)
-    assert (shared.status, shared.reused) == ("done", 1)
+    assert shared.reused == 1
+    assert run_status(database, other) == ["done"]
 
 
 def test_cancelling_further_stages_leaves_the_run_done_without_them(database: Engines) -> None:
@@ -361,8 +371,7 @@ def test_cancelling_further_stages_leaves_the_run_done_without_them(database: En
     extended(database, run, FURTHER)
     claim(database, worker)
     with session_scope(database) as session:
-        cancelled = runs.cancel(session, run)
-    assert (cancelled.stopped, cancelled.removed) == (("judged",), ("judged",))
+        assert runs.cancel(session, run) == ("judged",)
     assert run_status(database, run) == ["done"]
     assert "evaluation@judge" not in slots(database, run)
 
@@ -385,7 +394,7 @@ def test_stages_that_were_let_go_hold_nothing_when_the_run_is_deleted(database: 
     extended(database, run, SCORES, OVER_SCORES)
     work_off(database, worker, until=["evaluation"])
     with session_scope(database) as session:
-        assert set(runs.cancel(session, run).removed) == {"scored", "judged"}
+        assert set(runs.cancel(session, run)) == {"scored", "judged"}
     extended(database, run, FURTHER)
     fail(database, claim(database, worker))
     made = extended(database, run, replace(FURTHER, slot="evaluation@other", fingerprint="other"))
@@ -410,7 +419,7 @@ def test_further_stages_that_are_asked_for_again_or_that_another_run_has_stay(da
     assert (made.reused, made.removed) == (1, ())
     extended(database, other, SCORES)
     with session_scope(database) as session:
-        assert runs.cancel(session, run).removed == ("judged",)
+        assert runs.cancel(session, run) == ("judged",)
     assert stage_statuses(database, other)["scores@judge"] == "done"
 
 
@@ -458,14 +467,6 @@ def test_a_further_stage_is_never_replaced(database: Engines) -> None:
         extended(database, run, replace(FURTHER, fingerprint="changed"))
 
 
-def test_statuses_can_be_derived_again(database: Engines) -> None:
-    run = submit(database, "data").run_id
-    claim(database, add_worker(database))
-    with session_scope(database) as session:
-        assert runs.refresh_statuses(session) == ()
-    assert run_status(database, run) == ["running"]
-
-
 def test_transitions_are_closed_and_refused_in_words() -> None:
     for table in (RUN_TRANSITIONS, STAGE_TRANSITIONS):
         assert set(table) == set(STATUSES)
@@ -475,6 +476,38 @@ def test_transitions_are_closed_and_refused_in_words() -> None:
     with pytest.raises(IllegalTransition, match="no status 'asleep'"):
         check_stage("asleep", "queued")
     check_stage("running", "done")
+
+
+def change_stage(session: Session, change: str, run: int, worker: int, held: ClaimedStage | None) -> None:
+    """One of the functions that change what a stage is."""
+    stage, token = (held.stage_id, held.token) if held else (0, 0)
+    changes: dict[str, Callable[[], object]] = {
+        "claim": lambda: stages.claim(session, worker, "cpu", 45.0),
+        "publish": lambda: stages.publish(session, stage, token, summary={}, seconds=1.0),
+        "fail": lambda: stages.fail(session, stage, token, error="x"),
+        "release": lambda: stages.release(session, stage, token, cause="x"),
+        "requeue_expired": lambda: (leases.expire_worker(session, worker), stages.requeue_expired(session)),
+        "cancel": lambda: runs.cancel(session, run),
+        "retry": lambda: runs.retry(session, run),
+    }
+    changes[change]()
+
+
+@pytest.mark.parametrize("change", ["claim", "publish", "fail", "release", "requeue_expired", "cancel", "retry"])
+def test_no_change_of_a_stage_goes_past_the_table(
+    sqlite_database: Engines, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Where the table allows nothing, nothing happens."""
+    run, worker = submit(sqlite_database, "data").run_id, add_worker(sqlite_database)
+    held = claim(sqlite_database, worker) if change != "claim" else None
+    if change == "retry" and held is not None:
+        fail(sqlite_database, held)
+    before = stage_statuses(sqlite_database, run)
+    for state in STATUSES:
+        monkeypatch.setitem(STAGE_TRANSITIONS, state, ())
+    with pytest.raises(IllegalTransition, match="stage cannot become"), session_scope(sqlite_database) as session:
+        change_stage(session, change, run, worker, held)
+    assert stage_statuses(sqlite_database, run) == before
 
 
 def test_stages_of_a_run_come_inputs_first(database: Engines) -> None:

@@ -2,15 +2,16 @@
 
 import argparse
 import hashlib
-import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cwpo.config.environment import settings
 from cwpo.config.run import expand
 from cwpo.errors import ConfigError, DataError, sentence_of
+from cwpo.files import written_aside
 from workers.machine.paths import home, store
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     again.add_argument("--check", action="store_true", help="look at it and say what would be done; run nothing")
     again.add_argument("--device", default="auto", help="cpu, cuda:0 or auto (default)")
     again.add_argument("--threads", type=int, help="CPU threads (default: as many as each stage was computed with)")
-    again.set_defaults(verb=_reproduce)
+    again.set_defaults(verb=rerun)
 
 
 def _bundle(options: argparse.Namespace) -> int:
@@ -58,13 +59,8 @@ def _bundle(options: argparse.Namespace) -> int:
     if target.is_dir() or not target.parent.is_dir():
         raise ConfigError("--out", f"{target} cannot be written; give a file in a folder that exists.")
     runs = _finished(options.runs, options.device)
-    work = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with work.open("wb") as file:
-            write.write(file, runs, store=store(), with_data=options.include_data)
-        work.replace(target)
-    finally:
-        work.unlink(missing_ok=True)
+    with written_aside(target, f".{target.name}.{uuid.uuid4().hex[:8]}") as work, work.open("wb") as file:
+        write.write(file, runs, store=store(), with_data=options.include_data)
     print(f"{len(runs)} runs, {target.stat().st_size:,} bytes: {target}")
     for kept in [] if options.include_data else write.local_files([run.config for run in runs]):
         print(f"not included: {kept.path} ({kept.revision[:19]}…); --include-data puts it in")
@@ -84,7 +80,8 @@ def _finished(names: Sequence[str], device: str) -> "list[FinishedRun]":
     for name in names:
         if not name.isdecimal():
             from cwpo.stages.resolve import resolve
-            from workers.cli.main import gpu_wanted, read_config
+            from workers.cli.compute import gpu_wanted
+            from workers.cli.config_file import read_config
 
             gpu = gpu_wanted(device)
             configs = [resolve(one, gpu=gpu, home=home()) for one in expand(read_config(Path(name), ()))]
@@ -92,7 +89,8 @@ def _finished(names: Sequence[str], device: str) -> "list[FinishedRun]":
     return runs
 
 
-def _reproduce(options: argparse.Namespace) -> int:
+def rerun(options: argparse.Namespace) -> int:
+    """Run a bundle again and compare."""
     from cwpo.bundle import read
 
     found = read.read(options.file)
@@ -105,7 +103,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     except (ConfigError, DataError):
         raise  # what the file lacks
     except Exception as error:
-        if os.environ.get("CWPO_TRACEBACK"):
+        if settings.traceback:
             raise
         print(f"The rerun failed: {sentence_of(error)} The same command goes on from here.", file=sys.stderr)
         return FAILED
@@ -120,11 +118,11 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 def _rerun(found: "Bundle", place: Path, options: argparse.Namespace) -> "Reproduced":
     """Every run, with a line when it is done."""
-    from cwpo.bundle import rerun
+    from cwpo.bundle import rerun as reproduce
     from workers.cli import console as view
-    from workers.cli.main import prepare_torch
+    from workers.cli.compute import prepare_for
 
-    device = prepare_torch(options, found.configs[0])
+    device = prepare_for(options, found.configs[0])
     console = view.make_console()
 
     def on_run(number: int, stages: "Mapping[str, StageResult]") -> None:
@@ -138,7 +136,7 @@ def _rerun(found: "Bundle", place: Path, options: argparse.Namespace) -> "Reprod
         )
 
     with view.StageBars(console) as bars:
-        return rerun.rerun(
+        return reproduce.rerun(
             found,
             home=place,
             device=device,
@@ -163,13 +161,14 @@ def _verdict(done: "Reproduced") -> int:
 
 def _say_what_it_is(found: "Bundle", place: Path) -> None:
     """What it holds, and each reason why its numbers may come out otherwise here."""
-    from cwpo.bundle import read, rerun
+    from cwpo.bundle import read
+    from cwpo.bundle import rerun as reproduce
 
     cells = sum(len(row) for rows in found.tables.values() for row in rows)
-    print(f"{len(found.configs)} runs, {rerun.distinct_stages(found)} different stages, {cells:,} cells in tables")
-    if changed := rerun.changed_packages(found):
+    print(f"{len(found.configs)} runs, {reproduce.distinct_stages(found)} different stages, {cells:,} cells in tables")
+    if changed := reproduce.changed_packages(found):
         print(f"Other versions than the recorded ones: {'; '.join(changed)}")
-    if slots := rerun.changed_stages(found):
+    if slots := reproduce.changed_stages(found):
         print(f"This program computes these stages in another way than the one that made it: {', '.join(slots)}")
     for name in read.missing_files(found, place):
         print(f"Needed and not in the bundle: {name!r}; put it beside {found.path.name}")

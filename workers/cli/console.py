@@ -1,5 +1,6 @@
 """What people see in a terminal: progress bars, tables, numbers. Shared by the command line and the demo."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -8,7 +9,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cwpo.report.dropped import cut_sentence, cuts, data_sentence
@@ -19,13 +20,19 @@ from cwpo.stages.graph import StageSpec
 from cwpo.stages.pipeline import RunResult
 
 _FILE_WIDTH = 140
+SAY_EVERY = 30.0  # seconds between lines of progress where the output is no terminal
 
 
 class StageBars:
-    """One progress bar per stage of a run in this process; plain lines when the output is not a terminal."""
+    """One progress bar per stage of a run in this process.
+
+    Where the output is not a terminal: a line when a stage is done, and every 30 seconds how far the running one is.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._ended = threading.Event()
+        self._running: TaskID | None = None
         self.bars = Progress(
             TextColumn("{task.description:<17}"),
             BarColumn(),
@@ -40,20 +47,30 @@ class StageBars:
 
     def __enter__(self) -> "StageBars":
         self.bars.start()
+        if not self.console.is_terminal:
+            threading.Thread(target=self._say_how_far, name="progress", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended.set()
         self.bars.stop()
+
+    def _say_how_far(self) -> None:
+        """Also while the stage itself reports nothing, as during a download or one long step."""
+        while not self._ended.wait(SAY_EVERY):
+            if (running := self._running) is not None:
+                self.console.print(_how_far(self.bars.tasks[running]), highlight=False, markup=False)
 
     def reporter_for(self, spec: StageSpec) -> "_BarReporter":
         """A reporter that moves this stage's bar."""
-        self._tasks[spec.slot] = self.bars.add_task(spec.slot, total=None, unit="", note="")
-        return _BarReporter(self.bars, self._tasks[spec.slot])
+        self._running = self._tasks[spec.slot] = self.bars.add_task(spec.slot, total=None, unit="", note="")
+        return _BarReporter(self.bars, self._running)
 
     def done(self, spec: StageSpec, result: StageResult) -> None:
         """Fill the bar of a finished stage, or print its line."""
+        self._running = None
         note = "" if result.computed else "reused"
         task = self._tasks[spec.slot]
         row = self.bars.tasks[task]
@@ -64,11 +81,21 @@ class StageBars:
             self.console.print(f"{spec.slot:<17} {note or f'{result.seconds:.1f} s'}", highlight=False)
 
 
+def _how_far(row: Task) -> str:
+    """`align             120 / 400 steps, loss 0.612, 95 s`"""
+    amount = f"{row.completed:,.0f}{f' / {row.total:,.0f}' if row.total else ''} {row.fields['unit']}"
+    parts = [amount if row.fields["unit"] else "started", row.fields["note"], f"{row.elapsed or 0:.0f} s"]
+    return f"{row.description:<17} {', '.join(part for part in parts if part)}"
+
+
 class _BarReporter:
     """Shows progress and the latest loss; keeps nothing (metrics are in the artifact)."""
 
     def __init__(self, bars: Progress, task: TaskID) -> None:
         self._bars, self._task = bars, task
+
+    def resumed(self, step: int) -> None:
+        """The bar begins where the first progress puts it."""
 
     def progress(self, done: int, total: int, unit: str) -> None:
         self._bars.update(self._task, completed=min(done, total), total=total, unit=unit)

@@ -1,6 +1,5 @@
 """`make demo`: start the stack, submit the sandbox comparison, show its progress, print the GRA table."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.live import Live
 
+from cwpo.config.environment import set_here, settings
 from workers.cli.console import make_console
-from workers.cli.stack import StackError, running_stack
+from workers.cli.stack import StackError, failure_of, running_stack
 from workers.machine.paths import home, logs
 from workers.machine.processes import child_environment, end_all
 
@@ -35,7 +35,7 @@ def main(config: Path | None = None) -> int:
     0 when every stage succeeded, 1 when one failed or the stack did not start, 130 after Ctrl-C before the table."""
     console = make_console()
     signal.signal(signal.SIGTERM, _interrupt)  # so that a `kill` ends the stack as Ctrl-C does
-    stop_after = os.environ.get("DEMO_EXIT", "") not in ("", "0")
+    stop_after = settings.demo_exit
     stack: subprocess.Popen[bytes] | None = None
     try:
         if running_stack(home()) is None:
@@ -49,7 +49,7 @@ def main(config: Path | None = None) -> int:
         stack.wait()
         return 1
     except StackError as error:
-        print(error, file=sys.stderr)
+        print(error, file=sys.stderr)  # to a person: this is no service
         return 1
     except KeyboardInterrupt:
         console.print("\nStopping; everything finished is kept.", highlight=False)
@@ -89,23 +89,17 @@ def _wait_until_up(stack: subprocess.Popen[bytes] | None, console: Console) -> s
     deadline = time.monotonic() + _START_PATIENCE
     while (running := running_stack(home())) is None:
         if stack is not None and stack.poll() is not None:
-            raise StackError(_last_line(_stack_log()) or "The stack did not start.")
+            raise StackError(failure_of(home(), stack.pid) or f"The stack did not start: see {_stack_log()}.")
         if time.monotonic() > deadline:
             raise StackError(f"The stack did not start within {_START_PATIENCE:.0f} s: see {_stack_log()}.")
         time.sleep(0.05)
     if stack is not None:
-        for line in _stack_log().read_text(errors="replace").splitlines():
-            if line.startswith("Port "):
-                console.print(line, highlight=False)
+        for note in running.get("notes", ()):
+            console.print(note, highlight=False, markup=False)
     wait_for_redis(running["redis_url"], "REDIS_URL")
     console.print(f"Dashboard: {running['web_url']}", highlight=False)
-    os.environ["REDIS_URL"] = running["redis_url"]
-    return running["web_url"]
-
-
-def _last_line(path: Path) -> str:
-    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    set_here(REDIS_URL=running["redis_url"])
+    return str(running["web_url"])
 
 
 def _compare(config: Path | None, console: Console) -> int:
@@ -129,7 +123,7 @@ def _compare(config: Path | None, console: Console) -> int:
 def _comparison(config: Path | None) -> Mapping[str, Any]:
     """A configuration with lists: one run per combination."""
     from cwpo.config import presets
-    from workers.cli.main import read_config
+    from workers.cli.config_file import read_config
 
     return presets.comparison(presets.PRESETS[PRESET]) if config is None else read_config(config, ())
 

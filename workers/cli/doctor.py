@@ -12,6 +12,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from cwpo.artifacts import ArtifactStore
+from cwpo.config.environment import settings
 from db import queries
 from db.errors import DatabaseError
 from db.repositories import leases
@@ -80,7 +81,7 @@ def _storage(place: Path) -> Iterator[Finding]:
         + ("" if os.access(folder, os.W_OK) else "; it cannot be written, set CWPO_HOME"),
     )
     kind = filesystem_of(folder)
-    if kind in _SHARED_FILESYSTEMS and not os.environ.get("DATABASE_URL"):
+    if kind in _SHARED_FILESYSTEMS and settings.database_url is None:
         yield Finding(
             ok=False,
             about="storage",

@@ -1,7 +1,6 @@
 """`cwpo label`, `annotators`, `name` and `forget`: label a file, list annotators, name one, take the name back."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from cwpo.config.catalog import short_name
 from cwpo.errors import ConfigError
+from workers.cli.compute import DEVICE_HELP, prepare
+from workers.cli.failures import sentence
 from workers.machine.paths import home
+from workers.queue import labeling_end
 
 if TYPE_CHECKING:
     from db.records import LabelFigures
@@ -25,9 +27,10 @@ def add_verbs(verbs: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     one.add_argument("annotator", metavar="ANNOTATOR", help=ANNOTATOR_HELP)
     one.add_argument("file", metavar="FILE", type=Path, help=FILE_HELP)
     one.add_argument("--out", metavar="FILE", type=Path, help="JSONL, JSONL.gz or Parquet (default: beside FILE)")
-    one.add_argument("--device", default="auto", help="cpu, cuda:0 or auto (default)")
+    one.add_argument("--device", default="auto", help=DEVICE_HELP)
     one.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     one.add_argument("--tokens", type=int, default=TOKENS_PER_BATCH, help="tokens in one forward pass")
+    one.add_argument("--state", metavar="FILE", type=Path, help=argparse.SUPPRESS)
     add(verbs, "annotators", annotators, "the annotators that have a name, and where they come from")
     named = add(verbs, "name", name, "name the annotator of a run, so that other runs can use it")
     named.add_argument("run", type=int, help="run number")
@@ -38,13 +41,30 @@ def add_verbs(verbs: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def label(options: argparse.Namespace) -> int:
-    """Write chosen, rejected, margin and confidence for every usable pair; say what was left out."""
+    """Write chosen, rejected, margin and confidence for every usable pair; say what was left out.
+
+    Started by the dashboard it also leaves how it ended in a file, because nobody waits for it.
+    """
+    if options.state is None:
+        _label(options)
+        return 0
+    try:
+        said = _label(options)
+    except Exception as error:
+        labeling_end.write(options.state, labeling_end.FAILED, sentence(error))
+        raise
+    labeling_end.write(options.state, labeling_end.DONE, said)
+    return 0
+
+
+def _label(options: argparse.Namespace) -> str:
+    """The labeling itself; what was written and what was not, by reason."""
     fingerprint = _fingerprint(options.annotator)
     from cwpo.annotation.label_file import label_file, labeler
     from cwpo.annotation.label_paths import default_out
 
     annotator = labeler(options.annotator, home=home(), fingerprint=fingerprint)
-    device = _device(options)
+    device = prepare(options.device, options.threads)
     from workers.cli.console import make_console
     from workers.queue.labelings import summary
 
@@ -58,28 +78,10 @@ def label(options: argparse.Namespace) -> int:
             tokens_per_batch=options.tokens,
             reporter=_Rows(status),
         )
-    report = done.report
+    said = summary(done.report)
     again = " (was there already)" if done.reused else ""
-    console.print(f"{done.out}: {summary(report)}{again}", highlight=False, markup=False, soft_wrap=True)
-    return 0
-
-
-def _device(options: argparse.Namespace) -> str:
-    """The device to compute on; threads are set before it is used."""
-    import torch
-
-    from cwpo.models.memory import tune_malloc_unless_off
-
-    tune_malloc_unless_off()
-    torch.set_num_threads(max(1, options.threads or os.cpu_count() or 1))
-    known = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if options.device == "auto":
-        return known[min(1, len(known) - 1)]
-    if options.device not in known:
-        raise ConfigError(
-            "--device", f"{options.device!r} is not on this machine; choose one of auto, {', '.join(known)}."
-        )
-    return str(options.device)
+    console.print(f"{done.out}: {said}{again}", highlight=False, markup=False, soft_wrap=True)
+    return said
 
 
 def annotators(options: argparse.Namespace) -> int:
@@ -159,6 +161,9 @@ class _Rows:
 
     def __init__(self, status: Any) -> None:
         self._status = status
+
+    def resumed(self, step: int) -> None:
+        """Labeling trains nothing."""
 
     def progress(self, done: int, total: int, unit: str) -> None:
         self._status.update(f"{done:,} {unit}")

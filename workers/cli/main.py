@@ -5,18 +5,23 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cwpo.config.run import RunConfig, expand, list_fields, override
-from cwpo.errors import ConfigError, CwpoError, DataError, sentence_of
+from cwpo.config.environment import set_here, settings
+from cwpo.config.run import RunConfig, expand, list_fields
+from cwpo.errors import ConfigError, CwpoError, DataError
 from db.errors import DatabaseError
 from workers.cli import bundle, label
+from workers.cli.compute import DEVICE_HELP, gpu_wanted, prepare_for
+from workers.cli.config_file import read_config
+from workers.cli.failures import sentence
 from workers.machine.paths import home
+from workers.machine.processes import start_again_for_the_allocator
 
 BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
 
@@ -25,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run one verb, turn every error into one sentence on stderr and an exit code."""
     options = _parser().parse_args(arguments)
     try:
+        if arguments is None and options.verb in _COMPUTING:
+            start_again_for_the_allocator()
         result: int = options.verb(options)
         return result
     except (ConfigError, DataError) as error:
@@ -34,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CwpoError, DatabaseError) as error:
         return _complain(str(error), FAILURE)
     except Exception as error:
-        if os.environ.get("CWPO_TRACEBACK"):
+        if settings.traceback:
             raise
-        return _complain(f"{_sentence(error)} (CWPO_TRACEBACK=1 shows where.)", FAILURE)
+        return _complain(f"{sentence(error)} (CWPO_TRACEBACK=1 shows where.)", FAILURE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="cwpo",
         description="Confidence-Weighted Preference Optimization: run, submit, watch and compare experiments.",
     )
+    parser.add_argument("--version", action="version", version=f"cwpo {version('cwpo')}")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_config_verbs(verbs)
     _add_run_verbs(verbs)
@@ -62,7 +70,7 @@ def _add_config_verbs(verbs: Any) -> None:
     run.add_argument(
         "--home", metavar="DIR", type=Path, help="where artifacts are kept (default: CWPO_HOME or var/cwpo)"
     )
-    run.add_argument("--device", default="auto", help="cpu, cuda:0 or auto (default)")
+    run.add_argument("--device", default="auto", help=DEVICE_HELP)
     run.add_argument("--threads", type=int, help="CPU threads (default: 1 in the sandbox, else all cores)")
     submit = _verb(verbs, "submit", _submit, "give one run to the workers", fields)
     sweep = _verb(verbs, "sweep", _sweep, "give every combination of the lists in CONFIG.yaml to the workers", fields)
@@ -149,29 +157,6 @@ def _default_of(field: FieldInfo) -> str:
     return f"default: {'none' if value in ('', None) else value}"
 
 
-def read_config(path: Path, sets: Sequence[str]) -> Mapping[str, Any]:
-    """The values in a YAML file with the --set overrides laid over them."""
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror}); give the path of a YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" (line {where.line + 1})" if where else ""
-        raise ConfigError(str(path), f"is not YAML{line}; see configs/ for examples.") from error
-    if not isinstance(values, dict):
-        raise ConfigError(str(path), "must hold fields like `method: cw`; see configs/ for examples.")
-    for text in sets:
-        dotted, equals, value = text.partition("=")
-        if not equals or not dotted:
-            raise ConfigError("--set", f"{text!r} is not of the form a.b=c.")
-        try:
-            values = override(values, dotted.strip(), yaml.safe_load(value))
-        except yaml.YAMLError as error:
-            raise ConfigError("--set", f"the value in {text!r} cannot be read; quote it.") from error
-    return values
-
-
 def _one(options: argparse.Namespace) -> RunConfig:
     configs = expand(read_config(options.config, options.sets))
     if len(configs) != 1:
@@ -185,14 +170,14 @@ def _run(options: argparse.Namespace) -> int:
     config = _one(options)
     _check_writable("--json", options.json)
     place = (options.home or home()).resolve()
-    if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    if settings.hub_bars_off is None:
+        set_here(HF_HUB_DISABLE_PROGRESS_BARS="1")
     from cwpo.stages.resolve import resolve
     from workers.cli import console as view
 
     console = view.make_console()
     resolved = resolve(config, gpu=gpu_wanted(options.device), home=place)
-    device = prepare_torch(options, resolved)
+    device = prepare_for(options, resolved)
     from cwpo.stages.pipeline import run
 
     with view.StageBars(console) as bars:
@@ -215,35 +200,6 @@ def _check_writable(option: str, path: Path | None) -> None:
         raise ConfigError(option, f"{path} cannot be written; give a file in a folder that exists.")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ConfigError(option, f"no permission to write {path}; give a file in a folder of yours.")
-
-
-def gpu_wanted(device: str) -> bool:
-    """Whether a run with this --device computes on a GPU, which decides `precision: auto`."""
-    from workers.machine.devices import visible_gpus
-
-    return device.startswith("cuda") or (device == "auto" and bool(visible_gpus()))
-
-
-def prepare_torch(options: argparse.Namespace, config: RunConfig) -> str:
-    """Set the number of threads; return the device to compute on."""
-    import torch
-
-    from cwpo.models.memory import tune_malloc_unless_off
-
-    tune_malloc_unless_off()
-    threads = options.threads or (1 if config.is_sandbox else os.cpu_count() or 1)
-    torch.set_num_threads(max(1, threads))
-    if options.device != "auto":
-        return _device(str(options.device), torch.cuda.device_count())
-    return "cuda:0" if torch.cuda.is_available() and config.execution.device != "cpu" else "cpu"
-
-
-def _device(name: str, gpus: int) -> str:
-    """The device asked for, if this machine has it."""
-    known = ["cpu", *(f"cuda:{index}" for index in range(gpus))]
-    if name not in known:
-        raise ConfigError("--device", f"{name!r} is not on this machine; choose one of auto, {', '.join(known)}.")
-    return name
 
 
 def _submit(options: argparse.Namespace) -> int:
@@ -285,7 +241,7 @@ def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
     screen.print(words.product(len(configs), lists), highlight=False)
     screen.print(table)
     planned = power.planned(configs, api.seed_spread(configs[0].data.dataset))
-    for sentence in (
+    for line in (
         f"About {words.about(plan.wall_seconds)} from start to end." if plan.seconds else "",
         words.time_sentence(plan),
         words.memory_sentence(plan),
@@ -293,8 +249,8 @@ def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
         words.labels_sentence(plan),
         words.power_sentence(planned),
     ):
-        if sentence:
-            screen.print(sentence, highlight=False, soft_wrap=True)
+        if line:
+            screen.print(line, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -375,19 +331,13 @@ def _start(options: argparse.Namespace) -> int:
     return stack.main([])
 
 
-def _sentence(error: Exception) -> str:
-    module = type(error).__module__.partition(".")[0]
-    text = " ".join(str(error).split())[:200]
-    if module == "redis":
-        return f"Redis does not answer ({text}): start it, or correct REDIS_URL."
-    if module == "sqlalchemy":
-        return f"The database does not answer ({text}): start it, or correct DATABASE_URL."
-    return sentence_of(error)
-
-
 def _complain(sentence: str, code: int) -> int:
     print(f"cwpo: {sentence}", file=sys.stderr)
     return code
+
+
+# Verbs that compute in the process of the command.
+_COMPUTING = (_run, label.label, bundle.rerun)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Every process is tied to its parent, so that nothing outlives the launcher, howe
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -16,14 +17,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cwpo.config.environment import for_child, forget_here, set_here, settings
 from cwpo.errors import ConfigError
+from cwpo.files import write_whole
 from db.errors import DatabaseError
+from workers.machine import logs
 from workers.machine.devices import worker_count
-from workers.machine.paths import ROOT, home, stack_file
+from workers.machine.paths import ROOT, home, stack_failure, stack_file
 from workers.machine.processes import die_with_parent, is_alive, parent_from_environment
+from workers.queue.doorbell import redis_url
 
-FIRST_PORT = 8501
+log = logging.getLogger("workers.cli.stack")
+
 _PORTS_TRIED = 200
 _LONGEST_SOCKET_PATH = 100  # bytes; Linux allows 107
 _REDIS_PATIENCE = 20.0  # seconds a service waits for the embedded Redis to answer
@@ -50,14 +57,13 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """What the services are told."""
-        return {
-            **os.environ,
-            "PYTHON": sys.executable,
-            "PYTHONUNBUFFERED": "1",
-            "CWPO_HOME": str(self.home),
-            "REDIS_URL": self.redis_url,
-            "PORT": str(self.web_port),
-        }
+        return for_child(
+            PYTHON=sys.executable,
+            PYTHONUNBUFFERED="1",
+            CWPO_HOME=str(self.home),
+            REDIS_URL=self.redis_url,
+            PORT=str(self.web_port),
+        )
 
 
 def free_port(wanted: int) -> tuple[int, str | None]:
@@ -93,9 +99,9 @@ def prepare() -> Stack:
             f"A stack already runs over {base} (pid {other['pid']}, {other['web_url']}): "
             "stop it first, or set CWPO_HOME to another directory."
         )
-    port, note = free_port(_wanted_port())
+    port, note = free_port(settings.port)
     notes = (note,) if note else ()
-    if external := os.environ.get("REDIS_URL"):
+    if external := settings.redis_url:
         return Stack(home=base, redis_url=external, redis_program=None, socket_dir=None, web_port=port, notes=notes)
     program = find_redis()
     directory = _socket_directory()
@@ -107,24 +113,25 @@ def prepare() -> Stack:
     return Stack(home=base, redis_url=url, redis_program=program, socket_dir=directory, web_port=port, notes=notes)
 
 
-def _wanted_port() -> int:
-    """PORT, else Streamlit's own."""
-    text = os.environ.get("PORT") or str(FIRST_PORT)
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise StackError(f"PORT must be a number between 1 and 65535, not {text!r}.")
-    return int(text)
-
-
-def running_stack(base: Path) -> dict[str, str] | None:
+def running_stack(base: Path) -> dict[str, Any] | None:
     """What the stack that runs over this home wrote, or None when there is none (any more)."""
-    path = stack_file(base)
-    if not path.is_file():
-        return None
+    written = _read(stack_file(base))
+    return written if written is not None and is_alive(int(written["pid"])) else None
+
+
+def failure_of(base: Path, pid: int) -> str | None:
+    """Why the launcher with this process number did not start; None where it did not say."""
+    written = _read(stack_failure(base))
+    return str(written["error"]) if written is not None and written["pid"] == pid else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A state file of a launcher; None where there is none."""
     try:
-        written = json.loads(path.read_text())
-    except json.JSONDecodeError:
+        written: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError):
         return None
-    return written if is_alive(int(written["pid"])) else None
+    return written
 
 
 def start() -> int:
@@ -136,10 +143,10 @@ def start() -> int:
     try:
         migrate(stack)
         for note in stack.notes:
-            print(note, flush=True)
+            _say(note)
         if stack.redis_program is None:
             wait_for_redis(stack.redis_url, "REDIS_URL")
-        print(f"Dashboard: {stack.web_url}   (Ctrl-C stops everything)", flush=True)
+        _say(f"Dashboard: {stack.web_url}   (Ctrl-C stops everything)")
         with _announced(stack):
             return _run_procfile(stack)
     finally:
@@ -147,10 +154,19 @@ def start() -> int:
             shutil.rmtree(stack.socket_dir, ignore_errors=True)
 
 
+def _say(sentence: str) -> None:
+    """To the person who started it; where logs are JSON, the output is read by a program."""
+    if settings.log_format == "json":
+        log.info("%s", sentence)
+    else:
+        print(sentence, flush=True)
+
+
 def migrate(stack: Stack) -> None:
     """Bring the database to the newest schema, once, before anything reads it."""
-    os.environ.update({"CWPO_HOME": str(stack.home)})
-    from db.engine import database_url, upgrade
+    set_here(CWPO_HOME=str(stack.home))
+    from db.engine import upgrade
+    from workers.machine.database import database_url
 
     upgrade(database_url())
 
@@ -182,6 +198,8 @@ def _run_procfile(stack: Stack) -> int:
     from honcho.manager import Manager
     from honcho.process import Process
 
+    from workers.cli.honcho_json import JsonPrinter
+
     launcher = os.getpid()
 
     class BoundProcess(Process):
@@ -191,7 +209,7 @@ def _run_procfile(stack: Stack) -> int:
             die_with_parent(launcher)
             super().run(events, ignore_signals)
 
-    manager = Manager()
+    manager = Manager(JsonPrinter(sys.stdout) if settings.log_format == "json" else None)
     manager._process_ctor = BoundProcess
     for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
         if name != "redis" or stack.redis_program is not None:
@@ -204,9 +222,9 @@ def _run_procfile(stack: Stack) -> int:
 @contextlib.contextmanager
 def _announced(stack: Stack) -> Iterator[None]:
     path = stack_file(stack.home)
-    written = {"pid": os.getpid(), "web_url": stack.web_url, "redis_url": stack.redis_url}
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-        json.dump(written, out)
+    written = {"pid": os.getpid(), "web_url": stack.web_url, "redis_url": stack.redis_url, "notes": stack.notes}
+    write_whole(path, json.dumps(written), private=True)
+    stack_failure(stack.home).unlink(missing_ok=True)
     try:
         yield
     finally:
@@ -215,7 +233,7 @@ def _announced(stack: Stack) -> Iterator[None]:
 
 def _socket_directory() -> Path | None:
     """A private directory whose path is short enough for a unix socket; None when there is none (TCP then)."""
-    for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108
+    for base in (settings.runtime_folder, tempfile.gettempdir(), "/tmp"):  # noqa: S108
         if base and len(base) + 30 < _LONGEST_SOCKET_PATH and os.access(base, os.W_OK | os.X_OK):
             return Path(tempfile.mkdtemp(prefix="cwpo-", dir=base))  # mkdtemp makes it 0700
     return None
@@ -248,17 +266,17 @@ def _become_redis() -> None:
     directory = home() / "redis"
     directory.mkdir(parents=True, exist_ok=True)
     program = find_redis()
-    os.execv(program, [program, *redis_arguments(os.environ["REDIS_URL"], directory)])  # noqa: S606
+    os.execv(program, [program, *redis_arguments(redis_url(), directory)])  # noqa: S606
 
 
 def _become_workers() -> None:
-    wait_for_redis(os.environ["REDIS_URL"], "REDIS_URL")
-    os.environ.pop("CWPO_PARENT_PID", None)
+    wait_for_redis(redis_url(), "REDIS_URL")
+    forget_here("CWPO_PARENT_PID")
     os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606
 
 
 def _become_web() -> None:
-    options = ["--server.port", os.environ["PORT"], "--server.address", "127.0.0.1", "--server.headless", "true"]
+    options = ["--server.port", str(settings.port), "--server.address", "127.0.0.1", "--server.headless", "true"]
     page = str(ROOT / "app" / "main.py")
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", page, *options])  # noqa: S606
 
@@ -270,6 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Start the stack, or become one of its services."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        logs.configure()
         if not words:
             return start()
         if words[0] not in SERVICES:
@@ -277,9 +296,17 @@ def main(arguments: list[str] | None = None) -> int:
         die_with_parent()
         SERVICES[words[0]]()
     except (StackError, ConfigError, DatabaseError) as error:
-        print(error, file=sys.stderr)
+        log.error("%s", error)
+        if not words:
+            _remember(str(error))
         return 1
     return 0
+
+
+def _remember(error: str) -> None:
+    """For whoever started this launcher and waits for it."""
+    with contextlib.suppress(OSError, ConfigError):
+        write_whole(stack_failure(home()), json.dumps({"pid": os.getpid(), "error": error}), private=True)
 
 
 if __name__ == "__main__":

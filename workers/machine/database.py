@@ -6,7 +6,13 @@ from contextlib import contextmanager
 
 from sqlalchemy.orm import Session
 
-from db.engine import Engines, database_url, make_engines, read_scope, session_scope
+from cwpo.config.environment import settings
+from db.engine import Engines, embedded_url, make_engines, read_scope, session_scope
+
+
+def database_url() -> str:
+    """DATABASE_URL, or the embedded SQLite file under CWPO_HOME."""
+    return settings.database_url or embedded_url(settings.home)
 
 
 @functools.cache
@@ -15,7 +21,7 @@ def _engines(url: str) -> Engines:
 
 
 def engines() -> Engines:
-    """Writer and reader of DATABASE_URL."""
+    """Writer and reader of this process's database."""
     return _engines(database_url())
 
 

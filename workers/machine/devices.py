@@ -5,15 +5,15 @@ import os
 import shutil
 import subprocess
 
-from cwpo.errors import ConfigError
+from cwpo.config.environment import settings
 
 
 @functools.cache
 def visible_gpus() -> tuple[str, ...]:
     """Identifiers for CUDA_VISIBLE_DEVICES, one per GPU; empty on a machine without one."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    chosen = settings.gpus
     if chosen is not None:
-        return tuple(part.strip() for part in chosen.split(",") if part.strip() and part.strip() != "-1")
+        return chosen
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()
@@ -41,11 +41,9 @@ def gpu_memory() -> int | None:
 
 def worker_count() -> int:
     """CPU workers: WORKERS, else one per core, else none beside GPUs, whose workers do the light stages too."""
-    wanted = os.environ.get("WORKERS", "").strip()
-    if wanted:
-        if not wanted.isdigit():
-            raise ConfigError("WORKERS", f"must be a whole number, not {wanted!r}.")
-        return int(wanted)
+    wanted = settings.workers
+    if wanted is not None:
+        return wanted
     if visible_gpus():
         return 0
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,21 +1,26 @@
-"""Where things lie on disk. One function reads CWPO_HOME."""
+"""Where things lie on disk: the files and folders under CWPO_HOME, and the checkout itself."""
 
-import os
 from pathlib import Path
 
 from cwpo.artifacts import ArtifactStore
+from cwpo.config.environment import settings
 
 ROOT = Path(__file__).resolve().parents[2]  # the checkout: Procfile, app/main.py, configs/
 
 
 def home() -> Path:
     """CWPO_HOME, or var/cwpo under the current directory: artifacts, embedded database, logs."""
-    return Path(os.environ.get("CWPO_HOME") or "var/cwpo").resolve()
+    return settings.home
 
 
 def stack_file(base: Path) -> Path:
     """Written by the launcher while a stack runs over this home: pid, Redis address, web address."""
     return base / "stack.json"
+
+
+def stack_failure(base: Path) -> Path:
+    """Written by a launcher that could not start: its pid and why."""
+    return base / "stack-failure.json"
 
 
 def logs(base: Path) -> Path:

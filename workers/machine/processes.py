@@ -1,4 +1,4 @@
-"""How our processes end: with their parent, and quickly. Standard library only: every launcher imports it."""
+"""How our processes begin and end: what a child is told, and that it ends with its parent. Quick to import."""
 
 import ctypes
 import os
@@ -8,7 +8,10 @@ import sys
 import time
 from collections.abc import Sequence
 
+from cwpo.config.environment import for_child, settings
+
 _PR_SET_PDEATHSIG = 1
+_NEVER = str(2**31 - 1)  # bytes of free memory at the top of the heap before it is given back
 
 
 def die_with_parent(parent: int | None = None, sig: signal.Signals = signal.SIGKILL) -> None:
@@ -26,13 +29,35 @@ def die_with_parent(parent: int | None = None, sig: signal.Signals = signal.SIGK
 
 def parent_from_environment() -> int | None:
     """The pid written by the process that started us, or None when a person did."""
-    value = os.environ.get("CWPO_PARENT_PID", "")
-    return int(value) if value.isdigit() else None
+    return settings.parent_pid
 
 
 def child_environment(**extra: str) -> dict[str, str]:
     """Our environment plus our pid, for a child that is to die with us."""
-    return {**os.environ, "CWPO_PARENT_PID": str(os.getpid()), **extra}
+    return for_child(CWPO_PARENT_PID=str(os.getpid()), **extra)
+
+
+def allocator_environment() -> dict[str, str]:
+    """What a process that computes on a CPU is started with, so that glibc keeps freed blocks and large tensors need
+    not fault their pages in again. Nothing with CWPO_TUNE_MALLOC=0, where somebody chose otherwise, or without glibc.
+
+    Paid for with memory that stays taken, and with a first step that is slower while the memory is gathered. glibc
+    reads these when a process starts, so a process cannot do it to itself.
+    """
+    if not sys.platform.startswith("linux") or not settings.tune_malloc or settings.malloc_mmap_max is not None:
+        return {}
+    return {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": _NEVER}
+
+
+def start_again_for_the_allocator() -> None:
+    """For a command that a person started and that will compute: start it again with the allocator's variables.
+
+    The process keeps its number, terminal and files. It costs a second start of Python, before anything heavy is
+    imported; a wrapper script would be forgotten by whoever calls `python -m`.
+    """
+    if added := allocator_environment():
+        command = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, command, for_child(**added))  # noqa: S606
 
 
 def is_alive(pid: int) -> bool:

@@ -1,10 +1,10 @@
-"""The doorbell. Redis carries only the hint "something is ready"; whatever it forgets, the reaper rings again."""
+"""The doorbell. Redis carries only "something is ready"; whatever it forgets, the reaper rings again."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cwpo.config.environment import settings
 from workers.machine.paths import home, stack_file
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _NO_TIMEOUT = -1  # a stage may train for days: the lease, not RQ, decides when 
 
 def redis_url() -> str:
     """REDIS_URL, else the address of the stack that runs over this CWPO_HOME, else Redis' own default."""
-    if url := os.environ.get("REDIS_URL"):
+    if url := settings.redis_url:
         return url
     running = stack_file(home())
     if running.is_file():
@@ -54,20 +54,18 @@ def queue_of(device: str, connection: "Redis") -> "Queue":
     return Queue(device, connection=connection, serializer=RQ_SERIALIZER)
 
 
-def ring(device: str, stage_ids: list[int], connection: "Redis | None" = None) -> int:
-    """Ring once per stage id, but never more often than there are ids when old rings still wait. Returns rings made."""
-    if not stage_ids:
+def ring(device: str, number: int, connection: "Redis | None" = None) -> int:
+    """Let `number` rings wait, those that wait already among them. Returns how many were added."""
+    if number < 1:
         return 0
     own = connection is None
     redis = connect() if connection is None else connection
     try:
         queue = queue_of(device, redis)
-        missing = stage_ids[: max(0, len(stage_ids) - queue.count)]
-        for stage_id in missing:
-            queue.enqueue(
-                JOB_FUNCTION, stage_id, job_timeout=_NO_TIMEOUT, result_ttl=0, failure_ttl=FORGET_FAILURES_AFTER
-            )
-        return len(missing)
+        missing = max(0, number - queue.count)
+        for _ in range(missing):
+            queue.enqueue(JOB_FUNCTION, job_timeout=_NO_TIMEOUT, result_ttl=0, failure_ttl=FORGET_FAILURES_AFTER)
+        return missing
     finally:
         if own:
             redis.close()

@@ -1,6 +1,6 @@
 """The job: claim the most urgent ready stage, execute, publish, claim the next. torch is imported after a claim."""
 
-import os
+import logging
 import platform
 import signal
 import time
@@ -11,6 +11,7 @@ from importlib import metadata
 from types import FrameType
 from typing import Any
 
+from cwpo.config.environment import settings
 from cwpo.errors import ArtifactError, Cancelled, sentence_of
 from cwpo.stages.graph import LIGHT_KINDS
 from db.errors import StaleToken
@@ -18,11 +19,14 @@ from db.records import ClaimedStage
 from db.repositories import leases, stages
 from db.repositories import workers as worker_rows
 from db.status import WORKER_BUSY
+from workers.machine import logs
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
 from workers.queue import scheduler
 from workers.queue.lease import LEASE_SECONDS, Lease, set_idle
 from workers.queue.reporter import BufferingReporter
+
+log = logging.getLogger(__name__)
 
 WORK_SECONDS = 15 * 60.0  # after this a fresh process goes on: no slow leak lives long
 WAIT_SECONDS = 1.0  # how long a process that has torch loaded waits for a stage another one is about to make ready
@@ -49,14 +53,15 @@ class Shutdown:
         self._heard = True
 
 
-def work(hint: int) -> int:
-    """Do stages until none is ready, 15 minutes are over, or one fails. Returns how many were finished.
+def work(*rung: object) -> int:
+    """Do stages until none is ready, 15 minutes are over, or one fails or is stopped by a signal. How many were claimed
+    and did not fail: those that were cancelled or given back count too.
 
-    `hint` is the stage somebody rang for; the database decides which one is claimed.
+    The database decides which stage is claimed. `rung`: what rings of earlier versions carry, of no meaning.
     """
     shutdown = Shutdown()
     shutdown.listen()
-    worker_id, device = int(os.environ["CWPO_WORKER_ID"]), os.environ["CWPO_DEVICE"]
+    worker_id, device = settings.own_worker, settings.worker_device
     deadline = time.monotonic() + WORK_SECONDS
     finished = 0
     try:
@@ -65,13 +70,20 @@ def work(hint: int) -> int:
             if claimed is None:
                 break
             scheduler.ring_idle()
-            _perform(worker_id, device, claimed, shutdown)
+            with logs.about(run=_run_of(claimed), stage=f"{claimed.kind}#{claimed.stage_id}"):
+                _perform(worker_id, device, claimed, shutdown)
             finished += 1
     finally:
         if not shutdown.asked():
             set_idle(worker_id)
             scheduler.ring_idle()
     return finished
+
+
+def _run_of(claimed: ClaimedStage) -> int | None:
+    """The most urgent live run that wants the stage: whose log lines these are."""
+    with reading() as session:
+        return leases.most_urgent_run(session, claimed.stage_id)
 
 
 def _claim(worker_id: int, device: str, *, patience: float) -> ClaimedStage | None:
@@ -94,12 +106,14 @@ def _claim(worker_id: int, device: str, *, patience: float) -> ClaimedStage | No
 def _perform(worker_id: int, device: str, claimed: ClaimedStage, shutdown: Shutdown) -> None:
     """One stage from claim to publication; every way it can end is recorded, then what is unexpected is raised."""
     reporter = BufferingReporter()
+    log.info("claimed, attempt %d", claimed.token)
     with Lease(worker_id, claimed, reporter, shutdown.asked) as lease:
         try:
             _execute_and_publish(device, claimed, reporter, lease)
         except Cancelled:
-            _stopped(claimed, lease, shutdown)
+            _stopped(claimed, lease)
         except StaleToken as error:
+            log.warning("refused: %s", error)
             with writing() as session:
                 stages.refuse(session, claimed.stage_id, claimed.token, cause=str(error))
         except ArtifactError as error:
@@ -134,6 +148,7 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
     if not result.computed:
         reporter.log("Found in the artifact store; nothing was computed.")
     publish(store(), claimed, result, reporter, lease)
+    log.info("published, %.1f s%s", result.seconds, "" if result.computed else ", found in the artifact store")
 
 
 def _torch_device(device: str, kind: str, wish: str) -> str:
@@ -142,15 +157,13 @@ def _torch_device(device: str, kind: str, wish: str) -> str:
     if kind not in LIGHT_KINDS and on_cpu and device == "cpu":
         import torch
 
-        from cwpo.models.memory import tune_malloc_unless_off
-
         torch.set_num_threads(1)
-        tune_malloc_unless_off()
     return "cpu" if on_cpu else "cuda:0"
 
 
-def _stopped(claimed: ClaimedStage, lease: Lease, shutdown: Shutdown) -> None:
+def _stopped(claimed: ClaimedStage, lease: Lease) -> None:
     """Cancelled stages are closed in the database already, lost ones have another owner; ours goes back."""
+    log.info("stopped: %s", lease.reason)
     if lease.reason == "shutdown":
         with writing() as session:
             stages.release(session, claimed.stage_id, claimed.token, cause="The worker was stopped.")
@@ -158,6 +171,7 @@ def _stopped(claimed: ClaimedStage, lease: Lease, shutdown: Shutdown) -> None:
 
 def _failed(claimed: ClaimedStage, error: Exception, reporter: BufferingReporter, lease: Lease) -> None:
     """The sentence goes to the runs, the traceback to the log."""
+    log.error("failed: %s", sentence_of(error))
     reporter.log("".join(traceback.format_exception(error)))
     try:
         lease.flush()
@@ -171,6 +185,7 @@ def _reopen_missing_inputs(claimed: ClaimedStage) -> bool:
     """When an input's artifact is gone, its stage is computed again and this one waits; False when none is."""
     gone = [fingerprint for fingerprint in claimed.inputs.values() if store().find(fingerprint) is None]
     if gone:
+        log.warning("inputs are gone and computed again: %s", ", ".join(one[:12] for one in gone))
         with writing() as session:
             stages.release(session, claimed.stage_id, claimed.token, cause="An input's artifact is missing or damaged.")
             stages.reopen(session, gone)
@@ -183,6 +198,6 @@ def _environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "threads": settings.threads,
         **{name: metadata.version(name) for name in _RECORDED},
     }

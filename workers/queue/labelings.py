@@ -1,6 +1,6 @@
 """Labelings that the dashboard started: a process of its own each, a record under CWPO_HOME/labelings, how far it is.
 
-The process is `cwpo label`: what a page knows of it are its files and the last line that it wrote. Free of torch.
+The process is `cwpo label`: what a page knows of it are its files and what it wrote of its end. Free of torch.
 """
 
 import contextlib
@@ -20,15 +20,16 @@ import psutil
 from filelock import FileLock
 
 from cwpo.annotation import label_paths
+from cwpo.config.environment import for_child
 from cwpo.errors import ConfigError
+from cwpo.files import write_whole
 from workers.machine.paths import home, labelings, logs
+from workers.machine.processes import allocator_environment
+from workers.queue import labeling_end
 
-RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
+RUNNING, DONE, FAILED, STOPPED = "running", labeling_end.DONE, labeling_end.FAILED, "stopped"
 SHOWN = 5  # newest labelings of an annotator
 POLITE = 10  # niceness: workers and the dashboard come first
-COMPLAINT = "cwpo: "  # how the command line begins the sentence of an error
-_TAIL = 4_096  # bytes of a log that are looked at
-_TRACEBACK = "Traceback (most recent call last)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,9 @@ def start(annotator: str, fingerprint: str, source: Path, out: Path) -> Labeling
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):  # two clicks at once are one labeling
         _check_free(out, fingerprint)
+        _end_of(out).unlink(missing_ok=True)
         command = [sys.executable, "-m", "workers.cli.main", "label", annotator, str(source), "--out", str(out)]
+        command += ["--state", str(_end_of(out))]
         record = Record(
             annotator=annotator,
             fingerprint=fingerprint,
@@ -79,7 +82,7 @@ def start(annotator: str, fingerprint: str, source: Path, out: Path) -> Labeling
             pid=_launch(command, _log_of(out)),
             started_at=datetime.now(UTC).isoformat(),
         )
-        label_paths.write_aside(_record_of(out), json.dumps(asdict(record), indent=1))
+        write_whole(_record_of(out), json.dumps(asdict(record), indent=1))
     return _labeling(record)
 
 
@@ -130,7 +133,7 @@ def _launch(command: list[str], log: Path) -> int:
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env={**os.environ, "CWPO_HOME": str(home())},
+            env=for_child(CWPO_HOME=str(home()), **allocator_environment()),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -155,20 +158,17 @@ def _labeling(record: Record) -> Labeling:
 
 
 def _state(record: Record) -> tuple[str, str]:
-    """From the process, the last line of its log and its files."""
+    """From the process, what it wrote of its end, and its files."""
     out = Path(record.out)
     if _process(record) is not None:
         return RUNNING, _progress(out)
-    words = _tail(_log_of(out))
-    last = words.strip().rpartition("\n")[2]
-    if last.startswith(COMPLAINT):
-        return FAILED, last.removeprefix(COMPLAINT)
-    if _TRACEBACK in words:
-        return FAILED, f"It ended with an error that has no sentence; its log is {_log_of(out)}."
+    status, said = labeling_end.read(_end_of(out)) or (STOPPED, "")
+    if status == FAILED:
+        return FAILED, said
     report = _report(record)
     if report is not None:
         return DONE, summary(report)
-    if last.startswith(f"{out}: "):
+    if status == DONE:
         return DONE, "It was finished, and its file is gone or another one since."
     return STOPPED, f"It was stopped before its end. {_kept(out)}"
 
@@ -211,6 +211,10 @@ def _record_of(out: Path) -> Path:
     return labelings(home()) / f"{_key(out)}.json"
 
 
+def _end_of(out: Path) -> Path:
+    return labelings(home()) / f"{_key(out)}.end"
+
+
 def _log_of(out: Path) -> Path:
     return logs(home()) / f"label-{_key(out)}.log"
 
@@ -225,12 +229,3 @@ def _read(path: Path) -> Record | None:
         return Record(**label_paths.read_json(path))
     except TypeError:
         return None
-
-
-def _tail(log: Path) -> str:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL))
-            return file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ""

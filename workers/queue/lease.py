@@ -1,5 +1,7 @@
 """Holding a stage: heartbeat, fencing token, cancellation; and what is done when a worker is gone."""
 
+import contextvars
+import logging
 import os
 import socket
 import threading
@@ -18,6 +20,8 @@ from db.repositories import workers as worker_rows
 from db.status import CANCELLED, HELD, WORKER_BUSY, WORKER_IDLE
 from workers.machine.database import writing
 from workers.queue.reporter import Batch, BufferingReporter
+
+log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 45.0  # three missed heartbeats and a little
 FLUSH_SECONDS = 2.0  # progress, metrics and log lines go out, the lease is renewed, cancellation comes in
@@ -43,7 +47,9 @@ class Lease:
         self._beaten = 0.0
         self._flushing = threading.Lock()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._pulse, name="lease", daemon=True)
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(self._pulse,), name="lease", daemon=True
+        )
 
     def __enter__(self) -> "Lease":
         self._thread.start()
@@ -93,10 +99,12 @@ class Lease:
                 self.flush()
             except (StaleToken, UnknownWorker):
                 self._stop("lost")
-            except DatabaseError:
+            except DatabaseError as error:
+                log.warning("the lease was not renewed: %s", error)
                 if time.monotonic() - self._confirmed > LEASE_SECONDS:
                     self._stop("lost")
             if self._stopped_at is not None and time.monotonic() - self._stopped_at > STOP_SECONDS:
+                log.error("did not stop within %.0f s: the process ends", STOP_SECONDS)
                 os._exit(75)  # deaf to should_stop, and the stage is not ours any more: nothing of it may go on
 
     def _stop(self, reason: Reason) -> None:
@@ -155,7 +163,8 @@ def give_up_stages(worker_id: int) -> int:
     with writing() as session:
         held = leases.expire_worker(session, worker_id)
         if held:
-            stages.requeue_expired(session)
+            for one in stages.requeue_expired(session):
+                log.warning("%s", one.cause, extra={"stage": f"{one.kind}#{one.stage_id}"})
     return held
 
 

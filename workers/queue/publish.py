@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from cwpo.artifacts import ArtifactStore
 from cwpo.stages.execute import StageResult
 from db.engine import BATCH_ROWS
-from db.records import ClaimedStage, NewArtifact, Published
+from db.records import ClaimedStage, NewArtifact
 from db.repositories import annotations, evaluations, metrics, stages
 from workers.machine.database import writing
 from workers.queue.lease import Lease, renew
@@ -22,7 +22,7 @@ Write = Callable[[Session, ClaimedStage, Rows], None]
 
 def publish(
     store: ArtifactStore, claimed: ClaimedStage, result: StageResult, reporter: BufferingReporter, lease: Lease
-) -> Published:
+) -> None:
     """Make a finished stage visible; StaleToken when the stage is not ours any more."""
     for file, write in _TABLES.get(claimed.kind, ()):
         for rows in _batches(result.path / file):
@@ -36,7 +36,7 @@ def publish(
     with writing() as session:
         renew(session, claimed, reporter.take())
         _write_summary(session, claimed, result.summary)
-        return stages.publish(
+        stages.publish(
             session,
             claimed.stage_id,
             claimed.token,

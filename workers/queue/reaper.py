@@ -1,18 +1,21 @@
 """The reaper: expired leases back to the queue, lost doorbells rung again. Several are harmless: each act is atomic."""
 
+import logging
 import shutil
 import signal
-import sys
 import time
 from types import FrameType
 
 from db.errors import DatabaseError
 from db.repositories import leases, stages
 from db.repositories import workers as worker_rows
+from workers.machine import logs
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
 from workers.machine.processes import die_with_parent, parent_from_environment
 from workers.queue import scheduler
+
+log = logging.getLogger(__name__)
 
 TICK = 3.0  # a dead worker is noticed after 45 s of lease and at most this
 _HOUSEKEEPING_EVERY = 100  # ticks: five minutes
@@ -22,13 +25,14 @@ _ABANDONED_AFTER = 24 * 3600.0  # seconds; unfinished directories of killed proc
 def run_reaper() -> None:
     """Tick until told to stop. A database or Redis that is down is waited for."""
     die_with_parent(parent_from_environment())
+    logs.configure()
     stop = _StopSignal()
     ticks = 0
     while not stop.heard:
         try:
             reap(housekeeping=ticks % _HOUSEKEEPING_EVERY == 0)
         except DatabaseError as error:
-            print(error, file=sys.stderr, flush=True)
+            log.warning("%s", error)
         ticks += 1
         stop.wait(TICK)
 
@@ -41,7 +45,10 @@ def reap(*, housekeeping: bool = False) -> int:
     lost = 0
     if expired:
         with writing() as session:
-            lost = len(stages.requeue_expired(session))
+            requeued = stages.requeue_expired(session)
+        for one in requeued:
+            log.warning("%s", one.cause, extra={"stage": f"{one.kind}#{one.stage_id}"})
+        lost = len(requeued)
     if silent or housekeeping:
         with writing() as session:
             worker_rows.stop_silent(session)

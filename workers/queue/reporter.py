@@ -36,10 +36,13 @@ class BufferingReporter:
         self._first_step: int | None = None
         self._first_step_told = False
 
+    def resumed(self, step: int) -> None:
+        with self._lock:
+            if self._first_step is None:  # an ensemble trains several times, one after the other
+                self._first_step = step
+
     def progress(self, done: int, total: int, unit: str) -> None:
         with self._lock:
-            if unit == "steps" and self._first_step is None:
-                self._first_step = done
             self._progress = (done, total, unit)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:

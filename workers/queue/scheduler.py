@@ -7,7 +7,6 @@ from workers.machine.database import reading
 from workers.queue import doorbell
 
 DEVICES = ("gpu", "cpu")
-_HINT = 0  # a ring needs no stage: the database knows what is ready
 
 
 def ring_idle() -> bool:
@@ -15,7 +14,7 @@ def ring_idle() -> bool:
     rings = rings_needed()
     try:
         for device, number in rings.items():
-            doorbell.ring(device, [_HINT] * number)
+            doorbell.ring(device, number)
     except RedisError:
         return False
     return True

@@ -14,7 +14,9 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.worker import WorkerStatus
 
-from workers.machine.processes import child_environment, die_with_parent, parent_from_environment
+from cwpo.config.environment import settings
+from workers.machine import logs
+from workers.machine.processes import allocator_environment, child_environment, die_with_parent, parent_from_environment
 from workers.queue.doorbell import ALLOWED_FUNCTIONS, RQ_SERIALIZER, connect_patiently, queue_of
 
 if TYPE_CHECKING:
@@ -62,7 +64,8 @@ class StageWorker(SpawnWorker):
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         """As SpawnWorker, but the child finds Redis by its own environment: no address or password in its arguments."""
         assert self.execution is not None
-        environment = child_environment(RQ_WORKER_ID=self.name, RQ_JOB_ID=job.id)
+        allocator = allocator_environment() if settings.worker_device == "cpu" else {}
+        environment = child_environment(RQ_WORKER_ID=self.name, RQ_JOB_ID=job.id, **allocator)
         command = [sys.executable, "-m", "workers", "horse", self.name, queue.name, job.id, self.execution.id]
         self._horse_pid = os.posix_spawn(sys.executable, command, environment, setpgroup=0)
 
@@ -72,7 +75,7 @@ class StageWorker(SpawnWorker):
         """Give the dead job process's stage back at once instead of waiting for its lease to run out."""
         from workers.queue.lease import give_up_stages
 
-        give_up_stages(worker_id_from_environment())
+        give_up_stages(settings.own_worker)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """End now: the job gets SIGTERM and a moment for its checkpoint, then SIGKILL. Redis may be gone already."""
@@ -97,14 +100,10 @@ class StageWorker(SpawnWorker):
             self.kill_horse(signal.SIGKILL)
 
 
-def worker_id_from_environment() -> int:
-    """The id of this worker's row, set by the supervisor that registered it."""
-    return int(os.environ["CWPO_WORKER_ID"])
-
-
 def run_worker(name: str, queue: str) -> None:
     """The worker process: waits on one queue (BLMOVE, so that a crash loses no ring) until told to stop."""
     die_with_parent(parent_from_environment())
+    logs.configure(worker=name)
     connection = connect_patiently()
     worker = StageWorker(
         [queue_of(queue, connection)],
@@ -123,6 +122,7 @@ def run_worker(name: str, queue: str) -> None:
 def run_horse(worker_name: str, queue_name: str, job_id: str, execution_id: str) -> None:
     """The job process: what SpawnWorker pastes into `python -c`, as a function."""
     die_with_parent(parent_from_environment())
+    logs.configure(worker=worker_name)
     connection = connect_patiently()
     queue = queue_of(queue_name, connection)
     worker = StageWorker(

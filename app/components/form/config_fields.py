@@ -9,9 +9,10 @@ from typing import Any
 import streamlit as st
 
 from app import untrusted
-from app.components.form.field_specs import FieldSpec, part_of, specs, value_at
+from app.components.form.field_specs import FieldSpec, part_of, specs
 from app.components.form.values import DEFAULT, parse, shown
 from cwpo.config import catalog
+from cwpo.config.dotted import value_at
 from cwpo.config.run import override
 
 PER_LINE = 3

@@ -79,14 +79,6 @@ def plain_parts() -> list[str]:
     ]
 
 
-def value_at(values: Mapping[str, Any], path: str) -> Any:
-    """The value under a dotted name, or None."""
-    found: Any = values
-    for name in path.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
-
-
 def spec_of(path: str) -> FieldSpec:
     """The one field with this dotted name."""
     part = path.rsplit(".", 1)[0]

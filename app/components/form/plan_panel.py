@@ -15,9 +15,9 @@ from cwpo.compare.power import SeedSpread
 from cwpo.config.run import RunConfig
 from cwpo.errors import CwpoError
 from cwpo.report import report
-from db.engine import database_url
 from db.errors import DatabaseError
 from workers import api
+from workers.machine.database import database_url
 from workers.plan import words as plan_words
 from workers.plan.estimate import Plan
 

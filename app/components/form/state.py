@@ -6,9 +6,10 @@ from typing import Any
 import yaml
 
 from app.components.form.config_fields import NAMED, state_of
-from app.components.form.field_specs import FieldSpec, part_of, specs, value_at
+from app.components.form.field_specs import FieldSpec, part_of, specs
 from app.components.form.values import shown
 from cwpo.config import catalog
+from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, merged
 from cwpo.config.sweep import firsts
 from cwpo.errors import ConfigError

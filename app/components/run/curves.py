@@ -13,7 +13,7 @@ from db import queries
 from db.records import RunRow, StageRow
 
 POINTS = 400  # per line; the query thins, extremes stay
-# (title, slot, metric), most telling first; the first four that have points are shown.
+# (title, slot, metric), most telling first; the first four with points are shown, BY_CONFIDENCE after them.
 PANELS = (
     ("Is the loss falling?", "align", "loss"),
     ("Does it prefer the chosen answer?", "align", "rewards/accuracies"),
@@ -27,7 +27,7 @@ BY_CONFIDENCE = {"accuracies": "Which pairs does it learn?", "margins": "By how 
 
 
 def show_run_curves(row: RunRow, stages: Sequence[StageRow]) -> None:
-    """Two by two; a panel appears with its first point."""
+    """Side by side where there is room; a panel appears with its first point."""
     slots = {stage.slot: stage.stage_id for stage in stages if stage.slot in {slot for _, slot, _ in PANELS}}
     names = sorted({metric for _, slot, metric in PANELS if slot in slots})
     names += [name for metric in BY_CONFIDENCE for name in confidence_bins.names(metric)]

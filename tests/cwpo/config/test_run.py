@@ -3,6 +3,7 @@
 import pytest
 
 from cwpo.config import catalog
+from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, expand, override, problems
 from cwpo.errors import ConfigError
 
@@ -125,3 +126,11 @@ def test_an_empty_list_is_named():
 
 def test_every_method_names_a_weighting_that_exists():
     assert {row.weighting for row in catalog.METHODS.values()} <= set(catalog.WEIGHTINGS)
+
+
+def test_a_value_under_a_dotted_name_is_looked_up_in_mappings_and_parts_alone() -> None:
+    """A text has a method `split`, which is not its value."""
+    parts = {"seeds": "x", "data": RunConfig().data}
+    assert value_at(parts, "seeds.split") is None
+    assert value_at(parts, "data.dataset") == "sandbox"
+    assert value_at(parts, "data.dataset.more") is None

@@ -14,8 +14,8 @@ from cwpo.data.rows import RawPair
 from cwpo.data.source import splits_to_use
 from cwpo.data.stage import run_data
 from cwpo.errors import Cancelled, DataError
-from cwpo.reporting import RecordingReporter
 from cwpo.stages.execute import StageContext
+from tests.cwpo.recording import RecordingReporter
 
 
 def rows(prompts: int, each: int = 2) -> list[dict[str, Any]]:

@@ -15,11 +15,11 @@ from tests.workers.workplace import lives
 from workers.cli.stack import free_port
 
 
-def run_demo(home: Path, config: Path) -> "subprocess.CompletedProcess[str]":
+def run_demo(home: Path, config: Path, **own: str) -> "subprocess.CompletedProcess[str]":
     hidden = ("REDIS_URL", "DATABASE_URL", "CWPO_PARENT_PID")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     environment |= {
-        "CWPO_HOME": str(home), "DEMO_EXIT": "1", "WORKERS": "2", "PORT": str(free_port(18900)[0]),
+        "CWPO_HOME": str(home), "DEMO_EXIT": "1", "WORKERS": "2", "PORT": str(free_port(18900)[0]), **own,
     }  # fmt: skip
     command = [sys.executable, "-m", "workers.cli.main", "demo", "--config", str(config)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
@@ -65,3 +65,10 @@ def test_demo_with_a_failed_stage_ends_with_an_error(tmp_path: Path, materials: 
     done = run_demo(tmp_path, config)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "failed: Stage align failed: The loss is" in done.stdout.replace("\n", " ")
+
+
+def test_demo_says_why_the_stack_did_not_start(tmp_path: Path) -> None:
+    """The launcher's sentence, whatever stands in its log, and without the log's time and level."""
+    done = run_demo(tmp_path, tmp_path / "none.yaml", PORT="99999", CWPO_LOG="json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "PORT: must be a number between 1 and 65535, not '99999'.\n"

@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 import sys
+import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ import yaml
 from pydantic import BaseModel
 
 from cwpo.config.run import RunConfig
+from cwpo.errors import DataError
 from cwpo.report.numbers import interval, number, percent
+from cwpo.stages import execute
 from tests.workers.workplace import Workplace
 from workers import api
-from workers.cli import main
+from workers.cli import console, main
 from workers.queue import job, lease
 from workers.queue.job import Shutdown
 
@@ -94,6 +98,34 @@ def test_an_option_that_cannot_be_met_is_said_before_any_work(
     assert main.main(["run", config, "--home", str(tmp_path / "home"), option, value]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "home").exists()
+
+
+def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"cwpo {version('cwpo')}\n")
+
+
+def test_a_piped_run_says_how_far_a_slow_stage_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also before the stage reports anything: the interval, 30 s, is shortened to a twentieth of the stage's time."""
+    monkeypatch.setattr(console, "SAY_EVERY", 0.1)
+
+    def slow(ctx: Any) -> dict[str, Any]:
+        time.sleep(1.0)
+        ctx.reporter.progress(3, 40, "rows")
+        ctx.reporter.metrics(3, {"loss": 0.5})
+        time.sleep(1.0)
+        raise DataError("Nothing usable is left.")
+
+    monkeypatch.setattr(execute, "executor", lambda kind: slow)
+    assert main.main(["run", write(tmp_path, "data: {dataset: sandbox}"), "--home", str(tmp_path / "home")]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    silent = [line for line in lines if re.fullmatch(r"data +started, \d+ s", line)]
+    counting = [line for line in lines if re.fullmatch(r"data +3 / 40 rows, loss 0\.500, \d+ s", line)]
+    assert len(silent) >= 5
+    assert len(counting) >= 5
 
 
 def test_a_run_that_does_not_exist_is_not_called_queued(

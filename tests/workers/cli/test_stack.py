@@ -83,7 +83,9 @@ def test_second_stack_over_one_home_is_refused(home: Path) -> None:
     ("name", "value", "sentence"),
     [
         ("WORKERS", "many", "WORKERS: must be a whole number, not 'many'."),
-        ("PORT", "http", "PORT must be a number between 1 and 65535, not 'http'."),
+        ("PORT", "http", "PORT: must be a number between 1 and 65535, not 'http'."),
+        ("PORT", "99999", "PORT: must be a number between 1 and 65535, not '99999'."),
+        ("CWPO_LOG", "xml", "CWPO_LOG: must be text or json, not 'xml'."),
         ("DATABASE_URL", "mysql://x/y", "this program works with sqlite and postgresql"),
     ],
 )
@@ -97,8 +99,11 @@ def test_wrong_setting_is_a_sentence_before_anything_starts(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert stack.main([]) == 1
-    assert sentence in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert sentence in line
     assert not stack.stack_file(home).exists()
+    assert sentence in str(stack.failure_of(home, os.getpid()))
+    assert stack.failure_of(home, os.getpid() + 1) is None  # of another launcher
 
 
 def test_process_that_ended_is_not_alive() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cwpo.config.environment import settings
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.stages import execute
 from db import queries
@@ -43,7 +44,7 @@ def test_idle_ring_ends_before_anything_heavy_is_imported(workplace: Workplace) 
     script = (
         "import os, sys\nfrom workers.queue import job, lease\n"
         "os.environ['CWPO_WORKER_ID'] = str(lease.register_worker('idle', 'cpu'))\nos.environ['CWPO_DEVICE'] = 'cpu'\n"
-        "assert job.work(1) == 0\n"
+        "assert job.work(1) == 0\nassert job.work() == 0\n"
         "print([m for m in ('torch', 'transformers', 'datasets', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -185,7 +186,7 @@ def test_stale_token_is_refused_and_leaves_no_rows(both_places: Workplace, monke
     place = both_places
     run_id = api.submit_run(place.config()).run_id
     other = lease.register_worker("other", "cpu")
-    me = int(job.os.environ["CWPO_WORKER_ID"])
+    me = settings.own_worker
     sleeper = claim(me)
     assert sleeper.kind == "data"
     with writing() as session:

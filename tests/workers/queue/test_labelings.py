@@ -11,10 +11,11 @@ import pytest
 from cwpo.annotation import label_file, label_paths
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import CwpoError
+from cwpo.files import write_whole
 from tests.cwpo import small_world
 from tests.workers.workplace import wait_for
 from workers import api
-from workers.queue import labelings
+from workers.queue import labeling_end, labelings
 from workers.queue.labelings import DONE, FAILED, RUNNING, STOPPED, Labeling
 
 MINE = "a" * 64
@@ -161,7 +162,7 @@ def recorded(place: Path, pid: int) -> Path:
         started_at="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
     labelings.labelings(place / "home").mkdir()
-    label_paths.write_aside(labelings._record_of(out), json.dumps(record.__dict__))
+    write_whole(labelings._record_of(out), json.dumps(record.__dict__))
     return out
 
 
@@ -174,9 +175,22 @@ def test_a_process_number_that_somebody_else_has_now_is_not_our_labeling(place: 
     api.stop_labeling(str(out))
 
 
-def test_a_traceback_is_never_repeated(place: Path) -> None:
-    log = labelings._log_of(recorded(place, psutil.Process().pid))
+def test_what_a_log_says_is_never_read(place: Path) -> None:
+    """Neither a traceback nor a line that looks like an end: only what the process wrote of its end counts."""
+    out = recorded(place, psutil.Process().pid)
+    log = labelings._log_of(out)
     log.parent.mkdir()
-    log.write_text("Traceback (most recent call last):\n  File x\nValueError: secret\n")
-    assert newest().status == FAILED
-    assert newest().said == f"It ended with an error that has no sentence; its log is {log}."
+    log.write_text("Traceback (most recent call last):\n  File x\nValueError: secret\ncwpo: also secret\n")
+    assert newest().status == STOPPED
+    labeling_end.write(labelings._end_of(out), labeling_end.FAILED, "The disk is full: free some.")
+    assert (newest().status, newest().said) == (FAILED, "The disk is full: free some.")
+
+
+def test_a_new_labeling_of_the_same_file_forgets_how_the_last_one_ended(place: Path) -> None:
+    source = place / "pairs.jsonl"
+    source.write_text('{"text": "x"}\n')
+    api.label_file(MINE, str(source))
+    assert ended().status == FAILED
+    pairs(source, 5)
+    api.label_file(MINE, str(source))
+    assert ended().status == DONE

@@ -6,6 +6,7 @@ from workers.queue.reporter import BufferingReporter
 
 def test_everything_said_is_told_once() -> None:
     reporter = BufferingReporter()
+    reporter.resumed(4)
     reporter.progress(4, 10, "steps")
     reporter.metrics(5, {"loss": 0.5, "lr": 1.0})
     reporter.progress(5, 10, "steps")
@@ -18,14 +19,23 @@ def test_everything_said_is_told_once() -> None:
     assert reporter.take().empty
 
 
-def test_only_training_has_a_first_step() -> None:
+def test_a_stage_that_trains_nothing_has_no_first_step_whatever_it_counts() -> None:
     reporter = BufferingReporter()
     reporter.progress(3, 10, "pairs")
+    reporter.progress(3, 10, "steps")
     assert reporter.take().first_step is None
+
+
+def test_of_several_trainings_in_one_stage_the_first_says_where_it_began() -> None:
+    reporter = BufferingReporter()
+    reporter.resumed(4)
+    reporter.resumed(0)
+    assert reporter.take().first_step == 4
 
 
 def test_batch_that_could_not_be_written_comes_again_in_order() -> None:
     reporter = BufferingReporter()
+    reporter.resumed(0)
     reporter.progress(0, 10, "steps")
     reporter.metrics(1, {"loss": 1.0})
     lost = reporter.take()

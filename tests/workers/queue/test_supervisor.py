@@ -33,7 +33,7 @@ def test_killed_worker_and_reaper_are_restarted(workplace: Workplace) -> None:
 
 def test_idle_worker_is_small_and_has_no_torch(workplace: Workplace) -> None:
     with workplace.supervisor(workers=1) as supervisor:
-        doorbell.ring("cpu", [0])
+        doorbell.ring("cpu", 1)
         worker = worker_processes(supervisor.pid)[0]
         wait_for(lambda: doorbell.queue_of("cpu", doorbell.connect()).count == 0, 30)
         wait_for(lambda: not worker.children(), 30)

@@ -1,0 +1,219 @@
+"""Every environment variable: its name, what it means, its default. The only file that reads or writes them.
+
+Other code asks `settings.workers`, `settings.home`, …; a value is looked at when it is asked for, so that a variable
+that a command does not use cannot stop it. Free of torch.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, overload
+
+from cwpo.errors import ConfigError
+
+T = TypeVar("T")
+
+PEOPLE, PASSED_ON, OTHERS = "people", "passed on", "others"
+
+
+class Variable(Generic[T]):
+    """One variable as an attribute of `Environment`. `default_text`: how README says what holds without it.
+
+    `audience`: PEOPLE may set it; PASSED_ON is written by one of our processes for another; OTHERS set it for every
+    program, and we follow. An empty value counts as none, unless `empty` is given: what it means then.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[str, str], T],
+        default: T,
+        meaning: str,
+        default_text: str,
+        *,
+        audience: str = PEOPLE,
+        empty: T | None = None,
+    ) -> None:
+        self.name, self.meaning, self.default_text, self.audience = name, meaning, default_text, audience
+        self._read, self._default, self._empty = read, default, empty
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "Variable[T]": ...
+    @overload
+    def __get__(self, instance: "Environment", owner: type) -> T: ...
+    def __get__(self, instance: "Environment | None", owner: type) -> "Variable[T] | T":
+        if instance is None:
+            return self
+        text = instance.values.get(self.name)
+        if text is None:
+            return self._default
+        if not text.strip():
+            return self._default if self._empty is None else self._empty
+        return self._read(self.name, text.strip())
+
+
+def _text(name: str, text: str) -> str:
+    return text
+
+
+def _folder(name: str, text: str) -> Path:
+    """~ is the home folder; what is relative begins at the current directory."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(name, f"{text!r} begins at the home folder of nobody; give an absolute path.") from error
+
+
+def _switch(name: str, text: str) -> bool:
+    return text != "0"
+
+
+def _count(name: str, text: str) -> int:
+    if not text.isdecimal():
+        raise ConfigError(name, f"must be a whole number, not {text!r}.")
+    return int(text)
+
+
+def _port(name: str, text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ConfigError(name, f"must be a number between 1 and 65535, not {text!r}.")
+    return int(text)
+
+
+def _log_format(name: str, text: str) -> str:
+    if text not in ("text", "json"):
+        raise ConfigError(name, f"must be text or json, not {text!r}.")
+    return text
+
+
+def _gpus(name: str, text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "-1")
+
+
+def _process(name: str, text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+class Environment:
+    """The variables of a process, one line each; README's table is tested against these lines."""
+
+    home_folder = Variable(
+        "CWPO_HOME", _folder, Path("var/cwpo"), "artifacts, checkpoints, logs, the embedded database", "`var/cwpo`"
+    )
+    database_url = Variable[str | None](
+        "DATABASE_URL", _text, None, "a Postgres or SQLite URL", "`cwpo.sqlite` under `CWPO_HOME`"
+    )
+    redis_url = Variable[str | None](
+        "REDIS_URL", _text, None, "a running Redis or Valkey server, 6.2 or newer", "embedded, on a private socket"
+    )
+    workers = Variable[int | None]("WORKERS", _count, None, "CPU workers", "one per core; none beside GPUs")
+    port = Variable("PORT", _port, 8501, "first port to try for the dashboard", "8501")
+    gpus = Variable[tuple[str, ...] | None](
+        "CUDA_VISIBLE_DEVICES", _gpus, None, "the GPUs that get a worker", "all", empty=()
+    )
+    tune_malloc = Variable(
+        "CWPO_TUNE_MALLOC",
+        _switch,
+        True,
+        "0: freed memory goes back to the system at once; training on a CPU is then up to 1.2 times slower",
+        "1 in jobs, `cwpo run`, `label` and `reproduce`",
+    )
+    log_format = Variable(
+        "CWPO_LOG", _log_format, "text", "`json`: logs of workers, launcher and web as JSON lines", "`text`"
+    )
+    traceback = Variable("CWPO_TRACEBACK", _switch, False, "1: errors of `cwpo` with their traceback", "one sentence")
+    demo_exit = Variable("DEMO_EXIT", _switch, False, "1: `make demo` stops after the table", "until Ctrl-C")
+
+    parent_pid = Variable[int | None](
+        "CWPO_PARENT_PID", _process, None, "the process to end with", "none", audience=PASSED_ON
+    )
+    worker_id = Variable[int | None](
+        "CWPO_WORKER_ID", _process, None, "the row of the worker that a job belongs to", "none", audience=PASSED_ON
+    )
+    worker_device = Variable("CWPO_DEVICE", _text, "cpu", "cpu or gpu: what the worker computes on", "cpu",
+                             audience=PASSED_ON)  # fmt: skip
+    hub_bars_off = Variable[str | None](
+        "HF_HUB_DISABLE_PROGRESS_BARS", _text, None, "1: no bars for downloads", "1 in `cwpo run`", audience=OTHERS
+    )
+    threads = Variable[str | None](
+        "OMP_NUM_THREADS", _text, None, "CPU threads of torch, noted with an attempt", "1 in workers", audience=OTHERS
+    )
+    malloc_mmap_max = Variable[str | None](
+        "MALLOC_MMAP_MAX_", _text, None, "glibc: how many blocks are mapped one by one", "0", audience=OTHERS
+    )
+    runtime_folder = Variable[str | None](
+        "XDG_RUNTIME_DIR", _text, None, "where the embedded Redis' socket may lie", "/tmp",  # noqa: S108
+        audience=OTHERS,
+    )  # fmt: skip
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+
+    @property
+    def home(self) -> Path:
+        """CWPO_HOME as an absolute path: artifacts, embedded database, logs."""
+        return self.home_folder.resolve()
+
+    @property
+    def own_worker(self) -> int:
+        """The row of the worker whose process this is."""
+        if self.worker_id is None:
+            raise ConfigError("CWPO_WORKER_ID", "is set by the supervisor; start the workers with `python -m workers`.")
+        return self.worker_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadElsewhere:
+    """Variables that people may set and that something else reads."""
+
+    names: tuple[str, ...]
+    reader: str
+    meaning: str
+    default_text: str
+
+
+READ_ELSEWHERE = (
+    ReadElsewhere(
+        names=("HF_ENDPOINT", "HF_TOKEN", "HF_HOME"),
+        reader="huggingface_hub",
+        meaning="the hub, its token, its cache",
+        default_text="huggingface.co, none, `~/.cache/huggingface`",
+    ),
+    ReadElsewhere(
+        names=("PYTHON", "TORCH_INDEX"),
+        reader="tools/venv.sh",
+        meaning="for `make`: the interpreter, the package index of torch",
+        default_text="the first suited one, PyPI",
+    ),
+    ReadElsewhere(
+        names=("CHROMIUM",),
+        reader="tests/browser.py",
+        meaning="for `make test`: the browser",
+        default_text="found or installed",
+    ),
+)
+
+_own: MutableMapping[str, str] = os.environ
+
+settings = Environment(_own)
+
+
+def variables() -> Iterator[Variable[Any]]:
+    """Every variable that this program reads, in the order of the declarations."""
+    return (value for value in vars(Environment).values() if isinstance(value, Variable))
+
+
+def for_child(**changes: str) -> dict[str, str]:
+    """What a child process is given: all that this one has, with changes."""
+    return {**_own, **changes}
+
+
+def set_here(**changes: str) -> None:
+    """Set variables of this process, for the libraries in it and for the programs it becomes."""
+    _own.update(changes)
+
+
+def forget_here(name: str) -> None:
+    """Take a variable away from this process."""
+    _own.pop(name, None)

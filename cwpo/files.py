@@ -1,0 +1,35 @@
+"""Files that are there whole, or as they were: written beside their place, synced, renamed into it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL = ".partial"  # what the name ends in until the file is whole
+
+
+@contextmanager
+def written_aside(path: Path, name: str | None = None) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the place of `path` when the block ends well.
+
+    `name`: how the file is called until then, `<name of path>.partial` otherwise. A kill at any moment, of the process
+    or of the machine, leaves the old file or the new one.
+    """
+    aside = path.with_name(name or f"{path.name}{PARTIAL}")
+    try:
+        yield aside
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    with aside.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def write_whole(path: Path, text: str, *, private: bool = False) -> None:
+    """The text as the file's content; `private`: nobody else may read it."""
+    mode = 0o600 if private else 0o666
+    with written_aside(path) as aside:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)

@@ -1,0 +1,39 @@
+"""How a command that computes in its own process chooses device and threads. Imports torch when it is called."""
+
+import argparse
+import os
+
+from cwpo.config.run import RunConfig
+from cwpo.errors import ConfigError
+from workers.machine.devices import visible_gpus
+
+DEVICE_HELP = "cpu, cuda:0 or auto (default)"
+
+
+def gpu_wanted(device: str) -> bool:
+    """Whether a run with this --device computes on a GPU, which decides `precision: auto`."""
+    return device.startswith("cuda") or (device == "auto" and bool(visible_gpus()))
+
+
+def prepare(device: str, threads: int | None, *, default_threads: int | None = None, gpu: bool = True) -> str:
+    """Set the number of threads; the device that `--device` names, which has to be here.
+
+    `auto` is the first GPU, or the CPU where there is none or `gpu` is False.
+    """
+    import torch
+
+    torch.set_num_threads(max(1, threads or default_threads or os.cpu_count() or 1))
+    known = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if device == "auto":
+        return known[1] if gpu and len(known) > 1 else "cpu"
+    if device not in known:
+        raise ConfigError("--device", f"{device!r} is not on this machine; choose one of auto, {', '.join(known)}.")
+    return device
+
+
+def prepare_for(options: argparse.Namespace, config: RunConfig) -> str:
+    """The device that a run is computed on, as its options and its configuration say; threads are set."""
+    return prepare(
+        options.device, options.threads, default_threads=1 if config.is_sandbox else None,
+        gpu=config.execution.device != "cpu",
+    )  # fmt: skip

@@ -1,0 +1,33 @@
+"""A run's configuration out of a YAML file and the `--set` of a command."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cwpo.config.run import override
+from cwpo.errors import ConfigError
+
+
+def read_config(path: Path, sets: Sequence[str]) -> Mapping[str, Any]:
+    """The values in a YAML file with the --set overrides laid over them."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror}); give the path of a YAML file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" (line {where.line + 1})" if where else ""
+        raise ConfigError(str(path), f"is not YAML{line}; see configs/ for examples.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(str(path), "must hold fields like `method: cw`; see configs/ for examples.")
+    for text in sets:
+        dotted, equals, value = text.partition("=")
+        if not equals or not dotted:
+            raise ConfigError("--set", f"{text!r} is not of the form a.b=c.")
+        try:
+            values = override(values, dotted.strip(), yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise ConfigError("--set", f"the value in {text!r} cannot be read; quote it.") from error
+    return values
