@@ -12,7 +12,7 @@ from cwpo import paper
 from db import queries
 from db.engine import database_url
 from db.records import RunFilters, RunRow
-from workers import report
+from workers.comparison import DifferenceRow, differences
 from workers.paper import (
     Pair,
     PaperCell,
@@ -27,7 +27,7 @@ from workers.paper import (
 from workers.paper_measured import of_gra, of_labels, of_pair, of_seconds
 from workers.paper_names import annotator_and_data
 from workers.paper_runs import FROM_LABELS, HEAD_TO_HEAD, RIVAL, SECONDS, Group, answers_to, asking, groups_of
-from workers.report import DifferenceRow
+from workers.terms import table_notes
 from workers.verdict import Measured
 
 MOST_RUNS = 500  # newest runs of a table's datasets and methods that are looked through
@@ -84,7 +84,7 @@ def _notes(rows: Sequence[PaperCell], own: Candidates) -> tuple[str, ...]:
     used = sorted({run_id for cell in rows for run_id in cell.run_ids})
     if not used:
         return ()
-    terms, moved = report.table_notes([own.runs[run_id] for run_id in used], own.configs)
+    terms, moved = table_notes([own.runs[run_id] for run_id in used], own.configs)
     judged = any(cell.run_ids and cell.number.metric not in FROM_LABELS for cell in rows)
     return (terms, moved) if judged else (moved,)
 
@@ -173,4 +173,4 @@ def _differences(own: Candidates, pairs: Sequence[Pair]) -> dict[Pair, Differenc
 @st.cache_data(ttl=10 * reads.SECONDS, max_entries=reads.MOST_RESULTS, show_spinner=False)
 def _paired(url: str, published: Published, pairs: tuple[Pair, ...], _rows: tuple[RunRow, ...]) -> list[DifferenceRow]:
     outcomes = reads.outcomes_of([row.id for row in _rows])
-    return report.differences(_rows, outcomes, pairs=pairs)
+    return differences(_rows, outcomes, pairs=pairs)

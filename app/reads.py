@@ -10,20 +10,14 @@ import streamlit as st
 from db import queries
 from db.engine import Engines, Session, database_url, make_engines, read_scope
 from db.records import AnnotatorRow, LabelSummary, RunFilters, RunGroup, RunRow
-from workers import report
+from workers import comparison
 from workers.annotators import Scaling, scaling
-from workers.report import (
-    Beside,
-    CostRow,
-    DifferenceRow,
-    FrontierRow,
-    GoldRow,
-    GraRow,
-    HeadToHead,
-    MatchedRow,
-    Prices,
-    StageCost,
-)
+from workers.beside import END_METRICS, AlignmentEnd, alignment_ends
+from workers.comparison import DifferenceRow, GraRow, differences, gra_table, pairs_against
+from workers.costs import CostRow, Prices, StageCost, cost_table, stage_costs
+from workers.head_to_head import HeadToHead, head_to_head
+from workers.matched import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
+from workers.rescored import GoldRow, gold_table
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
 MOST_RESULTS = 64
@@ -66,7 +60,7 @@ def differences_of(rows: Sequence[RunRow], reference: str, settings: Mapping[str
 
 def labels_of(rows: Sequence[RunRow]) -> dict[str, str]:
     """What the settings of these runs are called beside each other, by group key."""
-    return report.labels_of(rows, configs_of(rows))
+    return comparison.labels_of(rows, configs_of(rows))
 
 
 def frontiers_of(rows: Sequence[RunRow], reference: str) -> tuple[list[FrontierRow], list[MatchedRow]]:
@@ -90,7 +84,7 @@ def costs_of(rows: Sequence[RunRow], table: Sequence[GraRow], prices: Prices) ->
     with reading() as session:
         seconds = queries.stage_seconds(session, ids)
         summaries = queries.summaries(session, ids, ("data",))
-    return report.cost_table(table, configs_of(rows), seconds, summaries, prices), report.stage_costs(seconds)
+    return cost_table(table, configs_of(rows), seconds, summaries, prices), stage_costs(seconds)
 
 
 def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
@@ -98,9 +92,9 @@ def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
     return _outcomes(database_url(), tuple(run_ids))
 
 
-def beside_of(run_ids: Sequence[int]) -> Mapping[int, Beside]:
-    """β and the log-ratios at the end of alignment, by run."""
-    return _beside(database_url(), tuple(run_ids))
+def alignment_ends_of(run_ids: Sequence[int]) -> Mapping[int, AlignmentEnd]:
+    """The log-ratios at the end of alignment, by run."""
+    return _alignment_ends(database_url(), tuple(run_ids))
 
 
 def configs_of(rows: Sequence[RunRow]) -> Mapping[int, Mapping[str, Any]]:
@@ -143,30 +137,30 @@ def runs_by_id(session: Session, run_ids: Sequence[int]) -> list[RunRow]:
 def _result(url: str, published: Published, _rows: tuple[RunRow, ...]) -> GraRow:
     with reading() as session:
         table = queries.outcomes(session, [row.id for row in _rows])
-    return report.gra_table(list(_rows), table)[0]
+    return gra_table(list(_rows), table)[0]
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
 def _table(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[GraRow]:
     ids = [row.id for row in _rows]
-    return report.gra_table(list(_rows), outcomes_of(ids), beside=beside_of(ids))
+    return gra_table(list(_rows), outcomes_of(ids), configs=configs_of(_rows), ends=alignment_ends_of(ids))
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
 def _differences(
     url: str, published: Published, reference: str, settings: Mapping[str, str], _rows: tuple[RunRow, ...]
 ) -> list[DifferenceRow]:
-    pairs = report.pairs_against(_rows, reference) if reference else None
+    pairs = pairs_against(_rows, reference) if reference else None
     ids = [row.id for row in _rows]
-    return report.differences(_rows, outcomes_of(ids), pairs=pairs, settings=settings, beside=beside_of(ids))
+    return differences(_rows, outcomes_of(ids), pairs=pairs, settings=settings, configs=configs_of(_rows))
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
 def _frontiers(
     url: str, published: Published, reference: str, _rows: tuple[RunRow, ...]
 ) -> tuple[list[FrontierRow], list[MatchedRow]]:
-    found = report.frontiers(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows))
-    return report.frontier_rows(found), report.matched_differences(found, reference=reference)
+    found = frontiers(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows))
+    return frontier_rows(found), matched_differences(found, reference=reference)
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
@@ -174,7 +168,7 @@ def _gold_table(url: str, published: Published, key: str, _rows: tuple[RunRow, .
     ids = [row.id for row in _rows]
     with reading() as session:
         further = queries.outcomes(session, ids, slot=f"evaluation@{key}")
-    return report.gold_table(_rows, outcomes_of(ids), further, beside=beside_of(ids))
+    return gold_table(_rows, outcomes_of(ids), further, configs=configs_of(_rows))
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
@@ -187,7 +181,7 @@ def _head_to_head(
 ) -> HeadToHead:
     with reading() as session:
         scores = queries.scores(session, [row.id for row in (*_first, *_second)])
-    return report.head_to_head(_first, _second, scores, labels=labels)
+    return head_to_head(_first, _second, scores, labels=labels)
 
 
 def _published(rows: Sequence[RunRow]) -> Published:
@@ -202,10 +196,10 @@ def _outcomes(url: str, run_ids: tuple[int, ...]) -> pd.DataFrame:
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
-def _beside(url: str, run_ids: tuple[int, ...]) -> Mapping[int, Beside]:
+def _alignment_ends(url: str, run_ids: tuple[int, ...]) -> Mapping[int, AlignmentEnd]:
     with reading() as session:
-        ends = queries.final_metrics(session, run_ids, "align", report.END_METRICS)
-    return report.beside(_configs(url, run_ids), ends)
+        ends = queries.final_metrics(session, run_ids, "align", END_METRICS)
+    return alignment_ends(_configs(url, run_ids), ends)
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

@@ -22,8 +22,7 @@ from cwpo.config import RunConfig, override
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
 from cwpo.execute import stored, threads_of
 from cwpo.stages import build
-from workers import comparison, tables, terms
-from workers.beside import beside
+from workers import comparison, report_columns, tables, terms
 from workers.compared import compared
 
 FORMAT = 1
@@ -174,13 +173,12 @@ def tables_of(
     values = {run.id: config.canonical() for run, config in zip(runs, configs, strict=True)}
     settings = {run.group_key: comparison.setting_key(values[run.id]) for run in runs}
     pairs = comparison.pairs_against(runs, reference) if reference else None
-    known = beside(values, pd.DataFrame(columns=["run_id", "name", "value"]))
     by_setting = terms.terms_by_setting(runs, values)
-    rows = comparison.gra_table(runs, together, beside=known)
-    found = comparison.differences(runs, together, pairs=pairs, settings=settings, beside=known)
+    rows = comparison.gra_table(runs, together, configs=values)
+    found = comparison.differences(runs, together, pairs=pairs, settings=settings, configs=values)
     return {
-        "gra": tables.to_json(tables.gra_numbers(rows, by_setting)),
-        "differences": tables.to_json(tables.difference_numbers(found)),
+        "gra": tables.to_json(report_columns.gra_numbers(rows, by_setting)),
+        "differences": tables.to_json(report_columns.numbers(report_columns.DIFFERENCE, found)),
     }
 
 

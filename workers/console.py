@@ -15,8 +15,10 @@ from cwpo.execute import StageResult
 from cwpo.pipeline import RunResult
 from cwpo.stages import StageSpec
 from workers.counts import cut_sentence, cuts, data_sentence
-from workers.figures import NOTHING, interval, number, percent
-from workers.one_run import gra_row, notes
+from workers.figures import number, percent
+from workers.one_run import gra_row, run_and_config
+from workers.report_columns import gra_columns, part
+from workers.terms import table_notes
 
 _FILE_WIDTH = 140
 
@@ -89,7 +91,7 @@ def show_run(result: RunResult, console: Console) -> None:
     if "labels" in result.stages:
         _show_labels(result.stages["labels"].summary, console)
     show_table("Gold reward accuracy", ["", ""], _gra_of_one_run(result), console)
-    show_notes(notes(result), console)
+    show_notes(table_notes(*run_and_config(result)), console)
 
 
 def make_console() -> Console:
@@ -126,26 +128,12 @@ def stage_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def _gra_of_one_run(result: RunResult) -> list[list[str]]:
-    row, config = result.evaluation, result.config
-    beside = gra_row(result, stage_metrics(result.stages["align"].path))
-    even = f"{percent(beside.length_controlled)}, 95 % {interval(beside.length_low, beside.length_high)}"
-    cells = {
-        "method": config.method_label,
-        "objective": config.objective,
-        "seed": str(config.seed),
-        "GRA": percent(row["gra"]),
-        "95 %": f"{interval(row['ci_low'], row['ci_high'])} (prompt uncertainty only: one seed)",
-        "wins, ties, losses": f"{row['wins']:g}, {row['ties']:g}, {row['losses']:g} of {row['prompts']} prompts",
-        "strict GRA": percent(row["gra_strict"]),
-        "GRA, ties dropped": percent(row["gra_ties_dropped"]),
-        "KL": f"{number(row['kl'])} nats",
-        "log-ratios": f"chosen {number(beside.chosen_logratio)}, rejected {number(beside.rejected_logratio)} nats",
-        "tokens per answer": f"{number(row['mean_tokens'], 1)}; baseline {number(row['baseline_mean_tokens'], 1)}, "
-        f"ratio {number(beside.length_ratio)}",
-        "GRA at equal length": NOTHING if beside.length_controlled is None else even,
-        "ungrammatical": f"{percent(row['ungrammatical'])}; baseline {percent(row['baseline_ungrammatical'])}",
-    }
-    return [list(cell) for cell in cells.items()]
+    """Every figure of the GRA table, one a line."""
+    row, config = gra_row(result, stage_metrics(result.stages["align"].path)), result.config
+    known = [["setting", config.method_label], ["objective", config.objective], ["seed", str(config.seed)]]
+    figures = [column for place in ("main", "distance") for column in part(gra_columns(), place)[1:]]
+    counts = ["wins, ties, losses", f"{row.wins}, {row.ties}, {row.losses}"]
+    return [*known, *([column.title, column.cell(row)] for column in figures), counts]
 
 
 def _show_labels(labels: Mapping[str, Any], console: Console) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from cwpo import catalog
+from cwpo.compare import human_labels as counting
 from cwpo.config import RunConfig
 from cwpo.stages import build
-from workers import plan
 from workers.comparison import GraRow
 
 HOUR = 3_600.0
@@ -89,7 +89,7 @@ def human_labels(config: Mapping[str, Any], pairs: int) -> int | None:
     """Human labels that SFT, annotator or alignment learn from, counted as the plan of the run does."""
     run = RunConfig.parse(config)
     graph = build(run)
-    return plan.human_labels([(run, graph)], {graph["data"].fingerprint: pairs})
+    return counting.human_labels([(run, graph)], {graph["data"].fingerprint: pairs})
 
 
 def _row(

@@ -7,10 +7,9 @@ import pandas as pd
 
 from cwpo.evaluation import OUTCOMES_FILE
 from cwpo.pipeline import RunResult
-from workers.beside import END_METRICS, beside
-from workers.compared import compared
+from workers.beside import END_METRICS, alignment_ends
+from workers.compared import Compared, compared
 from workers.comparison import GraRow, gra_table
-from workers.terms import table_notes
 
 RUN_ID = 0  # it has no number of its own
 
@@ -18,14 +17,13 @@ RUN_ID = 0  # it has no number of its own
 def gra_row(result: RunResult, curves: Sequence[Mapping[str, Any]]) -> GraRow:
     """GRA with the distance and the length beside it; `curves`: metric points of alignment."""
     outcomes = pd.read_parquet(result.stages["evaluation"].path / OUTCOMES_FILE).assign(run_id=RUN_ID)
-    known = beside({RUN_ID: result.config.canonical()}, _ends(curves))
-    return gra_table([compared(RUN_ID, result.config, result.config.group_key())], outcomes, beside=known)[0]
+    runs, configs = run_and_config(result)
+    return gra_table(runs, outcomes, configs=configs, ends=alignment_ends(configs, _ends(curves)))[0]
 
 
-def notes(result: RunResult) -> tuple[str, str]:
-    """On what terms its GRA was counted, and what another seed would move."""
-    run = compared(RUN_ID, result.config, result.config.group_key())
-    return table_notes([run], {RUN_ID: result.config.canonical()})
+def run_and_config(result: RunResult) -> tuple[list[Compared], dict[int, Mapping[str, Any]]]:
+    """The run as comparisons read it, and its configuration by the number that it has there."""
+    return [compared(RUN_ID, result.config, result.config.group_key())], {RUN_ID: result.config.canonical()}
 
 
 def _ends(curves: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

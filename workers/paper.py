@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from cwpo import paper
 from cwpo.paper import Number
-from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow
+from workers.compared import DIFFERENT_OPPONENTS
+from workers.comparison import DifferenceRow
 from workers.paper_measured import Ours, of_difference
 from workers.paper_names import line_of
 from workers.paper_runs import Group, answer_to, answers_to, departures, differences_of, sandbox_pair

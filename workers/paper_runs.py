@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from cwpo import catalog, paper
 from cwpo.config import RunConfig
 from cwpo.paper import Arm, Number
+from workers.compared import by_setting
 from workers.verdict import OF_CONFIDENCE, PaperDifference
 
 SECONDS = "seconds"
@@ -60,10 +61,7 @@ class ListedRun(Protocol):
 
 def groups_of(runs: Iterable[ListedRun], configs: Mapping[int, Mapping[str, Any]]) -> list[Group]:
     """Runs by setting, the setting with the newest run first."""
-    by_key: dict[str, list[ListedRun]] = {}
-    for run in runs:
-        if run.id in configs:
-            by_key.setdefault(run.group_key, []).append(run)
+    by_key = by_setting(run for run in runs if run.id in configs)
     made = [
         Group(
             key=key,

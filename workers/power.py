@@ -8,7 +8,7 @@ import pandas as pd
 
 from cwpo.config import RunConfig
 from cwpo.statistics import paired_difference, planned_detectable
-from workers.comparison import ComparedRun, why_unpaired
+from workers.compared import ComparedRun, by_setting, why_unpaired
 
 SEED_SD = 0.015  # SD of a difference between seeds, as seen in the sandbox and in the literature
 LEAST_DF = 3  # with fewer degrees of freedom a measured SD may be anything
@@ -44,14 +44,12 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> Seed
     """Pooled over paired differences: each setting against the first one before it with the same objective and, under
     two seeds or more, the same opponent and judge. Too few of them say nothing."""
     answered = set(outcomes["run_id"])
-    settings: dict[str, dict[int, ComparedRun]] = {}
-    for run in runs:
-        if run.id in answered:
-            settings.setdefault(run.group_key, {}).setdefault(run.seed, run)
+    groups = by_setting(run for run in runs if run.id in answered)
+    settings = [{run.seed: run for run in reversed(group)} for group in groups.values()]  # of one seed the first run
     wide = outcomes.pivot_table(index="run_id", columns="prompt_id", values="outcome")
     found: list[tuple[float, int]] = []
     earlier: list[dict[int, ComparedRun]] = []
-    for mine in settings.values():
+    for mine in settings:
         pairs = next((pairs for its in earlier if len(pairs := _comparable(mine, its)) > 1), [])
         earlier.append(mine)
         if not pairs:

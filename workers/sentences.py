@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from cwpo import catalog
-from workers.comparison import ONE_SEED, PLANNED, DifferenceRow, GraRow
+from workers.compared import ONE_SEED
+from workers.comparison import PLANNED, DifferenceRow, GraRow
 from workers.figures import count, number, points, points_interval
 from workers.matched import MatchedRow
+from workers.rescored import GoldRow
 
 FURTHER = 1.1  # KL ratio that counts as moving further where the log-ratios were not paired
 
@@ -163,6 +165,19 @@ def _counted(comparisons: int) -> str:
 
 def _name(method: str) -> str:
     return catalog.METHODS[method].label
+
+
+def agreement_sentence(rows: Sequence[GoldRow]) -> str:
+    """What the two say of each other, before and after alignment."""
+    before = [row.rank_baseline for row in rows if row.rank_baseline is not None]
+    after = [row.rank_aligned for row in rows if row.rank_aligned is not None]
+    if not before or not after:
+        return ""
+    then, now = (number(sum(values) / len(values)) for values in (before, after))
+    return (
+        f"Over prompts the two scores rank baseline answers alike at ρ = {then}, aligned answers at {now}. A gain that "
+        "only one of them sees, or a ρ that falls with alignment, is what an over-optimised gold reward looks like."
+    )
 
 
 def what_the_seed_moved(configs: Sequence[Mapping[str, Any]]) -> str:

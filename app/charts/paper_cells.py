@@ -7,9 +7,9 @@ import plotly.graph_objects as go
 
 from app.charts.frame import LIGHT, Look, colour, faded, framed, marker, reference_line
 from app.untrusted import chart_text
+from workers.figures import interval, percent
 from workers.paper import PaperCell
 from workers.paper_names import arm_label, method_name, places
-from workers.report import interval, percent
 
 ROW_HEIGHT = 25  # px
 SPREAD = 0.22  # how far apart the methods of one line stand

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from app.charts.frame import LIGHT, Look, colour, faded, framed, marker
 from app.untrusted import chart_text
 from cwpo import catalog
-from workers.report import GraRow
+from workers.comparison import GraRow
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 

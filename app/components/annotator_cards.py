@@ -5,7 +5,7 @@ import streamlit as st
 from app import untrusted
 from app.url_state import Judge
 from db.records import Judged, LabelSummary
-from workers.report import interval, number, percent, points, points_interval
+from workers.figures import interval, number, percent, points, points_interval
 
 Card = tuple[str, str, str]
 

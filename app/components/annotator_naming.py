@@ -15,8 +15,9 @@ from db import queries
 from db.errors import DatabaseError
 from db.records import LabelFigures, NamedAnnotatorRow
 from db.status import DONE
-from workers import annotators, api, report
+from workers import annotators, api
 from workers.figures import number
+from workers.listings import fields_of
 
 SLOT = "annotator"
 WHY = "A named annotator can label for other runs, also on other data and for other policies, and outlives its run."
@@ -43,7 +44,7 @@ def show_naming(run_id: int) -> None:
     show_file(rows[0].key if rows else mine.fingerprint, mine.fingerprint)
 
 
-def show_named() -> None:
+def show_named(files: list[tables.Drawn]) -> None:
     """Every name with where it comes from, also of runs that were deleted, and a way to take one back."""
     with reads.reading() as session:
         rows = queries.named_annotators(session)
@@ -57,8 +58,8 @@ def show_named() -> None:
         Column(label="2·accuracy − 1", figures=True), Column(label="mean C", figures=True),
         Column(label="ECE", figures=True), Column(label="on"), Column(label="note", limit=120),
     ]  # fmt: skip
-    tables.show(columns, [_named_row(row) for row in rows], alt="named annotators",
-                numbers=lambda: report.fields_of(rows))  # fmt: skip
+    tables.show_with_file(files, columns, [_named_row(row) for row in rows], alt="named annotators",
+                numbers=lambda: fields_of(rows))  # fmt: skip
     _take_back(rows)
 
 

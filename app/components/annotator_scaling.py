@@ -3,16 +3,17 @@
 from app.components import layout, tables
 from app.components.tables import Column
 from db.records import AnnotatorRow
-from workers import report
 from workers.annotators import Scaling, Weights
-from workers.report import interval, number, percent
+from workers.figures import interval, number, percent
+from workers.listings import judged_numbers
+from workers.tables import Table
 
 NOT_FITTED = (
     "No temperature was fitted for this annotator; annotator.calibrate in a run's configuration adds that stage."
 )
 
 
-def show_scaling(row: AnnotatorRow, found: Scaling | None) -> None:
+def show_scaling(row: AnnotatorRow, found: Scaling | None, files: list[tables.Drawn]) -> None:
     """What dividing every margin by T changes in calibration and in the weights; labels and order stay."""
     layout.section("Temperature")
     if row.temperature is None or found is None:
@@ -25,15 +26,15 @@ def show_scaling(row: AnnotatorRow, found: Scaling | None) -> None:
     columns = [Column(label=""), Column(label="raw", figures=True), Column(label="scaled", figures=True)]
     raw, scaled = _figures(found.raw), _figures(found.scaled)
     rows = [[name, one, other] for (name, one), (_, other) in zip(raw, scaled, strict=True)]
-    tables.show(columns, rows, alt="raw and scaled confidence", numbers=lambda: _numbers(found))
+    tables.show_with_file(files, columns, rows, alt="raw and scaled confidence", numbers=lambda: _numbers(found))
 
 
-def _numbers(found: Scaling) -> report.Table:
+def _numbers(found: Scaling) -> Table:
     """Every figure of both, the effective share of the pairs among them."""
     both = (("raw", found.raw), ("scaled", found.scaled))
-    table = report.judged_numbers([(name, weights.judged) for name, weights in both])
+    table = judged_numbers([(name, weights.judged) for name, weights in both])
     more = tuple((name, "effective", weights.effective, None, None) for name, weights in both)
-    return report.Table(columns=table.columns, rows=(*table.rows, *more))
+    return Table(columns=table.columns, rows=(*table.rows, *more))
 
 
 def _figures(weights: Weights) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import untrusted
 from db.records import Answer, AnswerRow
-from workers.report import number
+from workers.figures import number
 
 OUTCOMES = {1.0: "aligned wins", 0.5: "tie", 0.0: "baseline wins"}
 

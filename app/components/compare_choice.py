@@ -10,7 +10,7 @@ from app.components.formats import dataset_name
 from app.url_state import CompareView
 from db import queries
 from db.records import RunGroup, RunRow
-from workers.report import GraRow
+from workers.comparison import GraRow
 
 OFFERED = 60  # settings, newest first
 

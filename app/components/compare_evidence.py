@@ -19,8 +19,9 @@ from app.components.formats import counted, share
 from app.components.runs_table import first_seeds
 from db import queries
 from db.records import LabelSummary, RunRow
-from workers import report
-from workers.report import GraRow
+from workers.comparison import GraRow
+from workers.listings import config_numbers, decile_cells, decile_numbers
+from workers.tables import Table
 
 CURVES = ("loss", "rewards/accuracies", "rewards/margins", "grad_norm", "mean_weight")
 THIRDS = {f"{metric} by confidence": metric for metric in confidence_bins.METRICS}
@@ -52,8 +53,8 @@ def exports(rows: Sequence[RunRow]) -> list[Exported]:
         found.append(
             Exported(
                 name="Annotators",
-                numbers=lambda: report.decile_numbers(named),
-                cells=lambda: report.decile_cells(named),
+                numbers=lambda: decile_numbers(named),
+                cells=lambda: decile_cells(named),
             )
         )
     return found
@@ -154,12 +155,12 @@ def _settings(rows: Sequence[RunRow]) -> tuple[list[str], list[dict[str, Any]]]:
     return [labels[row.group_key] for row in firsts], shown
 
 
-def _config_numbers(rows: Sequence[RunRow]) -> report.Table:
+def _config_numbers(rows: Sequence[RunRow]) -> Table:
     names, shown = _settings(rows)
-    return report.config_numbers(names, differing(shown))
+    return config_numbers(names, differing(shown))
 
 
-def _config_cells(rows: Sequence[RunRow]) -> report.Table:
+def _config_cells(rows: Sequence[RunRow]) -> Table:
     names, shown = _settings(rows)
     return difference_table(names, shown)
 

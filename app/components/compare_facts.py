@@ -6,8 +6,8 @@ from typing import Any
 from app.components.formats import counted, dataset_name, models, share
 from cwpo.catalog import objective_label
 from db.records import RunRow
-from workers import report
-from workers.report import GraRow
+from workers.comparison import GraRow
+from workers.terms import terms
 
 
 def facts(rows: Sequence[RunRow], table: Sequence[GraRow], configs: Mapping[int, Mapping[str, Any]]) -> list[str]:
@@ -21,7 +21,7 @@ def facts(rows: Sequence[RunRow], table: Sequence[GraRow], configs: Mapping[int,
     words.append(counted(len({row.seed for row in rows}), "seed"))
     if table:
         words.append(_same({counted(row.n_prompts, "prompt") for row in table}, "several prompt sets"))
-        words += report.terms(rows, configs).words
+        words += terms(rows, configs).words
     return [word for word in words if word]
 
 

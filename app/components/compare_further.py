@@ -9,7 +9,7 @@ from app.components.compare_costs import show_costs
 from app.components.compare_gold import show_gold
 from app.components.compare_pair import show_pair
 from db.records import RunRow
-from workers.report import DifferenceRow, GraRow
+from workers.comparison import DifferenceRow, GraRow
 
 
 @layout.fragment

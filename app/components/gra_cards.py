@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import untrusted
-from workers.report import GraRow, interval, percent
+from workers.comparison import GraRow
+from workers.figures import interval, percent
 
 PER_LINE = 7
 

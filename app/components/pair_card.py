@@ -7,7 +7,7 @@ import streamlit as st
 from app import untrusted
 from app.url_state import ExamplesView
 from db.records import AnnotationRow
-from workers.report import number
+from workers.figures import number
 
 SIDES = (("A", "a"), ("B", "b"))
 

@@ -10,8 +10,9 @@ from app import reads
 from app.components import layout
 from app.components.formats import counted
 from db.records import RunRow
-from workers import report
-from workers.report import GraRow, interval, number, percent
+from workers.comparison import GraRow
+from workers.figures import interval, number, percent
+from workers.terms import terms
 
 
 def show_result(row: RunRow, config: Mapping[str, Any]) -> None:
@@ -28,7 +29,7 @@ def show_result(row: RunRow, config: Mapping[str, Any]) -> None:
     _figure(third, "KL, nats", number(found.kl), _log_ratios(table))
     _figure(fourth, "tokens", number(found.mean_tokens, 1), _length(table))
     size = f"{counted(found.prompts, 'prompt')}, 1 seed"
-    layout.note(layout.MIDDLE_DOT.join((size, *report.terms([row], {row.id: config}).words)))
+    layout.note(layout.MIDDLE_DOT.join((size, *terms([row], {row.id: config}).words)))
 
 
 def _log_ratios(row: GraRow) -> str:

@@ -11,7 +11,8 @@ from app.components.export import Exported
 from app.components.formats import counted, slot_name
 from app.components.tables import Cell, Column
 from db.records import StageRow
-from workers.report import duration, stage_numbers
+from workers.figures import duration
+from workers.listings import stage_numbers
 
 COLUMNS = (
     Column(label="stage", whole=True),

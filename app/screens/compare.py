@@ -16,8 +16,8 @@ from app.components.export import show_bundle, show_export
 from app.components.gra_cards import show_gra_cards
 from app.url_state import CompareView
 from db.records import RunRow
-from workers import report
-from workers.report import DifferenceRow, FrontierRow, GraRow
+from workers.comparison import DifferenceRow, GraRow, setting_key
+from workers.matched import FrontierRow
 
 BESIDE = 4  # settings whose configurations fit into half of the page
 
@@ -57,7 +57,7 @@ def _answer(rows: list[RunRow], left_out: str) -> tuple[list[GraRow], list[Diffe
         return [], [], []
     show_gra_cards(table)
     layout.let_paint()
-    settings = {row.group_key: report.setting_key(configs[row.id]) for row in evaluated}
+    settings = {row.group_key: setting_key(configs[row.id]) for row in evaluated}
     reference = chosen_reference(table)
     differences = reads.differences_of(evaluated, reference, settings)
     lines, matched = reads.frontiers_of(evaluated, reference)

@@ -16,7 +16,7 @@ from db.records import Interval, Slice
 from tests.app.conftest import Computed, visit, words
 from workers.annotators import worths
 from workers.database import reading, writing
-from workers.report import number
+from workers.figures import number
 
 
 def stages(computed: Computed) -> list[int]:

@@ -27,9 +27,9 @@ from cwpo.frontier import Curve
 from cwpo.label_summary import judged as label_summary_of
 from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, Slice, SpreadCell
 from workers.annotators import Group
-from workers.matched import Knot
+from workers.comparison import GraRow
+from workers.matched import FrontierRow, Knot, MatchedRow
 from workers.paper import cells
-from workers.report import FrontierRow, GraRow, MatchedRow
 
 
 def gra_row(

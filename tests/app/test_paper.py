@@ -16,8 +16,10 @@ from cwpo import paper
 from cwpo.config import RunConfig, merged
 from db import queries
 from tests.app.conftest import Computed, visit, words
-from workers import report
+from workers.comparison import differences
 from workers.database import reading
+from workers.figures import interval, number
+from workers.head_to_head import head_to_head
 
 HH = {"data": {"dataset": "hh"}, "model": {"annotator": "facebook/opt-125m", "policy": "facebook/opt-1.3b"}}
 TINY: dict[str, Any] = {"data": {"dataset": "sandbox"}}
@@ -119,9 +121,9 @@ def test_differences_show_what_they_could_have_found(
     with reading() as session:
         outcomes = queries.outcomes(session, [row.id for row in rows])
     keys = {row.method: row.group_key for row in rows}
-    (found,) = report.differences(rows, outcomes, pairs=[(keys["top"], keys["weak"])])
+    (found,) = differences(rows, outcomes, pairs=[(keys["top"], keys["weak"])])
     assert gaps[0]["difference"] == "Top 30 % − Weak labels"
-    expected = report.number(None if found.detectable is None else 100 * found.detectable, 1)
+    expected = number(None if found.detectable is None else 100 * found.detectable, 1)
     assert gaps[0]["detectable"] == expected
 
 
@@ -189,10 +191,10 @@ def test_two_aligned_models_meet_as_in_figure_5(
     sides = [[row for row in computed.rows() if row.method == method] for method in ("cw", "human")]
     with reading() as session:
         scores = queries.scores(session, [row.id for side in sides for row in side])
-    met = report.head_to_head(sides[0], sides[1], scores, labels=("CW", "Human"))
+    met = head_to_head(sides[0], sides[1], scores, labels=("CW", "Human"))
     assert met.share is not None
-    assert (line["paper"], line["ours"]) == ("54.6", report.number(100 * met.share, 1))
-    assert line["95 %"] == report.interval(met.low, met.high)
+    assert (line["paper"], line["ours"]) == ("54.6", number(100 * met.share, 1))
+    assert line["95 %"] == interval(met.low, met.high)
     assert (line["prompts"], line["seeds"]) == ("12", "2")
     assert line["verdict"] in ("underpowered", "not consistent")
 

@@ -1,6 +1,7 @@
 """Every screen, empty and over results that workers computed."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import compare_reads, reads
 from app.charts import CHARTS
-from app.components import form_state, runs_table
+from app.components import form_state, runs_table, tables
 from app.components.chart import show_chart
 from cwpo import catalog
 from cwpo.config import RunConfig
@@ -20,8 +21,10 @@ from db.errors import DatabaseUnavailable, UnknownRun
 from db.models import Run
 from tests.app.conftest import MAIN, Computed, visit, words
 from tests.workers.test_rescoring import judge
-from workers import api
+from workers import api, report_columns
+from workers.comparison import DifferenceRow
 from workers.database import reading, writing
+from workers.matched import MatchedRow
 from workers.terms import OPPONENTS, SEVERAL, opponent
 
 SCREENS = ("runs", "new_run", "run", "compare", "examples", "annotators", "paper", "system")
@@ -271,15 +274,18 @@ def test_one_click_scores_the_answers_again_and_cancelling_leaves_the_runs_done(
     assert {row.status for row in computed.rows()} == {"done"}
 
 
-def test_a_difference_at_matched_kl_that_covers_zero_is_never_strong() -> None:
-    from app.components.compare_matched import matched_row_cells
-    from workers.report import MatchedRow
+def strong(columns: Sequence[report_columns.Column], row: Any) -> bool:
+    """Whether any cell of the row on the page is emphasised."""
+    cells = tables.report_row(columns, row, lambda one: one.is_real)
+    return any(cell.strong for cell in cells)
 
+
+def test_a_difference_at_matched_kl_that_covers_zero_is_never_strong() -> None:
     names = dict.fromkeys(("label", "first_label", "second_label", "first_method", "second_method", "objective"), "x")
     covers = MatchedRow(**names, estimate=0.05, low=-0.01, high=0.11, p=0.1, p_holm=0.01)
     clear = MatchedRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.01, p_holm=0.02)
-    assert not any(cell.strong for cell in matched_row_cells(covers))
-    assert any(cell.strong for cell in matched_row_cells(clear))
+    assert not strong(report_columns.MATCHED, covers)
+    assert strong(report_columns.MATCHED, clear)
 
 
 def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_detect() -> None:
@@ -288,11 +294,11 @@ def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_det
     def script() -> None:
         from app.components.compare_matched import show_matched
         from tests.workers.test_matched import outcomes_on_one_curve, swept
-        from workers import report
+        from workers.matched import frontier_rows, frontiers, matched_differences
 
         runs, configs = swept("weak", "cw")
-        found = report.frontiers(runs, outcomes_on_one_curve(runs, configs, gain=0.03), configs)
-        show_matched(report.frontier_rows(found), report.matched_differences(found))
+        found = frontiers(runs, outcomes_on_one_curve(runs, configs, gain=0.03), configs)
+        show_matched(frontier_rows(found), matched_differences(found))
 
     page = AppTest.from_function(script).run()
     assert not page.exception
@@ -300,21 +306,20 @@ def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_det
         "Who gets further for the same distance?",
         "Differences along KL",
     ]
-    assert "pair Δ points 95 % p, Holm detectable KL, nats CW − Weak labels +3.0" in words(page)
+    assert "difference at matched KL points 95 % p, Holm detectable, points KL, nats CW − Weak labels +3.0" in words(
+        page
+    )
 
 
 def test_a_difference_whose_interval_covers_zero_is_never_strong() -> None:
-    from app.components.compare_tables import difference_cells
-    from workers.report import DifferenceRow
-
     names = dict.fromkeys(
         ("first", "second", "label", "first_label", "second_label", "first_method", "second_method", "objective"), "x"
     )
     covers = DifferenceRow(**names, estimate=0.05, low=-0.01, high=0.11, p=0.1, p_holm=0.1)
     clear = DifferenceRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.01, p_holm=0.02)
     uncorrected = DifferenceRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.04, p_holm=0.08)
-    assert not any(cell.strong for cell in difference_cells(covers) + difference_cells(uncorrected))
-    assert any(cell.strong for cell in difference_cells(clear))
+    assert not any(strong(report_columns.DIFFERENCE, row) for row in (covers, uncorrected))
+    assert strong(report_columns.DIFFERENCE, clear)
 
 
 def test_a_pinned_reference_holds_every_other_setting_against_it(computed: Computed) -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 from app.components import layout
 from app.components.chart import show_chart
 from app.components.export import Exported, choose_chart_format, show_export
-from workers.report import Table
+from workers.tables import Table
 
 layout.heading("Export")
 with st.sidebar:

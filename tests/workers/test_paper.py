@@ -11,7 +11,8 @@ from cwpo.config import RunConfig, expand, merged
 from cwpo.paper import Number
 from cwpo.paper_presets import PAPER_PRESETS
 from cwpo.sandbox.presets import comparison
-from workers.comparison import DIFFERENT_OPPONENTS, DifferenceRow
+from workers.compared import DIFFERENT_OPPONENTS
+from workers.comparison import DifferenceRow
 from workers.listings import fields_of
 from workers.paper import cells, gaps, sandbox_pairs, summaries, wanted_pairs
 from workers.paper_names import line_of

@@ -15,8 +15,9 @@ from db.records import RunFilters
 from tests.cwpo import tiny
 from tests.workers.conftest import Workplace
 from tests.workers.test_jobs import be_the_worker
-from workers import api, jobs, report
+from workers import api, jobs
 from workers.cli import main
+from workers.comparison import differences, labels_of
 from workers.database import reading
 from workers.places import store
 
@@ -64,9 +65,9 @@ def test_two_gold_rewards_are_never_paired_as_one(place: Workplace, tmp_path: Pa
     assert first.baseline == second.baseline == third.baseline
     assert first.judge != second.judge == third.judge
     pairs = [(first.group_key, second.group_key), (third.group_key, second.group_key)]
-    found = report.differences(rows, outcomes, pairs=pairs)
+    found = differences(rows, outcomes, pairs=pairs)
     assert [row.reason for row in found] == ["different gold rewards", None]
-    labels = report.labels_of(rows[:2], configs)
+    labels = labels_of(rows[:2], configs)
     assert [labels[row.group_key] for row in rows[:2]] == ["CW · gold reward judge", "CW · gold reward trained"]
 
 

@@ -1,0 +1,1 @@
+"""Per-prompt outcomes of runs become rows: GRA, differences, matched KL, head to head, two judges, costs."""
