@@ -9,7 +9,7 @@ import streamlit as st
 
 from db import queries
 from db.engine import Engines, Session, database_url, make_engines, read_scope
-from db.records import AnnotatorRow, LabelSummary, RunFilters, RunGroup, RunRow
+from db.records import AnnotatorRow, Judged, LabelSummary, RunFilters, RunGroup, RunRow
 from workers import comparison
 from workers.annotators import Scaling, scaling
 from workers.beside import END_METRICS, AlignmentEnd, alignment_ends
@@ -119,7 +119,7 @@ def annotator(stage_id: int) -> AnnotatorRow | None:
         return next(iter(queries.list_annotators(session, stage_id=stage_id)), None)
 
 
-def scaling_of(row: AnnotatorRow) -> Scaling | None:
+def scaling_of(row: AnnotatorRow) -> Scaling[Judged] | None:
     """Raw and scaled confidence of an annotator on a sample of its pairs; None without a fitted temperature."""
     return None if row.temperature is None else _scaling(database_url(), row.stage_id, row.temperature)
 
@@ -216,10 +216,10 @@ def _label_summaries(url: str, run_ids: tuple[int, ...]) -> list[LabelSummary]:
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
-def _scaling(url: str, stage_id: int, temperature: float) -> Scaling | None:
+def _scaling(url: str, stage_id: int, temperature: float) -> Scaling[Judged] | None:
     with reading() as session:
         margins = queries.label_margins(session, stage_id)
-    return scaling(margins, temperature)
+    return scaling(margins, temperature, Judged.from_summary)
 
 
 def newest_labeled_run() -> int | None:

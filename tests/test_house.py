@@ -42,6 +42,8 @@ TORCH_FREE = (
     "cwpo.length_control",
     "cwpo.label_paths",
     "cwpo.agreement",
+    "cwpo.compare.human_labels",
+    "cwpo.report.label_records",
     "cwpo.paper",
     "cwpo.paper_presets",
 )

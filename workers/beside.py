@@ -58,9 +58,9 @@ def length_of(outcomes: pd.DataFrame, tokens: pd.DataFrame, baseline_tokens: pd.
     if longer.empty or longer.isna().to_numpy().any() or outcomes.shape != longer.shape:
         return Length()
     found = length_controlled(outcomes.to_numpy(dtype=np.float64), longer.to_numpy(dtype=np.float64))
-    opponent = float(baseline_tokens.to_numpy().mean())
+    baseline = float(baseline_tokens.to_numpy().mean())
     return Length(
-        ratio=float(tokens.to_numpy().mean()) / opponent if opponent > 0 else None,
+        ratio=float(tokens.to_numpy().mean()) / baseline if baseline > 0 else None,
         gra=found.estimate,
         low=found.low,
         high=found.high,

@@ -5,19 +5,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cwpo.evaluation import OUTCOMES_FILE
 from cwpo.execute import StageResult
 from cwpo.pipeline import RunResult
 from cwpo.stages import StageSpec
 from workers.counts import cut_sentence, cuts, data_sentence
 from workers.figures import number, percent
 from workers.one_run import gra_row, run_and_config
-from workers.report_columns import gra_columns, part
+from workers.report_columns import ON_PAGES, gra_columns, part
 from workers.terms import table_notes
 
 _FILE_WIDTH = 140
@@ -91,7 +93,7 @@ def show_run(result: RunResult, console: Console) -> None:
     if "labels" in result.stages:
         _show_labels(result.stages["labels"].summary, console)
     show_table("Gold reward accuracy", ["", ""], _gra_of_one_run(result), console)
-    show_notes(table_notes(*run_and_config(result)), console)
+    show_notes(table_notes(*run_and_config(result.config)), console)
 
 
 def make_console() -> Console:
@@ -129,9 +131,10 @@ def stage_metrics(folder: Path) -> list[dict[str, Any]]:
 
 def _gra_of_one_run(result: RunResult) -> list[list[str]]:
     """Every figure of the GRA table, one a line."""
-    row, config = gra_row(result, stage_metrics(result.stages["align"].path)), result.config
+    config, outcomes = result.config, pd.read_parquet(result.stages["evaluation"].path / OUTCOMES_FILE)
+    row = gra_row(config, outcomes, stage_metrics(result.stages["align"].path))
     known = [["setting", config.method_label], ["objective", config.objective], ["seed", str(config.seed)]]
-    figures = [column for place in ("main", "distance") for column in part(gra_columns(), place)[1:]]
+    figures = [column for place in ON_PAGES for column in part(gra_columns(), place)[1:]]
     counts = ["wins, ties, losses", f"{row.wins}, {row.ties}, {row.losses}"]
     return [*known, *([column.title, column.cell(row)] for column in figures), counts]
 

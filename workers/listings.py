@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
 from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, Protocol, get_args, get_type_hints
 
-from db.records import Judged, LabelSummary, RunRow, StageRow
+from cwpo.report.label_records import Judged, LabelSummary
 from workers import terms
 from workers.figures import count, interval, number, percent
 from workers.tables import Cell, Table
@@ -17,7 +17,16 @@ _RESULT = ("gra", "ci_low", "ci_high", "interval_method", "prompts", "wins", "ti
            "mean_tokens", "baseline_mean_tokens")  # fmt: skip
 
 
-def run_numbers(rows: Sequence[RunRow], by_run: Mapping[int, Terms]) -> Table:
+class ListedRun(Protocol):
+    """A run with its result; every other column is read by its name."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def evaluation(self) -> object: ...
+
+
+def run_numbers(rows: Sequence[ListedRun], by_run: Mapping[int, Terms]) -> Table:
     """One line per run with its own result, and the terms of it by run."""
     names = ("id", "name", "status", "method_label", "objective", "seed", "annotator", "policy", "dataset",
              "label_fraction", "stages", "stages_done", "stages_reused")  # fmt: skip
@@ -36,7 +45,7 @@ def run_numbers(rows: Sequence[RunRow], by_run: Mapping[int, Terms]) -> Table:
     )
 
 
-def stage_numbers(stages: Sequence[StageRow]) -> Table:
+def stage_numbers(stages: Sequence[object]) -> Table:
     """The stages of a run with their seconds."""
     names = ("slot", "kind", "model", "status", "seconds", "expected_seconds", "done", "total", "unit", "attempts",
              "reused", "shared_by", "first_step", "fingerprint")  # fmt: skip

@@ -1,12 +1,11 @@
-"""A run of this process as one row of a comparison, from its artifacts alone: no database is needed."""
+"""A run that no database knows as one row of a comparison: from its outcomes and its curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from cwpo.evaluation import OUTCOMES_FILE
-from cwpo.pipeline import RunResult
+from cwpo.config import RunConfig
 from workers.beside import END_METRICS, alignment_ends
 from workers.compared import Compared, compared
 from workers.comparison import GraRow, gra_table
@@ -14,16 +13,17 @@ from workers.comparison import GraRow, gra_table
 RUN_ID = 0  # it has no number of its own
 
 
-def gra_row(result: RunResult, curves: Sequence[Mapping[str, Any]]) -> GraRow:
+def gra_row(config: RunConfig, outcomes: pd.DataFrame, curves: Sequence[Mapping[str, Any]]) -> GraRow:
     """GRA with the distance and the length beside it; `curves`: metric points of alignment."""
-    outcomes = pd.read_parquet(result.stages["evaluation"].path / OUTCOMES_FILE).assign(run_id=RUN_ID)
-    runs, configs = run_and_config(result)
-    return gra_table(runs, outcomes, configs=configs, ends=alignment_ends(configs, _ends(curves)))[0]
+    runs, configs = run_and_config(config)
+    return gra_table(
+        runs, outcomes.assign(run_id=RUN_ID), configs=configs, ends=alignment_ends(configs, _ends(curves))
+    )[0]
 
 
-def run_and_config(result: RunResult) -> tuple[list[Compared], dict[int, Mapping[str, Any]]]:
+def run_and_config(config: RunConfig) -> tuple[list[Compared], dict[int, Mapping[str, Any]]]:
     """The run as comparisons read it, and its configuration by the number that it has there."""
-    return [compared(RUN_ID, result.config, result.config.group_key())], {RUN_ID: result.config.canonical()}
+    return [compared(RUN_ID, config, config.group_key())], {RUN_ID: config.canonical()}
 
 
 def _ends(curves: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

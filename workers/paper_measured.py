@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from db.records import ConfidenceHistogram, LabelSummary
+from cwpo.report.label_records import Histogram, LabelSummary
 from workers.comparison import DifferenceRow, GraRow
 from workers.head_to_head import HeadToHead
 from workers.verdict import Measured, over_seeds
@@ -99,13 +99,13 @@ def _figure(metric: str, summary: LabelSummary) -> float | None:
     return None if below is None else below if side == "below" else 1 - below
 
 
-def _share_below(histogram: ConfidenceHistogram, edge: float) -> float | None:
+def _share_below(histogram: Histogram, edge: float) -> float | None:
     """Share of pairs with a C below an edge; bins are even inside, and 0.1, 0.5 and 0.9 are edges."""
     counts = np.concatenate([[0], np.cumsum(histogram.counts)])
     return float(np.interp(edge, histogram.edges, counts) / counts[-1]) if counts[-1] else None
 
 
-def _median(histogram: ConfidenceHistogram) -> float | None:
+def _median(histogram: Histogram) -> float | None:
     """To within a bin."""
     counts = np.cumsum(histogram.counts)
     if not counts.size or not counts[-1]:

@@ -59,7 +59,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class PlanInputs:
     """What the database says about the stages of a plan."""
 
     status: Mapping[str, str]  # by fingerprint
@@ -73,7 +73,7 @@ class Known:
 Graph = Mapping[str, StageSpec]
 
 
-def make(runs: Sequence[tuple[RunConfig, Graph]], known: Known) -> Plan:
+def make(runs: Sequence[tuple[RunConfig, Graph]], known: PlanInputs) -> Plan:
     """The plan of these runs."""
     specs = {spec.fingerprint: (config, spec) for config, graph in reversed(runs) for spec in graph.values()}
     slots = [spec for _, graph in runs for spec in graph.values()]
@@ -213,7 +213,7 @@ def _kept(stage: Mapping[str, Any], run: Mapping[str, Any]) -> float:
     return float(percent) / 100
 
 
-def _pairs(config: RunConfig, graph: Graph, known: Known) -> int | None:
+def _pairs(config: RunConfig, graph: Graph, known: PlanInputs) -> int | None:
     """How many pairs there are: as counted once, else as asked for."""
     counted = known.pairs.get(graph["data"].fingerprint)
     if counted is not None:

@@ -14,6 +14,7 @@ from workers.tables import Cell, Table
 from workers.terms import Terms
 
 Place = Literal["main", "distance", "text", "file"]
+ON_PAGES: tuple[Place, ...] = ("main", "distance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,16 @@ def part(columns: Sequence[Column], place: Place, *, narrow: bool = False) -> li
         for number, column in enumerate(columns)
         if (column.place == place or number == 0) and not (narrow and column.spare)
     ]
+
+
+def title(name: str, columns: Sequence[Column] | None = None) -> str:
+    """What a figure is called, for a table of another kind of row; of a GRA table unless another one is given."""
+    return next(column.title for column in (GRA if columns is None else columns) if column.name == name)
+
+
+def heading(name: str) -> str:
+    """The same without its unit, where the figure carries it."""
+    return next(column.heading for column in GRA if column.name == name)
 
 
 def cells(columns: Sequence[Column], rows: Sequence[Any], notes: Sequence[str] = ()) -> Table:
@@ -154,7 +165,7 @@ GRA: tuple[Column, ...] = (
     Column(name="rejected_logratio", heading="rejected", unit="nats", format=number, place="distance", muted=True),
     Column(name="tokens", heading="tokens", format=_tenths, place="distance"),
     Column(name="baseline_tokens", heading="baseline's tokens", format=_tenths, place="distance", muted=True),
-    Column(name="length_ratio", heading="ratio", format=number, place="distance"),
+    Column(name="length_ratio", heading="length ratio", format=number, place="distance"),
     Column(name="length_controlled", heading="GRA at equal length", unit="%", format=_share, place="distance"),
     Column(
         name="length_interval", heading="95 %, equal length", fields=("length_low", "length_high"), format=interval,

@@ -12,11 +12,12 @@ from workers.comparison import differences, gra_table, setting_key
 from workers.console import make_console, show_notes, show_table
 from workers.database import reading
 from workers.figures import NOTHING, count, interval, number, percent
-from workers.report_columns import DIFFERENCE, Column, gra_columns, part
+from workers.report_columns import DIFFERENCE, Column, gra_columns, part, title
 from workers.sentences import verdict_sentence
 from workers.terms import table_notes, terms, terms_by_setting
 
 _RUNS_SHOWN = 30
+_RESULT = [title(name) for name in ("estimate", "interval", "n_prompts", "kl", "tokens", "length_ratio")]
 
 
 def show(run_id: int | None) -> None:
@@ -33,8 +34,7 @@ def _show_runs(console: Console) -> None:
         page = queries.list_runs(session, filters=RunFilters(), after=None, limit=_RUNS_SHOWN)
         evaluated = [row for row in page.rows if row.evaluation is not None]
         configs = queries.configs(session, [row.id for row in evaluated])
-    columns = ["run", "status", "method", "objective", "seed", "stages", "GRA", "95 %", "prompts", "KL", "tokens",
-               "ratio", "name"]  # fmt: skip
+    columns = ["run", "status", "method", "objective", "seed", "stages", *_RESULT, "name"]  # fmt: skip
     show_table(f"Runs ({len(page.rows)} of {page.total})", columns, [_run_cells(row) for row in page.rows], console)
     if evaluated:
         said = terms(evaluated, configs).sentence
@@ -52,8 +52,8 @@ def _run_cells(row: RunRow) -> list[str]:
 def _result_cells(found: EvaluationRecord) -> list[str]:
     ratio = found.mean_tokens / found.baseline_mean_tokens if found.mean_tokens and found.baseline_mean_tokens else None
     return [
-        percent(found.gra), interval(found.ci_low, found.ci_high), count(found.prompts), number(found.kl),
-        number(found.mean_tokens, 1), number(ratio),
+        percent(found.gra).removesuffix(" %"), interval(found.ci_low, found.ci_high), count(found.prompts),
+        number(found.kl), number(found.mean_tokens, 1), number(ratio),
     ]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from app.components import layout, tables
 from app.components.tables import Column
-from db.records import AnnotatorRow
+from db.records import AnnotatorRow, Judged
 from workers.annotators import Scaling, Weights
 from workers.figures import interval, number, percent
 from workers.listings import judged_numbers
@@ -13,7 +13,7 @@ NOT_FITTED = (
 )
 
 
-def show_scaling(row: AnnotatorRow, found: Scaling | None, files: list[tables.Drawn]) -> None:
+def show_scaling(row: AnnotatorRow, found: Scaling[Judged] | None, files: list[tables.Drawn]) -> None:
     """What dividing every margin by T changes in calibration and in the weights; labels and order stay."""
     layout.section("Temperature")
     if row.temperature is None or found is None:
@@ -29,7 +29,7 @@ def show_scaling(row: AnnotatorRow, found: Scaling | None, files: list[tables.Dr
     tables.show_with_file(files, columns, rows, alt="raw and scaled confidence", numbers=lambda: _numbers(found))
 
 
-def _numbers(found: Scaling) -> Table:
+def _numbers(found: Scaling[Judged]) -> Table:
     """Every figure of both, the effective share of the pairs among them."""
     both = (("raw", found.raw), ("scaled", found.scaled))
     table = judged_numbers([(name, weights.judged) for name, weights in both])
@@ -37,7 +37,7 @@ def _numbers(found: Scaling) -> Table:
     return Table(columns=table.columns, rows=(*table.rows, *more))
 
 
-def _figures(weights: Weights) -> list[tuple[str, str]]:
+def _figures(weights: Weights[Judged]) -> list[tuple[str, str]]:
     found = weights.judged
     return [
         ("mean C: average weight in the loss", number(found.mean_confidence.estimate, 3)),

@@ -14,6 +14,7 @@ from workers.listings import fields_of
 from workers.paper import NO_VERDICT, OTHER_PROTOCOL, PaperCell, PaperGap, Summary
 from workers.paper_names import METRICS, PLACES, arm_label, difference_label, parts_of, places, varied
 from workers.paper_runs import FROM_LABELS, SECONDS
+from workers.report_columns import DIFFERENCE, title
 from workers.verdict import MARGIN, UNJUDGED, Measured
 
 RULE = (
@@ -37,7 +38,7 @@ NOT_COVERED = (
     "win rates by a judge model (Table 17). Their published numbers are shown, no run here answers them."
 )
 
-BESIDE = {"kl": "KL, nats", "length_ratio": "tokens, ratio"}  # of a measured figure -> heading
+BESIDE = ("kl", "length_ratio")  # figures that stand beside a GRA
 DETECTABLE = "Detectable: the smallest true difference, in points, that runs like ours would find four times in five."
 COLUMNS = (
     "Where two methods have different opponents, and for accuracy, ours are not paired, as in the paper: the interval "
@@ -93,7 +94,7 @@ def show_cells(cells: Sequence[PaperCell], files: list[tables.Drawn]) -> None:
         Column(label=_counts(numbers), figures=True),
         Column(label="seeds", figures=True),
         Column(label="verdict"),
-        *(Column(label=BESIDE[name], figures=True) for name in beside),
+        *(Column(label=title(name), figures=True) for name in beside),
     ]
     lines = [
         [
@@ -122,7 +123,7 @@ def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell], files: list[
         Column(label="paper", figures=True),
         Column(label="ours", figures=True),
         Column(label="95 %", figures=True),
-        *([Column(label="detectable", figures=True)] if detectable else []),
+        *([Column(label=title("detectable", DIFFERENCE), figures=True)] if detectable else []),
         Column(label=_counts(numbers), figures=True),
         Column(label="seeds", figures=True),
         Column(label="verdict"),

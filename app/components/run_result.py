@@ -10,9 +10,16 @@ from app import reads
 from app.components import layout
 from app.components.formats import counted
 from db.records import RunRow
+from workers import report_columns
 from workers.comparison import GraRow
-from workers.figures import interval, number, percent
+from workers.figures import NOTHING, interval, number, percent
 from workers.terms import terms
+
+# What the figures and the line under them say already.
+IN_CARDS = (
+    "estimate", "interval", "n_prompts", "n_seeds", "strict", "kl", "chosen_logratio", "rejected_logratio", "tokens",
+    "baseline_tokens", "length_ratio", "length_controlled", "length_interval",
+)  # fmt: skip
 
 
 def show_result(row: RunRow, config: Mapping[str, Any]) -> None:
@@ -25,11 +32,21 @@ def show_result(row: RunRow, config: Mapping[str, Any]) -> None:
     first, second, third, fourth = (grid.cell() for _ in range(4))
     _figure(first, "GRA", percent(found.gra), f"95 % {interval(found.ci_low, found.ci_high)}, prompts only")
     counts = f"{found.wins:g} wins, {found.ties:g} ties, {found.losses:g} losses"
-    _figure(second, "ties as losses", percent(found.gra_strict), counts)
-    _figure(third, "KL, nats", number(found.kl), _log_ratios(table))
-    _figure(fourth, "tokens", number(found.mean_tokens, 1), _length(table))
+    _figure(second, report_columns.heading("strict"), percent(found.gra_strict), counts)
+    _figure(third, report_columns.title("kl"), number(found.kl), _log_ratios(table))
+    _figure(fourth, report_columns.title("tokens"), number(found.mean_tokens, 1), _length(table))
     size = f"{counted(found.prompts, 'prompt')}, 1 seed"
     layout.note(layout.MIDDLE_DOT.join((size, *terms([row], {row.id: config}).words)))
+    layout.note(layout.MIDDLE_DOT.join(_further(table)))
+
+
+def _further(row: GraRow) -> list[str]:
+    """Every other figure of the GRA table that this run has."""
+    kept = [
+        column for place in report_columns.ON_PAGES for column in report_columns.part(report_columns.GRA, place)[1:]
+    ]
+    cells = {column.title: column.cell(row) for column in kept if column.name not in IN_CARDS}
+    return [f"{title} {cell}" for title, cell in cells.items() if cell != NOTHING]
 
 
 def _log_ratios(row: GraRow) -> str:

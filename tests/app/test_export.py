@@ -91,6 +91,7 @@ def test_one_declaration_brings_a_figure_to_page_terminal_and_every_file(
     assert [row["token_gap"] for row in json.loads(text_of(file, "JSON"))] == [gap.values(row)[0] for row in table]
     assert [float(row["token_gap"]) for row in rows_in(text_of(file, "CSV"))] == [gap.values(row)[0] for row in table]
     screen = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
+    assert "longer by, tokens" in words(visit("run", run=str(computed.sweep[0])))
     console = Console(file=io.StringIO(), width=200)
     status.print_comparison(computed.sweep, console)
     terminal = console.file.getvalue()

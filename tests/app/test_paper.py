@@ -106,7 +106,7 @@ def test_runs_under_the_papers_protocol_get_verdicts(
     assert {(line["seeds"], line["prompts"]) for line in lines} == {("2", "12")}
     assert {line["verdict"] for line in lines} <= {"underpowered", "not consistent"}
     assert all(re.fullmatch(r"−?\d+\.\d\d", line["KL, nats"]) for line in lines)
-    assert all(re.fullmatch(r"\d+\.\d\d", line["tokens, ratio"]) for line in lines)
+    assert all(re.fullmatch(r"\d+\.\d\d", line["length ratio"]) for line in lines)
     assert "2 seeds: the seed moved the split into labeled and unlabeled pairs, the annotator, SFT" in said
     assert re.search(r"GRA: against .* · ties count half · judged by .* · temperature 0\.95, top-p 1, at most ", said)
 
@@ -116,7 +116,7 @@ def test_differences_show_what_they_could_have_found(
 ) -> None:
     """As the table of Compare says it: top 30 % − weak labels, paired on the prompts that both answered."""
     as_if(computed, tmp_path, monkeypatch, HH)
-    gaps = lines_of(visit("paper", table=T10), "difference", "detectable")
+    gaps = lines_of(visit("paper", table=T10), "difference", "detectable, points")
     rows = [row for row in computed.rows() if row.method in ("top", "weak")]
     with reading() as session:
         outcomes = queries.outcomes(session, [row.id for row in rows])
@@ -124,7 +124,7 @@ def test_differences_show_what_they_could_have_found(
     (found,) = differences(rows, outcomes, pairs=[(keys["top"], keys["weak"])])
     assert gaps[0]["difference"] == "Top 30 % − Weak labels"
     expected = number(None if found.detectable is None else 100 * found.detectable, 1)
-    assert gaps[0]["detectable"] == expected
+    assert gaps[0]["detectable, points"] == expected
 
 
 def test_another_protocol_is_named_and_gets_no_verdict(

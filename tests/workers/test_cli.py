@@ -162,7 +162,7 @@ def _says_what_stands_beside_gra(said: str, written: dict[str, Any]) -> None:
         "rejected, nats": ends[1],
         "tokens": number(gra["mean_tokens"], 1),
         "baseline's tokens": number(gra["baseline_mean_tokens"], 1),
-        "ratio": number(gra["mean_tokens"] / gra["baseline_mean_tokens"]),
+        "length ratio": number(gra["mean_tokens"] / gra["baseline_mean_tokens"]),
         "wins, ties, losses": f"{gra['wins']:g}, {gra['ties']:g}, {gra['losses']:g}",
     }
     for heading, figure in stated.items():

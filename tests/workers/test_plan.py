@@ -21,12 +21,12 @@ ANNOTATOR, POLICY = "sandbox/opt-48", "sandbox/opt-64"
 BASE: dict[str, Any] = {"method": "cw", "data": {"sandbox": {"pairs": 1000}, "test_prompts": 100}}
 
 
-def known(*measured: MeasuredStage, gpu: bool = False, **over: Any) -> plan.Known:
+def known(*measured: MeasuredStage, gpu: bool = False, **over: Any) -> plan.PlanInputs:
     nothing: dict[str, Any] = {"status": {}, "pairs": {}, "workers": {"gpu": 0, "cpu": 2}}
-    return plan.Known(**(nothing | over), measured=measured, gpu=gpu)
+    return plan.PlanInputs(**(nothing | over), measured=measured, gpu=gpu)
 
 
-def planned(values: dict[str, Any], about: plan.Known) -> plan.Plan:
+def planned(values: dict[str, Any], about: plan.PlanInputs) -> plan.Plan:
     return plan.make([(config, build(config)) for config in expand(merged(BASE, values))], about)
 
 

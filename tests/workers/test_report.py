@@ -113,7 +113,7 @@ def test_drift_and_length_stand_beside_every_gra() -> None:
     assert row.length_low < row.length_controlled < row.length_high
     table = report_columns.gra_cells([row], {row.group_key: Terms()})
     cells = dict(zip(table.columns, table.rows[0], strict=True))
-    assert (cells["chosen, nats"], cells["rejected, nats"], cells["ratio"]) == ("−2.40", "−6.00", "1.14")
+    assert (cells["chosen, nats"], cells["rejected, nats"], cells["length ratio"]) == ("−2.40", "−6.00", "1.14")
 
 
 def test_settings_that_differ_in_beta_say_so() -> None:

@@ -1,0 +1,1 @@
+"""Rows of comparisons become words, tables and files."""
