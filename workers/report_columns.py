@@ -166,9 +166,9 @@ GRA: tuple[Column, ...] = (
     Column(name="tokens", heading="tokens", format=_tenths, place="distance"),
     Column(name="baseline_tokens", heading="baseline's tokens", format=_tenths, place="distance", muted=True),
     Column(name="length_ratio", heading="length ratio", format=number, place="distance"),
-    Column(name="length_controlled", heading="GRA at equal length", unit="%", format=_share, place="distance"),
+    Column(name="length_controlled", heading="equal length", unit="%", format=_share, place="distance"),
     Column(
-        name="length_interval", heading="95 %, equal length", fields=("length_low", "length_high"), format=interval,
+        name="length_interval", heading="equal length, 95 %", fields=("length_low", "length_high"), format=interval,
         place="distance", muted=True,
     ),
     Column(name="ungrammatical", heading="ungrammatical", unit="%", format=_share),

@@ -1,4 +1,4 @@
-"""How times, counts and names read. GRA and its differences are formatted by workers.report."""
+"""How times, counts and names read. GRA and its differences are formatted by workers.figures."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

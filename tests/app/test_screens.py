@@ -214,7 +214,7 @@ def test_settings_of_one_method_are_named_by_what_differs_wherever_compare_shows
 def test_drift_and_length_stand_beside_gra_on_compare_and_run(computed: Computed) -> None:
     said = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
     assert "chosen, nats rejected, nats" in said
-    assert "GRA at equal length, %" in said
+    assert "equal length, % equal length, 95 %" in said
     said = words(visit("run", run=str(computed.sweep[0])))
     assert re.search(r"log-ratios: chosen −?\d+\.\d\d, rejected −?\d+\.\d\d", said)
     even = r"GRA at equal length \d+\.\d %, 95 % \d+\.\d – \d+\.\d"

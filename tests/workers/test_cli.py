@@ -167,7 +167,7 @@ def _says_what_stands_beside_gra(said: str, written: dict[str, Any]) -> None:
     }
     for heading, figure in stated.items():
         assert re.search(rf"^ *{re.escape(heading)} +{re.escape(figure)} *$", said, re.MULTILINE), heading
-    assert re.search(r"GRA at equal length, % +\d+\.\d", said)
+    assert re.search(r"equal length, % +\d+\.\d", said)
     under = " ".join(said.split())
     assert "GRA: against the policy before alignment · ties count half · judged by a reward trained here" in under
     assert "at most 6 tokens, 1 answer a prompt." in under
@@ -192,7 +192,8 @@ def test_runs_of_the_queue_reuse_what_cwpo_run_computed(
     said = " ".join(capsys.readouterr().out.split())
     found = workplace.run(1).evaluation
     assert found is not None
-    assert f" {percent(found.gra)} {interval(found.ci_low, found.ci_high)} 12 {number(found.kl)} " in said
+    share = percent(found.gra).removesuffix(" %")
+    assert f" {share} {interval(found.ci_low, found.ci_high)} 12 {number(found.kl)} " in said
     assert "judged by a reward trained here on all human labels" in said
     assert "each run is one seed, so its interval covers prompts only." in said
     exported = api.export_run(1)
