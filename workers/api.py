@@ -111,7 +111,7 @@ def plan(configs: Sequence[RunConfig]) -> Plan:
     gpu = gpu_available()
     with reading() as session:
         alive = [worker.device for worker in queries.workers(session) if worker.alive]
-        known = planning.Known(
+        known = planning.PlanInputs(
             status=queries.plan_reuse(session, list(specs)),
             pairs=queries.pairs_of(session, [graph["data"].fingerprint for _, graph in runs_and_stages]),
             measured=queries.measured_stages(session, {spec.kind for spec in specs.values()}),

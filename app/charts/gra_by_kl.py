@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from app.charts.frame import LIGHT, Look, colour, framed, marker, reference_line
 from app.untrusted import chart_text
-from cwpo.report.report import GraRow
+from cwpo.compare.gra import GraRow
 
 # Where a name may stand, the first free place first; shifts of its middle in lengths and heights of the name.
 SIDES = {"middle right": (0.6, 0), "middle left": (-0.6, 0), "top right": (0.6, 0.8), "top left": (-0.6, 0.8)}

@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 
 from app.charts.frame import LIGHT, Look, colour, framed, marker, reference_line
 from app.untrusted import chart_text
-from cwpo.report.report import GraRow, interval, percent
+from cwpo.compare.gra import GraRow
+from cwpo.report.numbers import interval, percent
 
 ROW_HEIGHT = 34  # px
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from app.charts.frame import LIGHT, Look, add_band, colour, dash, framed, marker, reference_line
 from app.untrusted import chart_text
-from cwpo.report.report import FrontierRow
+from cwpo.compare.matched_kl import FrontierRow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from app.charts.frame import LIGHT, Look, colour, faded, framed, marker, referen
 from app.untrusted import chart_text
 from cwpo.paper.answers import PaperCell
 from cwpo.paper.names import arm_label, method_name, places
-from cwpo.report.report import interval, percent
+from cwpo.report.numbers import interval, percent
 
 ROW_HEIGHT = 25  # px
 SPREAD = 0.22  # how far apart the methods of one line stand

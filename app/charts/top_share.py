@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from app.charts.frame import LIGHT, Look, colour, faded, framed, marker
 from app.untrusted import chart_text
+from cwpo.compare.gra import GraRow
 from cwpo.config import catalog
-from cwpo.report.report import GraRow
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 

@@ -17,23 +17,23 @@ NEWEST = 64  # runs looked through for results
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class ChosenRuns:
     """Runs side by side, and one sentence where settings are left out."""
 
     rows: tuple[RunRow, ...] = ()
     left_out: str = ""
 
 
-def chosen(session: Session, run_ids: Sequence[int]) -> Shown:
+def chosen(session: Session, run_ids: Sequence[int]) -> ChosenRuns:
     """The runs with these ids, in their order."""
     return _first(reads.runs_by_id(session, run_ids))
 
 
-def newest(session: Session) -> Shown:
+def newest(session: Session) -> ChosenRuns:
     """The newest sweep that has a result, else the settings of the newest evaluated runs of one dataset."""
     results = _newest_results(session)
     if not results:
-        return Shown()
+        return ChosenRuns()
     sweep, dataset = results[0].sweep_id, results[0].dataset
     if sweep is not None:
         filters = RunFilters(sweep_id=(sweep,))
@@ -45,7 +45,9 @@ def newest(session: Session) -> Shown:
     evaluated = [row for group in groups for row in group.rows if row.evaluation is not None]
     kept = whole_settings(evaluated, MOST_RUNS)
     words = f"The newest {_settings(kept)} settings with a result, at most {MOST_RUNS} runs; choose others."
-    return Shown(rows=tuple(sorted(kept, key=lambda row: row.id)), left_out=words if len(kept) < len(evaluated) else "")
+    return ChosenRuns(
+        rows=tuple(sorted(kept, key=lambda row: row.id)), left_out=words if len(kept) < len(evaluated) else ""
+    )
 
 
 def whole_settings(rows: Sequence[RunRow], most: int) -> list[RunRow]:
@@ -71,10 +73,10 @@ def _newest_results(session: Session) -> list[RunRow]:
     return sorted(found.values(), key=lambda row: -row.id)
 
 
-def _first(rows: Sequence[RunRow]) -> Shown:
+def _first(rows: Sequence[RunRow]) -> ChosenRuns:
     kept = whole_settings(rows, MOST_RUNS)
     words = f"The first {_settings(kept)} of {_settings(rows)} settings, at most {MOST_RUNS} runs; choose others."
-    return Shown(rows=tuple(kept), left_out=words if len(kept) < len(rows) else "")
+    return ChosenRuns(rows=tuple(kept), left_out=words if len(kept) < len(rows) else "")
 
 
 def _settings(rows: Sequence[RunRow]) -> int:

@@ -8,14 +8,14 @@ import streamlit as st
 
 from app.reads import results
 from app.reads.results import Published
+from cwpo.compare.gra import DifferenceRow, differences
 from cwpo.paper import published as paper
 from cwpo.paper.answers import Pair, PaperCell, PaperGap, Summary, cells, gaps, sandbox_pairs, summaries, wanted_pairs
 from cwpo.paper.measured import of_gra, of_labels, of_pair, of_seconds
 from cwpo.paper.names import annotator_and_data
 from cwpo.paper.protocol import FROM_LABELS, HEAD_TO_HEAD, RIVAL, SECONDS, Group, answers_to, asking, groups_of
 from cwpo.paper.verdict import Measured
-from cwpo.report import report
-from cwpo.report.report import DifferenceRow
+from cwpo.report.gra_terms import table_notes
 from db import queries
 from db.records import RunFilters, RunRow
 from workers.machine.database import database_url
@@ -74,7 +74,7 @@ def _notes(rows: Sequence[PaperCell], own: Candidates) -> tuple[str, ...]:
     used = sorted({run_id for cell in rows for run_id in cell.run_ids})
     if not used:
         return ()
-    terms, moved = report.table_notes([own.runs[run_id] for run_id in used], own.configs)
+    terms, moved = table_notes([own.runs[run_id] for run_id in used], own.configs)
     judged = any(cell.run_ids and cell.number.metric not in FROM_LABELS for cell in rows)
     return (terms, moved) if judged else (moved,)
 
@@ -163,4 +163,4 @@ def _differences(own: Candidates, pairs: Sequence[Pair]) -> dict[Pair, Differenc
 @st.cache_data(ttl=10 * results.SECONDS, max_entries=results.MOST_RESULTS, show_spinner=False)
 def _paired(url: str, published: Published, pairs: tuple[Pair, ...], _rows: tuple[RunRow, ...]) -> list[DifferenceRow]:
     outcomes = results.outcomes_of([row.id for row in _rows])
-    return report.differences(_rows, outcomes, pairs=pairs)
+    return differences(_rows, outcomes, pairs=pairs)

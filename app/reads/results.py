@@ -7,23 +7,17 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from cwpo.report import report
+from cwpo.compare import gra
+from cwpo.compare.alignment_end import END_METRICS, AlignmentEnd, alignment_ends
+from cwpo.compare.costs import CostRow, Prices, StageCost, cost_table, stage_costs
+from cwpo.compare.gra import DifferenceRow, GraRow, differences, gra_table, pairs_against
+from cwpo.compare.head_to_head import HeadToHead, head_to_head
+from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
+from cwpo.compare.two_judges import GoldRow, gold_table
 from cwpo.report.annotators import Scaling, scaling
-from cwpo.report.report import (
-    Beside,
-    CostRow,
-    DifferenceRow,
-    FrontierRow,
-    GoldRow,
-    GraRow,
-    HeadToHead,
-    MatchedRow,
-    Prices,
-    StageCost,
-)
 from db import queries
 from db.engine import Engines, Session, make_engines, read_scope
-from db.records import AnnotatorRow, LabelSummary, RunFilters, RunGroup, RunRow
+from db.records import AnnotatorRow, Judged, LabelSummary, RunFilters, RunGroup, RunRow
 from workers.machine.database import database_url
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
@@ -67,7 +61,7 @@ def differences_of(rows: Sequence[RunRow], reference: str, settings: Mapping[str
 
 def labels_of(rows: Sequence[RunRow]) -> dict[str, str]:
     """What the settings of these runs are called beside each other, by group key."""
-    return report.labels_of(rows, configs_of(rows))
+    return gra.labels_of(rows, configs_of(rows))
 
 
 def frontiers_of(rows: Sequence[RunRow], reference: str) -> tuple[list[FrontierRow], list[MatchedRow]]:
@@ -91,7 +85,7 @@ def costs_of(rows: Sequence[RunRow], table: Sequence[GraRow], prices: Prices) ->
     with reading() as session:
         seconds = queries.stage_seconds(session, ids)
         summaries = queries.summaries(session, ids, ("data",))
-    return report.cost_table(table, configs_of(rows), seconds, summaries, prices), report.stage_costs(seconds)
+    return cost_table(table, configs_of(rows), seconds, summaries, prices), stage_costs(seconds)
 
 
 def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
@@ -99,9 +93,9 @@ def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
     return _outcomes(database_url(), tuple(run_ids))
 
 
-def beside_of(run_ids: Sequence[int]) -> Mapping[int, Beside]:
-    """β and the log-ratios at the end of alignment, by run."""
-    return _beside(database_url(), tuple(run_ids))
+def alignment_ends_of(run_ids: Sequence[int]) -> Mapping[int, AlignmentEnd]:
+    """The log-ratios at the end of alignment, by run."""
+    return _alignment_ends(database_url(), tuple(run_ids))
 
 
 def configs_of(rows: Sequence[RunRow]) -> Mapping[int, Mapping[str, Any]]:
@@ -126,7 +120,7 @@ def annotator(stage_id: int) -> AnnotatorRow | None:
         return next(iter(queries.list_annotators(session, stage_id=stage_id)), None)
 
 
-def scaling_of(row: AnnotatorRow) -> Scaling | None:
+def scaling_of(row: AnnotatorRow) -> Scaling[Judged] | None:
     """Raw and scaled confidence of an annotator on a sample of its pairs; None without a fitted temperature."""
     return None if row.temperature is None else _scaling(database_url(), row.stage_id, row.temperature)
 
@@ -144,30 +138,30 @@ def runs_by_id(session: Session, run_ids: Sequence[int]) -> list[RunRow]:
 def _result(url: str, published: Published, _rows: tuple[RunRow, ...]) -> GraRow:
     with reading() as session:
         table = queries.outcomes(session, [row.id for row in _rows])
-    return report.gra_table(list(_rows), table)[0]
+    return gra_table(list(_rows), table)[0]
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
 def _table(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[GraRow]:
     ids = [row.id for row in _rows]
-    return report.gra_table(list(_rows), outcomes_of(ids), beside=beside_of(ids))
+    return gra_table(list(_rows), outcomes_of(ids), configs=configs_of(_rows), ends=alignment_ends_of(ids))
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
 def _differences(
     url: str, published: Published, reference: str, settings: Mapping[str, str], _rows: tuple[RunRow, ...]
 ) -> list[DifferenceRow]:
-    pairs = report.pairs_against(_rows, reference) if reference else None
+    pairs = pairs_against(_rows, reference) if reference else None
     ids = [row.id for row in _rows]
-    return report.differences(_rows, outcomes_of(ids), pairs=pairs, settings=settings, beside=beside_of(ids))
+    return differences(_rows, outcomes_of(ids), pairs=pairs, settings=settings, configs=configs_of(_rows))
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
 def _frontiers(
     url: str, published: Published, reference: str, _rows: tuple[RunRow, ...]
 ) -> tuple[list[FrontierRow], list[MatchedRow]]:
-    found = report.frontiers(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows))
-    return report.frontier_rows(found), report.matched_differences(found, reference=reference)
+    found = frontiers(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows))
+    return frontier_rows(found), matched_differences(found, reference=reference)
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
@@ -175,7 +169,7 @@ def _gold_table(url: str, published: Published, key: str, _rows: tuple[RunRow, .
     ids = [row.id for row in _rows]
     with reading() as session:
         further = queries.outcomes(session, ids, slot=f"evaluation@{key}")
-    return report.gold_table(_rows, outcomes_of(ids), further, beside=beside_of(ids))
+    return gold_table(_rows, outcomes_of(ids), further, configs=configs_of(_rows))
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
@@ -188,7 +182,7 @@ def _head_to_head(
 ) -> HeadToHead:
     with reading() as session:
         scores = queries.scores(session, [row.id for row in (*_first, *_second)])
-    return report.head_to_head(_first, _second, scores, labels=labels)
+    return head_to_head(_first, _second, scores, labels=labels)
 
 
 def _published(rows: Sequence[RunRow]) -> Published:
@@ -203,10 +197,10 @@ def _outcomes(url: str, run_ids: tuple[int, ...]) -> pd.DataFrame:
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
-def _beside(url: str, run_ids: tuple[int, ...]) -> Mapping[int, Beside]:
+def _alignment_ends(url: str, run_ids: tuple[int, ...]) -> Mapping[int, AlignmentEnd]:
     with reading() as session:
-        ends = queries.final_metrics(session, run_ids, "align", report.END_METRICS)
-    return report.beside(_configs(url, run_ids), ends)
+        ends = queries.final_metrics(session, run_ids, "align", END_METRICS)
+    return alignment_ends(_configs(url, run_ids), ends)
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
@@ -223,10 +217,10 @@ def _label_summaries(url: str, run_ids: tuple[int, ...]) -> list[LabelSummary]:
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
-def _scaling(url: str, stage_id: int, temperature: float) -> Scaling | None:
+def _scaling(url: str, stage_id: int, temperature: float) -> Scaling[Judged] | None:
     with reading() as session:
         margins = queries.label_margins(session, stage_id)
-    return scaling(margins, temperature)
+    return scaling(margins, temperature, Judged.from_summary)
 
 
 def newest_labeled_run() -> int | None:

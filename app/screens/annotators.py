@@ -27,13 +27,13 @@ def page() -> None:
     view = AnnotatorsView.from_params(st.query_params)
     rows = _listed(view)
     chosen = next((row for row in rows if view.annotator in (None, row.stage_id)), None)
-    with tables.gathered() as drawn:
-        if chosen is None:
-            _nothing(view, bool(rows))
-        else:
-            _annotator(rows, chosen)
-        show_named()
-    show_tables(drawn, key="export_annotators")
+    files: list[tables.Drawn] = []
+    if chosen is None:
+        _nothing(view, bool(rows))
+    else:
+        _annotator(rows, chosen, files)
+    show_named(files)
+    show_tables(files, key="export_annotators")
 
 
 def _nothing(view: AnnotatorsView, others: bool) -> None:
@@ -42,12 +42,12 @@ def _nothing(view: AnnotatorsView, others: bool) -> None:
     layout.empty_state(what, "Set up a run with an annotator", "screens/new_run.py")
 
 
-def _annotator(rows: list[AnnotatorRow], chosen: AnnotatorRow) -> None:
+def _annotator(rows: list[AnnotatorRow], chosen: AnnotatorRow, files: list[tables.Drawn]) -> None:
     with results.reading() as session:
         summary = queries.label_summary(session, chosen.run_id)
     if summary is not None:
         judge = _answer(rows, chosen, summary)
-        _evidence(rows, chosen, summary, judge)
+        _evidence(rows, chosen, summary, judge, files)
 
 
 def _listed(view: AnnotatorsView) -> list[AnnotatorRow]:
@@ -98,20 +98,24 @@ def _pictures(chosen: AnnotatorRow, judged: Judged, judge: str) -> None:
                    title="Does confidence sort right from wrong?", caption=caption)  # fmt: skip
 
 
-def _evidence(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummary, judge: Judge) -> None:
+def _evidence(
+    rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummary, judge: Judge, files: list[tables.Drawn]
+) -> None:
     """What confidence does to the loss, where it is wrong, what scaling changes, and what else there is."""
     _confidently_wrong(chosen)
-    show_reweighting(summary, judge)
-    show_parts(summary.sources, title="By source", axis="source", key="sources")
-    show_parts(summary.lengths, title="By difference in length", axis="difference in length, characters", key="lengths")
-    show_unsure(summary)
+    show_reweighting(summary, judge, files)
+    show_parts(summary.sources, files, title="By source", axis="source", key="sources")
+    show_parts(
+        summary.lengths, files, title="By difference in length", axis="difference in length, characters", key="lengths"
+    )
+    show_unsure(summary, files)
     left, right = layout.two_columns()
     with left:
-        show_figures(summary)
+        show_figures(summary, files)
     with right:
-        show_scaling(chosen, results.scaling_of(chosen))
+        show_scaling(chosen, results.scaling_of(chosen), files)
     show_naming(chosen.run_id)
-    show_annotators(rows, chosen)
+    show_annotators(rows, chosen, files)
 
 
 def _confidently_wrong(chosen: AnnotatorRow) -> None:

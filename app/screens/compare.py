@@ -16,8 +16,8 @@ from app.components.frame.address import CompareView
 from app.components.frame.chart import show_chart
 from app.components.frame.export import show_bundle, show_export
 from app.reads import compare, results
-from cwpo.report import report
-from cwpo.report.report import DifferenceRow, FrontierRow, GraRow
+from cwpo.compare.gra import DifferenceRow, GraRow, setting_key
+from cwpo.compare.matched_kl import FrontierRow
 from db.records import RunRow
 
 BESIDE = 4  # settings whose configurations fit into half of the page
@@ -58,7 +58,7 @@ def _answer(rows: list[RunRow], left_out: str) -> tuple[list[GraRow], list[Diffe
         return [], [], []
     show_gra_cards(table)
     layout.let_paint()
-    settings = {row.group_key: report.setting_key(configs[row.id]) for row in evaluated}
+    settings = {row.group_key: setting_key(configs[row.id]) for row in evaluated}
     reference = chosen_reference(table)
     differences = results.differences_of(evaluated, reference, settings)
     lines, matched = results.frontiers_of(evaluated, reference)

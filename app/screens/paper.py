@@ -41,13 +41,13 @@ def page() -> None:
         facts = (*shared(numbers), counted(len(numbers), "number"), read, "single runs")
         layout.heading("Paper", "CW-PO, arXiv 2603.04968", *facts)
     view = paper_view(table)
-    with tables.gathered() as drawn:
-        _answer(table, view)
-        _evidence(table, view)
-    show_tables(drawn, key="export_paper")
+    files: list[tables.Drawn] = []
+    _answer(table, view, files)
+    _evidence(table, view, files)
+    show_tables(files, key="export_paper")
 
 
-def _answer(table: published.Table, view: PaperView) -> None:
+def _answer(table: published.Table, view: PaperView, files: list[tables.Drawn]) -> None:
     """First screen: the table's question, the paper's numbers beside ours, what its differences say."""
     st.markdown(f"**{table.question}** {_state(table, view)}")
     if view.asking:
@@ -62,7 +62,7 @@ def _answer(table: published.Table, view: PaperView) -> None:
         if view.summaries:
             layout.small("What its differences say")
             signs = published.numbers_of(table.name)[0].metric == PAIRED
-            show_summary(view.summaries, signs=signs)
+            show_summary(view.summaries, files, signs=signs)
             layout.note(f"{SUMMARY} {SANDBOX}" if signs else SUMMARY)
         if any(cell.low is not None for cell in view.cells):
             show_conflicts(table.name)
@@ -73,13 +73,13 @@ def _title(view: PaperView) -> str:
     return f"{metric[:1].upper()}{metric[1:]}: the paper's and ours"
 
 
-def _evidence(table: published.Table, view: PaperView) -> None:
+def _evidence(table: published.Table, view: PaperView, files: list[tables.Drawn]) -> None:
     """Cell by cell, then what to know before a number is quoted."""
     if view.gaps:
         layout.small("Differences, cell by cell")
-        show_gaps(view.gaps, view.cells)
+        show_gaps(view.gaps, view.cells, files)
     layout.small(f"Every number of {table.label.split(' · ')[0]}")
-    show_cells(view.cells)
+    show_cells(view.cells, files)
     for note in (*view.notes, *view.reasons):
         layout.note(note)
     show_departures(view.cells)

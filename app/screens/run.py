@@ -99,18 +99,19 @@ def _files(run: RunRecord, stages: Sequence[StageRow]) -> None:
 @layout.fragment
 def _evidence(run: RunRecord, live: bool) -> None:
     """Only the open tab is read and drawn; its name stands in the address."""
+    files: list[tables.Drawn] = []
     parts: Mapping[str, Callable[[], None]] = {
         "Answers": lambda: show_answer_list(run.id),
-        "Data": lambda: show_counts(_stages(run.id)),
+        "Data": lambda: show_counts(_stages(run.id), files),
         "Log": lambda: layout.fragment(show_log, run_every=REFRESH if live else None)(run.id),
-        "Configuration": lambda: show_config(run.config),
-        "Attempts": lambda: show_attempts(_stages(run.id)),
+        "Configuration": lambda: show_config(run.config, files),
+        "Attempts": lambda: show_attempts(_stages(run.id), files),
     }
     for tab, show in zip(st.tabs(list(parts), key="tab", bind="query-params"), parts.values(), strict=True):
         if tab.open:
-            with tab, tables.gathered() as drawn:
+            with tab:
                 show()
-                show_tables(drawn, key="export_tab")
+                show_tables(files, key="export_tab")
 
 
 def _stages(run_id: int) -> Sequence[StageRow]:

@@ -18,15 +18,16 @@ def _live() -> None:
     """Everything is read again every few seconds; each part fails alone."""
     with layout.guarded():
         show_services()
-    with layout.guarded(), tables.gathered() as drawn:
+    files: list[tables.Drawn] = []
+    with layout.guarded():
         show_queue()
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            show_workers()
-            show_active()
+            show_workers(files)
+            show_active(files)
         with right:
-            show_disk()
-        show_tables(drawn, key="export_system")
+            show_disk(files)
+        show_tables(files, key="export_system")
 
 
 page()

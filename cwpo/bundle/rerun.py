@@ -11,7 +11,7 @@ import torch
 from cwpo.artifacts import ArtifactStore
 from cwpo.bundle import write
 from cwpo.bundle.read import Bundle, Cell, Rows, place_files
-from cwpo.report import terms
+from cwpo.report import gra_terms
 from cwpo.reporting import Reporter
 from cwpo.stages import pipeline
 from cwpo.stages.execute import StageResult
@@ -90,10 +90,11 @@ def rerun(
 
 
 def compare(recorded: Mapping[str, Rows], computed: Mapping[str, Rows]) -> tuple[list[CellDifference], int]:
-    """Cells that are not exactly equal, and how many were compared; of an older bundle what it states."""
+    """Cells that are not exactly equal, and how many were compared; of an older bundle the columns that it has."""
     found, cells = [], 0
-    older = not any(name in row for row in recorded.get("gra", ()) for name in terms.COLUMNS)
+    older = not any(name in row for row in recorded.get("gra", ()) for name in gra_terms.COLUMNS)
     for table in recorded:
+        stated = {column for row in recorded[table] for column in row}
         for old, new in zip_longest(recorded[table], computed[table]):
             row = str((new or old or {}).get("label", ""))
             if old is None or new is None:
@@ -102,7 +103,7 @@ def compare(recorded: Mapping[str, Rows], computed: Mapping[str, Rows]) -> tuple
                 continue
             for column in dict.fromkeys((*old, *new)):
                 before, after = old.get(column), new.get(column)
-                if older and _was_not_stated(column, before):
+                if column not in stated or _was_not_stated(column, before, older=older):
                     continue
                 cells += 1
                 if not _same(before, after) or (column in old) != (column in new):
@@ -112,10 +113,13 @@ def compare(recorded: Mapping[str, Rows], computed: Mapping[str, Rows]) -> tuple
     return found, cells
 
 
-def _was_not_stated(column: str, before: Cell) -> bool:
-    """Bundles from before GRA said its terms have none, no β, and numbers for settings of one name."""
+def _was_not_stated(column: str, before: Cell, *, older: bool) -> bool:
+    """Bundles from before GRA said its terms have no β, and numbers for settings of one name; later ones may still lack
+    the share of pairs that other weightings than `top` keep."""
     numbered = column == "label" and bool(_NUMBERED.search(str(before)))
-    return column in terms.COLUMNS or numbered or (column == "beta" and before is None)
+    return (before is None and column == "top_percent") or (
+        older and (numbered or (column == "beta" and before is None))
+    )
 
 
 def changed_packages(found: Bundle) -> list[str]:

@@ -18,13 +18,12 @@ import pandas as pd
 
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.compare import gra as comparison
-from cwpo.compare.beside import beside
 from cwpo.compare.configured_run import compared
 from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, override
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
 from cwpo.models import hub
-from cwpo.report import tables, terms
+from cwpo.report import columns, gra_terms, tables
 from cwpo.stages.execute import stored, threads_of
 from cwpo.stages.graph import build
 
@@ -176,13 +175,12 @@ def tables_of(
     values = {run.id: config.canonical() for run, config in zip(runs, configs, strict=True)}
     settings = {run.group_key: comparison.setting_key(values[run.id]) for run in runs}
     pairs = comparison.pairs_against(runs, reference) if reference else None
-    known = beside(values, pd.DataFrame(columns=["run_id", "name", "value"]))
-    by_setting = terms.terms_by_setting(runs, values)
-    rows = comparison.gra_table(runs, together, beside=known)
-    found = comparison.differences(runs, together, pairs=pairs, settings=settings, beside=known)
+    by_setting = gra_terms.terms_by_setting(runs, values)
+    rows = comparison.gra_table(runs, together, configs=values)
+    found = comparison.differences(runs, together, pairs=pairs, settings=settings, configs=values)
     return {
-        "gra": tables.to_json(tables.gra_numbers(rows, by_setting)),
-        "differences": tables.to_json(tables.difference_numbers(found)),
+        "gra": tables.to_json(columns.gra_numbers(rows, by_setting)),
+        "differences": tables.to_json(columns.numbers(columns.DIFFERENCE, found)),
     }
 
 
@@ -321,7 +319,7 @@ def _readme(runs: Sequence[FinishedRun], gra: str, files: Sequence[LocalFile], *
 def _gra_line(row: Mapping[str, Any]) -> str:
     estimate, low, high = (f"{100 * row[name]:.1f}" for name in ("estimate", "low", "high"))
     size = f"{row['n_prompts']} prompts, {row['n_seeds']} seed(s)"
-    said = terms.Terms(**{name: row[name] for name in terms.COLUMNS}).sentence
+    said = gra_terms.Terms(**{name: row[name] for name in gra_terms.COLUMNS}).sentence
     return f"{row['label']}: GRA {estimate} %, 95 % interval {low} to {high}, {size} · {said}"
 
 

@@ -1,1 +1,1 @@
-"""From per-prompt outcomes of several runs to rows: GRA, differences, matched KL, head to head, two judges, costs."""
+"""Per-prompt outcomes of runs become rows: GRA, differences, matched KL, head to head, two judges, costs."""

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cwpo.compare import human_labels as counting
 from cwpo.compare.gra import GraRow
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
 from cwpo.stages.graph import build
-from workers.plan import estimate as plan
 
 HOUR = 3_600.0
 EVALUATING = frozenset(
@@ -89,7 +89,7 @@ def human_labels(config: Mapping[str, Any], pairs: int) -> int | None:
     """Human labels that SFT, annotator or alignment learn from, counted as the plan of the run does."""
     run = RunConfig.parse(config)
     graph = build(run)
-    return plan.human_labels([(run, graph)], {graph["data"].fingerprint: pairs})
+    return counting.human_labels([(run, graph)], {graph["data"].fingerprint: pairs})
 
 
 def _row(

@@ -1,52 +1,31 @@
 """From per-prompt outcomes of runs to GRA rows over seeds and paired differences. Pure: rows in, rows out."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cwpo.compare.beside import Beside, configs_in, length_of, mean_of
+from cwpo.compare.alignment_end import AlignmentEnd, length_of, mean_known
+from cwpo.compare.configured_run import (
+    NO_COMMON_PROMPT,
+    NO_COMMON_SEED,
+    ONE_SEED,
+    ComparedRun,
+    by_setting,
+    in_order,
+    why_unpaired,
+)
 from cwpo.compare.setting_names import setting_labels
 from cwpo.config import catalog
 from cwpo.config.run import digest
 from cwpo.statistics import intervals
 
-ONE_SEED = "prompt uncertainty only (1 seed)"
-DIFFERENT_OPPONENTS = "different opponents"
-UNKNOWN_OPPONENT = "opponent unknown"
-DIFFERENT_JUDGES = "different gold rewards"
-UNKNOWN_JUDGE = "gold reward unknown"
-NO_COMMON_SEED = "no seed in common"
-NO_COMMON_PROMPT = "no prompt in common"
 NOT_EVALUATED = "not evaluated yet"
 PLANNED = (("cw", "weak"), ("cw", "human"))
 
-
-class ComparedRun(Protocol):
-    """What is read off a run; db.records.RunRow has it."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def group_key(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def method_label(self) -> str: ...
-    @property
-    def objective(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def baseline(self) -> str | None:
-        """The same for runs with the same opponent's answers."""
-
-    @property
-    def judge(self) -> str | None:
-        """The same for runs whose opponent's answers the same gold reward scored."""
+Configs = Mapping[int, Mapping[str, Any]]  # by run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,22 +100,27 @@ class DifferenceRow:
     @property
     def covers_zero(self) -> bool:
         """True without figures too: what is not known is not emphasised."""
-        return self.low is None or self.high is None or self.low <= 0 <= self.high
+        return intervals.covers(self.low, self.high)
 
     @property
     def is_real(self) -> bool:
         """The interval leaves out 0, also after correction: the only rows that may be emphasised."""
-        return not self.covers_zero and self.p_holm is not None and self.p_holm < 0.05
+        return intervals.is_real(self.low, self.high, self.p_holm)
 
 
 def gra_table(
-    runs: Sequence[ComparedRun], outcomes: pd.DataFrame, *, beside: Mapping[int, Beside] | None = None
+    runs: Sequence[ComparedRun],
+    outcomes: pd.DataFrame,
+    *,
+    configs: Configs | None = None,
+    ends: Mapping[int, AlignmentEnd] | None = None,
 ) -> list[GraRow]:
-    """One row per setting that has an evaluated run, in the order of the catalog; `beside` by run, where known."""
+    """One row per setting that has an evaluated run, in the order of the catalog; `configs` and `ends` by run, where
+    they are known."""
     groups = _groups(runs, outcomes)
-    labels = labels_of(runs, configs_in(beside or {}))
+    labels = labels_of(runs, configs or {})
     wide = {name: _wide(outcomes, name) for name in ("outcome", "tokens", "baseline_tokens")}
-    rows = [_gra_row(group, labels[key], outcomes, wide, beside or {}) for key, group in groups.items()]
+    rows = [_gra_row(group, labels[key], outcomes, wide, configs or {}, ends or {}) for key, group in groups.items()]
     return sorted(rows, key=_order)
 
 
@@ -146,12 +130,12 @@ def differences(
     *,
     pairs: Sequence[tuple[str, str]] | None = None,
     settings: Mapping[str, str] | None = None,
-    beside: Mapping[int, Beside] | None = None,
+    configs: Configs | None = None,
 ) -> list[DifferenceRow]:
     """Paired differences of two settings each (group keys; default: `planned_pairs`), Holm-corrected over them all."""
     groups = _groups(runs, outcomes)
     every = _groups(runs, None)
-    labels = setting_labels(every, configs_in(beside or {}))
+    labels = setting_labels(every, configs or {})
     chosen = planned_pairs(runs, settings=settings) if pairs is None else pairs
     won, drift = _wide(outcomes, "outcome"), _wide(outcomes, "logratio")
     rows = []
@@ -198,14 +182,10 @@ def setting_key(config: Mapping[str, Any]) -> str:
 def _groups(runs: Sequence[ComparedRun], outcomes: pd.DataFrame | None) -> dict[str, list[ComparedRun]]:
     """Runs by setting, ordered by seed; with outcomes, only runs that have some."""
     evaluated = None if outcomes is None else set(outcomes["run_id"].unique().tolist())
-    groups: dict[str, list[ComparedRun]] = {}
-    for run in sorted(runs, key=lambda run: (run.seed, run.id)):
-        if evaluated is None or run.id in evaluated:
-            groups.setdefault(run.group_key, []).append(run)
-    return groups
+    return by_setting(run for run in in_order(runs) if evaluated is None or run.id in evaluated)
 
 
-def labels_of(runs: Sequence[ComparedRun], configs: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
+def labels_of(runs: Sequence[ComparedRun], configs: Configs) -> dict[str, str]:
     """What the settings of these runs are called beside each other, by group key."""
     return setting_labels(_groups(runs, None), configs)
 
@@ -248,7 +228,8 @@ def _gra_row(
     label: str,
     outcomes: pd.DataFrame,
     wide: Mapping[str, pd.DataFrame],
-    beside: Mapping[int, Beside],
+    configs: Configs,
+    ends: Mapping[int, AlignmentEnd],
 ) -> GraRow:
     table, note = _shared(_table(group, wide["outcome"]))
     values = table.to_numpy(dtype=np.float64)
@@ -271,7 +252,7 @@ def _gra_row(
         method=group[0].method,
         method_label=group[0].method_label,
         objective=group[0].objective,
-        top_percent=_top_percent(group[0]),
+        top_percent=_share_kept(configs.get(group[0].id, {})),
         run_ids=run_ids,
         seeds=tuple(int(seed) for seed in table.index),
         estimate=estimate,
@@ -292,14 +273,14 @@ def _gra_row(
         ungrammatical=mean["ungrammatical"],
         baseline_ungrammatical=mean["baseline_ungrammatical"],
         note=note,
-        beta=mean_of("beta", run_ids, beside),
-        chosen_logratio=mean_of("chosen", run_ids, beside),
-        rejected_logratio=mean_of("rejected", run_ids, beside),
+        beta=mean_known(float(configs[run]["align"]["beta"]) for run in run_ids if run in configs),
+        chosen_logratio=mean_known(ends[run].chosen for run in run_ids if run in ends),
+        rejected_logratio=mean_known(ends[run].rejected for run in run_ids if run in ends),
         length_ratio=length.ratio,
         length_controlled=length.gra,
         length_low=length.low,
         length_high=length.high,
-        **_place(configs_in(beside).get(group[0].id, {})),
+        **_place(configs.get(group[0].id, {})),
     )
 
 
@@ -319,10 +300,10 @@ def _means(rows: pd.DataFrame) -> dict[str, float | None]:
     return found
 
 
-def _top_percent(run: ComparedRun) -> float | None:
-    """N of "Top N %", which the label carries (catalog.method_label)."""
-    found = re.search(r"([\d.]+) %", run.method_label) if run.method == "top" else None
-    return float(found.group(1)) if found else None
+def _share_kept(config: Mapping[str, Any]) -> float | None:
+    """N of whatever weighting keeps N % of the pairs; None for all others, and without a configuration."""
+    percent = config.get("top_percent")
+    return None if percent is None else float(percent)
 
 
 def _about(first: Sequence[ComparedRun], second: Sequence[ComparedRun], labels: Mapping[str, str]) -> dict[str, Any]:
@@ -372,19 +353,6 @@ def _paired(
         "note": "; ".join(notes),
         **_kl_difference(kl.dropna(axis="columns")),
     }
-
-
-def why_unpaired(first: Sequence[ComparedRun], second: Sequence[ComparedRun]) -> str | None:
-    """Under every seed both met the same opponent before the same judge, or what keeps them from being paired."""
-    for one in first:
-        for other in second:
-            if one.seed != other.seed:
-                continue
-            if one.baseline is None or one.baseline != other.baseline:
-                return UNKNOWN_OPPONENT if one.baseline == other.baseline else DIFFERENT_OPPONENTS
-            if one.judge is None or one.judge != other.judge:
-                return UNKNOWN_JUDGE if one.judge == other.judge else DIFFERENT_JUDGES
-    return None
 
 
 def _kl_difference(gap: pd.DataFrame) -> dict[str, float]:

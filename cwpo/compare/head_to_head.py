@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cwpo.compare.gra import DIFFERENT_JUDGES, NO_COMMON_PROMPT, NO_COMMON_SEED, ONE_SEED, ComparedRun
+from cwpo.compare.configured_run import DIFFERENT_JUDGES, NO_COMMON_PROMPT, NO_COMMON_SEED, ONE_SEED, ComparedRun
 from cwpo.statistics import intervals
 
 NOT_SCORED = "not scored yet"
@@ -37,9 +37,7 @@ class HeadToHead:
     @property
     def is_real(self) -> bool:
         """The interval leaves out one half and the test agrees: the only result that may be emphasised."""
-        if self.low is None or self.high is None or self.p is None:
-            return False
-        return not self.low <= 0.5 <= self.high and self.p < 0.05
+        return intervals.is_real(self.low, self.high, self.p, 0.5)
 
 
 def head_to_head(

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cwpo.compare.gra import NO_COMMON_PROMPT, NO_COMMON_SEED, ONE_SEED, PLANNED, ComparedRun, setting_key, why_unpaired
+from cwpo.compare.configured_run import (
+    NO_COMMON_PROMPT,
+    NO_COMMON_SEED,
+    ONE_SEED,
+    ComparedRun,
+    by_setting,
+    in_order,
+    why_unpaired,
+)
+from cwpo.compare.gra import PLANNED, setting_key
 from cwpo.compare.setting_names import setting_labels
 from cwpo.statistics import intervals
 from cwpo.statistics.frontier import Curve, SeedFrontier, covered, frontier, matched_difference
@@ -69,12 +78,12 @@ class MatchedRow:
     @property
     def covers_zero(self) -> bool:
         """True without figures too: what is not known is not emphasised."""
-        return self.low is None or self.high is None or self.low <= 0 <= self.high
+        return intervals.covers(self.low, self.high)
 
     @property
     def is_real(self) -> bool:
         """The interval leaves out 0, also after correction: the only rows that may be emphasised."""
-        return not self.covers_zero and self.p_holm is not None and self.p_holm < 0.05
+        return intervals.is_real(self.low, self.high, self.p_holm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +109,8 @@ def frontiers(
 ) -> list[Frontier]:
     """Methods that the table holds at several β; seeds with one β say nothing about a curve and are left out."""
     kl = outcomes.groupby("run_id")["logratio"].mean().dropna()
-    known = [run for run in runs if run.id in kl.index and run.id in configs]
-    groups: dict[str, list[ComparedRun]] = {}
-    for run in sorted(known, key=lambda run: (run.seed, run.id)):
-        groups.setdefault(_frontier_key(configs[run.id]), []).append(run)
+    known = [run for run in in_order(runs) if run.id in kl.index and run.id in configs]
+    groups = by_setting(known, key=lambda run: _frontier_key(configs[run.id]))
     found = (_frontier(key, group, outcomes, configs, kl) for key, group in groups.items())
     return [one for one in found if one is not None]
 

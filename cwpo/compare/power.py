@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cwpo.compare.gra import ComparedRun, why_unpaired
+from cwpo.compare.configured_run import ComparedRun, by_setting, why_unpaired
 from cwpo.config.run import RunConfig
 from cwpo.statistics.intervals import paired_difference, planned_detectable
 
@@ -44,14 +44,12 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> Seed
     """Pooled over paired differences: each setting against the first one before it with the same objective and, under
     two seeds or more, the same opponent and judge. Too few of them say nothing."""
     answered = set(outcomes["run_id"])
-    settings: dict[str, dict[int, ComparedRun]] = {}
-    for run in runs:
-        if run.id in answered:
-            settings.setdefault(run.group_key, {}).setdefault(run.seed, run)
+    groups = by_setting(run for run in runs if run.id in answered)
+    settings = [{run.seed: run for run in reversed(group)} for group in groups.values()]  # of one seed the first run
     wide = outcomes.pivot_table(index="run_id", columns="prompt_id", values="outcome")
     found: list[tuple[float, int]] = []
     earlier: list[dict[int, ComparedRun]] = []
-    for mine in settings.values():
+    for mine in settings:
         pairs = next((pairs for its in earlier if len(pairs := _comparable(mine, its)) > 1), [])
         earlier.append(mine)
         if not pairs:

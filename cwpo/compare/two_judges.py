@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from cwpo.compare.beside import Beside, configs_in
-from cwpo.compare.gra import ONE_SEED, ComparedRun
+from cwpo.compare.configured_run import ONE_SEED, ComparedRun, by_setting, in_order
 from cwpo.compare.setting_names import setting_labels
-from cwpo.report.numbers import number
 from cwpo.statistics import intervals
 from cwpo.statistics.agreement import agreement
 
@@ -49,30 +48,15 @@ def gold_table(
     own: pd.DataFrame,
     further: pd.DataFrame,
     *,
-    beside: Mapping[int, Beside] | None = None,
+    configs: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> list[GoldRow]:
     """One row per setting with runs that both judged; `own` and `further` as queries.outcomes gives them."""
     both = own.merge(further, on=["run_id", "prompt_id"], suffixes=("", "_further"))
     judged = set(both["run_id"].unique().tolist())
-    groups: dict[str, list[ComparedRun]] = {}
-    for run in sorted(runs, key=lambda run: (run.seed, run.id)):
-        groups.setdefault(run.group_key, []).append(run)
-    labels = setting_labels(groups, configs_in(beside or {}))
+    groups = by_setting(in_order(runs))
+    labels = setting_labels(groups, configs or {})
     kept = {key: [run for run in group if run.id in judged] for key, group in groups.items()}
     return [_row(group, labels[key], both) for key, group in kept.items() if group]
-
-
-def agreement_sentence(rows: Sequence[GoldRow]) -> str:
-    """What the two say of each other, before and after alignment."""
-    before = [row.rank_baseline for row in rows if row.rank_baseline is not None]
-    after = [row.rank_aligned for row in rows if row.rank_aligned is not None]
-    if not before or not after:
-        return ""
-    then, now = (number(float(np.mean(values))) for values in (before, after))
-    return (
-        f"Over prompts the two scores rank baseline answers alike at ρ = {then}, aligned answers at {now}. A gain that "
-        "only one of them sees, or a ρ that falls with alignment, is what an over-optimised gold reward looks like."
-    )
 
 
 def _row(group: Sequence[ComparedRun], label: str, both: pd.DataFrame) -> GoldRow:

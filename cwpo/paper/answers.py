@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cwpo.compare.gra import DIFFERENT_OPPONENTS, DifferenceRow
+from cwpo.compare.configured_run import DIFFERENT_OPPONENTS
+from cwpo.compare.gra import DifferenceRow
 from cwpo.paper import published
 from cwpo.paper.measured import Ours, of_difference
 from cwpo.paper.names import line_of

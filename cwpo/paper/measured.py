@@ -8,7 +8,7 @@ import pandas as pd
 from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.compare.head_to_head import HeadToHead
 from cwpo.paper.verdict import Measured, over_seeds
-from db.records import ConfidenceHistogram, LabelSummary
+from cwpo.report.label_records import Histogram, LabelSummary
 
 Ours = Mapping[tuple[str, str], Measured]  # by group key and metric; head to head by the key of the first
 TRAINING = "annotator"  # slots of what trains an annotator begin with it
@@ -99,13 +99,13 @@ def _figure(metric: str, summary: LabelSummary) -> float | None:
     return None if below is None else below if side == "below" else 1 - below
 
 
-def _share_below(histogram: ConfidenceHistogram, edge: float) -> float | None:
+def _share_below(histogram: Histogram, edge: float) -> float | None:
     """Share of pairs with a C below an edge; bins are even inside, and 0.1, 0.5 and 0.9 are edges."""
     counts = np.concatenate([[0], np.cumsum(histogram.counts)])
     return float(np.interp(edge, histogram.edges, counts) / counts[-1]) if counts[-1] else None
 
 
-def _median(histogram: ConfidenceHistogram) -> float | None:
+def _median(histogram: Histogram) -> float | None:
     """To within a bin."""
     counts = np.cumsum(histogram.counts)
     if not counts.size or not counts[-1]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from cwpo.compare.configured_run import by_setting
 from cwpo.config import catalog
 from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig
@@ -62,10 +63,7 @@ class ListedRun(Protocol):
 
 def groups_of(runs: Iterable[ListedRun], configs: Mapping[int, Mapping[str, Any]]) -> list[Group]:
     """Runs by setting, the setting with the newest run first."""
-    by_key: dict[str, list[ListedRun]] = {}
-    for run in runs:
-        if run.id in configs:
-            by_key.setdefault(run.group_key, []).append(run)
+    by_key = by_setting(run for run in runs if run.id in configs)
     made = [
         Group(
             key=key,

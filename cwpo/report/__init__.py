@@ -1,1 +1,1 @@
-"""From rows to what people read: columns, tables, sentences, terms, numbers."""
+"""Rows of comparisons become words, tables and files."""

@@ -1,37 +1,40 @@
 """What the Annotators page says: the answer in sentences, and the same labels with scaled confidence. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from cwpo.annotation.summary import judged
 from cwpo.config.catalog import short_name
+from cwpo.report.label_records import Annotator, AttributeGroup, Judged, LabelSummary, Rival, Slice
 from cwpo.report.numbers import number, points, points_interval
 from cwpo.statistics import calibration
-from db.records import AnnotatorRow, AttributeGroup, Judged, LabelSummary, Rival, Slice
+
+J = TypeVar("J", bound=Judged)
 
 JUDGES = {"human": "hidden human labels", "truth": "true labels"}
 KINDS = {"bradley_terry": "Bradley–Terry", "joint": "joint encoder", "implicit": "implicit reward"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
+class Weights(Generic[J]):
     """The labels with one kind of confidence: how right it is, and what it does to the loss."""
 
-    judged: Judged
+    judged: J
     effective: float  # effective sample size as a share of the pairs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scaling:
+class Scaling(Generic[J]):
     """Raw and temperature-scaled confidence, C = tanh(Δ/2T), on the same pairs."""
 
     temperature: float
     pairs: int
-    raw: Weights
-    scaled: Weights
+    raw: Weights[J]
+    scaled: Weights[J]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,23 +88,23 @@ def groups(summary: LabelSummary, judge: str) -> list[Group]:
     return [_group(row, summary.n, total, judge) for row in summary.attributes]
 
 
-def scaling(margins: pd.DataFrame, temperature: float) -> Scaling | None:
+def scaling(margins: pd.DataFrame, temperature: float, read: Callable[[Mapping[str, Any]], J]) -> Scaling[J] | None:
     """From margins, agreement with the human label, and prompts: pairs of one prompt count for less. None without a
-    pair."""
+    pair. `read` makes a record of what `label_summary.judged` found."""
     if margins.empty:
         return None
     margin, agrees = margins["margin"].to_numpy(), margins["agrees"].to_numpy(dtype=np.float64)
     prompts = margins["prompt"].to_numpy(dtype=np.uint64)
-    raw, scaled = (_weights(calibration.confidence(margin / by), agrees, prompts) for by in (1.0, temperature))
+    raw, scaled = (_weights(calibration.confidence(margin / by), agrees, prompts, read) for by in (1.0, temperature))
     return Scaling(temperature=temperature, pairs=len(margins), raw=raw, scaled=scaled)
 
 
-def annotator_name(row: AnnotatorRow) -> str:
+def annotator_name(row: Annotator) -> str:
     """OPT-32 · Bradley–Terry × 4 · seed 3."""
     return " · ".join(part for part in (short_name(row.model), kind_name(row), f"seed {row.seed}") if part)
 
 
-def kind_name(row: AnnotatorRow) -> str:
+def kind_name(row: Annotator) -> str:
     """Bradley–Terry × 4, dropout 0.4 × 8."""
     words = KINDS.get(row.kind, row.kind.replace("_", " "))
     if row.members > 1:
@@ -111,7 +114,7 @@ def kind_name(row: AnnotatorRow) -> str:
     return f"{words}, of another run" if row.existing else words
 
 
-def several(row: AnnotatorRow) -> str:
+def several(row: Annotator) -> str:
     """4 annotators, 8 passes, or 4 annotators × 8 passes; nothing where one labeled once."""
     counts = ((row.members, "annotators"), (row.passes, "passes"))
     return " × ".join(f"{count} {what}" for count, what in counts if count > 1)
@@ -125,11 +128,13 @@ def verdict(summary: LabelSummary, judge: str) -> str:
     return " ".join((*_against(summary.rivals, judge), _stated(found), _binned(found)))
 
 
-def _weights(confidence: np.ndarray, agrees: np.ndarray, prompts: np.ndarray) -> Weights:
+def _weights(
+    confidence: np.ndarray, agrees: np.ndarray, prompts: np.ndarray, read: Callable[[Mapping[str, Any]], J]
+) -> Weights[J]:
     found = judged(confidence, agrees, prompts)
     assert found is not None  # there is a pair, and each has a human label
     effective = calibration.effective_sample_size(confidence) / len(confidence)
-    return Weights(judged=Judged.from_summary(found), effective=effective)
+    return Weights(judged=read(found), effective=effective)
 
 
 def _group(row: AttributeGroup, pairs: int, weight: float, judge: str) -> Group:
@@ -151,7 +156,7 @@ def _group(row: AttributeGroup, pairs: int, weight: float, judge: str) -> Group:
     )
 
 
-def _against(rivals: tuple[Rival, ...], judge: str) -> Iterator[str]:
+def _against(rivals: Sequence[Rival], judge: str) -> Iterator[str]:
     """Against the strongest rival, which is judged by human labels alone."""
     if judge != "human" or not rivals:
         return

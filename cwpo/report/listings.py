@@ -5,30 +5,39 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
 from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, Protocol, get_args, get_type_hints
 
-from cwpo.report import terms
+from cwpo.report import gra_terms
+from cwpo.report.gra_terms import Terms
+from cwpo.report.label_records import Judged, LabelSummary
 from cwpo.report.numbers import count, interval, number, percent
 from cwpo.report.tables import Cell, Table
-from cwpo.report.terms import Terms
-from db.records import Judged, LabelSummary, RunRow, StageRow
 
 _RESULT = ("gra", "ci_low", "ci_high", "interval_method", "prompts", "wins", "ties", "losses", "gra_strict", "kl",
            "mean_tokens", "baseline_mean_tokens")  # fmt: skip
 
 
-def run_numbers(rows: Sequence[RunRow], by_run: Mapping[int, Terms]) -> Table:
+class ListedRun(Protocol):
+    """A run with its result; every other column is read by its name."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def evaluation(self) -> object: ...
+
+
+def run_numbers(rows: Sequence[ListedRun], by_run: Mapping[int, Terms]) -> Table:
     """One line per run with its own result, and the terms of it by run."""
     names = ("id", "name", "status", "method_label", "objective", "seed", "annotator", "policy", "dataset",
              "label_fraction", "stages", "stages_done", "stages_reused")  # fmt: skip
     times = ("created_at", "started_at", "finished_at")
     return Table(
-        columns=("run", *names[1:], *_RESULT, *terms.COLUMNS, *times),
+        columns=("run", *names[1:], *_RESULT, *gra_terms.COLUMNS, *times),
         rows=tuple(
             (
                 *(getattr(row, name) for name in names),
                 *(getattr(row.evaluation, name, None) for name in _RESULT),
-                *(getattr(by_run.get(row.id), name, None) for name in terms.COLUMNS),
+                *(getattr(by_run.get(row.id), name, None) for name in gra_terms.COLUMNS),
                 *(moment.isoformat() if (moment := getattr(row, name)) else None for name in times),
             )
             for row in rows
@@ -36,7 +45,7 @@ def run_numbers(rows: Sequence[RunRow], by_run: Mapping[int, Terms]) -> Table:
     )
 
 
-def stage_numbers(stages: Sequence[StageRow]) -> Table:
+def stage_numbers(stages: Sequence[object]) -> Table:
     """The stages of a run with their seconds."""
     names = ("slot", "kind", "model", "status", "seconds", "expected_seconds", "done", "total", "unit", "attempts",
              "reused", "shared_by", "first_step", "fingerprint")  # fmt: skip

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cwpo.compare.gra import ONE_SEED, PLANNED, DifferenceRow, GraRow
+from cwpo.compare.configured_run import ONE_SEED
+from cwpo.compare.gra import PLANNED, DifferenceRow, GraRow
 from cwpo.compare.matched_kl import MatchedRow
+from cwpo.compare.two_judges import GoldRow
 from cwpo.config import catalog
 from cwpo.report.numbers import count, number, points, points_interval
 
@@ -163,6 +165,19 @@ def _counted(comparisons: int) -> str:
 
 def _name(method: str) -> str:
     return catalog.METHODS[method].label
+
+
+def agreement_sentence(rows: Sequence[GoldRow]) -> str:
+    """What the two say of each other, before and after alignment."""
+    before = [row.rank_baseline for row in rows if row.rank_baseline is not None]
+    after = [row.rank_aligned for row in rows if row.rank_aligned is not None]
+    if not before or not after:
+        return ""
+    then, now = (number(sum(values) / len(values)) for values in (before, after))
+    return (
+        f"Over prompts the two scores rank baseline answers alike at ρ = {then}, aligned answers at {now}. A gain that "
+        "only one of them sees, or a ρ that falls with alignment, is what an over-optimised gold reward looks like."
+    )
 
 
 def what_the_seed_moved(configs: Sequence[Mapping[str, Any]]) -> str:

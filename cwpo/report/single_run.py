@@ -1,31 +1,29 @@
-"""A run of this process as one row of a comparison, from its artifacts alone: no database is needed."""
+"""A run that no database knows as one row of a comparison: from its outcomes and its curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from cwpo.compare.beside import END_METRICS, beside
-from cwpo.compare.configured_run import compared
+from cwpo.compare.alignment_end import END_METRICS, alignment_ends
+from cwpo.compare.configured_run import Compared, compared
 from cwpo.compare.gra import GraRow, gra_table
-from cwpo.evaluation.gra import OUTCOMES_FILE
-from cwpo.report.terms import table_notes
-from cwpo.stages.pipeline import RunResult
+from cwpo.config.run import RunConfig
 
 RUN_ID = 0  # it has no number of its own
 
 
-def gra_row(result: RunResult, curves: Sequence[Mapping[str, Any]]) -> GraRow:
+def gra_row(config: RunConfig, outcomes: pd.DataFrame, curves: Sequence[Mapping[str, Any]]) -> GraRow:
     """GRA with the distance and the length beside it; `curves`: metric points of alignment."""
-    outcomes = pd.read_parquet(result.stages["evaluation"].path / OUTCOMES_FILE).assign(run_id=RUN_ID)
-    known = beside({RUN_ID: result.config.canonical()}, _ends(curves))
-    return gra_table([compared(RUN_ID, result.config, result.config.group_key())], outcomes, beside=known)[0]
+    runs, configs = run_and_config(config)
+    return gra_table(
+        runs, outcomes.assign(run_id=RUN_ID), configs=configs, ends=alignment_ends(configs, _ends(curves))
+    )[0]
 
 
-def notes(result: RunResult) -> tuple[str, str]:
-    """On what terms its GRA was counted, and what another seed would move."""
-    run = compared(RUN_ID, result.config, result.config.group_key())
-    return table_notes([run], {RUN_ID: result.config.canonical()})
+def run_and_config(config: RunConfig) -> tuple[list[Compared], dict[int, Mapping[str, Any]]]:
+    """The run as comparisons read it, and its configuration by the number that it has there."""
+    return [compared(RUN_ID, config, config.group_key())], {RUN_ID: config.canonical()}
 
 
 def _ends(curves: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

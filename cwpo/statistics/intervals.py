@@ -60,7 +60,17 @@ class Estimate:
 
     @property
     def covers_zero(self) -> bool:
-        return self.low <= 0.0 <= self.high
+        return covers(self.low, self.high)
+
+
+def covers(low: float | None, high: float | None, value: float = 0.0) -> bool:
+    """Whether an interval holds a value; true without an interval too: what is not known tells nothing apart."""
+    return low is None or high is None or low <= value <= high
+
+
+def is_real(low: float | None, high: float | None, p: float | None, value: float = 0.0) -> bool:
+    """The interval leaves the value out and the (corrected) test agrees: the only results that may be emphasised."""
+    return not covers(low, high, value) and p is not None and p < 0.05
 
 
 def gra(outcomes: ArrayLike) -> Tally:

@@ -11,7 +11,7 @@ from app.components.annotators import scaling
 from app.components.frame.address import compact
 from app.untrusted import label
 from cwpo.report.annotators import worths
-from cwpo.report.report import number
+from cwpo.report.numbers import number
 from db import queries
 from db.models import Run, Stage
 from db.records import Interval, Slice

@@ -23,12 +23,12 @@ from app.charts import (
 )
 from app.components.compare.evidence import share_caption
 from cwpo.annotation.summary import judged as label_summary_of
-from cwpo.compare.matched_kl import Knot
+from cwpo.compare.gra import GraRow
+from cwpo.compare.matched_kl import FrontierRow, Knot, MatchedRow
 from cwpo.config import catalog
 from cwpo.paper import published
 from cwpo.paper.answers import cells
 from cwpo.report.annotators import Group
-from cwpo.report.report import FrontierRow, GraRow, MatchedRow
 from cwpo.statistics.frontier import Curve
 from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, Slice, SpreadCell
 

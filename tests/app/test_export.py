@@ -12,21 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from app.components.compare import evidence
-from app.components.compare import tables as compare_tables
-from app.components.frame import export, tables
+from app.components.compare import evidence, tables
+from app.components.frame import export
 from app.components.frame.export import ENDINGS, Exported, text_of
 from app.components.frame.formats import slot_name
 from app.components.run import timeline
 from app.components.runs import table as runs_table
 from app.reads import results
 from cwpo.bundle import read
-from cwpo.report import report
-from cwpo.report.terms import COLUMNS
+from cwpo.report import columns as report_columns
+from cwpo.report.columns import Column
+from cwpo.report.gra_terms import COLUMNS
+from cwpo.report.listings import fields_of
+from cwpo.report.tables import Table, to_json
 from db import queries
-from tests.app.visits import Computed, visit
+from tests.app.visits import Computed, visit, words
 from workers import api
+from workers.cli import status
 
 
 def compare_files(computed: Computed) -> dict[str, Exported]:
@@ -35,7 +39,7 @@ def compare_files(computed: Computed) -> dict[str, Exported]:
     differences = results.differences_of(rows, "", {row.group_key: "" for row in rows})
     with results.reading() as session:
         configs = queries.configs(session, computed.sweep)
-    files = compare_tables.exports(table, differences, runs=rows, configs=configs)
+    files = tables.exports(table, differences, runs=rows, configs=configs)
     return {one.name: one for one in (*files, *evidence.exports(rows))}
 
 
@@ -78,6 +82,48 @@ def test_exported_gra_is_what_the_table_shows_at_full_precision(computed: Comput
     ]
 
 
+def test_one_declaration_brings_a_figure_to_page_terminal_and_every_file(
+    computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a row knows already: one more column, and nothing else, is what it takes."""
+    gap = Column(
+        name="token_gap", heading="longer by", unit="tokens", value=lambda row: row.tokens - row.baseline_tokens,
+        format=lambda value: f"{value:+.3f} more",
+    )  # fmt: skip
+    monkeypatch.setattr(report_columns, "GRA", (*report_columns.GRA, gap))
+    table = results.table_of(computed.rows())
+    wanted = [gap.cell(row) for row in table]
+    file = compare_files(computed)["GRA"]
+    assert [row["token_gap"] for row in json.loads(text_of(file, "JSON"))] == [gap.values(row)[0] for row in table]
+    assert [float(row["token_gap"]) for row in rows_in(text_of(file, "CSV"))] == [gap.values(row)[0] for row in table]
+    screen = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
+    assert "longer by, tokens" in words(visit("run", run=str(computed.sweep[0])))
+    console = Console(file=io.StringIO(), width=200)
+    status.print_comparison(computed.sweep, console)
+    terminal = console.file.getvalue()
+    for text in (text_of(file, "Markdown"), text_of(file, "LaTeX"), screen, terminal):
+        assert "longer by, tokens" in text
+        assert all(cell in text for cell in wanted)
+    bundle = tmp_path / "bundle.zip"
+    bundle.write_bytes(api.reproduce_bundle([row.id for row in computed.rows()]))
+    assert [row["token_gap"] for row in read.read(bundle).tables["gra"]] == [gap.values(row)[0] for row in table]
+
+
+def test_a_figure_has_one_heading_on_the_page_in_the_terminal_and_in_files(computed: Computed) -> None:
+    """Every shown column of the tables of Compare, by its heading with its unit."""
+    screen = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
+    console = Console(file=io.StringIO(), width=300)
+    status.print_comparison(computed.sweep, console)
+    files = compare_files(computed)
+    for name, columns in (("GRA", report_columns.GRA), ("Differences", report_columns.DIFFERENCE)):
+        written = files[name].cells().columns
+        for column in columns:
+            if column.place in ("main", "distance"):
+                assert column.title in written
+                assert column.title in screen
+                assert column.spare or column.title in console.file.getvalue()
+
+
 def test_exported_gra_says_its_terms_and_what_the_seed_moved(computed: Computed) -> None:
     file = compare_files(computed)["GRA"]
     for row in json.loads(text_of(file, "JSON")):
@@ -117,6 +163,8 @@ def test_only_fields_that_differ_are_in_the_exported_configuration(computed: Com
     fields = {row["field"]: row for row in json.loads(text_of(compare_files(computed)["Configuration"], "JSON"))}
     assert set(fields) == {"method", "top_percent"}
     assert fields["top_percent"]["Top 30 %"] == 30.0
+    shares = {row["label"]: row["top_percent"] for row in json.loads(text_of(compare_files(computed)["GRA"], "JSON"))}
+    assert shares["Top 30 %"] == 30.0
 
 
 def test_the_bundle_of_compare_states_the_table_that_compare_shows(computed: Computed, tmp_path: Path) -> None:
@@ -131,7 +179,9 @@ def test_the_bundle_of_compare_states_the_table_that_compare_shows(computed: Com
     assert [[row[name] for name in names] for row in found.tables["gra"]] == [
         [row[name] for name in names] for row in shown
     ]
-    against = json.loads(report.to_json(report.difference_numbers(results.differences_of(rows, human, {}))))
+    against = json.loads(
+        to_json(report_columns.numbers(report_columns.DIFFERENCE, results.differences_of(rows, human, {})))
+    )
     stated = {row["label"]: (row["estimate"], row["p_holm"]) for row in found.tables["differences"]}
     assert stated == {row["label"]: (row["estimate"], row["p_holm"]) for row in against}
     assert str(Path(computed.environment["CWPO_HOME"]).parent) not in "".join(
@@ -177,18 +227,13 @@ class Row:
 def test_a_file_of_records_has_the_columns_of_their_class() -> None:
     """Whether the first row has its part or not; the estimate under the part's own name, lists as JSON."""
     rows = [Row("a", None), Row("b", Part(0.5, 0.25, datetime(2026, 1, 2, tzinfo=UTC)), (Part(1.0, 0.5),))]
-    assert json.loads(report.to_json(report.fields_of(rows))) == [
+    assert json.loads(to_json(fields_of(rows))) == [
         {"name": "a", "gain": None, "gain_low": None, "gain_at": None, "parts": "[]"},
         {"name": "b", "gain": 0.5, "gain_low": 0.25, "gain_at": "2026-01-02T00:00:00+00:00",
          "parts": '[{"estimate": 1.0, "low": 0.5, "at": null}]'},
     ]  # fmt: skip
-    assert report.fields_of(rows[:1]).columns == report.fields_of(rows).columns
-    assert report.fields_of([]) == report.Table(columns=(), rows=())
-
-
-def test_a_table_without_numbers_cannot_be_gathered() -> None:
-    with tables.gathered(), pytest.raises(ValueError, match="needs its numbers"):
-        tables.show([tables.Column(label="a")], [["x"]], alt="a table")
+    assert fields_of(rows[:1]).columns == fields_of(rows).columns
+    assert fields_of([]) == Table(columns=(), rows=())
 
 
 def test_every_file_name_is_one_that_every_system_takes() -> None:
@@ -196,7 +241,7 @@ def test_every_file_name_is_one_that_every_system_takes() -> None:
 
 
 def test_text_of_a_run_is_no_formula_in_a_spreadsheet() -> None:
-    table = report.Table(columns=("name",), rows=(("=HYPERLINK(1)",),))
+    table = Table(columns=("name",), rows=(("=HYPERLINK(1)",),))
     one = Exported(name="Runs", numbers=lambda: table, cells=lambda: table)
     assert "'=HYPERLINK" in text_of(one, "CSV")
     assert set(ENDINGS) == {"CSV", "JSON", "Markdown", "LaTeX"}

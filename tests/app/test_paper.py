@@ -12,9 +12,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app.components.frame.address import CompareView
+from cwpo.compare.gra import differences
+from cwpo.compare.head_to_head import head_to_head
 from cwpo.config.run import RunConfig, merged
 from cwpo.paper import published
-from cwpo.report import report
+from cwpo.report.numbers import interval, number
 from db import queries
 from tests.app.visits import Computed, visit, words
 from workers.machine.database import reading
@@ -104,7 +106,7 @@ def test_runs_under_the_papers_protocol_get_verdicts(
     assert {(line["seeds"], line["prompts"]) for line in lines} == {("2", "12")}
     assert {line["verdict"] for line in lines} <= {"underpowered", "not consistent"}
     assert all(re.fullmatch(r"−?\d+\.\d\d", line["KL, nats"]) for line in lines)
-    assert all(re.fullmatch(r"\d+\.\d\d", line["tokens, ratio"]) for line in lines)
+    assert all(re.fullmatch(r"\d+\.\d\d", line["length ratio"]) for line in lines)
     assert "2 seeds: the seed moved the split into labeled and unlabeled pairs, the annotator, SFT" in said
     assert re.search(r"GRA: against .* · ties count half · judged by .* · temperature 0\.95, top-p 1, at most ", said)
 
@@ -114,15 +116,15 @@ def test_differences_show_what_they_could_have_found(
 ) -> None:
     """As the table of Compare says it: top 30 % − weak labels, paired on the prompts that both answered."""
     as_if(computed, tmp_path, monkeypatch, HH)
-    gaps = lines_of(visit("paper", table=T10), "difference", "detectable")
+    gaps = lines_of(visit("paper", table=T10), "difference", "detectable, points")
     rows = [row for row in computed.rows() if row.method in ("top", "weak")]
     with reading() as session:
         outcomes = queries.outcomes(session, [row.id for row in rows])
     keys = {row.method: row.group_key for row in rows}
-    (found,) = report.differences(rows, outcomes, pairs=[(keys["top"], keys["weak"])])
+    (found,) = differences(rows, outcomes, pairs=[(keys["top"], keys["weak"])])
     assert gaps[0]["difference"] == "Top 30 % − Weak labels"
-    expected = report.number(None if found.detectable is None else 100 * found.detectable, 1)
-    assert gaps[0]["detectable"] == expected
+    expected = number(None if found.detectable is None else 100 * found.detectable, 1)
+    assert gaps[0]["detectable, points"] == expected
 
 
 def test_another_protocol_is_named_and_gets_no_verdict(
@@ -189,10 +191,10 @@ def test_two_aligned_models_meet_as_in_figure_5(
     sides = [[row for row in computed.rows() if row.method == method] for method in ("cw", "human")]
     with reading() as session:
         scores = queries.scores(session, [row.id for side in sides for row in side])
-    met = report.head_to_head(sides[0], sides[1], scores, labels=("CW", "Human"))
+    met = head_to_head(sides[0], sides[1], scores, labels=("CW", "Human"))
     assert met.share is not None
-    assert (line["paper"], line["ours"]) == ("54.6", report.number(100 * met.share, 1))
-    assert line["95 %"] == report.interval(met.low, met.high)
+    assert (line["paper"], line["ours"]) == ("54.6", number(100 * met.share, 1))
+    assert line["95 %"] == interval(met.low, met.high)
     assert (line["prompts"], line["seeds"]) == ("12", "2")
     assert line["verdict"] in ("underpowered", "not consistent")
 

@@ -1,6 +1,7 @@
 """Every screen, empty and over results that workers computed."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +12,16 @@ from streamlit.testing.v1 import AppTest
 
 from app.charts import CHARTS
 from app.components.form import state
+from app.components.frame import tables
 from app.components.frame.chart import show_chart
 from app.components.runs import table as runs_table
 from app.reads import compare, results
+from cwpo.compare.gra import DifferenceRow
+from cwpo.compare.matched_kl import MatchedRow
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
-from cwpo.report.terms import OPPONENTS, SEVERAL, opponent
+from cwpo.report import columns as report_columns
+from cwpo.report.gra_terms import OPPONENTS, SEVERAL, opponent
 from db import queries
 from db.errors import DatabaseUnavailable, UnknownRun
 from db.models import Run
@@ -212,7 +217,7 @@ def test_settings_of_one_method_are_named_by_what_differs_wherever_compare_shows
 def test_drift_and_length_stand_beside_gra_on_compare_and_run(computed: Computed) -> None:
     said = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
     assert "chosen, nats rejected, nats" in said
-    assert "GRA at equal length, %" in said
+    assert "equal length, % equal length, 95 %" in said
     said = words(visit("run", run=str(computed.sweep[0])))
     assert re.search(r"log-ratios: chosen −?\d+\.\d\d, rejected −?\d+\.\d\d", said)
     even = r"GRA at equal length \d+\.\d %, 95 % \d+\.\d – \d+\.\d"
@@ -272,15 +277,18 @@ def test_one_click_scores_the_answers_again_and_cancelling_leaves_the_runs_done(
     assert {row.status for row in computed.rows()} == {"done"}
 
 
-def test_a_difference_at_matched_kl_that_covers_zero_is_never_strong() -> None:
-    from app.components.compare.matched import matched_row_cells
-    from cwpo.report.report import MatchedRow
+def strong(columns: Sequence[report_columns.Column], row: Any) -> bool:
+    """Whether any cell of the row on the page is emphasised."""
+    cells = tables.report_row(columns, row, lambda one: one.is_real)
+    return any(cell.strong for cell in cells)
 
+
+def test_a_difference_at_matched_kl_that_covers_zero_is_never_strong() -> None:
     names = dict.fromkeys(("label", "first_label", "second_label", "first_method", "second_method", "objective"), "x")
     covers = MatchedRow(**names, estimate=0.05, low=-0.01, high=0.11, p=0.1, p_holm=0.01)
     clear = MatchedRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.01, p_holm=0.02)
-    assert not any(cell.strong for cell in matched_row_cells(covers))
-    assert any(cell.strong for cell in matched_row_cells(clear))
+    assert not strong(report_columns.MATCHED, covers)
+    assert strong(report_columns.MATCHED, clear)
 
 
 def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_detect() -> None:
@@ -288,12 +296,12 @@ def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_det
 
     def script() -> None:
         from app.components.compare.matched import show_matched
-        from cwpo.report import report
-        from tests.workers.beta_sweeps import outcomes_on_one_curve, swept
+        from cwpo.compare.matched_kl import frontier_rows, frontiers, matched_differences
+        from tests.cwpo.compare.beta_sweeps import outcomes_on_one_curve, swept
 
         runs, configs = swept("weak", "cw")
-        found = report.frontiers(runs, outcomes_on_one_curve(runs, configs, gain=0.03), configs)
-        show_matched(report.frontier_rows(found), report.matched_differences(found))
+        found = frontiers(runs, outcomes_on_one_curve(runs, configs, gain=0.03), configs)
+        show_matched(frontier_rows(found), matched_differences(found))
 
     page = AppTest.from_function(script).run()
     assert not page.exception
@@ -301,21 +309,20 @@ def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_det
         "Who gets further for the same distance?",
         "Differences along KL",
     ]
-    assert "pair Δ points 95 % p, Holm detectable KL, nats CW − Weak labels +3.0" in words(page)
+    assert "difference at matched KL points 95 % p, Holm detectable, points KL, nats CW − Weak labels +3.0" in words(
+        page
+    )
 
 
 def test_a_difference_whose_interval_covers_zero_is_never_strong() -> None:
-    from app.components.compare.tables import difference_cells
-    from cwpo.report.report import DifferenceRow
-
     names = dict.fromkeys(
         ("first", "second", "label", "first_label", "second_label", "first_method", "second_method", "objective"), "x"
     )
     covers = DifferenceRow(**names, estimate=0.05, low=-0.01, high=0.11, p=0.1, p_holm=0.1)
     clear = DifferenceRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.01, p_holm=0.02)
     uncorrected = DifferenceRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.04, p_holm=0.08)
-    assert not any(cell.strong for cell in difference_cells(covers) + difference_cells(uncorrected))
-    assert any(cell.strong for cell in difference_cells(clear))
+    assert not any(strong(report_columns.DIFFERENCE, row) for row in (covers, uncorrected))
+    assert strong(report_columns.DIFFERENCE, clear)
 
 
 def test_a_pinned_reference_holds_every_other_setting_against_it(computed: Computed) -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 from app.components.frame import layout
 from app.components.frame.chart import show_chart
 from app.components.frame.export import Exported, choose_chart_format, show_export
-from cwpo.report.report import Table
+from cwpo.report.tables import Table
 
 layout.heading("Export")
 with st.sidebar:

@@ -6,15 +6,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cwpo.evaluation.gra import OUTCOMES_FILE
+from cwpo.report.columns import ON_PAGES, gra_columns, part
 from cwpo.report.dropped import cut_sentence, cuts, data_sentence
-from cwpo.report.numbers import NOTHING, interval, number, percent
-from cwpo.report.single_run import gra_row, notes
+from cwpo.report.gra_terms import table_notes
+from cwpo.report.numbers import number, percent
+from cwpo.report.single_run import gra_row, run_and_config
 from cwpo.stages.execute import StageResult
 from cwpo.stages.graph import StageSpec
 from cwpo.stages.pipeline import RunResult
@@ -116,7 +120,7 @@ def show_run(result: RunResult, console: Console) -> None:
     if "labels" in result.stages:
         _show_labels(result.stages["labels"].summary, console)
     show_table("Gold reward accuracy", ["", ""], _gra_of_one_run(result), console)
-    show_notes(notes(result), console)
+    show_notes(table_notes(*run_and_config(result.config)), console)
 
 
 def make_console() -> Console:
@@ -153,26 +157,13 @@ def stage_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def _gra_of_one_run(result: RunResult) -> list[list[str]]:
-    row, config = result.evaluation, result.config
-    beside = gra_row(result, stage_metrics(result.stages["align"].path))
-    even = f"{percent(beside.length_controlled)}, 95 % {interval(beside.length_low, beside.length_high)}"
-    cells = {
-        "method": config.method_label,
-        "objective": config.objective,
-        "seed": str(config.seed),
-        "GRA": percent(row["gra"]),
-        "95 %": f"{interval(row['ci_low'], row['ci_high'])} (prompt uncertainty only: one seed)",
-        "wins, ties, losses": f"{row['wins']:g}, {row['ties']:g}, {row['losses']:g} of {row['prompts']} prompts",
-        "strict GRA": percent(row["gra_strict"]),
-        "GRA, ties dropped": percent(row["gra_ties_dropped"]),
-        "KL": f"{number(row['kl'])} nats",
-        "log-ratios": f"chosen {number(beside.chosen_logratio)}, rejected {number(beside.rejected_logratio)} nats",
-        "tokens per answer": f"{number(row['mean_tokens'], 1)}; baseline {number(row['baseline_mean_tokens'], 1)}, "
-        f"ratio {number(beside.length_ratio)}",
-        "GRA at equal length": NOTHING if beside.length_controlled is None else even,
-        "ungrammatical": f"{percent(row['ungrammatical'])}; baseline {percent(row['baseline_ungrammatical'])}",
-    }
-    return [list(cell) for cell in cells.items()]
+    """Every figure of the GRA table, one a line."""
+    config, outcomes = result.config, pd.read_parquet(result.stages["evaluation"].path / OUTCOMES_FILE)
+    row = gra_row(config, outcomes, stage_metrics(result.stages["align"].path))
+    known = [["setting", config.method_label], ["objective", config.objective], ["seed", str(config.seed)]]
+    figures = [column for place in ON_PAGES for column in part(gra_columns(), place)[1:]]
+    counts = ["wins, ties, losses", f"{row.wins}, {row.ties}, {row.losses}"]
+    return [*known, *([column.title, column.cell(row)] for column in figures), counts]
 
 
 def _show_labels(labels: Mapping[str, Any], console: Console) -> None:

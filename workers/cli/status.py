@@ -1,21 +1,23 @@
 """Runs and results in a terminal: `cwpo status` and the end of the demo."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 
-from cwpo.report import report
+from cwpo.compare.alignment_end import END_METRICS, alignment_ends
+from cwpo.compare.gra import differences, gra_table, setting_key
+from cwpo.report.columns import DIFFERENCE, Column, gra_columns, part, title
+from cwpo.report.gra_terms import table_notes, terms, terms_by_setting
 from cwpo.report.numbers import NOTHING, count, interval, number, percent
+from cwpo.report.sentences import verdict_sentence
 from db import queries
 from db.records import EvaluationRecord, RunFilters, RunRow, StageRow
 from workers.cli.console import make_console, show_notes, show_table
 from workers.machine.database import reading
 
 _RUNS_SHOWN = 30
-# A terminal is narrow: the GRA table in two halves, as on the Compare page.
-_DISTANCE = ("KL, nats", "chosen, nats", "rejected, nats", "tokens", "baseline's tokens", "ratio", "equal length, %",
-             "equal length, 95 %")  # fmt: skip
-_LEFT_OUT = ("strict, %", "note")
+_RESULT = [title(name) for name in ("estimate", "interval", "n_prompts", "kl", "tokens", "length_ratio")]
 
 
 def show(run_id: int | None) -> None:
@@ -32,12 +34,11 @@ def _show_runs(console: Console) -> None:
         page = queries.list_runs(session, filters=RunFilters(), after=None, limit=_RUNS_SHOWN)
         evaluated = [row for row in page.rows if row.evaluation is not None]
         configs = queries.configs(session, [row.id for row in evaluated])
-    columns = ["run", "status", "method", "objective", "seed", "stages", "GRA", "95 %", "prompts", "KL", "tokens",
-               "ratio", "name"]  # fmt: skip
+    columns = ["run", "status", "method", "objective", "seed", "stages", *_RESULT, "name"]  # fmt: skip
     show_table(f"Runs ({len(page.rows)} of {page.total})", columns, [_run_cells(row) for row in page.rows], console)
     if evaluated:
-        terms = report.terms(evaluated, configs).sentence
-        show_notes([f"GRA: {terms}; each run is one seed, so its interval covers prompts only."], console)
+        said = terms(evaluated, configs).sentence
+        show_notes([f"GRA: {said}; each run is one seed, so its interval covers prompts only."], console)
 
 
 def _run_cells(row: RunRow) -> list[str]:
@@ -51,8 +52,8 @@ def _run_cells(row: RunRow) -> list[str]:
 def _result_cells(found: EvaluationRecord) -> list[str]:
     ratio = found.mean_tokens / found.baseline_mean_tokens if found.mean_tokens and found.baseline_mean_tokens else None
     return [
-        percent(found.gra), interval(found.ci_low, found.ci_high), count(found.prompts), number(found.kl),
-        number(found.mean_tokens, 1), number(ratio),
+        percent(found.gra).removesuffix(" %"), interval(found.ci_low, found.ci_high), count(found.prompts),
+        number(found.kl), number(found.mean_tokens, 1), number(ratio),
     ]  # fmt: skip
 
 
@@ -78,22 +79,22 @@ def print_comparison(run_ids: Sequence[int], console: Console) -> None:
         page = queries.list_runs(session, filters=RunFilters(ids=tuple(run_ids)), after=None, limit=len(run_ids))
         outcomes = queries.outcomes(session, run_ids)
         configs = queries.configs(session, run_ids)
-        beside = report.beside(configs, queries.final_metrics(session, run_ids, "align", report.END_METRICS))
-    rows = report.gra_table(page.rows, outcomes, beside=beside)
-    settings = {row.group_key: report.setting_key(configs[row.id]) for row in page.rows}
-    differences = report.differences(page.rows, outcomes, settings=settings, beside=beside)
-    gra = report.gra_cells(rows, report.terms_by_setting(page.rows, configs))
-    _show_part("Gold reward accuracy", gra, without=(*_DISTANCE, *_LEFT_OUT), console=console)
-    beside_it = [name for name in gra.columns[1:] if name not in _DISTANCE]
-    _show_part("Distance and length beside it", gra, without=beside_it, console=console)
-    show_notes(report.table_notes(page.rows, configs), console)
-    pairs = report.difference_cells(differences)
-    _show_part("Paired differences on the same prompts and seeds", pairs, without=_LEFT_OUT, console=console)
-    show_notes([report.verdict_sentence(rows, differences)], console)
+        ends = alignment_ends(configs, queries.final_metrics(session, run_ids, "align", END_METRICS))
+    rows = gra_table(page.rows, outcomes, configs=configs, ends=ends)
+    settings = {row.group_key: setting_key(configs[row.id]) for row in page.rows}
+    found = differences(page.rows, outcomes, settings=settings, configs=configs)
+    gra = gra_columns(rows, terms_by_setting(page.rows, configs))
+    _show_part(
+        "Gold reward accuracy", [*part(gra, "main", narrow=True), *part(gra, "text", narrow=True)[1:]], rows, console
+    )
+    _show_part("Distance and length beside it", part(gra, "distance", narrow=True), rows, console)
+    show_notes(table_notes(page.rows, configs), console)
+    pairs = [*part(DIFFERENCE, "main", narrow=True), *part(DIFFERENCE, "text", narrow=True)[1:]]
+    _show_part("Paired differences on the same prompts and seeds", pairs, found, console)
+    show_notes([verdict_sentence(rows, found)], console)
 
 
-def _show_part(title: str, table: report.Table, *, without: Sequence[str], console: Console) -> None:
-    """Some columns of a table."""
-    places = [place for place, name in enumerate(table.columns) if name not in without]
-    cells = [[str(row[place]) for place in places] for row in table.rows]
-    show_table(title, [table.columns[place] for place in places], cells, console)
+def _show_part(title: str, columns: Sequence[Column], rows: Sequence[Any], console: Console) -> None:
+    """Some columns of a table: a terminal is narrow."""
+    cells = [[column.cell(row) for column in columns] for row in rows]
+    show_table(title, [column.title for column in columns], cells, console)

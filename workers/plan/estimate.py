@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cwpo.compare.human_labels import human_labels, share_of_pairs
 from cwpo.config.run import RunConfig
 from cwpo.stages.graph import StageSpec
 from db.records import MeasuredStage
@@ -59,7 +60,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class PlanInputs:
     """What the database says about the stages of a plan."""
 
     status: Mapping[str, str]  # by fingerprint
@@ -73,7 +74,7 @@ class Known:
 Graph = Mapping[str, StageSpec]
 
 
-def make(runs: Sequence[tuple[RunConfig, Graph]], known: Known) -> Plan:
+def make(runs: Sequence[tuple[RunConfig, Graph]], known: PlanInputs) -> Plan:
     """The plan of these runs."""
     specs = {spec.fingerprint: (config, spec) for config, graph in reversed(runs) for spec in graph.values()}
     slots = [spec for _, graph in runs for spec in graph.values()]
@@ -187,28 +188,17 @@ def work(kind: str, stage: Mapping[str, Any], run: Mapping[str, Any], pairs: int
     if pairs is None:
         return None
     if kind in ("annotator", "calibration"):
-        return pairs * _share("labeled", stage, run) * _epochs(stage)
+        return pairs * share_of_pairs("labeled", stage, run) * _epochs(stage)
     if kind == "labels":
         times = run["annotator"].get("members", 1) * run["annotator"].get("passes", 1)
-        return pairs * _share("unlabeled", stage, run) * times
+        return pairs * share_of_pairs("unlabeled", stage, run) * times
     if kind == "gold":
         return pairs * _epochs(stage)
     if kind == "reference":
-        return pairs * _share(stage["part"], stage, run)
+        return pairs * share_of_pairs(stage["part"], stage, run)
     if kind in ("sft", "align"):
-        return pairs * _share(stage["part"], stage, run) * _epochs(stage) * _kept(stage, run)
+        return pairs * share_of_pairs(stage["part"], stage, run) * _epochs(stage) * _kept(stage, run)
     return None
-
-
-def _share(part: str, stage: Mapping[str, Any], run: Mapping[str, Any]) -> float:
-    """The share of all pairs that a part holds."""
-    if part == "all":
-        return 1.0
-    fixed = run["data"].get("unlabeled_fraction")
-    if part == "unlabeled" and fixed is not None:
-        return float(fixed)
-    labeled = float(stage["label_fraction"])
-    return labeled if part == "labeled" else 1.0 - labeled
 
 
 def _epochs(stage: Mapping[str, Any]) -> float:
@@ -224,38 +214,7 @@ def _kept(stage: Mapping[str, Any], run: Mapping[str, Any]) -> float:
     return float(percent) / 100
 
 
-# ---- human labels ---------------------------------------------------------------------------------------------------
-
-
-def human_labels(runs: Sequence[tuple[RunConfig, Graph]], pairs: Mapping[str, int | None]) -> int | None:
-    """Pairs whose human label some stage trains on, once per data, fraction and split; a trained judge's not."""
-    used: dict[tuple[str, str, float | None, int | None], float] = {}
-    for config, graph in runs:
-        run = config.canonical()
-        for spec in graph.values():
-            part = _human_part(spec)
-            if part:
-                share = _share(part, spec.config, run)
-                size = share if part == "unlabeled" else spec.config["label_fraction"]
-                used[graph["data"].fingerprint, part, size, spec.config["split_seed"]] = share
-    totals: dict[str, float] = {}
-    for (data, *_), share in used.items():
-        count = pairs.get(data)
-        if count is None:
-            return None
-        totals[data] = min(totals.get(data, 0.0) + count * share, count)
-    return round(sum(totals.values()))
-
-
-def _human_part(spec: StageSpec) -> str | None:
-    if spec.kind == "annotator":
-        return "labeled"
-    if spec.kind in ("sft", "align") and spec.config["label_source"] == "human":
-        return str(spec.config["part"])
-    return None
-
-
-def _pairs(config: RunConfig, graph: Graph, known: Known) -> int | None:
+def _pairs(config: RunConfig, graph: Graph, known: PlanInputs) -> int | None:
     """How many pairs there are: as counted once, else as asked for."""
     counted = known.pairs.get(graph["data"].fingerprint)
     if counted is not None:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import untrusted
 from app.components.frame.address import Judge
-from cwpo.report.report import interval, number, percent, points, points_interval
+from cwpo.report.numbers import interval, number, percent, points, points_interval
 from db.records import Judged, LabelSummary
 
 Card = tuple[str, str, str]

@@ -9,9 +9,10 @@ from app.components.frame.formats import dataset_name, share
 from app.components.frame.tables import Cell, Column
 from app.reads import results
 from cwpo.config.catalog import short_name
-from cwpo.report import annotators, report
+from cwpo.report import annotators
 from cwpo.report.annotators import Group
-from cwpo.report.report import interval, number, percent
+from cwpo.report.listings import fields_of, judged_numbers
+from cwpo.report.numbers import interval, number, percent
 from db.records import AnnotatorRow, Judged, LabelSummary, Slice
 
 RULES = (
@@ -23,7 +24,7 @@ REWEIGHTING = "Weight of groups of pairs, relative to the average pair"
 UNSURE = "Accuracy by margin, where annotators or passes agree and where they do not"
 
 
-def show_reweighting(summary: LabelSummary, judge: str) -> None:
+def show_reweighting(summary: LabelSummary, judge: str, files: list[tables.Drawn]) -> None:
     """Which pairs get the weight, and how often their labels are right."""
     groups = annotators.groups(summary, judge)
     if not groups:
@@ -39,8 +40,8 @@ def show_reweighting(summary: LabelSummary, judge: str) -> None:
             Column(label="weight, %", figures=True), Column(label="mean C", figures=True),
             Column(label="accuracy, %", figures=True), Column(label="95 %", figures=True),
         ]  # fmt: skip
-        tables.show(columns, _group_rows(groups), alt="what confidence reweights",
-                    numbers=lambda: report.fields_of(groups))  # fmt: skip
+        tables.show_with_file(files, columns, _group_rows(groups), alt="what confidence reweights",
+                    numbers=lambda: fields_of(groups))  # fmt: skip
     with results.reading() as session:
         show_controls(results.runs_by_id(session, [summary.run_id]))
 
@@ -65,7 +66,7 @@ def _group_rows(groups: Sequence[Group]) -> list[list[object]]:
     return rows
 
 
-def show_parts(parts: Sequence[Slice], *, title: str, axis: str, key: str) -> None:
+def show_parts(parts: Sequence[Slice], files: list[tables.Drawn], *, title: str, axis: str, key: str) -> None:
     """Accuracy and calibration of parts of the pairs, where they are known."""
     if not parts:
         return
@@ -86,13 +87,13 @@ def show_parts(parts: Sequence[Slice], *, title: str, axis: str, key: str) -> No
             ]
             for row in parts
         ]  # fmt: skip
-        tables.show(
-            columns, rows, alt=f"Accuracy {title[:1].lower()}{title[1:]}", numbers=lambda: report.fields_of(parts)
+        tables.show_with_file(
+            files, columns, rows, alt=f"Accuracy {title[:1].lower()}{title[1:]}", numbers=lambda: fields_of(parts)
         )
-        _show_stated(parts, title, columns[0])
+        _show_stated(parts, title, columns[0], files)
 
 
-def _show_stated(parts: Sequence[Slice], title: str, first: Column) -> None:
+def _show_stated(parts: Sequence[Slice], title: str, first: Column, files: list[tables.Drawn]) -> None:
     """Quiet: what the annotator states of each part beside what its accuracy is worth, equal where it is calibrated."""
     columns = [
         first, Column(label="weight, %", figures=True), Column(label="mean C", figures=True),
@@ -112,11 +113,11 @@ def _show_stated(parts: Sequence[Slice], title: str, first: Column) -> None:
         ]
         for worth in worths
     ]  # fmt: skip
-    tables.show(columns, rows, alt=f"Confidence {title[:1].lower()}{title[1:]}",
-                numbers=lambda: report.fields_of(worths))  # fmt: skip
+    tables.show_with_file(files, columns, rows, alt=f"Confidence {title[:1].lower()}{title[1:]}",
+                numbers=lambda: fields_of(worths))  # fmt: skip
 
 
-def show_unsure(summary: LabelSummary) -> None:
+def show_unsure(summary: LabelSummary, files: list[tables.Drawn]) -> None:
     """Whether a label is unsure because the answers are close, or because annotators or passes disagree."""
     found = summary.unsure
     if found is None:
@@ -143,8 +144,8 @@ def show_unsure(summary: LabelSummary) -> None:
             ]
             for cell in found.cells
         ]  # fmt: skip
-        tables.show(columns, rows, alt="accuracy by margin and disagreement",
-                    numbers=lambda: report.fields_of(found.cells))  # fmt: skip
+        tables.show_with_file(files, columns, rows, alt="accuracy by margin and disagreement",
+                    numbers=lambda: fields_of(found.cells))  # fmt: skip
         layout.note(
             "AUROC against wrong labels: margin "
             f"{_within(found.auroc_confidence, found.auroc_confidence_low, found.auroc_confidence_high)}, agreement "
@@ -152,7 +153,7 @@ def show_unsure(summary: LabelSummary) -> None:
         )
 
 
-def show_figures(summary: LabelSummary) -> None:
+def show_figures(summary: LabelSummary, files: list[tables.Drawn]) -> None:
     """Every figure, once per judge."""
     judges = [(name, found) for name, found in (("human", summary.human), ("truth", summary.truth)) if found]
     if not judges:
@@ -161,11 +162,12 @@ def show_figures(summary: LabelSummary) -> None:
     columns = [Column(label=""), *(Column(label=f"{annotators.JUDGES[name]}", figures=True) for name, _ in judges)]
     names = [name for name, _ in figures_of(judges[0][1])]
     values = [[value for _, value in figures_of(found)] for _, found in judges]
-    tables.show(
+    tables.show_with_file(
+        files,
         columns,
         [list(row) for row in zip(names, *values, strict=True)],
         alt="calibration by judge",
-        numbers=lambda: report.judged_numbers([(annotators.JUDGES[name], found) for name, found in judges]),
+        numbers=lambda: judged_numbers([(annotators.JUDGES[name], found) for name, found in judges]),
     )
 
 
@@ -192,7 +194,7 @@ def _within(value: float | None, low: float | None, high: float | None, digits: 
     return f"{number(value, digits)}{span}"
 
 
-def show_annotators(rows: Sequence[AnnotatorRow], chosen: AnnotatorRow) -> None:
+def show_annotators(rows: Sequence[AnnotatorRow], chosen: AnnotatorRow, files: list[tables.Drawn]) -> None:
     """Each once, however many runs share it; of very many the newest."""
     cut = len(rows) >= results.MOST_ANNOTATORS
     order = f"The newest {results.MOST_ANNOTATORS}, and the one that is looked at." if cut else "Newest first."
@@ -213,4 +215,4 @@ def show_annotators(rows: Sequence[AnnotatorRow], chosen: AnnotatorRow) -> None:
         ]
         for row in rows
     ]  # fmt: skip
-    tables.show(columns, shown, alt="annotators", numbers=lambda: report.fields_of(rows))
+    tables.show_with_file(files, columns, shown, alt="annotators", numbers=lambda: fields_of(rows))

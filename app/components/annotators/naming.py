@@ -11,7 +11,8 @@ from app.components.frame.formats import counted, dataset_name, share
 from app.components.frame.tables import Cell, Column
 from app.reads import results
 from cwpo.config.catalog import short_name
-from cwpo.report import annotators, report
+from cwpo.report import annotators
+from cwpo.report.listings import fields_of
 from cwpo.report.numbers import number
 from db import queries
 from db.errors import DatabaseError
@@ -44,7 +45,7 @@ def show_naming(run_id: int) -> None:
     show_file(rows[0].key if rows else mine.fingerprint, mine.fingerprint)
 
 
-def show_named() -> None:
+def show_named(files: list[tables.Drawn]) -> None:
     """Every name with where it comes from, also of runs that were deleted, and a way to take one back."""
     with results.reading() as session:
         rows = queries.named_annotators(session)
@@ -58,8 +59,8 @@ def show_named() -> None:
         Column(label="2·accuracy − 1", figures=True), Column(label="mean C", figures=True),
         Column(label="ECE", figures=True), Column(label="on"), Column(label="note", limit=120),
     ]  # fmt: skip
-    tables.show(columns, [_named_row(row) for row in rows], alt="named annotators",
-                numbers=lambda: report.fields_of(rows))  # fmt: skip
+    tables.show_with_file(files, columns, [_named_row(row) for row in rows], alt="named annotators",
+                numbers=lambda: fields_of(rows))  # fmt: skip
     _take_back(rows)
 
 

@@ -2,17 +2,18 @@
 
 from app.components.frame import layout, tables
 from app.components.frame.tables import Column
-from cwpo.report import report
 from cwpo.report.annotators import Scaling, Weights
-from cwpo.report.report import interval, number, percent
-from db.records import AnnotatorRow
+from cwpo.report.listings import judged_numbers
+from cwpo.report.numbers import interval, number, percent
+from cwpo.report.tables import Table
+from db.records import AnnotatorRow, Judged
 
 NOT_FITTED = (
     "No temperature was fitted for this annotator; annotator.calibrate in a run's configuration adds that stage."
 )
 
 
-def show_scaling(row: AnnotatorRow, found: Scaling | None) -> None:
+def show_scaling(row: AnnotatorRow, found: Scaling[Judged] | None, files: list[tables.Drawn]) -> None:
     """What dividing every margin by T changes in calibration and in the weights; labels and order stay."""
     layout.section("Temperature")
     if row.temperature is None or found is None:
@@ -25,18 +26,18 @@ def show_scaling(row: AnnotatorRow, found: Scaling | None) -> None:
     columns = [Column(label=""), Column(label="raw", figures=True), Column(label="scaled", figures=True)]
     raw, scaled = _figures(found.raw), _figures(found.scaled)
     rows = [[name, one, other] for (name, one), (_, other) in zip(raw, scaled, strict=True)]
-    tables.show(columns, rows, alt="raw and scaled confidence", numbers=lambda: _numbers(found))
+    tables.show_with_file(files, columns, rows, alt="raw and scaled confidence", numbers=lambda: _numbers(found))
 
 
-def _numbers(found: Scaling) -> report.Table:
+def _numbers(found: Scaling[Judged]) -> Table:
     """Every figure of both, the effective share of the pairs among them."""
     both = (("raw", found.raw), ("scaled", found.scaled))
-    table = report.judged_numbers([(name, weights.judged) for name, weights in both])
+    table = judged_numbers([(name, weights.judged) for name, weights in both])
     more = tuple((name, "effective", weights.effective, None, None) for name, weights in both)
-    return report.Table(columns=table.columns, rows=(*table.rows, *more))
+    return Table(columns=table.columns, rows=(*table.rows, *more))
 
 
-def _figures(weights: Weights) -> list[tuple[str, str]]:
+def _figures(weights: Weights[Judged]) -> list[tuple[str, str]]:
     found = weights.judged
     return [
         ("mean C: average weight in the loss", number(found.mean_confidence.estimate, 3)),

@@ -9,7 +9,7 @@ from app.components.frame import layout
 from app.components.frame.address import CompareView
 from app.components.frame.formats import dataset_name
 from app.reads import results
-from cwpo.report.report import GraRow
+from cwpo.compare.gra import GraRow
 from db import queries
 from db.records import RunGroup, RunRow
 

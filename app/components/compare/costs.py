@@ -1,36 +1,18 @@
 """What each setting costs, from two prices that the user sets; both stand in the address."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
 from app.components.frame import layout, tables
-from app.components.frame.export import Exported, show_export
+from app.components.frame.export import of_columns, show_export
 from app.components.frame.formats import slot_name
-from app.components.frame.tables import Cell, Column
 from app.reads import results
-from cwpo.report import report
-from cwpo.report.report import CostRow, GraRow, Prices
+from cwpo.compare.costs import Prices
+from cwpo.compare.gra import GraRow
+from cwpo.report import columns
 from db.records import RunRow
-
-COLUMNS = (
-    Column(label="setting", whole=True),
-    Column(label="human labels", figures=True),
-    Column(label="training, alone", figures=True),
-    Column(label="evaluation, alone", figures=True),
-    Column(label="GRA, %", figures=True),
-    Column(label="cost", figures=True),
-    Column(label="per point over 50 %", figures=True),
-    Column(label="95 %", figures=True),
-)
-STAGE_COLUMNS = (
-    Column(label="stage"),
-    Column(label="device"),
-    Column(label="stages", figures=True),
-    Column(label="for runs", figures=True),
-    Column(label="time, shared once", figures=True),
-    Column(label="time, each run alone", figures=True),
-)
 
 
 def show_costs(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
@@ -41,7 +23,7 @@ def show_costs(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
     with right:
         hour = _price("Price of one GPU-hour (CPU-hour where there is no GPU)", "hour_price")
     found, stages = results.costs_of(rows, table, Prices(label=label, hour=hour))
-    tables.show(COLUMNS, [cost_row_cells(row) for row in found], alt="Cost by setting")
+    tables.show_report(columns.COSTS, found, alt="Cost by setting")
     words = [
         "Alone: all stages of one run, averaged over seeds, although runs share some; GRA's interval is carried over."
     ]
@@ -54,31 +36,12 @@ def show_costs(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
     )
     layout.note(" ".join(words))
     exported = [
-        Exported(name="costs", numbers=lambda: report.cost_numbers(found), cells=lambda: report.cost_cells(found)),
-        Exported(
-            name="time by stage",
-            numbers=lambda: report.fields_of(stages),
-            cells=lambda: report.stage_cost_cells(stages),
-        ),
+        of_columns("costs", columns.COSTS, found),
+        of_columns("time by stage", columns.STAGE_COSTS, stages),
     ]
     show_export(exported, key="export_costs")
-    cells = [[slot_name(str(kind)), *rest] for kind, *rest in report.stage_cost_cells(stages).rows]
-    tables.show(STAGE_COLUMNS, cells, alt="Time by stage")
-
-
-def cost_row_cells(row: CostRow) -> list[Cell]:
-    """Figures in ink, their interval muted."""
-    span = "–" if row.per_point is None else f"{report.number(row.per_point_low)} – {report.number(row.per_point_high)}"
-    return [
-        Cell(text=row.label),
-        Cell(text=report.number(row.human_labels, 0)),
-        Cell(text=report.duration(row.training_seconds)),
-        Cell(text=report.duration(row.evaluation_seconds), muted=True),
-        Cell(text=report.number(100 * row.estimate, 1)),
-        Cell(text=report.number(row.cost)),
-        Cell(text=report.number(row.per_point)),
-        Cell(text=span, muted=True),
-    ]
+    named = [replace(one, kind=slot_name(one.kind)) for one in stages]
+    tables.show_report(columns.STAGE_COSTS, named, alt="Time by stage")
 
 
 def _price(label: str, key: str) -> float | None:

@@ -17,8 +17,9 @@ from app.components.run.config_view import difference_table, differing, show_dif
 from app.components.run.curves import POINTS
 from app.components.runs.table import first_seeds
 from app.reads import results
-from cwpo.report import report
-from cwpo.report.report import GraRow
+from cwpo.compare.gra import GraRow
+from cwpo.report.listings import config_numbers, decile_cells, decile_numbers
+from cwpo.report.tables import Table
 from db import queries
 from db.records import LabelSummary, RunRow
 
@@ -52,8 +53,8 @@ def exports(rows: Sequence[RunRow]) -> list[Exported]:
         found.append(
             Exported(
                 name="Annotators",
-                numbers=lambda: report.decile_numbers(named),
-                cells=lambda: report.decile_cells(named),
+                numbers=lambda: decile_numbers(named),
+                cells=lambda: decile_cells(named),
             )
         )
     return found
@@ -154,12 +155,12 @@ def _settings(rows: Sequence[RunRow]) -> tuple[list[str], list[dict[str, Any]]]:
     return [labels[row.group_key] for row in firsts], shown
 
 
-def _config_numbers(rows: Sequence[RunRow]) -> report.Table:
+def _config_numbers(rows: Sequence[RunRow]) -> Table:
     names, shown = _settings(rows)
-    return report.config_numbers(names, differing(shown))
+    return config_numbers(names, differing(shown))
 
 
-def _config_cells(rows: Sequence[RunRow]) -> report.Table:
+def _config_cells(rows: Sequence[RunRow]) -> Table:
     names, shown = _settings(rows)
     return difference_table(names, shown)
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.components.frame.formats import counted, dataset_name, models, share
+from cwpo.compare.gra import GraRow
 from cwpo.config.catalog import objective_label
-from cwpo.report import report
-from cwpo.report.report import GraRow
+from cwpo.report.gra_terms import terms
 from db.records import RunRow
 
 
@@ -21,7 +21,7 @@ def facts(rows: Sequence[RunRow], table: Sequence[GraRow], configs: Mapping[int,
     words.append(counted(len({row.seed for row in rows}), "seed"))
     if table:
         words.append(_same({counted(row.n_prompts, "prompt") for row in table}, "several prompt sets"))
-        words += report.terms(rows, configs).words
+        words += terms(rows, configs).words
     return [word for word in words if word]
 
 

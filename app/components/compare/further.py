@@ -8,7 +8,7 @@ from app.components.compare.costs import show_costs
 from app.components.compare.gold import show_gold
 from app.components.compare.pair import show_pair
 from app.components.frame import layout
-from cwpo.report.report import DifferenceRow, GraRow
+from cwpo.compare.gra import DifferenceRow, GraRow
 from db.records import RunRow
 
 

@@ -6,34 +6,18 @@ import streamlit as st
 
 from app import untrusted
 from app.components.frame import layout, tables
-from app.components.frame.export import Exported, show_export
+from app.components.frame.export import of_columns, show_export
 from app.components.frame.formats import counted
-from app.components.frame.tables import Cell, Column
 from app.reads import results
 from cwpo.config import catalog
 from cwpo.errors import ConfigError
-from cwpo.report import report
-from cwpo.report.report import GoldRow
+from cwpo.report import columns
+from cwpo.report.sentences import agreement_sentence
 from db import queries
 from db.errors import DatabaseError
 from db.records import RescoringRow, RunRow
 from db.status import DONE, LIVE
 from workers import api
-
-COLUMNS = (
-    Column(label="setting", whole=True),
-    Column(label="own: GRA, %", figures=True),
-    Column(label="95 %", figures=True),
-    Column(label="further: GRA, %", figures=True),
-    Column(label="95 %", figures=True),
-    Column(label="same side, %", figures=True),
-    Column(label="κ", figures=True),
-    Column(label="95 %", figures=True),
-    Column(label="own gain, SD", figures=True),
-    Column(label="further gain, SD", figures=True),
-    Column(label="ρ baseline", figures=True),
-    Column(label="ρ aligned", figures=True),
-)
 
 
 def show_gold(rows: Sequence[RunRow]) -> None:
@@ -110,34 +94,13 @@ def _table(rows: Sequence[RunRow], key: str, own: str) -> None:
     if not table:
         layout.note("None of the runs shown has been judged by both.")
         return
-    tables.show(COLUMNS, [gold_row_cells(row) for row in table], alt="GRA under two gold rewards")
-    layout.note(
+    tables.show_report(columns.GOLD, table, alt="GRA under two gold rewards")
+    said = (
         f"Own: {own}; further: {key}. Same side: prompts that both call won, lost or tied; κ is "
         "Cohen's. Gain: mean score over the baseline's, in SD of the baseline's scores."
     )
-    exported = Exported(
-        name="two gold rewards", numbers=lambda: report.gold_numbers(table), cells=lambda: report.gold_cells(table, key)
-    )
-    show_export([exported], key="export_gold")
-    sentence = report.agreement_sentence(table)
+    layout.note(said)
+    show_export([of_columns("two gold rewards", columns.GOLD, table, notes=[said])], key="export_gold")
+    sentence = agreement_sentence(table)
     if sentence:
         layout.note(sentence)
-
-
-def gold_row_cells(row: GoldRow) -> list[Cell]:
-    """Estimates in ink, what judges them muted."""
-    kappa = "–" if row.kappa is None else f"{report.number(row.kappa_low)} to {report.number(row.kappa_high)}"
-    return [
-        Cell(text=row.label),
-        Cell(text=report.number(100 * row.estimate, 1)),
-        Cell(text=report.interval(row.low, row.high), muted=True),
-        Cell(text=report.number(100 * row.further, 1)),
-        Cell(text=report.interval(row.further_low, row.further_high), muted=True),
-        Cell(text=report.number(100 * row.same_side, 1)),
-        Cell(text=report.number(row.kappa)),
-        Cell(text=kappa, muted=True),
-        Cell(text=report.number(row.gain)),
-        Cell(text=report.number(row.further_gain)),
-        Cell(text=report.number(row.rank_baseline)),
-        Cell(text=report.number(row.rank_aligned)),
-    ]

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import untrusted
-from cwpo.report.report import GraRow, interval, percent
+from cwpo.compare.gra import GraRow
+from cwpo.report.numbers import interval, percent
 
 PER_LINE = 7
 

@@ -4,18 +4,8 @@ from collections.abc import Sequence
 
 from app.components.frame import layout, tables
 from app.components.frame.chart import show_chart
-from app.components.frame.tables import Cell, Column
-from cwpo.report import report
-from cwpo.report.report import FrontierRow, MatchedRow
-
-COLUMNS = (
-    Column(label="pair"),
-    Column(label="Δ points", figures=True),
-    Column(label="95 %", figures=True),
-    Column(label="p, Holm", figures=True),
-    Column(label="detectable", figures=True),
-    Column(label="KL, nats", figures=True),
-)
+from cwpo.compare.matched_kl import FrontierRow, MatchedRow
+from cwpo.report import columns
 
 
 def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) -> None:
@@ -29,7 +19,9 @@ def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) ->
     with right:
         layout.small("Differences at matched KL")
         if matched:
-            tables.show(COLUMNS, [matched_row_cells(row) for row in matched], alt="Differences at matched KL")
+            tables.show_report(
+                columns.MATCHED, matched, alt="Differences at matched KL", is_real=lambda row: row.is_real
+            )
         else:
             layout.note(
                 "A difference needs two methods at several β in one setting: CW and weak labels, or a reference."
@@ -45,20 +37,6 @@ def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) ->
                 "picture; between two β the outcome of each prompt is interpolated linearly in √KL. The error of the "
                 "KL estimates is in neither. Detectable: points that such a table finds four times in five."
             )
-
-
-def matched_row_cells(row: MatchedRow) -> list[Cell]:
-    """Muted until it is real, as every difference."""
-    muted = not row.is_real
-    span = "–" if row.kl_low is None else f"{report.number(row.kl_low)} – {report.number(row.kl_high)}"
-    return [
-        Cell(text=row.label, muted=muted),
-        Cell(text=report.points(row.estimate), muted=muted, strong=row.is_real),
-        Cell(text=report.points_interval(row.low, row.high), muted=muted),
-        Cell(text=report.p_value(row.p_holm), muted=True),
-        Cell(text=report.number(None if row.detectable is None else 100 * row.detectable, 1), muted=True),
-        Cell(text=span, muted=True),
-    ]
 
 
 def _curves(lines: Sequence[FrontierRow]) -> str:

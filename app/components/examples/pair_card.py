@@ -7,7 +7,7 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import text_blocks
 from app.components.frame.address import ExamplesView
-from cwpo.report.report import number
+from cwpo.report.numbers import number
 from db.records import AnnotationRow
 
 SIDES = (("A", "a"), ("B", "b"))

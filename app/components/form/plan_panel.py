@@ -14,7 +14,7 @@ from cwpo.compare import power
 from cwpo.compare.power import SeedSpread
 from cwpo.config.run import RunConfig
 from cwpo.errors import CwpoError
-from cwpo.report import report
+from cwpo.report.listings import fields_of
 from db.errors import DatabaseError
 from workers import api
 from workers.machine.database import database_url
@@ -89,9 +89,9 @@ def _stages(plan: Plan) -> None:
     quiet = [
         [row[0], *(tables.Cell(text=cell, muted=cell in QUIET) for cell in row[1:])] for row in plan_words.rows(plan)
     ]
-    with tables.gathered() as drawn:
-        tables.show(columns, quiet, alt="plan by kind of stage", numbers=lambda: report.fields_of(plan.kinds))
-    show_tables(drawn, key="export_plan")
+    files: list[tables.Drawn] = []
+    tables.show_with_file(files, columns, quiet, alt="plan by kind of stage", numbers=lambda: fields_of(plan.kinds))
+    show_tables(files, key="export_plan")
     layout.note(plan_words.labels_sentence(plan))
 
 

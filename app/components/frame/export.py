@@ -3,21 +3,23 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
 from app import untrusted
 from app.charts.frame import CHART_FORMATS
 from app.components.frame import layout, tables
-from cwpo.report import report
-from cwpo.report.report import Table
+from cwpo.report import columns as report_columns
+from cwpo.report.columns import Column
+from cwpo.report.tables import Table, to_csv, to_json, to_latex, to_markdown
 from workers import api
 
 ENDINGS: Mapping[str, tuple[str, str, Callable[[Table], str]]] = {
-    "CSV": ("csv", "text/csv", report.to_csv),
-    "JSON": ("json", "application/json", report.to_json),
-    "Markdown": ("md", "text/markdown", report.to_markdown),
-    "LaTeX": ("tex", "text/x-tex", report.to_latex),
+    "CSV": ("csv", "text/csv", to_csv),
+    "JSON": ("json", "application/json", to_json),
+    "Markdown": ("md", "text/markdown", to_markdown),
+    "LaTeX": ("tex", "text/x-tex", to_latex),
 }
 AT_FULL_PRECISION = ("CSV", "JSON")
 CHART_FORMAT = "chart_format"
@@ -30,6 +32,15 @@ class Exported:
     name: str  # of the file, and of its line
     numbers: Callable[[], Table]
     cells: Callable[[], Table]
+
+
+def of_columns(name: str, columns: Sequence[Column], rows: Sequence[Any], *, notes: Sequence[str] = ()) -> Exported:
+    """Rows under the columns of their report; under the table, for people, its notes."""
+    return Exported(
+        name=name,
+        numbers=lambda: report_columns.numbers(columns, rows),
+        cells=lambda: report_columns.cells(columns, rows, notes),
+    )
 
 
 @layout.fragment

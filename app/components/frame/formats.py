@@ -1,4 +1,4 @@
-"""How times, counts and names read. GRA and its differences are formatted by cwpo.report.report."""
+"""How times, counts and names read. GRA and its differences are formatted by cwpo.report.numbers."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -1,16 +1,16 @@
 """Quiet static tables: figures right-aligned, no index, no zebra; what is equal is muted, what differs is ink."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
 
 from app import untrusted
-from cwpo.report.report import Table
+from cwpo.report import columns as report_columns
+from cwpo.report.columns import Place
+from cwpo.report.tables import Table
 
 if TYPE_CHECKING:
     from pandas.io.formats.style_render import CSSDict
@@ -51,33 +51,22 @@ class Drawn:
     numbers: Callable[[], Table]
 
 
-_drawn: ContextVar[list[Drawn] | None] = ContextVar("drawn", default=None)
-
-
-@contextmanager
-def gathered() -> Iterator[list[Drawn]]:
-    """The tables that are drawn inside, for a file of each."""
-    found: list[Drawn] = []
-    token = _drawn.set(found)
-    try:
-        yield found
-    finally:
-        _drawn.reset(token)
-
-
-def show(
+def show_with_file(
+    files: list[Drawn],
     columns: Sequence[Column],
     rows: Sequence[Sequence[object]],
     *,
     alt: str,
-    numbers: Callable[[], Table] | None = None,
+    numbers: Callable[[], Table],
     most: int = MOST_ROWS,
 ) -> None:
+    """Draw the table and add it to the files of the page."""
+    files.append(Drawn(name=alt, columns=columns, rows=rows, numbers=numbers))
+    show(columns, rows, alt=alt, most=most)
+
+
+def show(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, alt: str, most: int = MOST_ROWS) -> None:
     """Draw the table. A cell is a Cell or anything that has a text; None is an en dash, muted."""
-    if (drawn := _drawn.get()) is not None:
-        if numbers is None:
-            raise ValueError(f"{alt!r} has a file on this page and needs its numbers.")
-        drawn.append(Drawn(name=alt, columns=columns, rows=rows, numbers=numbers))
     shown = rows[:most]
     cells = [[_cell(value) for value in row] for row in shown]
     frame = pd.DataFrame(
@@ -89,6 +78,36 @@ def show(
     st.table(styler, border="horizontal", hide_index=True, alt=alt)
     if len(rows) > most:
         st.caption(f"The first {most:,} of {len(rows):,} rows.")
+
+
+def show_report(
+    columns: Sequence[report_columns.Column],
+    rows: Sequence[Any],
+    *,
+    alt: str,
+    place: Place = "main",
+    is_real: Callable[[Any], bool] | None = None,
+) -> None:
+    """Draw one part of a report's columns; with `is_real` a row is muted, and its lead not strong, until it is."""
+    kept = report_columns.part(columns, place)
+    show(report_headings(kept), [report_row(kept, row, is_real) for row in rows], alt=alt)
+
+
+def report_headings(columns: Sequence[report_columns.Column]) -> list[Column]:
+    """The same headings as in every file; words in one piece where they name the row."""
+    return [
+        Column(label=column.title, figures=not column.words, whole=column.words and place == 0)
+        for place, column in enumerate(columns)
+    ]
+
+
+def report_row(
+    columns: Sequence[report_columns.Column], row: Any, is_real: Callable[[Any], bool] | None = None
+) -> list[Cell]:
+    """Each figure as it is declared."""
+    real = is_real is not None and is_real(row)
+    quiet = is_real is not None and not real
+    return [Cell(text=column.cell(row), muted=column.muted or quiet, strong=column.lead and real) for column in columns]
 
 
 def as_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> Table:

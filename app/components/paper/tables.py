@@ -12,7 +12,10 @@ from cwpo.paper.answers import NO_VERDICT, OTHER_PROTOCOL, PaperCell, PaperGap, 
 from cwpo.paper.names import METRICS, PLACES, arm_label, difference_label, parts_of, places, varied
 from cwpo.paper.protocol import FROM_LABELS, SECONDS
 from cwpo.paper.verdict import MARGIN, UNJUDGED, Measured
-from cwpo.report import report
+from cwpo.report import numbers as figures
+from cwpo.report.columns import DIFFERENCE, title
+from cwpo.report.listings import fields_of
+from cwpo.report.numbers import interval, points, points_interval
 
 RULE = (
     "The gap is ours minus the paper's. Its 95 % interval joins our interval with the standard error of the paper's "
@@ -35,7 +38,7 @@ NOT_COVERED = (
     "win rates by a judge model (Table 17). Their published numbers are shown, no run here answers them."
 )
 
-BESIDE = {"kl": "KL, nats", "length_ratio": "tokens, ratio"}  # of a measured figure -> heading
+BESIDE = ("kl", "length_ratio")  # figures that stand beside a GRA
 DETECTABLE = "Detectable: the smallest true difference, in points, that runs like ours would find four times in five."
 COLUMNS = (
     "Where two methods have different opponents, and for accuracy, ours are not paired, as in the paper: the interval "
@@ -43,7 +46,7 @@ COLUMNS = (
 )
 
 
-def show_summary(rows: Sequence[Summary], *, signs: bool = True) -> None:
+def show_summary(rows: Sequence[Summary], files: list[tables.Drawn], *, signs: bool = True) -> None:
     """One line per difference: the paper's mean, our verdicts, the sandbox's sign where differences are paired."""
     settings = any(row.about for row in rows)
     several = len({row.objective for row in rows}) > 1
@@ -61,17 +64,17 @@ def show_summary(rows: Sequence[Summary], *, signs: bool = True) -> None:
             row.label,
             *([row.objective] if several else []),
             *([row.about] if settings else []),
-            report.points(row.mean),
+            points(row.mean),
             Cell(text=f"{row.positive} of {row.cells}", muted=True),
             Cell(text=_verdicts(row), muted=not row.verdicts),
             *([Cell(text=row.sandbox_sign or "–", muted=row.sandbox_sign not in ("above", "below"))] if signs else []),
         ]
         for row in rows
     ]
-    tables.show(columns, lines, alt="Summary of differences", numbers=lambda: report.fields_of(rows))
+    tables.show_with_file(files, columns, lines, alt="Summary of differences", numbers=lambda: fields_of(rows))
 
 
-def show_cells(cells: Sequence[PaperCell]) -> None:
+def show_cells(cells: Sequence[PaperCell], files: list[tables.Drawn]) -> None:
     """Every number beside ours; the parts in which the numbers do not differ stand in the caption, and intervals, KL
     and length have columns only where there are some."""
     numbers = [cell.number for cell in cells]
@@ -91,7 +94,7 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
         Column(label=_counts(numbers), figures=True),
         Column(label="seeds", figures=True),
         Column(label="verdict"),
-        *(Column(label=BESIDE[name], figures=True) for name in beside),
+        *(Column(label=title(name), figures=True) for name in beside),
     ]
     lines = [
         [
@@ -99,17 +102,17 @@ def show_cells(cells: Sequence[PaperCell]) -> None:
             arm_label(cell.number),
             *([Cell(text=METRICS[cell.number.metric], muted=True)] if metrics else []),
             _figure(cell.number, cell.number.value),
-            *([Cell(text=report.interval(cell.low, cell.high), muted=True)] if implied else []),
+            *([Cell(text=interval(cell.low, cell.high), muted=True)] if implied else []),
             *_ours(cell),
             _says(cell.says),
-            *(Cell(text=report.number(getattr(cell.ours, name, None)), muted=True) for name in beside),
+            *(Cell(text=figures.number(getattr(cell.ours, name, None)), muted=True) for name in beside),
         ]
         for cell, place, before in zip(cells, words, [("",) * len(words[0]), *words[:-1]], strict=True)
     ]
-    tables.show(columns, lines, alt="The paper's numbers and ours", numbers=lambda: report.fields_of(cells))
+    tables.show_with_file(files, columns, lines, alt="The paper's numbers and ours", numbers=lambda: fields_of(cells))
 
 
-def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell]) -> None:
+def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell], files: list[tables.Drawn]) -> None:
     """Differences cell by cell, where runs answer both sides; `cells` are all of the table."""
     numbers = [cell.number for cell in cells]
     differing = varied(numbers)
@@ -120,7 +123,7 @@ def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell]) -> None:
         Column(label="paper", figures=True),
         Column(label="ours", figures=True),
         Column(label="95 %", figures=True),
-        *([Column(label="detectable", figures=True)] if detectable else []),
+        *([Column(label=title("detectable", DIFFERENCE), figures=True)] if detectable else []),
         Column(label=_counts(numbers), figures=True),
         Column(label="seeds", figures=True),
         Column(label="verdict"),
@@ -129,17 +132,17 @@ def show_gaps(gaps: Sequence[PaperGap], cells: Sequence[PaperCell]) -> None:
         [
             difference_label(gap.difference),
             _where(gap, differing),
-            report.points(gap.difference.estimate),
-            report.points(gap.ours.estimate),
-            report.points_interval(gap.ours.low, gap.ours.high),
+            points(gap.difference.estimate),
+            points(gap.ours.estimate),
+            points_interval(gap.ours.low, gap.ours.high),
             *([_detectable(gap)] if detectable else []),
-            Cell(text=report.count(gap.ours.n_prompts), muted=True),
-            Cell(text=report.count(gap.ours.n_seeds), muted=True),
+            Cell(text=figures.count(gap.ours.n_prompts), muted=True),
+            Cell(text=figures.count(gap.ours.n_seeds), muted=True),
             _says(gap.says),
         ]
         for gap in gaps
     ]
-    tables.show(columns, lines, alt="Differences cell by cell", numbers=lambda: report.fields_of(gaps))
+    tables.show_with_file(files, columns, lines, alt="Differences cell by cell", numbers=lambda: fields_of(gaps))
     if detectable:
         layout.note(DETECTABLE)
     if any(not gap.paired for gap in gaps):
@@ -191,8 +194,8 @@ def _verdicts(row: Summary) -> str:
 def _figure(number: published.Number, value: float) -> str:
     """A value as the paper prints the number: shares in percent."""
     if number.metric in published.SHARES:
-        return report.number(100 * value, 2 if number.sd is not None and number.table == "T20" else 1)
-    return report.number(value, 2 if number.metric != SECONDS else 0 if value >= 10 else 1)
+        return figures.number(100 * value, 2 if number.sd is not None and number.table == "T20" else 1)
+    return figures.number(value, 2 if number.metric != SECONDS else 0 if value >= 10 else 1)
 
 
 def _ours(cell: PaperCell) -> list[Cell]:
@@ -203,8 +206,8 @@ def _ours(cell: PaperCell) -> list[Cell]:
     return [
         Cell(text=_figure(number, ours.estimate)),
         Cell(text=_interval(number, ours), muted=ours.low is None),
-        Cell(text=report.count(ours.n_prompts or None), muted=True),
-        Cell(text=report.count(ours.n_seeds), muted=True),
+        Cell(text=figures.count(ours.n_prompts or None), muted=True),
+        Cell(text=figures.count(ours.n_seeds), muted=True),
     ]
 
 
@@ -226,7 +229,7 @@ def _where(gap: PaperGap, differing: Sequence[int]) -> str:
 
 
 def _detectable(gap: PaperGap) -> Cell:
-    return Cell(text=report.number(None if gap.detectable is None else 100 * gap.detectable, 1), muted=True)
+    return Cell(text=figures.number(None if gap.detectable is None else 100 * gap.detectable, 1), muted=True)
 
 
 def _says(word: str) -> Cell:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import untrusted
 from app.components.frame import text_blocks
-from cwpo.report.report import number
+from cwpo.report.numbers import number
 from db.records import Answer, AnswerRow
 
 OUTCOMES = {1.0: "aligned wins", 0.5: "tie", 0.0: "baseline wins"}

@@ -8,8 +8,9 @@ from app.components.frame import layout, tables
 from app.components.frame.formats import ago, slot_name
 from app.components.frame.tables import Cell, Column
 from app.reads import results
-from cwpo.report import report
-from cwpo.report.report import duration
+from cwpo.report.listings import fields_of
+from cwpo.report.numbers import duration
+from cwpo.report.tables import Table
 from db import queries
 from db.records import AttemptRow, StageRow
 
@@ -26,7 +27,7 @@ COLUMNS = (
 )
 
 
-def show_attempts(stages: Sequence[StageRow]) -> None:
+def show_attempts(stages: Sequence[StageRow], files: list[tables.Drawn]) -> None:
     """A stage that another run had executed shows that execution."""
     found: list[tuple[StageRow, AttemptRow]] = []
     with results.reading() as session:
@@ -37,14 +38,14 @@ def show_attempts(stages: Sequence[StageRow]) -> None:
         layout.empty_state("Each execution of a stage is listed here once a worker has claimed one.")
         return
     rows = [_row(stage, attempt) for stage, attempt in found]
-    tables.show(COLUMNS, rows, alt="Attempts", numbers=lambda: _numbers(found))
+    tables.show_with_file(files, COLUMNS, rows, alt="Attempts", numbers=lambda: _numbers(found))
     st.caption("A reused stage shows the attempt that another run's submission caused.")
 
 
-def _numbers(found: Sequence[tuple[StageRow, AttemptRow]]) -> report.Table:
-    table = report.fields_of([attempt for _, attempt in found])
+def _numbers(found: Sequence[tuple[StageRow, AttemptRow]]) -> Table:
+    table = fields_of([attempt for _, attempt in found])
     stages = (stage.slot for stage, _ in found)
-    return report.Table(
+    return Table(
         columns=("stage", *table.columns),
         rows=tuple((stage, *row) for stage, row in zip(stages, table.rows, strict=True)),
     )

@@ -6,8 +6,8 @@ from typing import Any
 from app.components.frame import tables
 from app.components.frame.tables import Cell, Column
 from cwpo.compare.setting_names import flat
-from cwpo.report import report
-from cwpo.report.report import Table
+from cwpo.report.listings import config_numbers
+from cwpo.report.tables import Table
 
 ABSENT = "absent"  # missing is not the same as empty
 
@@ -33,16 +33,17 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def show_config(config: Mapping[str, Any]) -> None:
+def show_config(config: Mapping[str, Any], files: list[tables.Drawn]) -> None:
     """All fields of one run."""
     fields = dict(flat(config))
     rows = [(name, Cell(text=shown(value), muted=value in (None, ""))) for name, value in fields.items()]
     numbers = {name: [value] for name, value in fields.items()}
-    tables.show(
+    tables.show_with_file(
+        files,
         (Column(label="field"), Column(label="value")),
         rows,
         alt="Configuration of the run",
-        numbers=lambda: report.config_numbers(["value"], numbers),
+        numbers=lambda: config_numbers(["value"], numbers),
     )
 
 

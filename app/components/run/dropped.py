@@ -8,8 +8,8 @@ import streamlit as st
 from app.components.frame import layout, tables
 from app.components.frame.formats import slot_name
 from app.components.frame.tables import Cell, Column
-from cwpo.report import report
 from cwpo.report.dropped import cuts, data_sentence, rejected_rows
+from cwpo.report.listings import fields_of
 from cwpo.report.numbers import count, number, percent
 from db.records import StageRow
 
@@ -22,7 +22,7 @@ CUTS = (
 REJECTED = (Column(label="line", figures=True), Column(label="dropped because"), Column(label="what", limit=200))
 
 
-def show_counts(stages: Sequence[StageRow]) -> None:
+def show_counts(stages: Sequence[StageRow], files: list[tables.Drawn]) -> None:
     """Nothing is dropped silently: counts by reason with examples, then what each model's context cut."""
     summaries = {stage.slot: stage.summary for stage in stages if stage.summary is not None}
     if "data" not in summaries:
@@ -34,12 +34,12 @@ def show_counts(stages: Sequence[StageRow]) -> None:
     rejected = rejected_rows(summaries["data"])
     left, right = layout.two_columns()
     with left:
-        _show_cuts(stages, summaries)
+        _show_cuts(stages, summaries, files)
     with right:
         if rejected:
             layout.small("Dropped rows, the first of each reason")
             rows = [[count(row.line), row.reason, row.detail] for row in rejected]
-            tables.show(REJECTED, rows, alt="Dropped rows", numbers=lambda: report.fields_of(rejected))
+            tables.show_with_file(files, REJECTED, rows, alt="Dropped rows", numbers=lambda: fields_of(rejected))
 
 
 def labels_sentence(labels: Mapping[str, Any]) -> str:
@@ -51,7 +51,9 @@ def labels_sentence(labels: Mapping[str, Any]) -> str:
     )
 
 
-def _show_cuts(stages: Sequence[StageRow], summaries: Mapping[str, Mapping[str, Any]]) -> None:
+def _show_cuts(
+    stages: Sequence[StageRow], summaries: Mapping[str, Mapping[str, Any]], files: list[tables.Drawn]
+) -> None:
     found = cuts(summaries)
     if not found:
         return
@@ -60,7 +62,9 @@ def _show_cuts(stages: Sequence[StageRow], summaries: Mapping[str, Mapping[str, 
     rows = [
         [slot_name(cut.slot), models[cut.slot], _amount(cut.truncated), _amount(cut.dropped)] for cut in found
     ]  # fmt: skip
-    tables.show(CUTS, rows, alt="Texts cut at the context of each model", numbers=lambda: report.fields_of(found))
+    tables.show_with_file(
+        files, CUTS, rows, alt="Texts cut at the context of each model", numbers=lambda: fields_of(found)
+    )
     layout.note("Only a prompt's left end is cut; a pair with a response that alone does not fit is dropped.")
 
 

@@ -9,9 +9,17 @@ from streamlit.delta_generator import DeltaGenerator
 from app.components.frame import layout
 from app.components.frame.formats import counted
 from app.reads import results
-from cwpo.report import report
-from cwpo.report.report import GraRow, interval, number, percent
+from cwpo.compare.gra import GraRow
+from cwpo.report import columns
+from cwpo.report.gra_terms import terms
+from cwpo.report.numbers import NOTHING, interval, number, percent
 from db.records import RunRow
+
+# What the figures and the line under them say already.
+IN_CARDS = (
+    "estimate", "interval", "n_prompts", "n_seeds", "strict", "kl", "chosen_logratio", "rejected_logratio", "tokens",
+    "baseline_tokens", "length_ratio", "length_controlled", "length_interval",
+)  # fmt: skip
 
 
 def show_result(row: RunRow, config: Mapping[str, Any]) -> None:
@@ -24,11 +32,19 @@ def show_result(row: RunRow, config: Mapping[str, Any]) -> None:
     first, second, third, fourth = (grid.cell() for _ in range(4))
     _figure(first, "GRA", percent(found.gra), f"95 % {interval(found.ci_low, found.ci_high)}, prompts only")
     counts = f"{found.wins:g} wins, {found.ties:g} ties, {found.losses:g} losses"
-    _figure(second, "ties as losses", percent(found.gra_strict), counts)
-    _figure(third, "KL, nats", number(found.kl), _log_ratios(table))
-    _figure(fourth, "tokens", number(found.mean_tokens, 1), _length(table))
+    _figure(second, columns.heading("strict"), percent(found.gra_strict), counts)
+    _figure(third, columns.title("kl"), number(found.kl), _log_ratios(table))
+    _figure(fourth, columns.title("tokens"), number(found.mean_tokens, 1), _length(table))
     size = f"{counted(found.prompts, 'prompt')}, 1 seed"
-    layout.note(layout.MIDDLE_DOT.join((size, *report.terms([row], {row.id: config}).words)))
+    layout.note(layout.MIDDLE_DOT.join((size, *terms([row], {row.id: config}).words)))
+    layout.note(layout.MIDDLE_DOT.join(_further(table)))
+
+
+def _further(row: GraRow) -> list[str]:
+    """Every other figure of the GRA table that this run has."""
+    kept = [column for place in columns.ON_PAGES for column in columns.part(columns.GRA, place)[1:]]
+    cells = {column.title: column.cell(row) for column in kept if column.name not in IN_CARDS}
+    return [f"{title} {cell}" for title, cell in cells.items() if cell != NOTHING]
 
 
 def _log_ratios(row: GraRow) -> str:

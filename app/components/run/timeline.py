@@ -10,7 +10,8 @@ from app.components.frame import tables
 from app.components.frame.export import Exported
 from app.components.frame.formats import counted, slot_name
 from app.components.frame.tables import Cell, Column
-from cwpo.report.report import duration, stage_numbers
+from cwpo.report.listings import stage_numbers
+from cwpo.report.numbers import duration
 from db.records import StageRow
 
 COLUMNS = (

@@ -10,9 +10,13 @@ from app import untrusted
 from app.charts.frame import Look, colour
 from app.components.frame.export import Exported
 from app.components.frame.formats import ago, counted, dataset_name, models, seeds, share
+from cwpo.compare.configured_run import by_setting
+from cwpo.compare.gra import GraRow
 from cwpo.config.catalog import objective_label
-from cwpo.report import report
-from cwpo.report.report import GraRow, Table, interval, number, run_numbers
+from cwpo.report.gra_terms import terms
+from cwpo.report.listings import run_numbers
+from cwpo.report.numbers import interval, number
+from cwpo.report.tables import Table
 from db.records import RunGroup, RunRow
 
 ONE_SEED = "1 seed"
@@ -66,7 +70,7 @@ def export(groups: Sequence[RunGroup], table: Sequence[Line], configs: Configs) 
     rows = [row for group in groups for row in group.rows]
     return Exported(
         name="Runs",
-        numbers=lambda: run_numbers(rows, {row.id: report.terms([row], configs) for row in evaluated(groups)}),
+        numbers=lambda: run_numbers(rows, {row.id: terms([row], configs) for row in evaluated(groups)}),
         cells=lambda: _shown(table, caption(groups, configs)),
     )
 
@@ -82,7 +86,7 @@ def caption(groups: Sequence[RunGroup], configs: Configs) -> str:
     counts = {counted(row.evaluation.prompts, "prompt") for row in rows if row.evaluation is not None}
     words = ["(wins + ½ ties) / prompts against the baseline's answers"]
     if rows:
-        words = [counts.pop() if len(counts) == 1 else "several prompt sets", *report.terms(rows, configs).words]
+        words = [counts.pop() if len(counts) == 1 else "several prompt sets", *terms(rows, configs).words]
     covers = "95 % interval over seeds × prompts, or over prompts alone where there is one seed."
     return f"GRA: {' · '.join(words)}. {covers}"
 
@@ -122,10 +126,7 @@ def setting_name(row: RunRow) -> str:
 
 def first_seeds(rows: Sequence[RunRow]) -> list[RunRow]:
     """One run per setting, in the order given: the first of each."""
-    found: dict[str, RunRow] = {}
-    for row in rows:
-        found.setdefault(row.group_key, row)
-    return list(found.values())
+    return [group[0] for group in by_setting(rows).values()]
 
 
 def headline(groups: Sequence[RunGroup], total: int) -> str:

@@ -8,8 +8,8 @@ from app.components.frame import layout, tables
 from app.components.frame.formats import ago, counted, slot_name
 from app.components.frame.tables import Cell, Column
 from app.reads import results
-from cwpo.report import report
-from cwpo.report.report import duration, size
+from cwpo.report.listings import fields_of
+from cwpo.report.numbers import duration, size
 from db import queries
 from db.records import ActiveStage, WorkerRow
 from workers import api
@@ -81,7 +81,7 @@ def show_queue() -> None:
         layout.note(f"{counted(found.expired_leases, 'lease')} ran out; the reaper queues them again within seconds.")
 
 
-def show_active() -> None:
+def show_active(files: list[tables.Drawn]) -> None:
     """What is executed now, and what comes next."""
     with results.reading() as session:
         active = queries.active_stages(session)
@@ -90,11 +90,11 @@ def show_active() -> None:
         layout.note("Nothing is queued.")
     else:
         rows = [_stage_row(stage) for stage in active]
-        tables.show(STAGE_COLUMNS, rows, alt="Stages in the queue", numbers=lambda: report.fields_of(active),
+        tables.show_with_file(files, STAGE_COLUMNS, rows, alt="Stages in the queue", numbers=lambda: fields_of(active),
                     most=ACTIVE_SHOWN)  # fmt: skip
 
 
-def show_workers() -> None:
+def show_workers(files: list[tables.Drawn]) -> None:
     """Alive workers first; those gone are muted."""
     with results.reading() as session:
         workers = sorted(queries.workers(session), key=lambda worker: (not worker.alive, worker.name))
@@ -103,10 +103,10 @@ def show_workers() -> None:
         layout.empty_state("No worker is alive; start them with: make start, or python -m workers.")
     if workers:
         rows = [_worker_row(worker) for worker in workers]
-        tables.show(WORKER_COLUMNS, rows, alt="Workers", numbers=lambda: report.fields_of(workers))
+        tables.show_with_file(files, WORKER_COLUMNS, rows, alt="Workers", numbers=lambda: fields_of(workers))
 
 
-def show_disk() -> None:
+def show_disk(files: list[tables.Drawn]) -> None:
     """What the store holds, by kind, and what the disk has left."""
     with results.reading() as session:
         usage = queries.artifact_usage(session)
@@ -115,7 +115,7 @@ def show_disk() -> None:
     if usage:
         columns = (Column(label="artifacts"), Column(label="number", figures=True), Column(label="size", figures=True))
         rows = [(slot_name(row.kind), f"{row.artifacts:,}", size(row.bytes)) for row in usage]
-        tables.show(columns, rows, alt="Artifacts by kind", numbers=lambda: report.fields_of(usage))
+        tables.show_with_file(files, columns, rows, alt="Artifacts by kind", numbers=lambda: fields_of(usage))
     else:
         layout.note("No artifact is stored yet.")
     layout.note(health.storage_detail if health.storage_ok else f"Nearly full: {health.storage_detail}")

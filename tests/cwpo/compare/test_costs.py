@@ -5,11 +5,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cwpo.compare.costs import human_labels
+from cwpo.compare.costs import CostRow, Prices, cost_table, human_labels, stage_costs
+from cwpo.compare.gra import gra_table
 from cwpo.config.run import RunConfig
-from cwpo.report import report
-from cwpo.report.report import CostRow, Prices
-from tests.workers.compared_runs import ALIKE, outcomes_of, runs_of
+from cwpo.report import columns
+from tests.cwpo.compare.compared_runs import ALIKE, outcomes_of, runs_of
 
 
 def config(method: str, **over: Any) -> dict[str, Any]:
@@ -61,10 +61,10 @@ SECONDS = pd.DataFrame(
 
 def costs(prices: Prices, chance: float = 0.6) -> list[CostRow]:
     runs = runs_of("cw", "weak", seeds=1)
-    rows = report.gra_table(runs, outcomes_of(runs, chance=dict.fromkeys(ALIKE, chance)))
+    rows = gra_table(runs, outcomes_of(runs, chance=dict.fromkeys(ALIKE, chance)))
     configs = {run.id: config(run.method) for run in runs}
     summaries = {"data": {1: {"train_pairs": 1000}, 2: {"train_pairs": 1000}}}
-    return report.cost_table(rows, configs, SECONDS, summaries, prices)
+    return cost_table(rows, configs, SECONDS, summaries, prices)
 
 
 def test_a_setting_alone_pays_for_all_of_its_training() -> None:
@@ -77,7 +77,7 @@ def test_a_setting_alone_pays_for_all_of_its_training() -> None:
     assert cw.per_point_low is not None
     assert cw.per_point_high is not None
     assert cw.per_point_low < cw.per_point < cw.per_point_high
-    assert report.cost_cells([cw]).rows[0][:3] == ("CW", "300", "6 min 00 s")
+    assert columns.cells(columns.COSTS, [cw]).rows[0][:3] == ("CW", "300", "6 min 00 s")
 
 
 def test_what_is_not_above_one_half_has_no_price_per_point() -> None:
@@ -91,7 +91,7 @@ def test_without_prices_nothing_is_invented() -> None:
 
 
 def test_shared_stages_count_once_and_alone_beside() -> None:
-    kinds = {one.kind: one for one in report.stage_costs(SECONDS)}
+    kinds = {one.kind: one for one in stage_costs(SECONDS)}
     annotator = kinds["annotator"]
     assert (annotator.stages, annotator.runs, annotator.seconds, annotator.seconds_alone) == (1, 2, 200.0, 400.0)
     assert (kinds["align"].seconds, kinds["align"].seconds_alone) == (300.0, 300.0)

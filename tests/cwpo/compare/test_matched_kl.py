@@ -3,19 +3,20 @@
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
 import pytest
 
-from cwpo.report import report
-from cwpo.report.report import MatchedRow
+from cwpo.compare.gra import differences, gra_table, setting_key
+from cwpo.compare.matched_kl import MatchedRow, frontier_rows, frontiers, matched_differences
+from cwpo.report import columns
+from cwpo.report.sentences import verdict_sentence
 from cwpo.statistics import intervals
-from tests.workers.beta_sweeps import BETAS, outcomes_on_one_curve, swept
+from tests.cwpo.compare.beta_sweeps import BETAS, outcomes_on_one_curve, swept
 
 
 def matched_of(gain: float = 0.0, **choice: Any) -> list[MatchedRow]:
     runs, configs = swept("human", "weak", "cw")
-    found = report.frontiers(runs, outcomes_on_one_curve(runs, configs, gain=gain), configs)
-    return report.matched_differences(found, **choice)
+    found = frontiers(runs, outcomes_on_one_curve(runs, configs, gain=gain), configs)
+    return matched_differences(found, **choice)
 
 
 def test_a_gain_that_is_distance_alone_vanishes_at_matched_kl() -> None:
@@ -41,7 +42,7 @@ def test_a_reference_holds_every_other_method_against_its_frontier() -> None:
 
 def test_a_frontier_has_a_point_for_each_beta_and_a_curve_that_all_seeds_cover() -> None:
     runs, configs = swept("weak")
-    (row,) = report.frontier_rows(report.frontiers(runs, outcomes_on_one_curve(runs, configs), configs))
+    (row,) = frontier_rows(frontiers(runs, outcomes_on_one_curve(runs, configs), configs))
     assert [knot.beta for knot in row.knots] == list(BETAS)
     assert [knot.kl for knot in row.knots] == pytest.approx([1.0, 2.0, 4.0])
     assert row.curve is not None
@@ -52,7 +53,7 @@ def test_a_frontier_has_a_point_for_each_beta_and_a_curve_that_all_seeds_cover()
 def test_one_beta_is_no_frontier() -> None:
     runs, configs = swept("weak", "cw")
     kept = [run for run in runs if configs[run.id]["align"]["beta"] == 0.5]
-    assert report.frontiers(kept, outcomes_on_one_curve(runs, configs), configs) == []
+    assert frontiers(kept, outcomes_on_one_curve(runs, configs), configs) == []
 
 
 def test_no_overlap_is_a_sentence_with_both_ranges() -> None:
@@ -60,19 +61,19 @@ def test_no_overlap_is_a_sentence_with_both_ranges() -> None:
     outcomes = outcomes_on_one_curve(runs, configs)
     far = outcomes["run_id"].isin([run.id for run in runs if run.method == "cw"])
     outcomes.loc[far, "logratio"] += 9
-    (row,) = report.matched_differences(report.frontiers(runs, outcomes, configs))
+    (row,) = matched_differences(frontiers(runs, outcomes, configs))
     assert row.reason is not None
     assert row.reason.startswith("no overlap: there is no KL that every seed of both methods reaches")
     assert "Weak labels 1.00 to 4.00 nats" in row.reason
     assert (row.estimate, row.is_real) == (None, False)
-    assert report.matched_cells([row]).rows[0][-1] == row.reason
+    assert columns.cells(columns.MATCHED, [row]).rows[0][-1] == row.reason
 
 
 def test_frontiers_of_two_judges_are_not_paired() -> None:
     runs, configs = swept("weak", "cw")
     outcomes = outcomes_on_one_curve(runs, configs, gain=0.03)
     judged = [replace(run, judge=run.method) for run in runs]
-    (row,) = report.matched_differences(report.frontiers(judged, outcomes, configs))
+    (row,) = matched_differences(frontiers(judged, outcomes, configs))
     assert (row.reason, row.estimate, row.is_real) == ("different gold rewards", None, False)
 
 
@@ -82,12 +83,18 @@ def test_the_detectable_difference_at_matched_kl_is_that_of_its_interval() -> No
     outcomes = outcomes_on_one_curve(runs, configs)
     seeds = {run.id: run.seed for run in runs if run.method == "cw"}
     outcomes["outcome"] += outcomes["run_id"].map(seeds).fillna(1).map({0: -0.05, 1: 0.0, 2: 0.05})
-    (row,) = report.matched_differences(report.frontiers(runs, outcomes, configs))
+    (row,) = matched_differences(frontiers(runs, outcomes, configs))
     assert row.estimate == pytest.approx(0.0, abs=1e-9)
     assert row.detectable == pytest.approx(intervals.detectable_effect(0.05 / 3**0.5, 2), rel=1e-6)
-    cells = dict(zip(report.matched_cells([row]).columns, report.matched_cells([row]).rows[0], strict=True))
+    cells = dict(
+        zip(
+            columns.cells(columns.MATCHED, [row]).columns,
+            columns.cells(columns.MATCHED, [row]).rows[0],
+            strict=True,
+        )
+    )
     assert cells["detectable, points"] == f"{100 * row.detectable:.1f}"
-    numbers = report.matched_numbers([row])
+    numbers = columns.numbers(columns.MATCHED, [row])
     assert dict(zip(numbers.columns, numbers.rows[0], strict=True))["detectable"] == row.detectable
 
 
@@ -101,8 +108,8 @@ def test_frontiers_of_one_method_say_what_they_differ_in() -> None:
         for run in again
     }
     every = {**kept, **pool}
-    found = report.frontiers([*runs, *again], outcomes_on_one_curve([*runs, *again], every), every)
-    assert [row.label for row in report.frontier_rows(found)] == ["Top 30 %", "Top 30 % · equal steps"]
+    found = frontiers([*runs, *again], outcomes_on_one_curve([*runs, *again], every), every)
+    assert [row.label for row in frontier_rows(found)] == ["Top 30 %", "Top 30 % · equal steps"]
 
 
 def test_settings_that_differ_in_more_than_beta_are_not_paired() -> None:
@@ -110,19 +117,18 @@ def test_settings_that_differ_in_more_than_beta_are_not_paired() -> None:
     for run in runs:
         if run.method == "cw":
             configs[run.id] = {**configs[run.id], "align": {**configs[run.id]["align"], "lr": 1e-4}}
-    assert report.matched_differences(report.frontiers(runs, outcomes_on_one_curve(runs, configs), configs)) == []
+    assert matched_differences(frontiers(runs, outcomes_on_one_curve(runs, configs), configs)) == []
 
 
 def test_the_sentence_names_what_is_left_at_matched_kl() -> None:
     runs, configs = swept("weak", "cw")
     outcomes = outcomes_on_one_curve(runs, configs)
-    beside = report.beside(configs, pd.DataFrame(columns=["run_id", "name", "value"]))
-    rows = report.gra_table(runs, outcomes, beside=beside)
-    matched = report.matched_differences(report.frontiers(runs, outcomes, configs))
-    settings = {run.group_key: report.setting_key(configs[run.id]) for run in runs}
-    pairs = report.differences(runs, outcomes, settings=settings, beside=beside)
+    rows = gra_table(runs, outcomes, configs=configs)
+    matched = matched_differences(frontiers(runs, outcomes, configs))
+    settings = {run.group_key: setting_key(configs[run.id]) for run in runs}
+    pairs = differences(runs, outcomes, settings=settings, configs=configs)
     assert all(pair.estimate is not None and pair.estimate > 0.009 for pair in pairs)
-    assert report.verdict_sentence(rows, pairs, matched) == (
+    assert verdict_sentence(rows, pairs, matched) == (
         "At matched KL (1.40 to 4.00 nats) CW and Weak labels cannot be told apart (0.0 points, 95 % 0.0 to 0.0; "
         "smallest detectable difference 0.0 points)."
     )

@@ -3,14 +3,15 @@
 import io
 from typing import Any
 
-import pandas as pd
 import pytest
 from rich.console import Console
 
+from cwpo.compare import gra
+from cwpo.compare.gra import differences, gra_table
 from cwpo.compare.setting_names import told_apart
+from cwpo.compare.two_judges import gold_table
 from cwpo.config.run import RunConfig, merged
-from cwpo.report import report
-from tests.workers.compared_runs import ALIKE, Run, outcomes_of
+from tests.cwpo.compare.compared_runs import ALIKE, Run, outcomes_of
 from workers.cli.console import show_table
 
 
@@ -22,7 +23,7 @@ def labels_of(*settings: dict[str, Any]) -> list[str]:
             objective=config.objective, seed=config.seed, baseline="x")
         for place, config in configs.items()
     ]  # fmt: skip
-    found = report.labels_of(runs, {place: config.canonical() for place, config in configs.items()})
+    found = gra.labels_of(runs, {place: config.canonical() for place, config in configs.items()})
     return [found[run.group_key] for run in runs]
 
 
@@ -80,8 +81,8 @@ def test_what_nothing_says_is_numbered() -> None:
         Run(id=i, group_key=str(i), method="cw", method_label="CW", objective="dpo", seed=0, baseline="x")
         for i in (1, 2)
     ]
-    assert report.labels_of(runs, {}) == {"1": "CW (1)", "2": "CW (2)"}
-    rows = report.gra_table(runs, outcomes_of(runs, chance=ALIKE))
+    assert gra.labels_of(runs, {}) == {"1": "CW (1)", "2": "CW (2)"}
+    rows = gra_table(runs, outcomes_of(runs, chance=ALIKE))
     assert [row.label for row in rows] == ["CW (1)", "CW (2)"]
 
 
@@ -93,15 +94,14 @@ def test_every_table_uses_these_names() -> None:
         Run(id=i, group_key=str(i), method="cw", method_label="CW", objective="dpo", seed=0, baseline="x")
         for i in (0, 1)
     ]
-    beside = report.beside(configs, pd.DataFrame(columns=["run_id", "name", "value"]))
     outcomes = outcomes_of(runs, chance=ALIKE)
-    rows = report.gra_table(runs, outcomes, beside=beside)
+    rows = gra_table(runs, outcomes, configs=configs)
     assert [(row.label, row.steps) for row in rows] == [("CW", "kept"), ("CW · equal steps", "pool")]
     assert rows[0].place == rows[1].place
-    (pair,) = report.differences(runs, outcomes, pairs=[("1", "0")], beside=beside)
+    (pair,) = differences(runs, outcomes, pairs=[("1", "0")], configs=configs)
     assert pair.label == "CW · equal steps − CW"
     judged = outcomes.assign(score=1.0, baseline_score=0.0)
-    assert [row.label for row in report.gold_table(runs, judged, judged, beside=beside)] == ["CW", "CW · equal steps"]
+    assert [row.label for row in gold_table(runs, judged, judged, configs=configs)] == ["CW", "CW · equal steps"]
 
 
 def test_a_name_with_brackets_reaches_the_terminal_as_it_is() -> None:

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cwpo.report import report
-from cwpo.report.report import HeadToHead
+from cwpo.compare.head_to_head import HeadToHead, head_to_head
+from cwpo.compare.two_judges import gold_table
+from cwpo.report import columns
+from cwpo.report.sentences import agreement_sentence
 from cwpo.statistics import intervals
-from tests.workers.compared_runs import PROMPTS, runs_of
+from tests.cwpo.compare.compared_runs import PROMPTS, runs_of
 
 
 def outcomes(run_ids: list[int], score: np.ndarray, baseline: np.ndarray) -> pd.DataFrame:
@@ -24,7 +26,7 @@ def test_a_judge_that_alignment_fools_is_seen() -> None:
     ids = [run.id for run in runs]
     own = outcomes(ids, baseline + 10, baseline)
     further = outcomes(ids, baseline[::-1].copy(), baseline)
-    (row,) = report.gold_table(runs, own, further)
+    (row,) = gold_table(runs, own, further)
     assert (row.estimate, row.further) == (1.0, 0.5)
     assert row.same_side == 0.5
     assert row.kappa == pytest.approx(0.0, abs=1e-12)
@@ -32,15 +34,15 @@ def test_a_judge_that_alignment_fools_is_seen() -> None:
     assert row.further_gain == pytest.approx(0.0)
     assert (row.rank_baseline, row.rank_aligned) == pytest.approx((1.0, -1.0))
     assert (row.n_prompts, row.n_seeds, row.label) == (100, 2, "CW")
-    assert "baseline answers alike at ρ = 1.00, aligned answers at −1.00" in report.agreement_sentence([row])
-    assert report.gold_cells([row], "judge").rows[0][:2] == ("CW", "100.0")
+    assert "baseline answers alike at ρ = 1.00, aligned answers at −1.00" in agreement_sentence([row])
+    assert columns.cells(columns.GOLD, [row], "judge").rows[0][:2] == ("CW", "100.0")
 
 
 def test_only_runs_that_both_judged_count() -> None:
     runs = runs_of("cw", "weak", seeds=2)
     own = outcomes([run.id for run in runs], np.ones(50), np.arange(50.0))
     further = own[own["run_id"].isin([run.id for run in runs if run.method == "cw" and run.seed == 0])]
-    (row,) = report.gold_table(runs, own, further)
+    (row,) = gold_table(runs, own, further)
     assert (row.method, row.n_seeds, row.same_side) == ("cw", 1, 1.0)
     assert "1 seed" in row.note
 
@@ -53,7 +55,7 @@ def scored(run: int, score: np.ndarray, *, judge: str = "a", tokens: float = 20.
 def met(*frames: pd.DataFrame, seeds: int = 2) -> HeadToHead:
     runs = runs_of("cw", "weak", seeds=seeds)
     first, second = ([run for run in runs if run.method == name] for name in ("cw", "weak"))
-    return report.head_to_head(first, second, pd.concat(frames), labels=("CW", "Weak labels"))
+    return head_to_head(first, second, pd.concat(frames), labels=("CW", "Weak labels"))
 
 
 def test_head_to_head_counts_sample_against_sample() -> None:
@@ -67,18 +69,26 @@ def test_head_to_head_counts_sample_against_sample() -> None:
     wanted = intervals.crossed(table)
     assert found.detectable == pytest.approx(intervals.detectable_effect(wanted.se, wanted.df))
     cells = dict(
-        zip(report.head_to_head_cells([found]).columns, report.head_to_head_cells([found]).rows[0], strict=True)
+        zip(
+            columns.cells(columns.HEAD_TO_HEAD, [found]).columns,
+            columns.cells(columns.HEAD_TO_HEAD, [found]).rows[0],
+            strict=True,
+        )
     )
     assert cells["detectable, points"] == f"{100 * found.detectable:.1f}"
     assert (
         dict(
-            zip(report.head_to_head_numbers([found]).columns, report.head_to_head_numbers([found]).rows[0], strict=True)
+            zip(
+                columns.numbers(columns.HEAD_TO_HEAD, [found]).columns,
+                columns.numbers(columns.HEAD_TO_HEAD, [found]).rows[0],
+                strict=True,
+            )
         )["detectable"]
         == found.detectable
     )
     assert (found.tokens, found.second_tokens) == (20.0, 21.0)
     assert (found.n_prompts, found.n_seeds) == (100, 2)
-    assert report.head_to_head_cells([found]).rows[0][0] == "CW against Weak labels"
+    assert columns.cells(columns.HEAD_TO_HEAD, [found]).rows[0][0] == "CW against Weak labels"
 
 
 def test_a_share_near_one_half_is_never_emphasised() -> None:

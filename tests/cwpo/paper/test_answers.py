@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cwpo.compare.gra import DIFFERENT_OPPONENTS, DifferenceRow
+from cwpo.compare.configured_run import DIFFERENT_OPPONENTS
+from cwpo.compare.gra import DifferenceRow
 from cwpo.config.presets import comparison
 from cwpo.config.run import RunConfig, expand, merged
 from cwpo.paper import published

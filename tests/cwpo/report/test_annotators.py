@@ -95,7 +95,7 @@ def test_the_truth_is_not_held_against_rivals_of_the_humans() -> None:
 def test_the_right_temperature_calibrates_and_changes_weights_but_no_label() -> None:
     """Margins three times too large: T = 3 makes ECE small and mean C equal to 2·accuracy − 1."""
     margins, right = labels(1.0)
-    found = annotators.scaling(of_margins(3 * margins, right), 3.0)
+    found = annotators.scaling(of_margins(3 * margins, right), 3.0, Judged.from_summary)
     assert found is not None
     raw, scaled = found.raw.judged, found.scaled.judged
     assert raw.ece > raw.ece_null_high
@@ -108,14 +108,14 @@ def test_the_right_temperature_calibrates_and_changes_weights_but_no_label() -> 
     weights = np.tanh(margins / 2)
     assert found.scaled.effective == pytest.approx(weights.sum() ** 2 / (weights**2).sum() / len(weights))
     assert found.scaled.effective < found.raw.effective
-    assert annotators.scaling(of_margins(margins[:0], right[:0]), 3.0) is None
+    assert annotators.scaling(of_margins(margins[:0], right[:0]), 3.0, Judged.from_summary) is None
 
 
 def test_pairs_of_one_prompt_widen_the_intervals_of_scaled_confidence() -> None:
     """Each pair four times over, once as four prompts and once as one: half as many prompts again is twice as wide."""
     margins, right = (np.repeat(values, 4) for values in labels(1.0, 1000))
-    alone = annotators.scaling(of_margins(margins, right), 2.0)
-    together = annotators.scaling(of_margins(margins, right, np.repeat(np.arange(1000), 4)), 2.0)
+    alone = annotators.scaling(of_margins(margins, right), 2.0, Judged.from_summary)
+    together = annotators.scaling(of_margins(margins, right, np.repeat(np.arange(1000), 4)), 2.0, Judged.from_summary)
     assert alone is not None
     assert together is not None
     for name in ("raw", "scaled"):

@@ -10,17 +10,23 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from cwpo.compare import gra
+from cwpo.compare.alignment_end import alignment_ends
+from cwpo.compare.gra import DifferenceRow, GraRow, gra_table, pairs_against, planned_pairs, setting_key
 from cwpo.config.run import RunConfig
-from cwpo.report import report
-from cwpo.report.report import DifferenceRow, GraRow
+from cwpo.report import columns
+from cwpo.report.gra_terms import Terms, terms_by_setting
+from cwpo.report.numbers import count, duration, interval, number, p_value, percent, points, points_interval, size
+from cwpo.report.sentences import verdict_sentence, what_the_seed_moved
+from cwpo.report.tables import Table, to_csv, to_json, to_latex, to_markdown
 from cwpo.statistics import intervals
-from tests.workers.compared_runs import ALIKE, LABELS, PROMPTS, outcomes_of, runs_of
+from tests.cwpo.compare.compared_runs import ALIKE, LABELS, PROMPTS, outcomes_of, runs_of
 
 
 def test_gra_over_seeds_is_the_crossed_estimate_and_never_one_binomial() -> None:
     runs = runs_of("weak", "cw")
     outcomes = outcomes_of(runs, chance=ALIKE)
-    row = next(row for row in report.gra_table(runs, outcomes) if row.method == "cw")
+    row = next(row for row in gra_table(runs, outcomes) if row.method == "cw")
     table = outcomes[outcomes["run_id"].isin(row.run_ids)].pivot(index="run_id", columns="prompt_id", values="outcome")
     wanted = intervals.crossed(table.to_numpy())
     assert (row.estimate, row.low, row.high) == pytest.approx((wanted.estimate, wanted.low, wanted.high))
@@ -41,32 +47,31 @@ def test_drift_and_length_stand_beside_every_gra() -> None:
         [(1, "rewards/chosen", -0.5), (1, "rewards/rejected", -1.5), (2, "rewards/chosen", -0.7)],
         columns=["run_id", "name", "value"],
     )
-    beside = report.beside({run.id: {"align": {"beta": 0.25}} for run in runs}, ends)
-    (row,) = report.gra_table(runs, outcomes, beside=beside)
+    configs = {run.id: {"align": {"beta": 0.25}} for run in runs}
+    (row,) = gra_table(runs, outcomes, configs=configs, ends=alignment_ends(configs, ends))
     assert (row.beta, row.chosen_logratio, row.rejected_logratio) == (0.25, pytest.approx(-2.4), pytest.approx(-6.0))
     assert row.length_ratio == pytest.approx(20.5 / 18)
     assert row.length_low is not None
     assert row.length_controlled is not None
     assert row.length_high is not None
     assert row.length_low < row.length_controlled < row.length_high
-    table = report.gra_cells([row], {row.group_key: report.Terms()})
+    table = columns.gra_cells([row], {row.group_key: Terms()})
     cells = dict(zip(table.columns, table.rows[0], strict=True))
-    assert (cells["chosen, nats"], cells["rejected, nats"], cells["ratio"]) == ("−2.40", "−6.00", "1.14")
+    assert (cells["chosen, nats"], cells["rejected, nats"], cells["length ratio"]) == ("−2.40", "−6.00", "1.14")
 
 
 def test_settings_that_differ_in_beta_say_so() -> None:
     runs = runs_of("cw", "weak")
     runs += [replace(run, group_key=f"{run.group_key}-b", id=run.id + 100) for run in runs]
     configs = {run.id: {"align": {"beta": 0.5 if run.id < 100 else 0.25}} for run in runs}
-    beside = report.beside(configs, pd.DataFrame(columns=["run_id", "name", "value"]))
-    rows = report.gra_table(runs, outcomes_of(runs, chance=ALIKE), beside=beside)
+    rows = gra_table(runs, outcomes_of(runs, chance=ALIKE), configs=configs)
     assert [row.label for row in rows] == ["Weak labels · β 0.25", "Weak labels · β 0.5", "CW · β 0.25", "CW · β 0.5"]
 
 
 def test_one_seed_says_that_it_covers_prompts_only() -> None:
     runs = runs_of("cw", seeds=1)
     outcomes = outcomes_of(runs, chance=ALIKE)
-    row = report.gra_table(runs, outcomes)[0]
+    row = gra_table(runs, outcomes)[0]
     wanted = intervals.single_run_interval(outcomes["outcome"].to_numpy())
     assert (row.low, row.high, row.interval_method) == (wanted.low, wanted.high, "Wilson")
     assert row.note == "prompt uncertainty only (1 seed)"
@@ -75,25 +80,41 @@ def test_one_seed_says_that_it_covers_prompts_only() -> None:
 
 def test_rows_stand_in_the_order_of_the_catalog_and_name_their_objective_when_there_are_several() -> None:
     runs = runs_of("top", "cw", "human") + runs_of("cw", objective="ipo", first_id=100)
-    rows = report.gra_table(runs, outcomes_of(runs, chance=ALIKE))
+    rows = gra_table(runs, outcomes_of(runs, chance=ALIKE))
     assert [row.label for row in rows] == ["Human · DPO", "CW · DPO", "Top 30 % · DPO", "CW · IPO"]
-    assert [row.top_percent for row in rows] == [None, None, 30.0, None]
+
+
+@pytest.mark.parametrize("method", ["top", "random", "bottom"])
+def test_the_share_of_pairs_kept_is_read_off_the_configuration_of_every_method_that_has_one(method: str) -> None:
+    """Whatever the label says; settings of one method stand in the order of their shares, and files carry them."""
+    shares = {0: 50.0, 1: 7.5}
+    runs = [replace(runs_of("cw", seeds=1)[0], id=one, group_key=str(one), method=method) for one in shares]
+    configs = {
+        one: RunConfig.parse({"method": method, "top_percent": share}).canonical() for one, share in shares.items()
+    }
+    outcomes = outcomes_of(runs, chance={method: 0.6})
+    rows = gra_table(runs, outcomes, configs=configs)
+    assert [row.top_percent for row in rows] == [7.5, 50.0]
+    values = json.loads(to_json(columns.gra_numbers(rows, terms_by_setting(runs, configs))))
+    assert [row["top_percent"] for row in values] == [7.5, 50.0]
+    weak = {one: RunConfig.parse({"method": "weak"}).canonical() for one in shares}
+    assert [row.top_percent for row in gra_table(runs, outcomes, configs=weak)] == [None, None]
 
 
 def test_settings_that_share_a_name_are_numbered() -> None:
     runs = runs_of("cw") + [
         replace(run, group_key="other", id=run.id + 100) for run in runs_of("cw")
     ]  # fmt: skip
-    rows = report.gra_table(runs, outcomes_of(runs, chance=ALIKE))
+    rows = gra_table(runs, outcomes_of(runs, chance=ALIKE))
     assert [row.label for row in rows] == ["CW (1)", "CW (2)"]
 
 
 def test_runs_without_outcomes_are_left_out() -> None:
     runs = runs_of("cw", "weak", seeds=3)
     outcomes = outcomes_of([run for run in runs if run.method == "cw" and run.seed != 2], chance=ALIKE)
-    (row,) = report.gra_table(runs, outcomes)
+    (row,) = gra_table(runs, outcomes)
     assert (row.method, row.seeds) == ("cw", (0, 1))
-    (pair,) = report.differences(runs, outcomes)
+    (pair,) = gra.differences(runs, outcomes)
     assert (pair.reason, pair.estimate, pair.is_real) == ("not evaluated yet", None, False)
 
 
@@ -101,7 +122,7 @@ def test_prompts_that_a_seed_lacks_are_left_out_and_counted() -> None:
     runs = runs_of("cw", seeds=2)
     outcomes = outcomes_of(runs, chance=ALIKE)
     outcomes = outcomes[~((outcomes["run_id"] == runs[1].id) & outcomes["prompt_id"].isin(PROMPTS[:7]))]
-    (row,) = report.gra_table(runs, outcomes)
+    (row,) = gra_table(runs, outcomes)
     assert (row.n_prompts, row.note) == (113, "7 prompts left out that not every seed answered")
 
 
@@ -109,7 +130,7 @@ def test_seeds_without_a_common_prompt_show_one_seed_and_say_so() -> None:
     runs = runs_of("cw", seeds=2)
     outcomes = outcomes_of(runs, chance=ALIKE)
     outcomes.loc[outcomes["run_id"] == runs[1].id, "prompt_id"] += "x"
-    (row,) = report.gra_table(runs, outcomes)
+    (row,) = gra_table(runs, outcomes)
     assert (row.n_seeds, row.run_ids) == (1, (runs[0].id,))
     assert "share no prompt: only seed 0" in row.note
 
@@ -117,14 +138,14 @@ def test_seeds_without_a_common_prompt_show_one_seed_and_say_so() -> None:
 def test_two_runs_of_one_seed_are_not_two_seeds() -> None:
     runs = runs_of("cw", seeds=1)
     runs.append(replace(runs[0], id=50))
-    (row,) = report.gra_table(runs, outcomes_of(runs, chance=ALIKE))
+    (row,) = gra_table(runs, outcomes_of(runs, chance=ALIKE))
     assert (row.n_seeds, row.n_prompts) == (1, 120)
 
 
 def test_differences_are_paired_cell_by_cell() -> None:
     runs = runs_of("human", "weak", "cw")
     outcomes = outcomes_of(runs, chance=ALIKE | {"cw": 0.7})
-    found = report.differences(runs, outcomes)
+    found = gra.differences(runs, outcomes)
     assert [row.label for row in found] == ["CW − Weak labels", "CW − Human"]
     tables = {}
     for method in ("cw", "weak"):
@@ -148,38 +169,38 @@ def test_only_runs_with_the_same_opponent_are_paired() -> None:
     runs = runs_of("weak", "cw")
     outcomes = outcomes_of(runs, chance=ALIKE)
     own = [replace(run, baseline=run.method) for run in runs]
-    assert [row.reason for row in report.differences(own, outcomes)] == ["different opponents"]
+    assert [row.reason for row in gra.differences(own, outcomes)] == ["different opponents"]
     per_seed = [replace(run, baseline=f"seed {run.seed}") for run in runs]
-    assert [row.reason for row in report.differences(per_seed, outcomes)] == [None]
+    assert [row.reason for row in gra.differences(per_seed, outcomes)] == [None]
     unknown = [replace(run, baseline=None) for run in runs]
-    assert [row.reason for row in report.differences(unknown, outcomes)] == ["opponent unknown"]
+    assert [row.reason for row in gra.differences(unknown, outcomes)] == ["opponent unknown"]
 
 
 def test_only_runs_with_the_same_judge_are_paired() -> None:
     """Ten points apart, by two gold rewards: no figure, planned or pinned, and nothing to emphasise."""
     runs = runs_of("weak", "cw")
     outcomes = outcomes_of(runs, chance=ALIKE | {"cw": 0.9})
-    assert report.differences(runs, outcomes)[0].is_real
+    assert gra.differences(runs, outcomes)[0].is_real
     other = [replace(run, judge=run.method) for run in runs]
-    for pairs in (None, report.pairs_against(other, "weak-dpo")):
-        (row,) = report.differences(other, outcomes, pairs=pairs)
+    for pairs in (None, pairs_against(other, "weak-dpo")):
+        (row,) = gra.differences(other, outcomes, pairs=pairs)
         assert (row.reason, row.estimate, row.is_real) == ("different gold rewards", None, False)
-    assert "CW and Weak labels cannot be compared (different gold rewards)" in report.verdict_sentence(
-        report.gra_table(other, outcomes), [row]
+    assert "CW and Weak labels cannot be compared (different gold rewards)" in verdict_sentence(
+        gra_table(other, outcomes), [row]
     )
     trained = [replace(run, judge=f"trained under seed {run.seed}") for run in runs]
-    assert [row.reason for row in report.differences(trained, outcomes)] == [None]
+    assert [row.reason for row in gra.differences(trained, outcomes)] == [None]
     unknown = [replace(run, judge=None) for run in runs]
-    assert [row.reason for row in report.differences(unknown, outcomes)] == ["gold reward unknown"]
+    assert [row.reason for row in gra.differences(unknown, outcomes)] == ["gold reward unknown"]
 
 
 def test_no_common_seed_or_prompt_is_a_reason() -> None:
     runs = runs_of("weak", "cw", seeds=1)
     outcomes = outcomes_of(runs, chance=ALIKE)
     shifted = [replace(run, seed=run.seed + (run.method == "cw")) for run in runs]
-    assert report.differences(shifted, outcomes)[0].reason == "no seed in common"
+    assert gra.differences(shifted, outcomes)[0].reason == "no seed in common"
     outcomes.loc[outcomes["run_id"] == runs[1].id, "prompt_id"] += "x"
-    assert report.differences(runs, outcomes)[0].reason == "no prompt in common"
+    assert gra.differences(runs, outcomes)[0].reason == "no prompt in common"
 
 
 def test_equal_runs_differ_by_nothing_and_do_not_crash() -> None:
@@ -187,26 +208,26 @@ def test_equal_runs_differ_by_nothing_and_do_not_crash() -> None:
     outcomes = outcomes_of(runs, chance=ALIKE)
     outcomes["outcome"] = 1.0
     outcomes["logratio"] = 0.5
-    (row,) = report.differences(runs, outcomes)
+    (row,) = gra.differences(runs, outcomes)
     assert (row.estimate, row.p_holm, row.kl_estimate, row.detectable) == (0.0, 1.0, 0.0, None)
     assert row.covers_zero
-    assert "cannot be told apart" in report.verdict_sentence(report.gra_table(runs, outcomes), [row])
+    assert "cannot be told apart" in verdict_sentence(gra_table(runs, outcomes), [row])
 
 
 def test_pairs_can_be_pinned_to_a_reference_and_kept_within_a_setting() -> None:
     runs = runs_of("weak", "cw", "human", seeds=2)
-    assert report.pairs_against(runs, "weak-dpo") == [("cw-dpo", "weak-dpo"), ("human-dpo", "weak-dpo")]
+    assert pairs_against(runs, "weak-dpo") == [("cw-dpo", "weak-dpo"), ("human-dpo", "weak-dpo")]
     other = [replace(run, group_key=f"{run.group_key}-beta1", id=run.id + 50) for run in runs_of("weak", "cw", seeds=2)]
-    assert report.planned_pairs(runs + other) == []  # several settings of each method: nothing is guessed
+    assert planned_pairs(runs + other) == []  # several settings of each method: nothing is guessed
     settings = {run.group_key: "beta 1" if run.group_key.endswith("beta1") else "beta .5" for run in runs + other}
-    assert report.planned_pairs(runs + other, settings=settings) == [
+    assert planned_pairs(runs + other, settings=settings) == [
         ("cw-dpo", "weak-dpo"), ("cw-dpo", "human-dpo"), ("cw-dpo-beta1", "weak-dpo-beta1"),
     ]  # fmt: skip
 
 
 def test_setting_key_ignores_method_seed_and_name_alone() -> None:
     def key(**changes: Any) -> str:
-        return report.setting_key(RunConfig(**changes).canonical())
+        return setting_key(RunConfig(**changes).canonical())
 
     assert key(method="cw", seed=3, name="x") == key(method="top:30", seed=1)
     assert key(align={"beta": 0.3}) != key(align={"beta": 0.5})
@@ -249,7 +270,7 @@ ROWS = [row_of("human"), row_of("weak", kl=1.8), row_of("cw", kl=2.5)]
 
 
 def test_an_interval_over_zero_cannot_be_told_apart() -> None:
-    text = report.verdict_sentence(ROWS[1:], [pair_of("weak", -0.014, 0.021, p_holm=0.4)])
+    text = verdict_sentence(ROWS[1:], [pair_of("weak", -0.014, 0.021, p_holm=0.4)])
     assert text == (
         "CW and Weak labels cannot be told apart at 400 prompts × 4 seeds (−1.4 points, 95 % −3.5 to +0.7; "
         "smallest detectable difference 3.0 points)."
@@ -257,14 +278,14 @@ def test_an_interval_over_zero_cannot_be_told_apart() -> None:
 
 
 def test_an_undecided_difference_still_tells_who_moved_further() -> None:
-    text = report.verdict_sentence(ROWS[1:], [pair_of("weak", 0.001, 0.021, **FURTHER)])
+    text = verdict_sentence(ROWS[1:], [pair_of("weak", 0.001, 0.021, **FURTHER)])
     assert text.endswith(", though it moved further from its reference (KL 2.50 against 1.80 nats).")
-    text = report.verdict_sentence(ROWS[1:], [pair_of("weak", 0.001, 0.021, **NEARER)])
+    text = verdict_sentence(ROWS[1:], [pair_of("weak", 0.001, 0.021, **NEARER)])
     assert "moved less far" in text
 
 
 def test_a_gain_that_moved_further_may_be_distance() -> None:
-    text = report.verdict_sentence(ROWS[1:], [pair_of("weak", 0.014, 0.009, **FURTHER)])
+    text = verdict_sentence(ROWS[1:], [pair_of("weak", 0.014, 0.009, **FURTHER)])
     assert text == (
         "CW is above Weak labels at 400 prompts × 4 seeds (+1.4 points, 95 % +0.5 to +2.3), but it also moved further "
         "from its reference (KL 2.50 against 1.80 nats), so the gain may be distance, not direction."
@@ -275,7 +296,7 @@ def test_a_gain_that_moved_further_may_be_distance() -> None:
     ("kl", "words"), [({}, "without moving measurably further"), (NEARER, "without moving as far")]
 )
 def test_a_gain_at_the_same_distance(kl: dict[str, float], words: str) -> None:
-    text = report.verdict_sentence(ROWS[1:], [pair_of("weak", 0.014, 0.009, **kl)])
+    text = verdict_sentence(ROWS[1:], [pair_of("weak", 0.014, 0.009, **kl)])
     assert "CW is above Weak labels" in text
     assert words in text
     assert "may be distance" not in text
@@ -284,17 +305,17 @@ def test_a_gain_at_the_same_distance(kl: dict[str, float], words: str) -> None:
 def test_a_gain_without_a_kl_may_be_distance_too() -> None:
     rows = [row_of("weak", kl=None), row_of("cw", kl=None)]
     unmeasured = {"kl_estimate": None, "kl_low": None, "kl_high": None}
-    text = report.verdict_sentence(rows, [pair_of("weak", 0.014, 0.009, **unmeasured)])
+    text = verdict_sentence(rows, [pair_of("weak", 0.014, 0.009, **unmeasured)])
     assert "KL was not measured, so the gain may be distance alone" in text
 
 
 def test_without_paired_log_ratios_the_means_decide_who_moved_further() -> None:
     unpaired = {"kl_estimate": None, "kl_low": None, "kl_high": None}
-    assert "may be distance" in report.verdict_sentence(ROWS[1:], [pair_of("weak", 0.014, 0.009, **unpaired)])
+    assert "may be distance" in verdict_sentence(ROWS[1:], [pair_of("weak", 0.014, 0.009, **unpaired)])
 
 
 def test_a_loss_is_said_as_plainly() -> None:
-    text = report.verdict_sentence(ROWS, [pair_of("weak", -0.03, 0.01, **FURTHER), pair_of("human", -0.063, 0.012)])
+    text = verdict_sentence(ROWS, [pair_of("weak", -0.03, 0.01, **FURTHER), pair_of("human", -0.063, 0.012)])
     assert text == (
         "CW is below Weak labels at 400 prompts × 4 seeds (−3.0 points, 95 % −4.0 to −2.0), though it moved further "
         "from its reference (KL 2.50 against 1.80 nats); CW is below Human at 400 prompts × 4 seeds (−6.3 points, "
@@ -305,14 +326,14 @@ def test_a_loss_is_said_as_plainly() -> None:
 def test_what_correction_takes_away_is_not_called_a_gain() -> None:
     pair = pair_of("weak", 0.014, 0.013, p=0.04, p_holm=0.08)
     assert not pair.is_real
-    text = report.verdict_sentence(ROWS[1:], [pair])
+    text = verdict_sentence(ROWS[1:], [pair])
     assert "CW stands above Weak labels" in text
     assert "but the test that allows for few seeds and 2 comparisons does not confirm it (p = 0.080)" in text
 
 
 def test_one_seed_may_turn_around() -> None:
     pair = pair_of("weak", 0.05, 0.03, n_seeds=1, note="prompt uncertainty only (1 seed)")
-    text = report.verdict_sentence(ROWS[1:], [pair])
+    text = verdict_sentence(ROWS[1:], [pair])
     assert "400 prompts × 1 seed (" in text
     assert text.endswith("prompt uncertainty only, and another seed may turn it around.")
 
@@ -320,11 +341,11 @@ def test_one_seed_may_turn_around() -> None:
 def test_the_order_of_a_pinned_reference_does_not_change_the_sentence() -> None:
     runs = runs_of("human", "weak", "cw", seeds=5)
     outcomes = outcomes_of(runs, chance={"human": 0.6, "weak": 0.45, "cw": 0.75}, kl={"cw": 1.6})
-    rows = report.gra_table(runs, outcomes)
-    planned = report.differences(runs, outcomes)
-    pinned = report.differences(runs, outcomes, pairs=report.pairs_against(runs, "cw-dpo"))
+    rows = gra_table(runs, outcomes)
+    planned = gra.differences(runs, outcomes)
+    pinned = gra.differences(runs, outcomes, pairs=pairs_against(runs, "cw-dpo"))
     assert {(row.first_method, row.second_method) for row in pinned} == {("weak", "cw"), ("human", "cw")}
-    assert report.verdict_sentence(rows, pinned) == report.verdict_sentence(rows, planned)
+    assert verdict_sentence(rows, pinned) == verdict_sentence(rows, planned)
 
 
 def test_no_figures_gives_the_reason() -> None:
@@ -332,7 +353,7 @@ def test_no_figures_gives_the_reason() -> None:
         first="cw", second="weak", label="", first_label="CW", second_label="Weak labels", first_method="cw",
         second_method="weak", objective="dpo", reason="different opponents",
     )  # fmt: skip
-    assert report.verdict_sentence(ROWS[1:], [pair]) == "CW and Weak labels cannot be compared (different opponents)."
+    assert verdict_sentence(ROWS[1:], [pair]) == "CW and Weak labels cannot be compared (different opponents)."
 
 
 @pytest.mark.parametrize(
@@ -345,13 +366,13 @@ def test_no_figures_gives_the_reason() -> None:
     ],
 )
 def test_a_table_that_supports_nothing_says_so(rows: list[GraRow], words: str) -> None:
-    assert words in report.verdict_sentence(rows, [])
+    assert words in verdict_sentence(rows, [])
 
 
 def test_each_objective_has_its_own_sentence() -> None:
     rows = [*ROWS[1:], row_of("weak", objective="ipo", key="w"), row_of("cw", objective="ipo", key="c")]
     pairs = [pair_of("weak", 0.0, 0.02), pair_of("weak", 0.05, 0.02, objective="ipo", keys=("c", "w"))]
-    text = report.verdict_sentence(rows, pairs)
+    text = verdict_sentence(rows, pairs)
     assert text.startswith("DPO: CW and Weak labels cannot be told apart")
     assert " IPO: CW is above Weak labels" in text
 
@@ -359,7 +380,7 @@ def test_each_objective_has_its_own_sentence() -> None:
 def test_the_sentence_follows_from_simulated_runs() -> None:
     runs = runs_of("human", "weak", "cw", seeds=5)
     outcomes = outcomes_of(runs, chance={"human": 0.6, "weak": 0.45, "cw": 0.75}, kl={"cw": 1.6})
-    text = report.verdict_sentence(report.gra_table(runs, outcomes), report.differences(runs, outcomes))
+    text = verdict_sentence(gra_table(runs, outcomes), gra.differences(runs, outcomes))
     assert "CW is above Weak labels at 120 prompts × 5 seeds" in text
     assert "the gain may be distance" in text
 
@@ -369,7 +390,7 @@ def test_the_sentence_follows_from_simulated_runs() -> None:
 
 def test_the_seed_moves_everything_but_prompts_and_base_models_in_the_sandbox() -> None:
     configs = [RunConfig(method=method, seed=seed).canonical() for method in ("cw", "human") for seed in (0, 1, 2)]
-    assert report.what_the_seed_moved(configs) == (
+    assert what_the_seed_moved(configs) == (
         "3 seeds: the seed moved the split into labeled and unlabeled pairs, the annotator and alignment; held-out "
         "prompts and sampling noise stay the same (evaluation.seed 0), and so do the pretrained base models "
         "(seeds.base 0)."
@@ -378,7 +399,7 @@ def test_the_seed_moves_everything_but_prompts_and_base_models_in_the_sandbox() 
 
 def test_fixed_seeds_are_named() -> None:
     config = RunConfig(seeds={"annotator": 7}, data={"dataset": "hh"}, sft={"data": "pool"}).canonical()
-    text = report.what_the_seed_moved([config])
+    text = what_the_seed_moved([config])
     assert text.startswith(
         "One seed: the seed would move the split into labeled and unlabeled pairs, SFT and alignment;"
     )
@@ -388,7 +409,7 @@ def test_fixed_seeds_are_named() -> None:
 def test_an_existing_annotator_does_not_move_but_its_label_dropout_does() -> None:
     use = {"use": "ab" * 32}
     steady, noisy = (
-        report.what_the_seed_moved([RunConfig(annotator={**use, "label_dropout": dropout}).canonical()])
+        what_the_seed_moved([RunConfig(annotator={**use, "label_dropout": dropout}).canonical()])
         for dropout in (0.0, 0.2)
     )
     moved = "One seed: the seed would move the split into labeled and unlabeled pairs"
@@ -403,24 +424,24 @@ def test_an_existing_annotator_does_not_move_but_its_label_dropout_does() -> Non
 @pytest.mark.parametrize(
     ("shown", "wanted"),
     [
-        (report.percent(0.59264), "59.3 %"),
-        (report.percent(None), "–"),
-        (report.percent(float("nan")), "–"),
-        (report.points(0.0141), "+1.4"),
-        (report.points(-0.0141), "−1.4"),
-        (report.points(-0.0001), "0.0"),
-        (report.interval(0.5921, 0.649), "59.2 – 64.9"),
-        (report.points_interval(-0.019, 0.029), "−1.9 to +2.9"),
-        (report.number(-1234.5, 1), "−1,234.5"),
-        (report.count(100000), "100,000"),
-        (report.p_value(0.00001), "< 0.001"),
-        (report.p_value(0.0234), "0.023"),
-        (report.duration(3840), "1 h 04 min"),
-        (report.duration(59.7), "1 min 00 s"),
-        (report.duration(0.44), "0.4 s"),
-        (report.size(12_345_678), "12.3 MB"),
-        (report.size(999), "999 B"),
-        (report.size(999_999), "1.0 MB"),
+        (percent(0.59264), "59.3 %"),
+        (percent(None), "–"),
+        (percent(float("nan")), "–"),
+        (points(0.0141), "+1.4"),
+        (points(-0.0141), "−1.4"),
+        (points(-0.0001), "0.0"),
+        (interval(0.5921, 0.649), "59.2 – 64.9"),
+        (points_interval(-0.019, 0.029), "−1.9 to +2.9"),
+        (number(-1234.5, 1), "−1,234.5"),
+        (count(100000), "100,000"),
+        (p_value(0.00001), "< 0.001"),
+        (p_value(0.0234), "0.023"),
+        (duration(3840), "1 h 04 min"),
+        (duration(59.7), "1 min 00 s"),
+        (duration(0.44), "0.4 s"),
+        (size(12_345_678), "12.3 MB"),
+        (size(999), "999 B"),
+        (size(999_999), "1.0 MB"),
     ],
 )
 def test_formats(shown: str, wanted: str) -> None:
@@ -431,8 +452,8 @@ HOSTILE = ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(A1)", "\tx", "\rx", "\0x", "\nx"
 
 
 def test_csv_runs_no_formula_and_keeps_numbers() -> None:
-    table = report.Table(columns=("=name", "value"), rows=(*((text, -1.5) for text in HOSTILE), ("fine", None)))
-    read = list(csv.reader(io.StringIO(report.to_csv(table).replace("\0", "\\0"), newline="")))
+    table = Table(columns=("=name", "value"), rows=(*((text, -1.5) for text in HOSTILE), ("fine", None)))
+    read = list(csv.reader(io.StringIO(to_csv(table).replace("\0", "\\0"), newline="")))
     assert read[0] == ["'=name", "value"]
     assert [row[0][0] for row in read[1:-1]] == ["'"] * len(HOSTILE)
     assert [row[1] for row in read[1:-1]] == ["-1.5"] * len(HOSTILE)
@@ -440,13 +461,13 @@ def test_csv_runs_no_formula_and_keeps_numbers() -> None:
 
 
 def test_json_is_untouched_and_has_no_nan() -> None:
-    table = report.Table(columns=("name", "value"), rows=(("=x", float("nan")), ("−", -1.5)))
-    assert json.loads(report.to_json(table)) == [{"name": "=x", "value": None}, {"name": "−", "value": -1.5}]
+    table = Table(columns=("name", "value"), rows=(("=x", float("nan")), ("−", -1.5)))
+    assert json.loads(to_json(table)) == [{"name": "=x", "value": None}, {"name": "−", "value": -1.5}]
 
 
 def test_markdown_keeps_its_columns_whatever_the_text() -> None:
-    table = report.Table(columns=("name", "value"), rows=(("a|b\n<script>*x*", 1.25), ("ok", None)))
-    lines = report.to_markdown(table).splitlines()
+    table = Table(columns=("name", "value"), rows=(("a|b\n<script>*x*", 1.25), ("ok", None)))
+    lines = to_markdown(table).splitlines()
     assert lines == [
         "| name | value |",
         "| --- | ---: |",
@@ -456,8 +477,8 @@ def test_markdown_keeps_its_columns_whatever_the_text() -> None:
 
 
 def test_latex_escapes_what_would_break_it() -> None:
-    table = report.Table(columns=("method", "95 %"), rows=(("50% & $x_1^2$ \\input{~}", "−1.9 to +2.9"),))
-    text = report.to_latex(table)
+    table = Table(columns=("method", "95 %"), rows=(("50% & $x_1^2$ \\input{~}", "−1.9 to +2.9"),))
+    text = to_latex(table)
     assert text.startswith("\\begin{tabular}{lr}\n\\toprule\nmethod & 95 \\% \\\\\n\\midrule\n")
     assert r"50\% \& \$x\_1\textasciicircum{}2\$ \textbackslash{}input\{\textasciitilde{}\} & $-$1.9 to +2.9 \\" in text
 
@@ -465,17 +486,17 @@ def test_latex_escapes_what_would_break_it() -> None:
 def test_tables_of_a_comparison_export_in_every_format() -> None:
     runs = runs_of("human", "weak", "cw", seeds=2)
     outcomes = outcomes_of(runs, chance=ALIKE)
-    rows, pairs = report.gra_table(runs, outcomes), report.differences(runs, outcomes)
-    terms = {row.group_key: report.Terms() for row in rows}
-    cells = report.gra_cells(rows, terms)
+    rows, pairs = gra_table(runs, outcomes), gra.differences(runs, outcomes)
+    terms = {row.group_key: Terms() for row in rows}
+    cells = columns.gra_cells(rows, terms)
     assert [row[0] for row in cells.rows] == ["Human", "Weak labels", "CW"]
     assert cells.rows[0][1] == f"{100 * rows[0].estimate:.1f}"
-    assert "---:" in report.to_markdown(cells)
-    back = pd.read_csv(io.StringIO(report.to_csv(report.gra_numbers(rows, terms))))
+    assert "---:" in to_markdown(cells)
+    back = pd.read_csv(io.StringIO(to_csv(columns.gra_numbers(rows, terms))))
     assert back["estimate"].tolist() == pytest.approx([row.estimate for row in rows], abs=1e-15)
     assert back["seeds"].tolist() == ["0 1"] * 3
-    differences = json.loads(report.to_json(report.difference_numbers(pairs)))
+    differences = json.loads(to_json(columns.numbers(columns.DIFFERENCE, pairs)))
     assert [row["label"] for row in differences] == ["CW − Weak labels", "CW − Human"]
     assert differences[0]["low"] == pairs[0].low
-    assert report.difference_cells(pairs).rows[0][1] == report.points(pairs[0].estimate)
-    assert r"\bottomrule" in report.to_latex(report.difference_cells(pairs))
+    assert columns.cells(columns.DIFFERENCE, pairs).rows[0][1] == points(pairs[0].estimate)
+    assert r"\bottomrule" in to_latex(columns.cells(columns.DIFFERENCE, pairs))

@@ -186,10 +186,22 @@ def _says_what_stands_beside_gra(said: str, written: dict[str, Any]) -> None:
     for name in ("rewards/chosen", "rewards/rejected"):
         values = [one["value"] for one in curves if one["name"] == name and one["step"] > 0.9 * last]
         ends.append(number(sum(values) / len(values) / beta))
-    assert f"chosen {ends[0]}, rejected {ends[1]} nats" in said
     gra = written["gra"]
-    assert f"ratio {number(gra['mean_tokens'] / gra['baseline_mean_tokens'])}" in said
-    assert re.search(r"GRA at equal length +\d+\.\d %, 95 % \d+\.\d – \d+\.\d", said)
+    stated = {
+        "GRA, %": percent(gra["gra"]).removesuffix(" %"),
+        "95 %": interval(gra["ci_low"], gra["ci_high"]),
+        "ties lose, %": percent(gra["gra_strict"]).removesuffix(" %"),
+        "KL, nats": number(gra["kl"]),
+        "chosen, nats": ends[0],
+        "rejected, nats": ends[1],
+        "tokens": number(gra["mean_tokens"], 1),
+        "baseline's tokens": number(gra["baseline_mean_tokens"], 1),
+        "length ratio": number(gra["mean_tokens"] / gra["baseline_mean_tokens"]),
+        "wins, ties, losses": f"{gra['wins']:g}, {gra['ties']:g}, {gra['losses']:g}",
+    }
+    for heading, figure in stated.items():
+        assert re.search(rf"^ *{re.escape(heading)} +{re.escape(figure)} *$", said, re.MULTILINE), heading
+    assert re.search(r"equal length, % +\d+\.\d", said)
     under = " ".join(said.split())
     assert "GRA: against the policy before alignment · ties count half · judged by a reward trained here" in under
     assert "at most 6 tokens, 1 answer a prompt." in under
@@ -214,7 +226,8 @@ def test_runs_of_the_queue_reuse_what_cwpo_run_computed(
     said = " ".join(capsys.readouterr().out.split())
     found = workplace.run(1).evaluation
     assert found is not None
-    assert f" {percent(found.gra)} {interval(found.ci_low, found.ci_high)} 12 {number(found.kl)} " in said
+    share = percent(found.gra).removesuffix(" %")
+    assert f" {share} {interval(found.ci_low, found.ci_high)} 12 {number(found.kl)} " in said
     assert "judged by a reward trained here on all human labels" in said
     assert "each run is one seed, so its interval covers prompts only." in said
     exported = api.export_run(1)

@@ -26,12 +26,12 @@ ANNOTATOR, POLICY = "sandbox/opt-48", "sandbox/opt-64"
 BASE: dict[str, Any] = {"method": "cw", "data": {"sandbox": {"pairs": 1000}, "test_prompts": 100}}
 
 
-def known(*measured: MeasuredStage, gpu: bool = False, **over: Any) -> estimate.Known:
+def known(*measured: MeasuredStage, gpu: bool = False, **over: Any) -> estimate.PlanInputs:
     nothing: dict[str, Any] = {"status": {}, "pairs": {}, "workers": {"gpu": 0, "cpu": 2}}
-    return estimate.Known(**(nothing | over), measured=measured, gpu=gpu)
+    return estimate.PlanInputs(**(nothing | over), measured=measured, gpu=gpu)
 
 
-def planned(values: dict[str, Any], about: estimate.Known) -> estimate.Plan:
+def planned(values: dict[str, Any], about: estimate.PlanInputs) -> estimate.Plan:
     return estimate.make([(config, build(config)) for config in expand(merged(BASE, values))], about)
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from cwpo.compare.gra import differences, labels_of
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError
-from cwpo.report import report
 from cwpo.stages.graph import build, gold_key, rescoring
 from db import queries
 from db.errors import LiveRun
@@ -47,9 +47,9 @@ def test_two_gold_rewards_are_never_paired_as_one(place: Workplace, tmp_path: Pa
     assert first.baseline == second.baseline == third.baseline
     assert first.judge != second.judge == third.judge
     pairs = [(first.group_key, second.group_key), (third.group_key, second.group_key)]
-    found = report.differences(rows, outcomes, pairs=pairs)
+    found = differences(rows, outcomes, pairs=pairs)
     assert [row.reason for row in found] == ["different gold rewards", None]
-    labels = report.labels_of(rows[:2], configs)
+    labels = labels_of(rows[:2], configs)
     assert [labels[row.group_key] for row in rows[:2]] == ["CW · gold reward judge", "CW · gold reward trained"]
 
 

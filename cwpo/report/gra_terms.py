@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cwpo.compare.gra import ComparedRun
+from cwpo.compare.configured_run import ComparedRun, by_setting
 from cwpo.config import catalog
 from cwpo.report.sentences import what_the_seed_moved
 
@@ -77,10 +77,7 @@ def terms(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> Terms:
 
 def terms_by_setting(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> dict[str, Terms]:
     """The terms of each setting, by group key."""
-    groups: dict[str, list[ComparedRun]] = {}
-    for run in runs:
-        groups.setdefault(run.group_key, []).append(run)
-    return {key: terms(group, configs) for key, group in groups.items()}
+    return {key: terms(group, configs) for key, group in by_setting(runs).items()}
 
 
 def table_notes(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> tuple[str, str]:

@@ -11,11 +11,13 @@ import pytest
 
 from cwpo.bundle import rerun
 from cwpo.bundle.read import Rows
+from cwpo.compare.gra import GraRow, gra_table
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
-from cwpo.report import report
-from cwpo.report.terms import COLUMNS, Terms
-from tests.workers.compared_runs import ALIKE, Run, outcomes_of, runs_of
+from cwpo.report import columns, gra_terms
+from cwpo.report.gra_terms import COLUMNS, Terms, table_notes, terms_by_setting
+from cwpo.report.tables import to_csv, to_json, to_latex, to_markdown
+from tests.cwpo.compare.compared_runs import ALIKE, Run, outcomes_of, runs_of
 
 SANDBOX: Mapping[str, Any] = {"method": "cw"}
 HUB: Mapping[str, Any] = {
@@ -35,7 +37,7 @@ def of(*configs: Mapping[str, Any], baselines: str | None = None) -> Terms:
         replace(run, id=place, group_key=str(place), baseline=baselines[place] if baselines else "p")
         for place, run in enumerate(runs_of("cw", seeds=1) * len(configs))
     ]
-    return report.terms(runs, dict(enumerate(configs)))
+    return gra_terms.terms(runs, dict(enumerate(configs)))
 
 
 def test_a_sandbox_run_says_its_terms_in_one_line() -> None:
@@ -89,24 +91,24 @@ def test_judges_trained_here_in_two_ways_are_two() -> None:
     assert of(config(given), config(given, gold_train={"epochs": 9})).gold_reward == "several gold rewards"
 
 
-def table_of(configs: Mapping[int, Mapping[str, Any]], runs: list[Run]) -> tuple[list[report.GraRow], dict[str, Terms]]:
-    return report.gra_table(runs, outcomes_of(runs, chance=ALIKE)), report.terms_by_setting(runs, configs)
+def table_of(configs: Mapping[int, Mapping[str, Any]], runs: list[Run]) -> tuple[list[GraRow], dict[str, Terms]]:
+    return gra_table(runs, outcomes_of(runs, chance=ALIKE)), terms_by_setting(runs, configs)
 
 
 def test_files_of_a_gra_table_state_the_terms_of_every_row() -> None:
     """Run 1 is weak, run 2 cw; the second is judged by another gold reward."""
     runs = runs_of("weak", "cw", seeds=1)
     rows, by_setting = table_of({1: config(HUB), 2: config(HUB, gold_reward="owner/judge")}, runs)
-    values = json.loads(report.to_json(report.gra_numbers(rows, by_setting)))
+    values = json.loads(to_json(columns.gra_numbers(rows, by_setting)))
     label = catalog.GOLD_REWARDS["skywork-qwen3-0.6b"].label
     assert [[row[name] for name in COLUMNS] for row in values] == [
         ["each method's own SFT model", "ties count half", judge, "0123456789abcdef",
          "temperature 0.95, top-p 1, at most 512 tokens, 1 answer a prompt"]
         for judge in (label, "owner/judge")
     ]  # fmt: skip
-    written = csv.DictReader(io.StringIO(report.to_csv(report.gra_numbers(rows, by_setting))))
+    written = csv.DictReader(io.StringIO(to_csv(columns.gra_numbers(rows, by_setting))))
     assert [row["gold_reward"] for row in written] == [label, "owner/judge"]
-    cells = report.gra_cells(rows, by_setting)
+    cells = columns.gra_cells(rows, by_setting)
     assert set(cells.columns) & {"gold reward", "opponent", "decoding", "gold revision"} == {"gold reward"}
     assert [row[cells.columns.index("gold reward")] for row in cells.rows] == [label, "owner/judge"]
 
@@ -115,8 +117,8 @@ def test_what_all_rows_share_stands_under_the_table_where_people_read_it() -> No
     runs = runs_of("weak", "cw", seeds=2)
     configs = {run.id: config(SANDBOX) | {"seed": run.seed} for run in runs}
     rows, by_setting = table_of(configs, runs)
-    cells = report.gra_cells(rows, by_setting, report.table_notes(runs, configs))
-    markdown, latex = report.to_markdown(cells), report.to_latex(cells)
+    cells = columns.gra_cells(rows, by_setting, table_notes(runs, configs))
+    markdown, latex = to_markdown(cells), to_latex(cells)
     assert not {"opponent", "gold reward"} & set(cells.columns)
     for text in (markdown, latex):
         table, _, under = text.partition("GRA: against the policy before alignment")
@@ -125,21 +127,21 @@ def test_what_all_rows_share_stands_under_the_table_where_people_read_it() -> No
         assert "2 seeds: the seed moved" in under
     assert markdown.splitlines()[4] == ""  # else it would be a row
     assert latex.count(r"\par{\footnotesize ") == latex.count(r"\par}") == 2
-    assert "sandbox oracle" not in report.to_csv(cells)
+    assert "sandbox oracle" not in to_csv(cells)
 
 
 def test_a_bundle_from_before_the_terms_is_compared_by_the_cells_it_has() -> None:
     """Nor by its β, which it left open, nor by a number where a setting has a name now; by all else it is."""
-    terms = dict.fromkeys(COLUMNS, "said")
+    gra_terms = dict.fromkeys(COLUMNS, "said")
     numbered: dict[str, Rows] = {"gra": [{"label": "CW (1)", "estimate": 0.5, "beta": None}]}
-    named: dict[str, Rows] = {"gra": [{"label": "CW · joint", "estimate": 0.4, "beta": 0.5, **terms}]}
+    named: dict[str, Rows] = {"gra": [{"label": "CW · joint", "estimate": 0.4, "beta": 0.5, **gra_terms}]}
     found, cells = rerun.compare(numbered, named)
     assert ([one.column for one in found], cells) == (["estimate"], 1)
-    stated: dict[str, Rows] = {"gra": [{"label": "CW (1)", "estimate": 0.5, "beta": None, **terms}]}
+    stated: dict[str, Rows] = {"gra": [{"label": "CW (1)", "estimate": 0.5, "beta": None, **gra_terms}]}
     assert [one.column for one in rerun.compare(stated, named)[0]] == ["label", "estimate", "beta"]
     old: dict[str, Rows] = {"gra": [{"label": "CW", "estimate": 0.5}]}
-    new: dict[str, Rows] = {"gra": [{"label": "CW", "estimate": 0.5, **terms}]}
+    new: dict[str, Rows] = {"gra": [{"label": "CW", "estimate": 0.5, **gra_terms}]}
     assert rerun.compare(old, new) == ([], 2)
     assert [one.column for one in rerun.compare(new, old)[0]] == list(COLUMNS)
-    other: dict[str, Rows] = {"gra": [{"label": "CW", "estimate": 0.5, **terms, "gold_reward": "another"}]}
+    other: dict[str, Rows] = {"gra": [{"label": "CW", "estimate": 0.5, **gra_terms, "gold_reward": "another"}]}
     assert [one.column for one in rerun.compare(other, new)[0]] == ["gold_reward"]

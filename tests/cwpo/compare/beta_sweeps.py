@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tests.workers.compared_runs import PROMPTS, Run, runs_of
+from tests.cwpo.compare.compared_runs import PROMPTS, Run, runs_of
 
 BETAS = (1.0, 0.5, 0.25)
 

@@ -1,0 +1,48 @@
+"""How many human labels runs learn from, counted once per split."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cwpo.config.run import RunConfig
+from cwpo.stages.graph import StageSpec
+
+Graph = Mapping[str, StageSpec]
+
+
+def human_labels(runs: Sequence[tuple[RunConfig, Graph]], pairs: Mapping[str, int | None]) -> int | None:
+    """Pairs whose human label some stage trains on, once per data, fraction and split; a trained judge's not."""
+    used: dict[tuple[str, str, float | None, int | None], float] = {}
+    for config, graph in runs:
+        run = config.canonical()
+        for spec in graph.values():
+            part = _human_part(spec)
+            if part:
+                share = share_of_pairs(part, spec.config, run)
+                size = share if part == "unlabeled" else spec.config["label_fraction"]
+                used[graph["data"].fingerprint, part, size, spec.config["split_seed"]] = share
+    totals: dict[str, float] = {}
+    for (data, *_), share in used.items():
+        count = pairs.get(data)
+        if count is None:
+            return None
+        totals[data] = min(totals.get(data, 0.0) + count * share, count)
+    return round(sum(totals.values()))
+
+
+def _human_part(spec: StageSpec) -> str | None:
+    if spec.kind == "annotator":
+        return "labeled"
+    if spec.kind in ("sft", "align") and spec.config["label_source"] == "human":
+        return str(spec.config["part"])
+    return None
+
+
+def share_of_pairs(part: str, stage: Mapping[str, Any], run: Mapping[str, Any]) -> float:
+    """The share of all pairs that a part holds."""
+    if part == "all":
+        return 1.0
+    fixed = run["data"].get("unlabeled_fraction")
+    if part == "unlabeled" and fixed is not None:
+        return float(fixed)
+    labeled = float(stage["label_fraction"])
+    return labeled if part == "labeled" else 1.0 - labeled
