@@ -145,3 +145,12 @@ def test_a_bundle_from_before_the_terms_is_compared_by_the_cells_it_has() -> Non
     assert [one.column for one in rerun.compare(new, old)[0]] == list(COLUMNS)
     other: dict[str, Rows] = {"gra": [{"label": "CW", "estimate": 0.5, **gra_terms, "gold_reward": "another"}]}
     assert [one.column for one in rerun.compare(other, new)[0]] == ["gold_reward"]
+
+
+def test_a_bundle_is_compared_by_the_columns_that_it_states() -> None:
+    """A figure that was declared later is not held against it, nor is a share of pairs that it left open."""
+    terms = dict.fromkeys(COLUMNS, "said")
+    old: dict[str, Rows] = {"gra": [{"label": "Random 30 %", "estimate": 0.5, "top_percent": None, **terms}]}
+    new: dict[str, Rows] = {"gra": [{"label": "Random 30 %", "estimate": 0.5, "top_percent": 30.0, "new": 1, **terms}]}
+    assert rerun.compare(old, new) == ([], 2 + len(COLUMNS))
+    assert [one.column for one in rerun.compare(new, old)[0]] == ["top_percent", "new"]
