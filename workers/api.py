@@ -8,7 +8,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from cwpo.catalog import METHODS
-from cwpo.config import RunConfig, merged
+from cwpo.config import MOST_RUNS, RunConfig, merged
 from cwpo.errors import ConfigError
 from cwpo.resolve import resolve, with_gold
 from cwpo.stages import build, rescoring
@@ -30,7 +30,6 @@ from workers.places import home, store
 from workers.plan import Plan
 from workers.power import SeedSpread, measured_spread
 
-_MOST_RUNS = 1_000  # in one sweep
 _MEASURED_RUNS = 40  # newest of a dataset that the spread between seeds is measured in
 _FULL = 0.98  # share of the disk above which health says so
 
@@ -83,8 +82,8 @@ def submit_sweep(configs: Sequence[RunConfig], name: str, *, priority: int = 0) 
     """All runs of a sweep in one transaction: all are there, or none."""
     if not configs:
         raise ConfigError("config", "describes no run; give at least one value to each list.")
-    if len(configs) > _MOST_RUNS:
-        raise ConfigError("config", f"describes {len(configs)} runs; submit at most {_MOST_RUNS} at once.")
+    if len(configs) > MOST_RUNS:
+        raise ConfigError("config", f"describes {len(configs)} runs; submit at most {MOST_RUNS:,} at once.")
     return _submit(configs, sweep=name or None, priority=priority)
 
 

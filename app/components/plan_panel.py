@@ -8,6 +8,7 @@ import streamlit as st
 from app import untrusted
 from app.components import layout, tables
 from app.components.export import show_tables
+from app.components.form.queued import Queued, asked_for, go_on, queued_here, token_of
 from app.components.formats import counted
 from app.components.run_form import Filled
 from cwpo.config import RunConfig
@@ -18,14 +19,18 @@ from workers import api, plan_words, power, report
 from workers.plan import Plan
 from workers.power import SeedSpread
 
+UNASKED = "Tick the box to queue them all the same."
 QUIET = ("0", "", "–")  # cells that need no ink
 
 
 def show_plan(filled: Filled) -> None:
     """The plan, and the button that queues it."""
+    queued = queued_here()
+    go_on(queued)
     for sentence in filled.homeless:
         st.caption(f":red[{untrusted.label(sentence, 400)}]")
     configs = filled.sweep.configs
+    token = token_of(configs, filled.name)
     plan, reason = None, ""
     if not configs:
         reason = "Correct the fields with a sentence in red first."
@@ -37,10 +42,12 @@ def show_plan(filled: Filled) -> None:
             layout.problem(error)
             reason = "The plan has a problem."
     layout.service_notice()
+    if plan is not None and not asked_for(queued, token, plan):
+        reason = UNASKED
     label = f"Queue {counted(len(configs), 'run')}" if configs else "Queue runs"
     if st.button(label, type="primary", disabled=bool(reason), help=reason or None, key="queue"):
-        _submit(configs, filled.name)
-    if reason:
+        _submit(configs, filled.name, queued, token)
+    if reason and reason != UNASKED:
         st.caption(reason)
     if plan is not None:
         _stages(plan)
@@ -104,7 +111,7 @@ def _plan(url: str, configs: str) -> Plan:
     return api.plan([RunConfig.parse(values) for values in json.loads(configs)])
 
 
-def _submit(configs: Sequence[RunConfig], name: str) -> None:
+def _submit(configs: Sequence[RunConfig], name: str, queued: Queued, token: str) -> None:
     """Queue everything; the run page for one run, the list for several."""
     with st.spinner("Checking and queueing"):
         try:
@@ -112,10 +119,9 @@ def _submit(configs: Sequence[RunConfig], name: str) -> None:
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
             return
-    words = f"{counted(len(made), 'run')} queued."
-    if any(submitted.queue_down for submitted in made):
-        words += " Redis does not answer: workers will find them within a minute after it is back."
-    layout.flash(words)
-    if len(made) == 1:
-        st.switch_page("screens/run.py", query_params={"run": str(made[0].run_id)})
-    st.switch_page("screens/runs.py")
+        words = f"{counted(len(made), 'run')} queued."
+        if any(submitted.queue_down for submitted in made):
+            words += " Redis does not answer: workers will find them within a minute after it is back."
+        queued.add(token, [submitted.run_id for submitted in made], words)
+        _plan.clear()
+    go_on(queued)

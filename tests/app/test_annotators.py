@@ -96,7 +96,7 @@ def test_what_the_least_confident_half_teaches_is_one_click_from_queue(computed:
     there = visit("new_run", **half)
     assert there.button(key="queue").label == "Queue 1 run"
     assert not there.button(key="queue").disabled
-    assert there.multiselect(key="methods").value == ["bottom"]
+    assert there.multiselect(key="new_run.methods").value == ["bottom"]
     assert visit("new_run", **every).button(key="queue").label == "Queue 7 runs"
 
 
