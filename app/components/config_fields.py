@@ -63,7 +63,7 @@ class Fields:
         for path, sentence in problems.items():
             slot = self._slots.get(path) or self._slots.get(path.rsplit(".", 1)[0])
             if slot is None:
-                homeless.append(f"{path}: {sentence}")
+                homeless.append(f"{path} {sentence}")
             else:
                 slot.caption(f":red[{untrusted.label(f'{path} {sentence}', 400)}]")
         return homeless

@@ -86,7 +86,7 @@ def test_confidently_wrong_pairs_are_one_click_away(computed: Computed) -> None:
 def links_to_controls(page: AppTest) -> dict[str, dict[str, list[str]]]:
     """Label -> what the address of New run says."""
     links = [link.proto for link in page.get("page_link") if link.proto.label.startswith("Train ")]
-    return {link.label: parse_qs(link.query_string) for link in links}
+    return {link.label: parse_qs(link.query_string, keep_blank_values=True) for link in links}
 
 
 def test_what_the_least_confident_half_teaches_is_one_click_from_queue(computed: Computed) -> None:
