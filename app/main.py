@@ -13,13 +13,12 @@ from app.url_state import RunsView
 
 st.set_page_config(page_title="CW-PO", page_icon="◐", layout="wide", initial_sidebar_state="expanded")
 
-
 NEW_RUN = "new_run"
 
 
 def runs_by_name() -> None:
     """Runs is the page without a name in the address; its name leads there as well."""
-    leave(RunsView.from_params(st.query_params))
+    leave(RunsView.from_params({name: st.query_params.get_all(name) for name in st.query_params}))
 
 
 PAGES = {

@@ -34,20 +34,20 @@ class Line:
 
 # column -> width in px
 COLUMNS: Mapping[str, int] = {
-    "setting": 142,
+    "setting": 126,
     "GRA, %": 58,
-    "95 %": 90,
-    "status": 116,
-    "seeds": 66,
-    "KL": 46,
-    "models": 110,
-    "data": 104,
-    "updated": 86,
+    "95 %": 84,
+    "status": 104,
+    "seeds": 60,
+    "KL": 40,
+    "models": 98,
+    "data": 92,
+    "updated": 76,
 }
 FIGURES = ("GRA, %", "95 %", "KL")
 OPEN = "open"  # the column with the button of a line
-OPEN_WIDTH = 92
-OPEN_RUN, SHOW_SEEDS, HIDE_SEEDS = "Open", "▸ Seeds", "▾ Seeds"
+OPEN_WIDTH = 60
+OPEN_RUN, SHOW_SEEDS, HIDE_SEEDS = "Open", "Seeds", "Hide"
 
 
 def lines(groups: Sequence[RunGroup], results: Mapping[str, GraRow], opened: Sequence[str]) -> list[Line]:

@@ -132,8 +132,17 @@ def _bar(bar: Any, page: GroupPage, chosen: list[Line]) -> None:
             help=None if len(chosen) > 1 else "Tick at least two lines.",
             key="compare",
         )
+        # The way of a keyboard: Shift and Space tick the line that has the focus.
+        opened = st.button(
+            "Open",
+            disabled=len(chosen) != 1,
+            help=None if len(chosen) == 1 else "Tick one line.",
+            key="open_ticked",
+        )
         st.space("small")
         st.caption(runs_table.headline(page.groups, page.total), width="content")
+    if opened:
+        _open(chosen[0])
     if compare:
         leave(CompareView(runs=run_ids))
     if new:
