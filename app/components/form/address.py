@@ -65,12 +65,15 @@ def form_from(params: Mapping[str, Any], load: Callable[[int], Mapping[str, Any]
     """The form of an address; what no widget could hold is left out."""
     form = Form.begun(start_from(params, load))
     options = _options(form.start.dataset)
-    for name, given in _renamed(params).items():
+    told = _renamed(params)
+    for name, given in sorted(told.items(), key=lambda item: item[0] != "models"):  # the fields of models hang on it
         if name not in form.state or name in ("dataset", "preset"):
             continue
         shown = [str(value)[:LONGEST] for value in (given if isinstance(given, list | tuple) else [given])]
         held = _held(form.state[name], shown, _labels(name, form.start.dataset), options.get(name))
-        if held is not None:
+        if name == "models" and held is not None:
+            form.take(name, held)
+        elif held is not None:
             form.state[name] = held
     return form
 

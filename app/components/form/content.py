@@ -61,11 +61,20 @@ class Start:
     def base(self) -> dict[str, Any]:
         return base_of(self.dataset, self.own)
 
+    @property
+    def carried(self) -> str:
+        """On another dataset than its own: the fields of a run that no widget has, as lines, if they are no defaults."""
+        if self.own is not None or self.values is None:
+            return ""
+        defaults = defaults_of(base_of(datasets_of(self.values)[0], None))
+        found = leaves_without_widget(self.values)
+        return as_lines({path: value for path, value in found.items() if value_at(defaults, path) != value})
+
     def state(self) -> dict[str, Any]:
         """What every widget holds while nothing is changed."""
         if self.own is None and self.values is not None:
             first = replace(self, dataset=datasets_of(self.values)[0])
-            return moved(first.state() | {OTHERS: _carried(first)}, first.dataset, self.dataset)
+            return moved(first.state() | {OTHERS: self.carried}, first.dataset, self.dataset)
         return {
             "name": (self.values or {}).get("name", ""),
             "dataset": self.dataset,
@@ -149,8 +158,10 @@ class Form:
         if self.start.preset is not None and self.start.preset not in presets_for(dataset):
             self._restart(start_of(dataset))
             return
+        new = replace(self.start, dataset=dataset)
+        self.state[OTHERS] = new.carried + self.state[OTHERS].removeprefix(self.start.carried)
         self.state = moved(self.state, self.start.dataset, dataset) | {"preset": self.start.preset}
-        self.start = replace(self.start, dataset=dataset)
+        self.start = new
 
     def _restart(self, start: Start) -> None:
         self.start, self.state = start, {**start.state(), "name": self.state["name"]}
@@ -199,10 +210,3 @@ def _offered(state: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """The same without methods that this dataset cannot have."""
     kept = [name for name in state["methods"] if name in methods_of(dataset)]
     return {**state, "methods": kept or lists_of(None)["methods"]}
-
-
-def _carried(start: Start) -> str:
-    """The fields of a run that have no widget, as lines, where they are not the defaults."""
-    defaults = defaults_of(base_of(start.dataset, None))
-    found = leaves_without_widget(start.values or {})
-    return as_lines({path: value for path, value in found.items() if value_at(defaults, path) != value})
