@@ -170,24 +170,31 @@ def _headline_fields(fields: Fields) -> None:
 
 
 def _more(fields: Fields) -> None:
-    """Everything else, folded away by part of the configuration; drawn while it is open."""
+    """Everything else, folded away by part of the configuration; only the part that is looked at is drawn."""
     folded = st.expander("All other settings", key="new_run.more", on_change="rerun")
     if not folded.open:
         return
-    dataset = fields.form.start.dataset
     tabs = _tabs()
     with folded:
-        for tab, sections in zip(st.tabs([*tabs, "Other"]), [*tabs.values(), ()], strict=True):
-            with tab:
-                for section in _with_sandbox(sections, dataset):
-                    if section == "annotator":
-                        choose_existing(fields, dataset)
-                    if section in SWITCHES:
-                        fields.switched(section, SWITCHED[section])
-                    else:
-                        fields.section(section, without=(*ELSEWHERE, USE))
-        with tab:
-            _other_fields(fields)
+        for tab, sections in zip(
+            st.tabs([*tabs, "Other"], key="new_run.tab", on_change="rerun"), [*tabs.values(), ()], strict=True
+        ):
+            if tab.open:
+                with tab:
+                    _sections(fields, sections)
+
+
+def _sections(fields: Fields, sections: tuple[str, ...]) -> None:
+    """The parts of one tab; the last tab has the fields that no part draws."""
+    for section in _with_sandbox(sections, fields.form.start.dataset):
+        if section == "annotator":
+            choose_existing(fields, fields.form.start.dataset)
+        if section in SWITCHES:
+            fields.switched(section, SWITCHED[section])
+        else:
+            fields.section(section, without=(*ELSEWHERE, USE))
+    if not sections:
+        _other_fields(fields)
 
 
 def _tabs() -> dict[str, tuple[str, ...]]:

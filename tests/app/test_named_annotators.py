@@ -91,7 +91,7 @@ def test_the_form_uses_an_annotator_that_has_a_name(computed: Computed) -> None:
     api.name_annotator(run, "for-the-form")
     row = named("for-the-form")
     page = visit("new_run", **{"from": str(run), "annotator.use": row.key})
-    page.session_state["new_run.more"] = True
+    page.session_state["new_run.more"], page.session_state["new_run.tab"] = True, "Annotator"
     page.run()
     said = words(page)
     assert f"trained on 30 % of {row.dataset.rsplit('/', 1)[-1]}" in said
@@ -106,7 +106,7 @@ def test_the_form_uses_an_annotator_that_has_a_name(computed: Computed) -> None:
     assert config["annotator"]["use"] == row.fingerprint
     assert "annotator" not in slots
     again = visit("new_run", **{"from": str(newest.id), "annotator.lr": "0.5"})
-    again.session_state["new_run.more"] = True
+    again.session_state["new_run.more"], again.session_state["new_run.tab"] = True, "Annotator"
     again.run()
     assert f"{row.key}: " in words(again)
     api.cancel_run(newest.id)
@@ -117,7 +117,7 @@ def test_choosing_from_the_list_fills_the_field(computed: Computed) -> None:
     run = run_of(computed, "cw")
     api.name_annotator(run, "from-the-list")
     page = visit("new_run", **{"from": str(run)})
-    page.session_state["new_run.more"] = True
+    page.session_state["new_run.more"], page.session_state["new_run.tab"] = True, "Annotator"
     page.run()
     page.selectbox(key="new_run.named_annotators").select("from-the-list@1").run()
     assert not page.exception

@@ -272,14 +272,17 @@ def test_a_link_opens_a_comparison_of_the_paper_with_all_its_lists(name: str, ru
     page = visit("new_run", **address_of(all_presets()[name]))
     assert page.button(key="queue").label == f"Queue {runs} runs"
     page.session_state["new_run.more"] = True
-    page.run()
-    assert not page.exception
+    for tab in ("Weighting", "Models", "Other"):
+        page.session_state["new_run.tab"] = tab
+        page.run()
+        assert not page.exception
     assert page.button(key="queue").label == f"Queue {runs} runs", words(page)
 
 
 def test_a_pasted_file_fills_the_form_and_a_wrong_one_changes_nothing(empty: None) -> None:
     page = visit("new_run", name="mine")
     page.session_state["yaml"] = page.session_state["new_run.more"] = True
+    page.session_state["new_run.tab"] = "Alignment"
     page.run()
     page.text_area(key="yaml_given").set_value("align: {beta: -1}\nseed: 5").run()
     page.button(key="yaml_fill").click().run()
@@ -341,7 +344,7 @@ def test_a_switch_that_may_be_left_to_the_program_has_three_states() -> None:
 def test_fields_without_a_widget_have_a_place(empty: None) -> None:
     page = visit("new_run", seeds="0", **{"s.other": "salt: [x, y]"})
     assert page.button(key="queue").label == "Queue 4 runs"
-    page.session_state["new_run.more"] = True
+    page.session_state["new_run.more"], page.session_state["new_run.tab"] = True, "Other"
     page.run()
     page.text_area(key="new_run.other").set_value("nosuch.field: 1").run()
     assert "nosuch" in words(page)

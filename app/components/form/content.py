@@ -63,7 +63,7 @@ class Start:
 
     @property
     def carried(self) -> str:
-        """On another dataset than its own: the fields of a run that no widget has, as lines, if they are no defaults."""
+        """On another dataset than its own: fields of a run that no widget has, as lines, if they are no defaults."""
         if self.own is not None or self.values is None:
             return ""
         defaults = defaults_of(base_of(datasets_of(self.values)[0], None))
