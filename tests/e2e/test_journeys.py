@@ -325,7 +325,7 @@ def test_a_run_opens_by_its_button_and_by_nothing_else(visitor: Page, desk: str)
     ready(page, "Runs")
     page.wait_for_timeout(700)
     click(TICK, 2)
-    page.locator(".st-key-open_ticked button").click()
+    page.locator(".st-key-open_ticked button:enabled").click()
     ready(page, "seed 1|seed 0")
     assert "/run?run=" in page.url
 
