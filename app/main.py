@@ -7,7 +7,10 @@ serves the first deep link after a start without this file.
 import streamlit as st
 from streamlit.logger import get_logger
 
+from app.components.form.memory import put_aside
+from app.components.frame.address import RunsView
 from app.components.frame.export import choose_chart_format
+from app.components.frame.leaving import leave
 from workers.machine import logs
 
 logs.configure()
@@ -15,20 +18,31 @@ get_logger("root")  # the parent of all of Streamlit's, which it makes with its 
 logs.take_over("streamlit_console_handler")  # the name that Streamlit keeps its own under
 st.set_page_config(page_title="CW-PO", page_icon="◐", layout="wide", initial_sidebar_state="expanded")
 
+NEW_RUN = "new_run"
+
+
+def runs_by_name() -> None:
+    """Runs is the page without a name in the address; its name leads there as well."""
+    leave(RunsView.from_params({name: st.query_params.get_all(name) for name in st.query_params}))
+
+
 PAGES = {
     "Experiments": [
-        st.Page("screens/runs.py", title="Runs", default=True),
-        st.Page("screens/new_run.py", title="New run", url_path="new_run"),
+        st.Page("screens/runs.py", title="Runs", url_path="first", default=True),
+        st.Page("screens/new_run.py", title="New run", url_path=NEW_RUN),
         st.Page("screens/compare.py", title="Compare", url_path="compare"),
         st.Page("screens/annotators.py", title="Annotators", url_path="annotators"),
         st.Page("screens/examples.py", title="Examples", url_path="examples"),
         st.Page("screens/paper.py", title="Paper", url_path="paper"),
         st.Page("screens/run.py", title="Run", url_path="run", visibility="hidden"),
+        st.Page(runs_by_name, title="All runs", url_path="runs", visibility="hidden"),
     ],
     "Machine": [st.Page("screens/system.py", title="System", url_path="system")],
 }
 
 page = st.navigation(PAGES, expanded=True)
+if page.url_path != NEW_RUN:
+    put_aside()
 with st.sidebar:
     choose_chart_format()
 page.run()

@@ -70,15 +70,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(home: Path, url: str) -> Iterator[str]:
-    """Redis and the dashboard over the built database; both end with the block."""
+def serving(home: Path, url: str, first: str = "") -> Iterator[str]:
+    """Redis and the dashboard over the built database; both end with the block. `first`: what the web process does
+    before anything else."""
     socket_path, port = home / "redis.sock", free_port()
     environment = os.environ | {"DATABASE_URL": url, "CWPO_HOME": str(home), "REDIS_URL": f"unix://{socket_path}"}
     redis = subprocess.Popen(
         [find_redis(), "--port", "0", "--unixsocket", str(socket_path), "--save", ""], stdout=subprocess.DEVNULL
     )
     web = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)],
+        [sys.executable, "-c", f"{first}\nfrom streamlit.web.cli import main; main()", "run", "app/main.py",
+         "--server.port", str(port)],
         cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

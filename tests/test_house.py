@@ -149,6 +149,42 @@ def test_the_search_for_forbidden_calls_finds_them(line: str, reason: str) -> No
     assert forbidden(call, may_torch_load=False) == reason
 
 
+LEAVES = "app/components/frame/leaving.py"
+
+
+def test_one_place_changes_the_page_and_always_with_its_address() -> None:
+    """Elsewhere a forgotten address would fail beside widgets that are bound to one."""
+    found = [
+        (relative(path), [keyword.arg for keyword in call.keywords])
+        for path in sources("app")
+        for call in calls(path)
+        if ast.unparse(call.func).endswith("switch_page")
+    ]
+    assert found == [(LEAVES, ["query_params"])]
+    named = {relative(path) for path in sources("app") if "switch_page" in path.read_text(encoding="utf-8")}
+    assert named == {LEAVES}
+
+
+def bound_widgets() -> list[tuple[str, str]]:
+    """File and key of every widget that writes itself into the address."""
+    return [
+        (relative(path), ast.unparse(next(keyword.value for keyword in call.keywords if keyword.arg == "key")))
+        for path in sources("app")
+        for call in calls(path)
+        if "bind" in {keyword.arg for keyword in call.keywords}
+    ]
+
+
+def test_no_two_widgets_share_a_name_in_the_address() -> None:
+    """Streamlit keeps what a bound widget holds from page to page: a shared name would carry it to the other page."""
+    bound = bound_widgets()
+    constants = [key for _, key in bound if key.startswith("'")]
+    assert len(constants) > 10
+    assert sorted(constants) == sorted(set(constants))
+    assert [place for place, key in bound if not key.startswith("'")] == ["app/components/compare/costs.py"]
+    assert not [path for path, _ in bound if "/form" in path or "run_form" in path]
+
+
 def test_every_objective_of_the_catalog_has_its_function_and_reads_the_fields_that_it_names() -> None:
     from cwpo.training.objectives import OBJECTIVES
 

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from cwpo.bundle import write
 from cwpo.compare.power import SeedSpread, measured_spread
 from cwpo.config.catalog import METHODS
-from cwpo.config.run import RunConfig, merged
+from cwpo.config.run import MOST_RUNS, RunConfig, merged
 from cwpo.errors import ConfigError
 from cwpo.stages.graph import build, rescoring
 from cwpo.stages.resolve import resolve, with_gold
@@ -32,7 +32,6 @@ from workers.plan.estimate import Plan
 from workers.queue import doorbell, labelings, scheduler
 from workers.queue.labelings import Labeling
 
-_MOST_RUNS = 1_000  # in one sweep
 _MEASURED_RUNS = 40  # newest of a dataset that the spread between seeds is measured in
 _FULL = 0.98  # share of the disk above which health says so
 
@@ -85,8 +84,8 @@ def submit_sweep(configs: Sequence[RunConfig], name: str, *, priority: int = 0) 
     """All runs of a sweep in one transaction: all are there, or none."""
     if not configs:
         raise ConfigError("config", "describes no run; give at least one value to each list.")
-    if len(configs) > _MOST_RUNS:
-        raise ConfigError("config", f"describes {len(configs)} runs; submit at most {_MOST_RUNS} at once.")
+    if len(configs) > MOST_RUNS:
+        raise ConfigError("config", f"describes {len(configs)} runs; submit at most {MOST_RUNS:,} at once.")
     return _submit(configs, sweep=name or None, priority=priority)
 
 

@@ -73,7 +73,7 @@ def _answer(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummar
         return judge
     show_annotator_cards(summary, judged, judge)
     layout.note(verdict(summary, judge))
-    layout.let_paint()
+    layout.let_paint("annotators", chosen.stage_id)
     _pictures(chosen, judged, judge)
     return judge
 

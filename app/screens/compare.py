@@ -57,7 +57,7 @@ def _answer(rows: list[RunRow], left_out: str) -> tuple[list[GraRow], list[Diffe
         layout.empty_state("None of these runs is evaluated yet; their GRA appears here as soon as the first one is.")
         return [], [], []
     show_gra_cards(table)
-    layout.let_paint()
+    layout.let_paint("compare", *(row.id for row in rows))
     settings = {row.group_key: setting_key(configs[row.id]) for row in evaluated}
     reference = chosen_reference(table)
     differences = results.differences_of(evaluated, reference, settings)

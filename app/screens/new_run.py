@@ -6,35 +6,32 @@ from typing import Any
 import streamlit as st
 
 from app.components.form.form import show_form
+from app.components.form.memory import open_form
 from app.components.form.plan_panel import show_plan
 from app.components.form.yaml_file import show_yaml
 from app.components.frame import layout
-from app.components.frame.address import integer
 from app.reads import results
 from db import queries
 
 
 def page() -> None:
-    source, run_id = _source()
-    facts = f"starts from run {run_id}" if source else "starts from the defaults of the dataset"
+    form = open_form(_configuration)
+    source = form.start.source
+    facts = f"starts from run {source}" if source is not None else "starts from the defaults of the dataset"
     layout.heading("New run", facts, "any field takes several values, such as 0.1, 0.5; each combination is one run")
     layout.show_flash()
     left, right = st.columns([4, 3], gap="medium")
     with left:
-        filled = show_form(source, key=f"f{run_id}." if source else "")
-        show_yaml(filled)
+        filled = show_form(form)
+        show_yaml(form, filled)
     with right:
         show_plan(filled)
 
 
-def _source() -> tuple[Mapping[str, Any] | None, int | None]:
-    """The configuration of the run to duplicate, if the address names one."""
-    run_id = integer(st.query_params, "from")
-    if run_id is None:
-        return None, None
+def _configuration(run_id: int) -> Mapping[str, Any]:
+    """Of the run to duplicate."""
     with results.reading() as session:
-        run = queries.get_run(session, run_id)
-    return (run.config, run_id) if run else (None, None)
+        return queries.get_run(session, run_id).config
 
 
 with layout.guarded():

@@ -80,7 +80,7 @@ def _progress(run_id: int, was_live: bool) -> None:
     with right:  # the answer first: it is on the screen before the tables and charts are
         show_result(run.row, run.config)
     if not was_live:
-        layout.let_paint()
+        layout.let_paint("run", run_id)
     with left:
         layout.section(f"{run.status.capitalize()}: {summary_line(stages)}")
         show_timeline(stages)

@@ -5,9 +5,10 @@ from typing import Any
 import streamlit as st
 
 from app.components.frame import layout
-from app.components.frame.address import CompareView, RunsView, RunView
+from app.components.frame.address import CompareView, NewRunView, RunsView, RunView
 from app.components.frame.export import show_export
 from app.components.frame.filters import RUN_DEFAULTS, run_filters
+from app.components.frame.leaving import leave
 from app.components.runs import table as runs_table
 from app.components.runs.table import Line
 from app.reads import results
@@ -19,9 +20,7 @@ REFRESH = "3s"
 
 
 def page() -> None:
-    layout.heading(
-        "Runs", "one line per setting, pooled over its seeds; open a line for its seeds, tick lines to compare"
-    )
+    layout.heading("Runs", "one line per setting, pooled over its seeds; tick lines to compare them")
     layout.show_flash()
     layout.service_notice()
     left, right = layout.filters_and_list()
@@ -79,42 +78,47 @@ def _table(view: RunsView) -> None:
 
 
 def _grid(table: list[Line]) -> list[Line]:
-    """The grid; a click on a line opens it, ticked lines are given back."""
-    key = f"runs_{hash(tuple(line.key for line in table))}"  # selection is by position: another list, another grid
+    """The grid; the button of a line opens it, ticked lines are given back."""
+    place = hash(tuple(line.key for line in table))  # selection is by position: another list, another grid
     frame = runs_table.frame(table)
     event: Any = st.dataframe(
         frame.style.apply(lambda _: runs_table.inks(table, layout.look()), axis=None),
         hide_index=True,
         height="content",
-        key=key,
+        key=f"runs_{place}",
         on_select="rerun",
-        selection_mode=["multi-row", "single-cell"],
-        column_config={
-            name: st.column_config.TextColumn(
-                name, width=width, alignment="right" if name in runs_table.FIGURES else "left"
-            )
-            for name, width in runs_table.COLUMNS.items()
-        },
+        selection_mode="multi-row",
+        column_config=_columns(f"runs_open_{place}"),
         alt="Runs by setting",
     )
-    if event.selection.cells:
-        _open(table[event.selection.cells[0][0]])
-    return [table[place] for place in event.selection.rows if place < len(table)]
+    pressed = st.session_state.get(f"runs_open_{place}")
+    if pressed is not None and pressed["row"] < len(table):
+        _open(table[pressed["row"]])
+    return [table[row] for row in event.selection.rows if row < len(table)]
+
+
+def _columns(key: str) -> dict[str, Any]:
+    """Text, and the button that opens a line: nothing else of the grid does."""
+    texts = {
+        name: st.column_config.TextColumn(
+            name, width=width, alignment="right" if name in runs_table.FIGURES else "left"
+        )
+        for name, width in runs_table.COLUMNS.items()
+    }
+    button = st.column_config.ButtonColumn("", width=runs_table.OPEN_WIDTH, type="tertiary", alignment="left", key=key)
+    return {**texts, runs_table.OPEN: button}
 
 
 def _open(line: Line) -> None:
     """One run has a page; a setting with several seeds shows them, or hides them again."""
     if len(line.run_ids) == 1:
-        st.switch_page("screens/run.py", query_params=RunView(run=line.run_ids[0]).to_params())
+        leave(RunView(run=line.run_ids[0]))
     opened = list(RunsView.from_params(st.query_params).open)
     if line.key in opened:
         opened.remove(line.key)
     else:
         opened.append(line.key)
-    if opened:
-        st.query_params["open"] = ",".join(opened)
-    else:
-        st.query_params.pop("open", None)
+    layout.set_params(open=",".join(opened))
     st.rerun()
 
 
@@ -129,12 +133,21 @@ def _bar(bar: Any, page: GroupPage, chosen: list[Line]) -> None:
             help=None if len(chosen) > 1 else "Tick at least two lines.",
             key="compare",
         )
+        # The way of a keyboard: Shift and Space tick the line that has the focus.
+        opened = st.button(
+            "Open",
+            disabled=len(chosen) != 1,
+            help=None if len(chosen) == 1 else "Tick one line.",
+            key="open_ticked",
+        )
         st.space("small")
         st.caption(runs_table.headline(page.groups, page.total), width="content")
+    if opened:
+        _open(chosen[0])
     if compare:
-        st.switch_page("screens/compare.py", query_params=CompareView(runs=run_ids).to_params())
+        leave(CompareView(runs=run_ids))
     if new:
-        st.switch_page("screens/new_run.py")
+        leave(NewRunView())
 
 
 with layout.guarded():

@@ -19,6 +19,8 @@ from cwpo.config.fields import RunFields
 from cwpo.config.parts import known
 from cwpo.errors import ConfigError
 
+MOST_RUNS = 1_000  # of one sweep, whoever submits it
+
 SANDBOX_DEFAULTS: dict[str, Any] = {
     "model": {"annotator": "sandbox/opt-48", "policy": "sandbox/opt-64", "lora": None, "precision": "fp32"},
     "data": {"sandbox": {}, "test_prompts": 400},

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cwpo.config import catalog
-from cwpo.config.run import RunConfig, list_fields, override, problems
+from cwpo.config.run import MOST_RUNS, RunConfig, list_fields, override, problems
 from cwpo.errors import ConfigError
 
-MOST_RUNS = 500
 METHOD_MISSING = "choose at least one method; top, random and bottom also need a percentage."
 MISSING = {"method": METHOD_MISSING, "objective": "choose at least one objective."}
 
@@ -45,7 +44,7 @@ def sweep(values: Mapping[str, Any], wrong: Mapping[str, str] | None = None) -> 
     runs = math.prod(lists.values())
     if runs > MOST_RUNS:
         widest = max(lists, key=lambda path: lists[path])
-        found[widest] = f"these choices make {runs:,} runs; queue at most {MOST_RUNS} at once."
+        found[widest] = f"these choices make {runs:,} runs; queue at most {MOST_RUNS:,} at once."
         return Sweep(configs=(), problems=found, lists=lists)
     configs = []
     for combination in itertools.product(*axes.values()):

@@ -86,7 +86,7 @@ def test_confidently_wrong_pairs_are_one_click_away(computed: Computed) -> None:
 def links_to_controls(page: AppTest) -> dict[str, dict[str, list[str]]]:
     """Label -> what the address of New run says."""
     links = [link.proto for link in page.get("page_link") if link.proto.label.startswith("Train ")]
-    return {link.label: parse_qs(link.query_string) for link in links}
+    return {link.label: parse_qs(link.query_string, keep_blank_values=True) for link in links}
 
 
 def test_what_the_least_confident_half_teaches_is_one_click_from_queue(computed: Computed) -> None:
@@ -96,7 +96,7 @@ def test_what_the_least_confident_half_teaches_is_one_click_from_queue(computed:
     there = visit("new_run", **half)
     assert there.button(key="queue").label == "Queue 1 run"
     assert not there.button(key="queue").disabled
-    assert there.multiselect(key="methods").value == ["bottom"]
+    assert there.multiselect(key="new_run.methods").value == ["bottom"]
     assert visit("new_run", **every).button(key="queue").label == "Queue 7 runs"
 
 

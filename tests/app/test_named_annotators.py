@@ -75,11 +75,13 @@ def test_the_form_uses_an_annotator_that_has_a_name(computed: Computed) -> None:
     run = run_of(computed, "cw")
     api.name_annotator(run, "for-the-form")
     row = named("for-the-form")
-    page = visit("new_run", **{"from": str(run), f"f{run}.h.annotator.use": row.key})
+    page = visit("new_run", **{"from": str(run), "annotator.use": row.key})
+    page.session_state["new_run.more"], page.session_state["new_run.tab"] = True, "Annotator"
+    page.run()
     said = words(page)
     assert f"trained on 30 % of {row.dataset.rsplit('/', 1)[-1]}" in said
     assert "whose human labels it has seen" in said
-    assert page.text_input(key=f"f{run}.h.annotator.use").value == row.key
+    assert page.text_input(key="new_run.annotator.use").value == row.key
     page.button(key="queue").click().run()
     assert not page.exception
     with reading() as session:
@@ -88,7 +90,9 @@ def test_the_form_uses_an_annotator_that_has_a_name(computed: Computed) -> None:
         slots = [stage.slot for stage in queries.run_stages(session, newest.id)]
     assert config["annotator"]["use"] == row.fingerprint
     assert "annotator" not in slots
-    again = visit("new_run", **{"from": str(newest.id), f"f{newest.id}.h.annotator.lr": "0.5"})
+    again = visit("new_run", **{"from": str(newest.id), "annotator.lr": "0.5"})
+    again.session_state["new_run.more"], again.session_state["new_run.tab"] = True, "Annotator"
+    again.run()
     assert f"{row.key}: " in words(again)
     api.cancel_run(newest.id)
     api.delete_run(newest.id)
@@ -97,11 +101,12 @@ def test_the_form_uses_an_annotator_that_has_a_name(computed: Computed) -> None:
 def test_choosing_from_the_list_fills_the_field(computed: Computed) -> None:
     run = run_of(computed, "cw")
     api.name_annotator(run, "from-the-list")
-    key = f"f{run}.h.annotator"
-    page = visit("new_run", **{"from": str(run), f"{key}.lr": "0.001"})
-    page.selectbox(key=f"list.{key}.use").select("from-the-list@1").run()
+    page = visit("new_run", **{"from": str(run)})
+    page.session_state["new_run.more"], page.session_state["new_run.tab"] = True, "Annotator"
+    page.run()
+    page.selectbox(key="new_run.named_annotators").select("from-the-list@1").run()
     assert not page.exception
-    assert page.text_input(key=f"{key}.use").value == "from-the-list@1"
+    assert page.text_input(key="new_run.annotator.use").value == "from-the-list@1"
     assert "from-the-list@1: " in words(page)
 
 

@@ -7,15 +7,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.components.form.config_fields import NAMED, flags, state_of
 from app.components.form.field_specs import FieldSpec, part_of, plain_parts, spec_of, specs
 from app.components.form.presets import address_of, presets_for
-from app.components.form.state import filled_state, lists_of
+from app.components.form.state import NAMED, filled_state, flags, lists_of, state_of
 from app.components.form.values import parse, shown
 from app.components.form.yaml_file import as_yaml, left_over, read_yaml
 from cwpo.config.dotted import value_at
-from cwpo.config.run import RunConfig, expand
-from cwpo.config.sweep import MOST_RUNS, method_names, sweep
+from cwpo.config.run import MOST_RUNS, RunConfig, expand
+from cwpo.config.sweep import method_names, sweep
 from cwpo.paper.presets import all_presets
 from tests.app.visits import Computed, visit, words
 from workers.plan import memory
@@ -92,8 +91,8 @@ def test_shares_survive_being_shown_and_are_one_field_of_the_form() -> None:
     values, wrong = read_yaml("data: {dataset: hh, mix: {harmless: 0.8, helpful: 0.2}}")
     assert wrong == {}
     state = filled_state(values)
-    assert state["h.data.mix"] == "harmless 0.8 + helpful 0.2"
-    assert "mix" not in str(state["h.other"])
+    assert state["data.mix"] == "harmless 0.8 + helpful 0.2"
+    assert "mix" not in str(state["other"])
 
 
 def test_a_sweep_is_the_product_of_all_lists() -> None:
@@ -115,8 +114,8 @@ def test_a_sweep_says_every_wrong_field_and_makes_no_run() -> None:
 
 
 def test_a_sweep_that_is_too_large_says_so_under_its_longest_list() -> None:
-    found = sweep({"seed": list(range(300)), "method": ["weak", "cw"]})
-    assert found.problems == {"seed": f"these choices make 600 runs; queue at most {MOST_RUNS} at once."}
+    found = sweep({"seed": list(range(600)), "method": ["weak", "cw"]})
+    assert found.problems == {"seed": f"these choices make 1,200 runs; queue at most {MOST_RUNS:,} at once."}
 
 
 def test_a_method_that_keeps_a_share_stands_for_one_method_per_percentage() -> None:
@@ -129,11 +128,11 @@ def test_a_file_with_every_kind_of_list_fills_the_widgets() -> None:
     state = filled_state(values)
     assert state["methods"] == ["weak", "top"]
     assert (state["percents"], state["seeds"], state["name"]) == (["30"], "0, 1", "a file")
-    assert (state["s.align.beta"], state["s.annotator.dropout"]) == ("0.1, 0.5", "default, 0.2")
-    assert state["s.align.ipo_reduction"] == ["mean", "sum"]
-    assert state["s.annotator.early_stopping"] == ["off", "on"]
-    assert (state["s.data.length_rule"], state["s.data.length_rule.max_tokens"]) == (True, "64")
-    assert yaml.safe_load(state["s.other"]) == {"salt": "again"}
+    assert (state["align.beta"], state["annotator.dropout"]) == ("0.1, 0.5", "default, 0.2")
+    assert state["align.ipo_reduction"] == ["mean", "sum"]
+    assert state["annotator.early_stopping"] == ["off", "on"]
+    assert (state["data.length_rule"], state["data.length_rule.max_tokens"]) == (True, "64")
+    assert yaml.safe_load(state["other"]) == {"salt": "again"}
 
 
 @pytest.mark.parametrize(
@@ -187,8 +186,8 @@ def test_a_preset_is_a_sweep_without_problems(name: str) -> None:
 
 def test_two_lists_on_the_form_multiply_and_stay_in_the_address(empty: None) -> None:
     page = visit("new_run", seeds="0-1")
-    page.text_input(key="s.align.beta").set_value("0.1, 0.5").run()
-    page.text_input(key="s.data.label_fraction").set_value("0.2, 0.3, 0.4").run()
+    page.text_input(key="new_run.align.beta").set_value("0.1, 0.5").run()
+    page.text_input(key="new_run.data.label_fraction").set_value("0.2, 0.3, 0.4").run()
     assert page.button(key="queue").label == "Queue 24 runs"
     assert "24 runs: 2 methods × 2 seeds × 3 label fractions × 2 values of align.beta." in words(page)
     linked = visit("new_run", seeds="0-1", **{"s.align.beta": "0.1, 0.5", "s.data.label_fraction": "0.2, 0.3, 0.4"})
@@ -197,15 +196,15 @@ def test_two_lists_on_the_form_multiply_and_stay_in_the_address(empty: None) -> 
 
 def test_a_wrong_value_in_a_list_is_a_sentence_and_nothing_is_lost(empty: None) -> None:
     page = visit("new_run", seeds="0-1")
-    page.text_input(key="s.align.beta").set_value("0.1, much").run()
-    page.text_input(key="s.data.label_fraction").set_value("0.2, 2").run()
+    page.text_input(key="new_run.align.beta").set_value("0.1, much").run()
+    page.text_input(key="new_run.data.label_fraction").set_value("0.2, 2").run()
     said = words(page)
     assert "align.beta 'much' is not a number" in said
     assert page.button(key="queue").disabled
-    assert page.text_input(key="s.align.beta").value == "0.1, much"
-    page.text_input(key="s.align.beta").set_value("0.1, 1").run()
+    assert page.text_input(key="new_run.align.beta").value == "0.1, much"
+    page.text_input(key="new_run.align.beta").set_value("0.1, 1").run()
     assert "data.label_fraction must be at most 1.0, not 2.0" in words(page)
-    assert page.text_input(key="s.data.label_fraction").value == "0.2, 2"
+    assert page.text_input(key="new_run.data.label_fraction").value == "0.2, 2"
 
 
 def test_a_link_opens_lists_of_choices_and_switches(empty: None) -> None:
@@ -215,10 +214,10 @@ def test_a_link_opens_lists_of_choices_and_switches(empty: None) -> None:
 
 def test_another_preset_brings_its_lists(empty: None) -> None:
     page = visit("new_run")
-    page.selectbox(key="preset").select("unsteady").run()
-    assert page.text_input(key="seeds").value == "0-7"
+    page.selectbox(key="new_run.preset").select("unsteady").run()
+    assert page.text_input(key="new_run.seeds").value == "0-7"
     assert page.button(key="queue").label == "Queue 56 runs"
-    page.selectbox(key="preset").select(None).run()
+    page.selectbox(key="new_run.preset").select(None).run()
     assert page.button(key="queue").label == "Queue 8 runs"
 
 
@@ -226,35 +225,35 @@ def test_another_preset_brings_its_lists(empty: None) -> None:
 def test_the_controls_are_one_choice_away(name: str, runs: int, empty: None) -> None:
     """Seven methods over four seeds, and over three with models of a hub; half of the pairs where one keeps N %."""
     address = address_of(all_presets()[name])
-    page = visit("new_run", dataset=address["dataset"])
-    page.selectbox(key="preset").select(name).run()
+    page = visit("new_run", **{"data.dataset": address["data.dataset"]})
+    page.selectbox(key="new_run.preset").select(name).run()
     assert page.button(key="queue").label == f"Queue {runs} runs", words(page)
-    assert page.multiselect(key="percents").value == ["50"]
+    assert page.multiselect(key="new_run.percents").value == ["50"]
     assert visit("new_run", **address).button(key="queue").label == f"Queue {runs} runs"
 
 
 def test_the_least_confident_pairs_alone_are_half_of_them_unless_another_share_is_chosen(empty: None) -> None:
     page = visit("new_run")
-    percents = page.multiselect(key="percents")
+    percents = page.multiselect(key="new_run.percents")
     assert (percents.value, percents.disabled) == (["30"], True)
-    page.multiselect(key="methods").select("bottom").run()
-    assert page.multiselect(key="percents").value == ["50"]
-    page.multiselect(key="percents").set_value(["10"]).run()
-    page.multiselect(key="methods").unselect("weak").run()
-    assert page.multiselect(key="percents").value == ["10"]
-    page.multiselect(key="methods").select("top").run()
-    assert page.multiselect(key="percents").value == ["10"]
+    page.multiselect(key="new_run.methods").select("bottom").run()
+    assert page.multiselect(key="new_run.percents").value == ["50"]
+    page.multiselect(key="new_run.percents").set_value(["10"]).run()
+    page.multiselect(key="new_run.methods").unselect("weak").run()
+    assert page.multiselect(key="new_run.percents").value == ["10"]
+    page.multiselect(key="new_run.methods").select("top").run()
+    assert page.multiselect(key="new_run.percents").value == ["10"]
 
 
 def test_a_share_that_was_chosen_stays_when_other_methods_change(empty: None) -> None:
     """Thirty for the least confident pairs is a choice like any other."""
     page = visit("new_run")
-    page.multiselect(key="methods").select("bottom").run()
-    page.multiselect(key="percents").set_value(["30"]).run()
-    page.multiselect(key="methods").unselect("weak").run()
-    assert page.multiselect(key="percents").value == ["30"]
-    page.multiselect(key="methods").set_value(["top"]).run()
-    assert page.multiselect(key="percents").value == ["30"]
+    page.multiselect(key="new_run.methods").select("bottom").run()
+    page.multiselect(key="new_run.percents").set_value(["30"]).run()
+    page.multiselect(key="new_run.methods").unselect("weak").run()
+    assert page.multiselect(key="new_run.percents").value == ["30"]
+    page.multiselect(key="new_run.methods").set_value(["top"]).run()
+    assert page.multiselect(key="new_run.percents").value == ["30"]
 
 
 @pytest.mark.parametrize(
@@ -273,28 +272,31 @@ def test_a_link_opens_a_comparison_of_the_paper_with_all_its_lists(name: str, ru
     """Two policies, four whole weightings, four shares of swapped labels, two kinds of annotator, three noises."""
     page = visit("new_run", **address_of(all_presets()[name]))
     assert page.button(key="queue").label == f"Queue {runs} runs"
-    page.session_state["more_drawn"] = True
-    page.run()
-    assert not page.exception
+    page.session_state["new_run.more"] = True
+    for tab in ("Weighting", "Models", "Other"):
+        page.session_state["new_run.tab"] = tab
+        page.run()
+        assert not page.exception
     assert page.button(key="queue").label == f"Queue {runs} runs", words(page)
 
 
 def test_a_pasted_file_fills_the_form_and_a_wrong_one_changes_nothing(empty: None) -> None:
     page = visit("new_run", name="mine")
-    page.session_state["yaml_drawn"] = page.session_state["more_drawn"] = True
+    page.session_state["yaml"] = page.session_state["new_run.more"] = True
+    page.session_state["new_run.tab"] = "Alignment"
     page.run()
     page.text_area(key="yaml_given").set_value("align: {beta: -1}\nseed: 5").run()
     page.button(key="yaml_fill").click().run()
     assert "align.beta must be greater than 0" in words(page)
-    assert page.text_input(key="seeds").value == "0-3"
-    page.text_input(key="s.align.lr").set_value("0.5").run()
+    assert page.text_input(key="new_run.seeds").value == "0-3"
+    page.text_input(key="new_run.align.lr").set_value("0.5").run()
     page.text_area(key="yaml_given").set_value(SWEEP).run()
     page.button(key="yaml_fill").click().run()
     assert not page.exception
     assert page.button(key="queue").label == "Queue 64 runs"
-    assert page.text_input(key="s.align.beta").value == "0.1, 0.5"
-    assert page.text_input(key="name").value == "a file"
-    assert page.text_input(key="s.align.lr").value == "0.0003"  # what the file does not say is a default again
+    assert page.text_input(key="new_run.align.beta").value == "0.1, 0.5"
+    assert page.text_input(key="new_run.name").value == "a file"
+    assert page.text_input(key="new_run.align.lr").value == "0.0003"  # what the file does not say is a default again
 
 
 def test_what_the_form_shows_as_a_file_is_what_it_queues(computed: Computed) -> None:
@@ -302,8 +304,8 @@ def test_what_the_form_shows_as_a_file_is_what_it_queues(computed: Computed) -> 
     values = yaml.safe_load(as_yaml({"method": ["cw"], "objective": ["dpo"], "seed": [0, 1], "align": {"beta": 0.25}}))
     assert values == {"method": "cw", "objective": "dpo", "seed": [0, 1], "align": {"beta": 0.25}}
     page = visit("new_run", **{"from": str(computed.sweep[0])})
-    page.session_state["yaml_drawn"] = True
-    page.text_input(key="seeds").set_value("0-1").run()
+    page.session_state["yaml"] = True
+    page.text_input(key="new_run.seeds").set_value("0-1").run()
     text = next(code.value for code in page.code if "method:" in code.value)
     assert "seed: [0, 1]" in text
 
@@ -312,7 +314,7 @@ def test_the_plan_says_by_kind_what_is_done_and_how_long_the_rest_takes(computed
     """One more seed and twice the epochs than what workers computed: nothing new for seed 0 but its alignment."""
     start = str(computed.sweep[2])
     page = visit("new_run", **{"from": start})
-    page.text_input(key="seeds").set_value("0, 5").run()
+    page.text_input(key="new_run.seeds").set_value("0, 5").run()
     figures = {metric.label: metric.value for metric in page.metric}
     assert (figures["runs"], figures["GPU-hours"]) == ("2", "none")
     assert figures["time, about"] != "unknown"
@@ -328,7 +330,7 @@ def test_a_machine_with_too_little_memory_is_a_warning(computed: Computed, monke
     """A machine of 1,000 bytes: nothing fits, and the page says what to change."""
     monkeypatch.setattr(memory, "cpu_memory", lambda: 1000)
     page = visit("new_run", **{"from": str(computed.sweep[2])})
-    page.text_input(key="seeds").set_value("97").run()
+    page.text_input(key="new_run.seeds").set_value("97").run()
     assert "lower execution.tokens_per_batch or choose a smaller model" in page.warning[0].value.replace("\\", "")
     assert not page.button(key="queue").disabled
 
@@ -343,8 +345,10 @@ def test_a_switch_that_may_be_left_to_the_program_has_three_states() -> None:
 def test_fields_without_a_widget_have_a_place(empty: None) -> None:
     page = visit("new_run", seeds="0", **{"s.other": "salt: [x, y]"})
     assert page.button(key="queue").label == "Queue 4 runs"
-    page.text_area(key="s.other").set_value("nosuch.field: 1").run()
+    page.session_state["new_run.more"], page.session_state["new_run.tab"] = True, "Other"
+    page.run()
+    page.text_area(key="new_run.other").set_value("nosuch.field: 1").run()
     assert "nosuch" in words(page)
     assert page.button(key="queue").disabled
-    page.text_area(key="s.other").set_value("not a field").run()
+    page.text_area(key="new_run.other").set_value("not a field").run()
     assert "other fields are not lines like" in words(page)

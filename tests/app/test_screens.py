@@ -115,17 +115,17 @@ def test_redis_down_is_one_sentence_and_runs_can_still_be_queued(
 
 def test_runs_are_grouped_over_their_seeds(computed: Computed) -> None:
     """Four settings of two seeds each, and the failed one; GRA and interval only where there is a result."""
-    rows = {row["setting"]: row for row in grid(visit("runs"))}
-    done = [row for row in rows.values() if row["status"] == "done"]
+    rows = grid(visit("runs"))
+    done = [row for row in rows if row["status"] == "done"]
     assert len(done) == 4
     assert all(re.fullmatch(r"\d+\.\d – \d+\.\d", row["95 %"]) and row["seeds"] == "2 (0, 1)" for row in done)
-    failed = [row for row in rows.values() if row["status"] == "failed"]
+    failed = [row for row in rows if row["status"] == "failed"]
     assert [row["GRA, %"] for row in failed] == ["–"]
 
 
 def test_filters_come_from_the_address(computed: Computed) -> None:
     page = visit("runs", method=["Top N %"], status=["done"])
-    assert [row["setting"] for row in grid(page)] == ["▸ Top 30 % · DPO"]
+    assert [row["setting"] for row in grid(page)] == ["Top 30 % · DPO"]
     assert page.multiselect(key="method").value == ["top"]
     nothing = visit("runs", q="no such run")
     assert "No run fits these filters." in words(nothing)
@@ -137,7 +137,7 @@ def test_an_opened_setting_shows_its_seeds_and_a_click_opens_the_run(computed: C
     group = next(row.group_key for row in computed.rows() if row.method == "cw")[:12]
     page = visit("runs", open=group)
     table = grid(page)
-    place = next(place for place, row in enumerate(table) if row["setting"].startswith("▾ CW"))
+    place = next(place for place, row in enumerate(table) if row["open"] == runs_table.HIDE_SEEDS)
     assert [row["setting"].split("·")[0].strip() for row in table[place + 1 : place + 3]] == ["seed 0", "seed 1"]
     assert table[place + 1]["seeds"] == runs_table.ONE_SEED
 

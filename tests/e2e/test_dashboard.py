@@ -142,7 +142,7 @@ def test_a_pasted_sweep_fills_the_form_and_its_address(page: Page, dashboard: Da
     ready(page, "New run")
     page.get_by_role("button", name="Fill the form").click()
     expect(page.get_by_role("button", name="Queue 4 runs")).to_be_visible()
-    expect(page).to_have_url(re.compile(r"s\.align\.lr=0\.1"))
+    expect(page).to_have_url(re.compile(r"[?&]align\.lr=0\.1"))
     expect(beta).to_have_value("0.5")
     page.goto(page.url)
     ready(page, "New run")

@@ -1,1 +1,1 @@
-"""The form of New run and the plan beside it."""
+"""The form of New run: what it holds, its address, and its place in the session."""

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.components.form.config_fields import Fields
+from app.components.form.content import Form
 from app.components.form.field_specs import spec_of
+from app.components.form.state import read
 from app.components.frame import layout
 from app.components.frame.annotator_words import overlap, provenance
 from app.reads import results
@@ -13,9 +15,10 @@ from db import queries
 from db.records import NamedAnnotatorRow
 
 PATH = "annotator.use"
+LIST = "new_run.named_annotators"
 
 
-def choose_existing(fields: Fields, key: str, dataset: str) -> None:
+def choose_existing(fields: Fields, dataset: str) -> None:
     """A list of named annotators that fills the field beside it; where each comes from stands below."""
     with results.reading() as session:
         rows = [row for row in queries.named_annotators(session) if row.stored]
@@ -27,25 +30,20 @@ def choose_existing(fields: Fields, key: str, dataset: str) -> None:
             index=None,
             placeholder="choose one that has a name" if rows else "none has a name yet",
             disabled=not rows,
-            key=_list_key(key),
+            key=LIST,
             on_change=_take,
-            args=(key,),
+            args=(fields.form,),
             help="It labels in place of one trained by the run; Annotators is the page where they get their names.",
         )
     with right:
         fields.field(spec_of(PATH))
-    given = fields.changes.get(PATH, fields.default(PATH))
-    _say(rows, given if isinstance(given, list) else [given], dataset)
+    _say(rows, read(spec_of(PATH), fields.form.state[PATH])[0], dataset)
 
 
-def _take(key: str) -> None:
+def _take(form: Form) -> None:
     """What is chosen goes into the field, which the address and a file can fill as well."""
-    st.session_state[f"{key}{PATH}"] = st.session_state[_list_key(key)] or ""
-    st.session_state[_list_key(key)] = None
-
-
-def _list_key(key: str) -> str:
-    return f"list.{key}{PATH}"
+    form.take(PATH, st.session_state[LIST] or "")
+    st.session_state[LIST] = None
 
 
 def _say(rows: Sequence[NamedAnnotatorRow], given: Sequence[str | None], dataset: str) -> None:

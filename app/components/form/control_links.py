@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components.form.state import OTHERS, lists_of, prefix_of
-from app.components.frame.address import METHODS
+from app.components.form.state import lists_of
+from app.components.frame.address import METHODS, SOURCE
 from cwpo.config import catalog
 from cwpo.config.presets import CONTROLS
 from db.records import RunRow
@@ -34,13 +34,13 @@ def _address(row: RunRow, methods: Sequence[str], seeds: Sequence[int]) -> dict[
     seeds."""
     lists = lists_of({"method": methods, "seed": seeds})
     address = {
-        "from": str(row.id),
+        SOURCE: str(row.id),
         "methods": [METHODS[name] for name in lists["methods"]],
         "percents": lists["percents"],
         "seeds": lists["seeds"],
     }
     if row.weighting != catalog.METHODS[row.method].weighting:
-        address[f"f{row.id}.{prefix_of(row.dataset)}{OTHERS}"] = "weighting.name: null"
+        address["weighting.name"] = ""
     return address
 
 

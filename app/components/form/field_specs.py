@@ -72,11 +72,17 @@ def part_of(path: str) -> type[BaseModel]:
 
 def plain_parts() -> list[str]:
     """The parts of a run's configuration, in its order."""
-    return [
-        name
-        for name, field in RunConfig.model_fields.items()
-        if any(_is_part(kind) for kind in (*get_args(field.annotation), field.annotation))
-    ]
+    return [name for name, field in RunConfig.model_fields.items() if _holds_part(field.annotation)]
+
+
+def all_parts() -> list[str]:
+    """The parts of a run's configuration and the parts inside them, in its order."""
+    found = []
+    for name in plain_parts():
+        inner = part_of(name).model_fields
+        below = [f"{name}.{field}" for field, info in inner.items() if _holds_part(info.annotation)]
+        found += [name, *below]
+    return found
 
 
 def spec_of(path: str) -> FieldSpec:
@@ -99,6 +105,10 @@ def _kinds(annotation: Any) -> Iterator[tuple[Kind, bool, tuple[str, ...]]]:
     plain: Mapping[Any, Kind] = {bool: "flag", int: "int", float: "float", str: "text"}
     if len(inner) == 1 and inner[0] in plain:
         yield plain[inner[0]], optional, ()
+
+
+def _holds_part(annotation: Any) -> bool:
+    return any(_is_part(kind) for kind in (*get_args(annotation), annotation))
 
 
 def _is_part(kind: Any) -> bool:

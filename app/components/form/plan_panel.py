@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import untrusted
 from app.components.form.form import Filled
+from app.components.form.queued import Queued, asked_for, go_on, queued_here, token_of
 from app.components.frame import layout, tables
 from app.components.frame.export import show_tables
 from app.components.frame.formats import counted
@@ -21,14 +22,18 @@ from workers.machine.database import database_url
 from workers.plan import words as plan_words
 from workers.plan.estimate import Plan
 
+UNASKED = "Tick the box to queue them all the same."
 QUIET = ("0", "", "–")  # cells that need no ink
 
 
 def show_plan(filled: Filled) -> None:
     """The plan, and the button that queues it."""
+    queued = queued_here()
+    go_on(queued)
     for sentence in filled.homeless:
         st.caption(f":red[{untrusted.label(sentence, 400)}]")
     configs = filled.sweep.configs
+    token = token_of(configs, filled.name)
     plan, reason = None, ""
     if not configs:
         reason = "Correct the fields with a sentence in red first."
@@ -40,10 +45,12 @@ def show_plan(filled: Filled) -> None:
             layout.problem(error)
             reason = "The plan has a problem."
     layout.service_notice()
+    if plan is not None and not asked_for(queued, token, plan):
+        reason = UNASKED
     label = f"Queue {counted(len(configs), 'run')}" if configs else "Queue runs"
     if st.button(label, type="primary", disabled=bool(reason), help=reason or None, key="queue"):
-        _submit(configs, filled.name)
-    if reason:
+        _submit(configs, filled.name, queued, token)
+    if reason and reason != UNASKED:
         st.caption(reason)
     if plan is not None:
         _stages(plan)
@@ -107,7 +114,7 @@ def _plan(url: str, configs: str) -> Plan:
     return api.plan([RunConfig.parse(values) for values in json.loads(configs)])
 
 
-def _submit(configs: Sequence[RunConfig], name: str) -> None:
+def _submit(configs: Sequence[RunConfig], name: str, queued: Queued, token: str) -> None:
     """Queue everything; the run page for one run, the list for several."""
     with st.spinner("Checking and queueing"):
         try:
@@ -115,10 +122,9 @@ def _submit(configs: Sequence[RunConfig], name: str) -> None:
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
             return
-    words = f"{counted(len(made), 'run')} queued."
-    if any(submitted.queue_down for submitted in made):
-        words += " Redis does not answer: workers will find them within a minute after it is back."
-    layout.flash(words)
-    if len(made) == 1:
-        st.switch_page("screens/run.py", query_params={"run": str(made[0].run_id)})
-    st.switch_page("screens/runs.py")
+        words = f"{counted(len(made), 'run')} queued."
+        if any(submitted.queue_down for submitted in made):
+            words += " Redis does not answer: workers will find them within a minute after it is back."
+        queued.add(token, [submitted.run_id for submitted in made], words)
+        _plan.clear()
+    go_on(queued)

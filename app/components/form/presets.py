@@ -31,7 +31,7 @@ def presets_for(dataset: str) -> dict[str, Preset]:
 def address_of(preset: SandboxPreset) -> dict[str, str]:
     """The parameters with which New run opens on this comparison: what its two widgets show."""
     dataset = _datasets(preset)[0]
-    return {"dataset": DATASETS.get(dataset, dataset), "preset": preset.label}
+    return {"data.dataset": DATASETS.get(dataset, dataset), "preset": preset.label}
 
 
 def _datasets(preset: SandboxPreset) -> list[str]:

@@ -1,15 +1,15 @@
-"""What the widgets of New run hold for a configuration with lists; a preset, a run or a pasted file fills the form."""
+"""What the widgets of New run hold for a configuration with lists: one value for each, whether it is drawn or not."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from app.components.form.config_fields import NAMED, state_of
-from app.components.form.field_specs import FieldSpec, part_of, specs
-from app.components.form.values import shown
+from app.components.form.field_specs import FieldSpec, all_parts, part_of, specs
+from app.components.form.values import parse, shown
 from cwpo.config import catalog
 from cwpo.config.dotted import value_at
+from cwpo.config.parts import LoraConfig
 from cwpo.config.run import RunConfig, merged
 from cwpo.config.sweep import firsts
 from cwpo.errors import ConfigError
@@ -19,10 +19,23 @@ FIRST_PERCENT = "30"
 HALF = "50"  # the least confident pairs alone: the other half than the one that confidence would keep
 FIRST_METHODS = ("weak", "cw")
 FIRST_SEEDS = [0, 1, 2, 3]
+DATASET = "data.dataset"
+MODELS = ("model.annotator", "model.policy")
 # What the lists on top of the form set; a base configuration never brings them along.
 LISTED = ("name", "method", "top_percent", "objective", "seed")
-OTHERS = "other"  # key of the text with the fields that have no widget
-SWITCHES = ("data.length_rule", "model.lora")
+OTHERS = "other"  # the text with the fields that have no widget
+# Parts that may be absent, and what they start from when they are turned on.
+SWITCHES: Mapping[str, Mapping[str, Any]] = {
+    "data.length_rule": {"max_tokens": 512, "counts": "each"},
+    "model.lora": LoraConfig().model_dump(mode="json"),
+}
+FLAGS: Mapping[str, bool | None] = {"auto": None, "off": False, "on": True}
+CHOOSE = "choose at least one."
+# Fields that name a row of the catalog, or a hub id or folder.
+NAMED: Mapping[str, Mapping[str, Any]] = {
+    "evaluation.gold_reward": catalog.GOLD_REWARDS,
+    "weighting.name": catalog.WEIGHTINGS,
+}
 
 
 def lists_of(values: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -57,22 +70,23 @@ def pairs_of(dataset: str) -> dict[str, catalog.ModelPairRow]:
     return {name: row for name, row in catalog.MODEL_PAIRS.items() if (row.family == "sandbox") == sandbox}
 
 
+def methods_of(dataset: str) -> dict[str, catalog.MethodRow]:
+    """The methods that can be had on this dataset."""
+    return {name: row for name, row in catalog.METHODS.items() if dataset == "sandbox" or not row.sandbox_only}
+
+
 def first_pair(dataset: str, values: Mapping[str, Any] | None) -> str:
     """The pair that a configuration names, `OTHER` when the catalog has none like it, else the first."""
     rows = pairs_of(dataset)
-    named = (value_at(values or {}, "model.annotator"), value_at(values or {}, "model.policy"))
+    named = tuple(value_at(values or {}, path) for path in MODELS)
     if named == (None, None):
         return next(iter(rows))
     return next((name for name, row in rows.items() if named == (row.annotator, row.policy)), OTHER)
 
 
-def pair_key(dataset: str) -> str:
-    return "pair_s" if dataset == "sandbox" else "pair_h"
-
-
-def prefix_of(dataset: str) -> str:
-    """What stands before a field's name in the address; the sandbox and the rest have different defaults."""
-    return "s." if dataset == "sandbox" else "h."
+def datasets_of(values: Mapping[str, Any] | None) -> list[str]:
+    """The datasets that a configuration is about."""
+    return many(value_at(values or {}, DATASET) or "sandbox")
 
 
 def base_of(dataset: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -97,63 +111,121 @@ def defaults_of(base: Mapping[str, Any]) -> dict[str, Any]:
     return RunConfig.parse(unknown).canonical()
 
 
+def fields_of(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of every field and switch for these values; a part that runs over several choices has none."""
+    state: dict[str, Any] = {}
+    for part in all_parts():
+        given = value_at(defaults, part)
+        if part in SWITCHES:
+            state[part] = given is not None
+            given = SWITCHES[part] if given is None else given
+        if isinstance(given, Mapping):
+            for spec in plain(part):
+                state[spec.path] = state_of(spec, many(given.get(name_of(spec))))
+    return state
+
+
+def changes_of(state: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What these widgets say differently from the defaults, and a sentence for each that cannot be read."""
+    changes: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+    for part in all_parts():
+        given = value_at(defaults, part)
+        if part in SWITCHES:
+            if not state[part]:
+                changes |= {} if given is None else {part: None}
+                continue
+            changes |= {part: dict(SWITCHES[part])} if given is None else {}
+            given = SWITCHES[part] if given is None else given
+        if isinstance(given, Mapping):
+            for spec in plain(part):
+                values, sentence = read(spec, state[spec.path])
+                if sentence:
+                    wrong[spec.path] = sentence
+                elif values != many(given.get(name_of(spec))):
+                    changes[spec.path] = values if len(values) > 1 else values[0]
+    return changes, wrong
+
+
 def filled_state(values: Mapping[str, Any]) -> dict[str, Any]:
     """The state of every widget for these values; what they do not say is the default of their dataset."""
-    datasets = many(value_at(values, "data.dataset") or "sandbox")
-    prefix = prefix_of(datasets[0])
-    state: dict[str, Any] = {"name": values.get("name", ""), "dataset": datasets[0], "preset": None, **lists_of(values)}
-    state[pair_key(datasets[0])] = first_pair(datasets[0], values)
+    datasets = datasets_of(values)
     defaults = {key: value for key, value in defaults_of(base_of(datasets[0], None)).items() if key not in LISTED}
     given = {key: value for key, value in values.items() if key not in LISTED}
-    others: dict[str, Any] = {"data.dataset": datasets} if len(datasets) > 1 else {}
-    for path, value in (*_leaves(defaults, ""), *_leaves(given, "")):
+    state: dict[str, Any] = {"name": values.get("name", ""), "dataset": datasets[0], "preset": None, **lists_of(values)}
+    state |= {"models": first_pair(datasets[0], values), **fields_of(defaults)}
+    others: dict[str, Any] = {DATASET: datasets} if len(datasets) > 1 else {}
+    for path, value in _leaves(given, ""):
         spec = _spec(path)
-        if spec is not None:
-            state[f"{prefix}{path}"] = state_of(spec, many(value))
-        elif path not in SWITCHES and value_at(defaults, path) != value:
+        if path in SWITCHES:
+            state[path] = value is not None
+        elif spec is not None:
+            state[path] = state_of(spec, many(value))
+        elif path != DATASET and value_at(defaults, path) != value:
             others[path] = value
     for path in SWITCHES:
-        part = value_at(given, path) if _says(given, path) else value_at(defaults, path)
-        state[f"{prefix}{path}"] = part is not None
-    lines = yaml.safe_dump(others, sort_keys=False, allow_unicode=True, default_flow_style=None) if others else ""
-    return {**state, f"{prefix}{OTHERS}": lines}
+        if isinstance(value_at(given, path), Mapping):
+            state[path] = True
+    return {**state, OTHERS: as_lines(others)}
 
 
-def in_address(key: str, state: Any) -> str | list[str]:
-    """What the address says when a widget holds this: a list is what it shows of each value."""
-    if isinstance(state, bool):
-        return "true" if state else "false"
-    if not isinstance(state, list):
-        return str(state)
-    rows = NAMED.get(key.partition(".")[2], {})
-    return [rows[value].label if value in rows else str(value) for value in state]
+def as_lines(values: Mapping[str, Any]) -> str:
+    """Fields without a widget, one per line."""
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None) if values else ""
 
 
-def _says(values: Mapping[str, Any], path: str) -> bool:
-    """Whether the values name this field, be it as nothing."""
-    part, _, name = path.rpartition(".")
-    below = value_at(values, part)
-    return isinstance(below, Mapping) and name in below
+def state_of(spec: FieldSpec, values: Sequence[Any]) -> Any:
+    """What the widget of a field holds when the field has these values."""
+    if spec.kind == "flag":
+        return [word for word, value in flags(spec).items() if value in values]
+    if spec.kind == "choice" or spec.path in NAMED:
+        return [value for value in values if value is not None]
+    return shown(values)
+
+
+def read(spec: FieldSpec, state: Any) -> tuple[list[Any], str]:
+    """The other way: the values of a field, and a sentence when they cannot be read."""
+    if spec.kind == "flag":
+        return [FLAGS[word] for word in flags(spec) if word in state], "" if state else CHOOSE
+    if spec.kind == "choice" or spec.path in NAMED:
+        return ([str(name) for name in state], "") if state else ([None], "" if spec.optional else CHOOSE)
+    return parse(spec, state)
+
+
+def flags(spec: FieldSpec) -> Mapping[str, bool | None]:
+    """What a switch can be; auto is there where the field may be left to the program."""
+    return {word: value for word, value in FLAGS.items() if value is not None or spec.optional}
+
+
+def plain(part: str) -> list[FieldSpec]:
+    """The fields of a part that have widgets of their own; the dataset stands on top of the form."""
+    return [spec for spec in specs(part_of(part), f"{part}.") if spec.path != DATASET]
+
+
+def name_of(spec: FieldSpec) -> str:
+    return spec.path.rsplit(".", 1)[-1]
+
+
+def leaves_without_widget(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names and values of a configuration's fields that no widget holds."""
+    given = {key: value for key, value in values.items() if key not in LISTED}
+    return {
+        path: value
+        for path, value in _leaves(given, "")
+        if path not in SWITCHES and path != DATASET and _spec(path) is None
+    }
 
 
 def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     """Dotted names and their values; what is a mapping without being a part of the configuration stays whole."""
     for key, value in values.items():
         path = f"{prefix}{key}"
-        if isinstance(value, Mapping) and _part_specs(path):
+        if isinstance(value, Mapping) and path in all_parts():
             yield from _leaves(value, f"{path}.")
         else:
             yield path, value
 
 
-def _part_specs(path: str) -> Sequence[FieldSpec]:
-    """The plain fields of a part of the configuration; none when this is no part."""
-    try:
-        return specs(part_of(path), f"{path}.")
-    except (KeyError, StopIteration):
-        return ()
-
-
 def _spec(path: str) -> FieldSpec | None:
-    part, dot, _ = path.rpartition(".")
-    return next((spec for spec in _part_specs(part) if spec.path == path), None) if dot else None
+    part = path.rpartition(".")[0]
+    return next((spec for spec in plain(part) if spec.path == path), None) if part in all_parts() else None

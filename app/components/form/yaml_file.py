@@ -7,29 +7,28 @@ import streamlit as st
 import yaml
 
 from app import untrusted
-from app.components.form.form import DRAWN, Filled, is_folded
-from app.components.form.state import filled_state, in_address, many
+from app.components.form.content import Form
+from app.components.form.form import Filled
+from app.components.form.state import many
 from app.components.frame import layout, text_blocks
 from cwpo.config.run import override
 from cwpo.config.sweep import sweep
 
-OPENED = "yaml_drawn"
 WRONG = "yaml_wrong"
 LARGEST = 100_000  # characters of a file that is read
 
 
-def show_yaml(filled: Filled) -> None:
+def show_yaml(form: Form, filled: Filled) -> None:
     """Folded away: the form's file, and a place for another one."""
     folded = st.expander("As a YAML file", key="yaml", on_change="rerun")
-    if not (folded.open or st.session_state.get(OPENED)):
+    if not folded.open:
         return
-    st.session_state[OPENED] = True  # a text that is not drawn would be lost
     with folded:
         mine, other = st.tabs(["This form", "Paste or upload"])
         with mine:
             _this_form(filled)
         with other:
-            _another()
+            _another(form)
 
 
 def as_yaml(values: Mapping[str, Any]) -> str:
@@ -74,34 +73,27 @@ def _this_form(filled: Filled) -> None:
     st.download_button("Download", text, file_name="sweep.yaml", mime="application/yaml", on_click="ignore")
 
 
-def _another() -> None:
+def _another(form: Form) -> None:
     """A text or a file; only what is right in every field changes the form."""
     st.text_area(
         "A run or a sweep",
         key="yaml_given",
         height=170,
         placeholder="method: [weak, cw]\nalign:\n  beta: [0.1, 0.5]\nseed: [0, 1, 2]",
+        persist_state="session",
     )
     st.file_uploader("or a file", type=["yaml", "yml"], key="yaml_file")
-    st.button("Fill the form", key="yaml_fill", on_click=_fill)
+    st.button("Fill the form", key="yaml_fill", on_click=_fill, args=(form,))
     for field, sentence in st.session_state.get(WRONG, {}).items():
         st.caption(f":red[{untrusted.label(f'{field} {sentence}'.strip(), 400)}]")
 
 
-def _fill() -> None:
+def _fill(form: Form) -> None:
     """Every widget holds what the file says; a file with a problem changes nothing."""
     file = st.session_state.get("yaml_file")
     text = st.session_state.get("yaml_given") or (file.getvalue().decode("utf-8", "replace") if file else "")
     values, wrong = read_yaml(text)
     st.session_state[WRONG] = wrong
-    if wrong:
-        return
-    st.query_params.pop("from", None)
-    state = filled_state(values)
-    defaults = filled_state({"data": {"dataset": state["dataset"]}})
-    folded = {} if st.session_state.get(DRAWN) else {key: state[key] for key in state if is_folded(key)}
-    st.session_state.update(state)
-    # A widget that is drawn for the first time does not write the address, so what it will show is written here.
-    st.query_params.update({key: in_address(key, now) for key, now in folded.items() if now != defaults.get(key)})
-    st.session_state[DRAWN] = True
-    layout.flash(left_over(values) or "The form says what the file says.")
+    if not wrong:
+        form.fill(values)
+        layout.flash(left_over(values) or "The form says what the file says.")

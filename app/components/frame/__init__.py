@@ -1,1 +1,1 @@
-"""What all pages share: layout, address, tables, charts, export, how values read."""
+"""The frame of every page: what pages share that is about no run."""

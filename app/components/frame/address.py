@@ -6,7 +6,7 @@ widget shows; the views here give those names one home, read them back from any 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from cwpo.config import catalog
 
@@ -31,6 +31,7 @@ JUDGES: Mapping[Judge, str] = {"human": "human labels", "truth": "true labels"}
 LONGEST = 200  # characters of one parameter; longer ones are cut
 LONGEST_LIST = 4_000  # the same of a comma-separated list
 MOST_IDS = 400  # runs that an address may name: a list's ticked settings with all their seeds
+SOURCE = "from"  # the run whose configuration New run starts from
 STATUSES = ("queued", "running", "done", "failed", "cancelled")
 
 
@@ -38,6 +39,7 @@ STATUSES = ("queued", "running", "done", "failed", "cancelled")
 class RunsView:
     """Filters of the list of runs; `open` are the group keys shown with their seeds."""
 
+    screen: ClassVar[str] = "screens/runs.py"
     q: str = ""
     status: tuple[str, ...] = ()
     method: tuple[str, ...] = ()
@@ -77,6 +79,7 @@ class RunsView:
 class RunView:
     """One run."""
 
+    screen: ClassVar[str] = "screens/run.py"
     run: int | None = None
 
     def to_params(self) -> dict[str, Any]:
@@ -88,9 +91,25 @@ class RunView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewRunView:
+    """The form as it was left, or filled with the configuration of a run."""
+
+    screen: ClassVar[str] = "screens/new_run.py"
+    source: int | None = None
+
+    def to_params(self) -> dict[str, Any]:
+        return {SOURCE: str(self.source)} if self.source is not None else {}
+
+    @classmethod
+    def from_params(cls, params: Params) -> "NewRunView":
+        return cls(source=integer(params, SOURCE))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExamplesView:
     """Which pairs of which run; `after` is the key of the last pair of the page before."""
 
+    screen: ClassVar[str] = "screens/examples.py"
     run: int | None = None
     low: float = 0.0
     high: float = 1.0
@@ -107,7 +126,7 @@ class ExamplesView:
             c=() if whole else (f"{self.low:g}", f"{self.high:g}"),
             agreement="" if self.agreement == "any" else self.agreement,
             order="" if self.order == "lowest" else ORDERS[self.order],
-            q=self.q,
+            text=self.q,
             pair=self.pair,
             after=self.after,
         )
@@ -121,7 +140,7 @@ class ExamplesView:
             high=high,
             agreement=choice(params, "agreement", get_args(Agreement), "any"),
             order=next(iter(names(ORDERS, (text(params, "order"),))), "lowest"),
-            q=text(params, "q"),
+            q=text(params, "text") or text(params, "q"),
             pair=text(params, "pair"),
             after=text(params, "after"),
         )
@@ -131,6 +150,7 @@ class ExamplesView:
 class CompareView:
     """Which runs stand side by side, and which prompt's answers. Tab, gold reward and prices are bound widgets."""
 
+    screen: ClassVar[str] = "screens/compare.py"
     runs: tuple[int, ...] = ()
     prompt: str = ""
     reference: str = ""  # start of a group key
@@ -153,6 +173,7 @@ class CompareView:
 class AnnotatorsView:
     """Which annotator, by its labels stage, and whose labels judge it."""
 
+    screen: ClassVar[str] = "screens/annotators.py"
     annotator: int | None = None
     judge: Judge = "human"
 

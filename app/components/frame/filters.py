@@ -1,4 +1,5 @@
-"""Filters on the left of lists. Each widget is bound to the parameter of the same name, so the address has the view."""
+"""Filters on the left of lists. Each widget is bound to the parameter of the same name, so the address has the view;
+no name is that of a widget of another page, because Streamlit keeps what a bound widget holds between pages."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -26,12 +27,18 @@ RUN_DEFAULTS: Mapping[str, Any] = {
     "archived": False,
 }
 UNSURE = "unsure"  # the order that needs several annotators or passes
-EXAMPLE_DEFAULTS: Mapping[str, Any] = {"order": "lowest", "c": (0.0, 1.0), "agreement": "any", "q": ""}
+EXAMPLE_DEFAULTS: Mapping[str, Any] = {"order": "lowest", "c": (0.0, 1.0), "agreement": "any", "text": ""}
 
 
 def _first_page() -> None:
     """Another filter makes another list: its first page."""
     st.query_params.pop("after", None)
+
+
+def _accept_old_search() -> None:
+    """In addresses of before, the text searched for was called as on Runs."""
+    if "q" in st.query_params:
+        st.session_state["text"] = st.query_params.pop("q")
 
 
 def run_filters() -> RunsView:
@@ -88,8 +95,9 @@ def example_filters(view: ExamplesView, *, spread: bool) -> ExamplesView:
         bind="query-params",
         on_change=_first_page,
     )
+    _accept_old_search()
     text = st.text_input(
-        "Search", key="q", placeholder="text in prompt or response", bind="query-params", on_change=_first_page
+        "Search", key="text", placeholder="text in prompt or response", bind="query-params", on_change=_first_page
     )
     st.toggle("Show human labels", key="human", bind="query-params", on_change=_first_page)
     return ExamplesView(

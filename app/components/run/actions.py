@@ -5,6 +5,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from app.components.frame import layout
+from app.components.frame.address import NewRunView, RunsView
+from app.components.frame.leaving import leave
 from db.errors import DatabaseError
 from db.records import RunRecord
 from db.status import LIVE
@@ -18,7 +20,7 @@ def show_actions(run: RunRecord) -> None:
     live = run.status in LIVE
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Duplicate & edit", key="duplicate", type="primary" if run.status == "failed" else "secondary"):
-            st.switch_page("screens/new_run.py", query_params={"from": str(run.id)})
+            leave(NewRunView(source=run.id))
         if live:
             _button("Cancel", lambda: api.cancel_run(run.id), "Run cancelled; finished stages are kept.")
         elif run.status in ("failed", "cancelled"):
@@ -30,7 +32,7 @@ def show_actions(run: RunRecord) -> None:
             sure = st.checkbox("Delete this run and what no other run uses", key="sure", disabled=live)
             if st.button("Delete", key="delete", disabled=live or not sure, help="Cancel it first." if live else None):
                 layout.flash(_deleted(run.id, api.delete_run(run.id)))
-                st.switch_page("screens/runs.py")
+                leave(RunsView())
 
 
 def _deleted(run_id: int, deleted: api.Deleted) -> str:

@@ -32,22 +32,26 @@ class Line:
     run_ids: tuple[int, ...]
     method: str
     is_seed: bool
+    button: str  # what opening it does
     cells: Mapping[str, str]
 
 
 # column -> width in px
 COLUMNS: Mapping[str, int] = {
-    "setting": 142,
+    "setting": 126,
     "GRA, %": 58,
-    "95 %": 90,
-    "status": 116,
-    "seeds": 66,
-    "KL": 46,
-    "models": 110,
-    "data": 104,
-    "updated": 86,
+    "95 %": 84,
+    "status": 104,
+    "seeds": 60,
+    "KL": 40,
+    "models": 98,
+    "data": 92,
+    "updated": 76,
 }
 FIGURES = ("GRA, %", "95 %", "KL")
+OPEN = "open"  # the column with the button of a line
+OPEN_WIDTH = 60
+OPEN_RUN, SHOW_SEEDS, HIDE_SEEDS = "Open", "Seeds", "Hide"
 
 
 def lines(groups: Sequence[RunGroup], results: Mapping[str, GraRow], opened: Sequence[str]) -> list[Line]:
@@ -62,7 +66,7 @@ def lines(groups: Sequence[RunGroup], results: Mapping[str, GraRow], opened: Seq
 
 def frame(table: Sequence[Line]) -> pd.DataFrame:
     """What the grid shows; every cell is text that is ready to be read."""
-    return pd.DataFrame([dict(line.cells) for line in table], columns=list(COLUMNS))
+    return pd.DataFrame([{**line.cells, OPEN: line.button} for line in table], columns=[OPEN, *COLUMNS])
 
 
 def export(groups: Sequence[RunGroup], table: Sequence[Line], configs: Configs) -> Exported:
@@ -101,7 +105,7 @@ def inks(table: Sequence[Line], look: Look) -> pd.DataFrame:
         row["GRA, %"] = muted if line.is_seed else f"color: {look.ink}"
         row["status"] = f"color: {look.ink}" if line.cells["status"].startswith(("running", "failed")) else muted
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=[OPEN, *COLUMNS]).fillna("")
 
 
 def status_of(rows: Sequence[RunRow]) -> str:
@@ -138,16 +142,16 @@ def headline(groups: Sequence[RunGroup], total: int) -> str:
 
 
 def _shown(table: Sequence[Line], note: str) -> Table:
-    cells = tuple(tuple(line.cells.get(name, "").lstrip("▸▾ ") for name in COLUMNS) for line in table)
+    cells = tuple(tuple(line.cells.get(name, "").lstrip() for name in COLUMNS) for line in table)
     return Table(columns=tuple(COLUMNS), rows=cells, notes=(note,))
 
 
 def _group_line(group: RunGroup, result: GraRow | None, *, opened: bool) -> Line:
     first = group.rows[0]
-    mark = "" if len(group.rows) == 1 else ("▾ " if opened else "▸ ")
+    button = OPEN_RUN if len(group.rows) == 1 else (HIDE_SEEDS if opened else SHOW_SEEDS)
     name = next((row.name for row in group.rows if row.name), "")
     cells = _common(first) | {
-        "setting": untrusted.plain(f"{mark}{setting_name(first)}", 60),
+        "setting": untrusted.plain(setting_name(first), 60),
         "status": status_of(group.rows),
         "GRA, %": f"{100 * result.estimate:.1f}" if result else "–",
         "95 %": interval(result.low, result.high) if result else "–",
@@ -156,7 +160,14 @@ def _group_line(group: RunGroup, result: GraRow | None, *, opened: bool) -> Line
         "updated": ago(max((row.finished_at or row.started_at or row.created_at) for row in group.rows)),
         "name": name,
     }
-    return Line(key=group.group_key[:12], run_ids=group.run_ids, method=first.method, is_seed=False, cells=cells)
+    return Line(
+        key=group.group_key[:12],
+        run_ids=group.run_ids,
+        method=first.method,
+        is_seed=False,
+        button=button,
+        cells=cells,
+    )
 
 
 def _seed_line(row: RunRow) -> Line:
@@ -170,7 +181,7 @@ def _seed_line(row: RunRow) -> Line:
         "KL": number(result.kl if result else None),
         "updated": ago(row.finished_at or row.started_at or row.created_at),
     }
-    return Line(key=f"run:{row.id}", run_ids=(row.id,), method=row.method, is_seed=True, cells=cells)
+    return Line(key=f"run:{row.id}", run_ids=(row.id,), method=row.method, is_seed=True, button=OPEN_RUN, cells=cells)
 
 
 def _common(row: RunRow) -> dict[str, str]:

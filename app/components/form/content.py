@@ -1,0 +1,213 @@
+"""What New run holds, in one place: where it started from, and one value for each widget, drawn or not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import yaml
+
+from app.components.form.field_specs import FieldSpec
+from app.components.form.presets import presets_for
+from app.components.form.state import (
+    FIRST_PERCENT,
+    HALF,
+    MODELS,
+    OTHER,
+    OTHERS,
+    as_lines,
+    base_of,
+    changes_of,
+    datasets_of,
+    defaults_of,
+    fields_of,
+    filled_state,
+    first_pair,
+    first_percent,
+    leaves_without_widget,
+    lists_of,
+    methods_of,
+    pairs_of,
+)
+from app.components.form.values import parse
+from cwpo.config import catalog
+from cwpo.config.dotted import value_at
+from cwpo.config.sweep import laid_on, method_names
+
+NAME_MODEL = "is not named yet; write a hub id (owner/name) or a folder."
+SEED = FieldSpec(path="seed", kind="int", optional=False, options=(), help="")
+# What is found at submission, or is about one dataset, follows what it was found for.
+FOLLOW: Mapping[str, tuple[str, ...]] = {
+    "dataset": ("data.revision", "data.subset", "data.mix"),
+    "model.annotator": ("model.annotator_revision",),
+    "model.policy": ("model.policy_revision",),
+    "evaluation.gold_reward": ("evaluation.gold_revision", "evaluation.gold_model"),
+    "data.length_rule.tokenizer": ("data.length_rule.tokenizer_revision",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a form starts from: the defaults of a dataset, laid under the configuration of a run or of a preset."""
+
+    dataset: str = "sandbox"
+    source: int | None = None  # a run
+    preset: str | None = None
+    values: Mapping[str, Any] | None = None  # of the one or the other
+
+    @property
+    def own(self) -> Mapping[str, Any] | None:
+        """Its values where they are about its dataset."""
+        return self.values if self.values is None or self.dataset in datasets_of(self.values) else None
+
+    def base(self) -> dict[str, Any]:
+        return base_of(self.dataset, self.own)
+
+    @property
+    def carried(self) -> str:
+        """On another dataset than its own: fields of a run that no widget has, as lines, if they are no defaults."""
+        if self.own is not None or self.values is None:
+            return ""
+        defaults = defaults_of(base_of(datasets_of(self.values)[0], None))
+        found = leaves_without_widget(self.values)
+        return as_lines({path: value for path, value in found.items() if value_at(defaults, path) != value})
+
+    def state(self) -> dict[str, Any]:
+        """What every widget holds while nothing is changed."""
+        if self.own is None and self.values is not None:
+            first = replace(self, dataset=datasets_of(self.values)[0])
+            return moved(first.state() | {OTHERS: self.carried}, first.dataset, self.dataset)
+        return {
+            "name": (self.values or {}).get("name", ""),
+            "dataset": self.dataset,
+            "preset": self.preset,
+            **_offered(lists_of(self.values), self.dataset),
+            "models": first_pair(self.dataset, self.own),
+            **fields_of(defaults_of(self.base())),
+            OTHERS: "",
+        }
+
+
+def start_of(dataset: str, preset: str | None = None) -> Start:
+    """The defaults of a dataset, or one of its ready-made comparisons."""
+    row = presets_for(dataset).get(preset or "")
+    return Start(dataset=dataset) if row is None else Start(dataset=dataset, preset=row.name, values=row.values)
+
+
+@dataclass
+class Form:
+    """The widgets of New run are views of `state`; nothing else remembers what they hold."""
+
+    start: Start
+    state: dict[str, Any] = field(default_factory=dict)
+    address: Mapping[str, list[str]] = field(default_factory=dict)  # as it was written last
+
+    @classmethod
+    def begun(cls, start: Start) -> "Form":
+        return cls(start=start, state=start.state())
+
+    def take(self, name: str, value: Any) -> None:
+        """A widget was changed; what hangs on it follows."""
+        if name == "dataset":
+            self._take_dataset(str(value or self.start.dataset))
+        elif name == "preset":
+            self._restart(start_of(self.start.dataset, value))
+        else:
+            before = self.state[name]
+            self.state[name] = value
+            self._follow(name, before)
+
+    def fill(self, values: Mapping[str, Any]) -> None:
+        """Every widget holds what a file says, and its dataset's default where it says nothing."""
+        self.start = Start(dataset=datasets_of(values)[0])
+        self.state = self.start.state() | filled_state(values)
+
+    def values(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """What the form says, with lists, as a YAML file would say it; and what of it cannot be read."""
+        base = self.start.base()
+        changes, wrong = changes_of(self.state, defaults_of(base))
+        row = pairs_of(self.start.dataset).get(self.state["models"])
+        if row is not None:
+            changes |= {"model.annotator": row.annotator, "model.policy": row.policy}
+        else:
+            wrong |= {path: NAME_MODEL for path in MODELS if not self.state.get(path, "list").strip()}
+        seeds, sentence = parse(SEED, self.state["seeds"])
+        if sentence:
+            wrong["seed"] = sentence
+        lists = {
+            "method": method_names(self.state["methods"], [str(percent) for percent in self.state["percents"]]),
+            "objective": list(self.state["objectives"]),
+            "seed": seeds or [0],
+        }
+        others = self.others()
+        if others is None:
+            wrong[OTHERS] = "fields are not lines like `salt: again`."
+        values = laid_on({**lists, **base}, {**changes, **(others or {})})
+        return {"name": self.state["name"], **values}, wrong
+
+    def others(self) -> dict[str, Any] | None:
+        """The fields without a widget, by their dotted names; None when they cannot be read."""
+        try:
+            values = yaml.safe_load(self.state[OTHERS]) or {}
+        except yaml.YAMLError:
+            return None
+        return values if isinstance(values, dict) and all(isinstance(name, str) for name in values) else None
+
+    def _take_dataset(self, dataset: str) -> None:
+        """Another dataset: what was changed stays, the rest follows; a ready-made comparison ends with its dataset."""
+        if dataset == self.start.dataset:
+            return
+        if self.start.preset is not None and self.start.preset not in presets_for(dataset):
+            self._restart(start_of(dataset))
+            return
+        new = replace(self.start, dataset=dataset)
+        self.state[OTHERS] = new.carried + self.state[OTHERS].removeprefix(self.start.carried)
+        self.state = moved(self.state, self.start.dataset, dataset) | {"preset": self.start.preset}
+        self.start = new
+
+    def _restart(self, start: Start) -> None:
+        self.start, self.state = start, {**start.state(), "name": self.state["name"]}
+
+    def _follow(self, name: str, before: Any) -> None:
+        if name == "methods":
+            self._bring_percent(before)
+        elif name == "models":
+            row = pairs_of(self.start.dataset).get(self.state["models"])
+            for path in MODELS:
+                if path in self.state:
+                    self.state[path] = "" if row is None else str(getattr(row, path.rpartition(".")[2]))
+                self._reset(FOLLOW[path])
+        if self.state[name] != before:
+            self._reset(FOLLOW.get(name, ()))
+
+    def _reset(self, paths: Sequence[str]) -> None:
+        if paths:
+            plain = start_of(self.start.dataset).state()
+            self.state |= {path: plain[path] for path in paths if path in self.state}
+
+    def _bring_percent(self, before: Sequence[str]) -> None:
+        """The first method that takes N brings its own along; a choice of N is never changed."""
+        now = taking(self.state["methods"])
+        if now and not taking(before) and self.state["percents"] in ([FIRST_PERCENT], [HALF]):
+            self.state["percents"] = [first_percent(now)]
+
+
+def taking(methods: Sequence[str]) -> list[str]:
+    """Those of these methods that keep N % of the pairs."""
+    return [name for name in methods if catalog.METHODS[name].needs_percent]
+
+
+def moved(state: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
+    """The same form for another dataset: what stood at the old one's default has the new one's."""
+    before, after = start_of(old).state(), start_of(new).state()
+    follows = {name for name in after if state.get(name, before.get(name)) == before.get(name)}
+    follows |= {"dataset", "preset", *FOLLOW["dataset"]}
+    if state["models"] not in (*pairs_of(new), OTHER):
+        follows |= {"models", *MODELS, *FOLLOW["model.annotator"], *FOLLOW["model.policy"]}
+    result = {name: value if name in follows else state[name] for name, value in after.items()}
+    return _offered(result, new)
+
+
+def _offered(state: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """The same without methods that this dataset cannot have."""
+    kept = [name for name in state["methods"] if name in methods_of(dataset)]
+    return {**state, "methods": kept or lists_of(None)["methods"]}

@@ -1,0 +1,55 @@
+"""The form of New run in the session and in the browser: it is left and found again, and its address follows it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from app.components.form.address import Address, address_of, form_from
+from app.components.form.content import Form
+
+FORM = "new_run.form"
+OPEN = "new_run.open"
+NOTHING = object()
+
+
+def open_form(load: Callable[[int], Mapping[str, Any]]) -> Form:
+    """The form as it was left. An address that says otherwise fills it whole, if it is one that the user went to: while
+    the page is open, the browser may still send the address of a moment ago."""
+    given: Address = {name: st.query_params.get_all(name) for name in st.query_params}
+    form: Form | None = st.session_state.get(FORM)
+    came = not st.session_state.get(OPEN)
+    went_back = getattr(get_script_run_ctx(), "is_history_navigation", False)
+    if form is None or (came and given and given != form.address) or (went_back and not came and given != form.address):
+        form = form_from(given, load)
+        st.session_state[FORM] = form
+    st.session_state[OPEN] = True
+    write_address(form, given)
+    return form
+
+
+def put_aside() -> None:
+    """Another page is shown; the form stays as it is."""
+    st.session_state.pop(OPEN, None)
+
+
+def write_address(form: Form, given: Address) -> None:
+    """The address says what the form says."""
+    form.address = address_of(form)
+    if given != form.address:
+        st.query_params.from_dict(form.address)
+
+
+def held(form: Form, name: str) -> dict[str, Any]:
+    """What makes a widget a view of one value of the form: a key that no other page has, and where a change goes."""
+    key = f"new_run.{name}"
+    value = form.state[name]
+    if st.session_state.get(key, NOTHING) != value:
+        st.session_state[key] = list(value) if isinstance(value, list) else value
+    return {"key": key, "on_change": _take, "args": (name, key)}
+
+
+def _take(name: str, key: str) -> None:
+    form: Form = st.session_state[FORM]
+    form.take(name, st.session_state[key])

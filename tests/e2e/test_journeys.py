@@ -1,0 +1,343 @@
+"""The way through: a form is set up, left, found again, linked and queued once; a list is sorted without opening runs.
+
+No worker runs here: what is queued stays queued, and the database says what it is.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlparse
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+from sqlalchemy import delete
+
+from app.components.form.address import form_from
+from app.components.form.field_specs import spec_of
+from app.components.form.form import ELSEWHERE, SECTIONS
+from app.components.form.state import NAMED, OTHERS, SWITCHES
+from app.components.frame.address import METHODS, OBJECTIVES
+from cwpo.config import catalog
+from cwpo.config.run import RunConfig, merged
+from db import queries
+from db.models import Run
+from tests.e2e.form_values import PUT_BACK, changed
+from tests.e2e.serving import ROOT, free_port, wait_for_page
+from tests.e2e.test_dashboard import go, ready
+from workers import api
+from workers.machine.database import reading, writing
+
+HEAD = ("name", "methods", "percents", "objectives", "seeds", "models", *ELSEWHERE)
+START = form_from({}, lambda run: {}).state
+LINE = 31  # px of a line of the grid, whose first one is the heading
+TICK, BUTTON, SETTING = 17, 62, 160  # px from its left edge
+
+
+@pytest.fixture(scope="module")
+def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the web process alone; this process sees the same database."""
+    home, port = tmp_path_factory.mktemp("desk"), free_port()
+    shutil.copy(sqlite_template, home / "cwpo.sqlite")
+    own = {"CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'cwpo.sqlite'}", "REDIS_URL": redis_process}
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port", str(port)]
+    with (home / "log").open("wb") as log, pytest.MonkeyPatch.context() as patch:
+        for name, value in own.items():
+            patch.setenv(name, value)
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)
+        try:
+            wait_for_page(port, process, home / "log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture
+def visitor(browser: Browser, desk: str) -> Iterator[Page]:
+    """Someone at an installation without runs, in a session of their own."""
+    with writing() as session:
+        session.execute(delete(Run))
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(desk)
+    ready(page, "Runs")
+    yield page
+    context.close()
+
+
+def runs() -> list[RunConfig]:
+    """What is in the database, oldest first."""
+    with reading() as session:
+        rows = queries.list_runs(session, limit=100).rows
+        return [RunConfig.parse(queries.get_run(session, row.id).config) for row in reversed(rows)]
+
+
+def queue(count: int, page: Page) -> Locator:
+    return page.get_by_role("button", name=f"Queue {count} run", exact=False)
+
+
+def widget(page: Page, name: str) -> Locator:
+    return page.locator(f".st-key-new_run-{name.replace('.', '-')}")
+
+
+def write(page: Page, name: str, text: str) -> None:
+    field = widget(page, name).locator("input, textarea")
+    expect(field).to_have_count(1)  # while fields are added above, there are two for a moment
+    field.fill(text)
+    field.press("Control+Enter" if name == "other" else "Enter")
+
+
+def choose(page: Page, name: str, label: str) -> None:
+    """One more of a list, by typing; a page that is redrawn meanwhile closes the list, which is then opened again."""
+    field = widget(page, name).get_by_role("combobox")
+    option = page.get_by_role("option", name=label, exact=True).first
+    for _ in range(10):
+        field.fill(label)
+        with suppress(PlaywrightTimeout):
+            option.click(timeout=2_000)
+            break
+        field.fill("")
+    field.press("Escape")
+
+
+def set_widget(page: Page, name: str, value: Any) -> None:
+    """What a person does to this widget until it holds the value."""
+    if isinstance(value, bool):
+        widget(page, name).locator("label").first.click()
+        expect(widget(page, f"{name}.{next(iter(SWITCHES[name]))}").locator("input").first).to_be_visible()
+    elif isinstance(value, str) and name != "models":
+        write(page, name, value)
+    elif name not in ("methods", "objectives", "percents", "models") and spec_of(name).kind == "flag":
+        for word in (*value, *START[name]):  # the new one on, the old one off
+            widget(page, name).get_by_role("button", name=word, exact=True).click()
+    else:
+        _set_list(page, name, value)
+
+
+def _set_list(page: Page, name: str, value: Any) -> None:
+    rows = NAMED.get(name)
+    labels = {"methods": METHODS, "objectives": OBJECTIVES}.get(name) or {key: rows[key].label for key in rows or ()}
+    if name == "models":
+        choose(page, name, catalog.MODEL_PAIRS[value].label)
+        return
+    field = widget(page, name).get_by_role("combobox")
+    expect(field).to_be_enabled()
+    if name != "methods" and name != "weighting.name":
+        field.press("Backspace")  # the choice that was there
+    for one in value if name != "methods" else value[2:]:
+        choose(page, name, labels.get(one, one))
+
+
+def of_address(page: Page) -> dict[str, Any]:
+    """What the form would hold in another session with this address."""
+    return form_from(parse_qs(urlparse(page.url).query, keep_blank_values=True), lambda run: {}).state
+
+
+def settled(page: Page, wanted: dict[str, Any]) -> None:
+    """The address says all of it."""
+    deadline = time.monotonic() + 20
+    while different := {name: now for name, now in wanted.items() if of_address(page).get(name) != now}:
+        assert time.monotonic() < deadline, different
+        page.wait_for_timeout(100)
+    ready(page, "New run")
+
+
+@pytest.mark.timeout(300)
+def test_every_widget_is_changed_linked_and_queued_as_it_was_set(visitor: Page, desk: str) -> None:
+    """Also the folded ones, in one breath: the address has each of them, another session shows them, and the runs in
+    the database are made of them."""
+    page, wanted = visitor, changed()
+    go(page, "New run", "New run")
+    write(page, "seeds", "none yet")  # without a plan the page is quick
+    for name in HEAD:
+        if name in wanted and name != "seeds":
+            set_widget(page, name, wanted[name])
+    page.get_by_text("All other settings").click()
+    for tab, parts in {**SECTIONS, "Other": (OTHERS,)}.items():
+        page.get_by_role("tab", name=tab, exact=True).click()
+        roots = {part.partition(".")[0] for part in parts}
+        for name in [name for name in wanted if name not in HEAD and name.partition(".")[0] in roots]:
+            set_widget(page, name, wanted[name])
+    write(page, "seeds", wanted["seeds"])
+    settled(page, wanted)
+    page.goto(page.url)
+    ready(page, "New run")
+    assert {name: of_address(page).get(name) for name in wanted} == wanted
+    assert widget(page, "seeds").locator("input").input_value() == wanted["seeds"]
+    params = parse_qs(urlparse(page.url).query, keep_blank_values=True)
+    page.goto(f"{desk}/new_run?{urlencode({k: v for k, v in params.items() if k not in PUT_BACK}, doseq=True)}")
+    ready(page, "New run")
+    queue(6, page).click()
+    ready(page, "Runs")
+    made = runs()
+    assert len(made) == 6
+    kept = {name: value for name, value in wanted.items() if name not in PUT_BACK}
+    for config in made:
+        said = form_from({}, lambda run: {})
+        said.fill(config.canonical())
+        for name in kept.keys() - {"methods", "percents", "seeds", "models", "other", *_pinned(config)}:
+            assert said.state[name] == kept[name], name
+        assert (config.salt, config.model.policy) == ("again", catalog.MODEL_PAIRS[kept["models"]].policy)
+    assert {(config.method, config.seed) for config in made} == {(m, s) for m in ("weak", "cw", "top") for s in (3, 5)}
+
+
+def _pinned(config: RunConfig) -> set[str]:
+    """What is found at submission."""
+    rule = config.data.length_rule
+    return {"data.length_rule.tokenizer"} if rule is not None and rule.tokenizer else set()
+
+
+@pytest.mark.timeout(120)
+def test_several_runs_are_queued_once_however_often_the_button_is_pressed(visitor: Page) -> None:
+    """From an empty list, over a changed form; a double click, and the button again after Back."""
+    page = visitor
+    page.get_by_text("Set up the first comparison").click()
+    ready(page, "New run")
+    choose(page, "methods", "Human")
+    write(page, "name", "first")
+    settled(page, {"name": "first", "methods": ["weak", "cw", "human"]})
+    queue(12, page).dblclick()
+    ready(page, "Runs")
+    expect(page.get_by_text("3 settings · 12 runs")).to_be_visible()
+    assert len(runs()) == 12
+    page.go_back()
+    ready(page, "New run")
+    expect(page.get_by_text("Queued from here already: runs")).to_be_visible()
+    expect(queue(12, page)).to_be_disabled()
+    page.get_by_text("Queue them all the same").click()
+    queue(12, page).click()
+    ready(page, "Runs")
+    assert len(runs()) == 24
+
+
+@pytest.mark.timeout(120)
+def test_pages_leave_each_other_alone(visitor: Page, desk: str) -> None:
+    """One's own file on New run filters no list, a search on Runs no pairs; the form is found as it was left."""
+    api.submit_run(RunConfig(name="there", seed=1))
+    page = visitor
+    go(page, "New run", "New run")
+    write(page, "seeds", "0")
+    field = widget(page, "dataset").get_by_role("combobox")
+    field.fill("/data/own.jsonl")
+    field.press("Enter")
+    settled(page, {"seeds": "0", "dataset": "/data/own.jsonl"})
+    left = page.url
+    go(page, "Runs", "Runs")
+    assert urlparse(page.url).query == ""
+    expect(page.get_by_text("1 setting · 1 run")).to_be_visible()
+    page.get_by_role("textbox", name="Search").fill("there")
+    expect(page).to_have_url(re.compile("q=there"))
+    go(page, "Examples", "Examples")
+    assert "there" not in page.url
+    go(page, "Runs", "Runs")
+    page.get_by_role("button", name="New run", exact=True).click()
+    ready(page, "New run")
+    settled(page, {"seeds": "0", "dataset": "/data/own.jsonl"})
+    assert page.url == left
+    expect(widget(page, "dataset").get_by_role("combobox")).to_have_value("/data/own.jsonl")
+    page.reload()
+    ready(page, "New run")
+    expect(widget(page, "seeds").locator("input")).to_have_value("0")
+
+
+@pytest.mark.timeout(120)
+def test_a_duplicate_keeps_the_settings_that_nobody_sees(visitor: Page, desk: str, tmp_path: Path) -> None:
+    """Folded settings of the run, on another dataset than its own; and after a reload."""
+    rows = [f'{{"prompt": "Q{n}", "chosen": "yes {n}", "rejected": "no {n}"}}' for n in range(200)]
+    (tmp_path / "own.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    over = {"evaluation": {"max_new_tokens": 24}, "align": {"warmup_steps": 3}, "seed": 7}
+    run = api.submit_run(RunConfig.parse(merged({"name": "before"}, over))).run_id
+    page = visitor
+    page.goto(f"{desk}/run?run={run}")
+    ready(page, "CW · DPO")
+    page.get_by_role("button", name="Duplicate & edit").click()
+    ready(page, "New run")
+    field = widget(page, "dataset").get_by_role("combobox")
+    field.fill(str(tmp_path / "own.jsonl"))
+    field.press("Enter")
+    expect(page).to_have_url(re.compile("data.dataset="))
+    page.reload()
+    ready(page, "New run")
+    expect(page.get_by_text(f"starts from run {run}")).to_be_visible()
+    page.get_by_text("As a YAML file").click()
+    text = page.get_by_test_id("stCode").first
+    expect(text).to_contain_text("max_new_tokens: 24")
+    expect(text).to_contain_text("warmup_steps: 3")
+    expect(text).to_contain_text("seed: 7")
+    page.get_by_text("All other settings").click()
+    page.get_by_role("tab", name="Evaluation", exact=True).click()
+    expect(widget(page, "evaluation.max_new_tokens").locator("input")).to_have_value("24")
+
+
+@pytest.mark.timeout(120)
+def test_a_ready_made_comparison_with_other_seeds_is_the_same_after_a_reload(visitor: Page, desk: str) -> None:
+    visitor.goto(f"{desk}/new_run?{urlencode({'preset': 'Steady annotator'})}")
+    ready(visitor, "New run")
+    expect(queue(28, visitor)).to_be_visible()
+    write(visitor, "seeds", "0")
+    expect(queue(7, visitor)).to_be_visible()
+    visitor.reload()
+    ready(visitor, "New run")
+    expect(queue(7, visitor)).to_be_visible()
+
+
+@pytest.mark.timeout(120)
+def test_a_run_opens_by_its_button_and_by_nothing_else(visitor: Page, desk: str) -> None:
+    """A heading sorts; a cell, and the keyboard on its way in, open nothing; Shift and Space tick."""
+    api.submit_sweep([RunConfig(seed=seed, method=method) for method in ("cw", "weak") for seed in (0, 1)], "two")
+    page = visitor
+    page.goto(f"{desk}/runs?method=CW&method=Weak+labels")  # the page by its name, with its filters
+    ready(page, "Runs")
+    assert page.url == f"{desk}/?method=CW&method=Weak+labels"
+    place = page.get_by_test_id("stDataFrame").bounding_box()
+    assert place is not None
+
+    def click(across: int, line: int) -> None:
+        page.mouse.click(place["x"] + across, place["y"] + line * LINE + LINE / 2)
+        page.wait_for_timeout(700)
+
+    click(SETTING, 0)
+    click(SETTING, 1)
+    page.get_by_role("button", name="New run", exact=True).focus()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.tagName") == "CANVAS":
+            break
+    page.keyboard.press("Shift+Space")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Shift+Space")
+    expect(page.get_by_role("button", name="Compare 2 lines")).to_be_enabled()
+    assert page.url == f"{desk}/?method=CW&method=Weak+labels"
+    page.reload()
+    ready(page, "Runs")
+    page.wait_for_timeout(700)
+    click(BUTTON, 1)
+    expect(page).to_have_url(re.compile("open="))
+    ready(page, "Runs")
+    page.wait_for_timeout(700)
+    click(TICK, 2)
+    page.locator(".st-key-open_ticked button:enabled").click()
+    ready(page, "seed 1|seed 0")
+    assert "/run?run=" in page.url
+
+
+@pytest.mark.timeout(120)
+def test_deleting_a_run_from_any_tab_ends_in_the_list(visitor: Page, desk: str) -> None:
+    run = api.submit_run(RunConfig(seed=3)).run_id
+    api.cancel_run(run)
+    visitor.goto(f"{desk}/run?{urlencode({'run': run, 'tab': 'Configuration'})}")
+    ready(visitor, "seed 3")
+    visitor.get_by_role("button", name="More").click()
+    visitor.get_by_text("Delete this run and what no other run uses").click()
+    visitor.get_by_role("button", name="Delete", exact=True).click()
+    ready(visitor, "Runs")
+    assert runs() == []
