@@ -3,8 +3,8 @@
     python benchmarks/first_paint.py [--runs 40] [--loads 9] [--out benchmarks/results/first_paint.json]
 
 Two servers over the database of benchmarks/scale.py, one with the pause of `app.components.frame.layout` and one
-without, are loaded in turns, each time in a fresh browser without a cache: `first_content` is when the page's figures are on the
-screen, `settled` when its script has ended.
+without, are loaded in turns, each time in a fresh browser without a cache: `first_content` is when the page's
+figures are on the screen, `settled` when its script has ended.
 """
 
 import argparse

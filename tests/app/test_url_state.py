@@ -11,7 +11,6 @@ from app.components.frame.address import (
     JUDGES,
     METHODS,
     MOST_IDS,
-    MOST_RUNS,
     OBJECTIVES,
     ORDERS,
     STATUSES,
@@ -24,6 +23,7 @@ from app.components.frame.address import (
     compact,
     expanded,
 )
+from app.reads.compare import MOST_RUNS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 HEX = st.text("0123456789abcdef", min_size=12, max_size=12)
