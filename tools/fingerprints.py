@@ -46,12 +46,12 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "swapped": {"data": {"swapped_labels": 0.1}, "sft": {"data": "pool"}},
     "sampled": {"align": {"pair_sampling": "proportional", "steps": "pool"}},
     "gold": {"evaluation": {"gold_reward": "trained"}},
-    "own-gold": {"evaluation": {"gold_reward": "trained", "gold_model": "sandbox/qwen2-48"}},
+    "own-gold": {"evaluation": {"gold_reward": "trained", "gold_model": "gpt2"}},
     "hub-gold": {"evaluation": {"gold_reward": "owner/reward", "gold_revision": "c" * 40}},
     "length": {"data": {"length_rule": {"max_tokens": 60}, "max_pairs": 500}},
     "seeds": {"seed": 3, "seeds": {"split": 7, "annotator": 8, "sft": 9, "align": 10, "base": 2}},
     "salt": {"salt": "again"},
-    "integers": {"data": {"label_fraction": 1, "sandbox": {"noise": 1, "near_ties": 0}}, "align": {"epochs": 1}},
+    "integers": {"data": {"sandbox": {"noise": 1, "near_ties": 0}}, "align": {"epochs": 1, "beta": 1}},
 }
 _FILE = {"dataset": "/data/pairs.jsonl", "revision": f"sha256:{'1' * 64}"}
 _FOLDER = {"policy": "/models/policy", "policy_revision": f"sha256:{'2' * 64}", "annotator": "/models/annotator"}
