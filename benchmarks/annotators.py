@@ -22,9 +22,9 @@ from benchmarks.measure import Results, Sample, Stopwatch, table
 from cwpo.artifacts import ArtifactStore
 from cwpo.config import RunConfig
 from cwpo.data import load_pairs
-from cwpo.execute import execute
+from cwpo.stages.execute import execute
 from cwpo.preferences import ANNOTATIONS_FILE
-from cwpo.stages import StageSpec, build
+from cwpo.stages.graph import StageSpec, build
 from cwpo.statistics import crossed, paired_difference
 
 METHODS = {"Bradley–Terry": "weak", "implicit reward": "ws"}

@@ -14,7 +14,7 @@ from benchmarks.workload import TOKENS_PER_BATCH, TRAIN, context
 from cwpo.align import align_data, alignment_loss
 from cwpo.annotator import bradley_terry_loss
 from cwpo.config_parts import TrainConfig
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.labeling import score_pairs
 from cwpo.logps import forward_path
 from cwpo.reference import reference_table

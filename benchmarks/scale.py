@@ -14,7 +14,7 @@ import numpy as np
 from cwpo import calibration
 from cwpo import statistics as intervals
 from cwpo.config import RunConfig, expand
-from cwpo.stages import build
+from cwpo.stages.graph import build
 from db.engine import BATCH_ROWS, Engines, make_engines, session_scope, upgrade
 from db.records import ClaimedStage, NewArtifact
 from db.repositories import annotations, evaluations, metrics, runs, stages, workers

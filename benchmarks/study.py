@@ -175,7 +175,7 @@ def compute(seeds: Sequence[int], groups: Sequence[str]) -> None:
 
 
 def _compute_one(cell: Cell, seed: int) -> None:
-    from cwpo.pipeline import run
+    from cwpo.stages.pipeline import run
 
     began = time.perf_counter()
     result = run(cell.config(seed), home=HOME)

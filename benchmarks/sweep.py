@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--anew", action="store_true", help="forget what is stored, artifacts too")
     parser.add_argument("--smallest", action="store_true", help="two small runs: tries the code, keeps no file")
     options = parser.parse_args(arguments)
-    from cwpo.pipeline import run
+    from cwpo.stages.pipeline import run
 
     torch.set_num_threads(1)
     home = HOME.with_name("sweep-smallest") if options.smallest else HOME

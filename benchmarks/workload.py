@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.tokenization import Encoded
 
 Lengths = NDArray[np.int64]

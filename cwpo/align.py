@@ -16,7 +16,7 @@ from cwpo.calibration import effective_sample_size
 from cwpo.catalog import OBJECTIVES as OBJECTIVE_ROWS
 from cwpo.config_parts import TrainConfig
 from cwpo.errors import ArtifactError, DataError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness
 from cwpo.models import context_length, load_policy, model_ref, parent_of, save_model
 from cwpo.objectives import objective

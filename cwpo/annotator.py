@@ -18,7 +18,7 @@ from cwpo.config_parts import TrainConfig
 from cwpo.data import load_part, split_labeled
 from cwpo.data.split import count_swapped
 from cwpo.errors import DataError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.logps import ForwardPath, forward_path, response_scores
 from cwpo.models import ModelRef, context_length, load_annotator, model_ref, save_model
 from cwpo.records import CandidatePair

@@ -6,7 +6,7 @@ Free of torch, so that a form can list everything; the functions behind the rows
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from cwpo.catalog_data import (
     DATASETS,
@@ -36,7 +36,6 @@ __all__ = [
     "Part",
     "SandboxModelRow",
     "WeightingRow",
-    "lookup",
     "method_label",
     "weighting_label",
 ]
@@ -334,16 +333,6 @@ METHODS: Mapping[str, MethodRow] = {
         ),
     )
 }
-
-Row = TypeVar("Row")
-
-
-def lookup(rows: Mapping[str, Row], name: str, kind: str) -> Row:
-    """The row of that name; an unknown name lists the valid ones."""
-    if name not in rows:
-        raise KeyError(f"unknown {kind} {name!r}; choose one of {', '.join(rows)}")
-    return rows[name]
-
 
 def method_label(method: str, top_percent: float | None, weighting: str = "") -> str:
     """What people read: "Top 30 %" for `top` at 30; `weighting` is named where it is not the method's own."""

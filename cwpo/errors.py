@@ -35,16 +35,12 @@ class Cancelled(CwpoError):
     """The stage was asked to stop."""
 
 
-class OutOfMemory(CwpoError):
-    """The device or the host ran out of memory."""
-
-
-class StorageFull(CwpoError):
-    """The disk that holds CWPO_HOME is full."""
-
-
 class ArtifactError(CwpoError):
     """A stored artifact is damaged or missing."""
+
+
+class SettingsError(CwpoError):
+    """Settings of a stage that were stored cannot be read back."""
 
 
 _OOM_NAMES = ("OutOfMemoryError", "MemoryError")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cwpo import statistics
 from cwpo.errors import ArtifactError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 
 OUTCOMES_FILE = "outcomes.parquet"
 SAMPLE_COLUMNS = ["prompt_id", "sample", "tokens", "logp", "reference_logp"]

@@ -20,7 +20,7 @@ from transformers import DynamicCache
 from cwpo import logps
 from cwpo.data import load_prompts
 from cwpo.errors import Cancelled, ConfigError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.models import ModelRef, context_length, load_policy, model_ref, pad_id, precision_context
 from cwpo.records import Prompt, Sample
 from cwpo.tokenization import Encoded, encode_prompt, pack

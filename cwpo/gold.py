@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cwpo.data import load_pairs, load_prompts
 from cwpo.data.rows import ASSISTANT, ROLE_NAMES, Message
 from cwpo.errors import Cancelled, GoldRewardError, ModelError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.generation import read_samples
 from cwpo.hub import HubError
 from cwpo.models import ModelRef, context_length, load_annotator, load_reward_model, pad_id, precision_context

@@ -3,7 +3,7 @@
 from typing import Any
 
 from cwpo import memory_estimate
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.memory import free_memory
 from cwpo.memory_estimate import SAFE, Need
 from cwpo.model_shape import shape_of

@@ -30,7 +30,7 @@ from cwpo.labeling import annotations, score_pairs
 from cwpo.logps import ForwardPath, forward_path
 from cwpo.models import ModelRef, context_length, load_annotator, load_reward_model
 from cwpo.reporting import Reporter, SilentReporter
-from cwpo.resolve import pin_model
+from cwpo.stages.resolve import pin_model
 from cwpo.stored_annotator import store_of, stored_annotator
 
 _FORMAT = 1  # of parts and output; another number starts anew

@@ -21,7 +21,7 @@ from cwpo.config_parts import DROPOUT_TOKENS
 from cwpo.data import PAIRS_FILE
 from cwpo.data.split import Split, split_file, swap_labels
 from cwpo.errors import Cancelled
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.label_attributes import LabelAttributes
 from cwpo.label_summary import summarise
 from cwpo.logps import ForwardPath, forward_path, response_logps, response_scores

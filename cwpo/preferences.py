@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from cwpo.data import load_part
 from cwpo.errors import DataError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.records import CandidatePair, PreferencePair
 
 ANNOTATIONS_FILE = "annotations.parquet"

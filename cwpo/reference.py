@@ -8,7 +8,7 @@ import torch
 
 from cwpo.data import load_part
 from cwpo.errors import Cancelled, DataError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.logps import ForwardPath, forward_path, response_logps
 from cwpo.models import context_length, load_policy, model_ref
 from cwpo.tokenization import Encoded, encode_pairs, pack

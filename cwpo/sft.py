@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cwpo.config_parts import TrainConfig
 from cwpo.errors import DataError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.logps import ForwardPath, forward_path, response_logps
 from cwpo.models import context_length, load_policy, model_ref, parent_of, save_model
 from cwpo.preferences import preference_pairs

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from cwpo.checkpoints import load_checkpoint, save_checkpoint
 from cwpo.config_parts import DROPOUT_TOKENS, TrainConfig
 from cwpo.errors import Cancelled, DivergedError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.gradient_checkpointing import uses_gradient_checkpointing
 from cwpo.models import DROPOUTS
 from cwpo.tokenization import Encoded, PackedBatch, pack

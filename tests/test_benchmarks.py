@@ -12,7 +12,7 @@ from benchmarks.measure import Results, Sample
 from cwpo.config import RunConfig
 from cwpo.data.split import is_swapped
 from cwpo.records import CandidatePair
-from cwpo.stages import build
+from cwpo.stages.graph import build
 
 
 def test_lengths_have_the_statistics_of_the_real_pairs():

@@ -22,7 +22,7 @@ from cwpo.config import RunConfig, digest, expand, merged  # noqa: E402
 from cwpo.errors import ConfigError  # noqa: E402
 from cwpo.paper_presets import all_presets  # noqa: E402
 from cwpo.sandbox.presets import comparison  # noqa: E402
-from cwpo.stages import build  # noqa: E402
+from cwpo.stages.graph import build  # noqa: E402
 
 Stages = dict[str, dict[str, str]]  # slot -> {"fingerprint", "config"}
 

@@ -20,8 +20,8 @@ from cwpo import hub
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import RunConfig, override
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
-from cwpo.execute import stored, threads_of
-from cwpo.stages import build
+from cwpo.stages.execute import stored, threads_of
+from cwpo.stages.graph import build
 from workers import comparison, tables, terms
 from workers.beside import beside
 from workers.compared import compared

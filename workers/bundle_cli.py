@@ -14,7 +14,7 @@ from cwpo.errors import ConfigError, DataError, sentence_of
 from workers.places import home, store
 
 if TYPE_CHECKING:
-    from cwpo.execute import StageResult
+    from cwpo.stages.execute import StageResult
     from workers.bundle import FinishedRun
     from workers.bundle_reading import Bundle
     from workers.reproduce import Reproduced
@@ -83,7 +83,7 @@ def _finished(names: Sequence[str], device: str) -> "list[FinishedRun]":
         runs += from_database(numbers)
     for name in names:
         if not name.isdecimal():
-            from cwpo.resolve import resolve
+            from cwpo.stages.resolve import resolve
             from workers.cli import gpu_wanted, read_config
 
             gpu = gpu_wanted(device)

@@ -187,13 +187,13 @@ def _run(options: argparse.Namespace) -> int:
     place = (options.home or home()).resolve()
     if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    from cwpo.resolve import resolve
+    from cwpo.stages.resolve import resolve
     from workers import console as view
 
     console = view.make_console()
     resolved = resolve(config, gpu=gpu_wanted(options.device), home=place)
     device = prepare_torch(options, resolved)
-    from cwpo.pipeline import run
+    from cwpo.stages.pipeline import run
 
     with view.StageBars(console) as bars:
         result = run(resolved, home=place, device=device, reporter_for=bars.reporter_for, on_done=bars.done)

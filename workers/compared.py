@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cwpo.config import RunConfig
-from cwpo.stages import build
+from cwpo.stages.graph import build
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cwpo.execute import StageResult
-from cwpo.pipeline import RunResult
-from cwpo.stages import StageSpec
+from cwpo.stages.execute import StageResult
+from cwpo.stages.pipeline import RunResult
+from cwpo.stages.graph import StageSpec
 from workers.counts import cut_sentence, cuts, data_sentence
 from workers.figures import NOTHING, interval, number, percent
 from workers.one_run import gra_row, notes

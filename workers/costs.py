@@ -9,7 +9,7 @@ import pandas as pd
 
 from cwpo import catalog
 from cwpo.config import RunConfig
-from cwpo.stages import build
+from cwpo.stages.graph import build
 from workers import plan
 from workers.comparison import GraRow
 

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from cwpo.errors import ArtifactError, Cancelled, sentence_of
-from cwpo.stages import LIGHT_KINDS
+from cwpo.stages.kinds import KINDS
 from db.errors import StaleToken
 from db.records import ClaimedStage
 from db.repositories import leases, stages
@@ -116,7 +116,7 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
 
     with reading() as session:
         wishes = {**_DEFAULT_WISHES, **leases.wishes(session, claimed.stage_id)}
-    from cwpo.execute import execute
+    from cwpo.stages.execute import execute
 
     result = execute(
         store=store(),

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cwpo.evaluation import OUTCOMES_FILE
-from cwpo.pipeline import RunResult
+from cwpo.stages.pipeline import RunResult
 from workers.beside import END_METRICS, beside
 from workers.compared import compared
 from workers.comparison import GraRow, gra_table

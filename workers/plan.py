@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cwpo.config import RunConfig
-from cwpo.stages import StageSpec
+from cwpo.stages.graph import StageSpec
 from db.records import MeasuredStage
 from db.status import DONE, LIVE
 from workers import plan_memory, scheduler

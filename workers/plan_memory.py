@@ -10,7 +10,7 @@ from cwpo import memory_estimate
 from cwpo.config import RunConfig
 from cwpo.memory_estimate import SAFE, TRAINING, Need
 from cwpo.model_shape import Shape, known_config, shape_of
-from cwpo.stages import StageSpec
+from cwpo.stages.graph import StageSpec
 from workers import scheduler
 from workers.devices import gpu_memory
 

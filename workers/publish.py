@@ -8,7 +8,7 @@ import pyarrow.parquet
 from sqlalchemy.orm import Session
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.execute import StageResult
+from cwpo.stages.execute import StageResult
 from db.engine import BATCH_ROWS
 from db.records import ClaimedStage, NewArtifact, Published
 from db.repositories import annotations, evaluations, metrics, stages

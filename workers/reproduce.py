@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from cwpo import pipeline
+from cwpo.stages import pipeline
 from cwpo.artifacts import ArtifactStore
-from cwpo.execute import StageResult
+from cwpo.stages.execute import StageResult
 from cwpo.reporting import Reporter
-from cwpo.stages import StageSpec, build
+from cwpo.stages.graph import StageSpec, build
 from workers import bundle, terms
 from workers.bundle_reading import Bundle, Cell, Rows, place_files
 

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 from cwpo import catalog
 from cwpo.config import RunConfig
 from cwpo.errors import ArtifactError
-from cwpo.stages import StageSpec
+from cwpo.stages.graph import StageSpec
 from cwpo.stored_annotator import is_fingerprint, stored_annotator
 from db.records import NewRun, NewStage
 from db.repositories import leases, stages

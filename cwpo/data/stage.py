@@ -18,7 +18,7 @@ from cwpo.data.filtering import (
 )
 from cwpo.data.source import open_source
 from cwpo.errors import Cancelled, DataError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.records import CandidatePair, Prompt
 
 FEWEST_PAIRS = 2

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.models import ModelRef, load_tokenizer, save_model
 from cwpo.records import Prompt
 from cwpo.sandbox import tokenizer as words

@@ -9,7 +9,7 @@ from cwpo.data.filtering import PairAt, Tally, apply_length_rule, content_hash, 
 from cwpo.data.rows import RawPair
 from cwpo.data.stage import sources
 from cwpo.errors import Cancelled, DataError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.records import CandidatePair, Prompt
 from cwpo.sandbox import grammar, world
 from cwpo.sandbox.tokenizer import count_tokens

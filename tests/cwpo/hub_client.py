@@ -28,7 +28,7 @@ def policy(home: Path, name: str, revision: str | None) -> Any:
 def data(home: Path, **config: Any) -> Any:
     from cwpo.data import load_pairs, load_prompts
     from cwpo.data.stage import run_data
-    from cwpo.execute import StageContext
+    from cwpo.stages.context import StageContext
 
     out = home / f"data{len(list(home.glob('data*')))}"
     out.mkdir(parents=True)

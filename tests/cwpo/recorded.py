@@ -11,10 +11,10 @@ from typing import Any
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.config import RunConfig
-from cwpo.execute import execute
-from cwpo.pipeline import run
-from cwpo.stage_fields import WORLD_VERSION
-from cwpo.stages import VERSIONS
+from cwpo.stages.execute import execute
+from cwpo.stages.pipeline import run
+from cwpo.stages.from_config import WORLD_VERSION
+from cwpo.stages.kinds import KINDS
 from tests.cwpo import tiny
 
 FILE = Path(__file__).with_name("recorded_stages.json")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.reporting import RecordingReporter
 
 TRAIN = {

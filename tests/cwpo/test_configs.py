@@ -7,7 +7,7 @@ import yaml
 
 from cwpo import catalog
 from cwpo.config import expand
-from cwpo.stages import build
+from cwpo.stages.graph import build
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 

@@ -10,7 +10,7 @@ import torch
 from cwpo.artifacts import ArtifactStore
 from cwpo.data import write_prompts
 from cwpo.errors import Cancelled, ConfigError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.generation import PARTIAL_FILE, Answer, Decoding, draw, generate, read_samples, row_key, run_samples, uniforms
 from cwpo.models import ModelRef, add_adapter, load_policy, save_model
 from cwpo.records import Prompt

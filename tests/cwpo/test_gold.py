@@ -15,7 +15,7 @@ from cwpo.data import write_pairs, write_prompts
 from cwpo.data.filtering import to_candidate
 from cwpo.data.rows import RawPair
 from cwpo.errors import GoldRewardError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.generation import write_samples
 from cwpo.gold import INPUT_FORMS, SCORERS, run_gold, run_scores, to_messages
 from cwpo.models import ModelRef, load_annotator

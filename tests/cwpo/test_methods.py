@@ -7,7 +7,7 @@ import pytest
 
 from cwpo import catalog
 from cwpo.config import RunConfig, merged
-from cwpo.pipeline import run
+from cwpo.stages.pipeline import run
 from tests.cwpo import recorded
 
 METHODS = [name for name, row in catalog.METHODS.items() if not row.sandbox_only]

@@ -6,8 +6,8 @@ import pytest
 
 from cwpo.config import RunConfig, merged
 from cwpo.errors import ConfigError
-from cwpo.resolve import resolve
-from cwpo.stages import build
+from cwpo.stages.resolve import resolve
+from cwpo.stages.graph import build
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwpo.config import RunConfig, merged
-from cwpo.stages import build
+from cwpo.stages.graph import build
 
 
 def fingerprints(**values):

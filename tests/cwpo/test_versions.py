@@ -2,8 +2,8 @@
 
 import pytest
 
-from cwpo.execute import EXECUTORS
-from cwpo.stages import VERSIONS
+from cwpo.stages.execute import EXECUTORS
+from cwpo.stages.kinds import KINDS
 from tests.cwpo.recorded import recorded, run_every_stage
 
 # Other processors round otherwise in the last bits; a changed algorithm moves numbers by far more.

@@ -3,7 +3,7 @@
 import pytest
 
 from cwpo.errors import ConfigError
-from cwpo.stages import build
+from cwpo.stages.graph import build
 from db.errors import FinishedRun, UnknownRun
 from tests.workers.conftest import Workplace
 from workers import api, devices, doctor, scheduler

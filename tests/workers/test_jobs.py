@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cwpo import execute
+from cwpo.stages import execute
 from cwpo.errors import Cancelled, DivergedError
 from db import queries
 from db.errors import StaleToken

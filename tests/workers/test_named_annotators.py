@@ -9,7 +9,7 @@ import yaml
 
 from cwpo.config import RunConfig, expand, merged
 from cwpo.errors import ConfigError
-from cwpo.stages import build
+from cwpo.stages.graph import build
 from db import queries
 from db.errors import UnfitAnnotator
 from tests.workers.conftest import Workplace

@@ -12,7 +12,7 @@ import yaml
 
 from cwpo import model_shape, statistics
 from cwpo.config import RunConfig, expand, merged
-from cwpo.stages import build
+from cwpo.stages.graph import build
 from db.records import MeasuredStage
 from tests.workers.conftest import Workplace
 from workers import api, cli, devices, plan, plan_memory, plan_words, power

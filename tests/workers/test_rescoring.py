@@ -8,7 +8,7 @@ from transformers import OPTConfig, OPTForSequenceClassification
 
 from cwpo.config import RunConfig
 from cwpo.errors import ConfigError
-from cwpo.stages import build, gold_key, rescoring
+from cwpo.stages.graph import build, gold_key, rescoring
 from db import queries
 from db.errors import LiveRun
 from db.records import RunFilters

@@ -2,7 +2,7 @@
 
 import yaml
 
-from cwpo.stages import build
+from cwpo.stages.graph import build
 from db import queries
 from tests.workers.conftest import Workplace
 from workers import api, cli

@@ -14,7 +14,7 @@ from cwpo.data.rows import RawPair
 from cwpo.data.source import splits_to_use
 from cwpo.data.stage import run_data
 from cwpo.errors import Cancelled, DataError
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.reporting import RecordingReporter
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from cwpo.artifacts import ArtifactStore
 from cwpo.catalog import SANDBOX_MODELS
 from cwpo.errors import Cancelled
-from cwpo.execute import StageContext
+from cwpo.stages.context import StageContext
 from cwpo.models import ModelRef, load_annotator, load_policy, read_form
 from cwpo.sandbox import base, world
 from cwpo.sandbox.tokenizer import build

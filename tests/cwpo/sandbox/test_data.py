@@ -13,7 +13,7 @@ from cwpo.sandbox import world
 from cwpo.sandbox.data import make_data, to_pair
 from cwpo.sandbox.grammar import read_prompt
 from cwpo.sandbox.oracle import utility
-from cwpo.stages import build
+from cwpo.stages.graph import build
 from tests.cwpo.stage import context
 
 

@@ -7,7 +7,7 @@ import yaml
 
 from cwpo.config import expand
 from cwpo.sandbox.presets import PRESETS, comparison
-from cwpo.stages import build
+from cwpo.stages.graph import build
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -7,9 +7,9 @@ from typing import Any
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.config import RunConfig
-from cwpo.execute import StageResult, execute
+from cwpo.stages.execute import StageResult, execute
 from cwpo.reporting import Reporter, SilentReporter
-from cwpo.stages import StageSpec, build
+from cwpo.stages.graph import StageSpec, build
 
 
 @dataclass(frozen=True, kw_only=True)
