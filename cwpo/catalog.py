@@ -334,6 +334,7 @@ METHODS: Mapping[str, MethodRow] = {
     )
 }
 
+
 def method_label(method: str, top_percent: float | None, weighting: str = "") -> str:
     """What people read: "Top 30 %" for `top` at 30; `weighting` is named where it is not the method's own."""
     label = METHODS[method].label

@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 from cwpo.catalog import METHODS
 from cwpo.config import RunConfig, merged
 from cwpo.errors import ConfigError
-from cwpo.stages.resolve import resolve, with_gold
 from cwpo.stages.graph import build, rescoring
+from cwpo.stages.resolve import resolve, with_gold
 from cwpo.stored_annotator import is_fingerprint
 from db import queries
 from db.errors import DatabaseError

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from cwpo.stages.execute import StageResult
-from cwpo.stages.pipeline import RunResult
 from cwpo.stages.graph import StageSpec
+from cwpo.stages.pipeline import RunResult
 from workers.counts import cut_sentence, cuts, data_sentence
 from workers.figures import NOTHING, interval, number, percent
 from workers.one_run import gra_row, notes

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from cwpo.stages import pipeline
 from cwpo.artifacts import ArtifactStore
-from cwpo.stages.execute import StageResult
 from cwpo.reporting import Reporter
+from cwpo.stages import pipeline
+from cwpo.stages.execute import StageResult
 from cwpo.stages.graph import StageSpec, build
 from workers import bundle, terms
 from workers.bundle_reading import Bundle, Cell, Rows, place_files

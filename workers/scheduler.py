@@ -8,6 +8,7 @@ from cwpo import catalog
 from cwpo.config import RunConfig
 from cwpo.errors import ArtifactError
 from cwpo.stages.graph import StageSpec
+from cwpo.stages.settings import model_of as named_model
 from cwpo.stored_annotator import is_fingerprint, stored_annotator
 from db.records import NewRun, NewStage
 from db.repositories import leases, stages
@@ -74,8 +75,7 @@ def model_of(config: RunConfig, spec: StageSpec) -> str | None:
     """The model a stage spends its time in: what expected seconds are averaged over."""
     if spec.kind == "labels":
         return backbone_of(config)
-    model = spec.config.get("model")
-    return None if model is None else str(model)
+    return named_model(spec.settings)
 
 
 def backbone_of(config: RunConfig) -> str:

@@ -7,8 +7,8 @@ import streamlit as st
 from app import reads
 from app.components import layout, tables
 from app.components.export import Exported, show_export
-from app.components.formats import slot_name
 from app.components.tables import Cell, Column
+from cwpo.stages.graph import slot_name
 from db.records import RunRow
 from workers import report
 from workers.report import CostRow, GraRow, Prices

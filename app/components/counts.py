@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from app.components import layout, tables
-from app.components.formats import slot_name
 from app.components.tables import Cell, Column
+from cwpo.stages.graph import slot_name
 from db.records import StageRow
 from workers import report
 from workers.counts import cuts, data_sentence, rejected_rows

@@ -8,7 +8,7 @@ import streamlit as st
 from app import reads
 from app.charts import confidence_bins
 from app.components.chart import show_chart
-from app.components.formats import slot_name
+from cwpo.stages.graph import slot_name
 from db import queries
 from db.records import RunRow, StageRow
 

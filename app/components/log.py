@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import reads, untrusted
 from app.components import layout
-from app.components.formats import slot_name
+from cwpo.stages.graph import slot_name
 from db import queries
 
 LINES = 200

@@ -6,8 +6,9 @@ import streamlit as st
 
 from app import reads
 from app.components import layout, tables
-from app.components.formats import ago, counted, slot_name
+from app.components.formats import ago, counted
 from app.components.tables import Cell, Column
+from cwpo.stages.graph import slot_name
 from db import queries
 from db.records import ActiveStage, WorkerRow
 from workers import api, report

@@ -8,8 +8,9 @@ import streamlit as st
 from app import untrusted
 from app.components import tables
 from app.components.export import Exported
-from app.components.formats import counted, slot_name
+from app.components.formats import counted
 from app.components.tables import Cell, Column
+from cwpo.stages.graph import slot_name
 from db.records import StageRow
 from workers.report import duration, stage_numbers
 

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.config_parts import ExecutionConfig
+from cwpo.errors import Cancelled
 from cwpo.reporting import Reporter, SilentReporter
 from cwpo.stages.settings import Settings
 
@@ -50,6 +51,11 @@ class WorkContext:
     @property
     def device(self) -> str:
         return self.execution.device
+
+    def stop_if_asked(self, sentence: str) -> None:
+        """Raise Cancelled with that sentence where somebody asks to stop."""
+        if self.should_stop():
+            raise Cancelled(sentence)
 
 
 @dataclass(frozen=True, kw_only=True)

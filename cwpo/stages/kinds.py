@@ -50,7 +50,7 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind(
             name="calibration", version=1, settings=of.CalibrationSettings, inputs=("data", "base"), trains=True,
-            scalar=True, label="Calibration", title="calibration", function="cwpo.annotator:run_calibration",
+            scalar=True, label="Calibration", function="cwpo.annotator:run_calibration",
         ),
         Kind(
             name="labels", version=5, settings=of.LabelSettings, inputs=("data", "annotator", "annotator_*"),
