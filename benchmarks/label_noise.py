@@ -133,7 +133,7 @@ def annotator_rule(options: argparse.Namespace, texts: dict[str, CandidatePair])
         read = [replace(texts[pair.pair_id], human_label=pair.human_label) for pair in labeled]
         train_scorer(ctx, read, heldout_fraction=None, form="annotator")
         model, tokenizer = load_annotator(
-            ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", precision="fp32", seed=0, dropout=None
+            ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", seed=0, dropout=None
         )
         path = forward_path(model.eval(), device="cpu", precision="fp32", log=ctx.reporter.log)
         rows = encode_pairs([texts[pair.pair_id] for pair in hidden], tokenizer, max_length=options.max_length).rows

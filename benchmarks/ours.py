@@ -48,7 +48,7 @@ def dpo(
     with timed() as spent:
         table = reference_table(path, every, ctx).to_pydict()
     reference = dict(zip(table["pair_id"], zip(table["logp_a"], table["logp_b"], strict=True), strict=True))
-    weights = weigh({"name": "uniform"}, np.full(len(every), np.nan))
+    weights = weigh(weighting("uniform"), np.full(len(every), np.nan))
     data = align_data(every, ["a"] * len(every), weights, reference).to(device)
     model.train()
     sample = _steps(model, every, len(warm), batch, alignment_loss(path, data, DPO), ctx, around)

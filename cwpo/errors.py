@@ -39,7 +39,7 @@ class ArtifactError(CwpoError):
     """A stored artifact is damaged or missing."""
 
 
-class SettingsError(CwpoError):
+class SettingsError(ArtifactError):
     """Settings of a stage that were stored cannot be read back."""
 
 

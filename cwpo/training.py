@@ -30,6 +30,7 @@ from cwpo.tokenization import Encoded, PackedBatch, pack
 
 Item = TypeVar("Item")
 S = TypeVar("S", bound=Settings)
+_OWED = "after_step"  # in a checkpoint: what comes behind the step was stopped before it was done
 _FLUSH_STEPS, _FLUSH_SECONDS = 10, 1.0  # metrics leave the device together, so that a GPU is not stopped each step
 
 
@@ -187,6 +188,8 @@ def train(
     if checkpointed:
         model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
     ctx.reporter.progress(first, steps, "steps")
+    if extra.values.pop(_OWED, False) and after_step is not None:
+        after_step(first, history)
     pending = _Pending(ctx, history)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     saved = time.monotonic()
@@ -200,7 +203,13 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         pending.add(step + 1, values, rate, last=step + 1 == steps)
         if after_step is not None:
-            after_step(step + 1, history)
+            try:
+                after_step(step + 1, history)
+            except Cancelled:
+                extra.values[_OWED] = True
+                pending.flush()
+                save_checkpoint(ctx.checkpoints, step + 1, model, optimizer, history.points, extra)
+                raise
         ctx.reporter.progress(step + 1, steps, "steps")
         stop = ctx.should_stop()
         if step + 1 < steps and (stop or time.monotonic() - saved >= ctx.execution.checkpoint_seconds):

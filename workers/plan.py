@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cwpo.config import RunConfig
+from cwpo.errors import SettingsError
 from cwpo.stages.graph import StageSpec
 from cwpo.stages.kinds import stored_settings
 from cwpo.stages.settings import (
@@ -193,7 +194,7 @@ class Speed:
         return sum(seconds for seconds, _ in seen) / len(seen)
 
 
-def _measured_work(row: queries.MeasuredStage) -> float | None:
+def _measured_work(row: MeasuredStage) -> float | None:
     """None for a stage whose settings another version of the program wrote."""
     try:
         settings = stored_settings(row.kind, row.stage_config)

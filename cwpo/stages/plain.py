@@ -91,7 +91,7 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         return tuple(_typed(get_args(hint)[0], item, where) for item in value)
     elif isinstance(value, Mapping) and origin is not None and issubclass(origin, Mapping):
         return {name: _typed(get_args(hint)[1], item, f"{where}.{name}") for name, item in value.items()}
-    elif isinstance(value, Mapping) and is_dataclass(hint):
+    elif isinstance(value, Mapping) and isinstance(hint, type) and is_dataclass(hint):
         return from_plain(hint, value, f"{where}.")
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
@@ -117,7 +117,7 @@ def _one_of(hints: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 @cache
-def _fields_of(kind: type) -> tuple[tuple[Field[Any], Any], ...]:
+def _fields_of(kind: Any) -> tuple[tuple[Field[Any], Any], ...]:
     hints = get_type_hints(kind)
     return tuple((item, hints[item.name]) for item in fields(kind))
 

@@ -20,11 +20,12 @@ from cwpo.config_parts import DROPOUT_TOKENS
 from cwpo.logps import forward_path, response_logps
 from cwpo.models import add_adapter
 from cwpo.sandbox.base import build_model
+from cwpo.stages.plain import to_plain
 from cwpo.tokenization import pack
-from tests.cwpo import tiny
+from tests.cwpo import stage, tiny
 
 STORED = Path(__file__).parents[2] / "benchmarks" / "results" / "memory.json"
-LORA = {"r": 4, "alpha": 8, "dropout": 0.1, "target_modules": None}
+LORA = stage.lora(dropout=0.1)
 
 
 def shape(config) -> model_shape.Shape:
@@ -144,7 +145,7 @@ def test_the_estimate_is_near_the_stored_peaks(row):
 @pytest.mark.parametrize(
     ("kind", "on", "off"),
     [
-        ("align", {"lora": LORA | {"dropout": 0.05}}, {"lora": LORA | {"dropout": 0.0}}),
+        ("align", {"lora": to_plain(LORA)}, {"lora": to_plain(stage.lora())}),
         ("annotator", {"dropout": 0.1}, {"dropout": 0.0}),
         ("labels", {"label_dropout": 0.1}, {"label_dropout": 0.0}),
     ],
@@ -153,7 +154,7 @@ def test_dropout_fixes_what_is_packed_whatever_is_asked_for(kind, on, off):
     """As the stages do it: 2,048 tokens with dropout, the budget without."""
     found = shape(CONFIGS["opt"])
     needs = {
-        (name, tokens): memory_estimate.of_stage(kind, config, found, tokens=tokens).total
+        (name, tokens): memory_estimate.of_stage(stage.settings(kind, **config), found, tokens=tokens).total
         for name, config in (("on", on), ("off", off))
         for tokens in (512, DROPOUT_TOKENS, 8192)
     }

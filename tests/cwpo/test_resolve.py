@@ -6,8 +6,8 @@ import pytest
 
 from cwpo.config import RunConfig, merged
 from cwpo.errors import ConfigError
-from cwpo.stages.resolve import resolve
 from cwpo.stages.graph import build
+from cwpo.stages.resolve import resolve
 
 
 @pytest.fixture

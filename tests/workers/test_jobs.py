@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cwpo.stages import execute
 from cwpo.errors import Cancelled, DivergedError
+from cwpo.stages import execute
 from db import queries
 from db.errors import StaleToken
 from db.records import AttemptRow, ClaimedStage

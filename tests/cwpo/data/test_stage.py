@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from cwpo.artifacts import ArtifactStore, content_hash
+from cwpo.artifacts import content_hash
 from cwpo.data import load_pairs, load_prompts, part_of, split_labeled
 from cwpo.data.filtering import to_candidate
 from cwpo.data.rows import RawPair
 from cwpo.data.source import splits_to_use
 from cwpo.data.stage import run_data
 from cwpo.errors import Cancelled, DataError
-from cwpo.stages.context import StageContext
 from cwpo.reporting import RecordingReporter
+from tests.cwpo import stage
 
 
 def rows(prompts: int, each: int = 2) -> list[dict[str, Any]]:
@@ -41,18 +41,9 @@ def config(path: Path, **changes: Any) -> dict[str, Any]:
 
 
 def run(tmp_path: Path, settings: dict[str, Any], **context: Any) -> tuple[Path, dict[str, Any]]:
-    out = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"
-    out.mkdir()
-    ctx = StageContext(
-        kind="data",
-        config=settings,
-        inputs={},
-        out=out,
-        checkpoints=tmp_path,
-        store=ArtifactStore(tmp_path / "home" / "artifacts"),
-        **context,
-    )
-    return out, run_data(ctx)
+    folder = tmp_path / f"stage{len(list(tmp_path.glob('stage*')))}"
+    ctx = stage.context(folder, "data", config=settings, **context)
+    return ctx.out, run_data(ctx)
 
 
 def written(tmp_path: Path, lines: list[Any], name: str = "pairs.jsonl") -> Path:

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from cwpo.artifacts import ArtifactStore
 from cwpo.catalog import SANDBOX_MODELS
 from cwpo.errors import Cancelled
-from cwpo.stages.context import StageContext
 from cwpo.models import ModelRef, load_annotator, load_policy, read_form
 from cwpo.sandbox import base, world
 from cwpo.sandbox.tokenizer import build
+from cwpo.stages.context import StageContext
 from tests.cwpo.stage import context
 
 NAMES = ("sandbox/opt-64", "sandbox/qwen2-64")
@@ -40,7 +40,7 @@ def config(name: str) -> dict[str, Any]:
     return {"model": name, "architecture": SANDBOX_MODELS[name].architecture, "world_version": 1, "seed": 0}
 
 
-def built(folder: Path, name: str) -> StageContext:
+def built(folder: Path, name: str) -> StageContext[Any]:
     ctx = context(folder, "base", config=config(name))
     base.run_base(ctx)
     return ctx
@@ -76,9 +76,7 @@ def test_it_learns_and_serves_as_annotator_backbone(name: str, tmp_path: Path) -
     assert summary["final_loss"] < 4.5
     assert summary["steps"] == 4 * SANDBOX_MODELS[name].epochs  # 64 texts, 16 per step
     assert read_form(ctx.out) == {"form": "full", "parent": None}
-    model, _ = load_annotator(
-        ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", precision="fp32", seed=0, dropout=None
-    )
+    model, _ = load_annotator(ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", seed=0, dropout=None)
     assert model.score.out_features == 1
 
 
