@@ -22,8 +22,8 @@ from benchmarks.measure import Results, Sample, Stopwatch, table
 from cwpo.artifacts import ArtifactStore
 from cwpo.config import RunConfig
 from cwpo.data import load_pairs
-from cwpo.stages.execute import execute
 from cwpo.preferences import ANNOTATIONS_FILE
+from cwpo.stages.execute import execute
 from cwpo.stages.graph import StageSpec, build
 from cwpo.statistics import crossed, paired_difference
 
@@ -101,9 +101,8 @@ def label(store: ArtifactStore, config: RunConfig) -> Sample:
         watch.start()
         done = execute(
             store=store,
-            kind=spec.kind,
             fingerprint=spec.fingerprint,
-            config=spec.config,
+            settings=spec.settings,
             inputs=spec.input_fingerprints,
         )
         if slot == "data":

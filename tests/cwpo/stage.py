@@ -60,7 +60,7 @@ def weighting(name: str, *, seed: int | None = None, **options: Any) -> Weightin
     return WeightingSettings(name=name, options=options, seed=seed)
 
 
-def chosen(values: dict[str, Any]) -> ObjectiveSettings:
+def of_objective(values: dict[str, Any]) -> ObjectiveSettings:
     """The objective {"name": …, its own hyperparameters}."""
     return from_plain(ObjectiveSettings, values)
 

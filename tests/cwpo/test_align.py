@@ -29,7 +29,7 @@ from cwpo.training import micro_batches
 from cwpo.weighting import Weights, systematic_sample, uniform, weigh
 from tests.cwpo import random_models as tiny
 from tests.cwpo import small_world
-from tests.cwpo.stage import TRAIN, chosen, context, weighting
+from tests.cwpo.stage import TRAIN, context, of_objective, weighting
 from tests.cwpo.test_logps import worst_gradient
 
 ROWS = tiny.pairs(10, seed=7)
@@ -184,7 +184,7 @@ def test_the_gradient_of_an_effective_batch_is_that_of_the_plain_weighted_mean(t
     reference = reference_of(tiny.policy("qwen2", torch.float64, seed=1), ctx)
     weights = weigh(weighting("confidence"), MARGINS)
     path = forward_path(packed, device="cpu", precision="fp32", log=print)
-    share_of = alignment_loss(path, align_data(ROWS, LABELS, weights, reference), chosen(settings))
+    share_of = alignment_loss(path, align_data(ROWS, LABELS, weights, reference), of_objective(settings))
     micros = micro_batches(ROWS, np.arange(10), ctx, share=1 / 10)
     assert len(micros) > 2
     losses = [share_of(micro)[0] for micro in micros]
@@ -209,7 +209,7 @@ def test_proportional_sampling_has_the_gradient_of_all_pairs_on_average(tmp_path
     def gradient(data, chosen):
         model = tiny.policy("opt", torch.float64)
         path = forward_path(model, device="cpu", precision="fp32", log=print)
-        share_of = alignment_loss(path, data, {"name": "dpo", "beta": 0.3})
+        share_of = alignment_loss(path, data, of_objective({"name": "dpo", "beta": 0.3}))
         for micro in micro_batches(ROWS, chosen, ctx, share=1 / len(ROWS)):
             share_of(micro)[0].backward()
         return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
@@ -241,7 +241,7 @@ def plain_loss(model, row, label, reference, settings) -> torch.Tensor:
         LogPs(chosen=values[0][n], rejected=values[1][n], chosen_tokens=tokens[0], rejected_tokens=tokens[1])
         for n in (0, 1)
     )
-    return objective(chosen(settings))(policy, fixed)
+    return objective(of_objective(settings))(policy, fixed)
 
 
 # The stages, over artifacts on disk.
@@ -364,7 +364,8 @@ def test_a_part_without_labels_is_a_sentence(tmp_path, inputs):
 @pytest.mark.parametrize(("source", "part", "pairs"), [("weak", "unlabeled", 24), ("human", "labeled", 16)])
 def test_sft_learns_the_winners_of_its_label_source(tmp_path, inputs, source, part, pairs):
     """The first loss is the mean over response tokens of all winners, computed here one by one."""
-    settings = stage_config(label_source=source, part=part, train={**TRAIN, "batch_size": 64, "epochs": 3.0})
+    train = {**TRAIN, "batch_size": 64, "epochs": 3.0}
+    settings = {**small_world.MODEL, **small_world.PART, "part": part, "label_source": source, "train": train}
     ctx = context(tmp_path / "sft", "sft", inputs={**inputs, "base": inputs["start"]}, config=settings)
     summary = run_sft(ctx)
     winners = {

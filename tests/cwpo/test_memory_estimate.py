@@ -21,6 +21,7 @@ from cwpo.logps import forward_path, response_logps
 from cwpo.models import add_adapter
 from cwpo.sandbox.base import build_model
 from cwpo.stages.plain import to_plain
+from cwpo.stages.settings import ArchitectureSettings
 from cwpo.tokenization import pack
 from tests.cwpo import stage, tiny
 
@@ -63,7 +64,7 @@ def test_parameters_of_a_narrow_embedding_without_a_last_norm():
 @pytest.mark.parametrize("name", list(catalog.SANDBOX_MODELS))
 def test_parameters_of_the_sandbox_need_no_file(name, tmp_path):
     config = model_shape.known_config(name, None, tmp_path)
-    built = build_model(catalog.SANDBOX_MODELS[name].architecture, seed=0)
+    built = build_model(ArchitectureSettings(**catalog.SANDBOX_MODELS[name].architecture), seed=0)
     assert model_shape.shape_of(config).causal == count(built)
 
 

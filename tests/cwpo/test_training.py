@@ -1,5 +1,7 @@
 """The loop: same order for all, same result for any micro-batch, resumed bit for bit, stopped when it diverges."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -64,7 +66,7 @@ def test_learning_rates_are_those_of_transformers(schedule, make):
         assert learning_rate(settings, step, 60) == pytest.approx(scheduler.get_last_lr()[0], abs=1e-12)
         optimizer.step()
         scheduler.step()
-    assert learning_rate(settings.model_copy(update={"schedule": "constant"}), 30, 60) == settings.lr
+    assert learning_rate(replace(settings, schedule="constant"), 30, 60) == settings.lr
     assert learning_rate(settings, 2, 20) == settings.lr  # warm-up is at most a tenth: 2 of 20 steps
 
 

@@ -15,6 +15,7 @@ from cwpo.models import ModelRef, load_annotator, load_policy, read_form
 from cwpo.sandbox import base, world
 from cwpo.sandbox.tokenizer import build
 from cwpo.stages.context import StageContext
+from cwpo.stages.settings import ArchitectureSettings
 from tests.cwpo.stage import context
 
 NAMES = ("sandbox/opt-64", "sandbox/qwen2-64")
@@ -98,11 +99,12 @@ def test_seeds_and_sizes(tmp_path: Path) -> None:
     """Pairs of models: the annotator's backbone is the smaller one."""
     sizes = {}
     for name, row in SANDBOX_MODELS.items():
-        model = base.build_model(row.architecture, seed=0)
+        model = base.build_model(ArchitectureSettings(**row.architecture), seed=0)
         sizes[name] = sum(parameter.numel() for parameter in model.parameters())
     assert sizes["sandbox/opt-48"] < 0.7 * sizes["sandbox/opt-64"]
     assert sizes["sandbox/qwen2-48"] < 0.7 * sizes["sandbox/qwen2-64"]
-    first, again, other = (base.build_model(SANDBOX_MODELS[NAMES[0]].architecture, seed=seed) for seed in (0, 0, 1))
+    shape = ArchitectureSettings(**SANDBOX_MODELS[NAMES[0]].architecture)
+    first, again, other = (base.build_model(shape, seed=seed) for seed in (0, 0, 1))
     weights = [model.get_input_embeddings().weight for model in (first, again, other)]
     assert weights[0].equal(weights[1])
     assert not weights[0].equal(weights[2])
