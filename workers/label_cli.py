@@ -57,7 +57,9 @@ def label(options: argparse.Namespace) -> int:
             options.file,
             options.out or default_out(options.file),
             annotator,
-            WorkContext(execution=Execution(device=device, tokens_per_batch=options.tokens), reporter=_Rows(status)),
+            work=WorkContext(
+                execution=Execution(device=device, tokens_per_batch=options.tokens), reporter=_Rows(status)
+            ),
         )
     report = done.report
     again = " (was there already)" if done.reused else ""

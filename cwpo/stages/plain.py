@@ -50,7 +50,8 @@ def to_plain(settings: Any) -> dict[str, Any]:
 
 def from_plain(kind: type[S], values: Mapping[str, Any], where: str = "") -> S:
     """The settings of that class; SettingsError names the first field that is unknown, missing or of another type."""
-    known, inner = _fields_of(kind), set[str]()
+    owner: Any = kind
+    known, inner = _fields_of(owner), set[str]()
     given: dict[str, Any] = {}
     for item, hint in known:
         if _INLINED in item.metadata:

@@ -9,6 +9,7 @@ import pytest
 
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.stages import execute
+from cwpo.stages.kinds import KINDS
 from db import queries
 from db.errors import StaleToken
 from db.records import AttemptRow, ClaimedStage
@@ -44,7 +45,7 @@ def both_places(both_workplaces: Workplace, monkeypatch: pytest.MonkeyPatch) -> 
 def stub(monkeypatch: pytest.MonkeyPatch, **functions: Any) -> None:
     """Replace what stage kinds do; the others stay."""
     real = execute.executor
-    monkeypatch.setattr(execute, "executor", lambda kind: functions.get(kind) or real(kind))
+    monkeypatch.setattr(execute, "executor", lambda kind: functions.get(kind.name) or real(kind))
 
 
 def attempts(stage_id: int) -> list[AttemptRow]:
@@ -257,7 +258,7 @@ def test_artifact_in_the_store_is_published_without_computing(
     def forbidden(ctx: Any) -> dict[str, Any]:
         raise AssertionError(f"{ctx.kind} was computed again")
 
-    stub(monkeypatch, **dict.fromkeys(execute.EXECUTORS, forbidden))
+    stub(monkeypatch, **dict.fromkeys(KINDS, forbidden))
     again = api.submit_run(type(place.config()).parse(deleted)).run_id
     jobs.work(0)
     assert place.run(again).status == "done"
