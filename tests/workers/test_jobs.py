@@ -173,7 +173,7 @@ def test_resumed_stage_that_ends_before_its_first_flush_has_its_whole_curve(
     place = both_places
     monkeypatch.setattr(lease, "FLUSH_SECONDS", 600.0)
     shutdown = jobs.Shutdown()
-    real = execute.executor("align")
+    real = execute.executor(KINDS["align"])
 
     def interrupted(ctx: Any) -> dict[str, Any]:
         asked = iter(range(100))
