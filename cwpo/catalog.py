@@ -27,6 +27,7 @@ __all__ = [
     "OBJECTIVES",
     "SANDBOX_MODELS",
     "WEIGHTINGS",
+    "AnnotatorKind",
     "DatasetRow",
     "GoldRewardRow",
     "LabelSource",
@@ -42,6 +43,7 @@ __all__ = [
 
 LabelSource = Literal["human", "weak", "true"]
 Part = Literal["unlabeled", "labeled", "all"]
+AnnotatorKind = Literal["bradley_terry", "joint", "implicit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ class MethodRow:
     pool: Part
     weighting: str
     source: str
-    annotator: str | None = None  # its own kind of annotator; None: the one of the configuration
+    annotator: AnnotatorKind | None = None  # its own kind of annotator; None: the one of the configuration
     sandbox_only: bool = False
     whole_data: bool = False  # may be run with label_fraction 1
 

@@ -187,7 +187,7 @@ def labels(config: RunConfig) -> LabelSettings:
         max_length=model.max_length,
         label_dropout=part.label_dropout,
         seed=config.seed_of("annotator") if part.label_dropout else 0,
-        kind="bradley_terry" if part.use is not None else kind,  # type: ignore[arg-type]
+        kind="bradley_terry" if part.use is not None else kind,
         passes=part.passes,
         use=part.use,
         implicit=rewards if kind == "implicit" else None,

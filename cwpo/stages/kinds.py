@@ -25,8 +25,8 @@ class Kind:
     title: str = ""  # and on a page of one run, where it differs
     function: str  # dotted, so that this table imports neither torch nor a stage that is not run
     light: bool = False  # only shuffles rows: any worker can do it, GPU or not
-    trains: bool = False
-    scalar: bool = False  # its model has a scalar head instead of the language model's
+    trains: bool = False  # a model
+    scalar: bool = False  # what it trains has a scalar head instead of the language model's
 
     def reads(self, name: str) -> bool:
         """Whether an input of that name is declared."""
@@ -54,7 +54,7 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind(
             name="labels", version=5, settings=of.LabelSettings, inputs=("data", "annotator", "annotator_*"),
-            scalar=True, label="Labels", title="Weak labels", function="cwpo.labeling:run_labels",
+            label="Labels", title="Weak labels", function="cwpo.labeling:run_labels",
         ),
         Kind(
             name="sft", version=1, settings=of.SftSettings, inputs=("data", "labels", "base"), trains=True,
@@ -78,7 +78,7 @@ KINDS: Mapping[str, Kind] = {
             label="Gold reward", function="cwpo.gold:run_gold",
         ),
         Kind(
-            name="scores", version=1, settings=of.ScoreSettings, inputs=("samples", "prompts", "gold"), scalar=True,
+            name="scores", version=1, settings=of.ScoreSettings, inputs=("samples", "prompts", "gold"),
             label="Scores", function="cwpo.gold:run_scores",
         ),
         Kind(

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cwpo.catalog import LabelSource, Part
+from cwpo.catalog import AnnotatorKind, LabelSource, Part
 from cwpo.stages.plain import inlined, others, usual
 
-AnnotatorKind = Literal["bradley_terry", "joint", "implicit"]
 Option = float | int | str | bool | None
 
 
