@@ -294,6 +294,20 @@ def test_the_implicit_reward_is_beta_times_the_log_ratio(tmp_path, inputs):
     assert [row["score_a"], row["score_b"]] == pytest.approx((0.2 * (after - before)).tolist(), rel=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["bradley_terry", "implicit"])
+def test_labeling_stops_within_a_window(tmp_path, inputs, kind):
+    """Asked before the window, then before each of its batches."""
+    implicit = {"kind": "implicit", "model": "none", "revision": None, "beta": 0.2} if kind == "implicit" else {}
+    models = {"annotator": inputs["base"], "annotator_start": inputs["base"]} if implicit else inputs
+    stops = iter([False, False, True])
+    ctx = context(
+        tmp_path / "run", "labels", inputs={**models, "data": inputs["data"]}, config={**LABELING, **implicit},
+        tokens_per_batch=200, should_stop=lambda: next(stops),
+    )  # fmt: skip
+    with pytest.raises(Cancelled, match="from the last finished window"):
+        run_labels(ctx)
+
+
 def test_a_temperature_is_fitted_on_labels_that_its_annotator_did_not_see(tmp_path, inputs):
     """15 % of 24 pairs, whole prompts of two: at least 4 held out, the others trained on; T never makes it worse."""
     settings = {**TRAINING, "heldout_fraction": 0.15}

@@ -14,7 +14,7 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.data import write_pairs, write_prompts
 from cwpo.data.filtering import to_candidate
 from cwpo.data.rows import RawPair
-from cwpo.errors import GoldRewardError
+from cwpo.errors import Cancelled, GoldRewardError
 from cwpo.generation import write_samples
 from cwpo.gold import INPUT_FORMS, SCORERS, run_gold, run_scores, to_messages
 from cwpo.models import ModelRef, load_annotator
@@ -149,6 +149,12 @@ def test_what_cannot_score_is_a_sentence(tmp_path: Path, answered: dict[str, Pat
     plain = reward_folder(tmp_path, "opt", template=None)
     with pytest.raises(GoldRewardError, match="no chat template"):
         scores(context(tmp_path, "scores", gold(plain), answered))
+
+
+def test_scoring_stops_when_asked(tmp_path: Path, answered: dict[str, Path]) -> None:
+    settings = gold(reward_folder(tmp_path, "opt"))
+    with pytest.raises(Cancelled, match="while answers were scored"):
+        scores(context(tmp_path, "scores", settings, answered, should_stop=lambda: True))
 
 
 def test_the_oracle_scores_and_marks_garbage(tmp_path: Path) -> None:
