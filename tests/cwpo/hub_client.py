@@ -28,12 +28,16 @@ def policy(home: Path, name: str, revision: str | None) -> Any:
 def data(home: Path, **config: Any) -> Any:
     from cwpo.data import load_pairs, load_prompts
     from cwpo.data.stage import run_data
-    from tests.cwpo import stage
+    from cwpo.stages.context import StageContext
+    from cwpo.stages.kinds import stored_settings
 
-    settings = {"max_pairs": None, "length_rule": None, "evaluation_seed": 0, "sandbox": None} | config
-    folder = home / f"data{len(list(home.glob('data*')))}"
-    ctx = stage.context(folder, "data", config=settings, store=ArtifactStore(home / "artifacts"))
-    out, summary = ctx.out, run_data(ctx)
+    out = home / f"data{len(list(home.glob('data*')))}"
+    out.mkdir(parents=True)
+    usual = {"max_pairs": None, "length_rule": None, "evaluation_seed": 0, "sandbox": None}
+    settings: Any = stored_settings("data", {"revision": None, "subset": None, **usual, **config})
+    store = ArtifactStore(home / "artifacts")
+    ctx = StageContext(kind="data", settings=settings, inputs={}, out=out, checkpoints=out, store=store)
+    summary = run_data(ctx)
     prompts = [prompt.prompt for prompt in load_prompts(out)]
     return {"summary": summary, "first": load_pairs(out)[0].prompt, "prompts": prompts}
 
