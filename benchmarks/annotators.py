@@ -101,9 +101,8 @@ def label(store: ArtifactStore, config: RunConfig) -> Sample:
         watch.start()
         done = execute(
             store=store,
-            kind=spec.kind,
             fingerprint=spec.fingerprint,
-            config=spec.config,
+            settings=spec.settings,
             inputs=spec.input_fingerprints,
         )
         if slot == "data":

@@ -18,8 +18,9 @@ from benchmarks import ours, peers
 from benchmarks.measure import Results, Sample, peaks, table
 from benchmarks.workload import SHAPES, encoded, grouped, lengths_of, policy, typical, useful_flops
 from cwpo.models.load import add_adapter
+from cwpo.stages.settings import LoraSettings
 
-LORA = {"r": 8, "alpha": 16, "dropout": 0.0, "target_modules": None}
+LORA = LoraSettings(r=8, alpha=16, dropout=0.0, target_modules=None)
 GOALS = {"trl default": 2.5, "trl best": 1.4}
 BATCH, STEPS, TOKENS_PER_BATCH = 16, 3, 16384
 
@@ -89,7 +90,7 @@ def _peft(model: Any) -> Any:
     from cwpo.models.load import LORA_TARGETS
 
     return LoraConfig(
-        r=LORA["r"], lora_alpha=LORA["alpha"], lora_dropout=LORA["dropout"],
+        r=LORA.r, lora_alpha=LORA.alpha, lora_dropout=LORA.dropout,
         target_modules=list(LORA_TARGETS[model.config.model_type]), task_type="CAUSAL_LM",
     )  # fmt: skip
 

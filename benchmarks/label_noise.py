@@ -27,13 +27,14 @@ from cwpo.data.filtering import PairAt, Tally, first_pairs, usable_pairs
 from cwpo.data.readers.shapes import reader_named
 from cwpo.data.split import swap_labels, swap_place
 from cwpo.records import CandidatePair
+from cwpo.stages.settings import GoldSettings, SwapSettings, TrainSettings
 from cwpo.statistics import calibration
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Rule = Callable[[Sequence[CandidatePair], Sequence[CandidatePair]], Floats]  # (to learn from, to judge) -> score a − b
 RESAMPLES = 2000
-TRAIN = {"lr": 1e-3, "batch_size": 16, "warmup_steps": 0, "schedule": "cosine", "weight_decay": 0.0,
+TRAIN: dict[str, Any] = {"lr": 1e-3, "batch_size": 16, "warmup_steps": 0, "schedule": "cosine", "weight_decay": 0.0,
          "max_grad_norm": 1.0}  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     clipped = [clip(pair, options.clip) for pair in pairs]
     texts = {pair.pair_id: pair for pair in clipped}
     share = share_that_swaps([pair.pair_id for pair in pairs], options.swapped, options.seed)
-    given = swap_labels(pairs, {"swapped_labels": {"share": share, "seed": options.seed}})
+    given = swap_labels(pairs, SwapSettings(share=share, seed=options.seed))
     rules: dict[str, Rule] = {"annotator": annotator_rule(options, texts), "bag of words": words, "length": length}
     fold = folds([pair.prompt_id for pair in pairs], options.folds, options.seed)
     results = Results("label_noise", anew=True, folder=options.out)  # nothing is kept between two runs
@@ -125,21 +126,23 @@ def annotator_rule(options: argparse.Namespace, texts: dict[str, CandidatePair])
     from cwpo.models.logps import forward_path
     from cwpo.models.tokenization import encode_pairs
 
-    config = {"model": options.annotator, "revision": None, "precision": "fp32", "max_length": options.max_length,
-              "seed": options.seed, "dropout": 0.0, "train": {**TRAIN, "epochs": options.epochs}}  # fmt: skip
+    settings = GoldSettings(
+        model=options.annotator, revision=None, precision="fp32", max_length=options.max_length, seed=options.seed,
+        dropout=0.0, train=TrainSettings(**TRAIN, epochs=options.epochs),
+    )  # fmt: skip
 
     def learn(labeled: Sequence[CandidatePair], hidden: Sequence[CandidatePair]) -> Floats:
-        ctx = context(config)
+        ctx = context(settings)
         read = [replace(texts[pair.pair_id], human_label=pair.human_label) for pair in labeled]
         train_scorer(ctx, read, heldout_fraction=None, form="annotator")
         model, tokenizer = load_annotator(
-            ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", precision="fp32", seed=0, dropout=None
+            ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", seed=0, dropout=None
         )
         path = forward_path(model.eval(), device="cpu", precision="fp32", log=ctx.reporter.log)
         rows = encode_pairs([texts[pair.pair_id] for pair in hidden], tokenizer, max_length=options.max_length).rows
         if len(rows) < len(hidden):
             print(f"  {len(hidden) - len(rows)} of {len(hidden)} pairs do not fit the annotator: ties", flush=True)
-        scores = score_pairs(path, rows, ctx.tokens_per_batch, "cpu")
+        scores = score_pairs(path, rows, ctx)
         said = {row.pair_id: score for row, score in zip(rows, scores[:, 0] - scores[:, 1], strict=True)}
         return np.array([said.get(pair.pair_id, 0.0) for pair in hidden])
 

@@ -97,9 +97,11 @@ def _labeling(size: dict[str, Any]) -> Sample:
     from benchmarks import workload
     from cwpo.annotation.labeling import run_labels
     from cwpo.models.load import save_model
+    from cwpo.stages.settings import LabelSettings
 
-    settings = {"label_fraction": 0.0, "split_seed": 0, "precision": "fp32", "max_length": None,
-                "label_dropout": 0.0, "seed": 0}  # fmt: skip
+    settings = LabelSettings(
+        label_fraction=0.0, split_seed=0, precision="fp32", max_length=None, label_dropout=0.0, seed=0
+    )
     with tempfile.TemporaryDirectory(prefix="cwpo-bench-") as name:
         folder = Path(name)
         model, words = workload.scorer("opt-nano"), workload.word_tokenizer(256)

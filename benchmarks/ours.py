@@ -10,19 +10,19 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from benchmarks.measure import Sample, Stopwatch, timed
-from benchmarks.workload import TOKENS_PER_BATCH, TRAIN, context
+from benchmarks.workload import TOKENS_PER_BATCH, context, settings
 from cwpo.annotation.annotator import bradley_terry_loss
 from cwpo.annotation.labeling import score_pairs
-from cwpo.config.parts import TrainConfig
 from cwpo.models.logps import forward_path
 from cwpo.models.tokenization import Encoded
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import Execution, StageContext, WorkContext
+from cwpo.stages.settings import ObjectiveSettings, WeightingSettings
 from cwpo.training.align import align_data, alignment_loss
 from cwpo.training.loop import History, Micro, micro_batches, train
 from cwpo.training.reference import reference_table
 from cwpo.training.weighting import weigh
 
-DPO = {"name": "dpo", "beta": 0.1}
+DPO = ObjectiveSettings(name="dpo", options={"beta": 0.1})
 
 
 def dpo(
@@ -41,14 +41,14 @@ def dpo(
     Packing, metrics, clipping and AdamW are inside; the reference is a stage of its own, timed as `reference_seconds`.
     """
     every = [*warm, *rows]
-    ctx = context({"precision": precision, "train": {**TRAIN, "batch_size": batch}}, device=device,
+    ctx = context(settings(precision, batch), device=device,
                   tokens_per_batch=tokens_per_batch)  # fmt: skip
     path = forward_path(model, device=device, precision=precision, log=ctx.reporter.log)
     model.eval()
     with timed() as spent:
         table = reference_table(path, every, ctx).to_pydict()
     reference = dict(zip(table["pair_id"], zip(table["logp_a"], table["logp_b"], strict=True), strict=True))
-    weights = weigh({"name": "uniform"}, np.full(len(every), np.nan))
+    weights = weigh(WeightingSettings(name="uniform", options={}), np.full(len(every), np.nan))
     data = align_data(every, ["a"] * len(every), weights, reference).to(device)
     model.train()
     sample = _steps(model, every, len(warm), batch, alignment_loss(path, data, DPO), ctx, around)
@@ -59,7 +59,7 @@ def dpo(
 def annotator(model: Any, warm: Sequence[Encoded], rows: Sequence[Encoded], *, batch: int, precision: str) -> Sample:
     """Seconds of the annotator stage's steps."""
     every = [*warm, *rows]
-    ctx = context({"precision": precision, "train": {**TRAIN, "batch_size": batch}})
+    ctx = context(settings(precision, batch))
     path = forward_path(model, device="cpu", precision=precision, log=ctx.reporter.log)
     model.train()
     loss = bradley_terry_loss(path, every, {row.pair_id: 0 for row in every}, "cpu")
@@ -72,7 +72,7 @@ def _steps(
     warm: int,
     batch: int,
     loss: Callable[[Micro], Any],
-    ctx: StageContext,
+    ctx: StageContext[Any],
     around: AbstractContextManager[Any] | None = None,
 ) -> Sample:
     """The one loop; step 0 is `warm`. The watch and `around` span the packing of step 1 to the end of the last step."""
@@ -92,8 +92,7 @@ def _steps(
             watch.stop()
             around.__exit__(None, None, None)
 
-    settings = TrainConfig(**ctx.config["train"])
-    train(model, batches, loss, steps=steps, config=settings, ctx=ctx, after_step=after_step)
+    train(model, batches, loss, steps=steps, config=ctx.settings.train, ctx=ctx, after_step=after_step)
     return watch.sample
 
 
@@ -102,7 +101,7 @@ def labels(model: Any, rows: Sequence[Encoded], *, precision: str) -> Sample:
     model.eval()
     path = forward_path(model, device="cpu", precision=precision, log=lambda message: None)
     with timed() as sample:
-        score_pairs(path, list(rows), TOKENS_PER_BATCH, "cpu")
+        score_pairs(path, list(rows), WorkContext(execution=Execution(tokens_per_batch=TOKENS_PER_BATCH)))
     return sample
 
 
@@ -153,7 +152,7 @@ def _plain_step(
     with torch.no_grad():
         base = logps(reference)
     chosen, rejected = (logps(model) - base).chunk(2)
-    (-logsigmoid(DPO["beta"] * (chosen - rejected))).mean().backward()
+    (-logsigmoid(DPO.beta * (chosen - rejected))).mean().backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -8,7 +8,7 @@ pair, concatenated 332, in random batches of eight padded to the longest 827; 92
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,17 @@ from transformers import (
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.models.tokenization import Encoded
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import Execution, StageContext
+from cwpo.stages.settings import Settings, SftSettings, TrainSettings
 
 Lengths = NDArray[np.int64]
 LENGTHS = Path(__file__).with_name("lengths.json")
 PACKED, CONCATENATED, PADDED_8, RESPONSE = 211.9, 332.3, 827.0, 91.5
 TOKENS_PER_BATCH = 2048
 _FIRST_WORD = 3  # ids below are pad, end and start
-TRAIN = {"epochs": 1.0, "lr": 1e-6, "batch_size": 8, "warmup_steps": 0, "schedule": "constant",
-         "weight_decay": 0.0, "max_grad_norm": 1.0}  # fmt: skip
+TRAIN = TrainSettings(
+    epochs=1.0, lr=1e-6, batch_size=8, warmup_steps=0, schedule="constant", weight_decay=0.0, max_grad_norm=1.0
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,15 +178,23 @@ def layer_weights(shape: Shape) -> int:
     return shape.layers * (2 * shape.hidden**2 + 2 * keys + 3 * shape.hidden * shape.inner)
 
 
-def context(stage: dict[str, Any], *, device: str = "cpu", tokens_per_batch: int = TOKENS_PER_BATCH) -> StageContext:
+def settings(precision: str, batch: int) -> SftSettings:
+    """A stage that trains a whole model on batches of that many pairs."""
+    return SftSettings(
+        model="none", revision=None, precision=precision, max_length=None, part="all", label_fraction=None,
+        split_seed=None, lora=None, label_source="human", seed=0, train=replace(TRAIN, batch_size=batch),
+    )  # fmt: skip
+
+
+def context(stage: Settings, *, device: str = "cpu", tokens_per_batch: int = TOKENS_PER_BATCH) -> StageContext[Any]:
     """A stage's context in a folder of its own."""
     folder = Path(tempfile.mkdtemp(prefix="cwpo-bench-"))
     for name in ("out", "checkpoints"):
         (folder / name).mkdir()
     return StageContext(
-        kind="align", config=stage, inputs={}, out=folder / "out", checkpoints=folder / "checkpoints",
-        store=ArtifactStore(folder / "artifacts"), device=device, tokens_per_batch=tokens_per_batch,
-        checkpoint_seconds=1e9,
+        kind="align", settings=stage, inputs={}, out=folder / "out", checkpoints=folder / "checkpoints",
+        store=ArtifactStore(folder / "artifacts"),
+        execution=Execution(device=device, tokens_per_batch=tokens_per_batch, checkpoint_seconds=1e9),
     )  # fmt: skip
 
 

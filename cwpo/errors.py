@@ -39,6 +39,10 @@ class ArtifactError(CwpoError):
     """A stored artifact is damaged or missing."""
 
 
+class SettingsError(ArtifactError):
+    """Settings of a stage that were stored cannot be read back."""
+
+
 _OOM_NAMES = ("OutOfMemoryError", "MemoryError")
 
 

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from cwpo.config.parts import TrainConfig
 from cwpo.data.pairs import load_part, split_labeled
 from cwpo.data.split import count_swapped
 from cwpo.errors import DataError
 from cwpo.models.load import ModelRef, context_length, load_annotator, model_ref, save_model
 from cwpo.models.logps import ForwardPath, forward_path, response_scores
-from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs, pack
+from cwpo.models.reading import read, values_of
+from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs
 from cwpo.records import CandidatePair
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext, WorkContext
+from cwpo.stages.settings import AnnotatorSettings, CalibrationSettings, ScorerSettings
 from cwpo.statistics import calibration
 from cwpo.training.loop import Batches, ExtraState, History, Micro, TrainResult, micro_batches, steady_packing, train
 from cwpo.training.weighting import Floats
@@ -30,48 +31,44 @@ BRADLEY_TERRY, JOINT = "bradley_terry", "joint"
 _NO_LIMIT = 1 << 30  # tokens
 
 
-def run_annotator(ctx: StageContext) -> dict[str, Any]:
+def run_annotator(ctx: StageContext[AnnotatorSettings]) -> dict[str, Any]:
     """Train on the human labels of the labeled part."""
-    config = ctx.config
-    pairs = labeled_pairs(ctx)
-    summary = train_scorer(
-        ctx, pairs, heldout_fraction=config["heldout_fraction"] if config["early_stopping"] else None, form="annotator"
-    )
-    return {**summary, **count_swapped(pairs, config)}
+    settings, pairs = ctx.settings, labeled_pairs(ctx)
+    chosen_by = settings.heldout_fraction if settings.early_stopping else None
+    summary = train_scorer(ctx, pairs, heldout_fraction=chosen_by, form="annotator")
+    return {**summary, **count_swapped(pairs, settings.swapped_labels)}
 
 
-def labeled_pairs(ctx: StageContext) -> list[CandidatePair]:
+def labeled_pairs(ctx: StageContext[AnnotatorSettings]) -> list[CandidatePair]:
     """The labeled part of the data."""
-    return load_part(ctx.inputs["data"], "labeled", ctx.config)
+    return load_part(ctx.inputs["data"], "labeled", ctx.settings)
 
 
 def train_scorer(
-    ctx: StageContext, pairs: Sequence[CandidatePair], *, heldout_fraction: float | None, form: Any
+    ctx: StageContext[ScorerSettings], pairs: Sequence[CandidatePair], *, heldout_fraction: float | None, form: Any
 ) -> dict[str, Any]:
-    """Train a scalar head and its backbone on human labels and store them; ctx.config names model, train and seed.
+    """Train a scalar head and its backbone on human labels and store them.
 
     heldout_fraction: that share of the pairs, by prompt, is held out and the epoch with the lowest held-out negative
     log-likelihood is kept; None trains on all pairs and keeps the last epoch.
     """
-    config = ctx.config
+    settings = ctx.settings
     labeled = [pair for pair in pairs if pair.human_label is not None]
     heldout: list[CandidatePair] = []
     if heldout_fraction is not None:
-        heldout, labeled = split_labeled(labeled, heldout_fraction, config["seed"])
+        heldout, labeled = split_labeled(labeled, heldout_fraction, settings.seed)
     model, tokenizer = load_annotator(
-        model_ref(ctx.inputs, "base", config),
+        model_ref(ctx.inputs, "base", settings),
         store=ctx.store,
         device=ctx.device,
-        precision=config["precision"],
-        seed=config["seed"],
-        dropout=config["dropout"],
+        seed=settings.seed,
+        dropout=settings.dropout,
     )
-    context = min(context_length(model), config["max_length"] or context_length(model))
-    kind = config.get("kind", BRADLEY_TERRY)
-    encoded = encode_candidates(labeled, tokenizer, context, kind)
+    context = context_length(model, settings.max_length)
+    encoded = encode_candidates(labeled, tokenizer, context, settings.kind)
     if not encoded.rows:
         raise DataError("No labeled pair fits the annotator's context: raise data.label_fraction or model.max_length.")
-    checked = encode_candidates(heldout, tokenizer, context, kind).rows
+    checked = encode_candidates(heldout, tokenizer, context, settings.kind).rows
     labels = {pair.pair_id: 0 if pair.human_label == "a" else 1 for pair in pairs}
     extra = ExtraState()
     result = train_bradley_terry(model, encoded.rows, labels, ctx, heldout=checked, extra=extra)
@@ -91,30 +88,24 @@ def train_scorer(
     }
 
 
-def run_calibration(ctx: StageContext) -> dict[str, Any]:
+def run_calibration(ctx: StageContext[CalibrationSettings]) -> dict[str, Any]:
     """Train an annotator without a share of its labels, and fit the temperature T of sigma(margin / T) on that share.
 
     The annotator that labels is trained on all of its labels; T is that of its twin (Guo et al. 2017).
     """
-    config = ctx.config
-    heldout, rest = split_labeled(labeled_pairs(ctx), config["heldout_fraction"], config["seed"])
-    chosen_by = config["heldout_fraction"] if config["early_stopping"] else None
+    settings = ctx.settings
+    heldout, rest = split_labeled(labeled_pairs(ctx), settings.heldout_fraction, settings.seed)
+    chosen_by = settings.heldout_fraction if settings.early_stopping else None
     trained = train_scorer(ctx, rest, heldout_fraction=chosen_by, form="annotator")
-    model, tokenizer = load_annotator(
-        ModelRef(artifact=ctx.out),
-        store=ctx.store,
-        device=ctx.device,
-        precision=config["precision"],
-        seed=0,
-        dropout=0.0,
-    )
-    path = forward_path(model.eval(), device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
-    kind = config.get("kind", BRADLEY_TERRY)
-    rows = encode_candidates(heldout, tokenizer, min(context_length(model), config["max_length"] or 1 << 20), kind).rows
+    twin = ModelRef(artifact=ctx.out)
+    model, tokenizer = load_annotator(twin, store=ctx.store, device=ctx.device, seed=0, dropout=0.0)
+    path = forward_path(model.eval(), device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
+    context = context_length(model, settings.max_length)
+    rows = encode_candidates(heldout, tokenizer, context, settings.kind).rows
     if not rows:
         raise DataError("No labeled pair is left to fit a temperature on: raise annotator.heldout_fraction.")
     label = {pair.pair_id: pair.human_label for pair in heldout}
-    difference = margins_of(path, rows, ctx, kind)
+    difference = margins_of(path, rows, ctx, settings.kind)
     right = np.array([(value >= 0) == (label[row.pair_id] == "a") for value, row in zip(difference, rows, strict=True)])
     margin = np.abs(difference)
     temperature = calibration.fit_temperature(margin, right)
@@ -147,37 +138,33 @@ def encode_candidates(pairs: Iterable[CandidatePair], tokenizer: Any, max_length
     return EncodedSet(rows, truncated, dropped)
 
 
-def margins_of(path: ForwardPath, rows: list[Encoded], ctx: StageContext, kind: str) -> Floats:
+def margins_of(path: ForwardPath, rows: list[Encoded], ctx: WorkContext, kind: str) -> Floats:
     """Signed margins, positive where a wins, (N,) float64, without gradient."""
-    found = np.zeros(len(rows))
-    for batch in pack(rows, ctx.tokens_per_batch):
-        with torch.inference_mode():
-            found[batch.indices.numpy()] = _margins(path, batch.to(ctx.device), kind).cpu().numpy()
-    return found
+    stopped = "Stopped while held-out labels were scored; retry the run to go on."
+    return values_of(ctx, rows, lambda batch: _margins(path, batch, kind), stopped=stopped, columns=1)[:, 0]
 
 
 def train_bradley_terry(
     model: Any,
     rows: list[Encoded],
     labels: dict[str, int],
-    ctx: StageContext,
+    ctx: StageContext[ScorerSettings],
     *,
     heldout: list[Encoded],
     extra: ExtraState,
 ) -> TrainResult:
     """The loop on -log sigma(score(chosen) - score(rejected)) (eq. 5); labels: pair id -> chosen column, 0 or 1."""
-    config = ctx.config
-    settings = TrainConfig(**config["train"])
+    settings, training = ctx.settings, ctx.settings.train
     ctx = steady_packing(ctx, model)
-    path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
-    batches = Batches(ids=[row.pair_id for row in rows], batch_size=settings.batch_size, seed=config["seed"])
-    steps = batches.steps(settings.epochs)
-    torch.manual_seed(config["seed"])  # dropout
+    path = forward_path(model, device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
+    batches = Batches(ids=[row.pair_id for row in rows], batch_size=training.batch_size, seed=settings.seed)
+    steps = batches.steps(training.epochs)
+    torch.manual_seed(settings.seed)  # dropout
     model.train()
 
     def after_step(done: int, history: History) -> None:
         if heldout and (done % batches.per_epoch == 0 or done == steps):
-            nll = heldout_nll(path, heldout, labels, ctx)
+            nll = heldout_nll(path, heldout, labels, ctx, settings.kind)
             history.add(done, {"heldout_nll": nll})
             ctx.reporter.metrics(done, {"heldout_nll": nll})
             if nll < extra.values.get("nll", np.inf):
@@ -187,9 +174,9 @@ def train_bradley_terry(
     result = train(
         model,
         lambda step: micro_batches(rows, (chosen := batches.rows(step)), ctx, share=1 / len(chosen)),
-        LOSSES[config.get("kind", BRADLEY_TERRY)](path, rows, labels, ctx.device),
+        LOSSES[settings.kind](path, rows, labels, ctx.device),
         steps=steps,
-        config=settings,
+        config=training,
         ctx=ctx,
         extra=extra,
         after_step=after_step,
@@ -234,15 +221,14 @@ def joint_loss(
 LOSSES = {BRADLEY_TERRY: bradley_terry_loss, JOINT: joint_loss}
 
 
-def heldout_nll(path: ForwardPath, rows: list[Encoded], labels: dict[str, int], ctx: StageContext) -> float:
+def heldout_nll(path: ForwardPath, rows: list[Encoded], labels: dict[str, int], ctx: WorkContext, kind: str) -> float:
     """Mean negative log-likelihood of held-out human labels, dropout off."""
     was_training = path.model.training
     path.model.eval()
     total = 0.0
-    for batch in pack(rows, ctx.tokens_per_batch):
-        with torch.inference_mode():
-            margins = _margins(path, batch.to(ctx.device), ctx.config.get("kind", BRADLEY_TERRY)).cpu()
-        signs = torch.tensor([1.0 - 2.0 * labels[rows[index].pair_id] for index in batch.indices.tolist()])
+    stopped = "Stopped while held-out labels were scored; retry the run to go on from its checkpoint."
+    for indices, margins in read(ctx, rows, lambda batch: _margins(path, batch, kind), stopped=stopped):
+        signs = torch.tensor([1.0 - 2.0 * labels[rows[index].pair_id] for index in indices.tolist()])
         total += float(softplus(-margins * signs).sum())
     path.model.train(was_training)
     return total / len(rows)

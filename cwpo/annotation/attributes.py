@@ -8,13 +8,13 @@ annotator.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cwpo import seeded
 from cwpo.annotation import bag_of_words
 from cwpo.annotation.bag_of_words import BagOfWords
 from cwpo.data.rows import ROLE_NAMES
@@ -229,7 +229,7 @@ def _human_turns(pair: CandidatePair) -> list[str]:
 
 
 def _key(prompt_id: str) -> int:
-    return int.from_bytes(blake2b(prompt_id.encode(), digest_size=8).digest())
+    return seeded.word(prompt_id)
 
 
 def _row(family: str, value: str, sums: Sums) -> dict[str, Any]:

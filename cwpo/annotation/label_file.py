@@ -26,18 +26,19 @@ from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import catalog
 from cwpo.config.run import digest
 from cwpo.data.filtering import Tally
-from cwpo.errors import Cancelled, ConfigError, DataError
+from cwpo.errors import ConfigError, DataError
 from cwpo.files import PARTIAL, write_whole, written_aside
 from cwpo.models import hub
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model
 from cwpo.models.logps import ForwardPath, forward_path
-from cwpo.reporting import Reporter, SilentReporter
+from cwpo.stages.context import WorkContext
 from cwpo.stages.resolve import pin_model
 from cwpo.stages.stored_annotator import store_of, stored_annotator
 
 _FORMAT = 1  # of parts and output; another number starts anew
 _PART_FILE = re.compile(r"job\.json(\.partial)?|\d{6}\.(parquet|partial)")
 _CUT = b"prompts_cut"
+_STOPPED = "Stopped while labeling; the same command goes on from the last finished window."
 TOO_LONG, NOT_FINITE = "too_long", "not_finite"
 
 
@@ -97,13 +98,10 @@ def label_file(
     out: Path,
     annotator: Labeler,
     *,
-    device: str = "cpu",
-    tokens_per_batch: int = 4096,
-    reporter: Reporter | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    work: WorkContext | None = None,
 ) -> Labeled:
     """Label every usable pair of `source`; JSONL or Parquet by the ending of `out`, the report beside it."""
-    reporter = reporter or SilentReporter()
+    work = work or WorkContext()
     check_files(source, out)
     job = _job(source, annotator)
     if (done := _finished(out, job)) is not None:
@@ -115,14 +113,13 @@ def label_file(
         started, tally, files = time.monotonic(), Tally(), []
         score: Callable[[label_rows.Window], tuple[pa.Table, int]] | None = None
         for index, window in enumerate(label_rows.windows(source, WINDOW, tally)):
-            if should_stop():
-                raise Cancelled("Stopped while labeling; the same command goes on from the last finished window.")
+            work.stop_if_asked(_STOPPED)
             part = parts / f"{index:06d}.parquet"
             if not part.exists():
-                score = score or _scorer(annotator, device, tokens_per_batch, reporter)
+                score = score or _scorer(annotator, work)
                 _write_part(part, *score(window))
             files.append(part)
-            reporter.progress(tally.rows, 0, "rows")
+            work.reporter.progress(tally.rows, 0, "rows")
         if not files:
             raise DataError(_nothing(source, tally))
         counts = _finish(files, out, tally)
@@ -133,16 +130,14 @@ def label_file(
     return Labeled(out=out, report=report, reused=False)
 
 
-def _scorer(
-    annotator: Labeler, device: str, tokens_per_batch: int, reporter: Reporter
-) -> Callable[[label_rows.Window], tuple[pa.Table, int]]:
+def _scorer(annotator: Labeler, work: WorkContext) -> Callable[[label_rows.Window], tuple[pa.Table, int]]:
     """A window -> its part, with a reason in the rows that have no label; and how many prompts were cut."""
-    path, tokenizer = _load(annotator, device, reporter)
-    context = min(context_length(path.model), annotator.max_length or 1 << 20)
+    path, tokenizer = _load(annotator, work)
+    context = context_length(path.model, annotator.max_length)
 
     def score(window: label_rows.Window) -> tuple[pa.Table, int]:
         encoded = encode_candidates(window.pairs, tokenizer, context, annotator.kind)
-        scores = score_pairs(path, encoded.rows, tokens_per_batch, device)
+        scores = score_pairs(path, encoded.rows, work, stopped=_STOPPED)
         if annotator.kind == JOINT:
             scores = scores / 2
         finite = np.asarray(np.isfinite(scores).all(axis=1))
@@ -164,15 +159,13 @@ def _part_table(window: label_rows.Window, usable: Mapping[str, Any]) -> pa.Tabl
     return pa.Table.from_pylist(rows, schema=own)
 
 
-def _load(annotator: Labeler, device: str, reporter: Reporter) -> tuple[ForwardPath, Any]:
+def _load(annotator: Labeler, work: WorkContext) -> tuple[ForwardPath, Any]:
     """With its dropout off; a model from elsewhere must bring a trained head of one output."""
     if annotator.trained:
-        model, tokenizer = load_annotator(
-            annotator.ref, store=annotator.store, device=device, precision=annotator.precision, seed=0, dropout=0.0
-        )
+        model, tokenizer = load_annotator(annotator.ref, store=annotator.store, device=work.device, seed=0, dropout=0.0)
     else:
-        model, tokenizer = load_reward_model(annotator.ref, store=annotator.store, device=device, precision="fp32")
-    path = forward_path(model.eval(), device=device, precision=annotator.precision, log=reporter.log)
+        model, tokenizer = load_reward_model(annotator.ref, store=annotator.store, device=work.device, precision="fp32")
+    path = forward_path(model.eval(), device=work.device, precision=annotator.precision, log=work.reporter.log)
     return path, tokenizer
 
 

@@ -4,8 +4,8 @@ The margin is the mean over annotators and passes where there are several, and t
 annotator is unsure" is another thing than "the two answers are close".
 """
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from torch import Tensor
 
+from cwpo import seeded
 from cwpo.annotation import bag_of_words
-from cwpo.annotation.annotator import BRADLEY_TERRY, JOINT, encode_candidates
+from cwpo.annotation.annotator import JOINT, encode_candidates
 from cwpo.annotation.attributes import LabelAttributes
 from cwpo.annotation.summary import summarise
 from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.data.pairs import PAIRS_FILE
 from cwpo.data.split import Split, split_file, swap_labels
-from cwpo.errors import Cancelled
 from cwpo.files import written_aside
-from cwpo.models.load import ModelRef, context_length, load_annotator, load_policy
+from cwpo.models.load import ModelRef, context_length, load_annotator, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps, response_scores
-from cwpo.models.tokenization import Encoded, encode_pairs, pack
+from cwpo.models.reading import values_of
+from cwpo.models.tokenization import Encoded, PackedBatch, encode_pairs
 from cwpo.records import CandidatePair
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext, WorkContext
+from cwpo.stages.settings import ImplicitSettings, LabelSettings, SwapSettings
 from cwpo.stages.stored_annotator import stored_annotator
 from cwpo.statistics import calibration
 from cwpo.training.preferences import ANNOTATIONS_FILE
 from cwpo.training.weighting import Floats
 
-IMPLICIT = "implicit"
+STOPPED = "Stopped while labeling; retry the run to go on from the last finished window."
 MOST_JUDGED = 200_000  # about so many labels are judged; all are summed
 _WINDOW = 4096  # pairs in memory at once while labeling; they are sorted by length inside it
 _SCHEMA = pa.schema(
@@ -46,18 +49,17 @@ _SCHEMA = pa.schema(
 Scorer = Callable[[list[CandidatePair], int], tuple[list[Encoded], Floats]]
 
 
-def run_labels(ctx: StageContext) -> dict[str, Any]:
+def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
     """Label every unlabeled pair; finished windows survive a kill. Human labels are only copied to the output."""
-    config = ctx.config
-    score = implicit_scorer(ctx) if config.get("kind") == IMPLICIT else head_scorer(ctx)
+    settings = ctx.settings
+    score = head_scorer(ctx) if settings.implicit is None else implicit_scorer(ctx, settings.implicit)
     file = ctx.inputs["data"] / PAIRS_FILE
-    split = split_file(file, config)
-    rival = bag_of_words.fit(_labeled_windows(file, split, config))
+    split = split_file(file, settings)
+    rival = bag_of_words.fit(_labeled_windows(file, split, settings.swapped_labels))
     seen = LabelAttributes(rival=rival, share=min(1.0, MOST_JUDGED / max(split.unlabeled_pairs, 1)))
     parts, dropped, done = [], 0, 0
     for index, window in enumerate(_windows(file)):
-        if ctx.should_stop():
-            raise Cancelled("Stopped while labeling; retry the run to go on from the last finished window.")
+        ctx.stop_if_asked(STOPPED)
         part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
         hidden = [pair for pair in window if split.has("unlabeled", pair.prompt_id)]
         if not part.exists():
@@ -68,61 +70,53 @@ def run_labels(ctx: StageContext) -> dict[str, Any]:
         done += len(hidden)
         ctx.reporter.progress(done, split.unlabeled_pairs, "pairs")
     _join(parts, ctx.out / ANNOTATIONS_FILE)
-    known = _labeled_windows(file, split, config)
+    known = _labeled_windows(file, split, settings.swapped_labels)
     return {**summarise(ctx.out / ANNOTATIONS_FILE, known, seen), "dropped": dropped}
 
 
-def head_scorer(ctx: StageContext) -> Scorer:
+def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:
     """Annotators with a scalar head. With label_dropout their dropout stays on, seeded by window and pass."""
-    config = ctx.config
-    dropout, passes = config["label_dropout"], config.get("passes", 1)
-    tokens = DROPOUT_TOKENS if dropout else ctx.tokens_per_batch
+    settings, dropout = ctx.settings, ctx.settings.label_dropout
+    tokens = DROPOUT_TOKENS if dropout else None
     folders, kind = _annotators(ctx)
     members = [_load_head(ctx, folder, dropout) for folder in folders]
-    context = min(context_length(members[0][0].model), config["max_length"] or 1 << 20)
+    context = context_length(members[0][0].model, settings.max_length)
 
     def score(pairs: list[CandidatePair], window: int) -> tuple[list[Encoded], Floats]:
         rows = encode_candidates(pairs, members[0][1], context, kind).rows
         columns = []
         for path, _ in members:
-            for number in range(passes):
-                torch.manual_seed(zlib.crc32(f"{config['seed']}:{window}{f':{number}' if number else ''}".encode()))
-                columns.append(score_pairs(path, rows, tokens, ctx.device))
+            for number in range(settings.passes):
+                torch.manual_seed(seeded.short(f"{settings.seed}:{window}{f':{number}' if number else ''}"))
+                columns.append(score_pairs(path, rows, ctx, tokens=tokens))
         scores = np.stack(columns, axis=1) if rows else np.zeros((0, len(columns), 2))
         return rows, scores / 2 if kind == JOINT else scores
 
     return score
 
 
-def implicit_scorer(ctx: StageContext) -> Scorer:
+def implicit_scorer(ctx: StageContext[LabelSettings], settings: ImplicitSettings) -> Scorer:
     """Tao & Li: the score of a response is beta log pi(y|x) / pi_start(y|x) under the DPO-trained weak model."""
-    config = ctx.config
-    start = ctx.inputs.get("annotator_start")
-    before = ModelRef(artifact=start) if start else ModelRef(name=config["model"], revision=config["revision"])
     tuned, tokenizer = _load_causal_path(ctx, ModelRef(artifact=ctx.inputs["annotator"]))
-    frozen, _ = _load_causal_path(ctx, before)
-    context = min(context_length(tuned.model), config["max_length"] or 1 << 20)
+    frozen, _ = _load_causal_path(ctx, model_ref(ctx.inputs, "annotator_start", settings))
+    context = context_length(tuned.model, ctx.settings.max_length)
+
+    def ratios(batch: PackedBatch) -> Tensor:
+        return response_logps(tuned, batch) - response_logps(frozen, batch)
 
     def score(pairs: list[CandidatePair], window: int) -> tuple[list[Encoded], Floats]:
         rows = encode_pairs(pairs, tokenizer, max_length=context).rows
-        scores = torch.zeros((len(rows), 1, 2), dtype=torch.float64)
-        for batch in pack(rows, ctx.tokens_per_batch):
-            with torch.inference_mode():
-                batch = batch.to(ctx.device)
-                ratio = response_logps(tuned, batch) - response_logps(frozen, batch)
-            scores[batch.indices.cpu(), 0] = config["beta"] * ratio.view(-1, 2).cpu()
-        return rows, scores.numpy()
+        scores = settings.beta * values_of(ctx, rows, ratios, stopped=STOPPED, columns=2)
+        return rows, scores[:, None, :]
 
     return score
 
 
-def score_pairs(path: ForwardPath, rows: list[Encoded], tokens_per_batch: int, device: str) -> Floats:
-    """Scores of a and b, (N, 2), float64."""
-    scores = torch.zeros((len(rows), 2), dtype=torch.float64)
-    for batch in pack(rows, tokens_per_batch):
-        with torch.inference_mode():
-            scores[batch.indices] = response_scores(path, batch.to(device)).double().view(-1, 2).cpu()
-    return scores.numpy()
+def score_pairs(
+    path: ForwardPath, rows: list[Encoded], ctx: WorkContext, *, tokens: int | None = None, stopped: str = STOPPED
+) -> Floats:
+    """Scores of a and b, (N, 2), float64; tokens: of a batch, where not the execution decides."""
+    return values_of(ctx, rows, partial(response_scores, path), stopped=stopped, columns=2, tokens=tokens)
 
 
 def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats) -> pa.Table:
@@ -152,32 +146,27 @@ def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats)
     return pa.table(columns, schema=_SCHEMA)
 
 
-def _annotators(ctx: StageContext) -> tuple[Sequence[Path], str]:
+def _annotators(ctx: StageContext[LabelSettings]) -> tuple[Sequence[Path], str]:
     """The annotators among the inputs, or the existing one that the configuration names; and their kind."""
-    if "use" in ctx.config:
-        existing = stored_annotator(ctx.store, ctx.config["use"], verify=True)
+    if ctx.settings.use is not None:
+        existing = stored_annotator(ctx.store, ctx.settings.use, verify=True)
         return [existing.path], existing.kind
     names = (name for name in ctx.inputs if name.startswith("annotator"))
     folders = [ctx.inputs[name] for name in sorted(names, key=lambda name: (len(name), name))]
-    return folders, ctx.config.get("kind", BRADLEY_TERRY)
+    return folders, ctx.settings.kind
 
 
-def _load_head(ctx: StageContext, folder: Path, dropout: float) -> tuple[ForwardPath, Any]:
-    precision = ctx.config["precision"]
+def _load_head(ctx: StageContext[LabelSettings], folder: Path, dropout: float) -> tuple[ForwardPath, Any]:
     model, tokenizer = load_annotator(
-        ModelRef(artifact=folder),
-        store=ctx.store,
-        device=ctx.device,
-        precision=precision,
-        seed=0,
-        dropout=dropout or None,
+        ModelRef(artifact=folder), store=ctx.store, device=ctx.device, seed=0, dropout=dropout or None
     )
     model.train(dropout > 0)
-    return forward_path(model, device=ctx.device, precision=precision, log=ctx.reporter.log), tokenizer
+    path = forward_path(model, device=ctx.device, precision=ctx.settings.precision, log=ctx.reporter.log)
+    return path, tokenizer
 
 
-def _load_causal_path(ctx: StageContext, ref: ModelRef) -> tuple[ForwardPath, Any]:
-    precision = ctx.config["precision"]
+def _load_causal_path(ctx: StageContext[LabelSettings], ref: ModelRef) -> tuple[ForwardPath, Any]:
+    precision = ctx.settings.precision
     policy = load_policy(
         ref, store=ctx.store, device=ctx.device, precision=precision, trainable=False, lora=None, seed=0
     )
@@ -190,10 +179,10 @@ def _windows(file: Path) -> Iterator[list[CandidatePair]]:
         yield [CandidatePair(**row) for row in batch.to_pylist()]
 
 
-def _labeled_windows(file: Path, split: Split, config: Mapping[str, Any]) -> Iterator[list[CandidatePair]]:
+def _labeled_windows(file: Path, split: Split, swaps: SwapSettings | None) -> Iterator[list[CandidatePair]]:
     """The labeled part as the annotator learned from it, swapped labels swapped."""
     return (
-        swap_labels((pair for pair in window if split.has("labeled", pair.prompt_id)), config)
+        swap_labels((pair for pair in window if split.has("labeled", pair.prompt_id)), swaps)
         for window in _windows(file)
     )
 

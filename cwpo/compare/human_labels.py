@@ -5,6 +5,7 @@ from typing import Any
 
 from cwpo.config.run import RunConfig
 from cwpo.stages.graph import StageSpec
+from cwpo.stages.settings import AnnotatorSettings, CalibrationSettings, PreferenceSettings, Settings, SplitSettings
 
 Graph = Mapping[str, StageSpec]
 
@@ -15,11 +16,11 @@ def human_labels(runs: Sequence[tuple[RunConfig, Graph]], pairs: Mapping[str, in
     for config, graph in runs:
         run = config.canonical()
         for spec in graph.values():
-            part = _human_part(spec)
-            if part:
-                share = share_of_pairs(part, spec.config, run)
-                size = share if part == "unlabeled" else spec.config["label_fraction"]
-                used[graph["data"].fingerprint, part, size, spec.config["split_seed"]] = share
+            part, stage = _human_part(spec.settings), spec.settings
+            if part and isinstance(stage, SplitSettings):
+                share = share_of_pairs(part, stage, run)
+                size = share if part == "unlabeled" else stage.label_fraction
+                used[graph["data"].fingerprint, part, size, stage.split_seed] = share
     totals: dict[str, float] = {}
     for (data, *_), share in used.items():
         count = pairs.get(data)
@@ -29,20 +30,20 @@ def human_labels(runs: Sequence[tuple[RunConfig, Graph]], pairs: Mapping[str, in
     return round(sum(totals.values()))
 
 
-def _human_part(spec: StageSpec) -> str | None:
-    if spec.kind == "annotator":
+def _human_part(stage: Settings) -> str | None:
+    if isinstance(stage, AnnotatorSettings) and not isinstance(stage, CalibrationSettings):
         return "labeled"
-    if spec.kind in ("sft", "align") and spec.config["label_source"] == "human":
-        return str(spec.config["part"])
+    if isinstance(stage, PreferenceSettings) and stage.label_source == "human":
+        return stage.part
     return None
 
 
-def share_of_pairs(part: str, stage: Mapping[str, Any], run: Mapping[str, Any]) -> float:
+def share_of_pairs(part: str, stage: SplitSettings, run: Mapping[str, Any]) -> float:
     """The share of all pairs that a part holds."""
     if part == "all":
         return 1.0
     fixed = run["data"].get("unlabeled_fraction")
     if part == "unlabeled" and fixed is not None:
         return float(fixed)
-    labeled = float(stage["label_fraction"])
+    labeled = float(stage.label_fraction or 0)
     return labeled if part == "labeled" else 1.0 - labeled

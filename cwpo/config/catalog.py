@@ -6,7 +6,7 @@ Free of torch, so that a form can list everything; the functions behind the rows
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from cwpo.config.catalog_data import (
     DATASETS,
@@ -27,6 +27,7 @@ __all__ = [
     "OBJECTIVES",
     "SANDBOX_MODELS",
     "WEIGHTINGS",
+    "AnnotatorKind",
     "DatasetRow",
     "GoldRewardRow",
     "LabelSource",
@@ -36,13 +37,13 @@ __all__ = [
     "Part",
     "SandboxModelRow",
     "WeightingRow",
-    "lookup",
     "method_label",
     "weighting_label",
 ]
 
 LabelSource = Literal["human", "weak", "true"]
 Part = Literal["unlabeled", "labeled", "all"]
+AnnotatorKind = Literal["bradley_terry", "joint", "implicit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ class MethodRow:
     pool: Part
     weighting: str
     source: str
-    annotator: str | None = None  # its own kind of annotator; None: the one of the configuration
+    annotator: AnnotatorKind | None = None  # its own kind of annotator; None: the one of the configuration
     sandbox_only: bool = False
     whole_data: bool = False  # may be run with label_fraction 1
 
@@ -334,15 +335,6 @@ METHODS: Mapping[str, MethodRow] = {
         ),
     )
 }
-
-Row = TypeVar("Row")
-
-
-def lookup(rows: Mapping[str, Row], name: str, kind: str) -> Row:
-    """The row of that name; an unknown name lists the valid ones."""
-    if name not in rows:
-        raise KeyError(f"unknown {kind} {name!r}; choose one of {', '.join(rows)}")
-    return rows[name]
 
 
 def method_label(method: str, top_percent: float | None, weighting: str = "") -> str:

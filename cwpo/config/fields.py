@@ -54,7 +54,7 @@ class RunFields(Part):
         return {name: given[name] for name in catalog.WEIGHTINGS[self.weighting_name].fields}
 
     @property
-    def annotator_kind(self) -> str:
+    def annotator_kind(self) -> catalog.AnnotatorKind:
         """The method's own kind of annotator, else the configured one."""
         return catalog.METHODS[self.method].annotator or self.annotator.kind
 

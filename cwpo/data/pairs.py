@@ -5,8 +5,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cwpo.data.split import Rule, split_pairs, swap_labels
+from cwpo.data.split import split_pairs, swap_labels
 from cwpo.records import CandidatePair, Prompt
+from cwpo.stages.settings import SplitSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,11 +36,13 @@ def write_prompts(prompts: Iterable[Prompt], directory: Path) -> None:
     _write([asdict(prompt) for prompt in prompts], _text_schema(Prompt), directory / PROMPTS_FILE)
 
 
-def load_part(directory: Path, part: str, rule: Rule) -> list[CandidatePair]:
-    """The pairs of a part of a data artifact, with the human labels that this stage is given; rule: its config."""
+def load_part(directory: Path, part: str, rule: SplitSettings) -> list[CandidatePair]:
+    """The pairs of a part of a data artifact, with the human labels that this stage is given."""
     pairs = load_pairs(directory)
     split = split_pairs(pairs, rule) if part != "all" else None
-    return swap_labels([pair for pair in pairs if split is None or split.has(part, pair.prompt_id)], rule)
+    return swap_labels(
+        [pair for pair in pairs if split is None or split.has(part, pair.prompt_id)], rule.swapped_labels
+    )
 
 
 def split_labeled(
@@ -51,7 +54,7 @@ def split_labeled(
 
 def part_of(pairs: Sequence[CandidatePair], part: str, fraction: float, seed: int) -> list[CandidatePair]:
     """The pairs of a part, where all that is not labeled is unlabeled."""
-    split = split_pairs(pairs, {"label_fraction": fraction, "split_seed": seed})
+    split = split_pairs(pairs, SplitSettings(label_fraction=fraction, split_seed=seed))
     return [pair for pair in pairs if split.has(part, pair.prompt_id)]
 
 

@@ -8,25 +8,27 @@ from cwpo.data.filtering import PairAt, Tally, apply_length_rule, content_hash, 
 from cwpo.data.pairs import write_pairs, write_prompts
 from cwpo.data.rows import RawPair
 from cwpo.data.stage import sources
-from cwpo.errors import Cancelled, DataError
+from cwpo.errors import DataError
 from cwpo.models.sandbox_tokenizer import count_tokens
 from cwpo.records import CandidatePair, Prompt
 from cwpo.sandbox import grammar, world
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext
+from cwpo.stages.plain import to_plain
+from cwpo.stages.settings import DataSettings
 
 
-def make_data(ctx: StageContext) -> dict[str, Any]:
+def make_data(ctx: StageContext[DataSettings]) -> dict[str, Any]:
     """Write pairs.parquet and prompts.parquet. The pool and the test prompts of a run are two artifacts, so that the
     prompts stay the same when a seed draws a fresh pool."""
-    settings, tally = ctx.config["sandbox"], Tally()
-    drawn = [PairAt(line=line, pair=pair) for line, pair in enumerate(_draw(settings, ctx), start=1)]
+    settings, tally = ctx.settings, Tally()
+    drawn = [PairAt(line=line, pair=pair) for line, pair in enumerate(_draw(ctx), start=1)]
     tally.rows = len(drawn)
-    kept = _filter(drawn, ctx.config, tally)
-    prompts = world.make_test_prompts(ctx.config["test_prompts"], ctx.config["evaluation_seed"])
+    kept = _filter(drawn, settings, tally)
+    prompts = world.make_test_prompts(settings.test_prompts, settings.evaluation_seed)
     write_pairs([at.pair for at in kept], ctx.out)
     write_prompts([Prompt(prompt_id=_prompt_id(prompt), prompt=prompt) for prompt in prompts], ctx.out)
     ctx.reporter.progress(len(drawn), len(drawn), "pairs")
-    return _summary(ctx.config, tally, [at.pair for at in kept], prompts)
+    return _summary(settings, tally, [at.pair for at in kept], prompts)
 
 
 def _prompt_id(prompt: str) -> str:
@@ -34,20 +36,17 @@ def _prompt_id(prompt: str) -> str:
     return content_hash("prompt", prompt)[:16]
 
 
-def _draw(settings: Mapping[str, Any], ctx: StageContext) -> Iterator[CandidatePair]:
-    rows = world.make_pairs(
-        settings["pairs"],
-        noise=settings["noise"],
-        near_ties=settings["near_ties"],
-        pool_seed=settings["pool_seed"],
-    )
+def _draw(ctx: StageContext[DataSettings]) -> Iterator[CandidatePair]:
+    drawn = ctx.settings.sandbox
+    if drawn is None:
+        raise DataError("data.sandbox describes no world; submit the run again.")
+    rows = world.make_pairs(drawn.pairs, noise=drawn.noise, near_ties=drawn.near_ties, pool_seed=drawn.pool_seed)
     for done, row in enumerate(rows):
         if done % 1000 == 0:
-            if ctx.should_stop():
-                raise Cancelled("The run was cancelled while its pairs were drawn.")
-            ctx.reporter.progress(done, settings["pairs"], "pairs")
+            ctx.stop_if_asked("The run was cancelled while its pairs were drawn.")
+            ctx.reporter.progress(done, drawn.pairs, "pairs")
         pair = to_pair(row)
-        yield replace(pair, source=source_of(pair.prompt)) if ctx.config.get("sources") else pair
+        yield replace(pair, source=source_of(pair.prompt)) if ctx.settings.sources else pair
 
 
 def source_of(prompt: str) -> str:
@@ -67,19 +66,19 @@ def to_pair(row: Mapping[str, Any]) -> CandidatePair:
     return replace(pair, true_label="a" if true_a else "b", utility_a=row[first], utility_b=row[second])
 
 
-def _filter(drawn: list[PairAt], config: Mapping[str, Any], tally: Tally) -> list[PairAt]:
-    rule, limit = config["length_rule"], config["max_pairs"]
+def _filter(drawn: list[PairAt], settings: DataSettings, tally: Tally) -> list[PairAt]:
+    rule, limit = settings.length_rule, settings.max_pairs
     if rule is not None:
         drawn = apply_length_rule(
-            drawn, tally, max_tokens=rule["max_tokens"], counts=rule["counts"], count_tokens=count_tokens
+            drawn, tally, max_tokens=rule.max_tokens, counts=rule.counts, count_tokens=count_tokens
         )
-    kept = first_pairs(drawn, limit, evaluation_seed=config["evaluation_seed"]) if limit else drawn
+    kept = first_pairs(drawn, limit, evaluation_seed=settings.evaluation_seed) if limit else drawn
     if tally.rows and len(kept) < 2:
         raise DataError(f"data.length_rule: only {len(kept)} of {tally.rows} pairs are short enough; relax it.")
     return kept
 
 
-def _summary(config: Mapping[str, Any], tally: Tally, pairs: list[CandidatePair], prompts: list[str]) -> dict[str, Any]:
+def _summary(settings: DataSettings, tally: Tally, pairs: list[CandidatePair], prompts: list[str]) -> dict[str, Any]:
     agree = [pair.human_label == pair.true_label for pair in pairs]
     return {
         "rows": tally.rows,
@@ -91,7 +90,7 @@ def _summary(config: Mapping[str, Any], tally: Tally, pairs: list[CandidatePair]
         "train_pairs": len(pairs),
         "train_prompts": len({pair.prompt_id for pair in pairs}),
         "test_prompts": len(prompts),
-        "length_rule": dict(config["length_rule"]) if config["length_rule"] else None,
+        "length_rule": to_plain(settings.length_rule) if settings.length_rule else None,
         "length_rule_dropped": tally.reasons.get("too_long", 0),
         "longer_wins": _longer_wins(pairs),
         "human_accuracy": sum(agree) / len(agree) if agree else None,

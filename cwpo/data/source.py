@@ -13,6 +13,7 @@ from cwpo.data.readers.shapes import reader_named
 from cwpo.data.rows import RawPair
 from cwpo.errors import DataError
 from cwpo.models.hub import is_local
+from cwpo.stages.settings import DataSettings
 
 TRAIN_SPLITS = ("train_prefs", "train")
 TEST_SPLITS = ("test_prefs", "test", "validation", "valid")
@@ -27,20 +28,20 @@ class Source:
     to_pair: Callable[[dict[str, Any]], RawPair]
 
 
-def open_source(config: Mapping[str, Any]) -> Source:
-    """The rows named by a data stage's config {dataset, revision, subset} and, where several are joined, parts."""
-    dataset = config["dataset"]
+def open_source(settings: DataSettings) -> Source:
+    """The rows that a data stage names."""
+    dataset = settings.dataset
     row = catalog.DATASETS.get(dataset)
     if row is not None and row.repo is not None:
-        revision = config["revision"] or row.revision
-        if config.get("parts"):
-            return _joined(row, revision, config["parts"])
-        return _hub(row.repo, revision, config["subset"] or row.subset, splits=row.splits, reader=row.reader)
+        revision = settings.revision or row.revision
+        if settings.parts:
+            return _joined(row, revision, settings.parts)
+        return _hub(row.repo, revision, settings.subset or row.subset, splits=row.splits, reader=row.reader)
     if is_local(dataset):
         path = Path(dataset).expanduser()
-        _check_unchanged(path, config["revision"])
+        _check_unchanged(path, settings.revision)
         return Source(train=read_rows(path), test=None, to_pair=reader_named("any"))
-    return _hub(dataset, config["revision"], config["subset"], splits=None, reader=_reader_of(dataset))
+    return _hub(dataset, settings.revision, settings.subset, splits=None, reader=_reader_of(dataset))
 
 
 def _check_unchanged(path: Path, pinned: str | None) -> None:

@@ -1,24 +1,22 @@
 """Which prompts are labeled, which unlabeled, and whose labels are swapped: by seeded hashes of ids. Torch-free.
 
-A rule is what a stage's config says of the split: label_fraction and split_seed and, only where they are set,
-unlabeled_fraction and mix. `swapped_labels` ({share, seed}) stands only in stages that learn from human labels.
+The rule is what a stage's settings say of the split; labels are swapped only for stages that learn from them.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cwpo import seeded
 from cwpo.errors import DataError
 from cwpo.records import CandidatePair, Side
+from cwpo.stages.settings import SplitSettings, SwapSettings
 
 PARTS = ("unlabeled", "labeled", "all")
 _BATCH = 4096  # rows of a file in memory at once
-Rule = Mapping[str, Any]
 _OTHER: Mapping[Side, Side] = {"a": "b", "b": "a"}
 
 
@@ -49,18 +47,18 @@ class Split:
         return labeled == (part == "labeled")
 
 
-def split_pairs(pairs: Iterable[CandidatePair], rule: Rule) -> Split:
+def split_pairs(pairs: Iterable[CandidatePair], rule: SplitSettings) -> Split:
     """The split of pairs in memory."""
     return split_prompts(((pair.prompt_id, pair.source) for pair in pairs), rule)
 
 
-def split_file(file: Path, rule: Rule) -> Split:
+def split_file(file: Path, rule: SplitSettings) -> Split:
     """The same split from pairs.parquet: one or two columns are read, batch by batch."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as table:
         columns = ["prompt_id"]
-        if rule.get("mix") and "source" in table.schema_arrow.names:
+        if rule.mix and "source" in table.schema_arrow.names:
             columns.append("source")
         batches = table.iter_batches(batch_size=_BATCH, columns=columns)
         return split_prompts(
@@ -68,13 +66,15 @@ def split_file(file: Path, rule: Rule) -> Split:
         )
 
 
-def split_prompts(pairs: Iterable[tuple[str, str | None]], rule: Rule) -> Split:
+def split_prompts(pairs: Iterable[tuple[str, str | None]], rule: SplitSettings) -> Split:
     """Whole prompts in the order of a seeded hash: labeled ones from its start, a fixed unlabeled part from its end.
 
     pairs: prompt id and source of each; a prompt is of the source of its first pair. The labeled part neither knows
     nor moves with unlabeled_fraction, nor the other way.
     """
-    seed, mix, fraction = rule["split_seed"], rule.get("mix"), rule.get("unlabeled_fraction")
+    seed, mix, fraction = rule.split_seed, rule.mix, rule.unlabeled_fraction
+    if seed is None:
+        raise KeyError('a split needs its seed; the part "all" is not split')
     sources: list[str | None] = []
 
     def place_each() -> Iterator[int]:
@@ -86,7 +86,7 @@ def split_prompts(pairs: Iterable[tuple[str, str | None]], rule: Rule) -> Split:
     places = np.fromiter(place_each(), dtype=np.uint64)  # eight bytes a pair
     order = np.argsort(places, kind="stable") if mix else None
     places.sort()
-    target = round((rule["label_fraction"] or 0) * places.size)
+    target = round((rule.label_fraction or 0) * places.size)
     labeled_to, mixed, labeled_pairs = _place_at(places, target), None, 0
     after = None if fraction is None else _place_at(places, round(round(1 - fraction, 12) * places.size))
     if mix and order is not None:
@@ -99,25 +99,23 @@ def split_prompts(pairs: Iterable[tuple[str, str | None]], rule: Rule) -> Split:
     return Split(seed=seed, labeled_to=labeled_to, mixed=mixed, unlabeled_after=after, unlabeled_pairs=rest)
 
 
-def swap_labels(pairs: Iterable[CandidatePair], rule: Rule) -> list[CandidatePair]:
+def swap_labels(pairs: Iterable[CandidatePair], swaps: SwapSettings | None) -> list[CandidatePair]:
     """The pairs with the human labels that this stage is given; prompts, texts, order and ids stay."""
-    swaps = rule.get("swapped_labels")
     if swaps is None:
         return list(pairs)
     return [
         replace(pair, human_label=_OTHER[pair.human_label])
-        if pair.human_label is not None and is_swapped(pair.pair_id, swaps["share"], swaps["seed"])
+        if pair.human_label is not None and is_swapped(pair.pair_id, swaps.share, swaps.seed)
         else pair
         for pair in pairs
     ]
 
 
-def count_swapped(pairs: Iterable[CandidatePair], rule: Rule) -> dict[str, int]:
+def count_swapped(pairs: Iterable[CandidatePair], swaps: SwapSettings | None) -> dict[str, int]:
     """How many of these labels this stage is given swapped, for its summary; nothing where none may be."""
-    swaps = rule.get("swapped_labels")
     if swaps is None:
         return {}
-    swapped = (p.human_label is not None and is_swapped(p.pair_id, swaps["share"], swaps["seed"]) for p in pairs)
+    swapped = (p.human_label is not None and is_swapped(p.pair_id, swaps.share, swaps.seed) for p in pairs)
     return {"swapped_labels": sum(swapped)}
 
 
@@ -128,12 +126,12 @@ def is_swapped(pair_id: str, share: float, seed: int) -> bool:
 
 def swap_place(pair_id: str, seed: int) -> float:
     """Where in [0, 1) a pair stands; shares above it swap its label."""
-    return int(_key(f"swap:{seed}:{pair_id}")[:13], 16) / 16**13
+    return seeded.share(f"swap:{seed}:{pair_id}")
 
 
 def _place(prompt_id: str, seed: int) -> int:
     """Where in the seeded order a prompt stands, 0 … 2⁶⁴ − 1."""
-    return int(_key(f"{seed}:{prompt_id}")[:16], 16)
+    return seeded.place(f"{seed}:{prompt_id}")
 
 
 def _place_at(places: NDArray[np.uint64], pairs: int) -> int:
@@ -182,7 +180,3 @@ def _too_few(source: str, wanted: int, there: int, sources: NDArray[np.object_])
         f"data.mix asks for {wanted:,} labeled pairs of {source} and {there:,} can be had: "
         "lower its share, data.label_fraction or data.unlabeled_fraction."
     )
-
-
-def _key(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

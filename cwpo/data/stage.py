@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cwpo.data.filtering import (
@@ -17,9 +18,11 @@ from cwpo.data.filtering import (
 )
 from cwpo.data.pairs import write_pairs, write_prompts
 from cwpo.data.source import open_source
-from cwpo.errors import Cancelled, DataError
+from cwpo.errors import DataError
 from cwpo.records import CandidatePair, Prompt
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext, WorkContext
+from cwpo.stages.plain import to_plain
+from cwpo.stages.settings import DataSettings, LengthRuleSettings
 
 FEWEST_PAIRS = 2
 MOST_SOURCES = 20
@@ -35,51 +38,50 @@ class Split:
     over_max_pairs: int
 
 
-def run_data(ctx: StageContext) -> dict[str, Any]:
+def run_data(ctx: StageContext[DataSettings]) -> dict[str, Any]:
     """Write pairs.parquet and prompts.parquet; the summary counts what was dropped, and why."""
-    if ctx.config["dataset"] == "sandbox":
+    if ctx.settings.dataset == "sandbox":
         from cwpo.data.sandbox_pairs import make_data
 
         return make_data(ctx)
     tally = Tally()
     train, test = _read(ctx, tally)
-    split = split_pairs(train, test, ctx.config)
+    split = split_pairs(train, test, ctx.settings)
     write_pairs(split.pairs, ctx.out)
     write_prompts(split.prompts, ctx.out)
-    summary = _summary(ctx.config, tally, split)
+    summary = _summary(ctx.settings, tally, split)
     ctx.reporter.progress(tally.rows, tally.rows, "rows")
     ctx.reporter.log(sentence(summary))
     return summary
 
 
-def _read(ctx: StageContext, tally: Tally) -> tuple[list[PairAt], list[PairAt] | None]:
+def _read(ctx: StageContext[DataSettings], tally: Tally) -> tuple[list[PairAt], list[PairAt] | None]:
     """Usable pairs of both splits, after the length rule."""
-    source = open_source(ctx.config)
+    source = open_source(ctx.settings)
     seen: set[str] = set()
     train = usable_pairs(_watched(source.train, ctx), source.to_pair, tally, seen=seen)
     test = usable_pairs(_watched(source.test, ctx), source.to_pair, tally, seen=seen) if source.test else None
-    rule = ctx.config["length_rule"]
+    rule = ctx.settings.length_rule
     if rule is not None:
         count = token_counter(rule, ctx)
-        limits = {"max_tokens": rule["max_tokens"], "counts": rule["counts"], "count_tokens": count}
-        train = apply_length_rule(train, tally, **limits)
-        test = apply_length_rule(test, tally, **limits) if test is not None else None
+        short = partial(apply_length_rule, max_tokens=rule.max_tokens, counts=rule.counts, count_tokens=count)
+        train = short(train, tally)
+        test = short(test, tally) if test is not None else None
     return train, test
 
 
-def _watched(rows: Any, ctx: StageContext) -> Any:
+def _watched(rows: Any, ctx: WorkContext) -> Any:
     """Pass rows on, reporting progress and stopping when asked."""
     for done, row in enumerate(rows):
         if done % 2000 == 0:
-            if ctx.should_stop():
-                raise Cancelled("The run was cancelled while its data were read.")
+            ctx.stop_if_asked("The run was cancelled while its data were read.")
             ctx.reporter.progress(done, 0, "rows")
         yield row
 
 
-def split_pairs(train: list[PairAt], test: list[PairAt] | None, config: Mapping[str, Any]) -> Split:
+def split_pairs(train: list[PairAt], test: list[PairAt] | None, settings: DataSettings) -> Split:
     """Hold out the test prompts, from the publisher's test split where there is one, then limit the training pairs."""
-    seed, wanted = config["evaluation_seed"], config["test_prompts"]
+    seed, wanted = settings.evaluation_seed, settings.test_prompts
     candidates = prompts_of(train if test is None else test)
     if len(candidates) < wanted:
         raise DataError(
@@ -88,7 +90,7 @@ def split_pairs(train: list[PairAt], test: list[PairAt] | None, config: Mapping[
     prompts = hold_out(candidates, wanted, evaluation_seed=seed)
     held = {prompt.prompt_id for prompt in prompts}
     free = [at for at in train if at.pair.prompt_id not in held]
-    kept = first_pairs(free, config["max_pairs"] or len(free), evaluation_seed=seed)
+    kept = first_pairs(free, settings.max_pairs or len(free), evaluation_seed=seed)
     if len(kept) < FEWEST_PAIRS:
         raise DataError(
             f"{len(kept)} usable pairs are left for training after holding out {len(held)} prompts: "
@@ -102,16 +104,16 @@ def split_pairs(train: list[PairAt], test: list[PairAt] | None, config: Mapping[
     )
 
 
-def token_counter(rule: Mapping[str, Any], ctx: StageContext) -> CountTokens:
+def token_counter(rule: LengthRuleSettings, ctx: StageContext[DataSettings]) -> CountTokens:
     """Token counts by the rule's tokenizer, special tokens in front counted once."""
     from cwpo.models.load import ModelRef, load_tokenizer
 
-    ref = ModelRef(artifact=None, name=rule["tokenizer"], revision=rule["tokenizer_revision"])
+    ref = ModelRef(artifact=None, name=rule.tokenizer, revision=rule.tokenizer_revision)
     tokenizer = load_tokenizer(ref, store=ctx.store)
     return lambda texts: [len(ids) for ids in tokenizer(texts, add_special_tokens=True)["input_ids"]]
 
 
-def _summary(config: Mapping[str, Any], tally: Tally, split: Split) -> dict[str, Any]:
+def _summary(settings: DataSettings, tally: Tally, split: Split) -> dict[str, Any]:
     return {
         "rows": tally.rows,
         "kept": len(split.pairs),
@@ -122,7 +124,7 @@ def _summary(config: Mapping[str, Any], tally: Tally, split: Split) -> dict[str,
         "train_pairs": len(split.pairs),
         "train_prompts": len({pair.prompt_id for pair in split.pairs}),
         "test_prompts": len(split.prompts),
-        "length_rule": dict(config["length_rule"]) if config["length_rule"] else None,
+        "length_rule": to_plain(settings.length_rule) if settings.length_rule else None,
         "length_rule_dropped": tally.reasons.get("too_long", 0),
         "longer_wins": _longer_wins(split.pairs),
         **sources(split.pairs),

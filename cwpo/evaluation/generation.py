@@ -4,11 +4,11 @@ Noise depends on (evaluation seed, prompt id, sample, position) alone. A draw so
 that rounding could decide it is decided by one forward pass of that row alone, which no batch can change.
 """
 
-import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ import torch
 from numpy.typing import NDArray
 from transformers import DynamicCache
 
+from cwpo import seeded
 from cwpo.data.pairs import load_prompts
 from cwpo.errors import Cancelled, ConfigError
 from cwpo.models import logps
 from cwpo.models.load import ModelRef, context_length, load_policy, model_ref, pad_id, precision_context
-from cwpo.models.tokenization import Encoded, encode_prompt, pack
+from cwpo.models.reading import values_of
+from cwpo.models.tokenization import Encoded, encode_prompt
 from cwpo.records import Prompt, Sample
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext
+from cwpo.stages.settings import DecodingSettings, SampleSettings
 
 SAMPLES_FILE = "samples.parquet"
 PARTIAL_FILE = "answers.jsonl"
@@ -31,16 +34,6 @@ ROOM = 8  # answers need no gradients: this many times the tokens of a training 
 SHRINK = 0.8  # finished rows leave the batch when fewer than this share of it is unfinished
 # Half-width, in probability, around a border between two tokens within which a draw is decided by its row alone.
 BORDER = {"fp32": 2e-5, "bf16": 2e-3}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decoding:
-    """How answers are sampled."""
-
-    temperature: float
-    top_p: float
-    max_new_tokens: int
-    samples: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +60,12 @@ def generate(
     model: Any,
     tokenizer: Any,
     prompts: Sequence[Prompt],
-    decoding: Decoding,
+    decoding: DecodingSettings,
     evaluation_seed: int,
     *,
     device: str = "cpu",
     precision: str = "fp32",
-    tokens_per_batch: int = 4096,
+    tokens_per_batch: int,
     max_length: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     done: frozenset[tuple[str, int]] = frozenset(),
@@ -96,20 +89,9 @@ def generate(
             yield decoder.answers(batch, should_stop)
 
 
-def uniforms(keys: NDArray[np.uint64], position: int) -> NDArray[np.float64]:
-    """One number in [0, 1) per row at a position: splitmix64 of the row's key, a pure function of both."""
-    with np.errstate(over="ignore"):
-        z = keys + np.uint64(position + 1) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
 def row_key(evaluation_seed: int, prompt_id: str, sample: int) -> int:
     """64 bits that name a row's noise."""
-    text = f"{evaluation_seed}:{prompt_id}:{sample}".encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
+    return seeded.place(f"{evaluation_seed}:{prompt_id}:{sample}")
 
 
 def draw(
@@ -142,7 +124,7 @@ class _Decoder:
     """What stays the same from batch to batch: model, stop tokens, noise."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, decoding: Decoding, evaluation_seed: int, device: str, precision: str
+        self, model: Any, tokenizer: Any, decoding: DecodingSettings, evaluation_seed: int, device: str, precision: str
     ) -> None:
         self.model, self.tokenizer, self.decoding = model, tokenizer, decoding
         self.seed, self.device, self.border = evaluation_seed, device, BORDER[precision]
@@ -206,7 +188,7 @@ class _Decoder:
     def _draw(
         self, logits: torch.Tensor, keys: NDArray[np.uint64], position: int, rows: list[tuple[_Row, list[int]]]
     ) -> torch.Tensor:
-        uniform = torch.from_numpy(uniforms(keys, position)).to(self.device)
+        uniform = torch.from_numpy(seeded.uniforms(keys, position)).to(self.device)
         settings = {"temperature": self.decoding.temperature, "top_p": self.decoding.top_p}
         tokens, doubtful = draw(logits, uniform, **settings, border=self.border)
         for index in doubtful.nonzero().flatten().tolist():
@@ -241,8 +223,8 @@ def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
     return {int(token) for token in (tokenizer.eos_token_id, *listed) if token is not None}
 
 
-def _prompt_room(model: Any, decoding: Decoding, max_length: int | None) -> int:
-    context = min(context_length(model), max_length or context_length(model))
+def _prompt_room(model: Any, decoding: DecodingSettings, max_length: int | None) -> int:
+    context = context_length(model, max_length)
     if decoding.max_new_tokens >= context:
         raise ConfigError(
             "evaluation.max_new_tokens",
@@ -256,10 +238,10 @@ def answer_logps(
     answers: Sequence[Answer],
     prompt_ids: Mapping[str, list[int]],
     *,
-    ctx: StageContext,
+    ctx: StageContext[SampleSettings],
 ) -> NDArray[np.float64]:
     """log π(answer | prompt) of each answer in nats, temperature 1, end-of-text included where it was drawn."""
-    path = logps.forward_path(model, device=ctx.device, precision=ctx.config["precision"], log=ctx.reporter.log)
+    path = logps.forward_path(model, device=ctx.device, precision=ctx.settings.precision, log=ctx.reporter.log)
     encoded = [
         Encoded(
             pair_id=f"{answer.prompt_id}:{answer.sample}",
@@ -268,29 +250,23 @@ def answer_logps(
         )
         for answer in answers
     ]
-    totals = np.zeros(len(answers))
-    with torch.inference_mode():
-        for batch in pack(encoded, ctx.tokens_per_batch):
-            if ctx.should_stop():
-                raise Cancelled("The run was cancelled while answers were scored by the models.")
-            values = logps.response_logps(path, batch.to(ctx.device))
-            totals[batch.indices.numpy()] = values.cpu().numpy()
-    return totals
+    stopped = "The run was cancelled while answers were scored by the models."
+    return values_of(ctx, encoded, partial(logps.response_logps, path), stopped=stopped, columns=1)[:, 0]
 
 
-def run_samples(ctx: StageContext) -> dict[str, Any]:
+def run_samples(ctx: StageContext[SampleSettings]) -> dict[str, Any]:
     """Write samples.parquet: the answers of one model, with its own and the reference's log-probability of each."""
     prompts = load_prompts(ctx.inputs["prompts"])
-    decoding = Decoding(**ctx.config["decoding"])
-    policy = _policy(ctx, model_ref(ctx.inputs, "model", ctx.config))
-    answers = _sampled(ctx, policy, prompts, decoding)
-    room = _prompt_room(policy.model, decoding, ctx.config["max_length"])
+    settings = ctx.settings
+    policy = _policy(ctx, model_ref(ctx.inputs, "model", settings))
+    answers = _sampled(ctx, policy, prompts)
+    room = _prompt_room(policy.model, settings.decoding, settings.max_length)
     prompt_ids = {prompt.prompt_id: encode_prompt(prompt, policy.tokenizer, room) for prompt in prompts}
     own = answer_logps(policy.model, answers, prompt_ids, ctx=ctx)
     reference = None
-    if ctx.config["with_reference"]:
+    if settings.with_reference:
         del policy
-        model = _policy(ctx, model_ref(ctx.inputs, "reference_model", ctx.config)).model
+        model = _policy(ctx, model_ref(ctx.inputs, "reference_model", settings)).model
         reference = answer_logps(model, answers, prompt_ids, ctx=ctx)
     samples = [
         Sample(
@@ -308,26 +284,27 @@ def run_samples(ctx: StageContext) -> dict[str, Any]:
     return _summary(samples, prompts)
 
 
-def _policy(ctx: StageContext, ref: ModelRef) -> Any:
-    settings = {"device": ctx.device, "precision": ctx.config["precision"], "lora": None, "seed": 0}
-    return load_policy(ref, store=ctx.store, trainable=False, **settings)
+def _policy(ctx: StageContext[SampleSettings], ref: ModelRef) -> Any:
+    precision = ctx.settings.precision
+    return load_policy(ref, store=ctx.store, device=ctx.device, precision=precision, trainable=False, lora=None, seed=0)
 
 
-def _sampled(ctx: StageContext, policy: Any, prompts: Sequence[Prompt], decoding: Decoding) -> list[Answer]:
+def _sampled(ctx: StageContext[SampleSettings], policy: Any, prompts: Sequence[Prompt]) -> list[Answer]:
     """All answers in the order of the prompts; batches finished before a kill are read back."""
     partial = ctx.checkpoints / PARTIAL_FILE
     found = {(answer.prompt_id, answer.sample): answer for answer in _read_partial(partial)}
+    settings, decoding = ctx.settings, ctx.settings.decoding
     total = len(prompts) * decoding.samples
     batches = generate(
         policy.model,
         policy.tokenizer,
         prompts,
         decoding,
-        ctx.config["evaluation_seed"],
+        settings.evaluation_seed,
         device=ctx.device,
-        precision=ctx.config["precision"],
-        tokens_per_batch=ctx.tokens_per_batch,
-        max_length=ctx.config["max_length"],
+        precision=settings.precision,
+        tokens_per_batch=ctx.execution.tokens_per_batch,
+        max_length=settings.max_length,
         should_stop=ctx.should_stop,
         done=frozenset(found),
     )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,17 @@ from numpy.typing import NDArray
 
 from cwpo.data.pairs import load_pairs, load_prompts
 from cwpo.data.rows import ASSISTANT, ROLE_NAMES, Message
-from cwpo.errors import Cancelled, GoldRewardError, ModelError
+from cwpo.errors import GoldRewardError, ModelError
 from cwpo.evaluation.generation import read_samples
 from cwpo.models.hub import HubError
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model, pad_id, precision_context
 from cwpo.records import Prompt, Sample
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext
+from cwpo.stages.settings import GoldSettings, ScoreSettings
 
 SCORES_FILE = "scores.parquet"
+STOPPED = "The run was cancelled while answers were scored."
+Context = StageContext[ScoreSettings]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,7 @@ class Scored:
     truncated: int = 0
 
 
-def run_gold(ctx: StageContext) -> dict[str, Any]:
+def run_gold(ctx: StageContext[GoldSettings]) -> dict[str, Any]:
     """Train the gold reward on every human label of the data, as an annotator is trained (Bradley–Terry)."""
     from cwpo.annotation.annotator import train_scorer
 
@@ -38,11 +42,11 @@ def run_gold(ctx: StageContext) -> dict[str, Any]:
     return train_scorer(ctx, pairs, heldout_fraction=None, form="reward")
 
 
-def run_scores(ctx: StageContext) -> dict[str, Any]:
+def run_scores(ctx: StageContext[ScoreSettings]) -> dict[str, Any]:
     """Write scores.parquet: one row per answer, in the order of the answers."""
     samples = read_samples(ctx.inputs["samples"])
     prompts = {prompt.prompt_id: prompt for prompt in load_prompts(ctx.inputs["prompts"])}
-    kind = ctx.config["gold_reward"]["kind"]
+    kind = ctx.settings.gold_reward.kind
     if kind not in SCORERS:
         raise KeyError(f"unknown gold reward kind {kind!r}; choose one of {', '.join(SCORERS)}")
     scored = SCORERS[kind](ctx, samples, prompts)
@@ -58,7 +62,7 @@ def run_scores(ctx: StageContext) -> dict[str, Any]:
     }
 
 
-def _oracle(ctx: StageContext, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
+def _oracle(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
     """The utility that the sandbox's human labels are drawn from."""
     from cwpo.sandbox.oracle import ungrammatical, utility
 
@@ -68,50 +72,46 @@ def _oracle(ctx: StageContext, samples: Sequence[Sample], prompts: Mapping[str, 
     )
 
 
-def _trained(ctx: StageContext, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
+def _trained(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
     """The reward model trained here reads prompt and answer as it did in training: end-of-text behind the answer."""
     from cwpo.models.logps import forward_path, response_scores
-    from cwpo.models.tokenization import encode_rows, pack
+    from cwpo.models.reading import values_of
+    from cwpo.models.tokenization import encode_rows
 
     ref = ModelRef(artifact=ctx.inputs["gold"])
-    precision = ctx.config["precision"]
-    model, tokenizer = load_annotator(ref, store=ctx.store, device=ctx.device, precision=precision, seed=0, dropout=0.0)
-    path = forward_path(model.eval(), device=ctx.device, precision=precision, log=ctx.reporter.log)
+    model, tokenizer = load_annotator(ref, store=ctx.store, device=ctx.device, seed=0, dropout=0.0)
+    path = forward_path(model.eval(), device=ctx.device, precision=ctx.settings.precision, log=ctx.reporter.log)
     rows = ((prompts[sample.prompt_id], str(at), (sample.text,)) for at, sample in enumerate(samples))
     encoded = encode_rows(rows, tokenizer, context_length(model))
     if encoded.dropped:
         raise GoldRewardError(
             f"{encoded.dropped} answers are longer than the gold reward's context: lower evaluation.max_new_tokens."
         )
-    scores = np.zeros(len(samples))
-    for batch in pack(encoded.rows, ctx.tokens_per_batch):
-        _stop_if_asked(ctx)
-        with torch.inference_mode():
-            scores[batch.indices.numpy()] = response_scores(path, batch.to(ctx.device)).double().cpu().numpy()
-    return Scored(scores=scores, ungrammatical=None, truncated=encoded.truncated)
+    scores = values_of(ctx, encoded.rows, partial(response_scores, path), stopped=STOPPED, columns=1)
+    return Scored(scores=scores[:, 0], ungrammatical=None, truncated=encoded.truncated)
 
 
-def _external(ctx: StageContext, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
+def _external(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
     """A reward model with one output, in the input form of its catalog row."""
-    gold, precision = ctx.config["gold_reward"], ctx.config["precision"]
-    ref = ModelRef(name=gold["name"], revision=gold["revision"])
+    gold, precision = ctx.settings.gold_reward, ctx.settings.precision
+    ref = ModelRef(name=gold.name, revision=gold.revision)
     try:
         model, tokenizer = load_reward_model(ref, store=ctx.store, device=ctx.device, precision=precision)
     except (ModelError, HubError) as error:
         raise GoldRewardError(f"The gold reward cannot be loaded: {error}") from error
-    encode = _encoder(gold["input_form"])
-    limit = min(gold["max_length"], context_length(model))
+    encode = _encoder(gold.input_form)
+    limit = context_length(model, gold.max_length)
     texts = [encode(tokenizer, prompts[sample.prompt_id], sample.text.strip(), limit) for sample in samples]
     scores = np.zeros(len(samples))
     with torch.inference_mode(), precision_context(precision, ctx.device):
-        for batch in _like_lengths(texts, ctx.tokens_per_batch):
-            _stop_if_asked(ctx)
+        for batch in _like_lengths(texts, ctx.execution.tokens_per_batch):
+            ctx.stop_if_asked(STOPPED)
             values = sequence_scores(model, [texts[at] for at in batch], pad_id(tokenizer), ctx.device)
             scores[batch] = values.double().cpu().numpy()
     return Scored(scores=scores, ungrammatical=None, truncated=sum(text.truncated for text in texts))
 
 
-SCORERS: dict[str, Callable[[StageContext, Sequence[Sample], Mapping[str, Prompt]], Scored]] = {
+SCORERS: dict[str, Callable[[Context, Sequence[Sample], Mapping[str, Prompt]], Scored]] = {
     "oracle": _oracle,
     "trained": _trained,
     "model": _external,
@@ -220,12 +220,7 @@ def _like_lengths(texts: Sequence[Text], budget: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _stop_if_asked(ctx: StageContext) -> None:
-    if ctx.should_stop():
-        raise Cancelled("The run was cancelled while answers were scored.")
-
-
-def _write(samples: Sequence[Sample], scored: Scored, ctx: StageContext) -> None:
+def _write(samples: Sequence[Sample], scored: Scored, ctx: Context) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from cwpo.errors import ArtifactError
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext
+from cwpo.stages.settings import EvaluationSettings
 from cwpo.statistics import intervals
 
 OUTCOMES_FILE = "outcomes.parquet"
@@ -15,11 +16,11 @@ SAMPLE_COLUMNS = ["prompt_id", "sample", "tokens", "logp", "reference_logp"]
 SCORE_COLUMNS = ["prompt_id", "sample", "score", "ungrammatical"]
 
 
-def run_evaluation(ctx: StageContext) -> dict[str, Any]:
+def run_evaluation(ctx: StageContext[EvaluationSettings]) -> dict[str, Any]:
     """Write outcomes.parquet, one row per prompt; the summary is the GRA row of the run."""
     aligned = _answers(ctx.inputs, "samples", "scores")
     baseline = _answers(ctx.inputs, "baseline_samples", "baseline_scores")
-    outcomes = compare(aligned, baseline, tie_epsilon=float(ctx.config["tie_epsilon"]))
+    outcomes = compare(aligned, baseline, tie_epsilon=ctx.settings.tie_epsilon)
     outcomes.to_parquet(ctx.out / OUTCOMES_FILE, index=False)
     ctx.reporter.progress(len(outcomes), len(outcomes), "prompts")
     return summary(outcomes, samples=aligned["sample"].nunique())

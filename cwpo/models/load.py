@@ -29,6 +29,8 @@ from transformers.utils import logging as transformers_logging
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.errors import ModelError
 from cwpo.models import hub
+from cwpo.stages.plain import from_plain
+from cwpo.stages.settings import ImplicitSettings, LoraSettings, ModelSettings
 
 Form = Literal["full", "adapter", "annotator", "reward"]
 MODEL_FILE = "model.json"
@@ -71,11 +73,11 @@ class PolicyModel:
     tokenizer: PreTrainedTokenizerBase
 
 
-def model_ref(inputs: Mapping[str, Path], name: str, config: Mapping[str, Any]) -> ModelRef:
-    """The model of a stage: the artifact among its inputs, else the model named in its config."""
+def model_ref(inputs: Mapping[str, Path], name: str, settings: ModelSettings | ImplicitSettings) -> ModelRef:
+    """The model of a stage: the artifact among its inputs, else the model named in its settings."""
     if name in inputs:
         return ModelRef(artifact=inputs[name])
-    return ModelRef(name=config["model"], revision=config["revision"])
+    return ModelRef(name=settings.model, revision=settings.revision)
 
 
 def parent_of(ref: ModelRef) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def load_policy(
     device: str,
     precision: str,
     trainable: bool,
-    lora: Mapping[str, Any] | None,
+    lora: LoraSettings | None,
     seed: int,
 ) -> PolicyModel:
     """A causal LM in float32 with its dropout off; bf16 is autocast on top (`precision_context`).
@@ -116,7 +118,6 @@ def load_annotator(
     *,
     store: ArtifactStore,
     device: str,
-    precision: str,
     seed: int,
     dropout: float | None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -180,10 +181,11 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return int(known[0]) if known else 0
 
 
-def context_length(model: torch.nn.Module) -> int:
-    """Positions the model can read; families without a limit get a very large one."""
+def context_length(model: torch.nn.Module, at_most: int | None = None) -> int:
+    """Positions to read: all that the model can, or `at_most`; families without a limit get a very large one."""
     config: Any = model.config
-    return int(getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20)
+    own = int(getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 20)
+    return min(own, at_most or own)
 
 
 def precision_context(precision: str, device: str) -> torch.autocast:
@@ -217,15 +219,15 @@ def read_form(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def add_adapter(model: Any, lora: Mapping[str, Any], *, seed: int) -> Any:
-    """A new LoRA adapter {r, alpha, dropout, target_modules}; A is drawn from `seed`, B is zero."""
+def add_adapter(model: Any, lora: LoraSettings, *, seed: int) -> Any:
+    """A new LoRA adapter; A is drawn from `seed`, B is zero."""
     from peft import LoraConfig, get_peft_model
 
-    targets = lora.get("target_modules") or LORA_TARGETS.get(model.config.model_type)
+    targets = lora.target_modules or LORA_TARGETS.get(model.config.model_type)
     config = LoraConfig(
-        r=lora["r"],
-        lora_alpha=lora["alpha"],
-        lora_dropout=lora["dropout"],
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
         target_modules=list(targets) if targets else "all-linear",
         task_type="CAUSAL_LM",
     )
@@ -276,7 +278,7 @@ def _attach(base: Any, folder: Path) -> Any:
     """The stored adapter on its base, every tensor matched by name and shape."""
     from safetensors.torch import load_file
 
-    model = add_adapter(base, json.loads((folder / LORA_FILE).read_text()), seed=0)
+    model = add_adapter(base, from_plain(LoraSettings, json.loads((folder / LORA_FILE).read_text())), seed=0)
     stored, own = load_file(folder / ADAPTER_FILE), dict(_adapter_state(model))
     wrong = set(own.keys() ^ stored.keys())
     wrong |= {name for name in own.keys() & stored.keys() if own[name].shape != stored[name].shape}

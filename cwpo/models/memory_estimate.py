@@ -4,12 +4,21 @@ The arithmetic is in docs/performance.md. Weights are float32 masters; bf16 is a
 keeps for its backward pass was counted layer by layer; a test compares the count with the tensors that autograd saves.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.models.shape import GATED, Shape
+from cwpo.stages.kinds import kind_of
+from cwpo.stages.settings import (
+    LabelSettings,
+    LoraSettings,
+    PreferenceSettings,
+    ReferenceSettings,
+    SampleSettings,
+    ScorerSettings,
+    ScoreSettings,
+    Settings,
+)
 
 FLOAT = 4  # bytes of a weight, its gradient, and of each of AdamW's two moments
 ANSWERS = 0.5  # share of a packed batch that are answers and reach the head; 0.43 in HH-RLHF
@@ -17,8 +26,6 @@ PADDING = 1.25  # slots of attention's blocks over tokens: 1.0 to 1.35 at HH-RLH
 KEPT_SLOPES = 1 << 26  # elements of logits that the head holds at most
 SAFE = 0.8  # share of the free memory that an estimate may fill: it is right within about a third
 ROOM = 8  # answers are sampled in batches of this many times the token budget
-SCORING = ("annotator", "calibration", "gold")  # stages that train a scalar head
-TRAINING = (*SCORING, "base", "sft", "align")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,29 +54,38 @@ class Need:
         return self.fixed + self.checkpointed
 
 
-def of_stage(kind: str, config: Mapping[str, Any], shape: Shape, *, tokens: int, models: int = 1) -> Need | None:
-    """The need of a stage with this configuration; None for a kind that holds no model of a known size.
+def of_stage(settings: Settings, shape: Shape, *, tokens: int, models: int = 1) -> Need | None:
+    """The need of a stage with these settings; None for a kind that holds no model of a known size.
 
     models: how many of them a labeling stage holds, for an ensemble or the implicit reward's two.
     """
-    precision = config.get("precision", "fp32")
-    if kind in TRAINING:
-        lora, most = config.get("lora"), DROPOUT_TOKENS if fixes_tokens(kind, config, shape) else tokens
-        return training(shape, tokens=most, precision=precision, lora=lora, scalar=kind in SCORING)
-    if kind == "reference":
+    precision, kind = precision_of(settings), kind_of(settings)
+    most = DROPOUT_TOKENS if fixes_tokens(settings, shape) else tokens
+    if kind.trains:
+        return training(shape, tokens=most, precision=precision, lora=lora_of(settings), scalar=kind.scalar)
+    if isinstance(settings, ReferenceSettings):
         return reading(shape, tokens=tokens, precision=precision, scalar=False)
-    if kind == "labels":
-        most = DROPOUT_TOKENS if fixes_tokens(kind, config, shape) else tokens
-        return reading(shape, tokens=most, precision=precision, scalar="beta" not in config, models=models)
-    if kind == "scores":
+    if isinstance(settings, LabelSettings):
+        return reading(shape, tokens=most, precision=precision, scalar=settings.implicit is None, models=models)
+    if isinstance(settings, ScoreSettings):
         weight = 2 if precision == "bf16" else FLOAT
         return reading(shape, tokens=tokens, precision=precision, scalar=True, weight=weight)
-    if kind == "samples":
-        return answering(shape, tokens=tokens, precision=precision, new_tokens=config["decoding"]["max_new_tokens"])
+    if isinstance(settings, SampleSettings):
+        return answering(shape, tokens=tokens, precision=precision, new_tokens=settings.decoding.max_new_tokens)
     return None
 
 
-def training(shape: Shape, *, tokens: int, precision: str, lora: Mapping[str, Any] | None, scalar: bool) -> Need:
+def precision_of(settings: Settings) -> str:
+    """The arithmetic of a stage; base models are always pretrained in fp32."""
+    return str(getattr(settings, "precision", "fp32"))
+
+
+def lora_of(settings: Settings) -> LoraSettings | None:
+    """The adapter that a stage trains; None where it trains the whole model."""
+    return settings.lora if isinstance(settings, PreferenceSettings) else None
+
+
+def training(shape: Shape, *, tokens: int, precision: str, lora: LoraSettings | None, scalar: bool) -> Need:
     """A stage that trains: the whole model or a LoRA adapter, with a scalar head or the LM's own."""
     whole = shape.scorer if scalar else shape.causal
     trained = shape.adapter(lora) if lora else whole
@@ -125,7 +141,7 @@ def head(shape: Shape, tokens: int, precision: str) -> int:
     return _width(precision) * min(int(ANSWERS * tokens) * shape.vocabulary, KEPT_SLOPES)
 
 
-def _activations(shape: Shape, tokens: int, precision: str, lora: Mapping[str, Any] | None, *, kept: int) -> int:
+def _activations(shape: Shape, tokens: int, precision: str, lora: LoraSettings | None, *, kept: int) -> int:
     """Every layer's input, all of `kept` layers, and one layer twice: made again or left last, and its gradients."""
     whole = tokens * (layer(shape, precision) + _adapter_inputs(shape, precision, lora))
     cast = shape.layer_weights * 2 if precision == "bf16" else 0  # autocast's copies of the weights
@@ -133,9 +149,9 @@ def _activations(shape: Shape, tokens: int, precision: str, lora: Mapping[str, A
     return inputs + kept * (whole + cast) + (1 if kept else 2) * whole
 
 
-def _adapter_inputs(shape: Shape, precision: str, lora: Mapping[str, Any] | None) -> int:
+def _adapter_inputs(shape: Shape, precision: str, lora: LoraSettings | None) -> int:
     """Bytes per token and layer that an adapter's dropout adds: each matrix keeps an input of its own, and a mask."""
-    if not lora or not lora.get("dropout"):
+    if not lora or not lora.dropout:
         return 0
     return (_width(precision) + 1) * sum(shape.linears[name][0] for name in shape.adapted(lora))
 
@@ -145,14 +161,14 @@ def _embedding_gradients(shape: Shape, scalar: bool) -> int:
     return FLOAT * shape.embedding * (2 if shape.tied and not scalar else 1)
 
 
-def fixes_tokens(kind: str, config: Mapping[str, Any], shape: Shape) -> bool:
+def fixes_tokens(settings: Settings, shape: Shape) -> bool:
     """Whether dropout is on in the stage, which then packs DROPOUT_TOKENS whatever is asked for."""
-    if kind == "labels":
-        return bool(config.get("label_dropout"))
-    if kind in SCORING:
-        own = config.get("dropout")
-        return bool(shape.dropout if own is None else own)
-    return bool((config.get("lora") or {}).get("dropout"))
+    if isinstance(settings, LabelSettings):
+        return bool(settings.label_dropout)
+    if isinstance(settings, ScorerSettings):
+        return bool(shape.dropout if settings.dropout is None else settings.dropout)
+    lora = lora_of(settings)
+    return bool(lora and lora.dropout)
 
 
 def _width(precision: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from cwpo.config import catalog
 from cwpo.models import hub
 from cwpo.sandbox import lexicon
+from cwpo.stages.settings import LoraSettings
 
 GATED = ("qwen2", "llama")  # three matrices in the feed-forward part, and no learned positions
 _DEFAULT_VOCABULARY = {"opt": 50272, "qwen2": 151936, "llama": 32000}
@@ -72,13 +73,13 @@ class Shape:
         """Parameters of the backbone with a scalar head."""
         return self.backbone + self.embedded
 
-    def adapter(self, lora: Mapping[str, Any]) -> int:
+    def adapter(self, lora: LoraSettings) -> int:
         """Parameters of a LoRA adapter on every layer."""
-        return self.layers * int(lora["r"]) * sum(sum(self.linears[name]) for name in self.adapted(lora))
+        return self.layers * lora.r * sum(sum(self.linears[name]) for name in self.adapted(lora))
 
-    def adapted(self, lora: Mapping[str, Any]) -> list[str]:
+    def adapted(self, lora: LoraSettings) -> list[str]:
         """The matrices that carry the adapter: those that are named, else all of a layer."""
-        wanted = lora.get("target_modules") or self.linears
+        wanted = lora.target_modules or self.linears
         return [name for name in self.linears if name in wanted]
 
 

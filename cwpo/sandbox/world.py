@@ -9,12 +9,12 @@ no text in common, for any seeds. Within a pool a text may come back (prompts sh
 text, and splits are by prompt); test prompts are distinct texts.
 """
 
-import hashlib
 import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
 
+from cwpo import seeded
 from cwpo.errors import DataError
 from cwpo.sandbox import lexicon
 from cwpo.sandbox.dice import Dice
@@ -103,7 +103,7 @@ def draw_prompt(dice: Dice, *, test_side: bool, kind: str | None = None) -> str:
 
 def is_test_side(prompt: str) -> bool:
     """Whether a prompt's text serves evaluation only; decided by the text alone."""
-    return hashlib.sha256(prompt.encode()).digest()[0] % _TEST_SIDE == 0
+    return (seeded.place(prompt) >> 56) % _TEST_SIDE == 0
 
 
 def _probability(gap: float, noise: float, tie_coin: float) -> float:

@@ -1,1 +1,1 @@
-"""Which stages a run has, what each reads, its fingerprint, and the one door that executes them."""
+"""Which stages a run has: their kinds, settings, inputs and fingerprints, and how one of them is executed."""

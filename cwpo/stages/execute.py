@@ -1,4 +1,4 @@
-"""One table: stage kind -> function. The same door for a run in this process and for the workers."""
+"""One stage: found in the artifact store, or computed. The same door for a run in this process and for the workers."""
 
 import importlib
 import json
@@ -6,48 +6,17 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import ArtifactError
 from cwpo.reporting import Reporter, SilentReporter
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageContext:
-    """Everything a stage may know: what entered its fingerprint, its inputs, and where to write."""
-
-    kind: str
-    config: Mapping[str, Any]
-    inputs: Mapping[str, Path]
-    out: Path
-    checkpoints: Path
-    store: ArtifactStore
-    device: str = "cpu"
-    tokens_per_batch: int = 4096
-    gradient_checkpointing: bool | None = None  # None: when memory needs it
-    checkpoint_seconds: float = 60.0
-    reporter: Reporter = field(default_factory=SilentReporter)
-    should_stop: Callable[[], bool] = lambda: False
-
-
-# Dotted, so that importing this table imports neither torch nor a stage that is not run.
-EXECUTORS: Mapping[str, str] = {
-    "data": "cwpo.data.stage:run_data",
-    "base": "cwpo.training.sandbox_base:run_base",
-    "annotator": "cwpo.annotation.annotator:run_annotator",
-    "calibration": "cwpo.annotation.annotator:run_calibration",
-    "labels": "cwpo.annotation.labeling:run_labels",
-    "sft": "cwpo.training.sft:run_sft",
-    "reference": "cwpo.training.reference:run_reference",
-    "align": "cwpo.training.align:run_align",
-    "samples": "cwpo.evaluation.generation:run_samples",
-    "gold": "cwpo.evaluation.gold:run_gold",
-    "scores": "cwpo.evaluation.gold:run_scores",
-    "evaluation": "cwpo.evaluation.gra:run_evaluation",
-}
+from cwpo.stages.context import Execution, StageContext, never
+from cwpo.stages.kinds import Kind, kind_of
+from cwpo.stages.plain import to_plain
+from cwpo.stages.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,34 +30,28 @@ class StageResult:
     computed: bool
 
 
-def executor(kind: str) -> Callable[[StageContext], dict[str, Any]]:
+def executor(kind: Kind) -> Callable[[StageContext[Any]], dict[str, Any]]:
     """The function of a stage kind."""
-    if kind not in EXECUTORS:
-        raise KeyError(f"unknown stage kind {kind!r}; choose one of {', '.join(EXECUTORS)}")
-    module, _, name = EXECUTORS[kind].partition(":")
-    function: Callable[[StageContext], dict[str, Any]] = getattr(importlib.import_module(module), name)
+    module, _, name = kind.function.partition(":")
+    function: Callable[[StageContext[Any]], dict[str, Any]] = getattr(importlib.import_module(module), name)
     return function
 
 
 def execute(
     *,
     store: ArtifactStore,
-    kind: str,
     fingerprint: str,
-    config: Mapping[str, Any],
+    settings: Settings,
     inputs: Mapping[str, str],
-    device: str = "cpu",
-    tokens_per_batch: int = 4096,
-    gradient_checkpointing: bool | None = None,
-    checkpoint_seconds: float = 60.0,
+    execution: Execution | None = None,
     reporter: Reporter | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = never,
 ) -> StageResult:
     """Find the artifact of `fingerprint`, or compute it from the artifacts named in `inputs` (name -> fingerprint).
 
     Raises whatever the stage raises; what it had checkpointed stays for the next attempt.
     """
-    reporter = reporter or SilentReporter()
+    kind = kind_of(settings)
     found = stored(store, fingerprint)
     if found is not None:
         return found
@@ -97,19 +60,18 @@ def execute(
         if found is not None:
             return found
         started = time.monotonic()
-        with store.build(fingerprint, meta={"kind": kind, "config": dict(config), "inputs": dict(inputs)}) as out:
+        with store.build(
+            fingerprint, meta={"kind": kind.name, "config": to_plain(settings), "inputs": dict(inputs)}
+        ) as out:
             context = StageContext(
-                kind=kind,
-                config=config,
+                kind=kind.name,
+                settings=settings,
                 inputs={name: _input(store, name, source) for name, source in inputs.items()},
                 out=out,
                 checkpoints=store.checkpoints(fingerprint),
                 store=store,
-                device=device,
-                tokens_per_batch=tokens_per_batch,
-                gradient_checkpointing=gradient_checkpointing,
-                checkpoint_seconds=checkpoint_seconds,
-                reporter=reporter,
+                execution=execution or Execution(),
+                reporter=reporter or SilentReporter(),
                 should_stop=should_stop,
             )
             summary = executor(kind)(context)

@@ -8,6 +8,7 @@ from typing import Any
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.run import RunConfig
 from cwpo.reporting import Reporter, SilentReporter
+from cwpo.stages.context import Execution
 from cwpo.stages.execute import StageResult, execute
 from cwpo.stages.graph import StageSpec, build
 
@@ -59,14 +60,10 @@ def run(
     for slot, spec in specs.items():
         results[slot] = execute(
             store=store,
-            kind=spec.kind,
             fingerprint=spec.fingerprint,
-            config=spec.config,
+            settings=spec.settings,
             inputs=spec.input_fingerprints,
-            device=device,
-            tokens_per_batch=config.execution.tokens_per_batch,
-            gradient_checkpointing=config.execution.gradient_checkpointing,
-            checkpoint_seconds=config.execution.checkpoint_seconds,
+            execution=Execution.of(config.execution, device),
             reporter=reporter_for(spec),
         )
         on_done(spec, results[slot])

@@ -1,262 +1,309 @@
-"""What of a configuration decides the result of each stage, and so enters its fingerprint. Free of torch.
+"""What decides the result of each kind of stage, as one frozen dataclass per kind. Free of torch.
 
-One function per kind of stage. A field of a run that changes a result belongs into the function of every stage whose
-result it changes; what no stage lists here changes none.
+Every field enters the stage's fingerprint, and nothing else does. A field that comes later is declared `usual(value)`:
+at that value it is left out, so that what was computed before stays valid.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from cwpo.config import catalog
-from cwpo.config.parts import TrainConfig
-from cwpo.config.run import RunConfig
+from cwpo.config.catalog import AnnotatorKind, LabelSource, Part
+from cwpo.stages.plain import inlined, others, usual
 
-WORLD_VERSION = 1  # of the sandbox's prompts, behaviour and utility
-Role = Literal["annotator", "policy"]
+Option = float | int | str | bool | None
 
 
-def data(config: RunConfig, *, pool: bool) -> dict[str, Any]:
-    """Which pairs; `pool`: False for the sandbox's prompts, which no pair and no seed changes."""
-    data = config.data
-    rule = data.length_rule.model_dump() if data.length_rule else None
-    if rule is not None and rule["tokenizer"] is None:
-        rule["tokenizer"], rule["tokenizer_revision"] = config.model.policy, config.model.policy_revision
-    world = None
-    if data.sandbox is not None:
-        world = data.sandbox.model_dump()
-        world["pool_seed"] = config.seed_of("split") if pool else 0
-        world["version"] = WORLD_VERSION
-        if not pool:
-            world |= {"pairs": 0, "noise": 0.0, "near_ties": 0.0}
-    row = catalog.DATASETS.get(data.dataset)
-    parts = dict(row.parts) if row and row.parts and data.subset is None else None
-    return {
-        "dataset": data.dataset,
-        "revision": data.revision,
-        "subset": data.subset,
-        "max_pairs": data.max_pairs,
-        "length_rule": rule,
-        "test_prompts": data.test_prompts if (not pool or not config.is_sandbox) else 0,
-        "evaluation_seed": config.evaluation.seed,
-        "sandbox": world,
-        **({"parts": parts} if parts else {}),
-        **({"sources": True} if data.mix else {}),  # artifacts of before do not say where a pair is from
-    }
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of all stages' settings."""
 
 
-def base(config: RunConfig, model: str) -> dict[str, Any]:
-    """A sandbox model before any training on pairs."""
-    return {
-        "model": model,
-        "architecture": catalog.SANDBOX_MODELS[model].architecture,
-        "world_version": WORLD_VERSION,
-        "seed": config.seeds.base,
-    }
+# ---- parts that several kinds share ---------------------------------------------------------------------------------
 
 
-def _split(config: RunConfig) -> dict[str, Any]:
-    """What decides the labeled part; a mix may need more pairs than a fixed unlabeled part leaves."""
-    mix = {"mix": dict(config.data.mix), **_unlabeled(config)} if config.data.mix else {}
-    return {"label_fraction": config.data.label_fraction, "split_seed": config.seed_of("split"), **mix}
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(Settings):
+    """The model that a stage starts from where no input brings one, and how it computes."""
+
+    model: str
+    revision: str | None
+    precision: str
+    max_length: int | None
 
 
-def _unlabeled(config: RunConfig) -> dict[str, Any]:
-    """What decides the size of the unlabeled part, where it is not the rest."""
-    fraction = config.data.unlabeled_fraction
-    return {} if fraction is None else {"unlabeled_fraction": fraction}
-
-
-def _swaps(config: RunConfig) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class SwapSettings:
     """Which human labels are swapped, for stages that learn from them."""
-    share = config.data.swapped_labels
-    return {"swapped_labels": {"share": share, "seed": config.seed_of("split")}} if share else {}
+
+    share: float
+    seed: int
 
 
-def _model(config: RunConfig, role: Role) -> dict[str, Any]:
-    return {
-        "model": getattr(config.model, role),
-        "revision": getattr(config.model, f"{role}_revision"),
-        "precision": config.model.precision,
-        "max_length": config.model.max_length,
-    }
+@dataclass(frozen=True, kw_only=True)
+class SplitSettings(Settings):
+    """Which prompts are labeled, which unlabeled; the whole depends on no split."""
+
+    label_fraction: float | None
+    split_seed: int | None
+    unlabeled_fraction: float | None = usual(None)
+    mix: Mapping[str, float] | None = usual(None)
+    swapped_labels: SwapSettings | None = usual(None)
 
 
-def _train(config: TrainConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in TrainConfig.model_fields}
+@dataclass(frozen=True, kw_only=True)
+class PartSettings(SplitSettings):
+    """The part of the pairs that a stage reads."""
+
+    part: Part
 
 
-def annotator(config: RunConfig, *, member: int = 0) -> dict[str, Any]:
-    """What trains an annotator, or one member of an ensemble."""
-    part = config.annotator
-    return {
-        **_model(config, "annotator"),
-        **_split(config),
-        **_swaps(config),
-        "seed": config.seed_of("annotator") + _MEMBER_SEEDS * member,
-        "train": _train(part),
-        "dropout": part.dropout,
-        "early_stopping": part.early_stopping,
-        "heldout_fraction": part.heldout_fraction if part.early_stopping else None,
-        **_kind(config),
-    }
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How one model is trained; AdamW throughout."""
+
+    epochs: float
+    lr: float
+    batch_size: int
+    warmup_steps: int
+    schedule: Literal["cosine", "linear", "constant"]
+    weight_decay: float
+    max_grad_norm: float
 
 
-_MEMBER_SEEDS = 1_000  # between the members of an ensemble
+@dataclass(frozen=True, kw_only=True)
+class LoraSettings:
+    """A low-rank adapter; target_modules None: by model family."""
+
+    r: int
+    alpha: int
+    dropout: float
+    target_modules: tuple[str, ...] | None
 
 
-def _kind(config: RunConfig) -> dict[str, Any]:
-    return {} if config.annotator_kind == "bradley_terry" else {"kind": config.annotator_kind}
+@dataclass(frozen=True, kw_only=True)
+class ScorerSettings(ModelSettings):
+    """Training of a scalar head and its backbone on human labels. dropout None: the backbone's own."""
+
+    seed: int
+    train: TrainSettings
+    dropout: float | None
+    kind: AnnotatorKind = usual("bradley_terry")
 
 
-def calibration(config: RunConfig) -> dict[str, Any]:
-    """The annotator's own settings, and the share of the labels that is held out from it."""
-    return {**annotator(config), "heldout_fraction": config.annotator.heldout_fraction}
+@dataclass(frozen=True, kw_only=True)
+class PreferenceSettings(ModelSettings, PartSettings):
+    """Training of a policy on labeled pairs."""
+
+    lora: LoraSettings | None
+    label_source: LabelSource
+    seed: int
+    train: TrainSettings
 
 
-def implicit(config: RunConfig) -> dict[str, Any]:
-    """DPO of the weak model on the labeled part; its log-ratio is the reward (Tao & Li)."""
-    return {
-        **_model(config, "annotator"),
-        **_part(config, "labeled"),
-        **_swaps(config),
-        "lora": None,
-        "label_source": "human",
-        "weighting": {"name": "uniform"},
-        "objective": {"name": "dpo", "beta": config.annotator.implicit_beta},
-        "seed": config.seed_of("annotator"),
-        "train": _train(config.annotator),
-    }
+# ---- data and base models -------------------------------------------------------------------------------------------
 
 
-def labels(config: RunConfig) -> dict[str, Any]:
-    """What decides the weak labels besides the annotator's weights."""
-    part, dropout = config.annotator, config.annotator.label_dropout
-    implicit = config.annotator_kind == "implicit"
-    fields = {
-        **_split(config),
-        **_unlabeled(config),
-        **_swaps(config),
-        "precision": config.model.precision,
-        "max_length": config.model.max_length,
-        "label_dropout": dropout,
-        "seed": config.seed_of("annotator") if dropout else 0,
-        **(_kind(config) if part.use is None else {}),
-    }
-    if part.passes > 1:
-        fields["passes"] = part.passes
-    if part.use is not None:
-        fields["use"] = part.use
-    if implicit:
-        fields |= {**_model(config, "annotator"), "beta": part.implicit_beta}
-    return fields
+@dataclass(frozen=True, kw_only=True)
+class LengthRuleSettings:
+    """Pairs longer than this are dropped."""
+
+    max_tokens: int
+    counts: Literal["each", "pair"]
+    tokenizer: str | None
+    tokenizer_revision: str | None
 
 
-def _lora(config: RunConfig) -> dict[str, Any] | None:
-    return config.model.lora.model_dump(mode="json") if config.model.lora else None
+@dataclass(frozen=True, kw_only=True)
+class WorldSettings:
+    """The pairs that are drawn from the sandbox."""
+
+    pairs: int
+    noise: float
+    near_ties: float
+    pool_seed: int
+    version: int
 
 
-def sft(
-    config: RunConfig,
-    source: catalog.LabelSource,
-    part: catalog.Part,
-    *,
-    role: Role = "policy",
-) -> dict[str, Any]:
-    """Winners of which labels on which part, and the training."""
-    return {
-        **_model(config, role),
-        **_part(config, part),
-        **(_swaps(config) if source == "human" else {}),
-        "lora": _lora(config),
-        "label_source": source,
-        "seed": config.seed_of("sft"),
-        "train": _train(config.sft),
-    }
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(Settings):
+    """Which pairs and prompts. `parts`: subsets that are joined; `sources`: pairs say where they are from."""
+
+    dataset: str
+    revision: str | None
+    subset: str | None
+    max_pairs: int | None
+    length_rule: LengthRuleSettings | None
+    test_prompts: int
+    evaluation_seed: int
+    sandbox: WorldSettings | None
+    parts: Mapping[str, str] | None = usual(None)
+    sources: bool = usual(False)
 
 
-def _part(config: RunConfig, part: catalog.Part) -> dict[str, Any]:
-    """The part of the pairs a stage reads; the whole depends on no split, a fixed unlabeled part on no labeled one."""
-    if part == "all":
-        return {"part": part, "label_fraction": None, "split_seed": None}
-    fixed = _unlabeled(config) if part == "unlabeled" else {}
-    if fixed:
-        return {"part": part, "label_fraction": None, "split_seed": config.seed_of("split"), **fixed}
-    return {"part": part, **_split(config)}
+@dataclass(frozen=True, kw_only=True)
+class ArchitectureSettings:
+    """Shape and pretraining of a sandbox model."""
+
+    family: str
+    hidden_size: int
+    layers: int
+    heads: int
+    ffn: int
+    epochs: int | float  # as the catalog has it: 20 and 20.0 are two fingerprints
+    lr: float
 
 
-def reference(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
-    """Log-probabilities of the part that alignment reads."""
-    return {**_model(config, "policy"), **_part(config, method.pool)}
+@dataclass(frozen=True, kw_only=True)
+class BaseSettings(Settings):
+    """A sandbox model before any training on pairs."""
+
+    model: str
+    architecture: ArchitectureSettings
+    world_version: int
+    seed: int
 
 
-def annotator_reference(config: RunConfig) -> dict[str, Any]:
-    """Log-probabilities that the implicit-reward annotator is trained against."""
-    return {**_model(config, "annotator"), **_part(config, "labeled")}
+# ---- who labels -----------------------------------------------------------------------------------------------------
 
 
-def align(config: RunConfig, method: catalog.MethodRow) -> dict[str, Any]:
-    """Objective, weighting and training; options at their usual value leave fingerprints of before as they are."""
-    fields = catalog.OBJECTIVES[config.objective].fields
-    weighting = {"name": config.weighting_name, **config.weighting_values}
-    if "keys" in catalog.WEIGHTINGS[config.weighting_name].reads:
-        weighting["seed"] = config.seed_of("align")
-    options = {"pair_sampling": (config.align.pair_sampling, "all"), "steps": (config.align.steps, "kept")}
-    return {
-        **_model(config, "policy"),
-        **_part(config, method.pool),
-        **(_swaps(config) if method.labels == "human" else {}),
-        "lora": _lora(config),
-        "label_source": method.labels,
-        "weighting": weighting,
-        "objective": {"name": config.objective, **{name: getattr(config.align, name) for name in fields}},
-        "seed": config.seed_of("align"),
-        "train": _train(config.align),
-        **{name: value for name, (value, usual) in options.items() if value != usual},
-    }
+@dataclass(frozen=True, kw_only=True)
+class AnnotatorSettings(ScorerSettings, SplitSettings):
+    """An annotator, or one member of an ensemble; with early stopping a share of its labels chooses the epoch."""
+
+    early_stopping: bool
+    heldout_fraction: float | None
 
 
-def samples(config: RunConfig, *, with_reference: bool) -> dict[str, Any]:
-    """How held-out prompts are answered."""
-    part = config.evaluation
-    return {
-        **_model(config, "policy"),
-        "decoding": {
-            "temperature": part.temperature,
-            "top_p": part.top_p,
-            "max_new_tokens": part.max_new_tokens,
-            "samples": part.samples,
-        },
-        "evaluation_seed": part.seed,
-        "with_reference": with_reference,
-    }
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSettings(AnnotatorSettings):
+    """The annotator's twin, trained without a share of the labels, on which its temperature is fitted."""
+
+    heldout_fraction: float
 
 
-def gold(config: RunConfig, backbone: str) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class ImplicitSettings:
+    """The implicit reward: β times the log-ratio of the DPO-trained weak model to the model it started from."""
+
+    model: str
+    revision: str | None
+    beta: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings(SplitSettings):
+    """The weak labels, besides the annotator's weights. `use`: an annotator that another run trained."""
+
+    precision: str
+    max_length: int | None
+    label_dropout: float
+    seed: int
+    kind: AnnotatorKind = usual("bradley_terry")
+    passes: int = usual(1)
+    use: str | None = usual(None)
+    implicit: ImplicitSettings | None = inlined()
+
+
+# ---- the policy -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftSettings(PreferenceSettings):
+    """Fine-tuning on the winners of a label source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceSettings(ModelSettings, PartSettings):
+    """Log-probabilities of the pairs that alignment reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveSettings:
+    """A row of the catalog's objectives with its own hyperparameters."""
+
+    name: str
+    options: Mapping[str, Option] = others()
+
+    @property
+    def beta(self) -> float:
+        """Strength of the objective, by which rewards are scaled."""
+        return float(self.options["beta"] or 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightingSettings:
+    """A row of the catalog's weightings with its own parameters; a seed where it draws by chance."""
+
+    name: str
+    options: Mapping[str, Option] = others()
+    seed: int | None = usual(None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignSettings(PreferenceSettings):
+    """Weighted preference optimization."""
+
+    weighting: WeightingSettings
+    objective: ObjectiveSettings
+    pair_sampling: Literal["all", "proportional"] = usual("all")
+    steps: Literal["kept", "pool"] = usual("kept")
+
+
+# ---- answers and their judge ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingSettings:
+    """How answers are sampled."""
+
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSettings(ModelSettings):
+    """Answers to the held-out prompts."""
+
+    decoding: DecodingSettings
+    evaluation_seed: int
+    with_reference: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldSettings(ScorerSettings):
     """A gold reward trained here on all human labels."""
-    own = config.evaluation.gold_model is None
-    return {
-        "model": backbone,
-        "revision": config.model.annotator_revision if own else None,
-        "precision": config.model.precision,
-        "max_length": config.model.max_length,
-        "seed": config.evaluation.seed,
-        "train": _train(config.evaluation.gold_train),
-        "dropout": None,
-    }
 
 
-def scores(config: RunConfig) -> dict[str, Any]:
-    """The reward model behind the gold reward's name."""
-    name = str(config.evaluation.gold_reward)
-    row = catalog.GOLD_REWARDS.get(name)
-    if row is None:
-        row = catalog.GoldRewardRow(name=name, label=name, kind="model", source="given by the user", model=name)
-    return {
-        "gold_reward": {
-            "kind": row.kind,
-            "name": row.model or row.name,
-            "revision": config.evaluation.gold_revision or row.revision,
-            "input_form": row.input_form,
-            "max_length": row.max_length,
-        },
-        "precision": config.model.precision,
-    }
+@dataclass(frozen=True, kw_only=True)
+class GoldRewardSettings:
+    """Who scores: the sandbox's oracle, the reward trained here, or a reward model with its input form."""
+
+    kind: str
+    name: str
+    revision: str | None
+    input_form: str
+    max_length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings(Settings):
+    """Scores of answers."""
+
+    gold_reward: GoldRewardSettings
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings(Settings):
+    """Wins, ties and losses; scores at most tie_epsilon apart are a tie."""
+
+    tie_epsilon: float
+
+
+def model_of(settings: Settings) -> str | None:
+    """The model that settings name; None for kinds without one."""
+    name: Any = getattr(settings, "model", None)
+    return None if name is None else str(name)

@@ -6,14 +6,14 @@ What it is stands in its manifest, written when it was trained; what a configura
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cwpo.artifacts import MANIFEST, ArtifactStore
 from cwpo.errors import ArtifactError
+from cwpo.stages.kinds import stored_settings
+from cwpo.stages.settings import AnnotatorSettings
 
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 STAGE_KIND = "annotator"
-BRADLEY_TERRY = "bradley_terry"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +41,16 @@ def stored_annotator(store: ArtifactStore, fingerprint: str, *, verify: bool = F
     meta = store.info(fingerprint).meta
     if meta.get("kind") != STAGE_KIND:
         raise ArtifactError(f"{fingerprint[:12]} is no annotator but {meta.get('kind')}; choose another.")
-    return _described(fingerprint, path, meta["config"])
-
-
-def _described(fingerprint: str, path: Path, config: dict[str, Any]) -> StoredAnnotator:
+    settings = stored_settings(STAGE_KIND, meta["config"])
+    if not isinstance(settings, AnnotatorSettings):
+        raise ArtifactError(f"{fingerprint[:12]} is no annotator; choose another.")
     return StoredAnnotator(
         fingerprint=fingerprint,
         path=path,
-        kind=config.get("kind", BRADLEY_TERRY),
-        model=config["model"],
-        precision=config["precision"],
-        max_length=config["max_length"],
+        kind=settings.kind,
+        model=settings.model,
+        precision=settings.precision,
+        max_length=settings.max_length,
     )
 
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cwpo.config.catalog import OBJECTIVES as OBJECTIVE_ROWS
-from cwpo.config.parts import TrainConfig
 from cwpo.errors import ArtifactError, DataError
 from cwpo.models.load import context_length, load_policy, model_ref, parent_of, save_model
 from cwpo.models.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness
 from cwpo.models.tokenization import Encoded, encode_pairs
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext
+from cwpo.stages.settings import AlignSettings, ObjectiveSettings, WeightingSettings
 from cwpo.statistics.calibration import effective_sample_size
 from cwpo.training.loop import Batches, Micro, TrainResult, micro_batches, steady_packing, train, uniform
 from cwpo.training.objectives import objective
@@ -49,34 +49,33 @@ class AlignData:
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
-def run_align(ctx: StageContext) -> dict[str, Any]:
+def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
     """Train the policy on labeled, weighted pairs; the artifact is the model, or its adapter alone with LoRA."""
-    config = ctx.config
-    start = model_ref(ctx.inputs, "start", config)
+    settings = ctx.settings
+    start = model_ref(ctx.inputs, "start", settings)
     policy = load_policy(
         start,
         store=ctx.store,
         device=ctx.device,
-        precision=config["precision"],
+        precision=settings.precision,
         trainable=True,
-        lora=config["lora"],
-        seed=config["seed"],
+        lora=settings.lora,
+        seed=settings.seed,
     )
-    context = min(context_length(policy.model), config["max_length"] or context_length(policy.model))
-    data, counts = load_align_data(ctx, policy.tokenizer, context)
+    data, counts = load_align_data(ctx, policy.tokenizer, context_length(policy.model, settings.max_length))
     result = train_policy(policy.model, data, ctx)
     save_model(
         policy.model,
         policy.tokenizer,
         ctx.out,
-        form="adapter" if config["lora"] else "full",
-        parent=parent_of(start) if config["lora"] else None,
+        form="adapter" if settings.lora else "full",
+        parent=parent_of(start) if settings.lora else None,
     )
     result.history.write(ctx.out)
     return {**counts, "steps": result.steps, "first_step": result.first_step, "final_loss": result.final_loss}
 
 
-def load_align_data(ctx: StageContext, tokenizer: Any, context: int) -> tuple[AlignData, dict[str, Any]]:
+def load_align_data(ctx: StageContext[AlignSettings], tokenizer: Any, context: int) -> tuple[AlignData, dict[str, Any]]:
     """Labels, weights and reference log-probabilities of the pairs that fit the model, and what was left out."""
     labeled = {item.pair.pair_id: item for item in preference_pairs(ctx)}
     encoded = encode_pairs([item.pair for item in labeled.values()], tokenizer, max_length=context)
@@ -102,18 +101,19 @@ def load_align_data(ctx: StageContext, tokenizer: Any, context: int) -> tuple[Al
         "effective_sample_size": effective_sample_size(weights.w),
     }
     data = align_data(rows, labels, weights, reference, margins=margins[weights.kept], pool=len(items))
-    if ctx.config.get("pair_sampling") == "proportional":
+    if ctx.settings.pair_sampling == "proportional":
         data = with_proportional_sampling(data)
         counts["mean_kept"] = float(data.kept.mean())
     return data, counts
 
 
-def fitted(ctx: StageContext) -> dict[str, Any]:
+def fitted(ctx: StageContext[AlignSettings]) -> WeightingSettings:
     """The weighting's settings; a temperature that is not given is the one of the calibration stage."""
-    settings = dict(ctx.config["weighting"])
-    if "temperature" in settings and settings["temperature"] is None:
-        settings["temperature"] = json.loads((ctx.inputs["calibration"] / "summary.json").read_text())["temperature"]
-    return settings
+    settings = ctx.settings.weighting
+    if settings.options.get("temperature", 0) is not None:
+        return settings
+    temperature = json.loads((ctx.inputs["calibration"] / "summary.json").read_text())["temperature"]
+    return replace(settings, options={**settings.options, "temperature": temperature})
 
 
 def align_data(
@@ -153,28 +153,27 @@ def read_reference(directory: Path) -> dict[str, tuple[float, float]]:
     return dict(zip(columns["pair_id"], zip(columns["logp_a"], columns["logp_b"], strict=True), strict=True))
 
 
-def train_policy(model: Any, data: AlignData, ctx: StageContext) -> TrainResult:
+def train_policy(model: Any, data: AlignData, ctx: StageContext[AlignSettings]) -> TrainResult:
     """The loop on (w, w_swapped)-weighted losses; the mean is over all pairs of a batch, whatever their w."""
-    config = ctx.config
-    settings = TrainConfig(**config["train"])
+    settings, training = ctx.settings, ctx.settings.train
     ctx = steady_packing(ctx, model)
-    path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
-    batches = Batches(ids=[row.pair_id for row in data.rows], batch_size=settings.batch_size, seed=config["seed"])
+    path = forward_path(model, device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
+    batches = Batches(ids=[row.pair_id for row in data.rows], batch_size=training.batch_size, seed=settings.seed)
     kept, bins = data.kept.numpy(), confidence_bins(data.margins.numpy())
 
     def micros(step: int) -> list[Micro]:
         rows = batches.rows(step)
-        sampled = rows if (kept == 1).all() else rows[systematic_sample(kept[rows], uniform(config["seed"], step))]
+        sampled = rows if (kept == 1).all() else rows[systematic_sample(kept[rows], uniform(settings.seed, step))]
         return micro_batches(data.rows, sampled, ctx, share=1 / len(rows), bins=_in_bins(bins, rows))
 
-    torch.manual_seed(config["seed"])  # adapters have dropout
+    torch.manual_seed(settings.seed)  # adapters have dropout
     model.train()
     return train(
         model,
         micros,
-        alignment_loss(path, data.to(ctx.device), config["objective"], bins=bins),
-        steps=batches.steps(settings.epochs, of=data.pool if config.get("steps") == "pool" else None),
-        config=settings,
+        alignment_loss(path, data.to(ctx.device), settings.objective, bins=bins),
+        steps=batches.steps(training.epochs, of=data.pool if settings.steps == "pool" else None),
+        config=training,
         ctx=ctx,
     )
 
@@ -195,14 +194,14 @@ def _in_bins(bins: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[int, ...
 
 
 def alignment_loss(
-    path: ForwardPath, data: AlignData, settings: Mapping[str, Any], *, bins: NDArray[np.int64] | None = None
+    path: ForwardPath, data: AlignData, settings: ObjectiveSettings, *, bins: NDArray[np.int64] | None = None
 ) -> Callable[[Micro], tuple[Tensor, dict[str, Tensor]]]:
     """loss = mean(w l(chosen, rejected) + w_swapped l(rejected, chosen)), and the usual reward metrics.
 
     A pair that a step computes only with probability `kept` counts 1 / kept times there, so expectations stay the same.
     """
     loss_of = objective(settings)
-    needs = OBJECTIVE_ROWS[settings["name"]].needs
+    needs = OBJECTIVE_ROWS[settings.name].needs
     swapped = bool(data.w_swapped.any())
     places = None if bins is None or (bins < 0).any() else torch.from_numpy(bins).to(data.w.device)
 
@@ -225,9 +224,9 @@ def alignment_loss(
             flipped = _logps(policy.flip(1), tokens.flip(1), back), _logps(reference.flip(1), tokens.flip(1))
             losses = losses + data.w_swapped[rows] * loss_of(*flipped)
         with torch.no_grad():
-            metrics = _metrics(policy, reference, data.w[rows], settings["beta"], often * micro.share)
+            metrics = _metrics(policy, reference, data.w[rows], settings.beta, often * micro.share)
             if places is not None:
-                metrics |= _by_bin(policy - reference, plain, places[rows], often, micro.bins, settings["beta"])
+                metrics |= _by_bin(policy - reference, plain, places[rows], often, micro.bins, settings.beta)
         return (losses * often).sum() * micro.share, metrics
 
     return share_of

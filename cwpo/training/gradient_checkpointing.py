@@ -6,16 +6,16 @@ from cwpo.models import memory_estimate
 from cwpo.models.memory import free_memory
 from cwpo.models.memory_estimate import SAFE, Need
 from cwpo.models.shape import shape_of
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext
 
 
-def uses_gradient_checkpointing(model: Any, ctx: StageContext) -> bool:
+def uses_gradient_checkpointing(model: Any, ctx: StageContext[Any]) -> bool:
     """As `execution.gradient_checkpointing` says; where it says nothing, only if memory needs it, and why in the log.
 
     Asked with the model on its device and before anything else of the training is there.
     """
-    if ctx.gradient_checkpointing is not None:
-        return ctx.gradient_checkpointing
+    if ctx.execution.gradient_checkpointing is not None:
+        return ctx.execution.gradient_checkpointing
     settings = getattr(model, "config", None)
     if settings is None:
         return False
@@ -31,16 +31,16 @@ def uses_gradient_checkpointing(model: Any, ctx: StageContext) -> bool:
     return exceeds(need, free)
 
 
-def need_of(model: Any, ctx: StageContext) -> Need | None:
+def need_of(model: Any, ctx: StageContext[Any]) -> Need | None:
     """The estimate for a loaded model; None for a family whose sizes are not known."""
     shape = shape_of(model.config.to_dict())
     if shape is None:
         return None
     return memory_estimate.training(
         shape,
-        tokens=ctx.tokens_per_batch,
-        precision=ctx.config.get("precision", "fp32"),
-        lora=ctx.config.get("lora"),
+        tokens=ctx.execution.tokens_per_batch,
+        precision=memory_estimate.precision_of(ctx.settings),
+        lora=memory_estimate.lora_of(ctx.settings),
         scalar=getattr(model, "score", None) is not None,
     )
 

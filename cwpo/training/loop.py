@@ -4,7 +4,6 @@ An effective batch is split into packed micro-batches whose losses add up to the
 never changes a result. What a batch holds is a pure function of (seed, epoch).
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -19,15 +18,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cwpo.config.parts import DROPOUT_TOKENS, TrainConfig
+from cwpo import seeded
+from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.models.load import DROPOUTS
 from cwpo.models.tokenization import Encoded, PackedBatch, pack
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext, WorkContext
+from cwpo.stages.settings import Settings, TrainSettings
 from cwpo.training.checkpoints import load_checkpoint, save_checkpoint
 from cwpo.training.gradient_checkpointing import uses_gradient_checkpointing
 
 Item = TypeVar("Item")
+S = TypeVar("S", bound=Settings)
+_OWED = "after_step"  # in a checkpoint: what comes behind the step was stopped before it was done
 _FLUSH_STEPS, _FLUSH_SECONDS = 10, 1.0  # metrics leave the device together, so that a GPU is not stopped each step
 
 
@@ -77,18 +80,19 @@ class Micro:
 def micro_batches(
     rows: Sequence[Encoded],
     chosen: NDArray[np.int64],
-    ctx: StageContext,
+    ctx: WorkContext,
     *,
     share: float,
     bins: tuple[int, ...] = (),
 ) -> list[Micro]:
     """The effective batch of rows `chosen`, packed; share: 1 over what its means are over."""
-    return [Micro(batch=batch, share=share, bins=bins) for batch in pack(rows, ctx.tokens_per_batch, chosen)]
+    return [Micro(batch=batch, share=share, bins=bins) for batch in pack(rows, ctx.execution.tokens_per_batch, chosen)]
 
 
-def steady_packing(ctx: StageContext, model: nn.Module) -> StageContext:
+def steady_packing(ctx: StageContext[S], model: nn.Module) -> StageContext[S]:
     """With dropout on, a token's random numbers depend on its place in a batch: its size is fixed then everywhere."""
-    return replace(ctx, tokens_per_batch=DROPOUT_TOKENS) if has_dropout(model) else ctx
+    steady = replace(ctx.execution, tokens_per_batch=DROPOUT_TOKENS)
+    return replace(ctx, execution=steady) if has_dropout(model) else ctx
 
 
 def has_dropout(model: nn.Module) -> bool:
@@ -103,23 +107,12 @@ def has_dropout(model: nn.Module) -> bool:
 
 def data_order(ids: Sequence[str], *, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order of one pass: rows sorted by a hash of (seed, epoch, id), so a subset keeps the order of the whole."""
-    keys = np.frombuffer(b"".join(hashlib.blake2b(i.encode(), digest_size=8).digest() for i in ids), dtype=np.uint64)
-    salt = hashlib.blake2b(f"{seed}:{epoch}".encode(), digest_size=8).digest()
-    return np.argsort(_mix(keys ^ np.frombuffer(salt, dtype=np.uint64)), kind="stable")
+    return np.argsort(seeded.mixed(seeded.words(ids) ^ seeded.words([f"{seed}:{epoch}"])), kind="stable")
 
 
 def uniform(seed: int, step: int) -> float:
     """A number in [0, 1) that belongs to a step, whatever ran before it."""
-    digest = hashlib.blake2b(f"{seed}:{step}:pairs".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53
-
-
-def _mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finalizer of splitmix64: every input bit moves every output bit."""
-    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: NDArray[np.uint64] = keys ^ (keys >> np.uint64(31))
-    return mixed
+    return seeded.chance(f"{seed}:{step}:pairs")
 
 
 @dataclass
@@ -148,7 +141,7 @@ class Batches:
         return self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
 
 
-def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+def learning_rate(config: TrainSettings, step: int, steps: int) -> float:
     """Rate of 0-based `step`: linear warm-up over at most a tenth of all steps, then cosine or linear to 0, or flat."""
     warmup = min(config.warmup_steps, steps // 10)
     if step < warmup:
@@ -159,7 +152,7 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     return config.lr * (0.5 * (1 + math.cos(math.pi * progress)) if config.schedule == "cosine" else 1 - progress)
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, config: TrainSettings) -> torch.optim.AdamW:
     """Fused AdamW; matrices decay, biases and norms do not (as the transformers Trainer does)."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
@@ -175,8 +168,8 @@ def train(
     loss_of: Callable[[Item], tuple[Tensor, dict[str, Tensor]]],
     *,
     steps: int,
-    config: TrainConfig,
-    ctx: StageContext,
+    config: TrainSettings,
+    ctx: StageContext[Any],
     extra: ExtraState | None = None,
     after_step: Callable[[int, History], None] | None = None,
 ) -> TrainResult:
@@ -196,6 +189,8 @@ def train(
         model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
     ctx.reporter.resumed(first)
     ctx.reporter.progress(first, steps, "steps")
+    if extra.values.pop(_OWED, False) and after_step is not None:
+        after_step(first, history)
     pending = _Pending(ctx, history)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     saved = time.monotonic()
@@ -209,10 +204,16 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         pending.add(step + 1, values, rate, last=step + 1 == steps)
         if after_step is not None:
-            after_step(step + 1, history)
+            try:
+                after_step(step + 1, history)
+            except Cancelled:
+                extra.values[_OWED] = True
+                pending.flush()
+                save_checkpoint(ctx.checkpoints, step + 1, model, optimizer, history.points, extra)
+                raise
         ctx.reporter.progress(step + 1, steps, "steps")
         stop = ctx.should_stop()
-        if step + 1 < steps and (stop or time.monotonic() - saved >= ctx.checkpoint_seconds):
+        if step + 1 < steps and (stop or time.monotonic() - saved >= ctx.execution.checkpoint_seconds):
             pending.flush()
             save_checkpoint(ctx.checkpoints, step + 1, model, optimizer, history.points, extra)
             saved = time.monotonic()
@@ -239,7 +240,7 @@ def _accumulate(
 class _Pending:
     """Metrics that are still on the device. Reads them together, stops on a loss that is not finite, reports."""
 
-    ctx: StageContext
+    ctx: StageContext[Any]
     history: History
     rows: list[tuple[int, float, dict[str, Tensor]]] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)

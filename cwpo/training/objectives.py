@@ -5,12 +5,12 @@ h is the difference of log-ratios, h = log pi(y+)/ref(y+) - log pi(y-)/ref(y-), 
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from cwpo.models.logps import LogPs
+from cwpo.stages.settings import ObjectiveSettings
 
 Objective = Callable[..., Tensor]
 
@@ -89,11 +89,10 @@ OBJECTIVES: Mapping[str, Objective] = {
 }
 
 
-def objective(settings: Mapping[str, Any]) -> Objective:
-    """The objective of {"name": …, its own hyperparameters}, to be called on (policy, reference) and, where its row
+def objective(settings: ObjectiveSettings) -> Objective:
+    """The objective with its own hyperparameters, to be called on (policy, reference) and, where its row
     needs it, margin=…"""
-    name = settings["name"]
+    name = settings.name
     if name not in OBJECTIVES:
         raise KeyError(f"unknown objective {name!r}; choose one of {', '.join(OBJECTIVES)}")
-    options = {key: value for key, value in settings.items() if key != "name"}
-    return partial(OBJECTIVES[name], **options)
+    return partial(OBJECTIVES[name], **settings.options)

@@ -9,22 +9,22 @@ import pyarrow.parquet as pq
 from cwpo.data.pairs import load_part
 from cwpo.errors import DataError
 from cwpo.records import CandidatePair, PreferencePair
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext
+from cwpo.stages.settings import PreferenceSettings
 
 ANNOTATIONS_FILE = "annotations.parquet"
 
 
-def preference_pairs(ctx: StageContext) -> list[PreferencePair]:
+def preference_pairs(ctx: StageContext[PreferenceSettings]) -> list[PreferencePair]:
     """The part that the stage reads, labeled by its label source; pairs without a label are left out and logged."""
-    config = ctx.config
-    part = load_part(ctx.inputs["data"], config["part"], config)
-    source = config["label_source"]
+    settings, source = ctx.settings, ctx.settings.label_source
+    part = load_part(ctx.inputs["data"], settings.part, settings)
     if source == "weak":
         labeled = _weakly_labeled(part, ctx.inputs["labels"])
     else:
         labeled = [_labeled(pair, source) for pair in part if _label(pair, source) is not None]
     if not labeled:
-        raise DataError(f"No pair of the {config['part']} part has a {source} label: choose another method or dataset.")
+        raise DataError(f"No pair of the {settings.part} part has a {source} label: choose another method or dataset.")
     if len(labeled) < len(part):
         ctx.reporter.log(f"{len(part) - len(labeled)} of {len(part)} pairs have no {source} label and are left out.")
     return labeled

@@ -1,40 +1,42 @@
 """Reference log-probabilities, once per (start model, data): shared by every objective, weighting and seed."""
 
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from cwpo.data.pairs import load_part
-from cwpo.errors import Cancelled, DataError
+from cwpo.errors import DataError
 from cwpo.models.load import context_length, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps
-from cwpo.models.tokenization import Encoded, encode_pairs, pack
-from cwpo.stages.execute import StageContext
+from cwpo.models.reading import values_of
+from cwpo.models.tokenization import Encoded, encode_pairs
+from cwpo.stages.context import StageContext, WorkContext
+from cwpo.stages.settings import ReferenceSettings
 
 REFERENCE_FILE = "reference.parquet"
 
 
-def run_reference(ctx: StageContext) -> dict[str, Any]:
+def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
     """Write reference.parquet: pair_id, logp_a, logp_b (nats), tokens_a, tokens_b (end-of-text included)."""
-    config = ctx.config
+    settings = ctx.settings
     policy = load_policy(
-        model_ref(ctx.inputs, "start", config),
+        model_ref(ctx.inputs, "start", settings),
         store=ctx.store,
         device=ctx.device,
-        precision=config["precision"],
+        precision=settings.precision,
         trainable=True,  # merges adapters exactly as alignment will, so that the first step starts at a ratio of 1
         lora=None,
         seed=0,
     )
-    context = min(context_length(policy.model), config["max_length"] or context_length(policy.model))
-    part = load_part(ctx.inputs["data"], config["part"], config)
+    context = context_length(policy.model, settings.max_length)
+    part = load_part(ctx.inputs["data"], settings.part, settings)
     encoded = encode_pairs(part, policy.tokenizer, max_length=context)
     if not encoded.rows:
         raise DataError("No pair fits the policy's context: raise model.max_length or choose shorter data.")
     policy.model.eval()
-    path = forward_path(policy.model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
+    path = forward_path(policy.model, device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
     pq.write_table(reference_table(path, encoded.rows, ctx), ctx.out / REFERENCE_FILE)
     return {
         "pairs": len(encoded.rows),
@@ -44,22 +46,15 @@ def run_reference(ctx: StageContext) -> dict[str, Any]:
     }
 
 
-def reference_table(path: ForwardPath, rows: list[Encoded], ctx: StageContext) -> pa.Table:
+def reference_table(path: ForwardPath, rows: list[Encoded], ctx: WorkContext) -> pa.Table:
     """One row per pair, in the order of `rows`."""
-    logps = torch.zeros((len(rows), 2), dtype=torch.float64)
-    done = 0
-    for batch in pack(rows, ctx.tokens_per_batch):
-        if ctx.should_stop():
-            raise Cancelled("Stopped while computing reference log-probabilities; retry the run to start them again.")
-        with torch.inference_mode():
-            logps[batch.indices] = response_logps(path, batch.to(ctx.device)).view(-1, 2).cpu()
-        done += len(batch.indices)
-        ctx.reporter.progress(done, len(rows), "pairs")
+    stopped = "Stopped while computing reference log-probabilities; retry the run to start them again."
+    logps = values_of(ctx, rows, partial(response_logps, path), stopped=stopped, columns=2, unit="pairs")
     return pa.table(
         {
             "pair_id": [row.pair_id for row in rows],
-            "logp_a": logps[:, 0].numpy(),
-            "logp_b": logps[:, 1].numpy(),
+            "logp_a": logps[:, 0],
+            "logp_b": logps[:, 1],
             "tokens_a": [len(row.responses[0]) for row in rows],
             "tokens_b": [len(row.responses[1]) for row in rows],
         }

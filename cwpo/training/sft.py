@@ -6,41 +6,43 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cwpo.config.parts import TrainConfig
 from cwpo.errors import DataError
 from cwpo.models.load import context_length, load_policy, model_ref, parent_of, save_model
 from cwpo.models.logps import ForwardPath, forward_path, response_logps
 from cwpo.models.tokenization import Encoded, encode_rows
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext
+from cwpo.stages.settings import SftSettings, TrainSettings
 from cwpo.training.loop import Batches, Micro, TrainResult, micro_batches, steady_packing, train
 from cwpo.training.preferences import preference_pairs
 
 
-def run_sft(ctx: StageContext) -> dict[str, Any]:
+def run_sft(ctx: StageContext[SftSettings]) -> dict[str, Any]:
     """Fine-tune the base model on the winners of the label source, before any selection or weighting."""
-    config = ctx.config
-    base = model_ref(ctx.inputs, "base", config)
+    settings = ctx.settings
+    base = model_ref(ctx.inputs, "base", settings)
     policy = load_policy(
         base,
         store=ctx.store,
         device=ctx.device,
-        precision=config["precision"],
+        precision=settings.precision,
         trainable=True,
-        lora=config["lora"],
-        seed=config["seed"],
+        lora=settings.lora,
+        seed=settings.seed,
     )
-    context = min(context_length(policy.model), config["max_length"] or context_length(policy.model))
+    context = context_length(policy.model, settings.max_length)
     winners = ((item.pair, item.pair.pair_id, (item.chosen,)) for item in preference_pairs(ctx))
     encoded = encode_rows(winners, policy.tokenizer, context)
     if not encoded.rows:
         raise DataError("No answer fits the policy's context: raise model.max_length or choose shorter data.")
-    result = train_on_answers(policy.model, encoded.rows, ctx)
+    result = train_on_answers(
+        policy.model, encoded.rows, ctx, settings.train, precision=settings.precision, seed=settings.seed
+    )
     save_model(
         policy.model,
         policy.tokenizer,
         ctx.out,
-        form="adapter" if config["lora"] else "full",
-        parent=parent_of(base) if config["lora"] else None,
+        form="adapter" if settings.lora else "full",
+        parent=parent_of(base) if settings.lora else None,
     )
     result.history.write(ctx.out)
     return {
@@ -54,19 +56,19 @@ def run_sft(ctx: StageContext) -> dict[str, Any]:
     }
 
 
-def train_on_answers(model: Any, rows: list[Encoded], ctx: StageContext) -> TrainResult:
+def train_on_answers(
+    model: Any, rows: list[Encoded], ctx: StageContext[Any], settings: TrainSettings, *, precision: str, seed: int
+) -> TrainResult:
     """The loop on the negative log-likelihood of single answers; also how the sandbox's base models are pretrained."""
-    config = ctx.config
-    settings = TrainConfig(**config["train"])
     ctx = steady_packing(ctx, model)
-    path = forward_path(model, device=ctx.device, precision=config["precision"], log=ctx.reporter.log)
-    batches = Batches(ids=[row.pair_id for row in rows], batch_size=settings.batch_size, seed=config["seed"])
+    path = forward_path(model, device=ctx.device, precision=precision, log=ctx.reporter.log)
+    batches = Batches(ids=[row.pair_id for row in rows], batch_size=settings.batch_size, seed=seed)
 
     def micros(step: int) -> list[Micro]:
         chosen = batches.rows(step)
         return micro_batches(rows, chosen, ctx, share=1 / sum(_response_tokens(rows[index]) for index in chosen))
 
-    torch.manual_seed(config["seed"])  # adapters have dropout
+    torch.manual_seed(seed)  # adapters have dropout
     model.train()
     return train(
         model,

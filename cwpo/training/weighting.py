@@ -3,7 +3,6 @@
 loss = mean over the kept pairs of (w * l(chosen, rejected) + w_swapped * l(rejected, chosen))
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from cwpo import seeded
 from cwpo.config.catalog import WEIGHTINGS as WEIGHTING_ROWS
+from cwpo.stages.settings import WeightingSettings
 from cwpo.statistics import calibration
 
 Floats = NDArray[np.float64]
@@ -140,27 +141,26 @@ WEIGHTINGS: Mapping[str, Callable[..., Weights]] = {
 
 
 def weigh(
-    settings: Mapping[str, Any], margins: Floats, *, ids: Sequence[str] = (), spread: Floats | None = None
+    settings: WeightingSettings, margins: Floats, *, ids: Sequence[str] = (), spread: Floats | None = None
 ) -> Weights:
-    """Apply the weighting of {"name": …, its own settings}; settings that are None do not apply.
+    """Apply the weighting of these settings; options that are None do not apply.
 
-    ids name the pairs, for weightings that draw by chance from settings["seed"]; spread is the SD of each margin.
+    ids name the pairs, for weightings that draw by chance from the settings' seed; spread is the SD of each margin.
     """
-    name = settings["name"]
+    name = settings.name
     if name not in WEIGHTINGS:
         raise KeyError(f"unknown weighting {name!r}; choose one of {', '.join(WEIGHTINGS)}")
-    options = {key: value for key, value in settings.items() if key not in ("name", "seed") and value is not None}
+    options: dict[str, Any] = {key: value for key, value in settings.options.items() if value is not None}
     if "keys" in WEIGHTING_ROWS[name].reads:
-        options["keys"] = np.array([_chance(settings["seed"], pair_id) for pair_id in ids])
+        options["keys"] = np.array([_chance(settings.seed, pair_id) for pair_id in ids])
     if "spread" in WEIGHTING_ROWS[name].reads:
         options["spread"] = spread
     return WEIGHTINGS[name](margins, **options)
 
 
-def _chance(seed: int, pair_id: str) -> float:
+def _chance(seed: int | None, pair_id: str) -> float:
     """A number in [0, 1) that belongs to a pair, whatever stands beside it."""
-    digest = hashlib.blake2b(f"{seed}:{pair_id}:weighting".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53
+    return seeded.chance(f"{seed}:{pair_id}:weighting")
 
 
 def keep_probabilities(w: Floats, response_tokens: Floats, tokens: Floats) -> Floats:

@@ -28,13 +28,15 @@ def policy(home: Path, name: str, revision: str | None) -> Any:
 def data(home: Path, **config: Any) -> Any:
     from cwpo.data.pairs import load_pairs, load_prompts
     from cwpo.data.stage import run_data
-    from cwpo.stages.execute import StageContext
+    from cwpo.stages.context import StageContext
+    from cwpo.stages.kinds import stored_settings
 
     out = home / f"data{len(list(home.glob('data*')))}"
     out.mkdir(parents=True)
-    settings = {"max_pairs": None, "length_rule": None, "evaluation_seed": 0, "sandbox": None} | config
+    usual = {"max_pairs": None, "length_rule": None, "evaluation_seed": 0, "sandbox": None}
+    settings: Any = stored_settings("data", {"revision": None, "subset": None, **usual, **config})
     store = ArtifactStore(home / "artifacts")
-    ctx = StageContext(kind="data", config=settings, inputs={}, out=out, checkpoints=out, store=store)
+    ctx = StageContext(kind="data", settings=settings, inputs={}, out=out, checkpoints=out, store=store)
     summary = run_data(ctx)
     prompts = [prompt.prompt for prompt in load_prompts(out)]
     return {"summary": summary, "first": load_pairs(out)[0].prompt, "prompts": prompts}

@@ -1,6 +1,6 @@
 """Every stage kind on one fixed tiny input, and the numbers it gave when its version was last raised.
 
-`python -m tests.cwpo.recorded` writes them anew, after a version in `cwpo.stages.graph.VERSIONS` was raised.
+`python -m tests.cwpo.recorded` writes them anew, after a version in `cwpo/stages/kinds.py` was raised.
 """
 
 import json
@@ -12,9 +12,9 @@ from typing import Any
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.run import RunConfig
 from cwpo.stages.execute import execute
-from cwpo.stages.graph import VERSIONS
+from cwpo.stages.from_config import WORLD_VERSION
+from cwpo.stages.kinds import KINDS, stored_settings
 from cwpo.stages.pipeline import run
-from cwpo.stages.settings import WORLD_VERSION
 from tests.cwpo import tiny
 
 FILE = Path(__file__).with_name("recorded_stages.json")
@@ -31,7 +31,9 @@ def run_every_stage(folder: Path) -> dict[str, dict[str, float]]:
         if not slot.startswith("baseline")
     }
     base = {"model": "sandbox/recorded", "architecture": BASE, "world_version": WORLD_VERSION, "seed": 0}
-    stage = execute(store=ArtifactStore(folder / "base"), kind="base", fingerprint="0" * 64, config=base, inputs={})
+    stage = execute(
+        store=ArtifactStore(folder / "base"), fingerprint="0" * 64, settings=stored_settings("base", base), inputs={}
+    )
     return {**numbers, "base": dict(_numbers(stage.summary))}
 
 
@@ -84,7 +86,7 @@ def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         numbers = run_every_stage(Path(folder))
-    stored = {kind: {"version": VERSIONS[kind], "numbers": numbers[kind]} for kind in VERSIONS}
+    stored = {name: {"version": kind.version, "numbers": numbers[name]} for name, kind in KINDS.items()}
     FILE.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")
 
 

@@ -13,7 +13,7 @@ from cwpo.records import CandidatePair
 from tests.cwpo import random_models
 
 PART = {"label_fraction": 0.4, "split_seed": 0}
-MODEL = {"model": None, "revision": None, "precision": "fp32", "max_length": None}
+MODEL = {"model": "none", "revision": None, "precision": "fp32", "max_length": None}
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cwpo.config.catalog import short_name
+from cwpo.config.parts import ExecutionConfig
 from cwpo.errors import ConfigError
 from workers.cli.compute import DEVICE_HELP, prepare
 from workers.cli.failures import sentence
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 FILE_HELP = "JSONL, JSONL.gz, Parquet or CSV with prompt, response_a and response_b, or prompt, chosen and rejected"
 ANNOTATOR_HELP = "NAME, NAME@VERSION, fingerprint, or a model with a scalar head: ./folder or owner/name"
-TOKENS_PER_BATCH = 4096
 
 
 def add_verbs(verbs: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -29,7 +29,9 @@ def add_verbs(verbs: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     one.add_argument("--out", metavar="FILE", type=Path, help="JSONL, JSONL.gz or Parquet (default: beside FILE)")
     one.add_argument("--device", default="auto", help=DEVICE_HELP)
     one.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
-    one.add_argument("--tokens", type=int, default=TOKENS_PER_BATCH, help="tokens in one forward pass")
+    one.add_argument(
+        "--tokens", type=int, default=ExecutionConfig().tokens_per_batch, help="tokens in one forward pass"
+    )
     one.add_argument("--state", metavar="FILE", type=Path, help=argparse.SUPPRESS)
     add(verbs, "annotators", annotators, "the annotators that have a name, and where they come from")
     named = add(verbs, "name", name, "name the annotator of a run, so that other runs can use it")
@@ -62,6 +64,7 @@ def _label(options: argparse.Namespace) -> str:
     fingerprint = _fingerprint(options.annotator)
     from cwpo.annotation.label_file import label_file, labeler
     from cwpo.annotation.label_paths import default_out
+    from cwpo.stages.context import Execution, WorkContext
 
     annotator = labeler(options.annotator, home=home(), fingerprint=fingerprint)
     device = prepare(options.device, options.threads)
@@ -74,9 +77,9 @@ def _label(options: argparse.Namespace) -> str:
             options.file,
             options.out or default_out(options.file),
             annotator,
-            device=device,
-            tokens_per_batch=options.tokens,
-            reporter=_Rows(status),
+            work=WorkContext(
+                execution=Execution(device=device, tokens_per_batch=options.tokens), reporter=_Rows(status)
+            ),
         )
     said = summary(done.report)
     again = " (was there already)" if done.reused else ""

@@ -11,7 +11,20 @@ from typing import Any
 
 from cwpo.compare.human_labels import human_labels, share_of_pairs
 from cwpo.config.run import RunConfig
+from cwpo.errors import SettingsError
 from cwpo.stages.graph import StageSpec
+from cwpo.stages.kinds import stored_settings
+from cwpo.stages.settings import (
+    AlignSettings,
+    AnnotatorSettings,
+    GoldSettings,
+    LabelSettings,
+    PreferenceSettings,
+    ReferenceSettings,
+    SampleSettings,
+    ScoreSettings,
+    Settings,
+)
 from db.records import MeasuredStage
 from db.status import DONE, LIVE
 from workers.plan import memory as plan_memory
@@ -164,7 +177,7 @@ class Speed:
         self._seen: dict[tuple[str, str, str], list[tuple[float, float | None]]] = {}
         for row in measured:
             key = (row.kind, row.model, device_name(row.device))
-            size = work(row.kind, row.stage_config, row.config, row.pairs)
+            size = _measured_work(row)
             self._seen.setdefault(key, []).append((row.seconds, size))
 
     def seconds(self, config: RunConfig, spec: StageSpec, device: str, pairs: int | None) -> float | None:
@@ -174,44 +187,48 @@ class Speed:
         seen = [row for name in devices for row in self._seen.get((spec.kind, model, name), [])]
         if not seen:
             return None
-        size = work(spec.kind, spec.config, config.canonical(), pairs)
+        size = work(spec.settings, config.canonical(), pairs)
         sized = [(seconds, other) for seconds, other in seen if other]
         if size is not None and sized:
             return size * sum(seconds for seconds, _ in sized) / sum(other for _, other in sized)
         return sum(seconds for seconds, _ in seen) / len(seen)
 
 
-def work(kind: str, stage: Mapping[str, Any], run: Mapping[str, Any], pairs: int | None) -> float | None:
+def _measured_work(row: MeasuredStage) -> float | None:
+    """None for a stage whose settings another version of the program wrote."""
+    try:
+        settings = stored_settings(row.kind, row.stage_config)
+    except (SettingsError, KeyError):
+        return None
+    return work(settings, row.config, row.pairs)
+
+
+def work(stage: Settings, run: Mapping[str, Any], pairs: int | None) -> float | None:
     """How much a stage has to do, in what its seconds grow with; None where the mean has to serve."""
-    if kind in ("samples", "scores"):
+    if isinstance(stage, SampleSettings | ScoreSettings):
         return float(run["data"]["test_prompts"] * run["evaluation"]["samples"])
     if pairs is None:
         return None
-    if kind in ("annotator", "calibration"):
-        return pairs * share_of_pairs("labeled", stage, run) * _epochs(stage)
-    if kind == "labels":
+    if isinstance(stage, AnnotatorSettings):
+        return pairs * share_of_pairs("labeled", stage, run) * stage.train.epochs
+    if isinstance(stage, LabelSettings):
         times = run["annotator"].get("members", 1) * run["annotator"].get("passes", 1)
         return pairs * share_of_pairs("unlabeled", stage, run) * times
-    if kind == "gold":
-        return pairs * _epochs(stage)
-    if kind == "reference":
-        return pairs * share_of_pairs(stage["part"], stage, run)
-    if kind in ("sft", "align"):
-        return pairs * share_of_pairs(stage["part"], stage, run) * _epochs(stage) * _kept(stage, run)
+    if isinstance(stage, GoldSettings):
+        return pairs * stage.train.epochs
+    if isinstance(stage, ReferenceSettings):
+        return pairs * share_of_pairs(stage.part, stage, run)
+    if isinstance(stage, PreferenceSettings):
+        return pairs * share_of_pairs(stage.part, stage, run) * stage.train.epochs * _kept(stage, run)
     return None
 
 
-def _epochs(stage: Mapping[str, Any]) -> float:
-    return float(stage["train"]["epochs"])
-
-
-def _kept(stage: Mapping[str, Any], run: Mapping[str, Any]) -> float:
+def _kept(stage: PreferenceSettings, run: Mapping[str, Any]) -> float:
     """The share of a part that its weighting keeps, where epochs are counted over what is kept."""
-    weighting = stage.get("weighting") or {}
-    percent = weighting.get("percent")
-    if weighting.get("name") not in SHARES_PERCENT or percent is None or run["align"].get("steps") == "pool":
+    if not isinstance(stage, AlignSettings) or stage.weighting.name not in SHARES_PERCENT:
         return 1.0
-    return float(percent) / 100
+    percent = stage.weighting.options.get("percent")
+    return 1.0 if percent is None or run["align"].get("steps") == "pool" else float(percent) / 100
 
 
 def _pairs(config: RunConfig, graph: Graph, known: PlanInputs) -> int | None:

@@ -8,9 +8,10 @@ import psutil
 
 from cwpo.config.run import RunConfig
 from cwpo.models import memory_estimate
-from cwpo.models.memory_estimate import SAFE, TRAINING, Need
+from cwpo.models.memory_estimate import SAFE, Need
 from cwpo.models.shape import Shape, known_config, shape_of
 from cwpo.stages.graph import StageSpec
+from cwpo.stages.settings import BaseSettings, LabelSettings, ModelSettings, PreferenceSettings, ScoreSettings
 from workers.machine.devices import gpu_memory
 from workers.plan import submission
 
@@ -82,7 +83,7 @@ def needed(stages: Iterable[tuple[RunConfig, StageSpec]], machine: Machine, *, g
             unknown[spec.kind] = None
         elif (need := _need(config, spec, shape)) is not None:
             device = device_name(submission.device_of(config, spec, gpu=gpu))
-            budget = not memory_estimate.fixes_tokens(spec.kind, spec.config, shape)
+            budget = not memory_estimate.fixes_tokens(spec.settings, shape)
             found.append(_stage_memory(config, spec, need, device, machine.memory.get(device), budget=budget))
     largest = max(found, key=lambda stage: (stage.exceeds, stage.bytes), default=None)
     return Memory(largest=largest, unknown=tuple(unknown))
@@ -90,22 +91,25 @@ def needed(stages: Iterable[tuple[RunConfig, StageSpec]], machine: Machine, *, g
 
 def model_of(config: RunConfig, spec: StageSpec) -> Model | None:
     """The model that a stage holds; None for a stage without one."""
-    if spec.kind == "scores":
-        gold = spec.config["gold_reward"]
-        return (gold["name"], gold["revision"]) if gold["kind"] == "model" else None
-    if spec.kind == "labels":
-        if "use" in spec.config:  # an annotator of another run, whose model this one does not name
+    settings = spec.settings
+    if isinstance(settings, ScoreSettings):
+        gold = settings.gold_reward
+        return (gold.name, gold.revision) if gold.kind == "model" else None
+    if isinstance(settings, LabelSettings):
+        if settings.use is not None:  # an annotator of another run, whose model this one does not name
             return None
         return config.model.annotator, config.model.annotator_revision
-    if "model" not in spec.config:
-        return None
-    return str(spec.config["model"]), spec.config.get("revision")
+    if isinstance(settings, BaseSettings):
+        return settings.model, None
+    return (settings.model, settings.revision) if isinstance(settings, ModelSettings) else None
 
 
 def _need(config: RunConfig, spec: StageSpec, shape: Shape) -> Need | None:
-    models = sum(name.startswith("annotator") for name in spec.inputs) if spec.kind == "labels" else 1
+    models = (
+        sum(name.startswith("annotator") for name in spec.inputs) if isinstance(spec.settings, LabelSettings) else 1
+    )
     tokens = config.execution.tokens_per_batch
-    return memory_estimate.of_stage(spec.kind, spec.config, shape, tokens=tokens, models=max(1, models))
+    return memory_estimate.of_stage(spec.settings, shape, tokens=tokens, models=max(1, models))
 
 
 def _stage_memory(
@@ -114,9 +118,9 @@ def _stage_memory(
     """With gradient checkpointing where the run asks for it, or where the stage would turn it on. `budget`: whether
     execution.tokens_per_batch changes the need."""
     asked = config.execution.gradient_checkpointing
-    trains = spec.kind in TRAINING
+    trains, settings = spec.row.trains, spec.settings
     again = trains and (asked if asked is not None else have is not None and need.total > SAFE * have)
-    remedies = ["lora"] if spec.kind in ("sft", "align") and not spec.config["lora"] else []
+    remedies = ["lora"] if isinstance(settings, PreferenceSettings) and not settings.lora else []
     remedies += ["checkpointing"] if trains and asked is False else []
     return StageMemory(
         kind=spec.kind,

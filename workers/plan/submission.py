@@ -6,6 +6,7 @@ from cwpo.config import catalog
 from cwpo.config.run import RunConfig
 from cwpo.errors import ArtifactError
 from cwpo.stages.graph import StageSpec
+from cwpo.stages.settings import model_of as named_model
 from cwpo.stages.stored_annotator import is_fingerprint, stored_annotator
 from db.records import NewRun, NewStage
 from workers.machine.paths import store
@@ -66,8 +67,7 @@ def model_of(config: RunConfig, spec: StageSpec) -> str | None:
     """The model a stage spends its time in: what expected seconds are averaged over."""
     if spec.kind == "labels":
         return backbone_of(config)
-    model = spec.config.get("model")
-    return None if model is None else str(model)
+    return named_model(spec.settings)
 
 
 def backbone_of(config: RunConfig) -> str:

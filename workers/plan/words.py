@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from cwpo.compare.power import Power
 from cwpo.report.numbers import NOTHING, count, duration, number, size
+from cwpo.stages.kinds import label_of
 from workers.plan.estimate import Plan
 
 DEVICE_NAMES = {"gpu": "GPU", "cpu": "CPU"}
@@ -13,20 +14,6 @@ FIELD_NAMES = {
     "seed": "seeds",
     "data.dataset": "datasets",
     "data.label_fraction": "label fractions",
-}
-KINDS = {
-    "data": "Pairs",
-    "base": "Base",
-    "annotator": "Annotator",
-    "labels": "Labels",
-    "calibration": "Calibration",
-    "sft": "SFT",
-    "reference": "Reference",
-    "align": "Alignment",
-    "samples": "Answers",
-    "gold": "Gold reward",
-    "scores": "Scores",
-    "evaluation": "Evaluation",
 }
 _REMEDIES = {
     "lora": "train a LoRA adapter (model.lora)",
@@ -60,7 +47,7 @@ def rows(plan: Plan) -> list[tuple[str, str, str, str, str]]:
     """One line per kind of stage, in the order of the graph."""
     return [
         (
-            KINDS.get(kind.kind, kind.kind.replace("_", " ").capitalize()),
+            label_of(kind.kind),
             count(kind.to_compute),
             count(kind.shared),
             count(kind.done),
@@ -73,7 +60,7 @@ def rows(plan: Plan) -> list[tuple[str, str, str, str, str]]:
 def time_sentence(plan: Plan) -> str:
     """How much work it is on which device, and what that was estimated from."""
     if plan.unmeasured:
-        names = ", ".join(KINDS.get(kind, kind) for kind in plan.unmeasured)
+        names = ", ".join(label_of(kind) for kind in plan.unmeasured)
         return f"The time is unknown until one stage of each kind has run with these models: {names}."
     if not plan.seconds:
         return "Nothing is left to compute."
@@ -152,7 +139,7 @@ def _device(device: str, plan: Plan) -> str:
 
 
 def _kinds(kinds: Iterable[str]) -> str:
-    return ", ".join(KINDS.get(kind, kind) for kind in kinds)
+    return ", ".join(label_of(kind) for kind in kinds)
 
 
 def _minutes(seconds: float | None) -> str:

@@ -5,15 +5,16 @@ import platform
 import signal
 import time
 import traceback
-from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from types import FrameType
 from typing import Any
 
 from cwpo.config.environment import settings
+from cwpo.config.parts import ExecutionConfig
 from cwpo.errors import ArtifactError, Cancelled, sentence_of
-from cwpo.stages.graph import LIGHT_KINDS
+from cwpo.stages.context import Execution
+from cwpo.stages.kinds import kind_named, stored_settings
 from db.errors import StaleToken
 from db.records import ClaimedStage
 from db.repositories import leases, stages
@@ -32,9 +33,6 @@ WORK_SECONDS = 15 * 60.0  # after this a fresh process goes on: no slow leak liv
 WAIT_SECONDS = 1.0  # how long a process that has torch loaded waits for a stage another one is about to make ready
 _LOOK_EVERY = 0.1
 _RECORDED = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
-_DEFAULT_WISHES: Mapping[str, Any] = {
-    "tokens_per_batch": 4096, "gradient_checkpointing": None, "checkpoint_seconds": 60.0, "device": "auto",
-}  # fmt: skip
 
 
 class Shutdown:
@@ -129,19 +127,15 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
     from workers.queue.publish import publish
 
     with reading() as session:
-        wishes = {**_DEFAULT_WISHES, **leases.wishes(session, claimed.stage_id)}
+        wishes = ExecutionConfig.model_validate(leases.wishes(session, claimed.stage_id))
     from cwpo.stages.execute import execute
 
     result = execute(
         store=store(),
-        kind=claimed.kind,
         fingerprint=claimed.fingerprint,
-        config=claimed.config,
+        settings=stored_settings(claimed.kind, claimed.config),
         inputs=claimed.inputs,
-        device=_torch_device(device, claimed.kind, str(wishes["device"])),
-        tokens_per_batch=int(wishes["tokens_per_batch"]),
-        gradient_checkpointing=wishes["gradient_checkpointing"],
-        checkpoint_seconds=float(wishes["checkpoint_seconds"]),
+        execution=Execution.of(wishes, _torch_device(device, claimed.kind, wishes.device)),
         reporter=reporter,
         should_stop=lease.should_stop,
     )
@@ -154,7 +148,7 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
 def _torch_device(device: str, kind: str, wish: str) -> str:
     """Set threads once torch is needed: one per CPU worker, because there is one worker per core."""
     on_cpu = device == "cpu" or wish == "cpu"
-    if kind not in LIGHT_KINDS and on_cpu and device == "cpu":
+    if not kind_named(kind).light and on_cpu and device == "cpu":
         import torch
 
         torch.set_num_threads(1)

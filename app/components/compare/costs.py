@@ -7,11 +7,11 @@ import streamlit as st
 
 from app.components.frame import layout, tables
 from app.components.frame.export import of_columns, show_export
-from app.components.frame.formats import slot_name
 from app.reads import results
 from cwpo.compare.costs import Prices
 from cwpo.compare.gra import GraRow
 from cwpo.report import columns
+from cwpo.stages.graph import slot_name
 from db.records import RunRow
 
 

@@ -1,37 +1,11 @@
 """How times, counts and names read. GRA and its differences are formatted by cwpo.report.numbers."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from cwpo.config import catalog
 from cwpo.config.catalog import short_name
 
-SLOTS: Mapping[str, str] = {
-    "data": "Pairs",
-    "prompts": "Prompts",
-    "base": "Base model",
-    "base_policy": "Base policy",
-    "base_annotator": "Base annotator",
-    "annotator": "Weak annotator",
-    "labels": "Weak labels",
-    "sft": "SFT",
-    "baseline_sft": "Baseline SFT",
-    "reference": "Reference log-probs",
-    "align": "Alignment",
-    "samples": "Answers",
-    "baseline_samples": "Baseline answers",
-    "gold": "Gold reward",
-    "scores": "Scores",
-    "baseline_scores": "Baseline scores",
-    "evaluation": "Evaluation",
-}
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
-
-
-def slot_name(slot: str) -> str:
-    own, _, gold = slot.partition("@")
-    name = SLOTS.get(own, own.replace("_", " "))
-    return f"{name} · {gold}" if gold else name
 
 
 def ago(moment: datetime | None, now: datetime | None = None) -> str:

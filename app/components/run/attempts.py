@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.components.frame import layout, tables
-from app.components.frame.formats import ago, slot_name
+from app.components.frame.formats import ago
 from app.components.frame.tables import Cell, Column
 from app.reads import results
 from cwpo.report.listings import fields_of
 from cwpo.report.numbers import duration
 from cwpo.report.tables import Table
+from cwpo.stages.graph import slot_name
 from db import queries
 from db.records import AttemptRow, StageRow
 

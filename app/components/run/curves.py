@@ -7,8 +7,8 @@ import streamlit as st
 
 from app.charts import confidence_bins
 from app.components.frame.chart import show_chart
-from app.components.frame.formats import slot_name
 from app.reads import results
+from cwpo.stages.graph import slot_name
 from db import queries
 from db.records import RunRow, StageRow
 

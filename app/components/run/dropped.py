@@ -6,11 +6,11 @@ from typing import Any
 import streamlit as st
 
 from app.components.frame import layout, tables
-from app.components.frame.formats import slot_name
 from app.components.frame.tables import Cell, Column
 from cwpo.report.dropped import cuts, data_sentence, rejected_rows
 from cwpo.report.listings import fields_of
 from cwpo.report.numbers import count, number, percent
+from cwpo.stages.graph import slot_name
 from db.records import StageRow
 
 CUTS = (

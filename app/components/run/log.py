@@ -4,8 +4,8 @@ import streamlit as st
 
 from app import untrusted
 from app.components.frame import layout
-from app.components.frame.formats import slot_name
 from app.reads import results
+from cwpo.stages.graph import slot_name
 from db import queries
 
 LINES = 200

@@ -8,10 +8,11 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import tables
 from app.components.frame.export import Exported
-from app.components.frame.formats import counted, slot_name
+from app.components.frame.formats import counted
 from app.components.frame.tables import Cell, Column
 from cwpo.report.listings import stage_numbers
 from cwpo.report.numbers import duration
+from cwpo.stages.graph import slot_name
 from db.records import StageRow
 
 COLUMNS = (

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from app.components.frame import layout, tables
-from app.components.frame.formats import ago, counted, slot_name
+from app.components.frame.formats import ago, counted
 from app.components.frame.tables import Cell, Column
 from app.reads import results
 from cwpo.report.listings import fields_of
 from cwpo.report.numbers import duration, size
+from cwpo.stages.graph import slot_name
 from db import queries
 from db.records import ActiveStage, WorkerRow
 from workers import api

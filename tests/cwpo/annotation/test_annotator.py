@@ -127,25 +127,26 @@ def test_early_stopping_keeps_the_epoch_with_the_lowest_heldout_loss(tmp_path, i
     assert summary["best_epoch"] < 6
     assert summary["pairs"] + summary["heldout_pairs"] == 24
     kept = annotator.load_annotator(
-        annotator.ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", precision="fp32", seed=0, dropout=None
+        annotator.ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", seed=0, dropout=None
     )[0]
     heldout, _ = annotator.split_labeled(part_of(PAIRS, "labeled", 0.4, 0), 0.3, 0)
     rows = encode_pairs(heldout, small_world.word_tokenizer(), max_length=96).rows
     path = forward_path(kept, device="cpu", precision="fp32", log=print)
     labels = {pair.pair_id: 0 if pair.human_label == "a" else 1 for pair in heldout}
-    assert annotator.heldout_nll(path, rows, labels, ctx) == pytest.approx(min(told), rel=1e-6)
+    assert annotator.heldout_nll(path, rows, labels, ctx, "bradley_terry") == pytest.approx(min(told), rel=1e-6)
 
 
-def test_a_killed_early_stopped_training_keeps_the_same_epoch(tmp_path, inputs):
+@pytest.mark.parametrize(("asked", "done"), [(6, 5), (4, 4)], ids=["behind a step", "while held-out labels are scored"])
+def test_a_killed_early_stopped_training_keeps_the_same_epoch(tmp_path, inputs, asked, done):
     settings = {**TRAINING, "early_stopping": True, "heldout_fraction": 0.3, "dropout": 0.1}
     whole = context(tmp_path / "whole", "annotator", inputs=inputs, config=settings)
     expected = run_annotator(whole)
-    stops = iter([False] * 6 + [True])
+    stops = iter([False] * asked + [True])
     options = {"inputs": inputs, "config": settings, "checkpoint_seconds": 1e9}
     with pytest.raises(Cancelled):
         run_annotator(context(tmp_path / "cut", "annotator", should_stop=lambda: next(stops), **options))
     again = context(tmp_path / "cut", "annotator", **options)
-    assert run_annotator(again) == {**expected, "first_step": 7}
+    assert run_annotator(again) == {**expected, "first_step": done}
     assert (again.out / "model.safetensors").read_bytes() == (whole.out / "model.safetensors").read_bytes()
 
 
@@ -188,13 +189,13 @@ def test_labeling_goes_on_from_the_last_finished_window(tmp_path, inputs, monkey
     """Windows of 10 rows, stopped before the fourth; the second attempt scores only the other three windows."""
     monkeypatch.setattr(labeling, "_WINDOW", 10)
     whole = labeled(tmp_path / "whole", inputs, label_dropout=0.3)[0]
-    stops = iter([False, False, False, True])
+    stops = iter([False] * 6 + [True])  # asked before each window and before its one batch
     options = {"inputs": inputs, "config": {**LABELING, "label_dropout": 0.3}, "tokens_per_batch": 50}
     with pytest.raises(Cancelled):
         run_labels(context(tmp_path / "cut", "labels", should_stop=lambda: next(stops), **options))
     scored = []
     real = labeling.score_pairs
-    monkeypatch.setattr(labeling, "score_pairs", lambda *given: scored.append(1) or real(*given))
+    monkeypatch.setattr(labeling, "score_pairs", lambda *given, **more: scored.append(1) or real(*given, **more))
     again = context(tmp_path / "cut", "labels", **options)
     run_labels(again)
     assert len(scored) == 3
@@ -286,12 +287,26 @@ def test_the_implicit_reward_is_beta_times_the_log_ratio(tmp_path, inputs):
     """Against concatenated forward passes of the tuned and the start model."""
     tuned = small_world.policy_artifact(tmp_path / "tuned", seed=1)
     given = {"data": inputs["data"], "annotator": tuned, "annotator_start": inputs["base"]}
-    settings = {"kind": "implicit", "model": None, "revision": None, "beta": 0.2}
+    settings = {"kind": "implicit", "model": "none", "revision": None, "beta": 0.2}
     row = rows_of(labeled(tmp_path / "run", given, **settings)[0])[0]
     pair = next(pair for pair in PAIRS if pair.pair_id == row["pair_id"])
     (encoded,) = encode_pairs([pair], small_world.word_tokenizer(), max_length=96).rows
     after, before = (tiny.concatenated_logps(tiny.policy("opt", seed=seed), encoded) for seed in (1, 0))
     assert [row["score_a"], row["score_b"]] == pytest.approx((0.2 * (after - before)).tolist(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["bradley_terry", "implicit"])
+def test_labeling_stops_within_a_window(tmp_path, inputs, kind):
+    """Asked before the window, then before each of its batches."""
+    implicit = {"kind": "implicit", "model": "none", "revision": None, "beta": 0.2} if kind == "implicit" else {}
+    models = {"annotator": inputs["base"], "annotator_start": inputs["base"]} if implicit else inputs
+    stops = iter([False, False, True])
+    ctx = context(
+        tmp_path / "run", "labels", inputs={**models, "data": inputs["data"]}, config={**LABELING, **implicit},
+        tokens_per_batch=200, should_stop=lambda: next(stops),
+    )  # fmt: skip
+    with pytest.raises(Cancelled, match="from the last finished window"):
+        run_labels(ctx)
 
 
 def test_a_temperature_is_fitted_on_labels_that_its_annotator_did_not_see(tmp_path, inputs):
@@ -310,7 +325,7 @@ def test_an_existing_annotator_is_read_from_the_store(tmp_path, inputs):
     ctx = context(tmp_path / "used", "labels", inputs={"data": inputs["data"]}, config=config, tokens_per_batch=200)
     with pytest.raises(ArtifactError, match="not in the store"):
         run_labels(ctx)
-    trained = {"model": "tiny", "precision": "fp32", "max_length": None}
+    trained = {**TRAINING, "model": "tiny"}
     with ctx.store.build("a" * 64, meta={"kind": "annotator", "config": trained}) as out:
         for file in inputs["annotator"].iterdir():
             (out / file.name).write_bytes(file.read_bytes())
@@ -323,7 +338,7 @@ def test_an_existing_annotator_is_of_the_kind_that_it_was_trained_as(tmp_path, i
     wanted = rows_of(labeled(tmp_path / "own", inputs, kind="joint")[0])
     config = {**LABELING, "use": "a" * 64, "kind": "bradley_terry"}
     ctx = context(tmp_path / "used", "labels", inputs={"data": inputs["data"]}, config=config, tokens_per_batch=200)
-    trained = {"model": "tiny", "precision": "fp32", "max_length": None, "kind": "joint"}
+    trained = {**TRAINING, "model": "tiny", "kind": "joint"}
     with ctx.store.build("a" * 64, meta={"kind": "annotator", "config": trained}) as out:
         for file in inputs["annotator"].iterdir():
             (out / file.name).write_bytes(file.read_bytes())

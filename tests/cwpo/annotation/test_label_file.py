@@ -19,10 +19,12 @@ from cwpo.annotation.label_paths import default_out
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import Cancelled, ConfigError, DataError, ModelError
 from cwpo.models.load import load_annotator, save_model
-from tests.cwpo import random_models, small_world
+from cwpo.stages.context import WorkContext
+from cwpo.stages.plain import to_plain
+from tests.cwpo import random_models, small_world, stage
 
 COLUMNS = ["prompt", "chosen", "rejected", "margin", "confidence", "weight", "score_chosen", "score_rejected"]
-META = {"model": "tiny", "precision": "fp32", "max_length": None}
+META = to_plain(stage.settings("annotator", model="tiny"))
 
 
 def stored(home: Path, digit: str = "a", **changes: object) -> str:
@@ -50,7 +52,7 @@ def read(path: Path) -> list[dict]:
 
 def labeled(source: Path, home: Path, out: Path | None = None, **options) -> Labeled:
     known = labeler("mine", home=home, fingerprint=options.pop("fingerprint", None) or stored_once(home))
-    return label_file.label_file(source, out or default_out(source), known, **options)
+    return label_file.label_file(source, out or default_out(source), known, work=WorkContext(**options))
 
 
 def stored_once(home: Path) -> str:
@@ -63,7 +65,7 @@ def test_each_row_has_the_annotators_choice_margin_and_confidence(tmp_path):
     done = labeled(write(tmp_path / "pairs.jsonl", rows), tmp_path)
     model, tokenizer = load_annotator(
         label_file.ModelRef(artifact=ArtifactStore(tmp_path / "artifacts").path("a" * 64)),
-        store=ArtifactStore(tmp_path / "artifacts"), device="cpu", precision="fp32", seed=0, dropout=0.0,
+        store=ArtifactStore(tmp_path / "artifacts"), device="cpu", seed=0, dropout=0.0,
     )  # fmt: skip
 
     def score(prompt: str, response: str) -> float:
@@ -166,13 +168,13 @@ def test_a_killed_labeling_scores_only_the_windows_that_are_left(tmp_path, monke
     rows.insert(3, {"prompt": "w5", "response_a": " ".join(["w6"] * 500), "response_b": "w7"})
     source = write(tmp_path / "pairs.jsonl", rows)
     whole = labeled(source, tmp_path, tmp_path / "whole.jsonl")
-    stops = iter([False, False, True])
+    stops = iter([False] * 4 + [True])  # asked before each window and before its one batch
     with pytest.raises(Cancelled):
         labeled(source, tmp_path, tmp_path / "cut.jsonl", should_stop=lambda: next(stops))
     assert not (tmp_path / "cut.jsonl").exists()
     scored = []
     real = label_file.score_pairs
-    monkeypatch.setattr(label_file, "score_pairs", lambda *given: scored.append(1) or real(*given))
+    monkeypatch.setattr(label_file, "score_pairs", lambda *given, **more: scored.append(1) or real(*given, **more))
     again = labeled(source, tmp_path, tmp_path / "cut.jsonl")
     assert len(scored) == 2
     assert again.out.read_bytes() == whole.out.read_bytes()
@@ -190,12 +192,12 @@ def test_windows_of_another_annotator_or_file_are_not_taken_over(tmp_path, monke
     out = tmp_path / "out.jsonl"
     stored(tmp_path)
     other = stored(tmp_path, "c", max_length=20)
-    stops = iter([False, False, True])
+    stops = iter([False] * 4 + [True])  # asked before each window and before its one batch
     with pytest.raises(Cancelled):
         labeled(source, tmp_path, out, should_stop=lambda: next(stops))
     calls = []
     real = label_file.score_pairs
-    monkeypatch.setattr(label_file, "score_pairs", lambda *given: calls.append(1) or real(*given))
+    monkeypatch.setattr(label_file, "score_pairs", lambda *given, **more: calls.append(1) or real(*given, **more))
     labeled(source, tmp_path, out, fingerprint=other)
     assert len(calls) == 4
     with pytest.raises(ConfigError, match=r"--out: .*out\.jsonl exists and is not from this labeling"):

@@ -14,6 +14,7 @@ from cwpo.sandbox import world
 from cwpo.sandbox.grammar import read_prompt
 from cwpo.sandbox.oracle import utility
 from cwpo.stages.graph import build
+from cwpo.stages.settings import SplitSettings
 from tests.cwpo.stage import context
 
 
@@ -54,7 +55,7 @@ def test_a_mix_tells_prompts_that_ask_for_harm_from_the_others(tmp_path: Path) -
     assert [replace(pair, source=None) for pair in pairs] == load_pairs(plain.out)
     asking = sum(read_prompt(pair.prompt).kind == "harm" for pair in pairs)
     assert summary["sources"] == {"helpful": 1000 - asking, "harmless": asking}
-    rule = {"label_fraction": 0.1, "split_seed": 0, "mix": {"harmless": 0.8, "helpful": 0.2}}
+    rule = SplitSettings(label_fraction=0.1, split_seed=0, mix={"harmless": 0.8, "helpful": 0.2})
     labeled = load_part(mixed.out, "labeled", rule)
     harmless = sum(pair.source == "harmless" for pair in labeled)
     assert 80 <= harmless <= 82  # prompts stay whole
@@ -78,7 +79,10 @@ def test_order_says_nothing_about_labels() -> None:
 
 
 def test_pool_and_prompts_are_two_artifacts_without_a_shared_prompt(tmp_path: Path) -> None:
-    pool, tests = context(tmp_path / "pool", config=config()), context(tmp_path / "tests", config=config("prompts"))
+    pool, tests = (
+        context(tmp_path / "pool", "data", config=config()),
+        context(tmp_path / "tests", "data", config=config("prompts")),
+    )
     make_data(pool)
     make_data(tests)
     assert load_prompts(pool.out) == []
@@ -90,7 +94,7 @@ def test_pool_and_prompts_are_two_artifacts_without_a_shared_prompt(tmp_path: Pa
 
 def test_length_rule_and_max_pairs(tmp_path: Path) -> None:
     rule = {"max_tokens": 30, "counts": "each", "tokenizer": "sandbox/opt-64", "tokenizer_revision": None}
-    ctx = context(tmp_path, config=config(length_rule=rule, max_pairs=50))
+    ctx = context(tmp_path, "data", config=config(length_rule=rule, max_pairs=50))
     summary = make_data(ctx)
     pairs = load_pairs(ctx.out)
     assert len(pairs) == 50
@@ -102,9 +106,9 @@ def test_length_rule_and_max_pairs(tmp_path: Path) -> None:
 def test_nothing_left_is_a_sentence(tmp_path: Path) -> None:
     rule = {"max_tokens": 3, "counts": "each", "tokenizer": "sandbox/opt-64", "tokenizer_revision": None}
     with pytest.raises(DataError, match=r"data\.length_rule"):
-        make_data(context(tmp_path, config=config(length_rule=rule)))
+        make_data(context(tmp_path, "data", config=config(length_rule=rule)))
 
 
 def test_it_stops_when_asked(tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
-        make_data(context(tmp_path, config=config(), should_stop=lambda: True))
+        make_data(context(tmp_path, "data", config=config(), should_stop=lambda: True))

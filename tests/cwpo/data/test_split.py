@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +13,8 @@ from cwpo.data.pairs import load_pairs, load_part, write_pairs
 from cwpo.data.split import is_swapped, split_file, split_pairs, split_prompts, swap_labels
 from cwpo.errors import DataError
 from cwpo.records import CandidatePair
+from cwpo.stages.plain import to_plain
+from cwpo.stages.settings import SplitSettings, SwapSettings
 from cwpo.training.preferences import preference_pairs
 from tests.cwpo.stage import context
 
@@ -29,8 +32,8 @@ def pairs_of(prompts: int, each: int = 3, *, harmless: float = 0.5) -> list[Cand
     ]  # fmt: skip
 
 
-def rule(fraction: float | None = 0.3, **more: object) -> dict[str, object]:
-    return {"label_fraction": fraction, "split_seed": 7, **more}
+def rule(fraction: float | None = 0.3, **more: Any) -> SplitSettings:
+    return SplitSettings(label_fraction=fraction, split_seed=7, **more)
 
 
 def ids(pairs: list[CandidatePair]) -> list[str]:
@@ -66,7 +69,7 @@ def test_a_fixed_unlabeled_part_is_the_same_for_every_label_fraction(data: Path)
 def test_parts_never_overlap_and_have_their_sizes(counts: list[int], labeled: int, unlabeled: int, seed: int) -> None:
     """For any sizes of prompts: the labeled part reaches its share, the unlabeled one stays within its own."""
     unlabeled = min(unlabeled, 100 - labeled)
-    shares = {"label_fraction": labeled / 100, "split_seed": seed, "unlabeled_fraction": unlabeled / 100 or None}
+    shares = SplitSettings(label_fraction=labeled / 100, split_seed=seed, unlabeled_fraction=unlabeled / 100 or None)
     names = [f"p{at}" for at in range(len(counts))]
     split = split_prompts(
         ((name, None) for name, count in zip(names, counts, strict=True) for _ in range(count)), shares
@@ -138,7 +141,7 @@ def test_an_artifact_of_before_there_were_sources_loads_and_splits(data: Path) -
 def test_swaps_move_labels_alone_and_larger_shares_swap_more() -> None:
     """1,000 labels at 20 %: 200 ± 4 standard deviations of 12.6."""
     pairs = pairs_of(500, each=2)
-    given = [swap_labels(pairs, {"swapped_labels": {"share": share, "seed": 3}}) for share in (0.0, 0.2, 0.5, 1.0)]
+    given = [swap_labels(pairs, SwapSettings(share=share, seed=3)) for share in (0.0, 0.2, 0.5, 1.0)]
     swapped = [
         {one.pair_id for one, two in zip(pairs, other, strict=True) if one.human_label != two.human_label}
         for other in given
@@ -153,11 +156,11 @@ def test_swaps_move_labels_alone_and_larger_shares_swap_more() -> None:
     assert swapped[1] == {pair.pair_id for pair in pairs if is_swapped(pair.pair_id, 0.2, 3)}
     assert swapped[1] != {pair.pair_id for pair in pairs if is_swapped(pair.pair_id, 0.2, 4)}
     hidden = [replace(pair, human_label=None) for pair in pairs]
-    assert swap_labels(hidden, {"swapped_labels": {"share": 1.0, "seed": 3}}) == hidden
+    assert swap_labels(hidden, SwapSettings(share=1.0, seed=3)) == hidden
 
 
 def test_human_methods_align_on_the_swapped_labels_and_the_artifact_keeps_the_given_ones(data: Path) -> None:
-    config = {"part": "unlabeled", "label_source": "human", **rule()}
+    config = {"part": "unlabeled", "label_source": "human", **to_plain(rule())}
     swaps = {"swapped_labels": {"share": 0.3, "seed": 0}}
     plain = preference_pairs(context(data / "one", config=config, inputs={"data": data}))
     swapped = preference_pairs(context(data / "two", config={**config, **swaps}, inputs={"data": data}))

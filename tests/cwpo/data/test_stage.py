@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from cwpo.artifacts import ArtifactStore, content_hash
+from cwpo.artifacts import content_hash
 from cwpo.data.filtering import to_candidate
 from cwpo.data.pairs import load_pairs, load_prompts, part_of, split_labeled
 from cwpo.data.rows import RawPair
 from cwpo.data.source import splits_to_use
 from cwpo.data.stage import run_data
 from cwpo.errors import Cancelled, DataError
-from cwpo.stages.execute import StageContext
+from tests.cwpo import stage
 from tests.cwpo.recording import RecordingReporter
 
 
@@ -41,18 +41,9 @@ def config(path: Path, **changes: Any) -> dict[str, Any]:
 
 
 def run(tmp_path: Path, settings: dict[str, Any], **context: Any) -> tuple[Path, dict[str, Any]]:
-    out = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"
-    out.mkdir()
-    ctx = StageContext(
-        kind="data",
-        config=settings,
-        inputs={},
-        out=out,
-        checkpoints=tmp_path,
-        store=ArtifactStore(tmp_path / "home" / "artifacts"),
-        **context,
-    )
-    return out, run_data(ctx)
+    folder = tmp_path / f"stage{len(list(tmp_path.glob('stage*')))}"
+    ctx = stage.context(folder, "data", config=settings, **context)
+    return ctx.out, run_data(ctx)
 
 
 def written(tmp_path: Path, lines: list[Any], name: str = "pairs.jsonl") -> Path:

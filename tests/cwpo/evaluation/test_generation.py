@@ -7,26 +7,18 @@ import numpy as np
 import pytest
 import torch
 
+from cwpo import seeded
 from cwpo.artifacts import ArtifactStore
 from cwpo.data.pairs import write_prompts
 from cwpo.errors import Cancelled, ConfigError
-from cwpo.evaluation.generation import (
-    PARTIAL_FILE,
-    Answer,
-    Decoding,
-    draw,
-    generate,
-    read_samples,
-    row_key,
-    run_samples,
-    uniforms,
-)
+from cwpo.evaluation.generation import PARTIAL_FILE, Answer, draw, generate, read_samples, row_key, run_samples
 from cwpo.models.load import ModelRef, add_adapter, load_policy, save_model
 from cwpo.records import Prompt
-from cwpo.stages.execute import StageContext
-from tests.cwpo import tiny
+from cwpo.stages.context import StageContext
+from cwpo.stages.settings import DecodingSettings
+from tests.cwpo import stage, tiny
 
-DECODING = Decoding(temperature=1.0, top_p=1.0, max_new_tokens=20, samples=2)
+DECODING = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=20, samples=2)
 
 
 def prompts(count: int = 30) -> list[Prompt]:
@@ -36,8 +28,12 @@ def prompts(count: int = 30) -> list[Prompt]:
     ]
 
 
-def answers(model: Any, asked: list[Prompt], decoding: Decoding = DECODING, **options: Any) -> dict[Any, Answer]:
-    batches = generate(model, tiny.tokenizer("opt"), asked, decoding, options.pop("seed", 0), **options)
+def answers(
+    model: Any, asked: list[Prompt], decoding: DecodingSettings = DECODING, **options: Any
+) -> dict[Any, Answer]:
+    batches = generate(
+        model, tiny.tokenizer("opt"), asked, decoding, options.pop("seed", 0), **{"tokens_per_batch": 4096, **options}
+    )
     return {(answer.prompt_id, answer.sample): answer for batch in batches for answer in batch}
 
 
@@ -67,7 +63,7 @@ def test_answers_end_at_the_end_token_and_finished_rows_leave() -> None:
 def test_the_first_token_follows_the_model(tmp_path: Path) -> None:
     """4,000 samples of one prompt: each frequency within 5 standard errors of the softmax at the temperature."""
     model = tiny.causal_lm("opt").eval()
-    one = Decoding(temperature=0.7, top_p=1.0, max_new_tokens=1, samples=4000)
+    one = DecodingSettings(temperature=0.7, top_p=1.0, max_new_tokens=1, samples=4000)
     found = answers(model, prompts(1), one, tokens_per_batch=100_000)
     ids = tiny.tokenizer("opt")(prompts(1)[0].prompt).input_ids
     with torch.no_grad():
@@ -79,7 +75,7 @@ def test_the_first_token_follows_the_model(tmp_path: Path) -> None:
 
 def test_noise_is_uniform_and_differs_by_row_and_position() -> None:
     keys = np.array([row_key(0, f"p{at}", 0) for at in range(2000)], dtype=np.uint64)
-    table = np.stack([uniforms(keys, position) for position in range(10)])
+    table = np.stack([seeded.uniforms(keys, position) for position in range(10)])
     assert 0 <= table.min() < table.max() < 1
     assert abs(table.mean() - 0.5) < 5 * (1 / 12**0.5) / 20_000**0.5
     assert np.abs(np.corrcoef(table) - np.eye(10)).max() < 0.12
@@ -103,14 +99,11 @@ def test_a_prompt_that_leaves_no_room_names_the_field() -> None:
     with pytest.raises(ConfigError, match=r"evaluation\.max_new_tokens: 20 leaves no room"):
         answers(model, prompts())
     long = Prompt(prompt_id="long", prompt=" ".join(tiny.WORDS))
-    cut = answers(model, [long], Decoding(temperature=1.0, top_p=1.0, max_new_tokens=8, samples=1))
+    cut = answers(model, [long], DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=8, samples=1))
     assert len(cut["long", 0].ids) <= 8
 
 
-def context(tmp_path: Path, name: str, inputs: dict[str, Path], folder: Path, **changes: Any) -> StageContext:
-    out, partial = tmp_path / f"out-{name}", tmp_path / f"partial-{name}"
-    for directory in (out, partial):
-        directory.mkdir(exist_ok=True)
+def context(tmp_path: Path, name: str, inputs: dict[str, Path], folder: Path, **changes: Any) -> StageContext[Any]:
     config = {
         "model": str(folder),
         "revision": None,
@@ -121,9 +114,7 @@ def context(tmp_path: Path, name: str, inputs: dict[str, Path], folder: Path, **
         "with_reference": True,
     }
     store = ArtifactStore(tmp_path / "home" / "artifacts")
-    return StageContext(
-        kind="samples", config=config, inputs=inputs, out=out, checkpoints=partial, store=store, **changes
-    )
+    return stage.context(tmp_path / name, "samples", config=config, inputs=inputs, store=store, **changes)
 
 
 @pytest.fixture
@@ -162,7 +153,7 @@ def test_an_adapter_answers_differently_and_its_kl_is_positive(tmp_path: Path, a
     base = load_policy(
         ModelRef(name=str(folder)), store=ctx.store, device="cpu", precision="fp32", trainable=False, lora=None, seed=0
     )
-    model = add_adapter(base.model, {"r": 4, "alpha": 8, "dropout": 0.0}, seed=0)
+    model = add_adapter(base.model, stage.lora(), seed=0)
     for name, value in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.constant_(value.data, 0.2)

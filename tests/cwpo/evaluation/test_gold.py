@@ -14,13 +14,13 @@ from cwpo.config import catalog
 from cwpo.data.filtering import to_candidate
 from cwpo.data.pairs import write_pairs, write_prompts
 from cwpo.data.rows import RawPair
-from cwpo.errors import GoldRewardError
+from cwpo.errors import Cancelled, GoldRewardError
 from cwpo.evaluation.generation import write_samples
 from cwpo.evaluation.gold import INPUT_FORMS, SCORERS, run_gold, run_scores, to_messages
 from cwpo.models.load import ModelRef, load_annotator
 from cwpo.records import Prompt, Sample
-from cwpo.stages.execute import StageContext
-from tests.cwpo import tiny
+from cwpo.stages.context import StageContext
+from tests.cwpo import stage, tiny
 
 TEMPLATE = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}"
 PROMPTS = [Prompt(prompt_id=f"p{at}", prompt=" ".join(tiny.WORDS[at : at + 3])) for at in range(6)]
@@ -38,13 +38,15 @@ SAMPLES = [
 ]
 
 
-def context(tmp_path: Path, kind: str, config: dict[str, Any], inputs: dict[str, Path], **changes: Any) -> StageContext:
-    out = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"
-    partial = tmp_path / f"partial-{out.name}"
-    out.mkdir()
-    partial.mkdir()
+_OTHER = {"name": "none", "revision": None, "input_form": "chat_template", "max_length": 64}
+
+
+def context(
+    tmp_path: Path, kind: str, config: dict[str, Any], inputs: dict[str, Path], **changes: Any
+) -> StageContext[Any]:
+    folder = tmp_path / f"stage{len(list(tmp_path.glob('stage*')))}"
     store = ArtifactStore(tmp_path / "home" / "artifacts")
-    return StageContext(kind=kind, config=config, inputs=inputs, out=out, checkpoints=partial, store=store, **changes)
+    return stage.context(folder, kind, config=config, inputs=inputs, store=store, **changes)
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def reward_folder(tmp_path: Path, family: str, *, template: str | None = TEMPLAT
     """A reward model with one output, as a repository would hold it."""
     store = ArtifactStore(tmp_path / "home" / "artifacts")
     base = ModelRef(name=str(tiny.save(tmp_path / f"base-{family}", family)))
-    model, tokenizer = load_annotator(base, store=store, device="cpu", precision="fp32", seed=1, dropout=None)
+    model, tokenizer = load_annotator(base, store=store, device="cpu", seed=1, dropout=None)
     tokenizer.chat_template = template
     model.save_pretrained(tmp_path / f"reward-{family}")
     tokenizer.save_pretrained(tmp_path / f"reward-{family}")
@@ -72,7 +74,7 @@ def gold(folder: Path, **changes: Any) -> dict[str, Any]:
     return {"gold_reward": row | changes, "precision": "fp32"}
 
 
-def scores(ctx: StageContext) -> np.ndarray:
+def scores(ctx: StageContext[Any]) -> np.ndarray:
     run_scores(ctx)
     table = pq.read_table(ctx.out / "scores.parquet").to_pydict()
     assert list(zip(table["prompt_id"], table["sample"], strict=True)) == [(s.prompt_id, s.sample) for s in SAMPLES]
@@ -89,7 +91,7 @@ def test_a_reward_model_scores_the_last_real_token_in_any_batch(
     together = scores(context(tmp_path, "scores", gold(folder), answered, tokens_per_batch=10_000))
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
     store = ArtifactStore(tmp_path / "home" / "artifacts")
-    stored = {"store": store, "device": "cpu", "precision": "fp32", "seed": 1, "dropout": None}
+    stored = {"store": store, "device": "cpu", "seed": 1, "dropout": None}
     model, tokenizer = load_annotator(ModelRef(name=str(tmp_path / f"base-{family}")), **stored)  # type: ignore[arg-type]
     for at in (0, 7):
         ids = tokenizer(f"user {PROMPTS[at // 2].prompt} assistant {SAMPLES[at].text}").input_ids
@@ -149,6 +151,12 @@ def test_what_cannot_score_is_a_sentence(tmp_path: Path, answered: dict[str, Pat
         scores(context(tmp_path, "scores", gold(plain), answered))
 
 
+def test_scoring_stops_when_asked(tmp_path: Path, answered: dict[str, Path]) -> None:
+    settings = gold(reward_folder(tmp_path, "opt"))
+    with pytest.raises(Cancelled, match="while answers were scored"):
+        scores(context(tmp_path, "scores", settings, answered, should_stop=lambda: True))
+
+
 def test_the_oracle_scores_and_marks_garbage(tmp_path: Path) -> None:
     from cwpo.sandbox.oracle import utility
     from cwpo.sandbox.world import make_pairs
@@ -160,7 +168,7 @@ def test_the_oracle_scores_and_marks_garbage(tmp_path: Path) -> None:
     write_prompts([Prompt(prompt_id=str(at), prompt=row["prompt"]) for at, row in enumerate(rows)], folder)
     texts = [*[row["response_a"] for row in rows[:2]], "the the of of"]
     write_samples([Sample(prompt_id=str(at), sample=0, text=text, **common) for at, text in enumerate(texts)], folder)
-    config = {"gold_reward": {"kind": "oracle"}, "precision": "fp32"}
+    config = {"gold_reward": {**_OTHER, "kind": "oracle"}, "precision": "fp32"}
     ctx = context(tmp_path, "scores", config, {"samples": folder, "prompts": folder})
     summary = run_scores(ctx)
     table = pq.read_table(ctx.out / "scores.parquet").to_pydict()
@@ -202,7 +210,7 @@ def test_a_gold_reward_trained_here_learns_and_scores(tmp_path: Path, answered: 
     texts = ["w1 w39", "w2 w39"]
     rows = [Sample(prompt_id="p0", sample=k, text=texts[k], tokens=2, finished=True, logp=0.0) for k in range(2)]
     write_samples(rows, folder)
-    settings = {"gold_reward": {"kind": "trained"}, "precision": "fp32"}
+    settings = {"gold_reward": {**_OTHER, "kind": "trained"}, "precision": "fp32"}
     ctx = context(tmp_path, "scores", settings, {"samples": folder, "prompts": folder, "gold": trained.out})
     run_scores(ctx)
     first, second = pq.read_table(ctx.out / "scores.parquet").to_pydict()["score"]

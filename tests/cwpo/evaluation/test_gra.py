@@ -98,7 +98,7 @@ def test_nothing_known_about_grammar_is_none(tmp_path: Path) -> None:
     own = answers(tmp_path / "own", {"p": [1.0]}, reference=True)
     other = answers(tmp_path / "other", {"p": [0.0]}, reference=False)
     inputs = {**own, "baseline_samples": other["samples"], "baseline_scores": other["scores"]}
-    summary = run_evaluation(context(tmp_path, config={"tie_epsilon": 0.0}, inputs=inputs))
+    summary = run_evaluation(context(tmp_path, "evaluation", config={"tie_epsilon": 0.0}, inputs=inputs))
     assert summary["ungrammatical"] is None
     assert summary["baseline_ungrammatical"] is None
 

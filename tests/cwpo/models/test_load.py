@@ -21,9 +21,9 @@ from cwpo.models.load import (
     parent_of,
     save_model,
 )
-from tests.cwpo import tiny
+from tests.cwpo import stage, tiny
 
-LORA = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": None}
+LORA = stage.lora()
 FAMILIES = ["opt", "qwen2", "llama"]
 
 
@@ -38,7 +38,7 @@ def policy(ref: ModelRef, store: ArtifactStore, **changes: Any) -> Any:
 
 
 def annotator(ref: ModelRef, store: ArtifactStore, *, seed: int = 0, dropout: float | None = None) -> Any:
-    return load_annotator(ref, store=store, device="cpu", precision="fp32", seed=seed, dropout=dropout)[0]
+    return load_annotator(ref, store=store, device="cpu", seed=seed, dropout=dropout)[0]
 
 
 def logits(model: Any) -> torch.Tensor:
@@ -225,7 +225,7 @@ def test_an_adapter_of_another_shape_is_refused(tmp_path: Path, store: ArtifactS
 def test_unknown_target_modules_name_the_field(tmp_path: Path, store: ArtifactStore) -> None:
     ref = ModelRef(name=str(tiny.save(tmp_path / "m", "opt")))
     with pytest.raises(ModelError, match=r"model\.lora\.target_modules"):
-        policy(ref, store, trainable=True, lora={**LORA, "target_modules": ["nowhere"]})
+        policy(ref, store, trainable=True, lora=stage.lora(target_modules=("nowhere",)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

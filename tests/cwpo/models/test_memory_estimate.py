@@ -22,11 +22,13 @@ from cwpo.models import shape as model_shape
 from cwpo.models.load import add_adapter
 from cwpo.models.logps import forward_path, response_logps
 from cwpo.models.tokenization import pack
+from cwpo.stages.plain import to_plain
+from cwpo.stages.settings import ArchitectureSettings
 from cwpo.training.sandbox_base import build_model
-from tests.cwpo import tiny
+from tests.cwpo import stage, tiny
 
 STORED = Path(__file__).parents[3] / "benchmarks" / "results" / "memory.json"
-LORA = {"r": 4, "alpha": 8, "dropout": 0.1, "target_modules": None}
+LORA = stage.lora(dropout=0.1)
 
 
 def shape(config) -> model_shape.Shape:
@@ -64,7 +66,7 @@ def test_parameters_of_a_narrow_embedding_without_a_last_norm():
 @pytest.mark.parametrize("name", list(catalog.SANDBOX_MODELS))
 def test_parameters_of_the_sandbox_need_no_file(name, tmp_path):
     config = model_shape.known_config(name, None, tmp_path)
-    built = build_model(catalog.SANDBOX_MODELS[name].architecture, seed=0)
+    built = build_model(ArchitectureSettings(**catalog.SANDBOX_MODELS[name].architecture), seed=0)
     assert model_shape.shape_of(config).causal == count(built)
 
 
@@ -146,7 +148,7 @@ def test_the_estimate_is_near_the_stored_peaks(row):
 @pytest.mark.parametrize(
     ("kind", "on", "off"),
     [
-        ("align", {"lora": LORA | {"dropout": 0.05}}, {"lora": LORA | {"dropout": 0.0}}),
+        ("align", {"lora": to_plain(LORA)}, {"lora": to_plain(stage.lora())}),
         ("annotator", {"dropout": 0.1}, {"dropout": 0.0}),
         ("labels", {"label_dropout": 0.1}, {"label_dropout": 0.0}),
     ],
@@ -155,7 +157,7 @@ def test_dropout_fixes_what_is_packed_whatever_is_asked_for(kind, on, off):
     """As the stages do it: 2,048 tokens with dropout, the budget without."""
     found = shape(CONFIGS["opt"])
     needs = {
-        (name, tokens): memory_estimate.of_stage(kind, config, found, tokens=tokens).total
+        (name, tokens): memory_estimate.of_stage(stage.settings(kind, **config), found, tokens=tokens).total
         for name, config in (("on", on), ("off", off))
         for tokens in (512, DROPOUT_TOKENS, 8192)
     }

@@ -15,7 +15,7 @@ from cwpo.sandbox import world
 from cwpo.sandbox.grammar import read_prompt
 from cwpo.sandbox.oracle import ungrammatical, utility
 
-# Changed texts or utilities: raise WORLD_VERSION in cwpo/stages/settings.py, then record the new digest here.
+# Changed texts or utilities: raise WORLD_VERSION in cwpo/stages/from_config.py, then record the new digest here.
 RECORDED = "7aceab9513e54a09ff2da66cac2fa61bcbe20fb77d882f409f45ed4417eda826"
 DIGEST_CODE = """
 import hashlib, json

@@ -30,7 +30,7 @@ from cwpo.training.weighting import Weights, systematic_sample, uniform, weigh
 from tests.cwpo import random_models as tiny
 from tests.cwpo import small_world
 from tests.cwpo.gradients import worst_gradient
-from tests.cwpo.stage import TRAIN, context
+from tests.cwpo.stage import TRAIN, context, of_objective, weighting
 
 ROWS = tiny.pairs(10, seed=7)
 LABELS = ["a", "b", "b", "a", "a", "b", "a", "b", "a", "b"]
@@ -69,7 +69,7 @@ def same(one, other) -> bool:
 
 def test_the_first_loss_is_log_2_times_the_mean_confidence(tmp_path):
     """Batch of 10 in several micro-batches; policy = reference, so every loss is C log 2."""
-    _, _, ctx = trained(tmp_path, weigh({"name": "confidence"}, MARGINS), train={**TRAIN, "batch_size": 10})
+    _, _, ctx = trained(tmp_path, weigh(weighting("confidence"), MARGINS), train={**TRAIN, "batch_size": 10})
     first = ctx.reporter.points[0][1]
     assert first["loss"] == pytest.approx(math.log(2) * np.tanh(MARGINS / 2).mean(), rel=1e-9)
     assert first["mean_weight"] == pytest.approx(np.tanh(MARGINS / 2).mean())
@@ -80,7 +80,7 @@ def test_the_first_loss_is_log_2_times_the_mean_confidence(tmp_path):
 def test_weights_of_one_give_the_unweighted_training_exactly(tmp_path, settings):
     """C(inf) = 1."""
     weighted, with_weights, _ = trained(
-        tmp_path / "c", weigh({"name": "confidence"}, np.full(10, np.inf)), objective=settings
+        tmp_path / "c", weigh(weighting("confidence"), np.full(10, np.inf)), objective=settings
     )
     plain, without, _ = trained(tmp_path / "1", uniform(MARGINS), objective=settings)
     assert same(weighted, plain)
@@ -90,14 +90,14 @@ def test_weights_of_one_give_the_unweighted_training_exactly(tmp_path, settings)
 @pytest.mark.parametrize("settings", OBJECTIVES, ids=lambda settings: settings["name"])
 def test_weight_zero_gives_zero_gradient(tmp_path, settings):
     """All margins tie: no weight moves, not even in its last bit."""
-    model, _, ctx = trained(tmp_path, weigh({"name": "confidence"}, np.zeros(10)), objective=settings)
+    model, _, ctx = trained(tmp_path, weigh(weighting("confidence"), np.zeros(10)), objective=settings)
     assert same(model, tiny.policy("opt", torch.float64))
     assert {values["grad_norm"] for _, values in ctx.reporter.points} == {0.0}
 
 
 def test_a_pair_of_weight_zero_counts_in_the_mean_but_has_no_influence(tmp_path):
     """Its label may be flipped without any effect; dropping it instead would change the mean."""
-    weights = weigh({"name": "confidence"}, MARGINS)  # pair 0 has margin 0
+    weights = weigh(weighting("confidence"), MARGINS)  # pair 0 has margin 0
     one, _, _ = trained(tmp_path / "a", weights)
     other, _, _ = trained(tmp_path / "b", weights, labels=["b", *LABELS[1:]])
     assert same(one, other)
@@ -149,7 +149,7 @@ def test_wpo_starts_with_the_likelihood_of_both_responses_times_log_2(tmp_path):
 
 def test_equal_steps_are_those_of_the_whole_pool(tmp_path):
     """3 of 10 pairs at batch size 4 and two epochs: 1 step each, or 3 each as the pool of 10 takes."""
-    weights = weigh({"name": "top", "percent": 30}, MARGINS)
+    weights = weigh(weighting("top", percent=30), MARGINS)
     data = prepared(tmp_path, weights, pool=10)
     assert aligned(tmp_path / "k", data)[1].steps == 2
     assert aligned(tmp_path / "p", data, steps="pool")[1].steps == 6
@@ -169,7 +169,7 @@ def test_curves_by_confidence_add_up_to_the_curve_of_all(tmp_path):
 
 
 def test_training_does_not_depend_on_the_packing(tmp_path):
-    weights = weigh({"name": "confidence"}, MARGINS)
+    weights = weigh(weighting("confidence"), MARGINS)
     runs = [trained(tmp_path / str(budget), weights, budget=budget)[0] for budget in (1, 60, 10_000)]
     for model in runs[1:]:
         pairs = zip(runs[0].parameters(), model.parameters(), strict=True)
@@ -182,9 +182,9 @@ def test_the_gradient_of_an_effective_batch_is_that_of_the_plain_weighted_mean(t
     packed, plain = tiny.policy("qwen2", torch.float64), tiny.policy("qwen2", torch.float64)
     ctx = context(tmp_path, config=config(), tokens_per_batch=60)
     reference = reference_of(tiny.policy("qwen2", torch.float64, seed=1), ctx)
-    weights = weigh({"name": "confidence"}, MARGINS)
+    weights = weigh(weighting("confidence"), MARGINS)
     path = forward_path(packed, device="cpu", precision="fp32", log=print)
-    share_of = alignment_loss(path, align_data(ROWS, LABELS, weights, reference), settings)
+    share_of = alignment_loss(path, align_data(ROWS, LABELS, weights, reference), of_objective(settings))
     micros = micro_batches(ROWS, np.arange(10), ctx, share=1 / 10)
     assert len(micros) > 2
     losses = [share_of(micro)[0] for micro in micros]
@@ -202,14 +202,14 @@ def test_proportional_sampling_has_the_gradient_of_all_pairs_on_average(tmp_path
     """Over an even comb of draws the mean gradient is that of the whole batch, with fewer pairs in each step."""
     ctx = context(tmp_path, config=config(), tokens_per_batch=10_000)
     reference = reference_of(tiny.policy("opt", torch.float64, seed=1), ctx)
-    whole = align_data(ROWS, LABELS, weigh({"name": "confidence"}, MARGINS), reference)
+    whole = align_data(ROWS, LABELS, weigh(weighting("confidence"), MARGINS), reference)
     sampled = with_proportional_sampling(whole)
     assert float(sampled.kept.mean()) < 0.9
 
     def gradient(data, chosen):
         model = tiny.policy("opt", torch.float64)
         path = forward_path(model, device="cpu", precision="fp32", log=print)
-        share_of = alignment_loss(path, data, {"name": "dpo", "beta": 0.3})
+        share_of = alignment_loss(path, data, of_objective({"name": "dpo", "beta": 0.3}))
         for micro in micro_batches(ROWS, chosen, ctx, share=1 / len(ROWS)):
             share_of(micro)[0].backward()
         return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
@@ -241,7 +241,7 @@ def plain_loss(model, row, label, reference, settings) -> torch.Tensor:
         LogPs(chosen=values[0][n], rejected=values[1][n], chosen_tokens=tokens[0], rejected_tokens=tokens[1])
         for n in (0, 1)
     )
-    return objective(settings)(policy, fixed)
+    return objective(of_objective(settings))(policy, fixed)
 
 
 # The stages, over artifacts on disk.
@@ -264,7 +264,7 @@ def inputs(tmp_path):
         tmp_path / "reference",
         "reference",
         inputs={"data": data, "start": start},
-        config=stage_config(part="unlabeled"),
+        config={**small_world.MODEL, **small_world.PART, "part": "unlabeled"},
     )
     run_reference(ctx)
     return {"data": data, "labels": labels, "reference": ctx.out, "start": start}
@@ -364,7 +364,8 @@ def test_a_part_without_labels_is_a_sentence(tmp_path, inputs):
 @pytest.mark.parametrize(("source", "part", "pairs"), [("weak", "unlabeled", 24), ("human", "labeled", 16)])
 def test_sft_learns_the_winners_of_its_label_source(tmp_path, inputs, source, part, pairs):
     """The first loss is the mean over response tokens of all winners, computed here one by one."""
-    settings = stage_config(label_source=source, part=part, train={**TRAIN, "batch_size": 64, "epochs": 3.0})
+    train = {**TRAIN, "batch_size": 64, "epochs": 3.0}
+    settings = {**small_world.MODEL, **small_world.PART, "part": part, "label_source": source, "train": train}
     ctx = context(tmp_path / "sft", "sft", inputs={**inputs, "base": inputs["start"]}, config=settings)
     summary = run_sft(ctx)
     winners = {

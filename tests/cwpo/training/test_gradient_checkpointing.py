@@ -5,13 +5,14 @@ import torch
 
 from cwpo.models.load import add_adapter
 from cwpo.models.memory_estimate import Need
+from cwpo.stages.plain import to_plain
 from cwpo.training import gradient_checkpointing as checkpointing
-from cwpo.training.sft import train_on_answers
 from tests.cwpo import random_models as tiny
-from tests.cwpo.stage import TRAIN, context
+from tests.cwpo.stage import TRAIN, context, fine_tuned
+from tests.cwpo.stage import lora as adapter
 
 ROWS = tiny.pairs(11, seed=6, responses=1)
-LORA = {"r": 2, "alpha": 4, "dropout": 0.1, "target_modules": None}
+LORA = adapter(r=2, alpha=4, dropout=0.1)
 NEED = Need(weights=10**9, gradients=10**8, optimizer=2 * 10**8, activations=5 * 10**8, checkpointed=5 * 10**7)
 
 
@@ -19,9 +20,14 @@ def trained(folder, asked, *, lora=None, family="opt"):
     """A model after nine steps, the history, and what the log said."""
     model = tiny.policy(family)
     model = add_adapter(model, lora, seed=0) if lora else model
-    settings = {"train": {**TRAIN, "epochs": 3.0}, "precision": "fp32", "seed": 0, "lora": lora}
+    settings = {
+        "train": {**TRAIN, "epochs": 3.0},
+        "precision": "fp32",
+        "seed": 0,
+        "lora": to_plain(lora) if lora else None,
+    }
     ctx = context(folder, "sft", config=settings, gradient_checkpointing=asked)
-    return model, train_on_answers(model, ROWS, ctx).history.points, " ".join(ctx.reporter.lines)
+    return model, fine_tuned(model, ROWS, ctx).history.points, " ".join(ctx.reporter.lines)
 
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["whole", "adapter with dropout"])

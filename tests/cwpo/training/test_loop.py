@@ -1,18 +1,18 @@
 """The loop: same order for all, same result for any micro-batch, resumed bit for bit, stopped when it diverges."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from cwpo.config.parts import TrainConfig
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.training.checkpoints import CHECKPOINT
 from cwpo.training.loop import Batches, data_order, has_dropout, learning_rate, train
-from cwpo.training.sft import train_on_answers
 from tests.cwpo import random_models as tiny
-from tests.cwpo.stage import TRAIN, context
+from tests.cwpo.stage import TRAIN, context, fine_tuned, training
 
 ROWS = tiny.pairs(11, seed=6, responses=1)
 IDS = [row.pair_id for row in ROWS]
@@ -59,14 +59,14 @@ def test_every_epoch_sees_every_row_once():
     ("schedule", "make"), [("cosine", get_cosine_schedule_with_warmup), ("linear", get_linear_schedule_with_warmup)]
 )
 def test_learning_rates_are_those_of_transformers(schedule, make):
-    settings = TrainConfig(**{**TRAIN, "warmup_steps": 5, "schedule": schedule})
+    settings = training(warmup_steps=5, schedule=schedule)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=settings.lr)
     scheduler = make(optimizer, 5, 60)
     for step in range(60):
         assert learning_rate(settings, step, 60) == pytest.approx(scheduler.get_last_lr()[0], abs=1e-12)
         optimizer.step()
         scheduler.step()
-    assert learning_rate(settings.model_copy(update={"schedule": "constant"}), 30, 60) == settings.lr
+    assert learning_rate(replace(settings, schedule="constant"), 30, 60) == settings.lr
     assert learning_rate(settings, 2, 20) == settings.lr  # warm-up is at most a tenth: 2 of 20 steps
 
 
@@ -76,7 +76,7 @@ def test_micro_batches_do_not_change_the_result(tmp_path):
     for budget in (10_000, 1):
         model = tiny.policy("opt", torch.float64)
         ctx = context(tmp_path / str(budget), "sft", config=config(), tokens_per_batch=budget)
-        train_on_answers(model, ROWS, ctx)
+        fine_tuned(model, ROWS, ctx)
         results.append(weights_of(model))
     assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-11) for a, b in zip(*results, strict=True))
 
@@ -86,7 +86,7 @@ def test_with_dropout_the_token_budget_does_not_change_the_result(tmp_path):
     results = []
     for budget in (10_000, 30):
         model = dropping()
-        train_on_answers(model, ROWS, context(tmp_path / str(budget), "sft", config=config(), tokens_per_batch=budget))
+        fine_tuned(model, ROWS, context(tmp_path / str(budget), "sft", config=config(), tokens_per_batch=budget))
         results.append(weights_of(model))
     assert has_dropout(model)
     assert not has_dropout(tiny.policy("opt"))
@@ -101,7 +101,7 @@ def test_a_step_without_pairs_moves_nothing_and_has_loss_zero(tmp_path):
         lambda step: [],
         lambda item: (weight.sum(), {}),
         steps=2,
-        config=TrainConfig(**TRAIN),
+        config=training(),
         ctx=ctx,
     )
     assert result.final_loss == 0.0
@@ -113,7 +113,7 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path, killed_at):
     """Killed without warning after step `killed_at` (a checkpoint each step), then run again to the end."""
     undisturbed, resumed = dropping(), dropping()
     whole = context(tmp_path / "whole", "sft", config=config(weight_decay=0.1))
-    expected = train_on_answers(undisturbed, ROWS, whole)
+    expected = fine_tuned(undisturbed, ROWS, whole)
 
     class Killed(BaseException):
         pass
@@ -126,10 +126,10 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path, killed_at):
     calls: list[int] = []
     options = {"config": config(weight_decay=0.1), "checkpoint_seconds": 0.0}
     with pytest.raises(Killed):
-        train_on_answers(resumed, ROWS, context(tmp_path / "cut", "sft", should_stop=kill, **options))
+        fine_tuned(resumed, ROWS, context(tmp_path / "cut", "sft", should_stop=kill, **options))
     again = dropping(seed=9)  # the new process loads the start model; the checkpoint must replace all of it
     ctx = context(tmp_path / "cut", "sft", **options)
-    result = train_on_answers(again, ROWS, ctx)
+    result = fine_tuned(again, ROWS, ctx)
     assert result.first_step == killed_at
     assert ctx.reporter.progresses[0] == (killed_at, 9, "steps")
     assert all(torch.equal(a, b) for a, b in zip(weights_of(again), weights_of(undisturbed), strict=True))
@@ -139,7 +139,7 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path, killed_at):
 def test_a_stopped_training_leaves_a_checkpoint_and_a_sentence(tmp_path):
     ctx = context(tmp_path, "sft", config=config(), should_stop=lambda: True)
     with pytest.raises(Cancelled, match="after step 1 of 9"):
-        train_on_answers(tiny.policy("opt"), ROWS, ctx)
+        fine_tuned(tiny.policy("opt"), ROWS, ctx)
     assert [file.name for file in ctx.checkpoints.iterdir()] == [CHECKPOINT]
 
 
@@ -153,7 +153,7 @@ def test_a_loss_that_is_not_finite_names_its_step(tmp_path):
             lambda step: [step],
             lambda step: ((weight * (float("nan") if step == 2 else 1.0)).sum(), {}),
             steps=6,
-            config=TrainConfig(**TRAIN),
+            config=training(),
             ctx=ctx,
         )
     assert [step for step, _ in ctx.reporter.points] == [1, 2]
@@ -161,7 +161,7 @@ def test_a_loss_that_is_not_finite_names_its_step(tmp_path):
 
 def test_metrics_are_written_and_reported_alike(tmp_path):
     ctx = context(tmp_path, "sft", config=config())
-    result = train_on_answers(tiny.policy("qwen2"), ROWS, ctx)
+    result = fine_tuned(tiny.policy("qwen2"), ROWS, ctx)
     result.history.write(ctx.out)
     rows = pq.read_table(ctx.out / "metrics.parquet").to_pylist()
     told = {(step, name): value for step, values in ctx.reporter.points for name, value in values.items()}

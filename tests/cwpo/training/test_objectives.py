@@ -8,6 +8,7 @@ import torch
 from cwpo.config.catalog import OBJECTIVES as ROWS
 from cwpo.models.logps import LogPs
 from cwpo.training.objectives import OBJECTIVES, cdpo, dpo, ipo, objective, odpo, rdpo, simpo, wpo
+from tests.cwpo.stage import of_objective
 
 
 def logps(chosen: float, rejected: float, lengths=(4, 2)) -> LogPs:
@@ -114,7 +115,9 @@ def test_where_every_run_starts(name, loss, slope):
     """Policy equal to the reference, beta 1/2: the loss and its slope by the chosen log-probability."""
     policy = logps(-10.0, -5.0)
     row = ROWS[name]
-    found = objective({"name": name, **{field: VALUES[field] for field in row.fields}})(policy, REFERENCE, **given(row))
+    found = objective(of_objective({"name": name, **{field: VALUES[field] for field in row.fields}}))(
+        policy, REFERENCE, **given(row)
+    )
     found.backward()
     assert found.item() == pytest.approx(loss)
     assert policy.chosen.grad.item() == pytest.approx(slope)
@@ -133,11 +136,11 @@ def test_catalog_and_functions_name_the_same_objectives_and_fields():
     assert set(OBJECTIVES) == set(ROWS)
     for name, row in ROWS.items():
         settings = {"name": name, **{field: VALUES[field] for field in row.fields}}
-        assert objective(settings)(POLICY, REFERENCE, **given(row)).shape == (1,)
+        assert objective(of_objective(settings))(POLICY, REFERENCE, **given(row)).shape == (1,)
 
 
 def test_unknown_names_list_the_valid_ones():
     with pytest.raises(KeyError, match="dpo, ipo, rdpo"):
-        objective({"name": "kto"})
+        objective(of_objective({"name": "kto"}))
     with pytest.raises(KeyError, match="mean, sum"):
         ipo(POLICY, REFERENCE, beta=1.0, ipo_reduction="max")

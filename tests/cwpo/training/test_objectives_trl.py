@@ -17,6 +17,7 @@ from cwpo.training.loop import Micro
 from cwpo.training.weighting import uniform
 from tests.cwpo import random_models as tiny
 from tests.cwpo.gradients import worst_gradient
+from tests.cwpo.stage import of_objective
 
 CASES = {
     "sigmoid": ({"loss_type": "sigmoid"}, {"name": "dpo"}),
@@ -110,4 +111,4 @@ def our_loss(model, reference, row, settings) -> torch.Tensor:
     with torch.no_grad():
         logps = tuple(response_logps(paths[1], batch).tolist())
     data = align_data([row], ["a"], uniform(np.zeros(1)), {row.pair_id: logps})
-    return alignment_loss(paths[0], data, settings)(Micro(batch=batch, share=1.0))[0]
+    return alignment_loss(paths[0], data, of_objective(settings))(Micro(batch=batch, share=1.0))[0]

@@ -14,7 +14,8 @@ from cwpo.errors import Cancelled
 from cwpo.models.load import ModelRef, load_annotator, load_policy, read_form
 from cwpo.models.sandbox_tokenizer import build
 from cwpo.sandbox import world
-from cwpo.stages.execute import StageContext
+from cwpo.stages.context import StageContext
+from cwpo.stages.settings import ArchitectureSettings
 from cwpo.training import sandbox_base
 from tests.cwpo.stage import context
 
@@ -41,7 +42,7 @@ def config(name: str) -> dict[str, Any]:
     return {"model": name, "architecture": SANDBOX_MODELS[name].architecture, "world_version": 1, "seed": 0}
 
 
-def built(folder: Path, name: str) -> StageContext:
+def built(folder: Path, name: str) -> StageContext[Any]:
     ctx = context(folder, "base", config=config(name))
     sandbox_base.run_base(ctx)
     return ctx
@@ -77,9 +78,7 @@ def test_it_learns_and_serves_as_annotator_backbone(name: str, tmp_path: Path) -
     assert summary["final_loss"] < 4.5
     assert summary["steps"] == 4 * SANDBOX_MODELS[name].epochs  # 64 texts, 16 per step
     assert read_form(ctx.out) == {"form": "full", "parent": None}
-    model, _ = load_annotator(
-        ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", precision="fp32", seed=0, dropout=None
-    )
+    model, _ = load_annotator(ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", seed=0, dropout=None)
     assert model.score.out_features == 1
 
 
@@ -101,13 +100,12 @@ def test_seeds_and_sizes(tmp_path: Path) -> None:
     """Pairs of models: the annotator's backbone is the smaller one."""
     sizes = {}
     for name, row in SANDBOX_MODELS.items():
-        model = sandbox_base.build_model(row.architecture, seed=0)
+        model = sandbox_base.build_model(ArchitectureSettings(**row.architecture), seed=0)
         sizes[name] = sum(parameter.numel() for parameter in model.parameters())
     assert sizes["sandbox/opt-48"] < 0.7 * sizes["sandbox/opt-64"]
     assert sizes["sandbox/qwen2-48"] < 0.7 * sizes["sandbox/qwen2-64"]
-    first, again, other = (
-        sandbox_base.build_model(SANDBOX_MODELS[NAMES[0]].architecture, seed=seed) for seed in (0, 0, 1)
-    )
+    shape = ArchitectureSettings(**SANDBOX_MODELS[NAMES[0]].architecture)
+    first, again, other = (sandbox_base.build_model(shape, seed=seed) for seed in (0, 0, 1))
     weights = [model.get_input_embeddings().weight for model in (first, again, other)]
     assert weights[0].equal(weights[1])
     assert not weights[0].equal(weights[2])

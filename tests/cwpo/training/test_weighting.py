@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from cwpo.config.catalog import WEIGHTINGS as ROWS
 from cwpo.training.weighting import WEIGHTINGS, keep_probabilities, systematic_sample, weigh
+from tests.cwpo.stage import weighting
 
 MARGINS = np.array([0.3, 0.0, 2.0, 1.0, 2.0, 0.1, 0.5, 0.2, 0.4, 3.0])
 
@@ -14,27 +15,27 @@ MARGINS = np.array([0.3, 0.0, 2.0, 1.0, 2.0, 0.1, 0.5, 0.2, 0.4, 3.0])
 @given(st.lists(st.floats(0, 50), min_size=1, max_size=20))
 def test_confidence_is_twice_sigmoid_minus_one_monotone_and_in_the_unit_interval(margins):
     margins = np.sort(np.array(margins))
-    confidence = weigh({"name": "confidence"}, margins).w
+    confidence = weigh(weighting("confidence"), margins).w
     assert np.allclose(confidence, 2 / (1 + np.exp(-margins)) - 1, atol=1e-15)
     assert ((confidence >= 0) & (confidence <= 1)).all()
     assert (np.diff(confidence) >= 0).all()
 
 
 def test_a_tie_has_no_confidence():
-    assert weigh({"name": "confidence"}, np.zeros(1)).w[0] == 0.0
+    assert weigh(weighting("confidence"), np.zeros(1)).w[0] == 0.0
 
 
 def test_top_keeps_the_largest_margins_in_stored_order():
     """30 % of 10 = 3: margins 3.0, 2.0 and 2.0."""
-    weights = weigh({"name": "top", "percent": 30}, MARGINS)
+    weights = weigh(weighting("top", percent=30), MARGINS)
     assert weights.kept.tolist() == [2, 4, 9]
     assert weights.w.tolist() == [1.0, 1.0, 1.0]
-    assert weigh({"name": "top", "percent": 1}, MARGINS).kept.tolist() == [9]
+    assert weigh(weighting("top", percent=1), MARGINS).kept.tolist() == [9]
 
 
 def test_uniform_needs_no_margin_and_confidence_weighs_all():
-    assert weigh({"name": "uniform", "percent": None}, np.full(3, np.nan)).w.tolist() == [1.0, 1.0, 1.0]
-    weights = weigh({"name": "confidence", "percent": None}, MARGINS)
+    assert weigh(weighting("uniform", percent=None), np.full(3, np.nan)).w.tolist() == [1.0, 1.0, 1.0]
+    weights = weigh(weighting("confidence", percent=None), MARGINS)
     assert np.array_equal(weights.w, np.tanh(MARGINS / 2))
     assert not weights.w_swapped.any()
 
@@ -42,31 +43,31 @@ def test_uniform_needs_no_margin_and_confidence_weighs_all():
 def test_weightings_of_table_5_by_hand():
     """Margins 0, 0.5 and 4: sigma .5, .622459, .982014; min(m, 1) 0, .5, 1; min(.2 m, 1) 0, .1, .8."""
     margins = np.array([0.0, 0.5, 4.0])
-    assert weigh({"name": "sigma"}, margins).w == pytest.approx([0.5, 0.622459, 0.982014], abs=1e-6)
-    assert weigh({"name": "clipped", "slope": 1.0}, margins).w == pytest.approx([0.0, 0.5, 1.0])
-    assert weigh({"name": "clipped", "slope": 0.2}, margins).w == pytest.approx([0.0, 0.1, 0.8])
+    assert weigh(weighting("sigma"), margins).w == pytest.approx([0.5, 0.622459, 0.982014], abs=1e-6)
+    assert weigh(weighting("clipped", slope=1.0), margins).w == pytest.approx([0.0, 0.5, 1.0])
+    assert weigh(weighting("clipped", slope=0.2), margins).w == pytest.approx([0.0, 0.1, 0.8])
 
 
 def test_power_temperature_and_threshold_by_hand():
     """C of 2 atanh(c) is c: .2, .6, .9. Squares; halved margins at T = 2; C >= .5 keeps two, the surest stays."""
     margins = 2 * np.arctanh([0.2, 0.6, 0.9])
-    assert weigh({"name": "power", "gamma": 2.0}, margins).w == pytest.approx([0.04, 0.36, 0.81])
-    assert weigh({"name": "temperature", "temperature": 2.0}, margins).w == pytest.approx(np.tanh(margins / 4))
-    assert weigh({"name": "temperature", "temperature": 1.0}, margins).w == pytest.approx([0.2, 0.6, 0.9])
-    assert weigh({"name": "threshold", "threshold": 0.5}, margins).kept.tolist() == [1, 2]
-    assert weigh({"name": "threshold", "threshold": 0.99}, margins).kept.tolist() == [2]
+    assert weigh(weighting("power", gamma=2.0), margins).w == pytest.approx([0.04, 0.36, 0.81])
+    assert weigh(weighting("temperature", temperature=2.0), margins).w == pytest.approx(np.tanh(margins / 4))
+    assert weigh(weighting("temperature", temperature=1.0), margins).w == pytest.approx([0.2, 0.6, 0.9])
+    assert weigh(weighting("threshold", threshold=0.5), margins).kept.tolist() == [1, 2]
+    assert weigh(weighting("threshold", threshold=0.99), margins).kept.tolist() == [2]
 
 
 def test_uncertainty_is_confidence_where_annotators_agree_and_less_where_they_do_not():
     """s^2 = 24 / pi makes the divisor sqrt(1 + 3) = 2."""
     spread = np.array([0.0, np.sqrt(24 / np.pi)])
-    weights = weigh({"name": "uncertainty"}, np.array([2.0, 2.0]), spread=spread)
+    weights = weigh(weighting("uncertainty"), np.array([2.0, 2.0]), spread=spread)
     assert weights.w == pytest.approx([np.tanh(1.0), np.tanh(0.5)])
 
 
 def test_soft_labels_count_each_pair_both_ways():
     """p = sigma(log 3) = 3/4; the two weights add up to 1."""
-    weights = weigh({"name": "soft"}, np.array([0.0, np.log(3)]))
+    weights = weigh(weighting("soft"), np.array([0.0, np.log(3)]))
     assert weights.w == pytest.approx([0.5, 0.75])
     assert weights.w_swapped == pytest.approx([0.5, 0.25])
 
@@ -77,21 +78,21 @@ IDS = [f"pair-{number}" for number in range(10)]
 def test_controls_keep_what_they_control_for():
     """Shuffled: the same weights on other pairs. Normalised: mean 1, same proportions. Bottom: the smallest margins."""
     sure = np.tanh(MARGINS / 2)
-    shuffled = weigh({"name": "shuffled", "seed": 3}, MARGINS, ids=IDS).w
+    shuffled = weigh(weighting("shuffled", seed=3), MARGINS, ids=IDS).w
     assert sorted(shuffled) == sorted(sure)
     assert not np.array_equal(shuffled, sure)
-    normalised = weigh({"name": "normalised"}, MARGINS).w
+    normalised = weigh(weighting("normalised"), MARGINS).w
     assert normalised.mean() == pytest.approx(1.0)
     assert normalised == pytest.approx(sure / sure.mean())
-    assert weigh({"name": "normalised"}, np.zeros(3)).w.tolist() == [0.0, 0.0, 0.0]
-    assert weigh({"name": "bottom", "percent": 30}, MARGINS).kept.tolist() == [1, 5, 7]
+    assert weigh(weighting("normalised"), np.zeros(3)).w.tolist() == [0.0, 0.0, 0.0]
+    assert weigh(weighting("bottom", percent=30), MARGINS).kept.tolist() == [1, 5, 7]
 
 
 def test_chance_belongs_to_the_pair_and_the_seed():
     """The same pairs stay whatever their order; a larger share holds the smaller one; another seed draws others."""
 
     def kept(ids: list[str], percent: float, seed: int = 0) -> set[str]:
-        weights = weigh({"name": "random", "percent": percent, "seed": seed}, np.zeros(len(ids)), ids=ids)
+        weights = weigh(weighting("random", percent=percent, seed=seed), np.zeros(len(ids)), ids=ids)
         return {ids[row] for row in weights.kept}
 
     assert kept(IDS, 40) == kept(IDS[::-1], 40)
@@ -103,7 +104,7 @@ def test_chance_belongs_to_the_pair_and_the_seed():
 def test_catalog_and_functions_name_the_same_weightings():
     assert set(WEIGHTINGS) == set(ROWS)
     with pytest.raises(KeyError, match="uniform, confidence, top"):
-        weigh({"name": "entropy"}, MARGINS)
+        weigh(weighting("entropy"), MARGINS)
 
 
 def test_pairs_are_computed_in_proportion_to_weight_and_root_of_answer_share():

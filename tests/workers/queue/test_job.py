@@ -10,6 +10,7 @@ import pytest
 from cwpo.config.environment import settings
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.stages import execute
+from cwpo.stages.kinds import KINDS
 from db import queries
 from db.errors import StaleToken
 from db.records import AttemptRow, ClaimedStage
@@ -25,7 +26,7 @@ from workers.queue.reporter import BufferingReporter
 def stub(monkeypatch: pytest.MonkeyPatch, **functions: Any) -> None:
     """Replace what stage kinds do; the others stay."""
     real = execute.executor
-    monkeypatch.setattr(execute, "executor", lambda kind: functions.get(kind) or real(kind))
+    monkeypatch.setattr(execute, "executor", lambda kind: functions.get(kind.name) or real(kind))
 
 
 def attempts(stage_id: int) -> list[AttemptRow]:
@@ -153,7 +154,7 @@ def test_resumed_stage_that_ends_before_its_first_flush_has_its_whole_curve(
     place = both_places
     monkeypatch.setattr(lease, "FLUSH_SECONDS", 600.0)
     shutdown = job.Shutdown()
-    real = execute.executor("align")
+    real = execute.executor(KINDS["align"])
 
     def interrupted(ctx: Any) -> dict[str, Any]:
         asked = iter(range(100))
@@ -238,7 +239,7 @@ def test_artifact_in_the_store_is_published_without_computing(
     def forbidden(ctx: Any) -> dict[str, Any]:
         raise AssertionError(f"{ctx.kind} was computed again")
 
-    stub(monkeypatch, **dict.fromkeys(execute.EXECUTORS, forbidden))
+    stub(monkeypatch, **dict.fromkeys(KINDS, forbidden))
     again = api.submit_run(type(place.config()).parse(deleted)).run_id
     job.work(0)
     assert place.run(again).status == "done"

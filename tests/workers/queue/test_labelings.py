@@ -12,7 +12,8 @@ from cwpo.annotation import label_file, label_paths
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import CwpoError
 from cwpo.files import write_whole
-from tests.cwpo import small_world
+from cwpo.stages.plain import to_plain
+from tests.cwpo import small_world, stage
 from tests.workers.workplace import wait_for
 from workers import api
 from workers.queue import labeling_end, labelings
@@ -28,7 +29,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CWPO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'none.sqlite'}")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    meta = {"kind": "annotator", "config": {"model": "tiny", "precision": "fp32", "max_length": None}}
+    meta = {"kind": "annotator", "config": to_plain(stage.settings("annotator", model="tiny"))}
     for fingerprint in (MINE, OTHER):
         with ArtifactStore(tmp_path / "home" / "artifacts").build(fingerprint, meta) as out:
             small_world.annotator_artifact(out)

@@ -1,0 +1,52 @@
+"""A model reads rows batch by batch, without gradient: it stops when asked, and says how far it is."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from cwpo.models.tokenization import Encoded, PackedBatch, pack
+from cwpo.stages.context import WorkContext
+from cwpo.training.weighting import Floats
+
+
+def read(
+    ctx: WorkContext,
+    rows: Sequence[Encoded],
+    values: Callable[[PackedBatch], Tensor],
+    *,
+    stopped: str,
+    tokens: int | None = None,
+    unit: str = "",
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(indices of rows, their values in float64 on the CPU) of one batch after the other.
+
+    stopped: the sentence of Cancelled. tokens: of a batch, where not the execution decides. unit: reports progress.
+    """
+    done = 0
+    for batch in pack(rows, tokens or ctx.execution.tokens_per_batch):
+        ctx.stop_if_asked(stopped)
+        with torch.inference_mode():
+            found = values(batch.to(ctx.device)).double().cpu()
+        yield batch.indices, found
+        done += len(batch.indices)
+        if unit:
+            ctx.reporter.progress(done, len(rows), unit)
+
+
+def values_of(
+    ctx: WorkContext,
+    rows: Sequence[Encoded],
+    values: Callable[[PackedBatch], Tensor],
+    *,
+    stopped: str,
+    columns: int,
+    tokens: int | None = None,
+    unit: str = "",
+) -> Floats:
+    """The values of all rows in their order, (N, columns) float64: one column per response of a row."""
+    found = torch.zeros((len(rows), columns), dtype=torch.float64)
+    for indices, part in read(ctx, rows, values, stopped=stopped, tokens=tokens, unit=unit):
+        found[indices] = part.view(-1, columns)
+    every: Floats = found.numpy()
+    return every

@@ -1,0 +1,285 @@
+"""What of a run's configuration decides the result of each stage: settings from a RunConfig. Free of torch.
+
+One function per kind of stage. A field of a run that changes a result is set in the function of every stage whose
+result it changes; what no function here reads changes none.
+"""
+
+from dataclasses import fields
+from typing import Any, Literal
+
+from cwpo.config import catalog
+from cwpo.config.parts import TrainConfig
+from cwpo.config.run import RunConfig
+from cwpo.stages.settings import (
+    AlignSettings,
+    AnnotatorSettings,
+    ArchitectureSettings,
+    BaseSettings,
+    CalibrationSettings,
+    DataSettings,
+    DecodingSettings,
+    EvaluationSettings,
+    GoldRewardSettings,
+    GoldSettings,
+    ImplicitSettings,
+    LabelSettings,
+    LengthRuleSettings,
+    LoraSettings,
+    ObjectiveSettings,
+    ReferenceSettings,
+    SampleSettings,
+    ScoreSettings,
+    SftSettings,
+    SwapSettings,
+    TrainSettings,
+    WeightingSettings,
+    WorldSettings,
+)
+
+WORLD_VERSION = 1  # of the sandbox's prompts, behaviour and utility
+Role = Literal["annotator", "policy"]
+_MEMBER_SEEDS = 1_000  # between the members of an ensemble
+
+
+def data(config: RunConfig, *, pool: bool) -> DataSettings:
+    """Which pairs; `pool`: False for the sandbox's prompts, which no pair and no seed changes."""
+    part = config.data
+    row = catalog.DATASETS.get(part.dataset)
+    return DataSettings(
+        dataset=part.dataset,
+        revision=part.revision,
+        subset=part.subset,
+        max_pairs=part.max_pairs,
+        length_rule=_length_rule(config),
+        test_prompts=part.test_prompts if (not pool or not config.is_sandbox) else 0,
+        evaluation_seed=config.evaluation.seed,
+        sandbox=_world(config, pool=pool),
+        parts=dict(row.parts) if row and row.parts and part.subset is None else None,
+        sources=bool(part.mix),  # artifacts of before do not say where a pair is from
+    )
+
+
+def _length_rule(config: RunConfig) -> LengthRuleSettings | None:
+    rule = config.data.length_rule
+    if rule is None:
+        return None
+    tokenizer = rule.tokenizer, rule.tokenizer_revision
+    name, revision = tokenizer if rule.tokenizer else (config.model.policy, config.model.policy_revision)
+    return LengthRuleSettings(
+        max_tokens=rule.max_tokens, counts=rule.counts, tokenizer=name, tokenizer_revision=revision
+    )
+
+
+def _world(config: RunConfig, *, pool: bool) -> WorldSettings | None:
+    world = config.data.sandbox
+    if world is None:
+        return None
+    if not pool:
+        return WorldSettings(pairs=0, noise=0.0, near_ties=0.0, pool_seed=0, version=WORLD_VERSION)
+    return WorldSettings(
+        pairs=world.pairs,
+        noise=world.noise,
+        near_ties=world.near_ties,
+        pool_seed=config.seed_of("split"),
+        version=WORLD_VERSION,
+    )
+
+
+def base(config: RunConfig, model: str) -> BaseSettings:
+    """A sandbox model before any training on pairs."""
+    return BaseSettings(
+        model=model,
+        architecture=ArchitectureSettings(**catalog.SANDBOX_MODELS[model].architecture),
+        world_version=WORLD_VERSION,
+        seed=config.seeds.base,
+    )
+
+
+def _split(config: RunConfig, *, swaps: bool = False, fixed: bool = False) -> dict[str, Any]:
+    """What decides the labeled part; a mix may need more pairs than a fixed unlabeled part leaves.
+
+    swaps: the stage learns from human labels. fixed: it reads the unlabeled part too, which may have its own size.
+    """
+    part = config.data
+    share = part.swapped_labels if swaps else 0
+    return {
+        "label_fraction": part.label_fraction,
+        "split_seed": config.seed_of("split"),
+        "mix": dict(part.mix) if part.mix else None,
+        "unlabeled_fraction": part.unlabeled_fraction if part.mix or fixed else None,
+        "swapped_labels": SwapSettings(share=share, seed=config.seed_of("split")) if share else None,
+    }
+
+
+def _part(config: RunConfig, part: catalog.Part, *, swaps: bool = False) -> dict[str, Any]:
+    """The part of the pairs a stage reads; the whole depends on no split, a fixed unlabeled part on no labeled one."""
+    fixed = config.data.unlabeled_fraction if part == "unlabeled" else None
+    split = _split(config, swaps=swaps)
+    if part == "all" or fixed is not None:
+        seed = None if fixed is None else config.seed_of("split")
+        split |= {"label_fraction": None, "split_seed": seed, "mix": None, "unlabeled_fraction": fixed}
+    return {"part": part, **split}
+
+
+def _model(config: RunConfig, role: Role) -> dict[str, Any]:
+    return {
+        "model": getattr(config.model, role),
+        "revision": getattr(config.model, f"{role}_revision"),
+        "precision": config.model.precision,
+        "max_length": config.model.max_length,
+    }
+
+
+def train(config: TrainConfig) -> TrainSettings:
+    """The training of a configuration's part."""
+    return TrainSettings(**{item.name: getattr(config, item.name) for item in fields(TrainSettings)})
+
+
+def _lora(config: RunConfig) -> LoraSettings | None:
+    return LoraSettings(**dict(config.model.lora)) if config.model.lora else None
+
+
+def annotator(config: RunConfig, *, member: int = 0) -> AnnotatorSettings:
+    """What trains an annotator, or one member of an ensemble."""
+    heldout = config.annotator.heldout_fraction if config.annotator.early_stopping else None
+    return AnnotatorSettings(**_annotator(config, member), heldout_fraction=heldout)
+
+
+def calibration(config: RunConfig) -> CalibrationSettings:
+    """The annotator's own settings, and the share of the labels that is held out from it."""
+    return CalibrationSettings(**_annotator(config, 0), heldout_fraction=config.annotator.heldout_fraction)
+
+
+def _annotator(config: RunConfig, member: int) -> dict[str, Any]:
+    part = config.annotator
+    return {
+        **_model(config, "annotator"),
+        **_split(config, swaps=True),
+        "seed": config.seed_of("annotator") + _MEMBER_SEEDS * member,
+        "train": train(part),
+        "dropout": part.dropout,
+        "early_stopping": part.early_stopping,
+        "kind": config.annotator_kind,
+    }
+
+
+def implicit(config: RunConfig) -> AlignSettings:
+    """DPO of the weak model on the labeled part; its log-ratio is the reward (Tao & Li)."""
+    return AlignSettings(
+        **_model(config, "annotator"),
+        **_part(config, "labeled", swaps=True),
+        lora=None,
+        label_source="human",
+        weighting=WeightingSettings(name="uniform", options={}),
+        objective=ObjectiveSettings(name="dpo", options={"beta": config.annotator.implicit_beta}),
+        seed=config.seed_of("annotator"),
+        train=train(config.annotator),
+    )
+
+
+def labels(config: RunConfig) -> LabelSettings:
+    """What decides the weak labels besides the annotator's weights."""
+    part, kind, model = config.annotator, config.annotator_kind, config.model
+    rewards = ImplicitSettings(model=model.annotator, revision=model.annotator_revision, beta=part.implicit_beta)
+    return LabelSettings(
+        **_split(config, swaps=True, fixed=True),
+        precision=model.precision,
+        max_length=model.max_length,
+        label_dropout=part.label_dropout,
+        seed=config.seed_of("annotator") if part.label_dropout else 0,
+        kind="bradley_terry" if part.use is not None else kind,
+        passes=part.passes,
+        use=part.use,
+        implicit=rewards if kind == "implicit" else None,
+    )
+
+
+def sft(
+    config: RunConfig, source: catalog.LabelSource, part: catalog.Part, *, role: Role = "policy", lora: bool = True
+) -> SftSettings:
+    """Winners of which labels on which part, and the training."""
+    return SftSettings(
+        **_model(config, role),
+        **_part(config, part, swaps=source == "human"),
+        lora=_lora(config) if lora else None,
+        label_source=source,
+        seed=config.seed_of("sft"),
+        train=train(config.sft),
+    )
+
+
+def reference(config: RunConfig, part: catalog.Part, *, role: Role = "policy") -> ReferenceSettings:
+    """Log-probabilities of the part that alignment, or the implicit-reward annotator, reads."""
+    return ReferenceSettings(**_model(config, role), **_part(config, part))
+
+
+def align(config: RunConfig, method: catalog.MethodRow) -> AlignSettings:
+    """Objective, weighting and training."""
+    options = {name: getattr(config.align, name) for name in catalog.OBJECTIVES[config.objective].fields}
+    draws = "keys" in catalog.WEIGHTINGS[config.weighting_name].reads
+    return AlignSettings(
+        **_model(config, "policy"),
+        **_part(config, method.pool, swaps=method.labels == "human"),
+        lora=_lora(config),
+        label_source=method.labels,
+        weighting=WeightingSettings(
+            name=config.weighting_name,
+            options=config.weighting_values,
+            seed=config.seed_of("align") if draws else None,
+        ),
+        objective=ObjectiveSettings(name=config.objective, options=options),
+        seed=config.seed_of("align"),
+        train=train(config.align),
+        pair_sampling=config.align.pair_sampling,
+        steps=config.align.steps,
+    )
+
+
+def samples(config: RunConfig, *, with_reference: bool) -> SampleSettings:
+    """How held-out prompts are answered."""
+    part = config.evaluation
+    return SampleSettings(
+        **_model(config, "policy"),
+        decoding=DecodingSettings(
+            temperature=part.temperature, top_p=part.top_p, max_new_tokens=part.max_new_tokens, samples=part.samples
+        ),
+        evaluation_seed=part.seed,
+        with_reference=with_reference,
+    )
+
+
+def gold(config: RunConfig, backbone: str) -> GoldSettings:
+    """A gold reward trained here on all human labels."""
+    own = config.evaluation.gold_model is None
+    return GoldSettings(
+        model=backbone,
+        revision=config.model.annotator_revision if own else None,
+        precision=config.model.precision,
+        max_length=config.model.max_length,
+        seed=config.evaluation.seed,
+        train=train(config.evaluation.gold_train),
+        dropout=None,
+    )
+
+
+def scores(config: RunConfig) -> ScoreSettings:
+    """The reward model behind the gold reward's name."""
+    name = str(config.evaluation.gold_reward)
+    row = catalog.GOLD_REWARDS.get(name)
+    if row is None:
+        row = catalog.GoldRewardRow(name=name, label=name, kind="model", source="given by the user", model=name)
+    return ScoreSettings(
+        gold_reward=GoldRewardSettings(
+            kind=row.kind,
+            name=row.model or row.name,
+            revision=config.evaluation.gold_revision or row.revision,
+            input_form=row.input_form,
+            max_length=row.max_length,
+        ),
+        precision=config.model.precision,
+    )
+
+
+def evaluation(config: RunConfig) -> EvaluationSettings:
+    """Equal scores alone are a tie."""
+    return EvaluationSettings(tie_epsilon=0.0)

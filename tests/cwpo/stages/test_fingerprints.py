@@ -1,0 +1,74 @@
+"""Literal fingerprints: what an installation has stored is found again, whatever fields come later."""
+
+import re
+from dataclasses import dataclass, make_dataclass
+
+import pytest
+
+from cwpo.config.run import RunConfig
+from cwpo.stages.fingerprint import fingerprint, identity
+from cwpo.stages.graph import build
+from cwpo.stages.kinds import KINDS
+from cwpo.stages.plain import to_plain, usual
+from cwpo.stages.settings import TrainSettings
+from tests.cwpo.stage import TRAIN
+
+EVERY_KIND = {
+    "method": "cw",
+    "annotator": {"calibrate": True},
+    "sft": {"data": "labeled"},
+    "evaluation": {"gold_reward": "trained"},
+}
+# Of each kind's first stage in that run, without its inputs. A number here changes only where a version was raised: a
+# new field of a stage's settings is declared with usual(…), so that it is left out where it says nothing new.
+STORED = {
+    "data": "c1dd0ea2097f32e5ce728f465a2fcd72b3bb99c46fedf9966fb2a15ea5676311",
+    "base": "81b7338e3932452e61eb3b32f246ebaa192bbee10fd3d25a693feaf49032eb6a",
+    "annotator": "e76e5706b4537673b201c4d2b7664d2ce0bb60635980019d6578eaec3f74e3af",
+    "calibration": "cd67e8d0e0f129c6c207e0c8bc2c5b369b5280e5cd31c7f716042b42cc1af0f4",
+    "labels": "51e589f4dd26acdc923f7661994840fc0ca2edf851d468d0f916276117b02501",
+    "sft": "4111cf1e1b3843b1963be64b4c88d2a183e57d8582b9d9cbe5613132bac288d0",
+    "reference": "e91c6e91fae037a12de9122e8e8fc1272c34cb522c6d817f1f8591c5ce83380b",
+    "align": "e7a865b75b2fe60c8dd938c6ccd6495cba93b7f83cc1cca815806f0d1b9bbb8a",
+    "samples": "913b7398aa1158701c981a7eaa1881d2eb989f745e6b50f40edb0d92cd8db009",
+    "gold": "103300baa5085e6a93feed9ab4dff7bf4cbffed3d9e3d5b41a054f278446f185",
+    "scores": "e728b273af1c64cce8dc3223348b5bd3847c3a41591b1ddb42eace3130895cbb",
+    "evaluation": "49e2d9101870bc62eb2e2397662a71f0675cf701d9d94bcfaa122b195aff2db7",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_stored_of_a_kind_stays_valid(kind: str) -> None:
+    spec = next(spec for spec in build(RunConfig.parse(EVERY_KIND)).values() if spec.kind == kind)
+    now = fingerprint(spec.settings, {}, salt="")
+    assert now == STORED[kind], f"stored {kind} stages are lost: declare the new field usual(…), or raise the version"
+
+
+def test_the_whole_chain_of_a_run_is_the_stored_one() -> None:
+    """The last stage hangs on all others, their inputs by name and the salt."""
+    evaluation = build(RunConfig.parse(EVERY_KIND))["evaluation"]
+    assert evaluation.fingerprint == "ef6a74f5420b2b8414176dbe1d625ad57d69c007cbdf2dd37f2b1a840e700371"
+    assert re.fullmatch("[0-9a-f]{64}", evaluation.fingerprint)
+
+
+def test_a_later_field_of_training_changes_nothing_at_its_usual_value() -> None:
+    later = make_dataclass("Later", [("beta2", float, usual(0.999))], bases=(TrainSettings,), frozen=True, kw_only=True)
+    assert to_plain(later(**TRAIN)) == to_plain(TrainSettings(**TRAIN))  # type: ignore[arg-type]
+    assert to_plain(later(**TRAIN, beta2=0.95)) == {**TRAIN, "beta2": 0.95}
+
+
+def test_a_later_field_that_is_not_declared_so_changes_the_plain_form() -> None:
+    """What the literal fingerprints above are there to catch."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Careless(TrainSettings):
+        beta2: float = 0.999
+
+    assert to_plain(Careless(**TRAIN)) != to_plain(TrainSettings(**TRAIN))  # type: ignore[arg-type]
+
+
+def test_a_path_is_named_by_its_content_at_any_depth() -> None:
+    pinned = {"tokenizer": "/a/b", "tokenizer_revision": "sha256:1", "max_tokens": 5}
+    assert identity({"length_rule": pinned})["length_rule"]["tokenizer"] == "sha256:1"
+    assert identity({"model": "/a", "revision": "sha256:2"})["model"] == "sha256:2"
+    assert identity({"model": "owner/name", "revision": "c" * 40})["model"] == "owner/name"
