@@ -17,7 +17,7 @@ import torch
 from benchmarks import ours, peers
 from benchmarks.measure import Results, Sample, peaks, table
 from benchmarks.workload import SHAPES, encoded, grouped, lengths_of, policy, typical, useful_flops
-from cwpo.models.load import add_adapter
+from cwpo.models.adapters import add_adapter
 from cwpo.stages.settings import LoraSettings
 
 LORA = LoraSettings(r=8, alpha=16, dropout=0.0, target_modules=None)

@@ -83,3 +83,8 @@ def sentence_of(error: BaseException) -> str:
     return (
         f"{type(error).__name__}: {text or 'no message'}. The log holds the technical text; fix the cause, then retry."
     )
+
+
+def brief(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text[:160] or type(error).__name__

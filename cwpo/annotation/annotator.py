@@ -24,7 +24,8 @@ from cwpo.records import CandidatePair
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import AnnotatorSettings, CalibrationSettings, ScorerSettings
 from cwpo.statistics import calibration
-from cwpo.training.loop import Batches, ExtraState, History, Micro, TrainResult, micro_batches, steady_packing, train
+from cwpo.training.checkpoints import ExtraState
+from cwpo.training.loop import Batches, History, Micro, TrainResult, micro_batches, steady_packing, train
 from cwpo.training.weighting import Floats
 
 BRADLEY_TERRY, JOINT = "bradley_terry", "joint"

@@ -1,5 +1,6 @@
 """Preference pairs: where they come from, how they are filtered, split by prompt and hidden. Torch-free but `stage`."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 PAIRS_FILE = "pairs.parquet"
 PROMPTS_FILE = "prompts.parquet"
+MOST_SOURCES = 20  # in a summary
 
 
 def load_pairs(directory: Path) -> list[CandidatePair]:
@@ -84,3 +86,9 @@ def _pair_schema() -> "pa.Schema":
     return pa.schema(
         [(item.name, pa.float64() if item.name in numbers else pa.string()) for item in fields(CandidatePair)]
     )
+
+
+def source_counts(pairs: Sequence[CandidatePair]) -> dict[str, Any]:
+    """Pairs for training by source, most first; nothing where no pair names one."""
+    counts = Counter(pair.source for pair in pairs if pair.source is not None)
+    return {"sources": dict(counts.most_common(MOST_SOURCES))} if counts else {}

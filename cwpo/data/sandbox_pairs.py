@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from cwpo.data.filtering import PairAt, Tally, apply_length_rule, content_hash, first_pairs, to_candidate
-from cwpo.data.pairs import write_pairs, write_prompts
+from cwpo.data.pairs import source_counts, write_pairs, write_prompts
 from cwpo.data.rows import RawPair
-from cwpo.data.stage import sources
 from cwpo.errors import DataError
 from cwpo.models.sandbox_tokenizer import count_tokens
 from cwpo.records import CandidatePair, Prompt
@@ -95,7 +94,7 @@ def _summary(settings: DataSettings, tally: Tally, pairs: list[CandidatePair], p
         "longer_wins": _longer_wins(pairs),
         "human_accuracy": sum(agree) / len(agree) if agree else None,
         "exact_ties": sum(pair.utility_a == pair.utility_b for pair in pairs),
-        **sources(pairs),
+        **source_counts(pairs),
     }
 
 

@@ -1,6 +1,5 @@
 """The data stage: read, filter, hold out the test prompts, write pairs and prompts with every dropped row counted."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from cwpo.data.filtering import (
     prompts_of,
     usable_pairs,
 )
-from cwpo.data.pairs import write_pairs, write_prompts
+from cwpo.data.pairs import source_counts, write_pairs, write_prompts
 from cwpo.data.source import open_source
 from cwpo.errors import DataError
 from cwpo.records import CandidatePair, Prompt
@@ -25,7 +24,6 @@ from cwpo.stages.plain import to_plain
 from cwpo.stages.settings import DataSettings, LengthRuleSettings
 
 FEWEST_PAIRS = 2
-MOST_SOURCES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +125,8 @@ def _summary(settings: DataSettings, tally: Tally, split: Split) -> dict[str, An
         "length_rule": to_plain(settings.length_rule) if settings.length_rule else None,
         "length_rule_dropped": tally.reasons.get("too_long", 0),
         "longer_wins": _longer_wins(split.pairs),
-        **sources(split.pairs),
+        **source_counts(split.pairs),
     }
-
-
-def sources(pairs: Sequence[CandidatePair]) -> dict[str, Any]:
-    """Pairs for training by source, most first; nothing where no pair names one."""
-    counts = Counter(pair.source for pair in pairs if pair.source is not None)
-    return {"sources": dict(counts.most_common(MOST_SOURCES))} if counts else {}
 
 
 def _longer_wins(pairs: Sequence[CandidatePair]) -> float | None:

@@ -5,8 +5,7 @@ A model artifact is a directory with `model.json` {"form", "parent"}: "full", "a
 """
 
 import json
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,31 +26,18 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from cwpo.artifacts import ArtifactStore, content_hash
-from cwpo.errors import ModelError
+from cwpo.errors import ModelError, brief
 from cwpo.models import hub
-from cwpo.stages.plain import from_plain
+from cwpo.models.adapters import add_adapter, attach_adapter, save_adapter
 from cwpo.stages.settings import ImplicitSettings, LoraSettings, ModelSettings
 
 Form = Literal["full", "adapter", "annotator", "reward"]
 MODEL_FILE = "model.json"
-ADAPTER_FILE = "adapter.safetensors"
-LORA_FILE = "lora.json"
-ADAPTER = "default"
-
 # Every name under which the families of transformers keep a dropout probability.
 DROPOUTS = (
     *("dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop"),
     *("attn_pdrop", "hidden_dropout_prob", "attention_probs_dropout_prob", "layerdrop"),
 )
-_LLAMA_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-LORA_TARGETS: dict[str, tuple[str, ...]] = {
-    "opt": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
-    "llama": _LLAMA_LINEARS,
-    "qwen2": _LLAMA_LINEARS,
-    "qwen3": _LLAMA_LINEARS,
-    "mistral": _LLAMA_LINEARS,
-}
-
 transformers_logging.set_verbosity_error()  # its load report says less than our sentences
 transformers_logging.disable_progress_bar()
 
@@ -163,7 +149,7 @@ def load_tokenizer(ref: ModelRef, *, store: ArtifactStore) -> PreTrainedTokenize
         return tokenizer
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"{_name(ref)} has no tokenizer that can be loaded ({_brief(error)}): it needs tokenizer.json."
+            f"{_name(ref)} has no tokenizer that can be loaded ({brief(error)}): it needs tokenizer.json."
         ) from error
 
 
@@ -206,7 +192,7 @@ def save_model(
     if form == "adapter":
         if parent is None:
             raise ModelError("An adapter cannot be stored without its parent.")
-        _save_adapter(model, out)
+        save_adapter(model, out)
     else:
         model.save_pretrained(out, safe_serialization=True)
     tokenizer.save_pretrained(out)
@@ -219,47 +205,6 @@ def read_form(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def add_adapter(model: Any, lora: LoraSettings, *, seed: int) -> Any:
-    """A new LoRA adapter; A is drawn from `seed`, B is zero."""
-    from peft import LoraConfig, get_peft_model
-
-    targets = lora.target_modules or LORA_TARGETS.get(model.config.model_type)
-    config = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=list(targets) if targets else "all-linear",
-        task_type="CAUSAL_LM",
-    )
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
-        torch.manual_seed(seed)
-        try:
-            return get_peft_model(model, config, adapter_name=ADAPTER)
-        except ValueError as error:
-            raise ModelError(f"model.lora.target_modules names no layer of this model ({_brief(error)}).") from error
-
-
-def _save_adapter(model: Any, out: Path) -> None:
-    """The adapter's own tensors and the settings that rebuild it; no path of this machine is written."""
-    from safetensors.torch import save_file
-
-    settings = model.peft_config[ADAPTER]
-    targets = settings.target_modules
-    lora = {
-        "r": settings.r,
-        "alpha": settings.lora_alpha,
-        "dropout": settings.lora_dropout,
-        "target_modules": sorted(targets) if not isinstance(targets, str) else None,
-    }
-    (out / LORA_FILE).write_text(json.dumps(lora, sort_keys=True))
-    save_file({name: value.detach().cpu().contiguous() for name, value in _adapter_state(model)}, out / ADAPTER_FILE)
-
-
-def _adapter_state(model: Any) -> Iterable[tuple[str, torch.Tensor]]:
-    return ((name, value) for name, value in model.state_dict().items() if "lora_" in name)
-
-
 def _load_causal(ref: ModelRef, *, store: ArtifactStore, merge_last: bool) -> tuple[Any, PreTrainedTokenizerBase]:
     """A causal LM; an adapter artifact is put on its parent, whose own adapters are merged."""
     folder = _folder(ref, store)
@@ -270,24 +215,8 @@ def _load_causal(ref: ModelRef, *, store: ArtifactStore, merge_last: bool) -> tu
     if form["form"] != "adapter":
         raise ModelError(f"{_name(ref)} is a model with a scalar head and cannot write text: name a policy.")
     base, _ = _load_causal(_parent_ref(form["parent"], store), store=store, merge_last=True)
-    model = _attach(base, folder)
+    model = attach_adapter(base, folder)
     return (model.merge_and_unload() if merge_last else model), load_tokenizer(ref, store=store)
-
-
-def _attach(base: Any, folder: Path) -> Any:
-    """The stored adapter on its base, every tensor matched by name and shape."""
-    from safetensors.torch import load_file
-
-    model = add_adapter(base, from_plain(LoraSettings, json.loads((folder / LORA_FILE).read_text())), seed=0)
-    stored, own = load_file(folder / ADAPTER_FILE), dict(_adapter_state(model))
-    wrong = set(own.keys() ^ stored.keys())
-    wrong |= {name for name in own.keys() & stored.keys() if own[name].shape != stored[name].shape}
-    if wrong:
-        raise ModelError(
-            f"The adapter does not fit its base model ({sorted(wrong)[0]}): retry the run to train it anew."
-        )
-    model.load_state_dict(stored, strict=False)
-    return model
 
 
 def _parent_ref(parent: Mapping[str, Any], store: ArtifactStore) -> ModelRef:
@@ -314,7 +243,7 @@ def _config(folder: Path, name: str, *, dropout: float | None) -> PreTrainedConf
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"{name} is of a model family that transformers does not know ({_brief(error)}): choose another model."
+            f"{name} is of a model family that transformers does not know ({brief(error)}): choose another model."
         ) from error
     for field in DROPOUTS if dropout is not None else ():
         if isinstance(getattr(config, field, None), int | float):
@@ -337,9 +266,9 @@ def _load_weights(auto: Any, folder: Path, name: str, config: PreTrainedConfig, 
             output_loading_info=True,
         )
     except ValueError as error:
-        raise ModelError(f"{name} cannot be used here ({_brief(error)}): choose another model.") from error
+        raise ModelError(f"{name} cannot be used here ({brief(error)}): choose another model.") from error
     except (SafetensorError, RuntimeError, OSError, KeyError) as error:
-        raise ModelError(f"The weights of {name} do not load ({_brief(error)}): download or save it again.") from error
+        raise ModelError(f"The weights of {name} do not load ({brief(error)}): download or save it again.") from error
     _check_complete(model, info, name, new_head=new_head)
     return model
 
@@ -394,8 +323,3 @@ def _name(ref: ModelRef) -> str:
     if ref.artifact is not None:
         return f"The stored model {ref.artifact.name[:12]}"
     return str(ref.name)
-
-
-def _brief(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text[:160] or type(error).__name__

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cwpo.models.tokenization import Encoded, PackedBatch, pack
 from cwpo.stages.context import WorkContext
-from cwpo.training.weighting import Floats
 
 
 def read(
@@ -43,10 +44,10 @@ def values_of(
     columns: int,
     tokens: int | None = None,
     unit: str = "",
-) -> Floats:
+) -> NDArray[np.float64]:
     """The values of all rows in their order, (N, columns) float64: one column per response of a row."""
     found = torch.zeros((len(rows), columns), dtype=torch.float64)
     for indices, part in read(ctx, rows, values, stopped=stopped, tokens=tokens, unit=unit):
         found[indices] = part.view(-1, columns)
-    every: Floats = found.numpy()
+    every: NDArray[np.float64] = found.numpy()
     return every

@@ -4,8 +4,9 @@ It holds the trained weights, AdamW's moments, the random states, the metric poi
 """
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -14,17 +15,22 @@ from torch import Tensor, nn
 
 from cwpo.files import written_aside
 
-if TYPE_CHECKING:
-    from cwpo.training.loop import ExtraState
-
 CHECKPOINT = "checkpoint.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 Points = list[tuple[int, str, float]]
 
 
+@dataclass
+class ExtraState:
+    """What a stage wants to survive a kill besides the model: tensors and plain values, in the same checkpoint."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+
 def save_checkpoint(
-    directory: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, points: Points, extra: "ExtraState"
+    directory: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, points: Points, extra: ExtraState
 ) -> None:
     """Replace the checkpoint by the state after `step` steps; a kill at any moment leaves the old or the new one."""
     tensors = _random_states()
@@ -45,7 +51,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, points: Points, extra: "ExtraState"
+    directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, points: Points, extra: ExtraState
 ) -> int:
     """Put the stored state into model, optimizer, points and extra; the number of finished steps, 0 without one."""
     path = directory / CHECKPOINT

@@ -25,7 +25,7 @@ from cwpo.models.load import DROPOUTS
 from cwpo.models.tokenization import Encoded, PackedBatch, pack
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import Settings, TrainSettings
-from cwpo.training.checkpoints import load_checkpoint, save_checkpoint
+from cwpo.training.checkpoints import ExtraState, load_checkpoint, save_checkpoint
 from cwpo.training.gradient_checkpointing import uses_gradient_checkpointing
 
 Item = TypeVar("Item")
@@ -48,14 +48,6 @@ class History:
         steps, names, values = zip(*self.points, strict=True) if self.points else ((), (), ())
         columns = {"step": pa.array(steps, pa.int64()), "name": pa.array(names, pa.string())}
         pq.write_table(pa.table({**columns, "value": pa.array(values, pa.float64())}), directory / "metrics.parquet")
-
-
-@dataclass
-class ExtraState:
-    """What a stage wants to survive a kill besides the model: tensors and plain values, in the same checkpoint."""
-
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.data.pairs import write_prompts
 from cwpo.errors import Cancelled, ConfigError
 from cwpo.evaluation.generation import PARTIAL_FILE, Answer, draw, generate, read_samples, row_key, run_samples
-from cwpo.models.load import ModelRef, add_adapter, load_policy, save_model
+from cwpo.models.adapters import add_adapter
+from cwpo.models.load import ModelRef, load_policy, save_model
 from cwpo.records import Prompt
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import DecodingSettings

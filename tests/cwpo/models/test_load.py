@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import ModelError
+from cwpo.models.adapters import ADAPTER_FILE
 from cwpo.models.load import (
-    ADAPTER_FILE,
     ModelRef,
     load_annotator,
     load_policy,

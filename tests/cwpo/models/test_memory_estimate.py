@@ -19,7 +19,7 @@ from cwpo.config import catalog
 from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.models import memory_estimate
 from cwpo.models import shape as model_shape
-from cwpo.models.load import add_adapter
+from cwpo.models.adapters import add_adapter
 from cwpo.models.logps import forward_path, response_logps
 from cwpo.models.tokenization import pack
 from cwpo.stages.plain import to_plain

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cwpo.models.load import add_adapter
+from cwpo.models.adapters import add_adapter
 from cwpo.models.memory_estimate import Need
 from cwpo.stages.plain import to_plain
 from cwpo.training import gradient_checkpointing as checkpointing
