@@ -29,7 +29,8 @@ from workers.plan import estimate as planning
 from workers.plan import memory, submission
 from workers.plan.annotator_names import GONE, fingerprint_of, in_store, with_fingerprints
 from workers.plan.estimate import Plan
-from workers.queue import doorbell, labelings, scheduler
+from workers.queue import doorbell, scheduler
+from workers.queue import labelings as labeling
 from workers.queue.labelings import Labeling
 
 _MEASURED_RUNS = 40  # newest of a dataset that the spread between seeds is measured in
@@ -204,12 +205,17 @@ def label_file(annotator: str, path: str, out: str = "") -> Labeling:
     fingerprint = annotator if is_fingerprint(annotator) else fingerprint_of(annotator, "ANNOTATOR")
     if not in_store(fingerprint):
         raise ConfigError("ANNOTATOR", GONE.format(annotator[:12]))
-    return labelings.start(annotator, fingerprint, *labelings.paths(path, out))
+    return labeling.start(annotator, fingerprint, *labeling.paths(path, out))
+
+
+def labelings(annotator: str) -> list[Labeling]:
+    """The newest labelings of files with the annotator of this fingerprint, as they stand now."""
+    return labeling.newest(annotator)
 
 
 def stop_labeling(out: str) -> None:
     """End the labeling that writes this file; its finished windows stay."""
-    labelings.stop(labelings.paths(out)[0])
+    labeling.stop(labeling.paths(out)[0])
 
 
 def export_run(run_id: int) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from app.components.frame.formats import ago
 from cwpo.errors import CwpoError
 from cwpo.report.numbers import duration
 from db.errors import DatabaseError
+from db.status import DONE, FAILED, RUNNING
 from workers import api
-from workers.queue import labelings
-from workers.queue.labelings import DONE, FAILED, RUNNING, Labeling
 
 REFRESH = "2s"
 FILES = (
@@ -32,7 +31,7 @@ def show_file(annotator: str, fingerprint: str) -> None:
     layout.small("Label a file")
     layout.note(FILES)
     _form(annotator)
-    live = any(one.status == RUNNING for one in labelings.newest(fingerprint))
+    live = any(one.status == RUNNING for one in api.labelings(fingerprint))
     layout.fragment(_labelings, run_every=REFRESH if live else None)(fingerprint, live)
     layout.note(WHERE)
     st.code(f"cwpo label {annotator} FILE", language=None)
@@ -62,20 +61,20 @@ def _act(act: Callable[[], str]) -> None:
     st.rerun()
 
 
-def _started(labeling: Labeling) -> str:
+def _started(labeling: api.Labeling) -> str:
     return f"Labeling {labeling.source} into {labeling.out}."
 
 
 def _labelings(fingerprint: str, was_live: bool) -> None:
     """Redrawn every two seconds while one runs, then the whole page once more."""
-    found = labelings.newest(fingerprint)
+    found = api.labelings(fingerprint)
     if was_live and not any(one.status == RUNNING for one in found):
         st.rerun()
     for place, one in enumerate(found):
         _labeling(one, place)
 
 
-def _labeling(one: Labeling, place: int) -> None:
+def _labeling(one: api.Labeling, place: int) -> None:
     """Where it is written, how it stands, and what can be done."""
     left, right = st.columns([6, 1], vertical_alignment="center")
     with left:
@@ -89,12 +88,12 @@ def _labeling(one: Labeling, place: int) -> None:
             _act(lambda: _started(api.label_file(one.annotator, str(one.source), str(one.out))))
 
 
-def _stopped(one: Labeling) -> str:
+def _stopped(one: api.Labeling) -> str:
     api.stop_labeling(str(one.out))
     return "Stopped; finished rows are kept."
 
 
-def _said(one: Labeling) -> str:
+def _said(one: api.Labeling) -> str:
     if one.status == RUNNING:
         took = duration((datetime.now(UTC) - one.started_at).total_seconds())
         return f"Labeling {one.source} for {took}: {one.said}."
