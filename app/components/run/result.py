@@ -43,8 +43,8 @@ def show_result(row: RunRow, config: Mapping[str, Any]) -> None:
 def _further(row: GraRow) -> list[str]:
     """Every other figure of the GRA table that this run has."""
     kept = [column for place in columns.ON_PAGES for column in columns.part(columns.GRA, place)[1:]]
-    cells = {column.title: column.cell(row) for column in kept if column.name not in IN_CARDS}
-    return [f"{title} {cell}" for title, cell in cells.items() if cell != NOTHING]
+    own = [column for column in kept if column.name not in IN_CARDS and column.cell(row) != NOTHING]
+    return [column.in_a_sentence(row) for column in own]
 
 
 def _log_ratios(row: GraRow) -> str:
