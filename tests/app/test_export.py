@@ -17,7 +17,6 @@ from rich.console import Console
 from app.components.compare import evidence, tables
 from app.components.frame import export
 from app.components.frame.export import ENDINGS, Exported, text_of
-from app.components.frame.formats import slot_name
 from app.components.run import timeline
 from app.components.runs import table as runs_table
 from app.reads import results
@@ -27,6 +26,7 @@ from cwpo.report.columns import Column
 from cwpo.report.gra_terms import COLUMNS
 from cwpo.report.listings import fields_of
 from cwpo.report.tables import Table, to_json
+from cwpo.stages.graph import slot_name
 from db import queries
 from tests.app.visits import Computed, visit, words
 from workers import api
@@ -97,7 +97,7 @@ def test_one_declaration_brings_a_figure_to_page_terminal_and_every_file(
     assert [row["token_gap"] for row in json.loads(text_of(file, "JSON"))] == [gap.values(row)[0] for row in table]
     assert [float(row["token_gap"]) for row in rows_in(text_of(file, "CSV"))] == [gap.values(row)[0] for row in table]
     screen = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
-    assert "longer by, tokens" in words(visit("run", run=str(computed.sweep[0])))
+    assert re.search(r"longer by [+-][\d.]+ more tokens", words(visit("run", run=str(computed.sweep[0]))))
     console = Console(file=io.StringIO(), width=200)
     status.print_comparison(computed.sweep, console)
     terminal = console.file.getvalue()

@@ -73,7 +73,7 @@ def test_an_empty_installation_shows_the_paper_and_the_next_step(empty: None) ->
     links = [link.proto.label for link in page.get("page_link")]
     assert links == ["Queue the sandbox version", "Set up OPT 125M → 13B", "Set up Qwen2.5 0.5B → 14B"]
     address = parse_qs(page.get("page_link")[0].proto.query_string)
-    assert address == {"dataset": ["Sandbox (offline)"], "preset": ["Table 1 · main comparison · sandbox"]}
+    assert address == {"data.dataset": ["Sandbox (offline)"], "preset": ["Table 1 · main comparison · sandbox"]}
     assert "CW − WS DPO +1.6 4 of 6" in said
     assert "3.37 and 3.29 points" in said
     assert "online variant (Tables 21 and 22)" in said

@@ -12,7 +12,7 @@ from cwpo.errors import ConfigError
 from workers.machine.database import database_url
 from workers.machine.paths import home, store
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 TABLE_ROW = re.compile(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \| (.+) \| (.+) \|$", re.MULTILINE)
 
 

@@ -9,10 +9,10 @@ from cwpo.annotation.labeling import score_pairs
 from cwpo.errors import Cancelled
 from cwpo.models.logps import forward_path, response_scores
 from cwpo.models.reading import read, values_of
-from cwpo.reporting import RecordingReporter
 from cwpo.stages.context import Execution, WorkContext
 from cwpo.training.reference import reference_table
 from tests.cwpo import random_models as tiny
+from tests.cwpo.recording import RecordingReporter
 
 ROWS = tiny.pairs(12, seed=3)
 
