@@ -23,7 +23,7 @@ from cwpo.stages.execute import StageResult
 from cwpo.stages.graph import StageSpec
 from cwpo.stages.pipeline import RunResult
 
-_FILE_WIDTH = 140
+_FILE_WIDTH = 160
 SAY_EVERY = 30.0  # seconds between lines of progress where the output is no terminal
 
 
