@@ -287,6 +287,23 @@ def test_pages_name_only_files_that_are_there(page: str) -> None:
     assert gone + [path for path in paths if not (ROOT / path).is_file()] == []
 
 
+def names_in(path: Path) -> set[str]:
+    """What a module defines at its top."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+        found |= {str(getattr(target, "name", getattr(target, "id", ""))) for target in targets}
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_name_only_functions_that_are_there(page: str) -> None:
+    """`folder/file.py:name` is a class, function or constant of that file."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:app|workers|cwpo|db|tools|benchmarks)/[\w/]+\.py):(\w+)`", text)
+    assert [f"{file}:{name}" for file, name in named if name not in names_in(ROOT / file)] == []
+
+
 def test_every_make_target_is_one_that_readme_or_makefile_explains() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
