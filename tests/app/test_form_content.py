@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.components.form.address import address_of, form_from
-from app.components.form.content import Form, Start, start_of
+from app.components.form.form import Form, Start, start_of
 from app.components.form.presets import presets_for
 from app.components.form.queued import Queued
 from app.components.frame.address import RunsView, RunView

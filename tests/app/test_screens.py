@@ -11,7 +11,7 @@ from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 from app.charts import CHARTS
-from app.components.form import state
+from app.components.form import configuration
 from app.components.frame import tables
 from app.components.frame.chart import show_chart
 from app.components.runs import table as runs_table
@@ -527,8 +527,8 @@ def test_system_shows_services_queue_and_disk(computed: Computed) -> None:
 @pytest.mark.parametrize("dataset", ["/data/own.jsonl", "someone/pairs", "hh-harmless", "sandbox"])
 def test_the_form_submits_the_gold_reward_that_it_shows(dataset: str) -> None:
     """One's own file has no gold reward in the catalog: what the form starts with counts although nobody chose it."""
-    base = state.base_of(dataset, None)
-    shown = state.defaults_of(base)["evaluation"]["gold_reward"]
+    base = configuration.base_of(dataset, None)
+    shown = configuration.defaults_of(base)["evaluation"]["gold_reward"]
     assert RunConfig.parse(base).evaluation.gold_reward == shown
 
 

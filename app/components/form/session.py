@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.components.form.address import Address, address_of, form_from
-from app.components.form.content import Form
+from app.components.form.form import Form
 
 FORM = "new_run.form"
 OPEN = "new_run.open"
@@ -41,7 +41,7 @@ def write_address(form: Form, given: Address) -> None:
         st.query_params.from_dict(form.address)
 
 
-def held(form: Form, name: str) -> dict[str, Any]:
+def bound(form: Form, name: str) -> dict[str, Any]:
     """What makes a widget a view of one value of the form: a key that no other page has, and where a change goes."""
     key = f"new_run.{name}"
     value = form.state[name]
