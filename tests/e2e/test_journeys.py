@@ -168,7 +168,7 @@ def test_every_widget_is_changed_linked_and_queued_as_it_was_set(visitor: Page, 
     page.goto(page.url)
     ready(page, "New run")
     assert {name: of_address(page).get(name) for name in wanted} == wanted
-    assert widget(page, "seeds").locator("input").input_value() == wanted["seeds"]
+    expect(widget(page, "seeds").locator("input")).to_have_value(wanted["seeds"])
     params = parse_qs(urlparse(page.url).query, keep_blank_values=True)
     page.goto(f"{desk}/new_run?{urlencode({k: v for k, v in params.items() if k not in PUT_BACK}, doseq=True)}")
     ready(page, "New run")
