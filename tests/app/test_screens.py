@@ -25,7 +25,7 @@ from cwpo.report.gra_terms import OPPONENTS, SEVERAL, opponent
 from db import queries
 from db.errors import DatabaseUnavailable, UnknownRun
 from db.models import Run
-from tests.app.visits import MAIN, Computed, visit, words
+from tests.app.visits import Computed, visit, words
 from tests.workers.judges import judge
 from workers import api
 from workers.machine.database import reading, writing
@@ -80,9 +80,14 @@ def test_a_database_that_fails_inside_a_part_of_a_page_is_one_sentence(
     assert {"check DATABASE_URL" in element.value.replace("\\", "") for element in page.error} == {True}
 
 
-def test_whatever_is_redrawn_alone_is_guarded() -> None:
-    files = [path for path in MAIN.parent.rglob("*.py") if "st.fragment" in path.read_text(encoding="utf-8")]
-    assert [path.name for path in files] == ["layout.py"]
+def test_being_sure_about_one_run_says_nothing_about_another(computed: Computed) -> None:
+    first, second = computed.sweep[:2]
+    page = visit("run", run=str(first))
+    next(box for box in page.checkbox if box.label.startswith("Delete this run")).check().run()
+    assert not page.button(key="delete").disabled
+    page.query_params["run"] = str(second)
+    page.run()
+    assert page.button(key="delete").disabled
 
 
 def test_a_run_that_is_deleted_while_it_is_watched_is_a_sentence(
