@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.components.form.address import address_of, form_from
 from app.components.form.form import Form, Start, start_of
 from app.components.form.presets import presets_for
-from app.components.form.queued import Queued
+from app.components.form.session import Queued
 from app.components.frame.address import RunsView, RunView
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged

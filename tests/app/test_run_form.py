@@ -8,20 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.components.form.configuration import filled_state, lists_of
+from app.components.form.declared import DECLARED, LINES, OTHER, PARTS
 from app.components.form.field_values import as_text, in_widget, parse
-from app.components.form.fields import (
-    DECLARED,
-    LINES,
-    OTHER,
-    PARTS,
-    Field,
-    all_fields,
-    all_parts,
-    fields_of_part,
-    fields_of_run,
-    fields_on,
-    tabs,
-)
+from app.components.form.fields import Field, all_fields, all_parts, fields_of_part, fields_of_run, fields_on, tabs
 from app.components.form.presets import address_of, presets_for
 from app.components.form.yaml_file import as_yaml, left_over, read_yaml
 from cwpo.config.dotted import value_at

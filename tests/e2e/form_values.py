@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.components.form.fields import OTHER, all_fields, pairs_of
+from app.components.form.declared import OTHER, pairs_of
+from app.components.form.fields import all_fields
 from app.components.form.form import Start
 
 # Where one more, or the next choice, would say nothing.

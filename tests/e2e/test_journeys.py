@@ -21,7 +21,8 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from sqlalchemy import delete
 
 from app.components.form.address import form_from
-from app.components.form.fields import LAST_TAB, LINES, OTHER, SWITCHED, all_fields, fields_on, tabs
+from app.components.form.declared import LAST_TAB, LINES, OTHER, SWITCHED
+from app.components.form.fields import all_fields, fields_on, tabs
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from db import queries

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.components.form.configuration import datasets_of
-from app.components.form.fields import MODELS, OTHER_MODELS, all_fields, all_parts
+from app.components.form.declared import MODELS, OTHER_MODELS
+from app.components.form.fields import all_fields, all_parts
 from app.components.form.form import Form, Start, start_of
 from app.components.form.presets import presets_for
 from app.components.frame.address import DATASETS, SOURCE, integer, names, texts

@@ -5,18 +5,9 @@ from typing import Any
 
 import yaml
 
+from app.components.form.declared import MODELS, OTHER, OTHER_MODELS, SET_ON_TOP, SWITCHED, pairs_of
 from app.components.form.field_values import as_text, in_widget, of_widget
-from app.components.form.fields import (
-    MODELS,
-    OTHER,
-    OTHER_MODELS,
-    SET_ON_TOP,
-    SWITCHED,
-    all_parts,
-    fields_of_part,
-    fields_of_run,
-    pairs_of,
-)
+from app.components.form.fields import all_parts, fields_of_part, fields_of_run
 from cwpo.config import catalog
 from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, merged

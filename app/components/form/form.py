@@ -21,8 +21,9 @@ from app.components.form.configuration import (
     leaves_without_widget,
     lists_of,
 )
+from app.components.form.declared import MODELS, OTHER, OTHER_MODELS, methods_of, pairs_of
 from app.components.form.field_values import parse
-from app.components.form.fields import MODELS, OTHER, OTHER_MODELS, all_fields, found_for, methods_of, pairs_of
+from app.components.form.fields import all_fields, found_for
 from app.components.form.presets import presets_for
 from cwpo.config import catalog
 from cwpo.config.dotted import value_at

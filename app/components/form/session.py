@@ -1,6 +1,7 @@
-"""The form of New run in the session and in the browser: it is left and found again, and its address follows it."""
+"""What a session remembers of New run: its form, with an address that follows it, and what was queued from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -8,9 +9,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.components.form.address import Address, address_of, form_from
 from app.components.form.form import Form
+from app.components.frame.address import RunsView, RunView
 
 FORM = "new_run.form"
 OPEN = "new_run.open"
+QUEUED = "new_run.queued"
 NOTHING = object()
 
 
@@ -53,3 +56,27 @@ def bound(form: Form, name: str) -> dict[str, Any]:
 def _take(name: str, key: str) -> None:
     form: Form = st.session_state[FORM]
     form.take(name, st.session_state[key])
+
+
+@dataclass
+class Queued:
+    """Plain memory, so that a second click, which ends the run of the script between any two calls of Streamlit, finds
+    what the first one did."""
+
+    runs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    times: int = 0
+    said: str = ""  # of what was queued a moment ago
+    then: RunView | RunsView | None = None  # the page that shows it
+
+    def add(self, token: str, run_ids: Sequence[int], said: str) -> None:
+        """Runs were queued: the page of one run is next, the list of several."""
+        self.runs[token] = tuple(run_ids)
+        self.times += 1
+        self.said = said
+        self.then = RunView(run=run_ids[0]) if len(run_ids) == 1 else RunsView()
+
+
+def queued_here() -> Queued:
+    """The memory of this session."""
+    found: Queued = st.session_state.setdefault(QUEUED, Queued())
+    return found

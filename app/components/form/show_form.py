@@ -6,7 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.form.fields import LAST_TAB, LINES, OTHER, OTHER_MODELS, PARTS, fields_on, tabs
+from app.components.form.declared import LAST_TAB, LINES, OTHER, OTHER_MODELS, PARTS
+from app.components.form.fields import fields_on, tabs
 from app.components.form.form import Form
 from app.components.form.presets import presets_for
 from app.components.form.widgets import FormWidgets

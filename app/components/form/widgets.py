@@ -9,8 +9,9 @@ from typing import Any
 import streamlit as st
 
 from app import untrusted
+from app.components.form.declared import PARTS, SWITCHED
 from app.components.form.field_values import of_widget
-from app.components.form.fields import PARTS, SWITCHED, Field, fields_of_part
+from app.components.form.fields import Field, fields_of_part
 from app.components.form.form import Form
 from app.components.form.session import bound
 from app.components.frame import layout
