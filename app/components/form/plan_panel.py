@@ -106,7 +106,7 @@ def _stages(plan: Plan) -> None:
 
 @st.cache_data(ttl=60, max_entries=16, show_spinner=False)
 def _spread(url: str, dataset: str) -> SeedSpread:
-    """The spread between seeds on a dataset; it changes when a sweep ends, not while a form is form."""
+    """The spread between seeds on a dataset; it changes when a sweep ends, not while a form is filled in."""
     return api.seed_spread(dataset)
 
 
