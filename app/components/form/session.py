@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner import RerunException, get_script_run_ctx
 
 from app.components.form.address import Address, address_of, form_from
 from app.components.form.form import Form
@@ -50,12 +50,22 @@ def bound(form: Form, name: str) -> dict[str, Any]:
     value = form.state[name]
     if st.session_state.get(key, NOTHING) != value:
         st.session_state[key] = list(value) if isinstance(value, list) else value
-    return {"key": key, "on_change": _take, "args": (name, key)}
+    return {"key": key, "on_change": take_from, "args": (form, name, key)}
 
 
-def _take(name: str, key: str) -> None:
-    form: Form = st.session_state[FORM]
-    form.take(name, st.session_state[key])
+def take_from(form: Form, name: str, key: str) -> None:
+    """The form takes what a widget holds now. The next change, if it is here already, interrupts whatever asks the
+    session for something, and Streamlit would go on without the rest of this: it waits until this one is taken."""
+    later: RerunException | None = None
+    while True:
+        try:
+            value = st.session_state[key]
+            break
+        except RerunException as request:
+            later = request
+    form.take(name, value)
+    if later is not None:
+        raise later
 
 
 @dataclass

@@ -13,7 +13,7 @@ from app.components.form.declared import PARTS, SWITCHED
 from app.components.form.field_values import of_widget
 from app.components.form.fields import Field, fields_of_part
 from app.components.form.form import Form
-from app.components.form.session import bound
+from app.components.form.session import bound, take_from
 from app.components.frame import layout
 from app.components.frame.annotator_words import overlap, provenance
 from app.reads import results
@@ -140,7 +140,8 @@ def _draw(form: Form, field: Field) -> None:
 
 def _take_annotator(form: Form, name: str) -> None:
     """What is chosen goes into the field, which the address and a file can fill as well."""
-    form.take(name, st.session_state[NAMED_ANNOTATORS] or "")
+    take_from(form, name, NAMED_ANNOTATORS)
+    form.state[name] = form.state[name] or ""
     st.session_state[NAMED_ANNOTATORS] = None
 
 
