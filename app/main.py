@@ -7,7 +7,7 @@ serves the first deep link after a start without this file.
 import streamlit as st
 from streamlit.logger import get_logger
 
-from app.components.form.memory import put_aside
+from app.components.form.session import put_aside
 from app.components.frame.address import RunsView
 from app.components.frame.export import choose_chart_format
 from app.components.frame.leaving import leave

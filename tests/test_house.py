@@ -98,6 +98,10 @@ def test_packages_on_disk_are_the_packages_of_pyproject() -> None:
     assert [name for name in on_disk if not (ROOT / name.replace(".", "/") / "__init__.py").exists()] == []
 
 
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def calls(path: Path) -> Iterator[ast.Call]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
@@ -163,6 +167,19 @@ def test_one_place_changes_the_page_and_always_with_its_address() -> None:
     assert found == [(LEAVES, ["query_params"])]
     named = {relative(path) for path in sources("app") if "switch_page" in path.read_text(encoding="utf-8")}
     assert named == {LEAVES}
+
+
+def test_one_place_redraws_a_part_of_a_page_alone() -> None:
+    """It is the one that guards the part: a database that fails there is a sentence, not a traceback."""
+    names = ("st.fragment", "streamlit.fragment", "fragment")
+    nodes = [(relative(path), node) for path in sources("app") for node in ast.walk(parsed(path))]
+    used = [
+        path
+        for path, node in nodes
+        if (isinstance(node, ast.Attribute) and ast.unparse(node) in names)
+        or (isinstance(node, ast.alias) and node.name == "fragment")
+    ]
+    assert used == ["app/components/frame/layout.py"]
 
 
 def bound_widgets() -> list[tuple[str, str]]:

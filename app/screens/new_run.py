@@ -5,9 +5,9 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.form.form import show_form
-from app.components.form.memory import open_form
 from app.components.form.plan_panel import show_plan
+from app.components.form.session import open_form
+from app.components.form.show_form import show_form
 from app.components.form.yaml_file import show_yaml
 from app.components.frame import layout
 from app.reads import results
@@ -22,10 +22,10 @@ def page() -> None:
     layout.show_flash()
     left, right = st.columns([4, 3], gap="medium")
     with left:
-        filled = show_form(form)
-        show_yaml(form, filled)
+        checked = show_form(form)
+        show_yaml(form, checked)
     with right:
-        show_plan(filled)
+        show_plan(checked)
 
 
 def _configuration(run_id: int) -> Mapping[str, Any]:

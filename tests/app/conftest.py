@@ -8,10 +8,12 @@ import pytest
 import streamlit as st
 
 from cwpo.config.run import RunConfig, expand, merged
+from db import queries
 from tests.app.visits import Computed, work
 from tests.workers.conftest import materials
 from tests.workers.workplace import installation
 from workers import api
+from workers.machine.database import reading
 
 __all__ = ["materials"]  # the fixture of that name
 
@@ -37,12 +39,16 @@ def results(
 
 
 @pytest.fixture
-def computed(results: Computed, monkeypatch: pytest.MonkeyPatch) -> Computed:
-    """The same results, with this test's environment pointing at them."""
+def computed(results: Computed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Computed]:
+    """The same results, with this test's environment pointing at them; names that it gave end with it."""
     for name, value in results.environment.items():
         monkeypatch.setenv(name, value)
     st.cache_data.clear()
-    return results
+    yield results
+    with reading() as session:
+        named = queries.named_annotators(session)
+    for row in named:
+        api.forget_annotator(row.name, row.version)
 
 
 @pytest.fixture

@@ -3,13 +3,15 @@
 from typing import Any
 
 import pytest
+import streamlit
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streamlit.runtime.scriptrunner import RerunData, RerunException
 
 from app.components.form.address import address_of, form_from
-from app.components.form.content import Form, Start, start_of
+from app.components.form.form import Form, Start, start_of
 from app.components.form.presets import presets_for
-from app.components.form.queued import Queued
+from app.components.form.session import Queued, bound
 from app.components.frame.address import RunsView, RunView
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
@@ -139,6 +141,27 @@ def test_a_file_fills_the_form_whole() -> None:
 def test_presets_are_found_by_name_and_by_what_the_widget_shows() -> None:
     row = presets_for("sandbox")["unsteady"]
     assert form_from({"preset": "unsteady"}, of_run).start == form_from({"preset": row.label}, of_run).start
+
+
+class Hurried(dict[str, Any]):
+    """A session in which the next change is there before the last one was taken."""
+
+    def __getitem__(self, key: str) -> Any:
+        if "asked" not in self:
+            self["asked"] = True
+            raise RerunException(RerunData())
+        return super().__getitem__(key)
+
+
+def test_a_change_is_taken_although_the_next_one_is_there_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit interrupts the first one wherever it asks the session for something, and then goes on to the next."""
+    form = Form.begun(Start())
+    monkeypatch.setattr("streamlit.session_state", Hurried({"new_run.form": form}))
+    widget = bound(form, "seeds")
+    streamlit.session_state[widget["key"]] = "5"
+    with pytest.raises(RerunException):
+        widget["on_change"](*widget["args"])
+    assert form.state["seeds"] == "5"
 
 
 def test_what_was_queued_leads_to_its_page() -> None:

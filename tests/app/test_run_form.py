@@ -7,10 +7,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.components.form.field_specs import FieldSpec, part_of, plain_parts, spec_of, specs
+from app.components.form.configuration import filled_state, lists_of
+from app.components.form.declared import DECLARED, LINES, OTHER, PARTS
+from app.components.form.field_values import as_text, in_widget, parse
+from app.components.form.fields import Field, all_fields, all_parts, fields_of_part, fields_of_run, fields_on, tabs
 from app.components.form.presets import address_of, presets_for
-from app.components.form.state import NAMED, filled_state, flags, lists_of, state_of
-from app.components.form.values import parse, shown
 from app.components.form.yaml_file import as_yaml, left_over, read_yaml
 from cwpo.config.dotted import value_at
 from cwpo.config.run import MOST_RUNS, RunConfig, expand
@@ -19,11 +20,11 @@ from cwpo.paper.presets import all_presets
 from tests.app.visits import Computed, visit, words
 from workers.plan import memory
 
-FLOAT = FieldSpec(path="align.beta", kind="float", optional=False, options=(), help="")
-INT = FieldSpec(path="seed", kind="int", optional=False, options=(), help="")
-MAYBE = FieldSpec(path="annotator.dropout", kind="float", optional=True, options=(), help="")
-SHARES = FieldSpec(path="data.mix", kind="shares", optional=True, options=(), help="")
-TEXT = FieldSpec(path="data.revision", kind="text", optional=True, options=(), help="")
+FLOAT = Field(name="align.beta", kind="float")
+INT = Field(name="seed", kind="int")
+MAYBE = Field(name="annotator.dropout", kind="float", optional=True)
+SHARES = Field(name="data.mix", kind="shares", optional=True)
+TEXT = Field(name="data.revision", kind="text", optional=True)
 
 SWEEP = """
 name: a file
@@ -37,7 +38,7 @@ salt: again
 
 
 @pytest.mark.parametrize(
-    ("spec", "text", "values"),
+    ("field", "text", "values"),
     [
         (FLOAT, "0.1, 0.25, 0.5, 1", [0.1, 0.25, 0.5, 1.0]),
         (FLOAT, "1e-5,1e-5, 3e-5", [1e-5, 3e-5]),
@@ -50,12 +51,12 @@ salt: again
         (SHARES, "default, x 1", [None, {"x": 1.0}]),
     ],
 )
-def test_a_text_is_a_list_of_values_of_the_fields_type(spec: FieldSpec, text: str, values: list[Any]) -> None:
-    assert parse(spec, text) == (values, "")
+def test_a_text_is_a_list_of_values_of_the_fields_type(field: Field, text: str, values: list[Any]) -> None:
+    assert parse(field, text) == (values, "")
 
 
 @pytest.mark.parametrize(
-    ("spec", "text", "sentence"),
+    ("field", "text", "sentence"),
     [
         (FLOAT, "0.1, much", "'much' is not a number; write one value or several: 0.1, 0.25."),
         (FLOAT, "inf", "'inf' is not a number"),
@@ -69,25 +70,25 @@ def test_a_text_is_a_list_of_values_of_the_fields_type(spec: FieldSpec, text: st
         (SHARES, "x much", "'x much' is not a name and its share"),
     ],
 )
-def test_a_text_that_cannot_be_read_is_a_sentence(spec: FieldSpec, text: str, sentence: str) -> None:
-    values, said = parse(spec, text)
+def test_a_text_that_cannot_be_read_is_a_sentence(field: Field, text: str, sentence: str) -> None:
+    values, said = parse(field, text)
     assert (values, said.startswith(sentence)) == ([], True)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30, unique=True))
 def test_whole_numbers_survive_being_shown(values: list[int]) -> None:
-    assert parse(INT, shown(values)) == (values, "")
+    assert parse(INT, as_text(values)) == (values, "")
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9, unique=True))
 def test_numbers_survive_being_shown(values: list[float]) -> None:
-    assert parse(FLOAT, shown(values)) == (values, "")
+    assert parse(FLOAT, as_text(values)) == (values, "")
 
 
 def test_shares_survive_being_shown_and_are_one_field_of_the_form() -> None:
     mixes = [{"harmless": 0.8, "helpful": 0.2}, {"helpful": 1.0}]
-    assert parse(SHARES, shown(mixes)) == (mixes, "")
-    assert [spec.kind for spec in specs(part_of("data"), "data.") if spec.path == "data.mix"] == ["shares"]
+    assert parse(SHARES, as_text(mixes)) == (mixes, "")
+    assert fields_of_run()["data.mix"].kind == "shares"
     values, wrong = read_yaml("data: {dataset: hh, mix: {harmless: 0.8, helpful: 0.2}}")
     assert wrong == {}
     state = filled_state(values)
@@ -157,17 +158,29 @@ def test_a_form_that_makes_more_runs_than_the_file_says_so() -> None:
 def test_every_default_survives_the_way_through_its_widget() -> None:
     """What a text field of the form starts with reads back as the value that it was made from."""
     canonical = RunConfig().canonical()
-    texts = [
-        spec
-        for part in plain_parts()
-        for spec in specs(part_of(part), f"{part}.")
-        if spec.kind in ("int", "float", "text") and spec.path not in NAMED
-    ]
+    there = [field for part in all_parts() if value_at(canonical, part) for field in fields_of_part(part)]
+    texts = [field for field in there if field.kind in ("int", "float", "text")]
     assert len(texts) > 30
-    for spec in texts:
-        default = value_at(canonical, spec.path)
-        assert parse(spec, state_of(spec, [default])) == ([default], ""), spec.path
-        assert spec_of(spec.path) == spec
+    for field in texts:
+        default = value_at(canonical, field.name)
+        assert parse(field, in_widget(field, [default])) == ([default], ""), field.name
+
+
+def test_every_declaration_is_about_a_widget_or_a_field_of_a_run() -> None:
+    """A field that was renamed takes its declaration along, or this says which one was left behind."""
+    last_names = {name.rpartition(".")[2] for name in fields_of_run()}
+    named = [name for name in DECLARED if name not in all_fields() and name.removeprefix("*.") not in last_names]
+    assert named == []
+    assert set(PARTS) <= set(all_parts())
+    assert {one.found_for for one in DECLARED.values()} <= {"", *all_fields()}
+
+
+def test_every_field_of_a_run_stands_on_the_form_once() -> None:
+    """On a line on top, or in the tab of its part; also one that nothing is declared about."""
+    on_top = [field.name for line in LINES for field in fields_on(line)]
+    parts = [part for names in tabs().values() for part in names]
+    in_tabs = [field.name for part in parts for field in fields_of_part(part) if not field.place]
+    assert sorted([*on_top, *in_tabs, OTHER]) == sorted(all_fields())
 
 
 @pytest.mark.parametrize("name", list(all_presets()))
@@ -336,10 +349,10 @@ def test_a_machine_with_too_little_memory_is_a_warning(computed: Computed, monke
 
 
 def test_a_switch_that_may_be_left_to_the_program_has_three_states() -> None:
-    spec = spec_of("execution.gradient_checkpointing")
-    assert list(flags(spec)) == ["auto", "off", "on"]
-    assert (state_of(spec, [None]), state_of(spec, [False, True])) == (["auto"], ["off", "on"])
-    assert list(flags(spec_of("annotator.early_stopping"))) == ["off", "on"]
+    field = fields_of_run()["execution.gradient_checkpointing"]
+    assert list(field.offered("sandbox")) == ["auto", "off", "on"]
+    assert (in_widget(field, [None]), in_widget(field, [False, True])) == (["auto"], ["off", "on"])
+    assert list(fields_of_run()["annotator.early_stopping"].offered("sandbox")) == ["off", "on"]
 
 
 def test_fields_without_a_widget_have_a_place(empty: None) -> None:

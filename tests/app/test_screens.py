@@ -11,7 +11,7 @@ from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 from app.charts import CHARTS
-from app.components.form import state
+from app.components.form import configuration
 from app.components.frame import tables
 from app.components.frame.chart import show_chart
 from app.components.runs import table as runs_table
@@ -25,7 +25,7 @@ from cwpo.report.gra_terms import OPPONENTS, SEVERAL, opponent
 from db import queries
 from db.errors import DatabaseUnavailable, UnknownRun
 from db.models import Run
-from tests.app.visits import MAIN, Computed, visit, words
+from tests.app.visits import Computed, visit, words
 from tests.workers.judges import judge
 from workers import api
 from workers.machine.database import reading, writing
@@ -80,9 +80,14 @@ def test_a_database_that_fails_inside_a_part_of_a_page_is_one_sentence(
     assert {"check DATABASE_URL" in element.value.replace("\\", "") for element in page.error} == {True}
 
 
-def test_whatever_is_redrawn_alone_is_guarded() -> None:
-    files = [path for path in MAIN.parent.rglob("*.py") if "st.fragment" in path.read_text(encoding="utf-8")]
-    assert [path.name for path in files] == ["layout.py"]
+def test_being_sure_about_one_run_says_nothing_about_another(computed: Computed) -> None:
+    first, second = computed.sweep[:2]
+    page = visit("run", run=str(first))
+    next(box for box in page.checkbox if box.label.startswith("Delete this run")).check().run()
+    assert not page.button(key="delete").disabled
+    page.query_params["run"] = str(second)
+    page.run()
+    assert page.button(key="delete").disabled
 
 
 def test_a_run_that_is_deleted_while_it_is_watched_is_a_sentence(
@@ -527,8 +532,8 @@ def test_system_shows_services_queue_and_disk(computed: Computed) -> None:
 @pytest.mark.parametrize("dataset", ["/data/own.jsonl", "someone/pairs", "hh-harmless", "sandbox"])
 def test_the_form_submits_the_gold_reward_that_it_shows(dataset: str) -> None:
     """One's own file has no gold reward in the catalog: what the form starts with counts although nobody chose it."""
-    base = state.base_of(dataset, None)
-    shown = state.defaults_of(base)["evaluation"]["gold_reward"]
+    base = configuration.base_of(dataset, None)
+    shown = configuration.defaults_of(base)["evaluation"]["gold_reward"]
     assert RunConfig.parse(base).evaluation.gold_reward == shown
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.components.form.content import Start
-from app.components.form.field_specs import spec_of
-from app.components.form.state import NAMED, OTHERS, flags, pairs_of
+from app.components.form.declared import OTHER, pairs_of
+from app.components.form.fields import all_fields
+from app.components.form.form import Start
 
 # Where one more, or the next choice, would say nothing.
 CHOSEN: Mapping[str, Any] = {
@@ -21,7 +21,7 @@ CHOSEN: Mapping[str, Any] = {
     "data.mix": "one 0.5 + two 0.5",
     "model.max_length": "96",
     "evaluation.top_p": "0.9",
-    OTHERS: "salt: again",
+    OTHER: "salt: again",
 }
 # One pair of models is chosen from a list, so their names are not on the form.
 NOT_DRAWN = ("dataset", "preset", "model.annotator", "model.policy")
@@ -44,12 +44,10 @@ def _other(name: str, now: Any) -> Any:
     if isinstance(now, bool):
         return not now
     if isinstance(now, list):
-        spec = spec_of(name)
-        options = list(flags(spec)) if spec.kind == "flag" else list(NAMED.get(name) or spec.options)
-        return [next(option for option in options if option not in now)]
-    spec = spec_of(name)
-    if spec.kind == "text":
+        return [next(option for option in all_fields()[name].offered("sandbox") if option not in now)]
+    kind = all_fields()[name].kind
+    if kind == "text":
         return "other"
     if now == "":
-        return "3" if spec.kind == "int" else "0.5"
-    return str(int(now) + 1) if spec.kind == "int" else f"{float(now) * 0.8 + 0.013:.4g}"
+        return "3" if kind == "int" else "0.5"
+    return str(int(now) + 1) if kind == "int" else f"{float(now) * 0.8 + 0.013:.4g}"

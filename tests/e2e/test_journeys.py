@@ -21,10 +21,8 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from sqlalchemy import delete
 
 from app.components.form.address import form_from
-from app.components.form.field_specs import spec_of
-from app.components.form.form import ELSEWHERE, SECTIONS
-from app.components.form.state import NAMED, OTHERS, SWITCHES
-from app.components.frame.address import METHODS, OBJECTIVES
+from app.components.form.declared import LAST_TAB, LINES, OTHER, SWITCHED
+from app.components.form.fields import all_fields, fields_on, tabs
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from db import queries
@@ -35,7 +33,7 @@ from tests.e2e.test_dashboard import go, ready
 from workers import api
 from workers.machine.database import reading, writing
 
-HEAD = ("name", "methods", "percents", "objectives", "seeds", "models", *ELSEWHERE)
+HEAD = tuple(field.name for line in LINES for field in fields_on(line))
 START = form_from({}, lambda run: {}).state
 LINE = 31  # px of a line of the grid, whose first one is the heading
 TICK, BUTTON, SETTING = 17, 62, 160  # px from its left edge
@@ -113,10 +111,10 @@ def set_widget(page: Page, name: str, value: Any) -> None:
     """What a person does to this widget until it holds the value."""
     if isinstance(value, bool):
         widget(page, name).locator("label").first.click()
-        expect(widget(page, f"{name}.{next(iter(SWITCHES[name]))}").locator("input").first).to_be_visible()
-    elif isinstance(value, str) and name != "models":
+        expect(widget(page, f"{name}.{next(iter(SWITCHED[name]))}").locator("input").first).to_be_visible()
+    elif all_fields()[name].kind not in ("flag", "choice", "one"):
         write(page, name, value)
-    elif name not in ("methods", "objectives", "percents", "models") and spec_of(name).kind == "flag":
+    elif all_fields()[name].kind == "flag":
         for word in (*value, *START[name]):  # the new one on, the old one off
             widget(page, name).get_by_role("button", name=word, exact=True).click()
     else:
@@ -124,10 +122,9 @@ def set_widget(page: Page, name: str, value: Any) -> None:
 
 
 def _set_list(page: Page, name: str, value: Any) -> None:
-    rows = NAMED.get(name)
-    labels = {"methods": METHODS, "objectives": OBJECTIVES}.get(name) or {key: rows[key].label for key in rows or ()}
+    labels = all_fields()[name].offered("sandbox")
     if name == "models":
-        choose(page, name, catalog.MODEL_PAIRS[value].label)
+        choose(page, name, labels[value])
         return
     field = widget(page, name).get_by_role("combobox")
     expect(field).to_be_enabled()
@@ -162,7 +159,7 @@ def test_every_widget_is_changed_linked_and_queued_as_it_was_set(visitor: Page, 
         if name in wanted and name != "seeds":
             set_widget(page, name, wanted[name])
     page.get_by_text("All other settings").click()
-    for tab, parts in {**SECTIONS, "Other": (OTHERS,)}.items():
+    for tab, parts in {**tabs(), LAST_TAB: [OTHER]}.items():
         page.get_by_role("tab", name=tab, exact=True).click()
         roots = {part.partition(".")[0] for part in parts}
         for name in [name for name in wanted if name not in HEAD and name.partition(".")[0] in roots]:
@@ -172,7 +169,7 @@ def test_every_widget_is_changed_linked_and_queued_as_it_was_set(visitor: Page, 
     page.goto(page.url)
     ready(page, "New run")
     assert {name: of_address(page).get(name) for name in wanted} == wanted
-    assert widget(page, "seeds").locator("input").input_value() == wanted["seeds"]
+    expect(widget(page, "seeds").locator("input")).to_have_value(wanted["seeds"])
     params = parse_qs(urlparse(page.url).query, keep_blank_values=True)
     page.goto(f"{desk}/new_run?{urlencode({k: v for k, v in params.items() if k not in PUT_BACK}, doseq=True)}")
     ready(page, "New run")

@@ -4,17 +4,20 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from app.components.form.content import Form, Start, start_of
-from app.components.form.field_specs import all_parts, plain_parts
+from app.components.form.configuration import datasets_of
+from app.components.form.declared import MODELS, OTHER_MODELS
+from app.components.form.fields import all_fields, all_parts
+from app.components.form.form import Form, Start, start_of
 from app.components.form.presets import presets_for
-from app.components.form.state import DATASET, MODELS, NAMED, OTHER, datasets_of, flags, methods_of, pairs_of, plain
-from app.components.frame.address import DATASETS, METHODS, OBJECTIVES, SOURCE, integer, names, texts
+from app.components.frame.address import DATASETS, SOURCE, integer, names, texts
 
 LONGEST = 2_000  # characters of one parameter
-APART = ("dataset", "preset", *MODELS)  # written by their own rules
+DATASET = "data.dataset"  # what the address calls the widget of the dataset
+STARTS = ("dataset", "preset")  # what the form starts from, written by rules of their own
 # Names of before: of widgets that other pages have as well, and with the kind of dataset or the run in front.
 OLD = {"dataset": DATASET, "pair_s": "models", "pair_h": "models"}
-OLD_FRONT = re.compile(rf"^(?:f\d+\.)?[sh]\.(?:[\w-]+\.(?=(?:{'|'.join(plain_parts())})\.))?")
+_PARTS = "|".join(part for part in all_parts() if "." not in part)
+OLD_FRONT = re.compile(rf"^(?:f\d+\.)?[sh]\.(?:[\w-]+\.(?=(?:{_PARTS})\.))?")
 
 Address = dict[str, list[str]]
 
@@ -30,9 +33,9 @@ def address_of(form: Form) -> Address:
     if start.preset is not None:
         address["preset"] = [presets_for(start.dataset)[start.preset].label]
     before = start.state()
-    own_models = form.state["models"] == OTHER
+    implied = MODELS if form.state["models"] != OTHER_MODELS else ()
     for name, value in form.state.items():
-        if (name not in APART or (own_models and name in MODELS)) and value != before.get(name):
+        if name not in (*STARTS, *implied) and value != before.get(name):
             address[name] = _shown(name, value, start.dataset)
     return address
 
@@ -54,13 +57,12 @@ def start_from(params: Mapping[str, Any], load: Callable[[int], Mapping[str, Any
 def form_from(params: Mapping[str, Any], load: Callable[[int], Mapping[str, Any]]) -> Form:
     """The form of an address; what no widget could hold is left out."""
     form = Form.begun(start_from(params, load))
-    options = _options(form.start.dataset)
     told = _renamed(params)
     for name, given in sorted(told.items(), key=lambda item: item[0] != "models"):  # the fields of models hang on it
-        if name not in form.state or name in ("dataset", "preset"):
+        if name not in form.state or name in STARTS:
             continue
         shown = [str(value)[:LONGEST] for value in (given if isinstance(given, list | tuple) else [given])]
-        held = _held(form.state[name], shown, _labels(name, form.start.dataset), options.get(name))
+        held = _held(name, form.state[name], shown, form.start.dataset)
         if name == "models" and held is not None:
             form.take(name, held)
         elif held is not None:
@@ -81,13 +83,14 @@ def _shown(name: str, value: Any, dataset: str) -> list[str]:
     return shown or [""]
 
 
-def _held(now: Any, shown: Sequence[str], labels: Mapping[str, str], options: Sequence[str] | None) -> Any:
+def _held(name: str, now: Any, shown: Sequence[str], dataset: str) -> Any:
     """What the widget holds, of the kind that it holds now; None where it cannot."""
     if isinstance(now, bool):
         return shown[-1] == "true"
+    labels = _labels(name, dataset)
     back = {label: name for name, label in labels.items()}
     found = [back.get(one, one) for one in shown if one]
-    if options is not None and not set(found) <= set(options):
+    if labels and all_fields()[name].closed and not set(found) <= set(labels):
         return None
     if isinstance(now, list):
         return found
@@ -95,19 +98,5 @@ def _held(now: Any, shown: Sequence[str], labels: Mapping[str, str], options: Se
 
 
 def _labels(name: str, dataset: str) -> Mapping[str, str]:
-    if name in NAMED:
-        return {key: row.label for key, row in NAMED[name].items()}
-    pairs = {key: row.label for key, row in pairs_of(dataset).items()}
-    return {"methods": METHODS, "objectives": OBJECTIVES, "models": pairs}.get(name, {})
-
-
-def _options(dataset: str) -> dict[str, Sequence[str]]:
-    """What widgets with a closed choice offer."""
-    choices: dict[str, Sequence[str]] = {
-        spec.path: tuple(flags(spec)) if spec.kind == "flag" else spec.options
-        for part in all_parts()
-        for spec in plain(part)
-        if spec.kind == "flag" or (spec.kind == "choice" and spec.path not in NAMED)
-    }
-    lists = {"methods": tuple(methods_of(dataset)), "objectives": tuple(OBJECTIVES)}
-    return {**choices, **lists, "models": (*pairs_of(dataset), OTHER)}
+    """What a widget with a choice offers; a switch of a part offers nothing."""
+    return all_fields()[name].offered(dataset) if name in all_fields() else {}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components.form.state import lists_of
+from app.components.form.configuration import lists_of
 from app.components.frame.address import METHODS, SOURCE
 from cwpo.config import catalog
 from cwpo.config.presets import CONTROLS

@@ -1,223 +1,204 @@
-"""The form of New run: what the catalog offers on top, every other field below; any field takes several values."""
+"""The form of New run: where it started from, one value for each widget, drawn or not, and what follows a change."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import streamlit as st
+import yaml
 
-from app.components.form.annotator_use import PATH as USE
-from app.components.form.annotator_use import choose_existing
-from app.components.form.config_fields import Fields
-from app.components.form.content import Form, taking
-from app.components.form.field_specs import plain_parts, spec_of
-from app.components.form.memory import held
-from app.components.form.presets import presets_for
-from app.components.form.state import MODELS, OTHER, OTHERS, SWITCHES, methods_of, pairs_of
-from cwpo.config import catalog
-from cwpo.config.sweep import Sweep, sweep
-
-PERCENTS = ("10", "30", "50", "75")
-SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Pairs": ("data", "data.length_rule"),
-    "Annotator": ("annotator",),
-    "SFT": ("sft",),
-    "Alignment": ("align",),
-    "Weighting": ("weighting",),
-    "Evaluation": ("evaluation", "evaluation.gold_train"),
-    "Models": ("model", "model.lora"),
-    "Execution": ("seeds", "execution"),
-}
-SWITCHED: Mapping[str, str] = {
-    "data.length_rule": "Drop pairs that are too long",
-    "model.lora": "Low-rank adapters on the policy",
-}
-ELSEWHERE = (
-    "data.label_fraction",
-    "data.test_prompts",
-    "align.beta",
-    "evaluation.gold_reward",
-    *MODELS,
+from app.components.form.configuration import (
+    FIRST_PERCENT,
+    HALF,
+    as_lines,
+    base_of,
+    changes_of,
+    datasets_of,
+    defaults_of,
+    fields_of,
+    filled_state,
+    first_pair,
+    first_percent,
+    leaves_without_widget,
+    lists_of,
 )
+from app.components.form.declared import MODELS, OTHER, OTHER_MODELS, methods_of, pairs_of
+from app.components.form.field_values import parse
+from app.components.form.fields import all_fields, found_for
+from app.components.form.presets import presets_for
+from cwpo.config import catalog
+from cwpo.config.dotted import value_at
+from cwpo.config.sweep import laid_on, method_names
+
+NAME_MODEL = "is not named yet; write a hub id (owner/name) or a folder."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filled:
-    """What the form says, checked."""
+class Start:
+    """What a form starts from: the defaults of a dataset, laid under the configuration of a run or of a preset."""
 
-    name: str
-    values: Mapping[str, Any]  # with lists, as a YAML file would say it
-    sweep: Sweep
-    homeless: tuple[str, ...]  # sentences whose field is not on the form
+    dataset: str = "sandbox"
+    source: int | None = None  # a run
+    preset: str | None = None
+    values: Mapping[str, Any] | None = None  # of the one or the other
 
+    @property
+    def own(self) -> Mapping[str, Any] | None:
+        """Its values where they are about its dataset."""
+        return self.values if self.values is None or self.dataset in datasets_of(self.values) else None
 
-def show_form(form: Form) -> Filled:
-    """Draw the form; what it says is read from its state, whatever of it is drawn."""
-    fields = Fields(form)
-    st.text_input("Name", max_chars=200, placeholder="what this comparison is called", **held(form, "name"))
-    _dataset(form)
-    if form.start.source is None:
-        _preset(form)
-    fields.problem_line("data.dataset")
-    _models(fields)
-    _methods(fields)
-    _objectives_and_seeds(fields)
-    _headline_fields(fields)
-    _more(fields)
-    values, wrong = form.values()
-    found = sweep(values, wrong)
-    return Filled(
-        name=form.state["name"], values=values, sweep=found, homeless=tuple(fields.show_problems(found.problems))
-    )
+    def base(self) -> dict[str, Any]:
+        return base_of(self.dataset, self.own)
 
+    @property
+    def carried(self) -> str:
+        """On another dataset than its own: fields of a run that no widget has, as lines, if they are no defaults."""
+        if self.own is not None or self.values is None:
+            return ""
+        defaults = defaults_of(base_of(datasets_of(self.values)[0], None))
+        found = leaves_without_widget(self.values)
+        return as_lines({path: value for path, value in found.items() if value_at(defaults, path) != value})
 
-def _dataset(form: Form) -> None:
-    st.selectbox(
-        "Dataset",
-        list(dict.fromkeys([*catalog.DATASETS, form.state["dataset"]])),
-        format_func=lambda name: catalog.DATASETS[name].label if name in catalog.DATASETS else name,
-        accept_new_options=True,
-        help="A dataset of the catalog; or type a hub id (owner/name) or the path of a JSONL, Parquet or CSV file. "
-        "What was changed below stays; what stands at the defaults of the dataset follows it.",
-        **held(form, "dataset"),
-    )
-
-
-def _preset(form: Form) -> None:
-    """A ready-made comparison to start from; everything that it sets can be changed below."""
-    rows = presets_for(form.start.dataset)
-    if not rows:
-        return
-    st.selectbox(
-        "Start from",
-        list(rows),
-        placeholder="the defaults of the dataset",
-        format_func=lambda name: rows[name].label,
-        index=None,
-        help="A ready-made comparison.",
-        **held(form, "preset"),
-    )
-    if form.start.preset is not None:
-        st.caption(rows[form.start.preset].shows)
+    def state(self) -> dict[str, Any]:
+        """What every widget holds while nothing is changed."""
+        if self.own is None and self.values is not None:
+            first = replace(self, dataset=datasets_of(self.values)[0])
+            return moved(first.state() | {OTHER: self.carried}, first.dataset, self.dataset)
+        return {
+            "name": (self.values or {}).get("name", ""),
+            "dataset": self.dataset,
+            "preset": self.preset,
+            **_offered(lists_of(self.values), self.dataset),
+            "models": first_pair(self.dataset, self.own),
+            **fields_of(defaults_of(self.base())),
+            OTHER: "",
+        }
 
 
-def _models(fields: Fields) -> None:
-    """A pair of the catalog, or any names; and the judge of their answers."""
-    form = fields.form
-    rows = pairs_of(form.start.dataset)
-    left, right = st.columns([3, 2])
-    with left:
-        st.selectbox(
-            "Models: annotator → policy",
-            [*rows, OTHER],
-            format_func=lambda name: rows[name].label if name in rows else name,
-            **held(form, "models"),
-        )
-    with right:
-        fields.field(spec_of("evaluation.gold_reward"))
-    if form.state["models"] in rows:
-        return
-    for column, path in zip(st.columns(2), MODELS, strict=True):
-        with column:
-            fields.field(spec_of(path))
+def start_of(dataset: str, preset: str | None = None) -> Start:
+    """The defaults of a dataset, or one of its ready-made comparisons."""
+    row = presets_for(dataset).get(preset or "")
+    return Start(dataset=dataset) if row is None else Start(dataset=dataset, preset=row.name, values=row.values)
 
 
-def _methods(fields: Fields) -> None:
-    form = fields.form
-    rows = methods_of(form.start.dataset)
-    left, right = st.columns([3, 2])
-    with left:
-        st.multiselect("Methods", list(rows), format_func=lambda name: rows[name].label, **held(form, "methods"))
-        fields.problem_line("method")
-    with right:
-        st.multiselect(
-            "N %",
-            list(dict.fromkeys([*PERCENTS, *form.state["percents"]])),
-            accept_new_options=True,
-            disabled=not taking(form.state["methods"]),
-            help="The share of the pairs that top, random and bottom keep; one run for each.",
-            **held(form, "percents"),
-        )
-        fields.problem_line("top_percent")
+@dataclass
+class Form:
+    """The widgets of New run are views of `state`; nothing else remembers what they hold."""
 
+    start: Start
+    state: dict[str, Any] = field(default_factory=dict)
+    address: Mapping[str, list[str]] = field(default_factory=dict)  # as it was written last
 
-def _objectives_and_seeds(fields: Fields) -> None:
-    left, right = st.columns([3, 2])
-    with left:
-        st.multiselect(
-            "Objectives",
-            list(catalog.OBJECTIVES),
-            format_func=lambda name: catalog.OBJECTIVES[name].label,
-            **held(fields.form, "objectives"),
-        )
-        fields.problem_line("objective")
-    with right:
-        st.text_input(
-            "Seeds",
-            help="Whole numbers and spans: 0-3 or 0, 1, 2. A seed moves the split, the annotator, SFT and alignment.",
-            **held(fields.form, "seeds"),
-        )
-        fields.problem_line("seed")
+    @classmethod
+    def begun(cls, start: Start) -> "Form":
+        return cls(start=start, state=start.state())
 
-
-def _headline_fields(fields: Fields) -> None:
-    """The three figures that change most often."""
-    paths = ("data.label_fraction", "align.beta", "data.test_prompts")
-    for column, path in zip(st.columns(3), paths, strict=True):
-        with column:
-            if path in fields.form.state:
-                fields.field(spec_of(path))
-
-
-def _more(fields: Fields) -> None:
-    """Everything else, folded away by part of the configuration; only the part that is looked at is drawn."""
-    folded = st.expander("All other settings", key="new_run.more", on_change="rerun")
-    if not folded.open:
-        return
-    tabs = _tabs()
-    with folded:
-        for tab, sections in zip(
-            st.tabs([*tabs, "Other"], key="new_run.tab", on_change="rerun"), [*tabs.values(), ()], strict=True
-        ):
-            if tab.open:
-                with tab:
-                    _sections(fields, sections)
-
-
-def _sections(fields: Fields, sections: tuple[str, ...]) -> None:
-    """The parts of one tab; the last tab has the fields that no part draws."""
-    for section in _with_sandbox(sections, fields.form.start.dataset):
-        if section == "annotator":
-            choose_existing(fields, fields.form.start.dataset)
-        if section in SWITCHES:
-            fields.switched(section, SWITCHED[section])
+    def take(self, name: str, value: Any) -> None:
+        """A widget was changed; what hangs on it follows."""
+        if name == "dataset":
+            self._take_dataset(str(value or self.start.dataset))
+        elif name == "preset":
+            self._restart(start_of(self.start.dataset, value))
         else:
-            fields.section(section, without=(*ELSEWHERE, USE))
-    if not sections:
-        _other_fields(fields)
+            before = self.state[name]
+            self.state[name] = value
+            self._follow(name, before)
+
+    def fill(self, values: Mapping[str, Any]) -> None:
+        """Every widget holds what a file says, and its dataset's default where it says nothing."""
+        self.start = Start(dataset=datasets_of(values)[0])
+        self.state = self.start.state() | filled_state(values)
+
+    def values(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """What the form says, with lists, as a YAML file would say it; and what of it cannot be read."""
+        base = self.start.base()
+        changes, wrong = changes_of(self.state, defaults_of(base))
+        row = pairs_of(self.start.dataset).get(self.state["models"])
+        if row is not None:
+            changes |= {"model.annotator": row.annotator, "model.policy": row.policy}
+        else:
+            wrong |= {path: NAME_MODEL for path in MODELS if not self.state.get(path, "list").strip()}
+        seeds, sentence = parse(all_fields()["seeds"], self.state["seeds"])
+        if sentence:
+            wrong["seed"] = sentence
+        lists = {
+            "method": method_names(self.state["methods"], [str(percent) for percent in self.state["percents"]]),
+            "objective": list(self.state["objectives"]),
+            "seed": seeds or [0],
+        }
+        others = self.others()
+        if others is None:
+            wrong[OTHER] = "fields are not lines like `salt: again`."
+        values = laid_on({**lists, **base}, {**changes, **(others or {})})
+        return {"name": self.state["name"], **values}, wrong
+
+    def others(self) -> dict[str, Any] | None:
+        """The fields without a widget, by their dotted names; None when they cannot be read."""
+        try:
+            values = yaml.safe_load(self.state[OTHER]) or {}
+        except yaml.YAMLError:
+            return None
+        return values if isinstance(values, dict) and all(isinstance(name, str) for name in values) else None
+
+    def is_idle(self, name: str) -> bool:
+        """Whether a widget says nothing: N % where no method keeps a share of the pairs."""
+        return name == "percents" and not taking(self.state["methods"])
+
+    def _take_dataset(self, dataset: str) -> None:
+        """Another dataset: what was changed stays, the rest follows; a ready-made comparison ends with its dataset."""
+        if dataset == self.start.dataset:
+            return
+        if self.start.preset is not None and self.start.preset not in presets_for(dataset):
+            self._restart(start_of(dataset))
+            return
+        new = replace(self.start, dataset=dataset)
+        self.state[OTHER] = new.carried + self.state[OTHER].removeprefix(self.start.carried)
+        self.state = moved(self.state, self.start.dataset, dataset) | {"preset": self.start.preset}
+        self.start = new
+
+    def _restart(self, start: Start) -> None:
+        self.start, self.state = start, {**start.state(), "name": self.state["name"]}
+
+    def _follow(self, name: str, before: Any) -> None:
+        if name == "methods":
+            self._bring_percent(before)
+        elif name == "models":
+            row = pairs_of(self.start.dataset).get(self.state["models"])
+            for path in MODELS:
+                if path in self.state:
+                    self.state[path] = "" if row is None else str(getattr(row, path.rpartition(".")[2]))
+                self._reset(found_for(path))
+        if self.state[name] != before:
+            self._reset(found_for(name))
+
+    def _reset(self, paths: Sequence[str]) -> None:
+        if paths:
+            plain = start_of(self.start.dataset).state()
+            self.state |= {path: plain[path] for path in paths if path in self.state}
+
+    def _bring_percent(self, before: Sequence[str]) -> None:
+        """The first method that takes N brings its own along; a choice of N is never changed."""
+        now = taking(self.state["methods"])
+        if now and not taking(before) and self.state["percents"] in ([FIRST_PERCENT], [HALF]):
+            self.state["percents"] = [first_percent(now)]
 
 
-def _tabs() -> dict[str, tuple[str, ...]]:
-    """The sections above, and a tab for each part of the configuration that none of them names."""
-    named = {section for sections in SECTIONS.values() for section in sections}
-    rest = {part.replace("_", " ").capitalize(): (part,) for part in plain_parts() if part not in named}
-    return {**SECTIONS, **rest}
+def taking(methods: Sequence[str]) -> list[str]:
+    """Those of these methods that keep N % of the pairs."""
+    return [name for name in methods if catalog.METHODS[name].needs_percent]
 
 
-def _other_fields(fields: Fields) -> None:
-    """Fields without a widget, by their dotted names."""
-    st.text_area(
-        "Fields without a place above, one per line",
-        placeholder="model.lora.target_modules: [q_proj, v_proj]",
-        max_chars=2_000,
-        height=110,
-        help="YAML with dotted names, as `cwpo run --help` lists them; a list is one run for each of its values.",
-        **held(fields.form, OTHERS),
-    )
-    fields.problem_line(OTHERS)
-    for name in fields.form.others() or ():
-        fields.share_line(OTHERS, name)
+def moved(state: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
+    """The same form for another dataset: what stood at the old one's default has the new one's."""
+    before, after = start_of(old).state(), start_of(new).state()
+    follows = {name for name in after if state.get(name, before.get(name)) == before.get(name)}
+    follows |= {"dataset", "preset", *found_for("dataset")}
+    if state["models"] not in (*pairs_of(new), OTHER_MODELS):
+        follows |= {"models", *MODELS, *(name for path in MODELS for name in found_for(path))}
+    result = {name: value if name in follows else state[name] for name, value in after.items()}
+    return _offered(result, new)
 
 
-def _with_sandbox(sections: tuple[str, ...], dataset: str) -> tuple[str, ...]:
-    return (*sections, "data.sandbox") if "data" in sections and dataset == "sandbox" else sections
+def _offered(state: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """The same without methods that this dataset cannot have."""
+    kept = [name for name in state["methods"] if name in methods_of(dataset)]
+    return {**state, "methods": kept or lists_of(None)["methods"]}

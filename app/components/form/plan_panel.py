@@ -6,14 +6,16 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import untrusted
-from app.components.form.form import Filled
-from app.components.form.queued import Queued, asked_for, go_on, queued_here, token_of
+from app.components.form.session import Queued, queued_here
+from app.components.form.show_form import CheckedForm
 from app.components.frame import layout, tables
+from app.components.frame.address import compact
 from app.components.frame.export import show_tables
 from app.components.frame.formats import counted
+from app.components.frame.leaving import leave
 from cwpo.compare import power
 from cwpo.compare.power import SeedSpread
-from cwpo.config.run import RunConfig
+from cwpo.config.run import RunConfig, digest
 from cwpo.errors import CwpoError
 from cwpo.report.listings import fields_of
 from db.errors import DatabaseError
@@ -26,38 +28,38 @@ UNASKED = "Tick the box to queue them all the same."
 QUIET = ("0", "", "–")  # cells that need no ink
 
 
-def show_plan(filled: Filled) -> None:
+def show_plan(form: CheckedForm) -> None:
     """The plan, and the button that queues it."""
     queued = queued_here()
-    go_on(queued)
-    for sentence in filled.homeless:
+    _go_on(queued)
+    for sentence in form.elsewhere:
         st.caption(f":red[{untrusted.label(sentence, 400)}]")
-    configs = filled.sweep.configs
-    token = token_of(configs, filled.name)
+    configs = form.sweep.configs
+    token = _token_of(configs, form.name)
     plan, reason = None, ""
     if not configs:
         reason = "Correct the fields with a sentence in red first."
         st.caption("The plan appears when every field is right.")
     else:
         try:
-            plan = _figures(filled)
+            plan = _figures(form)
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
             reason = "The plan has a problem."
     layout.service_notice()
-    if plan is not None and not asked_for(queued, token, plan):
+    if plan is not None and not _asked_for(queued, token, plan):
         reason = UNASKED
     label = f"Queue {counted(len(configs), 'run')}" if configs else "Queue runs"
     if st.button(label, type="primary", disabled=bool(reason), help=reason or None, key="queue"):
-        _submit(configs, filled.name, queued, token)
+        _submit(configs, form.name, queued, token)
     if reason and reason != UNASKED:
         st.caption(reason)
     if plan is not None:
         _stages(plan)
 
 
-def _figures(filled: Filled) -> Plan:
-    configs = filled.sweep.configs
+def _figures(form: CheckedForm) -> Plan:
+    configs = form.sweep.configs
     plan = _plan(database_url(), json.dumps([config.canonical() for config in configs]))
     layout.small("What this will cost and reuse")
     grid = st.grid(3, min_column_width=100, gap="small")
@@ -71,7 +73,7 @@ def _figures(filled: Filled) -> Plan:
         ("human labels", "unknown" if plan.human_labels is None else f"{plan.human_labels:,}"),
     ):
         grid.cell().metric(label, value)
-    layout.note(plan_words.product(len(configs), filled.sweep.lists))
+    layout.note(plan_words.product(len(configs), form.sweep.lists))
     spread = _spread(database_url(), configs[0].data.dataset)
     layout.note(plan_words.power_sentence(power.planned(configs, spread)))
     layout.note(plan_words.time_sentence(plan))
@@ -104,7 +106,7 @@ def _stages(plan: Plan) -> None:
 
 @st.cache_data(ttl=60, max_entries=16, show_spinner=False)
 def _spread(url: str, dataset: str) -> SeedSpread:
-    """The spread between seeds on a dataset; it changes when a sweep ends, not while a form is filled."""
+    """The spread between seeds on a dataset; it changes when a sweep ends, not while a form is filled in."""
     return api.seed_spread(dataset)
 
 
@@ -127,4 +129,32 @@ def _submit(configs: Sequence[RunConfig], name: str, queued: Queued, token: str)
             words += " Redis does not answer: workers will find them within a minute after it is back."
         queued.add(token, [submitted.run_id for submitted in made], words)
         _plan.clear()
-    go_on(queued)
+    _go_on(queued)
+
+
+def _token_of(configs: Sequence[RunConfig], name: str) -> str:
+    """The same for the same runs."""
+    return digest([name, *(config.hash() for config in configs)])
+
+
+def _go_on(queued: Queued) -> None:
+    """To what was queued a moment ago, also where the first click did not come to it."""
+    if queued.then is not None:
+        layout.flash(queued.said)
+        then, queued.then = queued.then, None
+        leave(then)
+
+
+def _asked_for(queued: Queued, token: str, plan: Plan) -> bool:
+    """Whether to queue is what the user wants: runs that would compute nothing new are asked about."""
+    before = queued.runs.get(token)
+    if before is None and plan.stages_new:
+        return True
+    if before is not None:
+        layout.note(f"Queued from here already: {'run' if len(before) == 1 else 'runs'} {compact(before)}.")
+    else:
+        layout.note(
+            f"Nothing new would be computed: {counted(plan.runs, 'run')} would reuse "
+            "what is done, or queued for other runs."
+        )
+    return st.checkbox("Queue them all the same", key=f"new_run.again_{queued.times}_{token}")

@@ -7,9 +7,9 @@ import streamlit as st
 import yaml
 
 from app import untrusted
-from app.components.form.content import Form
-from app.components.form.form import Filled
-from app.components.form.state import many
+from app.components.form.configuration import many
+from app.components.form.form import Form
+from app.components.form.show_form import CheckedForm
 from app.components.frame import layout, text_blocks
 from cwpo.config.run import override
 from cwpo.config.sweep import sweep
@@ -18,7 +18,7 @@ WRONG = "yaml_wrong"
 LARGEST = 100_000  # characters of a file that is read
 
 
-def show_yaml(form: Form, filled: Filled) -> None:
+def show_yaml(form: Form, checked: CheckedForm) -> None:
     """Folded away: the form's file, and a place for another one."""
     folded = st.expander("As a YAML file", key="yaml", on_change="rerun")
     if not folded.open:
@@ -26,7 +26,7 @@ def show_yaml(form: Form, filled: Filled) -> None:
     with folded:
         mine, other = st.tabs(["This form", "Paste or upload"])
         with mine:
-            _this_form(filled)
+            _this_form(checked)
         with other:
             _another(form)
 
@@ -64,11 +64,11 @@ def left_over(values: Mapping[str, Any]) -> str:
     return "The form has one list of percentages for all methods, so it makes more runs than the file."
 
 
-def _this_form(filled: Filled) -> None:
-    if filled.sweep.problems:
+def _this_form(checked: CheckedForm) -> None:
+    if checked.sweep.problems:
         st.caption("The file appears when every field is right.")
         return
-    text = as_yaml(filled.values)
+    text = as_yaml(checked.values)
     text_blocks.show_block(text, key="yaml_text")
     st.download_button("Download", text, file_name="sweep.yaml", mime="application/yaml", on_click="ignore")
 

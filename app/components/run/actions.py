@@ -29,7 +29,7 @@ def show_actions(run: RunRecord) -> None:
             _priority(run, live)
             archive = "Restore" if run.row.archived else "Archive"
             _button(archive, lambda: api.archive_run(run.id, not run.row.archived), f"{archive}d.")
-            sure = st.checkbox("Delete this run and what no other run uses", key="sure", disabled=live)
+            sure = st.checkbox("Delete this run and what no other run uses", key=f"sure_{run.id}", disabled=live)
             if st.button("Delete", key="delete", disabled=live or not sure, help="Cancel it first." if live else None):
                 layout.flash(_deleted(run.id, api.delete_run(run.id)))
                 leave(RunsView())

@@ -1,4 +1,4 @@
-"""What a field of the form says, as a list of values: "0.1, 0.25" is two, "0-3" is four whole numbers.
+"""The values of a field as its widget holds them, and back: the text "0.1, 0.25" is two, "0-3" is four whole numbers.
 
 Shares of named things are one value: "harmless 0.8 + helpful 0.2".
 """
@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from app.components.form.field_specs import FieldSpec
+from app.components.form.fields import DEFAULT, FLAGS, Field
 
 MOST_VALUES = 500
-DEFAULT = "default"  # stands for "not set" beside other values
+CHOOSE = "choose at least one."
 _SPAN = re.compile(r"(\d{1,9})\s*[-–]\s*(\d{1,9})")
 _UNCLEAR = re.compile(r"\d{1,3}(,\d{3})+")
 _SHARE = re.compile(r"(\S.*?)[\s:=]+(\S+)")
@@ -23,25 +23,43 @@ _EXAMPLE = {
 }
 
 
-def parse(spec: FieldSpec, text: str) -> tuple[list[Any], str]:
+def in_widget(field: Field, values: Sequence[Any]) -> Any:
+    """What the widget of a field holds when the field has these values."""
+    if field.kind == "flag":
+        return [word for word in field.offered("") if FLAGS[word] in values]
+    if field.kind == "choice":
+        return [value for value in values if value is not None]
+    return as_text(values)
+
+
+def of_widget(field: Field, held: Any) -> tuple[list[Any], str]:
+    """The other way: the values of a field, and a sentence when they cannot be read."""
+    if field.kind == "flag":
+        return [FLAGS[word] for word in field.offered("") if word in held], "" if held else CHOOSE
+    if field.kind == "choice":
+        return ([str(name) for name in held], "") if held else ([None], "" if field.optional else CHOOSE)
+    return parse(field, held)
+
+
+def parse(field: Field, text: str) -> tuple[list[Any], str]:
     """The values in a text, each once, and a sentence when it cannot be read."""
     pieces = [piece.strip() for piece in text.split(",") if piece.strip()]
     if not pieces:
-        return ([None] if spec.optional else [""], "") if _may_be_empty(spec) else ([], "give at least one value.")
-    if spec.kind == "int" and _UNCLEAR.fullmatch(text.strip()):
+        return ([None] if field.optional else [""], "") if _may_be_empty(field) else ([], "give at least one value.")
+    if field.kind == "int" and _UNCLEAR.fullmatch(text.strip()):
         return [], f"{text.strip()} can be one number or several; write it without a comma, or a space after each."
     values: list[Any] = []
     for piece in pieces:
         try:
-            values.extend(_values(spec, piece))
+            values.extend(_values(field, piece))
         except ValueError:
-            return [], f"{piece[:40]!r} is not {_WORD[spec.kind]}; {_EXAMPLE[spec.kind]}"
+            return [], f"{piece[:40]!r} is not {_WORD[field.kind]}; {_EXAMPLE[field.kind]}"
         if len(values) > MOST_VALUES:
             return [], f"has more than {MOST_VALUES} values; give fewer."
     return [value for place, value in enumerate(values) if value not in values[:place]], ""
 
 
-def shown(values: Sequence[Any]) -> str:
+def as_text(values: Sequence[Any]) -> str:
     """The other way; long rows of whole numbers become spans."""
     if len(values) == 1 and values[0] in (None, ""):
         return ""
@@ -49,18 +67,18 @@ def shown(values: Sequence[Any]) -> str:
     return ", ".join(_spans(values) if whole else [_word(value) for value in values])
 
 
-def _may_be_empty(spec: FieldSpec) -> bool:
-    return spec.optional or spec.kind == "text"
+def _may_be_empty(field: Field) -> bool:
+    return field.optional or field.kind == "text"
 
 
-def _values(spec: FieldSpec, piece: str) -> list[Any]:
-    if spec.optional and piece.lower() == DEFAULT:
+def _values(field: Field, piece: str) -> list[Any]:
+    if field.optional and piece.lower() == DEFAULT:
         return [None]
-    if spec.kind == "text":
+    if field.kind == "text":
         return [piece]
-    if spec.kind == "int":
+    if field.kind == "int":
         return _whole(piece)
-    return [_shares(piece) if spec.kind == "shares" else _number(piece)]
+    return [_shares(piece) if field.kind == "shares" else _number(piece)]
 
 
 def _number(text: str) -> float:

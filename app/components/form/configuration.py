@@ -1,41 +1,23 @@
-"""What the widgets of New run hold for a configuration with lists: one value for each, whether it is drawn or not."""
+"""From a configuration with lists to what the widgets of New run hold, and back to what they change of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from app.components.form.field_specs import FieldSpec, all_parts, part_of, specs
-from app.components.form.values import parse, shown
+from app.components.form.declared import MODELS, OTHER, OTHER_MODELS, SET_ON_TOP, SWITCHED, pairs_of
+from app.components.form.field_values import as_text, in_widget, of_widget
+from app.components.form.fields import all_parts, fields_of_part, fields_of_run
 from cwpo.config import catalog
 from cwpo.config.dotted import value_at
-from cwpo.config.parts import LoraConfig
 from cwpo.config.run import RunConfig, merged
 from cwpo.config.sweep import firsts
 from cwpo.errors import ConfigError
 
-OTHER = "other models"
 FIRST_PERCENT = "30"
 HALF = "50"  # the least confident pairs alone: the other half than the one that confidence would keep
 FIRST_METHODS = ("weak", "cw")
 FIRST_SEEDS = [0, 1, 2, 3]
-DATASET = "data.dataset"
-MODELS = ("model.annotator", "model.policy")
-# What the lists on top of the form set; a base configuration never brings them along.
-LISTED = ("name", "method", "top_percent", "objective", "seed")
-OTHERS = "other"  # the text with the fields that have no widget
-# Parts that may be absent, and what they start from when they are turned on.
-SWITCHES: Mapping[str, Mapping[str, Any]] = {
-    "data.length_rule": {"max_tokens": 512, "counts": "each"},
-    "model.lora": LoraConfig().model_dump(mode="json"),
-}
-FLAGS: Mapping[str, bool | None] = {"auto": None, "off": False, "on": True}
-CHOOSE = "choose at least one."
-# Fields that name a row of the catalog, or a hub id or folder.
-NAMED: Mapping[str, Mapping[str, Any]] = {
-    "evaluation.gold_reward": catalog.GOLD_REWARDS,
-    "weighting.name": catalog.WEIGHTINGS,
-}
 
 
 def lists_of(values: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -50,7 +32,7 @@ def lists_of(values: Mapping[str, Any] | None) -> dict[str, Any]:
         "methods": methods,
         "percents": list(dict.fromkeys(percents)) or [first_percent(methods)],
         "objectives": many(values.get("objective", "dpo")),
-        "seeds": shown(many(values.get("seed", 0))),
+        "seeds": as_text(many(values.get("seed", 0))),
     }
 
 
@@ -64,29 +46,18 @@ def many(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def pairs_of(dataset: str) -> dict[str, catalog.ModelPairRow]:
-    """The model pairs of the catalog that read this dataset; sandbox models stay with the sandbox."""
-    sandbox = dataset == "sandbox"
-    return {name: row for name, row in catalog.MODEL_PAIRS.items() if (row.family == "sandbox") == sandbox}
-
-
-def methods_of(dataset: str) -> dict[str, catalog.MethodRow]:
-    """The methods that can be had on this dataset."""
-    return {name: row for name, row in catalog.METHODS.items() if dataset == "sandbox" or not row.sandbox_only}
-
-
 def first_pair(dataset: str, values: Mapping[str, Any] | None) -> str:
-    """The pair that a configuration names, `OTHER` when the catalog has none like it, else the first."""
+    """The pair that a configuration names, `OTHER_MODELS` when the catalog has none like it, else the first."""
     rows = pairs_of(dataset)
     named = tuple(value_at(values or {}, path) for path in MODELS)
     if named == (None, None):
         return next(iter(rows))
-    return next((name for name, row in rows.items() if named == (row.annotator, row.policy)), OTHER)
+    return next((name for name, row in rows.items() if named == (row.annotator, row.policy)), OTHER_MODELS)
 
 
 def datasets_of(values: Mapping[str, Any] | None) -> list[str]:
     """The datasets that a configuration is about."""
-    return many(value_at(values or {}, DATASET) or "sandbox")
+    return many(value_at(values or {}, "data.dataset") or "sandbox")
 
 
 def base_of(dataset: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -94,7 +65,7 @@ def base_of(dataset: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
     reward trained on it until another is chosen."""
     data = {"data": {"dataset": dataset}}
     if start is not None and dataset in many(start.get("data", {}).get("dataset", dataset)):
-        return merged(data, {name: value for name, value in start.items() if name not in LISTED})
+        return merged(data, {name: value for name, value in start.items() if name not in SET_ON_TOP})
     if dataset in catalog.DATASETS:
         return data
     return {**data, "evaluation": {"gold_reward": "trained"}}
@@ -116,12 +87,12 @@ def fields_of(defaults: Mapping[str, Any]) -> dict[str, Any]:
     state: dict[str, Any] = {}
     for part in all_parts():
         given = value_at(defaults, part)
-        if part in SWITCHES:
+        if part in SWITCHED:
             state[part] = given is not None
-            given = SWITCHES[part] if given is None else given
+            given = SWITCHED[part] if given is None else given
         if isinstance(given, Mapping):
-            for spec in plain(part):
-                state[spec.path] = state_of(spec, many(given.get(name_of(spec))))
+            for field in fields_of_part(part):
+                state[field.name] = in_widget(field, many(given.get(field.last_name)))
     return state
 
 
@@ -131,42 +102,42 @@ def changes_of(state: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[d
     wrong: dict[str, str] = {}
     for part in all_parts():
         given = value_at(defaults, part)
-        if part in SWITCHES:
+        if part in SWITCHED:
             if not state[part]:
                 changes |= {} if given is None else {part: None}
                 continue
-            changes |= {part: dict(SWITCHES[part])} if given is None else {}
-            given = SWITCHES[part] if given is None else given
+            changes |= {part: dict(SWITCHED[part])} if given is None else {}
+            given = SWITCHED[part] if given is None else given
         if isinstance(given, Mapping):
-            for spec in plain(part):
-                values, sentence = read(spec, state[spec.path])
+            for field in fields_of_part(part):
+                values, sentence = of_widget(field, state[field.name])
                 if sentence:
-                    wrong[spec.path] = sentence
-                elif values != many(given.get(name_of(spec))):
-                    changes[spec.path] = values if len(values) > 1 else values[0]
+                    wrong[field.name] = sentence
+                elif values != many(given.get(field.last_name)):
+                    changes[field.name] = values if len(values) > 1 else values[0]
     return changes, wrong
 
 
 def filled_state(values: Mapping[str, Any]) -> dict[str, Any]:
     """The state of every widget for these values; what they do not say is the default of their dataset."""
     datasets = datasets_of(values)
-    defaults = {key: value for key, value in defaults_of(base_of(datasets[0], None)).items() if key not in LISTED}
-    given = {key: value for key, value in values.items() if key not in LISTED}
+    defaults = {key: value for key, value in defaults_of(base_of(datasets[0], None)).items() if key not in SET_ON_TOP}
+    given = {key: value for key, value in values.items() if key not in SET_ON_TOP}
     state: dict[str, Any] = {"name": values.get("name", ""), "dataset": datasets[0], "preset": None, **lists_of(values)}
     state |= {"models": first_pair(datasets[0], values), **fields_of(defaults)}
-    others: dict[str, Any] = {DATASET: datasets} if len(datasets) > 1 else {}
+    others: dict[str, Any] = {"data.dataset": datasets} if len(datasets) > 1 else {}
     for path, value in _leaves(given, ""):
-        spec = _spec(path)
-        if path in SWITCHES:
+        field = fields_of_run().get(path)
+        if path in SWITCHED:
             state[path] = value is not None
-        elif spec is not None:
-            state[path] = state_of(spec, many(value))
-        elif path != DATASET and value_at(defaults, path) != value:
+        elif field is not None:
+            state[path] = in_widget(field, many(value))
+        elif path not in SET_ON_TOP and value_at(defaults, path) != value:
             others[path] = value
-    for path in SWITCHES:
+    for path in SWITCHED:
         if isinstance(value_at(given, path), Mapping):
             state[path] = True
-    return {**state, OTHERS: as_lines(others)}
+    return {**state, OTHER: as_lines(others)}
 
 
 def as_lines(values: Mapping[str, Any]) -> str:
@@ -174,45 +145,13 @@ def as_lines(values: Mapping[str, Any]) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None) if values else ""
 
 
-def state_of(spec: FieldSpec, values: Sequence[Any]) -> Any:
-    """What the widget of a field holds when the field has these values."""
-    if spec.kind == "flag":
-        return [word for word, value in flags(spec).items() if value in values]
-    if spec.kind == "choice" or spec.path in NAMED:
-        return [value for value in values if value is not None]
-    return shown(values)
-
-
-def read(spec: FieldSpec, state: Any) -> tuple[list[Any], str]:
-    """The other way: the values of a field, and a sentence when they cannot be read."""
-    if spec.kind == "flag":
-        return [FLAGS[word] for word in flags(spec) if word in state], "" if state else CHOOSE
-    if spec.kind == "choice" or spec.path in NAMED:
-        return ([str(name) for name in state], "") if state else ([None], "" if spec.optional else CHOOSE)
-    return parse(spec, state)
-
-
-def flags(spec: FieldSpec) -> Mapping[str, bool | None]:
-    """What a switch can be; auto is there where the field may be left to the program."""
-    return {word: value for word, value in FLAGS.items() if value is not None or spec.optional}
-
-
-def plain(part: str) -> list[FieldSpec]:
-    """The fields of a part that have widgets of their own; the dataset stands on top of the form."""
-    return [spec for spec in specs(part_of(part), f"{part}.") if spec.path != DATASET]
-
-
-def name_of(spec: FieldSpec) -> str:
-    return spec.path.rsplit(".", 1)[-1]
-
-
 def leaves_without_widget(values: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted names and values of a configuration's fields that no widget holds."""
-    given = {key: value for key, value in values.items() if key not in LISTED}
+    given = {key: value for key, value in values.items() if key not in SET_ON_TOP}
     return {
         path: value
         for path, value in _leaves(given, "")
-        if path not in SWITCHES and path != DATASET and _spec(path) is None
+        if path not in SWITCHED and path not in SET_ON_TOP and path not in fields_of_run()
     }
 
 
@@ -224,8 +163,3 @@ def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]
             yield from _leaves(value, f"{path}.")
         else:
             yield path, value
-
-
-def _spec(path: str) -> FieldSpec | None:
-    part = path.rpartition(".")[0]
-    return next((spec for spec in plain(part) if spec.path == path), None) if part in all_parts() else None

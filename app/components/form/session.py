@@ -1,0 +1,92 @@
+"""What a session remembers of New run: its form, with an address that follows it, and what was queued from it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import RerunException, get_script_run_ctx
+
+from app.components.form.address import Address, address_of, form_from
+from app.components.form.form import Form
+from app.components.frame.address import RunsView, RunView
+
+FORM = "new_run.form"
+OPEN = "new_run.open"
+QUEUED = "new_run.queued"
+NOTHING = object()
+
+
+def open_form(load: Callable[[int], Mapping[str, Any]]) -> Form:
+    """The form as it was left. An address that says otherwise fills it whole, if it is one that the user went to: while
+    the page is open, the browser may still send the address of a moment ago."""
+    given: Address = {name: st.query_params.get_all(name) for name in st.query_params}
+    form: Form | None = st.session_state.get(FORM)
+    came = not st.session_state.get(OPEN)
+    went_back = getattr(get_script_run_ctx(), "is_history_navigation", False)
+    if form is None or (came and given and given != form.address) or (went_back and not came and given != form.address):
+        form = form_from(given, load)
+        st.session_state[FORM] = form
+    st.session_state[OPEN] = True
+    write_address(form, given)
+    return form
+
+
+def put_aside() -> None:
+    """Another page is shown; the form stays as it is."""
+    st.session_state.pop(OPEN, None)
+
+
+def write_address(form: Form, given: Address) -> None:
+    """The address says what the form says."""
+    form.address = address_of(form)
+    if given != form.address:
+        st.query_params.from_dict(form.address)
+
+
+def bound(form: Form, name: str) -> dict[str, Any]:
+    """What makes a widget a view of one value of the form: a key that no other page has, and where a change goes."""
+    key = f"new_run.{name}"
+    value = form.state[name]
+    if st.session_state.get(key, NOTHING) != value:
+        st.session_state[key] = list(value) if isinstance(value, list) else value
+    return {"key": key, "on_change": take_from, "args": (form, name, key)}
+
+
+def take_from(form: Form, name: str, key: str) -> None:
+    """The form takes what a widget holds now. The next change, if it is here already, interrupts whatever asks the
+    session for something, and Streamlit would go on without the rest of this: it waits until this one is taken."""
+    later: RerunException | None = None
+    while True:
+        try:
+            value = st.session_state[key]
+            break
+        except RerunException as request:
+            later = request
+    form.take(name, value)
+    if later is not None:
+        raise later
+
+
+@dataclass
+class Queued:
+    """Plain memory, so that a second click, which ends the run of the script between any two calls of Streamlit, finds
+    what the first one did."""
+
+    runs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    times: int = 0
+    said: str = ""  # of what was queued a moment ago
+    then: RunView | RunsView | None = None  # the page that shows it
+
+    def add(self, token: str, run_ids: Sequence[int], said: str) -> None:
+        """Runs were queued: the page of one run is next, the list of several."""
+        self.runs[token] = tuple(run_ids)
+        self.times += 1
+        self.said = said
+        self.then = RunView(run=run_ids[0]) if len(run_ids) == 1 else RunsView()
+
+
+def queued_here() -> Queued:
+    """The memory of this session."""
+    found: Queued = st.session_state.setdefault(QUEUED, Queued())
+    return found
