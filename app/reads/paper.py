@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
 from app.reads import results
 from app.reads.results import Published
+from cwpo.compare.configured_run import Configs
 from cwpo.compare.gra import DifferenceRow, differences
+from cwpo.config.stored import read_stored
 from cwpo.paper import published as paper
 from cwpo.paper.answers import Pair, PaperCell, PaperGap, Summary, cells, gaps, sandbox_pairs, summaries, wanted_pairs
 from cwpo.paper.measured import of_gra, of_labels, of_pair, of_seconds
@@ -42,7 +43,7 @@ class Candidates:
 
     runs: Mapping[int, RunRow]
     groups: Sequence[Group]
-    configs: Mapping[int, Mapping[str, Any]]
+    configs: Configs
 
 
 Found = dict[tuple[str, str], Measured]
@@ -90,7 +91,7 @@ def _candidates(table: paper.Table, datasets: tuple[str, ...]) -> Candidates:
     with results.reading() as session:
         found = queries.list_runs(session, filters=filters, limit=MOST_RUNS).rows
         kept = {row.id: row for row in found if row.evaluation is not None or (from_labels and row.annotator)}
-        configs = queries.configs(session, list(kept))
+        configs = read_stored(queries.configs(session, list(kept))).configs
     return Candidates(runs=kept, groups=groups_of(kept.values(), configs), configs=configs)
 
 

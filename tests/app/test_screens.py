@@ -21,7 +21,7 @@ from cwpo.compare.matched_kl import MatchedRow
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
 from cwpo.report import columns as report_columns
-from cwpo.report.gra_terms import OPPONENTS, SEVERAL, opponent
+from cwpo.report.gra_terms import BASELINES, SEVERAL, baseline_of
 from db import queries
 from db.errors import DatabaseUnavailable, UnknownRun
 from db.models import Run
@@ -419,20 +419,23 @@ def test_the_terms_of_gra_stand_beside_it_on_every_page(computed: Computed) -> N
 @pytest.mark.parametrize(
     ("runs", "said"),
     [
-        ([("none", "common", "p")], OPPONENTS["none"]),
-        ([("pool", "own", "p"), ("pool", "own", "q")], OPPONENTS["own"]),
-        ([("pool", "common", "p"), ("pool", "common", "p")], OPPONENTS["common"]),
-        ([("labeled", "own", "p"), ("pool", "common", None)], OPPONENTS["common"]),
+        ([("none", "common", "p")], BASELINES["none"]),
+        ([("pool", "own", "p"), ("pool", "own", "q")], BASELINES["own"]),
+        ([("pool", "common", "p"), ("pool", "common", "p")], BASELINES["common"]),
+        ([("labeled", "own", "p"), ("pool", "common", None)], BASELINES["common"]),
         ([("pool", "common", "p"), ("pool", "common", "q")], SEVERAL),
         ([("pool", "common", "p"), ("pool", "own", "p")], SEVERAL),
         ([], ""),
     ],
 )
-def test_one_opponent_for_all_is_one_under_every_seed(runs: list[tuple[str, str, str | None]], said: str) -> None:
+def test_one_baseline_for_all_is_one_under_every_seed(runs: list[tuple[str, str, str | None]], said: str) -> None:
     """Training data of the SFT model, whose it is, and whose answers they were."""
     rows: list[Any] = [SimpleNamespace(id=place, seed=0, baseline=run[2]) for place, run in enumerate(runs)]
-    configs = {place: {"sft": {"data": run[0]}, "evaluation": {"baseline": run[1]}} for place, run in enumerate(runs)}
-    assert opponent(rows, configs) == said
+    configs = {
+        place: RunConfig.parse({"sft": {"data": run[0]}, "evaluation": {"baseline": run[1]}})
+        for place, run in enumerate(runs)
+    }
+    assert baseline_of(rows, configs) == said
 
 
 @pytest.mark.parametrize(
