@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import streamlit as st
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
@@ -212,6 +213,32 @@ def test_settings_of_one_method_are_named_by_what_differs_wherever_compare_shows
             for run, config in configs.items():
                 values = {"method": "weak", "method_label": "Weak labels", "config": config}
                 session.execute(update(Run).where(Run.id == run).values(**values))
+
+
+def test_a_configuration_of_another_version_is_a_sentence_beside_what_is_known(computed: Computed) -> None:
+    """The figures stay: they come from outcomes. What the configuration would say of them is left out."""
+    run = computed.sweep[0]
+    with reading() as session:
+        config = queries.get_run(session, run).config
+    newer = {**config, "align": {**config["align"], "momentum": 0.9}}
+    st.cache_data.clear()
+    try:
+        with writing() as session:
+            session.execute(update(Run).where(Run.id == run).values(config=newer))
+        said = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
+        assert f"The configuration of run {run} was stored by another version of cwpo" in said
+        assert "align.momentum" in said
+        assert "CW − Human" in said
+        for further in ("Cost", "Another gold reward"):
+            visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}", further=further)
+        said = words(visit("run", run=str(run)))
+        assert f"The configuration of run {run} was stored by another version of cwpo" in said
+        assert "ties count half" in words(visit("runs"))
+        visit("paper")
+    finally:
+        with writing() as session:
+            session.execute(update(Run).where(Run.id == run).values(config=config))
+        st.cache_data.clear()
 
 
 def test_drift_and_length_stand_beside_gra_on_compare_and_run(computed: Computed) -> None:
