@@ -18,6 +18,13 @@ NO_COMMON_PROMPT = "no prompt in common"
 Configs = Mapping[int, RunConfig]  # by run
 
 
+class Numbered(Protocol):
+    """Anything that a configuration is known by."""
+
+    @property
+    def id(self) -> int: ...
+
+
 class OfASetting(Protocol):
     """Anything that belongs to a setting: runs that differ in their seed alone share its key."""
 
@@ -86,6 +93,11 @@ def by_setting(members: Iterable[Member], key: Callable[[Member], str] | None = 
     for one in members:
         groups.setdefault(key(one) if key else one.group_key, []).append(one)
     return groups
+
+
+def config_of(members: Iterable[Numbered], configs: Configs) -> RunConfig | None:
+    """The configuration of a setting: that of its first run whose configuration is known."""
+    return next((configs[run.id] for run in members if run.id in configs), None)
 
 
 def in_order(runs: Iterable[Run]) -> list[Run]:

@@ -15,6 +15,7 @@ from cwpo.compare.configured_run import (
     ComparedRun,
     Configs,
     by_setting,
+    config_of,
     in_order,
     why_unpaired,
 )
@@ -182,7 +183,8 @@ def setting_key(config: RunConfig, *apart: str) -> str:
 
 def setting_keys(runs: Sequence[ComparedRun], configs: Configs) -> dict[str, str]:
     """By group key; a setting whose configuration is not known is like no other."""
-    return {run.group_key: setting_key(configs[run.id]) if run.id in configs else run.group_key for run in runs}
+    found = {key: config_of(group, configs) for key, group in by_setting(runs).items()}
+    return {key: setting_key(config) if config else key for key, config in found.items()}
 
 
 def _groups(runs: Sequence[ComparedRun], outcomes: pd.DataFrame | None) -> dict[str, list[ComparedRun]]:
@@ -258,7 +260,7 @@ def _gra_row(
         method=group[0].method,
         method_label=group[0].method_label,
         objective=group[0].objective,
-        top_percent=_share_kept(configs.get(group[0].id)),
+        top_percent=_share_kept(config_of(group, configs)),
         run_ids=run_ids,
         seeds=tuple(int(seed) for seed in table.index),
         estimate=estimate,
@@ -286,7 +288,7 @@ def _gra_row(
         length_controlled=length.gra,
         length_low=length.low,
         length_high=length.high,
-        **_place(configs.get(group[0].id)),
+        **_place(config_of(group, configs)),
     )
 
 

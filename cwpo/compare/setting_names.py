@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from cwpo.compare.configured_run import Configs
+from cwpo.compare.configured_run import Configs, config_of
 from cwpo.config import catalog
 from cwpo.config.dotted import flat
 from cwpo.config.run import RunConfig
@@ -35,7 +35,7 @@ class NamedRun(Protocol):
 def setting_labels(groups: Mapping[str, Sequence[NamedRun]], configs: Configs) -> dict[str, str]:
     """Method, objective and β where the table has several; among settings of one name, what they differ in, and a
     number only where nothing says it. `configs` by run, as far as they are known."""
-    known = {key: configs.get(group[0].id) for key, group in groups.items()}
+    known = {key: config_of(group, configs) for key, group in groups.items()}
     several = len({group[0].objective for group in groups.values()}) > 1
     marks = {key: _beta(config) for key, config in known.items()}
     shown = len(set(marks.values())) > 1
