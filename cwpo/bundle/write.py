@@ -18,7 +18,7 @@ import pandas as pd
 
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.compare import gra as comparison
-from cwpo.compare.configured_run import compared
+from cwpo.compare.configured_run import configured_run
 from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, override
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
@@ -167,7 +167,10 @@ def tables_of(
     configs: Sequence[RunConfig], groups: Sequence[str], outcomes: Sequence[pd.DataFrame], *, reference: str
 ) -> dict[str, str]:
     """Both tables as JSON at full precision: the one function behind bundle and rerun."""
-    runs = [compared(number, config, group) for number, (config, group) in enumerate(zip(configs, groups, strict=True))]
+    runs = [
+        configured_run(number, config, group)
+        for number, (config, group) in enumerate(zip(configs, groups, strict=True))
+    ]
     together = pd.concat(
         [frame.sort_values("prompt_id").assign(run_id=number) for number, frame in enumerate(outcomes)],
         ignore_index=True,

@@ -55,7 +55,7 @@ class ComparedRun(OfASetting, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ConfiguredRun:
     """A run, numbered by whoever compares it."""
 
     id: int
@@ -72,10 +72,10 @@ Run = TypeVar("Run", bound=ComparedRun)
 Member = TypeVar("Member", bound=OfASetting)
 
 
-def compared(number: int, config: RunConfig, group: str) -> Compared:
+def configured_run(number: int, config: RunConfig, group: str) -> ConfiguredRun:
     """The run of a configuration; its baseline is known by what made its answers, its judge by what scored them."""
     stages = build(config)
-    return Compared(
+    return ConfiguredRun(
         id=number,
         group_key=group,
         method=config.method,
