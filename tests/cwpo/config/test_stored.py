@@ -29,6 +29,15 @@ def test_what_is_stored_is_read_as_it_was_submitted(values: dict[str, Any]) -> N
     assert setting_key(again) == setting_key(config)
 
 
+def test_the_key_of_a_setting_is_the_text_of_its_stored_values() -> None:
+    """As it was written before configurations were parsed: addresses and bundles that hold one stay valid."""
+    stored = as_stored(RunConfig.parse(HUB | {"method": "top:30", "seed": 2, "name": "x"}))
+    kept = {name: stored[name] for name in stored.keys() - {"method", "top_percent", "seed", "name", "execution"}}
+    assert setting_key(RunConfig.stored(stored)) == repr(sorted(kept.items()))
+    kept["align"] = {name: value for name, value in stored["align"].items() if name != "steps"}
+    assert setting_key(RunConfig.stored(stored), "align.steps") == repr(sorted(kept.items()))
+
+
 @pytest.mark.parametrize("values", [{"method": "cw"}, HUB])
 def test_what_an_earlier_version_did_not_write_has_its_default(values: dict[str, Any]) -> None:
     config = RunConfig.parse(values)
