@@ -70,7 +70,7 @@ class Run(Base):
     dataset: Mapped[str] = mapped_column(String(300))
     label_fraction: Mapped[float]
     seed: Mapped[int]
-    baseline: Mapped[str | None] = mapped_column(String(64))  # the opponent: fingerprint of its samples
+    baseline: Mapped[str | None] = mapped_column(String(64))  # fingerprint of its samples
     status: Mapped[str] = mapped_column(String(12))
     priority: Mapped[int] = mapped_column(default=0)  # higher first
     error: Mapped[str | None] = mapped_column(Text)

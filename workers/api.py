@@ -137,7 +137,7 @@ def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
     planned = []
     for run_id in run_ids:
         with reading() as session:
-            config = RunConfig.parse(queries.get_run(session, run_id).config)
+            config = RunConfig.stored(queries.get_run(session, run_id).config)
             finished = {stage.slot: stage.fingerprint for stage in queries.run_stages(session, run_id)}
         judged = with_gold(config, gold_reward, home=home())
         planned.append((run_id, submission.new_stages(judged, rescoring(judged, finished), gpu=gpu)))

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
 from app.reads import results
 from app.reads.results import Published
+from cwpo.compare.configured_run import Configs
 from cwpo.compare.gra import DifferenceRow, differences
+from cwpo.config.stored import read_stored
 from cwpo.paper import published as paper
 from cwpo.paper.answers import Pair, PaperCell, PaperGap, Summary, cells, gaps, sandbox_pairs, summaries, wanted_pairs
 from cwpo.paper.measured import of_gra, of_labels, of_pair, of_seconds
@@ -42,10 +43,10 @@ class Candidates:
 
     runs: Mapping[int, RunRow]
     groups: Sequence[Group]
-    configs: Mapping[int, Mapping[str, Any]]
+    configs: Configs
 
 
-Found = dict[tuple[str, str], Measured]
+Figures = dict[tuple[str, str], Measured]
 
 
 def paper_view(table: paper.Table) -> PaperView:
@@ -90,11 +91,11 @@ def _candidates(table: paper.Table, datasets: tuple[str, ...]) -> Candidates:
     with results.reading() as session:
         found = queries.list_runs(session, filters=filters, limit=MOST_RUNS).rows
         kept = {row.id: row for row in found if row.evaluation is not None or (from_labels and row.annotator)}
-        configs = queries.configs(session, list(kept))
+        configs = read_stored(queries.configs(session, list(kept))).configs
     return Candidates(runs=kept, groups=groups_of(kept.values(), configs), configs=configs)
 
 
-def _ours(own: Candidates, answers: Mapping[paper.Number, Sequence[Group]]) -> tuple[Found, tuple[str, ...]]:
+def _ours(own: Candidates, answers: Mapping[paper.Number, Sequence[Group]]) -> tuple[Figures, tuple[str, ...]]:
     """Our figures of the settings that answer a number, no other is computed; and why one has none."""
     by_metric: dict[str, dict[str, Sequence[Group]]] = {}
     for number, groups in answers.items():
@@ -105,14 +106,14 @@ def _ours(own: Candidates, answers: Mapping[paper.Number, Sequence[Group]]) -> t
     return found | met | _labels(labeled), reasons
 
 
-def _gra(own: Candidates, keys: Sequence[str]) -> Found:
+def _gra(own: Candidates, keys: Sequence[str]) -> Figures:
     rows = [row for row in own.runs.values() if row.group_key in keys]
     return of_gra(results.table_of(rows)) if rows else {}
 
 
-def _met(own: Candidates, pairs: Sequence[Sequence[Group]]) -> tuple[Found, tuple[str, ...]]:
+def _met(own: Candidates, pairs: Sequence[Sequence[Group]]) -> tuple[Figures, tuple[str, ...]]:
     """Head to head of the two settings of each pair."""
-    found, reasons = Found(), []
+    found, reasons = Figures(), []
     for first, second in pairs:
         sides = [[own.runs[run_id] for run_id in group.run_ids] for group in (first, second)]
         labels = (sides[0][0].method_label, sides[1][0].method_label)
@@ -125,7 +126,7 @@ def _met(own: Candidates, pairs: Sequence[Sequence[Group]]) -> tuple[Found, tupl
     return found, tuple(reasons)
 
 
-def _labels(labeled: Mapping[str, Mapping[str, Sequence[Group]]]) -> Found:
+def _labels(labeled: Mapping[str, Mapping[str, Sequence[Group]]]) -> Figures:
     """What the annotators of these settings say of themselves, by metric, over their seeds; and their seconds."""
     groups = {key: settings[0] for by_key in labeled.values() for key, settings in by_key.items()}
     run_ids = [run_id for group in groups.values() for run_id in group.run_ids]
@@ -134,7 +135,7 @@ def _labels(labeled: Mapping[str, Mapping[str, Sequence[Group]]]) -> Found:
     with results.reading() as session:
         summaries = queries.label_summaries(session, run_ids)
         seconds = queries.stage_seconds(session, run_ids) if SECONDS in labeled else None
-    found = Found()
+    found = Figures()
     for metric, by_key in labeled.items():
         for key in by_key:
             mine = groups[key].run_ids

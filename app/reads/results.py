@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from cwpo.compare import gra
 from cwpo.compare.alignment_end import END_METRICS, AlignmentEnd, alignment_ends
+from cwpo.compare.configured_run import Configs
 from cwpo.compare.costs import CostRow, Prices, StageCost, cost_table, stage_costs
 from cwpo.compare.gra import DifferenceRow, GraRow, differences, gra_table, pairs_against
 from cwpo.compare.head_to_head import HeadToHead, head_to_head
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
 from cwpo.compare.two_judges import GoldRow, gold_table
+from cwpo.config.stored import StoredConfigs, read_stored
 from cwpo.report.annotators import Scaling, scaling
 from db import queries
 from db.engine import Engines, Session, make_engines, read_scope
@@ -98,9 +99,14 @@ def alignment_ends_of(run_ids: Sequence[int]) -> Mapping[int, AlignmentEnd]:
     return _alignment_ends(database_url(), tuple(run_ids))
 
 
-def configs_of(rows: Sequence[RunRow]) -> Mapping[int, Mapping[str, Any]]:
-    """The configurations of these runs, which never change."""
-    return _configs(database_url(), tuple(row.id for row in rows))
+def configs_of(rows: Sequence[RunRow]) -> Configs:
+    """The configurations of these runs, which never change; without those that cannot be read here."""
+    return _stored(database_url(), tuple(row.id for row in rows)).configs
+
+
+def unreadable(rows: Sequence[RunRow]) -> list[str]:
+    """One sentence for each of these runs whose configuration cannot be read here."""
+    return list(_stored(database_url(), tuple(row.id for row in rows)).unreadable.values())
 
 
 def label_summaries_of(run_ids: Sequence[int]) -> list[LabelSummary]:
@@ -200,13 +206,13 @@ def _outcomes(url: str, run_ids: tuple[int, ...]) -> pd.DataFrame:
 def _alignment_ends(url: str, run_ids: tuple[int, ...]) -> Mapping[int, AlignmentEnd]:
     with reading() as session:
         ends = queries.final_metrics(session, run_ids, "align", END_METRICS)
-    return alignment_ends(_configs(url, run_ids), ends)
+    return alignment_ends(_stored(url, run_ids).configs, ends)
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
-def _configs(url: str, run_ids: tuple[int, ...]) -> Mapping[int, Mapping[str, Any]]:
+def _stored(url: str, run_ids: tuple[int, ...]) -> StoredConfigs:
     with reading() as session:
-        return queries.configs(session, run_ids)
+        return read_stored(queries.configs(session, run_ids))
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

@@ -16,7 +16,7 @@ from app.components.frame.address import CompareView
 from app.components.frame.chart import show_chart
 from app.components.frame.export import show_bundle, show_export
 from app.reads import compare, results
-from cwpo.compare.gra import DifferenceRow, GraRow, setting_key
+from cwpo.compare.gra import DifferenceRow, GraRow, setting_keys
 from cwpo.compare.matched_kl import FrontierRow
 from db.records import RunRow
 
@@ -53,12 +53,14 @@ def _answer(rows: list[RunRow], left_out: str) -> tuple[list[GraRow], list[Diffe
     with right:
         choose_runs(rows)
     layout.show_flash()
+    for sentence in results.unreadable(evaluated):
+        layout.note(sentence)
     if not table:
         layout.empty_state("None of these runs is evaluated yet; their GRA appears here as soon as the first one is.")
         return [], [], []
     show_gra_cards(table)
     layout.let_paint("compare", *(row.id for row in rows))
-    settings = {row.group_key: setting_key(configs[row.id]) for row in evaluated}
+    settings = setting_keys(evaluated, configs)
     reference = chosen_reference(table)
     differences = results.differences_of(evaluated, reference, settings)
     lines, matched = results.frontiers_of(evaluated, reference)

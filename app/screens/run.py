@@ -78,7 +78,7 @@ def _progress(run_id: int, was_live: bool) -> None:
         st.rerun()
     left, right = layout.two_columns()
     with right:  # the answer first: it is on the screen before the tables and charts are
-        show_result(run.row, run.config)
+        show_result(run.row)
     if not was_live:
         layout.let_paint("run", run_id)
     with left:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.compare import gra as comparison
-from cwpo.compare.configured_run import compared
+from cwpo.compare.configured_run import configured_run
 from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, override
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
@@ -167,17 +167,20 @@ def tables_of(
     configs: Sequence[RunConfig], groups: Sequence[str], outcomes: Sequence[pd.DataFrame], *, reference: str
 ) -> dict[str, str]:
     """Both tables as JSON at full precision: the one function behind bundle and rerun."""
-    runs = [compared(number, config, group) for number, (config, group) in enumerate(zip(configs, groups, strict=True))]
+    runs = [
+        configured_run(number, config, group)
+        for number, (config, group) in enumerate(zip(configs, groups, strict=True))
+    ]
     together = pd.concat(
         [frame.sort_values("prompt_id").assign(run_id=number) for number, frame in enumerate(outcomes)],
         ignore_index=True,
     )
-    values = {run.id: config.canonical() for run, config in zip(runs, configs, strict=True)}
-    settings = {run.group_key: comparison.setting_key(values[run.id]) for run in runs}
+    by_run = {run.id: config for run, config in zip(runs, configs, strict=True)}
+    settings = comparison.setting_keys(runs, by_run)
     pairs = comparison.pairs_against(runs, reference) if reference else None
-    by_setting = gra_terms.terms_by_setting(runs, values)
-    rows = comparison.gra_table(runs, together, configs=values)
-    found = comparison.differences(runs, together, pairs=pairs, settings=settings, configs=values)
+    by_setting = gra_terms.terms_by_setting(runs, by_run)
+    rows = comparison.gra_table(runs, together, configs=by_run)
+    found = comparison.differences(runs, together, pairs=pairs, settings=settings, configs=by_run)
     return {
         "gra": tables.to_json(columns.gra_numbers(rows, by_setting)),
         "differences": tables.to_json(columns.numbers(columns.DIFFERENCE, found)),
@@ -218,11 +221,10 @@ def local_files(configs: Sequence[RunConfig]) -> list[LocalFile]:
 
 def names_outside(config: RunConfig) -> Iterator[tuple[str, str, str]]:
     """(field, name, pin) of whatever the run names outside itself; the pin is empty where it has none."""
-    values = config.canonical()
     for field, pin in NAMED:
-        name = value_at(values, field)
+        name = value_at(config, field)
         if isinstance(name, str):
-            yield field, name, str((pin and value_at(values, pin)) or "")
+            yield field, name, str((pin and value_at(config, pin)) or "")
 
 
 def renamed(config: RunConfig, names: Mapping[str, str]) -> RunConfig:

@@ -1,12 +1,12 @@
 """What stands beside a GRA and is not its outcomes: log-ratios at the end of alignment, length. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cwpo.compare.configured_run import Configs
 from cwpo.statistics.length_control import length_controlled
 
 END_METRICS = ("rewards/chosen", "rewards/rejected")
@@ -30,14 +30,14 @@ class Length:
     high: float | None = None
 
 
-def alignment_ends(configs: Mapping[int, Mapping[str, Any]], metrics: pd.DataFrame) -> dict[int, AlignmentEnd]:
+def alignment_ends(configs: Configs, metrics: pd.DataFrame) -> dict[int, AlignmentEnd]:
     """By run; `metrics` holds run_id, name, value of END_METRICS, which are β times the log-ratios."""
     known = metrics.dropna(subset="value")
     keys = zip(known["run_id"].tolist(), known["name"].tolist(), strict=True)
     rewards = dict(zip(keys, known["value"].tolist(), strict=True))
     found = {}
     for run_id, config in configs.items():
-        beta = float(config["align"]["beta"])
+        beta = config.align.beta
         chosen, rejected = (rewards.get((run_id, name)) for name in END_METRICS)
         found[run_id] = AlignmentEnd(
             chosen=None if chosen is None else chosen / beta,

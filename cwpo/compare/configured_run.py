@@ -1,6 +1,6 @@
 """Runs as comparisons read them, whether a database knows them or not; what makes two of them comparable."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -8,12 +8,21 @@ from cwpo.config.run import RunConfig
 from cwpo.stages.graph import build
 
 ONE_SEED = "prompt uncertainty only (1 seed)"
-DIFFERENT_OPPONENTS = "different opponents"
-UNKNOWN_OPPONENT = "opponent unknown"
+DIFFERENT_BASELINES = "different opponents"
+UNKNOWN_BASELINE = "opponent unknown"
 DIFFERENT_JUDGES = "different gold rewards"
 UNKNOWN_JUDGE = "gold reward unknown"
 NO_COMMON_SEED = "no seed in common"
 NO_COMMON_PROMPT = "no prompt in common"
+
+Configs = Mapping[int, RunConfig]  # by run
+
+
+class Numbered(Protocol):
+    """Anything that a configuration is known by."""
+
+    @property
+    def id(self) -> int: ...
 
 
 class OfASetting(Protocol):
@@ -38,15 +47,15 @@ class ComparedRun(OfASetting, Protocol):
     def seed(self) -> int: ...
     @property
     def baseline(self) -> str | None:
-        """The same for runs with the same opponent's answers."""
+        """The same for runs with the same baseline's answers."""
 
     @property
     def judge(self) -> str | None:
-        """The same for runs whose opponent's answers the same gold reward scored."""
+        """The same for runs whose baseline's answers the same gold reward scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ConfiguredRun:
     """A run, numbered by whoever compares it."""
 
     id: int
@@ -63,10 +72,10 @@ Run = TypeVar("Run", bound=ComparedRun)
 Member = TypeVar("Member", bound=OfASetting)
 
 
-def compared(number: int, config: RunConfig, group: str) -> Compared:
-    """The run of a configuration; its opponent is known by what made its answers, its judge by what scored them."""
+def configured_run(number: int, config: RunConfig, group: str) -> ConfiguredRun:
+    """The run of a configuration; its baseline is known by what made its answers, its judge by what scored them."""
     stages = build(config)
-    return Compared(
+    return ConfiguredRun(
         id=number,
         group_key=group,
         method=config.method,
@@ -86,19 +95,24 @@ def by_setting(members: Iterable[Member], key: Callable[[Member], str] | None = 
     return groups
 
 
+def config_of(members: Iterable[Numbered], configs: Configs) -> RunConfig | None:
+    """The configuration of a setting: that of its first run whose configuration is known."""
+    return next((configs[run.id] for run in members if run.id in configs), None)
+
+
 def in_order(runs: Iterable[Run]) -> list[Run]:
     """By seed; of one seed the older first."""
     return sorted(runs, key=lambda run: (run.seed, run.id))
 
 
 def why_unpaired(first: Sequence[ComparedRun], second: Sequence[ComparedRun]) -> str | None:
-    """Under every seed both met the same opponent before the same judge, or what keeps them from being paired."""
+    """Under every seed both met the same baseline before the same judge, or what keeps them from being paired."""
     for one in first:
         for other in second:
             if one.seed != other.seed:
                 continue
             if one.baseline is None or one.baseline != other.baseline:
-                return UNKNOWN_OPPONENT if one.baseline == other.baseline else DIFFERENT_OPPONENTS
+                return UNKNOWN_BASELINE if one.baseline == other.baseline else DIFFERENT_BASELINES
             if one.judge is None or one.judge != other.judge:
                 return UNKNOWN_JUDGE if one.judge == other.judge else DIFFERENT_JUDGES
     return None

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cwpo.compare import human_labels as counting
+from cwpo.compare.configured_run import Configs
 from cwpo.compare.gra import GraRow
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
@@ -60,7 +61,7 @@ class StageCost:
 
 def cost_table(
     rows: Sequence[GraRow],
-    configs: Mapping[int, Mapping[str, Any]],
+    configs: Configs,
     seconds: pd.DataFrame,
     summaries: Mapping[str, Mapping[int, Mapping[str, Any]]],
     prices: Prices,
@@ -85,16 +86,15 @@ def stage_costs(seconds: pd.DataFrame) -> list[StageCost]:
     return sorted(found, key=lambda one: -one.seconds)
 
 
-def human_labels(config: Mapping[str, Any], pairs: int) -> int | None:
+def human_labels(config: RunConfig, pairs: int) -> int | None:
     """Human labels that SFT, annotator or alignment learn from, counted as the plan of the run does."""
-    run = RunConfig.parse(config)
-    graph = build(run)
-    return counting.human_labels([(run, graph)], {graph["data"].fingerprint: pairs})
+    graph = build(config)
+    return counting.human_labels([(config, graph)], {graph["data"].fingerprint: pairs})
 
 
 def _row(
     row: GraRow,
-    configs: Mapping[int, Mapping[str, Any]],
+    configs: Configs,
     seconds: pd.DataFrame,
     summaries: Mapping[str, Mapping[int, Mapping[str, Any]]],
     prices: Prices,
@@ -127,25 +127,27 @@ def _row(
     )
 
 
-def _labels_of(
-    run: int, configs: Mapping[int, Mapping[str, Any]], summaries: Mapping[str, Mapping[int, Mapping[str, Any]]]
-) -> int | None:
+def _labels_of(run: int, configs: Configs, summaries: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> int | None:
     data = summaries["data"].get(run)
-    return None if data is None or "train_pairs" not in data else human_labels(configs[run], int(data["train_pairs"]))
+    if run not in configs or data is None or "train_pairs" not in data:
+        return None
+    return human_labels(configs[run], int(data["train_pairs"]))
 
 
-def _note(row: GraRow, configs: Mapping[int, Mapping[str, Any]]) -> str:
+def _note(row: GraRow, configs: Configs) -> str:
     notes = ["true labels, which no human gave"] if row.method in catalog.METHODS and _is_true(row.method) else []
     notes += (
-        ["without what its existing annotator cost"] if any(_uses_another(configs[run]) for run in row.run_ids) else []
+        ["without what its existing annotator cost"]
+        if any(_uses_another(configs[run]) for run in row.run_ids if run in configs)
+        else []
     )
     notes += ["no cost per point, because the interval of GRA reaches 50 %"] if row.low <= 0.5 else []
     return "; ".join(notes)
 
 
-def _uses_another(config: Mapping[str, Any]) -> bool:
+def _uses_another(config: RunConfig) -> bool:
     """Whether an annotator that another run trained labels for this one."""
-    return bool(config["annotator"].get("use")) and catalog.METHODS[config["method"]].labels == "weak"
+    return bool(config.annotator.use) and catalog.METHODS[config.method].labels == "weak"
 
 
 def _is_true(method: str) -> bool:

@@ -13,19 +13,21 @@ from cwpo.compare.configured_run import (
     NO_COMMON_SEED,
     ONE_SEED,
     ComparedRun,
+    Configs,
     by_setting,
+    config_of,
     in_order,
     why_unpaired,
 )
 from cwpo.compare.setting_names import setting_labels
 from cwpo.config import catalog
-from cwpo.config.run import digest
+from cwpo.config.dotted import without
+from cwpo.config.run import RunConfig, digest
 from cwpo.statistics import intervals
 
 NOT_EVALUATED = "not evaluated yet"
 PLANNED = (("cw", "weak"), ("cw", "human"))
-
-Configs = Mapping[int, Mapping[str, Any]]  # by run
+OF_A_RUN = ("method", "top_percent", "seed", "name", "execution")  # no setting of what is compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,10 +175,16 @@ def pairs_against(runs: Sequence[ComparedRun], reference: str) -> list[tuple[str
     return [(key, reference) for key in _groups(runs, None) if key != reference]
 
 
-def setting_key(config: Mapping[str, Any]) -> str:
-    """The same for runs that differ in method, seed and name alone: what `planned_pairs` may pair."""
-    kept = {k: v for k, v in config.items() if k not in ("method", "top_percent", "seed", "name", "execution")}
-    return repr(sorted(kept.items()))
+def setting_key(config: RunConfig, *apart: str) -> str:
+    """The same for runs that differ in method, seed and name alone, and in fields set `apart` by their dotted names:
+    what `planned_pairs` may pair."""
+    return repr(sorted(without(config.canonical(), (*OF_A_RUN, *apart)).items()))
+
+
+def setting_keys(runs: Sequence[ComparedRun], configs: Configs) -> dict[str, str]:
+    """By group key; a setting whose configuration is not known is like no other."""
+    found = {key: config_of(group, configs) for key, group in by_setting(runs).items()}
+    return {key: setting_key(config) if config else key for key, config in found.items()}
 
 
 def _groups(runs: Sequence[ComparedRun], outcomes: pd.DataFrame | None) -> dict[str, list[ComparedRun]]:
@@ -252,7 +260,7 @@ def _gra_row(
         method=group[0].method,
         method_label=group[0].method_label,
         objective=group[0].objective,
-        top_percent=_share_kept(configs.get(group[0].id, {})),
+        top_percent=_share_kept(config_of(group, configs)),
         run_ids=run_ids,
         seeds=tuple(int(seed) for seed in table.index),
         estimate=estimate,
@@ -273,22 +281,22 @@ def _gra_row(
         ungrammatical=mean["ungrammatical"],
         baseline_ungrammatical=mean["baseline_ungrammatical"],
         note=note,
-        beta=mean_known(float(configs[run]["align"]["beta"]) for run in run_ids if run in configs),
+        beta=mean_known(configs[run].align.beta for run in run_ids if run in configs),
         chosen_logratio=mean_known(ends[run].chosen for run in run_ids if run in ends),
         rejected_logratio=mean_known(ends[run].rejected for run in run_ids if run in ends),
         length_ratio=length.ratio,
         length_controlled=length.gra,
         length_low=length.low,
         length_high=length.high,
-        **_place(configs.get(group[0].id, {})),
+        **_place(config_of(group, configs)),
     )
 
 
-def _place(config: Mapping[str, Any]) -> dict[str, str]:
+def _place(config: RunConfig | None) -> dict[str, str]:
     """Where lines over the share of pairs kept are drawn; nothing without a configuration."""
-    align = dict(config.get("align", {}))
-    steps = align.pop("steps", "")
-    return {"place": digest(setting_key({**config, "align": align})), "steps": steps} if config else {}
+    if config is None:
+        return {}
+    return {"place": digest(setting_key(config, "align.steps")), "steps": config.align.steps}
 
 
 def _means(rows: pd.DataFrame) -> dict[str, float | None]:
@@ -300,10 +308,9 @@ def _means(rows: pd.DataFrame) -> dict[str, float | None]:
     return found
 
 
-def _share_kept(config: Mapping[str, Any]) -> float | None:
+def _share_kept(config: RunConfig | None) -> float | None:
     """N of whatever weighting keeps N % of the pairs; None for all others, and without a configuration."""
-    percent = config.get("top_percent")
-    return None if percent is None else float(percent)
+    return None if config is None else config.top_percent
 
 
 def _about(first: Sequence[ComparedRun], second: Sequence[ComparedRun], labels: Mapping[str, str]) -> dict[str, Any]:

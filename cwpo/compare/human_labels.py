@@ -1,7 +1,6 @@
 """How many human labels runs learn from, counted once per split."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from cwpo.config.run import RunConfig
 from cwpo.stages.graph import StageSpec
@@ -14,11 +13,10 @@ def human_labels(runs: Sequence[tuple[RunConfig, Graph]], pairs: Mapping[str, in
     """Pairs whose human label some stage trains on, once per data, fraction and split; a trained judge's not."""
     used: dict[tuple[str, str, float | None, int | None], float] = {}
     for config, graph in runs:
-        run = config.canonical()
         for spec in graph.values():
             part, stage = _human_part(spec.settings), spec.settings
             if part and isinstance(stage, SplitSettings):
-                share = share_of_pairs(part, stage, run)
+                share = share_of_pairs(part, stage, config)
                 size = share if part == "unlabeled" else stage.label_fraction
                 used[graph["data"].fingerprint, part, size, stage.split_seed] = share
     totals: dict[str, float] = {}
@@ -38,12 +36,12 @@ def _human_part(stage: Settings) -> str | None:
     return None
 
 
-def share_of_pairs(part: str, stage: SplitSettings, run: Mapping[str, Any]) -> float:
+def share_of_pairs(part: str, stage: SplitSettings, config: RunConfig) -> float:
     """The share of all pairs that a part holds."""
     if part == "all":
         return 1.0
-    fixed = run["data"].get("unlabeled_fraction")
+    fixed = config.data.unlabeled_fraction
     if part == "unlabeled" and fixed is not None:
-        return float(fixed)
+        return fixed
     labeled = float(stage.label_fraction or 0)
     return labeled if part == "labeled" else 1.0 - labeled

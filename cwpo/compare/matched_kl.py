@@ -12,12 +12,15 @@ from cwpo.compare.configured_run import (
     NO_COMMON_SEED,
     ONE_SEED,
     ComparedRun,
+    Configs,
     by_setting,
     in_order,
     why_unpaired,
 )
 from cwpo.compare.gra import PLANNED, setting_key
 from cwpo.compare.setting_names import setting_labels
+from cwpo.config.dotted import without
+from cwpo.config.run import RunConfig
 from cwpo.statistics import intervals
 from cwpo.statistics.frontier import Curve, SeedFrontier, covered, frontier, matched_difference
 from cwpo.statistics.intervals import detectable_effect
@@ -92,7 +95,7 @@ class Frontier:
 
     key: str
     place: str  # the same for frontiers that differ in method alone
-    config: Mapping[str, Any]  # of a run, without β
+    config: RunConfig  # of a run; its β is one of several
     runs: Mapping[int, Sequence[ComparedRun]]
     betas: Mapping[int, float]  # by run
     kl: Mapping[int, float]
@@ -104,9 +107,7 @@ class Frontier:
         return next(iter(self.runs.values()))[0]
 
 
-def frontiers(
-    runs: Sequence[ComparedRun], outcomes: pd.DataFrame, configs: Mapping[int, Mapping[str, Any]]
-) -> list[Frontier]:
+def frontiers(runs: Sequence[ComparedRun], outcomes: pd.DataFrame, configs: Configs) -> list[Frontier]:
     """Methods that the table holds at several β; seeds with one β say nothing about a curve and are left out."""
     kl = outcomes.groupby("run_id")["logratio"].mean().dropna()
     known = [run for run in in_order(runs) if run.id in kl.index and run.id in configs]
@@ -152,27 +153,29 @@ def matched_differences(found: Sequence[Frontier], *, reference: str = "") -> li
 
 
 def _labels(found: Sequence[Frontier]) -> dict[str, str]:
-    return setting_labels({one.key: [one.first] for one in found}, {one.first.id: one.config for one in found})
+    return setting_labels(
+        {one.key: [one.first] for one in found}, {one.first.id: _at_one_beta(one.config) for one in found}
+    )
 
 
-def _without_beta(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {**config, "align": {name: value for name, value in config["align"].items() if name != "beta"}}
+def _at_one_beta(config: RunConfig) -> RunConfig:
+    """β tells no frontier from another, so that no name says it."""
+    return config.model_copy(update={"align": config.align.model_copy(update={"beta": 1.0})})
 
 
-def _frontier_key(config: Mapping[str, Any]) -> str:
+def _frontier_key(config: RunConfig) -> str:
     """The same for runs that differ in β, seed and name alone."""
-    kept = {k: v for k, v in _without_beta(config).items() if k not in ("seed", "name", "execution")}
-    return repr(sorted(kept.items()))
+    return repr(sorted(without(config.canonical(), ("align.beta", "seed", "name", "execution")).items()))
 
 
 def _frontier(
     key: str,
     group: Sequence[ComparedRun],
     outcomes: pd.DataFrame,
-    configs: Mapping[int, Mapping[str, Any]],
+    configs: Configs,
     kl: "pd.Series[float]",
 ) -> Frontier | None:
-    betas = {run.id: float(configs[run.id]["align"]["beta"]) for run in group}
+    betas = {run.id: configs[run.id].align.beta for run in group}
     by_seed: dict[int, list[ComparedRun]] = {}
     for run in group:
         by_seed.setdefault(run.seed, []).append(run)
@@ -184,11 +187,11 @@ def _frontier(
     wide = wide.dropna(axis="columns")
     if wide.empty:
         return None
-    shared = _without_beta(configs[group[0].id])
+    config = configs[group[0].id]
     return Frontier(
         key=key,
-        place=setting_key(shared),
-        config=shared,
+        place=setting_key(config, "align.beta"),
+        config=config,
         runs={seed: sorted(own, key=lambda run: float(kl[run.id])) for seed, own in kept.items()},
         betas=betas,
         kl={run_id: float(kl[run_id]) for run_id in ids},

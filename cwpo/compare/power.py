@@ -42,7 +42,7 @@ def planned(configs: Sequence[RunConfig], spread: SeedSpread) -> Power:
 
 def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> SeedSpread:
     """Pooled over paired differences: each setting against the first one before it with the same objective and, under
-    two seeds or more, the same opponent and judge. Too few of them say nothing."""
+    two seeds or more, the same baseline and judge. Too few of them say nothing."""
     answered = set(outcomes["run_id"])
     groups = by_setting(run for run in runs if run.id in answered)
     settings = [{run.seed: run for run in reversed(group)} for group in groups.values()]  # of one seed the first run
@@ -66,7 +66,7 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> Seed
 def _comparable(
     mine: Mapping[int, ComparedRun], its: Mapping[int, ComparedRun]
 ) -> list[tuple[ComparedRun, ComparedRun]]:
-    """The runs of both settings under the seeds that both have, where objective, opponent and judge are the same."""
+    """The runs of both settings under the seeds that both have, where objective, baseline and judge are the same."""
     return [
         (mine[seed], its[seed])
         for seed in sorted(mine.keys() & its.keys())

@@ -1,9 +1,12 @@
 """What settings are called beside each other: method, objective, β, and in short words what else tells them apart."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from cwpo.compare.configured_run import Configs, config_of
 from cwpo.config import catalog
+from cwpo.config.dotted import flat
+from cwpo.config.run import RunConfig
 
 MOST = 3  # differing fields that a name says all of; of more, as many as tell the settings apart
 SHORT = 24  # characters of a name that a user gave
@@ -29,12 +32,10 @@ class NamedRun(Protocol):
     def objective(self) -> str: ...
 
 
-def setting_labels(
-    groups: Mapping[str, Sequence[NamedRun]], configs: Mapping[int, Mapping[str, Any]]
-) -> dict[str, str]:
+def setting_labels(groups: Mapping[str, Sequence[NamedRun]], configs: Configs) -> dict[str, str]:
     """Method, objective and β where the table has several; among settings of one name, what they differ in, and a
     number only where nothing says it. `configs` by run, as far as they are known."""
-    known = {key: configs.get(group[0].id, {}) for key, group in groups.items()}
+    known = {key: config_of(group, configs) for key, group in groups.items()}
     several = len({group[0].objective for group in groups.values()}) > 1
     marks = {key: _beta(config) for key, config in known.items()}
     shown = len(set(marks.values())) > 1
@@ -54,9 +55,10 @@ def setting_labels(
     return {key: labels[key] for key in groups}
 
 
-def told_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each configuration, the words for what it does not share with all the others; "" where it is the usual."""
-    leaves = [dict(flat(config)) for config in configs]
+def told_apart(configs: Sequence[RunConfig | None]) -> list[str]:
+    """For each configuration, the words for what it does not share with all the others; "" where it is the usual, or
+    where it is not known."""
+    leaves = [{} if config is None else dict(flat(config.canonical())) for config in configs]
     names = dict.fromkeys(name for leaf in leaves for name in leaf if not _is_said(name))
     columns = {name: tuple(_word(name, leaf.get(name)) for leaf in leaves) for name in names}
     differing = {name: words for name, words in columns.items() if len(set(words)) > 1}
@@ -65,15 +67,6 @@ def told_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     following = [differing[name] for name in order if FOLLOWS.get(name) in differing]
     kept = leading if len(leading) <= MOST else _enough([], leading)
     return [_joined(*words) for words in zip(*_enough(kept, following), strict=True)] or [""] * len(configs)
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, plain value) of every leaf; an empty part is a leaf."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _enough(kept: list[tuple[str, ...]], further: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -100,9 +93,8 @@ def _is_said(name: str) -> bool:
     return any(name == said or name.startswith(f"{said}.") for said in SAID)
 
 
-def _beta(config: Mapping[str, Any]) -> str:
-    beta = config.get("align", {}).get("beta")
-    return "" if beta is None else f"β {beta:g}"
+def _beta(config: RunConfig | None) -> str:
+    return "" if config is None else f"β {config.align.beta:g}"
 
 
 def _word(name: str, value: Any) -> str:

@@ -1,15 +1,14 @@
 """Two gold rewards over the same answers: GRA under each, agreement, and what alignment does to it. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from cwpo.compare.configured_run import ONE_SEED, ComparedRun, by_setting, in_order
+from cwpo.compare.configured_run import ONE_SEED, ComparedRun, Configs, by_setting, in_order
 from cwpo.compare.setting_names import setting_labels
 from cwpo.statistics import intervals
 from cwpo.statistics.agreement import agreement
@@ -48,7 +47,7 @@ def gold_table(
     own: pd.DataFrame,
     further: pd.DataFrame,
     *,
-    configs: Mapping[int, Mapping[str, Any]] | None = None,
+    configs: Configs | None = None,
 ) -> list[GoldRow]:
     """One row per setting with runs that both judged; `own` and `further` as queries.outcomes gives them."""
     both = own.merge(further, on=["run_id", "prompt_id"], suffixes=("", "_further"))

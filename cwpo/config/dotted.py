@@ -1,6 +1,6 @@
 """Values under dotted names, such as `data.dataset`, in configurations that may be incomplete."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -8,10 +8,28 @@ from pydantic import BaseModel
 
 def value_at(values: Any, path: str) -> Any:
     """The value under a dotted name, in mappings or parts of a configuration; None where a piece is not there."""
-    found = values
+    value = values
     for name in path.split("."):
-        if isinstance(found, BaseModel):
-            found = getattr(found, name, None)
+        if isinstance(value, BaseModel):
+            value = getattr(value, name, None)
         else:
-            found = found.get(name) if isinstance(found, Mapping) else None
-    return found
+            value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, plain value) of every leaf; an empty part is a leaf."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def without(values: Mapping[str, Any], paths: Collection[str], prefix: str = "") -> dict[str, Any]:
+    """A copy of plain values that lacks the fields with these dotted names."""
+    kept = {name: value for name, value in values.items() if f"{prefix}{name}" not in paths}
+    return {
+        name: without(value, paths, f"{prefix}{name}.") if isinstance(value, Mapping) else value
+        for name, value in kept.items()
+    }

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator, model_validator
 
 from cwpo.config import catalog
 from cwpo.config.checks import contradictions, problems_of
@@ -19,6 +19,7 @@ from cwpo.config.fields import RunFields
 from cwpo.config.parts import known
 from cwpo.errors import ConfigError
 
+STORED = "stored"  # how `RunConfig.stored` tells the checks whose values they see
 MOST_RUNS = 1_000  # of one sweep, whoever submits it
 
 SANDBOX_DEFAULTS: dict[str, Any] = {
@@ -69,7 +70,9 @@ class RunConfig(RunFields):
         return known(catalog.OBJECTIVES, objective, "objective")
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "RunConfig":
+    def _fits_together(self, info: ValidationInfo) -> "RunConfig":
+        if info.context == STORED:
+            return self
         for field, sentence in contradictions(self):
             raise ConfigError(field, sentence)
         return self
@@ -79,6 +82,16 @@ class RunConfig(RunFields):
         """Like the constructor, but the first problem is raised as one plain sentence (ConfigError)."""
         try:
             return cls.model_validate(dict(values))
+        except ValidationError as error:
+            field, sentence = problems_of(error)[0]
+            raise ConfigError(field, sentence) from error
+
+    @classmethod
+    def stored(cls, values: Mapping[str, Any]) -> "RunConfig":
+        """As it was stored with its run. What an earlier version did not write has its default, and whether the fields
+        fit together was asked at submission; what this version does not know is one plain sentence (ConfigError)."""
+        try:
+            return cls.model_validate(dict(values), context=STORED)
         except ValidationError as error:
             field, sentence = problems_of(error)[0]
             raise ConfigError(field, sentence) from error

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cwpo.compare.configured_run import DIFFERENT_OPPONENTS
+from cwpo.compare.configured_run import DIFFERENT_BASELINES
 from cwpo.compare.gra import DifferenceRow
 from cwpo.paper import published
 from cwpo.paper.measured import Ours, of_difference
@@ -53,7 +53,7 @@ class PaperCell:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperGap:
-    """One difference of the paper and ours; `paired`: on the same prompts against the same opponent. `detectable`: the
+    """One difference of the paper and ours; `paired`: on the same prompts against the same baseline. `detectable`: the
     smallest true difference that ours would find four times in five, `p_holm` corrected over the table's."""
 
     difference: PaperDifference
@@ -127,14 +127,14 @@ def gaps(
 def _gap(
     difference: PaperDifference, pair: tuple[Group, Group], ours: Ours, paired: Mapping[Pair, DifferenceRow]
 ) -> PaperGap | None:
-    """Paired where it can be; column against column where the opponents differ, and for accuracy; else nothing."""
+    """Paired where it can be; column against column where the baselines differ, and for accuracy; else nothing."""
     metric = difference.first.metric
     columns = [ours.get((group.key, metric)) for group in pair]
     row = paired.get((pair[0].key, pair[1].key)) if metric == PAIRED else None
     measured = of_difference(row) if row else None
     if columns[0] is None or columns[1] is None:
         return None
-    if measured is None and metric == PAIRED and (row is None or row.reason != DIFFERENT_OPPONENTS):
+    if measured is None and metric == PAIRED and (row is None or row.reason != DIFFERENT_BASELINES):
         return None
     gap = measured or unpaired(columns[0], columns[1])
     apart = _apart(pair, metric)

@@ -1,9 +1,9 @@
 """How the paper's numbers are named: methods, models, data, and what else a cell sets. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from cwpo.config import catalog
+from cwpo.config.run import RunConfig
 from cwpo.paper.published import Number
 from cwpo.paper.verdict import PaperDifference
 from cwpo.report.numbers import number as figure
@@ -89,10 +89,10 @@ def models(number: Number) -> str:
     return _annotator(number.annotator)
 
 
-def annotator_and_data(config: Mapping[str, Any]) -> str:
+def annotator_and_data(config: RunConfig) -> str:
     """What a figure of ours is of, where the paper's number does not say it: OPT 125M · HH."""
-    data = config["data"]["dataset"]
-    return f"{_annotator(config['model']['annotator'])} · {DATASETS.get(data, data)}"
+    data = config.data.dataset
+    return f"{_annotator(config.model.annotator)} · {DATASETS.get(data, data)}"
 
 
 def _annotator(name: str) -> str:

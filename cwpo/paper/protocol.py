@@ -7,9 +7,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from cwpo.compare.configured_run import by_setting
+from cwpo.compare.configured_run import Configs, by_setting
 from cwpo.config import catalog
-from cwpo.config.dotted import value_at
+from cwpo.config.dotted import flat, value_at
 from cwpo.config.run import RunConfig
 from cwpo.paper import published
 from cwpo.paper.published import Arm, Number
@@ -45,7 +45,7 @@ class Group:
     """Runs of one setting over its seeds, as far as they matter here."""
 
     key: str
-    config: Mapping[str, Any]
+    config: RunConfig
     run_ids: tuple[int, ...]
     n_seeds: int
 
@@ -61,7 +61,7 @@ class ListedRun(Protocol):
     def seed(self) -> int: ...
 
 
-def groups_of(runs: Iterable[ListedRun], configs: Mapping[int, Mapping[str, Any]]) -> list[Group]:
+def groups_of(runs: Iterable[ListedRun], configs: Configs) -> list[Group]:
     """Runs by setting, the setting with the newest run first."""
     by_key = by_setting(run for run in runs if run.id in configs)
     made = [
@@ -97,7 +97,7 @@ def _rivals(number: Number, groups: Sequence[Group]) -> tuple[Group, ...]:
     return min(
         ((one, other) for one in mine for other in theirs),
         key=lambda pair: (
-            pair[0].config["evaluation"] != pair[1].config["evaluation"],
+            pair[0].config.evaluation != pair[1].config.evaluation,
             sum(len(departures(group.config)) for group in pair),
             -min(group.n_seeds for group in pair),
         ),
@@ -113,18 +113,18 @@ def asking(table: published.Table, groups: Sequence[Group]) -> list[int]:
     return sorted(run_id for run_ids in found for run_id in run_ids)
 
 
-def fits(number: Number, config: Mapping[str, Any], *, sandbox: bool = False) -> bool:
+def fits(number: Number, config: RunConfig, *, sandbox: bool = False) -> bool:
     """Same models, dataset, objective, method, share and label fraction; in the sandbox models and data are its own."""
     if number.method not in catalog.METHODS or not _same_method(number, config):
         return False
-    model, data = config["model"], config["data"]
+    model, data = config.model, config.data
     weak = catalog.METHODS[number.method].needs_annotator
     places = (
-        not number.objective or config["objective"] == number.objective,
-        _same_fraction(number, data["label_fraction"], sandbox=sandbox),
-        data["dataset"] in (("sandbox",) if sandbox else _said(number, "dataset")),
-        sandbox or not number.policy or model["policy"] == number.policy,
-        sandbox or not weak or model["annotator"] in _said(number, "annotator"),
+        not number.objective or config.objective == number.objective,
+        _same_fraction(number, data.label_fraction, sandbox=sandbox),
+        data.dataset in (("sandbox",) if sandbox else _said(number, "dataset")),
+        sandbox or not number.policy or model.policy == number.policy,
+        sandbox or not weak or model.annotator in _said(number, "annotator"),
     )
     return all(places) and _has_setting(number, config, sandbox=sandbox)
 
@@ -141,15 +141,15 @@ def _said(number: Number, field: str) -> tuple[str, ...]:
     return (own,) if own else tuple(getattr(other, field) for other in published.numbers_of(number.table))
 
 
-def departures(config: Mapping[str, Any], metric: str = "gra") -> tuple[str, ...]:
+def departures(config: RunConfig, metric: str = "gra") -> tuple[str, ...]:
     """Fields in which a run departs from the protocol that the paper states, as "align.beta 0.1 (0.5)"."""
     wanted = _protocol(config)
-    weak = catalog.METHODS[config["method"]].needs_annotator
+    weak = catalog.METHODS[config.method].needs_annotator
     skipped = (*OPEN, *DISTINCT, "weighting", *(() if weak else ONLY_WITH_ANNOTATOR))
-    read = (*BEFORE_LABELS, *_own_sft(config)) if metric in FROM_LABELS else tuple(config)
+    read = (*BEFORE_LABELS, *_own_sft(config)) if metric in FROM_LABELS else tuple(RunConfig.model_fields)
     skipped += (OWN_SFT,) if metric in FROM_LABELS else ()
     found = []
-    for path, value in _flat(config).items():
+    for path, value in flat(config.canonical()):
         if _under(path, skipped) or not _under(path, read):
             continue
         if value != wanted.get(path) and not (path == "evaluation.gold_reward" and _same_family(value, wanted[path])):
@@ -157,9 +157,9 @@ def departures(config: Mapping[str, Any], metric: str = "gra") -> tuple[str, ...
     return tuple(found)
 
 
-def _own_sft(config: Mapping[str, Any]) -> tuple[str, ...]:
+def _own_sft(config: RunConfig) -> tuple[str, ...]:
     """The weak model of ws goes through SFT first, unless there is none."""
-    return ("sft",) if config["method"] == "ws" and config["sft"]["data"] != "none" else ()
+    return ("sft",) if config.method == "ws" and config.sft.data != "none" else ()
 
 
 def differences_of(table: published.Table) -> list[PaperDifference]:
@@ -177,18 +177,20 @@ def differences_of(table: published.Table) -> list[PaperDifference]:
 
 def sandbox_pair(difference: PaperDifference, groups: Sequence[Group]) -> tuple[Group, Group] | None:
     """Two settings of one sandbox world that ask the same question; most seeds, then newest."""
-    ones = [group for group in groups if fits(difference.first, group.config, sandbox=True)]
-    others = [group for group in groups if fits(difference.second, group.config, sandbox=True)]
-    pairs = [(one, other) for one in ones for other in others if _world(one.config) == _world(other.config)]
+    ones, others = (
+        [(group, _world(group.config)) for group in groups if fits(number, group.config, sandbox=True)]
+        for number in (difference.first, difference.second)
+    )
+    pairs = [(one, other) for one, world in ones for other, its in others if world == its]
     return min(pairs, key=lambda pair: -min(pair[0].n_seeds, pair[1].n_seeds), default=None)
 
 
-def _same_method(number: Number, config: Mapping[str, Any]) -> bool:
+def _same_method(number: Number, config: RunConfig) -> bool:
     """The annotator of every method that labels with it is the same one, whatever is done with the labels."""
     if number.metric in FROM_LABELS:
-        weak = catalog.METHODS[config["method"]].needs_annotator
-        return bool(weak) and (config["method"] == "ws") == (number.method == "ws")
-    return bool(config["method"] == number.method and config["top_percent"] == number.top_percent)
+        weak = catalog.METHODS[config.method].needs_annotator
+        return bool(weak) and (config.method == "ws") == (number.method == "ws")
+    return bool(config.method == number.method and config.top_percent == number.top_percent)
 
 
 def _is_arm(number: Number, arm: Arm) -> bool:
@@ -215,15 +217,15 @@ def _own(setting: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     return tuple(pair for pair in setting if pair[0].startswith(OWN_FIELDS))
 
 
-def _has_setting(number: Number, config: Mapping[str, Any], *, sandbox: bool) -> bool:
+def _has_setting(number: Number, config: RunConfig, *, sandbox: bool) -> bool:
     """Every field that the number sets, and the usual value of every other that tells experiments apart."""
     skipped: tuple[str, ...] = ("data.subset",) if sandbox else ()
     named = [(path, text) for path, text in number.setting if not _under(path, skipped)]
     if not all(_equals(value_at(config, path), text) for path, text in named):
         return False
-    own = catalog.METHODS[config["method"]].weighting
+    own = catalog.METHODS[config.method].weighting
     skipped += ("weighting.name",) if number.metric in FROM_LABELS else ()
-    telling = (*DISTINCT, OWN_SFT) if number.metric in FROM_LABELS and config["method"] == "ws" else DISTINCT
+    telling = (*DISTINCT, OWN_SFT) if number.metric in FROM_LABELS and config.method == "ws" else DISTINCT
     others = [name for name in telling if name not in skipped and not any(_under(path, (name,)) for path, _ in named)]
     return all(value_at(config, name) in (*USUAL, own) for name in others)
 
@@ -247,11 +249,11 @@ def _optional(text: str) -> float | None:
         return None
 
 
-def _protocol(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _protocol(config: RunConfig) -> Mapping[str, Any]:
     """The defaults, which are the paper's, for the same data, models and method, with the paper's judge."""
-    data, model = config["data"], config["model"]
-    own = model["annotator"], model["policy"], config["method"], config["top_percent"]
-    return _defaults(data["dataset"], data["label_fraction"], *own)
+    data, model = config.data, config.model
+    own = model.annotator, model.policy, config.method, config.top_percent
+    return _defaults(data.dataset, data.label_fraction, *own)
 
 
 @lru_cache(maxsize=1_000)
@@ -266,17 +268,7 @@ def _defaults(
         **({"top_percent": percent} if percent is not None else {}),
         **({"evaluation": {"gold_reward": published.JUDGES[dataset]}} if dataset in published.JUDGES else {}),
     }
-    return MappingProxyType(_flat(RunConfig.parse(values).canonical()))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
+    return MappingProxyType(dict(flat(RunConfig.parse(values).canonical())))
 
 
 def _same_family(one: object, other: object) -> bool:
@@ -288,6 +280,6 @@ def _shown(value: object) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _world(config: Mapping[str, Any]) -> dict[str, Any]:
+def _world(config: RunConfig) -> dict[str, Any]:
     """Everything that the two settings of one comparison share."""
-    return {path: value for path, value in _flat(config).items() if not _under(path, ARMS)}
+    return {path: value for path, value in flat(config.canonical()) if not _under(path, ARMS)}

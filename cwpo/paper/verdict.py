@@ -42,7 +42,7 @@ class Measured:
     n_prompts: int  # or pairs; 0 where neither was counted
     n_seeds: int
     kl: float | None = None  # nats per answer; of a difference the paired difference
-    length_ratio: float | None = None  # mean tokens of the answers over the opponent's
+    length_ratio: float | None = None  # mean tokens of the answers over the baseline's
     about: str = ""  # what was measured, where the number leaves that open
 
     @property
@@ -99,7 +99,7 @@ def verdict(ours: Measured, value: float, error: float) -> Verdict:
 
 
 def unpaired(first: Measured, second: Measured) -> Measured:
-    """The difference of two columns with different opponents, as the paper prints it; nothing shared is taken off."""
+    """The difference of two columns with different baselines, as the paper prints it; nothing shared is taken off."""
     gap = first.estimate - second.estimate
     half = math.hypot(first.half_width, second.half_width)
     return Measured(

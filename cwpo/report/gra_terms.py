@@ -1,15 +1,15 @@
-"""On what terms a GRA was counted: opponent, tie rule, gold reward and its revision, decoding. Pure: configurations
+"""On what terms a GRA was counted: baseline, tie rule, gold reward and its revision, decoding. Pure: configurations
 in, plain words out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from cwpo.compare.configured_run import ComparedRun, by_setting
+from cwpo.compare.configured_run import ComparedRun, Configs, by_setting
 from cwpo.config import catalog
+from cwpo.config.run import RunConfig
 from cwpo.report.sentences import what_the_seed_moved
 
-OPPONENTS: Mapping[str, str] = {
+BASELINES: Mapping[str, str] = {
     "none": "the policy before alignment",
     "own": "each method's own SFT model",
     "common": "one SFT model for all",
@@ -21,8 +21,6 @@ SEVERAL_REVISIONS = "several revisions"
 SEVERAL_DECODINGS = "several ways of decoding"
 _ORACLE, _TRAINED = "the sandbox oracle", "a reward trained here on all human labels, from"
 _SHA, _SHORT = "sha256:", 8
-
-Config = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,7 @@ class Terms:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Opponent, tie rule, judge, decoding, each as it reads in a line."""
+        """Baseline, tie rule, judge, decoding, each as it reads in a line."""
         opponent = self.opponent if self.opponent in ("", SEVERAL) else f"against {self.opponent}"
         return tuple(filter(None, (opponent, self.tie_rule, self._judge, self.decoding)))
 
@@ -59,7 +57,7 @@ class Terms:
 COLUMNS = tuple(Terms.__dataclass_fields__)
 
 
-def terms(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> Terms:
+def terms(runs: Sequence[ComparedRun], configs: Configs) -> Terms:
     """Of all these runs; what differs among them is called several. Runs without a configuration are left out."""
     known = [run for run in runs if run.id in configs]
     if not known:
@@ -68,70 +66,68 @@ def terms(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> Terms:
     judges = {(judge_of(config)[0], _training_of(config)) for config in chosen}
     revisions = {judge_of(config)[1] for config in chosen}
     return Terms(
-        opponent=opponent(known, configs),
+        opponent=baseline_of(known, configs),
         gold_reward=judges.pop()[0] if len(judges) == 1 else SEVERAL_GOLDS,
         gold_revision=_same(revisions, SEVERAL_REVISIONS),
         decoding=_same({decoding_of(config) for config in chosen}, SEVERAL_DECODINGS),
     )
 
 
-def terms_by_setting(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> dict[str, Terms]:
+def terms_by_setting(runs: Sequence[ComparedRun], configs: Configs) -> dict[str, Terms]:
     """The terms of each setting, by group key."""
     return {key: terms(group, configs) for key, group in by_setting(runs).items()}
 
 
-def table_notes(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> tuple[str, str]:
+def table_notes(runs: Sequence[ComparedRun], configs: Configs) -> tuple[str, str]:
     """What stands under a GRA table of these runs: the terms, and what the seeds moved."""
     mine = [configs[run.id] for run in runs if run.id in configs]
     return f"GRA: {terms(runs, configs).sentence}.", what_the_seed_moved(mine)
 
 
-def opponent(runs: Sequence[ComparedRun], configs: Mapping[int, Config]) -> str:
+def baseline_of(runs: Sequence[ComparedRun], configs: Configs) -> str:
     """Whose answers decide GRA. What is called one for all is one under every seed; else it is several."""
-    kinds = {_opponent(configs[run.id]) for run in runs}
+    kinds = {_baseline(configs[run.id]) for run in runs}
     known = {(run.seed, run.baseline) for run in runs if run.baseline}
     if len(kinds) > 1 or ("own" not in kinds and len(known) > len({seed for seed, _ in known})):
         return SEVERAL
-    return OPPONENTS[kinds.pop()] if kinds else ""
+    return BASELINES[kinds.pop()] if kinds else ""
 
 
-def judge_of(config: Config) -> tuple[str, str]:
+def judge_of(config: RunConfig) -> tuple[str, str]:
     """The gold reward in words, and the revision that pins it; "" where nothing does."""
-    evaluation = config["evaluation"]
-    name = str(evaluation["gold_reward"])
+    evaluation = config.evaluation
+    name = str(evaluation.gold_reward)
     row = catalog.GOLD_REWARDS.get(name)
     if row is not None and row.kind == "oracle":
         return _ORACLE, ""
     if row is not None and row.kind == "trained":
-        backbone = evaluation.get("gold_model")
-        revision = "" if backbone else config["model"].get("annotator_revision")
-        return f"{_TRAINED} {_model_name(backbone or config['model']['annotator'])}", revision or ""
-    revision = evaluation.get("gold_revision") or (row.revision if row else None)
+        backbone = evaluation.gold_model
+        revision = "" if backbone else config.model.annotator_revision
+        return f"{_TRAINED} {_model_name(backbone or config.model.annotator)}", revision or ""
+    revision = evaluation.gold_revision or (row.revision if row else None)
     return (row.label if row else _model_name(name)), revision or ""
 
 
-def decoding_of(config: Config) -> str:
+def decoding_of(config: RunConfig) -> str:
     """How the answers were sampled: "temperature 0.95, top-p 1, at most 512 tokens, 1 answer a prompt"."""
-    how = config["evaluation"]
-    answers = "1 answer" if how["samples"] == 1 else f"{how['samples']} answers"
+    how = config.evaluation
+    answers = "1 answer" if how.samples == 1 else f"{how.samples} answers"
     return (
-        f"temperature {how['temperature']:g}, top-p {how['top_p']:g}, at most {how['max_new_tokens']:,} tokens, "
+        f"temperature {how.temperature:g}, top-p {how.top_p:g}, at most {how.max_new_tokens:,} tokens, "
         f"{answers} a prompt"
     )
 
 
-def _training_of(config: Config) -> str:
+def _training_of(config: RunConfig) -> str:
     """What else makes a gold reward another one: how it was trained, if it was trained here."""
-    evaluation = config["evaluation"]
-    return repr(evaluation.get("gold_train")) if evaluation["gold_reward"] == "trained" else ""
+    return repr(config.evaluation.gold_train) if config.evaluation.gold_reward == "trained" else ""
 
 
-def _opponent(config: Config) -> str:
+def _baseline(config: RunConfig) -> str:
     """The labeled part is the same for every method, and so is the SFT model that learned from it."""
-    data = config["sft"]["data"]
-    if data == "none":
+    if config.sft.data == "none":
         return "none"
-    return "common" if data == "labeled" else str(config["evaluation"]["baseline"])
+    return "common" if config.sft.data == "labeled" else config.evaluation.baseline
 
 
 def _model_name(name: str) -> str:

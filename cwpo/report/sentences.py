@@ -1,14 +1,14 @@
 """What a table supports, in one honest sentence per objective, and what its seeds moved. Pure: rows in, words out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from cwpo.compare.configured_run import ONE_SEED
 from cwpo.compare.gra import PLANNED, DifferenceRow, GraRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.compare.two_judges import GoldRow
 from cwpo.config import catalog
+from cwpo.config.run import RunConfig
 from cwpo.report.numbers import count, number, points, points_interval
 
 FURTHER = 1.1  # KL ratio that counts as moving further where the log-ratios were not paired
@@ -180,14 +180,14 @@ def agreement_sentence(rows: Sequence[GoldRow]) -> str:
     )
 
 
-def what_the_seed_moved(configs: Sequence[Mapping[str, Any]]) -> str:
+def what_the_seed_moved(configs: Sequence[RunConfig]) -> str:
     """The sentence under a table: what another seed would change, and what it would not."""
     if not configs:
         return "No run, no seed."
-    seeds = sorted({int(config["seed"]) for config in configs})
+    seeds = sorted({config.seed for config in configs})
     moved = [name for name, used in _parts_of(configs).items() if used]
     fixed = [f"{name} ({what})" for name, what in _fixed_parts(configs).items()]
-    held = sorted({str(config["evaluation"]["seed"]) for config in configs})
+    held = sorted({str(config.evaluation.seed) for config in configs})
     head = "One seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
     verb = "would move" if len(seeds) == 1 else "moved"
     text = f"{head}: the seed {verb} {_listed(moved) or 'nothing'}; held-out prompts and sampling noise stay the same"
@@ -203,43 +203,43 @@ _PARTS = {
 }
 
 
-def _parts_of(configs: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
+def _parts_of(configs: Sequence[RunConfig]) -> dict[str, bool]:
     """Each part's name, and whether the seed moves it in at least one run."""
     parts = {
-        name: any(_has(config, part) and config["seeds"].get(part) is None for config in configs)
+        name: any(_has(config, part) and getattr(config.seeds, part) is None for config in configs)
         for part, name in _PARTS.items()
     }
-    noisy = (c for c in configs if _existing(c) and c["annotator"].get("label_dropout"))
-    return {**parts, "label dropout": any(config["seeds"].get("annotator") is None for config in noisy)}
+    noisy = (c for c in configs if _existing(c) and c.annotator.label_dropout)
+    return {**parts, "label dropout": any(config.seeds.annotator is None for config in noisy)}
 
 
-def _fixed_parts(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _fixed_parts(configs: Sequence[RunConfig]) -> dict[str, str]:
     """Parts with a seed of their own, and sandbox pretraining, which always has one."""
     fixed: dict[str, str] = {}
     for part, name in _PARTS.items():
-        own = sorted({int(c["seeds"][part]) for c in configs if _has(c, part) and c["seeds"].get(part) is not None})
+        given = [getattr(config.seeds, part) for config in configs if _has(config, part)]
+        own = sorted({seed for seed in given if seed is not None})
         if own:
-            everywhere = all(c["seeds"].get(part) is not None for c in configs if _has(c, part))
+            everywhere = None not in given
             fixed[name] = f"seeds.{part} {', '.join(map(str, own))}{'' if everywhere else ', in some runs'}"
     existing = sorted({use[:12] for use in map(_existing, configs) if use})
     if existing:
         fixed["the annotator that exists already"] = f"annotator.use {', '.join(existing)}"
-    if any(config["data"]["dataset"] == "sandbox" for config in configs):
-        base = sorted({str(config["seeds"].get("base", 0)) for config in configs})
+    if any(config.is_sandbox for config in configs):
+        base = sorted({str(config.seeds.base) for config in configs})
         fixed["the pretrained base models"] = f"seeds.base {', '.join(base)}"
     return fixed
 
 
-def _has(config: Mapping[str, Any], part: str) -> bool:
+def _has(config: RunConfig, part: str) -> bool:
     if part == "annotator":
-        return catalog.METHODS[config["method"]].needs_annotator and _existing(config) is None
-    return part != "sft" or config["sft"]["data"] != "none"
+        return config.trains_annotator
+    return part != "sft" or config.sft.data != "none"
 
 
-def _existing(config: Mapping[str, Any]) -> str | None:
+def _existing(config: RunConfig) -> str | None:
     """The annotator that the run labels with and did not train."""
-    use: str | None = config.get("annotator", {}).get("use")
-    return use if catalog.METHODS[config["method"]].needs_annotator else None
+    return config.annotator.use if catalog.METHODS[config.method].needs_annotator else None
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cwpo.compare.alignment_end import END_METRICS, alignment_ends
-from cwpo.compare.configured_run import Compared, compared
+from cwpo.compare.configured_run import Configs, ConfiguredRun, configured_run
 from cwpo.compare.gra import GraRow, gra_table
 from cwpo.config.run import RunConfig
 
@@ -21,9 +21,9 @@ def gra_row(config: RunConfig, outcomes: pd.DataFrame, curves: Sequence[Mapping[
     )[0]
 
 
-def run_and_config(config: RunConfig) -> tuple[list[Compared], dict[int, Mapping[str, Any]]]:
+def run_and_config(config: RunConfig) -> tuple[list[ConfiguredRun], Configs]:
     """The run as comparisons read it, and its configuration by the number that it has there."""
-    return [compared(RUN_ID, config, config.group_key())], {RUN_ID: config.canonical()}
+    return [configured_run(RUN_ID, config, config.group_key())], {RUN_ID: config}
 
 
 def _ends(curves: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -205,11 +205,11 @@ def _answers(config: RunConfig, prompts: str, start: str | None) -> Iterator[Pla
     reference_model = {"reference_model": start} if start else {}
     aligned = from_config.samples(config, with_reference=True)
     yield "samples", aligned, {"prompts": prompts, "model": "align", **reference_model}
-    opponent = _baseline_slot(config)
+    baseline = _baseline_slot(config)
     yield (
         "baseline_samples",
         from_config.samples(config, with_reference=False),
-        {"prompts": prompts, **({"model": opponent} if opponent else {})},
+        {"prompts": prompts, **({"model": baseline} if baseline else {})},
     )
     gold = {}
     if config.evaluation.gold_reward == "trained":
@@ -228,7 +228,7 @@ def _start_slot(config: RunConfig) -> str | None:
 
 
 def _baseline_slot(config: RunConfig) -> str | None:
-    """The slot of the opponent's model; None: the model named in the configuration."""
+    """The slot of the baseline's model; None: the model named in the configuration."""
     if config.sft.data == "pool" and config.evaluation.baseline == "common":
         return "baseline_sft"
     return _start_slot(config)

@@ -170,7 +170,7 @@ def _run_rows(session: Session, rows: Sequence[Any]) -> list[RunRow]:
 
 @dataclass(frozen=True, kw_only=True)
 class StageCounts:
-    """The stages of one run, and the fingerprint of the one that scored the opponent's answers."""
+    """The stages of one run, and the fingerprint of the one that scored the baseline's answers."""
 
     known: int = 0
     done: int = 0

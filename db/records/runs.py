@@ -109,7 +109,7 @@ class RunRow:
     label_fraction: float
     seed: int
     baseline: str | None
-    judge: str | None  # the stage that scored the opponent's answers: one gold reward over the same answers
+    judge: str | None  # the stage that scored the baseline's answers: one gold reward over the same answers
     status: str
     priority: int
     error: str | None

@@ -37,9 +37,7 @@ def compare_files(computed: Computed) -> dict[str, Exported]:
     rows = computed.rows()
     table = results.table_of(rows)
     differences = results.differences_of(rows, "", {row.group_key: "" for row in rows})
-    with results.reading() as session:
-        configs = queries.configs(session, computed.sweep)
-    files = tables.exports(table, differences, runs=rows, configs=configs)
+    files = tables.exports(table, differences, runs=rows, configs=results.configs_of(rows))
     return {one.name: one for one in (*files, *evidence.exports(rows))}
 
 

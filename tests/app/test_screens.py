@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import streamlit as st
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
@@ -21,7 +22,7 @@ from cwpo.compare.matched_kl import MatchedRow
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
 from cwpo.report import columns as report_columns
-from cwpo.report.gra_terms import OPPONENTS, SEVERAL, opponent
+from cwpo.report.gra_terms import BASELINES, SEVERAL, baseline_of
 from db import queries
 from db.errors import DatabaseUnavailable, UnknownRun
 from db.models import Run
@@ -217,6 +218,32 @@ def test_settings_of_one_method_are_named_by_what_differs_wherever_compare_shows
             for run, config in configs.items():
                 values = {"method": "weak", "method_label": "Weak labels", "config": config}
                 session.execute(update(Run).where(Run.id == run).values(**values))
+
+
+def test_a_configuration_of_another_version_is_a_sentence_beside_what_is_known(computed: Computed) -> None:
+    """The figures stay: they come from outcomes. What the configuration would say of them is left out."""
+    run = computed.sweep[0]
+    with reading() as session:
+        config = queries.get_run(session, run).config
+    newer = {**config, "align": {**config["align"], "momentum": 0.9}}
+    st.cache_data.clear()
+    try:
+        with writing() as session:
+            session.execute(update(Run).where(Run.id == run).values(config=newer))
+        said = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
+        assert f"The configuration of run {run} was stored by another version of cwpo" in said
+        assert "align.momentum" in said
+        assert "CW − Human" in said
+        for further in ("Cost", "Another gold reward"):
+            visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}", further=further)
+        said = words(visit("run", run=str(run)))
+        assert f"The configuration of run {run} was stored by another version of cwpo" in said
+        assert "ties count half" in words(visit("runs"))
+        visit("paper")
+    finally:
+        with writing() as session:
+            session.execute(update(Run).where(Run.id == run).values(config=config))
+        st.cache_data.clear()
 
 
 def test_drift_and_length_stand_beside_gra_on_compare_and_run(computed: Computed) -> None:
@@ -424,20 +451,23 @@ def test_the_terms_of_gra_stand_beside_it_on_every_page(computed: Computed) -> N
 @pytest.mark.parametrize(
     ("runs", "said"),
     [
-        ([("none", "common", "p")], OPPONENTS["none"]),
-        ([("pool", "own", "p"), ("pool", "own", "q")], OPPONENTS["own"]),
-        ([("pool", "common", "p"), ("pool", "common", "p")], OPPONENTS["common"]),
-        ([("labeled", "own", "p"), ("pool", "common", None)], OPPONENTS["common"]),
+        ([("none", "common", "p")], BASELINES["none"]),
+        ([("pool", "own", "p"), ("pool", "own", "q")], BASELINES["own"]),
+        ([("pool", "common", "p"), ("pool", "common", "p")], BASELINES["common"]),
+        ([("labeled", "own", "p"), ("pool", "common", None)], BASELINES["common"]),
         ([("pool", "common", "p"), ("pool", "common", "q")], SEVERAL),
         ([("pool", "common", "p"), ("pool", "own", "p")], SEVERAL),
         ([], ""),
     ],
 )
-def test_one_opponent_for_all_is_one_under_every_seed(runs: list[tuple[str, str, str | None]], said: str) -> None:
+def test_one_baseline_for_all_is_one_under_every_seed(runs: list[tuple[str, str, str | None]], said: str) -> None:
     """Training data of the SFT model, whose it is, and whose answers they were."""
     rows: list[Any] = [SimpleNamespace(id=place, seed=0, baseline=run[2]) for place, run in enumerate(runs)]
-    configs = {place: {"sft": {"data": run[0]}, "evaluation": {"baseline": run[1]}} for place, run in enumerate(runs)}
-    assert opponent(rows, configs) == said
+    configs = {
+        place: RunConfig.parse({"sft": {"data": run[0]}, "evaluation": {"baseline": run[1]}})
+        for place, run in enumerate(runs)
+    }
+    assert baseline_of(rows, configs) == said
 
 
 @pytest.mark.parametrize(

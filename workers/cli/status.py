@@ -6,7 +6,8 @@ from typing import Any
 from rich.console import Console
 
 from cwpo.compare.alignment_end import END_METRICS, alignment_ends
-from cwpo.compare.gra import differences, gra_table, setting_key
+from cwpo.compare.gra import differences, gra_table, setting_keys
+from cwpo.config.stored import read_stored
 from cwpo.report.columns import DIFFERENCE, Column, gra_columns, part, title
 from cwpo.report.gra_terms import table_notes, terms, terms_by_setting
 from cwpo.report.numbers import NOTHING, count, interval, number, percent
@@ -33,7 +34,7 @@ def _show_runs(console: Console) -> None:
     with reading() as session:
         page = queries.list_runs(session, filters=RunFilters(), after=None, limit=_RUNS_SHOWN)
         evaluated = [row for row in page.rows if row.evaluation is not None]
-        configs = queries.configs(session, [row.id for row in evaluated])
+        configs = read_stored(queries.configs(session, [row.id for row in evaluated])).configs
     columns = ["run", "status", "method", "objective", "seed", "stages", *_RESULT, "name"]  # fmt: skip
     show_table(f"Runs ({len(page.rows)} of {page.total})", columns, [_run_cells(row) for row in page.rows], console)
     if evaluated:
@@ -78,17 +79,18 @@ def print_comparison(run_ids: Sequence[int], console: Console) -> None:
     with reading() as session:
         page = queries.list_runs(session, filters=RunFilters(ids=tuple(run_ids)), after=None, limit=len(run_ids))
         outcomes = queries.outcomes(session, run_ids)
-        configs = queries.configs(session, run_ids)
+        stored = read_stored(queries.configs(session, run_ids))
+        configs = stored.configs
         ends = alignment_ends(configs, queries.final_metrics(session, run_ids, "align", END_METRICS))
     rows = gra_table(page.rows, outcomes, configs=configs, ends=ends)
-    settings = {row.group_key: setting_key(configs[row.id]) for row in page.rows}
+    settings = setting_keys(page.rows, configs)
     found = differences(page.rows, outcomes, settings=settings, configs=configs)
     gra = gra_columns(rows, terms_by_setting(page.rows, configs))
     _show_part(
         "Gold reward accuracy", [*part(gra, "main", narrow=True), *part(gra, "text", narrow=True)[1:]], rows, console
     )
     _show_part("Distance and length beside it", part(gra, "distance", narrow=True), rows, console)
-    show_notes(table_notes(page.rows, configs), console)
+    show_notes([*table_notes(page.rows, configs), *stored.unreadable.values()], console)
     pairs = [*part(DIFFERENCE, "main", narrow=True), *part(DIFFERENCE, "text", narrow=True)[1:]]
     _show_part("Paired differences on the same prompts and seeds", pairs, found, console)
     show_notes([verdict_sentence(rows, found)], console)

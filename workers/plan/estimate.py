@@ -7,11 +7,10 @@ generated or scored. A stage without such a size takes the mean.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from cwpo.compare.human_labels import human_labels, share_of_pairs
 from cwpo.config.run import RunConfig
-from cwpo.errors import SettingsError
+from cwpo.errors import ConfigError, SettingsError
 from cwpo.stages.graph import StageSpec
 from cwpo.stages.kinds import stored_settings
 from cwpo.stages.settings import (
@@ -187,7 +186,7 @@ class Speed:
         seen = [row for name in devices for row in self._seen.get((spec.kind, model, name), [])]
         if not seen:
             return None
-        size = work(spec.settings, config.canonical(), pairs)
+        size = work(spec.settings, config, pairs)
         sized = [(seconds, other) for seconds, other in seen if other]
         if size is not None and sized:
             return size * sum(seconds for seconds, _ in sized) / sum(other for _, other in sized)
@@ -195,40 +194,41 @@ class Speed:
 
 
 def _measured_work(row: MeasuredStage) -> float | None:
-    """None for a stage whose settings another version of the program wrote."""
+    """None for a stage whose settings or run another version of the program wrote."""
     try:
         settings = stored_settings(row.kind, row.stage_config)
-    except (SettingsError, KeyError):
+        config = RunConfig.stored(row.config)
+    except (SettingsError, KeyError, ConfigError):
         return None
-    return work(settings, row.config, row.pairs)
+    return work(settings, config, row.pairs)
 
 
-def work(stage: Settings, run: Mapping[str, Any], pairs: int | None) -> float | None:
+def work(stage: Settings, config: RunConfig, pairs: int | None) -> float | None:
     """How much a stage has to do, in what its seconds grow with; None where the mean has to serve."""
     if isinstance(stage, SampleSettings | ScoreSettings):
-        return float(run["data"]["test_prompts"] * run["evaluation"]["samples"])
+        return float(config.data.test_prompts * config.evaluation.samples)
     if pairs is None:
         return None
     if isinstance(stage, AnnotatorSettings):
-        return pairs * share_of_pairs("labeled", stage, run) * stage.train.epochs
+        return pairs * share_of_pairs("labeled", stage, config) * stage.train.epochs
     if isinstance(stage, LabelSettings):
-        times = run["annotator"].get("members", 1) * run["annotator"].get("passes", 1)
-        return pairs * share_of_pairs("unlabeled", stage, run) * times
+        times = config.annotator.members * config.annotator.passes
+        return pairs * share_of_pairs("unlabeled", stage, config) * times
     if isinstance(stage, GoldSettings):
         return pairs * stage.train.epochs
     if isinstance(stage, ReferenceSettings):
-        return pairs * share_of_pairs(stage.part, stage, run)
+        return pairs * share_of_pairs(stage.part, stage, config)
     if isinstance(stage, PreferenceSettings):
-        return pairs * share_of_pairs(stage.part, stage, run) * stage.train.epochs * _kept(stage, run)
+        return pairs * share_of_pairs(stage.part, stage, config) * stage.train.epochs * _kept(stage, config)
     return None
 
 
-def _kept(stage: PreferenceSettings, run: Mapping[str, Any]) -> float:
+def _kept(stage: PreferenceSettings, config: RunConfig) -> float:
     """The share of a part that its weighting keeps, where epochs are counted over what is kept."""
     if not isinstance(stage, AlignSettings) or stage.weighting.name not in SHARES_PERCENT:
         return 1.0
     percent = stage.weighting.options.get("percent")
-    return 1.0 if percent is None or run["align"].get("steps") == "pool" else float(percent) / 100
+    return 1.0 if percent is None or config.align.steps == "pool" else float(percent) / 100
 
 
 def _pairs(config: RunConfig, graph: Graph, known: PlanInputs) -> int | None:

@@ -18,6 +18,7 @@ from app.components.run.curves import POINTS
 from app.components.runs.table import first_seeds
 from app.reads import results
 from cwpo.compare.gra import GraRow
+from cwpo.config.dotted import without
 from cwpo.report.listings import config_numbers, decile_cells, decile_numbers
 from cwpo.report.tables import Table
 from db import queries
@@ -150,7 +151,7 @@ def _thirds(rows: Sequence[RunRow]) -> list[str]:
 def _settings(rows: Sequence[RunRow]) -> tuple[list[str], list[dict[str, Any]]]:
     """Name and configuration of each setting's first seed, without what differs by seed."""
     firsts, configs = first_seeds(rows), results.configs_of(rows)
-    shown = [{name: value for name, value in configs[row.id].items() if name not in ("name", "seed")} for row in firsts]
+    shown = [without(configs[row.id].canonical(), ("name", "seed")) if row.id in configs else {} for row in firsts]
     labels = results.labels_of(rows)
     return [labels[row.group_key] for row in firsts], shown
 

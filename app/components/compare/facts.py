@@ -1,16 +1,16 @@
 """The caption of Compare: what all the runs shown have in common, and on what terms GRA is counted."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from app.components.frame.formats import counted, dataset_name, models, share
+from cwpo.compare.configured_run import Configs
 from cwpo.compare.gra import GraRow
 from cwpo.config.catalog import objective_label
 from cwpo.report.gra_terms import terms
 from db.records import RunRow
 
 
-def facts(rows: Sequence[RunRow], table: Sequence[GraRow], configs: Mapping[int, Mapping[str, Any]]) -> list[str]:
+def facts(rows: Sequence[RunRow], table: Sequence[GraRow], configs: Configs) -> list[str]:
     """settings · models · data · labels · objective · seeds · prompts · opponent · tie rule · judge · decoding."""
     words = [counted(len({row.group_key for row in rows}), "setting")]
     words.append(_same({models(row.annotator, row.policy) for row in rows if row.annotator}, "several model pairs")

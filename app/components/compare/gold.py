@@ -25,7 +25,7 @@ def show_gold(rows: Sequence[RunRow]) -> None:
     with results.reading() as session:
         found = queries.rescorings(session, [row.id for row in rows])
     configs = results.configs_of(rows)
-    own = {str(configs[row.id]["evaluation"]["gold_reward"]) for row in rows}
+    own = {str(config.evaluation.gold_reward) for config in configs.values()}
     done = list(dict.fromkeys(one.key for one in found if one.status == DONE))
     left, right = layout.two_columns()
     with left:

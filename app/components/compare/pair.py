@@ -9,7 +9,7 @@ from app.components.frame import layout, tables
 from app.components.frame.address import CompareView
 from app.components.frame.export import of_columns, show_export
 from app.reads import results
-from cwpo.compare.configured_run import DIFFERENT_OPPONENTS
+from cwpo.compare.configured_run import DIFFERENT_BASELINES
 from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.report import columns
 from db.records import RunRow
@@ -50,7 +50,7 @@ def _start(labels: dict[str, str], differences: Sequence[DifferenceRow]) -> tupl
     chosen = CompareView.from_params(st.query_params).pair
     if len(chosen) == 2 and all(key in labels for key in chosen):
         return chosen[0], chosen[1]
-    ordered = sorted(differences, key=lambda row: row.reason != DIFFERENT_OPPONENTS)
+    ordered = sorted(differences, key=lambda row: row.reason != DIFFERENT_BASELINES)
     known = [(row.first[:SHORT], row.second[:SHORT]) for row in ordered]
     keys = list(labels)
     return next((pair for pair in known if set(pair) <= set(keys)), (keys[-1], keys[0]))

@@ -1,16 +1,16 @@
 """The tables of Compare: paired differences, and GRA with everything that must stand beside it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import streamlit as st
 
 from app.components.compare.choice import reference_widget
 from app.components.frame import layout, tables
 from app.components.frame.export import Exported, of_columns
-from cwpo.compare.configured_run import DIFFERENT_OPPONENTS
+from cwpo.compare.configured_run import DIFFERENT_BASELINES, Configs
 from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.compare.matched_kl import MatchedRow
+from cwpo.config.run import RunConfig
 from cwpo.report import columns as report_columns
 from cwpo.report.gra_terms import table_notes, terms_by_setting
 from cwpo.report.sentences import verdict_sentence, what_the_seed_moved
@@ -37,12 +37,12 @@ def show_differences_table(
         )
     reasons = dict.fromkeys(row.reason for row in differences if row.reason)
     for reason in reasons:
-        offer = "; see head to head below" if reason == DIFFERENT_OPPONENTS else ""
+        offer = "; see head to head below" if reason == DIFFERENT_BASELINES else ""
         layout.note(f"{reason.capitalize()}: no paired difference is shown{offer}.")
     layout.note(verdict_sentence(table, differences, matched))
 
 
-def show_gra_table(table: Sequence[GraRow], configs: Sequence[Mapping[str, Any]], waiting: int) -> None:
+def show_gra_table(table: Sequence[GraRow], configs: Sequence[RunConfig], waiting: int) -> None:
     """One line per setting; under it what the seed moved."""
     layout.small("GRA and what stands beside it")
     columns = report_columns.gra_columns()
@@ -65,7 +65,7 @@ def exports(
     matched: Sequence[MatchedRow] = (),
     *,
     runs: Sequence[RunRow],
-    configs: Mapping[int, Mapping[str, Any]],
+    configs: Configs,
 ) -> list[Exported]:
     """The tables as files; the one of GRA with its terms and what the seeds moved."""
     columns = report_columns.gra_columns(table, terms_by_setting(runs, configs))

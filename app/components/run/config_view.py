@@ -5,7 +5,7 @@ from typing import Any
 
 from app.components.frame import tables
 from app.components.frame.tables import Cell, Column
-from cwpo.compare.setting_names import flat
+from cwpo.config.dotted import flat
 from cwpo.report.listings import config_numbers
 from cwpo.report.tables import Table
 

@@ -1,8 +1,5 @@
 """One run's answer: GRA with the interval that one seed allows, and what must stand beside it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -22,7 +19,7 @@ IN_CARDS = (
 )  # fmt: skip
 
 
-def show_result(row: RunRow, config: Mapping[str, Any]) -> None:
+def show_result(row: RunRow) -> None:
     """Nothing before the evaluation is published. Under the figures the terms on which they were counted."""
     found = row.evaluation
     if found is None:
@@ -36,7 +33,9 @@ def show_result(row: RunRow, config: Mapping[str, Any]) -> None:
     _figure(third, columns.title("kl"), number(found.kl), _log_ratios(table))
     _figure(fourth, columns.title("tokens"), number(found.mean_tokens, 1), _length(table))
     size = f"{counted(found.prompts, 'prompt')}, 1 seed"
-    layout.note(layout.MIDDLE_DOT.join((size, *terms([row], {row.id: config}).words)))
+    layout.note(layout.MIDDLE_DOT.join((size, *terms([row], results.configs_of([row])).words)))
+    for sentence in results.unreadable([row]):
+        layout.note(sentence)
     layout.note(layout.MIDDLE_DOT.join(_further(table)))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -10,7 +9,7 @@ from app import untrusted
 from app.charts.frame import Look, colour
 from app.components.frame.export import Exported
 from app.components.frame.formats import ago, counted, dataset_name, models, seeds, share
-from cwpo.compare.configured_run import by_setting
+from cwpo.compare.configured_run import Configs, by_setting
 from cwpo.compare.gra import GraRow
 from cwpo.config.catalog import objective_label
 from cwpo.report.gra_terms import terms
@@ -21,7 +20,6 @@ from db.records import RunGroup, RunRow
 
 ONE_SEED = "1 seed"
 LIVE = ("queued", "running")
-Configs = Mapping[int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)

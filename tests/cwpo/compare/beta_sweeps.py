@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cwpo.config.run import RunConfig, merged
 from tests.cwpo.compare.compared_runs import PROMPTS, Run, runs_of
 
 BETAS = (1.0, 0.5, 0.25)
@@ -15,23 +15,31 @@ BETAS = (1.0, 0.5, 0.25)
 FURTHER = 1.4  # CW moves this much further at equal β
 
 
-def swept(*methods: str, seeds: int = 3) -> tuple[list[Run], dict[int, Mapping[str, Any]]]:
+def swept(*methods: str, seeds: int = 3) -> tuple[list[Run], dict[int, RunConfig]]:
     """Each method at three β; a run's group key carries its β."""
     runs, configs = [], {}
     for place, beta in enumerate(BETAS):
         for run in runs_of(*methods, seeds=seeds, first_id=1 + 100 * place):
             runs.append(replace(run, group_key=f"{run.group_key}-{beta}"))
-            configs[run.id] = {"method": run.method, "seed": run.seed, "align": {"beta": beta, "lr": 1e-3}}
+            configs[run.id] = _configured(run, beta)
     return runs, configs
 
 
-def moved(run: Run, configs: Mapping[int, Mapping[str, Any]]) -> float:
-    return (FURTHER if run.method == "cw" else 1.0) / float(configs[run.id]["align"]["beta"])
+def _configured(run: Run, beta: float) -> RunConfig:
+    share = {"top_percent": 30} if run.method == "top" else {}
+    return RunConfig.parse({"method": run.method, "seed": run.seed, "align": {"beta": beta, "lr": 1e-3}, **share})
 
 
-def outcomes_on_one_curve(
-    runs: list[Run], configs: Mapping[int, Mapping[str, Any]], *, gain: float = 0.0
-) -> pd.DataFrame:
+def with_align(config: RunConfig, **changes: object) -> RunConfig:
+    """The same run with other settings of alignment."""
+    return RunConfig.parse(merged(config.canonical(), {"align": changes}))
+
+
+def moved(run: Run, configs: Mapping[int, RunConfig]) -> float:
+    return (FURTHER if run.method == "cw" else 1.0) / configs[run.id].align.beta
+
+
+def outcomes_on_one_curve(runs: list[Run], configs: Mapping[int, RunConfig], *, gain: float = 0.0) -> pd.DataFrame:
     """Every prompt's outcome is ½ + .05 √KL, CW's higher by `gain`: no noise but a prompt's own easiness."""
     easiness = np.random.default_rng(0).uniform(-0.1, 0.1, len(PROMPTS))
     frames = []

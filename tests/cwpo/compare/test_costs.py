@@ -12,8 +12,8 @@ from cwpo.report import columns
 from tests.cwpo.compare.compared_runs import ALIKE, outcomes_of, runs_of
 
 
-def config(method: str, **over: Any) -> dict[str, Any]:
-    return RunConfig.parse({"method": method, **over}).canonical()
+def config(method: str, **over: Any) -> RunConfig:
+    return RunConfig.parse({"method": method, **over})
 
 
 @pytest.mark.parametrize(

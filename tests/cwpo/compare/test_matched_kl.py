@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from cwpo.compare.gra import differences, gra_table, setting_key
+from cwpo.compare.gra import differences, gra_table, setting_keys
 from cwpo.compare.matched_kl import MatchedRow, frontier_rows, frontiers, matched_differences
 from cwpo.report import columns
 from cwpo.report.sentences import verdict_sentence
 from cwpo.statistics import intervals
-from tests.cwpo.compare.beta_sweeps import BETAS, outcomes_on_one_curve, swept
+from tests.cwpo.compare.beta_sweeps import BETAS, outcomes_on_one_curve, swept, with_align
 
 
 def matched_of(gain: float = 0.0, **choice: Any) -> list[MatchedRow]:
@@ -52,7 +52,7 @@ def test_a_frontier_has_a_point_for_each_beta_and_a_curve_that_all_seeds_cover()
 
 def test_one_beta_is_no_frontier() -> None:
     runs, configs = swept("weak", "cw")
-    kept = [run for run in runs if configs[run.id]["align"]["beta"] == 0.5]
+    kept = [run for run in runs if configs[run.id].align.beta == 0.5]
     assert frontiers(kept, outcomes_on_one_curve(runs, configs), configs) == []
 
 
@@ -101,12 +101,9 @@ def test_the_detectable_difference_at_matched_kl_is_that_of_its_interval() -> No
 def test_frontiers_of_one_method_say_what_they_differ_in() -> None:
     """At several β, once with epochs over what is kept and once at equal steps: two curves, two names."""
     runs, configs = swept("top")
-    kept = {run.id: {**configs[run.id], "align": {**configs[run.id]["align"], "steps": "kept"}} for run in runs}
+    kept = {run.id: with_align(configs[run.id], steps="kept") for run in runs}
     again = [replace(run, id=run.id + 1000, group_key=f"{run.group_key}-pool") for run in runs]
-    pool = {
-        run.id: {**configs[run.id - 1000], "align": {**configs[run.id - 1000]["align"], "steps": "pool"}}
-        for run in again
-    }
+    pool = {run.id: with_align(configs[run.id - 1000], steps="pool") for run in again}
     every = {**kept, **pool}
     found = frontiers([*runs, *again], outcomes_on_one_curve([*runs, *again], every), every)
     assert [row.label for row in frontier_rows(found)] == ["Top 30 %", "Top 30 % · equal steps"]
@@ -116,7 +113,7 @@ def test_settings_that_differ_in_more_than_beta_are_not_paired() -> None:
     runs, configs = swept("weak", "cw")
     for run in runs:
         if run.method == "cw":
-            configs[run.id] = {**configs[run.id], "align": {**configs[run.id]["align"], "lr": 1e-4}}
+            configs[run.id] = with_align(configs[run.id], lr=1e-4)
     assert matched_differences(frontiers(runs, outcomes_on_one_curve(runs, configs), configs)) == []
 
 
@@ -125,7 +122,7 @@ def test_the_sentence_names_what_is_left_at_matched_kl() -> None:
     outcomes = outcomes_on_one_curve(runs, configs)
     rows = gra_table(runs, outcomes, configs=configs)
     matched = matched_differences(frontiers(runs, outcomes, configs))
-    settings = {run.group_key: setting_key(configs[run.id]) for run in runs}
+    settings = setting_keys(runs, configs)
     pairs = differences(runs, outcomes, settings=settings, configs=configs)
     assert all(pair.estimate is not None and pair.estimate > 0.009 for pair in pairs)
     assert verdict_sentence(rows, pairs, matched) == (

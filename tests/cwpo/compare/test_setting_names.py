@@ -23,7 +23,7 @@ def labels_of(*settings: dict[str, Any]) -> list[str]:
             objective=config.objective, seed=config.seed, baseline="x")
         for place, config in configs.items()
     ]  # fmt: skip
-    found = gra.labels_of(runs, {place: config.canonical() for place, config in configs.items()})
+    found = gra.labels_of(runs, configs)
     return [found[run.group_key] for run in runs]
 
 
@@ -76,7 +76,7 @@ def test_a_name_says_no_more_than_it_takes_where_much_differs() -> None:
 
 def test_what_nothing_says_is_numbered() -> None:
     """Without a configuration there is nothing to say."""
-    assert told_apart([{}, {}]) == ["", ""]
+    assert told_apart([None, None]) == ["", ""]
     runs = [
         Run(id=i, group_key=str(i), method="cw", method_label="CW", objective="dpo", seed=0, baseline="x")
         for i in (1, 2)
@@ -89,7 +89,7 @@ def test_what_nothing_says_is_numbered() -> None:
 def test_every_table_uses_these_names() -> None:
     """GRA, differences and two gold rewards, from the configurations beside them."""
     settings = [{"method": "cw"}, {"method": "cw", "align": {"steps": "pool"}}]
-    configs = {place: RunConfig.parse(values).canonical() for place, values in enumerate(settings)}
+    configs = {place: RunConfig.parse(values) for place, values in enumerate(settings)}
     runs = [
         Run(id=i, group_key=str(i), method="cw", method_label="CW", objective="dpo", seed=0, baseline="x")
         for i in (0, 1)

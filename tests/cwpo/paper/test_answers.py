@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cwpo.compare.configured_run import DIFFERENT_OPPONENTS
+from cwpo.compare.configured_run import DIFFERENT_BASELINES
 from cwpo.compare.gra import DifferenceRow
 from cwpo.config.presets import comparison
 from cwpo.config.run import RunConfig, expand, merged
@@ -38,11 +38,11 @@ def ours(estimate: float, half: float, seeds: int = 3) -> Measured:
     return Measured(estimate=estimate, low=estimate - half, high=estimate + half, n_prompts=700, n_seeds=seeds)
 
 
-def config(**changes: Any) -> dict[str, Any]:
-    return RunConfig.parse(merged(RUN, changes)).canonical()
+def config(**changes: Any) -> RunConfig:
+    return RunConfig.parse(merged(RUN, changes))
 
 
-def group(key: str, values: dict[str, Any], seeds: int = 3, newest: int = 1) -> Group:
+def group(key: str, values: RunConfig, seeds: int = 3, newest: int = 1) -> Group:
     return Group(key=key, config=values, run_ids=(newest,), n_seeds=seeds)
 
 
@@ -249,7 +249,7 @@ def test_differences_are_paired_or_compared_column_against_column() -> None:
     (known,) = gaps(T10, groups, measured, {("top", "weak"): found})
     assert (known.detectable, known.p_holm, known.ours.kl) == (0.015, 0.04, 0.3)
     assert {"detectable", "p_holm", "ours_kl"} <= set(fields_of([known]).columns)
-    apart = difference_row("top", "weak", None, 0, reason=DIFFERENT_OPPONENTS)
+    apart = difference_row("top", "weak", None, 0, reason=DIFFERENT_BASELINES)
     (columns,) = gaps(T10, groups, measured, {("top", "weak"): apart})
     assert (columns.ours.low, columns.ours.high, columns.paired) == (pytest.approx(-0.01), pytest.approx(0.09), False)
 
@@ -300,7 +300,7 @@ def test_every_mix_has_its_own_sign_from_the_sandbox() -> None:
     """Table 24, CW − WS: 4.05, 4.0 and 4.3 points over harmless and helpful prompts; signs with a tenth labeled."""
     table = published.TABLES["T24"]
     mixed = {"dataset": "sandbox", "mix": {"harmless": 0.8, "helpful": 0.2}, "label_fraction": 0.1}
-    groups = [group(name, RunConfig.parse({"method": name, "data": mixed}).canonical()) for name in ("cw", "ws")]
+    groups = [group(name, RunConfig.parse({"method": name, "data": mixed})) for name in ("cw", "ws")]
     assert sandbox_pairs(table, groups) == [("cw", "ws")]
     rows = summaries(table, [], groups, {("cw", "ws"): difference_row("cw", "ws", 0.05, 0.02, p_holm=0.01)})
     assert [(row.about, row.sandbox_sign) for row in rows] == [
@@ -318,14 +318,14 @@ def test_the_sandbox_shows_a_sign_and_never_a_verdict(estimate: float, p: float,
     """Both settings must come from one world; no cell of the paper is ever answered from there."""
     tiny = {"objective": "dpo", "data": {"dataset": "sandbox"}}
     one, two = ({**tiny, "method": method} for method in ("top:30", "weak"))
-    groups = [group(name, RunConfig.parse(values).canonical()) for name, values in (("a", one), ("b", two))]
+    groups = [group(name, RunConfig.parse(values)) for name, values in (("a", one), ("b", two))]
     assert sandbox_pairs(T10, groups) == [("a", "b")]
     rows = summaries(T10, [], groups, {("a", "b"): difference_row("a", "b", estimate, 0.02, p_holm=p)})
     top_weak = next(row for row in rows if row.label == "Top 30 % − Weak labels")
     assert (top_weak.sandbox_sign, top_weak.verdicts) == (sign, {})
     assert (top_weak.mean, top_weak.cells, top_weak.positive) == (pytest.approx(0.0333, abs=1e-4), 3, 3)
     assert not any(cell.ours for cell in cells(T10, groups, {(key, "gra"): ours(0.7, 0.01) for key in "ab"}))
-    noisier = RunConfig.parse({**two, "data": {"dataset": "sandbox", "sandbox": {"noise": 3.0}}}).canonical()
+    noisier = RunConfig.parse({**two, "data": {"dataset": "sandbox", "sandbox": {"noise": 3.0}}})
     assert sandbox_pairs(T10, [groups[0], group("b", noisier)]) == []
 
 
@@ -348,7 +348,7 @@ def test_groups_hold_the_seeds_of_a_setting_newest_first() -> None:
 def test_the_sweeps_of_a_table_answer_all_its_cells(table: str) -> None:
     """Under the paper's protocol; but for the judge of SHP, which no run here can have."""
     runs = [
-        run.canonical()
+        run
         for preset in PAPER_PRESETS.values()
         if table in preset.tables and not preset.sandbox
         for run in expand({**comparison(preset), "seed": 0})
@@ -365,7 +365,7 @@ def test_the_sweeps_of_a_table_answer_all_its_cells(table: str) -> None:
 def test_the_small_sweep_of_a_table_asks_for_its_differences(preset: Any) -> None:
     table = published.TABLES[preset.tables[0]]
     sweeps = [one for one in PAPER_PRESETS.values() if one.sandbox and table.name in one.tables]
-    runs = [run.canonical() for one in sweeps for run in expand({**comparison(one), "seed": 0})]
+    runs = [run for one in sweeps for run in expand({**comparison(one), "seed": 0})]
     groups = [group(str(place), values, newest=place) for place, values in enumerate(runs)]
     paired = {line_of(difference) for difference in differences_of(table) if difference.first.metric == "gra"}
     assert len(sandbox_pairs(table, groups)) == len(paired)

@@ -27,11 +27,11 @@ HUB: Mapping[str, Any] = {
 }
 
 
-def config(base: Mapping[str, Any], **evaluation: Any) -> dict[str, Any]:
-    return RunConfig.parse(merged(base, {"evaluation": evaluation})).canonical()
+def config(base: Mapping[str, Any], *, seed: int = 0, **evaluation: Any) -> RunConfig:
+    return RunConfig.parse(merged(base, {"seed": seed, "evaluation": evaluation}))
 
 
-def of(*configs: Mapping[str, Any], baselines: str | None = None) -> Terms:
+def of(*configs: RunConfig, baselines: str | None = None) -> Terms:
     """Terms of runs with these configurations, each a setting of its own under seed 0."""
     runs = [
         replace(run, id=place, group_key=str(place), baseline=baselines[place] if baselines else "p")
@@ -68,9 +68,7 @@ def test_a_hub_run_names_the_judge_of_the_catalog_with_the_first_eight_of_its_re
     ],
 )
 def test_a_judge_outside_the_catalog_is_named_without_this_machines_paths(given: dict[str, Any], said: str) -> None:
-    found = config(HUB)
-    found["evaluation"] |= {"gold_revision": None, **given}
-    assert said in of(found).words
+    assert said in of(config(HUB, **{"gold_revision": None, **given})).words
 
 
 def test_what_differs_is_called_several() -> None:
@@ -91,7 +89,7 @@ def test_judges_trained_here_in_two_ways_are_two() -> None:
     assert of(config(given), config(given, gold_train={"epochs": 9})).gold_reward == "several gold rewards"
 
 
-def table_of(configs: Mapping[int, Mapping[str, Any]], runs: list[Run]) -> tuple[list[GraRow], dict[str, Terms]]:
+def table_of(configs: Mapping[int, RunConfig], runs: list[Run]) -> tuple[list[GraRow], dict[str, Terms]]:
     return gra_table(runs, outcomes_of(runs, chance=ALIKE)), terms_by_setting(runs, configs)
 
 
@@ -115,7 +113,7 @@ def test_files_of_a_gra_table_state_the_terms_of_every_row() -> None:
 
 def test_what_all_rows_share_stands_under_the_table_where_people_read_it() -> None:
     runs = runs_of("weak", "cw", seeds=2)
-    configs = {run.id: config(SANDBOX) | {"seed": run.seed} for run in runs}
+    configs = {run.id: config(SANDBOX, seed=run.seed) for run in runs}
     rows, by_setting = table_of(configs, runs)
     cells = columns.gra_cells(rows, by_setting, table_notes(runs, configs))
     markdown, latex = to_markdown(cells), to_latex(cells)

@@ -47,7 +47,7 @@ def test_drift_and_length_stand_beside_every_gra() -> None:
         [(1, "rewards/chosen", -0.5), (1, "rewards/rejected", -1.5), (2, "rewards/chosen", -0.7)],
         columns=["run_id", "name", "value"],
     )
-    configs = {run.id: {"align": {"beta": 0.25}} for run in runs}
+    configs = {run.id: RunConfig.parse({"align": {"beta": 0.25}}) for run in runs}
     (row,) = gra_table(runs, outcomes, configs=configs, ends=alignment_ends(configs, ends))
     assert (row.beta, row.chosen_logratio, row.rejected_logratio) == (0.25, pytest.approx(-2.4), pytest.approx(-6.0))
     assert row.length_ratio == pytest.approx(20.5 / 18)
@@ -63,7 +63,7 @@ def test_drift_and_length_stand_beside_every_gra() -> None:
 def test_settings_that_differ_in_beta_say_so() -> None:
     runs = runs_of("cw", "weak")
     runs += [replace(run, group_key=f"{run.group_key}-b", id=run.id + 100) for run in runs]
-    configs = {run.id: {"align": {"beta": 0.5 if run.id < 100 else 0.25}} for run in runs}
+    configs = {run.id: RunConfig.parse({"align": {"beta": 0.5 if run.id < 100 else 0.25}}) for run in runs}
     rows = gra_table(runs, outcomes_of(runs, chance=ALIKE), configs=configs)
     assert [row.label for row in rows] == ["Weak labels · β 0.25", "Weak labels · β 0.5", "CW · β 0.25", "CW · β 0.5"]
 
@@ -89,15 +89,13 @@ def test_the_share_of_pairs_kept_is_read_off_the_configuration_of_every_method_t
     """Whatever the label says; settings of one method stand in the order of their shares, and files carry them."""
     shares = {0: 50.0, 1: 7.5}
     runs = [replace(runs_of("cw", seeds=1)[0], id=one, group_key=str(one), method=method) for one in shares]
-    configs = {
-        one: RunConfig.parse({"method": method, "top_percent": share}).canonical() for one, share in shares.items()
-    }
+    configs = {one: RunConfig.parse({"method": method, "top_percent": share}) for one, share in shares.items()}
     outcomes = outcomes_of(runs, chance={method: 0.6})
     rows = gra_table(runs, outcomes, configs=configs)
     assert [row.top_percent for row in rows] == [7.5, 50.0]
     values = json.loads(to_json(columns.gra_numbers(rows, terms_by_setting(runs, configs))))
     assert [row["top_percent"] for row in values] == [7.5, 50.0]
-    weak = {one: RunConfig.parse({"method": "weak"}).canonical() for one in shares}
+    weak = {one: RunConfig.parse({"method": "weak"}) for one in shares}
     assert [row.top_percent for row in gra_table(runs, outcomes, configs=weak)] == [None, None]
 
 
@@ -227,7 +225,7 @@ def test_pairs_can_be_pinned_to_a_reference_and_kept_within_a_setting() -> None:
 
 def test_setting_key_ignores_method_seed_and_name_alone() -> None:
     def key(**changes: Any) -> str:
-        return setting_key(RunConfig(**changes).canonical())
+        return setting_key(RunConfig(**changes))
 
     assert key(method="cw", seed=3, name="x") == key(method="top:30", seed=1)
     assert key(align={"beta": 0.3}) != key(align={"beta": 0.5})
@@ -389,7 +387,7 @@ def test_the_sentence_follows_from_simulated_runs() -> None:
 
 
 def test_the_seed_moves_everything_but_prompts_and_base_models_in_the_sandbox() -> None:
-    configs = [RunConfig(method=method, seed=seed).canonical() for method in ("cw", "human") for seed in (0, 1, 2)]
+    configs = [RunConfig(method=method, seed=seed) for method in ("cw", "human") for seed in (0, 1, 2)]
     assert what_the_seed_moved(configs) == (
         "3 seeds: the seed moved the split into labeled and unlabeled pairs, the annotator and alignment; held-out "
         "prompts and sampling noise stay the same (evaluation.seed 0), and so do the pretrained base models "
@@ -398,7 +396,7 @@ def test_the_seed_moves_everything_but_prompts_and_base_models_in_the_sandbox() 
 
 
 def test_fixed_seeds_are_named() -> None:
-    config = RunConfig(seeds={"annotator": 7}, data={"dataset": "hh"}, sft={"data": "pool"}).canonical()
+    config = RunConfig(seeds={"annotator": 7}, data={"dataset": "hh"}, sft={"data": "pool"})
     text = what_the_seed_moved([config])
     assert text.startswith(
         "One seed: the seed would move the split into labeled and unlabeled pairs, SFT and alignment;"
@@ -409,8 +407,7 @@ def test_fixed_seeds_are_named() -> None:
 def test_an_existing_annotator_does_not_move_but_its_label_dropout_does() -> None:
     use = {"use": "ab" * 32}
     steady, noisy = (
-        what_the_seed_moved([RunConfig(annotator={**use, "label_dropout": dropout}).canonical()])
-        for dropout in (0.0, 0.2)
+        what_the_seed_moved([RunConfig(annotator={**use, "label_dropout": dropout})]) for dropout in (0.0, 0.2)
     )
     moved = "One seed: the seed would move the split into labeled and unlabeled pairs"
     assert steady.startswith(f"{moved} and alignment; ")

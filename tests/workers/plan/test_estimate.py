@@ -67,6 +67,12 @@ def test_a_stage_whose_settings_another_version_wrote_counts_with_its_seconds_al
     assert found["annotator"] == found["align"] == pytest.approx(6)
 
 
+def test_a_stage_whose_run_another_version_wrote_counts_with_its_seconds_alone() -> None:
+    rows = [dataclasses.replace(row, config={**row.config, "rounds": 3}) for row in measured_run(6.0)]
+    found = seconds_of(planned({"annotator": {"epochs": 10}}, known(*rows)))
+    assert found["annotator"] == found["align"] == pytest.approx(6)
+
+
 def test_top_trains_on_its_share_of_the_pairs() -> None:
     found = seconds_of(planned({"method": "top:30"}, known(*measured_run(10.0))))
     assert found["align"] == pytest.approx(3)

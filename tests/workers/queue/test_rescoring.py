@@ -6,6 +6,7 @@ import pytest
 
 from cwpo.compare.gra import differences, labels_of
 from cwpo.config.run import RunConfig
+from cwpo.config.stored import read_stored
 from cwpo.errors import ConfigError
 from cwpo.stages.graph import build, gold_key, rescoring
 from db import queries
@@ -42,7 +43,7 @@ def test_two_gold_rewards_are_never_paired_as_one(place: Workplace, tmp_path: Pa
     with reading() as session:
         rows = queries.list_runs(session, filters=RunFilters(ids=(*made, same)), order="oldest").rows
         outcomes = queries.outcomes(session, [row.id for row in rows])
-        configs = queries.configs(session, made)
+        configs = read_stored(queries.configs(session, made)).configs
     first, second, third = rows
     assert first.baseline == second.baseline == third.baseline
     assert first.judge != second.judge == third.judge
