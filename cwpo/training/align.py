@@ -39,7 +39,7 @@ class AlignData:
     chosen: Tensor  # (N,) column of the chosen response, 0 or 1
     w: Tensor  # (N,) float64
     w_swapped: Tensor  # (N,)
-    kept: Tensor  # (N,) probability that a step of the pair's batch computes it; 1 without pair sampling
+    kept: Tensor  # (N,) probability that a step computes the pair when it is in the batch; 1 without pair sampling
     margins: Tensor  # (N,) the annotator's, >= 0, float64; NaN without one
     pool: int  # pairs before the weighting dropped any
 
