@@ -26,7 +26,7 @@ class Execution:
 
     @classmethod
     def of(cls, config: ExecutionConfig, device: str) -> "Execution":
-        """As a run asks for it."""
+        """From a run's `execution` settings."""
         return cls(
             device=device,
             tokens_per_batch=config.tokens_per_batch,
@@ -36,7 +36,7 @@ class Execution:
 
 
 def never() -> bool:
-    """Nobody asks to stop."""
+    """The default `should_stop`: never asks to stop."""
     return False
 
 
