@@ -41,8 +41,8 @@ class ForwardPath:
     model: Any
     backbone: nn.Module
     head: nn.Module | None
-    packed: bool
-    fused: bool
+    packed: bool  # prompts shared and nothing padded; else every response is padded beside its own prompt
+    fused: bool  # log-probabilities are computed by `_TiledLogProbs` from the head's weights, without calling the head
     kind: attention.Kind
     dtype: torch.dtype  # of the arithmetic; float32 weights with bfloat16 here means autocast
 
@@ -97,7 +97,10 @@ def _sums(batch: PackedBatch, tokens: Tensor) -> Tensor:
 
 
 def response_scores(path: ForwardPath, batch: PackedBatch) -> Tensor:
-    """The scalar head on the last token of each response: (S,). The head sees S rows, not T."""
+    """Scores: the scalar head on the last token of each response, (S,), in the head's dtype.
+
+    Raises ModelError when the model has no head named `score`.
+    """
     score = getattr(path.model, "score", None)
     if score is None:
         kind = path.model.config.model_type
