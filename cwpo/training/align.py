@@ -140,7 +140,7 @@ def align_data(
 
 
 def with_proportional_sampling(data: AlignData) -> AlignData:
-    """The same pairs, each computed only as often as its weight and its cost make worth while."""
+    """The same pairs with `kept` set by `keep_probabilities`: light and costly pairs are computed less often."""
     tokens = np.array([row.tokens for row in data.rows], dtype=np.float64)
     worth = (data.w + data.w_swapped).numpy()
     kept = keep_probabilities(worth, data.tokens.sum(dim=1).double().numpy(), tokens)

@@ -88,7 +88,7 @@ def steady_packing(ctx: StageContext[S], model: nn.Module) -> StageContext[S]:
 
 
 def has_dropout(model: nn.Module) -> bool:
-    """Whether any part of the model drops anything when it trains."""
+    """Whether any module of the model has a dropout probability above 0."""
     rates = (
         getattr(module, name, 0.0)
         for module in model.modules()
