@@ -185,7 +185,7 @@ class LabelAttributes:
         return [*rows, _row(SOURCE, OTHER_SOURCES, sum(rest, Sums()))] if rest else rows
 
     def _place(self, source: str | None) -> int:
-        """A small number for a source; those that come after very many others share one."""
+        """A small number for a source; after the first `_TOLD_APART` sources, all others share one."""
         if source not in self._places and len(self._places) >= _TOLD_APART:
             source = OTHER_SOURCES
         return self._places.setdefault(source, len(self._places))
