@@ -17,7 +17,7 @@ _USUAL = ExecutionConfig()
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a stage is executed: `execution.*` of the run on a device of torch. Nothing here changes a result."""
+    """How a stage is executed: the run's `execution` settings and a torch device. Nothing here enters a fingerprint."""
 
     device: str = "cpu"
     tokens_per_batch: int = _USUAL.tokens_per_batch
