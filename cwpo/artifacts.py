@@ -1,4 +1,4 @@
-"""The artifact store: a stage's result is there whole and verified, or it is not there. Free of torch.
+"""The artifact store: finished stage results, written atomically and verified by checksum. Free of torch.
 
 Layout under the root: `<fp[:2]>/<fp>/` holds the files and `manifest.json` with the sha256 of each. A result is built
 in a temporary directory of the same file system, fsynced, and renamed into place; `checkpoints/<fp>/` survives a kill.
@@ -49,9 +49,8 @@ class ArtifactStore:
     def find(self, fingerprint: str, *, verify: bool = True) -> Path | None:
         """The artifact's directory, its files checked against the manifest; None when there is none.
 
-        A process reads an artifact's files once for that, and again only when their sizes or times have changed: a
-        model is not hashed for each of its readers. A damaged artifact is moved aside, so that the stage is computed
-        again.
+        Each process hashes an artifact's files once, and again only when a file's inode, size or modification time has
+        changed. A damaged artifact is moved aside, so that the stage is computed again.
         """
         path = self.path(fingerprint)
         if not (path / MANIFEST).is_file():
@@ -158,7 +157,7 @@ _WHOLE: dict[Path, tuple[tuple[str, int, int, int], ...]] = {}
 
 
 def _stamps(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
-    """Name, inode, size and time of change of every file."""
+    """Path, inode, size in bytes and modification time (ns) of every file."""
     files = ((file, file.stat()) for file in sorted(folder.rglob("*")) if file.is_file())
     return tuple((str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns) for file, stat in files)
 

@@ -86,5 +86,6 @@ def sentence_of(error: BaseException) -> str:
 
 
 def brief(error: BaseException) -> str:
+    """The error's text on one line, at most 160 characters; its class name when it has no text."""
     text = " ".join(str(error).split())
     return text[:160] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Files that are there whole, or as they were: written beside their place, synced, renamed into it."""
+"""Atomic file writes: a file is written beside its target, synced, and renamed over it."""
 
 import os
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ PARTIAL = ".partial"  # what the name ends in until the file is whole
 def written_aside(path: Path, name: str | None = None) -> Iterator[Path]:
     """A path beside `path` to write to; it takes the place of `path` when the block ends well.
 
-    `name`: how the file is called until then, `<name of path>.partial` otherwise. A kill at any moment, of the process
-    or of the machine, leaves the old file or the new one.
+    `name`: the temporary file's name, by default `<name of path>.partial`. If the process or the machine dies at any
+    moment, either the old file or the new one is left.
     """
     aside = path.with_name(name or f"{path.name}{PARTIAL}")
     try:

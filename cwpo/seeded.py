@@ -1,6 +1,6 @@
-"""Chance that belongs to a name: the same number for the same text, whatever stands beside it. Free of torch.
+"""Random numbers derived from text by hashing: the same text always gives the same number. Free of torch.
 
-What is drawn decides stored results, so no value here may ever change.
+Stored results depend on these numbers, so no function here may ever return another value.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def share(text: str) -> float:
 
 
 def word(text: str) -> int:
-    """64 bits of a name, fast: for chances that are drawn for every pair or step."""
+    """A 64-bit hash of a text, faster than `place`: for numbers drawn for every pair or step."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
@@ -34,12 +34,12 @@ def chance(text: str) -> float:
 
 
 def short(text: str) -> int:
-    """32 bits of a name, as seeds of torch: its crc32."""
+    """A 32-bit hash of a text (crc32), for use as a torch seed."""
     return crc32(text.encode())
 
 
 def words(texts: Sequence[str]) -> Words:
-    """The 64 bits of many names, (N,), in the order of bytes of this machine."""
+    """64-bit hashes of many texts, (N,), in this machine's byte order (`word` is big-endian)."""
     return np.frombuffer(b"".join(blake2b(text.encode(), digest_size=8).digest() for text in texts), dtype=np.uint64)
 
 

@@ -1,8 +1,8 @@
 """What confidence reweights: sums over groups of pairs, gathered window by window while labels are made. Torch-free.
 
-Texts are read once and forgotten. What stays of a pair is a byte, and of a pair that is to be judged fifteen more, for
-its prompt, source, rival and groups. Of many pairs a share is judged: whole prompts by a hash, the same for every
-annotator.
+Texts are not kept. Each pair leaves one byte, and each pair that is judged (compared with its human label) fifteen
+more, for its prompt, source, rival's vote and groups. When there are many pairs, only a share is judged: whole prompts
+chosen by a hash, the same for every annotator.
 """
 
 import json
@@ -71,7 +71,7 @@ _QUESTION_WORDS = frozenset(
 
 @dataclass
 class Sums:
-    """What is known of one group of pairs."""
+    """Counts and sums of confidence over one group of pairs."""
 
     n: int = 0
     confidence: float = 0.0
@@ -185,7 +185,7 @@ class LabelAttributes:
         return [*rows, _row(SOURCE, OTHER_SOURCES, sum(rest, Sums()))] if rest else rows
 
     def _place(self, source: str | None) -> int:
-        """A small number for a source; those that come after very many others share one."""
+        """A small number for a source; after the first `_TOLD_APART` sources, all others share one."""
         if source not in self._places and len(self._places) >= _TOLD_APART:
             source = OTHER_SOURCES
         return self._places.setdefault(source, len(self._places))

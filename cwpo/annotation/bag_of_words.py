@@ -1,4 +1,4 @@
-"""The simplest rival that knows words: a logistic regression on them, fitted on the labeled part. Torch-free.
+"""A simple rival of the annotator: logistic regression on word counts, fitted on the labeled part. Torch-free.
 
 A pair is the difference of its responses' word counts, so there is no intercept: swapping a and b swaps the label.
 """

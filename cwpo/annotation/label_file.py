@@ -35,7 +35,7 @@ from cwpo.stages.context import WorkContext
 from cwpo.stages.resolve import pin_model
 from cwpo.stages.stored_annotator import store_of, stored_annotator
 
-_FORMAT = 1  # of parts and output; another number starts anew
+_FORMAT = 1  # version of parts and output; parts of another version are not resumed
 _PART_FILE = re.compile(r"job\.json(\.partial)?|\d{6}\.(parquet|partial)")
 _CUT = b"prompts_cut"
 _STOPPED = "Stopped while labeling; the same command goes on from the last finished window."
@@ -160,7 +160,7 @@ def _part_table(window: label_rows.Window, usable: Mapping[str, Any]) -> pa.Tabl
 
 
 def _load(annotator: Labeler, work: WorkContext) -> tuple[ForwardPath, Any]:
-    """With its dropout off; a model from elsewhere must bring a trained head of one output."""
+    """The model, dropout off, and its tokenizer; a model from elsewhere must bring a trained head of one output."""
     if annotator.trained:
         model, tokenizer = load_annotator(annotator.ref, store=annotator.store, device=work.device, seed=0, dropout=0.0)
     else:

@@ -44,7 +44,7 @@ def windows_done(out: Path) -> int:
 
 
 def job_of(out: Path) -> Mapping[str, Any]:
-    """What decided an output that is there, whole or in part; empty where it is not of a labeling."""
+    """Source and annotator of an existing output, whole or in part; empty where it is not from a labeling."""
     job = read_json(report_of(out)).get("job") if out.exists() else None
     return job if isinstance(job, dict) else read_json(parts_of(out) / JOB)
 
@@ -58,7 +58,7 @@ def format_of(out: Path) -> str:
 
 
 def check_files(source: Path, out: Path) -> None:
-    """Before hours of work, not after them."""
+    """Raise before hours of work if the source cannot be read or the output cannot be written."""
     format_of(out)
     if not os.path.exists(source):
         raise ConfigError(SOURCE, f"{source} does not exist; give a JSONL, JSONL.gz, Parquet or CSV file.")
@@ -74,13 +74,13 @@ def check_files(source: Path, out: Path) -> None:
 
 
 def taken(out: Path) -> ConfigError:
-    """A file of that name is never written over."""
+    """The error for an output name that is in use: files are never overwritten."""
     return ConfigError(OUT, f"{out} exists and is not from this labeling; remove it, or choose another name.")
 
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Nobody else labels into this file meanwhile."""
+    """Hold the lock of this output, so that no other process labels into it."""
     lock = FileLock(out.with_name(f"{out.name}.parts.lock"))
     try:
         lock.acquire(timeout=0)
@@ -94,7 +94,7 @@ def alone(out: Path) -> Iterator[None]:
 
 
 def busy(out: Path) -> ConfigError:
-    """One labeling a file."""
+    """The error for an output that another process is labeling into."""
     return ConfigError(OUT, f"{out.name} is being written by another labeling; wait for it.")
 
 

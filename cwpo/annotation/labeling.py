@@ -37,7 +37,7 @@ from cwpo.training.preferences import ANNOTATIONS_FILE
 from cwpo.training.weighting import Floats
 
 STOPPED = "Stopped while labeling; retry the run to go on from the last finished window."
-MOST_JUDGED = 200_000  # about so many labels are judged; all are summed
+MOST_JUDGED = 200_000  # labels compared with human labels, approximately; sums are over all labels
 _WINDOW = 4096  # pairs in memory at once while labeling; they are sorted by length inside it
 _SCHEMA = pa.schema(
     [("pair_id", pa.string())]
@@ -115,14 +115,15 @@ def implicit_scorer(ctx: StageContext[LabelSettings], settings: ImplicitSettings
 def score_pairs(
     path: ForwardPath, rows: list[Encoded], ctx: WorkContext, *, tokens: int | None = None, stopped: str = STOPPED
 ) -> Floats:
-    """Scores of a and b, (N, 2), float64; tokens: of a batch, where not the execution decides."""
+    """Scores of a and b, (N, 2), float64; tokens: budget of a batch, by default the execution's."""
     return values_of(ctx, rows, partial(response_scores, path), stopped=stopped, columns=2, tokens=tokens)
 
 
 def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats) -> pa.Table:
     """The rows of annotations.parquet from scores (N, annotators × passes, 2).
 
-    A tie is labeled "a" with confidence 0; a and b were shuffled beforehand.
+    margin = |mean difference of scores|, confidence = 2 (σ(margin) − ½) (CW-PO eq. 8), spread = SD of the differences
+    (null with one annotator and one pass). A tie is labeled "a" with confidence 0; a and b were shuffled beforehand.
     """
     by_id = {pair.pair_id: pair for pair in pairs}
     kept = [by_id[row.pair_id] for row in rows]

@@ -1,4 +1,4 @@
-"""Preference pairs: where they come from, how they are filtered, split by prompt and hidden. Torch-free but `stage`."""
+"""Read and write the pairs and prompts of a data artifact, whole or by part. Torch-free."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -120,7 +120,7 @@ def count_swapped(pairs: Iterable[CandidatePair], swaps: SwapSettings | None) ->
 
 
 def is_swapped(pair_id: str, share: float, seed: int) -> bool:
-    """A larger share swaps the same labels and more; the data artifact always keeps the label as it was given."""
+    """Whether a pair's label is swapped. A larger share swaps the same labels and more; stored data never change."""
     return swap_place(pair_id, seed) < share
 
 

@@ -103,7 +103,7 @@ def split_pairs(train: list[PairAt], test: list[PairAt] | None, settings: DataSe
 
 
 def token_counter(rule: LengthRuleSettings, ctx: StageContext[DataSettings]) -> CountTokens:
-    """Token counts by the rule's tokenizer, special tokens in front counted once."""
+    """Counts tokens with the rule's tokenizer; special tokens in front are counted once."""
     from cwpo.models.load import ModelRef, load_tokenizer
 
     ref = ModelRef(artifact=None, name=rule.tokenizer, revision=rule.tokenizer_revision)

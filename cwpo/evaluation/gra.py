@@ -1,4 +1,4 @@
-"""The evaluation stage: aligned against baseline answers, prompt by prompt, to a GRA with its interval."""
+"""The evaluation stage: gold reward accuracy (GRA) of aligned against baseline answers, with its interval."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""LoRA adapters: new ones, stored ones, and the settings that rebuild them; no path of a machine is written."""
+"""LoRA adapters: create, save and attach them; saved settings hold no path of the machine that wrote them."""
 
 import json
 import warnings
@@ -39,7 +39,7 @@ def add_adapter(model: Any, lora: LoraSettings, *, seed: int) -> Any:
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
+        warnings.simplefilter("ignore", FutureWarning)  # peft still uses a deprecated name of transformers
         torch.manual_seed(seed)
         try:
             return get_peft_model(model, config, adapter_name=ADAPTER)

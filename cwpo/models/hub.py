@@ -1,4 +1,4 @@
-"""The hub's repositories: what a name means, which commit it is, what is in it, and its files on disk. Free of torch.
+"""Hugging Face Hub repositories: resolve a name to a commit, list and check its files, download. Free of torch.
 
 huggingface_hub reads HF_ENDPOINT, HF_TOKEN and HF_HOME itself. Everything that can go wrong is one plain sentence.
 """

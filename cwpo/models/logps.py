@@ -16,8 +16,8 @@ from cwpo.errors import ModelError
 from cwpo.models import attention
 from cwpo.models.tokenization import PackedBatch
 
-_KEEP = 1 << 26  # (rows x V) up to which what backward needs is kept: 256 MB in float32, 1,300 rows of OPT's vocabulary
-_TILE = 1 << 25  # elements of one tile of logits that is made again in backward
+_KEEP = 1 << 26  # most elements (rows x V) kept for backward: 256 MB in float32, 1,300 rows of OPT's vocabulary
+_TILE = 1 << 25  # elements of one tile of logits where they are recomputed in backward
 _TILE_ROWS = (64, 512)  # measured on CPUs: larger tiles leave the caches, smaller ones starve the matmul
 _CHUNK = 1 << 18  # elements that are exponentiated together on a CPU: 1 MB, the size of a core's cache
 
@@ -41,8 +41,8 @@ class ForwardPath:
     model: Any
     backbone: nn.Module
     head: nn.Module | None
-    packed: bool
-    fused: bool
+    packed: bool  # prompts shared and nothing padded; else every response is padded beside its own prompt
+    fused: bool  # log-probabilities are computed by `_TiledLogProbs` from the head's weights, without calling the head
     kind: attention.Kind
     dtype: torch.dtype  # of the arithmetic; float32 weights with bfloat16 here means autocast
 
@@ -97,7 +97,10 @@ def _sums(batch: PackedBatch, tokens: Tensor) -> Tensor:
 
 
 def response_scores(path: ForwardPath, batch: PackedBatch) -> Tensor:
-    """The scalar head on the last token of each response: (S,). The head sees S rows, not T."""
+    """Scores: the scalar head on the last token of each response, (S,), in the head's dtype.
+
+    Raises ModelError when the model has no head named `score`.
+    """
     score = getattr(path.model, "score", None)
     if score is None:
         kind = path.model.config.model_type
@@ -152,8 +155,8 @@ def _gathered(logits: Tensor, targets: Tensor, squares: bool) -> tuple[Tensor, T
 class _TiledLogProbs(torch.autograd.Function):
     """log softmax(hidden @ weight.T + bias)[target] per row, without the (R, V) tensor when it is large.
 
-    The slope of a row's log-probability by its logits, onehot - softmax, takes the place of the logits. Rows that fit
-    `_KEEP` keep it, so that backward is two matmuls; more rows are made again tile by tile.
+    The gradient of a row's log-probability by its logits, onehot - softmax, overwrites the logits. It is kept when all
+    rows fit in `_KEEP`, so that backward is two matmuls; otherwise logits are recomputed tile by tile.
     """
 
     @staticmethod
@@ -207,7 +210,7 @@ class _TiledLogProbs(torch.autograd.Function):
 
 
 def _normalise(logits: Tensor, targets: Tensor, *, slopes: bool, squares: bool = False) -> tuple[Tensor, Tensor]:
-    """Log-probability of the target per row, and log sum softmax^2 with `squares`; `logits` are spoilt.
+    """Log-probability of the target per row, and log sum softmax^2 with `squares`. Overwrites `logits`.
 
     With `slopes` onehot - softmax is left in their place.
 

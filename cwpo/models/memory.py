@@ -19,10 +19,10 @@ def free_memory(device: str) -> int:
 
 
 def _room_in_the_container() -> int:
-    """What is left of the container's own limit; very much where there is none."""
+    """What is left of the container's own limit; sys.maxsize where there is none."""
     try:
         limit, used = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
         kept = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # not a container with cgroups v2, or its limit is the word max
         return sys.maxsize
-    return max(0, limit - used + int(kept.get("inactive_file", 0)))  # pages of files are given back when asked for
+    return max(0, limit - used + int(kept.get("inactive_file", 0)))  # the kernel reclaims cached file pages on demand

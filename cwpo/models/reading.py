@@ -1,4 +1,4 @@
-"""A model reads rows batch by batch, without gradient: it stops when asked, and says how far it is."""
+"""Run a model over rows batch by batch without gradient, with cancellation and progress reports."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -22,7 +22,8 @@ def read(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(indices of rows, their values in float64 on the CPU) of one batch after the other.
 
-    stopped: the sentence of Cancelled. tokens: of a batch, where not the execution decides. unit: reports progress.
+    stopped: message of the Cancelled that is raised on request. tokens: budget of a batch, by default the execution's.
+    unit: what progress reports count; empty for no reports.
     """
     done = 0
     for batch in pack(rows, tokens or ctx.execution.tokens_per_batch):

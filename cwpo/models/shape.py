@@ -17,7 +17,7 @@ _DEFAULT_VOCABULARY = {"opt": 50272, "qwen2": 151936, "llama": 32000}
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What of a causal LM decides its size. Biases: of q, k and v; of o; of the feed-forward part."""
+    """The dimensions that decide a causal LM's size. Biases: of q, k and v; of o; of the feed-forward part."""
 
     family: str
     hidden: int

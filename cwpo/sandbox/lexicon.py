@@ -112,7 +112,7 @@ RUDE = ("what a silly question .", "you should know this .", "do not waste my ti
 HEDGES = ("i am not sure .", "maybe i am wrong .", "i think so .")
 OFF_TOPIC = ("the weather is nice today .", "i like long stories .", "my favourite day is sunday .")
 
-# Sentences that are whole: their kind does not depend on any value.
+# Complete sentences without gaps, by text; the value is their kind.
 FIXED: Mapping[str, str] = {
     **dict.fromkeys((*POLITE_OPENERS, *POLITE_CLOSERS), "polite"),
     **dict.fromkeys(RUDE, "rude"),

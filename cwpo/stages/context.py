@@ -17,7 +17,7 @@ _USUAL = ExecutionConfig()
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a stage is executed: `execution.*` of the run on a device of torch. Nothing here changes a result."""
+    """How a stage is executed: the run's `execution` settings and a torch device. Nothing here enters a fingerprint."""
 
     device: str = "cpu"
     tokens_per_batch: int = _USUAL.tokens_per_batch
@@ -26,7 +26,7 @@ class Execution:
 
     @classmethod
     def of(cls, config: ExecutionConfig, device: str) -> "Execution":
-        """As a run asks for it."""
+        """From a run's `execution` settings."""
         return cls(
             device=device,
             tokens_per_batch=config.tokens_per_batch,
@@ -36,7 +36,7 @@ class Execution:
 
 
 def never() -> bool:
-    """Nobody asks to stop."""
+    """The default `should_stop`: never asks to stop."""
     return False
 
 

@@ -1,4 +1,4 @@
-"""One stage: found in the artifact store, or computed. The same door for a run in this process and for the workers."""
+"""One stage: found in the artifact store, or computed; used both by a run in this process and by the workers."""
 
 import importlib
 import json

@@ -16,7 +16,7 @@ _PINNED = (("dataset", "revision"), ("model", "revision"), ("name", "revision"),
 
 
 def fingerprint(settings: Settings, inputs: Mapping[str, str], *, salt: str) -> str:
-    """inputs: name -> fingerprint; `salt` forces a fresh execution."""
+    """The sha256 of all that decides a stage's result. inputs: name -> fingerprint; `salt` forces a fresh execution."""
     kind = kind_of(settings)
     parts = {"kind": kind.name, "version": kind.version, "config": identity(to_plain(settings)), "inputs": dict(inputs)}
     return digest({**parts, "salt": salt})

@@ -55,7 +55,7 @@ def data(config: RunConfig, *, pool: bool) -> DataSettings:
         evaluation_seed=config.evaluation.seed,
         sandbox=_world(config, pool=pool),
         parts=dict(row.parts) if row and row.parts and part.subset is None else None,
-        sources=bool(part.mix),  # artifacts of before do not say where a pair is from
+        sources=bool(part.mix),  # artifacts made without a mix do not say where a pair is from
     )
 
 
@@ -281,5 +281,5 @@ def scores(config: RunConfig) -> ScoreSettings:
 
 
 def evaluation(config: RunConfig) -> EvaluationSettings:
-    """Equal scores alone are a tie."""
+    """Only equal scores count as a tie."""
     return EvaluationSettings(tie_epsilon=0.0)

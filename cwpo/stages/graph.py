@@ -36,7 +36,7 @@ class StageSpec:
 
     @property
     def row(self) -> Kind:
-        """What is declared of its kind."""
+        """The declaration of its kind."""
         return kind_of(self.settings)
 
     @property

@@ -1,6 +1,6 @@
 """Pins everything a run names before its fingerprints are taken: commits of repositories, contents of files, precision.
 
-Free of torch. Only here and in the loaders is the hub asked anything.
+Free of torch. The hub is asked only here, in the loaders of models and datasets, and by `cwpo convert`.
 """
 
 import re

@@ -1,1 +1,1 @@
-"""Intervals, differences, calibration, frontiers and agreement from arrays of numbers; imports nothing of ours."""
+"""Intervals, differences, calibration, frontiers and agreement of arrays of numbers; imports no other part of cwpo."""

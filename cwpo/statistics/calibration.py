@@ -14,9 +14,9 @@ from scipy import optimize, special, stats
 FloatArray = NDArray[np.float64]
 HISTOGRAM_BINS = 50
 MOST_TEMPERATURE = 1e3
-NULL_DRAWS, MOST_NULL_COINS = 1000, 50_000_000  # the second keeps a million pairs at seconds
+NULL_DRAWS, MOST_NULL_COINS = 1000, 50_000_000  # the second limits draws × pairs, so that a million pairs take seconds
 _COINS_AT_ONCE = 500_000
-_NOTHING_VARIES = 1e-18  # of a variance between shares, whose rounding errors are smaller
+_NOTHING_VARIES = 1e-18  # a variance of shares below this is rounding error
 
 
 @dataclass(frozen=True, kw_only=True)

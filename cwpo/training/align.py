@@ -39,7 +39,7 @@ class AlignData:
     chosen: Tensor  # (N,) column of the chosen response, 0 or 1
     w: Tensor  # (N,) float64
     w_swapped: Tensor  # (N,)
-    kept: Tensor  # (N,) probability that a step of the pair's batch computes it; 1 without pair sampling
+    kept: Tensor  # (N,) probability that a step computes the pair when it is in the batch; 1 without pair sampling
     margins: Tensor  # (N,) the annotator's, >= 0, float64; NaN without one
     pool: int  # pairs before the weighting dropped any
 
@@ -140,7 +140,7 @@ def align_data(
 
 
 def with_proportional_sampling(data: AlignData) -> AlignData:
-    """The same pairs, each computed only as often as its weight and its cost make worth while."""
+    """The same pairs with `kept` set by `keep_probabilities`: light and costly pairs are computed less often."""
     tokens = np.array([row.tokens for row in data.rows], dtype=np.float64)
     worth = (data.w + data.w_swapped).numpy()
     kept = keep_probabilities(worth, data.tokens.sum(dim=1).double().numpy(), tokens)

@@ -1,4 +1,4 @@
-"""Whether a training stage keeps its activations or makes them again: as asked, else as the estimate says."""
+"""Whether a training stage uses gradient checkpointing: as configured, else as the memory estimate says."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from cwpo.stages.context import StageContext
 
 
 def uses_gradient_checkpointing(model: Any, ctx: StageContext[Any]) -> bool:
-    """As `execution.gradient_checkpointing` says; where it says nothing, only if memory needs it, and why in the log.
+    """`execution.gradient_checkpointing` where it is set; else true only if memory needs it, with the reason logged.
 
-    Asked with the model on its device and before anything else of the training is there.
+    Call it with the model on its device, before the optimizer or anything else of the training takes memory.
     """
     if ctx.execution.gradient_checkpointing is not None:
         return ctx.execution.gradient_checkpointing

@@ -30,7 +30,7 @@ from cwpo.training.gradient_checkpointing import uses_gradient_checkpointing
 
 Item = TypeVar("Item")
 S = TypeVar("S", bound=Settings)
-_OWED = "after_step"  # in a checkpoint: what comes behind the step was stopped before it was done
+_OWED = "after_step"  # in a checkpoint: `after_step` was interrupted and must run again
 _FLUSH_STEPS, _FLUSH_SECONDS = 10, 1.0  # metrics leave the device together, so that a GPU is not stopped each step
 
 
@@ -77,18 +77,18 @@ def micro_batches(
     share: float,
     bins: tuple[int, ...] = (),
 ) -> list[Micro]:
-    """The effective batch of rows `chosen`, packed; share: 1 over what its means are over."""
+    """The effective batch of rows `chosen`, packed; share: 1 / the number of pairs or tokens in its means."""
     return [Micro(batch=batch, share=share, bins=bins) for batch in pack(rows, ctx.execution.tokens_per_batch, chosen)]
 
 
 def steady_packing(ctx: StageContext[S], model: nn.Module) -> StageContext[S]:
-    """With dropout on, a token's random numbers depend on its place in a batch: its size is fixed then everywhere."""
+    """With dropout, random numbers depend on a token's place in its batch, so tokens per batch are fixed everywhere."""
     steady = replace(ctx.execution, tokens_per_batch=DROPOUT_TOKENS)
     return replace(ctx, execution=steady) if has_dropout(model) else ctx
 
 
 def has_dropout(model: nn.Module) -> bool:
-    """Whether any part of the model drops anything when it trains."""
+    """Whether any module of the model has a dropout probability above 0."""
     rates = (
         getattr(module, name, 0.0)
         for module in model.modules()

@@ -90,8 +90,10 @@ OBJECTIVES: Mapping[str, Objective] = {
 
 
 def objective(settings: ObjectiveSettings) -> Objective:
-    """The objective with its own hyperparameters, to be called on (policy, reference) and, where its row
-    needs it, margin=…"""
+    """The objective with its hyperparameters bound: call it with (policy, reference), for odpo also margin=.
+
+    Raises KeyError for an unknown name.
+    """
     name = settings.name
     if name not in OBJECTIVES:
         raise KeyError(f"unknown objective {name!r}; choose one of {', '.join(OBJECTIVES)}")

@@ -89,7 +89,7 @@ def threshold(margins: Floats, *, threshold: float) -> Weights:
 
 
 def shuffled(margins: Floats, *, keys: Floats) -> Weights:
-    """The confidences of the pool, dealt to its pairs by chance: the same scaling of the loss, no information."""
+    """The confidences of the pool, randomly permuted over its pairs: the same mean weight, no information."""
     weights = np.empty(len(margins))
     weights[np.argsort(keys, kind="stable")] = calibration.confidence(margins)
     return _all(weights)
@@ -145,7 +145,8 @@ def weigh(
 ) -> Weights:
     """Apply the weighting of these settings; options that are None do not apply.
 
-    ids name the pairs, for weightings that draw by chance from the settings' seed; spread is the SD of each margin.
+    margins: (N,), >= 0, NaN where unknown; spread: (N,), the SD of each margin. ids: the N pair ids, for weightings
+    that draw by chance from the settings' seed. Raises KeyError for an unknown name.
     """
     name = settings.name
     if name not in WEIGHTINGS:
