@@ -71,7 +71,7 @@ def wpo(policy: LogPs, reference: LogPs, *, beta: float) -> Tensor:
     itself. No gradient passes through the factor.
     """
     if policy.chosen_sharpness is None or policy.rejected_sharpness is None:
-        raise KeyError("wpo needs token statistics of the policy: ask response_logps for them")
+        raise KeyError("wpo needs token statistics of the policy: ask response_logps_and_sharpness for them")
     likely = (policy.chosen_sharpness + policy.rejected_sharpness).detach().exp().clamp_max(1.0)
     return likely * dpo(policy, reference, beta=beta)
 
