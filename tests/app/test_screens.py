@@ -26,12 +26,12 @@ from cwpo.report.gra_terms import BASELINES, SEVERAL, baseline_of
 from db import queries
 from db.errors import DatabaseUnavailable, UnknownRun
 from db.models import Run
-from tests.app.visits import Computed, visit, words
+from tests.app.visits import MAIN, Computed, visit, words
 from tests.workers.judges import judge
 from workers import api
 from workers.machine.database import reading, writing
 
-SCREENS = ("runs", "new_run", "run", "compare", "examples", "annotators", "paper", "system")
+SCREENS = sorted(path.stem for path in (MAIN.parent / "screens").glob("*.py") if path.stem != "__init__")
 
 
 def grid(page: AppTest) -> list[dict[str, str]]:
