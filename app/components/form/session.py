@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import RerunException, get_script_run_ctx
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.components.form.address import Address, address_of, form_from
 from app.components.form.form import Form
@@ -54,18 +54,9 @@ def bound(form: Form, name: str) -> dict[str, Any]:
 
 
 def take_from(form: Form, name: str, key: str) -> None:
-    """The form takes what a widget holds now. The next change, if it is here already, interrupts whatever asks the
-    session for something, and Streamlit would go on without the rest of this: it waits until this one is taken."""
-    later: RerunException | None = None
-    while True:
-        try:
-            value = st.session_state[key]
-            break
-        except RerunException as request:
-            later = request
-    form.take(name, value)
-    if later is not None:
-        raise later
+    """The form takes what a widget holds now. Any other way to ask the session for it lets the next change, where that
+    is here already, interrupt this one, and Streamlit then takes the two in the wrong order."""
+    form.take(name, st.session_state.to_dict()[key])
 
 
 @dataclass
