@@ -305,20 +305,39 @@ def test_pages_name_only_files_that_are_there(page: str) -> None:
 
 
 def names_in(path: Path) -> set[str]:
-    """What a module defines at its top."""
+    """What a module defines at its top, and `Class.name` of what its classes do."""
+    tree = parsed(path)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    return defined(tree.body) | {f"{one.name}.{name}" for one in classes for name in defined(one.body)}
+
+
+def defined(body: list[ast.stmt]) -> set[str]:
     found = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
         found |= {str(getattr(target, "name", getattr(target, "id", ""))) for target in targets}
     return found
 
 
+def names_gone(text: str) -> list[str]:
+    """Of the places that a text writes as `folder/file.py:name`, those that are not there."""
+    named = re.findall(r"`((?:app|workers|cwpo|db|tools|benchmarks|tests)/[\w/]+\.py):([\w.]+)`", text)
+    return [
+        f"{file}:{name}" for file, name in named if not (ROOT / file).is_file() or name not in names_in(ROOT / file)
+    ]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_name_only_functions_that_are_there(page: str) -> None:
-    """`folder/file.py:name` is a class, function or constant of that file."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:app|workers|cwpo|db|tools|benchmarks)/[\w/]+\.py):(\w+)`", text)
-    assert [f"{file}:{name}" for file, name in named if name not in names_in(ROOT / file)] == []
+    """`folder/file.py:name` is a class, function or constant of that file, `…:Class.name` one of a class in it."""
+    assert names_gone((ROOT / page).read_text(encoding="utf-8")) == []
+
+
+def test_a_function_a_method_and_a_file_that_are_gone_are_named() -> None:
+    there = "`tests/test_house.py:ROOT` `tests/test_house.py:names_gone` `tools/tree.py:Sizes.over`"
+    gone = "`tests/test_house.py:gone` `tools/tree.py:Sizes.gone` `tools/gone.py:tree`"
+    assert names_gone(there) == []
+    assert [f"`{name}`" for name in names_gone(gone)] == gone.split()
 
 
 def test_every_make_target_is_one_that_readme_or_makefile_explains() -> None:

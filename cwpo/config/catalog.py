@@ -1,7 +1,7 @@
 """What a run can be made of: objectives, weightings, methods, datasets, models, gold rewards. Names and rows only.
 
-Free of torch, so that a form can list everything; the functions behind the rows live in `objectives.py`,
-`weighting.py`, `data/` and `gold.py`, and a test compares the two.
+Free of torch, so that a form can list everything; the functions behind the rows live in `cwpo/training/objectives.py`,
+`cwpo/training/weighting.py`, `cwpo/data/readers/` and `cwpo/evaluation/gold.py`, and a test compares the two.
 """
 
 from collections.abc import Mapping

@@ -12,7 +12,7 @@ class DatasetRow:
     name: str
     label: str
     source: str
-    reader: str  # module of cwpo.data whose to_pair reads a row
+    reader: str  # its name in cwpo/data/readers/shapes.py; sandbox: pairs are made, not read
     repo: str | None = None
     revision: str | None = None
     subset: str | None = None  # data_dir or configuration of the repository

@@ -30,7 +30,7 @@ def _labeled_candidates(row: dict[str, Any]) -> RawPair:
     return preference.to_pair({"prompt": row.get("prompt"), "chosen": chosen, "rejected": rejected})
 
 
-READERS: dict[str, ToPair] = {  # names as in the dataset rows of cwpo/config/catalog.py
+READERS: dict[str, ToPair] = {  # names as in the dataset rows of cwpo/config/catalog_data.py
     "hh": hh.to_pair,
     "tldr": tldr.to_pair,
     "ultrafeedback": ultrafeedback.to_pair,

@@ -11,7 +11,7 @@ from cwpo.stages.pipeline import run
 from tests.cwpo import recorded
 
 METHODS = [name for name, row in catalog.METHODS.items() if not row.sandbox_only]
-OBJECTIVES = ("dpo", "ipo", "rdpo", "cdpo", "simpo", "wpo")
+OBJECTIVES = [name for name, row in catalog.OBJECTIVES.items() if "margin" not in row.needs]
 WEIGHTINGS = [name for name, row in catalog.WEIGHTINGS.items() if row.needs_margin]
 
 
