@@ -324,7 +324,7 @@ def _resolve_all(configs: Sequence[RunConfig]) -> list[RunConfig]:
 
 
 def _named(config: RunConfig) -> str:
-    """What resolve looks at."""
+    """What `resolve` looks up of a configuration, as a key: runs with the same one are looked up once."""
     annotator = METHODS[config.method].needs_annotator
     return f"{annotator} {config.annotator.use} {config.model_dump_json(include={'data', 'model', 'evaluation'})}"
 

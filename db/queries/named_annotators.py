@@ -129,7 +129,7 @@ def _figures(session: Session, fingerprints: Mapping[int, str]) -> dict[int, tup
 
 
 def _readers(session: Session, fingerprints: Mapping[int, str]) -> list[tuple[int, int]]:
-    """(labels stage, annotator stage) of one annotator without label dropout; ensembles are somebody else."""
+    """(labels stage, annotator stage) of one annotator without label dropout; ensembles are left out."""
     by_fingerprint = {fingerprint: stage_id for stage_id, fingerprint in fingerprints.items()}
     other = aliased(StageInput)
     ensemble = select(other.stage_id).where(other.stage_id == Stage.id, other.name == "annotator_2").exists()

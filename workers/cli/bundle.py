@@ -175,6 +175,6 @@ def _say_what_it_is(found: "Bundle", place: Path) -> None:
 
 
 def _sha(file: Path) -> str:
-    """A bundle's own place, so that an interrupted rerun resumes."""
+    """The hash of a bundle, which names its folder, so that an interrupted rerun resumes."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:16]

@@ -198,7 +198,7 @@ def _report(record: Record) -> Mapping[str, Any] | None:
 
 
 def _process(record: Record) -> psutil.Process | None:
-    """The process while it runs; a number that another process got since has other words."""
+    """The process while it runs; None where its number now belongs to another one, which its command line tells."""
     try:
         process = psutil.Process(record.pid)
         mine = process.status() != psutil.STATUS_ZOMBIE and record.out in process.cmdline()
