@@ -302,6 +302,29 @@ def test_a_duplicate_keeps_the_settings_that_nobody_sees(visitor: Page, desk: st
 
 
 @pytest.mark.timeout(120)
+def test_back_from_a_queued_duplicate_finds_the_form_as_it_was_left(visitor: Page, desk: str) -> None:
+    page, run = visitor, api.submit_run(RunConfig.parse({"name": "before", "seed": 7})).run_id
+    page.goto(f"{desk}/run?run={run}")
+    ready(page, "CW · DPO")
+    page.get_by_role("button", name="Duplicate & edit").click()
+    ready(page, "New run")
+    write(page, "name", "again")
+    expect(page).to_have_url(re.compile("name=again"))
+    settled(page, {})
+    tick = page.get_by_text("Queue them all the same")
+    expect(tick).to_have_count(1)  # while the plan is made anew, there are two for a moment
+    tick.click()
+    expect(queue(1, page)).to_be_enabled()
+    queue(1, page).click()
+    ready(page, "CW · DPO")
+    page.go_back()
+    ready(page, "New run")
+    expect(widget(page, "name").locator("input")).to_have_value("again")
+    expect(page.get_by_text(f"starts from run {run}")).to_be_visible()
+    expect(page.get_by_text("Queued from here already: run")).to_be_visible()
+
+
+@pytest.mark.timeout(120)
 def test_a_ready_made_comparison_with_other_seeds_is_the_same_after_a_reload(visitor: Page, desk: str) -> None:
     visitor.goto(f"{desk}/new_run?{urlencode({'preset': 'Steady annotator'})}")
     ready(visitor, "New run")

@@ -15,17 +15,20 @@ FORM = "new_run.form"
 OPEN = "new_run.open"
 QUEUED = "new_run.queued"
 NOTHING = object()
+# On the way to another page Streamlit notes its parameters beside the path of this one: Back may come with them.
+OF_A_RUN = tuple(RunView(run=0).to_params())
 
 
 def open_form(load: Callable[[int], Mapping[str, Any]]) -> Form:
     """The form as it was left. An address that says otherwise fills it whole, if it is one that the user went to: while
     the page is open, the browser may still send the address of a moment ago."""
     given: Address = {name: st.query_params.get_all(name) for name in st.query_params}
+    told = {name: values for name, values in given.items() if name not in OF_A_RUN}
     form: Form | None = st.session_state.get(FORM)
     came = not st.session_state.get(OPEN)
     went_back = getattr(get_script_run_ctx(), "is_history_navigation", False)
-    if form is None or (came and given and given != form.address) or (went_back and not came and given != form.address):
-        form = form_from(given, load)
+    if form is None or (came and told and told != form.address) or (went_back and not came and told != form.address):
+        form = form_from(told, load)
         st.session_state[FORM] = form
     st.session_state[OPEN] = True
     write_address(form, given)
