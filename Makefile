@@ -47,7 +47,7 @@ workers: $(VENV)/.ready-run
 	@exec $(BIN)/python -m workers
 
 test: $(VENV)/.ready-dev
-	@OMP_NUM_THREADS=1 exec $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 exec $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -14,6 +14,14 @@ from db.engine import Engines, make_engines, upgrade
 from tests import servers
 
 
+# Files with few tests that take long: begun first, so that at the end no process waits for another.
+LONG_FILES = ("e2e/", "workers/queue/test_kill.py", "workers/cli/test_demo.py", "workers/cli/test_stack.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not any(name in item.path.as_posix() for name in LONG_FILES))
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """A real Postgres server, for the whole session."""
