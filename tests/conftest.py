@@ -13,7 +13,6 @@ from sqlalchemy.engine import make_url
 from db.engine import Engines, make_engines, upgrade
 from tests import servers
 
-
 # Files with few tests that take long: begun first, so that at the end no process waits for another.
 LONG_FILES = ("e2e/", "workers/queue/test_kill.py", "workers/cli/test_demo.py", "workers/cli/test_stack.py")
 
