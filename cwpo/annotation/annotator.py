@@ -99,7 +99,9 @@ def run_calibration(ctx: StageContext[CalibrationSettings]) -> dict[str, Any]:
     chosen_by = settings.heldout_fraction if settings.early_stopping else None
     trained = train_scorer(ctx, rest, heldout_fraction=chosen_by, form="annotator")
     twin = ModelRef(artifact=ctx.out)
-    model, tokenizer = load_annotator(twin, store=ctx.store, device=ctx.device, seed=0, dropout=0.0)
+    model, tokenizer = load_annotator(
+        twin, store=ctx.store, device=ctx.device, seed=0, dropout=0.0, frozen_in=settings.precision
+    )
     path = forward_path(model.eval(), device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
     context = context_length(model, settings.max_length)
     rows = encode_candidates(heldout, tokenizer, context, settings.kind).rows

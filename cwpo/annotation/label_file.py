@@ -162,7 +162,14 @@ def _part_table(window: label_rows.Window, usable: Mapping[str, Any]) -> pa.Tabl
 def _load(annotator: Labeler, work: WorkContext) -> tuple[ForwardPath, Any]:
     """The model, dropout off, and its tokenizer; a model from elsewhere must bring a trained head of one output."""
     if annotator.trained:
-        model, tokenizer = load_annotator(annotator.ref, store=annotator.store, device=work.device, seed=0, dropout=0.0)
+        model, tokenizer = load_annotator(
+            annotator.ref,
+            store=annotator.store,
+            device=work.device,
+            seed=0,
+            dropout=0.0,
+            frozen_in=annotator.precision,
+        )
     else:
         model, tokenizer = load_reward_model(annotator.ref, store=annotator.store, device=work.device, precision="fp32")
     path = forward_path(model.eval(), device=work.device, precision=annotator.precision, log=work.reporter.log)

@@ -158,11 +158,12 @@ def _annotators(ctx: StageContext[LabelSettings]) -> tuple[Sequence[Path], str]:
 
 
 def _load_head(ctx: StageContext[LabelSettings], folder: Path, dropout: float) -> tuple[ForwardPath, Any]:
+    ref, precision = ModelRef(artifact=folder), ctx.settings.precision
     model, tokenizer = load_annotator(
-        ModelRef(artifact=folder), store=ctx.store, device=ctx.device, seed=0, dropout=dropout or None
+        ref, store=ctx.store, device=ctx.device, seed=0, dropout=dropout or None, frozen_in=precision
     )
     model.train(dropout > 0)
-    path = forward_path(model, device=ctx.device, precision=ctx.settings.precision, log=ctx.reporter.log)
+    path = forward_path(model, device=ctx.device, precision=precision, log=ctx.reporter.log)
     return path, tokenizer
 
 

@@ -52,6 +52,8 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
     for row_need in catalog.OBJECTIVES[config.objective].needs:
         if row_need == "margin" and not method.needs_annotator:
             yield "objective", f"{config.objective} needs the annotator's margin, which {config.method} has not."
+    if config.model.quantization != "none" and config.model.lora is None:
+        yield "model.quantization", "4-bit weights do not train: set model.lora, or quantization: none."
     for field in ("annotator", "policy"):
         name = getattr(config.model, field)
         if name.startswith("sandbox/") and name not in catalog.SANDBOX_MODELS:

@@ -91,7 +91,15 @@ class ModelConfig(Part):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="arithmetic of all model stages; auto: bf16 where a GPU worker is there, else fp32"
     )
+    quantization: Literal["none", "nf4"] = Field(
+        "none", description="weights below adapters in 4 bits (QLoRA), for small cards; needs the package bitsandbytes"
+    )
     max_length: int | None = Field(None, gt=0, description="context to use, in tokens; default: the model's own")
+
+    @property
+    def small_weights(self) -> bool:
+        """Whether weights that do not train are kept at less than float32, so that nothing can be merged into them."""
+        return self.precision == "bf16" or self.quantization != "none"
 
 
 class TrainConfig(Part):

@@ -285,8 +285,18 @@ def run_samples(ctx: StageContext[SampleSettings]) -> dict[str, Any]:
 
 
 def _policy(ctx: StageContext[SampleSettings], ref: ModelRef) -> Any:
-    precision = ctx.settings.precision
-    return load_policy(ref, store=ctx.store, device=ctx.device, precision=precision, trainable=False, lora=None, seed=0)
+    settings = ctx.settings
+    return load_policy(
+        ref,
+        store=ctx.store,
+        device=ctx.device,
+        precision=settings.precision,
+        trainable=False,
+        lora=None,
+        seed=0,
+        parents=settings.parents,
+        quantization=settings.quantization,
+    )
 
 
 def _sampled(ctx: StageContext[SampleSettings], policy: Any, prompts: Sequence[Prompt]) -> list[Answer]:

@@ -79,8 +79,9 @@ def _trained(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prom
     from cwpo.models.tokenization import encode_rows
 
     ref = ModelRef(artifact=ctx.inputs["gold"])
-    model, tokenizer = load_annotator(ref, store=ctx.store, device=ctx.device, seed=0, dropout=0.0)
-    path = forward_path(model.eval(), device=ctx.device, precision=ctx.settings.precision, log=ctx.reporter.log)
+    precision = ctx.settings.precision
+    model, tokenizer = load_annotator(ref, store=ctx.store, device=ctx.device, seed=0, dropout=0.0, frozen_in=precision)
+    path = forward_path(model.eval(), device=ctx.device, precision=precision, log=ctx.reporter.log)
     rows = ((prompts[sample.prompt_id], str(at), (sample.text,)) for at, sample in enumerate(samples))
     encoded = encode_rows(rows, tokenizer, context_length(model))
     if encoded.dropped:

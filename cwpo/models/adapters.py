@@ -1,8 +1,15 @@
-"""LoRA adapters: create, save and attach them; saved settings hold no path of the machine that wrote them."""
+"""LoRA adapters: create, save, attach and stack them; saved settings hold no path of the machine that wrote them.
+
+Adapters that are stacked are all active: each adds its low-rank product to the output of the layer below. The lowest
+come first, so that a new adapter with B = 0 adds exact zeros to what the others gave. An adapter's weights are float32
+whatever the weights below it.
+"""
 
 import json
+import math
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +23,7 @@ from cwpo.stages.settings import LoraSettings
 ADAPTER_FILE = "adapter.safetensors"
 LORA_FILE = "lora.json"
 ADAPTER = "default"
+BELOW = "below"  # with a number: adapters under the one that trains
 _LLAMA_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LORA_TARGETS: dict[str, tuple[str, ...]] = {
     "opt": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
@@ -27,8 +35,15 @@ LORA_TARGETS: dict[str, tuple[str, ...]] = {
 
 
 def add_adapter(model: Any, lora: LoraSettings, *, seed: int) -> Any:
-    """A new LoRA adapter; A is drawn from `seed`, B is zero."""
-    from peft import LoraConfig, get_peft_model
+    """A new LoRA adapter that trains, on a model or on adapters that do not; A is drawn from `seed`, B is zero."""
+    model = _with_adapter(model, lora, ADAPTER, seed=seed)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(f".{ADAPTER}." in name)
+    return model
+
+
+def _with_adapter(model: Any, lora: LoraSettings, name: str, *, seed: int) -> Any:
+    from peft import LoraConfig, PeftModel, get_peft_model
 
     targets = lora.target_modules or LORA_TARGETS.get(model.config.model_type)
     config = LoraConfig(
@@ -38,13 +53,39 @@ def add_adapter(model: Any, lora: LoraSettings, *, seed: int) -> Any:
         target_modules=list(targets) if targets else "all-linear",
         task_type="CAUSAL_LM",
     )
+    below = list(model.peft_config) if isinstance(model, PeftModel) else []
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft still uses a deprecated name of transformers
         torch.manual_seed(seed)
         try:
-            return get_peft_model(model, config, adapter_name=ADAPTER)
+            if below:
+                model.add_adapter(name, config)
+            else:
+                model = get_peft_model(model, config, adapter_name=name)
         except ValueError as error:
             raise ModelError(f"model.lora.target_modules names no layer of this model ({brief(error)}).") from error
+        torch.manual_seed(seed)
+        _redraw(model, name)
+    model.base_model.set_adapter([*below, name])
+    return model
+
+
+def _redraw(model: Any, name: str) -> None:
+    """A again from the same numbers, in float32: peft rounds it to the dtype of the layer below before it is float32.
+
+    Numbers are drawn as peft draws them: the usual start of A and B, then A once more.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    layers: Iterable[Any] = (layer for layer in model.modules() if isinstance(layer, LoraLayer))
+    for layer in layers:
+        if name in layer.lora_A:
+            down, up = layer.lora_A[name], layer.lora_B[name]
+            drawn = torch.nn.Linear(down.in_features, down.out_features, bias=False)
+            torch.nn.Linear(up.in_features, up.out_features, bias=False)
+            torch.nn.init.kaiming_uniform_(drawn.weight, a=math.sqrt(5))
+            with torch.no_grad():
+                down.weight.copy_(drawn.weight)
 
 
 def save_adapter(model: Any, out: Path) -> None:
@@ -61,19 +102,27 @@ def save_adapter(model: Any, out: Path) -> None:
     save_file({name: value.detach().cpu().contiguous() for name, value in _adapter_state(model)}, out / ADAPTER_FILE)
 
 
-def _adapter_state(model: Any) -> Iterable[tuple[str, torch.Tensor]]:
-    return ((name, value) for name, value in model.state_dict().items() if "lora_" in name)
+def _adapter_state(model: Any, adapter: str = ADAPTER) -> Iterable[tuple[str, torch.Tensor]]:
+    return (item for item in model.state_dict().items() if "lora_" in item[0] and f".{adapter}." in item[0])
 
 
-def attach_adapter(base: Any, folder: Path) -> Any:
-    """The stored adapter on its base, every tensor matched by name and shape."""
-    model = add_adapter(base, from_plain(LoraSettings, json.loads((folder / LORA_FILE).read_text())), seed=0)
-    stored, own = load_file(folder / ADAPTER_FILE), dict(_adapter_state(model))
+def attach_adapter(base: Any, folder: Path, *, place: int = 0) -> Any:
+    """The stored adapter on its base, frozen and without dropout, every tensor matched by name and shape.
+
+    place: how many adapters are below it.
+    """
+    name = f"{BELOW}{place}"
+    lora = replace(from_plain(LoraSettings, json.loads((folder / LORA_FILE).read_text())), dropout=0.0)
+    model = _with_adapter(base, lora, name, seed=0)
+    stored = {
+        key.replace(f".{ADAPTER}.", f".{name}."): value for key, value in load_file(folder / ADAPTER_FILE).items()
+    }
+    own = dict(_adapter_state(model, name))
     wrong = set(own.keys() ^ stored.keys())
-    wrong |= {name for name in own.keys() & stored.keys() if own[name].shape != stored[name].shape}
+    wrong |= {key for key in own.keys() & stored.keys() if own[key].shape != stored[key].shape}
     if wrong:
         raise ModelError(
             f"The adapter does not fit its base model ({sorted(wrong)[0]}): retry the run to train it anew."
         )
     model.load_state_dict(stored, strict=False)
-    return model
+    return model.requires_grad_(False)

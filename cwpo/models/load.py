@@ -1,12 +1,14 @@
 """Load policy, annotator and reward model: safetensors only, no remote code, every weight accounted for.
 
 A model artifact is a directory with `model.json` {"form", "parent"}: "full", "annotator" and "reward" hold all weights,
-"adapter" holds a LoRA adapter and names its parent. Parents are merged in memory, never on disk.
+"adapter" holds a LoRA adapter and names its parent. In fp32 parents are merged, in memory and never on disk; in bf16
+adapters stay apart, because a small difference would drown in the rounding of the weights. Weights go straight to the
+device, file by file; those that do not train are kept in bf16 where the arithmetic is bf16 (`frozen`).
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +20,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -29,7 +32,8 @@ from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.errors import ModelError, brief
 from cwpo.models import hub
 from cwpo.models.adapters import add_adapter, attach_adapter, save_adapter
-from cwpo.stages.settings import ImplicitSettings, LoraSettings, ModelSettings
+from cwpo.models.frozen import check_halved, halve, halved_class, nf4, untie
+from cwpo.stages.settings import ImplicitSettings, LoraSettings, ModelSettings, Parents, Quantization
 
 Form = Literal["full", "adapter", "annotator", "reward"]
 MODEL_FILE = "model.json"
@@ -73,6 +77,16 @@ def parent_of(ref: ModelRef) -> dict[str, Any]:
     return {"model": ref.name, "revision": ref.revision}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Placement:
+    """Where weights go and how they are kept there."""
+
+    device: str
+    dtype: torch.dtype = torch.float32
+    halved: bool = False  # matrices in bf16, all else in float32
+    quantization: BitsAndBytesConfig | None = None
+
+
 def load_policy(
     ref: ModelRef,
     *,
@@ -82,19 +96,27 @@ def load_policy(
     trainable: bool,
     lora: LoraSettings | None,
     seed: int,
+    parents: Parents = "merged",
+    quantization: Quantization = "none",
 ) -> PolicyModel:
-    """A causal LM in float32 with its dropout off; bf16 is autocast on top (`precision_context`).
+    """A causal LM with its dropout off; bf16 is autocast on top (`precision_context`).
 
-    trainable: parents are merged; with `lora` a new adapter is put on top (B = 0, so it starts as the merged model),
-    without it all weights train. Not trainable: the reference or a model that answers; in fp32 its adapter is merged,
-    in bf16 it stays apart, because a small difference would drown in the rounding of the weights.
+    trainable: with `lora` a new adapter is put on top (B = 0, so it starts as the model below it), without it all
+    weights train, in float32. What does not train is frozen, in bf16 and `nf4` at its small size.
+    parents: adapters below are merged into float32 weights, or stay apart, frozen and with their dropout off.
     """
-    model, tokenizer = _load_causal(ref, store=store, merge_last=trainable or precision != "bf16")
+    frozen = not trainable or lora is not None
+    placement = _Placement(
+        device=device,
+        halved=frozen and precision == "bf16",
+        quantization=nf4(precision) if frozen and quantization == "nf4" else None,
+    )
+    merge_last = parents == "merged" and (trainable or precision != "bf16")
+    model, tokenizer = _load_causal(ref, store=store, placement=placement, parents=parents, merge_last=merge_last)
     if trainable and lora is not None:
         model = add_adapter(model, lora, seed=seed)
-    if not trainable:
+    elif not trainable:
         model.requires_grad_(False)
-    model.to(device)
     model.train(trainable)
     return PolicyModel(model=model, tokenizer=tokenizer)
 
@@ -106,15 +128,22 @@ def load_annotator(
     device: str,
     seed: int,
     dropout: float | None,
+    frozen_in: str = "fp32",
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A backbone with a scalar head: stored, or new and drawn from `seed`. `dropout` replaces the backbone's own."""
+    """A backbone with a scalar head: stored, or new and drawn from `seed`. `dropout` replaces the backbone's own.
+
+    frozen_in: the precision in which a model that only reads computes; "bf16" keeps its matrices at half their size.
+    """
     folder = _folder(ref, store)
     stored = read_form(folder)
     if stored is not None and stored["form"] == "adapter":
         raise ModelError("An annotator starts from a whole model, not from an adapter: name its base model.")
     has_head = stored is not None and stored["form"] in ("annotator", "reward")
-    model = _load_classifier(folder, _name(ref), seed=seed, dropout=dropout, new_head=not has_head)
-    return model.to(device), load_tokenizer(ref, store=store)
+    placement = _Placement(device=device, halved=frozen_in == "bf16")
+    model = _load_classifier(folder, _name(ref), seed=seed, dropout=dropout, new_head=not has_head, placement=placement)
+    if placement.halved:
+        model.requires_grad_(False)
+    return model, load_tokenizer(ref, store=store)
 
 
 def load_reward_model(
@@ -126,11 +155,10 @@ def load_reward_model(
     labels = config.get("num_labels", len(config.get("id2label") or {}) or 2)
     if labels != 1:
         raise ModelError(f"{_name(ref)} has {labels} outputs: a gold reward model or annotator needs exactly one.")
-    model = _load_classifier(folder, _name(ref), seed=0, dropout=0.0, new_head=False)
-    if precision == "bf16":
-        model.to(torch.bfloat16)
+    placement = _Placement(device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    model = _load_classifier(folder, _name(ref), seed=0, dropout=0.0, new_head=False, placement=placement)
     model.requires_grad_(False)
-    return model.to(device).eval(), load_tokenizer(ref, store=store)
+    return model.eval(), load_tokenizer(ref, store=store)
 
 
 def load_tokenizer(ref: ModelRef, *, store: ArtifactStore) -> PreTrainedTokenizerBase:
@@ -205,18 +233,38 @@ def read_form(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def _load_causal(ref: ModelRef, *, store: ArtifactStore, merge_last: bool) -> tuple[Any, PreTrainedTokenizerBase]:
-    """A causal LM; an adapter artifact is put on its parent, whose own adapters are merged."""
+def _load_causal(
+    ref: ModelRef, *, store: ArtifactStore, placement: _Placement, parents: Parents, merge_last: bool
+) -> tuple[Any, PreTrainedTokenizerBase]:
+    """A causal LM; an adapter artifact is put on its parent, whose own adapters are merged or stay apart."""
+    chain, ref = _chain(ref, store)
     folder = _folder(ref, store)
     form = read_form(folder)
-    if form is None or form["form"] == "full":
-        model = _load_weights(AutoModelForCausalLM, folder, _name(ref), _config(folder, _name(ref), dropout=0.0))
-        return model, load_tokenizer(ref, store=store)
-    if form["form"] != "adapter":
+    if form is not None and form["form"] != "full":
         raise ModelError(f"{_name(ref)} is a model with a scalar head and cannot write text: name a policy.")
-    base, _ = _load_causal(_parent_ref(form["parent"], store), store=store, merge_last=True)
-    model = attach_adapter(base, folder)
-    return (model.merge_and_unload() if merge_last else model), load_tokenizer(ref, store=store)
+    merged = chain if merge_last else chain[:-1] if parents == "merged" else []
+    whole = replace(placement, halved=False) if merged else placement
+    config = _config(folder, _name(ref), dropout=0.0)
+    model = _load_weights(AutoModelForCausalLM, folder, _name(ref), config, whole)
+    for adapter in merged:
+        model = attach_adapter(model, adapter).merge_and_unload()
+    if merged and placement.halved:
+        halve(model)
+    for place, adapter in enumerate(chain[len(merged) :]):
+        model = attach_adapter(model, adapter, place=place)
+    return model, load_tokenizer(ModelRef(artifact=chain[-1]) if chain else ref, store=store)
+
+
+def _chain(ref: ModelRef, store: ArtifactStore) -> tuple[list[Path], ModelRef]:
+    """The folders of the adapters from the lowest to the model's own, and the whole model below them."""
+    adapters: list[Path] = []
+    while True:
+        folder = _folder(ref, store)
+        form = read_form(folder)
+        if form is None or form["form"] != "adapter":
+            return adapters[::-1], ref
+        adapters.append(folder)
+        ref = _parent_ref(form["parent"], store)
 
 
 def _parent_ref(parent: Mapping[str, Any], store: ArtifactStore) -> ModelRef:
@@ -228,12 +276,18 @@ def _parent_ref(parent: Mapping[str, Any], store: ArtifactStore) -> ModelRef:
     return ModelRef(artifact=folder)
 
 
-def _load_classifier(folder: Path, name: str, *, seed: int, dropout: float | None, new_head: bool) -> Any:
+def _load_classifier(
+    folder: Path, name: str, *, seed: int, dropout: float | None, new_head: bool, placement: _Placement
+) -> Any:
     config = _config(folder, name, dropout=dropout)
     config.num_labels = 1
+    first = replace(placement, device="cpu", halved=False) if new_head else placement  # the head is drawn on the CPU
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _load_weights(AutoModelForSequenceClassification, folder, name, config, new_head=new_head)
+        model = _load_weights(AutoModelForSequenceClassification, folder, name, config, first, new_head=new_head)
+    if placement.halved and new_head:
+        halve(model)
+    return model.to(placement.device)
 
 
 def _config(folder: Path, name: str, *, dropout: float | None) -> PreTrainedConfig:
@@ -251,26 +305,41 @@ def _config(folder: Path, name: str, *, dropout: float | None) -> PreTrainedConf
     return config
 
 
-def _load_weights(auto: Any, folder: Path, name: str, config: PreTrainedConfig, *, new_head: bool = False) -> Any:
+def _load_weights(
+    auto: Any, folder: Path, name: str, config: PreTrainedConfig, placement: _Placement, *, new_head: bool = False
+) -> Any:
     """from_pretrained, with every missing, unexpected or misshapen weight turned into one sentence."""
     if not hub.has_safetensors(tuple(file.name for file in folder.iterdir())):
         raise ModelError(f"{name} has no safetensors weights: save it with save_pretrained(safe_serialization=True).")
     try:
-        model, info = auto.from_pretrained(
+        kind = _class_of(auto, config)
+        reader: Any = halved_class(kind, config) if placement.halved else kind
+        model, info = reader.from_pretrained(
             folder,
             config=config,
-            dtype=torch.float32,
+            dtype=torch.bfloat16 if placement.halved else placement.dtype,
+            device_map={"": placement.device} if placement.device != "cpu" else None,
+            quantization_config=placement.quantization,
             local_files_only=True,
             use_safetensors=True,
-            trust_remote_code=False,
             output_loading_info=True,
         )
     except ValueError as error:
         raise ModelError(f"{name} cannot be used here ({brief(error)}): choose another model.") from error
     except (SafetensorError, RuntimeError, OSError, KeyError) as error:
         raise ModelError(f"The weights of {name} do not load ({brief(error)}): download or save it again.") from error
+    model.__class__ = kind
     _check_complete(model, info, name, new_head=new_head)
+    if placement.halved:
+        untie(model)
+        check_halved(model, name)
     return model
+
+
+def _class_of(auto: Any, config: PreTrainedConfig) -> Any:
+    """The architecture that an auto class chooses; ValueError for a family that it does not know."""
+    with torch.device("meta"):
+        return type(auto.from_config(config, trust_remote_code=False))
 
 
 def _check_complete(model: PreTrainedModel, info: Mapping[str, Any], name: str, *, new_head: bool) -> None:

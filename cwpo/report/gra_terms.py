@@ -112,9 +112,11 @@ def decoding_of(config: RunConfig) -> str:
     """How the answers were sampled: "temperature 0.95, top-p 1, at most 512 tokens, 1 answer a prompt"."""
     how = config.evaluation
     answers = "1 answer" if how.samples == 1 else f"{how.samples} answers"
+    quantization = config.model.quantization
+    weights = "" if quantization == "none" else f", weights below the adapters in {quantization}"
     return (
         f"temperature {how.temperature:g}, top-p {how.top_p:g}, at most {how.max_new_tokens:,} tokens, "
-        f"{answers} a prompt"
+        f"{answers} a prompt{weights}"
     )
 
 

@@ -122,7 +122,10 @@ def _part(config: RunConfig, part: catalog.Part, *, swaps: bool = False) -> dict
 
 
 def _model(config: RunConfig, role: Role) -> dict[str, Any]:
+    adapted = role == "policy" and config.model.lora is not None
     return {
+        "parents": "apart" if adapted and config.model.small_weights else "merged",
+        "quantization": config.model.quantization if adapted else "none",
         "model": getattr(config.model, role),
         "revision": getattr(config.model, f"{role}_revision"),
         "precision": config.model.precision,

@@ -12,6 +12,8 @@ from cwpo.config.catalog import AnnotatorKind, LabelSource, Part
 from cwpo.stages.plain import inlined, others, usual
 
 Option = float | int | str | bool | None
+Parents = Literal["merged", "apart"]
+Quantization = Literal["none", "nf4"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +26,18 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(Settings):
-    """The model that a stage starts from where no input brings one, and how it computes."""
+    """The model that a stage starts from where no input brings one, and how it computes.
+
+    parents: adapters below the model's own are merged into the weights, or stay apart where merging would round them.
+    quantization: of weights that do not train.
+    """
 
     model: str
     revision: str | None
     precision: str
     max_length: int | None
+    parents: Parents = usual("merged")
+    quantization: Quantization = usual("none")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,8 @@ def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
         trainable=True,
         lora=settings.lora,
         seed=settings.seed,
+        parents=settings.parents,
+        quantization=settings.quantization,
     )
     data, counts = load_align_data(ctx, policy.tokenizer, context_length(policy.model, settings.max_length))
     result = train_policy(policy.model, data, ctx)

@@ -26,9 +26,11 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
         store=ctx.store,
         device=ctx.device,
         precision=settings.precision,
-        trainable=True,  # merges adapters exactly as alignment will, so that the first step starts at a ratio of 1
+        trainable=False,
         lora=None,
         seed=0,
+        parents=settings.parents,
+        quantization=settings.quantization,
     )
     context = context_length(policy.model, settings.max_length)
     part = load_part(ctx.inputs["data"], settings.part, settings)

@@ -28,6 +28,8 @@ def run_sft(ctx: StageContext[SftSettings]) -> dict[str, Any]:
         trainable=True,
         lora=settings.lora,
         seed=settings.seed,
+        parents=settings.parents,
+        quantization=settings.quantization,
     )
     context = context_length(policy.model, settings.max_length)
     winners = ((item.pair, item.pair.pair_id, (item.chosen,)) for item in preference_pairs(ctx))
