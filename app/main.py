@@ -4,6 +4,8 @@ The scripts lie in screens/: a folder named pages/ beside this file would switch
 serves the first deep link after a start without this file.
 """
 
+from pathlib import Path
+
 import streamlit as st
 from streamlit.logger import get_logger
 
@@ -19,6 +21,7 @@ logs.take_over("streamlit_console_handler")  # the name that Streamlit keeps its
 st.set_page_config(page_title="CW-PO", page_icon="◐", layout="wide", initial_sidebar_state="expanded")
 
 NEW_RUN = "new_run"
+STYLE = Path(__file__).with_name("style.css")
 
 
 def runs_by_name() -> None:
@@ -41,6 +44,7 @@ PAGES = {
 }
 
 page = st.navigation(PAGES, expanded=True)
+st.html(STYLE)
 if page.url_path != NEW_RUN:
     put_aside()
 with st.sidebar:

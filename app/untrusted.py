@@ -1,4 +1,9 @@
-"""Text of models, data and users made safe to show: escaped, marked, capped, never Markdown or HTML. Pure."""
+"""Text of models, data and users made safe to show: escaped, marked, capped, never Markdown or HTML. Pure.
+
+What the eye would miss is spelt out as ⟨U+XXXX⟩, except where a script needs it: joiners between letters of Arabic or
+Indic scripts and within an emoji, direction marks in lines that run from right to left, variants of symbols and Han.
+Overrides and isolates of direction are always spelt out.
+"""
 
 import html
 import re
@@ -12,11 +17,24 @@ _ODD = re.compile(r"[^\n\t\x20-\x7e]")
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")  # every ASCII punctuation mark
 _LINKS = re.compile(r"(?i)(https?:|www|@|:(?=\w+:))")
 _WORD_JOINER = "\u2060"  # invisible; keeps an address or an emoji code from being recognised
+_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+_BLANK_LETTERS = "\u3164\uffa0\u115f\u2800"  # letters and symbols by category, and nothing to see
+_JOINERS, _DIRECTION_MARKS = "\u200c\u200d", "\u200e\u200f\u061c"
+_JOINED_SCRIPTS = frozenset(
+    re.findall(
+        r"\w+",
+        "ARABIC SYRIAC MANDAIC NKO MONGOLIAN DEVANAGARI BENGALI GURMUKHI GUJARATI ORIYA TAMIL TELUGU KANNADA "
+        "MALAYALAM SINHALA KHMER MYANMAR TIBETAN BALINESE JAVANESE",
+    )
+)
+_VARIED_SCRIPTS = frozenset(("CJK", "MONGOLIAN", "MYANMAR"))
+_SELECTOR = re.compile(r"[\ufe00-\ufe0f\u180b-\u180d\u180f\U000e0100-\U000e01ef]")
+_BLACK_FLAG, _LONGEST_TAG = "\U0001f3f4", 7
 
 
 def visible(text: object) -> str:
     """The text with what the eye would miss spelt out: control, direction, zero-width characters, surrogates."""
-    return _ODD.sub(lambda match: _mark(match[0]), str(text).replace("\r\n", "\n"))
+    return _ODD.sub(_shown, str(text).replace("\r\n", "\n"))
 
 
 def capped(text: str, limit: int = SHOWN_AT_FIRST, lines: int = LINES_AT_FIRST) -> tuple[str, int]:
@@ -43,7 +61,49 @@ def chart_text(text: object, limit: int = 60) -> str:
     return html.escape(plain(text, limit), quote=True)
 
 
-def _mark(character: str) -> str:
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-        return f"⟨U+{ord(character):04X}⟩"
-    return character
+def _shown(match: re.Match[str]) -> str:
+    """The character, or its number where nobody could see it and its neighbours do not need it."""
+    character, text, place = match[0], match.string, match.start()
+    unseen = unicodedata.category(character) in _HIDDEN or character in _BLANK_LETTERS or _is_selector(character)
+    if not unseen or _needed(character, text, place):
+        return character
+    return f"⟨U+{ord(character):04X}⟩"
+
+
+def _needed(character: str, text: str, place: int) -> bool:
+    before, after = text[max(0, place - 1) : place], text[place + 1 : place + 2]
+    if character in _JOINERS:
+        if _script(before) in _JOINED_SCRIPTS and _script(after) in _JOINED_SCRIPTS:
+            return True
+        if _is_selector(before):
+            before = text[place - 2 : place - 1]
+        return character == "\u200d" and _is_symbol(before) and _is_symbol(after)
+    if character in _DIRECTION_MARKS:
+        line = text[text.rfind("\n", 0, place) + 1 :].partition("\n")[0]
+        return any(unicodedata.bidirectional(other) in ("R", "AL") for other in line if other not in _DIRECTION_MARKS)
+    if _is_selector(character):
+        return _is_symbol(before) or before in "0123456789#*" or _script(before) in _VARIED_SCRIPTS
+    if _is_tag(character):
+        start = text[max(0, place - _LONGEST_TAG) : place]
+        return start.rstrip("".join(filter(_is_tag, start)))[-1:] == _BLACK_FLAG
+    return _script(character) in ("ARABIC", "SYRIAC")  # number signs, which are seen though they are of no width
+
+
+def _script(character: str) -> str:
+    """The first word of the character's Unicode name, which is its script for letters and their marks."""
+    return unicodedata.name(character, "").partition(" ")[0] if character else ""
+
+
+def _is_symbol(character: str) -> bool:
+    """A pictograph, or the tone of a skin."""
+    return bool(character) and unicodedata.category(character) in ("So", "Sk", "Sm")
+
+
+def _is_selector(character: str) -> bool:
+    """Chooses a variant of the character before it."""
+    return bool(_SELECTOR.fullmatch(character))
+
+
+def _is_tag(character: str) -> bool:
+    """One of the letters that name a region's flag."""
+    return "\U000e0020" <= character <= "\U000e007f"

@@ -117,3 +117,37 @@ def test_one_line_stays_one_line(shorten: Callable[..., str]) -> None:
 
 def test_a_chart_gets_no_tags() -> None:
     assert untrusted.chart_text("<b>x</b><a href='//e'>") == "&lt;b&gt;x&lt;/b&gt;&lt;a href=&#x27;//e&#x27;&gt;"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian: a joiner that keeps two halves of a word apart
+        "\u0915\u094d\u200d\u0937 \u0939\u093f\u0928\u094d\u0926\u0940",  # Hindi: a half letter
+        "\U0001f469\u200d\U0001f469\u200d\U0001f467 \U0001f469\U0001f3fd\u200d\U0001f680 \u2764\ufe0f\u200d\U0001f525",
+        "1\ufe0f\u20e3 \u00a9\ufe0f",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",  # the flag of England
+        "\u05e9\u05dc\u05d5\u05dd\u200f (a) \u05e9\u05dc\u05d5\u05dd\u200e",  # Hebrew with direction marks
+        "\u0600\u06f1\u06f2",
+        "\u845b\U000e0100\u57ce",  # a variant of a Han character
+        "\u0e20\u0e32\u0e29\u0e32\u0e44\u0e17\u0e22 \u65e5\u672c\u8a9e \ud55c\uad6d\uc5b4",
+    ],
+)
+def test_what_a_script_needs_is_shown_as_it_is_written(text: str) -> None:
+    assert untrusted.visible(text) == text
+
+
+@pytest.mark.parametrize(
+    "hidden", [*"\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\u00ad\u3164\ufe0f\U000e0041\x00"]
+)
+def test_what_the_eye_would_miss_among_latin_letters_is_spelt_out(hidden: str) -> None:
+    assert untrusted.visible(f"pay{hidden}pal") == f"pay⟨U+{ord(hidden):04X}⟩pal"
+
+
+@pytest.mark.parametrize("hidden", [*"\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u2069\u200b"])
+def test_overrides_of_direction_are_spelt_out_in_every_script(hidden: str) -> None:
+    assert f"⟨U+{ord(hidden):04X}⟩" in untrusted.visible(f"\u05e9\u05dc{hidden}\u05d5\u05dd")
+
+
+def test_a_joiner_is_needed_once() -> None:
+    assert untrusted.visible("\u0645\u200c\u200c\u0647").count("⟨U+200C⟩") == 2
