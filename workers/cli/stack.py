@@ -23,6 +23,7 @@ from cwpo.config.environment import for_child, forget_here, set_here, settings
 from cwpo.errors import ConfigError
 from cwpo.files import write_whole
 from db.errors import DatabaseError
+from workers.cli.kept import keep_running
 from workers.machine import logs
 from workers.machine.devices import worker_count
 from workers.machine.paths import ROOT, home, stack_failure, stack_file
@@ -249,7 +250,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-# The lines of the Procfile: each ties itself to honcho, waits for what it needs and becomes the real program.
+# The lines of the Procfile: each ties itself to honcho, waits for what it needs and runs the real program. The dashboard
+# and Redis are started again when they end by themselves; the workers have a supervisor of their own.
 
 
 def redis_arguments(url: str, directory: Path) -> list[str]:
@@ -262,26 +264,25 @@ def redis_arguments(url: str, directory: Path) -> list[str]:
     return [*where, *durable, "--daemonize", "no", "--loglevel", "warning"]
 
 
-def _become_redis() -> None:
+def _keep_redis() -> int:
     directory = home() / "redis"
     directory.mkdir(parents=True, exist_ok=True)
-    program = find_redis()
-    os.execv(program, [program, *redis_arguments(redis_url(), directory)])  # noqa: S606
+    return keep_running("redis", [find_redis(), *redis_arguments(redis_url(), directory)])
 
 
-def _become_workers() -> None:
+def _become_workers() -> int:
     wait_for_redis(redis_url(), "REDIS_URL")
     forget_here("CWPO_PARENT_PID")
     os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606
 
 
-def _become_web() -> None:
+def _keep_web() -> int:
     options = ["--server.port", str(settings.port), "--server.address", "127.0.0.1", "--server.headless", "true"]
     page = str(ROOT / "app" / "main.py")
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", page, *options])  # noqa: S606
+    return keep_running("web", [sys.executable, "-m", "streamlit", "run", page, *options])
 
 
-SERVICES = {"redis": _become_redis, "workers": _become_workers, "web": _become_web}
+SERVICES = {"redis": _keep_redis, "workers": _become_workers, "web": _keep_web}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -294,13 +295,12 @@ def main(arguments: list[str] | None = None) -> int:
         if words[0] not in SERVICES:
             raise StackError(f"Unknown service {words[0]!r}: choose one of {', '.join(SERVICES)}.")
         die_with_parent()
-        SERVICES[words[0]]()
+        return SERVICES[words[0]]()
     except (StackError, ConfigError, DatabaseError) as error:
         log.error("%s", error)
         if not words:
             _remember(str(error))
         return 1
-    return 0
 
 
 def _remember(error: str) -> None:

@@ -10,13 +10,16 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from redis.exceptions import RedisError
 
 from tests.workers.workplace import descendants, lives, wait_for
-from workers.cli import stack
+from workers.cli import kept, stack
 from workers.machine.processes import is_alive
+from workers.queue.doorbell import connect
 
 
 @pytest.fixture
@@ -112,8 +115,11 @@ def test_process_that_ended_is_not_alive() -> None:
     child.wait()
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_ending_the_launcher_ends_every_process_it_started(home: Path, ending: signal.Signals) -> None:
+SERVICES = ("redis-server", "streamlit", "workers", "reaper")
+
+
+def started(home: Path) -> subprocess.Popen[bytes]:
+    """The whole stack, when its dashboard answers."""
     environment = {**os.environ, "WORKERS": "1", "PORT": str(stack.free_port(18600)[0])}
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -122,20 +128,66 @@ def test_ending_the_launcher_ends_every_process_it_started(home: Path, ending: s
 
     def up() -> bool:
         assert process.poll() is None, (home / "log").read_text()
-        running = stack.running_stack(home)
-        try:
-            return running is not None and urllib.request.urlopen(f"{running['web_url']}/_stcore/health").status == 200
-        except OSError:
-            return False
+        return answers(home)
 
     wait_for(up, 90)
-    names = ("redis-server", "streamlit", "worker", "reaper")
+    return process
 
-    def all_started() -> bool:
-        words = [" ".join(child.cmdline()) for child in descendants(process.pid) if lives(child)]
-        return all(any(name in line for line in words) for name in names)
 
-    wait_for(all_started, 60)
+def answers(home: Path) -> bool:
+    running = stack.running_stack(home)
+    try:
+        return running is not None and urllib.request.urlopen(f"{running['web_url']}/_stcore/health").status == 200
+    except OSError:
+        return False
+
+
+def named(launcher: int, name: str) -> list[psutil.Process]:
+    """Living processes of the stack whose program has that name, the ones that keep it running left out."""
+    return [
+        child
+        for child in descendants(launcher)
+        if lives(child) and any(Path(word).name == name for word in " ".join(child.cmdline()).split()[:4])
+    ]
+
+
+def test_a_killed_dashboard_or_redis_comes_back_and_the_workers_stay(home: Path) -> None:
+    process = started(home)
+    try:
+        wait_for(lambda: all(named(process.pid, name) for name in ("redis-server", "streamlit", "workers")), 60)
+        workers = {child.pid for child in named(process.pid, "workers")}
+        for name in ("streamlit", "redis-server"):
+            (old,) = named(process.pid, name)
+            old.kill()
+            wait_for(lambda name=name, old=old: [c.pid for c in named(process.pid, name)] not in ([], [old.pid]), 20)
+        wait_for(lambda: answers(home), 60)
+        redis = connect(str(stack.running_stack(home)["redis_url"]))  # type: ignore[index]
+        wait_for(lambda: _pings(redis), 20)
+        assert process.poll() is None
+        assert workers & {child.pid for child in named(process.pid, "workers")}
+        assert "starting it again" in (home / "log").read_text()
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
+def _pings(redis: Any) -> bool:
+    try:
+        return bool(redis.ping())
+    except RedisError:
+        return False
+
+
+def test_a_program_that_never_starts_is_given_up() -> None:
+    began = time.monotonic()
+    assert kept.keep_running("nothing", [sys.executable, "-c", "raise SystemExit(7)"]) == 7
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_ending_the_launcher_ends_every_process_it_started(home: Path, ending: signal.Signals) -> None:
+    process = started(home)
+    wait_for(lambda: all(named(process.pid, name) for name in SERVICES), 60)
     family = descendants(process.pid)
     asked = time.monotonic()
     process.send_signal(ending)

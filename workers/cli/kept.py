@@ -1,0 +1,48 @@
+"""Keep a program running: start it again when it ends by itself, end it when told to."""
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from workers.machine.processes import die_with_parent, end_all
+
+log = logging.getLogger("workers.cli.stack")
+
+LIVED = 10.0  # seconds after which a start counts as one that worked
+GIVE_UP_AFTER = 3  # starts in a row that did not work: what is wrong will not pass
+GRACE = 3.0  # seconds to end
+_TICK = 0.1
+
+
+class _Stop:
+    """Set by SIGTERM and SIGINT."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._hear)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+
+def keep_running(name: str, command: Sequence[str]) -> int:
+    """Run the program until it is asked to stop. Its exit status once it failed to start three times in a row."""
+    stop, failed, parent = _Stop(), 0, os.getpid()
+    while True:
+        began = time.monotonic()
+        child = subprocess.Popen(command, preexec_fn=lambda: die_with_parent(parent))
+        while child.poll() is None:
+            if stop.asked:
+                end_all([child], GRACE)
+                return 0
+            time.sleep(_TICK)
+        failed = failed + 1 if time.monotonic() - began < LIVED else 0
+        if stop.asked or failed >= GIVE_UP_AFTER:
+            return 0 if stop.asked else child.returncode or 1
+        log.warning("%s ended (%s); starting it again", name, child.returncode)
+        time.sleep(0.2 * 2**failed)
