@@ -250,7 +250,7 @@ def _is_free(port: int) -> bool:
     return True
 
 
-# The lines of the Procfile: each ties itself to honcho, waits for what it needs and runs the real program. The dashboard
+# The lines of the Procfile: each ties itself to honcho, waits for what it needs and runs the real program. Dashboard
 # and Redis are started again when they end by themselves; the workers have a supervisor of their own.
 
 
