@@ -11,7 +11,7 @@ from streamlit.runtime.scriptrunner import RerunData, RerunException
 from app.components.form.address import address_of, form_from
 from app.components.form.form import Form, Start, start_of
 from app.components.form.presets import presets_for
-from app.components.form.session import Queued, bound
+from app.components.form.session import Queued, view
 from app.components.frame.address import RunsView, RunView
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
@@ -157,7 +157,8 @@ def test_a_change_is_taken_although_the_next_one_is_there_already(monkeypatch: p
     """And the next one is not touched by it: taken out of turn, it would undo still later ones."""
     form = Form.begun(Start())
     monkeypatch.setattr("streamlit.session_state", Hurried({"new_run.form": form}))
-    widget = bound(form, "seeds")
+    widget: dict[str, Any] = {}
+    view(form, "seeds", lambda **given: widget.update(given), None)
     streamlit.session_state[widget["key"]] = "5"
     widget["on_change"](*widget["args"])
     assert form.state["seeds"] == "5"

@@ -6,11 +6,13 @@ No worker runs here: what is queued stays queued, and the database says what it 
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlparse
@@ -39,23 +41,53 @@ LINE = 31  # px of a line of the grid, whose first one is the heading
 TICK, BUTTON, SETTING = 17, 62, 160  # px from its left edge
 
 
+@dataclass
+class Web:
+    """The web process alone, over a home of its own; it can be killed and started again."""
+
+    home: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        page = str(ROOT / "app" / "main.py")
+        command = [sys.executable, "-m", "streamlit", "run", page, "--server.port", str(self.port)]
+        with (self.home / "log").open("ab") as log:
+            environment = os.environ | {"OMP_NUM_THREADS": "1"}
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        wait_for_page(self.port, self.process, self.home / "log")
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+        self.process.wait(20)
+
+
 @pytest.fixture(scope="module")
-def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the web process alone; this process sees the same database."""
-    home, port = tmp_path_factory.mktemp("desk"), free_port()
+def web(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A dashboard without workers; this process sees the same database."""
+    home = tmp_path_factory.mktemp("desk")
     shutil.copy(sqlite_template, home / "cwpo.sqlite")
     own = {"CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'cwpo.sqlite'}", "REDIS_URL": redis_process}
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port", str(port)]
-    with (home / "log").open("wb") as log, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         for name, value in own.items():
             patch.setenv(name, value)
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)
+        web = Web(home=home, port=free_port())
         try:
-            wait_for_page(port, process, home / "log")
-            yield f"http://127.0.0.1:{port}"
+            web.start()
+            yield web
         finally:
-            process.terminate()
-            process.wait(20)
+            web.end()
+
+
+@pytest.fixture
+def desk(web: Web) -> str:
+    """The address of the dashboard."""
+    return web.url
 
 
 @pytest.fixture
@@ -160,18 +192,6 @@ def missing(page: Page, wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if now.get(name) != value}
 
 
-def seen_to(page: Page, wanted: dict[str, Any]) -> None:
-    """The address says all of it. What the first drawing of its part wiped out, which a person sees, is done again;
-    what the page shows and the address does not say is waited for in vain."""
-    ready(page, "New run")
-    for name, value in missing(page, wanted).items():
-        if isinstance(value, str) and widget(page, name).locator("input, textarea").input_value() != value:
-            write(page, name, value)
-        elif isinstance(value, list) and all_fields()[name].kind == "flag":
-            set_widget(page, name, value)
-    settled(page, wanted)
-
-
 @pytest.mark.timeout(300)
 def test_every_widget_is_changed_linked_and_queued_as_it_was_set(visitor: Page, desk: str) -> None:
     """Also the folded ones, in one breath: the address has each of them, another session shows them, and the runs in
@@ -189,7 +209,7 @@ def test_every_widget_is_changed_linked_and_queued_as_it_was_set(visitor: Page, 
         here = [name for name in wanted if name not in HEAD and name.partition(".")[0] in roots]
         for name in here:
             set_widget(page, name, wanted[name])
-        seen_to(page, {name: wanted[name] for name in here})
+        settled(page, {name: wanted[name] for name in here})
     write(page, "seeds", wanted["seeds"])
     settled(page, wanted)
     page.goto(page.url)
@@ -387,3 +407,22 @@ def test_deleting_a_run_from_any_tab_ends_in_the_list(visitor: Page, desk: str) 
     visitor.get_by_role("button", name="Delete", exact=True).click()
     ready(visitor, "Runs")
     assert runs() == []
+
+
+@pytest.mark.timeout(180)
+def test_a_form_and_the_next_change_to_it_survive_a_killed_server(visitor: Page, web: Web) -> None:
+    """Two changes before it is killed, the next one as soon as the browser allows it: all three are there then."""
+    page = visitor
+    go(page, "New run", "New run")
+    write(page, "name", "before")
+    choose(page, "methods", "Human")
+    settled(page, {"name": "before", "methods": ["weak", "cw", "human"]})
+    web.end(signal.SIGKILL)
+    expect(page.get_by_text("Connection error")).to_be_attached(timeout=60_000)
+    title = page.get_by_role("dialog").locator("h2")
+    assert title.evaluate("h => getComputedStyle(h, '::after').content") == '"The dashboard is restarting"'
+    web.start()
+    write(page, "seeds", "4, 5")
+    settled(page, {"name": "before", "methods": ["weak", "cw", "human"], "seeds": "4, 5"})
+    expect(widget(page, "seeds").locator("input")).to_have_value("4, 5")
+    expect(queue(6, page)).to_be_enabled()

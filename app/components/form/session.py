@@ -47,13 +47,22 @@ def write_address(form: Form, given: Address) -> None:
         st.query_params.from_dict(form.address)
 
 
-def bound(form: Form, name: str) -> dict[str, Any]:
-    """What makes a widget a view of one value of the form: a key that no other page has, and where a change goes."""
+def view(form: Form, name: str, draw: Callable[..., Any], first: Mapping[str, Any] | None) -> None:
+    """Draw the widget of one value of the form: a key that no other page has, and where a change goes.
+
+    `first` tells a widget that this session has not drawn yet its value. It is told and not set: what is typed while it
+    is drawn, or while the server is away, is in the browser then, and the form takes it. None: it can only be set.
+    """
     key = f"new_run.{name}"
     value = form.state[name]
-    if st.session_state.get(key, NOTHING) != value:
+    held = st.session_state.get(key, NOTHING)
+    told = dict(first or {}) if held is NOTHING else {}
+    if not told and held != value:
         st.session_state[key] = list(value) if isinstance(value, list) else value
-    return {"key": key, "on_change": take_from, "args": (form, name, key)}
+    draw(**told, key=key, on_change=take_from, args=(form, name, key))
+    if told and st.session_state.to_dict()[key] != value:
+        take_from(form, name, key)
+        st.rerun()
 
 
 def take_from(form: Form, name: str, key: str) -> None:

@@ -4,6 +4,7 @@ Every field takes several values: numbers and names with commas between them, ch
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -13,7 +14,7 @@ from app.components.form.declared import PARTS, SWITCHED
 from app.components.form.field_values import of_widget
 from app.components.form.fields import Field, fields_of_part
 from app.components.form.form import Form
-from app.components.form.session import bound, take_from
+from app.components.form.session import take_from, view
 from app.components.frame import layout
 from app.components.frame.annotator_words import overlap, provenance
 from app.reads import results
@@ -34,7 +35,7 @@ class FormWidgets:
     def part(self, part: str) -> None:
         """A part of the configuration; of one that may be absent a switch, and its fields while it is on."""
         if part in SWITCHED:
-            st.toggle(PARTS[part].switch, **bound(self.form, part))
+            view(self.form, part, partial(st.toggle, PARTS[part].switch), {"value": self.form.state[part]})
             self._problem_line(part)
             if not self.form.state[part]:
                 return
@@ -107,35 +108,40 @@ def _draw(form: Form, field: Field) -> None:
     """The widget of a field of this kind."""
     offered = field.offered(form.start.dataset)
     now = form.state[field.name]
-    common: dict[str, Any] = {"label": field.label, "help": field.help or None, **bound(form, field.name)}
+    common: dict[str, Any] = {"label": field.label, "help": field.help or None, "placeholder": field.placeholder}
 
     def shown(name: Any) -> str:
         return offered.get(name, str(name))
 
+    told: dict[str, Any] | None = {"value": now}
     if field.kind == "flag":
-        st.segmented_control(options=list(offered), selection_mode="multi", **common)
+        del common["placeholder"]
+        told = {"default": now}
+        draw = partial(st.segmented_control, options=list(offered), selection_mode="multi", **common)
     elif field.kind == "one":
-        st.selectbox(
-            options=list(dict.fromkeys([*offered, *([] if now is None else [now])])),
-            index=None if field.optional else 0,
-            format_func=shown,
-            accept_new_options=not field.closed,
-            placeholder=field.placeholder,
-            **common,
-        )
+        options = list(dict.fromkeys([*offered, *([] if now is None else [now])]))
+        # only without an index can a choice be taken back
+        start = {"index": None} if field.optional else {}
+        told = start or {"index": options.index(now)}
+        add = not field.closed
+        draw = partial(st.selectbox, options=options, format_func=shown, accept_new_options=add, **start, **common)
+        if field.optional and now is not None:
+            told = None
     elif field.kind == "choice":
-        st.multiselect(
+        told = {"default": now}
+        draw = partial(
+            st.multiselect,
             options=list(dict.fromkeys([*offered, *now])),
             format_func=shown,
             accept_new_options=not field.closed,
-            placeholder=field.placeholder,
             disabled=form.is_idle(field.name),
             **common,
         )
     elif field.kind == "lines":
-        st.text_area(placeholder=field.placeholder, max_chars=field.longest, height=110, **common)
+        draw = partial(st.text_area, max_chars=field.longest, height=110, **common)
     else:
-        st.text_input(max_chars=field.longest, placeholder=field.placeholder, **common)
+        draw = partial(st.text_input, max_chars=field.longest, **common)
+    view(form, field.name, draw, told)
 
 
 def _take_annotator(form: Form, name: str) -> None:
