@@ -6,16 +6,16 @@ from app.components.examples.pair_card import show_pair
 from app.components.frame import layout
 from app.components.frame.address import ExamplesView
 from app.components.frame.chart import show_chart
-from app.components.frame.filters import EXAMPLE_DEFAULTS, UNSURE, example_filters
+from app.components.frame.filters import EXAMPLE_DEFAULTS, UNSURE, example_filters, page_size
 from app.components.frame.formats import counted, dataset_name, models, share
 from app.components.runs.picker import pick_run
 from app.reads import results
 from cwpo.config.catalog import short_name
+from cwpo.config.run import digest
 from cwpo.report.annotators import several
 from db import queries
 from db.records import AnnotationPage, Cursor, LabelSummary, RunRow
 
-PAGE = 10
 DISAGREE = "An unsure annotator is another thing than two close answers: C is taken from the mean Δ, not from its SD."
 
 
@@ -97,22 +97,37 @@ def _pairs(view: ExamplesView, summary: LabelSummary | None, asked: str) -> None
     if view.run is None or summary is None:
         layout.empty_state("This run has no weak labels yet; the pairs appear once its annotator has labeled them.")
         return
+    bar = st.container(horizontal=True, vertical_alignment="center", key="pages_of_pairs")
+    with bar:
+        place = st.empty()
+        size = page_size()
     with results.reading() as session:
         found = queries.annotations(
             session, view.run, c_low=view.low, c_high=view.high, agreement=view.agreement, text=view.q,
-            order=view.order, after=Cursor.decode(view.after, value=float, key=int), limit=PAGE,
+            order=view.order, after=_cursor(view.after), before=_cursor(view.before), limit=size,
         )  # fmt: skip
-    st.caption(_counted(found))
+    place.caption(_counted(found))
+    with bar:
+        _turn(view, found, size)
     if view.order == UNSURE:
         layout.note(DISAGREE)
-    for row in found.rows:
-        show_pair(row, several=asked)
-    if not found.rows:
-        layout.nothing_fits("No pair fits these filters.", "Show all pairs", EXAMPLE_DEFAULTS)
-    _turn(view, found)
+    # another page is another container, which begins at its top
+    with st.container(key=f"pairs-{digest(repr((view, size)))[:8]}"):
+        for row in found.rows:
+            show_pair(row, several=asked)
+        if not found.rows:
+            layout.nothing_fits("No pair fits these filters.", "Show all pairs", EXAMPLE_DEFAULTS)
+
+
+def _cursor(word: str) -> Cursor | None:
+    return Cursor.decode(word, value=float, key=int)
 
 
 def _counted(found: AnnotationPage) -> str:
+    """41–50 of 2,100 pairs."""
+    if found.total is not None and found.first is not None and found.rows:
+        last = found.first + len(found.rows) - 1
+        return f"{found.first:,}–{last:,} of {counted(found.total, 'pair')}"
     if found.total is not None:
         return f"{counted(found.total, 'pair')} in this view"
     return (
@@ -122,13 +137,14 @@ def _counted(found: AnnotationPage) -> str:
     )
 
 
-def _turn(view: ExamplesView, found: AnnotationPage) -> None:
-    with st.container(horizontal=True):
-        if view.after:
-            layout.turn("First page", "first", after="")
-        if found.next is not None:
-            label = "Next pairs" if len(found.rows) == PAGE else "Search further"
-            layout.turn(label, "next", after=found.next.encode())
+def _turn(view: ExamplesView, found: AnnotationPage, size: int) -> None:
+    if view.after or view.before:
+        layout.turn("First page", "first", after="", before="")
+    if found.previous is not None:
+        layout.turn("Previous", "previous", after="", before=found.previous.encode())
+    if found.next is not None:
+        label = "Next" if len(found.rows) == size else "Search further"
+        layout.turn(label, "next", after=found.next.encode(), before="")
 
 
 def _one_pair(row: RunRow, view: ExamplesView, asked: str) -> None:

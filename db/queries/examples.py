@@ -1,7 +1,7 @@
 """The Examples page: pairs by confidence, and what a labels stage found out."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
@@ -78,9 +78,11 @@ def annotations(
     text: str = "",
     order: str = "lowest",
     after: Cursor | None = None,
+    before: Cursor | None = None,
     limit: int = 20,
 ) -> AnnotationPage:
-    """One page of annotated pairs in one order. The page is chosen in an index; texts are read for its rows only."""
+    """One page of annotated pairs in one order, behind one cursor or in front of another. The page is chosen in an
+    index; texts are read for its rows only. A text search goes forward alone."""
     check_choice("Order", order, ORDERS)
     check_choice("Agreement", agreement, AGREEMENTS)
     labels = _labels(session, run_id)
@@ -95,13 +97,15 @@ def annotations(
     chosen = ORDERS[order]
     if text.strip():
         return _search(session, run_id, conditions, text, chosen, after, limit)
-    keys = session.execute(_keys(conditions, chosen, after).limit(limit + 1)).all()
-    page, more = cut(keys, limit)
+    page, more = _chosen(session, conditions, chosen, after, before, limit)
+    ahead = _ahead(session, conditions, chosen, page) if after or before else 0
     return AnnotationPage(
         rows=_with_texts(session, run_id, [key.id for key in page]),
         next=_cursor(page[-1]) if more else None,
         total=_total(session, conditions, chosen, labels),
         searched=None,
+        first=ahead + 1,
+        previous=_cursor(page[0]) if ahead else None,
     )
 
 
@@ -158,6 +162,33 @@ def _total(session: Session, conditions: Sequence[ColumnElement[bool]], order: O
     if order.known and not _disagree(session, labels):
         return 0
     return session.execute(select(func.count()).select_from(Annotation).where(*conditions, *order.only)).scalar_one()
+
+
+def _chosen(
+    session: Session,
+    conditions: Sequence[ColumnElement[bool]],
+    order: Order,
+    after: Cursor | None,
+    before: Cursor | None,
+    limit: int,
+) -> tuple[Sequence[Any], bool]:
+    """The keys of a page, and whether another one follows it. Where less than a page is in front, the first page."""
+    if before is not None:
+        back = replace(order, descending=not order.descending)
+        keys = session.execute(_keys(conditions, back, before).limit(limit)).all()
+        if len(keys) == limit:
+            return keys[::-1], True
+        after = None
+    return cut(session.execute(_keys(conditions, order, after).limit(limit + 1)).all(), limit)
+
+
+def _ahead(session: Session, conditions: Sequence[ColumnElement[bool]], order: Order, page: Sequence[Any]) -> int:
+    """How many pairs of the view stand in front of the page."""
+    if not page:
+        return 0
+    back = replace(order, descending=not order.descending)
+    counted = _keys(conditions, back, _cursor(page[0])).order_by(None).with_only_columns(func.count())
+    return session.execute(counted).scalar_one()
 
 
 def _keys(conditions: Sequence[ColumnElement[bool]], order: Order, after: Cursor | None) -> Select[*tuple[Any, ...]]:

@@ -133,9 +133,13 @@ class AnnotationRow:
 @dataclass(frozen=True, kw_only=True)
 class AnnotationPage:
     """One page of annotated pairs. `total` is None with a text search, which reads at most `searched` rows a page:
-    `next` may then be set although `rows` is not full, and the page offers to search further."""
+    `next` may then be set although `rows` is not full, and the page offers to search further.
+
+    first: the place of the first row in the view, from 1; None with a text search. previous: the cursor before it."""
 
     rows: tuple[AnnotationRow, ...]
     next: Cursor | None
     total: int | None
     searched: int | None
+    first: int | None = None
+    previous: Cursor | None = None

@@ -80,7 +80,7 @@ def test_confidently_wrong_pairs_are_one_click_away(computed: Computed) -> None:
     run = re.search(r"run=(\d+)", link.proto.query_string)
     assert run is not None
     there = visit("examples", run=run[1], order="Confident, human disagrees")
-    assert "in this view" in words(there)
+    assert re.search(r"1–\d+ of \d+ pairs?", words(there))
 
 
 def links_to_controls(page: AppTest) -> dict[str, dict[str, list[str]]]:

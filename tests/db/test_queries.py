@@ -558,3 +558,30 @@ def test_runs_with_reversed_stages_work_too(database: Engines) -> None:
         created = runs.create(session, new_run(), list(reversed(stages_of())))
     with read_scope(database) as session:
         assert queries.run_stages(session, created.run_id)[0].slot == "data"
+
+
+@pytest.mark.parametrize("order", ["lowest", "confident_wrong"])
+def test_going_back_meets_the_same_pages_and_each_says_where_it_stands(done: tuple[Engines, int], order: str) -> None:
+    engines, run_id = done
+    there: list[tuple[int | None, list[str]]] = []
+    page = None
+    with read_scope(engines) as session:
+        while page is None or page.next is not None:
+            after = None if page is None else page.next
+            page = queries.annotations(session, run_id, order=order, after=after, limit=7)
+            there.append((page.first, [row.pair_id for row in page.rows]))
+        back = [there[-1]]
+        while page.previous is not None:
+            page = queries.annotations(session, run_id, order=order, before=page.previous, limit=7)
+            back.append((page.first, [row.pair_id for row in page.rows]))
+    assert back == there[::-1]
+    assert [first for first, _ in there] == list(range(1, (page.total or 0) + 1, 7))
+
+
+def test_less_than_a_page_in_front_is_the_first_page(done: tuple[Engines, int]) -> None:
+    engines, run_id = done
+    with read_scope(engines) as session:
+        second = queries.annotations(session, run_id, limit=3).next
+        page = queries.annotations(session, run_id, before=second, limit=10)
+        assert page.rows == queries.annotations(session, run_id, limit=10).rows
+        assert (page.first, page.previous) == (1, None)

@@ -28,6 +28,7 @@ ORDERS: Mapping[Order, str] = {
 }
 JUDGES: Mapping[Judge, str] = {"human": "human labels", "truth": "true labels"}
 
+SIZES = (10, 25, 50)  # pairs of a page
 LONGEST = 200  # characters of one parameter; longer ones are cut
 LONGEST_LIST = 4_000  # the same of a comma-separated list
 MOST_IDS = 400  # runs that an address may name: a list's ticked settings with all their seeds
@@ -107,7 +108,8 @@ class NewRunView:
 
 @dataclass(frozen=True, kw_only=True)
 class ExamplesView:
-    """Which pairs of which run; `after` is the key of the last pair of the page before."""
+    """Which pairs of which run; `after` is the key of the last pair of the page in front, `before` that of the first
+    pair of the page behind."""
 
     screen: ClassVar[str] = "screens/examples.py"
     run: int | None = None
@@ -118,6 +120,8 @@ class ExamplesView:
     q: str = ""
     pair: str = ""
     after: str = ""
+    before: str = ""
+    size: int = 10
 
     def to_params(self) -> dict[str, Any]:
         whole = (self.low, self.high) == (0.0, 1.0)
@@ -129,6 +133,8 @@ class ExamplesView:
             text=self.q,
             pair=self.pair,
             after=self.after,
+            before=self.before,
+            size="" if self.size == SIZES[0] else str(self.size),
         )
 
     @classmethod
@@ -143,6 +149,8 @@ class ExamplesView:
             q=text(params, "text") or text(params, "q"),
             pair=text(params, "pair"),
             after=text(params, "after"),
+            before=text(params, "before"),
+            size=next((size for size in SIZES if str(size) == text(params, "size")), SIZES[0]),
         )
 
 

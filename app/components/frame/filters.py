@@ -11,6 +11,7 @@ from app.components.frame.address import (
     METHODS,
     OBJECTIVES,
     ORDERS,
+    SIZES,
     STATUSES,
     Agreement,
     ExamplesView,
@@ -32,7 +33,8 @@ EXAMPLE_DEFAULTS: Mapping[str, Any] = {"order": "lowest", "c": (0.0, 1.0), "agre
 
 def _first_page() -> None:
     """Another filter makes another list: its first page."""
-    st.query_params.pop("after", None)
+    for name in ("after", "before"):
+        st.query_params.pop(name, None)
 
 
 def _accept_old_search() -> None:
@@ -109,4 +111,16 @@ def example_filters(view: ExamplesView, *, spread: bool) -> ExamplesView:
         q=text or "",
         pair=view.pair,
         after=view.after,
+        before=view.before,
+        size=view.size,
     )
+
+
+def page_size() -> int:
+    """How many pairs stand on a page; another number starts from the first page."""
+    return int(
+        st.selectbox(
+            "Pairs on a page", SIZES, key="size", bind="query-params", on_change=_first_page,
+            label_visibility="collapsed", width=110, format_func=str,
+        )
+    )  # fmt: skip

@@ -90,7 +90,8 @@ def _reset(defaults: Mapping[str, Any]) -> None:
     """The address follows the widgets that are bound to it, so it is the widgets that are set."""
     for name, value in defaults.items():
         st.session_state[name] = value
-    st.query_params.pop("after", None)
+    for name in ("after", "before"):
+        st.query_params.pop(name, None)
 
 
 def turn(label: str, key: str, **params: str) -> None:
