@@ -51,7 +51,7 @@ class ForwardPath:
 
     @property
     def autocast(self) -> bool:
-        return self.dtype == torch.bfloat16 and next(self.model.parameters()).dtype != torch.bfloat16
+        return self.dtype == torch.bfloat16 and any(p.dtype != torch.bfloat16 for p in self.model.parameters())
 
 
 def forward_path(model: Any, *, device: str, precision: str, log: Callable[[str], None]) -> ForwardPath:
