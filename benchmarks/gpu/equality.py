@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from benchmarks.gpu.rows import Row, Rows, Setting
-from benchmarks.workload import encoded
+from benchmarks.workload import Lengths, encoded
 from cwpo.models.flex import compiled
 from cwpo.models.logps import ForwardPath, forward_path, response_logps, response_scores
 from cwpo.models.tokenization import Encoded, pack
@@ -59,19 +59,24 @@ def measure(rows: Rows, setting: Setting) -> None:
 
 
 def _row(family: str, precision: str, setting: Setting) -> Row:
+    count = 4 if setting.tried else 24
+    return compared(family, precision, device=setting.device, lengths=setting.lengths(count, batch=4))
+
+
+def compared(family: str, precision: str, *, device: str, lengths: Lengths) -> Row:
     """Relative errors of the packed and the padded path in this precision, and whether the packed one is as exact."""
-    pairs = encoded(setting.lengths(4 if setting.tried else 24, batch=4), VOCABULARY)
+    pairs = encoded(lengths, VOCABULARY)
     before = compiled.variants()
     row: Row = {"pairs": len(pairs), "kind": "", "right": True}
     for what, make, function in (
         ("logps", AutoModelForCausalLM, response_logps),
         ("scores", AutoModelForSequenceClassification, response_scores),
     ):
-        model = _model(make, FAMILIES[family]()).to(setting.device)
-        exact = _path(copy.deepcopy(model).double(), setting.device, "fp64", packed=False)
+        model = _model(make, FAMILIES[family]()).to(device)
+        exact = _path(copy.deepcopy(model).double(), device, "fp64", packed=False)
         truth = _values(exact, pairs, function)
         for name, packed in (("padded", False), ("packed", True)):
-            path = _path(copy.deepcopy(model), setting.device, precision, packed=packed)
+            path = _path(copy.deepcopy(model), device, precision, packed=packed)
             row["kind"] = path.kind
             given = _values(path, pairs, function)
             row[f"{what} {name}"] = _apart(given, truth)

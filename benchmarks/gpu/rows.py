@@ -45,13 +45,13 @@ class Setting:
 
 
 class Rows:
-    """The JSON file of one card: {part: {row: values}} beside card, versions and date."""
+    """The JSON file of one card: goals and {part: {row: values}}, beside card, versions and date."""
 
     def __init__(self, device: str, *, folder: Path, seconds: float, anew: bool = False) -> None:
         self.device, self.end = device, time.monotonic() + seconds
         self.card = torch.cuda.get_device_name(device) if device.startswith("cuda") else "tried-on-cpu"
         self.path = folder / f"gpu-{re.sub(r'[^a-z0-9]+', '-', self.card.lower()).strip('-')}.json"
-        stored = json.loads(self.path.read_text()) if self.path.exists() and not anew else {}
+        stored = json.loads(self.path.read_text())["summary"] if self.path.exists() and not anew else {}
         self.parts: dict[str, dict[str, Row]] = stored.get("parts", {})
         self.goals: list[Row] = stored.get("goals", [])
         self.part = ""
@@ -95,8 +95,7 @@ class Rows:
             "card": self.card,
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
             "machine": machine() | {"cuda": torch.version.cuda},
-            "goals": self.goals,
-            "parts": self.parts,
+            "summary": {"goals": self.goals, "parts": self.parts},
         }
         write_whole(self.path, json.dumps(body, indent=1) + "\n")
 

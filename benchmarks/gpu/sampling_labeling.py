@@ -65,7 +65,9 @@ def _samples(shape: str, precision: str, setting: Setting, rows: Rows) -> Row:
     tokenizer = word_tokenizer(SHAPES[shape].vocabulary)
     count, new = (4, 8) if setting.tried else (PROMPTS, NEW_TOKENS)
     decoding = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=new, samples=1)
-    texts = [" ".join(f"w{token}" for token in row.prompt_ids) for row in encoded(setting.lengths(count, batch=4), 4096)]
+    texts = [
+        " ".join(f"w{token}" for token in row.prompt_ids) for row in encoded(setting.lengths(count, batch=4), 4096)
+    ]
     end = time.monotonic() + min(MOST_SECONDS, max(rows.left(), 1.0))
 
     def answers(prompts: list[Prompt], most: float) -> int:

@@ -140,5 +140,10 @@ def add_goals(rows: Rows) -> None:
             if known:
                 ratio = round(min(known) / own, 2)
                 rows.goals.append(
-                    {"goal": f"{name}: trl {side}", "at least": GOALS[side], "measured": ratio, "met": ratio >= GOALS[side]}
+                    {
+                        "goal": f"{name}: trl {side}",
+                        "at least": GOALS[side],
+                        "measured": ratio,
+                        "met": ratio >= GOALS[side],
+                    }
                 )

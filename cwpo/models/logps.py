@@ -68,7 +68,9 @@ def forward_path(model: Any, *, device: str, precision: str, log: Callable[[str]
             f"{inner.config.model_type} has no packed path here: prompts are repeated and padded; same results, slower."
         )
     if window is not None:
-        log(f"Layers of this model see {window:,} tokens back: a batch with a longer text is padded; same results, slower.")
+        log(
+            f"Layers of this model see {window:,} tokens back: a batch with a longer text is padded; same results, slower."
+        )
     fused = packed and type(head) is nn.Linear
     if packed and head is not None and not fused:
         log(f"The output layer is a {type(head).__name__}, not a plain linear layer: its logits are computed unfused.")
@@ -147,7 +149,15 @@ def _token_logps(path: ForwardPath, hidden: Tensor, targets: Tensor, squares: bo
     head = path.head
     if path.fused and isinstance(head, nn.Linear):
         found: tuple[Tensor, Tensor] = _TiledLogProbs.apply(
-            hidden, head.weight, head.bias, targets, path.dtype, torch.is_grad_enabled(), squares, path.softcap, path.wide
+            hidden,
+            head.weight,
+            head.bias,
+            targets,
+            path.dtype,
+            torch.is_grad_enabled(),
+            squares,
+            path.softcap,
+            path.wide,
         )
         return found
     if head is None:
