@@ -68,9 +68,7 @@ def forward_path(model: Any, *, device: str, precision: str, log: Callable[[str]
             f"{inner.config.model_type} has no packed path here: prompts are repeated and padded; same results, slower."
         )
     if window is not None:
-        log(
-            f"Layers of this model see {window:,} tokens back: a batch with a longer text is padded; same results, slower."
-        )
+        log(f"Layers of this model see {window:,} tokens back: longer texts are padded; same results, slower.")
     fused = packed and type(head) is nn.Linear
     if packed and head is not None and not fused:
         log(f"The output layer is a {type(head).__name__}, not a plain linear layer: its logits are computed unfused.")
