@@ -4,6 +4,7 @@
 # make test    every test; PYTEST_ARGS="tests/cwpo -k dpo" runs some
 # make check   ruff, mypy, import-linter, and the tree of README.md
 # make bench   the measurements in benchmarks/; BENCHMARKS="dpo scoring" runs some, ARGS=--anew forgets what is stored
+# make gpu     what needs a CUDA GPU: its tests, then its measurements; ARGS="--parts step --seconds 300" chooses
 # make lock    requirements.lock anew from a clean environment
 #
 # Each target makes .venv itself. PYTHON=/path/to/python3.12 chooses the interpreter, TORCH_INDEX=URL another build of torch.
@@ -26,7 +27,7 @@ PYTEST_ARGS ?=
 BENCHMARKS ?=
 ARGS ?=
 
-.PHONY: help demo start workers test check bench lock other-torch
+.PHONY: help demo start workers test check bench gpu lock other-torch
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -58,6 +59,10 @@ check: $(VENV)/.ready-dev
 
 bench: $(VENV)/.ready-dev
 	@$(BIN)/python -m benchmarks $(BENCHMARKS) $(ARGS)
+
+gpu: $(VENV)/.ready-dev
+	@$(BIN)/python -m pytest -q -m gpu tests/cwpo/models
+	@$(BIN)/python -m benchmarks gpu $(ARGS)
 
 lock:
 	@rm -rf $(LOCKING)

@@ -34,6 +34,7 @@ def dpo(
     precision: str,
     device: str = "cpu",
     tokens_per_batch: int = TOKENS_PER_BATCH,
+    checkpointing: bool | None = None,
     around: AbstractContextManager[Any] | None = None,
 ) -> Sample:
     """Seconds of the alignment stage's steps over `rows`, in their order, after one step on `warm`.
@@ -41,8 +42,9 @@ def dpo(
     Packing, metrics, clipping and AdamW are inside; the reference is a stage of its own, timed as `reference_seconds`.
     """
     every = [*warm, *rows]
-    ctx = context(settings(precision, batch), device=device,
-                  tokens_per_batch=tokens_per_batch)  # fmt: skip
+    ctx = context(
+        settings(precision, batch), device=device, tokens_per_batch=tokens_per_batch, checkpointing=checkpointing
+    )
     path = forward_path(model, device=device, precision=precision, log=ctx.reporter.log)
     model.eval()
     with timed() as spent:

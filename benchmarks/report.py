@@ -14,7 +14,7 @@ TITLES = {
     "plain-": "A step of DPO against a plain loop, {}",
     "scoring-": "Annotator, {}",
     "where-": "Where the time of a step goes, {}",
-    "gpu-": "A step of DPO on a GPU, {}",
+    "gpu-": "On a GPU, {}",
 }
 
 
@@ -66,8 +66,11 @@ def _section(name: str, summary: Mapping[str, Any]) -> Iterator[str]:
         kinds = list(next(iter(summary.values()), {}))
         yield from _rows([{"work": kind, **{p: shares[kind] for p, shares in summary.items()}} for kind in kinds])
     elif name.startswith("gpu-"):
-        yield from _rows(summary["variants"])
         yield from _rows(summary["goals"])
+        for part, rows in summary["parts"].items():
+            yield f"By {part}:"
+            yield ""
+            yield from _rows(_filled([{"row": row, **values} for row, values in rows.items()]))
     elif name == "memory":
         kept = ("budget", "vocabulary", "pairs", "label", "tokens", "growth_mb", "all_logits_padded_mb")
         for what, sizes in summary.items():
@@ -79,6 +82,12 @@ def _section(name: str, summary: Mapping[str, Any]) -> Iterator[str]:
         yield from _rows(summary["stages"])
     elif name == "demo":
         yield from _rows([summary])
+
+
+def _filled(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """All rows with the keys of all."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return [{name: row.get(name) for name in names} for row in rows]
 
 
 def _rows(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

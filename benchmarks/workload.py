@@ -186,7 +186,13 @@ def settings(precision: str, batch: int) -> SftSettings:
     )  # fmt: skip
 
 
-def context(stage: Settings, *, device: str = "cpu", tokens_per_batch: int = TOKENS_PER_BATCH) -> StageContext[Any]:
+def context(
+    stage: Settings,
+    *,
+    device: str = "cpu",
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    checkpointing: bool | None = None,
+) -> StageContext[Any]:
     """A stage's context in a folder of its own."""
     folder = Path(tempfile.mkdtemp(prefix="cwpo-bench-"))
     for name in ("out", "checkpoints"):
@@ -194,7 +200,10 @@ def context(stage: Settings, *, device: str = "cpu", tokens_per_batch: int = TOK
     return StageContext(
         kind="align", settings=stage, inputs={}, out=folder / "out", checkpoints=folder / "checkpoints",
         store=ArtifactStore(folder / "artifacts"),
-        execution=Execution(device=device, tokens_per_batch=tokens_per_batch, checkpoint_seconds=1e9),
+        execution=Execution(
+            device=device, tokens_per_batch=tokens_per_batch, checkpoint_seconds=1e9,
+            gradient_checkpointing=checkpointing,
+        ),
     )  # fmt: skip
 
 

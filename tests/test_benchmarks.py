@@ -6,8 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import annotators, dpo, label_noise, workload
+from benchmarks import annotators, dpo, label_noise, measure, report, workload
 from benchmarks.__main__ import USUAL
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import equality, step
+from benchmarks.gpu.rows import Rows
 from benchmarks.measure import Results, Sample
 from cwpo.config.run import RunConfig
 from cwpo.data.split import is_swapped
@@ -127,6 +130,64 @@ def test_annotators_are_compared_on_the_same_pairs():
     assert summary["differences"][0]["low"] <= 25.0 <= summary["differences"][0]["high"]
     assert summary["rivals"] == [{"rival": "length", "accuracy, %": 55.0, "low": 50.0, "high": 60.0}]
     assert summary["pairs"] == 4
+
+
+def test_the_measurements_of_a_gpu_run_without_one_too(tmp_path, monkeypatch, capsys):
+    """Every part on tiny shapes; the rows are kept, written as tables, and not measured again."""
+    monkeypatch.setattr(measure, "PEAK_SIZE", 64)
+    monkeypatch.setattr(equality, "FAMILIES", {name: equality.FAMILIES[name] for name in ("opt", "gemma2")})
+    arguments = ["--device", "cpu", "--shapes", "opt-nano", "--sides", "ours", "default", "--tunings", "whole",
+                 "--batch", "2", "--steps", "1", "--out", str(tmp_path)]  # fmt: skip
+    assert gpu.main(arguments) == 0
+    stored = json.loads((tmp_path / "gpu-tried-on-cpu.json").read_text())
+    parts = stored["summary"]["parts"]
+    assert {part: len(rows) for part, rows in parts.items()} == {
+        "equality": 4, "step": 3, "labeling": 2, "sampling": 2, "memory": 2,
+    }  # fmt: skip
+    assert all(row["right"] for row in parts["equality"].values())
+    assert parts["step"]["opt-nano whole ours"]["tokens/s"] > 0
+    assert parts["sampling"]["opt-nano fp32"]["tokens/s"] > 0
+    assert [goal["goal"] for goal in stored["summary"]["goals"]] == ["opt-nano whole: trl default"]
+    assert "| opt-nano whole ours |" in report.figures(tmp_path)
+    capsys.readouterr()
+    assert gpu.main([*arguments, "--seconds", "0"]) == 0
+    assert "took" not in capsys.readouterr().out
+
+
+def test_rows_of_a_gpu_are_bounded_in_time_and_failures_do_not_end_them(tmp_path):
+    """What failed or was skipped is measured by the next run, what was measured is not."""
+
+    def fail():
+        raise RuntimeError("out of\nmemory")
+
+    rows = Rows("cpu", folder=tmp_path, seconds=60)
+    rows.begin("step")
+    assert rows.take("one", lambda: {"right": True})["right"]
+    assert rows.take("two", fail)["error"] == "RuntimeError: out of memory"
+    assert rows.take("three", lambda: {"right": False})["right"] is False
+    assert rows.wrong() == ["step: two", "step: three"]
+    late = Rows("cpu", folder=tmp_path, seconds=-1)
+    late.begin("step")
+    assert late.take("one", fail)["right"]
+    assert late.take("two", fail) == {"skipped": "out of time"}
+    again = Rows("cpu", folder=tmp_path, seconds=60)
+    again.begin("step")
+    assert again.take("two", lambda: {"right": True})["right"]
+    assert Rows("cpu", folder=tmp_path, seconds=60, anew=True).parts == {}
+
+
+def test_goals_of_a_gpu_are_against_the_better_of_their_batches(tmp_path):
+    """Ours 0.1 s a pair; TRL's default 0.3, its best 0.2 at random and 0.12 grouped."""
+    rows = Rows("cpu", folder=tmp_path, seconds=60)
+    walls = {"ours": 0.1, "default": 0.3, "best": 0.2, "grouped": 0.12}
+    rows.parts["step"] = {f"opt lora {side}": {"s/pair": seconds} for side, seconds in walls.items()}
+    rows.parts["step"]["opt whole ours"] = {"s/pair": 0.1}
+    rows.parts["step"]["opt whole default"] = {"not installed": "trl"}
+    step.add_goals(rows)
+    assert rows.goals == [
+        {"goal": "opt lora: trl default", "at least": 2.5, "measured": 3.0, "met": True},
+        {"goal": "opt lora: trl best", "at least": 1.4, "measured": 1.2, "met": False},
+    ]
 
 
 def noise_pairs(count):

@@ -45,10 +45,13 @@ class ForwardPath:
     fused: bool  # log-probabilities are computed by `_TiledLogProbs` from the head's weights, without calling the head
     kind: attention.Kind
     dtype: torch.dtype  # of the arithmetic; float32 weights with bfloat16 here means autocast
+    window: int | None = None  # pairs with a longer text take the padded path: sliding windows hide a part of them
+    softcap: float | None = None  # logits are bent to this size at most (Gemma 2)
+    wide: bool = False  # logits of bfloat16 products are float32: rounded, they blur a sum over a response
 
     @property
     def autocast(self) -> bool:
-        return self.dtype == torch.bfloat16 and next(self.model.parameters()).dtype != torch.bfloat16
+        return self.dtype == torch.bfloat16 and any(p.dtype != torch.bfloat16 for p in self.model.parameters())
 
 
 def forward_path(model: Any, *, device: str, precision: str, log: Callable[[str], None]) -> ForwardPath:
@@ -57,19 +60,23 @@ def forward_path(model: Any, *, device: str, precision: str, log: Callable[[str]
     head = inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
     packed = attention.packable(inner)
     kind = attention.kind_for(device, inner.config)
+    window = attention.window_of(inner.config) if packed else None
     if packed:
-        attention.use_packed(inner, kind)
+        attention.use_packed(inner)
     else:
         log(
             f"{inner.config.model_type} has no packed path here: prompts are repeated and padded; same results, slower."
         )
+    if window is not None:
+        log(f"Layers of this model see {window:,} tokens back: longer texts are padded; same results, slower.")
     fused = packed and type(head) is nn.Linear
     if packed and head is not None and not fused:
         log(f"The output layer is a {type(head).__name__}, not a plain linear layer: its logits are computed unfused.")
     dtype = torch.bfloat16 if precision == "bf16" else next(model.parameters()).dtype
     return ForwardPath(
-        model=inner, backbone=inner.base_model, head=head, packed=packed, fused=fused, kind=kind, dtype=dtype
-    )
+        model=inner, backbone=inner.base_model, head=head, packed=packed, fused=fused, kind=kind, dtype=dtype,
+        window=window, softcap=getattr(inner.config, "final_logit_softcapping", None), wide=device.startswith("cuda"),
+    )  # fmt: skip
 
 
 def response_logps(path: ForwardPath, batch: PackedBatch) -> Tensor:
@@ -85,10 +92,14 @@ def response_logps_and_sharpness(path: ForwardPath, batch: PackedBatch) -> tuple
 
 def _response_tokens(path: ForwardPath, batch: PackedBatch, *, squares: bool = False) -> tuple[Tensor, Tensor]:
     """(R,) log-probability of each response token, and log sum_v pi(v)^2 of its distribution where asked for."""
-    if path.packed:
+    if _packs(path, batch):
         hidden = _packed_hidden(path, batch).index_select(0, batch.predictors)
         return _token_logps(path, hidden, batch.targets, squares)
     return _padded_token_logps(path, batch, squares)
+
+
+def _packs(path: ForwardPath, batch: PackedBatch) -> bool:
+    return path.packed and attention.within(batch, path.window)
 
 
 def _sums(batch: PackedBatch, tokens: Tensor) -> Tensor:
@@ -105,7 +116,7 @@ def response_scores(path: ForwardPath, batch: PackedBatch) -> Tensor:
     if score is None:
         kind = path.model.config.model_type
         raise ModelError(f"{kind} has no scalar head named 'score'; choose another annotator in model.annotator.")
-    if path.packed:
+    if _packs(path, batch):
         rows = _packed_hidden(path, batch).index_select(0, batch.ends)
     else:
         ids, mask, _ = _concatenated(batch)
@@ -117,10 +128,11 @@ def response_scores(path: ForwardPath, batch: PackedBatch) -> Tensor:
 
 
 def _packed_hidden(path: ForwardPath, batch: PackedBatch) -> Tensor:
-    """Last hidden states, (T, H)."""
+    """Last hidden states, (T, H), those of appended tokens behind them."""
     inputs = attention.attention_inputs(batch, path.kind, path.dtype)
+    ids, positions = attention.appended(batch, path.kind)
     with _autocast(path, batch):
-        output = path.backbone(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, **inputs)
+        output = path.backbone(input_ids=ids, position_ids=positions, use_cache=False, **inputs)
     hidden: Tensor = output.last_hidden_state[0]
     return hidden
 
@@ -135,13 +147,21 @@ def _token_logps(path: ForwardPath, hidden: Tensor, targets: Tensor, squares: bo
     head = path.head
     if path.fused and isinstance(head, nn.Linear):
         found: tuple[Tensor, Tensor] = _TiledLogProbs.apply(
-            hidden, head.weight, head.bias, targets, path.dtype, torch.is_grad_enabled(), squares
+            hidden,
+            head.weight,
+            head.bias,
+            targets,
+            path.dtype,
+            torch.is_grad_enabled(),
+            squares,
+            path.softcap,
+            path.wide,
         )
         return found
     if head is None:
         raise ModelError(f"{path.model.config.model_type} has no output layer; choose a causal language model.")
     tiles = zip(hidden.split(_TILE_ROWS[1]), targets.split(_TILE_ROWS[1]), strict=True)
-    parts = [_gathered(head(rows), wanted, squares) for rows, wanted in tiles]
+    parts = [_gathered(_capped(head(rows), path.softcap), wanted, squares) for rows, wanted in tiles]
     return torch.cat([logps for logps, _ in parts]), torch.cat([square for _, square in parts])
 
 
@@ -156,7 +176,9 @@ class _TiledLogProbs(torch.autograd.Function):
     """log softmax(hidden @ weight.T + bias)[target] per row, without the (R, V) tensor when it is large.
 
     The gradient of a row's log-probability by its logits, onehot - softmax, overwrites the logits. It is kept when all
-    rows fit in `_KEEP`, so that backward is two matmuls; otherwise logits are recomputed tile by tile.
+    rows fit in `_KEEP`, so that backward is two matmuls; otherwise logits are recomputed tile by tile. These slopes are
+    in the dtype of the arithmetic also where the logits are wider: what bfloat16 rounds of them is no larger than what
+    it rounds of the gradients below.
     """
 
     @staticmethod
@@ -169,19 +191,21 @@ class _TiledLogProbs(torch.autograd.Function):
         dtype: torch.dtype,
         graph: bool,
         squares: bool,
+        softcap: float | None = None,
+        wide: bool = False,
     ) -> tuple[Tensor, Tensor]:
         vocabulary = len(weight)
         keep = graph and len(hidden) * vocabulary <= _KEEP
         ctx.step = max(len(hidden), 1) if keep else _tile_rows(vocabulary)
-        ctx.dtype = dtype
+        ctx.dtype, ctx.softcap, ctx.wide = dtype, softcap, wide
         small, kept = weight.to(dtype), None
         logps = torch.empty(len(hidden), dtype=_accumulator(dtype), device=hidden.device)
         square = torch.zeros_like(logps)
         for begin in range(0, len(hidden), ctx.step):
             cut = slice(begin, begin + ctx.step)
-            logits = _logits(hidden[cut].to(dtype), small, bias)
-            logps[cut], square[cut] = _normalise(logits, targets[cut], slopes=keep, squares=squares)
-            kept = logits if keep else None
+            logits = _logits(hidden[cut].to(dtype), small, bias, wide)
+            logps[cut], square[cut] = _normalise(logits, targets[cut], slopes=keep, squares=squares, softcap=softcap)
+            kept = logits.to(dtype) if keep else None
         ctx.save_for_backward(hidden, weight, bias, targets, kept)
         ctx.mark_non_differentiable(square)
         return logps, square
@@ -198,21 +222,24 @@ class _TiledLogProbs(torch.autograd.Function):
             gain = grads[0][cut, None]
             slopes = kept
             if slopes is None:
-                slopes = _logits(hidden[cut].to(ctx.dtype), small, bias)
-                _normalise(slopes, targets[cut], slopes=True)
+                logits = _logits(hidden[cut].to(ctx.dtype), small, bias, ctx.wide)
+                _normalise(logits, targets[cut], slopes=True, softcap=ctx.softcap)
+                slopes = logits.to(ctx.dtype)
             if grad_hidden is not None:
                 grad_hidden[cut] = (slopes @ small) * gain
             if need_weight:
                 grad_weight = _add(grad_weight, slopes.T @ (hidden[cut] * gain).to(ctx.dtype), weight.dtype)
             if need_bias:
                 grad_bias = _add(grad_bias, (slopes.T @ gain.to(ctx.dtype)).squeeze(1), weight.dtype)
-        return grad_hidden, grad_weight, grad_bias, None, None, None, None
+        return grad_hidden, grad_weight, grad_bias, None, None, None, None, None, None
 
 
-def _normalise(logits: Tensor, targets: Tensor, *, slopes: bool, squares: bool = False) -> tuple[Tensor, Tensor]:
+def _normalise(
+    logits: Tensor, targets: Tensor, *, slopes: bool, squares: bool = False, softcap: float | None = None
+) -> tuple[Tensor, Tensor]:
     """Log-probability of the target per row, and log sum softmax^2 with `squares`. Overwrites `logits`.
 
-    With `slopes` onehot - softmax is left in their place.
+    With `slopes` onehot - softmax, times the cap's slope, is left in their place.
 
     A few rows at a time: they stay in the cache between the passes, and bfloat16 logits are never all in float32.
     """
@@ -220,6 +247,11 @@ def _normalise(logits: Tensor, targets: Tensor, *, slopes: bool, squares: bool =
     logps, square = [], []
     for rows, wanted in zip(logits.split(size), targets[:, None].split(size), strict=True):
         values = rows.to(_accumulator(rows.dtype))
+        bent = None
+        if softcap is not None:
+            tanh = values.div_(softcap).tanh_()
+            bent = 1 - tanh.square() if slopes else None
+            values = tanh.mul_(softcap)
         shifted = values.sub_(values.amax(dim=1, keepdim=True))
         picked = shifted.gather(1, wanted)
         total = shifted.exp_().sum(dim=1, keepdim=True)
@@ -227,7 +259,8 @@ def _normalise(logits: Tensor, targets: Tensor, *, slopes: bool, squares: bool =
         if squares:
             square.append(shifted.square().sum(dim=1).log() - 2 * total.squeeze(1).log())
         if slopes:
-            rows.copy_(shifted.mul_(-1 / total).scatter_(1, wanted, -torch.expm1(logp)))
+            slope = shifted.mul_(-1 / total).scatter_(1, wanted, -torch.expm1(logp))
+            rows.copy_(slope if bent is None else slope.mul_(bent))
         logps.append(logp.squeeze(1))
     found = torch.cat(logps) if logps else logits.new_empty(0)
     return found, torch.cat(square) if square else torch.zeros_like(found)
@@ -237,9 +270,20 @@ def _add(sum_: Tensor | None, part: Tensor, dtype: torch.dtype) -> Tensor:
     return part.to(dtype) if sum_ is None else sum_.add_(part)
 
 
-def _logits(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    logits = rows @ weight.T
+def _logits(rows: Tensor, weight: Tensor, bias: Tensor | None, wide: bool) -> Tensor:
+    logits = _wide_product(rows, weight) if wide and rows.dtype == torch.bfloat16 else rows @ weight.T
     return logits if bias is None else logits + bias.to(logits.dtype)
+
+
+def _wide_product(rows: Tensor, weight: Tensor) -> Tensor:
+    """rows @ weight.T of bfloat16 as float32; CPUs have no such product, there its inputs are widened first."""
+    if rows.is_cuda:
+        return torch.mm(rows, weight.T, out_dtype=torch.float32)
+    return rows.float() @ weight.float().T
+
+
+def _capped(logits: Tensor, softcap: float | None) -> Tensor:
+    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
 
 def _accumulator(dtype: torch.dtype) -> torch.dtype:
@@ -252,13 +296,22 @@ def _tile_rows(vocabulary: int) -> int:
 
 
 def _padded_token_logps(path: ForwardPath, batch: PackedBatch, squares: bool) -> tuple[Tensor, Tensor]:
-    """The path for any architecture: prompt and response concatenated, right-padded, the model's own logits."""
+    """The path for any architecture: prompt and response concatenated, right-padded, the model's own logits.
+
+    A batch that is too long for the packed path of its model shares the packed path's head.
+    """
     ids, mask, prompts = _concatenated(batch)
-    with _autocast(path, batch):
-        logits = path.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
     row = batch.sequence
     column = torch.arange(len(row), device=row.device) - (batch.lengths.cumsum(0) - batch.lengths)[row]
-    return _gathered(logits[row, prompts[row] + column - 1], batch.targets, squares)
+    places = row, prompts[row] + column - 1
+    with _autocast(path, batch):
+        if path.packed:
+            hidden = path.backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        else:
+            logits = path.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    if path.packed:
+        return _token_logps(path, hidden[places], batch.targets, squares)
+    return _gathered(logits[places], batch.targets, squares)
 
 
 def _concatenated(batch: PackedBatch) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,16 +5,28 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
     GPT2Config,
     LlamaConfig,
+    MistralConfig,
     OPTConfig,
     Qwen2Config,
+    Qwen3Config,
 )
 
 from cwpo.models.tokenization import Encoded
 
 VOCABULARY = 61
 PAD, EOS = 0, 2
+
+_GROUPED = {
+    "vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 64, "max_position_embeddings": 96,
+    "initializer_range": 0.2, "pad_token_id": PAD, "bos_token_id": 1, "eos_token_id": EOS,
+}  # fmt: skip
+_LAYERS = ["sliding_attention", "full_attention"]
 
 CONFIGS = {
     "opt": lambda: OPTConfig(
@@ -32,6 +44,14 @@ CONFIGS = {
         intermediate_size=64, max_position_embeddings=96, initializer_range=0.2,
         pad_token_id=PAD, bos_token_id=1, eos_token_id=EOS,
     ),
+    "qwen3": lambda: Qwen3Config(**_GROUPED),
+    "mistral": lambda: MistralConfig(**_GROUPED, sliding_window=64),
+    "gemma": lambda: GemmaConfig(**_GROUPED, hidden_activation="gelu_pytorch_tanh"),
+    "gemma2": lambda: Gemma2Config(
+        **_GROUPED, sliding_window=64, layer_types=_LAYERS, attn_logit_softcapping=2.0, final_logit_softcapping=3.0,
+        query_pre_attn_scalar=24,
+    ),
+    "gemma3_text": lambda: Gemma3TextConfig(**_GROUPED, sliding_window=64, layer_types=_LAYERS),
     "gpt2": lambda: GPT2Config(
         vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=96, resid_pdrop=0.0, embd_pdrop=0.0,
         attn_pdrop=0.0, initializer_range=0.2, pad_token_id=PAD, bos_token_id=EOS, eos_token_id=EOS,

@@ -1,0 +1,1 @@
+"""What only a GPU can show: equality of its attention, DPO steps against TRL, labeling, sampling, peaks of memory."""

@@ -1,0 +1,93 @@
+"""Labeling pairs a second and sampled tokens a second, by shape and precision."""
+
+import time
+from functools import partial
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from benchmarks.gpu.rows import Row, Rows, Setting, peak_gb
+from benchmarks.gpu.step import random_policy
+from benchmarks.measure import timed
+from benchmarks.workload import SHAPES, config, encoded, lengths, lengths_of, word_tokenizer
+from cwpo.annotation.labeling import score_pairs
+from cwpo.errors import Cancelled
+from cwpo.evaluation.generation import generate
+from cwpo.models.logps import forward_path
+from cwpo.records import Prompt
+from cwpo.stages.context import Execution, WorkContext
+from cwpo.stages.settings import DecodingSettings
+
+LABELED, PROMPTS, NEW_TOKENS = 2000, 128, 128
+MOST_SECONDS = 60.0  # of sampling: a row may not take the time of the others
+
+
+def labeling(rows: Rows, setting: Setting) -> None:
+    """Both answers of every pair scored, after a first batch."""
+    for shape in setting.shapes:
+        for precision in ("bf16", "fp32"):
+            rows.take(f"{shape} {precision}", partial(_labels, shape, precision, setting))
+
+
+def _labels(shape: str, precision: str, setting: Setting) -> Row:
+    settings = config(SHAPES[shape])
+    settings.num_labels = 1
+    torch.manual_seed(0)
+    with torch.device(setting.device):
+        model: Any = AutoModelForSequenceClassification.from_config(settings).eval()
+    path = forward_path(model, device=setting.device, precision=precision, log=lambda line: None)
+    context = WorkContext(execution=Execution(device=setting.device, tokens_per_batch=setting.tokens_per_batch))
+    vocabulary = SHAPES[shape].vocabulary
+    score_pairs(path, encoded(setting.lengths(16, batch=16, seed=1), vocabulary, seed=1), context)
+    pairs = encoded(setting.lengths(8, batch=8) if setting.tried else lengths()[:LABELED], vocabulary)
+    with timed() as spent:
+        score_pairs(path, pairs, context)
+    tokens = int(lengths_of(pairs).sum())
+    return {
+        "pairs": len(pairs),
+        "seconds": round(spent.wall, 3),
+        "pairs/s": round(len(pairs) / spent.wall, 1),
+        "tokens/s": round(tokens / spent.wall),
+        "peak_gb": peak_gb(setting.device),
+    }
+
+
+def sampling(rows: Rows, setting: Setting) -> None:
+    """Answers of the native sampler; random weights hardly ever end a text, so all are of full length."""
+    for shape in setting.shapes:
+        for precision in ("bf16", "fp32"):
+            rows.take(f"{shape} {precision}", partial(_samples, shape, precision, setting, rows))
+
+
+def _samples(shape: str, precision: str, setting: Setting, rows: Rows) -> Row:
+    model = random_policy(shape, "whole", setting.device).eval().requires_grad_(False)
+    tokenizer = word_tokenizer(SHAPES[shape].vocabulary)
+    count, new = (4, 8) if setting.tried else (PROMPTS, NEW_TOKENS)
+    decoding = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=new, samples=1)
+    texts = [
+        " ".join(f"w{token}" for token in row.prompt_ids) for row in encoded(setting.lengths(count, batch=4), 4096)
+    ]
+    end = time.monotonic() + min(MOST_SECONDS, max(rows.left(), 1.0))
+
+    def answers(prompts: list[Prompt], most: float) -> int:
+        made = generate(
+            model, tokenizer, prompts, decoding, 0, device=setting.device, precision=precision,
+            tokens_per_batch=setting.tokens_per_batch, should_stop=lambda: time.monotonic() > most,
+        )  # fmt: skip
+        return sum(len(answer.ids) for batch in made for answer in batch)
+
+    prompts = [Prompt(prompt_id=f"p{at}", prompt=text) for at, text in enumerate(texts)]
+    try:
+        answers(prompts[:4], end)
+        with timed() as spent:
+            tokens = answers(prompts, end)
+    except Cancelled:
+        return {"prompts": count, "new_tokens": new, "error": f"not finished within {MOST_SECONDS:.0f} s"}
+    return {
+        "prompts": count,
+        "new_tokens": new,
+        "seconds": round(spent.wall, 3),
+        "tokens/s": round(tokens / spent.wall, 1),
+        "peak_gb": peak_gb(setting.device),
+    }

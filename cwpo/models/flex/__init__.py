@@ -1,0 +1,1 @@
+"""Attention on CUDA: FlexAttention compiled once for all lengths, under a block mask that spans are turned into."""
