@@ -256,7 +256,7 @@ def _run(
     """The steps that are left, each with its report, what comes after it, and a checkpoint when one is due."""
     ctx, steps = pending.ctx, left.stop
     parameters = [parameter for _, parameter in trained(root.model)]
-    draws = _Draws(root.model, ctx.execution.ranks)
+    draws = _Draws(root.model, ctx.execution.ranks, ctx.settings.seed)
     for step in left:
         draws.begin(step)
         rate = learning_rate(config, step, steps)
@@ -324,8 +324,8 @@ class _Draws:
     One rank alone goes on drawing from the state that a checkpoint holds.
     """
 
-    def __init__(self, model: nn.Module, ranks: Ranks) -> None:
-        self._ranks, self._seed = ranks, torch.initial_seed()
+    def __init__(self, model: nn.Module, ranks: Ranks, seed: int) -> None:
+        self._ranks, self._seed = ranks, seed
         self._needed = ranks.size > 1 and has_dropout(model)
 
     def begin(self, step: int) -> None:

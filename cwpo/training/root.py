@@ -39,6 +39,11 @@ class Root:
         self.model, self.ranks = model, ranks
         self.split = split and ranks.size > 1
         self._module: Any = _Work(model)
+        if ranks.size > 1 and any(getattr(part, "layerdrop", 0) for part in model.modules()):
+            raise ModelError(
+                "The model leaves out whole layers by chance (layerdrop), which several cards cannot do together: "
+                "set annotator.dropout, which turns that off, or execution.gpus to 1."
+            )
         if self.split:
             _split(self._module, model, ranks, device)
         elif ranks.size > 1:

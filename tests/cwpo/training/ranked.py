@@ -21,7 +21,6 @@ from cwpo.annotation.annotator import train_bradley_terry
 from cwpo.config.catalog import OBJECTIVES
 from cwpo.errors import Cancelled
 from cwpo.models.adapters import add_adapter
-from cwpo.models.load import DROPOUTS
 from cwpo.models.logps import forward_path
 from cwpo.models.tokenization import Encoded
 from cwpo.parallel.group import Group
@@ -90,10 +89,9 @@ def computed(case: Case, ranks: Ranks, folder: Path) -> Computed:
     model = make(case.family, torch.float64)
     if not case.whole:
         model = add_adapter(model, lora(r=2, alpha=4, dropout=case.dropout), seed=0).double()
-    for name in DROPOUTS if case.dropout and case.whole else ():
-        for module in model.modules():
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, case.dropout)
+    for module in model.modules() if case.dropout and case.whole else ():
+        if isinstance(getattr(module, "dropout", None), float):
+            module.dropout = case.dropout
     began = _weights(model)
     asked = iter(range(1, 10**6))
 
