@@ -24,9 +24,9 @@ class Saver:
 
     def __init__(self, training: Training, ctx: StageContext[Any]) -> None:
         self._training, self._directory = training, ctx.checkpoints
-        self._seconds, self._on_cpu = ctx.execution.checkpoint_seconds, ctx.device == "cpu"
+        self.seconds, self._on_cpu = ctx.execution.checkpoint_seconds, ctx.device == "cpu"
         self._split = training.parts is not None
-        self._interval, self._saved = self._seconds, time.monotonic()
+        self.interval, self._saved = self.seconds, time.monotonic()
         self._buffers: dict[str, Tensor] = {}
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -35,9 +35,9 @@ class Saver:
 
     def due(self) -> bool:
         """Whether the first rank's clock asks for one; while the last is being written only at an interval of 0."""
-        if not self._training.ranks.is_first() or (self._writing() and self._seconds):
+        if not self._training.ranks.is_first() or (self._writing() and self.seconds):
             return False
-        return time.monotonic() - self._saved >= self._interval
+        return time.monotonic() - self._saved >= self.interval
 
     def owed(self, what: str) -> None:
         """The next checkpoint says that this is still to be done."""
@@ -89,8 +89,8 @@ class Saver:
         self._cost(self._blocked + (time.thread_time() - began if self._on_cpu else 0.0))
 
     def _cost(self, seconds: float) -> None:
-        if self._seconds:
-            self._interval = max(self._seconds, seconds / SHARE)
+        if self.seconds:
+            self.interval = max(self.seconds, seconds / SHARE)
 
     def _has_room(self, tensors: Mapping[str, Tensor]) -> bool:
         """Whether all ranks' copies fit in host memory; they are made once and used again."""
