@@ -40,6 +40,8 @@ from tests.cwpo.stage import TRAIN, context, fine_tuned, lora, weighting
 PAIRS, STEPS, ROW_TOKENS = 11, 5, 24
 PACKINGS = {"4": 4, "1,3": 3, "2,2": 2, "1,1,1,1": 1}  # pairs that fit into a micro-batch of an effective batch of four
 HYPERPARAMETERS = {"beta": 0.5, "ipo_reduction": "mean", "label_noise": 0.1, "odpo_alpha": 1.0, "simpo_gamma": 0.5}
+# what every rank would import for itself
+PRELOADED = ["tests.cwpo.training.ranked", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.checkpoint"]
 LABELS = ["a", "b", "b", "a", "a", "b", "a", "b", "a", "b", "b"]
 MARGINS = np.linspace(0.1, 4.0, PAIRS)
 
@@ -138,9 +140,8 @@ def _stage(case: Case, ranks: Ranks, folder: Path) -> Computed:
     summary = run_sft(ctx)
     if not case.whole:
         weights = load_file(ctx.out / ADAPTER_FILE)
-        return Computed(
-            moved=np.concatenate([weights[name].numpy().ravel() for name in sorted(weights) if "B" in name])
-        )
+        second = [weights[name].numpy().ravel() for name in sorted(weights) if "lora_B" in name]  # zero at the start
+        return Computed(moved=np.concatenate(second), metrics=np.array([summary["final_loss"]]))
     found, start = (load_file(where / "model.safetensors") for where in (ctx.out, base))
     moved = np.concatenate([(found[name] - start[name]).numpy().ravel() for name in sorted(found)])
     return Computed(moved=moved, metrics=np.array([summary["final_loss"]]))
@@ -184,7 +185,7 @@ def _trained(case: Case, model, ctx):
 def over_ranks(size: int, cases: Sequence[Case], folder: Path) -> list[Computed]:
     """What the first of `size` ranks computed, case by case in folders 0, 1, … of `folder`; [] if a rank died."""
     method = multiprocessing.get_context("forkserver")
-    method.set_forkserver_preload(["tests.cwpo.training.ranked"])
+    method.set_forkserver_preload(PRELOADED)
     folder.mkdir(parents=True, exist_ok=True)
     meeting = folder / f"meeting-{time.monotonic_ns()}"
     given = (size, list(cases), str(folder), str(meeting))
