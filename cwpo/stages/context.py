@@ -56,8 +56,8 @@ class WorkContext:
         return self.execution.device
 
     def stop_if_asked(self, sentence: str) -> None:
-        """Raise Cancelled with that sentence where somebody asks to stop."""
-        if self.should_stop():
+        """Raise Cancelled with that sentence where somebody asks to stop; of several ranks all have to call it."""
+        if self.execution.ranks.any(self.should_stop()):
             raise Cancelled(sentence)
 
 
