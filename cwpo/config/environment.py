@@ -119,8 +119,12 @@ class Environment:
         "0: freed memory goes back to the system at once; training on a CPU is then up to 1.2 times slower",
         "1 in jobs, `cwpo run`, `label` and `reproduce`",
     )
-    cpu_ranks = Variable(
-        "CWPO_CPU_RANKS", _count, 1, "processes that compute a stage together on a CPU; to try out several cards", "1"
+    cpu_ranks = Variable[int | None](
+        "CWPO_CPU_RANKS",
+        _count,
+        None,
+        "processes that compute a stage together on a CPU; to try out several cards",
+        "as many as `execution.gpus` claims",
     )
     rank_silence = Variable(
         "CWPO_RANK_SILENCE", _count, 60, "seconds without a sign of life after which a rank counts as hung", "60"

@@ -50,16 +50,18 @@ def can_be_shared(settings: Settings) -> bool:
     return kind_of(settings).shared
 
 
-def compute_in_ranks(context: StageContext[Any], *, places: Sequence[str]) -> Computed:
-    """The stage's function by one process per place. Call it from a thread that outlives it: Linux ends a child with
-    the thread that started it.
+def compute_in_ranks(
+    context: StageContext[Any], *, places: Sequence[str], program: str = "cwpo.parallel.rank"
+) -> Computed:
+    """The stage's function by one process per place. Linux ends a child with the thread that started it: this one,
+    which waits here.
 
     Raises the error of the rank that failed first, Cancelled, or RanksLost where the processes were killed or hung.
     """
     with _scratch(context) as scratch:
         group = _Group(context, places, scratch)
         try:
-            group.start()
+            group.start(program)
             group.watch()
         finally:
             group.end()
@@ -86,9 +88,10 @@ class _Group:
         self._failed_at: float | None = None  # when the first of them was seen to have failed
         self._why: str | None = None  # they were killed, in a sentence
 
-    def start(self) -> None:
-        for rank, place in enumerate(self._places):
-            self._ranks.append(start(self._order(rank), place, len(self._places), self._context.reporter))
+    def start(self, program: str) -> None:
+        for number, place in enumerate(self._places):
+            order = self._order(number)
+            self._ranks.append(start(program, order, place, self._context.reporter if number == 0 else None))
 
     def watch(self) -> None:
         """Until all have ended, or have to be ended."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 LONGEST = 16 * 2**20  # bytes of one line
-KEPT = 2**16  # bytes of a process' output
+KEPT = 2**14  # bytes of a process' output
 
 
 class LineTooLong(ValueError):
@@ -57,7 +57,7 @@ class Tail:
         return f"… {cut} bytes before\n{kept}" if cut else kept
 
     def _drain(self) -> None:
-        while part := self._stream.read1(KEPT):  # type: ignore[attr-defined]
+        while part := self._stream.read1(2**16):  # type: ignore[attr-defined]
             with self._lock:
                 self._kept += part
                 self._bytes += len(part)

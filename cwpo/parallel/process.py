@@ -96,13 +96,13 @@ class Rank:
             self._reporter.resumed(value)
 
 
-def start(order: dict[str, Any], place: str, size: int, reporter: Reporter) -> Rank:
-    """Start the process of one rank and give it its order. Only the first rank's reports are listened to."""
+def start(program: str, order: dict[str, Any], place: str, reporter: Reporter | None) -> Rank:
+    """Start the process of one rank and give it its order; `reporter` gets what it reports."""
     reading, writing = os.pipe()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cwpo.parallel.rank"],
-            env=_environment(place, size),
+            [sys.executable, "-m", program],
+            env=_environment(place, order["size"]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -114,8 +114,7 @@ def start(order: dict[str, Any], place: str, size: int, reporter: Reporter) -> R
         raise
     finally:
         os.close(writing)
-    number = order["rank"]
-    rank = Rank(process, reading, f"Rank {number} of {size}", reporter if number == 0 else None)
+    rank = Rank(process, reading, f"Rank {order['rank']} of {order['size']}", reporter)
     rank.order(lines.encoded({**order, "events": writing}))
     return rank
 
