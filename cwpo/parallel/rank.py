@@ -61,7 +61,6 @@ def main() -> NoReturn:
         events.send("done", _compute(order, events, asked))
         code = 0
     except Exception as error:
-        traceback.print_exc()
         events.send("error", described(error))
     sys.stdout.flush()
     sys.stderr.flush()

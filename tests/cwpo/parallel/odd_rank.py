@@ -1,4 +1,4 @@
-"""`python -m tests.cwpo.parallel.odd_rank`: a rank that does what its input `act` names, for tests of ranks."""
+"""`python -m tests.cwpo.parallel.odd_rank`: a rank that does what the variable ACT names, for tests of ranks."""
 
 import os
 import signal
@@ -58,6 +58,13 @@ def second_is_killed(ctx: Context) -> dict[str, Any]:
     return {}
 
 
+def second_dies(ctx: Context) -> dict[str, Any]:
+    if ctx.execution.ranks.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(600)
+    return {}
+
+
 def second_is_stopped(ctx: Context) -> dict[str, Any]:
     if ctx.execution.ranks.rank == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -94,17 +101,16 @@ def starts_a_child(ctx: Context) -> dict[str, Any]:
 ACTS: Mapping[str, Callable[[Context], dict[str, Any]]] = {
     act.__name__: act
     for act in (
-        writes, is_loud, fails_loudly, second_fails, second_has_a_bug, second_is_killed, second_is_stopped, obeys,
-        waits_for_the_other, starts_a_child,
+        writes, is_loud, fails_loudly, second_fails, second_has_a_bug, second_is_killed, second_dies,
+        second_is_stopped, obeys, waits_for_the_other, starts_a_child,
     )
 }  # fmt: skip
 MEET = ("second_fails", "second_is_killed", "obeys", "waits_for_the_other")  # the others need no group, and no torch
 
 
 if __name__ == "__main__":
-    execute.executor = lambda kind: lambda ctx: ACTS[str(ctx.inputs["act"])](ctx)  # type: ignore[assignment]
-    really_join = rank._join
-    rank._join = lambda order: (  # type: ignore[assignment]
-        really_join(order) if order["inputs"]["act"] in MEET else Ranks(rank=order["rank"], size=order["size"])
-    )
+    act = os.environ["ACT"]
+    execute.executor = lambda kind: ACTS[act]
+    if act not in MEET:
+        rank._join = lambda order: Ranks(rank=order["rank"], size=order["size"])
     rank.main()

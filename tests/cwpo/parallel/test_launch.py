@@ -1,7 +1,6 @@
 """Ranks: what comes back from them, and that however one of them ends, all of them do."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from cwpo.errors import Cancelled, ConfigError, CwpoError, DataError, RankError,
 from cwpo.parallel.launch import compute_in_ranks
 from cwpo.stages.execute import Computed
 from tests.cwpo import stage
+from tests.cwpo.recording import RecordingReporter
 
 PROGRAM = "tests.cwpo.parallel.odd_rank"
 
@@ -34,28 +34,28 @@ def lives(process: psutil.Process) -> bool:
 
 def compute(folder: Path, act: str, *, size: int = 2, **options: Any) -> Computed:
     """What the ranks find; none of them may be left."""
-    context = stage.context(folder, config={}, inputs={"act": Path(act)}, **options)
+    context = stage.context(folder, config={}, **options)
     before = set(ranks_of(os.getpid()))
     try:
-        return compute_in_ranks(context, places=("",) * size, program=PROGRAM)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ACT", act)
+            return compute_in_ranks(context, places=("",) * size, program=PROGRAM)
     finally:
         assert not set(ranks_of(os.getpid())) - before
         assert {path.name for path in folder.iterdir()} <= {"out", "checkpoints", "artifacts"}
 
 
 def test_the_first_rank_writes_and_reports_and_its_summary_counts(tmp_path: Path) -> None:
-    context = stage.context(tmp_path, config={}, inputs={"act": Path("writes")})
-    done = compute_in_ranks(context, places=("", "", ""), program=PROGRAM)
+    heard = RecordingReporter()
+    done = compute(tmp_path, "writes", size=3, reporter=heard)
     assert done.summary == {"rank": 0, "third": 1 / 3, "device": "cpu"}
     assert done.ranks == 3
-    assert [path.name for path in context.out.iterdir()] == ["rank0.txt"]
-    heard: Any = context.reporter
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["rank0.txt"]
     assert heard.lines == ["rank 0 says"]
     assert heard.progresses == [(1, 2, "steps")]
     ((step, values),) = heard.points
     assert (step, values["accuracy"]) == (1, 0.1)
     assert values["loss"] != values["loss"]
-    assert {path.name for path in tmp_path.iterdir()} <= {"out", "checkpoints", "artifacts"}
 
 
 def test_fifty_megabytes_on_stderr_neither_block_nor_stay_in_memory(tmp_path: Path) -> None:
@@ -133,21 +133,23 @@ import sys
 from pathlib import Path
 from cwpo.parallel.launch import compute_in_ranks
 from tests.cwpo import stage
+from tests.cwpo.recording import RecordingReporter
 folder = Path(sys.argv[1])
-context = stage.context(folder, config={{}}, inputs={{"act": Path("starts_a_child")}})
+context = stage.context(folder, config={{}})
 compute_in_ranks(context, places=("", ""), program={PROGRAM!r})
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_ranks_end_with_the_process_that_started_them(tmp_path: Path, number: signal.Signals) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)])
+def test_ranks_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], env={**os.environ, "ACT": "starts_a_child"}
+    )
     deadline = time.monotonic() + 60
     while len(children := ranks_of(parent.pid)) < 4:  # two ranks, and what each of them started
         assert time.monotonic() < deadline
         time.sleep(0.05)
     ranks = [child for child in children if child.name() != "sleep"]
-    parent.send_signal(number)
+    parent.kill()
     parent.wait(10)
     deadline = time.monotonic() + 5
     while any(map(lives, ranks)):
