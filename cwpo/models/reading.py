@@ -51,8 +51,6 @@ def shared(
         ctx.stop_if_asked(stopped)
         with torch.inference_mode():
             own = [values(batch).double().cpu() for batch in ranks.share(together)]
-            if not own and ctx.execution.shard:  # every rank holds a part of the model, which the others wait for
-                values(together[0])
         if ranks.size > 1:  # as text, which holds a float64 exactly
             told = ranks.gather([one.tolist() for one in own])
             own = [torch.tensor(one, dtype=torch.float64) for part in told for one in part]

@@ -23,7 +23,6 @@ from tests.cwpo.recording import RecordingReporter
 TABLES = {
     "labels": "annotations.parquet",
     "reference": "reference.parquet",
-    "samples": "samples.parquet",
     "scores": "scores.parquet",
 }
 TOKENS = 60  # several batches of each stage, not as many as a multiple of the ranks
