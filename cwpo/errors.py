@@ -39,6 +39,14 @@ class ArtifactError(CwpoError):
     """A stored artifact is damaged or missing."""
 
 
+class RankError(CwpoError):
+    """One of the processes that compute a stage together failed for a reason that has no name of its own."""
+
+
+class RanksLost(CwpoError):
+    """Processes that compute a stage together were killed, or hung until they were: as if the job had been killed."""
+
+
 class SettingsError(ArtifactError):
     """Settings of a stage that were stored cannot be read back."""
 

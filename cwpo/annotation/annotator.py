@@ -20,6 +20,7 @@ from cwpo.models.load import ModelRef, context_length, load_annotator, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_scores
 from cwpo.models.reading import read, values_of
 from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs
+from cwpo.parallel.ranks import ALONE
 from cwpo.records import CandidatePair
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import AnnotatorSettings, CalibrationSettings, ScorerSettings
@@ -99,6 +100,9 @@ def run_calibration(ctx: StageContext[CalibrationSettings]) -> dict[str, Any]:
     heldout, rest = split_labeled(labeled_pairs(ctx), settings.heldout_fraction, settings.seed)
     chosen_by = settings.heldout_fraction if settings.early_stopping else None
     trained = train_scorer(ctx, rest, heldout_fraction=chosen_by, form="annotator")
+    if not ctx.execution.ranks.is_first():  # few pairs, and the twin lies where the first rank wrote it
+        return {}
+    ctx = replace(ctx, execution=replace(ctx.execution, ranks=ALONE))
     twin = ModelRef(artifact=ctx.out)
     model, tokenizer = load_annotator(
         twin, store=ctx.store, device=ctx.device, seed=0, dropout=0.0, frozen_in=settings.precision

@@ -50,25 +50,34 @@ Scorer = Callable[[list[CandidatePair], int], tuple[list[Encoded], Floats]]
 
 
 def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
-    """Label every unlabeled pair; finished windows survive a kill. Human labels are only copied to the output."""
-    settings = ctx.settings
+    """Label every unlabeled pair; finished windows survive a kill. Human labels are only copied to the output.
+
+    Several ranks share the batches of a window; the first of them writes.
+    """
+    settings, ranks = ctx.settings, ctx.execution.ranks
     score = head_scorer(ctx) if settings.implicit is None else implicit_scorer(ctx, settings.implicit)
     file = ctx.inputs["data"] / PAIRS_FILE
     split = split_file(file, settings)
     rival = bag_of_words.fit(_labeled_windows(file, split, settings.swapped_labels))
     seen = LabelAttributes(rival=rival, share=min(1.0, MOST_JUDGED / max(split.unlabeled_pairs, 1)))
     parts, dropped, done = [], 0, 0
+    finished = set(ranks.gather(sorted(path.name for path in ctx.checkpoints.glob("annotations-*.parquet")))[0])
     for index, window in enumerate(_windows(file)):
-        ctx.stop_if_asked(STOPPED)
+        ctx.stop_together(STOPPED)
         part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
         hidden = [pair for pair in window if split.has("unlabeled", pair.prompt_id)]
-        if not part.exists():
-            _write_aside(annotations(hidden, *score(hidden, index)), part)
+        scored = None if part.name in finished else score(hidden, index)
+        if not ranks.is_first():
+            continue
+        if scored is not None:
+            _write_aside(annotations(hidden, *scored), part)
         parts.append(part)
         seen.add(hidden, pq.read_table(part))
         dropped += len(hidden) - pq.read_metadata(part).num_rows
         done += len(hidden)
         ctx.reporter.progress(done, split.unlabeled_pairs, "pairs")
+    if not ranks.is_first():
+        return {}
     _join(parts, ctx.out / ANNOTATIONS_FILE)
     known = _labeled_windows(file, split, settings.swapped_labels)
     return {**summarise(ctx.out / ANNOTATIONS_FILE, known, seen), "dropped": dropped}

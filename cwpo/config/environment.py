@@ -119,6 +119,23 @@ class Environment:
         "0: freed memory goes back to the system at once; training on a CPU is then up to 1.2 times slower",
         "1 in jobs, `cwpo run`, `label` and `reproduce`",
     )
+    cpu_ranks = Variable[int | None](
+        "CWPO_CPU_RANKS",
+        _count,
+        None,
+        "processes that compute a stage together on a CPU; to try out several cards",
+        "as many as `execution.gpus` claims",
+    )
+    rank_silence = Variable(
+        "CWPO_RANK_SILENCE", _count, 60, "seconds without a sign of life after which a rank counts as hung", "60"
+    )
+    rank_grace = Variable(
+        "CWPO_RANK_GRACE", _count, 15, "seconds that ranks have to stop when they are asked to, before they are killed",
+        "15",
+    )  # fmt: skip
+    rank_wait = Variable(
+        "CWPO_RANK_WAIT", _count, 1800, "seconds that a rank waits for the others before it gives up", "1800"
+    )
     log_format = Variable(
         "CWPO_LOG", _log_format, "text", "`json`: logs of workers, launcher and web as JSON lines", "`text`"
     )
@@ -141,6 +158,12 @@ class Environment:
     )
     malloc_mmap_max = Variable[str | None](
         "MALLOC_MMAP_MAX_", _text, None, "glibc: how many blocks are mapped one by one", "0", audience=OTHERS
+    )
+    gloo_interface = Variable[str | None](
+        "GLOO_SOCKET_IFNAME", _text, None, "the network of ranks on the CPU", "loopback", audience=OTHERS
+    )
+    nccl_interface = Variable[str | None](
+        "NCCL_SOCKET_IFNAME", _text, None, "the network of ranks on cards", "loopback", audience=OTHERS
     )
     runtime_folder = Variable[str | None](
         "XDG_RUNTIME_DIR", _text, None, "where the embedded Redis' socket may lie", "/tmp",  # noqa: S108

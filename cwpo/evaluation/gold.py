@@ -16,6 +16,7 @@ from cwpo.errors import GoldRewardError, ModelError
 from cwpo.evaluation.generation import read_samples
 from cwpo.models.hub import HubError
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model, pad_id, precision_context
+from cwpo.models.reading import shared, values_of
 from cwpo.records import Prompt, Sample
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import GoldSettings, ScoreSettings
@@ -75,7 +76,6 @@ def _oracle(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Promp
 def _trained(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
     """The reward model trained here reads prompt and answer as it did in training: end-of-text behind the answer."""
     from cwpo.models.logps import forward_path, response_scores
-    from cwpo.models.reading import values_of
     from cwpo.models.tokenization import encode_rows
 
     ref = ModelRef(artifact=ctx.inputs["gold"])
@@ -103,12 +103,15 @@ def _external(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Pro
     encode = _encoder(gold.input_form)
     limit = context_length(model, gold.max_length)
     texts = [encode(tokenizer, prompts[sample.prompt_id], sample.text.strip(), limit) for sample in samples]
-    scores = np.zeros(len(samples))
-    with torch.inference_mode(), precision_context(precision, ctx.device):
-        for batch in _like_lengths(texts, ctx.execution.tokens_per_batch):
-            ctx.stop_if_asked(STOPPED)
-            values = sequence_scores(model, [texts[at] for at in batch], pad_id(tokenizer), ctx.device)
-            scores[batch] = values.double().cpu().numpy()
+    scores, padding = np.zeros(len(samples)), pad_id(tokenizer)
+
+    def values(batch: list[int]) -> torch.Tensor:
+        return sequence_scores(model, [texts[at] for at in batch], padding, ctx.device)
+
+    batches = list(_like_lengths(texts, ctx.execution.tokens_per_batch))
+    with precision_context(precision, ctx.device):
+        for batch, found in shared(ctx, batches, values, stopped=STOPPED):
+            scores[batch] = found.numpy()
     return Scored(scores=scores, ungrammatical=None, truncated=sum(text.truncated for text in texts))
 
 

@@ -1,6 +1,11 @@
-"""Run a model over rows batch by batch without gradient, with cancellation and progress reports."""
+"""Run a model over rows batch by batch without gradient, with cancellation and progress reports.
+
+Several ranks share the batches, and each of them gets what all of them found: the same batches in the same order give
+the numbers that one process would.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +15,8 @@ from torch import Tensor
 from cwpo.errors import ModelError
 from cwpo.models.tokenization import Encoded, PackedBatch, pack
 from cwpo.stages.context import WorkContext
+
+Batch = TypeVar("Batch")
 
 
 def read(
@@ -27,14 +34,28 @@ def read(
     unit: what progress reports count; empty for no reports.
     """
     done = 0
-    for batch in pack(rows, tokens or ctx.execution.tokens_per_batch):
-        ctx.stop_if_asked(stopped)
-        with torch.inference_mode():
-            found = values(batch.to(ctx.device)).double().cpu()
+    batches = pack(rows, tokens or ctx.execution.tokens_per_batch)
+    for batch, found in shared(ctx, batches, lambda batch: values(batch.to(ctx.device)), stopped=stopped):
         yield batch.indices, found
         done += len(batch.indices)
         if unit:
             ctx.reporter.progress(done, len(rows), unit)
+
+
+def shared(
+    ctx: WorkContext, batches: Sequence[Batch], values: Callable[[Batch], Tensor], *, stopped: str
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Each batch with its values in float64 on the CPU, in order and on every rank; one rank computes each."""
+    ranks = ctx.execution.ranks
+    for start in range(0, len(batches), ranks.size):
+        together = batches[start : start + ranks.size]
+        ctx.stop_together(stopped)
+        with torch.inference_mode():
+            own = [values(batch).double().cpu() for batch in ranks.share(together)]
+        if ranks.size > 1:  # as text, which holds a float64 exactly
+            told = ranks.gather([one.tolist() for one in own])
+            own = [torch.tensor(one, dtype=torch.float64) for part in told for one in part]
+        yield from zip(together, own, strict=True)
 
 
 def values_of(

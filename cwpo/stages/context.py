@@ -60,6 +60,11 @@ class WorkContext:
         if self.should_stop():
             raise Cancelled(sentence)
 
+    def stop_together(self, sentence: str) -> None:
+        """The same on all ranks if any of them was asked; each of them has to come here equally often."""
+        if self.execution.ranks.any(self.should_stop()):
+            raise Cancelled(sentence)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StageContext(WorkContext, Generic[S_co]):

@@ -9,7 +9,7 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.config.run import RunConfig
 from cwpo.reporting import Reporter, SilentReporter
 from cwpo.stages.context import Execution
-from cwpo.stages.execute import StageResult, execute
+from cwpo.stages.execute import Compute, StageResult, execute
 from cwpo.stages.graph import StageSpec, build
 
 
@@ -52,8 +52,12 @@ def run(
     device: str = "cpu",
     reporter_for: Callable[[StageSpec], Reporter] = lambda spec: SilentReporter(),
     on_done: Callable[[StageSpec, StageResult], None] = lambda spec, result: None,
+    compute_for: Callable[[StageSpec], Compute | None] = lambda spec: None,
 ) -> RunResult:
-    """Execute every stage in order; what is in the store under `home` already is reused."""
+    """Execute every stage in order; what is in the store under `home` already is reused.
+
+    compute_for: how a stage's function is called, where that is not in this process.
+    """
     store = ArtifactStore(home / "artifacts")
     specs = build(config)
     results: dict[str, StageResult] = {}
@@ -65,6 +69,7 @@ def run(
             inputs=spec.input_fingerprints,
             execution=Execution.of(config.execution, device),
             reporter=reporter_for(spec),
+            compute=compute_for(spec),
         )
         on_done(spec, results[slot])
     return RunResult(config=config, specs=specs, stages=results)

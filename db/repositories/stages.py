@@ -136,6 +136,17 @@ def release(session: Session, stage_id: int, token: int, *, cause: str) -> None:
     _refresh(session, stage_id, at)
 
 
+def lose(session: Session, stage_id: int, token: int, *, cause: str) -> Requeued:
+    """A held stage whose processes were killed goes back to the queue as one whose worker died, and counts as that."""
+    lock_graph(session)
+    at = now(session)
+    held = select(Stage).where(Stage.id == stage_id, Stage.token == token, Stage.status == status.RUNNING)
+    stage = session.scalars(_fresh(held.with_for_update())).first()
+    if stage is None:
+        raise stale(stage_id, token)
+    return _requeue_one(session, stage, at, cause)
+
+
 def refuse(session: Session, stage_id: int, token: int, *, cause: str) -> None:
     """Record that an attempt which had lost its stage came back with a result, and remove what it wrote; of a stage
     that was deleted meanwhile nothing is left."""
@@ -158,7 +169,9 @@ def requeue_expired(session: Session) -> list[Requeued]:
     lock_graph(session)
     at = now(session)
     expired = select(Stage).where(Stage.status == status.RUNNING, Stage.lease_expires_at < at).order_by(Stage.id)
-    return [_requeue_one(session, stage, at) for stage in session.scalars(_fresh(expired.with_for_update())).all()]
+    return [
+        _requeue_one(session, stage, at, None) for stage in session.scalars(_fresh(expired.with_for_update())).all()
+    ]
 
 
 def reopen(session: Session, fingerprints: Collection[str]) -> int:
@@ -288,10 +301,10 @@ def _let_go(session: Session, stage_id: int, token: int, after: str, cause: str,
     close_attempts(session, [stage_id], status.ATTEMPT_LOST, at, clean_text(cause))
 
 
-def _requeue_one(session: Session, stage: Stage, at: datetime) -> Requeued:
+def _requeue_one(session: Session, stage: Stage, at: datetime, cause: str | None) -> Requeued:
     attempt = session.get(Attempt, stage.current_attempt_id) if stage.current_attempt_id else None
     who = f"Worker {attempt.worker} (process {attempt.pid} on {attempt.host})" if attempt else "The worker"
-    cause = f"{who} stopped answering; the stage went back to the queue."
+    cause = cause or f"{who} stopped answering; the stage went back to the queue."
     losses = stage.losses + 1
     if losses < MAX_LOSSES:
         _let_go(session, stage.id, stage.token, status.QUEUED, cause, at, losses=losses)

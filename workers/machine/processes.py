@@ -1,30 +1,15 @@
 """How our processes begin and end: what a child is told, and that it ends with its parent. Quick to import."""
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
 from cwpo.config.environment import for_child, settings
+from cwpo.parallel.lifeline import die_with_parent as die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _NEVER = str(2**31 - 1)  # bytes of free memory at the top of the heap before it is given back
-
-
-def die_with_parent(parent: int | None = None, sig: signal.Signals = signal.SIGKILL) -> None:
-    """Ask Linux for `sig` when the parent ends; leave at once when it ended before we could ask.
-
-    `parent` is the pid that started us as it told us; without it the current parent is taken. Survives exec. Elsewhere
-    than on Linux the supervisor's own SIGTERM is all there is.
-    """
-    expected = parent if parent is not None else os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(sig))
-    if os.getppid() != expected:
-        os._exit(1)
 
 
 def parent_from_environment() -> int | None:

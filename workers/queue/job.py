@@ -1,8 +1,10 @@
 """The job: claim the most urgent ready stage, execute, publish, claim the next. torch is imported after a claim."""
 
+import gc
 import logging
 import platform
 import signal
+import sys
 import time
 import traceback
 from functools import cache
@@ -12,7 +14,7 @@ from typing import Any
 
 from cwpo.config.environment import settings
 from cwpo.config.parts import ExecutionConfig
-from cwpo.errors import ArtifactError, Cancelled, sentence_of
+from cwpo.errors import ArtifactError, Cancelled, RanksLost, sentence_of
 from cwpo.stages.context import Execution
 from cwpo.stages.kinds import kind_named, stored_settings
 from db.errors import StaleToken
@@ -114,6 +116,8 @@ def _perform(worker_id: int, device: str, claimed: ClaimedStage, shutdown: Shutd
             log.warning("refused: %s", error)
             with writing() as session:
                 stages.refuse(session, claimed.stage_id, claimed.token, cause=str(error))
+        except RanksLost as error:
+            _lost(claimed, error, reporter, lease)
         except ArtifactError as error:
             if not _reopen_missing_inputs(claimed):
                 _failed(claimed, error, reporter, lease)
@@ -128,21 +132,45 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
 
     with reading() as session:
         wishes = ExecutionConfig.model_validate(leases.wishes(session, claimed.stage_id))
+    from cwpo.parallel.launch import compute_on
     from cwpo.stages.execute import execute
 
+    of_stage = stored_settings(claimed.kind, claimed.config)
+    in_ranks = compute_on(_places(claimed, device, wishes.device), of_stage)
+    if in_ranks:
+        _leave_the_cards()
+    where = "cpu" if in_ranks else _torch_device(device, claimed.kind, wishes.device)
     result = execute(
         store=store(),
         fingerprint=claimed.fingerprint,
-        settings=stored_settings(claimed.kind, claimed.config),
+        settings=of_stage,
         inputs=claimed.inputs,
-        execution=Execution.of(wishes, _torch_device(device, claimed.kind, wishes.device)),
+        execution=Execution.of(wishes, where),
         reporter=reporter,
         should_stop=lease.should_stop,
+        compute=in_ranks,
     )
     if not result.computed:
         reporter.log("Found in the artifact store; nothing was computed.")
     publish(store(), claimed, result, reporter, lease)
     log.info("published, %.1f s%s", result.seconds, "" if result.computed else ", found in the artifact store")
+
+
+def _places(claimed: ClaimedStage, device: str, wish: str) -> tuple[str, ...]:
+    """Where one rank each may compute: the cards that were claimed; or the CPU, as often as it was claimed or
+    somebody asks for."""
+    cards: tuple[str, ...] = getattr(claimed, "cards", ())
+    if device == "cpu" or wish == "cpu":
+        return ("",) * (settings.cpu_ranks or cards.count("cpu"))
+    return cards
+
+
+def _leave_the_cards() -> None:
+    """Give back what an earlier stage of this process holds on a card that a rank is about to compute on."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _torch_device(device: str, kind: str, wish: str) -> str:
@@ -161,6 +189,18 @@ def _stopped(claimed: ClaimedStage, lease: Lease) -> None:
     if lease.reason == "shutdown":
         with writing() as session:
             stages.release(session, claimed.stage_id, claimed.token, cause="The worker was stopped.")
+
+
+def _lost(claimed: ClaimedStage, error: RanksLost, reporter: BufferingReporter, lease: Lease) -> None:
+    """Its processes were killed or hung: the attempt counts as one whose job process was killed."""
+    log.error("lost: %s", error)
+    reporter.log("\n".join([str(error), *getattr(error, "__notes__", ())]))
+    try:
+        lease.flush()
+        with writing() as session:
+            stages.lose(session, claimed.stage_id, claimed.token, cause=str(error))
+    except StaleToken:
+        return
 
 
 def _failed(claimed: ClaimedStage, error: Exception, reporter: BufferingReporter, lease: Lease) -> None:
