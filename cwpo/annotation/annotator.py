@@ -84,8 +84,7 @@ def train_scorer(
         "best_epoch": extra.values.get("epoch"),
         "heldout_nll": extra.values.get("nll"),
         "tokens": sum(row.tokens for row in encoded.rows),
-        "truncated": encoded.truncated,
-        "dropped": encoded.dropped,
+        **encoded.counts(),
     }
 
 
@@ -126,7 +125,8 @@ def encode_candidates(pairs: Iterable[CandidatePair], tokenizer: Any, max_length
     if kind != JOINT:
         return encode_pairs(pairs, tokenizer, max_length=max_length)
     rows, truncated, dropped = [], 0, 0
-    for row in encode_pairs(pairs, tokenizer, max_length=_NO_LIMIT).rows:
+    whole = encode_pairs(pairs, tokenizer, max_length=_NO_LIMIT)
+    for row in whole.rows:
         a, b = row.responses
         room = max_length - len(a) - len(b)
         if room < 1:
@@ -136,7 +136,7 @@ def encode_candidates(pairs: Iterable[CandidatePair], tokenizer: Any, max_length
         truncated += len(row.prompt_ids) > room
         prompt = np.asarray(cut_left(row.prompt_ids.tolist(), room, tokenizer), dtype=np.int64)
         rows.append(replace(row, prompt_ids=prompt, responses=orders))
-    return EncodedSet(rows, truncated, dropped)
+    return EncodedSet(rows, truncated, dropped, whole.control_tokens)
 
 
 def margins_of(path: ForwardPath, rows: list[Encoded], ctx: WorkContext, kind: str) -> Floats:

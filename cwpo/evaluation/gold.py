@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from cwpo.data.pairs import load_pairs, load_prompts
 from cwpo.data.rows import ASSISTANT, ROLE_NAMES, Message
-from cwpo.errors import GoldRewardError, ModelError
+from cwpo.errors import DataError, GoldRewardError, ModelError
 from cwpo.evaluation.generation import read_samples
 from cwpo.models.hub import HubError
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model, pad_id, precision_context
+from cwpo.models.text.reader import reader_of
 from cwpo.records import Prompt, Sample
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import GoldSettings, ScoreSettings
@@ -132,8 +133,10 @@ def chat_template(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) 
     messages = [*to_messages(prompt), {"role": "assistant", "content": answer}]
     if not tokenizer.chat_template:
         raise GoldRewardError("The gold reward has no chat template: give it the input form text_pair.")
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    try:
+        ids = reader_of(tokenizer).conversation(messages)
+    except DataError as error:
+        raise GoldRewardError(f"The gold reward cannot read a conversation: {error}") from error
     if tokenizer.bos_token_id is not None and ids[:1] != [tokenizer.bos_token_id] and _adds_bos(tokenizer):
         ids = [tokenizer.bos_token_id, *ids]
     return Text(ids=ids[-max_length:], types=None, truncated=len(ids) > max_length)
@@ -141,7 +144,7 @@ def chat_template(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) 
 
 def text_pair(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) -> Text:
     """(prompt, answer) as the two texts of a pair; the prompt loses its left side where both do not fit."""
-    question = prompt.prompt.strip()
+    question, tokenizer = prompt.prompt.strip(), reader_of(tokenizer).plain  # what data say is text
     before = len(tokenizer(question, answer)["input_ids"])
     room = len(tokenizer("", answer)["input_ids"]) < max_length
     tokenizer.truncation_side = "left" if room else "right"

@@ -95,8 +95,7 @@ def load_align_data(ctx: StageContext[AlignSettings], tokenizer: Any, context: i
         "pairs": len(rows),
         "pool": len(items),
         "tokens": sum(row.tokens for row in rows),
-        "truncated": encoded.truncated,
-        "dropped": encoded.dropped,
+        **encoded.counts(),
         "mean_weight": float(weights.w.mean()),
         "effective_sample_size": effective_sample_size(weights.w),
     }

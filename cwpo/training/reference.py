@@ -41,8 +41,7 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
     return {
         "pairs": len(encoded.rows),
         "tokens": sum(row.tokens for row in encoded.rows),
-        "truncated": encoded.truncated,
-        "dropped": encoded.dropped,
+        **encoded.counts(),
     }
 
 

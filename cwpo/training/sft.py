@@ -51,8 +51,7 @@ def run_sft(ctx: StageContext[SftSettings]) -> dict[str, Any]:
         "final_loss": result.final_loss,
         "pairs": len(encoded.rows),
         "tokens": sum(row.tokens for row in encoded.rows),
-        "truncated": encoded.truncated,
-        "dropped": encoded.dropped,
+        **encoded.counts(),
     }
 
 
