@@ -15,11 +15,12 @@ from torch.nn.functional import softplus
 
 from cwpo.data.pairs import load_part, split_labeled
 from cwpo.data.split import count_swapped
+from cwpo.data.tokens import PairTokens, pair_tokens
 from cwpo.errors import DataError
 from cwpo.models.load import ModelRef, context_length, load_annotator, model_ref, save_model
 from cwpo.models.logps import ForwardPath, forward_path, response_scores
 from cwpo.models.reading import read, values_of
-from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs
+from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs, fit
 from cwpo.records import CandidatePair
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import AnnotatorSettings, CalibrationSettings, ScorerSettings
@@ -66,10 +67,11 @@ def train_scorer(
         dropout=settings.dropout,
     )
     context = context_length(model, settings.max_length)
-    encoded = encode_candidates(labeled, tokenizer, context, settings.kind)
+    tokens = pair_tokens(ctx, tokenizer)
+    encoded = encode_candidates(labeled, tokenizer, context, settings.kind, tokens)
     if not encoded.rows:
         raise DataError("No labeled pair fits the annotator's context: raise data.label_fraction or model.max_length.")
-    checked = encode_candidates(heldout, tokenizer, context, settings.kind).rows
+    checked = encode_candidates(heldout, tokenizer, context, settings.kind, tokens).rows
     labels = {pair.pair_id: 0 if pair.human_label == "a" else 1 for pair in pairs}
     extra = ExtraState()
     result = train_bradley_terry(model, encoded.rows, labels, ctx, heldout=checked, extra=extra)
@@ -101,7 +103,7 @@ def run_calibration(ctx: StageContext[CalibrationSettings]) -> dict[str, Any]:
     model, tokenizer = load_annotator(twin, store=ctx.store, device=ctx.device, seed=0, dropout=0.0)
     path = forward_path(model.eval(), device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
     context = context_length(model, settings.max_length)
-    rows = encode_candidates(heldout, tokenizer, context, settings.kind).rows
+    rows = encode_candidates(heldout, tokenizer, context, settings.kind, pair_tokens(ctx, tokenizer)).rows
     if not rows:
         raise DataError("No labeled pair is left to fit a temperature on: raise annotator.heldout_fraction.")
     label = {pair.pair_id: pair.human_label for pair in heldout}
@@ -120,12 +122,21 @@ def run_calibration(ctx: StageContext[CalibrationSettings]) -> dict[str, Any]:
     }
 
 
-def encode_candidates(pairs: Iterable[CandidatePair], tokenizer: Any, max_length: int, kind: str) -> EncodedSet:
-    """Ids that the annotator reads: both responses, or for "joint" both orders of the two behind the prompt."""
+def encode_candidates(
+    pairs: Iterable[CandidatePair], tokenizer: Any, max_length: int, kind: str, tokens: PairTokens | None = None
+) -> EncodedSet:
+    """Ids that the annotator reads: both responses, or for "joint" both orders of the two behind the prompt.
+
+    tokens: the stored ids of these pairs, where they are of a data artifact.
+    """
+    limit = _NO_LIMIT if kind == JOINT else max_length
+    if tokens is None:
+        whole = encode_pairs(pairs, tokenizer, max_length=limit)
+    else:
+        whole = fit(tokens.pairs(pairs), tokenizer, limit)
     if kind != JOINT:
-        return encode_pairs(pairs, tokenizer, max_length=max_length)
+        return whole
     rows, truncated, dropped = [], 0, 0
-    whole = encode_pairs(pairs, tokenizer, max_length=_NO_LIMIT)
     for row in whole.rows:
         a, b = row.responses
         room = max_length - len(a) - len(b)

@@ -23,11 +23,12 @@ from cwpo.annotation.summary import summarise
 from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.data.pairs import PAIRS_FILE
 from cwpo.data.split import Split, split_file, swap_labels
+from cwpo.data.tokens import pair_tokens
 from cwpo.files import written_aside
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps, response_scores
 from cwpo.models.reading import values_of
-from cwpo.models.tokenization import Encoded, PackedBatch, encode_pairs
+from cwpo.models.tokenization import Encoded, PackedBatch, fit
 from cwpo.records import CandidatePair
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import ImplicitSettings, LabelSettings, SwapSettings
@@ -81,9 +82,10 @@ def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:
     folders, kind = _annotators(ctx)
     members = [_load_head(ctx, folder, dropout) for folder in folders]
     context = context_length(members[0][0].model, settings.max_length)
+    stored = pair_tokens(ctx, members[0][1])
 
     def score(pairs: list[CandidatePair], window: int) -> tuple[list[Encoded], Floats]:
-        rows = encode_candidates(pairs, members[0][1], context, kind).rows
+        rows = encode_candidates(pairs, members[0][1], context, kind, stored).rows
         columns = []
         for path, _ in members:
             for number in range(settings.passes):
@@ -100,12 +102,13 @@ def implicit_scorer(ctx: StageContext[LabelSettings], settings: ImplicitSettings
     tuned, tokenizer = _load_causal_path(ctx, ModelRef(artifact=ctx.inputs["annotator"]))
     frozen, _ = _load_causal_path(ctx, model_ref(ctx.inputs, "annotator_start", settings))
     context = context_length(tuned.model, ctx.settings.max_length)
+    stored = pair_tokens(ctx, tokenizer)
 
     def ratios(batch: PackedBatch) -> Tensor:
         return response_logps(tuned, batch) - response_logps(frozen, batch)
 
     def score(pairs: list[CandidatePair], window: int) -> tuple[list[Encoded], Floats]:
-        rows = encode_pairs(pairs, tokenizer, max_length=context).rows
+        rows = fit(stored.pairs(pairs), tokenizer, context).rows
         scores = settings.beta * values_of(ctx, rows, ratios, stopped=STOPPED, columns=2)
         return rows, scores[:, None, :]
 

@@ -33,6 +33,7 @@ class Scored:
     scores: NDArray[np.float64]
     ungrammatical: list[bool] | None
     truncated: int = 0
+    control_tokens: int = 0  # answers that hold a control token, or whose prompt does; it was read as text
 
 
 def run_gold(ctx: StageContext[GoldSettings]) -> dict[str, Any]:
@@ -59,6 +60,7 @@ def run_scores(ctx: StageContext[ScoreSettings]) -> dict[str, Any]:
         "samples": len(samples),
         "mean_score": float(scored.scores.mean()),
         "truncated": scored.truncated,
+        **({"control_tokens": scored.control_tokens} if scored.control_tokens else {}),
         "ungrammatical": float(np.mean(scored.ungrammatical)) if scored.ungrammatical is not None else None,
     }
 
@@ -89,7 +91,12 @@ def _trained(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prom
             f"{encoded.dropped} answers are longer than the gold reward's context: lower evaluation.max_new_tokens."
         )
     scores = values_of(ctx, encoded.rows, partial(response_scores, path), stopped=STOPPED, columns=1)
-    return Scored(scores=scores[:, 0], ungrammatical=None, truncated=encoded.truncated)
+    return Scored(
+        scores=scores[:, 0],
+        ungrammatical=None,
+        truncated=encoded.truncated,
+        control_tokens=encoded.control_tokens,
+    )
 
 
 def _external(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
@@ -109,7 +116,13 @@ def _external(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Pro
             ctx.stop_if_asked(STOPPED)
             values = sequence_scores(model, [texts[at] for at in batch], pad_id(tokenizer), ctx.device)
             scores[batch] = values.double().cpu().numpy()
-    return Scored(scores=scores, ungrammatical=None, truncated=sum(text.truncated for text in texts))
+    holds = reader_of(tokenizer).holds_control
+    return Scored(
+        scores=scores,
+        ungrammatical=None,
+        truncated=sum(text.truncated for text in texts),
+        control_tokens=sum(holds(prompts[sample.prompt_id].prompt) or holds(sample.text) for sample in samples),
+    )
 
 
 SCORERS: dict[str, Callable[[Context, Sequence[Sample], Mapping[str, Prompt]], Scored]] = {

@@ -22,8 +22,9 @@ MISTRAL = (
     "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}"
 )
 GEMMA = (
-    "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}"
-    "{% endif %}{{ '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\n' + m.content | trim "
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}"
+    "{{ '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\n' + m.content | trim "
     "+ '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
 DEBERTA = "{% for m in messages %}{{ m.role + ': ' + m.content + ' [SEP] ' }}{% endfor %}"
@@ -105,7 +106,9 @@ def _pieces(names: tuple[str, ...]) -> Tokenizer:
 def mistral() -> PreTrainedTokenizerFast:
     """Llama 2's way of words, with [INST] as a control token as later Mistrals have it."""
     core = _pieces(("<s>", "</s>", "[INST]", "[/INST]"))
-    core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", core.token_to_id("<s>"))])
+    core.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", core.token_to_id("<s>"))]
+    )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     tokenizer.chat_template = MISTRAL
     return tokenizer
@@ -133,7 +136,11 @@ def deberta() -> PreTrainedTokenizerFast:
     names = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "</s>", "<extra_id_0>")
     pieces = [(name, 0.0) for name in ("[UNK]", *names)]
     words = sorted({f"▁{word}" for line in _CORPUS for word in line.split()})
-    pieces += [("▁", -3.0), *((letter, -8.0) for letter in _LETTERS if letter.strip()), *((word, -6.0) for word in words)]
+    pieces += [
+        ("▁", -3.0),
+        *((letter, -8.0) for letter in _LETTERS if letter.strip()),
+        *((word, -6.0) for word in words),
+    ]
     unique = list(dict(reversed(pieces)).items())[::-1]
     core = Tokenizer(models.Unigram(unique, unk_id=0))
     core.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " ")])

@@ -16,7 +16,9 @@ from cwpo.errors import ModelError
 Messages = Sequence[Mapping[str, str]]
 
 _SECRET = secrets.token_hex(8)  # of this process; it stands in no data, and no id depends on it
-_BARRED = re.compile(r"<\|.+\|>|<｜.+｜>")  # how families write control tokens, also where a file does not call them special
+_BARRED = re.compile(
+    r"<\|.+\|>|<｜.+｜>"
+)  # how families write control tokens, also where a file does not call them special
 _PROBE = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"})
 
 

@@ -1,4 +1,4 @@
-"""How texts of data become ids: what they say is text, and only a chat template writes control tokens. Free of torch."""
+"""How texts of data become ids: what they say is text, and only a chat template has control tokens. Free of torch."""
 
 import copy
 import json
@@ -53,7 +53,7 @@ class TextReader:
         return self._names.inside(text)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of texts of data, nothing in front and nothing behind; several at once where the machine has the cores."""
+        """Ids of texts of data, nothing in front and nothing behind; several at once on several cores."""
         if not self._is_fast:
             return [self._spelled_out(text) for text in texts]
         backend = self.plain.backend_tokenizer

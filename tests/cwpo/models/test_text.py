@@ -1,4 +1,4 @@
-"""What data say is text: control tokens written there are spelled out, and all else reads as the model's own files say."""
+"""What data say is text: control tokens written there are spelled out, all else reads as the model's files say."""
 
 import itertools
 import json
@@ -56,7 +56,8 @@ def test_a_control_token_in_a_prompt_or_response_is_spelled_out(family: str) -> 
     encoded = encode_pairs(pairs, tokenizer, max_length=1000)
     for row, said in zip(encoded.rows, pairs, strict=True):
         prompt, a, b = row.prompt_ids.tolist(), *(ids.tolist() for ids in row.responses)
-        assert prompt[: len(start)] == start and a[-1] == b[-1] == end
+        assert prompt[: len(start)] == start
+        assert a[-1] == b[-1] == end
         for ids, text in ((prompt[len(start) :], said.prompt), (a[:-1], said.response_a), (b[:-1], said.response_b)):
             assert not control & set(ids), (text, tokenizer.convert_ids_to_tokens(ids))
             assert same_text(family, ids, text)
@@ -115,7 +116,7 @@ def test_a_chat_starts_with_one_bos_and_an_answer_ends_once() -> None:
 @pytest.mark.parametrize("family", ["gemma", "mistral"])
 def test_a_template_that_refuses_system_messages_says_so_in_a_sentence(family: str) -> None:
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]
-    with pytest.raises(DataError, match="refuses a conversation of the roles system, user .*: choose another model"):
+    with pytest.raises(DataError, match=r"refuses a conversation of the roles system, user .*: choose another model"):
         encode_pairs([pair("hi", "a", "b", messages)], families.tokenizer(family), max_length=100)
 
 
