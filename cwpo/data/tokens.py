@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -33,7 +32,6 @@ STOPPED = "Stopped while texts were turned into tokens; retry the run to start t
 _TEXTS = ("prompt", "response_a", "response_b")
 _RESPONSE: Mapping[Side, int] = {"a": 1, "b": 2}
 _BATCH = 4096  # pairs in memory at once
-_PARALLEL = "TOKENIZERS_PARALLELISM"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +69,7 @@ def pair_tokens(ctx: StageContext[Any], tokenizer: Any) -> PairTokens:
         with store.lock(key):
             folder = store.find(key)
             if folder is None:
-                with store.build(key) as aside, _all_cores(ctx.device):
+                with store.build(key) as aside:
                     _write(file, reader, aside, ctx)
                 folder = store.path(key)
     os.utime(folder)  # the reaper removes what nobody has read for long
@@ -147,17 +145,3 @@ def _open(folder: Path, file: Path) -> PairTokens:
         control=np.load(folder / CONTROL),
         row_of={name: row for row, name in enumerate(names)},
     )
-
-
-@contextmanager
-def _all_cores(device: str) -> Iterator[None]:
-    """Beside a GPU the tokenizer may use every core; workers without one share them, as their environment says."""
-    before = os.environ.get(_PARALLEL)
-    if device == "cpu":
-        yield
-        return
-    os.environ[_PARALLEL] = "true"
-    try:
-        yield
-    finally:
-        os.environ.pop(_PARALLEL) if before is None else os.environ.update({_PARALLEL: before})
