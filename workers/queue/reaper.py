@@ -6,6 +6,7 @@ import signal
 import time
 from types import FrameType
 
+from cwpo.artifacts import TOKENS
 from db.errors import DatabaseError
 from db.repositories import leases, stages
 from db.repositories import workers as worker_rows
@@ -19,7 +20,14 @@ log = logging.getLogger(__name__)
 
 TICK = 3.0  # a dead worker is noticed after 45 s of lease and at most this
 _HOUSEKEEPING_EVERY = 100  # ticks: five minutes
-_ABANDONED_AFTER = 24 * 3600.0  # seconds; unfinished directories of killed processes
+_DAY = 24 * 3600.0  # seconds
+# Folders of the artifact store that may go when nothing has touched them for so many seconds.
+_LEFT_BEHIND = {
+    "tmp/*": _DAY,
+    f"{TOKENS}/tmp/*": _DAY,
+    f"{TOKENS}/damaged/*": _DAY,
+    f"{TOKENS}/??/*": 14 * _DAY,  # every stage that reads them touches them; they are made again when one needs them
+}
 
 
 def run_reaper() -> None:
@@ -60,11 +68,13 @@ def reap(*, housekeeping: bool = False) -> int:
 
 
 def remove_abandoned() -> None:
-    """Unfinished artifact directories that a killed process left."""
-    oldest = time.time() - _ABANDONED_AFTER
-    for folder in (store().root / "tmp").glob("*"):
-        if folder.stat().st_mtime < oldest:
-            shutil.rmtree(folder, ignore_errors=True)
+    """Unfinished artifact directories that a killed process left, and token ids that no stage reads any more."""
+    root = store().root
+    for pattern, seconds in _LEFT_BEHIND.items():
+        oldest = time.time() - seconds
+        for folder in root.glob(pattern):
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class _StopSignal:
