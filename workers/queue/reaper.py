@@ -4,6 +4,8 @@ import logging
 import shutil
 import signal
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from types import FrameType
 
 from cwpo.artifacts import TOKENS
@@ -20,14 +22,8 @@ log = logging.getLogger(__name__)
 
 TICK = 3.0  # a dead worker is noticed after 45 s of lease and at most this
 _HOUSEKEEPING_EVERY = 100  # ticks: five minutes
-_DAY = 24 * 3600.0  # seconds
-# Folders of the artifact store that may go when nothing has touched them for so many seconds.
-_LEFT_BEHIND = {
-    "tmp/*": _DAY,
-    f"{TOKENS}/tmp/*": _DAY,
-    f"{TOKENS}/damaged/*": _DAY,
-    f"{TOKENS}/??/*": 14 * _DAY,  # every stage that reads them touches them; they are made again when one needs them
-}
+_ABANDONED_AFTER = 24 * 3600.0  # seconds; unfinished directories of killed processes
+_UNREAD_AFTER = 14 * 24 * 3600.0  # seconds; token ids, which every stage that reads them touches
 
 
 def run_reaper() -> None:
@@ -70,11 +66,17 @@ def reap(*, housekeeping: bool = False) -> int:
 def remove_abandoned() -> None:
     """Unfinished artifact directories that a killed process left, and token ids that no stage reads any more."""
     root = store().root
-    for pattern, seconds in _LEFT_BEHIND.items():
-        oldest = time.time() - seconds
-        for folder in root.glob(pattern):
-            if folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
+    tokens = root / TOKENS
+    for place in (root / "tmp", tokens / "tmp", tokens / "damaged"):
+        _remove_older(place.glob("*"), _ABANDONED_AFTER)
+    _remove_older(tokens.glob("??/*"), _UNREAD_AFTER)
+
+
+def _remove_older(folders: Iterable[Path], seconds: float) -> None:
+    oldest = time.time() - seconds
+    for folder in folders:
+        if folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _StopSignal:
