@@ -13,8 +13,6 @@ from typing import Any
 
 from cwpo.errors import ModelError
 
-Messages = Sequence[Mapping[str, str]]
-
 _SECRET = secrets.token_hex(8)  # of this process; it stands in no data, and no id depends on it
 _BARRED = re.compile(
     r"<\|.+\|>|<｜.+｜>"

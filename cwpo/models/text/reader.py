@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from cwpo.errors import DataError
-from cwpo.models.text.control import Messages, Names, control_tokens, plain_backend, with_backend
+from cwpo.models.text.control import Names, control_tokens, plain_backend, with_backend
+from cwpo.models.text.template import Messages, refusal
 
 RULE = 1  # of how texts become ids; stored ids of another rule are not read
 
@@ -94,15 +95,6 @@ class TextReader:
         except TemplateError as error:
             raise DataError(refusal(str(error), messages)) from error
         return self._names.mark(text)
-
-
-def refusal(cause: str, messages: Messages) -> str:
-    """The sentence for a conversation that a chat template does not take."""
-    roles = ", ".join(dict.fromkeys(message["role"] for message in messages))
-    return (
-        f"The model's chat template refuses a conversation of the roles {roles} ({cause.strip().rstrip('.')}): "
-        "choose another model, or data without such messages."
-    )
 
 
 _READERS: "weakref.WeakKeyDictionary[Any, TextReader]" = weakref.WeakKeyDictionary()
