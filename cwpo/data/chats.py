@@ -1,10 +1,12 @@
 """Whether a model takes the conversations of a local file, looked at before a run is stored. Free of torch."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cwpo.data.files import read_rows
 from cwpo.data.readers.shapes import reader_named
-from cwpo.data.rows import BadRow, Message
+from cwpo.data.rows import BadRow, Message, RawPair
 from cwpo.errors import ConfigError
 from cwpo.models.text.template import refusal, refused
 
@@ -23,8 +25,8 @@ def check_chats(file: Path, folder: Path, *, field: str, rows: int) -> None:
             raise ConfigError(field, f"{refusal(cause, messages)} Line {at.line} of {file.name} is one.")
 
 
-def _messages(to_pair: object, row: dict[str, object] | None) -> tuple[Message, ...]:
-    if row is None or not callable(to_pair):
+def _messages(to_pair: Callable[[dict[str, Any]], RawPair], row: dict[str, Any] | None) -> tuple[Message, ...]:
+    if row is None:
         return ()
     try:
         return to_pair(row).messages or ()

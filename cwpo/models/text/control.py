@@ -32,7 +32,8 @@ def control_tokens(tokenizer: Any) -> dict[str, int]:
     for text, (number, special) in added.items():
         if special or _BARRED.fullmatch(text) or (text[:1] in "<[" and text in markers):
             found[text] = number
-    return {text: number for text, number in found.items() if text.strip()}
+    # One character that fills rows ("!") is a letter all the same: without it, texts could not be spelled.
+    return {text: number for text, number in found.items() if len(text.strip()) > 1}
 
 
 def _template_markers(tokenizer: Any) -> str:

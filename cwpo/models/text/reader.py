@@ -2,7 +2,6 @@
 
 import copy
 import json
-import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -11,6 +10,7 @@ from cwpo.errors import DataError
 from cwpo.models.text.control import Names, control_tokens, plain_backend, with_backend
 from cwpo.models.text.template import Messages, refusal
 
+_KEPT = "_cwpo_reader"  # attribute of a tokenizer
 RULE = 1  # of how texts become ids; stored ids of another rule are not read
 
 
@@ -97,11 +97,10 @@ class TextReader:
         return self._names.mark(text)
 
 
-_READERS: "weakref.WeakKeyDictionary[Any, TextReader]" = weakref.WeakKeyDictionary()
-
-
 def reader_of(tokenizer: Any) -> TextReader:
-    """The reader of a tokenizer, made once for each."""
-    if tokenizer not in _READERS:
-        _READERS[tokenizer] = TextReader(tokenizer)
-    return _READERS[tokenizer]
+    """The reader of a tokenizer, made once and kept with it."""
+    known = vars(tokenizer)
+    if _KEPT not in known:
+        known[_KEPT] = TextReader(tokenizer)
+    reader: TextReader = known[_KEPT]
+    return reader

@@ -126,3 +126,12 @@ def test_a_tokenizer_written_in_python_reads_control_tokens_as_text_too() -> Non
     (ids,) = reader_of(tokenizer).ids([text])
     assert not set(ids) & {tokenizer.eos_token_id, tokenizer.pad_token_id}
     assert tokenizer.decode(ids) == text
+
+
+def test_a_letter_that_also_fills_rows_stays_a_letter() -> None:
+    """Some files pad with "!", whose id is that of the exclamation mark."""
+    tokenizer = families.llama3()
+    tokenizer.pad_token = "!"
+    ids = reader_of(tokenizer).ids(["Stop! <|eot_id|> No!"])[0]
+    assert tokenizer.decode(ids) == "Stop! <|eot_id|> No!"
+    assert tokenizer.eos_token_id not in ids
