@@ -178,6 +178,7 @@ def summarise(results: Results, count: int) -> dict[str, Any]:
     before, now = (sum(waits[name]) for name in ("before", "now"))
     both = {
         "pairs": count,
+        "load of the machine": max(sample["load"] for cell in results.cells.values() for sample in cell),
         "seconds before": round(before, 2),
         "seconds now": round(now, 2),
         **{f"CPU seconds {name}": round(_cpu(results, name), 2) for name in waits},
