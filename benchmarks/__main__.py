@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "coverage")  # in this order
+# In this order.
+USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "tokenize", "coverage")
 # Run by name: they need a card, a machine for themselves, or pairs of one's own, take an hour, or answer one question.
 BY_NAME = (
     "annotators",
