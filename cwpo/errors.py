@@ -39,6 +39,14 @@ class ArtifactError(CwpoError):
     """A stored artifact is damaged or missing."""
 
 
+class StoreError(ArtifactError):
+    """The shared artifact store refuses, or is not there."""
+
+
+class StoreUnreachable(StoreError):
+    """The shared artifact store does not answer; it may in a moment."""
+
+
 class SettingsError(ArtifactError):
     """Settings of a stage that were stored cannot be read back."""
 

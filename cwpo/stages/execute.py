@@ -49,16 +49,17 @@ def execute(
 ) -> StageResult:
     """Find the artifact of `fingerprint`, or compute it from the artifacts named in `inputs` (name -> fingerprint).
 
-    Raises whatever the stage raises; what it had checkpointed stays for the next attempt.
+    Raises whatever the stage raises; what it had checkpointed stays for the next attempt. Where several machines share
+    a store, the result lies there afterwards, also when it was found here.
     """
     kind = kind_of(settings)
     found = stored(store, fingerprint)
     if found is not None:
-        return found
+        return _shared(store, found)
     with store.lock(fingerprint):
         found = stored(store, fingerprint)
         if found is not None:
-            return found
+            return _shared(store, found)
         started = time.monotonic()
         with store.build(
             fingerprint, meta={"kind": kind.name, "config": to_plain(settings), "inputs": dict(inputs)}
@@ -80,9 +81,20 @@ def execute(
             timing = {"seconds": round(seconds, 3), "host": platform.node(), "threads": _threads()}
             (out / "timing.json").write_text(json.dumps(timing))
         store.drop_checkpoints(fingerprint)
-        return StageResult(
+        result = StageResult(
             fingerprint=fingerprint, path=store.path(fingerprint), summary=summary, seconds=seconds, computed=True
         )
+        return _shared(store, result)
+
+
+def _shared(store: ArtifactStore, result: StageResult) -> StageResult:
+    """The result as all machines see it: another one's where that was published before."""
+    if store.share(result.fingerprint):
+        return result
+    first = stored(store, result.fingerprint)
+    if first is None:
+        raise ArtifactError(f"The artifact {result.fingerprint[:12]} in the shared store is damaged; retry the run.")
+    return first
 
 
 def stored(store: ArtifactStore, fingerprint: str) -> StageResult | None:
@@ -95,9 +107,10 @@ def stored(store: ArtifactStore, fingerprint: str) -> StageResult | None:
     return StageResult(fingerprint=fingerprint, path=path, summary=summary, seconds=seconds, computed=False)
 
 
-def threads_of(path: Path) -> int | None:
-    """CPU threads that an artifact was computed with: sums over several threads round in another order."""
-    threads = json.loads((path / "timing.json").read_text()).get("threads")
+def threads_of(timing: str) -> int | None:
+    """CPU threads that an artifact was computed with, of its timing.json: sums over several threads round in another
+    order."""
+    threads = json.loads(timing).get("threads")
     return threads if isinstance(threads, int) else None
 
 

@@ -49,12 +49,14 @@ def run(
     config: RunConfig,
     *,
     home: Path,
+    store: ArtifactStore | None = None,
     device: str = "cpu",
     reporter_for: Callable[[StageSpec], Reporter] = lambda spec: SilentReporter(),
     on_done: Callable[[StageSpec, StageResult], None] = lambda spec, result: None,
 ) -> RunResult:
-    """Execute every stage in order; what is in the store under `home` already is reused."""
-    store = ArtifactStore(home / "artifacts")
+    """Execute every stage in order; what is in the store already is reused. store: by default the folder under `home`
+    alone, whatever other machines have."""
+    store = store or ArtifactStore(home / "artifacts")
     specs = build(config)
     results: dict[str, StageResult] = {}
     for slot, spec in specs.items():

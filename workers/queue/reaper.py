@@ -1,7 +1,6 @@
 """The reaper: expired leases back to the queue, lost doorbells rung again. Several are harmless: each act is atomic."""
 
 import logging
-import shutil
 import signal
 import time
 from types import FrameType
@@ -60,11 +59,10 @@ def reap(*, housekeeping: bool = False) -> int:
 
 
 def remove_abandoned() -> None:
-    """Unfinished artifact directories that a killed process left."""
-    oldest = time.time() - _ABANDONED_AFTER
-    for folder in (store().root / "tmp").glob("*"):
-        if folder.stat().st_mtime < oldest:
-            shutil.rmtree(folder, ignore_errors=True)
+    """Unfinished artifact directories that a killed process left; never those of a stage that somebody works on."""
+    with reading() as session:
+        held = leases.running_fingerprints(session)
+    store().remove_abandoned(older_than=time.time() - _ABANDONED_AFTER, held=held)
 
 
 class _StopSignal:
