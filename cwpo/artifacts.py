@@ -57,7 +57,7 @@ class ArtifactStore:
         """The artifact's directory, its files checked against the manifest; None when there is none.
 
         Each process hashes an artifact's files once, and again only when a file's inode, size or modification time has
-        changed. A damaged artifact is moved aside, so that the stage is computed again.
+        changed. A damaged artifact is moved aside, so that it is downloaded from the shared store or computed again.
         """
         path = self.path(fingerprint)
         if not (path / MANIFEST).is_file():

@@ -15,7 +15,14 @@ from db.engine import Engines, make_engines, upgrade
 from tests import servers
 
 # Files with few tests that take long: begun first, so that at the end no process waits for another.
-LONG_FILES = ("e2e/", "workers/queue/test_kill.py", "workers/cli/test_demo.py", "workers/cli/test_stack.py")
+LONG_FILES = (
+    "e2e/",
+    "workers/queue/test_kill.py",
+    "workers/queue/test_stopping.py",
+    "workers/queue/test_two_hosts.py",
+    "workers/cli/test_demo.py",
+    "workers/cli/test_stack.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

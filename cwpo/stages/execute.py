@@ -124,4 +124,5 @@ def _input(store: ArtifactStore, name: str, fingerprint: str) -> Path:
     path = store.find(fingerprint)
     if path is None:
         raise ArtifactError(f"The input {name} ({fingerprint[:12]}) is missing or damaged; retry the run.")
+    store.share(fingerprint)  # what lies here may be a result of ours that was never published: all read the same
     return path

@@ -198,9 +198,14 @@ def _failed(claimed: ClaimedStage, error: Exception, reporter: BufferingReporter
 
 
 def _reopen_missing_inputs(claimed: ClaimedStage) -> bool:
-    """When an input's artifact is gone, its stage is computed again and this one waits; False when none is."""
+    """When an input's artifact is gone, its stage is computed again and this one waits; False when none is. True also
+    where nobody can say, because the store does not answer: the stage was given back."""
     place = store(patience=STORE_PATIENCE)
-    gone = [fingerprint for fingerprint in claimed.inputs.values() if place.find(fingerprint) is None]
+    try:
+        gone = [fingerprint for fingerprint in claimed.inputs.values() if place.find(fingerprint) is None]
+    except StoreUnreachable as error:
+        _given_back(claimed, error)
+        return True
     if gone:
         log.warning("inputs are gone and computed again: %s", ", ".join(one[:12] for one in gone))
         with writing() as session:

@@ -23,7 +23,7 @@ from workers import api
 from workers.machine.database import reading, writing
 from workers.queue import job, lease, reaper
 
-LONG = {"align": {"epochs": 100, "lr": 1e-3, "batch_size": 16}}
+LONG = {"align": {"epochs": 20, "lr": 1e-3, "batch_size": 16}}
 
 
 def attempts(stage_id: int) -> list[AttemptRow]:
@@ -42,7 +42,9 @@ def desk(
 ) -> Workplace:
     """The machine with the dashboard: it submits, and computes nothing."""
     monkeypatch.setenv("CWPO_STORE", f"{s3_bucket}/cwpo")
-    return host("desk", workplace_at(postgres_address, redis_server, tmp_path, materials, monkeypatch))
+    made = host("desk", workplace_at(postgres_address, redis_server, tmp_path, materials, monkeypatch))
+    monkeypatch.setenv("CWPO_HOME", str(made.home))
+    return made
 
 
 def host(name: str, like: Workplace) -> Workplace:
@@ -85,7 +87,7 @@ def test_the_stage_of_a_host_that_is_cut_off_moves_and_nothing_is_lost(desk: Wor
             for worker in queries.workers(session):
                 leases.expire_worker(session, worker.id)
         with other.supervisor(workers=1):
-            desk.wait_done(run_id, second)
+            desk.wait_done(run_id, second, seconds=240)
             for process in family:
                 wake(process)
             stage = desk.stage(run_id, "align")
