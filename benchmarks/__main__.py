@@ -8,7 +8,8 @@ from pathlib import Path
 
 # In this order.
 USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "tokenize", "coverage")
-# Run by name: they need a card, a machine for themselves, or pairs of one's own, take an hour, or answer one question.
+# Run by name: they need a card, root, a machine for themselves, or pairs of one's own, take an hour, or answer one
+# question.
 BY_NAME = (
     "annotators",
     "checkpoint",
@@ -18,6 +19,7 @@ BY_NAME = (
     "ranks_chaos",
     "rounding",
     "study",
+    "two_hosts",
 )
 NAMES = (*USUAL, *BY_NAME)
 

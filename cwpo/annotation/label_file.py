@@ -26,6 +26,7 @@ from cwpo.annotation.labeling import annotations, score_pairs
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import catalog
 from cwpo.config.run import digest
+from cwpo.config.store import store_at
 from cwpo.data.filtering import Tally
 from cwpo.errors import ConfigError, DataError
 from cwpo.files import PARTIAL, write_whole, written_aside
@@ -72,7 +73,7 @@ class Labeled:
 
 def labeler(name: str, *, home: Path, fingerprint: str | None = None) -> Labeler:
     """The annotator of that fingerprint, or a model folder or hub id with a scalar head."""
-    store = ArtifactStore(home / "artifacts")
+    store = store_at(home)
     folder = Path(name).expanduser()
     if fingerprint is None and (made_here := store_of(folder)):
         store, fingerprint = made_here

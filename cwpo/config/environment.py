@@ -87,6 +87,12 @@ def _log_format(name: str, text: str) -> str:
     return text
 
 
+def _address(name: str, text: str) -> str:
+    if "://" not in text:
+        raise ConfigError(name, f"must be an address such as s3://bucket/prefix, not {text!r}.")
+    return text
+
+
 def _gpus(name: str, text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "-1")
 
@@ -106,6 +112,13 @@ class Environment:
     )
     redis_url = Variable[str | None](
         "REDIS_URL", _text, None, "a running Redis or Valkey server, 6.2 or newer", "embedded, on a private socket"
+    )
+    store_url = Variable[str | None](
+        "CWPO_STORE",
+        _address,
+        None,
+        "artifacts shared by machines without a common disk, as `s3://bucket/prefix`",
+        "the folder under `CWPO_HOME`",
     )
     workers = Variable[int | None]("WORKERS", _count, None, "CPU workers", "one per core; none beside GPUs")
     port = Variable("PORT", _port, 8501, "first port to try for the dashboard", "8501")
@@ -138,6 +151,13 @@ class Environment:
     )
     log_format = Variable(
         "CWPO_LOG", _log_format, "text", "`json`: logs of workers, launcher and web as JSON lines", "`text`"
+    )
+    stop_grace = Variable(
+        "CWPO_STOP_GRACE",
+        _count,
+        25,
+        "seconds that jobs have to finish a step and write a checkpoint when the workers are stopped",
+        "25",
     )
     traceback = Variable("CWPO_TRACEBACK", _switch, False, "1: errors of `cwpo` with their traceback", "one sentence")
     demo_exit = Variable("DEMO_EXIT", _switch, False, "1: `make demo` stops after the table", "until Ctrl-C")

@@ -63,16 +63,17 @@ def execute(
     """Find the artifact of `fingerprint`, or compute it from the artifacts named in `inputs` (name -> fingerprint).
 
     compute: how the stage's function is called, by default in this process. Raises whatever the stage raises; what it
-    had checkpointed stays for the next attempt.
+    had checkpointed stays for the next attempt. Where several machines share a store, the result lies there afterwards,
+    also when it was found here.
     """
     kind = kind_of(settings)
     found = stored(store, fingerprint)
     if found is not None:
-        return found
+        return _shared(store, found)
     with store.lock(fingerprint):
         found = stored(store, fingerprint)
         if found is not None:
-            return found
+            return _shared(store, found)
         started = time.monotonic()
         with store.build(
             fingerprint, meta={"kind": kind.name, "config": to_plain(settings), "inputs": dict(inputs)}
@@ -92,9 +93,21 @@ def execute(
             seconds = time.monotonic() - started
             _describe(out, done, seconds)
         store.drop_checkpoints(fingerprint)
-        return StageResult(
-            fingerprint=fingerprint, path=store.path(fingerprint), summary=done.summary, seconds=seconds, computed=True
+        path = store.path(fingerprint)
+        result = StageResult(
+            fingerprint=fingerprint, path=path, summary=done.summary, seconds=seconds, computed=True
         )
+        return _shared(store, result)
+
+
+def _shared(store: ArtifactStore, result: StageResult) -> StageResult:
+    """The result as all machines see it: another one's where that was published before."""
+    if store.share(result.fingerprint):
+        return result
+    first = stored(store, result.fingerprint)
+    if first is None:
+        raise ArtifactError(f"The artifact {result.fingerprint[:12]} in the shared store is damaged; retry the run.")
+    return first
 
 
 def compute_here(context: StageContext[Any]) -> Computed:
@@ -122,9 +135,10 @@ def stored(store: ArtifactStore, fingerprint: str) -> StageResult | None:
     return StageResult(fingerprint=fingerprint, path=path, summary=summary, seconds=seconds, computed=False)
 
 
-def threads_of(path: Path) -> int | None:
-    """CPU threads that an artifact was computed with: sums over several threads round in another order."""
-    threads = json.loads((path / "timing.json").read_text()).get("threads")
+def threads_of(timing: str) -> int | None:
+    """CPU threads that an artifact was computed with, of its timing.json: sums over several threads round in another
+    order."""
+    threads = json.loads(timing).get("threads")
     return threads if isinstance(threads, int) else None
 
 
@@ -138,4 +152,5 @@ def _input(store: ArtifactStore, name: str, fingerprint: str) -> Path:
     path = store.find(fingerprint)
     if path is None:
         raise ArtifactError(f"The input {name} ({fingerprint[:12]}) is missing or damaged; retry the run.")
+    store.share(fingerprint)  # what lies here may be a result of ours that was never published: all read the same
     return path

@@ -49,16 +49,17 @@ def run(
     config: RunConfig,
     *,
     home: Path,
+    store: ArtifactStore | None = None,
     device: str = "cpu",
     reporter_for: Callable[[StageSpec], Reporter] = lambda spec: SilentReporter(),
     on_done: Callable[[StageSpec, StageResult], None] = lambda spec, result: None,
     compute_for: Callable[[StageSpec], Compute | None] = lambda spec: None,
 ) -> RunResult:
-    """Execute every stage in order; what is in the store under `home` already is reused.
-
-    compute_for: how a stage's function is called, where that is not in this process.
+    """Execute every stage in order; what is in the store already is reused. store: by default the folder under `home`
+    alone, whatever other machines have. compute_for: how a stage's function is called, where that is not in this
+    process.
     """
-    store = ArtifactStore(home / "artifacts")
+    store = store or ArtifactStore(home / "artifacts")
     specs = build(config)
     results: dict[str, StageResult] = {}
     for slot, spec in specs.items():

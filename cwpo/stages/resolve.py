@@ -6,9 +6,10 @@ Free of torch. The hub is asked only here, in the loaders of models and datasets
 import re
 from pathlib import Path
 
-from cwpo.artifacts import ArtifactStore, content_hash
+from cwpo.artifacts import content_hash
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
+from cwpo.config.store import store_at
 from cwpo.data import files
 from cwpo.data.chats import check_chats
 from cwpo.errors import ArtifactError, ConfigError, DataError
@@ -84,7 +85,7 @@ def _check_existing_annotator(config: RunConfig, home: Path) -> None:
             "annotator.use", f"{use!r} is a name, which the database knows: submit the run, or give its fingerprint."
         )
     try:
-        stored_annotator(ArtifactStore(home / "artifacts"), use)
+        stored_annotator(store_at(home), use)
     except ArtifactError as error:
         raise ConfigError("annotator.use", str(error)) from error
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db import status
 from db.engine import now
 from db.models import Run, RunStage, Stage, Worker
+from db.readiness import wanted
 from db.status import SILENT_SECONDS
 
 
@@ -17,6 +18,17 @@ def held_by(session: Session, worker_id: int) -> list[tuple[int, int]]:
     """(stage id, token) of every stage that the worker holds."""
     held = select(Stage.id, Stage.token).where(Stage.worker_id == worker_id, Stage.status == status.RUNNING)
     return [(row.id, row.token) for row in session.execute(held.order_by(Stage.id))]
+
+
+def running_fingerprints(session: Session) -> list[str]:
+    """Fingerprints of all stages that somebody holds at this moment."""
+    return list(session.scalars(select(Stage.fingerprint).where(Stage.status == status.RUNNING)))
+
+
+def unfinished_count(session: Session) -> int:
+    """How many stages of live runs wait or are computed."""
+    left = select(func.count()).select_from(Stage).where(Stage.status.in_(status.LIVE), wanted())
+    return session.execute(left).scalar_one()
 
 
 def expired_count(session: Session) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from cwpo.config.environment import set_here, settings
 from cwpo.config.run import RunConfig, expand, list_fields
+from cwpo.config.store import STORE_PATIENCE, store_at
 from cwpo.errors import ConfigError, CwpoError, DataError
 from db.errors import DatabaseError
 from workers.cli import bundle, label
@@ -107,6 +109,15 @@ def _add_other_verbs(verbs: Any) -> None:
         "--config", metavar="CONFIG.yaml", type=Path, help="another comparison (default: the sandbox comparison)"
     )
     _verb(verbs, "start", _start, "start Redis, the workers and the dashboard")
+    work = _verb(verbs, "workers", _workers, "start the workers alone, on a machine that shares database and Redis")
+    work.add_argument("--until-idle", action="store_true", help="end when nothing is ready for them any more")
+    work.add_argument("--idle-seconds", type=float, default=60, help="how long nothing has to be ready (default 60)")
+    work.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="MINUTES",
+        help="end a little before; exit code 75: stages are left",
+    )
 
 
 def _verb(
@@ -182,8 +193,8 @@ def _run(options: argparse.Namespace) -> int:
 
     with view.StageBars(console) as bars:
         result = run(
-            resolved, home=place, device=device, reporter_for=bars.reporter_for, on_done=bars.done,
-            compute_for=compute_for(resolved, device),
+            resolved, home=place, store=store_at(place, patience=STORE_PATIENCE), device=device,
+            reporter_for=bars.reporter_for, on_done=bars.done, compute_for=compute_for(resolved, device),
         )  # fmt: skip
     view.show_run(result, console)
     if options.json:
@@ -332,6 +343,16 @@ def _start(options: argparse.Namespace) -> int:
     from workers.cli import stack
 
     return stack.main([])
+
+
+def _workers(options: argparse.Namespace) -> int:
+    from workers.queue.supervisor import supervise
+    from workers.queue.until_idle import UntilIdle
+
+    if not options.until_idle and options.time_limit is None:
+        return supervise()
+    idle = options.idle_seconds if options.until_idle else math.inf
+    return supervise(lambda devices: UntilIdle(devices, minutes=options.time_limit, idle_seconds=idle))
 
 
 def _complain(sentence: str, code: int) -> int:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cwpo.config.environment import for_child, settings
 from cwpo.parallel.lifeline import die_with_parent as die_with_parent
@@ -64,13 +64,16 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def end_all(children: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
-    """SIGTERM to all, `grace` seconds for all together, then SIGKILL; returns when every child is reaped."""
+def end_all(
+    children: Sequence[subprocess.Popen[bytes]], grace: float, *, at_once: Callable[[], bool] = lambda: False
+) -> None:
+    """SIGTERM to all, `grace` seconds for all together unless `at_once` says yes meanwhile, then SIGKILL; returns when
+    every child is reaped."""
     for child in children:
         if child.poll() is None:
             child.terminate()
     deadline = time.monotonic() + grace
-    while any(child.poll() is None for child in children) and time.monotonic() < deadline:
+    while any(child.poll() is None for child in children) and time.monotonic() < deadline and not at_once():
         time.sleep(0.02)
     for child in children:
         if child.poll() is None:

@@ -1,7 +1,9 @@
 """The job: claim the most urgent ready stage, execute, publish, claim the next. torch is imported after a claim."""
 
+import contextlib
 import gc
 import logging
+import os
 import platform
 import signal
 import sys
@@ -14,7 +16,8 @@ from typing import Any
 
 from cwpo.config.environment import settings
 from cwpo.config.parts import ExecutionConfig
-from cwpo.errors import ArtifactError, Cancelled, RanksLost, sentence_of
+from cwpo.config.store import STORE_PATIENCE
+from cwpo.errors import ArtifactError, Cancelled, RanksLost, StoreUnreachable, sentence_of
 from cwpo.stages.context import Execution
 from cwpo.stages.kinds import kind_named, stored_settings
 from db.errors import StaleToken
@@ -42,12 +45,20 @@ class Shutdown:
 
     def __init__(self) -> None:
         self._heard = False
+        self._own_process = False
 
     def listen(self) -> None:
         signal.signal(signal.SIGTERM, self._hear)
+        self._own_process = True
 
     def asked(self) -> bool:
         return self._heard
+
+    def leave(self) -> None:
+        """End this job process now: the database knows all, and Redis, to which RQ would report, may be gone."""
+        if self._heard and self._own_process:
+            logging.shutdown()
+            os._exit(0)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self._heard = True
@@ -77,6 +88,7 @@ def work(*rung: object) -> int:
         if not shutdown.asked():
             set_idle(worker_id)
             scheduler.ring_idle()
+    shutdown.leave()
     return finished
 
 
@@ -118,6 +130,8 @@ def _perform(worker_id: int, device: str, claimed: ClaimedStage, shutdown: Shutd
                 stages.refuse(session, claimed.stage_id, claimed.token, cause=str(error))
         except RanksLost as error:
             _lost(claimed, error, reporter, lease)
+        except StoreUnreachable as error:
+            _given_back(claimed, error)
         except ArtifactError as error:
             if not _reopen_missing_inputs(claimed):
                 _failed(claimed, error, reporter, lease)
@@ -140,8 +154,9 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
     if in_ranks:
         _leave_the_cards()
     where = "cpu" if in_ranks else _torch_device(device, claimed.kind, wishes.device)
+    place = store(patience=STORE_PATIENCE, should_stop=lease.should_stop)
     result = execute(
-        store=store(),
+        store=place,
         fingerprint=claimed.fingerprint,
         settings=of_stage,
         inputs=claimed.inputs,
@@ -152,7 +167,7 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
     )
     if not result.computed:
         reporter.log("Found in the artifact store; nothing was computed.")
-    publish(store(), claimed, result, reporter, lease)
+    publish(place, claimed, result, reporter, lease)
     log.info("published, %.1f s%s", result.seconds, "" if result.computed else ", found in the artifact store")
 
 
@@ -203,6 +218,13 @@ def _lost(claimed: ClaimedStage, error: RanksLost, reporter: BufferingReporter, 
         return
 
 
+def _given_back(claimed: ClaimedStage, error: StoreUnreachable) -> None:
+    """What was computed stays here; whoever takes the stage next goes on as soon as the store answers."""
+    log.warning("given back: %s", error)
+    with contextlib.suppress(StaleToken), writing() as session:
+        stages.release(session, claimed.stage_id, claimed.token, cause=str(error))
+
+
 def _failed(claimed: ClaimedStage, error: Exception, reporter: BufferingReporter, lease: Lease) -> None:
     """The sentence goes to the runs, the traceback to the log."""
     log.error("failed: %s", sentence_of(error))
@@ -216,8 +238,14 @@ def _failed(claimed: ClaimedStage, error: Exception, reporter: BufferingReporter
 
 
 def _reopen_missing_inputs(claimed: ClaimedStage) -> bool:
-    """When an input's artifact is gone, its stage is computed again and this one waits; False when none is."""
-    gone = [fingerprint for fingerprint in claimed.inputs.values() if store().find(fingerprint) is None]
+    """When an input's artifact is gone, its stage is computed again and this one waits; False when none is. True also
+    where nobody can say, because the store does not answer: the stage was given back."""
+    place = store(patience=STORE_PATIENCE)
+    try:
+        gone = [fingerprint for fingerprint in claimed.inputs.values() if place.find(fingerprint) is None]
+    except StoreUnreachable as error:
+        _given_back(claimed, error)
+        return True
     if gone:
         log.warning("inputs are gone and computed again: %s", ", ".join(one[:12] for one in gone))
         with writing() as session:

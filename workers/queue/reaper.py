@@ -64,10 +64,13 @@ def reap(*, housekeeping: bool = False) -> int:
 
 
 def remove_abandoned() -> None:
-    """Unfinished artifact directories that a killed process left, and token ids that no stage reads any more."""
-    root = store().root
-    tokens = root / TOKENS
-    for place in (root / "tmp", tokens / "tmp", tokens / "damaged"):
+    """Unfinished artifact directories that a killed process left, never those of a stage that somebody works on; and
+    token ids that no stage reads any more."""
+    with reading() as session:
+        held = leases.running_fingerprints(session)
+    store().remove_abandoned(older_than=time.time() - _ABANDONED_AFTER, held=held)
+    tokens = store().root / TOKENS
+    for place in (tokens / "tmp", tokens / "damaged"):
         _remove_older(place.glob("*"), _ABANDONED_AFTER)
     _remove_older(tokens.glob("??/*"), _UNREAD_AFTER)
 
