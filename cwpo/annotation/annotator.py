@@ -70,7 +70,7 @@ def train_scorer(
         dropout=settings.dropout,
     )
     context = context_length(model, settings.max_length)
-    tokens = pair_tokens(ctx, tokenizer)
+    tokens = pair_tokens(ctx, tokenizer) if "data" in ctx.inputs else None  # pairs of no artifact have none stored
     encoded = encode_candidates(labeled, tokenizer, context, settings.kind, tokens)
     if not encoded.rows:
         raise DataError("No labeled pair fits the annotator's context: raise data.label_fraction or model.max_length.")
