@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,14 +171,20 @@ def sha256_of(file: Path) -> str:
     return digest.hexdigest()
 
 
-def content_hash(path: Path) -> str:
+def content_hash(path: Path, hashed: Callable[[Path], str] = sha256_of) -> str:
     """`sha256:…` of a file, or of all files of a folder with their names; how local data and models are pinned."""
     if path.is_file():
-        return f"sha256:{sha256_of(path)}"
+        return f"sha256:{hashed(path)}"
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file() and ".cache" not in p.parts):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of(file)}\n".encode())
+    for file in content_files(path):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{hashed(file)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def content_files(folder: Path) -> list[Path]:
+    """The files that are a folder's content; what a downloader keeps in a `.cache` inside it is none of it."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return sorted(file for file in files if ".cache" not in file.relative_to(folder).parts)
 
 
 def _write_manifest(folder: Path, fingerprint: str, meta: Mapping[str, Any]) -> None:

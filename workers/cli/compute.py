@@ -5,14 +5,14 @@ import os
 
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError
-from workers.machine.devices import visible_gpus
+from workers.machine.devices import has_bf16
 
 DEVICE_HELP = "cpu, cuda:0 or auto (default)"
 
 
-def gpu_wanted(device: str) -> bool:
-    """Whether a run with this --device computes on a GPU, which decides `precision: auto`."""
-    return device.startswith("cuda") or (device == "auto" and bool(visible_gpus()))
+def bf16_wanted(device: str) -> bool:
+    """Whether a run with this --device computes on a GPU that has bf16, which decides `precision: auto`."""
+    return device != "cpu" and has_bf16()
 
 
 def prepare(device: str, threads: int | None, *, default_threads: int | None = None, gpu: bool = True) -> str:

@@ -16,8 +16,8 @@ from cwpo.config.environment import set_here, settings
 from cwpo.config.run import RunConfig, expand, list_fields
 from cwpo.errors import ConfigError, CwpoError, DataError
 from db.errors import DatabaseError
-from workers.cli import bundle, label
-from workers.cli.compute import DEVICE_HELP, gpu_wanted, prepare_for
+from workers.cli import bundle, fetch, label
+from workers.cli.compute import DEVICE_HELP, bf16_wanted, prepare_for
 from workers.cli.config_file import read_config
 from workers.cli.failures import sentence
 from workers.machine.paths import home
@@ -100,6 +100,7 @@ def _add_run_verbs(verbs: Any) -> None:
 def _add_other_verbs(verbs: Any) -> None:
     convert = _verb(verbs, "convert", _convert, "make a safetensors copy of a repository that has only .bin weights")
     convert.add_argument("repository", metavar="REPO@COMMIT", help="for example facebook/opt-125m@27dcfa74")
+    fetch.add_verbs(verbs, _verb)
     label.add_verbs(verbs, _verb)
     _verb(verbs, "doctor", _doctor, "check this machine, the database, Redis and every artifact")
     demo = _verb(verbs, "demo", _demo, "start everything and run the sandbox comparison (DEMO_EXIT=1: stop after it)")
@@ -176,7 +177,7 @@ def _run(options: argparse.Namespace) -> int:
     from workers.cli import console as view
 
     console = view.make_console()
-    resolved = resolve(config, gpu=gpu_wanted(options.device), home=place)
+    resolved = resolve(config, bf16=bf16_wanted(options.device), home=place)
     device = prepare_for(options, resolved)
     from cwpo.stages.pipeline import run
 

@@ -33,26 +33,26 @@ def local_run(data, model, **fields):
 def test_precision_is_decided_by_where_it_runs(tmp_path, files):
     config = local_run(*files)
     assert config.model.precision == "auto"
-    assert resolve(config, gpu=False, home=tmp_path).model.precision == "fp32"
-    assert resolve(config, gpu=True, home=tmp_path).model.precision == "bf16"
+    assert resolve(config, bf16=False, home=tmp_path).model.precision == "fp32"
+    assert resolve(config, bf16=True, home=tmp_path).model.precision == "bf16"
 
 
 def test_local_files_are_pinned_by_content(tmp_path, files):
     data, model = files
-    before = build(resolve(local_run(data, model), gpu=False, home=tmp_path))
+    before = build(resolve(local_run(data, model), bf16=False, home=tmp_path))
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes(data.read_bytes())
-    moved = build(resolve(local_run(copy, model), gpu=False, home=tmp_path))
+    moved = build(resolve(local_run(copy, model), bf16=False, home=tmp_path))
     assert before["evaluation"].fingerprint == moved["evaluation"].fingerprint
     (model / "model.safetensors").write_bytes(b"others")
-    changed = build(resolve(local_run(data, model), gpu=False, home=tmp_path))
+    changed = build(resolve(local_run(data, model), bf16=False, home=tmp_path))
     assert changed["data"].fingerprint == before["data"].fingerprint
     assert changed["annotator"].fingerprint != before["annotator"].fingerprint
 
 
 def test_resolving_twice_changes_nothing(tmp_path, files):
-    once = resolve(local_run(*files), gpu=False, home=tmp_path)
-    assert resolve(once, gpu=True, home=tmp_path) == once
+    once = resolve(local_run(*files), bf16=False, home=tmp_path)
+    assert resolve(once, bf16=True, home=tmp_path) == once
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_does_not_exist_is_named(tmp_path, files, fields, field):
         "evaluation": {"gold_reward": "trained"},
     }
     with pytest.raises(ConfigError) as caught:
-        resolve(RunConfig.parse(merged(base, fields)), gpu=False, home=tmp_path)
+        resolve(RunConfig.parse(merged(base, fields)), bf16=False, home=tmp_path)
     assert caught.value.field == field
 
 
@@ -80,4 +80,4 @@ def test_broken_lines_are_found_before_anything_runs(tmp_path, files):
     data, model = files
     data.write_text('{"prompt": "p", "chosen": "yes"\nnot json\n')
     with pytest.raises(ConfigError, match=r"None of the first 2 rows of pairs\.jsonl is a usable pair"):
-        resolve(local_run(data, model), gpu=False, home=tmp_path)
+        resolve(local_run(data, model), bf16=False, home=tmp_path)
