@@ -177,6 +177,7 @@ DATASETS: Mapping[str, DatasetRow] = {
             repo="stanfordnlp/SHP",
             parts={name: name for name in ("askacademia", "askbaking", "askengineers", "askphilosophy")},
             splits=("train", "test"),
+            gold_reward="steamshp-flan-t5-large",
         ),
     )
 }

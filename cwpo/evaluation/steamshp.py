@@ -4,6 +4,7 @@ Its publishers' way to score one response is to leave the other empty (a full st
 the model answers A, in [0, 1].
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from cwpo.errors import GoldRewardError
 
-HEAD, TAIL = "POST: ", " \n\n RESPONSE A: {answer}\n\n RESPONSE B: .\n\n Which response is better? RESPONSE"
+FORM = "POST: {post} \n\n RESPONSE A: {answer}\n\n RESPONSE B: .\n\n Which response is better? RESPONSE"
 ANSWER = "A"
 
 
@@ -19,19 +20,19 @@ def encode(tokenizer: Any, post: str, answer: str, max_length: int) -> tuple[lis
     """Ids of the question about one answer, and whether something was left out to keep to `max_length` tokens.
 
     The post loses its beginning; an answer that leaves no room for any post loses its end. The question stays whole.
+    Newlines become spaces, as the publishers ask.
     """
     post, answer = (" ".join(text.split()) for text in (post, answer))
-    whole = list(tokenizer(HEAD + post + TAIL.format(answer=answer))["input_ids"])
+    whole = list(tokenizer(FORM.format(post=post, answer=answer))["input_ids"])
     if len(whole) <= max_length:
         return whole, False
     end = [tokenizer.eos_token_id] if whole[-1] == tokenizer.eos_token_id else []
-    head, body, tail = (_ids(tokenizer, text) for text in (HEAD, post, TAIL.format(answer=answer)))
-    room = max_length - len(head) - len(tail) - len(end)
-    if room < 0:
-        words = _ids(tokenizer, answer)
-        before, after = (_ids(tokenizer, text) for text in TAIL.split("{answer}"))
-        tail = before + words[: max(0, max_length - len(head) - len(before) - len(after) - len(end))] + after
-    return head + (body[-room:] if room > 0 else []) + tail + end, True
+    before, between, after = (_ids(tokenizer, part.strip()) for part in re.split(r"{post}|{answer}", FORM))
+    post_ids, answer_ids = _ids(tokenizer, post), _ids(tokenizer, answer)
+    room = max(0, max_length - len(before) - len(between) - len(after) - len(end))
+    kept = answer_ids[:room]
+    left = room - len(kept)
+    return before + (post_ids[-left:] if left else []) + between + kept + after + end, True
 
 
 def preferences(model: Any, tokenizer: Any, texts: Sequence[list[int]], device: str) -> torch.Tensor:
@@ -51,7 +52,7 @@ def preferences(model: Any, tokenizer: Any, texts: Sequence[list[int]], device: 
 def answer_id(tokenizer: Any) -> int:
     """The token that says A."""
     found = _ids(tokenizer, ANSWER)
-    if len(found) != 1 or found[0] == tokenizer.unk_token_id:
+    if len(found) != 1 or tokenizer.decode(found).strip() != ANSWER:
         raise GoldRewardError("The gold reward has no token for A: the input form steamshp needs a SteamSHP model.")
     return found[0]
 

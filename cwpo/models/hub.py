@@ -172,6 +172,11 @@ def check_files(repository: Repository, *, home: Path) -> None:
             f"{name} has only .bin weights, which can run code when they are read: pin a revision of it that has "
             f"safetensors (often refs/pr/…), or run `cwpo convert {repository.repo_id}@{repository.commit}` once."
         )
+    if quantized := next((file for file in repository.files if file.endswith(".gguf")), None):
+        raise ModelError(
+            f"{name} has GGUF files alone: run `cwpo convert {repository.repo_id}@{repository.commit}:{quantized}`, or "
+            "with another of them, and name the folder that it makes."
+        )
     raise ModelError(f"{name} has no model.safetensors: choose a repository with weights of transformers.")
 
 
@@ -244,7 +249,7 @@ def download(repo_id: str, commit: str, *, patterns: tuple[str, ...], kind: Repo
 
 
 def sizes(kind: RepoKind, repo_id: str, commit: str, *, patterns: tuple[str, ...]) -> tuple[int, int]:
-    """(bytes of the files that match, how many of them a download would bring); HubError where the disk is too small."""
+    """(bytes of the files that match, those that a download would bring); HubError where the disk is too small."""
     from huggingface_hub import snapshot_download
 
     with sentences(kind, repo_id, commit):

@@ -98,8 +98,12 @@ def _add_run_verbs(verbs: Any) -> None:
 
 
 def _add_other_verbs(verbs: Any) -> None:
-    convert = _verb(verbs, "convert", _convert, "make a safetensors copy of a repository that has only .bin weights")
-    convert.add_argument("repository", metavar="REPO@COMMIT", help="for example facebook/opt-125m@27dcfa74")
+    convert = _verb(verbs, "convert", _convert, "make a safetensors copy of .bin weights or of a GGUF file")
+    convert.add_argument(
+        "source",
+        metavar="REPO@COMMIT",
+        help="for example facebook/opt-125m@27dcfa74; of GGUF: ./file.gguf or REPO@COMMIT:file.gguf",
+    )
     fetch.add_verbs(verbs, _verb)
     label.add_verbs(verbs, _verb)
     _verb(verbs, "doctor", _doctor, "check this machine, the database, Redis and every artifact")
@@ -310,7 +314,7 @@ def _export(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     from cwpo.models.convert import convert
 
-    print(convert(options.repository, home=home(), log=lambda line: print(line, file=sys.stderr)))
+    print(convert(options.source, home=home(), log=lambda line: print(line, file=sys.stderr)))
     return 0
 
 
