@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, merged
 from cwpo.errors import ConfigError
 from cwpo.stages.graph import build
@@ -35,6 +36,24 @@ def test_precision_is_decided_by_where_it_runs(tmp_path, files):
     assert config.model.precision == "auto"
     assert resolve(config, bf16=False, home=tmp_path).model.precision == "fp32"
     assert resolve(config, bf16=True, home=tmp_path).model.precision == "bf16"
+
+
+def test_bf16_is_for_the_cards_that_have_it_and_not_for_a_run_on_the_cpu(tmp_path, files):
+    on_cpu = local_run(*files, execution={"device": "cpu"})
+    assert resolve(on_cpu, bf16=True, home=tmp_path).model.precision == "fp32"
+    asked = RunConfig.parse(merged(on_cpu.canonical(), {"model": {"precision": "bf16"}}))
+    assert resolve(asked, bf16=False, home=tmp_path).model.precision == "bf16"
+
+
+def test_a_plan_of_large_files_equals_no_stored_stage(tmp_path, files):
+    planned = resolve(local_run(*files), bf16=False, home=tmp_path, read_at_most=3)
+    submitted = resolve(local_run(*files), bf16=False, home=tmp_path)
+    for path in ("model.policy_revision", "model.annotator_revision", "data.revision"):
+        assert str(value_at(planned.canonical(), path)).startswith("unread:")
+        assert str(value_at(submitted.canonical(), path)).startswith("sha256:")
+    assert not {spec.fingerprint for spec in build(planned).values()} & {
+        s.fingerprint for s in build(submitted).values()
+    }
 
 
 def test_local_files_are_pinned_by_content(tmp_path, files):
