@@ -85,8 +85,8 @@ class GoldRewardRow:
 class ModelPin:
     """The commit at which a repository of the hub holds safetensors weights; used where a run names no revision.
 
-    commit: all 40 hex digits, or as many of them as are known. Then `ref` is looked up at submission and must stand at a
-    commit that begins so: a part of a commit cannot be downloaded.
+    commit: all 40 hex digits, or as many of them as are known. Then `ref` is looked up at submission and must stand at
+    a commit that begins so: a part of a commit cannot be downloaded.
     """
 
     commit: str

@@ -79,9 +79,7 @@ def _convert_gguf(source: str, *, home: Path, log: Callable[[str], None]) -> Pat
         _write_origin(work, {**origin, "files": [file.name], "sha256": digest, **said})
         kinds = ", ".join(f"{count} of {kind}" for kind, count in sorted(said["tensors"].items()))
         (work / "README.md").write_text(CARD.format(name=file.name, digest=digest, kinds=kinds))
-    log(
-        f"{file.name} was dequantized: its tensors ({kinds}) are float32 now, rounded as before."
-    )
+    log(f"{file.name} was dequantized: its tensors ({kinds}) are float32 now, rounded as before.")
     log(f"Kept as {target}; name this folder as the model.")
     return target
 

@@ -185,7 +185,7 @@ TABLES: Mapping[str, Table] = {
             label="Table 23 · SHP",
             question="Does it hold on preferences from Reddit votes?",
             differences=MAIN,
-            aside="The judge, SteamSHP, reads 512 tokens of post and answer together: a longer post loses its beginning.",
+            aside="The judge, SteamSHP, reads 512 tokens of post and answer together: a longer post loses its start.",
         ),
         Table(
             name="T24",
