@@ -191,7 +191,8 @@ def _dequantize(source: Path, name: str, out: Path) -> dict[str, Any]:
     try:
         tensors = Counter(tensor.tensor_type.name for tensor in gguf.GGUFReader(source / name).tensors)
         options: dict[str, Any] = {"gguf_file": name, "local_files_only": True, "trust_remote_code": False}
-        model, info = AutoModelForCausalLM.from_pretrained(
+        auto: Any = AutoModelForCausalLM
+        model, info = auto.from_pretrained(
             source,
             dtype=torch.float32,
             output_loading_info=True,

@@ -273,7 +273,9 @@ def exactly(files: Iterable[str]) -> tuple[str, ...]:
 
 
 def _chosen(kind: RepoKind, patterns: tuple[str, ...]) -> dict[str, Any]:
-    return {"allow_patterns": list(patterns), "ignore_patterns": ["*/*"] if kind == "model" else None}
+    """Of a model nothing of its folders, unless a pattern names one."""
+    top = kind == "model" and not any("/" in pattern for pattern in patterns)
+    return {"allow_patterns": list(patterns), "ignore_patterns": ["*/*"] if top else None}
 
 
 def _cached_snapshot(repo_id: str, commit: str) -> Path | None:
