@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from cwpo.models import hub as cache
 from tests.cwpo import gguf_files, tiny
 from tests.hub_server import Hub, Repo, commit_of, serve
 
@@ -308,3 +309,19 @@ def test_without_a_hub_the_sentence_names_the_endpoint(ask: Ask) -> None:
     assert (
         "The hub could not be reached for the model tiny/qwen2: check the network and HF_ENDPOINT" in gone["sentence"]
     )
+
+
+def test_a_download_that_lacks_a_weight_file_is_no_model_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut short between two files, as caches of older clients show it: without a list of what should be there."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    commit = "a" * 40
+    folder = cache.snapshot_folder("model", "owner/name", commit)
+    folder.mkdir(parents=True)
+    files = [f"model-0000{part}-of-00002.safetensors" for part in (1, 2)]
+    index = {"weight_map": {"one": files[0], "two": files[1]}}
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / files[0]).write_bytes(b"1")
+    assert cache.kept_model("owner/name", commit, home=tmp_path) is None
+    (folder / files[1]).write_bytes(b"2")
+    assert cache.kept_model("owner/name", commit, home=tmp_path) == folder
