@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,14 +265,20 @@ def _stamps(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
     return tuple((str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns) for file, stat in files)
 
 
-def content_hash(path: Path) -> str:
+def content_hash(path: Path, hashed: Callable[[Path], str] = sha256_of) -> str:
     """`sha256:…` of a file, or of all files of a folder with their names; how local data and models are pinned."""
     if path.is_file():
-        return f"sha256:{sha256_of(path)}"
+        return f"sha256:{hashed(path)}"
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file() and ".cache" not in p.parts):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of(file)}\n".encode())
+    for file in content_files(path):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{hashed(file)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def content_files(folder: Path) -> list[Path]:
+    """The files that are a folder's content; what a downloader keeps in a `.cache` inside it is none of it."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return sorted(file for file in files if ".cache" not in file.relative_to(folder).parts)
 
 
 def _write_manifest(folder: Path, fingerprint: str, meta: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from db.repositories import runs
 from db.status import CANCELLED, DONE, FAILED
 from workers.finished_runs import from_database
 from workers.machine.database import reading, writing
-from workers.machine.devices import visible_gpus
+from workers.machine.devices import has_bf16, visible_gpus
 from workers.machine.paths import home, store
 from workers.plan import estimate as planning
 from workers.plan import memory, submission
@@ -34,6 +34,7 @@ from workers.queue import labelings as labeling
 from workers.queue.labelings import Labeling
 
 _MEASURED_RUNS = 40  # newest of a dataset that the spread between seeds is measured in
+_READ_FOR_A_PLAN = 2**28  # bytes of local files that are hashed before anything is submitted
 _FULL = 0.98  # share of the disk above which health says so
 
 
@@ -105,8 +106,10 @@ def submit_missing(configs: Sequence[RunConfig], name: str) -> list[int]:
 
 
 def plan(configs: Sequence[RunConfig]) -> Plan:
-    """What submitting these runs would compute, reuse, take and use up; writes nothing."""
-    runs_and_stages = [(config, build(config)) for config in _resolve_all(configs)]
+    """What submitting these runs would compute, reuse, take and use up; writes nothing. A large local model that was
+    never hashed is hashed when a run with it is submitted, and until then counts as one that nobody used."""
+    resolved = _resolve_all(configs, read_at_most=_READ_FOR_A_PLAN)
+    runs_and_stages = [(config, build(config)) for config in resolved]
     specs = {spec.fingerprint: spec for _, graph in runs_and_stages for spec in graph.values()}
     gpu = gpu_available()
     with reading() as session:
@@ -308,15 +311,21 @@ def gpu_available() -> bool:
         return any(worker.alive and worker.device == "gpu" for worker in queries.workers(session))
 
 
-def _resolve_all(configs: Sequence[RunConfig]) -> list[RunConfig]:
+def bf16_available() -> bool:
+    """Whether what is submitted with `precision: auto` is computed in bf16: by the GPUs here as they say themselves;
+    those of other machines are taken to have it."""
+    return has_bf16() if visible_gpus() else gpu_available()
+
+
+def _resolve_all(configs: Sequence[RunConfig], *, read_at_most: int | None = None) -> list[RunConfig]:
     """Pin what each names; runs that name the same things are looked up once."""
-    gpu = gpu_available()
+    bf16 = bf16_available()
     pinned: dict[str, RunConfig] = {}
     result = []
     for config in with_fingerprints(configs):
         key = _named(config)
         if key not in pinned:
-            pinned[key] = resolve(config, gpu=gpu, home=home())
+            pinned[key] = resolve(config, bf16=bf16, home=home(), read_at_most=read_at_most)
             result.append(pinned[key])
         else:
             result.append(_with_pins(config, pinned[key]))
@@ -325,8 +334,10 @@ def _resolve_all(configs: Sequence[RunConfig]) -> list[RunConfig]:
 
 def _named(config: RunConfig) -> str:
     """What `resolve` looks up of a configuration, as a key: runs with the same one are looked up once."""
-    annotator = METHODS[config.method].needs_annotator
-    return f"{annotator} {config.annotator.use} {config.model_dump_json(include={'data', 'model', 'evaluation'})}"
+    annotator, device = METHODS[config.method].needs_annotator, config.execution.device
+    return (
+        f"{annotator} {device} {config.annotator.use} {config.model_dump_json(include={'data', 'model', 'evaluation'})}"
+    )
 
 
 def _with_pins(config: RunConfig, pinned: RunConfig) -> RunConfig:

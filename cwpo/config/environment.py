@@ -218,10 +218,10 @@ class ReadElsewhere:
 
 READ_ELSEWHERE = (
     ReadElsewhere(
-        names=("HF_ENDPOINT", "HF_TOKEN", "HF_HOME"),
+        names=("HF_ENDPOINT", "HF_TOKEN", "HF_HOME", "HF_HUB_OFFLINE"),
         reader="huggingface_hub",
-        meaning="the hub, its token, its cache",
-        default_text="huggingface.co, none, `~/.cache/huggingface`",
+        meaning="the hub, its token, its cache; 1: the cache alone, as `cwpo fetch` filled it",
+        default_text="huggingface.co, none, `~/.cache/huggingface`, 0",
     ),
     ReadElsewhere(
         names=("PYTHON", "TORCH_INDEX"),

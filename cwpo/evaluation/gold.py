@@ -13,9 +13,18 @@ from numpy.typing import NDArray
 from cwpo.data.pairs import load_pairs, load_prompts
 from cwpo.data.rows import ASSISTANT, ROLE_NAMES, Message
 from cwpo.errors import DataError, GoldRewardError, ModelError
+from cwpo.evaluation import steamshp
 from cwpo.evaluation.generation import read_samples
 from cwpo.models.hub import HubError
-from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model, pad_id, precision_context
+from cwpo.models.load import (
+    ModelRef,
+    context_length,
+    load_annotator,
+    load_reward_model,
+    load_text_to_text,
+    pad_id,
+    precision_context,
+)
 from cwpo.models.reading import shared, values_of
 from cwpo.models.text.reader import reader_of
 from cwpo.records import Prompt, Sample
@@ -104,17 +113,21 @@ def _external(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Pro
     """A reward model with one output, in the input form of its catalog row."""
     gold, precision = ctx.settings.gold_reward, ctx.settings.precision
     ref = ModelRef(name=gold.name, revision=gold.revision)
+    encode = _encoder(gold.input_form)
+    load = load_text_to_text if gold.input_form == STEAMSHP else load_reward_model
     try:
-        model, tokenizer = load_reward_model(ref, store=ctx.store, device=ctx.device, precision=precision)
+        model, tokenizer = load(ref, store=ctx.store, device=ctx.device, precision=precision)
     except (ModelError, HubError) as error:
         raise GoldRewardError(f"The gold reward cannot be loaded: {error}") from error
-    encode = _encoder(gold.input_form)
     limit = context_length(model, gold.max_length)
     texts = [encode(tokenizer, prompts[sample.prompt_id], sample.text.strip(), limit) for sample in samples]
     scores, padding = np.zeros(len(samples)), pad_id(tokenizer)
 
     def values(batch: list[int]) -> torch.Tensor:
-        return sequence_scores(model, [texts[at] for at in batch], padding, ctx.device)
+        found = [texts[at] for at in batch]
+        if gold.input_form == STEAMSHP:
+            return steamshp.preferences(model, tokenizer, [text.ids for text in found], ctx.device)
+        return sequence_scores(model, found, padding, ctx.device)
 
     batches = list(_like_lengths(texts, ctx.execution.tokens_per_batch))
     with precision_context(precision, ctx.device):
@@ -169,9 +182,20 @@ def text_pair(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) -> T
     return Text(ids=encoded["input_ids"], types=encoded.get("token_type_ids"), truncated=before > max_length)
 
 
+def steamshp_question(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) -> Text:
+    """SteamSHP's question about one answer; a conversation of several turns is the post with its roles."""
+    messages = to_messages(prompt)
+    named = (f"{ROLE_NAMES.get(message['role'], message['role'])}: {message['content']}" for message in messages)
+    post = messages[0]["content"] if len(messages) == 1 else " ".join(named)
+    ids, truncated = steamshp.encode(tokenizer, post, answer, max_length)
+    return Text(ids=ids, types=None, truncated=truncated)
+
+
+STEAMSHP = "steamshp"
 INPUT_FORMS: dict[str, Callable[[Any, Prompt, str, int], Text]] = {
     "chat_template": chat_template,
     "text_pair": text_pair,
+    STEAMSHP: steamshp_question,
 }
 
 

@@ -9,7 +9,6 @@ device, file by file; those that do not train are kept in bf16 where the arithme
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
@@ -28,7 +28,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from cwpo.artifacts import ArtifactStore, content_hash
+from cwpo.artifacts import ArtifactStore
+from cwpo.contents import content_of
 from cwpo.errors import ModelError, brief
 from cwpo.models import hub
 from cwpo.models.adapters import add_adapter, attach_adapter, save_adapter
@@ -39,7 +40,15 @@ Form = Literal["full", "adapter", "annotator", "reward"]
 MODEL_FILE = "model.json"
 # Every name under which the families of transformers keep a dropout probability.
 DROPOUTS = (
-    *("dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop"),
+    *(
+        "dropout",
+        "dropout_rate",
+        "attention_dropout",
+        "activation_dropout",
+        "hidden_dropout",
+        "resid_pdrop",
+        "embd_pdrop",
+    ),
     *("attn_pdrop", "hidden_dropout_prob", "attention_probs_dropout_prob", "layerdrop"),
 )
 transformers_logging.set_verbosity_error()  # its load report says less than our sentences
@@ -157,6 +166,20 @@ def load_reward_model(
         raise ModelError(f"{_name(ref)} has {labels} outputs: a gold reward model or annotator needs exactly one.")
     placement = _Placement(device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
     model = _load_classifier(folder, _name(ref), seed=0, dropout=0.0, new_head=False, placement=placement)
+    model.requires_grad_(False)
+    return model.eval(), load_tokenizer(ref, store=store)
+
+
+def load_text_to_text(
+    ref: ModelRef, *, store: ArtifactStore, device: str, precision: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """An encoder with a decoder that writes text, such as T5; bf16 weights on a device that has them."""
+    folder = _folder(ref, store)
+    if not hub.check_config(folder, _name(ref)).get("is_encoder_decoder"):
+        raise ModelError(f"{_name(ref)} has no encoder and decoder: it is no text-to-text model.")
+    placement = _Placement(device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    config = _config(folder, _name(ref), dropout=0.0)
+    model = _load_weights(AutoModelForSeq2SeqLM, folder, _name(ref), config, placement)
     model.requires_grad_(False)
     return model.eval(), load_tokenizer(ref, store=store)
 
@@ -372,20 +395,9 @@ def _folder(ref: ModelRef, store: ArtifactStore) -> Path:
     folder = Path(ref.name).expanduser()
     if not (folder / "config.json").is_file():
         raise ModelError(f"{ref.name} is not a model folder: it must hold config.json and safetensors weights.")
-    if ref.revision is not None and _content_of(folder, _signature(folder)) != ref.revision:
+    if ref.revision is not None and content_of(folder, store.root.parent) != ref.revision:
         raise ModelError(f"The model folder {ref.name} has changed since the run was submitted: submit the run again.")
     return folder
-
-
-def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Names, sizes and times: a folder with the same signature is not hashed again."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-
-
-@lru_cache(maxsize=64)
-def _content_of(folder: Path, signature: tuple[tuple[str, int, int], ...]) -> str:
-    return content_hash(folder)
 
 
 def _name(ref: ModelRef) -> str:

@@ -9,14 +9,14 @@ from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError
 from cwpo.stages.execute import Compute
 from cwpo.stages.graph import StageSpec
-from workers.machine.devices import visible_gpus
+from workers.machine.devices import has_bf16, visible_gpus
 
 DEVICE_HELP = "cpu, cuda:0 or auto (default)"
 
 
-def gpu_wanted(device: str) -> bool:
-    """Whether a run with this --device computes on a GPU, which decides `precision: auto`."""
-    return device.startswith("cuda") or (device == "auto" and bool(visible_gpus()))
+def bf16_wanted(device: str) -> bool:
+    """Whether a run with this --device computes on a GPU that has bf16, which decides `precision: auto`."""
+    return device != "cpu" and has_bf16()
 
 
 def compute_for(config: RunConfig, device: str) -> Callable[[StageSpec], Compute | None]:

@@ -18,8 +18,8 @@ from cwpo.config.run import RunConfig, expand, list_fields
 from cwpo.config.store import STORE_PATIENCE, store_at
 from cwpo.errors import ConfigError, CwpoError, DataError
 from db.errors import DatabaseError
-from workers.cli import bundle, label
-from workers.cli.compute import DEVICE_HELP, compute_for, gpu_wanted, prepare_for
+from workers.cli import bundle, fetch, label
+from workers.cli.compute import DEVICE_HELP, bf16_wanted, compute_for, prepare_for
 from workers.cli.config_file import read_config
 from workers.cli.failures import sentence
 from workers.machine.paths import home
@@ -100,8 +100,13 @@ def _add_run_verbs(verbs: Any) -> None:
 
 
 def _add_other_verbs(verbs: Any) -> None:
-    convert = _verb(verbs, "convert", _convert, "make a safetensors copy of a repository that has only .bin weights")
-    convert.add_argument("repository", metavar="REPO@COMMIT", help="for example facebook/opt-125m@27dcfa74")
+    convert = _verb(verbs, "convert", _convert, "make a safetensors copy of .bin weights or of a GGUF file")
+    convert.add_argument(
+        "source",
+        metavar="REPO@COMMIT",
+        help="for example facebook/opt-125m@27dcfa74; of GGUF: ./file.gguf or REPO@COMMIT:file.gguf",
+    )
+    fetch.add_verbs(verbs, _verb)
     label.add_verbs(verbs, _verb)
     _verb(verbs, "doctor", _doctor, "check this machine, the database, Redis and every artifact")
     demo = _verb(verbs, "demo", _demo, "start everything and run the sandbox comparison (DEMO_EXIT=1: stop after it)")
@@ -187,7 +192,7 @@ def _run(options: argparse.Namespace) -> int:
     from workers.cli import console as view
 
     console = view.make_console()
-    resolved = resolve(config, gpu=gpu_wanted(options.device), home=place)
+    resolved = resolve(config, bf16=bf16_wanted(options.device), home=place)
     device = prepare_for(options, resolved)
     from cwpo.stages.pipeline import run
 
@@ -323,7 +328,7 @@ def _export(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     from cwpo.models.convert import convert
 
-    print(convert(options.repository, home=home(), log=lambda line: print(line, file=sys.stderr)))
+    print(convert(options.source, home=home(), log=lambda line: print(line, file=sys.stderr)))
     return 0
 
 

@@ -7,6 +7,8 @@ import subprocess
 
 from cwpo.config.environment import settings
 
+FIRST_WITH_BF16 = 8.0  # compute capability of Ampere
+
 
 @functools.cache
 def visible_gpus() -> tuple[str, ...]:
@@ -37,6 +39,27 @@ def gpu_memory() -> int | None:
         return None
     sizes = [int(number) for number in said if number.isdigit()]
     return min(sizes) * 2**20 if sizes else None
+
+
+@functools.cache
+def compute_capability() -> float | None:
+    """The lowest compute capability of the GPUs that are offered, as 8.0; None where nvidia-smi does not say."""
+    program = shutil.which("nvidia-smi")
+    if program is None or not visible_gpus():
+        return None
+    asked = [program, "--query-gpu=compute_cap", "--format=csv,noheader", "-i", ",".join(visible_gpus())]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout.split()
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return min((float(part) for part in said if part.replace(".", "", 1).isdigit()), default=None)
+
+
+def has_bf16() -> bool:
+    """Whether every GPU that is offered computes in bf16: compute capability 8.0 and up, so no V100 (7.0) and no
+    T4 (7.5). Where nvidia-smi does not say, GPUs are taken to have it."""
+    lowest = compute_capability()
+    return bool(visible_gpus()) and (lowest is None or lowest >= FIRST_WITH_BF16)
 
 
 def worker_count() -> int:
