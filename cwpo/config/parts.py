@@ -215,8 +215,8 @@ class ExecutionConfig(Part):
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: GPU workers when there are any")
     gpus: Literal[1, 2, 4, 8, "auto"] = Field(
         1,
-        description="cards of one host that a stage with a model computes on; auto: the fewest that the memory estimate "
-        "fits on. With device cpu: worker processes",
+        description="cards of one host that a stage with a model computes on; auto: the fewest that the estimate of "
+        "memory fits on. With device cpu: worker processes",
     )
     tokens_per_batch: int = Field(4096, gt=0, description="tokens in one forward pass")
     gradient_checkpointing: bool | None = Field(
