@@ -16,7 +16,7 @@ from cwpo.config.environment import set_here, settings
 from cwpo.config.run import RunConfig, expand, list_fields
 from cwpo.errors import ConfigError, CwpoError, DataError
 from db.errors import DatabaseError
-from workers.cli import bundle, label
+from workers.cli import bundle, label, plan
 from workers.cli.compute import DEVICE_HELP, gpu_wanted, prepare_for
 from workers.cli.config_file import read_config
 from workers.cli.failures import sentence
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_config_verbs(verbs)
     _add_run_verbs(verbs)
     bundle.add_verbs(verbs)
+    plan.add_verbs(verbs, _verb)
     _add_other_verbs(verbs)
     return parser
 

@@ -8,11 +8,11 @@ from cwpo.config.run import RunConfig, merged
 from cwpo.models import memory_estimate
 from cwpo.models.shape import Shape, shape_of
 from cwpo.models.sizes.configurations import CONFIGURATIONS
-from cwpo.models.sizes.fits import CARDS, Way, first_that_fits, ways, words_of
+from cwpo.models.sizes.fits import CARDS, GIGABYTE, Way, first_that_fits, ways, words_of
 from cwpo.report.numbers import size
 from cwpo.stages.graph import StageSpec, build
 from cwpo.stages.kinds import label_of
-from workers.plan.memory import Model, model_of, models_of
+from workers.plan.memory import Machine, Model, model_of, models_of
 
 DATASET = "hh-harmless"  # whose stages the table of the catalog is about
 GOLD = "skywork-qwen3-0.6b"
@@ -56,6 +56,19 @@ def stage_fits(
     return list(found.values())
 
 
+def said_of(runs: Iterable[tuple[RunConfig, Mapping[str, StageSpec]]], machine: Machine) -> str:
+    """How the stages of these runs fit the GPU that is known here; empty where none is, or they are not for it."""
+    have = machine.memory.get("gpu")
+    largest: dict[tuple[str, str], StageFit] = {}
+    for config, specs in runs:
+        if have is not None and config.execution.device != "cpu" and not config.is_sandbox:
+            for fit in stage_fits(config, specs, machine.shapes):
+                known = largest.setdefault((fit.kind, fit.model), fit)
+                if fit.ways[0].bytes > known.ways[0].bytes:
+                    largest[fit.kind, fit.model] = fit
+    return sentence(list(largest.values()), have / GIGABYTE) if have is not None else ""
+
+
 def on_gpu(config: RunConfig) -> RunConfig:
     """The run as a GPU would execute it, which decides `model.precision: auto`."""
     if config.model.precision != "auto":
@@ -92,6 +105,11 @@ def catalog_fits() -> list[tuple[str, list[StageFit]]]:
 
 
 HEADINGS = ("stage", "model", "card", "fits", "host")
+EXPLAINED = (
+    "Estimated from the models' sizes, with 1 GB of each card for CUDA: card is what a stage takes as it is, host the "
+    "memory of the machine beside it. 4 bits is model.quantization: nf4, several cards execution.gpus; docs/memory.md "
+    "has the arithmetic."
+)
 
 
 def rows(fits: Iterable[StageFit], gigabytes: float) -> list[tuple[str, str, str, str, str]]:

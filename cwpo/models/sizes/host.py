@@ -15,6 +15,6 @@ def host_bytes(shape: Shape, *, trained: int, cards: int = 1, split: bool = Fals
     """The peak of all processes of a stage on one host. trained: weights that a checkpoint holds with both moments."""
     whole = shape.causal
     if before:
-        return PROCESS + (4 + STORED) * whole
+        return PROCESS + max((4 + STORED) * whole, 12 * trained)
     reading = cards * (4 * whole if split else min(FILE, STORED * whole))
     return cards * PROCESS + max(reading, 12 * trained)
