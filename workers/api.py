@@ -17,7 +17,7 @@ from cwpo.stages.resolve import resolve, with_gold
 from cwpo.stages.stored_annotator import is_fingerprint
 from db import queries
 from db.errors import DatabaseError
-from db.records import CreatedRun, RunFilters
+from db.records import CreatedRun, NewStage, RunFilters, WorkerRow
 from db.repositories import named_annotators as annotator_rows
 from db.repositories import runs
 from db.status import CANCELLED, DONE, FAILED
@@ -27,8 +27,9 @@ from workers.machine.devices import has_bf16, visible_gpus
 from workers.machine.paths import home, store
 from workers.plan import estimate as planning
 from workers.plan import memory, submission
+from workers.plan import needs as stage_needs
 from workers.plan.annotator_names import GONE, fingerprint_of, in_store, with_fingerprints
-from workers.plan.estimate import Plan
+from workers.plan.estimate import Graph, Plan
 from workers.queue import doorbell, scheduler
 from workers.queue import labelings as labeling
 from workers.queue.labelings import Labeling
@@ -113,14 +114,15 @@ def plan(configs: Sequence[RunConfig]) -> Plan:
     specs = {spec.fingerprint: spec for _, graph in runs_and_stages for spec in graph.values()}
     gpu = gpu_available()
     with reading() as session:
-        alive = [worker.device for worker in queries.workers(session) if worker.alive]
+        workers = [worker for worker in queries.workers(session) if worker.alive]
+        alive = [worker.device for worker in workers]
         known = planning.PlanInputs(
             status=queries.plan_reuse(session, list(specs)),
             pairs=queries.pairs_of(session, [graph["data"].fingerprint for _, graph in runs_and_stages]),
             measured=queries.measured_stages(session, {spec.kind for spec in specs.values()}),
             workers={device: alive.count(device) for device in planning.DEVICES},
             gpu=gpu,
-            machine=memory.this_machine(runs_and_stages, home()),
+            machine=memory.this_machine(runs_and_stages, home(), _hosts(workers)),
         )
     return planning.make(runs_and_stages, known)
 
@@ -136,14 +138,14 @@ def seed_spread(dataset: str) -> SeedSpread:
 
 def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
     """Score the stored answers of evaluated runs with another gold reward; nothing is generated again."""
-    gpu = gpu_available()
     planned = []
     for run_id in run_ids:
         with reading() as session:
             config = RunConfig.stored(queries.get_run(session, run_id).config)
             finished = {stage.slot: stage.fingerprint for stage in queries.run_stages(session, run_id)}
         judged = with_gold(config, gold_reward, home=home())
-        planned.append((run_id, submission.new_stages(judged, rescoring(judged, finished), gpu=gpu)))
+        ((_, _, stages),) = _with_needs([(judged, rescoring(judged, finished))])
+        planned.append((run_id, stages))
     with writing() as session:
         made = [runs.extend(session, run_id, stages) for run_id, stages in planned]
     taken = {stage.fingerprint for _, stages in planned for stage in stages}
@@ -279,17 +281,39 @@ def _submit(configs: Sequence[RunConfig], *, sweep: str | None, priority: int) -
 
 
 def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priority: int) -> list[Submitted]:
-    gpu = gpu_available()
+    planned = _with_needs([(config, build(config)) for config in configs])
     made: list[CreatedRun] = []
     with writing() as session:
-        for config in configs:
-            specs = build(config)
+        for config, specs, stages in planned:
             row = submission.new_run(config, specs, sweep=sweep, priority=priority)
-            made.append(runs.create(session, row, submission.new_stages(config, specs, gpu=gpu)))
+            made.append(runs.create(session, row, stages))
     down = not _announce()
     return [
         Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
     ]
+
+
+def _with_needs(graphs: Sequence[tuple[RunConfig, Graph]]) -> list[tuple[RunConfig, Graph, list[NewStage]]]:
+    """The rows of the stages of these runs, with the cards that they need as far as the estimate knows it."""
+    gpu = gpu_available()
+    with reading() as session:
+        hosts = _hosts([worker for worker in queries.workers(session) if worker.alive])
+    machine = memory.this_machine(graphs, home(), hosts)
+    return [
+        (config, specs, submission.new_stages(
+            config, specs, gpu=gpu, needs=stage_needs.of_run(config, specs, machine, gpu=gpu)
+        ))
+        for config, specs in graphs
+    ]  # fmt: skip
+
+
+def _hosts(workers: Sequence[WorkerRow]) -> list[list[int | None]]:
+    """The cards of each host that has GPU workers."""
+    cards: dict[str, list[int | None]] = {}
+    for worker in workers:
+        if worker.device != "cpu":
+            cards.setdefault(worker.host, []).append(worker.card_bytes)
+    return list(cards.values())
 
 
 def _delete_artifacts(fingerprints: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from app.components.frame.address import CompareView, NewRunView, RunsView, RunV
 from app.components.frame.export import show_export
 from app.components.frame.filters import RUN_DEFAULTS, run_filters
 from app.components.frame.leaving import leave
+from app.components.run.card_waits import show_card_waits
 from app.components.runs import table as runs_table
 from app.components.runs.table import Line
 from app.reads import results
@@ -74,6 +75,7 @@ def _table(view: RunsView) -> None:
     _bar(bar, page, chosen)
     configs = results.configs_of(runs_table.evaluated(page.groups))
     show_export([runs_table.export(page.groups, table, configs)])
+    show_card_waits([row.id for group in page.groups for row in group.rows if row.status in runs_table.LIVE])
     layout.note(runs_table.caption(page.groups, configs))
     with st.container(horizontal=True):
         if view.after:

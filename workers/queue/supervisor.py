@@ -23,6 +23,7 @@ log = logging.getLogger("workers.supervisor")
 
 TICK = 0.2  # seconds between looks at the children
 BEAT_EVERY = 10.0  # seconds between heartbeats of the workers' rows
+LOOK_EVERY = 6  # beats between looks at the free memory of cards
 QUICK_GRACE = 10.0  # seconds at most where a person pressed Ctrl-C
 BEYOND = 1.5  # seconds that a worker has to end after the grace of its job
 _TWICE = 0.5  # seconds; a signal that comes later is a second wish, an earlier one the same by another way
@@ -61,6 +62,7 @@ class Supervisor:
         self._grace = float(settings.stop_grace)
         self._asked_at = 0.0
         self._next_beat = 0.0
+        self._beats = 0
 
     def run(self) -> None:
         """Start what is missing, five times a second; on SIGTERM or SIGINT end everything, on a second one at once."""
@@ -104,6 +106,9 @@ class Supervisor:
             idle = {s.worker_id: s.process.pid for s in self.slots if s.worker_id and s.process and not _has_job(s)}
             with _database_may_be_down():
                 lease.beat_idle(idle)
+                self._beats += 1
+                if self._beats % LOOK_EVERY == 0:
+                    lease.tell_free_memory({s.worker_id: s.gpu for s in self.slots if s.worker_id in idle and s.gpu})
 
     def _start(self, slot: Slot) -> None:
         from workers.queue import lease
@@ -114,7 +119,7 @@ class Supervisor:
             name = slot.name = f"{socket.gethostname()}-{slot.device}{slot.gpu}-{uuid.uuid4().hex[:6]}"
             slot.not_before = time.monotonic() + 1.0
             with _database_may_be_down():
-                slot.worker_id = lease.register_worker(name, slot.device)
+                slot.worker_id = lease.register_worker(name, slot.device, slot.gpu or None)
             if slot.worker_id is None:
                 return
             command, environment = ["worker", name, slot.device], self._worker_environment(slot)
@@ -122,7 +127,7 @@ class Supervisor:
         slot.started = time.monotonic()
         if slot.worker_id is not None:
             with _database_may_be_down():
-                lease.name_process(slot.name, slot.device, slot.process.pid)
+                lease.name_process(slot.worker_id, slot.process.pid)
 
     def _worker_environment(self, slot: Slot) -> dict[str, str]:
         threads = ONE_THREAD if slot.device == "cpu" else {"TOKENIZERS_PARALLELISM": "true"}
