@@ -15,6 +15,7 @@ from cwpo.stages.kinds import kind_of
 from cwpo.stages.settings import (
     LabelSettings,
     LoraSettings,
+    ModelSettings,
     PreferenceSettings,
     ReferenceSettings,
     SampleSettings,
@@ -131,7 +132,7 @@ def kept_of(settings: Settings, *, before: bool = False) -> Kept:
     if isinstance(settings, ScoreSettings):
         return "all bf16" if precision == "bf16" else "fp32"
     frozen = not kind_of(settings).trains or lora_of(settings) is not None
-    quantization = str(getattr(settings, "quantization", "none"))
+    quantization = settings.quantization if isinstance(settings, ModelSettings) else "none"
     return kept_in(precision, quantization, frozen=frozen, before=before)
 
 

@@ -94,9 +94,7 @@ def execute(
             _describe(out, done, seconds)
         store.drop_checkpoints(fingerprint)
         path = store.path(fingerprint)
-        result = StageResult(
-            fingerprint=fingerprint, path=path, summary=done.summary, seconds=seconds, computed=True
-        )
+        result = StageResult(fingerprint=fingerprint, path=path, summary=done.summary, seconds=seconds, computed=True)
         return _shared(store, result)
 
 

@@ -26,7 +26,7 @@ def compute_for(config: RunConfig, device: str) -> Callable[[StageSpec], Compute
     if device == "cpu":
         places = ("",) * (settings.cpu_ranks or 1)
     else:
-        wanted = getattr(config.execution, "gpus", 1)
+        wanted = config.execution.gpus
         cards = visible_gpus()
         places = cards if wanted == "auto" else cards[: int(wanted)]
     return lambda spec: compute_on(places, spec.settings)

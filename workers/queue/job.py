@@ -174,10 +174,9 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
 def _places(claimed: ClaimedStage, device: str, wish: str) -> tuple[str, ...]:
     """Where one rank each may compute: the cards that were claimed; or the CPU, as often as it was claimed or
     somebody asks for."""
-    cards: tuple[str, ...] = getattr(claimed, "cards", ())
     if device == "cpu" or wish == "cpu":
-        return ("",) * (settings.cpu_ranks or cards.count("cpu"))
-    return cards
+        return ("",) * (settings.cpu_ranks or claimed.cards.count("cpu"))
+    return claimed.cards
 
 
 def _leave_the_cards() -> None:

@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Literal
 
 from cwpo.config.environment import settings
-from db.repositories import leases, stages
+from db.repositories import cards, leases
 from workers.machine.database import reading
 
 REQUEUE = 75  # exit code: ended for the sake of time, and stages are left
@@ -56,7 +56,8 @@ class UntilIdle:
         self._looked_at = at
         with reading() as session:
             busy = any(leases.held_by(session, worker_id) for worker_id in worker_ids)
-            ready = any(stages.ready_count(session, device) for device in self._devices)
+            startable = cards.startable_by_device(session)
+            ready = any(startable.get(device) for device in self._devices)
         if busy:
             self._busy_at = at
         if busy or ready:
