@@ -19,12 +19,10 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
 from transformers.utils import logging as transformers_logging
 
@@ -34,6 +32,7 @@ from cwpo.errors import ModelError, brief
 from cwpo.models import hub
 from cwpo.models.adapters import add_adapter, attach_adapter, save_adapter
 from cwpo.models.frozen import check_halved, halve, halved_class, nf4, untie
+from cwpo.models.text.files import read_tokenizer
 from cwpo.stages.settings import ImplicitSettings, LoraSettings, ModelSettings, Parents, Quantization
 
 Form = Literal["full", "adapter", "annotator", "reward"]
@@ -192,24 +191,7 @@ def load_tokenizer(ref: ModelRef, *, store: ArtifactStore) -> PreTrainedTokenize
         folder = _folder(ref, store)
     if (folder / "config.json").exists():
         hub.check_config(folder, _name(ref))
-    loader: Any = PreTrainedTokenizerFast if _is_generic(folder) else AutoTokenizer
-    try:
-        tokenizer: PreTrainedTokenizerBase = loader.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
-        return tokenizer
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{_name(ref)} has no tokenizer that can be loaded ({brief(error)}): it needs tokenizer.json."
-        ) from error
-
-
-def _is_generic(folder: Path) -> bool:
-    """Whether tokenizer.json must be taken as it is: AutoTokenizer would put the family's splitting in its place."""
-    settings = folder / "tokenizer_config.json"
-    if not settings.is_file() or not (folder / "tokenizer.json").is_file():
-        return False
-    return json.loads(settings.read_text()).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    return read_tokenizer(folder, _name(ref))
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -23,7 +23,7 @@ from cwpo.config.environment import for_child, forget_here, set_here, settings
 from cwpo.errors import ConfigError
 from cwpo.files import write_whole
 from db.errors import DatabaseError
-from workers.cli.kept import keep_running
+from workers.cli.launch.kept import keep_running
 from workers.machine import logs
 from workers.machine.devices import worker_count
 from workers.machine.paths import ROOT, home, stack_failure, stack_file
@@ -198,7 +198,7 @@ def _run_procfile(stack: Stack) -> int:
     from honcho.environ import parse_procfile
     from honcho.process import Process
 
-    from workers.cli.honcho_json import JsonPrinter, StackManager
+    from workers.cli.launch.honcho_json import JsonPrinter, StackManager
 
     launcher = os.getpid()
 
