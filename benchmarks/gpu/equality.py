@@ -23,7 +23,7 @@ from transformers import (
 
 from benchmarks.gpu.rows import Row, Rows, Setting
 from benchmarks.workload import Lengths, encoded
-from cwpo.models.flex import compiled
+from cwpo.models.fused import compiled
 from cwpo.models.logps import ForwardPath, forward_path, response_logps, response_scores
 from cwpo.models.tokenization import Encoded, pack
 

@@ -13,7 +13,7 @@ from benchmarks.measure import peaks
 from benchmarks.workload import SHAPES, config, encoded, grouped, lengths_of, useful_flops
 from cwpo.models import memory_estimate
 from cwpo.models.adapters import LORA_TARGETS, add_adapter
-from cwpo.models.flex import compiled
+from cwpo.models.fused import compiled
 from cwpo.models.shape import shape_of
 from cwpo.stages.settings import LoraSettings
 

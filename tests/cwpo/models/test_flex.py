@@ -8,8 +8,8 @@ import torch
 from torch.nn.attention.flex_attention import create_block_mask
 
 from cwpo.errors import ModelError
-from cwpo.models.flex import compiled
-from cwpo.models.flex.block_mask import BLOCK, block_mask, padded_length
+from cwpo.models.fused import compiled
+from cwpo.models.fused.block_mask import BLOCK, block_mask, padded_length
 from cwpo.models.logps import forward_path, response_logps, response_scores
 from cwpo.models.tokenization import pack
 from tests.cwpo import random_models as tiny
