@@ -32,7 +32,7 @@ def block_mask(spans: Spans, device: torch.device) -> Any:
     lengths, prompts = _segments(spans)
     segment = np.repeat(np.arange(len(lengths)), lengths)
     partial, full = _covered(lengths, prompts)
-    lists: dict[str, Tensor] = {}
+    lists: dict[str, Any] = {}
     for name, blocks in (("", partial), ("full_", full)):
         for side, dense in (("kv", blocks), ("q", blocks.T)):
             lists[f"{name}{side}_num_blocks"] = _on(dense.sum(axis=1)[None, None], device)
