@@ -57,6 +57,16 @@ class Stopwatch:
         self.sample.cpu += cpu
         self.sample.faults += int(faults)
 
+    def lap(self) -> None:
+        """Stop, and keep the seconds since the start beside the sum."""
+        before = self.sample.wall
+        self.stop()
+        self.sample.more.setdefault("step_seconds", []).append(round(self.sample.wall - before, 4))
+
+    def seconds(self) -> float:
+        """On the wall since the start."""
+        return self._now()[0] - self._began[0]
+
     @staticmethod
     def _now() -> tuple[float, float, int]:
         if torch.cuda.is_available():

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -79,13 +80,15 @@ def _steps(
     around: AbstractContextManager[Any] | None = None,
 ) -> Sample:
     """The one loop; step 0 is `warm`. The watch and `around` span the packing of step 1 to the end of the last step."""
-    watch, around = Stopwatch(), around or nullcontext()
+    watch, around, marks = Stopwatch(), around or nullcontext(), list[float]()
 
     def batches(step: int) -> list[Micro]:
         chosen = np.arange(warm) if step == 0 else np.arange(warm + (step - 1) * batch, warm + step * batch)
         if step == 1:
             around.__enter__()
             watch.start()
+        if step:
+            marks.append(watch.seconds())
         return micro_batches(rows, chosen, ctx, share=1 / len(chosen))
 
     steps = 1 + (len(rows) - warm) // batch
@@ -93,9 +96,11 @@ def _steps(
     def after_step(done: int, history: History, reading: Reading) -> None:
         if done == steps:
             watch.stop()
+            marks.append(watch.sample.wall)
             around.__exit__(None, None, None)
 
     train(model, batches, loss, steps=steps, config=ctx.settings.train, ctx=ctx, after_step=after_step)
+    watch.sample.more["step_seconds"] = [round(end - begin, 4) for begin, end in pairwise(marks)]
     return watch.sample
 
 

@@ -43,7 +43,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step > 1:
-            self.watch.stop()
+            self.watch.lap()
 
 
 def trl_dpo(

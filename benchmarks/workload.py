@@ -63,6 +63,10 @@ SHAPES: dict[str, Shape] = {
         family="qwen2", hidden=896, layers=24, heads=14, vocabulary=151936, inner=4864, kv_heads=2
     ),
     "qwen2-tiny": Shape(family="qwen2", hidden=128, layers=2, heads=4, vocabulary=4096, inner=512, kv_heads=2),
+    "opt-13b": Shape(family="opt", hidden=5120, layers=40, heads=40, vocabulary=50272, inner=20480),
+    "qwen2.5-14b": Shape(
+        family="qwen2", hidden=5120, layers=48, heads=40, vocabulary=152064, inner=13824, kv_heads=8, tied=False
+    ),
     "opt-1.3b": Shape(family="opt", hidden=2048, layers=24, heads=32, vocabulary=50272, inner=8192),
     "qwen2.5-1.5b": Shape(
         family="qwen2", hidden=1536, layers=28, heads=12, vocabulary=151936, inner=8960, kv_heads=2

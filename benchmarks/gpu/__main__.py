@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise SystemExit("There is no CUDA GPU here: --device cpu --shapes tiny tries the same code.")
     setting = Setting(
         device=options.device,
+        families=tuple(options.families),
+        precisions=tuple(options.precisions),
         shapes=TINY if options.shapes == ["tiny"] else tuple(options.shapes),
         tunings=tuple(options.tunings),
         sides=tuple(options.sides),
@@ -56,11 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks gpu", description="Measurements on one CUDA GPU.")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--parts", nargs="+", type=_parts, default=list(PARTS), metavar=f"{{{','.join(PARTS)}}}")
+    parser.add_argument("--families", nargs="+", choices=list(equality.FAMILIES), default=[], help="of equality: all")
+    parser.add_argument("--precisions", nargs="+", choices=("bf16", "fp32"), default=["bf16", "fp32"])
     parser.add_argument("--shapes", nargs="+", choices=[*SHAPES, "tiny"], default=["opt-1.3b", "qwen2.5-1.5b"])
     parser.add_argument("--tunings", nargs="+", choices=step.TUNINGS, default=list(step.TUNINGS))
     parser.add_argument("--sides", nargs="+", choices=step.SIDES, default=list(step.SIDES))
     parser.add_argument("--batch", type=int, default=16, help="pairs in a step")
-    parser.add_argument("--steps", type=int, default=3, help="timed steps behind the first")
+    parser.add_argument("--steps", type=int, default=5, help="timed steps behind the first")
     parser.add_argument("--tokens-per-batch", type=int, default=16384, help="of a micro-batch of ours")
     parser.add_argument("--seconds", type=float, default=1500, help="no row is begun after so many seconds")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON file")

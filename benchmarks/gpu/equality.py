@@ -23,7 +23,7 @@ from transformers import (
 
 from benchmarks.gpu.rows import Row, Rows, Setting
 from benchmarks.workload import Lengths, encoded
-from cwpo.models.flex import compiled
+from cwpo.models.fused import compiled
 from cwpo.models.logps import ForwardPath, forward_path, response_logps, response_scores
 from cwpo.models.tokenization import Encoded, pack
 
@@ -53,8 +53,8 @@ TIMES, FLOOR = 3.0, {"fp32": 2e-6, "bf16": 1e-3}
 
 def measure(rows: Rows, setting: Setting) -> None:
     """One row per family and precision."""
-    for precision in ("bf16", "fp32"):
-        for family in FAMILIES:
+    for precision in setting.precisions:
+        for family in setting.families or FAMILIES:
             rows.take(f"{family} {precision}", partial(_row, family, precision, setting))
 
 

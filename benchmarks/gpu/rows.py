@@ -26,6 +26,8 @@ class Setting:
     """What the parts are measured with."""
 
     device: str
+    families: tuple[str, ...]
+    precisions: tuple[str, ...]
     shapes: tuple[str, ...]
     tunings: tuple[str, ...]
     sides: tuple[str, ...]

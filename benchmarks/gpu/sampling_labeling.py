@@ -19,14 +19,15 @@ from cwpo.records import Prompt
 from cwpo.stages.context import Execution, WorkContext
 from cwpo.stages.settings import DecodingSettings
 
-LABELED, PROMPTS, NEW_TOKENS = 2000, 128, 128
-MOST_SECONDS = 60.0  # of sampling: a row may not take the time of the others
+LABELED = {"bf16": 2000, "fp32": 250}  # pairs
+PROMPTS, NEW_TOKENS = 128, 64
+MOST_SECONDS = 25.0  # of sampling: a row may not take the time of the others
 
 
 def labeling(rows: Rows, setting: Setting) -> None:
     """Both answers of every pair scored, after a first batch."""
     for shape in setting.shapes:
-        for precision in ("bf16", "fp32"):
+        for precision in setting.precisions:
             rows.take(f"{shape} {precision}", partial(_labels, shape, precision, setting))
 
 
@@ -40,7 +41,7 @@ def _labels(shape: str, precision: str, setting: Setting) -> Row:
     context = WorkContext(execution=Execution(device=setting.device, tokens_per_batch=setting.tokens_per_batch))
     vocabulary = SHAPES[shape].vocabulary
     score_pairs(path, encoded(setting.lengths(16, batch=16, seed=1), vocabulary, seed=1), context)
-    pairs = encoded(setting.lengths(8, batch=8) if setting.tried else lengths()[:LABELED], vocabulary)
+    pairs = encoded(setting.lengths(8, batch=8) if setting.tried else lengths()[: LABELED[precision]], vocabulary)
     with timed() as spent:
         score_pairs(path, pairs, context)
     tokens = int(lengths_of(pairs).sum())
@@ -56,7 +57,7 @@ def _labels(shape: str, precision: str, setting: Setting) -> Row:
 def sampling(rows: Rows, setting: Setting) -> None:
     """Answers of the native sampler; random weights hardly ever end a text, so all are of full length."""
     for shape in setting.shapes:
-        for precision in ("bf16", "fp32"):
+        for precision in setting.precisions:
             rows.take(f"{shape} {precision}", partial(_samples, shape, precision, setting, rows))
 
 

@@ -1,5 +1,10 @@
-"""DPO steps of real shapes, LoRA and whole, in bf16, against TRL's default and best settings on the same pairs."""
+"""DPO steps of real shapes, LoRA and whole, in bf16, against TRL's default and best settings on the same pairs.
 
+Rates are of the median step: both sides compile kernels when they first meet a size, and a step or two of the first row
+may take seconds for it. Each step of both sides ends with the device at rest.
+"""
+
+import statistics
 from collections.abc import Mapping
 from functools import partial
 from importlib.util import find_spec
@@ -13,7 +18,8 @@ from benchmarks.measure import peaks
 from benchmarks.workload import SHAPES, config, encoded, grouped, lengths_of, useful_flops
 from cwpo.models import memory_estimate
 from cwpo.models.adapters import LORA_TARGETS, add_adapter
-from cwpo.models.flex import compiled
+from cwpo.models.frozen import untie
+from cwpo.models.fused import compiled
 from cwpo.models.shape import shape_of
 from cwpo.stages.settings import LoraSettings
 
@@ -45,11 +51,10 @@ def _row(shape: str, tuning: str, side: str, setting: Setting, peak: float | Non
     warm = encoded(setting.lengths(setting.batch, batch=setting.batch, seed=1), vocabulary, seed=1)
     pairs = encoded(grouped(lengths) if side == "grouped" else lengths, vocabulary, first=setting.batch)
     counted = lengths_of(pairs)
-    row = _ours(shape, tuning, setting, warm, pairs) if side == "ours" else _trl(
-        shape, tuning, side, setting, warm, pairs
-    )  # fmt: skip
+    measured = _ours if side == "ours" else partial(_trl, side)
+    row = measured(shape, tuning, setting, warm, pairs)
     flops = useful_flops(shape, counted) * (FROZEN_SHARE if tuning == "lora" else 1.0)
-    seconds = row["seconds"]
+    seconds = statistics.median(row["step_seconds"]) * setting.steps
     return row | {
         "pairs": len(pairs),
         "s/pair": round(seconds / len(pairs), 5),
@@ -68,14 +73,14 @@ def _ours(shape: str, tuning: str, setting: Setting, warm: Any, pairs: Any) -> R
         tokens_per_batch=setting.tokens_per_batch,
     )  # fmt: skip
     return {
-        "seconds": round(sample.wall, 4),
+        "step_seconds": sample.more["step_seconds"],
         "reference_seconds": sample.more["reference_seconds"],
         "compiled": compiled.variants() - before,
         "estimate_gb": estimated_gb(shape, tuning, min(setting.tokens_per_batch, sum(row.tokens for row in warm))),
     }
 
 
-def _trl(shape: str, tuning: str, side: str, setting: Setting, warm: Any, pairs: Any) -> Row:
+def _trl(side: str, shape: str, tuning: str, setting: Setting, warm: Any, pairs: Any) -> Row:
     """Their best settings have frozen weights in bfloat16, as ours have; the default leaves all in float32."""
     from benchmarks import peers
 
@@ -86,7 +91,7 @@ def _trl(shape: str, tuning: str, side: str, setting: Setting, warm: Any, pairs:
         model, warm, pairs, batch=setting.batch, bf16=True, best=side != "default",
         lora=_peft(model) if tuning == "lora" else None,
     )  # fmt: skip
-    return {"seconds": round(sample.wall, 4)}
+    return {"step_seconds": sample.more["step_seconds"]}
 
 
 def _peft(model: Any) -> Any:
@@ -99,25 +104,27 @@ def _peft(model: Any) -> Any:
 
 
 def random_policy(shape: str, tuning: str, device: str) -> Any:
-    """A causal LM made on the device; with an adapter its frozen weights are bfloat16 where there is a GPU."""
+    """A causal LM made on the device; under an adapter its matrices are in bfloat16 and all else in float32."""
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
+    halved = tuning == "lora"
     with torch.device(device):
-        model: Any = AutoModelForCausalLM.from_config(config(SHAPES[shape]))
-    if tuning != "lora":
+        model: Any = AutoModelForCausalLM.from_config(
+            config(SHAPES[shape]), dtype=torch.bfloat16 if halved else torch.float32
+        )
+    if not halved:
         return model
-    if device.startswith("cuda"):
-        model.to(torch.bfloat16)
-    adapted = add_adapter(model, LORA, seed=0)
-    for parameter in adapted.parameters():
-        if parameter.requires_grad:
+    embedding = model.get_input_embeddings().weight
+    for parameter in model.parameters():
+        if parameter.ndim != 2 or parameter is embedding:
             parameter.data = parameter.data.float()
-    return adapted
+    untie(model)
+    return add_adapter(model, LORA, seed=0)
 
 
 def estimated_gb(shape: str, tuning: str, tokens: int, *, checkpointing: bool = False) -> float | None:
-    """What the memory estimate says of such a step; it knows frozen weights in float32 alone."""
+    """What the memory estimate says of such a step."""
     found = shape_of(config(SHAPES[shape]).to_dict())
     if found is None:
         return None

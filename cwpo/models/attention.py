@@ -2,7 +2,7 @@
 
 On the CPU, pairs are laid side by side in padded blocks for one SDPA call per block; the rest of the network stays
 unpadded. Measured on the sandbox's models (32 pairs, 1,750 tokens, one thread): 4 to 5 times faster per step than one
-(T, T) mask. On CUDA, FlexAttention skips the empty blocks of the (T, T) mask by itself (`cwpo/models/flex`).
+(T, T) mask. On CUDA, FlexAttention skips the empty blocks of the (T, T) mask by itself (`cwpo/models/fused`).
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from cwpo.models.flex.block_mask import block_mask, padded_length
-from cwpo.models.flex.compiled import attend
+from cwpo.models.fused.block_mask import block_mask, padded_length
+from cwpo.models.fused.compiled import attend
 from cwpo.models.tokenization import PackedBatch
 
 Kind = Literal["blocks", "flex"]

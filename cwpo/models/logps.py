@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cwpo.errors import ModelError
 from cwpo.models import attention
+from cwpo.models.fused import low_rank
 from cwpo.models.tokenization import PackedBatch
 
 _KEEP = 1 << 26  # most elements (rows x V) kept for backward: 256 MB in float32, 1,300 rows of OPT's vocabulary
@@ -73,10 +74,13 @@ def forward_path(model: Any, *, device: str, precision: str, log: Callable[[str]
     if packed and head is not None and not fused:
         log(f"The output layer is a {type(head).__name__}, not a plain linear layer: its logits are computed unfused.")
     dtype = torch.bfloat16 if precision == "bf16" else next(model.parameters()).dtype
-    return ForwardPath(
+    found = ForwardPath(
         model=inner, backbone=inner.base_model, head=head, packed=packed, fused=fused, kind=kind, dtype=dtype,
         window=window, softcap=getattr(inner.config, "final_logit_softcapping", None), wide=device.startswith("cuda"),
     )  # fmt: skip
+    if found.autocast:
+        low_rank.fuse(model)
+    return found
 
 
 def response_logps(path: ForwardPath, batch: PackedBatch) -> Tensor:

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM
 
 from benchmarks.gpu.equality import FAMILIES, VOCABULARY, compared
 from benchmarks.workload import encoded, lengths
-from cwpo.models.flex import compiled
+from cwpo.models.fused import compiled
 from cwpo.models.logps import _wide_product, forward_path, response_logps
 from cwpo.models.tokenization import pack
 
