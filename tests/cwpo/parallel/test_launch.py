@@ -95,8 +95,8 @@ def test_one_rank_ends_all_and_its_reason_is_the_one_that_is_told(
 
 
 def test_a_rank_that_is_stopped_is_noticed_by_its_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CWPO_RANK_SILENCE", "3")
-    with pytest.raises(RanksLost, match=r"^Rank 1 of 2 gave no sign of life for 3 s"):
+    monkeypatch.setenv("CWPO_RANK_SILENCE", "8")
+    with pytest.raises(RanksLost, match=r"^Rank 1 of 2 gave no sign of life for 8 s"):
         compute(tmp_path, "second_is_stopped")
 
 
