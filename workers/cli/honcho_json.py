@@ -26,7 +26,7 @@ class StackManager(Manager):
 
     def _start(self) -> None:
         """Called when honcho listens to both signals, before its first process starts."""
-        honchos = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        honchos: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def hear(number: int, frame: FrameType | None) -> None:
             if self._asked and self._all_started():
