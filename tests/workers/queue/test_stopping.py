@@ -173,3 +173,44 @@ def test_the_folder_of_a_stage_that_is_worked_on_is_never_removed(place: Workpla
     with store().lock(locked):
         reaper.remove_abandoned()
     assert [fingerprint for fingerprint, folder in folders.items() if not folder.exists()] == [left]
+
+
+DEAF = "trap '' TERM INT; echo deaf; while :; do sleep 0.1; done"  # a job in a step that takes for ever
+SUPERVISOR = f"""
+import subprocess
+from workers.queue.supervisor import Slot, Supervisor
+process = subprocess.Popen(["sh", "-c", {DEAF!r}])
+Supervisor([Slot(role="reaper", process=process)]).run()
+print("ended", process.returncode)
+"""
+LAUNCHER = f"""
+import sys
+from workers.cli.honcho_json import StackManager
+manager = StackManager(None, 60.0)
+manager.add_process("job", {DEAF!r})
+manager.loop()
+print("ended", manager.returncode)
+"""
+
+
+@pytest.mark.parametrize("script", [SUPERVISOR, LAUNCHER], ids=["supervisor", "launcher"])
+def test_a_second_ctrl_c_ends_at_once_what_the_first_one_lets_finish(workplace: Workplace, script: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", script], env=workplace.environment, cwd=ROOT, stdout=subprocess.PIPE,
+        start_new_session=True, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.rstrip().endswith("deaf"):
+            break
+    family = descendants(process.pid)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.0)
+    assert process.poll() is None
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert time.monotonic() - asked < 8
+    assert "ended" in said
+    wait_for(lambda: not any(map(lives, family)), 5)
