@@ -81,3 +81,12 @@ def _kept(settings: Settings, *, adapted: bool) -> Iterator[Kept | None]:
     policy = isinstance(settings, PreferenceSettings | ReferenceSettings | SampleSettings)
     if adapted and policy and memory_estimate.kept_of(settings) != "nf4":
         yield "nf4"
+
+
+def has_to_split(
+    settings: Settings, shape: Shape, *, tokens: int, cards: int, card_bytes: int, asked: bool | None = None
+) -> bool:
+    """Whether a stage over several cards has to split its model, because a copy of it does not fit one of them."""
+    possible = ways(settings, shape, tokens=tokens, asked=asked, counts=(1, cards))
+    copies = [way.bytes for way in possible if way.cards == 1]
+    return cards > 1 and len(possible) > len(copies) and min(copies) + CONTEXT > card_bytes

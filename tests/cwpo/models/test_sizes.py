@@ -129,6 +129,17 @@ def test_a_whole_model_is_split_over_cards_and_an_adapter_is_repeated(cards: int
     assert adapted.host > alone.host
 
 
+def test_a_model_is_split_where_a_copy_does_not_fit_and_an_adapter_never_is() -> None:
+    """Training all of OPT 1.3B takes 16 bytes a parameter, 21 GB and activations."""
+    known, asked = shape("facebook/opt-1.3b"), {"tokens": 2048, "cards": 4}
+    whole = stage.settings("align", lora=None)
+    assert fits.has_to_split(whole, known, **asked, card_bytes=20 * fits.GIGABYTE)
+    assert not fits.has_to_split(whole, known, **asked, card_bytes=48 * fits.GIGABYTE)
+    assert not fits.has_to_split(whole, known, tokens=2048, cards=1, card_bytes=20 * fits.GIGABYTE)
+    adapter = stage.settings("align", lora=to_plain(LORA))
+    assert not fits.has_to_split(adapter, known, **asked, card_bytes=fits.GIGABYTE)
+
+
 def test_a_way_is_said_in_words_that_can_be_chosen() -> None:
     way = fits.Way(checkpointing=True, four_bits=True, cards=4, bytes=0, host=0)
     assert fits.words_of(way) == "on 4 cards, in 4 bits, with gradient checkpointing"
