@@ -114,7 +114,14 @@ def test_a_prompt_that_leaves_no_room_names_the_field_and_a_long_one_is_cut(tmp_
 
 
 def context(
-    tmp_path: Path, name: str, inputs: dict[str, Path], folder: Path, *, decoding: Any = None, **changes: Any
+    tmp_path: Path,
+    name: str,
+    inputs: dict[str, Path],
+    folder: Path,
+    *,
+    decoding: Any = None,
+    stage_of: Any = None,
+    **changes: Any,
 ) -> StageContext[Any]:
     config = {
         "model": str(folder),
@@ -126,6 +133,7 @@ def context(
         "with_reference": True,
     }
     store = ArtifactStore(tmp_path / "home" / "artifacts")
+    config |= stage_of or {}
     return stage.context(tmp_path / name, "samples", config=config, inputs=inputs, store=store, **changes)
 
 
@@ -175,6 +183,22 @@ def test_an_adapter_answers_differently_and_its_kl_is_positive(tmp_path: Path, a
         save_model(model, base.tokenizer, out, form="adapter", parent={"model": str(folder), "revision": None})
     changed = context(tmp_path, "adapter", {"prompts": asked, "model": ctx.store.path("e" * 64)}, folder)
     assert run_samples(changed)["kl"] > 0.01
+
+
+def test_killed_and_resumed_in_bf16_with_other_execution_the_answers_are_the_same(tmp_path: Path, asked: Path) -> None:
+    """Killed between batches and within the lines of one, going on with other tokens_per_batch: no answer differs."""
+    folder = tiny.save(tmp_path / "m", "llama")
+    bf16 = {"precision": "bf16", "batches": {"rule": 1, "cache_gb": 6e-5}}
+    whole = context(tmp_path, "whole", {"prompts": asked}, folder, stage_of=bf16)
+    run_samples(whole)
+    lines = (whole.checkpoints / PARTIAL_FILE).read_text().splitlines(keepends=True)
+    for kept in (7, 23, 59):
+        cut = context(tmp_path, f"cut{kept}", {"prompts": asked}, folder, stage_of=bf16, tokens_per_batch=kept)
+        (cut.checkpoints / PARTIAL_FILE).write_text("".join(lines[:kept]) + lines[kept][:20])
+        run_samples(cut)
+        said = [[(item.prompt_id, item.text, item.tokens) for item in read_samples(ctx.out)] for ctx in (cut, whole)]
+        assert said[0] == said[1]
+        assert (cut.checkpoints / PARTIAL_FILE).read_text() == "".join(lines)
 
 
 def test_answers_finished_before_a_kill_are_not_sampled_again(tmp_path: Path, asked: Path) -> None:
