@@ -9,7 +9,7 @@ from pathlib import Path
 # In this order. The others are run by name: gpu needs a CUDA GPU, study takes an hour, label_noise and annotators need
 # pairs of one's own, first_paint answers one question about the pages.
 USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "coverage")
-NAMES = (*USUAL, "gpu", "study", "label_noise", "annotators", "first_paint")
+NAMES = (*USUAL, "gpu", "sampling", "study", "label_noise", "annotators", "first_paint")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""The sampler as it was: a cache that grows by concatenation, every prompt read at once, doubtful draws redrawn in bf16.
+"""The sampler as it was: a cache that grows by concatenation, all prompts read at once, doubtful draws in bf16 redrawn.
 
 Kept to measure against, and as the answers that fp32 must still give.
 """

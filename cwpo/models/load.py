@@ -220,7 +220,7 @@ def _load_causal(ref: ModelRef, *, store: ArtifactStore, merge_last: bool) -> tu
 
 
 def lineage(ref: ModelRef, *, store: ArtifactStore) -> tuple[Path, list[Path]]:
-    """The folder of the whole model, and those of the adapters on it from the lowest up, for programs that load both."""
+    """The folder of the whole model, and those of the adapters on it from the lowest up, for who loads them apart."""
     folder, adapters = _folder(ref, store), list[Path]()
     while (form := read_form(folder)) is not None and form["form"] == "adapter":
         adapters.insert(0, folder)

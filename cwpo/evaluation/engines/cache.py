@@ -8,7 +8,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 
-class PlacedLayer(DynamicLayer):  # type: ignore[misc]
+class PlacedLayer(DynamicLayer):
     """One layer's keys and values in a tensor of their final size; what is read is a view of its filled part."""
 
     def __init__(self, rows: int, width: int, dtype: torch.dtype | None) -> None:
@@ -20,11 +20,17 @@ class PlacedLayer(DynamicLayer):  # type: ignore[misc]
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Of the sizes that the first keys and values have."""
         self.dtype, self.device = self.kept or key_states.dtype, key_states.device
-        self.keys, self.values = (
-            torch.zeros((self.rows, states.shape[1], self.width, states.shape[3]), dtype=self.dtype, device=self.device)
-            for states in (key_states, value_states)
-        )
+        self.keys, self.values = self._empty(key_states), self._empty(value_states)
         self.is_initialized = True
+
+    def _empty(self, states: Tensor) -> Tensor:
+        size = (self.rows, states.shape[1], self.width, states.shape[3])
+        return torch.zeros(size, dtype=self.dtype, device=self.device)
+
+    def _storage(self) -> tuple[Tensor, Tensor]:
+        assert self.keys is not None
+        assert self.values is not None
+        return self.keys, self.values
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Write behind what the rows at work hold; views of these rows up to there."""
@@ -33,12 +39,12 @@ class PlacedLayer(DynamicLayer):  # type: ignore[misc]
         end = self.length + key_states.shape[2]
         if end > self.width:
             raise RuntimeError(f"{end} positions do not fit a cache of {self.width}")
-        at_work = slice(self.first, self.stop)
-        self.keys[at_work, :, self.length : end] = key_states
-        self.values[at_work, :, self.length : end] = value_states
+        at_work, (keys, values) = slice(self.first, self.stop), self._storage()
+        keys[at_work, :, self.length : end] = key_states
+        values[at_work, :, self.length : end] = value_states
         if self.stop == self.rows:  # the last part of the rows
             self.length = end
-        return self.keys[at_work, :, :end], self.values[at_work, :, :end]
+        return keys[at_work, :, :end], values[at_work, :, :end]
 
     def get_seq_length(self) -> int:
         return self.length
@@ -51,21 +57,21 @@ class PlacedLayer(DynamicLayer):  # type: ignore[misc]
         self.rows = len(indices)
         self.first, self.stop = 0, self.rows
         if self.is_initialized:
-            filled = slice(0, self.length)
-            self.keys[: self.rows, :, filled] = self.keys[indices, :, filled]
-            self.values[: self.rows, :, filled] = self.values[indices, :, filled]
+            for stored in self._storage():
+                stored[: self.rows, :, : self.length] = stored[indices, :, : self.length]
 
 
-class PlacedCache(DynamicCache):  # type: ignore[misc]
+class PlacedCache(DynamicCache):
     """A cache of placed layers, whose rows can be read into it in parts."""
 
     def __init__(self, config: Any, rows: int, width: int, dtype: torch.dtype | None) -> None:
         super().__init__(config=config)
-        self.layers = [PlacedLayer(rows, width, dtype) for _ in self.layers]
+        self.placed = [PlacedLayer(rows, width, dtype) for _ in self.layers]
+        self.layers = list(self.placed)
 
     def work_on(self, first: int, stop: int) -> None:
         """The rows of which the next forward pass is; parts come in order, and the last one ends at the last row."""
-        for layer in self.layers:
+        for layer in self.placed:
             layer.first, layer.stop = first, stop
 
 

@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import cwpo
+from cwpo.config.environment import for_child
 from cwpo.errors import Cancelled, ModelError
 from cwpo.evaluation.engines.contract import Key, Question, Written
 from cwpo.evaluation.engines.draws import row_key
@@ -233,13 +234,17 @@ def _told(opening: Opening) -> dict[str, Any]:
 
 def _environment(device: str, settings: EngineSettings) -> dict[str, str]:
     """One card, one process, no network; our own package can be found."""
-    found = {**os.environ, "VLLM_BATCH_INVARIANT": "1" if settings.batch_invariant else "0"}
-    found |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+    found = for_child(
+        VLLM_BATCH_INVARIANT="1" if settings.batch_invariant else "0",
+        VLLM_ENABLE_V1_MULTIPROCESSING="0",
+        VLLM_NO_USAGE_STATS="1",
+        HF_HUB_OFFLINE="1",
+    )
     root = str(Path(cwpo.__file__).resolve().parents[1])
-    found["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    found["PYTHONPATH"] = os.pathsep.join(filter(None, (root, found.get("PYTHONPATH"))))
     _, _, number = device.partition(":")
     if number:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        visible = found.get("CUDA_VISIBLE_DEVICES", "")
         found["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(number)] if visible else number
     return found
 

@@ -121,6 +121,7 @@ def test_a_zero_adapter_in_bf16_answers_as_its_base(family: str) -> None:
     plain = every(bf16_or_not(base, "bf16"), asked)
     tuned = add_adapter(base, stage.lora(), seed=3).eval()
     engine = native(tuned, tiny.tokenizer("opt"), DECODING, 0, precision="bf16", tokens_per_batch=1, fixed=SMALL)
+    assert engine.batches(asked, frozenset()) == bf16_or_not(base, "bf16").batches(asked, frozenset())
     assert every(engine, asked) == plain
     for name, value in tuned.named_parameters():
         if "lora_B" in name:
