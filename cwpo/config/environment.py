@@ -119,6 +119,10 @@ class Environment:
         "0: freed memory goes back to the system at once; training on a CPU is then up to 1.2 times slower",
         "1 in jobs, `cwpo run`, `label` and `reproduce`",
     )
+    vllm_python = Variable[str | None](
+        "CWPO_VLLM_PYTHON", _text, None, "for `evaluation.engine: vllm`: the Python of an environment that has vLLM",
+        "this one",
+    )  # fmt: skip
     log_format = Variable(
         "CWPO_LOG", _log_format, "text", "`json`: logs of workers, launcher and web as JSON lines", "`text`"
     )

@@ -4,11 +4,13 @@ Free of torch. The hub is asked only here, in the loaders of models and datasets
 """
 
 import re
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import catalog
+from cwpo.config.environment import settings
 from cwpo.config.run import RunConfig, merged
 from cwpo.data import files
 from cwpo.errors import ArtifactError, ConfigError, DataError
@@ -17,6 +19,7 @@ from cwpo.stages.stored_annotator import is_fingerprint, stored_annotator
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CHECKED_ROWS = 200
+_ASKED = 60  # seconds that another Python has to say what it has installed
 
 
 def resolve(config: RunConfig, *, gpu: bool, home: Path) -> RunConfig:
@@ -123,19 +126,32 @@ def _gold(config: RunConfig, home: Path) -> dict[str, object]:
     return {"gold_revision": pin_model("evaluation.gold_reward", model, revision, home=home)}
 
 
+def engine_version(name: str) -> str | None:
+    """The version of an engine on this machine, in the environment that it has of its own or in this one."""
+    python = settings.vllm_python
+    try:
+        if python is None:
+            return version(name)
+        code = f"import importlib.metadata as m; print(m.version({name!r}))"
+        asked = [python, "-c", code]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=_ASKED, check=True).stdout.strip()
+    except (PackageNotFoundError, OSError, subprocess.SubprocessError):
+        return None
+
+
 def _engine(config: RunConfig) -> dict[str, object]:
     """The version of vLLM that will sample: the one that is named, or the one installed here."""
     part = config.evaluation
     if part.engine == "native" or part.engine_version is not None:
         return {}
-    try:
-        return {"engine_version": version(part.engine)}
-    except PackageNotFoundError as error:
+    found = engine_version(part.engine)
+    if found is None:
         raise ConfigError(
             "evaluation.engine",
-            f"{part.engine} is not installed here: install the extra (pip install 'cwpo[{part.engine}]'), or say in "
-            "evaluation.engine_version which version the workers have.",
-        ) from error
+            f"{part.engine} is not installed here: install the extra (pip install 'cwpo[{part.engine}]'), set "
+            "CWPO_VLLM_PYTHON, or say in evaluation.engine_version which version the workers have.",
+        )
+    return {"engine_version": found}
 
 
 def _with_tokenizer(config: RunConfig, home: Path) -> RunConfig:

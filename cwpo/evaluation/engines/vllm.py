@@ -14,22 +14,23 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
-import cwpo
 from cwpo.config.environment import for_child
+from cwpo.config.environment import settings as environment
 from cwpo.errors import Cancelled, ModelError
 from cwpo.evaluation.engines.contract import Key, Question, Written
 from cwpo.evaluation.engines.draws import row_key
 from cwpo.evaluation.engines.native import CANCELLED
 from cwpo.models.adapters import ADAPTER_FILE, LORA_FILE
+from cwpo.stages.resolve import engine_version
 from cwpo.stages.settings import DecodingSettings, EngineSettings
 
+PROCESS = Path(__file__).with_name("vllm_process.py")
 TOGETHER = 512  # questions that are handed over at once; vLLM divides them as it likes
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
 UNLIMITED = 1 << 20  # tokens of a context that is none
@@ -101,7 +102,7 @@ class VllmEngine:
 
     def _start(self, should_stop: Callable[[], bool]) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "cwpo.evaluation.engines.vllm_process"],
+            [environment.vllm_python or sys.executable, "-P", str(PROCESS)],  # -P: its folder has a vllm of its own
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_environment(self.opening.device, self.settings),
@@ -142,13 +143,12 @@ class VllmEngine:
 
 def check_version(settings: EngineSettings) -> None:
     """The version that the run was submitted with, because answers may differ from one to the next."""
-    try:
-        here = version(settings.name)
-    except PackageNotFoundError as error:
+    here = engine_version(settings.name)
+    if here is None:
         raise ModelError(
             f"The run samples with {settings.name}, which this worker does not have: install the extra "
-            f"(pip install 'cwpo[{settings.name}]'), then retry the run."
-        ) from error
+            f"(pip install 'cwpo[{settings.name}]') or set CWPO_VLLM_PYTHON, then retry the run."
+        )
     if here != settings.version:
         raise ModelError(
             f"The run samples with {settings.name} {settings.version}, and this worker has {here}: "
@@ -233,15 +233,13 @@ def _told(opening: Opening) -> dict[str, Any]:
 
 
 def _environment(device: str, settings: EngineSettings) -> dict[str, str]:
-    """One card, one process, no network; our own package can be found."""
+    """One card, one process, no network."""
     found = for_child(
         VLLM_BATCH_INVARIANT="1" if settings.batch_invariant else "0",
         VLLM_ENABLE_V1_MULTIPROCESSING="0",
         VLLM_NO_USAGE_STATS="1",
         HF_HUB_OFFLINE="1",
     )
-    root = str(Path(cwpo.__file__).resolve().parents[1])
-    found["PYTHONPATH"] = os.pathsep.join(filter(None, (root, found.get("PYTHONPATH"))))
     _, _, number = device.partition(":")
     if number:
         visible = found.get("CUDA_VISIBLE_DEVICES", "")

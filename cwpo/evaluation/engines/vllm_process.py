@@ -1,6 +1,7 @@
 """The process in which vLLM lives: a line of JSON in, a line out. It ends when its input ends, in any state.
 
-The first line says what to load; every other one asks for answers. What vLLM prints goes to stderr, into the log.
+It is a script for any Python that has vLLM, and imports nothing of ours. The first line says what to load; every other
+one asks for answers. What vLLM prints goes to stderr, into the log.
 """
 
 import json

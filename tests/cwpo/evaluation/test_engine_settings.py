@@ -1,5 +1,6 @@
 """Who samples, in the configuration, at submission, in fingerprints and in the terms under a GRA."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ def test_the_version_is_found_where_vllm_is_installed(tmp_path: Path, monkeypatc
     assert given.evaluation.engine_version == "0.1"
     with fake_vllm(tmp_path, monkeypatch):
         assert resolve(config(engine="vllm"), gpu=False, home=tmp_path).evaluation.engine_version == VERSION
+        monkeypatch.setenv("CWPO_VLLM_PYTHON", sys.executable)  # asked in a process of its own
+        assert resolve(config(engine="vllm"), gpu=False, home=tmp_path).evaluation.engine_version == VERSION
+        monkeypatch.setenv("CWPO_VLLM_PYTHON", str(tmp_path / "absent"))
+        with pytest.raises(ConfigError, match="set CWPO_VLLM_PYTHON"):
+            resolve(config(engine="vllm"), gpu=False, home=tmp_path)
     assert resolve(config(), gpu=False, home=tmp_path).evaluation.engine_version is None
 
 
