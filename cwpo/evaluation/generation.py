@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cwpo.data.pairs import load_prompts
-from cwpo.evaluation.engines.contract import Engine, Question, Written
+from cwpo.evaluation.engines.contract import Engine, Question, Written, batches_of
 from cwpo.evaluation.engines.native import native
 from cwpo.evaluation.engines.opening import opened, prompt_room
 from cwpo.models import logps
@@ -135,7 +135,7 @@ def sampled(
     partial = ctx.checkpoints / PARTIAL_FILE
     found = {(answer.prompt_id, answer.sample): answer for answer in _read_partial(partial)}
     with partial.open("a") as stream:
-        for batch in engine.batches(questions, frozenset(found)):
+        for batch in batches_of(engine, questions, frozenset(found)):
             new = [_spoken(written, tokenizer) for written in engine.answers(batch, ctx.should_stop)]
             known = {(answer.prompt_id, answer.sample): answer for answer in new}
             stream.writelines(json.dumps(asdict(known[key])) + "\n" for key in known if found.get(key) != known[key])

@@ -189,7 +189,10 @@ def _embedding_gradients(shape: Shape, scalar: bool) -> int:
 
 
 def fixes_tokens(settings: Settings, shape: Shape) -> bool:
-    """Whether dropout is on in the stage, which then packs DROPOUT_TOKENS whatever is asked for."""
+    """Whether what is asked for does not matter: dropout is on in the stage, which then packs DROPOUT_TOKENS, or it
+    samples in bf16."""
+    if isinstance(settings, SampleSettings):
+        return settings.batches is not None
     if isinstance(settings, LabelSettings):
         return bool(settings.label_dropout)
     if isinstance(settings, ScorerSettings):

@@ -53,6 +53,11 @@ class NativeEngine:
         self.takes_positions = "position_ids" in known
         self.last_only = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
 
+    @property
+    def together(self) -> bool:
+        """In bf16."""
+        return self.batching.together
+
     def batches(self, questions: Sequence[Question], done: Collection[Key]) -> list[list[Question]]:
         """Neighbours in length; in bf16 whole, whatever of a batch is done."""
         return self.batching.batches(questions, done, self.decoding.max_new_tokens)

@@ -4,6 +4,7 @@ Written against vLLM's documented offline interface; no test has met the real on
 scorer's. The process is vllm_process.py; here are what it is told, its adapter, and its life.
 """
 
+import gc
 import json
 import os
 import re
@@ -82,6 +83,11 @@ class VllmEngine:
             child.wait(timeout=_ENDS_WITHIN)
         except subprocess.TimeoutExpired:
             _kill(child)
+
+    @property
+    def together(self) -> bool:
+        """Kernels may depend on what is asked at once."""
+        return True
 
     def batches(self, questions: Sequence[Question], done: Collection[Key]) -> list[list[Question]]:
         """As many as are handed over at once, in the order of the questions."""
@@ -210,7 +216,7 @@ def _told(opening: Opening) -> dict[str, Any]:
         "skip_tokenizer_init": True,  # ids go in and come out
         "dtype": {"bf16": "bfloat16", "fp32": "float32"}[opening.precision],
         "max_model_len": opening.context if opening.context < UNLIMITED else None,
-        "gpu_memory_utilization": SHARE,
+        "gpu_memory_utilization": _share(opening.device),
         "enable_prefix_caching": False,
         "generation_config": "vllm",  # the model's own defaults of sampling stay out
         "trust_remote_code": False,
@@ -230,6 +236,16 @@ def _told(opening: Opening) -> dict[str, Any]:
         **{"stop_token_ids": sorted(opening.stops), "detokenize": False},
     }
     return {"llm": arguments, "sampling": sampling, "adapter": None if adapter is None else str(adapter)}
+
+
+def _share(device: str) -> float:
+    """Of the card's memory, as far as it is free: what earlier stages of this process left to torch is given back."""
+    if not device.startswith("cuda"):
+        return SHARE
+    gc.collect()
+    torch.cuda.empty_cache()
+    free, whole = torch.cuda.mem_get_info(device)
+    return round(min(SHARE, 0.95 * free / whole), 3)
 
 
 def _environment(device: str, settings: EngineSettings) -> dict[str, str]:

@@ -40,6 +40,8 @@ class Fake:
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
+    together = False
+
     def batches(self, questions: Sequence[Question], done: Collection[Key]) -> list[list[Question]]:
         return [[item] for item in questions if item.key not in done]
 

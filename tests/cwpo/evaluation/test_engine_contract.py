@@ -8,7 +8,7 @@ from typing import Protocol
 import pytest
 
 from cwpo.errors import Cancelled
-from cwpo.evaluation.engines.contract import Engine
+from cwpo.evaluation.engines.contract import Engine, Written, batches_of
 from tests.cwpo.evaluation.engines_under_test import DECODING, STOP, engine_named, fake_vllm, questions
 
 
@@ -66,6 +66,20 @@ def test_what_is_done_is_not_asked_again_and_what_is_left_has_the_same_answers(o
     assert not again.keys() & set(first)
     assert all(every[key] == answer for key, answer in again.items())
     assert engine.batches(asked, frozenset(every)) == []
+
+
+def test_several_processes_ask_every_question_once_and_have_the_answers_of_one(opens: Opens) -> None:
+    """Three of them, going on where some answers are done."""
+    asked, done = questions(), frozenset(item.key for item in questions()[5:12])
+    alone = opens()
+    one = {answer.key: answer for batch in alone.batches(asked, done) for answer in alone.answers(batch, lambda: False)}
+    found: list[Written] = []
+    for rank in range(3):
+        engine = opens()
+        for batch in batches_of(engine, asked, done, rank=rank, ranks=3):
+            found += engine.answers(batch, lambda: False)
+    assert len({answer.key for answer in found}) == len(found)
+    assert {answer.key: answer for answer in found} == one
 
 
 def test_another_evaluation_seed_has_other_answers(opens: Opens) -> None:
