@@ -53,8 +53,8 @@ def summarise(results: Results) -> dict[str, Any]:
     """Tokens per second and passes per token of every way, how many times ours now in CPU time, and equal answers."""
     rows = [
         {
-            "sampler": name, "precision": precision, "tokens/s": results.median(f"{name} {precision}", "rate"),
-            "tokens/CPU s": results.median(f"{name} {precision}", "cpu_rate"),
+            "sampler": name, "precision": precision, "tokens/s": _median(results, name, precision, "rate"),
+            "tokens/CPU s": _median(results, name, precision, "cpu_rate"),
             "passes/token": results.median(f"{name} {precision}", "passes"),
             "nats": results.median(f"{name} {precision}", "nats"),
             "× now": _times(results, name, precision),
@@ -69,6 +69,11 @@ def summarise(results: Results) -> dict[str, Any]:
         "rows": rows,
         "same_answers": {f"before = now {one}": first[one]["before"] == first[one]["now"] for one in PRECISIONS},
     }
+
+
+def _median(results: Results, name: str, precision: str, key: str) -> float | None:
+    found = results.median(f"{name} {precision}", key)
+    return None if found is None else round(found)
 
 
 def _times(results: Results, name: str, precision: str) -> float | None:
