@@ -24,15 +24,18 @@ BORDER = {"fp32": 2e-5, "bf16": 2e-3}
 class Concatenated:
     """A policy that answers a batch in that way; `redrawn` counts the passes of one row."""
 
-    def __init__(self, model: Any, decoding: DecodingSettings, seed: int, *, stops: Sequence[int], precision: str):
+    def __init__(
+        self, model: Any, decoding: DecodingSettings, seed: int, *, stops: Sequence[int], precision: str,
+        device: str = "cpu",
+    ) -> None:  # fmt: skip
         self.model, self.decoding, self.seed, self.precision = model, decoding, seed, precision
-        self.stops, self.redrawn = torch.tensor(sorted(stops)), 0
+        self.stops, self.redrawn, self.device = torch.tensor(sorted(stops), device=device), 0, device
         known = inspect.signature(model.forward).parameters
         self.takes_positions = "position_ids" in known
         self.last_only = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
 
     def answers(self, rows: Sequence[Question]) -> list[Written]:
-        with torch.inference_mode(), precision_context(self.precision, "cpu"):
+        with torch.inference_mode(), precision_context(self.precision, self.device):
             return self._answers(rows)
 
     def _answers(self, rows: Sequence[Question]) -> list[Written]:
@@ -43,6 +46,7 @@ class Concatenated:
         for index, row in enumerate(rows):
             ids[index, width - len(row.prompt_ids) :] = torch.tensor(row.prompt_ids)
             mask[index, width - len(row.prompt_ids) :] = 1
+        ids, mask = ids.to(self.device), mask.to(self.device)
         cache, alive = DynamicCache(config=self.model.config), np.arange(len(rows))
         finished = np.zeros(len(rows), dtype=bool)
         for position in range(self.decoding.max_new_tokens):
@@ -51,13 +55,13 @@ class Concatenated:
             for row, token, is_open in zip(alive, tokens.tolist(), ~finished[alive], strict=True):
                 if is_open:
                     texts[row].append(token)
-            finished[alive] |= torch.isin(tokens, self.stops).numpy()
+            finished[alive] |= torch.isin(tokens, self.stops).cpu().numpy()
             stays = ~finished[alive]
             if not stays.any():
                 break
             ids, mask = tokens[:, None], torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
             if stays.mean() < SHRINK:
-                kept = torch.from_numpy(np.flatnonzero(stays))
+                kept = torch.from_numpy(np.flatnonzero(stays)).to(self.device)
                 cache.batch_select_indices(kept)
                 alive, ids, mask = alive[stays], ids[kept], mask[kept]
         return [
@@ -75,7 +79,7 @@ class Concatenated:
         return output.logits[:, -1]
 
     def _draw(self, logits: torch.Tensor, keys: Any, position: int, rows: list[tuple[Question, list[int]]]) -> Any:
-        uniform = torch.from_numpy(seeded.uniforms(keys, position))
+        uniform = torch.from_numpy(seeded.uniforms(keys, position)).to(self.device)
         settings = {"temperature": self.decoding.temperature, "top_p": self.decoding.top_p}
         tokens, doubtful = draw(logits, uniform, **settings, border=BORDER[self.precision])
         for index in doubtful.nonzero().flatten().tolist():
@@ -83,7 +87,7 @@ class Concatenated:
             if len(text) < position:
                 continue
             self.redrawn += 1
-            ids = torch.tensor([row.prompt_ids + text])
+            ids = torch.tensor([row.prompt_ids + text], device=self.device)
             alone = self._forward(ids, torch.ones_like(ids), None)
             tokens[index] = draw(alone, uniform[index : index + 1], **settings, border=0.0)[0]
         return tokens

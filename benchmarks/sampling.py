@@ -1,6 +1,6 @@
 """Sampling: our sampler as it was and as it is, and transformers' continuous batching, side by side.
 
-    python -m benchmarks sampling [--shape opt-h256] [--answers 32] [--rounds 3] [--anew]
+    python -m benchmarks sampling [--shape opt-h256] [--answers 32] [--rounds 3] [--device cpu] [--anew]
 
 Random weights, prompts of the lengths of real ones, at a temperature at which a token has some 2.5 nats, as answers of
 trained models have. fp32 are float32 weights, bf16 are weights in bf16. Continuous batching takes one seed for
@@ -33,15 +33,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--shape", choices=list(SHAPES), default="opt-h256")
     parser.add_argument("--answers", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--anew", action="store_true", help="forget what is stored")
     options = parser.parse_args(arguments)
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    results = Results(f"sampling-{options.shape}", anew=options.anew)
+    results = Results(f"sampling-{options.shape}{'' if options.device == 'cpu' else '-cuda'}", anew=options.anew)
     print(f"Sampling {options.answers} answers, {options.shape}", flush=True)
     for number in range(options.rounds):
         for precision in PRECISIONS:
             for name, way in WAYS.items():
-                measure = partial(_measured, way, options.shape, precision, options.answers)
+                measure = partial(_measured, way, options.shape, precision, options.answers, options.device)
                 results.take(f"{name} {precision}", number, measure)
     results.summary = summarise(results)
     results.save()
@@ -89,9 +90,9 @@ def questions(shape: str, count: int) -> list[Question]:
     ]
 
 
-def _measured(way: Callable[..., Any], shape: str, precision: str, count: int) -> Sample:
+def _measured(way: Callable[..., Any], shape: str, precision: str, count: int, device: str) -> Sample:
     """Seconds, tokens, passes per token, and a digest of what was answered."""
-    model = policy(shape).eval().to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    model = policy(shape, device=device).eval().to(torch.bfloat16 if precision == "bf16" else torch.float32)
     asked = questions(shape, count)
     temperature, nats = temperature_of(model, asked)
     decoding = DecodingSettings(temperature=temperature, top_p=1.0, max_new_tokens=NEW_TOKENS, samples=1)
@@ -119,7 +120,9 @@ def _measured(way: Callable[..., Any], shape: str, precision: str, count: int) -
 def temperature_of(model: Any, asked: list[Question]) -> tuple[float, float]:
     """(temperature, mean nats) at which the tokens behind these prompts have NATS nats, by bisection."""
     with torch.inference_mode():
-        logits = torch.stack([model(torch.tensor([item.prompt_ids])).logits[0, -1].double() for item in asked[:8]])
+        logits = torch.stack(
+            [model(torch.tensor([item.prompt_ids], device=model.device)).logits[0, -1].double() for item in asked[:8]]
+        )
 
     def entropy(temperature: float) -> float:
         logs = (logits / temperature).log_softmax(-1)
@@ -133,13 +136,15 @@ def temperature_of(model: Any, asked: list[Question]) -> tuple[float, float]:
 
 
 def _before(model: Any, shape: str, precision: str, decoding: DecodingSettings, asked: list[Question]) -> Any:
-    engine = Concatenated(model, decoding, 0, stops=[1], precision=precision)
+    engine = Concatenated(model, decoding, 0, stops=[1], precision=precision, device=model.device.type)
     return _ids(asked, engine.answers(sorted(asked, key=lambda item: len(item.prompt_ids))))
 
 
 def _now(model: Any, shape: str, precision: str, decoding: DecodingSettings, asked: list[Question]) -> Any:
     tokenizer = word_tokenizer(SHAPES[shape].vocabulary)
-    engine = native(model, tokenizer, decoding, 0, precision=precision, tokens_per_batch=TOKENS_PER_BATCH)
+    engine = native(
+        model, tokenizer, decoding, 0, device=model.device.type, precision=precision, tokens_per_batch=TOKENS_PER_BATCH
+    )
     found = [engine.answers(batch, lambda: False) for batch in engine.batches(asked, frozenset())]
     return _ids(asked, [answer for batch in found for answer in batch])
 
@@ -149,7 +154,9 @@ def _continuous(model: Any, shape: str, precision: str, decoding: DecodingSettin
         do_sample=True, temperature=decoding.temperature, top_k=0, top_p=1.0, max_new_tokens=decoding.max_new_tokens,
         eos_token_id=1, pad_token_id=0,
     )  # fmt: skip
-    memory = ContinuousBatchingConfig(seed=0, num_blocks=128, max_batch_tokens=TOKENS_PER_BATCH)
+    memory = ContinuousBatchingConfig(
+        seed=0, num_blocks=128 if model.device.type == "cpu" else None, max_batch_tokens=TOKENS_PER_BATCH
+    )
     found = model.generate_batch(
         [item.prompt_ids for item in asked], generation_config=how, continuous_batching_config=memory
     )

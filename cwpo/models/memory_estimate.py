@@ -143,13 +143,14 @@ def answer_cache(*, layers: int, hidden: int, vocabulary: int, cache_gb: float |
 
 
 def _answering_in_fixed_batches(need: Need, batches: BatchSettings, shape: Shape) -> Need:
-    """The same with the cache of bf16; prompts are read in parts."""
+    """The same with the cache of bf16, of which attention repeats one layer; prompts are read in parts."""
     cache = answer_cache(
         layers=shape.layers, hidden=shape.hidden, vocabulary=shape.vocabulary, cache_gb=batches.cache_gb
     )
     prompts = PROMPT_TOKENS * layer(shape, "bf16")
+    repeated = cache * shape.query // (shape.keys * shape.layers) if shape.query > shape.keys else 0
     drawn = 5 * DRAWN * 8  # copies in float64
-    return replace(need, cache=cache, activations=prompts, checkpointed=prompts, head=drawn)
+    return replace(need, cache=cache + repeated, activations=prompts, checkpointed=prompts, head=drawn)
 
 
 def layer(shape: Shape, precision: str) -> int:

@@ -9,13 +9,17 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cwpo.errors import ConfigError
+from cwpo.errors import ConfigError, SettingsError
 from cwpo.evaluation.engines.contract import Key, Question
 from cwpo.models.memory import free_memory
-from cwpo.models.memory_estimate import PROMPT_TOKENS, ROOM, SAFE, answer_cache
+from cwpo.models.memory_estimate import PROMPT_TOKENS, ROOM, answer_cache
+from cwpo.stages.from_config import BATCH_RULE
 from cwpo.stages.settings import BatchSettings
 
 MOST_ROWS = 256  # of one batch
+FILLED = (
+    0.5  # share of the free memory for keys and values in fp32; beside them stand what attention repeats, and logits
+)
 _GB = 1e9
 
 
@@ -44,6 +48,11 @@ class Batching:
 
 def fixed(config: Any, settings: BatchSettings) -> Batching:
     """Of bf16: what a share of the model's size, or what is asked for, holds of keys and values."""
+    if settings.rule != BATCH_RULE:
+        raise SettingsError(
+            f"The answers of this run belong to batches by rule {settings.rule}, and this version knows rule "
+            f"{BATCH_RULE}: compute it with the version that submitted it, or submit it anew."
+        )
     text = config.get_text_config(decoder=True)
     size = answer_cache(
         layers=int(text.num_hidden_layers),
@@ -56,7 +65,7 @@ def fixed(config: Any, settings: BatchSettings) -> Batching:
 
 def by_memory(config: Any, *, device: str, tokens_per_batch: int) -> Batching:
     """Of fp32: what fits into the memory that is free. A CPU gains nothing from more than a few thousand tokens."""
-    fits = int(SAFE * free_memory(device)) // bytes_per_token(config, "fp32")
+    fits = int(FILLED * free_memory(device)) // bytes_per_token(config, "fp32")
     most = fits if device.startswith("cuda") else min(fits, ROOM * tokens_per_batch)
     return Batching(tokens=most, prompt_tokens=tokens_per_batch, together=False)
 
@@ -64,16 +73,25 @@ def by_memory(config: Any, *, device: str, tokens_per_batch: int) -> Batching:
 def bytes_per_token(config: Any, precision: str) -> int:
     """Keys and values of one token in all layers."""
     text = config.get_text_config(decoder=True)
-    heads = int(text.num_attention_heads)
-    stored = int(getattr(text, "num_key_value_heads", None) or heads)
-    size = int(getattr(text, "head_dim", None) or text.hidden_size // heads)
-    return 2 * int(text.num_hidden_layers) * stored * size * (2 if precision == "bf16" else 4)
+    size = int(getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads)
+    return 2 * int(text.num_hidden_layers) * _stored_heads(text) * size * (2 if precision == "bf16" else 4)
+
+
+def _stored_heads(text: Any) -> int:
+    return int(getattr(text, "num_key_value_heads", None) or text.num_attention_heads)
+
+
+def _repeated(text: Any) -> float:
+    """Share of all keys and values that attention holds once more: one layer's, repeated for every head."""
+    groups = text.num_attention_heads / _stored_heads(text)
+    return float(groups / text.num_hidden_layers) if groups > 1 else 0.0
 
 
 def check_room(config: Any, batch: Sequence[Question], new_tokens: int, device: str) -> None:
     """A batch of bf16 is never made smaller than its settings say: where it does not fit, a sentence."""
     width = max(len(item.prompt_ids) for item in batch) + new_tokens
-    need, have = len(batch) * width * bytes_per_token(config, "bf16"), free_memory(device)
+    stored, have = len(batch) * width * bytes_per_token(config, "bf16"), free_memory(device)
+    need = stored * (1 + _repeated(config.get_text_config(decoder=True)))
     if need > have:
         raise ConfigError(
             "evaluation.cache_gb",

@@ -23,6 +23,7 @@ from cwpo.evaluation.engines.cache import PlacedCache, is_placeable
 from cwpo.evaluation.engines.contract import Key, Question, Written
 from cwpo.evaluation.engines.draws import draw, row_key
 from cwpo.models.load import pad_id, precision_context
+from cwpo.stages.from_config import BATCH_RULE
 from cwpo.stages.settings import BatchSettings, DecodingSettings
 
 SHRINK = 0.8  # finished rows leave the batch when fewer than this share of it is unfinished
@@ -190,7 +191,7 @@ def native(
 ) -> NativeEngine:
     """The sampler of this model. `fixed`: the batches of bf16; in fp32 they are as large as memory allows."""
     if precision == "bf16":
-        batching = batches.fixed(model.config, fixed or BatchSettings(rule=1, cache_gb=None))
+        batching = batches.fixed(model.config, fixed or BatchSettings(rule=BATCH_RULE, cache_gb=None))
     else:
         batching = batches.by_memory(model.config, device=device, tokens_per_batch=tokens_per_batch)
     return NativeEngine(

@@ -7,7 +7,7 @@ import torch
 from transformers import GemmaConfig, GemmaForCausalLM, MistralConfig, MistralForCausalLM
 
 from benchmarks.concatenated import Concatenated
-from cwpo.errors import ConfigError
+from cwpo.errors import ConfigError, SettingsError
 from cwpo.evaluation.engines import batches
 from cwpo.evaluation.engines.cache import PlacedCache, is_placeable
 from cwpo.evaluation.engines.contract import Question, Written
@@ -159,10 +159,33 @@ def test_batches_in_fp32_fit_into_free_memory(monkeypatch: pytest.MonkeyPatch) -
     per_token = 2 * 2 * 32 * 4  # keys and values, layers, width, bytes
     assert batches.bytes_per_token(config, "fp32") == per_token
     monkeypatch.setattr(batches, "free_memory", lambda device: 100_000 * per_token)
-    assert batches.by_memory(config, device="cuda", tokens_per_batch=5).tokens == 80_000
+    assert batches.by_memory(config, device="cuda", tokens_per_batch=5).tokens == 50_000
     assert batches.by_memory(config, device="cpu", tokens_per_batch=5).tokens == 40
     monkeypatch.setattr(batches, "free_memory", lambda device: 10 * per_token)
-    assert batches.by_memory(config, device="cpu", tokens_per_batch=5).tokens == 8
+    assert batches.by_memory(config, device="cpu", tokens_per_batch=5).tokens == 5
+
+
+def test_batches_by_a_rule_of_another_version_are_a_sentence() -> None:
+    with pytest.raises(SettingsError, match="by rule 2, and this version knows rule 1"):
+        bf16_or_not(tiny.causal_lm("opt"), "bf16", fixed=BatchSettings(rule=2, cache_gb=None))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", MODELS)
+def test_the_promises_hold_on_a_card(family: str) -> None:
+    """fp32: as the growing cache on the CPU's side of the promise, in any batch. bf16: twice the same, as its base."""
+    tokenizer, asked = tiny.tokenizer("opt"), questions(15)
+    model = MODELS[family]().eval().to("cuda")
+    before = Concatenated(model, DECODING, 0, stops=[1], precision="fp32", device="cuda").answers(asked)
+    for tokens in (20, 10_000):
+        now = native(model, tokenizer, DECODING, 0, device="cuda", tokens_per_batch=tokens)
+        assert every(now, asked) == {answer.key: answer for answer in before}
+    rounded = model.to(torch.bfloat16)
+    options: dict[str, Any] = {"device": "cuda", "precision": "bf16", "tokens_per_batch": 1, "fixed": SMALL}
+    plain = every(native(rounded, tokenizer, DECODING, 0, **options), asked)
+    assert every(native(rounded, tokenizer, DECODING, 0, **options), asked[::-1]) == plain
+    tuned = add_adapter(rounded, stage.lora(), seed=3).eval()
+    assert every(native(tuned, tokenizer, DECODING, 0, **options), asked) == plain
 
 
 def test_a_batch_of_bf16_that_does_not_fit_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
