@@ -173,7 +173,7 @@ def test_batches_by_a_rule_of_another_version_are_a_sentence() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("family", MODELS)
 def test_the_promises_hold_on_a_card(family: str) -> None:
-    """fp32: as the growing cache on the CPU's side of the promise, in any batch. bf16: twice the same, as its base."""
+    """fp32: the growing cache's answers in any batch. bf16: twice the same, and a zero adapter's are its base's."""
     tokenizer, asked = tiny.tokenizer("opt"), questions(15)
     model = MODELS[family]().eval().to("cuda")
     before = Concatenated(model, DECODING, 0, stops=[1], precision="fp32", device="cuda").answers(asked)
