@@ -18,6 +18,7 @@ BY_NAME = (
     "label_noise",
     "ranks_chaos",
     "rounding",
+    "sampling",
     "study",
     "two_hosts",
 )

@@ -14,6 +14,7 @@ TITLES = {
     "plain-": "A step of DPO against a plain loop, {}",
     "scoring-": "Annotator, {}",
     "where-": "Where the time of a step goes, {}",
+    "sampling-": "Sampling, {}",
     "gpu-": "On a GPU, {}",
 }
 
@@ -55,6 +56,8 @@ def _section(name: str, summary: Mapping[str, Any]) -> Iterator[str]:
         yield from _rows([{"how many times ours": k, "×": v} for k, v in summary["ratios"].items() if v is not None])
         yield from _rows([{"precision": k, "utilisation": v} for k, v in summary["utilisation"].items()])
         yield from _rows(summary["goals"])
+    elif name.startswith("sampling-"):
+        yield from _rows(summary["rows"])
     elif name.startswith("plain-"):
         yield from _rows([{"variant": k, "s/pair": v} for k, v in summary["seconds_per_pair"].items()])
         yield from _rows([{"how many times ours": k, "×": v} for k, v in summary["ratios"].items()])

@@ -149,6 +149,10 @@ class Environment:
     rank_wait = Variable(
         "CWPO_RANK_WAIT", _count, 1800, "seconds that a rank waits for the others before it gives up", "1800"
     )
+    vllm_python = Variable[str | None](
+        "CWPO_VLLM_PYTHON", _text, None, "for `evaluation.engine: vllm`: the Python of an environment that has vLLM",
+        "this one",
+    )  # fmt: skip
     log_format = Variable(
         "CWPO_LOG", _log_format, "text", "`json`: logs of workers, launcher and web as JSON lines", "`text`"
     )

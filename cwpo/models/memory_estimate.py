@@ -13,6 +13,7 @@ from cwpo.models.sizes.host import host_bytes
 from cwpo.models.sizes.weights import FLOAT, HALF, Kept, frozen_bytes, kept_in
 from cwpo.stages.kinds import kind_of
 from cwpo.stages.settings import (
+    BatchSettings,
     LabelSettings,
     LoraSettings,
     ModelSettings,
@@ -107,12 +108,13 @@ def _on_a_card(
         return reading(shape, tokens=most, precision=precision, scalar=scalar, models=models, kept=kept)
     if isinstance(settings, ScoreSettings):
         return reading(shape, tokens=tokens, precision=precision, scalar=True, kept=kept)
+    if isinstance(settings, SampleSettings) and settings.engine is not None:  # its own process ends before ours scores
+        return reading(shape, tokens=tokens, precision=precision, scalar=False, kept=kept)
     if isinstance(settings, SampleSettings):
         new_tokens = settings.decoding.max_new_tokens
         need = answering(shape, tokens=tokens, precision=precision, new_tokens=new_tokens, kept=kept)
-        fixed = precision == "bf16" and not before
-        cache_gb = getattr(getattr(settings, "batches", None), "cache_gb", None)
-        return _answering_in_fixed_batches(need, shape, cache_gb) if fixed else need
+        fixed = None if before else settings.batches
+        return need if fixed is None else _answering_in_fixed_batches(need, fixed, shape)
     return None
 
 
@@ -219,12 +221,15 @@ def answer_cache(*, layers: int, hidden: int, vocabulary: int, cache_gb: float |
     return int(cache_gb * 1e9) if cache_gb else max(LEAST_CACHE, weights // 3)
 
 
-def _answering_in_fixed_batches(need: Need, shape: Shape, cache_gb: float | None) -> Need:
-    """The same with the cache of bf16; prompts are read in parts."""
-    cache = answer_cache(layers=shape.layers, hidden=shape.hidden, vocabulary=shape.vocabulary, cache_gb=cache_gb)
+def _answering_in_fixed_batches(need: Need, batches: BatchSettings, shape: Shape) -> Need:
+    """The same with the cache of bf16, of which attention repeats one layer; prompts are read in parts."""
+    cache = answer_cache(
+        layers=shape.layers, hidden=shape.hidden, vocabulary=shape.vocabulary, cache_gb=batches.cache_gb
+    )
     prompts = PROMPT_TOKENS * layer(shape, "bf16")
+    repeated = cache * shape.query // (shape.keys * shape.layers) if shape.query > shape.keys else 0
     drawn = 5 * DRAWN * 8  # copies in float64
-    return replace(need, cache=cache, activations=prompts, checkpointed=prompts, head=drawn)
+    return replace(need, cache=cache + repeated, activations=prompts, checkpointed=prompts, head=drawn)
 
 
 def layer(shape: Shape, precision: str) -> int:
@@ -277,7 +282,10 @@ def _embedding_gradients(shape: Shape, scalar: bool) -> int:
 
 
 def fixes_tokens(settings: Settings, shape: Shape) -> bool:
-    """Whether dropout is on in the stage, which then packs DROPOUT_TOKENS whatever is asked for."""
+    """Whether what is asked for does not matter: dropout is on in the stage, which then packs DROPOUT_TOKENS, or it
+    samples in bf16."""
+    if isinstance(settings, SampleSettings):
+        return settings.batches is not None
     if isinstance(settings, LabelSettings):
         return bool(settings.label_dropout)
     if isinstance(settings, ScorerSettings):

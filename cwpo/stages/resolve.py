@@ -4,9 +4,12 @@ Free of torch. The hub is asked only here, in the loaders of models and datasets
 """
 
 import re
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cwpo.config import catalog
+from cwpo.config.environment import settings
 from cwpo.config.run import RunConfig, merged
 from cwpo.config.store import store_at
 from cwpo.contents import content_of
@@ -18,6 +21,7 @@ from cwpo.stages.stored_annotator import is_fingerprint, stored_annotator
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CHECKED_ROWS = 200
+_ASKED = 60  # seconds that another Python has to say what it has installed
 
 
 def resolve(config: RunConfig, *, bf16: bool, home: Path, read_at_most: int | None = None) -> RunConfig:
@@ -40,7 +44,7 @@ def resolve(config: RunConfig, *, bf16: bool, home: Path, read_at_most: int | No
         pins["model"][f"{role}_revision"] = pin_model(
             f"model.{role}", name, revision, home=home, read_at_most=read_at_most
         )
-    pins["evaluation"] |= _gold(config, home, read_at_most)
+    pins["evaluation"] |= _gold(config, home, read_at_most) | _engine(config)
     resolved = RunConfig.parse(merged(config.canonical(), pins))
     _check_chats(resolved, home)
     return _with_tokenizer(resolved, home)
@@ -152,6 +156,34 @@ def _gold(config: RunConfig, home: Path, read_at_most: int | None = None) -> dic
     model = str(row.model) if row else name
     pinned = pin_model("evaluation.gold_reward", model, revision, home=home, read_at_most=read_at_most)
     return {"gold_revision": pinned}
+
+
+def engine_version(name: str) -> str | None:
+    """The version of an engine on this machine, in the environment that it has of its own or in this one."""
+    python = settings.vllm_python
+    try:
+        if python is None:
+            return version(name)
+        code = f"import importlib.metadata as m; print(m.version({name!r}))"
+        asked = [python, "-c", code]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=_ASKED, check=True).stdout.strip()
+    except (PackageNotFoundError, OSError, subprocess.SubprocessError):
+        return None
+
+
+def _engine(config: RunConfig) -> dict[str, object]:
+    """The version of vLLM that will sample: the one that is named, or the one installed here."""
+    part = config.evaluation
+    if part.engine == "native" or part.engine_version is not None:
+        return {}
+    found = engine_version(part.engine)
+    if found is None:
+        raise ConfigError(
+            "evaluation.engine",
+            f"{part.engine} is not installed here: install the extra (pip install 'cwpo[{part.engine}]'), set "
+            "CWPO_VLLM_PYTHON, or say in evaluation.engine_version which version the workers have.",
+        )
+    return {"engine_version": found}
 
 
 def _with_tokenizer(config: RunConfig, home: Path) -> RunConfig:

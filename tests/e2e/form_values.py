@@ -30,6 +30,7 @@ PUT_BACK = (
     "data.revision", "data.subset", "data.mix", "data.length_rule.tokenizer", "data.length_rule.tokenizer_revision",
     "model.annotator_revision", "model.policy_revision", "model.precision", "annotator.use", "annotator.kind",
     "weighting.name", "evaluation.gold_revision", "evaluation.gold_model", "execution.device",
+    "evaluation.engine", "evaluation.engine_version", "evaluation.batch_invariant",
 )  # fmt: skip
 
 
