@@ -18,7 +18,7 @@ from workers.machine import logs
 logs.configure()
 get_logger("root")  # the parent of all of Streamlit's, which it makes with its first warning
 logs.take_over("streamlit_console_handler")  # the name that Streamlit keeps its own under
-st.set_page_config(page_title="CW-PO", page_icon="◐", layout="wide", initial_sidebar_state="expanded")
+st.set_page_config(page_icon="◐", layout="wide", initial_sidebar_state="auto")
 
 NEW_RUN = "new_run"
 STYLE = Path(__file__).with_name("style.css")
@@ -44,6 +44,7 @@ PAGES = {
 }
 
 page = st.navigation(PAGES, expanded=True)
+st.set_page_config(page_title=f"{page.title} · CW-PO")
 st.html(STYLE)
 if page.url_path != NEW_RUN:
     put_aside()

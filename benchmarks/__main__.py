@@ -6,10 +6,22 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-# In this order. The others are run by name: gpu needs a CUDA GPU, study takes an hour, label_noise and annotators need
-# pairs of one's own, first_paint and rounding answer one question each.
-USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "coverage")
-NAMES = (*USUAL, "gpu", "rounding", "study", "label_noise", "annotators", "first_paint")
+# In this order.
+USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "tokenize", "coverage")
+# Run by name: they need a card, root, a machine for themselves, or pairs of one's own, take an hour, or answer one
+# question.
+BY_NAME = (
+    "annotators",
+    "checkpoint",
+    "first_paint",
+    "gpu",
+    "label_noise",
+    "ranks_chaos",
+    "rounding",
+    "study",
+    "two_hosts",
+)
+NAMES = (*USUAL, *BY_NAME)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import stage_memory
 from benchmarks.measure import Results, Sample, Stopwatch, table
 from cwpo.records import CandidatePair
 
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     results.save()
     for what, rows in results.summary.items():
         print(f"{what}\n{table(rows)}", flush=True)
+    stage_memory.take(anew=options.anew, smallest=options.smallest)
 
 
 def _rows(results: Results, what: str) -> list[dict[str, Any]]:

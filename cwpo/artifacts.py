@@ -2,25 +2,32 @@
 
 Layout under the root: `<fp[:2]>/<fp>/` holds the files and `manifest.json` with the sha256 of each. A result is built
 in a temporary directory of the same file system, fsynced, and renamed into place; `checkpoints/<fp>/` survives a kill.
+With an `ObjectStore` that several machines share, the root is this machine's copy of what it needed: what is not here
+is downloaded, and what was built here is shared.
 """
 
 import hashlib
 import json
+import logging
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from cwpo.errors import ArtifactError
+from cwpo.errors import ArtifactError, StoreError
+from cwpo.files import sha256_of
+from cwpo.object_store import MANIFEST, Manifest, ObjectStore
 
-MANIFEST = "manifest.json"
-_CHUNK = 1 << 20
+log = logging.getLogger(__name__)
+TOKENS = "tokens"  # a store of its own under the root: token ids of pairs, which any stage can make again
+_PREFIX = 16  # characters of a fingerprint in the name of the directory that it is built in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +43,11 @@ class ArtifactInfo:
 
 
 class ArtifactStore:
-    """Directories of finished stages, addressed by fingerprint."""
+    """Directories of finished stages, addressed by fingerprint. `shared`: what other machines see of it, too."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shared: ObjectStore | None = None) -> None:
         self.root = Path(root)
+        self.shared = shared
 
     def path(self, fingerprint: str) -> Path:
         """Where the artifact is, or would be."""
@@ -50,28 +58,34 @@ class ArtifactStore:
         """The artifact's directory, its files checked against the manifest; None when there is none.
 
         Each process hashes an artifact's files once, and again only when a file's inode, size or modification time has
-        changed. A damaged artifact is moved aside, so that the stage is computed again.
+        changed. A damaged artifact is moved aside, so that it is downloaded from the shared store or computed again.
         """
         path = self.path(fingerprint)
         if not (path / MANIFEST).is_file():
-            return None
+            return self._downloaded(fingerprint)
         if not verify:
             return path
         seen = _stamps(path)
         if _WHOLE.get(path) != seen:
             if damage := self.damage(fingerprint):
                 self._set_aside(path, damage)
-                return None
+                return self._downloaded(fingerprint)
             _WHOLE[path] = seen
         return path
 
+    def holds(self, fingerprint: str) -> bool:
+        """Whether there is such an artifact, here or in the shared store; nothing is downloaded or read."""
+        here = (self.path(fingerprint) / MANIFEST).is_file()
+        return here or (self.shared is not None and self.shared.manifest(fingerprint) is not None)
+
     def info(self, fingerprint: str) -> ArtifactInfo:
-        """The manifest of an artifact; ArtifactError when there is none."""
+        """The manifest of an artifact, from here or from the shared store; ArtifactError when there is none."""
         path = self.path(fingerprint)
-        try:
-            manifest = json.loads((path / MANIFEST).read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            raise ArtifactError(f"Artifact {fingerprint[:12]} is missing; retry the run to recompute it.") from error
+        manifest = self._manifest(path)
+        if manifest is None and self.shared is not None:
+            manifest = self.shared.manifest(fingerprint)
+        if manifest is None:
+            raise ArtifactError(f"Artifact {fingerprint[:12]} is missing; retry the run to recompute it.")
         return ArtifactInfo(
             fingerprint=fingerprint,
             path=path,
@@ -81,14 +95,34 @@ class ArtifactStore:
             meta=manifest["meta"],
         )
 
+    def read_text(self, fingerprint: str, name: str) -> str:
+        """A small file of an artifact, without the others; ArtifactError when it is neither here nor shared."""
+        file = self.path(fingerprint) / name
+        if file.is_file():
+            return file.read_text()
+        manifest = self.shared.manifest(fingerprint) if self.shared is not None else None
+        if self.shared is None or manifest is None:
+            raise ArtifactError(f"Artifact {fingerprint[:12]} is missing; retry the run to recompute it.")
+        return self.shared.read(manifest, name).decode()
+
+    def share(self, fingerprint: str) -> bool:
+        """Put an artifact that lies here into the shared store, unless it is there. False: another machine's was first,
+        and has taken the place of ours."""
+        if self.shared is None or self.shared.push(fingerprint, self.path(fingerprint)):
+            return True
+        with self._work(fingerprint) as away:
+            os.rename(self.path(fingerprint), away / "replaced")
+        self._downloaded(fingerprint)
+        return False
+
     def damage(self, fingerprint: str) -> str | None:
-        """What is wrong with the artifact's files; None when all match the manifest."""
-        try:
-            info = self.info(fingerprint)
-        except ArtifactError as error:
-            return str(error)
-        for name, expected in info.files.items():
-            file = info.path / name
+        """What is wrong with the artifact's files here; None when all match the manifest."""
+        path = self.path(fingerprint)
+        manifest = self._manifest(path)
+        if manifest is None:
+            return f"Artifact {fingerprint[:12]} is missing; retry the run to recompute it."
+        for name, expected in manifest["files"].items():
+            file = path / name
             if not file.is_file():
                 return f"{name} is missing"
             if sha256_of(file) != expected:
@@ -98,24 +132,57 @@ class ArtifactStore:
     @contextmanager
     def build(self, fingerprint: str, meta: Mapping[str, Any] | None = None) -> Iterator[Path]:
         """A temporary directory that becomes the artifact when the block ends without an exception."""
-        target = self.path(fingerprint)
-        work = self.root / "tmp" / f"{fingerprint[:16]}-{uuid.uuid4().hex[:8]}"
+        with self._work(fingerprint) as work:
+            yield work
+            _write_manifest(work, fingerprint, meta or {})
+            self._place(work, self.path(fingerprint))
+
+    @contextmanager
+    def _work(self, fingerprint: str) -> Iterator[Path]:
+        _check_fingerprint(fingerprint)
+        work = self.root / "tmp" / f"{fingerprint[:_PREFIX]}-{uuid.uuid4().hex[:8]}"
         work.mkdir(parents=True)
         try:
             yield work
-            _write_manifest(work, fingerprint, meta or {})
-            _sync_tree(work)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():  # an equal artifact was published meanwhile
-                return
-            try:
-                os.rename(work, target)
-            except OSError:
-                if not (target / MANIFEST).is_file():
-                    raise
-            _sync(target.parent)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+    def _place(self, work: Path, target: Path) -> None:
+        """Rename a complete directory into place, unless an equal artifact was published meanwhile."""
+        _sync_tree(work)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            return
+        try:
+            os.rename(work, target)
+        except OSError:
+            if not (target / MANIFEST).is_file():
+                raise
+        _sync(target.parent)
+
+    def _downloaded(self, fingerprint: str) -> Path | None:
+        """The artifact's directory, filled from the shared store; None when it has no whole one."""
+        if self.shared is None:
+            return None
+        path = self.path(fingerprint)
+        with self._lock(f"{fingerprint}.download"):
+            if (path / MANIFEST).is_file():  # by another process, meanwhile
+                return path
+            manifest = self.shared.manifest(fingerprint)
+            if manifest is None:
+                return None
+            with self._work(fingerprint) as work:
+                try:
+                    self.shared.fetch(manifest, work)
+                except StoreError:
+                    raise
+                except ArtifactError as error:
+                    log.warning("%s is computed again: %s", fingerprint[:12], error)
+                    self.shared.withdraw(manifest)
+                    return None
+                self._place(work, path)
+        _WHOLE[path] = _stamps(path)
+        return path
 
     def checkpoints(self, fingerprint: str) -> Path:
         """The directory in which an unfinished stage keeps what it needs to resume."""
@@ -131,19 +198,55 @@ class ArtifactStore:
     def lock(self, fingerprint: str) -> FileLock:
         """Held while a stage is computed, so that two processes of one host never compute it twice."""
         _check_fingerprint(fingerprint)
+        return self._lock(fingerprint)
+
+    def _lock(self, name: str) -> FileLock:
         folder = self.root / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(str(folder / f"{fingerprint}.lock"))
+        return FileLock(str(folder / f"{name}.lock"))
 
     def delete(self, fingerprint: str) -> None:
-        """Remove an artifact and its checkpoints."""
+        """Remove an artifact and its checkpoints, here and from the shared store; copies of other machines stay."""
         shutil.rmtree(self.path(fingerprint), ignore_errors=True)
         self.drop_checkpoints(fingerprint)
+        if self.shared is not None:
+            self.shared.delete(fingerprint)
+
+    def remove_abandoned(self, *, older_than: float, held: Collection[str] = ()) -> list[Path]:
+        """Delete unfinished directories that a killed process left: nothing in them was written since `older_than`
+        (Unix time), no process of this machine holds the stage's lock, and its fingerprint is not among `held`."""
+        working = {fingerprint[:_PREFIX] for fingerprint in held}
+        removed = []
+        for folder in (self.root / "tmp").glob("*"):
+            prefix = folder.name.partition("-")[0]
+            if prefix not in working and _newest(folder) < older_than and not self._is_locked(prefix):
+                shutil.rmtree(folder, ignore_errors=True)
+                removed.append(folder)
+        return removed
+
+    def _is_locked(self, prefix: str) -> bool:
+        """Whether a stage whose fingerprint begins so is computed or downloaded at this moment."""
+        for file in (self.root / "locks").glob(f"{prefix}*.lock"):
+            try:
+                with FileLock(str(file), timeout=0):
+                    pass
+            except Timeout:
+                return True
+        return False
 
     def fingerprints(self) -> Iterator[str]:
         """All artifacts in the store."""
         for manifest in self.root.glob(f"??/*/{MANIFEST}"):
             yield manifest.parent.name
+
+    @staticmethod
+    def _manifest(folder: Path) -> Manifest | None:
+        """The manifest in a directory of this machine; None where there is none that can be read."""
+        try:
+            found: Manifest = json.loads((folder / MANIFEST).read_text())
+        except (OSError, json.JSONDecodeError):
+            return None
+        return found
 
     def _set_aside(self, path: Path, damage: str) -> None:
         aside = self.root / "damaged" / f"{path.name}-{uuid.uuid4().hex[:8]}"
@@ -162,23 +265,20 @@ def _stamps(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
     return tuple((str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns) for file, stat in files)
 
 
-def sha256_of(file: Path) -> str:
-    """sha256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with open(file, "rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def content_hash(path: Path) -> str:
+def content_hash(path: Path, hashed: Callable[[Path], str] = sha256_of) -> str:
     """`sha256:…` of a file, or of all files of a folder with their names; how local data and models are pinned."""
     if path.is_file():
-        return f"sha256:{sha256_of(path)}"
+        return f"sha256:{hashed(path)}"
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file() and ".cache" not in p.parts):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of(file)}\n".encode())
+    for file in content_files(path):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{hashed(file)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def content_files(folder: Path) -> list[Path]:
+    """The files that are a folder's content; what a downloader keeps in a `.cache` inside it is none of it."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return sorted(file for file in files if ".cache" not in file.relative_to(folder).parts)
 
 
 def _write_manifest(folder: Path, fingerprint: str, meta: Mapping[str, Any]) -> None:
@@ -192,6 +292,15 @@ def _write_manifest(folder: Path, fingerprint: str, meta: Mapping[str, Any]) -> 
         "meta": dict(meta),
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+
+
+def _newest(folder: Path) -> float:
+    """When something in the directory was written last (Unix time)."""
+    times = []
+    for file in (folder, *folder.rglob("*")):
+        with suppress(OSError):  # it may be renamed at this moment
+            times.append(file.stat().st_mtime)
+    return max(times, default=time.time())
 
 
 def _sync_tree(folder: Path) -> None:

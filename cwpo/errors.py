@@ -39,6 +39,22 @@ class ArtifactError(CwpoError):
     """A stored artifact is damaged or missing."""
 
 
+class RankError(CwpoError):
+    """One of the processes that compute a stage together failed for a reason that has no name of its own."""
+
+
+class RanksLost(CwpoError):
+    """Processes that compute a stage together were killed, or hung until they were: as if the job had been killed."""
+
+
+class StoreError(ArtifactError):
+    """The shared artifact store refuses, or is not there."""
+
+
+class StoreUnreachable(StoreError):
+    """The shared artifact store does not answer; it may in a moment."""
+
+
 class SettingsError(ArtifactError):
     """Settings of a stage that were stored cannot be read back."""
 

@@ -1,10 +1,12 @@
-"""Atomic file writes: a file is written beside its target, synced, and renamed over it."""
+"""Atomic file writes: a file is written beside its target, synced, and renamed over it; and the hash of a file."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_CHUNK = 1 << 20
 PARTIAL = ".partial"  # what the name ends in until the file is whole
 
 
@@ -33,3 +35,12 @@ def write_whole(path: Path, text: str, *, private: bool = False) -> None:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
+
+
+def sha256_of(file: Path) -> str:
+    """sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with open(file, "rb") as handle:
+        while chunk := handle.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

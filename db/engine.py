@@ -21,6 +21,12 @@ from db.errors import DatabaseError, DatabaseUnavailable
 
 BUSY_SECONDS = 30
 CONNECT_SECONDS = 5
+# A machine that is cut off is noticed within half a minute on both ends: it must not keep a lock in the server, nor
+# wait for an answer that never comes.
+_CLIENT_NOTICES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+_SERVER_NOTICES = {
+    "tcp_keepalives_idle": 10, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3, "tcp_user_timeout": 25_000
+}  # fmt: skip
 # SQLite's default of 2 MB reads a page of examples from the file again and again.
 READ_CACHE_KB = 16_384
 # One transaction never holds the writer for longer than this many rows take.
@@ -236,6 +242,9 @@ def _sqlite(url: URL, *, begin: str, pragmas: tuple[str, ...], pool: type[NullPo
 
 def _postgres(url: URL, *, read_only: bool, pool: type[NullPool] | None = None) -> Engine:
     """psycopg 3; the reader gets one snapshot per page and cannot write."""
+    options = f"-c timezone=UTC -c default_transaction_read_only={'on' if read_only else 'off'}"
+    if _over_network(url):
+        options += "".join(f" -c {name}={value}" for name, value in _SERVER_NOTICES.items())
     try:
         return create_engine(
             url,
@@ -244,7 +253,8 @@ def _postgres(url: URL, *, read_only: bool, pool: type[NullPool] | None = None) 
             connect_args={
                 "connect_timeout": CONNECT_SECONDS,
                 "application_name": "cwpo",
-                "options": f"-c timezone=UTC -c default_transaction_read_only={'on' if read_only else 'off'}",
+                "options": options,
+                **(_CLIENT_NOTICES if _over_network(url) else {}),
             },
             poolclass=pool,
         )
@@ -252,6 +262,12 @@ def _postgres(url: URL, *, read_only: bool, pool: type[NullPool] | None = None) 
         raise DatabaseUnavailable(
             f"DATABASE_URL asks for the driver {url.drivername}, which is not installed: write postgresql://…"
         ) from error
+
+
+def _over_network(url: URL) -> bool:
+    """Whether the server is reached by TCP, and not through a socket of this machine."""
+    host = str(url.host or url.query.get("host") or "/")
+    return not host.startswith("/")
 
 
 def _make_folder(url: URL) -> None:

@@ -8,13 +8,21 @@ from uuid import uuid4
 
 import pytest
 from redis import Redis
+from s3fs import S3FileSystem
 from sqlalchemy.engine import make_url
 
 from db.engine import Engines, make_engines, upgrade
 from tests import servers
 
 # Files with few tests that take long: begun first, so that at the end no process waits for another.
-LONG_FILES = ("e2e/", "workers/queue/test_kill.py", "workers/cli/test_demo.py", "workers/cli/test_stack.py")
+LONG_FILES = (
+    "e2e/",
+    "workers/queue/test_kill.py",
+    "workers/queue/test_stopping.py",
+    "workers/queue/test_two_hosts.py",
+    "workers/cli/test_demo.py",
+    "workers/cli/test_stack.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -107,6 +115,24 @@ def redis_server(redis_process: str) -> Iterator[str]:
     client = Redis.from_url(redis_process)
     client.flushall()
     client.close()
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[str]:
+    """The endpoint of a real S3-compatible server, for the whole session of this process."""
+    with servers.s3() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3_bucket(s3_process: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty bucket of this test alone; the environment says how it is reached."""
+    keys = {"AWS_ENDPOINT_URL": s3_process, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    for name, value in {**keys, "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    name = f"test-{uuid4().hex}"
+    S3FileSystem(endpoint_url=s3_process).mkdir(name)
+    return f"s3://{name}"
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A small hub on the loopback: the protocol of the Hugging Face hub as its unpatched clients speak it.
 
-Repositories are folders of files per revision; a revision is a branch name or ref, its commit the hash of its files.
+Repositories are folders of files per revision; a revision is a branch name or ref, its commit the hash of its files
+or the one that it is said to have.
 Served are repo info, refs, tree listing, paths-info, HEAD and GET (with ranges) of files. No xet, no redirects.
 """
 
@@ -26,12 +27,17 @@ class Repo:
     repo_id: str
     revisions: dict[str, Files]
     gated: bool = False
+    commits: Mapping[str, str] = field(default_factory=dict)  # by revision, where it is not the hash of the files
+
+    def commit(self, revision: str) -> str:
+        """The commit at which a branch or ref stands."""
+        return self.commits.get(revision) or commit_of(self.revisions[revision])
 
     def find(self, revision: str) -> tuple[str, Files] | None:
         """(commit, files) of a branch, ref or commit."""
         for name, files in self.revisions.items():
-            if revision in (name, commit_of(files)):
-                return commit_of(files), files
+            if revision in (name, self.commit(name)):
+                return self.commit(name), files
         return None
 
 
@@ -103,7 +109,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return
             verb, _, revision = rest.partition("/")
             if verb == "refs":
-                branches = [{"name": n, "ref": n, "targetCommit": commit_of(f)} for n, f in repo.revisions.items()]
+                branches = [{"name": n, "ref": n, "targetCommit": repo.commit(n)} for n in repo.revisions]
                 self._json({"branches": branches, "converts": [], "tags": []})
                 return
             revision, folder = self._revision(repo, revision or "main")
@@ -132,7 +138,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def _revision(self, repo: Repo, rest: str) -> tuple[str, str]:
             """A ref may hold slashes: the longest known name in front wins; the rest is a folder or file."""
-            names = [*repo.revisions, *(commit_of(files) for files in repo.revisions.values())]
+            names = [*repo.revisions, *(repo.commit(name) for name in repo.revisions)]
             for name in sorted(names, key=len, reverse=True):
                 if rest == name or rest.startswith(name + "/"):
                     return name, rest[len(name) :].strip("/")

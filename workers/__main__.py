@@ -8,7 +8,7 @@ def main(arguments: list[str]) -> None:
     if not arguments:
         from workers.queue.supervisor import supervise
 
-        supervise()
+        sys.exit(supervise())
     elif arguments[0] == "worker":
         from workers.queue.worker import run_worker
 

@@ -17,23 +17,25 @@ from cwpo.stages.resolve import resolve, with_gold
 from cwpo.stages.stored_annotator import is_fingerprint
 from db import queries
 from db.errors import DatabaseError
-from db.records import CreatedRun, RunFilters
+from db.records import CreatedRun, NewStage, RunFilters, WorkerRow
 from db.repositories import named_annotators as annotator_rows
 from db.repositories import runs
 from db.status import CANCELLED, DONE, FAILED
 from workers.finished_runs import from_database
 from workers.machine.database import reading, writing
-from workers.machine.devices import visible_gpus
+from workers.machine.devices import has_bf16, visible_gpus
 from workers.machine.paths import home, store
 from workers.plan import estimate as planning
 from workers.plan import memory, submission
+from workers.plan import needs as stage_needs
 from workers.plan.annotator_names import GONE, fingerprint_of, in_store, with_fingerprints
-from workers.plan.estimate import Plan
+from workers.plan.estimate import Graph, Plan
 from workers.queue import doorbell, scheduler
 from workers.queue import labelings as labeling
 from workers.queue.labelings import Labeling
 
 _MEASURED_RUNS = 40  # newest of a dataset that the spread between seeds is measured in
+_READ_FOR_A_PLAN = 2**28  # bytes of local files that are hashed before anything is submitted
 _FULL = 0.98  # share of the disk above which health says so
 
 
@@ -105,19 +107,22 @@ def submit_missing(configs: Sequence[RunConfig], name: str) -> list[int]:
 
 
 def plan(configs: Sequence[RunConfig]) -> Plan:
-    """What submitting these runs would compute, reuse, take and use up; writes nothing."""
-    runs_and_stages = [(config, build(config)) for config in _resolve_all(configs)]
+    """What submitting these runs would compute, reuse, take and use up; writes nothing. A large local model that was
+    never hashed is hashed when a run with it is submitted, and until then counts as one that nobody used."""
+    resolved = _resolve_all(configs, read_at_most=_READ_FOR_A_PLAN)
+    runs_and_stages = [(config, build(config)) for config in resolved]
     specs = {spec.fingerprint: spec for _, graph in runs_and_stages for spec in graph.values()}
     gpu = gpu_available()
     with reading() as session:
-        alive = [worker.device for worker in queries.workers(session) if worker.alive]
+        workers = [worker for worker in queries.workers(session) if worker.alive]
+        alive = [worker.device for worker in workers]
         known = planning.PlanInputs(
             status=queries.plan_reuse(session, list(specs)),
             pairs=queries.pairs_of(session, [graph["data"].fingerprint for _, graph in runs_and_stages]),
             measured=queries.measured_stages(session, {spec.kind for spec in specs.values()}),
             workers={device: alive.count(device) for device in planning.DEVICES},
             gpu=gpu,
-            machine=memory.this_machine(runs_and_stages, home()),
+            machine=memory.this_machine(runs_and_stages, home(), _hosts(workers)),
         )
     return planning.make(runs_and_stages, known)
 
@@ -133,14 +138,14 @@ def seed_spread(dataset: str) -> SeedSpread:
 
 def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
     """Score the stored answers of evaluated runs with another gold reward; nothing is generated again."""
-    gpu = gpu_available()
     planned = []
     for run_id in run_ids:
         with reading() as session:
             config = RunConfig.stored(queries.get_run(session, run_id).config)
             finished = {stage.slot: stage.fingerprint for stage in queries.run_stages(session, run_id)}
         judged = with_gold(config, gold_reward, home=home())
-        planned.append((run_id, submission.new_stages(judged, rescoring(judged, finished), gpu=gpu)))
+        ((_, _, stages),) = _with_needs([(judged, rescoring(judged, finished))])
+        planned.append((run_id, stages))
     with writing() as session:
         made = [runs.extend(session, run_id, stages) for run_id, stages in planned]
     taken = {stage.fingerprint for _, stages in planned for stage in stages}
@@ -276,17 +281,39 @@ def _submit(configs: Sequence[RunConfig], *, sweep: str | None, priority: int) -
 
 
 def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priority: int) -> list[Submitted]:
-    gpu = gpu_available()
+    planned = _with_needs([(config, build(config)) for config in configs])
     made: list[CreatedRun] = []
     with writing() as session:
-        for config in configs:
-            specs = build(config)
+        for config, specs, stages in planned:
             row = submission.new_run(config, specs, sweep=sweep, priority=priority)
-            made.append(runs.create(session, row, submission.new_stages(config, specs, gpu=gpu)))
+            made.append(runs.create(session, row, stages))
     down = not _announce()
     return [
         Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
     ]
+
+
+def _with_needs(graphs: Sequence[tuple[RunConfig, Graph]]) -> list[tuple[RunConfig, Graph, list[NewStage]]]:
+    """The rows of the stages of these runs, with the cards that they need as far as the estimate knows it."""
+    gpu = gpu_available()
+    with reading() as session:
+        hosts = _hosts([worker for worker in queries.workers(session) if worker.alive])
+    machine = memory.this_machine(graphs, home(), hosts)
+    return [
+        (config, specs, submission.new_stages(
+            config, specs, gpu=gpu, needs=stage_needs.of_run(config, specs, machine, gpu=gpu)
+        ))
+        for config, specs in graphs
+    ]  # fmt: skip
+
+
+def _hosts(workers: Sequence[WorkerRow]) -> list[list[int | None]]:
+    """The cards of each host that has GPU workers."""
+    cards: dict[str, list[int | None]] = {}
+    for worker in workers:
+        if worker.device != "cpu":
+            cards.setdefault(worker.host, []).append(worker.card_bytes)
+    return list(cards.values())
 
 
 def _delete_artifacts(fingerprints: Sequence[str]) -> None:
@@ -308,15 +335,21 @@ def gpu_available() -> bool:
         return any(worker.alive and worker.device == "gpu" for worker in queries.workers(session))
 
 
-def _resolve_all(configs: Sequence[RunConfig]) -> list[RunConfig]:
+def bf16_available() -> bool:
+    """Whether what is submitted with `precision: auto` is computed in bf16: by the GPUs here as they say themselves;
+    those of other machines are taken to have it."""
+    return has_bf16() if visible_gpus() else gpu_available()
+
+
+def _resolve_all(configs: Sequence[RunConfig], *, read_at_most: int | None = None) -> list[RunConfig]:
     """Pin what each names; runs that name the same things are looked up once."""
-    gpu = gpu_available()
+    bf16 = bf16_available()
     pinned: dict[str, RunConfig] = {}
     result = []
     for config in with_fingerprints(configs):
         key = _named(config)
         if key not in pinned:
-            pinned[key] = resolve(config, gpu=gpu, home=home())
+            pinned[key] = resolve(config, bf16=bf16, home=home(), read_at_most=read_at_most)
             result.append(pinned[key])
         else:
             result.append(_with_pins(config, pinned[key]))
@@ -325,8 +358,10 @@ def _resolve_all(configs: Sequence[RunConfig]) -> list[RunConfig]:
 
 def _named(config: RunConfig) -> str:
     """What `resolve` looks up of a configuration, as a key: runs with the same one are looked up once."""
-    annotator = METHODS[config.method].needs_annotator
-    return f"{annotator} {config.annotator.use} {config.model_dump_json(include={'data', 'model', 'evaluation'})}"
+    annotator, device = METHODS[config.method].needs_annotator, config.execution.device
+    return (
+        f"{annotator} {device} {config.annotator.use} {config.model_dump_json(include={'data', 'model', 'evaluation'})}"
+    )
 
 
 def _with_pins(config: RunConfig, pinned: RunConfig) -> RunConfig:

@@ -11,6 +11,7 @@ from app.components.frame.formats import dataset_name, models, share
 from app.components.run.actions import show_actions
 from app.components.run.answers import show_answer_list
 from app.components.run.attempts import show_attempts
+from app.components.run.card_waits import show_card_waits
 from app.components.run.config_view import show_config
 from app.components.run.curves import show_run_curves
 from app.components.run.dropped import show_counts
@@ -48,6 +49,7 @@ def page() -> None:
 
 def _head(run: RunRecord) -> None:
     row = run.row
+    st.set_page_config(page_title=f"Run {row.id} · CW-PO")
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
         title = f"{row.method_label} · {objective_label(row.objective)} · seed {row.seed}"
@@ -83,6 +85,7 @@ def _progress(run_id: int, was_live: bool) -> None:
         layout.let_paint("run", run_id)
     with left:
         layout.section(f"{run.status.capitalize()}: {summary_line(stages)}")
+        show_card_waits([run_id])
         show_timeline(stages)
         _files(run, stages)
     with right:

@@ -9,6 +9,7 @@ from app.components.frame.address import CompareView, NewRunView, RunsView, RunV
 from app.components.frame.export import show_export
 from app.components.frame.filters import RUN_DEFAULTS, run_filters
 from app.components.frame.leaving import leave
+from app.components.run.card_waits import show_card_waits
 from app.components.runs import table as runs_table
 from app.components.runs.table import Line
 from app.reads import results
@@ -52,7 +53,11 @@ def _read(view: RunsView) -> GroupPage:
 def _nothing(view: RunsView) -> None:
     if view == RunsView():
         layout.empty_state(
-            "Your runs will be listed here: status, method, objective and GRA with its interval over seeds.",
+            "A small model learns from a few human labels, labels the remaining pairs and says how sure it is of each: "
+            "a confidence C from 0 to 1. A larger model is then aligned with every pair weighted by its C. Whether "
+            "that beats human labels alone, or weak labels without weights, is measured by GRA, gold reward accuracy: "
+            "how often a gold reward model prefers the aligned model's answer to the answer from before. "
+            "Your runs will be listed here with their GRA and its interval over seeds.",
             "Set up the first comparison",
             "screens/new_run.py",
         )
@@ -63,12 +68,14 @@ def _nothing(view: RunsView) -> None:
 def _table(view: RunsView) -> None:
     page = _read(view)
     opened = RunsView.from_params(st.query_params).open
-    table = runs_table.lines(page.groups, results.results_of(page.groups), opened)
+    names = results.configs_of([group.rows[0] for group in page.groups])
+    table = runs_table.lines(page.groups, results.results_of(page.groups), opened, names)
     bar = st.container(horizontal=True, vertical_alignment="center")
     chosen = _grid(table)
     _bar(bar, page, chosen)
     configs = results.configs_of(runs_table.evaluated(page.groups))
     show_export([runs_table.export(page.groups, table, configs)])
+    show_card_waits([row.id for group in page.groups for row in group.rows if row.status in runs_table.LIVE])
     layout.note(runs_table.caption(page.groups, configs))
     with st.container(horizontal=True):
         if view.after:
@@ -101,7 +108,10 @@ def _columns(key: str) -> dict[str, Any]:
     """Text, and the button that opens a line: nothing else of the grid does."""
     texts = {
         name: st.column_config.TextColumn(
-            name, width=width, alignment="right" if name in runs_table.FIGURES else "left"
+            name,
+            width=width,
+            alignment="right" if name in runs_table.FIGURES else "left",
+            help=runs_table.HELP.get(name),
         )
         for name, width in runs_table.COLUMNS.items()
     }

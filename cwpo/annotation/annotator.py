@@ -15,17 +15,21 @@ from torch.nn.functional import softplus
 
 from cwpo.data.pairs import load_part, split_labeled
 from cwpo.data.split import count_swapped
+from cwpo.data.tokens import PairTokens, pair_tokens
 from cwpo.errors import DataError
-from cwpo.models.load import ModelRef, context_length, load_annotator, model_ref, save_model
+from cwpo.models.load import ModelRef, context_length, load_annotator, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_scores
 from cwpo.models.reading import read, values_of
-from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs
+from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs, fit
+from cwpo.parallel.ranks import ALONE
 from cwpo.records import CandidatePair
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import AnnotatorSettings, CalibrationSettings, ScorerSettings
 from cwpo.statistics import calibration
 from cwpo.training.checkpoints import ExtraState
-from cwpo.training.loop import Batches, History, Micro, TrainResult, micro_batches, steady_packing, train
+from cwpo.training.finishing import diverged, save_trained
+from cwpo.training.loop import Batches, History, Micro, TrainResult, in_step, micro_batches, steady_packing, train
+from cwpo.training.root import Reading, loading_device, local
 from cwpo.training.weighting import Floats
 
 BRADLEY_TERRY, JOINT = "bradley_terry", "joint"
@@ -61,20 +65,20 @@ def train_scorer(
     model, tokenizer = load_annotator(
         model_ref(ctx.inputs, "base", settings),
         store=ctx.store,
-        device=ctx.device,
+        device=loading_device(ctx),
         seed=settings.seed,
         dropout=settings.dropout,
     )
     context = context_length(model, settings.max_length)
-    encoded = encode_candidates(labeled, tokenizer, context, settings.kind)
+    tokens = pair_tokens(ctx, tokenizer) if "data" in ctx.inputs else None  # pairs of no artifact have none stored
+    encoded = encode_candidates(labeled, tokenizer, context, settings.kind, tokens)
     if not encoded.rows:
         raise DataError("No labeled pair fits the annotator's context: raise data.label_fraction or model.max_length.")
-    checked = encode_candidates(heldout, tokenizer, context, settings.kind).rows
+    checked = encode_candidates(heldout, tokenizer, context, settings.kind, tokens).rows
     labels = {pair.pair_id: 0 if pair.human_label == "a" else 1 for pair in pairs}
     extra = ExtraState()
     result = train_bradley_terry(model, encoded.rows, labels, ctx, heldout=checked, extra=extra)
-    save_model(model, tokenizer, ctx.out, form=form, parent=None)
-    result.history.write(ctx.out)
+    save_trained(model, tokenizer, ctx, form=form, parent=None, also=result.history.write)
     return {
         "steps": result.steps,
         "first_step": result.first_step,
@@ -84,8 +88,7 @@ def train_scorer(
         "best_epoch": extra.values.get("epoch"),
         "heldout_nll": extra.values.get("nll"),
         "tokens": sum(row.tokens for row in encoded.rows),
-        "truncated": encoded.truncated,
-        "dropped": encoded.dropped,
+        **encoded.counts(),
     }
 
 
@@ -98,13 +101,16 @@ def run_calibration(ctx: StageContext[CalibrationSettings]) -> dict[str, Any]:
     heldout, rest = split_labeled(labeled_pairs(ctx), settings.heldout_fraction, settings.seed)
     chosen_by = settings.heldout_fraction if settings.early_stopping else None
     trained = train_scorer(ctx, rest, heldout_fraction=chosen_by, form="annotator")
+    if not ctx.execution.ranks.is_first():  # few pairs, and the twin lies where the first rank wrote it
+        return {}
+    ctx = replace(ctx, execution=replace(ctx.execution, ranks=ALONE))
     twin = ModelRef(artifact=ctx.out)
     model, tokenizer = load_annotator(
         twin, store=ctx.store, device=ctx.device, seed=0, dropout=0.0, frozen_in=settings.precision
     )
     path = forward_path(model.eval(), device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
     context = context_length(model, settings.max_length)
-    rows = encode_candidates(heldout, tokenizer, context, settings.kind).rows
+    rows = encode_candidates(heldout, tokenizer, context, settings.kind, pair_tokens(ctx, tokenizer)).rows
     if not rows:
         raise DataError("No labeled pair is left to fit a temperature on: raise annotator.heldout_fraction.")
     label = {pair.pair_id: pair.human_label for pair in heldout}
@@ -123,12 +129,22 @@ def run_calibration(ctx: StageContext[CalibrationSettings]) -> dict[str, Any]:
     }
 
 
-def encode_candidates(pairs: Iterable[CandidatePair], tokenizer: Any, max_length: int, kind: str) -> EncodedSet:
-    """Ids that the annotator reads: both responses, or for "joint" both orders of the two behind the prompt."""
+def encode_candidates(
+    pairs: Iterable[CandidatePair], tokenizer: Any, max_length: int, kind: str, tokens: PairTokens | None = None
+) -> EncodedSet:
+    """Ids that the annotator reads: both responses, or for "joint" both orders of the two behind the prompt.
+
+    tokens: the stored ids of these pairs, where they are of a data artifact.
+    """
+    limit = _NO_LIMIT if kind == JOINT else max_length
+    if tokens is None:
+        whole = encode_pairs(pairs, tokenizer, max_length=limit)
+    else:
+        whole = fit(tokens.pairs(pairs), tokenizer, limit)
     if kind != JOINT:
-        return encode_pairs(pairs, tokenizer, max_length=max_length)
+        return whole
     rows, truncated, dropped = [], 0, 0
-    for row in encode_pairs(pairs, tokenizer, max_length=_NO_LIMIT).rows:
+    for row in whole.rows:
         a, b = row.responses
         room = max_length - len(a) - len(b)
         if room < 1:
@@ -138,7 +154,7 @@ def encode_candidates(pairs: Iterable[CandidatePair], tokenizer: Any, max_length
         truncated += len(row.prompt_ids) > room
         prompt = np.asarray(cut_left(row.prompt_ids.tolist(), room, tokenizer), dtype=np.int64)
         rows.append(replace(row, prompt_ids=prompt, responses=orders))
-    return EncodedSet(rows, truncated, dropped)
+    return EncodedSet(rows, truncated, dropped, whole.control_tokens)
 
 
 def margins_of(path: ForwardPath, rows: list[Encoded], ctx: WorkContext, kind: str) -> Floats:
@@ -165,14 +181,17 @@ def train_bradley_terry(
     torch.manual_seed(settings.seed)  # dropout
     model.train()
 
-    def after_step(done: int, history: History) -> None:
+    def after_step(done: int, history: History, reading: Reading) -> None:
         if heldout and (done % batches.per_epoch == 0 or done == steps):
-            nll = heldout_nll(path, heldout, labels, ctx, settings.kind)
+            own = reading(lambda: heldout_nll(path, heldout, labels, in_step(ctx), settings.kind))
+            nll = ctx.execution.ranks.gather(own)[0]  # the ranks keep the same epoch
+            if not np.isfinite(nll):
+                raise diverged(ctx, f"The held-out loss is {nll} at step {done}")
             history.add(done, {"heldout_nll": nll})
             ctx.reporter.metrics(done, {"heldout_nll": nll})
             if nll < extra.values.get("nll", np.inf):
                 extra.values |= {"nll": nll, "epoch": -(-done // batches.per_epoch)}
-                extra.tensors |= {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
+                extra.tensors |= {name: local(p.detach()).cpu().clone() for name, p in model.named_parameters()}
 
     result = train(
         model,
@@ -187,7 +206,7 @@ def train_bradley_terry(
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in extra.tensors:
-                parameter.copy_(extra.tensors[name])
+                local(parameter).copy_(extra.tensors[name])
     return result
 
 

@@ -270,7 +270,7 @@ def _stages(runs: Sequence[FinishedRun], store: ArtifactStore) -> dict[str, Any]
 
 def _threads(store: ArtifactStore, fingerprint: str) -> int | None:
     try:
-        return threads_of(store.info(fingerprint).path)
+        return threads_of(store.read_text(fingerprint, "timing.json"))
     except ArtifactError:
         return None
 

@@ -12,10 +12,12 @@ from cwpo.config.catalog_data import (
     DATASETS,
     GOLD_REWARDS,
     MODEL_PAIRS,
+    MODEL_PINS,
     SANDBOX_MODELS,
     DatasetRow,
     GoldRewardRow,
     ModelPairRow,
+    ModelPin,
     SandboxModelRow,
 )
 
@@ -24,6 +26,7 @@ __all__ = [
     "GOLD_REWARDS",
     "METHODS",
     "MODEL_PAIRS",
+    "MODEL_PINS",
     "OBJECTIVES",
     "SANDBOX_MODELS",
     "WEIGHTINGS",
@@ -33,6 +36,7 @@ __all__ = [
     "LabelSource",
     "MethodRow",
     "ModelPairRow",
+    "ModelPin",
     "ObjectiveRow",
     "Part",
     "SandboxModelRow",

@@ -77,8 +77,30 @@ class GoldRewardRow:
     source: str
     model: str | None = None
     revision: str | None = None
-    input_form: Literal["chat_template", "text_pair"] = "chat_template"
+    input_form: Literal["chat_template", "text_pair", "steamshp"] = "chat_template"
     max_length: int = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPin:
+    """The commit at which a repository of the hub holds safetensors weights; used where a run names no revision.
+
+    commit: all 40 hex digits, or as many of them as are known. Then `ref` is looked up at submission and must stand at
+    a commit that begins so: a part of a commit cannot be downloaded.
+    """
+
+    commit: str
+    ref: str | None = None  # where the commit is, unless it is on main
+
+    @property
+    def whole(self) -> bool:
+        """Whether the commit is known to its last digit."""
+        return len(self.commit) == 40
+
+    @property
+    def revision(self) -> str | None:
+        """What to ask the hub for."""
+        return self.commit if self.whole else self.ref
 
 
 DATASETS: Mapping[str, DatasetRow] = {
@@ -155,6 +177,7 @@ DATASETS: Mapping[str, DatasetRow] = {
             repo="stanfordnlp/SHP",
             parts={name: name for name in ("askacademia", "askbaking", "askengineers", "askphilosophy")},
             splits=("train", "test"),
+            gold_reward="steamshp-flan-t5-large",
         ),
     )
 }
@@ -278,5 +301,37 @@ GOLD_REWARDS: Mapping[str, GoldRewardRow] = {
             input_form="text_pair",
             max_length=512,
         ),
+        *(
+            GoldRewardRow(
+                name=f"steamshp-flan-t5-{size}",
+                label=f"SteamSHP Flan-T5 {size}",
+                kind="model",
+                source="Ethayarajh et al. 2022; the judge of CW-PO Table 23 is the one of size large",
+                model=f"stanfordnlp/SteamSHP-flan-t5-{size}",
+                input_form="steamshp",
+                max_length=512,
+            )
+            for size in ("large", "xl")
+        ),
     )
+}
+
+# main of OPT, of the DeBERTa judge and of SteamSHP has .bin weights alone; their safetensors are in pull requests that
+# the hub's own converter opened. The others are commits of main.
+MODEL_PINS: Mapping[str, ModelPin] = {
+    "facebook/opt-125m": ModelPin(commit="1f44ae81e29a9f7525c8331302e5562e0d91f731", ref="refs/pr/35"),
+    "facebook/opt-1.3b": ModelPin(commit="0d66fae", ref="refs/pr/25"),
+    "facebook/opt-2.7b": ModelPin(commit="90ed8f8", ref="refs/pr/26"),
+    "facebook/opt-6.7b": ModelPin(commit="3f007b4", ref="refs/pr/31"),
+    "facebook/opt-13b": ModelPin(commit="7db9bc580adb9263335537281f1de02b6549d7b0", ref="refs/pr/28"),
+    "Qwen/Qwen2.5-0.5B": ModelPin(commit="060db6499f32faf8b98477b0a26969ef7d8b9987"),
+    "Qwen/Qwen2.5-1.5B": ModelPin(commit="8faed761d45a263340a0528343f099c05c9a4323"),
+    "Qwen/Qwen2.5-3B": ModelPin(commit="3aab1f1954e9cc14eb9509a215f9e5ca08227a9b"),
+    "Qwen/Qwen2.5-7B": ModelPin(commit="d149729398750b98c0af14eb82c78cfe92750796"),
+    "Qwen/Qwen2.5-14B": ModelPin(commit="97e1e76335b7017d8f67c08a19d103c0504298c9"),
+    "meta-llama/Llama-3.1-8B-Instruct": ModelPin(commit="0e9e39f249a16976918f6564b8830bc894c89659"),
+    "Skywork/Skywork-Reward-V2-Llama-3.1-8B": ModelPin(commit="cba2f842f3f1af2f1b2f0d35e794d789976390c5"),
+    "OpenAssistant/reward-model-deberta-v3-large-v2": ModelPin(commit="c4549779", ref="refs/pr/3"),
+    "stanfordnlp/SteamSHP-flan-t5-large": ModelPin(commit="4f1c995", ref="refs/pr/2"),
+    "stanfordnlp/SteamSHP-flan-t5-xl": ModelPin(commit="2fb4c2a", ref="refs/pr/1"),
 }

@@ -87,6 +87,12 @@ def _log_format(name: str, text: str) -> str:
     return text
 
 
+def _address(name: str, text: str) -> str:
+    if "://" not in text:
+        raise ConfigError(name, f"must be an address such as s3://bucket/prefix, not {text!r}.")
+    return text
+
+
 def _gpus(name: str, text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "-1")
 
@@ -107,6 +113,13 @@ class Environment:
     redis_url = Variable[str | None](
         "REDIS_URL", _text, None, "a running Redis or Valkey server, 6.2 or newer", "embedded, on a private socket"
     )
+    store_url = Variable[str | None](
+        "CWPO_STORE",
+        _address,
+        None,
+        "artifacts shared by machines without a common disk, as `s3://bucket/prefix`",
+        "the folder under `CWPO_HOME`",
+    )
     workers = Variable[int | None]("WORKERS", _count, None, "CPU workers", "one per core; none beside GPUs")
     port = Variable("PORT", _port, 8501, "first port to try for the dashboard", "8501")
     gpus = Variable[tuple[str, ...] | None](
@@ -119,8 +132,32 @@ class Environment:
         "0: freed memory goes back to the system at once; training on a CPU is then up to 1.2 times slower",
         "1 in jobs, `cwpo run`, `label` and `reproduce`",
     )
+    cpu_ranks = Variable[int | None](
+        "CWPO_CPU_RANKS",
+        _count,
+        None,
+        "processes that compute a stage together on a CPU; to try out several cards",
+        "as many as `execution.gpus` claims",
+    )
+    rank_silence = Variable(
+        "CWPO_RANK_SILENCE", _count, 60, "seconds without a sign of life after which a rank counts as hung", "60"
+    )
+    rank_grace = Variable(
+        "CWPO_RANK_GRACE", _count, 15, "seconds that ranks have to stop when they are asked to, before they are killed",
+        "15",
+    )  # fmt: skip
+    rank_wait = Variable(
+        "CWPO_RANK_WAIT", _count, 1800, "seconds that a rank waits for the others before it gives up", "1800"
+    )
     log_format = Variable(
         "CWPO_LOG", _log_format, "text", "`json`: logs of workers, launcher and web as JSON lines", "`text`"
+    )
+    stop_grace = Variable(
+        "CWPO_STOP_GRACE",
+        _count,
+        25,
+        "seconds that jobs have to finish a step and write a checkpoint when the workers are stopped",
+        "25",
     )
     traceback = Variable("CWPO_TRACEBACK", _switch, False, "1: errors of `cwpo` with their traceback", "one sentence")
     demo_exit = Variable("DEMO_EXIT", _switch, False, "1: `make demo` stops after the table", "until Ctrl-C")
@@ -141,6 +178,12 @@ class Environment:
     )
     malloc_mmap_max = Variable[str | None](
         "MALLOC_MMAP_MAX_", _text, None, "glibc: how many blocks are mapped one by one", "0", audience=OTHERS
+    )
+    gloo_interface = Variable[str | None](
+        "GLOO_SOCKET_IFNAME", _text, None, "the network of ranks on the CPU", "loopback", audience=OTHERS
+    )
+    nccl_interface = Variable[str | None](
+        "NCCL_SOCKET_IFNAME", _text, None, "the network of ranks on cards", "loopback", audience=OTHERS
     )
     runtime_folder = Variable[str | None](
         "XDG_RUNTIME_DIR", _text, None, "where the embedded Redis' socket may lie", "/tmp",  # noqa: S108
@@ -175,10 +218,10 @@ class ReadElsewhere:
 
 READ_ELSEWHERE = (
     ReadElsewhere(
-        names=("HF_ENDPOINT", "HF_TOKEN", "HF_HOME"),
+        names=("HF_ENDPOINT", "HF_TOKEN", "HF_HOME", "HF_HUB_OFFLINE"),
         reader="huggingface_hub",
-        meaning="the hub, its token, its cache",
-        default_text="huggingface.co, none, `~/.cache/huggingface`",
+        meaning="the hub, its token, its cache; 1: the cache alone, as `cwpo fetch` filled it",
+        default_text="huggingface.co, none, `~/.cache/huggingface`, 0",
     ),
     ReadElsewhere(
         names=("PYTHON", "TORCH_INDEX"),

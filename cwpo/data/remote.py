@@ -1,10 +1,22 @@
-"""Datasets of the hub, through the datasets library and without any repository's code."""
+"""Datasets of the hub, through the datasets library and without any repository's code.
 
-from collections.abc import Iterable, Sequence
+What was read once, or fetched ahead of time, is read again without the hub (HF_HUB_OFFLINE): from the files of the very
+commit in the hub's cache, never from whatever older download the datasets library may find.
+"""
+
+import glob
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from cwpo.errors import DataError
-from cwpo.models.hub import describe, sentences
+from cwpo.files import write_whole
+from cwpo.models import hub
+
+ABOUT = ("README.md", "dataset_infos.json", ".huggingface.yaml")  # what says how the files of a repository are read
 
 
 def load_splits(repo: str, *, revision: str | None, subset: str | None) -> dict[str, Iterable[dict[str, Any]]]:
@@ -12,16 +24,82 @@ def load_splits(repo: str, *, revision: str | None, subset: str | None) -> dict[
 
     The repository is asked first: `load_dataset` would answer a failure from an older download where it has one.
     """
-    from datasets import load_dataset
-    from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
+    repository = hub.describe("dataset", repo, revision)
+    _refuse_script(repo, repository.files)
+    with _sentences(repo, revision):
+        builder = _builder(repository, subset)
+        builder.download_and_prepare()
+        if not hub.is_offline():
+            _note(repository, subset, _files_of(builder))
+        return dict(builder.as_dataset())
+
+
+def files_to_fetch(repo: str, *, revision: str | None, subset: str | None) -> tuple[hub.Repository, tuple[str, ...]]:
+    """The repository at its commit, and the files that `load_splits` will read of it; nothing is downloaded yet."""
+    repository = hub.describe("dataset", repo, revision)
+    _refuse_script(repo, repository.files)
+    with _sentences(repo, revision):
+        data = _files_of(_builder(repository, subset))
+    return repository, (*data, *(name for name in ABOUT if name in repository.files))
+
+
+def note_fetched(repository: hub.Repository, subset: str | None, files: Sequence[str]) -> None:
+    """Keep which files a subset has, once all of them are here, so that it can be read without the hub."""
+    _note(repository, subset, files)
+
+
+def _builder(repository: hub.Repository, subset: str | None) -> Any:
+    """The reader of the subset's rows; offline it reads the files of the snapshot in the hub's cache."""
+    from datasets import load_dataset_builder
     from datasets.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    repository = describe("dataset", repo, revision)
-    _refuse_script(repo, repository.files)
-    with sentences("dataset", repo, revision):
+    place = _place(repository.files, subset)
+    if not hub.is_offline():
+        return load_dataset_builder(repository.repo_id, **place, revision=repository.commit)
+    folder = hub.snapshot_folder("dataset", repository.repo_id, repository.commit)
+    noted = _noted(repository, subset)
+    if noted is None or not all((folder / name).is_file() for name in noted):
+        raise hub.not_kept("dataset", repository.repo_id, repository.commit)
+    return load_dataset_builder(glob.escape(str(folder)), **place)
+
+
+def _files_of(builder: Any) -> tuple[str, ...]:
+    """The data files that a reader takes from the hub, by their names in the repository."""
+    urls = [str(url) for files in (builder.config.data_files or {}).values() for url in files]
+    return tuple(sorted(url.split("@", 1)[1].split("/", 1)[1] for url in urls if url.startswith("hf://")))
+
+
+def _note_file(repository: hub.Repository, subset: str | None) -> Path:
+    name = hashlib.sha256((subset or "").encode()).hexdigest()[:12]
+    folder = hub.cache_folder("dataset", repository.repo_id) / "subsets"
+    return folder / f"{repository.commit}-{name}.json"
+
+
+def _note(repository: hub.Repository, subset: str | None, files: Sequence[str]) -> None:
+    folder = hub.snapshot_folder("dataset", repository.repo_id, repository.commit)
+    if not files or not all((folder / name).is_file() for name in files):
+        return
+    with suppress(OSError):  # a cache that cannot be written to
+        file = _note_file(repository, subset)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps({"subset": subset, "files": sorted(files)}))
+
+
+def _noted(repository: hub.Repository, subset: str | None) -> list[str] | None:
+    try:
+        return list(json.loads(_note_file(repository, subset).read_text())["files"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+@contextmanager
+def _sentences(repo: str, revision: str | None) -> Iterator[None]:
+    from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
+
+    with hub.sentences("dataset", repo, revision):
         try:
-            return dict(load_dataset(repo, **_place(repository.files, subset), revision=repository.commit))
+            yield
         except DatasetGenerationError as error:
             raise DataError(
                 f"The files of {repo} cannot be read as rows ({_first_line(error.__cause__ or error)}): "

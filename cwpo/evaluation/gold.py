@@ -12,10 +12,21 @@ from numpy.typing import NDArray
 
 from cwpo.data.pairs import load_pairs, load_prompts
 from cwpo.data.rows import ASSISTANT, ROLE_NAMES, Message
-from cwpo.errors import GoldRewardError, ModelError
+from cwpo.errors import DataError, GoldRewardError, ModelError
+from cwpo.evaluation import steamshp
 from cwpo.evaluation.generation import read_samples
 from cwpo.models.hub import HubError
-from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model, pad_id, precision_context
+from cwpo.models.load import (
+    ModelRef,
+    context_length,
+    load_annotator,
+    load_reward_model,
+    load_text_to_text,
+    pad_id,
+    precision_context,
+)
+from cwpo.models.reading import shared, values_of
+from cwpo.models.text.reader import reader_of
 from cwpo.records import Prompt, Sample
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import GoldSettings, ScoreSettings
@@ -32,6 +43,7 @@ class Scored:
     scores: NDArray[np.float64]
     ungrammatical: list[bool] | None
     truncated: int = 0
+    control_tokens: int = 0  # answers that hold a control token, or whose prompt does; it was read as text
 
 
 def run_gold(ctx: StageContext[GoldSettings]) -> dict[str, Any]:
@@ -58,6 +70,7 @@ def run_scores(ctx: StageContext[ScoreSettings]) -> dict[str, Any]:
         "samples": len(samples),
         "mean_score": float(scored.scores.mean()),
         "truncated": scored.truncated,
+        **({"control_tokens": scored.control_tokens} if scored.control_tokens else {}),
         "ungrammatical": float(np.mean(scored.ungrammatical)) if scored.ungrammatical is not None else None,
     }
 
@@ -75,7 +88,6 @@ def _oracle(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Promp
 def _trained(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
     """The reward model trained here reads prompt and answer as it did in training: end-of-text behind the answer."""
     from cwpo.models.logps import forward_path, response_scores
-    from cwpo.models.reading import values_of
     from cwpo.models.tokenization import encode_rows
 
     ref = ModelRef(artifact=ctx.inputs["gold"])
@@ -89,27 +101,45 @@ def _trained(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prom
             f"{encoded.dropped} answers are longer than the gold reward's context: lower evaluation.max_new_tokens."
         )
     scores = values_of(ctx, encoded.rows, partial(response_scores, path), stopped=STOPPED, columns=1)
-    return Scored(scores=scores[:, 0], ungrammatical=None, truncated=encoded.truncated)
+    return Scored(
+        scores=scores[:, 0],
+        ungrammatical=None,
+        truncated=encoded.truncated,
+        control_tokens=encoded.control_tokens,
+    )
 
 
 def _external(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
     """A reward model with one output, in the input form of its catalog row."""
     gold, precision = ctx.settings.gold_reward, ctx.settings.precision
     ref = ModelRef(name=gold.name, revision=gold.revision)
+    encode = _encoder(gold.input_form)
+    load = load_text_to_text if gold.input_form == STEAMSHP else load_reward_model
     try:
-        model, tokenizer = load_reward_model(ref, store=ctx.store, device=ctx.device, precision=precision)
+        model, tokenizer = load(ref, store=ctx.store, device=ctx.device, precision=precision)
     except (ModelError, HubError) as error:
         raise GoldRewardError(f"The gold reward cannot be loaded: {error}") from error
-    encode = _encoder(gold.input_form)
     limit = context_length(model, gold.max_length)
     texts = [encode(tokenizer, prompts[sample.prompt_id], sample.text.strip(), limit) for sample in samples]
-    scores = np.zeros(len(samples))
-    with torch.inference_mode(), precision_context(precision, ctx.device):
-        for batch in _like_lengths(texts, ctx.execution.tokens_per_batch):
-            ctx.stop_if_asked(STOPPED)
-            values = sequence_scores(model, [texts[at] for at in batch], pad_id(tokenizer), ctx.device)
-            scores[batch] = values.double().cpu().numpy()
-    return Scored(scores=scores, ungrammatical=None, truncated=sum(text.truncated for text in texts))
+    scores, padding = np.zeros(len(samples)), pad_id(tokenizer)
+
+    def values(batch: list[int]) -> torch.Tensor:
+        found = [texts[at] for at in batch]
+        if gold.input_form == STEAMSHP:
+            return steamshp.preferences(model, tokenizer, [text.ids for text in found], ctx.device)
+        return sequence_scores(model, found, padding, ctx.device)
+
+    batches = list(_like_lengths(texts, ctx.execution.tokens_per_batch))
+    with precision_context(precision, ctx.device):
+        for batch, found in shared(ctx, batches, values, stopped=STOPPED):
+            scores[batch] = found.numpy()
+    holds = reader_of(tokenizer).holds_control
+    return Scored(
+        scores=scores,
+        ungrammatical=None,
+        truncated=sum(text.truncated for text in texts),
+        control_tokens=sum(holds(prompts[sample.prompt_id].prompt) or holds(sample.text) for sample in samples),
+    )
 
 
 SCORERS: dict[str, Callable[[Context, Sequence[Sample], Mapping[str, Prompt]], Scored]] = {
@@ -133,8 +163,10 @@ def chat_template(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) 
     messages = [*to_messages(prompt), {"role": "assistant", "content": answer}]
     if not tokenizer.chat_template:
         raise GoldRewardError("The gold reward has no chat template: give it the input form text_pair.")
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    try:
+        ids = reader_of(tokenizer).conversation(messages)
+    except DataError as error:
+        raise GoldRewardError(f"The gold reward cannot read a conversation: {error}") from error
     if tokenizer.bos_token_id is not None and ids[:1] != [tokenizer.bos_token_id] and _adds_bos(tokenizer):
         ids = [tokenizer.bos_token_id, *ids]
     return Text(ids=ids[-max_length:], types=None, truncated=len(ids) > max_length)
@@ -142,7 +174,7 @@ def chat_template(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) 
 
 def text_pair(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) -> Text:
     """(prompt, answer) as the two texts of a pair; the prompt loses its left side where both do not fit."""
-    question = prompt.prompt.strip()
+    question, tokenizer = prompt.prompt.strip(), reader_of(tokenizer).plain  # what data say is text
     before = len(tokenizer(question, answer)["input_ids"])
     room = len(tokenizer("", answer)["input_ids"]) < max_length
     tokenizer.truncation_side = "left" if room else "right"
@@ -150,9 +182,20 @@ def text_pair(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) -> T
     return Text(ids=encoded["input_ids"], types=encoded.get("token_type_ids"), truncated=before > max_length)
 
 
+def steamshp_question(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) -> Text:
+    """SteamSHP's question about one answer; a conversation of several turns is the post with its roles."""
+    messages = to_messages(prompt)
+    named = (f"{ROLE_NAMES.get(message['role'], message['role'])}: {message['content']}" for message in messages)
+    post = messages[0]["content"] if len(messages) == 1 else " ".join(named)
+    ids, truncated = steamshp.encode(tokenizer, post, answer, max_length)
+    return Text(ids=ids, types=None, truncated=truncated)
+
+
+STEAMSHP = "steamshp"
 INPUT_FORMS: dict[str, Callable[[Any, Prompt, str, int], Text]] = {
     "chat_template": chat_template,
     "text_pair": text_pair,
+    STEAMSHP: steamshp_question,
 }
 
 

@@ -1,10 +1,12 @@
-"""`cwpo convert REPO@COMMIT`: the one place that reads .bin weights, once, and keeps a safetensors copy.
+"""`cwpo convert`: the one place that reads .bin weights and GGUF files, once, and keeps a safetensors copy.
 
-The file is read by `torch.load(weights_only=True)` in a process of its own that has no token, no sockets and, where the
-kernel allows it, no network at all. Everything else in this program reads safetensors.
+A .bin is read by `torch.load(weights_only=True)`, a GGUF file by transformers, which undoes its quantization: both in a
+process of its own that has no token, no sockets and, where the kernel allows it, no network at all. Everything else in
+this program reads safetensors.
 """
 
 import ctypes
+import importlib.util
 import json
 import os
 import shutil
@@ -12,19 +14,36 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cwpo.artifacts import sha256_of
 from cwpo.errors import ModelError
 from cwpo.models import hub
 
 TIMEOUT = 3600.0  # seconds for reading and writing all files of one model
+GGUF = ".gguf"
+ORIGIN = "converted.json"
+CARD = """# {name}, dequantized
+
+Float32 weights made from the GGUF file `{name}` (sha256 {digest}), whose tensors are {kinds}. What its quantization
+rounded away is gone: this is the quantized model in another form, not the model that it was made from.
+"""
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
 
-def convert(repo_at_commit: str, *, home: Path, log: Callable[[str], None] = lambda message: None) -> Path:
-    """The folder with the safetensors copy of `owner/name@revision`; made now unless it is there already."""
+def convert(source: str, *, home: Path, log: Callable[[str], None] = lambda message: None) -> Path:
+    """The folder with the safetensors copy of `owner/name@revision`, of a GGUF file in it (`owner/name@revision:file`),
+    or of a GGUF file of this machine; made now unless it is there already."""
+    if source.endswith(GGUF):
+        return _convert_gguf(source, home=home, log=log)
+    return _convert_bin(source, home=home, log=log)
+
+
+def _convert_bin(repo_at_commit: str, *, home: Path, log: Callable[[str], None]) -> Path:
     repo_id, _, revision = repo_at_commit.partition("@")
     repository = hub.describe("model", repo_id, revision or None)
     target = hub.converted_folder(home, repo_id, repository.commit)
@@ -35,19 +54,69 @@ def convert(repo_at_commit: str, *, home: Path, log: Callable[[str], None] = lam
     log(f"Downloading {len(bins)} file(s) of {repo_id}@{repository.commit}.")
     source = hub.download(repo_id, repository.commit, patterns=(*hub.MODEL_FILES, *hub.BIN_FILES))
     hub.check_config(source, repo_id)
+    with _built_aside(target) as work:
+        log("Reading the weights in a process without token and network.")
+        said = _in_own_process(source, bins, work, repo_id)
+        _copy_rest(source, work)
+        _write_origin(work, {"repo": repo_id, "commit": repository.commit, "files": list(bins), **said})
+    log(f"Kept as {target}; {repo_id}@{repository.commit} loads from now on.")
+    return target
+
+
+def _convert_gguf(source: str, *, home: Path, log: Callable[[str], None]) -> Path:
+    """A model of floating-point weights out of a quantized one; it says of itself that it is not the original."""
+    if importlib.util.find_spec("gguf") is None:
+        raise ModelError("GGUF files are read with the package gguf: install it with `pip install 'cwpo[gguf]'`.")
+    file, origin = _gguf_file(source, log)
+    digest = sha256_of(file)
+    target = home / "converted" / f"{file.stem}@{digest[:12]}"
+    if target.is_dir():
+        log(f"{source} was converted before.")
+        return target
+    with _built_aside(target) as work:
+        log(f"Undoing the quantization of {file.name} in a process without token and network.")
+        said = _in_own_process(file.parent, (file.name,), work, file.name)
+        _write_origin(work, {**origin, "files": [file.name], "sha256": digest, **said})
+        kinds = ", ".join(f"{count} of {kind}" for kind, count in sorted(said["tensors"].items()))
+        (work / "README.md").write_text(CARD.format(name=file.name, digest=digest, kinds=kinds))
+    log(f"{file.name} was dequantized: its tensors ({kinds}) are float32 now, rounded as before.")
+    log(f"Kept as {target}; name this folder as the model.")
+    return target
+
+
+def _gguf_file(source: str, log: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
+    """The file on this machine, downloaded if it must be, and where it is from."""
+    if hub.is_local(source):
+        file = Path(source).expanduser()
+        if not file.is_file():
+            raise ModelError(f"{source} does not exist: give a GGUF file, or owner/name@commit:file.gguf.")
+        return file, {}
+    place, _, name = source.partition(":")
+    repo_id, _, revision = place.partition("@")
+    if not name or not hub.HUB_ID.fullmatch(repo_id):
+        raise ModelError(f"{source} is neither a file nor of the form owner/name@commit:file.gguf.")
+    repository = hub.describe("model", repo_id, revision or None)
+    if name not in repository.files:
+        raise ModelError(f"{repo_id}@{repository.commit[:12]} has no file {name}: look its name up on the hub.")
+    log(f"Downloading {name} of {repo_id}@{repository.commit}.")
+    folder = hub.download(repo_id, repository.commit, patterns=hub.exactly([name]), kind="model")
+    return folder / name, {"repo": repo_id, "commit": repository.commit}
+
+
+@contextmanager
+def _built_aside(target: Path) -> Iterator[Path]:
+    """A folder beside the target that takes its name when the block ends well."""
     work = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
     work.mkdir(parents=True)
     try:
-        log("Reading the weights in a process without token and network.")
-        confinement = _in_own_process(source, bins, work, repo_id)
-        _copy_rest(source, work)
-        origin = {"repo": repo_id, "commit": repository.commit, "files": list(bins), "confinement": confinement}
-        (work / "converted.json").write_text(json.dumps(origin, sort_keys=True))
+        yield work
         os.rename(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    log(f"Kept as {target}; {repo_id}@{repository.commit} loads from now on.")
-    return target
+
+
+def _write_origin(folder: Path, origin: Mapping[str, Any]) -> None:
+    (folder / ORIGIN).write_text(json.dumps(dict(origin), sort_keys=True))
 
 
 def _bin_files(repository: hub.Repository) -> tuple[str, ...]:
@@ -63,10 +132,11 @@ def _bin_files(repository: hub.Repository) -> tuple[str, ...]:
     return bins
 
 
-def _in_own_process(source: Path, bins: tuple[str, ...], out: Path, name: str) -> str:
-    """Run `main` below with an empty environment; returns how the process was confined."""
+def _in_own_process(source: Path, bins: tuple[str, ...], out: Path, name: str) -> dict[str, Any]:
+    """Run `main` below with an empty environment; what it says, and in it how it was confined."""
     with tempfile.TemporaryDirectory() as empty_home:
         environment = {"PATH": os.defpath, "HOME": empty_home, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"}
+        environment["HF_HUB_OFFLINE"] = "1"
         command = [sys.executable, "-I", "-m", "cwpo.models.convert", str(source), str(out), *bins]
         try:
             done = subprocess.run(
@@ -77,7 +147,7 @@ def _in_own_process(source: Path, bins: tuple[str, ...], out: Path, name: str) -
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
         raise ModelError(f"The weights of {name} were not converted: {reason}")
-    return str(json.loads(done.stdout)["confinement"])
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def _copy_rest(source: Path, out: Path) -> None:
@@ -88,8 +158,14 @@ def _copy_rest(source: Path, out: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """The confined process: read each .bin, write each .safetensors, print how it was confined."""
-    source, out, bins = Path(arguments[0]), Path(arguments[1]), arguments[2:]
+    """The confined process: read the weights, write safetensors, print what is to be known of it as its last line."""
+    source, out, files = Path(arguments[0]), Path(arguments[1]), arguments[2:]
+    said = _dequantize(source, files[0], out) if files[0].endswith(GGUF) else _rewrite(source, files, out)
+    sys.stdout.write("\n" + json.dumps(said))
+
+
+def _rewrite(source: Path, bins: list[str], out: Path) -> dict[str, Any]:
+    """Read each .bin, write each .safetensors."""
     from safetensors.torch import save_file
 
     confinement = _leave_network()
@@ -102,7 +178,40 @@ def main(arguments: list[str]) -> None:
         index |= dict.fromkeys(tensors, name)
     if len(bins) > 1:
         (out / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
-    sys.stdout.write(json.dumps({"confinement": confinement}))
+    return {"confinement": confinement}
+
+
+def _dequantize(source: Path, name: str, out: Path) -> dict[str, Any]:
+    """Model and tokenizer of a GGUF file as transformers reads them, in float32; the types that its tensors had."""
+    import gguf
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    confinement = _leave_network()
+    try:
+        tensors = Counter(tensor.tensor_type.name for tensor in gguf.GGUFReader(source / name).tensors)
+        options: dict[str, Any] = {"gguf_file": name, "local_files_only": True, "trust_remote_code": False}
+        auto: Any = AutoModelForCausalLM
+        model, info = auto.from_pretrained(
+            source,
+            dtype=torch.float32,
+            output_loading_info=True,
+            quantization_config=GgufConfig(dequantize=True),
+            **options,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except (ValueError, KeyError, OSError, IndexError, NotImplementedError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        sys.exit(f"{name} is damaged, or of a family or quantization that transformers does not read ({reason}).")
+    missing = sorted(set(info["missing_keys"]) - set(getattr(model, "all_tied_weights_keys", ())))
+    if missing:
+        sys.exit(f"{name} lacks the weight {missing[0]}; it would stay random. Choose another file.")
+    model.hf_quantizer = None  # its weights are plain now, and saved as such
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return {"confinement": confinement, "tensors": dict(tensors), "dequantized_to": "float32"}
 
 
 def _read_bin(path: Path) -> dict[str, Any]:

@@ -1,17 +1,21 @@
 """Hugging Face Hub repositories: resolve a name to a commit, list and check its files, download. Free of torch.
 
-huggingface_hub reads HF_ENDPOINT, HF_TOKEN and HF_HOME itself. Everything that can go wrong is one plain sentence.
+huggingface_hub reads HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE itself; with the last one its cache answers in
+the hub's place. Everything that can go wrong is one plain sentence.
 """
 
+import glob
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from cwpo.errors import ConfigError, CwpoError, ModelError
+from cwpo.files import write_whole
 
 RepoKind = Literal["model", "dataset"]
 
@@ -34,6 +38,7 @@ MODEL_FILES = (
     "*.model",
     "chat_template.jinja",
 )
+TOKENIZER_FILES = tuple(name for name in MODEL_FILES if "safetensors" not in name)
 BIN_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
 
 
@@ -65,26 +70,94 @@ def resolve_revision(kind: RepoKind, repo_id: str, revision: str | None, *, fiel
 
 
 def check_model(repo_id: str, revision: str | None, *, home: Path, field: str) -> str:
-    """The commit of a model that can be loaded: no custom code, safetensors weights or a converted copy."""
+    """The commit of a model that can be loaded: no custom code, safetensors weights or a converted copy.
+
+    A commit whose files lie here already is not asked for again."""
     try:
+        if revision and COMMIT.fullmatch(revision) and (kept := kept_model(repo_id, revision, home=home)) is not None:
+            check_config(kept, repo_id)
+            return revision
         repository = describe("model", repo_id, revision)
+        if is_offline():
+            fetch_model(repo_id, repository.commit, home=home)
         check_files(repository, home=home)
     except (HubError, ModelError) as error:
         raise ConfigError(field, str(error)) from error
     return repository.commit
 
 
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) says that the hub is not to be asked."""
+    from huggingface_hub import is_offline_mode
+
+    return is_offline_mode()
+
+
 def describe(kind: RepoKind, repo_id: str, revision: str | None) -> Repository:
-    """Ask the hub for a repository's commit and files."""
+    """Ask the hub for a repository's commit and files; offline, its cache for what was downloaded of them."""
     from huggingface_hub import HfApi
 
     if not HUB_ID.fullmatch(repo_id):
         raise HubError(f"{repo_id!r} is neither a folder nor a hub id like owner/name.")
+    if is_offline():
+        return _described_by_cache(kind, repo_id, revision)
     with sentences(kind, repo_id, revision):
         info = HfApi().repo_info(repo_id, revision=revision, repo_type=kind, timeout=INFO_TIMEOUT)
     files = tuple(sorted(item.rfilename for item in getattr(info, "siblings", None) or ()))
     config = getattr(info, "config", None) or {}
-    return Repository(repo_id=repo_id, commit=str(info.sha), files=files, custom_code="auto_map" in config)
+    commit = str(info.sha)
+    _remember_ref(kind, repo_id, revision, commit)
+    return Repository(repo_id=repo_id, commit=commit, files=files, custom_code="auto_map" in config)
+
+
+def cache_folder(kind: RepoKind, repo_id: str) -> Path:
+    """Where the hub's cache keeps a repository: refs, snapshots and blobs."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    return Path(HF_HUB_CACHE).expanduser() / repo_folder_name(repo_id=repo_id, repo_type=kind)
+
+
+def snapshot_folder(kind: RepoKind, repo_id: str, commit: str) -> Path:
+    """Where the hub's cache keeps the files of one commit, as many as were downloaded."""
+    return cache_folder(kind, repo_id) / "snapshots" / commit
+
+
+def _described_by_cache(kind: RepoKind, repo_id: str, revision: str | None) -> Repository:
+    commit = revision if revision and COMMIT.fullmatch(revision) else _remembered_ref(kind, repo_id, revision)
+    folder = snapshot_folder(kind, repo_id, commit) if commit else None
+    if commit is None or folder is None or not folder.is_dir():
+        raise not_kept(kind, repo_id, revision)
+    files = tuple(sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()))
+    custom = kind == "model" and "config.json" in files and "auto_map" in (folder / "config.json").read_text()
+    return Repository(repo_id=repo_id, commit=commit, files=files, custom_code=custom)
+
+
+def not_kept(kind: RepoKind, repo_id: str, revision: str | None) -> HubError:
+    """The sentence for what is wanted offline and was never downloaded, or not to its end."""
+    named = f"{repo_id}@{revision}" if revision else repo_id
+    return HubError(
+        f"The {kind} {named} is not whole in the cache, and HF_HUB_OFFLINE is set: "
+        "run `cwpo fetch CONFIG.yaml` with the same HF_HOME where the hub can be reached."
+    )
+
+
+def _remember_ref(kind: RepoKind, repo_id: str, revision: str | None, commit: str) -> None:
+    """Keep which commit a branch stood at, as the hub's clients do, for a machine that will be offline."""
+    name = revision or "main"
+    if name == commit or ".." in name:
+        return
+    with suppress(OSError):  # a cache that cannot be written to
+        file = cache_folder(kind, repo_id) / "refs" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.is_file() or file.read_text().strip() != commit:
+            write_whole(file, commit)
+
+
+def _remembered_ref(kind: RepoKind, repo_id: str, revision: str | None) -> str | None:
+    name = revision or "main"
+    file = cache_folder(kind, repo_id) / "refs" / name
+    return file.read_text().strip() if ".." not in name and file.is_file() else None
 
 
 def check_files(repository: Repository, *, home: Path) -> None:
@@ -98,6 +171,11 @@ def check_files(repository: Repository, *, home: Path) -> None:
         raise ModelError(
             f"{name} has only .bin weights, which can run code when they are read: pin a revision of it that has "
             f"safetensors (often refs/pr/…), or run `cwpo convert {repository.repo_id}@{repository.commit}` once."
+        )
+    if quantized := next((file for file in repository.files if file.endswith(".gguf")), None):
+        raise ModelError(
+            f"{name} has GGUF files alone: run `cwpo convert {repository.repo_id}@{repository.commit}:{quantized}`, or "
+            "with another of them, and name the folder that it makes."
         )
     raise ModelError(f"{name} has no model.safetensors: choose a repository with weights of transformers.")
 
@@ -123,14 +201,22 @@ def converted_folder(home: Path, repo_id: str, commit: str) -> Path:
 def fetch_model(repo_id: str, revision: str | None, *, home: Path) -> Path:
     """A folder with the model's config, tokenizer and safetensors weights, downloaded once."""
     commit = revision if revision and COMMIT.fullmatch(revision) else describe("model", repo_id, revision).commit
+    kept = kept_model(repo_id, commit, home=home)
+    if kept is not None:
+        return kept
+    if is_offline():
+        raise not_kept("model", repo_id, commit)
+    check_files(describe("model", repo_id, commit), home=home)
+    return download(repo_id, commit, patterns=MODEL_FILES)
+
+
+def kept_model(repo_id: str, commit: str, *, home: Path) -> Path | None:
+    """The folder with all files of a model that was downloaded or converted before; the hub is not asked."""
     cached = _cached_snapshot(repo_id, commit)
     if cached is not None:
         return cached
     converted = converted_folder(home, repo_id, commit)
-    if converted.is_dir():
-        return converted
-    check_files(describe("model", repo_id, commit), home=home)
-    return download(repo_id, commit, patterns=MODEL_FILES)
+    return converted if converted.is_dir() else None
 
 
 def kept_folder(repo_id: str, revision: str | None, *, home: Path) -> Path | None:
@@ -151,15 +237,45 @@ def kept_folder(repo_id: str, revision: str | None, *, home: Path) -> Path | Non
 def fetch_tokenizer(repo_id: str, revision: str | None) -> Path:
     """A folder with the tokenizer and config alone; a repository of .bin weights will do."""
     commit = revision if revision and COMMIT.fullmatch(revision) else describe("model", repo_id, revision).commit
-    return download(repo_id, commit, patterns=tuple(name for name in MODEL_FILES if "safetensors" not in name))
+    return download(repo_id, commit, patterns=TOKENIZER_FILES)
 
 
-def download(repo_id: str, commit: str, *, patterns: tuple[str, ...]) -> Path:
-    """The snapshot folder with the files of the top level that match."""
+def download(repo_id: str, commit: str, *, patterns: tuple[str, ...], kind: RepoKind = "model") -> Path:
+    """The snapshot folder with the files that match; of a model only those of the top level."""
     from huggingface_hub import snapshot_download
 
-    with sentences("model", repo_id, commit):
-        return Path(snapshot_download(repo_id, revision=commit, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
+    with sentences(kind, repo_id, commit):
+        return Path(snapshot_download(repo_id, repo_type=kind, revision=commit, **_chosen(kind, patterns)))
+
+
+def sizes(kind: RepoKind, repo_id: str, commit: str, *, patterns: tuple[str, ...]) -> tuple[int, int]:
+    """(bytes of the files that match, those that a download would bring); HubError where the disk is too small."""
+    from huggingface_hub import snapshot_download
+
+    with sentences(kind, repo_id, commit):
+        files = snapshot_download(repo_id, repo_type=kind, revision=commit, dry_run=True, **_chosen(kind, patterns))
+    total, new = (
+        sum(file.file_size or 0 for file in files if all_of_them or file.will_download) for all_of_them in (True, False)
+    )
+    place = cache_folder(kind, repo_id)
+    free = shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.exists())).free
+    if new > free:
+        raise HubError(
+            f"The {kind} {repo_id} needs {new / 1e9:.1f} GB and {free / 1e9:.1f} GB are free at {place.parent}: "
+            "make room, or set HF_HOME to another disk."
+        )
+    return total, new
+
+
+def exactly(files: Iterable[str]) -> tuple[str, ...]:
+    """Patterns that match these names alone."""
+    return tuple(glob.escape(name) for name in files)
+
+
+def _chosen(kind: RepoKind, patterns: tuple[str, ...]) -> dict[str, Any]:
+    """Of a model nothing of its folders, unless a pattern names one."""
+    top = kind == "model" and not any("/" in pattern for pattern in patterns)
+    return {"allow_patterns": list(patterns), "ignore_patterns": ["*/*"] if top else None}
 
 
 def _cached_snapshot(repo_id: str, commit: str) -> Path | None:
@@ -179,8 +295,21 @@ def _cached_snapshot(repo_id: str, commit: str) -> Path | None:
         )
     except LocalEntryNotFoundError:
         return None
-    names = tuple(file.name for file in found.iterdir())
-    return found if has_safetensors(names) and "config.json" in names else None
+    return found if _is_whole(found) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether config and every weight file are there: a download may have been cut short before the last of them."""
+    names = {file.name for file in folder.iterdir() if file.is_file()}
+    if "config.json" not in names or not has_safetensors(tuple(names)):
+        return False
+    index = folder / "model.safetensors.index.json"
+    if "model.safetensors" in names or not index.is_file():
+        return "model.safetensors" in names
+    try:
+        return set(json.loads(index.read_text())["weight_map"].values()) <= names
+    except (ValueError, KeyError, AttributeError):
+        return False
 
 
 def check_config(folder: Path, name: str) -> dict[str, Any]:
@@ -213,6 +342,8 @@ def sentences(kind: RepoKind, repo_id: str, revision: str | None) -> Iterator[No
         ) from error
     except errors.RevisionNotFoundError as error:
         raise HubError(f"The {kind} {repo_id} has no revision {revision}: check the branch, tag or commit.") from error
+    except errors.LocalEntryNotFoundError as error:
+        raise (not_kept(kind, repo_id, revision) if is_offline() else _unreachable(kind, named)) from error
     except errors.EntryNotFoundError as error:
         raise HubError(f"A file of the {kind} {named} is missing, here and on the hub: check the revision.") from error
     except errors.HFValidationError as error:
@@ -222,8 +353,14 @@ def sentences(kind: RepoKind, repo_id: str, revision: str | None) -> Iterator[No
         raise HubError(
             f"The hub answered {status} for the {kind} {named}: try again later, or check HF_TOKEN."
         ) from error
+    except errors.OfflineModeIsEnabled as error:
+        raise not_kept(kind, repo_id, revision) from error
     except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
-        raise HubError(
-            f"The hub could not be reached for the {kind} {named}: check the network and HF_ENDPOINT, "
-            "or use a local file or folder."
-        ) from error
+        raise _unreachable(kind, named) from error
+
+
+def _unreachable(kind: RepoKind, named: str) -> HubError:
+    return HubError(
+        f"The hub could not be reached for the {kind} {named}: check the network and HF_ENDPOINT, "
+        "or use a local file or folder."
+    )

@@ -9,7 +9,6 @@ device, file by file; those that do not train are kept in bf16 where the arithme
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,28 +17,37 @@ from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
 from transformers.utils import logging as transformers_logging
 
-from cwpo.artifacts import ArtifactStore, content_hash
+from cwpo.artifacts import ArtifactStore
+from cwpo.contents import content_of
 from cwpo.errors import ModelError, brief
 from cwpo.models import hub
 from cwpo.models.adapters import add_adapter, attach_adapter, save_adapter
 from cwpo.models.frozen import check_halved, halve, halved_class, nf4, untie
+from cwpo.models.text.files import read_tokenizer
 from cwpo.stages.settings import ImplicitSettings, LoraSettings, ModelSettings, Parents, Quantization
 
 Form = Literal["full", "adapter", "annotator", "reward"]
 MODEL_FILE = "model.json"
 # Every name under which the families of transformers keep a dropout probability.
 DROPOUTS = (
-    *("dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop"),
+    *(
+        "dropout",
+        "dropout_rate",
+        "attention_dropout",
+        "activation_dropout",
+        "hidden_dropout",
+        "resid_pdrop",
+        "embd_pdrop",
+    ),
     *("attn_pdrop", "hidden_dropout_prob", "attention_probs_dropout_prob", "layerdrop"),
 )
 transformers_logging.set_verbosity_error()  # its load report says less than our sentences
@@ -161,6 +169,20 @@ def load_reward_model(
     return model.eval(), load_tokenizer(ref, store=store)
 
 
+def load_text_to_text(
+    ref: ModelRef, *, store: ArtifactStore, device: str, precision: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """An encoder with a decoder that writes text, such as T5; bf16 weights on a device that has them."""
+    folder = _folder(ref, store)
+    if not hub.check_config(folder, _name(ref)).get("is_encoder_decoder"):
+        raise ModelError(f"{_name(ref)} has no encoder and decoder: it is no text-to-text model.")
+    placement = _Placement(device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    config = _config(folder, _name(ref), dropout=0.0)
+    model = _load_weights(AutoModelForSeq2SeqLM, folder, _name(ref), config, placement)
+    model.requires_grad_(False)
+    return model.eval(), load_tokenizer(ref, store=store)
+
+
 def load_tokenizer(ref: ModelRef, *, store: ArtifactStore) -> PreTrainedTokenizerBase:
     """The tokenizer saved beside the weights; padding is masked by us, so a missing pad token is no problem."""
     if ref.artifact is None and ref.name is not None and not hub.is_local(ref.name):
@@ -169,24 +191,7 @@ def load_tokenizer(ref: ModelRef, *, store: ArtifactStore) -> PreTrainedTokenize
         folder = _folder(ref, store)
     if (folder / "config.json").exists():
         hub.check_config(folder, _name(ref))
-    loader: Any = PreTrainedTokenizerFast if _is_generic(folder) else AutoTokenizer
-    try:
-        tokenizer: PreTrainedTokenizerBase = loader.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
-        return tokenizer
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{_name(ref)} has no tokenizer that can be loaded ({brief(error)}): it needs tokenizer.json."
-        ) from error
-
-
-def _is_generic(folder: Path) -> bool:
-    """Whether tokenizer.json must be taken as it is: AutoTokenizer would put the family's splitting in its place."""
-    settings = folder / "tokenizer_config.json"
-    if not settings.is_file() or not (folder / "tokenizer.json").is_file():
-        return False
-    return json.loads(settings.read_text()).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    return read_tokenizer(folder, _name(ref))
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -372,20 +377,9 @@ def _folder(ref: ModelRef, store: ArtifactStore) -> Path:
     folder = Path(ref.name).expanduser()
     if not (folder / "config.json").is_file():
         raise ModelError(f"{ref.name} is not a model folder: it must hold config.json and safetensors weights.")
-    if ref.revision is not None and _content_of(folder, _signature(folder)) != ref.revision:
+    if ref.revision is not None and content_of(folder, store.root.parent) != ref.revision:
         raise ModelError(f"The model folder {ref.name} has changed since the run was submitted: submit the run again.")
     return folder
-
-
-def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Names, sizes and times: a folder with the same signature is not hashed again."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-
-
-@lru_cache(maxsize=64)
-def _content_of(folder: Path, signature: tuple[tuple[str, int, int], ...]) -> str:
-    return content_hash(folder)
 
 
 def _name(ref: ModelRef) -> str:

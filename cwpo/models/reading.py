@@ -1,14 +1,22 @@
-"""Run a model over rows batch by batch without gradient, with cancellation and progress reports."""
+"""Run a model over rows batch by batch without gradient, with cancellation and progress reports.
+
+Several ranks share the batches, and each of them gets what all of them found: the same batches in the same order give
+the numbers that one process would.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cwpo.errors import ModelError
 from cwpo.models.tokenization import Encoded, PackedBatch, pack
 from cwpo.stages.context import WorkContext
+
+Batch = TypeVar("Batch")
 
 
 def read(
@@ -26,14 +34,28 @@ def read(
     unit: what progress reports count; empty for no reports.
     """
     done = 0
-    for batch in pack(rows, tokens or ctx.execution.tokens_per_batch):
-        ctx.stop_if_asked(stopped)
-        with torch.inference_mode():
-            found = values(batch.to(ctx.device)).double().cpu()
+    batches = pack(rows, tokens or ctx.execution.tokens_per_batch)
+    for batch, found in shared(ctx, batches, lambda batch: values(batch.to(ctx.device)), stopped=stopped):
         yield batch.indices, found
         done += len(batch.indices)
         if unit:
             ctx.reporter.progress(done, len(rows), unit)
+
+
+def shared(
+    ctx: WorkContext, batches: Sequence[Batch], values: Callable[[Batch], Tensor], *, stopped: str
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Each batch with its values in float64 on the CPU, in order and on every rank; one rank computes each."""
+    ranks = ctx.execution.ranks
+    for start in range(0, len(batches), ranks.size):
+        together = batches[start : start + ranks.size]
+        ctx.stop_together(stopped)
+        with torch.inference_mode():
+            own = [values(batch).double().cpu() for batch in ranks.share(together)]
+        if ranks.size > 1:  # as text, which holds a float64 exactly
+            told = ranks.gather([one.tolist() for one in own])
+            own = [torch.tensor(one, dtype=torch.float64) for part in told for one in part]
+        yield from zip(together, own, strict=True)
 
 
 def values_of(
@@ -46,9 +68,15 @@ def values_of(
     tokens: int | None = None,
     unit: str = "",
 ) -> NDArray[np.float64]:
-    """The values of all rows in their order, (N, columns) float64: one column per response of a row."""
+    """The values of all rows in their order, (N, columns) float64, all finite: one column per response of a row."""
     found = torch.zeros((len(rows), columns), dtype=torch.float64)
     for indices, part in read(ctx, rows, values, stopped=stopped, tokens=tokens, unit=unit):
         found[indices] = part.view(-1, columns)
+    lost = int((~found.isfinite()).any(dim=1).sum())
+    if lost:
+        raise ModelError(
+            f"The model gave no finite number for {lost} of {len(rows)} rows: use precision fp32 or another model, "
+            "then submit the run again."
+        )
     every: NDArray[np.float64] = found.numpy()
     return every

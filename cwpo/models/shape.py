@@ -1,4 +1,7 @@
-"""The dimensions of OPT, Qwen2 and Llama models from their config.json, and what they count in parameters. No torch."""
+"""The dimensions of models from their config.json, and what they count in parameters. No torch.
+
+OPT, Qwen2, Qwen3, Llama and Mistral; DeBERTa, which judges only, as far as it has the same parts.
+"""
 
 import json
 from collections.abc import Mapping
@@ -8,11 +11,14 @@ from typing import Any
 
 from cwpo.config import catalog
 from cwpo.models import hub
+from cwpo.models.sizes.configurations import CONFIGURATIONS
 from cwpo.sandbox import lexicon
 from cwpo.stages.settings import LoraSettings
 
-GATED = ("qwen2", "llama")  # three matrices in the feed-forward part, and no learned positions
-_DEFAULT_VOCABULARY = {"opt": 50272, "qwen2": 151936, "llama": 32000}
+GATED = ("qwen2", "qwen3", "llama", "mistral")  # three matrices in the feed-forward part, no learned positions
+_DEFAULT_VOCABULARY = {
+    "opt": 50272, "qwen2": 151936, "qwen3": 151936, "llama": 32000, "mistral": 32000, "deberta-v2": 128100,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +38,7 @@ class Shape:
     final_norm: bool
     biases: tuple[bool, bool, bool]
     dropout: float  # the backbone's own, which an annotator trains with unless told otherwise
+    others: int = 0  # parameters that only this family has: norms of queries and keys, a pooler
 
     @property
     def linears(self) -> Mapping[str, tuple[int, int]]:
@@ -53,15 +60,25 @@ class Shape:
         return self.vocabulary * self.embedded
 
     @property
+    def matrices(self) -> int:
+        """Entries of all matrices of linear layers but the head's."""
+        projections = 0 if self.embedded == self.hidden else 2 * self.embedded * self.hidden
+        return self.layers * self.layer_weights + projections
+
+    @property
+    def linear_biases(self) -> int:
+        """Biases of the linear layers."""
+        of_qkv, of_o, of_ffn = self.biases
+        of_layer = of_qkv * (self.query + 2 * self.keys) + of_o * self.hidden
+        of_layer += of_ffn * (self.ffn * (2 if self.family in GATED else 1) + self.hidden)
+        return self.layers * of_layer
+
+    @property
     def backbone(self) -> int:
         """Parameters without an untied head: layers, norms, embeddings."""
-        of_qkv, of_o, of_ffn = self.biases
-        biases = of_qkv * (self.query + 2 * self.keys) + of_o * self.hidden
-        biases += of_ffn * (self.ffn * (2 if self.family in GATED else 1) + self.hidden)
-        norm = self.hidden if self.family in GATED else 2 * self.hidden
-        projections = 0 if self.embedded == self.hidden else 2 * self.embedded * self.hidden
-        layers = self.layers * (self.layer_weights + biases + 2 * norm)
-        return layers + self.final_norm * norm + self.embedding + self.positions * self.hidden + projections
+        norms = (2 * self.layers + self.final_norm) * (self.hidden if self.family in GATED else 2 * self.hidden)
+        embeddings = self.embedding + self.positions * self.hidden
+        return self.matrices + self.linear_biases + norms + embeddings + self.others
 
     @property
     def causal(self) -> int:
@@ -99,7 +116,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
         "ffn": ffn,
         "vocabulary": int(config.get("vocab_size", _DEFAULT_VOCABULARY[family])),
         "query": heads * size,
-        "tied": bool(config.get("tie_word_embeddings", family == "opt")),
+        "tied": bool(config.get("tie_word_embeddings", family in ("opt", "deberta-v2"))),
     }
     if family == "opt":
         bias, before = config.get("enable_bias", True), config.get("do_layer_norm_before", True)
@@ -112,6 +129,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
             biases=(bias, bias, bias),
             dropout=float(config.get("dropout", 0.1)),
         )
+    if family == "deberta-v2":
+        return Shape(**common, **_deberta(hidden, int(config.get("position_buckets", 256))))
     of_attention, of_mlp = bool(config.get("attention_bias", False)), bool(config.get("mlp_bias", False))
     return Shape(
         **common,
@@ -121,19 +140,28 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
         final_norm=True,
         biases=(True, False, False) if family == "qwen2" else (of_attention, of_attention, of_mlp),
         dropout=float(config.get("attention_dropout", 0.0)),
+        others=2 * layers * size if family == "qwen3" else 0,
     )
 
 
+def _deberta(hidden: int, buckets: int) -> dict[str, Any]:
+    """A norm behind the embedding counts as the last one; a pooler, the norm of relative positions, the head's bias."""
+    return {
+        "keys": hidden, "embedded": hidden, "positions": 2 * buckets, "final_norm": True, "biases": (True, True, True),
+        "dropout": 0.1, "others": hidden * hidden + 3 * hidden + 1,
+    }  # fmt: skip
+
+
 def known_config(name: str, revision: str | None, home: Path) -> Mapping[str, Any] | None:
-    """A model's configuration as far as this machine has it: a row of the sandbox, a folder, an earlier download."""
+    """A model's configuration: a row of the sandbox, a folder, an earlier download, else the catalog's sizes."""
     if name in catalog.SANDBOX_MODELS:
         return sandbox_config(catalog.SANDBOX_MODELS[name].architecture)
     folder = Path(name).expanduser() if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
     try:
-        found = None if folder is None else json.loads((folder / "config.json").read_text())
+        found = CONFIGURATIONS.get(name) if folder is None else json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, Mapping) else None
 
 
 def sandbox_config(architecture: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -266,7 +266,6 @@ def _defaults(
         "model": {"annotator": annotator, "policy": policy},
         "method": method,
         **({"top_percent": percent} if percent is not None else {}),
-        **({"evaluation": {"gold_reward": published.JUDGES[dataset]}} if dataset in published.JUDGES else {}),
     }
     return MappingProxyType(dict(flat(RunConfig.parse(values).canonical())))
 

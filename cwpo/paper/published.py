@@ -17,8 +17,6 @@ SHARES = frozenset(
 )
 Read = Literal["table", "figure"]
 READ: Mapping[str, str] = {"table": "as printed", "figure": "measured off the figure"}
-# The paper's gold reward where the catalog's for the dataset is another one.
-JUDGES: Mapping[str, str] = {"shp": "stanfordnlp/SteamSHP-flan-t5-large"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +185,7 @@ TABLES: Mapping[str, Table] = {
             label="Table 23 · SHP",
             question="Does it hold on preferences from Reddit votes?",
             differences=MAIN,
-            aside=f"The paper's judge of SHP, {JUDGES['shp']}, cannot be loaded here: another one scores our "
-            "answers, so they stand beside the paper's without a verdict.",
+            aside="The judge, SteamSHP, reads 512 tokens of post and answer together: a longer post loses its start.",
         ),
         Table(
             name="T24",

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.parts import ExecutionConfig
 from cwpo.errors import Cancelled
+from cwpo.parallel.ranks import ALONE, Ranks
 from cwpo.reporting import Reporter, SilentReporter
 from cwpo.stages.settings import Settings
 
@@ -23,6 +24,8 @@ class Execution:
     tokens_per_batch: int = _USUAL.tokens_per_batch
     gradient_checkpointing: bool | None = _USUAL.gradient_checkpointing  # None: when memory needs it
     checkpoint_seconds: float = _USUAL.checkpoint_seconds
+    ranks: Ranks = ALONE  # the processes that compute the stage together, and which of them this is
+    shard: bool | None = None  # weights and moments split over the ranks (FSDP2); None: when memory needs it
 
     @classmethod
     def of(cls, config: ExecutionConfig, device: str) -> "Execution":
@@ -55,6 +58,11 @@ class WorkContext:
     def stop_if_asked(self, sentence: str) -> None:
         """Raise Cancelled with that sentence where somebody asks to stop."""
         if self.should_stop():
+            raise Cancelled(sentence)
+
+    def stop_together(self, sentence: str) -> None:
+        """The same on all ranks if any of them was asked; each of them has to come here equally often."""
+        if self.execution.ranks.any(self.should_stop()):
             raise Cancelled(sentence)
 
 

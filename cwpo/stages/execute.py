@@ -14,7 +14,7 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.errors import ArtifactError
 from cwpo.reporting import Reporter, SilentReporter
 from cwpo.stages.context import Execution, StageContext, never
-from cwpo.stages.kinds import Kind, kind_of
+from cwpo.stages.kinds import Kind, kind_named, kind_of
 from cwpo.stages.plain import to_plain
 from cwpo.stages.settings import Settings
 
@@ -28,6 +28,18 @@ class StageResult:
     summary: Mapping[str, Any]
     seconds: float
     computed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computed:
+    """What a stage's function said of its result, and how it was computed."""
+
+    summary: Mapping[str, Any]
+    threads: int | None  # of torch; None where the stage did without it
+    ranks: int = 1  # processes that computed it together
+
+
+Compute = Callable[[StageContext[Any]], Computed]
 
 
 def executor(kind: Kind) -> Callable[[StageContext[Any]], dict[str, Any]]:
@@ -46,19 +58,22 @@ def execute(
     execution: Execution | None = None,
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] = never,
+    compute: Compute | None = None,
 ) -> StageResult:
     """Find the artifact of `fingerprint`, or compute it from the artifacts named in `inputs` (name -> fingerprint).
 
-    Raises whatever the stage raises; what it had checkpointed stays for the next attempt.
+    compute: how the stage's function is called, by default in this process. Raises whatever the stage raises; what it
+    had checkpointed stays for the next attempt. Where several machines share a store, the result lies there afterwards,
+    also when it was found here.
     """
     kind = kind_of(settings)
     found = stored(store, fingerprint)
     if found is not None:
-        return found
+        return _shared(store, found)
     with store.lock(fingerprint):
         found = stored(store, fingerprint)
         if found is not None:
-            return found
+            return _shared(store, found)
         started = time.monotonic()
         with store.build(
             fingerprint, meta={"kind": kind.name, "config": to_plain(settings), "inputs": dict(inputs)}
@@ -74,15 +89,38 @@ def execute(
                 reporter=reporter or SilentReporter(),
                 should_stop=should_stop,
             )
-            summary = executor(kind)(context)
+            done = (compute or compute_here)(context)
             seconds = time.monotonic() - started
-            (out / "summary.json").write_text(json.dumps(summary, indent=1, sort_keys=True, allow_nan=False))
-            timing = {"seconds": round(seconds, 3), "host": platform.node(), "threads": _threads()}
-            (out / "timing.json").write_text(json.dumps(timing))
+            _describe(out, done, seconds)
         store.drop_checkpoints(fingerprint)
-        return StageResult(
-            fingerprint=fingerprint, path=store.path(fingerprint), summary=summary, seconds=seconds, computed=True
-        )
+        path = store.path(fingerprint)
+        result = StageResult(fingerprint=fingerprint, path=path, summary=done.summary, seconds=seconds, computed=True)
+        return _shared(store, result)
+
+
+def _shared(store: ArtifactStore, result: StageResult) -> StageResult:
+    """The result as all machines see it: another one's where that was published before."""
+    if store.share(result.fingerprint):
+        return result
+    first = stored(store, result.fingerprint)
+    if first is None:
+        raise ArtifactError(f"The artifact {result.fingerprint[:12]} in the shared store is damaged; retry the run.")
+    return first
+
+
+def compute_here(context: StageContext[Any]) -> Computed:
+    """Call the stage's function in this process."""
+    summary = executor(kind_named(context.kind))(context)
+    return Computed(summary=summary, threads=threads_here())
+
+
+def _describe(out: Path, done: Computed, seconds: float) -> None:
+    """summary.json, and timing.json, which says how the artifact came to be."""
+    (out / "summary.json").write_text(json.dumps(done.summary, indent=1, sort_keys=True, allow_nan=False))
+    timing = {"seconds": round(seconds, 3), "host": platform.node(), "threads": done.threads}
+    if done.ranks > 1:
+        timing["ranks"] = done.ranks
+    (out / "timing.json").write_text(json.dumps(timing))
 
 
 def stored(store: ArtifactStore, fingerprint: str) -> StageResult | None:
@@ -95,13 +133,14 @@ def stored(store: ArtifactStore, fingerprint: str) -> StageResult | None:
     return StageResult(fingerprint=fingerprint, path=path, summary=summary, seconds=seconds, computed=False)
 
 
-def threads_of(path: Path) -> int | None:
-    """CPU threads that an artifact was computed with: sums over several threads round in another order."""
-    threads = json.loads((path / "timing.json").read_text()).get("threads")
+def threads_of(timing: str) -> int | None:
+    """CPU threads that an artifact was computed with, of its timing.json: sums over several threads round in another
+    order."""
+    threads = json.loads(timing).get("threads")
     return threads if isinstance(threads, int) else None
 
 
-def _threads() -> int | None:
+def threads_here() -> int | None:
     """Threads of torch in this process; None where the stage did without it."""
     torch = sys.modules.get("torch")
     return None if torch is None else int(torch.get_num_threads())
@@ -111,4 +150,5 @@ def _input(store: ArtifactStore, name: str, fingerprint: str) -> Path:
     path = store.find(fingerprint)
     if path is None:
         raise ArtifactError(f"The input {name} ({fingerprint[:12]}) is missing or damaged; retry the run.")
+    store.share(fingerprint)  # what lies here may be a result of ours that was never published: all read the same
     return path

@@ -25,6 +25,7 @@ class Kind:
     title: str = ""  # and on a page of one run, where it differs
     function: str  # dotted, so that this table imports neither torch nor a stage that is not run
     light: bool = False  # only shuffles rows: any worker can do it, GPU or not
+    shared: bool = False  # several processes, one per card, can compute it together
     trains: bool = False  # a model
     scalar: bool = False  # what it trains has a scalar head instead of the language model's
 
@@ -45,27 +46,28 @@ KINDS: Mapping[str, Kind] = {
             label="Base", title="Base model", function="cwpo.training.sandbox_base:run_base",
         ),
         Kind(
-            name="annotator", version=1, settings=of.AnnotatorSettings, inputs=("data", "base"), trains=True,
-            scalar=True, label="Annotator", title="Weak annotator", function="cwpo.annotation.annotator:run_annotator",
+            name="annotator", version=1, settings=of.AnnotatorSettings, inputs=("data", "base"), shared=True,
+            trains=True, scalar=True, label="Annotator", title="Weak annotator",
+            function="cwpo.annotation.annotator:run_annotator",
         ),
         Kind(
-            name="calibration", version=1, settings=of.CalibrationSettings, inputs=("data", "base"), trains=True,
-            scalar=True, label="Calibration", function="cwpo.annotation.annotator:run_calibration",
+            name="calibration", version=1, settings=of.CalibrationSettings, inputs=("data", "base"), shared=True,
+            trains=True, scalar=True, label="Calibration", function="cwpo.annotation.annotator:run_calibration",
         ),
         Kind(
             name="labels", version=5, settings=of.LabelSettings, inputs=("data", "annotator", "annotator_*"),
-            label="Labels", title="Weak labels", function="cwpo.annotation.labeling:run_labels",
+            shared=True, label="Labels", title="Weak labels", function="cwpo.annotation.labeling:run_labels",
         ),
         Kind(
-            name="sft", version=1, settings=of.SftSettings, inputs=("data", "labels", "base"), trains=True,
+            name="sft", version=1, settings=of.SftSettings, shared=True, inputs=("data", "labels", "base"), trains=True,
             label="SFT", function="cwpo.training.sft:run_sft",
         ),
         Kind(
-            name="reference", version=1, settings=of.ReferenceSettings, inputs=("data", "start"),
+            name="reference", version=1, settings=of.ReferenceSettings, shared=True, inputs=("data", "start"),
             label="Reference", title="Reference log-probs", function="cwpo.training.reference:run_reference",
         ),
         Kind(
-            name="align", version=2, settings=of.AlignSettings, trains=True,
+            name="align", version=2, settings=of.AlignSettings, shared=True, trains=True,
             inputs=("data", "labels", "calibration", "reference", "start"),
             label="Alignment", function="cwpo.training.align:run_align",
         ),
@@ -74,11 +76,11 @@ KINDS: Mapping[str, Kind] = {
             label="Answers", function="cwpo.evaluation.generation:run_samples",
         ),
         Kind(
-            name="gold", version=1, settings=of.GoldSettings, inputs=("data", "base"), trains=True, scalar=True,
-            label="Gold reward", function="cwpo.evaluation.gold:run_gold",
+            name="gold", version=1, settings=of.GoldSettings, inputs=("data", "base"), shared=True, trains=True,
+            scalar=True, label="Gold reward", function="cwpo.evaluation.gold:run_gold",
         ),
         Kind(
-            name="scores", version=1, settings=of.ScoreSettings, inputs=("samples", "prompts", "gold"),
+            name="scores", version=1, settings=of.ScoreSettings, shared=True, inputs=("samples", "prompts", "gold"),
             label="Scores", function="cwpo.evaluation.gold:run_scores",
         ),
         Kind(

@@ -9,7 +9,7 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.config.run import RunConfig
 from cwpo.reporting import Reporter, SilentReporter
 from cwpo.stages.context import Execution
-from cwpo.stages.execute import StageResult, execute
+from cwpo.stages.execute import Compute, StageResult, execute
 from cwpo.stages.graph import StageSpec, build
 
 
@@ -49,12 +49,17 @@ def run(
     config: RunConfig,
     *,
     home: Path,
+    store: ArtifactStore | None = None,
     device: str = "cpu",
     reporter_for: Callable[[StageSpec], Reporter] = lambda spec: SilentReporter(),
     on_done: Callable[[StageSpec, StageResult], None] = lambda spec, result: None,
+    compute_for: Callable[[StageSpec], Compute | None] = lambda spec: None,
 ) -> RunResult:
-    """Execute every stage in order; what is in the store under `home` already is reused."""
-    store = ArtifactStore(home / "artifacts")
+    """Execute every stage in order; what is in the store already is reused. store: by default the folder under `home`
+    alone, whatever other machines have. compute_for: how a stage's function is called, where that is not in this
+    process.
+    """
+    store = store or ArtifactStore(home / "artifacts")
     specs = build(config)
     results: dict[str, StageResult] = {}
     for slot, spec in specs.items():
@@ -65,6 +70,7 @@ def run(
             inputs=spec.input_fingerprints,
             execution=Execution.of(config.execution, device),
             reporter=reporter_for(spec),
+            compute=compute_for(spec),
         )
         on_done(spec, results[slot])
     return RunResult(config=config, specs=specs, stages=results)

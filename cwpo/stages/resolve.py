@@ -6,10 +6,12 @@ Free of torch. The hub is asked only here, in the loaders of models and datasets
 import re
 from pathlib import Path
 
-from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
+from cwpo.config.store import store_at
+from cwpo.contents import content_of
 from cwpo.data import files
+from cwpo.data.chats import check_chats
 from cwpo.errors import ArtifactError, ConfigError, DataError
 from cwpo.models import hub
 from cwpo.stages.stored_annotator import is_fingerprint, stored_annotator
@@ -18,25 +20,29 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CHECKED_ROWS = 200
 
 
-def resolve(config: RunConfig, *, gpu: bool, home: Path) -> RunConfig:
+def resolve(config: RunConfig, *, bf16: bool, home: Path, read_at_most: int | None = None) -> RunConfig:
     """The same run with every revision and the precision spelled out.
 
     Raises ConfigError naming the field when a file, folder or repository does not exist or cannot be used.
-    `gpu` says whether a GPU will execute it; it decides `model.precision: auto`. `home` is CWPO_HOME, where converted
-    copies of .bin repositories lie.
+    `bf16` says whether a GPU that has it will execute the run; it decides `model.precision: auto`. `home` is CWPO_HOME,
+    where converted copies of repositories lie, and what is known of local contents. `read_at_most`: bytes of a local
+    file or folder that may be hashed; a larger one that was never hashed is pinned by a stand-in, for plans only.
     """
     pins: dict[str, dict[str, object]] = {"data": {}, "model": {}, "evaluation": {}}
     if config.model.precision == "auto":
-        pins["model"]["precision"] = "bf16" if gpu else "fp32"
+        pins["model"]["precision"] = "bf16" if bf16 and config.execution.device != "cpu" else "fp32"
     _check_existing_annotator(config, home)
-    pins["data"] |= _dataset(config)
+    pins["data"] |= _dataset(config, home, read_at_most)
     for role in ("annotator", "policy"):
         if role == "annotator" and not _uses_annotator(config):
             continue
         name, revision = getattr(config.model, role), getattr(config.model, f"{role}_revision")
-        pins["model"][f"{role}_revision"] = pin_model(f"model.{role}", name, revision, home=home)
-    pins["evaluation"] |= _gold(config, home)
+        pins["model"][f"{role}_revision"] = pin_model(
+            f"model.{role}", name, revision, home=home, read_at_most=read_at_most
+        )
+    pins["evaluation"] |= _gold(config, home, read_at_most)
     resolved = RunConfig.parse(merged(config.canonical(), pins))
+    _check_chats(resolved, home)
     return _with_tokenizer(resolved, home)
 
 
@@ -53,7 +59,9 @@ def with_gold(config: RunConfig, gold_reward: str, *, home: Path) -> RunConfig:
     return RunConfig.parse(merged(judged.canonical(), pins))
 
 
-def pin_model(field: str, name: str, revision: str | None, *, home: Path) -> str | None:
+def pin_model(
+    field: str, name: str, revision: str | None, *, home: Path, read_at_most: int | None = None
+) -> str | None:
     """The commit of a hub model or the content hash of a local folder; None for sandbox models."""
     if name in catalog.SANDBOX_MODELS:
         return None
@@ -61,10 +69,22 @@ def pin_model(field: str, name: str, revision: str | None, *, home: Path) -> str
         folder = Path(name).expanduser()
         if not (folder / "config.json").is_file():
             raise ConfigError(field, f"{name} is not a model folder; it must hold config.json and safetensors weights.")
-        return content_hash(folder)
+        return content_of(folder, home, read_at_most=read_at_most)
     if not _HUB_ID.fullmatch(name):
         raise ConfigError(field, f"{name!r} is neither a folder nor a hub id like owner/name.")
-    return hub.check_model(name, revision, home=home, field=field)
+    pin = None if revision else catalog.MODEL_PINS.get(name)
+    return agreed(field, name, pin, hub.check_model(name, pin.revision if pin else revision, home=home, field=field))
+
+
+def agreed(field: str, name: str, pin: catalog.ModelPin | None, commit: str) -> str:
+    """The commit, if it is the one that the catalog knows; a pull request can be moved by whoever opened it."""
+    if pin is not None and not commit.startswith(pin.commit):
+        raise ConfigError(
+            field,
+            f"{name} at {pin.ref} is {commit[:12]} now and not {pin.commit}, whose weights the catalog knows: "
+            f"set {field}_revision to a commit that you trust.".replace("gold_reward_revision", "gold_revision"),
+        )
+    return commit
 
 
 def _uses_annotator(config: RunConfig) -> bool:
@@ -82,12 +102,12 @@ def _check_existing_annotator(config: RunConfig, home: Path) -> None:
             "annotator.use", f"{use!r} is a name, which the database knows: submit the run, or give its fingerprint."
         )
     try:
-        stored_annotator(ArtifactStore(home / "artifacts"), use)
+        stored_annotator(store_at(home), use)
     except ArtifactError as error:
         raise ConfigError("annotator.use", str(error)) from error
 
 
-def _dataset(config: RunConfig) -> dict[str, object]:
+def _dataset(config: RunConfig, home: Path, read_at_most: int | None) -> dict[str, object]:
     name, revision, subset = config.data.dataset, config.data.revision, config.data.subset
     if config.is_sandbox:
         return {}
@@ -99,7 +119,7 @@ def _dataset(config: RunConfig) -> dict[str, object]:
             files.check_head(path, rows=_CHECKED_ROWS)
         except DataError as error:
             raise ConfigError("data.dataset", str(error)) from error
-        return {"revision": content_hash(path)}
+        return {"revision": content_of(path, home, read_at_most=read_at_most)}
     row = catalog.DATASETS.get(name)
     repo = row.repo if row and row.repo else name
     if not _HUB_ID.fullmatch(repo):
@@ -112,14 +132,26 @@ def _dataset(config: RunConfig) -> dict[str, object]:
     return {"revision": pinned, "subset": subset or (row.subset if row else None)}
 
 
-def _gold(config: RunConfig, home: Path) -> dict[str, object]:
+def _check_chats(config: RunConfig, home: Path) -> None:
+    """Where file and tokenizers are at hand, their chat templates must take its conversations."""
+    if config.is_sandbox or not hub.is_local(config.data.dataset):
+        return
+    for role in ("annotator", "policy") if _uses_annotator(config) else ("policy",):
+        name, revision = getattr(config.model, role), getattr(config.model, f"{role}_revision")
+        folder = Path(name).expanduser() if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
+        if folder is not None:
+            check_chats(Path(config.data.dataset).expanduser(), folder, field=f"model.{role}", rows=_CHECKED_ROWS)
+
+
+def _gold(config: RunConfig, home: Path, read_at_most: int | None = None) -> dict[str, object]:
     name = str(config.evaluation.gold_reward)
     row = catalog.GOLD_REWARDS.get(name)
     if row is not None and row.kind != "model":
         return {}
     revision = config.evaluation.gold_revision or (row.revision if row else None)
     model = str(row.model) if row else name
-    return {"gold_revision": pin_model("evaluation.gold_reward", model, revision, home=home)}
+    pinned = pin_model("evaluation.gold_reward", model, revision, home=home, read_at_most=read_at_most)
+    return {"gold_revision": pinned}
 
 
 def _with_tokenizer(config: RunConfig, home: Path) -> RunConfig:
@@ -138,4 +170,5 @@ def _pin_tokenizer(name: str, home: Path) -> str | None:
     field = "data.length_rule.tokenizer"
     if name in catalog.SANDBOX_MODELS or hub.is_local(name):
         return pin_model(field, name, None, home=home)
-    return hub.resolve_revision("model", name, None, field=field)
+    pin = catalog.MODEL_PINS.get(name)
+    return agreed(field, name, pin, hub.resolve_revision("model", name, pin.revision if pin else None, field=field))

@@ -34,9 +34,10 @@ def is_fingerprint(text: str) -> bool:
 
 
 def stored_annotator(store: ArtifactStore, fingerprint: str, *, verify: bool = False) -> StoredAnnotator:
-    """The annotator of that fingerprint; ArtifactError when it is gone or something else. verify: read every file."""
-    path = store.find(fingerprint, verify=verify)
-    if path is None:
+    """The annotator of that fingerprint; ArtifactError when it is gone or something else. verify: its files are here
+    afterwards, and were read."""
+    there = store.find(fingerprint) is not None if verify else store.holds(fingerprint)
+    if not there:
         raise ArtifactError(f"The annotator {fingerprint[:12]} is not in the store; choose another or train it.")
     meta = store.info(fingerprint).meta
     if meta.get("kind") != STAGE_KIND:
@@ -46,7 +47,7 @@ def stored_annotator(store: ArtifactStore, fingerprint: str, *, verify: bool = F
         raise ArtifactError(f"{fingerprint[:12]} is no annotator; choose another.")
     return StoredAnnotator(
         fingerprint=fingerprint,
-        path=path,
+        path=store.path(fingerprint),
         kind=settings.kind,
         model=settings.model,
         precision=settings.precision,

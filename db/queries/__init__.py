@@ -24,6 +24,7 @@ from db.queries.system import (
     queue_health,
     workers,
 )
+from db.queries.waiting import card_waits
 
 __all__ = [
     "MOST_NAMED",
@@ -33,6 +34,7 @@ __all__ = [
     "artifact_usage",
     "attempt_counts",
     "attempts",
+    "card_waits",
     "configs",
     "database_health",
     "evaluations",

@@ -48,7 +48,8 @@ def workers(session: Session) -> list[WorkerRow]:
     rows = session.execute(
         select(
             Worker.id, Worker.name, Worker.host, Worker.pid, Worker.device, Worker.state, Worker.stage_id,
-            Worker.heartbeat_at, Worker.started_at, Worker.rss_mb, Stage.kind.label("stage_kind"),
+            Worker.heartbeat_at, Worker.started_at, Worker.rss_mb, Worker.card, Worker.card_bytes,
+            Worker.card_free_bytes, Worker.host_bytes, Stage.kind.label("stage_kind"),
         )
         .outerjoin(Stage, Stage.id == Worker.stage_id)
         .order_by(case((Worker.state == status.WORKER_STOPPED, 1), else_=0), Worker.name)

@@ -39,7 +39,7 @@ from db.records.runs import (
     RunRow,
     StageRow,
 )
-from db.records.system import ActiveStage, ArtifactUsage, DatabaseHealth, QueueHealth, WorkerRow
+from db.records.system import ActiveStage, ArtifactUsage, CardWait, DatabaseHealth, QueueHealth, WorkerRow
 from db.records.writing import (
     ClaimedStage,
     CreatedRun,
@@ -62,6 +62,7 @@ __all__ = [
     "AttemptCount",
     "AttemptRow",
     "AttributeGroup",
+    "CardWait",
     "ClaimedStage",
     "ConfidenceHistogram",
     "CreatedRun",

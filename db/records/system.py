@@ -35,6 +35,22 @@ class WorkerRow:
     heartbeat_at: datetime
     started_at: datetime
     rss_mb: float | None
+    card: str | None  # what CUDA calls it
+    card_bytes: int | None
+    card_free_bytes: int | None  # while the worker computed nothing
+    host_bytes: int | None  # memory of the machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardWait:
+    """A ready stage of a run that wants more or larger cards than any host has."""
+
+    run_id: int
+    slot: str
+    cards: int
+    card_bytes: int | None  # needed on each; None: unknown
+    largest: int | None  # of the living cards that could serve it; None: unknown
+    together: int  # most cards of one host that are large enough
 
 
 @dataclass(frozen=True, kw_only=True)

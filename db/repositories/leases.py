@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db import status
 from db.engine import now
 from db.models import Run, RunStage, Stage, Worker
+from db.readiness import wanted
 from db.status import SILENT_SECONDS
 
 
@@ -19,17 +20,21 @@ def held_by(session: Session, worker_id: int) -> list[tuple[int, int]]:
     return [(row.id, row.token) for row in session.execute(held.order_by(Stage.id))]
 
 
+def running_fingerprints(session: Session) -> list[str]:
+    """Fingerprints of all stages that somebody holds at this moment."""
+    return list(session.scalars(select(Stage.fingerprint).where(Stage.status == status.RUNNING)))
+
+
+def unfinished_count(session: Session) -> int:
+    """How many stages of live runs wait or are computed."""
+    left = select(func.count()).select_from(Stage).where(Stage.status.in_(status.LIVE), wanted())
+    return session.execute(left).scalar_one()
+
+
 def expired_count(session: Session) -> int:
     """How many leases have run out: looked up on the read engine, so that a quiet tick writes nothing."""
     expired = select(func.count()).where(Stage.status == status.RUNNING, Stage.lease_expires_at < now(session))
     return session.execute(expired).scalar_one()
-
-
-def idle_devices(session: Session) -> list[str]:
-    """The device of every living worker that waits for a ring; looked up after each stage, so no more than that."""
-    oldest = now(session) - timedelta(seconds=SILENT_SECONDS)
-    idle = select(Worker.device).where(Worker.state == status.WORKER_IDLE, Worker.heartbeat_at >= oldest)
-    return list(session.scalars(idle))
 
 
 def silent_count(session: Session) -> int:

@@ -11,8 +11,8 @@ from db import status
 from db.engine import now
 from db.errors import UnknownWorker
 from db.models import Artifact, Attempt, Run, RunStage, Stage, StageInput, Worker
-from db.readiness import ready_stages
 from db.records import ClaimedStage, NewArtifact, Requeued
+from db.repositories import cards
 from db.repositories.graph import (
     close_attempts,
     moving,
@@ -33,17 +33,21 @@ MAX_LOSSES = 5
 def claim(
     session: Session, worker_id: int, device: str, lease_seconds: float, *, environment: Mapping[str, Any] | None = None
 ) -> ClaimedStage | None:
-    """Take the most urgent ready stage that `device` can run, or None. Compare-and-set: one of two claimers wins."""
+    """Take the most urgent ready stage that this worker can run on `device`, with the cards of others where it needs
+    several (db/placement.py), or None. Compare-and-set: one of two claimers wins. Who claims has ended what it did."""
     lock_graph(session)
     worker = session.get(Worker, worker_id)
     if worker is None:
         raise UnknownWorker(f"No worker has number {worker_id}: register it before it claims.")
     at = now(session)
     while True:
-        stage = session.scalars(_fresh(ready_stages(status.stages_for(device)).limit(1))).first()
-        if stage is None:
+        cards.give_back(session, worker_id)
+        start = cards.start_for(session, worker_id, device)
+        if start is None:
             return None
-        if _take(session, stage, worker, at, lease_seconds):
+        stage = session.scalars(_fresh(select(Stage).where(Stage.id == start.stage.stage_id))).one()
+        lenders = [card.worker_id for card in start.cards[1:]]
+        if cards.lend(session, worker_id, stage.id, lenders) and _take(session, stage, worker, at, lease_seconds):
             break
     attempt = Attempt(
         stage_id=stage.id, token=stage.token + 1, worker_id=worker.id, worker=worker.name, pid=worker.pid,
@@ -54,7 +58,7 @@ def claim(
     session.flush()
     session.execute(_update(stage.id).values(current_attempt_id=attempt.id))
     _refresh(session, stage.id, at)
-    return _claimed(session, stage, attempt)
+    return _claimed(session, stage, attempt, tuple(card.name or device for card in start.cards))
 
 
 def heartbeat(
@@ -136,6 +140,17 @@ def release(session: Session, stage_id: int, token: int, *, cause: str) -> None:
     _refresh(session, stage_id, at)
 
 
+def lose(session: Session, stage_id: int, token: int, *, cause: str) -> Requeued:
+    """A held stage whose processes were killed goes back to the queue as one whose worker died, and counts as that."""
+    lock_graph(session)
+    at = now(session)
+    held = select(Stage).where(Stage.id == stage_id, Stage.token == token, Stage.status == status.RUNNING)
+    stage = session.scalars(_fresh(held.with_for_update())).first()
+    if stage is None:
+        raise stale(stage_id, token)
+    return _requeue_one(session, stage, at, cause)
+
+
 def refuse(session: Session, stage_id: int, token: int, *, cause: str) -> None:
     """Record that an attempt which had lost its stage came back with a result, and remove what it wrote; of a stage
     that was deleted meanwhile nothing is left."""
@@ -158,7 +173,9 @@ def requeue_expired(session: Session) -> list[Requeued]:
     lock_graph(session)
     at = now(session)
     expired = select(Stage).where(Stage.status == status.RUNNING, Stage.lease_expires_at < at).order_by(Stage.id)
-    return [_requeue_one(session, stage, at) for stage in session.scalars(_fresh(expired.with_for_update())).all()]
+    return [
+        _requeue_one(session, stage, at, None) for stage in session.scalars(_fresh(expired.with_for_update())).all()
+    ]
 
 
 def reopen(session: Session, fingerprints: Collection[str]) -> int:
@@ -173,14 +190,6 @@ def reopen(session: Session, fingerprints: Collection[str]) -> int:
     requeue(session, ids)
     refresh_runs(session, runs_with(session, ids, status.LIVE), now(session))
     return len(ids)
-
-
-def ready_count(session: Session, device: str) -> int:
-    """How many stages could start now on `device`."""
-    ready = ready_stages(status.stages_for(device))
-    return session.execute(
-        select(func.count()).select_from(ready.order_by(None).with_only_columns(Stage.id).subquery())
-    ).scalar_one()
 
 
 def _update(stage_id: int) -> Any:
@@ -215,7 +224,7 @@ def _take(session: Session, stage: Stage, worker: Worker, at: datetime, lease_se
     )  # fmt: skip
 
 
-def _claimed(session: Session, stage: Stage, attempt: Attempt) -> ClaimedStage:
+def _claimed(session: Session, stage: Stage, attempt: Attempt, names: tuple[str, ...]) -> ClaimedStage:
     edges = session.execute(
         select(StageInput.name, Stage.fingerprint, Stage.id)
         .join(Stage, Stage.id == StageInput.input_stage_id)
@@ -224,7 +233,7 @@ def _claimed(session: Session, stage: Stage, attempt: Attempt) -> ClaimedStage:
     ).all()
     return ClaimedStage(
         stage_id=stage.id, attempt_id=attempt.id, token=attempt.token, kind=stage.kind, version=stage.version,
-        fingerprint=stage.fingerprint, config=stage.config, priority=stage.priority,
+        fingerprint=stage.fingerprint, config=stage.config, priority=stage.priority, cards=names,
         inputs={edge.name: edge.fingerprint for edge in edges},
         input_stage_ids={edge.name: edge.id for edge in edges},
     )  # fmt: skip
@@ -288,10 +297,10 @@ def _let_go(session: Session, stage_id: int, token: int, after: str, cause: str,
     close_attempts(session, [stage_id], status.ATTEMPT_LOST, at, clean_text(cause))
 
 
-def _requeue_one(session: Session, stage: Stage, at: datetime) -> Requeued:
+def _requeue_one(session: Session, stage: Stage, at: datetime, cause: str | None) -> Requeued:
     attempt = session.get(Attempt, stage.current_attempt_id) if stage.current_attempt_id else None
     who = f"Worker {attempt.worker} (process {attempt.pid} on {attempt.host})" if attempt else "The worker"
-    cause = f"{who} stopped answering; the stage went back to the queue."
+    cause = cause or f"{who} stopped answering; the stage went back to the queue."
     losses = stage.losses + 1
     if losses < MAX_LOSSES:
         _let_go(session, stage.id, stage.token, status.QUEUED, cause, at, losses=losses)

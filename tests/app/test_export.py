@@ -45,7 +45,8 @@ def run_files(computed: Computed) -> dict[str, Exported]:
     with results.reading() as session:
         stages = queries.run_stages(session, computed.sweep[-1])
         groups = queries.list_groups(session, limit=40).groups
-    lines = runs_table.lines(groups, results.results_of(groups), [groups[-1].group_key[:12]])
+    known = results.configs_of([group.rows[0] for group in groups])
+    lines = runs_table.lines(groups, results.results_of(groups), [groups[-1].group_key[:12]], known)
     runs = runs_table.export(groups, lines, results.configs_of(runs_table.evaluated(groups)))
     return {"Stages": timeline.export(stages), "Runs": runs}
 

@@ -173,12 +173,13 @@ def test_labels_that_several_runs_share_count_once(
 def test_another_judge_than_the_papers_is_another_protocol(
     computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Table 23: the paper's judge cannot be loaded, so runs stand beside its cells without a verdict."""
-    as_if(computed, tmp_path, monkeypatch, {"data": {"dataset": "shp", "subset": "askbaking"}, "model": QWEN})
+    """Table 23 under another judge than the paper's: runs stand beside its cells without a verdict."""
+    judged = {"evaluation": {"gold_reward": "skywork-qwen3-0.6b"}, "model": QWEN}
+    as_if(computed, tmp_path, monkeypatch, {"data": {"dataset": "shp", "subset": "askbaking"}, **judged})
     page = visit("paper", table=published.TABLES["T23"].label)
     said = words(page)
-    assert "2 of 24 cells answered by runs here: 2 other protocol. The paper's judge of SHP" in said
-    assert "evaluation.gold_reward skywork-qwen3-0.6b (stanfordnlp/SteamSHP-flan-t5-large)" in said
+    assert "2 of 24 cells answered by runs here: 2 other protocol." in said
+    assert "evaluation.gold_reward skywork-qwen3-0.6b (steamshp-flan-t5-large)" in said
     assert not re.search(r"\d (not consistent|consistent|underpowered)", said)
 
 

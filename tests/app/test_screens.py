@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +21,13 @@ from app.reads import compare, results
 from cwpo.compare.gra import DifferenceRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.config import catalog
-from cwpo.config.run import RunConfig
+from cwpo.config.run import RunConfig, merged
 from cwpo.report import columns as report_columns
 from cwpo.report.gra_terms import BASELINES, SEVERAL, baseline_of
 from db import queries
 from db.errors import DatabaseUnavailable, UnknownRun
 from db.models import Run
+from db.records import RunGroup
 from tests.app.visits import MAIN, Computed, visit, words
 from tests.workers.judges import judge
 from workers import api
@@ -572,3 +574,18 @@ def test_a_dataset_that_nobody_knows_is_said_under_its_field(computed: Computed)
     said = words(page).replace("\\", "")
     assert "data.dataset 'nosuch' is not known; choose one of sandbox" in said
     assert page.button(key="queue").disabled
+
+
+def test_lines_of_one_method_say_what_tells_them_apart(computed: Computed) -> None:
+    row = next(row for row in computed.rows() if row.method == "cw")
+    config = results.configs_of([row])[row.id]
+    other = replace(row, id=row.id + 10_000, name="second try")
+    groups = [RunGroup(group_key=key * 12, rows=(one,)) for key, one in (("a", row), ("b", other))]
+    changed = {"align": {"beta": 0.05}, "sft": {"data": "labeled"}}
+    configs = {row.id: config, other.id: RunConfig.parse(merged(config.canonical(), changed))}
+    first, second = runs_table.lines(groups, {}, [], configs)
+    assert first.cells["setting"].startswith(f"CW · DPO · β {config.align.beta:g}")
+    assert second.cells["setting"] == "CW · DPO · β 0.05 · SFT on labeled"
+    assert (second.cells["runs"], second.cells["name"]) == (str(other.id), "second try")
+    alone = runs_table.lines(groups[:1], {}, [], configs)
+    assert alone[0].cells["setting"] == "CW · DPO"

@@ -24,7 +24,7 @@ BASE = {"family": "opt", "hidden_size": 8, "layers": 1, "heads": 2, "ffn": 16, "
 
 def run_every_stage(folder: Path) -> dict[str, dict[str, float]]:
     """Stage kind -> the numbers of its summary."""
-    result = run(_config(folder), home=folder / "home")
+    result = run(config(folder), home=folder / "home")
     numbers = {
         spec.kind: dict(_numbers(result.stages[slot].summary))
         for slot, spec in result.specs.items()
@@ -43,7 +43,7 @@ def recorded() -> dict[str, Any]:
     return stored
 
 
-def _config(folder: Path) -> RunConfig:
+def config(folder: Path) -> RunConfig:
     rows = [
         {
             "prompt": f"w{index % 11} w{index % 7} w{index % 5}",

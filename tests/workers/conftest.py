@@ -40,7 +40,9 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-def _workplace(address: str, redis: str, home: Path, materials: dict[str, Any], patch: pytest.MonkeyPatch) -> Workplace:
+def workplace_at(
+    address: str, redis: str, home: Path, materials: dict[str, Any], patch: pytest.MonkeyPatch
+) -> Workplace:
     own = {"DATABASE_URL": address, "REDIS_URL": redis, "CWPO_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     for name, value in own.items():
         patch.setenv(name, value)
@@ -57,7 +59,7 @@ def workplace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Workplace:
     """On SQLite, where the kind of database does not matter."""
-    return _workplace(sqlite_address, redis_server, tmp_path, materials, monkeypatch)
+    return workplace_at(sqlite_address, redis_server, tmp_path, materials, monkeypatch)
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def both_workplaces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Workplace:
     """Once on SQLite and once on Postgres."""
-    return _workplace(database_address, redis_server, tmp_path, materials, monkeypatch)
+    return workplace_at(database_address, redis_server, tmp_path, materials, monkeypatch)
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ class Workplace:
         """`python -m workers`; on leaving it is stopped, and nothing it started may be left."""
         log = (self.home / "supervisor.log").open("ab")
         environment = {
+            "CWPO_STOP_GRACE": "3",  # a busy machine may be slow to reach the end of a step
             **self.environment,
             "PYTHONFAULTHANDLER": "1",
             "WORKERS": str(workers),

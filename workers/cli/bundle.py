@@ -80,11 +80,11 @@ def _finished(names: Sequence[str], device: str) -> "list[FinishedRun]":
     for name in names:
         if not name.isdecimal():
             from cwpo.stages.resolve import resolve
-            from workers.cli.compute import gpu_wanted
+            from workers.cli.compute import bf16_wanted
             from workers.cli.config_file import read_config
 
-            gpu = gpu_wanted(device)
-            configs = [resolve(one, gpu=gpu, home=home()) for one in expand(read_config(Path(name), ()))]
+            bf16 = bf16_wanted(device)
+            configs = [resolve(one, bf16=bf16, home=home()) for one in expand(read_config(Path(name), ()))]
             runs += from_store(configs, store())
     return runs
 

@@ -2,17 +2,34 @@
 
 import argparse
 import os
+from collections.abc import Callable
 
+from cwpo.config.environment import settings
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError
-from workers.machine.devices import visible_gpus
+from cwpo.stages.execute import Compute
+from cwpo.stages.graph import StageSpec
+from workers.machine.devices import has_bf16, visible_gpus
 
 DEVICE_HELP = "cpu, cuda:0 or auto (default)"
 
 
-def gpu_wanted(device: str) -> bool:
-    """Whether a run with this --device computes on a GPU, which decides `precision: auto`."""
-    return device.startswith("cuda") or (device == "auto" and bool(visible_gpus()))
+def bf16_wanted(device: str) -> bool:
+    """Whether a run with this --device computes on a GPU that has bf16, which decides `precision: auto`."""
+    return device != "cpu" and has_bf16()
+
+
+def compute_for(config: RunConfig, device: str) -> Callable[[StageSpec], Compute | None]:
+    """How `cwpo run` computes each stage: by one rank per card where the run asks for several and they are here."""
+    from cwpo.parallel.launch import compute_on
+
+    if device == "cpu":
+        places = ("",) * (settings.cpu_ranks or 1)
+    else:
+        wanted = config.execution.gpus
+        cards = visible_gpus()
+        places = cards if wanted == "auto" else cards[: int(wanted)]
+    return lambda spec: compute_on(places, spec.settings)
 
 
 def prepare(device: str, threads: int | None, *, default_threads: int | None = None, gpu: bool = True) -> str:

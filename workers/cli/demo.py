@@ -56,7 +56,7 @@ def main(config: Path | None = None) -> int:
         return 130
     finally:
         if stack is not None:
-            end_all([stack], _STOP_PATIENCE)
+            end_all([stack], settings.stop_grace + _STOP_PATIENCE)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

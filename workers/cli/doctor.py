@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.environment import settings
+from cwpo.errors import CwpoError
 from db import queries
 from db.errors import DatabaseError
 from db.repositories import leases
@@ -55,6 +56,7 @@ def examine() -> Iterator[Finding]:
     yield _redis()
     yield from _database()
     yield from _artifacts(store())
+    yield from _shared_store(store())
 
 
 def _machine() -> Finding:
@@ -155,3 +157,15 @@ def _artifacts(place: ArtifactStore) -> Iterator[Finding]:
         about="artifacts",
         text=f"{len(fingerprints)} in {place.root}, {len(damaged)} damaged, {unfinished} unfinished",
     )
+
+
+def _shared_store(place: ArtifactStore) -> Iterator[Finding]:
+    """Whether CWPO_STORE, where it is set, can be reached and written."""
+    if place.shared is None:
+        return
+    try:
+        place.shared.check()
+    except CwpoError as error:
+        yield Finding(ok=False, about="store", text=str(error))
+        return
+    yield Finding(ok=True, about="store", text=f"{place.shared.url} can be read and written")

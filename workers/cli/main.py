@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,10 +15,11 @@ from pydantic.fields import FieldInfo
 
 from cwpo.config.environment import set_here, settings
 from cwpo.config.run import RunConfig, expand, list_fields
+from cwpo.config.store import STORE_PATIENCE, store_at
 from cwpo.errors import ConfigError, CwpoError, DataError
 from db.errors import DatabaseError
-from workers.cli import bundle, label
-from workers.cli.compute import DEVICE_HELP, gpu_wanted, prepare_for
+from workers.cli import bundle, fetch, label, plan
+from workers.cli.compute import DEVICE_HELP, bf16_wanted, compute_for, prepare_for
 from workers.cli.config_file import read_config
 from workers.cli.failures import sentence
 from workers.machine.paths import home
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_config_verbs(verbs)
     _add_run_verbs(verbs)
     bundle.add_verbs(verbs)
+    plan.add_verbs(verbs, _verb)
     _add_other_verbs(verbs)
     return parser
 
@@ -98,8 +101,13 @@ def _add_run_verbs(verbs: Any) -> None:
 
 
 def _add_other_verbs(verbs: Any) -> None:
-    convert = _verb(verbs, "convert", _convert, "make a safetensors copy of a repository that has only .bin weights")
-    convert.add_argument("repository", metavar="REPO@COMMIT", help="for example facebook/opt-125m@27dcfa74")
+    convert = _verb(verbs, "convert", _convert, "make a safetensors copy of .bin weights or of a GGUF file")
+    convert.add_argument(
+        "source",
+        metavar="REPO@COMMIT",
+        help="for example facebook/opt-125m@27dcfa74; of GGUF: ./file.gguf or REPO@COMMIT:file.gguf",
+    )
+    fetch.add_verbs(verbs, _verb)
     label.add_verbs(verbs, _verb)
     _verb(verbs, "doctor", _doctor, "check this machine, the database, Redis and every artifact")
     demo = _verb(verbs, "demo", _demo, "start everything and run the sandbox comparison (DEMO_EXIT=1: stop after it)")
@@ -107,6 +115,15 @@ def _add_other_verbs(verbs: Any) -> None:
         "--config", metavar="CONFIG.yaml", type=Path, help="another comparison (default: the sandbox comparison)"
     )
     _verb(verbs, "start", _start, "start Redis, the workers and the dashboard")
+    work = _verb(verbs, "workers", _workers, "start the workers alone, on a machine that shares database and Redis")
+    work.add_argument("--until-idle", action="store_true", help="end when nothing is ready for them any more")
+    work.add_argument("--idle-seconds", type=float, default=60, help="how long nothing has to be ready (default 60)")
+    work.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="MINUTES",
+        help="end a little before; exit code 75: stages are left",
+    )
 
 
 def _verb(
@@ -176,12 +193,15 @@ def _run(options: argparse.Namespace) -> int:
     from workers.cli import console as view
 
     console = view.make_console()
-    resolved = resolve(config, gpu=gpu_wanted(options.device), home=place)
+    resolved = resolve(config, bf16=bf16_wanted(options.device), home=place)
     device = prepare_for(options, resolved)
     from cwpo.stages.pipeline import run
 
     with view.StageBars(console) as bars:
-        result = run(resolved, home=place, device=device, reporter_for=bars.reporter_for, on_done=bars.done)
+        result = run(
+            resolved, home=place, store=store_at(place, patience=STORE_PATIENCE), device=device,
+            reporter_for=bars.reporter_for, on_done=bars.done, compute_for=compute_for(resolved, device),
+        )  # fmt: skip
     view.show_run(result, console)
     if options.json:
         written = result.as_json()
@@ -309,7 +329,7 @@ def _export(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     from cwpo.models.convert import convert
 
-    print(convert(options.repository, home=home(), log=lambda line: print(line, file=sys.stderr)))
+    print(convert(options.source, home=home(), log=lambda line: print(line, file=sys.stderr)))
     return 0
 
 
@@ -329,6 +349,16 @@ def _start(options: argparse.Namespace) -> int:
     from workers.cli import stack
 
     return stack.main([])
+
+
+def _workers(options: argparse.Namespace) -> int:
+    from workers.queue.supervisor import supervise
+    from workers.queue.until_idle import UntilIdle
+
+    if not options.until_idle and options.time_limit is None:
+        return supervise()
+    idle = options.idle_seconds if options.until_idle else math.inf
+    return supervise(lambda devices: UntilIdle(devices, minutes=options.time_limit, idle_seconds=idle))
 
 
 def _complain(sentence: str, code: int) -> int:

@@ -23,7 +23,7 @@ from cwpo.config.environment import for_child, forget_here, set_here, settings
 from cwpo.errors import ConfigError
 from cwpo.files import write_whole
 from db.errors import DatabaseError
-from workers.cli.kept import keep_running
+from workers.cli.launch.kept import keep_running
 from workers.machine import logs
 from workers.machine.devices import worker_count
 from workers.machine.paths import ROOT, home, stack_failure, stack_file
@@ -196,10 +196,9 @@ def wait_for_redis(url: str, source: str) -> None:
 
 def _run_procfile(stack: Stack) -> int:
     from honcho.environ import parse_procfile
-    from honcho.manager import Manager
     from honcho.process import Process
 
-    from workers.cli.honcho_json import JsonPrinter
+    from workers.cli.launch.honcho_json import JsonPrinter, StackManager
 
     launcher = os.getpid()
 
@@ -210,7 +209,8 @@ def _run_procfile(stack: Stack) -> int:
             die_with_parent(launcher)
             super().run(events, ignore_signals)
 
-    manager = Manager(JsonPrinter(sys.stdout) if settings.log_format == "json" else None)
+    printer = JsonPrinter(sys.stdout) if settings.log_format == "json" else None
+    manager = StackManager(printer, settings.stop_grace)
     manager._process_ctor = BoundProcess
     for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
         if name != "redis" or stack.redis_program is not None:

@@ -12,8 +12,11 @@ from cwpo.report.columns import DIFFERENCE, Column, gra_columns, part, title
 from cwpo.report.gra_terms import table_notes, terms, terms_by_setting
 from cwpo.report.numbers import NOTHING, count, interval, number, percent
 from cwpo.report.sentences import verdict_sentence
+from cwpo.report.waiting import waiting_sentence
+from cwpo.stages.graph import slot_name
 from db import queries
-from db.records import EvaluationRecord, RunFilters, RunRow, StageRow
+from db.records import CardWait, EvaluationRecord, RunFilters, RunRow, StageRow
+from db.status import LIVE
 from workers.cli.console import make_console, show_notes, show_table
 from workers.machine.database import reading
 
@@ -35,8 +38,10 @@ def _show_runs(console: Console) -> None:
         page = queries.list_runs(session, filters=RunFilters(), after=None, limit=_RUNS_SHOWN)
         evaluated = [row for row in page.rows if row.evaluation is not None]
         configs = read_stored(queries.configs(session, [row.id for row in evaluated])).configs
+        waits = queries.card_waits(session, [row.id for row in page.rows if row.status in LIVE])
     columns = ["run", "status", "method", "objective", "seed", "stages", *_RESULT, "name"]  # fmt: skip
     show_table(f"Runs ({len(page.rows)} of {page.total})", columns, [_run_cells(row) for row in page.rows], console)
+    _show_waits(waits, console)
     if evaluated:
         said = terms(evaluated, configs).sentence
         show_notes([f"GRA: {said}; each run is one seed, so its interval covers prompts only."], console)
@@ -62,10 +67,25 @@ def _show_run(run_id: int, console: Console) -> None:
     with reading() as session:
         record = queries.get_run(session, run_id)
         stages = queries.run_stages(session, run_id)
+        waits = queries.card_waits(session, [run_id])
     show_table(f"Run {run_id}: {record.status}", ["slot", "status", "progress", "seconds", "attempts", "reused"],
                [_stage_cells(stage) for stage in stages], console)  # fmt: skip
+    _show_waits(waits, console)
     if record.error:
         console.print(record.error, markup=False, highlight=False)
+
+
+def _show_waits(waits: Sequence[CardWait], console: Console) -> None:
+    """What runs wait for that no worker has."""
+    said = [
+        f"Run {wait.run_id}: "
+        + waiting_sentence(
+            slot_name(wait.slot), cards=wait.cards, card_bytes=wait.card_bytes, largest=wait.largest,
+            together=wait.together,
+        )
+        for wait in waits
+    ]  # fmt: skip
+    show_notes(said, console)
 
 
 def _stage_cells(stage: StageRow) -> list[str]:

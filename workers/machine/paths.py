@@ -1,9 +1,11 @@
 """Where things lie on disk: the files and folders under CWPO_HOME, and the checkout itself."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.environment import settings
+from cwpo.config.store import store_at
 
 ROOT = Path(__file__).resolve().parents[2]  # the checkout: Procfile, app/main.py, configs/
 
@@ -33,6 +35,7 @@ def labelings(base: Path) -> Path:
     return base / "labelings"
 
 
-def store() -> ArtifactStore:
-    """The artifact store under CWPO_HOME, which workers and `cwpo run` share."""
-    return ArtifactStore(home() / "artifacts")
+def store(*, patience: float = 0.0, should_stop: Callable[[], bool] = lambda: False) -> ArtifactStore:
+    """The artifact store under CWPO_HOME, which workers and `cwpo run` share; behind it that of CWPO_STORE, waited for
+    `patience` seconds when it does not answer."""
+    return store_at(home(), patience=patience, should_stop=should_stop)

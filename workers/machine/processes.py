@@ -1,30 +1,15 @@
 """How our processes begin and end: what a child is told, and that it ends with its parent. Quick to import."""
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cwpo.config.environment import for_child, settings
+from cwpo.parallel.lifeline import die_with_parent as die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _NEVER = str(2**31 - 1)  # bytes of free memory at the top of the heap before it is given back
-
-
-def die_with_parent(parent: int | None = None, sig: signal.Signals = signal.SIGKILL) -> None:
-    """Ask Linux for `sig` when the parent ends; leave at once when it ended before we could ask.
-
-    `parent` is the pid that started us as it told us; without it the current parent is taken. Survives exec. Elsewhere
-    than on Linux the supervisor's own SIGTERM is all there is.
-    """
-    expected = parent if parent is not None else os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(sig))
-    if os.getppid() != expected:
-        os._exit(1)
 
 
 def parent_from_environment() -> int | None:
@@ -79,13 +64,16 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def end_all(children: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
-    """SIGTERM to all, `grace` seconds for all together, then SIGKILL; returns when every child is reaped."""
+def end_all(
+    children: Sequence[subprocess.Popen[bytes]], grace: float, *, at_once: Callable[[], bool] = lambda: False
+) -> None:
+    """SIGTERM to all, `grace` seconds for all together unless `at_once` says yes meanwhile, then SIGKILL; returns when
+    every child is reaped."""
     for child in children:
         if child.poll() is None:
             child.terminate()
     deadline = time.monotonic() + grace
-    while any(child.poll() is None for child in children) and time.monotonic() < deadline:
+    while any(child.poll() is None for child in children) and time.monotonic() < deadline and not at_once():
         time.sleep(0.02)
     for child in children:
         if child.poll() is None:

@@ -35,7 +35,7 @@ def fingerprint_of(name: str, field: str = FIELD) -> str:
 
 def in_store(fingerprint: str) -> bool:
     """Whether the files are there, without reading them."""
-    return store().find(fingerprint, verify=False) is not None
+    return store().holds(fingerprint)
 
 
 def _with_use(config: RunConfig, found: dict[str, str]) -> RunConfig:

@@ -26,6 +26,7 @@ from cwpo.stages.settings import (
 )
 from db.records import MeasuredStage
 from db.status import DONE, LIVE
+from workers.plan import fits as plan_fits
 from workers.plan import memory as plan_memory
 from workers.plan import submission
 from workers.plan.memory import Machine, Memory, device_name
@@ -61,6 +62,7 @@ class Plan:
     human_labels: int | None  # None until the data were read once
     gpu: bool  # whether something of it is left to do on a GPU
     memory: Memory
+    fits: str = ""  # how its stages fit the GPU that is known
 
     @property
     def seconds(self) -> float | None:
@@ -126,6 +128,7 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: PlanInputs) -> Plan:
             known.machine,
             gpu=known.gpu,
         ),
+        fits=plan_fits.said_of(runs, known.machine) if known.gpu else "",
     )
 
 

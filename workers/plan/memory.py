@@ -12,7 +12,7 @@ from cwpo.models.memory_estimate import SAFE, Need
 from cwpo.models.shape import Shape, known_config, shape_of
 from cwpo.stages.graph import StageSpec
 from cwpo.stages.settings import BaseSettings, LabelSettings, ModelSettings, PreferenceSettings, ScoreSettings
-from workers.machine.devices import gpu_memory
+from workers.machine.devices import card_memory, gpu_memory
 from workers.plan import submission
 
 Model = tuple[str, str | None]  # name and revision
@@ -20,10 +20,12 @@ Model = tuple[str, str | None]  # name and revision
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What is known here: shapes of models, and bytes of memory by device, None where nothing says."""
+    """What is known here: shapes of models, and bytes of memory by device, None where nothing says; the cards of each
+    host, None where one does not say how large it is."""
 
     shapes: Mapping[Model, Shape | None] = field(default_factory=dict)
     memory: Mapping[str, int | None] = field(default_factory=dict)
+    hosts: Sequence[Sequence[int | None]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +57,20 @@ def device_name(device: str) -> str:
     return "gpu" if device.startswith(("gpu", "cuda")) else "cpu"
 
 
-def this_machine(runs: Sequence[tuple[RunConfig, Mapping[str, StageSpec]]], home: Path) -> Machine:
-    """The shapes of every model of these runs, and the memory of this machine."""
+def this_machine(
+    runs: Sequence[tuple[RunConfig, Mapping[str, StageSpec]]],
+    home: Path,
+    hosts: Sequence[Sequence[int | None]] = (),
+) -> Machine:
+    """The shapes of every model of these runs, and the memory of this machine. hosts: the cards of living workers; the
+    largest counts as the GPU's memory where this machine has none."""
     wanted = {model_of(config, spec) for config, graph in runs for spec in graph.values()} - {None}
+    known = [size for host in hosts for size in host if size is not None]
     configs = {model: known_config(*model, home) for model in wanted if model is not None}
     return Machine(
         shapes={model: None if found is None else shape_of(found) for model, found in configs.items()},
-        memory={"cpu": cpu_memory(), "gpu": gpu_memory()},
+        memory={"cpu": cpu_memory(), "gpu": gpu_memory() or max(known, default=None)},
+        hosts=hosts or ([memory.total for memory in card_memory().values()],),
     )
 
 
@@ -104,12 +113,16 @@ def model_of(config: RunConfig, spec: StageSpec) -> Model | None:
     return (settings.model, settings.revision) if isinstance(settings, ModelSettings) else None
 
 
+def models_of(spec: StageSpec) -> int:
+    """How many models a stage holds at once: members of an ensemble, or the implicit reward's two."""
+    if not isinstance(spec.settings, LabelSettings):
+        return 1
+    return max(1, sum(name.startswith("annotator") for name in spec.inputs))
+
+
 def _need(config: RunConfig, spec: StageSpec, shape: Shape) -> Need | None:
-    models = (
-        sum(name.startswith("annotator") for name in spec.inputs) if isinstance(spec.settings, LabelSettings) else 1
-    )
     tokens = config.execution.tokens_per_batch
-    return memory_estimate.of_stage(spec.settings, shape, tokens=tokens, models=max(1, models))
+    return memory_estimate.of_stage(spec.settings, shape, tokens=tokens, models=models_of(spec))
 
 
 def _stage_memory(

@@ -1,6 +1,8 @@
 """From a configuration to the rows of its run and stages, and where each stage may run."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol
 
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
@@ -37,8 +39,19 @@ def new_run(config: RunConfig, specs: Mapping[str, StageSpec], *, sweep: str | N
     )
 
 
-def new_stages(config: RunConfig, specs: Mapping[str, StageSpec], *, gpu: bool) -> list[NewStage]:
-    """The rows of a run's stages, in the order of the graph."""
+class Need(Protocol):
+    """How many cards of one host a stage wants, and bytes on each."""
+
+    @property
+    def cards(self) -> int: ...
+    @property
+    def card_bytes(self) -> int | None: ...
+
+
+def new_stages(
+    config: RunConfig, specs: Mapping[str, StageSpec], *, gpu: bool, needs: Mapping[str, Need] = MappingProxyType({})
+) -> list[NewStage]:
+    """The rows of a run's stages, in the order of the graph. needs: by slot; what is not in it is unknown."""
     return [
         NewStage(
             slot=slot,
@@ -49,6 +62,8 @@ def new_stages(config: RunConfig, specs: Mapping[str, StageSpec], *, gpu: bool) 
             inputs=spec.inputs,
             device=device_of(config, spec, gpu=gpu),
             model=model_of(config, spec),
+            cards=needs[slot].cards if slot in needs else 1,
+            card_bytes=needs[slot].card_bytes if slot in needs else None,
         )
         for slot, spec in specs.items()
     ]

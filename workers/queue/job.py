@@ -1,8 +1,12 @@
 """The job: claim the most urgent ready stage, execute, publish, claim the next. torch is imported after a claim."""
 
+import contextlib
+import gc
 import logging
+import os
 import platform
 import signal
+import sys
 import time
 import traceback
 from functools import cache
@@ -12,12 +16,13 @@ from typing import Any
 
 from cwpo.config.environment import settings
 from cwpo.config.parts import ExecutionConfig
-from cwpo.errors import ArtifactError, Cancelled, sentence_of
+from cwpo.config.store import STORE_PATIENCE
+from cwpo.errors import ArtifactError, Cancelled, RanksLost, StoreUnreachable, sentence_of
 from cwpo.stages.context import Execution
 from cwpo.stages.kinds import kind_named, stored_settings
 from db.errors import StaleToken
 from db.records import ClaimedStage
-from db.repositories import leases, stages
+from db.repositories import cards, leases, stages
 from db.repositories import workers as worker_rows
 from db.status import WORKER_BUSY
 from workers.machine import logs
@@ -40,12 +45,20 @@ class Shutdown:
 
     def __init__(self) -> None:
         self._heard = False
+        self._own_process = False
 
     def listen(self) -> None:
         signal.signal(signal.SIGTERM, self._hear)
+        self._own_process = True
 
     def asked(self) -> bool:
         return self._heard
+
+    def leave(self) -> None:
+        """End this job process now: the database knows all, and Redis, to which RQ would report, may be gone."""
+        if self._heard and self._own_process:
+            logging.shutdown()
+            os._exit(0)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self._heard = True
@@ -75,6 +88,7 @@ def work(*rung: object) -> int:
         if not shutdown.asked():
             set_idle(worker_id)
             scheduler.ring_idle()
+    shutdown.leave()
     return finished
 
 
@@ -89,8 +103,8 @@ def _claim(worker_id: int, device: str, *, patience: float) -> ClaimedStage | No
     deadline = time.monotonic() + patience
     while True:
         with reading() as session:
-            ready = stages.ready_count(session, device)
-        if ready:
+            ready = cards.start_for(session, worker_id, device)
+        if ready is not None:
             with writing() as session:
                 claimed = stages.claim(session, worker_id, device, LEASE_SECONDS, environment=_environment())
                 if claimed is not None:
@@ -114,6 +128,10 @@ def _perform(worker_id: int, device: str, claimed: ClaimedStage, shutdown: Shutd
             log.warning("refused: %s", error)
             with writing() as session:
                 stages.refuse(session, claimed.stage_id, claimed.token, cause=str(error))
+        except RanksLost as error:
+            _lost(claimed, error, reporter, lease)
+        except StoreUnreachable as error:
+            _given_back(claimed, error)
         except ArtifactError as error:
             if not _reopen_missing_inputs(claimed):
                 _failed(claimed, error, reporter, lease)
@@ -128,21 +146,45 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
 
     with reading() as session:
         wishes = ExecutionConfig.model_validate(leases.wishes(session, claimed.stage_id))
+    from cwpo.parallel.launch import compute_on
     from cwpo.stages.execute import execute
 
+    of_stage = stored_settings(claimed.kind, claimed.config)
+    in_ranks = compute_on(_places(claimed, device, wishes.device), of_stage)
+    if in_ranks:
+        _leave_the_cards()
+    where = "cpu" if in_ranks else _torch_device(device, claimed.kind, wishes.device)
+    place = store(patience=STORE_PATIENCE, should_stop=lease.should_stop)
     result = execute(
-        store=store(),
+        store=place,
         fingerprint=claimed.fingerprint,
-        settings=stored_settings(claimed.kind, claimed.config),
+        settings=of_stage,
         inputs=claimed.inputs,
-        execution=Execution.of(wishes, _torch_device(device, claimed.kind, wishes.device)),
+        execution=Execution.of(wishes, where),
         reporter=reporter,
         should_stop=lease.should_stop,
+        compute=in_ranks,
     )
     if not result.computed:
         reporter.log("Found in the artifact store; nothing was computed.")
-    publish(store(), claimed, result, reporter, lease)
+    publish(place, claimed, result, reporter, lease)
     log.info("published, %.1f s%s", result.seconds, "" if result.computed else ", found in the artifact store")
+
+
+def _places(claimed: ClaimedStage, device: str, wish: str) -> tuple[str, ...]:
+    """Where one rank each may compute: the cards that were claimed; or the CPU, as often as it was claimed or
+    somebody asks for."""
+    if device == "cpu" or wish == "cpu":
+        return ("",) * (settings.cpu_ranks or claimed.cards.count("cpu"))
+    return claimed.cards
+
+
+def _leave_the_cards() -> None:
+    """Give back what an earlier stage of this process holds on a card that a rank is about to compute on."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _torch_device(device: str, kind: str, wish: str) -> str:
@@ -163,6 +205,25 @@ def _stopped(claimed: ClaimedStage, lease: Lease) -> None:
             stages.release(session, claimed.stage_id, claimed.token, cause="The worker was stopped.")
 
 
+def _lost(claimed: ClaimedStage, error: RanksLost, reporter: BufferingReporter, lease: Lease) -> None:
+    """Its processes were killed or hung: the attempt counts as one whose job process was killed."""
+    log.error("lost: %s", error)
+    reporter.log("\n".join([str(error), *getattr(error, "__notes__", ())]))
+    try:
+        lease.flush()
+        with writing() as session:
+            stages.lose(session, claimed.stage_id, claimed.token, cause=str(error))
+    except StaleToken:
+        return
+
+
+def _given_back(claimed: ClaimedStage, error: StoreUnreachable) -> None:
+    """What was computed stays here; whoever takes the stage next goes on as soon as the store answers."""
+    log.warning("given back: %s", error)
+    with contextlib.suppress(StaleToken), writing() as session:
+        stages.release(session, claimed.stage_id, claimed.token, cause=str(error))
+
+
 def _failed(claimed: ClaimedStage, error: Exception, reporter: BufferingReporter, lease: Lease) -> None:
     """The sentence goes to the runs, the traceback to the log."""
     log.error("failed: %s", sentence_of(error))
@@ -176,8 +237,14 @@ def _failed(claimed: ClaimedStage, error: Exception, reporter: BufferingReporter
 
 
 def _reopen_missing_inputs(claimed: ClaimedStage) -> bool:
-    """When an input's artifact is gone, its stage is computed again and this one waits; False when none is."""
-    gone = [fingerprint for fingerprint in claimed.inputs.values() if store().find(fingerprint) is None]
+    """When an input's artifact is gone, its stage is computed again and this one waits; False when none is. True also
+    where nobody can say, because the store does not answer: the stage was given back."""
+    place = store(patience=STORE_PATIENCE)
+    try:
+        gone = [fingerprint for fingerprint in claimed.inputs.values() if place.find(fingerprint) is None]
+    except StoreUnreachable as error:
+        _given_back(claimed, error)
+        return True
     if gone:
         log.warning("inputs are gone and computed again: %s", ", ".join(one[:12] for one in gone))
         with writing() as session:

@@ -8,20 +8,25 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 
 import psutil
 
+from cwpo.config.environment import settings
 from workers.machine import logs
 from workers.machine.processes import child_environment, die_with_parent, end_all, parent_from_environment
+from workers.queue.until_idle import UntilIdle
 
 log = logging.getLogger("workers.supervisor")
 
 TICK = 0.2  # seconds between looks at the children
 BEAT_EVERY = 10.0  # seconds between heartbeats of the workers' rows
-GRACE = 3.5  # seconds all children have to end; a worker gives its job 2
+LOOK_EVERY = 6  # beats between looks at the free memory of cards
+QUICK_GRACE = 10.0  # seconds at most where a person pressed Ctrl-C
+BEYOND = 1.5  # seconds that a worker has to end after the grace of its job
+_TWICE = 0.5  # seconds; a signal that comes later is a second wish, an earlier one the same by another way
 LIVED_LONG = 30.0  # seconds after which a death does not count as a failed start
 LONGEST_BACKOFF = 30.0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -47,26 +52,46 @@ class Slot:
 
 
 class Supervisor:
-    """Holds the slots until told to stop."""
+    """Holds the slots until told to stop, or until `until` is over."""
 
-    def __init__(self, slots: list[Slot]) -> None:
+    def __init__(self, slots: list[Slot], until: UntilIdle | None = None) -> None:
         self.slots = slots
         self.stopping = False
+        self.hurry = False
+        self._until = until
+        self._grace = float(settings.stop_grace)
+        self._asked_at = 0.0
         self._next_beat = 0.0
+        self._beats = 0
 
     def run(self) -> None:
-        """Start what is missing, five times a second; on SIGTERM or SIGINT end everything."""
+        """Start what is missing, five times a second; on SIGTERM or SIGINT end everything, on a second one at once."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         try:
             while not self.stopping:
                 self._tick()
+                if self._is_over():
+                    break
                 time.sleep(TICK)
         finally:
             self._end()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stopping = True
+        at = time.monotonic()
+        if self.stopping:
+            self.hurry = self.hurry or at - self._asked_at > _TWICE
+            return
+        self.stopping, self._asked_at = True, at
+        if number == signal.SIGINT:
+            self._grace = min(self._grace, QUICK_GRACE)
+
+    def _is_over(self) -> bool:
+        if self._until is None:
+            return False
+        with _database_may_be_down():
+            return self._until.over([slot.worker_id for slot in self.slots if slot.worker_id is not None])
+        return False
 
     def _tick(self) -> None:
         from workers.queue import lease
@@ -81,6 +106,9 @@ class Supervisor:
             idle = {s.worker_id: s.process.pid for s in self.slots if s.worker_id and s.process and not _has_job(s)}
             with _database_may_be_down():
                 lease.beat_idle(idle)
+                self._beats += 1
+                if self._beats % LOOK_EVERY == 0:
+                    lease.tell_free_memory({s.worker_id: s.gpu for s in self.slots if s.worker_id in idle and s.gpu})
 
     def _start(self, slot: Slot) -> None:
         from workers.queue import lease
@@ -91,7 +119,7 @@ class Supervisor:
             name = slot.name = f"{socket.gethostname()}-{slot.device}{slot.gpu}-{uuid.uuid4().hex[:6]}"
             slot.not_before = time.monotonic() + 1.0
             with _database_may_be_down():
-                slot.worker_id = lease.register_worker(name, slot.device)
+                slot.worker_id = lease.register_worker(name, slot.device, slot.gpu or None)
             if slot.worker_id is None:
                 return
             command, environment = ["worker", name, slot.device], self._worker_environment(slot)
@@ -99,10 +127,10 @@ class Supervisor:
         slot.started = time.monotonic()
         if slot.worker_id is not None:
             with _database_may_be_down():
-                lease.name_process(slot.name, slot.device, slot.process.pid)
+                lease.name_process(slot.worker_id, slot.process.pid)
 
     def _worker_environment(self, slot: Slot) -> dict[str, str]:
-        threads = ONE_THREAD if slot.device == "cpu" else {"TOKENIZERS_PARALLELISM": "false"}
+        threads = ONE_THREAD if slot.device == "cpu" else {"TOKENIZERS_PARALLELISM": "true"}
         return child_environment(
             CWPO_WORKER_ID=str(slot.worker_id), CWPO_DEVICE=slot.device, CUDA_VISIBLE_DEVICES=slot.gpu, **threads
         )
@@ -128,7 +156,8 @@ class Supervisor:
     def _end(self) -> None:
         from workers.queue import lease
 
-        end_all([slot.process for slot in self.slots if slot.process is not None], GRACE)
+        children = [slot.process for slot in self.slots if slot.process is not None]
+        end_all(children, self._grace + BEYOND, at_once=lambda: self.hurry)
         for slot in self.slots:
             if slot.worker_id is not None:
                 with _database_may_be_down():
@@ -164,8 +193,8 @@ def _database_may_be_down() -> Iterator[None]:
         log.warning("%s", error)
 
 
-def supervise() -> None:
-    """Migrate, then watch over the children until stopped."""
+def supervise(make_until: Callable[[Collection[str]], UntilIdle] | None = None) -> int:
+    """Migrate, then watch over the children until stopped, or until it is over for their devices; the exit code."""
     if parent := parent_from_environment():
         die_with_parent(parent)
     from cwpo.errors import ConfigError
@@ -179,5 +208,13 @@ def supervise() -> None:
         upgrade(database_url())
     except (ConfigError, DatabaseError) as error:
         log.error("%s", error)
-        sys.exit(1)
-    Supervisor(slots).run()
+        return 1
+    until = make_until({slot.device for slot in slots if slot.role == "worker"}) if make_until else None
+    if until is not None:
+        until.listen()
+    Supervisor(slots, until).run()
+    if until is None:
+        return 0
+    sentence, code = until.end()
+    print(sentence, flush=True)
+    return code

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from resource import struct_rusage
 
 HEARTBEAT_TTL = 45  # seconds RQ waits for a sign of life of a job
-STOP_GRACE = 2.0  # seconds a job process has to write a checkpoint before it is killed
 
 
 class ForbiddenJob(Exception):
@@ -57,6 +56,7 @@ class StageWorker(SpawnWorker):
 
     max_connection_wait_time = 2.0
     log_result_lifespan = False
+    _stopping = False
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         return HEARTBEAT_TTL
@@ -78,7 +78,11 @@ class StageWorker(SpawnWorker):
         give_up_stages(settings.own_worker)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """End now: the job gets SIGTERM and a moment for its checkpoint, then SIGKILL. Redis may be gone already."""
+        """End now: the job gets SIGTERM, once, and CWPO_STOP_GRACE seconds to finish its step and write a checkpoint,
+        then SIGKILL. Redis may be gone already."""
+        if self._stopping:  # asked by the supervisor and by the terminal
+            return
+        self._stopping = True
         if self.horse_pid:
             self._stop_horse()
         if self.get_state() != WorkerStatus.BUSY:
@@ -89,7 +93,7 @@ class StageWorker(SpawnWorker):
     def _stop_horse(self) -> None:
         with contextlib.suppress(OSError):
             self.kill_horse(signal.SIGTERM)
-        deadline = time.monotonic() + STOP_GRACE
+        deadline = time.monotonic() + settings.stop_grace
         while time.monotonic() < deadline:
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(self.horse_pid, os.WNOHANG)[0] == 0:

@@ -79,6 +79,8 @@ def _figures(form: CheckedForm) -> Plan:
     layout.note(plan_words.time_sentence(plan))
     if plan.memory.largest is not None or plan.memory.unknown:
         layout.note(plan_words.memory_sentence(plan))
+    if plan.fits:
+        layout.note(plan.fits)
     if warning := plan_words.memory_warning(plan):
         st.warning(untrusted.label(warning, 600))
     return plan

@@ -1,16 +1,18 @@
 """The table of runs: one line per setting over its seeds, opened to its seeds in place. Pure; the page draws."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from app import untrusted
 from app.charts.frame import Look, colour
+from app.components.frame.address import compact
 from app.components.frame.export import Exported
 from app.components.frame.formats import ago, counted, dataset_name, models, seeds, share
 from cwpo.compare.configured_run import Configs, by_setting
 from cwpo.compare.gra import GraRow
+from cwpo.compare.setting_names import told_apart
 from cwpo.config.catalog import objective_label
 from cwpo.report.gra_terms import terms
 from cwpo.report.listings import run_numbers
@@ -36,7 +38,7 @@ class Line:
 
 # column -> width in px
 COLUMNS: Mapping[str, int] = {
-    "setting": 126,
+    "setting": 190,
     "GRA, %": 58,
     "95 %": 84,
     "status": 104,
@@ -45,6 +47,8 @@ COLUMNS: Mapping[str, int] = {
     "models": 98,
     "data": 92,
     "updated": 76,
+    "runs": 62,
+    "name": 110,
 }
 FIGURES = ("GRA, %", "95 %", "KL")
 OPEN = "open"  # the column with the button of a line
@@ -52,11 +56,27 @@ OPEN_WIDTH = 60
 OPEN_RUN, SHOW_SEEDS, HIDE_SEEDS = "Open", "Seeds", "Hide"
 
 
-def lines(groups: Sequence[RunGroup], results: Mapping[str, GraRow], opened: Sequence[str]) -> list[Line]:
+# What a heading says when the mouse rests on it.
+HELP: Mapping[str, str] = {
+    "setting": "Method and objective, and what else tells the settings of this list apart.",
+    "GRA, %": "Gold reward accuracy: how often the gold reward prefers the aligned model's answer to the SFT model's.",
+    "95 %": "Interval of GRA over seeds and prompts; over prompts alone where there is one seed.",
+    "seeds": "The same setting with other random numbers.",
+    "KL": "How far the aligned model moved from the SFT model, in nats per answer.",
+    "models": "Weak annotator and strong policy.",
+    "data": "Dataset, and the share of its pairs whose human labels are used.",
+}
+
+
+def lines(
+    groups: Sequence[RunGroup], results: Mapping[str, GraRow], opened: Sequence[str], configs: Configs
+) -> list[Line]:
     """Settings in the order given; an opened one is followed by its seeds."""
     table = []
+    names = _names(groups, configs)
     for group in groups:
-        table.append(_group_line(group, results.get(group.group_key), opened=group.group_key[:12] in opened))
+        line = _group_line(group, results.get(group.group_key), opened=group.group_key[:12] in opened)
+        table.append(replace(line, cells={**line.cells, "setting": untrusted.plain(names[group.group_key], 80)}))
         if group.group_key[:12] in opened:
             table.extend(_seed_line(row) for row in group.rows)
     return table
@@ -126,6 +146,19 @@ def setting_name(row: RunRow) -> str:
     return f"{row.method_label} · {objective_label(row.objective)}"
 
 
+def _names(groups: Sequence[RunGroup], configs: Configs) -> dict[str, str]:
+    """Settings of one method and objective say besides what they differ in."""
+    names = {group.group_key: setting_name(group.rows[0]) for group in groups}
+    for name in dict.fromkeys(names.values()):
+        same = [group for group in groups if names[group.group_key] == name]
+        known = [configs.get(group.rows[0].id) for group in same]
+        betas = [f"β {config.align.beta:g}" if config else "" for config in known]
+        for group, word, beta in zip(same, told_apart(known), betas, strict=True):
+            more = (beta if len(set(betas)) > 1 else "", word)
+            names[group.group_key] = " · ".join(filter(None, (name, *more)))
+    return names
+
+
 def first_seeds(rows: Sequence[RunRow]) -> list[RunRow]:
     """One run per setting, in the order given: the first of each."""
     return [group[0] for group in by_setting(rows).values()]
@@ -149,14 +182,15 @@ def _group_line(group: RunGroup, result: GraRow | None, *, opened: bool) -> Line
     button = OPEN_RUN if len(group.rows) == 1 else (HIDE_SEEDS if opened else SHOW_SEEDS)
     name = next((row.name for row in group.rows if row.name), "")
     cells = _common(first) | {
-        "setting": untrusted.plain(setting_name(first), 60),
+        "setting": setting_name(first),
         "status": status_of(group.rows),
         "GRA, %": f"{100 * result.estimate:.1f}" if result else "–",
         "95 %": interval(result.low, result.high) if result else "–",
         "seeds": ONE_SEED if len(group.seeds) == 1 else f"{len(group.seeds)} ({seeds(group.seeds)})",
         "KL": number(result.kl if result else None),
         "updated": ago(max((row.finished_at or row.started_at or row.created_at) for row in group.rows)),
-        "name": name,
+        "runs": untrusted.plain(compact(group.run_ids), 40),
+        "name": untrusted.plain(name, 60),
     }
     return Line(
         key=group.group_key[:12],
@@ -171,13 +205,15 @@ def _group_line(group: RunGroup, result: GraRow | None, *, opened: bool) -> Line
 def _seed_line(row: RunRow) -> Line:
     result = row.evaluation
     cells = _common(row) | {
-        "setting": f"      seed {row.seed}  ·  run {row.id}",
+        "setting": f"      seed {row.seed}",
         "status": _one_status(row),
         "GRA, %": f"{100 * result.gra:.1f}" if result else "–",
         "95 %": interval(result.ci_low, result.ci_high) if result else "–",
         "seeds": ONE_SEED,
         "KL": number(result.kl if result else None),
         "updated": ago(row.finished_at or row.started_at or row.created_at),
+        "runs": str(row.id),
+        "name": untrusted.plain(row.name or "", 60),
     }
     return Line(key=f"run:{row.id}", run_ids=(row.id,), method=row.method, is_seed=True, button=OPEN_RUN, cells=cells)
 

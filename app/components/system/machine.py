@@ -18,6 +18,7 @@ from workers import api
 WORKER_COLUMNS = (
     Column(label="worker"),
     Column(label="device"),
+    Column(label="card", figures=True),
     Column(label="state"),
     Column(label="stage"),
     Column(label="heartbeat", figures=True),
@@ -127,6 +128,7 @@ def _worker_row(worker: WorkerRow) -> list[Cell]:
     cells = [
         worker.name,
         worker.device,
+        _card(worker),
         worker.state if worker.alive else "gone",
         slot_name(worker.stage_kind) if worker.alive and worker.stage_kind else "–",
         duration(max(0.0, (now - worker.heartbeat_at).total_seconds())),
@@ -134,6 +136,14 @@ def _worker_row(worker: WorkerRow) -> list[Cell]:
         f"{worker.rss_mb:.0f} MB" if worker.rss_mb and worker.alive else "–",
     ]
     return [Cell(text=text, muted=not worker.alive) for text in cells]
+
+
+def _card(worker: WorkerRow) -> str:
+    """How much of its card is free while it computes nothing, and how much there is."""
+    if worker.card_bytes is None or not worker.alive:
+        return "–"
+    free = "" if worker.card_free_bytes is None else f"{size(worker.card_free_bytes)} of "
+    return f"{free}{size(worker.card_bytes)}"
 
 
 def _stage_row(stage: ActiveStage) -> list[object]:

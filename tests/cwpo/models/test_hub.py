@@ -16,7 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.cwpo import tiny
+from cwpo.models import hub as cache
+from tests.cwpo import gguf_files, tiny
 from tests.hub_server import Hub, Repo, commit_of, serve
 
 Ask = Callable[..., list[dict[str, Any]]]
@@ -112,6 +113,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         Repo("model", "tiny/half", {"main": half}),
         Repo("model", "tiny/code", {"main": coded}),
         Repo("model", "tiny/evil", {"main": evil}),
+        Repo(
+            "model",
+            "tiny/gguf",
+            {"main": {"q8/x.gguf": gguf_files.write(folder / "x.gguf", gguf_files.llama()).read_bytes()}},
+        ),
         Repo("model", "tiny/gated", {"main": qwen2_files}, gated=True),
         Repo("dataset", "Anthropic/hh-rlhf", {"main": {**hh, "red-team-attempts/red_team_attempts.jsonl.gz": b"x"}}),
         Repo("dataset", "openai/summarize_from_feedback", {"main": script, "refs/convert/parquet": parquet | axis}),
@@ -203,13 +209,16 @@ def test_models_load_or_say_why_not(ask: Ask, hub: Hub) -> None:
 
 def test_convert_reads_a_bin_once_without_the_token_and_the_copy_loads(ask: Ask, hub: Hub) -> None:
     commit = commit_of(hub.find("model", "tiny/opt").revisions["main"])  # type: ignore[union-attr]
-    made, loaded, checked, safe, evil, evil_still = ask(
+    made, loaded, checked, safe, evil, evil_still, packed, unpacked, missing = ask(
         ("convert", [f"tiny/opt@{commit}"]),
         ("policy", ["tiny/opt", commit]),
         ("check", ["tiny/opt", None]),
         ("convert", ["tiny/qwen2"]),
         ("convert", ["tiny/evil@main"]),
         ("check", ["tiny/evil", None]),
+        ("check", ["tiny/gguf", None]),
+        ("convert", ["tiny/gguf@main:q8/x.gguf"]),
+        ("convert", ["tiny/gguf@main:y.gguf"]),
         token=TOKEN,
     )
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(made["value"]["files"])
@@ -221,6 +230,12 @@ def test_convert_reads_a_bin_once_without_the_token_and_the_copy_loads(ask: Ask,
     assert "could run code; it is refused" in evil["sentence"]
     assert "run `cwpo convert tiny/evil@" in evil_still["sentence"]
     assert not Path("/tmp/cwpo-test-was-run").exists()
+    packed_at = commit_of(hub.find("model", "tiny/gguf").revisions["main"])  # type: ignore[union-attr]
+    assert f"has GGUF files alone: run `cwpo convert tiny/gguf@{packed_at}:q8/x.gguf`" in packed["sentence"]
+    assert {"model.safetensors", "config.json", "tokenizer.json", "README.md"} <= set(unpacked["value"]["files"])
+    about = json.loads(unpacked["value"]["about"])
+    assert (about["repo"], about["commit"], about["dequantized_to"]) == ("tiny/gguf", packed_at, "float32")
+    assert "has no file y.gguf" in missing["sentence"]
 
 
 def test_datasets_load_in_their_published_shapes(ask: Ask) -> None:
@@ -294,3 +309,19 @@ def test_without_a_hub_the_sentence_names_the_endpoint(ask: Ask) -> None:
     assert (
         "The hub could not be reached for the model tiny/qwen2: check the network and HF_ENDPOINT" in gone["sentence"]
     )
+
+
+def test_a_download_that_lacks_a_weight_file_is_no_model_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut short between two files, as caches of older clients show it: without a list of what should be there."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    commit = "a" * 40
+    folder = cache.snapshot_folder("model", "owner/name", commit)
+    folder.mkdir(parents=True)
+    files = [f"model-0000{part}-of-00002.safetensors" for part in (1, 2)]
+    index = {"weight_map": {"one": files[0], "two": files[1]}}
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / files[0]).write_bytes(b"1")
+    assert cache.kept_model("owner/name", commit, home=tmp_path) is None
+    (folder / files[1]).write_bytes(b"2")
+    assert cache.kept_model("owner/name", commit, home=tmp_path) == folder

@@ -17,7 +17,8 @@ import pytest
 from redis.exceptions import RedisError
 
 from tests.workers.workplace import descendants, lives, wait_for
-from workers.cli import kept, stack
+from workers.cli import stack
+from workers.cli.launch import kept
 from workers.machine.processes import is_alive
 from workers.queue.doorbell import connect
 

@@ -125,7 +125,7 @@ def test_the_launchers_output_is_json_too_whatever_a_service_prints(tmp_path: Pa
     """A line that is JSON passes as it is; what Redis or Streamlit print is wrapped."""
     script = (
         "import sys\nfrom datetime import datetime\nfrom honcho.printer import Message\n"
-        "from workers.cli.honcho_json import JsonPrinter\nprinter = JsonPrinter(sys.stdout)\n"
+        "from workers.cli.launch.honcho_json import JsonPrinter\nprinter = JsonPrinter(sys.stdout)\n"
         "for data in (b'{\"message\": \"ours\"}\\n', b'plain\\nlines\\n', 'started\\n'):\n"
         "    printer.write(Message(type='line', data=data, time=datetime.now(), name='redis', colour=None))\n"
     )

@@ -42,7 +42,8 @@ def test_idle_worker_is_small_and_has_no_torch(workplace: Workplace) -> None:
 
 
 def test_sigterm_in_mid_job_ends_all_within_five_seconds(workplace: Workplace) -> None:
-    process = subprocess.Popen([sys.executable, "-m", "workers"], env={**workplace.environment, "WORKERS": "1"})
+    own = {"WORKERS": "1", "CWPO_STOP_GRACE": "3"}
+    process = subprocess.Popen([sys.executable, "-m", "workers"], env={**workplace.environment, **own})
     wait_for(lambda: api.health().workers_alive == 1, 60)
     run_id = api.submit_run(workplace.config(**LONG)).run_id
     wait_for(lambda: (workplace.stage(run_id, "align").done or 0) > 0, 90, every=0.05)

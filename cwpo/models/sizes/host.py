@@ -1,0 +1,20 @@
+"""Bytes of host memory that a stage takes beside its card. No torch.
+
+Weights go to the card file by file, so that no more than a file of them is ever on the host; a checkpoint is copied to
+the host before it is written. A model that is split over cards is read whole by each of its processes first.
+"""
+
+from cwpo.models.shape import Shape
+
+PROCESS = 2_500_000_000  # Python, torch and a CUDA context
+FILE = 10_000_000_000  # the largest file of the catalog's models: OPT 13B's
+STORED = 2  # bytes of a weight in the hub's files
+
+
+def host_bytes(shape: Shape, *, trained: int, cards: int = 1, split: bool = False, before: bool = False) -> int:
+    """The peak of all processes of a stage on one host. trained: weights that a checkpoint holds with both moments."""
+    whole = shape.causal
+    if before:
+        return PROCESS + max((4 + STORED) * whole, 12 * trained)
+    reading = cards * (4 * whole if split else min(FILE, STORED * whole))
+    return cards * PROCESS + max(reading, 12 * trained)

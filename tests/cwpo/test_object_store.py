@@ -1,0 +1,246 @@
+"""The shared store: two machines with a folder each see the same artifacts, whole or not at all."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+import pytest
+
+from cwpo.artifacts import MANIFEST, ArtifactStore
+from cwpo.config.run import RunConfig
+from cwpo.errors import ArtifactError, Cancelled, ConfigError, StoreError, StoreUnreachable
+from cwpo.object_store import ObjectStore
+from cwpo.stages.execute import execute
+from cwpo.stages.graph import build as stage_graph
+
+FP = "ab" * 32
+
+
+@pytest.fixture(params=["memory", "file", "s3"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "s3":
+        return f"{request.getfixturevalue('s3_bucket')}/some/prefix"
+    return f"memory://{uuid4().hex}" if request.param == "memory" else f"file://{tmp_path / 'shared'}"
+
+
+@pytest.fixture
+def machines(url: str, tmp_path: Path) -> tuple[ArtifactStore, ArtifactStore]:
+    return tuple(ArtifactStore(tmp_path / name, ObjectStore(url)) for name in ("a", "b"))  # type: ignore[return-value]
+
+
+def build(store: ArtifactStore, text: str = "hello") -> Path:
+    with store.build(FP, {"kind": "sft"}) as out:
+        (out / "sub").mkdir()
+        (out / "sub" / "file.txt").write_text(text)
+        (out / "timing.json").write_text('{"seconds": 1.0}')
+    return store.path(FP)
+
+
+def files_of(url: str) -> dict[str, bytes]:
+    """Everything behind a URL, by path."""
+    files, path = fsspec.url_to_fs(url)
+    files.invalidate_cache()
+    return {name: files.cat_file(name) for name in files.find(path)}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_what_one_machine_shares_another_finds_byte_for_byte(machines: Any) -> None:
+    here, there = machines
+    path = build(here)
+    assert (there.find(FP), there.holds(FP)) == (None, False)
+    assert here.share(FP)
+    assert there.holds(FP)
+    assert there.info(FP).meta == {"kind": "sft"}
+    assert there.read_text(FP, "timing.json") == '{"seconds": 1.0}'
+    assert not there.path(FP).exists()  # asked about, not downloaded
+    found = there.find(FP)
+    assert found == there.path(FP)
+    assert contents(found) == contents(path)
+    assert there.damage(FP) is None
+    assert not list((there.root / "tmp").iterdir())
+
+
+def test_a_machine_that_has_it_reads_its_own_copy(machines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, _ = machines
+    build(here)
+    monkeypatch.setattr(ObjectStore, "manifest", lambda *_: pytest.fail("asked the shared store"))
+    assert here.find(FP) == here.path(FP)
+    assert here.info(FP).fingerprint == FP
+
+
+def test_of_two_publishers_the_first_one_stands(machines: Any) -> None:
+    here, there = machines
+    build(here, "first")
+    build(there, "second")
+    assert here.share(FP)
+    assert not there.share(FP)
+    assert (there.path(FP) / "sub" / "file.txt").read_text() == "first"
+    assert here.share(FP)  # again: nothing to do
+    assert there.share(FP)
+    assert len({name.split("/")[-3] for name in files_of(here.shared.url) if name.endswith("file.txt")}) == 1
+
+
+def test_publishers_at_the_same_moment_end_with_one_artifact(url: str, tmp_path: Path) -> None:
+    stores = [ArtifactStore(tmp_path / str(number), ObjectStore(url)) for number in range(6)]
+    for number, store in enumerate(stores):
+        build(store, f"text {number}")
+    start = threading.Barrier(len(stores))
+    stood: list[bool] = []
+
+    def publish(store: ArtifactStore) -> None:
+        start.wait()
+        stood.append(store.share(FP))
+
+    threads = [threading.Thread(target=publish, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(stood) == [False] * 5 + [True]
+    assert len({(store.path(FP) / "sub" / "file.txt").read_text() for store in stores}) == 1
+    assert len([name for name in files_of(url) if name.endswith("file.txt")]) == 1
+
+
+def test_an_interrupted_upload_is_invisible_and_swept_by_the_next(
+    machines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = machines
+    build(here)
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "_publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            here.share(FP)
+    assert files_of(here.shared.url)  # the files of the killed attempt
+    assert there.find(FP) is None
+    assert not there.holds(FP)
+    build(there, "hello")
+    assert there.share(FP)
+    names = [name for name in files_of(here.shared.url) if name.endswith("file.txt")]
+    assert len(names) == 1
+
+
+def test_an_interrupted_download_leaves_nothing(machines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = machines
+    build(here)
+    here.share(FP)
+    with monkeypatch.context() as patch:
+        patch.setattr("cwpo.object_store.sha256_of", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            there.find(FP)
+    assert not there.path(FP).exists()
+    assert not list((there.root / "tmp").iterdir())
+    assert there.find(FP) is not None
+
+
+def test_a_copy_that_was_damaged_here_is_downloaded_again(machines: Any) -> None:
+    here, there = machines
+    build(here)
+    here.share(FP)
+    file = there.find(FP) / "sub" / "file.txt"
+    file.write_text("hellp")
+    assert there.find(FP) == there.path(FP)
+    assert file.read_text() == "hello"
+
+
+@pytest.mark.parametrize("change", ["changed", "gone"])
+def test_an_artifact_that_is_damaged_in_the_store_is_computed_again(machines: Any, change: str) -> None:
+    here, there = machines
+    build(here)
+    here.share(FP)
+    files, _ = fsspec.url_to_fs(here.shared.url)
+    name = next(name for name in files_of(here.shared.url) if name.endswith("file.txt"))
+    files.pipe_file(name, b"other") if change == "changed" else files.rm(name)
+    assert there.find(FP) is None
+    assert not there.holds(FP)
+    build(there)
+    assert there.share(FP)
+    assert ArtifactStore(there.root.parent / "c", ObjectStore(here.shared.url)).find(FP) is not None
+
+
+def test_a_deleted_artifact_is_gone_for_all_who_have_no_copy(machines: Any) -> None:
+    here, there = machines
+    build(here)
+    here.share(FP)
+    here.delete(FP)
+    assert files_of(here.shared.url) == {}
+    assert there.find(FP) is None
+    assert here.find(FP) is None
+
+
+def test_a_manifest_cannot_write_outside_its_artifact(machines: Any) -> None:
+    here, there = machines
+    build(here)
+    here.share(FP)
+    files, _ = fsspec.url_to_fs(here.shared.url)
+    name = next(name for name in files_of(here.shared.url) if name.endswith(MANIFEST))
+    manifest = json.loads(files.cat_file(name))
+    manifest["files"] = {"../../escaped": "0" * 64}
+    files.pipe_file(name, json.dumps(manifest).encode())
+    assert there.find(FP) is None
+    assert not list(there.root.rglob("escaped"))
+
+
+def test_a_stage_found_here_is_shared_with_machines_that_have_it_not(machines: Any) -> None:
+    """Its artifact was deleted from the store, or its upload was interrupted: the next execution puts it there."""
+    here, there = machines
+    settings = stage_graph(RunConfig.parse({}))["data"].settings
+    with here.build(FP) as out:
+        (out / "summary.json").write_text("{}")
+        (out / "timing.json").write_text('{"seconds": 1.0}')
+    assert not execute(store=here, fingerprint=FP, settings=settings, inputs={}).computed
+    assert there.find(FP) is not None
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a store at an address where nobody listens."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    fsspec.config.conf["s3"] = {"endpoint_url": "http://127.0.0.1:9"}
+    yield f"s3://{uuid4().hex}/x"
+    del fsspec.config.conf["s3"]
+
+
+def test_a_store_that_does_not_answer_is_a_passing_fault_in_one_sentence(away: str, tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path, ObjectStore(away))
+    with pytest.raises(StoreUnreachable, match=r"The artifact store s3://\w+/x cannot be reached \(.+CWPO_STORE"):
+        store.find(FP)
+    build(store)
+    with pytest.raises(StoreUnreachable):
+        store.share(FP)
+    assert store.find(FP) is not None  # what was computed stays
+
+
+def test_waiting_for_a_store_ends_when_the_stage_is_to_stop(away: str, tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path, ObjectStore(away, patience=600.0, should_stop=lambda: True))
+    with pytest.raises(Cancelled):
+        store.find(FP)
+
+
+def test_what_waiting_does_not_mend_is_said_at_once(s3_bucket: str, tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path, ObjectStore(f"s3://{uuid4().hex}", patience=600.0))
+    build(store)
+    with pytest.raises(StoreError, match=r"is not there .*make the bucket, or correct CWPO_STORE"):
+        store.share(FP)
+    with pytest.raises(StoreError, match="is not there"):
+        store.shared.check()
+    ObjectStore(s3_bucket).check()
+    with pytest.raises(ConfigError, match="CWPO_STORE: 'no-such://x' is no address"):
+        ObjectStore("no-such://x").manifest(FP)
+
+
+def test_a_store_without_a_url_is_a_folder_alone(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    build(store)
+    assert store.share(FP)
+    with pytest.raises(ArtifactError, match="is missing"):
+        store.read_text("cd" * 32, "x")

@@ -1,0 +1,164 @@
+"""On which cards stages fit, what they are given when they are submitted, and where people read it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cwpo.config.run import RunConfig, merged
+from cwpo.models.sizes import fits
+from cwpo.report.waiting import waiting_sentence
+from cwpo.stages.graph import build
+from db import queries
+from db.repositories import workers
+from tests.workers.workplace import Workplace
+from tools import memory_table
+from workers import api
+from workers.cli import main
+from workers.machine.database import reading, writing
+from workers.plan import needs
+from workers.plan.fits import StageFit, catalog_fits, catalog_shapes, said_of
+from workers.plan.memory import Machine
+
+GB = fits.GIGABYTE
+
+
+@pytest.fixture(scope="module")
+def catalog() -> dict[str, dict[str, StageFit]]:
+    return {name: {fit.kind: fit for fit in stages} for name, stages in catalog_fits()}
+
+
+def fit_of(catalog: dict[str, dict[str, StageFit]], policy: str, what: str, kind: str) -> StageFit:
+    return next(fits for name, fits in catalog.items() if policy in name and name.endswith(what))[kind]
+
+
+@pytest.mark.parametrize("kind", ["sft", "reference", "align", "samples"])
+def test_13b_and_14b_with_an_adapter_fit_48_gb(catalog: dict[str, dict[str, StageFit]], kind: str) -> None:
+    """In bf16, training with gradient checkpointing; with float32 weights under the adapter it took 52 to 130 GB."""
+    for policy in ("OPT 125M → 13B", "Qwen2.5 0.5B → 14B"):
+        found = fit_of(catalog, policy, "LoRA", kind)
+        way = found.on(48)
+        assert way is not None
+        assert (way.four_bits, way.cards) == (False, 1)
+        assert found.before > 48 * fits.GIGABYTE
+        assert way.host < 15 * fits.GIGABYTE < found.host_before
+
+
+@pytest.mark.parametrize("kind", ["sft", "reference", "align", "samples"])
+def test_7b_with_an_adapter_fits_24_gb_without_4_bits(catalog: dict[str, dict[str, StageFit]], kind: str) -> None:
+    for policy in ("OPT 125M → 6.7B", "Qwen2.5 0.5B → 7B"):
+        way = fit_of(catalog, policy, "LoRA", kind).on(24)
+        assert way is not None
+        assert (way.four_bits, way.cards) == (False, 1)
+        assert way.checkpointing is (kind in ("sft", "align"))
+
+
+def test_13b_whole_needs_several_cards(catalog: dict[str, dict[str, StageFit]]) -> None:
+    """16 bytes a parameter are 206 GB."""
+    found = fit_of(catalog, "OPT 125M → 13B", "whole", "align")
+    assert found.ways[0].bytes > 206 * fits.GIGABYTE
+    assert [way.cards for card in fits.CARDS if (way := found.on(card))] == [8, 4, 2]
+
+
+def test_the_table_in_the_docs_is_what_the_estimate_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert memory_table.main(write=False) == 0, capsys.readouterr().out
+
+
+BASE: dict[str, Any] = {
+    "model": {"annotator": "facebook/opt-125m", "policy": "facebook/opt-13b", "precision": "bf16"},
+    "data": {"dataset": "hh-harmless"},
+    "evaluation": {"gold_reward": "trained"},
+}
+
+
+def needs_of(values: dict[str, Any], *hosts: list[int | None], gpu: bool = True) -> dict[str, tuple[int, int | None]]:
+    """Cards and whole GB of each stage, with hosts of cards of so many GB."""
+    config = RunConfig.parse(merged(BASE, values))
+    cards = [[None if size is None else size * GB for size in host] for host in hosts]
+    found = needs.of_run(config, build(config), Machine(shapes=catalog_shapes(), hosts=cards), gpu=gpu)
+    return {slot: (one.cards, one.card_bytes and round(one.card_bytes / GB)) for slot, one in found.items()}
+
+
+def test_a_stage_is_stored_with_the_least_that_it_can_be_computed_with() -> None:
+    """With gradient checkpointing, unless the run forbids it; what shuffles rows needs no card."""
+    found = needs_of({}, [48])
+    assert found["align"] == (1, 30)
+    assert found["data"] == found["evaluation"] == (1, None)
+    assert needs_of({"execution": {"gradient_checkpointing": False}}, [80])["align"] == (1, 55)
+
+
+def test_no_need_is_stored_where_no_gpu_computes() -> None:
+    assert set(needs_of({}, gpu=False).values()) == {(1, None)}
+    assert needs_of({"execution": {"device": "cpu", "gpus": 2}}, gpu=False)["align"] == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [([141] * 8, (2, 115)), ([80] * 8, (4, 63)), ([48] * 8, (8, 38)), ([None] * 4, (1, 213)), ([80] * 2, (2, 115))],
+)
+def test_auto_takes_the_fewest_cards_that_fit_and_no_more_than_a_host_has(
+    host: list[int | None], expected: tuple[int, int]
+) -> None:
+    whole = {"model": {"lora": None}, "execution": {"gpus": "auto"}}
+    assert needs_of(whole, host, [24])["align"] == expected
+    assert needs_of(whole, host, [24])["reference"][0] == 1
+
+
+def test_the_plan_says_how_stages_fit_the_gpu_that_is_known() -> None:
+    config = RunConfig.parse(BASE)
+    machine = Machine(shapes=catalog_shapes(), memory={"gpu": 48 * GB})
+    said = said_of([(config, build(config))], machine)
+    assert said.startswith("On cards of 48 GB: Annotator, Labels, Reference, Answers, Gold reward")
+    assert said.endswith("SFT, Alignment with gradient checkpointing.")
+    assert said_of([(config, build(config))], Machine(shapes=catalog_shapes())) == ""
+
+
+def test_the_verb_plan_needs_neither_database_nor_gpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("model: {policy: facebook/opt-13b}\ndata: {dataset: hh-harmless}\n")
+    assert main.main(["plan", str(config), "--gpu", "48"]) == 0
+    said = capsys.readouterr().out
+    assert "On a card of 48 GB" in said
+    assert "with gradient checkpointing, 30 GB" in said
+    assert main.main(["plan", "--gpu", "24"]) == 0
+    assert "in 4 bits, with gradient checkpointing" in " ".join(capsys.readouterr().out.split())
+    assert main.main(["plan", "--gpu", "0"]) == 2
+
+
+def test_a_wait_is_a_sentence() -> None:
+    one = waiting_sentence("Alignment", cards=1, card_bytes=41 * GB, largest=24 * GB, together=0)
+    assert one == "Alignment waits for a card of 41 GB: the largest here has 24 GB."
+    several = waiting_sentence("SFT", cards=4, card_bytes=20 * GB, largest=24 * GB, together=2)
+    assert several == "SFT waits for 4 cards of 20 GB on one host: no host has more than 2 that large."
+    unknown = waiting_sentence("SFT", cards=2, card_bytes=None, largest=None, together=1)
+    assert unknown == "SFT waits for 2 cards on one host: no host has more than 1."
+
+
+def test_a_run_that_no_worker_is_large_enough_for_says_so_and_waits(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Until a large worker is there; light stages go on meanwhile."""
+    with writing() as session:
+        workers.register(session, name="small", host="a", pid=1, device="gpu", card="0", card_bytes=24 * GB)
+    run = _submitted()
+    with reading() as session:
+        (wait,) = queries.card_waits(session, [run])
+    assert (wait.slot, wait.largest, wait.together) == ("base_policy", 24 * GB, 0)
+    assert main.main(["status"]) == main.main(["status", str(run)]) == 0
+    assert capsys.readouterr().out.count("waits for a card of 41 GB: the largest here has 24 GB.") == 2
+    with writing() as session:
+        workers.register(session, name="large", host="b", pid=1, device="gpu", card="0", card_bytes=48 * GB)
+    with reading() as session:
+        assert queries.card_waits(session, [run]) == []
+
+
+def _submitted() -> int:
+    """A sandbox run whose base models claim to need 41 GB."""
+    from sqlalchemy import update
+
+    from db.models import Stage
+
+    run = api.submit_run(RunConfig.parse({"data": {"sandbox": {"pairs": 60}, "test_prompts": 10}})).run_id
+    with writing() as session:
+        session.execute(update(Stage).where(Stage.kind == "base").values(card_bytes=41 * GB, device="gpu"))
+    return run

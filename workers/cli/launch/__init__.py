@@ -1,0 +1,1 @@
+"""How the processes of the stack are kept running and ended: the pieces below `workers/cli/stack.py`."""

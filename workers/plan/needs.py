@@ -1,0 +1,75 @@
+"""How many cards each stage of a run wants and what it needs on each: stored with the stage, for whoever claims it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cwpo.config.run import RunConfig
+from cwpo.models.shape import Shape
+from cwpo.models.sizes.fits import CONTEXT, COUNTS, Way, ways
+from cwpo.stages.graph import StageSpec
+from workers.plan import submission
+from workers.plan.memory import Machine, model_of, models_of
+
+Hosts = Sequence[Sequence[int | None]]  # bytes of each card of each host; None: unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageNeed:
+    """Cards of one host, and bytes on each; None: nobody knows, so that any card will do."""
+
+    cards: int = 1
+    card_bytes: int | None = None
+
+
+def of_run(
+    config: RunConfig, specs: Mapping[str, StageSpec], machine: Machine, *, gpu: bool
+) -> dict[str, StageNeed]:  # fmt: skip
+    """By slot. What computes without a GPU needs no card; what would run on any worker wants one."""
+    found = {}
+    for slot, spec in specs.items():
+        device = submission.device_of(config, spec, gpu=gpu)
+        model = model_of(config, spec)
+        shape = machine.shapes.get(model) if model else None
+        if device == "gpu":
+            found[slot] = _on_cards(config, spec, shape, machine.hosts)
+        else:
+            wanted = config.execution.gpus
+            found[slot] = StageNeed(cards=wanted if isinstance(wanted, int) and device == "cpu" else 1)
+    return found
+
+
+def _on_cards(config: RunConfig, spec: StageSpec, shape: Shape | None, hosts: Hosts) -> StageNeed:
+    """The least that the stage can be computed with, as far as it chooses for itself (gradient checkpointing)."""
+    wanted = config.execution.gpus
+    if shape is None:
+        return StageNeed(cards=1 if wanted == "auto" else wanted)
+    counts = COUNTS if wanted == "auto" else (wanted,)
+    possible = _least(
+        ways(
+            spec.settings, shape, tokens=config.execution.tokens_per_batch, models=models_of(spec), counts=counts,
+            asked=config.execution.gradient_checkpointing,
+        )
+    )  # fmt: skip
+    if not possible:
+        return StageNeed(cards=1 if wanted == "auto" else wanted)
+    if wanted != "auto":
+        return StageNeed(cards=wanted, card_bytes=min(possible.values()))
+    return _fewest(possible, hosts)
+
+
+def _least(possible: Iterable[Way]) -> dict[int, int]:
+    """Bytes by number of cards."""
+    found: dict[int, int] = {}
+    for way in possible:
+        found[way.cards] = min(way.bytes, found.get(way.cards, way.bytes))
+    return found
+
+
+def _fewest(possible: Mapping[int, int], hosts: Hosts) -> StageNeed:
+    """The fewest cards that a host has and that are large enough, else as many as the largest host has."""
+    for cards, needed in possible.items():
+        if any(sum(size is None or size >= needed + CONTEXT for size in host) >= cards for host in hosts):
+            return StageNeed(cards=cards, card_bytes=needed)
+    there = [cards for cards in possible if cards <= max(map(len, hosts), default=1)]
+    cards = max(there, default=1)
+    return StageNeed(cards=cards, card_bytes=possible.get(cards))
