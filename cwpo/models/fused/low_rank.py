@@ -5,6 +5,7 @@ the input stays as it is, and scaling and sum are part of the second product, wh
 B = 0 leaves the output of the layer as it is, to the bit. float32 is computed by peft as ever.
 """
 
+from collections.abc import Iterable
 from types import MethodType
 from typing import Any
 
@@ -16,7 +17,7 @@ def fuse(model: nn.Module) -> None:
     """Let the LoRA layers of a model compute so; doing it again changes nothing."""
     from peft.tuners.lora.layer import Linear
 
-    layers = (layer for layer in model.modules() if isinstance(layer, Linear))
+    layers: Iterable[Any] = (layer for layer in model.modules() if isinstance(layer, Linear))
     for layer in layers:
         if isinstance(layer.base_layer, nn.Linear) and "forward" not in vars(layer):
             layer.forward = MethodType(_forward, layer)
