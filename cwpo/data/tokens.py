@@ -109,7 +109,9 @@ def _content(tokenizer: Any) -> str:
     if backend is None:
         text = json.dumps([type(tokenizer).__name__, tokenizer.get_vocab()], sort_keys=True)
     else:
-        text = json.dumps(json.loads(backend.to_str()) | {"truncation": None, "padding": None})
+        backend.no_truncation()  # as every call without it does; what an earlier call left decides nothing
+        backend.no_padding()
+        text = backend.to_str()
     return hashlib.sha256(text.encode()).hexdigest()
 
 
