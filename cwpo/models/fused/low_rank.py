@@ -20,7 +20,7 @@ def fuse(model: nn.Module) -> None:
     layers: Iterable[Any] = (layer for layer in model.modules() if isinstance(layer, Linear))
     for layer in layers:
         if isinstance(layer.base_layer, nn.Linear) and "forward" not in vars(layer):
-            layer.forward = MethodType(_forward, layer)
+            vars(layer)["forward"] = MethodType(_forward, layer)
 
 
 def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

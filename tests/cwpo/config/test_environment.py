@@ -1,4 +1,4 @@
-"""Environment variables: one place reads them, one meaning each, a sentence for a bad value, and README lists them."""
+"""Environment variables: one place reads them, one meaning each, a sentence for a bad value, and docs list them."""
 
 import ast
 import re
@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 TABLE_ROW = re.compile(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \| (.+) \| (.+) \|$", re.MULTILINE)
 
 
-def test_readme_says_of_every_variable_what_its_declaration_says() -> None:
-    rows = TABLE_ROW.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+def test_docs_say_of_every_variable_what_its_declaration_says() -> None:
+    rows = TABLE_ROW.findall((ROOT / "docs" / "operations.md").read_text(encoding="utf-8"))
     shown = {(tuple(re.findall(r"[A-Z_]+", names)), meaning, default) for names, meaning, default in rows}
     own = {((one.name,), one.meaning, one.default_text) for one in variables() if one.audience == PEOPLE}
     assert shown == own | {(one.names, one.meaning, one.default_text) for one in READ_ELSEWHERE}
