@@ -102,7 +102,7 @@ def _process(name: str, text: str) -> int | None:
 
 
 class Environment:
-    """The variables of a process, one line each; README's table is tested against these lines."""
+    """The variables of a process, one line each; the table of docs/operations.md is tested against these lines."""
 
     home_folder = Variable(
         "CWPO_HOME", _folder, Path("var/cwpo"), "artifacts, checkpoints, logs, the embedded database", "`var/cwpo`"
