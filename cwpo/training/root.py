@@ -142,8 +142,8 @@ def _split(root: _Work, model: nn.Module, ranks: Ranks, device: str) -> None:
     odd = next((name for name, value in model.named_parameters() if not value.is_floating_point()), None)
     if odd is not None:
         raise ModelError(
-            f"The weight {odd} is quantized and cannot be split over cards: turn execution.shard off, or set "
-            "model.quantization to none."
+            f"The weight {odd} is quantized and cannot be split over cards: set model.quantization to none, or use "
+            "cards that hold the whole model."
         )
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module")  # a view that nothing writes to
     mesh = init_device_mesh(torch.device(device).type, (ranks.size,))
