@@ -42,6 +42,7 @@ def need_of(model: Any, ctx: StageContext[Any]) -> Need | None:
         precision=memory_estimate.precision_of(ctx.settings),
         lora=memory_estimate.lora_of(ctx.settings),
         scalar=getattr(model, "score", None) is not None,
+        kept=memory_estimate.kept_of(ctx.settings),
     )
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 import traceback
+from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from types import FrameType
@@ -20,6 +21,7 @@ from cwpo.config.store import STORE_PATIENCE
 from cwpo.errors import ArtifactError, Cancelled, RanksLost, StoreUnreachable, sentence_of
 from cwpo.stages.context import Execution
 from cwpo.stages.kinds import kind_named, stored_settings
+from cwpo.stages.settings import Settings, model_of
 from db.errors import StaleToken
 from db.records import ClaimedStage
 from db.repositories import cards, leases, stages
@@ -27,7 +29,8 @@ from db.repositories import workers as worker_rows
 from db.status import WORKER_BUSY
 from workers.machine import logs
 from workers.machine.database import reading, writing
-from workers.machine.paths import store
+from workers.machine.devices import card_memory
+from workers.machine.paths import home, store
 from workers.queue import scheduler
 from workers.queue.lease import LEASE_SECONDS, Lease, set_idle
 from workers.queue.reporter import BufferingReporter
@@ -160,7 +163,7 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
         fingerprint=claimed.fingerprint,
         settings=of_stage,
         inputs=claimed.inputs,
-        execution=Execution.of(wishes, where),
+        execution=replace(Execution.of(wishes, where), shard=_splits(claimed, of_stage, wishes) if in_ranks else None),
         reporter=reporter,
         should_stop=lease.should_stop,
         compute=in_ranks,
@@ -177,6 +180,24 @@ def _places(claimed: ClaimedStage, device: str, wish: str) -> tuple[str, ...]:
     if device == "cpu" or wish == "cpu":
         return ("",) * (settings.cpu_ranks or claimed.cards.count("cpu"))
     return claimed.cards
+
+
+def _splits(claimed: ClaimedStage, of_stage: Settings, wishes: ExecutionConfig) -> bool | None:
+    """Whether the model has to be split over the claimed cards; None where sizes or cards are not known."""
+    from cwpo.models.shape import known_config, shape_of
+    from cwpo.models.sizes.fits import has_to_split
+
+    memory = card_memory()
+    sizes = [memory[card].total for card in claimed.cards if card in memory]
+    name = model_of(of_stage)
+    config = None if name is None else known_config(name, getattr(of_stage, "revision", None), home())
+    shape = None if config is None else shape_of(config)
+    if shape is None or not sizes:
+        return None
+    return has_to_split(
+        of_stage, shape, tokens=wishes.tokens_per_batch, cards=len(claimed.cards), card_bytes=min(sizes),
+        asked=wishes.gradient_checkpointing,
+    )  # fmt: skip
 
 
 def _leave_the_cards() -> None:
