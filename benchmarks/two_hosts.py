@@ -37,7 +37,7 @@ from workers.machine.database import database_url, reading
 NET, PREFIX = "10.77.0", "cwpo"
 SERVERS, HOSTS = f"{NET}.1", {"a": f"{NET}.2", "b": f"{NET}.3"}
 CUT = "b"
-SECONDS = 1500.0
+SECONDS = 3600.0
 RESULT = Path(__file__).parent / "results" / "two_hosts.json"
 ROOT = Path(__file__).resolve().parent.parent
 RUN = {

@@ -243,8 +243,8 @@ def _open(url: str) -> tuple[Any, str]:
     try:
         files, path = url_to_fs(url, **options)
     except ImportError as error:
-        extra = "pip install 'cwpo[s3]'" if protocol in ("s3", "s3a") else brief(error)
-        raise ConfigError(VARIABLE, f"{protocol}:// needs a package that is not installed: {extra}.") from error
+        missing = "pip install s3fs" if protocol in ("s3", "s3a") else brief(error)
+        raise ConfigError(VARIABLE, f"{protocol}:// needs a package that is not installed: {missing}.") from error
     except ValueError as error:
         raise ConfigError(
             VARIABLE, f"{url!r} is no address of a store ({brief(error)}); give s3://bucket/prefix."
