@@ -27,8 +27,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "Qwen2 39M": {"family": "qwen2", "hidden": 512, "layers": 8, "heads": 8, "kv_heads": 2, "vocabulary": 32000,
                   "inner": 1408},
 }  # fmt: skip
-TOKENS, PAIRS = 1024, 8
-ANSWERS, LONG = 32, 32  # rows of a batch; tokens of a prompt and of an answer
+TOKENS, PAIRS = 512, 8
+ANSWERS, LONG = 16, 16  # rows of a batch; tokens of a prompt and of an answer
 WAYS = (
     {"what": "whole"},
     {"what": "whole", "checkpointing": True},

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from cwpo.config.run import RunConfig
 from cwpo.models.shape import Shape
 from cwpo.models.sizes.fits import CONTEXT, COUNTS, Way, ways
 from cwpo.stages.graph import StageSpec
+from cwpo.stages.settings import LabelSettings, ScoreSettings
 from workers.plan import submission
 from workers.plan.memory import Machine, model_of, models_of
 
@@ -30,17 +32,28 @@ def of_run(
         device = submission.device_of(config, spec, gpu=gpu)
         model = model_of(config, spec)
         shape = machine.shapes.get(model) if model else None
+        wanted = config.execution.gpus if _is_shared(spec) else 1
         if device == "gpu":
-            found[slot] = _on_cards(config, spec, shape, machine.hosts)
+            found[slot] = _on_cards(config, spec, shape, wanted, machine.hosts)
         else:
-            wanted = config.execution.gpus
-            found[slot] = StageNeed(cards=wanted if isinstance(wanted, int) and device == "cpu" else 1)
+            found[slot] = StageNeed(cards=wanted if wanted != "auto" and device == "cpu" else 1)
     return found
 
 
-def _on_cards(config: RunConfig, spec: StageSpec, shape: Shape | None, hosts: Hosts) -> StageNeed:
+def _is_shared(spec: StageSpec) -> bool:
+    """Whether several processes, one per card, can compute the stage together."""
+    settings = spec.settings
+    if isinstance(settings, LabelSettings) and settings.label_dropout:
+        return False
+    if isinstance(settings, ScoreSettings) and settings.gold_reward.kind == "oracle":
+        return False
+    return bool(getattr(spec.row, "shared", spec.needs_model))
+
+
+def _on_cards(
+    config: RunConfig, spec: StageSpec, shape: Shape | None, wanted: int | Literal["auto"], hosts: Hosts
+) -> StageNeed:  # fmt: skip
     """The least that the stage can be computed with, as far as it chooses for itself (gradient checkpointing)."""
-    wanted = config.execution.gpus
     if shape is None:
         return StageNeed(cards=1 if wanted == "auto" else wanted)
     counts = COUNTS if wanted == "auto" else (wanted,)

@@ -104,6 +104,13 @@ def test_auto_takes_the_fewest_cards_that_fit_and_no_more_than_a_host_has(
     assert needs_of(whole, host, [24])["reference"][0] == 1
 
 
+def test_what_one_process_computes_wants_one_card() -> None:
+    """An unsteady annotator's noise is drawn batch after batch; a light stage has no model."""
+    found = needs_of({"execution": {"gpus": 4}, "annotator": {"label_dropout": 0.1}}, [80] * 4)
+    assert found["align"][0] == found["annotator"][0] == 4
+    assert found["labels"][0] == found["data"][0] == 1
+
+
 def test_the_plan_says_how_stages_fit_the_gpu_that_is_known() -> None:
     config = RunConfig.parse(BASE)
     machine = Machine(shapes=catalog_shapes(), memory={"gpu": 48 * GB})
