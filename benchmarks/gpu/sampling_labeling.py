@@ -70,7 +70,7 @@ def _samples(shape: str, precision: str, setting: Setting, rows: Rows) -> Row:
     if precision == "bf16":
         halve(model)
     count, new = (4, 8) if setting.tried else (PROMPTS, NEW_TOKENS)
-    pairs = encoded(setting.lengths(count, batch=4), 4096)
+    pairs = encoded(setting.lengths(count, batch=4), SHAPES[shape].vocabulary)
     end = time.monotonic() + min(MOST_SECONDS, max(rows.left(), 1.0))
     answers = partial(_answer, model, SHAPES[shape].vocabulary, precision, setting, new, end)
     try:
