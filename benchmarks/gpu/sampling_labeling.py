@@ -1,7 +1,9 @@
 """Labeling pairs a second and sampled tokens a second, by shape and precision."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -13,8 +15,9 @@ from benchmarks.measure import timed
 from benchmarks.workload import SHAPES, config, encoded, lengths, lengths_of, word_tokenizer
 from cwpo.annotation.labeling import score_pairs
 from cwpo.errors import Cancelled
-from cwpo.evaluation.generation import generate
+from cwpo.models.frozen import halve
 from cwpo.models.logps import forward_path
+from cwpo.models.tokenization import Encoded
 from cwpo.records import Prompt
 from cwpo.stages.context import Execution, WorkContext
 from cwpo.stages.settings import DecodingSettings
@@ -62,27 +65,18 @@ def sampling(rows: Rows, setting: Setting) -> None:
 
 
 def _samples(shape: str, precision: str, setting: Setting, rows: Rows) -> Row:
+    """Seconds of the second of two rounds; cut at the row's limit."""
     model = random_policy(shape, "whole", setting.device).eval().requires_grad_(False)
-    tokenizer = word_tokenizer(SHAPES[shape].vocabulary)
+    if precision == "bf16":
+        halve(model)
     count, new = (4, 8) if setting.tried else (PROMPTS, NEW_TOKENS)
-    decoding = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=new, samples=1)
-    texts = [
-        " ".join(f"w{token}" for token in row.prompt_ids) for row in encoded(setting.lengths(count, batch=4), 4096)
-    ]
+    pairs = encoded(setting.lengths(count, batch=4), SHAPES[shape].vocabulary)
     end = time.monotonic() + min(MOST_SECONDS, max(rows.left(), 1.0))
-
-    def answers(prompts: list[Prompt], most: float) -> int:
-        made = generate(
-            model, tokenizer, prompts, decoding, 0, device=setting.device, precision=precision,
-            tokens_per_batch=setting.tokens_per_batch, should_stop=lambda: time.monotonic() > most,
-        )  # fmt: skip
-        return sum(len(answer.ids) for batch in made for answer in batch)
-
-    prompts = [Prompt(prompt_id=f"p{at}", prompt=text) for at, text in enumerate(texts)]
+    answers = partial(_answer, model, SHAPES[shape].vocabulary, precision, setting, new, end)
     try:
-        answers(prompts[:4], end)
+        answers(pairs[:4])
         with timed() as spent:
-            tokens = answers(prompts, end)
+            tokens = answers(pairs)
     except Cancelled:
         return {"prompts": count, "new_tokens": new, "error": f"not finished within {MOST_SECONDS:.0f} s"}
     return {
@@ -92,3 +86,29 @@ def _samples(shape: str, precision: str, setting: Setting, rows: Rows) -> Row:
         "tokens/s": round(tokens / spent.wall, 1),
         "peak_gb": peak_gb(setting.device),
     }
+
+
+def _answer(
+    model: Any, vocabulary: int, precision: str, setting: Setting, new: int, end: float, pairs: Sequence[Encoded]
+) -> int:
+    """Tokens of one answer to each prompt; Cancelled after `end`."""
+    decoding = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=new, samples=1)
+    how: dict[str, Any] = {"device": setting.device, "precision": precision}
+    how |= {"tokens_per_batch": setting.tokens_per_batch}
+    tokenizer = word_tokenizer(vocabulary)
+    if find_spec("cwpo.evaluation.engines") is None:
+        from cwpo.evaluation.generation import generate
+
+        prompts = [
+            Prompt(prompt_id=row.pair_id, prompt=" ".join(f"w{token}" for token in row.prompt_ids)) for row in pairs
+        ]
+        made: Any = generate(model, tokenizer, prompts, decoding, 0, should_stop=lambda: time.monotonic() > end, **how)
+    else:
+        from cwpo.evaluation.engines.contract import Question
+        from cwpo.evaluation.engines.native import native
+
+        engine = native(model, tokenizer, decoding, 0, **how)
+        asked = [Question(prompt_id=row.pair_id, sample=0, prompt_ids=row.prompt_ids.tolist()) for row in pairs]
+        batches = engine.batches(asked, frozenset())
+        made = (engine.answers(batch, lambda: time.monotonic() > end) for batch in batches)
+    return sum(len(answer.ids) for batch in made for answer in batch)
