@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -15,10 +14,11 @@ from benchmarks.measure import timed
 from benchmarks.workload import SHAPES, config, encoded, lengths, lengths_of, word_tokenizer
 from cwpo.annotation.labeling import score_pairs
 from cwpo.errors import Cancelled
+from cwpo.evaluation.engines.contract import Question
+from cwpo.evaluation.engines.native import native
 from cwpo.models.frozen import halve
 from cwpo.models.logps import forward_path
 from cwpo.models.tokenization import Encoded
-from cwpo.records import Prompt
 from cwpo.stages.context import Execution, WorkContext
 from cwpo.stages.settings import DecodingSettings
 
@@ -96,19 +96,8 @@ def _answer(
     how: dict[str, Any] = {"device": setting.device, "precision": precision}
     how |= {"tokens_per_batch": setting.tokens_per_batch}
     tokenizer = word_tokenizer(vocabulary)
-    if find_spec("cwpo.evaluation.engines") is None:
-        from cwpo.evaluation.generation import generate
-
-        prompts = [
-            Prompt(prompt_id=row.pair_id, prompt=" ".join(f"w{token}" for token in row.prompt_ids)) for row in pairs
-        ]
-        made: Any = generate(model, tokenizer, prompts, decoding, 0, should_stop=lambda: time.monotonic() > end, **how)
-    else:
-        from cwpo.evaluation.engines.contract import Question
-        from cwpo.evaluation.engines.native import native
-
-        engine = native(model, tokenizer, decoding, 0, **how)
-        asked = [Question(prompt_id=row.pair_id, sample=0, prompt_ids=row.prompt_ids.tolist()) for row in pairs]
-        batches = engine.batches(asked, frozenset())
-        made = (engine.answers(batch, lambda: time.monotonic() > end) for batch in batches)
+    engine = native(model, tokenizer, decoding, 0, **how)
+    asked = [Question(prompt_id=row.pair_id, sample=0, prompt_ids=row.prompt_ids.tolist()) for row in pairs]
+    batches = engine.batches(asked, frozenset())
+    made = (engine.answers(batch, lambda: time.monotonic() > end) for batch in batches)
     return sum(len(answer.ids) for batch in made for answer in batch)
