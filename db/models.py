@@ -3,33 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Float, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-from db.engine import BigId, UtcDateTime
-
-# Names from the first revision on: without them SQLite cannot alter and Postgres cannot downgrade a constraint.
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-# Links and pointers must never lead to a newer row that got the number of a deleted one; Postgres does so anyway.
-NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
-
-
-class Base(DeclarativeBase):
-    """Shared metadata and column types."""
-
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {  # noqa: RUF012
-        datetime: UtcDateTime,
-        dict[str, Any]: JSON(none_as_null=True),
-        float: Float(53),
-    }
+from db.base import NEVER_REUSE_IDS, Base
+from db.engine import BigId
 
 
 def _stage(*, primary: bool = False) -> Mapped[int]:
@@ -100,6 +78,8 @@ class Stage(Base):
     config: Mapped[dict[str, Any]]
     model: Mapped[str | None] = mapped_column(String(300))  # for expected seconds
     device: Mapped[str] = mapped_column(String(8), default="any")  # any | cpu | gpu
+    cards: Mapped[int] = mapped_column(default=1, server_default="1")  # of one host, at once
+    card_bytes: Mapped[int | None] = mapped_column(BigId)  # needed on each of them; None: nobody knows
     status: Mapped[str] = mapped_column(String(12))
     priority: Mapped[int] = mapped_column(default=0)  # highest of its live runs
     done: Mapped[int | None]
@@ -166,7 +146,7 @@ class Attempt(Base):
 
 
 class Worker(Base):
-    """A worker process; alive while its heartbeat is fresh."""
+    """A worker process; alive while its heartbeat is fresh. `lent_to`: the worker whose stage has its card."""
 
     __tablename__ = "workers"
     __table_args__ = (UniqueConstraint("name"),)
@@ -176,9 +156,14 @@ class Worker(Base):
     host: Mapped[str] = mapped_column(String(200))
     pid: Mapped[int]
     device: Mapped[str] = mapped_column(String(40))
+    card: Mapped[str | None] = mapped_column(String(80))  # what CUDA calls it; None on a CPU
+    card_bytes: Mapped[int | None] = mapped_column(BigId)
+    card_free_bytes: Mapped[int | None] = mapped_column(BigId)
+    host_bytes: Mapped[int | None] = mapped_column(BigId)  # memory of the machine
     state: Mapped[str] = mapped_column(String(12))
-    # Not a foreign key: stages point to workers already.
+    # Not foreign keys: stages point to workers already.
     stage_id: Mapped[int | None]
+    lent_to: Mapped[int | None]
     heartbeat_at: Mapped[datetime]
     started_at: Mapped[datetime]
     rss_mb: Mapped[float | None]

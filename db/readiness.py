@@ -1,15 +1,17 @@
-"""Which stages could start now, as SQL that claims and pages share."""
+"""Which stages could start now and on which cards, as SQL that claims and pages share."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Select, exists, select
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
 from db import status
-from db.models import (
-    Run,
-    RunStage,
-    Stage,
-    StageInput,
-)
+from db.engine import now
+from db.models import Run, RunStage, Stage, StageInput, Worker
+from db.placement import Card, Wanted
+
+_AT_ONCE = 50  # stages that are looked at together
 
 
 def wanted() -> ColumnElement[bool]:
@@ -39,3 +41,45 @@ def ready_stages(devices: tuple[str, ...] | None = None) -> Select[Stage]:
     if devices is not None:
         ready = ready.where(Stage.device.in_(devices))
     return ready.order_by(Stage.priority.desc(), Stage.id)
+
+
+def stages_to_place(session: Session, devices: tuple[str, ...] | None = None) -> Iterator[Wanted]:
+    """The ready stages with their needs, most urgent first: a few at a time, because most claims take the first."""
+    ready = ready_stages(devices).with_only_columns(Stage.id, Stage.device, Stage.cards, Stage.card_bytes)
+    start = 0
+    while True:
+        rows = session.execute(ready.offset(start).limit(_AT_ONCE)).all()
+        yield from (
+            Wanted(stage_id=row.id, device=row.device, cards=row.cards, card_bytes=row.card_bytes) for row in rows
+        )
+        start += len(rows)
+        if len(rows) < _AT_ONCE:
+            return
+
+
+def living_cards(session: Session, *, own: tuple[int, str] | None = None) -> list[Card]:
+    """Every living worker with its card. `own`: the worker that asks, with the device that it computes on; it computes
+    nothing and has back what was lent to it, whatever the rows say by now."""
+    me, device = own or (0, "")
+    holds = exists(select(1).where(Stage.worker_id == Worker.id, Stage.status == status.RUNNING))
+    rows = session.execute(
+        select(
+            Worker.id, Worker.host, Worker.device, Worker.card, Worker.card_bytes, Worker.state, Worker.lent_to,
+            holds.label("holds"),
+        )
+        .where((Worker.state != status.WORKER_STOPPED) & (Worker.heartbeat_at >= _fresh(session)) | (Worker.id == me))
+        .order_by(Worker.id)
+    )  # fmt: skip
+    return [
+        Card(
+            worker_id=row.id, host=row.host, device=device if row.id == me else row.device, name=row.card,
+            bytes=row.card_bytes,
+            free=not row.holds and (row.state == status.WORKER_IDLE or (bool(me) and row.lent_to == me)),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _fresh(session: Session) -> datetime:
+    """Workers that were heard since then live."""
+    return now(session) - timedelta(seconds=status.SILENT_SECONDS)

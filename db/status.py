@@ -46,6 +46,7 @@ ATTEMPT_STATUSES = (
 
 WORKER_IDLE = "idle"
 WORKER_BUSY = "busy"
+WORKER_LENT = "lent"  # its card belongs to the stage of another worker for now
 WORKER_STOPPED = "stopped"
 
 # What a heartbeat answers.
@@ -59,9 +60,14 @@ DEVICES: dict[str, tuple[str, ...]] = {"cpu": ("any", "cpu"), "gpu": ("any", "cp
 SILENT_SECONDS = 45.0
 
 
+def device_kind(device: str) -> str:
+    """cpu or gpu, of "cpu", "cuda:0", "gpu"."""
+    return "cpu" if device == "cpu" else "gpu"
+
+
 def stages_for(device: str) -> tuple[str, ...]:
-    """Stage devices that a worker on `device` ("cpu", "cuda:0", "gpu") may claim."""
-    return DEVICES["cpu" if device == "cpu" else "gpu"]
+    """Stage devices that a worker on `device` may claim."""
+    return DEVICES[device_kind(device)]
 
 
 def check_run(before: str, after: str) -> None:

@@ -213,8 +213,19 @@ class ExecutionConfig(Part):
     """How a run is executed. Nothing here changes a result, so nothing here enters a fingerprint."""
 
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto: GPU workers when there are any")
+    gpus: Literal[1, 2, 4, 8, "auto"] = Field(
+        1,
+        description="cards of one host that a stage with a model computes on; auto: the fewest that the memory estimate "
+        "fits on. With device cpu: worker processes",
+    )
     tokens_per_batch: int = Field(4096, gt=0, description="tokens in one forward pass")
     gradient_checkpointing: bool | None = Field(
         None, description="recompute activations to save memory; default: when the estimate says that memory needs it"
     )
     checkpoint_seconds: float = Field(60, gt=0, description="longest work lost by a kill")
+
+    @field_validator("gpus", mode="before")
+    @classmethod
+    def _number_in_text(cls, gpus: object) -> object:
+        """A form and an address hold text."""
+        return int(gpus) if isinstance(gpus, str) and gpus.isdecimal() else gpus

@@ -17,6 +17,8 @@ class NewStage:
     inputs: Mapping[str, str] = field(default_factory=dict)
     device: str = "any"  # any | cpu | gpu
     model: str | None = None
+    cards: int = 1  # of one host, at once
+    card_bytes: int | None = None  # needed on each of them; None: nobody knows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,9 @@ class ClaimedStage:
     inputs: Mapping[str, str]
     input_stage_ids: Mapping[str, int]
     priority: int
+    cards: tuple[
+        str, ...
+    ] = ()  # what it may compute on, the worker's own first: names for CUDA_VISIBLE_DEVICES, or cpu
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,13 +25,6 @@ def expired_count(session: Session) -> int:
     return session.execute(expired).scalar_one()
 
 
-def idle_devices(session: Session) -> list[str]:
-    """The device of every living worker that waits for a ring; looked up after each stage, so no more than that."""
-    oldest = now(session) - timedelta(seconds=SILENT_SECONDS)
-    idle = select(Worker.device).where(Worker.state == status.WORKER_IDLE, Worker.heartbeat_at >= oldest)
-    return list(session.scalars(idle))
-
-
 def silent_count(session: Session) -> int:
     """How many workers stopped answering without saying goodbye."""
     oldest = now(session) - timedelta(seconds=SILENT_SECONDS)

@@ -226,10 +226,12 @@ def _insert_missing(
     added: list[NewStage] = []
     for stage in stages:
         if stage.fingerprint in ids:
+            _renew_needs(session, ids[stage.fingerprint], stage)
             continue
         row = Stage(
             fingerprint=stage.fingerprint, kind=stage.kind, version=stage.version, config=plain(stage.config),
             model=stage.model, device=stage.device, status=status.QUEUED, priority=priority, created_at=at,
+            cards=stage.cards, card_bytes=stage.card_bytes,
         )  # fmt: skip
         session.add(row)
         session.flush()
@@ -242,6 +244,12 @@ def _insert_missing(
             session.add(StageInput(stage_id=ids[stage.fingerprint], name=name, input_stage_id=ids[slots[slot]]))
     session.flush()
     return ids
+
+
+def _renew_needs(session: Session, stage_id: int, stage: NewStage) -> None:
+    """What a stage needs while it waits is what the newest run that wants it says."""
+    waits = update(Stage).where(Stage.id == stage_id, Stage.status == status.QUEUED)
+    session.execute(waits.values(cards=stage.cards, card_bytes=stage.card_bytes))
 
 
 def _stopped_stages(session: Session, run_ids: Collection[int]) -> list[int]:

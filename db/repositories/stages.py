@@ -11,8 +11,8 @@ from db import status
 from db.engine import now
 from db.errors import UnknownWorker
 from db.models import Artifact, Attempt, Run, RunStage, Stage, StageInput, Worker
-from db.readiness import ready_stages
 from db.records import ClaimedStage, NewArtifact, Requeued
+from db.repositories import cards
 from db.repositories.graph import (
     close_attempts,
     moving,
@@ -33,17 +33,21 @@ MAX_LOSSES = 5
 def claim(
     session: Session, worker_id: int, device: str, lease_seconds: float, *, environment: Mapping[str, Any] | None = None
 ) -> ClaimedStage | None:
-    """Take the most urgent ready stage that `device` can run, or None. Compare-and-set: one of two claimers wins."""
+    """Take the most urgent ready stage that this worker can run on `device`, with the cards of others where it needs
+    several (db/placement.py), or None. Compare-and-set: one of two claimers wins. Who claims has ended what it did."""
     lock_graph(session)
     worker = session.get(Worker, worker_id)
     if worker is None:
         raise UnknownWorker(f"No worker has number {worker_id}: register it before it claims.")
     at = now(session)
     while True:
-        stage = session.scalars(_fresh(ready_stages(status.stages_for(device)).limit(1))).first()
-        if stage is None:
+        cards.give_back(session, worker_id)
+        start = cards.start_for(session, worker_id, device)
+        if start is None:
             return None
-        if _take(session, stage, worker, at, lease_seconds):
+        stage = session.scalars(_fresh(select(Stage).where(Stage.id == start.stage.stage_id))).one()
+        lenders = [card.worker_id for card in start.cards[1:]]
+        if cards.lend(session, worker_id, stage.id, lenders) and _take(session, stage, worker, at, lease_seconds):
             break
     attempt = Attempt(
         stage_id=stage.id, token=stage.token + 1, worker_id=worker.id, worker=worker.name, pid=worker.pid,
@@ -54,7 +58,7 @@ def claim(
     session.flush()
     session.execute(_update(stage.id).values(current_attempt_id=attempt.id))
     _refresh(session, stage.id, at)
-    return _claimed(session, stage, attempt)
+    return _claimed(session, stage, attempt, tuple(card.name or device for card in start.cards))
 
 
 def heartbeat(
@@ -188,14 +192,6 @@ def reopen(session: Session, fingerprints: Collection[str]) -> int:
     return len(ids)
 
 
-def ready_count(session: Session, device: str) -> int:
-    """How many stages could start now on `device`."""
-    ready = ready_stages(status.stages_for(device))
-    return session.execute(
-        select(func.count()).select_from(ready.order_by(None).with_only_columns(Stage.id).subquery())
-    ).scalar_one()
-
-
 def _update(stage_id: int) -> Any:
     return update(Stage).where(Stage.id == stage_id).execution_options(synchronize_session=False)
 
@@ -228,7 +224,7 @@ def _take(session: Session, stage: Stage, worker: Worker, at: datetime, lease_se
     )  # fmt: skip
 
 
-def _claimed(session: Session, stage: Stage, attempt: Attempt) -> ClaimedStage:
+def _claimed(session: Session, stage: Stage, attempt: Attempt, names: tuple[str, ...]) -> ClaimedStage:
     edges = session.execute(
         select(StageInput.name, Stage.fingerprint, Stage.id)
         .join(Stage, Stage.id == StageInput.input_stage_id)
@@ -237,7 +233,7 @@ def _claimed(session: Session, stage: Stage, attempt: Attempt) -> ClaimedStage:
     ).all()
     return ClaimedStage(
         stage_id=stage.id, attempt_id=attempt.id, token=attempt.token, kind=stage.kind, version=stage.version,
-        fingerprint=stage.fingerprint, config=stage.config, priority=stage.priority,
+        fingerprint=stage.fingerprint, config=stage.config, priority=stage.priority, cards=names,
         inputs={edge.name: edge.fingerprint for edge in edges},
         input_stage_ids={edge.name: edge.id for edge in edges},
     )  # fmt: skip

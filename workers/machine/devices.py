@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 
 from cwpo.config.environment import settings
 
@@ -24,19 +25,37 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU "))
 
 
+@dataclass(frozen=True, kw_only=True)
+class CardMemory:
+    """Bytes of one GPU."""
+
+    total: int
+    free: int
+
+
+def card_memory() -> dict[str, CardMemory]:
+    """The memory of each GPU that is offered, by the name that CUDA_VISIBLE_DEVICES has for it; those that nvidia-smi
+    says nothing about (parts of a card, MIG) are left out."""
+    program = shutil.which("nvidia-smi")
+    if program is None or not visible_gpus():
+        return {}
+    asked = [program, "--query-gpu=index,uuid,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    found: dict[str, CardMemory] = {}
+    for index, uuid, total, free in (line.split(", ") for line in said.splitlines() if line.count(", ") == 3):
+        if total.isdigit() and free.strip().isdigit():
+            memory = CardMemory(total=int(total) * 2**20, free=int(free) * 2**20)
+            found |= {name: memory for name in visible_gpus() if name == index or uuid.startswith(name)}
+    return found
+
+
 @functools.cache
 def gpu_memory() -> int | None:
     """Bytes of the smallest GPU that is offered; None where nvidia-smi does not say."""
-    program = shutil.which("nvidia-smi")
-    if program is None or not visible_gpus():
-        return None
-    asked = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits", "-i", ",".join(visible_gpus())]
-    try:
-        said = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout.split()
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    sizes = [int(number) for number in said if number.isdigit()]
-    return min(sizes) * 2**20 if sizes else None
+    return min((memory.total for memory in card_memory().values()), default=None)
 
 
 def worker_count() -> int:

@@ -49,6 +49,7 @@ def new_stages(config: RunConfig, specs: Mapping[str, StageSpec], *, gpu: bool) 
             inputs=spec.inputs,
             device=device_of(config, spec, gpu=gpu),
             model=model_of(config, spec),
+            cards=cards_of(config, spec, gpu=gpu),
         )
         for slot, spec in specs.items()
     ]
@@ -61,6 +62,12 @@ def device_of(config: RunConfig, spec: StageSpec, *, gpu: bool) -> str:
     if config.execution.device != "auto":
         return config.execution.device
     return "gpu" if gpu else "any"
+
+
+def cards_of(config: RunConfig, spec: StageSpec, *, gpu: bool) -> int:
+    """How many cards a stage with a model computes on at once; one where nothing says that there are cards."""
+    wanted = config.execution.gpus
+    return wanted if isinstance(wanted, int) and device_of(config, spec, gpu=gpu) != "any" else 1
 
 
 def model_of(config: RunConfig, spec: StageSpec) -> str | None:

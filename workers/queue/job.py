@@ -17,7 +17,7 @@ from cwpo.stages.context import Execution
 from cwpo.stages.kinds import kind_named, stored_settings
 from db.errors import StaleToken
 from db.records import ClaimedStage
-from db.repositories import leases, stages
+from db.repositories import cards, leases, stages
 from db.repositories import workers as worker_rows
 from db.status import WORKER_BUSY
 from workers.machine import logs
@@ -89,8 +89,8 @@ def _claim(worker_id: int, device: str, *, patience: float) -> ClaimedStage | No
     deadline = time.monotonic() + patience
     while True:
         with reading() as session:
-            ready = stages.ready_count(session, device)
-        if ready:
+            ready = cards.start_for(session, worker_id, device)
+        if ready is not None:
             with writing() as session:
                 claimed = stages.claim(session, worker_id, device, LEASE_SECONDS, environment=_environment())
                 if claimed is not None:

@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 
 from db.errors import DatabaseError, StaleToken, UnknownWorker
 from db.records import ClaimedStage
-from db.repositories import leases, metrics, stages
+from db.repositories import cards, leases, metrics, stages
 from db.repositories import workers as worker_rows
 from db.status import CANCELLED, HELD, WORKER_BUSY, WORKER_IDLE
 from workers.machine.database import writing
+from workers.machine.devices import card_memory
 from workers.queue.reporter import Batch, BufferingReporter
 
 log = logging.getLogger(__name__)
@@ -133,16 +134,21 @@ def _write_batch(session: Session, claimed: ClaimedStage, batch: Batch) -> None:
         metrics.add_log(session, claimed, batch.lines)
 
 
-def register_worker(name: str, device: str) -> int:
-    """Write the row of a worker that is about to start; its number."""
+def register_worker(name: str, device: str, card: str | None = None) -> int:
+    """Write the row of a worker that is about to start, on a card or without one; its number."""
+    memory = card_memory().get(card) if card else None
     with writing() as session:
-        return worker_rows.register(session, name=name, host=socket.gethostname(), pid=os.getpid(), device=device)
+        return worker_rows.register(
+            session, name=name, host=socket.gethostname(), pid=os.getpid(), device=device, card=card,
+            card_bytes=memory.total if memory else None, card_free_bytes=memory.free if memory else None,
+            host_bytes=int(psutil.virtual_memory().total),
+        )  # fmt: skip
 
 
-def name_process(name: str, device: str, pid: int) -> None:
+def name_process(worker_id: int, pid: int) -> None:
     """Put the pid into the row, now that the worker has one."""
     with writing() as session:
-        worker_rows.register(session, name=name, host=socket.gethostname(), pid=pid, device=device)
+        worker_rows.name_process(session, worker_id, pid)
 
 
 def beat_idle(processes: dict[int, int]) -> None:
@@ -150,6 +156,16 @@ def beat_idle(processes: dict[int, int]) -> None:
     with writing() as session:
         for worker_id, pid in processes.items():
             worker_rows.beat(session, worker_id, state=WORKER_IDLE, rss_mb=_rss_mb(pid))
+
+
+def tell_free_memory(cards_of: dict[int, str]) -> None:
+    """Write what is free on the cards of workers (number -> card)."""
+    memory = card_memory()
+    known = {worker_id: memory[card].free for worker_id, card in cards_of.items() if card in memory}
+    if known:
+        with writing() as session:
+            for worker_id, free in known.items():
+                worker_rows.free_bytes(session, worker_id, free)
 
 
 def set_idle(worker_id: int) -> None:
@@ -165,6 +181,7 @@ def give_up_stages(worker_id: int) -> int:
         if held:
             for one in stages.requeue_expired(session):
                 log.warning("%s", one.cause, extra={"stage": f"{one.kind}#{one.stage_id}"})
+        cards.give_back(session, worker_id)
     return held
 
 

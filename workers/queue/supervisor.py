@@ -21,6 +21,7 @@ log = logging.getLogger("workers.supervisor")
 
 TICK = 0.2  # seconds between looks at the children
 BEAT_EVERY = 10.0  # seconds between heartbeats of the workers' rows
+LOOK_EVERY = 6  # beats between looks at the free memory of cards
 GRACE = 3.5  # seconds all children have to end; a worker gives its job 2
 LIVED_LONG = 30.0  # seconds after which a death does not count as a failed start
 LONGEST_BACKOFF = 30.0
@@ -53,6 +54,7 @@ class Supervisor:
         self.slots = slots
         self.stopping = False
         self._next_beat = 0.0
+        self._beats = 0
 
     def run(self) -> None:
         """Start what is missing, five times a second; on SIGTERM or SIGINT end everything."""
@@ -81,6 +83,9 @@ class Supervisor:
             idle = {s.worker_id: s.process.pid for s in self.slots if s.worker_id and s.process and not _has_job(s)}
             with _database_may_be_down():
                 lease.beat_idle(idle)
+                self._beats += 1
+                if self._beats % LOOK_EVERY == 0:
+                    lease.tell_free_memory({s.worker_id: s.gpu for s in self.slots if s.worker_id in idle and s.gpu})
 
     def _start(self, slot: Slot) -> None:
         from workers.queue import lease
@@ -91,7 +96,7 @@ class Supervisor:
             name = slot.name = f"{socket.gethostname()}-{slot.device}{slot.gpu}-{uuid.uuid4().hex[:6]}"
             slot.not_before = time.monotonic() + 1.0
             with _database_may_be_down():
-                slot.worker_id = lease.register_worker(name, slot.device)
+                slot.worker_id = lease.register_worker(name, slot.device, slot.gpu or None)
             if slot.worker_id is None:
                 return
             command, environment = ["worker", name, slot.device], self._worker_environment(slot)
@@ -99,7 +104,7 @@ class Supervisor:
         slot.started = time.monotonic()
         if slot.worker_id is not None:
             with _database_may_be_down():
-                lease.name_process(slot.name, slot.device, slot.process.pid)
+                lease.name_process(slot.worker_id, slot.process.pid)
 
     def _worker_environment(self, slot: Slot) -> dict[str, str]:
         threads = ONE_THREAD if slot.device == "cpu" else {"TOKENIZERS_PARALLELISM": "false"}

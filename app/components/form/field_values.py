@@ -28,7 +28,7 @@ def in_widget(field: Field, values: Sequence[Any]) -> Any:
     if field.kind == "flag":
         return [word for word in field.offered("") if FLAGS[word] in values]
     if field.kind == "choice":
-        return [value for value in values if value is not None]
+        return [str(value) for value in values if value is not None]
     return as_text(values)
 
 

@@ -147,7 +147,7 @@ def _kind(inner: Sequence[Any], optional: bool) -> tuple[Kind | None, Offers | N
     """The kind of widget for a type, and what it offers."""
     (kind,) = inner
     if get_origin(kind) is Literal:
-        choices = {choice: str(choice) for choice in get_args(kind)}
+        choices = {str(choice): str(choice) for choice in get_args(kind)}
         return "choice", lambda dataset: choices
     if get_origin(kind) is dict:
         return "shares", None

@@ -258,11 +258,18 @@ def test_checkpointing_is_counted_as_asked_else_where_the_device_is_too_small() 
     assert "let execution.gradient_checkpointing follow the estimate" in words.memory_warning(never)
 
 
-@pytest.mark.parametrize(("said", "expected"), [("81559\n24564\n", 24564 * 2**20), ("[N/A]\n", None), ("", None)])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("0, GPU-1f, 81559, 70000\n1, GPU-2e, 24564, 24000\n", 24564 * 2**20),
+        ("0, GPU-1f, [N/A], [N/A]\n", None),
+        ("", None),
+    ],
+)
 def test_the_smallest_gpu_counts(
     said: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """nvidia-smi answers in MiB, one line per GPU."""
+    """nvidia-smi answers in MiB, one line per GPU: number, name, all of its memory and what is free."""
     program = tmp_path / "nvidia-smi"
     program.write_text(f"#!/bin/sh\nprintf '{said}'\n")
     program.chmod(0o755)
