@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from cwpo.config import catalog
 from cwpo.config.fields import RunFields
-from cwpo.config.parts import DataConfig
+from cwpo.config.parts import DataConfig, EvaluationConfig
 
 _ROUNDING = 1e-9  # shares are typed in decimals
 
@@ -26,6 +26,7 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
         )
     yield from _weighting_contradictions(config, method)
     yield from _annotator_contradictions(config, method)
+    yield from _engine_contradictions(config.evaluation)
     if config.data.label_fraction >= 1 and not method.whole_data:
         yield (
             "data.label_fraction",
@@ -104,6 +105,16 @@ def _use_contradictions(config: RunFields, method: catalog.MethodRow) -> Iterato
         yield "annotator.use", f"{config.method} labels by a weak model that it trains itself; remove it."
     if config.annotator.members > 1:
         yield "annotator.members", "an existing annotator is one; remove members, or train an ensemble without use."
+
+
+def _engine_contradictions(part: EvaluationConfig) -> Iterator[tuple[str, str]]:
+    """What is said of vLLM where this program samples, and the other way round."""
+    if part.engine == "native":
+        for field, given in (("engine_version", part.engine_version), ("batch_invariant", part.batch_invariant)):
+            if given:
+                yield f"evaluation.{field}", "is only for evaluation.engine: vllm; remove it."
+    elif part.cache_gb is not None:
+        yield "evaluation.cache_gb", "is only for evaluation.engine: native; vLLM makes its own batches; remove it."
 
 
 def _split_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:

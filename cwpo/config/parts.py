@@ -194,6 +194,19 @@ class EvaluationConfig(Part):
     baseline: Literal["own", "common"] = Field(
         "own", description="opponent: each method's own SFT model (paper), or one SFT model for all"
     )
+    cache_gb: float | None = Field(
+        None,
+        gt=0,
+        description="bf16: GB for keys and values of one batch of answers, which is part of the result; "
+        "default: a third of the model's weights, at least 4",
+    )
+    engine: Literal["native", "vllm"] = Field(
+        "native", description="who samples the answers: this program, or vLLM (needs the extra vllm on the workers)"
+    )
+    engine_version: str | None = Field(None, description="version of vLLM; found at submission where it is installed")
+    batch_invariant: bool = Field(
+        False, description="vllm: kernels whose result does not depend on the batch (VLLM_BATCH_INVARIANT); slower"
+    )
 
 
 class Seeds(Part):

@@ -219,6 +219,15 @@ def _load_causal(ref: ModelRef, *, store: ArtifactStore, merge_last: bool) -> tu
     return (model.merge_and_unload() if merge_last else model), load_tokenizer(ref, store=store)
 
 
+def lineage(ref: ModelRef, *, store: ArtifactStore) -> tuple[Path, list[Path]]:
+    """The folder of the whole model, and those of the adapters on it from the lowest up, for programs that load both."""
+    folder, adapters = _folder(ref, store), list[Path]()
+    while (form := read_form(folder)) is not None and form["form"] == "adapter":
+        adapters.insert(0, folder)
+        folder = _folder(_parent_ref(form["parent"], store), store)
+    return folder, adapters
+
+
 def _parent_ref(parent: Mapping[str, Any], store: ArtifactStore) -> ModelRef:
     if "artifact" not in parent:
         return ModelRef(name=parent["model"], revision=parent["revision"])

@@ -4,12 +4,13 @@ The arithmetic is in docs/performance.md. Weights are float32 masters; bf16 is a
 keeps for its backward pass was counted layer by layer; a test compares the count with the tensors that autograd saves.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.models.shape import GATED, Shape
 from cwpo.stages.kinds import kind_of
 from cwpo.stages.settings import (
+    BatchSettings,
     LabelSettings,
     LoraSettings,
     PreferenceSettings,
@@ -26,6 +27,9 @@ PADDING = 1.25  # slots of attention's blocks over tokens: 1.0 to 1.35 at HH-RLH
 KEPT_SLOPES = 1 << 26  # elements of logits that the head holds at most
 SAFE = 0.8  # share of the free memory that an estimate may fill: it is right within about a third
 ROOM = 8  # answers are sampled in batches of this many times the token budget
+LEAST_CACHE = 4_000_000_000  # bytes of keys and values of a batch of answers in bf16, where nothing else is asked for
+PROMPT_TOKENS = 4096  # of a batch of answers in bf16 that are read at once
+DRAWN = 1 << 24  # logits that tokens are drawn from at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +74,11 @@ def of_stage(settings: Settings, shape: Shape, *, tokens: int, models: int = 1) 
     if isinstance(settings, ScoreSettings):
         weight = 2 if precision == "bf16" else FLOAT
         return reading(shape, tokens=tokens, precision=precision, scalar=True, weight=weight)
+    if isinstance(settings, SampleSettings) and settings.engine is not None:  # its own process ends before ours scores
+        return reading(shape, tokens=tokens, precision=precision, scalar=False)
     if isinstance(settings, SampleSettings):
-        return answering(shape, tokens=tokens, precision=precision, new_tokens=settings.decoding.max_new_tokens)
+        need = answering(shape, tokens=tokens, precision=precision, new_tokens=settings.decoding.max_new_tokens)
+        return need if settings.batches is None else _answering_in_fixed_batches(need, settings.batches, shape)
     return None
 
 
@@ -123,6 +130,26 @@ def answering(shape: Shape, *, tokens: int, precision: str, new_tokens: int) -> 
         head=3 * FLOAT * max(1, batch // (2 * new_tokens)) * shape.vocabulary,
         cache=batch * shape.layers * 2 * shape.keys * _width(precision),
     )
+
+
+def answer_cache(*, layers: int, hidden: int, vocabulary: int, cache_gb: float | None) -> int:
+    """Bytes of keys and values of one batch of answers in bf16: what is asked for, or a third of the weights.
+
+    A function of the model's configuration alone, because the batch is part of the result. Weights as 12 hidden² a
+    layer and one embedding, 2 bytes each.
+    """
+    weights = 2 * (12 * layers * hidden**2 + vocabulary * hidden)
+    return int(cache_gb * 1e9) if cache_gb else max(LEAST_CACHE, weights // 3)
+
+
+def _answering_in_fixed_batches(need: Need, batches: BatchSettings, shape: Shape) -> Need:
+    """The same with the cache of bf16; prompts are read in parts."""
+    cache = answer_cache(
+        layers=shape.layers, hidden=shape.hidden, vocabulary=shape.vocabulary, cache_gb=batches.cache_gb
+    )
+    prompts = PROMPT_TOKENS * layer(shape, "bf16")
+    drawn = 5 * DRAWN * 8  # copies in float64
+    return replace(need, cache=cache, activations=prompts, checkpointed=prompts, head=drawn)
 
 
 def layer(shape: Shape, precision: str) -> int:

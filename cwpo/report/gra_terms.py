@@ -1,7 +1,7 @@
 """On what terms a GRA was counted: baseline, tie rule, gold reward and its revision, decoding. Pure: configurations
 in, plain words out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cwpo.compare.configured_run import ComparedRun, Configs, by_setting
@@ -14,6 +14,7 @@ BASELINES: Mapping[str, str] = {
     "own": "each method's own SFT model",
     "common": "one SFT model for all",
 }
+ENGINES: Mapping[str, str] = {"vllm": "vLLM"}
 TIE_RULE = "ties count half"
 SEVERAL = "several opponents"
 SEVERAL_GOLDS = "several gold rewards"
@@ -112,10 +113,21 @@ def decoding_of(config: RunConfig) -> str:
     """How the answers were sampled: "temperature 0.95, top-p 1, at most 512 tokens, 1 answer a prompt"."""
     how = config.evaluation
     answers = "1 answer" if how.samples == 1 else f"{how.samples} answers"
-    return (
+    words = (
         f"temperature {how.temperature:g}, top-p {how.top_p:g}, at most {how.max_new_tokens:,} tokens, "
         f"{answers} a prompt"
     )
+    return ", ".join((words, *_sampler(config)))
+
+
+def _sampler(config: RunConfig) -> Iterator[str]:
+    """What else decides the answers, where it is not our own sampler as it always is."""
+    how = config.evaluation
+    if how.engine != "native":
+        kernels = "batch-invariant" if how.batch_invariant else "not batch-invariant"
+        yield f"by {ENGINES[how.engine]} {how.engine_version or '(no version)'} ({kernels})"
+    elif how.cache_gb is not None and config.model.precision == "bf16":
+        yield f"in bf16 in batches of {how.cache_gb:g} GB"
 
 
 def _training_of(config: RunConfig) -> str:

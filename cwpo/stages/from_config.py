@@ -15,9 +15,11 @@ from cwpo.stages.settings import (
     AnnotatorSettings,
     ArchitectureSettings,
     BaseSettings,
+    BatchSettings,
     CalibrationSettings,
     DataSettings,
     DecodingSettings,
+    EngineSettings,
     EvaluationSettings,
     GoldRewardSettings,
     GoldSettings,
@@ -36,6 +38,7 @@ from cwpo.stages.settings import (
     WorldSettings,
 )
 
+BATCH_RULE = 1  # by which answers in bf16 are divided into batches (cwpo/evaluation/engines/batches.py)
 WORLD_VERSION = 1  # of the sandbox's prompts, behaviour and utility
 Role = Literal["annotator", "policy"]
 _MEMBER_SEEDS = 1_000  # between the members of an ensemble
@@ -245,7 +248,24 @@ def samples(config: RunConfig, *, with_reference: bool) -> SampleSettings:
         ),
         evaluation_seed=part.seed,
         with_reference=with_reference,
+        batches=_batches(config),
+        engine=_engine(config),
     )
+
+
+def _batches(config: RunConfig) -> BatchSettings | None:
+    """In fp32 an answer is the same in any batch, and another engine makes batches of its own."""
+    part = config.evaluation
+    if part.engine != "native" or config.model.precision != "bf16":
+        return None
+    return BatchSettings(rule=BATCH_RULE, cache_gb=part.cache_gb)
+
+
+def _engine(config: RunConfig) -> EngineSettings | None:
+    part = config.evaluation
+    if part.engine == "native":
+        return None
+    return EngineSettings(name=part.engine, version=part.engine_version or "", batch_invariant=part.batch_invariant)
 
 
 def gold(config: RunConfig, backbone: str) -> GoldSettings:

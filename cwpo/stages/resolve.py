@@ -4,6 +4,7 @@ Free of torch. The hub is asked only here, in the loaders of models and datasets
 """
 
 import re
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cwpo.artifacts import ArtifactStore, content_hash
@@ -35,7 +36,7 @@ def resolve(config: RunConfig, *, gpu: bool, home: Path) -> RunConfig:
             continue
         name, revision = getattr(config.model, role), getattr(config.model, f"{role}_revision")
         pins["model"][f"{role}_revision"] = pin_model(f"model.{role}", name, revision, home=home)
-    pins["evaluation"] |= _gold(config, home)
+    pins["evaluation"] |= _gold(config, home) | _engine(config)
     resolved = RunConfig.parse(merged(config.canonical(), pins))
     return _with_tokenizer(resolved, home)
 
@@ -120,6 +121,21 @@ def _gold(config: RunConfig, home: Path) -> dict[str, object]:
     revision = config.evaluation.gold_revision or (row.revision if row else None)
     model = str(row.model) if row else name
     return {"gold_revision": pin_model("evaluation.gold_reward", model, revision, home=home)}
+
+
+def _engine(config: RunConfig) -> dict[str, object]:
+    """The version of vLLM that will sample: the one that is named, or the one installed here."""
+    part = config.evaluation
+    if part.engine == "native" or part.engine_version is not None:
+        return {}
+    try:
+        return {"engine_version": version(part.engine)}
+    except PackageNotFoundError as error:
+        raise ConfigError(
+            "evaluation.engine",
+            f"{part.engine} is not installed here: install the extra (pip install 'cwpo[{part.engine}]'), or say in "
+            "evaluation.engine_version which version the workers have.",
+        ) from error
 
 
 def _with_tokenizer(config: RunConfig, home: Path) -> RunConfig:

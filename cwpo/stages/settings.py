@@ -264,12 +264,31 @@ class DecodingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchSettings:
+    """Which answers are sampled together, where that is part of the result. cache_gb None: by the model's size."""
+
+    rule: int
+    cache_gb: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """An engine that is not ours, as exactly as its answers depend on it."""
+
+    name: str
+    version: str
+    batch_invariant: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleSettings(ModelSettings):
-    """Answers to the held-out prompts."""
+    """Answers to the held-out prompts. Without an engine our own sampler writes them."""
 
     decoding: DecodingSettings
     evaluation_seed: int
     with_reference: bool
+    batches: BatchSettings | None = usual(None)
+    engine: EngineSettings | None = usual(None)
 
 
 @dataclass(frozen=True, kw_only=True)

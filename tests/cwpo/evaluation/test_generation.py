@@ -11,7 +11,10 @@ from cwpo import seeded
 from cwpo.artifacts import ArtifactStore
 from cwpo.data.pairs import write_prompts
 from cwpo.errors import Cancelled, ConfigError
-from cwpo.evaluation.generation import PARTIAL_FILE, Answer, draw, generate, read_samples, row_key, run_samples
+from cwpo.evaluation.engines.contract import Question, Written
+from cwpo.evaluation.engines.draws import draw, row_key
+from cwpo.evaluation.engines.native import native
+from cwpo.evaluation.generation import PARTIAL_FILE, read_samples, run_samples
 from cwpo.models.adapters import add_adapter
 from cwpo.models.load import ModelRef, load_policy, save_model
 from cwpo.records import Prompt
@@ -31,11 +34,16 @@ def prompts(count: int = 30) -> list[Prompt]:
 
 def answers(
     model: Any, asked: list[Prompt], decoding: DecodingSettings = DECODING, **options: Any
-) -> dict[Any, Answer]:
-    batches = generate(
-        model, tiny.tokenizer("opt"), asked, decoding, options.pop("seed", 0), **{"tokens_per_batch": 4096, **options}
-    )
-    return {(answer.prompt_id, answer.sample): answer for batch in batches for answer in batch}
+) -> dict[Any, Written]:
+    tokenizer, seed = tiny.tokenizer("opt"), options.pop("seed", 0)
+    engine = native(model, tokenizer, decoding, seed, **{"tokens_per_batch": 4096, **options})
+    questions = [
+        Question(prompt_id=prompt.prompt_id, sample=sample, prompt_ids=tokenizer(prompt.prompt).input_ids)
+        for prompt in asked
+        for sample in range(decoding.samples)
+    ]
+    batches = engine.batches(questions, frozenset())
+    return {answer.key: answer for batch in batches for answer in engine.answers(batch, lambda: False)}
 
 
 @pytest.mark.parametrize("family", ["opt", "qwen2", "llama"])
@@ -58,7 +66,6 @@ def test_answers_end_at_the_end_token_and_finished_rows_leave() -> None:
     assert 5 < len(finished) < 60
     assert all(answer.ids[-1] == 1 and 1 not in answer.ids[:-1] for answer in finished)
     assert all(len(answer.ids) == 20 and 1 not in answer.ids for answer in found.values() if not answer.finished)
-    assert all("</s>" not in answer.text for answer in found.values())
 
 
 def test_the_first_token_follows_the_model(tmp_path: Path) -> None:
@@ -95,22 +102,26 @@ def test_draw_by_hand() -> None:
     assert nucleus.tolist() == [0, 0, 1, 1]
 
 
-def test_a_prompt_that_leaves_no_room_names_the_field() -> None:
-    model = tiny.causal_lm("opt", context=16).eval()
+def test_a_prompt_that_leaves_no_room_names_the_field_and_a_long_one_is_cut(tmp_path: Path, asked: Path) -> None:
+    folder = tiny.save(tmp_path / "m", "opt", context=16)
     with pytest.raises(ConfigError, match=r"evaluation\.max_new_tokens: 20 leaves no room"):
-        answers(model, prompts())
-    long = Prompt(prompt_id="long", prompt=" ".join(tiny.WORDS))
-    cut = answers(model, [long], DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=8, samples=1))
-    assert len(cut["long", 0].ids) <= 8
+        run_samples(context(tmp_path, "no-room", {"prompts": asked}, folder))
+    write_prompts([Prompt(prompt_id="long", prompt=" ".join(tiny.WORDS))], asked)
+    short = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 8, "samples": 1}
+    cut = context(tmp_path, "cut-left", {"prompts": asked}, folder, decoding=short)
+    run_samples(cut)
+    assert [item.tokens <= 8 for item in read_samples(cut.out)] == [True]
 
 
-def context(tmp_path: Path, name: str, inputs: dict[str, Path], folder: Path, **changes: Any) -> StageContext[Any]:
+def context(
+    tmp_path: Path, name: str, inputs: dict[str, Path], folder: Path, *, decoding: Any = None, **changes: Any
+) -> StageContext[Any]:
     config = {
         "model": str(folder),
         "revision": None,
         "precision": "fp32",
         "max_length": None,
-        "decoding": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 20, "samples": 2},
+        "decoding": decoding or {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 20, "samples": 2},
         "evaluation_seed": 0,
         "with_reference": True,
     }
@@ -145,7 +156,9 @@ def test_samples_of_the_reference_itself_have_logratio_zero(tmp_path: Path, aske
             logps = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
         by_hand = logps[range(len(start) - 1, ids.shape[1] - 1), answer.ids].sum()
         assert item.logp == pytest.approx(float(by_hand), abs=1e-4)
-        assert (item.text, item.tokens, item.finished) == (answer.text, len(answer.ids), answer.finished)
+        assert (item.tokens, item.finished) == (len(answer.ids), answer.finished)
+        assert item.text == tokenizer.decode(answer.ids, skip_special_tokens=True)
+        assert "</s>" not in item.text
 
 
 def test_an_adapter_answers_differently_and_its_kl_is_positive(tmp_path: Path, asked: Path) -> None:
