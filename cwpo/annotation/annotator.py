@@ -16,7 +16,7 @@ from torch.nn.functional import softplus
 from cwpo.data.pairs import load_part, split_labeled
 from cwpo.data.split import count_swapped
 from cwpo.errors import DataError
-from cwpo.models.load import ModelRef, context_length, load_annotator, model_ref, save_model
+from cwpo.models.load import ModelRef, context_length, load_annotator, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_scores
 from cwpo.models.reading import read, values_of
 from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs
@@ -26,7 +26,9 @@ from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import AnnotatorSettings, CalibrationSettings, ScorerSettings
 from cwpo.statistics import calibration
 from cwpo.training.checkpoints import ExtraState
-from cwpo.training.loop import Batches, History, Micro, TrainResult, micro_batches, steady_packing, train
+from cwpo.training.finishing import diverged, save_trained
+from cwpo.training.loop import Batches, History, Micro, TrainResult, in_step, micro_batches, steady_packing, train
+from cwpo.training.root import loading_device, local
 from cwpo.training.weighting import Floats
 
 BRADLEY_TERRY, JOINT = "bradley_terry", "joint"
@@ -62,7 +64,7 @@ def train_scorer(
     model, tokenizer = load_annotator(
         model_ref(ctx.inputs, "base", settings),
         store=ctx.store,
-        device=ctx.device,
+        device=loading_device(ctx),
         seed=settings.seed,
         dropout=settings.dropout,
     )
@@ -74,8 +76,7 @@ def train_scorer(
     labels = {pair.pair_id: 0 if pair.human_label == "a" else 1 for pair in pairs}
     extra = ExtraState()
     result = train_bradley_terry(model, encoded.rows, labels, ctx, heldout=checked, extra=extra)
-    save_model(model, tokenizer, ctx.out, form=form, parent=None)
-    result.history.write(ctx.out)
+    save_trained(model, tokenizer, ctx, form=form, parent=None, also=result.history.write)
     return {
         "steps": result.steps,
         "first_step": result.first_step,
@@ -169,12 +170,15 @@ def train_bradley_terry(
 
     def after_step(done: int, history: History) -> None:
         if heldout and (done % batches.per_epoch == 0 or done == steps):
-            nll = heldout_nll(path, heldout, labels, ctx, settings.kind)
+            own = heldout_nll(path, heldout, labels, in_step(ctx), settings.kind)
+            nll = ctx.execution.ranks.gather(own)[0]  # the ranks keep the same epoch
+            if not np.isfinite(nll):
+                raise diverged(ctx, f"The held-out loss is {nll} at step {done}")
             history.add(done, {"heldout_nll": nll})
             ctx.reporter.metrics(done, {"heldout_nll": nll})
             if nll < extra.values.get("nll", np.inf):
                 extra.values |= {"nll": nll, "epoch": -(-done // batches.per_epoch)}
-                extra.tensors |= {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
+                extra.tensors |= {name: local(p.detach()).cpu().clone() for name, p in model.named_parameters()}
 
     result = train(
         model,
@@ -189,7 +193,7 @@ def train_bradley_terry(
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in extra.tensors:
-                parameter.copy_(extra.tensors[name])
+                local(parameter).copy_(extra.tensors[name])
     return result
 
 

@@ -168,6 +168,11 @@ def pack(rows: Sequence[Encoded], tokens_per_batch: int, indices: Iterable[int] 
     return [_packed(rows, group) for group in _groups(rows, chosen, tokens_per_batch)]
 
 
+def pack_count(rows: Sequence[Encoded], tokens_per_batch: int, indices: Iterable[int]) -> int:
+    """How many batches `pack` would make."""
+    return sum(1 for _ in _groups(rows, [int(index) for index in indices], tokens_per_batch))
+
+
 def _groups(rows: Sequence[Encoded], chosen: list[int], budget: int) -> Iterator[list[int]]:
     group: list[int] = []
     filled = 0

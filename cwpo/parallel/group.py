@@ -30,9 +30,12 @@ class Group(Ranks):
         return cls(rank=distributed.get_rank(), size=distributed.get_world_size())
 
     def any(self, flag: bool) -> bool:
-        said = torch.tensor([int(flag)], dtype=torch.int32)
+        return self.any_of(flag)[0]
+
+    def any_of(self, *flags: bool) -> tuple[bool, ...]:
+        said = torch.tensor([int(flag) for flag in flags], dtype=torch.int32)
         distributed.all_reduce(said, op=distributed.ReduceOp.MAX)
-        return bool(said.item())
+        return tuple(bool(one) for one in said.tolist())
 
     def sum(self, tensor: Tensor) -> Tensor:
         distributed.all_reduce(tensor)

@@ -29,6 +29,10 @@ class Ranks:
         """True on every rank if any rank says True; every rank has to ask."""
         return flag
 
+    def any_of(self, *flags: bool) -> tuple[bool, ...]:
+        """Several questions of `any` at once."""
+        return flags
+
     def sum(self, tensor: Any) -> Any:
         """The sum of the ranks' tensors, in place, on every rank."""
         return tensor

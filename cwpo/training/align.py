@@ -14,16 +14,18 @@ from torch import Tensor
 
 from cwpo.config.catalog import OBJECTIVES as OBJECTIVE_ROWS
 from cwpo.errors import ArtifactError, DataError
-from cwpo.models.load import context_length, load_policy, model_ref, parent_of, save_model
+from cwpo.models.load import context_length, load_policy, model_ref, parent_of
 from cwpo.models.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness
 from cwpo.models.tokenization import Encoded, encode_pairs
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import AlignSettings, ObjectiveSettings, WeightingSettings
 from cwpo.statistics.calibration import effective_sample_size
-from cwpo.training.loop import Batches, Micro, TrainResult, micro_batches, steady_packing, train, uniform
+from cwpo.training.finishing import save_trained
+from cwpo.training.loop import Batches, Filler, Micro, TrainResult, micro_batches, steady_packing, train, uniform
 from cwpo.training.objectives import objective
 from cwpo.training.preferences import preference_pairs
 from cwpo.training.reference import REFERENCE_FILE
+from cwpo.training.root import loading_device
 from cwpo.training.weighting import Floats, Weights, keep_probabilities, systematic_sample, weigh
 
 BINS = ("low", "middle", "high")  # thirds of the pairs by confidence
@@ -56,7 +58,7 @@ def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
     policy = load_policy(
         start,
         store=ctx.store,
-        device=ctx.device,
+        device=loading_device(ctx),
         precision=settings.precision,
         trainable=True,
         lora=settings.lora,
@@ -64,14 +66,14 @@ def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
     )
     data, counts = load_align_data(ctx, policy.tokenizer, context_length(policy.model, settings.max_length))
     result = train_policy(policy.model, data, ctx)
-    save_model(
+    save_trained(
         policy.model,
         policy.tokenizer,
-        ctx.out,
+        ctx,
         form="adapter" if settings.lora else "full",
         parent=parent_of(start) if settings.lora else None,
+        also=result.history.write,
     )
-    result.history.write(ctx.out)
     return {**counts, "steps": result.steps, "first_step": result.first_step, "final_loss": result.final_loss}
 
 
@@ -161,7 +163,7 @@ def train_policy(model: Any, data: AlignData, ctx: StageContext[AlignSettings]) 
     batches = Batches(ids=[row.pair_id for row in data.rows], batch_size=training.batch_size, seed=settings.seed)
     kept, bins = data.kept.numpy(), confidence_bins(data.margins.numpy())
 
-    def micros(step: int) -> list[Micro]:
+    def micros(step: int) -> list[Micro | Filler]:
         rows = batches.rows(step)
         sampled = rows if (kept == 1).all() else rows[systematic_sample(kept[rows], uniform(settings.seed, step))]
         return micro_batches(data.rows, sampled, ctx, share=1 / len(rows), bins=_in_bins(bins, rows))

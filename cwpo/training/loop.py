@@ -1,13 +1,14 @@
 """The one training loop: accumulate, clip, step, report, checkpoint, resume. It knows neither pairs nor objectives.
 
-An effective batch is split into packed micro-batches whose losses add up to the mean over the whole batch, so the split
-never changes a result. What a batch holds is a pure function of (seed, epoch).
+An effective batch is split into packed micro-batches, and among ranks, whose losses add up to the mean over the whole
+batch, so the split never changes a result. What a batch holds is a pure function of (seed, epoch).
 """
 
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,17 +21,22 @@ from torch import Tensor, nn
 
 from cwpo import seeded
 from cwpo.config.parts import DROPOUT_TOKENS
-from cwpo.errors import Cancelled, DivergedError
+from cwpo.errors import Cancelled
 from cwpo.models.load import DROPOUTS
-from cwpo.models.tokenization import Encoded, PackedBatch, pack
+from cwpo.models.tokenization import Encoded, PackedBatch, pack, pack_count
+from cwpo.parallel.ranks import ALONE, Ranks
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import Settings, TrainSettings
-from cwpo.training.checkpoints import ExtraState, load_checkpoint, save_checkpoint
+from cwpo.training.checkpoints import ExtraState, Training, load_checkpoint
+from cwpo.training.finishing import check_finite, diverged
 from cwpo.training.gradient_checkpointing import uses_gradient_checkpointing
+from cwpo.training.root import Root, splits_model, trained
+from cwpo.training.saving import Saver
 
 Item = TypeVar("Item")
 S = TypeVar("S", bound=Settings)
 _OWED = "after_step"  # in a checkpoint: `after_step` was interrupted and must run again
+_WATCHED = {"loss": "The loss", "grad_norm": "The norm of the gradient"}
 _FLUSH_STEPS, _FLUSH_SECONDS = 10, 1.0  # metrics leave the device together, so that a GPU is not stopped each step
 
 
@@ -69,6 +75,13 @@ class Micro:
     bins: tuple[int, ...] = ()  # pairs of the whole batch by confidence bin
 
 
+@dataclass(frozen=True, kw_only=True)
+class Filler:
+    """A micro-batch that counts nothing: a rank runs it where others still compute, so that all meet as often."""
+
+    item: Micro
+
+
 def micro_batches(
     rows: Sequence[Encoded],
     chosen: NDArray[np.int64],
@@ -76,9 +89,39 @@ def micro_batches(
     *,
     share: float,
     bins: tuple[int, ...] = (),
-) -> list[Micro]:
-    """The effective batch of rows `chosen`, packed; share: 1 / the number of pairs or tokens in its means."""
-    return [Micro(batch=batch, share=share, bins=bins) for batch in pack(rows, ctx.execution.tokens_per_batch, chosen)]
+) -> list[Micro | Filler]:
+    """This rank's part of the effective batch of rows `chosen`, packed; as many micro-batches as every rank has.
+
+    share: 1 / the number of pairs or tokens in the whole batch's means.
+    """
+    ranks, tokens = ctx.execution.ranks, ctx.execution.tokens_per_batch
+    own = _dealt(rows, chosen, ranks)
+    micros: list[Micro | Filler] = [
+        Micro(batch=batch, share=share, bins=bins) for batch in pack(rows, tokens, own[ranks.rank])
+    ]
+    missing = max(pack_count(rows, tokens, part) for part in own) - len(micros) if ranks.size > 1 else 0
+    if missing:
+        shortest = min(chosen, key=lambda index: (rows[index].tokens, index))
+        (batch,) = pack(rows, tokens, [shortest])
+        micros += [Filler(item=Micro(batch=batch, share=share, bins=bins))] * missing
+    return micros
+
+
+def _dealt(rows: Sequence[Encoded], chosen: NDArray[np.int64], ranks: Ranks) -> list[NDArray[np.int64]]:
+    """The rows of each rank: dealt out from the longest to the shortest, there and back, so that all have as much."""
+    if ranks.size == 1:
+        return [chosen]
+    order = chosen[np.argsort([-rows[index].tokens for index in chosen], kind="stable")]
+    places = np.arange(len(order)) % (2 * ranks.size)
+    owner = np.minimum(places, 2 * ranks.size - 1 - places)
+    return [order[owner == rank] for rank in range(ranks.size)]
+
+
+def in_step(ctx: StageContext[S]) -> StageContext[S]:
+    """For reading within a training: each rank reads all rows, batch by batch with the others, and stops with them."""
+    ranks = ctx.execution.ranks
+    together = replace(ctx.execution, ranks=ALONE)
+    return replace(ctx, execution=together, should_stop=lambda: ranks.any(ctx.should_stop()))
 
 
 def steady_packing(ctx: StageContext[S], model: nn.Module) -> StageContext[S]:
@@ -156,7 +199,7 @@ def make_optimizer(model: nn.Module, config: TrainSettings) -> torch.optim.AdamW
 
 def train(
     model: nn.Module,
-    batches: Callable[[int], Sequence[Item]],
+    batches: Callable[[int], Sequence[Item | Filler]],
     loss_of: Callable[[Item], tuple[Tensor, dict[str, Tensor]]],
     *,
     steps: int,
@@ -167,29 +210,54 @@ def train(
 ) -> TrainResult:
     """Run `steps` optimizer steps from the latest checkpoint, or from the start.
 
-    batches(step) gives the micro-batches of 0-based `step`. loss_of(micro) gives its share of the batch's mean loss and
-    of mean metrics: shares of one step add up. after_step(done, history) runs behind each step, before any checkpoint.
+    batches(step) gives this rank's micro-batches of 0-based `step`, as many on every rank. loss_of(micro) gives its
+    share of the batch's mean loss and of mean metrics: shares of one step add up. after_step(done, history) runs behind
+    each step, before any checkpoint, on every rank alike.
     """
-    extra = extra or ExtraState()
-    history = History()
+    extra, history, ranks = extra or ExtraState(), History(), ctx.execution.ranks
     checkpointed = uses_gradient_checkpointing(model, ctx)  # before the optimizer's state takes what is free
+    root = Root(model, ranks, device=ctx.device, split=splits_model(ctx))
     optimizer = make_optimizer(model, config)
-    first = load_checkpoint(ctx.checkpoints, model, optimizer, history.points, extra)
+    state = Training(model, optimizer, history.points, extra, ranks, root.split)
+    saver = Saver(state, ctx)
+    first = load_checkpoint(ctx.checkpoints, state)
     if first:
         ctx.reporter.log(f"Resumed from the checkpoint after step {first} of {steps}.")
     if checkpointed:
         model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
     ctx.reporter.resumed(first)
     ctx.reporter.progress(first, steps, "steps")
-    if extra.values.pop(_OWED, False) and after_step is not None:
-        after_step(first, history)
-    pending = _Pending(ctx, history)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    saved = time.monotonic()
-    for step in range(first, steps):
+    try:
+        if extra.values.pop(_OWED, False) and after_step is not None:
+            root.reading(partial(after_step, first, history))
+        _run(root, optimizer, saver, _Pending(ctx, history), batches, loss_of, range(first, steps), config, after_step)
+    finally:
+        saver.close()
+    check_finite(model, ctx)  # the norm of a gradient says nothing of the step that it led to
+    final = next((value for _, name, value in reversed(history.points) if name == "loss"), math.nan)
+    return TrainResult(steps=steps, first_step=first, final_loss=final, history=history)
+
+
+def _run(
+    root: Root,
+    optimizer: torch.optim.Optimizer,
+    saver: Saver,
+    pending: "_Pending",
+    batches: Callable[[int], Sequence[Any]],
+    loss_of: Callable[[Any], tuple[Tensor, dict[str, Tensor]]],
+    left: range,
+    config: TrainSettings,
+    after_step: Callable[[int, History], None] | None,
+) -> None:
+    """The steps that are left, each with its report, what comes after it, and a checkpoint when one is due."""
+    ctx, steps = pending.ctx, left.stop
+    parameters = [parameter for _, parameter in trained(root.model)]
+    draws = _Draws(root.model, ctx.execution.ranks)
+    for step in left:
+        draws.begin(step)
         rate = learning_rate(config, step, steps)
-        values = _accumulate(batches(step), loss_of)
-        values["grad_norm"] = torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm, foreach=True).detach()
+        values = _accumulate(root, batches(step), loss_of, ctx)
+        values["grad_norm"] = _clip(parameters, config.max_grad_norm)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
@@ -197,40 +265,73 @@ def train(
         pending.add(step + 1, values, rate, last=step + 1 == steps)
         if after_step is not None:
             try:
-                after_step(step + 1, history)
+                root.reading(partial(after_step, step + 1, pending.history))
             except Cancelled:
-                extra.values[_OWED] = True
+                saver.owed(_OWED)
                 pending.flush()
-                save_checkpoint(ctx.checkpoints, step + 1, model, optimizer, history.points, extra)
+                saver.save(step + 1, whole=True)
                 raise
         ctx.reporter.progress(step + 1, steps, "steps")
-        stop = ctx.should_stop()
-        if step + 1 < steps and (stop or time.monotonic() - saved >= ctx.execution.checkpoint_seconds):
+        stop, due = ctx.execution.ranks.any_of(ctx.should_stop(), saver.due())
+        if step + 1 < steps and (stop or due):
             pending.flush()
-            save_checkpoint(ctx.checkpoints, step + 1, model, optimizer, history.points, extra)
-            saved = time.monotonic()
+            saver.save(step + 1, whole=stop)
         if stop and step + 1 < steps:
             raise Cancelled(f"Stopped after step {step + 1} of {steps}; retry the run to go on from there.")
-    final = next((value for _, name, value in reversed(history.points) if name == "loss"), math.nan)
-    return TrainResult(steps=steps, first_step=first, final_loss=final, history=history)
 
 
 def _accumulate(
-    micros: Sequence[Item], loss_of: Callable[[Item], tuple[Tensor, dict[str, Tensor]]]
+    root: Root,
+    micros: Sequence[Item | Filler],
+    loss_of: Callable[[Item], tuple[Tensor, dict[str, Tensor]]],
+    ctx: StageContext[Any],
 ) -> dict[str, Tensor]:
-    """Gradients of a whole effective batch, and its loss and metrics on the device."""
+    """Gradients of a whole effective batch, and its loss and metrics on the device, over all ranks."""
     totals: dict[str, Tensor] = {}
-    for micro in micros:
-        loss, shares = loss_of(micro)
-        loss.backward()
-        for name, share in {"loss": loss.detach(), **shares}.items():
+    for loss, shares in root.accumulate(partial(_share, loss_of, micro) for micro in micros):
+        for name, share in {"loss": loss, **shares}.items():
             totals[name] = totals[name] + share if name in totals else share
-    return totals or {"loss": torch.zeros(())}  # pair sampling may leave a batch empty: nothing moves
+    if not totals:
+        return {"loss": torch.zeros(())}  # pair sampling may leave a batch empty: nothing moves
+    if ctx.execution.ranks.size == 1:
+        return totals
+    summed = ctx.execution.ranks.sum(torch.stack([value.double().to(ctx.device) for value in totals.values()]))
+    return dict(zip(totals, summed.unbind(), strict=True))
+
+
+def _share(loss_of: Callable[[Any], tuple[Tensor, dict[str, Tensor]]], micro: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss and metrics of a micro-batch; of a filler their zeros, through the same computation."""
+    if not isinstance(micro, Filler):
+        return loss_of(micro)
+    loss, shares = loss_of(micro.item)
+    return loss * 0.0, {name: share * 0.0 for name, share in shares.items()}
+
+
+def _clip(parameters: list[nn.Parameter], most: float) -> Tensor:
+    """Scale the gradients to a norm of at most `most`, over all ranks; the norm before, on the device."""
+    norm = torch.nn.utils.clip_grad_norm_(parameters, most, foreach=True).detach()
+    whole: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    return whole
+
+
+class _Draws:
+    """Dropout of several ranks: each step of each rank has random numbers of its own, whatever ran before it.
+
+    One rank alone goes on drawing from the state that a checkpoint holds.
+    """
+
+    def __init__(self, model: nn.Module, ranks: Ranks) -> None:
+        self._ranks, self._seed = ranks, torch.initial_seed()
+        self._needed = ranks.size > 1 and has_dropout(model)
+
+    def begin(self, step: int) -> None:
+        if self._needed:
+            torch.manual_seed(seeded.short(f"{self._seed}:{step}:{self._ranks.rank}"))
 
 
 @dataclass
 class _Pending:
-    """Metrics that are still on the device. Reads them together, stops on a loss that is not finite, reports."""
+    """Metrics that are still on the device. Reads them together, stops on what is not finite, reports."""
 
     ctx: StageContext[Any]
     history: History
@@ -252,11 +353,9 @@ class _Pending:
         for step, rate, values in self.rows:
             numbers = dict(zip(values, flat[at : at + len(values)], strict=True))
             at += len(values)
-            if not math.isfinite(numbers["loss"]):
-                raise DivergedError(
-                    f"The loss is {numbers['loss']} at step {step}: lower the learning rate ({self.ctx.kind}.lr) "
-                    "or raise align.beta, then submit the run again; finished stages are kept."
-                )
+            for name, what in _WATCHED.items():
+                if not math.isfinite(numbers.get(name, 0.0)):
+                    raise diverged(self.ctx, f"{what} is {numbers[name]} at step {step}")
             numbers["lr"] = rate
             self.history.add(step, numbers)
             self.ctx.reporter.metrics(step, numbers)

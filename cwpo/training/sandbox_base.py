@@ -10,12 +10,13 @@ import torch
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from cwpo.models import sandbox_tokenizer as words
-from cwpo.models.load import ModelRef, load_tokenizer, save_model
+from cwpo.models.load import ModelRef, load_tokenizer
 from cwpo.models.tokenization import Encoded, encode_rows
 from cwpo.records import Prompt
 from cwpo.sandbox.world import make_corpus
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import ArchitectureSettings, BaseSettings, TrainSettings
+from cwpo.training.finishing import save_trained
 from cwpo.training.sft import train_on_answers
 
 CORPUS_TEXTS = 4000
@@ -27,7 +28,9 @@ INIT_STD = 0.06  # transformers' 0.02 learns slowly at a width of 64
 def run_base(ctx: StageContext[BaseSettings]) -> dict[str, Any]:
     """Build a model of the architecture asked for from nothing, pretrain it, write it as a whole model."""
     settings, shape = ctx.settings, ctx.settings.architecture
-    words.save(shape.family, ctx.out)
+    if ctx.execution.ranks.is_first():
+        words.save(shape.family, ctx.out)
+    ctx.execution.ranks.barrier()
     tokenizer = load_tokenizer(ModelRef(artifact=ctx.out), store=ctx.store)
     model: torch.nn.Module = build_model(shape, seed=settings.seed)
     model.to(ctx.device)
@@ -42,9 +45,8 @@ def run_base(ctx: StageContext[BaseSettings]) -> dict[str, Any]:
     )
     corpus = _corpus(tokenizer, settings.seed)
     result = train_on_answers(model, corpus, ctx, training, precision="fp32", seed=settings.seed)
-    result.history.write(ctx.out)
     model.eval()
-    save_model(model, tokenizer, ctx.out, form="full", parent=None)
+    save_trained(model, tokenizer, ctx, form="full", parent=None, also=result.history.write)
     return {
         "model": settings.model,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 
 from cwpo.errors import DataError
-from cwpo.models.load import context_length, load_policy, model_ref, parent_of, save_model
+from cwpo.models.load import context_length, load_policy, model_ref, parent_of
 from cwpo.models.logps import ForwardPath, forward_path, response_logps
 from cwpo.models.tokenization import Encoded, encode_rows
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import SftSettings, TrainSettings
-from cwpo.training.loop import Batches, Micro, TrainResult, micro_batches, steady_packing, train
+from cwpo.training.finishing import save_trained
+from cwpo.training.loop import Batches, Filler, Micro, TrainResult, micro_batches, steady_packing, train
 from cwpo.training.preferences import preference_pairs
+from cwpo.training.root import loading_device
 
 
 def run_sft(ctx: StageContext[SftSettings]) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def run_sft(ctx: StageContext[SftSettings]) -> dict[str, Any]:
     policy = load_policy(
         base,
         store=ctx.store,
-        device=ctx.device,
+        device=loading_device(ctx),
         precision=settings.precision,
         trainable=True,
         lora=settings.lora,
@@ -37,14 +39,14 @@ def run_sft(ctx: StageContext[SftSettings]) -> dict[str, Any]:
     result = train_on_answers(
         policy.model, encoded.rows, ctx, settings.train, precision=settings.precision, seed=settings.seed
     )
-    save_model(
+    save_trained(
         policy.model,
         policy.tokenizer,
-        ctx.out,
+        ctx,
         form="adapter" if settings.lora else "full",
         parent=parent_of(base) if settings.lora else None,
+        also=result.history.write,
     )
-    result.history.write(ctx.out)
     return {
         "steps": result.steps,
         "first_step": result.first_step,
@@ -64,7 +66,7 @@ def train_on_answers(
     path = forward_path(model, device=ctx.device, precision=precision, log=ctx.reporter.log)
     batches = Batches(ids=[row.pair_id for row in rows], batch_size=settings.batch_size, seed=seed)
 
-    def micros(step: int) -> list[Micro]:
+    def micros(step: int) -> list[Micro | Filler]:
         chosen = batches.rows(step)
         return micro_batches(rows, chosen, ctx, share=1 / sum(_response_tokens(rows[index]) for index in chosen))
 
