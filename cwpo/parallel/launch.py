@@ -160,6 +160,8 @@ class _Group:
         context, place = self._context, self._places[rank]
         execution = {item.name: getattr(context.execution, item.name) for item in fields(context.execution)}
         del execution["ranks"]
+        if place and execution["shard"] is None:
+            execution["shard"] = _is_trained_whole(context.settings)
         return {
             "rank": rank,
             "size": len(self._places),
@@ -173,3 +175,11 @@ class _Group:
             "store": str(context.store.root),
             "execution": {**execution, "device": "cuda:0" if place else "cpu"},
         }
+
+
+def _is_trained_whole(settings: Settings) -> bool:
+    """What a training of all weights keeps is split over the cards; with an adapter each card has the frozen weights.
+
+    The memory estimate, which cards are claimed by, counts so too.
+    """
+    return kind_of(settings).trains and getattr(settings, "lora", None) is None

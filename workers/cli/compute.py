@@ -2,9 +2,13 @@
 
 import argparse
 import os
+from collections.abc import Callable
 
+from cwpo.config.environment import settings
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError
+from cwpo.stages.execute import Compute
+from cwpo.stages.graph import StageSpec
 from workers.machine.devices import visible_gpus
 
 DEVICE_HELP = "cpu, cuda:0 or auto (default)"
@@ -13,6 +17,19 @@ DEVICE_HELP = "cpu, cuda:0 or auto (default)"
 def gpu_wanted(device: str) -> bool:
     """Whether a run with this --device computes on a GPU, which decides `precision: auto`."""
     return device.startswith("cuda") or (device == "auto" and bool(visible_gpus()))
+
+
+def compute_for(config: RunConfig, device: str) -> Callable[[StageSpec], Compute | None]:
+    """How `cwpo run` computes each stage: by one rank per card where the run asks for several and they are here."""
+    from cwpo.parallel.launch import compute_on
+
+    if device == "cpu":
+        places = ("",) * (settings.cpu_ranks or 1)
+    else:
+        wanted = getattr(config.execution, "gpus", 1)
+        cards = visible_gpus()
+        places = cards if wanted == "auto" else cards[: int(wanted)]
+    return lambda spec: compute_on(places, spec.settings)
 
 
 def prepare(device: str, threads: int | None, *, default_threads: int | None = None, gpu: bool = True) -> str:

@@ -17,7 +17,7 @@ from cwpo.config.run import RunConfig, expand, list_fields
 from cwpo.errors import ConfigError, CwpoError, DataError
 from db.errors import DatabaseError
 from workers.cli import bundle, label
-from workers.cli.compute import DEVICE_HELP, gpu_wanted, prepare_for
+from workers.cli.compute import DEVICE_HELP, compute_for, gpu_wanted, prepare_for
 from workers.cli.config_file import read_config
 from workers.cli.failures import sentence
 from workers.machine.paths import home
@@ -181,7 +181,10 @@ def _run(options: argparse.Namespace) -> int:
     from cwpo.stages.pipeline import run
 
     with view.StageBars(console) as bars:
-        result = run(resolved, home=place, device=device, reporter_for=bars.reporter_for, on_done=bars.done)
+        result = run(
+            resolved, home=place, device=device, reporter_for=bars.reporter_for, on_done=bars.done,
+            compute_for=compute_for(resolved, device),
+        )  # fmt: skip
     view.show_run(result, console)
     if options.json:
         written = result.as_json()
