@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-# In this order. The others are run by name: gpu needs a CUDA GPU, study takes an hour, label_noise and annotators need
-# pairs of one's own, first_paint answers one question about the pages.
+# In this order. The others are run by name: gpu needs a CUDA GPU, checkpoint a machine and a disk for itself, study
+# takes an hour, label_noise and annotators need pairs of one's own, first_paint answers one question about the pages.
 USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "coverage")
-NAMES = (*USUAL, "gpu", "study", "label_noise", "annotators", "first_paint")
+NAMES = (*USUAL, "checkpoint", "gpu", "study", "label_noise", "annotators", "first_paint")
 
 
 def main(arguments: Sequence[str]) -> int:

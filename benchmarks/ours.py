@@ -20,6 +20,7 @@ from cwpo.stages.settings import ObjectiveSettings, WeightingSettings
 from cwpo.training.align import align_data, alignment_loss
 from cwpo.training.loop import History, Micro, micro_batches, train
 from cwpo.training.reference import reference_table
+from cwpo.training.root import Reading
 from cwpo.training.weighting import weigh
 
 DPO = ObjectiveSettings(name="dpo", options={"beta": 0.1})
@@ -87,7 +88,7 @@ def _steps(
 
     steps = 1 + (len(rows) - warm) // batch
 
-    def after_step(done: int, history: History) -> None:
+    def after_step(done: int, history: History, reading: Reading) -> None:
         if done == steps:
             watch.stop()
             around.__exit__(None, None, None)

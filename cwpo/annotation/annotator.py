@@ -28,7 +28,7 @@ from cwpo.statistics import calibration
 from cwpo.training.checkpoints import ExtraState
 from cwpo.training.finishing import diverged, save_trained
 from cwpo.training.loop import Batches, History, Micro, TrainResult, in_step, micro_batches, steady_packing, train
-from cwpo.training.root import loading_device, local
+from cwpo.training.root import Reading, loading_device, local
 from cwpo.training.weighting import Floats
 
 BRADLEY_TERRY, JOINT = "bradley_terry", "joint"
@@ -168,9 +168,9 @@ def train_bradley_terry(
     torch.manual_seed(settings.seed)  # dropout
     model.train()
 
-    def after_step(done: int, history: History) -> None:
+    def after_step(done: int, history: History, reading: Reading) -> None:
         if heldout and (done % batches.per_epoch == 0 or done == steps):
-            own = heldout_nll(path, heldout, labels, in_step(ctx), settings.kind)
+            own = reading(lambda: heldout_nll(path, heldout, labels, in_step(ctx), settings.kind))
             nll = ctx.execution.ranks.gather(own)[0]  # the ranks keep the same epoch
             if not np.isfinite(nll):
                 raise diverged(ctx, f"The held-out loss is {nll} at step {done}")

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cwpo.errors import ModelError
 from cwpo.models.tokenization import Encoded, PackedBatch, pack
 from cwpo.stages.context import WorkContext
 
@@ -67,9 +68,15 @@ def values_of(
     tokens: int | None = None,
     unit: str = "",
 ) -> NDArray[np.float64]:
-    """The values of all rows in their order, (N, columns) float64: one column per response of a row."""
+    """The values of all rows in their order, (N, columns) float64, all finite: one column per response of a row."""
     found = torch.zeros((len(rows), columns), dtype=torch.float64)
     for indices, part in read(ctx, rows, values, stopped=stopped, tokens=tokens, unit=unit):
         found[indices] = part.view(-1, columns)
+    lost = int((~found.isfinite()).any(dim=1).sum())
+    if lost:
+        raise ModelError(
+            f"The model gave no finite number for {lost} of {len(rows)} rows: use precision fp32 or another model, "
+            "then submit the run again."
+        )
     every: NDArray[np.float64] = found.numpy()
     return every

@@ -50,8 +50,7 @@ class Training:
     points: Points
     extra: ExtraState
     ranks: Ranks
-    split: bool = False
-    group: Any = None  # of torch.distributed, for checkpoints alone, where the model is split
+    parts: "Parts | None" = None  # where the model is split over the ranks
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights, moments and extra tensors where they lie, of a split model this rank's part."""
@@ -68,6 +67,37 @@ class Training:
         """Steps that AdamW counted: those without any gradient are none."""
         states = (self.optimizer.state.get(parameter) for _, parameter in trained(self.model))
         return next((int(state["step"]) for state in states if state), 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What ranks need to write their parts of a model: made once by all of them, while it lies in parts."""
+
+    group: Any  # of torch.distributed, for checkpoints alone: a thread's messages meet no others
+    mesh: Any  # the ranks' host memories
+    layout: Mapping[str, tuple[Any, torch.Size, tuple[int, ...]]]  # by parameter: placements, whole shape and stride
+
+    @classmethod
+    def of(cls, model: nn.Module, ranks: Ranks) -> "Parts":
+        from torch import distributed
+        from torch.distributed.device_mesh import init_device_mesh
+
+        parameters: list[tuple[str, Any]] = list(model.named_parameters())
+        return cls(
+            group=distributed.new_group(backend="gloo"),
+            mesh=init_device_mesh("cpu", (ranks.size,)),
+            layout={name: (value.placements, value.shape, value.stride()) for name, value in parameters},
+        )
+
+    def wholes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Parts in host memory, named kind/parameter, as what they are parts of."""
+        from torch.distributed.tensor import DTensor
+
+        found: dict[str, Tensor] = {}
+        for name, part in tensors.items():
+            placements, shape, stride = self.layout[name.split("/", 1)[1]]
+            found[name] = DTensor.from_local(part, self.mesh, placements, run_check=False, shape=shape, stride=stride)
+        return found
 
 
 def rest_of(training: Training, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -88,15 +118,22 @@ def write_checkpoint(directory: Path, tensors: Mapping[str, Tensor], header: Map
         save_file(dict(tensors), aside, metadata={"state": json.dumps(header)})
 
 
-def write_parts(directory: Path, training: Training, tensors: Mapping[str, Tensor], rest: Any) -> None:
-    """The checkpoint of a split model: every rank calls it with its parts in host memory, and the first rank's rest."""
+def write_parts(
+    directory: Path,
+    parts: Parts,
+    tensors: Mapping[str, Tensor],
+    small: Mapping[str, Tensor],
+    header: Mapping[str, Any],
+    *,
+    first: bool,
+) -> None:
+    """The checkpoint of a split model: every rank calls it with its parts in host memory; the first writes the rest."""
     import torch.distributed.checkpoint as dcp
 
-    small, header = rest
     folder = directory / f"{SHARDS}{header['step']:09d}"
     writer = dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True)
-    dcp.save(_as_parts(training, tensors), storage_writer=writer, process_group=training.group)  # type: ignore[arg-type]
-    if training.ranks.is_first():
+    dcp.save(parts.wholes(tensors), storage_writer=writer, process_group=parts.group)  # type: ignore[arg-type]
+    if first:
         extra = sorted(name for name in tensors if name.startswith("extra/"))
         write_checkpoint(directory, small, {**header, "shards": folder.name, "parts": extra})
         drop_parts(directory, but=folder.name)
@@ -112,7 +149,7 @@ def drop_parts(directory: Path, *, but: str | None) -> None:
 def load_checkpoint(directory: Path, training: Training) -> int:
     """Put the stored state into the training; the number of finished steps, 0 without a checkpoint."""
     path = directory / CHECKPOINT
-    header, tensors = _read(path, training.split) if path.exists() else (None, {})
+    header, tensors = _read(path, training.parts is not None) if path.exists() else (None, {})
     if training.ranks.is_first():
         drop_parts(directory, but=header.get("shards") if header else None)
     training.ranks.barrier()
@@ -120,8 +157,8 @@ def load_checkpoint(directory: Path, training: Training) -> int:
         return 0
     stored = header["parts"]
     targets = _targets(training, [name.removeprefix("extra/") for name in stored])
-    if "shards" in header or training.split:
-        _read_parts(directory / header.get("shards", ""), targets, training)
+    if "shards" in header or training.parts is not None:
+        _read_parts(directory / header.get("shards", ""), targets, training.parts)
     else:
         for name, target in targets.items():
             target.copy_(tensors[name])
@@ -161,7 +198,7 @@ def _targets(training: Training, extra: list[str]) -> dict[str, Tensor]:
     return found | {f"extra/{name}": torch.zeros_like(parameters[name], requires_grad=False) for name in extra}
 
 
-def _read_parts(folder: Path, targets: dict[str, Tensor], training: Training) -> None:
+def _read_parts(folder: Path, targets: dict[str, Tensor], parts: Parts | None) -> None:
     """Fill the targets from safetensors files, each rank with what it holds."""
     import torch.distributed.checkpoint as dcp
 
@@ -171,25 +208,9 @@ def _read_parts(folder: Path, targets: dict[str, Tensor], training: Training) ->
         dcp.load(
             targets,  # type: ignore[arg-type]
             storage_reader=reader,
-            process_group=training.group,
-            no_dist=not training.split,
+            process_group=None if parts is None else parts.group,
+            no_dist=parts is None,
         )
-
-
-def _as_parts(training: Training, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Parts in host memory as what they are parts of."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.tensor import DTensor
-
-    mesh = init_device_mesh("cpu", (training.ranks.size,))
-    parameters: dict[str, Any] = dict(training.model.named_parameters())
-    found: dict[str, Tensor] = {}
-    for name, part in tensors.items():
-        whole = parameters[name.split("/", 1)[1]]
-        found[name] = DTensor.from_local(
-            part, mesh, whole.placements, run_check=False, shape=whole.shape, stride=whole.stride()
-        )
-    return found
 
 
 def _random_states(model: nn.Module) -> dict[str, Tensor]:

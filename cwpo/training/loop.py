@@ -27,10 +27,10 @@ from cwpo.models.tokenization import Encoded, PackedBatch, pack, pack_count
 from cwpo.parallel.ranks import ALONE, Ranks
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import Settings, TrainSettings
-from cwpo.training.checkpoints import ExtraState, Training, load_checkpoint
+from cwpo.training.checkpoints import ExtraState, Parts, Training, load_checkpoint
 from cwpo.training.finishing import check_finite, diverged
 from cwpo.training.gradient_checkpointing import uses_gradient_checkpointing
-from cwpo.training.root import Root, splits_model, trained
+from cwpo.training.root import Reading, Root, splits_model, trained
 from cwpo.training.saving import Saver
 
 Item = TypeVar("Item")
@@ -54,6 +54,9 @@ class History:
         steps, names, values = zip(*self.points, strict=True) if self.points else ((), (), ())
         columns = {"step": pa.array(steps, pa.int64()), "name": pa.array(names, pa.string())}
         pq.write_table(pa.table({**columns, "value": pa.array(values, pa.float64())}), directory / "metrics.parquet")
+
+
+AfterStep = Callable[[int, History, Reading], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,19 +209,20 @@ def train(
     config: TrainSettings,
     ctx: StageContext[Any],
     extra: ExtraState | None = None,
-    after_step: Callable[[int, History], None] | None = None,
+    after_step: AfterStep | None = None,
 ) -> TrainResult:
     """Run `steps` optimizer steps from the latest checkpoint, or from the start.
 
     batches(step) gives this rank's micro-batches of 0-based `step`, as many on every rank. loss_of(micro) gives its
-    share of the batch's mean loss and of mean metrics: shares of one step add up. after_step(done, history) runs behind
-    each step, before any checkpoint, on every rank alike.
+    share of the batch's mean loss and of mean metrics: shares of one step add up. after_step(done, history, reading)
+    runs behind each step, before any checkpoint, on every rank alike; it reads the model inside of `reading`.
     """
     extra, history, ranks = extra or ExtraState(), History(), ctx.execution.ranks
     checkpointed = uses_gradient_checkpointing(model, ctx)  # before the optimizer's state takes what is free
     root = Root(model, ranks, device=ctx.device, split=splits_model(ctx))
     optimizer = make_optimizer(model, config)
-    state = Training(model, optimizer, history.points, extra, ranks, root.split)
+    parts = Parts.of(model, ranks) if root.split else None
+    state = Training(model, optimizer, history.points, extra, ranks, parts)
     saver = Saver(state, ctx)
     first = load_checkpoint(ctx.checkpoints, state)
     if first:
@@ -229,7 +233,7 @@ def train(
     ctx.reporter.progress(first, steps, "steps")
     try:
         if extra.values.pop(_OWED, False) and after_step is not None:
-            root.reading(partial(after_step, first, history))
+            after_step(first, history, root.reading)
         _run(root, optimizer, saver, _Pending(ctx, history), batches, loss_of, range(first, steps), config, after_step)
     finally:
         saver.close()
@@ -247,12 +251,12 @@ def _run(
     loss_of: Callable[[Any], tuple[Tensor, dict[str, Tensor]]],
     left: range,
     config: TrainSettings,
-    after_step: Callable[[int, History], None] | None,
+    after_step: AfterStep | None,
 ) -> None:
     """The steps that are left, each with its report, what comes after it, and a checkpoint when one is due."""
     ctx, steps = pending.ctx, left.stop
     parameters = [parameter for _, parameter in trained(root.model)]
-    draws = _Draws(root.model, ctx.execution.ranks)
+    draws = _Draws(root.model, ctx.execution.ranks, ctx.settings.seed)
     for step in left:
         draws.begin(step)
         rate = learning_rate(config, step, steps)
@@ -265,7 +269,7 @@ def _run(
         pending.add(step + 1, values, rate, last=step + 1 == steps)
         if after_step is not None:
             try:
-                root.reading(partial(after_step, step + 1, pending.history))
+                after_step(step + 1, pending.history, root.reading)
             except Cancelled:
                 saver.owed(_OWED)
                 pending.flush()
@@ -320,8 +324,8 @@ class _Draws:
     One rank alone goes on drawing from the state that a checkpoint holds.
     """
 
-    def __init__(self, model: nn.Module, ranks: Ranks) -> None:
-        self._ranks, self._seed = ranks, torch.initial_seed()
+    def __init__(self, model: nn.Module, ranks: Ranks, seed: int) -> None:
+        self._ranks, self._seed = ranks, seed
         self._needed = ranks.size > 1 and has_dropout(model)
 
     def begin(self, step: int) -> None:

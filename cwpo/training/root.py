@@ -4,9 +4,11 @@ torch's engines put their work around the forward of a root module. Ours takes w
 micro-batch or a reading of held-out pairs, so that code that calls the backbone and the head itself stays inside.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from cwpo.parallel.ranks import Ranks
 from cwpo.stages.context import WorkContext
 
 T = TypeVar("T")
+Reading = Callable[[Callable[[], T]], T]  # runs work that reads the model as the ranks hold it
 
 
 class _Work(nn.Module):
@@ -36,6 +39,11 @@ class Root:
         self.model, self.ranks = model, ranks
         self.split = split and ranks.size > 1
         self._module: Any = _Work(model)
+        if ranks.size > 1 and any(getattr(part, "layerdrop", 0) for part in model.modules()):
+            raise ModelError(
+                "The model leaves out whole layers by chance (layerdrop), which several cards cannot do together: "
+                "set annotator.dropout, which turns that off, or execution.gpus to 1."
+            )
         if self.split:
             _split(self._module, model, ranks, device)
         elif ranks.size > 1:
@@ -57,9 +65,11 @@ class Root:
         if not self.split:
             return work()
         with torch.no_grad():
-            found: T = self._module(work)
+            found, error = self._module(partial(_tried, work))
         self._module.reshard()
-        return found
+        if error is not None:
+            raise error
+        return cast(T, found)
 
     @contextmanager
     def _sums(self, *, last: bool) -> Iterator[None]:
@@ -69,6 +79,14 @@ class Root:
         else:
             with self._module.no_sync():
                 yield
+
+
+def _tried(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    """What work gives, or its error: an error that left the root's forward would leave the model put together."""
+    try:
+        return work(), None
+    except BaseException as error:
+        return None, error
 
 
 def splits_model(ctx: WorkContext) -> bool:
@@ -112,7 +130,7 @@ def _repeated(module: _Work) -> nn.Module:
 
     frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, frozen)
-    return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
+    return DistributedDataParallel(module, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
 
 def _split(root: _Work, model: nn.Module, ranks: Ranks, device: str) -> None:
@@ -126,6 +144,7 @@ def _split(root: _Work, model: nn.Module, ranks: Ranks, device: str) -> None:
             f"The weight {odd} is quantized and cannot be split over cards: turn execution.shard off, or set "
             "model.quantization to none."
         )
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module")  # a view that nothing writes to
     mesh = init_device_mesh(torch.device(device).type, (ranks.size,))
     for layer in _layers(model):
         fully_shard(layer, mesh=mesh)

@@ -24,23 +24,20 @@ class Saver:
 
     def __init__(self, training: Training, ctx: StageContext[Any]) -> None:
         self._training, self._directory = training, ctx.checkpoints
-        self._seconds, self._on_cpu = ctx.execution.checkpoint_seconds, ctx.device == "cpu"
-        self._interval, self._saved = self._seconds, time.monotonic()
+        self.seconds, self._on_cpu = ctx.execution.checkpoint_seconds, ctx.device == "cpu"
+        self._split = training.parts is not None
+        self.interval, self._saved = self.seconds, time.monotonic()
         self._buffers: dict[str, Tensor] = {}
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._blocked = 0.0
         self._room: bool | None = None  # not known before the first checkpoint
-        if training.split:
-            from torch import distributed
-
-            training.group = distributed.new_group(backend="gloo")  # its own: the thread's messages meet no others
 
     def due(self) -> bool:
         """Whether the first rank's clock asks for one; while the last is being written only at an interval of 0."""
-        if not self._training.ranks.is_first() or (self._writing() and self._seconds):
+        if not self._training.ranks.is_first() or (self._writing() and self.seconds):
             return False
-        return time.monotonic() - self._saved >= self._interval
+        return time.monotonic() - self._saved >= self.interval
 
     def owed(self, what: str) -> None:
         """The next checkpoint says that this is still to be done."""
@@ -51,7 +48,7 @@ class Saver:
         began = time.monotonic()
         self.close()
         rest = rest_of(self._training, step)
-        tensors = self._training.tensors() if self._training.split or self._training.ranks.is_first() else {}
+        tensors = self._training.tensors() if self._split or self._training.ranks.is_first() else {}
         behind = self._has_room(tensors) and not whole
         copies = self._copied(tensors) if behind or self._buffers else _on_host(tensors)
         if behind:
@@ -81,23 +78,26 @@ class Saver:
         """Write, keep an error for the training, learn what it cost; on a CPU writing takes a core's time too."""
         began = time.thread_time()
         try:
-            if self._training.split:
-                write_parts(self._directory, self._training, tensors, rest)
-            elif self._training.ranks.is_first():
-                write_checkpoint(self._directory, {**rest[0], **tensors}, rest[1])
+            small, header = rest
+            first, parts = self._training.ranks.is_first(), self._training.parts
+            if parts is not None:
+                write_parts(self._directory, parts, tensors, small, header, first=first)
+            elif first:
+                write_checkpoint(self._directory, {**small, **tensors}, header)
         except BaseException as error:  # raised by `close` in the thread that trains
             self._error = error
         self._cost(self._blocked + (time.thread_time() - began if self._on_cpu else 0.0))
 
     def _cost(self, seconds: float) -> None:
-        if self._seconds:
-            self._interval = max(self._seconds, seconds / SHARE)
+        if self.seconds:
+            self.interval = max(self.seconds, seconds / SHARE)
 
     def _has_room(self, tensors: Mapping[str, Tensor]) -> bool:
         """Whether all ranks' copies fit in host memory; they are made once and used again."""
         if self._room is None:
             ranks = self._training.ranks
-            needed = sum(tensor.nbytes for tensor in tensors.values()) * (ranks.size if self._training.split else 1)
+            copies = ranks.size if self._split else 1
+            needed = copies * sum(tensor.nbytes for tensor in tensors.values())
             self._room = not ranks.any(_ROOM * needed > free_memory("cpu"))
         return self._room
 

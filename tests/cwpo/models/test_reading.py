@@ -1,13 +1,15 @@
 """Reading rows without gradient: every batch asks whether to stop, and no stage that scores is deaf."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from cwpo.annotation.annotator import heldout_nll, margins_of
 from cwpo.annotation.labeling import score_pairs
-from cwpo.errors import Cancelled
-from cwpo.models.logps import forward_path, response_scores
+from cwpo.errors import Cancelled, ModelError
+from cwpo.models.logps import forward_path, response_logps, response_scores
 from cwpo.models.reading import read, values_of
 from cwpo.stages.context import Execution, WorkContext
 from cwpo.training.reference import reference_table
@@ -63,3 +65,14 @@ def test_every_scoring_loop_hears_a_stop(path, calls):
     for loop in loops:
         with pytest.raises(Cancelled):
             loop(asked_after(calls))
+
+
+def test_what_is_not_a_finite_number_is_never_handed_on():
+    """One broken weight of the model: a sentence that counts the rows, instead of a table with holes."""
+    model = tiny.policy("opt")
+    with torch.no_grad():
+        model.get_input_embeddings().weight[5] = float("nan")
+    rows = tiny.pairs(8, seed=1)
+    path = forward_path(model.eval(), device="cpu", precision="fp32", log=print)
+    with pytest.raises(ModelError, match=r"no finite number for \d+ of 8 rows: use precision fp32"):
+        values_of(WorkContext(), rows, partial(response_logps, path), stopped="", columns=2)

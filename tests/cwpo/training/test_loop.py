@@ -169,3 +169,29 @@ def test_metrics_are_written_and_reported_alike(tmp_path):
     assert {row["name"] for row in rows} == {"loss", "lr", "grad_norm"}
     assert [row["step"] for row in rows if row["name"] == "loss"] == list(range(1, 10))
     assert rows[0]["value"] > result.final_loss
+
+
+def unsteady(at: int, weight: torch.nn.Parameter):
+    """A loss that is always finite, and whose gradient is infinite in 0-based step `at` (a root at zero)."""
+    return lambda step: ((weight - weight.detach()).abs().pow(0.5 if step == at else 1.0).sum() + weight.sum(), {})
+
+
+@pytest.mark.parametrize("at", [0, 5], ids=["in the first step", "in the last step"])
+def test_a_gradient_that_is_not_finite_names_its_step(tmp_path, at):
+    weight = torch.nn.Parameter(torch.ones(1))
+    model, ctx = torch.nn.ParameterList([weight]), context(tmp_path, config=config(), checkpoint_seconds=0.0)
+    with pytest.raises(DivergedError, match=rf"The norm of the gradient is (inf|nan) at step {at + 1}: lower the"):
+        train(model, lambda step: [step], unsteady(at, weight), steps=6, config=training(), ctx=ctx)
+    assert not (ctx.checkpoints / CHECKPOINT).exists() or at
+    if at:
+        again = torch.nn.ParameterList([torch.nn.Parameter(torch.zeros(1))])
+        train(again, lambda step: [step], unsteady(9, again[0]), steps=6, config=training(), ctx=ctx)
+        assert torch.isfinite(again[0]).all()  # the checkpoint before that step was fine
+
+
+def test_weights_that_the_last_step_made_infinite_are_never_stored(tmp_path):
+    """One step with a rate beyond float32: its loss and its gradient are finite, what it leaves is not."""
+    ctx = context(tmp_path, "sft", config=config(lr=1e39, epochs=0.1))
+    with pytest.raises(DivergedError, match=r"The trained weights are not finite \(.*more\): lower the learning rate"):
+        fine_tuned(tiny.policy("opt"), ROWS, ctx)
+    assert list(ctx.out.iterdir()) == []

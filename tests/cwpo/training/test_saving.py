@@ -1,0 +1,111 @@
+"""Checkpoints are written behind the training: what was copied at the step, whole, seldom enough, and never in vain."""
+
+import json
+import time
+from dataclasses import dataclass
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from cwpo.parallel.ranks import ALONE
+from cwpo.training.checkpoints import CHECKPOINT, ExtraState, Training, load_checkpoint
+from cwpo.training.saving import SHARE, Saver
+from tests.cwpo.stage import TRAIN, context
+
+CONFIG = {"train": TRAIN, "precision": "fp32", "seed": 0}
+
+
+def training(value: float = 1.0, kind=Training) -> Training:
+    """A matrix of that value after one step of AdamW."""
+    model = torch.nn.Linear(8, 4, bias=False)
+    torch.nn.init.constant_(model.weight, value)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
+    model(torch.ones(8)).sum().backward()
+    optimizer.step()
+    return kind(model, optimizer, [(1, "loss", 0.5)], ExtraState(values={"epoch": 2}), ALONE)
+
+
+def saver_of(state: Training, folder, seconds: float = 60.0) -> Saver:
+    return Saver(state, context(folder, config=CONFIG, checkpoint_seconds=seconds))
+
+
+def stored(folder) -> tuple[int, Training]:
+    state = training(0.0)
+    return load_checkpoint(folder / "checkpoints", state), state
+
+
+def test_what_is_written_is_the_state_of_its_step_though_training_goes_on(tmp_path):
+    """Twice: the second copy takes the memory of the first."""
+    state = training()
+    saver = saver_of(state, tmp_path)
+    for step in (1, 2):
+        with torch.no_grad():
+            state.model.weight.fill_(step)
+        saver.save(step, whole=False)
+        with torch.no_grad():
+            state.model.weight.fill_(9.0)
+        state.points.append((9, "loss", 9.0))
+        saver.close()
+        done, found = stored(tmp_path)
+        assert done == step
+        assert (found.model.weight == step).all()
+        assert len(found.points) == step
+        assert found.extra.values == {"epoch": 2}
+
+
+def test_the_interval_grows_until_checkpoints_cost_three_percent(tmp_path):
+    """A copy that takes 60 ms may be made every two seconds; the configured interval is the least."""
+
+    @dataclass
+    class Slow(Training):
+        def tensors(self):
+            time.sleep(0.06)
+            return super().tensors()
+
+    saver = saver_of(training(kind=Slow), tmp_path / "slow", 0.05)
+    time.sleep(0.05)
+    assert saver.due()
+    saver.save(1, whole=False)
+    saver.close()
+    time.sleep(0.1)
+    assert not saver.due()
+    assert saver.interval >= 0.06 / SHARE
+    quick = saver_of(training(), tmp_path / "quick", 1000.0)
+    quick.save(1, whole=False)
+    quick.close()
+    assert quick.interval == 1000.0
+
+
+def test_what_goes_wrong_behind_the_training_is_raised_in_it(tmp_path):
+    saver = saver_of(training(), tmp_path)
+    (tmp_path / "checkpoints").rmdir()
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    saver.save(1, whole=False)
+    with pytest.raises(OSError, match="checkpoints"):
+        saver.close()
+    saver.close()  # once
+
+
+def test_a_whole_checkpoint_is_there_when_save_returns_and_so_is_one_without_room_for_a_copy(tmp_path, monkeypatch):
+    saver_of(training(), tmp_path / "stop").save(3, whole=True)
+    assert stored(tmp_path / "stop")[0] == 3
+    monkeypatch.setattr("cwpo.training.saving.free_memory", lambda device: 100)
+    saver_of(training(), tmp_path / "tight").save(4, whole=False)
+    assert stored(tmp_path / "tight")[0] == 4
+
+
+def test_checkpoints_of_earlier_versions_are_read(tmp_path):
+    """Their header knew neither parts nor counted updates."""
+    saver_of(training(3.0), tmp_path).save(7, whole=True)
+    path = tmp_path / "checkpoints" / CHECKPOINT
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["state"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    old = {name: header[name] for name in ("step", "names", "extra")}
+    save_file(tensors, path, metadata={"state": json.dumps(old)})
+    step, state = stored(tmp_path)
+    assert step == 7
+    assert (state.model.weight == 3.0).all()
+    assert state.optimizer.state[state.model.weight]["step"] == 7.0
