@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # In this order. The others are run by name: gpu needs a CUDA GPU, checkpoint a machine and a disk for itself, study
-# takes an hour, label_noise and annotators need pairs of one's own, first_paint answers one question about the pages.
+# takes an hour, label_noise and annotators need pairs of one's own, first_paint answers one question about the pages,
+# ranks_chaos kills what it started.
 USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "coverage")
-NAMES = (*USUAL, "checkpoint", "gpu", "study", "label_noise", "annotators", "first_paint")
+NAMES = (*USUAL, "checkpoint", "gpu", "study", "label_noise", "annotators", "first_paint", "ranks_chaos")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -63,7 +63,7 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
     parts, dropped, done = [], 0, 0
     finished = set(ranks.gather(sorted(path.name for path in ctx.checkpoints.glob("annotations-*.parquet")))[0])
     for index, window in enumerate(_windows(file)):
-        ctx.stop_if_asked(STOPPED)
+        ctx.stop_together(STOPPED)
         part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
         hidden = [pair for pair in window if split.has("unlabeled", pair.prompt_id)]
         scored = None if part.name in finished else score(hidden, index)

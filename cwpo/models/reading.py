@@ -49,7 +49,7 @@ def shared(
     ranks = ctx.execution.ranks
     for start in range(0, len(batches), ranks.size):
         together = batches[start : start + ranks.size]
-        ctx.stop_if_asked(stopped)
+        ctx.stop_together(stopped)
         with torch.inference_mode():
             own = [values(batch).double().cpu() for batch in ranks.share(together)]
         if ranks.size > 1:  # as text, which holds a float64 exactly

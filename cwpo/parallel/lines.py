@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 LONGEST = 16 * 2**20  # bytes of one line
 KEPT = 2**14  # bytes of a process' output
@@ -21,7 +21,7 @@ def encoded(value: Any) -> bytes:
 class Writer:
     """Sends named values; several threads may."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._lock = stream, threading.Lock()
 
     def send(self, name: str, value: Any = None) -> None:
@@ -33,7 +33,7 @@ class Writer:
             self._stream.flush()
 
 
-def read(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
+def read(stream: IO[bytes]) -> Iterator[tuple[str, Any]]:
     """Named values until the other side ends; a line that its death cut short is none."""
     while (line := stream.readline(LONGEST)).endswith(b"\n"):
         name, value = json.loads(line)
@@ -43,7 +43,7 @@ def read(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
 class Tail:
     """Reads all that a process prints, as fast as it comes, and keeps the last of it."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._lock = stream, threading.Lock()
         self._kept, self._bytes = bytearray(), 0
         self._thread = threading.Thread(target=self._drain, name="output", daemon=True)

@@ -56,7 +56,12 @@ class WorkContext:
         return self.execution.device
 
     def stop_if_asked(self, sentence: str) -> None:
-        """Raise Cancelled with that sentence where somebody asks to stop; of several ranks all have to call it."""
+        """Raise Cancelled with that sentence where somebody asks to stop."""
+        if self.should_stop():
+            raise Cancelled(sentence)
+
+    def stop_together(self, sentence: str) -> None:
+        """The same on all ranks if any of them was asked; each of them has to come here equally often."""
         if self.execution.ranks.any(self.should_stop()):
             raise Cancelled(sentence)
 

@@ -1,8 +1,10 @@
 """The job: claim the most urgent ready stage, execute, publish, claim the next. torch is imported after a claim."""
 
+import gc
 import logging
 import platform
 import signal
+import sys
 import time
 import traceback
 from functools import cache
@@ -135,6 +137,8 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
 
     of_stage = stored_settings(claimed.kind, claimed.config)
     in_ranks = compute_on(_places(claimed, device, wishes.device), of_stage)
+    if in_ranks:
+        _leave_the_cards()
     where = "cpu" if in_ranks else _torch_device(device, claimed.kind, wishes.device)
     result = execute(
         store=store(),
@@ -159,6 +163,14 @@ def _places(claimed: ClaimedStage, device: str, wish: str) -> tuple[str, ...]:
     if device == "cpu" or wish == "cpu":
         return ("",) * (settings.cpu_ranks or cards.count("cpu"))
     return cards
+
+
+def _leave_the_cards() -> None:
+    """Give back what an earlier stage of this process holds on a card that a rank is about to compute on."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _torch_device(device: str, kind: str, wish: str) -> str:

@@ -19,7 +19,7 @@ WEIGHTINGS = [name for name, row in catalog.WEIGHTINGS.items() if row.needs_marg
 def start(tmp_path_factory):
     """Configuration and home that all runs of this file share, so that they share stages."""
     folder = tmp_path_factory.mktemp("methods")
-    return recorded._config(folder).canonical(), folder / "home"
+    return recorded.config(folder).canonical(), folder / "home"
 
 
 def finished(start, **over):
