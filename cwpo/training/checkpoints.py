@@ -132,7 +132,7 @@ def write_parts(
 
     folder = directory / f"{SHARDS}{header['step']:09d}"
     writer = dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True)
-    dcp.save(parts.wholes(tensors), storage_writer=writer, process_group=parts.group)  # type: ignore[arg-type]
+    dcp.save(parts.wholes(tensors), storage_writer=writer, process_group=parts.group)
     if first:
         extra = sorted(name for name in tensors if name.startswith("extra/"))
         write_checkpoint(directory, small, {**header, "shards": folder.name, "parts": extra})
@@ -206,7 +206,7 @@ def _read_parts(folder: Path, targets: dict[str, Tensor], parts: Parts | None) -
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one rank alone needs none
         dcp.load(
-            targets,  # type: ignore[arg-type]
+            targets,
             storage_reader=reader,
             process_group=None if parts is None else parts.group,
             no_dist=parts is None,

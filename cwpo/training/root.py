@@ -101,7 +101,7 @@ def loading_device(ctx: WorkContext) -> str:
 
 def local(tensor: Tensor) -> Tensor:
     """This rank's part of a tensor that is split over the ranks; any other tensor as it is."""
-    found: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor  # type: ignore[operator]
+    found: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return found
 
 
@@ -114,7 +114,8 @@ def put_together(model: nn.Module, *, keep: bool) -> None:
     """Replace split parameters by whole ones in host memory; ranks that do not `keep` them let them go at once."""
     whole: dict[int, nn.Parameter] = {}
     for module in model.modules():
-        for name, parameter in list(module.named_parameters(recurse=False, remove_duplicate=False)):
+        own: list[tuple[str, Any]] = list(module.named_parameters(recurse=False, remove_duplicate=False))
+        for name, parameter in own:
             if not hasattr(parameter, "full_tensor"):
                 continue
             if id(parameter) not in whole:

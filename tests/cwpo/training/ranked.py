@@ -15,22 +15,26 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import distributed
 
 from cwpo.annotation.annotator import train_bradley_terry
 from cwpo.config.catalog import OBJECTIVES
 from cwpo.errors import Cancelled
-from cwpo.models.adapters import add_adapter
+from cwpo.models.adapters import ADAPTER_FILE, add_adapter
 from cwpo.models.logps import forward_path
 from cwpo.models.tokenization import Encoded
 from cwpo.parallel.group import Group
 from cwpo.parallel.ranks import ALONE, Ranks
+from cwpo.stages.plain import to_plain
 from cwpo.training.align import align_data, train_policy
 from cwpo.training.checkpoints import ExtraState
 from cwpo.training.reference import reference_table
 from cwpo.training.root import put_together
+from cwpo.training.sft import run_sft
 from cwpo.training.weighting import weigh
 from tests.cwpo import random_models as tiny
+from tests.cwpo import small_world
 from tests.cwpo.stage import TRAIN, context, fine_tuned, lora, weighting
 
 PAIRS, STEPS, ROW_TOKENS = 11, 5, 24
@@ -44,7 +48,7 @@ MARGINS = np.linspace(0.1, 4.0, PAIRS)
 class Case:
     """One training of five steps on batches of 4, 4, 3, 4 and 4 rows."""
 
-    what: str = "dpo"  # an objective, "sft" or "annotator"
+    what: str = "dpo"  # an objective, "sft", "annotator", or "stage": SFT from artifact to artifact, float32
     whole: bool = True  # else an adapter
     split: bool = False  # FSDP2, else DDP
     packing: str = "4"
@@ -84,6 +88,8 @@ class Computed:
 
 def computed(case: Case, ranks: Ranks, folder: Path) -> Computed:
     """The case on one rank."""
+    if case.what == "stage":
+        return _stage(case, ranks, folder)
     torch.manual_seed(0)
     make = tiny.scorer if case.what == "annotator" else tiny.policy
     model = make(case.family, torch.float64)
@@ -117,6 +123,33 @@ def computed(case: Case, ranks: Ranks, folder: Path) -> Computed:
 
 def _weights(model) -> np.ndarray:
     return torch.cat([value.detach().flatten() for value in model.parameters() if value.requires_grad]).numpy()
+
+
+def _stage(case: Case, ranks: Ranks, folder: Path) -> Computed:
+    """SFT on words from a stored model, and what the artifact that it leaves is apart from that model."""
+    base, data = (folder.parent / name for name in ("base", "data"))
+    if ranks.size == 1:
+        stage_inputs(folder.parent)
+    own = {
+        **small_world.MODEL, **small_world.PART, "part": "labeled", "label_source": "human", "train": {**TRAIN},
+        "lora": None if case.whole else to_plain(lora(r=2, alpha=4)),
+    }  # fmt: skip
+    ctx = context(folder, "sft", config=own, inputs={"base": base, "data": data}, ranks=ranks, shard=case.split)
+    summary = run_sft(ctx)
+    if not case.whole:
+        weights = load_file(ctx.out / ADAPTER_FILE)
+        return Computed(
+            moved=np.concatenate([weights[name].numpy().ravel() for name in sorted(weights) if "B" in name])
+        )
+    found, start = (load_file(where / "model.safetensors") for where in (ctx.out, base))
+    moved = np.concatenate([(found[name] - start[name]).numpy().ravel() for name in sorted(found)])
+    return Computed(moved=moved, metrics=np.array([summary["final_loss"]]))
+
+
+def stage_inputs(folder: Path) -> None:
+    """The stored model and data that stages in the folder read."""
+    small_world.policy_artifact(folder / "base")
+    small_world.data_artifact(folder / "data", small_world.word_pairs(20))
 
 
 def _kind(case: Case) -> str:
@@ -155,6 +188,8 @@ def over_ranks(size: int, cases: Sequence[Case], folder: Path) -> list[Computed]
     folder.mkdir(parents=True, exist_ok=True)
     meeting = folder / f"meeting-{time.monotonic_ns()}"
     given = (size, list(cases), str(folder), str(meeting))
+    if any(case.what == "stage" for case in cases):
+        stage_inputs(folder)
     started = [method.Process(target=_rank, args=(rank, *given), daemon=True) for rank in range(size)]
     for process in started:
         process.start()

@@ -105,3 +105,12 @@ def test_with_dropout_the_same_number_of_ranks_gives_the_same_bits_after_a_stop(
 
 def test_pairs_are_the_number_the_cases_speak_of():
     assert (PAIRS, {row.tokens for row in rows()}) == (11, {ROW_TOKENS})
+
+
+def test_a_stage_of_two_ranks_stores_its_model_whole_and_once(tmp_path):
+    """From artifact to artifact in float32, where AdamW makes steps of the rounding of gradients that are truly 0."""
+    cases = [Case(what="stage", whole=whole, split=split) for whole in (True, False) for split in (True, False)]
+    for case, found in zip(cases, over_ranks(2, cases, tmp_path / "two"), strict=True):
+        alone = computed(case, ALONE, tmp_path / "one" / case.name)
+        assert alone.moved.size == found.moved.size > 0
+        assert apart(alone, found) < (1e-2 if case.whole else 1e-5)
