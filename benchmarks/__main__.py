@@ -9,7 +9,7 @@ from pathlib import Path
 # In this order. The others are run by name: gpu needs a CUDA GPU, checkpoint a machine and a disk for itself, study
 # takes an hour, label_noise and annotators need pairs of one's own, first_paint answers one question about the pages,
 # ranks_chaos kills what it started.
-USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "coverage")
+USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pages", "tokenize", "coverage")
 NAMES = (*USUAL, "checkpoint", "gpu", "study", "label_noise", "annotators", "first_paint", "ranks_chaos")
 
 

@@ -74,6 +74,9 @@ def _section(name: str, summary: Mapping[str, Any]) -> Iterator[str]:
             yield f"By {what}:"
             yield ""
             yield from _rows([{key: row[key] for key in kept if key in row} for row in sizes])
+    elif name == "tokenize":
+        yield from _rows([summary["all"]])
+        yield from _rows(summary["stages"])
     elif name == "sweep":
         yield from _rows([summary["compute"]])
         yield from _rows(summary["stages"])

@@ -20,6 +20,7 @@ from filelock import FileLock
 from cwpo.errors import ArtifactError
 
 MANIFEST = "manifest.json"
+TOKENS = "tokens"  # a store of its own under the root: token ids of pairs, which any stage can make again
 _CHUNK = 1 << 20
 
 

@@ -15,11 +15,12 @@ from torch.nn.functional import softplus
 
 from cwpo.data.pairs import load_part, split_labeled
 from cwpo.data.split import count_swapped
+from cwpo.data.tokens import PairTokens, pair_tokens
 from cwpo.errors import DataError
 from cwpo.models.load import ModelRef, context_length, load_annotator, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_scores
 from cwpo.models.reading import read, values_of
-from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs
+from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs, fit
 from cwpo.parallel.ranks import ALONE
 from cwpo.records import CandidatePair
 from cwpo.stages.context import StageContext, WorkContext
@@ -69,10 +70,11 @@ def train_scorer(
         dropout=settings.dropout,
     )
     context = context_length(model, settings.max_length)
-    encoded = encode_candidates(labeled, tokenizer, context, settings.kind)
+    tokens = pair_tokens(ctx, tokenizer)
+    encoded = encode_candidates(labeled, tokenizer, context, settings.kind, tokens)
     if not encoded.rows:
         raise DataError("No labeled pair fits the annotator's context: raise data.label_fraction or model.max_length.")
-    checked = encode_candidates(heldout, tokenizer, context, settings.kind).rows
+    checked = encode_candidates(heldout, tokenizer, context, settings.kind, tokens).rows
     labels = {pair.pair_id: 0 if pair.human_label == "a" else 1 for pair in pairs}
     extra = ExtraState()
     result = train_bradley_terry(model, encoded.rows, labels, ctx, heldout=checked, extra=extra)
@@ -86,8 +88,7 @@ def train_scorer(
         "best_epoch": extra.values.get("epoch"),
         "heldout_nll": extra.values.get("nll"),
         "tokens": sum(row.tokens for row in encoded.rows),
-        "truncated": encoded.truncated,
-        "dropped": encoded.dropped,
+        **encoded.counts(),
     }
 
 
@@ -107,7 +108,7 @@ def run_calibration(ctx: StageContext[CalibrationSettings]) -> dict[str, Any]:
     model, tokenizer = load_annotator(twin, store=ctx.store, device=ctx.device, seed=0, dropout=0.0)
     path = forward_path(model.eval(), device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
     context = context_length(model, settings.max_length)
-    rows = encode_candidates(heldout, tokenizer, context, settings.kind).rows
+    rows = encode_candidates(heldout, tokenizer, context, settings.kind, pair_tokens(ctx, tokenizer)).rows
     if not rows:
         raise DataError("No labeled pair is left to fit a temperature on: raise annotator.heldout_fraction.")
     label = {pair.pair_id: pair.human_label for pair in heldout}
@@ -126,12 +127,22 @@ def run_calibration(ctx: StageContext[CalibrationSettings]) -> dict[str, Any]:
     }
 
 
-def encode_candidates(pairs: Iterable[CandidatePair], tokenizer: Any, max_length: int, kind: str) -> EncodedSet:
-    """Ids that the annotator reads: both responses, or for "joint" both orders of the two behind the prompt."""
+def encode_candidates(
+    pairs: Iterable[CandidatePair], tokenizer: Any, max_length: int, kind: str, tokens: PairTokens | None = None
+) -> EncodedSet:
+    """Ids that the annotator reads: both responses, or for "joint" both orders of the two behind the prompt.
+
+    tokens: the stored ids of these pairs, where they are of a data artifact.
+    """
+    limit = _NO_LIMIT if kind == JOINT else max_length
+    if tokens is None:
+        whole = encode_pairs(pairs, tokenizer, max_length=limit)
+    else:
+        whole = fit(tokens.pairs(pairs), tokenizer, limit)
     if kind != JOINT:
-        return encode_pairs(pairs, tokenizer, max_length=max_length)
+        return whole
     rows, truncated, dropped = [], 0, 0
-    for row in encode_pairs(pairs, tokenizer, max_length=_NO_LIMIT).rows:
+    for row in whole.rows:
         a, b = row.responses
         room = max_length - len(a) - len(b)
         if room < 1:
@@ -141,7 +152,7 @@ def encode_candidates(pairs: Iterable[CandidatePair], tokenizer: Any, max_length
         truncated += len(row.prompt_ids) > room
         prompt = np.asarray(cut_left(row.prompt_ids.tolist(), room, tokenizer), dtype=np.int64)
         rows.append(replace(row, prompt_ids=prompt, responses=orders))
-    return EncodedSet(rows, truncated, dropped)
+    return EncodedSet(rows, truncated, dropped, whole.control_tokens)
 
 
 def margins_of(path: ForwardPath, rows: list[Encoded], ctx: WorkContext, kind: str) -> Floats:

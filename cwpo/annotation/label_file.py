@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +36,9 @@ from cwpo.stages.context import WorkContext
 from cwpo.stages.resolve import pin_model
 from cwpo.stages.stored_annotator import store_of, stored_annotator
 
-_FORMAT = 1  # version of parts and output; parts of another version are not resumed
+_FORMAT = 2  # version of parts and output; parts of another version are not resumed
 _PART_FILE = re.compile(r"job\.json(\.partial)?|\d{6}\.(parquet|partial)")
-_CUT = b"prompts_cut"
+_COUNTS = "counts"  # of a part, in its metadata
 _STOPPED = "Stopped while labeling; the same command goes on from the last finished window."
 TOO_LONG, NOT_FINITE = "too_long", "not_finite"
 
@@ -111,7 +112,7 @@ def label_file(
             return Labeled(out=out, report=done, reused=True)
         parts = _open_parts(out, job)
         started, tally, files = time.monotonic(), Tally(), []
-        score: Callable[[label_rows.Window], tuple[pa.Table, int]] | None = None
+        score: Callable[[label_rows.Window], tuple[pa.Table, dict[str, int]]] | None = None
         for index, window in enumerate(label_rows.windows(source, WINDOW, tally)):
             work.stop_if_asked(_STOPPED)
             part = parts / f"{index:06d}.parquet"
@@ -130,12 +131,12 @@ def label_file(
     return Labeled(out=out, report=report, reused=False)
 
 
-def _scorer(annotator: Labeler, work: WorkContext) -> Callable[[label_rows.Window], tuple[pa.Table, int]]:
-    """A window -> its part, with a reason in the rows that have no label; and how many prompts were cut."""
+def _scorer(annotator: Labeler, work: WorkContext) -> Callable[[label_rows.Window], tuple[pa.Table, dict[str, int]]]:
+    """A window -> its part, with a reason in the rows that have no label; and how many rows were cut or spelled out."""
     path, tokenizer = _load(annotator, work)
     context = context_length(path.model, annotator.max_length)
 
-    def score(window: label_rows.Window) -> tuple[pa.Table, int]:
+    def score(window: label_rows.Window) -> tuple[pa.Table, dict[str, int]]:
         encoded = encode_candidates(window.pairs, tokenizer, context, annotator.kind)
         scores = score_pairs(path, encoded.rows, work, stopped=_STOPPED)
         if annotator.kind == JOINT:
@@ -143,7 +144,8 @@ def _scorer(annotator: Labeler, work: WorkContext) -> Callable[[label_rows.Windo
         finite = np.asarray(np.isfinite(scores).all(axis=1))
         said = annotations(window.pairs, encoded.rows, np.where(finite[:, None], scores, 0.0)[:, None, :]).to_pylist()
         usable = {row["pair_id"]: row if fine else NOT_FINITE for row, fine in zip(said, finite, strict=True)}
-        return _part_table(window, usable), encoded.truncated
+        counts = {"prompts_cut": encoded.truncated, "control_tokens": encoded.control_tokens}
+        return _part_table(window, usable), counts
 
     return score
 
@@ -171,10 +173,10 @@ def _load(annotator: Labeler, work: WorkContext) -> tuple[ForwardPath, Any]:
 
 def _finish(files: list[Path], out: Path, tally: Tally) -> dict[str, Any]:
     """Count what the parts say, and write the file from them."""
-    labeled, sure, cut = 0, 0.0, 0
+    labeled, sure, counts = 0, 0.0, Counter[str]()
     for file in files:
         table = pq.read_table(file, columns=["line", "problem", "confidence"])
-        cut += int(table.schema.metadata[_CUT])
+        counts.update(json.loads(table.schema.metadata[_COUNTS.encode()]))
         for row in table.filter(pc.not_equal(table["problem"], "")).to_pylist():
             tally.reject(row["problem"], line=row["line"], detail=_DETAILS[row["problem"]])
         known = table["confidence"].drop_null()
@@ -186,7 +188,8 @@ def _finish(files: list[Path], out: Path, tally: Tally) -> dict[str, Any]:
         "labeled": labeled,
         "rejected": dict(sorted(tally.reasons.items())),
         "rejected_examples": tally.examples,
-        "prompts_cut": cut,
+        "prompts_cut": counts["prompts_cut"],
+        "control_tokens": counts["control_tokens"],
         "mean_confidence": sure / labeled,
     }
 
@@ -243,9 +246,9 @@ def _open_parts(out: Path, job: Mapping[str, Any]) -> Path:
     return folder
 
 
-def _write_part(part: Path, table: pa.Table, truncated: int) -> None:
+def _write_part(part: Path, table: pa.Table, counts: Mapping[str, int]) -> None:
     with written_aside(part, f"{part.stem}{PARTIAL}") as aside:
-        pq.write_table(table.replace_schema_metadata({_CUT: str(truncated)}), aside)
+        pq.write_table(table.replace_schema_metadata({_COUNTS: json.dumps(counts)}), aside)
 
 
 def _nothing(source: Path, tally: Tally) -> str:

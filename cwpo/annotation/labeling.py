@@ -23,11 +23,12 @@ from cwpo.annotation.summary import summarise
 from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.data.pairs import PAIRS_FILE
 from cwpo.data.split import Split, split_file, swap_labels
+from cwpo.data.tokens import pair_tokens
 from cwpo.files import written_aside
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps, response_scores
 from cwpo.models.reading import values_of
-from cwpo.models.tokenization import Encoded, PackedBatch, encode_pairs
+from cwpo.models.tokenization import Encoded, EncodedSet, PackedBatch, fit
 from cwpo.records import CandidatePair
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import ImplicitSettings, LabelSettings, SwapSettings
@@ -38,6 +39,7 @@ from cwpo.training.weighting import Floats
 
 STOPPED = "Stopped while labeling; retry the run to go on from the last finished window."
 MOST_JUDGED = 200_000  # labels compared with human labels, approximately; sums are over all labels
+_CONTROL = b"control_tokens"  # in the metadata of a window: its pairs that hold one
 _WINDOW = 4096  # pairs in memory at once while labeling; they are sorted by length inside it
 _SCHEMA = pa.schema(
     [("pair_id", pa.string())]
@@ -45,8 +47,8 @@ _SCHEMA = pa.schema(
     + [("label", pa.string()), ("confidence", pa.float64()), ("human_label", pa.string()), ("true_label", pa.string())]
     + [(name, pa.int64()) for name in ("chars_a", "chars_b")]
 )
-# Pairs and the number of their window -> the rows that fit, and the scores of a and b by each annotator and pass.
-Scorer = Callable[[list[CandidatePair], int], tuple[list[Encoded], Floats]]
+# Pairs and the number of their window -> them as ids, and the scores of a and b by each annotator and pass.
+Scorer = Callable[[list[CandidatePair], int], tuple[EncodedSet, Floats]]
 
 
 def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
     split = split_file(file, settings)
     rival = bag_of_words.fit(_labeled_windows(file, split, settings.swapped_labels))
     seen = LabelAttributes(rival=rival, share=min(1.0, MOST_JUDGED / max(split.unlabeled_pairs, 1)))
-    parts, dropped, done = [], 0, 0
+    parts, dropped, control, done = [], 0, 0, 0
     finished = set(ranks.gather(sorted(path.name for path in ctx.checkpoints.glob("annotations-*.parquet")))[0])
     for index, window in enumerate(_windows(file)):
         ctx.stop_together(STOPPED)
@@ -70,8 +72,11 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
         if not ranks.is_first():
             continue
         if scored is not None:
-            _write_aside(annotations(hidden, *scored), part)
+            encoded, scores = scored
+            table = annotations(hidden, encoded.rows, scores)
+            _write_aside(table.replace_schema_metadata({_CONTROL: str(encoded.control_tokens)}), part)
         parts.append(part)
+        control += int((pq.read_schema(part).metadata or {}).get(_CONTROL, 0))
         seen.add(hidden, pq.read_table(part))
         dropped += len(hidden) - pq.read_metadata(part).num_rows
         done += len(hidden)
@@ -80,7 +85,8 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
         return {}
     _join(parts, ctx.out / ANNOTATIONS_FILE)
     known = _labeled_windows(file, split, settings.swapped_labels)
-    return {**summarise(ctx.out / ANNOTATIONS_FILE, known, seen), "dropped": dropped}
+    counts = {"dropped": dropped, **({"control_tokens": control} if control else {})}
+    return {**summarise(ctx.out / ANNOTATIONS_FILE, known, seen), **counts}
 
 
 def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:
@@ -90,16 +96,18 @@ def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:
     folders, kind = _annotators(ctx)
     members = [_load_head(ctx, folder, dropout) for folder in folders]
     context = context_length(members[0][0].model, settings.max_length)
+    stored = pair_tokens(ctx, members[0][1])
 
-    def score(pairs: list[CandidatePair], window: int) -> tuple[list[Encoded], Floats]:
-        rows = encode_candidates(pairs, members[0][1], context, kind).rows
+    def score(pairs: list[CandidatePair], window: int) -> tuple[EncodedSet, Floats]:
+        encoded = encode_candidates(pairs, members[0][1], context, kind, stored)
+        rows = encoded.rows
         columns = []
         for path, _ in members:
             for number in range(settings.passes):
                 torch.manual_seed(seeded.short(f"{settings.seed}:{window}{f':{number}' if number else ''}"))
                 columns.append(score_pairs(path, rows, ctx, tokens=tokens))
         scores = np.stack(columns, axis=1) if rows else np.zeros((0, len(columns), 2))
-        return rows, scores / 2 if kind == JOINT else scores
+        return encoded, scores / 2 if kind == JOINT else scores
 
     return score
 
@@ -109,14 +117,15 @@ def implicit_scorer(ctx: StageContext[LabelSettings], settings: ImplicitSettings
     tuned, tokenizer = _load_causal_path(ctx, ModelRef(artifact=ctx.inputs["annotator"]))
     frozen, _ = _load_causal_path(ctx, model_ref(ctx.inputs, "annotator_start", settings))
     context = context_length(tuned.model, ctx.settings.max_length)
+    stored = pair_tokens(ctx, tokenizer)
 
     def ratios(batch: PackedBatch) -> Tensor:
         return response_logps(tuned, batch) - response_logps(frozen, batch)
 
-    def score(pairs: list[CandidatePair], window: int) -> tuple[list[Encoded], Floats]:
-        rows = encode_pairs(pairs, tokenizer, max_length=context).rows
-        scores = settings.beta * values_of(ctx, rows, ratios, stopped=STOPPED, columns=2)
-        return rows, scores[:, None, :]
+    def score(pairs: list[CandidatePair], window: int) -> tuple[EncodedSet, Floats]:
+        encoded = fit(stored.pairs(pairs), tokenizer, context)
+        scores = settings.beta * values_of(ctx, encoded.rows, ratios, stopped=STOPPED, columns=2)
+        return encoded, scores[:, None, :]
 
     return score
 

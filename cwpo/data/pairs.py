@@ -1,8 +1,8 @@
 """Read and write the pairs and prompts of a data artifact, whole or by part. Torch-free."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PAIRS_FILE = "pairs.parquet"
 PROMPTS_FILE = "prompts.parquet"
 MOST_SOURCES = 20  # in a summary
+_BATCH = 4096  # rows of a file in memory at once
 
 
 def load_pairs(directory: Path) -> list[CandidatePair]:
@@ -30,12 +31,12 @@ def load_prompts(directory: Path) -> list[Prompt]:
 
 def write_pairs(pairs: Iterable[CandidatePair], directory: Path) -> None:
     """Write pairs.parquet with a fixed schema, also when there are no pairs."""
-    _write([asdict(pair) for pair in pairs], _pair_schema(), directory / PAIRS_FILE)
+    _write(list(pairs), _pair_schema(), directory / PAIRS_FILE)
 
 
 def write_prompts(prompts: Iterable[Prompt], directory: Path) -> None:
     """Write prompts.parquet."""
-    _write([asdict(prompt) for prompt in prompts], _text_schema(Prompt), directory / PROMPTS_FILE)
+    _write(list(prompts), _text_schema(Prompt), directory / PROMPTS_FILE)
 
 
 def load_part(directory: Path, part: str, rule: SplitSettings) -> list[CandidatePair]:
@@ -60,17 +61,22 @@ def part_of(pairs: Sequence[CandidatePair], part: str, fraction: float, seed: in
     return [pair for pair in pairs if split.has(part, pair.prompt_id)]
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Row by row: of a large file only a batch is there twice."""
     import pyarrow.parquet as pq
 
-    return pq.read_table(path).to_pylist()
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=_BATCH):
+            yield from batch.to_pylist()
 
 
-def _write(rows: list[dict[str, Any]], schema: "pa.Schema", path: Path) -> None:
+def _write(records: Sequence[Any], schema: "pa.Schema", path: Path) -> None:
+    """Column by column, so that no record is there as a dictionary too."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    columns = [pa.array([getattr(one, item.name) for one in records], item.type) for item in schema]
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), path)
 
 
 def _text_schema(record: type) -> "pa.Schema":

@@ -105,9 +105,10 @@ def split_pairs(train: list[PairAt], test: list[PairAt] | None, settings: DataSe
 def token_counter(rule: LengthRuleSettings, ctx: StageContext[DataSettings]) -> CountTokens:
     """Counts tokens with the rule's tokenizer; special tokens in front are counted once."""
     from cwpo.models.load import ModelRef, load_tokenizer
+    from cwpo.models.text.reader import reader_of
 
     ref = ModelRef(artifact=None, name=rule.tokenizer, revision=rule.tokenizer_revision)
-    tokenizer = load_tokenizer(ref, store=ctx.store)
+    tokenizer = reader_of(load_tokenizer(ref, store=ctx.store)).plain
     return lambda texts: [len(ids) for ids in tokenizer(texts, add_special_tokens=True)["input_ids"]]
 
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from cwpo.data.pairs import load_pairs, load_prompts
 from cwpo.data.rows import ASSISTANT, ROLE_NAMES, Message
-from cwpo.errors import GoldRewardError, ModelError
+from cwpo.errors import DataError, GoldRewardError, ModelError
 from cwpo.evaluation.generation import read_samples
 from cwpo.models.hub import HubError
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model, pad_id, precision_context
 from cwpo.models.reading import shared, values_of
+from cwpo.models.text.reader import reader_of
 from cwpo.records import Prompt, Sample
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import GoldSettings, ScoreSettings
@@ -33,6 +34,7 @@ class Scored:
     scores: NDArray[np.float64]
     ungrammatical: list[bool] | None
     truncated: int = 0
+    control_tokens: int = 0  # answers that hold a control token, or whose prompt does; it was read as text
 
 
 def run_gold(ctx: StageContext[GoldSettings]) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def run_scores(ctx: StageContext[ScoreSettings]) -> dict[str, Any]:
         "samples": len(samples),
         "mean_score": float(scored.scores.mean()),
         "truncated": scored.truncated,
+        **({"control_tokens": scored.control_tokens} if scored.control_tokens else {}),
         "ungrammatical": float(np.mean(scored.ungrammatical)) if scored.ungrammatical is not None else None,
     }
 
@@ -88,7 +91,12 @@ def _trained(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prom
             f"{encoded.dropped} answers are longer than the gold reward's context: lower evaluation.max_new_tokens."
         )
     scores = values_of(ctx, encoded.rows, partial(response_scores, path), stopped=STOPPED, columns=1)
-    return Scored(scores=scores[:, 0], ungrammatical=None, truncated=encoded.truncated)
+    return Scored(
+        scores=scores[:, 0],
+        ungrammatical=None,
+        truncated=encoded.truncated,
+        control_tokens=encoded.control_tokens,
+    )
 
 
 def _external(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
@@ -111,7 +119,13 @@ def _external(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Pro
     with precision_context(precision, ctx.device):
         for batch, found in shared(ctx, batches, values, stopped=STOPPED):
             scores[batch] = found.numpy()
-    return Scored(scores=scores, ungrammatical=None, truncated=sum(text.truncated for text in texts))
+    holds = reader_of(tokenizer).holds_control
+    return Scored(
+        scores=scores,
+        ungrammatical=None,
+        truncated=sum(text.truncated for text in texts),
+        control_tokens=sum(holds(prompts[sample.prompt_id].prompt) or holds(sample.text) for sample in samples),
+    )
 
 
 SCORERS: dict[str, Callable[[Context, Sequence[Sample], Mapping[str, Prompt]], Scored]] = {
@@ -135,8 +149,10 @@ def chat_template(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) 
     messages = [*to_messages(prompt), {"role": "assistant", "content": answer}]
     if not tokenizer.chat_template:
         raise GoldRewardError("The gold reward has no chat template: give it the input form text_pair.")
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    try:
+        ids = reader_of(tokenizer).conversation(messages)
+    except DataError as error:
+        raise GoldRewardError(f"The gold reward cannot read a conversation: {error}") from error
     if tokenizer.bos_token_id is not None and ids[:1] != [tokenizer.bos_token_id] and _adds_bos(tokenizer):
         ids = [tokenizer.bos_token_id, *ids]
     return Text(ids=ids[-max_length:], types=None, truncated=len(ids) > max_length)
@@ -144,7 +160,7 @@ def chat_template(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) 
 
 def text_pair(tokenizer: Any, prompt: Prompt, answer: str, max_length: int) -> Text:
     """(prompt, answer) as the two texts of a pair; the prompt loses its left side where both do not fit."""
-    question = prompt.prompt.strip()
+    question, tokenizer = prompt.prompt.strip(), reader_of(tokenizer).plain  # what data say is text
     before = len(tokenizer(question, answer)["input_ids"])
     room = len(tokenizer("", answer)["input_ids"]) < max_length
     tokenizer.truncation_side = "left" if room else "right"

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cwpo.models.text.reader import reader_of
+
 Ids = NDArray[np.int64]
 
 
@@ -56,20 +58,31 @@ class EncodedSet(NamedTuple):
     rows: list[Encoded]
     truncated: int
     dropped: int
+    control_tokens: int = 0  # rows in whose texts a control token is written; it was read as text
+
+    def counts(self) -> dict[str, int]:
+        """What a stage's summary says of it; rows with control tokens where there are any."""
+        control = {"control_tokens": self.control_tokens} if self.control_tokens else {}
+        return {"truncated": self.truncated, "dropped": self.dropped, **control}
+
+
+class RowIds(NamedTuple):
+    """One row before it is fitted to a model: ids of its prompt and its responses, whole and without end-of-text."""
+
+    row_id: str
+    prompt: Sequence[int] | NDArray[np.integer[Any]]
+    responses: Sequence[Sequence[int] | NDArray[np.integer[Any]]]
+    control: bool  # a control token is written in one of its texts
 
 
 def start_ids(tokenizer: Any) -> list[int]:
     """The token that starts a text, once: what the tokenizer adds itself (OPT `</s>`), else its own BOS (Llama)."""
-    added = tokenizer("")["input_ids"][:1]
-    bos = tokenizer.bos_token_id
-    if added and added[0] == bos:
-        return list(added)
-    return [bos] if bos is not None and bos != tokenizer.eos_token_id else []
+    return reader_of(tokenizer).start
 
 
 def encode_prompt(row: PromptRow, tokenizer: Any, max_length: int) -> list[int]:
     """Ids of a prompt as the policy continues it, cut from the left to `max_length`."""
-    return cut_left(_prompt_ids([row], tokenizer)[0], max_length, tokenizer)
+    return cut_left(reader_of(tokenizer).prompts([(row.prompt, row.messages)])[0], max_length, tokenizer)
 
 
 def encode_pairs(pairs: Iterable[PairRow], tokenizer: Any, *, max_length: int) -> EncodedSet:
@@ -81,54 +94,47 @@ def encode_pairs(pairs: Iterable[PairRow], tokenizer: Any, *, max_length: int) -
 
 def encode_rows(rows: Iterable[tuple[PromptRow, str, tuple[str, ...]]], tokenizer: Any, max_length: int) -> EncodedSet:
     """(prompt row, id, responses) rows as ids; the prompt loses its left side where the longest response needs room."""
-    rows = list(rows)
-    prompts = _prompt_ids([row for row, _, _ in rows], tokenizer)
-    texts = _text_ids([text for _, _, responses in rows for text in responses], tokenizer)
-    end, at = [tokenizer.eos_token_id], 0
+    return fit(read_rows(list(rows), tokenizer), tokenizer, max_length)
+
+
+def read_rows(rows: Sequence[tuple[PromptRow, str, tuple[str, ...]]], tokenizer: Any) -> Iterator[RowIds]:
+    """The ids of rows of texts. What data say is text: a control token written there is spelled out."""
+    reader = reader_of(tokenizer)
+    prompts = reader.prompts([(row.prompt, row.messages) for row, _, _ in rows])
+    texts = iter(reader.ids([text for _, _, responses in rows for text in responses]))
+    for (row, row_id, responses), prompt in zip(rows, prompts, strict=True):
+        control = any(map(reader.holds_control, (row.prompt, *responses)))
+        yield RowIds(row_id, prompt, tuple(next(texts) for _ in responses), control)
+
+
+def fit(rows: Iterable[RowIds], tokenizer: Any, max_length: int) -> EncodedSet:
+    """Rows as a model reads them: end-of-text behind each response, what does not fit cut or dropped."""
+    start, end = start_ids(tokenizer), [tokenizer.eos_token_id]
     kept: list[Encoded] = []
-    truncated = dropped = 0
-    for (_, pair_id, responses), prompt in zip(rows, prompts, strict=True):
-        ids = tuple(np.asarray(text + end, dtype=np.int64) for text in texts[at : at + len(responses)])
-        at += len(responses)
-        room = max_length - max(len(response) for response in ids)
+    truncated = dropped = control = 0
+    for row in rows:
+        control += row.control
+        room = max_length - max(len(response) for response in row.responses) - 1
         if room < 1:
             dropped += 1
             continue
-        truncated += len(prompt) > room
-        prompt_ids = np.asarray(cut_left(prompt, room, tokenizer), dtype=np.int64)
-        kept.append(Encoded(pair_id=pair_id, prompt_ids=prompt_ids, responses=ids))
-    return EncodedSet(kept, truncated, dropped)
-
-
-def _prompt_ids(rows: Sequence[PromptRow], tokenizer: Any) -> list[list[int]]:
-    templated = bool(getattr(tokenizer, "chat_template", None))
-    start = start_ids(tokenizer)
-    plain = [row for row in rows if not (templated and row.messages)]
-    texts = iter(_text_ids([row.prompt for row in plain], tokenizer))
-    ids = [_chat_ids(row, tokenizer) if templated and row.messages else start + next(texts) for row in rows]
-    return [prompt or [tokenizer.eos_token_id] for prompt in ids]  # something must predict the first token
-
-
-def _chat_ids(row: PromptRow, tokenizer: Any) -> list[int]:
-    import json
-
-    text = tokenizer.apply_chat_template(json.loads(row.messages or "[]"), add_generation_prompt=True, tokenize=False)
-    return _text_ids([text], tokenizer)[0]
-
-
-def _text_ids(texts: list[str], tokenizer: Any) -> list[list[int]]:
-    if not texts:
-        return []
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-    return ids
+        truncated += len(row.prompt) > room
+        ids = tuple(np.concatenate([np.asarray(response, dtype=np.int64), end]) for response in row.responses)
+        prompt = np.asarray(_cut_left(row.prompt, room, start), dtype=np.int64)
+        kept.append(Encoded(pair_id=row.row_id, prompt_ids=prompt, responses=ids))
+    return EncodedSet(kept, truncated, dropped, control)
 
 
 def cut_left(ids: list[int], room: int, tokenizer: Any) -> list[int]:
     """The last `room` ids of a prompt; the token that a tokenizer puts in front stays in front."""
+    return list(_cut_left(ids, room, start_ids(tokenizer)))
+
+
+def _cut_left(ids: Any, room: int, start: list[int]) -> Any:
     if len(ids) <= room:
         return ids
-    if room > 1 and ids[:1] == start_ids(tokenizer):
-        return ids[:1] + ids[1 - room :]
+    if room > 1 and list(ids[:1]) == start:
+        return [*start, *ids[1 - room :]]
     return ids[-room:]
 
 

@@ -23,6 +23,7 @@ class Cut:
     slot: str
     truncated: int | None  # prompts or texts whose left end was cut; None: not counted there
     dropped: int | None  # pairs with a response that alone does not fit; None: the stage drops nothing
+    control_tokens: int  # rows in which a control token of the model is written; it was read as text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,12 @@ def data_sentence(summary: Mapping[str, Any], prompts: Mapping[str, Any] | None 
 def cuts(summaries: Mapping[str, Mapping[str, Any]]) -> list[Cut]:
     """The model stages that count what their context cut, in the order given."""
     return [
-        Cut(slot=slot, truncated=summary.get("truncated"), dropped=summary.get("dropped"))
+        Cut(
+            slot=slot,
+            truncated=summary.get("truncated"),
+            dropped=summary.get("dropped"),
+            control_tokens=summary.get("control_tokens", 0),
+        )
         for slot, summary in summaries.items()
         if "truncated" in summary or "dropped" in summary
     ]
@@ -59,8 +65,10 @@ def cut_sentence(found: Sequence[Cut]) -> str:
     """One line for a terminal; the stages that cut something by name."""
     shortened = [f"{cut.slot} {count(cut.truncated)}" for cut in found if cut.truncated]
     dropped = [f"{cut.slot} {count(cut.dropped)}" for cut in found if cut.dropped]
+    written = [f"{cut.slot} {count(cut.control_tokens)}" for cut in found if cut.control_tokens]
     words = f"Prompts cut at the model's context: {', '.join(shortened) or 'none'}"
-    return f"{words}; pairs dropped whose response does not fit: {', '.join(dropped) or 'none'}."
+    words = f"{words}; pairs dropped whose response does not fit: {', '.join(dropped) or 'none'}"
+    return f"{words}; with control tokens, read as text: {', '.join(written)}." if written else f"{words}."
 
 
 def rejected_rows(summary: Mapping[str, Any]) -> list[RejectedRow]:

@@ -59,6 +59,7 @@ def data(config: RunConfig, *, pool: bool) -> DataSettings:
         sandbox=_world(config, pool=pool),
         parts=dict(row.parts) if row and row.parts and part.subset is None else None,
         sources=bool(part.mix),  # artifacts made without a mix do not say where a pair is from
+        control_tokens="obeyed" if config.is_sandbox else "text",  # the sandbox's world has no such words
     )
 
 

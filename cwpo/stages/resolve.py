@@ -11,6 +11,7 @@ from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from cwpo.data import files
+from cwpo.data.chats import check_chats
 from cwpo.errors import ArtifactError, ConfigError, DataError
 from cwpo.models import hub
 from cwpo.stages.stored_annotator import is_fingerprint, stored_annotator
@@ -38,6 +39,7 @@ def resolve(config: RunConfig, *, gpu: bool, home: Path) -> RunConfig:
         pins["model"][f"{role}_revision"] = pin_model(f"model.{role}", name, revision, home=home)
     pins["evaluation"] |= _gold(config, home) | _engine(config)
     resolved = RunConfig.parse(merged(config.canonical(), pins))
+    _check_chats(resolved, home)
     return _with_tokenizer(resolved, home)
 
 
@@ -111,6 +113,17 @@ def _dataset(config: RunConfig) -> dict[str, object]:
     wanted = revision or (row.revision if row else None)
     pinned = hub.resolve_revision("dataset", repo, wanted, field="data.dataset")
     return {"revision": pinned, "subset": subset or (row.subset if row else None)}
+
+
+def _check_chats(config: RunConfig, home: Path) -> None:
+    """Where file and tokenizers are at hand, their chat templates must take its conversations."""
+    if config.is_sandbox or not hub.is_local(config.data.dataset):
+        return
+    for role in ("annotator", "policy") if _uses_annotator(config) else ("policy",):
+        name, revision = getattr(config.model, role), getattr(config.model, f"{role}_revision")
+        folder = Path(name).expanduser() if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
+        if folder is not None:
+            check_chats(Path(config.data.dataset).expanduser(), folder, field=f"model.{role}", rows=_CHECKED_ROWS)
 
 
 def _gold(config: RunConfig, home: Path) -> dict[str, object]:

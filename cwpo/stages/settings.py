@@ -127,7 +127,10 @@ class WorldSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings(Settings):
-    """Which pairs and prompts. `parts`: subsets that are joined; `sources`: pairs say where they are from."""
+    """Which pairs and prompts. `parts`: subsets that are joined; `sources`: pairs say where they are from.
+
+    control_tokens: what is computed from data in which one may be written; they were obeyed before they were text.
+    """
 
     dataset: str
     revision: str | None
@@ -139,6 +142,7 @@ class DataSettings(Settings):
     sandbox: WorldSettings | None
     parts: Mapping[str, str] | None = usual(None)
     sources: bool = usual(False)
+    control_tokens: Literal["obeyed", "text"] = usual("obeyed")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cwpo.config.catalog import OBJECTIVES as OBJECTIVE_ROWS
+from cwpo.data.tokens import pair_tokens
 from cwpo.errors import ArtifactError, DataError
 from cwpo.models.load import context_length, load_policy, model_ref, parent_of
 from cwpo.models.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness
-from cwpo.models.tokenization import Encoded, encode_pairs
+from cwpo.models.tokenization import Encoded, fit
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import AlignSettings, ObjectiveSettings, WeightingSettings
 from cwpo.statistics.calibration import effective_sample_size
@@ -80,7 +81,7 @@ def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
 def load_align_data(ctx: StageContext[AlignSettings], tokenizer: Any, context: int) -> tuple[AlignData, dict[str, Any]]:
     """Labels, weights and reference log-probabilities of the pairs that fit the model, and what was left out."""
     labeled = {item.pair.pair_id: item for item in preference_pairs(ctx)}
-    encoded = encode_pairs([item.pair for item in labeled.values()], tokenizer, max_length=context)
+    encoded = fit(pair_tokens(ctx, tokenizer).pairs(item.pair for item in labeled.values()), tokenizer, context)
     if not encoded.rows:
         raise DataError("No pair fits the policy's context: raise model.max_length or choose shorter data.")
     items = [labeled[row.pair_id] for row in encoded.rows]
@@ -97,8 +98,7 @@ def load_align_data(ctx: StageContext[AlignSettings], tokenizer: Any, context: i
         "pairs": len(rows),
         "pool": len(items),
         "tokens": sum(row.tokens for row in rows),
-        "truncated": encoded.truncated,
-        "dropped": encoded.dropped,
+        **encoded.counts(),
         "mean_weight": float(weights.w.mean()),
         "effective_sample_size": effective_sample_size(weights.w),
     }

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cwpo.data.pairs import load_part
+from cwpo.data.tokens import pair_tokens
 from cwpo.errors import DataError
 from cwpo.models.load import context_length, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps
 from cwpo.models.reading import values_of
-from cwpo.models.tokenization import Encoded, encode_pairs
+from cwpo.models.tokenization import Encoded, fit
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import ReferenceSettings
 
@@ -32,7 +33,7 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
     )
     context = context_length(policy.model, settings.max_length)
     part = load_part(ctx.inputs["data"], settings.part, settings)
-    encoded = encode_pairs(part, policy.tokenizer, max_length=context)
+    encoded = fit(pair_tokens(ctx, policy.tokenizer).pairs(part), policy.tokenizer, context)
     if not encoded.rows:
         raise DataError("No pair fits the policy's context: raise model.max_length or choose shorter data.")
     policy.model.eval()
@@ -41,8 +42,7 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
     return {
         "pairs": len(encoded.rows),
         "tokens": sum(row.tokens for row in encoded.rows),
-        "truncated": encoded.truncated,
-        "dropped": encoded.dropped,
+        **encoded.counts(),
     }
 
 

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cwpo.data.tokens import pair_tokens
 from cwpo.errors import DataError
 from cwpo.models.load import context_length, load_policy, model_ref, parent_of
 from cwpo.models.logps import ForwardPath, forward_path, response_logps
-from cwpo.models.tokenization import Encoded, encode_rows
+from cwpo.models.tokenization import Encoded, fit
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import SftSettings, TrainSettings
 from cwpo.training.finishing import save_trained
@@ -32,8 +33,8 @@ def run_sft(ctx: StageContext[SftSettings]) -> dict[str, Any]:
         seed=settings.seed,
     )
     context = context_length(policy.model, settings.max_length)
-    winners = ((item.pair, item.pair.pair_id, (item.chosen,)) for item in preference_pairs(ctx))
-    encoded = encode_rows(winners, policy.tokenizer, context)
+    winners = ((item.pair.pair_id, (item.label,)) for item in preference_pairs(ctx))
+    encoded = fit(pair_tokens(ctx, policy.tokenizer).rows(winners), policy.tokenizer, context)
     if not encoded.rows:
         raise DataError("No answer fits the policy's context: raise model.max_length or choose shorter data.")
     result = train_on_answers(
@@ -53,8 +54,7 @@ def run_sft(ctx: StageContext[SftSettings]) -> dict[str, Any]:
         "final_loss": result.final_loss,
         "pairs": len(encoded.rows),
         "tokens": sum(row.tokens for row in encoded.rows),
-        "truncated": encoded.truncated,
-        "dropped": encoded.dropped,
+        **encoded.counts(),
     }
 
 

@@ -4,8 +4,11 @@ import logging
 import shutil
 import signal
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from types import FrameType
 
+from cwpo.artifacts import TOKENS
 from db.errors import DatabaseError
 from db.repositories import leases, stages
 from db.repositories import workers as worker_rows
@@ -20,6 +23,7 @@ log = logging.getLogger(__name__)
 TICK = 3.0  # a dead worker is noticed after 45 s of lease and at most this
 _HOUSEKEEPING_EVERY = 100  # ticks: five minutes
 _ABANDONED_AFTER = 24 * 3600.0  # seconds; unfinished directories of killed processes
+_UNREAD_AFTER = 14 * 24 * 3600.0  # seconds; token ids, which every stage that reads them touches
 
 
 def run_reaper() -> None:
@@ -60,9 +64,17 @@ def reap(*, housekeeping: bool = False) -> int:
 
 
 def remove_abandoned() -> None:
-    """Unfinished artifact directories that a killed process left."""
-    oldest = time.time() - _ABANDONED_AFTER
-    for folder in (store().root / "tmp").glob("*"):
+    """Unfinished artifact directories that a killed process left, and token ids that no stage reads any more."""
+    root = store().root
+    tokens = root / TOKENS
+    for place in (root / "tmp", tokens / "tmp", tokens / "damaged"):
+        _remove_older(place.glob("*"), _ABANDONED_AFTER)
+    _remove_older(tokens.glob("??/*"), _UNREAD_AFTER)
+
+
+def _remove_older(folders: Iterable[Path], seconds: float) -> None:
+    oldest = time.time() - seconds
+    for folder in folders:
         if folder.stat().st_mtime < oldest:
             shutil.rmtree(folder, ignore_errors=True)
 

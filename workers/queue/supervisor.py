@@ -107,7 +107,7 @@ class Supervisor:
                 lease.name_process(slot.worker_id, slot.process.pid)
 
     def _worker_environment(self, slot: Slot) -> dict[str, str]:
-        threads = ONE_THREAD if slot.device == "cpu" else {"TOKENIZERS_PARALLELISM": "false"}
+        threads = ONE_THREAD if slot.device == "cpu" else {"TOKENIZERS_PARALLELISM": "true"}
         return child_environment(
             CWPO_WORKER_ID=str(slot.worker_id), CWPO_DEVICE=slot.device, CUDA_VISIBLE_DEVICES=slot.gpu, **threads
         )

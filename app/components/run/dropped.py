@@ -18,6 +18,7 @@ CUTS = (
     Column(label="model", limit=60),
     Column(label="prompts cut", figures=True),
     Column(label="pairs that do not fit", figures=True),
+    Column(label="with control tokens", figures=True),
 )
 REJECTED = (Column(label="line", figures=True), Column(label="dropped because"), Column(label="what", limit=200))
 
@@ -60,12 +61,16 @@ def _show_cuts(
     models = {stage.slot: stage.model for stage in stages}
     layout.small("What the context of each model cut")
     rows = [
-        [slot_name(cut.slot), models[cut.slot], _amount(cut.truncated), _amount(cut.dropped)] for cut in found
-    ]  # fmt: skip
+        [slot_name(cut.slot), models[cut.slot], *map(_amount, (cut.truncated, cut.dropped, cut.control_tokens))]
+        for cut in found
+    ]
     tables.show_with_file(
         files, CUTS, rows, alt="Texts cut at the context of each model", numbers=lambda: fields_of(found)
     )
-    layout.note("Only a prompt's left end is cut; a pair with a response that alone does not fit is dropped.")
+    layout.note(
+        "Only a prompt's left end is cut; a pair with a response that alone does not fit is dropped. "
+        "A control token written in a text is read as text."
+    )
 
 
 def _amount(value: int | None) -> Cell | None:

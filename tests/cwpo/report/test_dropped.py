@@ -32,10 +32,16 @@ def test_each_model_says_what_its_context_cut() -> None:
         "labels": {"dropped": 3},
         "samples": {"prompts": 5},
     })  # fmt: skip
-    assert [(cut.slot, cut.truncated, cut.dropped) for cut in found] == [
-        ("annotator", 0, 2), ("align", 7, 0), ("labels", None, 3),
+    assert [(cut.slot, cut.truncated, cut.dropped, cut.control_tokens) for cut in found] == [
+        ("annotator", 0, 2, 0), ("align", 7, 0, 0), ("labels", None, 3, 0),
     ]  # fmt: skip
     assert dropped.cut_sentence(found) == (
         "Prompts cut at the model's context: align 7; pairs dropped whose response does not fit: annotator 2, labels 3."
     )
     assert dropped.cut_sentence([]).startswith("Prompts cut at the model's context: none;")
+
+
+def test_rows_with_control_tokens_are_counted_by_stage() -> None:
+    found = dropped.cuts({"sft": {"truncated": 0, "dropped": 0, "control_tokens": 1200}, "labels": {"dropped": 0}})
+    assert [cut.control_tokens for cut in found] == [1200, 0]
+    assert dropped.cut_sentence(found).endswith("; with control tokens, read as text: sft 1,200.")

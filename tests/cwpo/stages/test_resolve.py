@@ -81,3 +81,22 @@ def test_broken_lines_are_found_before_anything_runs(tmp_path, files):
     data.write_text('{"prompt": "p", "chosen": "yes"\nnot json\n')
     with pytest.raises(ConfigError, match=r"None of the first 2 rows of pairs\.jsonl is a usable pair"):
         resolve(local_run(data, model), gpu=False, home=tmp_path)
+
+
+@pytest.mark.parametrize("place", ["chat_template.jinja", "tokenizer_config.json"])
+def test_a_chat_template_that_refuses_system_messages_is_a_sentence_at_submission(tmp_path, files, place):
+    _, model = files
+    template = "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'system' %}"
+    template += "{{ raise_exception('System role not supported') }}{% endif %}{{ m['content'] }}{% endfor %}"
+    (model / place).write_text(template if place.endswith("jinja") else json.dumps({"chat_template": template}))
+    chats = tmp_path / "chats.jsonl"
+
+    def written(*roles):
+        prompt = [{"role": role, "content": "hi"} for role in roles]
+        answers = {name: [{"role": "assistant", "content": name}] for name in ("chosen", "rejected")}
+        chats.write_text(json.dumps({"prompt": prompt, **answers}) + "\n")
+        return local_run(chats, model)
+
+    resolve(written("user"), gpu=False, home=tmp_path)
+    with pytest.raises(ConfigError, match=r"refuses a conversation of the roles system, user .*Line 1 of chats.jsonl"):
+        resolve(written("system", "user"), gpu=False, home=tmp_path)
