@@ -95,8 +95,8 @@ def test_one_rank_ends_all_and_its_reason_is_the_one_that_is_told(
 
 
 def test_a_rank_that_is_stopped_is_noticed_by_its_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CWPO_RANK_SILENCE", "3")
-    with pytest.raises(RanksLost, match=r"^Rank 1 of 2 gave no sign of life for 3 s"):
+    monkeypatch.setenv("CWPO_RANK_SILENCE", "8")
+    with pytest.raises(RanksLost, match=r"^Rank 1 of 2 gave no sign of life for 8 s"):
         compute(tmp_path, "second_is_stopped")
 
 
@@ -131,11 +131,17 @@ def test_ranks_stop_when_asked_and_are_ended_where_they_cannot_hear_it(
 SCRIPT = f"""
 import sys
 from pathlib import Path
+from cwpo.artifacts import ArtifactStore
+from cwpo.config.run import RunConfig
 from cwpo.parallel.launch import compute_in_ranks
-from tests.cwpo import stage
-from tests.cwpo.recording import RecordingReporter
+from cwpo.stages.context import StageContext
+from cwpo.stages.graph import build
 folder = Path(sys.argv[1])
-context = stage.context(folder, config={{}})
+spec = build(RunConfig.parse({{"method": "cw"}}))["align"]
+context = StageContext(
+    kind=spec.kind, settings=spec.settings, inputs={{}}, out=folder / "out", checkpoints=folder,
+    store=ArtifactStore(folder),
+)
 compute_in_ranks(context, places=("", ""), program={PROGRAM!r})
 """
 
