@@ -4,7 +4,7 @@ Who samples is an engine (cwpo/evaluation/engines); what it has answered before 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cwpo.data.pairs import load_prompts
-from cwpo.evaluation.engines.contract import Engine, Question, Written, batches_of
+from cwpo.evaluation.engines.contract import Engine, Key, Question, Written
 from cwpo.evaluation.engines.native import native
 from cwpo.evaluation.engines.opening import opened, prompt_room
 from cwpo.models import logps
@@ -135,24 +135,42 @@ def _encoded(prompts: Sequence[Prompt], tokenizer: Any, room: int) -> dict[str, 
 def sampled(
     ctx: StageContext[SampleSettings], engine: Engine, tokenizer: Any, prompt_ids: Mapping[str, list[int]]
 ) -> list[Answer]:
-    """All answers in the order of the prompts; batches finished before a kill are read back."""
-    samples = ctx.settings.decoding.samples
+    """All answers in the order of the prompts; batches finished before a kill are read back.
+
+    Several ranks share the batches, write what they finish into a file each, and get all answers in the end.
+    """
+    samples, ranks = ctx.settings.decoding.samples, ctx.execution.ranks
     questions = [
         Question(prompt_id=prompt_id, sample=sample, prompt_ids=ids)
         for prompt_id, ids in prompt_ids.items()
         for sample in range(samples)
     ]
-    partial = ctx.checkpoints / PARTIAL_FILE
-    found = {(answer.prompt_id, answer.sample): answer for answer in _read_partial(partial)}
-    with partial.open("a") as stream:
-        for batch in batches_of(engine, questions, frozenset(found)):
+    stored = ranks.gather(_stored(ctx.checkpoints) if ranks.is_first() else None)[0]  # before any rank writes
+    found = {(answer.prompt_id, answer.sample): answer for answer in map(_answer, stored)}
+    before, mine = len(found), dict[Key, Answer]()
+    with (ctx.checkpoints / _partial_file(ranks.rank)).open("a") as stream:
+        for batch in _shared(ctx, engine, questions, frozenset(found)):
             new = [_spoken(written, tokenizer) for written in engine.answers(batch, ctx.should_stop)]
             known = {(answer.prompt_id, answer.sample): answer for answer in new}
             stream.writelines(json.dumps(asdict(known[key])) + "\n" for key in known if found.get(key) != known[key])
             stream.flush()
-            found |= known
-            ctx.reporter.progress(len(found) // samples, len(prompt_ids), "prompts")
+            mine |= known
+            done = min(before + len(mine) * ranks.size, len(questions))
+            ctx.reporter.progress(done // samples, len(prompt_ids), "prompts")
+    for part in ranks.gather([asdict(answer) for answer in mine.values()]):
+        found |= {(answer.prompt_id, answer.sample): answer for answer in map(_answer, part)}
     return [found[question.key] for question in questions]
+
+
+def _shared(
+    ctx: StageContext[SampleSettings], engine: Engine, questions: Sequence[Question], done: Collection[Key]
+) -> Sequence[Sequence[Question]]:
+    """The batches of this rank: whole ones of the stage's where answers belong to their batch, else some questions."""
+    ranks, settings = ctx.execution.ranks, ctx.settings
+    if settings.precision == "fp32" and settings.engine is None:
+        by_length = sorted(questions, key=lambda item: (len(item.prompt_ids), item.prompt_id, item.sample))
+        return engine.batches(ranks.share(by_length), done)
+    return ranks.share(engine.batches(questions, done))
 
 
 def _spoken(written: Written, tokenizer: Any) -> Answer:
@@ -163,14 +181,22 @@ def _spoken(written: Written, tokenizer: Any) -> Answer:
     )
 
 
-def _read_partial(path: Path) -> Iterator[Answer]:
-    """Answers of an earlier attempt; the line that a kill cut short ends the file."""
-    if not path.is_file():
-        return
-    whole, _, _ = path.read_text().rpartition("\n")
-    for line in whole.splitlines():
-        yield Answer(**json.loads(line))
-    path.write_text(whole + "\n" if whole else "")
+def _partial_file(rank: int) -> str:
+    return f"answers-{rank}.jsonl" if rank else PARTIAL_FILE
+
+
+def _stored(folder: Path) -> list[dict[str, Any]]:
+    """Answers of earlier attempts, of however many ranks; a line that a kill cut short is taken away."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("answers*.jsonl")):
+        whole, _, _ = path.read_text().rpartition("\n")
+        found += [json.loads(line) for line in whole.splitlines()]
+        path.write_text(whole + "\n" if whole else "")
+    return found
+
+
+def _answer(values: Mapping[str, Any]) -> Answer:
+    return Answer(**values)
 
 
 def write_samples(samples: Sequence[Sample], directory: Path) -> None:

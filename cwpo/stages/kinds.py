@@ -73,7 +73,7 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind(
             name="samples", version=1, settings=of.SampleSettings, inputs=("prompts", "model", "reference_model"),
-            label="Answers", function="cwpo.evaluation.generation:run_samples",
+            shared=True, label="Answers", function="cwpo.evaluation.generation:run_samples",
         ),
         Kind(
             name="gold", version=1, settings=of.GoldSettings, inputs=("data", "base"), shared=True, trains=True,

@@ -35,7 +35,7 @@ def opened(ref: ModelRef, ctx: StageContext[SampleSettings]) -> Iterator[tuple[E
         device=ctx.device,
         decoding=settings.decoding,
         evaluation_seed=settings.evaluation_seed,
-        scratch=ctx.checkpoints,
+        scratch=ctx.checkpoints if ctx.execution.ranks.is_first() else ctx.out,  # a folder of each rank
     )
     with VllmEngine(opening=opening, settings=settings.engine) as engine:
         yield engine, tokenizer, room

@@ -131,11 +131,17 @@ def test_ranks_stop_when_asked_and_are_ended_where_they_cannot_hear_it(
 SCRIPT = f"""
 import sys
 from pathlib import Path
+from cwpo.artifacts import ArtifactStore
+from cwpo.config.run import RunConfig
 from cwpo.parallel.launch import compute_in_ranks
-from tests.cwpo import stage
-from tests.cwpo.recording import RecordingReporter
+from cwpo.stages.context import StageContext
+from cwpo.stages.graph import build
 folder = Path(sys.argv[1])
-context = stage.context(folder, config={{}})
+spec = build(RunConfig.parse({{"method": "cw"}}))["align"]
+context = StageContext(
+    kind=spec.kind, settings=spec.settings, inputs={{}}, out=folder / "out", checkpoints=folder,
+    store=ArtifactStore(folder),
+)
 compute_in_ranks(context, places=("", ""), program={PROGRAM!r})
 """
 

@@ -4,13 +4,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.run import RunConfig, merged
 from cwpo.errors import Cancelled
-from cwpo.parallel.ranks import ALONE, Ranks
+from cwpo.parallel.ranks import Ranks
 from cwpo.stages.context import Execution, StageContext
 from cwpo.stages.execute import executor
 from cwpo.stages.graph import StageSpec
@@ -23,6 +24,7 @@ from tests.cwpo.recording import RecordingReporter
 TABLES = {
     "labels": "annotations.parquet",
     "reference": "reference.parquet",
+    "samples": "samples.parquet",
     "scores": "scores.parquet",
 }
 TOKENS = 60  # several batches of each stage, not as many as a multiple of the ranks
@@ -37,11 +39,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
 
 
 def computed(
-    home: Path, spec: StageSpec, folder: Path, ranks: Ranks = ALONE, **options: Any
+    home: Path, spec: StageSpec, folder: Path, ranks: Ranks, *, tokens: int = TOKENS, **options: Any
 ) -> tuple[str, dict[str, Any], list[Any]]:
     """Where a rank wrote, its summary, and what it reported as progress."""
     store, out = ArtifactStore(home / "artifacts"), folder / str(ranks.rank)
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     (folder / "checkpoints").mkdir(exist_ok=True, parents=True)
     reporter = RecordingReporter()
     context = StageContext(
@@ -51,7 +53,7 @@ def computed(
         out=out,
         checkpoints=folder / "checkpoints",
         store=store,
-        execution=Execution(tokens_per_batch=TOKENS, ranks=ranks),
+        execution=Execution(tokens_per_batch=tokens, ranks=ranks),
         reporter=reporter,
         **options,
     )
@@ -76,7 +78,7 @@ def test_ranks_find_what_one_process_finds_and_the_first_writes_it(
         assert told[-1][0] == told[-1][1]
 
 
-@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("kind", ["labels", "reference", "scores"])
 def test_all_ranks_stop_together_when_one_of_them_is_asked(
     alone: tuple[Path, RunResult], tmp_path: Path, kind: str
 ) -> None:
@@ -92,3 +94,36 @@ def test_all_ranks_stop_together_when_one_of_them_is_asked(
         return True
 
     assert on_ranks(2, tmp_path / "ranks", stopped) == [True, True]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_answers_of_two_ranks_that_were_stopped_are_kept_by_any_number_of_ranks(
+    alone: tuple[Path, RunResult], tmp_path: Path, size: int
+) -> None:
+    folder, result = alone
+    work = partial(computed, folder / "home", result.specs["samples"], tmp_path, tokens=8)
+    asked: list[bool] = [False] * 15 + [True]
+
+    def stopped(ranks: Ranks) -> bool:
+        with pytest.raises(Cancelled):
+            work(ranks, should_stop=lambda: asked.pop(0) if len(asked) > 1 else True)
+        return True
+
+    assert on_ranks(2, tmp_path / "stopped", stopped) == [True, True]
+    files = sorted((tmp_path / "checkpoints").glob("answers*.jsonl"))
+    before = [path.read_text() for path in files]
+    assert [path.name for path in files] == ["answers-1.jsonl", "answers.jsonl"]
+    assert all(text.count("\n") > 1 for text in before)
+    with files[0].open("a") as stream:
+        stream.write('{"prompt_id": "cut sh')  # a kill in the middle of a line
+    out, _, _ = on_ranks(size, tmp_path / "resumed", work)[0]
+    after = [path.read_text() for path in files]
+    assert all(text.startswith(start) for text, start in zip(after, before, strict=True))
+    lines = [
+        line for path in (tmp_path / "checkpoints").glob("answers*.jsonl") for line in path.read_text().splitlines()
+    ]
+    assert len(lines) == len(set(lines)) == result.stages["samples"].summary["samples"]
+    ours, theirs = (pq.read_table(where / "samples.parquet") for where in (Path(out), result.stages["samples"].path))
+    assert ours.drop(["logp", "reference_logp"]).equals(theirs.drop(["logp", "reference_logp"]))
+    for name in ("logp", "reference_logp"):  # other batches, other roundings
+        assert np.allclose(ours[name], theirs[name], rtol=1e-5)
