@@ -13,6 +13,10 @@ STORE_PATIENCE = 120.0  # seconds that a stage waits for a shared store that doe
 def store_at(home: Path, *, patience: float = 0.0, should_stop: Callable[[], bool] = lambda: False) -> ArtifactStore:
     """The store under a home, shared where CWPO_STORE is set. `patience`: seconds that a shared store which does not
     answer is waited for, unless `should_stop` says yes meanwhile."""
+    return ArtifactStore(home / "artifacts", shared_store(patience=patience, should_stop=should_stop))
+
+
+def shared_store(*, patience: float = 0.0, should_stop: Callable[[], bool] = lambda: False) -> ObjectStore | None:
+    """The store that CWPO_STORE names."""
     url = settings.store_url
-    shared = None if url is None else ObjectStore(url, patience=patience, should_stop=should_stop)
-    return ArtifactStore(home / "artifacts", shared)
+    return None if url is None else ObjectStore(url, patience=patience, should_stop=should_stop)

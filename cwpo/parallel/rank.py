@@ -89,6 +89,7 @@ def _beat(events: Writer) -> None:
 def _compute(order: Mapping[str, Any], events: Writer, asked: threading.Event) -> dict[str, Any]:
     """Join the other ranks and call the stage's function; rank 0's summary counts."""
     from cwpo.artifacts import ArtifactStore
+    from cwpo.config.store import STORE_PATIENCE, shared_store
     from cwpo.reporting import SilentReporter
     from cwpo.stages.context import Execution, StageContext
     from cwpo.stages.execute import compute_here
@@ -101,7 +102,7 @@ def _compute(order: Mapping[str, Any], events: Writer, asked: threading.Event) -
         inputs={name: Path(path) for name, path in order["inputs"].items()},
         out=Path(order["out"]),
         checkpoints=Path(order["checkpoints"]),
-        store=ArtifactStore(Path(order["store"])),
+        store=ArtifactStore(Path(order["store"]), shared_store(patience=STORE_PATIENCE, should_stop=asked.is_set)),
         execution=Execution(**order["execution"], ranks=ranks),
         reporter=PipeReporter(events) if ranks.is_first() else SilentReporter(),
         should_stop=asked.is_set,

@@ -88,4 +88,9 @@ def worker_count() -> int:
         return wanted
     if visible_gpus():
         return 0
+    return cores()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

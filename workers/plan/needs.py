@@ -47,7 +47,7 @@ def _is_shared(spec: StageSpec) -> bool:
         return False
     if isinstance(settings, ScoreSettings) and settings.gold_reward.kind == "oracle":
         return False
-    return bool(getattr(spec.row, "shared", spec.needs_model))
+    return spec.row.shared
 
 
 def _on_cards(

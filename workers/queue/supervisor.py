@@ -16,6 +16,7 @@ import psutil
 
 from cwpo.config.environment import settings
 from workers.machine import logs
+from workers.machine.devices import cores
 from workers.machine.processes import child_environment, die_with_parent, end_all, parent_from_environment
 from workers.queue.until_idle import UntilIdle
 
@@ -23,6 +24,7 @@ log = logging.getLogger("workers.supervisor")
 
 TICK = 0.2  # seconds between looks at the children
 BEAT_EVERY = 10.0  # seconds between heartbeats of the workers' rows
+MOST_THREADS = 8  # of a job that has a card
 LOOK_EVERY = 6  # beats between looks at the free memory of cards
 QUICK_GRACE = 10.0  # seconds at most where a person pressed Ctrl-C
 BEYOND = 1.5  # seconds that a worker has to end after the grace of its job
@@ -130,10 +132,16 @@ class Supervisor:
                 lease.name_process(slot.worker_id, slot.process.pid)
 
     def _worker_environment(self, slot: Slot) -> dict[str, str]:
-        threads = ONE_THREAD if slot.device == "cpu" else {"TOKENIZERS_PARALLELISM": "true"}
+        threads = ONE_THREAD if slot.device == "cpu" else self._beside_a_card()
         return child_environment(
             CWPO_WORKER_ID=str(slot.worker_id), CWPO_DEVICE=slot.device, CUDA_VISIBLE_DEVICES=slot.gpu, **threads
         )
+
+    def _beside_a_card(self) -> dict[str, str]:
+        """Each card's part of the cores."""
+        cards = sum(slot.device == "gpu" for slot in self.slots)
+        threads = str(min(MOST_THREADS, max(1, cores() // max(1, cards))))
+        return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "true"}
 
     def _bury(self, slot: Slot) -> None:
         """Give the dead child's stage back at once, then wait a little longer after each quick death."""

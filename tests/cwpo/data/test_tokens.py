@@ -97,7 +97,7 @@ def test_batches_do_not_change_the_rows(ctx: Any, monkeypatch: pytest.MonkeyPatc
 
 def test_a_run_turns_its_texts_into_tokens_once_for_each_tokenizer(tmp_path: Path, made: list[str]) -> None:
     """Annotator, calibration, labels and gold share one; SFT, reference and alignment share the other."""
-    result = run(recorded._config(tmp_path), home=tmp_path / "home")
+    result = run(recorded.config(tmp_path), home=tmp_path / "home")
     assert {"annotator", "labels", "sft", "reference", "align"} <= {spec.kind for spec in result.specs.values()}
     assert len(made) == 2
 

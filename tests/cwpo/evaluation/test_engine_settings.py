@@ -57,17 +57,17 @@ def test_answers_and_those_of_the_opponent_have_the_same_batches() -> None:
 def test_the_version_is_found_where_vllm_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Elsewhere a sentence says what to do; a version that is given is taken."""
     with pytest.raises(ConfigError, match=r"evaluation\.engine: vllm is not installed here: install the extra"):
-        resolve(config(engine="vllm"), gpu=False, home=tmp_path)
-    given = resolve(config(engine="vllm", engine_version="0.1"), gpu=False, home=tmp_path)
+        resolve(config(engine="vllm"), bf16=False, home=tmp_path)
+    given = resolve(config(engine="vllm", engine_version="0.1"), bf16=False, home=tmp_path)
     assert given.evaluation.engine_version == "0.1"
     with fake_vllm(tmp_path, monkeypatch):
-        assert resolve(config(engine="vllm"), gpu=False, home=tmp_path).evaluation.engine_version == VERSION
+        assert resolve(config(engine="vllm"), bf16=False, home=tmp_path).evaluation.engine_version == VERSION
         monkeypatch.setenv("CWPO_VLLM_PYTHON", sys.executable)  # asked in a process of its own
-        assert resolve(config(engine="vllm"), gpu=False, home=tmp_path).evaluation.engine_version == VERSION
+        assert resolve(config(engine="vllm"), bf16=False, home=tmp_path).evaluation.engine_version == VERSION
         monkeypatch.setenv("CWPO_VLLM_PYTHON", str(tmp_path / "absent"))
         with pytest.raises(ConfigError, match="set CWPO_VLLM_PYTHON"):
-            resolve(config(engine="vllm"), gpu=False, home=tmp_path)
-    assert resolve(config(), gpu=False, home=tmp_path).evaluation.engine_version is None
+            resolve(config(engine="vllm"), bf16=False, home=tmp_path)
+    assert resolve(config(), bf16=False, home=tmp_path).evaluation.engine_version is None
 
 
 @pytest.mark.parametrize(

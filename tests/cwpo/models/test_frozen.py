@@ -12,12 +12,12 @@ from peft import get_peft_model
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError
-from cwpo.evaluation.generation import generate
+from cwpo.evaluation.engines.contract import Question
+from cwpo.evaluation.engines.native import native
 from cwpo.models.adapters import ADAPTER, LORA_TARGETS
 from cwpo.models.load import ModelRef, load_annotator, load_policy, parent_of, precision_context, save_model
 from cwpo.models.logps import forward_path, response_logps, response_scores
 from cwpo.models.tokenization import Encoded, pack
-from cwpo.records import Prompt
 from cwpo.report.gra_terms import decoding_of
 from cwpo.stages.graph import build
 from cwpo.stages.settings import DecodingSettings
@@ -47,10 +47,11 @@ def logps(model: Any) -> torch.Tensor:
 
 
 def answers(model: Any, family: str) -> list[list[int]]:
-    prompts = [Prompt(prompt_id=str(at), prompt=f"w{at} w{at + 1}", messages=None) for at in range(8)]
-    how = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=12, samples=2)
-    batches = generate(model, tiny.tokenizer(family), prompts, how, 0, precision="bf16", tokens_per_batch=64)
-    return [answer.ids for batch in batches for answer in batch]
+    questions = [Question(prompt_id=str(at), sample=0, prompt_ids=[3 + at, 4 + at]) for at in range(16)]
+    how = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=12, samples=1)
+    engine = native(model, tiny.tokenizer(family), how, 0, precision="bf16", tokens_per_batch=64)
+    written = (engine.answers(batch, lambda: False) for batch in engine.batches(questions, frozenset()))
+    return [answer.ids for batch in written for answer in batch]
 
 
 def adapted(ref: ModelRef, store: ArtifactStore, family: str, digit: str, **changes: Any) -> ModelRef:
