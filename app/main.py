@@ -44,7 +44,7 @@ PAGES = {
 }
 
 page = st.navigation(PAGES, expanded=True)
-st.set_page_config(page_title=f"{page.title} · CW-PO")
+st.set_page_config(page_title=f"{getattr(page, 'title', 'Dashboard')} · CW-PO")  # outside a server a page has no title
 st.html(STYLE)
 if page.url_path != NEW_RUN:
     put_aside()

@@ -62,8 +62,7 @@ class ObjectStore:
         known = self.manifest(fingerprint)
         if known is None:
             attempt = uuid.uuid4().hex
-            self._upload(fingerprint, folder, own, attempt)
-            if self._publish(fingerprint, folder, own, attempt):
+            if self._upload(fingerprint, folder, own, attempt) and self._publish(fingerprint, folder, own, attempt):
                 self._sweep(fingerprint, keep=attempt)
                 return True
             self._remove(f"{self._place(fingerprint)}/{attempt}")
@@ -135,19 +134,23 @@ class ObjectStore:
     def _manifest_path(self, fingerprint: str) -> str:
         return f"{self._place(fingerprint)}/{MANIFEST}"
 
-    def _upload(self, fingerprint: str, folder: Path, own: Manifest, attempt: str) -> None:
-        """The files of an artifact, which nobody sees before its manifest is there."""
+    def _upload(self, fingerprint: str, folder: Path, own: Manifest, attempt: str) -> bool:
+        """The files of an artifact, which nobody sees before its manifest is there. False where another one was
+        published meanwhile, which swept ours away."""
         place = f"{self._place(fingerprint)}/{attempt}"
         try:
             for name in own["files"]:
                 self._do(functools.partial(self._files.put_file, str(folder / name), f"{place}/{name}"))
         except FileNotFoundError as error:
-            raise self._not_there(error) from error
+            if self.manifest(fingerprint) is None:
+                raise self._not_there(error) from error
+            return False
         except StoreUnreachable:
             raise
         except BaseException:
             self._remove(place)
             raise
+        return True
 
     def _publish(self, fingerprint: str, folder: Path, own: Manifest, attempt: str) -> bool:
         """Write the manifest of what was uploaded; whether it is ours that stands there now."""

@@ -21,11 +21,12 @@ from db.errors import DatabaseError, DatabaseUnavailable
 
 BUSY_SECONDS = 30
 CONNECT_SECONDS = 5
-# A machine that is cut off is noticed within half a minute on both ends: it must not keep a lock in the server, nor
-# wait for an answer that never comes.
+# A machine that is cut off, or whose processes are frozen, is noticed within half a minute on both ends: it must not
+# keep a lock in the server, nor wait for an answer that never comes.
 _CLIENT_NOTICES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
 _SERVER_NOTICES = {
-    "tcp_keepalives_idle": 10, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3, "tcp_user_timeout": 25_000
+    "tcp_keepalives_idle": 10, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3, "tcp_user_timeout": 25_000,
+    "idle_in_transaction_session_timeout": 25_000,
 }  # fmt: skip
 # SQLite's default of 2 MB reads a page of examples from the file again and again.
 READ_CACHE_KB = 16_384

@@ -55,6 +55,8 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
             yield "objective", f"{config.objective} needs the annotator's margin, which {config.method} has not."
     if config.model.quantization != "none" and config.model.lora is None:
         yield "model.quantization", "4-bit weights do not train: set model.lora, or quantization: none."
+    if config.model.quantization != "none" and config.evaluation.engine != "native":
+        yield "evaluation.engine", f"{config.evaluation.engine} would answer with other weights than trained in 4 bits."
     for field in ("annotator", "policy"):
         name = getattr(config.model, field)
         if name.startswith("sandbox/") and name not in catalog.SANDBOX_MODELS:

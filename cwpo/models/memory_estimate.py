@@ -212,13 +212,13 @@ def answering(shape: Shape, *, tokens: int, precision: str, new_tokens: int, kep
 
 
 def answer_cache(*, layers: int, hidden: int, vocabulary: int, cache_gb: float | None) -> int:
-    """Bytes of keys and values of one batch of answers in bf16: what is asked for, or a third of the weights.
+    """Bytes of keys and values of one batch of answers in bf16: what is asked for, or a quarter of the weights.
 
     A function of the model's configuration alone, because the batch is part of the result. Weights as 12 hidden² a
     layer and one embedding, 2 bytes each.
     """
     weights = 2 * (12 * layers * hidden**2 + vocabulary * hidden)
-    return int(cache_gb * 1e9) if cache_gb else max(LEAST_CACHE, weights // 3)
+    return int(cache_gb * 1e9) if cache_gb else max(LEAST_CACHE, weights // 4)
 
 
 def _answering_in_fixed_batches(need: Need, batches: BatchSettings, shape: Shape) -> Need:

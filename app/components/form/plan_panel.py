@@ -47,7 +47,7 @@ def show_plan(form: CheckedForm) -> None:
             layout.problem(error)
             reason = "The plan has a problem."
     layout.service_notice()
-    if plan is not None and not _asked_for(queued, token, plan):
+    if plan is not None and not _asked_for(queued, token, plan, tick=digest([config.hash() for config in configs])):
         reason = UNASKED
     label = f"Queue {counted(len(configs), 'run')}" if configs else "Queue runs"
     if st.button(label, type="primary", disabled=bool(reason), help=reason or None, key="queue"):
@@ -60,7 +60,7 @@ def show_plan(form: CheckedForm) -> None:
 
 def _figures(form: CheckedForm) -> Plan:
     configs = form.sweep.configs
-    plan = _plan(database_url(), json.dumps([config.canonical() for config in configs]))
+    plan = _plan(database_url(), json.dumps([{**config.canonical(), "name": ""} for config in configs]))
     layout.small("What this will cost and reuse")
     grid = st.grid(3, min_column_width=100, gap="small")
     for label, value in (
@@ -147,8 +147,9 @@ def _go_on(queued: Queued) -> None:
         leave(then)
 
 
-def _asked_for(queued: Queued, token: str, plan: Plan) -> bool:
-    """Whether to queue is what the user wants: runs that would compute nothing new are asked about."""
+def _asked_for(queued: Queued, token: str, plan: Plan, *, tick: str) -> bool:
+    """Whether to queue is what the user wants: runs that would compute nothing new are asked about. `tick`: the same
+    for the same runs, however they are called."""
     before = queued.runs.get(token)
     if before is None and plan.stages_new:
         return True
@@ -159,4 +160,4 @@ def _asked_for(queued: Queued, token: str, plan: Plan) -> bool:
             f"Nothing new would be computed: {counted(plan.runs, 'run')} would reuse "
             "what is done, or queued for other runs."
         )
-    return st.checkbox("Queue them all the same", key=f"new_run.again_{queued.times}_{token}")
+    return st.checkbox("Queue them all the same", key=f"new_run.again_{queued.times}_{tick}")

@@ -235,6 +235,12 @@ def test_weights_in_four_bits_do_not_train() -> None:
         RunConfig.parse({"method": "cw", "data": {"dataset": "hh"}, "model": {"lora": None, "quantization": "nf4"}})
 
 
+def test_weights_in_four_bits_answer_by_our_own_sampler() -> None:
+    given = {"method": "cw", "data": {"dataset": "hh"}, "model": {"quantization": "nf4"}}
+    with pytest.raises(ConfigError, match=r"vllm would answer with other weights"):
+        RunConfig.parse({**given, "evaluation": {"engine": "vllm"}})
+
+
 def test_a_table_says_that_weights_were_in_four_bits() -> None:
     config = RunConfig.parse({"method": "cw", "data": {"dataset": "hh"}, "model": {"quantization": "nf4"}})
     assert "nf4" in decoding_of(config)

@@ -11,8 +11,9 @@ from workers.queue import reaper
 
 
 def test_token_ids_that_no_stage_read_for_two_weeks_go_and_artifacts_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sqlite_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("DATABASE_URL", sqlite_address)
     monkeypatch.setattr(reaper, "store", lambda: ArtifactStore(tmp_path))
     days = {f"{TOKENS}/aa/old": 15, f"{TOKENS}/aa/read": 13, f"{TOKENS}/tmp/killed": 2, "tmp/killed": 2, "tmp/new": 0,
             "bb/artifact": 900, "checkpoints/artifact": 900}  # fmt: skip

@@ -185,7 +185,7 @@ print("ended", process.returncode)
 """
 LAUNCHER = f"""
 import sys
-from workers.cli.honcho_json import StackManager
+from workers.cli.launch.honcho_json import StackManager
 manager = StackManager(None, 60.0)
 manager.add_process("job", {DEAF!r})
 manager.loop()

@@ -79,7 +79,7 @@ def test_the_stage_of_a_host_that_is_cut_off_moves_and_nothing_is_lost(desk: Wor
     cut, other = (host(name, desk) for name in ("cut", "other"))
     run_id = api.submit_run(desk.config(**LONG)).run_id
     with cut.supervisor(workers=1) as frozen_one:
-        wait_for(lambda: (desk.stage(run_id, "align").done or 0) > 0, 240, every=0.05)
+        wait_for(lambda: desk.stage(run_id, "align").status == "running", 240, every=0.02)
         family = [psutil.Process(frozen_one.pid), *descendants(frozen_one.pid)]
         freeze(family, frozen)
         with writing() as session:  # 45 seconds of silence
