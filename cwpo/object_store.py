@@ -278,7 +278,7 @@ def _write_new(files: Any, path: str, data: bytes) -> None:
 
 def _link_new(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    aside = path.parent.with_name(f"{path.parent.name}.{uuid.uuid4().hex}")  # beside the folder, which others sweep
     try:
         aside.write_bytes(data)
         os.link(aside, path)

@@ -206,7 +206,7 @@ class EvaluationConfig(Part):
         None,
         gt=0,
         description="bf16: GB for keys and values of one batch of answers, which is part of the result; "
-        "default: a quarter of the model's weights, at least 4",
+        "default: a quarter of the model's weights, at least 3",
     )
     engine: Literal["native", "vllm"] = Field(
         "native", description="who samples the answers: this program, or vLLM (needs the extra vllm on the workers)"

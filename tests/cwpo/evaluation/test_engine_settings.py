@@ -94,7 +94,7 @@ def test_terms_name_an_engine_with_its_version_and_mode() -> None:
 
 
 def test_the_cache_of_bf16_by_hand() -> None:
-    """A quarter of the weights, here of OPT-13B; never less than 4 GB; or what is asked for."""
+    """A quarter of the weights, here of OPT-13B; never less than 3 GB; or what is asked for."""
     opt = answer_cache(layers=40, hidden=5120, vocabulary=50272, cache_gb=None)
     assert opt == 2 * (12 * 40 * 5120**2 + 50272 * 5120) // 4
     assert 6.3e9 < opt < 6.6e9
