@@ -52,6 +52,8 @@ def configure(*, worker: str | None = None) -> None:
     for name in ("app", "workers", "cwpo", "db"):
         logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger("rq.worker").setLevel(logging.WARNING)  # it sets itself to INFO when it is imported
+    if worker is not None:
+        logging.captureWarnings(True)  # what libraries warn of is a line of the log, too
     handler.setFormatter(formatter())  # last: that CWPO_LOG is wrong has to be said too
 
 

@@ -80,6 +80,9 @@ class StageWorker(SpawnWorker):
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """End now: the job gets SIGTERM, once, and CWPO_STOP_GRACE seconds to finish its step and write a checkpoint,
         then SIGKILL. Redis may be gone already."""
+        signal.signal(
+            signal.SIGALRM, signal.SIG_IGN
+        )  # RQ's own alarm, every 5 s, would end the waiting by an exception
         if self._stopping:  # asked by the supervisor and by the terminal
             return
         self._stopping = True

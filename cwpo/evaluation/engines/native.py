@@ -51,6 +51,7 @@ class NativeEngine:
         self.stops = torch.tensor(sorted(stop_ids(model, tokenizer)), device=device)
         self.placeable = is_placeable(model.config)
         known = inspect.signature(_innermost(model).forward).parameters
+        self.cache_name = "cache" if "cache" in known else "past_key_values"  # its name before transformers 5.24
         self.takes_positions = "position_ids" in known
         self.last_only = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
 
@@ -104,8 +105,8 @@ class NativeEngine:
         output = self.model(
             input_ids=ids,
             attention_mask=mask,
-            past_key_values=cache,
             use_cache=cache is not None,
+            **{self.cache_name: cache},
             **extra,
             **self.last_only,
         )

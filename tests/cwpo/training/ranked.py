@@ -7,11 +7,13 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -193,7 +195,8 @@ def over_ranks(size: int, cases: Sequence[Case], folder: Path) -> list[Computed]
         stage_inputs(folder)
     started = [method.Process(target=_rank, args=(rank, *given), daemon=True) for rank in range(size)]
     for process in started:
-        process.start()
+        with _no_script():
+            process.start()
     for process in started:
         process.join(240)
         if process.is_alive():
@@ -203,6 +206,18 @@ def over_ranks(size: int, cases: Sequence[Case], folder: Path) -> list[Computed]
     with np.load(f"{meeting}.npz") as stored:
         names = [item.name for item in fields(Computed)]
         return [Computed(**{name: stored[f"{number}-{name}"] for name in names}) for number in range(len(cases))]
+
+
+@contextmanager
+def _no_script() -> Iterator[None]:
+    """A page that was drawn by a test stands as the main script, which a new process would run again."""
+    main = sys.modules["__main__"]
+    if Case.__module__ != "__main__":
+        sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _rank(rank: int, size: int, cases: Sequence[Case], folder: str, meeting: str) -> None:

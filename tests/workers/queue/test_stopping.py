@@ -38,7 +38,7 @@ class SlowSteps(importlib.abc.MetaPathFinder):
 
             def slow(self, *arguments, **named):
                 if os.path.exists(os.environ["SLOW_STEPS"]):
-                    time.sleep(3)
+                    time.sleep(6)
                 return step(self, *arguments, **named)
 
             torch.optim.AdamW.step = slow
@@ -87,7 +87,7 @@ def batch_job(place: Workplace, *, asked: Path, slow: Path) -> "subprocess.Popen
 def test_a_batch_job_whose_time_is_up_goes_on_in_the_next_one_at_the_step_where_it_stopped(
     workplace: Workplace,
 ) -> None:
-    """No checkpoint is due, a step takes three seconds, and USR1 comes in the middle of one."""
+    """No checkpoint is due, a step takes six seconds, longer than RQ looks away, and USR1 comes in the middle of one."""
     place = workplace
     asked, slow = place.home / "asked", place.home / "slow"
     run_id = api.submit_run(place.config(**LONG, execution={"checkpoint_seconds": 3600})).run_id
