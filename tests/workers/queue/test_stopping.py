@@ -87,7 +87,7 @@ def batch_job(place: Workplace, *, asked: Path, slow: Path) -> "subprocess.Popen
 def test_a_batch_job_whose_time_is_up_goes_on_in_the_next_one_at_the_step_where_it_stopped(
     workplace: Workplace,
 ) -> None:
-    """No checkpoint is due, a step takes six seconds, longer than RQ looks away, and USR1 comes in the middle of one."""
+    """No checkpoint is due, a step takes six seconds, longer than RQ looks away, and USR1 comes in mid-step."""
     place = workplace
     asked, slow = place.home / "asked", place.home / "slow"
     run_id = api.submit_run(place.config(**LONG, execution={"checkpoint_seconds": 3600})).run_id
