@@ -50,7 +50,8 @@ def show_plan(form: CheckedForm) -> None:
     if plan is not None and not _asked_for(queued, token, plan, tick=digest([config.hash() for config in configs])):
         reason = UNASKED
     label = f"Queue {counted(len(configs), 'run')}" if configs else "Queue runs"
-    if st.button(label, type="primary", disabled=bool(reason), help=reason or None, key="queue"):
+    pressed = st.button(label, type="primary", disabled=bool(reason), help=reason or None, key="queue")
+    if pressed and not reason:  # a second click may arrive at a button that was switched off meanwhile
         _submit(configs, form.name, queued, token)
     if reason and reason != UNASKED:
         st.caption(reason)
