@@ -77,7 +77,7 @@ def one_run(place: Workplace, number: int, points: int) -> dict[str, Any]:
     """What three kills of one alignment left."""
     from workers import api
 
-    config = resolve(place.config(align={"beta": 0.1 + 0.001 * number}), gpu=False, home=place.home)
+    config = resolve(place.config(align={"beta": 0.1 + 0.001 * number}), bf16=False, home=place.home)
     prepare(place, config)
     run_id = api.submit_run(config).run_id
     row: dict[str, Any] = {"run": number, "left": 0}
