@@ -15,11 +15,13 @@ from cwpo.config.run import RunConfig, expand, merged
 from cwpo.models import shape as model_shape
 from cwpo.stages.graph import build
 from cwpo.statistics import intervals
+from db import queries
 from db.records import MeasuredStage
 from tests.workers.workplace import Workplace
 from workers import api
 from workers.cli import main
 from workers.machine import devices
+from workers.machine.database import reading
 from workers.plan import estimate, memory, submission, words
 
 ANNOTATOR, POLICY = "sandbox/opt-48", "sandbox/opt-64"
@@ -358,5 +360,5 @@ def test_the_command_line_prints_the_plan_and_submits_nothing(
     assert "The time is unknown" in said
     assert "assumed: this dataset has no two methods with two seeds yet" in said
     assert api.plan(workplace.sweep(method=["weak", "cw"], seed=[0, 1])).stages_done == 0
-    with api.reading() as session:
-        assert api.queries.list_runs(session).rows == ()
+    with reading() as session:
+        assert queries.list_runs(session).rows == ()

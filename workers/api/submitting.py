@@ -1,42 +1,31 @@
-"""The one door for commands: what pages and the command line call to change anything. Reads go through db.queries."""
+"""Runs are planned and queued, and stored answers get another judge."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from redis.exceptions import RedisError
-
-from cwpo.bundle import write
 from cwpo.compare.power import SeedSpread, measured_spread
 from cwpo.config.catalog import METHODS
 from cwpo.config.run import MOST_RUNS, RunConfig, merged
 from cwpo.errors import ConfigError
 from cwpo.stages.graph import build, rescoring
 from cwpo.stages.resolve import resolve, with_gold
-from cwpo.stages.stored_annotator import is_fingerprint
 from db import queries
-from db.errors import DatabaseError
 from db.records import CreatedRun, NewStage, RunFilters, WorkerRow
-from db.repositories import named_annotators as annotator_rows
 from db.repositories import runs
 from db.status import CANCELLED, DONE, FAILED
-from workers.finished_runs import from_database
+from workers.api.changes import announce, delete_artifacts
+from workers.api.runs import retry_run
 from workers.machine.database import reading, writing
 from workers.machine.devices import has_bf16, visible_gpus
-from workers.machine.paths import home, store
+from workers.machine.paths import home
 from workers.plan import estimate as planning
 from workers.plan import memory, submission
 from workers.plan import needs as stage_needs
-from workers.plan.annotator_names import GONE, fingerprint_of, in_store, with_fingerprints
+from workers.plan.annotator_names import with_fingerprints
 from workers.plan.estimate import Graph, Plan
-from workers.queue import doorbell, scheduler
-from workers.queue import labelings as labeling
-from workers.queue.labelings import Labeling
 
 _MEASURED_RUNS = 40  # newest of a dataset that the spread between seeds is measured in
 _READ_FOR_A_PLAN = 2**28  # bytes of local files that are hashed before anything is submitted
-_FULL = 0.98  # share of the disk above which health says so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,35 +36,6 @@ class Submitted:
     reused: int
     stages: int
     queue_down: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Changed:
-    """Runs whose stages were queued again."""
-
-    run_ids: tuple[int, ...]
-    queue_down: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deleted:
-    """How many artifacts went with a run, and the annotators of it that stay because they have a name."""
-
-    artifacts: int
-    kept_annotators: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Health:
-    """Whether each part answers, in words."""
-
-    redis_ok: bool
-    redis_detail: str
-    database_ok: bool
-    database_detail: str
-    storage_ok: bool
-    storage_detail: str
-    workers_alive: int
 
 
 def submit_run(config: RunConfig, *, priority: int = 0) -> Submitted:
@@ -149,131 +109,25 @@ def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
     with writing() as session:
         made = [runs.extend(session, run_id, stages) for run_id, stages in planned]
     taken = {stage.fingerprint for _, stages in planned for stage in stages}
-    _delete_artifacts([fingerprint for one in made for fingerprint in one.removed if fingerprint not in taken])
-    down = not _announce()
+    delete_artifacts([fingerprint for one in made for fingerprint in one.removed if fingerprint not in taken])
+    down = not announce()
     return [
         Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
     ]
 
 
-def cancel_run(run_id: int) -> None:
-    """Stop a run within seconds; stages that another run wants go on."""
-    with writing() as session:
-        removed = runs.cancel(session, run_id)
-    _delete_artifacts(removed)
-
-
-def retry_run(run_id: int) -> Changed:
-    """Queue what failed or was cancelled again, for every run that waits for it."""
-    with writing() as session:
-        waiting = runs.retry(session, run_id)
-    return Changed(run_ids=waiting, queue_down=not _announce())
-
-
-def reprioritise(run_id: int, priority: int) -> None:
-    """Higher runs first."""
-    with writing() as session:
-        runs.set_priority(session, run_id, priority)
-
-
-def archive_run(run_id: int, archived: bool = True) -> None:
-    """Hide a finished run from the lists, or show it again."""
-    with writing() as session:
-        runs.archive(session, run_id, archived)
-
-
-def delete_run(run_id: int) -> Deleted:
-    """Remove a finished run, its rows, and the artifacts that nothing else uses."""
-    with writing() as session:
-        deleted = runs.delete(session, run_id)
-    _delete_artifacts(deleted.fingerprints)
-    return Deleted(artifacts=len(deleted.fingerprints), kept_annotators=deleted.named)
-
-
-def name_annotator(run_id: int, name: str, note: str = "") -> int:
-    """Name the annotator that a run trained, so that other runs and `cwpo label` can use it; the version."""
-    with writing() as session:
-        return annotator_rows.create(session, run_id, name.strip(), note.strip())
-
-
-def forget_annotator(name: str, version: int) -> int:
-    """Take a name away, and the artifacts that nothing else uses; how many artifacts."""
-    with writing() as session:
-        fingerprints = annotator_rows.forget(session, name, version)
-    _delete_artifacts(fingerprints)
-    return len(fingerprints)
-
-
-def label_file(annotator: str, path: str, out: str = "") -> Labeling:
-    """Label a file of this machine in a process of its own, with NAME, NAME@VERSION or a fingerprint. What is finished
-    of the same labeling is not done again; `out` lies beside the file unless it is given."""
-    fingerprint = annotator if is_fingerprint(annotator) else fingerprint_of(annotator, "ANNOTATOR")
-    if not in_store(fingerprint):
-        raise ConfigError("ANNOTATOR", GONE.format(annotator[:12]))
-    return labeling.start(annotator, fingerprint, *labeling.paths(path, out))
-
-
-def labelings(annotator: str) -> list[Labeling]:
-    """The newest labelings of files with the annotator of this fingerprint, as they stand now."""
-    return labeling.newest(annotator)
-
-
-def stop_labeling(out: str) -> None:
-    """End the labeling that writes this file; its finished windows stay."""
-    labeling.stop(labeling.paths(out)[0])
-
-
-def export_run(run_id: int) -> dict[str, Any]:
-    """Everything that reproduces and states a run: config, fingerprints, seconds, summaries, GRA."""
+def gpu_available() -> bool:
+    """Whether a GPU will execute what is submitted: this machine has one, or a GPU worker is alive."""
+    if visible_gpus():
+        return True
     with reading() as session:
-        record = queries.get_run(session, run_id)
-        stages = queries.run_stages(session, run_id)
-    return {
-        "run": run_id,
-        "name": record.row.name,
-        "status": record.status,
-        "error": record.error,
-        "config": dict(record.config),
-        "config_hash": record.config_hash,
-        "stages": {
-            stage.slot: {
-                "kind": stage.kind,
-                "fingerprint": stage.fingerprint,
-                "status": stage.status,
-                "seconds": stage.seconds,
-                "attempts": stage.attempts,
-                "reused": stage.reused,
-                "summary": stage.summary,
-            }
-            for stage in stages
-        },
-        "gra": next((stage.summary for stage in stages if stage.slot == "evaluation"), None),
-        "rescored": {
-            stage.slot.partition("@")[2]: stage.summary for stage in stages if stage.slot.startswith("evaluation@")
-        },
-    }
+        return any(worker.alive and worker.device == "gpu" for worker in queries.workers(session))
 
 
-def reproduce_bundle(run_ids: Sequence[int], *, reference: str = "") -> bytes:
-    """A zip that computes these evaluated runs again; `reference`: group key of the setting differences are against."""
-    return write.to_bytes(from_database(run_ids), store=store(), reference=reference)
-
-
-def health() -> Health:
-    """Ask Redis, the database and the disk; answers within seconds whatever is down."""
-    redis_ok, redis_detail = _redis_health()
-    database_ok, database_detail, alive = _database_health()
-    usage = shutil.disk_usage(_existing(home()))
-    storage_ok = usage.used / usage.total < _FULL
-    return Health(
-        redis_ok=redis_ok,
-        redis_detail=redis_detail,
-        database_ok=database_ok,
-        database_detail=database_detail,
-        storage_ok=storage_ok,
-        storage_detail=f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.0f} GiB at {home()}",
-        workers_alive=alive,
-    )
+def bf16_available() -> bool:
+    """Whether what is submitted with `precision: auto` is computed in bf16: by the GPUs here as they say themselves;
+    those of other machines are taken to have it."""
+    return has_bf16() if visible_gpus() else gpu_available()
 
 
 def _submit(configs: Sequence[RunConfig], *, sweep: str | None, priority: int) -> list[Submitted]:
@@ -287,7 +141,7 @@ def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priorit
         for config, specs, stages in planned:
             row = submission.new_run(config, specs, sweep=sweep, priority=priority)
             made.append(runs.create(session, row, stages))
-    down = not _announce()
+    down = not announce()
     return [
         Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
     ]
@@ -314,31 +168,6 @@ def _hosts(workers: Sequence[WorkerRow]) -> list[list[int | None]]:
         if worker.device != "cpu":
             cards.setdefault(worker.host, []).append(worker.card_bytes)
     return list(cards.values())
-
-
-def _delete_artifacts(fingerprints: Sequence[str]) -> None:
-    place = store()
-    for fingerprint in fingerprints:
-        place.delete(fingerprint)
-
-
-def _announce() -> bool:
-    """Ring for idle workers. False when Redis is down, whether or not anybody had to be rung."""
-    return scheduler.ring_idle() and _redis_health()[0]
-
-
-def gpu_available() -> bool:
-    """Whether a GPU will execute what is submitted: this machine has one, or a GPU worker is alive."""
-    if visible_gpus():
-        return True
-    with reading() as session:
-        return any(worker.alive and worker.device == "gpu" for worker in queries.workers(session))
-
-
-def bf16_available() -> bool:
-    """Whether what is submitted with `precision: auto` is computed in bf16: by the GPUs here as they say themselves;
-    those of other machines are taken to have it."""
-    return has_bf16() if visible_gpus() else gpu_available()
 
 
 def _resolve_all(configs: Sequence[RunConfig], *, read_at_most: int | None = None) -> list[RunConfig]:
@@ -374,27 +203,3 @@ def _retry_when_stopped(run_id: int) -> None:
         page = queries.list_runs(session, filters=RunFilters(ids=(run_id,)), after=None, limit=1)
     if page.rows and page.rows[0].status in (FAILED, CANCELLED):
         retry_run(run_id)
-
-
-def _redis_health() -> tuple[bool, str]:
-    try:
-        doorbell.ping()
-    except RedisError as error:
-        return False, f"Redis does not answer ({error}): queued runs start when it is back."
-    return True, "Redis answers."
-
-
-def _database_health() -> tuple[bool, str, int]:
-    try:
-        with reading() as session:
-            facts = queries.database_health(session)
-            alive = sum(worker.alive for worker in queries.workers(session))
-    except DatabaseError as error:
-        return False, str(error), 0
-    return True, f"{facts.product} {facts.version}, {facts.location}", alive
-
-
-def _existing(path: Any) -> Any:
-    while not path.exists():
-        path = path.parent
-    return path

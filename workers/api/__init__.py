@@ -1,0 +1,47 @@
+"""The one door for commands: what pages and the command line call to change anything. Reads go through db.queries."""
+
+from workers.api.annotators import forget_annotator, label_file, labelings, name_annotator, stop_labeling
+from workers.api.exports import export_run, reproduce_bundle
+from workers.api.health import Health, health
+from workers.api.runs import Changed, Deleted, archive_run, cancel_run, delete_run, reprioritise, retry_run
+from workers.api.submitting import (
+    Submitted,
+    bf16_available,
+    gpu_available,
+    plan,
+    rescore,
+    seed_spread,
+    submit_missing,
+    submit_run,
+    submit_sweep,
+)
+from workers.queue.labelings import Labeling
+
+__all__ = [
+    "Changed",
+    "Deleted",
+    "Health",
+    "Labeling",
+    "Submitted",
+    "archive_run",
+    "bf16_available",
+    "cancel_run",
+    "delete_run",
+    "export_run",
+    "forget_annotator",
+    "gpu_available",
+    "health",
+    "label_file",
+    "labelings",
+    "name_annotator",
+    "plan",
+    "reprioritise",
+    "reproduce_bundle",
+    "rescore",
+    "retry_run",
+    "seed_spread",
+    "stop_labeling",
+    "submit_missing",
+    "submit_run",
+    "submit_sweep",
+]

@@ -1,0 +1,27 @@
+"""What commands have in common: the ring after a commit, and files that nothing uses any more."""
+
+from collections.abc import Sequence
+
+from redis.exceptions import RedisError
+
+from workers.machine.paths import store
+from workers.queue import doorbell, scheduler
+
+
+def delete_artifacts(fingerprints: Sequence[str]) -> None:
+    place = store()
+    for fingerprint in fingerprints:
+        place.delete(fingerprint)
+
+
+def announce() -> bool:
+    """Ring for idle workers. False when Redis is down, whether or not anybody had to be rung."""
+    return scheduler.ring_idle() and redis_health()[0]
+
+
+def redis_health() -> tuple[bool, str]:
+    try:
+        doorbell.ping()
+    except RedisError as error:
+        return False, f"Redis does not answer ({error}): queued runs start when it is back."
+    return True, "Redis answers."
