@@ -19,6 +19,7 @@ BY_NAME = (
     "ranks_chaos",
     "rounding",
     "sampling",
+    "soak",
     "study",
     "two_hosts",
 )

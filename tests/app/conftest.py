@@ -1,5 +1,8 @@
 """Pages over results that real workers computed: a small sweep and one run that diverges, once for the session."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import streamlit as st
 from cwpo.config.run import RunConfig, expand, merged
 from db import queries
 from tests.app.visits import Computed, work
+from tests.e2e.serving import ROOT, free_port, wait_for_page
 from tests.workers.conftest import materials
 from tests.workers.workplace import installation
 from workers import api
@@ -57,3 +61,18 @@ def empty(sqlite_address: str, redis_server: str, tmp_path: Path, monkeypatch: p
     for name, value in {"DATABASE_URL": sqlite_address, "REDIS_URL": redis_server, "CWPO_HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     st.cache_data.clear()
+
+
+@pytest.fixture(scope="session")
+def served(results: Computed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The dashboard over computed runs."""
+    port, log = free_port(), tmp_path_factory.mktemp("served") / "log"
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port", str(port)]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | results.environment, stdout=out, stderr=out)
+        try:
+            wait_for_page(port, process, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(20)

@@ -15,7 +15,7 @@ from cwpo.report.tables import Table
 if TYPE_CHECKING:
     from pandas.io.formats.style_render import CSSDict
 
-MUTED = "color: color-mix(in srgb, currentcolor 58%, transparent)"
+MUTED = "color: color-mix(in srgb, currentcolor 66%, transparent)"
 STRONG = "font-weight: 600"
 MOST_ROWS = 500
 INVISIBLE = "\u2060"

@@ -1,0 +1,29 @@
+"""Pages over computed results, in a real browser."""
+
+from playwright.sync_api import Page, expect
+
+from tests.app.visits import Computed
+
+# The pages by their path, and what their title says.
+TITLES = {
+    "": "Runs",
+    "new_run": "New run",
+    "compare": "Compare",
+    "annotators": "Annotators",
+    "examples": "Examples",
+    "paper": "Paper",
+    "run": "",
+    "system": "System",
+}
+
+
+def address(base: str, path: str, results: Computed) -> str:
+    """The page with something on it."""
+    runs = {"compare": f"?runs={results.sweep[0]}-{results.sweep[-1]}", "run": f"?run={results.sweep[-1]}"}
+    return f"{base}/{path}{runs.get(path, '')}"
+
+
+def settle(page: Page, title: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_contain_text(title, timeout=60_000)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
+    assert page.get_by_test_id("stException").count() == 0

@@ -1,0 +1,61 @@
+"""Every page, light and dark, judged by axe: what is serious there and ours is a fault."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.app.served import TITLES, address, settle
+from tests.app.visits import Computed
+from tests.e2e.conftest import browser
+
+__all__ = ["browser"]  # the fixture of that name
+
+# What Streamlit draws and no option of it changes: rule of axe, and the element of Streamlit's that it is in.
+STREAMLITS = {("list", "stSidebarNav"), ("listitem", "stSidebarNav")}
+# For each node of a finding, the test ids around it, the nearest first.
+AROUND = """selector => { const ids = []; let at = document.querySelector(selector);
+  for (; at; at = at.parentElement) if (at.dataset.testid) ids.push(at.dataset.testid); return ids; }"""
+IS_OFF = """selector => !!document.querySelector(selector)
+  .closest('[data-testid=stElementContainer]')?.querySelector('input:disabled, button:disabled, textarea:disabled')"""
+
+
+def axe() -> str:
+    """The script of axe-core, as the package axe-playwright-python carries it."""
+    spec = find_spec("axe_playwright_python")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).with_name("axe.min.js").read_text()
+
+
+def faults(page: Page) -> list[str]:
+    """Serious and critical findings that are not Streamlit's own: rule, place, why."""
+    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    lines = []
+    for rule in found["violations"]:
+        for node in rule["nodes"]:
+            around = page.evaluate(AROUND, node["target"][-1]) if isinstance(node["target"][-1], str) else []
+            own = any((rule["id"], place) in STREAMLITS for place in around)
+            # what is switched off is pale on purpose, and no rule asks more of it
+            off = page.evaluate(IS_OFF, node["target"][-1]) if around else False
+            if rule["impact"] in ("serious", "critical") and not own and not off:
+                why = node["failureSummary"].partition("\n")[2].strip()
+                lines.append(f"{rule['id']} in {' < '.join(around[:4])}: {why[:200]} {node['html'][:120]}")
+    return sorted(set(lines))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_on_a_page_keeps_anybody_out(served: str, results: Computed, browser: Browser, scheme: Any) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    found = {}
+    for path, title in TITLES.items():
+        page.goto(address(served, path, results))
+        settle(page, title)
+        page.wait_for_timeout(500)  # charts fade in
+        page.evaluate(axe())
+        found[path or "runs"] = faults(page)
+    context.close()
+    assert not any(found.values()), "\n".join(f"{path}: {line}" for path, lines in found.items() for line in lines)
