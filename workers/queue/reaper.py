@@ -12,6 +12,7 @@ from cwpo.artifacts import TOKENS
 from db.errors import DatabaseError
 from db.repositories import leases, stages
 from db.repositories import workers as worker_rows
+from db.repositories.keeping import removal
 from workers.machine import logs
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
@@ -21,6 +22,7 @@ from workers.queue import scheduler
 log = logging.getLogger(__name__)
 
 TICK = 3.0  # a dead worker is noticed after 45 s of lease and at most this
+_REMOVE_EVERY = 20  # ticks: a minute
 _HOUSEKEEPING_EVERY = 100  # ticks: five minutes
 _ABANDONED_AFTER = 24 * 3600.0  # seconds; unfinished directories of killed processes
 _UNREAD_AFTER = 14 * 24 * 3600.0  # seconds; token ids, which every stage that reads them touches
@@ -35,6 +37,8 @@ def run_reaper() -> None:
     while not stop.heard:
         try:
             reap(housekeeping=ticks % _HOUSEKEEPING_EVERY == 0)
+            if ticks % _REMOVE_EVERY == 0:
+                remove_deleted()
         except DatabaseError as error:
             log.warning("%s", error)
         ticks += 1
@@ -61,6 +65,18 @@ def reap(*, housekeeping: bool = False) -> int:
         remove_abandoned()
     scheduler.ring_idle()
     return lost
+
+
+def remove_deleted(seconds: float = removal.GRACE_SECONDS) -> int:
+    """Runs that were deleted longer ago than that, which nobody wanted back: rows and artifacts; how many."""
+    with reading() as session:
+        overdue = removal.overdue(session, seconds)
+    for run_id in overdue:
+        with writing() as session:
+            removed = removal.remove(session, run_id, seconds)
+        for fingerprint in removed.fingerprints if removed else ():
+            store().delete(fingerprint)
+    return len(overdue)
 
 
 def remove_abandoned() -> None:
