@@ -1,6 +1,7 @@
 """What people say of their runs, the queue run by run, and which runs ended: for bars, panels and messages."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -125,19 +126,19 @@ def _seconds(stage: Any, speed: Mapping[tuple[str, str], float]) -> float | None
     return mean * max(0.0, 1 - (stage.done or 0) / stage.total)
 
 
-def ended_runs(session: Session, since: datetime, *, most: int = 500) -> list[EndedRun]:
-    """Runs that ended since then, the first first; runs that were cancelled or deleted too, because their sweep may
-    have ended with them."""
-    rows = session.execute(
-        select(
-            Run.id, Run.name, Run.method_label, Run.objective, Run.seed, Run.sweep_id.label("sweep"), Run.status,
-            Run.error, Run.finished_at,
-        )
-        .where(Run.finished_at >= since, Run.status.not_in(status.LIVE))
-        .order_by(Run.finished_at, Run.id)
-        .limit(most)
-    ).all()  # fmt: skip
-    return _with_results(session, rows)
+ENDED = (
+    Run.id, Run.name, Run.method_label, Run.objective, Run.seed, Run.sweep_id.label("sweep"), Run.status, Run.error,
+    Run.finished_at,
+)  # fmt: skip
+MOST_ENDED = 5_000
+
+
+def ended_runs(session: Session, since: datetime) -> list[EndedRun]:
+    """Runs that ended since then, the first first, without their results; those that were cancelled too, because
+    their sweep may have ended with them."""
+    ended = select(*ENDED).where(Run.finished_at >= since, Run.status.not_in(status.LIVE))
+    rows = session.execute(ended.order_by(Run.finished_at, Run.id).limit(MOST_ENDED))
+    return [EndedRun(**row._mapping) for row in rows]
 
 
 def sweep_runs(session: Session, sweep: str) -> list[EndedRun] | None:
@@ -145,25 +146,19 @@ def sweep_runs(session: Session, sweep: str) -> list[EndedRun] | None:
     of_sweep = (Run.sweep_id == sweep, Run.deleted_at.is_(None))
     if session.scalars(select(Run.id).where(*of_sweep, Run.status.in_(status.LIVE)).limit(1)).first() is not None:
         return None
-    rows = session.execute(
-        select(
-            Run.id, Run.name, Run.method_label, Run.objective, Run.seed, Run.sweep_id.label("sweep"), Run.status,
-            Run.error, Run.finished_at,
-        )
-        .where(*of_sweep, Run.finished_at.is_not(None))
-        .order_by(Run.id)
-    ).all()  # fmt: skip
-    return _with_results(session, rows)
+    rows = session.execute(select(*ENDED).where(*of_sweep, Run.finished_at.is_not(None)).order_by(Run.id))
+    return with_results(session, [EndedRun(**row._mapping) for row in rows])
 
 
-def _with_results(session: Session, rows: Collection[Any]) -> list[EndedRun]:
-    graded = evaluations(session, [row.id for row in rows])
-    found = []
-    for row in rows:
-        result = graded.get(row.id)
-        figures = (result.gra, result.ci_low, result.ci_high) if result else (None, None, None)
-        found.append(EndedRun(**row._mapping, gra=figures[0], low=figures[1], high=figures[2]))
-    return found
+def with_results(session: Session, runs: Collection[EndedRun]) -> list[EndedRun]:
+    """The same runs with their GRA, where they have one."""
+    graded = evaluations(session, [run.id for run in runs])
+    return [
+        replace(run, gra=graded[run.id].gra, low=graded[run.id].ci_low, high=graded[run.id].ci_high)
+        if run.id in graded
+        else run
+        for run in runs
+    ]
 
 
 def notice_counts(session: Session, target: str) -> NoticeCounts:

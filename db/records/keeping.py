@@ -82,9 +82,9 @@ class EndedRun:
     status: str  # done | failed | cancelled
     error: str | None
     finished_at: datetime
-    gra: float | None
-    low: float | None
-    high: float | None
+    gra: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,7 +74,6 @@ def test_a_tag_that_cannot_be_kept_says_why_and_nothing_changes(
 ) -> None:
     run = submit(sqlite_database, "data").run_id
     with pytest.raises(UnfitWord, match=sentence), session_scope(sqlite_database) as session:
-        marks.tag(session, [run], "good")
         marks.tag(session, [run], word)
     assert kept(sqlite_database, run)[0].tags == ()
 

@@ -296,7 +296,8 @@ _BACK: Mapping[str, Callable[[Values], str]] = {
     "rename": _write(marks.rename, "{0}: the name is as before."),
     "pin": _again(pin), "unpin": _again(unpin), "archive": _again(archive), "restore": _again(restore),
     "undelete": _undelete, "retry": _again(retry), "cancel": _again(cancel), "pause": _again(pause),
-    "resume": _again(resume), "pause_queue": lambda _: pause_queue().said, "resume_queue": lambda _: resume_queue().said,
+    "resume": _again(resume),
+    "pause_queue": lambda _: pause_queue().said, "resume_queue": lambda _: resume_queue().said,
     "priorities": _write(queue.set_priorities, "{0}: back in the old place."),
 }  # fmt: skip
 

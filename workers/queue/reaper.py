@@ -3,12 +3,14 @@
 import logging
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 
 from cwpo.artifacts import TOKENS
+from cwpo.errors import ConfigError
 from db.errors import DatabaseError
 from db.repositories import leases, stages
 from db.repositories import workers as worker_rows
@@ -17,6 +19,7 @@ from workers.machine import logs
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
 from workers.machine.processes import die_with_parent, parent_from_environment
+from workers.notices import targets, tell
 from workers.queue import scheduler
 
 log = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ def run_reaper() -> None:
     die_with_parent(parent_from_environment())
     logs.configure()
     stop = _StopSignal()
+    _start_telling()
     ticks = 0
     while not stop.heard:
         try:
@@ -43,6 +47,14 @@ def run_reaper() -> None:
             log.warning("%s", error)
         ticks += 1
         stop.wait(TICK)
+
+
+def _start_telling() -> None:
+    """A thread that sends messages about runs that end; it ends with this process."""
+    try:
+        tell.start(targets.targets(), threading.Event())
+    except ConfigError as error:
+        log.error("%s", error)
 
 
 def reap(*, housekeeping: bool = False) -> int:
