@@ -70,9 +70,7 @@ def look(run_ids: Sequence[int]) -> Look:
     there = {row.id: row for row in rows}
     gone = [run_id for run_id in run_ids if run_id not in there]
     if gone:
-        raise UnknownRun(
-            f"There is no run {gone[0]}: it was deleted, or the number is wrong; `cwpo status` lists runs."
-        )
+        raise UnknownRun(f"There is no run {gone[0]}: it was deleted, or the number is wrong.")
     return Look(
         rows=tuple(there[run_id] for run_id in run_ids), left={run.id: run for run in page.rows}, paused=page.paused
     )
@@ -113,10 +111,8 @@ def _drawn(now: Look) -> Group:
     for heading in ("run", "setting", "status", "stages", "now", "left"):
         table.add_column(heading, no_wrap=heading != "setting")
     for row in now.rows:
-        setting = escape(
-            f"{row.method_label} · {row.objective} · seed {row.seed}{f' · {row.name}' if row.name else ''}"
-        )
-        table.add_row(str(row.id), setting, *map(escape, _cells(now, row)))
+        setting = " · ".join(filter(None, (row.method_label, row.objective, f"seed {row.seed}", row.name)))
+        table.add_row(str(row.id), *map(escape, (setting, *_cells(now, row))))
     ended = sum(row.status not in LIVE for row in now.rows)
     words = f"{ended} of {len(now.rows)} ended" + (". The queue is paused: cwpo queue resume" if now.paused else "")
     return Group(table, Text(words))
