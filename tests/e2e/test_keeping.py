@@ -143,7 +143,7 @@ def test_a_run_carries_its_marks_and_what_is_written_stays_text(visitor: Page, d
 @pytest.mark.timeout(180)
 def test_the_queue_is_arranged_and_paused_as_a_whole(visitor: Page, desk: str) -> None:  # noqa: F811
     """Three queued runs; a worker that asks meanwhile gets nothing, and then the run that was moved to the front."""
-    ids = [api.submit_run(RunConfig.parse({"seed": seed, "data": {"split_seed": seed}})).run_id for seed in (1, 2, 3)]
+    ids = [api.submit_run(RunConfig.parse({"seed": seed, "salt": str(seed)})).run_id for seed in (1, 2, 3)]
     page = visitor
     go(page, "System", "System")
 

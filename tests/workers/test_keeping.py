@@ -9,7 +9,7 @@ from cwpo.errors import ConfigError
 from db import queries
 from db.errors import UnfitWord, UnknownRun
 from db.records.keeping import KeptRun
-from tests.workers.workplace import Workplace
+from tests.workers.workplace import Workplace, wait_for
 from workers import api
 from workers.api import keeping
 from workers.cli.follow import watch
@@ -35,20 +35,21 @@ def test_every_command_is_taken_back(workplace: Workplace) -> None:
     keeping.tag([a], "mine")
     keeping.note([a], "first")
     start = kept(a, b)
-    for done in (
-        keeping.tag([a, b], "mine"),
-        keeping.untag([a, b], "mine"),
-        keeping.retag([a, b], ["x", "y"], ["mine"]),
-        keeping.note([a, b], "other"),
-        keeping.rename(a, "other"),
-        keeping.pin([a, b]),
-        keeping.archive([b]),
-        keeping.delete([b]),
-        keeping.pause([a]),
-        keeping.cancel([a]),
-        keeping.retry([b]),
-        keeping.pause_queue(),
+    for command in (
+        lambda: keeping.tag([a, b], "mine"),
+        lambda: keeping.untag([a, b], "mine"),
+        lambda: keeping.retag([a, b], ["x", "y"], ["mine"]),
+        lambda: keeping.note([a, b], "other"),
+        lambda: keeping.rename(a, "other"),
+        lambda: keeping.pin([a, b]),
+        lambda: keeping.archive([b]),
+        lambda: keeping.delete([b]),
+        lambda: keeping.pause([a]),
+        lambda: keeping.cancel([a]),
+        lambda: keeping.retry([b]),
+        lambda: keeping.pause_queue(),
     ):
+        done = command()
         assert done.undo is not None, done
         if done.undo.command != "resume_queue":
             assert kept(a, b) != start, done
@@ -117,7 +118,7 @@ def test_the_queue_is_shown_moved_and_paused_from_a_terminal(
     assert said("pause", str(b)) == f"Run {b} paused.\n"
     assert said("pause") == "The queue is paused; running stages end as usual.\n"
     table = said()
-    lines = [line.split() for line in table.splitlines() if line[:1].isdigit()]
+    lines = [line.split() for line in table.splitlines() if line.strip()[:1].isdigit()]
     assert [line[1] for line in lines] == [str(c), str(a), str(b)]
     assert "paused" in lines[2]
     assert "cwpo queue resume" in table
@@ -138,8 +139,9 @@ def test_watching_ends_with_the_runs_while_paused_ones_wait(workplace: Workplace
     with workplace.supervisor(workers=1):
         code = watch.main([run], console=Console(file=out, width=160))
         assert workplace.stage(paused, "evaluation").status == "queued"
+        before = workplace.run(paused).stages_done
         keeping.resume([paused])
-        workplace.wait_done(paused)
+        wait_for(lambda: workplace.run(paused).stages_done > before)
     assert code == 0
     lines = out.getvalue().splitlines()
     assert lines[0].startswith(f"run {run}: ")
