@@ -170,7 +170,7 @@ def test_the_queue_is_arranged_and_paused_as_a_whole(visitor: Page, desk: str) -
         assert stages.claim(session, worker, "cpu", 45) is None
     look(page, "queue-paused")
     press(page, "Resume the queue")
-    says(page, "The queue goes on")
+    expect(page.get_by_role("button", name="Pause the queue", exact=True)).to_be_visible()
     with writing() as session:
         claimed = stages.claim(session, worker, "cpu", 45)
         assert claimed is not None

@@ -45,7 +45,7 @@ def show_last(place: str) -> None:
         st.caption(untrusted.label(last.sentence, 600), width="content")
         if last.undo is not None:
             st.button("Undo", key=f"{place}_undo", type="tertiary", on_click=_undo, args=(last.undo,))
-        st.button("Hide", key=f"{place}_hide", type="tertiary", on_click=_hide, help="Hide this line.")
+        st.button("Hide", key=f"{place}_hide", type="tertiary", on_click=forget, help="Hide this line.")
 
 
 def _undo(way_back: Undo) -> None:
@@ -55,5 +55,6 @@ def _undo(way_back: Undo) -> None:
         remember(str(error), None)
 
 
-def _hide() -> None:
+def forget() -> None:
+    """Nothing stands there any more."""
     st.session_state.pop(LAST, None)

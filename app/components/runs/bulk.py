@@ -4,10 +4,13 @@ from collections.abc import Collection, Sequence
 
 import streamlit as st
 
+from app.components.frame import layout
 from app.components.frame.formats import counted
 from app.components.keeping.deletion import ask_deletion
 from app.components.keeping.marks import edit_name, edit_note, edit_tags, kept
 from app.components.keeping.undo import act, show_last
+from app.reads import results
+from db import queries
 from db.records.keeping import KeptRun
 from db.status import CANCELLED, FAILED, LIVE
 from workers.api import keeping
@@ -25,6 +28,9 @@ def show_bulk(run_ids: Sequence[int]) -> None:
             _switches(runs)
             _queue(runs)
             _delete(runs)
+    with results.reading() as session:
+        if queries.queue_paused(session):
+            layout.note("The queue is paused: no stage is started until it is resumed on the System page.")
     show_last(PLACE)
 
 

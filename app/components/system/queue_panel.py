@@ -1,6 +1,6 @@
 """The queue, run by run: what is next, what it waits for, and how to change it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,7 +9,7 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import layout, tables
 from app.components.frame.formats import counted
-from app.components.keeping.undo import act, show_last
+from app.components.keeping.undo import act, forget, show_last
 from app.reads import results
 from cwpo.config.catalog import objective_label
 from cwpo.report.listings import fields_of
@@ -56,7 +56,9 @@ def show_queue_panel(files: list[tables.Drawn]) -> None:
 def _whole(page: QueuePage) -> None:
     label = "Resume the queue" if page.paused else "Pause the queue"
     command = keeping.resume_queue if page.paused else keeping.pause_queue
-    st.button(label, key="queue_whole", type="primary" if page.paused else "secondary", on_click=act, args=(command,))
+    st.button(
+        label, key="queue_whole", type="primary" if page.paused else "secondary", on_click=_switch, args=(command,)
+    )
 
 
 def _verbs(ticked: Sequence[QueuedRun]) -> None:
@@ -121,6 +123,12 @@ def _drawn(rows: Sequence[QueuedRun]) -> tables.Drawn:
     return tables.Drawn(
         name="Queue", columns=columns, rows=[cells_of(run) for run in rows], numbers=lambda: fields_of(rows)
     )
+
+
+def _switch(command: Callable[[], keeping.Done]) -> None:
+    """The button says how it is, and takes itself back: no line is needed for it."""
+    act(command)
+    forget()
 
 
 def _move(run_ids: tuple[int, ...], where: keeping.Where) -> None:
