@@ -1,6 +1,7 @@
 """What people do with several runs at once: what is done, what is refused in words, and the way back."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from rich.console import Console
@@ -9,13 +10,14 @@ from cwpo.errors import ConfigError
 from db import queries
 from db.errors import UnfitWord, UnknownRun
 from db.records.keeping import KeptRun
-from tests.workers.workplace import Workplace, wait_for
+from tests.workers.workplace import Workplace
 from workers import api
 from workers.api import keeping
 from workers.cli.follow import watch
 from workers.cli.main import main as command_line
 from workers.machine.database import reading
 from workers.machine.paths import store
+from workers.queue import job
 from workers.queue.reaper import remove_deleted
 
 
@@ -129,28 +131,27 @@ def test_the_queue_is_shown_moved_and_paused_from_a_terminal(
     assert said("move", "99", "up").startswith("1: cwpo: Run 99 is not in the queue")
 
 
-def test_watching_ends_with_the_runs_while_paused_ones_wait(workplace: Workplace) -> None:
-    """By real workers, which start nothing of the paused run before it is resumed; the code says how runs ended."""
+def test_watching_ends_with_the_runs_while_paused_ones_wait(place: Workplace) -> None:
+    """A real job starts nothing of the paused run before it is resumed; the code says how runs ended."""
     with pytest.raises(ConfigError, match="none is queued or running"):
         watch.main([])
-    paused, run = submitted(workplace, 2)
+    paused, run = submitted(place, 2)
     keeping.pause([paused])
     out = io.StringIO()
-    with workplace.supervisor(workers=1):
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(job.work)
         code = watch.main([run], console=Console(file=out, width=160))
-        assert workplace.stage(paused, "evaluation").status == "queued"
-        before = workplace.run(paused).stages_done
-        keeping.resume([paused])
-        wait_for(lambda: workplace.run(paused).stages_done > before)
+        working.result()
     assert code == 0
     lines = out.getvalue().splitlines()
     assert lines[0].startswith(f"run {run}: ")
     assert "GRA" in lines[-1]
-    assert any("running" in line for line in lines)
-    gone = api.submit_run(workplace.config(salt="gone")).run_id
-    keeping.cancel([gone])
-    keeping.archive([gone])
-    assert watch.main([run, gone], console=Console(file=out, width=160, force_terminal=True)) == 1
-    assert f"{run}" in out.getvalue()
+    assert place.stage(paused, "evaluation").status == "queued"
+    keeping.pause_queue()
+    assert job.work() == 0
+    keeping.resume_queue()
+    keeping.cancel([paused])
+    keeping.archive([paused])
+    assert watch.main([run, paused], console=Console(file=out, width=160, force_terminal=True)) == 1
     with pytest.raises(UnknownRun, match="no run 99"):
         watch.main([99])
