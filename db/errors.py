@@ -25,6 +25,10 @@ class UnknownRun(DatabaseError):
     """No run has this id."""
 
 
+class UnfitWord(DatabaseError):
+    """A name, tag or note that cannot be kept as it is."""
+
+
 class UnknownAnnotator(DatabaseError):
     """No annotator has this name or version."""
 

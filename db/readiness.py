@@ -8,9 +8,10 @@ from sqlalchemy.orm import Session, aliased
 
 from db import status
 from db.engine import now
-from db.models import Run, RunStage, Stage, StageInput, Worker
+from db.models import Run, RunStage, Setting, Stage, StageInput, Worker
 from db.placement import Card, Wanted
 
+QUEUE_PAUSED = "queue_paused"  # the row of settings that is there while nothing is started
 _AT_ONCE = 50  # stages that are looked at together
 
 
@@ -22,6 +23,17 @@ def wanted() -> ColumnElement[bool]:
         .join(Run, Run.id == RunStage.run_id)
         .where(RunStage.stage_id == Stage.id, Run.status.in_(status.LIVE))
     )
+
+
+def wanted_now() -> ColumnElement[bool]:
+    """Whether a live run that is not paused has the stage, and the queue is not paused as a whole."""
+    runs = (
+        select(1)
+        .select_from(RunStage)
+        .join(Run, Run.id == RunStage.run_id)
+        .where(RunStage.stage_id == Stage.id, Run.status.in_(status.LIVE), Run.paused.is_(False))
+    )
+    return exists(runs) & ~exists(select(1).where(Setting.key == QUEUE_PAUSED))
 
 
 def inputs_missing() -> ColumnElement[bool]:
@@ -37,7 +49,7 @@ def inputs_missing() -> ColumnElement[bool]:
 
 def ready_stages(devices: tuple[str, ...] | None = None) -> Select[Stage]:
     """Queued stages that can start, most urgent first."""
-    ready = select(Stage).where(Stage.status == status.QUEUED, ~inputs_missing(), wanted())
+    ready = select(Stage).where(Stage.status == status.QUEUED, ~inputs_missing(), wanted_now())
     if devices is not None:
         ready = ready.where(Stage.device.in_(devices))
     return ready.order_by(Stage.priority.desc(), Stage.id)

@@ -11,6 +11,7 @@ from app.components.frame.filters import RUN_DEFAULTS, run_filters
 from app.components.frame.leaving import leave
 from app.components.run.card_waits import show_card_waits
 from app.components.runs import table as runs_table
+from app.components.runs.bulk import show_bulk
 from app.components.runs.table import Line
 from app.reads import results
 from db import queries
@@ -30,6 +31,7 @@ def page() -> None:
     with right:
         groups = _read(view)
         if not groups.groups:
+            show_bulk(())
             _nothing(view)
             return
         live = any(row.status in runs_table.LIVE for group in groups.groups for row in group.rows)
@@ -71,8 +73,11 @@ def _table(view: RunsView) -> None:
     names = results.configs_of([group.rows[0] for group in page.groups])
     table = runs_table.lines(page.groups, results.results_of(page.groups), opened, names)
     bar = st.container(horizontal=True, vertical_alignment="center")
+    marks = st.container()
     chosen = _grid(table)
     _bar(bar, page, chosen)
+    with marks:
+        show_bulk(tuple(dict.fromkeys(run_id for line in chosen for run_id in line.run_ids)))
     configs = results.configs_of(runs_table.evaluated(page.groups))
     show_export([runs_table.export(page.groups, table, configs)])
     show_card_waits([row.id for group in page.groups for row in group.rows if row.status in runs_table.LIVE])

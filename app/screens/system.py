@@ -5,6 +5,8 @@ import streamlit as st
 from app.components.frame import layout, tables
 from app.components.frame.export import show_tables
 from app.components.system.machine import show_active, show_disk, show_queue, show_services, show_workers
+from app.components.system.messages import show_messages
+from app.components.system.queue_panel import show_queue_panel
 
 REFRESH = "5s"
 
@@ -21,12 +23,14 @@ def _live() -> None:
     files: list[tables.Drawn] = []
     with layout.guarded():
         show_queue()
+        show_queue_panel(files)
         left, right = st.columns([3, 2], gap="medium")
         with left:
             show_workers(files)
             show_active(files)
         with right:
             show_disk(files)
+            show_messages()
         show_tables(files, key="export_system")
 
 

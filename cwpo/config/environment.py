@@ -163,6 +163,14 @@ class Environment:
         "seconds that jobs have to finish a step and write a checkpoint when the workers are stopped",
         "25",
     )
+    webhook = Variable[str | None](
+        "CWPO_WEBHOOK", _text, None, "the address that is told when a run or a sweep ends; several with commas between",
+        "nobody is told",
+    )  # fmt: skip
+    public_url = Variable[str | None](
+        "CWPO_PUBLIC_URL", _address, None, "where people reach the dashboard, for links in messages",
+        "the address that `make start` printed",
+    )  # fmt: skip
     traceback = Variable("CWPO_TRACEBACK", _switch, False, "1: errors of `cwpo` with their traceback", "one sentence")
     demo_exit = Variable("DEMO_EXIT", _switch, False, "1: `make demo` stops after the table", "until Ctrl-C")
 

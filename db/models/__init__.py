@@ -2,6 +2,7 @@
 
 from db.base import Base
 from db.models.installation import Artifact, Setting
+from db.models.keeping import Notice, RunNote, RunTag
 from db.models.pairs import Annotation, Histogram, NamedAnnotator, Pair
 from db.models.results import Evaluation, Outcome, Prompt, Sample, Score
 from db.models.work import Attempt, LogLine, Metric, Run, RunStage, Stage, StageInput, Worker
@@ -16,11 +17,14 @@ __all__ = [
     "LogLine",
     "Metric",
     "NamedAnnotator",
+    "Notice",
     "Outcome",
     "Pair",
     "Prompt",
     "Run",
+    "RunNote",
     "RunStage",
+    "RunTag",
     "Sample",
     "Score",
     "Setting",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import NEVER_REUSE_IDS, Base
@@ -21,6 +21,8 @@ class Run(Base):
         Index("ix_runs_group_key", "group_key", "id"),
         Index("ix_runs_config_hash", "config_hash"),
         Index("ix_runs_sweep_id", "sweep_id"),
+        Index("ix_runs_finished_at", "finished_at"),
+        Index("ix_runs_deleted_at", "deleted_at"),
         NEVER_REUSE_IDS,
     )
 
@@ -51,6 +53,9 @@ class Run(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     archived: Mapped[bool] = mapped_column(default=False)
+    pinned: Mapped[bool] = mapped_column(default=False, server_default=false())
+    paused: Mapped[bool] = mapped_column(default=False, server_default=false())  # none of its stages is started for it
+    deleted_at: Mapped[datetime | None]  # hidden everywhere since then, and removed some minutes later
 
 
 class Stage(Base):

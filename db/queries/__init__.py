@@ -3,6 +3,7 @@
 from db.queries.annotators import label_margins, list_annotators
 from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
 from db.queries.examples import annotations, get_annotation, has_spread, label_summaries, label_summary
+from db.queries.keeping import all_tags, kept_runs, notes_of, queue_paused, queued_runs, tags_of
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
 from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
 from db.queries.runs import get_run, list_groups, list_runs, runs_by_config_hash
@@ -29,6 +30,7 @@ from db.queries.waiting import card_waits
 __all__ = [
     "MOST_NAMED",
     "active_stages",
+    "all_tags",
     "annotations",
     "answers",
     "artifact_usage",
@@ -43,6 +45,7 @@ __all__ = [
     "get_annotation",
     "get_run",
     "has_spread",
+    "kept_runs",
     "label_margins",
     "label_summaries",
     "label_summary",
@@ -54,10 +57,13 @@ __all__ = [
     "metric_names_of_runs",
     "metrics",
     "named_annotators",
+    "notes_of",
     "outcomes",
     "pairs_of",
     "plan_reuse",
     "queue_health",
+    "queue_paused",
+    "queued_runs",
     "rescorings",
     "run_stages",
     "runs_by_config_hash",
@@ -68,5 +74,6 @@ __all__ = [
     "stage_speed",
     "stages_of_runs",
     "summaries",
+    "tags_of",
     "workers",
 ]

@@ -22,7 +22,8 @@ def list_annotators(session: Session, *, stage_id: int | None = None, limit: int
     of that number."""
     users = (
         select(RunStage.stage_id, func.max(RunStage.run_id).label("run_id"), func.count().label("runs"))
-        .where(RunStage.slot == LABELS_SLOT)
+        .join(Run, Run.id == RunStage.run_id)
+        .where(RunStage.slot == LABELS_SLOT, Run.deleted_at.is_(None))
         .group_by(RunStage.stage_id)
         .subquery()
     )

@@ -11,6 +11,7 @@ from db import status
 from db.errors import UnknownRun
 from db.models import Run, RunStage, Stage
 from db.queries.common import after_key, check_choice, contains_words, cut
+from db.queries.keeping import has_tags
 from db.queries.results import evaluations
 from db.records import Cursor, GroupPage, RunFilters, RunGroup, RunPage, RunRecord, RunRow
 
@@ -42,7 +43,8 @@ SEARCHED = (
 LISTED = (
     Run.id, Run.name, Run.sweep_id, Run.group_key, Run.method, Run.method_label, Run.labels, Run.pool, Run.weighting,
     Run.objective, Run.policy, Run.annotator, Run.dataset, Run.label_fraction, Run.seed, Run.baseline, Run.status,
-    Run.priority, Run.error, Run.archived, Run.created_at, Run.started_at, Run.finished_at,
+    Run.priority, Run.error, Run.archived, Run.created_at, Run.started_at, Run.finished_at, Run.pinned,
+    Run.paused,
 )  # fmt: skip
 
 
@@ -100,7 +102,9 @@ def list_groups(
 def get_run(session: Session, run_id: int) -> RunRecord:
     """One run with its config; UnknownRun if there is none."""
     found = session.execute(
-        select(*LISTED, Run.config, Run.config_hash, Run.failed_stage_id).where(Run.id == run_id)
+        select(*LISTED, Run.config, Run.config_hash, Run.failed_stage_id).where(
+            Run.id == run_id, Run.deleted_at.is_(None)
+        )
     ).one_or_none()
     if found is None:
         raise UnknownRun(
@@ -118,7 +122,9 @@ def get_run(session: Session, run_id: int) -> RunRecord:
 def runs_by_config_hash(session: Session, config_hashes: Collection[str]) -> dict[str, list[int]]:
     """Runs that exist already with one of these configs, newest first: New run offers them."""
     found = session.execute(
-        select(Run.config_hash, Run.id).where(Run.config_hash.in_(config_hashes)).order_by(Run.id.desc())
+        select(Run.config_hash, Run.id)
+        .where(Run.config_hash.in_(config_hashes), Run.deleted_at.is_(None))
+        .order_by(Run.id.desc())
     )
     runs: dict[str, list[int]] = {}
     for config_hash, run_id in found:
@@ -127,13 +133,15 @@ def runs_by_config_hash(session: Session, config_hashes: Collection[str]) -> dic
 
 
 def _conditions(filters: RunFilters) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [Run.archived.is_(filters.archived)]
+    conditions: list[ColumnElement[bool]] = [Run.archived.is_(filters.archived), Run.deleted_at.is_(None)]
+    if filters.pinned:
+        conditions.append(Run.pinned.is_(True))
     for name, column in FILTER_COLUMNS.items():
         if chosen := getattr(filters, name):
             conditions.append(column.in_(chosen))
     if filters.ids:
         conditions.append(Run.id.in_(filters.ids))
-    return conditions + contains_words(filters.text, SEARCHED)
+    return conditions + has_tags(filters.tags) + contains_words(filters.text, SEARCHED)
 
 
 def _ordered(order: str, after: Cursor | None) -> Select[*tuple[Any, ...]]:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import case, func, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from db import status
@@ -32,7 +32,7 @@ def queue_health(session: Session) -> QueueHealth:
     )
     return QueueHealth(
         stages=stages,
-        runs=_by_status(session, Run),
+        runs=_by_status(session, Run, Run.deleted_at.is_(None)),
         ready=count,
         waiting=stages[status.QUEUED] - count,
         oldest_ready_at=oldest,
@@ -113,6 +113,6 @@ def database_health(session: Session) -> DatabaseHealth:
     )
 
 
-def _by_status(session: Session, table: type[Stage] | type[Run]) -> dict[str, int]:
-    found = session.execute(select(table.status, func.count()).group_by(table.status))
+def _by_status(session: Session, table: type[Stage] | type[Run], *conditions: ColumnElement[bool]) -> dict[str, int]:
+    found = session.execute(select(table.status, func.count()).where(*conditions).group_by(table.status))
     return dict.fromkeys(status.STATUSES, 0) | {row[0]: row[1] for row in found}

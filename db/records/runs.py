@@ -59,8 +59,10 @@ class RunFilters:
     sweep_id: tuple[str, ...] = ()
     group_key: tuple[str, ...] = ()
     ids: tuple[int, ...] = ()
+    tags: tuple[str, ...] = ()  # a run has all of them
     text: str = ""
     archived: bool = False
+    pinned: bool = False  # True: pinned runs alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,8 @@ class RunRow:
     current_total: int | None
     current_unit: str | None
     evaluation: EvaluationRecord | None
+    pinned: bool = False
+    paused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

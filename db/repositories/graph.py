@@ -100,11 +100,11 @@ def _run_values(after: str, at: datetime) -> dict[str, Any]:
 
 
 def refresh_priorities(session: Session, stage_ids: Collection[int]) -> None:
-    """A stage is as urgent as the most urgent live run that wants it."""
+    """A stage is as urgent as the most urgent live run that wants it; a paused one wants it when it goes on."""
     highest = (
         select(func.max(Run.priority))
         .join(RunStage, RunStage.run_id == Run.id)
-        .where(RunStage.stage_id == Stage.id, Run.status.in_(status.LIVE))
+        .where(RunStage.stage_id == Stage.id, Run.status.in_(status.LIVE), Run.paused.is_(False))
         .scalar_subquery()
     )
     session.execute(

@@ -21,8 +21,18 @@ def remove(session: Session, candidates: Collection[int]) -> tuple[str, ...]:
     return fingerprints
 
 
-def _orphans(session: Session, candidates: set[int]) -> set[int]:
-    held = set(session.scalars(select(RunStage.stage_id).where(RunStage.stage_id.in_(candidates))))
+def would_go(session: Session, run_ids: Collection[int]) -> tuple[set[int], set[int]]:
+    """What deleting these runs would remove and what would stay of their stages; changes nothing."""
+    mine = set(session.scalars(select(RunStage.stage_id).where(RunStage.run_id.in_(run_ids))))
+    candidates = _with_inputs(session, mine)
+    gone = _orphans(session, candidates, without=run_ids)
+    return gone, mine - gone
+
+
+def _orphans(session: Session, candidates: set[int], without: Collection[int] = ()) -> set[int]:
+    """Those of the candidates that nothing holds; `without`: runs that count as gone."""
+    holding = select(RunStage.stage_id).where(RunStage.stage_id.in_(candidates), RunStage.run_id.not_in(without))
+    held = set(session.scalars(holding))
     held |= set(session.scalars(select(NamedAnnotator.stage_id).where(NamedAnnotator.stage_id.in_(candidates))))
     orphans = candidates - held
     edges = _read_by(session, orphans)

@@ -25,6 +25,7 @@ from db.repositories.guard import clean_text, lock_graph, plain
 
 FURTHER = "@"  # in a slot: a stage that was added after the run's own, such as scores@NAME
 STOPPED = (status.FAILED, status.CANCELLED)
+SHOWN = (Run.archived.is_(False), Run.deleted_at.is_(None))  # runs that nobody put away
 
 
 def create(session: Session, run: NewRun, stages: Sequence[NewStage]) -> CreatedRun:
@@ -84,6 +85,7 @@ def extend(session: Session, run_id: int, stages: Sequence[NewStage], *, priorit
         "failed_stage_id": None,
         "queued_at": at,
         "priority": priority,
+        "paused": False,
     }
     session.execute(update(Run).where(Run.id == run_id).values(**again_queued))
     refresh_priorities(session, set(ids.values()))
@@ -135,7 +137,8 @@ def retry(session: Session, run_id: int) -> tuple[int, ...]:
         update(Run)
         .where(Run.id.in_(waiting))
         .values(
-            status=status.QUEUED, error=None, failed_stage_id=None, queued_at=at, started_at=None, finished_at=None
+            status=status.QUEUED, error=None, failed_stage_id=None, queued_at=at, started_at=None, finished_at=None,
+            paused=False,
         )
     )  # fmt: skip
     refresh_priorities(session, stages_of(session, waiting))
@@ -162,6 +165,11 @@ def delete(session: Session, run_id: int) -> DeletedRun:
     """Remove a finished run, and the rows of stages that nothing else holds; a named annotator stays."""
     lock_graph(session)
     _finished(session, run_id, "deleted")
+    return remove(session, run_id)
+
+
+def remove(session: Session, run_id: int) -> DeletedRun:
+    """The rows of a run that is known to be finished go. Callers hold the mutex."""
     mine = set(stages_of(session, [run_id]))
     session.execute(sql_delete(Run).where(Run.id == run_id))
     fingerprints = orphans.remove(session, mine)
@@ -266,16 +274,12 @@ def _stopped_stages(session: Session, run_ids: Collection[int]) -> list[int]:
 def _failed_by(session: Session, stage_ids: Sequence[int]) -> list[int]:
     """Runs that one of these stages took down; runs somebody cancelled or put away stay as they are."""
     failed = runs_with(session, stage_ids, (status.FAILED,))
-    return list(
-        session.scalars(
-            select(Run.id).where(Run.id.in_(failed), Run.failed_stage_id.in_(stage_ids), Run.archived.is_(False))
-        )
-    )
+    return list(session.scalars(select(Run.id).where(Run.id.in_(failed), Run.failed_stage_id.in_(stage_ids), *SHOWN)))
 
 
 def _get(session: Session, run_id: int) -> Run:
     run = session.get(Run, run_id)
-    if run is None:
+    if run is None or run.deleted_at is not None:
         raise UnknownRun(
             f"There is no run {run_id}: it was deleted, or the link is wrong; look it up on the Runs page."
         )

@@ -22,6 +22,7 @@ from workers.cli import bundle, fetch, label, plan
 from workers.cli.compute import DEVICE_HELP, bf16_wanted, compute_for, prepare_for
 from workers.cli.config_file import read_config
 from workers.cli.failures import sentence
+from workers.cli.follow import verbs as follow
 from workers.machine.paths import home
 from workers.machine.processes import start_again_for_the_allocator
 
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_config_verbs(verbs)
     _add_run_verbs(verbs)
     bundle.add_verbs(verbs)
+    follow.add_verbs(verbs, _verb)
     plan.add_verbs(verbs, _verb)
     _add_other_verbs(verbs)
     return parser

@@ -3,24 +3,29 @@
 import logging
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 
 from cwpo.artifacts import TOKENS
+from cwpo.errors import ConfigError
 from db.errors import DatabaseError
 from db.repositories import leases, stages
 from db.repositories import workers as worker_rows
+from db.repositories.keeping import removal
 from workers.machine import logs
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
 from workers.machine.processes import die_with_parent, parent_from_environment
+from workers.notices import targets, tell
 from workers.queue import scheduler
 
 log = logging.getLogger(__name__)
 
 TICK = 3.0  # a dead worker is noticed after 45 s of lease and at most this
+_REMOVE_EVERY = 20  # ticks: a minute
 _HOUSEKEEPING_EVERY = 100  # ticks: five minutes
 _ABANDONED_AFTER = 24 * 3600.0  # seconds; unfinished directories of killed processes
 _UNREAD_AFTER = 14 * 24 * 3600.0  # seconds; token ids, which every stage that reads them touches
@@ -31,14 +36,25 @@ def run_reaper() -> None:
     die_with_parent(parent_from_environment())
     logs.configure()
     stop = _StopSignal()
+    _start_telling()
     ticks = 0
     while not stop.heard:
         try:
             reap(housekeeping=ticks % _HOUSEKEEPING_EVERY == 0)
+            if ticks % _REMOVE_EVERY == 0:
+                remove_deleted()
         except DatabaseError as error:
             log.warning("%s", error)
         ticks += 1
         stop.wait(TICK)
+
+
+def _start_telling() -> None:
+    """A thread that sends messages about runs that end; it ends with this process."""
+    try:
+        tell.start(targets.targets(), threading.Event())
+    except ConfigError as error:
+        log.error("%s", error)
 
 
 def reap(*, housekeeping: bool = False) -> int:
@@ -61,6 +77,18 @@ def reap(*, housekeeping: bool = False) -> int:
         remove_abandoned()
     scheduler.ring_idle()
     return lost
+
+
+def remove_deleted(seconds: float = removal.GRACE_SECONDS) -> int:
+    """Runs that were deleted longer ago than that, which nobody wanted back: rows and artifacts; how many."""
+    with reading() as session:
+        overdue = removal.overdue(session, seconds)
+    for run_id in overdue:
+        with writing() as session:
+            removed = removal.remove(session, run_id, seconds)
+        for fingerprint in removed.fingerprints if removed else ():
+            store().delete(fingerprint)
+    return len(overdue)
 
 
 def remove_abandoned() -> None:

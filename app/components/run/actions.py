@@ -1,4 +1,4 @@
-"""What can be done to a run: verbs, disabled with a reason."""
+"""What can be done to a run: verbs, disabled with a reason; and what somebody wrote on it."""
 
 from collections.abc import Callable
 
@@ -7,38 +7,82 @@ import streamlit as st
 from app.components.frame import layout
 from app.components.frame.address import NewRunView, RunsView
 from app.components.frame.leaving import leave
-from db.errors import DatabaseError
+from app.components.keeping.deletion import ask_deletion
+from app.components.keeping.marks import edit_name, edit_note, edit_tags, kept, show_note, show_tags
+from app.components.keeping.undo import act, show_last
+from app.reads import results
+from db import queries
 from db.records import RunRecord
+from db.records.keeping import KeptRun
 from db.status import LIVE
 from workers import api
+from workers.api import keeping
 
 PRIORITIES = {"Urgent": 10, "Normal": 0, "Later": -10}
+PLACE = "run"
+LIVE_HELP = "Cancel it first: it is queued or running."
 
 
 def show_actions(run: RunRecord) -> None:
-    """Duplicate & edit comes first on a run that failed."""
-    live = run.status in LIVE
+    """Verbs on the right, below them the tags and the note. Duplicate & edit comes first on a run that failed."""
+    mine = kept([run.id])
+    if not mine:
+        return
+    one, live = mine[0], run.status in LIVE
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Duplicate & edit", key="duplicate", type="primary" if run.status == "failed" else "secondary"):
             leave(NewRunView(source=run.id))
         if live:
-            _button("Cancel", lambda: api.cancel_run(run.id), "Run cancelled; finished stages are kept.")
+            _verb("Cancel", keeping.cancel, run.id)
         elif run.status in ("failed", "cancelled"):
-            _button("Retry", lambda: api.retry_run(run.id), "Queued again; finished stages are reused.")
-        with st.popover("More"):
-            _priority(run, live)
-            archive = "Restore" if run.row.archived else "Archive"
-            _button(archive, lambda: api.archive_run(run.id, not run.row.archived), f"{archive}d.")
-            sure = st.checkbox("Delete this run and what no other run uses", key=f"sure_{run.id}", disabled=live)
-            if st.button("Delete", key="delete", disabled=live or not sure, help="Cancel it first." if live else None):
-                layout.flash(_deleted(run.id, api.delete_run(run.id)))
+            _verb("Retry", keeping.retry, run.id)
+        _more(run, one, live)
+    _written(one)
+    if live:
+        _say_paused(one)
+    show_last(PLACE)
+
+
+def _written(run: KeptRun) -> None:
+    """Tags as chips and the note; the ways to change them stand beside."""
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small"):
+        if run.pinned:
+            st.badge("pinned", color="primary")
+        show_tags(run)
+        with st.popover("Tags", type="tertiary", key="run_tags"):
+            edit_tags([run], PLACE)
+        with st.popover("Note", type="tertiary", key="run_note"):
+            edit_note(run, PLACE)
+    show_note(run)
+
+
+def _more(run: RunRecord, one: KeptRun, live: bool) -> None:
+    with st.popover("More", key="run_more"):
+        edit_name(one, PLACE)
+        with st.container(horizontal=True):
+            _verb("Unpin" if one.pinned else "Pin", keeping.unpin if one.pinned else keeping.pin, run.id)
+            if live:
+                _verb("Resume" if one.paused else "Pause", keeping.resume if one.paused else keeping.pause, run.id)
+            archived = run.row.archived
+            _verb(
+                "Restore" if archived else "Archive", keeping.restore if archived else keeping.archive, run.id,
+                reason=LIVE_HELP if live else "",
+            )  # fmt: skip
+        _priority(run, live)
+    form = st.popover("Delete…", disabled=live, help=LIVE_HELP if live else None, key="run_delete", on_change="rerun")
+    if not live and form.open:
+        with form:
+            if ask_deletion([one], PLACE) and act(lambda: keeping.delete([run.id])):
                 leave(RunsView())
 
 
-def _deleted(run_id: int, deleted: api.Deleted) -> str:
-    if not deleted.kept_annotators:
-        return f"Run {run_id} deleted."
-    return f"Run {run_id} deleted; its annotator stays, because it is {', '.join(deleted.kept_annotators)}."
+def _say_paused(run: KeptRun) -> None:
+    with results.reading() as session:
+        whole = queries.queue_paused(session)
+    if run.paused:
+        layout.note("Paused: no further stage is started for this run until it is resumed; a running one ends.")
+    elif whole:
+        layout.note("The queue is paused: no stage is started until it is resumed on the System page.")
 
 
 def _priority(run: RunRecord, live: bool) -> None:
@@ -57,13 +101,12 @@ def _priority(run: RunRecord, live: bool) -> None:
         st.rerun()
 
 
-def _button(label: str, act: Callable[[], object], done: str) -> None:
-    if not st.button(label, key=label.lower()):
-        return
-    try:
-        act()
-    except DatabaseError as error:
-        layout.flash(str(error))
-    else:
-        layout.flash(done)
-    st.rerun()
+def _verb(label: str, command: Callable[[list[int]], keeping.Done], run_id: int, *, reason: str = "") -> None:
+    st.button(
+        label, key=f"run_{label.lower()}", disabled=bool(reason), help=reason or None, on_click=_do,
+        args=(command, run_id),
+    )  # fmt: skip
+
+
+def _do(command: Callable[[list[int]], keeping.Done], run_id: int) -> None:
+    act(lambda: command([run_id]))

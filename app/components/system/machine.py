@@ -70,7 +70,7 @@ def show_queue() -> None:
         ("workers alive", sum(worker.alive for worker in workers)),
         ("running", found.stages.get("running", 0)),
         ("ready", found.ready),
-        ("waiting for input", found.waiting),
+        ("waiting", found.waiting),
         ("failed", found.stages.get("failed", 0)),
         ("lost in 24 h", found.lost_last_day),
     )

@@ -1,0 +1,81 @@
+"""Tags, note and name of runs: what is written on them, and the small forms that change it."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import untrusted
+from app.components.frame import text_blocks
+from app.components.keeping.undo import act
+from app.reads import results
+from db import queries
+from db.records.keeping import KeptRun
+from workers.api import keeping
+
+NOTE_SHOWN = 400  # characters beside a run
+
+
+def kept(run_ids: Sequence[int]) -> list[KeptRun]:
+    """The runs with what is said of them."""
+    with results.reading() as session:
+        return queries.kept_runs(session, run_ids)
+
+
+def show_tags(run: KeptRun) -> None:
+    """Its tags as chips, in the middle of a line."""
+    for tag in run.tags:
+        st.badge(untrusted.label(tag, 40), color="gray")
+
+
+def show_note(run: KeptRun) -> None:
+    """What somebody wrote, as it was written: no Markdown, no HTML."""
+    if run.note:
+        text_blocks.show_text(run.note, key=f"note_of_{run.id}", limit=NOTE_SHOWN)
+
+
+def edit_tags(runs: Sequence[KeptRun], place: str) -> None:
+    """One field: the tags that all of these runs have. A new one is typed; what is taken out goes from all of them."""
+    common = sorted(set.intersection(*(set(run.tags) for run in runs)))
+    with results.reading() as session:
+        known = [one.tag for one in queries.all_tags(session)]
+    key = f"{place}_tags_{_place_of(runs)}_{hash(tuple(common))}"
+    st.multiselect(
+        "Tags", [*dict.fromkeys([*common, *known])], default=common, key=key, accept_new_options=True,
+        on_change=_retag, args=(key, tuple(run.id for run in runs), tuple(common)), format_func=untrusted.plain,
+        placeholder="Type a tag and press Enter",
+        help="Tags are words of yours to find runs by; the list of runs can be filtered by them.",
+    )  # fmt: skip
+
+
+def edit_note(run: KeptRun, place: str) -> None:
+    """Anything about one run; it is kept as it is written."""
+    key = f"{place}_note_{run.id}_{hash(run.note)}"
+    st.text_area("Note", value=run.note, key=key, height=160, placeholder="What was tried here, and what came of it?")
+    st.button("Save note", key=f"{key}_save", on_click=_note, args=(key, run.id))
+
+
+def edit_name(run: KeptRun, place: str) -> None:
+    """Another name for one run."""
+    key = f"{place}_name_{run.id}_{hash(run.name)}"
+    st.text_input("Name", value=run.name, key=key, max_chars=200)
+    st.button("Rename", key=f"{key}_save", on_click=_rename, args=(key, run.id))
+
+
+def _retag(key: str, run_ids: tuple[int, ...], before: tuple[str, ...]) -> None:
+    now = list(dict.fromkeys(st.session_state[key]))
+    add, remove = [tag for tag in now if tag not in before], [tag for tag in before if tag not in now]
+    if add or remove:
+        act(lambda: keeping.retag(run_ids, add, remove))
+        st.session_state.pop(key, None)  # a tag that could not be kept is not shown as if it were
+
+
+def _note(key: str, run_id: int) -> None:
+    act(lambda: keeping.note([run_id], st.session_state[key]))
+
+
+def _rename(key: str, run_id: int) -> None:
+    act(lambda: keeping.rename(run_id, st.session_state[key]))
+
+
+def _place_of(runs: Sequence[KeptRun]) -> int:
+    return hash(tuple(run.id for run in runs))

@@ -1,0 +1,99 @@
+"""One bar for what is done to the ticked runs; below it what was done last, with the way back."""
+
+from collections.abc import Collection, Sequence
+
+import streamlit as st
+
+from app.components.frame import layout
+from app.components.frame.formats import counted
+from app.components.keeping.deletion import ask_deletion
+from app.components.keeping.marks import edit_name, edit_note, edit_tags, kept
+from app.components.keeping.undo import act, show_last
+from app.reads import results
+from db import queries
+from db.records.keeping import KeptRun
+from db.status import CANCELLED, FAILED, LIVE
+from workers.api import keeping
+
+PLACE = "bulk"
+
+
+def show_bulk(run_ids: Sequence[int]) -> None:
+    """Verbs for these runs, none where none is ticked; what was done last stands there in any case."""
+    runs = kept(run_ids) if run_ids else []
+    if runs:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="bulk_bar"):
+            st.caption(f"{counted(len(runs), 'run')} ticked", width="content")
+            _marks(runs)
+            _switches(runs)
+            _queue(runs)
+            _delete(runs)
+    with results.reading() as session:
+        if queries.queue_paused(session):
+            layout.note("The queue is paused: no stage is started until it is resumed on the System page.")
+    show_last(PLACE)
+
+
+def _marks(runs: Sequence[KeptRun]) -> None:
+    tags = st.popover("Tag", key="bulk_tag", on_change="rerun")
+    if tags.open:
+        with tags:
+            edit_tags(runs, PLACE)
+    one = len(runs) == 1
+    for label, edit in (("Rename", edit_name), ("Note", edit_note)):
+        help_text = None if one else "For one run: tick a single one."
+        form = st.popover(label, disabled=not one, help=help_text, key=f"bulk_{label.lower()}", on_change="rerun")
+        if one and form.open:
+            with form:
+                edit(runs[0], PLACE)
+
+
+def _switches(runs: Sequence[KeptRun]) -> None:
+    loose = [run.id for run in runs if not run.pinned]
+    _verb("Pin" if loose else "Unpin", loose or _ids(runs))
+    shown = [run.id for run in runs if not run.archived and run.status not in LIVE]
+    hidden = [run.id for run in runs if run.archived]
+    if hidden and not shown:
+        _verb("Restore", hidden)
+    else:
+        _verb("Archive", shown, "Only finished runs are archived: cancel first.")
+
+
+def _queue(runs: Sequence[KeptRun]) -> None:
+    live = [run.id for run in runs if run.status in LIVE]
+    going = [run.id for run in runs if run.status in LIVE and not run.paused]
+    stopped = [run.id for run in runs if run.status in (FAILED, CANCELLED)]
+    if live:
+        _verb("Pause" if going else "Resume", going or live)
+        _verb("Cancel", live)
+    if stopped:
+        _verb("Retry", stopped)
+
+
+def _delete(runs: Sequence[KeptRun]) -> None:
+    form = st.popover("Delete…", key="bulk_delete_form", on_change="rerun")
+    if form.open:
+        with form:
+            if ask_deletion(runs, PLACE):
+                act(lambda: keeping.delete(_ids(runs)))
+                st.rerun()
+
+
+def _verb(label: str, run_ids: Collection[int], reason: str = "") -> None:
+    """A button for those of the ticked runs that it concerns; off, with a reason, where there is none."""
+    st.button(
+        label, key=f"bulk_{label.lower()}_them", disabled=not run_ids, help=None if run_ids else reason or None,
+        on_click=_do, args=(label, tuple(run_ids)),
+    )  # fmt: skip
+
+
+def _do(label: str, run_ids: tuple[int, ...]) -> None:
+    commands = {
+        "Pin": keeping.pin, "Unpin": keeping.unpin, "Archive": keeping.archive, "Restore": keeping.restore,
+        "Pause": keeping.pause, "Resume": keeping.resume, "Cancel": keeping.cancel, "Retry": keeping.retry,
+    }  # fmt: skip
+    act(lambda: commands[label](run_ids))
+
+
+def _ids(runs: Sequence[KeptRun]) -> tuple[int, ...]:
+    return tuple(run.id for run in runs)

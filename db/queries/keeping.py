@@ -1,0 +1,175 @@
+"""What people say of their runs, the queue run by run, and which runs ended: for bars, panels and messages."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy.orm import Session
+
+from db import status
+from db.engine import now
+from db.models import Notice, Run, RunNote, RunStage, RunTag, Setting, Stage
+from db.queries.results import evaluations
+from db.queries.stages import stage_speed
+from db.readiness import QUEUE_PAUSED, inputs_missing
+from db.records.keeping import EndedRun, KeptRun, NoticeCounts, QueuedRun, QueuePage, TagCount
+
+MOST_TAGS = 200
+
+
+def kept_runs(session: Session, run_ids: Collection[int]) -> list[KeptRun]:
+    """The runs with their tags and notes, by number, in two queries; those that are gone are left out."""
+    rows = session.execute(
+        select(Run.id, Run.name, Run.status, Run.pinned, Run.paused, Run.archived, RunNote.text)
+        .outerjoin(RunNote, RunNote.run_id == Run.id)
+        .where(Run.id.in_(run_ids), Run.deleted_at.is_(None))
+        .order_by(Run.id)
+    ).all()
+    tags = tags_of(session, run_ids)
+    return [
+        KeptRun(
+            id=row.id, name=row.name, status=row.status, pinned=row.pinned, paused=row.paused, archived=row.archived,
+            tags=tags.get(row.id, ()), note=row.text or "",
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def tags_of(session: Session, run_ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+    """The tags of each run that has any, in the order of the alphabet."""
+    rows = session.execute(
+        select(RunTag.run_id, RunTag.tag).where(RunTag.run_id.in_(run_ids)).order_by(RunTag.run_id, RunTag.tag)
+    )
+    found: dict[int, tuple[str, ...]] = {}
+    for row in rows:
+        found[row.run_id] = (*found.get(row.run_id, ()), row.tag)
+    return found
+
+
+def notes_of(session: Session, run_ids: Collection[int]) -> dict[int, str]:
+    """The note of each run that has one."""
+    rows = session.execute(select(RunNote.run_id, RunNote.text).where(RunNote.run_id.in_(run_ids)))
+    return {row.run_id: row.text for row in rows}
+
+
+def all_tags(session: Session) -> list[TagCount]:
+    """Every tag with how many runs have it, the most used first."""
+    number = func.count()
+    rows = session.execute(
+        select(RunTag.tag, number.label("runs"))
+        .join(Run, Run.id == RunTag.run_id)
+        .where(Run.deleted_at.is_(None))
+        .group_by(RunTag.tag)
+        .order_by(number.desc(), RunTag.tag)
+        .limit(MOST_TAGS)
+    )
+    return [TagCount(tag=row.tag, runs=row.runs) for row in rows]
+
+
+def has_tags(tags: Collection[str]) -> list[ColumnElement[bool]]:
+    """One condition per tag: the run has it."""
+    return [exists(select(1).where(RunTag.run_id == Run.id, RunTag.tag == tag)) for tag in tags]
+
+
+def queue_paused(session: Session) -> bool:
+    """Whether the queue is paused as a whole."""
+    return session.scalars(select(Setting.key).where(Setting.key == QUEUE_PAUSED)).first() is not None
+
+
+def queued_runs(session: Session, *, limit: int = 50) -> QueuePage:
+    """Live runs in the order of the queue with what is left of them, in five queries whatever their number."""
+    live = (Run.status.in_(status.LIVE),)
+    columns = (Run.id, Run.name, Run.method_label, Run.objective, Run.seed, Run.status, Run.paused, Run.priority)
+    runs = session.execute(select(*columns).where(*live).order_by(Run.priority.desc(), Run.id).limit(limit)).all()
+    total = session.execute(select(func.count()).select_from(Run).where(*live)).scalar_one()
+    stages: dict[int, list[Any]] = {run.id: [] for run in runs}
+    missing = inputs_missing().label("missing")
+    found = session.execute(
+        select(RunStage.run_id, RunStage.slot, Stage.id, Stage.kind, Stage.model, Stage.status, Stage.done, Stage.total)
+        .add_columns(missing)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(RunStage.run_id.in_(stages))
+        .order_by(RunStage.run_id, Stage.id)
+    )
+    for row in found:
+        stages[row.run_id].append(row)
+    speed = stage_speed(session)
+    rows = tuple(
+        QueuedRun(place=place, **run._mapping, **_left(stages[run.id], speed)) for place, run in enumerate(runs, 1)
+    )
+    return QueuePage(rows=rows, total=total, paused=queue_paused(session))
+
+
+def _left(stages: Collection[Any], speed: Mapping[tuple[str, str], float]) -> dict[str, Any]:
+    """What is left of a run's stages. The seam for a better forecast is `expected_seconds`."""
+    open_ones = [stage for stage in stages if stage.status != status.DONE]
+    running = [stage for stage in open_ones if stage.status == status.RUNNING]
+    ready = [stage for stage in open_ones if stage.status == status.QUEUED and not stage.missing]
+    seconds = [_seconds(stage, speed) for stage in open_ones]
+    known = [second for second in seconds if second is not None]
+    return {
+        "stages": len(stages),
+        "stages_left": len(open_ones),
+        "running": tuple(stage.slot for stage in running),
+        "next_slot": ready[0].slot if ready else None,
+        "waits_for": next((stage.slot for stage in open_ones), None),
+        "expected_seconds": sum(known) if len(known) == len(seconds) else None,
+    }
+
+
+def _seconds(stage: Any, speed: Mapping[tuple[str, str], float]) -> float | None:
+    mean = speed.get((stage.kind, stage.model or ""))
+    if mean is None or stage.status != status.RUNNING or not stage.total:
+        return mean
+    return mean * max(0.0, 1 - (stage.done or 0) / stage.total)
+
+
+ENDED = (
+    Run.id, Run.name, Run.method_label, Run.objective, Run.seed, Run.sweep_id.label("sweep"), Run.status, Run.error,
+    Run.finished_at,
+)  # fmt: skip
+MOST_ENDED = 5_000
+
+
+def ended_runs(session: Session, since: datetime) -> list[EndedRun]:
+    """Runs that ended since then, the first first, without their results; those that were cancelled too, because
+    their sweep may have ended with them."""
+    ended = select(*ENDED).where(Run.finished_at >= since, Run.status.not_in(status.LIVE))
+    rows = session.execute(ended.order_by(Run.finished_at, Run.id).limit(MOST_ENDED))
+    return [EndedRun(**row._mapping) for row in rows]
+
+
+def sweep_runs(session: Session, sweep: str) -> list[EndedRun] | None:
+    """The runs of a sweep; None while one of them is queued or running."""
+    of_sweep = (Run.sweep_id == sweep, Run.deleted_at.is_(None))
+    if session.scalars(select(Run.id).where(*of_sweep, Run.status.in_(status.LIVE)).limit(1)).first() is not None:
+        return None
+    rows = session.execute(select(*ENDED).where(*of_sweep, Run.finished_at.is_not(None)).order_by(Run.id))
+    return with_results(session, [EndedRun(**row._mapping) for row in rows])
+
+
+def with_results(session: Session, runs: Collection[EndedRun]) -> list[EndedRun]:
+    """The same runs with their GRA, where they have one."""
+    graded = evaluations(session, [run.id for run in runs])
+    return [
+        replace(run, gra=graded[run.id].gra, low=graded[run.id].ci_low, high=graded[run.id].ci_high)
+        if run.id in graded
+        else run
+        for run in runs
+    ]
+
+
+def notice_counts(session: Session, target: str) -> NoticeCounts:
+    """How messages of the last day fared on their way to one target."""
+    recent = (Notice.target == target, Notice.created_at > now(session) - timedelta(days=1))
+    rows = session.execute(
+        select(Notice.sent_at, Notice.next_at, Notice.error).where(*recent).order_by(Notice.id.desc()).limit(1_000)
+    ).all()
+    sent = sum(row.sent_at is not None for row in rows)
+    waiting = sum(row.next_at is not None for row in rows)
+    return NoticeCounts(
+        sent=sent, waiting=waiting, given_up=len(rows) - sent - waiting,
+        error=next((row.error for row in rows if row.error), None),
+    )  # fmt: skip

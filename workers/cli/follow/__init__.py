@@ -1,0 +1,1 @@
+"""Following runs and arranging the queue from a terminal, and trying a webhook"""
