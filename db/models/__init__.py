@@ -2,6 +2,7 @@
 
 from db.base import Base
 from db.models.installation import Artifact, Setting
+from db.models.listing import RunValue, SavedView
 from db.models.pairs import Annotation, Histogram, NamedAnnotator, Pair
 from db.models.results import Evaluation, Outcome, Prompt, Sample, Score
 from db.models.work import Attempt, LogLine, Metric, Run, RunStage, Stage, StageInput, Worker
@@ -21,7 +22,9 @@ __all__ = [
     "Prompt",
     "Run",
     "RunStage",
+    "RunValue",
     "Sample",
+    "SavedView",
     "Score",
     "Setting",
     "Stage",

@@ -12,7 +12,7 @@ from db.engine import now
 from db.errors import FinishedRun, LiveRun, UnknownRun
 from db.models import Run, RunStage, Stage, StageInput
 from db.records import CreatedRun, DeletedRun, NewRun, NewStage
-from db.repositories import named_annotators, orphans
+from db.repositories import named_annotators, orphans, run_values
 from db.repositories.graph import (
     refresh_priorities,
     refresh_runs,
@@ -47,6 +47,7 @@ def create(session: Session, run: NewRun, stages: Sequence[NewStage]) -> Created
         insert(RunStage),
         [_run_stage(row.id, stage, ids, taken) for stage in stages],
     )
+    run_values.add_run(session, row.id, row.config)
     refresh_priorities(session, set(ids.values()))
     refresh_runs(session, [row.id], at)
     done = {fingerprint for fingerprint, state in before.items() if state == status.DONE}
@@ -78,6 +79,7 @@ def extend(session: Session, run_id: int, stages: Sequence[NewStage], *, priorit
     ids = _insert_missing(session, new, known, slots, priority, at)
     if new:
         session.execute(insert(RunStage), [_run_stage(run_id, stage, ids, taken) for stage in new])
+        run_values.add_finished(session, run_id, [stage.slot for stage in new])
     again_queued = {
         "status": status.QUEUED,
         "error": None,

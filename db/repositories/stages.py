@@ -12,7 +12,7 @@ from db.engine import now
 from db.errors import UnknownWorker
 from db.models import Artifact, Attempt, Run, RunStage, Stage, StageInput, Worker
 from db.records import ClaimedStage, NewArtifact, Requeued
-from db.repositories import cards
+from db.repositories import cards, run_values
 from db.repositories.graph import (
     close_attempts,
     moving,
@@ -114,6 +114,7 @@ def publish(
     remove_curves(session, stage_id, but=attempt_id)
     if artifact is not None:
         _store_artifact(session, stage_id, artifact, at)
+    run_values.add_figures(session, stage_id, summary)
     _refresh(session, stage_id, at)
 
 
