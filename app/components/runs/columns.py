@@ -32,27 +32,27 @@ BUILT_IN: Mapping[str, Column] = {
     one.key: one
     for one in (
         _column(
-            "setting", 176,
+            "setting", 168,
             help="Method and objective, and what else tells the settings of this list apart.",
         ),
         _column(
-            "gra", 60, GRA, "GRA, %", figures=True, down=True,
+            "gra", 58, GRA, "GRA, %", figures=True, down=True,
             help="Gold reward accuracy: how often the gold reward prefers the aligned model's answer to the SFT "
             "model's.",
         ),
-        _column("status", 104),
+        _column("status", 96),
         _column(
-            "interval", 84, "evaluation:ci_low", "95 %", figures=True, down=True,
+            "interval", 82, "evaluation:ci_low", "95 %", figures=True, down=True,
             help="Interval of GRA over seeds and prompts; over prompts alone where there is one seed.",
         ),
-        _column("seeds", 60, down=True, help="The same setting with other random numbers."),
+        _column("seeds", 58, down=True, help="The same setting with other random numbers."),
         _column(
-            "kl", 44, KL, "KL", figures=True,
+            "kl", 42, KL, "KL", figures=True,
             help="How far the aligned model moved from the SFT model, in nats per answer.",
         ),
-        _column("name", 118),
-        _column("runs", 62, NEWEST, down=True, help="The numbers of the runs."),
-        _column("updated", 76, down=True),
+        _column("name", 104),
+        _column("runs", 60, NEWEST, down=True, help="The numbers of the runs."),
+        _column("updated", 72, down=True),
         _column("models", 98, help="Weak annotator and strong policy."),
         _column("data", 92, help="Dataset, and the share of its pairs whose human labels are used."),
     )
@@ -61,6 +61,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     SETTING: tuple(BUILT_IN),
     EACH_RUN: ("setting", "gra", "status", "interval", "kl", "name", "runs", "updated", "models", "data"),
 }
+SHARED = ("models", "data")  # usual only where the lines differ in them
 USUAL_OF_VALUES = ("setting", "gra", "interval", "status", "seeds", "kl", "runs")
 SHORT: Mapping[str, str] = {
     GRA: "GRA",

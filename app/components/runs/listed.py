@@ -49,10 +49,12 @@ def read(view: RunsView) -> Shown:
     if by_value:
         shown[0] = replace(shown[0], help=f"The values of {columns.name_of(listing.grouping)}.")
     lines, shown = _with_extra(lines, shown)
+    said: list[str] = []
+    if not view.columns:
+        shown, said = runs_table.without_shared(lines, shown)
     noun = "value" if by_value else "run" if listing.grouping == EACH_RUN else "setting"
-    return Shown(
-        lines=lines, columns=shown, groups=groups, configs=configs, page=page, headline=counted(page.total, noun)
-    )
+    headline = " · ".join((counted(page.total, noun), *said))
+    return Shown(lines=lines, columns=shown, groups=groups, configs=configs, page=page, headline=headline)
 
 
 def _filters(view: RunsView) -> RunFilters:

@@ -44,7 +44,7 @@ class Line:
 
 
 OPEN = "open"  # the column with the button of a line
-OPEN_WIDTH = 60
+OPEN_WIDTH = 56
 OPEN_RUN, SHOW_SEEDS, HIDE_SEEDS = "Open", "Seeds", "Hide"
 SHOW_RUNS, HIDE_RUNS = "Runs", "Hide"
 STATUSES = ("running", "queued", "failed", "cancelled", "done")
@@ -102,6 +102,15 @@ def value_lines(found: Sequence[ListLine], rows: Mapping[str, Sequence[RunRow]],
             named = f"      {row.id} · {setting_name(row)} · seed {row.seed}"
             table.append(_with(_seed_line(row), untrusted.plain(named, 80), figures.get(str(row.id), {})))
     return table
+
+
+def without_shared(table: Sequence[Line], shown: Sequence[Column]) -> tuple[list[Column], list[str]]:
+    """The columns but those that say the same in every line, and what these say."""
+    said = {
+        one.key: {line.cells.get(one.label, NOTHING) for line in table} for one in shown if one.key in columns.SHARED
+    }
+    same = {key for key, words in said.items() if len(words) == 1}
+    return [one for one in shown if one.key not in same], [next(iter(said[key])) for key in said if key in same]
 
 
 def value_key(value: str) -> str:
