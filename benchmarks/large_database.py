@@ -96,17 +96,14 @@ def build(url: str, *, runs: int, pairs: int) -> dict[str, Any]:
     engines = make_engines(url)
     writer, rng = Writer(engines.write), np.random.default_rng(0)
     _stages(writer, runs)
-    found = _runs(writer, runs, rng)
-    _results(writer, runs, rng)
+    outcomes = rng.choice([0.0, 0.5, 1.0], (runs, PROMPTS), p=[0.3, 0.15, 0.55])
+    found = _runs(writer, runs, rng, outcomes.mean(axis=1))
+    _results(writer, runs, outcomes)
     _pairs(writer, pairs, rng)
     with engines.write.connect() as connection:
-        if not writer.sqlite:
-            for table, name in (("runs", "id"), ("stages", "id"), ("attempts", "id"), ("annotations", "id")):
-                connection.execute(
-                    text(
-                        f"SELECT setval(pg_get_serial_sequence('{table}', '{name}'), (SELECT max({name}) FROM {table}))"
-                    )  # noqa: S608
-                )
+        for table in () if writer.sqlite else ("runs", "stages", "attempts", "annotations"):
+            highest = f"SELECT max(id) FROM {table}"  # noqa: S608
+            connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), ({highest}))"))
         connection.execute(text("ANALYZE"))
         connection.commit()
     engines.dispose()
@@ -122,8 +119,8 @@ def stage_id(run: int, slot: str) -> int:
 
 def _stages(writer: Writer, runs: int) -> None:
     ids = {stage_id(run, slot): slot for run in range(1, runs + 1) for slot in (*SHARED, *OWN)}
-    names = ("id", "fingerprint", "kind", "version", "config", "model", "device", "cards", "status", "priority", "token",
-             "losses", "current_attempt_id", "published_attempt_id", "summary", "seconds", "created_at", "started_at",
+    names = ("id", "fingerprint", "kind", "version", "config", "model", "device", "cards", "status", "priority",
+             "token", "losses", "current_attempt_id", "published_attempt_id", "summary", "seconds", "created_at", "started_at",
              "finished_at")  # fmt: skip
     kinds = {
         "baseline_samples": "samples",
@@ -154,9 +151,9 @@ def _summary(slot: str, rng: np.random.Generator) -> dict[str, Any]:
     return {} if slot != "evaluation" else {f"more_{n}": float(rng.normal()) for n in range(4)}
 
 
-def _runs(writer: Writer, runs: int, rng: np.random.Generator) -> dict[str, Any]:
-    names = ("id", "name", "config", "config_hash", "group_key", "method", "method_label", "labels", "pool", "weighting",
-             "objective", "policy", "annotator", "dataset", "label_fraction", "seed", "baseline", "status", "priority",
+def _runs(writer: Writer, runs: int, rng: np.random.Generator, gra: np.ndarray) -> dict[str, Any]:
+    names = ("id", "name", "config", "config_hash", "group_key", "method", "method_label", "labels", "pool",
+             "weighting", "objective", "policy", "annotator", "dataset", "label_fraction", "seed", "baseline", "status", "priority",
              "created_at", "queued_at", "started_at", "finished_at", "archived")  # fmt: skip
     rows: list[tuple[Any, ...]] = []
     values: list[tuple[Any, ...]] = []
@@ -174,7 +171,7 @@ def _runs(writer: Writer, runs: int, rng: np.random.Generator) -> dict[str, Any]
             False,
         ))  # fmt: skip
         its = {key: value for key, value in _leaves(config) if value is not None}
-        said = _figures(rng)
+        said = _figures(rng, float(gra[run - 1]), run)
         leaves, figures = len(its), len(said)
         values += [(run, name, number_of(value), text_of(value)) for name, value in (*its.items(), *said.items())]
     writer.write("runs", names, rows)
@@ -186,20 +183,18 @@ def _runs(writer: Writer, runs: int, rng: np.random.Generator) -> dict[str, Any]
     return {"fields": leaves, "figures": figures, "values": written, "config_fields": len(dict(flat(every[0][0])))}
 
 
-def _figures(rng: np.random.Generator) -> dict[str, float]:
-    gra = float(rng.uniform(0.4, 0.7))
-    own = {"evaluation:gra": gra, "evaluation:ci_low": gra - 0.05, "evaluation:ci_high": gra + 0.05,
-           "evaluation:kl": float(rng.uniform(0, 4)), "evaluation:mean_tokens": float(rng.uniform(20, 40)),
+def _figures(rng: np.random.Generator, gra: float, run: int) -> dict[str, float]:
+    own = {"evaluation:gra": gra, "evaluation:ci_low": gra - 0.08, "evaluation:ci_high": gra + 0.08,
+           "evaluation:kl": float(run % 400) / 100, "evaluation:mean_tokens": float(rng.uniform(20, 40)),
            "align:final_loss": float(rng.uniform(0.3, 0.7)), "labels:mean_confidence": float(rng.uniform(0.2, 0.9)),
            "seconds": float(rng.uniform(60, 600))}  # fmt: skip
     return own | {f"align:figure_{n}": float(rng.normal()) for n in range(CURVES - len(own))}
 
 
-def _results(writer: Writer, runs: int, rng: np.random.Generator) -> None:
+def _results(writer: Writer, runs: int, outcomes: np.ndarray) -> None:
     """Evaluations, outcomes and curves of every run."""
     names = ("stage_id", "attempt_id", "gra", "gra_strict", "wins", "ties", "losses", "prompts", "samples", "ci_low",
              "ci_high", "interval_method", "mean_tokens", "baseline_mean_tokens", "kl")  # fmt: skip
-    outcomes = rng.choice([0.0, 0.5, 1.0], (runs, PROMPTS), p=[0.3, 0.15, 0.55])
     rows = []
     for run in range(1, runs + 1):
         tally, one = intervals.gra(outcomes[run - 1]), stage_id(run, "evaluation")
@@ -232,8 +227,8 @@ def _pairs(writer: Writer, pairs: int, rng: np.random.Generator) -> None:
          f"{one} is the first answer, and it goes on for a while", f"the second one, {one}", "a", "b")
         for one in range(pairs)
     ))  # fmt: skip
-    names = ("attempt_id", "stage_id", "pair_id", "data_stage_id", "score_a", "score_b", "margin", "confidence", "label",
-             "agrees_human")  # fmt: skip
+    names = ("attempt_id", "stage_id", "pair_id", "data_stage_id", "score_a", "score_b", "margin", "confidence",
+             "label", "agrees_human")  # fmt: skip
     writer.write("annotations", names, (
         (labels, labels, ids[one], data, float(margins[one]), 0.0, float(margins[one]), float(sure[one]), "a",
          bool(right[one])) for one in range(pairs)
@@ -250,7 +245,7 @@ def _pairs(writer: Writer, pairs: int, rng: np.random.Generator) -> None:
     }  # fmt: skip
     with writer.engine.begin() as connection:
         connection.execute(
-            text("UPDATE stages SET summary = :summary WHERE id = :id"), {"summary": json.dumps(summary), "id": labels}
+            text("UPDATE stages SET summary = :summary WHERE kind = 'labels'"), {"summary": json.dumps(summary)}
         )
 
 

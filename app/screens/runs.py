@@ -15,7 +15,7 @@ from app.components.runs import listed, ticks, views
 from app.components.runs import table as runs_table
 from app.components.runs.bulk import show_bulk
 from app.components.runs.controls import show_controls
-from app.components.runs.grid import show_grid
+from app.components.runs.grid import draw_anew, show_grid
 from app.components.runs.listed import Shown
 from app.components.runs.table import Line
 from app.components.runs.watch import watch
@@ -122,7 +122,7 @@ def _bar(bar: Any, shown: Shown, seen: Version) -> None:
         st.space("small")
         if run_ids:
             st.caption(f"{counted(len(run_ids), 'run')} ticked", width="content")
-            st.button("Clear", key="runs_clear", type="tertiary", on_click=ticks.clear)
+            st.button("Clear", key="runs_clear", type="tertiary", on_click=_clear)
         st.caption(_headline(shown, seen), width="content")
     if opened:
         _open(lines[0])
@@ -130,6 +130,11 @@ def _bar(bar: Any, shown: Shown, seen: Version) -> None:
         leave(CompareView(runs=run_ids))
     if new:
         leave(NewRunView())
+
+
+def _clear() -> None:
+    ticks.set_ticked(())
+    draw_anew()
 
 
 def _headline(shown: Shown, seen: Version) -> str:

@@ -1,6 +1,7 @@
 """The grid of runs: a heading sorts the whole list, a tick stays where it is, a button opens; nothing else does."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -13,52 +14,59 @@ from app.components.runs.columns import Column, sorted_by
 from app.components.runs.table import Line
 
 UP, DOWN = " ↑", " ↓"
+TICKED = "runs_ticked_in"  # (grid, its ticked rows): what a click changed is seen beside what was there
 
 
 def show_grid(table: Sequence[Line], shown: Sequence[Column], sort: str) -> Line | None:
     """Draw the lines; the line whose button was pressed, if any was."""
-    place = hash((tuple(line.key for line in table), sort, ticks.generation()))  # selection is by position
-    key = f"runs_{place}"
+    place = hash((tuple(line.key for line in table), st.session_state.get(TICKED, ("", [], 0))[2]))
+    key, button = f"runs_grid_{place}", f"runs_open_{place}"  # clicks are by position: another list, another grid
     chosen = ticks.rows_of(table, ticks.ticked())
-    if st.session_state.get(ticks.SHOWN, ("", []))[0] != key:
-        st.session_state[ticks.SHOWN] = (key, chosen)
+    grid, _, anew = st.session_state.get(TICKED, ("", [], 0))
+    if grid != key:
+        st.session_state[TICKED] = (key, chosen, anew)
     frame = runs_table.frame(table, shown)
     st.dataframe(
         frame.style.apply(lambda _: runs_table.inks(table, layout.look(), shown), axis=None),
         hide_index=True,
         height="content",
         key=key,
-        on_select=lambda: _selected(key, [line.run_ids for line in table], shown),
+        on_select=partial(_selected, key, [line.run_ids for line in table], shown),
         selection_mode=["multi-row", "single-column"],
         selection_default={"selection": {"rows": chosen, "columns": []}},
-        column_config=_columns(f"runs_open_{place}", shown, sort),
+        column_config=_columns(button, shown, sort),
         alt="Runs",
     )
-    pressed = st.session_state.get(f"runs_open_{place}")
+    pressed = st.session_state.get(button)
     return table[pressed["row"]] if pressed is not None and pressed["row"] < len(table) else None
+
+
+def draw_anew() -> None:
+    """Let the grid show what the address says is ticked, and not what was clicked in it."""
+    grid, rows, anew = st.session_state.get(TICKED, ("", [], 0))
+    st.session_state[TICKED] = (grid, rows, anew + 1)
 
 
 def _selected(key: str, lines: Sequence[Sequence[int]], shown: Sequence[Column]) -> None:
     """A click in the grid goes to the address: a heading orders the list, a tick ticks runs."""
     selection: Any = st.session_state[key]["selection"]
     by_label = {column.label: column for column in shown}
-    if heading := [by_label[label] for label in selection["columns"] if label in by_label]:
-        sort = RunsView.from_params(st.query_params).sort
-        layout.set_params(sort=sorted_by(sort, heading[0].key), after="")
     if selection["columns"]:
-        ticks.draw_anew()
+        column = by_label.get(selection["columns"][0])
+        if column is not None and column.order:
+            sort = RunsView.from_params(st.query_params).sort
+            layout.set_params(sort=sorted_by(sort, column.key), after="")
+        draw_anew()
         return
-    grid, before = st.session_state.get(ticks.SHOWN, (key, []))
-    now = list(selection["rows"])
-    run_ids = ticks.after_click(ticks.ticked(), lines, before if grid == key else [], now)
-    ticks.set_ticked(run_ids)
-    st.session_state[ticks.SHOWN] = (key, now)
-    chosen = set(run_ids)
-    if [row for row, ids in enumerate(lines) if ids and chosen.issuperset(ids)] != sorted(now):
-        ticks.draw_anew()  # another line has the same runs
+    grid, before, anew = st.session_state.get(TICKED, ("", [], 0))
+    now = sorted(selection["rows"])
+    ticks.set_ticked(ticks.after_click(ticks.ticked(), lines, before if grid == key else [], now))
+    st.session_state[TICKED] = (key, now, anew)
+    if ticks.rows_of_ids(lines, ticks.ticked()) != now:
+        draw_anew()  # another line has the same runs
 
 
-def _columns(key: str, shown: Sequence[Column], sort: str) -> dict[str, Any]:
+def _columns(button: str, shown: Sequence[Column], sort: str) -> dict[str, Any]:
     """Text, and the button that opens a line."""
     texts = {
         column.label: st.column_config.TextColumn(
@@ -69,8 +77,10 @@ def _columns(key: str, shown: Sequence[Column], sort: str) -> dict[str, Any]:
         )
         for column in shown
     }
-    button = st.column_config.ButtonColumn("", width=runs_table.OPEN_WIDTH, type="tertiary", alignment="left", key=key)
-    return {**texts, runs_table.OPEN: button}
+    opening = st.column_config.ButtonColumn(
+        "", width=runs_table.OPEN_WIDTH, type="tertiary", alignment="left", key=button
+    )
+    return {**texts, runs_table.OPEN: opening}
 
 
 def _arrow(column: Column, sort: str) -> str:

@@ -8,9 +8,6 @@ from app.components.frame import layout
 from app.components.frame.address import MOST_IDS, RunsView, compact
 from app.components.runs.table import Line
 
-ANEW = "runs_ticks_anew"  # counts how often the grid was told to forget what it shows as ticked
-SHOWN = "runs_ticks_shown"  # (grid, rows ticked in it)
-
 
 def ticked() -> tuple[int, ...]:
     """The numbers of the runs."""
@@ -19,8 +16,13 @@ def ticked() -> tuple[int, ...]:
 
 def rows_of(table: Sequence[Line], run_ids: Collection[int]) -> list[int]:
     """The lines all of whose runs are ticked."""
+    return rows_of_ids([line.run_ids for line in table], run_ids)
+
+
+def rows_of_ids(lines: Sequence[Sequence[int]], run_ids: Collection[int]) -> list[int]:
+    """The same of the runs of each line."""
     chosen = set(run_ids)
-    return [place for place, line in enumerate(table) if line.run_ids and chosen.issuperset(line.run_ids)]
+    return [place for place, ids in enumerate(lines) if ids and chosen.issuperset(ids)]
 
 
 def after_click(
@@ -36,19 +38,3 @@ def after_click(
 def set_ticked(run_ids: Sequence[int]) -> None:
     """Write them to the address, as many as it can name."""
     layout.set_params(ticked=compact(tuple(sorted(run_ids))[:MOST_IDS]))
-
-
-def clear() -> None:
-    """Tick nothing."""
-    set_ticked(())
-    draw_anew()
-
-
-def draw_anew() -> None:
-    """Let the grid show what the address says, and not what was clicked in it."""
-    st.session_state[ANEW] = st.session_state.get(ANEW, 0) + 1
-
-
-def generation() -> int:
-    """Another one is another grid."""
-    return int(st.session_state.get(ANEW, 0))
