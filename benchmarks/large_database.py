@@ -120,8 +120,8 @@ def stage_id(run: int, slot: str) -> int:
 def _stages(writer: Writer, runs: int) -> None:
     ids = {stage_id(run, slot): slot for run in range(1, runs + 1) for slot in (*SHARED, *OWN)}
     names = ("id", "fingerprint", "kind", "version", "config", "model", "device", "cards", "status", "priority",
-             "token", "losses", "current_attempt_id", "published_attempt_id", "summary", "seconds", "created_at", "started_at",
-             "finished_at")  # fmt: skip
+             "token", "losses", "current_attempt_id", "published_attempt_id", "summary", "seconds", "created_at",
+             "started_at", "finished_at")  # fmt: skip
     kinds = {
         "baseline_samples": "samples",
         "baseline_scores": "scores",
@@ -153,8 +153,8 @@ def _summary(slot: str, rng: np.random.Generator) -> dict[str, Any]:
 
 def _runs(writer: Writer, runs: int, rng: np.random.Generator, gra: np.ndarray) -> dict[str, Any]:
     names = ("id", "name", "config", "config_hash", "group_key", "method", "method_label", "labels", "pool",
-             "weighting", "objective", "policy", "annotator", "dataset", "label_fraction", "seed", "baseline", "status", "priority",
-             "created_at", "queued_at", "started_at", "finished_at", "archived")  # fmt: skip
+             "weighting", "objective", "policy", "annotator", "dataset", "label_fraction", "seed", "baseline", "status",
+             "priority", "created_at", "queued_at", "started_at", "finished_at", "archived")  # fmt: skip
     rows: list[tuple[Any, ...]] = []
     values: list[tuple[Any, ...]] = []
     leaves = figures = 0

@@ -26,7 +26,7 @@ REFRESH = "3s"
 
 
 def page() -> None:
-    layout.heading("Runs", "one line per setting, pooled over its seeds; tick lines to compare them")
+    layout.heading("Runs", "pooled over seeds, one by one, or by any field; tick lines to compare them")
     layout.show_flash()
     layout.service_notice()
     kept = reads.saved_views()
@@ -77,7 +77,7 @@ def _table(filtered: RunsView, seen: Version) -> None:
         _open(pressed)
     show_export([runs_table.export(shown.groups, shown.lines, shown.configs, shown.columns)])
     show_card_waits(shown.live)
-    layout.note(runs_table.caption(shown.groups, shown.configs))
+    layout.note(shown.note)
     with st.container(horizontal=True):
         if view.after:
             layout.turn("First page", "newest", after="", open="")

@@ -67,7 +67,7 @@ def two_columns(least: int = 420) -> tuple[DeltaGenerator, DeltaGenerator]:
 
 def filters_and_list(width: int = 175) -> tuple[DeltaGenerator, DeltaGenerator]:
     """Filters of a fixed width on the left; the list takes what is left."""
-    row = st.container(horizontal=True, gap="medium", wrap=False)
+    row = st.container(horizontal=True, gap="medium", wrap=False, key="filters_and_list")
     return row.container(width=width), row.container(width="stretch")
 
 

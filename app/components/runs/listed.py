@@ -15,6 +15,8 @@ from cwpo.compare.configured_run import Configs
 from db.records import RunFilters, RunGroup, RunRow
 from db.records.listing import EACH_RUN, SETTING, LinePage
 
+VALUE_RUNS = 150  # px for how many runs of how many settings have a value
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
@@ -26,6 +28,7 @@ class Shown:
     configs: Configs
     page: LinePage
     headline: str
+    note: str  # on what terms the GRAs were counted, and what their intervals cover
 
     @property
     def live(self) -> list[int]:
@@ -47,14 +50,22 @@ def read(view: RunsView) -> Shown:
     else:
         lines, groups, configs = _by_setting(page, view, keys)
     if by_value:
-        shown[0] = replace(shown[0], help=f"The values of {columns.name_of(listing.grouping)}.")
+        lines, shown = _named_by(columns.name_of(listing.grouping), lines, shown)
     lines, shown = _with_extra(lines, shown)
     said: list[str] = []
     if not view.columns:
         shown, said = runs_table.without_shared(lines, shown)
     noun = "value" if by_value else "run" if listing.grouping == EACH_RUN else "setting"
     headline = " · ".join((counted(page.total, noun), *said))
-    return Shown(lines=lines, columns=shown, groups=groups, configs=configs, page=page, headline=headline)
+    note = runs_table.OF_VALUES if by_value else runs_table.caption(groups, configs)
+    return Shown(lines=lines, columns=shown, groups=groups, configs=configs, page=page, headline=headline, note=note)
+
+
+def _named_by(name: str, lines: list[Line], shown: list[Column]) -> tuple[list[Line], list[Column]]:
+    """The first column is called as the field whose values it has."""
+    first = replace(shown[0], label=name, help=f"The values of {name}.")
+    wider = [replace(one, width=VALUE_RUNS) if one.key == "runs" else one for one in shown[1:] if one.label != name]
+    return [replace(line, cells={**line.cells, name: line.cells["setting"]}) for line in lines], [first, *wider]
 
 
 def _filters(view: RunsView) -> RunFilters:

@@ -141,6 +141,12 @@ def evaluated(groups: Sequence[RunGroup]) -> list[RunRow]:
     return [row for group in groups for row in group.rows if row.evaluation is not None]
 
 
+OF_VALUES = (
+    "GRA and KL: means over the runs of a line, whatever their settings, with the t interval of that mean. Group by "
+    "setting for intervals over seeds × prompts."
+)
+
+
 def caption(groups: Sequence[RunGroup], configs: Configs) -> str:
     """On what terms the GRAs of the list were counted, and what their intervals cover."""
     rows = evaluated(groups)
@@ -158,7 +164,7 @@ def inks(table: Sequence[Line], look: Look, shown: Sequence[Column] = USUAL) -> 
     for line in table:
         muted = f"color: {look.muted}"
         row = dict.fromkeys((one.label for one in shown), muted)
-        row["setting"] = muted if line.is_seed else f"color: {_ink(look, line)}; font-weight: 600"
+        row[shown[0].label] = muted if line.is_seed else f"color: {_ink(look, line)}; font-weight: 600"
         row["GRA, %"] = muted if line.is_seed else f"color: {look.ink}"
         row["status"] = f"color: {look.ink}" if line.cells["status"].startswith(("running", "failed")) else muted
         rows.append(row)
