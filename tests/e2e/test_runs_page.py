@@ -5,7 +5,9 @@ No worker runs here: the results are written through the repositories, as a work
 
 import random
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -26,6 +28,7 @@ __all__ = ["web"]  # the fixture of that name
 
 LINE, TICK, BUTTON, GRA = 31, 17, 62, 272  # px of a line of the grid, and from its left edge
 STATES = 20
+SLOW = 20_000  # ms on a machine that does much else
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +59,18 @@ def page(browser: Browser, desk: str) -> Iterator[Page]:
 
 def grid(page: Page) -> list[list[str]]:
     """The grid as a reader of screens finds it: headings, then lines."""
-    page.wait_for_timeout(300)
     return page.evaluate(
-        """() => [...document.querySelectorAll('[data-testid="data-grid-canvas"] tr')].map(
+        """() => [...document.querySelectorAll('[data-stale="false"] [data-testid="data-grid-canvas"] tr')].map(
             row => [...row.children].map(cell => cell.textContent))"""
     )
+
+
+def until(page: Page, there: Callable[[], Any], seconds: float = 20) -> None:
+    """Wait until the page is so: it may be drawing still."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline, grid(page)
+        page.wait_for_timeout(150)
 
 
 def column(page: Page, label: str) -> list[str]:
@@ -73,13 +83,13 @@ def click(page: Page, across: float, line: int) -> None:
     place = page.get_by_test_id("stDataFrame").bounding_box()
     assert place is not None
     page.mouse.click(place["x"] + across, place["y"] + line * LINE + LINE / 2)
-    page.wait_for_timeout(300)
 
 
 def tick(page: Page, *lines: int) -> None:
-    for line in lines:
+    for count, line in enumerate(lines, start=1):
         click(page, TICK, line)
-        expect(page.get_by_text(re.compile(r"runs? ticked"))).to_be_visible()
+        expect(page.get_by_text(f"{2 * count} runs ticked")).to_be_visible(timeout=SLOW)
+        settled(page)
 
 
 def settled(page: Page) -> None:
@@ -91,35 +101,39 @@ def settled(page: Page) -> None:
 def test_a_heading_orders_the_whole_list_and_opens_nothing(page: Page, desk: str) -> None:
     for address, ordered in (("sort=-gra", True), ("sort=gra", False)):
         click(page, GRA, 0)
-        expect(page).to_have_url(f"{desk}/?{address}")
-        settled(page)
+        expect(page).to_have_url(f"{desk}/?{address}", timeout=SLOW)
+        arrow = "↓" if ordered else "↑"
+        until(page, lambda arrow=arrow: f"GRA, % {arrow}" in grid(page)[0])
         figures = [float(figure) for figure in column(page, "GRA, %")]
         assert figures == sorted(figures, reverse=ordered)
-    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+        settled(page)
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=SLOW)
 
 
 @pytest.mark.timeout(120)
 def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(page: Page, desk: str) -> None:
     tick(page, 1, 2)
     said = page.get_by_text("4 runs ticked")
-    expect(said).to_be_visible()
+    expect(said).to_be_visible(timeout=SLOW)
     click(page, BUTTON, 1)
-    expect(page).to_have_url(re.compile("open="))
-    expect(said).to_be_visible()
+    expect(page).to_have_url(re.compile("open="), timeout=SLOW)
+    until(page, lambda: len(grid(page)) == 6)
+    expect(said).to_be_visible(timeout=SLOW)
+    settled(page)
     click(page, GRA, 0)
-    expect(page).to_have_url(re.compile("sort=-gra"))
-    expect(said).to_be_visible()
+    expect(page).to_have_url(re.compile("sort=-gra"), timeout=SLOW)
+    expect(said).to_be_visible(timeout=SLOW)
     page.reload()
     ready(page, "Runs")
-    expect(said).to_be_visible()
+    expect(said).to_be_visible(timeout=SLOW)
     page.get_by_placeholder("name, model, sweep").fill("no such run")
-    expect(page.get_by_text("No run fits these filters.")).to_be_visible()
+    expect(page.get_by_text("No run fits these filters.")).to_be_visible(timeout=SLOW)
     page.get_by_role("button", name="Show all runs").click()
-    expect(said).to_be_visible()
-    expect(page.get_by_role("button", name="Compare 4 runs")).to_be_enabled()
+    expect(said).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Compare 4 runs")).to_be_enabled(timeout=SLOW)
     page.get_by_role("button", name="Clear").click()
-    expect(said).to_have_count(0)
-    expect(page).not_to_have_url(re.compile("ticked"))
+    expect(said).to_have_count(0, timeout=SLOW)
+    expect(page).not_to_have_url(re.compile("ticked"), timeout=SLOW)
 
 
 @pytest.mark.timeout(120)
@@ -127,34 +141,35 @@ def test_a_view_is_saved_opened_at_start_and_deleted(page: Page, desk: str, brow
     address = urlencode({"sort": "-align.beta", "group": "method", "columns": "gra,align.beta,evaluation:mean_tokens"})
     page.goto(f"{desk}/?{address}")
     ready(page, "Runs")
-    expect(page.get_by_text("3 values")).to_be_visible()
+    expect(page.get_by_text("3 values")).to_be_visible(timeout=SLOW)
     page.get_by_test_id("stPopover").get_by_role("button", name="Views").click()
     page.get_by_label("Save what is shown as").fill("By method")
     page.get_by_role("button", name="Save view").click()
-    expect(page).to_have_url(re.compile("view="))
+    expect(page).to_have_url(re.compile("view="), timeout=SLOW)
     page.get_by_role("button", name="Open first").click()
-    expect(page.get_by_role("button", name="Do not open first")).to_be_visible()
+    expect(page.get_by_role("button", name="Do not open first")).to_be_visible(timeout=SLOW)
     context = browser.new_context()
     other = context.new_page()
     other.goto(desk)
     ready(other, "Runs")
-    expect(other.get_by_text("3 values")).to_be_visible()
-    assert column(other, "setting") == column(page, "setting")
+    expect(other.get_by_text("3 values")).to_be_visible(timeout=SLOW)
+    until(page, lambda: len(grid(page)) == len(grid(other)) == 4)
+    assert grid(other) == grid(page)
     context.close()
     page.get_by_role("button", name="All runs").click()
-    expect(page.get_by_text("3 settings")).to_be_visible()
+    expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
 
 
 @pytest.mark.timeout(120)
 def test_an_idle_page_shows_a_run_that_was_queued_elsewhere(page: Page) -> None:
-    expect(page.get_by_text("3 settings")).to_be_visible()
+    expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
     made = api.submit_run(RunConfig(seed=9, method="oracle"))
     try:
-        expect(page.get_by_text(re.compile("4 settings.*1 queued"))).to_be_visible(timeout=15_000)
+        expect(page.get_by_text(re.compile("4 settings.*1 queued"))).to_be_visible(timeout=SLOW)
     finally:
         api.cancel_run(made.run_id)
         api.delete_run(made.run_id)
-    expect(page.get_by_text("3 settings")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
 
 
 @pytest.mark.timeout(120)
@@ -162,14 +177,16 @@ def test_back_from_a_run_is_the_same_list(page: Page, desk: str) -> None:
     address = f"{desk}/?{urlencode({'sort': 'gra', 'group': 'none', 'columns': 'gra,seed', 'method': 'CW'})}"
     page.goto(address)
     ready(page, "Runs")
+    until(page, lambda: len(grid(page)) == 3)
     before = grid(page)
+    settled(page)
     click(page, BUTTON, 1)
     ready(page, "CW · DPO")
     page.go_back()
     ready(page, "Runs")
     settled(page)
-    expect(page).to_have_url(address)
-    assert grid(page) == before
+    expect(page).to_have_url(address, timeout=SLOW)
+    until(page, lambda: grid(page) == before)
     page.go_forward()
     ready(page, "CW · DPO")
 
@@ -209,7 +226,8 @@ def seen_differently(browser: Browser, desk: str, view: RunsView) -> str:
         if not shown.lines:
             return "" if page.get_by_text("No run fits these filters.").is_visible() else "not empty"
         page.get_by_test_id("stDataFrame").wait_for()
-        names = [row[-1 - len(shown.columns) :] for row in grid(page)]
+        until(page, lambda: len(grid(page)) == len(shown.lines) + 1)
+        names = grid(page)
         wanted = [one.cells.get("GRA, %", "") for one in shown.lines]
         found = column(page, "GRA, %") if any(one.key == "gra" for one in shown.columns) else wanted
         headings = [heading.rstrip(" ↑↓") for heading in names[0] if heading.strip()]

@@ -6,14 +6,16 @@ from app.components.frame import layout
 from app.reads import runs as reads
 from db.records.listing import Version
 
-LIVE, IDLE = "3s", "4s"  # how often a list of live runs is drawn again, and an idle one asked after
+EVERY = "4s"
+DRAWN = "runs_drawn_now"  # the page was drawn in this very run, from what it saw
 
 
 def watch(seen: Version) -> None:
-    """Ask a few counts now and then; another answer draws the page anew. A live list is drawn again anyway."""
-    layout.fragment(_ask, run_every=LIVE if seen.is_live else IDLE)(seen)
+    """Ask a few counts now and then; another answer draws the page anew."""
+    st.session_state[DRAWN] = True
+    layout.fragment(_ask, run_every=EVERY)(seen)
 
 
 def _ask(seen: Version) -> None:
-    if reads.version() != seen:
+    if not st.session_state.pop(DRAWN, False) and reads.version() != seen:
         st.rerun()
