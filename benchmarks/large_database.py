@@ -23,7 +23,7 @@ from cwpo.config.dotted import flat
 from cwpo.config.run import RunConfig, merged
 from cwpo.statistics import calibration, intervals
 from db.engine import make_engines, upgrade
-from db.repositories.run_values import _leaves, number_of, text_of
+from db.repositories.lists.run_values import _leaves, number_of, text_of
 
 METHODS = ("human", "weak", "cw", "top:10", "top:20", "top:30", "top:40", "top:50", "top:75", "oracle")
 OBJECTIVES = ("dpo", "ipo")

@@ -24,7 +24,7 @@ from db.models import (
     Stage,
 )
 from db.readiness import wanted
-from db.repositories.run_values import remove_figures
+from db.repositories.lists.run_values import remove_figures
 
 RESULTS = (Annotation, Histogram, Outcome, Evaluation, Score, Sample, Pair, Prompt)
 

@@ -12,7 +12,7 @@ from db.engine import now
 from db.errors import FinishedRun, LiveRun, UnknownRun
 from db.models import Run, RunStage, Stage, StageInput
 from db.records import CreatedRun, DeletedRun, NewRun, NewStage
-from db.repositories import named_annotators, orphans, run_values
+from db.repositories import named_annotators, orphans
 from db.repositories.graph import (
     refresh_priorities,
     refresh_runs,
@@ -22,6 +22,7 @@ from db.repositories.graph import (
     stages_of,
 )
 from db.repositories.guard import clean_text, lock_graph, plain
+from db.repositories.lists import run_values
 
 FURTHER = "@"  # in a slot: a stage that was added after the run's own, such as scores@NAME
 STOPPED = (status.FAILED, status.CANCELLED)

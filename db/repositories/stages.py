@@ -12,7 +12,7 @@ from db.engine import now
 from db.errors import UnknownWorker
 from db.models import Artifact, Attempt, Run, RunStage, Stage, StageInput, Worker
 from db.records import ClaimedStage, NewArtifact, Requeued
-from db.repositories import cards, run_values
+from db.repositories import cards
 from db.repositories.graph import (
     close_attempts,
     moving,
@@ -24,6 +24,7 @@ from db.repositories.graph import (
     runs_with,
 )
 from db.repositories.guard import check_token, clean_text, lock_graph, plain, stale
+from db.repositories.lists import run_values
 from db.repositories.metrics import carry_over
 
 # A stage that takes its worker down this often in a row is not tried again by itself.

@@ -13,7 +13,8 @@ from db.models import RunValue, Stage
 from db.queries import listing as queries
 from db.records import RunFilters
 from db.records.listing import EACH_RUN, SETTING, Line, Listing, Place
-from db.repositories import saved_views, stages
+from db.repositories import stages
+from db.repositories.lists import saved_views
 from tests.db.make import add_worker, claim, new_run, publish, submit, work_off
 from tests.db.test_queries import counted
 

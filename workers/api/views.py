@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from db.repositories import saved_views
+from db.repositories.lists import saved_views
 from workers.machine.database import writing
 
 
