@@ -97,7 +97,7 @@ def settled(page: Page) -> None:
     page.wait_for_timeout(300)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_a_heading_orders_the_whole_list_and_opens_nothing(page: Page, desk: str) -> None:
     for address, ordered in (("sort=-gra", True), ("sort=gra", False)):
         click(page, GRA, 0)
@@ -110,7 +110,7 @@ def test_a_heading_orders_the_whole_list_and_opens_nothing(page: Page, desk: str
     expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=SLOW)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(page: Page, desk: str) -> None:
     tick(page, 1, 2)
     said = page.get_by_text("4 runs ticked")
@@ -136,7 +136,7 @@ def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(page: Page,
     expect(page).not_to_have_url(re.compile("ticked"), timeout=SLOW)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_a_view_is_saved_opened_at_start_and_deleted(page: Page, desk: str, browser: Browser) -> None:
     address = urlencode({"sort": "-align.beta", "group": "method", "columns": "gra,align.beta,evaluation:mean_tokens"})
     page.goto(f"{desk}/?{address}")
@@ -160,7 +160,7 @@ def test_a_view_is_saved_opened_at_start_and_deleted(page: Page, desk: str, brow
     expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_an_idle_page_shows_a_run_that_was_queued_elsewhere(page: Page) -> None:
     expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
     made = api.submit_run(RunConfig(seed=9, method="oracle"))
@@ -172,7 +172,7 @@ def test_an_idle_page_shows_a_run_that_was_queued_elsewhere(page: Page) -> None:
     expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_back_from_a_run_is_the_same_list(page: Page, desk: str) -> None:
     address = f"{desk}/?{urlencode({'sort': 'gra', 'group': 'none', 'columns': 'gra,seed', 'method': 'CW'})}"
     page.goto(address)
