@@ -16,9 +16,11 @@ BY_NAME = (
     "first_paint",
     "gpu",
     "label_noise",
+    "large_database",
     "ranks_chaos",
     "rounding",
     "sampling",
+    "server_time",
     "study",
     "two_hosts",
 )
