@@ -16,10 +16,12 @@ BY_NAME = (
     "first_paint",
     "gpu",
     "label_noise",
+    "large_database",
     "ranks_chaos",
     "rounding",
     "sampling",
     "soak",
+    "server_time",
     "study",
     "two_hosts",
 )

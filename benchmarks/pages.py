@@ -1,10 +1,14 @@
 """How long does each page take to its first content at scale? A built database, a real server, a real browser.
 
     python benchmarks/pages.py [--runs 200] [--pairs 100000] [--loads 7] [--out benchmarks/results/pages.json]
+    python benchmarks/pages.py --large [ADDRESS] [--loads 7] [--out benchmarks/results/pages-large.json]
 
-The database is that of benchmarks/scale.py. Each page is loaded once to warm the server, then several times by its
-address in a fresh tab: `first_content` is when its data is on the screen, `settled` when its script has ended;
-`browser_cpu` is what the tab had computed until its first content, which does not depend on other work on the machine.
+The database is that of benchmarks/scale.py, with `--large` that of benchmarks/large_database.py: 10,000 runs and an
+annotator of 1,000,000 pairs, made where ADDRESS (of SQLite or Postgres) has no runs yet; beside the browser's figures
+stand then the server's (benchmarks/server_time.py) with the number of queries of each page. Each page is loaded once to
+warm the server, then several times by its address in a fresh tab: `first_content` is when its data is on the screen,
+`settled` when its script has ended; `browser_cpu` is what the tab had computed until its first content, which does not
+depend on other work on the machine.
 """
 
 import argparse
@@ -25,11 +29,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from app.components.frame.address import CompareView, ExamplesView, RunView  # noqa: E402
+from benchmarks import large_database, server_time  # noqa: E402
 from benchmarks.scale import build_database, run_of  # noqa: E402
+from db.engine import make_engines, read_scope  # noqa: E402
+from db.errors import DatabaseError  # noqa: E402
 from tests import browser  # noqa: E402
 from workers.cli.stack import find_redis  # noqa: E402
 
@@ -39,6 +49,8 @@ GOAL_SECONDS = 1.5
 FIGURE = '[data-testid="stMain"] [data-testid="stMetricValue"]'
 PAIRS = '[data-testid="stMain"] :text("pairs in this view")'
 GRID = '[data-testid="stMain"] [data-testid="data-grid-canvas"]'
+CONTENT = {"runs": GRID, "examples": PAIRS, "compare": FIGURE}
+ADDRESSES = {"runs": "", "examples": "examples", "compare": "compare"}
 FORM = '[data-testid="stMain"] [data-testid="stMultiSelect"]'
 
 
@@ -168,7 +180,11 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="a folder to keep the database in; it is built only once")
     parser.add_argument("--pictures", type=Path, help="a folder for one screenshot of each page")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "pages.json")
+    parser.add_argument("--large", nargs="?", const="", help="the database of 10,000 runs, at this address or made")
     options = parser.parse_args()
+    if options.large is not None:
+        _large(options)
+        return
     with contextlib.ExitStack() as stack:
         home = options.home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         home.mkdir(parents=True, exist_ok=True)
@@ -185,7 +201,46 @@ def main() -> None:
     _write(options.out, built, found, size)
 
 
-def _write(out: Path, built: dict[str, int] | None, found: dict[str, Any], size: int) -> None:
+def _large(options: argparse.Namespace) -> None:
+    """The pages over the large database: what the browser waits for, and what the server computes."""
+    with contextlib.ExitStack() as stack:
+        home = options.home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        home.mkdir(parents=True, exist_ok=True)
+        url = options.large or f"sqlite:///{(home / 'large.sqlite').resolve()}"
+        built = None if _has_runs(url) else large_database.build(url, runs=10_000, pairs=1_000_000)
+        places = {
+            name: (
+                _address("" if screen == "runs" else screen, params),
+                PAIRS if screen == "examples" else CONTENT[screen],
+            )
+            for name, (screen, params) in server_time.places(url).items()
+        }
+        with serving(home, url) as base:
+            found = measure(base, places, options.loads, options.pictures)
+        chromium = found.pop("browser")
+        os.environ |= {"DATABASE_URL": url, "CWPO_HOME": str(home), "REDIS_URL": f"unix://{home}/none.sock"}
+        served = server_time.measure(url, options.loads)
+    pages = {name: figures | {"server": served[name]} for name, figures in found.items()}
+    kind = "SQLite" if url.startswith("sqlite") else "Postgres"
+    out = options.out.with_name("pages-large.json") if options.out.name == "pages.json" else options.out
+    _write(out, built, pages | {"browser": chromium}, 0, kind)
+
+
+def _has_runs(url: str) -> bool:
+    """Whether it was built by an earlier call."""
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return False
+    engines = make_engines(url)
+    try:
+        with read_scope(engines) as session:
+            return bool(session.execute(text("SELECT count(*) FROM runs")).scalar_one())
+    except (DatabaseError, ProgrammingError):
+        return False
+    finally:
+        engines.dispose()
+
+
+def _write(out: Path, built: dict[str, Any] | None, found: dict[str, Any], size: int, kind: str = "SQLite") -> None:
     chromium = found.pop("browser")
     slow = [name for name, figures in found.items() if figures["first_content"]["median"] > GOAL_SECONDS]
     record = {
@@ -194,7 +249,7 @@ def _write(out: Path, built: dict[str, int] | None, found: dict[str, Any], size:
         "machine": {"platform": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()},
         "versions": {name: version(name) for name in ("streamlit", "sqlalchemy", "plotly", "pandas", "numpy")}
         | {"python": platform.python_version(), "chromium": chromium},
-        "database": {"kind": "SQLite", "bytes": size, "built": built or "by an earlier call"},
+        "database": {"kind": kind, "bytes": size, "built": built or "by an earlier call"},
         "slower_than_goal": slow,
         "pages": found,
     }

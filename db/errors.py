@@ -43,3 +43,7 @@ class UnknownWorker(DatabaseError):
 
 class IllegalTransition(DatabaseError):
     """A status may not follow another one."""
+
+
+class UnfitView(DatabaseError):
+    """This view of the list cannot be kept so."""

@@ -23,7 +23,10 @@ from workers.machine.database import database_url
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
 MOST_RESULTS = 64
+MOST_KEPT = 4_000  # results of settings
 MOST_ANNOTATORS = 200  # in a list
+
+NO_OUTCOMES = pd.DataFrame(columns=["run_id", "prompt_id", "outcome"])
 
 Published = tuple[tuple[int, int], ...]  # (run, hash of its evaluation): another evaluation is another result
 
@@ -41,12 +44,24 @@ def reading() -> Iterator[Session]:
 
 
 def results_of(groups: Sequence[RunGroup]) -> dict[str, GraRow]:
-    """GRA over the seeds of each group that has at least one evaluated run, by group key."""
-    found = {}
+    """GRA over the seeds of each group that has at least one evaluated run, by group key. What is not known yet is
+    read at once, however many groups it is of."""
+    kept, found = _results(database_url()), {}
+    missing: dict[str, tuple[Published, list[RunRow]]] = {}
     for group in groups:
-        evaluated = tuple(row for row in group.rows if row.evaluation is not None)
-        if evaluated:
-            found[group.group_key] = _result(database_url(), _published(evaluated), evaluated)
+        evaluated = [row for row in group.rows if row.evaluation is not None]
+        published = _published(evaluated)
+        if published in kept:
+            found[group.group_key] = kept[published]
+        elif evaluated:
+            missing[group.group_key] = (published, evaluated)
+    if missing:
+        outcomes = _outcomes_by_run([row.id for _, rows in missing.values() for row in rows])
+        for key, (published, rows) in missing.items():
+            its = pd.concat([outcomes[row.id] for row in rows if row.id in outcomes] or [NO_OUTCOMES])
+            found[key] = kept[published] = gra_table(rows, its)[0]
+    while len(kept) > MOST_KEPT:
+        kept.pop(next(iter(kept)), None)
     return found
 
 
@@ -140,11 +155,16 @@ def runs_by_id(session: Session, run_ids: Sequence[int]) -> list[RunRow]:
     return [found[run_id] for run_id in run_ids if run_id in found]
 
 
-@st.cache_data(ttl=10 * SECONDS, max_entries=2_000, show_spinner=False)
-def _result(url: str, published: Published, _rows: tuple[RunRow, ...]) -> GraRow:
+@st.cache_resource(show_spinner=False)
+def _results(url: str) -> dict[Published, GraRow]:
+    """Results of settings by what they depend on, so that an entry is never out of date; the oldest go first."""
+    return {}
+
+
+def _outcomes_by_run(run_ids: Sequence[int]) -> dict[int, pd.DataFrame]:
     with reading() as session:
-        table = queries.outcomes(session, [row.id for row in _rows])
-    return gra_table(list(_rows), table)[0]
+        table = queries.outcomes(session, run_ids)
+    return {int(run_id): rows for run_id, rows in table.groupby("run_id", sort=False)}  # type: ignore[call-overload]
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

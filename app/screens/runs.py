@@ -8,52 +8,44 @@ from app.components.frame import layout
 from app.components.frame.address import CompareView, NewRunView, RunsView, RunView
 from app.components.frame.export import show_export
 from app.components.frame.filters import RUN_DEFAULTS, run_filters
+from app.components.frame.formats import counted
 from app.components.frame.leaving import leave
 from app.components.run.card_waits import show_card_waits
+from app.components.runs import listed, ticks, views
 from app.components.runs import table as runs_table
 from app.components.runs.bulk import show_bulk
+from app.components.runs.controls import show_controls
+from app.components.runs.grid import draw_anew, show_grid
+from app.components.runs.listed import Shown
 from app.components.runs.table import Line
-from app.reads import results
-from db import queries
-from db.records import Cursor, GroupPage, RunFilters
+from app.components.runs.watch import watch
+from app.reads import runs as reads
+from db.records.listing import Version
 
-PAGE = 40  # settings
 REFRESH = "3s"
 
 
 def page() -> None:
-    layout.heading("Runs", "one line per setting, pooled over its seeds; tick lines to compare them")
+    layout.heading("Runs", "pooled over seeds, one by one, or by any field; tick lines to compare them")
     layout.show_flash()
     layout.service_notice()
+    kept = reads.saved_views()
+    views.open_default(kept)
     left, right = layout.filters_and_list()
     with left:
-        view = run_filters()
+        above = st.container()
+        with st.container(key="runs_filters"):
+            view = run_filters()
+        with above:
+            views.show_views(view, kept)
     with right:
-        groups = _read(view)
-        if not groups.groups:
-            show_bulk(())
-            _nothing(view)
-            return
-        live = any(row.status in runs_table.LIVE for group in groups.groups for row in group.rows)
-        layout.fragment(_table, run_every=REFRESH if live else None)(view)
-
-
-def _read(view: RunsView) -> GroupPage:
-    filters = RunFilters(
-        status=view.status,
-        method=view.method,
-        objective=view.objective,
-        dataset=(view.dataset,) if view.dataset else (),
-        text=view.q,
-        archived=view.archived,
-    )
-    with results.reading() as session:
-        after = Cursor.decode(view.after, value=None, key=int)
-        return queries.list_groups(session, filters=filters, after=after, limit=PAGE)
+        seen = reads.version()
+        layout.fragment(_table, run_every=REFRESH if seen.is_live else None)(view, seen)
+        watch(seen)
 
 
 def _nothing(view: RunsView) -> None:
-    if view == RunsView():
+    if all(not getattr(view, name) for name in RUN_DEFAULTS):
         layout.empty_state(
             "A small model learns from a few human labels, labels the remaining pairs and says how sure it is of each: "
             "a confidence C from 0 to 1. A larger model is then aligned with every pair weighted by its C. Whether "
@@ -67,66 +59,36 @@ def _nothing(view: RunsView) -> None:
         layout.nothing_fits("No run fits these filters.", "Show all runs", RUN_DEFAULTS)
 
 
-def _table(view: RunsView) -> None:
-    page = _read(view)
-    opened = RunsView.from_params(st.query_params).open
-    names = results.configs_of([group.rows[0] for group in page.groups])
-    table = runs_table.lines(page.groups, results.results_of(page.groups), opened, names)
+def _table(filtered: RunsView, seen: Version) -> None:
+    """The list. Its filters stand outside and are those of the page; all else is in the address by now."""
+    view = filtered.placed(RunsView.from_params(st.query_params))
+    shown = listed.read(view)
+    if not shown.lines:
+        show_bulk(())
+        _nothing(view)
+        return
     bar = st.container(horizontal=True, vertical_alignment="center")
-    marks = st.container()
-    chosen = _grid(table)
-    _bar(bar, page, chosen)
-    with marks:
-        show_bulk(tuple(dict.fromkeys(run_id for line in chosen for run_id in line.run_ids)))
-    configs = results.configs_of(runs_table.evaluated(page.groups))
-    show_export([runs_table.export(page.groups, table, configs)])
-    show_card_waits([row.id for group in page.groups for row in group.rows if row.status in runs_table.LIVE])
-    layout.note(runs_table.caption(page.groups, configs))
+    acted = st.container()
+    show_controls(view, reads.value_keys(), shown.columns)
+    pressed = show_grid(shown.lines, shown.columns, view.sort)
+    with acted:
+        show_bulk(ticks.ticked())
+    _bar(bar, shown, seen)
+    if pressed is not None:
+        _open(pressed)
+    show_export([runs_table.export(shown.groups, shown.lines, shown.configs, shown.columns)])
+    show_card_waits(shown.live)
+    layout.note(shown.note)
     with st.container(horizontal=True):
         if view.after:
-            layout.turn("Newest settings", "newest", after="", open="")
-        if page.next is not None:
-            layout.turn("Older settings", "older", after=page.next.encode(), open="")
-
-
-def _grid(table: list[Line]) -> list[Line]:
-    """The grid; the button of a line opens it, ticked lines are given back."""
-    place = hash(tuple(line.key for line in table))  # selection is by position: another list, another grid
-    frame = runs_table.frame(table)
-    event: Any = st.dataframe(
-        frame.style.apply(lambda _: runs_table.inks(table, layout.look()), axis=None),
-        hide_index=True,
-        height="content",
-        key=f"runs_{place}",
-        on_select="rerun",
-        selection_mode="multi-row",
-        column_config=_columns(f"runs_open_{place}"),
-        alt="Runs by setting",
-    )
-    pressed = st.session_state.get(f"runs_open_{place}")
-    if pressed is not None and pressed["row"] < len(table):
-        _open(table[pressed["row"]])
-    return [table[row] for row in event.selection.rows if row < len(table)]
-
-
-def _columns(key: str) -> dict[str, Any]:
-    """Text, and the button that opens a line: nothing else of the grid does."""
-    texts = {
-        name: st.column_config.TextColumn(
-            name,
-            width=width,
-            alignment="right" if name in runs_table.FIGURES else "left",
-            help=runs_table.HELP.get(name),
-        )
-        for name, width in runs_table.COLUMNS.items()
-    }
-    button = st.column_config.ButtonColumn("", width=runs_table.OPEN_WIDTH, type="tertiary", alignment="left", key=key)
-    return {**texts, runs_table.OPEN: button}
+            layout.turn("First page", "newest", after="", open="")
+        if shown.page.next is not None:
+            layout.turn("Next page", "older", after=shown.page.next.encode(), open="")
 
 
 def _open(line: Line) -> None:
-    """One run has a page; a setting with several seeds shows them, or hides them again."""
-    if len(line.run_ids) == 1:
+    """A run has a page; a line of several runs shows them, or hides them again."""
+    if len(line.run_ids) == 1 and line.button == runs_table.OPEN_RUN:
         leave(RunView(run=line.run_ids[0]))
     opened = list(RunsView.from_params(st.query_params).open)
     if line.key in opened:
@@ -137,32 +99,48 @@ def _open(line: Line) -> None:
     st.rerun()
 
 
-def _bar(bar: Any, page: GroupPage, chosen: list[Line]) -> None:
-    run_ids = tuple(dict.fromkeys(run_id for line in chosen for run_id in line.run_ids))
+def _bar(bar: Any, shown: Shown, seen: Version) -> None:
+    run_ids = ticks.ticked()
+    lines = [shown.lines[row] for row in ticks.rows_of(shown.lines, run_ids)]
+    elsewhere = set(run_ids) - {run_id for line in shown.lines for run_id in line.run_ids}
+    comparable = len(run_ids) > 1 and (len(lines) > 1 or bool(elsewhere))
     with bar:
         # On the left: the grid's own tools come up on the right, over whatever stands there.
         new = st.button("New run", type="primary", key="new_run")
         compare = st.button(
-            f"Compare {len(chosen)} lines" if len(chosen) > 1 else "Compare",
-            disabled=len(chosen) < 2,
-            help=None if len(chosen) > 1 else "Tick at least two lines.",
+            f"Compare {counted(len(run_ids), 'run')}" if comparable else "Compare",
+            disabled=not comparable,
+            help=None if comparable else "Tick at least two lines.",
             key="compare",
         )
         # The way of a keyboard: Shift and Space tick the line that has the focus.
         opened = st.button(
             "Open",
-            disabled=len(chosen) != 1,
-            help=None if len(chosen) == 1 else "Tick one line.",
+            disabled=len(lines) != 1 or bool(elsewhere),
+            help=None if len(lines) == 1 else "Tick one line.",
             key="open_ticked",
         )
         st.space("small")
-        st.caption(runs_table.headline(page.groups, page.total), width="content")
+        if run_ids:
+            st.caption(f"{counted(len(run_ids), 'run')} ticked", width="content")
+            st.button("Clear", key="runs_clear", type="tertiary", on_click=_clear)
+        st.caption(_headline(shown, seen), width="content")
     if opened:
-        _open(chosen[0])
+        _open(lines[0])
     if compare:
         leave(CompareView(runs=run_ids))
     if new:
         leave(NewRunView())
+
+
+def _clear() -> None:
+    ticks.set_ticked(())
+    draw_anew()
+
+
+def _headline(shown: Shown, seen: Version) -> str:
+    live = [f"{number:,} {name}" for number, name in ((seen.running, "running"), (seen.queued, "queued")) if number]
+    return layout.MIDDLE_DOT.join([shown.headline, *live])
 
 
 with layout.guarded():

@@ -113,6 +113,14 @@ def single_run_interval(
     return Interval(low=float(low), high=float(high), method="cluster bootstrap over prompts")
 
 
+def of_mean(mean: float | None, sd: float | None, count: int) -> tuple[float | None, float | None]:
+    """The t interval of a mean over `count` runs; nothing where their spread is not known."""
+    if mean is None or sd is None or count < 2:
+        return None, None
+    half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * sd / count**0.5
+    return mean - half, mean + half
+
+
 def shared_prompts(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """The prompts (columns) that every seed (row) has, and how many others were left out: a table must say so."""
     kept = table.dropna(axis="columns")

@@ -3,6 +3,7 @@
 from db.base import Base
 from db.models.installation import Artifact, Setting
 from db.models.keeping import Notice, RunNote, RunTag
+from db.models.listing import RunValue, SavedView
 from db.models.pairs import Annotation, Histogram, NamedAnnotator, Pair
 from db.models.results import Evaluation, Outcome, Prompt, Sample, Score
 from db.models.work import Attempt, LogLine, Metric, Run, RunStage, Stage, StageInput, Worker
@@ -25,7 +26,9 @@ __all__ = [
     "RunNote",
     "RunStage",
     "RunTag",
+    "RunValue",
     "Sample",
+    "SavedView",
     "Score",
     "Setting",
     "Stage",

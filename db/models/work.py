@@ -17,6 +17,7 @@ class Run(Base):
     __tablename__ = "runs"
     __table_args__ = (
         Index("ix_runs_list", "archived", "id"),
+        Index("ix_runs_listed", "archived", "group_key", "id", "status", "method", "objective", "dataset", "seed"),
         Index("ix_runs_status", "status"),
         Index("ix_runs_group_key", "group_key", "id"),
         Index("ix_runs_config_hash", "config_hash"),

@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from db import status
 from db.errors import UnknownRun
-from db.models import Run, RunStage, Stage
+from db.models import Evaluation, Run, RunStage, Stage
 from db.queries.common import after_key, check_choice, contains_words, cut
 from db.queries.keeping import has_tags
-from db.queries.results import evaluations
-from db.records import Cursor, GroupPage, RunFilters, RunGroup, RunPage, RunRecord, RunRow
+from db.queries.results import EVALUATION_SLOT
+from db.records import Cursor, EvaluationRecord, GroupPage, RunFilters, RunGroup, RunPage, RunRecord, RunRow
 
 JUDGE_SLOT = "baseline_scores"
 ORDERS = ("newest", "oldest", "name")
@@ -47,6 +47,9 @@ LISTED = (
     Run.paused,
 )  # fmt: skip
 
+EVALUATION_FIELDS = tuple(name for name in EvaluationRecord.__dataclass_fields__ if name != "run_id")
+EVALUATED = tuple(getattr(Evaluation, name).label(f"evaluation_{name}") for name in EVALUATION_FIELDS)
+
 
 def list_runs(
     session: Session,
@@ -58,12 +61,12 @@ def list_runs(
 ) -> RunPage:
     """One page of runs with progress and GRA, in four queries whatever the page's size."""
     check_choice("Order", order, ORDERS)
-    conditions = _conditions(filters)
-    rows = session.execute(_ordered(order, after).where(*conditions).limit(limit + 1)).all()
+    wanted = conditions(filters)
+    rows = session.execute(_ordered(order, after).where(*wanted).limit(limit + 1)).all()
     page, more = cut(rows, limit)
-    total = session.execute(select(func.count()).select_from(Run).where(*conditions)).scalar_one()
+    total = session.execute(select(func.count()).select_from(Run).where(*wanted)).scalar_one()
     return RunPage(
-        rows=tuple(_run_rows(session, page)),
+        rows=tuple(run_rows(session, page)),
         next=Cursor(value=page[-1].key, id=page[-1].id) if more else None,
         total=total,
     )
@@ -77,21 +80,17 @@ def list_groups(
     limit: int = 50,
 ) -> GroupPage:
     """One page of groups of runs that differ only in seed and name, the group with the newest run first."""
-    conditions = _conditions(filters)
+    wanted = conditions(filters)
     newest = func.max(Run.id)
-    groups = select(Run.group_key, newest.label("newest")).where(*conditions).group_by(Run.group_key)
+    groups = select(Run.group_key, newest.label("newest")).where(*wanted).group_by(Run.group_key)
     if after is not None:
         groups = groups.having(newest < literal(after.id, BigInteger))  # from an address: of any size
     page, more = cut(session.execute(groups.order_by(newest.desc()).limit(limit + 1)).all(), limit)
-    members = (
-        select(*LISTED)
-        .where(*conditions, Run.group_key.in_([group.group_key for group in page]))
-        .order_by(Run.seed, Run.id)
-    )
+    members = listed().where(*wanted, Run.group_key.in_([group.group_key for group in page])).order_by(Run.seed, Run.id)
     by_key: dict[str, list[RunRow]] = {group.group_key: [] for group in page}
-    for row in _run_rows(session, session.execute(members).all()):
+    for row in run_rows(session, session.execute(members).all()):
         by_key[row.group_key].append(row)
-    total = session.execute(select(func.count(Run.group_key.distinct())).where(*conditions)).scalar_one()
+    total = session.execute(select(func.count(Run.group_key.distinct())).where(*wanted)).scalar_one()
     return GroupPage(
         groups=tuple(RunGroup(group_key=key, rows=tuple(rows)) for key, rows in by_key.items()),
         next=Cursor(value=None, id=page[-1].newest) if more else None,
@@ -102,9 +101,7 @@ def list_groups(
 def get_run(session: Session, run_id: int) -> RunRecord:
     """One run with its config; UnknownRun if there is none."""
     found = session.execute(
-        select(*LISTED, Run.config, Run.config_hash, Run.failed_stage_id).where(
-            Run.id == run_id, Run.deleted_at.is_(None)
-        )
+        listed(Run.config, Run.config_hash, Run.failed_stage_id).where(Run.id == run_id, Run.deleted_at.is_(None))
     ).one_or_none()
     if found is None:
         raise UnknownRun(
@@ -112,7 +109,7 @@ def get_run(session: Session, run_id: int) -> RunRecord:
         )
     slot = select(RunStage.slot).where(RunStage.run_id == run_id, RunStage.stage_id == found.failed_stage_id)
     return RunRecord(
-        row=_run_rows(session, [found])[0],
+        row=run_rows(session, [found])[0],
         config=found.config,
         config_hash=found.config_hash,
         failed_slot=session.scalars(slot).first(),
@@ -132,34 +129,46 @@ def runs_by_config_hash(session: Session, config_hashes: Collection[str]) -> dic
     return runs
 
 
-def _conditions(filters: RunFilters) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [Run.archived.is_(filters.archived), Run.deleted_at.is_(None)]
+def listed(*more: Any) -> Select[*tuple[Any, ...]]:
+    """What lists show of runs, with their published GRA, and `more`."""
+    return (
+        select(*LISTED, *more, *EVALUATED)
+        .select_from(Run)
+        .outerjoin(RunStage, (RunStage.run_id == Run.id) & (RunStage.slot == EVALUATION_SLOT))
+        .outerjoin(Stage, Stage.id == RunStage.stage_id)
+        .outerjoin(
+            Evaluation, (Evaluation.stage_id == Stage.id) & (Evaluation.attempt_id == Stage.published_attempt_id)
+        )
+    )
+
+
+def conditions(filters: RunFilters) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [Run.archived.is_(filters.archived), Run.deleted_at.is_(None)]
     if filters.pinned:
-        conditions.append(Run.pinned.is_(True))
+        found.append(Run.pinned.is_(True))
     for name, column in FILTER_COLUMNS.items():
         if chosen := getattr(filters, name):
-            conditions.append(column.in_(chosen))
+            found.append(column.in_(chosen))
     if filters.ids:
-        conditions.append(Run.id.in_(filters.ids))
-    return conditions + has_tags(filters.tags) + contains_words(filters.text, SEARCHED)
+        found.append(Run.id.in_(filters.ids))
+    return found + has_tags(filters.tags) + contains_words(filters.text, SEARCHED)
 
 
 def _ordered(order: str, after: Cursor | None) -> Select[*tuple[Any, ...]]:
     descending = order == "newest"
     key: Any = Run.name if order == "name" else Run.id
-    rows = select(*LISTED, key.label("key"))
+    rows = listed(key.label("key"))
     columns = [Run.id] if key is Run.id else [key, Run.id]
     rows = rows.where(*after_key(columns, after, descending=descending))
     return rows.order_by(*(column.desc() if descending else column for column in columns))
 
 
-def _run_rows(session: Session, rows: Sequence[Any]) -> list[RunRow]:
-    """Runs with the progress of their stages and their GRA: three queries for the whole page."""
+def run_rows(session: Session, rows: Sequence[Any]) -> list[RunRow]:
+    """What `listed` found, with the progress of the runs' stages: one query for the whole page, two if any is live."""
     ids = [row.id for row in rows]
     counts = _stage_counts(session, ids)
     nothing = StageCounts()
-    current = _current_stages(session, ids)
-    graded = evaluations(session, ids)
+    current = _current_stages(session, [row.id for row in rows if row.status in status.LIVE])
     result = []
     for row in rows:
         values = row._mapping
@@ -170,10 +179,16 @@ def _run_rows(session: Session, rows: Sequence[Any]) -> list[RunRow]:
                 **{column.key: values[column.key] for column in LISTED},
                 judge=stages.judge, stages=stages.known, stages_done=stages.done, stages_reused=stages.reused,
                 current_slot=slot, current_done=done, current_total=total, current_unit=unit,
-                evaluation=graded.get(row.id),
+                evaluation=_evaluation(row.id, values),
             )
         )  # fmt: skip
     return result
+
+
+def _evaluation(run_id: int, values: Any) -> EvaluationRecord | None:
+    if values["evaluation_stage_id"] is None:
+        return None
+    return EvaluationRecord(run_id=run_id, **{name: values[f"evaluation_{name}"] for name in EVALUATION_FIELDS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +222,8 @@ def _stage_counts(session: Session, run_ids: Collection[int]) -> dict[int, Stage
 
 def _current_stages(session: Session, run_ids: Collection[int]) -> dict[int, tuple[str, int | None, int | None, str]]:
     """The running stage of each run that has one; the one started last where several run at once."""
+    if not run_ids:
+        return {}
     found = session.execute(
         select(RunStage.run_id, RunStage.slot, Stage.done, Stage.total, Stage.unit)
         .join(Stage, Stage.id == RunStage.stage_id)

@@ -24,6 +24,7 @@ from db.models import (
     Stage,
 )
 from db.readiness import wanted
+from db.repositories.lists.run_values import remove_figures
 
 RESULTS = (Annotation, Histogram, Outcome, Evaluation, Score, Sample, Pair, Prompt)
 
@@ -153,6 +154,8 @@ def remove_curves(session: Session, stage_id: int, *, but: int) -> None:
 
 def requeue(session: Session, stage_ids: Collection[int]) -> None:
     """Put ended stages back into the queue as if they had never run; their token and attempts stay."""
+    if stage_ids:
+        remove_figures(session, stage_ids)
     session.execute(
         moving((status.FAILED, status.CANCELLED, status.DONE), status.QUEUED)
         .where(Stage.id.in_(stage_ids))

@@ -22,6 +22,7 @@ from db.repositories.graph import (
     stages_of,
 )
 from db.repositories.guard import clean_text, lock_graph, plain
+from db.repositories.lists import run_values
 
 FURTHER = "@"  # in a slot: a stage that was added after the run's own, such as scores@NAME
 STOPPED = (status.FAILED, status.CANCELLED)
@@ -48,6 +49,7 @@ def create(session: Session, run: NewRun, stages: Sequence[NewStage]) -> Created
         insert(RunStage),
         [_run_stage(row.id, stage, ids, taken) for stage in stages],
     )
+    run_values.add_run(session, row.id, row.config)
     refresh_priorities(session, set(ids.values()))
     refresh_runs(session, [row.id], at)
     done = {fingerprint for fingerprint, state in before.items() if state == status.DONE}
@@ -79,6 +81,7 @@ def extend(session: Session, run_id: int, stages: Sequence[NewStage], *, priorit
     ids = _insert_missing(session, new, known, slots, priority, at)
     if new:
         session.execute(insert(RunStage), [_run_stage(run_id, stage, ids, taken) for stage in new])
+        run_values.add_finished(session, run_id, [stage.slot for stage in new])
     again_queued = {
         "status": status.QUEUED,
         "error": None,

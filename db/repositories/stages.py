@@ -24,6 +24,7 @@ from db.repositories.graph import (
     runs_with,
 )
 from db.repositories.guard import check_token, clean_text, lock_graph, plain, stale
+from db.repositories.lists import run_values
 from db.repositories.metrics import carry_over
 
 # A stage that takes its worker down this often in a row is not tried again by itself.
@@ -114,6 +115,7 @@ def publish(
     remove_curves(session, stage_id, but=attempt_id)
     if artifact is not None:
         _store_artifact(session, stage_id, artifact, at)
+    run_values.add_figures(session, stage_id, summary)
     _refresh(session, stage_id, at)
 
 

@@ -26,6 +26,7 @@ from app.components.frame.address import (
 from app.reads.compare import MOST_RUNS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+COLUMN = st.sampled_from(["gra", "align.beta", "labels:mean_confidence", "data.mix.a b/c", "seconds", "x", "y", "z"])
 HEX = st.text("0123456789abcdef", min_size=12, max_size=12)
 IDS = st.integers(0, 999_999_999)
 VIEWS = (RunsView, RunView, ExamplesView, CompareView, AnnotatorsView)
@@ -43,8 +44,13 @@ RUNS_VIEWS = st.builds(
     objective=several(OBJECTIVES),
     dataset=st.sampled_from(list(DATASETS)),
     archived=st.booleans(),
+    sort=TEXT,
+    group=TEXT,
+    columns=st.lists(COLUMN, unique=True, max_size=12).map(tuple),
     open=st.lists(HEX, unique=True, max_size=5).map(tuple),
     after=TEXT,
+    ticked=st.lists(st.integers(0, 99_999), unique=True, max_size=60).map(tuple),
+    view=st.sampled_from(["", "all", "12"]),
 )
 BOUNDS = st.tuples(st.integers(0, 100), st.integers(0, 100)).map(lambda pair: tuple(sorted(n / 100 for n in pair)))
 EXAMPLES_VIEWS = BOUNDS.flatmap(

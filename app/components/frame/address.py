@@ -5,7 +5,7 @@ widget shows; the views here give those names one home, read them back from any 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from cwpo.config import catalog
@@ -38,7 +38,8 @@ STATUSES = ("queued", "running", "done", "failed", "cancelled")
 
 @dataclass(frozen=True, kw_only=True)
 class RunsView:
-    """Filters of the list of runs; `open` are the group keys shown with their seeds."""
+    """The list of runs: its filters, order, grouping and columns. `open` are the lines shown with their runs, `ticked`
+    the runs that are ticked wherever they stand, `view` the saved view that the list was opened with."""
 
     screen: ClassVar[str] = "screens/runs.py"
     q: str = ""
@@ -47,8 +48,13 @@ class RunsView:
     objective: tuple[str, ...] = ()
     dataset: str = ""
     archived: bool = False
+    sort: str = ""  # a column, with "-" for the largest first; newest first where there is none
+    group: str = ""  # what a line is: a setting, or "none" (one run), or the values of a field
+    columns: tuple[str, ...] = ()  # in place of the usual ones
     open: tuple[str, ...] = ()
     after: str = ""
+    ticked: tuple[int, ...] = ()
+    view: str = ""
 
     def to_params(self) -> dict[str, Any]:
         return _present(
@@ -58,8 +64,13 @@ class RunsView:
             objective=tuple(OBJECTIVES[name] for name in self.objective),
             dataset=DATASETS[self.dataset] if self.dataset else "",
             archived="true" if self.archived else "",
+            sort=self.sort,
+            group=self.group,
+            columns=",".join(self.columns),
             open=",".join(self.open),
             after=self.after,
+            ticked=compact(self.ticked),
+            view=self.view,
         )
 
     @classmethod
@@ -71,9 +82,19 @@ class RunsView:
             objective=names(OBJECTIVES, texts(params, "objective")),
             dataset=next(iter(names(DATASETS, (text(params, "dataset"),))), ""),
             archived=text(params, "archived") == "true",
+            sort=text(params, "sort"),
+            group=text(params, "group"),
+            columns=keys(params, "columns"),
             open=words(params, "open"),
             after=text(params, "after"),
+            ticked=expanded(listed(params, "ticked")),
+            view=text(params, "view"),
         )
+
+    def placed(self, other: "RunsView") -> "RunsView":
+        """The filters of this view with all else of the other one."""
+        filters = ("q", "status", "method", "objective", "dataset", "archived")
+        return replace(other, **{name: getattr(self, name) for name in filters})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +244,12 @@ def words(params: Params, name: str) -> tuple[str, ...]:
     return tuple(
         word for word in listed(params, name).split(",") if word and word.replace("-", "").replace("_", "").isalnum()
     )
+
+
+def keys(params: Params, name: str) -> tuple[str, ...]:
+    """A comma-separated list of names of columns, each once."""
+    found = (word.strip() for word in listed(params, name).split(","))
+    return tuple(dict.fromkeys(word[:LONGEST] for word in found if word))
 
 
 def integer(params: Params, name: str) -> int | None:

@@ -2,6 +2,7 @@
 no name is that of a widget of another page, because Streamlit keeps what a bound widget holds between pages."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import streamlit as st
@@ -64,16 +65,14 @@ def run_filters() -> RunsView:
         format_func=lambda name: DATASETS[name],
     )  # fmt: skip
     archived = st.toggle("Archived", key="archived", bind="query-params", on_change=_first_page)
-    address = RunsView.from_params(st.query_params)
-    return RunsView(
+    return replace(
+        RunsView.from_params(st.query_params),
         q=text or "",
         status=tuple(status),
         method=tuple(method),
         objective=tuple(objective),
         dataset=dataset or "",
         archived=archived,
-        open=address.open,
-        after=address.after,
     )
 
 

@@ -67,7 +67,7 @@ def two_columns(least: int = 420) -> tuple[DeltaGenerator, DeltaGenerator]:
 
 def filters_and_list(width: int = 175) -> tuple[DeltaGenerator, DeltaGenerator]:
     """Filters of a fixed width on the left; the list takes what is left."""
-    row = st.container(horizontal=True, gap="medium", wrap=False)
+    row = st.container(horizontal=True, gap="medium", wrap=False, key="filters_and_list")
     return row.container(width=width), row.container(width="stretch")
 
 
@@ -83,7 +83,8 @@ def nothing_fits(what: str, next_step: str, defaults: Mapping[str, Any]) -> None
     """A list that its filters made empty; the next step puts every filter back to its default."""
     with st.container(border=True):
         st.text(what)
-        st.button(next_step, key="show_all", on_click=_reset, args=(defaults,))
+        if st.button(next_step, key="show_all", on_click=_reset, args=(defaults,)):
+            st.rerun()  # the filters may stand outside of the part that is drawn here
 
 
 def _reset(defaults: Mapping[str, Any]) -> None:

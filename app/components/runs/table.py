@@ -1,5 +1,7 @@
-"""The table of runs: one line per setting over its seeds, opened to its seeds in place. Pure; the page draws."""
+"""The table of runs: one line per setting over its seeds, per run, or per value of a field; lines of several runs are
+opened to them in place. Pure; the page draws."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,15 +12,20 @@ from app.charts.frame import Look, colour
 from app.components.frame.address import compact
 from app.components.frame.export import Exported
 from app.components.frame.formats import ago, counted, dataset_name, models, seeds, share
+from app.components.runs import columns
+from app.components.runs.columns import GRA, KL, Column
 from cwpo.compare.configured_run import Configs, by_setting
 from cwpo.compare.gra import GraRow
 from cwpo.compare.setting_names import told_apart
 from cwpo.config.catalog import objective_label
 from cwpo.report.gra_terms import terms
 from cwpo.report.listings import run_numbers
-from cwpo.report.numbers import interval, number
+from cwpo.report.numbers import NOTHING, interval, number
 from cwpo.report.tables import Table
+from cwpo.statistics import intervals
 from db.records import RunGroup, RunRow
+from db.records.listing import MOST_MEMBERS, Figure
+from db.records.listing import Line as ListLine
 
 ONE_SEED = "1 seed"
 LIVE = ("queued", "running")
@@ -28,7 +35,7 @@ LIVE = ("queued", "running")
 class Line:
     """One line of the table: a setting, or one of its seeds."""
 
-    key: str  # group key, or run:12
+    key: str  # start of a group key, or run:12
     run_ids: tuple[int, ...]
     method: str
     is_seed: bool
@@ -36,70 +43,108 @@ class Line:
     cells: Mapping[str, str]
 
 
-# column -> width in px
-COLUMNS: Mapping[str, int] = {
-    "setting": 190,
-    "GRA, %": 58,
-    "95 %": 84,
-    "status": 104,
-    "seeds": 60,
-    "KL": 40,
-    "models": 98,
-    "data": 92,
-    "updated": 76,
-    "runs": 62,
-    "name": 110,
-}
-FIGURES = ("GRA, %", "95 %", "KL")
 OPEN = "open"  # the column with the button of a line
-OPEN_WIDTH = 60
+OPEN_WIDTH = 56
 OPEN_RUN, SHOW_SEEDS, HIDE_SEEDS = "Open", "Seeds", "Hide"
+SHOW_RUNS, HIDE_RUNS = "Runs", "Hide"
+STATUSES = ("running", "queued", "failed", "cancelled", "done")
 
 
-# What a heading says when the mouse rests on it.
-HELP: Mapping[str, str] = {
-    "setting": "Method and objective, and what else tells the settings of this list apart.",
-    "GRA, %": "Gold reward accuracy: how often the gold reward prefers the aligned model's answer to the SFT model's.",
-    "95 %": "Interval of GRA over seeds and prompts; over prompts alone where there is one seed.",
-    "seeds": "The same setting with other random numbers.",
-    "KL": "How far the aligned model moved from the SFT model, in nats per answer.",
-    "models": "Weak annotator and strong policy.",
-    "data": "Dataset, and the share of its pairs whose human labels are used.",
-}
+Figures = Mapping[str, Mapping[str, Figure]]  # by line, by field or figure
+USUAL = columns.chosen("", ())
+MOST_SHOWN = 50  # runs of an opened line
 
 
 def lines(
-    groups: Sequence[RunGroup], results: Mapping[str, GraRow], opened: Sequence[str], configs: Configs
+    groups: Sequence[RunGroup],
+    results: Mapping[str, GraRow],
+    opened: Sequence[str],
+    configs: Configs,
+    figures: Figures | None = None,
 ) -> list[Line]:
     """Settings in the order given; an opened one is followed by its seeds."""
     table = []
-    names = _names(groups, configs)
+    names, known = _names(groups, configs), figures or {}
     for group in groups:
         line = _group_line(group, results.get(group.group_key), opened=group.group_key[:12] in opened)
-        table.append(replace(line, cells={**line.cells, "setting": untrusted.plain(names[group.group_key], 80)}))
+        line = _with(line, untrusted.plain(names[group.group_key], 80), known.get(group.group_key, {}))
+        table.append(line)
         if group.group_key[:12] in opened:
-            table.extend(_seed_line(row) for row in group.rows)
+            table.extend(_with(_seed_line(row), "", known.get(str(row.id), {})) for row in group.rows)
     return table
 
 
-def frame(table: Sequence[Line]) -> pd.DataFrame:
+def run_lines(rows: Sequence[RunRow], configs: Configs, figures: Figures) -> list[Line]:
+    """One line per run, named as its setting and by its seed."""
+    settings = {row.group_key: RunGroup(group_key=row.group_key, rows=(row,)) for row in rows}
+    names = _names(list(settings.values()), configs)
+    return [
+        replace(
+            _with(
+                _seed_line(row),
+                untrusted.plain(f"{names[row.group_key]} · seed {row.seed}", 80),
+                figures.get(str(row.id), {}),
+            ),
+            is_seed=False,
+        )
+        for row in rows
+    ]
+
+
+def value_lines(found: Sequence[ListLine], rows: Mapping[str, Sequence[RunRow]], figures: Figures) -> list[Line]:
+    """One line per value of a field; `rows`: the runs of those that are open, newest first."""
+    table = []
+    for one in found:
+        key = value_key(one.key)
+        line = _value_line(one, key, opened=key in rows)
+        table.append(_with(line, line.cells["setting"], one.figures))
+        for row in rows.get(key, ())[:MOST_SHOWN]:
+            named = f"      {row.id} · {setting_name(row)} · seed {row.seed}"
+            table.append(_with(_seed_line(row), untrusted.plain(named, 80), figures.get(str(row.id), {})))
+    return table
+
+
+def without_shared(table: Sequence[Line], shown: Sequence[Column]) -> tuple[list[Column], list[str]]:
+    """The columns but those that say the same in every line, and what these say."""
+    said = {
+        one.key: {line.cells.get(one.label, NOTHING) for line in table} for one in shown if one.key in columns.SHARED
+    }
+    same = {key for key, words in said.items() if len(words) == 1}
+    return [one for one in shown if one.key not in same], [next(iter(said[key])) for key in said if key in same]
+
+
+def value_key(value: str) -> str:
+    """A line's name in the address, whatever characters its value has."""
+    return hashlib.sha256(value.encode()).hexdigest()[:12]
+
+
+def frame(table: Sequence[Line], shown: Sequence[Column] = USUAL) -> pd.DataFrame:
     """What the grid shows; every cell is text that is ready to be read."""
-    return pd.DataFrame([{**line.cells, OPEN: line.button} for line in table], columns=[OPEN, *COLUMNS])
+    rows = [[line.button, *(line.cells.get(one.label, NOTHING) for one in shown)] for line in table]
+    return pd.DataFrame(rows, columns=[OPEN, *(one.label for one in shown)])
 
 
-def export(groups: Sequence[RunGroup], table: Sequence[Line], configs: Configs) -> Exported:
+def export(
+    groups: Sequence[RunGroup], table: Sequence[Line], configs: Configs, shown: Sequence[Column] = USUAL
+) -> Exported:
     """The lines as they are shown; their runs one by one where numbers are wanted."""
     rows = [row for group in groups for row in group.rows]
     return Exported(
         name="Runs",
         numbers=lambda: run_numbers(rows, {row.id: terms([row], configs) for row in evaluated(groups)}),
-        cells=lambda: _shown(table, caption(groups, configs)),
+        cells=lambda: _shown(table, caption(groups, configs), shown),
     )
 
 
 def evaluated(groups: Sequence[RunGroup]) -> list[RunRow]:
     """The runs that have a result."""
     return [row for group in groups for row in group.rows if row.evaluation is not None]
+
+
+OF_VALUES = (
+    "GRA and KL: means over the runs of a line, whatever their settings, with the t interval of that mean. Group by "
+    "setting for intervals over seeds × prompts."
+)
 
 
 def caption(groups: Sequence[RunGroup], configs: Configs) -> str:
@@ -113,17 +158,17 @@ def caption(groups: Sequence[RunGroup], configs: Configs) -> str:
     return f"GRA: {' · '.join(words)}. {covers}"
 
 
-def inks(table: Sequence[Line], look: Look) -> pd.DataFrame:
+def inks(table: Sequence[Line], look: Look, shown: Sequence[Column] = USUAL) -> pd.DataFrame:
     """Colour carries the method; seeds and what is not the answer are muted."""
     rows = []
     for line in table:
         muted = f"color: {look.muted}"
-        row = dict.fromkeys(COLUMNS, muted)
-        row["setting"] = muted if line.is_seed else f"color: {colour(look, line.method)}; font-weight: 600"
+        row = dict.fromkeys((one.label for one in shown), muted)
+        row[shown[0].label] = muted if line.is_seed else f"color: {_ink(look, line)}; font-weight: 600"
         row["GRA, %"] = muted if line.is_seed else f"color: {look.ink}"
         row["status"] = f"color: {look.ink}" if line.cells["status"].startswith(("running", "failed")) else muted
         rows.append(row)
-    return pd.DataFrame(rows, columns=[OPEN, *COLUMNS]).fillna("")
+    return pd.DataFrame(rows, columns=[OPEN, *(one.label for one in shown)]).fillna("")
 
 
 def status_of(rows: Sequence[RunRow]) -> str:
@@ -164,17 +209,44 @@ def first_seeds(rows: Sequence[RunRow]) -> list[RunRow]:
     return [group[0] for group in by_setting(rows).values()]
 
 
-def headline(groups: Sequence[RunGroup], total: int) -> str:
-    """How much there is and how much of it is going on."""
-    rows = [row for group in groups for row in group.rows]
-    words = [counted(total, "setting"), counted(len(rows), "run")]
-    words += [f"{number} {name}" for name in LIVE if (number := sum(row.status == name for row in rows))]
-    return " · ".join(words)
+def _ink(look: Look, line: Line) -> str:
+    return colour(look, line.method) if line.method else look.ink
 
 
-def _shown(table: Sequence[Line], note: str) -> Table:
-    cells = tuple(tuple(line.cells.get(name, "").lstrip() for name in COLUMNS) for line in table)
-    return Table(columns=tuple(COLUMNS), rows=cells, notes=(note,))
+def _with(line: Line, setting: str, figures: Mapping[str, Figure]) -> Line:
+    """The line under its name, with the fields and figures that were asked for."""
+    more = {columns.column(key).label: columns.cell(key, figure) for key, figure in figures.items()}
+    named = {"setting": setting} if setting else {}
+    return replace(line, cells={**more, **line.cells, **named})
+
+
+def _shown(table: Sequence[Line], note: str, shown: Sequence[Column]) -> Table:
+    cells = tuple(tuple(line.cells.get(one.label, NOTHING).lstrip() for one in shown) for line in table)
+    return Table(columns=tuple(one.label for one in shown), rows=cells, notes=(note,))
+
+
+def _value_line(one: ListLine, key: str, *, opened: bool) -> Line:
+    """A field's value: means over all runs that have it, with the t interval of the mean."""
+    gra, kl = one.figures.get(GRA), one.figures.get(KL)
+    low, high = intervals.of_mean(gra.mean, gra.sd, gra.numbers) if gra else (None, None)
+    runs = counted(len(one.run_ids), "run")
+    cells = {
+        "setting": NOTHING if one.value is None else untrusted.plain(one.value, 60),
+        "status": _counted_status(one.statuses),
+        "GRA, %": f"{100 * gra.mean:.1f}" if gra and gra.mean is not None else NOTHING,
+        "95 %": interval(low, high),
+        "seeds": f"{len(one.seeds)} ({seeds(one.seeds)})" if len(one.seeds) < 20 else str(len(one.seeds)),
+        "KL": number(kl.mean if kl else None),
+        "runs": runs if one.settings < 2 else f"{runs}, {counted(one.settings, 'setting')}",
+    }
+    button = HIDE_RUNS if opened else SHOW_RUNS
+    ids = one.run_ids[:MOST_MEMBERS]
+    return Line(key=key, run_ids=ids, method="", is_seed=False, button=button, cells=cells)
+
+
+def _counted_status(counts: Mapping[str, int]) -> str:
+    present = [f"{counts[name]:,} {name}" for name in STATUSES if counts.get(name)]
+    return "done" if set(counts) == {"done"} else ", ".join(present)
 
 
 def _group_line(group: RunGroup, result: GraRow | None, *, opened: bool) -> Line:

@@ -1,0 +1,174 @@
+"""The columns of the list: those that it always knows, and any field of a configuration or figure of a stage. Pure."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from app import untrusted
+from app.components.form.fields import all_fields
+from cwpo.report.numbers import NOTHING, duration, number
+from cwpo.stages.graph import slot_name
+from db.records.listing import EACH_RUN, NEWEST, SETTING, Figure, Listing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column: its name in the address, its heading, and what the list is ordered by when it is."""
+
+    key: str
+    label: str
+    width: int
+    order: str
+    help: str = ""
+    figures: bool = False
+    down: bool = False  # whether the largest come first at the first click
+
+
+def _column(key: str, width: int, order: str = "", label: str = "", **more: object) -> Column:
+    return Column(key=key, label=label or key, width=width, order=order or key, **more)  # type: ignore[arg-type]
+
+
+GRA, KL = "evaluation:gra", "evaluation:kl"
+BUILT_IN: Mapping[str, Column] = {
+    one.key: one
+    for one in (
+        _column(
+            "setting", 168,
+            help="Method and objective, and what else tells the settings of this list apart.",
+        ),
+        _column(
+            "gra", 58, GRA, "GRA, %", figures=True, down=True,
+            help="Gold reward accuracy: how often the gold reward prefers the aligned model's answer to the SFT "
+            "model's.",
+        ),
+        _column("status", 96),
+        _column(
+            "interval", 82, "evaluation:ci_low", "95 %", figures=True, down=True,
+            help="Interval of GRA over seeds and prompts; over prompts alone where there is one seed.",
+        ),
+        _column("seeds", 58, down=True, help="The same setting with other random numbers."),
+        _column(
+            "kl", 42, KL, "KL", figures=True,
+            help="How far the aligned model moved from the SFT model, in nats per answer.",
+        ),
+        _column("name", 104),
+        _column("runs", 60, NEWEST, down=True, help="The numbers of the runs."),
+        _column("updated", 72, down=True),
+        _column("models", 98, help="Weak annotator and strong policy."),
+        _column("data", 92, help="Dataset, and the share of its pairs whose human labels are used."),
+    )
+}  # fmt: skip
+USUAL: Mapping[str, tuple[str, ...]] = {
+    SETTING: tuple(BUILT_IN),
+    EACH_RUN: ("setting", "gra", "status", "interval", "kl", "name", "runs", "updated", "models", "data"),
+}
+SHARED = ("models", "data")  # usual only where the lines differ in them
+USUAL_OF_VALUES = ("setting", "gra", "interval", "status", "seeds", "kl", "runs")
+SHORT: Mapping[str, str] = {
+    GRA: "GRA",
+    KL: "KL",
+    "evaluation:mean_tokens": "tokens",
+    "evaluation:baseline_mean_tokens": "tokens, before",
+    "evaluation:mean_score": "gold score",
+    "align:final_loss": "final loss",
+    "labels:mean_confidence": "mean C",
+    "labels:accuracy_human": "labels right",
+    "seconds": "time",
+}
+ALSO: Mapping[str, str] = {GRA: "gra", KL: "kl"}  # figures that are a column already
+FIRST = tuple(key for key in SHORT if key not in ALSO)  # of the figures, in a list of what can be chosen
+WIDTH = 92
+
+
+def column(key: str) -> Column:
+    """The column of that name, whether any run has such a value or not."""
+    key = ALSO.get(key, key)
+    if key in BUILT_IN:
+        return BUILT_IN[key]
+    figure = is_figure(key)
+    return Column(
+        key=key, label=untrusted.plain(SHORT.get(key, key), 40), width=WIDTH, order=key, help=_help(key),
+        figures=True, down=figure,
+    )  # fmt: skip
+
+
+def is_figure(key: str) -> bool:
+    """Whether it is measured, and not chosen."""
+    return ":" in key or key == "seconds"
+
+
+def chosen(listing_group: str, columns: Sequence[str]) -> list[Column]:
+    """The columns to show; the one that names the line always leads."""
+    keys = columns or USUAL.get(listing_group or SETTING, USUAL_OF_VALUES)
+    shown = {one.label: one for one in (column(key) for key in ("setting", *keys))}
+    return list(shown.values())
+
+
+def offered(known: Collection[str]) -> list[str]:
+    """What can be chosen: the usual columns, the figures that are asked for most, fields, and all other figures."""
+    figures = [key for key in known if is_figure(key) and key not in ALSO]
+    first = [key for key in FIRST if key in figures]
+    fields = sorted(key for key in known if not is_figure(key))
+    return [*BUILT_IN, *first, *fields, *sorted(key for key in figures if key not in first)]
+
+
+def name_of(key: str) -> str:
+    """What a choice is called."""
+    if key in BUILT_IN:
+        return BUILT_IN[key].label
+    slot, _, figure = key.rpartition(":")
+    if key in SHORT:
+        return SHORT[key]
+    return untrusted.plain(f"{slot_name(slot)}: {figure}" if slot else key, 60)
+
+
+def listing_of(sort: str, group: str) -> Listing:
+    """The order and the grouping of an address; what it says nothing of is newest first, by setting."""
+    grouping = group or SETTING
+    key = sort.removeprefix("-")
+    if not key:
+        return Listing(grouping=grouping)
+    order = column(key).order
+    if key == "setting" and grouping not in (SETTING, EACH_RUN):
+        order = grouping
+    return Listing(grouping=grouping, order=order, descending=sort.startswith("-"))
+
+
+def sorted_by(sort: str, key: str) -> str:
+    """The order after a click on a heading: by that column, or the other way round."""
+    if sort.removeprefix("-") == key:
+        return key if sort.startswith("-") else f"-{key}"
+    return f"-{key}" if column(key).down else key
+
+
+def cell(key: str, figure: Figure | None) -> str:
+    """A field that is the same for all runs of a line is said, and a number that differs is their mean."""
+    if figure is None or not figure.runs:
+        return NOTHING
+    if key == "seconds":
+        return duration(figure.mean)
+    if is_figure(key):
+        return _number(figure.mean)
+    if figure.low == figure.high:
+        return untrusted.plain(figure.low, 60)
+    return untrusted.plain(f"{figure.low} … {figure.high}", 60)
+
+
+def _number(value: float | None) -> str:
+    """Four digits that count: 0.5926, 12.35, 1,234."""
+    if value is None:
+        return NOTHING
+    if value == int(value) and abs(value) < 1e12:
+        return number(value, 0)
+    if abs(value) < 1e-3 or abs(value) >= 1e12:
+        return f"{value:.3g}".replace("-", "−")
+    return number(value, 4 if abs(value) < 10 else 2)
+
+
+def _help(key: str) -> str:
+    if key == "seconds":
+        return "What all stages of a run took, those it shares with other runs included."
+    if is_figure(key):
+        slot, _, figure = key.rpartition(":")
+        return untrusted.plain(f"{figure} of {slot_name(slot)}; the mean over the runs of a line.", 160)
+    field = all_fields().get(key)
+    return untrusted.plain(field.help, 300) if field is not None and field.help else untrusted.plain(key, 160)

@@ -1,0 +1,99 @@
+"""How the list is ordered, grouped, and which columns it has; each choice goes to the address at once."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.components.frame import layout
+from app.components.frame.address import RunsView
+from app.components.runs import columns
+from app.components.runs.columns import Column
+from db.records.listing import EACH_RUN, SETTING
+
+SORT, GROUP, COLUMNS = "runs_sort_by", "runs_group_by", "runs_columns"
+GROUPINGS = {SETTING: "setting, without seed", EACH_RUN: "nothing: one line per run"}
+MOST_COLUMNS = 24
+
+
+def show_controls(view: RunsView, known: Collection[str], shown: Sequence[Column]) -> None:
+    """One quiet line: sort by, its direction, group by, columns."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _sort(view, known, shown)
+        _group(view, known)
+        _columns(view, known, shown)
+
+
+def _sort(view: RunsView, known: Collection[str], shown: Sequence[Column]) -> None:
+    key = view.sort.removeprefix("-")
+    offered = list(dict.fromkeys(["", *(one.key for one in shown), *columns.offered(known), key]))
+    _choice(
+        "Sort by", SORT, offered, key, _chose_sort, 190,
+        lambda name: f"Sort by {columns.name_of(name) if name else 'newest'}",
+    )  # fmt: skip
+    down = view.sort.startswith("-") or not view.sort
+    st.button(
+        "↓" if down else "↑",
+        key="runs_direction",
+        type="tertiary",
+        disabled=not key,
+        help="The largest, or the last of the alphabet, come first." if down else "The smallest come first.",
+        on_click=_turn_round,
+    )
+
+
+def _group(view: RunsView, known: Collection[str]) -> None:
+    group = view.group or SETTING
+    fields = [key for key in columns.offered(known) if key in known and not columns.is_figure(key)]
+    offered = list(dict.fromkeys([*GROUPINGS, *fields, group]))
+    _choice(
+        "Group by", GROUP, offered, group, _chose_group, 220,
+        lambda name: f"Group by {GROUPINGS.get(name) or columns.name_of(name)}",
+    )  # fmt: skip
+
+
+def _columns(view: RunsView, known: Collection[str], shown: Sequence[Column]) -> None:
+    now = [one.key for one in shown if one.key != "setting"]
+    with st.popover("Columns", type="tertiary", key="runs_columns_folded"):
+        st.session_state[COLUMNS] = now
+        st.multiselect(
+            "Columns, in their order",
+            [key for key in dict.fromkeys([*columns.offered(known), *now]) if key != "setting"],
+            key=COLUMNS,
+            format_func=columns.name_of,
+            on_change=_chose_columns,
+            max_selections=MOST_COLUMNS,
+            help="Any field of the configuration, and any figure of a stage.",
+        )
+        st.button("Usual columns", key="runs_usual_columns", on_click=layout.set_params, kwargs={"columns": ""},
+                  disabled=not view.columns)  # fmt: skip
+
+
+def _choice(label: str, key: str, offered: Sequence[str], chosen: str, on_change: Any, width: int, words: Any) -> None:
+    """A list to choose from that always shows what the address says."""
+    st.session_state[key] = chosen
+    st.selectbox(
+        label, offered, key=key, format_func=words, on_change=on_change, width=width, label_visibility="collapsed"
+    )
+
+
+def _chose_sort() -> None:
+    key = st.session_state[SORT]
+    layout.set_params(sort=columns.sorted_by("", key) if key else "", after="")
+
+
+def _turn_round() -> None:
+    sort = RunsView.from_params(st.query_params).sort
+    layout.set_params(sort=columns.sorted_by(sort, sort.removeprefix("-")) if sort else "", after="")
+
+
+def _chose_group() -> None:
+    group = st.session_state[GROUP]
+    layout.set_params(group="" if group == SETTING else group, after="", open="", columns="")
+
+
+def _chose_columns() -> None:
+    view = RunsView.from_params(st.query_params)
+    keys = tuple(st.session_state[COLUMNS])
+    usual = tuple(one.key for one in columns.chosen(view.group, ()) if one.key != "setting")
+    layout.set_params(columns="" if keys == usual else ",".join(keys))

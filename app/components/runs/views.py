@@ -1,0 +1,100 @@
+"""Saved views of the list: its filters, order, grouping and columns under a name; one of them may be what Runs opens
+with."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from app import untrusted
+from app.components.frame import layout
+from app.components.frame.address import RunsView
+from app.components.frame.filters import RUN_DEFAULTS
+from app.reads import runs as reads
+from db.errors import DatabaseError
+from db.records.listing import SavedViewRow
+from workers.api import views as commands
+
+ALL = "all"  # in the address: all runs, though another view is the one that Runs opens with
+NAME, NEW_NAME = "runs_view_name", "runs_view_new_name"
+
+
+def open_default(kept: Sequence[SavedViewRow]) -> None:
+    """An address that says nothing is that of the view that people chose for it."""
+    first = next((row for row in kept if row.is_default), None)
+    if first is not None and not st.query_params:
+        _open(first.params, first.id)
+
+
+def show_views(view: RunsView, kept: Sequence[SavedViewRow]) -> None:
+    """What can be opened, what can be done to the view that is open, and a name for what is shown now."""
+    current = next((row for row in kept if str(row.id) == view.view), None)
+    with st.popover(untrusted.label(current.name, 22) if current else "Views", key="runs_views", width="stretch"):
+        for row in kept:
+            st.button(
+                untrusted.label(row.name) + (" · opens first" if row.is_default else ""),
+                key=f"runs_view_{row.id}", type="tertiary", on_click=_open, args=(row.params, row.id),
+            )  # fmt: skip
+        if kept:
+            st.button("All runs", key="runs_view_all", type="tertiary", on_click=_open, args=({}, ALL))
+        if current is not None:
+            _show_current(current, view)
+        with st.form("runs_view_save", border=False, clear_on_submit=True):
+            name = st.text_input("Save what is shown as", key=NAME, placeholder="name", max_chars=80)
+            if st.form_submit_button("Save view"):
+                _do(lambda: _save(name, view))
+
+
+def parameters(view: RunsView) -> dict[str, Any]:
+    """What a view keeps: which list it is, and not where in it somebody is."""
+    return replace(view, after="", open=(), ticked=(), view="").to_params()
+
+
+def _show_current(row: SavedViewRow, view: RunsView) -> None:
+    st.divider()
+    changed = parameters(view) != row.params
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Replace", key="runs_view_replace", disabled=not changed,
+                     help="Keep what is shown now under this name."):  # fmt: skip
+            _do(lambda: commands.replace_view(row.id, parameters(view)))
+        if st.button("Do not open first" if row.is_default else "Open first", key="runs_view_first",
+                     help="What Runs opens with."):  # fmt: skip
+            _do(lambda: commands.set_default_view(None if row.is_default else row.id))
+        if st.button("Delete", key="runs_view_delete", help="The runs stay."):
+            _do(lambda: _delete(row.id))
+    with st.form("runs_view_rename", border=False):
+        name = st.text_input("Rename", value=row.name, key=f"{NEW_NAME}_{row.id}", max_chars=80)
+        if st.form_submit_button("Rename"):
+            _do(lambda: commands.rename_view(row.id, name))
+
+
+def _do(change: Any) -> None:
+    """Change something and show it; one sentence where it cannot be."""
+    try:
+        change()
+    except DatabaseError as error:
+        layout.problem(error)
+        return
+    reads.forget_saved_views()
+    st.rerun()
+
+
+def _save(name: str, view: RunsView) -> None:
+    layout.set_params(view=str(commands.save_view(name, parameters(view))))
+
+
+def _delete(view_id: int) -> None:
+    commands.delete_view(view_id)
+    layout.set_params(view="")
+
+
+def _open(params: dict[str, Any], view_id: int | str) -> None:
+    """The address follows the filters' widgets, so it is the widgets that are set."""
+    view = RunsView.from_params(params)
+    for name in RUN_DEFAULTS:
+        value = getattr(view, name)
+        st.session_state[name] = list(value) if isinstance(value, tuple) else value
+    layout.set_params(
+        sort=view.sort, group=view.group, columns=",".join(view.columns), view=str(view_id), after="", open=""
+    )

@@ -1,0 +1,265 @@
+"""The list of runs as lines: settings, runs, or the values of a field; in any order, by pages that start at a key.
+
+Every statement reads the runs that fit the filters from one index, and of each at most one row of `run_values` for the
+order and one for the grouping, whatever else the runs hold.
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Float,
+    Numeric,
+    case,
+    cast,
+    extract,
+    func,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+)  # fmt: skip
+from sqlalchemy.orm import Session, aliased, join, outerjoin
+
+from db import status
+from db.models import Run, RunValue, SavedView
+from db.queries.common import cut
+from db.queries.runs import conditions, listed, run_rows
+from db.records import RunRow
+from db.records.listing import (
+    EACH_RUN,
+    LONGEST_KEY,
+    SETTING,
+    Figure,
+    Line,
+    LinePage,
+    Listing,
+    Place,
+    SavedViewRow,
+    Version,
+)
+
+MOST_KEYS = 400
+NOTHING: Any = literal_column("''")
+ZERO: Any = literal_column("0")
+ONE: Any = literal_column("1")
+PLAIN_ORDERS: Mapping[str, tuple[Any, Any, Callable[[Any], Any]]] = {
+    # name of the column: its number or None, its text or None, and what stands for several runs
+    "id": (Run.id, None, func.max),
+    "updated": (
+        extract("epoch", func.coalesce(Run.finished_at, Run.started_at, Run.created_at)), None, func.max,
+    ),
+    "seeds": (Run.seed, None, lambda seed: func.count(seed.distinct())),
+    "name": (None, Run.name, func.min),
+    "status": (None, Run.status, func.min),
+    "setting": (None, Run.method_label + literal_column("' '") + Run.objective, func.min),
+    "models": (None, Run.policy, func.min),
+    "data": (None, Run.dataset, func.min),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """From where a list is read: the tables that its runs and its lines come from, and what a line is."""
+
+    line: Any
+    tables: Any
+    conditions: Sequence[Any]
+
+    def of(self, *columns: Any) -> Any:
+        """Columns of the runs that fit."""
+        return select(*columns).select_from(self.tables).where(*self.conditions)
+
+
+def list_lines(
+    session: Session, listing: Listing, *, after: Place | None, limit: int, keys: Collection[str] = ()
+) -> LinePage:
+    """One page of lines with the figures named by `keys`: four or five queries, whatever the number of runs."""
+    lines = _lines(listing)
+    place = [lines.c.flag, lines.c.number, lines.c.text, lines.c.newest]
+    total = select(func.count()).select_from(lines).scalar_subquery()
+    page = select(*lines.c, total.label("total"))
+    if after is not None:
+        page = page.where(_behind(place, after, descending=listing.descending))
+    ordered = page.order_by(*(one.desc() if listing.descending else one for one in place)).limit(limit + 1)
+    found, more = cut(session.execute(ordered).all(), limit)
+    names = [row.line for row in found]
+    source = _source(listing)
+    read = _members if listing.grouping in (SETTING, EACH_RUN) else _members_of_values
+    members = read(session, source, names)
+    figures = _figures(session, source, names, keys)
+    return LinePage(
+        lines=tuple(_line(row, members.get(row.line, _NOBODY), figures.get(row.line, {})) for row in found),
+        next=_place_of(found[-1]) if more else None,
+        total=found[0].total if found else 0,
+    )
+
+
+def figures_of(
+    session: Session, listing: Listing, lines: Sequence[Any], keys: Collection[str]
+) -> dict[Any, dict[str, Figure]]:
+    """The figures named by `keys` of lines that are known already."""
+    return _figures(session, _source(listing), lines, keys)
+
+
+def version(session: Session) -> Version:
+    """Whether the list may have changed: read from indexes alone."""
+    counts = [select(func.count()).where(Run.status == state).scalar_subquery() for state in status.LIVE]
+    listed_runs = select(func.count()).where(Run.archived.is_(False), Run.deleted_at.is_(None)).scalar_subquery()
+    newest = select(func.max(Run.id)).scalar_subquery()
+    row = session.execute(select(listed_runs, newest, *counts)).one()
+    return Version(runs=row[0], newest=row[1] or 0, queued=row[2], running=row[3])
+
+
+def value_keys(session: Session) -> list[str]:
+    """The fields and figures that any run has: one look into the index for each."""
+    first = select(func.min(RunValue.key).label("key")).cte("keys", recursive=True)
+    following = select(func.min(RunValue.key)).where(RunValue.key > first.c.key).scalar_subquery()
+    keys = first.union_all(select(following).where(first.c.key.is_not(None)))
+    found = session.scalars(select(keys.c.key).limit(MOST_KEYS))
+    return [key for key in found if key is not None]
+
+
+def saved_views(session: Session) -> list[SavedViewRow]:
+    """The lists that people kept, by name."""
+    rows = session.scalars(select(SavedView).order_by(func.lower(SavedView.name), SavedView.id))
+    return [SavedViewRow(id=row.id, name=row.name, params=row.params, is_default=row.is_default) for row in rows]
+
+
+def _source(listing: Listing) -> _Source:
+    wanted = conditions(listing.filters)
+    if listing.grouping == SETTING:
+        return _Source(line=Run.group_key, tables=Run, conditions=wanted)
+    if listing.grouping == EACH_RUN:
+        return _Source(line=Run.id, tables=Run, conditions=wanted)
+    its = aliased(RunValue)
+    tables = outerjoin(Run, its, (its.run_id == Run.id) & (its.key == listing.grouping))
+    return _Source(line=func.coalesce(its.text, NOTHING), tables=tables, conditions=wanted)
+
+
+def _lines(listing: Listing) -> Any:
+    """Every line with what it is ordered by: (flag, number, text, newest), which no two lines share."""
+    source = _source(listing)
+    tables = source.tables
+    if listing.order in PLAIN_ORDERS:
+        number, text, together = PLAIN_ORDERS[listing.order]
+    else:
+        by = aliased(RunValue)
+        tables = outerjoin(tables, by, (by.run_id == Run.id) & (by.key == listing.order))
+        number, text, together = by.number, by.text, _mean
+    alone = listing.grouping == EACH_RUN
+    if number is not None:
+        number = (number if listing.order != "seeds" else Run.seed) if alone else together(number)
+    if text is not None:
+        text = func.nullif(func.substr(text if alone else func.min(text), 1, LONGEST_KEY), NOTHING)
+    here = [one.is_not(None) for one in (number, text) if one is not None]
+    known, unknown = (ONE, ZERO) if listing.descending else (ZERO, ONE)
+    number = ZERO if number is None else func.coalesce(number, ZERO)
+    columns = (
+        source.line.label("line"),
+        case(*((one, known) for one in here), else_=unknown).label("flag"),
+        cast(number, Float(53)).label("number"),
+        (func.coalesce(text, NOTHING) if text is not None else NOTHING).label("text"),
+        (Run.id if alone else func.max(Run.id)).label("newest"),
+    )
+    rows = select(*columns).select_from(tables).where(*source.conditions)
+    return (rows if alone else rows.group_by(source.line)).cte("lines")
+
+
+def _mean(number: Any) -> Any:
+    """The mean, rounded: the order in which a database adds up must not move a line between two pages."""
+    return cast(func.round(cast(func.avg(number), Numeric), 9), Float(53))
+
+
+def _behind(place: Sequence[Any], after: Place, *, descending: bool) -> Any:
+    values = (after.known, cast(literal(after.number), Float(53)), after.text, after.newest)
+    key, last = tuple_(*place), tuple_(*values)
+    return key < last if descending else key > last
+
+
+def _place_of(row: Any) -> Place:
+    return Place(known=row.flag, number=row.number, text=row.text, newest=row.newest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Member:
+    id: int
+    status: str
+    seed: int
+    group_key: str
+    row: RunRow | None = None
+
+
+_NOBODY: list[_Member] = []
+
+
+def _members(session: Session, source: _Source, names: Sequence[Any]) -> dict[Any, list[_Member]]:
+    """The runs of settings, or the runs themselves, with all that a line shows of them."""
+    by_group = source.line is Run.group_key
+    found = listed().where(*source.conditions, source.line.in_(names)).order_by(Run.seed, Run.id)
+    members: dict[Any, list[_Member]] = {}
+    for row in run_rows(session, session.execute(found).all()):
+        one = _Member(id=row.id, status=row.status, seed=row.seed, group_key=row.group_key, row=row)
+        members.setdefault(row.group_key if by_group else row.id, []).append(one)
+    return members
+
+
+def _members_of_values(session: Session, source: _Source, names: Sequence[Any]) -> dict[Any, list[_Member]]:
+    """The runs of a field's values, which may be all runs: who they are and how they stand."""
+    columns = (source.line.label("line"), Run.id, Run.status, Run.seed, Run.group_key)
+    found = source.of(*columns).where(source.line.in_(names)).order_by(Run.id.desc())
+    members: dict[Any, list[_Member]] = {}
+    for line, run_id, state, seed, group_key in session.execute(found):
+        members.setdefault(line, []).append(_Member(id=run_id, status=state, seed=seed, group_key=group_key))
+    return members
+
+
+def _figures(
+    session: Session, source: _Source, names: Sequence[Any], keys: Collection[str]
+) -> dict[Any, dict[str, Figure]]:
+    """Each of these fields and figures over the runs of each line."""
+    if not keys or not names:
+        return {}
+    of = aliased(RunValue)
+    tables = join(source.tables, of, (of.run_id == Run.id) & of.key.in_(keys))
+    square = func.sum(of.number * of.number)
+    rows = (
+        select(
+            source.line.label("line"), of.key, func.count(), func.count(of.number), func.avg(of.number), square,
+            func.min(of.text), func.max(of.text),
+        )
+        .select_from(tables)
+        .where(*source.conditions, source.line.in_(names))
+        .group_by(source.line, of.key)
+    )  # fmt: skip
+    found: dict[Any, dict[str, Figure]] = {}
+    for line, key, runs, numbers, mean, squares, low, high in session.execute(rows):
+        found.setdefault(line, {})[key] = Figure(
+            runs=runs, numbers=numbers, mean=mean, sd=_sd(numbers, mean, squares), low=low, high=high
+        )
+    return found
+
+
+def _sd(count: int, mean: float | None, squares: float | None) -> float | None:
+    if count < 2 or mean is None or squares is None:
+        return None
+    return math.sqrt(max(0.0, (squares - count * mean * mean) / (count - 1)))
+
+
+def _line(row: Any, members: Sequence[_Member], figures: Mapping[str, Figure]) -> Line:
+    counts: dict[str, int] = {}
+    for one in members:
+        counts[one.status] = counts.get(one.status, 0) + 1
+    return Line(
+        key=str(row.line),
+        value=None if row.line == "" else str(row.line),
+        newest=row.newest,
+        run_ids=tuple(one.id for one in members),
+        statuses=counts,
+        seeds=tuple(sorted({one.seed for one in members})),
+        settings=len({one.group_key for one in members}),
+        rows=tuple(one.row for one in members if one.row is not None),
+        figures=figures,
+    )

@@ -1,0 +1,81 @@
+"""What a click on a heading or a tick makes of an address, and what the cells of chosen columns say."""
+
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.components.runs import columns, ticks
+from db.records.listing import EACH_RUN, NEWEST, SETTING, Figure
+from tests.app.visits import Computed, visit
+
+LINES = [[1, 2], [3], [4, 5, 6], [7]]
+ROWS = st.sets(st.integers(0, len(LINES) - 1))
+
+
+@given(st.sets(st.integers(1, 20)), ROWS)
+def test_a_click_changes_the_runs_of_its_lines_alone(ticked: set[int], now: set[int]) -> None:
+    before = ticks.rows_of_ids(LINES, ticked)
+    after = set(ticks.after_click(sorted(ticked), LINES, before, now))
+    elsewhere = set(range(1, 21)) - {run for line in LINES for run in line}
+    assert after & elsewhere == ticked & elsewhere
+    for row, line in enumerate(LINES):
+        if row in now:
+            assert after.issuperset(line)
+        elif row in before:
+            assert after.isdisjoint(line)
+        else:
+            assert after & set(line) == ticked & set(line)
+
+
+def test_a_heading_orders_figures_from_the_largest_and_words_from_a_and_turns_round() -> None:
+    assert columns.sorted_by("", "gra") == "-gra"
+    assert columns.sorted_by("-gra", "gra") == "gra"
+    assert columns.sorted_by("gra", "gra") == "-gra"
+    assert columns.sorted_by("-gra", "name") == "name"
+    assert columns.sorted_by("name", "labels:mean_confidence") == "-labels:mean_confidence"
+
+
+def test_an_address_is_read_as_an_order_and_a_grouping() -> None:
+    plain = columns.listing_of("", "")
+    assert (plain.grouping, plain.order, plain.descending) == (SETTING, NEWEST, True)
+    runs = columns.listing_of("-gra", EACH_RUN)
+    assert (runs.grouping, runs.order, runs.descending) == (EACH_RUN, "evaluation:gra", True)
+    assert columns.listing_of("setting", "align.beta").order == "align.beta"
+
+
+@pytest.mark.parametrize(
+    ("key", "mean", "low", "high", "said"),
+    [
+        ("align.beta", 0.1, "0.1", "0.1", "0.1"),
+        ("align.beta", 0.3, "0.1", "0.5", "0.1 … 0.5"),
+        ("evaluation:mean_tokens", 31.25, "", "", "31.25"),
+        ("labels:n", 1200.0, "", "", "1,200"),
+        ("align:final_loss", -0.25, "", "", "−0.2500"),
+        ("seconds", 190.0, "", "", "3 min 10 s"),
+    ],
+)
+def test_a_cell_says_what_all_runs_share_or_their_mean(key: str, mean: float, low: str, high: str, said: str) -> None:
+    assert columns.cell(key, Figure(runs=2, numbers=2, mean=mean, sd=0.1, low=low, high=high)) == said
+    assert columns.cell(key, None) == "–"
+
+
+def test_no_two_columns_of_a_list_have_one_heading() -> None:
+    shown = columns.chosen("", ("gra", "evaluation:gra", "kl", "evaluation:kl", "name", "align.beta", "align.beta"))
+    assert [one.key for one in shown] == ["setting", "gra", "kl", "name", "align.beta"]
+
+
+def test_lines_by_a_field_are_means_over_its_runs_in_the_order_asked_for(computed: Computed) -> None:
+    gras: dict[str, list[float]] = {}
+    for row in computed.rows():
+        assert row.evaluation is not None
+        gras.setdefault(row.method, []).append(row.evaluation.gra)
+    page = visit("runs", group="method", sort="-gra", status=["done"], columns="gra,evaluation:mean_tokens")
+    table = page.dataframe[0].value
+    means = {method: statistics.fmean(values) for method, values in gras.items()}
+    assert list(table["method"]) == sorted(means, key=lambda method: -round(means[method], 9))
+    assert list(table["GRA, %"]) == [f"{100 * means[method]:.1f}" for method in table["method"]]
+    assert all(float(tokens) > 0 for tokens in table["tokens"])
+    alone = visit("runs", group="none", sort="seed", status=["done"], columns="seed").dataframe[0].value
+    assert list(alone["seed"]) == ["0"] * 4 + ["1"] * 4

@@ -1,0 +1,246 @@
+"""The list of runs in a browser: sorted, grouped, ticked, kept as a view, left and found again.
+
+No worker runs here: the results are written through the repositories, as a worker would.
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import delete
+
+from app.components.frame.address import STATUSES, RunsView
+from app.components.runs import listed
+from benchmarks.scale import Filler
+from cwpo.config.run import RunConfig
+from db.models import Run, SavedView, Stage
+from tests.e2e.test_dashboard import ready
+from tests.e2e.test_journeys import Web, web
+from workers import api
+from workers.machine.database import engines, writing
+
+__all__ = ["web"]  # the fixture of that name
+
+LINE, TICK, BUTTON, GRA = 31, 17, 62, 272  # px of a line of the grid, and from its left edge
+STATES = 20
+SLOW = 20_000  # ms on a machine that does much else
+
+
+@pytest.fixture(scope="module")
+def desk(web: Web) -> str:
+    """The address of a dashboard with three finished settings of two seeds each."""
+    with writing() as session:
+        session.execute(delete(Run))
+        session.execute(delete(Stage))
+    for method in ("weak", "cw", "human"):
+        api.submit_sweep([RunConfig(seed=seed, method=method, name=f"first {method}") for seed in (0, 1)], "sweep")
+    Filler(engines(), 40).fill()
+    return web.url
+
+
+@pytest.fixture
+def page(browser: Browser, desk: str) -> Iterator[Page]:
+    """Someone in a session of their own, without saved views."""
+    with writing() as session:
+        session.execute(delete(SavedView))
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(desk)
+    ready(page, "Runs")
+    yield page
+    context.close()
+
+
+def grid(page: Page) -> list[list[str]]:
+    """The grid as a reader of screens finds it: headings, then lines."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('[data-stale="false"] [data-testid="data-grid-canvas"] tr')].map(
+            row => [...row.children].map(cell => cell.textContent))"""
+    )
+
+
+def until(page: Page, there: Callable[[], Any], seconds: float = 20) -> None:
+    """Wait until the page is so: it may be drawing still."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline, grid(page)
+        page.wait_for_timeout(150)
+
+
+def column(page: Page, label: str) -> list[str]:
+    rows = grid(page)
+    place = next(place for place, heading in enumerate(rows[0]) if heading.rstrip(" ↑↓") == label)
+    return [row[place] for row in rows[1:]]
+
+
+def click(page: Page, across: float, line: int) -> None:
+    place = page.get_by_test_id("stDataFrame").bounding_box()
+    assert place is not None
+    page.mouse.click(place["x"] + across, place["y"] + line * LINE + LINE / 2)
+
+
+def tick(page: Page, *lines: int) -> None:
+    for count, line in enumerate(lines, start=1):
+        click(page, TICK, line)
+        expect(page.get_by_text(f"{2 * count} runs ticked")).to_be_visible(timeout=SLOW)
+        settled(page)
+
+
+def settled(page: Page) -> None:
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    page.wait_for_timeout(300)
+
+
+@pytest.mark.timeout(240)
+def test_a_heading_orders_the_whole_list_and_opens_nothing(page: Page, desk: str) -> None:
+    for address, ordered in (("sort=-gra", True), ("sort=gra", False)):
+        click(page, GRA, 0)
+        expect(page).to_have_url(f"{desk}/?{address}", timeout=SLOW)
+        arrow = "↓" if ordered else "↑"
+        until(page, lambda arrow=arrow: f"GRA, % {arrow}" in grid(page)[0])
+        figures = [float(figure) for figure in column(page, "GRA, %")]
+        assert figures == sorted(figures, reverse=ordered)
+        settled(page)
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=SLOW)
+
+
+@pytest.mark.timeout(240)
+def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(page: Page, desk: str) -> None:
+    tick(page, 1, 2)
+    said = page.get_by_text("4 runs ticked")
+    expect(said).to_be_visible(timeout=SLOW)
+    click(page, BUTTON, 1)
+    expect(page).to_have_url(re.compile("open="), timeout=SLOW)
+    until(page, lambda: len(grid(page)) == 6)
+    expect(said).to_be_visible(timeout=SLOW)
+    settled(page)
+    click(page, GRA, 0)
+    expect(page).to_have_url(re.compile("sort=-gra"), timeout=SLOW)
+    expect(said).to_be_visible(timeout=SLOW)
+    page.reload()
+    ready(page, "Runs")
+    expect(said).to_be_visible(timeout=SLOW)
+    page.get_by_placeholder("name, model, sweep").fill("no such run")
+    expect(page.get_by_text("No run fits these filters.")).to_be_visible(timeout=SLOW)
+    page.get_by_role("button", name="Show all runs").click()
+    expect(said).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Compare 4 runs")).to_be_enabled(timeout=SLOW)
+    page.get_by_role("button", name="Clear").click()
+    expect(said).to_have_count(0, timeout=SLOW)
+    expect(page).not_to_have_url(re.compile("ticked"), timeout=SLOW)
+
+
+@pytest.mark.timeout(240)
+def test_a_view_is_saved_opened_at_start_and_deleted(page: Page, desk: str, browser: Browser) -> None:
+    address = urlencode({"sort": "-align.beta", "group": "method", "columns": "gra,align.beta,evaluation:mean_tokens"})
+    page.goto(f"{desk}/?{address}")
+    ready(page, "Runs")
+    expect(page.get_by_text("3 values")).to_be_visible(timeout=SLOW)
+    page.get_by_test_id("stPopover").get_by_role("button", name="Views").click()
+    page.get_by_label("Save what is shown as").fill("By method")
+    page.get_by_role("button", name="Save view").click()
+    expect(page).to_have_url(re.compile("view="), timeout=SLOW)
+    page.get_by_role("button", name="Open first").click()
+    expect(page.get_by_role("button", name="Do not open first")).to_be_visible(timeout=SLOW)
+    context = browser.new_context()
+    other = context.new_page()
+    other.goto(desk)
+    ready(other, "Runs")
+    expect(other.get_by_text("3 values")).to_be_visible(timeout=SLOW)
+    until(page, lambda: len(grid(page)) == len(grid(other)) == 4)
+    assert grid(other) == grid(page)
+    context.close()
+    page.get_by_role("button", name="All runs").click()
+    expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
+
+
+@pytest.mark.timeout(240)
+def test_an_idle_page_shows_a_run_that_was_queued_elsewhere(page: Page) -> None:
+    expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
+    made = api.submit_run(RunConfig(seed=9, method="oracle"))
+    try:
+        expect(page.get_by_text(re.compile("4 settings.*1 queued"))).to_be_visible(timeout=SLOW)
+    finally:
+        api.cancel_run(made.run_id)
+        api.delete_run(made.run_id)
+    expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
+
+
+@pytest.mark.timeout(240)
+def test_back_from_a_run_is_the_same_list(page: Page, desk: str) -> None:
+    address = f"{desk}/?{urlencode({'sort': 'gra', 'group': 'none', 'columns': 'gra,seed', 'method': 'CW'})}"
+    page.goto(address)
+    ready(page, "Runs")
+    until(page, lambda: len(grid(page)) == 3)
+    before = grid(page)
+    settled(page)
+    click(page, BUTTON, 1)
+    ready(page, "CW · DPO")
+    page.go_back()
+    ready(page, "Runs")
+    settled(page)
+    expect(page).to_have_url(address, timeout=SLOW)
+    until(page, lambda: grid(page) == before)
+    page.go_forward()
+    ready(page, "CW · DPO")
+
+
+def some_view(pick: random.Random) -> RunsView:
+    """A list as somebody may have left it."""
+    fields = [
+        "align.beta",
+        "data.label_fraction",
+        "evaluation:mean_tokens",
+        "seconds",
+        "labels:mean_confidence",
+        "seed",
+    ]
+    sort = pick.choice(["", "gra", "kl", "name", "updated", *fields])
+    return RunsView(
+        q=pick.choice(["", "", "first", "cw"]),
+        status=tuple(pick.sample(STATUSES, pick.choice([0, 0, 1, 4]))),
+        method=tuple(pick.sample(["cw", "weak", "human"], pick.choice([0, 0, 2]))),
+        sort=sort and pick.choice(["", "-"]) + sort,
+        group=pick.choice(["", "none", "method", "align.beta"]),
+        columns=tuple(pick.sample(["gra", "status", "runs", *fields], pick.choice([0, 3, 5]))),
+        ticked=tuple(sorted(pick.sample(range(1, 7), pick.choice([0, 0, 2])))),
+    )
+
+
+def seen_differently(browser: Browser, desk: str, view: RunsView) -> str:
+    """Open the address in a fresh browser: what is not as the address says, if anything is."""
+    address = f"{desk}/" + (f"?{urlencode(view.to_params(), doseq=True)}" if view.to_params() else "")
+    shown = listed.read(view)
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    try:
+        page.goto(address)
+        ready(page, "Runs")
+        settled(page)
+        if not shown.lines:
+            return "" if page.get_by_text("No run fits these filters.").is_visible() else "not empty"
+        page.get_by_test_id("stDataFrame").wait_for()
+        until(page, lambda: len(grid(page)) == len(shown.lines) + 1)
+        names = grid(page)
+        wanted = [one.cells.get("GRA, %", "") for one in shown.lines]
+        found = column(page, "GRA, %") if any(one.key == "gra" for one in shown.columns) else wanted
+        headings = [heading.rstrip(" ↑↓") for heading in names[0] if heading.strip()]
+        labels = [one.label for one in shown.columns]
+        if found != wanted or headings != labels[: len(headings)]:
+            return f"{found} for {wanted}, {headings} for {labels}"
+        return "" if page.url == address else page.url
+    finally:
+        context.close()
+
+
+@pytest.mark.timeout(200)
+def test_lists_are_as_their_addresses_say_in_a_fresh_browser(desk: str, browser: Browser) -> None:
+    pick = random.Random(4)
+    different = {view: seen_differently(browser, desk, view) for view in (some_view(pick) for _ in range(STATES))}
+    assert {view: said for view, said in different.items() if said} == {}
