@@ -3,6 +3,7 @@
 from db.base import Base
 from db.models.installation import Artifact, Setting
 from db.models.pairs import Annotation, Histogram, NamedAnnotator, Pair
+from db.models.recipes import Recipe
 from db.models.results import Evaluation, Outcome, Prompt, Sample, Score
 from db.models.work import Attempt, LogLine, Metric, Run, RunStage, Stage, StageInput, Worker
 
@@ -19,6 +20,7 @@ __all__ = [
     "Outcome",
     "Pair",
     "Prompt",
+    "Recipe",
     "Run",
     "RunStage",
     "Sample",

@@ -12,6 +12,7 @@ from db.records.annotators import (
     Unsure,
 )
 from db.records.named_annotators import LabelFigures, NamedAnnotatorRow
+from db.records.recipes import RecipeRow
 from db.records.results import (
     AnnotationPage,
     AnnotationRow,
@@ -85,6 +86,7 @@ __all__ = [
     "PromptRow",
     "QueueHealth",
     "ReliabilityBin",
+    "RecipeRow",
     "Requeued",
     "RescoringRow",
     "Rival",
