@@ -11,9 +11,7 @@ from cwpo.errors import ConfigError
 from cwpo.models.text.template import refusal, refused
 
 
-def check_chats(
-    file: Path, folder: Path, *, field: str, rows: int, columns: Mapping[str, str] | None = None
-) -> None:
+def check_chats(file: Path, folder: Path, *, field: str, rows: int, columns: Mapping[str, str] | None = None) -> None:
     """ConfigError on the model's field where its chat template refuses one of the file's first conversations."""
     seen: set[tuple[str, ...]] = set()
     to_pair = reader_by(columns)

@@ -131,4 +131,3 @@ def remove_recipe(name: str) -> None:
     """Take a recipe away; runs that were made with it keep their columns."""
     with writing() as session:
         recipe_rows.remove(session, name)
-

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,7 +31,7 @@ class Upload:
 
     path: Path
     bytes: int
-    at: float  # seconds since 1970
+    at: datetime
 
     @property
     def name(self) -> str:
@@ -63,7 +64,7 @@ def kept() -> list[Upload]:
     for path in uploads(home()).glob("*/*"):
         with contextlib.suppress(OSError):
             stat = path.stat()
-            found.append(Upload(path=path, bytes=stat.st_size, at=stat.st_mtime))
+            found.append(Upload(path=path, bytes=stat.st_size, at=datetime.fromtimestamp(stat.st_mtime, UTC)))
     return sorted(found, key=lambda one: one.at, reverse=True)
 
 

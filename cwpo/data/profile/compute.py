@@ -83,7 +83,8 @@ def profile(job: Job, report: Report) -> dict[str, Any]:
         "version": VERSION,
         "source": job.source,
         "revision": found.revision,
-        "columns": found.columns,
+        "columns": None if found.columns is None else dict(found.columns),
+        "names": list(found.names),
         **_counted(counts, len(longer), prompts),
         "first": first,
         "lengths": lengths.summary(),
@@ -158,4 +159,3 @@ def _example(prompts: Prompts, one: Near, queries: Sequence[int], others: Sequen
         "other_line": prompts.lines[there],
         "other_text": prompts.starts[there],
     }
-

@@ -1,9 +1,9 @@
-"""What a profile is asked for, and the folder in which it is answered. Free of torch: the page reads and writes these."""
+"""What a profile is asked for, and the folder of its answer. Free of torch: the page reads and writes these."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +34,7 @@ class Job:
     source: str
     content: str  # hash or revision, as far as it is known
     columns: Mapping[str, str] | None = None
-    split: Split = Split()
+    split: Split = field(default_factory=Split)
     rule: Mapping[str, Any] | None = None  # settings of the split, of a run
     version: int = VERSION
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from cwpo.config import catalog
 from cwpo.data.filtering import Tally, hold_out, source_of, to_candidate
 from cwpo.data.profile.job import Job, Split
-from cwpo.data.readers.columns import HEAD, columns_needed, reader_by, shaped
+from cwpo.data.readers.columns import HEAD, columns_needed, names_of, reader_by, shaped
 from cwpo.data.rows import BadRow, RowAt
 from cwpo.data.source import Source, open_source
 from cwpo.data.split import split_prompts
@@ -29,6 +29,7 @@ class Opened:
     source: Source
     columns: Mapping[str, str] | None
     revision: str | None
+    names: tuple[str, ...]  # of the columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,19 +76,21 @@ def opened(job: Job) -> Opened:
         evaluation_seed=job.split.evaluation_seed,
         sandbox=None,
         parts=dict(row.parts) if row is not None and row.parts else None,
-        columns=job.columns,
     )
     source = open_source(settings)
-    known = row is not None or any(one.repo == job.source for one in catalog.DATASETS.values())
-    if job.columns is not None or known:
-        return Opened(source=source, columns=job.columns, revision=revision)
     rows = iter(source.train)
     head = list(itertools.islice(rows, HEAD))
-    columns = columns_needed(head)
+    known = row is not None or any(one.repo == job.source for one in catalog.DATASETS.values())
+    columns = job.columns if job.columns is not None or known else columns_needed(head)
     train = shaped(itertools.chain(head, rows), columns)
     test = None if source.test is None else shaped(source.test, columns)
     reader = source.to_pair if columns is None else reader_by(columns)
-    return Opened(source=Source(train=train, test=test, to_pair=reader), columns=columns, revision=revision)
+    return Opened(
+        source=Source(train=train, test=test, to_pair=reader),
+        columns=columns,
+        revision=revision,
+        names=names_of(head),
+    )
 
 
 def pairs_of(source: Source, counts: Counts, report: Callable[[int], None]) -> Iterator[ReadPair]:

@@ -52,7 +52,9 @@ def to_pair(row: dict[str, Any]) -> RawPair:
     told = [row.get(name) for name in ("prompt", "chosen", "rejected", "conversations")]
     plain = row.get("system") in (None, "") and "conversations" not in row
     if plain and not any(is_conversation(value) for value in told):
-        return preference.to_pair({**row, **{name: _joined(row.get(name)) for name in ("prompt", "chosen", "rejected")}})
+        return preference.to_pair(
+            {**row, **{name: _joined(row.get(name)) for name in ("prompt", "chosen", "rejected")}}
+        )
     return chat.to_pair(row)
 
 
@@ -62,6 +64,11 @@ def columns_needed(head: Sequence[RowAt]) -> dict[str, str] | None:
     if found is None or _read(head, None) == _read(head, found):
         return None
     return found
+
+
+def names_of(head: Iterable[RowAt]) -> tuple[str, ...]:
+    """The names of the columns in these rows, in order of appearance."""
+    return tuple(dict.fromkeys(str(name) for at in head for name in at.row or ()))
 
 
 def detected(rows: Sequence[Row]) -> dict[str, str] | None:
@@ -75,6 +82,13 @@ def detected(rows: Sequence[Row]) -> dict[str, str] | None:
     if found is not None and "source" in row:
         found["source"] = "source"
     return found
+
+
+def guessed(rows: Sequence[Row]) -> dict[str, str]:
+    """What some columns seem to hold, also where that makes no pairs yet: a beginning for whoever says the rest."""
+    row = {str(name): value for one in reversed(rows) for name, value in one.items() if value is not None}
+    told = {"chosen": _first(row, CHOSEN), "rejected": _first(row, REJECTED)}
+    return _prompt(row) | {role: name for role, name in told.items() if name is not None}
 
 
 def _ranked(row: Mapping[str, Any]) -> dict[str, str] | None:

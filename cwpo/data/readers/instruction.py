@@ -18,7 +18,9 @@ def turns_before(row: dict[str, Any]) -> list[Message]:
     asked = [text_of(row[name], name) for name in ("instruction", "input") if row.get(name) not in (None, "")]
     if not asked or not "".join(asked).strip():
         raise BadRow("no_prompt", "the instruction is empty")
-    return chat.with_system([*_history(row.get("history")), {"role": USER, "content": "\n".join(asked)}], row.get("system"))
+    return chat.with_system(
+        [*_history(row.get("history")), {"role": USER, "content": "\n".join(asked)}], row.get("system")
+    )
 
 
 def _history(value: Any) -> list[Message]:
@@ -30,6 +32,7 @@ def _history(value: Any) -> list[Message]:
         if not isinstance(one, Sequence) or isinstance(one, str) or len(one) != 2:
             raise BadRow("unparsable", "history is not a list of pairs of question and answer")
         turns += [
-            {"role": role, "content": text_of(text, "history")} for role, text in zip((USER, ASSISTANT), one, strict=True)
+            {"role": role, "content": text_of(text, "history")}
+            for role, text in zip((USER, ASSISTANT), one, strict=True)
         ]
     return turns

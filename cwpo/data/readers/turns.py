@@ -87,6 +87,10 @@ def _part(part: Any, name: str) -> str:
     if isinstance(part, str):
         return part
     kind = part.get("type", "text") if isinstance(part, Mapping) else type(part).__name__
-    if isinstance(part, Mapping) and kind in ("text", "input_text", "output_text") and isinstance(part.get("text"), str):
+    if (
+        isinstance(part, Mapping)
+        and kind in ("text", "input_text", "output_text")
+        and isinstance(part.get("text"), str)
+    ):
         return str(part["text"])
     raise BadRow(NOT_TEXT, f"{name} holds a part of type {str(kind)[:40]}")
