@@ -15,6 +15,7 @@ from app.components.frame.data_address import DataView, RunOnData
 from app.components.frame.export import show_tables
 from app.components.frame.formats import counted, dataset_name
 from app.components.frame.leaving import leave
+from cwpo.config import catalog
 from cwpo.data.preview import FirstPair, Head, head_of
 from cwpo.errors import CwpoError
 from cwpo.models.hub import is_local
@@ -58,7 +59,7 @@ def _dataset(view: DataView, source: str, head: Head | None, job: data.Job) -> N
     with left:
         layout.heading("Data", *_facts(source, head, found))
     with right, st.container(horizontal=True, horizontal_alignment="right"):
-        _use(view, source, columns, found, bool(head and head.usable))
+        _use(view, source, columns, found, head is None or head.usable > 0)
         _another()
     files: list[tables.Drawn] = []
     if found is None:
@@ -66,7 +67,10 @@ def _dataset(view: DataView, source: str, head: Head | None, job: data.Job) -> N
     else:
         _found(found, files)
     names, guess = _names(head, found), head.guess if head is not None else {}
-    show_mapping(view, names, columns, guess)
+    if names:
+        show_mapping(view, names, columns, guess)
+    elif state.status == "none":
+        layout.note("Its columns and pairs stand here once it was read.")
     if found is not None and found["pairs"]:
         show_split(view, found)
     if head is not None or found is not None:
@@ -183,7 +187,7 @@ def _pairs(head: Head | None, found: Mapping[str, Any] | None) -> Sequence[First
 
 
 def _facts(source: str, head: Head | None, found: Mapping[str, Any] | None) -> list[str]:
-    facts = [dataset_name(source)]
+    facts = [dataset_name(source) if is_local(source) or source in catalog.DATASETS else source]
     if is_local(source):
         facts.append(size(Path(source).stat().st_size))
     if found is not None:

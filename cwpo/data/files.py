@@ -69,7 +69,7 @@ def _jsonl_rows(stream: Iterable[str]) -> Iterator[RowAt]:
 def _parse_line(line: int, text: str) -> RowAt:
     try:
         row = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         return RowAt(line=line, row=None, problem=f"not JSON ({str(error)[:80]})")
     if not isinstance(row, dict):
         return RowAt(line=line, row=None, problem=f"a JSON {type(row).__name__} where an object was expected")
@@ -80,7 +80,7 @@ def _json_rows(stream: io.TextIOBase, path: Path) -> Iterator[RowAt]:
     """A .json file holds one array of objects."""
     try:
         rows = json.loads(stream.read())
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path.name} is not JSON ({error}): use JSONL with one object per line.") from error
     if not isinstance(rows, list):
         raise DataError(f"{path.name} holds no JSON array of rows: use JSONL with one object per line.")

@@ -78,7 +78,7 @@ def as_messages(value: Any, name: str) -> list[Message]:
     for message in value:
         if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
             raise BadRow("unparsable", f"a message of {name} has no text content")
-        if message.get("role") not in ROLE_NAMES:
+        if not isinstance(message.get("role"), str) or message["role"] not in ROLE_NAMES:
             raise BadRow("unparsable", f"a message of {name} has the role {message.get('role')!r}")
         messages.append({"role": message["role"], "content": message["content"]})
     return messages
