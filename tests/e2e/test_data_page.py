@@ -35,6 +35,7 @@ def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.Tem
     home = tmp_path_factory.mktemp("data")
     shutil.copy(sqlite_template, home / "cwpo.sqlite")
     own = {"CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'cwpo.sqlite'}", "REDIS_URL": redis_process}
+    own["HF_HUB_OFFLINE"] = "1"
     with pytest.MonkeyPatch.context() as patch:
         for name, value in own.items():
             patch.setenv(name, value)
