@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.components.data.choose import show_choice
 from app.components.data.found import show_counts, show_facts, show_lengths, show_problems, show_split, verdict
-from app.components.data.mapping import show_mapping
+from app.components.data.mapping import show_mapping, show_recipes
 from app.components.data.pairs import show_export, show_pairs, show_run_export
 from app.components.frame import layout, tables
 from app.components.frame.data_address import DataView, RunOnData
@@ -35,6 +35,7 @@ def page() -> None:
         show_choice()
         layout.note(EMPTY)
         show_run_export()
+        show_recipes()
         return
     try:
         source = data.check_source(view.source)

@@ -19,7 +19,7 @@ from cwpo.errors import DataError
 from workers.machine.paths import home, uploads
 
 MOST_BYTES = 64 << 20  # the web server holds what a browser sends in memory until it is read
-LONGEST_NAME = 80
+LONGEST_NAME = 60
 _CHUNK = 1 << 20
 _INCOMING = "incoming-"
 _ABANDONED = 3_600.0  # seconds after which the rest of an upload whose process was killed is removed

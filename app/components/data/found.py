@@ -113,9 +113,11 @@ def show_split(view: DataView, found: Mapping[str, Any]) -> None:
     """How a run would divide the prompts, changeable, and what is alike across the parts."""
     layout.section("Test prompts and training", "By prompt, as a new run divides them with seed 0.")
     left, middle, right = st.columns([1, 1, 2], vertical_alignment="bottom")
-    split = found["split"]
-    test = left.number_input("Test prompts", 1, 10**6, view.split.test_prompts, key="data_test_prompts")
-    fraction = middle.number_input("Labeled share", 0.01, 0.99, view.split.label_fraction, 0.05, key="data_share")
+    split, place = found["split"], abs(hash((view.source, view.split)))
+    test = left.number_input("Test prompts", 1, 10**6, view.split.test_prompts, key=f"data_test_{place}")
+    fraction = middle.number_input(
+        "Labeled share", 0.01, 0.99, view.split.label_fraction, 0.05, key=f"data_share_{place}"
+    )
     now = replace(view.split, test_prompts=int(test), label_fraction=round(float(fraction), 4))
     if right.button("Divide again", key="data_divide", disabled=now == view.split):
         st.query_params.from_dict(replace(view, split=now).to_params())

@@ -38,6 +38,19 @@ def show_mapping(
     _keep(view, used or guess, recipes)
 
 
+def show_recipes() -> None:
+    """All that are kept, to be read and removed."""
+    recipes = _recipes()
+    if not recipes:
+        return
+    with st.expander(f"Recipes ({len(recipes)})"):
+        for place, row in enumerate(recipes):
+            left, right = st.columns([8, 1], vertical_alignment="center")
+            columns = ", ".join(f"{role}: {name}" for role, name in row.columns.items())
+            left.markdown(f"{untrusted.label(row.name, 60)} · {untrusted.label(columns, 200)}")
+            right.button("Remove", key=f"data_recipe_{place}", type="tertiary", on_click=_removed, args=(row.name,))
+
+
 def look_by(view: DataView, columns: Mapping[str, str] | None) -> None:
     """Read the rows by these columns."""
     st.query_params.from_dict(replace(view, columns=columns).to_params())
