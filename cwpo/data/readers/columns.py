@@ -11,7 +11,7 @@ from typing import Any
 from cwpo.config.columns import shape_of
 from cwpo.data.readers import chat, instruction, preference, ranked, scored, shapes, shp, tldr
 from cwpo.data.readers.turns import from_cell, is_conversation, text_of
-from cwpo.data.rows import BadRow, RawPair, Row, RowAt
+from cwpo.data.rows import ASSISTANT, BadRow, RawPair, Row, RowAt
 
 HEAD = 200  # rows that are looked at
 
@@ -78,7 +78,7 @@ def detected(rows: Sequence[Row]) -> dict[str, str] | None:
     own = "summaries" in row or all(name in row for name in tldr.QUERY_COLUMNS)
     if own or all(name in row for name in shp.COLUMNS[:3]) or ("response_a" in row and "response_b" in row):
         return None
-    found = _ranked(row) or _pairs(row) or _scored(row)
+    found = _pairs(row) or _ranked(row) or _scored(row)
     if found is not None and "source" in row:
         found["source"] = "source"
     return found
@@ -109,7 +109,14 @@ def _pairs(row: Mapping[str, Any]) -> dict[str, str] | None:
     chosen, rejected = _first(row, CHOSEN), _first(row, REJECTED)
     if chosen is None or rejected is None:
         return None
-    return {**_prompt(row), "chosen": chosen, "rejected": rejected}
+    prompt = {} if _holds_prompt(row[chosen]) and "prompt" not in row else _prompt(row)
+    return {**prompt, "chosen": chosen, "rejected": rejected}
+
+
+def _holds_prompt(chosen: Any) -> bool:
+    """Whether a response is a whole conversation: what else is asked beside it stands in it already."""
+    turns = from_cell(chosen)
+    return isinstance(turns, list) and len(turns) > 1 if is_conversation(turns) else ASSISTANT in str(chosen)
 
 
 def _scored(row: Mapping[str, Any]) -> dict[str, str] | None:
