@@ -33,6 +33,7 @@ PAGES = {
     "Experiments": [
         st.Page("screens/runs.py", title="Runs", url_path="first", default=True),
         st.Page("screens/new_run.py", title="New run", url_path=NEW_RUN),
+        st.Page("screens/data.py", title="Data", url_path="data"),
         st.Page("screens/compare.py", title="Compare", url_path="compare"),
         st.Page("screens/annotators.py", title="Annotators", url_path="annotators"),
         st.Page("screens/examples.py", title="Examples", url_path="examples"),

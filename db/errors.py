@@ -37,6 +37,14 @@ class UnfitAnnotator(DatabaseError):
     """This annotator cannot be given this name."""
 
 
+class UnknownRecipe(DatabaseError):
+    """No recipe has this name."""
+
+
+class TakenName(DatabaseError):
+    """Something else has this name, or it is no name."""
+
+
 class UnknownWorker(DatabaseError):
     """No worker has this id: it was never registered, or its row was removed."""
 

@@ -17,6 +17,7 @@ from app.charts import (
     reliability,
     reweighting,
     risk_coverage,
+    text_lengths,
     top_share,
     training_curves,
 )
@@ -34,6 +35,7 @@ CHARTS: Mapping[str, ModuleType] = {
     "reweighting": reweighting,
     "part_accuracy": part_accuracy,
     "margin_spread": margin_spread,
+    "text_lengths": text_lengths,
     "top_share": top_share,
     "paper_cells": paper_cells,
     "training_curves": training_curves,

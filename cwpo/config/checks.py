@@ -33,6 +33,8 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
             "must lie between 0 and 1, both excluded; 1 is possible only with human_100 and human_labeled.",
         )
     yield from _split_contradictions(config.data)
+    if config.data.columns is not None and config.is_sandbox:
+        yield "data.columns", "is for files and datasets of the hub; the sandbox has no columns: remove it."
     if method.sandbox_only and not config.is_sandbox:
         yield "method", f"{config.method} needs true labels, which only the sandbox knows; choose human instead."
     if config.data.sandbox is not None and not config.is_sandbox:

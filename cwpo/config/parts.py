@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cwpo.config import catalog
+from cwpo.config.columns import checked
 
 
 def known(rows: Mapping[str, Any], name: str, kind: str) -> str:
@@ -46,6 +47,10 @@ class DataConfig(Part):
     dataset: str = Field("sandbox", description="a dataset of the catalog, a hub id owner/name, or a local file")
     revision: str | None = Field(None, description="commit of the hub dataset or content hash of the file")
     subset: str | None = Field(None, description="data_dir or configuration of a hub dataset")
+    columns: dict[str, str] | None = Field(
+        None, description="which column holds what: {instruction: question, chosen: best, rejected: worst}; "
+        "default: by their names"
+    )  # fmt: skip
     max_pairs: int | None = Field(None, gt=0, description="keep at most this many pairs")
     length_rule: LengthRule | None = Field(None, description="drop pairs that are too long; none keeps all")
     label_fraction: float = Field(0.3, gt=0, le=1, description="share of the pairs whose human labels are used")
@@ -58,6 +63,11 @@ class DataConfig(Part):
     )
     test_prompts: int = Field(700, gt=0, description="prompts held out for evaluation, before any split")
     sandbox: SandboxWorld | None = Field(None, description="the sandbox world; only with dataset: sandbox")
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _columns_make_pairs(cls, columns: Any) -> dict[str, str] | None:
+        return None if columns is None else checked(columns)
 
     @field_validator("mix")
     @classmethod

@@ -1,21 +1,21 @@
 """Whether a model takes the conversations of a local file, looked at before a run is stored. Free of torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cwpo.data.files import read_rows
-from cwpo.data.readers.shapes import reader_named
+from cwpo.data.readers.columns import reader_by, shaped
 from cwpo.data.rows import BadRow, Message, RawPair
 from cwpo.errors import ConfigError
 from cwpo.models.text.template import refusal, refused
 
 
-def check_chats(file: Path, folder: Path, *, field: str, rows: int) -> None:
+def check_chats(file: Path, folder: Path, *, field: str, rows: int, columns: Mapping[str, str] | None = None) -> None:
     """ConfigError on the model's field where its chat template refuses one of the file's first conversations."""
     seen: set[tuple[str, ...]] = set()
-    to_pair = reader_named("any")
-    for at in read_rows(file, limit=rows):
+    to_pair = reader_by(columns)
+    for at in shaped(read_rows(file, limit=rows), columns):
         messages = _messages(to_pair, at.row)
         roles = tuple(message["role"] for message in messages)
         if not roles or roles in seen:

@@ -9,25 +9,15 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from cwpo.data.rows import Row as Row
+from cwpo.data.rows import RowAt as RowAt
 from cwpo.errors import DataError
 
-Row = dict[str, Any]
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parquet")
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowAt:
-    """One row with its 1-based place in the file; `row` is None where the line could not be parsed."""
-
-    line: int
-    row: Row | None
-    problem: str = ""
 
 
 def suffix_of(path: Path) -> str:
@@ -79,7 +69,7 @@ def _jsonl_rows(stream: Iterable[str]) -> Iterator[RowAt]:
 def _parse_line(line: int, text: str) -> RowAt:
     try:
         row = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         return RowAt(line=line, row=None, problem=f"not JSON ({str(error)[:80]})")
     if not isinstance(row, dict):
         return RowAt(line=line, row=None, problem=f"a JSON {type(row).__name__} where an object was expected")
@@ -90,7 +80,7 @@ def _json_rows(stream: io.TextIOBase, path: Path) -> Iterator[RowAt]:
     """A .json file holds one array of objects."""
     try:
         rows = json.loads(stream.read())
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path.name} is not JSON ({error}): use JSONL with one object per line.") from error
     if not isinstance(rows, list):
         raise DataError(f"{path.name} holds no JSON array of rows: use JSONL with one object per line.")
@@ -123,19 +113,19 @@ def _parquet_rows(path: Path) -> Iterator[RowAt]:
             yield RowAt(line=line, row=row)
 
 
-def check_head(path: Path, *, rows: int = 200) -> None:
+def check_head(path: Path, *, rows: int = 200, columns: Mapping[str, str] | None = None) -> None:
     """The check of the form and of submit: the first `rows` rows hold at least one usable pair."""
-    from cwpo.data.readers.shapes import to_pair
+    from cwpo.data.readers.columns import reader_by, shaped
     from cwpo.data.rows import BadRow
 
     reasons: dict[str, int] = {}
     seen = 0
-    for at in read_rows(path, limit=rows):
+    for at in shaped(read_rows(path, limit=rows), columns):
         seen += 1
         try:
             if at.row is None:
-                raise BadRow("unparsable", at.problem)
-            to_pair(at.row)
+                raise BadRow(at.reason, at.problem)
+            reader_by(columns)(at.row)
         except BadRow as bad:
             reasons[f"{bad.reason}: {bad.detail}"] = reasons.get(f"{bad.reason}: {bad.detail}", 0) + 1
         else:

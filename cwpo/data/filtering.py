@@ -74,10 +74,10 @@ def usable_pairs(
     """All pairs that can be used; the others are in the tally. `seen` holds pair ids of earlier splits."""
     kept = []
     for at in rows:
-        tally.rows += 1
+        tally.rows += at.rows
         try:
             if at.row is None:
-                raise BadRow("unparsable", at.problem)
+                raise BadRow(at.reason, at.problem)
             pair = replace(to_candidate(to_pair(at.row)), source=source_of(at.row))
             if pair.pair_id in seen:
                 raise BadRow("duplicate", "the same prompt and responses came before")

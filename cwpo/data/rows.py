@@ -1,12 +1,27 @@
 """The common shape that every dataset's `to_pair` gives, and the turn-boundary rules shared by them. Torch-free."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+Row = dict[str, Any]
 Message = dict[str, str]
 ASSISTANT = "\n\nAssistant:"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 ROLE_NAMES = {"system": "System", "user": "Human", "assistant": "Assistant"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowAt:
+    """One row with its 1-based place in the file; `row` is None where it cannot be used. `rows`: how many it stands
+    for, where several were brought together."""
+
+    line: int
+    row: Row | None
+    problem: str = ""
+    reason: str = "unparsable"
+    rows: int = 1
 
 
 class BadRow(Exception):
@@ -33,7 +48,7 @@ def make_pair(*, prompt: str, messages: Sequence[Message] | None, chosen: str, r
     for name, text in (("prompt", prompt), ("chosen", chosen), ("rejected", rejected)):
         if not isinstance(text, str):
             raise BadRow("unparsable", f"{name} is a {type(text).__name__}, not text")
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if _SURROGATE.search(text):
             raise BadRow("unparsable", f"{name} holds half of a surrogate pair")
     if not prompt.strip():
         raise BadRow("no_prompt", "the prompt is empty")
@@ -63,7 +78,7 @@ def as_messages(value: Any, name: str) -> list[Message]:
     for message in value:
         if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
             raise BadRow("unparsable", f"a message of {name} has no text content")
-        if message.get("role") not in ROLE_NAMES:
+        if not isinstance(message.get("role"), str) or message["role"] not in ROLE_NAMES:
             raise BadRow("unparsable", f"a message of {name} has the role {message.get('role')!r}")
         messages.append({"role": message["role"], "content": message["content"]})
     return messages

@@ -9,6 +9,7 @@ from typing import Any
 from cwpo.artifacts import content_hash
 from cwpo.config import catalog
 from cwpo.data.files import RowAt, read_rows
+from cwpo.data.readers.columns import reader_by, shaped
 from cwpo.data.readers.shapes import reader_named
 from cwpo.data.rows import RawPair
 from cwpo.errors import DataError
@@ -29,7 +30,15 @@ class Source:
 
 
 def open_source(settings: DataSettings) -> Source:
-    """The rows that a data stage names."""
+    """The rows that a data stage names, under the names of what their columns hold where it says so."""
+    found, columns = _opened(settings), settings.columns
+    if columns is None:
+        return found
+    test = None if found.test is None else shaped(found.test, columns)
+    return Source(train=shaped(found.train, columns), test=test, to_pair=reader_by(columns))
+
+
+def _opened(settings: DataSettings) -> Source:
     dataset = settings.dataset
     row = catalog.DATASETS.get(dataset)
     if row is not None and row.repo is not None:

@@ -12,6 +12,11 @@ REASONS: Mapping[str, str] = {
     "equal": "with equal responses",
     "duplicate": "repeated",
     "too_long": "too long for data.length_rule",
+    "not_text": "with images or other parts that are no text",
+    "no_question": "that end with the assistant's own turn",
+    "equal_scores": "whose responses have the same score",
+    "between": "between the best and the worst of their prompt",
+    "only_one": "with one response to their prompt",
 }
 _MOST_EXAMPLES = 20
 

@@ -60,6 +60,7 @@ def data(config: RunConfig, *, pool: bool) -> DataSettings:
         parts=dict(row.parts) if row and row.parts and part.subset is None else None,
         sources=bool(part.mix),  # artifacts made without a mix do not say where a pair is from
         control_tokens="obeyed" if config.is_sandbox else "text",  # the sandbox's world has no such words
+        columns=dict(sorted(part.columns.items())) if part.columns else None,
     )
 
 

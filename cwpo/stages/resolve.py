@@ -15,6 +15,7 @@ from cwpo.config.store import store_at
 from cwpo.contents import content_of
 from cwpo.data import files
 from cwpo.data.chats import check_chats
+from cwpo.data.readers.columns import columns_needed
 from cwpo.errors import ArtifactError, ConfigError, DataError
 from cwpo.models import hub
 from cwpo.stages.stored_annotator import is_fingerprint, stored_annotator
@@ -120,10 +121,11 @@ def _dataset(config: RunConfig, home: Path, read_at_most: int | None) -> dict[st
         if not path.is_file():
             raise ConfigError("data.dataset", f"{name} does not exist; give a JSONL, JSONL.gz, Parquet or CSV file.")
         try:
-            files.check_head(path, rows=_CHECKED_ROWS)
+            columns = config.data.columns or columns_needed(list(files.read_rows(path, limit=_CHECKED_ROWS)))
+            files.check_head(path, rows=_CHECKED_ROWS, columns=columns)
         except DataError as error:
             raise ConfigError("data.dataset", str(error)) from error
-        return {"revision": content_of(path, home, read_at_most=read_at_most)}
+        return {"revision": content_of(path, home, read_at_most=read_at_most), "columns": columns}
     row = catalog.DATASETS.get(name)
     repo = row.repo if row and row.repo else name
     if not _HUB_ID.fullmatch(repo):
@@ -144,7 +146,8 @@ def _check_chats(config: RunConfig, home: Path) -> None:
         name, revision = getattr(config.model, role), getattr(config.model, f"{role}_revision")
         folder = Path(name).expanduser() if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
         if folder is not None:
-            check_chats(Path(config.data.dataset).expanduser(), folder, field=f"model.{role}", rows=_CHECKED_ROWS)
+            file, columns = Path(config.data.dataset).expanduser(), config.data.columns
+            check_chats(file, folder, field=f"model.{role}", rows=_CHECKED_ROWS, columns=columns)
 
 
 def _gold(config: RunConfig, home: Path, read_at_most: int | None = None) -> dict[str, object]:

@@ -138,6 +138,7 @@ class DataSettings(Settings):
     """Which pairs and prompts. `parts`: subsets that are joined; `sources`: pairs say where they are from.
 
     control_tokens: what is computed from data in which one may be written; they were obeyed before they were text.
+    columns: what each column holds, where rows are not read by the names of their columns.
     """
 
     dataset: str
@@ -151,6 +152,7 @@ class DataSettings(Settings):
     parts: Mapping[str, str] | None = usual(None)
     sources: bool = usual(False)
     control_tokens: Literal["obeyed", "text"] = usual("obeyed")
+    columns: Mapping[str, str] | None = usual(None)
 
 
 @dataclass(frozen=True, kw_only=True)

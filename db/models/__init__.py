@@ -5,6 +5,7 @@ from db.models.installation import Artifact, Setting
 from db.models.keeping import Notice, RunNote, RunTag
 from db.models.listing import RunValue, SavedView
 from db.models.pairs import Annotation, Histogram, NamedAnnotator, Pair
+from db.models.recipes import Recipe
 from db.models.results import Evaluation, Outcome, Prompt, Sample, Score
 from db.models.work import Attempt, LogLine, Metric, Run, RunStage, Stage, StageInput, Worker
 
@@ -22,6 +23,7 @@ __all__ = [
     "Outcome",
     "Pair",
     "Prompt",
+    "Recipe",
     "Run",
     "RunNote",
     "RunStage",

@@ -5,6 +5,7 @@ from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, met
 from db.queries.examples import annotations, get_annotation, has_spread, label_summaries, label_summary
 from db.queries.keeping import all_tags, kept_runs, notes_of, queue_paused, queued_runs, tags_of
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
+from db.queries.recipes import recipes
 from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
 from db.queries.runs import get_run, list_groups, list_runs, runs_by_config_hash
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
@@ -64,6 +65,7 @@ __all__ = [
     "queue_health",
     "queue_paused",
     "queued_runs",
+    "recipes",
     "rescorings",
     "run_stages",
     "runs_by_config_hash",

@@ -12,6 +12,7 @@ from db.records.annotators import (
     Unsure,
 )
 from db.records.named_annotators import LabelFigures, NamedAnnotatorRow
+from db.records.recipes import RecipeRow
 from db.records.results import (
     AnnotationPage,
     AnnotationRow,
@@ -84,6 +85,7 @@ __all__ = [
     "NewStage",
     "PromptRow",
     "QueueHealth",
+    "RecipeRow",
     "ReliabilityBin",
     "Requeued",
     "RescoringRow",

@@ -128,6 +128,12 @@ EXAMPLES: dict[str, list[Any]] = {
     "gra_kl_frontier": [FRONTIERS],
     "matched_gap": [MATCHED],
     "top_share": [TABLE],
+    "text_lengths": [
+        [
+            {"part": part, "unit": "characters", "edges": [0.0, 1.0, 2.0, 4.0, 8.0], "counts": counts}
+            for part, counts in {"prompt": [0, 2, 5, 1], "chosen": [1, 0, 0, 7]}.items()
+        ]
+    ],
     "paper_cells": PUBLISHED[:2],
     "training_curves": [POINTS],
     "confidence_bins": [BY_THIRD],

@@ -35,6 +35,16 @@ def labelings(base: Path) -> Path:
     return base / "labelings"
 
 
+def uploads(base: Path) -> Path:
+    """Files that people gave through the dashboard, each in a folder named by its content."""
+    return base / "uploads"
+
+
+def profiles(base: Path) -> Path:
+    """What is known of datasets that people looked at, and pairs that they exported; a folder for each question."""
+    return base / "profiles"
+
+
 def store(*, patience: float = 0.0, should_stop: Callable[[], bool] = lambda: False) -> ArtifactStore:
     """The artifact store under CWPO_HOME, which workers and `cwpo run` share; behind it that of CWPO_STORE, waited for
     `patience` seconds when it does not answer."""

@@ -1,14 +1,18 @@
 """How our processes begin and end: what a child is told, and that it ends with its parent. Quick to import."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from cwpo.config.environment import for_child, settings
 from cwpo.parallel.lifeline import die_with_parent as die_with_parent
 
+POLITE = 10  # niceness: workers and the dashboard come first
 _NEVER = str(2**31 - 1)  # bytes of free memory at the top of the heap before it is given back
 
 
@@ -79,3 +83,21 @@ def end_all(
         if child.poll() is None:
             child.kill()
         child.wait()
+
+
+def start_apart(command: Sequence[str], log: Path, **extra: str) -> int:
+    """A process that outlives the dashboard, polite to the others, and its log; the pid."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            list(command),
+            env=for_child(**extra),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, POLITE)
+    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
+    return process.pid

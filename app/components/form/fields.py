@@ -150,7 +150,7 @@ def _kind(inner: Sequence[Any], optional: bool) -> tuple[Kind | None, Offers | N
         choices = {str(choice): str(choice) for choice in get_args(kind)}
         return "choice", lambda dataset: choices
     if get_origin(kind) is dict:
-        return "shares", None
+        return ("shares" if get_args(kind)[1] is float else None), None
     if kind is bool:
         words = {word: word for word, value in FLAGS.items() if value is not None or optional}
         return "flag", lambda dataset: words

@@ -50,7 +50,8 @@ def _chat_from_json(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith('[{"'):
         try:
             parsed = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return value
-        return parsed if isinstance(parsed, list) and all("role" in item for item in parsed) else value
+        turns = isinstance(parsed, list) and all(isinstance(item, dict) and "role" in item for item in parsed)
+        return parsed if turns else value
     return value

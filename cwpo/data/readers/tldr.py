@@ -1,6 +1,6 @@
 """openai/summarize_from_feedback, comparisons: a Reddit post, two summaries and the index of the better. Torch-free."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cwpo.data.readers import preference
@@ -20,13 +20,15 @@ def to_pair(row: dict[str, Any]) -> RawPair:
 
 def _comparison(row: dict[str, Any]) -> RawPair:
     info, summaries, choice = row.get("info"), row.get("summaries"), row.get("choice")
-    texts = [item.get("text") for item in summaries if isinstance(item, Mapping)] if summaries else []
+    given = summaries if isinstance(summaries, Sequence) else ()
+    texts = [item.get("text") for item in given if isinstance(item, Mapping)]
     if not isinstance(info, Mapping) or len(texts) != 2:
         raise BadRow("unparsable", "info or the two summaries are missing")
     if choice not in (0, 1):
         raise BadRow("no_label", "choice is neither 0 nor 1")
+    best = int(choice)
     return make_pair(
-        prompt=post_prompt(info), messages=None, chosen=_spaced(texts[choice]), rejected=_spaced(texts[1 - choice])
+        prompt=post_prompt(info), messages=None, chosen=_spaced(texts[best]), rejected=_spaced(texts[1 - best])
     )
 
 

@@ -1,0 +1,68 @@
+"""What a profile is asked for, and the folder of its answer. Free of torch: the page reads and writes these."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cwpo.config.parts import DataConfig, EvaluationConfig
+from cwpo.files import write_whole
+
+VERSION = 1  # of what a profile says
+JOB, PROGRESS, RESULT, END, PAIRS = "job.json", "progress.json", "result.json", "end.json", "pairs.jsonl"
+DONE, FAILED = "done", "failed"
+Kind = Literal["profile", "export", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """How a run would divide the prompts; what a new run has unless it is told otherwise."""
+
+    test_prompts: int = DataConfig().test_prompts
+    label_fraction: float = DataConfig().label_fraction
+    split_seed: int = 0
+    evaluation_seed: int = EvaluationConfig(gold_reward="trained").seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """`source`: a file, a dataset of the catalog, a hub id, or for the kind "run" the folder of a data artifact."""
+
+    kind: Kind
+    source: str
+    content: str  # hash or revision, as far as it is known
+    columns: Mapping[str, str] | None = None
+    split: Split = field(default_factory=Split)
+    rule: Mapping[str, Any] | None = None  # settings of the split, of a run
+    version: int = VERSION
+
+    def key(self) -> str:
+        """The same for the same question about the same content."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:24]
+
+
+def write(folder: Path, job: Job) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / JOB, json.dumps(asdict(job), ensure_ascii=False))
+
+
+def read(folder: Path) -> Job:
+    """The job of a folder; KeyError, TypeError or ValueError where it is none of ours."""
+    values = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    return Job(**{**values, "split": Split(**values["split"])})
+
+
+def end(folder: Path, status: str, said: str = "") -> None:
+    """The last act of its process; one that is killed writes none."""
+    write_whole(folder / END, json.dumps({"status": status, "said": said}, ensure_ascii=False))
+
+
+def found(folder: Path, name: str) -> dict[str, Any]:
+    """What a file of the folder says; nothing where there is none."""
+    try:
+        values = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}

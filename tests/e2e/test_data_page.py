@@ -1,0 +1,170 @@
+"""A file of one's own, from the browser to a queued run: given, counted, mapped, kept as a recipe, used.
+
+No worker runs here: what is queued stays queued, and the database says what it is.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from cwpo.config.run import RunConfig
+from db import queries
+from tests.e2e.serving import free_port
+from tests.e2e.test_dashboard import ready
+from tests.e2e.test_journeys import Web
+from tests.workers.conftest import materials
+from workers.api.data import save_recipe
+from workers.machine.database import reading
+
+__all__ = ["materials"]  # the fixture of that name
+
+ROWS = 120
+COLUMNS = {"instruction": "ask <b>", "chosen": "win", "rejected": "lose"}
+
+
+@pytest.fixture(scope="module")
+def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A dashboard without workers; this process sees the same database."""
+    home = tmp_path_factory.mktemp("data")
+    shutil.copy(sqlite_template, home / "cwpo.sqlite")
+    own = {"CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'cwpo.sqlite'}", "REDIS_URL": redis_process}
+    own["HF_HUB_OFFLINE"] = "1"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own.items():
+            patch.setenv(name, value)
+        web = Web(home=home, port=free_port())
+        try:
+            web.start()
+            yield web
+        finally:
+            web.end()
+
+
+@pytest.fixture
+def visitor(browser: Browser, desk: Web) -> Iterator[tuple[Page, list[str]]]:
+    """A page and what it complained about."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+    inside = (desk.url, "data:", "blob:", desk.url.replace("http", "ws"))
+    page.on("request", lambda one: None if one.url.startswith(inside) else complaints.append(f"outside: {one.url}"))
+    yield page, complaints
+    context.close()
+
+
+def own_file() -> bytes:
+    """Columns that nobody can guess, hostile names and texts, three rows that make no pair."""
+    rows: list[Any] = [
+        {"ask <b>": f"What is {n}? <img src=x onerror=alert(1)>", "win": f"{n} [x](http://evil)", "lose": "no"}
+        for n in range(ROWS)
+    ]
+    rows += [{**rows[0], "win": ""}, {**rows[1], "win": "no"}]
+    return "".join(json.dumps(row) + "\n" for row in rows).encode() + b"{broken\n"
+
+
+def choose(page: Page, role: str, column: str) -> None:
+    """The column that holds this."""
+    field = page.locator("[class*=st-key-data_column_]").get_by_role("combobox", name=role).first
+    field.click()
+    page.get_by_role("option", name=column, exact=True).click()
+
+
+def test_a_file_is_given_mapped_and_used_in_a_new_run(
+    desk: Web, visitor: tuple[Page, list[str]], materials: dict[str, Any]
+) -> None:
+    page, complaints = visitor
+    page.goto(f"{desk.url}/data")
+    ready(page, "Data")
+    page.locator("input[type=file]").set_input_files(
+        {"name": "my <i> pairs.jsonl", "mimeType": "application/jsonl", "buffer": own_file()}
+    )
+    expect(page.get_by_text(f"No: none of the {ROWS + 3} rows makes a pair")).to_be_visible()
+    expect(page.get_by_role("button", name="Use in a new run")).to_be_disabled()
+
+    for role, column in COLUMNS.items():
+        choose(page, role, column)
+    page.get_by_role("button", name="Read by these columns").click()
+    expect(page.get_by_text(f"Yes: {ROWS} of {ROWS + 3} rows make pairs")).to_be_visible()
+    ready(page, "Data")
+    for reason in ("empty", "with equal responses", "unparsable"):
+        expect(page.get_by_role("cell", name=reason, exact=True)).to_be_visible()
+    expect(page.get_by_text(re.compile(r"of 20 test prompts have a near-duplicate"))).to_be_visible()
+    expect(page.get_by_text("What is 0? <img src=x onerror=alert(1)>").first).to_be_visible()
+
+    page.get_by_label("Keep these columns as a recipe").fill("our export")
+    page.get_by_role("button", name="Save recipe").click()
+    expect(page.get_by_role("combobox", name="Recipe")).to_be_visible()
+    with reading() as session:
+        assert {row.name: row.columns for row in queries.recipes(session)} == {"our export": COLUMNS}
+    address = page.url
+    page.reload()
+    ready(page, "Data")
+    assert page.url == address
+    expect(page.get_by_text(f"Yes: {ROWS} of {ROWS + 3} rows make pairs")).to_be_visible()
+
+    page.get_by_role("button", name="Write the pairs as used").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile("Download pairs.jsonl")).click()
+    lines = [json.loads(line) for line in download.value.path().read_text().splitlines()]
+    assert len(lines) == ROWS
+    assert {line["split"] for line in lines} == {"test", "labeled", "unlabeled"}
+
+    page.get_by_role("button", name="Use in a new run").click()
+    ready(page, "New run")
+    expect(page.locator(".st-key-new_run-dataset input, .st-key-new_run-dataset [data-baseweb]").first).to_be_visible()
+    model = materials["model"]["policy"]
+    more = {
+        "models": "other models", "model.annotator": model, "model.policy": model, "model.lora": "false",
+        "methods": "CW", "seeds": "0", "evaluation.max_new_tokens": "6",
+    }  # fmt: skip
+    page.goto(f"{page.url}&{urlencode(more)}")
+    ready(page, "New run")
+    page.get_by_role("button", name="Queue 1 run").click()
+    ready(page, "CW · DPO · seed 0")
+    with reading() as session:
+        (row,) = queries.list_runs(session, limit=10).rows
+        data = RunConfig.stored(dict(queries.get_run(session, row.id).config)).data
+    assert data.columns == COLUMNS
+    assert Path(data.dataset).read_bytes() == own_file()
+    assert Path(data.dataset).name == "my_i_pairs.jsonl"
+    assert data.test_prompts == 20
+    assert complaints == []
+
+
+def test_a_recipe_is_used_by_choosing_it_and_a_wrong_source_is_a_sentence(
+    desk: Web, visitor: tuple[Page, list[str]], tmp_path: Path
+) -> None:
+    page, complaints = visitor
+    file = tmp_path / "other.jsonl"
+    file.write_bytes(own_file())
+    save_recipe("our export", COLUMNS)
+    page.goto(f"{desk.url}/data")
+    ready(page, "Data")
+    page.get_by_role("textbox", name="Path on the server, or a hub id").fill("/no/where.jsonl")
+    page.get_by_role("button", name="Look at it").click()
+    expect(page.get_by_text("does not exist on this server")).to_be_visible()
+    page.get_by_role("textbox", name="Path on the server, or a hub id").fill(str(file))
+    page.get_by_role("button", name="Look at it").click()
+    expect(page.get_by_text(f"No: none of the {ROWS + 3} rows makes a pair")).to_be_visible()
+    page.get_by_role("combobox", name="Recipe").click()
+    page.get_by_role("option", name="our export").click()
+    expect(page.get_by_text(f"Yes: {ROWS} of {ROWS + 3} rows make pairs")).to_be_visible()
+    page.get_by_role("button", name="Another dataset").click()
+    expect(page.get_by_text("Give a file")).to_be_visible()
+    page.get_by_role("button", name="other.jsonl").click()
+    expect(page.get_by_text(f"No: none of the {ROWS + 3} rows makes a pair")).to_be_visible()
+    page.goto(f"{desk.url}/data?source=owner/name")
+    page.get_by_role("button", name="Read all rows").click()
+    expect(page.get_by_text(re.compile("owner/name.*(could not be reached|hub|offline)", re.I)).last).to_be_visible()
+    ready(page, "Data")
+    assert complaints == []
