@@ -39,3 +39,11 @@ class UnknownWorker(DatabaseError):
 
 class IllegalTransition(DatabaseError):
     """A status may not follow another one."""
+
+
+class UnfitVote(DatabaseError):
+    """This vote, name of a voter, or set of votes cannot be taken."""
+
+
+class UnknownSet(DatabaseError):
+    """No set of labels has this name or version."""

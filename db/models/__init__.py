@@ -4,6 +4,7 @@ from db.base import Base
 from db.models.installation import Artifact, Setting
 from db.models.pairs import Annotation, Histogram, NamedAnnotator, Pair
 from db.models.results import Evaluation, Outcome, Prompt, Sample, Score
+from db.models.votes import RelabelSet, RelabelUse, Vote, VotedPair, VoteLease
 from db.models.work import Attempt, LogLine, Metric, Run, RunStage, Stage, StageInput, Worker
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Outcome",
     "Pair",
     "Prompt",
+    "RelabelSet",
+    "RelabelUse",
     "Run",
     "RunStage",
     "Sample",
@@ -26,5 +29,8 @@ __all__ = [
     "Setting",
     "Stage",
     "StageInput",
+    "Vote",
+    "VoteLease",
+    "VotedPair",
     "Worker",
 ]

@@ -24,11 +24,22 @@ from db.queries.system import (
     queue_health,
     workers,
 )
+from db.queries.votes import (
+    all_votes,
+    find_relabel_set,
+    held_out_among,
+    newest_votes,
+    relabel_sets,
+    standing_votes,
+    vote_counts,
+    voted_texts,
+)
 from db.queries.waiting import card_waits
 
 __all__ = [
     "MOST_NAMED",
     "active_stages",
+    "all_votes",
     "annotations",
     "answers",
     "artifact_usage",
@@ -40,9 +51,11 @@ __all__ = [
     "evaluations",
     "final_metrics",
     "find_annotator",
+    "find_relabel_set",
     "get_annotation",
     "get_run",
     "has_spread",
+    "held_out_among",
     "label_margins",
     "label_summaries",
     "label_summary",
@@ -54,10 +67,12 @@ __all__ = [
     "metric_names_of_runs",
     "metrics",
     "named_annotators",
+    "newest_votes",
     "outcomes",
     "pairs_of",
     "plan_reuse",
     "queue_health",
+    "relabel_sets",
     "rescorings",
     "run_stages",
     "runs_by_config_hash",
@@ -67,6 +82,9 @@ __all__ = [
     "stage_seconds",
     "stage_speed",
     "stages_of_runs",
+    "standing_votes",
     "summaries",
+    "vote_counts",
+    "voted_texts",
     "workers",
 ]

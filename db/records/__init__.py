@@ -40,6 +40,7 @@ from db.records.runs import (
     StageRow,
 )
 from db.records.system import ActiveStage, ArtifactUsage, CardWait, DatabaseHealth, QueueHealth, WorkerRow
+from db.records.votes import SetRow, Shown, VoteCounts, VotedText, VoteRow
 from db.records.writing import (
     ClaimedStage,
     CreatedRun,
@@ -93,9 +94,14 @@ __all__ = [
     "RunPage",
     "RunRecord",
     "RunRow",
+    "SetRow",
+    "Shown",
     "Slice",
     "SpreadCell",
     "StageRow",
     "Unsure",
+    "VoteCounts",
+    "VoteRow",
+    "VotedText",
     "WorkerRow",
 ]
