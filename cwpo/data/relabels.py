@@ -1,4 +1,4 @@
-"""Sets of labels that people gave later: one JSON line per pair in an artifact that is named by its content. Torch-free.
+"""Sets of labels that people gave later: a JSON line per pair, in an artifact named by its content. Torch-free.
 
 A row is a preference (prompt, chosen, rejected, source, weight) with the ids of its pair and prompt; a dropped pair has
 the weight 0.

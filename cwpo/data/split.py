@@ -122,9 +122,7 @@ def swap_labels(pairs: Iterable[CandidatePair], swaps: SwapSettings | None) -> l
 
 def relabel(pairs: Iterable[CandidatePair], labels: Labels) -> list[CandidatePair]:
     """The pairs with the labels that people gave later in place of those that they had."""
-    return [
-        replace(pair, human_label=labels[pair.pair_id]) if pair.pair_id in labels else pair for pair in pairs
-    ]
+    return [replace(pair, human_label=labels[pair.pair_id]) if pair.pair_id in labels else pair for pair in pairs]
 
 
 def count_swapped(pairs: Iterable[CandidatePair], swaps: SwapSettings | None) -> dict[str, int]:

@@ -38,7 +38,7 @@ def vote_counts(session: Session, run_id: int) -> VoteCounts:
 
 
 def standing_votes(session: Session, run_ids: Collection[int], *, limit: int = MOST_VOTES) -> list[VoteRow]:
-    """The votes that hold on the data of these runs, oldest first: of a person on a pair the newest, undone ones not."""
+    """The votes on these runs that hold, oldest first: of a person on a pair the newest, undone ones not."""
     held: dict[tuple[str, str], VoteRow] = {}
     for vote in _votes(session, [Vote.run_id.in_(run_ids)], limit):
         if not vote.undone:
@@ -151,5 +151,6 @@ def _sets(session: Session, conditions: list[ColumnElement[bool]]) -> list[SetRo
         "name", "version", "fingerprint", "labels", "dropped", "undecided", "votes", "people", "note", "created_at",
     )  # fmt: skip
     return [
-        SetRow(**{name: getattr(row, name) for name in names}, runs=tuple(runs.get(row.fingerprint, ()))) for row in rows
+        SetRow(**{name: getattr(row, name) for name in names}, runs=tuple(runs.get(row.fingerprint, ())))
+        for row in rows
     ]

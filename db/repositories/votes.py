@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session, aliased
 from db.engine import batches, now
 from db.errors import UnfitVote
 from db.models import Annotation, Pair, Prompt, Stage, Vote, VotedPair, VoteLease
-from db.vote_queues import Published, candidates, published_labels
 from db.records import Shown
 from db.repositories.guard import clean_text, finite, lock_graph
+from db.vote_queues import Published, candidates, published_labels
 
 CHOICES = ("a", "b", "tie", "unsure", "drop")
 UNDO = "undo"
@@ -45,9 +45,7 @@ def show(session: Session, run_id: int, person: str, queue: str, *, overlap: int
     lock_graph(session)
     time = now(session)
     session.execute(delete(VoteLease).where(VoteLease.expires_at <= time))
-    mine = select(VoteLease).where(
-        VoteLease.person == name, VoteLease.run_id == run_id, VoteLease.set_aside.is_(False)
-    )
+    mine = select(VoteLease).where(VoteLease.person == name, VoteLease.run_id == run_id, VoteLease.set_aside.is_(False))
     for lease in session.scalars(mine.order_by(VoteLease.token)).all():
         if lease.queue.partition("/")[0] == queue:
             lease.expires_at = time + LEASE

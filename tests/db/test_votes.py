@@ -1,4 +1,4 @@
-"""Votes on pairs: who is shown which pair, that a vote is there once, what an undo leaves, and what sets are made of."""
+"""Votes on pairs: who is shown which pair, that a vote is there once, what an undo leaves, and versions of sets."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,6 @@ from db.records import Shown
 from db.repositories import relabel_sets, runs, votes
 from db.repositories.relabel_sets import NewSet
 from db.repositories.votes import NewVote
-from tests.db.make import new_run
 from tests.db.test_spread import PAIRS, labeled
 
 NEW = NewSet(fingerprint="f" * 64, labels=3, dropped=1, undecided=2, votes=8, people=2)

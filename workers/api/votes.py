@@ -70,9 +70,7 @@ def draft_set(run_id: int) -> Draft:
         votes = queries.standing_votes(session, [run_id])
         texts = queries.voted_texts(session, {vote.pair_id for vote in votes})
     verdicts = consensus.verdicts(consensus.by_pair((vote.pair_id, vote.person, vote.vote) for vote in votes))
-    rows = tuple(
-        _relabel(texts[pair_id], found) for pair_id, found in verdicts.items() if found.verdict != "undecided"
-    )
+    rows = tuple(_relabel(texts[pair_id], found) for pair_id, found in verdicts.items() if found.verdict != "undecided")
     return Draft(
         rows=rows,
         undecided=len(verdicts) - len(rows),
@@ -134,7 +132,9 @@ def _imported(line: str, number: int, person: str) -> tuple[str, NewVote]:
             raise BadRow("unparsable", "is not an object")
         raw = to_pair(row)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"Line {number} is not JSON; every line is one object with prompt, chosen, rejected.") from error
+        raise DataError(
+            f"Line {number} is not JSON: each is an object with prompt, chosen, rejected."
+        ) from error
     except (BadRow, KeyError) as bad:
         raise DataError(f"Line {number} cannot be used: {bad}.") from bad
     said, pair_id, who = row.get("vote"), row.get("pair_id"), row.get("person")

@@ -68,7 +68,10 @@ def upgrade() -> None:
         sa.Column("name", sa.String(120), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("fingerprint", sa.String(64), nullable=False),
-        *(sa.Column(name, sa.Integer(), nullable=False) for name in ("labels", "dropped", "undecided", "votes", "people")),
+        *(
+            sa.Column(name, sa.Integer(), nullable=False)
+            for name in ("labels", "dropped", "undecided", "votes", "people")
+        ),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.UniqueConstraint("name", "version"),
