@@ -2,7 +2,8 @@
 
 from db.queries.annotators import label_margins, list_annotators
 from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
-from db.queries.examples import annotations, get_annotation, has_spread, label_summaries, label_summary
+from db.queries.examples import annotations, count_matching, get_annotation, has_spread, label_summaries, label_summary
+from db.queries.labeled import count_labeled, labeled_pairs
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
 from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
 from db.queries.runs import get_run, list_groups, list_runs, runs_by_config_hash
@@ -47,6 +48,8 @@ __all__ = [
     "attempts",
     "card_waits",
     "configs",
+    "count_labeled",
+    "count_matching",
     "database_health",
     "evaluations",
     "final_metrics",
@@ -59,6 +62,7 @@ __all__ = [
     "label_margins",
     "label_summaries",
     "label_summary",
+    "labeled_pairs",
     "list_annotators",
     "list_groups",
     "list_runs",

@@ -39,7 +39,7 @@ def test_the_letters_follow_what_stood_left(empty: None) -> None:
         texts = [block.value for block in page.code]
         assert texts[0] == (shown.response_a if shown.left == "a" else shown.response_b)
         pressed(page, "relabel_a")
-        assert f'"vote": "{shown.left}"' in [line for line in votes.votes_file(run)][-1]
+        assert f'"vote": "{shown.left}"' in list(votes.votes_file(run))[-1]
     assert lefts == {"a", "b"}
 
 

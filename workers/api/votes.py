@@ -132,9 +132,7 @@ def _imported(line: str, number: int, person: str) -> tuple[str, NewVote]:
             raise BadRow("unparsable", "is not an object")
         raw = to_pair(row)
     except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"Line {number} is not JSON: each is an object with prompt, chosen, rejected."
-        ) from error
+        raise DataError(f"Line {number} is not JSON: each is an object with prompt, chosen, rejected.") from error
     except (BadRow, KeyError) as bad:
         raise DataError(f"Line {number} cannot be used: {bad}.") from bad
     said, pair_id, who = row.get("vote"), row.get("pair_id"), row.get("person")

@@ -2,12 +2,14 @@
 no name is that of a widget of another page, because Streamlit keeps what a bound widget holds between pages."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import streamlit as st
 
 from app.components.frame.address import (
     DATASETS,
+    LABELS,
     METHODS,
     OBJECTIVES,
     ORDERS,
@@ -15,6 +17,7 @@ from app.components.frame.address import (
     STATUSES,
     Agreement,
     ExamplesView,
+    Labels,
     RunsView,
 )
 
@@ -101,7 +104,7 @@ def example_filters(view: ExamplesView, *, spread: bool) -> ExamplesView:
     text = st.text_input(
         "Search", key="text", placeholder="text in prompt or response", bind="query-params", on_change=_first_page
     )
-    st.toggle("Show human labels", key="human", bind="query-params", on_change=_first_page)
+    human = show_human_labels()
     return ExamplesView(
         run=view.run,
         low=low,
@@ -113,7 +116,29 @@ def example_filters(view: ExamplesView, *, spread: bool) -> ExamplesView:
         after=view.after,
         before=view.before,
         size=view.size,
+        human=human,
     )
+
+
+def labeled_filters(view: ExamplesView) -> ExamplesView:
+    """Of the pairs that the annotator learned from there is no confidence: a search is all."""
+    text = st.text_input(
+        "Search", key="text", placeholder="text in prompt or response", bind="query-params", on_change=_first_page
+    )
+    return replace(view, q=text or "")
+
+
+def choose_part() -> Labels:
+    """Pairs that the annotator labeled, or those with a human label that it did not label."""
+    return st.segmented_control(
+        "Part", list(LABELS), key="part", bind="query-params", default="weak", required=True, on_change=_first_page,
+        format_func=lambda name: LABELS[name],
+    )  # fmt: skip
+
+
+def show_human_labels() -> bool:
+    """Whether each pair says what the humans chose."""
+    return st.toggle("Show human labels", key="human", bind="query-params")
 
 
 def page_size() -> int:
