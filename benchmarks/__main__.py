@@ -21,6 +21,7 @@ BY_NAME = (
     "sampling",
     "study",
     "two_hosts",
+    "votes",
 )
 NAMES = (*USUAL, *BY_NAME)
 

@@ -128,8 +128,9 @@ def _random(session: Session, labels: Published, start: str) -> Iterator[list[st
 
 
 def _knows_humans(session: Session, labels: Published) -> bool:
-    known = select(Annotation.id).where(*labels.mine, Annotation.agrees_human.is_not(None)).limit(1)
-    return session.execute(known).first() is not None
+    """Looked for among the first pairs: data have human labels throughout, or none."""
+    first = select(Annotation.agrees_human).where(*labels.mine).order_by(Annotation.confidence, Annotation.id)
+    return any(agrees is not None for agrees in session.scalars(first.limit(MOST_COMPARED)))
 
 
 def _contradicted_by_another(session: Session, labels: Published) -> Iterator[list[str]]:

@@ -22,6 +22,7 @@ from app.components.frame.filters import (
     show_human_labels,
 )
 from app.components.frame.formats import counted, dataset_name, models, share
+from app.components.frame.relabel_address import RelabelView
 from app.components.runs.picker import pick_run
 from app.reads import results
 from cwpo.config.catalog import short_name
@@ -64,6 +65,8 @@ def page() -> None:
         else:
             _pairs(view, summary, asked)
     with left:
+        votes = RelabelView(run=found.id)
+        st.page_link(votes.screen, label="Vote on pairs of this run", query_params=votes.to_params())
         if summary is not None and part == "weak":
             show_chart(
                 "confidence_histogram", [("annotator", summary)], key=HISTOGRAM,
