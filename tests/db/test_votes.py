@@ -13,9 +13,11 @@ from db.engine import Engines, now, read_scope, session_scope
 from db.errors import UnfitVote, UnknownSet
 from db.models import Annotation, Prompt, Stage, Vote, VoteLease
 from db.records import Shown
-from db.repositories import relabel_sets, runs, votes
-from db.repositories.relabel_sets import NewSet
-from db.repositories.votes import NewVote
+from db.repositories import runs
+from db.repositories.relabeling import sets as relabel_sets
+from db.repositories.relabeling import votes
+from db.repositories.relabeling.sets import NewSet
+from db.repositories.relabeling.votes import NewVote
 from tests.db.test_spread import PAIRS, labeled
 
 NEW = NewSet(fingerprint="f" * 64, labels=3, dropped=1, undecided=2, votes=8, people=2)

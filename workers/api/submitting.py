@@ -11,7 +11,8 @@ from cwpo.stages.graph import build, rescoring
 from cwpo.stages.resolve import resolve, with_gold
 from db import queries
 from db.records import CreatedRun, NewStage, RunFilters, WorkerRow
-from db.repositories import relabel_sets, runs
+from db.repositories import runs
+from db.repositories.relabeling import sets as relabel_sets
 from db.status import CANCELLED, DONE, FAILED
 from workers.api.changes import announce, delete_artifacts
 from workers.api.runs import retry_run

@@ -12,10 +12,10 @@ from cwpo.data.rows import BadRow
 from cwpo.errors import DataError
 from db import queries
 from db.records import SetRow, Shown, VotedText, VoteRow
-from db.repositories import relabel_sets as set_rows
-from db.repositories import votes as vote_rows
-from db.repositories.relabel_sets import NewSet
-from db.repositories.votes import NewVote
+from db.repositories.relabeling import sets as set_rows
+from db.repositories.relabeling import votes as vote_rows
+from db.repositories.relabeling.sets import NewSet
+from db.repositories.relabeling.votes import NewVote
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
 

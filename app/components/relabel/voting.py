@@ -18,7 +18,7 @@ from workers.api import votes
 STARTED, BACK, PROBLEM = "relabel_started", "relabel_back", "relabel_problem"
 LOOKED_BACK = 30  # votes
 WORDS = {"a": "A", "b": "B", "tie": "tie", "unsure": "unsure", "drop": "drop"}
-KEYS = "Keys: 1 A, 2 B, 3 tie, 4 unsure, u undo, n next, p previous; not while you type."
+KEYS = "The keys beside the words work while you type in no field."
 BLIND = "Which response is better? Neither the annotator's label nor a human's is shown before your vote."
 EMPTY = {
     "contradicted": "No pair is left that a human label, or another annotator of the same data, contradicts.",
@@ -46,13 +46,14 @@ def show_voting(view: RelabelView) -> None:
         layout.empty_state(EMPTY.get(view.queue, "No pair is left: you have voted on all, or others have them."))
         _turning(view, None, newest, back)
         return
-    _card(view, shown)
+    first, second = _votes(shown)
     _turning(view, shown, newest, back)
     _saved(newest)
+    _texts(shown.token, shown.prompt, first, second)
 
 
-def _card(view: RelabelView, shown: Shown) -> None:
-    """Both responses under the letters that this person sees, and the votes."""
+def _votes(shown: Shown) -> tuple[str, str]:
+    """The votes that can be given; both responses in the order in which this person sees them."""
     if st.session_state.get(STARTED, ("",))[0] != shown.token:
         st.session_state[STARTED] = (shown.token, time.monotonic())
     first, second = (shown.response_a, shown.response_b) if shown.left == "a" else (shown.response_b, shown.response_a)
@@ -64,7 +65,7 @@ def _card(view: RelabelView, shown: Shown) -> None:
                       args=(shown, sides.get(choice, choice)))  # fmt: skip
         st.button("Drop the pair", key="relabel_drop", on_click=_vote, args=(shown, "drop"), type="tertiary",
                   help="Neither response should be learned from, or the prompt is broken.")  # fmt: skip
-    _texts(shown.token, shown.prompt, first, second)
+    return first, second
 
 
 def _texts(key: str, prompt: str, first: str, second: str) -> None:

@@ -18,6 +18,12 @@ def _reference(name: str, table: str, ondelete: str, *, kind: sa.types.TypeEngin
 
 
 def upgrade() -> None:
+    _create_votes()
+    _create_leases()
+    _create_sets()
+
+
+def _create_votes() -> None:
     op.create_table(
         "voted_pairs",
         sa.Column("pair_id", sa.String(32), primary_key=True),
@@ -48,6 +54,9 @@ def upgrade() -> None:
     op.create_index("ix_votes_run", "votes", ["run_id", "id"])
     op.create_index("ix_votes_data_stage", "votes", ["data_stage_id", "id"])
     op.create_index("ix_votes_person", "votes", ["person", "id"])
+
+
+def _create_leases() -> None:
     op.create_table(
         "vote_leases",
         sa.Column("token", sa.String(32), primary_key=True),
@@ -62,6 +71,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_vote_leases_person", "vote_leases", ["person", "run_id"])
     op.create_index("ix_vote_leases_run_id", "vote_leases", ["run_id"])
+
+
+def _create_sets() -> None:
     op.create_table(
         "relabel_sets",
         sa.Column("id", sa.Integer(), primary_key=True),
