@@ -91,9 +91,15 @@ def address(web: Web, run: int, person: str, queue: str = "lowest", people: int 
 
 
 def opened(page: Page, url: str) -> None:
-    """The page asks for a vote."""
+    """The page asks for a vote, and hears keys."""
     page.goto(url)
-    expect(page.get_by_text("Which response is better?")).to_be_visible(timeout=60_000)
+    asked(page)
+
+
+def asked(page: Page) -> None:
+    """The script has ended, and the buttons are drawn, which is when they hear keys."""
+    expect(page.locator(".st-key-relabel_a button")).to_be_enabled(timeout=60_000)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
 
 
 def vote_through(page: Page, web: Web, run: int, person: str, wanted: int, kills: int, dice: random.Random) -> Voter:
@@ -118,8 +124,7 @@ def kill_in_a_vote(page: Page, web: Web, dice: random.Random) -> None:
     time.sleep(dice.uniform(0, 0.3))
     web.end(signal.SIGKILL)
     web.start()
-    expect(page.get_by_text("Which response is better?")).to_be_visible(timeout=60_000)
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
+    asked(page)
 
 
 def check(run: int, person: str, shown: list[tuple[str, str]]) -> int:

@@ -65,14 +65,14 @@ def page() -> None:
         else:
             _pairs(view, summary, asked)
     with left:
-        votes = RelabelView(run=found.id)
-        st.page_link(votes.screen, label="Vote on pairs of this run", query_params=votes.to_params())
         if summary is not None and part == "weak":
             show_chart(
                 "confidence_histogram", [("annotator", summary)], key=HISTOGRAM,
                 alt="Pairs by the annotator's confidence C", caption=f"{_accuracy(summary)} {CLICK}",
                 on_select=partial(choose_bar, summary.histogram.edges),
             )  # fmt: skip
+        votes = RelabelView(run=found.id)
+        st.page_link(votes.screen, label="Vote on pairs of this run", query_params=votes.to_params())
 
 
 def _without_run(view: ExamplesView) -> None:

@@ -186,6 +186,17 @@ def test_an_undo_is_an_event_and_the_pair_comes_back(database: Engines) -> None:
     assert [(vote.vote, vote.undone) for vote in newest] == [("tie", False), ("a", True)]
 
 
+def test_an_undone_pair_comes_back_in_the_queue_that_is_looked_at(database: Engines) -> None:
+    run = labeled(database, members=1)
+    shown = card(database, run)
+    cast(database, shown)
+    with session_scope(database) as session:
+        again = votes.undo(session, run, "Ada", "random")
+    assert again is not None
+    assert again.queue == "random/lowest"
+    assert card(database, run, queue="random") == again
+
+
 def test_what_is_shown_says_nothing_of_any_label(database: Engines) -> None:
     assert set(Shown.__dataclass_fields__) == {
         "token", "run_id", "pair_id", "person", "queue", "left", "prompt", "response_a", "response_b",

@@ -138,6 +138,7 @@ def test_a_bar_a_number_and_a_part_are_where_the_address_says(visitor: Page, des
     ready(visitor, "Examples")
     bar = visitor.locator(".st-key-histogram .barlayer .point path").nth(3)
     expect(bar).to_be_visible()
+    bar.scroll_into_view_if_needed()
     box = bar.bounding_box()
     assert box is not None
     visitor.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

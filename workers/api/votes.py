@@ -58,10 +58,10 @@ def cast_vote(shown: Shown, choice: str, seconds: float | None = None) -> int:
         return vote_rows.cast(session, shown, choice, seconds)
 
 
-def undo_vote(run_id: int, person: str) -> Shown | None:
+def undo_vote(run_id: int, person: str, queue: str = "") -> Shown | None:
     """Take this person's newest vote back and show the pair again; None where there is none."""
     with writing() as session:
-        return vote_rows.undo(session, run_id, person)
+        return vote_rows.undo(session, run_id, person, queue)
 
 
 def draft_set(run_id: int) -> Draft:

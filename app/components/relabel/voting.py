@@ -135,7 +135,7 @@ def _undo(view: RelabelView) -> None:
     st.session_state[BACK] = 0
     if view.run is not None:
         with Told():
-            votes.undo_vote(view.run, view.person)
+            votes.undo_vote(view.run, view.person, view.queue)
 
 
 def _next(shown: Shown | None, back: int) -> None:

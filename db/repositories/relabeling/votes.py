@@ -89,8 +89,9 @@ def cast(session: Session, shown: Shown, choice: str, seconds: float | None) -> 
     return vote.id
 
 
-def undo(session: Session, run_id: int, person: str) -> Shown | None:
-    """Take this person's newest vote of the run back, by an event of its own; the pair is before them again."""
+def undo(session: Session, run_id: int, person: str, queue: str = "") -> Shown | None:
+    """Take this person's newest vote of the run back, by an event of its own; the pair is before them again, in the
+    queue that they look at now."""
     name, labels = named(person), _labels(session, run_id)
     lock_graph(session)
     undone = aliased(Vote)
@@ -114,7 +115,8 @@ def undo(session: Session, run_id: int, person: str) -> Shown | None:
     others = VoteLease.person == name, VoteLease.run_id == run_id, VoteLease.set_aside.is_(False)
     session.execute(delete(VoteLease).where(*others))
     session.execute(delete(VoteLease).where(VoteLease.pair_id == vote.pair_id, VoteLease.person == name))
-    lease = _lease(run_id, vote.pair_id, name, vote.queue)
+    why = vote.queue.rpartition("/")[2]
+    lease = _lease(run_id, vote.pair_id, name, f"{queue}/{why}" if queue else vote.queue)
     lease.expires_at = time + LEASE
     session.add(lease)
     session.flush()
