@@ -152,7 +152,7 @@ def test_a_bar_a_number_and_a_part_are_where_the_address_says(visitor: Page, des
     assert len(Path(asked.value.path()).read_text().splitlines()) == inside
     visitor.goto(f"{desk.web.url}/examples?run={desk.run}")
     ready(visitor, "Examples")
-    number = visitor.get_by_label("Jump to C")
+    number = visitor.locator(".st-key-jump_to input")
     number.fill("0.5")
     number.press("Enter")
     expect(visitor.get_by_text(re.compile(rf"^101–110 of {PAIRS}"))).to_be_visible()
