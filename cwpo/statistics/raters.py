@@ -130,7 +130,7 @@ def _figure(
     value = _value(statistic, parts)
     if value is None:
         return None
-    dice, drawn = np.random.default_rng(seed), []
+    dice, drawn = np.random.default_rng(seed), list[FloatArray]()
     even = np.full(len(parts), 1 / len(parts))
     for start in range(0, resamples, 200):  # 200 × pairs numbers at once
         weights = dice.multinomial(len(parts), even, size=min(200, resamples - start))

@@ -12,9 +12,9 @@ BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TIME = sa.DateTime(timezone=True)
 
 
-def _reference(name: str, table: str, ondelete: str, *, kind: sa.types.TypeEngine[int] | None = None) -> sa.Column[int]:
+def _reference(name: str, table: str, ondelete: str) -> "sa.Column[int]":
     key = sa.ForeignKey(f"{table}.id", ondelete=ondelete)
-    return sa.Column(name, kind or sa.Integer(), key, nullable=ondelete != "CASCADE")
+    return sa.Column(name, sa.Integer(), key, nullable=ondelete != "CASCADE")
 
 
 def upgrade() -> None:
