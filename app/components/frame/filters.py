@@ -100,10 +100,7 @@ def example_filters(view: ExamplesView, *, spread: bool) -> ExamplesView:
         bind="query-params",
         on_change=_first_page,
     )
-    _accept_old_search()
-    text = st.text_input(
-        "Search", key="text", placeholder="text in prompt or response", bind="query-params", on_change=_first_page
-    )
+    text = _search()
     human = show_human_labels()
     return ExamplesView(
         run=view.run,
@@ -111,7 +108,7 @@ def example_filters(view: ExamplesView, *, spread: bool) -> ExamplesView:
         high=high,
         agreement=agreement,
         order=order,
-        q=text or "",
+        q=text,
         pair=view.pair,
         after=view.after,
         before=view.before,
@@ -120,12 +117,20 @@ def example_filters(view: ExamplesView, *, spread: bool) -> ExamplesView:
     )
 
 
+def _search() -> str:
+    _accept_old_search()
+    return (
+        st.text_input(
+            "Search", key="text", placeholder="text in prompt or response", bind="query-params", on_change=_first_page
+        )
+        or ""
+    )
+
+
 def labeled_filters(view: ExamplesView) -> ExamplesView:
     """Of the pairs that the annotator learned from there is no confidence: a search is all."""
-    text = st.text_input(
-        "Search", key="text", placeholder="text in prompt or response", bind="query-params", on_change=_first_page
-    )
-    return replace(view, q=text or "")
+    text = _search()
+    return replace(view, q=text)
 
 
 def choose_part() -> Labels:
