@@ -37,6 +37,7 @@ PAGES = {
         st.Page("screens/compare.py", title="Compare", url_path="compare"),
         st.Page("screens/annotators.py", title="Annotators", url_path="annotators"),
         st.Page("screens/examples.py", title="Examples", url_path="examples"),
+        st.Page("screens/relabel.py", title="Relabel", url_path="relabel"),
         st.Page("screens/paper.py", title="Paper", url_path="paper"),
         st.Page("screens/run.py", title="Run", url_path="run", visibility="hidden"),
         st.Page(runs_by_name, title="All runs", url_path="runs", visibility="hidden"),

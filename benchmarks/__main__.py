@@ -24,6 +24,7 @@ BY_NAME = (
     "server_time",
     "study",
     "two_hosts",
+    "votes",
 )
 NAMES = (*USUAL, *BY_NAME)
 

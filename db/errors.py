@@ -55,3 +55,11 @@ class IllegalTransition(DatabaseError):
 
 class UnfitView(DatabaseError):
     """This view of the list cannot be kept so."""
+
+
+class UnfitVote(DatabaseError):
+    """This vote, name of a voter, or set of votes cannot be taken."""
+
+
+class UnknownSet(DatabaseError):
+    """No set of labels has this name or version."""

@@ -1,13 +1,28 @@
 """Examples: what does the annotator not know?"""
 
+from dataclasses import replace
+from functools import partial
+
 import streamlit as st
 
+from app.components.examples.exporting import show_export
+from app.components.examples.jumping import HISTOGRAM, choose_bar, show_jump
+from app.components.examples.labeled import show_labeled
 from app.components.examples.pair_card import show_pair
 from app.components.frame import layout
 from app.components.frame.address import ExamplesView
 from app.components.frame.chart import show_chart
-from app.components.frame.filters import EXAMPLE_DEFAULTS, UNSURE, example_filters, page_size
+from app.components.frame.filters import (
+    EXAMPLE_DEFAULTS,
+    UNSURE,
+    choose_part,
+    example_filters,
+    labeled_filters,
+    page_size,
+    show_human_labels,
+)
 from app.components.frame.formats import counted, dataset_name, models, share
+from app.components.frame.relabel_address import RelabelView
 from app.components.runs.picker import pick_run
 from app.reads import results
 from cwpo.config.catalog import short_name
@@ -16,6 +31,8 @@ from cwpo.report.annotators import several
 from db import queries
 from db.records import AnnotationPage, Cursor, LabelSummary, RunRow
 
+MOST_COUNTED = 100_000  # pairs whose texts are read to count a search
+CLICK = "A click on a bar shows its pairs."
 DISAGREE = "An unsure annotator is another thing than two close answers: C is taken from the mean Δ, not from its SD."
 
 
@@ -36,13 +53,26 @@ def page() -> None:
     left, right = layout.filters_and_list(240)
     with left:
         pick_run(found.row)
-        view = example_filters(address, spread=spread)
+        part = choose_part()
+        if part == "human":
+            view = labeled_filters(address)
+        else:
+            view = replace(example_filters(address, spread=spread), part=part)
+            show_jump(view)
     with right:
-        _pairs(view, summary, asked)
+        if part == "human":
+            show_labeled(view)
+        else:
+            _pairs(view, summary, asked)
     with left:
-        if summary is not None:
-            show_chart("confidence_histogram", [("annotator", summary)], key="histogram",
-                       alt="Pairs by the annotator's confidence C", caption=_accuracy(summary))  # fmt: skip
+        if summary is not None and part == "weak":
+            show_chart(
+                "confidence_histogram", [("annotator", summary)], key=HISTOGRAM,
+                alt="Pairs by the annotator's confidence C", caption=f"{_accuracy(summary)} {CLICK}",
+                on_select=partial(choose_bar, summary.histogram.edges),
+            )  # fmt: skip
+        votes = RelabelView(run=found.id)
+        st.page_link(votes.screen, label="Vote on pairs of this run", query_params=votes.to_params())
 
 
 def _without_run(view: ExamplesView) -> None:
@@ -109,6 +139,9 @@ def _pairs(view: ExamplesView, summary: LabelSummary | None, asked: str) -> None
     place.caption(_counted(found))
     with bar:
         _turn(view, found, size)
+        if view.q.strip():
+            _count(view)
+        show_export(view, found.rows, found.total)
     if view.order == UNSURE:
         layout.note(DISAGREE)
     # another page is another container, which begins at its top
@@ -137,6 +170,29 @@ def _counted(found: AnnotationPage) -> str:
     )
 
 
+def _count(view: ExamplesView) -> None:
+    """How many pairs hold the text, on demand: all texts are read for it."""
+    if st.button("Count them", key="count_them", type="tertiary"):
+        st.caption(_counted_text(view), width="content")
+
+
+def _counted_text(view: ExamplesView) -> str:
+    if view.run is None:
+        return ""
+    with results.reading() as session:
+        found, searched = queries.count_matching(
+            session,
+            view.run,
+            c_low=view.low,
+            c_high=view.high,
+            agreement=view.agreement,
+            text=view.q,
+            most=MOST_COUNTED,
+        )
+    more = " at least, in the first" if searched == MOST_COUNTED else " of"
+    return f"{counted(found, 'pair')} with this text{more} {searched:,}"
+
+
 def _turn(view: ExamplesView, found: AnnotationPage, size: int) -> None:
     if view.after or view.before:
         layout.turn("First page", "first", after="", before="")
@@ -152,7 +208,9 @@ def _one_pair(row: RunRow, view: ExamplesView, asked: str) -> None:
     with results.reading() as session:
         pair = queries.get_annotation(session, row.id, view.pair)
     layout.heading("Example", f"pair {view.pair}", *_facts(row, None))
-    layout.turn("All pairs of this run", "all_pairs", pair="")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        layout.turn("All pairs of this run", "all_pairs", pair="")
+        show_human_labels()
     if pair is None:
         layout.empty_state("This run's annotator has not labeled this pair.")
         return

@@ -16,6 +16,7 @@ from app.components.run.config_view import show_config
 from app.components.run.curves import show_run_curves
 from app.components.run.dropped import show_counts
 from app.components.run.log import show_log
+from app.components.run.pairs_link import show_pair_links
 from app.components.run.result import show_result
 from app.components.run.timeline import export, show_timeline, summary_line
 from app.reads import results
@@ -87,6 +88,7 @@ def _progress(run_id: int, was_live: bool) -> None:
         layout.section(f"{run.status.capitalize()}: {summary_line(stages)}")
         show_card_waits([run_id])
         show_timeline(stages)
+        show_pair_links(run_id, stages)
         _files(run, stages)
     with right:
         show_run_curves(run.row, stages)

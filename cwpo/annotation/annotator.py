@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from cwpo.data.pairs import load_part, split_labeled
+from cwpo.data.relabels import labels_of
 from cwpo.data.split import count_swapped
 from cwpo.data.tokens import PairTokens, pair_tokens
 from cwpo.errors import DataError
@@ -46,7 +47,7 @@ def run_annotator(ctx: StageContext[AnnotatorSettings]) -> dict[str, Any]:
 
 def labeled_pairs(ctx: StageContext[AnnotatorSettings]) -> list[CandidatePair]:
     """The labeled part of the data."""
-    return load_part(ctx.inputs["data"], "labeled", ctx.settings)
+    return load_part(ctx.inputs["data"], "labeled", ctx.settings, labels_of(ctx))
 
 
 def train_scorer(

@@ -22,7 +22,8 @@ from cwpo.annotation.attributes import LabelAttributes
 from cwpo.annotation.summary import summarise
 from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.data.pairs import PAIRS_FILE
-from cwpo.data.split import Split, split_file, swap_labels
+from cwpo.data.relabels import relabels_of, with_relabels
+from cwpo.data.split import Split, relabel, split_file, swap_labels
 from cwpo.data.tokens import pair_tokens
 from cwpo.files import written_aside
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_policy, model_ref
@@ -59,7 +60,7 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
     settings, ranks = ctx.settings, ctx.execution.ranks
     score = head_scorer(ctx) if settings.implicit is None else implicit_scorer(ctx, settings.implicit)
     file = ctx.inputs["data"] / PAIRS_FILE
-    split = split_file(file, settings)
+    split = with_relabels(split_file(file, settings), relabels_of(ctx))
     rival = bag_of_words.fit(_labeled_windows(file, split, settings.swapped_labels))
     seen = LabelAttributes(rival=rival, share=min(1.0, MOST_JUDGED / max(split.unlabeled_pairs, 1)))
     parts, dropped, control, done = [], 0, 0, 0
@@ -67,7 +68,7 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
     for index, window in enumerate(_windows(file)):
         ctx.stop_together(STOPPED)
         part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
-        hidden = [pair for pair in window if split.has("unlabeled", pair.prompt_id)]
+        hidden = [pair for pair in window if split.holds("unlabeled", pair)]
         scored = None if part.name in finished else score(hidden, index)
         if not ranks.is_first():
             continue
@@ -202,7 +203,7 @@ def _windows(file: Path) -> Iterator[list[CandidatePair]]:
 def _labeled_windows(file: Path, split: Split, swaps: SwapSettings | None) -> Iterator[list[CandidatePair]]:
     """The labeled part as the annotator learned from it, swapped labels swapped."""
     return (
-        swap_labels((pair for pair in window if split.has("labeled", pair.prompt_id)), swaps)
+        relabel(swap_labels((pair for pair in window if split.holds("labeled", pair)), swaps), split.relabeled)
         for window in _windows(file)
     )
 

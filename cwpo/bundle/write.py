@@ -154,6 +154,12 @@ def _check_complete(config: RunConfig) -> None:
             f"names an annotator of another run, which a bundle cannot train again; leave {config.method_label}, "
             f"seed {config.seed} out, or give it an annotator of its own.",
         )
+    if config.data.relabels:
+        raise ConfigError(
+            "data.relabels",
+            f"names a set of people's labels, which a bundle does not hold; leave {config.method_label}, seed "
+            f"{config.seed} out, and send the set as a file from the Relabel page.",
+        )
 
 
 def to_bytes(runs: Sequence[FinishedRun], *, store: ArtifactStore, reference: str = "") -> bytes:

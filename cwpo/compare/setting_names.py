@@ -137,6 +137,7 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "data.sandbox.noise": lambda noise: f"noise {noise:g}",
     "data.sandbox.near_ties": lambda share: f"near ties {_share(share)}" if share else "",
     "data.sandbox.pairs": lambda pairs: f"{pairs:,} pairs",
+    "data.relabels": lambda labels: f"relabels {labels[:8]}",
     "annotator.use": lambda use: f"annotator {use[:12]}",
     "annotator.kind": lambda kind: "" if kind == "bradley_terry" else str(kind),
     "annotator.label_dropout": lambda dropout: f"label dropout {dropout:g}" if dropout else "",

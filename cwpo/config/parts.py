@@ -58,6 +58,9 @@ class DataConfig(Part):
         None, gt=0, lt=1, description="share of all pairs in the unlabeled part; default: all that are not labeled"
     )
     swapped_labels: float = Field(0.0, ge=0, le=1, description="share of the human labels swapped before any learning")
+    relabels: str | None = Field(
+        None, description="a set of people's later labels, NAME or NAME@VERSION: its pairs join the labeled part"
+    )
     mix: dict[str, float] | None = Field(
         None, description="shares of sources among the labeled pairs: harmless 0.8 and helpful 0.2"
     )

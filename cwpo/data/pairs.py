@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cwpo.data.split import split_pairs, swap_labels
+from cwpo.data.split import Labels, relabel, split_pairs, swap_labels
 from cwpo.records import CandidatePair, Prompt
 from cwpo.stages.settings import SplitSettings
 
@@ -39,13 +39,16 @@ def write_prompts(prompts: Iterable[Prompt], directory: Path) -> None:
     _write(list(prompts), _text_schema(Prompt), directory / PROMPTS_FILE)
 
 
-def load_part(directory: Path, part: str, rule: SplitSettings) -> list[CandidatePair]:
-    """The pairs of a part of a data artifact, with the human labels that this stage is given."""
-    pairs = load_pairs(directory)
-    split = split_pairs(pairs, rule) if part != "all" else None
-    return swap_labels(
-        [pair for pair in pairs if split is None or split.has(part, pair.prompt_id)], rule.swapped_labels
-    )
+def load_part(directory: Path, part: str, rule: SplitSettings, labels: Labels | None = None) -> list[CandidatePair]:
+    """The pairs of a part of a data artifact, with the human labels that this stage is given. labels: those that people
+    gave later."""
+    pairs, later = load_pairs(directory), labels or {}
+    if part == "all":
+        kept = [pair for pair in pairs if later.get(pair.pair_id, "a") is not None]
+    else:
+        split = replace(split_pairs(pairs, rule), relabeled=later)
+        kept = [pair for pair in pairs if split.holds(part, pair)]
+    return relabel(swap_labels(kept, rule.swapped_labels), later)
 
 
 def split_labeled(

@@ -4,7 +4,7 @@ The rule is what a stage's settings say of the split; labels are swapped only fo
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from cwpo.stages.settings import SplitSettings, SwapSettings
 
 PARTS = ("unlabeled", "labeled", "all")
 _BATCH = 4096  # rows of a file in memory at once
+Labels = Mapping[str, Side | None]  # pair -> the side that people chose later, None: they dropped it
 _OTHER: Mapping[Side, Side] = {"a": "b", "b": "a"}
 
 
@@ -33,6 +34,14 @@ class Split:
     mixed: frozenset[int] | None
     unlabeled_after: int | None
     unlabeled_pairs: int
+    relabeled: Labels = field(default_factory=dict)
+
+    def holds(self, part: str, pair: CandidatePair) -> bool:
+        """Whether a pair belongs to a part: one that people labeled later to the labeled one, one that they dropped to
+        none, any other where its prompt does."""
+        if pair.pair_id in self.relabeled:
+            return part != "unlabeled" and self.relabeled[pair.pair_id] is not None
+        return self.has(part, pair.prompt_id)
 
     def has(self, part: str, prompt_id: str) -> bool:
         """Whether a prompt belongs to a part."""
@@ -109,6 +118,11 @@ def swap_labels(pairs: Iterable[CandidatePair], swaps: SwapSettings | None) -> l
         else pair
         for pair in pairs
     ]
+
+
+def relabel(pairs: Iterable[CandidatePair], labels: Labels) -> list[CandidatePair]:
+    """The pairs with the labels that people gave later in place of those that they had."""
+    return [replace(pair, human_label=labels[pair.pair_id]) if pair.pair_id in labels else pair for pair in pairs]
 
 
 def count_swapped(pairs: Iterable[CandidatePair], swaps: SwapSettings | None) -> dict[str, int]:

@@ -113,6 +113,7 @@ def _split(config: RunConfig, *, swaps: bool = False, fixed: bool = False) -> di
         "mix": dict(part.mix) if part.mix else None,
         "unlabeled_fraction": part.unlabeled_fraction if part.mix or fixed else None,
         "swapped_labels": SwapSettings(share=share, seed=config.seed_of("split")) if share else None,
+        "relabels": part.relabels,
     }
 
 

@@ -13,7 +13,7 @@ from cwpo.config.environment import settings
 from cwpo.config.run import RunConfig, merged
 from cwpo.config.store import store_at
 from cwpo.contents import content_of
-from cwpo.data import files
+from cwpo.data import files, relabels
 from cwpo.data.chats import check_chats
 from cwpo.data.readers.columns import columns_needed
 from cwpo.errors import ArtifactError, ConfigError, DataError
@@ -37,6 +37,7 @@ def resolve(config: RunConfig, *, bf16: bool, home: Path, read_at_most: int | No
     if config.model.precision == "auto":
         pins["model"]["precision"] = "bf16" if bf16 and config.execution.device != "cpu" else "fp32"
     _check_existing_annotator(config, home)
+    _check_relabels(config, home)
     pins["data"] |= _dataset(config, home, read_at_most)
     for role in ("annotator", "policy"):
         if role == "annotator" and not _uses_annotator(config):
@@ -110,6 +111,26 @@ def _check_existing_annotator(config: RunConfig, home: Path) -> None:
         stored_annotator(store_at(home), use)
     except ArtifactError as error:
         raise ConfigError("annotator.use", str(error)) from error
+
+
+def _check_relabels(config: RunConfig, home: Path) -> None:
+    """The set must lie in the store, and none of its pairs may have a prompt of the evaluation. Of other data than the
+    sandbox the stages know which these are, and refuse them."""
+    fingerprint = config.data.relabels
+    if fingerprint is None:
+        return
+    if not is_fingerprint(fingerprint):
+        raise ConfigError(
+            "data.relabels", f"{fingerprint!r} is a name, which the database knows: submit the run, or give its hash."
+        )
+    try:
+        rows = relabels.read(store_at(home), fingerprint)
+    except ArtifactError as error:
+        raise ConfigError("data.relabels", str(error)) from error
+    if config.is_sandbox:
+        prompts = relabels.sandbox_prompts(config.data.test_prompts, config.evaluation.seed)
+        if found := relabels.held_out(rows, prompts):
+            raise ConfigError("data.relabels", relabels.HELD_OUT.format(found, fingerprint[:12]))
 
 
 def _dataset(config: RunConfig, home: Path, read_at_most: int | None) -> dict[str, object]:

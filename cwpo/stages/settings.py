@@ -57,6 +57,7 @@ class SplitSettings(Settings):
     unlabeled_fraction: float | None = usual(None)
     mix: Mapping[str, float] | None = usual(None)
     swapped_labels: SwapSettings | None = usual(None)
+    relabels: str | None = usual(None)  # the artifact of labels that people gave later
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from cwpo.data.pairs import load_part
+from cwpo.data.relabels import labels_of
 from cwpo.errors import DataError
 from cwpo.records import CandidatePair, PreferencePair
 from cwpo.stages.context import StageContext
@@ -18,7 +19,7 @@ ANNOTATIONS_FILE = "annotations.parquet"
 def preference_pairs(ctx: StageContext[PreferenceSettings]) -> list[PreferencePair]:
     """The part that the stage reads, labeled by its label source; pairs without a label are left out and logged."""
     settings, source = ctx.settings, ctx.settings.label_source
-    part = load_part(ctx.inputs["data"], settings.part, settings)
+    part = load_part(ctx.inputs["data"], settings.part, settings, labels_of(ctx))
     if source == "weak":
         labeled = _weakly_labeled(part, ctx.inputs["labels"])
     else:

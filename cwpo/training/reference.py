@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cwpo.data.pairs import load_part
+from cwpo.data.relabels import labels_of
 from cwpo.data.tokens import pair_tokens
 from cwpo.errors import DataError
 from cwpo.models.load import context_length, load_policy, model_ref
@@ -34,7 +35,7 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
         quantization=settings.quantization,
     )
     context = context_length(policy.model, settings.max_length)
-    part = load_part(ctx.inputs["data"], settings.part, settings)
+    part = load_part(ctx.inputs["data"], settings.part, settings, labels_of(ctx))
     encoded = fit(pair_tokens(ctx, policy.tokenizer).pairs(part), policy.tokenizer, context)
     if not encoded.rows:
         raise DataError("No pair fits the policy's context: raise model.max_length or choose shorter data.")

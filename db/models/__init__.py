@@ -7,6 +7,7 @@ from db.models.listing import RunValue, SavedView
 from db.models.pairs import Annotation, Histogram, NamedAnnotator, Pair
 from db.models.recipes import Recipe
 from db.models.results import Evaluation, Outcome, Prompt, Sample, Score
+from db.models.votes import RelabelSet, RelabelUse, Vote, VotedPair, VoteLease
 from db.models.work import Attempt, LogLine, Metric, Run, RunStage, Stage, StageInput, Worker
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "Pair",
     "Prompt",
     "Recipe",
+    "RelabelSet",
+    "RelabelUse",
     "Run",
     "RunNote",
     "RunStage",
@@ -35,5 +38,8 @@ __all__ = [
     "Setting",
     "Stage",
     "StageInput",
+    "Vote",
+    "VoteLease",
+    "VotedPair",
     "Worker",
 ]

@@ -2,8 +2,9 @@
 
 from db.queries.annotators import label_margins, list_annotators
 from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
-from db.queries.examples import annotations, get_annotation, has_spread, label_summaries, label_summary
+from db.queries.examples import annotations, count_matching, get_annotation, has_spread, label_summaries, label_summary
 from db.queries.keeping import all_tags, kept_runs, notes_of, queue_paused, queued_runs, tags_of
+from db.queries.labeled import count_labeled, labeled_pairs
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
 from db.queries.recipes import recipes
 from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
@@ -26,12 +27,23 @@ from db.queries.system import (
     queue_health,
     workers,
 )
+from db.queries.votes import (
+    all_votes,
+    find_relabel_set,
+    held_out_among,
+    newest_votes,
+    relabel_sets,
+    standing_votes,
+    vote_counts,
+    voted_texts,
+)
 from db.queries.waiting import card_waits
 
 __all__ = [
     "MOST_NAMED",
     "active_stages",
     "all_tags",
+    "all_votes",
     "annotations",
     "answers",
     "artifact_usage",
@@ -39,17 +51,22 @@ __all__ = [
     "attempts",
     "card_waits",
     "configs",
+    "count_labeled",
+    "count_matching",
     "database_health",
     "evaluations",
     "final_metrics",
     "find_annotator",
+    "find_relabel_set",
     "get_annotation",
     "get_run",
     "has_spread",
+    "held_out_among",
     "kept_runs",
     "label_margins",
     "label_summaries",
     "label_summary",
+    "labeled_pairs",
     "list_annotators",
     "list_groups",
     "list_runs",
@@ -58,6 +75,7 @@ __all__ = [
     "metric_names_of_runs",
     "metrics",
     "named_annotators",
+    "newest_votes",
     "notes_of",
     "outcomes",
     "pairs_of",
@@ -66,6 +84,7 @@ __all__ = [
     "queue_paused",
     "queued_runs",
     "recipes",
+    "relabel_sets",
     "rescorings",
     "run_stages",
     "runs_by_config_hash",
@@ -75,7 +94,10 @@ __all__ = [
     "stage_seconds",
     "stage_speed",
     "stages_of_runs",
+    "standing_votes",
     "summaries",
     "tags_of",
+    "vote_counts",
+    "voted_texts",
     "workers",
 ]

@@ -109,6 +109,26 @@ def annotations(
     )
 
 
+def count_matching(
+    session: Session, run_id: int, *, c_low: float, c_high: float, agreement: str, text: str, most: int
+) -> tuple[int, int]:
+    """How many pairs of a view hold the text, among at most so many; and how many were looked at."""
+    check_choice("Agreement", agreement, AGREEMENTS)
+    labels = _labels(session, run_id)
+    if labels is None:
+        return 0, 0
+    conditions = [
+        Annotation.stage_id == labels.stage_id,
+        Annotation.attempt_id == labels.attempt_id,
+        Annotation.confidence.between(c_low, c_high),
+        *AGREEMENTS[agreement],
+    ]
+    keys = session.execute(_keys(conditions, ORDERS["lowest"], None).limit(most)).all()
+    needle = text.strip().casefold()
+    found = sum(len(_matching(session, [key.id for key in chunk], needle)) for chunk in batches(keys, SEARCH_CHUNK))
+    return found, len(keys)
+
+
 def has_spread(session: Session, run_id: int) -> bool:
     """Whether several annotators or passes labeled, so that pairs have a spread."""
     labels = _labels(session, run_id)

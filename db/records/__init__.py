@@ -21,6 +21,8 @@ from db.records.results import (
     AnswerRow,
     ConfidenceHistogram,
     Decile,
+    LabeledPage,
+    LabeledRow,
     LabelSummary,
     PromptRow,
     RescoringRow,
@@ -41,6 +43,7 @@ from db.records.runs import (
     StageRow,
 )
 from db.records.system import ActiveStage, ArtifactUsage, CardWait, DatabaseHealth, QueueHealth, WorkerRow
+from db.records.votes import SetRow, Shown, VoteCounts, VotedText, VoteRow
 from db.records.writing import (
     ClaimedStage,
     CreatedRun,
@@ -77,6 +80,8 @@ __all__ = [
     "Judged",
     "LabelFigures",
     "LabelSummary",
+    "LabeledPage",
+    "LabeledRow",
     "LogLineRow",
     "MeasuredStage",
     "NamedAnnotatorRow",
@@ -95,9 +100,14 @@ __all__ = [
     "RunPage",
     "RunRecord",
     "RunRow",
+    "SetRow",
+    "Shown",
     "Slice",
     "SpreadCell",
     "StageRow",
     "Unsure",
+    "VoteCounts",
+    "VoteRow",
+    "VotedText",
     "WorkerRow",
 ]

@@ -131,6 +131,29 @@ class AnnotationRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabeledRow:
+    """One pair with a human label that no annotator labeled."""
+
+    run_id: int
+    pair_id: str
+    prompt_id: str
+    prompt: str
+    response_a: str
+    response_b: str
+    human_label: str | None
+    true_label: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabeledPage:
+    """One page of them; `searched` pairs were looked at, and `next` may be set although `rows` is not full."""
+
+    rows: tuple[LabeledRow, ...]
+    next: Cursor | None
+    searched: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnnotationPage:
     """One page of annotated pairs. `total` is None with a text search, which reads at most `searched` rows a page:
     `next` may then be set although `rows` is not full, and the page offers to search further.

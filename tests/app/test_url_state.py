@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from app.components.frame.address import (
     DATASETS,
     JUDGES,
+    LABELS,
     METHODS,
     MOST_IDS,
     OBJECTIVES,
@@ -23,13 +24,14 @@ from app.components.frame.address import (
     compact,
     expanded,
 )
+from app.components.frame.relabel_address import LOOKS, MOST_PEOPLE, QUEUES, RelabelView
 from app.reads.compare import MOST_RUNS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 COLUMN = st.sampled_from(["gra", "align.beta", "labels:mean_confidence", "data.mix.a b/c", "seconds", "x", "y", "z"])
 HEX = st.text("0123456789abcdef", min_size=12, max_size=12)
 IDS = st.integers(0, 999_999_999)
-VIEWS = (RunsView, RunView, ExamplesView, CompareView, AnnotatorsView)
+VIEWS = (RunsView, RunView, ExamplesView, CompareView, AnnotatorsView, RelabelView)
 
 
 def several(names: Any) -> Any:
@@ -64,7 +66,17 @@ EXAMPLES_VIEWS = BOUNDS.flatmap(
         q=TEXT,
         pair=HEX,
         after=TEXT,
+        human=st.booleans(),
+        part=st.sampled_from(list(LABELS)),
     )
+)
+RELABEL_VIEWS = st.builds(
+    RelabelView,
+    run=st.none() | IDS,
+    person=TEXT,
+    queue=st.sampled_from(list(QUEUES)),
+    people=st.integers(1, MOST_PEOPLE),
+    look=st.sampled_from(list(LOOKS)),
 )
 COMPARE_VIEWS = st.builds(
     CompareView,
@@ -81,7 +93,14 @@ ADDRESSES = st.dictionaries(
 )
 
 
-@given(RUNS_VIEWS | st.builds(RunView, run=st.none() | IDS) | EXAMPLES_VIEWS | COMPARE_VIEWS | ANNOTATORS_VIEWS)
+@given(
+    RUNS_VIEWS
+    | st.builds(RunView, run=st.none() | IDS)
+    | EXAMPLES_VIEWS
+    | COMPARE_VIEWS
+    | ANNOTATORS_VIEWS
+    | RELABEL_VIEWS
+)
 def test_a_view_comes_back_from_its_address(view: Any) -> None:
     assert type(view).from_params(view.to_params()) == view
 

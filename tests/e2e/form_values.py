@@ -27,7 +27,8 @@ CHOSEN: Mapping[str, Any] = {
 NOT_DRAWN = ("dataset", "preset", "model.annotator", "model.policy")
 # Names that nothing here has, and what other methods cannot have: shown and linked, then put back to be queued.
 PUT_BACK = (
-    "data.revision", "data.subset", "data.mix", "data.length_rule.tokenizer", "data.length_rule.tokenizer_revision",
+    "data.revision", "data.subset", "data.mix", "data.relabels",
+    "data.length_rule.tokenizer", "data.length_rule.tokenizer_revision",
     "model.annotator_revision", "model.policy_revision", "model.precision", "annotator.use", "annotator.kind",
     "weighting.name", "evaluation.gold_revision", "evaluation.gold_model", "execution.device",
     "evaluation.engine", "evaluation.engine_version", "evaluation.batch_invariant",

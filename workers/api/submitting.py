@@ -12,6 +12,7 @@ from cwpo.stages.resolve import resolve, with_gold
 from db import queries
 from db.records import CreatedRun, NewStage, RunFilters, WorkerRow
 from db.repositories import runs
+from db.repositories.relabeling import sets as relabel_sets
 from db.status import CANCELLED, DONE, FAILED
 from workers.api.changes import announce, delete_artifacts
 from workers.api.runs import retry_run
@@ -23,6 +24,7 @@ from workers.plan import memory, submission
 from workers.plan import needs as stage_needs
 from workers.plan.annotator_names import with_fingerprints
 from workers.plan.estimate import Graph, Plan
+from workers.plan.relabel_names import refuse_held_out, with_sets
 
 _MEASURED_RUNS = 40  # newest of a dataset that the spread between seeds is measured in
 _READ_FOR_A_PLAN = 2**28  # bytes of local files that are hashed before anything is submitted
@@ -71,6 +73,7 @@ def plan(configs: Sequence[RunConfig]) -> Plan:
     never hashed is hashed when a run with it is submitted, and until then counts as one that nobody used."""
     resolved = _resolve_all(configs, read_at_most=_READ_FOR_A_PLAN)
     runs_and_stages = [(config, build(config)) for config in resolved]
+    refuse_held_out(runs_and_stages)
     specs = {spec.fingerprint: spec for _, graph in runs_and_stages for spec in graph.values()}
     gpu = gpu_available()
     with reading() as session:
@@ -135,12 +138,16 @@ def _submit(configs: Sequence[RunConfig], *, sweep: str | None, priority: int) -
 
 
 def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priority: int) -> list[Submitted]:
-    planned = _with_needs([(config, build(config)) for config in configs])
+    graphs = [(config, build(config)) for config in configs]
+    refuse_held_out(graphs)
+    planned = _with_needs(graphs)
     made: list[CreatedRun] = []
     with writing() as session:
         for config, specs, stages in planned:
             row = submission.new_run(config, specs, sweep=sweep, priority=priority)
             made.append(runs.create(session, row, stages))
+            if config.data.relabels is not None:
+                relabel_sets.used(session, made[-1].run_id, config.data.relabels)
     down = not announce()
     return [
         Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
@@ -175,7 +182,7 @@ def _resolve_all(configs: Sequence[RunConfig], *, read_at_most: int | None = Non
     bf16 = bf16_available()
     pinned: dict[str, RunConfig] = {}
     result = []
-    for config in with_fingerprints(configs):
+    for config in with_sets(with_fingerprints(configs)):
         key = _named(config)
         if key not in pinned:
             pinned[key] = resolve(config, bf16=bf16, home=home(), read_at_most=read_at_most)

@@ -62,7 +62,9 @@ def _headline(row: AnnotationRow, several: str, linked: bool) -> None:
             if shown:
                 st.caption(human_sentence(row), width="content")
         if linked:
-            address = urlencode(ExamplesView(run=row.run_id, pair=row.pair_id).to_params())
+            address = urlencode(
+                ExamplesView(run=row.run_id, pair=row.pair_id, human=bool(st.session_state.get("human"))).to_params()
+            )
             st.caption(f"[link](examples?{address})", width="content")
 
 

@@ -13,6 +13,7 @@ from cwpo.config import catalog
 Params = Mapping[str, Any]  # a value is a string or a list of strings
 Order = Literal["lowest", "confident_wrong", "highest", "unsure"]
 Agreement = Literal["any", "agree", "disagree"]
+Labels = Literal["weak", "human"]
 Grouping = Literal["settings", "runs"]
 Judge = Literal["human", "truth"]
 
@@ -26,6 +27,7 @@ ORDERS: Mapping[Order, str] = {
     "highest": "Most confident",
     "unsure": "Annotators disagree most",
 }
+LABELS: Mapping[Labels, str] = {"weak": "unlabeled", "human": "labeled"}  # before the annotator came
 JUDGES: Mapping[Judge, str] = {"human": "human labels", "truth": "true labels"}
 
 SIZES = (10, 25, 50)  # pairs of a page
@@ -143,6 +145,8 @@ class ExamplesView:
     after: str = ""
     before: str = ""
     size: int = 10
+    human: bool = False  # whether human labels are shown
+    part: Labels = "weak"  # pairs that the annotator labeled, or those that it learned from
 
     def to_params(self) -> dict[str, Any]:
         whole = (self.low, self.high) == (0.0, 1.0)
@@ -156,6 +160,8 @@ class ExamplesView:
             after=self.after,
             before=self.before,
             size="" if self.size == SIZES[0] else str(self.size),
+            human="true" if self.human else "",
+            part="" if self.part == "weak" else LABELS[self.part],
         )
 
     @classmethod
@@ -172,6 +178,8 @@ class ExamplesView:
             after=text(params, "after"),
             before=text(params, "before"),
             size=next((size for size in SIZES if str(size) == text(params, "size")), SIZES[0]),
+            human=text(params, "human") == "true",
+            part=next(iter(names(LABELS, (text(params, "part"),))), "weak"),
         )
 
 

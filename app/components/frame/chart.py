@@ -1,6 +1,6 @@
 """The one way a chart reaches a page."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -16,9 +16,18 @@ KEPT = 128  # figures
 
 
 def show_chart(
-    name: str, rows: Iterable[Any], *, key: str, title: str = "", alt: str = "", caption: str = "", **choice: Any
+    name: str,
+    rows: Iterable[Any],
+    *,
+    key: str,
+    title: str = "",
+    alt: str = "",
+    caption: str = "",
+    on_select: Callable[[], None] | None = None,
+    **choice: Any,
 ) -> None:
-    """Title, picture, one sentence. `alt` names a picture without a title; `choice` goes to the chart's prepare."""
+    """Title, picture, one sentence. `alt` names a picture without a title; `choice` goes to the chart's prepare.
+    on_select: called after a click on a mark, which is then in the session under the key."""
     chart = CHARTS[name]
     if not (title or alt):
         raise ValueError(f"The chart {name} needs a title, or an alt for those who do not see it.")
@@ -26,7 +35,13 @@ def show_chart(
         small(title)
     data = chart.prepare(rows, **choice)
     figure = _figure(name, tuple(data) if isinstance(data, list) else data, look().name)
-    st.plotly_chart(figure, theme=None, config=modebar(name, chart_format()), key=key, alt=alt or title)
+    config = modebar(name, chart_format())
+    if on_select is None:
+        st.plotly_chart(figure, theme=None, config=config, key=key, alt=alt or title)
+    else:
+        st.plotly_chart(
+            figure, theme=None, config=config, key=key, alt=alt or title, on_select=on_select, selection_mode="points"
+        )
     if caption:
         note(caption)
 

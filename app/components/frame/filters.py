@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.components.frame.address import (
     DATASETS,
+    LABELS,
     METHODS,
     OBJECTIVES,
     ORDERS,
@@ -16,6 +17,7 @@ from app.components.frame.address import (
     STATUSES,
     Agreement,
     ExamplesView,
+    Labels,
     RunsView,
 )
 
@@ -96,23 +98,50 @@ def example_filters(view: ExamplesView, *, spread: bool) -> ExamplesView:
         bind="query-params",
         on_change=_first_page,
     )
-    _accept_old_search()
-    text = st.text_input(
-        "Search", key="text", placeholder="text in prompt or response", bind="query-params", on_change=_first_page
-    )
-    st.toggle("Show human labels", key="human", bind="query-params", on_change=_first_page)
+    text = _search()
+    human = show_human_labels()
     return ExamplesView(
         run=view.run,
         low=low,
         high=high,
         agreement=agreement,
         order=order,
-        q=text or "",
+        q=text,
         pair=view.pair,
         after=view.after,
         before=view.before,
         size=view.size,
+        human=human,
     )
+
+
+def _search() -> str:
+    _accept_old_search()
+    return (
+        st.text_input(
+            "Search", key="text", placeholder="text in prompt or response", bind="query-params", on_change=_first_page
+        )
+        or ""
+    )
+
+
+def labeled_filters(view: ExamplesView) -> ExamplesView:
+    """Of the pairs that the annotator learned from there is no confidence: a search is all."""
+    text = _search()
+    return replace(view, q=text)
+
+
+def choose_part() -> Labels:
+    """Pairs that the annotator labeled, or those with a human label that it did not label."""
+    return st.segmented_control(
+        "Part", list(LABELS), key="part", bind="query-params", default="weak", required=True, on_change=_first_page,
+        format_func=lambda name: LABELS[name],
+    )  # fmt: skip
+
+
+def show_human_labels() -> bool:
+    """Whether each pair says what the humans chose."""
+    return st.toggle("Show human labels", key="human", bind="query-params")
 
 
 def page_size() -> int:

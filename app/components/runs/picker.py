@@ -9,6 +9,7 @@ from db import queries
 from db.records import RunFilters, RunRow
 
 OFFERED = 60  # newest first
+PLACES = ("after", "before", "pair")  # in the list of one run; filters hold for any
 
 
 def run_name(row: RunRow) -> str:
@@ -30,5 +31,7 @@ def pick_run(current: RunRow) -> None:
         key=f"pick_{current.id}",
     )
     if chosen != current.id:
-        st.query_params.from_dict({"run": str(chosen)})
+        st.query_params["run"] = str(chosen)
+        for name in PLACES:
+            st.query_params.pop(name, None)
         st.rerun()

@@ -1,0 +1,133 @@
+"""Relabel, sets and files: votes frozen as a version that runs use, what each brought, and JSONL out and in."""
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from app import untrusted
+from app.components.frame import layout, tables
+from app.components.frame.address import CompareView
+from app.components.frame.export import file_stem
+from app.components.frame.formats import ago, counted
+from app.components.frame.tables import Column
+from app.reads import relabel, results
+from cwpo.errors import ArtifactError, DataError
+from cwpo.report.relabels import gain_sentence
+from db import queries
+from db.errors import DatabaseError
+from db.records import RunRow, SetRow
+from workers.api import votes
+
+FROZEN = (
+    "A set is the majority of the votes on each pair, frozen under a name and a version. A run that is given one takes "
+    "its pairs into the labeled part, each with weight 1, in place of the labels that they had; dropped pairs are left "
+    "out. Ties, and pairs on which as many people say one thing as another, are not in it."
+)
+FORM = "In New run the field is Later labels, or data.relabels: NAME@VERSION in a file."
+LINES = "One JSON object per line with prompt, chosen and rejected; weight 0 drops the pair; person says who voted."
+LARGEST = 64  # MB of a file that is taken
+SHOWN_GAINS = 5
+
+
+def show_sets(row: RunRow, person: str) -> None:
+    """The votes of this run as a set, all sets, files."""
+    layout.section("Make a set of this run's votes", FROZEN)
+    draft = votes.draft_set(row.id)
+    layout.note(
+        f"{counted(draft.votes, 'vote')} of {counted(draft.people, 'person', 'people')} come to "
+        f"{counted(draft.labels, 'label')}, {draft.dropped:,} dropped and {draft.undecided:,} undecided."
+    )
+    _freeze(row.id, ready=bool(draft.rows))
+    with results.reading() as session:
+        made = queries.relabel_sets(session)
+    if made:
+        layout.section("Sets", FORM)
+        _listed(made)
+        _gains(made)
+    layout.section("Files", LINES)
+    _files(row.id, made, person)
+
+
+def _freeze(run_id: int, *, ready: bool) -> None:
+    with st.form("freeze_votes", border=False):
+        left, right = st.columns([2, 3])
+        name = left.text_input("Name of the set", max_chars=63, placeholder="least-sure", key="set_name")
+        note = right.text_input("What to remember of it", max_chars=300, key="set_note")
+        why = "" if ready else "No vote has decided a pair yet."
+        if not st.form_submit_button("Freeze the votes", key="freeze", disabled=not ready, help=why or None):
+            return
+    try:
+        made = votes.make_set(run_id, name.strip(), note)
+    except (DatabaseError, DataError) as error:
+        layout.problem(error)
+        return
+    layout.flash(f"{made.key} has {counted(made.labels, 'label')}. Later votes do not change it.")
+    st.rerun()
+
+
+def _listed(made: Sequence[SetRow]) -> None:
+    columns = [
+        Column(label="set", whole=True), Column(label="labels", figures=True), Column(label="dropped", figures=True),
+        Column(label="undecided", figures=True), Column(label="people", figures=True), Column(label="made"),
+        Column(label="used by"), Column(label="hash"), Column(label="note", limit=120),
+    ]  # fmt: skip
+    tables.show(columns, [_set_row(row) for row in made], alt="sets of labels")
+
+
+def _set_row(row: SetRow) -> list[object]:
+    used = ", ".join(f"run {run}" for run in row.runs[:4]) + (" …" if len(row.runs) > 4 else "")
+    return [
+        row.key, f"{row.labels:,}", f"{row.dropped:,}", f"{row.undecided:,}", row.people, ago(row.created_at), used,
+        row.fingerprint[:8], row.note,
+    ]  # fmt: skip
+
+
+def _gains(made: Sequence[SetRow]) -> None:
+    """What a label brought, for the newest sets whose runs can be compared with the same ones without."""
+    used = [row for row in made if row.runs][:SHOWN_GAINS]
+    for row in used:
+        gain = relabel.gain_of(row)
+        if gain is None:
+            layout.note(f"{row.key}: what it brought is said when its run and the same run without it are evaluated.")
+            continue
+        layout.note(f"{row.key}: {gain_sentence(gain.difference, gain.labels)}")
+        address = urlencode(CompareView(runs=tuple(sorted(gain.run_ids))).to_params(), doseq=True)
+        st.caption(f"[Compare both](compare?{address})")
+
+
+def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Votes as JSONL", lambda: "".join(votes.votes_file(run_id)), file_name=f"votes-of-run-{run_id}.jsonl",
+            mime="application/jsonl", key="votes_jsonl", on_click="ignore", type="tertiary",
+        )  # fmt: skip
+        for row in made[:8]:
+            st.download_button(
+                f"{untrusted.label(row.key)} as JSONL", lambda row=row: _set_file(row),
+                file_name=f"{file_stem(row.key)}.jsonl", mime="application/jsonl", key=f"set_{row.key}",
+                on_click="ignore", type="tertiary",
+            )  # fmt: skip
+    given = st.file_uploader(
+        "Take votes from a file", type=["jsonl"], max_upload_size=LARGEST, key="votes_from_file",
+        help="Votes of somebody on a pair that they voted on already are left as they are.",
+    )  # fmt: skip
+    if given is None or not st.button("Take the votes", key="take_votes"):
+        return
+    try:
+        text = given.getvalue().decode("utf-8-sig")
+        taken = votes.import_votes(run_id, text.split("\n"), person.strip() or file_stem(given.name)[:40])
+    except UnicodeDecodeError:
+        layout.problem(f"{given.name} is not UTF-8 text: save it as UTF-8.")
+    except (DatabaseError, DataError) as error:
+        layout.problem(error)
+    else:
+        layout.flash(f"{counted(taken, 'vote')} taken from {given.name}.")
+        st.rerun()
+
+
+def _set_file(row: SetRow) -> str:
+    try:
+        return votes.set_file(row.fingerprint)
+    except ArtifactError as error:
+        return f"{error}\n"

@@ -1,0 +1,24 @@
+"""From a run to its pairs: those that its annotator is least sure of, and those that people should vote on."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.components.frame.address import ExamplesView
+from app.components.frame.relabel_address import RelabelView
+from db.records import StageRow
+from db.status import DONE
+
+SHOWN = 50
+
+
+def show_pair_links(run_id: int, stages: Sequence[StageRow]) -> None:
+    """Once its annotator has labeled."""
+    if not any(stage.slot == "labels" and stage.status == DONE for stage in stages):
+        return
+    examples, relabel = ExamplesView(run=run_id, size=SHOWN), RelabelView(run=run_id)
+    with st.container(horizontal=True, gap="small"):
+        st.page_link(
+            examples.screen, label=f"{SHOWN} least confident pairs", query_params=examples.to_params(), width="content"
+        )
+        st.page_link(relabel.screen, label="Vote on pairs", query_params=relabel.to_params(), width="content")

@@ -1,0 +1,87 @@
+"""Relabel in this process: blind before the vote, told after it, and what its other looks show."""
+
+from streamlit.testing.v1 import AppTest
+
+from tests.app.visits import visit, words
+from tests.workers.labeled import labeled_run, pair_row
+from workers.api import votes
+
+
+def pressed(page: AppTest, key: str) -> AppTest:
+    """The page after a click."""
+    page.button(key=key).click().run()
+    assert not page.exception, [element.message for element in page.exception]
+    return page
+
+
+def test_nothing_is_said_of_a_pair_before_the_vote_and_all_after_it(empty: None) -> None:
+    run = labeled_run()
+    page = visit("relabel", run=str(run), person="Ada", pairs_from="Lowest confidence")
+    assert "What is 0 and why?" in words(page)
+    said = words(page).replace(page.caption[0].value, "")
+    for told in ("weak", "annotator chose", "human label is", "C 0", "confidence"):
+        assert told not in said.replace("Neither the annotator's label nor a human's", "")
+    said = words(pressed(page, "relabel_a"))
+    assert f"Saved: pair {pair_row(0)['pair_id'][:8]}, you said A; the annotator chose" in said
+    assert "with C 0.00; the human label is" in said
+    assert "What is 0 and why?" not in said
+
+
+def test_the_letters_follow_what_stood_left(empty: None) -> None:
+    """Of twenty people who press A, those for whom b stood left voted for b."""
+    run = labeled_run()
+    lefts = set()
+    for number in range(6):
+        page = visit("relabel", run=str(run), person=f"person {number}", pairs_from="Lowest confidence", people="1")
+        shown = votes.next_pair(run, f"person {number}", "lowest")
+        assert shown is not None
+        lefts.add(shown.left)
+        texts = [block.value for block in page.code]
+        assert texts[0] == (shown.response_a if shown.left == "a" else shown.response_b)
+        pressed(page, "relabel_a")
+        assert f'"vote": "{shown.left}"' in list(votes.votes_file(run))[-1]
+    assert lefts == {"a", "b"}
+
+
+def test_undo_previous_and_next(empty: None) -> None:
+    run = labeled_run()
+    page = visit("relabel", run=str(run), person="Ada", pairs_from="Lowest confidence")
+    pressed(page, "relabel_tie")
+    assert "Your newest vote: pair" in words(pressed(page, "relabel_previous"))
+    assert "What is 0 and why?" in words(page)
+    assert "What is 0 and why?" not in words(pressed(page, "relabel_next"))
+    pressed(page, "relabel_undo")
+    assert "What is 0 and why?" in words(page)
+    assert "and took it back" in words(page)
+    assert votes.draft_set(run).votes == 0
+    assert "What is 0 and why?" not in words(pressed(page, "relabel_next"))  # put aside
+
+
+def test_agreement_and_sets_say_what_is_there(empty: None) -> None:
+    run = labeled_run()
+    said = words(visit("relabel", run=str(run), look="Agreement"))
+    assert "Votes are compared here" in said
+    for person, choices in (("Ada", "aab"), ("Bo", "abb")):
+        for choice in choices:
+            shown = votes.next_pair(run, person, "lowest", overlap=2)
+            assert shown is not None
+            votes.cast_vote(shown, choice, 3.0)
+    said = words(visit("relabel", run=str(run), look="Agreement"))
+    assert "all 2 3 66.7 %" in said
+    assert "Ada, Bo 3" in said
+    assert "Lowest confidence 6 6" in said
+    page = visit("relabel", run=str(run), look="Sets and files", person="Ada")
+    assert "6 votes of 2 people come to 2 labels, 0 dropped and 1 undecided" in words(page)
+    page.text_input(key="set_name").set_value("least-sure")
+    page.button(key="freeze").click().run()
+    assert not page.exception
+    assert "least-sure@1" in words(page)
+    assert not page.error
+    page.text_input(key="set_name").set_value("no good")
+    page.button(key="freeze").click().run()
+    assert "cannot be a name" in words(page)
+
+
+def test_a_page_without_a_name_asks_for_it(empty: None) -> None:
+    run = labeled_run()
+    assert "Type your name" in words(visit("relabel", run=str(run)))

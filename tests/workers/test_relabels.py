@@ -1,0 +1,144 @@
+"""From votes to a run that learns from them: sets, names, files, and no pair of the evaluation."""
+
+import json
+
+import pytest
+from sqlalchemy import select
+
+from app.reads.relabel import gain_of
+from cwpo.data import relabels
+from cwpo.data.relabels import Relabel
+from cwpo.errors import ConfigError, DataError
+from db import queries
+from db.errors import UnfitVote
+from db.models import Prompt
+from tests.workers.labeled import labeled_run
+from tests.workers.workplace import Workplace
+from workers import api
+from workers.api import votes
+from workers.machine.database import reading
+from workers.machine.paths import store
+
+
+def vote(run: int, choices: str, person: str = "Ada") -> list[str]:
+    """One letter a pair, d for drop; the pairs."""
+    pairs = []
+    for choice in choices:
+        shown = votes.next_pair(run, person, "lowest", overlap=2)
+        assert shown is not None
+        votes.cast_vote(shown, "drop" if choice == "d" else choice)
+        pairs.append(shown.pair_id)
+    return pairs
+
+
+def counts(run: int) -> tuple[int, int]:
+    """Pairs that the annotator learned from, and that it labeled."""
+    with reading() as session:
+        found = queries.summaries(session, [run], ("annotator", "labels"))
+    return found["annotator"][run]["pairs"], found["labels"][run]["n"]
+
+
+@pytest.mark.timeout(300)
+def test_a_run_with_a_set_learns_from_its_pairs_and_labels_the_others(workplace: Workplace) -> None:
+    """Five labels move to the labeled part, one pair is dropped; GRA with them minus without is said per 100 labels."""
+    with workplace.supervisor(workers=1):
+        before = api.submit_run(workplace.config()).run_id
+        workplace.wait_done(before)
+        vote(before, "abbada")
+        made = votes.make_set(before, "first", "six")
+        assert (made.labels, made.dropped) == (5, 1)
+        after = api.submit_run(workplace.config(data={"relabels": "first"})).run_id
+        workplace.wait_done(after)
+    assert api.export_run(after)["config"]["data"]["relabels"] == made.fingerprint
+    learned, labeled = counts(before)
+    assert counts(after) == (learned + 5, labeled - 6)
+    for slot in ("annotator", "labels", "align"):
+        assert workplace.stage(before, slot).fingerprint != workplace.stage(after, slot).fingerprint
+    assert workplace.stage(before, "data").fingerprint == workplace.stage(after, "data").fingerprint
+    with reading() as session:
+        row = queries.find_relabel_set(session, "first@1")
+    assert row.runs == (after,)
+    gain = gain_of(row)
+    assert gain is not None
+    assert sorted(gain.run_ids) == [before, after]
+    assert gain.labels == 6
+    assert gain.difference.estimate is not None
+    _refuses_prompts_of_the_evaluation(workplace)
+
+
+def _refuses_prompts_of_the_evaluation(workplace: Workplace) -> None:
+    with reading() as session:
+        held = session.scalars(select(Prompt.prompt_id)).first()
+    leaking = Relabel(pair_id="p", prompt_id=str(held), prompt="?", response_a="x", response_b="y", label="a")
+    name = relabels.put(store(), [leaking])
+    for command in (api.submit_run, lambda config: api.plan([config])):
+        with pytest.raises(ConfigError, match=r"data\.relabels.*evaluated on"):
+            command(workplace.config(data={"relabels": name}))
+
+
+def test_a_name_that_no_set_has_is_one_sentence(workplace: Workplace) -> None:
+    with pytest.raises(ConfigError, match=r"data\.relabels.*no set of labels named 'nothing'"):
+        api.submit_run(workplace.config(data={"relabels": "nothing@2"}))
+
+
+def test_later_votes_do_not_change_a_set(workplace: Workplace) -> None:
+    run = labeled_run()
+    vote(run, "aab")
+    first = votes.make_set(run, "easy")
+    before = votes.set_file(first.fingerprint)
+    votes.undo_vote(run, "Ada")
+    vote(run, "ad")
+    second = votes.make_set(run, "easy")
+    assert (second.version, second.labels, second.dropped) == (2, 3, 1)
+    assert votes.set_file(first.fingerprint) == before
+    assert votes.make_set(run, "easy").version == 2  # the same labels are the same version
+
+
+def test_a_set_needs_a_decided_pair(workplace: Workplace) -> None:
+    run = labeled_run()
+    vote(run, "a", "Ada")
+    vote(run, "b", "Bo")
+    with pytest.raises(DataError, match="decided"):
+        votes.make_set(run, "torn")
+    with pytest.raises(UnfitVote, match="cannot be a name"):
+        votes.make_set(run, "no good")
+
+
+def test_votes_and_sets_go_out_and_come_back_as_they_were(workplace: Workplace) -> None:
+    """Also those without a side; what is in a file is somebody's vote on that pair, once."""
+    run = labeled_run()
+    for choice in ("a", "b", "tie", "unsure", "drop"):
+        shown = votes.next_pair(run, "Ada", "mixed")
+        assert shown is not None
+        votes.cast_vote(shown, choice)
+    lines = list(votes.votes_file(run))
+    assert {"prompt", "chosen", "rejected", "source", "weight"} <= json.loads(lines[0]).keys()
+    renamed = [json.dumps(json.loads(line) | {"person": "Bo"}) for line in lines]
+    assert votes.import_votes(run, renamed, "somebody") == 5
+    assert votes.import_votes(run, renamed, "somebody") == 0
+
+    def said(person: str) -> dict[str, str]:
+        with reading() as session:
+            return {vote.pair_id: vote.vote for vote in queries.standing_votes(session, [run]) if vote.person == person}
+
+    assert said("Bo") == said("Ada")
+    set_lines = votes.set_file(votes.make_set(run, "whole").fingerprint).splitlines()
+    assert votes.import_votes(run, set_lines, "Cy") == 3  # a, b and the dropped one
+    assert said("Cy") == {pair: vote for pair, vote in said("Ada").items() if vote in ("a", "b", "drop")}
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("{not json", "Line 1 is not JSON"),
+        ("[1, 2]", "Line 1 cannot be used"),
+        ('{"prompt": "x", "chosen": "y"}', "Line 1 cannot be used"),
+        ('{"prompt": "x", "chosen": "y", "rejected": "z"}', "not among the pairs"),
+        ("", "no line"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why_and_changes_nothing(workplace: Workplace, line: str, why: str) -> None:
+    run = labeled_run()
+    with pytest.raises((DataError, UnfitVote), match=why):
+        votes.import_votes(run, [line], "Ada")
+    assert list(votes.votes_file(run)) == []
