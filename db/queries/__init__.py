@@ -14,7 +14,6 @@ from db.queries.stages import (
     pairs_of,
     plan_reuse,
     run_stages,
-    stage_speed,
     stages_of_runs,
 )
 from db.queries.system import (
@@ -24,6 +23,7 @@ from db.queries.system import (
     queue_health,
     workers,
 )
+from db.queries.timing import measured_like, pace_of, queue_now, work_of
 from db.queries.waiting import card_waits
 
 __all__ = [
@@ -50,14 +50,17 @@ __all__ = [
     "list_groups",
     "list_runs",
     "log_tail",
+    "measured_like",
     "measured_stages",
     "metric_names_of_runs",
     "metrics",
     "named_annotators",
     "outcomes",
+    "pace_of",
     "pairs_of",
     "plan_reuse",
     "queue_health",
+    "queue_now",
     "rescorings",
     "run_stages",
     "runs_by_config_hash",
@@ -65,8 +68,8 @@ __all__ = [
     "scores",
     "shared_prompts",
     "stage_seconds",
-    "stage_speed",
     "stages_of_runs",
     "summaries",
+    "work_of",
     "workers",
 ]

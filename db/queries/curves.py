@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Attempt, LogLine, Metric, RunStage, Stage
 from db.queries.common import frame
-from db.records import LogLineRow
+from db.records import PACE, LogLineRow
 
 # The published attempt; before that the one that runs, or the last one that did.
 SHOWN_ATTEMPT = func.coalesce(Stage.published_attempt_id, Stage.current_attempt_id)
@@ -84,7 +84,7 @@ def log_tail(session: Session, run_id: int, limit: int = 200, *, after_id: int =
 def _shown(rows: Any, stage_ids: Collection[int], names: Collection[str] | None) -> Any:
     """Restrict a statement to the shown attempts of the stages and to the named curves."""
     rows = rows.join_from(Stage, Metric, Metric.attempt_id == SHOWN_ATTEMPT).where(Stage.id.in_(stage_ids))
-    return rows if names is None else rows.where(Metric.name.in_(names))
+    return rows.where(Metric.name != PACE) if names is None else rows.where(Metric.name.in_(names))
 
 
 def _thinned(points: Any, max_points: int) -> Any:

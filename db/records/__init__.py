@@ -40,6 +40,7 @@ from db.records.runs import (
     StageRow,
 )
 from db.records.system import ActiveStage, ArtifactUsage, CardWait, DatabaseHealth, QueueHealth, WorkerRow
+from db.records.timing import PACE, PACE_PARTS, LiveStage, Pace, QueueNow, StageWork
 from db.records.writing import (
     ClaimedStage,
     CreatedRun,
@@ -51,6 +52,8 @@ from db.records.writing import (
 )
 
 __all__ = [
+    "PACE",
+    "PACE_PARTS",
     "ActiveStage",
     "AnnotationPage",
     "AnnotationRow",
@@ -76,14 +79,17 @@ __all__ = [
     "Judged",
     "LabelFigures",
     "LabelSummary",
+    "LiveStage",
     "LogLineRow",
     "MeasuredStage",
     "NamedAnnotatorRow",
     "NewArtifact",
     "NewRun",
     "NewStage",
+    "Pace",
     "PromptRow",
     "QueueHealth",
+    "QueueNow",
     "ReliabilityBin",
     "Requeued",
     "RescoringRow",
@@ -96,6 +102,7 @@ __all__ = [
     "Slice",
     "SpreadCell",
     "StageRow",
+    "StageWork",
     "Unsure",
     "WorkerRow",
 ]

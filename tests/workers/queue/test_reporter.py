@@ -14,7 +14,7 @@ def test_everything_said_is_told_once() -> None:
     batch = reporter.take()
     assert batch.progress == (5, 10, "steps")
     assert batch.points == ((5, "loss", 0.5), (5, "lr", 1.0))
-    assert batch.lines == ("one", "two")
+    assert batch.lines == ("Step 5 of 10: loss 0.5000, learning rate 1.", "one", "two")
     assert batch.first_step == 4  # resumed after four steps
     assert reporter.take().empty
 
