@@ -3,8 +3,10 @@
     python -m benchmarks eta [--smallest]
 
 Runs of the sandbox go through a database and a worker in this process. Of every stage of at least a second: what the
-Run page said when a tenth of its time was over, from its own pace until then and from the stages that were finished
-before it, against how long it took. Printed beside it: what was said before it began.
+Run page said when a tenth of its work was done, from its own pace until then and from the stages that were finished
+before it, against how long it took. Printed beside it: what was said before it began, and when a tenth of its time was
+over, in which a small stage has often not taken its first step. A stage that does all of its work in one batch has no
+tenth; there, what was measured before has to do.
 """
 
 import argparse
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import table
+from db.records import Pace
+from workers.plan.eta import remaining
 
 WITHIN = 1.5
 SHORTEST = 1.0  # seconds: of shorter ones nobody sees a tenth
@@ -28,7 +32,12 @@ RUNS: tuple[dict[str, Any], ...] = (
     {"method": "cw", "annotator": {"calibrate": True}, "evaluation": {"gold_reward": "trained"}},
     {"method": "weak", "objective": "ipo", "data": {"sandbox": {"pairs": 3000}}, "align": {"epochs": 3}},
     {"method": "human", "seed": 1, "sft": {"epochs": 3}},
-    {"method": "cw", "seed": 2, "annotator": {"members": 3, "passes": 2}, "data": {"label_fraction": 0.2}},
+    {
+        "method": "cw",
+        "seed": 2,
+        "annotator": {"members": 3, "passes": 2, "label_dropout": 0.1},
+        "data": {"label_fraction": 0.2},
+    },
     {"method": "top:30", "seed": 3, "model": {"lora": {"r": 4}}, "evaluation": {"samples": 4}},
 )
 
@@ -40,7 +49,8 @@ class Judged:
     kind: str
     seconds: float
     before: float | None  # expected before it began
-    tenth: float | None  # expected when a tenth of its time was over
+    time: float | None  # expected when a tenth of its time was over
+    work: float | None  # expected when a tenth of its work was done
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -53,8 +63,12 @@ def main(arguments: list[str] | None = None) -> None:
         found = _measured(RUNS[:1] if options.smallest else RUNS)
     counted = [one for one in found if one.seconds >= SHORTEST]
     print(table([_row(one) for one in found]))
-    print(table([_share("before it began", [(one.seconds, one.before) for one in counted]),
-                 _share("after a tenth", [(one.seconds, one.tenth) for one in counted])]), flush=True)  # fmt: skip
+    said = {
+        "before it began": [(one.seconds, one.before) for one in counted],
+        "after a tenth of the time": [(one.seconds, one.time) for one in counted],
+        "after a tenth of the work": [(one.seconds, one.work) for one in counted],
+    }
+    print(table([_share(name, pairs) for name, pairs in said.items()]), flush=True)
 
 
 def _measured(runs: tuple[dict[str, Any], ...]) -> list[Judged]:
@@ -99,12 +113,19 @@ def judged() -> list[Judged]:
     return found
 
 
-def _judge(kind: str, seconds: float, pace: Any, expected: float | None) -> Judged:
-    from workers.plan.eta import remaining
+def _judge(kind: str, seconds: float, pace: Pace, expected: float | None) -> Judged:
+    first = pace[0][0] if pace else 0.0
+    tenth = next((at for share, at in pace[:-1] if share >= first + (1 - first) / 10), None)
+    return Judged(
+        kind=kind, seconds=seconds, before=expected, time=_said(pace, seconds / 10, expected),
+        work=_said(pace, seconds / 10 if tenth is None else tenth, expected),
+    )  # fmt: skip
 
-    now = seconds / 10
+
+def _said(pace: Pace, now: float, expected: float | None) -> float | None:
+    """Seconds from start to end as the page said them after `now` seconds."""
     left = remaining(tuple(point for point in pace if point[1] <= now), now, expected)
-    return Judged(kind=kind, seconds=seconds, before=expected, tenth=None if left is None else now + left)
+    return None if left is None else now + left
 
 
 def _row(one: Judged) -> dict[str, Any]:
@@ -112,7 +133,8 @@ def _row(one: Judged) -> dict[str, Any]:
         "kind": one.kind,
         "seconds": round(one.seconds, 2),
         "before": _ratio(one.seconds, one.before),
-        "after a tenth": _ratio(one.seconds, one.tenth),
+        "time": _ratio(one.seconds, one.time),
+        "work": _ratio(one.seconds, one.work),
     }
 
 

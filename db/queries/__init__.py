@@ -10,6 +10,7 @@ from db.queries.samples import answers, same_prompt_answers, shared_prompts
 from db.queries.stages import (
     attempt_counts,
     attempts,
+    looked_at,
     measured_stages,
     pairs_of,
     plan_reuse,
@@ -50,6 +51,7 @@ __all__ = [
     "list_groups",
     "list_runs",
     "log_tail",
+    "looked_at",
     "measured_like",
     "measured_stages",
     "metric_names_of_runs",

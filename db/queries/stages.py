@@ -1,13 +1,13 @@
 """The stage timeline of runs, attempts, and what a new run would reuse."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import status
-from db.models import Attempt, Run, RunStage, Stage, StageInput, Worker
+from db.models import Attempt, Histogram, Run, RunStage, Stage, StageInput, Worker
 from db.records import AttemptCount, AttemptRow, MeasuredStage, StageRow
 
 STAGE_COLUMNS = (
@@ -48,6 +48,20 @@ def stages_of_runs(session: Session, run_ids: Collection[int]) -> dict[int, list
             )
         )  # fmt: skip
     return result
+
+
+def looked_at(session: Session, run_id: int, name: str) -> dict[str, Mapping[str, Any]]:
+    """What the stages of a run left to be looked at under this name, by slot: of the published attempt, before that of
+    the one that runs."""
+    attempt = func.coalesce(Stage.published_attempt_id, Stage.current_attempt_id)
+    rows = session.execute(
+        select(RunStage.slot, Histogram.data)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .join(Histogram, (Histogram.stage_id == Stage.id) & (Histogram.attempt_id == attempt))
+        .where(RunStage.run_id == run_id, Histogram.name == name)
+        .order_by(Stage.id)
+    )
+    return {row.slot: row.data for row in rows}
 
 
 def attempts(session: Session, stage_id: int) -> list[AttemptRow]:

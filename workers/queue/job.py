@@ -34,6 +34,7 @@ from workers.machine import logs
 from workers.machine.database import reading, writing
 from workers.machine.devices import card_memory
 from workers.machine.paths import home, store
+from workers.machine.program import program
 from workers.queue import scheduler
 from workers.queue.lease import LEASE_SECONDS, Lease, set_idle
 from workers.queue.reporter import BufferingReporter, warnings_in
@@ -182,7 +183,7 @@ def _begins(device: str, claimed: ClaimedStage) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in _environment().items() if name in _RECORDED)
     where = f"{len(claimed.cards)} cards" if len(claimed.cards) > 1 else device
     return (
-        f"Started: attempt {claimed.token} on {platform.node()}, {where}; cwpo {metadata.version('cwpo')}, "
+        f"Started: attempt {claimed.token} on {platform.node()}, {where}; {program()}, "
         f"python {platform.python_version()}, {versions}."
     )
 
@@ -303,5 +304,6 @@ def _environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": settings.threads,
+        "cwpo": program(),
         **{name: metadata.version(name) for name in _RECORDED},
     }

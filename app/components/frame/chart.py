@@ -16,14 +16,23 @@ KEPT = 128  # figures
 
 
 def show_chart(
-    name: str, rows: Iterable[Any], *, key: str, title: str = "", alt: str = "", caption: str = "", **choice: Any
+    name: str,
+    rows: Iterable[Any],
+    *,
+    key: str,
+    title: str = "",
+    alt: str = "",
+    caption: str = "",
+    about: str = "",
+    **choice: Any,
 ) -> None:
-    """Title, picture, one sentence. `alt` names a picture without a title; `choice` goes to the chart's prepare."""
+    """Title, picture, one sentence. `alt` names a picture without a title, `about` is the help of the title; `choice`
+    goes to the chart's prepare."""
     chart = CHARTS[name]
     if not (title or alt):
         raise ValueError(f"The chart {name} needs a title, or an alt for those who do not see it.")
     if title:
-        small(title)
+        small(title, about)
     data = chart.prepare(rows, **choice)
     figure = _figure(name, tuple(data) if isinstance(data, list) else data, look().name)
     st.plotly_chart(figure, theme=None, config=modebar(name, chart_format()), key=key, alt=alt or title)
