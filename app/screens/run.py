@@ -13,7 +13,7 @@ from app.components.run.answers import show_answer_list
 from app.components.run.attempts import show_attempts
 from app.components.run.card_waits import show_card_waits
 from app.components.run.config_view import show_config
-from app.components.run.curves import show_run_curves, way
+from app.components.run.curves import show_run_curves
 from app.components.run.dropped import show_counts
 from app.components.run.first_batch import show_first_batch
 from app.components.run.log import show_log
@@ -94,10 +94,7 @@ def _progress(run_id: int, was_live: bool) -> None:
         show_card_waits([run_id])
         show_timeline(stages, times.stages if times else NO_TIMES)
         _files(run, stages, times.stages if times else NO_TIMES)
-    with right:
-        chosen, wide = way()
-    with st.container() if wide else right:
-        show_run_curves(run.row, stages, chosen)
+    show_run_curves(run.row, stages, right)
 
 
 def _files(run: RunRecord, stages: Sequence[StageRow], times: Times) -> None:

@@ -61,8 +61,10 @@ def work_of(session: Session, stage_runs: Sequence[tuple[int, int]]) -> list[Sta
     """The settings of these stages, and the configuration of the run that stands beside each."""
     stages = {stage_id for stage_id, _ in stage_runs}
     runs = {run_id for _, run_id in stage_runs}
-    settings = dict(session.execute(select(Stage.id, Stage.config).where(Stage.id.in_(stages))).tuples())
-    configs = dict(session.execute(select(Run.id, Run.config).where(Run.id.in_(runs))).tuples())
+    found = session.execute(select(Stage.id, Stage.config).where(Stage.id.in_(stages)))
+    settings = {row.id: row.config for row in found}
+    asked = session.execute(select(Run.id, Run.config).where(Run.id.in_(runs)))
+    configs = {row.id: row.config for row in asked}
     return [
         StageWork(stage_id=stage_id, stage_config=settings[stage_id], config=configs[run_id])
         for stage_id, run_id in stage_runs

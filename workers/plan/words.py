@@ -43,7 +43,7 @@ def about(seconds: float | None) -> str:
 def left_words(time: StageTime | None, *, running: bool) -> str:
     """What is left of a stage that runs, or what one that waits will take; what nobody knows is said as such."""
     if time is None or time.left is None:
-        return "never measured here"
+        return "time unknown" if running else "unknown"
     return f"about {about(time.left)} left" if running else f"about {about(time.left)}"
 
 
@@ -61,7 +61,7 @@ def eta_words(eta: Eta, at: Callable[[float], datetime]) -> str:
         parts.append(f"waits for a {device} worker: none is alive" if device else "waits for a worker: none is alive")
     elif eta.unmeasured:
         names = ", ".join(label_of(kind) for kind in eta.unmeasured)
-        parts.append(f"nobody knows when it is done: no stage of this kind was measured yet ({names})")
+        parts.append(f"when it is done nobody knows yet: no stage of this kind was measured ({names})")
     else:
         parts.append("nobody knows when it is done: it is further behind in the queue than is looked at")
     sentence = ", ".join(parts)

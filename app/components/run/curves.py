@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.charts import confidence_bins
 from app.charts.training_curves import Way
@@ -38,8 +39,8 @@ PANELS = tuple(
          "each pair, as the objective defines it."),
         ("Does it prefer the chosen answer?", "align", "rewards/accuracies", "The share of pairs whose chosen answer "
          "has the larger implicit reward β (log π − log π_ref). One half is chance."),
-        ("By how much?", "align", "rewards/margins", "The mean over a batch of the implicit reward of chosen minus that "
-         "of rejected, in nats."),
+        ("By how much?", "align", "rewards/margins", "The mean over a batch of the implicit reward of chosen minus "
+         "that of rejected, in nats."),
         ("Does the annotator learn?", "annotator", "loss", "The annotator's loss on human labels: −log σ of the score "
          "of the preferred answer minus that of the other. 0.693 is chance."),
         ("SFT loss", "sft", "loss", "Negative log-likelihood per response token, in nats."),
@@ -65,7 +66,7 @@ BY_CONFIDENCE = {
 }  # fmt: skip
 
 
-def way() -> tuple[Way, bool]:
+def _way() -> tuple[Way, bool]:
     """How the curves are drawn, and whether over the full width; each choice is bound to the address."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         smoothing = st.select_slider(
@@ -79,8 +80,9 @@ def way() -> tuple[Way, bool]:
     return chosen, bool(wide)
 
 
-def show_run_curves(row: RunRow, stages: Sequence[StageRow], chosen: Way) -> None:
-    """Side by side where there is room; a panel appears with its first point."""
+def show_run_curves(row: RunRow, stages: Sequence[StageRow], beside: DeltaGenerator) -> None:
+    """Side by side where there is room, in the column `beside` or below it over the full width; a panel appears with
+    its first point."""
     slots = {stage.slot: stage.stage_id for stage in stages if stage.slot in {panel.slot for panel in PANELS}}
     if not slots:
         return
@@ -90,8 +92,17 @@ def show_run_curves(row: RunRow, stages: Sequence[StageRow], chosen: Way) -> Non
         table = queries.metrics(session, list(slots.values()), names=names, max_points=POINTS)
     there = {panel.title: panel for panel in PANELS if _has(table, slots.get(panel.slot), panel.metric)}
     if not there:
-        st.caption("Curves appear with the first training step.")
+        beside.caption("Curves appear with the first training step.")
         return
+    with beside:
+        chosen, wide = _way()
+    with st.container() if wide else beside:
+        _show_panels(row, slots, table, there, chosen)
+
+
+def _show_panels(
+    row: RunRow, slots: Mapping[str, int], table: pd.DataFrame, there: Mapping[str, Panel], chosen: Way
+) -> None:
     shown = _chosen({panel.title: panel for panel in PANELS if panel.slot in slots}, there)
     grid = st.grid(2, min_column_width=200)
     for panel in shown:
