@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.frame import LIGHT, Look, colour, faded, framed, reference_line
-from app.charts.training_curves import PLAIN, UNITS, Way, add_raw, finish, smoothed
+from app.charts.training_curves import PLAIN, UNITS, Way, add_raw, drawable, finish, shown
 from app.untrusted import chart_text
 
 BINS = ("low", "middle", "high")
@@ -57,13 +57,12 @@ def draw(data: Bins, look: Look = LIGHT) -> go.Figure:
     """The method's colour; the stroke says which third."""
     figure = go.Figure()
     named: set[str] = set()
-    weight = data.way.smoothing
-    for line in data.lines if weight else ():
-        add_raw(figure, look, line.method, line.steps, line.values)
+    for line in data.lines if data.way.smoothing else ():
+        add_raw(figure, look, line.method, line.steps, drawable(line.values, data.way))
     for line in data.lines:
         figure.add_scatter(
             x=line.steps,
-            y=smoothed(line.values, weight) if weight else line.values,
+            y=shown(line.values, data.way),
             mode="lines" if len(line.steps) > 1 else "markers",
             name=f"{line.bin} C",
             legendgroup=line.bin,

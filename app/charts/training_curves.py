@@ -86,13 +86,13 @@ def prepare(rows: Iterable[tuple[str, str, pd.DataFrame]], metric: str = "loss",
 def draw(data: Curves, look: Look = LIGHT) -> go.Figure:
     """Thin when there are many, so that a seed reads as a thread of its method."""
     figure = go.Figure()
-    width, weight = 1.8 if len(data.lines) <= 2 else 1.2, data.way.smoothing
-    for line in data.lines if weight else ():  # behind all others
-        add_raw(figure, look, line.method, line.steps, line.values)
+    width = 1.8 if len(data.lines) <= 2 else 1.2
+    for line in data.lines if data.way.smoothing else ():  # behind all others
+        add_raw(figure, look, line.method, line.steps, drawable(line.values, data.way))
     for line in data.lines:
         figure.add_scatter(
             x=line.steps,
-            y=smoothed(line.values, weight) if weight else line.values,
+            y=shown(line.values, data.way),
             mode="lines" if len(line.steps) > 1 else "markers",
             name=line.label,
             line={"color": colour(look, line.method), "width": width, "dash": dash(line.method)},
@@ -105,7 +105,17 @@ def draw(data: Curves, look: Look = LIGHT) -> go.Figure:
     return figure if compare is None or data.way.log else reference_line(figure, look, y=compare)
 
 
-def add_raw(figure: go.Figure, look: Look, method: str, steps: Sequence[int], values: Sequence[float]) -> None:
+def shown(values: Sequence[float], way: Way) -> Sequence[float | None]:
+    """What is drawn of a line."""
+    return drawable(smoothed(values, way.smoothing) if way.smoothing else values, way)
+
+
+def drawable(values: Sequence[float], way: Way) -> Sequence[float | None]:
+    """On a log scale nothing of 0 and below."""
+    return [value if value > 0 else None for value in values] if way.log else values
+
+
+def add_raw(figure: go.Figure, look: Look, method: str, steps: Sequence[int], values: Sequence[float | None]) -> None:
     """What was measured, faint, where a smooth line is drawn over it."""
     figure.add_scatter(
         x=steps, y=values, mode="lines", line={"color": faded(look, method, 0.22), "width": 1},
@@ -118,6 +128,6 @@ def finish(figure: go.Figure, way: Way, *, title: str, ticks: str | None) -> Non
     figure.update_xaxes(title_text="step", rangemode="tozero")
     figure.update_yaxes(title_text=f"{title}, log" if way.log else title, tickformat=ticks)
     if way.log:
-        figure.update_yaxes(type="log", dtick="D2" if ticks is None else None)
+        figure.update_yaxes(type="log", tickformat=ticks or ".3~g")
     if way.zoom:
         figure.update_layout(dragmode="zoom", uirevision=f"log {way.log}")
