@@ -35,7 +35,7 @@ def difference(first: str, second: str) -> Difference:
     by_words = max(_count(side) for side in sides) <= MOST_WORDS
     if not by_words:
         sides = [_PARAGRAPH.findall(text) for text in (first, second)]
-    blocks = SequenceMatcher(None, *sides, autojunk=False).get_matching_blocks()
+    blocks = SequenceMatcher(None, sides[0], sides[1], autojunk=False).get_matching_blocks()
     pieces = [_pieces(side, [(block[place], block.size) for block in blocks]) for place, side in enumerate(sides)]
     own = [sum(_count(_WORD.findall(piece.text)) for piece in side if piece.own) for side in pieces]
     return Difference(first=pieces[0], second=pieces[1], first_own=own[0], second_own=own[1], by_words=by_words)

@@ -86,7 +86,7 @@ def test_a_run_is_looked_at_from_its_curves_to_its_command(visitor: Page, desk: 
     has(page, "curve_wide=true")
     expect(page.get_by_text("loss, log", exact=True).first).to_be_visible()
 
-    page.get_by_role("button", name="largest change").click()
+    page.get_by_text("largest change", exact=True).click()
     has(page, "answers=largest")
     toggle(page, "answers_diff")
     expect(page.get_by_text(re.compile(r"\d+ own words")).first).to_be_visible()
@@ -106,7 +106,7 @@ def test_a_run_is_looked_at_from_its_curves_to_its_command(visitor: Page, desk: 
     expect(
         page.get_by_text(re.compile(r"The first step reads 16 pairs, [\d,]+ tokens; its loss counts"))
     ).to_be_visible()
-    page.get_by_role("button", name="SFT", exact=True).click()
+    page.locator(".st-key-batch_of").get_by_text("SFT", exact=True).click()
     expect(page.get_by_text("The loss counts the blue tokens")).to_be_visible()
     has(page, "batch_of=")
 

@@ -55,7 +55,8 @@ def test_the_first_pairs_are_shown_token_by_token(encoded: tuple[list[Encoded], 
     assert prompt["ids"] == rows[0].prompt_ids.tolist()
     assert chosen["ids"] == rows[0].responses[0].tolist()
     assert not any(prompt["counted"])
-    assert all(chosen["counted"]) and all(rejected["counted"])
+    assert all(chosen["counted"])
+    assert all(rejected["counted"])
     assert chosen["markers"][-1]  # the end-of-text token, which is learned too
     assert chosen["markers"][:-1] == [False] * (len(chosen["ids"]) - 1)
     assert [token.strip() for token in chosen["tokens"][:-1]] == ["w4", "w5"]
