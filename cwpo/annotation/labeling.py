@@ -71,7 +71,7 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
         ctx.stop_together(STOPPED)
         part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
         hidden = [pair for pair in window if split.has("unlabeled", pair.prompt_id)]
-        work.part(begun / split.unlabeled_pairs, (begun + len(hidden)) / split.unlabeled_pairs)
+        work.part(begun / max(split.unlabeled_pairs, 1), (begun + len(hidden)) / max(split.unlabeled_pairs, 1))
         begun += len(hidden)
         scored = None if part.name in finished else score(hidden, index)
         if not ranks.is_first():

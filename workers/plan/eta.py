@@ -199,8 +199,9 @@ class _Simulation:
     def run(self) -> dict[int, _Placed]:
         for stage in self._by_id.values():
             if stage.running_on is not None:
-                self._free[stage.running_on] = max(0, self._free.get(stage.running_on, 0) - stage.cards)
-                self._begin(stage, 0.0, [stage.running_on] * stage.cards)
+                held = min(stage.cards, self._free.get(stage.running_on, 0))  # a worker that is silent comes not back
+                self._free[stage.running_on] = self._free.get(stage.running_on, 0) - held
+                self._begin(stage, 0.0, [stage.running_on] * held)
             elif not self._missing[stage.stage_id]:
                 self._make_ready(stage)
         self._take(0.0)

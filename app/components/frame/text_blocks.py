@@ -32,7 +32,8 @@ def show_marked(pieces: Sequence[tuple[str, Ink | None]]) -> None:
         for place, line in enumerate(text[:left].split("\n")):
             if place:
                 lines.append([])
-            lines[-1].append(_inked(line, ink) if ink else marked(line))
+            said = _inked(line, ink) if ink else marked(line)
+            lines[-1].append(said if lines[-1] else _indented(said))
         left -= len(text)
         if left <= 0:
             lines[-1].append("…")
@@ -49,6 +50,11 @@ def show_tokens(tokens: Sequence[str], counted: Sequence[bool], markers: Sequenc
         if "\n" in token:
             chips.append("  \n")
     st.markdown("".join(chips))
+
+
+def _indented(line: str) -> str:
+    """Spaces at the start of a line, which Markdown would take for code."""
+    return NO_BREAK * (len(line) - len(line.lstrip(" \t"))) + line.lstrip(" \t")
 
 
 def _inked(line: str, ink: Ink) -> str:

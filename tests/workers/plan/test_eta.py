@@ -133,3 +133,10 @@ def test_thousands_of_stages_are_placed_at_once() -> None:
     found = eta.times(queue(*stages, cpu=4), dict.fromkeys(range(2_000), 1.0)).runs
     assert max(one.done_in or 0.0 for one in found.values()) == pytest.approx(500.0)
     assert dataclasses.asdict(found[0])["starts_in"] == 0.0
+
+
+def test_a_worker_that_is_silent_does_not_come_back_for_others() -> None:
+    """Its stage may still be said to run."""
+    now = queue(stage(1, 1, running_on="cpu", elapsed=1.0), stage(2, 2), cpu=0)
+    found = eta.times(now, {1: 5.0, 2: 1.0}).runs
+    assert (found[1].done_in, found[2].done_in, found[2].no_worker) == (4.0, None, "any")
