@@ -50,6 +50,11 @@ def label(text: object, limit: int = 80) -> str:
     return _MARKDOWN.sub(r"\\\1", _LINKS.sub(rf"\1{_WORD_JOINER}", short))
 
 
+def marked(text: object) -> str:
+    """Text of several lines with all Markdown switched off, for places that can colour words."""
+    return _MARKDOWN.sub(r"\\\1", _LINKS.sub(rf"\1{_WORD_JOINER}", visible(text)))
+
+
 def plain(text: object, limit: int = 80) -> str:
     """One line for places that know no markup, such as a cell of a data grid."""
     line = " ".join(visible(text).split())

@@ -1,7 +1,7 @@
 """How the core says what it does, without knowing who listens."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Reporter(Protocol):
@@ -13,11 +13,48 @@ class Reporter(Protocol):
     def progress(self, done: int, total: int, unit: str) -> None:
         """`done` of `total` units ("steps", "pairs", "prompts", "rows") are finished."""
 
+    def share(self, value: float) -> None:
+        """This share of the stage's work is done, in [0, 1], where the counts of `progress` grow unevenly with time."""
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Scalar values after optimizer step `step` (1 is the first)."""
 
     def log(self, message: str) -> None:
         """One line for the log tail."""
+
+    def shown(self, name: str, data: Mapping[str, Any]) -> None:
+        """Something small to be looked at beside the stage, as plain values; the same name again replaces it."""
+
+
+class InParts:
+    """Passes everything on; what is said of shares is meant of the part of the stage that is under way."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._start, self._end = 0.0, 1.0
+
+    def part(self, start: float, end: float) -> None:
+        """From here on: this part of the stage's work."""
+        self._start, self._end = start, end
+        self._reporter.share(start)
+
+    def share(self, value: float) -> None:
+        self._reporter.share(self._start + (self._end - self._start) * value)
+
+    def resumed(self, step: int) -> None:
+        self._reporter.resumed(step)
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        self._reporter.progress(done, total, unit)
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self._reporter.metrics(step, values)
+
+    def log(self, message: str) -> None:
+        self._reporter.log(message)
+
+    def shown(self, name: str, data: Mapping[str, Any]) -> None:
+        self._reporter.shown(name, data)
 
 
 class SilentReporter:
@@ -29,8 +66,14 @@ class SilentReporter:
     def progress(self, done: int, total: int, unit: str) -> None:
         pass
 
+    def share(self, value: float) -> None:
+        pass
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         pass
 
     def log(self, message: str) -> None:
+        pass
+
+    def shown(self, name: str, data: Mapping[str, Any]) -> None:
         pass

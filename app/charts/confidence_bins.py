@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.frame import LIGHT, Look, colour, faded, framed, reference_line
-from app.charts.training_curves import UNITS
+from app.charts.training_curves import PLAIN, UNITS, Way, add_raw, drawable, finish, shown
 from app.untrusted import chart_text
 
 BINS = ("low", "middle", "high")
@@ -33,6 +33,7 @@ class Bins:
 
     metric: str
     lines: tuple[Line, ...]
+    way: Way = PLAIN
 
 
 def names(metric: str) -> list[str]:
@@ -40,7 +41,7 @@ def names(metric: str) -> list[str]:
     return [f"bins/{place}/{metric}" for place in BINS]
 
 
-def prepare(rows: Iterable[tuple[str, str, pd.DataFrame]], metric: str = "accuracies") -> Bins:
+def prepare(rows: Iterable[tuple[str, str, pd.DataFrame]], metric: str = "accuracies", way: Way = PLAIN) -> Bins:
     """`rows` are label, method and points (step, name, value); what is not finite is left out."""
     lines = []
     for label, method, points in rows:
@@ -49,17 +50,19 @@ def prepare(rows: Iterable[tuple[str, str, pd.DataFrame]], metric: str = "accura
             if len(own):
                 steps, values = tuple(own["step"].tolist()), tuple(own["value"].tolist())
                 lines.append(Line(label=chart_text(label), method=method, bin=place, steps=steps, values=values))
-    return Bins(metric=metric, lines=tuple(lines))
+    return Bins(metric=metric, lines=tuple(lines), way=way)
 
 
 def draw(data: Bins, look: Look = LIGHT) -> go.Figure:
     """The method's colour; the stroke says which third."""
     figure = go.Figure()
     named: set[str] = set()
+    for line in data.lines if data.way.smoothing else ():
+        add_raw(figure, look, line.method, line.steps, drawable(line.values, data.way))
     for line in data.lines:
         figure.add_scatter(
             x=line.steps,
-            y=line.values,
+            y=shown(line.values, data.way),
             mode="lines" if len(line.steps) > 1 else "markers",
             name=f"{line.bin} C",
             legendgroup=line.bin,
@@ -70,7 +73,6 @@ def draw(data: Bins, look: Look = LIGHT) -> go.Figure:
         )
         named.add(line.bin)
     title, ticks, compare = UNITS[METRICS[data.metric]]
-    framed(figure, look, height=220, legend=True)
-    figure.update_xaxes(title_text="step", rangemode="tozero")
-    figure.update_yaxes(title_text=title, tickformat=ticks)
-    return figure if compare is None else reference_line(figure, look, y=compare)
+    framed(figure, look, height=data.way.height, legend=True)
+    finish(figure, data.way, title=title, ticks=ticks)
+    return figure if compare is None or data.way.log else reference_line(figure, look, y=compare)

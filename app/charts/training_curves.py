@@ -1,12 +1,12 @@
 """One metric over optimizer steps, a thin line per run in its method's colour."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.charts.frame import LIGHT, Look, colour, dash, framed, reference_line
+from app.charts.frame import LIGHT, Look, colour, dash, faded, framed, reference_line
 from app.untrusted import chart_text
 
 MOST_POINTS = 2_000  # of one line; what the query sends is already thinned
@@ -19,11 +19,27 @@ UNITS: Mapping[str, tuple[str, str | None, float | None]] = {
     "accuracy": ("accuracy", ".0%", 0.5),
     "heldout_nll": ("held-out NLL", None, None),
     "rewards/accuracies": ("reward accuracy", ".0%", 0.5),
-    "rewards/margins": ("reward margin", None, 0.0),
-    "rewards/chosen": ("reward of chosen", None, 0.0),
-    "rewards/rejected": ("reward of rejected", None, 0.0),
+    "rewards/margins": ("reward margin, nats", None, 0.0),
+    "rewards/chosen": ("reward of chosen, nats", None, 0.0),
+    "rewards/rejected": ("reward of rejected, nats", None, 0.0),
+    "logps/chosen": ("log-probability of chosen, nats", None, None),
+    "logps/rejected": ("log-probability of rejected, nats", None, None),
     "mean_weight": ("mean weight", None, None),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How curves are drawn. `smoothing`: weight of what came before in the mean, 0 for none; `log`: of the values;
+    `zoom`: by dragging, and kept while points come in."""
+
+    smoothing: float = 0.0
+    log: bool = False
+    zoom: bool = False
+    height: int = 220
+
+
+PLAIN = Way()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +58,20 @@ class Curves:
 
     metric: str
     lines: tuple[Line, ...]
+    way: Way = PLAIN
 
 
-def prepare(rows: Iterable[tuple[str, str, pd.DataFrame]], metric: str = "loss") -> Curves:
+def smoothed(values: Sequence[float], weight: float) -> tuple[float, ...]:
+    """Exponential moving mean s_t = w s_(t−1) + (1 − w) x_t from s_0 = 0, divided by 1 − w^t, which takes the start
+    out of it."""
+    found, mean = [], 0.0
+    for place, value in enumerate(values, start=1):
+        mean = weight * mean + (1 - weight) * value
+        found.append(mean / (1 - weight**place))
+    return tuple(found)
+
+
+def prepare(rows: Iterable[tuple[str, str, pd.DataFrame]], metric: str = "loss", way: Way = PLAIN) -> Curves:
     """`rows` are label, method and points (step, name, value); other metrics and what is not finite are left out."""
     lines = []
     for label, method, points in rows:
@@ -53,17 +80,19 @@ def prepare(rows: Iterable[tuple[str, str, pd.DataFrame]], metric: str = "loss")
         if len(kept):
             steps, values = tuple(kept["step"].tolist()), tuple(kept["value"].tolist())
             lines.append(Line(label=chart_text(label), method=method, steps=steps, values=values))
-    return Curves(metric=metric, lines=tuple(lines))
+    return Curves(metric=metric, lines=tuple(lines), way=way)
 
 
 def draw(data: Curves, look: Look = LIGHT) -> go.Figure:
     """Thin when there are many, so that a seed reads as a thread of its method."""
     figure = go.Figure()
     width = 1.8 if len(data.lines) <= 2 else 1.2
+    for line in data.lines if data.way.smoothing else ():  # behind all others
+        add_raw(figure, look, line.method, line.steps, drawable(line.values, data.way))
     for line in data.lines:
         figure.add_scatter(
             x=line.steps,
-            y=line.values,
+            y=shown(line.values, data.way),
             mode="lines" if len(line.steps) > 1 else "markers",
             name=line.label,
             line={"color": colour(look, line.method), "width": width, "dash": dash(line.method)},
@@ -71,7 +100,34 @@ def draw(data: Curves, look: Look = LIGHT) -> go.Figure:
             hovertemplate="step %{x:,}: %{y:.4g}<extra>%{fullData.name}</extra>",
         )
     title, ticks, compare = UNITS.get(data.metric, (chart_text(data.metric), None, None))
-    framed(figure, look, height=220)
+    framed(figure, look, height=data.way.height)
+    finish(figure, data.way, title=title, ticks=ticks)
+    return figure if compare is None or data.way.log else reference_line(figure, look, y=compare)
+
+
+def shown(values: Sequence[float], way: Way) -> Sequence[float | None]:
+    """What is drawn of a line."""
+    return drawable(smoothed(values, way.smoothing) if way.smoothing else values, way)
+
+
+def drawable(values: Sequence[float], way: Way) -> Sequence[float | None]:
+    """On a log scale nothing of 0 and below."""
+    return [value if value > 0 else None for value in values] if way.log else values
+
+
+def add_raw(figure: go.Figure, look: Look, method: str, steps: Sequence[int], values: Sequence[float | None]) -> None:
+    """What was measured, faint, where a smooth line is drawn over it."""
+    figure.add_scatter(
+        x=steps, y=values, mode="lines", line={"color": faded(look, method, 0.22), "width": 1},
+        hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+
+
+def finish(figure: go.Figure, way: Way, *, title: str, ticks: str | None) -> None:
+    """Axes, and what dragging does; a place that was zoomed to stays while points come in."""
     figure.update_xaxes(title_text="step", rangemode="tozero")
-    figure.update_yaxes(title_text=title, tickformat=ticks)
-    return figure if compare is None else reference_line(figure, look, y=compare)
+    figure.update_yaxes(title_text=f"{title}, log" if way.log else title, tickformat=ticks)
+    if way.log:
+        figure.update_yaxes(type="log", tickformat=ticks or ".3~g")
+    if way.zoom:
+        figure.update_layout(dragmode="zoom", uirevision=f"log {way.log}")

@@ -15,16 +15,19 @@ from app.components.run.card_waits import show_card_waits
 from app.components.run.config_view import show_config
 from app.components.run.curves import show_run_curves
 from app.components.run.dropped import show_counts
+from app.components.run.first_batch import show_first_batch
 from app.components.run.log import show_log
 from app.components.run.pairs_link import show_pair_links
+from app.components.run.reproduce import show_command
 from app.components.run.result import show_result
-from app.components.run.timeline import export, show_timeline, summary_line
-from app.reads import results
+from app.components.run.timeline import NO_TIMES, Times, export, show_timeline, summary_line
+from app.reads import results, timing
 from cwpo.config.catalog import objective_label
 from db import queries
 from db.errors import UnknownRun
 from db.records import RunRecord, StageRow
 from db.status import LIVE
+from workers.plan.words import eta_words
 
 REFRESH = "2s"
 
@@ -84,20 +87,22 @@ def _progress(run_id: int, was_live: bool) -> None:
         show_result(run.row)
     if not was_live:
         layout.let_paint("run", run_id)
+    times = timing.live_times() if run.status in LIVE else None
     with left:
         layout.section(f"{run.status.capitalize()}: {summary_line(stages)}")
+        if times is not None and run_id in times.runs:
+            layout.note(eta_words(times.runs[run_id], timing.clock))
         show_card_waits([run_id])
-        show_timeline(stages)
+        show_timeline(stages, times.stages if times else NO_TIMES)
         show_pair_links(run_id, stages)
-        _files(run, stages)
-    with right:
-        show_run_curves(run.row, stages)
+        _files(run, stages, times.stages if times else NO_TIMES)
+    show_run_curves(run.row, stages, right)
 
 
-def _files(run: RunRecord, stages: Sequence[StageRow]) -> None:
+def _files(run: RunRecord, stages: Sequence[StageRow], times: Times) -> None:
     """What can be taken away: the stages with their seconds, and the run to compute it again."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        show_export([export(stages)])
+        show_export([export(stages, times)])
         show_bundle([run.id], reason="" if run.row.evaluation else "There is one when the run is evaluated.")
 
 
@@ -108,8 +113,11 @@ def _evidence(run: RunRecord, live: bool) -> None:
     parts: Mapping[str, Callable[[], None]] = {
         "Answers": lambda: show_answer_list(run.id),
         "Data": lambda: show_counts(_stages(run.id), files),
-        "Log": lambda: layout.fragment(show_log, run_every=REFRESH if live else None)(run.id),
-        "Configuration": lambda: show_config(run.config, files),
+        "First batch": lambda: show_first_batch(run.id),
+        "Log": lambda: layout.fragment(show_log, run_every=REFRESH if live else None)(
+            run.id, [stage.slot for stage in _stages(run.id)]
+        ),
+        "Configuration": lambda: _configuration(run, files),
         "Attempts": lambda: show_attempts(_stages(run.id), files),
     }
     for tab, show in zip(st.tabs(list(parts), key="tab", bind="query-params"), parts.values(), strict=True):
@@ -117,6 +125,14 @@ def _evidence(run: RunRecord, live: bool) -> None:
             with tab:
                 show()
                 show_tables(files, key="export_tab")
+
+
+def _configuration(run: RunRecord, files: list[tables.Drawn]) -> None:
+    left, right = layout.two_columns()
+    with left:
+        show_config(run.config, files)
+    with right:
+        show_command(run, _stages(run.id))
 
 
 def _stages(run_id: int) -> Sequence[StageRow]:

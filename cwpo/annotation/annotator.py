@@ -21,6 +21,7 @@ from cwpo.errors import DataError
 from cwpo.models.load import ModelRef, context_length, load_annotator, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_scores
 from cwpo.models.reading import read, values_of
+from cwpo.models.text.shown import FIRST_BATCH, first_batch
 from cwpo.models.tokenization import Encoded, EncodedSet, cut_left, encode_pairs, fit
 from cwpo.parallel.ranks import ALONE
 from cwpo.records import CandidatePair
@@ -77,6 +78,7 @@ def train_scorer(
         raise DataError("No labeled pair fits the annotator's context: raise data.label_fraction or model.max_length.")
     checked = encode_candidates(heldout, tokenizer, context, settings.kind, tokens).rows
     labels = {pair.pair_id: 0 if pair.human_label == "a" else 1 for pair in pairs}
+    ctx.reporter.shown(FIRST_BATCH, _first_batch(encoded.rows, labels, tokenizer, settings))
     extra = ExtraState()
     result = train_bradley_terry(model, encoded.rows, labels, ctx, heldout=checked, extra=extra)
     save_trained(model, tokenizer, ctx, form=form, parent=None, also=result.history.write)
@@ -91,6 +93,18 @@ def train_scorer(
         "tokens": sum(row.tokens for row in encoded.rows),
         **encoded.counts(),
     }
+
+
+def _first_batch(
+    rows: list[Encoded], labels: dict[str, int], tokenizer: Any, settings: ScorerSettings
+) -> dict[str, Any]:
+    """The pairs of the first step; a joint annotator reads both answers as one, in both orders."""
+    ids = [row.pair_id for row in rows]
+    first = Batches(ids=ids, batch_size=settings.train.batch_size, seed=settings.seed).rows(0).tolist()
+    by_label = {JOINT: (("chosen, rejected", "rejected, chosen"), ("rejected, chosen", "chosen, rejected"))}
+    named = by_label.get(settings.kind, (("chosen", "rejected"), ("rejected", "chosen")))
+    names = {at: named[labels[rows[at].pair_id]] for at in first}
+    return first_batch(rows, first, tokenizer, counts="scores", names=names)
 
 
 def run_calibration(ctx: StageContext[CalibrationSettings]) -> dict[str, Any]:

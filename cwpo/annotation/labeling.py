@@ -5,6 +5,7 @@ annotator is unsure" is another thing than "the two answers are close".
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,10 @@ from cwpo.data.tokens import pair_tokens
 from cwpo.files import written_aside
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps, response_scores
-from cwpo.models.reading import values_of
+from cwpo.models.reading import WHOLE, values_of
 from cwpo.models.tokenization import Encoded, EncodedSet, PackedBatch, fit
 from cwpo.records import CandidatePair
+from cwpo.reporting import InParts
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import ImplicitSettings, LabelSettings, SwapSettings
 from cwpo.stages.stored_annotator import stored_annotator
@@ -57,18 +59,21 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
 
     Several ranks share the batches of a window; the first of them writes.
     """
-    settings, ranks = ctx.settings, ctx.execution.ranks
+    settings, ranks, work = ctx.settings, ctx.execution.ranks, InParts(ctx.reporter)
+    ctx = replace(ctx, reporter=work)
     score = head_scorer(ctx) if settings.implicit is None else implicit_scorer(ctx, settings.implicit)
     file = ctx.inputs["data"] / PAIRS_FILE
     split = with_relabels(split_file(file, settings), relabels_of(ctx))
     rival = bag_of_words.fit(_labeled_windows(file, split, settings.swapped_labels))
     seen = LabelAttributes(rival=rival, share=min(1.0, MOST_JUDGED / max(split.unlabeled_pairs, 1)))
-    parts, dropped, control, done = [], 0, 0, 0
+    parts, dropped, control, done, begun = [], 0, 0, 0, 0
     finished = set(ranks.gather(sorted(path.name for path in ctx.checkpoints.glob("annotations-*.parquet")))[0])
     for index, window in enumerate(_windows(file)):
         ctx.stop_together(STOPPED)
         part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
         hidden = [pair for pair in window if split.holds("unlabeled", pair)]
+        work.part(begun / max(split.unlabeled_pairs, 1), (begun + len(hidden)) / max(split.unlabeled_pairs, 1))
+        begun += len(hidden)
         scored = None if part.name in finished else score(hidden, index)
         if not ranks.is_first():
             continue
@@ -96,6 +101,7 @@ def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:
     tokens = DROPOUT_TOKENS if dropout else None
     folders, kind = _annotators(ctx)
     members = [_load_head(ctx, folder, dropout) for folder in folders]
+    times = len(members) * settings.passes
     context = context_length(members[0][0].model, settings.max_length)
     stored = pair_tokens(ctx, members[0][1])
 
@@ -106,7 +112,8 @@ def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:
         for path, _ in members:
             for number in range(settings.passes):
                 torch.manual_seed(seeded.short(f"{settings.seed}:{window}{f':{number}' if number else ''}"))
-                columns.append(score_pairs(path, rows, ctx, tokens=tokens))
+                part = (len(columns) / times, (len(columns) + 1) / times)
+                columns.append(score_pairs(path, rows, ctx, tokens=tokens, part=part))
         scores = np.stack(columns, axis=1) if rows else np.zeros((0, len(columns), 2))
         return encoded, scores / 2 if kind == JOINT else scores
 
@@ -125,17 +132,23 @@ def implicit_scorer(ctx: StageContext[LabelSettings], settings: ImplicitSettings
 
     def score(pairs: list[CandidatePair], window: int) -> tuple[EncodedSet, Floats]:
         encoded = fit(stored.pairs(pairs), tokenizer, context)
-        scores = settings.beta * values_of(ctx, encoded.rows, ratios, stopped=STOPPED, columns=2)
+        scores = settings.beta * values_of(ctx, encoded.rows, ratios, stopped=STOPPED, columns=2, part=WHOLE)
         return encoded, scores[:, None, :]
 
     return score
 
 
 def score_pairs(
-    path: ForwardPath, rows: list[Encoded], ctx: WorkContext, *, tokens: int | None = None, stopped: str = STOPPED
+    path: ForwardPath,
+    rows: list[Encoded],
+    ctx: WorkContext,
+    *,
+    tokens: int | None = None,
+    stopped: str = STOPPED,
+    part: tuple[float, float] | None = None,
 ) -> Floats:
-    """Scores of a and b, (N, 2), float64; tokens: budget of a batch, by default the execution's."""
-    return values_of(ctx, rows, partial(response_scores, path), stopped=stopped, columns=2, tokens=tokens)
+    """Scores of a and b, (N, 2), float64; tokens: budget of a batch, by default the execution's; part: see `read`."""
+    return values_of(ctx, rows, partial(response_scores, path), stopped=stopped, columns=2, tokens=tokens, part=part)
 
 
 def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats) -> pa.Table:

@@ -1,6 +1,6 @@
 """The data stage: read, filter, hold out the test prompts, write pairs and prompts with every dropped row counted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -49,7 +49,6 @@ def run_data(ctx: StageContext[DataSettings]) -> dict[str, Any]:
     write_prompts(split.prompts, ctx.out)
     summary = _summary(ctx.settings, tally, split)
     ctx.reporter.progress(tally.rows, tally.rows, "rows")
-    ctx.reporter.log(sentence(summary))
     return summary
 
 
@@ -140,12 +139,3 @@ def _longer_wins(pairs: Sequence[CandidatePair]) -> float | None:
         longer = "a" if difference > 0 else "b"
         wins.append(0.5 if difference == 0 else float(pair.human_label == longer))
     return sum(wins) / len(wins) if wins else None
-
-
-def sentence(summary: Mapping[str, Any]) -> str:
-    """The log line: how many rows were read, kept and dropped, by reason."""
-    reasons = ", ".join(f"{count} {reason}" for reason, count in summary["rejected"].items()) or "none"
-    return (
-        f"{summary['rows']} rows read; {summary['train_pairs']} pairs and {summary['test_prompts']} test prompts kept; "
-        f"{summary['held_out_pairs']} pairs held out, {summary['over_max_pairs']} over max_pairs; dropped: {reasons}."
-    )

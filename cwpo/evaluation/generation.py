@@ -5,7 +5,7 @@ Who samples is an engine (cwpo/evaluation/engines); what it has answered before 
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,17 @@ from cwpo.evaluation.engines.native import native
 from cwpo.evaluation.engines.opening import opened, prompt_room
 from cwpo.models import logps
 from cwpo.models.load import ModelRef, load_policy, model_ref
-from cwpo.models.reading import values_of
+from cwpo.models.reading import WHOLE, values_of
 from cwpo.models.tokenization import Encoded, encode_prompt
 from cwpo.records import Prompt, Sample
+from cwpo.reporting import InParts
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import SampleSettings
 
 SAMPLES_FILE = "samples.parquet"
 PARTIAL_FILE = "answers.jsonl"
+# The share of the work that is writing, without and with a reference that reads the answers too (benchmarks/eta.py).
+WRITING = (0.9, 0.85)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +61,16 @@ def answer_logps(
         for answer in answers
     ]
     stopped = "The run was cancelled while answers were scored by the models."
-    return values_of(ctx, encoded, partial(logps.response_logps, path), stopped=stopped, columns=1)[:, 0]
+    read = partial(logps.response_logps, path)
+    return values_of(ctx, encoded, read, stopped=stopped, columns=1, part=WHOLE)[:, 0]
 
 
 def run_samples(ctx: StageContext[SampleSettings]) -> dict[str, Any]:
     """Write samples.parquet: the answers of one model, with its own and the reference's log-probability of each."""
     prompts, settings = load_prompts(ctx.inputs["prompts"]), ctx.settings
+    work = InParts(ctx.reporter)
+    ctx, written = replace(ctx, reporter=work), WRITING[settings.with_reference]
+    work.part(0.0, written)
     ref = model_ref(ctx.inputs, "model", settings)
     policy = None
     if settings.engine is None:
@@ -76,10 +83,12 @@ def run_samples(ctx: StageContext[SampleSettings]) -> dict[str, Any]:
             prompt_ids = _encoded(prompts, tokenizer, room)
             answers = sampled(ctx, engine, tokenizer, prompt_ids)
     policy = policy or _policy(ctx, ref)
+    work.part(written, (1 + written) / 2 if settings.with_reference else 1.0)
     own = answer_logps(policy.model, answers, prompt_ids, ctx=ctx)
     reference = None
     if settings.with_reference:
         del policy
+        work.part((1 + written) / 2, 1.0)
         model = _policy(ctx, model_ref(ctx.inputs, "reference_model", settings)).model
         reference = answer_logps(model, answers, prompt_ids, ctx=ctx)
     samples = [
@@ -147,10 +156,11 @@ def sampled(
     ]
     stored = ranks.gather(_stored(ctx.checkpoints) if ranks.is_first() else None)[0]  # before any rank writes
     found = {(answer.prompt_id, answer.sample): answer for answer in map(_answer, stored)}
-    before, mine = len(found), dict[Key, Answer]()
+    before, mine, watch = len(found), dict[Key, Answer](), _Watch(ctx, len(questions))
     with (ctx.checkpoints / _partial_file(ranks.rank)).open("a") as stream:
         for batch in _shared(ctx, engine, questions, frozenset(found)):
-            new = [_spoken(written, tokenizer) for written in engine.answers(batch, ctx.should_stop)]
+            watch.begin(len(mine) + before, len(batch))
+            new = [_spoken(written, tokenizer) for written in engine.answers(batch, watch.should_stop)]
             known = {(answer.prompt_id, answer.sample): answer for answer in new}
             stream.writelines(json.dumps(asdict(known[key])) + "\n" for key in known if found.get(key) != known[key])
             stream.flush()
@@ -160,6 +170,31 @@ def sampled(
     for part in ranks.gather([asdict(answer) for answer in mine.values()]):
         found |= {(answer.prompt_id, answer.sample): answer for answer in map(_answer, part)}
     return [found[question.key] for question in questions]
+
+
+class _Watch:
+    """How far the writing is, also inside of a batch: our sampler asks before every token whether it is to stop."""
+
+    def __init__(self, ctx: StageContext[SampleSettings], questions: int) -> None:
+        self._ctx, self._questions = ctx, max(questions, 1)
+        self._asked = self._before = self._batch = 0
+        self._longest = 0  # tokens of the longest answer in the batches before
+        ctx.reporter.share(0.0)
+
+    def begin(self, done: int, batch: int) -> None:
+        """The next batch."""
+        self._longest = max(self._longest, self._asked)
+        self._asked, self._before, self._batch = 0, done, batch
+        self._ctx.reporter.share(min(1.0, done / self._questions))
+
+    def should_stop(self) -> bool:
+        """Passed on; an engine that asks without writing a token between is as far as it was."""
+        if self._ctx.settings.engine is None:
+            self._asked += 1
+            most = self._longest or self._ctx.settings.decoding.max_new_tokens
+            part = min(self._asked / (most + 1), 1.0)
+            self._ctx.reporter.share(min(1.0, (self._before + part * self._batch) / self._questions))
+        return self._ctx.should_stop()
 
 
 def _shared(

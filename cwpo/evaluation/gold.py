@@ -25,7 +25,7 @@ from cwpo.models.load import (
     pad_id,
     precision_context,
 )
-from cwpo.models.reading import shared, values_of
+from cwpo.models.reading import WHOLE, shared, values_of
 from cwpo.models.text.reader import reader_of
 from cwpo.records import Prompt, Sample
 from cwpo.stages.context import StageContext
@@ -100,7 +100,7 @@ def _trained(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prom
         raise GoldRewardError(
             f"{encoded.dropped} answers are longer than the gold reward's context: lower evaluation.max_new_tokens."
         )
-    scores = values_of(ctx, encoded.rows, partial(response_scores, path), stopped=STOPPED, columns=1)
+    scores = values_of(ctx, encoded.rows, partial(response_scores, path), stopped=STOPPED, columns=1, part=WHOLE)
     return Scored(
         scores=scores[:, 0],
         ungrammatical=None,
@@ -130,9 +130,13 @@ def _external(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Pro
         return sequence_scores(model, found, padding, ctx.device)
 
     batches = list(_like_lengths(texts, ctx.execution.tokens_per_batch))
+    read, every = 0, sum(len(text.ids) for text in texts) or 1
+    ctx.reporter.share(0.0)
     with precision_context(precision, ctx.device):
         for batch, found in shared(ctx, batches, values, stopped=STOPPED):
             scores[batch] = found.numpy()
+            read += sum(len(texts[at].ids) for at in batch)
+            ctx.reporter.share(read / every)
     holds = reader_of(tokenizer).holds_control
     return Scored(
         scores=scores,

@@ -17,6 +17,7 @@ from cwpo.models.tokenization import Encoded, PackedBatch, pack
 from cwpo.stages.context import WorkContext
 
 Batch = TypeVar("Batch")
+WHOLE = (0.0, 1.0)  # a reading that is all of a stage's work
 
 
 def read(
@@ -27,17 +28,25 @@ def read(
     stopped: str,
     tokens: int | None = None,
     unit: str = "",
+    part: tuple[float, float] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(indices of rows, their values in float64 on the CPU) of one batch after the other.
 
     stopped: message of the Cancelled that is raised on request. tokens: budget of a batch, by default the execution's.
-    unit: what progress reports count; empty for no reports.
+    unit: what progress reports count; empty for no reports. part: the share of the stage's work before and after this
+    reading, which grows with the tokens that are read; None where nobody is told.
     """
-    done = 0
+    done = read_tokens = 0
     batches = pack(rows, tokens or ctx.execution.tokens_per_batch)
+    all_tokens = sum(batch.tokens for batch in batches)
+    if part is not None:
+        ctx.reporter.share(part[0])
     for batch, found in shared(ctx, batches, lambda batch: values(batch.to(ctx.device)), stopped=stopped):
         yield batch.indices, found
         done += len(batch.indices)
+        read_tokens += batch.tokens
+        if part is not None:
+            ctx.reporter.share(part[0] + (part[1] - part[0]) * read_tokens / all_tokens)
         if unit:
             ctx.reporter.progress(done, len(rows), unit)
 
@@ -67,11 +76,12 @@ def values_of(
     columns: int,
     tokens: int | None = None,
     unit: str = "",
+    part: tuple[float, float] | None = None,
 ) -> NDArray[np.float64]:
     """The values of all rows in their order, (N, columns) float64, all finite: one column per response of a row."""
     found = torch.zeros((len(rows), columns), dtype=torch.float64)
-    for indices, part in read(ctx, rows, values, stopped=stopped, tokens=tokens, unit=unit):
-        found[indices] = part.view(-1, columns)
+    for indices, own in read(ctx, rows, values, stopped=stopped, tokens=tokens, unit=unit, part=part):
+        found[indices] = own.view(-1, columns)
     lost = int((~found.isfinite()).any(dim=1).sum())
     if lost:
         raise ModelError(

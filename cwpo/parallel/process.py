@@ -88,6 +88,10 @@ class Rank:
             return
         elif name == "progress":
             self._reporter.progress(*value)
+        elif name == "share":
+            self._reporter.share(value)
+        elif name == "shown":
+            self._reporter.shown(*value)
         elif name == "metrics":
             self._reporter.metrics(*value)
         elif name == "log":

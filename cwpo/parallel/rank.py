@@ -40,11 +40,17 @@ class PipeReporter:
     def progress(self, done: int, total: int, unit: str) -> None:
         self._events.send("progress", [done, total, unit])
 
+    def share(self, value: float) -> None:
+        self._events.send("share", value)
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         self._events.send("metrics", [step, {name: float(value) for name, value in values.items()}])
 
     def log(self, message: str) -> None:
         self._events.send("log", message[-_LONGEST_MESSAGE:])
+
+    def shown(self, name: str, data: Mapping[str, Any]) -> None:
+        self._events.send("shown", [name, data])
 
 
 def main() -> NoReturn:

@@ -17,6 +17,7 @@ from cwpo.data.tokens import pair_tokens
 from cwpo.errors import ArtifactError, DataError
 from cwpo.models.load import context_length, load_policy, model_ref, parent_of
 from cwpo.models.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness
+from cwpo.models.text.shown import FIRST_BATCH, first_batch
 from cwpo.models.tokenization import Encoded, fit
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import AlignSettings, ObjectiveSettings, WeightingSettings
@@ -68,6 +69,7 @@ def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
         quantization=settings.quantization,
     )
     data, counts = load_align_data(ctx, policy.tokenizer, context_length(policy.model, settings.max_length))
+    ctx.reporter.shown(FIRST_BATCH, _first_batch(data, policy.tokenizer, settings))
     result = train_policy(policy.model, data, ctx)
     save_trained(
         policy.model,
@@ -78,6 +80,15 @@ def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
         also=result.history.write,
     )
     return {**counts, "steps": result.steps, "first_step": result.first_step, "final_loss": result.final_loss}
+
+
+def _first_batch(data: AlignData, tokenizer: Any, settings: AlignSettings) -> dict[str, Any]:
+    """The pairs of the first step with their weights, in which either answer is the chosen one."""
+    ids = [row.pair_id for row in data.rows]
+    first = Batches(ids=ids, batch_size=settings.train.batch_size, seed=settings.seed).rows(0).tolist()
+    names = {at: ("chosen", "rejected") if int(data.chosen[at]) == 0 else ("rejected", "chosen") for at in first}
+    weights = {at: float(data.w[at]) for at in first}
+    return first_batch(data.rows, first, tokenizer, counts="answers", names=names, weights=weights)
 
 
 def load_align_data(ctx: StageContext[AlignSettings], tokenizer: Any, context: int) -> tuple[AlignData, dict[str, Any]]:

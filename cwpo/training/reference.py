@@ -12,7 +12,7 @@ from cwpo.data.tokens import pair_tokens
 from cwpo.errors import DataError
 from cwpo.models.load import context_length, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps
-from cwpo.models.reading import values_of
+from cwpo.models.reading import WHOLE, values_of
 from cwpo.models.tokenization import Encoded, fit
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import ReferenceSettings
@@ -52,7 +52,7 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
 def reference_table(path: ForwardPath, rows: list[Encoded], ctx: WorkContext) -> pa.Table:
     """One row per pair, in the order of `rows`."""
     stopped = "Stopped while computing reference log-probabilities; retry the run to start them again."
-    logps = values_of(ctx, rows, partial(response_logps, path), stopped=stopped, columns=2, unit="pairs")
+    logps = values_of(ctx, rows, partial(response_logps, path), stopped=stopped, columns=2, unit="pairs", part=WHOLE)
     return pa.table(
         {
             "pair_id": [row.pair_id for row in rows],

@@ -10,6 +10,7 @@ from cwpo.data.tokens import pair_tokens
 from cwpo.errors import DataError
 from cwpo.models.load import context_length, load_policy, model_ref, parent_of
 from cwpo.models.logps import ForwardPath, forward_path, response_logps
+from cwpo.models.text.shown import FIRST_BATCH, first_batch
 from cwpo.models.tokenization import Encoded, fit
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import SftSettings, TrainSettings
@@ -39,6 +40,12 @@ def run_sft(ctx: StageContext[SftSettings]) -> dict[str, Any]:
     encoded = fit(pair_tokens(ctx, policy.tokenizer).rows(winners), policy.tokenizer, context)
     if not encoded.rows:
         raise DataError("No answer fits the policy's context: raise model.max_length or choose shorter data.")
+    first = Batches(
+        ids=[row.pair_id for row in encoded.rows], batch_size=settings.train.batch_size, seed=settings.seed
+    ).rows(0)
+    names = {int(index): ("answer",) for index in first}
+    seen = first_batch(encoded.rows, first.tolist(), policy.tokenizer, counts="answers", names=names)
+    ctx.reporter.shown(FIRST_BATCH, seen)
     result = train_on_answers(
         policy.model, encoded.rows, ctx, settings.train, precision=settings.precision, seed=settings.seed
     )

@@ -13,11 +13,11 @@ from db.queries.samples import answers, same_prompt_answers, shared_prompts
 from db.queries.stages import (
     attempt_counts,
     attempts,
+    looked_at,
     measured_stages,
     pairs_of,
     plan_reuse,
     run_stages,
-    stage_speed,
     stages_of_runs,
 )
 from db.queries.system import (
@@ -27,6 +27,7 @@ from db.queries.system import (
     queue_health,
     workers,
 )
+from db.queries.timing import measured_like, pace_of, queue_now, work_of
 from db.queries.votes import (
     all_votes,
     find_relabel_set,
@@ -71,6 +72,8 @@ __all__ = [
     "list_groups",
     "list_runs",
     "log_tail",
+    "looked_at",
+    "measured_like",
     "measured_stages",
     "metric_names_of_runs",
     "metrics",
@@ -78,9 +81,11 @@ __all__ = [
     "newest_votes",
     "notes_of",
     "outcomes",
+    "pace_of",
     "pairs_of",
     "plan_reuse",
     "queue_health",
+    "queue_now",
     "queue_paused",
     "queued_runs",
     "recipes",
@@ -92,12 +97,12 @@ __all__ = [
     "scores",
     "shared_prompts",
     "stage_seconds",
-    "stage_speed",
     "stages_of_runs",
     "standing_votes",
     "summaries",
     "tags_of",
     "vote_counts",
     "voted_texts",
+    "work_of",
     "workers",
 ]

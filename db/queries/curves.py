@@ -8,9 +8,10 @@ from sqlalchemy import exists, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from db.models import Attempt, LogLine, Metric, RunStage, Stage
-from db.queries.common import frame
-from db.records import LogLineRow
+from db.queries.common import contains, frame
+from db.records import PACE, LogLineRow
 
+PROBLEMS = ("Warning: ", "Traceback ", "  ")  # how lines of warnings and of Python's tracebacks begin
 # The published attempt; before that the one that runs, or the last one that did.
 SHOWN_ATTEMPT = func.coalesce(Stage.published_attempt_id, Stage.current_attempt_id)
 
@@ -68,13 +69,27 @@ def metric_names_of_runs(session: Session, run_ids: Collection[int], slot: str, 
     return [name for name, there in zip(names, found, strict=True) if there]
 
 
-def log_tail(session: Session, run_id: int, limit: int = 200, *, after_id: int = 0) -> list[LogLineRow]:
-    """The last lines of the run's stages, oldest first; `after_id` fetches only what is new."""
+def log_tail(
+    session: Session,
+    run_id: int,
+    limit: int = 200,
+    *,
+    after_id: int = 0,
+    slot: str = "",
+    text: str = "",
+    problems: bool = False,
+) -> list[LogLineRow]:
+    """The last lines of the run's stages, oldest first; `after_id` fetches only what is new. slot: of this stage alone;
+    text: that stands in the line; problems: warnings and errors only."""
+    wanted = [RunStage.slot == slot] if slot else []
+    wanted += [contains(text.strip(), (LogLine.text,))] if text.strip() else []
+    if problems:
+        wanted.append(or_(*(LogLine.text.startswith(start) for start in PROBLEMS), LogLine.text.contains("Error")))
     rows = session.execute(
         select(LogLine.id, LogLine.at, RunStage.slot, LogLine.text)
         .join(Attempt, Attempt.id == LogLine.attempt_id)
         .join(RunStage, RunStage.stage_id == Attempt.stage_id)
-        .where(RunStage.run_id == run_id, LogLine.id > after_id)
+        .where(RunStage.run_id == run_id, LogLine.id > after_id, *wanted)
         .order_by(LogLine.id.desc())
         .limit(limit)
     ).all()
@@ -84,7 +99,7 @@ def log_tail(session: Session, run_id: int, limit: int = 200, *, after_id: int =
 def _shown(rows: Any, stage_ids: Collection[int], names: Collection[str] | None) -> Any:
     """Restrict a statement to the shown attempts of the stages and to the named curves."""
     rows = rows.join_from(Stage, Metric, Metric.attempt_id == SHOWN_ATTEMPT).where(Stage.id.in_(stage_ids))
-    return rows if names is None else rows.where(Metric.name.in_(names))
+    return rows.where(Metric.name != PACE) if names is None else rows.where(Metric.name.in_(names))
 
 
 def _thinned(points: Any, max_points: int) -> Any:

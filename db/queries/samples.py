@@ -3,38 +3,58 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, literal, select
+from sqlalchemy import Select, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from db.models import Outcome, Prompt, Sample, Score
 from db.queries.common import SlotStage, after_key, check_choice, contains, cut, slot_stages
 from db.records import Answer, AnswerPage, AnswerRow, Cursor, PromptRow
 
-ORDERS = ("prompt", "worst", "best")
+ORDERS = ("prompt", "worst", "best", "change")
 SLOTS = ("prompts", "data", "samples", "baseline_samples", "scores", "baseline_scores", "evaluation")
 Slots = dict[tuple[int, str], SlotStage]
+# What alignment changed at a prompt: the gold score of the aligned answer minus the baseline's.
+CHANGE = func.coalesce(Outcome.score - Outcome.baseline_score, Outcome.outcome - 0.5)
 
 
 def answers(
-    session: Session, run_id: int, *, order: str = "prompt", after: Cursor | None = None, limit: int = 20
+    session: Session,
+    run_id: int,
+    *,
+    order: str = "prompt",
+    text: str = "",
+    after: Cursor | None = None,
+    limit: int = 20,
 ) -> AnswerPage:
-    """One page of prompts with both sides' answers; "worst" and "best" need the evaluation."""
+    """One page of prompts with both sides' answers. Orders by the change of the gold score need the evaluation; `text`
+    stands in the prompt or in an answer of either side."""
     check_choice("Order", order, ORDERS)
     slots = slot_stages(session, [run_id], SLOTS)
     samples = slots.get((run_id, "samples"))
     evaluation = slots.get((run_id, "evaluation"))
-    by_outcome = order != "prompt" and evaluation is not None and evaluation.attempt_id is not None
+    evaluated = evaluation is not None and evaluation.attempt_id is not None
     if samples is None or samples.attempt_id is None:
         return AnswerPage(rows=(), next=None, total=0)
-    keys = _by_outcome(evaluation, order, after) if by_outcome and evaluation else _by_prompt(samples, after)
-    page, more = cut(session.execute(keys.limit(limit + 1)).all(), limit)
-    total = session.execute(
+
+    def keys(place: Cursor | None) -> Select[*tuple[Any, ...]]:
+        if order != "prompt" and evaluation is not None and evaluated:
+            return _by_change(evaluation, order, place).where(*_holding(text, Outcome.prompt_id, slots))
+        return _by_prompt(samples, place).where(*_holding(text, Sample.prompt_id, slots))
+
+    page, more = cut(session.execute(keys(after).limit(limit + 1)).all(), limit)
+    prompts = session.execute(
         select(func.count(Sample.prompt_id.distinct())).where(*_published(Sample, samples))
     ).scalar_one()
+    total = _count(session, keys(None)) if text.strip() else prompts
+    better, worse = _changes(session, evaluation, text, slots) if evaluation is not None and evaluated else (None, None)
     return AnswerPage(
         rows=tuple(_rows(session, [run_id], slots, [key.prompt_id for key in page])),
         next=Cursor(value=page[-1].value, id=page[-1].prompt_id) if more else None,
         total=total,
+        first=1 if after is None else total - _count(session, keys(after)) + 1,
+        prompts=prompts,
+        better=better,
+        worse=worse,
     )
 
 
@@ -96,11 +116,39 @@ def _by_prompt(samples: SlotStage, after: Cursor | None) -> Select[*tuple[Any, .
     )
 
 
-def _by_outcome(evaluation: SlotStage, order: str, after: Cursor | None) -> Select[*tuple[Any, ...]]:
-    descending = order == "best"
-    key = (Outcome.outcome, Outcome.prompt_id)
+def _count(session: Session, keys: Select[*tuple[Any, ...]]) -> int:
+    return int(session.execute(select(func.count()).select_from(keys.order_by(None).subquery())).scalar_one())
+
+
+def _changes(session: Session, evaluation: SlotStage, text: str, slots: Slots) -> tuple[int, int]:
+    """At how many prompts the aligned answer is better, and worse."""
+    better, worse = (func.sum(case((condition, 1), else_=0)) for condition in (CHANGE > 0, CHANGE < 0))
+    found = session.execute(
+        select(better, worse).where(*_published(Outcome, evaluation), *_holding(text, Outcome.prompt_id, slots))
+    ).one()
+    return int(found[0] or 0), int(found[1] or 0)
+
+
+def _holding(text: str, prompt_id: Any, slots: Slots) -> list[Any]:
+    """The condition that the text stands in the prompt or in an answer."""
+    wanted = text.strip()
+    if not wanted:
+        return []
+    asked = {stage.stage_id for (_, slot), stage in slots.items() if slot in ("prompts", "data")}
+    prompts = select(Prompt.prompt_id).where(Prompt.stage_id.in_(asked), contains(wanted, (Prompt.prompt,)))
+    said = select(Sample.prompt_id).where(
+        *_of_slots(Sample, slots, ("samples", "baseline_samples")), contains(wanted, (Sample.text,))
+    )
+    return [or_(prompt_id.in_(prompts), prompt_id.in_(said))]
+
+
+def _by_change(evaluation: SlotStage, order: str, after: Cursor | None) -> Select[*tuple[Any, ...]]:
+    """best: the largest gain first; worst: the largest loss; change: the largest of either."""
+    descending = order != "worst"
+    value = func.abs(CHANGE) if order == "change" else CHANGE
+    key = (value, Outcome.prompt_id)
     return (
-        select(Outcome.prompt_id, Outcome.outcome.label("value"))
+        select(Outcome.prompt_id, value.label("value"))
         .where(*_published(Outcome, evaluation), *after_key(key, after, descending=descending))
         .order_by(*(column.desc() if descending else column for column in key))
     )

@@ -1,13 +1,13 @@
 """The stage timeline of runs, attempts, and what a new run would reuse."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import status
-from db.models import Attempt, Run, RunStage, Stage, StageInput, Worker
+from db.models import Attempt, Histogram, Run, RunStage, Stage, StageInput, Worker
 from db.records import AttemptCount, AttemptRow, MeasuredStage, StageRow
 
 STAGE_COLUMNS = (
@@ -23,7 +23,7 @@ def run_stages(session: Session, run_id: int) -> list[StageRow]:
 
 
 def stages_of_runs(session: Session, run_ids: Collection[int]) -> dict[int, list[StageRow]]:
-    """The stages of several runs, in five queries; a run without stages has an empty list."""
+    """The stages of several runs, in four queries; a run without stages has an empty list."""
     rows = session.execute(
         select(RunStage.run_id, RunStage.slot, RunStage.reused, Stage.id.label("stage_id"), *STAGE_COLUMNS)
         .add_columns(Worker.name.label("worker"), Attempt.worker.label("last_worker"), Attempt.first_step)
@@ -36,7 +36,6 @@ def stages_of_runs(session: Session, run_ids: Collection[int]) -> dict[int, list
     counts = _counts(session, Attempt.stage_id, ids)
     sharing = _counts(session, RunStage.stage_id, ids, RunStage.run_id.distinct())
     inputs = _inputs(session, ids)
-    speed = stage_speed(session)
     depth = _depths(inputs, ids)
     result: dict[int, list[StageRow]] = {run_id: [] for run_id in run_ids}
     for row in sorted(rows, key=lambda row: (depth[row.stage_id], row.stage_id)):
@@ -46,10 +45,23 @@ def stages_of_runs(session: Session, run_ids: Collection[int]) -> dict[int, list
                 **{column.key: row._mapping[column.key] for column in STAGE_COLUMNS},
                 worker=row.worker or row.last_worker, first_step=row.first_step, inputs=inputs[row.stage_id],
                 attempts=counts.get(row.stage_id, 0), shared_by=sharing[row.stage_id],
-                expected_seconds=speed.get((row.kind, row.model or "")),
             )
         )  # fmt: skip
     return result
+
+
+def looked_at(session: Session, run_id: int, name: str) -> dict[str, Mapping[str, Any]]:
+    """What the stages of a run left to be looked at under this name, by slot: of the published attempt, before that of
+    the one that runs."""
+    attempt = func.coalesce(Stage.published_attempt_id, Stage.current_attempt_id)
+    rows = session.execute(
+        select(RunStage.slot, Histogram.data)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .join(Histogram, (Histogram.stage_id == Stage.id) & (Histogram.attempt_id == attempt))
+        .where(RunStage.run_id == run_id, Histogram.name == name)
+        .order_by(Stage.id)
+    )
+    return {row.slot: row.data for row in rows}
 
 
 def attempts(session: Session, stage_id: int) -> list[AttemptRow]:
@@ -81,16 +93,6 @@ def attempt_counts(session: Session, run_ids: Collection[int]) -> list[AttemptCo
     return result
 
 
-def stage_speed(session: Session) -> dict[tuple[str, str], float]:
-    """Mean seconds of finished stages by (kind, model); model is "" for kinds that have none."""
-    rows = session.execute(
-        select(Stage.kind, func.coalesce(Stage.model, ""), func.avg(Stage.seconds))
-        .where(Stage.seconds.is_not(None), Stage.status == status.DONE)
-        .group_by(Stage.kind, Stage.model)
-    )
-    return {(kind, model): float(seconds) for kind, model, seconds in rows}
-
-
 def plan_reuse(session: Session, fingerprints: Collection[str]) -> dict[str, str]:
     """Status of the stages that exist already; unknown fingerprints are absent."""
     rows = session.execute(select(Stage.fingerprint, Stage.status).where(Stage.fingerprint.in_(set(fingerprints))))
@@ -105,7 +107,11 @@ def measured_stages(session: Session, kinds: Collection[str], *, newest: int = 1
         .where(Stage.kind.in_(kinds), Stage.status == status.DONE, Stage.seconds.is_not(None))
         .subquery()
     )
-    ids = list(session.scalars(select(finished.c.id).where(finished.c.place <= newest)))
+    return measured_rows(session, list(session.scalars(select(finished.c.id).where(finished.c.place <= newest))))
+
+
+def measured_rows(session: Session, ids: Collection[int]) -> list[MeasuredStage]:
+    """These finished stages with what decided how long they took, in order of id."""
     owner = (
         select(RunStage.stage_id, func.min(RunStage.run_id).label("run_id"))
         .where(RunStage.stage_id.in_(ids))
@@ -115,7 +121,7 @@ def measured_stages(session: Session, kinds: Collection[str], *, newest: int = 1
     rows = session.execute(
         select(
             Stage.kind, func.coalesce(Stage.model, "").label("model"), Attempt.device, Stage.seconds,
-            Stage.config.label("stage_config"), owner.c.run_id, Run.config,
+            Stage.config.label("stage_config"), owner.c.run_id, Run.config, Stage.id.label("stage_id"),
         )
         .join(owner, owner.c.stage_id == Stage.id)
         .join(Run, Run.id == owner.c.run_id)
@@ -128,7 +134,7 @@ def measured_stages(session: Session, kinds: Collection[str], *, newest: int = 1
     return [
         MeasuredStage(
             kind=row.kind, model=row.model, device=row.device or "", seconds=float(row.seconds),
-            stage_config=row.stage_config, config=row.config, pairs=pairs.get(row.run_id),
+            stage_config=row.stage_config, config=row.config, pairs=pairs.get(row.run_id), stage_id=row.stage_id,
         )
         for row in rows
     ]  # fmt: skip

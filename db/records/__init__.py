@@ -43,6 +43,7 @@ from db.records.runs import (
     StageRow,
 )
 from db.records.system import ActiveStage, ArtifactUsage, CardWait, DatabaseHealth, QueueHealth, WorkerRow
+from db.records.timing import PACE, PACE_PARTS, LiveStage, Pace, QueueNow, StageWork
 from db.records.votes import SetRow, Shown, VoteCounts, VotedText, VoteRow
 from db.records.writing import (
     ClaimedStage,
@@ -55,6 +56,8 @@ from db.records.writing import (
 )
 
 __all__ = [
+    "PACE",
+    "PACE_PARTS",
     "ActiveStage",
     "AnnotationPage",
     "AnnotationRow",
@@ -82,14 +85,17 @@ __all__ = [
     "LabelSummary",
     "LabeledPage",
     "LabeledRow",
+    "LiveStage",
     "LogLineRow",
     "MeasuredStage",
     "NamedAnnotatorRow",
     "NewArtifact",
     "NewRun",
     "NewStage",
+    "Pace",
     "PromptRow",
     "QueueHealth",
+    "QueueNow",
     "RecipeRow",
     "ReliabilityBin",
     "Requeued",
@@ -105,6 +111,7 @@ __all__ = [
     "Slice",
     "SpreadCell",
     "StageRow",
+    "StageWork",
     "Unsure",
     "VoteCounts",
     "VoteRow",

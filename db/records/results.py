@@ -33,11 +33,16 @@ class AnswerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerPage:
-    """One page of answers."""
+    """One page of answers. `total`: prompts that fit the search, of them `better` and `worse` than the baseline by
+    their gold scores; `first`: the place of the first row among them, 1 is the first; `prompts`: all."""
 
     rows: tuple[AnswerRow, ...]
     next: Cursor | None
     total: int
+    first: int = 1
+    prompts: int = 0
+    better: int | None = None
+    worse: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -209,7 +209,6 @@ class StageRow:
     total: int | None
     unit: str | None
     seconds: float | None  # of the published attempt
-    expected_seconds: float | None  # mean of earlier stages of the same kind and model
     reused: bool
     shared_by: int  # runs that use this stage
     attempts: int
@@ -222,6 +221,7 @@ class StageRow:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    expected_seconds: float | None = None  # from start to end, where somebody worked it out (workers/plan/eta.py)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,6 +254,7 @@ class MeasuredStage:
     stage_config: Mapping[str, Any]
     config: Mapping[str, Any]
     pairs: int | None  # of the run's data stage
+    stage_id: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

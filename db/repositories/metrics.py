@@ -7,12 +7,13 @@ from sqlalchemy.orm import Session
 
 from db.engine import now
 from db.models import Attempt, LogLine, Metric
-from db.records import ClaimedStage
+from db.records import PACE, PACE_PARTS, ClaimedStage, Pace
 from db.repositories.graph import remove_curves
 from db.repositories.guard import bulk_insert, check_token, clean_text, finite
 
 # A longer line is a dump; the whole text is in the worker's own log.
 LINE_CHARACTERS = 4_000
+_OF_STEPS = Metric.name != PACE  # of a training; the steps of the pace are thousandths of the work
 
 
 def add(session: Session, claim: ClaimedStage, points: Iterable[tuple[int, str, float]]) -> None:
@@ -34,6 +35,11 @@ def add(session: Session, claim: ClaimedStage, points: Iterable[tuple[int, str, 
     bulk_insert(session, claim, Metric, rows)
 
 
+def add_pace(session: Session, claim: ClaimedStage, pace: Pace) -> None:
+    """Write which share of the work was done after how many seconds."""
+    add(session, claim, [(round(PACE_PARTS * share), PACE, seconds) for share, seconds in pace])
+
+
 def add_log(session: Session, claim: ClaimedStage, lines: Sequence[str]) -> None:
     """Append log lines of the claim's attempt, stamped with the database's time."""
     at = now(session)
@@ -42,17 +48,21 @@ def add_log(session: Session, claim: ClaimedStage, lines: Sequence[str]) -> None
 
 
 def carry_over(session: Session, stage_id: int, attempt_id: int, step: int) -> None:
-    """Move points up to `step` from the stage's latest attempt that has any; delete every other point of the stage."""
-    session.execute(delete(Metric).where(Metric.attempt_id == attempt_id, Metric.step > step))
+    """Move points up to `step` from the stage's latest attempt that has any; delete every other point of the stage.
+
+    How fast an attempt goes belongs to it alone."""
+    session.execute(delete(Metric).where(Metric.attempt_id == attempt_id, Metric.step > step, _OF_STEPS))
     earlier = (
         select(func.max(Metric.attempt_id))
         .join(Attempt, Attempt.id == Metric.attempt_id)
-        .where(Attempt.stage_id == stage_id, Attempt.id < attempt_id)
+        .where(Attempt.stage_id == stage_id, Attempt.id < attempt_id, _OF_STEPS)
     )
     source = session.scalars(earlier).one()
-    has_own = session.execute(select(Metric.step).where(Metric.attempt_id == attempt_id).limit(1)).first()
+    has_own = session.execute(select(Metric.step).where(Metric.attempt_id == attempt_id, _OF_STEPS).limit(1)).first()
     if source is not None and has_own is None:
         session.execute(
-            update(Metric).where(Metric.attempt_id == source, Metric.step <= step).values(attempt_id=attempt_id)
+            update(Metric)
+            .where(Metric.attempt_id == source, Metric.step <= step, _OF_STEPS)
+            .values(attempt_id=attempt_id)
         )
     remove_curves(session, stage_id, but=attempt_id)

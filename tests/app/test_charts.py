@@ -11,6 +11,7 @@ import pytest
 import app.charts
 from app.charts import (
     CHARTS,
+    confidence_bins,
     frame,
     gra_by_kl,
     gra_forest,
@@ -313,3 +314,29 @@ def test_perfect_order_makes_no_error_until_only_wrong_labels_are_left() -> None
 
 def test_families_are_blocks_with_half_a_line_between_them() -> None:
     assert reweighting._heights(reweighting.prepare(GROUPS)) == [0.0, -1.0, -2.5]
+
+
+def test_smoothing_is_the_moving_mean_with_its_start_taken_out() -> None:
+    """Weight ½ on 4, 0, 8: 2/½, (1 + 0)/¾, (½ + 4)/⅞."""
+    assert training_curves.smoothed((4.0, 0.0, 8.0), 0.5) == pytest.approx((4.0, 4 / 3, 36 / 7))
+    assert training_curves.smoothed((3.0,) * 50, 0.99) == pytest.approx((3.0,) * 50)
+
+
+@pytest.mark.parametrize(("chart", "rows"), [(training_curves, POINTS), (confidence_bins, BY_THIRD)])
+def test_what_was_measured_stays_faint_behind_a_smooth_line(chart: Any, rows: Any) -> None:
+    plain = chart.draw(chart.prepare(rows))
+    smooth = chart.draw(chart.prepare(rows, way=training_curves.Way(smoothing=0.9)))
+    lines = len(plain.data)
+    assert len(smooth.data) == 2 * lines
+    assert [trace.y for trace in smooth.data[:lines]] == [trace.y for trace in plain.data]
+    assert all(trace.line.color.startswith("rgba") and trace.hoverinfo == "skip" for trace in smooth.data[:lines])
+
+
+def test_a_log_scale_draws_nothing_of_zero_and_below_and_zoom_stays() -> None:
+    points = pd.DataFrame({"step": [1, 2, 3], "name": "loss", "value": [0.5, 0.0, -1.0]})
+    way = training_curves.Way(log=True, zoom=True)
+    figure = training_curves.draw(training_curves.prepare([("a", "cw", points)], way=way))
+    assert figure.layout.yaxis.type == "log"
+    assert list(figure.data[0].y) == [0.5, None, None]
+    assert (figure.layout.dragmode, figure.layout.uirevision) == ("zoom", "log True")
+    assert training_curves.draw(training_curves.prepare([("a", "cw", points)])).layout.dragmode is False

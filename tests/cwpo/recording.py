@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -12,6 +13,8 @@ class RecordingReporter:
     progresses: list[tuple[int, int, str]] = field(default_factory=list)
     points: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+    looked_at: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def resumed(self, step: int) -> None:
         self.began_after.append(step)
@@ -24,3 +27,9 @@ class RecordingReporter:
 
     def log(self, message: str) -> None:
         self.lines.append(message)
+
+    def share(self, value: float) -> None:
+        self.shares.append(value)
+
+    def shown(self, name: str, data: Mapping[str, Any]) -> None:
+        self.looked_at[name] = data

@@ -63,7 +63,7 @@ def test_a_run_from_the_form_to_its_gra(page: Page, dashboard: Dashboard) -> Non
     expect(page.get_by_role("button", name="Duplicate & edit")).to_be_visible()
     expect(page.get_by_text("Done: ")).to_be_visible(timeout=5 * MINUTES)
     expect(page.get_by_test_id("stMetric").filter(has_text="GRA").first).to_contain_text("%")
-    expect(page.get_by_text("held-out prompts; the gold reward's score decides each")).to_be_visible()
+    expect(page.get_by_text("held-out prompts: by its gold score the aligned answer is better at")).to_be_visible()
     drawn(page)
 
     go(page, "Runs", "Runs")

@@ -104,12 +104,18 @@ class _BarReporter:
     def progress(self, done: int, total: int, unit: str) -> None:
         self._bars.update(self._task, completed=min(done, total), total=total, unit=unit)
 
+    def share(self, value: float) -> None:
+        """The bar counts what people count."""
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         if "loss" in values:
             self._bars.update(self._task, note=f"loss {values['loss']:.3f}")
 
     def log(self, message: str) -> None:
         self._bars.console.print(message, markup=False, highlight=False)
+
+    def shown(self, name: str, data: Mapping[str, Any]) -> None:
+        """Pages show it."""
 
 
 def show_run(result: RunResult, console: Console) -> None:

@@ -171,8 +171,14 @@ class _Rows:
     def progress(self, done: int, total: int, unit: str) -> None:
         self._status.update(f"{done:,} {unit}")
 
+    def share(self, value: float) -> None:
+        """The rows are counted."""
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Labeling has none."""
 
     def log(self, message: str) -> None:
         print(message, file=sys.stderr)
+
+    def shown(self, name: str, data: Mapping[str, Any]) -> None:
+        """Pages show it."""

@@ -1,6 +1,7 @@
 """Runs and results in a terminal: `cwpo status` and the end of the demo."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +20,9 @@ from db.records import CardWait, EvaluationRecord, RunFilters, RunRow, StageRow
 from db.status import LIVE
 from workers.cli.console import make_console, show_notes, show_table
 from workers.machine.database import reading
+from workers.plan import queue_times
+from workers.plan.eta import Eta, StageTime
+from workers.plan.words import eta_short, eta_words, left_words
 
 _RUNS_SHOWN = 30
 _RESULT = [title(name) for name in ("estimate", "interval", "n_prompts", "kl", "tokens", "length_ratio")]
@@ -38,19 +42,23 @@ def _show_runs(console: Console) -> None:
         page = queries.list_runs(session, filters=RunFilters(), after=None, limit=_RUNS_SHOWN)
         evaluated = [row for row in page.rows if row.evaluation is not None]
         configs = read_stored(queries.configs(session, [row.id for row in evaluated])).configs
-        waits = queries.card_waits(session, [row.id for row in page.rows if row.status in LIVE])
-    columns = ["run", "status", "method", "objective", "seed", "stages", *_RESULT, "name"]  # fmt: skip
-    show_table(f"Runs ({len(page.rows)} of {page.total})", columns, [_run_cells(row) for row in page.rows], console)
+        live = [row.id for row in page.rows if row.status in LIVE]
+        waits = queries.card_waits(session, live)
+        etas = queue_times.etas(session) if live else {}
+    columns = ["run", "status", "method", "objective", "seed", "stages", "expected", *_RESULT, "name"]  # fmt: skip
+    rows = [_run_cells(row, etas.get(row.id)) for row in page.rows]
+    show_table(f"Runs ({len(page.rows)} of {page.total})", columns, rows, console)
     _show_waits(waits, console)
     if evaluated:
         said = terms(evaluated, configs).sentence
         show_notes([f"GRA: {said}; each run is one seed, so its interval covers prompts only."], console)
 
 
-def _run_cells(row: RunRow) -> list[str]:
+def _run_cells(row: RunRow, eta: Eta | None) -> list[str]:
     stages = f"{row.stages_done}/{row.stages}"
     return [
         str(row.id), row.status, row.method_label, row.objective, str(row.seed), stages,
+        eta_short(eta, _clock) or "unknown" if eta else NOTHING,
         *(_result_cells(row.evaluation) if row.evaluation else [NOTHING] * 6), row.name,
     ]  # fmt: skip
 
@@ -68,8 +76,13 @@ def _show_run(run_id: int, console: Console) -> None:
         record = queries.get_run(session, run_id)
         stages = queries.run_stages(session, run_id)
         waits = queries.card_waits(session, [run_id])
-    show_table(f"Run {run_id}: {record.status}", ["slot", "status", "progress", "seconds", "attempts", "reused"],
-               [_stage_cells(stage) for stage in stages], console)  # fmt: skip
+        times = queue_times.times(session) if record.status in LIVE else None
+    known = times.stages if times else {}
+    show_table(f"Run {run_id}: {record.status}",
+               ["slot", "status", "progress", "seconds", "expected", "attempts", "reused"],
+               [_stage_cells(stage, known.get(stage.stage_id)) for stage in stages], console)  # fmt: skip
+    if times and run_id in times.runs:
+        show_notes([eta_words(times.runs[run_id], _clock)], console)
     _show_waits(waits, console)
     if record.error:
         console.print(record.error, markup=False, highlight=False)
@@ -88,10 +101,16 @@ def _show_waits(waits: Sequence[CardWait], console: Console) -> None:
     show_notes(said, console)
 
 
-def _stage_cells(stage: StageRow) -> list[str]:
+def _clock(seconds: float) -> datetime:
+    """The time of day in so many seconds, as this machine tells it."""
+    return datetime.now().astimezone() + timedelta(seconds=seconds)
+
+
+def _stage_cells(stage: StageRow, time: StageTime | None) -> list[str]:
     progress = f"{stage.done}/{stage.total} {stage.unit}" if stage.total else "–"
     reused = "reused" if stage.reused else ""
-    return [stage.slot, stage.status, progress, number(stage.seconds, 1), str(stage.attempts), reused]
+    expected = left_words(time, running=stage.status == "running") if stage.status in LIVE else NOTHING
+    return [stage.slot, stage.status, progress, number(stage.seconds, 1), expected, str(stage.attempts), reused]
 
 
 def print_comparison(run_ids: Sequence[int], console: Console) -> None:

@@ -12,7 +12,7 @@ from cwpo.compare.human_labels import human_labels, share_of_pairs
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError, SettingsError
 from cwpo.stages.graph import StageSpec
-from cwpo.stages.kinds import stored_settings
+from cwpo.stages.kinds import KINDS, stored_settings
 from cwpo.stages.settings import (
     AlignSettings,
     AnnotatorSettings,
@@ -185,11 +185,18 @@ class Speed:
     def seconds(self, config: RunConfig, spec: StageSpec, device: str, pairs: int | None) -> float | None:
         """Size × seconds per unit where both sizes are known, else the mean; None where nothing was measured."""
         model = submission.model_of(config, spec) or ""
-        devices = (device,) if spec.needs_model else DEVICES
-        seen = [row for name in devices for row in self._seen.get((spec.kind, model, name), [])]
+        return self.of(spec.kind, model, device, work(spec.settings, config, pairs))
+
+    def like(self, row: MeasuredStage) -> float | None:
+        """The same for a stage that is finished: what would have been said of it."""
+        return self.of(row.kind, row.model, device_name(row.device), _measured_work(row))
+
+    def of(self, kind: str, model: str, device: str, size: float | None) -> float | None:
+        """The same for a stage of that kind and size; light stages are as fast anywhere."""
+        devices = DEVICES if kind in KINDS and KINDS[kind].light else (device,)
+        seen = [row for name in devices for row in self._seen.get((kind, model, name), [])]
         if not seen:
             return None
-        size = work(spec.settings, config, pairs)
         sized = [(seconds, other) for seconds, other in seen if other]
         if size is not None and sized:
             return size * sum(seconds for seconds, _ in sized) / sum(other for _, other in sized)

@@ -1,11 +1,13 @@
 """A plan as people read it, the same on the page and in the terminal."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from cwpo.compare.power import Power
 from cwpo.report.numbers import NOTHING, count, duration, number, size
 from cwpo.stages.kinds import label_of
 from workers.plan.estimate import Plan
+from workers.plan.eta import Eta, StageTime
 
 DEVICE_NAMES = {"gpu": "GPU", "cpu": "CPU"}
 FIELD_NAMES = {
@@ -36,6 +38,47 @@ def about(seconds: float | None) -> str:
     if seconds < 90:
         return duration(seconds)
     return f"{number(seconds / 60, 0)} min" if seconds < 5_400 else f"{number(seconds / 3600, 1)} h"
+
+
+def left_words(time: StageTime | None, *, running: bool) -> str:
+    """What is left of a stage that runs, or what one that waits will take; what nobody knows is said as such."""
+    if time is None or time.left is None:
+        return "time unknown" if running else "unknown"
+    return f"about {about(time.left)} left" if running else f"about {about(time.left)}"
+
+
+def eta_words(eta: Eta, at: Callable[[float], datetime]) -> str:
+    """When a run starts and ends, and what is before it. at: the time of day in so many seconds."""
+    parts = []
+    if eta.ahead:
+        parts.append(f"{_counted(eta.ahead, 'stage')} of other runs before it")
+    if eta.starts_in and eta.starts_in >= 1:
+        parts.append(f"starts after about {about(eta.starts_in)}")
+    if eta.done_in is not None:
+        parts.append(f"done at about {_moment(at, eta.done_in)}")
+    elif eta.no_worker:
+        device = DEVICE_NAMES.get(eta.no_worker)
+        parts.append(f"waits for a {device} worker: none is alive" if device else "waits for a worker: none is alive")
+    elif eta.unmeasured:
+        names = ", ".join(label_of(kind) for kind in eta.unmeasured)
+        parts.append(f"when it is done nobody knows yet: no stage of this kind was measured ({names})")
+    else:
+        parts.append("nobody knows when it is done: it is further behind in the queue than is looked at")
+    sentence = ", ".join(parts)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def eta_short(eta: Eta, at: Callable[[float], datetime]) -> str:
+    """The same for a cell: `done 14:32`, `4 ahead, done 14:32`."""
+    ahead = f"{count(eta.ahead)} ahead" if eta.ahead else ""
+    done = f"done {_moment(at, eta.done_in)}" if eta.done_in is not None else ""
+    return ", ".join(part for part in (ahead, done) if part)
+
+
+def _moment(at: Callable[[float], datetime], seconds: float) -> str:
+    """14:32, with the day where it is another one."""
+    now, then = at(0.0), at(seconds)
+    return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%d %b %H:%M}"
 
 
 def about_size(number_of_bytes: int) -> str:

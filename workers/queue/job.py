@@ -19,7 +19,10 @@ from cwpo.config.environment import settings
 from cwpo.config.parts import ExecutionConfig
 from cwpo.config.store import STORE_PATIENCE
 from cwpo.errors import ArtifactError, Cancelled, RanksLost, StoreUnreachable, sentence_of
+from cwpo.report.log_lines import summary_line
+from cwpo.report.numbers import duration
 from cwpo.stages.context import Execution
+from cwpo.stages.execute import StageResult
 from cwpo.stages.kinds import kind_named, stored_settings
 from cwpo.stages.settings import Settings, model_of
 from db.errors import StaleToken
@@ -31,9 +34,10 @@ from workers.machine import logs
 from workers.machine.database import reading, writing
 from workers.machine.devices import card_memory
 from workers.machine.paths import home, store
+from workers.machine.program import program
 from workers.queue import scheduler
 from workers.queue.lease import LEASE_SECONDS, Lease, set_idle
-from workers.queue.reporter import BufferingReporter
+from workers.queue.reporter import BufferingReporter, warnings_in
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +126,8 @@ def _perform(worker_id: int, device: str, claimed: ClaimedStage, shutdown: Shutd
     """One stage from claim to publication; every way it can end is recorded, then what is unexpected is raised."""
     reporter = BufferingReporter()
     log.info("claimed, attempt %d", claimed.token)
-    with Lease(worker_id, claimed, reporter, shutdown.asked) as lease:
+    reporter.log(_begins(device, claimed))
+    with Lease(worker_id, claimed, reporter, shutdown.asked) as lease, warnings_in(reporter):
         try:
             _execute_and_publish(device, claimed, reporter, lease)
         except Cancelled:
@@ -168,10 +173,28 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
         should_stop=lease.should_stop,
         compute=in_ranks,
     )
-    if not result.computed:
-        reporter.log("Found in the artifact store; nothing was computed.")
+    _say_result(claimed, result, reporter)
     publish(place, claimed, result, reporter, lease)
     log.info("published, %.1f s%s", result.seconds, "" if result.computed else ", found in the artifact store")
+
+
+def _begins(device: str, claimed: ClaimedStage) -> str:
+    """The first line of an attempt."""
+    versions = ", ".join(f"{name} {version}" for name, version in _environment().items() if name in _RECORDED)
+    where = f"{len(claimed.cards)} cards" if len(claimed.cards) > 1 else device
+    return (
+        f"Started: attempt {claimed.token} on {platform.node()}, {where}; {program()}, "
+        f"python {platform.python_version()}, {versions}."
+    )
+
+
+def _say_result(claimed: ClaimedStage, result: StageResult, reporter: BufferingReporter) -> None:
+    """The last lines of a stage that went well."""
+    if not result.computed:
+        reporter.log("Found in the artifact store; nothing was computed.")
+    if line := summary_line(claimed.kind, result.summary):
+        reporter.log(line)
+    reporter.log(f"Finished after {duration(result.seconds)}.")
 
 
 def _places(claimed: ClaimedStage, device: str, wish: str) -> tuple[str, ...]:
@@ -281,5 +304,6 @@ def _environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": settings.threads,
+        "cwpo": program(),
         **{name: metadata.version(name) for name in _RECORDED},
     }

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import DatabaseError, StaleToken, UnknownWorker
 from db.records import ClaimedStage
-from db.repositories import cards, leases, metrics, stages
+from db.repositories import annotations, cards, leases, metrics, stages
 from db.repositories import workers as worker_rows
 from db.status import CANCELLED, HELD, WORKER_BUSY, WORKER_IDLE
 from workers.machine.database import writing
@@ -125,13 +125,17 @@ def renew(session: Session, claimed: ClaimedStage, batch: Batch) -> str:
 
 
 def _write_batch(session: Session, claimed: ClaimedStage, batch: Batch) -> None:
-    """First step, metric points and log lines of a held stage."""
+    """First step, metric points, pace, log lines and what is to be looked at of a held stage."""
     if batch.first_step is not None:
         stages.start_at(session, claimed.stage_id, claimed.token, batch.first_step)
     if batch.points:
         metrics.add(session, claimed, batch.points)
+    if batch.pace:
+        metrics.add_pace(session, claimed, batch.pace)
     if batch.lines:
         metrics.add_log(session, claimed, batch.lines)
+    for name, data in batch.shown.items():
+        annotations.add_histogram(session, claimed, name, data)
 
 
 def register_worker(name: str, device: str, card: str | None = None) -> int:

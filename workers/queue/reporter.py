@@ -1,13 +1,22 @@
 """What a stage says, buffered: one short transaction per worker every two seconds instead of one per step."""
 
+import logging
 import re
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
+from cwpo.report.log_lines import WARNING, loss_line
 from db.engine import BATCH_ROWS
+from db.records import PACE_PARTS, Pace
 
 _LONGEST_LINE = 2_000
+_MOST_WARNINGS = 50  # of one stage
+_LOSS_LINES = 10  # of one training
+_BEGINNING, _FIRST_STEP, _STEP = 0.02, 0.999 / PACE_PARTS, 0.0099  # shares of the work between points of the pace
 _SECRETS = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)|AKIA[0-9A-Z]{16}")
 
 
@@ -19,10 +28,13 @@ class Batch:
     points: tuple[tuple[int, str, float], ...]  # step, name, value
     lines: tuple[str, ...]
     first_step: int | None  # finished steps when this attempt's training began; told once
+    pace: Pace = ()
+    shown: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
-        return self.progress is None and not self.points and not self.lines and self.first_step is None
+        said = (self.points, self.lines, self.pace, self.shown)
+        return self.progress is None and self.first_step is None and not any(said)
 
 
 class BufferingReporter:
@@ -35,6 +47,13 @@ class BufferingReporter:
         self._lines: list[str] = []
         self._first_step: int | None = None
         self._first_step_told = False
+        self._began = time.monotonic()
+        self._paces: list[tuple[float, float]] = []
+        self._share: float | None = None  # of the last point of the pace
+        self._says_shares = False
+        self._steps: int | None = None  # of the training
+        self._said_loss: int | None = None  # the tenth of the training that a line was written of
+        self._shown: dict[str, Mapping[str, Any]] = {}
 
     def resumed(self, step: int) -> None:
         with self._lock:
@@ -44,25 +63,60 @@ class BufferingReporter:
     def progress(self, done: int, total: int, unit: str) -> None:
         with self._lock:
             self._progress = (done, total, unit)
+            if total > 0 and not self._says_shares:
+                self._go_on(done / total)
+
+    def share(self, value: float) -> None:
+        with self._lock:
+            self._says_shares = True
+            self._go_on(value)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         with self._lock:
             self._points.extend((step, name, float(value)) for name, value in values.items())
+            if "loss" in values:
+                self._say_loss(step, values)
 
     def log(self, message: str) -> None:
         with self._lock:
             self._lines.extend(_clean(line) for line in message.splitlines() if line.strip())
+
+    def shown(self, name: str, data: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._shown[name] = data
 
     def take(self) -> Batch:
         """What waits, oldest first; a fast stage may say more than one batch holds (`full`)."""
         with self._lock:
             first = self._first_step if not self._first_step_told else None
             points, lines = tuple(self._points[:BATCH_ROWS]), tuple(self._lines[:BATCH_ROWS])
-            batch = Batch(progress=self._progress, points=points, lines=lines, first_step=first)
+            batch = Batch(
+                progress=self._progress, points=points, lines=lines, first_step=first, pace=tuple(self._paces),
+                shown=dict(self._shown),
+            )  # fmt: skip
             self._progress = None
+            self._paces.clear()
+            self._shown.clear()
             del self._points[: len(points)], self._lines[: len(lines)]
             self._first_step_told = self._first_step is not None
             return batch
+
+    def _say_loss(self, step: int, values: Mapping[str, float]) -> None:
+        """A line at the first step, then about one for each tenth of the training, and at the last step."""
+        total = self._progress[1] if self._progress else self._steps
+        self._steps = total
+        tenth = step if total is None else step * _LOSS_LINES // max(total, 1)
+        if self._said_loss is None or tenth > self._said_loss:
+            self._said_loss = tenth
+            self._lines.append(loss_line(step, total, values))
+
+    def _go_on(self, share: float) -> None:
+        """A point of the pace where enough was done since the last one: about 120 of a stage, however long it is."""
+        share = round(PACE_PARTS * min(1.0, max(0.0, share))) / PACE_PARTS
+        least = _FIRST_STEP if share <= _BEGINNING else _STEP
+        if self._share is None or share >= self._share + least or (share == 1.0 > self._share):
+            self._share = share
+            self._paces.append((share, time.monotonic() - self._began))
 
     @property
     def first_step(self) -> int | None:
@@ -80,7 +134,37 @@ class BufferingReporter:
             self._progress = self._progress or batch.progress
             self._points[:0] = batch.points
             self._lines[:0] = batch.lines
+            self._paces[:0] = batch.pace
+            self._shown = {**batch.shown, **self._shown}
             self._first_step_told = self._first_step_told and batch.first_step is None
+
+
+@contextmanager
+def warnings_in(reporter: BufferingReporter) -> Iterator[None]:
+    """What this process warns of while a stage is executed is a line of the stage's log, too."""
+    handler = _Warnings(reporter)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    """Each warning once, its first line."""
+
+    def __init__(self, reporter: BufferingReporter) -> None:
+        super().__init__(logging.WARNING)
+        self._reporter, self._said = reporter, set[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage().strip().partition("\n")[0]
+        if record.name.startswith("workers."):  # the job says in its own words how the stage ends
+            return
+        if line and line not in self._said and len(self._said) < _MOST_WARNINGS:
+            self._said.add(line)
+            self._reporter.log(f"{WARNING}{line}")
 
 
 def _clean(line: str) -> str:

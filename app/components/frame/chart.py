@@ -23,16 +23,18 @@ def show_chart(
     title: str = "",
     alt: str = "",
     caption: str = "",
+    about: str = "",
     on_select: Callable[[], None] | None = None,
     **choice: Any,
 ) -> None:
-    """Title, picture, one sentence. `alt` names a picture without a title; `choice` goes to the chart's prepare.
-    on_select: called after a click on a mark, which is then in the session under the key."""
+    """Title, picture, one sentence. `alt` names a picture without a title, `about` is the help of the title; `choice`
+    goes to the chart's prepare. on_select: called after a click on a mark, which is then in the session under the key.
+    """
     chart = CHARTS[name]
     if not (title or alt):
         raise ValueError(f"The chart {name} needs a title, or an alt for those who do not see it.")
     if title:
-        small(title)
+        small(title, about)
     data = chart.prepare(rows, **choice)
     figure = _figure(name, tuple(data) if isinstance(data, list) else data, look().name)
     config = modebar(name, chart_format())

@@ -49,9 +49,9 @@ def section(title: str, caption: str = "") -> None:
         st.caption(untrusted.label(caption, 400))
 
 
-def small(title: str) -> None:
-    """The title of a chart or a table."""
-    st.markdown(f"#### {untrusted.label(title)}")
+def small(title: str, about: str = "") -> None:
+    """The title of a chart or a table, and what it means on hover."""
+    st.markdown(f"#### {untrusted.label(title)}", help=about or None)
 
 
 def note(sentence: str) -> None:

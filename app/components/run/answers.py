@@ -1,47 +1,86 @@
-"""Answers of one run to the held-out prompts, aligned | baseline, page by page."""
+"""Answers of one run to the held-out prompts, aligned | baseline, page by page: searched, ordered, compared."""
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from app.components.frame import layout
 from app.components.frame.formats import counted
 from app.components.run.answer_card import show_answers
 from app.reads import results
+from cwpo.report.numbers import count
 from db import queries
-from db.records import Cursor
+from db.records import AnswerPage, Cursor
 
 PAGE = 10
-ORDERS = {"prompt": "by prompt", "worst": "lost first", "best": "won first"}
+ORDERS = {"prompt": "by prompt", "worst": "worst first", "best": "best first", "change": "largest change"}
+ABOUT_ORDERS = (
+    "By the gold score of the aligned answer minus that of the baseline's: the largest loss, the largest gain, or the "
+    "largest of either."
+)
+WORDS = "Search in prompts and answers"
 
 
 @layout.fragment
 def show_answer_list(run_id: int) -> None:
-    """The list; the place in it is kept in the address."""
-    bar = st.container(horizontal=True, vertical_alignment="center")
-    order = _order(bar)
+    """The list; search, order and the place in it are kept in the address."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = _search()
+        order = _order()
+        compare = st.toggle("Mark differences", key="answers_diff", bind="query-params",
+                            help="Words that only this side has stand out.")  # fmt: skip
     place = str(st.query_params.get("answers_after", ""))
     after = Cursor.decode(place, value=None if order == "prompt" else float, key=str)
     with results.reading() as session:
-        page = queries.answers(session, run_id, order=order, after=after, limit=PAGE)
-    if not page.rows:
+        page = queries.answers(session, run_id, order=order, text=text, after=after, limit=PAGE)
+    if not page.prompts:
         layout.empty_state("The aligned and the baseline model's answers appear here once both have answered.")
         return
-    words = f"{counted(page.total, 'held-out prompt')}; the gold reward's score decides each"
-    bar.caption(words, width="content")
+    layout.note(_counts(page, text))
     for row in page.rows:
-        show_answers(row)
-    with st.container(horizontal=True):
+        show_answers(row, compare=compare)
+    with st.container(horizontal=True, vertical_alignment="center"):
         if after is not None:
             layout.turn("First page", "answers_first", answers_after="")
         if page.next is not None:
             layout.turn("Next prompts", "answers_next", answers_after=page.next.encode())
+        if page.rows:
+            st.caption(_place(page))
 
 
-def _order(bar: DeltaGenerator) -> str:
+def _counts(page: AnswerPage, text: str) -> str:
+    """3 of 200 prompts hold “tea”: better at 2, worse at 1."""
+    found = f"{count(page.total)} of {counted(page.prompts, 'held-out prompt')}"
+    words = (
+        f"{found} with “{text.strip()}” in prompt or answer"
+        if text.strip()
+        else counted(page.prompts, "held-out prompt")
+    )
+    if page.better is None or page.worse is None:
+        return f"{words}; the gold reward has not scored both sides yet."
+    equal = page.total - page.better - page.worse
+    return (
+        f"{words}: by its gold score the aligned answer is better at {count(page.better)}, equal at {count(equal)} and "
+        f"worse at {count(page.worse)}."
+    )
+
+
+def _place(page: AnswerPage) -> str:
+    """11–20 of 200."""
+    return f"{count(page.first)}–{count(page.first + len(page.rows) - 1)} of {count(page.total)}"
+
+
+def _search() -> str:
+    """What is searched for; bound to the address."""
+    return st.text_input(
+        "Search", key="answers_text", placeholder=WORDS, bind="query-params", on_change=_first_page,
+        label_visibility="collapsed", width=280,
+    ) or ""  # fmt: skip
+
+
+def _order() -> str:
     """Which prompts come first; bound to the address."""
-    chosen = bar.segmented_control(
+    chosen = st.segmented_control(
         "Order", list(ORDERS), key="answers", default="prompt", format_func=lambda name: ORDERS[name],
-        required=True, label_visibility="collapsed", bind="query-params", on_change=_first_page,
+        required=True, label_visibility="collapsed", bind="query-params", on_change=_first_page, help=ABOUT_ORDERS,
     )  # fmt: skip
     return chosen or "prompt"
 

@@ -1,11 +1,15 @@
-"""Curves of one run or of several: loss, reward accuracy, reward margin, and the annotator's own."""
+"""Curves of one run: chosen, smoothed, on a log scale or over the full width as the address says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.charts import confidence_bins
+from app.charts.training_curves import Way
+from app.components.frame import layout
 from app.components.frame.chart import show_chart
 from app.reads import results
 from cwpo.stages.graph import slot_name
@@ -13,42 +17,115 @@ from db import queries
 from db.records import RunRow, StageRow
 
 POINTS = 400  # per line; the query thins, extremes stay
-# (title, slot, metric), most telling first; the first four with points are shown, BY_CONFIDENCE after them.
-PANELS = (
-    ("Is the loss falling?", "align", "loss"),
-    ("Does it prefer the chosen answer?", "align", "rewards/accuracies"),
-    ("By how much?", "align", "rewards/margins"),
-    ("Does the annotator learn?", "annotator", "loss"),
-    ("SFT loss", "sft", "loss"),
-    ("Gold reward loss", "gold", "loss"),
-)
-SHOWN = 4
-BY_CONFIDENCE = {"accuracies": "Which pairs does it learn?", "margins": "By how much, by confidence?"}
+SHOWN = 4  # curves, where none are chosen
+SMOOTHINGS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
 
 
-def show_run_curves(row: RunRow, stages: Sequence[StageRow]) -> None:
-    """Side by side where there is room; a panel appears with its first point."""
-    slots = {stage.slot: stage.stage_id for stage in stages if stage.slot in {slot for _, slot, _ in PANELS}}
-    names = sorted({metric for _, slot, metric in PANELS if slot in slots})
-    names += [name for metric in BY_CONFIDENCE for name in confidence_bins.names(metric)]
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One curve of one stage; `about` is its help."""
+
+    title: str
+    slot: str
+    metric: str
+    about: str
+
+
+# Most telling first; of those with points the first four are shown, by confidence after them.
+PANELS = tuple(
+    Panel(title=title, slot=slot, metric=metric, about=about)
+    for title, slot, metric, about in (
+        ("Is the loss falling?", "align", "loss", "The alignment loss: the mean over a batch of the weighted loss of "
+         "each pair, as the objective defines it."),
+        ("Does it prefer the chosen answer?", "align", "rewards/accuracies", "The share of pairs whose chosen answer "
+         "has the larger implicit reward β (log π − log π_ref). One half is chance."),
+        ("By how much?", "align", "rewards/margins", "The mean over a batch of the implicit reward of chosen minus "
+         "that of rejected, in nats."),
+        ("Does the annotator learn?", "annotator", "loss", "The annotator's loss on human labels: −log σ of the score "
+         "of the preferred answer minus that of the other. 0.693 is chance."),
+        ("SFT loss", "sft", "loss", "Negative log-likelihood per response token, in nats."),
+        ("Gold reward loss", "gold", "loss", "The same as of the annotator, for a gold reward trained here."),
+        ("Reward of chosen", "align", "rewards/chosen", "β (log π − log π_ref) of the chosen answers. Both falling is "
+         "common; the margin is what counts."),
+        ("Reward of rejected", "align", "rewards/rejected", "β (log π − log π_ref) of the rejected answers."),
+        ("Log-probability of chosen", "align", "logps/chosen", "log π of the chosen answers, summed over tokens."),
+        ("Log-probability of rejected", "align", "logps/rejected", "The same of the rejected answers."),
+        ("Mean weight", "align", "mean_weight", "The mean weight w of the pairs of a batch."),
+        ("Gradient norm", "align", "grad_norm", "Before clipping. Jumps are steps that were cut."),
+        ("Learning rate", "align", "lr", "Warm-up, then the schedule."),
+        ("Accuracy of the annotator", "annotator", "accuracy", "The share of its training pairs that it orders as the "
+         "human did. One half is chance."),
+        ("Held-out loss of the annotator", "annotator", "heldout_nll", "On human labels that it does not learn from, "
+         "at the end of each epoch; the lowest epoch is kept."),
+    )
+)  # fmt: skip
+BY_CONFIDENCE = {
+    "accuracies": ("Which pairs does it learn?", "The reward accuracy of the least, the middle and the most confident "
+                   "third of the pairs."),
+    "margins": ("By how much, by confidence?", "The reward margin of the same thirds, in nats."),
+}  # fmt: skip
+
+
+def _way() -> tuple[Way, bool]:
+    """How the curves are drawn, and whether over the full width; each choice is bound to the address."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        smoothing = st.select_slider(
+            "Smoothing", SMOOTHINGS, key="curve_smoothing", bind="query-params", width=200,
+            format_func=lambda weight: f"{weight:g}" if weight else "none",
+            help="Exponential moving mean with this weight on what came before; what was measured stays behind it.",
+        )  # fmt: skip
+        log = st.toggle("Log scale", key="curve_log", bind="query-params", help="Values of 0 and below are not drawn.")
+        wide = st.toggle("Full width", key="curve_wide", bind="query-params")
+    chosen = Way(smoothing=float(smoothing), log=bool(log), zoom=True, height=340 if wide else 220)
+    return chosen, bool(wide)
+
+
+def show_run_curves(row: RunRow, stages: Sequence[StageRow], beside: DeltaGenerator) -> None:
+    """Side by side where there is room, in the column `beside` or below it over the full width; a panel appears with
+    its first point."""
+    slots = {stage.slot: stage.stage_id for stage in stages if stage.slot in {panel.slot for panel in PANELS}}
     if not slots:
         return
+    names = sorted({panel.metric for panel in PANELS if panel.slot in slots})
+    names += [name for metric in BY_CONFIDENCE for name in confidence_bins.names(metric)]
     with results.reading() as session:
         table = queries.metrics(session, list(slots.values()), names=names, max_points=POINTS)
-    panels = [(title, slot, metric) for title, slot, metric in PANELS if _has(table, slots.get(slot), metric)][:SHOWN]
-    if not panels:
-        st.caption("Curves appear with the first training step.")
+    there = {panel.title: panel for panel in PANELS if _has(table, slots.get(panel.slot), panel.metric)}
+    if not there:
+        beside.caption("Curves appear with the first training step.")
         return
+    with beside:
+        chosen, wide = _way()
+    with st.container() if wide else beside:
+        _show_panels(row, slots, table, there, chosen)
+
+
+def _show_panels(
+    row: RunRow, slots: Mapping[str, int], table: pd.DataFrame, there: Mapping[str, Panel], chosen: Way
+) -> None:
+    shown = _chosen({panel.title: panel for panel in PANELS if panel.slot in slots}, there)
     grid = st.grid(2, min_column_width=200)
-    for title, slot, metric in panels:
+    for panel in shown:
         with grid.cell():
-            line = (slot_name(slot), row.method, table[table.stage_id == slots[slot]])
-            show_chart("training_curves", [line], key=f"curve_{slot}_{metric}", title=title, metric=metric)
-    for metric, title in BY_CONFIDENCE.items():
+            line = (slot_name(panel.slot), row.method, table[table.stage_id == slots[panel.slot]])
+            show_chart("training_curves", [line], key=f"curve_{panel.slot}_{panel.metric}", title=panel.title,
+                       about=panel.about, metric=panel.metric, way=chosen)  # fmt: skip
+    for metric, (title, about) in BY_CONFIDENCE.items():
         if any(_has(table, slots.get("align"), name) for name in confidence_bins.names(metric)):
             with grid.cell():
                 line = (slot_name("align"), row.method, table[table.stage_id == slots["align"]])
-                show_chart("confidence_bins", [line], key=f"bins_{metric}", title=title, metric=metric)
+                show_chart("confidence_bins", [line], key=f"bins_{metric}", title=title, about=about, metric=metric,
+                           way=chosen)  # fmt: skip
+    layout.note("Drag over a curve to zoom, double-click to see all of it.")
+
+
+def _chosen(offered: Mapping[str, Panel], there: Mapping[str, Panel]) -> list[Panel]:
+    """The curves that were asked for and have points, by default the most telling ones."""
+    titles = st.multiselect(
+        "Curves", list(offered), key="curves", bind="query-params", placeholder="the most telling",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    return [there[title] for title in titles if title in there] or list(there.values())[:SHOWN]
 
 
 def _has(table: pd.DataFrame, stage_id: int | None, metric: str) -> bool:

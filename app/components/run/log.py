@@ -1,25 +1,58 @@
-"""The end of a run's log."""
+"""A run's log: the end of it, by stage, by problem or by words, and all of that as a file."""
+
+from collections.abc import Sequence
 
 import streamlit as st
 
 from app import untrusted
 from app.components.frame import layout
 from app.reads import results
+from cwpo.report.numbers import count
 from cwpo.stages.graph import slot_name
 from db import queries
+from db.records import LogLineRow
 
-LINES = 200
+LINES = 300  # on the page
+MOST_LINES = 50_000  # in a file
+ANY = ""
 
 
-def show_log(run_id: int) -> None:
-    """Newest lines last, in a box that stays at its end."""
+def show_log(run_id: int, slots: Sequence[str]) -> None:
+    """Newest lines last, in a box that stays at its end; what is asked for stands in the address."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        slot = st.selectbox(
+            "Stage", [ANY, *slots], key="log_stage", bind="query-params", width=200, label_visibility="collapsed",
+            format_func=lambda name: slot_name(name) if name else "every stage",
+        ) or ANY  # fmt: skip
+        text = st.text_input(
+            "Search", key="log_text", bind="query-params", width=280, placeholder="Search in the log",
+            label_visibility="collapsed",
+        ) or ""  # fmt: skip
+        problems = st.toggle("Only warnings and errors", key="log_problems", bind="query-params")
+        st.download_button(
+            "Download", lambda: _file(run_id, slot, text, problems), file_name=f"run-{run_id}.log", mime="text/plain",
+            key="log_file", type="tertiary", on_click="ignore", help="Every line that fits, oldest first.",
+        )  # fmt: skip
     with results.reading() as session:
-        lines = queries.log_tail(session, run_id, limit=LINES)
+        lines = queries.log_tail(session, run_id, LINES + 1, slot=slot, text=text, problems=problems)
     if not lines:
-        layout.empty_state("What the stages report is listed here once the first one runs.")
+        asked = slot or text.strip() or problems
+        layout.empty_state(
+            "No line fits." if asked else "What the stages report is listed here once the first one runs."
+        )
         return
-    words = "\n".join(
-        f"{line.at:%H:%M:%S}  {slot_name(line.slot):<20} {untrusted.plain(line.text, 400)}" for line in lines
-    )
+    if len(lines) > LINES:
+        layout.note(f"The last {count(LINES)} lines; the file has all of them.")
     with st.container(height=420, border=False, autoscroll=True):
-        st.code(words, language=None, wrap_lines=True)
+        st.code("\n".join(_line(line) for line in lines[-LINES:]), language=None, wrap_lines=True)
+
+
+def _line(line: LogLineRow) -> str:
+    return f"{line.at:%H:%M:%S}  {slot_name(line.slot):<20} {untrusted.plain(line.text, 400)}"
+
+
+def _file(run_id: int, slot: str, text: str, problems: bool) -> str:
+    """The lines whole, each with its day in UTC."""
+    with results.reading() as session:
+        lines = queries.log_tail(session, run_id, MOST_LINES, slot=slot, text=text, problems=problems)
+    return "".join(f"{line.at:%Y-%m-%d %H:%M:%S} {line.slot} {line.text}\n" for line in lines)

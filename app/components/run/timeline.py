@@ -1,7 +1,9 @@
 """The stages of a run: what is done, what runs, how long it took and how long it should take."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import streamlit as st
 
@@ -11,37 +13,44 @@ from app.components.frame.export import Exported
 from app.components.frame.formats import counted
 from app.components.frame.tables import Cell, Column
 from cwpo.report.listings import stage_numbers
-from cwpo.report.numbers import duration
+from cwpo.report.numbers import NOTHING, duration
 from cwpo.stages.graph import slot_name
 from db.records import StageRow
+from db.status import LIVE
+from workers.plan.eta import StageTime
+from workers.plan.words import left_words
 
 COLUMNS = (
     Column(label="stage", whole=True),
     Column(label="status"),
     Column(label="progress", figures=True),
     Column(label="time", figures=True),
-    Column(label="expected", figures=True),
+    Column(label="expected", figures=True, whole=True),
     Column(label="note", limit=60, whole=True),
 )
+Times = Mapping[int, StageTime]  # by stage
+NO_TIMES: Times = MappingProxyType({})
 QUIET = frozenset({"queued", "cancelled"})
 
 
-def show_timeline(stages: Sequence[StageRow], now: datetime | None = None) -> None:
+def show_timeline(stages: Sequence[StageRow], times: Times = NO_TIMES, now: datetime | None = None) -> None:
     """The table, and above it a bar for each stage that runs and knows its end."""
     moment = now or datetime.now(UTC)
     for stage in stages:
         if stage.status == "running":
-            _bar(stage, moment)
-    tables.show(COLUMNS, [_row(stage, moment) for stage in stages], alt="Stages of the run")
+            _bar(stage, times, moment)
+    tables.show(COLUMNS, [_row(stage, times, moment) for stage in stages], alt="Stages of the run")
 
 
-def export(stages: Sequence[StageRow], now: datetime | None = None) -> Exported:
+def export(stages: Sequence[StageRow], times: Times = NO_TIMES, now: datetime | None = None) -> Exported:
     """The table as a file."""
     moment = now or datetime.now(UTC)
+    timed = [replace(stage, expected_seconds=times[stage.stage_id].total) if stage.stage_id in times else stage
+             for stage in stages]  # fmt: skip
     return Exported(
         name="Stages",
-        numbers=lambda: stage_numbers(stages),
-        cells=lambda: tables.as_table(COLUMNS, [_row(stage, moment) for stage in stages]),
+        numbers=lambda: stage_numbers(timed),
+        cells=lambda: tables.as_table(COLUMNS, [_row(stage, times, moment) for stage in stages]),
     )
 
 
@@ -60,14 +69,13 @@ def summary_line(stages: Sequence[StageRow]) -> str:
     return f"{line}, {reused} reused" if reused else line
 
 
-def _bar(stage: StageRow, now: datetime) -> None:
+def _bar(stage: StageRow, times: Times, now: datetime) -> None:
     words = [slot_name(stage.slot)]
     if stage.total:
         words.append(f"{stage.done or 0:,} of {stage.total:,} {stage.unit or ''}".strip())
     if stage.started_at is not None:
         words.append(duration(elapsed(stage, now)))
-    if stage.expected_seconds:
-        words.append(f"about {duration(stage.expected_seconds)} expected")
+    words.append(left_words(times.get(stage.stage_id), running=True))
     line = untrusted.label(" · ".join(word for word in words if word), 200)
     if stage.total:
         st.progress(min(1.0, max(0.0, (stage.done or 0) / stage.total)), text=line)
@@ -75,16 +83,23 @@ def _bar(stage: StageRow, now: datetime) -> None:
         st.caption(line)
 
 
-def _row(stage: StageRow, now: datetime) -> list[Cell]:
+def _row(stage: StageRow, times: Times, now: datetime) -> list[Cell]:
     quiet = stage.status in QUIET
     return [
         Cell(text=slot_name(stage.slot), muted=quiet),
         Cell(text=stage.status, muted=stage.status != "running", strong=stage.status == "failed"),
         Cell(text=_progress(stage), muted=True),
         Cell(text=duration(elapsed(stage, now)), muted=quiet),
-        Cell(text=duration(stage.expected_seconds), muted=True),
+        Cell(text=_expected(stage, times), muted=True),
         Cell(text=_note(stage), muted=True),
     ]
+
+
+def _expected(stage: StageRow, times: Times) -> str:
+    """Of a stage that runs what is left, of one that waits what it will take."""
+    if stage.status not in LIVE:
+        return NOTHING
+    return left_words(times.get(stage.stage_id), running=stage.status == "running")
 
 
 def _progress(stage: StageRow) -> str:

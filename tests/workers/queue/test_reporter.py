@@ -1,7 +1,11 @@
 """What stages say is buffered, told once, given back when it could not be written, and free of secrets."""
 
+import logging
+
+import pytest
+
 from db.engine import BATCH_ROWS
-from workers.queue.reporter import BufferingReporter
+from workers.queue.reporter import Batch, BufferingReporter, warnings_in
 
 
 def test_everything_said_is_told_once() -> None:
@@ -14,7 +18,7 @@ def test_everything_said_is_told_once() -> None:
     batch = reporter.take()
     assert batch.progress == (5, 10, "steps")
     assert batch.points == ((5, "loss", 0.5), (5, "lr", 1.0))
-    assert batch.lines == ("one", "two")
+    assert batch.lines == ("Step 5 of 10: loss 0.5000, learning rate 1.", "one", "two")
     assert batch.first_step == 4  # resumed after four steps
     assert reporter.take().empty
 
@@ -65,3 +69,48 @@ def test_a_fast_stage_is_told_in_batches_that_one_transaction_may_write() -> Non
     batches.append(reporter.take())
     assert [len(batch.points) for batch in batches] == [BATCH_ROWS, BATCH_ROWS, 100]
     assert [step for batch in batches for step, name, _ in batch.points if name == "lr"] == list(range(BATCH_ROWS + 50))
+
+
+def test_the_pace_has_a_point_for_each_part_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One second a step of 1,000: each step of the first 2 %, then each percent; told once, and again where it could
+    not be written."""
+    clock = iter(range(10_000))
+    monkeypatch.setattr("workers.queue.reporter.time.monotonic", lambda: float(next(clock)))
+    reporter = BufferingReporter()
+    for step in range(1_001):
+        reporter.progress(step, 1_000, "steps")
+    pace = reporter.take().pace
+    assert [share for share, _ in pace[:22]] == [step / 1_000 for step in range(21)] + [0.03]
+    assert len(pace) == 21 + 98
+    assert pace[-1][0] == 1.0
+    reporter.give_back(Batch(progress=None, points=(), lines=(), first_step=None, pace=pace[:3]))
+    assert reporter.take().pace == pace[:3]
+
+
+def test_a_stage_that_says_shares_of_its_work_is_not_timed_by_what_it_counts() -> None:
+    reporter = BufferingReporter()
+    reporter.share(0.0)
+    reporter.progress(9, 10, "pairs")
+    reporter.share(0.5)
+    batch = reporter.take()
+    assert [share for share, _ in batch.pace] == [0.0, 0.5]
+    assert batch.progress == (9, 10, "pairs")
+
+
+def test_a_training_writes_a_line_at_its_first_step_and_of_each_tenth() -> None:
+    reporter = BufferingReporter()
+    reporter.progress(0, 200, "steps")
+    for step in range(1, 201):
+        reporter.metrics(step, {"loss": 1 / step, "rewards/accuracies": 0.5, "rewards/margins": 0.25, "lr": 1e-5})
+    lines = reporter.take().lines
+    assert [line.partition(":")[0] for line in lines] == [f"Step {step} of 200" for step in (1, *range(20, 201, 20))]
+    assert lines[1] == "Step 20 of 200: loss 0.0500, reward accuracy 50.0 %, reward margin 0.250, learning rate 1e-05."
+
+
+def test_what_libraries_warn_of_is_a_line_of_the_stage_once() -> None:
+    reporter = BufferingReporter()
+    with warnings_in(reporter):
+        for _ in range(2):
+            logging.getLogger("py.warnings").warning("numpy: too old\n  more of it")
+    logging.getLogger("py.warnings").warning("later")
+    assert reporter.take().lines == ("Warning: numpy: too old",)

@@ -1,0 +1,148 @@
+"""One run in a real browser: its time, curves, answers, first batch, log and command, each as the address says."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from playwright.sync_api import Browser, Page, expect
+
+from cwpo.config.run import RunConfig
+from db import queries
+from tests.cwpo import recorded
+from tests.e2e.serving import ROOT, free_port, wait_for_page
+from tests.e2e.test_dashboard import drawn, ready
+from tests.workers.working import be_the_worker
+from workers import api
+from workers.machine.database import reading
+from workers.queue import job, lease
+
+
+@pytest.fixture(scope="module")
+def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run 1 is computed in this process, run 2 waits; a worker of ours is alive and idle."""
+    home = tmp_path_factory.mktemp("desk")
+    shutil.copy(sqlite_template, home / "cwpo.sqlite")
+    own = {"CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'cwpo.sqlite'}", "REDIS_URL": redis_process}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own.items():
+            patch.setenv(name, value)
+        be_the_worker(patch)
+        config = recorded.config(home)
+        api.submit_run(config)
+        job.work(0)
+        api.submit_run(RunConfig.parse({**config.canonical(), "seed": 1}))
+        port = free_port()
+        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port", str(port)]
+        with (home / "log").open("ab") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=os.environ.copy(), stdout=log, stderr=log)
+        try:
+            wait_for_page(port, process, home / "log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+
+
+@pytest.fixture
+def visitor(browser: Browser, desk: str) -> Iterator[Page]:
+    """Someone whose browser writes down its errors."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, timezone_id="Europe/Berlin")
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    assert [words for words in complaints if not words.startswith("Failed to load resource")] == []
+
+
+def toggle(page: Page, key: str) -> None:
+    page.locator(f".st-key-{key} label").first.click()
+
+
+def has(page: Page, words: str) -> None:
+    """The address says it."""
+    expect(page).to_have_url(re.compile(words))
+
+
+@pytest.mark.timeout(300)
+def test_a_run_is_looked_at_from_its_curves_to_its_command(visitor: Page, desk: str) -> None:
+    page = visitor
+    page.goto(f"{desk}/run?run=1&curve_smoothing=0.9")
+    ready(page, "CW · DPO · seed 0")
+    drawn(page)
+    expect(page.locator(".st-key-curve_smoothing")).to_contain_text("0.9")
+    toggle(page, "curve_log")
+    has(page, "curve_log=true")
+    toggle(page, "curve_wide")
+    has(page, "curve_wide=true")
+    expect(page.get_by_text("loss, log", exact=True).first).to_be_visible()
+
+    page.get_by_text("largest change", exact=True).click()
+    has(page, "answers=largest")
+    toggle(page, "answers_diff")
+    expect(page.get_by_text(re.compile(r"\d+ own words")).first).to_be_visible()
+    expect(page.get_by_text("1–10 of 20")).to_be_visible()
+    page.get_by_role("button", name="Next prompts").click()
+    expect(page.get_by_text("11–20 of 20")).to_be_visible()
+    field = page.get_by_placeholder("Search in prompts and answers")
+    field.fill("nothing like this")
+    field.press("Enter")
+    expect(page.get_by_text("0 of 20 held-out prompts with “nothing like this” in prompt or answer")).to_be_visible()
+    page.reload()
+    ready(page, "CW · DPO · seed 0")
+    expect(field).to_have_value("nothing like this")
+    expect(page.locator(".st-key-curve_smoothing")).to_contain_text("0.9")
+
+    page.get_by_role("tab", name="First batch").click()
+    expect(
+        page.get_by_text(re.compile(r"The first step reads 16 pairs, [\d,]+ tokens; its loss counts"))
+    ).to_be_visible()
+    page.locator(".st-key-batch_of").get_by_text("SFT", exact=True).click()
+    expect(page.get_by_text("The loss counts the blue tokens")).to_be_visible()
+    has(page, "batch_of=")
+
+
+@pytest.mark.timeout(300)
+def test_a_log_is_searched_and_saved_and_the_command_reproduces_the_run(visitor: Page, desk: str) -> None:
+    """The file that the page gives is the run: its configuration has the same hash."""
+    page = visitor
+    page.goto(f"{desk}/run?run=1&tab=Log&log_text=Trained")
+    ready(page, "CW · DPO · seed 0")
+    log = page.get_by_role("tabpanel").locator("code").first
+    expect(log).to_contain_text("final loss")
+    expect(log).not_to_contain_text("Started")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download").click()
+    saved = Path(waiting.value.path()).read_text()
+    assert saved
+    assert all("Trained" in line for line in saved.splitlines())
+    toggle(page, "log_problems")
+    expect(page.get_by_text("No line fits.")).to_be_visible()
+
+    page.get_by_role("tab", name="Configuration").click()
+    expect(page.get_by_text("cwpo run run-1.yaml")).to_be_visible()
+    expect(page.get_by_text("# cwpo ")).to_be_visible()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download run-1.yaml").click()
+    given = RunConfig.parse(yaml.safe_load(Path(waiting.value.path()).read_text()))
+    with reading() as session:
+        assert given.hash() == queries.get_run(session, 1).config_hash
+
+
+@pytest.mark.timeout(300)
+def test_a_run_that_waits_says_when_it_will_be_done(visitor: Page, desk: str) -> None:
+    lease.beat_idle({1: os.getpid()})
+    page = visitor
+    page.goto(f"{desk}/run?run=2")
+    ready(page, "CW · DPO · seed 1")
+    expect(page.get_by_text(re.compile(r"Done at about \d\d:\d\d\."))).to_be_visible()
+    expect(page.get_by_role("table").first).to_contain_text("about")
