@@ -35,6 +35,11 @@ def labelings(base: Path) -> Path:
     return base / "labelings"
 
 
+def exports(base: Path) -> Path:
+    """Models that were exported, each a folder with a record beside it."""
+    return base / "exports"
+
+
 def store(*, patience: float = 0.0, should_stop: Callable[[], bool] = lambda: False) -> ArtifactStore:
     """The artifact store under CWPO_HOME, which workers and `cwpo run` share; behind it that of CWPO_STORE, waited for
     `patience` seconds when it does not answer."""

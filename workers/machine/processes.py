@@ -1,14 +1,18 @@
 """How our processes begin and end: what a child is told, and that it ends with its parent. Quick to import."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from cwpo.config.environment import for_child, settings
 from cwpo.parallel.lifeline import die_with_parent as die_with_parent
 
+POLITE = 10  # niceness of what the dashboard starts: workers and the dashboard come first
 _NEVER = str(2**31 - 1)  # bytes of free memory at the top of the heap before it is given back
 
 
@@ -43,6 +47,25 @@ def start_again_for_the_allocator() -> None:
     if added := allocator_environment():
         command = [sys.executable, *sys.orig_argv[1:]]
         os.execve(sys.executable, command, for_child(**added))  # noqa: S606
+
+
+def launch_apart(command: Sequence[str], log: Path, **environment: str) -> int:
+    """A process that outlives the one that starts it and computes behind all others, with its output in a file; its
+    number."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            list(command),
+            env=for_child(**environment, **allocator_environment()),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, POLITE)
+    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
+    return process.pid
 
 
 def is_alive(pid: int) -> bool:

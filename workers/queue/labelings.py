@@ -7,9 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
-import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,16 +18,14 @@ import psutil
 from filelock import FileLock
 
 from cwpo.annotation import label_paths
-from cwpo.config.environment import for_child
 from cwpo.errors import ConfigError
 from cwpo.files import write_whole
 from workers.machine.paths import home, labelings, logs
-from workers.machine.processes import allocator_environment
+from workers.machine.processes import launch_apart
 from workers.queue import labeling_end
 
 RUNNING, DONE, FAILED, STOPPED = "running", labeling_end.DONE, labeling_end.FAILED, "stopped"
 SHOWN = 5  # newest labelings of an annotator
-POLITE = 10  # niceness: workers and the dashboard come first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +75,7 @@ def start(annotator: str, fingerprint: str, source: Path, out: Path) -> Labeling
             fingerprint=fingerprint,
             source=str(source),
             out=str(out),
-            pid=_launch(command, _log_of(out)),
+            pid=launch_apart(command, _log_of(out), CWPO_HOME=str(home())),
             started_at=datetime.now(UTC).isoformat(),
         )
         write_whole(_record_of(out), json.dumps(asdict(record), indent=1))
@@ -125,24 +121,6 @@ def _check_free(out: Path, fingerprint: str) -> None:
         raise label_paths.taken(out)
     with label_paths.alone(out):
         pass
-
-
-def _launch(command: list[str], log: Path) -> int:
-    """A process that outlives the dashboard, and its log."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            env=for_child(CWPO_HOME=str(home()), **allocator_environment()),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, POLITE)
-    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
-    return process.pid
 
 
 def _labeling(record: Record) -> Labeling:
