@@ -39,3 +39,7 @@ class UnknownWorker(DatabaseError):
 
 class IllegalTransition(DatabaseError):
     """A status may not follow another one."""
+
+
+class ChatEnded(DatabaseError):
+    """A chat cannot be asked now."""
