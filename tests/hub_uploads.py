@@ -12,7 +12,7 @@ LARGE = 10_000  # bytes from which a file goes by LFS
 
 @dataclass
 class Uploads:
-    """What was sent. `private`: what was asked for when a repository was made; `fails`: how often a commit is refused."""
+    """What was sent. `private`: as repositories were asked for; `fails`: how often a commit is refused."""
 
     token: str = ""  # the only one that may write; "" allows everybody
     stored: dict[str, bytes] = field(default_factory=dict)  # LFS objects by sha256

@@ -39,7 +39,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Speaker:
-    """A model with its tokenizer. `adapters`: how many of those that its weights carry are its own; None: no adapters."""
+    """A model with its tokenizer. `adapters`: how many of those that its weights carry are its own; None: of none."""
 
     model: Any
     tokenizer: Any

@@ -41,8 +41,15 @@ class Trained:
 
 def card(trained: Trained, report: Report, place: str = "FOLDER") -> str:
     """README.md; `place` stands for the folder or repository in the example that loads it."""
-    parts = (_header(trained), _title(trained, report), _use(trained, report, place), _making(trained), _result(trained),
-             _settings(trained), _limits(trained))  # fmt: skip
+    parts = (
+        _header(trained),
+        _title(trained, report),
+        _use(trained, report, place),
+        _making(trained),
+        _result(trained),
+        _settings(trained),
+        _limits(trained),
+    )
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
@@ -121,8 +128,10 @@ def _result(trained: Trained) -> str:
     if found is None:
         return "## Result\n\nThe run was not evaluated when this card was written."
     terms = gra_terms.terms(*run_and_config(trained.config))
+    between = interval(found["ci_low"], found["ci_high"])
+    opponents = number(found.get("baseline_mean_tokens"), 1)
     lines = [
-        ("GRA (gold reward accuracy)", f"{percent(found['gra'])}, 95 % interval {interval(found['ci_low'], found['ci_high'])}"),
+        ("GRA (gold reward accuracy)", f"{percent(found['gra'])}, 95 % interval {between}"),
         ("Counted on", f"{count(found['prompts'])} held-out prompts, {found['samples']} answers each, 1 seed"),
         ("Wins, ties, losses", f"{found['wins']:g}, {found['ties']:g}, {found['losses']:g}"),
         ("Opponent", terms.opponent),
@@ -131,11 +140,11 @@ def _result(trained: Trained) -> str:
         ("Ties", terms.tie_rule),
         ("Decoding", terms.decoding),
         ("KL from the reference, nats", number(found.get("kl"))),
-        ("Mean answer, tokens", f"{number(found.get('mean_tokens'), 1)} (opponent {number(found.get('baseline_mean_tokens'), 1)})"),
+        ("Mean answer, tokens", f"{number(found.get('mean_tokens'), 1)} (opponent {opponents})"),
     ]  # fmt: skip
     return (
-        "## Result\n\nGRA is the share of held-out prompts on which the gold reward scores this model's answer above the "
-        "opponent's. The interval covers the choice of prompts, not of seeds.\n\n" + _table(("", ""), lines)
+        "## Result\n\nGRA is the share of held-out prompts on which the gold reward scores this model's answer above "
+        "the opponent's. The interval covers the choice of prompts, not of seeds.\n\n" + _table(("", ""), lines)
     )
 
 
@@ -156,9 +165,7 @@ def _limits(trained: Trained) -> str:
         lines.append("- GRA is one judge's view on one set of prompts; another gold reward may decide otherwise.")
     lines.append("- Nobody has tested this model for safety, bias or truth.")
     if trained.config.model.quantization != "none" and trained.stage != "annotator":
-        lines.append(
-            "- It was trained over weights in 4 bits; here the adapters lie on the weights as they were published."
-        )
+        lines.append("- It was trained over weights in 4 bits; here its adapters lie on the weights as published.")
     elif trained.config.model.precision == "bf16" and trained.stage != "annotator":
         lines.append("- It was trained in bfloat16 arithmetic; answers in float32 may differ in a few tokens.")
     return "\n".join(lines)

@@ -15,9 +15,10 @@ from db.status import DONE
 from workers.machine.database import reading
 from workers.machine.paths import store
 from workers.queue import exports as exporting
-from workers.queue.exports import MOST_ZIPPED, Export, Wanted
+from workers.queue.exports import DONE as EXPORTED
+from workers.queue.exports import MOST_ZIPPED, RUNNING, Export, Wanted
 
-__all__ = ["MOST_ZIPPED", "Export", "TrainedModel", "Wanted"]
+__all__ = ["EXPORTED", "MOST_ZIPPED", "RUNNING", "Export", "TrainedModel", "Wanted"]
 
 
 @dataclass(frozen=True, kw_only=True)

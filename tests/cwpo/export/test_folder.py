@@ -1,4 +1,4 @@
-"""What is exported is the trained model: merged, checked, loadable by transformers and peft alone, without our paths."""
+"""What is exported is the trained model: merged, checked, loaded by transformers and peft alone, without our paths."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,8 @@ def test_merged_logits_are_those_of_the_adapters(tmp_path: Path, family: str, ad
     report = export(ref, tmp_path / "out", store)
     torch.testing.assert_close(chains.logits(alone(tmp_path / "out")), wanted, rtol=0, atol=1e-5 * wanted.abs().max())
     assert (report.adapters, report.dtype, report.form) == (adapters, "fp32", "merged")
-    assert report.difference <= words.TOLERANCE == 1e-5 and report.rounding is None
+    assert report.difference <= words.TOLERANCE == 1e-5
+    assert report.rounding is None
     assert words.read_report(tmp_path / "out") == report
     names: dict[str, Any] = {}
     exec(words.loading(str(tmp_path / "out"), tokenizer=report.tokenizer), names)
@@ -57,7 +58,8 @@ def test_bf16_is_the_merged_model_rounded_once(tmp_path: Path) -> None:
     assert whole.keys() == half.keys()
     assert all(torch.equal(half[name], whole[name].to(torch.bfloat16)) for name in whole)
     assert report.difference <= words.TOLERANCE
-    assert report.rounding is not None and 1e-4 < report.rounding < words.ROUNDING
+    assert report.rounding is not None
+    assert 1e-4 < report.rounding < words.ROUNDING
     assert alone(tmp_path / "half", torch.bfloat16).dtype == torch.bfloat16
 
 

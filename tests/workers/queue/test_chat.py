@@ -1,4 +1,4 @@
-"""Chat beside real workers: answers are the sampler's, and every way in which it can end is a sentence, with no orphan."""
+"""Chat beside real workers: answers are the sampler's, and every end is a sentence and leaves no process."""
 
 import json
 import signal

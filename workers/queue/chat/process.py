@@ -1,7 +1,8 @@
 """The process of one chat: loads the models of a run, answers what pages ask through the database, ends by itself.
 
-Heavy libraries are imported after the first sign of life. It ends when a page has not looked for a while, when nothing was asked for five minutes, when somebody ends the chat,
-and with the supervisor that started it. Everything that it says is in the database.
+Heavy libraries are imported after the first sign of life. It ends when a page has not looked for a while, when nothing
+was asked for five minutes, when somebody ends the chat, and with the supervisor that started it. All that it says is
+in the database.
 """
 
 import logging

@@ -1,0 +1,141 @@
+"""A run's models, in a real browser over real workers: talked to side by side, exported, downloaded."""
+
+import io
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from cwpo.config.run import RunConfig
+from db import queries
+from db.queries import chats as chat_rows
+from tests.e2e.serving import Dashboard
+from tests.e2e.test_dashboard import ready
+from tests.workers.workplace import wait_for
+from workers import api
+from workers.api import chats
+from workers.machine.database import reading
+
+TINY = {
+    "method": "cw",
+    "data": {"sandbox": {"pairs": 160}, "test_prompts": 24},
+    "model": {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}},
+    "annotator": {"epochs": 1},
+    "sft": {"data": "labeled", "epochs": 1},
+    "align": {"epochs": 1},
+    "evaluation": {"max_new_tokens": 8, "samples": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def run(dashboard: Dashboard) -> Iterator[int]:
+    """A finished run of the sandbox with two adapters; this process sees the dashboard's database."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CWPO_HOME", str(dashboard.home))
+        for name in ("DATABASE_URL", "REDIS_URL"):
+            patch.delenv(name, raising=False)
+        run_id = api.submit_run(RunConfig.parse(TINY)).run_id
+        wait_for(lambda: status(run_id) in ("done", "failed"), 240, every=0.5)
+        assert status(run_id) == "done"
+        yield run_id
+
+
+def status(run_id: int) -> str:
+    with reading() as session:
+        return queries.get_run(session, run_id).status
+
+
+def shot(page: Page, name: str) -> None:
+    """A picture for people, where somebody asks for them."""
+    if folder := os.environ.get("CWPO_SHOTS"):
+        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+
+
+def tab(page: Page, dashboard: Dashboard, run: int, name: str) -> None:
+    page.goto(f"{dashboard.url}/run?run={run}")
+    ready(page, "CW · DPO · seed 0")
+    page.get_by_role("tab", name=name, exact=True).click()
+    ready(page, "CW · DPO · seed 0")
+
+
+@pytest.mark.timeout(600)
+def test_three_models_answer_side_by_side(page: Page, dashboard: Dashboard, run: int) -> None:
+    """From the tab to the answers; a reload shows the same chat; an empty prompt and the end are sentences."""
+    tab(page, dashboard, run, "Chat")
+    page.get_by_role("button", name="Start a chat").click()
+    expect(page.get_by_text(re.compile(r"Chat \d+: open"))).to_be_visible(timeout=120_000)
+    expect(page).to_have_url(re.compile(r"[?&]chat=\d+"))
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_text("Prompt: write something first.")).to_be_visible()
+    prompt = page.get_by_role("textbox", name="Prompt")
+    prompt.fill("the cat <b>sees</b> **it**")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_text("most likely tokens · at most 128 tokens", exact=True)).to_be_visible(timeout=60_000)
+    expect(prompt).to_have_value("")
+    chat = int(re.findall(r"chat=(\d+)", page.url)[0])
+    with reading() as session:
+        found = chat_rows.get(session, chat)
+    assert found is not None
+    answers = found.turns[0].answers
+    assert set(answers) == {"aligned", "sft", "base"}
+    blocks = page.get_by_role("tabpanel").get_by_test_id("stCode")
+    shown = [" ".join(text.split()) for text in blocks.all_inner_texts()]
+    assert shown == [" ".join(answers[name].split()) or "(empty)" for name in ("aligned", "sft", "base")]
+    expect(page.get_by_text("the cat <b>sees</b> **it**")).to_be_visible()
+    shot(page, "chat")
+    page.reload()
+    ready(page, "CW · DPO · seed 0")
+    expect(page.get_by_text("the cat <b>sees</b> **it**")).to_be_visible()
+    page.get_by_role("button", name="End chat").click()
+    expect(page.get_by_text("The last chat has ended. It was ended.")).to_be_visible(timeout=30_000)
+    assert dashboard.complaints == []
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_web_process_loses_no_answer(page: Page, dashboard: Dashboard, run: int) -> None:
+    """What is being answered is answered to its end in the database, and the page shows it when it is back."""
+    chat = chats.start(run, on_cpu=True)
+    wait_for(lambda: chat_of(chat).state == "open", 120)
+    page.goto(f"{dashboard.url}/run?run={run}&tab=Chat&chat={chat}")
+    ready(page, "CW · DPO · seed 0")
+    page.get_by_role("textbox", name="Prompt").fill("the dog")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    wait_for(lambda: chat_of(chat).turns, 30)
+    dashboard.web_process().kill()
+    wait_for(lambda: chat_of(chat).turns[0].state == "done", 60)
+    expect(page.get_by_text("most likely tokens · at most 128 tokens", exact=True)).to_be_visible(timeout=90_000)
+    chats.end(chat)
+    dashboard.complaints.clear()  # of the moments without a server
+
+
+def chat_of(chat: int) -> chat_rows.ChatRow:
+    with reading() as session:
+        found = chat_rows.get(session, chat)
+    assert found is not None
+    return found
+
+
+@pytest.mark.timeout(600)
+def test_a_model_is_exported_and_downloaded(page: Page, dashboard: Dashboard, run: int) -> None:
+    """Its path and how it is loaded, the export that says what was compared, the file with weights and card."""
+    tab(page, dashboard, run, "Model")
+    expect(page.get_by_role("heading", name="Aligned model")).to_be_visible()
+    expect(page.get_by_text("weights of Base + adapter of SFT + adapter of Alignment", exact=False)).to_be_visible()
+    page.get_by_role("button", name="Export", exact=True).last.click()
+    expect(page.get_by_text(re.compile(r"Logits on \d prompts differ"))).to_be_visible(timeout=180_000)
+    shot(page, "model")
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile("^Download ")).click()
+    archive = zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes()))
+    names = {Path(name).name for name in archive.namelist()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "README.md"} <= names
+    card = archive.read(next(name for name in archive.namelist() if name.endswith("README.md"))).decode()
+    assert "GRA (gold reward accuracy)" in card
+    assert str(dashboard.home) not in card
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text(re.compile(r"Logits on \d prompts differ"))).to_have_count(0)
+    assert dashboard.complaints == []
