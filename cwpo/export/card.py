@@ -129,10 +129,11 @@ def _result(trained: Trained) -> str:
         return "## Result\n\nThe run was not evaluated when this card was written."
     terms = gra_terms.terms(*run_and_config(trained.config))
     between = interval(found["ci_low"], found["ci_high"])
+    answers = "1 answer" if found["samples"] == 1 else f"{found['samples']} answers"
     opponents = number(found.get("baseline_mean_tokens"), 1)
     lines = [
         ("GRA (gold reward accuracy)", f"{percent(found['gra'])}, 95 % interval {between}"),
-        ("Counted on", f"{count(found['prompts'])} held-out prompts, {found['samples']} answers each, 1 seed"),
+        ("Counted on", f"{count(found['prompts'])} held-out prompts, {answers} each, 1 seed"),
         ("Wins, ties, losses", f"{found['wins']:g}, {found['ties']:g}, {found['losses']:g}"),
         ("Opponent", terms.opponent),
         ("Gold reward", terms.gold_reward),

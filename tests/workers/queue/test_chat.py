@@ -1,7 +1,6 @@
 """Chat beside real workers: answers are the sampler's, and every end is a sentence and leaves no process."""
 
 import json
-import signal
 import socket
 from datetime import timedelta
 from typing import Any
@@ -22,12 +21,14 @@ from db.models import Chat
 from db.queries import chats as chat_rows
 from db.records import WorkerRow
 from db.records.chats import ANSWERED, OPEN, ChatRow
+from db.repositories import chats as chat_writes
 from tests.workers.workplace import Workplace, lives, wait_for
 from workers import api
 from workers.api import chats
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
-from workers.queue.chat import hosting
+from workers.queue import job
+from workers.queue.chat import hosting, process
 from workers.queue.chat.hosting import NoRoom
 
 ADAPTERS = {"model": {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}}, "sft": {"data": "labeled", "epochs": 1}}
@@ -41,15 +42,18 @@ def seen(chat: int) -> ChatRow:
 
 
 def opened(run: int) -> int:
+    """A chat whose process has loaded its models."""
     chat = chats.start(run)
-    wait_for(lambda: seen(chat).state in (OPEN, "ended"), 90)
+    wait_for(lambda: seen(chat).state in (OPEN, "ended"), 180)
     assert seen(chat).state == OPEN, seen(chat).said
     return chat
 
 
-def answered(chat: int) -> Any:
-    wait_for(lambda: not seen(chat).turns[-1].is_live, 60)
-    return seen(chat).turns[-1]
+def older(chat: int, column: str) -> None:
+    """As if ten minutes had gone by."""
+    with writing() as session:
+        before = now(session) - timedelta(seconds=600)
+        session.execute(update(Chat).where(Chat.id == chat).values({column: before}))
 
 
 def greedy(place: Workplace, run: int, slot: str | None, prompt: str, tokens: int) -> str:
@@ -64,73 +68,68 @@ def greedy(place: Workplace, run: int, slot: str | None, prompt: str, tokens: in
     return str(policy.tokenizer.decode(written.ids, skip_special_tokens=True))
 
 
-@pytest.mark.timeout(400)
-def test_a_chat_from_its_start_to_each_of_its_ends(workplace: Workplace) -> None:
-    """One run, whose three models share a base; then the process is killed, the page is gone, the workers are
-    stopped."""
-    run = api.submit_run(workplace.config(**ADAPTERS)).run_id
+def test_answers_are_the_samplers_and_every_end_is_a_sentence(place: Workplace) -> None:
+    """One run, whose three models share a base; this process is the chat's."""
+    run = api.submit_run(place.config(**ADAPTERS)).run_id
     with pytest.raises(ConfigError, match="has no trained model yet"):
         chats.start(run)
+    while place.run(run).status != "done":
+        job.work()
+    chat = chats.start(run)
+    assert chats.start(run) == chat
+    with writing() as session:
+        chat_writes.claim(session, chat, host="here", device="cpu")
+    speakers = process._loaded(chat)
+    assert list(speakers) == list(seen(chat).models) == ["aligned", "sft", "base"]
+    for problem in ({"prompt": " "}, {"prompt": "w1", "temperature": 9}, {"prompt": "w1", "max_new_tokens": 0}):
+        with pytest.raises(ConfigError):
+            chats.ask(chat, **problem)  # type: ignore[arg-type]
+    chats.ask(chat, "w3 w4 w5", max_new_tokens=10)
+    process._one_turn(chat, speakers)
+    slots = {"aligned": "align", "sft": "sft", "base": None}
+    wanted = {name: greedy(place, run, slot, "w3 w4 w5", 10) for name, slot in slots.items()}
+    assert seen(chat).turns[-1].answers == wanted
+    chats.ask(chat, "w3", max_new_tokens=4000)
+    process._one_turn(chat, speakers)
+    assert seen(chat).turns[-1].said.startswith("Longest answer: the model reads 64 tokens in all")
+    chats.ask(chat, "w7", temperature=1.0, seed=1, max_new_tokens=50)
+    chats.stop(chat)
+    process._one_turn(chat, speakers)
+    lines = [json.loads(line) for line in chats.as_jsonl(chat).splitlines()]
+    assert [(line["turn"], line["state"]) for line in lines] == [(1, "done"), (2, "failed"), (3, "stopped")]
+    assert lines[0]["answers"] == wanted
+    for column, said in (("seen_at", "The page was closed."), ("asked_at", "Nothing was asked for 5 minutes.")):
+        older(chat, column)
+        with pytest.raises(process._Stop, match=said):
+            process._one_turn(chat, speakers)
+    chats.end(chat)
+    with pytest.raises(process._Stop, match="It was ended"):
+        process._one_turn(chat, speakers)
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_chat_says_so_and_a_killed_supervisor_takes_its_chats_along(workplace: Workplace) -> None:
+    """Nothing is left that holds memory."""
+    run = api.submit_run(workplace.config(sft={"data": "none"})).run_id
     with workplace.supervisor(1) as supervisor:
         workplace.wait_done(run)
         chat = opened(run)
-        assert chats.start(run) == chat
-        assert seen(chat).models == ("aligned", "sft", "base")
-        for problem in ({"prompt": " "}, {"prompt": "w1", "temperature": 9}, {"prompt": "w1", "max_new_tokens": 0}):
-            with pytest.raises(ConfigError):
-                chats.ask(chat, **problem)  # type: ignore[arg-type]
         chats.ask(chat, "w3 w4 w5", max_new_tokens=10)
-        turn = answered(chat)
-        assert turn.state == ANSWERED
-        slots = {"aligned": "align", "sft": "sft", "base": None}
-        assert turn.answers == {name: greedy(workplace, run, slot, "w3 w4 w5", 10) for name, slot in slots.items()}
-        chats.ask(chat, "w3", max_new_tokens=4000)
-        assert answered(chat).said.startswith("Longest answer: the model reads 64 tokens in all")
-        chats.ask(chat, "w7", temperature=1.0, seed=1, max_new_tokens=8)
-        assert answered(chat).state == ANSWERED
-        lines = [json.loads(line) for line in chats.as_jsonl(chat).splitlines()]
-        assert [(line["turn"], line["state"]) for line in lines] == [(1, "done"), (2, "failed"), (3, "done")]
-        assert lines[0]["answers"] == turn.answers
-
-        process = psutil.Process(seen(chat).pid)
-        process.kill()
-        wait_for(lambda: not seen(chat).is_live, 20)
+        wait_for(lambda: not seen(chat).turns[-1].is_live, 120)
+        assert (seen(chat).turns[-1].state, set(seen(chat).turns[-1].answers)) == (ANSWERED, {"aligned", "base"})
+        psutil.Process(seen(chat).pid).kill()
+        wait_for(lambda: not seen(chat).is_live, 30)
         assert seen(chat).said == hosting.KILLED
-        chat = opened(run)
-        process = psutil.Process(seen(chat).pid)
-        with writing() as session:
-            session.execute(update(Chat).where(Chat.id == chat).values(seen_at=now(session) - timedelta(seconds=200)))
-        wait_for(lambda: not seen(chat).is_live, 20)
-        assert seen(chat).said == "The page was closed."
-        wait_for(lambda: not lives(process), 20)
-        chat = opened(run)
-        chats.end(chat)
-        process = psutil.Process(seen(chat).pid)
-        wait_for(lambda: not lives(process), 20)
-        assert seen(chat).said == "It was ended."
-
-        chat = opened(run)
-        process = psutil.Process(seen(chat).pid)
-        supervisor.send_signal(signal.SIGTERM)
-        wait_for(lambda: not lives(process), 20)
-        assert "workers of its machine were stopped" in seen(chat).said
-    with pytest.raises(ConfigError, match="no worker is alive"):
-        chats.start(run)
-
-
-def test_a_killed_supervisor_takes_its_chats_along(workplace: Workplace) -> None:
-    """Nothing is left that holds memory; the page says that the process is gone."""
-    run = api.submit_run(workplace.config(**ADAPTERS)).run_id
-    with workplace.supervisor(1) as supervisor:
-        workplace.wait_done(run)
-        chat = opened(run)
-        process = psutil.Process(seen(chat).pid)
+        chat = chats.start(run)
+        wait_for(lambda: seen(chat).pid, 60)
+        left = psutil.Process(seen(chat).pid)
         supervisor.kill()
-        wait_for(lambda: not lives(process), 20)
-        with writing() as session:
-            before = now(session) - timedelta(seconds=60)
-            session.execute(update(Chat).where(Chat.id == chat).values(heartbeat_at=before))
+        wait_for(lambda: not lives(left), 30)
+        older(chat, "heartbeat_at")
         assert not seen(chat).is_live
+        with writing() as session:
+            assert chat_writes.bury(session) == 1
+        assert seen(chat).said.startswith("Its process is gone")
 
 
 def worker(card: str, state: str, **changes: Any) -> WorkerRow:
