@@ -41,6 +41,7 @@ PROMPTS = (
     "w1 w2 w3 w4 w5",
 )
 TOKENS, MOST_PROMPTS = 32, 8  # of a prompt that is compared, and of prompts
+PATHS = ("_name_or_path", "name_or_path", "base_model_name_or_path")
 _ROOM = 1.25  # memory and disk beside the weights themselves
 
 Say = Callable[[str], None]
@@ -248,13 +249,11 @@ def _another_model(report: Report) -> ModelError:
 
 def _forget_paths(folder: Path) -> None:
     """No file says where on this machine its model was loaded from."""
-    for file in folder.rglob("*.json"):
+    for file in folder.rglob("*config.json"):
         values = json.loads(file.read_text())
-        gone = [name for name in ("_name_or_path", "name_or_path", "base_model_name_or_path") if values.get(name)]
-        if gone and isinstance(values, dict):
-            for name in gone:
-                del values[name]
-            file.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        kept = {name: value for name, value in values.items() if name not in PATHS or not value}
+        if kept != values:
+            file.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
 
 def _check_room(base: Path, place: Path, dtype: str) -> None:

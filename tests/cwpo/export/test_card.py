@@ -38,7 +38,8 @@ def written(config: dict[str, Any], stage: str = "align", **changes: Any) -> str
 def test_gra_stands_with_its_interval_and_terms() -> None:
     text = written(PAPER)
     for wanted in (
-        "62.1 %, 95 % interval 58.5 – 65.7", "700 held-out prompts, 1 answer each, 1 seed", "| Ties | ties count half |",
+        "62.1 %, 95 % interval 58.5 – 65.7", "700 held-out prompts, 1 answer each, 1 seed",
+        "| Ties | ties count half |",
         "| KL from the reference, nats | 3.21 |", "| Revision of the gold reward | abcdef0123456789 |",
         "temperature 0.95, top-p 1, at most 512 tokens", "each method's own SFT model",
         "09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa", "| Human labels used | 30.0 % of the pairs |",

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from cwpo.errors import ConfigError
 from cwpo.export import words
 from cwpo.export.words import Report
@@ -78,6 +80,16 @@ def _export(
     run: int, stage: str, form: str, dtype: str, out: Path, say: Callable[[str], None], *, repo: str = ""
 ) -> Report:
     """The model of a run in a folder; one that is there and is this model is taken as it is."""
+    if out.parent != exports.exports(home()):
+        return _export_alone(run, stage, form, dtype, out, say, repo)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{out}.lock"):  # a push and an export of the same model wait for each other
+        return _export_alone(run, stage, form, dtype, out, say, repo)
+
+
+def _export_alone(
+    run: int, stage: str, form: str, dtype: str, out: Path, say: Callable[[str], None], repo: str
+) -> Report:
     from workers.api import models
 
     about, fingerprint, prompts = models.trained(run, stage)
