@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import now
 from db.models import Chat, ChatAnswer, ChatTurn
-from db.records.chats import LIVE_CHAT, LOADING, OPEN, SILENT_SECONDS, WAITING, ChatRow, LifeSign, TurnRow
+from db.records.chats import LOADING, OPEN, SILENT_SECONDS, WAITING, ChatRow, LifeSign, TurnRow
 
 SHOWN = 20  # newest turns of a page
 UNCLAIMED_SECONDS = 8.0  # a supervisor looks every second
@@ -44,19 +44,6 @@ def waiting_turn(session: Session, chat_id: int) -> TurnRow | None:
 def history(session: Session, chat_id: int) -> Sequence[TurnRow]:
     """All turns, oldest first."""
     return _turns(session, chat_id, None)
-
-
-def waiting(session: Session) -> list[tuple[int, int, str]]:
-    """(chat, run, wish) of chats that nobody has taken, oldest first."""
-    rows = select(Chat.id, Chat.run_id, Chat.wish).where(Chat.state == WAITING).order_by(Chat.id).limit(20)
-    return [(row.id, row.run_id, row.wish) for row in session.execute(rows)]
-
-
-def are_silent(session: Session) -> bool:
-    """Whether a chat lives on paper whose process or page has not been heard of for long."""
-    at = now(session)
-    found = select(Chat.id).where(Chat.state.in_(LIVE_CHAT), Chat.heartbeat_at < at - timedelta(seconds=SILENT_SECONDS))
-    return session.scalars(found.limit(1)).first() is not None
 
 
 def life_sign(session: Session, chat_id: int) -> LifeSign | None:

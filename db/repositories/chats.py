@@ -47,15 +47,22 @@ def create(session: Session, run_id: int, models: Sequence[str], wish: str) -> i
     return chat.id
 
 
-def claim(session: Session, chat_id: int, *, host: str, device: str) -> bool:
-    """Take a chat that waits; False where another host was first, or it is over."""
+def claim(session: Session, chat_id: int, *, host: str, pid: int, device: str) -> bool:
+    """A process takes a chat that waits; False where another one was first, or it is over."""
     taken = update(Chat).where(Chat.id == chat_id, Chat.state == WAITING)
-    return _changed(session, taken, state=LOADING, host=host, device=device, heartbeat_at=now(session))
+    return _changed(session, taken, state=LOADING, host=host, pid=pid, device=device, heartbeat_at=now(session))
 
 
-def name_process(session: Session, chat_id: int, pid: int) -> None:
-    """The number of its process."""
-    session.execute(update(Chat).where(Chat.id == chat_id).values(pid=pid))
+def waiting(session: Session) -> list[int]:
+    """Chats that nobody has taken, oldest first."""
+    return list(session.scalars(select(Chat.id).where(Chat.state == WAITING).order_by(Chat.id).limit(20)))
+
+
+def are_silent(session: Session) -> bool:
+    """Whether there may be something to bury."""
+    at = now(session) - timedelta(seconds=SILENT_SECONDS)
+    found = select(Chat.id).where(Chat.state.in_(LIVE_CHAT), Chat.heartbeat_at < at)
+    return session.scalars(found.limit(1)).first() is not None
 
 
 def beat(session: Session, chat_id: int, said: str | None = None) -> None:
@@ -79,6 +86,12 @@ def end(session: Session, chat_id: int, said: str) -> bool:
         open_turns = update(ChatTurn).where(ChatTurn.chat_id == chat_id, ChatTurn.state.in_(LIVE_TURN))
         session.execute(open_turns.values(state=STOPPED))
     return ended
+
+
+def lost(session: Session, chat_id: int, pid: int, said: str) -> bool:
+    """The process of this number has ended: so has the chat, if it had taken it and did not say goodbye."""
+    held = session.scalar(select(Chat.id).where(Chat.id == chat_id, Chat.pid == pid))
+    return held is not None and end(session, chat_id, said)
 
 
 def bury(session: Session) -> int:

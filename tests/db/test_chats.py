@@ -20,7 +20,7 @@ def opened(engines: Engines) -> int:
     run = submit(engines, "data").run_id
     with session_scope(engines) as session:
         chat = chats.create(session, run, ["aligned", "base"], "auto")
-        assert chats.claim(session, chat, host="here", device="cpu")
+        assert chats.claim(session, chat, host="here", pid=7, device="cpu")
         chats.opened(session, chat, template=True)
     return chat
 
@@ -44,13 +44,14 @@ def test_one_host_takes_a_chat_and_a_run_has_one_that_lives(database: Engines) -
     with session_scope(database) as session:
         chat = chats.create(session, run, ["aligned", "sft", "base"], "cpu")
         assert chats.create(session, run, ["aligned", "sft", "base"], "auto") == chat
-        assert queries.waiting(session) == [(chat, run, "cpu")]
-        assert [chats.claim(session, chat, host=host, device="cpu") for host in ("one", "two")] == [True, False]
-        assert queries.waiting(session) == []
+        assert chats.waiting(session) == [chat]
+        assert [chats.claim(session, chat, host=host, pid=7, device="cpu") for host in ("one", "two")] == [True, False]
+        assert chats.waiting(session) == []
     found = seen(database, chat)
     assert (found.state, found.host, found.models) == (LOADING, "one", ("aligned", "sft", "base"))
     with session_scope(database) as session:
-        assert chats.end(session, chat, "It was ended.")
+        assert not chats.lost(session, chat, 8, "of another process")
+        assert chats.lost(session, chat, 7, "It was ended.")
         assert not chats.end(session, chat, "again")
         other = chats.create(session, run, ["base"], "auto")
         assert queries.newest(session, run) == other != chat
@@ -109,13 +110,13 @@ def test_the_end_of_a_chat_stops_its_turn_and_refuses_the_next(database: Engines
 def test_a_process_that_is_silent_and_a_page_that_is_gone_are_noticed(database: Engines) -> None:
     chat = opened(database)
     with session_scope(database) as session:
-        assert not queries.are_silent(session)
+        assert not chats.are_silent(session)
         assert chats.bury(session) == 0
     older(database, chat, "heartbeat_at", seconds=40)
     found = seen(database, chat)
     assert (found.state, found.silent, found.is_live) == (OPEN, True, False)
     with session_scope(database) as session:
-        assert queries.are_silent(session)
+        assert chats.are_silent(session)
         assert chats.bury(session) == 1
     assert "Its process is gone" in seen(database, chat).said
     waiting = submit(database, "data", data="x").run_id

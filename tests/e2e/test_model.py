@@ -6,40 +6,35 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from cwpo.config.run import RunConfig
+from cwpo.config.run import RunConfig, merged
 from db import queries
 from db.queries import chats as chat_rows
 from tests.e2e.serving import Dashboard
 from tests.e2e.test_dashboard import ready
+from tests.workers.conftest import materials
 from tests.workers.workplace import wait_for
 from workers import api
 from workers.api import chats
 from workers.machine.database import reading
 
-TINY = {
-    "method": "cw",
-    "data": {"sandbox": {"pairs": 160}, "test_prompts": 24},
-    "model": {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}},
-    "annotator": {"epochs": 1},
-    "sft": {"data": "labeled", "epochs": 1},
-    "align": {"epochs": 1},
-    "evaluation": {"max_new_tokens": 8, "samples": 1},
-}
+ADAPTERS = {"model": {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}}, "sft": {"data": "labeled", "epochs": 1}}
+__all__ = ["materials"]  # the fixture of that name
 
 
 @pytest.fixture(scope="module")
-def run(dashboard: Dashboard) -> Iterator[int]:
-    """A finished run of the sandbox with two adapters; this process sees the dashboard's database."""
+def run(dashboard: Dashboard, materials: dict[str, Any]) -> Iterator[int]:
+    """A finished run with two adapters on a tiny model; this process sees the dashboard's database."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CWPO_HOME", str(dashboard.home))
         for name in ("DATABASE_URL", "REDIS_URL"):
             patch.delenv(name, raising=False)
-        run_id = api.submit_run(RunConfig.parse(TINY)).run_id
-        wait_for(lambda: status(run_id) in ("done", "failed"), 240, every=0.5)
+        run_id = api.submit_run(RunConfig.parse(merged(materials, ADAPTERS))).run_id
+        wait_for(lambda: status(run_id) in ("done", "failed"), 400, every=0.5)
         assert status(run_id) == "done"
         yield run_id
 
@@ -55,6 +50,13 @@ def shot(page: Page, name: str) -> None:
         page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
 
 
+def shorter(page: Page) -> None:
+    """The tiny model reads 64 tokens."""
+    field = page.get_by_role("spinbutton", name="Longest answer")
+    field.fill("12")
+    field.press("Tab")
+
+
 def tab(page: Page, dashboard: Dashboard, run: int, name: str) -> None:
     page.goto(f"{dashboard.url}/run?run={run}")
     ready(page, "CW · DPO · seed 0")
@@ -67,14 +69,15 @@ def test_three_models_answer_side_by_side(page: Page, dashboard: Dashboard, run:
     """From the tab to the answers; a reload shows the same chat; an empty prompt and the end are sentences."""
     tab(page, dashboard, run, "Chat")
     page.get_by_role("button", name="Start a chat").click()
-    expect(page.get_by_text(re.compile(r"Chat \d+: open"))).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(re.compile(r"Chat \d+: open"))).to_be_visible(timeout=240_000)
     expect(page).to_have_url(re.compile(r"[?&]chat=\d+"))
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.get_by_text("Prompt: write something first.")).to_be_visible()
     prompt = page.get_by_role("textbox", name="Prompt")
-    prompt.fill("the cat <b>sees</b> **it**")
+    shorter(page)
+    prompt.fill("w3 <b>w4</b> **w5**")
     page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.get_by_text("most likely tokens · at most 128 tokens", exact=True)).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("most likely tokens · at most 12 tokens", exact=True)).to_be_visible(timeout=60_000)
     expect(prompt).to_have_value("")
     chat = int(re.findall(r"chat=(\d+)", page.url)[0])
     with reading() as session:
@@ -85,11 +88,11 @@ def test_three_models_answer_side_by_side(page: Page, dashboard: Dashboard, run:
     blocks = page.get_by_role("tabpanel").get_by_test_id("stCode")
     shown = [" ".join(text.split()) for text in blocks.all_inner_texts()]
     assert shown == [" ".join(answers[name].split()) or "(empty)" for name in ("aligned", "sft", "base")]
-    expect(page.get_by_text("the cat <b>sees</b> **it**")).to_be_visible()
+    expect(page.get_by_text("w3 <b>w4</b> **w5**")).to_be_visible()
     shot(page, "chat")
     page.reload()
     ready(page, "CW · DPO · seed 0")
-    expect(page.get_by_text("the cat <b>sees</b> **it**")).to_be_visible()
+    expect(page.get_by_text("w3 <b>w4</b> **w5**")).to_be_visible()
     page.get_by_role("button", name="End chat").click()
     expect(page.get_by_text("The last chat has ended. It was ended.")).to_be_visible(timeout=30_000)
     assert dashboard.complaints == []
@@ -99,15 +102,16 @@ def test_three_models_answer_side_by_side(page: Page, dashboard: Dashboard, run:
 def test_a_killed_web_process_loses_no_answer(page: Page, dashboard: Dashboard, run: int) -> None:
     """What is being answered is answered to its end in the database, and the page shows it when it is back."""
     chat = chats.start(run, on_cpu=True)
-    wait_for(lambda: chat_of(chat).state == "open", 120)
+    wait_for(lambda: chat_of(chat).state == "open", 240)
     page.goto(f"{dashboard.url}/run?run={run}&tab=Chat&chat={chat}")
     ready(page, "CW · DPO · seed 0")
-    page.get_by_role("textbox", name="Prompt").fill("the dog")
+    shorter(page)
+    page.get_by_role("textbox", name="Prompt").fill("w7 w8")
     page.get_by_role("button", name="Ask", exact=True).click()
     wait_for(lambda: chat_of(chat).turns, 30)
     dashboard.web_process().kill()
     wait_for(lambda: chat_of(chat).turns[0].state == "done", 60)
-    expect(page.get_by_text("most likely tokens · at most 128 tokens", exact=True)).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("most likely tokens · at most 12 tokens", exact=True)).to_be_visible(timeout=90_000)
     chats.end(chat)
     dashboard.complaints.clear()  # of the moments without a server
 
@@ -124,7 +128,7 @@ def test_a_model_is_exported_and_downloaded(page: Page, dashboard: Dashboard, ru
     """Its path and how it is loaded, the export that says what was compared, the file with weights and card."""
     tab(page, dashboard, run, "Model")
     expect(page.get_by_role("heading", name="Aligned model")).to_be_visible()
-    expect(page.get_by_text("weights of Base + adapter of SFT + adapter of Alignment", exact=False)).to_be_visible()
+    expect(page.get_by_text("model + adapter of SFT + adapter of Alignment", exact=False)).to_be_visible()
     page.get_by_role("button", name="Export", exact=True).last.click()
     expect(page.get_by_text(re.compile(r"Logits on \d prompts differ"))).to_be_visible(timeout=180_000)
     shot(page, "model")

@@ -29,7 +29,8 @@ from workers.machine.database import reading, writing
 from workers.machine.paths import store
 from workers.queue import job
 from workers.queue.chat import hosting, process
-from workers.queue.chat.hosting import NoRoom
+from workers.queue.chat import place as place_of
+from workers.queue.chat.place import NoRoom
 
 ADAPTERS = {"model": {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}}, "sft": {"data": "labeled", "epochs": 1}}
 
@@ -44,7 +45,12 @@ def seen(chat: int) -> ChatRow:
 def opened(run: int) -> int:
     """A chat whose process has loaded its models."""
     chat = chats.start(run)
-    wait_for(lambda: seen(chat).state in (OPEN, "ended"), 180)
+
+    def ready() -> bool:
+        chats.look(chat)
+        return seen(chat).state in (OPEN, "ended")
+
+    wait_for(ready, 180)
     assert seen(chat).state == OPEN, seen(chat).said
     return chat
 
@@ -78,7 +84,7 @@ def test_answers_are_the_samplers_and_every_end_is_a_sentence(place: Workplace) 
     chat = chats.start(run)
     assert chats.start(run) == chat
     with writing() as session:
-        chat_writes.claim(session, chat, host="here", device="cpu")
+        chat_writes.claim(session, chat, host="here", pid=7, device="cpu")
     speakers = process._loaded(chat)
     assert list(speakers) == list(seen(chat).models) == ["aligned", "sft", "base"]
     for problem in ({"prompt": " "}, {"prompt": "w1", "temperature": 9}, {"prompt": "w1", "max_new_tokens": 0}):
@@ -145,20 +151,20 @@ def test_a_card_that_a_stage_holds_or_that_is_too_small_is_not_taken() -> None:
     """The idle card with the most room; else a sentence that says what to do."""
     rows = [worker("0", "busy"), worker("1", "idle"), worker("2", "idle"), worker("3", "lent")]
     free = {"0": 90, "1": 20, "2": 40, "3": 90}
-    assert hosting.card_for(30, rows, free) == "2"
+    assert place_of.card_for(30, rows, free) == "2"
     with pytest.raises(
         NoRoom, match="the idle one with the most room has 40 B free: wait for stages to end, or chat on"
     ):
-        hosting.card_for(50, rows, free)
+        place_of.card_for(50, rows, free)
     away = worker("1", "idle", host="elsewhere")
     with pytest.raises(NoRoom, match="Stages compute on every card of this machine"):
-        hosting.card_for(1, [worker("0", "busy"), worker("1", "idle", alive=False), away], free)
+        place_of.card_for(1, [worker("0", "busy"), worker("1", "idle", alive=False), away], free)
 
 
 def test_whole_models_need_as_much_memory_as_they_are(workplace: Workplace) -> None:
     """One set of weights under adapters, and three without."""
     known = {"policy": "facebook/opt-1.3b", "policy_revision": None}
-    shared = hosting.needed(workplace.config(**{**ADAPTERS, "model": {**ADAPTERS["model"], **known}}), card=True)
-    apart = hosting.needed(workplace.config(sft=ADAPTERS["sft"], model=known), card=True)
+    shared = place_of.needed(workplace.config(**{**ADAPTERS, "model": {**ADAPTERS["model"], **known}}), card=True)
+    apart = place_of.needed(workplace.config(sft=ADAPTERS["sft"], model=known), card=True)
     assert apart == pytest.approx(3 * shared, rel=1e-6)
     assert 5e9 < shared < 8e9

@@ -8,16 +8,17 @@ in the database.
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from cwpo.config.environment import settings
+from cwpo.config.environment import set_here, settings
 from cwpo.config.run import RunConfig
 from cwpo.config.store import STORE_PATIENCE
-from cwpo.errors import ModelError, sentence_of
+from cwpo.errors import CwpoError, ModelError, sentence_of
 from db import queries
 from db.errors import DatabaseError
 from db.queries import chats as chat_rows
@@ -28,6 +29,7 @@ from workers.machine import logs
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
 from workers.machine.processes import die_with_parent, parent_from_environment
+from workers.queue.chat.place import has_files, place_for
 
 if TYPE_CHECKING:
     from cwpo.evaluation.chat import Asked, Speaker
@@ -51,6 +53,8 @@ def run_chat(chat_id: int) -> None:
     die_with_parent(parent_from_environment())
     logs.configure()
     signal.signal(signal.SIGTERM, _asked_to_stop)
+    if not _claimed(chat_id):
+        return
     threading.Thread(target=_pulse, args=(chat_id,), name="pulse", daemon=True).start()
     try:
         speakers = _loaded(chat_id)
@@ -66,6 +70,24 @@ def run_chat(chat_id: int) -> None:
         said = str(error) if isinstance(error, DatabaseError) else sentence_of(error)
     with writing() as session:
         chats.end(session, chat_id, said)
+
+
+def _claimed(chat_id: int) -> bool:
+    """Whether the chat is this process's. One whose files another machine has is left to that one."""
+    with reading() as session:
+        chat = chat_rows.get(session, chat_id, turns=1)
+    if chat is None or not has_files(chat.run_id):
+        return False
+    try:
+        card = place_for(chat.run_id, chat.wish)
+    except (CwpoError, DatabaseError) as error:
+        with writing() as session:
+            chats.end(session, chat_id, str(error))
+        return False
+    set_here(CUDA_VISIBLE_DEVICES=card, CWPO_DEVICE="gpu" if card else "cpu")  # before torch is imported
+    device = f"card {card}" if card else "cpu"
+    with writing() as session:
+        return chats.claim(session, chat_id, host=socket.gethostname(), pid=os.getpid(), device=device)
 
 
 def _asked_to_stop(number: int, frame: FrameType | None) -> None:
