@@ -174,4 +174,4 @@ def finish(session: Session, chat_id: int, turn_id: int, *, stopped: bool = Fals
 
 
 def _changed(session: Session, statement: Any, **values: Any) -> bool:
-    return bool(session.execute(statement.values(**values)).rowcount == 1)
+    return bool(session.execute(statement.values(**values)).rowcount == 1)  # type: ignore[attr-defined]

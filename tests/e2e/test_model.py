@@ -45,9 +45,17 @@ def status(run_id: int) -> str:
 
 
 def shot(page: Page, name: str) -> None:
-    """A picture for people, where somebody asks for them."""
-    if folder := os.environ.get("CWPO_SHOTS"):
-        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+    """Pictures for people, where somebody asks for them: wide and narrow, light and dark."""
+    folder = os.environ.get("CWPO_SHOTS")
+    if not folder:
+        return
+    for width, scheme in ((1440, "light"), (390, "light"), (1440, "dark")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.wait_for_timeout(1_500)
+        page.get_by_role("tabpanel").screenshot(path=str(Path(folder) / f"{name}-{width}-{scheme}.png"))
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.emulate_media(color_scheme="light")
 
 
 def shorter(page: Page) -> None:
