@@ -148,7 +148,7 @@ def _plain_model(kind: Any, folder: Path) -> Any:
 
 def _untie(model: PeftModel) -> None:
     """An output layer that shares the embedding's weights gets its own where an adapter changes only one of the two."""
-    inner = model.get_base_model()
+    inner: Any = model.get_base_model()
     head, embedding = inner.get_output_embeddings(), inner.get_input_embeddings()
     if head is None or not (isinstance(head, LoraLayer) or isinstance(embedding, LoraLayer)):
         return

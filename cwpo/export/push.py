@@ -63,11 +63,11 @@ def push(
             )
         stale = [name for name in there if name.endswith(WEIGHTS) and name not in files]
         say(f"uploading {len(files)} files to {repo}")
-        operations = [
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
             *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in files),
             *(CommitOperationDelete(path_in_repo=name) for name in stale),
         ]
-        done = api.create_commit(repo, operations=operations, commit_message=MESSAGE)  # all of it or nothing
+        done = api.create_commit(repo, operations, commit_message=MESSAGE)  # all of it or nothing
     return str(done.commit_url).partition("/commit/")[0]
 
 
