@@ -63,3 +63,7 @@ class UnfitVote(DatabaseError):
 
 class UnknownSet(DatabaseError):
     """No set of labels has this name or version."""
+
+
+class ChatEnded(DatabaseError):
+    """A chat cannot be asked now."""

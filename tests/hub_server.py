@@ -2,7 +2,8 @@
 
 Repositories are folders of files per revision; a revision is a branch name or ref, its commit the hash of its files
 or the one that it is said to have.
-Served are repo info, refs, tree listing, paths-info, HEAD and GET (with ranges) of files. No xet, no redirects.
+Served are repo info, refs, tree listing, paths-info, HEAD and GET (with ranges) of files. No xet, no redirects. What is
+written (new repositories, uploads, commits) is in tests/hub_uploads.py.
 """
 
 import hashlib
@@ -15,6 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests import hub_uploads
+from tests.hub_uploads import Uploads
 
 Files = Mapping[str, bytes]
 
@@ -55,6 +59,7 @@ class Hub:
     repos: list[Repo]
     url: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, authorization
+    uploads: Uploads = field(default_factory=Uploads)
 
     def find(self, kind: str, repo_id: str) -> Repo | None:
         return next((repo for repo in self.repos if (repo.kind, repo.repo_id) == (kind, repo_id)), None)
@@ -92,12 +97,18 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._answer()
 
+        def do_PUT(self) -> None:
+            self._answer()
+
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             split = urlsplit(self.path)
             path = unquote(split.path)
             hub.asked.append((self.command, path, self.headers.get("Authorization") or ""))
-            if path.startswith("/api/"):
+            written = hub_uploads.answer(hub, self.command, path, body, self.headers.get("Authorization") or "")
+            if written is not None:
+                self._json(written.value, written.status)
+            elif path.startswith("/api/"):
                 self._api(path.removeprefix("/api/"), parse_qs(body.decode()) if body else {}, body)
             else:
                 self._file(path.strip("/"))
@@ -175,8 +186,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(data)}")
             self._body(data[begin:end], "application/octet-stream")
 
-        def _json(self, value: Any) -> None:
-            self.send_response(200)
+        def _json(self, value: Any, status: int = 200) -> None:
+            self.send_response(status)
             self._body(json.dumps(value).encode(), "application/json")
 
         def _fail(self, status: int, code: str, message: str, commit: str | None = None) -> None:

@@ -4,7 +4,7 @@ import sys
 
 
 def main(arguments: list[str]) -> None:
-    """No argument: the supervisor. `worker`, `horse`, `reaper`: its children, started by it."""
+    """No argument: the supervisor. `worker`, `horse`, `reaper`, `chat`: its children, started by it."""
     if not arguments:
         from workers.queue.supervisor import supervise
 
@@ -21,8 +21,14 @@ def main(arguments: list[str]) -> None:
         from workers.queue.reaper import run_reaper
 
         run_reaper()
+    elif arguments[0] == "chat":
+        from workers.queue.chat.process import run_chat
+
+        run_chat(int(arguments[1]))
     else:
-        sys.exit(f"Unknown process {arguments[0]!r}: choose worker, horse or reaper, or nothing for the supervisor.")
+        sys.exit(
+            f"Unknown process {arguments[0]!r}: choose worker, horse, reaper or chat, or nothing for the supervisor."
+        )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from app.components.frame import layout, tables
 from app.components.frame.address import RunView
 from app.components.frame.export import show_bundle, show_export, show_tables
 from app.components.frame.formats import dataset_name, models, share
+from app.components.model.chat import show_chat
+from app.components.model.get import show_models
 from app.components.run.actions import show_actions
 from app.components.run.answers import show_answer_list
 from app.components.run.attempts import show_attempts
@@ -112,6 +114,8 @@ def _evidence(run: RunRecord, live: bool) -> None:
     files: list[tables.Drawn] = []
     parts: Mapping[str, Callable[[], None]] = {
         "Answers": lambda: show_answer_list(run.id),
+        "Chat": lambda: show_chat(run.id),
+        "Model": lambda: show_models(run.id),
         "Data": lambda: show_counts(_stages(run.id), files),
         "First batch": lambda: show_first_batch(run.id),
         "Log": lambda: layout.fragment(show_log, run_every=REFRESH if live else None)(

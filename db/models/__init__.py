@@ -1,6 +1,7 @@
 """The tables. Rows stay inside db: other packages get the frozen values of db.records."""
 
 from db.base import Base
+from db.models.chats import Chat, ChatAnswer, ChatTurn
 from db.models.installation import Artifact, Setting
 from db.models.keeping import Notice, RunNote, RunTag
 from db.models.listing import RunValue, SavedView
@@ -15,6 +16,9 @@ __all__ = [
     "Artifact",
     "Attempt",
     "Base",
+    "Chat",
+    "ChatAnswer",
+    "ChatTurn",
     "Evaluation",
     "Histogram",
     "LogLine",

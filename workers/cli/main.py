@@ -23,6 +23,7 @@ from workers.cli.compute import DEVICE_HELP, bf16_wanted, compute_for, prepare_f
 from workers.cli.config_file import read_config
 from workers.cli.failures import sentence
 from workers.cli.follow import verbs as follow
+from workers.cli.share import model
 from workers.machine.paths import home
 from workers.machine.processes import start_again_for_the_allocator
 
@@ -97,9 +98,10 @@ def _add_run_verbs(verbs: Any) -> None:
     rescore = _verb(verbs, "rescore", _rescore, "score stored answers with another gold reward; generates nothing")
     rescore.add_argument("runs", type=int, nargs="+", metavar="RUN", help="run numbers")
     rescore.add_argument("--gold", required=True, metavar="NAME", help="row of the catalog, hub id or folder")
-    export = _verb(verbs, "export", _export, "write runs with their results as JSON")
+    export = _verb(verbs, "export", _export, "write runs with their results as JSON, or one run's model")
     export.add_argument("runs", type=int, nargs="+", help="run numbers")
-    export.add_argument("--out", metavar="FILE", type=Path, help="default: standard output")
+    export.add_argument("--out", metavar="FILE", type=Path, help="of the JSON (default: standard output)")
+    model.add_export(export)
 
 
 def _add_other_verbs(verbs: Any) -> None:
@@ -111,6 +113,7 @@ def _add_other_verbs(verbs: Any) -> None:
     )
     fetch.add_verbs(verbs, _verb)
     label.add_verbs(verbs, _verb)
+    model.add_verbs(verbs, _verb)
     _verb(verbs, "doctor", _doctor, "check this machine, the database, Redis and every artifact")
     demo = _verb(verbs, "demo", _demo, "start everything and run the sandbox comparison (DEMO_EXIT=1: stop after it)")
     demo.add_argument(
@@ -318,6 +321,8 @@ def _retry(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from workers import api
 
+    if model.is_wanted(options):
+        return model.export(options)
     _check_writable("--out", options.out)
 
     text = json.dumps([api.export_run(run_id) for run_id in options.runs], indent=1)

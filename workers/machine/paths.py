@@ -45,6 +45,11 @@ def profiles(base: Path) -> Path:
     return base / "profiles"
 
 
+def exports(base: Path) -> Path:
+    """Models that were exported, each a folder with a record beside it."""
+    return base / "exports"
+
+
 def store(*, patience: float = 0.0, should_stop: Callable[[], bool] = lambda: False) -> ArtifactStore:
     """The artifact store under CWPO_HOME, which workers and `cwpo run` share; behind it that of CWPO_STORE, waited for
     `patience` seconds when it does not answer."""

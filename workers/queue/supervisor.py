@@ -18,6 +18,7 @@ from cwpo.config.environment import settings
 from workers.machine import logs
 from workers.machine.devices import cores
 from workers.machine.processes import child_environment, die_with_parent, end_all, parent_from_environment
+from workers.queue.chat.hosting import ChatHost
 from workers.queue.until_idle import UntilIdle
 
 log = logging.getLogger("workers.supervisor")
@@ -27,6 +28,7 @@ BEAT_EVERY = 10.0  # seconds between heartbeats of the workers' rows
 MOST_THREADS = 8  # of a job that has a card
 LOOK_EVERY = 6  # beats between looks at the free memory of cards
 QUICK_GRACE = 10.0  # seconds at most where a person pressed Ctrl-C
+CHAT_GRACE = 1.0  # seconds that chats have to say goodbye
 BEYOND = 1.5  # seconds that a worker has to end after the grace of its job
 _TWICE = 0.5  # seconds; a signal that comes later is a second wish, an earlier one the same by another way
 LIVED_LONG = 30.0  # seconds after which a death does not count as a failed start
@@ -61,6 +63,7 @@ class Supervisor:
         self.stopping = False
         self.hurry = False
         self._until = until
+        self._chats = ChatHost() if until is None else None  # nobody talks to workers that end when they are idle
         self._grace = float(settings.stop_grace)
         self._asked_at = 0.0
         self._next_beat = 0.0
@@ -103,6 +106,9 @@ class Supervisor:
                 self._bury(slot)
             if slot.process is None and time.monotonic() >= slot.not_before and not self.stopping:
                 self._start(slot)
+        if self._chats is not None:
+            with _database_may_be_down():
+                self._chats.tick()
         if time.monotonic() >= self._next_beat:
             self._next_beat = time.monotonic() + BEAT_EVERY
             idle = {s.worker_id: s.process.pid for s in self.slots if s.worker_id and s.process and not _has_job(s)}
@@ -164,6 +170,8 @@ class Supervisor:
     def _end(self) -> None:
         from workers.queue import lease
 
+        if self._chats is not None:
+            self._chats.end(CHAT_GRACE)
         children = [slot.process for slot in self.slots if slot.process is not None]
         end_all(children, self._grace + BEYOND, at_once=lambda: self.hurry)
         for slot in self.slots:

@@ -8,7 +8,7 @@ redraw could promise more; the batch is therefore a part of the stage's settings
 """
 
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,21 @@ class NativeEngine:
             batches.check_room(self.model.config, batch, self.decoding.max_new_tokens, self.device)
         with torch.inference_mode(), precision_context(self.precision, self.device):
             return self._answers(batch, should_stop)
+
+    def stream(self, question: Question) -> Iterator[int]:
+        """The tokens of one answer as they are drawn, the same as in a batch of its own; the stop token is the last."""
+        text: list[int] = []
+        keys = np.array([row_key(self.seed, question.prompt_id, question.sample)], dtype=np.uint64)
+        stops, state = set(self.stops.tolist()), _Batch(self, [question])
+        for position in range(self.decoding.max_new_tokens):
+            with torch.inference_mode(), precision_context(self.precision, self.device):  # never while nobody asks
+                last = torch.tensor(text[-1:], device=self.device)
+                logits = state.read(last) if text else state.read_prompts(lambda: False)
+                token = int(self._draw(logits, keys, position, [(question, text)])[0])
+            text.append(token)
+            yield token
+            if token in stops:
+                return
 
     def _answers(self, rows: Sequence[Question], should_stop: Callable[[], bool]) -> list[Written]:
         texts: list[list[int]] = [[] for _ in rows]

@@ -1,0 +1,1 @@
+"""One run's models: where they lie, exported, sent to the hub, and talked to"""

@@ -1,0 +1,1 @@
+"""Chats with the models of a run: who starts their processes, and what such a process does"""

@@ -1,0 +1,215 @@
+"""Models that the dashboard exports or sends to the hub: a process of its own each, records under CWPO_HOME/exports.
+
+The process is `cwpo export` or `cwpo push`. What a page knows of it is the file in which it says how far it is, and
+whether it lives. Free of torch.
+"""
+
+import contextlib
+import io
+import json
+import shutil
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from filelock import FileLock
+
+from cwpo.annotation.label_paths import read_json
+from cwpo.errors import ConfigError
+from cwpo.export import words
+from cwpo.export.words import Report
+from cwpo.files import PARTIAL, write_whole
+from workers.machine.paths import exports, home, logs
+from workers.machine.processes import allocator_environment, start_apart
+
+RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
+MOST_ZIPPED = 256 * 2**20  # bytes that a page offers as one file; it passes through the memory of the web process
+_FIXED = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is exported, and where it is sent."""
+
+    run: int
+    stage: str
+    form: str
+    dtype: str
+    repo: str = ""
+    private: bool = True
+    existing: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        return f"run-{self.run}-{self.stage}-{self.form}-{self.dtype}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What was started, as it is kept."""
+
+    wanted: Wanted
+    pid: int
+    started_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """An export, or what sends it to the hub, as it stands now. `said`: its result, progress or why it ended."""
+
+    wanted: Wanted
+    folder: Path
+    started_at: datetime
+    status: str
+    said: str
+    report: Report | None
+    bytes: int
+
+
+def folder_of(wanted: Wanted) -> Path:
+    """Where the model lies when it is done."""
+    return exports(home()) / wanted.name
+
+
+def start(wanted: Wanted) -> Export:
+    """Start the process and keep the record; one that is done or at it is not started again."""
+    words.check_choice(wanted.stage, wanted.dtype)
+    place = exports(home())
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / ".lock"):  # two clicks at once are one export
+        record = _read(_record_of(wanted))
+        if record is not None and _process(record) is not None:
+            raise ConfigError("run", f"{wanted.run}: this is being done already; wait for it, or stop it.")
+        _state_of(wanted).unlink(missing_ok=True)
+        pid = start_apart(_command(wanted), _log_of(wanted), CWPO_HOME=str(home()), **allocator_environment())
+        record = Record(wanted=wanted, pid=pid, started_at=datetime.now(UTC).isoformat())
+        write_whole(_record_of(wanted), json.dumps(asdict(record), indent=1))
+    return _export(record)
+
+
+def stop(wanted: Wanted) -> None:
+    """End the process; nothing half-made gets the name of the whole."""
+    record = _read(_record_of(wanted))
+    if record is not None and (process := _process(record)) is not None:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+            process.wait(5)
+    shutil.rmtree(folder_of(wanted).with_name(wanted.name + PARTIAL), ignore_errors=True)
+
+
+def remove(wanted: Wanted) -> None:
+    """Stop it, and delete the folder and what is known of it."""
+    stop(wanted)
+    if not wanted.repo:
+        shutil.rmtree(folder_of(wanted), ignore_errors=True)
+    _record_of(wanted).unlink(missing_ok=True)
+    _state_of(wanted).unlink(missing_ok=True)
+
+
+def of_run(run: int) -> list[Export]:
+    """All of a run, newest first; what was sent to the hub among them."""
+    records = [record for path in exports(home()).glob(f"run-{run}-*.json") if (record := _read(path)) is not None]
+    records.sort(key=lambda record: record.started_at, reverse=True)
+    return [_export(record) for record in records]
+
+
+def say(path: Path | None, status: str, said: str) -> None:
+    """Called by the process: how far it is, or how it ended."""
+    if path is not None:
+        write_whole(path, json.dumps({"status": status, "said": said}, ensure_ascii=False))
+
+
+def zipped(wanted: Wanted) -> bytes:
+    """The folder as one file; weights hold nothing that could be pressed."""
+    folder = folder_of(wanted)
+    if words.read_report(folder) is None:
+        raise ConfigError("run", f"{wanted.run}: this export is not there any more; export the model again.")
+    if words.size_of(folder) > MOST_ZIPPED:
+        raise ConfigError("run", f"{wanted.run}: this export is too large for a download; copy {folder}.")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                entry = zipfile.ZipInfo(f"{folder.name}/{file.relative_to(folder).as_posix()}", date_time=_FIXED)
+                entry.external_attr = 0o644 << 16
+                with archive.open(entry, "w") as target, file.open("rb") as source:
+                    shutil.copyfileobj(source, target, 1 << 20)
+    return stream.getvalue()
+
+
+def _command(wanted: Wanted) -> Sequence[str]:
+    verb = ["push", str(wanted.run), wanted.repo] if wanted.repo else ["export", str(wanted.run)]
+    command = [sys.executable, "-m", "workers.cli.main", *verb, "--stage", wanted.stage, "--dtype", wanted.dtype]
+    command += ["--merged"] if wanted.form == words.MERGED and not wanted.repo else []
+    command += [] if wanted.repo else ["--to", str(folder_of(wanted))]
+    command += ["--public"] if wanted.repo and not wanted.private else []
+    command += ["--existing"] if wanted.repo and wanted.existing else []
+    return [*command, "--state", str(_state_of(wanted))]
+
+
+def _export(record: Record) -> Export:
+    wanted = record.wanted
+    folder = folder_of(wanted)
+    report = words.read_report(folder)
+    status, said = _state(record, report)
+    return Export(
+        wanted=wanted,
+        folder=folder,
+        started_at=datetime.fromisoformat(record.started_at),
+        status=status,
+        said=said,
+        report=report,
+        bytes=words.size_of(folder) if report is not None else 0,
+    )
+
+
+def _state(record: Record, report: Report | None) -> tuple[str, str]:
+    """From the process, what it wrote, and the folder."""
+    found = read_json(_state_of(record.wanted))
+    status, said = str(found.get("status", "")), str(found.get("said", ""))
+    if _process(record) is not None:
+        return RUNNING, said or "starting"
+    if status in (DONE, FAILED):
+        gone = status == DONE and report is None and not record.wanted.repo
+        return (STOPPED, "It was finished, and its folder is gone since.") if gone else (status, said)
+    return STOPPED, "It was stopped before its end; nothing of it is kept."
+
+
+def _process(record: Record) -> psutil.Process | None:
+    """The process while it runs; None where its number now belongs to another one, which its command line tells."""
+    try:
+        process = psutil.Process(record.pid)
+        mine = process.status() != psutil.STATUS_ZOMBIE and str(_state_of(record.wanted)) in process.cmdline()
+    except psutil.Error:
+        return None
+    return process if mine else None
+
+
+def _record_of(wanted: Wanted) -> Path:
+    return exports(home()) / f"{_key(wanted)}.json"
+
+
+def _state_of(wanted: Wanted) -> Path:
+    return exports(home()) / f"{_key(wanted)}.state"
+
+
+def _log_of(wanted: Wanted) -> Path:
+    return logs(home()) / f"export-{_key(wanted)}.log"
+
+
+def _key(wanted: Wanted) -> str:
+    """One export a folder, and one push a repository."""
+    return f"{wanted.name}.to.{wanted.repo.replace('/', '--')}" if wanted.repo else wanted.name
+
+
+def _read(path: Path) -> Record | None:
+    found = read_json(path)
+    try:
+        return Record(**{**found, "wanted": Wanted(**found["wanted"])})
+    except (TypeError, KeyError):
+        return None
