@@ -13,6 +13,7 @@ from app.charts import (
     margin_spread,
     matched_gap,
     paper_cells,
+    parallel,
     part_accuracy,
     reliability,
     reweighting,
@@ -35,6 +36,7 @@ CHARTS: Mapping[str, ModuleType] = {
     "part_accuracy": part_accuracy,
     "margin_spread": margin_spread,
     "top_share": top_share,
+    "parallel": parallel,
     "paper_cells": paper_cells,
     "training_curves": training_curves,
 }

@@ -1,6 +1,7 @@
 """Every read for people: frozen records or DataFrames, keyset pages, on the read engine. Import `db.queries`."""
 
 from db.queries.annotators import label_margins, list_annotators
+from db.queries.compared import EvaluatedRun, compared_runs, newest_evaluated, stages_in_slot
 from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
 from db.queries.examples import annotations, get_annotation, has_spread, label_summaries, label_summary
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
@@ -28,6 +29,7 @@ from db.queries.waiting import card_waits
 
 __all__ = [
     "MOST_NAMED",
+    "EvaluatedRun",
     "active_stages",
     "annotations",
     "answers",
@@ -35,6 +37,7 @@ __all__ = [
     "attempt_counts",
     "attempts",
     "card_waits",
+    "compared_runs",
     "configs",
     "database_health",
     "evaluations",
@@ -54,6 +57,7 @@ __all__ = [
     "metric_names_of_runs",
     "metrics",
     "named_annotators",
+    "newest_evaluated",
     "outcomes",
     "pairs_of",
     "plan_reuse",
@@ -66,6 +70,7 @@ __all__ = [
     "shared_prompts",
     "stage_seconds",
     "stage_speed",
+    "stages_in_slot",
     "stages_of_runs",
     "summaries",
     "workers",

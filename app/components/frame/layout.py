@@ -1,7 +1,7 @@
 """The frame of a page: title, caption, sections, empty states, problems. Text comes from us or through `untrusted`."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec
@@ -49,9 +49,10 @@ def section(title: str, caption: str = "") -> None:
         st.caption(untrusted.label(caption, 400))
 
 
-def small(title: str) -> None:
-    """The title of a chart or a table."""
-    st.markdown(f"#### {untrusted.label(title)}")
+def small(title: str, meanings: Sequence[tuple[str, str]] = ()) -> None:
+    """The title of a chart or a table; what its headings mean comes up beside it, under the mouse or a finger."""
+    help_text = "\n".join(f"- **{untrusted.label(name)}**: {untrusted.label(text, 300)}" for name, text in meanings)
+    st.markdown(f"#### {untrusted.label(title)}", help=help_text or None)
 
 
 def note(sentence: str) -> None:
