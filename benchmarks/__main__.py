@@ -13,6 +13,7 @@ USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pa
 BY_NAME = (
     "annotators",
     "checkpoint",
+    "compare",
     "first_paint",
     "gpu",
     "label_noise",

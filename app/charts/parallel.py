@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from app.charts.frame import LIGHT, Look, colour, dash, faded, framed
 from app.untrusted import chart_text
 from cwpo.compare.gra import GraRow
+from cwpo.config import catalog
 from cwpo.report.config_differences import as_text
 from cwpo.report.numbers import number, percent
 
@@ -80,6 +81,7 @@ def draw(data: Lines, look: Look = LIGHT) -> go.Figure:
     """Lines first and their values on top; by method, or by GRA where there is one method."""
     figure = go.Figure()
     several = len({line.method for line in data.lines}) > 1
+    named: set[str] = set()
     for line in sorted(data.lines, key=lambda one: one.rank):
         ink = colour(look, line.method) if several else faded(look, line.method, 0.2 + 0.8 * line.rank)
         figure.add_scatter(
@@ -92,20 +94,25 @@ def draw(data: Lines, look: Look = LIGHT) -> go.Figure:
             opacity=0.85,
             hovertext=[line.hover] * len(line.heights),
             hoverinfo="text",
+            name=catalog.METHODS[line.method].label if line.method in catalog.METHODS else line.method,
+            legendgroup=line.method,
+            showlegend=line.method not in named,
         )
-    framed(figure, look, height=HEIGHT)
+        named.add(line.method)
+    framed(figure, look, height=HEIGHT, legend=several)
     for place, axis in enumerate(data.axes):
         figure.add_vline(x=place, line={"color": look.axis, "width": 1}, layer="below")
         for height, text in axis.ticks:
             figure.add_annotation(
-                x=place, y=height, text=text, showarrow=False, xanchor="left", xshift=6, bgcolor=look.paper,
-                opacity=0.9, borderpad=1, font={"size": 11, "color": look.muted},
+                x=place, y=height, text=text, showarrow=False, xanchor="left" if place else "right",
+                xshift=6 if place else -6, bgcolor=look.paper, opacity=0.9, borderpad=1,
+                font={"size": 11, "color": look.muted},
             )  # fmt: skip
-    figure.update_layout(margin={"l": 24, "r": 64, "t": 12, "b": 4})
+    figure.update_layout(margin={"l": 96, "r": 64, "t": 30 if several else 12, "b": 4})
     last = max(len(data.axes) - 1, 1)
     figure.update_xaxes(
         title_text="fields that differ, then results", tickvals=list(range(len(data.axes))),
-        ticktext=[axis.name for axis in data.axes], range=[-0.05 * last, 1.02 * last], showline=False, ticks="",
+        ticktext=[axis.name for axis in data.axes], range=[-0.02 * last, 1.02 * last], showline=False, ticks="",
     )  # fmt: skip
     figure.update_yaxes(visible=False, range=[-0.2, 1.1], showgrid=False)
     return figure

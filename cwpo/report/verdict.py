@@ -94,12 +94,17 @@ def _undecided(others: Sequence[DifferenceRow], reference: str) -> list[str]:
 
 def _unconfirmed(others: Sequence[DifferenceRow]) -> list[str]:
     """Intervals that leave 0 out and yet are no result, because the correction does not confirm them."""
+    found = [row for row in others if not row.covers_zero]
+    if len(found) > MOST_NAMED:
+        return [
+            f"{len(found)} settings have an interval that leaves 0 out, which the test that allows for few seeds and "
+            f"{_comparisons(found[0].comparisons)} does not confirm."
+        ]
     return [
         f"{row.first_label} stands {_size(row)} {'above' if (row.estimate or 0.0) > 0 else 'below'} (95 % "
         f"{points_interval(row.low, row.high)}), which the test that allows for few seeds and "
         f"{_comparisons(row.comparisons)} does not confirm (p {_p(row)})."
-        for row in others
-        if not row.covers_zero
+        for row in found
     ]
 
 

@@ -66,7 +66,7 @@ DOWN = DatabaseUnavailable("The database does not answer; check DATABASE_URL.")
         ("runs", results, "results_of"),
         ("run", queries, "run_stages"),
         ("run", queries, "answers"),
-        ("compare", queries, "stages_of_runs"),
+        ("compare", queries, "stages_in_slot"),
         ("compare", queries, "shared_prompts"),
     ],
 )

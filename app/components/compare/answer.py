@@ -11,14 +11,14 @@ from cwpo.report.numbers import interval, percent
 from cwpo.report.verdict import Verdict
 
 PER_LINE = 7
-LONGEST = 600  # characters of the headline
+LONGEST, LONGEST_CAVEATS = 600, 1_600  # characters
 
 
 def show_verdict(found: Verdict) -> None:
     """One sentence in large ink; what must be known before it is believed stands under it."""
     st.header(untrusted.label(found.headline, LONGEST), anchor=False)
     if found.caveats:
-        layout.note(" ".join(found.caveats))
+        st.caption(untrusted.label(" ".join(found.caveats), LONGEST_CAVEATS))
 
 
 def show_gra_cards(rows: Sequence[GraRow], reference: str) -> None:

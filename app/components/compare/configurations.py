@@ -17,7 +17,7 @@ from db.records import RunRow
 
 SAID_BY_METHOD = ("method", "top_percent")
 LEAST_OF_A_SWEEP = 3  # settings from which on lines along the fields say more than the table
-CELL, LINE_CELL = 32, 24  # characters
+NAME, CELL, LINE_CELL = 60, 32, 24  # characters
 
 
 def show_configurations(rows: Sequence[RunRow], table: Sequence[GraRow], reference: str) -> None:
@@ -28,7 +28,10 @@ def show_configurations(rows: Sequence[RunRow], table: Sequence[GraRow], referen
         return
     _show_sweep(rows, table)
     width = LINE_CELL if found.as_lines else CELL
-    columns = [Column(label=name, limit=width, whole=place == 0) for place, name in enumerate(found.columns)]
+    columns = [
+        Column(label=name, limit=NAME if place == 0 else width, whole=place == 0)
+        for place, name in enumerate(found.columns)
+    ]
     lines: list[list[object]] = [
         [name, *(Cell(text=cell.text, muted=cell.same) for cell in line)] for name, line in found.rows()
     ]

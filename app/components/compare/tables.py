@@ -1,6 +1,7 @@
 """The tables of Compare: paired differences, and GRA with everything that must stand beside it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -18,6 +19,7 @@ from cwpo.report.sentences import what_the_seed_moved
 from db.records import RunRow
 
 FEW = 15  # settings that a table shows at first
+LONG_NAME = 36  # characters of a difference
 
 
 def show_differences_table(table: Sequence[GraRow], differences: Sequence[DifferenceRow], most: int) -> None:
@@ -28,9 +30,8 @@ def show_differences_table(table: Sequence[GraRow], differences: Sequence[Differ
     with right:
         reference_widget(table)
     if differences:
-        tables.show_report(
-            report_columns.DIFFERENCE, differences[:most], alt="Paired differences", is_real=lambda row: row.is_real
-        )
+        shown = _short_names(differences[:most])
+        tables.show_report(report_columns.DIFFERENCE, shown, alt="Paired differences", is_real=lambda row: row.is_real)
     else:
         layout.note(
             "A difference needs two settings with seeds, prompts, opponent and gold reward in common; "
@@ -39,6 +40,13 @@ def show_differences_table(table: Sequence[GraRow], differences: Sequence[Differ
     for reason in dict.fromkeys(row.reason for row in differences if row.reason):
         offer = "; see head to head below" if reason == DIFFERENT_BASELINES else ""
         layout.note(f"{reason.capitalize()}: no paired difference is shown{offer}.")
+
+
+def _short_names(rows: Sequence[DifferenceRow]) -> list[DifferenceRow]:
+    """Long names of one reference, which stands above the table, need not stand in every line."""
+    if len({row.second for row in rows}) > 1 or all(len(row.label) <= LONG_NAME for row in rows):
+        return list(rows)
+    return [replace(row, label=f"{row.first_label} − …") for row in rows]
 
 
 def show_gra_table(table: Sequence[GraRow], configs: Sequence[RunConfig], most: int) -> None:

@@ -1,4 +1,4 @@
-"""A report as one HTML file that fetches nothing and runs nothing: a strict policy, styles by their hash, charts as SVG."""
+"""A report as one HTML file that fetches and runs nothing: a strict policy, styles by their hash, charts as SVG."""
 
 import base64
 import hashlib
