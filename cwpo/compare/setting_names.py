@@ -142,11 +142,11 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "annotator.label_dropout": lambda dropout: f"label dropout {dropout:g}" if dropout else "",
     "annotator.members": lambda members: f"{members} annotators" if members > 1 else "",
     "annotator.passes": lambda passes: f"{passes} passes" if passes > 1 else "",
-    "align.lr": lambda rate: f"lr {_plain(rate)}",
-    "align.epochs": lambda epochs: f"{_plain(epochs)} epochs",
     "align.steps": lambda steps: "equal steps" if steps == "pool" else "",
     "sft.data": lambda data: "no SFT" if data == "none" else f"SFT on {data}",
     "evaluation.gold_reward": lambda name: f"gold reward {_short(name)}",
     "evaluation.gold_revision": lambda revision: f"gold reward at {revision[:8]}",
     "evaluation.baseline": lambda whose: f"{whose} opponent",
+    "align.lr": lambda rate: f"lr {_plain(rate)}",
+    "align.epochs": lambda epochs: f"{_plain(epochs)} epochs",
 }

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,7 @@ BODIES = (
     ("arial.ttf", "arialbd.ttf"),
 )
 ENDINGS = (".ttf", ".otf", ".ttc")
-MOST_LOOKED_AT = 400  # files
+MOST_LOOKED_AT = 150  # files
 PREFERRED = ("notosans", "noto", "dejavu", "freesans", "unifont", "arial", "droid", "wqy", "ipa", "takao", "lohit")
 
 
@@ -37,7 +38,9 @@ def fonts_for(text: str) -> Fonts:
     body, bold = next(((by_name[one], by_name.get(two)) for one, two in BODIES if one in by_name), (None, None))
     if body is None:
         return Fonts(missing=frozenset(sign for sign in text if not _is_latin(sign)))
-    wanted = {sign for sign in text if ord(sign) >= 32} - _signs(body)
+    lacking = {sign for sign in text if ord(sign) >= 32} - _signs(body)
+    nowhere = {sign for sign in lacking if unicodedata.category(sign) in ("Co", "Cn", "Cs")}
+    wanted = lacking - nowhere
     others: list[Path] = []
     for file in sorted(files, key=_preference)[:MOST_LOOKED_AT]:
         if not wanted:
@@ -46,7 +49,7 @@ def fonts_for(text: str) -> Fonts:
         if found:
             others.append(file)
             wanted -= found
-    return Fonts(body=body, bold=bold or body, others=tuple(others), missing=frozenset(wanted))
+    return Fonts(body=body, bold=bold or body, others=tuple(others), missing=frozenset(wanted | nowhere))
 
 
 def _preference(file: Path) -> tuple[int, int, str]:
