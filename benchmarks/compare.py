@@ -89,7 +89,6 @@ def configs(settings: int, seeds: int) -> list[RunConfig]:
 
 def build_database(url: str, settings: int, seeds: int) -> None:
     """Migrate and fill."""
-    scale.PROMPTS = PROMPTS
     upgrade(url)
     engines = make_engines(url)
     filler = Sweep(engines, PAIRS)
@@ -192,6 +191,7 @@ def main() -> None:
         home.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{(home / 'compare.sqlite').resolve()}"
         os.environ |= {"DATABASE_URL": url, "CWPO_HOME": str(home), "REDIS_URL": "redis://127.0.0.1:9/0"}
+        scale.PROMPTS = PROMPTS
         if not (home / "compare.sqlite").exists():
             build_database(url, options.settings, options.seeds)
         found = measure(options.settings * options.seeds, options.loads)

@@ -10,12 +10,12 @@ from fpdf.fonts import FontFace
 
 from cwpo.report.document.fonts import Fonts, fonts_for
 from cwpo.report.document.parts import Block, Document, Heading, Paragraph, Part, Picture, Sheet, legible
-from cwpo.report.inks import INK, MUTED
+from cwpo.report.inks import INK, MUTED, RULE
 from cwpo.report.tables import Table, are_numeric, fitting, shown
 
 MARGIN, TEXT = 40.0, 9.5  # points
 LEAD, TITLE, SECTION, SMALL, CELL = 14.0, 18.0, 13.0, 8.0, 8.0
-LINE_OF_TABLE = 104  # characters
+LINE_OF_TABLE = 126  # characters
 CODE_COLUMNS = 100
 # Scripts that run from right to left or whose letters change beside each other: shaping them takes twice the time.
 JOINED = ((0x0590, 0x109F), (0x1780, 0x18AF), (0x1A00, 0x1CFF), (0xA840, 0xABFF), (0xFB1D, 0xFDFF), (0xFE70, 0xFEFC))
@@ -143,6 +143,9 @@ def _table(paper: _Paper, table: Table, strong: frozenset[int]) -> None:
     """Columns as wide as what stands in them; the headings again on every page."""
     paper.set_font(paper.family, size=CELL)
     paper.ink(INK)
+    paper.set_fill_color(255, 255, 255)
+    paper.set_draw_color(*_rgb(RULE))
+    paper.set_line_width(0.5)
     aligned = ["RIGHT" if right else "LEFT" for right in are_numeric(table)]
     wide = [
         max(paper.get_string_width(paper.plain(text)) for text in (name, *(shown(row[place]) for row in table.rows)))
