@@ -8,7 +8,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from cwpo.config import catalog
-from cwpo.report import inks
+from cwpo.report.document import inks
 
 HEIGHT = 250  # px, in two columns
 FONT = '"Source Sans", "Source Sans Pro", sans-serif'

@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from app.components.compare import configurations, copying, evidence, tables
+from app.components.compare import configurations, evidence, tables
 from app.components.compare.answer import show_gra_cards, show_verdict
 from app.components.compare.choice import choose_runs, chosen_reference
 from app.components.compare.evidence import show_top_share
 from app.components.compare.facts import absences, facts
 from app.components.compare.further import show_further
+from app.components.compare.handing_on import show_copy, show_report_buttons
 from app.components.compare.matched import show_matched
-from app.components.compare.report import show_report_buttons
 from app.components.compare.tables import rows_shown, show_differences_table, show_gra_table
 from app.components.frame import layout
 from app.components.frame.address import CompareView
@@ -19,7 +19,7 @@ from app.reads import compare, results
 from app.reads.compare import ChosenRuns
 from cwpo.compare.gra import DifferenceRow, GraRow, setting_keys
 from cwpo.compare.reference import PLANNED_PAIRS
-from cwpo.report.meanings import GRA_IN_WORDS
+from cwpo.report.document.meanings import GRA_IN_WORDS
 from cwpo.report.verdict import verdict
 
 
@@ -81,7 +81,7 @@ def _answer(shown: ChosenRuns) -> tuple[list[GraRow], list[DifferenceRow], str]:
     with offers.cell():
         show_export(files)
     with offers.cell():
-        copying.show_copy(files)
+        show_copy(files)
     with offers.cell():
         show_report_buttons(shown, table, differences, matched, found, against)
     with offers.cell():

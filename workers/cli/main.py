@@ -18,7 +18,7 @@ from cwpo.config.run import RunConfig, expand, list_fields
 from cwpo.config.store import STORE_PATIENCE, store_at
 from cwpo.errors import ConfigError, CwpoError, DataError
 from db.errors import DatabaseError
-from workers.cli import bundle, fetch, label, plan, report
+from workers.cli import bundle, fetch, label, plan
 from workers.cli.compute import DEVICE_HELP, bf16_wanted, compute_for, prepare_for
 from workers.cli.config_file import read_config
 from workers.cli.failures import sentence
@@ -59,7 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_verbs(verbs)
     bundle.add_verbs(verbs)
     plan.add_verbs(verbs, _verb)
-    report.add_verbs(verbs, _verb)
     _add_other_verbs(verbs)
     return parser
 

@@ -13,8 +13,8 @@ from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.config.run import RunConfig
 from cwpo.report import columns as report_columns
+from cwpo.report.document.meanings import glossary
 from cwpo.report.gra_terms import difference_notes, table_notes, terms_by_setting
-from cwpo.report.meanings import glossary
 from cwpo.report.sentences import what_the_seed_moved
 from db.records import RunRow
 

@@ -9,8 +9,8 @@ from fpdf.enums import Align, TableBordersLayout, XPos, YPos
 from fpdf.fonts import FontFace
 
 from cwpo.report.document.fonts import Fonts, fonts_for
+from cwpo.report.document.inks import INK, MUTED, RULE
 from cwpo.report.document.parts import Block, Document, Heading, Paragraph, Part, Picture, Sheet, legible
-from cwpo.report.inks import INK, MUTED, RULE
 from cwpo.report.tables import Table, are_numeric, fitting, shown
 
 MARGIN, TEXT = 40.0, 9.5  # points
@@ -154,7 +154,7 @@ def _table(paper: _Paper, table: Table, strong: frozenset[int]) -> None:
     ]
     widths = _shared_width(wide, paper.epw)
     with paper.table(
-        width=sum(widths), col_widths=tuple(widths), text_align=tuple(aligned), align=Align.L,
+        width=min(sum(widths), paper.epw), col_widths=tuple(widths), text_align=tuple(aligned), align=Align.L,
         line_height=1.35 * CELL, borders_layout=TableBordersLayout.HORIZONTAL_LINES, padding=2,
         headings_style=FontFace(emphasis="", color=_rgb(MUTED)),
     ) as drawn:  # fmt: skip

@@ -16,10 +16,10 @@ from cwpo.config.run import RunConfig
 from cwpo.report import columns as report_columns
 from cwpo.report import config_differences
 from cwpo.report.columns import Column, Place
+from cwpo.report.document.meanings import GRA_IN_WORDS, glossary
 from cwpo.report.document.parts import Block, Document, Heading, Paragraph, Part, Sheet
 from cwpo.report.document.pictures import difference_picture, distance_picture, gra_picture
 from cwpo.report.gra_terms import difference_notes, judge_of, table_notes, terms
-from cwpo.report.meanings import GRA_IN_WORDS, glossary
 from cwpo.report.numbers import NOTHING
 from cwpo.report.tables import Table
 from cwpo.report.verdict import Verdict

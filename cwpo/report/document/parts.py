@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cwpo.report.inks import INK
+from cwpo.report.document.inks import INK
 from cwpo.report.tables import Table
 
 Role = Literal["lead", "plain", "note"]

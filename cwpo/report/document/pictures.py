@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cwpo.compare.gra import DifferenceRow, GraRow
+from cwpo.report.document.inks import INK, LIGHT, MUTED, RULE
 from cwpo.report.document.parts import Dot, Label, Picture, Stroke, legible
-from cwpo.report.inks import INK, LIGHT, MUTED, RULE
 from cwpo.report.numbers import number, percent, points
 
 WIDTH = 515.0  # points: the text of a page of A4

@@ -1,13 +1,14 @@
-"""The comparison as one file for somebody who has no dashboard: HTML or PDF, made when it is asked for."""
+"""The comparison for somebody who has no dashboard: one table as text to copy, or all of it as one file."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import streamlit as st
 
+from app import untrusted
 from app.components.compare.facts import absences
 from app.components.frame import layout
-from app.components.frame.export import file_stem
+from app.components.frame.export import Exported, file_stem, text_of
 from app.reads import results
 from app.reads.compare import ChosenRuns
 from cwpo.compare.gra import DifferenceRow, GraRow
@@ -18,6 +19,21 @@ from cwpo.report.document.parts import Document
 from cwpo.report.verdict import Verdict
 
 LONGEST = 120  # characters of a title
+FORMATS = ("Markdown", "LaTeX", "CSV")
+
+
+@layout.fragment
+def show_copy(exported: Sequence[Exported]) -> None:
+    """Nothing is written before the list is opened; the icon on the text copies all of it."""
+    folded = st.popover("Copy", key="copy", on_change="rerun", type="tertiary")
+    if not folded.open:
+        return
+    with folded:
+        names = [one.name for one in exported]
+        name = st.selectbox("Table", names, key="copy_table", format_func=untrusted.plain) or names[0]
+        kind = st.segmented_control("Format", FORMATS, default=FORMATS[0], key="copy_format", required=True)
+        chosen = next(one for one in exported if one.name == name)
+        st.code(untrusted.visible(text_of(chosen, kind or FORMATS[0])), language=None, height=260)
 
 
 @layout.fragment
