@@ -11,7 +11,6 @@ from streamlit.logger import get_logger
 
 from app.components.form.session import put_aside
 from app.components.frame.address import RunsView
-from app.components.frame.export import choose_chart_format
 from app.components.frame.leaving import leave
 from workers.machine import logs
 
@@ -50,6 +49,4 @@ st.set_page_config(page_title=f"{getattr(page, 'title', 'Dashboard')} · CW-PO")
 st.html(STYLE)
 if page.url_path != NEW_RUN:
     put_aside()
-with st.sidebar:
-    choose_chart_format()
 page.run()

@@ -14,6 +14,7 @@ BY_NAME = (
     "annotators",
     "checkpoint",
     "eta",
+    "compare",
     "first_paint",
     "gpu",
     "label_noise",

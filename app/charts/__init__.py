@@ -13,6 +13,7 @@ from app.charts import (
     margin_spread,
     matched_gap,
     paper_cells,
+    parallel,
     part_accuracy,
     reliability,
     reweighting,
@@ -37,6 +38,7 @@ CHARTS: Mapping[str, ModuleType] = {
     "margin_spread": margin_spread,
     "text_lengths": text_lengths,
     "top_share": top_share,
+    "parallel": parallel,
     "paper_cells": paper_cells,
     "training_curves": training_curves,
 }

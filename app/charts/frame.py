@@ -8,6 +8,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from cwpo.config import catalog
+from cwpo.report.document import inks
 
 HEIGHT = 250  # px, in two columns
 FONT = '"Source Sans", "Source Sans Pro", sans-serif'
@@ -43,21 +44,7 @@ LIGHT = Look(
     grid="#ECEAE4",
     axis="#C9C6BD",
     reference="#C9C6BD",
-    methods={
-        "human": "#6B7280",
-        "human_100": "#A9AEB7",
-        "human_labeled": "#6B7280",
-        "weak": "#C77F1A",
-        "cw": "#2F5DA8",
-        "top": "#3B8A6E",
-        "ws": "#8A5AA8",
-        "oracle": "#1F2328",
-        "soft": "#7A7F9A",
-        "random": "#B4483C",
-        "bottom": "#B4483C",
-        "shuffled": "#B4483C",
-        "normalised": "#B4483C",
-    },
+    methods=inks.LIGHT,
 )
 DARK = Look(
     name="dark",

@@ -10,7 +10,8 @@ from app.untrusted import chart_text
 from cwpo.compare.gra import GraRow
 from cwpo.report.numbers import interval, percent
 
-ROW_HEIGHT = 34  # px
+ROW_HEIGHT, LOW_ROW = 34, 20  # px; rows of a long list are lower
+MANY = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ def draw(data: list[Interval], look: Look = LIGHT) -> go.Figure:
             hovertext=[row.hover],
             hoverinfo="text",
         )
-    framed(figure, look, height=max(130, 56 + ROW_HEIGHT * len(data)))
+    framed(figure, look, height=max(130, 56 + (ROW_HEIGHT if len(data) <= MANY else LOW_ROW) * len(data)))
     figure.update_xaxes(tickformat=".0%", title_text="GRA", range=_range(data))
     figure.update_yaxes(
         tickvals=list(range(len(data))),

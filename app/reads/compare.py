@@ -1,4 +1,6 @@
-"""Which runs Compare shows: those of the address or the newest sweep, cut by whole settings."""
+"""Which runs Compare shows: those of the address or the newest sweep, cut by whole settings; and who is not among them.
+
+Three queries at most, whatever their number."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,42 +9,43 @@ from dataclasses import dataclass
 from app.reads import results as reads
 from db import queries
 from db.engine import Session
-from db.records import RunFilters, RunRow
-from db.status import DONE
+from db.records import RunRow
 
 MOST_RUNS = 50  # side by side
 
 MOST_OF_A_SWEEP = 500
-NEWEST = 64  # runs looked through for results
+NEWEST = 64  # results looked through
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenRuns:
-    """Runs side by side, and one sentence where settings are left out."""
+    """Runs side by side, one sentence where settings are left out, and the numbers asked for that no run has."""
 
     rows: tuple[RunRow, ...] = ()
     left_out: str = ""
+    gone: tuple[int, ...] = ()
 
 
 def chosen(session: Session, run_ids: Sequence[int]) -> ChosenRuns:
     """The runs with these ids, in their order."""
-    return _first(reads.runs_by_id(session, run_ids))
+    rows = reads.runs_by_id(session, run_ids)
+    known = {row.id for row in rows}
+    return _first(rows, gone=tuple(run_id for run_id in run_ids if run_id not in known))
 
 
 def newest(session: Session) -> ChosenRuns:
     """The newest sweep that has a result, else the settings of the newest evaluated runs of one dataset."""
-    results = _newest_results(session)
+    results = queries.newest_evaluated(session, limit=NEWEST)
     if not results:
         return ChosenRuns()
     sweep, dataset = results[0].sweep_id, results[0].dataset
     if sweep is not None:
-        filters = RunFilters(sweep_id=(sweep,))
-        rows = queries.list_runs(session, filters=filters, order="oldest", limit=MOST_OF_A_SWEEP).rows
+        rows = queries.compared_runs(session, sweep_id=sweep, limit=MOST_OF_A_SWEEP)
         known = {row.group_key for row in rows if row.evaluation is not None}
         return _first(sorted(rows, key=lambda row: row.group_key not in known))
-    keys = tuple({row.group_key for row in results if row.dataset == dataset})
-    groups = queries.list_groups(session, filters=RunFilters(group_key=keys), limit=len(keys)).groups
-    evaluated = [row for group in groups for row in group.rows if row.evaluation is not None]
+    keys = list(dict.fromkeys(one.group_key for one in results if one.dataset == dataset))
+    rows = queries.compared_runs(session, group_keys=keys, limit=MOST_OF_A_SWEEP)
+    evaluated = sorted((row for row in rows if row.evaluation is not None), key=lambda row: keys.index(row.group_key))
     kept = whole_settings(evaluated, MOST_RUNS)
     words = f"The newest {_settings(kept)} settings with a result, at most {MOST_RUNS} runs; choose others."
     return ChosenRuns(
@@ -62,21 +65,10 @@ def whole_settings(rows: Sequence[RunRow], most: int) -> list[RunRow]:
     return [row for row in rows if row.group_key in kept]
 
 
-def _newest_results(session: Session) -> list[RunRow]:
-    """Evaluated runs, newest first. Queued ones hide none; a run that is scored again is not done but has a result."""
-    found = {
-        row.id: row
-        for filters in (RunFilters(), RunFilters(status=(DONE,)))
-        for row in queries.list_runs(session, filters=filters, limit=NEWEST).rows
-        if row.evaluation is not None
-    }
-    return sorted(found.values(), key=lambda row: -row.id)
-
-
-def _first(rows: Sequence[RunRow]) -> ChosenRuns:
+def _first(rows: Sequence[RunRow], gone: tuple[int, ...] = ()) -> ChosenRuns:
     kept = whole_settings(rows, MOST_RUNS)
     words = f"The first {_settings(kept)} of {_settings(rows)} settings, at most {MOST_RUNS} runs; choose others."
-    return ChosenRuns(rows=tuple(kept), left_out=words if len(kept) < len(rows) else "")
+    return ChosenRuns(rows=tuple(kept), left_out=words if len(kept) < len(rows) else "", gone=gone)
 
 
 def _settings(rows: Sequence[RunRow]) -> int:

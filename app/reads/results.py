@@ -147,11 +147,8 @@ def scaling_of(row: AnnotatorRow) -> Scaling[Judged] | None:
 
 
 def runs_by_id(session: Session, run_ids: Sequence[int]) -> list[RunRow]:
-    """The rows of these runs in the order asked for; unknown ids are left out."""
-    found: dict[int, RunRow] = {}
-    for archived in (False, True):
-        filters = RunFilters(ids=tuple(run_ids), archived=archived)
-        found |= {row.id: row for row in queries.list_runs(session, filters=filters, limit=len(run_ids) or 1).rows}
+    """The rows of these runs in the order asked for, without their progress; unknown ids are left out."""
+    found = {row.id: row for row in queries.compared_runs(session, run_ids=run_ids, limit=len(run_ids) or 1)}
     return [found[run_id] for run_id in run_ids if run_id in found]
 
 

@@ -148,4 +148,6 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "evaluation.gold_reward": lambda name: f"gold reward {_short(name)}",
     "evaluation.gold_revision": lambda revision: f"gold reward at {revision[:8]}",
     "evaluation.baseline": lambda whose: f"{whose} opponent",
+    "align.lr": lambda rate: f"lr {_plain(rate)}",
+    "align.epochs": lambda epochs: f"{_plain(epochs)} epochs",
 }

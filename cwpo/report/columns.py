@@ -78,13 +78,21 @@ def heading(name: str) -> str:
 
 
 def cells(columns: Sequence[Column], rows: Sequence[Any], notes: Sequence[str] = ()) -> Table:
-    """A table for people."""
-    kept = [column for column in columns if column.place != "file"]
+    """A table for people, without words that no row has."""
+    kept = [
+        column
+        for column in columns
+        if column.place != "file" and (column.place != "text" or any(_says(column.cell(row)) for row in rows))
+    ]
     return Table(
         columns=tuple(column.title for column in kept),
         rows=tuple(tuple(column.cell(row) for column in kept) for row in rows),
         notes=tuple(notes),
     )
+
+
+def _says(cell: str) -> bool:
+    return cell.strip() not in ("", NOTHING)
 
 
 def numbers(columns: Sequence[Column], rows: Sequence[Any]) -> Table:

@@ -85,6 +85,15 @@ def table_notes(runs: Sequence[ComparedRun], configs: Configs) -> tuple[str, str
     return f"GRA: {terms(runs, configs).sentence}.", what_the_seed_moved(mine)
 
 
+def difference_notes(runs: Sequence[ComparedRun], configs: Configs) -> tuple[str, ...]:
+    """What stands under a table of differences between these runs."""
+    return (
+        "First minus second in points of GRA on the same prompts and seeds; 95 % intervals over both, p corrected by "
+        "Holm over all differences of the table; detectable: found four times in five.",
+        f"GRA: {terms(runs, configs).sentence}.",
+    )
+
+
 def baseline_of(runs: Sequence[ComparedRun], configs: Configs) -> str:
     """Whose answers decide GRA. What is called one for all is one under every seed; else it is several."""
     kinds = {_baseline(configs[run.id]) for run in runs}

@@ -54,7 +54,7 @@ def _of_objective(rows: Sequence[GraRow], differences: Sequence[DifferenceRow], 
             clauses.append(f"CW and {_name(second)} stand here in several settings, so choose the pair to compare")
         elif found:
             clauses.append(_clause(found[0], rows))
-    clauses += [_matched_clause(row) for row in matched]
+    clauses += [matched_clause(row) for row in matched]
     if not clauses:
         return "The table pairs CW with neither uniform weak labels nor human labels, so it says nothing about either."
     text = "; ".join(clauses) + _one_seed(differences) + "."
@@ -106,7 +106,7 @@ def _clause(row: DifferenceRow, rows: Sequence[GraRow]) -> str:
     return f"{cw} is {side} {other} at {size} ({figures}){_distance(row, rows, gained=gained)}"
 
 
-def _matched_clause(row: MatchedRow) -> str:
+def matched_clause(row: MatchedRow) -> str:
     """What is left of a difference when both methods have moved equally far."""
     cw, other = row.first_label, row.second_label
     if row.estimate is None:

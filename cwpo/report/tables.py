@@ -11,6 +11,8 @@ from cwpo.report.numbers import NOTHING
 
 Cell = str | int | float | None
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")  # OWASP ASVS 1.2.10
+LATEX_WIDTH = 92  # characters of a line: a text of 16 cm in 9 points
+LONG_WORDS = 46
 _NUMBERS = re.compile(r"[+−–\d.,%< ]+( to [+−\d.,]+)?")  # one figure, or an interval of two
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "Δ": "Delta", "ε": "varepsilon", "λ": "lambda", "π": "pi",
           "σ": "sigma", "Σ": "Sigma", "τ": "tau"}  # fmt: skip
@@ -52,21 +54,57 @@ def to_json(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     """A pipe table, numbers to the right; under it its notes."""
-    numeric = _numeric(table)
+    numeric = are_numeric(table)
     marks = ["---:" if right else "---" for right in numeric]
-    lines = [[_shown(name).translate(_MARKDOWN) for name in table.columns], marks]
-    lines += [[_shown(cell).translate(_MARKDOWN) for cell in row] for row in table.rows]
+    lines = [[shown(name).translate(_MARKDOWN) for name in table.columns], marks]
+    lines += [[shown(cell).translate(_MARKDOWN) for cell in row] for row in table.rows]
     notes = [f"\n{note.translate(_MARKDOWN)}\n" for note in table.notes]
     return "".join([*(f"| {' | '.join(line)} |\n" for line in lines), *notes])
 
 
 def to_latex(table: Table) -> str:
-    """A booktabs tabular; under it its notes."""
-    align = "".join("r" if right else "l" for right in _numeric(table))
+    """Booktabs tabulars, each as wide as a line of text at most, the name of the row in each; below them the notes."""
+    parts = [_tabular(one) for one in fitting(table, LATEX_WIDTH)]
+    notes = [rf"\par{{\footnotesize {_latex(note)}\par}}" for note in table.notes if note.strip()]
+    return "\n".join(["\n\\par\\medskip\n".join(parts), *notes]) + "\n"
+
+
+def fitting(table: Table, width: int) -> list[Table]:
+    """The table in as few parts of at most `width` characters a line as its columns allow, the first column in each;
+    the notes stay with the table."""
+    if not table.columns:
+        return [table]
+    wide = [min(_characters(table, place), LONG_WORDS) for place in range(len(table.columns))]
+    groups: list[list[int]] = [[]]
+    for place in range(1, len(wide)):
+        used = wide[0] + sum(wide[other] for other in groups[-1])
+        if groups[-1] and used + wide[place] > width:
+            groups.append([])
+        groups[-1].append(place)
+    return [
+        Table(
+            columns=tuple(table.columns[place] for place in (0, *group)),
+            rows=tuple(tuple(row[place] for place in (0, *group)) for row in table.rows),
+        )
+        for group in groups
+    ]
+
+
+def _tabular(table: Table) -> str:
+    align = "".join(_alignment(table, place, right) for place, right in enumerate(are_numeric(table)))
     lines = [" & ".join(map(_latex, row)) + r" \\" for row in (table.columns, *table.rows)]
     parts = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
-    notes = [rf"\par{{\footnotesize {_latex(note)}\par}}" for note in table.notes]
-    return "\n".join([*parts, r"\end{tabular}", *notes]) + "\n"
+    return "\n".join([*parts, r"\end{tabular}"])
+
+
+def _alignment(table: Table, place: int, right: bool) -> str:
+    """Long words break inside their column."""
+    return r"p{0.4\linewidth}" if _characters(table, place) > LONG_WORDS else "r" if right else "l"
+
+
+def _characters(table: Table, place: int) -> int:
+    """How wide a column is, with what stands between it and the next."""
+    return 2 + max(len(table.columns[place]), *(len(shown(row[place])) for row in table.rows), 0)
 
 
 def _finite(cell: Cell) -> Cell:
@@ -77,17 +115,17 @@ def _harmless(cell: Cell) -> Cell:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
 
 
-def _shown(cell: Cell) -> str:
+def shown(cell: Cell) -> str:
     if cell is None:
         return NOTHING
     return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
 
 
 def _latex(cell: Cell) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in _shown(cell))
+    return "".join(_LATEX.get(sign, sign) for sign in shown(cell))
 
 
-def _numeric(table: Table) -> list[bool]:
+def are_numeric(table: Table) -> list[bool]:
     """Columns to the right: every cell is a number, or reads like one."""
     if not table.rows:
         return [index > 0 for index in range(len(table.columns))]

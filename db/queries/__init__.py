@@ -1,6 +1,7 @@
 """Every read for people: frozen records or DataFrames, keyset pages, on the read engine. Import `db.queries`."""
 
 from db.queries.annotators import label_margins, list_annotators
+from db.queries.compared import EvaluatedRun, compared_runs, newest_evaluated, stages_in_slot
 from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
 from db.queries.examples import annotations, count_matching, get_annotation, has_spread, label_summaries, label_summary
 from db.queries.keeping import all_tags, kept_runs, notes_of, queue_paused, queued_runs, tags_of
@@ -42,6 +43,7 @@ from db.queries.waiting import card_waits
 
 __all__ = [
     "MOST_NAMED",
+    "EvaluatedRun",
     "active_stages",
     "all_tags",
     "all_votes",
@@ -51,6 +53,7 @@ __all__ = [
     "attempt_counts",
     "attempts",
     "card_waits",
+    "compared_runs",
     "configs",
     "count_labeled",
     "count_matching",
@@ -78,6 +81,7 @@ __all__ = [
     "metric_names_of_runs",
     "metrics",
     "named_annotators",
+    "newest_evaluated",
     "newest_votes",
     "notes_of",
     "outcomes",
@@ -97,6 +101,8 @@ __all__ = [
     "scores",
     "shared_prompts",
     "stage_seconds",
+    "stage_speed",
+    "stages_in_slot",
     "stages_of_runs",
     "standing_votes",
     "summaries",

@@ -102,11 +102,11 @@ def test_what_the_least_confident_half_teaches_is_one_click_from_queue(computed:
 
 def test_compare_offers_the_controls_over_all_its_seeds(computed: Computed) -> None:
     """Two seeds; a setting without an annotator has no controls."""
-    half, every = links_to_controls(visit("compare", runs=compact(computed.sweep))).values()
+    half, every = links_to_controls(visit("compare", runs=compact(computed.sweep), further="Annotators")).values()
     assert visit("new_run", **half).button(key="queue").label == "Queue 2 runs"
     assert visit("new_run", **every).button(key="queue").label == "Queue 14 runs"
     human = [row.id for row in computed.rows() if row.method == "human"]
-    assert links_to_controls(visit("compare", runs=compact(tuple(human)))) == {}
+    assert links_to_controls(visit("compare", runs=compact(tuple(human)), further="Annotators")) == {}
 
 
 def test_controls_have_their_own_weights_whatever_those_of_the_run(computed: Computed) -> None:
@@ -118,7 +118,7 @@ def test_controls_have_their_own_weights_whatever_those_of_the_run(computed: Com
     with writing() as session:
         session.execute(update(Run).where(Run.id == run_id).values(config=weighted, weighting="sigma"))
     try:
-        half, _ = links_to_controls(visit("compare", runs=str(run_id))).values()
+        half, _ = links_to_controls(visit("compare", runs=str(run_id), further="Annotators")).values()
         page = visit("new_run", **half)
         assert page.button(key="queue").label == "Queue 1 run", words(page)
         assert visit("new_run", **{"from": str(run_id)}).button(key="queue").label == "Queue 1 run"

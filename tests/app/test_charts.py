@@ -17,6 +17,7 @@ from app.charts import (
     gra_forest,
     matched_gap,
     paper_cells,
+    parallel,
     reweighting,
     risk_coverage,
     top_share,
@@ -30,6 +31,7 @@ from cwpo.config import catalog
 from cwpo.paper import published
 from cwpo.paper.answers import cells
 from cwpo.report.annotators import Group
+from cwpo.report.config_differences import ABSENT
 from cwpo.statistics.frontier import Curve
 from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, Slice, SpreadCell
 
@@ -122,6 +124,12 @@ CELLS = [
     for third in range(3)
     for unsure in (False, True)
 ]
+SWEPT = [
+    (gra_row(method, estimate), {"method": method, "align.lr": rate, "data.length_rule": rule})
+    for method, estimate, rate, rule in (
+        ("cw", 0.70, 1e-6, None), ("cw", 0.60, 1e-4, "<b>drop</b>"), ("weak", 0.65, 1e-5, ABSENT),
+    )
+]  # fmt: skip
 PUBLISHED = [cells(published.TABLES[name], [], {}) for name in ("T1", "T10", "F7")]
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
@@ -136,6 +144,7 @@ EXAMPLES: dict[str, list[Any]] = {
         ]
     ],
     "paper_cells": PUBLISHED[:2],
+    "parallel": [SWEPT],
     "training_curves": [POINTS],
     "confidence_bins": [BY_THIRD],
     "confidence_histogram": [ONE, SEVERAL],
@@ -296,6 +305,42 @@ def test_names_stand_beside_their_points_only_where_there_is_room() -> None:
     assert names[-1] == "CW"
     assert 1 <= sum(bool(name) for name in names[:-1]) <= 4
     assert all(f"Top {percent} %" in figure.to_json() for percent in range(10, 100, 10))
+
+
+def test_a_learning_rate_stands_on_a_logarithmic_axis_and_words_at_equal_distances() -> None:
+    """1e−6, 1e−4, 1e−5 at 0, 1 and ½; none, a word and absent are three places of one axis; KL is the same for all."""
+    found = parallel.prepare(SWEPT)
+    names = [axis.name for axis in found.axes]
+    assert names == ["method", "align.lr, log", "data.length_rule", "GRA, %", "KL, nats", "tokens"]
+    assert [line.heights[1] for line in found.lines] == pytest.approx([0.0, 1.0, 0.5])
+    assert [line.heights[2] for line in found.lines] == [1.0, 0.5, 0.0]
+    assert [text for _, text in found.axes[2].ticks] == ["none", "&lt;b&gt;drop&lt;/b&gt;", "absent"]
+    assert [line.heights[3] for line in found.lines] == pytest.approx([1.0, 0.0, 0.5])
+    assert [line.heights[4] for line in found.lines] == [0.5, 0.5, 0.5]
+
+
+def test_what_is_no_number_stands_below_an_axis_of_numbers() -> None:
+    """Seeds of a split: 1, 3 and none; 1 and 3 span less than a decade, so the axis is linear."""
+    rows = [(gra_row("cw", 0.6), {"seeds.split": value}) for value in (1, 3, None)]
+    axis, *_ = parallel.prepare(rows).axes
+    assert axis.name == "seeds.split"
+    assert [line.heights[0] for line in parallel.prepare(rows).lines] == [0.0, 1.0, parallel.NOTHING]
+    assert axis.ticks == ((0.0, "1"), (1.0, "3"), (parallel.NOTHING, "none"))
+
+
+def test_a_sweep_of_one_method_is_coloured_by_gra_and_of_several_by_method() -> None:
+    several = parallel.draw(parallel.prepare(SWEPT)).data
+    assert {trace.line.color for trace in several} == {"#2F5DA8", "#C77F1A"}
+    one = parallel.draw(parallel.prepare(SWEPT[:2])).data
+    assert [trace.line.color for trace in one] == ["rgba(47, 93, 168, 0.2)", "rgba(47, 93, 168, 1)"]
+
+
+def test_fifty_settings_with_many_fields_keep_a_readable_number_of_axes() -> None:
+    rows = [(gra_row("cw", 0.5 + place / 200), {f"f{n}": place % (n + 2) for n in range(20)}) for place in range(50)]
+    found = parallel.prepare(rows)
+    assert len(found.axes) == parallel.MOST_AXES + 3
+    assert len(found.lines) == 50
+    assert all(len(axis.ticks) <= 2 * parallel.MOST_TICKS for axis in found.axes)
 
 
 def test_a_name_with_markup_reaches_no_chart() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from app.components.compare import evidence, tables
+from app.components.compare import configurations, evidence, tables
 from app.components.frame import export
 from app.components.frame.export import ENDINGS, Exported, text_of
 from app.components.run import timeline
@@ -38,7 +38,7 @@ def compare_files(computed: Computed) -> dict[str, Exported]:
     table = results.table_of(rows)
     differences = results.differences_of(rows, "", {row.group_key: "" for row in rows})
     files = tables.exports(table, differences, runs=rows, configs=results.configs_of(rows))
-    return {one.name: one for one in (*files, *evidence.exports(rows))}
+    return {one.name: one for one in (*files, *configurations.exports(rows), *evidence.exports(rows))}
 
 
 def run_files(computed: Computed) -> dict[str, Exported]:
@@ -68,7 +68,7 @@ def test_every_table_comes_in_four_formats_with_the_same_rows(
         lines, notes = 2 + len(table.cells().rows), table.cells().notes
         assert text_of(table, "Markdown").count("\n") == lines + 2 * len(notes)
         latex = text_of(table, "LaTeX")
-        assert latex.count(r" \\") == 1 + len(table.cells().rows)
+        assert latex.count(r" \\") == latex.count(r"\begin{tabular}") * (1 + len(table.cells().rows))
         assert not re.search(r"(?<!\\)[%_#&](?! )", latex.replace(" & ", "")), latex
 
 
@@ -205,7 +205,9 @@ def test_the_camera_saves_what_was_chosen(computed: Computed) -> None:
         return {config["toImageButtonOptions"]["format"] for config in configs}
 
     assert formats() == {"png"}
-    page.button_group(key=export.CHART_FORMAT).set_value("SVG").run()
+    page.session_state["export"] = True
+    page.run()
+    page.button_group(key=f"{export.CHART_FORMAT}_export").set_value("SVG").run()
     assert formats() == {"svg"}
 
 

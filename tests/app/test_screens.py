@@ -20,6 +20,7 @@ from app.components.runs import table as runs_table
 from app.reads import compare, results
 from cwpo.compare.gra import DifferenceRow
 from cwpo.compare.matched_kl import MatchedRow
+from cwpo.compare.reference import PLANNED_PAIRS
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from cwpo.report import columns as report_columns
@@ -66,7 +67,7 @@ DOWN = DatabaseUnavailable("The database does not answer; check DATABASE_URL.")
         ("runs", results, "results_of"),
         ("run", queries, "run_stages"),
         ("run", queries, "answers"),
-        ("compare", queries, "stages_of_runs"),
+        ("compare", queries, "stages_in_slot"),
         ("compare", queries, "shared_prompts"),
     ],
 )
@@ -79,7 +80,8 @@ def test_a_database_that_fails_inside_a_part_of_a_page_is_one_sentence(
         raise DOWN
 
     monkeypatch.setattr(module, name, fail)
-    page = visit(screen, run=str(computed.sweep[0]))
+    tab = {"stages_in_slot": "Curves", "shared_prompts": "Answers"}.get(name, "Configuration")
+    page = visit(screen, run=str(computed.sweep[0]), further=tab)
     assert {"check DATABASE_URL" in element.value.replace("\\", "") for element in page.error} == {True}
 
 
@@ -183,12 +185,12 @@ def test_compare_pairs_prompts_and_says_what_the_table_supports(computed: Comput
     page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}")
     said = words(page)
     assert [metric.label.replace("\\", "") for metric in page.metric] == ["Human", "Weak labels", "CW", "Top 30 %"]
-    assert "CW − Weak labels" in said
-    assert "CW − Human" in said
+    for name in ("Weak labels", "CW", "Top 30 %"):
+        assert f"{name} − Human" in said
     assert "the seed moved" in said
     assert "ties count half" in said
-    assert len(page.get("plotly_chart")) == 6
-    assert "method human weak cw top" in said
+    assert len(page.get("plotly_chart")) == 3
+    assert "method human weak cw (default) top" in said
 
 
 def test_settings_of_one_method_are_named_by_what_differs_wherever_compare_shows_them(computed: Computed) -> None:
@@ -207,8 +209,9 @@ def test_settings_of_one_method_are_named_by_what_differs_wherever_compare_shows
         assert sorted(names) == ["CW", "CW · equal steps", "Human", "Top 30 %"]
         said = words(page)
         assert "CW · equal steps − CW" in said
-        assert "field Human CW · equal steps CW Top 30 %" in said
-        assert "CW · equal steps · seed 0" in said
+        assert "field CW Human CW · equal steps Top 30 %" in said
+        runs = f"{computed.sweep[0]}-{computed.sweep[-1]}"
+        assert "CW · equal steps · seed 0" in words(visit("compare", runs=runs, further="Answers"))
         page.session_state["choose"] = True
         page.run()
         (settings,) = page.multiselect
@@ -278,7 +281,7 @@ def test_cost_per_setting_from_the_prices_of_the_address(computed: Computed) -> 
 
 def test_compare_offers_to_score_the_answers_again(computed: Computed) -> None:
     """No run is judged by the sandbox's oracle outside the sandbox, nor twice by the same gold reward."""
-    page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}")
+    page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}", further="Another gold reward")
     assert page.button(key="rescore").disabled
     offered = page.selectbox(key="further_gold").options
     assert "Sandbox oracle" not in offered
@@ -295,14 +298,15 @@ def test_one_click_scores_the_answers_again_and_cancelling_leaves_the_runs_done(
         name="own-judge", label="Judge", kind="model", source="-", model=judge(tmp_path / "judge")
     )
     monkeypatch.setattr(catalog, "GOLD_REWARDS", {**catalog.GOLD_REWARDS, row.name: row})
-    page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}")
+    page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}", further="Another gold reward")
     page.selectbox(key="further_gold").select("own-judge").run()
     page.button(key="rescore").click().run()
     try:
         assert {row.status for row in computed.rows()} == {"queued"}
-        said = words(visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}"))
+        runs = f"{computed.sweep[0]}-{computed.sweep[-1]}"
+        said = words(visit("compare", runs=runs, further="Another gold reward"))
         assert re.search("own-judge: queued for 8 of 8 runs", said)
-        assert "CW − Weak labels" in said
+        assert "CW − Human" in said
     finally:
         for run in computed.sweep:
             api.cancel_run(run)
@@ -365,12 +369,12 @@ def test_a_pinned_reference_holds_every_other_setting_against_it(computed: Compu
 
 
 def test_the_reference_shown_is_the_one_that_is_used(computed: Computed) -> None:
-    """Chosen, then gone from the address: the choice follows."""
+    """Chosen, then gone from the address: the choice follows, back to human labels."""
     keys = {row.method: row.group_key[:12] for row in computed.rows()}
     page = visit("compare", runs=f"{computed.sweep[0]}-{computed.sweep[-1]}", reference=keys["human"])
 
     def shown() -> Any:
-        return next(box for box in page.selectbox if box.label == "Differences")
+        return next(box for box in page.selectbox if box.label == "Held against")
 
     assert shown().value == keys["human"]
     shown().select(keys["weak"]).run()
@@ -378,8 +382,12 @@ def test_the_reference_shown_is_the_one_that_is_used(computed: Computed) -> None
     assert page.query_params["reference"] == keys["weak"]
     del page.query_params["reference"]
     page.run()
-    assert shown().value == ""
+    assert shown().value == keys["human"]
     assert "CW − Human" in words(page)
+    shown().select(PLANNED_PAIRS).run()
+    assert "CW − Weak labels" in words(page)
+    assert "Top 30 % − " not in words(page)
+    assert page.query_params["reference"] == PLANNED_PAIRS
 
 
 @pytest.mark.parametrize(("left_out", "kept"), [("human", True), ("weak", False)])
@@ -472,7 +480,13 @@ def test_one_baseline_for_all_is_one_under_every_seed(runs: list[tuple[str, str,
 
 @pytest.mark.parametrize(
     ("screen", "params"),
-    [("run", {}), ("compare", {}), ("compare", {"metric": "rewards/accuracies"}), ("examples", {}), ("annotators", {})],
+    [
+        ("run", {}),
+        ("compare", {}),
+        ("compare", {"further": "Curves", "metric": "rewards/accuracies"}),
+        ("examples", {}),
+        ("annotators", {}),
+    ],
 )
 def test_every_chart_is_announced_in_words(screen: str, params: dict[str, str], computed: Computed) -> None:
     names = [chart.proto.alt for chart in visit(screen, run=str(computed.sweep[-1]), **params).get("plotly_chart")]

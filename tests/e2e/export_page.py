@@ -5,12 +5,10 @@ import streamlit as st
 
 from app.components.frame import layout
 from app.components.frame.chart import show_chart
-from app.components.frame.export import Exported, choose_chart_format, show_export
+from app.components.frame.export import Exported, show_export
 from cwpo.report.tables import Table
 
 layout.heading("Export")
-with st.sidebar:
-    choose_chart_format()
 points = pd.DataFrame({"step": [1, 2], "name": "loss", "value": [0.7, 0.5]})
 show_chart("training_curves", [("CW", "cw", points)], key="chart", alt="loss")
 numbers = Table(columns=("method", "estimate"), rows=(("CW", 0.5625),))

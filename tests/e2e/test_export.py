@@ -70,7 +70,10 @@ def test_charts_and_tables_are_saved_with_the_content_that_their_names_say(brows
     assert width is not None
     assert int.from_bytes(content[16:20], "big") == pytest.approx(2 * width["width"], abs=4)
 
+    page.get_by_role("button", name="Export").click()
     page.get_by_role("radio", name="SVG").click()
+    expect(page.get_by_role("radio", name="SVG")).to_be_checked()
+    page.keyboard.press("Escape")
     expect(page.locator(".modebar-btn[data-title='Download plot']")).to_have_count(1)
     name, content = saved(page, camera(page))
     assert name == "training_curves.svg"

@@ -1,10 +1,11 @@
-"""`cwpo bundle` and `cwpo reproduce`."""
+"""`cwpo bundle`, `cwpo reproduce` and `cwpo report`: files that leave this installation."""
 
 import argparse
 import hashlib
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # Exit codes of a rerun: a cell came out otherwise; it could not be finished.
 DIFFERENT, FAILED = 1, 3
+REPORTS, MOST_REPORTED = (".html", ".pdf"), 400
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -50,14 +52,63 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     again.add_argument("--device", default="auto", help="cpu, cuda:0 or auto (default)")
     again.add_argument("--threads", type=int, help="CPU threads (default: as many as each stage was computed with)")
     again.set_defaults(verb=rerun)
+    _add_report(verbs)
+
+
+def _add_report(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    tell = verbs.add_parser(
+        "report",
+        help="put the comparison of runs into one HTML or PDF file to send",
+        description="Write what Compare says of these runs: the verdict, tables, charts, terms, configuration.",
+    )
+    tell.add_argument("runs", type=int, nargs="+", metavar="RUN", help="run numbers")
+    tell.add_argument("--out", metavar="FILE", type=Path, required=True, help="FILE.html or FILE.pdf")
+    tell.add_argument("--title", default="", help="default: the name that all runs share")
+    tell.add_argument(
+        "--reference", metavar="RUN", type=int,
+        help="a run of the setting that the others are held against (default: human labels, else weak labels)",
+    )  # fmt: skip
+    tell.set_defaults(verb=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    target: Path = options.out
+    kind = target.suffix.lower()
+    if kind not in REPORTS:
+        raise ConfigError("--out", f"{target.name} is neither .html nor .pdf; give one of them.")
+    if len(options.runs) > MOST_REPORTED:
+        raise ConfigError("run", f"{len(options.runs)} are too many for one report; give at most {MOST_REPORTED}.")
+    _check_target(target)
+    from cwpo.report.document.as_html import to_html
+    from cwpo.report.document.contents import document_of
+    from workers.compared import compared_in_database
+
+    now = datetime.now(UTC)
+    document = document_of(
+        compared_in_database(options.runs, reference=options.reference), title=options.title, made_at=now
+    )
+    if kind == ".pdf":
+        from cwpo.report.document.as_pdf import to_pdf
+
+        content = to_pdf(document, made_at=now)
+    else:
+        content = to_html(document).encode()
+    with written_aside(target, f".{target.name}.{uuid.uuid4().hex[:8]}") as work:
+        work.write_bytes(content)
+    print(f"{len(options.runs)} runs, {len(content):,} bytes: {target}")
+    return 0
+
+
+def _check_target(target: Path) -> None:
+    if target.is_dir() or not target.parent.is_dir():
+        raise ConfigError("--out", f"{target} cannot be written; give a file in a folder that exists.")
 
 
 def _bundle(options: argparse.Namespace) -> int:
     from cwpo.bundle import write
 
     target: Path = options.out
-    if target.is_dir() or not target.parent.is_dir():
-        raise ConfigError("--out", f"{target} cannot be written; give a file in a folder that exists.")
+    _check_target(target)
     runs = _finished(options.runs, options.device)
     with written_aside(target, f".{target.name}.{uuid.uuid4().hex[:8]}") as work, work.open("wb") as file:
         write.write(file, runs, store=store(), with_data=options.include_data)

@@ -16,11 +16,9 @@ from db.records import Answer, RunRow
 OFFERED = 40  # prompts in the list
 
 
-@layout.fragment
 def show_same_prompt(rows: Sequence[RunRow], view: CompareView) -> None:
     """One run per setting, and the baseline first."""
     firsts = first_seeds([row for row in rows if row.evaluation is not None])
-    layout.small("The same prompt in all of them")
     with results.reading() as session:
         prompts = queries.shared_prompts(session, [row.id for row in firsts], limit=OFFERED) if firsts else []
     if not prompts:

@@ -10,10 +10,16 @@ from app.components.frame.address import CompareView
 from app.components.frame.formats import dataset_name
 from app.reads import results
 from cwpo.compare.gra import GraRow
+from cwpo.compare.reference import PLANNED_PAIRS, named_reference, usual_reference
 from db import queries
 from db.records import RunGroup, RunRow
 
 OFFERED = 60  # settings, newest first
+SHORT = 12  # characters of a group key in the address
+REFERENCE_RULE = (
+    "Where nothing is chosen: human labels, else weak labels, else the first setting; of several with one method the "
+    "one that shares its objective and configuration with most others."
+)
 
 
 def choose_runs(shown: Sequence[RunRow]) -> None:
@@ -26,6 +32,7 @@ def choose_runs(shown: Sequence[RunRow]) -> None:
         current = list(dict.fromkeys(row.group_key for row in shown))
         labels = results.labels_of([row for group in groups.values() for row in group.rows])
         with st.form("settings", border=False):
+            wanted = st.form_submit_button("Compare these")  # above the list, which covers what is below it when open
             chosen = st.multiselect(
                 "Settings",
                 list(groups),
@@ -33,11 +40,11 @@ def choose_runs(shown: Sequence[RunRow]) -> None:
                 format_func=lambda key: _name(labels[key], groups[key]),
                 key=f"settings_{hash(tuple(current))}",
             )
-            if st.form_submit_button("Compare these"):
+            if wanted:
                 runs = tuple(run_id for key in chosen for run_id in groups[key].run_ids)
                 pinned = CompareView.from_params(st.query_params).reference
-                view = CompareView(runs=runs, reference=pinned if key_of(pinned, chosen) else "")
-                st.query_params.from_dict(view.to_params())
+                kept = pinned if pinned == PLANNED_PAIRS or key_of(pinned, chosen) else ""
+                st.query_params.from_dict(CompareView(runs=runs, reference=kept).to_params())
                 st.rerun()
 
 
@@ -59,9 +66,8 @@ def _name(label: str, group: RunGroup) -> str:
 
 
 def chosen_reference(table: Sequence[GraRow]) -> str:
-    """Group key of the pinned setting; empty means the planned pairs, cw − weak and cw − human."""
-    pinned = CompareView.from_params(st.query_params).reference
-    return key_of(pinned, [row.group_key for row in table])
+    """Group key of the setting of the address, else of the usual one, or that the planned pairs are meant."""
+    return named_reference(CompareView.from_params(st.query_params).reference, table)
 
 
 def key_of(pinned: str, keys: Sequence[str]) -> str:
@@ -70,16 +76,22 @@ def key_of(pinned: str, keys: Sequence[str]) -> str:
 
 
 def reference_widget(table: Sequence[GraRow]) -> None:
-    """Which setting the others are held against; kept in the address by its key, not by its name."""
-    labels = {"": "CW − weak, CW − human"} | {row.group_key[:12]: f"against {row.label}" for row in table}
-    used = chosen_reference(table)[:12]
+    """Which setting the others are held against; kept in the address by its key, not by its name. The usual one needs
+    no address."""
+    labels = {row.group_key[:SHORT]: f"against {row.label}" for row in table}
+    if {"cw"} < {row.method for row in table} & {"cw", "weak", "human"}:
+        labels[PLANNED_PAIRS] = "CW − weak, CW − human"
+    used, usual = chosen_reference(table)[:SHORT], usual_reference(table)[:SHORT]
+    if used not in labels:
+        return
     key = f"reference_{used}"  # another reference, another widget: it never shows one that is not used
     st.selectbox(
-        "Differences",
+        "Held against",
         list(labels),
         index=list(labels).index(used),
         key=key,
         format_func=lambda start: untrusted.plain(labels[start], 80),
         label_visibility="collapsed",
-        on_change=lambda: layout.set_params(reference=st.session_state[key]),
+        help=REFERENCE_RULE,
+        on_change=lambda: layout.set_params(reference="" if st.session_state[key] == usual else st.session_state[key]),
     )

@@ -1,7 +1,6 @@
-"""Why the settings differ: annotators, share of pairs, distance moved, configuration, curves."""
+"""Why the settings differ: annotators, share of pairs, distance moved, curves."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -12,15 +11,11 @@ from app.components.form.control_links import show_controls
 from app.components.frame import layout
 from app.components.frame.chart import show_chart
 from app.components.frame.export import Exported
-from app.components.frame.formats import counted, share
-from app.components.run.config_view import difference_table, differing, show_differences
+from app.components.frame.formats import share
 from app.components.run.curves import POINTS
-from app.components.runs.table import first_seeds
 from app.reads import results
 from cwpo.compare.gra import GraRow
-from cwpo.config.dotted import without
-from cwpo.report.listings import config_numbers, decile_cells, decile_numbers
-from cwpo.report.tables import Table
+from cwpo.report.listings import decile_cells, decile_numbers
 from db import queries
 from db.records import LabelSummary, RunRow
 
@@ -33,6 +28,7 @@ def show_annotators(rows: Sequence[RunRow]) -> None:
     """Each annotator once, however many runs share it."""
     named = _named(rows)
     if not named:
+        layout.note("None of these settings has labels of an annotator.")
         return
     summaries = [summary for _, summary in named]
     left, right = layout.two_columns()
@@ -47,18 +43,16 @@ def show_annotators(rows: Sequence[RunRow]) -> None:
 
 
 def exports(rows: Sequence[RunRow]) -> list[Exported]:
-    """Annotators by tenths of confidence, and the configuration of each setting where it differs."""
-    found = [Exported(name="Configuration", numbers=lambda: _config_numbers(rows), cells=lambda: _config_cells(rows))]
-    named = _named(rows)
-    if named:
-        found.append(
-            Exported(
-                name="Annotators",
-                numbers=lambda: decile_numbers(named),
-                cells=lambda: decile_cells(named),
-            )
+    """Annotators by tenths of confidence."""
+    if not any(row.annotator for row in rows):
+        return []
+    return [
+        Exported(
+            name="Annotators",
+            numbers=lambda: decile_numbers(_named(rows)),
+            cells=lambda: decile_cells(_named(rows)),
         )
-    return found
+    ]
 
 
 def show_top_share(table: Sequence[GraRow], *, distance: bool) -> None:
@@ -91,28 +85,14 @@ def share_caption(lines: Sequence[TopShare]) -> str:
     return " ".join(words)
 
 
-def show_config_differences(rows: Sequence[RunRow]) -> None:
-    """One column per setting, first seed of each; only fields that differ among the settings shown."""
-    names, shown = _settings(rows)
-    layout.small("Configuration, differences only")
-    if differing(shown):
-        show_differences(names, shown)
-    else:
-        layout.note("These runs differ in their seed and name only.")
-    layout.note(f"Computed over the {counted(len(names), 'setting')} shown; muted where equal to the first.")
-
-
-@layout.fragment
 def show_curves(rows: Sequence[RunRow]) -> None:
     """One metric of the alignment stage for all runs."""
-    layout.small("Alignment curves")
     offered = [*CURVES, *_thirds(rows)]
     metric = st.segmented_control("Metric", offered, default=CURVES[0], key="metric", label_visibility="collapsed",
                                   bind="query-params", required=True) or CURVES[0]  # fmt: skip
     shown = rows[:MOST_LINES]
     with results.reading() as session:
-        stages = queries.stages_of_runs(session, [row.id for row in shown])
-        align = {row.id: stage.stage_id for row in shown for stage in stages[row.id] if stage.slot == "align"}
+        align = queries.stages_in_slot(session, [row.id for row in shown], "align")
         names = confidence_bins.names(THIRDS[metric]) if metric in THIRDS else [metric]
         table = queries.metrics(session, list(align.values()), names=names, max_points=POINTS // 4)
     if table.empty:
@@ -146,24 +126,6 @@ def _thirds(rows: Sequence[RunRow]) -> list[str]:
         names = [name for metric in THIRDS.values() for name in confidence_bins.names(metric)]
         found = queries.metric_names_of_runs(session, shown, "align", names)
     return [label for label, metric in THIRDS.items() if set(confidence_bins.names(metric)) & set(found)]
-
-
-def _settings(rows: Sequence[RunRow]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Name and configuration of each setting's first seed, without what differs by seed."""
-    firsts, configs = first_seeds(rows), results.configs_of(rows)
-    shown = [without(configs[row.id].canonical(), ("name", "seed")) if row.id in configs else {} for row in firsts]
-    labels = results.labels_of(rows)
-    return [labels[row.group_key] for row in firsts], shown
-
-
-def _config_numbers(rows: Sequence[RunRow]) -> Table:
-    names, shown = _settings(rows)
-    return config_numbers(names, differing(shown))
-
-
-def _config_cells(rows: Sequence[RunRow]) -> Table:
-    names, shown = _settings(rows)
-    return difference_table(names, shown)
 
 
 def _named(rows: Sequence[RunRow]) -> list[tuple[str, LabelSummary]]:

@@ -1,6 +1,7 @@
 """The tables of Compare: paired differences, and GRA with everything that must stand beside it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -12,51 +13,64 @@ from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.config.run import RunConfig
 from cwpo.report import columns as report_columns
-from cwpo.report.gra_terms import table_notes, terms_by_setting
-from cwpo.report.sentences import verdict_sentence, what_the_seed_moved
+from cwpo.report.document.meanings import glossary
+from cwpo.report.gra_terms import difference_notes, table_notes, terms_by_setting
+from cwpo.report.sentences import what_the_seed_moved
 from db.records import RunRow
 
+FEW = 15  # settings that a table shows at first
+LONG_NAME = 36  # characters of a difference
 
-def show_differences_table(
-    table: Sequence[GraRow], differences: Sequence[DifferenceRow], matched: Sequence[MatchedRow] = ()
-) -> None:
+
+def show_differences_table(table: Sequence[GraRow], differences: Sequence[DifferenceRow], most: int) -> None:
     """Differences, paired on prompts. Strong only where the interval leaves out 0, also after correction."""
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
-        layout.small("Differences, paired on prompts")
+        layout.small("Differences, paired on prompts", glossary(report_columns.DIFFERENCE))
     with right:
         reference_widget(table)
     if differences:
-        tables.show_report(
-            report_columns.DIFFERENCE, differences, alt="Paired differences", is_real=lambda row: row.is_real
-        )
+        shown = _short_names(differences[:most])
+        tables.show_report(report_columns.DIFFERENCE, shown, alt="Paired differences", is_real=lambda row: row.is_real)
     else:
         layout.note(
             "A difference needs two settings with seeds, prompts, opponent and gold reward in common; "
             "choose a reference."
         )
-    reasons = dict.fromkeys(row.reason for row in differences if row.reason)
-    for reason in reasons:
+    for reason in dict.fromkeys(row.reason for row in differences if row.reason):
         offer = "; see head to head below" if reason == DIFFERENT_BASELINES else ""
         layout.note(f"{reason.capitalize()}: no paired difference is shown{offer}.")
-    layout.note(verdict_sentence(table, differences, matched))
 
 
-def show_gra_table(table: Sequence[GraRow], configs: Sequence[RunConfig], waiting: int) -> None:
+def _short_names(rows: Sequence[DifferenceRow]) -> list[DifferenceRow]:
+    """Long names of one reference, which stands above the table, need not stand in every line."""
+    if len({row.second for row in rows}) > 1 or all(len(row.label) <= LONG_NAME for row in rows):
+        return list(rows)
+    return [replace(row, label=f"{row.first_label} − …") for row in rows]
+
+
+def show_gra_table(table: Sequence[GraRow], configs: Sequence[RunConfig], most: int) -> None:
     """One line per setting; under it what the seed moved."""
-    layout.small("GRA and what stands beside it")
     columns = report_columns.gra_columns()
-    tables.show_report(columns, table, alt="GRA by setting")
-    tables.show_report(columns, table, alt="Distance and length by setting", place="distance")
+    layout.small("GRA and what stands beside it", glossary(columns, "main"))
+    tables.show_report(columns, table[:most], alt="GRA by setting")
+    layout.small("Distance and length", glossary(columns, "distance"))
+    tables.show_report(columns, table[:most], alt="Distance and length by setting", place="distance")
     layout.note(
         "KL on the policy's own answers; chosen and rejected: mean log-ratio of the training pairs over the last tenth "
         "of alignment. GRA at equal length: what a logistic model of outcome on length difference gives at none."
     )
     words = [what_the_seed_moved(configs)]
     words += dict.fromkeys(f"{row.label}: {row.note}." for row in table if row.note)
-    if waiting:
-        words.append(f"{waiting} of the runs chosen {'is' if waiting == 1 else 'are'} not evaluated yet.")
     layout.note(" ".join(words))
+
+
+def rows_shown(table: Sequence[GraRow]) -> int:
+    """How many lines the tables of this page have: of many settings the first, and all of them on demand."""
+    if len(table) <= FEW:
+        return len(table)
+    whole = st.toggle(f"All {len(table)} settings in the tables", key="all_settings", bind="query-params")
+    return len(table) if whole else FEW
 
 
 def exports(
@@ -69,10 +83,11 @@ def exports(
 ) -> list[Exported]:
     """The tables as files; the one of GRA with its terms and what the seeds moved."""
     columns = report_columns.gra_columns(table, terms_by_setting(runs, configs))
+    notes = difference_notes(runs, configs)
     found = [
         of_columns("GRA", columns, table, notes=table_notes(runs, configs)),
-        of_columns("Differences", report_columns.DIFFERENCE, differences),
+        of_columns("Differences", report_columns.DIFFERENCE, differences, notes=notes),
     ]
     if matched:
-        found.append(of_columns("Differences at matched KL", report_columns.MATCHED, matched))
+        found.append(of_columns("Differences at matched KL", report_columns.MATCHED, matched, notes=notes))
     return found

@@ -55,6 +55,7 @@ def show_export(exported: Sequence[Exported], key: str = "export") -> None:
                 st.caption(untrusted.label(table.name), width=120)
                 for label in ENDINGS:
                     _download(table, label)
+        choose_chart_format(key)
 
 
 def show_tables(drawn: Sequence[tables.Drawn], key: str) -> None:
@@ -98,9 +99,17 @@ def show_bundle(run_ids: Sequence[int], reference: str = "", *, reason: str = ""
     )
 
 
-def choose_chart_format() -> None:
-    """What the camera on every chart saves. Its button is Plotly's own and knows one format at a time."""
-    st.segmented_control("Save charts as", CHART_FORMATS, default=CHART_FORMATS[0], key=CHART_FORMAT, required=True)
+def choose_chart_format(key: str) -> None:
+    """What the camera on every chart saves. Its button is Plotly's own and knows one format at a time, so that another
+    choice draws the page again."""
+    used = chart_format()
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.caption("Charts, by the camera on each", width=200)
+        chosen = st.segmented_control("Save charts as", CHART_FORMATS, default=used, key=f"{CHART_FORMAT}_{key}",
+                                      required=True, label_visibility="collapsed")  # fmt: skip
+    if chosen and chosen != used:
+        st.session_state[CHART_FORMAT] = chosen
+        st.rerun()
 
 
 def chart_format() -> str:

@@ -1,7 +1,7 @@
 """The frame of a page: title, caption, sections, empty states, problems. Text comes from us or through `untrusted`."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec
@@ -49,9 +49,10 @@ def section(title: str, caption: str = "") -> None:
         st.caption(untrusted.label(caption, 400))
 
 
-def small(title: str, about: str = "") -> None:
-    """The title of a chart or a table, and what it means on hover."""
-    st.markdown(f"#### {untrusted.label(title)}", help=about or None)
+def small(title: str, about: str = "", meanings: Sequence[tuple[str, str]] = ()) -> None:
+    """The title of a chart or a table; what it and its headings mean comes up beside it, under the mouse or a finger."""
+    lines = [f"- **{untrusted.label(name)}**: {untrusted.label(text, 300)}" for name, text in meanings]
+    st.markdown(f"#### {untrusted.label(title)}", help="\n".join([about, *lines] if about else lines) or None)
 
 
 def note(sentence: str) -> None:

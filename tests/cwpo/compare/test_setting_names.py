@@ -47,7 +47,7 @@ TOP = {"method": "top:30"}
         ({"evaluation": {"gold_reward": "trained"}}, (
             "Top 30 % · gold reward oracle", "Top 30 % · gold reward trained",
         )),
-        ({"align": {"lr": 1e-3}}, ("Top 30 % · align.lr 0.0003", "Top 30 % · align.lr 0.001")),
+        ({"align": {"lr": 1e-3}}, ("Top 30 % · lr 0.0003", "Top 30 % · lr 0.001")),
         ({"annotator": {"early_stopping": True}}, (
             "Top 30 % · annotator.early_stopping no", "Top 30 % · annotator.early_stopping yes",
         )),

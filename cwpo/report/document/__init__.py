@@ -1,0 +1,1 @@
+"""A comparison as one file to send: what it says, then as HTML and as PDF."""

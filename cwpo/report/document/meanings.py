@@ -1,0 +1,81 @@
+"""What each heading of a table means, in one sentence: shown where the mouse rests and in reports."""
+
+from collections.abc import Mapping, Sequence
+
+from cwpo.report.columns import Column, Place, part
+
+GRA_IN_WORDS = (
+    "GRA is gold reward accuracy: how often the gold reward prefers the aligned model's answer to the baseline's, with "
+    "ties as half."
+)
+CONFIDENCE_IN_WORDS = (
+    "Δ is the margin between the annotator's scores of both answers, P = σ(Δ) the chance that it gives its label, and "
+    "C = 2(σ(Δ) − ½) = 2P − 1 its confidence: 0 for a coin toss, 1 for certainty."
+)
+
+MEANINGS: Mapping[str, str] = {
+    "setting": "Method, and what else tells these settings apart; its seeds are pooled.",
+    "GRA": "Gold reward accuracy: how often the gold reward prefers this model's answer to the baseline's, ties half.",
+    "95 %": "Interval that holds the true value in 95 of 100 such experiments, over seeds and prompts.",
+    "prompts": "Held-out prompts that every seed answered.",
+    "seeds": "The same setting with other random numbers; with one, intervals cover prompts only.",
+    "ties lose": "GRA with every tie counted as a loss.",
+    "no ties": "GRA of the prompts that are no tie.",
+    "KL": "How far the model moved from the one that alignment started from, estimated on its own answers.",
+    "chosen": "Mean log-ratio of the chosen training answers to the model before alignment, at the end of training.",
+    "rejected": "The same of the rejected training answers.",
+    "tokens": "Mean length of an answer.",
+    "baseline's tokens": "Mean length of the baseline's answers.",
+    "length ratio": "Mean length over the baseline's.",
+    "equal length": "GRA that a logistic model of outcome on length difference gives at no difference.",
+    "equal length, 95 %": "Its interval.",
+    "ungrammatical": "Share of answers that the sandbox's grammar does not produce.",
+    "baseline's ungrammatical": "The same of the baseline's answers.",
+    "difference": "First minus second, on the same seeds and the same prompts.",
+    "points": "Difference of the two GRAs in percentage points.",
+    "p, Holm": "Chance of such a difference where there is none, corrected by Holm for all differences of the table.",
+    "p": "Chance of such a result where neither is better.",
+    "detectable": "The smallest true difference that a table like this finds four times in five.",
+    "KL difference": "Paired difference of the two KLs.",
+    "note": "What must be known beside the figures.",
+    "difference at matched KL": "First minus second, averaged over the KL that both reach.",
+    "own GRA": "GRA by the gold reward that the runs were evaluated with.",
+    "95 %, own": "Its interval.",
+    "further GRA": "GRA of the same answers by the other gold reward.",
+    "95 %, further": "Its interval.",
+    "same side": "Share of prompts that both gold rewards call won, lost or tied.",
+    "κ": "Cohen's κ: their agreement beyond chance, 1 is perfect and 0 is chance.",
+    "95 %, κ": "Its interval.",
+    "own gain": "Mean score over the baseline's, in standard deviations of the baseline's scores.",
+    "further gain": "The same by the other gold reward.",
+    "ρ baseline": "Spearman's ρ of both scores over the baseline's answers.",
+    "ρ aligned": "Spearman's ρ of both scores over the aligned model's answers.",
+    "pair": "Both settings, answer against answer.",
+    "won": "Share of prompts on which the first setting's answer scores higher, ties half; 50 % is a draw.",
+    "wins": "Prompts that the first won.",
+    "ties": "Prompts with equal scores.",
+    "losses": "Prompts that the first lost.",
+    "second's tokens": "Mean length of the second setting's answers.",
+    "human labels": "Pairs whose human label some stage trains on.",
+    "training, alone": "Time of all training stages of one run, as if it shared none.",
+    "evaluation, alone": "Time to answer and to score, as if it shared none.",
+    "cost": "Labels and hours at the two prices.",
+    "cost per point over 50 %": "Cost over the points of GRA above a draw.",
+    "stage": "Kind of work.",
+    "device": "Where it was computed.",
+    "stages": "How many of its kind were computed.",
+    "for runs": "How many runs use them.",
+    "time, shared once": "Time with every shared stage counted once.",
+    "time, each run alone": "Time as if no run shared a stage.",
+}
+
+
+def meaning_of(column: Column) -> str:
+    """One sentence; "" for a column that only files have."""
+    return MEANINGS.get(column.heading, "")
+
+
+def glossary(columns: Sequence[Column], *places: Place) -> list[tuple[str, str]]:
+    """Heading with its unit, and what it means, of the columns shown in these places."""
+    shown = [column for place in places or ("main",) for column in part(columns, place)]
+    return list({column.title: meaning_of(column) for column in shown if meaning_of(column)}.items())

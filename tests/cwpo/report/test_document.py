@@ -1,0 +1,181 @@
+"""A report as one file: it says all that the page says, fetches nothing, runs nothing, and its text stays text."""
+
+import base64
+import hashlib
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from importlib.metadata import version
+
+import pytest
+import yaml
+from pypdf import PdfReader
+
+from cwpo.config.run import RunConfig
+from cwpo.report.document import fonts
+from cwpo.report.document.as_html import to_html
+from cwpo.report.document.as_pdf import to_pdf
+from cwpo.report.document.contents import shared_yaml
+from cwpo.report.document.parts import Document, Paragraph, Sheet, legible
+from cwpo.report.tables import Table, fitting, to_latex
+from tests.cwpo.report.reports import HOSTILE, NOW, compared, report
+
+ALLOWED = {
+    "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "footer", "div", "table", "thead", "tbody",
+    "tr", "th", "td", "pre", "svg", "line", "circle", "text",
+}  # fmt: skip
+HARMLESS = {
+    "lang", "charset", "http-equiv", "content", "name", "class", "dir", "scope", "role", "aria-label", "width",
+    "height",
+    "viewbox", "x1", "x2", "y1", "y2", "x", "y", "cx", "cy", "r", "fill", "stroke", "stroke-width", "stroke-dasharray",
+    "font-size", "text-anchor",
+}  # fmt: skip
+
+
+class Parsed(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.words: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_the_page_has_no_script_no_address_and_no_style_but_its_own() -> None:
+    """Whatever a run is called: only tags and attributes that fetch nothing, under a policy that allows one style."""
+    page = to_html(report(name=HOSTILE))
+    found = Parsed(page)
+    assert found.tags <= ALLOWED
+    assert {name for name, _ in found.attributes} <= HARMLESS
+    assert not [value for _, value in found.attributes if value and "://" in value]
+    policy = next(value for _, value in found.attributes if value and value.startswith("default-src"))
+    style = page.split("<style>")[1].split("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert not re.search(r"url\(|@import", style)
+    assert "<script" not in page
+    assert "⟨U+202E⟩⟨U+200B⟩" in page
+    assert "\u202e" not in page
+
+
+def test_the_page_says_verdict_tables_terms_seeds_configuration_and_version() -> None:
+    whole = compared(failed=1)
+    said = " ".join(Parsed(to_html(report(failed=1))).words)
+    assert whole.verdict.headline.startswith("CW by ")
+    for words in (
+        whole.verdict.headline,
+        "GRA is gold reward accuracy",
+        "against the policy before alignment",
+        "ties count half",
+        "the sandbox oracle",
+        "not pinned",
+        "temperature 1, top-p 1, at most 48 tokens, 2 answers a prompt",
+        "5 (0, 1, 2, 3, 4)",
+        "1 (4)",
+        "label_fraction: 0.3",
+        f"Made by cwpo {version('cwpo')} on 26 November 2026, 09:30 UTC from runs 1, 2, 3",
+        "The smallest true difference that a table like this finds four times in five.",
+    ):
+        assert words in said, words
+    for row in whole.table:
+        assert f"{100 * row.estimate:.1f}" in said
+
+
+def test_the_configuration_of_a_report_is_what_all_settings_share() -> None:
+    """Read back, it holds every field that does not differ, and none that does."""
+    config = RunConfig(method="cw")
+    shared = yaml.safe_load(shared_yaml(config, {"method": 1, "align.beta": 1, "data.mix": 1}))
+    whole = config.canonical()
+    assert "method" not in shared
+    assert "beta" not in shared["align"]
+    assert {name: value for name, value in whole["align"].items() if name != "beta"} == shared["align"]
+    assert shared["evaluation"] == whole["evaluation"]
+
+
+def test_the_pdf_has_the_verdict_as_text_its_tables_and_its_pages() -> None:
+    whole = compared()
+    reader = PdfReader(io.BytesIO(to_pdf(report(title="For the meeting"), made_at=NOW)))
+    pages = [page.extract_text() for page in reader.pages]
+    said = re.sub(r"\s+", " ", " ".join(pages)).replace("−", "-")
+    assert whole.verdict.headline.replace("−", "-") in said
+    assert 3 <= len(pages) <= 8
+    assert reader.metadata is not None
+    assert reader.metadata.title == "For the meeting"
+    assert "How GRA was counted" in said
+    assert f"Made by cwpo {version('cwpo')}" in said
+    assert not [page for page in reader.pages if "/Annots" in page]
+    assert not [name for page in reader.pages for name in page.images]
+
+
+def test_a_name_in_any_script_makes_a_pdf_and_what_no_font_has_is_named_by_its_number() -> None:
+    """With the fonts of this machine; U+10FFFD is in none."""
+    content = to_pdf(report(name="Ελλάδα مرحبا \U0010fffd"), made_at=NOW)
+    said = "".join(page.extract_text() for page in PdfReader(io.BytesIO(content)).pages)
+    assert "[U+10FFFD]" in said
+    assert "Signs that no font of this machine has" in said
+
+
+def test_without_any_font_the_pdf_is_written_in_latin_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "_files", lambda: ())
+    content = to_pdf(report(name="β run 漢"), made_at=NOW)
+    said = "".join(page.extract_text() for page in PdfReader(io.BytesIO(content)).pages)
+    assert "beta run [U+6F22]" in said
+    assert "did better than Human" in re.sub(r"\s+", " ", said)
+
+
+def test_a_table_of_200_lines_and_a_long_word_stay_on_the_paper() -> None:
+    rows = tuple((f"setting {n}", "x" * 300 if n == 7 else "short", str(n)) for n in range(200))
+    sheet = Sheet(title="Many", table=Table(columns=("setting", "word", "n"), rows=rows))
+    document = Document(title="t", subtitle="s", parts=(Paragraph(text="p"), sheet), foot="f")
+    pages = PdfReader(io.BytesIO(to_pdf(document, made_at=NOW))).pages
+    assert len(pages) > 3
+    assert all("setting" in page.extract_text() for page in list(pages)[:3])
+    assert "setting 199" in pages[-1].extract_text()
+
+
+def test_what_would_turn_a_line_or_hide_in_it_is_spelt_out_and_joiners_stay() -> None:
+    assert legible("a\u202eb\u2066c\ufeff\0") == "a⟨U+202E⟩b⟨U+2066⟩c⟨U+FEFF⟩⟨U+0000⟩"
+    assert legible("می\u200cخواهم 👩\u200d🔬") == "می\u200cخواهم 👩\u200d🔬"
+
+
+# ---- tables that fit ------------------------------------------------------------------------------------------------
+
+
+def test_latex_has_no_more_columns_than_fit_and_every_part_names_its_rows() -> None:
+    """16 columns of 12 characters and what stands between: 92 characters hold the name and 5 of them."""
+    columns = ("setting", *(f"column {n:02d} ab" for n in range(15)))
+    table = Table(
+        columns=columns, rows=tuple((f"s{row}", *map(str, range(15))) for row in range(3)), notes=("Why.", " ")
+    )
+    parts = fitting(table, 92)
+    assert [len(part.columns) for part in parts] == [6, 6, 6]
+    assert [name for part in parts for name in part.columns[1:]] == list(columns[1:])
+    assert all([row[0] for row in part.rows] == ["s0", "s1", "s2"] for part in parts)
+    latex = to_latex(table)
+    assert latex.count(r"\begin{tabular}") == 3
+    assert latex.count("footnotesize") == 1
+
+
+def test_a_narrow_table_stays_whole_and_long_words_break_in_their_column() -> None:
+    table = Table(columns=("setting", "note"), rows=(("CW", "word " * 20),))
+    assert fitting(table, 92)[0].columns == table.columns
+    assert to_latex(table).startswith("\\begin{tabular}{lp{0.4\\linewidth}}")
+    assert to_latex(Table(columns=(), rows=())).startswith("\\begin{tabular}")
+
+
+def test_a_report_without_configurations_says_so() -> None:
+    from cwpo.report.document.contents import document_of
+
+    bare = replace(compared(), configs={})
+    said = " ".join(Parsed(to_html(document_of(bare, title="", made_at=NOW))).words)
+    assert "No configuration can be read here." in said

@@ -1,0 +1,132 @@
+"""Compare in a real browser: the verdict follows the reference, tabs and reference stand in the address, back and
+forward give what was there, and a report opens without a network."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from benchmarks import compare as sweep
+from tests.e2e.serving import free_port
+from tests.e2e.test_dashboard import ready
+from tests.e2e.test_export import saved
+from tests.e2e.test_journeys import Web
+
+SETTINGS, SEEDS = 3, 4
+RUNS = f"1-{SETTINGS * SEEDS}"
+
+
+@pytest.fixture(scope="module")
+def web(redis_process: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A dashboard over a filled database: human labels, weak labels and CW under four seeds."""
+    home = tmp_path_factory.mktemp("compared")
+    address = f"sqlite:///{home / 'cwpo.sqlite'}"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, number in {"PROMPTS": 60, "STEPS": 8, "OTHER_PAIRS": 50}.items():
+            patch.setattr(sweep.scale, name, number)
+        patch.setattr(sweep, "PROMPTS", 60)
+        patch.setattr(sweep, "PAIRS", 50)
+        for name, value in {"CWPO_HOME": str(home), "DATABASE_URL": address, "REDIS_URL": redis_process}.items():
+            patch.setenv(name, value)
+        sweep.build_database(address, SETTINGS, SEEDS)
+        web = Web(home=home, port=free_port())
+        try:
+            web.start()
+            yield web
+        finally:
+            web.end()
+
+
+@pytest.fixture
+def reader(browser: Browser, web: Web) -> Iterator[Page]:
+    """Someone at Compare; the page has no error and asks no other host."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: None if _ours(request.url, web) else wrong.append(request.url))
+    page.goto(f"{web.url}/compare?runs={RUNS}")
+    ready(page, "Compare")
+    yield page
+    assert wrong == []
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    context.close()
+
+
+def _ours(url: str, web: Web) -> bool:
+    return url.startswith((web.url, web.url.replace("http", "ws"), "data:", "blob:"))
+
+
+def headline(page: Page) -> Locator:
+    return page.get_by_role("heading", level=2).first
+
+
+def params(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlparse(page.url).query)
+
+
+@pytest.mark.timeout(180)
+def test_the_verdict_follows_the_reference_and_back_and_forward_give_what_was_there(reader: Page) -> None:
+    page = reader
+    expect(headline(page)).to_contain_text(re.compile("than Human|difference from Human"))
+    assert "reference" not in params(page)
+    page.get_by_role("combobox", name="Held against").click()
+    page.get_by_role("option", name="against Weak labels").click()
+    expect(headline(page)).to_contain_text(re.compile("than Weak labels|difference from Weak labels"))
+    expect(page).to_have_url(re.compile("reference="))
+    page.get_by_role("tab", name="Curves", exact=True).click()
+    expect(page).to_have_url(re.compile("further=Curves"))
+    expect(page.get_by_role("radio", name="rewards/margins")).to_be_visible()
+    page.reload()
+    ready(page, "Compare")
+    expect(page.get_by_role("radio", name="rewards/margins")).to_be_visible()
+    expect(headline(page)).to_contain_text("Weak labels")
+    page.go_back()
+    expect(page).not_to_have_url(re.compile("reference="))
+    expect(headline(page)).to_contain_text(re.compile("than Human|difference from Human"))
+    page.go_forward()
+    expect(page).to_have_url(re.compile("reference="))
+    expect(headline(page)).to_contain_text("Weak labels")
+
+
+@pytest.mark.timeout(180)
+def test_a_report_is_downloaded_and_opens_without_a_network(reader: Page, browser: Browser, tmp_path: Path) -> None:
+    """The HTML file in a browser that has no network: the verdict is there, nothing is asked for, nothing complains."""
+    page = reader
+    verdict = headline(page).inner_text()
+    page.get_by_role("button", name="Report", exact=True).click()
+    name, content = saved(page, page.get_by_role("button", name="HTML", exact=True))
+    assert name == "comparison.html"
+    name, paper = saved(page, page.get_by_role("button", name="PDF", exact=True))
+    assert (name, paper[:5]) == ("comparison.pdf", b"%PDF-")
+    file = tmp_path / "report.html"
+    file.write_bytes(content)
+    alone = browser.new_context(offline=True)
+    opened = alone.new_page()
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("request", lambda request: None if request.url == file.as_uri() else said.append(request.url))
+    opened.goto(file.as_uri())
+    expect(opened.locator("p.lead")).to_have_text(verdict)
+    expect(opened.get_by_role("heading", name="sweep of β and rate")).to_be_visible()
+    assert opened.locator("svg").count() >= 2
+    assert opened.locator("p.lead").evaluate("p => getComputedStyle(p).fontWeight") == "600"  # its own style holds
+    assert said == []
+    alone.close()
+
+
+@pytest.mark.timeout(120)
+def test_the_button_of_the_choice_stands_above_the_list_that_opens_over_the_page(reader: Page) -> None:
+    """One setting less, with the list of settings still open."""
+    page = reader
+    page.get_by_role("button", name="Choose settings").click()
+    field = page.get_by_role("combobox", name=re.compile("Settings"))
+    field.click()
+    field.press("Backspace")
+    page.get_by_role("button", name="Compare these").click()
+    expect(page.get_by_text(re.compile("^2 settings"))).to_be_visible()
+    expect(page.get_by_test_id("stMetric")).to_have_count(2)
