@@ -25,6 +25,14 @@ class UnknownRun(DatabaseError):
     """No run has this id."""
 
 
+class UnknownDraft(DatabaseError):
+    """No draft has this id."""
+
+
+class ChangedDraft(DatabaseError):
+    """A draft was changed elsewhere since it was read."""
+
+
 class UnknownAnnotator(DatabaseError):
     """No annotator has this name or version."""
 

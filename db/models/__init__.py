@@ -1,6 +1,7 @@
 """The tables. Rows stay inside db: other packages get the frozen values of db.records."""
 
 from db.base import Base
+from db.models.drafts import Draft
 from db.models.installation import Artifact, Setting
 from db.models.pairs import Annotation, Histogram, NamedAnnotator, Pair
 from db.models.results import Evaluation, Outcome, Prompt, Sample, Score
@@ -11,6 +12,7 @@ __all__ = [
     "Artifact",
     "Attempt",
     "Base",
+    "Draft",
     "Evaluation",
     "Histogram",
     "LogLine",

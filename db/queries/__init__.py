@@ -2,6 +2,7 @@
 
 from db.queries.annotators import label_margins, list_annotators
 from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
+from db.queries.drafts import get_draft, list_drafts, runs_like
 from db.queries.examples import annotations, get_annotation, has_spread, label_summaries, label_summary
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
 from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
@@ -41,12 +42,14 @@ __all__ = [
     "final_metrics",
     "find_annotator",
     "get_annotation",
+    "get_draft",
     "get_run",
     "has_spread",
     "label_margins",
     "label_summaries",
     "label_summary",
     "list_annotators",
+    "list_drafts",
     "list_groups",
     "list_runs",
     "log_tail",
@@ -61,6 +64,7 @@ __all__ = [
     "rescorings",
     "run_stages",
     "runs_by_config_hash",
+    "runs_like",
     "same_prompt_answers",
     "scores",
     "shared_prompts",
