@@ -38,6 +38,7 @@ def resolve(config: RunConfig, *, bf16: bool, home: Path, read_at_most: int | No
         pins["model"]["precision"] = "bf16" if bf16 and config.execution.device != "cpu" else "fp32"
     _check_existing_annotator(config, home)
     pins["data"] |= _dataset(config, home, read_at_most)
+    check(config, home)
     for role in ("annotator", "policy"):
         if role == "annotator" and not _uses_annotator(config):
             continue
@@ -48,7 +49,6 @@ def resolve(config: RunConfig, *, bf16: bool, home: Path, read_at_most: int | No
     pins["evaluation"] |= _gold(config, home, read_at_most) | _engine(config)
     resolved = RunConfig.parse(merged(config.canonical(), pins))
     _check_chats(resolved, home)
-    check(resolved, home)
     return _with_tokenizer(resolved, home)
 
 

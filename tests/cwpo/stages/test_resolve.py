@@ -27,7 +27,12 @@ def files(tmp_path):
 def local_run(data, model, **fields):
     names = {"policy": str(model), "annotator": str(model)}
     return RunConfig.parse(
-        {"data": {"dataset": str(data), "test_prompts": 1}, "model": names, "evaluation": {"gold_reward": "trained"}, **fields}
+        {
+            "data": {"dataset": str(data), "test_prompts": 1},
+            "model": names,
+            "evaluation": {"gold_reward": "trained"},
+            **fields,
+        }
     )
 
 
@@ -86,7 +91,7 @@ def test_resolving_twice_changes_nothing(tmp_path, files):
 def test_what_does_not_exist_is_named(tmp_path, files, fields, field):
     data, model = files
     base = {
-        "data": {"dataset": str(data)},
+        "data": {"dataset": str(data), "test_prompts": 1},
         "model": {"policy": str(model), "annotator": str(model)},
         "evaluation": {"gold_reward": "trained"},
     }
