@@ -85,7 +85,9 @@ def label_of(name: str) -> str:
     if name in SWITCHED:
         return PARTS[name].switch
     label = all_fields()[name].label if name in all_fields() else name
-    return f"{_tab(name)}: {label[:1].lower()}{label[1:]}" if is_folded(name) and _tab(name) != LAST_TAB else label
+    if not is_folded(name) or _tab(name) == LAST_TAB:
+        return label
+    return f"{_tab(name)}, {label[:1].lower() if label[1:2].islower() else label[:1]}{label[1:]}"
 
 
 def _tab(name: str) -> str:
