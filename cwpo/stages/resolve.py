@@ -17,7 +17,7 @@ from cwpo.data import files
 from cwpo.data.chats import check_chats
 from cwpo.errors import ArtifactError, ConfigError, DataError
 from cwpo.models import hub
-from cwpo.stages.foreseen import check, gold_failures
+from cwpo.outlook.foreseen import check, gold_failures
 from cwpo.stages.stored_annotator import is_fingerprint, stored_annotator
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -7,8 +7,8 @@ from pathlib import Path
 from cwpo.config.run import RunConfig
 from cwpo.models.memory_estimate import lora_of
 from cwpo.models.shape import known_config, shape_of
+from cwpo.outlook.doubts import doubts
 from cwpo.report.numbers import size
-from cwpo.stages.doubts import doubts
 from cwpo.stages.graph import StageSpec
 from cwpo.stages.kinds import kind_of
 from db.status import DONE

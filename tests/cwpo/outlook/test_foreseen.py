@@ -8,8 +8,8 @@ import pytest
 
 from cwpo.config.run import RunConfig, merged
 from cwpo.errors import ConfigError
-from cwpo.stages.doubts import doubts
-from cwpo.stages.foreseen import failures
+from cwpo.outlook.doubts import doubts
+from cwpo.outlook.foreseen import failures
 from cwpo.stages.resolve import resolve
 
 CONTEXT = 512
@@ -37,8 +37,8 @@ def run(tmp_path: Path) -> Any:
         ({"data": {"test_prompts": 700}}, "data.test_prompts", "asks for 700, and own.jsonl has 171 usable in its 171"),
         ({"data": {"test_prompts": 170}}, "data.test_prompts", "whose 171 pairs leave none to train on"),
         ({"data": {"label_fraction": 0.001}}, "data.label_fraction", "of 0.001 labels none of at most 131 pairs"),
-        ({"evaluation": {"max_new_tokens": 512}}, "evaluation.max_new_tokens", "no room for a prompt in a context of 512"),
-        ({"evaluation": {"max_new_tokens": 90}, "model": {"max_length": 90}}, "evaluation.max_new_tokens", "of 90 tokens"),
+        ({"evaluation": {"max_new_tokens": 512}}, "evaluation.max_new_tokens", "no room .* in a context of 512"),
+        ({"evaluation": {"max_new_tokens": 90}, "model": {"max_length": 90}}, "evaluation.max_new_tokens", "90 tokens"),
     ],
 )  # fmt: skip
 def test_what_would_certainly_fail_is_refused(run: Any, tmp_path: Path, fields: Any, field: str, sentence: str) -> None:
@@ -83,7 +83,7 @@ def test_a_reward_model_of_ones_own_needs_one_output_and_a_chat_template(run: An
         ({"align": {"lr": 1e6}}, "align.lr 1e+06 is far above what is usual"),
         ({"annotator": {"lr": 1e-12}}, "annotator.lr 1e-12 is far below"),
         ({"data": {"label_fraction": 0.1}}, "annotator.batch_size 32 is more than the 13 labeled pairs"),
-        ({"model": {"max_length": 20}, "evaluation": {"max_new_tokens": 8}}, "about 171 lose the start of their prompt"),
+        ({"model": {"max_length": 20}, "evaluation": {"max_new_tokens": 8}}, "about 171 lose the start of"),
         ({"data": {"length_rule": {"max_tokens": 10}}}, "about 171 are longer than data.length_rule"),
     ],
 )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from cwpo.config.run import RunConfig
 from cwpo.data.first_rows import TOKEN, FirstRows
 from cwpo.errors import DataError
-from cwpo.stages.foreseen import context_of, most_pairs, rows_of
+from cwpo.outlook.foreseen import context_of, most_pairs, rows_of
 
 LEAST_RATE, MOST_RATE = 1e-8, 1e-2  # of AdamW; what the program proposes lies between 5e-6 and 1e-3
 
