@@ -26,7 +26,7 @@ def page() -> None:
         layout.heading(
             "New run", facts, "any field takes several values, such as 0.1, 0.5; each combination is one run"
         )
-    with list_of_drafts:
+    with list_of_drafts.container(horizontal_alignment="right"):
         show_drafts(form)
     layout.show_flash()
     if form.kept.said:

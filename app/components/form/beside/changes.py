@@ -54,7 +54,7 @@ def start_of(form: Form) -> str:
         return f"run {start.source}"
     if start.preset is not None:
         return presets_for(start.dataset)[start.preset].label
-    return "the defaults" if start.dataset == "sandbox" else f"the defaults of {dataset_name(start.dataset)}"
+    return "the defaults"
 
 
 def show_changes(form: Form) -> None:
