@@ -29,6 +29,14 @@ class UnfitWord(DatabaseError):
     """A name, tag or note that cannot be kept as it is."""
 
 
+class UnknownDraft(DatabaseError):
+    """No draft has this id."""
+
+
+class ChangedDraft(DatabaseError):
+    """A draft was changed elsewhere since it was read."""
+
+
 class UnknownAnnotator(DatabaseError):
     """No annotator has this name or version."""
 

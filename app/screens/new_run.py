@@ -5,6 +5,9 @@ from typing import Any
 
 import streamlit as st
 
+from app import untrusted
+from app.components.form.beside.first_rows import show_first_rows
+from app.components.form.drafts.popover import show_drafts
 from app.components.form.plan_panel import show_plan
 from app.components.form.session import open_form
 from app.components.form.show_form import show_form
@@ -18,14 +21,23 @@ def page() -> None:
     form = open_form(_configuration)
     source = form.start.source
     facts = f"starts from run {source}" if source is not None else "starts from the defaults of the dataset"
-    layout.heading("New run", facts, "any field takes several values, such as 0.1, 0.5; each combination is one run")
+    title, list_of_drafts = st.columns([6, 1], vertical_alignment="bottom")
+    with title:
+        layout.heading(
+            "New run", facts, "any field takes several values, such as 0.1, 0.5; each combination is one run"
+        )
+    with list_of_drafts.container(horizontal_alignment="right"):
+        show_drafts(form)
     layout.show_flash()
+    if form.kept.said:
+        st.info(untrusted.label(form.kept.said, 400))
     left, right = st.columns([4, 3], gap="medium")
     with left:
         checked = show_form(form)
+        show_first_rows(form.start.dataset)
         show_yaml(form, checked)
     with right:
-        show_plan(checked)
+        show_plan(form, checked)
 
 
 def _configuration(run_id: int) -> Mapping[str, Any]:

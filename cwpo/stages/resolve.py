@@ -18,6 +18,7 @@ from cwpo.data.chats import check_chats
 from cwpo.data.readers.columns import columns_needed
 from cwpo.errors import ArtifactError, ConfigError, DataError
 from cwpo.models import hub
+from cwpo.outlook.foreseen import check, gold_failures
 from cwpo.stages.stored_annotator import is_fingerprint, stored_annotator
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -39,6 +40,7 @@ def resolve(config: RunConfig, *, bf16: bool, home: Path, read_at_most: int | No
     _check_existing_annotator(config, home)
     _check_relabels(config, home)
     pins["data"] |= _dataset(config, home, read_at_most)
+    check(config, home)
     for role in ("annotator", "policy"):
         if role == "annotator" and not _uses_annotator(config):
             continue
@@ -58,6 +60,8 @@ def with_gold(config: RunConfig, gold_reward: str, *, home: Path) -> RunConfig:
         raise ConfigError("evaluation.gold_reward", f"is {gold_reward!r} already; choose another one.")
     over: dict[str, object] = {"gold_reward": gold_reward, "gold_revision": None, "gold_model": None}
     judged = RunConfig.parse(merged(config.canonical(), {"evaluation": over}))
+    for field, sentence in gold_failures(judged, home):
+        raise ConfigError(field, sentence)
     pins: dict[str, dict[str, object]] = {"evaluation": _gold(judged, home)}
     if gold_reward == "trained" and judged.model.annotator_revision is None:
         pinned = pin_model("model.annotator", judged.model.annotator, None, home=home)

@@ -2,6 +2,7 @@
 
 from db.base import Base
 from db.models.chats import Chat, ChatAnswer, ChatTurn
+from db.models.drafts import Draft
 from db.models.installation import Artifact, Setting
 from db.models.keeping import Notice, RunNote, RunTag
 from db.models.listing import RunValue, SavedView
@@ -19,6 +20,7 @@ __all__ = [
     "Chat",
     "ChatAnswer",
     "ChatTurn",
+    "Draft",
     "Evaluation",
     "Histogram",
     "LogLine",

@@ -3,6 +3,7 @@
 from db.queries.annotators import label_margins, list_annotators
 from db.queries.compared import EvaluatedRun, compared_runs, newest_evaluated, stages_in_slot
 from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
+from db.queries.drafts import get_draft, list_drafts, runs_like
 from db.queries.examples import annotations, count_matching, get_annotation, has_spread, label_summaries, label_summary
 from db.queries.keeping import all_tags, kept_runs, notes_of, queue_paused, queued_runs, tags_of
 from db.queries.labeled import count_labeled, labeled_pairs
@@ -63,6 +64,7 @@ __all__ = [
     "find_annotator",
     "find_relabel_set",
     "get_annotation",
+    "get_draft",
     "get_run",
     "has_spread",
     "held_out_among",
@@ -72,6 +74,7 @@ __all__ = [
     "label_summary",
     "labeled_pairs",
     "list_annotators",
+    "list_drafts",
     "list_groups",
     "list_runs",
     "log_tail",
@@ -97,6 +100,7 @@ __all__ = [
     "rescorings",
     "run_stages",
     "runs_by_config_hash",
+    "runs_like",
     "same_prompt_answers",
     "scores",
     "shared_prompts",

@@ -11,6 +11,7 @@ from db.records.annotators import (
     SpreadCell,
     Unsure,
 )
+from db.records.drafts import DraftRow, RunLike
 from db.records.named_annotators import LabelFigures, NamedAnnotatorRow
 from db.records.recipes import RecipeRow
 from db.records.results import (
@@ -77,6 +78,7 @@ __all__ = [
     "DatabaseHealth",
     "Decile",
     "DeletedRun",
+    "DraftRow",
     "EvaluationRecord",
     "GroupPage",
     "Interval",
@@ -103,6 +105,7 @@ __all__ = [
     "Rival",
     "RunFilters",
     "RunGroup",
+    "RunLike",
     "RunPage",
     "RunRecord",
     "RunRow",

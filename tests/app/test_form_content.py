@@ -166,7 +166,7 @@ def test_a_change_is_taken_although_the_next_one_is_there_already(monkeypatch: p
 
 def test_what_was_queued_leads_to_its_page() -> None:
     queued = Queued()
-    queued.add("a", [3], "1 run queued.")
+    queued.add([3], "1 run queued.")
     assert queued.then == RunView(run=3)
-    queued.add("b", [4, 5], "2 runs queued.")
-    assert (queued.then, queued.runs, queued.times) == (RunsView(), {"a": (3,), "b": (4, 5)}, 2)
+    queued.add([4, 5], "2 runs queued.")
+    assert (queued.then, queued.said) == (RunsView(), "2 runs queued.")

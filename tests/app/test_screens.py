@@ -527,12 +527,14 @@ def test_examples_open_with_the_newest_annotator_and_filter_by_confidence(comput
 
 
 def test_the_form_counts_what_is_reused(computed: Computed) -> None:
-    """Duplicating a finished run asks for nothing new."""
+    """Duplicating a finished run asks for nothing new, and says which run it is; to queue it again comes second."""
     page = visit("new_run", **{"from": str(computed.sweep[0])})
     figures = {metric.label: metric.value for metric in page.metric}
     assert figures["runs"] == "1"
     assert figures["stages to do"] == "0"
-    assert page.button(key="queue").label == "Queue 1 run"
+    assert f"This run exists already: run {computed.sweep[0]}, done." in words(page)
+    kinds = {button.label: button.proto.type for button in page.button if button.key.startswith("queue")}
+    assert kinds == {"Open it": "primary", "Queue it again": "secondary"}
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,11 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from sqlalchemy import delete
 
-from app.components.form.address import form_from
+from app.components.form.address import address_of, form_from
 from app.components.form.declared import LAST_TAB, LINES, OTHER, SWITCHED
+from app.components.form.drafts.keeping import open_draft
 from app.components.form.fields import all_fields, fields_on, tabs
+from app.components.form.form import Form
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from db import queries
@@ -172,9 +174,15 @@ def _set_list(page: Page, name: str, value: Any) -> None:
         choose(page, name, labels.get(one, one))
 
 
+def form_at(page: Page) -> Form:
+    """The form of this address: its draft in the database, else what the address itself says."""
+    params = parse_qs(urlparse(page.url).query, keep_blank_values=True)
+    return open_draft(params["draft"][0]) if "draft" in params else form_from(params, lambda run: {})
+
+
 def of_address(page: Page) -> dict[str, Any]:
     """What the form would hold in another session with this address."""
-    return form_from(parse_qs(urlparse(page.url).query, keep_blank_values=True), lambda run: {}).state
+    return form_at(page).state
 
 
 def settled(page: Page, wanted: dict[str, Any]) -> None:
@@ -216,7 +224,7 @@ def test_every_widget_is_changed_linked_and_queued_as_it_was_set(visitor: Page, 
     ready(page, "New run")
     assert {name: of_address(page).get(name) for name in wanted} == wanted
     expect(widget(page, "seeds").locator("input")).to_have_value(wanted["seeds"])
-    params = parse_qs(urlparse(page.url).query, keep_blank_values=True)
+    params = address_of(form_at(page))
     page.goto(f"{desk}/new_run?{urlencode({k: v for k, v in params.items() if k not in PUT_BACK}, doseq=True)}")
     ready(page, "New run")
     queue(6, page).click()
@@ -254,10 +262,8 @@ def test_several_runs_are_queued_once_however_often_the_button_is_pressed(visito
     assert len(runs()) == 12
     page.go_back()
     ready(page, "New run")
-    expect(page.get_by_text("Queued from here already: runs")).to_be_visible()
-    expect(queue(12, page)).to_be_disabled()
-    page.get_by_text("Queue them all the same").click()
-    queue(12, page).click()
+    expect(page.get_by_text(re.compile(r"These 12 runs exist already: runs \d+–\d+, queued\."))).to_be_visible()
+    page.get_by_role("button", name="Queue all 12 again").dblclick()
     ready(page, "Runs")
     assert len(runs()) == 24
 
@@ -307,7 +313,8 @@ def test_a_duplicate_keeps_the_settings_that_nobody_sees(visitor: Page, desk: st
     field = widget(page, "dataset").get_by_role("combobox")
     field.fill(str(tmp_path / "own.jsonl"))
     field.press("Enter")
-    expect(page).to_have_url(re.compile("data.dataset="))
+    expect(page).to_have_url(re.compile("draft="))
+    settled(page, {"dataset": str(tmp_path / "own.jsonl")})
     page.reload()
     ready(page, "New run")
     expect(page.get_by_text(f"starts from run {run}")).to_be_visible()
@@ -329,24 +336,16 @@ def test_back_from_a_queued_duplicate_finds_the_form_as_it_was_left(visitor: Pag
     page.get_by_role("button", name="Duplicate & edit").click()
     ready(page, "New run")
     write(page, "name", "again")
-    expect(page).to_have_url(re.compile("name=again"))
-    settled(page, {})
-    tick = page.get_by_text("Queue them all the same")
-    for _ in range(5):  # a click on what the page is drawing anew is seen to be lost, and done again
-        expect(tick).to_have_count(1)  # while the plan is made anew, there are two for a moment
-        if not page.get_by_role("checkbox", name="Queue them all the same").is_checked():
-            tick.click()
-        with suppress(AssertionError):
-            expect(queue(1, page)).to_be_enabled(timeout=5_000)
-            break
-    expect(queue(1, page)).to_be_enabled()
-    queue(1, page).click()
+    settled(page, {"name": "again"})
+    again = page.get_by_role("button", name="Queue it again")
+    expect(again).to_have_count(1)  # while the plan is made anew, there are two for a moment
+    again.click()
     ready(page, "CW · DPO")
     page.go_back()
     ready(page, "New run")
     expect(widget(page, "name").locator("input")).to_have_value("again")
     expect(page.get_by_text(f"starts from run {run}")).to_be_visible()
-    expect(page.get_by_text("Queued from here already: run")).to_be_visible()
+    expect(page.get_by_text("This run exists already")).to_be_visible()
 
 
 @pytest.mark.timeout(120)

@@ -1,7 +1,7 @@
 """Runs are planned and queued, and stored answers get another judge."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cwpo.compare.power import SeedSpread, measured_spread
 from cwpo.config.catalog import METHODS
@@ -20,7 +20,7 @@ from workers.machine.database import reading, writing
 from workers.machine.devices import has_bf16, visible_gpus
 from workers.machine.paths import home
 from workers.plan import estimate as planning
-from workers.plan import memory, submission
+from workers.plan import memory, outlook, submission
 from workers.plan import needs as stage_needs
 from workers.plan.annotator_names import with_fingerprints
 from workers.plan.estimate import Graph, Plan
@@ -87,7 +87,13 @@ def plan(configs: Sequence[RunConfig]) -> Plan:
             gpu=gpu,
             machine=memory.this_machine(runs_and_stages, home(), _hosts(workers)),
         )
-    return planning.make(runs_and_stages, known)
+        like = queries.runs_like(session, [config.hash() for config in resolved])
+    made = planning.make(runs_and_stages, known)
+    return replace(
+        made,
+        existing=tuple(like.get(config.hash()) for config in resolved),
+        warnings=outlook.warnings(runs_and_stages, known.status, home()),
+    )
 
 
 def seed_spread(dataset: str) -> SeedSpread:

@@ -194,11 +194,13 @@ def _run(options: argparse.Namespace) -> int:
     place = (options.home or home()).resolve()
     if settings.hub_bars_off is None:
         set_here(HF_HUB_DISABLE_PROGRESS_BARS="1")
+    from cwpo.outlook.doubts import doubts
     from cwpo.stages.resolve import resolve
     from workers.cli import console as view
 
     console = view.make_console()
     resolved = resolve(config, bf16=bf16_wanted(options.device), home=place)
+    view.show_notes(list(doubts(resolved, place)), console)
     device = prepare_for(options, resolved)
     from cwpo.stages.pipeline import run
 
@@ -273,9 +275,11 @@ def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
         words.memory_warning(plan),
         words.labels_sentence(plan),
         words.power_sentence(planned),
+        words.existing_sentence(plan),
+        *plan.warnings,
     ):
         if line:
-            screen.print(line, highlight=False, soft_wrap=True)
+            screen.print(line, highlight=False, soft_wrap=True, markup=False)
     return 0
 
 

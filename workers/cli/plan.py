@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cwpo.config.run import expand
-from cwpo.errors import ConfigError
+from cwpo.config.run import RunConfig, expand
+from cwpo.errors import ConfigError, DataError
 from cwpo.models.shape import known_config, shape_of
 from cwpo.models.sizes.fits import CARDS
+from cwpo.outlook.doubts import doubts
+from cwpo.outlook.foreseen import failures
 from cwpo.stages.graph import build
 from workers.cli.config_file import read_config
 from workers.machine.paths import home
@@ -53,8 +55,17 @@ def _plan(options: argparse.Namespace) -> int:
         )
     unknown = sorted(name for (name, _), shape in shapes.items() if shape is None)
     said = [f"The sizes of {', '.join(unknown)} are unknown here: download or name them first."] if unknown else []
-    show_notes([*said, fits.EXPLAINED], console)
+    show_notes([*said, fits.EXPLAINED, *_foreseen(config)], console)
     return 0
+
+
+def _foreseen(config: RunConfig) -> list[str]:
+    """What the run would be refused for, and what will likely disappoint in it."""
+    try:
+        refused = [f"{field}: {sentence}" for field, sentence in failures(config, home())]
+    except DataError as error:  # the file is not here, or cannot be read
+        return [str(error)]
+    return [*refused, *doubts(config, home())]
 
 
 def _catalog(cards: tuple[float, ...], console: Any) -> None:

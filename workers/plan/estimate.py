@@ -24,7 +24,7 @@ from cwpo.stages.settings import (
     ScoreSettings,
     Settings,
 )
-from db.records import MeasuredStage
+from db.records import MeasuredStage, RunLike
 from db.status import DONE, LIVE
 from workers.plan import fits as plan_fits
 from workers.plan import memory as plan_memory
@@ -63,6 +63,8 @@ class Plan:
     gpu: bool  # whether something of it is left to do on a GPU
     memory: Memory
     fits: str = ""  # how its stages fit the GPU that is known
+    existing: tuple[RunLike | None, ...] = ()  # for each run, in order, one that has its configuration already
+    warnings: tuple[str, ...] = ()  # what will likely go wrong
 
     @property
     def seconds(self) -> float | None:

@@ -148,6 +148,14 @@ def memory_warning(plan: Plan) -> str:
     )
 
 
+def existing_sentence(plan: Plan) -> str:
+    """How many of the runs there are already; empty where none is."""
+    there = sum(run is not None for run in plan.existing)
+    return (
+        f"{count(there)} of these {_counted(plan.runs, 'run')} exist already, done or to be computed." if there else ""
+    )
+
+
 def labels_sentence(plan: Plan) -> str:
     """How many human labels the runs train on."""
     if plan.human_labels is None:

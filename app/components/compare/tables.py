@@ -26,7 +26,7 @@ def show_differences_table(table: Sequence[GraRow], differences: Sequence[Differ
     """Differences, paired on prompts. Strong only where the interval leaves out 0, also after correction."""
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
-        layout.small("Differences, paired on prompts", glossary(report_columns.DIFFERENCE))
+        layout.small("Differences, paired on prompts", meanings=glossary(report_columns.DIFFERENCE))
     with right:
         reference_widget(table)
     if differences:
@@ -52,9 +52,9 @@ def _short_names(rows: Sequence[DifferenceRow]) -> list[DifferenceRow]:
 def show_gra_table(table: Sequence[GraRow], configs: Sequence[RunConfig], most: int) -> None:
     """One line per setting; under it what the seed moved."""
     columns = report_columns.gra_columns()
-    layout.small("GRA and what stands beside it", glossary(columns, "main"))
+    layout.small("GRA and what stands beside it", meanings=glossary(columns, "main"))
     tables.show_report(columns, table[:most], alt="GRA by setting")
-    layout.small("Distance and length", glossary(columns, "distance"))
+    layout.small("Distance and length", meanings=glossary(columns, "distance"))
     tables.show_report(columns, table[:most], alt="Distance and length by setting", place="distance")
     layout.note(
         "KL on the policy's own answers; chosen and rejected: mean log-ratio of the training pairs over the last tenth "

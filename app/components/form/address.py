@@ -32,11 +32,11 @@ def address_of(form: Form) -> Address:
         address[DATASET] = [DATASETS.get(start.dataset, start.dataset)]
     if start.preset is not None:
         address["preset"] = [presets_for(start.dataset)[start.preset].label]
-    before = start.state()
+    before = form.before()
     implied = MODELS if form.state["models"] != OTHER_MODELS else ()
     for name, value in form.state.items():
         if name not in (*STARTS, *implied) and value != before.get(name):
-            address[name] = _shown(name, value, start.dataset)
+            address[name] = shown(name, value, start.dataset)
     return address
 
 
@@ -74,7 +74,7 @@ def _renamed(params: Mapping[str, Any]) -> dict[str, Any]:
     return {OLD.get(name) or OLD_FRONT.sub("", name): value for name, value in params.items()}
 
 
-def _shown(name: str, value: Any, dataset: str) -> list[str]:
+def shown(name: str, value: Any, dataset: str) -> list[str]:
     """What the address says: a switch as true or false, a choice as its widget shows it."""
     if isinstance(value, bool):
         return ["true" if value else "false"]

@@ -70,6 +70,7 @@ class Part:
     switch: str = ""  # the words of its switch, if it may be absent
     turned_on: Mapping[str, Any] | None = None  # what it starts from when it is turned on
     dataset: str = ""  # the only one with which it is drawn
+    heading: str = ""  # over its fields, where another part stands in the same tab
 
 
 def _labels(rows: Mapping[str, Any]) -> dict[str, str]:
@@ -195,16 +196,17 @@ DECLARED: Mapping[str, Declared] = {
 PARTS: Mapping[str, Part] = {
     "data": Part(tab="Pairs"),
     "data.length_rule": Part(switch="Drop pairs that are too long", turned_on={"max_tokens": 512, "counts": "each"}),
-    "data.sandbox": Part(dataset="sandbox"),
+    "data.sandbox": Part(dataset="sandbox", heading="The sandbox's world"),
     "annotator": Part(tab="Annotator"),
     "sft": Part(tab="SFT"),
     "align": Part(tab="Alignment"),
     "weighting": Part(tab="Weighting"),
     "evaluation": Part(tab="Evaluation"),
+    "evaluation.gold_train": Part(heading="Training of the gold reward, where it is trained here"),
     "model": Part(tab="Models"),
     "model.lora": Part(switch="Low-rank adapters on the policy", turned_on=LoraConfig().model_dump(mode="json")),
-    "seeds": Part(tab="Execution"),
-    "execution": Part(tab="Execution"),
+    "seeds": Part(tab="Execution", heading="Single seeds"),
+    "execution": Part(tab="Execution", heading="How it is executed"),
 }
 
 SET_ON_TOP = {path for one in DECLARED.values() for path in one.sets}

@@ -81,7 +81,7 @@ def tabs() -> dict[str, list[str]]:
     """The tabs and their parts, and a tab for each part that nothing is declared about."""
     found: dict[str, list[str]] = {}
     for part in (*PARTS, *(part for part in all_parts() if part not in PARTS)):
-        found.setdefault(_tab(part), []).append(part)
+        found.setdefault(tab_of(part), []).append(part)
     return {**found, LAST_TAB: []}
 
 
@@ -105,9 +105,10 @@ def part_of(path: str) -> type[BaseModel]:
     return part
 
 
-def _tab(part: str) -> str:
+def tab_of(part: str) -> str:
+    """The tab of a part of the configuration, or of a field of it."""
     around, _, name = part.rpartition(".")
-    return PARTS.get(part, Part()).tab or (_tab(around) if around else name.replace("_", " ").capitalize())
+    return PARTS.get(part, Part()).tab or (tab_of(around) if around else name.replace("_", " ").capitalize())
 
 
 def _field(name: str, info: FieldInfo) -> Field | None:

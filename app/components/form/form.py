@@ -81,16 +81,35 @@ def start_of(dataset: str, preset: str | None = None) -> Start:
 
 
 @dataclass
+class Kept:
+    """What the database holds of a form: its draft, empty until something is changed, as it was read or written last.
+    `said`: what became of it in another window."""
+
+    draft: str = ""
+    revision: int = 0
+    content: Mapping[str, Any] = field(default_factory=dict)
+    said: str = ""
+
+
+@dataclass
 class Form:
-    """The widgets of New run are views of `state`; nothing else remembers what they hold."""
+    """The widgets of New run are views of `state`; its draft in the database is all else that remembers them."""
 
     start: Start
     state: dict[str, Any] = field(default_factory=dict)
     address: Mapping[str, list[str]] = field(default_factory=dict)  # as it was written last
+    kept: Kept = field(default_factory=Kept)
+    _before: tuple[Start, dict[str, Any]] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def begun(cls, start: Start) -> "Form":
         return cls(start=start, state=start.state())
+
+    def before(self) -> Mapping[str, Any]:
+        """What every widget held when nothing was changed."""
+        if self._before is None or self._before[0] is not self.start:
+            self._before = (self.start, self.start.state())
+        return self._before[1]
 
     def take(self, name: str, value: Any) -> None:
         """A widget was changed; what hangs on it follows."""

@@ -2,61 +2,81 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Literal
 
 import streamlit as st
 
 from app import untrusted
+from app.components.form.beside.changes import show_changes
+from app.components.form.beside.repeats import ask, page_of, question_of
+from app.components.form.form import Form
 from app.components.form.session import Queued, queued_here
 from app.components.form.show_form import CheckedForm
 from app.components.frame import layout, tables
-from app.components.frame.address import compact
 from app.components.frame.export import show_tables
 from app.components.frame.formats import counted
 from app.components.frame.leaving import leave
 from cwpo.compare import power
 from cwpo.compare.power import SeedSpread
-from cwpo.config.run import RunConfig, digest
-from cwpo.errors import CwpoError
+from cwpo.config.run import RunConfig
+from cwpo.errors import ConfigError, CwpoError
 from cwpo.report.listings import fields_of
 from db.errors import DatabaseError
 from workers import api
+from workers.api.drafts import mark_draft_queued
 from workers.machine.database import database_url
 from workers.plan import words as plan_words
 from workers.plan.estimate import Plan
 
-UNASKED = "Tick the box to queue them all the same."
+MOST_WARNINGS = 6
 QUIET = ("0", "", "–")  # cells that need no ink
 
 
-def show_plan(form: CheckedForm) -> None:
-    """The plan, and the button that queues it."""
+def show_plan(form: Form, checked: CheckedForm) -> None:
+    """The plan, what was changed, and the button that queues it."""
     queued = queued_here()
     _go_on(queued)
-    for sentence in form.elsewhere:
+    for sentence in checked.elsewhere:
         st.caption(f":red[{untrusted.label(sentence, 400)}]")
-    configs = form.sweep.configs
-    token = _token_of(configs, form.name)
     plan, reason = None, ""
-    if not configs:
+    if not checked.sweep.configs:
         reason = "Correct the fields with a sentence in red first."
         st.caption("The plan appears when every field is right.")
     else:
         try:
-            plan = _figures(form)
+            plan = _figures(checked)
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
-            reason = "The plan has a problem."
+            reason = f"Correct {error.field} first." if isinstance(error, ConfigError) else "The plan has a problem."
     layout.service_notice()
-    if plan is not None and not _asked_for(queued, token, plan, tick=digest([config.hash() for config in configs])):
-        reason = UNASKED
-    label = f"Queue {counted(len(configs), 'run')}" if configs else "Queue runs"
-    pressed = st.button(label, type="primary", disabled=bool(reason), help=reason or None, key="queue")
-    if pressed and not reason:  # a second click may arrive at a button that was switched off meanwhile
-        _submit(configs, form.name, queued, token)
-    if reason and reason != UNASKED:
-        st.caption(reason)
+    show_changes(form)
+    _buttons(form, checked, plan, reason, queued)
     if plan is not None:
         _stages(plan)
+
+
+def _buttons(form: Form, checked: CheckedForm, plan: Plan | None, reason: str, queued: Queued) -> None:
+    """Queue; where runs of the form exist already, what to do about it."""
+    configs = checked.sweep.configs
+    asked = question_of(plan.existing if plan is not None else ())
+    if asked.existing:
+        answer = ask(asked, reason=reason)
+        if answer == "open":
+            leave(page_of(asked))
+    else:
+        label = f"Queue {counted(len(configs), 'run')}" if configs else "Queue runs"
+        idle = plan is not None and not plan.stages_new
+        if idle:
+            layout.note("Nothing new would be computed: every stage is done, or queued for other runs.")
+        kind: Literal["primary", "secondary"] = "secondary" if idle else "primary"
+        pressed = st.button(label, type=kind, disabled=bool(reason), help=reason or None, key="queue")
+        answer = "all" if pressed and not reason else None  # a second click may come to a button that is off meanwhile
+    if answer is not None and plan is not None:
+        new = [config for config, like in zip(configs, plan.existing, strict=True) if like is None or answer == "all"]
+        _submit(new, checked.name, queued, form.kept.draft)
+    if reason:
+        st.caption(reason)
 
 
 def _figures(form: CheckedForm) -> Plan:
@@ -82,8 +102,10 @@ def _figures(form: CheckedForm) -> Plan:
         layout.note(plan_words.memory_sentence(plan))
     if plan.fits:
         layout.note(plan.fits)
-    if warning := plan_words.memory_warning(plan):
-        st.warning(untrusted.label(warning, 600))
+    warnings = [*filter(None, [plan_words.memory_warning(plan)]), *plan.warnings]
+    if warnings:
+        lines = [untrusted.label(warning, 600) for warning in warnings[:MOST_WARNINGS]]
+        st.warning(lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines))
     return plan
 
 
@@ -119,7 +141,7 @@ def _plan(url: str, configs: str) -> Plan:
     return api.plan([RunConfig.parse(values) for values in json.loads(configs)])
 
 
-def _submit(configs: Sequence[RunConfig], name: str, queued: Queued, token: str) -> None:
+def _submit(configs: Sequence[RunConfig], name: str, queued: Queued, draft: str) -> None:
     """Queue everything; the run page for one run, the list for several."""
     with st.spinner("Checking and queueing"):
         try:
@@ -130,14 +152,11 @@ def _submit(configs: Sequence[RunConfig], name: str, queued: Queued, token: str)
         words = f"{counted(len(made), 'run')} queued."
         if any(submitted.queue_down for submitted in made):
             words += " Redis does not answer: workers will find them within a minute after it is back."
-        queued.add(token, [submitted.run_id for submitted in made], words)
+        queued.add([submitted.run_id for submitted in made], words)
         _plan.clear()
+        with suppress(DatabaseError):  # they are queued; that the list of drafts says so is worth no red box
+            mark_draft_queued(draft)
     _go_on(queued)
-
-
-def _token_of(configs: Sequence[RunConfig], name: str) -> str:
-    """The same for the same runs."""
-    return digest([name, *(config.hash() for config in configs)])
 
 
 def _go_on(queued: Queued) -> None:
@@ -146,19 +165,3 @@ def _go_on(queued: Queued) -> None:
         layout.flash(queued.said)
         then, queued.then = queued.then, None
         leave(then)
-
-
-def _asked_for(queued: Queued, token: str, plan: Plan, *, tick: str) -> bool:
-    """Whether to queue is what the user wants: runs that would compute nothing new are asked about. `tick`: the same
-    for the same runs, however they are called."""
-    before = queued.runs.get(token)
-    if before is None and plan.stages_new:
-        return True
-    if before is not None:
-        layout.note(f"Queued from here already: {'run' if len(before) == 1 else 'runs'} {compact(before)}.")
-    else:
-        layout.note(
-            f"Nothing new would be computed: {counted(plan.runs, 'run')} would reuse "
-            "what is done, or queued for other runs."
-        )
-    return st.checkbox("Queue them all the same", key=f"new_run.again_{queued.times}_{tick}")

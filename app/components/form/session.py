@@ -1,18 +1,22 @@
-"""What a session remembers of New run: its form, with an address that follows it, and what was queued from it."""
+"""What a session remembers of New run: its form, which the address names, and what was queued from it a moment ago."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.components.form.address import Address, address_of, form_from
-from app.components.form.form import Form
-from app.components.frame.address import RunsView, RunView
+from app.components.form.beside.changes import folded_tabs
+from app.components.form.drafts.keeping import PARAMETER, keep, open_draft, opened
+from app.components.form.form import Form, Start
+from app.components.frame.address import RunsView, RunView, text
+from db.errors import UnknownDraft
 
 FORM = "new_run.form"
 OPEN = "new_run.open"
+MORE, TAB = "new_run.more", "new_run.tab"  # the folded settings, and the tab of them that is looked at
 QUEUED = "new_run.queued"
 NOTHING = object()
 # On the way to another page Streamlit notes its parameters beside the path of this one: Back may come with them.
@@ -28,11 +32,36 @@ def open_form(load: Callable[[int], Mapping[str, Any]]) -> Form:
     came = not st.session_state.get(OPEN)
     went_back = getattr(get_script_run_ctx(), "is_history_navigation", False)
     if form is None or (came and told and told != form.address) or (went_back and not came and told != form.address):
-        form = form_from(told, load)
-        st.session_state[FORM] = form
+        form = show(_told(told, load))
     st.session_state[OPEN] = True
+    keep(form)
     write_address(form, given)
     return form
+
+
+def show(form: Form) -> Form:
+    """This form from now on; folded settings that it changes are unfolded."""
+    st.session_state[FORM] = form
+    if folded := folded_tabs(form):
+        st.session_state[MORE], st.session_state[TAB] = True, folded[0]
+    return form
+
+
+def show_new() -> None:
+    """An empty form; what was there stays in its draft."""
+    show(opened(Form.begun(Start())))
+
+
+def _told(told: Address, load: Callable[[int], Mapping[str, Any]]) -> Form:
+    """What an address says: a draft whole, else a form that nobody has changed yet."""
+    if draft := text(told, PARAMETER):
+        try:
+            return open_draft(draft)
+        except UnknownDraft as error:
+            form = opened(form_from(told, load))
+            form.kept.said = f"{error} The form starts anew."
+            return form
+    return opened(form_from(told, load))
 
 
 def put_aside() -> None:
@@ -41,8 +70,8 @@ def put_aside() -> None:
 
 
 def write_address(form: Form, given: Address) -> None:
-    """The address says what the form says."""
-    form.address = address_of(form)
+    """The address names the draft; it says all of a form that has none yet."""
+    form.address = {PARAMETER: [form.kept.draft]} if form.kept.draft else address_of(form)
     if given != form.address:
         st.query_params.from_dict(form.address)
 
@@ -76,15 +105,11 @@ class Queued:
     """Plain memory, so that a second click, which ends the run of the script between any two calls of Streamlit, finds
     what the first one did."""
 
-    runs: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    times: int = 0
     said: str = ""  # of what was queued a moment ago
     then: RunView | RunsView | None = None  # the page that shows it
 
-    def add(self, token: str, run_ids: Sequence[int], said: str) -> None:
+    def add(self, run_ids: Sequence[int], said: str) -> None:
         """Runs were queued: the page of one run is next, the list of several."""
-        self.runs[token] = tuple(run_ids)
-        self.times += 1
         self.said = said
         self.then = RunView(run=run_ids[0]) if len(run_ids) == 1 else RunsView()
 

@@ -10,6 +10,7 @@ from app.components.form.declared import LAST_TAB, LINES, OTHER, OTHER_MODELS, P
 from app.components.form.fields import fields_on, tabs
 from app.components.form.form import Form
 from app.components.form.presets import presets_for
+from app.components.form.session import MORE, TAB
 from app.components.form.widgets import FormWidgets
 from cwpo.config.sweep import Sweep, sweep
 
@@ -48,14 +49,12 @@ def _stands(line: str, form: Form) -> bool:
 
 def _tabs(widgets: FormWidgets) -> None:
     """Everything else, folded away by part of the configuration; only the part that is looked at is drawn."""
-    folded = st.expander("All other settings", key="new_run.more", on_change="rerun")
+    folded = st.expander("All other settings", key=MORE, on_change="rerun")
     if not folded.open:
         return
     names = tabs()
     with folded:
-        for tab, (name, parts) in zip(
-            st.tabs(list(names), key="new_run.tab", on_change="rerun"), names.items(), strict=True
-        ):
+        for tab, (name, parts) in zip(st.tabs(list(names), key=TAB, on_change="rerun"), names.items(), strict=True):
             if not tab.open:
                 continue
             with tab:

@@ -34,6 +34,8 @@ class FormWidgets:
 
     def part(self, part: str) -> None:
         """A part of the configuration; of one that may be absent a switch, and its fields while it is on."""
+        if part in PARTS and PARTS[part].heading:
+            layout.small(PARTS[part].heading)
         if part in SWITCHED:
             view(self.form, part, partial(st.toggle, PARTS[part].switch), {"value": self.form.state[part]})
             self._problem_line(part)

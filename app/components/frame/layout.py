@@ -50,7 +50,7 @@ def section(title: str, caption: str = "") -> None:
 
 
 def small(title: str, about: str = "", meanings: Sequence[tuple[str, str]] = ()) -> None:
-    """The title of a chart or a table; what it and its headings mean comes up beside it, under the mouse or a finger."""
+    """The title of a chart or a table; what it and its headings mean comes up beside it, on hover or tap."""
     lines = [f"- **{untrusted.label(name)}**: {untrusted.label(text, 300)}" for name, text in meanings]
     st.markdown(f"#### {untrusted.label(title)}", help="\n".join([about, *lines] if about else lines) or None)
 

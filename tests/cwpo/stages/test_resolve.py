@@ -14,7 +14,7 @@ from cwpo.stages.resolve import resolve
 @pytest.fixture
 def files(tmp_path):
     """A file of pairs and a model folder; resolving reads names and bytes, not weights."""
-    rows = [{"prompt": f"p{i}", "chosen": "yes", "rejected": "no"} for i in range(3)]
+    rows = [{"prompt": f"p{i}", "chosen": "yes", "rejected": "no"} for i in range(6)]
     data = tmp_path / "pairs.jsonl"
     data.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     model = tmp_path / "model"
@@ -27,7 +27,12 @@ def files(tmp_path):
 def local_run(data, model, **fields):
     names = {"policy": str(model), "annotator": str(model)}
     return RunConfig.parse(
-        {"data": {"dataset": str(data)}, "model": names, "evaluation": {"gold_reward": "trained"}, **fields}
+        {
+            "data": {"dataset": str(data), "test_prompts": 1},
+            "model": names,
+            "evaluation": {"gold_reward": "trained"},
+            **fields,
+        }
     )
 
 
@@ -86,7 +91,7 @@ def test_resolving_twice_changes_nothing(tmp_path, files):
 def test_what_does_not_exist_is_named(tmp_path, files, fields, field):
     data, model = files
     base = {
-        "data": {"dataset": str(data)},
+        "data": {"dataset": str(data), "test_prompts": 1},
         "model": {"policy": str(model), "annotator": str(model)},
         "evaluation": {"gold_reward": "trained"},
     }
@@ -111,9 +116,9 @@ def test_a_chat_template_that_refuses_system_messages_is_a_sentence_at_submissio
     chats = tmp_path / "chats.jsonl"
 
     def written(*roles):
-        prompt = [{"role": role, "content": "hi"} for role in roles]
         answers = {name: [{"role": "assistant", "content": name}] for name in ("chosen", "rejected")}
-        chats.write_text(json.dumps({"prompt": prompt, **answers}) + "\n")
+        prompts = [[{"role": role, "content": f"hi {i}"} for role in roles] for i in range(6)]
+        chats.write_text("".join(json.dumps({"prompt": prompt, **answers}) + "\n" for prompt in prompts))
         return local_run(chats, model)
 
     resolve(written("user"), bf16=False, home=tmp_path)

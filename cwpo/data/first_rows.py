@@ -1,0 +1,149 @@
+"""The first rows of a local file: what of them are pairs, what is dropped and why, how long they are. Torch-free.
+
+Read by the same functions as the data stage, so that both say the same of the same rows. A file of few rows is known
+whole; of a larger one its lines are counted.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from cwpo.data.files import RowAt, read_rows, suffix_of
+from cwpo.data.filtering import Tally, usable_pairs
+from cwpo.data.readers.shapes import reader_named
+from cwpo.errors import DataError
+from cwpo.records import CandidatePair
+
+FIRST = 500
+SHOWN = 3
+MOST_COUNTED = 2**28  # bytes in which lines are counted
+TOKEN = 4  # characters, about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One pair as people read it."""
+
+    line: int
+    prompt: str
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """Characters of one pair: its prompt, and the longer and the shorter of its responses."""
+
+    prompt: int
+    longer: int
+    shorter: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstRows:
+    """What the first rows of a file hold. `total`: rows of the whole file, at most so many where only its lines were
+    counted; None where nobody counted."""
+
+    name: str
+    rows: int
+    whole: bool  # whether there are no others
+    total: int | None
+    pairs: int
+    prompts: int
+    dropped: Mapping[str, int]
+    examples: Sequence[Mapping[str, Any]]  # line, reason, detail
+    lengths: Sequence[Length]
+    shown: Sequence[Shown]
+
+    @property
+    def most_prompts(self) -> int | None:
+        """Prompts that the file can hold at most."""
+        return self.prompts if self.whole else self.total
+
+    @property
+    def most_pairs(self) -> int | None:
+        """Pairs that the file can hold at most."""
+        return self.pairs if self.whole else self.total
+
+    @property
+    def likely_prompts(self) -> int | None:
+        """Prompts of the whole file, if it goes on as it begins."""
+        return None if self.total is None or not self.rows else round(self.total * self.prompts / self.rows)
+
+
+def first_rows(path: Path, *, rows: int = FIRST) -> FirstRows:
+    """Of a file that can be read; DataError otherwise. A file that has not changed is read once."""
+    found = path.expanduser()
+    try:
+        state = found.stat()
+    except OSError as error:
+        raise DataError(f"The file {path} does not exist or cannot be opened.") from error
+    return _read(found, rows, state.st_mtime_ns, state.st_size)
+
+
+def quantile(values: Sequence[int], share: float) -> int:
+    """The smallest value that at least this share does not exceed; 0 of nothing."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, rows: int, modified: int, size: int) -> FirstRows:
+    read = list(read_rows(path, limit=rows + 1))
+    whole, read = len(read) <= rows, read[:rows]
+    tally = Tally()
+    kept = usable_pairs(read, reader_named("any"), tally, seen=set())
+    return FirstRows(
+        name=path.name,
+        rows=len(read),
+        whole=whole,
+        total=len(read) if whole else _count(path, read),
+        pairs=len(kept),
+        prompts=len({at.pair.prompt_id for at in kept}),
+        dropped=dict(tally.reasons.most_common()),
+        examples=tuple(tally.examples),
+        lengths=tuple(_length(at.pair) for at in kept),
+        shown=tuple(_shown(at.line, at.pair) for at in kept[:SHOWN]),
+    )
+
+
+def _length(pair: CandidatePair) -> Length:
+    sizes = sorted((len(pair.response_a), len(pair.response_b)))
+    return Length(prompt=len(pair.prompt), longer=sizes[1], shorter=sizes[0])
+
+
+def _shown(line: int, pair: CandidatePair) -> Shown:
+    first = pair.human_label != "b"
+    chosen, rejected = (pair.response_a, pair.response_b) if first else (pair.response_b, pair.response_a)
+    return Shown(line=line, prompt=pair.prompt, chosen=chosen, rejected=rejected)
+
+
+def _count(path: Path, read: Sequence[RowAt]) -> int | None:
+    """Rows of a file, never too few: a line that is empty, or that stands inside a cell, counts too."""
+    suffix = suffix_of(path)
+    if suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        return int(pq.read_metadata(path).num_rows)
+    if suffix in (".json", ".json.gz"):
+        return sum(1 for _ in read_rows(path))
+    lines = _lines(path)
+    return lines if lines is None else max(lines - suffix.startswith(".csv"), len(read))
+
+
+def _lines(path: Path) -> int | None:
+    import gzip
+
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    lines, read, last = 0, 0, b"\n"
+    with opened(path, "rb") as stream:
+        while chunk := stream.read(2**20):
+            assert isinstance(chunk, bytes)
+            read += len(chunk)
+            if read > MOST_COUNTED:
+                return None
+            lines += chunk.count(b"\n") + chunk.count(b"\r") - chunk.count(b"\r\n")
+            last = chunk[-1:]
+    return lines + (last not in b"\r\n")
