@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from app.reads.results import reading
-from db.queries import list_runs
+from db.queries import keeping, list_runs
 from db.queries import listing as queries
 from db.records import RunFilters, RunRow
 from db.records.listing import EACH_RUN, Figure, LinePage, Listing, Place, SavedViewRow, Version
@@ -51,6 +51,19 @@ def saved_views() -> list[SavedViewRow]:
     return _saved_views(database_url())
 
 
+def all_tags() -> list[str]:
+    """The tags that any run has, the most used first."""
+    return _all_tags(database_url())
+
+
+def marks_of(run_ids: Sequence[int]) -> dict[int, str]:
+    """What people put on these runs: a pin, and tags."""
+    with reading() as session:
+        tags, pinned = keeping.tags_of(session, run_ids), keeping.pinned_among(session, run_ids)
+    words = {run_id: (("pinned",) if run_id in pinned else ()) + tags.get(run_id, ()) for run_id in run_ids}
+    return {run_id: ", ".join(its) for run_id, its in words.items() if its}
+
+
 def forget_saved_views() -> None:
     """Read them anew: one was changed."""
     _saved_views.clear()
@@ -60,6 +73,12 @@ def forget_saved_views() -> None:
 def _value_keys(url: str) -> list[str]:
     with reading() as session:
         return queries.value_keys(session)
+
+
+@st.cache_data(ttl=2, max_entries=4, show_spinner=False)
+def _all_tags(url: str) -> list[str]:
+    with reading() as session:
+        return [one.tag for one in keeping.all_tags(session)]
 
 
 @st.cache_data(ttl=SECONDS, max_entries=4, show_spinner=False)

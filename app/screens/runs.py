@@ -35,7 +35,7 @@ def page() -> None:
     with left:
         above = st.container()
         with st.container(key="runs_filters"):
-            view = run_filters()
+            view = run_filters(reads.all_tags())
         with above:
             views.show_views(view, kept)
     with right:

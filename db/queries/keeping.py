@@ -48,6 +48,11 @@ def tags_of(session: Session, run_ids: Collection[int]) -> dict[int, tuple[str, 
     return found
 
 
+def pinned_among(session: Session, run_ids: Collection[int]) -> set[int]:
+    """Those of these runs that are pinned."""
+    return set(session.scalars(select(Run.id).where(Run.id.in_(run_ids), Run.pinned.is_(True))))
+
+
 def notes_of(session: Session, run_ids: Collection[int]) -> dict[int, str]:
     """The note of each run that has one."""
     rows = session.execute(select(RunNote.run_id, RunNote.text).where(RunNote.run_id.in_(run_ids)))

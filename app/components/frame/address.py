@@ -49,6 +49,8 @@ class RunsView:
     method: tuple[str, ...] = ()
     objective: tuple[str, ...] = ()
     dataset: str = ""
+    tags: tuple[str, ...] = ()
+    pinned: bool = False
     archived: bool = False
     sort: str = ""  # a column, with "-" for the largest first; newest first where there is none
     group: str = ""  # what a line is: a setting, or "none" (one run), or the values of a field
@@ -65,6 +67,8 @@ class RunsView:
             method=tuple(METHODS[name] for name in self.method),
             objective=tuple(OBJECTIVES[name] for name in self.objective),
             dataset=DATASETS[self.dataset] if self.dataset else "",
+            tags=self.tags,
+            pinned="true" if self.pinned else "",
             archived="true" if self.archived else "",
             sort=self.sort,
             group=self.group,
@@ -83,6 +87,8 @@ class RunsView:
             method=names(METHODS, texts(params, "method")),
             objective=names(OBJECTIVES, texts(params, "objective")),
             dataset=next(iter(names(DATASETS, (text(params, "dataset"),))), ""),
+            tags=texts(params, "tags"),
+            pinned=text(params, "pinned") == "true",
             archived=text(params, "archived") == "true",
             sort=text(params, "sort"),
             group=text(params, "group"),
@@ -95,7 +101,7 @@ class RunsView:
 
     def placed(self, other: "RunsView") -> "RunsView":
         """The filters of this view with all else of the other one."""
-        filters = ("q", "status", "method", "objective", "dataset", "archived")
+        filters = ("q", "status", "method", "objective", "dataset", "tags", "pinned", "archived")
         return replace(other, **{name: getattr(self, name) for name in filters})
 
 

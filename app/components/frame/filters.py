@@ -1,12 +1,13 @@
 """Filters on the left of lists. Each widget is bound to the parameter of the same name, so the address has the view;
 no name is that of a widget of another page, because Streamlit keeps what a bound widget holds between pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
 import streamlit as st
 
+from app import untrusted
 from app.components.frame.address import (
     DATASETS,
     LABELS,
@@ -28,6 +29,8 @@ RUN_DEFAULTS: Mapping[str, Any] = {
     "method": [],
     "objective": [],
     "dataset": "",
+    "tags": [],
+    "pinned": False,
     "archived": False,
 }
 UNSURE = "unsure"  # the order that needs several annotators or passes
@@ -46,8 +49,8 @@ def _accept_old_search() -> None:
         st.session_state["text"] = st.query_params.pop("q")
 
 
-def run_filters() -> RunsView:
-    """Filters of the Runs page."""
+def run_filters(tags: Sequence[str]) -> RunsView:
+    """Filters of the Runs page; `tags` are those that any run has."""
     text = st.text_input(
         "Search", key="q", placeholder="name, model, sweep", bind="query-params", on_change=_first_page, live=True
     )
@@ -66,6 +69,13 @@ def run_filters() -> RunsView:
         "Data", list(DATASETS), key="dataset", bind="query-params", on_change=_first_page,
         format_func=lambda name: DATASETS[name],
     )  # fmt: skip
+    chosen: list[str] = []
+    if tags:
+        chosen = st.multiselect(
+            "Tags", tags, key="tags", placeholder="any", bind="query-params", on_change=_first_page,
+            format_func=untrusted.label,
+        )  # fmt: skip
+    pinned = st.toggle("Pinned", key="pinned", bind="query-params", on_change=_first_page)
     archived = st.toggle("Archived", key="archived", bind="query-params", on_change=_first_page)
     return replace(
         RunsView.from_params(st.query_params),
@@ -74,6 +84,8 @@ def run_filters() -> RunsView:
         method=tuple(method),
         objective=tuple(objective),
         dataset=dataset or "",
+        tags=tuple(chosen),
+        pinned=pinned,
         archived=archived,
     )
 

@@ -75,6 +75,8 @@ def _filters(view: RunsView) -> RunFilters:
         objective=view.objective,
         dataset=(view.dataset,) if view.dataset else (),
         text=view.q,
+        tags=view.tags,
+        pinned=view.pinned,
         archived=view.archived,
     )
 
