@@ -97,14 +97,14 @@ def test_what_the_least_confident_half_teaches_is_one_click_from_queue(computed:
     assert there.button(key="queue").label == "Queue 1 run"
     assert not there.button(key="queue").disabled
     assert there.multiselect(key="new_run.methods").value == ["bottom"]
-    assert visit("new_run", **every).button(key="queue").label == "Queue 7 runs"
+    assert visit("new_run", **every).button(key="queue_new").label == "Queue the new 5"  # weak and CW are there
 
 
 def test_compare_offers_the_controls_over_all_its_seeds(computed: Computed) -> None:
     """Two seeds; a setting without an annotator has no controls."""
     half, every = links_to_controls(visit("compare", runs=compact(computed.sweep), further="Annotators")).values()
     assert visit("new_run", **half).button(key="queue").label == "Queue 2 runs"
-    assert visit("new_run", **every).button(key="queue").label == "Queue 14 runs"
+    assert visit("new_run", **every).button(key="queue_new").label == "Queue the new 10"
     human = [row.id for row in computed.rows() if row.method == "human"]
     assert links_to_controls(visit("compare", runs=compact(tuple(human)), further="Annotators")) == {}
 

@@ -79,17 +79,19 @@ def write_address(form: Form, given: Address) -> None:
 def view(form: Form, name: str, draw: Callable[..., Any], first: Mapping[str, Any] | None) -> None:
     """Draw the widget of one value of the form: a key that no other page has, and where a change goes.
 
-    `first` tells a widget that this session has not drawn yet its value. It is told and not set: what is typed while it
-    is drawn, or while the server is away, is in the browser then, and the form takes it. None: it can only be set.
+    `first` tells a widget its value. A widget that this session has not drawn yet is told and not set: what is typed
+    while it is drawn, or while the server is away, is in the browser then, and the form takes it. It is told again
+    later: a browser that missed the first drawing, because the next one was ahead, would begin with an empty choice and
+    send that. None: it can only be set.
     """
     key = f"new_run.{name}"
     value = form.state[name]
     held = st.session_state.get(key, NOTHING)
-    told = dict(first or {}) if held is NOTHING else {}
+    told = dict(first or {}) if held is NOTHING or held == value else {}
     if not told and held != value:
         st.session_state[key] = list(value) if isinstance(value, list) else value
     draw(**told, key=key, on_change=take_from, args=(form, name, key))
-    if told and st.session_state.to_dict()[key] != value:
+    if held is NOTHING and told and st.session_state.to_dict()[key] != value:
         take_from(form, name, key)
         st.rerun()
 
