@@ -17,6 +17,7 @@ from db.records.listing import SavedViewRow
 from workers.api import views as commands
 
 ALL = "all"  # in the address: all runs, though another view is the one that Runs opens with
+UNBOUND = ("sort", "group", "columns", "open", "after", "ticked", "view")
 NAME, NEW_NAME = "runs_view_name", "runs_view_new_name"
 
 
@@ -89,12 +90,16 @@ def _delete(view_id: int) -> None:
     layout.set_params(view="")
 
 
-def _open(params: dict[str, Any], view_id: int | str) -> None:
-    """The address follows the filters' widgets, so it is the widgets that are set."""
-    view = RunsView.from_params(params)
+def show_view(view: RunsView) -> None:
+    """Show another list: the address follows the filters' widgets, so it is the widgets that are set."""
     for name in RUN_DEFAULTS:
         value = getattr(view, name)
         st.session_state[name] = list(value) if isinstance(value, tuple) else value
-    layout.set_params(
-        sort=view.sort, group=view.group, columns=",".join(view.columns), view=str(view_id), after="", open=""
-    )
+    others = view.to_params()
+    layout.set_params(**{name: others.get(name, "") for name in UNBOUND})
+
+
+def _open(params: dict[str, Any], view_id: int | str) -> None:
+    """A saved view; what is ticked stays."""
+    ticked = RunsView.from_params(st.query_params).ticked
+    show_view(replace(RunsView.from_params(params), view=str(view_id), after="", open=(), ticked=ticked))
