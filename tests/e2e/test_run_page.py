@@ -121,7 +121,7 @@ def test_a_log_is_searched_and_saved_and_the_command_reproduces_the_run(visitor:
     expect(log).to_contain_text("final loss")
     expect(log).not_to_contain_text("Started")
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download").click()
+        page.get_by_role("button", name="Download", exact=True).click()
     saved = Path(waiting.value.path()).read_text()
     assert saved
     assert all("Trained" in line for line in saved.splitlines())
