@@ -47,7 +47,7 @@ def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.Tem
             yield f"http://127.0.0.1:{port}"
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture
