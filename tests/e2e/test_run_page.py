@@ -47,7 +47,7 @@ def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.Tem
             yield f"http://127.0.0.1:{port}"
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_log_is_searched_and_saved_and_the_command_reproduces_the_run(visitor:
     expect(log).to_contain_text("final loss")
     expect(log).not_to_contain_text("Started")
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download").click()
+        page.get_by_role("button", name="Download", exact=True).click()
     saved = Path(waiting.value.path()).read_text()
     assert saved
     assert all("Trained" in line for line in saved.splitlines())

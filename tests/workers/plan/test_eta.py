@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from db.records import LiveStage, QueueNow
-from workers.plan import eta
+from workers.plan import eta, words
 
 
 def stage(stage_id: int, *runs: int, **over: Any) -> LiveStage:
@@ -140,3 +140,21 @@ def test_a_worker_that_is_silent_does_not_come_back_for_others() -> None:
     now = queue(stage(1, 1, running_on="cpu", elapsed=1.0), stage(2, 2), cpu=0)
     found = eta.times(now, {1: 5.0, 2: 1.0}).runs
     assert (found[1].done_in, found[2].done_in, found[2].no_worker) == (4.0, None, "any")
+
+
+def test_a_time_is_said_in_words_and_so_is_that_nobody_knows() -> None:
+    noon = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+    def said(**values: Any) -> str:
+        usual: dict[str, Any] = {"run_id": 1, "ahead": 0, "starts_in": None, "done_in": None}
+        return words.eta_words(eta.Eta(**(usual | values)), lambda seconds: noon + timedelta(seconds=seconds))
+
+    late = "3 stages of other runs before it, starts after about 12 min, done at about 14:32."
+    assert said(ahead=3, starts_in=720.0, done_in=9_120.0) == late
+    assert said(starts_in=0.0, done_in=86_400.0) == "Done at about 02 Jan 12:00."
+    unknown = "When it is done nobody knows yet: no stage of this kind was measured (SFT, Alignment)."
+    assert said(unmeasured=("sft", "align")) == unknown
+    assert said(no_worker="gpu") == "Waits for a GPU worker: none is alive."
+    half = eta.StageTime(stage_id=1, total=240.0, left=120.0)
+    assert words.left_words(half, running=True) == "about 2 min left"
+    assert words.left_words(None, running=True) == "time unknown"
