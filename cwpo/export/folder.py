@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel
@@ -153,7 +153,7 @@ def _untie(model: PeftModel) -> None:
     if head is None or not (isinstance(head, LoraLayer) or isinstance(embedding, LoraLayer)):
         return
     if head.weight is embedding.weight:
-        own = head.get_base_layer() if isinstance(head, LoraLayer) else head
+        own: Any = cast(Any, head).get_base_layer() if isinstance(head, LoraLayer) else head
         own.weight = nn.Parameter(own.weight.detach().clone(), requires_grad=False)
         inner.config.tie_word_embeddings = False
 
