@@ -62,7 +62,7 @@ def _live() -> list[int]:
 def look(run_ids: Sequence[int]) -> Look:
     """How the runs are now; UnknownRun for the first that is not there."""
     with reading() as session:
-        rows = []
+        rows: list[RunRow] = []
         for archived in (False, True):
             filters = RunFilters(ids=tuple(run_ids), archived=archived)
             rows += queries.list_runs(session, filters=filters, after=None, limit=len(run_ids)).rows
