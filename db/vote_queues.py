@@ -40,7 +40,7 @@ def published_labels(session: Session, run_id: int) -> Published | None:
         .join(StageInput, (StageInput.stage_id == Stage.id) & (StageInput.name == "data"))
         .where(RunStage.run_id == run_id, RunStage.slot == "labels", Stage.published_attempt_id.is_not(None))
     ).first()
-    if found is None:
+    if found is None or found[1] is None:
         return None
     return Published(stage_id=found[0], attempt_id=found[1], data_stage_id=found[2])
 

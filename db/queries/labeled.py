@@ -1,6 +1,7 @@
 """The other pairs of the Examples page: those with a human label that the annotator did not label."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -43,15 +44,12 @@ def labeled_pairs(
 
 def count_labeled(session: Session, run_id: int) -> int | None:
     """Pairs of the run's data beside those that were labeled, as its stages counted them; None before that."""
-    found = dict(
-        session.execute(
-            select(RunStage.slot, Stage.summary)
-            .join(Stage, Stage.id == RunStage.stage_id)
-            .where(RunStage.run_id == run_id, RunStage.slot.in_(("data", "labels")))
-        )
-        .tuples()
-        .all()
+    rows = session.execute(
+        select(RunStage.slot, Stage.summary)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(RunStage.run_id == run_id, RunStage.slot.in_(("data", "labels")))
     )
+    found: dict[str, dict[str, Any] | None] = {row.slot: row.summary for row in rows}
     data, labels = (found.get(slot) or {} for slot in ("data", "labels"))
     if "train_pairs" not in data:
         return None

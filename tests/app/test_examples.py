@@ -1,0 +1,72 @@
+"""Examples in this process: another run keeps the view, a link keeps what is shown, files hold the view."""
+
+import csv
+import io
+import json
+
+from app.components.examples.exporting import all_pairs, written
+from app.components.examples.jumping import range_of
+from app.components.frame.address import ExamplesView
+from tests.app.visits import visit, words
+from tests.workers.labeled import labeled_run, pair_row
+
+
+def test_another_run_keeps_the_filters_and_their_address_together(empty: None) -> None:
+    first, second = labeled_run(), labeled_run(seed=1)
+    view = ExamplesView(run=first, low=0.2, high=0.6, order="highest", human=True, after="[0.5,3]")
+    page = visit("examples", **view.to_params())
+    page.selectbox(key=f"pick_{first}").set_value(second).run()
+    assert not page.exception
+    said = dict(page.query_params)
+    assert ExamplesView.from_params(said) == ExamplesView(run=second, low=0.2, high=0.6, order="highest", human=True)
+    assert page.slider(key="c").value == (0.2, 0.6)
+    assert page.selectbox(key="order").value == "highest"
+
+
+def test_a_link_to_a_pair_keeps_the_human_labels(empty: None) -> None:
+    run = labeled_run()
+    assert "human=true" not in words(visit("examples", run=str(run)))
+    assert f"pair={pair_row(0)['pair_id']}&human=true" in words(visit("examples", run=str(run), human="true"))
+    one = visit("examples", run=str(run), pair=pair_row(0)["pair_id"], human="true")
+    assert "human chose B, disagrees" in words(one)
+    assert "human chose" not in words(visit("examples", run=str(run), pair=pair_row(0)["pair_id"]))
+
+
+def test_labeled_pairs_have_no_confidence_and_a_human_label(empty: None) -> None:
+    run = labeled_run(30)
+    said = words(visit("examples", run=str(run), part="labeled"))
+    assert "30 pairs" in said
+    assert "human label: chosen" in said
+    assert "weak label: chosen" not in said
+
+
+def test_a_search_is_counted_on_demand(empty: None) -> None:
+    page = visit("examples", run=str(labeled_run()), text="why")
+    page.button(key="count_them").click().run()
+    assert "60 pairs with this text of 60" in words(page)
+
+
+def test_files_have_the_whole_view_in_its_order(empty: None) -> None:
+    run = labeled_run()
+    view = ExamplesView(run=run, low=0.3, high=0.6)
+    rows = [json.loads(line) for line in written(all_pairs(view), "JSONL").splitlines()]
+    wanted = sorted(
+        (pair_row(number)["confidence"], number) for number in range(60) if 0.3 <= pair_row(number)["confidence"] <= 0.6
+    )
+    assert [row["pair_id"] for row in rows] == [pair_row(number)["pair_id"] for _, number in wanted]
+    assert all(row["chosen"] == row["response_a"] and row["weight"] == row["confidence"] for row in rows)
+    table = list(csv.DictReader(io.StringIO(written(all_pairs(view), "CSV"))))
+    assert [row["pair_id"] for row in table] == [row["pair_id"] for row in rows]
+    labeled = [
+        json.loads(line) for line in written(all_pairs(ExamplesView(run=run, part="human")), "JSONL").splitlines()
+    ]
+    assert len(labeled) == 60
+    assert {row["source"] for row in labeled} == {"human"}
+    assert len(list(all_pairs(view, most=3))) == 3
+
+
+def test_a_bar_is_the_range_between_its_edges() -> None:
+    edges = [place / 10 for place in range(11)]
+    assert range_of(0.35, edges) == (0.3, 0.4)
+    assert range_of(0.05, edges) == (0.0, 0.1)
+    assert range_of(0.95, edges) == (0.9, 1.0)
