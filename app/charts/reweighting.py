@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from app.charts.frame import LIGHT, Look, colour, framed, reference_line
 from app.untrusted import chart_text
-from cwpo.report.annotators import Group
+from cwpo.report.labels.annotators import Group
 
 LINE, EDGES = 19, 64  # px
 

@@ -15,7 +15,7 @@ from cwpo.compare.head_to_head import HeadToHead, head_to_head
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
 from cwpo.compare.two_judges import GoldRow, gold_table
 from cwpo.config.stored import StoredConfigs, read_stored
-from cwpo.report.annotators import Scaling, scaling
+from cwpo.report.labels.annotators import Scaling, scaling
 from db import queries
 from db.engine import Engines, Session, make_engines, read_scope
 from db.records import AnnotatorRow, Judged, LabelSummary, RunFilters, RunGroup, RunRow

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from app.reads.results import reading
-from db.queries import keeping, list_runs
-from db.queries import listing as queries
+from db.queries import list_runs
+from db.queries.people import keeping
+from db.queries.people import listing as queries
 from db.records import RunFilters, RunRow
 from db.records.listing import EACH_RUN, Figure, LinePage, Listing, Place, SavedViewRow, Version
 from workers.machine.database import database_url

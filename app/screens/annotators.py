@@ -13,7 +13,7 @@ from app.components.frame.chart import show_chart
 from app.components.frame.export import show_tables
 from app.components.frame.formats import counted, dataset_name, share
 from app.reads import results
-from cwpo.report.annotators import annotator_name, verdict
+from cwpo.report.labels.annotators import annotator_name, verdict
 from db import queries
 from db.records import AnnotatorRow, Judged, LabelSummary
 

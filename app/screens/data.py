@@ -16,7 +16,7 @@ from app.components.frame.export import show_tables
 from app.components.frame.formats import counted, dataset_name
 from app.components.frame.leaving import leave
 from cwpo.config import catalog
-from cwpo.data.preview import FirstPair, Head, head_of
+from cwpo.data.profile.preview import FirstPair, Head, head_of
 from cwpo.errors import CwpoError
 from cwpo.models.hub import is_local
 from cwpo.report.numbers import size

@@ -27,7 +27,7 @@ from app.components.runs.picker import pick_run
 from app.reads import results
 from cwpo.config.catalog import short_name
 from cwpo.config.run import digest
-from cwpo.report.annotators import several
+from cwpo.report.labels.annotators import several
 from db import queries
 from db.records import AnnotationPage, Cursor, LabelSummary, RunRow
 

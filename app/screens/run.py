@@ -11,17 +11,17 @@ from app.components.frame.formats import dataset_name, models, share
 from app.components.model.chat import show_chat
 from app.components.model.get import show_models
 from app.components.run.actions import show_actions
-from app.components.run.answers import show_answer_list
-from app.components.run.attempts import show_attempts
 from app.components.run.card_waits import show_card_waits
-from app.components.run.config_view import show_config
 from app.components.run.curves import show_run_curves
-from app.components.run.dropped import show_counts
-from app.components.run.first_batch import show_first_batch
-from app.components.run.log import show_log
 from app.components.run.pairs_link import show_pair_links
-from app.components.run.reproduce import show_command
 from app.components.run.result import show_result
+from app.components.run.tabs.answers import show_answer_list
+from app.components.run.tabs.attempts import show_attempts
+from app.components.run.tabs.config_view import show_config
+from app.components.run.tabs.dropped import show_counts
+from app.components.run.tabs.first_batch import show_first_batch
+from app.components.run.tabs.log import show_log
+from app.components.run.tabs.reproduce import show_command
 from app.components.run.timeline import NO_TIMES, Times, export, show_timeline, summary_line
 from app.reads import results, timing
 from cwpo.config.catalog import objective_label

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cwpo.config.run import RunConfig
-from cwpo.data.first_rows import TOKEN, FirstRows
+from cwpo.data.profile.first_rows import TOKEN, FirstRows
 from cwpo.errors import DataError
 from cwpo.outlook.foreseen import context_of, most_pairs, rows_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
-from cwpo.data.first_rows import FirstRows, first_rows
+from cwpo.data.profile.first_rows import FirstRows, first_rows
 from cwpo.errors import ConfigError
 from cwpo.models import hub
 from cwpo.models.shape import known_config

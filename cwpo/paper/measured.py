@@ -8,7 +8,7 @@ import pandas as pd
 from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.compare.head_to_head import HeadToHead
 from cwpo.paper.verdict import Measured, over_seeds
-from cwpo.report.label_records import Histogram, LabelSummary
+from cwpo.report.labels.label_records import Histogram, LabelSummary
 
 Ours = Mapping[tuple[str, str], Measured]  # by group key and metric; head to head by the key of the first
 TRAINING = "annotator"  # slots of what trains an annotator begin with it

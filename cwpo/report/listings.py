@@ -9,7 +9,7 @@ from typing import Any, Protocol, get_args, get_type_hints
 
 from cwpo.report import gra_terms
 from cwpo.report.gra_terms import Terms
-from cwpo.report.label_records import Judged, LabelSummary
+from cwpo.report.labels.label_records import Judged, LabelSummary
 from cwpo.report.numbers import count, interval, number, percent
 from cwpo.report.tables import Cell, Table
 

@@ -3,12 +3,22 @@
 from db.queries.annotators import label_margins, list_annotators
 from db.queries.compared import EvaluatedRun, compared_runs, newest_evaluated, stages_in_slot
 from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
-from db.queries.drafts import get_draft, list_drafts, runs_like
 from db.queries.examples import annotations, count_matching, get_annotation, has_spread, label_summaries, label_summary
-from db.queries.keeping import all_tags, kept_runs, notes_of, queue_paused, queued_runs, tags_of
-from db.queries.labeled import count_labeled, labeled_pairs
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
-from db.queries.recipes import recipes
+from db.queries.people.drafts import get_draft, list_drafts, runs_like
+from db.queries.people.keeping import all_tags, kept_runs, notes_of, queue_paused, queued_runs, tags_of
+from db.queries.people.labeled import count_labeled, labeled_pairs
+from db.queries.people.recipes import recipes
+from db.queries.people.votes import (
+    all_votes,
+    find_relabel_set,
+    held_out_among,
+    newest_votes,
+    relabel_sets,
+    standing_votes,
+    vote_counts,
+    voted_texts,
+)
 from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
 from db.queries.runs import get_run, list_groups, list_runs, runs_by_config_hash
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
@@ -30,16 +40,6 @@ from db.queries.system import (
     workers,
 )
 from db.queries.timing import measured_like, pace_of, queue_now, work_of
-from db.queries.votes import (
-    all_votes,
-    find_relabel_set,
-    held_out_among,
-    newest_votes,
-    relabel_sets,
-    standing_votes,
-    vote_counts,
-    voted_texts,
-)
 from db.queries.waiting import card_waits
 
 __all__ = [

@@ -11,7 +11,7 @@ from db import status
 from db.errors import UnknownRun
 from db.models import Evaluation, Run, RunStage, Stage
 from db.queries.common import after_key, check_choice, contains_words, cut
-from db.queries.keeping import has_tags
+from db.queries.people.keeping import has_tags
 from db.queries.results import EVALUATION_SLOT
 from db.records import Cursor, EvaluationRecord, GroupPage, RunFilters, RunGroup, RunPage, RunRecord, RunRow
 

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from app.components.annotators import scaling
 from app.components.frame.address import compact
 from app.untrusted import label
-from cwpo.report.annotators import worths
+from cwpo.report.labels.annotators import worths
 from cwpo.report.numbers import number
 from db import queries
 from db.models import Run, Stage

@@ -30,8 +30,8 @@ from cwpo.compare.matched_kl import FrontierRow, Knot, MatchedRow
 from cwpo.config import catalog
 from cwpo.paper import published
 from cwpo.paper.answers import cells
-from cwpo.report.annotators import Group
 from cwpo.report.config_differences import ABSENT
+from cwpo.report.labels.annotators import Group
 from cwpo.statistics.frontier import Curve
 from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, Slice, SpreadCell
 

@@ -4,7 +4,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.app.visits import visit, words
 from tests.workers.labeled import labeled_run, pair_row
-from workers.api import votes
+from workers.api.people import votes
 
 
 def pressed(page: AppTest, key: str) -> AppTest:

@@ -8,9 +8,9 @@ from sqlalchemy import update
 from db.engine import Engines, now, read_scope, session_scope
 from db.errors import ChatEnded, UnknownRun
 from db.models import Chat, Run
-from db.queries import chats as queries
+from db.queries.people import chats as queries
 from db.records.chats import ANSWERED, ENDED, FAILED, LOADING, OPEN, STOPPED, WAITING, ChatRow
-from db.repositories import chats
+from db.repositories.people import chats
 from tests.db.make import submit
 
 HOW = {"temperature": 0.5, "max_new_tokens": 16, "seed": 3, "plain": False}

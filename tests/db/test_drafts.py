@@ -10,7 +10,7 @@ from db import queries
 from db.engine import Engines, now, read_scope, session_scope
 from db.errors import ChangedDraft, UnknownDraft
 from db.models import Draft, Run
-from db.repositories import drafts
+from db.repositories.people import drafts
 from tests.db.make import new_run, submit
 
 CONTENT: dict[str, Any] = {"start": {"source": 5}, "state": {"name": "x", "percents": ["30"], "on": True}}

@@ -10,7 +10,7 @@ from db import queries
 from db.engine import Engines, now, read_scope, session_scope
 from db.errors import FinishedRun, UnfitWord, UnknownRun
 from db.models import Artifact, Notice, Run, RunNote, RunTag
-from db.queries import keeping as reads
+from db.queries.people import keeping as reads
 from db.records import RunFilters
 from db.records.keeping import DueNotice, KeptRun, QueuePage
 from db.repositories import cards, runs, stages

@@ -4,7 +4,7 @@ from typing import Any
 
 from db import queries
 from db.engine import Engines, read_scope, session_scope
-from db.queries import labeled as module
+from db.queries.people import labeled as module
 from db.records import Cursor, LabeledRow
 from db.repositories import annotations
 from tests.db.labels import SUMMARY, annotated_pair

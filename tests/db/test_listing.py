@@ -10,7 +10,7 @@ from sqlalchemy import select
 from db.engine import Engines, read_scope, session_scope
 from db.errors import UnfitView
 from db.models import RunValue, Stage
-from db.queries import listing as queries
+from db.queries.people import listing as queries
 from db.records import RunFilters
 from db.records.listing import EACH_RUN, SETTING, Line, Listing, Place
 from db.repositories import stages

@@ -5,7 +5,7 @@ import pytest
 from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.errors import TakenName, UnknownRecipe
-from db.repositories import recipes
+from db.repositories.people import recipes
 
 COLUMNS = {"instruction": "Frage", "chosen": "gut 👍", "rejected": "schlecht"}
 

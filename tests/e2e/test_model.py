@@ -13,13 +13,13 @@ from playwright.sync_api import Page, expect
 
 from cwpo.config.run import RunConfig, merged
 from db import queries
-from db.queries import chats as chat_rows
+from db.queries.people import chats as chat_rows
 from tests.e2e.serving import Dashboard
 from tests.e2e.test_dashboard import ready
 from tests.workers.conftest import materials
 from tests.workers.workplace import wait_for
 from workers import api
-from workers.api import chats
+from workers.api.people import chats
 from workers.machine.database import reading
 
 ADAPTERS = {"model": {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}}, "sft": {"data": "labeled", "epochs": 1}}

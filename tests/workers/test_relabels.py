@@ -15,7 +15,7 @@ from db.models import Prompt
 from tests.workers.labeled import labeled_run
 from tests.workers.workplace import Workplace
 from workers import api
-from workers.api import votes
+from workers.api.people import votes
 from workers.machine.database import reading
 from workers.machine.paths import store
 

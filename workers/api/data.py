@@ -15,7 +15,7 @@ from cwpo.models.hub import HUB_ID, is_local
 from cwpo.stages.plain import to_plain
 from cwpo.stages.settings import SplitSettings
 from db import queries
-from db.repositories import recipes as recipe_rows
+from db.repositories.people import recipes as recipe_rows
 from workers.machine import profiles, uploads
 from workers.machine.database import reading, writing
 from workers.machine.paths import home, store

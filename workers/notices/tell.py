@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cwpo.config.environment import settings
 from db.errors import DatabaseError
-from db.queries import keeping as reads
+from db.queries.people import keeping as reads
 from db.records.keeping import EndedRun
 from db.repositories.keeping import notices
 from db.status import DONE, FAILED

@@ -8,7 +8,7 @@ from app import untrusted
 from app.components.frame import layout
 from app.components.frame.address import JUDGES, AnnotatorsView, Judge
 from app.components.frame.formats import dataset_name, share
-from cwpo.report.annotators import annotator_name
+from cwpo.report.labels.annotators import annotator_name
 from db.records import AnnotatorRow, LabelSummary
 
 

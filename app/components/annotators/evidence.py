@@ -9,8 +9,8 @@ from app.components.frame.formats import dataset_name, share
 from app.components.frame.tables import Cell, Column
 from app.reads import results
 from cwpo.config.catalog import short_name
-from cwpo.report import annotators
-from cwpo.report.annotators import Group
+from cwpo.report.labels import annotators
+from cwpo.report.labels.annotators import Group
 from cwpo.report.listings import fields_of, judged_numbers
 from cwpo.report.numbers import interval, number, percent
 from db.records import AnnotatorRow, Judged, LabelSummary, Slice

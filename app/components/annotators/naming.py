@@ -11,7 +11,7 @@ from app.components.frame.formats import counted, dataset_name, share
 from app.components.frame.tables import Cell, Column
 from app.reads import results
 from cwpo.config.catalog import short_name
-from cwpo.report import annotators
+from cwpo.report.labels import annotators
 from cwpo.report.listings import fields_of
 from cwpo.report.numbers import number
 from db import queries

@@ -2,7 +2,7 @@
 
 from app.components.frame import layout, tables
 from app.components.frame.tables import Column
-from cwpo.report.annotators import Scaling, Weights
+from cwpo.report.labels.annotators import Scaling, Weights
 from cwpo.report.listings import judged_numbers
 from cwpo.report.numbers import interval, number, percent
 from cwpo.report.tables import Table

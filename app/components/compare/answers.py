@@ -7,7 +7,7 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import layout
 from app.components.frame.address import CompareView
-from app.components.run.answer_card import show_side_by_side
+from app.components.run.tabs.answer_card import show_side_by_side
 from app.components.runs.table import first_seeds
 from app.reads import results
 from db import queries

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.components.frame import layout, text_blocks
 from app.components.frame.formats import counted
-from cwpo.data.preview import FirstPair
+from cwpo.data.profile.preview import FirstPair
 from cwpo.errors import CwpoError
 from cwpo.report.numbers import count, size
 from db.errors import DatabaseError

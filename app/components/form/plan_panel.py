@@ -24,7 +24,7 @@ from cwpo.errors import ConfigError, CwpoError
 from cwpo.report.listings import fields_of
 from db.errors import DatabaseError
 from workers import api
-from workers.api.drafts import mark_draft_queued
+from workers.api.people.drafts import mark_draft_queued
 from workers.machine.database import database_url
 from workers.plan import words as plan_words
 from workers.plan.estimate import Plan

@@ -12,9 +12,9 @@ from app.reads import results
 from cwpo.errors import CwpoError
 from db import queries
 from db.errors import DatabaseError
-from db.queries import chats as rows
+from db.queries.people import chats as rows
 from db.records.chats import ANSWERED, LOADING, OPEN, STOPPED, WAITING, ChatRow, TurnRow
-from workers.api import chats
+from workers.api.people import chats
 
 REFRESH = "0.6s"
 LOOK_SECONDS = 5.0

@@ -7,8 +7,8 @@ from app.components.frame.formats import counted
 from app.components.frame.relabel_address import QUEUES
 from app.components.frame.tables import Column
 from app.reads import relabel, results
+from cwpo.report.labels.relabels import figure
 from cwpo.report.numbers import NOTHING, number, percent
-from cwpo.report.relabels import figure
 from db import queries
 from db.records import VoteRow
 

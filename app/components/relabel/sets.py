@@ -13,11 +13,11 @@ from app.components.frame.formats import ago, counted
 from app.components.frame.tables import Column
 from app.reads import relabel, results
 from cwpo.errors import ArtifactError, DataError
-from cwpo.report.relabels import gain_sentence
+from cwpo.report.labels.relabels import gain_sentence
 from db import queries
 from db.errors import DatabaseError
 from db.records import RunRow, SetRow
-from workers.api import votes
+from workers.api.people import votes
 
 FROZEN = (
     "A set is the majority of the votes on each pair, frozen under a name and a version. A run that is given one takes "

@@ -13,7 +13,7 @@ from cwpo.errors import DataError
 from db import queries
 from db.errors import DatabaseError
 from db.records import Shown, VotedText, VoteRow
-from workers.api import votes
+from workers.api.people import votes
 
 STARTED, BACK, PROBLEM = "relabel_started", "relabel_back", "relabel_problem"
 LOOKED_BACK = 30  # votes

@@ -14,7 +14,7 @@ from app.components.frame.filters import RUN_DEFAULTS
 from app.reads import runs as reads
 from db.errors import DatabaseError
 from db.records.listing import SavedViewRow
-from workers.api import views as commands
+from workers.api.people import views as commands
 
 ALL = "all"  # in the address: all runs, though another view is the one that Runs opens with
 UNBOUND = ("sort", "group", "columns", "open", "after", "ticked", "view")

@@ -6,7 +6,7 @@ from app import untrusted
 from app.components.frame import layout
 from app.reads import results
 from cwpo.errors import CwpoError
-from db.queries.keeping import notice_counts
+from db.queries.people.keeping import notice_counts
 from workers.api import webhooks
 
 LAST = "last_message"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cwpo.data.first_rows import first_rows, quantile
+from cwpo.data.profile.first_rows import first_rows, quantile
 from cwpo.errors import DataError
 
 ROWS = [

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cwpo.annotation.summary import judged
-from cwpo.report import annotators
+from cwpo.report.labels import annotators
 from cwpo.statistics import calibration
 from db.records import (
     AnnotatorRow,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cwpo.report.relabels import figure, gain_sentence
+from cwpo.report.labels.relabels import figure, gain_sentence
 from cwpo.statistics.raters import Figure
 
 

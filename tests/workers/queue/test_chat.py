@@ -18,13 +18,13 @@ from cwpo.models.text.reader import reader_of
 from cwpo.stages.settings import DecodingSettings
 from db.engine import now
 from db.models import Chat
-from db.queries import chats as chat_rows
+from db.queries.people import chats as chat_rows
 from db.records import WorkerRow
 from db.records.chats import ANSWERED, OPEN, ChatRow
-from db.repositories import chats as chat_writes
+from db.repositories.people import chats as chat_writes
 from tests.workers.workplace import Workplace, lives, wait_for
 from workers import api
-from workers.api import chats
+from workers.api.people import chats
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
 from workers.queue import job

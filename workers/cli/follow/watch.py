@@ -17,7 +17,7 @@ from cwpo.report.numbers import duration, interval, percent
 from cwpo.stages.graph import slot_name
 from db import queries
 from db.errors import UnknownRun
-from db.queries.keeping import queued_runs
+from db.queries.people.keeping import queued_runs
 from db.records import RunFilters, RunRow
 from db.records.keeping import QueuedRun
 from db.status import DONE, LIVE

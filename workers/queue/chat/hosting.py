@@ -9,7 +9,7 @@ import sys
 import time
 
 from db.errors import DatabaseError
-from db.repositories import chats
+from db.repositories.people import chats
 from workers.machine.database import reading, writing
 from workers.machine.devices import cores
 from workers.machine.processes import child_environment, end_all

@@ -21,9 +21,9 @@ from cwpo.config.store import STORE_PATIENCE
 from cwpo.errors import CwpoError, ModelError, sentence_of
 from db import queries
 from db.errors import DatabaseError
-from db.queries import chats as chat_rows
+from db.queries.people import chats as chat_rows
 from db.records.chats import ANSWERED, ENDED, GONE_SECONDS, STOPPED, TurnRow
-from db.repositories import chats
+from db.repositories.people import chats
 from db.status import DONE
 from workers.machine import logs
 from workers.machine.database import reading, writing

@@ -7,7 +7,7 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import layout, text_blocks
 from app.components.frame.formats import counted
-from cwpo.data.first_rows import TOKEN, FirstRows, first_rows, quantile
+from cwpo.data.profile.first_rows import TOKEN, FirstRows, first_rows, quantile
 from cwpo.errors import DataError
 from cwpo.models.hub import is_local
 

@@ -11,7 +11,7 @@ from app.reads import results
 from db import queries
 from db.errors import ChangedDraft, DatabaseError, UnknownDraft
 from db.records import DraftRow
-from workers.api import drafts
+from workers.api.people import drafts
 
 PARAMETER = "draft"  # in the address of New run
 MOST_SAID = 8  # changes that a list of drafts shows of each

@@ -14,7 +14,7 @@ from app.reads import results
 from db import queries
 from db.errors import DatabaseError
 from db.records import DraftRow
-from workers.api import drafts
+from workers.api.people import drafts
 
 DELETED = "new_run.deleted_draft"
 HEIGHT = 420  # px

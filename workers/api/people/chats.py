@@ -4,8 +4,8 @@ import json
 
 from cwpo.errors import ConfigError
 from db import queries
-from db.queries import chats as chat_rows
-from db.repositories import chats
+from db.queries.people import chats as chat_rows
+from db.repositories.people import chats
 from db.status import DONE
 from workers.machine.database import reading, writing
 

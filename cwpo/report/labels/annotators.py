@@ -9,7 +9,7 @@ import pandas as pd
 
 from cwpo.annotation.summary import judged
 from cwpo.config.catalog import short_name
-from cwpo.report.label_records import Annotator, AttributeGroup, Judged, LabelSummary, Rival, Slice
+from cwpo.report.labels.label_records import Annotator, AttributeGroup, Judged, LabelSummary, Rival, Slice
 from cwpo.report.numbers import number, points, points_interval
 from cwpo.statistics import calibration
 

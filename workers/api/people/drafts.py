@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from db.repositories import drafts
+from db.repositories.people import drafts
 from workers.machine.database import writing
 
 

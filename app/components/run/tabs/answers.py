@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.components.frame import layout
 from app.components.frame.formats import counted
-from app.components.run.answer_card import show_answers
+from app.components.run.tabs.answer_card import show_answers
 from app.reads import results
 from cwpo.report.numbers import count
 from db import queries

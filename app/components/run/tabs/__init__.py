@@ -1,0 +1,1 @@
+"""What stands behind the tabs of a run"""

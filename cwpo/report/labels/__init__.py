@@ -1,0 +1,1 @@
+"""What is said of labels and of those who gave them"""

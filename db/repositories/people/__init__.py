@@ -1,0 +1,1 @@
+"""Every write of what people leave beside runs: drafts, recipes of columns, chats"""

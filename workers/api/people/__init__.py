@@ -1,0 +1,1 @@
+"""Commands on what people leave in the dashboard: drafts, saved views, votes, chats"""
