@@ -17,7 +17,7 @@ from db.models import Notice
 from db.repositories import stages
 from tests.workers.workplace import Workplace
 from workers import api
-from workers.api import webhooks
+from workers.api import keeping, webhooks
 from workers.machine.database import reading, writing
 from workers.notices.post import NotSent, is_refused, post
 from workers.notices.targets import read, targets
@@ -164,9 +164,7 @@ def test_a_sweep_is_told_when_its_last_run_ended(workplace: Workplace, receiver:
     assert body["text"].startswith("All 2 runs of two seeds ended: ")
     api.retry_run(made[0])
     fail_first_stage(workplace)
-    for run_id in made:
-        if workplace.run(run_id).status != "failed":
-            api.cancel_run(run_id)
+    keeping.cancel(made)  # what is live still
     assert telling.once() == 1  # it ended once more
 
 
