@@ -83,8 +83,11 @@ def start(wanted: Wanted) -> Export:
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / ".lock"):  # two clicks at once are one export
         record = _read(_record_of(wanted))
-        if record is not None and _process(record) is not None:
-            raise ConfigError("run", f"{wanted.run}: this is being done already; wait for it, or stop it.")
+        if record is not None and (process := _process(record)) is not None:
+            if read_json(_state_of(wanted)).get("status") not in (DONE, FAILED):
+                raise ConfigError("run", f"{wanted.run}: this is being done already; wait for it, or stop it.")
+            with contextlib.suppress(psutil.Error):
+                process.wait(10)  # it has said its last word
         _state_of(wanted).unlink(missing_ok=True)
         pid = start_apart(_command(wanted), _log_of(wanted), CWPO_HOME=str(home()), **allocator_environment())
         record = Record(wanted=wanted, pid=pid, started_at=datetime.now(UTC).isoformat())
@@ -172,7 +175,7 @@ def _state(record: Record, report: Report | None) -> tuple[str, str]:
     """From the process, what it wrote, and the folder."""
     found = read_json(_state_of(record.wanted))
     status, said = str(found.get("status", "")), str(found.get("said", ""))
-    if _process(record) is not None:
+    if status not in (DONE, FAILED) and _process(record) is not None:
         return RUNNING, said or "starting"
     if status in (DONE, FAILED):
         gone = status == DONE and report is None and not record.wanted.repo

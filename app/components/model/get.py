@@ -23,7 +23,7 @@ ABOUT = (
     "An export is a plain folder of transformers with tokenizer, chat template and model card. It is compared with the "
     "model as it was trained before it is called done, and made behind everything else on this machine."
 )
-WHERE = "The path is one on the machine that runs this dashboard."
+WHERE = "Paths are those of the machine that runs this dashboard."
 HUB = (
     "The token is read from HF_TOKEN where the dashboard was started; it is neither stored nor shown. The model card "
     "goes along; the licence in it is yours to choose."
@@ -40,6 +40,7 @@ def show_models(run_id: int) -> None:
     if not found:
         layout.empty_state("The models of the run can be taken along from here as soon as one is trained.")
         return
+    layout.note(WHERE)
     for model in found:
         _stored(model)
     _form(run_id, [model for model in found if model.stored is not None])
@@ -54,8 +55,8 @@ def _stored(model: TrainedModel) -> None:
         layout.note(model.problem)
         return
     pinned = f" @ {model.stored.revision[:12]}" if model.stored.revision else ""
-    layout.note(f"{model.stored.chain}{pinned} · {size(model.stored.bytes)}. {WHERE}")
-    st.code(untrusted.visible(model.stored.folder or "not on this machine"), language=None)
+    layout.note(f"{model.stored.chain}{pinned} · {size(model.stored.bytes)}")
+    st.code(untrusted.visible(model.stored.folder or "not on this machine"), language=None, wrap_lines=True)
     with st.expander("Load it as it is stored"):
         st.code(words.loading_stored(model.stage, model.fingerprint), language="python")
 
@@ -156,7 +157,7 @@ def _what_goes(one: Export) -> str:
 def _use(one: Export) -> None:
     assert one.report is not None
     place = str(one.folder)
-    st.code(untrusted.visible(place), language=None)
+    st.code(untrusted.visible(place), language=None, wrap_lines=True)
     with st.expander("Load it"):
         if one.report.form == words.ADAPTERS:
             layout.note("BASE is the model that the card names, or its folder on this machine.")
