@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -39,9 +40,13 @@ def _line(words: str, view: ExamplesView, name: str, rows: Callable[[], Iterator
         st.caption(words, width=150)
         for label, (ending, mime) in FORMATS.items():
             st.download_button(
-                label, lambda label=label: written(rows(), label), file_name=f"pairs-of-run-{view.run}.{ending}",
+                label, partial(_file, rows, label), file_name=f"pairs-of-run-{view.run}.{ending}",
                 mime=mime, key=f"pairs_{name}_{ending}", type="tertiary", on_click="ignore",
             )  # fmt: skip
+
+
+def _file(rows: Callable[[], Iterator[Row]], label: str) -> str:
+    return written(rows(), label)
 
 
 def all_pairs(view: ExamplesView, most: int = MOST) -> Iterator[Row]:

@@ -1,6 +1,7 @@
 """Relabel, sets and files: votes frozen as a version that runs use, what each brought, and JSONL out and in."""
 
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -104,7 +105,7 @@ def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:
         )  # fmt: skip
         for row in made[:8]:
             st.download_button(
-                f"{untrusted.label(row.key)} as JSONL", lambda row=row: _set_file(row),
+                f"{untrusted.label(row.key)} as JSONL", partial(_set_file, row),
                 file_name=f"{file_stem(row.key)}.jsonl", mime="application/jsonl", key=f"set_{row.key}",
                 on_click="ignore", type="tertiary",
             )  # fmt: skip
