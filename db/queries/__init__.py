@@ -105,7 +105,6 @@ __all__ = [
     "scores",
     "shared_prompts",
     "stage_seconds",
-    "stage_speed",
     "stages_in_slot",
     "stages_of_runs",
     "standing_votes",

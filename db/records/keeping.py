@@ -57,7 +57,6 @@ class QueuedRun:
     running: tuple[str, ...]  # slots that are computed now
     next_slot: str | None  # ready, and not started yet
     waits_for: str | None  # a slot that another run's worker computes, where nothing of this run is ready
-    expected_seconds: float | None  # of what is left, one after the other; None: some kind was never measured
 
 
 @dataclass(frozen=True, kw_only=True)

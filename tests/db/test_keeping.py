@@ -294,21 +294,18 @@ def test_a_run_that_is_retried_is_not_paused_any_more(database: Engines) -> None
     assert kinds(database, add_worker(database)) == ["data"]
 
 
-def test_the_queue_says_what_is_left_and_how_long_it_takes(database: Engines) -> None:
-    """Each finished stage took two seconds; the annotator's mean is that of the first run."""
+def test_the_queue_says_what_is_left(database: Engines) -> None:
     submit(database, "data", "annotator", data="-0")
     worker = add_worker(database)
     work_off(database, worker)
     run = submit(database, "data", "annotator").run_id
     (row,) = page(database).rows
-    assert (row.place, row.id, row.stages_left, row.next_slot, row.expected_seconds) == (1, run, 2, "data", 4.0)
+    assert (row.place, row.id, row.stages_left, row.next_slot) == (1, run, 2, "data")
     held = claim(database, worker)
     with session_scope(database) as session:
         stages.heartbeat(session, held.stage_id, held.token, 45, done=3, total=4, unit="rows")
     (row,) = page(database).rows
-    assert (row.running, row.next_slot, row.waits_for, row.expected_seconds) == (("data",), None, "data", 2.5)
-    submit(database, "data", "labels", data="-1")
-    assert page(database).rows[1].expected_seconds is None  # labels were never measured
+    assert (row.running, row.next_slot, row.waits_for) == (("data",), None, "data")
 
 
 def take(engines: Engines) -> DueNotice | None:

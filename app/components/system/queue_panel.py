@@ -10,7 +10,7 @@ from app import untrusted
 from app.components.frame import layout, tables
 from app.components.frame.formats import counted
 from app.components.keeping.undo import act, forget, show_last
-from app.reads import results
+from app.reads import results, timing
 from cwpo.config.catalog import objective_label
 from cwpo.report.listings import fields_of
 from cwpo.report.numbers import duration
@@ -18,15 +18,16 @@ from cwpo.stages.graph import slot_name
 from db import queries
 from db.records.keeping import QueuedRun, QueuePage
 from workers.api import keeping
+from workers.plan.eta import Eta
 
 SHOWN = 25
 TICKED = "queue_ticked"  # runs, in the session: what is ticked follows its run when the run moves
-COLUMNS = {"place": 50, "run": 230, "status": 80, "now": 150, "left": 70, "expected": 80, "priority": 62}
-FIGURES = ("place", "left", "expected", "priority")
+COLUMNS = {"place": 50, "run": 230, "status": 80, "now": 150, "left": 70, "done in": 80, "priority": 62}
+FIGURES = ("place", "left", "done in", "priority")
 HELP = {
     "now": "What of the run is computed, or starts next; else the stage of another run that it waits for.",
     "left": "Stages that are not finished yet, of all stages of the run.",
-    "expected": "What is left at the mean pace of earlier stages, one after the other; a dash where none was measured.",
+    "done in": "Until the run has ended, by the pace of such stages and what is before it; a dash where none was measured.",
     "priority": "Higher goes first; of equal ones the older run.",
 }
 
@@ -80,7 +81,7 @@ def _grid(rows: Sequence[QueuedRun]) -> list[QueuedRun]:
     # A selection is one of positions: another order of runs is another grid, ticked where the same runs are now.
     key = f"queue_{hash(tuple(run.id for run in rows))}"
     event: Any = st.dataframe(
-        pd.DataFrame([cells_of(run) for run in rows], columns=list(COLUMNS)),
+        pd.DataFrame(_lines(rows), columns=list(COLUMNS)),
         hide_index=True, key=key, on_select="rerun", selection_mode="multi-row", alt="Queue", height="content",
         column_config={
             name: st.column_config.TextColumn(
@@ -95,10 +96,15 @@ def _grid(rows: Sequence[QueuedRun]) -> list[QueuedRun]:
     return chosen
 
 
-def cells_of(run: QueuedRun) -> list[str]:
+def _lines(rows: Sequence[QueuedRun]) -> list[list[str]]:
+    times = timing.etas()
+    return [cells_of(run, times.get(run.id)) for run in rows]
+
+
+def cells_of(run: QueuedRun, eta: Eta | None) -> list[str]:
     """Text that is ready to be read."""
     name = f"{run.id} · {run.method_label} · {objective_label(run.objective)} · seed {run.seed}"
-    expected = "–" if run.expected_seconds is None else duration(run.expected_seconds)
+    expected = "–" if eta is None or eta.done_in is None else duration(eta.done_in)
     return [
         str(run.place),
         untrusted.plain(f"{name} · {run.name}" if run.name else name, 100),
@@ -120,9 +126,7 @@ def _now(run: QueuedRun) -> str:
 
 def _drawn(rows: Sequence[QueuedRun]) -> tables.Drawn:
     columns = tuple(tables.Column(label=name, figures=name in FIGURES) for name in COLUMNS)
-    return tables.Drawn(
-        name="Queue", columns=columns, rows=[cells_of(run) for run in rows], numbers=lambda: fields_of(rows)
-    )
+    return tables.Drawn(name="Queue", columns=columns, rows=_lines(rows), numbers=lambda: fields_of(rows))
 
 
 def _switch(command: Callable[[], keeping.Done]) -> None:

@@ -1,6 +1,6 @@
 """What people say of their runs, the queue run by run, and which runs ended: for bars, panels and messages."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,6 @@ from db import status
 from db.engine import now
 from db.models import Notice, Run, RunNote, RunStage, RunTag, Setting, Stage
 from db.queries.results import evaluations
-from db.queries.stages import stage_speed
 from db.readiness import QUEUE_PAUSED, inputs_missing
 from db.records.keeping import EndedRun, KeptRun, NoticeCounts, QueuedRun, QueuePage, TagCount
 
@@ -84,7 +83,7 @@ def queue_paused(session: Session) -> bool:
 
 
 def queued_runs(session: Session, *, limit: int = 50) -> QueuePage:
-    """Live runs in the order of the queue with what is left of them, in five queries whatever their number."""
+    """Live runs in the order of the queue with what is left of them, in four queries whatever their number."""
     live = (Run.status.in_(status.LIVE),)
     columns = (Run.id, Run.name, Run.method_label, Run.objective, Run.seed, Run.status, Run.paused, Run.priority)
     runs = session.execute(select(*columns).where(*live).order_by(Run.priority.desc(), Run.id).limit(limit)).all()
@@ -100,35 +99,22 @@ def queued_runs(session: Session, *, limit: int = 50) -> QueuePage:
     )
     for row in found:
         stages[row.run_id].append(row)
-    speed = stage_speed(session)
-    rows = tuple(
-        QueuedRun(place=place, **run._mapping, **_left(stages[run.id], speed)) for place, run in enumerate(runs, 1)
-    )
+    rows = tuple(QueuedRun(place=place, **run._mapping, **_left(stages[run.id])) for place, run in enumerate(runs, 1))
     return QueuePage(rows=rows, total=total, paused=queue_paused(session))
 
 
-def _left(stages: Collection[Any], speed: Mapping[tuple[str, str], float]) -> dict[str, Any]:
-    """What is left of a run's stages. The seam for a better forecast is `expected_seconds`."""
+def _left(stages: Collection[Any]) -> dict[str, Any]:
+    """What is left of a run's stages."""
     open_ones = [stage for stage in stages if stage.status != status.DONE]
     running = [stage for stage in open_ones if stage.status == status.RUNNING]
     ready = [stage for stage in open_ones if stage.status == status.QUEUED and not stage.missing]
-    seconds = [_seconds(stage, speed) for stage in open_ones]
-    known = [second for second in seconds if second is not None]
     return {
         "stages": len(stages),
         "stages_left": len(open_ones),
         "running": tuple(stage.slot for stage in running),
         "next_slot": ready[0].slot if ready else None,
         "waits_for": next((stage.slot for stage in open_ones), None),
-        "expected_seconds": sum(known) if len(known) == len(seconds) else None,
     }
-
-
-def _seconds(stage: Any, speed: Mapping[tuple[str, str], float]) -> float | None:
-    mean = speed.get((stage.kind, stage.model or ""))
-    if mean is None or stage.status != status.RUNNING or not stage.total:
-        return mean
-    return mean * max(0.0, 1 - (stage.done or 0) / stage.total)
 
 
 ENDED = (

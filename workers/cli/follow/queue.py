@@ -10,9 +10,11 @@ from db.records.keeping import QueuedRun
 from workers.api import keeping
 from workers.cli.console import make_console, show_notes, show_table
 from workers.machine.database import reading
+from workers.plan import queue_times
+from workers.plan.eta import Eta
 
 SHOWN = 50
-COLUMNS = ["place", "run", "method", "seed", "status", "now", "left", "expected", "priority", "name"]
+COLUMNS = ["place", "run", "method", "seed", "status", "now", "left", "done in", "priority", "name"]
 
 
 def main(do: str, words: Sequence[str]) -> int:
@@ -50,15 +52,20 @@ def _numbers(words: Sequence[str]) -> list[int]:
 def _show() -> int:
     console = make_console()
     with reading() as session:
-        page = queries.queued_runs(session, limit=SHOWN)
-    show_table(f"Queue ({len(page.rows)} of {page.total})", COLUMNS, [_cells(run) for run in page.rows], console)
+        page, times = queries.queued_runs(session, limit=SHOWN), queue_times.etas(session)
+    show_table(
+        f"Queue ({len(page.rows)} of {page.total})",
+        COLUMNS,
+        [_cells(run, times.get(run.id)) for run in page.rows],
+        console,
+    )
     if page.paused:
         show_notes(["The queue is paused: `cwpo queue resume` lets it go on."], console)
     return 0
 
 
-def _cells(run: QueuedRun) -> list[str]:
-    expected = "–" if run.expected_seconds is None else duration(run.expected_seconds)
+def _cells(run: QueuedRun, eta: Eta | None) -> list[str]:
+    expected = "–" if eta is None or eta.done_in is None else duration(eta.done_in)
     return [
         str(run.place), str(run.id), run.method_label, str(run.seed), "paused" if run.paused else run.status,
         now_of(run), f"{run.stages_left}/{run.stages}", expected, str(run.priority), run.name,

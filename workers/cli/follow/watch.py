@@ -23,6 +23,8 @@ from db.records.keeping import QueuedRun
 from db.status import DONE, LIVE
 from workers.cli.console import make_console
 from workers.machine.database import reading
+from workers.plan import queue_times
+from workers.plan.eta import Eta
 
 LOOK_EVERY = 1.0  # seconds
 SAY_EVERY = 15.0  # seconds between lines that say only how far a stage is
@@ -31,10 +33,11 @@ MOST = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """The runs at one moment; `left`: those in the queue."""
+    """The runs at one moment; `left`: those in the queue, `times`: when those end."""
 
     rows: tuple[RunRow, ...]
     left: Mapping[int, QueuedRun]
+    times: Mapping[int, Eta]
     paused: bool
 
     @property
@@ -66,13 +69,16 @@ def look(run_ids: Sequence[int]) -> Look:
         for archived in (False, True):
             filters = RunFilters(ids=tuple(run_ids), archived=archived)
             rows += queries.list_runs(session, filters=filters, after=None, limit=len(run_ids)).rows
-        page = queued_runs(session, limit=MOST)
+        page, times = queued_runs(session, limit=MOST), queue_times.etas(session)
     there = {row.id: row for row in rows}
     gone = [run_id for run_id in run_ids if run_id not in there]
     if gone:
         raise UnknownRun(f"There is no run {gone[0]}: it was deleted, or the number is wrong.")
     return Look(
-        rows=tuple(there[run_id] for run_id in run_ids), left={run.id: run for run in page.rows}, paused=page.paused
+        rows=tuple(there[run_id] for run_id in run_ids),
+        left={run.id: run for run in page.rows},
+        times=times,
+        paused=page.paused,
     )
 
 
@@ -153,5 +159,5 @@ def _result(row: RunRow) -> str:
 
 
 def _time_left(now: Look, row: RunRow) -> str:
-    queued = now.left.get(row.id)
-    return duration(queued.expected_seconds) if queued and queued.expected_seconds else ""
+    eta = now.times.get(row.id)
+    return duration(eta.done_in) if eta and eta.done_in else ""
