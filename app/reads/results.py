@@ -161,7 +161,7 @@ def _results(url: str) -> dict[Published, GraRow]:
 def _outcomes_by_run(run_ids: Sequence[int]) -> dict[int, pd.DataFrame]:
     with reading() as session:
         table = queries.outcomes(session, run_ids)
-    return {int(run_id): rows for run_id, rows in table.groupby("run_id", sort=False)}  # type: ignore[call-overload]
+    return {int(str(run_id)): rows for run_id, rows in table.groupby("run_id", sort=False)}
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

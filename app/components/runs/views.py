@@ -1,7 +1,7 @@
 """Saved views of the list: its filters, order, grouping and columns under a name; one of them may be what Runs opens
 with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -99,7 +99,7 @@ def show_view(view: RunsView) -> None:
     layout.set_params(**{name: others.get(name, "") for name in UNBOUND})
 
 
-def _open(params: dict[str, Any], view_id: int | str) -> None:
+def _open(params: Mapping[str, Any], view_id: int | str) -> None:
     """A saved view; what is ticked stays."""
     ticked = RunsView.from_params(st.query_params).ticked
     show_view(replace(RunsView.from_params(params), view=str(view_id), after="", open=(), ticked=ticked))
