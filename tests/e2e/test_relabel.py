@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.votes import Voter, Web, address, check, opened, vote_through
+from benchmarks.votes import Voter, Web, address, asked, check, opened, vote_through
 from db import queries
 from tests.e2e.serving import free_port
 from tests.e2e.test_dashboard import ready
@@ -78,7 +78,7 @@ def test_a_pair_is_voted_on_by_keys_undone_and_left(visitor: Page, desk: Desk) -
     visitor.locator("body").press("p")
     expect(visitor.get_by_text("Your newest vote")).to_be_visible()
     visitor.locator("body").press("n")
-    expect(visitor.get_by_text("Which response is better?")).to_be_visible()
+    asked(visitor)
     before = visitor.get_by_text(re.compile(r"What is \d+ and why")).inner_text()
     visitor.locator("body").press("n")
     expect(visitor.get_by_text(before, exact=True)).to_have_count(0)
@@ -113,9 +113,9 @@ def test_two_people_at_once_vote_on_different_pairs(browser: Browser, desk: Desk
 def test_every_vote_shown_as_saved_is_there_once(visitor: Page, desk: Desk) -> None:
     """Although the web process is killed in the middle of votes; benchmarks/votes.py does it with 500."""
     before = desk.web.process
-    voter = vote_through(visitor, desk.web, desk.run, "Ed", 12, 2, random.Random(0))
+    voter = vote_through(visitor, desk.web, desk.run, "Ed", 10, 1, random.Random(0))
     assert desk.web.process is not before
-    assert check(desk.run, "Ed", voter.shown) >= 12
+    assert check(desk.run, "Ed", voter.shown) >= 10
 
 
 def test_the_least_confident_fifty_are_three_clicks_away(visitor: Page, desk: Desk) -> None:
@@ -146,10 +146,10 @@ def test_a_bar_a_number_and_a_part_are_where_the_address_says(visitor: Page, des
     with reading() as session:
         inside = queries.annotations(session, desk.run, c_low=0.3, c_high=0.4).total
     expect(visitor.get_by_text(re.compile(rf"^1–10 of {inside} pairs"))).to_be_visible()
-    with visitor.expect_download() as asked:
+    with visitor.expect_download() as download:
         visitor.get_by_role("button", name="Export").click()
         visitor.locator(".st-key-pairs_view_jsonl").get_by_role("button").click()
-    assert len(Path(asked.value.path()).read_text().splitlines()) == inside
+    assert len(Path(download.value.path()).read_text().splitlines()) == inside
     visitor.goto(f"{desk.web.url}/examples?run={desk.run}")
     ready(visitor, "Examples")
     number = visitor.locator(".st-key-jump_to input")

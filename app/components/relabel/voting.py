@@ -37,7 +37,7 @@ def show_voting(view: RelabelView) -> None:
         layout.problem(problem)
     with results.reading() as session:
         newest = queries.newest_votes(session, view.run, view.person.strip(), limit=LOOKED_BACK)
-    back = min(int(st.session_state.get(BACK, 0)), len(newest))
+    back = st.session_state[BACK] = min(int(st.session_state.get(BACK, 0)), len(newest))
     if back:
         _earlier(view, newest, back)
         return
@@ -95,9 +95,9 @@ def _turning(view: RelabelView, shown: Shown | None, newest: list[VoteRow], back
     with st.container(horizontal=True, vertical_alignment="center", key="relabel_turns"):
         st.button("Undo", key="relabel_undo", shortcut="u", on_click=_undo, args=(view,), type="tertiary",
                   disabled=all(vote.undone for vote in newest), help="Take your newest vote back.")  # fmt: skip
-        st.button("Previous", key="relabel_previous", shortcut="p", on_click=_turn, args=(back + 1,), type="tertiary",
+        st.button("Previous", key="relabel_previous", shortcut="p", on_click=_turn, args=(1,), type="tertiary",
                   disabled=back >= len(newest))  # fmt: skip
-        st.button("Next", key="relabel_next", shortcut="n", on_click=_next, args=(shown, back), type="tertiary",
+        st.button("Next", key="relabel_next", shortcut="n", on_click=_next, args=(shown,), type="tertiary",
                   disabled=not back and shown is None, help="Leave this pair; it comes back later.")  # fmt: skip
         st.caption(KEYS, width="content")
 
@@ -138,16 +138,17 @@ def _undo(view: RelabelView) -> None:
             votes.undo_vote(view.run, view.person, view.queue)
 
 
-def _next(shown: Shown | None, back: int) -> None:
-    if back:
-        _turn(back - 1)
+def _next(shown: Shown | None) -> None:
+    """A key may come while the page is still drawn: where it stands is in the session, not in the button."""
+    if st.session_state.get(BACK, 0):
+        _turn(-1)
     elif shown is not None:
         with Told():
             votes.put_aside(shown)
 
 
-def _turn(back: int) -> None:
-    st.session_state[BACK] = max(0, back)
+def _turn(steps: int) -> None:
+    st.session_state[BACK] = max(0, int(st.session_state.get(BACK, 0)) + steps)
 
 
 class Told:
