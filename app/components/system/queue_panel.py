@@ -27,7 +27,7 @@ FIGURES = ("place", "left", "done in", "priority")
 HELP = {
     "now": "What of the run is computed, or starts next; else the stage of another run that it waits for.",
     "left": "Stages that are not finished yet, of all stages of the run.",
-    "done in": "Until the run has ended, by the pace of such stages and what is before it; a dash where none was measured.",
+    "done in": "Until the run has ended, by the measured pace of such stages; a dash where none was measured.",
     "priority": "Higher goes first; of equal ones the older run.",
 }
 
