@@ -108,7 +108,7 @@ def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:
     def score(pairs: list[CandidatePair], window: int) -> tuple[EncodedSet, Floats]:
         encoded = encode_candidates(pairs, members[0][1], context, kind, stored)
         rows = encoded.rows
-        columns = []
+        columns: list[Floats] = []
         for path, _ in members:
             for number in range(settings.passes):
                 torch.manual_seed(seeded.short(f"{settings.seed}:{window}{f':{number}' if number else ''}"))
