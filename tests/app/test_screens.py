@@ -174,7 +174,7 @@ def test_a_failed_run_says_why_and_offers_the_next_step(computed: Computed) -> N
     assert len(page.error) == 1
     assert "align" in page.error[0].value
     assert page.button(key="duplicate").label == "Duplicate & edit"
-    assert page.button(key="retry").label == "Retry"
+    assert page.button(key="run_retry").label == "Retry"
 
 
 def test_an_unknown_run_is_a_sentence(computed: Computed) -> None:
