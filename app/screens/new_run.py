@@ -10,7 +10,7 @@ from app.components.form.beside.first_rows import show_first_rows
 from app.components.form.drafts.popover import show_drafts
 from app.components.form.plan_panel import show_plan
 from app.components.form.session import open_form
-from app.components.form.show_form import show_form
+from app.components.form.show_form import CheckedForm, show_form
 from app.components.form.yaml_file import show_yaml
 from app.components.frame import layout
 from app.reads import results
@@ -34,10 +34,16 @@ def page() -> None:
     left, right = st.columns([4, 3], gap="medium")
     with left:
         checked = show_form(form)
-        show_first_rows(form.start.dataset)
+        show_first_rows(form.start.dataset, _columns(checked))
         show_yaml(form, checked)
     with right:
         show_plan(form, checked)
+
+
+def _columns(checked: CheckedForm) -> Mapping[str, str] | None:
+    """What the columns of the file hold, where the form says it once for all runs."""
+    told = checked.values.get("data", {}).get("columns")
+    return told if isinstance(told, Mapping) else None
 
 
 def _configuration(run_id: int) -> Mapping[str, Any]:

@@ -35,7 +35,9 @@ def failures(config: RunConfig, home: Path) -> Iterator[Problem]:
 
 def rows_of(config: RunConfig) -> FirstRows | None:
     """The first rows of the run's file; None for a dataset of the hub or the sandbox."""
-    return first_rows(Path(config.data.dataset)) if hub.is_local(config.data.dataset) else None
+    if not hub.is_local(config.data.dataset):
+        return None
+    return first_rows(Path(config.data.dataset), columns=config.data.columns)
 
 
 def context_of(name: str, revision: str | None, at_most: int | None, home: Path) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cwpo.data.files import RowAt, read_rows, suffix_of
 from cwpo.data.filtering import Tally, usable_pairs
-from cwpo.data.readers.shapes import reader_named
+from cwpo.data.readers.columns import HEAD, columns_needed, reader_by, shaped
 from cwpo.errors import DataError
 from cwpo.records import CandidatePair
 
@@ -73,14 +73,16 @@ class FirstRows:
         return None if self.total is None or not self.rows else round(self.total * self.prompts / self.rows)
 
 
-def first_rows(path: Path, *, rows: int = FIRST) -> FirstRows:
-    """Of a file that can be read; DataError otherwise. A file that has not changed is read once."""
+def first_rows(path: Path, *, columns: Mapping[str, str] | None = None, rows: int = FIRST) -> FirstRows:
+    """Of a file that can be read, by these columns or as it is recognised; DataError otherwise. A file that has not
+    changed is read once."""
     found = path.expanduser()
     try:
         state = found.stat()
     except OSError as error:
         raise DataError(f"The file {path} does not exist or cannot be opened.") from error
-    return _read(found, rows, state.st_mtime_ns, state.st_size)
+    told = None if columns is None else tuple(sorted(columns.items()))
+    return _read(found, told, rows, state.st_mtime_ns, state.st_size)
 
 
 def quantile(values: Sequence[int], share: float) -> int:
@@ -90,11 +92,12 @@ def quantile(values: Sequence[int], share: float) -> int:
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, rows: int, modified: int, size: int) -> FirstRows:
+def _read(path: Path, told: tuple[tuple[str, str], ...] | None, rows: int, modified: int, size: int) -> FirstRows:
     read = list(read_rows(path, limit=rows + 1))
     whole, read = len(read) <= rows, read[:rows]
     tally = Tally()
-    kept = usable_pairs(read, reader_named("any"), tally, seen=set())
+    columns = columns_needed(read[:HEAD]) if told is None else dict(told)
+    kept = usable_pairs(shaped(read, columns), reader_by(columns), tally, seen=set())
     return FirstRows(
         name=path.name,
         rows=len(read),

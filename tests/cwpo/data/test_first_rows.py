@@ -67,3 +67,10 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
 def test_a_quantile_is_one_of_the_values() -> None:
     assert [quantile([3, 1, 2, 4], share) for share in (0, 0.5, 0.95)] == [1, 3, 4]
     assert quantile([], 0.5) == 0
+
+
+def test_rows_are_read_by_the_columns_that_the_run_names(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps({"q": f"what {i}", "good": "yes", "bad": "no"}) + "\n" for i in range(7)))
+    assert first_rows(path).pairs == 0
+    assert first_rows(path, columns={"prompt": "q", "chosen": "good", "rejected": "bad"}).prompts == 7

@@ -1,5 +1,6 @@
 """The first rows of one's own file: how many are pairs, what is dropped and why, and three of them to look at."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
@@ -8,20 +9,20 @@ from app import untrusted
 from app.components.frame import layout, text_blocks
 from app.components.frame.formats import counted
 from cwpo.data.profile.first_rows import TOKEN, FirstRows, first_rows, quantile
-from cwpo.errors import DataError
+from cwpo.errors import ConfigError, DataError
 from cwpo.models.hub import is_local
 
 LONGEST = 400  # characters of a text at first
 MOST_REASONS = 8
 
 
-def show_first_rows(dataset: str) -> None:
+def show_first_rows(dataset: str, columns: Mapping[str, str] | None) -> None:
     """Under the form, for a file of this machine that can be read; its problems stand beside the plan."""
     if not is_local(dataset) or not Path(dataset).expanduser().is_file():
         return
     try:
-        rows = first_rows(Path(dataset))
-    except DataError:
+        rows = first_rows(Path(dataset), columns=columns)
+    except (DataError, ConfigError):
         return
     folded = st.expander(untrusted.label(headline(rows), 160), key="new_run.rows", on_change="rerun")
     if folded.open:
