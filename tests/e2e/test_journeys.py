@@ -389,7 +389,7 @@ def test_a_run_opens_by_its_button_and_by_nothing_else(visitor: Page, desk: str)
     assert "/?method=CW&method=Weak+labels&ticked=" in page.url
     page.reload()
     ready(page, "Runs")
-    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Clear", exact=True).click()
     page.wait_for_timeout(700)
     click(BUTTON, 1)
     expect(page).to_have_url(re.compile("open="))

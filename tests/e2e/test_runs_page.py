@@ -131,7 +131,7 @@ def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(page: Page,
     page.get_by_role("button", name="Show all runs").click()
     expect(said).to_be_visible(timeout=SLOW)
     expect(page.get_by_role("button", name="Compare 4 runs")).to_be_enabled(timeout=SLOW)
-    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Clear", exact=True).click()
     expect(said).to_have_count(0, timeout=SLOW)
     expect(page).not_to_have_url(re.compile("ticked"), timeout=SLOW)
 
