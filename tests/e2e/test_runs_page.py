@@ -103,7 +103,7 @@ def test_a_heading_orders_the_whole_list_and_opens_nothing(page: Page, desk: str
         click(page, GRA, 0)
         expect(page).to_have_url(f"{desk}/?{address}", timeout=SLOW)
         arrow = "↓" if ordered else "↑"
-        until(page, lambda arrow=arrow: f"GRA, % {arrow}" in grid(page)[0])
+        until(page, lambda arrow=arrow: any(f"GRA, % {arrow}" in row for row in grid(page)[:1]))
         figures = [float(figure) for figure in column(page, "GRA, %")]
         assert figures == sorted(figures, reverse=ordered)
         settled(page)
@@ -134,30 +134,6 @@ def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(page: Page,
     page.get_by_role("button", name="Clear", exact=True).click()
     expect(said).to_have_count(0, timeout=SLOW)
     expect(page).not_to_have_url(re.compile("ticked"), timeout=SLOW)
-
-
-@pytest.mark.timeout(240)
-def test_a_view_is_saved_opened_at_start_and_deleted(page: Page, desk: str, browser: Browser) -> None:
-    address = urlencode({"sort": "-align.beta", "group": "method", "columns": "gra,align.beta,evaluation:mean_tokens"})
-    page.goto(f"{desk}/?{address}")
-    ready(page, "Runs")
-    expect(page.get_by_text("3 values")).to_be_visible(timeout=SLOW)
-    page.get_by_test_id("stPopover").get_by_role("button", name="Views").click()
-    page.get_by_label("Save what is shown as").fill("By method")
-    page.get_by_role("button", name="Save view").click()
-    expect(page).to_have_url(re.compile("view="), timeout=SLOW)
-    page.get_by_role("button", name="Open first").click()
-    expect(page.get_by_role("button", name="Do not open first")).to_be_visible(timeout=SLOW)
-    context = browser.new_context()
-    other = context.new_page()
-    other.goto(desk)
-    ready(other, "Runs")
-    expect(other.get_by_text("3 values")).to_be_visible(timeout=SLOW)
-    until(page, lambda: len(grid(page)) == len(grid(other)) == 4)
-    assert grid(other) == grid(page)
-    context.close()
-    page.get_by_role("button", name="All runs").click()
-    expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
 
 
 @pytest.mark.timeout(240)
@@ -244,3 +220,27 @@ def test_lists_are_as_their_addresses_say_in_a_fresh_browser(desk: str, browser:
     pick = random.Random(4)
     different = {view: seen_differently(browser, desk, view) for view in (some_view(pick) for _ in range(STATES))}
     assert {view: said for view, said in different.items() if said} == {}
+
+
+@pytest.mark.timeout(240)
+def test_a_view_is_saved_opened_at_start_and_deleted(page: Page, desk: str, browser: Browser) -> None:
+    address = urlencode({"sort": "-align.beta", "group": "method", "columns": "gra,align.beta,evaluation:mean_tokens"})
+    page.goto(f"{desk}/?{address}")
+    ready(page, "Runs")
+    expect(page.get_by_text("3 values")).to_be_visible(timeout=SLOW)
+    page.get_by_test_id("stPopover").get_by_role("button", name="Views").click()
+    page.get_by_label("Save what is shown as").fill("By method")
+    page.get_by_role("button", name="Save view").click()
+    expect(page).to_have_url(re.compile("view="), timeout=SLOW)
+    page.get_by_role("button", name="Open first").click()
+    expect(page.get_by_role("button", name="Do not open first")).to_be_visible(timeout=SLOW)
+    context = browser.new_context()
+    other = context.new_page()
+    other.goto(desk)
+    ready(other, "Runs")
+    expect(other.get_by_text("3 values")).to_be_visible(timeout=SLOW)
+    until(page, lambda: len(grid(page)) == len(grid(other)) == 4)
+    assert grid(other) == grid(page)
+    context.close()
+    page.get_by_role("button", name="All runs").click()
+    expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)

@@ -5,7 +5,6 @@ from collections.abc import Collection, Sequence
 import streamlit as st
 
 from app.components.frame import layout
-from app.components.frame.formats import counted
 from app.components.keeping.deletion import ask_deletion
 from app.components.keeping.marks import edit_name, edit_note, edit_tags, kept
 from app.components.keeping.undo import act, show_last
@@ -23,7 +22,6 @@ def show_bulk(run_ids: Sequence[int]) -> None:
     runs = kept(run_ids) if run_ids else []
     if runs:
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="bulk_bar"):
-            st.caption(f"{counted(len(runs), 'run')} ticked", width="content")
             _marks(runs)
             _switches(runs)
             _queue(runs)
