@@ -8,6 +8,8 @@ from tests.app.visits import Computed
 TITLES = {
     "": "Runs",
     "new_run": "New run",
+    "data": "Data",
+    "relabel": "Relabel",
     "compare": "Compare",
     "annotators": "Annotators",
     "examples": "Examples",

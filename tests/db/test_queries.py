@@ -426,7 +426,7 @@ def test_outcomes_evaluations_and_seconds_for_compare(done: tuple[Engines, int])
         empty = queries.outcomes(session, [waiting])
     assert frame.groupby("run_id").size().to_dict() == {run_id: 20, same: 20}
     assert frame["outcome"].mean() == pytest.approx(19 / 40)
-    assert frame["score"].isna().all()
+    assert frame["score"].notna().all()
     assert list(empty.columns) == list(frame.columns)
     assert len(empty) == 0
     assert set(graded) == {run_id, same}

@@ -23,6 +23,7 @@ from tests.e2e.test_journeys import (
     HEAD,
     Web,
     desk,
+    holds,
     queue,
     runs,
     set_widget,
@@ -116,24 +117,24 @@ def test_drafts_are_listed_named_opened_deleted_and_put_back(visitor: Page, brow
     first = page.url
     button(page, "Drafts").click()
     button(page, "Start a new one").click()
-    expect(widget(page, "seeds").locator("input")).to_have_value("0-3")
+    holds(page, "seeds", "0-3")
     draft = re.findall(r"draft=(\w+)", first)[0]
     line = page.locator(f".st-key-new_run-draft_line_{draft}")
     expect(line.get_by_text("Seeds: 0-3 → 11")).to_be_visible()
     line.get_by_label("Name of this draft").fill("eleven")
     line.get_by_label("Name of this draft").press("Enter")
     line.get_by_role("button", name="Open").click()
-    expect(widget(page, "name").locator("input")).to_have_value("eleven")
+    holds(page, "name", "eleven")
     expect(page).to_have_url(first)
     line.get_by_role("button", name="Delete").click()
-    expect(widget(page, "seeds").locator("input")).to_have_value("0-3")
+    holds(page, "seeds", "0-3")
     gone = someone_else(browser, first)
     expect(gone.get_by_text("The form starts anew")).to_be_visible()
     button(page, "Put it back").click()
     expect(line).to_be_visible()
     gone.goto(first)
     ready(gone, "New run")
-    expect(widget(gone, "seeds").locator("input")).to_have_value("11")
+    holds(gone, "seeds", "11")
     gone.context.close()
 
 
@@ -151,7 +152,7 @@ def test_two_windows_of_one_draft_lose_nothing(visitor: Page, browser: Browser) 
     write(page, "name", "mine")
     expect(page.get_by_text("Changed in another window and shown here: β.")).to_be_visible()
     expect(page.get_by_text("Changed in both windows, this one's values are kept: Name.")).to_be_visible()
-    expect(widget(page, "align.beta").locator("input")).to_have_value("0.9")
+    holds(page, "align.beta", "0.9")
     settled(page, {"seeds": "5", "align.beta": "0.9", "name": "mine"})
     other.context.close()
 

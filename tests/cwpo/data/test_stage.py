@@ -14,8 +14,8 @@ from cwpo.data.rows import RawPair
 from cwpo.data.source import splits_to_use
 from cwpo.data.stage import run_data
 from cwpo.errors import Cancelled, DataError
+from cwpo.report.log_lines import summary_line
 from tests.cwpo import stage
-from tests.cwpo.recording import RecordingReporter
 
 
 def rows(prompts: int, each: int = 2) -> list[dict[str, Any]]:
@@ -61,12 +61,11 @@ def test_every_row_is_kept_held_out_or_counted_by_reason(tmp_path: Path) -> None
         {"prompt": " ", "chosen": "a", "rejected": "b"},
         {**good[0], "chosen": good[0]["rejected"], "rejected": good[0]["chosen"]},
     ]
-    reporter = RecordingReporter()
-    _, summary = run(tmp_path, config(written(tmp_path, [*good, *bad])), reporter=reporter)
+    _, summary = run(tmp_path, config(written(tmp_path, [*good, *bad])))
     assert summary["rejected"] == {"duplicate": 1, "empty": 1, "equal": 1, "no_prompt": 1, "unparsable": 1}
     assert {item["line"] for item in summary["rejected_examples"]} == {81, 82, 83, 84, 85}
     assert summary["rows"] == 85 == summary["kept"] + summary["held_out_pairs"] + sum(summary["rejected"].values())
-    assert "dropped: 1 duplicate, 1 empty" in reporter.lines[-1]
+    assert "dropped: 1 duplicate, 1 empty" in summary_line("data", summary)
 
 
 def test_test_prompts_follow_the_evaluation_seed_and_never_meet_training(tmp_path: Path) -> None:
