@@ -122,7 +122,7 @@ def widget(page: Page, name: str) -> Locator:
 
 
 def holds(page: Page, name: str, value: str) -> None:
-    """The field comes to say it; while fields are added above, or the form is another one, there are two for a moment."""
+    """The field comes to say it; while the form becomes another one, there are two of it for a moment."""
     field = widget(page, name).locator("input")
     for _ in range(5):
         expect(field).to_have_count(1)

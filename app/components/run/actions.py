@@ -69,7 +69,8 @@ def _more(run: RunRecord, one: KeptRun, live: bool) -> None:
                 reason=LIVE_HELP if live else "",
             )  # fmt: skip
         _priority(run, live)
-    form = st.popover("Delete…", disabled=live, help=LIVE_HELP if live else None, key="run_delete_form", on_change="rerun")
+    why = LIVE_HELP if live else None
+    form = st.popover("Delete…", disabled=live, help=why, key="run_delete_form", on_change="rerun")
     if not live and form.open:
         with form:
             if ask_deletion([one], PLACE) and act(lambda: keeping.delete([run.id])):

@@ -65,7 +65,7 @@ def test_every_row_is_kept_held_out_or_counted_by_reason(tmp_path: Path) -> None
     assert summary["rejected"] == {"duplicate": 1, "empty": 1, "equal": 1, "no_prompt": 1, "unparsable": 1}
     assert {item["line"] for item in summary["rejected_examples"]} == {81, 82, 83, 84, 85}
     assert summary["rows"] == 85 == summary["kept"] + summary["held_out_pairs"] + sum(summary["rejected"].values())
-    assert "dropped: 1 duplicate, 1 empty" in summary_line("data", summary)
+    assert "dropped: 1 repeated, 1 empty" in summary_line("data", summary)
 
 
 def test_test_prompts_follow_the_evaluation_seed_and_never_meet_training(tmp_path: Path) -> None:
