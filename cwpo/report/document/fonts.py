@@ -76,7 +76,7 @@ def _folders() -> Iterator[Path]:
     if sys.platform == "darwin":
         yield from (Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library" / "Fonts")
     elif sys.platform == "win32":
-        yield Path(os.environ.get("WINDIR", "C:/Windows")) / "Fonts"
+        yield Path("C:/Windows/Fonts")
     else:
         yield from (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), home / ".local/share/fonts")
         yield home / ".fonts"
