@@ -22,7 +22,7 @@ INSTALLED_FROM += other-torch
 endif
 endif
 
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 2
 PYTEST_ARGS ?=
 BENCHMARKS ?=
 ARGS ?=

@@ -27,7 +27,7 @@ from workers.machine.database import engines, writing
 __all__ = ["web"]  # the fixture of that name
 
 LINE, TICK, BUTTON, GRA = 31, 17, 62, 272  # px of a line of the grid, and from its left edge
-STATES = 20
+STATES = 10
 SLOW = 20_000  # ms on a machine that does much else
 
 
