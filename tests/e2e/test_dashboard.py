@@ -68,7 +68,7 @@ def test_a_run_from_the_form_to_its_gra(page: Page, dashboard: Dashboard) -> Non
 
     go(page, "Runs", "Runs")
     expect(page.get_by_test_id("stDataFrame")).to_be_visible()
-    expect(page.get_by_text(re.compile("^1 setting · "))).to_be_visible()
+    expect(page.get_by_text("1 setting · opt-48 → opt-64 · Sandbox, 30 %")).to_be_visible()
     go(page, "Compare", "Compare")
     expect(page.get_by_text("GRA against the baseline")).to_be_visible()
     drawn(page)
