@@ -1,4 +1,4 @@
-"""Fixtures that several packages' tests share: databases of both kinds, and a Redis server."""
+"""Fixtures that several packages' tests share: databases of both kinds, a Redis server, a browser."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,16 +7,19 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from redis import Redis
 from s3fs import S3FileSystem
 from sqlalchemy.engine import make_url
 
 from db.engine import Engines, make_engines, upgrade
 from tests import servers
+from tests.browser import ARGUMENTS, chromium_path
 
 # Files with few tests that take long: begun first, so that at the end no process waits for another.
 LONG_FILES = (
     "e2e/",
+    "app/test_accessibility.py",
     "workers/queue/test_kill.py",
     "workers/queue/test_stopping.py",
     "workers/queue/test_two_hosts.py",
@@ -133,6 +136,15 @@ def s3_bucket(s3_process: str, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"test-{uuid4().hex}"
     S3FileSystem(endpoint_url=s3_process).mkdir(name)
     return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium; nothing is fetched from outside."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
+        yield chromium
+        chromium.close()
 
 
 @contextmanager

@@ -9,9 +9,6 @@ from playwright.sync_api import Browser, Page
 
 from tests.app.served import TITLES, address, settle
 from tests.app.visits import Computed
-from tests.e2e.conftest import browser
-
-__all__ = ["browser"]  # the fixture of that name
 
 # What Streamlit draws and no option of it changes: rule of axe, and the element of Streamlit's that it is in.
 STREAMLITS = {("list", "stSidebarNav"), ("listitem", "stSidebarNav")}

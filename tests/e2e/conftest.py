@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser import ARGUMENTS, chromium_path
 from tests.e2e.serving import ROOT, Dashboard, free_port, wait_for_page
 
 # Streamlit asks for these under the page's own path first, then under the root.
@@ -39,15 +38,6 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
             process.wait(20)
             _, alive = psutil.wait_procs(family, timeout=5)
             assert alive == []
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium; nothing is fetched from outside."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -37,7 +37,8 @@ class UntilIdle:
         self._clock = clock
         at = clock()
         self._deadline = None if minutes is None else at + minutes * 60 - settings.stop_grace - _MARGIN
-        self._busy_at = self._useful_at = self._looked_at = at
+        self._busy_at = self._looked_at = at
+        self._idle_since: float | None = at
 
     def listen(self) -> None:
         """Take SIGUSR1 as: the time is up."""
@@ -61,8 +62,10 @@ class UntilIdle:
         if busy:
             self._busy_at = at
         if busy or ready:
-            self._useful_at = at
-        idle = at - self._useful_at >= self._idle_seconds
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = at  # counted from here: one look may fall between two stages
+        idle = self._idle_since is not None and at - self._idle_since >= self._idle_seconds
         if idle or at - self._busy_at >= _NEVER_TAKEN * self._idle_seconds:
             self.reason = "idle"
 

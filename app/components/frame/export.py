@@ -23,6 +23,7 @@ ENDINGS: Mapping[str, tuple[str, str, Callable[[Table], str]]] = {
 }
 AT_FULL_PRECISION = ("CSV", "JSON")
 CHART_FORMAT = "chart_format"
+_REDRAW = "chart_format_redraw"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ def of_columns(name: str, columns: Sequence[Column], rows: Sequence[Any], *, not
 @layout.fragment
 def show_export(exported: Sequence[Exported], key: str = "export") -> None:
     """One line per table, four formats each. Nothing is written before the file is asked for."""
+    if st.session_state.pop(_REDRAW, False):
+        st.rerun()
     folded = st.popover("Export", key=key, on_change="rerun", type="tertiary")
     if not folded.open:
         return
@@ -102,14 +105,17 @@ def show_bundle(run_ids: Sequence[int], reference: str = "", *, reason: str = ""
 def choose_chart_format(key: str) -> None:
     """What the camera on every chart saves. Its button is Plotly's own and knows one format at a time, so that another
     choice draws the page again."""
-    used = chart_format()
+    own = f"{CHART_FORMAT}_{key}"
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.caption("Charts, by the camera on each", width=200)
-        chosen = st.segmented_control("Save charts as", CHART_FORMATS, default=used, key=f"{CHART_FORMAT}_{key}",
-                                      required=True, label_visibility="collapsed")  # fmt: skip
-    if chosen and chosen != used:
-        st.session_state[CHART_FORMAT] = chosen
-        st.rerun()
+        st.segmented_control("Save charts as", CHART_FORMATS, default=chart_format(), key=own, required=True,
+                             label_visibility="collapsed", on_change=_keep_chart_format, args=(own,))  # fmt: skip
+
+
+def _keep_chart_format(key: str) -> None:
+    # A callback, because the list may be folded before the choice is drawn.
+    st.session_state[CHART_FORMAT] = st.session_state[key]
+    st.session_state[_REDRAW] = True
 
 
 def chart_format() -> str:

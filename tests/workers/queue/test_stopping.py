@@ -154,6 +154,13 @@ def test_workers_end_when_nothing_was_ready_for_them_for_a_while(place: Workplac
     job.work(0)
     after = UntilIdle({"cpu"}, idle_seconds=30, clock=lambda: at[0])
     assert over_at(31, after)
+    at[0] = 0.0
+    run_id = api.submit_run(place.config(method="weak")).run_id
+    between = UntilIdle({"cpu"}, idle_seconds=30, clock=lambda: at[0])
+    assert not over_at(40, between)
+    api.cancel_run(run_id)
+    # one look may fall between two stages: idle is counted from the first look that found nothing
+    assert [over_at(moment, between) for moment in (75, 104, 106)] == [False, False, True]
 
 
 def test_the_folder_of_a_stage_that_is_worked_on_is_never_removed(place: Workplace) -> None:
