@@ -61,6 +61,7 @@ bench: $(VENV)/.ready-dev
 	@$(BIN)/python -m benchmarks $(BENCHMARKS) $(ARGS)
 
 gpu: $(VENV)/.ready-dev
+	@$(BIN)/python -c "import sys, torch; torch.cuda.is_available() or sys.exit('make gpu needs a CUDA GPU, and there is none here: $(BIN)/python -m benchmarks gpu --device cpu --shapes tiny tries its script without one.')"
 	@$(BIN)/python -m pytest -q -m gpu tests/cwpo/models
 	@$(BIN)/python -m benchmarks gpu $(ARGS)
 
