@@ -67,7 +67,7 @@ DOWN = DatabaseUnavailable("The database does not answer; check DATABASE_URL.")
         ("runs", results, "results_of"),
         ("run", queries, "run_stages"),
         ("run", queries, "answers"),
-        ("compare", queries, "stages_in_slot"),
+        ("compare", queries, "metrics_of_runs"),
         ("compare", queries, "shared_prompts"),
     ],
 )
@@ -80,7 +80,7 @@ def test_a_database_that_fails_inside_a_part_of_a_page_is_one_sentence(
         raise DOWN
 
     monkeypatch.setattr(module, name, fail)
-    tab = {"stages_in_slot": "Curves", "shared_prompts": "Answers"}.get(name, "Configuration")
+    tab = {"metrics_of_runs": "Curves", "shared_prompts": "Answers"}.get(name, "Configuration")
     page = visit(screen, run=str(computed.sweep[0]), further=tab)
     assert {"check DATABASE_URL" in element.value.replace("\\", "") for element in page.error} == {True}
 

@@ -443,7 +443,8 @@ def test_the_newest_finished_stages_are_measured_with_a_run_of_theirs(database: 
     with session_scope(database) as session:
         session.execute(update(Stage).where(Stage.kind == "data").values(summary={"train_pairs": 70}))
     with read_scope(database) as session:
-        assert queries.pairs_of(session, ["data", "annotator", "new"]) == {"data": 70}
+        there = queries.plan_reuse(session, ["data", "annotator", "new"])
+        assert {name: stage.pairs for name, stage in there.items()} == {"data": 70, "annotator": None}
         (found,) = queries.measured_stages(session, ["labels", "align"])
         assert (found.kind, found.device, found.seconds, found.pairs) == ("labels", "cpu", 2.0, 70)
         assert found.config["data"]["test_prompts"] == 3
@@ -456,7 +457,8 @@ def test_what_a_new_run_would_reuse_and_how_long_it_takes(done: tuple[Engines, i
     engines, _ = done
     run_id = submit(engines, align="-b").run_id
     with read_scope(engines) as session:
-        assert queries.plan_reuse(session, ["data", "align-b", "new"]) == {"data": "done", "align-b": "queued"}
+        there = queries.plan_reuse(session, ["data", "align-b", "new"])
+        assert {name: stage.status for name, stage in there.items()} == {"data": "done", "align-b": "queued"}
         like = queries.measured_like(session, {("align", "tiny"), ("data", ""), ("sft", "tiny")})
         align = next(row for row in queries.run_stages(session, run_id) if row.slot == "align")
     assert {(row.kind, row.model): row.seconds for row in like} == {("data", ""): 2.0, ("align", "tiny"): 2.0}
@@ -477,7 +479,6 @@ def test_the_system_page(done: tuple[Engines, int]) -> None:
         health = queries.queue_health(session)
         rows = queries.workers(session)
         active = queries.active_stages(session)
-        usage = queries.artifact_usage(session)
         database = queries.database_health(session)
     assert (health.stages["running"], health.stages["queued"], health.ready, health.waiting) == (1, 2, 0, 2)
     assert (health.expired_leases, health.runs["done"], health.oldest_ready_at) == (1, 1, None)
@@ -488,7 +489,7 @@ def test_the_system_page(done: tuple[Engines, int]) -> None:
         ("align", "running", 1, run_id), ("samples", "queued", 1, run_id), ("evaluation", "queued", 1, run_id),
     ]  # fmt: skip
     assert active[0].worker == "busy"
-    assert {row.kind: (row.artifacts, row.bytes) for row in usage}["data"] == (1, 10)
+    assert {row.kind: (row.artifacts, row.bytes) for row in health.artifacts}["data"] == (1, 10)
     assert database.product in ("SQLite", "PostgreSQL")
     assert "postgres:" not in database.location
     assert database.current
