@@ -77,7 +77,7 @@ def counted(engines: Engines) -> Iterator[list[str]]:
     sent: list[str] = []
 
     def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        if statement.lstrip().upper().startswith("SELECT"):
+        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
             sent.append(statement)
 
     event.listen(engines.read, "before_cursor_execute", note)
@@ -166,11 +166,17 @@ def test_lists_need_a_handful_of_queries_whatever_their_size(done: tuple[Engines
     engines, _ = done
     ids = [submit(engines, align=f"-{number}").run_id for number in range(30)]
     for read, most in (
-        (lambda session: queries.list_runs(session, limit=50), 5),
-        (lambda session: queries.list_groups(session, limit=50), 6),
-        (lambda session: queries.stages_of_runs(session, ids), 5),
+        (lambda session: queries.list_runs(session, limit=50), 1),
+        (lambda session: queries.list_groups(session, limit=50), 3),
+        (lambda session: queries.get_run(session, ids[0]), 1),
+        (lambda session: queries.labeled_run(session, ids[0]), 1),
+        (lambda session: queries.stages_of_runs(session, ids), 1),
         (lambda session: queries.same_prompt_answers(session, ids, "t1"), 5),
-        (lambda session: queries.active_stages(session), 2),
+        (lambda session: queries.active_stages(session), 1),
+        (lambda session: queries.workers(session), 1),
+        (lambda session: queries.queue_health(session), 1),
+        (lambda session: queries.queued_runs(session, limit=50), 1),
+        (lambda session: queries.outcomes(session, ids), 1),
     ):
         with counted(engines) as sent, read_scope(engines) as session:
             read(session)
