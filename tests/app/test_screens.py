@@ -18,6 +18,7 @@ from app.components.frame import tables
 from app.components.frame.chart import show_chart
 from app.components.runs import table as runs_table
 from app.reads import compare, results
+from app.reads.run import Once
 from cwpo.compare.gra import DifferenceRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.compare.reference import PLANNED_PAIRS
