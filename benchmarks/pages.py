@@ -2,13 +2,14 @@
 
     python benchmarks/pages.py [--runs 200] [--pairs 100000] [--loads 7] [--out benchmarks/results/pages.json]
     python benchmarks/pages.py --large [ADDRESS] [--loads 7] [--out benchmarks/results/pages-large.json]
+    python benchmarks/pages.py --large postgres [--loads 7] [--out benchmarks/results/pages-large-postgres.json]
 
 The database is that of benchmarks/scale.py, with `--large` that of benchmarks/large_database.py: 10,000 runs and an
-annotator of 1,000,000 pairs, made where ADDRESS (of SQLite or Postgres) has no runs yet; beside the browser's figures
-stand then the server's (benchmarks/server_time.py) with the number of queries of each page. Each page is loaded once to
-warm the server, then several times by its address in a fresh tab: `first_content` is when its data is on the screen,
-`settled` when its script has ended; `browser_cpu` is what the tab had computed until its first content, which does not
-depend on other work on the machine.
+annotator of 1,000,000 pairs, made where ADDRESS (of SQLite or Postgres; `postgres`: of a server that is started for it)
+has no runs yet; beside the browser's figures stand then the server's (benchmarks/server_time.py) with the number of
+queries of each page. Each page is loaded once to warm the server, then several times by its address in a fresh tab:
+`first_content` is when its data is on the screen, `settled` when its script has ended; `browser_cpu` is what the tab
+had computed until its first content, which does not depend on other work on the machine.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,18 +42,19 @@ from benchmarks import large_database, server_time  # noqa: E402
 from benchmarks.scale import build_database, run_of  # noqa: E402
 from db.engine import make_engines, read_scope  # noqa: E402
 from db.errors import DatabaseError  # noqa: E402
-from tests import browser  # noqa: E402
+from tests import browser, servers  # noqa: E402
 from workers.cli.stack import find_redis  # noqa: E402
 
 GOAL_SECONDS = 1.5
+POSTGRES = "postgres"  # the address of a server of our own
 
 
 FIGURE = '[data-testid="stMain"] [data-testid="stMetricValue"]'
-PAIRS = '[data-testid="stMain"] :text("pairs in this view")'
+PAIRS = '[data-testid="stMain"] [class*="st-key-pairs-"]'
 GRID = '[data-testid="stMain"] [data-testid="data-grid-canvas"]'
-CONTENT = {"runs": GRID, "examples": PAIRS, "compare": FIGURE}
-ADDRESSES = {"runs": "", "examples": "examples", "compare": "compare"}
 FORM = '[data-testid="stMain"] [data-testid="stMultiSelect"]'
+TEXT = '[data-testid="stMain"] [data-testid="stCaptionContainer"]'
+CONTENT = {"runs": GRID, "examples": PAIRS, "compare": FIGURE, "new_run": FORM, "system": FIGURE, "run": FIGURE}
 
 
 def addresses(cw: int, ten_settings: tuple[int, ...]) -> dict[str, tuple[str, str]]:
@@ -207,12 +210,11 @@ def _large(options: argparse.Namespace) -> None:
         home = options.home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         home.mkdir(parents=True, exist_ok=True)
         url = options.large or f"sqlite:///{(home / 'large.sqlite').resolve()}"
+        if url == POSTGRES:
+            url = stack.enter_context(_own_postgres())
         built = None if _has_runs(url) else large_database.build(url, runs=10_000, pairs=1_000_000)
         places = {
-            name: (
-                _address("" if screen == "runs" else screen, params),
-                PAIRS if screen == "examples" else CONTENT[screen],
-            )
+            name: (_address("" if screen == "runs" else screen, params), CONTENT.get(screen, TEXT))
             for name, (screen, params) in server_time.places(url).items()
         }
         with serving(home, url) as base:
@@ -222,8 +224,17 @@ def _large(options: argparse.Namespace) -> None:
         served = server_time.measure(url, options.loads)
     pages = {name: figures | {"server": served[name]} for name, figures in found.items()}
     kind = "SQLite" if url.startswith("sqlite") else "Postgres"
-    out = options.out.with_name("pages-large.json") if options.out.name == "pages.json" else options.out
+    named = "pages-large.json" if kind == "SQLite" else "pages-large-postgres.json"
+    out = options.out.with_name(named) if options.out.name == "pages.json" else options.out
     _write(out, built, pages | {"browser": chromium}, 0, kind)
+
+
+@contextlib.contextmanager
+def _own_postgres() -> Iterator[str]:
+    """An empty database on a Postgres server that ends with the block."""
+    with servers.postgres() as maintenance:
+        servers.run_sql(maintenance, "CREATE DATABASE large")
+        yield make_url(maintenance).set(database="large").render_as_string(hide_password=False)
 
 
 def _has_runs(url: str) -> bool:

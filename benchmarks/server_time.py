@@ -1,9 +1,10 @@
 """What a page costs the server: its script in this process, without a browser, and the queries that it sends.
 
-    python -m benchmarks.server_time ADDRESS [--loads 9] [--out benchmarks/results/server_time.json]
+    python -m benchmarks.server_time ADDRESS [--loads 9] [--only Runs] [--out benchmarks/results/server_time.json]
 
-ADDRESS is a database of `benchmarks/large_database.py`. Each page is run once to warm up, then several times, as a
-session that comes to it anew. `cpu` does not depend on what else the machine does, `wall` does.
+ADDRESS is a database of `benchmarks/large_database.py`. Each page is run once with empty caches, then several times, as
+a session that comes to it anew. `cpu` is of this process and does not depend on what else the machine does, `wall`
+does; a Postgres server computes beside this process, so that its share is in `wall` alone.
 """
 
 import argparse
@@ -24,12 +25,14 @@ from sqlalchemy import Engine, event, text
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from app.components.frame.address import CompareView, ExamplesView, RunsView  # noqa: E402
+from app.components.frame.address import CompareView, ExamplesView, RunsView, RunView  # noqa: E402
+from app.components.frame.relabel_address import RelabelView  # noqa: E402
 from db.engine import make_engines, read_scope  # noqa: E402
 from db.records import Cursor  # noqa: E402
 
 MOST_QUERIES = 6
-GOALS = {"Runs": 0.5, "Examples": 0.3, "Compare": 2.0}  # seconds, by the first word of a page's name
+GOALS = {"Runs": 0.5, "Examples": 0.3, "Compare": 2.0}  # seconds, by the first word of a page's name; others 1.5
+USUAL_GOAL = 1.5
 CW = 11  # the first run of the third method: its annotator has all the pairs
 FIELDS = ("gra", "interval", "align.beta", "data.label_fraction", "evaluation:mean_tokens", "labels:mean_confidence")
 
@@ -49,7 +52,18 @@ def places(url: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
     for share in (0.0, 0.5, 0.99):
         view = ExamplesView(run=CW, after=_deep(url, share), size=50)
         found[f"Examples, {share:.0%} deep"] = ("examples", view.to_params())
-    return found | {"Compare, 50 runs": ("compare", CompareView(runs=tuple(range(1, 51))).to_params())}
+    wrong = ExamplesView(run=CW, order="highest", low=0.2, high=0.9, agreement="disagree", size=50)
+    found["Examples, filtered"] = ("examples", wrong.to_params())
+    return found | {
+        "Compare, 50 runs": ("compare", CompareView(runs=tuple(range(1, 51))).to_params()),
+        "Compare, newest": ("compare", {}),
+        "Run": ("run", RunView(run=CW).to_params()),
+        "Model": ("run", {**RunView(run=CW).to_params(), "tab": "Model"}),
+        "New run": ("new_run", {}),
+        "Data": ("data", {}),
+        "Relabel": ("relabel", RelabelView(run=CW).to_params()),
+        "System": ("system", {}),
+    }
 
 
 def _deep(url: str, share: float) -> str:
@@ -71,8 +85,9 @@ def _deep(url: str, share: float) -> str:
     return Cursor(value=row.confidence, id=row.id).encode()
 
 
-def measure(url: str, loads: int) -> dict[str, Any]:
-    """Seconds and queries of each page."""
+def measure(url: str, loads: int, only: str = "") -> dict[str, Any]:
+    """Seconds and queries of each page whose name begins so."""
+    import streamlit as st
     from streamlit.testing.v1 import AppTest
 
     sent: list[str] = []
@@ -80,6 +95,10 @@ def measure(url: str, loads: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, (screen, params) in places(url).items():
         rows = []
+        if not name.startswith(only):
+            continue
+        st.cache_data.clear()
+        st.cache_resource.clear()
         for _ in range(loads + 1):
             page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=120)
             page.switch_page(f"screens/{screen}.py")
@@ -102,14 +121,16 @@ def _reads(sent: list[str]) -> int:
 
 
 def _figures(name: str, rows: list[tuple[float, float, int]]) -> dict[str, Any]:
-    """The first time fills caches and is given apart."""
+    """The first time, with empty caches, is given apart."""
     warm = rows[1:]
     figures: dict[str, Any] = {"first": round(rows[0][0], 3), "queries_first": rows[0][2]}
     for place, what in enumerate(("wall", "cpu")):
         values = sorted(row[place] for row in warm)
         figures[what] = {"median": round(statistics.median(values), 3), "p95": round(values[-1 - len(values) // 20], 3)}
     figures["queries"] = max(row[2] for row in warm)
-    figures["within"] = figures["wall"]["p95"] <= GOALS[name.split(",")[0]] and figures["queries"] <= MOST_QUERIES
+    goal = GOALS.get(name.split(",")[0], USUAL_GOAL)
+    most = max(figures["queries"], figures["queries_first"])
+    figures["within"] = figures["wall"]["p95"] <= goal and most <= MOST_QUERIES
     return figures
 
 
@@ -117,13 +138,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("address")
     parser.add_argument("--loads", type=int, default=9)
+    parser.add_argument("--only", default="", help="pages whose name begins so")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "server_time.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {
             "DATABASE_URL": options.address, "CWPO_HOME": home, "REDIS_URL": f"unix://{home}/none.sock",
         }  # fmt: skip
-        found = measure(options.address, options.loads)
+        found = measure(options.address, options.loads, options.only)
     record = {
         "what": "seconds of the server and queries of each page over 10,000 runs and 1,000,000 pairs",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

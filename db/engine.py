@@ -10,9 +10,29 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock
-from sqlalchemy import BigInteger, Connection, DateTime, Engine, Integer, create_engine, event, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Engine,
+    Integer,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator
@@ -110,11 +130,14 @@ def read_scope(engines: Engines) -> Iterator[Session]:
 
 def now(session: Session) -> datetime:
     """The database's clock in UTC, so that leases do not depend on the clocks of workers."""
+    return session.execute(select(clock(session))).scalar_one()
+
+
+def clock(session: Session) -> ColumnElement[datetime]:
+    """The same clock as a column of a statement."""
     if session.get_bind().dialect.name == "sqlite":
-        value = session.execute(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")).scalar_one()
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
-    moment: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
-    return moment.astimezone(UTC)
+        return literal_column("strftime('%Y-%m-%d %H:%M:%f', 'now')", UtcDateTime())
+    return func.clock_timestamp(type_=UtcDateTime())
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -156,9 +179,15 @@ def head_revision() -> str:
 
 def schema_revision(session: Session) -> str | None:
     """The revision the database is at; None where it was never upgraded."""
-    from alembic.migration import MigrationContext
-
-    return MigrationContext.configure(session.connection()).get_current_revision()
+    try:
+        found: str | None = session.execute(text("SELECT version_num FROM alembic_version")).scalars().first()
+    except (OperationalError, ProgrammingError) as error:
+        words = f"{type(error.orig).__name__} {error.orig}".lower()
+        if "no such table" not in words and "undefinedtable" not in words:
+            raise
+        session.rollback()
+        return None
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,33 +200,36 @@ class ServerFacts:
     bytes: int
     detail: str
     latency_ms: float
+    revision: str | None
 
 
 def server_facts(session: Session) -> ServerFacts:
-    """Product, version, place (never the password), size and one round trip in milliseconds."""
-    start = time.perf_counter()
-    session.execute(text("SELECT 1")).scalar_one()
-    latency = (time.perf_counter() - start) * 1000
+    """Product, version, place (never the password), size and schema, with one round trip in milliseconds."""
     bind = session.get_bind()
-    url = bind.engine.url
-    if bind.dialect.name == "sqlite":
-        version = session.execute(text("SELECT sqlite_version()")).scalar_one()
-        mode = session.execute(text("PRAGMA journal_mode")).scalar_one()
-        size = sum(_size(Path(f"{url.database}{tail}")) for tail in ("", "-wal"))
+    url, is_sqlite = bind.engine.url, bind.dialect.name == "sqlite"
+    asked = _SQLITE_FACTS if is_sqlite else _POSTGRES_FACTS
+    version, detail, size = session.execute(text(asked)).one()
+    start = time.perf_counter()
+    revision = schema_revision(session)
+    latency = (time.perf_counter() - start) * 1000
+    if is_sqlite:
         return ServerFacts(
-            product="SQLite", version=version, location=str(url.database), bytes=size,
-            detail=f"journal mode {mode}", latency_ms=latency,
+            product="SQLite", version=version, location=str(url.database), detail=f"journal mode {detail}",
+            bytes=sum(_size(Path(f"{url.database}{tail}")) for tail in ("", "-wal")), latency_ms=latency,
+            revision=revision,
         )  # fmt: skip
-    version = session.execute(text("SHOW server_version")).scalar_one()
-    size = session.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
-    used = session.execute(
-        text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
-    ).scalar_one()
     host = url.host or url.query.get("host") or "local socket"
     return ServerFacts(
         product="PostgreSQL", version=version.split(" ")[0], location=f"{host}/{url.database}", bytes=size,
-        detail=f"{used} connections", latency_ms=latency,
+        detail=f"{detail} connections", latency_ms=latency, revision=revision,
     )  # fmt: skip
+
+
+_SQLITE_FACTS = "SELECT sqlite_version(), journal_mode, 0 FROM pragma_journal_mode"
+_POSTGRES_FACTS = (
+    "SELECT current_setting('server_version'), (SELECT count(*) FROM pg_stat_activity WHERE datname = "
+    "current_database()), pg_database_size(current_database())"
+)
 
 
 def _parse(url: str) -> URL:

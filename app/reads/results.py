@@ -14,16 +14,18 @@ from cwpo.compare.gra import DifferenceRow, GraRow, differences, gra_table, pair
 from cwpo.compare.head_to_head import HeadToHead, head_to_head
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
 from cwpo.compare.two_judges import GoldRow, gold_table
+from cwpo.config.run import RunConfig
 from cwpo.config.stored import StoredConfigs, read_stored
 from cwpo.report.labels.annotators import Scaling, scaling
 from db import queries
 from db.engine import Engines, Session, make_engines, read_scope
-from db.records import AnnotatorRow, Judged, LabelSummary, RunFilters, RunGroup, RunRow
+from db.records import AnnotatorRow, Judged, LabelSummary, RunGroup, RunRecord, RunRow
 from workers.machine.database import database_url
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
 MOST_RESULTS = 64
 MOST_KEPT = 4_000  # results of settings
+MOST_CONFIGS = 2_000
 MOST_ANNOTATORS = 200  # in a list
 
 NO_OUTCOMES = pd.DataFrame(columns=["run_id", "prompt_id", "outcome"])
@@ -116,12 +118,17 @@ def alignment_ends_of(run_ids: Sequence[int]) -> Mapping[int, AlignmentEnd]:
 
 def configs_of(rows: Sequence[RunRow]) -> Configs:
     """The configurations of these runs, which never change; without those that cannot be read here."""
-    return _stored(database_url(), tuple(row.id for row in rows)).configs
+    return _stored([row.id for row in rows]).configs
 
 
 def unreadable(rows: Sequence[RunRow]) -> list[str]:
     """One sentence for each of these runs whose configuration cannot be read here."""
-    return list(_stored(database_url(), tuple(row.id for row in rows)).unreadable.values())
+    return list(_stored([row.id for row in rows]).unreadable.values())
+
+
+def keep_config(run: RunRecord) -> None:
+    """It was read beside something else, and need not be read again."""
+    _kept_configs(database_url()).setdefault(run.id, read_stored({run.id: run.config}))
 
 
 def label_summaries_of(run_ids: Sequence[int]) -> list[LabelSummary]:
@@ -223,13 +230,33 @@ def _outcomes(url: str, run_ids: tuple[int, ...]) -> pd.DataFrame:
 def _alignment_ends(url: str, run_ids: tuple[int, ...]) -> Mapping[int, AlignmentEnd]:
     with reading() as session:
         ends = queries.final_metrics(session, run_ids, "align", END_METRICS)
-    return alignment_ends(_stored(url, run_ids).configs, ends)
+    return alignment_ends(_stored(run_ids).configs, ends)
 
 
-@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
-def _stored(url: str, run_ids: tuple[int, ...]) -> StoredConfigs:
-    with reading() as session:
-        return read_stored(queries.configs(session, run_ids))
+@st.cache_resource(show_spinner=False)
+def _kept_configs(url: str) -> dict[int, StoredConfigs]:
+    """Configurations by their runs, which never get another one; the oldest go first."""
+    return {}
+
+
+def _stored(run_ids: Sequence[int]) -> StoredConfigs:
+    """What is not known yet is read at once, however many runs it is of."""
+    kept = _kept_configs(database_url())
+    found = {run_id: kept[run_id] for run_id in run_ids if run_id in kept}
+    missing = [run_id for run_id in dict.fromkeys(run_ids) if run_id not in found]
+    if missing:
+        with reading() as session:
+            stored = queries.configs(session, missing)
+        found |= {run_id: read_stored({run_id: config}) for run_id, config in stored.items()}
+        kept |= {run_id: found[run_id] for run_id in stored}
+    while len(kept) > MOST_CONFIGS:
+        kept.pop(next(iter(kept)), None)
+    configs, unreadable = dict[int, RunConfig](), dict[int, str]()
+    for run_id in run_ids:
+        if run_id in found:
+            configs |= found[run_id].configs
+            unreadable |= found[run_id].unreadable
+    return StoredConfigs(configs=configs, unreadable=unreadable)
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
@@ -249,7 +276,4 @@ def _scaling(url: str, stage_id: int, temperature: float) -> Scaling[Judged] | N
 def newest_labeled_run() -> int | None:
     """The newest run whose annotator has labeled, for pages opened without a run."""
     with reading() as session:
-        rows = queries.list_runs(session, filters=RunFilters(), limit=MOST_RESULTS).rows
-        candidates = [row.id for row in rows if row.annotator is not None]
-        found = {summary.run_id for summary in label_summaries_of(candidates)} if candidates else set()
-    return next((run_id for run_id in candidates if run_id in found), None)
+        return queries.newest_with_labels(session)

@@ -2,17 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import streamlit as st
-
 from app.reads.results import reading
 from db.queries import list_runs
-from db.queries.people import keeping
 from db.queries.people import listing as queries
 from db.records import RunFilters, RunRow
-from db.records.listing import EACH_RUN, Figure, LinePage, Listing, Place, SavedViewRow, Version
-from workers.machine.database import database_url
+from db.records.listing import EACH_RUN, Around, Figure, LinePage, Listing, Place, Version
 
-SECONDS = 10  # another session's saved view, or a new kind of figure, is seen after this long
 PAGE = 40  # lines
 
 
@@ -42,47 +37,7 @@ def version() -> Version:
         return queries.version(session)
 
 
-def value_keys() -> list[str]:
-    """The fields and figures that can be columns."""
-    return _value_keys(database_url())
-
-
-def saved_views() -> list[SavedViewRow]:
-    """The lists that people kept."""
-    return _saved_views(database_url())
-
-
-def all_tags() -> list[str]:
-    """The tags that any run has, the most used first."""
-    return _all_tags(database_url())
-
-
-def marks_of(run_ids: Sequence[int]) -> dict[int, str]:
-    """What people put on these runs: a pin, and tags."""
+def around() -> Around:
+    """What stands around the list: how it is filtered, ordered and saved, and whether anything is going on."""
     with reading() as session:
-        tags, pinned = keeping.tags_of(session, run_ids), keeping.pinned_among(session, run_ids)
-    words = {run_id: (("pinned",) if run_id in pinned else ()) + tags.get(run_id, ()) for run_id in run_ids}
-    return {run_id: ", ".join(its) for run_id, its in words.items() if its}
-
-
-def forget_saved_views() -> None:
-    """Read them anew: one was changed."""
-    _saved_views.clear()
-
-
-@st.cache_data(ttl=SECONDS, max_entries=4, show_spinner=False)
-def _value_keys(url: str) -> list[str]:
-    with reading() as session:
-        return queries.value_keys(session)
-
-
-@st.cache_data(ttl=2, max_entries=4, show_spinner=False)
-def _all_tags(url: str) -> list[str]:
-    with reading() as session:
-        return [one.tag for one in keeping.all_tags(session)]
-
-
-@st.cache_data(ttl=SECONDS, max_entries=4, show_spinner=False)
-def _saved_views(url: str) -> list[SavedViewRow]:
-    with reading() as session:
-        return queries.saved_views(session)
+        return queries.around(session)

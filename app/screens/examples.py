@@ -24,12 +24,13 @@ from app.components.frame.filters import (
 from app.components.frame.formats import counted, dataset_name, models, share
 from app.components.frame.relabel_address import RelabelView
 from app.components.runs.picker import pick_run
+from app.reads import examples as reads
 from app.reads import results
 from cwpo.config.catalog import short_name
 from cwpo.config.run import digest
 from cwpo.report.labels.annotators import several
 from db import queries
-from db.records import AnnotationPage, Cursor, LabelSummary, RunRow
+from db.records import AnnotationPage, Cursor, LabelsOfRun, LabelSummary, RunRow
 
 MOST_COUNTED = 100_000  # pairs whose texts are read to count a search
 CLICK = "A click on a bar shows its pairs."
@@ -38,14 +39,14 @@ DISAGREE = "An unsure annotator is another thing than two close answers: C is ta
 
 def page() -> None:
     address = ExamplesView.from_params(st.query_params)
-    with results.reading() as session:
-        found = queries.get_run(session, address.run) if address.run else None
-        summary = queries.label_summary(session, found.id) if found else None
-        spread = found is not None and queries.has_spread(session, found.id)
+    found = reads.labeled_run(address.run)
     if found is None:
         _without_run(address)
         return
-    asked = _asked(summary) if spread else ""
+    labels = found.labels
+    summary = labels.summary if labels is not None else None
+    spread = labels is not None and labels.spread
+    asked = several(labels) if labels is not None and spread else ""
     if address.pair:
         _one_pair(found.row, address, asked)
         return
@@ -63,7 +64,7 @@ def page() -> None:
         if part == "human":
             show_labeled(view)
         else:
-            _pairs(view, summary, asked)
+            _pairs(view, labels, asked)
     with left:
         if summary is not None and part == "weak":
             show_chart(
@@ -71,13 +72,13 @@ def page() -> None:
                 alt="Pairs by the annotator's confidence C", caption=f"{_accuracy(summary)} {CLICK}",
                 on_select=partial(choose_bar, summary.histogram.edges),
             )  # fmt: skip
-        votes = RelabelView(run=found.id)
+        votes = RelabelView(run=found.row.id)
         st.page_link(votes.screen, label="Vote on pairs of this run", query_params=votes.to_params())
 
 
 def _without_run(view: ExamplesView) -> None:
     """The newest run that has labels; else what would be here."""
-    newest = None if view.run is not None else _newest_labeled()
+    newest = None if view.run is not None else results.newest_labeled_run()
     if newest is not None:
         st.query_params["run"] = str(newest)
         st.rerun()
@@ -87,16 +88,6 @@ def _without_run(view: ExamplesView) -> None:
         what = f"There is no run {view.run}; it may have been deleted."
     layout.empty_state(what, "Choose a run" if view.run is not None else "Set up a run with an annotator",
                        "screens/runs.py" if view.run is not None else "screens/new_run.py")  # fmt: skip
-
-
-def _newest_labeled() -> int | None:
-    return results.newest_labeled_run()
-
-
-def _asked(summary: LabelSummary | None) -> str:
-    """Over how many annotators or passes a margin is the mean."""
-    row = None if summary is None else results.annotator(summary.stage_id)
-    return "" if row is None else several(row)
 
 
 def _facts(row: RunRow, summary: LabelSummary | None) -> list[str]:
@@ -123,19 +114,18 @@ def _accuracy(summary: LabelSummary) -> str:
     return ", ".join(words) + "." if words else ""
 
 
-def _pairs(view: ExamplesView, summary: LabelSummary | None, asked: str) -> None:
-    if view.run is None or summary is None:
+def _pairs(view: ExamplesView, labels: LabelsOfRun | None, asked: str) -> None:
+    if view.run is None or labels is None:
         layout.empty_state("This run has no weak labels yet; the pairs appear once its annotator has labeled them.")
         return
     bar = st.container(horizontal=True, vertical_alignment="center", key="pages_of_pairs")
     with bar:
         place = st.empty()
         size = page_size()
-    with results.reading() as session:
-        found = queries.annotations(
-            session, view.run, c_low=view.low, c_high=view.high, agreement=view.agreement, text=view.q,
-            order=view.order, after=_cursor(view.after), before=_cursor(view.before), limit=size,
-        )  # fmt: skip
+    found = reads.page_of(
+        view.run, labels, c=(view.low, view.high), agreement=view.agreement, text=view.q, order=view.order,
+        after=_cursor(view.after), before=_cursor(view.before), limit=size,
+    )  # fmt: skip
     place.caption(_counted(found))
     with bar:
         _turn(view, found, size)

@@ -9,9 +9,8 @@ from app.components.relabel.agreeing import show_agreement
 from app.components.relabel.sets import show_sets
 from app.components.relabel.voting import progress, show_voting
 from app.components.runs.picker import pick_run
-from app.reads import results
+from app.reads import examples, results
 from db import queries
-from db.records import VoteCounts
 
 WHAT = "People vote here on pairs that an annotator labeled, blind, and their votes become human labels of other runs."
 
@@ -19,14 +18,13 @@ WHAT = "People vote here on pairs that an annotator labeled, blind, and their vo
 def page() -> None:
     address = RelabelView.from_params(st.query_params)
     layout.show_flash()
-    with results.reading() as session:
-        found = queries.get_run(session, address.run) if address.run else None
-        labeled = found is not None and queries.label_summary(session, found.id) is not None
-        counts = queries.vote_counts(session, found.id) if found else VoteCounts()
-    if found is None or not labeled:
+    found = examples.labeled_run(address.run)
+    if found is None or found.labels is None:
         _without_labels(address)
         return
     row = found.row
+    with results.reading() as session:
+        counts = queries.vote_counts(session, row.id)
     voted = f"{counted(counts.votes, 'vote')} of {counted(len(counts.people), 'person', 'people')}"
     layout.heading("Relabel", f"run {row.id}", models(row.annotator, row.policy), dataset_name(row.dataset), voted)
     left, right = layout.filters_and_list(240)

@@ -24,6 +24,8 @@ from app.components.run.tabs.log import show_log
 from app.components.run.tabs.reproduce import show_command
 from app.components.run.timeline import NO_TIMES, Times, export, show_timeline, summary_line
 from app.reads import results, timing
+from app.reads import run as reads
+from app.reads.run import Once, Watched
 from cwpo.config.catalog import objective_label
 from db import queries
 from db.errors import UnknownRun
@@ -41,16 +43,15 @@ def page() -> None:
         layout.empty_state("One run's stages, curves and answers are shown here.", "Choose a run", "screens/runs.py")
         return
     try:
-        with results.reading() as session:
-            run = queries.get_run(session, view.run)
+        found = reads.watched(view.run)
     except UnknownRun:
         layout.heading(f"Run {view.run}")
         layout.empty_state(f"There is no run {view.run}; it may have been deleted.", "All runs", "screens/runs.py")
         return
-    _head(run)
-    live = run.status in LIVE
-    layout.fragment(_progress, run_every=REFRESH if live else None)(run.id, live)
-    _evidence(run, live)
+    _head(found.run)
+    live = found.run.status in LIVE
+    layout.fragment(_progress, run_every=REFRESH if live else None)(view.run, live, Once(found))
+    _evidence(found.run, live, Once(found.stages))
 
 
 def _head(run: RunRecord) -> None:
@@ -74,14 +75,13 @@ def _head(run: RunRecord) -> None:
         layout.problem(run.error)
 
 
-def _progress(run_id: int, was_live: bool) -> None:
+def _progress(run_id: int, was_live: bool, first: Once[Watched]) -> None:
     """Timeline and curves; redrawn every two seconds until the run ends, then the whole page once more."""
     try:
-        with results.reading() as session:
-            run = queries.get_run(session, run_id)
-            stages = queries.run_stages(session, run_id)
+        found = first.take() or reads.watched(run_id)
     except UnknownRun:  # deleted meanwhile: the whole page says so
         st.rerun()
+    run, stages = found.run, found.stages
     if was_live and run.status not in LIVE:
         st.rerun()
     left, right = layout.two_columns()
@@ -94,7 +94,8 @@ def _progress(run_id: int, was_live: bool) -> None:
         layout.section(f"{run.status.capitalize()}: {summary_line(stages)}")
         if times is not None and run_id in times.runs:
             layout.note(eta_words(times.runs[run_id], timing.clock))
-        show_card_waits([run_id])
+        if run.row.asks_for_cards:
+            show_card_waits([run_id])
         show_timeline(stages, times.stages if times else NO_TIMES)
         show_pair_links(run_id, stages)
         _files(run, stages, times.stages if times else NO_TIMES)
@@ -109,20 +110,24 @@ def _files(run: RunRecord, stages: Sequence[StageRow], times: Times) -> None:
 
 
 @layout.fragment
-def _evidence(run: RunRecord, live: bool) -> None:
+def _evidence(run: RunRecord, live: bool, first: Once[Sequence[StageRow]]) -> None:
     """Only the open tab is read and drawn; its name stands in the address."""
     files: list[tables.Drawn] = []
+
+    def stages() -> Sequence[StageRow]:
+        return first.take() or _stages(run.id)
+
     parts: Mapping[str, Callable[[], None]] = {
-        "Answers": lambda: show_answer_list(run.id),
+        "Answers": lambda: show_answer_list(run.id, Once(stages())),
         "Chat": lambda: show_chat(run.id),
-        "Model": lambda: show_models(run.id),
-        "Data": lambda: show_counts(_stages(run.id), files),
+        "Model": lambda: show_models(run.id, stages()),
+        "Data": lambda: show_counts(stages(), files),
         "First batch": lambda: show_first_batch(run.id),
         "Log": lambda: layout.fragment(show_log, run_every=REFRESH if live else None)(
-            run.id, [stage.slot for stage in _stages(run.id)]
+            run.id, [stage.slot for stage in stages()]
         ),
-        "Configuration": lambda: _configuration(run, files),
-        "Attempts": lambda: show_attempts(_stages(run.id), files),
+        "Configuration": lambda: _configuration(run, stages(), files),
+        "Attempts": lambda: show_attempts(stages(), files),
     }
     for tab, show in zip(st.tabs(list(parts), key="tab", bind="query-params"), parts.values(), strict=True):
         if tab.open:
@@ -131,12 +136,12 @@ def _evidence(run: RunRecord, live: bool) -> None:
                 show_tables(files, key="export_tab")
 
 
-def _configuration(run: RunRecord, files: list[tables.Drawn]) -> None:
+def _configuration(run: RunRecord, stages: Sequence[StageRow], files: list[tables.Drawn]) -> None:
     left, right = layout.two_columns()
     with left:
         show_config(run.config, files)
     with right:
-        show_command(run, _stages(run.id))
+        show_command(run, stages)
 
 
 def _stages(run_id: int) -> Sequence[StageRow]:

@@ -19,7 +19,7 @@ from app.components.runs.listed import Shown
 from app.components.runs.table import Line
 from app.components.runs.watch import watch
 from app.reads import runs as reads
-from db.records.listing import Version
+from db.records.listing import Around, Version
 
 REFRESH = "3s"
 
@@ -29,19 +29,18 @@ def page() -> None:
     layout.show_flash()
     layout.service_notice()
     way_back.come_back()
-    kept = reads.saved_views()
-    views.open_default(kept)
+    around = reads.around()
+    views.open_default(around.views)
     left, right = layout.filters_and_list()
     with left:
         above = st.container()
         with st.container(key="runs_filters"):
-            view = run_filters(reads.all_tags())
+            view = run_filters(around.tags)
         with above:
-            views.show_views(view, kept)
+            views.show_views(view, around.views)
     with right:
-        seen = reads.version()
-        layout.fragment(_table, run_every=REFRESH if seen.is_live else None)(view, seen)
-        watch(seen)
+        layout.fragment(_table, run_every=REFRESH if around.version.is_live else None)(view, around)
+        watch(around.version)
 
 
 def _nothing(view: RunsView) -> None:
@@ -59,25 +58,25 @@ def _nothing(view: RunsView) -> None:
         layout.nothing_fits("No run fits these filters.", "Show all runs", RUN_DEFAULTS)
 
 
-def _table(filtered: RunsView, seen: Version) -> None:
+def _table(filtered: RunsView, around: Around) -> None:
     """The list. Its filters stand outside and are those of the page; all else is in the address by now."""
     view = filtered.placed(RunsView.from_params(st.query_params))
     shown = listed.read(view)
     if not shown.lines:
-        show_bulk(())
+        show_bulk((), paused=around.version.paused)
         _nothing(view)
         return
     bar = st.container(horizontal=True, vertical_alignment="center")
     acted = st.container()
-    show_controls(view, reads.value_keys(), shown.columns)
+    show_controls(view, around.keys, shown.columns)
     pressed = show_grid(shown.lines, shown.columns, view.sort)
     with acted:
-        show_bulk(ticks.ticked())
-    _bar(bar, shown, seen)
+        show_bulk(ticks.ticked(), paused=around.version.paused)
+    _bar(bar, shown, around.version)
     if pressed is not None:
         _open(pressed)
     show_export([runs_table.export(shown.groups, shown.lines, shown.configs, shown.columns)])
-    show_card_waits(shown.live)
+    show_card_waits(shown.waiting)
     layout.note(shown.note)
     with st.container(horizontal=True):
         if view.after:

@@ -7,6 +7,8 @@ from app.components.frame.export import show_tables
 from app.components.system.machine import show_active, show_disk, show_queue, show_services, show_workers
 from app.components.system.messages import show_messages
 from app.components.system.queue_panel import show_queue_panel
+from app.reads import results
+from db import queries
 
 REFRESH = "5s"
 
@@ -22,14 +24,17 @@ def _live() -> None:
         show_services()
     files: list[tables.Drawn] = []
     with layout.guarded():
-        show_queue()
+        with results.reading() as session:
+            queue, workers = queries.queue_health(session), queries.workers(session)
+            active = queries.active_stages(session)
+        show_queue(queue, workers)
         show_queue_panel(files)
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            show_workers(files)
-            show_active(files)
+            show_workers(workers, files)
+            show_active(active, files)
         with right:
-            show_disk(files)
+            show_disk(queue.artifacts, files)
             show_messages()
         show_tables(files, key="export_system")
 

@@ -1,9 +1,17 @@
 """Every read for people: frozen records or DataFrames, keyset pages, on the read engine. Import `db.queries`."""
 
-from db.queries.annotators import label_margins, list_annotators
+from db.queries.annotators import (
+    label_margins,
+    label_summaries,
+    label_summary,
+    labeled_run,
+    list_annotators,
+    newest_labeled,
+    newest_with_labels,
+)
 from db.queries.compared import EvaluatedRun, compared_runs, newest_evaluated, stages_in_slot
-from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
-from db.queries.examples import annotations, count_matching, get_annotation, has_spread, label_summaries, label_summary
+from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics, metrics_of_runs
+from db.queries.examples import annotations, count_matching, get_annotation, has_spread
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
 from db.queries.people.drafts import get_draft, list_drafts, runs_like
 from db.queries.people.keeping import all_tags, kept_runs, notes_of, queue_paused, queued_runs, tags_of
@@ -27,18 +35,11 @@ from db.queries.stages import (
     attempts,
     looked_at,
     measured_stages,
-    pairs_of,
     plan_reuse,
     run_stages,
     stages_of_runs,
 )
-from db.queries.system import (
-    active_stages,
-    artifact_usage,
-    database_health,
-    queue_health,
-    workers,
-)
+from db.queries.system import active_stages, database_health, queue_health, workers
 from db.queries.timing import measured_like, pace_of, queue_now, work_of
 from db.queries.waiting import card_waits
 
@@ -50,7 +51,6 @@ __all__ = [
     "all_votes",
     "annotations",
     "answers",
-    "artifact_usage",
     "attempt_counts",
     "attempts",
     "card_waits",
@@ -73,6 +73,7 @@ __all__ = [
     "label_summaries",
     "label_summary",
     "labeled_pairs",
+    "labeled_run",
     "list_annotators",
     "list_drafts",
     "list_groups",
@@ -83,13 +84,15 @@ __all__ = [
     "measured_stages",
     "metric_names_of_runs",
     "metrics",
+    "metrics_of_runs",
     "named_annotators",
     "newest_evaluated",
+    "newest_labeled",
     "newest_votes",
+    "newest_with_labels",
     "notes_of",
     "outcomes",
     "pace_of",
-    "pairs_of",
     "plan_reuse",
     "queue_health",
     "queue_now",

@@ -1,20 +1,44 @@
-"""The Annotators page: each labels stage once with what trained it, and a sample of its margins."""
+"""Annotators: each labels stage once with what trained it, what it says of its labels, and a sample of its margins."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
+from db.errors import UnknownRun
 from db.models import Annotation, Pair, Run, RunStage, Stage, StageInput
 from db.queries.common import frame
-from db.queries.examples import LABELS_SLOT
-from db.records import AnnotatorRow
+from db.queries.runs import no_run, read_runs
+from db.records import (
+    AnnotatorRow,
+    AttributeGroup,
+    ConfidenceHistogram,
+    Decile,
+    Interval,
+    Judged,
+    LabeledRun,
+    LabelsOfRun,
+    LabelSummary,
+    Rival,
+    RunRow,
+    Slice,
+    Unsure,
+)
 
+LABELS_SLOT = "labels"
+IMPLICIT_START = "annotator_start"  # the weak model before DPO
 MOST_MARGINS = 50_000
 CALIBRATION_KIND = "calibration"
-IMPLICIT_START = "annotator_start"  # the weak model before DPO
+SCALARS = (
+    "accuracy_human",
+    "accuracy_truth",
+    "human_accuracy_truth",
+    "length_only_accuracy",
+    "mean_confidence",
+    "effective_sample_size",
+)
 
 
 def list_annotators(session: Session, *, stage_id: int | None = None, limit: int = 200) -> list[AnnotatorRow]:
@@ -53,6 +77,74 @@ def list_annotators(session: Session, *, stage_id: int | None = None, limit: int
         )
         for row in found
     ]
+
+
+def labeled_run(session: Session, run_id: int) -> LabeledRun:
+    """A run with what its annotator's labels say of themselves, in one query; UnknownRun if there is none."""
+    own, labels = aliased(RunStage), aliased(Stage)
+
+    def of_labels(column: Any) -> Any:
+        found = select(column).select_from(labels).join(own, own.stage_id == labels.id)
+        mine = (own.run_id == Run.id, own.slot == LABELS_SLOT, labels.published_attempt_id.is_not(None))
+        return found.where(*mine).correlate(Run).scalar_subquery()
+
+    spread = exists().where(
+        Annotation.stage_id == labels.id, Annotation.attempt_id == labels.published_attempt_id,
+        Annotation.spread.is_not(None),
+    )  # fmt: skip
+    trained = select(func.count()).where(
+        StageInput.stage_id == labels.id, StageInput.name.startswith("annotator"), StageInput.name != IMPLICIT_START
+    )
+    columns = {
+        "labels_id": labels.id, "attempt_id": labels.published_attempt_id, "fingerprint": labels.fingerprint,
+        "summary": labels.summary, "settings": labels.config, "spread": spread.correlate(labels),
+        "members": trained.correlate(labels).scalar_subquery(),
+    }  # fmt: skip
+    wanted = select(Run.id).where(Run.id == run_id, Run.deleted_at.is_(None))
+    found = read_runs(session, wanted, *(of_labels(one).label(name) for name, one in columns.items()))
+    if not found:
+        raise UnknownRun(no_run(run_id))
+    row, its = found[0]
+    return LabeledRun(row=row, labels=_labels_of_run(row, its) if its.labels_id is not None else None)
+
+
+def newest_labeled(session: Session, limit: int) -> list[RunRow]:
+    """The newest runs that have or get weak labels and are not archived, newest first."""
+    chosen = select(Run.id).where(Run.archived.is_(False), Run.deleted_at.is_(None), Run.annotator.is_not(None))
+    chosen = chosen.order_by(Run.id.desc()).limit(limit)
+    return [row for row, _ in read_runs(session, chosen, order=(Run.id.desc(),))]
+
+
+def newest_with_labels(session: Session) -> int | None:
+    """The newest run whose labels are published."""
+    published = select(RunStage.run_id).join(Stage, Stage.id == RunStage.stage_id)
+    labeled = published.where(
+        RunStage.run_id == Run.id, RunStage.slot == LABELS_SLOT, Stage.published_attempt_id.is_not(None)
+    )
+    mine = (Run.archived.is_(False), Run.deleted_at.is_(None), labeled.exists())
+    return session.scalars(select(Run.id).where(*mine).order_by(Run.id.desc()).limit(1)).first()
+
+
+def label_summary(session: Session, run_id: int) -> LabelSummary | None:
+    """Accuracies, histogram and deciles of a run's labels; None without an annotator or before publication."""
+    return label_summaries(session, [run_id]).get(run_id)
+
+
+def label_summaries(session: Session, run_ids: Collection[int]) -> dict[int, LabelSummary]:
+    """The same for several runs, in two queries; a labels stage they share is read once."""
+    owners = session.execute(
+        select(RunStage.run_id, RunStage.stage_id).where(RunStage.run_id.in_(run_ids), RunStage.slot == LABELS_SLOT)
+    ).all()
+    if not owners:
+        return {}
+    stages = session.execute(
+        select(Stage.id, Stage.fingerprint, Stage.summary).where(
+            Stage.id.in_({owner.stage_id for owner in owners}), Stage.published_attempt_id.is_not(None)
+        )
+    )
+    known = {stage.id: stage for stage in stages}
+    found = [(owner.run_id, known[owner.stage_id]) for owner in owners if owner.stage_id in known]
+    return {run_id: _summary(run_id, stage.id, stage.fingerprint, stage.summary) for run_id, stage in found}
 
 
 def label_margins(session: Session, stage_id: int, *, most: int = MOST_MARGINS) -> pd.DataFrame:
@@ -129,3 +221,48 @@ def _row(
         existing="use" in settings,
         temperature=temperature,
     )
+
+
+def _labels_of_run(row: RunRow, its: Any) -> LabelsOfRun:
+    return LabelsOfRun(
+        stage_id=its.labels_id, attempt_id=its.attempt_id, spread=bool(its.spread), members=max(1, its.members),
+        passes=(its.settings or {}).get("passes", 1),
+        summary=_summary(row.id, its.labels_id, its.fingerprint, its.summary),
+    )  # fmt: skip
+
+
+def _summary(run_id: int, stage_id: int, fingerprint: str, found: Mapping[str, Any] | None) -> LabelSummary:
+    summary = found or {}
+    histogram = summary["histogram"]
+    return LabelSummary(
+        run_id=run_id,
+        stage_id=stage_id,
+        fingerprint=fingerprint,
+        n=summary["n"],
+        **{name: summary[name] for name in SCALARS},
+        histogram=ConfidenceHistogram(**{name: tuple(histogram[name]) for name in ("edges", "counts", "agree_counts")}),
+        deciles=tuple(
+            Decile(**{name: decile[name] for name in Decile.__dataclass_fields__}) for decile in summary["deciles"]
+        ),
+        bag_of_words_accuracy=summary.get("bag_of_words_accuracy"),
+        human=_judged(summary.get("human")),
+        truth=_judged(summary.get("truth")),
+        rivals=tuple(
+            Rival(name=row["name"], accuracy=Interval(**row["accuracy"]), lead=Interval(**row["lead"]))
+            for row in summary.get("rivals", ())
+        ),
+        lengths=_slices(summary.get("lengths", ())),
+        sources=_slices(summary.get("sources", ())),
+        attributes=tuple(AttributeGroup(**row) for row in summary.get("attributes", ())),
+        unsure=Unsure.from_summary(summary["unsure"]) if summary.get("unsure") else None,
+        judged=summary.get("judged"),
+    )
+
+
+def _judged(found: Mapping[str, Any] | None) -> Judged | None:
+    """Missing in stages that were computed before it was kept, and where no label of this judge is known."""
+    return None if found is None else Judged.from_summary(found)
+
+
+def _slices(rows: Sequence[Mapping[str, Any]]) -> tuple[Slice, ...]:
+    return tuple(Slice(**{**row, "accuracy": Interval(**row["accuracy"])}) for row in rows)

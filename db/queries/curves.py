@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import exists, func, or_, select, text
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.models import Attempt, LogLine, Metric, RunStage, Stage
@@ -21,14 +21,19 @@ def metrics(
 ) -> pd.DataFrame:
     """Points of the stages' curves, thinned evenly to about `max_points` a curve with the last point kept:
     stage_id, step, name, value (NaN where training met a value that is not finite)."""
-    points = select(Stage.id.label("stage_id"), Metric.step, Metric.name, Metric.value)
-    points = _shown(points, stage_ids, names)
-    longest = _shown(select(func.count().label("points")), stage_ids, names).group_by(Stage.id, Metric.name).subquery()
-    most = session.execute(select(func.max(longest.c.points))).scalar_one()
-    if most is not None and most > max_points:
-        points = _thinned(points, max_points)
-    columns = {"stage_id": "int64", "step": "int64", "name": "str", "value": "float64"}
-    return frame(session, points.order_by(text("stage_id"), text("name"), text("step")), columns)
+    points = select(Stage.id.label("of"), Metric.step, Metric.name, Metric.value)
+    shown = points.join_from(Stage, Metric, Metric.attempt_id == SHOWN_ATTEMPT).where(Stage.id.in_(stage_ids))
+    return _thinned(session, shown, names, max_points).rename(columns={"of": "stage_id"})
+
+
+def metrics_of_runs(
+    session: Session, run_ids: Collection[int], slot: str, names: Collection[str], *, max_points: int = 500
+) -> pd.DataFrame:
+    """The same of the runs' stages in this slot: run_id, step, name, value."""
+    points = select(RunStage.run_id.label("of"), Metric.step, Metric.name, Metric.value).select_from(RunStage)
+    shown = points.join(Stage, Stage.id == RunStage.stage_id).join(Metric, Metric.attempt_id == SHOWN_ATTEMPT)
+    wanted = shown.where(RunStage.run_id.in_(run_ids), RunStage.slot == slot)
+    return _thinned(session, wanted, names, max_points).rename(columns={"of": "run_id"})
 
 
 def final_metrics(session: Session, run_ids: Collection[int], slot: str, names: Collection[str]) -> pd.DataFrame:
@@ -61,10 +66,9 @@ def metric_names_of_runs(session: Session, run_ids: Collection[int], slot: str, 
         .where(RunStage.run_id.in_(run_ids), RunStage.slot == slot)
         .distinct()
     )
-    attempts = [attempt for attempt in session.scalars(shown) if attempt is not None]
-    if not attempts or not names:
+    if not names:
         return []
-    drawn = [exists().where(Metric.attempt_id.in_(attempts), Metric.name == name) for name in names]
+    drawn = [exists().where(Metric.attempt_id.in_(shown), Metric.name == name) for name in names]
     found = session.execute(select(*(one.label(f"curve_{place}") for place, one in enumerate(drawn)))).one()
     return [name for name, there in zip(names, found, strict=True) if there]
 
@@ -96,20 +100,17 @@ def log_tail(
     return [LogLineRow(**row._mapping) for row in reversed(rows)]
 
 
-def _shown(rows: Any, stage_ids: Collection[int], names: Collection[str] | None) -> Any:
-    """Restrict a statement to the shown attempts of the stages and to the named curves."""
-    rows = rows.join_from(Stage, Metric, Metric.attempt_id == SHOWN_ATTEMPT).where(Stage.id.in_(stage_ids))
-    return rows.where(Metric.name != PACE) if names is None else rows.where(Metric.name.in_(names))
-
-
-def _thinned(points: Any, max_points: int) -> Any:
+def _thinned(session: Session, points: Any, names: Collection[str] | None, max_points: int) -> pd.DataFrame:
     """Every n-th point of each curve, and its last."""
-    key = [Stage.id, Metric.name]
-    curve = points.add_columns(
+    wanted = points.where(Metric.name != PACE) if names is None else points.where(Metric.name.in_(names))
+    key = [points.selected_columns.of, Metric.name]
+    curve = wanted.add_columns(
         func.row_number().over(partition_by=key, order_by=Metric.step).label("place"),
         func.count().over(partition_by=key).label("points"),
     ).subquery()
     stride = 1 + (curve.c.points - 1) // max_points
-    return select(curve.c.stage_id, curve.c.step, curve.c.name, curve.c.value).where(
+    thinned = select(curve.c.of, curve.c.step, curve.c.name, curve.c.value).where(
         or_((curve.c.place - 1) % stride == 0, curve.c.place == curve.c.points)
     )
+    columns = {"of": "int64", "step": "int64", "name": "str", "value": "float64"}
+    return frame(session, thinned.order_by(curve.c.of, curve.c.name, curve.c.step), columns)

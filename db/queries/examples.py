@@ -1,6 +1,6 @@
-"""The Examples page: pairs by confidence, and what a labels stage found out."""
+"""The Examples page: pairs by confidence, with their texts, and where a page of them stands in the list."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,24 +8,11 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.engine import batches
-from db.models import Annotation, Pair, RunStage, Stage
+from db.models import Annotation, Pair
+from db.queries.annotators import LABELS_SLOT
 from db.queries.common import SlotStage, after_key, check_choice, cut, slot_stages
-from db.records import (
-    AnnotationPage,
-    AnnotationRow,
-    AttributeGroup,
-    ConfidenceHistogram,
-    Cursor,
-    Decile,
-    Interval,
-    Judged,
-    LabelSummary,
-    Rival,
-    Slice,
-    Unsure,
-)
+from db.records import AnnotationPage, AnnotationRow, Cursor, LabelsOfRun
 
-LABELS_SLOT = "labels"
 AGREEMENTS: dict[str, list[ColumnElement[bool]]] = {
     "any": [],
     "agree": [Annotation.agrees_human.is_(True)],
@@ -54,18 +41,15 @@ ORDERS: Mapping[str, Order] = {
     "highest": Order(column=Annotation.confidence),
     "unsure": Order(column=Annotation.spread, known=[Annotation.spread.is_not(None)]),
 }
+WITH_TEXTS = (
+    Annotation.id, Annotation.pair_id, Annotation.score_a, Annotation.score_b, Annotation.margin, Annotation.confidence,
+    Annotation.label, Annotation.agrees_human, Annotation.spread, Pair.prompt_id, Pair.prompt, Pair.response_a,
+    Pair.response_b, Pair.human_label, Pair.true_label,
+)  # fmt: skip
 # A text search reads the texts of at most 6,000 pairs a page (under 100 ms), in growing steps.
 SEARCH_STEPS = (500, 1_500, 4_000)
 # Texts held in memory at once.
 SEARCH_CHUNK = 500
-SCALARS = (
-    "accuracy_human",
-    "accuracy_truth",
-    "human_accuracy_truth",
-    "length_only_accuracy",
-    "mean_confidence",
-    "effective_sample_size",
-)
 
 
 def annotations(
@@ -80,12 +64,15 @@ def annotations(
     after: Cursor | None = None,
     before: Cursor | None = None,
     limit: int = 20,
+    known: LabelsOfRun | None = None,
+    total: int | None = None,
 ) -> AnnotationPage:
     """One page of annotated pairs in one order, behind one cursor or in front of another. The page is chosen in an
-    index; texts are read for its rows only. A text search goes forward alone."""
+    index; texts are read for its rows only. A text search goes forward alone. `known` and `total`: the labels of the
+    run and how many pairs are in the view, where they were read before."""
     check_choice("Order", order, ORDERS)
     check_choice("Agreement", agreement, AGREEMENTS)
-    labels = _labels(session, run_id)
+    labels = known or _labels(session, run_id)
     if labels is None:
         return AnnotationPage(rows=(), next=None, total=0, searched=None)
     conditions = [
@@ -97,15 +84,16 @@ def annotations(
     chosen = ORDERS[order]
     if text.strip():
         return _search(session, run_id, conditions, text, chosen, after, limit)
-    page, more = _chosen(session, conditions, chosen, after, before, limit)
-    ahead = _ahead(session, conditions, chosen, page) if after or before else 0
+    rows, more = _page(session, run_id, conditions, chosen, after, before, limit)
+    placed = rows[0] if rows and (after is not None or before is not None) else None
+    count, ahead = _counts(session, conditions, chosen, labels, placed, total)
     return AnnotationPage(
-        rows=_with_texts(session, run_id, [key.id for key in page]),
-        next=_cursor(page[-1]) if more else None,
-        total=_total(session, conditions, chosen, labels),
+        rows=tuple(rows),
+        next=_behind(chosen, rows[-1]) if more else None,
+        total=count,
         searched=None,
         first=ahead + 1,
-        previous=_cursor(page[0]) if ahead else None,
+        previous=_behind(chosen, rows[0]) if ahead else None,
     )
 
 
@@ -146,25 +134,6 @@ def get_annotation(session: Session, run_id: int, pair_id: str) -> AnnotationRow
     return None if found is None else _with_texts(session, run_id, [found])[0]
 
 
-def label_summary(session: Session, run_id: int) -> LabelSummary | None:
-    """Accuracies, histogram and deciles of a run's labels; None without an annotator or before publication."""
-    return label_summaries(session, [run_id]).get(run_id)
-
-
-def label_summaries(session: Session, run_ids: Collection[int]) -> dict[int, LabelSummary]:
-    """The same for several runs; a labels stage they share is read once."""
-    owners = session.execute(
-        select(RunStage.run_id, RunStage.stage_id).where(RunStage.run_id.in_(run_ids), RunStage.slot == LABELS_SLOT)
-    ).all()
-    stages = session.execute(
-        select(Stage.id, Stage.fingerprint, Stage.summary).where(
-            Stage.id.in_({owner.stage_id for owner in owners}), Stage.published_attempt_id.is_not(None)
-        )
-    )
-    known = {stage.id: stage for stage in stages}
-    return {owner.run_id: _summary(owner.run_id, known[owner.stage_id]) for owner in owners if owner.stage_id in known}
-
-
 def _labels(session: Session, run_id: int) -> SlotStage | None:
     """The published labels stage of a run."""
     stage = slot_stages(session, [run_id], [LABELS_SLOT]).get((run_id, LABELS_SLOT))
@@ -177,38 +146,77 @@ def _disagree(session: Session, labels: SlotStage) -> bool:
     return session.execute(known).first() is not None
 
 
-def _total(session: Session, conditions: Sequence[ColumnElement[bool]], order: Order, labels: SlotStage) -> int:
-    """Pairs in the view, counted in the first index: all pairs of a labels stage have a spread, or none has."""
-    if order.known and not _disagree(session, labels):
-        return 0
-    return session.execute(select(func.count()).select_from(Annotation).where(*conditions, *order.only)).scalar_one()
-
-
-def _chosen(
+def _counts(
     session: Session,
+    conditions: Sequence[ColumnElement[bool]],
+    order: Order,
+    labels: SlotStage | LabelsOfRun,
+    placed: AnnotationRow | None,
+    total: int | None,
+) -> tuple[int, int]:
+    """How many pairs are in the view, counted in the first index because all pairs of a labels stage have a spread or
+    none has; and how many of them stand in front of this one, counted on the side where fewer seem to be."""
+    if order.known and not (labels.spread if isinstance(labels, LabelsOfRun) else _disagree(session, labels)):
+        return 0, 0
+    asked = {}
+    if total is None:
+        asked["total"] = select(func.count()).select_from(Annotation).where(*conditions, *order.only)
+    behind = placed is not None and _is_late(order, labels, placed)
+    if placed is not None:
+        way = order if behind else replace(order, descending=not order.descending)
+        keys = _keys(conditions, way, _behind(order, placed)).order_by(None)
+        asked["side"] = keys.with_only_columns(func.count())
+    if not asked:
+        return total or 0, 0
+    row = session.execute(select(*(one.scalar_subquery().label(name) for name, one in asked.items()))).one()
+    count = row.total if total is None else total
+    if placed is None:
+        return count, 0
+    return count, count - row.side - 1 if behind else row.side
+
+
+def _is_late(order: Order, labels: SlotStage | LabelsOfRun, placed: AnnotationRow) -> bool:
+    """Whether more than half of the pairs seem to stand in front of this one."""
+    if order.column is not Annotation.confidence or not isinstance(labels, LabelsOfRun):
+        return False
+    histogram = labels.summary.histogram
+    below = sum(
+        count for edge, count in zip(histogram.edges, histogram.counts, strict=False) if edge < placed.confidence
+    )
+    share = below / max(1, sum(histogram.counts))
+    return (1 - share if order.descending else share) > 0.5
+
+
+def _page(
+    session: Session,
+    run_id: int,
     conditions: Sequence[ColumnElement[bool]],
     order: Order,
     after: Cursor | None,
     before: Cursor | None,
     limit: int,
-) -> tuple[Sequence[Any], bool]:
-    """The keys of a page, and whether another one follows it. Where less than a page is in front, the first page."""
+) -> tuple[list[AnnotationRow], bool]:
+    """The pairs of a page, and whether another one follows it. Where less than a page is in front, the first page."""
     if before is not None:
         back = replace(order, descending=not order.descending)
-        keys = session.execute(_keys(conditions, back, before).limit(limit)).all()
-        if len(keys) == limit:
-            return keys[::-1], True
+        rows = _read(session, run_id, _keys(conditions, back, before).limit(limit), back)
+        if len(rows) == limit:
+            return rows[::-1], True
         after = None
-    return cut(session.execute(_keys(conditions, order, after).limit(limit + 1)).all(), limit)
+    rows = _read(session, run_id, _keys(conditions, order, after).limit(limit + 1), order)
+    return rows[:limit], len(rows) > limit
 
 
-def _ahead(session: Session, conditions: Sequence[ColumnElement[bool]], order: Order, page: Sequence[Any]) -> int:
-    """How many pairs of the view stand in front of the page."""
-    if not page:
-        return 0
-    back = replace(order, descending=not order.descending)
-    counted = _keys(conditions, back, _cursor(page[0])).order_by(None).with_only_columns(func.count())
-    return session.execute(counted).scalar_one()
+def _read(session: Session, run_id: int, keys: Select[*tuple[Any, ...]], order: Order) -> list[AnnotationRow]:
+    """The pairs with these keys and their texts, in one query."""
+    chosen = keys.subquery("chosen")
+    rows = session.execute(
+        select(*WITH_TEXTS)
+        .join(Pair, (Pair.stage_id == Annotation.data_stage_id) & (Pair.pair_id == Annotation.pair_id))
+        .where(Annotation.id.in_(select(chosen.c.id)))
+        .order_by(*(column.desc() if order.descending else column for column in order.key))
+    )
+    return [AnnotationRow(run_id=run_id, **row._mapping) for row in rows]
 
 
 def _keys(conditions: Sequence[ColumnElement[bool]], order: Order, after: Cursor | None) -> Select[*tuple[Any, ...]]:
@@ -217,6 +225,11 @@ def _keys(conditions: Sequence[ColumnElement[bool]], order: Order, after: Cursor
         .where(*conditions, *order.only, *order.known, *after_key(order.key, after, descending=order.descending))
         .order_by(*(column.desc() if order.descending else column for column in order.key))
     )
+
+
+def _behind(order: Order, row: AnnotationRow) -> Cursor:
+    """Behind this pair, in this order."""
+    return Cursor(value=getattr(row, order.column.key), id=row.id)
 
 
 def _cursor(key: Any) -> Cursor:
@@ -267,50 +280,9 @@ def _matching(session: Session, ids: Sequence[int], needle: str) -> set[int]:
 
 def _with_texts(session: Session, run_id: int, ids: Sequence[int]) -> tuple[AnnotationRow, ...]:
     rows = session.execute(
-        select(
-            Annotation.id, Annotation.pair_id, Annotation.score_a, Annotation.score_b, Annotation.margin,
-            Annotation.confidence, Annotation.label, Annotation.agrees_human, Annotation.spread, Pair.prompt_id,
-            Pair.prompt, Pair.response_a, Pair.response_b, Pair.human_label, Pair.true_label,
-        )
+        select(*WITH_TEXTS)
         .join(Pair, (Pair.stage_id == Annotation.data_stage_id) & (Pair.pair_id == Annotation.pair_id))
         .where(Annotation.id.in_(ids))
-    )  # fmt: skip
+    )
     by_id = {row.id: AnnotationRow(run_id=run_id, **row._mapping) for row in rows}
     return tuple(by_id[key] for key in ids)
-
-
-def _summary(run_id: int, stage: Any) -> LabelSummary:
-    summary = stage.summary or {}
-    histogram = summary["histogram"]
-    return LabelSummary(
-        run_id=run_id,
-        stage_id=stage.id,
-        fingerprint=stage.fingerprint,
-        n=summary["n"],
-        **{name: summary[name] for name in SCALARS},
-        histogram=ConfidenceHistogram(**{name: tuple(histogram[name]) for name in ("edges", "counts", "agree_counts")}),
-        deciles=tuple(
-            Decile(**{name: decile[name] for name in Decile.__dataclass_fields__}) for decile in summary["deciles"]
-        ),
-        bag_of_words_accuracy=summary.get("bag_of_words_accuracy"),
-        human=_judged(summary.get("human")),
-        truth=_judged(summary.get("truth")),
-        rivals=tuple(
-            Rival(name=row["name"], accuracy=Interval(**row["accuracy"]), lead=Interval(**row["lead"]))
-            for row in summary.get("rivals", ())
-        ),
-        lengths=_slices(summary.get("lengths", ())),
-        sources=_slices(summary.get("sources", ())),
-        attributes=tuple(AttributeGroup(**row) for row in summary.get("attributes", ())),
-        unsure=Unsure.from_summary(summary["unsure"]) if summary.get("unsure") else None,
-        judged=summary.get("judged"),
-    )
-
-
-def _judged(found: Mapping[str, Any] | None) -> Judged | None:
-    """Missing in stages that were computed before it was kept, and where no label of this judge is known."""
-    return None if found is None else Judged.from_summary(found)
-
-
-def _slices(rows: Sequence[Mapping[str, Any]]) -> tuple[Slice, ...]:
-    return tuple(Slice(**{**row, "accuracy": Interval(**row["accuracy"])}) for row in rows)

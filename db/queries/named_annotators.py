@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, aliased
 from db import status
 from db.errors import UnknownAnnotator
 from db.models import Artifact, NamedAnnotator, RunStage, Stage, StageInput
-from db.queries.examples import LABELS_SLOT
+from db.queries.annotators import LABELS_SLOT
 from db.records import LabelFigures, NamedAnnotatorRow
 
 ANNOTATOR_SLOT, CALIBRATION_SLOT = "annotator", "calibration"

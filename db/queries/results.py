@@ -42,19 +42,16 @@ def evaluations(
 
 def outcomes(session: Session, run_ids: Collection[int], *, slot: str = EVALUATION_SLOT) -> pd.DataFrame:
     """Published per-prompt outcomes of the runs: run_id, prompt_id, outcome and the figures of both sides."""
-    stages = slot_stages(session, run_ids, [slot])
-    published = {stage.stage_id: stage.attempt_id for stage in stages.values() if stage.attempt_id is not None}
     found = (
-        select(Outcome.stage_id, *(getattr(Outcome, name) for name in OUTCOME_COLUMNS))
-        .where(Outcome.stage_id.in_(published), Outcome.attempt_id.in_(published.values()))
-        .order_by(Outcome.stage_id, Outcome.prompt_id)
+        select(RunStage.run_id, *(getattr(Outcome, name) for name in OUTCOME_COLUMNS))
+        .select_from(RunStage)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .join(Outcome, (Outcome.stage_id == Stage.id) & (Outcome.attempt_id == Stage.published_attempt_id))
+        .where(RunStage.run_id.in_(run_ids), RunStage.slot == slot)
+        .order_by(RunStage.run_id, Outcome.prompt_id)
     )
     numbers = {name: "float64" for name in OUTCOME_COLUMNS if name != "prompt_id"}
-    by_stage = frame(session, found, {"stage_id": "int64", "prompt_id": "str", **numbers})
-    owners = pd.DataFrame(
-        [(run_id, stage.stage_id) for (run_id, _), stage in sorted(stages.items())], columns=["run_id", "stage_id"]
-    ).astype("int64")
-    return owners.merge(by_stage, on="stage_id").drop(columns="stage_id")
+    return frame(session, found, {"run_id": "int64", "prompt_id": "str", **numbers})
 
 
 def rescorings(session: Session, run_ids: Collection[int]) -> list[RescoringRow]:

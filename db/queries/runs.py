@@ -1,17 +1,16 @@
 """The Runs page: filtered pages of runs and of groups, and one run."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, case, func, literal, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db import status
 from db.errors import UnknownRun
-from db.models import Evaluation, Run, RunStage, Stage
+from db.models import Evaluation, Run, RunNote, RunStage, Stage
 from db.queries.common import after_key, check_choice, contains_words, cut
-from db.queries.people.keeping import has_tags
+from db.queries.people.keeping import has_tags, is_queue_paused, tags_column, tags_from
 from db.queries.results import EVALUATION_SLOT
 from db.records import Cursor, EvaluationRecord, GroupPage, RunFilters, RunGroup, RunPage, RunRecord, RunRow
 
@@ -59,16 +58,23 @@ def list_runs(
     after: Cursor | None = None,
     limit: int = 50,
 ) -> RunPage:
-    """One page of runs with progress and GRA, in four queries whatever the page's size."""
+    """One page of runs with progress and GRA, in one query whatever the page's size."""
     check_choice("Order", order, ORDERS)
-    wanted = conditions(filters)
-    rows = session.execute(_ordered(order, after).where(*wanted).limit(limit + 1)).all()
-    page, more = cut(rows, limit)
-    total = session.execute(select(func.count()).select_from(Run).where(*wanted)).scalar_one()
+    wanted, descending = conditions(filters), order == "newest"
+    columns: list[Any] = [Run.name, Run.id] if order == "name" else [Run.id]
+    place = [column.desc() if descending else column for column in columns]
+    chosen = select(Run.id).where(*wanted, *after_key(columns, after, descending=descending))
+    counted = select(func.count()).select_from(Run).where(*wanted)
+    found = read_runs(
+        session, chosen.order_by(*place).limit(limit + 1), counted.correlate(None).scalar_subquery().label("total"),
+        order=place,
+    )  # fmt: skip
+    page, more = cut(found, limit)
+    last = page[-1][0] if page else None
     return RunPage(
-        rows=tuple(run_rows(session, page)),
-        next=Cursor(value=page[-1].key, id=page[-1].id) if more else None,
-        total=total,
+        rows=tuple(row for row, _ in page),
+        next=Cursor(value=last.name if order == "name" else last.id, id=last.id) if more and last else None,
+        total=page[0][1].total if page else session.execute(counted).scalar_one() if after is not None else 0,
     )
 
 
@@ -86,9 +92,9 @@ def list_groups(
     if after is not None:
         groups = groups.having(newest < literal(after.id, BigInteger))  # from an address: of any size
     page, more = cut(session.execute(groups.order_by(newest.desc()).limit(limit + 1)).all(), limit)
-    members = listed().where(*wanted, Run.group_key.in_([group.group_key for group in page])).order_by(Run.seed, Run.id)
+    members = select(Run.id).where(*wanted, Run.group_key.in_([group.group_key for group in page]))
     by_key: dict[str, list[RunRow]] = {group.group_key: [] for group in page}
-    for row in run_rows(session, session.execute(members).all()):
+    for row, _ in read_runs(session, members, order=(Run.seed, Run.id)):
         by_key[row.group_key].append(row)
     total = session.execute(select(func.count(Run.group_key.distinct())).where(*wanted)).scalar_one()
     return GroupPage(
@@ -99,21 +105,27 @@ def list_groups(
 
 
 def get_run(session: Session, run_id: int) -> RunRecord:
-    """One run with its config; UnknownRun if there is none."""
-    found = session.execute(
-        listed(Run.config, Run.config_hash, Run.failed_stage_id).where(Run.id == run_id, Run.deleted_at.is_(None))
-    ).one_or_none()
-    if found is None:
-        raise UnknownRun(
-            f"There is no run {run_id}: it was deleted, or the link is wrong; look it up on the Runs page."
-        )
-    slot = select(RunStage.slot).where(RunStage.run_id == run_id, RunStage.stage_id == found.failed_stage_id)
+    """One run with its config and what people say of it, in one query; UnknownRun if there is none."""
+    slots = aliased(RunStage)
+    failed = select(slots.slot).where(slots.run_id == Run.id, slots.stage_id == Run.failed_stage_id).limit(1)
+    note = select(RunNote.text).where(RunNote.run_id == Run.id)
+    found = read_runs(
+        session, select(Run.id).where(Run.id == run_id, Run.deleted_at.is_(None)), Run.config, Run.config_hash,
+        failed.correlate(Run).scalar_subquery().label("failed_slot"),
+        note.correlate(Run).scalar_subquery().label("note"), is_queue_paused().label("queue_paused"),
+    )  # fmt: skip
+    if not found:
+        raise UnknownRun(no_run(run_id))
+    row, more = found[0]
     return RunRecord(
-        row=run_rows(session, [found])[0],
-        config=found.config,
-        config_hash=found.config_hash,
-        failed_slot=session.scalars(slot).first(),
-    )
+        row=row, config=more.config, config_hash=more.config_hash, failed_slot=more.failed_slot, note=more.note or "",
+        queue_paused=bool(more.queue_paused),
+    )  # fmt: skip
+
+
+def no_run(run_id: int) -> str:
+    """Said where there is none of this number."""
+    return f"There is no run {run_id}: it was deleted, or the link is wrong; look it up on the Runs page."
 
 
 def runs_by_config_hash(session: Session, config_hashes: Collection[str]) -> dict[str, list[int]]:
@@ -129,17 +141,32 @@ def runs_by_config_hash(session: Session, config_hashes: Collection[str]) -> dic
     return runs
 
 
-def listed(*more: Any) -> Select[*tuple[Any, ...]]:
-    """What lists show of runs, with their published GRA, and `more`."""
-    return (
-        select(*LISTED, *more, *EVALUATED)
+def read_runs(
+    session: Session, chosen: Select[tuple[int]], *more: Any, order: Sequence[Any] = ()
+) -> list[tuple[RunRow, Any]]:
+    """What lists show of the runs whose ids `chosen` finds, with their published GRA and how far their stages are; and
+    beside each `more` of it. One query, however many they are."""
+    ids = chosen.cte("chosen")
+    mine = select(ids.c.id)
+    counts, current = _stage_counts(mine), _current_stages(mine)
+    statement = (
+        select(*LISTED, *more, *EVALUATED, *_but_run(counts), *_but_run(current), tags_column().label("tags"))
         .select_from(Run)
         .outerjoin(RunStage, (RunStage.run_id == Run.id) & (RunStage.slot == EVALUATION_SLOT))
         .outerjoin(Stage, Stage.id == RunStage.stage_id)
         .outerjoin(
             Evaluation, (Evaluation.stage_id == Stage.id) & (Evaluation.attempt_id == Stage.published_attempt_id)
         )
+        .outerjoin(counts, counts.c.run_id == Run.id)
+        .outerjoin(current, (current.c.run_id == Run.id) & (current.c.current_place == 1))
+        .where(Run.id.in_(mine))
+        .order_by(*order)
     )
+    return [(_row(row._mapping), row) for row in session.execute(statement)]
+
+
+def _but_run(progress: Any) -> list[Any]:
+    return [column for column in progress.c if column.key != "run_id"]
 
 
 def conditions(filters: RunFilters) -> list[ColumnElement[bool]]:
@@ -154,80 +181,58 @@ def conditions(filters: RunFilters) -> list[ColumnElement[bool]]:
     return found + has_tags(filters.tags) + contains_words(filters.text, SEARCHED)
 
 
-def _ordered(order: str, after: Cursor | None) -> Select[*tuple[Any, ...]]:
-    descending = order == "newest"
-    key: Any = Run.name if order == "name" else Run.id
-    rows = listed(key.label("key"))
-    columns = [Run.id] if key is Run.id else [key, Run.id]
-    rows = rows.where(*after_key(columns, after, descending=descending))
-    return rows.order_by(*(column.desc() if descending else column for column in columns))
+def _row(values: Any) -> RunRow:
+    return RunRow(
+        **{column.key: values[column.key] for column in LISTED},
+        judge=values["stages_judge"], stages=values["stages_known"] or 0, stages_done=int(values["stages_done"] or 0),
+        stages_reused=int(values["stages_reused"] or 0), current_slot=values["current_slot"],
+        current_done=values["current_done"], current_total=values["current_total"],
+        current_unit=values["current_unit"], evaluation=_evaluation(values),
+        tags=tags_from(values["tags"]), asks_for_cards=bool(values["stages_asking"]),
+    )  # fmt: skip
 
 
-def run_rows(session: Session, rows: Sequence[Any]) -> list[RunRow]:
-    """What `listed` found, with the progress of the runs' stages: one query for the whole page, two if any is live."""
-    ids = [row.id for row in rows]
-    counts = _stage_counts(session, ids)
-    nothing = StageCounts()
-    current = _current_stages(session, [row.id for row in rows if row.status in status.LIVE])
-    result = []
-    for row in rows:
-        values = row._mapping
-        slot, done, total, unit = current.get(row.id, (None, None, None, None))
-        stages = counts.get(row.id, nothing)
-        result.append(
-            RunRow(
-                **{column.key: values[column.key] for column in LISTED},
-                judge=stages.judge, stages=stages.known, stages_done=stages.done, stages_reused=stages.reused,
-                current_slot=slot, current_done=done, current_total=total, current_unit=unit,
-                evaluation=_evaluation(row.id, values),
-            )
-        )  # fmt: skip
-    return result
-
-
-def _evaluation(run_id: int, values: Any) -> EvaluationRecord | None:
+def _evaluation(values: Any) -> EvaluationRecord | None:
     if values["evaluation_stage_id"] is None:
         return None
-    return EvaluationRecord(run_id=run_id, **{name: values[f"evaluation_{name}"] for name in EVALUATION_FIELDS})
+    figures = {name: values[f"evaluation_{name}"] for name in EVALUATION_FIELDS}
+    return EvaluationRecord(run_id=values["id"], **figures)
 
 
-@dataclass(frozen=True, kw_only=True)
-class StageCounts:
-    """The stages of one run, and the fingerprint of the one that scored the baseline's answers."""
-
-    known: int = 0
-    done: int = 0
-    reused: int = 0
-    judge: str | None = None
-
-
-def _stage_counts(session: Session, run_ids: Collection[int]) -> dict[int, StageCounts]:
-    found = session.execute(
+def _stage_counts(runs: Any) -> Any:
+    """The stages of each of these runs, and the fingerprint of the one that scored the baseline's answers."""
+    asking = (Stage.status == status.QUEUED) & ((Stage.cards > 1) | Stage.card_bytes.is_not(None))
+    return (
         select(
             RunStage.run_id,
-            func.count().label("known"),
-            func.sum(case((Stage.status == status.DONE, 1), else_=0)).label("done"),
-            func.sum(case((RunStage.reused, 1), else_=0)).label("reused"),
-            func.max(case((RunStage.slot == JUDGE_SLOT, Stage.fingerprint))).label("judge"),
+            func.count().label("stages_known"),
+            func.sum(case((Stage.status == status.DONE, 1), else_=0)).label("stages_done"),
+            func.sum(case((RunStage.reused, 1), else_=0)).label("stages_reused"),
+            func.sum(case((asking, 1), else_=0)).label("stages_asking"),
+            func.max(case((RunStage.slot == JUDGE_SLOT, Stage.fingerprint))).label("stages_judge"),
         )
         .join(Stage, Stage.id == RunStage.stage_id)
-        .where(RunStage.run_id.in_(run_ids))
+        .where(RunStage.run_id.in_(runs))
         .group_by(RunStage.run_id)
+        .subquery("counts")
     )
-    return {
-        row.run_id: StageCounts(known=row.known, done=int(row.done), reused=int(row.reused), judge=row.judge)
-        for row in found
-    }
 
 
-def _current_stages(session: Session, run_ids: Collection[int]) -> dict[int, tuple[str, int | None, int | None, str]]:
-    """The running stage of each run that has one; the one started last where several run at once."""
-    if not run_ids:
-        return {}
-    found = session.execute(
-        select(RunStage.run_id, RunStage.slot, Stage.done, Stage.total, Stage.unit)
+def _current_stages(runs: Any) -> Any:
+    """The running stages of these live runs, the one that was started last at place 1."""
+    started_last = (Stage.started_at.desc(), Stage.id.desc(), RunStage.slot)
+    owner = aliased(Run)
+    return (
+        select(
+            RunStage.run_id,
+            RunStage.slot.label("current_slot"),
+            Stage.done.label("current_done"),
+            Stage.total.label("current_total"),
+            Stage.unit.label("current_unit"),
+            func.row_number().over(partition_by=RunStage.run_id, order_by=started_last).label("current_place"),
+        )
         .join(Stage, Stage.id == RunStage.stage_id)
-        .where(RunStage.run_id.in_(run_ids), Stage.status == status.RUNNING)
-        .order_by(Stage.started_at, Stage.id)
+        .join(owner, owner.id == RunStage.run_id)
+        .where(RunStage.run_id.in_(runs), Stage.status == status.RUNNING, owner.status.in_(status.LIVE))
+        .subquery("current_stages")
     )
-    return {row.run_id: (row.slot, row.done, row.total, row.unit) for row in found}

@@ -1,17 +1,18 @@
 """Answers of the aligned and the baseline model to held-out prompts, with gold scores."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Select, case, func, literal, or_, select
+from sqlalchemy import Boolean, Float, Select, String, and_, cast, func, literal, null, or_, select, true, union_all
 from sqlalchemy.orm import Session
 
 from db.models import Outcome, Prompt, Sample, Score
 from db.queries.common import SlotStage, after_key, check_choice, contains, cut, slot_stages
-from db.records import Answer, AnswerPage, AnswerRow, Cursor, PromptRow
+from db.records import Answer, AnswerPage, AnswerRow, Cursor, PromptRow, StageRow
 
 ORDERS = ("prompt", "worst", "best", "change")
 SLOTS = ("prompts", "data", "samples", "baseline_samples", "scores", "baseline_scores", "evaluation")
+SPOKEN = (Sample.sample, Sample.text, Sample.tokens, Sample.logp, Sample.reference_logp)
 Slots = dict[tuple[int, str], SlotStage]
 # What alignment changed at a prompt: the gold score of the aligned answer minus the baseline's.
 CHANGE = func.coalesce(Outcome.score - Outcome.baseline_score, Outcome.outcome - 0.5)
@@ -25,36 +26,43 @@ def answers(
     text: str = "",
     after: Cursor | None = None,
     limit: int = 20,
+    stages: Collection[StageRow] = (),
 ) -> AnswerPage:
-    """One page of prompts with both sides' answers. Orders by the change of the gold score need the evaluation; `text`
-    stands in the prompt or in an answer of either side."""
+    """One page of prompts with both sides' answers, in one query; in two where the run's `stages` are not given.
+    Orders by the change of the gold score need the evaluation; `text` stands in the prompt or in an answer of either
+    side."""
     check_choice("Order", order, ORDERS)
-    slots = slot_stages(session, [run_id], SLOTS)
-    samples = slots.get((run_id, "samples"))
-    evaluation = slots.get((run_id, "evaluation"))
-    evaluated = evaluation is not None and evaluation.attempt_id is not None
-    if samples is None or samples.attempt_id is None:
+    slots = _known_slots(stages) if stages else slot_stages(session, [run_id], SLOTS)
+    samples, evaluation = _published_in(slots, run_id, "samples"), _published_in(slots, run_id, "evaluation")
+    if samples is None:
         return AnswerPage(rows=(), next=None, total=0)
 
     def keys(place: Cursor | None) -> Select[*tuple[Any, ...]]:
-        if order != "prompt" and evaluation is not None and evaluated:
+        if order != "prompt" and evaluation is not None:
             return _by_change(evaluation, order, place).where(*_holding(text, Outcome.prompt_id, slots))
         return _by_prompt(samples, place).where(*_holding(text, Sample.prompt_id, slots))
 
-    page, more = cut(session.execute(keys(after).limit(limit + 1)).all(), limit)
-    prompts = session.execute(
-        select(func.count(Sample.prompt_id.distinct())).where(*_published(Sample, samples))
-    ).scalar_one()
-    total = _count(session, keys(None)) if text.strip() else prompts
-    better, worse = _changes(session, evaluation, text, slots) if evaluation is not None and evaluated else (None, None)
+    descending = order not in ("prompt", "worst") and evaluation is not None
+    every, following = keys(None) if text.strip() else None, keys(after) if after is not None else None
+    whole = _figures(samples, evaluation, slots, text, every, following).subquery("whole")
+    said = _page_of_answers(keys(after).limit(limit + 1), slots, run_id)
+    place = [said.c.value.desc(), said.c.prompt_id.desc()] if descending else [said.c.value, said.c.prompt_id]
+    rows = session.execute(
+        select(*whole.c, *said.c).select_from(whole).outerjoin(said, true()).order_by(*place, said.c.sample)
+    ).all()
+    found = [row for row in rows if row.prompt_id is not None]
+    prompts = list({row.prompt_id: row for row in found}.values())
+    page, more = cut(prompts, limit)
+    figures = rows[0]
+    total = figures.fitting if text.strip() else figures.prompts
     return AnswerPage(
-        rows=tuple(_rows(session, [run_id], slots, [key.prompt_id for key in page])),
+        rows=tuple(_answer_rows(run_id, [row.prompt_id for row in page], found)),
         next=Cursor(value=page[-1].value, id=page[-1].prompt_id) if more else None,
         total=total,
-        first=1 if after is None else total - _count(session, keys(after)) + 1,
-        prompts=prompts,
-        better=better,
-        worse=worse,
+        first=1 if after is None else total - figures.following + 1,
+        prompts=figures.prompts,
+        better=None if evaluation is None else int(figures.better or 0),
+        worse=None if evaluation is None else int(figures.worse or 0),
     )
 
 
@@ -109,24 +117,98 @@ def _prompt_stage(slots: Slots, run_id: int) -> SlotStage | None:
 
 def _by_prompt(samples: SlotStage, after: Cursor | None) -> Select[*tuple[Any, ...]]:
     return (
-        select(Sample.prompt_id, literal(None).label("value"))
+        select(Sample.prompt_id, cast(null(), Float).label("value"))
         .where(*_published(Sample, samples), *after_key([Sample.prompt_id], after, descending=False))
         .distinct()
         .order_by(Sample.prompt_id)
     )
 
 
-def _count(session: Session, keys: Select[*tuple[Any, ...]]) -> int:
-    return int(session.execute(select(func.count()).select_from(keys.order_by(None).subquery())).scalar_one())
+def _known_slots(stages: Collection[StageRow]) -> Slots:
+    return {
+        (row.run_id, row.slot): SlotStage(
+            stage_id=row.stage_id, attempt_id=row.published_attempt_id, fingerprint=row.fingerprint
+        )
+        for row in stages
+        if row.slot in SLOTS
+    }
 
 
-def _changes(session: Session, evaluation: SlotStage, text: str, slots: Slots) -> tuple[int, int]:
-    """At how many prompts the aligned answer is better, and worse."""
-    better, worse = (func.sum(case((condition, 1), else_=0)) for condition in (CHANGE > 0, CHANGE < 0))
-    found = session.execute(
-        select(better, worse).where(*_published(Outcome, evaluation), *_holding(text, Outcome.prompt_id, slots))
-    ).one()
-    return int(found[0] or 0), int(found[1] or 0)
+def _published_in(slots: Slots, run_id: int, slot: str) -> SlotStage | None:
+    return slots[run_id, slot] if _is_published(slots, run_id, slot) else None
+
+
+def _figures(
+    samples: SlotStage, evaluation: SlotStage | None, slots: Slots, text: str, every: Any, following: Any
+) -> Select[*tuple[Any, ...]]:
+    """One row: how many prompts there are, fit the search, and stand from the page on; at how many of them the aligned
+    answer is better, and worse."""
+    prompts = select(func.count(Sample.prompt_id.distinct())).where(*_published(Sample, samples)).scalar_subquery()
+    counted = [_how_many(every).label("fitting"), _how_many(following).label("following")]
+    if evaluation is None:
+        return select(prompts.label("prompts"), *counted, null().label("better"), null().label("worse"))
+    judged = (*_published(Outcome, evaluation), *_holding(text, Outcome.prompt_id, slots))
+    better, worse = (
+        select(func.count()).select_from(Outcome).where(*judged, condition).scalar_subquery()
+        for condition in (CHANGE > 0, CHANGE < 0)
+    )
+    return select(prompts.label("prompts"), *counted, better.label("better"), worse.label("worse"))
+
+
+def _how_many(keys: Select[*tuple[Any, ...]] | None) -> Any:
+    if keys is None:
+        return literal(0)
+    return select(func.count()).select_from(keys.order_by(None).subquery()).scalar_subquery()
+
+
+def _page_of_answers(keys: Select[*tuple[Any, ...]], slots: Slots, run_id: int) -> Any:
+    """The answers of both sides to the prompts with these keys, each with its score."""
+    page = keys.cte("page")
+    asked, evaluation = _prompt_stage(slots, run_id), _published_in(slots, run_id, "evaluation")
+    sides = []
+    for side in ("", "baseline_"):
+        samples, scores = (_published_in(slots, run_id, f"{side}{slot}") for slot in ("samples", "scores"))
+        if samples is None:
+            continue
+        said = (Sample.prompt_id == page.c.prompt_id, *_published(Sample, samples))
+        rows = select(
+            literal(side, String).label("side"), page.c.prompt_id, page.c.value, *SPOKEN,
+            (Score.score if scores else cast(null(), Float)).label("score"),
+            (Score.ungrammatical if scores else cast(null(), Boolean)).label("ungrammatical"),
+            (Prompt.prompt if asked else literal("", String)).label("prompt"),
+            (Outcome.outcome if evaluation else cast(null(), Float)).label("outcome"),
+        ).select_from(page).join(Sample, and_(*said))  # fmt: skip
+        if scores:
+            graded = (Score.prompt_id == Sample.prompt_id, Score.sample == Sample.sample, *_published(Score, scores))
+            rows = rows.outerjoin(Score, and_(*graded))
+        if asked:
+            rows = rows.outerjoin(Prompt, and_(Prompt.stage_id == asked.stage_id, Prompt.prompt_id == page.c.prompt_id))
+        if evaluation:
+            judged = (Outcome.prompt_id == page.c.prompt_id, *_published(Outcome, evaluation))
+            rows = rows.outerjoin(Outcome, and_(*judged))
+        sides.append(rows)
+    return union_all(*sides).subquery("said")
+
+
+def _answer_rows(run_id: int, prompt_ids: Sequence[str], found: Sequence[Any]) -> Iterator[AnswerRow]:
+    by_prompt: dict[str, list[Any]] = {}
+    for row in found:
+        by_prompt.setdefault(row.prompt_id, []).append(row)
+    for prompt_id in prompt_ids:
+        rows = by_prompt[prompt_id]
+        sides = {side: tuple(_answer(row) for row in rows if row.side == side) for side in ("", "baseline_")}
+        if sides[""]:
+            yield AnswerRow(
+                run_id=run_id, prompt_id=prompt_id, prompt=rows[0].prompt or "", outcome=rows[0].outcome,
+                aligned=sides[""], baseline=sides["baseline_"],
+            )  # fmt: skip
+
+
+def _answer(row: Any) -> Answer:
+    return Answer(
+        sample=row.sample, text=row.text, tokens=row.tokens, logp=row.logp, reference_logp=row.reference_logp,
+        score=row.score, ungrammatical=row.ungrammatical,
+    )  # fmt: skip
 
 
 def _holding(text: str, prompt_id: Any, slots: Slots) -> list[Any]:

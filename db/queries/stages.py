@@ -1,14 +1,14 @@
 """The stage timeline of runs, attempts, and what a new run would reuse."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, String, cast, func, literal, select
+from sqlalchemy.orm import Session, aliased
 
 from db import status
 from db.models import Attempt, Histogram, Run, RunStage, Stage, StageInput, Worker
-from db.records import AttemptCount, AttemptRow, MeasuredStage, StageRow
+from db.records import AttemptCount, AttemptRow, ExistingStage, MeasuredStage, StageRow
 
 STAGE_COLUMNS = (
     Stage.fingerprint, Stage.kind, Stage.model, Stage.device, Stage.status, Stage.priority, Stage.done, Stage.total,
@@ -23,20 +23,28 @@ def run_stages(session: Session, run_id: int) -> list[StageRow]:
 
 
 def stages_of_runs(session: Session, run_ids: Collection[int]) -> dict[int, list[StageRow]]:
-    """The stages of several runs, in four queries; a run without stages has an empty list."""
+    """The stages of several runs, in one query; a run without stages has an empty list."""
+    shared = aliased(RunStage)
+    tried = select(func.count()).where(Attempt.stage_id == Stage.id)
+    sharing = select(func.count(shared.run_id.distinct())).where(shared.stage_id == Stage.id)
+    named = StageInput.name + literal(":") + cast(StageInput.input_stage_id, String)
+    reads = select(func.aggregate_strings(named, ",")).where(StageInput.stage_id == Stage.id)
+    last = aliased(Attempt)
     rows = session.execute(
         select(RunStage.run_id, RunStage.slot, RunStage.reused, Stage.id.label("stage_id"), *STAGE_COLUMNS)
-        .add_columns(Worker.name.label("worker"), Attempt.worker.label("last_worker"), Attempt.first_step)
+        .add_columns(
+            Stage.published_attempt_id, Worker.name.label("worker"), last.worker.label("last_worker"), last.first_step,
+            tried.correlate(Stage).scalar_subquery().label("attempts"),
+            sharing.correlate(Stage).scalar_subquery().label("shared_by"),
+            reads.correlate(Stage).scalar_subquery().label("inputs"),
+        )
         .join(Stage, Stage.id == RunStage.stage_id)
         .outerjoin(Worker, Worker.id == Stage.worker_id)
-        .outerjoin(Attempt, Attempt.id == Stage.current_attempt_id)
+        .outerjoin(last, last.id == Stage.current_attempt_id)
         .where(RunStage.run_id.in_(run_ids))
-    ).all()
-    ids = {row.stage_id for row in rows}
-    counts = _counts(session, Attempt.stage_id, ids)
-    sharing = _counts(session, RunStage.stage_id, ids, RunStage.run_id.distinct())
-    inputs = _inputs(session, ids)
-    depth = _depths(inputs, ids)
+    ).all()  # fmt: skip
+    inputs = {row.stage_id: _named(row.inputs) for row in rows}
+    depth = _depths(inputs, inputs)
     result: dict[int, list[StageRow]] = {run_id: [] for run_id in run_ids}
     for row in sorted(rows, key=lambda row: (depth[row.stage_id], row.stage_id)):
         result[row.run_id].append(
@@ -44,10 +52,16 @@ def stages_of_runs(session: Session, run_ids: Collection[int]) -> dict[int, list
                 run_id=row.run_id, slot=row.slot, stage_id=row.stage_id, reused=row.reused,
                 **{column.key: row._mapping[column.key] for column in STAGE_COLUMNS},
                 worker=row.worker or row.last_worker, first_step=row.first_step, inputs=inputs[row.stage_id],
-                attempts=counts.get(row.stage_id, 0), shared_by=sharing[row.stage_id],
+                attempts=row.attempts, shared_by=row.shared_by, published_attempt_id=row.published_attempt_id,
             )
         )  # fmt: skip
     return result
+
+
+def _named(together: str | None) -> dict[str, int]:
+    """Input name -> stage, in the order of the names."""
+    pairs = (pair.rpartition(":") for pair in sorted((together or "").split(",")) if pair)
+    return {name: int(stage_id) for name, _, stage_id in pairs}
 
 
 def looked_at(session: Session, run_id: int, name: str) -> dict[str, Mapping[str, Any]]:
@@ -93,10 +107,17 @@ def attempt_counts(session: Session, run_ids: Collection[int]) -> list[AttemptCo
     return result
 
 
-def plan_reuse(session: Session, fingerprints: Collection[str]) -> dict[str, str]:
-    """Status of the stages that exist already; unknown fingerprints are absent."""
-    rows = session.execute(select(Stage.fingerprint, Stage.status).where(Stage.fingerprint.in_(set(fingerprints))))
-    return {row.fingerprint: row.status for row in rows}
+def plan_reuse(session: Session, fingerprints: Collection[str]) -> dict[str, ExistingStage]:
+    """How the stages stand that exist already, and the pairs of finished data stages; unknown fingerprints are
+    absent."""
+    pairs = Stage.summary["train_pairs"].as_integer()
+    rows = session.execute(
+        select(Stage.fingerprint, Stage.status, pairs.label("pairs")).where(Stage.fingerprint.in_(set(fingerprints)))
+    )
+    return {
+        row.fingerprint: ExistingStage(status=row.status, pairs=row.pairs if row.status == status.DONE else None)
+        for row in rows
+    }
 
 
 def measured_stages(session: Session, kinds: Collection[str], *, newest: int = 12) -> list[MeasuredStage]:
@@ -107,67 +128,42 @@ def measured_stages(session: Session, kinds: Collection[str], *, newest: int = 1
         .where(Stage.kind.in_(kinds), Stage.status == status.DONE, Stage.seconds.is_not(None))
         .subquery()
     )
-    return measured_rows(session, list(session.scalars(select(finished.c.id).where(finished.c.place <= newest))))
+    return measured_rows(session, select(finished.c.id).where(finished.c.place <= newest))
 
 
-def measured_rows(session: Session, ids: Collection[int]) -> list[MeasuredStage]:
-    """These finished stages with what decided how long they took, in order of id."""
+def measured_rows(session: Session, ids: Collection[int] | Select[tuple[int]]) -> list[MeasuredStage]:
+    """These finished stages with what decided how long they took, in order of id, in one query."""
     owner = (
         select(RunStage.stage_id, func.min(RunStage.run_id).label("run_id"))
         .where(RunStage.stage_id.in_(ids))
         .group_by(RunStage.stage_id)
         .subquery()
     )
+    slot, data = aliased(RunStage), aliased(Stage)
+    pairs = (
+        select(data.summary["train_pairs"].as_integer())
+        .join(slot, slot.stage_id == data.id)
+        .where(slot.run_id == owner.c.run_id, slot.slot == "data")
+        .correlate(owner)
+        .scalar_subquery()
+    )
     rows = session.execute(
         select(
             Stage.kind, func.coalesce(Stage.model, "").label("model"), Attempt.device, Stage.seconds,
-            Stage.config.label("stage_config"), owner.c.run_id, Run.config, Stage.id.label("stage_id"),
+            Stage.config.label("stage_config"), Run.config, Stage.id.label("stage_id"), pairs.label("pairs"),
         )
         .join(owner, owner.c.stage_id == Stage.id)
         .join(Run, Run.id == owner.c.run_id)
         .outerjoin(Attempt, Attempt.id == Stage.published_attempt_id)
         .order_by(Stage.id)
-    ).all()  # fmt: skip
-    data = select(RunStage.run_id, Stage.summary).join(Stage, Stage.id == RunStage.stage_id)
-    slots = data.where(RunStage.slot == "data", RunStage.run_id.in_({row.run_id for row in rows}))
-    pairs = {row.run_id: _pairs(row.summary) for row in session.execute(slots)}
+    )  # fmt: skip
     return [
         MeasuredStage(
             kind=row.kind, model=row.model, device=row.device or "", seconds=float(row.seconds),
-            stage_config=row.stage_config, config=row.config, pairs=pairs.get(row.run_id), stage_id=row.stage_id,
+            stage_config=row.stage_config, config=row.config, pairs=row.pairs, stage_id=row.stage_id,
         )
         for row in rows
     ]  # fmt: skip
-
-
-def pairs_of(session: Session, fingerprints: Collection[str]) -> dict[str, int]:
-    """How many pairs each finished data stage kept for training."""
-    rows = session.execute(
-        select(Stage.fingerprint, Stage.summary).where(
-            Stage.fingerprint.in_(set(fingerprints)), Stage.status == status.DONE
-        )
-    )
-    found = {row.fingerprint: _pairs(row.summary) for row in rows}
-    return {fingerprint: pairs for fingerprint, pairs in found.items() if pairs is not None}
-
-
-def _pairs(summary: Any) -> int | None:
-    pairs = (summary or {}).get("train_pairs")
-    return None if pairs is None else int(pairs)
-
-
-def live_runs_of(session: Session, stage_ids: Collection[int]) -> dict[int, list[int]]:
-    """Live runs per stage, oldest first."""
-    rows = session.execute(
-        select(RunStage.stage_id, RunStage.run_id)
-        .join(Run, Run.id == RunStage.run_id)
-        .where(RunStage.stage_id.in_(stage_ids), Run.status.in_(status.LIVE))
-        .order_by(RunStage.run_id)
-    )
-    runs: dict[int, list[int]] = {stage_id: [] for stage_id in stage_ids}
-    for stage_id, run_id in rows:
-        runs[stage_id].append(run_id)
-    return runs
 
 
 def _counts(session: Session, key: Any, ids: Collection[int], counted: Any = None) -> dict[int, int]:
@@ -175,19 +171,7 @@ def _counts(session: Session, key: Any, ids: Collection[int], counted: Any = Non
     return {row[0]: row[1] for row in session.execute(select(key, count).where(key.in_(ids)).group_by(key))}
 
 
-def _inputs(session: Session, ids: Collection[int]) -> dict[int, dict[str, int]]:
-    inputs: dict[int, dict[str, int]] = {stage_id: {} for stage_id in ids}
-    rows = session.execute(
-        select(StageInput.stage_id, StageInput.name, StageInput.input_stage_id)
-        .where(StageInput.stage_id.in_(ids))
-        .order_by(StageInput.name)
-    )
-    for stage_id, name, input_stage_id in rows:
-        inputs[stage_id][name] = input_stage_id
-    return inputs
-
-
-def _depths(inputs: dict[int, dict[str, int]], ids: Collection[int]) -> dict[int, int]:
+def _depths(inputs: Mapping[int, Mapping[str, int]], ids: Iterable[int]) -> dict[int, int]:
     """Length of the longest chain of inputs behind each stage."""
     depths: dict[int, int] = {}
 

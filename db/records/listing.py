@@ -80,6 +80,7 @@ class Line:
     settings: int
     rows: tuple[RunRow, ...]
     figures: Mapping[str, Figure]
+    marks: tuple[str, ...] = ()  # what people put on any run of a field's value; rows say their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,7 @@ class Version:
     newest: int
     queued: int
     running: int
+    paused: bool = False  # the queue as a whole
 
     @property
     def is_live(self) -> bool:
@@ -114,6 +116,16 @@ class SavedViewRow:
     name: str
     params: Mapping[str, Any]
     is_default: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What stands around the list of runs: counts, saved views, tags, and what can be columns."""
+
+    version: Version
+    views: tuple[SavedViewRow, ...]
+    tags: tuple[str, ...]  # the most used first
+    keys: tuple[str, ...]
 
 
 def _is_finite(number: float) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from db.records.annotators import AttributeGroup, Judged, Rival, Slice, Unsure
-from db.records.runs import Cursor
+from db.records.runs import Cursor, RunRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +111,27 @@ class LabelSummary:
     attributes: tuple[AttributeGroup, ...] = ()
     unsure: Unsure | None = None
     judged: int | None = None  # pairs behind intervals, calibration, rivals and slices; fewer than n of very many
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsOfRun:
+    """The published labels of a run. `spread`: whether its pairs have one, because several annotators, its `members`,
+    or several passes labeled them."""
+
+    stage_id: int
+    attempt_id: int
+    spread: bool
+    members: int
+    passes: int
+    summary: LabelSummary
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabeledRun:
+    """A run with its labels; None before they are published."""
+
+    row: RunRow
+    labels: LabelsOfRun | None
 
 
 @dataclass(frozen=True, kw_only=True)

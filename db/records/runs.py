@@ -129,6 +129,8 @@ class RunRow:
     evaluation: EvaluationRecord | None
     pinned: bool = False
     paused: bool = False
+    tags: tuple[str, ...] = ()
+    asks_for_cards: bool = False  # a stage that waits wants several cards, or one of a certain size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,12 +171,14 @@ class GroupPage:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A run with its config."""
+    """A run with its config, and what people wrote on it."""
 
     row: RunRow
     config: Mapping[str, Any]
     config_hash: str
     failed_slot: str | None
+    note: str = ""
+    queue_paused: bool = False  # as a whole
 
     @property
     def id(self) -> int:
@@ -190,6 +194,14 @@ class RunRecord:
     def error(self) -> str | None:
         """The sentence that says why it failed."""
         return self.row.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingStage:
+    """A stage that was asked for before; `pairs`: what a finished data stage kept for training."""
+
+    status: str
+    pairs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +233,7 @@ class StageRow:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    published_attempt_id: int | None = None
     expected_seconds: float | None = None  # from start to end, where somebody worked it out (workers/plan/eta.py)
 
 

@@ -6,8 +6,17 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArtifactUsage:
+    """Bytes of one kind of artifact."""
+
+    kind: str
+    artifacts: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class QueueHealth:
-    """The queue as the database knows it."""
+    """The queue as the database knows it, and what finished stages left in the store."""
 
     stages: Mapping[str, int]  # status -> count, every status present
     runs: Mapping[str, int]
@@ -17,6 +26,7 @@ class QueueHealth:
     expired_leases: int
     lost_last_day: int
     at: datetime
+    artifacts: tuple[ArtifactUsage, ...]  # what is stored, the largest first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +81,6 @@ class ActiveStage:
     worker: str | None
     created_at: datetime
     started_at: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArtifactUsage:
-    """Bytes of one kind of artifact."""
-
-    kind: str
-    artifacts: int
-    bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)

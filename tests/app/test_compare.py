@@ -1,14 +1,10 @@
 """Compare over results that workers computed: the verdict on top, who is missing, few queries, words everywhere."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import streamlit as st
-from sqlalchemy import Engine, event
 
 from app.components.compare import facts
 from app.components.compare.answer import PER_LINE, _kept
@@ -19,24 +15,10 @@ from cwpo.report import columns as report_columns
 from cwpo.report.document.meanings import MEANINGS, glossary
 from db import queries
 from tests.app.test_charts import gra_row
-from tests.app.visits import Computed, visit, words
+from tests.app.visits import Computed, selects, visit, words
 from workers import api
 from workers.cli import main
 from workers.machine.database import reading
-
-
-@contextmanager
-def selects() -> Iterator[list[str]]:
-    """Statements that read, as they reach the database."""
-    said: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
-            said.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    yield said
-    event.remove(Engine, "before_cursor_execute", note)
 
 
 def test_the_verdict_is_the_first_heading_under_the_title_and_names_its_reference(computed: Computed) -> None:

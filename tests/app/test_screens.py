@@ -18,6 +18,7 @@ from app.components.frame import tables
 from app.components.frame.chart import show_chart
 from app.components.runs import table as runs_table
 from app.reads import compare, results
+from app.reads.run import Once
 from cwpo.compare.gra import DifferenceRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.compare.reference import PLANNED_PAIRS
@@ -67,7 +68,7 @@ DOWN = DatabaseUnavailable("The database does not answer; check DATABASE_URL.")
         ("runs", results, "results_of"),
         ("run", queries, "run_stages"),
         ("run", queries, "answers"),
-        ("compare", queries, "stages_in_slot"),
+        ("compare", queries, "metrics_of_runs"),
         ("compare", queries, "shared_prompts"),
     ],
 )
@@ -80,7 +81,7 @@ def test_a_database_that_fails_inside_a_part_of_a_page_is_one_sentence(
         raise DOWN
 
     monkeypatch.setattr(module, name, fail)
-    tab = {"stages_in_slot": "Curves", "shared_prompts": "Answers"}.get(name, "Configuration")
+    tab = {"metrics_of_runs": "Curves", "shared_prompts": "Answers"}.get(name, "Configuration")
     page = visit(screen, run=str(computed.sweep[0]), further=tab)
     assert {"check DATABASE_URL" in element.value.replace("\\", "") for element in page.error} == {True}
 
@@ -106,6 +107,7 @@ def test_a_run_that_is_deleted_while_it_is_watched_is_a_sentence(
         return real(session, run_id)
 
     monkeypatch.setattr(queries, "get_run", once)
+    monkeypatch.setattr(Once, "take", lambda first: None)  # each part reads for itself, as when it is redrawn alone
     page = visit("run", run=str(computed.sweep[0]))
     assert "it may have been deleted" in words(page)
     assert not page.error

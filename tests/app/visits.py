@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine, event
 from streamlit.testing.v1 import AppTest
 
 from db import queries
@@ -39,6 +42,20 @@ def visit(screen: str, **params: Any) -> AppTest:
     page.run()
     assert not page.exception, [element.message for element in page.exception]
     return page
+
+
+@contextmanager
+def selects() -> Iterator[list[str]]:
+    """Statements that read, as they reach the database."""
+    said: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.lstrip("( ").upper().startswith(("SELECT", "WITH")):
+            said.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield said
+    event.remove(Engine, "before_cursor_execute", note)
 
 
 def words(page: AppTest) -> str:

@@ -77,7 +77,7 @@ def counted(engines: Engines) -> Iterator[list[str]]:
     sent: list[str] = []
 
     def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        if statement.lstrip().upper().startswith("SELECT"):
+        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
             sent.append(statement)
 
     event.listen(engines.read, "before_cursor_execute", note)
@@ -166,11 +166,17 @@ def test_lists_need_a_handful_of_queries_whatever_their_size(done: tuple[Engines
     engines, _ = done
     ids = [submit(engines, align=f"-{number}").run_id for number in range(30)]
     for read, most in (
-        (lambda session: queries.list_runs(session, limit=50), 5),
-        (lambda session: queries.list_groups(session, limit=50), 6),
-        (lambda session: queries.stages_of_runs(session, ids), 5),
+        (lambda session: queries.list_runs(session, limit=50), 1),
+        (lambda session: queries.list_groups(session, limit=50), 3),
+        (lambda session: queries.get_run(session, ids[0]), 1),
+        (lambda session: queries.labeled_run(session, ids[0]), 1),
+        (lambda session: queries.stages_of_runs(session, ids), 1),
         (lambda session: queries.same_prompt_answers(session, ids, "t1"), 5),
-        (lambda session: queries.active_stages(session), 2),
+        (lambda session: queries.active_stages(session), 1),
+        (lambda session: queries.workers(session), 1),
+        (lambda session: queries.queue_health(session), 1),
+        (lambda session: queries.queued_runs(session, limit=50), 1),
+        (lambda session: queries.outcomes(session, ids), 1),
     ):
         with counted(engines) as sent, read_scope(engines) as session:
             read(session)
@@ -443,7 +449,8 @@ def test_the_newest_finished_stages_are_measured_with_a_run_of_theirs(database: 
     with session_scope(database) as session:
         session.execute(update(Stage).where(Stage.kind == "data").values(summary={"train_pairs": 70}))
     with read_scope(database) as session:
-        assert queries.pairs_of(session, ["data", "annotator", "new"]) == {"data": 70}
+        there = queries.plan_reuse(session, ["data", "annotator", "new"])
+        assert {name: stage.pairs for name, stage in there.items()} == {"data": 70, "annotator": None}
         (found,) = queries.measured_stages(session, ["labels", "align"])
         assert (found.kind, found.device, found.seconds, found.pairs) == ("labels", "cpu", 2.0, 70)
         assert found.config["data"]["test_prompts"] == 3
@@ -456,7 +463,8 @@ def test_what_a_new_run_would_reuse_and_how_long_it_takes(done: tuple[Engines, i
     engines, _ = done
     run_id = submit(engines, align="-b").run_id
     with read_scope(engines) as session:
-        assert queries.plan_reuse(session, ["data", "align-b", "new"]) == {"data": "done", "align-b": "queued"}
+        there = queries.plan_reuse(session, ["data", "align-b", "new"])
+        assert {name: stage.status for name, stage in there.items()} == {"data": "done", "align-b": "queued"}
         like = queries.measured_like(session, {("align", "tiny"), ("data", ""), ("sft", "tiny")})
         align = next(row for row in queries.run_stages(session, run_id) if row.slot == "align")
     assert {(row.kind, row.model): row.seconds for row in like} == {("data", ""): 2.0, ("align", "tiny"): 2.0}
@@ -477,7 +485,6 @@ def test_the_system_page(done: tuple[Engines, int]) -> None:
         health = queries.queue_health(session)
         rows = queries.workers(session)
         active = queries.active_stages(session)
-        usage = queries.artifact_usage(session)
         database = queries.database_health(session)
     assert (health.stages["running"], health.stages["queued"], health.ready, health.waiting) == (1, 2, 0, 2)
     assert (health.expired_leases, health.runs["done"], health.oldest_ready_at) == (1, 1, None)
@@ -488,7 +495,7 @@ def test_the_system_page(done: tuple[Engines, int]) -> None:
         ("align", "running", 1, run_id), ("samples", "queued", 1, run_id), ("evaluation", "queued", 1, run_id),
     ]  # fmt: skip
     assert active[0].worker == "busy"
-    assert {row.kind: (row.artifacts, row.bytes) for row in usage}["data"] == (1, 10)
+    assert {row.kind: (row.artifacts, row.bytes) for row in health.artifacts}["data"] == (1, 10)
     assert database.product in ("SQLite", "PostgreSQL")
     assert "postgres:" not in database.location
     assert database.current

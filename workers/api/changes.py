@@ -20,6 +20,7 @@ def announce() -> bool:
 
 
 def redis_health() -> tuple[bool, str]:
+    """Whether Redis answers, and one sentence about it."""
     try:
         doorbell.ping()
     except RedisError as error:

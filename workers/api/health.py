@@ -30,17 +30,23 @@ def health() -> Health:
     """Ask Redis, the database and the disk; answers within seconds whatever is down."""
     redis_ok, redis_detail = redis_health()
     database_ok, database_detail, alive = _database_health()
-    usage = shutil.disk_usage(_existing(home()))
-    storage_ok = usage.used / usage.total < _FULL
+    storage_ok, storage_detail = storage_health()
     return Health(
         redis_ok=redis_ok,
         redis_detail=redis_detail,
         database_ok=database_ok,
         database_detail=database_detail,
         storage_ok=storage_ok,
-        storage_detail=f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.0f} GiB at {home()}",
+        storage_detail=storage_detail,
         workers_alive=alive,
     )
+
+
+def storage_health() -> tuple[bool, str]:
+    """Whether the disk of this installation has room, and how much."""
+    usage = shutil.disk_usage(_existing(home()))
+    said = f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.0f} GiB at {home()}"
+    return usage.used / usage.total < _FULL, said
 
 
 def _database_health() -> tuple[bool, str, int]:

@@ -31,10 +31,11 @@ class TrainedModel:
     problem: str = ""
 
 
-def models(run_id: int) -> list[TrainedModel]:
-    """The models that a run has trained so far, the aligned one first."""
-    with reading() as session:
-        stages = queries.run_stages(session, run_id)
+def models(run_id: int, stages: Sequence[StageRow] | None = None) -> list[TrainedModel]:
+    """The models that a run has trained so far, the aligned one first. `stages`: its own, where they were read."""
+    if stages is None:
+        with reading() as session:
+            stages = queries.run_stages(session, run_id)
     done = {stage.slot: stage for stage in stages if stage.status == DONE}
     return [_model(name, done[name]) for name in words.STAGES if name in done]
 

@@ -71,17 +71,18 @@ def submit_missing(configs: Sequence[RunConfig], name: str) -> list[int]:
 def plan(configs: Sequence[RunConfig]) -> Plan:
     """What submitting these runs would compute, reuse, take and use up; writes nothing. A large local model that was
     never hashed is hashed when a run with it is submitted, and until then counts as one that nobody used."""
-    resolved = _resolve_all(configs, read_at_most=_READ_FOR_A_PLAN)
+    workers = _living()
+    gpu = gpu_available(workers)
+    resolved = _resolve_all(configs, workers, read_at_most=_READ_FOR_A_PLAN)
     runs_and_stages = [(config, build(config)) for config in resolved]
     refuse_held_out(runs_and_stages)
     specs = {spec.fingerprint: spec for _, graph in runs_and_stages for spec in graph.values()}
-    gpu = gpu_available()
     with reading() as session:
-        workers = [worker for worker in queries.workers(session) if worker.alive]
         alive = [worker.device for worker in workers]
+        there = queries.plan_reuse(session, list(specs))
         known = planning.PlanInputs(
-            status=queries.plan_reuse(session, list(specs)),
-            pairs=queries.pairs_of(session, [graph["data"].fingerprint for _, graph in runs_and_stages]),
+            status={fingerprint: stage.status for fingerprint, stage in there.items()},
+            pairs={fingerprint: stage.pairs for fingerprint, stage in there.items() if stage.pairs is not None},
             measured=queries.measured_stages(session, {spec.kind for spec in specs.values()}),
             workers={device: alive.count(device) for device in planning.DEVICES},
             gpu=gpu,
@@ -125,18 +126,23 @@ def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
     ]
 
 
-def gpu_available() -> bool:
-    """Whether a GPU will execute what is submitted: this machine has one, or a GPU worker is alive."""
+def gpu_available(workers: Sequence[WorkerRow] | None = None) -> bool:
+    """Whether a GPU will execute what is submitted: this machine has one, or one of the living `workers`, which are
+    looked up where they are not given."""
     if visible_gpus():
         return True
-    with reading() as session:
-        return any(worker.alive and worker.device == "gpu" for worker in queries.workers(session))
+    return any(worker.device == "gpu" for worker in (_living() if workers is None else workers))
 
 
-def bf16_available() -> bool:
+def bf16_available(workers: Sequence[WorkerRow] | None = None) -> bool:
     """Whether what is submitted with `precision: auto` is computed in bf16: by the GPUs here as they say themselves;
     those of other machines are taken to have it."""
-    return has_bf16() if visible_gpus() else gpu_available()
+    return has_bf16() if visible_gpus() else gpu_available(workers)
+
+
+def _living() -> list[WorkerRow]:
+    with reading() as session:
+        return [worker for worker in queries.workers(session) if worker.alive]
 
 
 def _submit(configs: Sequence[RunConfig], *, sweep: str | None, priority: int) -> list[Submitted]:
@@ -162,10 +168,9 @@ def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priorit
 
 def _with_needs(graphs: Sequence[tuple[RunConfig, Graph]]) -> list[tuple[RunConfig, Graph, list[NewStage]]]:
     """The rows of the stages of these runs, with the cards that they need as far as the estimate knows it."""
-    gpu = gpu_available()
-    with reading() as session:
-        hosts = _hosts([worker for worker in queries.workers(session) if worker.alive])
-    machine = memory.this_machine(graphs, home(), hosts)
+    workers = _living()
+    gpu = gpu_available(workers)
+    machine = memory.this_machine(graphs, home(), _hosts(workers))
     return [
         (config, specs, submission.new_stages(
             config, specs, gpu=gpu, needs=stage_needs.of_run(config, specs, machine, gpu=gpu)
@@ -183,9 +188,11 @@ def _hosts(workers: Sequence[WorkerRow]) -> list[list[int | None]]:
     return list(cards.values())
 
 
-def _resolve_all(configs: Sequence[RunConfig], *, read_at_most: int | None = None) -> list[RunConfig]:
+def _resolve_all(
+    configs: Sequence[RunConfig], workers: Sequence[WorkerRow] | None = None, *, read_at_most: int | None = None
+) -> list[RunConfig]:
     """Pin what each names; runs that name the same things are looked up once."""
-    bf16 = bf16_available()
+    bf16 = bf16_available(workers)
     pinned: dict[str, RunConfig] = {}
     result = []
     for config in with_sets(with_fingerprints(configs)):

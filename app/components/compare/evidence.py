@@ -92,17 +92,15 @@ def show_curves(rows: Sequence[RunRow]) -> None:
                                   bind="query-params", required=True) or CURVES[0]  # fmt: skip
     shown = rows[:MOST_LINES]
     with results.reading() as session:
-        align = queries.stages_in_slot(session, [row.id for row in shown], "align")
         names = confidence_bins.names(THIRDS[metric]) if metric in THIRDS else [metric]
-        table = queries.metrics(session, list(align.values()), names=names, max_points=POINTS // 4)
+        runs = [row.id for row in shown]
+        table = queries.metrics_of_runs(session, runs, "align", names=names, max_points=POINTS // 4)
     if table.empty:
         layout.note("Curves appear with the first training step.")
         return
-    points, labels = dict(iter(table.groupby("stage_id"))), results.labels_of(rows)
+    points, labels = dict(iter(table.groupby("run_id"))), results.labels_of(rows)
     lines = [
-        (f"{labels[row.group_key]} · seed {row.seed}", row.method, points[align[row.id]])
-        for row in shown
-        if align.get(row.id) in points
+        (f"{labels[row.group_key]} · seed {row.seed}", row.method, points[row.id]) for row in shown if row.id in points
     ]
     alt = f"Alignment curves: {_metric_name(metric)}"
     if metric in THIRDS:

@@ -159,5 +159,5 @@ def service_notice() -> None:
 
 @st.cache_data(ttl=10, show_spinner=False)
 def _redis_sentence() -> str:
-    health = api.health()
-    return "" if health.redis_ok else health.redis_detail
+    well, said = api.redis_health()
+    return "" if well else said

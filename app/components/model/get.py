@@ -1,6 +1,6 @@
 """Model tab of a run: where its models lie and how they are loaded, exports of them, and the way to the hub."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -12,6 +12,7 @@ from cwpo.errors import CwpoError
 from cwpo.export import words
 from cwpo.report.numbers import size
 from db.errors import DatabaseError
+from db.records import StageRow
 from workers.api import models
 from workers.api.models import EXPORTED, MOST_ZIPPED, RUNNING, Export, TrainedModel, Wanted
 
@@ -30,10 +31,10 @@ HUB = (
 )
 
 
-def show_models(run_id: int) -> None:
+def show_models(run_id: int, stages: Sequence[StageRow]) -> None:
     """Everything that can be taken along."""
     try:
-        found = models.models(run_id)
+        found = models.models(run_id, stages)
     except CwpoError as error:
         layout.problem(named(error))
         return

@@ -8,10 +8,8 @@ from app.components.frame import layout
 from app.components.frame.address import NewRunView, RunsView
 from app.components.frame.leaving import leave
 from app.components.keeping.deletion import ask_deletion
-from app.components.keeping.marks import edit_name, edit_note, edit_tags, kept, show_note, show_tags
+from app.components.keeping.marks import edit_name, edit_note, edit_tags, show_note, show_tags
 from app.components.keeping.undo import act, show_last
-from app.reads import results
-from db import queries
 from db.records import RunRecord
 from db.records.keeping import KeptRun
 from db.status import LIVE
@@ -25,10 +23,11 @@ LIVE_HELP = "Cancel it first: it is queued or running."
 
 def show_actions(run: RunRecord) -> None:
     """Verbs on the right, below them the tags and the note. Duplicate & edit comes first on a run that failed."""
-    mine = kept([run.id])
-    if not mine:
-        return
-    one, live = mine[0], run.status in LIVE
+    row, live = run.row, run.status in LIVE
+    one = KeptRun(
+        id=row.id, name=row.name, status=row.status, pinned=row.pinned, paused=row.paused, archived=row.archived,
+        tags=row.tags, note=run.note,
+    )  # fmt: skip
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Duplicate & edit", key="duplicate", type="primary" if run.status == "failed" else "secondary"):
             leave(NewRunView(source=run.id))
@@ -39,7 +38,7 @@ def show_actions(run: RunRecord) -> None:
         _more(run, one, live)
     _written(one)
     if live:
-        _say_paused(one)
+        _say_paused(one, whole=run.queue_paused)
     show_last(PLACE)
 
 
@@ -49,8 +48,10 @@ def _written(run: KeptRun) -> None:
         if run.pinned:
             st.badge("pinned", color="primary")
         show_tags(run)
-        with st.popover("Tags", type="tertiary", key="run_tags"):
-            edit_tags([run], PLACE)
+        tags = st.popover("Tags", type="tertiary", key="run_tags", on_change="rerun")
+        if tags.open:  # all tags that there are, are read for it
+            with tags:
+                edit_tags([run], PLACE)
         with st.popover("Note", type="tertiary", key="run_note"):
             edit_note(run, PLACE)
     show_note(run)
@@ -77,9 +78,7 @@ def _more(run: RunRecord, one: KeptRun, live: bool) -> None:
                 leave(RunsView())
 
 
-def _say_paused(run: KeptRun) -> None:
-    with results.reading() as session:
-        whole = queries.queue_paused(session)
+def _say_paused(run: KeptRun, *, whole: bool) -> None:
     if run.paused:
         layout.note("Paused: no further stage is started for this run until it is resumed; a running one ends.")
     elif whole:

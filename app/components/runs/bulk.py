@@ -8,8 +8,6 @@ from app.components.frame import layout
 from app.components.keeping.deletion import ask_deletion
 from app.components.keeping.marks import edit_name, edit_note, edit_tags, kept
 from app.components.keeping.undo import act, show_last
-from app.reads import results
-from db import queries
 from db.records.keeping import KeptRun
 from db.status import CANCELLED, FAILED, LIVE
 from workers.api import keeping
@@ -17,7 +15,7 @@ from workers.api import keeping
 PLACE = "bulk"
 
 
-def show_bulk(run_ids: Sequence[int]) -> None:
+def show_bulk(run_ids: Sequence[int], *, paused: bool) -> None:
     """Verbs for these runs, none where none is ticked; what was done last stands there in any case."""
     runs = kept(run_ids) if run_ids else []
     if runs:
@@ -26,9 +24,8 @@ def show_bulk(run_ids: Sequence[int]) -> None:
             _switches(runs)
             _queue(runs)
             _delete(runs)
-    with results.reading() as session:
-        if queries.queue_paused(session):
-            layout.note("The queue is paused: no stage is started until it is resumed on the System page.")
+    if paused:
+        layout.note("The queue is paused: no stage is started until it is resumed on the System page.")
     show_last(PLACE)
 
 

@@ -1,23 +1,24 @@
-"""Columns that other parts give the list: what they say of runs, by the numbers of the runs."""
+"""Columns that other parts give the list: what they say of runs, in words ready to be shown."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from app import untrusted
-from app.reads import runs as reads
+from db.records import RunRow
 
-Read = Callable[[Sequence[int]], Mapping[int, str]]
+Words = tuple[str, ...]
 
-# heading -> what reads the words of the runs on a page, ready to be shown
-EXTRA: Mapping[str, Read] = {"tags": reads.marks_of}
+
+def marks(row: RunRow) -> Words:
+    """What people put on a run: a pin, and tags."""
+    return (*(("pinned",) if row.pinned else ()), *row.tags)
+
+
+# heading -> the words of a run
+EXTRA: Mapping[str, Callable[[RunRow], Words]] = {"tags": marks}
+OF_VALUES = "tags"  # of which the lines of a field's values know the words without their runs
 EXTRA_WIDTH = 96
 
 
-def words_of(run_ids: Sequence[int]) -> dict[str, Mapping[int, str]]:
-    """Every extra column over the runs of a page; none where no run has anything of it."""
-    return {heading: words for heading, read in EXTRA.items() if run_ids and (words := read(run_ids))}
-
-
-def joined(words: Mapping[int, str], run_ids: Sequence[int]) -> str:
+def joined(words: Iterable[Words]) -> str:
     """What the runs of one line say, each thing once."""
-    each = [word for run_id in run_ids for word in words.get(run_id, "").split(", ") if word]
-    return untrusted.label(", ".join(dict.fromkeys(each)))
+    return untrusted.label(", ".join(dict.fromkeys(word for its in words for word in its)))

@@ -31,9 +31,10 @@ class Shown:
     note: str  # on what terms the GRAs were counted, and what their intervals cover
 
     @property
-    def live(self) -> list[int]:
-        """The runs in sight that wait or run."""
-        return [row.id for group in self.groups for row in group.rows if row.status in runs_table.LIVE]
+    def waiting(self) -> list[int]:
+        """The runs in sight that wait or run, and ask for cards that somebody must have."""
+        rows = [row for group in self.groups for row in group.rows]
+        return [row.id for row in rows if row.status in runs_table.LIVE and row.asks_for_cards]
 
 
 def read(view: RunsView) -> Shown:
@@ -51,7 +52,7 @@ def read(view: RunsView) -> Shown:
         lines, groups, configs = _by_setting(page, view, keys)
     if by_value:
         lines, shown = _named_by(columns.name_of(listing.grouping), lines, shown)
-    lines, shown = _with_extra(lines, shown)
+    lines, shown = _with_extra(lines, shown, groups, page if by_value else None)
     said: list[str] = []
     if not view.columns:
         shown, said = runs_table.without_shared(lines, shown)
@@ -126,10 +127,16 @@ def _configs(groups: Sequence[RunGroup]) -> Configs:
     return {row.id: first[group.rows[0].id] for group in groups for row in group.rows if group.rows[0].id in first}
 
 
-def _with_extra(lines: list[Line], shown: list[Column]) -> tuple[list[Line], list[Column]]:
-    """The columns that other parts add, behind the first two."""
-    words = extra.words_of([run_id for line in lines for run_id in line.run_ids])
-    for heading, its in words.items():
-        shown = [*shown, Column(key=heading, label=heading, width=extra.EXTRA_WIDTH, order="")]
-        lines = [replace(line, cells={**line.cells, heading: extra.joined(its, line.run_ids)}) for line in lines]
+def _with_extra(
+    lines: list[Line], shown: list[Column], groups: Sequence[RunGroup], values: LinePage | None
+) -> tuple[list[Line], list[Column]]:
+    """The columns that other parts add, behind the others; none where no line has anything of it."""
+    rows = {row.id: row for group in groups for row in group.rows}
+    for heading, words in extra.EXTRA.items():
+        said = {line.key: extra.joined(words(rows[one]) for one in line.run_ids if one in rows) for line in lines}
+        if values is not None and heading == extra.OF_VALUES:
+            said |= {runs_table.value_key(one.key): extra.joined([one.marks]) for one in values.lines}
+        if any(said.values()):
+            shown = [*shown, Column(key=heading, label=heading, width=extra.EXTRA_WIDTH, order="")]
+            lines = [replace(line, cells={**line.cells, heading: said[line.key]}) for line in lines]
     return lines, shown

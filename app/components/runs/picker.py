@@ -6,7 +6,7 @@ from app import untrusted
 from app.reads import results
 from cwpo.config.catalog import objective_label
 from db import queries
-from db.records import RunFilters, RunRow
+from db.records import RunRow
 
 OFFERED = 60  # newest first
 PLACES = ("after", "before", "pair")  # in the list of one run; filters hold for any
@@ -20,8 +20,8 @@ def run_name(row: RunRow) -> str:
 def pick_run(current: RunRow) -> None:
     """Runs with an annotator; the one looked at is always among them."""
     with results.reading() as session:
-        newest = queries.list_runs(session, filters=RunFilters(), after=None, limit=OFFERED).rows
-    offered = {row.id: row for row in newest if row.annotator is not None} | {current.id: current}
+        newest = queries.newest_labeled(session, limit=OFFERED)
+    offered = {row.id: row for row in newest} | {current.id: current}
     ids = sorted(offered, reverse=True)
     chosen = st.selectbox(
         "Run",

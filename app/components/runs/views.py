@@ -11,7 +11,6 @@ from app import untrusted
 from app.components.frame import layout
 from app.components.frame.address import RunsView
 from app.components.frame.filters import RUN_DEFAULTS
-from app.reads import runs as reads
 from db.errors import DatabaseError
 from db.records.listing import SavedViewRow
 from workers.api.people import views as commands
@@ -77,7 +76,6 @@ def _do(change: Any) -> None:
     except DatabaseError as error:
         layout.problem(error)
         return
-    reads.forget_saved_views()
     st.rerun()
 
 

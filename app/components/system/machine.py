@@ -1,5 +1,6 @@
 """Parts of the System page: services, queue, workers, disk."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -12,7 +13,8 @@ from cwpo.report.listings import fields_of
 from cwpo.report.numbers import duration, size
 from cwpo.stages.graph import slot_name
 from db import queries
-from db.records import ActiveStage, WorkerRow
+from db.errors import DatabaseError
+from db.records import ActiveStage, ArtifactUsage, QueueHealth, WorkerRow
 from workers import api
 
 WORKER_COLUMNS = (
@@ -39,20 +41,21 @@ ACTIVE_SHOWN = 10
 
 def show_services() -> None:
     """Redis and the database, each well or with a sentence."""
-    health = api.health()
+    well, said = api.redis_health()
     left, right = st.columns(2, gap="medium")
     with left:
         layout.small("Redis")
-        st.text("well" if health.redis_ok else "down")
-        layout.note(health.redis_detail)
+        st.text("well" if well else "down")
+        layout.note(said)
     with right:
         layout.small("Database")
-        if not health.database_ok:
+        try:
+            with results.reading() as session:
+                found = queries.database_health(session)
+        except DatabaseError as error:
             st.text("down")
-            layout.note(health.database_detail)
+            layout.note(error)
             return
-        with results.reading() as session:
-            found = queries.database_health(session)
         st.text(f"{found.product} {found.version}, {size(found.bytes)}, {found.latency_ms:.1f} ms")
         layout.note(f"{found.location} · {found.detail} · schema {found.revision or 'missing'}")
         if not found.current:
@@ -61,11 +64,8 @@ def show_services() -> None:
             )
 
 
-def show_queue() -> None:
+def show_queue(found: QueueHealth, workers: Sequence[WorkerRow]) -> None:
     """What runs, what is ready, what waits."""
-    with results.reading() as session:
-        found = queries.queue_health(session)
-        workers = queries.workers(session)
     figures = (
         ("workers alive", sum(worker.alive for worker in workers)),
         ("running", found.stages.get("running", 0)),
@@ -83,10 +83,8 @@ def show_queue() -> None:
         layout.note(f"{counted(found.expired_leases, 'lease')} ran out; the reaper queues them again within seconds.")
 
 
-def show_active(files: list[tables.Drawn]) -> None:
+def show_active(active: Sequence[ActiveStage], files: list[tables.Drawn]) -> None:
     """What is executed now, and what comes next."""
-    with results.reading() as session:
-        active = queries.active_stages(session)
     layout.small("Stages in the queue")
     if not active:
         layout.note("Nothing is queued.")
@@ -96,10 +94,9 @@ def show_active(files: list[tables.Drawn]) -> None:
                     most=ACTIVE_SHOWN)  # fmt: skip
 
 
-def show_workers(files: list[tables.Drawn]) -> None:
+def show_workers(workers: Sequence[WorkerRow], files: list[tables.Drawn]) -> None:
     """Alive workers first; those gone are muted."""
-    with results.reading() as session:
-        workers = sorted(queries.workers(session), key=lambda worker: (not worker.alive, worker.name))
+    workers = sorted(workers, key=lambda worker: (not worker.alive, worker.name))
     layout.small("Workers")
     if not any(worker.alive for worker in workers):
         layout.empty_state("No worker is alive; start them with: make start, or python -m workers.")
@@ -108,19 +105,17 @@ def show_workers(files: list[tables.Drawn]) -> None:
         tables.show_with_file(files, WORKER_COLUMNS, rows, alt="Workers", numbers=lambda: fields_of(workers))
 
 
-def show_disk(files: list[tables.Drawn]) -> None:
+def show_disk(usage: Sequence[ArtifactUsage], files: list[tables.Drawn]) -> None:
     """What the store holds, by kind, and what the disk has left."""
-    with results.reading() as session:
-        usage = queries.artifact_usage(session)
     layout.small("Disk")
-    health = api.health()
+    well, said = api.storage_health()
     if usage:
         columns = (Column(label="artifacts"), Column(label="number", figures=True), Column(label="size", figures=True))
         rows = [(slot_name(row.kind), f"{row.artifacts:,}", size(row.bytes)) for row in usage]
         tables.show_with_file(files, columns, rows, alt="Artifacts by kind", numbers=lambda: fields_of(usage))
     else:
         layout.note("No artifact is stored yet.")
-    layout.note(health.storage_detail if health.storage_ok else f"Nearly full: {health.storage_detail}")
+    layout.note(said if well else f"Nearly full: {said}")
 
 
 def _worker_row(worker: WorkerRow) -> list[Cell]:

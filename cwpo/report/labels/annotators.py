@@ -9,7 +9,7 @@ import pandas as pd
 
 from cwpo.annotation.summary import judged
 from cwpo.config.catalog import short_name
-from cwpo.report.labels.label_records import Annotator, AttributeGroup, Judged, LabelSummary, Rival, Slice
+from cwpo.report.labels.label_records import Annotator, AttributeGroup, Judged, LabelSummary, Rival, Several, Slice
 from cwpo.report.numbers import number, points, points_interval
 from cwpo.statistics import calibration
 
@@ -114,7 +114,7 @@ def kind_name(row: Annotator) -> str:
     return f"{words}, of another run" if row.existing else words
 
 
-def several(row: Annotator) -> str:
+def several(row: Several) -> str:
     """4 annotators, 8 passes, or 4 annotators × 8 passes; nothing where one labeled once."""
     counts = ((row.members, "annotators"), (row.passes, "passes"))
     return " × ".join(f"{count} {what}" for count, what in counts if count > 1)

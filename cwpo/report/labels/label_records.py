@@ -150,6 +150,15 @@ class LabelSummary(Protocol):
     def attributes(self) -> Sequence[AttributeGroup]: ...
 
 
+class Several(Protocol):
+    """How many labeled, and how often each."""
+
+    @property
+    def members(self) -> int: ...
+    @property
+    def passes(self) -> int: ...
+
+
 class Annotator(Protocol):
     """What made the labels."""
 

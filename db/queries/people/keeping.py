@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select, true
 from sqlalchemy.orm import Session
 
 from db import status
@@ -16,24 +16,36 @@ from db.readiness import QUEUE_PAUSED, inputs_missing
 from db.records.keeping import EndedRun, KeptRun, NoticeCounts, QueuedRun, QueuePage, TagCount
 
 MOST_TAGS = 200
+_BETWEEN = ","  # two tags: no tag has one
 
 
 def kept_runs(session: Session, run_ids: Collection[int]) -> list[KeptRun]:
-    """The runs with their tags and notes, by number, in two queries; those that are gone are left out."""
+    """The runs with their tags and notes, by number, in one query; those that are gone are left out."""
     rows = session.execute(
         select(Run.id, Run.name, Run.status, Run.pinned, Run.paused, Run.archived, RunNote.text)
+        .add_columns(tags_column().label("tags"))
         .outerjoin(RunNote, RunNote.run_id == Run.id)
         .where(Run.id.in_(run_ids), Run.deleted_at.is_(None))
         .order_by(Run.id)
     ).all()
-    tags = tags_of(session, run_ids)
     return [
         KeptRun(
             id=row.id, name=row.name, status=row.status, pinned=row.pinned, paused=row.paused, archived=row.archived,
-            tags=tags.get(row.id, ()), note=row.text or "",
+            tags=tags_from(row.tags), note=row.text or "",
         )
         for row in rows
     ]  # fmt: skip
+
+
+def tags_column() -> Any:
+    """The tags of a run beside whatever else is read of it, for `tags_from`."""
+    together = func.aggregate_strings(RunTag.tag, _BETWEEN)
+    return select(together).where(RunTag.run_id == Run.id).correlate(Run).scalar_subquery()
+
+
+def tags_from(together: str | None) -> tuple[str, ...]:
+    """The tags of a run, in the order of the alphabet."""
+    return tuple(sorted(together.split(_BETWEEN))) if together else ()
 
 
 def tags_of(session: Session, run_ids: Collection[int]) -> dict[int, tuple[str, ...]]:
@@ -47,11 +59,6 @@ def tags_of(session: Session, run_ids: Collection[int]) -> dict[int, tuple[str, 
     return found
 
 
-def pinned_among(session: Session, run_ids: Collection[int]) -> set[int]:
-    """Those of these runs that are pinned."""
-    return set(session.scalars(select(Run.id).where(Run.id.in_(run_ids), Run.pinned.is_(True))))
-
-
 def notes_of(session: Session, run_ids: Collection[int]) -> dict[int, str]:
     """The note of each run that has one."""
     rows = session.execute(select(RunNote.run_id, RunNote.text).where(RunNote.run_id.in_(run_ids)))
@@ -60,8 +67,13 @@ def notes_of(session: Session, run_ids: Collection[int]) -> dict[int, str]:
 
 def all_tags(session: Session) -> list[TagCount]:
     """Every tag with how many runs have it, the most used first."""
+    return [TagCount(tag=row.tag, runs=row.runs) for row in session.execute(most_used_tags())]
+
+
+def most_used_tags() -> Any:
+    """The statement of `all_tags`: tag and runs."""
     number = func.count()
-    rows = session.execute(
+    return (
         select(RunTag.tag, number.label("runs"))
         .join(Run, Run.id == RunTag.run_id)
         .where(Run.deleted_at.is_(None))
@@ -69,7 +81,6 @@ def all_tags(session: Session) -> list[TagCount]:
         .order_by(number.desc(), RunTag.tag)
         .limit(MOST_TAGS)
     )
-    return [TagCount(tag=row.tag, runs=row.runs) for row in rows]
 
 
 def has_tags(tags: Collection[str]) -> list[ColumnElement[bool]]:
@@ -79,37 +90,55 @@ def has_tags(tags: Collection[str]) -> list[ColumnElement[bool]]:
 
 def queue_paused(session: Session) -> bool:
     """Whether the queue is paused as a whole."""
-    return session.scalars(select(Setting.key).where(Setting.key == QUEUE_PAUSED)).first() is not None
+    return bool(session.execute(select(is_queue_paused())).scalar_one())
+
+
+def is_queue_paused() -> Any:
+    """The same as a column of a statement."""
+    return exists(select(1).where(Setting.key == QUEUE_PAUSED))
 
 
 def queued_runs(session: Session, *, limit: int = 50) -> QueuePage:
-    """Live runs in the order of the queue with what is left of them, in four queries whatever their number."""
+    """Live runs in the order of the queue with what is left of them, in one query whatever their number."""
     live = (Run.status.in_(status.LIVE),)
-    columns = (Run.id, Run.name, Run.method_label, Run.objective, Run.seed, Run.status, Run.paused, Run.priority)
-    runs = session.execute(select(*columns).where(*live).order_by(Run.priority.desc(), Run.id).limit(limit)).all()
-    total = session.execute(select(func.count()).select_from(Run).where(*live)).scalar_one()
-    stages: dict[int, list[Any]] = {run.id: [] for run in runs}
-    missing = inputs_missing().label("missing")
-    found = session.execute(
-        select(RunStage.run_id, RunStage.slot, Stage.id, Stage.kind, Stage.model, Stage.status, Stage.done, Stage.total)
-        .add_columns(missing)
-        .join(Stage, Stage.id == RunStage.stage_id)
-        .where(RunStage.run_id.in_(stages))
-        .order_by(RunStage.run_id, Stage.id)
+    first = (
+        select(Run.id, Run.name, Run.method_label, Run.objective, Run.seed, Run.status, Run.paused, Run.priority)
+        .where(*live)
+        .order_by(Run.priority.desc(), Run.id)
+        .limit(limit)
+        .subquery("first")
     )
+    total = select(func.count()).select_from(Run).where(*live).scalar_subquery().label("total")
+    whole = select(total, is_queue_paused().label("whole_queue")).subquery("whole")  # one row, also without a live run
+    stage = (RunStage.slot, Stage.id.label("stage_id"), Stage.status.label("stage_status"))
+    found = session.execute(
+        select(*whole.c, *first.c, *stage, inputs_missing().label("missing"))
+        .select_from(whole)
+        .outerjoin(first, true())
+        .outerjoin(RunStage, RunStage.run_id == first.c.id)
+        .outerjoin(Stage, Stage.id == RunStage.stage_id)
+        .order_by(first.c.priority.desc(), first.c.id, Stage.id)
+    ).all()
+    stages: dict[int, list[Any]] = {}
     for row in found:
-        stages[row.run_id].append(row)
-    rows = tuple(QueuedRun(place=place, **run._mapping, **_left(stages[run.id])) for place, run in enumerate(runs, 1))
-    return QueuePage(rows=rows, total=total, paused=queue_paused(session))
+        if row.id is not None:
+            stages.setdefault(row.id, []).append(row)
+    names = tuple(column.key for column in first.c)
+    rows = tuple(
+        QueuedRun(place=place, **{name: getattr(its[0], name) for name in names}, **_left(its))
+        for place, its in enumerate(stages.values(), 1)
+    )
+    return QueuePage(rows=rows, total=found[0].total, paused=bool(found[0].whole_queue))
 
 
 def _left(stages: Collection[Any]) -> dict[str, Any]:
     """What is left of a run's stages."""
-    open_ones = [stage for stage in stages if stage.status != status.DONE]
-    running = [stage for stage in open_ones if stage.status == status.RUNNING]
-    ready = [stage for stage in open_ones if stage.status == status.QUEUED and not stage.missing]
+    known = [stage for stage in stages if stage.stage_id is not None]
+    open_ones = [stage for stage in known if stage.stage_status != status.DONE]
+    running = [stage for stage in open_ones if stage.stage_status == status.RUNNING]
+    ready = [stage for stage in open_ones if stage.stage_status == status.QUEUED and not stage.missing]
     return {
-        "stages": len(stages),
+        "stages": len(known),
         "stages_left": len(open_ones),
         "running": tuple(stage.slot for stage in running),
         "next_slot": ready[0].slot if ready else None,

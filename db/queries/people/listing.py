@@ -5,33 +5,40 @@ order and one for the grouping, whatever else the runs hold.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
     Float,
     Numeric,
+    String,
     case,
     cast,
     extract,
     func,
     literal,
     literal_column,
+    null,
     select,
     tuple_,
+    union_all,
 )  # fmt: skip
 from sqlalchemy.orm import Session, aliased, join, outerjoin
 
 from db import status
-from db.models import Run, RunValue, SavedView
+from db.models import Run, RunTag, RunValue, SavedView, Setting
 from db.queries.common import cut
-from db.queries.runs import conditions, listed, run_rows
+from db.queries.people.keeping import most_used_tags
+from db.queries.runs import conditions, read_runs
+from db.readiness import QUEUE_PAUSED
 from db.records import RunRow
 from db.records.listing import (
     EACH_RUN,
     LONGEST_KEY,
     SETTING,
+    Around,
     Figure,
     Line,
     LinePage,
@@ -76,7 +83,7 @@ class _Source:
 def list_lines(
     session: Session, listing: Listing, *, after: Place | None, limit: int, keys: Collection[str] = ()
 ) -> LinePage:
-    """One page of lines with the figures named by `keys`: four or five queries, whatever the number of runs."""
+    """One page of lines with the figures named by `keys`: two to four queries, whatever the number of runs."""
     lines = _lines(listing)
     place = [lines.c.flag, lines.c.number, lines.c.text, lines.c.newest]
     total = select(func.count()).select_from(lines).scalar_subquery()
@@ -87,11 +94,15 @@ def list_lines(
     found, more = cut(session.execute(ordered).all(), limit)
     names = [row.line for row in found]
     source = _source(listing)
-    read = _members if listing.grouping in (SETTING, EACH_RUN) else _members_of_values
-    members = read(session, source, names)
     figures = _figures(session, source, names, keys)
+    if listing.grouping in (SETTING, EACH_RUN):
+        rows = _rows(session, source, names)
+        lines = [_line_of_rows(row, rows.get(row.line, []), figures.get(row.line, {})) for row in found]
+    else:
+        tallies = _tallies(session, source, names)
+        lines = [_line_of_value(row, tallies[row.line], figures.get(row.line, {})) for row in found]
     return LinePage(
-        lines=tuple(_line(row, members.get(row.line, _NOBODY), figures.get(row.line, {})) for row in found),
+        lines=tuple(lines),
         next=_place_of(found[-1]) if more else None,
         total=found[0].total if found else 0,
     )
@@ -106,20 +117,65 @@ def figures_of(
 
 def version(session: Session) -> Version:
     """Whether the list may have changed: read from indexes alone."""
-    counts = [select(func.count()).where(Run.status == state).scalar_subquery() for state in status.LIVE]
-    listed_runs = select(func.count()).where(Run.archived.is_(False), Run.deleted_at.is_(None)).scalar_subquery()
-    newest = select(func.max(Run.id)).scalar_subquery()
-    row = session.execute(select(listed_runs, newest, *counts)).one()
-    return Version(runs=row[0], newest=row[1] or 0, queued=row[2], running=row[3])
+    row = session.execute(select(*(one.label(name) for name, one in _counts().items()))).one()
+    return _version(row._mapping)
+
+
+def around(session: Session) -> Around:
+    """What stands around the list, whatever it shows, in one query."""
+    views = select(
+        literal_column("'view'").label("what"), SavedView.id.label("number"), SavedView.name.label("word"),
+        case((SavedView.is_default, 1), else_=0).label("flag"), SavedView.params.label("params"),
+    )  # fmt: skip
+    tags, keys = most_used_tags().subquery("tags"), _keys().subquery("known_keys")
+    more = [
+        select(literal_column("'tag'"), tags.c.runs, tags.c.tag, ZERO, null()),
+        select(literal_column("'key'"), ZERO, keys.c.key, ZERO, null()),
+        *(
+            select(literal_column("'count'"), func.coalesce(one, ZERO), literal_column(f"'{name}'"), ZERO, null())
+            for name, one in _counts().items()
+        ),
+    ]
+    found: dict[str, list[Any]] = {"view": [], "tag": [], "key": [], "count": []}
+    for row in session.execute(union_all(views, *more)):
+        found[row.what].append(row)
+    shown = sorted(found["view"], key=lambda row: (row.word.lower(), row.number))
+    return Around(
+        version=_version({row.word: row.number for row in found["count"]}),
+        views=tuple(
+            SavedViewRow(id=row.number, name=row.word, params=row.params, is_default=bool(row.flag)) for row in shown
+        ),
+        tags=tuple(row.word for row in sorted(found["tag"], key=lambda row: (-row.number, row.word))),
+        keys=tuple(sorted(row.word for row in found["key"])),
+    )
 
 
 def value_keys(session: Session) -> list[str]:
     """The fields and figures that any run has: one look into the index for each."""
+    return list(session.scalars(_keys()))
+
+
+def _counts() -> dict[str, Any]:
+    """What the version of the list is made of, each of them one number."""
+    paused = select(func.count()).select_from(Setting).where(Setting.key == QUEUE_PAUSED)
+    live = {state: select(func.count()).select_from(Run).where(Run.status == state) for state in status.LIVE}
+    listed = select(func.count()).select_from(Run).where(Run.archived.is_(False), Run.deleted_at.is_(None))
+    counts = {"runs": listed, "newest": select(func.max(Run.id)), "paused": paused, **live}
+    return {name: one.scalar_subquery() for name, one in counts.items()}
+
+
+def _version(counts: Mapping[str, Any]) -> Version:
+    return Version(
+        runs=counts["runs"], newest=counts["newest"] or 0, queued=counts[status.QUEUED], running=counts[status.RUNNING],
+        paused=bool(counts["paused"]),
+    )  # fmt: skip
+
+
+def _keys() -> Any:
     first = select(func.min(RunValue.key).label("key")).cte("keys", recursive=True)
     following = select(func.min(RunValue.key)).where(RunValue.key > first.c.key).scalar_subquery()
     keys = first.union_all(select(following).where(first.c.key.is_not(None)))
-    found = session.scalars(select(keys.c.key).limit(MOST_KEYS))
-    return [key for key in found if key is not None]
+    return select(keys.c.key).where(keys.c.key.is_not(None)).limit(MOST_KEYS)
 
 
 def saved_views(session: Session) -> list[SavedViewRow]:
@@ -163,6 +219,7 @@ def _lines(listing: Listing) -> Any:
         cast(number, Float(53)).label("number"),
         (func.coalesce(text, NOTHING) if text is not None else NOTHING).label("text"),
         (Run.id if alone else func.max(Run.id)).label("newest"),
+        (ONE if listing.grouping in (SETTING, EACH_RUN) else func.count(Run.group_key.distinct())).label("settings"),
     )
     rows = select(*columns).select_from(tables).where(*source.conditions)
     return (rows if alone else rows.group_by(source.line)).cte("lines")
@@ -183,37 +240,45 @@ def _place_of(row: Any) -> Place:
     return Place(known=row.flag, number=row.number, text=row.text, newest=row.newest)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Member:
-    id: int
-    status: str
-    seed: int
-    group_key: str
-    row: RunRow | None = None
-
-
-_NOBODY: list[_Member] = []
-
-
-def _members(session: Session, source: _Source, names: Sequence[Any]) -> dict[Any, list[_Member]]:
+def _rows(session: Session, source: _Source, names: Sequence[Any]) -> dict[Any, list[RunRow]]:
     """The runs of settings, or the runs themselves, with all that a line shows of them."""
     by_group = source.line is Run.group_key
-    found = listed().where(*source.conditions, source.line.in_(names)).order_by(Run.seed, Run.id)
-    members: dict[Any, list[_Member]] = {}
-    for row in run_rows(session, session.execute(found).all()):
-        one = _Member(id=row.id, status=row.status, seed=row.seed, group_key=row.group_key, row=row)
-        members.setdefault(row.group_key if by_group else row.id, []).append(one)
-    return members
+    chosen = select(Run.id).where(*source.conditions, source.line.in_(names))
+    found: dict[Any, list[RunRow]] = {}
+    for row, _ in read_runs(session, chosen, order=(Run.seed, Run.id)):
+        found.setdefault(row.group_key if by_group else row.id, []).append(row)
+    return found
 
 
-def _members_of_values(session: Session, source: _Source, names: Sequence[Any]) -> dict[Any, list[_Member]]:
-    """The runs of a field's values, which may be all runs: who they are and how they stand."""
-    columns = (source.line.label("line"), Run.id, Run.status, Run.seed, Run.group_key)
-    found = source.of(*columns).where(source.line.in_(names)).order_by(Run.id.desc())
-    members: dict[Any, list[_Member]] = {}
-    for line, run_id, state, seed, group_key in session.execute(found):
-        members.setdefault(line, []).append(_Member(id=run_id, status=state, seed=seed, group_key=group_key))
-    return members
+@dataclass(kw_only=True)
+class _Tally:
+    """The runs that have one value of a field, which may be all runs: how they stand, not what they are."""
+
+    ids: list[int] = field(default_factory=list)
+    statuses: dict[str, int] = field(default_factory=dict)
+    seeds: set[int] = field(default_factory=set)
+    pinned: bool = False
+    tags: list[str] = field(default_factory=list)
+
+
+def _tallies(session: Session, source: _Source, names: Sequence[Any]) -> dict[Any, _Tally]:
+    """Added up by the database: a value has thousands of runs, and a line shows a few numbers of them."""
+    line = source.line.label("line")
+    pinned = func.max(case((Run.pinned, 1), else_=0))
+    ids = func.aggregate_strings(cast(Run.id, String), ",")
+    rows = source.of(line, Run.status, Run.seed, func.count(), pinned, ids).where(source.line.in_(names))
+    found: dict[Any, _Tally] = {}
+    for name, state, seed, count, is_pinned, together in session.execute(rows.group_by(line, Run.status, Run.seed)):
+        one = found.setdefault(name, _Tally())
+        one.ids += map(int, together.split(","))
+        one.statuses[state] = one.statuses.get(state, 0) + count
+        one.seeds.add(seed)
+        one.pinned = one.pinned or bool(is_pinned)
+    tagged = select(line, RunTag.tag).select_from(join(source.tables, RunTag, RunTag.run_id == Run.id))
+    wanted = tagged.where(*source.conditions, source.line.in_(names)).distinct()
+    for name, tag in sorted(session.execute(wanted).tuples()):
+        found[name].tags.append(tag)
+    return found
 
 
 def _figures(
@@ -248,18 +313,18 @@ def _sd(count: int, mean: float | None, squares: float | None) -> float | None:
     return math.sqrt(max(0.0, (squares - count * mean * mean) / (count - 1)))
 
 
-def _line(row: Any, members: Sequence[_Member], figures: Mapping[str, Figure]) -> Line:
-    counts: dict[str, int] = {}
-    for one in members:
-        counts[one.status] = counts.get(one.status, 0) + 1
+def _line_of_rows(row: Any, rows: Sequence[RunRow], figures: Mapping[str, Figure]) -> Line:
     return Line(
-        key=str(row.line),
-        value=None if row.line == "" else str(row.line),
-        newest=row.newest,
-        run_ids=tuple(one.id for one in members),
-        statuses=counts,
-        seeds=tuple(sorted({one.seed for one in members})),
-        settings=len({one.group_key for one in members}),
-        rows=tuple(one.row for one in members if one.row is not None),
-        figures=figures,
-    )
+        key=str(row.line), value=None if row.line == "" else str(row.line), newest=row.newest,
+        run_ids=tuple(one.id for one in rows), statuses=Counter(one.status for one in rows),
+        seeds=tuple(sorted({one.seed for one in rows})), settings=len({one.group_key for one in rows}),
+        rows=tuple(rows), figures=figures,
+    )  # fmt: skip
+
+
+def _line_of_value(row: Any, tally: _Tally, figures: Mapping[str, Figure]) -> Line:
+    return Line(
+        key=str(row.line), value=None if row.line == "" else str(row.line), newest=row.newest,
+        run_ids=tuple(sorted(tally.ids, reverse=True)), statuses=tally.statuses, seeds=tuple(sorted(tally.seeds)),
+        settings=row.settings, rows=(), figures=figures, marks=((*(("pinned",) if tally.pinned else ()), *tally.tags)),
+    )  # fmt: skip

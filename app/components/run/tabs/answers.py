@@ -1,14 +1,17 @@
 """Answers of one run to the held-out prompts, aligned | baseline, page by page: searched, ordered, compared."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app.components.frame import layout
 from app.components.frame.formats import counted
 from app.components.run.tabs.answer_card import show_answers
 from app.reads import results
+from app.reads.run import Once
 from cwpo.report.numbers import count
 from db import queries
-from db.records import AnswerPage, Cursor
+from db.records import AnswerPage, Cursor, StageRow
 
 PAGE = 10
 ORDERS = {"prompt": "by prompt", "worst": "worst first", "best": "best first", "change": "largest change"}
@@ -20,7 +23,7 @@ WORDS = "Search in prompts and answers"
 
 
 @layout.fragment
-def show_answer_list(run_id: int) -> None:
+def show_answer_list(run_id: int, first: Once[Sequence[StageRow]]) -> None:
     """The list; search, order and the place in it are kept in the address."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = _search()
@@ -30,7 +33,9 @@ def show_answer_list(run_id: int) -> None:
     place = str(st.query_params.get("answers_after", ""))
     after = Cursor.decode(place, value=None if order == "prompt" else float, key=str)
     with results.reading() as session:
-        page = queries.answers(session, run_id, order=order, text=text, after=after, limit=PAGE)
+        page = queries.answers(
+            session, run_id, order=order, text=text, after=after, limit=PAGE, stages=first.take() or ()
+        )
     if not page.prompts:
         layout.empty_state("The aligned and the baseline model's answers appear here once both have answered.")
         return
