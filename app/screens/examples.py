@@ -159,8 +159,7 @@ def _cursor(word: str) -> Cursor | None:
 def _counted(found: AnnotationPage) -> str:
     """41–50 of 2,100 pairs."""
     if found.total is not None and found.first is not None and found.rows:
-        last = found.first + len(found.rows) - 1
-        return f"{found.first:,}–{last:,} of {counted(found.total, 'pair')}"
+        return layout.span(found.first, len(found.rows), counted(found.total, "pair"))
     if found.total is not None:
         return f"{counted(found.total, 'pair')} in this view"
     return (
@@ -194,13 +193,8 @@ def _counted_text(view: ExamplesView) -> str:
 
 
 def _turn(view: ExamplesView, found: AnnotationPage, size: int) -> None:
-    if view.after or view.before:
-        layout.turn("First page", "first", after="", before="")
-    if found.previous is not None:
-        layout.turn("Previous", "previous", after="", before=found.previous.encode())
-    if found.next is not None:
-        label = "Next" if len(found.rows) == size else "Search further"
-        layout.turn(label, "next", after=found.next.encode(), before="")
+    forward = "Next" if len(found.rows) == size else "Search further"
+    layout.turns(found.next, found.previous, placed=bool(view.after or view.before), forward=forward)
 
 
 def _one_pair(row: RunRow, view: ExamplesView, asked: str) -> None:

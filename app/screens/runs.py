@@ -79,11 +79,10 @@ def _table(filtered: RunsView, seen: Version) -> None:
     show_export([runs_table.export(shown.groups, shown.lines, shown.configs, shown.columns)])
     show_card_waits(shown.live)
     layout.note(shown.note)
-    with st.container(horizontal=True):
-        if view.after:
-            layout.turn("First page", "newest", after="", open="")
-        if shown.page.next is not None:
-            layout.turn("Next page", "older", after=shown.page.next.encode(), open="")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        layout.turns(shown.page.next, shown.page.previous, placed=bool(view.after or view.before), open="")
+        if view.after or view.before or shown.page.next is not None:
+            st.caption(shown.place, width="content")
 
 
 def _open(line: Line) -> None:

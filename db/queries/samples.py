@@ -1,6 +1,6 @@
 """Answers of the aligned and the baseline model to held-out prompts, with gold scores."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Select, case, func, literal, or_, select
@@ -24,10 +24,11 @@ def answers(
     order: str = "prompt",
     text: str = "",
     after: Cursor | None = None,
+    before: Cursor | None = None,
     limit: int = 20,
 ) -> AnswerPage:
-    """One page of prompts with both sides' answers. Orders by the change of the gold score need the evaluation; `text`
-    stands in the prompt or in an answer of either side."""
+    """One page of prompts with both sides' answers, behind one cursor or in front of another. Orders by the change of
+    the gold score need the evaluation; `text` stands in the prompt or in an answer of either side."""
     check_choice("Order", order, ORDERS)
     slots = slot_stages(session, [run_id], SLOTS)
     samples = slots.get((run_id, "samples"))
@@ -36,26 +37,50 @@ def answers(
     if samples is None or samples.attempt_id is None:
         return AnswerPage(rows=(), next=None, total=0)
 
-    def keys(place: Cursor | None) -> Select[*tuple[Any, ...]]:
+    def keys(place: Cursor | None, *, back: bool = False) -> Select[*tuple[Any, ...]]:
         if order != "prompt" and evaluation is not None and evaluated:
-            return _by_change(evaluation, order, place).where(*_holding(text, Outcome.prompt_id, slots))
-        return _by_prompt(samples, place).where(*_holding(text, Sample.prompt_id, slots))
+            return _by_change(evaluation, order, place, back).where(*_holding(text, Outcome.prompt_id, slots))
+        return _by_prompt(samples, place, back).where(*_holding(text, Sample.prompt_id, slots))
 
-    page, more = cut(session.execute(keys(after).limit(limit + 1)).all(), limit)
+    page, more, first = _page(session, keys, after, before, limit)
     prompts = session.execute(
         select(func.count(Sample.prompt_id.distinct())).where(*_published(Sample, samples))
     ).scalar_one()
-    total = _count(session, keys(None)) if text.strip() else prompts
     better, worse = _changes(session, evaluation, text, slots) if evaluation is not None and evaluated else (None, None)
     return AnswerPage(
         rows=tuple(_rows(session, [run_id], slots, [key.prompt_id for key in page])),
-        next=Cursor(value=page[-1].value, id=page[-1].prompt_id) if more else None,
-        total=total,
-        first=1 if after is None else total - _count(session, keys(after)) + 1,
+        next=_cursor(page[-1]) if more else None,
+        total=_count(session, keys(None)) if text.strip() else prompts,
+        first=first,
+        previous=_cursor(page[0]) if page and first > 1 else None,
         prompts=prompts,
         better=better,
         worse=worse,
     )
+
+
+def _page(
+    session: Session,
+    keys: Callable[..., Select[*tuple[Any, ...]]],
+    after: Cursor | None,
+    before: Cursor | None,
+    limit: int,
+) -> tuple[Sequence[Any], bool, int]:
+    """The keys of a page, whether another one follows it, and the place of its first one. Where less than a page is in
+    front of a cursor, the first page."""
+    if before is not None:
+        found = session.execute(keys(before, back=True).limit(limit)).all()
+        if len(found) == limit:
+            return found[::-1], True, _count(session, keys(before, back=True)) - limit + 1
+        after = None
+    page, more = cut(session.execute(keys(after).limit(limit + 1)).all(), limit)
+    if after is None or not page:
+        return page, more, 1
+    return page, more, _count(session, keys(_cursor(page[0]), back=True)) + 1
+
+
+def _cursor(key: Any) -> Cursor:
+    return Cursor(value=key.value, id=key.prompt_id)
 
 
 def same_prompt_answers(session: Session, run_ids: Sequence[int], prompt_id: str) -> list[AnswerRow]:
@@ -107,12 +132,12 @@ def _prompt_stage(slots: Slots, run_id: int) -> SlotStage | None:
     return slots.get((run_id, "prompts")) or slots.get((run_id, "data"))
 
 
-def _by_prompt(samples: SlotStage, after: Cursor | None) -> Select[*tuple[Any, ...]]:
+def _by_prompt(samples: SlotStage, place: Cursor | None, back: bool) -> Select[*tuple[Any, ...]]:
     return (
         select(Sample.prompt_id, literal(None).label("value"))
-        .where(*_published(Sample, samples), *after_key([Sample.prompt_id], after, descending=False))
+        .where(*_published(Sample, samples), *after_key([Sample.prompt_id], place, descending=back))
         .distinct()
-        .order_by(Sample.prompt_id)
+        .order_by(Sample.prompt_id.desc() if back else Sample.prompt_id)
     )
 
 
@@ -142,14 +167,14 @@ def _holding(text: str, prompt_id: Any, slots: Slots) -> list[Any]:
     return [or_(prompt_id.in_(prompts), prompt_id.in_(said))]
 
 
-def _by_change(evaluation: SlotStage, order: str, after: Cursor | None) -> Select[*tuple[Any, ...]]:
-    """best: the largest gain first; worst: the largest loss; change: the largest of either."""
-    descending = order != "worst"
+def _by_change(evaluation: SlotStage, order: str, place: Cursor | None, back: bool) -> Select[*tuple[Any, ...]]:
+    """best: the largest gain first; worst: the largest loss; change: the largest of either; `back`: the other way."""
+    descending = (order != "worst") is not back
     value = func.abs(CHANGE) if order == "change" else CHANGE
     key = (value, Outcome.prompt_id)
     return (
         select(Outcome.prompt_id, value.label("value"))
-        .where(*_published(Outcome, evaluation), *after_key(key, after, descending=descending))
+        .where(*_published(Outcome, evaluation), *after_key(key, place, descending=descending))
         .order_by(*(column.desc() if descending else column for column in key))
     )
 

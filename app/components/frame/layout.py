@@ -13,6 +13,8 @@ from app import untrusted
 from app.charts.frame import LOOKS, Look
 from app.components.frame import text_blocks
 from db.errors import DatabaseError
+from db.records import Cursor
+from db.records.listing import Place
 from workers import api
 
 MIDDLE_DOT = " · "
@@ -99,6 +101,31 @@ def _reset(defaults: Mapping[str, Any]) -> None:
 def turn(label: str, key: str, **params: str) -> None:
     """A button that changes the place in a list: sets the parameters given, removes the empty ones."""
     st.button(label, key=key, on_click=set_params, kwargs=params)
+
+
+def turns(
+    following: Cursor | Place | None,
+    previous: Cursor | Place | None,
+    *,
+    placed: bool,
+    prefix: str = "",
+    forward: str = "Next",
+    **reset: str,
+) -> None:
+    """The buttons of a list that is read page by page: to its first page where it is `placed` elsewhere, back, and on.
+    `prefix` stands before the names of its two parameters and of the buttons; `reset`: what else a turn sets."""
+    after, before = f"{prefix}after", f"{prefix}before"
+    if placed:
+        turn("First page", f"{prefix}first", **{**reset, after: "", before: ""})
+    if previous is not None:
+        turn("Previous", f"{prefix}previous", **{**reset, after: "", before: previous.encode()})
+    if following is not None:
+        turn(forward, f"{prefix}next", **{**reset, after: following.encode(), before: ""})
+
+
+def span(first: int, shown: int, total: str) -> str:
+    """41–50 of 2,100 pairs."""
+    return f"{first:,}–{first + shown - 1:,} of {total}"
 
 
 def set_params(**params: str) -> None:

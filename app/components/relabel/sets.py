@@ -88,13 +88,13 @@ def _gains(made: Sequence[SetRow]) -> None:
     """What a label brought, for the newest sets whose runs can be compared with the same ones without."""
     used = [row for row in made if row.runs][:SHOWN_GAINS]
     for row in used:
-        gain = relabel.gain_of(row)
-        if gain is None:
+        gains = relabel.gains_of(row)
+        if not gains:
             layout.note(f"{row.key}: what it brought is said when its run and the same run without it are evaluated.")
-            continue
-        layout.note(f"{row.key}: {gain_sentence(gain.difference, gain.labels)}")
-        address = urlencode(CompareView(runs=tuple(sorted(gain.run_ids))).to_params(), doseq=True)
-        st.caption(f"[Compare both](compare?{address})")
+        for gain in gains:
+            layout.note(f"{row.key}, {gain.setting}: {gain_sentence(gain.difference, gain.labels)}")
+            address = urlencode(CompareView(runs=tuple(sorted(gain.run_ids))).to_params(), doseq=True)
+            st.caption(f"[Compare both](compare?{address})")
 
 
 def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:
