@@ -27,6 +27,7 @@ from app.components.runs.picker import pick_run
 from app.reads import results
 from cwpo.config.catalog import short_name
 from cwpo.config.run import digest
+from cwpo.report.document.meanings import CONFIDENCE_IN_WORDS
 from cwpo.report.labels.annotators import several
 from db import queries
 from db.records import AnnotationPage, Cursor, LabelSummary, RunRow
@@ -209,6 +210,7 @@ def _one_pair(row: RunRow, view: ExamplesView, asked: str) -> None:
         layout.empty_state("This run's annotator has not labeled this pair.")
         return
     show_pair(pair, several=asked, linked=False)
+    layout.note(CONFIDENCE_IN_WORDS)
 
 
 with layout.guarded():

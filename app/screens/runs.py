@@ -19,6 +19,7 @@ from app.components.runs.listed import Shown
 from app.components.runs.table import Line
 from app.components.runs.watch import watch
 from app.reads import runs as reads
+from cwpo.report.document.meanings import GRA_IN_WORDS
 from db.records.listing import Version
 
 REFRESH = "3s"
@@ -78,7 +79,7 @@ def _table(filtered: RunsView, seen: Version) -> None:
         _open(pressed)
     show_export([runs_table.export(shown.groups, shown.lines, shown.configs, shown.columns)])
     show_card_waits(shown.live)
-    layout.note(shown.note)
+    layout.note(f"{GRA_IN_WORDS} {shown.note}")
     with st.container(horizontal=True, vertical_alignment="center"):
         layout.turns(shown.page.next, shown.page.previous, placed=bool(view.after or view.before), open="")
         if view.after or view.before or shown.page.next is not None:

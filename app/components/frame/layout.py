@@ -44,17 +44,21 @@ def let_paint(*looked_at: object) -> None:
         time.sleep(PAINT_SECONDS)
 
 
-def section(title: str, caption: str = "") -> None:
-    """A section inside a page."""
-    st.subheader(title, anchor=False)
+def section(title: str, caption: str = "", meanings: Sequence[tuple[str, str]] = ()) -> None:
+    """A section inside a page; what its headings mean comes up beside the title, on hover or tap."""
+    st.subheader(title, anchor=False, help=_explained(meanings) or None)
     if caption:
         st.caption(untrusted.label(caption, 400))
 
 
 def small(title: str, about: str = "", meanings: Sequence[tuple[str, str]] = ()) -> None:
     """The title of a chart or a table; what it and its headings mean comes up beside it, on hover or tap."""
-    lines = [f"- **{untrusted.label(name)}**: {untrusted.label(text, 300)}" for name, text in meanings]
-    st.markdown(f"#### {untrusted.label(title)}", help="\n".join([about, *lines] if about else lines) or None)
+    told = "\n".join(filter(None, (about, _explained(meanings))))
+    st.markdown(f"#### {untrusted.label(title)}", help=told or None)
+
+
+def _explained(meanings: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"- **{untrusted.label(name)}**: {untrusted.label(text, 300)}" for name, text in meanings)
 
 
 def note(sentence: str) -> None:

@@ -14,6 +14,7 @@ from app.components.frame.formats import ago, counted
 from app.components.frame.tables import Column
 from app.reads import relabel, results
 from cwpo.errors import ArtifactError, DataError
+from cwpo.report.document.meanings import GRA_IN_WORDS
 from cwpo.report.labels.relabels import gain_sentence
 from db import queries
 from db.errors import DatabaseError
@@ -87,6 +88,8 @@ def _set_row(row: SetRow) -> list[object]:
 def _gains(made: Sequence[SetRow]) -> None:
     """What a label brought, for the newest sets whose runs can be compared with the same ones without."""
     used = [row for row in made if row.runs][:SHOWN_GAINS]
+    if used:
+        layout.note(GRA_IN_WORDS)
     for row in used:
         gains = relabel.gains_of(row)
         if not gains:

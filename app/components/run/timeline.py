@@ -29,6 +29,12 @@ COLUMNS = (
     Column(label=EXPECTED, figures=True, whole=True),
     Column(label="note", limit=60, whole=True),
 )
+MEANINGS = (
+    ("progress", "What the stage works through: pairs, steps, prompts or answers."),
+    ("time", "From start to end; of a stage that runs, since its start."),
+    (EXPECTED, "What is left of a stage that runs, and all of one that waits."),
+    ("note", "Reused: it was there before the run was queued. For several runs: computed once for all of them."),
+)
 Times = Mapping[int, StageTime]  # by stage
 NO_TIMES: Times = MappingProxyType({})
 QUIET = frozenset({"queued", "cancelled"})
