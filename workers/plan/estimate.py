@@ -8,7 +8,7 @@ generated or scored. A stage without such a size takes the mean.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cwpo.compare.human_labels import NO_SETS, human_labels, share_of_pairs
+from cwpo.compare.human_labels import human_labels, share_of_pairs
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError, SettingsError
 from cwpo.stages.graph import StageSpec
@@ -92,7 +92,7 @@ class PlanInputs:
     workers: Mapping[str, int]
     gpu: bool  # whether a GPU will execute what does not say where
     machine: Machine = field(default_factory=Machine)
-    sets: Mapping[str, int] = NO_SETS  # how many pairs people decided in sets of labels, by fingerprint
+    sets: Mapping[str, int] = field(default_factory=dict)  # how many pairs people decided in sets of labels, by fingerprint
 
 
 Graph = Mapping[str, StageSpec]
