@@ -92,7 +92,7 @@ class PlanInputs:
     workers: Mapping[str, int]
     gpu: bool  # whether a GPU will execute what does not say where
     machine: Machine = field(default_factory=Machine)
-    sets: Mapping[str, int] = field(default_factory=dict)  # how many pairs people decided in sets of labels, by fingerprint
+    sets: Mapping[str, int] = field(default_factory=dict)  # pairs that people decided, by the set's fingerprint
 
 
 Graph = Mapping[str, StageSpec]
