@@ -99,11 +99,12 @@ def head_to_head_of(first: Sequence[RunRow], second: Sequence[RunRow], labels: t
 
 def costs_of(rows: Sequence[RunRow], table: Sequence[GraRow], prices: Prices) -> tuple[list[CostRow], list[StageCost]]:
     """Labels, seconds and money of each setting, and seconds by kind of stage."""
-    ids = [row.id for row in rows]
+    ids, configs = [row.id for row in rows], configs_of(rows)
     with reading() as session:
         seconds = queries.stage_seconds(session, ids)
         summaries = queries.summaries(session, ids, ("data",))
-    return cost_table(table, configs_of(rows), seconds, summaries, prices), stage_costs(seconds)
+        sets = queries.set_sizes(session, {config.data.relabels for config in configs.values()} - {None})
+    return cost_table(table, configs, seconds, summaries, prices, sets), stage_costs(seconds)
 
 
 def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:

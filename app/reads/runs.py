@@ -11,10 +11,11 @@ from db.records.listing import EACH_RUN, Around, Figure, LinePage, Listing, Plac
 PAGE = 40  # lines
 
 
-def page_of(listing: Listing, after: str, keys: Sequence[str]) -> LinePage:
-    """One page of the list."""
+def page_of(listing: Listing, after: str, before: str, keys: Sequence[str]) -> LinePage:
+    """One page of the list, behind one place or in front of another."""
+    behind, in_front = Place.decode(after), Place.decode(before)
     with reading() as session:
-        return queries.list_lines(session, listing, after=Place.decode(after), limit=PAGE, keys=keys)
+        return queries.list_lines(session, listing, after=behind, before=in_front, limit=PAGE, keys=keys)
 
 
 def runs_below(

@@ -16,7 +16,7 @@ from app.components.frame.export import show_tables
 from app.components.frame.formats import counted, dataset_name
 from app.components.frame.leaving import leave
 from cwpo.config import catalog
-from cwpo.data.profile.preview import FirstPair, Head, head_of
+from cwpo.data.profile.first_rows import FirstRows, Shown, first_rows
 from cwpo.errors import CwpoError
 from cwpo.models.hub import is_local
 from cwpo.report.numbers import size
@@ -50,7 +50,7 @@ def page() -> None:
     _dataset(view, source, head, job)
 
 
-def _dataset(view: DataView, source: str, head: Head | None, job: data.Job) -> None:
+def _dataset(view: DataView, source: str, head: FirstRows | None, job: data.Job) -> None:
     state = data.state(job)
     if state.status == "none" and is_local(source) and Path(source).stat().st_size <= AT_ONCE:
         state = _started(job, state)
@@ -60,7 +60,7 @@ def _dataset(view: DataView, source: str, head: Head | None, job: data.Job) -> N
     with left:
         layout.heading("Data", *_facts(source, head, found))
     with right, st.container(horizontal=True, horizontal_alignment="right"):
-        _use(view, source, columns, found, head is None or head.usable > 0)
+        _use(view, source, columns, found, head is None or head.pairs > 0)
         _another()
     files: list[tables.Drawn] = []
     if found is None:
@@ -94,15 +94,15 @@ def _found(found: Mapping[str, Any], files: list[tables.Drawn]) -> None:
             show_lengths(found)
 
 
-def _reading(state: data.State, job: data.Job, head: Head | None) -> None:
+def _reading(state: data.State, job: data.Job, head: FirstRows | None) -> None:
     """All rows are read by a process of its own; the first ones are here already."""
-    if head is not None and not head.usable:
-        worst = head.reasons[0][0] if head.reasons else "there are none"
+    if head is not None and not head.pairs:
+        why = head.worst or "there are none"
         layout.problem(
-            f"None of the first {counted(head.rows, 'row')} makes a pair ({worst}): say which column holds what."
+            f"None of the first {counted(head.rows, 'row')} makes a pair ({why}): say which column holds what."
         )
     elif head is not None:
-        st.text(f"{head.usable:,} of the first {counted(head.rows, 'row')} make pairs.")
+        st.text(f"{head.pairs:,} of the first {counted(head.rows, 'row')} make pairs.")
     if state.status == "running":
         layout.fragment(_progress, run_every=REFRESH)(job)
         return
@@ -157,37 +157,29 @@ def _another() -> None:
     st.button("Another dataset", key="data_another", type="tertiary", on_click=st.query_params.clear)
 
 
-@st.cache_data(show_spinner=False, max_entries=20)
-def _head_at(source: str, columns: Mapping[str, str] | None, stamp: tuple[int, int]) -> Head | None:
-    return head_of(Path(source), columns)
-
-
-def _head(source: str, columns: Mapping[str, str] | None) -> Head | None:
+def _head(source: str, columns: Mapping[str, str] | None) -> FirstRows | None:
     """The first rows of a file; of the hub's nothing is read while the page waits."""
-    if not is_local(source):
-        return None
-    stat = Path(source).stat()
-    return _head_at(source, columns, (stat.st_size, stat.st_mtime_ns))
+    return first_rows(Path(source), columns=columns) if is_local(source) else None
 
 
-def _columns(view: DataView, head: Head | None, found: Mapping[str, Any] | None) -> Mapping[str, str] | None:
+def _columns(view: DataView, head: FirstRows | None, found: Mapping[str, Any] | None) -> Mapping[str, str] | None:
     """By which the rows are read: as it was said, else as it was found."""
     if view.columns is not None:
         return view.columns
     return head.columns if head is not None else found["columns"] if found is not None else None
 
 
-def _names(head: Head | None, found: Mapping[str, Any] | None) -> Sequence[str]:
+def _names(head: FirstRows | None, found: Mapping[str, Any] | None) -> Sequence[str]:
     return head.names if head is not None else found["names"] if found is not None else ()
 
 
-def _pairs(head: Head | None, found: Mapping[str, Any] | None) -> Sequence[FirstPair]:
+def _pairs(head: FirstRows | None, found: Mapping[str, Any] | None) -> Sequence[Shown]:
     if head is not None or found is None:
-        return head.pairs if head is not None else ()
-    return [FirstPair(**one) for one in found["first"]]
+        return head.shown if head is not None else ()
+    return [Shown(**one) for one in found["first"]]
 
 
-def _facts(source: str, head: Head | None, found: Mapping[str, Any] | None) -> list[str]:
+def _facts(source: str, head: FirstRows | None, found: Mapping[str, Any] | None) -> list[str]:
     facts = [dataset_name(source) if is_local(source) or source in catalog.DATASETS else source]
     if is_local(source):
         facts.append(size(Path(source).stat().st_size))

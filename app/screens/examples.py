@@ -28,6 +28,7 @@ from app.reads import examples as reads
 from app.reads import results
 from cwpo.config.catalog import short_name
 from cwpo.config.run import digest
+from cwpo.report.document.meanings import CONFIDENCE_IN_WORDS
 from cwpo.report.labels.annotators import several
 from db import queries
 from db.records import AnnotationPage, Cursor, LabelsOfRun, LabelSummary, RunRow
@@ -149,8 +150,7 @@ def _cursor(word: str) -> Cursor | None:
 def _counted(found: AnnotationPage) -> str:
     """41–50 of 2,100 pairs."""
     if found.total is not None and found.first is not None and found.rows:
-        last = found.first + len(found.rows) - 1
-        return f"{found.first:,}–{last:,} of {counted(found.total, 'pair')}"
+        return layout.span(found.first, len(found.rows), counted(found.total, "pair"))
     if found.total is not None:
         return f"{counted(found.total, 'pair')} in this view"
     return (
@@ -184,13 +184,8 @@ def _counted_text(view: ExamplesView) -> str:
 
 
 def _turn(view: ExamplesView, found: AnnotationPage, size: int) -> None:
-    if view.after or view.before:
-        layout.turn("First page", "first", after="", before="")
-    if found.previous is not None:
-        layout.turn("Previous", "previous", after="", before=found.previous.encode())
-    if found.next is not None:
-        label = "Next" if len(found.rows) == size else "Search further"
-        layout.turn(label, "next", after=found.next.encode(), before="")
+    forward = "Next" if len(found.rows) == size else "Search further"
+    layout.turns(found.next, found.previous, placed=bool(view.after or view.before), forward=forward)
 
 
 def _one_pair(row: RunRow, view: ExamplesView, asked: str) -> None:
@@ -205,6 +200,7 @@ def _one_pair(row: RunRow, view: ExamplesView, asked: str) -> None:
         layout.empty_state("This run's annotator has not labeled this pair.")
         return
     show_pair(pair, several=asked, linked=False)
+    layout.note(CONFIDENCE_IN_WORDS)
 
 
 with layout.guarded():

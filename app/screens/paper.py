@@ -22,6 +22,7 @@ from app.reads.paper import PaperView, paper_view
 from cwpo.paper import published
 from cwpo.paper.answers import NO_VERDICT, PAIRED
 from cwpo.paper.names import METRICS, shared
+from cwpo.report.document.meanings import GRA_IN_WORDS
 
 FIRST = "T1"
 EXACT = ("F3 left", "F3 right", "F4", "F5")  # figures whose points could be measured to a tenth
@@ -80,6 +81,8 @@ def _evidence(table: published.Table, view: PaperView, files: list[tables.Drawn]
         show_gaps(view.gaps, view.cells, files)
     layout.small(f"Every number of {table.label.split(' · ')[0]}")
     show_cells(view.cells, files)
+    if any(cell.number.metric == PAIRED for cell in view.cells):
+        layout.note(GRA_IN_WORDS)
     for note in (*view.notes, *view.reasons):
         layout.note(note)
     show_departures(view.cells)

@@ -22,7 +22,7 @@ from app.components.run.tabs.dropped import show_counts
 from app.components.run.tabs.first_batch import show_first_batch
 from app.components.run.tabs.log import show_log
 from app.components.run.tabs.reproduce import show_command
-from app.components.run.timeline import NO_TIMES, Times, export, show_timeline, summary_line
+from app.components.run.timeline import MEANINGS, NO_TIMES, Times, export, show_timeline, summary_line
 from app.reads import results, timing
 from app.reads import run as reads
 from app.reads.run import Once, Watched
@@ -91,7 +91,7 @@ def _progress(run_id: int, was_live: bool, first: Once[Watched]) -> None:
         layout.let_paint("run", run_id)
     times = timing.live_times() if run.status in LIVE else None
     with left:
-        layout.section(f"{run.status.capitalize()}: {summary_line(stages)}")
+        layout.section(f"{run.status.capitalize()}: {summary_line(stages)}", meanings=MEANINGS)
         if times is not None and run_id in times.runs:
             layout.note(eta_words(times.runs[run_id], timing.clock))
         if run.row.asks_for_cards:

@@ -19,6 +19,7 @@ from app.components.runs.listed import Shown
 from app.components.runs.table import Line
 from app.components.runs.watch import watch
 from app.reads import runs as reads
+from cwpo.report.document.meanings import GRA_IN_WORDS
 from db.records.listing import Around, Version
 
 REFRESH = "3s"
@@ -77,12 +78,11 @@ def _table(filtered: RunsView, around: Around) -> None:
         _open(pressed)
     show_export([runs_table.export(shown.groups, shown.lines, shown.configs, shown.columns)])
     show_card_waits(shown.waiting)
-    layout.note(shown.note)
-    with st.container(horizontal=True):
-        if view.after:
-            layout.turn("First page", "newest", after="", open="")
-        if shown.page.next is not None:
-            layout.turn("Next page", "older", after=shown.page.next.encode(), open="")
+    layout.note(f"{GRA_IN_WORDS} {shown.note}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        layout.turns(shown.page.next, shown.page.previous, placed=bool(view.after or view.before), open="")
+        if view.after or view.before or shown.page.next is not None:
+            st.caption(shown.place, width="content")
 
 
 def _open(line: Line) -> None:

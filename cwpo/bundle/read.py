@@ -4,6 +4,7 @@ Nothing in it is executed and nothing is written outside the place given: names 
 hold, sizes are counted while reading, configurations are validated, local files are taken by content alone.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -22,6 +23,7 @@ from cwpo.artifacts import content_hash
 from cwpo.bundle.write import LOCK, MANIFEST, PART, README, STAGES, TABLES, names_outside
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
+from cwpo.data.relabels import Relabel, content
 from cwpo.errors import ConfigError, DataError
 from cwpo.models import hub
 
@@ -29,12 +31,14 @@ MOST_MEMBERS = 20_000
 MOST_RUNS = 1_000
 MOST_TEXT = 64 * 2**20  # bytes of one text
 MOST_CONFIG = 2**20  # bytes of one configuration
+MOST_LABELS = 2**30  # bytes of one set of labels
 MOST_DATA = 64 * 2**30  # bytes of all local files together
 _CHUNK = 1 << 20
 _LONGEST_NAME = 500
 _BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError, zlib.error)
 _TEXTS = frozenset({README, MANIFEST, STAGES, LOCK, *(f"tables/{name}.json" for name in TABLES)})
 _RUN = re.compile(r"runs/\d{4}\.json")
+_RELABELS = re.compile(r"relabels/([0-9a-f]{64})\.jsonl")
 _FILE = re.compile(rf"files/[0-9a-f]{{64}}(?:/{PART}){{1,20}}")
 _LOCAL = re.compile(rf"\./files/([0-9a-f]{{64}})/{PART}")
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,60})==([A-Za-z0-9_.!-]{1,60})")
@@ -69,6 +73,21 @@ class FileEntry(_Part):
     included: bool
 
 
+class RelabelEntry(_Part):
+    """A line of a set of labels."""
+
+    pair_id: str
+    prompt_id: str
+    prompt: str
+    chosen: str
+    rejected: str
+    chosen_side: Literal["a", "b"]
+    source: Literal["human"]
+    weight: float
+    votes: int
+    agreeing: int
+
+
 class Manifest(_Part):
     """bundle.json."""
 
@@ -101,6 +120,7 @@ class Bundle:
     stages: Mapping[str, StageEntry]
     tables: Mapping[str, Rows]
     packages: Mapping[str, str]
+    relabels: Mapping[str, tuple[Relabel, ...]]  # sets of labels that people gave later, by fingerprint
 
     @property
     def settings(self) -> list[str]:
@@ -121,11 +141,15 @@ def read(path: Path) -> Bundle:
             member = f"tables/{name}.json"
             tables[name] = _checked(TypeAdapter(Rows), _values(archive, member), member)
         packages = dict(_PIN.findall(_text(archive, LOCK)))
+        relabels = {own[1]: _relabels(archive, own) for name in sorted(names) if (own := _RELABELS.fullmatch(name))}
     stated = {file.name for file in manifest.files}
     for config, entry in zip(configs, manifest.runs, strict=True):
         _check_names(config, stated, entry.file)
+        if config.data.relabels and config.data.relabels not in relabels:
+            raise BundleError(f"{entry.file}: data.relabels names a set of labels that is not in the bundle.")
     return Bundle(
-        path=path, manifest=manifest, configs=configs, stages=stages, tables=tables, packages=packages
+        path=path, manifest=manifest, configs=configs, stages=stages, tables=tables, packages=packages,
+        relabels=relabels,
     )  # fmt: skip
 
 
@@ -225,7 +249,7 @@ def _names(archive: zipfile.ZipFile) -> set[str]:
     names: set[str] = set()
     for info in infos:
         name = info.filename
-        if name not in _TEXTS and not _RUN.fullmatch(name) and not _FILE.fullmatch(name):
+        if name not in _TEXTS and not any(known.fullmatch(name) for known in (_RUN, _FILE, _RELABELS)):
             raise _not_a_bundle(path, f"it holds {name[:80]!r}, which has no place there")
         if name in names:
             raise _not_a_bundle(path, f"it holds {name[:80]!r} twice")
@@ -242,7 +266,8 @@ def _names(archive: zipfile.ZipFile) -> set[str]:
 
 
 def _text(archive: zipfile.ZipFile, name: str) -> str:
-    path, most = Path(str(archive.filename)), MOST_CONFIG if _RUN.fullmatch(name) else MOST_TEXT
+    path = Path(str(archive.filename))
+    most = MOST_CONFIG if _RUN.fullmatch(name) else MOST_LABELS if _RELABELS.fullmatch(name) else MOST_TEXT
     with archive.open(name) as source:
         data = source.read(most + 1)  # what the directory says of its size is not believed
     if len(data) > most:
@@ -258,6 +283,22 @@ def _values(archive: zipfile.ZipFile, name: str) -> Any:
         return json.loads(_text(archive, name))
     except (ValueError, RecursionError) as error:
         raise _not_a_bundle(Path(str(archive.filename)), f"{name} is not JSON") from error
+
+
+def _relabels(archive: zipfile.ZipFile, member: re.Match[str]) -> tuple[Relabel, ...]:
+    """A set of labels: lines of which each is one, and that have the hash which names the file."""
+    name, text = member[0], _text(archive, member[0])
+    if hashlib.sha256(text.encode()).hexdigest() != member[1]:
+        raise _not_a_bundle(Path(str(archive.filename)), f"the content of {name} is not what its name says")
+    lines: TypeAdapter[RelabelEntry] = TypeAdapter(RelabelEntry)
+    try:
+        values = [json.loads(line) for line in text.split("\n") if line]
+    except (ValueError, RecursionError) as error:
+        raise _not_a_bundle(Path(str(archive.filename)), f"{name} is not JSON") from error
+    rows = tuple(Relabel.of_row(_checked(lines, value, name).model_dump()) for value in values)
+    if content(rows) != text:
+        raise _not_a_bundle(Path(str(archive.filename)), f"{name} is no set of labels")
+    return rows
 
 
 def _checked(kind: TypeAdapter[Any], values: Any, name: str) -> Any:

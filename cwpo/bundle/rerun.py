@@ -11,6 +11,7 @@ import torch
 from cwpo.artifacts import ArtifactStore
 from cwpo.bundle import write
 from cwpo.bundle.read import Bundle, Cell, Rows, place_files
+from cwpo.data import relabels
 from cwpo.report import gra_terms
 from cwpo.reporting import Reporter
 from cwpo.stages import pipeline
@@ -65,6 +66,8 @@ def rerun(
 
     placed = place_files(found, home)
     store = ArtifactStore(home / "artifacts")
+    for rows in found.relabels.values():
+        relabels.put(store, rows)
     results: dict[str, bool] = {}
     evaluations = []
     pairs: dict[str, str] = {}  # recorded fingerprint -> the one of this program

@@ -1,6 +1,7 @@
 """Makes the reproduce bundle: what another machine needs to compute the same tables. Free of torch and of databases.
 
-A zip of plain text, and of the local files that its runs name where they are asked for.
+A zip of plain text, with the labels that people gave later, and of the local files that its runs name where they are
+asked for.
 """
 
 import io
@@ -21,6 +22,7 @@ from cwpo.compare import gra as comparison
 from cwpo.compare.configured_run import configured_run
 from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, override
+from cwpo.data import relabels
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
 from cwpo.models import hub
 from cwpo.report import columns, gra_terms, tables
@@ -108,6 +110,7 @@ def write(
         raise ConfigError("run", "no run is named; give at least one that is evaluated.")
     for run in runs:
         _check_complete(run.config)
+    sets = {name: relabels_text(store, name) for run in runs if (name := run.config.data.relabels)}
     found = local_files([run.config for run in runs])
     names = {str(file.path): file.name for file in found}
     files = list({file.name: file for file in found}.values())  # one content may have several spellings
@@ -142,8 +145,15 @@ def write(
         _add(archive, LOCK, "".join(f"{name}=={version}\n" for name, version in versions().items()))
         for name in TABLES:
             _add(archive, f"tables/{name}.json", built[name])
+        for name, text in sets.items():
+            _add(archive, relabels_member(name), text)
         for file in files if with_data else ():
             _add_file(archive, file)
+
+
+def relabels_member(fingerprint: str) -> str:
+    """Where a bundle keeps a set of labels; the fingerprint is the hash of its content."""
+    return f"relabels/{fingerprint}.jsonl"
 
 
 def _check_complete(config: RunConfig) -> None:
@@ -154,12 +164,14 @@ def _check_complete(config: RunConfig) -> None:
             f"names an annotator of another run, which a bundle cannot train again; leave {config.method_label}, "
             f"seed {config.seed} out, or give it an annotator of its own.",
         )
-    if config.data.relabels:
-        raise ConfigError(
-            "data.relabels",
-            f"names a set of people's labels, which a bundle does not hold; leave {config.method_label}, seed "
-            f"{config.seed} out, and send the set as a file from the Relabel page.",
-        )
+
+
+def relabels_text(store: ArtifactStore, fingerprint: str) -> str:
+    """A set of labels that people gave later, as its file says it."""
+    try:
+        return relabels.content(relabels.read(store, fingerprint))
+    except ArtifactError as error:
+        raise ConfigError("data.relabels", str(error)) from error
 
 
 def to_bytes(runs: Sequence[FinishedRun], *, store: ArtifactStore, reference: str = "") -> bytes:
@@ -350,6 +362,7 @@ packages, processors and GPUs round differently. `cwpo reproduce THIS_FILE.zip -
   runs/              the configuration of each run, with revisions and seeds; `cwpo run runs/0001.json` runs one
   stages.json        every stage: fingerprint, summary, seconds, CPU threads, sha256 of what it computed
   tables/            gold reward accuracy and paired differences at full precision
+  relabels/          labels that people gave later, where a run learns from some: one JSON object a line
   requirements.lock  versions of the packages that numbers depend on
 
 Files of the machine that the runs name:

@@ -65,9 +65,11 @@ def cost_table(
     seconds: pd.DataFrame,
     summaries: Mapping[str, Mapping[int, Mapping[str, Any]]],
     prices: Prices,
+    sets: Mapping[str, int] = counting.NO_SETS,
 ) -> list[CostRow]:
-    """One row per GRA row. `seconds`: queries.stage_seconds; `summaries`: of the slot data, by run."""
-    return [_row(row, configs, seconds, summaries, prices) for row in rows]
+    """One row per GRA row. `seconds`: queries.stage_seconds; `summaries`: of the slot data, by run; `sets`: how many
+    pairs people decided in sets of labels, by fingerprint."""
+    return [_row(row, configs, seconds, summaries, prices, sets) for row in rows]
 
 
 def stage_costs(seconds: pd.DataFrame) -> list[StageCost]:
@@ -86,10 +88,10 @@ def stage_costs(seconds: pd.DataFrame) -> list[StageCost]:
     return sorted(found, key=lambda one: -one.seconds)
 
 
-def human_labels(config: RunConfig, pairs: int) -> int | None:
+def human_labels(config: RunConfig, pairs: int, sets: Mapping[str, int] = counting.NO_SETS) -> int | None:
     """Human labels that SFT, annotator or alignment learn from, counted as the plan of the run does."""
     graph = build(config)
-    return counting.human_labels([(config, graph)], {graph["data"].fingerprint: pairs})
+    return counting.human_labels([(config, graph)], {graph["data"].fingerprint: pairs}, sets)
 
 
 def _row(
@@ -98,8 +100,9 @@ def _row(
     seconds: pd.DataFrame,
     summaries: Mapping[str, Mapping[int, Mapping[str, Any]]],
     prices: Prices,
+    sets: Mapping[str, int],
 ) -> CostRow:
-    labels = [count for run in row.run_ids if (count := _labels_of(run, configs, summaries)) is not None]
+    labels = [count for run in row.run_ids if (count := _labels_of(run, configs, summaries, sets)) is not None]
     own = seconds[seconds["run_id"].isin(row.run_ids) & (seconds["kind"] != PRETRAINING)]
     own = own[~own["slot"].str.contains("@")]
     evaluating = own["slot"].isin(EVALUATING)
@@ -127,11 +130,13 @@ def _row(
     )
 
 
-def _labels_of(run: int, configs: Configs, summaries: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> int | None:
+def _labels_of(
+    run: int, configs: Configs, summaries: Mapping[str, Mapping[int, Mapping[str, Any]]], sets: Mapping[str, int]
+) -> int | None:
     data = summaries["data"].get(run)
     if run not in configs or data is None or "train_pairs" not in data:
         return None
-    return human_labels(configs[run], int(data["train_pairs"]))
+    return human_labels(configs[run], int(data["train_pairs"]), sets)
 
 
 def _note(row: GraRow, configs: Configs) -> str:

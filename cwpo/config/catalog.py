@@ -78,10 +78,11 @@ class WeightingRow:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodRow:
-    """A name for (labels, pool, weighting)."""
+    """A name for (labels, pool, weighting), and in one sentence what that means."""
 
     name: str
     label: str
+    says: str
     labels: LabelSource
     pool: Part
     weighting: str
@@ -232,6 +233,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="human",
             label="Human",
+            says="Human labels on the pairs that an annotator labels for the other methods, all weighted alike.",
             labels="human",
             pool="unlabeled",
             weighting="uniform",
@@ -240,6 +242,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="human_100",
             label="Human 100 %",
+            says="Human labels on every pair, all weighted alike: what labeling everything would reach.",
             labels="human",
             pool="all",
             weighting="uniform",
@@ -249,6 +252,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="human_labeled",
             label="Human, labeled part",
+            says="Human labels on the labeled part alone: what the few labels reach without an annotator.",
             labels="human",
             pool="labeled",
             weighting="uniform",
@@ -258,6 +262,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="oracle",
             label="Oracle labels",
+            says="The sandbox's true labels on the unlabeled part: the most that labels of these pairs can reach.",
             labels="true",
             pool="unlabeled",
             weighting="uniform",
@@ -267,6 +272,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="ws",
             label="WS",
+            says="A weak model labels by its implicit reward after SFT and DPO; all pairs are weighted alike.",
             labels="weak",
             pool="unlabeled",
             weighting="uniform",
@@ -276,6 +282,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="weak",
             label="Weak labels",
+            says="The annotator labels the unlabeled part, and every pair weighs the same.",
             labels="weak",
             pool="unlabeled",
             weighting="uniform",
@@ -284,6 +291,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="cw",
             label="CW",
+            says="The annotator labels the unlabeled part, and every pair is weighted by its confidence C.",
             labels="weak",
             pool="unlabeled",
             weighting="confidence",
@@ -292,6 +300,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="top",
             label="Top N %",
+            says="Only the N % of pairs of which the annotator is most confident are kept.",
             labels="weak",
             pool="unlabeled",
             weighting="top",
@@ -300,6 +309,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="random",
             label="Random N %",
+            says="As many pairs as Top N % keeps, by chance: a control for having fewer pairs.",
             labels="weak",
             pool="unlabeled",
             weighting="random",
@@ -308,6 +318,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="bottom",
             label="Lowest N %",
+            says="Only the N % of pairs of which the annotator is least confident: a control.",
             labels="weak",
             pool="unlabeled",
             weighting="bottom",
@@ -316,6 +327,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="shuffled",
             label="Shuffled C",
+            says="CW with the weights dealt out to other pairs: a control for what the weights know.",
             labels="weak",
             pool="unlabeled",
             weighting="shuffled",
@@ -324,6 +336,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="normalised",
             label="C / mean C",
+            says="CW with weights of mean 1: a control for the smaller loss.",
             labels="weak",
             pool="unlabeled",
             weighting="normalised",
@@ -332,6 +345,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="soft",
             label="Soft labels",
+            says="Every pair counts both ways, by the annotator's probability of each.",
             labels="weak",
             pool="unlabeled",
             weighting="soft",

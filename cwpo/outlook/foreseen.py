@@ -34,7 +34,8 @@ def failures(config: RunConfig, home: Path) -> Iterator[Problem]:
 
 
 def rows_of(config: RunConfig) -> FirstRows | None:
-    """The first rows of the run's file; None for a dataset of the hub or the sandbox."""
+    """The first rows of the run's file; None for a dataset of the hub or the sandbox, and for a file too large to be
+    read while somebody waits."""
     if not hub.is_local(config.data.dataset):
         return None
     return first_rows(Path(config.data.dataset), columns=config.data.columns)

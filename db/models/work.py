@@ -111,7 +111,7 @@ class StageInput(Base):
 
 
 class RunStage(Base):
-    """Which stage fills which slot of a run; `reused`: another run had asked for it before."""
+    """Which stage fills which slot of a run; `reused`: it was there before the run was submitted."""
 
     __tablename__ = "run_stages"
     __table_args__ = (Index("ix_run_stages_stage_id", "stage_id", "run_id"),)

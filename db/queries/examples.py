@@ -68,8 +68,8 @@ def annotations(
     total: int | None = None,
 ) -> AnnotationPage:
     """One page of annotated pairs in one order, behind one cursor or in front of another. The page is chosen in an
-    index; texts are read for its rows only. A text search goes forward alone. `known` and `total`: the labels of the
-    run and how many pairs are in the view, where they were read before."""
+    index; texts are read for its rows only. `known` and `total`: the labels of the run and how many pairs are in the
+    view, where they were read before."""
     check_choice("Order", order, ORDERS)
     check_choice("Agreement", agreement, AGREEMENTS)
     labels = known or _labels(session, run_id)
@@ -83,7 +83,7 @@ def annotations(
     ]
     chosen = ORDERS[order]
     if text.strip():
-        return _search(session, run_id, conditions, text, chosen, after, limit)
+        return _searched(session, run_id, conditions, text, chosen, after, before, limit)
     rows, more = _page(session, run_id, conditions, chosen, after, before, limit)
     placed = rows[0] if rows and (after is not None or before is not None) else None
     count, ahead = _counts(session, conditions, chosen, labels, placed, total)
@@ -237,16 +237,57 @@ def _cursor(key: Any) -> Cursor:
     return Cursor(value=key[0], id=key.id)
 
 
-def _search(
+def _searched(
     session: Session,
     run_id: int,
     conditions: Sequence[ColumnElement[bool]],
     text: str,
     order: Order,
     after: Cursor | None,
+    before: Cursor | None,
     limit: int,
 ) -> AnnotationPage:
-    """Look through the pairs in order until the page is full or the steps are used up."""
+    """A page of those that hold the text. Where less than a page is in front of a cursor, the first page."""
+    if before is not None:
+        back = replace(order, descending=not order.descending)
+        found, last, searched = _search(session, conditions, text, back, before, limit)
+        if len(found) >= limit or last is not None:
+            page = found[:limit][::-1]
+            previous = _cursor(page[0]) if len(found) > limit else last
+            following = _cursor(page[-1]) if page else last
+            return _search_page(session, run_id, page, following, previous, searched)
+        after = None
+    found, last, searched = _search(session, conditions, text, order, after, limit)
+    page, full = cut(found, limit)
+    following = _cursor(page[-1]) if full else last
+    previous = None
+    if after is not None:  # in front of an empty page stands the pair of the cursor itself
+        previous = _cursor(page[0]) if page else _beside(after, order)
+    return _search_page(session, run_id, page, following, previous, searched)
+
+
+def _search_page(
+    session: Session, run_id: int, page: Sequence[Any], following: Cursor | None, previous: Cursor | None, searched: int
+) -> AnnotationPage:
+    rows = _with_texts(session, run_id, [key.id for key in page])
+    return AnnotationPage(rows=rows, next=following, total=None, searched=searched, previous=previous)
+
+
+def _beside(place: Cursor, order: Order) -> Cursor:
+    """The place from which the pair of this one is the first that is met on the way back."""
+    return replace(place, id=int(place.id) + (-1 if order.descending else 1))
+
+
+def _search(
+    session: Session,
+    conditions: Sequence[ColumnElement[bool]],
+    text: str,
+    order: Order,
+    after: Cursor | None,
+    limit: int,
+) -> tuple[list[Any], Cursor | None, int]:
+    """Look through the pairs in order until there is one more than a page or the steps are used up: the keys of those
+    that hold the text, from where to search further, and how many were looked at."""
     found: list[Any] = []
     searched = 0
     for step in SEARCH_STEPS:
@@ -260,11 +301,7 @@ def _search(
         after = _cursor(keys[-1]) if len(keys) == step else None
         if after is None or len(found) > limit:
             break
-    page, full = cut(found, limit)
-    following = _cursor(page[-1]) if full else after
-    return AnnotationPage(
-        rows=_with_texts(session, run_id, [key.id for key in page]), next=following, total=None, searched=searched
-    )
+    return found, after, searched
 
 
 def _matching(session: Session, ids: Sequence[int], needle: str) -> set[int]:

@@ -1,6 +1,6 @@
 """Answers of the aligned and the baseline model to held-out prompts, with gold scores."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Boolean, Float, Select, String, and_, cast, func, literal, null, or_, select, true, union_all
@@ -25,45 +25,71 @@ def answers(
     order: str = "prompt",
     text: str = "",
     after: Cursor | None = None,
+    before: Cursor | None = None,
     limit: int = 20,
     stages: Collection[StageRow] = (),
 ) -> AnswerPage:
-    """One page of prompts with both sides' answers, in one query; in two where the run's `stages` are not given.
-    Orders by the change of the gold score need the evaluation; `text` stands in the prompt or in an answer of either
-    side."""
+    """One page of prompts with both sides' answers, behind one cursor or in front of another, in one query; in two
+    where the run's `stages` are not given. Orders by the change of the gold score need the evaluation; `text` stands in
+    the prompt or in an answer of either side."""
     check_choice("Order", order, ORDERS)
     slots = _known_slots(stages) if stages else slot_stages(session, [run_id], SLOTS)
     samples, evaluation = _published_in(slots, run_id, "samples"), _published_in(slots, run_id, "evaluation")
     if samples is None:
         return AnswerPage(rows=(), next=None, total=0)
 
-    def keys(place: Cursor | None) -> Select[*tuple[Any, ...]]:
+    def keys(place: Cursor | None, *, back: bool = False) -> Select[*tuple[Any, ...]]:
         if order != "prompt" and evaluation is not None:
-            return _by_change(evaluation, order, place).where(*_holding(text, Outcome.prompt_id, slots))
-        return _by_prompt(samples, place).where(*_holding(text, Sample.prompt_id, slots))
+            return _by_change(evaluation, order, place, back).where(*_holding(text, Outcome.prompt_id, slots))
+        return _by_prompt(samples, place, back).where(*_holding(text, Sample.prompt_id, slots))
 
-    descending = order not in ("prompt", "worst") and evaluation is not None
-    every, following = keys(None) if text.strip() else None, keys(after) if after is not None else None
-    whole = _figures(samples, evaluation, slots, text, every, following).subquery("whole")
-    said = _page_of_answers(keys(after).limit(limit + 1), slots, run_id)
-    place = [said.c.value.desc(), said.c.prompt_id.desc()] if descending else [said.c.value, said.c.prompt_id]
-    rows = session.execute(
-        select(*whole.c, *said.c).select_from(whole).outerjoin(said, true()).order_by(*place, said.c.sample)
-    ).all()
-    found = [row for row in rows if row.prompt_id is not None]
-    prompts = list({row.prompt_id: row for row in found}.values())
-    page, more = cut(prompts, limit)
+    def read(place: Cursor | None, count: int, *, back: bool = False) -> Sequence[Any]:
+        every, side = keys(None) if text.strip() else None, keys(place, back=back) if place is not None else None
+        whole = _figures(samples, evaluation, slots, text, every, side).subquery("whole")
+        said = _page_of_answers(keys(place, back=back).limit(count), slots, run_id)
+        key, falling = (said.c.value, said.c.prompt_id), order not in ("prompt", "worst") and evaluation is not None
+        placed = (column.desc() if falling is not back else column for column in key)
+        together = select(*whole.c, *said.c).select_from(whole).outerjoin(said, true())
+        return session.execute(together.order_by(*placed, said.c.sample)).all()
+
+    rows, page, more, in_front = _page(read, after, before, limit)
     figures = rows[0]
     total = figures.fitting if text.strip() else figures.prompts
+    first = figures.side - limit + 1 if in_front else total - figures.side + 1 if figures.side else 1
     return AnswerPage(
-        rows=tuple(_answer_rows(run_id, [row.prompt_id for row in page], found)),
-        next=Cursor(value=page[-1].value, id=page[-1].prompt_id) if more else None,
+        rows=tuple(_answer_rows(run_id, [row.prompt_id for row in page], rows)),
+        next=_cursor(page[-1]) if more else None,
         total=total,
-        first=1 if after is None else total - figures.following + 1,
+        first=first,
+        previous=_cursor(page[0]) if page and first > 1 else None,
         prompts=figures.prompts,
         better=None if evaluation is None else int(figures.better or 0),
         worse=None if evaluation is None else int(figures.worse or 0),
     )
+
+
+def _page(
+    read: Callable[..., Sequence[Any]], after: Cursor | None, before: Cursor | None, limit: int
+) -> tuple[Sequence[Any], list[Any], bool, bool]:
+    """What was read; of it the first row of each prompt of the page, in its order; whether another page follows it; and
+    whether it was read backwards. Where less than a page is in front of a cursor, the first page."""
+    if before is not None:
+        rows = read(before, limit, back=True)
+        prompts = _prompts_of(rows)
+        if len(prompts) == limit:
+            return rows, prompts[::-1], True, True
+        after = None
+    rows = read(after, limit + 1)
+    page, more = cut(_prompts_of(rows), limit)
+    return rows, list(page), more, False
+
+
+def _prompts_of(rows: Sequence[Any]) -> list[Any]:
+    return list({row.prompt_id: row for row in rows if row.prompt_id is not None}.values())
+
+
+def _cursor(key: Any) -> Cursor:
+    return Cursor(value=key.value, id=key.prompt_id)
 
 
 def same_prompt_answers(session: Session, run_ids: Sequence[int], prompt_id: str) -> list[AnswerRow]:
@@ -115,12 +141,12 @@ def _prompt_stage(slots: Slots, run_id: int) -> SlotStage | None:
     return slots.get((run_id, "prompts")) or slots.get((run_id, "data"))
 
 
-def _by_prompt(samples: SlotStage, after: Cursor | None) -> Select[*tuple[Any, ...]]:
+def _by_prompt(samples: SlotStage, place: Cursor | None, back: bool) -> Select[*tuple[Any, ...]]:
     return (
         select(Sample.prompt_id, cast(null(), Float).label("value"))
-        .where(*_published(Sample, samples), *after_key([Sample.prompt_id], after, descending=False))
+        .where(*_published(Sample, samples), *after_key([Sample.prompt_id], place, descending=back))
         .distinct()
-        .order_by(Sample.prompt_id)
+        .order_by(Sample.prompt_id.desc() if back else Sample.prompt_id)
     )
 
 
@@ -139,12 +165,12 @@ def _published_in(slots: Slots, run_id: int, slot: str) -> SlotStage | None:
 
 
 def _figures(
-    samples: SlotStage, evaluation: SlotStage | None, slots: Slots, text: str, every: Any, following: Any
+    samples: SlotStage, evaluation: SlotStage | None, slots: Slots, text: str, every: Any, side: Any
 ) -> Select[*tuple[Any, ...]]:
-    """One row: how many prompts there are, fit the search, and stand from the page on; at how many of them the aligned
+    """One row: how many prompts there are, fit the search, and stand on the side of the cursor that is read; at how many of them the aligned
     answer is better, and worse."""
     prompts = select(func.count(Sample.prompt_id.distinct())).where(*_published(Sample, samples)).scalar_subquery()
-    counted = [_how_many(every).label("fitting"), _how_many(following).label("following")]
+    counted = [_how_many(every).label("fitting"), _how_many(side).label("side")]
     if evaluation is None:
         return select(prompts.label("prompts"), *counted, null().label("better"), null().label("worse"))
     judged = (*_published(Outcome, evaluation), *_holding(text, Outcome.prompt_id, slots))
@@ -224,14 +250,14 @@ def _holding(text: str, prompt_id: Any, slots: Slots) -> list[Any]:
     return [or_(prompt_id.in_(prompts), prompt_id.in_(said))]
 
 
-def _by_change(evaluation: SlotStage, order: str, after: Cursor | None) -> Select[*tuple[Any, ...]]:
-    """best: the largest gain first; worst: the largest loss; change: the largest of either."""
-    descending = order != "worst"
+def _by_change(evaluation: SlotStage, order: str, place: Cursor | None, back: bool) -> Select[*tuple[Any, ...]]:
+    """best: the largest gain first; worst: the largest loss; change: the largest of either; `back`: the other way."""
+    descending = (order != "worst") is not back
     value = func.abs(CHANGE) if order == "change" else CHANGE
     key = (value, Outcome.prompt_id)
     return (
         select(Outcome.prompt_id, value.label("value"))
-        .where(*_published(Outcome, evaluation), *after_key(key, after, descending=descending))
+        .where(*_published(Outcome, evaluation), *after_key(key, place, descending=descending))
         .order_by(*(column.desc() if descending else column for column in key))
     )
 

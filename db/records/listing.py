@@ -85,11 +85,17 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class LinePage:
-    """One page of lines; `total` counts all that fit."""
+    """One page of lines; `total` counts all that fit and `runs` the runs in them, which are of so many `settings`
+    (None where the lines are values of a field). `first`: the place of the first line, from 1; `previous`: the place in
+    front of the page, None on the first."""
 
     lines: tuple[Line, ...]
     next: Place | None
     total: int
+    runs: int = 0
+    settings: int | None = None
+    first: int = 1
+    previous: Place | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

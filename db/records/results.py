@@ -34,12 +34,14 @@ class AnswerRow:
 @dataclass(frozen=True, kw_only=True)
 class AnswerPage:
     """One page of answers. `total`: prompts that fit the search, of them `better` and `worse` than the baseline by
-    their gold scores; `first`: the place of the first row among them, 1 is the first; `prompts`: all."""
+    their gold scores; `first`: the place of the first row among them, 1 is the first; `prompts`: all; `previous`: the
+    cursor in front of the page, None on the first."""
 
     rows: tuple[AnswerRow, ...]
     next: Cursor | None
     total: int
     first: int = 1
+    previous: Cursor | None = None
     prompts: int = 0
     better: int | None = None
     worse: int | None = None
@@ -172,11 +174,15 @@ class LabeledRow:
 
 @dataclass(frozen=True, kw_only=True)
 class LabeledPage:
-    """One page of them; `searched` pairs were looked at, and `next` may be set although `rows` is not full."""
+    """One page of them; `searched` pairs were looked at, and `next` may be set although `rows` is not full.
+
+    first: the place of the first row among all, from 1; None with a text search. previous: the cursor before it."""
 
     rows: tuple[LabeledRow, ...]
     next: Cursor | None
     searched: int
+    first: int | None = None
+    previous: Cursor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

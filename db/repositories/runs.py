@@ -8,7 +8,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from db import status
-from db.engine import now
+from db.engine import batches, now
 from db.errors import FinishedRun, LiveRun, UnknownRun
 from db.models import Run, RunStage, Stage, StageInput
 from db.records import CreatedRun, DeletedRun, NewRun, NewStage
@@ -29,8 +29,21 @@ STOPPED = (status.FAILED, status.CANCELLED)
 SHOWN = (Run.archived.is_(False), Run.deleted_at.is_(None))  # runs that nobody put away
 
 
-def create(session: Session, run: NewRun, stages: Sequence[NewStage]) -> CreatedRun:
-    """Write a run and the stages it needs; stages known by fingerprint are shared, failed ones queued again."""
+def there_before(session: Session, fingerprints: Collection[str]) -> frozenset[str]:
+    """Which of these stages are done, or wanted by runs, before others are submitted."""
+    lock_graph(session)
+    there = select(Stage.fingerprint).where(Stage.status.not_in(STOPPED))
+    found: set[str] = set()
+    for some in batches(sorted(fingerprints), 500):
+        found |= set(session.scalars(there.where(Stage.fingerprint.in_(some))))
+    return frozenset(found)
+
+
+def create(
+    session: Session, run: NewRun, stages: Sequence[NewStage], *, before_all: Collection[str] | None = None
+) -> CreatedRun:
+    """Write a run and the stages it needs; stages known by fingerprint are shared, failed ones queued again.
+    `before_all`: those that were there before anything was submitted together with the run, which alone it reuses."""
     lock_graph(session)
     at = now(session)
     known = _known(session, [stage.fingerprint for stage in stages])
@@ -45,9 +58,10 @@ def create(session: Session, run: NewRun, stages: Sequence[NewStage]) -> Created
     session.add(row)
     session.flush()
     taken = {fingerprint for fingerprint, state in before.items() if state not in STOPPED}
+    reusable = taken if before_all is None else taken & set(before_all)
     session.execute(
         insert(RunStage),
-        [_run_stage(row.id, stage, ids, taken) for stage in stages],
+        [_run_stage(row.id, stage, ids, reusable) for stage in stages],
     )
     run_values.add_run(session, row.id, row.config)
     refresh_priorities(session, set(ids.values()))
@@ -209,8 +223,8 @@ def _fingerprints(session: Session, run_id: int) -> list[tuple[str, str]]:
     return [(row.slot, row.fingerprint) for row in rows]
 
 
-def _run_stage(run_id: int, stage: NewStage, ids: Mapping[str, int], taken: Collection[str]) -> dict[str, object]:
-    reused = stage.fingerprint in taken
+def _run_stage(run_id: int, stage: NewStage, ids: Mapping[str, int], reusable: Collection[str]) -> dict[str, object]:
+    reused = stage.fingerprint in reusable
     return {"run_id": run_id, "slot": stage.slot, "stage_id": ids[stage.fingerprint], "reused": reused}
 
 

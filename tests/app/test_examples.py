@@ -34,10 +34,15 @@ def test_a_link_to_a_pair_keeps_the_human_labels(empty: None) -> None:
 
 def test_labeled_pairs_have_no_confidence_and_a_human_label(empty: None) -> None:
     run = labeled_run(30)
-    said = words(visit("examples", run=str(run), part="labeled"))
-    assert "30 pairs" in said
+    page = visit("examples", run=str(run), part="labeled")
+    said = words(page)
+    assert "1–10 of 30 pairs" in said
     assert "human label: chosen" in said
     assert "weak label: chosen" not in said
+    assert "11–20 of 30 pairs" in words(page.button(key="next").click().run())
+    assert "21–30 of 30 pairs" in words(page.button(key="next").click().run())
+    assert "11–20 of 30 pairs" in words(page.button(key="previous").click().run())
+    assert said == words(page.button(key="first").click().run())
 
 
 def test_a_search_is_counted_on_demand(empty: None) -> None:

@@ -1,7 +1,11 @@
 """Relabel in this process: blind before the vote, told after it, and what its other looks show."""
 
+from datetime import UTC, datetime
+
 from streamlit.testing.v1 import AppTest
 
+from app.reads.relabel import agreement_by_reason, agreement_of
+from db.records import VoteRow
 from tests.app.visits import visit, words
 from tests.workers.labeled import labeled_run, pair_row
 from workers.api.people import votes
@@ -69,6 +73,7 @@ def test_agreement_and_sets_say_what_is_there(empty: None) -> None:
     said = words(visit("relabel", run=str(run), look="Agreement"))
     assert "all 2 3 66.7 %" in said
     assert "Ada, Bo 3" in said
+    assert "Lowest confidence all 2 3 66.7 %" in said
     assert "Lowest confidence 6 6" in said
     page = visit("relabel", run=str(run), look="Sets and files", person="Ada")
     assert "6 votes of 2 people come to 2 labels, 0 dropped and 1 undecided" in words(page)
@@ -80,6 +85,31 @@ def test_agreement_and_sets_say_what_is_there(empty: None) -> None:
     page.text_input(key="set_name").set_value("no good")
     page.button(key="freeze").click().run()
     assert "cannot be a name" in words(page)
+
+
+def test_agreement_by_reason_counts_each_pair_once_with_the_figures_of_the_whole() -> None:
+    """Six pairs proposed for being unsure, eight at random; the second person was sometimes shown them otherwise."""
+
+    def vote(number: int, pair: int, person: str, queue: str, choice: str) -> VoteRow:
+        return VoteRow(
+            id=number, token=str(number), pair_id=f"p{pair}", prompt_id="q", run_id=1, person=person, queue=queue,
+            shown_left="a", vote=choice, seconds=None, weak_label=None, confidence=None, at=datetime.now(UTC),
+        )  # fmt: skip
+
+    first = [vote(pair, pair, "Ada", "mixed/lowest" if pair < 6 else "random/random", "ab"[pair % 2])
+             for pair in range(14)]  # fmt: skip
+    second = [vote(20 + pair, pair, "Bo", "lowest/lowest", "aabb"[pair % 4]) for pair in range(13)]
+    alone = [vote(40, 99, "Ada", "disagree/disagree", "a")]  # nobody else has voted on it
+    strata = {one.why: one for one in agreement_by_reason([*second, *alone, *first])}
+    assert set(strata) == {"lowest", "random"}
+    whole, kappas = agreement_of([*first, *second])
+    assert sum(one.found.pairs for one in strata.values()) == whole.pairs == 13
+    for why, own in (("lowest", range(6)), ("random", range(6, 14))):
+        votes_on = [one for one in (*first, *second) if int(one.pair_id[1:]) in own]
+        assert (strata[why].found, list(strata[why].kappas)) == agreement_of(votes_on)
+        assert strata[why].found.percent is not None
+        assert strata[why].found.percent.low is not None
+    assert [(one.first, one.second, one.pairs) for one in kappas] == [("Ada", "Bo", 13)]
 
 
 def test_a_page_without_a_name_asks_for_it(empty: None) -> None:

@@ -125,7 +125,10 @@ def test_redis_down_is_one_sentence_and_runs_can_still_be_queued(
 
 def test_runs_are_grouped_over_their_seeds(computed: Computed) -> None:
     """Four settings of two seeds each, and the failed one; GRA and interval only where there is a result."""
-    rows = grid(visit("runs"))
+    page = visit("runs")
+    assert "5 settings · 9 runs" in words(page)
+    assert "9 runs · 5 settings" in words(visit("runs", group="none"))
+    rows = grid(page)
     done = [row for row in rows if row["status"] == "done"]
     assert len(done) == 4
     assert all(re.fullmatch(r"\d+\.\d – \d+\.\d", row["95 %"]) and row["seeds"] == "2 (0, 1)" for row in done)
@@ -159,6 +162,7 @@ def test_the_run_page_shows_stages_curves_answers_and_what_one_seed_allows(compu
     assert "CW · DPO · seed" in page.title[0].value.replace("\\", "")
     assert "prompts only" in said
     assert re.search(r"Done: (\d+) of \1 stages done", said)
+    assert "progress time note" in said
     assert all(name in said for name in ("Weak annotator", "Alignment", "Evaluation", "held-out prompts"))
     assert re.search(r"aligned · score −?\d+\.\d\d · \d+ tokens", said)
     assert len(page.get("plotly_chart")) >= 3
@@ -561,12 +565,23 @@ def test_the_form_queues_what_it_says(empty: None) -> None:
     """Two methods × two seeds: four runs in the database, named, in one sweep."""
     page = visit("new_run", name="from the form", seeds="0-1")
     assert page.button(key="queue").label == "Queue 4 runs"
+    figures = {metric.label: metric.value for metric in page.metric}
+    assert figures["stages reused"] == "0"  # these runs share stages, and nothing was there before
     page.button(key="queue").click().run()
     with reading() as session:
         rows = queries.list_runs(session).rows
+        assert not any(stage.reused for row in rows for stage in queries.run_stages(session, row.id))
+    again = {metric.label: metric.value for metric in visit("new_run", name="again", seeds="0-1").metric}
+    assert (again["stages to do"], again["stages reused"]) == ("0", figures["stages to do"])
     assert {(row.name, row.method, row.seed, row.status) for row in rows} == {
         ("from the form", method, seed, "queued") for method in ("weak", "cw") for seed in (0, 1)
     }
+
+
+def test_what_is_expected_is_a_column_while_something_waits(empty: None) -> None:
+    """Of a run that ended it would say nothing."""
+    said = words(visit("run", run=str(api.submit_run(RunConfig(method="cw")).run_id)))
+    assert "progress time expected note" in said
 
 
 def test_system_shows_services_queue_and_disk(computed: Computed) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.queries.people import labeled as module
@@ -9,16 +11,17 @@ from db.records import Cursor, LabeledRow
 from db.repositories import annotations
 from tests.db.labels import SUMMARY, annotated_pair
 from tests.db.make import add_worker, claim, publish, submit
+from tests.db.turning import there_and_back
 
 PAIRS = 60
 
 
-def half_labeled(database: Engines) -> int:
-    """Sixty pairs, of which the odd ones have weak labels; every tenth has no human label."""
+def half_labeled(database: Engines, *, every_human: bool = False) -> int:
+    """Sixty pairs, of which the odd ones have weak labels; every tenth has no human label, unless every one has."""
     run_id = submit(database).run_id
     worker = add_worker(database)
     rows = [annotated_pair(number) for number in range(PAIRS)]
-    for number in range(0, PAIRS, 10):
+    for number in range(0, 0 if every_human else PAIRS, 10):
         rows[number]["human_label"] = None
     while (claimed := claim(database, worker)).kind != "labels":
         with session_scope(database) as session:
@@ -40,7 +43,11 @@ def walk(engines: Engines, run_id: int, **filters: Any) -> list[LabeledRow]:
         met += page.rows
         if page.next is None:
             return met
-        after = Cursor.decode(page.next.encode(), value=str, key=int)
+        after = decode(page.next.encode())
+
+
+def decode(word: str) -> Cursor | None:
+    return Cursor.decode(word, value=str, key=int)
 
 
 def test_every_pair_with_a_human_label_and_no_weak_one_comes_once(database: Engines) -> None:
@@ -58,6 +65,36 @@ def test_the_walk_is_the_same_in_small_steps_and_with_a_search(database: Engines
     monkeypatch.setattr(module, "MOST_LOOKED_AT", 8)
     assert walk(database, run_id) == whole
     assert [row.pair_id for row in walk(database, run_id, text="PROMPT 4")] == ["p004", *(f"p04{n}" for n in "2468")]
+
+
+@pytest.mark.parametrize(("text", "firsts"), [("", [1, 8, 15, 22, 29]), ("PROMPT 4", [None] * 3)])
+def test_the_way_back_meets_the_same_pages(database: Engines, text: str, firsts: list[int | None]) -> None:
+    """Thirty pairs have a human label and no weak one; of a search nobody knows the places."""
+    run_id = half_labeled(database, every_human=True)
+
+    def page_of(after: Cursor | None, before: Cursor | None) -> Any:
+        with read_scope(database) as session:
+            return queries.labeled_pairs(session, run_id, text=text, after=after, before=before, limit=2 if text else 7)
+
+    pages = there_and_back(page_of, decode, lambda page: [row.pair_id for row in page.rows])
+    assert [first for _, first in pages] == firsts
+
+
+def test_a_search_that_gives_up_on_the_way_back_says_where_to_go_on(database: Engines, monkeypatch: Any) -> None:
+    run_id = half_labeled(database)
+    whole = [row.pair_id for row in walk(database, run_id, text="prompt 4")]
+    monkeypatch.setattr(module, "STEP", 4)
+    monkeypatch.setattr(module, "MOST_LOOKED_AT", 8)
+    found: list[str] = []
+    before: Cursor | None = Cursor(value="p999", id=0)
+    for _ in range(20):
+        with read_scope(database) as session:
+            page = queries.labeled_pairs(session, run_id, text="prompt 4", before=before, limit=2)
+        found = [*(row.pair_id for row in page.rows if row.pair_id not in found), *found]
+        if page.previous is None:
+            break
+        before = decode(page.previous.encode())
+    assert sorted(found) == whole
 
 
 def test_a_search_is_counted_among_the_pairs_that_are_looked_at(database: Engines) -> None:

@@ -12,11 +12,12 @@ from db.errors import UnfitView
 from db.models import RunValue, Stage
 from db.queries.people import listing as queries
 from db.records import RunFilters
-from db.records.listing import EACH_RUN, SETTING, Line, Listing, Place
+from db.records.listing import EACH_RUN, SETTING, Line, LinePage, Listing, Place
 from db.repositories import stages
 from db.repositories.lists import saved_views
 from tests.db.make import add_worker, claim, new_run, publish, submit, work_off
 from tests.db.test_queries import counted
+from tests.db.turning import there_and_back
 
 METHODS = ("cw", "weak", "human")
 
@@ -81,6 +82,26 @@ def test_lines_of_any_grouping_come_in_the_order_of_a_field(
     ):
         listing = Listing(grouping=grouping, order="align.beta", descending=descending)
         assert [one.key for one in pages(engines, listing)] == by_hand(rows, line, descending=descending)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("grouping", [SETTING, EACH_RUN, "align.beta"])
+def test_the_way_back_meets_the_same_pages(
+    filled: tuple[Engines, list[dict[str, Any]]], grouping: str, descending: bool
+) -> None:
+    """Each page says where it stands, how many runs there are, and of how many settings where lines are runs."""
+    engines, rows = filled
+    listing = Listing(grouping=grouping, order="align.beta", descending=descending)
+
+    def page_of(after: Place | None, before: Place | None) -> LinePage:
+        with read_scope(engines) as session:
+            page = queries.list_lines(session, listing, after=after, before=before, limit=2)
+        settings = len({row["setting"] for row in rows}) if grouping == EACH_RUN else None
+        assert (page.runs, page.settings) == (len(rows), settings)
+        return page
+
+    pages = there_and_back(page_of, Place.decode, lambda page: [line.key for line in page.lines])
+    assert [first for _, first in pages] == list(range(1, sum(len(keys) for keys, _ in pages) + 1, 2))
 
 
 def test_every_order_shows_every_line_once(filled: tuple[Engines, list[dict[str, Any]]]) -> None:

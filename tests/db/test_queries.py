@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from db.repositories import annotations, evaluations, runs, stages, workers
 from tests.db.labels import PAIRS, SUMMARY, annotated_pair
 from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit
 from tests.db.plans import query_plan
+from tests.db.turning import there_and_back
 
 EVALUATION = {
     "gra": 0.6, "gra_strict": 0.55, "gra_ties_dropped": 0.61, "wins": 11.0, "ties": 2.0, "losses": 7.0, "prompts": 20,
@@ -312,6 +314,39 @@ def test_a_search_gives_up_after_its_budget_and_says_where_to_go_on(
     assert pages > 5
 
 
+@pytest.mark.parametrize(("order", "text"), [("lowest", ""), ("highest", ""), ("lowest", "no 1"), ("highest", "no 1")])
+def test_the_way_back_through_pairs_meets_the_same_pages(done: tuple[Engines, int], order: str, text: str) -> None:
+    """Eleven of sixty pairs hold the text; of a search nobody knows the places."""
+    engines, run_id = done
+
+    def page_of(after: Cursor | None, before: Cursor | None) -> Any:
+        with read_scope(engines) as session:
+            return queries.annotations(session, run_id, order=order, text=text, after=after, before=before, limit=4)
+
+    pages = there_and_back(
+        page_of, partial(Cursor.decode, value=float, key=int), lambda page: [row.pair_id for row in page.rows]
+    )
+    assert [first for _, first in pages] == ([None] * 3 if text else list(range(1, 60, 4)))
+    assert sum(len(rows) for rows, _ in pages) == (11 if text else 60)
+
+
+def test_a_search_that_gives_up_on_the_way_back_says_where_to_go_on(
+    done: tuple[Engines, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines, run_id = done
+    monkeypatch.setattr("db.queries.examples.SEARCH_STEPS", (5, 10))
+    found: set[str] = set()
+    before: Cursor | None = Cursor(value=1.0, id=2**62)
+    for _ in range(20):
+        with read_scope(engines) as session:
+            page = queries.annotations(session, run_id, text="no 1", limit=2, before=before)
+        found |= {row.pair_id for row in page.rows}
+        if page.previous is None:
+            break
+        before = Cursor.decode(page.previous.encode(), value=float, key=int)
+    assert found == {"p001", *(f"p0{number}" for number in range(10, 20))}
+
+
 def test_a_pair_can_be_linked(done: tuple[Engines, int]) -> None:
     engines, run_id = done
     with read_scope(engines) as session:
@@ -396,6 +431,19 @@ def test_answers_by_the_change_of_their_gold_score(
     assert places == [1, 7, 13, 19]
     assert (found[0], last or found[-1]) == (first, found[-1])
     assert (page.total, page.prompts, page.better, page.worse) == (20, 20, 6, 7)
+
+
+@pytest.mark.parametrize("order", ["prompt", "worst", "best", "change"])
+def test_the_way_back_through_answers_meets_the_same_pages(done: tuple[Engines, int], order: str) -> None:
+    engines, run_id = done
+
+    def page_of(after: Cursor | None, before: Cursor | None) -> Any:
+        with read_scope(engines) as session:
+            return queries.answers(session, run_id, order=order, after=after, before=before, limit=6)
+
+    decode = partial(Cursor.decode, value=None if order == "prompt" else float, key=str)
+    pages = there_and_back(page_of, decode, lambda page: [row.prompt_id for row in page.rows])
+    assert [first for _, first in pages] == [1, 7, 13, 19]
 
 
 def test_answers_are_searched_in_prompts_and_answers(done: tuple[Engines, int]) -> None:

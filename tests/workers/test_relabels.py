@@ -5,17 +5,21 @@ import json
 import pytest
 from sqlalchemy import select
 
-from app.reads.relabel import gain_of
+from app.reads.relabel import gains_of
+from app.reads.results import costs_of, results_of, runs_by_id
+from cwpo.compare.costs import Prices
 from cwpo.data import relabels
 from cwpo.data.relabels import Relabel
 from cwpo.errors import ConfigError, DataError
 from db import queries
 from db.errors import UnfitVote
 from db.models import Prompt
+from db.records import RunGroup
 from tests.workers.labeled import labeled_run
 from tests.workers.workplace import Workplace
 from workers import api
 from workers.api.people import votes
+from workers.cli import main
 from workers.machine.database import reading
 from workers.machine.paths import store
 
@@ -58,12 +62,33 @@ def test_a_run_with_a_set_learns_from_its_pairs_and_labels_the_others(workplace:
     with reading() as session:
         row = queries.find_relabel_set(session, "first@1")
     assert row.runs == (after,)
-    gain = gain_of(row)
-    assert gain is not None
+    (gain,) = gains_of(row)
+    assert gain.setting == "CW"
     assert sorted(gain.run_ids) == [before, after]
     assert gain.labels == 6
     assert gain.difference.estimate is not None
+    _counts_what_people_decided(workplace, before, after)
+    _computes_again_elsewhere(workplace, after)
     _refuses_prompts_of_the_evaluation(workplace)
+
+
+def _counts_what_people_decided(workplace: Workplace, before: int, after: int) -> None:
+    """Five labels and one pair that was dropped, on the form and in the costs of Compare."""
+    plain, later = (api.plan([workplace.config(data=data)]) for data in ({}, {"relabels": "first"}))
+    assert plain.human_labels is not None
+    assert later.human_labels == plain.human_labels + 6
+    with reading() as session:
+        rows = runs_by_id(session, [before, after])
+    groups = [RunGroup(group_key=row.group_key, rows=(row,)) for row in rows]
+    found, _ = costs_of(rows, list(results_of(groups).values()), Prices())
+    assert sorted(row.human_labels or 0 for row in found) == [plain.human_labels, later.human_labels]
+
+
+def _computes_again_elsewhere(workplace: Workplace, run: int) -> None:
+    """The bundle holds the set: another machine that knows nothing of it computes the same tables."""
+    file, elsewhere = workplace.home / "later.zip", workplace.home / "elsewhere"
+    assert main.main(["bundle", str(run), "--out", str(file), "--include-data"]) == 0
+    assert main.main(["reproduce", str(file), "--home", str(elsewhere)]) == 0
 
 
 def _refuses_prompts_of_the_evaluation(workplace: Workplace) -> None:

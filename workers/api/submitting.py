@@ -87,6 +87,7 @@ def plan(configs: Sequence[RunConfig]) -> Plan:
             workers={device: alive.count(device) for device in planning.DEVICES},
             gpu=gpu,
             machine=memory.this_machine(runs_and_stages, home(), _hosts(workers)),
+            sets=queries.set_sizes(session, {config.data.relabels for config in resolved} - {None}),
         )
         like = queries.runs_like(session, [config.hash() for config in resolved])
     made = planning.make(runs_and_stages, known)
@@ -155,9 +156,10 @@ def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priorit
     planned = _with_needs(graphs)
     made: list[CreatedRun] = []
     with writing() as session:
+        before = runs.there_before(session, {stage.fingerprint for _, _, stages in planned for stage in stages})
         for config, specs, stages in planned:
             row = submission.new_run(config, specs, sweep=sweep, priority=priority)
-            made.append(runs.create(session, row, stages))
+            made.append(runs.create(session, row, stages, before_all=before))
             if config.data.relabels is not None:
                 relabel_sets.used(session, made[-1].run_id, config.data.relabels)
     down = not announce()

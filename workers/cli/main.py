@@ -273,6 +273,7 @@ def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
         words.time_sentence(plan),
         words.memory_sentence(plan),
         words.memory_warning(plan),
+        words.SHARING,
         words.labels_sentence(plan),
         words.power_sentence(planned),
         words.existing_sentence(plan),

@@ -78,9 +78,10 @@ def _show_run(run_id: int, console: Console) -> None:
         waits = queries.card_waits(session, [run_id])
         times = queue_times.times(session) if record.status in LIVE else None
     known = times.stages if times else {}
+    live = any(stage.status in LIVE for stage in stages)  # of a run that ended nothing is expected
     show_table(f"Run {run_id}: {record.status}",
-               ["slot", "status", "progress", "seconds", "expected", "attempts", "reused"],
-               [_stage_cells(stage, known.get(stage.stage_id)) for stage in stages], console)  # fmt: skip
+               ["slot", "status", "progress", "seconds", *(["expected"] if live else []), "attempts", "reused"],
+               [_stage_cells(stage, known.get(stage.stage_id), live) for stage in stages], console)  # fmt: skip
     if times and run_id in times.runs:
         show_notes([eta_words(times.runs[run_id], _clock)], console)
     _show_waits(waits, console)
@@ -106,11 +107,14 @@ def _clock(seconds: float) -> datetime:
     return datetime.now().astimezone() + timedelta(seconds=seconds)
 
 
-def _stage_cells(stage: StageRow, time: StageTime | None) -> list[str]:
+def _stage_cells(stage: StageRow, time: StageTime | None, live: bool) -> list[str]:
     progress = f"{stage.done}/{stage.total} {stage.unit}" if stage.total else "–"
     reused = "reused" if stage.reused else ""
     expected = left_words(time, running=stage.status == "running") if stage.status in LIVE else NOTHING
-    return [stage.slot, stage.status, progress, number(stage.seconds, 1), expected, str(stage.attempts), reused]
+    return [
+        stage.slot, stage.status, progress, number(stage.seconds, 1), *([expected] if live else []),
+        str(stage.attempts), reused,
+    ]  # fmt: skip
 
 
 def print_comparison(run_ids: Sequence[int], console: Console) -> None:

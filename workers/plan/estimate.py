@@ -42,6 +42,7 @@ class KindPlan:
     kind: str
     to_compute: int
     shared: int  # slots that need no stage of their own, because runs of this plan or of others share it
+    wanted: int  # of these, the ones whose stage other runs have queued
     done: int
     seconds: float | None
 
@@ -54,6 +55,7 @@ class Plan:
     stages: int
     stages_new: int
     stages_shared: int
+    stages_wanted: int
     stages_done: int
     kinds: tuple[KindPlan, ...]
     device_seconds: Mapping[str, float]  # of the kinds that were measured
@@ -65,6 +67,11 @@ class Plan:
     fits: str = ""  # how its stages fit the GPU that is known
     existing: tuple[RunLike | None, ...] = ()  # for each run, in order, one that has its configuration already
     warnings: tuple[str, ...] = ()  # what will likely go wrong
+
+    @property
+    def stages_reused(self) -> int:
+        """Stages that were there before: done, or queued for other runs."""
+        return self.stages_done + self.stages_wanted
 
     @property
     def seconds(self) -> float | None:
@@ -85,6 +92,7 @@ class PlanInputs:
     workers: Mapping[str, int]
     gpu: bool  # whether a GPU will execute what does not say where
     machine: Machine = field(default_factory=Machine)
+    sets: Mapping[str, int] = field(default_factory=dict)  # pairs that people decided, by the set's fingerprint
 
 
 Graph = Mapping[str, StageSpec]
@@ -118,12 +126,13 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: PlanInputs) -> Plan:
         stages=len(slots),
         stages_new=sum(kind.to_compute for kind in kinds),
         stages_shared=sum(kind.shared for kind in kinds),
+        stages_wanted=sum(kind.wanted for kind in kinds),
         stages_done=sum(kind.done for kind in kinds),
         kinds=kinds,
         device_seconds=devices,
         workers=known.workers,
         wall_seconds=_wall([graph for _, graph in runs], seconds, devices, known.workers),
-        human_labels=human_labels(runs, pairs),
+        human_labels=human_labels(runs, pairs, known.sets),
         gpu=gpu,
         memory=plan_memory.needed(
             [pair for fingerprint, pair in specs.items() if known.status.get(fingerprint) != DONE],
@@ -145,6 +154,7 @@ def _kind(
         kind=kind,
         to_compute=len(distinct) - done - live,
         shared=len(slots) - len(distinct) + live,
+        wanted=live,
         done=done,
         seconds=None if None in each else sum(value or 0.0 for value in each),
     )

@@ -22,7 +22,8 @@ _REMEDIES = {
     "tokens": "lower execution.tokens_per_batch",
     "checkpointing": "let execution.gradient_checkpointing follow the estimate",
 }
-HEADINGS = ("Stages", "new", "shared", "done", "min")
+HEADINGS = ("Stages", "new", "shared", "reused", "min")
+SHARING = "Shared: one stage serves several of these runs. Reused: done before, or queued for other runs."
 
 
 def product(runs: int, lists: Mapping[str, int]) -> str:
@@ -92,8 +93,8 @@ def rows(plan: Plan) -> list[tuple[str, str, str, str, str]]:
         (
             label_of(kind.kind),
             count(kind.to_compute),
-            count(kind.shared),
-            count(kind.done),
+            count(kind.shared - kind.wanted),
+            count(kind.done + kind.wanted),
             _minutes(kind.seconds),
         )
         for kind in plan.kinds

@@ -1,13 +1,25 @@
 """The answer about an annotator in large figures, each beside what it is to be held against."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from app import untrusted
 from app.components.frame.address import Judge
+from cwpo.report.document.meanings import CONFIDENCE_IN_WORDS
 from cwpo.report.numbers import interval, number, percent, points, points_interval
 from db.records import Judged, LabelSummary
 
 Card = tuple[str, str, str]
+MEANINGS: Mapping[str, str] = {
+    "accuracy": "Share of the labels that agree with the judge's.",
+    "mean C": f"{CONFIDENCE_IN_WORDS} Of a calibrated annotator the mean of C is 2·accuracy − 1.",
+    "ECE": "Expected calibration error: how far stated and true accuracy lie apart, on average over bins of similar "
+    "confidence. Of few pairs it is above 0 even where the annotator is calibrated, which the line below says.",
+    "AUROC of C": "How often a right label has more confidence than a wrong one: 0.5 by chance, 1 always.",
+    "effective pairs": "As many pairs of equal weight are worth as much as these with the weight C.",
+}
+RIVAL = "How often this rule, which does not read the responses, agrees with the human labels."
 
 
 def show_annotator_cards(summary: LabelSummary, judged: Judged, judge: Judge) -> None:
@@ -21,7 +33,7 @@ def show_annotator_cards(summary: LabelSummary, judged: Judged, judge: Judge) ->
     grid = st.grid(len(cards), min_column_width=120)
     for label, value, caption in cards:
         with grid.cell(), st.container(gap="xxsmall"):
-            st.metric(untrusted.label(label), value)
+            st.metric(untrusted.label(label), value, help=MEANINGS.get(label, RIVAL))
             st.caption(untrusted.label(caption, 80))
 
 

@@ -11,6 +11,7 @@ from app.reads import results
 from cwpo.compare.costs import Prices
 from cwpo.compare.gra import GraRow
 from cwpo.report import columns
+from cwpo.report.document.meanings import glossary
 from cwpo.stages.graph import slot_name
 from db.records import RunRow
 
@@ -23,6 +24,7 @@ def show_costs(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
     with right:
         hour = _price("Price of one GPU-hour (CPU-hour where there is no GPU)", "hour_price")
     found, stages = results.costs_of(rows, table, Prices(label=label, hour=hour))
+    layout.small("Cost by setting", meanings=glossary(columns.COSTS))
     tables.show_report(columns.COSTS, found, alt="Cost by setting")
     words = [
         "Alone: all stages of one run, averaged over seeds, although runs share some; GRA's interval is carried over."
@@ -41,6 +43,7 @@ def show_costs(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
     ]
     show_export(exported, key="export_costs")
     named = [replace(one, kind=slot_name(one.kind)) for one in stages]
+    layout.small("Time by stage", meanings=glossary(columns.STAGE_COSTS))
     tables.show_report(columns.STAGE_COSTS, named, alt="Time by stage")
 
 

@@ -12,6 +12,7 @@ from app.reads import results
 from cwpo.config import catalog
 from cwpo.errors import ConfigError
 from cwpo.report import columns
+from cwpo.report.document.meanings import glossary
 from cwpo.report.sentences import agreement_sentence
 from db import queries
 from db.errors import DatabaseError
@@ -94,6 +95,7 @@ def _table(rows: Sequence[RunRow], key: str, own: str) -> None:
     if not table:
         layout.note("None of the runs shown has been judged by both.")
         return
+    layout.small("The same answers under both gold rewards", meanings=glossary(columns.GOLD))
     tables.show_report(columns.GOLD, table, alt="GRA under two gold rewards")
     said = (
         f"Own: {own}; further: {key}. Same side: prompts that both call won, lost or tied; κ is "

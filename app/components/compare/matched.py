@@ -6,6 +6,7 @@ from app.components.frame import layout, tables
 from app.components.frame.chart import show_chart
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow
 from cwpo.report import columns
+from cwpo.report.document.meanings import glossary
 
 
 def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) -> None:
@@ -17,7 +18,7 @@ def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) ->
         show_chart("gra_kl_frontier", lines, key="frontier", title="Who gets further for the same distance?",
                    caption=_curves(lines))  # fmt: skip
     with right:
-        layout.small("Differences at matched KL")
+        layout.small("Differences at matched KL", meanings=glossary(columns.MATCHED))
         if matched:
             tables.show_report(
                 columns.MATCHED, matched, alt="Differences at matched KL", is_real=lambda row: row.is_real

@@ -12,6 +12,7 @@ from app.reads import results
 from cwpo.compare.configured_run import DIFFERENT_BASELINES
 from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.report import columns
+from cwpo.report.document.meanings import glossary
 from db.records import RunRow
 
 SHORT = 12  # characters of a group key in the address
@@ -34,6 +35,7 @@ def show_pair(rows: Sequence[RunRow], table: Sequence[GraRow], differences: Sequ
         return
     sides = [[row for row in rows if row.group_key.startswith(key)] for key in (first, second)]
     found = results.head_to_head_of(sides[0], sides[1], (labels[first], labels[second]))
+    layout.small("Answer against answer", meanings=glossary(columns.HEAD_TO_HEAD))
     tables.show_report(columns.HEAD_TO_HEAD, [found], alt="Head to head", is_real=lambda row: row.is_real)
     if found.reason:
         layout.note(f"{found.reason.capitalize()}: no share is shown.")

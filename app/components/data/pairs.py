@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.components.frame import layout, text_blocks
 from app.components.frame.formats import counted
-from cwpo.data.profile.preview import FirstPair
+from cwpo.data.profile.first_rows import Shown
 from cwpo.errors import CwpoError
 from cwpo.report.numbers import count, size
 from db.errors import DatabaseError
@@ -18,7 +18,7 @@ REFRESH = "1s"
 WHAT = "One JSON object a line: prompt, chosen, rejected, and the part of the split."
 
 
-def show_pairs(pairs: Sequence[FirstPair]) -> None:
+def show_pairs(pairs: Sequence[Shown]) -> None:
     """A few, and more on demand."""
     layout.section("The first pairs", "As a run would read them.")
     if not pairs:

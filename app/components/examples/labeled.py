@@ -11,7 +11,7 @@ from app.components.frame.formats import counted
 from app.reads import results
 from cwpo.config.run import digest
 from db import queries
-from db.records import Cursor, LabeledRow
+from db.records import Cursor, LabeledPage, LabeledRow
 
 WHAT = (
     "Pairs with a human label and without a weak one: what the annotator learned from, and what is in neither part. "
@@ -20,7 +20,7 @@ WHAT = (
 
 
 def show_labeled(view: ExamplesView) -> None:
-    """A page of them, forward alone."""
+    """A page of them."""
     if view.run is None:
         return
     layout.note(WHAT)
@@ -31,21 +31,32 @@ def show_labeled(view: ExamplesView) -> None:
     with results.reading() as session:
         total = queries.count_labeled(session, view.run)
         found = queries.labeled_pairs(
-            session, view.run, text=view.q, after=Cursor.decode(view.after, value=str, key=int), limit=size
+            session, view.run, text=view.q, after=_cursor(view.after), before=_cursor(view.before), limit=size
         )
-    place.caption("pairs with this text" if view.q.strip() else "" if total is None else counted(total, "pair"))
+    place.caption(_counted(found, total, searched=bool(view.q.strip())))
     with bar:
-        if view.after:
-            layout.turn("First page", "first", after="", before="")
-        if found.next is not None:
-            label = "Next" if len(found.rows) == size else "Search further"
-            layout.turn(label, "next", after=found.next.encode(), before="")
+        forward = "Next" if len(found.rows) == size else "Search further"
+        layout.turns(found.next, found.previous, placed=bool(view.after or view.before), forward=forward)
         show_export(view, found.rows, None if view.q.strip() else total)
     with st.container(key=f"pairs-{digest(repr((view, size)))[:8]}"):
         for row in found.rows:
             _card(row)
         if not found.rows:
             layout.nothing_fits("No pair is here.", "Show all pairs", {"text": "", "part": "weak"})
+
+
+def _cursor(word: str) -> Cursor | None:
+    return Cursor.decode(word, value=str, key=int)
+
+
+def _counted(found: LabeledPage, total: int | None, *, searched: bool) -> str:
+    """41–50 of 2,100 pairs."""
+    if searched:
+        return "pairs with this text"
+    if total is None:
+        return ""
+    pairs = counted(total, "pair")
+    return layout.span(found.first, len(found.rows), pairs) if found.first and found.rows else pairs
 
 
 def _card(row: LabeledRow) -> None:

@@ -77,6 +77,16 @@ def _labels(rows: Mapping[str, Any]) -> dict[str, str]:
     return {name: row.label for name, row in rows.items()}
 
 
+def _listed(meanings: Mapping[str, str]) -> str:
+    """A line for each, with its name in bold."""
+    return "\n".join(f"- **{name}**: {meaning}" for name, meaning in meanings.items())
+
+
+LETTERS = (
+    "h is how much more the policy prefers the chosen response than the reference does, β how much moving away costs, "
+    "ε the share of labels taken to be wrong, Δ the annotator's margin."
+)
+
 DECLARED: Mapping[str, Declared] = {
     # On top of the form.
     "name": Declared(
@@ -123,6 +133,7 @@ DECLARED: Mapping[str, Declared] = {
         kind="choice",
         offers=lambda dataset: _labels(methods_of(dataset)),
         sets=("method",),
+        help=_listed({row.label: row.says for row in catalog.METHODS.values()}),
     ),
     "percents": Declared(
         label="N %",
@@ -139,6 +150,8 @@ DECLARED: Mapping[str, Declared] = {
         kind="choice",
         offers=lambda dataset: _labels(catalog.OBJECTIVES),
         sets=("objective",),
+        help=f"The loss of a pair. {LETTERS}\n"
+        + _listed({row.label: f"{row.formula} ({row.source})" for row in catalog.OBJECTIVES.values()}),
     ),
     "seeds": Declared(
         label="Seeds",

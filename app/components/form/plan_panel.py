@@ -87,7 +87,7 @@ def _figures(form: CheckedForm) -> Plan:
     for label, value in (
         ("runs", f"{len(configs):,}"),
         ("stages to do", f"{plan.stages_new:,}"),
-        ("stages reused", f"{plan.stages_done + plan.stages_shared:,}"),
+        ("stages reused", f"{plan.stages_reused:,}"),
         ("time, about", plan_words.about(plan.wall_seconds)),
         ("GPU-hours", _gpu_hours(plan)),
         ("memory, about", plan_words.memory(plan)),
@@ -126,7 +126,7 @@ def _stages(plan: Plan) -> None:
     files: list[tables.Drawn] = []
     tables.show_with_file(files, columns, quiet, alt="plan by kind of stage", numbers=lambda: fields_of(plan.kinds))
     show_tables(files, key="export_plan")
-    layout.note(plan_words.labels_sentence(plan))
+    layout.note(f"{plan_words.SHARING} {plan_words.labels_sentence(plan)}")
 
 
 @st.cache_data(ttl=60, max_entries=16, show_spinner=False)

@@ -56,7 +56,8 @@ class RunsView:
     group: str = ""  # what a line is: a setting, or "none" (one run), or the values of a field
     columns: tuple[str, ...] = ()  # in place of the usual ones
     open: tuple[str, ...] = ()
-    after: str = ""
+    after: str = ""  # the place of the last line of the page in front
+    before: str = ""  # that of the first line of the page behind
     ticked: tuple[int, ...] = ()
     view: str = ""
 
@@ -75,6 +76,7 @@ class RunsView:
             columns=",".join(self.columns),
             open=",".join(self.open),
             after=self.after,
+            before=self.before,
             ticked=compact(self.ticked),
             view=self.view,
         )
@@ -95,6 +97,7 @@ class RunsView:
             columns=keys(params, "columns"),
             open=words(params, "open"),
             after=text(params, "after"),
+            before=text(params, "before"),
             ticked=expanded(listed(params, "ticked")),
             view=text(params, "view"),
         )

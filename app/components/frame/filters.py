@@ -21,6 +21,7 @@ from app.components.frame.address import (
     Labels,
     RunsView,
 )
+from cwpo.report.document.meanings import CONFIDENCE_IN_WORDS
 
 # What each widget says when nothing is filtered.
 RUN_DEFAULTS: Mapping[str, Any] = {
@@ -101,8 +102,9 @@ def example_filters(view: ExamplesView, *, spread: bool) -> ExamplesView:
         format_func=lambda name: ORDERS[name],
     )
     low, high = st.slider(
-        "Confidence C", 0.0, 1.0, (0.0, 1.0), step=0.01, key="c", bind="query-params", on_change=_first_page
-    )
+        "Confidence C", 0.0, 1.0, (0.0, 1.0), step=0.01, key="c", bind="query-params", on_change=_first_page,
+        help=CONFIDENCE_IN_WORDS,
+    )  # fmt: skip
     agreement = st.selectbox(
         "Agreement with the human label",
         get_args(Agreement),

@@ -13,6 +13,8 @@ from app import untrusted
 from app.charts.frame import LOOKS, Look
 from app.components.frame import text_blocks
 from db.errors import DatabaseError
+from db.records import Cursor
+from db.records.listing import Place
 from workers import api
 
 MIDDLE_DOT = " · "
@@ -42,17 +44,21 @@ def let_paint(*looked_at: object) -> None:
         time.sleep(PAINT_SECONDS)
 
 
-def section(title: str, caption: str = "") -> None:
-    """A section inside a page."""
-    st.subheader(title, anchor=False)
+def section(title: str, caption: str = "", meanings: Sequence[tuple[str, str]] = ()) -> None:
+    """A section inside a page; what its headings mean comes up beside the title, on hover or tap."""
+    st.subheader(title, anchor=False, help=_explained(meanings) or None)
     if caption:
         st.caption(untrusted.label(caption, 400))
 
 
 def small(title: str, about: str = "", meanings: Sequence[tuple[str, str]] = ()) -> None:
     """The title of a chart or a table; what it and its headings mean comes up beside it, on hover or tap."""
-    lines = [f"- **{untrusted.label(name)}**: {untrusted.label(text, 300)}" for name, text in meanings]
-    st.markdown(f"#### {untrusted.label(title)}", help="\n".join([about, *lines] if about else lines) or None)
+    told = "\n".join(filter(None, (about, _explained(meanings))))
+    st.markdown(f"#### {untrusted.label(title)}", help=told or None)
+
+
+def _explained(meanings: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"- **{untrusted.label(name)}**: {untrusted.label(text, 300)}" for name, text in meanings)
 
 
 def note(sentence: str) -> None:
@@ -99,6 +105,31 @@ def _reset(defaults: Mapping[str, Any]) -> None:
 def turn(label: str, key: str, **params: str) -> None:
     """A button that changes the place in a list: sets the parameters given, removes the empty ones."""
     st.button(label, key=key, on_click=set_params, kwargs=params)
+
+
+def turns(
+    following: Cursor | Place | None,
+    previous: Cursor | Place | None,
+    *,
+    placed: bool,
+    prefix: str = "",
+    forward: str = "Next",
+    **reset: str,
+) -> None:
+    """The buttons of a list that is read page by page: to its first page where it is `placed` elsewhere, back, and on.
+    `prefix` stands before the names of its two parameters and of the buttons; `reset`: what else a turn sets."""
+    after, before = f"{prefix}after", f"{prefix}before"
+    if placed:
+        turn("First page", f"{prefix}first", **{**reset, after: "", before: ""})
+    if previous is not None:
+        turn("Previous", f"{prefix}previous", **{**reset, after: "", before: previous.encode()})
+    if following is not None:
+        turn(forward, f"{prefix}next", **{**reset, after: following.encode(), before: ""})
+
+
+def span(first: int, shown: int, total: str) -> str:
+    """41–50 of 2,100 pairs."""
+    return f"{first:,}–{first + shown - 1:,} of {total}"
 
 
 def set_params(**params: str) -> None:

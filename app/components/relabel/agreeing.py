@@ -7,8 +7,10 @@ from app.components.frame.formats import counted
 from app.components.frame.relabel_address import QUEUES
 from app.components.frame.tables import Column
 from app.reads import relabel, results
+from app.reads.relabel import Kappa
 from cwpo.report.labels.relabels import figure
 from cwpo.report.numbers import NOTHING, number, percent
+from cwpo.statistics.raters import RaterAgreement
 from db import queries
 from db.records import VoteRow
 
@@ -18,11 +20,19 @@ FIGURES = (
     "(everybody) take away what chance would give, 0 is chance and 1 is always. Unsure votes are left out. In "
     "brackets 95 % intervals of a bootstrap over pairs. On preferences 65 to 75 % is what people usually reach."
 )
+REASONS = (
+    "By why a pair was first proposed; each pair counts once. People agree less on pairs that were chosen for being "
+    "hard: only the random control says it for the data."
+)
 ANNOTATOR = (
     "Votes for a side against the annotator's label. Only the random control says how right its labels are over all "
     "pairs: the other queues look for its mistakes."
 )
-IMPORTED = "from a file"
+IMPORTED, ALL = "from a file", "all pairs"
+PEOPLE = (
+    Column(label="pairs from", whole=True), Column(label="people", whole=True),
+    *(Column(label=name, figures=True) for name in ("pairs in common", "percent", "κ", "α")),
+)  # fmt: skip
 
 
 def show_agreement(run_id: int) -> None:
@@ -37,14 +47,21 @@ def show_agreement(run_id: int) -> None:
     if found.percent is None:
         layout.note(NOBODY)
     else:
-        columns = [Column(label="people", whole=True), *(Column(label=name, figures=True) for name in
-                   ("pairs in common", "percent", "κ", "α"))]  # fmt: skip
-        everybody = [f"all {found.people}", found.pairs, figure(found.percent, percent=True), None, figure(found.alpha)]
-        rows: list[Sequence[object]] = [everybody]
-        rows += [[f"{one.first}, {one.second}", one.pairs, None, figure(one.kappa), None] for one in kappas]
-        tables.show(columns, rows, alt="agreement of people")
+        rows = _people(ALL, found, kappas)
+        for stratum in relabel.agreement_by_reason(votes):
+            rows += _people(_named(stratum.why), stratum.found, stratum.kappas)
+        tables.show(PEOPLE, rows, alt="agreement of people")
+        layout.note(REASONS)
     layout.section("People with the annotator", ANNOTATOR)
     _annotator(votes)
+
+
+def _people(name: str, found: RaterAgreement, kappas: Sequence[Kappa]) -> list[Sequence[object]]:
+    """Everybody on these pairs, then two people each."""
+    percent_, alpha = figure(found.percent, percent=True), figure(found.alpha)
+    everybody: Sequence[object] = [name, f"all {found.people}", found.pairs, percent_, None, alpha]
+    two = [[name, f"{one.first}, {one.second}", one.pairs, None, figure(one.kappa), None] for one in kappas]
+    return [everybody, *two]
 
 
 def _annotator(votes: Sequence[VoteRow]) -> None:
@@ -57,8 +74,11 @@ def _annotator(votes: Sequence[VoteRow]) -> None:
 
 
 def _queue(vote: VoteRow) -> str:
-    name = vote.queue.rpartition("/")[2]
-    return next((label for queue, label in QUEUES.items() if queue == name), IMPORTED)
+    return _named(relabel.reason_of(vote))
+
+
+def _named(reason: str) -> str:
+    return next((label for queue, label in QUEUES.items() if queue == reason), IMPORTED)
 
 
 def _line(name: str, votes: Sequence[VoteRow]) -> list[object]:

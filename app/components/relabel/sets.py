@@ -14,6 +14,7 @@ from app.components.frame.formats import ago, counted
 from app.components.frame.tables import Column
 from app.reads import relabel, results
 from cwpo.errors import ArtifactError, DataError
+from cwpo.report.document.meanings import GRA_IN_WORDS
 from cwpo.report.labels.relabels import gain_sentence
 from db import queries
 from db.errors import DatabaseError
@@ -87,14 +88,16 @@ def _set_row(row: SetRow) -> list[object]:
 def _gains(made: Sequence[SetRow]) -> None:
     """What a label brought, for the newest sets whose runs can be compared with the same ones without."""
     used = [row for row in made if row.runs][:SHOWN_GAINS]
+    if used:
+        layout.note(GRA_IN_WORDS)
     for row in used:
-        gain = relabel.gain_of(row)
-        if gain is None:
+        gains = relabel.gains_of(row)
+        if not gains:
             layout.note(f"{row.key}: what it brought is said when its run and the same run without it are evaluated.")
-            continue
-        layout.note(f"{row.key}: {gain_sentence(gain.difference, gain.labels)}")
-        address = urlencode(CompareView(runs=tuple(sorted(gain.run_ids))).to_params(), doseq=True)
-        st.caption(f"[Compare both](compare?{address})")
+        for gain in gains:
+            layout.note(f"{row.key}, {gain.setting}: {gain_sentence(gain.difference, gain.labels)}")
+            address = urlencode(CompareView(runs=tuple(sorted(gain.run_ids))).to_params(), doseq=True)
+            st.caption(f"[Compare both](compare?{address})")
 
 
 def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:

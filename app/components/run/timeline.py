@@ -20,13 +20,20 @@ from db.status import LIVE
 from workers.plan.eta import StageTime
 from workers.plan.words import left_words
 
+EXPECTED = "expected"
 COLUMNS = (
     Column(label="stage", whole=True),
     Column(label="status"),
     Column(label="progress", figures=True),
     Column(label="time", figures=True),
-    Column(label="expected", figures=True, whole=True),
+    Column(label=EXPECTED, figures=True, whole=True),
     Column(label="note", limit=60, whole=True),
+)
+MEANINGS = (
+    ("progress", "What the stage works through: pairs, steps, prompts or answers."),
+    ("time", "From start to end; of a stage that runs, since its start."),
+    (EXPECTED, "What is left of a stage that runs, and all of one that waits."),
+    ("note", "Reused: it was there before the run was queued. For several runs: computed once for all of them."),
 )
 Times = Mapping[int, StageTime]  # by stage
 NO_TIMES: Times = MappingProxyType({})
@@ -39,7 +46,8 @@ def show_timeline(stages: Sequence[StageRow], times: Times = NO_TIMES, now: date
     for stage in stages:
         if stage.status == "running":
             _bar(stage, times, moment)
-    tables.show(COLUMNS, [_row(stage, times, moment) for stage in stages], alt="Stages of the run")
+    columns, rows = _table(stages, times, moment)
+    tables.show(columns, rows, alt="Stages of the run")
 
 
 def export(stages: Sequence[StageRow], times: Times = NO_TIMES, now: datetime | None = None) -> Exported:
@@ -50,8 +58,16 @@ def export(stages: Sequence[StageRow], times: Times = NO_TIMES, now: datetime | 
     return Exported(
         name="Stages",
         numbers=lambda: stage_numbers(timed),
-        cells=lambda: tables.as_table(COLUMNS, [_row(stage, times, moment) for stage in stages]),
+        cells=lambda: tables.as_table(*_table(stages, times, moment)),
     )
+
+
+def _table(stages: Sequence[StageRow], times: Times, now: datetime) -> tuple[list[Column], list[list[Cell]]]:
+    """Headings and cells; what is expected only while something waits or runs."""
+    live = any(stage.status in LIVE for stage in stages)
+    shown = [place for place, column in enumerate(COLUMNS) if live or column.label != EXPECTED]
+    rows = [_row(stage, times, now) for stage in stages]
+    return [COLUMNS[place] for place in shown], [[row[place] for place in shown] for row in rows]
 
 
 def elapsed(stage: StageRow, now: datetime) -> float | None:

@@ -79,17 +79,17 @@ def _choice(label: str, key: str, offered: Sequence[str], chosen: str, on_change
 
 def _chose_sort() -> None:
     key = st.session_state[SORT]
-    layout.set_params(sort=columns.sorted_by("", key) if key else "", after="")
+    layout.set_params(sort=columns.sorted_by("", key) if key else "", after="", before="")
 
 
 def _turn_round() -> None:
     sort = RunsView.from_params(st.query_params).sort
-    layout.set_params(sort=columns.sorted_by(sort, sort.removeprefix("-")) if sort else "", after="")
+    layout.set_params(sort=columns.sorted_by(sort, sort.removeprefix("-")) if sort else "", after="", before="")
 
 
 def _chose_group() -> None:
     group = st.session_state[GROUP]
-    layout.set_params(group="" if group == SETTING else group, after="", open="", columns="")
+    layout.set_params(group="" if group == SETTING else group, after="", before="", open="", columns="")
 
 
 def _chose_columns() -> None:

@@ -55,7 +55,7 @@ def _selected(key: str, lines: Sequence[Sequence[int]], shown: Sequence[Column])
         column = by_label.get(selection["columns"][0])
         if column is not None and column.order:
             sort = RunsView.from_params(st.query_params).sort
-            layout.set_params(sort=sorted_by(sort, column.key), after="")
+            layout.set_params(sort=sorted_by(sort, column.key), after="", before="")
         draw_anew()
         return
     grid, before, anew = st.session_state.get(TICKED, ("", [], 0))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from app.components.frame.address import RunsView
 from app.components.frame.formats import counted
+from app.components.frame.layout import span
 from app.components.runs import columns, extra
 from app.components.runs import table as runs_table
 from app.components.runs.columns import GRA, KL, Column
@@ -28,6 +29,7 @@ class Shown:
     configs: Configs
     page: LinePage
     headline: str
+    place: str  # of the page in the list
     note: str  # on what terms the GRAs were counted, and what their intervals cover
 
     @property
@@ -43,7 +45,7 @@ def read(view: RunsView) -> Shown:
     shown = columns.chosen(view.group, view.columns)
     keys = [one.order for one in shown if one.key not in columns.BUILT_IN]
     by_value = listing.grouping not in (SETTING, EACH_RUN)
-    page = reads.page_of(listing, view.after, [*keys, GRA, KL] if by_value else keys)
+    page = reads.page_of(listing, view.after, view.before, [*keys, GRA, KL] if by_value else keys)
     if by_value:
         lines, groups, configs = _by_value(page, view, keys)
     elif listing.grouping == EACH_RUN:
@@ -57,9 +59,22 @@ def read(view: RunsView) -> Shown:
     if not view.columns:
         shown, said = runs_table.without_shared(lines, shown)
     noun = "value" if by_value else "run" if listing.grouping == EACH_RUN else "setting"
-    headline = " · ".join((counted(page.total, noun), *said))
+    headline = " · ".join((*counts(page, noun), *said))
+    place = span(page.first, len(page.lines), counted(page.total, noun))
     note = runs_table.OF_VALUES if by_value else runs_table.caption(groups, configs)
-    return Shown(lines=lines, columns=shown, groups=groups, configs=configs, page=page, headline=headline, note=note)
+    return Shown(
+        lines=lines, columns=shown, groups=groups, configs=configs, page=page, headline=headline, place=place, note=note
+    )
+
+
+def counts(page: LinePage, noun: str) -> list[str]:
+    """3 settings · 12 runs; runs and settings are both said where they differ."""
+    found = [counted(page.total, noun)]
+    if page.runs != page.total:
+        found.append(counted(page.runs, "run"))
+    if page.settings is not None and page.settings != page.total:
+        found.append(counted(page.settings, "setting"))
+    return found
 
 
 def _named_by(name: str, lines: list[Line], shown: list[Column]) -> tuple[list[Line], list[Column]]:

@@ -16,7 +16,7 @@ from db.records.listing import SavedViewRow
 from workers.api.people import views as commands
 
 ALL = "all"  # in the address: all runs, though another view is the one that Runs opens with
-UNBOUND = ("sort", "group", "columns", "open", "after", "ticked", "view")
+UNBOUND = ("sort", "group", "columns", "open", "after", "before", "ticked", "view")
 NAME, NEW_NAME = "runs_view_name", "runs_view_new_name"
 
 
@@ -48,7 +48,7 @@ def show_views(view: RunsView, kept: Sequence[SavedViewRow]) -> None:
 
 def parameters(view: RunsView) -> dict[str, Any]:
     """What a view keeps: which list it is, and not where in it somebody is."""
-    return replace(view, after="", open=(), ticked=(), view="").to_params()
+    return replace(view, after="", before="", open=(), ticked=(), view="").to_params()
 
 
 def _show_current(row: SavedViewRow, view: RunsView) -> None:
@@ -100,4 +100,4 @@ def show_view(view: RunsView) -> None:
 def _open(params: Mapping[str, Any], view_id: int | str) -> None:
     """A saved view; what is ticked stays."""
     ticked = RunsView.from_params(st.query_params).ticked
-    show_view(replace(RunsView.from_params(params), view=str(view_id), after="", open=(), ticked=ticked))
+    show_view(replace(RunsView.from_params(params), view=str(view_id), after="", before="", open=(), ticked=ticked))

@@ -1,7 +1,8 @@
 """The first rows of a local file: what of them are pairs, what is dropped and why, how long they are. Torch-free.
 
-Read by the same functions as the data stage, so that both say the same of the same rows. A file of few rows is known
-whole; of a larger one its lines are counted.
+Read by the same functions as the data stage, so that all say the same of the same rows: this is what the form, its
+checks and the Data page know of a file before a run reads it. A file of few rows is known whole; of a larger one its
+lines are counted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,15 @@ from typing import Any
 
 from cwpo.data.files import RowAt, read_rows, suffix_of
 from cwpo.data.filtering import Tally, usable_pairs
-from cwpo.data.readers.columns import HEAD, columns_needed, reader_by, shaped
+from cwpo.data.readers.columns import HEAD, columns_needed, detected, guessed, names_of, reader_by, shaped
 from cwpo.errors import DataError
 from cwpo.records import CandidatePair
 
 FIRST = 500
-SHOWN = 3
+SHOWN = 10
+MOST_WHOLE = 2**26  # bytes of a file that can only be read whole
 MOST_COUNTED = 2**28  # bytes in which lines are counted
+WHOLE = (".json", ".json.gz")
 TOKEN = 4  # characters, about
 
 
@@ -44,9 +47,13 @@ class Length:
 @dataclass(frozen=True, kw_only=True)
 class FirstRows:
     """What the first rows of a file hold. `total`: rows of the whole file, at most so many where only its lines were
-    counted; None where nobody counted."""
+    counted; None where nobody counted. `columns`: by which they are read, None for the names of a known form; `guess`:
+    what each column seems to hold, also where nobody needs to be told."""
 
     name: str
+    names: tuple[str, ...]  # of its columns
+    columns: Mapping[str, str] | None
+    guess: Mapping[str, str]
     rows: int
     whole: bool  # whether there are no others
     total: int | None
@@ -56,6 +63,13 @@ class FirstRows:
     examples: Sequence[Mapping[str, Any]]  # line, reason, detail
     lengths: Sequence[Length]
     shown: Sequence[Shown]
+
+    @property
+    def worst(self) -> str:
+        """The most frequent reason why a row makes no pair, as one of these rows shows it; empty without one."""
+        reason = next(iter(self.dropped), "")
+        detail = next((one["detail"] for one in self.examples if one["reason"] == reason), "")
+        return f"{reason}: {detail}" if detail else reason
 
     @property
     def most_prompts(self) -> int | None:
@@ -73,14 +87,16 @@ class FirstRows:
         return None if self.total is None or not self.rows else round(self.total * self.prompts / self.rows)
 
 
-def first_rows(path: Path, *, columns: Mapping[str, str] | None = None, rows: int = FIRST) -> FirstRows:
-    """Of a file that can be read, by these columns or as it is recognised; DataError otherwise. A file that has not
-    changed is read once."""
+def first_rows(path: Path, *, columns: Mapping[str, str] | None = None, rows: int = FIRST) -> FirstRows | None:
+    """Of a file that can be read, by these columns or as it is recognised; DataError otherwise. None of a large file
+    that can only be read whole. A file that has not changed is read once."""
     found = path.expanduser()
     try:
         state = found.stat()
     except OSError as error:
         raise DataError(f"The file {path} does not exist or cannot be opened.") from error
+    if state.st_size > MOST_WHOLE and suffix_of(found) in WHOLE:
+        return None
     told = None if columns is None else tuple(sorted(columns.items()))
     return _read(found, told, rows, state.st_mtime_ns, state.st_size)
 
@@ -96,10 +112,15 @@ def _read(path: Path, told: tuple[tuple[str, str], ...] | None, rows: int, modif
     read = list(read_rows(path, limit=rows + 1))
     whole, read = len(read) <= rows, read[:rows]
     tally = Tally()
-    columns = columns_needed(read[:HEAD]) if told is None else dict(told)
+    head = read[:HEAD]
+    columns = columns_needed(head) if told is None else dict(told)
+    known = [at.row for at in head if at.row is not None]
     kept = usable_pairs(shaped(read, columns), reader_by(columns), tally, seen=set())
     return FirstRows(
         name=path.name,
+        names=names_of(head),
+        columns=columns,
+        guess=columns or detected(known) or guessed(known),
         rows=len(read),
         whole=whole,
         total=len(read) if whole else _count(path, read),
@@ -130,7 +151,7 @@ def _count(path: Path, read: Sequence[RowAt]) -> int | None:
         import pyarrow.parquet as pq
 
         return int(pq.read_metadata(path).num_rows)
-    if suffix in (".json", ".json.gz"):
+    if suffix in WHOLE:
         return sum(1 for _ in read_rows(path))
     lines = _lines(path)
     return lines if lines is None else max(lines - suffix.startswith(".csv"), len(read))

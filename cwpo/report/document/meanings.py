@@ -56,7 +56,7 @@ MEANINGS: Mapping[str, str] = {
     "ties": "Prompts with equal scores.",
     "losses": "Prompts that the first lost.",
     "second's tokens": "Mean length of the second setting's answers.",
-    "human labels": "Pairs whose human label some stage trains on.",
+    "human labels": "Pairs whose human label some stage trains on, and pairs of a set of later labels.",
     "training, alone": "Time of all training stages of one run, as if it shared none.",
     "evaluation, alone": "Time to answer and to score, as if it shared none.",
     "cost": "Labels and hours at the two prices.",

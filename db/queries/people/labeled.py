@@ -1,9 +1,11 @@
 """The other pairs of the Examples page: those with a human label that the annotator did not label."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from db.models import Annotation, Pair, RunStage, Stage
@@ -12,34 +14,119 @@ from db.records import Cursor, LabeledPage, LabeledRow
 
 STEP = 500  # pairs looked at together
 MOST_LOOKED_AT = 6_000  # of one page, where few are found
+NEXT_TO, ITSELF = 0, 1  # the id of a cursor: whether the page begins beside its pair or with it
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Walk:
+    """Pairs in the order in which they were met, at most one more than asked for; the last one that was looked at, and
+    whether none is behind it."""
+
+    pairs: list[Pair]
+    last: str
+    ended: bool
+    searched: int
 
 
 def labeled_pairs(
-    session: Session, run_id: int, *, text: str = "", after: Cursor | None = None, limit: int = 20
+    session: Session,
+    run_id: int,
+    *,
+    text: str = "",
+    after: Cursor | None = None,
+    before: Cursor | None = None,
+    limit: int = 20,
 ) -> LabeledPage:
-    """One page of pairs with a human label and no weak one, in the order of their ids, which is a random one."""
+    """One page of pairs with a human label and no weak one, in the order of their ids, which is a random one. It stands
+    behind one cursor or in front of another; where less than a page is in front, it is the first page."""
     found = slot_stages(session, [run_id], ["data", "labels"])
     data, labels = found.get((run_id, "data")), found.get((run_id, "labels"))
     if data is None or data.attempt_id is None:
         return LabeledPage(rows=(), next=None, searched=0)
     attempt = labels.attempt_id if labels is not None else None
-    last, rows, searched, ended = str(after.value) if after is not None else "", list[Pair](), 0, False
+    walked = partial(_walk, session, data.stage_id, attempt, text=text, limit=limit)
+    page = None
+    if before is not None:
+        page = _in_front(walked(before, backwards=True), run_id, limit)
+        after = after if page is not None else None
+    if page is None:
+        page = _behind(walked(after, backwards=False), run_id, limit, after)
+    if text.strip() or not page.rows:
+        return page
+    ahead = _ahead(session, data.stage_id, attempt, page.rows[0].pair_id) if page.previous is not None else 0
+    return replace(page, first=ahead + 1, previous=page.previous if ahead else None)
+
+
+def _in_front(walk: _Walk, run_id: int, limit: int) -> LabeledPage | None:
+    """The page in front of a cursor; None where the first page has all of it."""
+    if walk.ended and len(walk.pairs) < limit:
+        return None
+    page = walk.pairs[:limit][::-1]
+    previous = None if walk.ended and len(walk.pairs) == limit else walk.last
+    if len(walk.pairs) > limit:
+        previous = page[0].pair_id
+    return LabeledPage(
+        rows=tuple(_row(run_id, pair) for pair in page),
+        next=Cursor(value=page[-1].pair_id if page else walk.last, id=NEXT_TO),
+        searched=walk.searched,
+        previous=None if previous is None else Cursor(value=previous, id=NEXT_TO),
+    )
+
+
+def _behind(walk: _Walk, run_id: int, limit: int, after: Cursor | None) -> LabeledPage:
+    """The page behind a cursor, or the first one."""
+    page = walk.pairs[:limit]
+    following = None if walk.ended else walk.last
+    if len(walk.pairs) > limit:
+        following = page[-1].pair_id
+    previous = None
+    if after is not None:
+        previous = Cursor(value=page[0].pair_id, id=NEXT_TO) if page else Cursor(value=after.value, id=ITSELF)
+    return LabeledPage(
+        rows=tuple(_row(run_id, pair) for pair in page),
+        next=None if following is None else Cursor(value=following, id=NEXT_TO),
+        searched=walk.searched,
+        previous=previous,
+    )
+
+
+def _walk(
+    session: Session,
+    stage_id: int,
+    attempt: int | None,
+    place: Cursor | None,
+    *,
+    text: str,
+    limit: int,
+    backwards: bool,
+) -> _Walk:
+    """From a place on until there are enough, or enough was looked at."""
+    rows, searched, ended, last = list[Pair](), 0, False, place
+    order = Pair.pair_id.desc() if backwards else Pair.pair_id
     while len(rows) <= limit and searched < MOST_LOOKED_AT and not ended:
-        some = session.scalars(
-            select(Pair).where(Pair.stage_id == data.stage_id, Pair.pair_id > last).order_by(Pair.pair_id).limit(STEP)
-        ).all()
+        wanted = select(Pair).where(Pair.stage_id == stage_id, *_from(last, backwards=backwards))
+        some = session.scalars(wanted.order_by(order).limit(STEP)).all()
         ended = len(some) < STEP
         searched += len(some)
         rows += [pair for pair in _unlabeled(session, attempt, some) if _says(pair, text)]
-        last = some[-1].pair_id if some else last
-    page = rows[:limit]
-    if len(rows) > limit:
-        last, ended = page[-1].pair_id, False
-    return LabeledPage(
-        rows=tuple(_row(run_id, pair) for pair in page),
-        next=None if ended else Cursor(value=last, id=0),
-        searched=searched,
-    )
+        last = Cursor(value=some[-1].pair_id, id=NEXT_TO) if some else last
+    return _Walk(pairs=rows[: limit + 1], last=str(last.value) if last else "", ended=ended, searched=searched)
+
+
+def _from(place: Cursor | None, *, backwards: bool) -> list[ColumnElement[bool]]:
+    if place is None:
+        return []
+    if place.id == ITSELF:
+        return [Pair.pair_id <= place.value if backwards else Pair.pair_id >= place.value]
+    return [Pair.pair_id < place.value if backwards else Pair.pair_id > place.value]
+
+
+def _ahead(session: Session, stage_id: int, attempt: int | None, pair_id: str) -> int:
+    """How many pairs of the list stand in front of one, counted in two indexes as all of them are."""
+    pairs = select(func.count()).select_from(Pair).where(Pair.stage_id == stage_id, Pair.pair_id < pair_id)
+    weak = select(func.count()).select_from(Annotation)
+    weak = weak.where(Annotation.attempt_id == attempt, Annotation.pair_id < pair_id)
+    return int(session.execute(select(pairs.scalar_subquery() - weak.scalar_subquery())).scalar_one())
 
 
 def count_labeled(session: Session, run_id: int) -> int | None:

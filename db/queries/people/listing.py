@@ -81,17 +81,17 @@ class _Source:
 
 
 def list_lines(
-    session: Session, listing: Listing, *, after: Place | None, limit: int, keys: Collection[str] = ()
+    session: Session,
+    listing: Listing,
+    *,
+    after: Place | None,
+    before: Place | None = None,
+    limit: int,
+    keys: Collection[str] = (),
 ) -> LinePage:
-    """One page of lines with the figures named by `keys`: two to four queries, whatever the number of runs."""
-    lines = _lines(listing)
-    place = [lines.c.flag, lines.c.number, lines.c.text, lines.c.newest]
-    total = select(func.count()).select_from(lines).scalar_subquery()
-    page = select(*lines.c, total.label("total"))
-    if after is not None:
-        page = page.where(_behind(place, after, descending=listing.descending))
-    ordered = page.order_by(*(one.desc() if listing.descending else one for one in place)).limit(limit + 1)
-    found, more = cut(session.execute(ordered).all(), limit)
+    """One page of lines, behind one place or in front of another, with the figures named by `keys`: two to four
+    queries, whatever the number of runs. Where less than a page is in front, the first page."""
+    found, more = _page(session, listing, after, before, limit)
     names = [row.line for row in found]
     source = _source(listing)
     figures = _figures(session, source, names, keys)
@@ -101,11 +101,50 @@ def list_lines(
     else:
         tallies = _tallies(session, source, names)
         lines = [_line_of_value(row, tallies[row.line], figures.get(row.line, {})) for row in found]
+    first = found[0].ahead + 1 if found else 1
     return LinePage(
         lines=tuple(lines),
         next=_place_of(found[-1]) if more else None,
         total=found[0].total if found else 0,
+        runs=found[0].runs if found else 0,
+        settings=found[0].settings if found else None,
+        first=first,
+        previous=_place_of(found[0]) if first > 1 else None,
     )
+
+
+def _page(
+    session: Session, listing: Listing, after: Place | None, before: Place | None, limit: int
+) -> tuple[Sequence[Any], bool]:
+    """The lines of a page, each with how many there are and how many stand in front of the first, and whether another
+    page follows."""
+    if before is not None:
+        found = session.execute(_lines_from(listing, before, limit, back=True)).all()
+        if len(found) == limit:
+            return found[::-1], True
+        after = None
+    return cut(session.execute(_lines_from(listing, after, limit + 1, back=False)).all(), limit)
+
+
+def _lines_from(listing: Listing, start: Place | None, limit: int, *, back: bool) -> Any:
+    """The lines behind a place, nearest first, or with `back` those in front of it."""
+    lines = _lines(listing)
+    place = [lines.c.flag, lines.c.number, lines.c.text, lines.c.newest]
+    descending = listing.descending is not back
+    met = [] if start is None else [_behind(place, start, descending=descending)]
+    total = select(func.count()).select_from(lines)
+    here = total.where(*met).scalar_subquery()
+    ahead = here - limit if back else total.scalar_subquery() - here
+    counts = {"total": total.scalar_subquery(), "ahead": ahead if met else ZERO, **_counts_of_runs(listing)}
+    page = select(*lines.c, *(count.label(name) for name, count in counts.items())).where(*met)
+    return page.order_by(*(one.desc() if descending else one for one in place)).limit(limit)
+
+
+def _counts_of_runs(listing: Listing) -> dict[str, Any]:
+    """How many runs fit, and of how many settings where the lines do not say it."""
+    fitting = [select(one).select_from(Run).where(*conditions(listing.filters)).scalar_subquery()
+               for one in (func.count(), func.count(Run.group_key.distinct()))]  # fmt: skip
+    return {"runs": fitting[0], "settings": fitting[1] if listing.grouping == EACH_RUN else literal_column("NULL")}
 
 
 def figures_of(

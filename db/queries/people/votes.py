@@ -87,6 +87,18 @@ def relabel_sets(session: Session) -> list[SetRow]:
     return _sets(session, [])
 
 
+def set_sizes(session: Session, fingerprints: Collection[str | None]) -> dict[str, int]:
+    """How many pairs people decided in these sets, the dropped ones too."""
+    if not fingerprints:
+        return {}
+    rows = session.execute(
+        select(RelabelSet.fingerprint, (RelabelSet.labels + RelabelSet.dropped).label("size")).where(
+            RelabelSet.fingerprint.in_(fingerprints)
+        )
+    )
+    return {row.fingerprint: row.size for row in rows}
+
+
 def find_relabel_set(session: Session, text: str) -> SetRow:
     """The set behind NAME (its newest version) or NAME@VERSION; UnknownSet lists what there is."""
     name, _, version = text.partition("@")

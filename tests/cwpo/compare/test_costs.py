@@ -42,6 +42,19 @@ def test_an_existing_annotator_has_been_paid_for_elsewhere() -> None:
     assert human_labels(used, 1000) == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "labels"), [("cw", 340), ("human_labeled", 340), ("human_100", 1040), ("oracle", 0), ("human", 700)]
+)
+def test_labels_that_people_gave_later_come_on_top_where_they_are_learned_from(method: str, labels: int) -> None:
+    """A set of 40 pairs joins the labeled part and the whole; human labels of the unlabeled part hold none of them."""
+    later = config(method, data={"relabels": "5" * 64})
+    assert human_labels(later, 1000, {"5" * 64: 40}) == labels
+
+
+def test_labels_of_a_set_that_nobody_knows_are_not_counted_as_none() -> None:
+    assert human_labels(config("cw", data={"relabels": "5" * 64}), 1000) is None
+
+
 SECONDS = pd.DataFrame(
     [
         (1, "data", 1, "data", 10.0),

@@ -1,5 +1,6 @@
 """Reproduce bundles: what workers computed comes out again elsewhere, byte for byte; hostile files are one sentence."""
 
+import hashlib
 import io
 import json
 import os
@@ -237,6 +238,11 @@ def config_with(over: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[s
     return change
 
 
+def labels_file(text: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """A set of labels whose name is the hash of its content."""
+    return lambda _: {f"relabels/{hashlib.sha256(text.encode()).hexdigest()}.jsonl": text}
+
+
 SHA = "0" * 64
 HOSTILE: Mapping[str, tuple[Callable[[Mapping[str, Any]], dict[str, Any]], str]] = {
     "outside": (lambda _: {"../evil.txt": "x"}, "'../evil.txt', which has no place there"),
@@ -251,6 +257,16 @@ HOSTILE: Mapping[str, tuple[Callable[[Mapping[str, Any]], dict[str, Any]], str]]
         config_with({"annotator": {"use": "a" * 64}}),
         "annotator.use names an annotator that is not in the bundle",
     ),
+    "labels that are not there": (
+        config_with({"data": {"relabels": SHA}}),
+        "data.relabels names a set of labels that is not in the bundle",
+    ),
+    "labels of another name": (
+        lambda _: {f"relabels/{SHA}.jsonl": "{}\n"},
+        f"the content of relabels/{SHA}.jsonl is not",
+    ),
+    "labels that are no JSON": (labels_file("{"), ".jsonl is not JSON"),
+    "labels without a side": (labels_file('{"pair_id": "p"}\n'), ".jsonl: 'prompt_id': Field required"),
     "code": (lambda _: {"conftest.py": "raise SystemExit"}, "'conftest.py', which has no place there"),
     "missing": (lambda _: {"stages.json": None}, "stages.json is missing"),
     "not JSON": (lambda _: {"bundle.json": "{"}, "bundle.json is not JSON"),

@@ -139,6 +139,16 @@ def test_what_is_done_takes_no_time_and_what_is_queued_is_shared() -> None:
     assert kinds["annotator"] == (0, 0, 1, 0.0)
     assert kinds["labels"] == (0, 1, 0, pytest.approx(1))
     assert (found.stages_new, found.stages_shared, found.stages_done) == (11, 1, 1)
+    assert found.stages_reused == 2
+
+
+def test_stages_that_runs_of_one_plan_share_are_not_reused() -> None:
+    """Nothing was there before: a second seed shares what it can, and the table of kinds says so."""
+    found = planned({"seed": [0, 1]}, known(*measured_run(1.0)))
+    assert (found.stages_reused, found.stages_done) == (0, 0)
+    assert found.stages_shared == found.stages - found.stages_new > 0
+    assert sum(int(row[2]) for row in words.rows(found)) == found.stages_shared
+    assert {row[3] for row in words.rows(found)} == {"0"}
 
 
 def test_an_estimate_is_said_in_its_largest_unit() -> None:

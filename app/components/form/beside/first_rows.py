@@ -12,6 +12,7 @@ from cwpo.data.profile.first_rows import TOKEN, FirstRows, first_rows, quantile
 from cwpo.errors import ConfigError, DataError
 from cwpo.models.hub import is_local
 
+SHOWN = 3  # pairs
 LONGEST = 400  # characters of a text at first
 MOST_REASONS = 8
 
@@ -24,12 +25,14 @@ def show_first_rows(dataset: str, columns: Mapping[str, str] | None) -> None:
         rows = first_rows(Path(dataset), columns=columns)
     except (DataError, ConfigError):
         return
+    if rows is None:
+        return
     folded = st.expander(untrusted.label(headline(rows), 160), key="new_run.rows", on_change="rerun")
     if folded.open:
         with folded:
             _dropped(rows)
             _lengths(rows)
-            for at, pair in enumerate(rows.shown):
+            for at, pair in enumerate(rows.shown[:SHOWN]):
                 layout.note(f"Line {pair.line}, the prompt:")
                 text_blocks.show_block(pair.prompt, key=f"new_run.row_{at}_prompt", limit=LONGEST)
                 for column, (label, text) in zip(

@@ -14,6 +14,7 @@ from db import queries
 from db.records import AnswerPage, Cursor, StageRow
 
 PAGE = 10
+PLACES = ("answers_after", "answers_before")  # in the address
 ORDERS = {"prompt": "by prompt", "worst": "worst first", "best": "best first", "change": "largest change"}
 ABOUT_ORDERS = (
     "By the gold score of the aligned answer minus that of the baseline's: the largest loss, the largest gain, or the "
@@ -30,11 +31,10 @@ def show_answer_list(run_id: int, first: Once[Sequence[StageRow]]) -> None:
         order = _order()
         compare = st.toggle("Mark differences", key="answers_diff", bind="query-params",
                             help="Words that only this side has stand out.")  # fmt: skip
-    place = str(st.query_params.get("answers_after", ""))
-    after = Cursor.decode(place, value=None if order == "prompt" else float, key=str)
+    after, before = (_cursor(name, order) for name in PLACES)
     with results.reading() as session:
         page = queries.answers(
-            session, run_id, order=order, text=text, after=after, limit=PAGE, stages=first.take() or ()
+            session, run_id, order=order, text=text, after=after, before=before, limit=PAGE, stages=first.take() or ()
         )
     if not page.prompts:
         layout.empty_state("The aligned and the baseline model's answers appear here once both have answered.")
@@ -43,10 +43,7 @@ def show_answer_list(run_id: int, first: Once[Sequence[StageRow]]) -> None:
     for row in page.rows:
         show_answers(row, compare=compare)
     with st.container(horizontal=True, vertical_alignment="center"):
-        if after is not None:
-            layout.turn("First page", "answers_first", answers_after="")
-        if page.next is not None:
-            layout.turn("Next prompts", "answers_next", answers_after=page.next.encode())
+        layout.turns(page.next, page.previous, placed=bool(after or before), prefix="answers_")
         if page.rows:
             st.caption(_place(page))
 
@@ -70,7 +67,7 @@ def _counts(page: AnswerPage, text: str) -> str:
 
 def _place(page: AnswerPage) -> str:
     """11–20 of 200."""
-    return f"{count(page.first)}–{count(page.first + len(page.rows) - 1)} of {count(page.total)}"
+    return layout.span(page.first, len(page.rows), count(page.total))
 
 
 def _search() -> str:
@@ -90,5 +87,11 @@ def _order() -> str:
     return chosen or "prompt"
 
 
+def _cursor(name: str, order: str) -> Cursor | None:
+    place = str(st.query_params.get(name, ""))
+    return Cursor.decode(place, value=None if order == "prompt" else float, key=str)
+
+
 def _first_page() -> None:
-    st.query_params.pop("answers_after", None)
+    for name in PLACES:
+        st.query_params.pop(name, None)

@@ -1,0 +1,53 @@
+"""What is said on every page once: GRA in full, each column, symbol and method with its meaning."""
+
+from collections.abc import Callable
+
+import pytest
+
+from app.components.annotators.cards import MEANINGS, RIVAL
+from app.components.frame.address import compact
+from app.components.runs.columns import BUILT_IN
+from cwpo.config import catalog
+from cwpo.report.document.meanings import CONFIDENCE_IN_WORDS, GRA_IN_WORDS
+from tests.app.visits import Computed, visit, words
+
+WITH_GRA: dict[str, Callable[[Computed], dict[str, str]]] = {
+    "runs": lambda computed: {},
+    "run": lambda computed: {"run": str(computed.sweep[0])},
+    "compare": lambda computed: {"runs": compact(computed.sweep)},
+    "paper": lambda computed: {},
+}
+
+
+@pytest.mark.parametrize("screen", WITH_GRA)
+def test_a_page_with_gra_says_once_what_it_is(screen: str, computed: Computed) -> None:
+    assert words(visit(screen, **WITH_GRA[screen](computed))).count(GRA_IN_WORDS) == 1
+
+
+def test_figures_of_a_run_and_of_an_annotator_say_what_they_are(computed: Computed) -> None:
+    run = visit("run", run=str(computed.sweep[0]))
+    assert len(run.metric) >= 4
+    assert all(figure.help for figure in run.metric)
+    annotator = visit("annotators")
+    said = {figure.label: figure.help for figure in annotator.metric}
+    assert set(MEANINGS) <= set(said)
+    assert all(help_ == RIVAL for label, help_ in said.items() if label not in MEANINGS)
+
+
+def test_confidence_margin_and_probability_are_explained_where_they_stand(computed: Computed) -> None:
+    assert visit("examples").slider(key="c").help == CONFIDENCE_IN_WORDS
+
+
+def test_every_method_and_objective_is_one_line_of_help_on_the_form(empty: None) -> None:
+    page = visit("new_run")
+    methods, objectives = (
+        next(widget.help for widget in page.multiselect if widget.label == label) for label in ("Methods", "Objectives")
+    )
+    for row in catalog.METHODS.values():
+        assert row.says.endswith(".")
+        assert f"- **{row.label}**: {row.says}" in methods
+    assert all(f"- **{row.label}**: {row.formula}" in objectives for row in catalog.OBJECTIVES.values())
+
+
+def test_every_column_of_the_list_has_its_meaning() -> None:
+    assert [key for key, column in BUILT_IN.items() if not column.help] == []
