@@ -17,6 +17,7 @@ from app.components.form.declared import LAST_TAB, OTHER
 from app.components.form.fields import tab_of
 from cwpo.config.run import RunConfig, merged
 from db import queries
+from tests.amounts import amount
 from tests.e2e.form_values import PUT_BACK, changed
 from tests.e2e.test_dashboard import go, ready
 from tests.e2e.test_journeys import (
@@ -37,7 +38,7 @@ from workers import api
 from workers.machine.database import reading
 
 __all__ = ["desk", "visitor", "web"]  # the fixtures of these names
-DRAWS = 1  # forms; benchmarks/drafts.py draws twenty
+DRAWS = amount("DRAWS", 1)  # forms
 FIELDS = 5  # of each that are changed
 
 

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app.components.frame import layout
 from app.components.frame.formats import counted
+from app.components.frame.leaving import parameters, readdress
 from app.components.run.tabs.answer_card import show_answers
 from app.reads import results
 from cwpo.report.numbers import count
@@ -86,4 +87,6 @@ def _order() -> str:
 
 
 def _first_page() -> None:
-    st.query_params.pop("answers_after", None)
+    now = parameters()
+    if "answers_after" in now:
+        readdress({name: now[name] for name in now if name != "answers_after"}, instead=True)
