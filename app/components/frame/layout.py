@@ -136,6 +136,7 @@ def fragment(fn: Callable[P, None], *, run_every: str | None = None) -> Callable
 
     @wraps(fn)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+        leaving.go_on()
         with guarded():
             fn(*args, **kwargs)
         leaving.remember()

@@ -75,6 +75,12 @@ def came_by_history() -> bool:
     return bool(st.session_state.get(HISTORY))
 
 
+def go_on() -> None:
+    """A part of a page that is drawn alone comes in between: the way to another page goes on."""
+    if ON_THE_WAY in st.session_state:
+        st.rerun()
+
+
 def remember() -> None:
     """The list of runs is found again as it was left, whatever leads to it without an address."""
     if st.session_state.get(SHOWN) == FIRST:
@@ -93,7 +99,7 @@ def arriving(page: Page) -> Iterator[None]:
         with place:
             _send(way, page.url_path)
     with place:
-        ask_browser(key=HIDDEN)
+        ask_browser(key="way_links")
     st.session_state.pop(ON_THE_WAY, None)
     st.session_state[HISTORY] = by_history and way is None
     screen = st.session_state[SHOWN] = _screen(page.url_path)
