@@ -94,15 +94,14 @@ class Walker:
     def look(self) -> Entry:
         """The page, once it stays as it is."""
         settle(self.page, "")
-        deadline, before = time.monotonic() + 30, None
+        deadline, seen = time.monotonic() + 90, list[Entry]()
         while time.monotonic() < deadline:
             self.page.wait_for_timeout(250)
             settle(self.page, "")
-            now = Entry(self.page.url.removeprefix(self.base), _still(self.page.evaluate(PICTURE)))
-            if now == before and now.picture["title"]:
-                return now
-            before = now
-        raise AssertionError(f"The page does not come to rest: {self.went}, {before}")
+            seen.append(Entry(self.page.url.removeprefix(self.base), _still(self.page.evaluate(PICTURE))))
+            if seen[-1].picture["title"] and seen[-3:] == [seen[-1]] * 3:
+                return seen[-1]
+        raise AssertionError(f"The page does not come to rest: {self.went}: {_differences(seen[-2], seen[-1])}")
 
     def _go(self, by: int, move: Callable[[], Any]) -> None:
         self.went.append({-1: "back", 0: "reload", 1: "forward"}[by])
@@ -152,10 +151,11 @@ class Walker:
         line = self.dice.choice([1, 2, 3])
         return [
             Step("search", lambda: self._write(self.page.get_by_placeholder("name, model, sweep"), text), False),
-            Step("sort", lambda: self._pick("runs_sort_by", self.dice.choice(["Sort by GRA, %", "Sort by name"]))),
-            Step("group", lambda: self._pick("runs_group_by", "Group by nothing: one line per run")),
+            self._choice("runs_sort_by", self.dice.choice(["Sort by GRA, %", "Sort by name"])),
+            self._choice("runs_group_by", "Group by nothing: one line per run"),
             Step("tick", lambda: self._grid(TICK, line)),
             Step("open", lambda: self._grid(OPEN, line)),
+            Step("open", lambda: self._grid(OPEN, 1)),
             self._button("New run"),
             self._button(re.compile("^Compare [0-9]")),
         ]
@@ -177,12 +177,8 @@ class Walker:
     def _on_examples(self) -> list[Step | None]:
         human = self.page.get_by_text("Show human labels", exact=True)
         return [
-            Step("order", lambda: self._pick("order", self.dice.choice(["Most confident", "Least confident"])), False)
-            if self.page.locator(".st-key-order").count()
-            else None,
-            Step("agreement", lambda: self._pick("agreement", "agree"), False)
-            if self.page.locator(".st-key-agreement").count()
-            else None,
+            self._choice("order", self.dice.choice(["Most confident", "Least confident"]), is_entry=False),
+            self._choice("agreement", "agree", is_entry=False),
             Step("human labels", human.click, False) if human.count() else None,
             self._button("Next"),
             self._button("Next"),
@@ -218,6 +214,10 @@ class Walker:
         field = self.page.get_by_role("combobox", name=label)
         return Step(f"another {label}", lambda: self._choose(field.first)) if field.count() else None
 
+    def _choice(self, key: str, option: str, *, is_entry: bool = True) -> Step | None:
+        is_there = self.page.locator(f".st-key-{key}").count()
+        return Step(f"{key}: {option}", lambda: self._pick(key, option), is_entry) if is_there else None
+
     def _choose(self, field: Locator) -> None:
         field.click()
         options = self.page.get_by_role("option")
@@ -233,8 +233,8 @@ class Walker:
         field.press("Enter")
 
     def _grid(self, across: int, line: int) -> None:
-        grid = self.page.locator('[data-stale="false"] [data-testid="stDataFrame"]').first
-        place = grid.bounding_box()
+        grid = self.page.locator('[data-stale="false"] [data-testid="stDataFrame"]')
+        place = grid.first.bounding_box() if grid.count() else None
         if place is not None and place["height"] > (line + 1) * LINE:
             self.page.mouse.click(place["x"] + across, place["y"] + line * LINE + LINE / 2)
 
