@@ -98,6 +98,7 @@ class Walker:
         while time.monotonic() < deadline:
             self.page.wait_for_timeout(250)
             settle(self.page, "")
+            expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0)  # a kind of widget that is still fetched
             seen.append(Entry(self.page.url.removeprefix(self.base), _still(self.page.evaluate(PICTURE))))
             if seen[-1].picture["title"] and seen[-3:] == [seen[-1]] * 3:
                 return seen[-1]
