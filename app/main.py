@@ -11,7 +11,7 @@ from streamlit.logger import get_logger
 
 from app.components.form.session import put_aside
 from app.components.frame.address import RunsView
-from app.components.frame.leaving import leave
+from app.components.frame.leaving import arriving, become, parameters
 from workers.machine import logs
 
 logs.configure()
@@ -25,7 +25,7 @@ STYLE = Path(__file__).with_name("style.css")
 
 def runs_by_name() -> None:
     """Runs is the page without a name in the address; its name leads there as well."""
-    leave(RunsView.from_params({name: st.query_params.get_all(name) for name in st.query_params}))
+    become(RunsView.from_params(parameters()))
 
 
 PAGES = {
@@ -47,6 +47,7 @@ PAGES = {
 page = st.navigation(PAGES, expanded=True)
 st.set_page_config(page_title=f"{getattr(page, 'title', 'Dashboard')} · CW-PO")  # outside a server a page has no title
 st.html(STYLE)
-if page.url_path != NEW_RUN:
-    put_aside()
-page.run()
+with arriving(page):
+    if page.url_path != NEW_RUN:
+        put_aside()
+    page.run()

@@ -22,6 +22,7 @@ from app.components.frame.filters import (
     show_human_labels,
 )
 from app.components.frame.formats import counted, dataset_name, models, share
+from app.components.frame.leaving import become
 from app.components.frame.relabel_address import RelabelView
 from app.components.runs.picker import pick_run
 from app.reads import examples as reads
@@ -81,8 +82,7 @@ def _without_run(view: ExamplesView) -> None:
     """The newest run that has labels; else what would be here."""
     newest = None if view.run is not None else results.newest_labeled_run()
     if newest is not None:
-        st.query_params["run"] = str(newest)
-        st.rerun()
+        become(replace(view, run=newest))
     layout.heading("Examples")
     what = "Pairs that the annotator labeled are shown here, the least confident first."
     if view.run is not None:

@@ -9,7 +9,7 @@ from app import untrusted
 from app.components.form.beside.first_rows import show_first_rows
 from app.components.form.drafts.popover import show_drafts
 from app.components.form.plan_panel import show_plan
-from app.components.form.session import open_form
+from app.components.form.session import failure, open_form
 from app.components.form.show_form import CheckedForm, show_form
 from app.components.form.yaml_file import show_yaml
 from app.components.frame import layout
@@ -29,6 +29,8 @@ def page() -> None:
     with list_of_drafts.container(horizontal_alignment="right"):
         show_drafts(form)
     layout.show_flash()
+    if failed := failure():
+        st.warning(untrusted.label(failed.said, 600))
     if form.kept.said:
         st.info(untrusted.label(form.kept.said, 400))
     left, right = st.columns([4, 3], gap="medium")

@@ -1,9 +1,12 @@
 """Relabel: which pairs are worth a person's minute?"""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from app.components.frame import layout
 from app.components.frame.formats import counted, dataset_name, models
+from app.components.frame.leaving import become
 from app.components.frame.relabel_address import LOOKS, MOST_PEOPLE, QUEUES, RelabelView
 from app.components.relabel.agreeing import show_agreement
 from app.components.relabel.sets import show_sets
@@ -67,8 +70,7 @@ def _asked(address: RelabelView) -> RelabelView:
 def _without_labels(address: RelabelView) -> None:
     newest = None if address.run is not None else results.newest_labeled_run()
     if newest is not None:
-        st.query_params["run"] = str(newest)
-        st.rerun()
+        become(replace(address, run=newest))
     layout.heading("Relabel")
     if address.run is None:
         layout.empty_state(WHAT, "Set up a run with an annotator", "screens/new_run.py")

@@ -9,8 +9,9 @@ from app.components.frame.address import CompareView, NewRunView, RunsView, RunV
 from app.components.frame.export import show_export
 from app.components.frame.filters import RUN_DEFAULTS, run_filters
 from app.components.frame.formats import counted
+from app.components.frame.leaving import leave
 from app.components.run.card_waits import show_card_waits
-from app.components.runs import listed, ticks, views, way_back
+from app.components.runs import listed, ticks, views
 from app.components.runs import table as runs_table
 from app.components.runs.bulk import show_bulk
 from app.components.runs.controls import show_controls
@@ -29,7 +30,6 @@ def page() -> None:
     layout.heading("Runs", "pooled over seeds, one by one, or by any field; tick lines to compare them")
     layout.show_flash()
     layout.service_notice()
-    way_back.come_back()
     around = reads.around()
     views.open_default(around.views)
     left, right = layout.filters_and_list()
@@ -88,7 +88,7 @@ def _table(filtered: RunsView, around: Around) -> None:
 def _open(line: Line) -> None:
     """A run has a page; a line of several runs shows them, or hides them again."""
     if len(line.run_ids) == 1 and line.button == runs_table.OPEN_RUN:
-        way_back.go(RunView(run=line.run_ids[0]))
+        leave(RunView(run=line.run_ids[0]))
     opened = list(RunsView.from_params(st.query_params).open)
     if line.key in opened:
         opened.remove(line.key)
@@ -127,9 +127,9 @@ def _bar(bar: Any, shown: Shown, seen: Version) -> None:
     if opened:
         _open(lines[0])
     if compare:
-        way_back.go(CompareView(runs=run_ids))
+        leave(CompareView(runs=run_ids))
     if new:
-        way_back.go(NewRunView())
+        leave(NewRunView())
 
 
 def _clear() -> None:

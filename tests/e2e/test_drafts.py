@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from app.components.form.declared import LAST_TAB, OTHER
 from app.components.form.fields import tab_of
 from cwpo.config.run import RunConfig, merged
 from db import queries
+from tests.amounts import amount
 from tests.e2e.form_values import PUT_BACK, changed
 from tests.e2e.test_dashboard import go, ready
 from tests.e2e.test_journeys import (
@@ -37,7 +38,7 @@ from workers import api
 from workers.machine.database import reading
 
 __all__ = ["desk", "visitor", "web"]  # the fixtures of these names
-DRAWS = 1  # forms; benchmarks/drafts.py draws twenty
+DRAWS = amount("DRAWS", 1)  # forms
 FIELDS = 5  # of each that are changed
 
 
@@ -90,16 +91,23 @@ def button(page: Page, name: str) -> Locator:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", range(DRAWS))
-def test_a_draft_is_whole_in_a_fresh_browser_after_the_web_process_was_killed(
+def test_a_draft_is_whole_in_a_fresh_browser_after_the_web_process_or_the_connection_was_killed(
     visitor: Page, browser: Browser, web: Web, seed: int
 ) -> None:
     """Whatever was changed: the same file, the same runs, and the folded settings that hold a change are open."""
-    page, wanted = visitor, drawn(seed)
+    page, wanted, lines = visitor, drawn(seed), list[WebSocketRoute]()
+    page.route_web_socket(re.compile("/_stcore/stream"), lambda line: (line.connect_to_server(), lines.append(line)))
+    page.reload()
     go(page, "New run", "New run")
     fill(page, wanted)
     before = file_of(page)
-    web.end(signal.SIGKILL)
-    web.start()
+    if seed % 2:
+        lines[-1].close(code=1011, reason="cut")
+        while len(lines) < 2:  # the page connects again by itself
+            page.wait_for_timeout(100)
+    else:
+        web.end(signal.SIGKILL)
+        web.start()
     again = someone_else(browser, page.url)
     assert file_of(again) == before
     expect(again.get_by_text(re.compile(rf"You changed {FIELDS} fields of the defaults"))).to_be_visible()

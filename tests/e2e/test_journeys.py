@@ -31,6 +31,7 @@ from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from db import queries
 from db.models import Run
+from tests import counting
 from tests.e2e.form_values import PUT_BACK, changed
 from tests.e2e.serving import ROOT, free_port, wait_for_page
 from tests.e2e.test_dashboard import go, ready
@@ -260,8 +261,9 @@ def _pinned(config: RunConfig) -> set[str]:
 
 @pytest.mark.timeout(120)
 def test_several_runs_are_queued_once_however_often_the_button_is_pressed(visitor: Page) -> None:
-    """From an empty list, over a changed form; a double click, and the button again after Back."""
+    """From an empty list, over a changed form, in eight interactions; a double click, and again after Back."""
     page = visitor
+    counting.begin(page)
     page.get_by_text("Set up the first comparison").click()
     ready(page, "New run")
     choose(page, "methods", "Human")
@@ -269,6 +271,7 @@ def test_several_runs_are_queued_once_however_often_the_button_is_pressed(visito
     settled(page, {"name": "first", "methods": ["weak", "cw", "human"]})
     queue(12, page).dblclick()
     ready(page, "Runs")
+    assert counting.interactions(page) <= 8
     expect(page.get_by_text(re.compile("^3 settings · 12 runs · "))).to_be_visible()
     assert len(runs()) == 12
     page.go_back()

@@ -19,6 +19,7 @@ from app.components.runs import listed
 from benchmarks.scale import Filler
 from cwpo.config.run import RunConfig
 from db.models import Run, SavedView, Stage
+from tests.amounts import amount
 from tests.e2e.test_dashboard import ready
 from tests.e2e.test_journeys import Web, web
 from workers import api
@@ -27,7 +28,7 @@ from workers.machine.database import engines, writing
 __all__ = ["web"]  # the fixture of that name
 
 LINE, TICK, BUTTON, GRA = 31, 17, 62, 272  # px of a line of the grid, and from its left edge
-STATES = 10
+STATES = amount("STATES", 10)
 SLOW = 20_000  # ms on a machine that does much else
 
 
@@ -215,7 +216,7 @@ def seen_differently(browser: Browser, desk: str, view: RunsView) -> str:
         context.close()
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(60 + 20 * STATES)
 def test_lists_are_as_their_addresses_say_in_a_fresh_browser(desk: str, browser: Browser) -> None:
     pick = random.Random(4)
     different = {view: seen_differently(browser, desk, view) for view in (some_view(pick) for _ in range(STATES))}

@@ -26,8 +26,9 @@ def show_same_prompt(rows: Sequence[RunRow], view: CompareView) -> None:
         return
     known = {prompt.prompt_id: prompt.prompt for prompt in prompts}
     start = view.prompt if view.prompt in known else prompts[0].prompt_id
-    chosen = st.selectbox("Prompt", list(known), index=list(known).index(start), key="prompt_choice",
-                          on_change=lambda: layout.set_params(prompt=st.session_state["prompt_choice"]),
+    key = f"prompt_choice_{start}"  # another prompt of the address, another widget
+    chosen = st.selectbox("Prompt", list(known), index=list(known).index(start), key=key,
+                          on_change=lambda: layout.set_params(prompt=st.session_state[key]),
                           format_func=lambda prompt_id: untrusted.plain(known[prompt_id], 110))  # fmt: skip
     with results.reading() as session:
         found = {row.run_id: row for row in queries.same_prompt_answers(session, [row.id for row in firsts], chosen)}

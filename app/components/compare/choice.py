@@ -1,6 +1,7 @@
 """Which settings stand side by side; the choice goes to the address."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 import streamlit as st
 
@@ -8,6 +9,7 @@ from app import untrusted
 from app.components.frame import layout
 from app.components.frame.address import CompareView
 from app.components.frame.formats import dataset_name
+from app.components.frame.leaving import parameters, readdress
 from app.reads import results
 from cwpo.compare.gra import GraRow
 from cwpo.compare.reference import PLANNED_PAIRS, named_reference, usual_reference
@@ -16,6 +18,7 @@ from db.records import RunGroup, RunRow
 
 OFFERED = 60  # settings, newest first
 SHORT = 12  # characters of a group key in the address
+OURS = frozenset(field.name for field in fields(CompareView))
 REFERENCE_RULE = (
     "Where nothing is chosen: human labels, else weak labels, else the first setting; of several with one method the "
     "one that shares its objective and configuration with most others."
@@ -44,8 +47,9 @@ def choose_runs(shown: Sequence[RunRow]) -> None:
                 runs = tuple(run_id for key in chosen for run_id in groups[key].run_ids)
                 pinned = CompareView.from_params(st.query_params).reference
                 kept = pinned if pinned == PLANNED_PAIRS or key_of(pinned, chosen) else ""
-                st.query_params.from_dict(CompareView(runs=runs, reference=kept).to_params())
-                st.rerun()
+                wanted_view = CompareView(runs=runs, reference=kept).to_params()
+                others = {name: value for name, value in parameters().items() if name not in OURS}
+                readdress({**wanted_view, **others}, instead=False)
 
 
 def _offered(shown: Sequence[RunRow]) -> list[RunGroup]:

@@ -26,10 +26,11 @@ def show_pair(rows: Sequence[RunRow], table: Sequence[GraRow], differences: Sequ
     labels = {row.group_key[:SHORT]: row.label for row in table}
     first, second = _start(labels, differences)
     left, right = layout.two_columns()
+    keys = (f"pair_first_{first}", f"pair_second_{second}")  # another pair of the address, other widgets
     with left:
-        first = _choice("First", labels, first, "pair_first")
+        first = _choice("First", labels, first, keys[0], keys)
     with right:
-        second = _choice("Second", labels, second, "pair_second")
+        second = _choice("Second", labels, second, keys[1], keys)
     if first == second:
         layout.note("Choose two different settings.")
         return
@@ -58,11 +59,12 @@ def _start(labels: dict[str, str], differences: Sequence[DifferenceRow]) -> tupl
     return next((pair for pair in known if set(pair) <= set(keys)), (keys[-1], keys[0]))
 
 
-def _choice(label: str, labels: dict[str, str], start: str, key: str) -> str:
-    chosen = st.selectbox(label, list(labels), index=list(labels).index(start), key=key, on_change=_remember,
+def _choice(label: str, labels: dict[str, str], start: str, key: str, both: Sequence[str]) -> str:
+    chosen = st.selectbox(label, list(labels), index=list(labels).index(start), key=key,
+                          on_change=_remember, args=(both,),
                           format_func=lambda value: untrusted.plain(labels[value], 80))  # fmt: skip
     return str(chosen)
 
 
-def _remember() -> None:
-    layout.set_params(pair=f"{st.session_state['pair_first']},{st.session_state['pair_second']}")
+def _remember(both: Sequence[str]) -> None:
+    layout.set_params(pair=",".join(str(st.session_state[key]) for key in both))

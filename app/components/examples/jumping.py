@@ -1,15 +1,17 @@
 """Examples: to a confidence by number, and to a range of it by a click on its bar."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from app.components.frame import layout
 from app.components.frame.address import ExamplesView
+from app.components.frame.leaving import leave
 from db.records import Cursor
 
-JUMP, HISTOGRAM, RANGE = "jump_to", "histogram", "c"
+JUMP, HISTOGRAM = "jump_to", "histogram"
 LAST_ID = 2**62  # behind every pair of the same confidence
 UPWARDS = ("lowest",)
 BY_SPREAD = ("unsure",)
@@ -29,8 +31,8 @@ def _jump(upwards: bool) -> None:
     wanted = st.session_state.get(JUMP)
     if wanted is None:
         return
-    layout.set_params(after=Cursor(value=float(wanted), id=0 if upwards else LAST_ID).encode(), before="")
     st.session_state[JUMP] = None
+    layout.set_params(after=Cursor(value=float(wanted), id=0 if upwards else LAST_ID).encode(), before="")
 
 
 def choose_bar(edges: Sequence[float]) -> None:
@@ -38,8 +40,8 @@ def choose_bar(edges: Sequence[float]) -> None:
     chosen: Any = st.session_state.get(HISTOGRAM)
     points = chosen.selection.points if chosen is not None else []
     low, high = range_of(points[0]["x"], edges) if points else (0.0, 1.0)
-    st.session_state[RANGE] = (low, high)
-    layout.set_params(after="", before="")
+    now = ExamplesView.from_params(st.query_params)
+    leave(replace(now, low=low, high=high, after="", before=""))
 
 
 def range_of(centre: float, edges: Sequence[float]) -> tuple[float, float]:

@@ -5,46 +5,56 @@ from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.components.form.address import Address, address_of, form_from
 from app.components.form.beside.changes import folded_tabs
+from app.components.form.beside.failure import Failure, failure_of
 from app.components.form.drafts.keeping import PARAMETER, keep, open_draft, opened
 from app.components.form.form import Form, Start
 from app.components.frame.address import RunsView, RunView, text
+from app.components.frame.leaving import came_by_history, parameters, readdress
 from db.errors import UnknownDraft
 
 FORM = "new_run.form"
 OPEN = "new_run.open"
 MORE, TAB = "new_run.more", "new_run.tab"  # the folded settings, and the tab of them that is looked at
-QUEUED = "new_run.queued"
+QUEUED, FAILURE = "new_run.queued", "new_run.failure"
 NOTHING = object()
-# On the way to another page Streamlit notes its parameters beside the path of this one: Back may come with them.
-OF_A_RUN = tuple(RunView(run=0).to_params())
 
 
 def open_form(load: Callable[[int], Mapping[str, Any]]) -> Form:
     """The form as it was left. An address that says otherwise fills it whole, if it is one that the user went to: while
-    the page is open, the browser may still send the address of a moment ago."""
-    given: Address = {name: st.query_params.get_all(name) for name in st.query_params}
-    told = {name: values for name, values in given.items() if name not in OF_A_RUN}
+    the page is open, the browser may still send the address of a moment ago. The address names the draft; it says all
+    of a form that has none yet."""
+    told: Address = parameters()
     form: Form | None = st.session_state.get(FORM)
     came = not st.session_state.get(OPEN)
-    went_back = getattr(get_script_run_ctx(), "is_history_navigation", False)
-    if form is None or (came and told and told != form.address) or (went_back and not came and told != form.address):
+    if form is None or (told != form.address and (came_by_history() or (came and told))):
         form = show(_told(told, load))
     st.session_state[OPEN] = True
     keep(form)
-    write_address(form, given)
+    form.address = {PARAMETER: [form.kept.draft]} if form.kept.draft else address_of(form)
+    if told != form.address and came:
+        readdress(form.address, instead=True)
+    if told != form.address:
+        st.query_params.from_dict(form.address)
     return form
 
 
 def show(form: Form) -> Form:
-    """This form from now on; folded settings that it changes are unfolded."""
+    """This form from now on; folded settings that it changes are unfolded, else those that its run failed by."""
     st.session_state[FORM] = form
-    if folded := folded_tabs(form):
+    failure = st.session_state[FAILURE] = None if form.start.source is None else failure_of(form.start.source)
+    folded = folded_tabs(form) or ([failure.tab] if failure is not None and failure.tab else [])
+    if folded:
         st.session_state[MORE], st.session_state[TAB] = True, folded[0]
     return form
+
+
+def failure() -> Failure | None:
+    """What the run that the form starts from failed by."""
+    found: Failure | None = st.session_state.get(FAILURE)
+    return found
 
 
 def show_new() -> None:
@@ -67,13 +77,6 @@ def _told(told: Address, load: Callable[[int], Mapping[str, Any]]) -> Form:
 def put_aside() -> None:
     """Another page is shown; the form stays as it is."""
     st.session_state.pop(OPEN, None)
-
-
-def write_address(form: Form, given: Address) -> None:
-    """The address names the draft; it says all of a form that has none yet."""
-    form.address = {PARAMETER: [form.kept.draft]} if form.kept.draft else address_of(form)
-    if given != form.address:
-        st.query_params.from_dict(form.address)
 
 
 def view(form: Form, name: str, draw: Callable[..., Any], first: Mapping[str, Any] | None) -> None:

@@ -21,6 +21,7 @@ from app.components.frame.address import (
     Labels,
     RunsView,
 )
+from app.components.frame.leaving import parameters, readdress
 from cwpo.report.document.meanings import CONFIDENCE_IN_WORDS
 
 # What each widget says when nothing is filtered.
@@ -40,14 +41,16 @@ EXAMPLE_DEFAULTS: Mapping[str, Any] = {"order": "lowest", "c": (0.0, 1.0), "agre
 
 def _first_page() -> None:
     """Another filter makes another list: its first page."""
-    for name in ("after", "before"):
-        st.query_params.pop(name, None)
+    now = parameters()
+    if "after" in now or "before" in now:
+        readdress({name: now[name] for name in now if name not in ("after", "before")}, instead=True)
 
 
 def _accept_old_search() -> None:
     """In addresses of before, the text searched for was called as on Runs."""
-    if "q" in st.query_params:
-        st.session_state["text"] = st.query_params.pop("q")
+    now = parameters()
+    if "q" in now:
+        readdress({"text": now["q"], **{name: now[name] for name in now if name != "q"}}, instead=True)
 
 
 def run_filters(tags: Sequence[str]) -> RunsView:

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import untrusted
 from app.charts.frame import LOOKS, Look
-from app.components.frame import text_blocks
+from app.components.frame import leaving, text_blocks
 from db.errors import DatabaseError
 from db.records import Cursor
 from db.records.listing import Place
@@ -95,11 +95,9 @@ def nothing_fits(what: str, next_step: str, defaults: Mapping[str, Any]) -> None
 
 
 def _reset(defaults: Mapping[str, Any]) -> None:
-    """The address follows the widgets that are bound to it, so it is the widgets that are set."""
-    for name, value in defaults.items():
-        st.session_state[name] = value
-    for name in ("after", "before"):
-        st.query_params.pop(name, None)
+    """Widgets that are bound to the address follow it."""
+    gone = (*defaults, "after", "before")
+    leaving.readdress({name: value for name, value in leaving.parameters().items() if name not in gone}, instead=False)
 
 
 def turn(label: str, key: str, **params: str) -> None:
@@ -133,12 +131,18 @@ def span(first: int, shown: int, total: str) -> str:
 
 
 def set_params(**params: str) -> None:
-    """Set these parameters of the address; empty ones go."""
-    for name, value in params.items():
-        if value:
-            st.query_params[name] = value
-        else:
-            st.query_params.pop(name, None)
+    """Set these parameters of the address; empty ones go. One message is one entry in the browser's list; where it
+    takes several, the browser is asked for all of it."""
+    now = leaving.parameters()
+    gone = [name for name, value in params.items() if not value and name in now]
+    new = {name: value for name, value in params.items() if value and now.get(name) != [value]}
+    if (new and gone) or len(gone) > 1:
+        kept = {name: value for name, value in now.items() if name not in gone}
+        leaving.readdress({**kept, **new}, instead=False)
+    if new:
+        st.query_params.update(new)
+    for name in gone:
+        st.query_params.pop(name)
 
 
 def problem(sentence: object, technical: object = "") -> None:
@@ -163,8 +167,10 @@ def fragment(fn: Callable[P, None], *, run_every: str | None = None) -> Callable
 
     @wraps(fn)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+        leaving.go_on()
         with guarded():
             fn(*args, **kwargs)
+        leaving.remember()
 
     return st.fragment(drawn, run_every=run_every)
 

@@ -1,8 +1,34 @@
-"""The one way from page to page: a view of the target names its script and all of its parameters."""
+"""The one way from page to page, and from address to address of a page: the browser's list of pages gets one entry for
+each page that somebody saw, with the address that it was seen at.
 
+Streamlit writes the parameters of the next page beside the path of this one first, which is an entry that nobody saw;
+and whatever a page says of its own address becomes one more. So the browser is asked to go to an address as by its own
+list (`way.js`, which sees to links as well); a page that is asked for so takes everything from its address, and what it
+corrects there replaces the entry.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
+from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.navigation.page import Page
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from app.components.frame.address import RunsView
+
+FIRST = RunsView.screen  # the page without a name in the address
+AS_LEFT = "leaving.as_left"  # of the list of runs
+ON_THE_WAY, HISTORY = "leaving.on_the_way", "leaving.history"
+SHOWN, SEEN = "leaving.shown", "leaving.seen"  # the page that is drawn, and the last one that was drawn to its end
+HIDDEN = "way"  # the container that style.css does not show
+PATIENCE, LOOK_EVERY = 5.0, 0.03  # seconds until the server changes the page by itself
+SCRIPT = Path(__file__).with_name("way.js").read_text(encoding="utf-8")
+ask_browser = st.components.v2.component("way", js=SCRIPT)
 
 
 class Target(Protocol):
@@ -14,8 +40,102 @@ class Target(Protocol):
     def to_params(self) -> dict[str, Any]: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """Where to. `instead`: in place of the entry that the browser is at, which nobody has seen."""
+
+    screen: str
+    params: Mapping[str, Any]
+    instead: bool
+    until: float  # by the monotonic clock
+
+
 def leave(target: Target) -> NoReturn:
-    """Open another page. Its parameters are always given: without them Streamlit empties the address of this page,
-    which fails beside a widget that is bound to it."""
-    st.switch_page(target.screen, query_params=target.to_params())
+    """Open a page at an address, this page at another one included."""
+    _start(target.screen, target.to_params(), instead=False)
+
+
+def become(target: Target) -> NoReturn:
+    """This address was none that shows a page: it is that of the target."""
+    _start(target.screen, target.to_params(), instead=True)
+
+
+def readdress(params: Mapping[str, Any], *, instead: bool) -> NoReturn:
+    """This page at another address."""
+    _start(st.session_state.get(SHOWN, FIRST), params, instead=instead)
+
+
+def parameters() -> dict[str, list[str]]:
+    """All of the address."""
+    return {name: st.query_params.get_all(name) for name in st.query_params}
+
+
+def came_by_history() -> bool:
+    """Whether the person went to this entry of the browser's list, by Back or Forward."""
+    return bool(st.session_state.get(HISTORY))
+
+
+def go_on() -> None:
+    """A part of a page that is drawn alone comes in between: the way to another page goes on."""
+    if ON_THE_WAY in st.session_state:
+        st.rerun()
+
+
+def remember() -> None:
+    """The list of runs is found again as it was left, whatever leads to it without an address."""
+    if st.session_state.get(SHOWN) == FIRST:
+        st.session_state[AS_LEFT] = parameters()
+
+
+@contextmanager
+def arriving(page: Page) -> Iterator[None]:
+    """Around every page. Whatever led to it, its address says what it shows: what its widgets held when it was last
+    left is as the browser's list has it, and no part of another address."""
+    place = st.container(key=HIDDEN)
+    context = get_script_run_ctx()
+    by_history = bool(getattr(context, "is_history_navigation", False))
+    way: Way | None = st.session_state.get(ON_THE_WAY)
+    if way is not None and not by_history:
+        with place:
+            _send(way, page.url_path)
+    with place:
+        ask_browser(key="way_links")
+    st.session_state.pop(ON_THE_WAY, None)
+    st.session_state[HISTORY] = by_history and way is None
+    screen = st.session_state[SHOWN] = _screen(page.url_path)
+    if context is not None and st.session_state.get(SEEN, screen) != screen and not by_history:
+        if screen == FIRST and not st.query_params and st.session_state.get(AS_LEFT):
+            _start(screen, st.session_state[AS_LEFT], instead=True)
+        context.is_history_navigation = True
+    yield
+    st.session_state[SEEN] = screen
+    remember()
+
+
+def _start(screen: str, params: Mapping[str, Any], *, instead: bool) -> NoReturn:
+    st.session_state[ON_THE_WAY] = Way(screen=screen, params=params, instead=instead, until=time.monotonic() + PATIENCE)
+    st.rerun()
+    raise AssertionError("Streamlit goes on behind a rerun.")
+
+
+def _send(way: Way, here: str) -> NoReturn:
+    """Ask the browser, and wait until it comes for the page; this run ends with that. The page that was there stays in
+    sight meanwhile. Without an answer the server changes the page."""
+    query = urlencode(dict(way.params), doseq=True)
+    address = _path(way.screen) + (f"?{query}" if query else "")
+    ask_browser(key=f"way_{way.until}", data={"here": here, "to": address, "instead": way.instead})
+    while st.context.url and time.monotonic() < way.until:  # without an address nobody is there to ask
+        time.sleep(LOOK_EVERY)
+        st.session_state[ON_THE_WAY] = way  # what is asked of the session lets the next run begin
+    st.session_state.pop(ON_THE_WAY, None)
+    st.switch_page(way.screen, query_params=dict(way.params))
     raise AssertionError("Streamlit goes on behind a change of the page.")
+
+
+def _path(screen: str) -> str:
+    """The name in the address: that of the script."""
+    return "" if screen == FIRST else Path(screen).stem
+
+
+def _screen(path: str) -> str:
+    return f"screens/{path}.py" if path else FIRST

@@ -19,12 +19,14 @@ TICKED = "runs_ticked_in"  # (grid, its ticked rows): what a click changed is se
 
 def show_grid(table: Sequence[Line], shown: Sequence[Column], sort: str) -> Line | None:
     """Draw the lines; the line whose button was pressed, if any was."""
-    place = hash((tuple(line.key for line in table), st.session_state.get(TICKED, ("", [], 0))[2]))
-    key, button = f"runs_grid_{place}", f"runs_open_{place}"  # clicks are by position: another list, another grid
     chosen = ticks.rows_of(table, ticks.ticked())
-    grid, _, anew = st.session_state.get(TICKED, ("", [], 0))
+    key, button = _keys(table)
+    grid, before, _ = st.session_state.get(TICKED, ("", [], 0))
+    if grid == key and before != chosen:
+        draw_anew()  # the address says so, and no click: Back, Forward
+        key, button = _keys(table)
     if grid != key:
-        st.session_state[TICKED] = (key, chosen, anew)
+        st.session_state[TICKED] = (key, chosen, st.session_state.get(TICKED, ("", [], 0))[2])
     frame = runs_table.frame(table, shown)
     st.dataframe(
         frame.style.apply(lambda _: runs_table.inks(table, layout.look(), shown), axis=None),
@@ -41,6 +43,12 @@ def show_grid(table: Sequence[Line], shown: Sequence[Column], sort: str) -> Line
     return table[pressed["row"]] if pressed is not None and pressed["row"] < len(table) else None
 
 
+def _keys(table: Sequence[Line]) -> tuple[str, str]:
+    """Of the grid and of its buttons: clicks are by position, so another list is another grid."""
+    place = hash((tuple(line.key for line in table), st.session_state.get(TICKED, ("", [], 0))[2]))
+    return f"runs_grid_{place}", f"runs_open_{place}"
+
+
 def draw_anew() -> None:
     """Let the grid show what the address says is ticked, and not what was clicked in it."""
     grid, rows, anew = st.session_state.get(TICKED, ("", [], 0))
@@ -55,6 +63,7 @@ def _selected(key: str, lines: Sequence[Sequence[int]], shown: Sequence[Column])
         column = by_label.get(selection["columns"][0])
         if column is not None and column.order:
             sort = RunsView.from_params(st.query_params).sort
+            draw_anew()
             layout.set_params(sort=sorted_by(sort, column.key), after="", before="")
         draw_anew()
         return

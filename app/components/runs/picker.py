@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app import untrusted
+from app.components.frame.leaving import parameters, readdress
 from app.reads import results
 from cwpo.config.catalog import objective_label
 from db import queries
@@ -31,7 +32,7 @@ def pick_run(current: RunRow) -> None:
         key=f"pick_{current.id}",
     )
     if chosen != current.id:
-        st.query_params["run"] = str(chosen)
-        for name in PLACES:
-            st.query_params.pop(name, None)
-        st.rerun()
+        now = parameters()
+        readdress(
+            {"run": str(chosen), **{name: now[name] for name in now if name not in ("run", *PLACES)}}, instead=False
+        )

@@ -10,13 +10,12 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import layout
 from app.components.frame.address import RunsView
-from app.components.frame.filters import RUN_DEFAULTS
+from app.components.frame.leaving import become, leave
 from db.errors import DatabaseError
 from db.records.listing import SavedViewRow
 from workers.api.people import views as commands
 
 ALL = "all"  # in the address: all runs, though another view is the one that Runs opens with
-UNBOUND = ("sort", "group", "columns", "open", "after", "before", "ticked", "view")
 NAME, NEW_NAME = "runs_view_name", "runs_view_new_name"
 
 
@@ -24,7 +23,7 @@ def open_default(kept: Sequence[SavedViewRow]) -> None:
     """An address that says nothing is that of the view that people chose for it."""
     first = next((row for row in kept if row.is_default), None)
     if first is not None and not st.query_params:
-        _open(first.params, first.id)
+        become(_view(first.params, first.id))
 
 
 def show_views(view: RunsView, kept: Sequence[SavedViewRow]) -> None:
@@ -88,16 +87,11 @@ def _delete(view_id: int) -> None:
     layout.set_params(view="")
 
 
-def show_view(view: RunsView) -> None:
-    """Show another list: the address follows the filters' widgets, so it is the widgets that are set."""
-    for name in RUN_DEFAULTS:
-        value = getattr(view, name)
-        st.session_state[name] = list(value) if isinstance(value, tuple) else value
-    others = view.to_params()
-    layout.set_params(**{name: others.get(name, "") for name in UNBOUND})
-
-
 def _open(params: Mapping[str, Any], view_id: int | str) -> None:
+    leave(_view(params, view_id))
+
+
+def _view(params: Mapping[str, Any], view_id: int | str) -> RunsView:
     """A saved view; what is ticked stays."""
     ticked = RunsView.from_params(st.query_params).ticked
-    show_view(replace(RunsView.from_params(params), view=str(view_id), after="", before="", open=(), ticked=ticked))
+    return replace(RunsView.from_params(params), view=str(view_id), after="", before="", open=(), ticked=ticked)

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app.components.frame import layout
 from app.components.frame.formats import counted
+from app.components.frame.leaving import parameters, readdress
 from app.components.run.tabs.answer_card import show_answers
 from app.reads import results
 from app.reads.run import Once
@@ -93,5 +94,6 @@ def _cursor(name: str, order: str) -> Cursor | None:
 
 
 def _first_page() -> None:
-    for name in PLACES:
-        st.query_params.pop(name, None)
+    now = parameters()
+    if any(name in now for name in PLACES):
+        readdress({name: now[name] for name in now if name not in PLACES}, instead=True)
