@@ -167,8 +167,8 @@ def _published_in(slots: Slots, run_id: int, slot: str) -> SlotStage | None:
 def _figures(
     samples: SlotStage, evaluation: SlotStage | None, slots: Slots, text: str, every: Any, side: Any
 ) -> Select[*tuple[Any, ...]]:
-    """One row: how many prompts there are, fit the search, and stand on the side of the cursor that is read; at how many of them the aligned
-    answer is better, and worse."""
+    """One row: how many prompts there are, fit the search, and stand on the side of the cursor that is read; at how
+    many of them the aligned answer is better, and worse."""
     prompts = select(func.count(Sample.prompt_id.distinct())).where(*_published(Sample, samples)).scalar_subquery()
     counted = [_how_many(every).label("fitting"), _how_many(side).label("side")]
     if evaluation is None:
