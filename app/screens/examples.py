@@ -27,6 +27,7 @@ from app.components.runs.picker import pick_run
 from app.reads import results
 from cwpo.config.catalog import short_name
 from cwpo.config.run import digest
+from cwpo.report.document.meanings import CONFIDENCE_IN_WORDS
 from cwpo.report.labels.annotators import several
 from db import queries
 from db.records import AnnotationPage, Cursor, LabelSummary, RunRow
@@ -136,7 +137,7 @@ def _pairs(view: ExamplesView, summary: LabelSummary | None, asked: str) -> None
             session, view.run, c_low=view.low, c_high=view.high, agreement=view.agreement, text=view.q,
             order=view.order, after=_cursor(view.after), before=_cursor(view.before), limit=size,
         )  # fmt: skip
-    place.caption(_counted(found))
+    place.caption(_counted(found), help=CONFIDENCE_IN_WORDS)
     with bar:
         _turn(view, found, size)
         if view.q.strip():
@@ -211,6 +212,7 @@ def _one_pair(row: RunRow, view: ExamplesView, asked: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         layout.turn("All pairs of this run", "all_pairs", pair="")
         show_human_labels()
+        st.caption("C · Δ · P", width="content", help=CONFIDENCE_IN_WORDS)
     if pair is None:
         layout.empty_state("This run's annotator has not labeled this pair.")
         return

@@ -1,6 +1,7 @@
 """New run: what will this cost and reuse?"""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
@@ -15,10 +16,11 @@ from app.components.form.yaml_file import show_yaml
 from app.components.frame import layout
 from app.reads import results
 from db import queries
+from db.errors import UnknownRun
 
 
 def page() -> None:
-    form = open_form(_configuration)
+    form = open_form(_configuration, _error)
     source = form.start.source
     facts = f"starts from run {source}" if source is not None else "starts from the defaults of the dataset"
     title, list_of_drafts = st.columns([6, 1], vertical_alignment="bottom")
@@ -50,6 +52,13 @@ def _configuration(run_id: int) -> Mapping[str, Any]:
     """Of the run to duplicate."""
     with results.reading() as session:
         return queries.get_run(session, run_id).config
+
+
+def _error(run_id: int) -> str:
+    """What the run to duplicate failed by; a draft may outlive its run."""
+    with results.reading() as session, suppress(UnknownRun):
+        return queries.get_run(session, run_id).error or ""
+    return ""
 
 
 with layout.guarded():

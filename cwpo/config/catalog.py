@@ -86,6 +86,7 @@ class MethodRow:
     pool: Part
     weighting: str
     source: str
+    about: str  # one sentence for people
     annotator: AnnotatorKind | None = None  # its own kind of annotator; None: the one of the configuration
     sandbox_only: bool = False
     whole_data: bool = False  # may be run with label_fraction 1
@@ -236,6 +237,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="uniform",
             source='the paper\'s "Human": human labels on the part that the annotator labels for the others',
+            about="Human labels for the pairs that the annotator labels elsewhere: what weak labels are held against.",
         ),
         MethodRow(
             name="human_100",
@@ -244,6 +246,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="all",
             weighting="uniform",
             source="CW-PO Table 3",
+            about="Human labels for all pairs: as good as labels get, at their full price.",
             whole_data=True,
         ),
         MethodRow(
@@ -253,6 +256,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="labeled",
             weighting="uniform",
             source="CW-PO Figure 3, right",
+            about="The few human labels alone, without any other pair: what the annotator learns from.",
             whole_data=True,
         ),
         MethodRow(
@@ -262,6 +266,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="uniform",
             source="true labels, known in the sandbox only",
+            about="True labels for the unlabeled pairs: the most that labels could teach, known in the sandbox only.",
             sandbox_only=True,
         ),
         MethodRow(
@@ -272,6 +277,7 @@ METHODS: Mapping[str, MethodRow] = {
             weighting="uniform",
             annotator="implicit",
             source="Tao & Li 2025: labels by the implicit reward of a weak model after SFT and DPO",
+            about="Labels by what a weak model itself came to prefer, all counted alike.",
         ),
         MethodRow(
             name="weak",
@@ -280,6 +286,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="uniform",
             source="the 100 % column of CW-PO Tables 10 and 11: the clean control for CW",
+            about="The annotator's labels, all counted alike: CW without its weights.",
         ),
         MethodRow(
             name="cw",
@@ -288,6 +295,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="confidence",
             source="CW-PO eq. 7",
+            about="The annotator's labels, each counted by the confidence C that it states.",
         ),
         MethodRow(
             name="top",
@@ -296,6 +304,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="top",
             source="CW-PO Tables 4, 10, 11",
+            about="The N % of the annotator's labels that it is most sure of; the other pairs are left out.",
         ),
         MethodRow(
             name="random",
@@ -304,6 +313,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="random",
             source="control for Top N %: as many pairs, by chance",
+            about="N % of the annotator's labels by chance: whether Top N % is more than fewer pairs.",
         ),
         MethodRow(
             name="bottom",
@@ -312,6 +322,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="bottom",
             source="control: what the least confident labels teach alone",
+            about="The N % of the annotator's labels that it is least sure of: what unsure labels teach alone.",
         ),
         MethodRow(
             name="shuffled",
@@ -320,6 +331,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="shuffled",
             source="control for CW: the same weights, without their information",
+            about="CW with the weights dealt out by chance: whether it matters which pair gets which.",
         ),
         MethodRow(
             name="normalised",
@@ -328,6 +340,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="normalised",
             source="control for CW: the same information, without the smaller loss",
+            about="CW with weights of mean 1: whether it is more than a smaller loss.",
         ),
         MethodRow(
             name="soft",
@@ -336,6 +349,7 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="soft",
             source="each pair both ways, by the annotator's probability",
+            about="Each pair both ways, by the chance that the annotator gives to either side.",
         ),
     )
 }

@@ -123,6 +123,8 @@ DECLARED: Mapping[str, Declared] = {
         kind="choice",
         offers=lambda dataset: _labels(methods_of(dataset)),
         sets=("method",),
+        help="Whose labels, of which pairs, with what weights.\n\n"
+        + "\n".join(f"- **{row.label}**: {row.about}" for row in catalog.METHODS.values()),
     ),
     "percents": Declared(
         label="N %",

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.components.form.address import Address, address_of, form_from
-from app.components.form.beside.changes import folded_tabs
+from app.components.form.beside.changes import folded_tabs, tabs_named_in
 from app.components.form.drafts.keeping import PARAMETER, keep, open_draft, opened
 from app.components.form.form import Form, Start
 from app.components.frame.address import RunsView, RunView, text
@@ -23,26 +23,28 @@ NOTHING = object()
 OF_A_RUN = tuple(RunView(run=0).to_params())
 
 
-def open_form(load: Callable[[int], Mapping[str, Any]]) -> Form:
+def open_form(load: Callable[[int], Mapping[str, Any]], error: Callable[[int], str]) -> Form:
     """The form as it was left. An address that says otherwise fills it whole, if it is one that the user went to: while
-    the page is open, the browser may still send the address of a moment ago."""
+    the page is open, the browser may still send the address of a moment ago. `load` and `error` read the configuration
+    of a run and what it failed by."""
     given: Address = {name: st.query_params.get_all(name) for name in st.query_params}
     told = {name: values for name, values in given.items() if name not in OF_A_RUN}
     form: Form | None = st.session_state.get(FORM)
     came = not st.session_state.get(OPEN)
     went_back = getattr(get_script_run_ctx(), "is_history_navigation", False)
     if form is None or (came and told and told != form.address) or (went_back and not came and told != form.address):
-        form = show(_told(told, load))
+        form = _told(told, load)
+        show(form, tabs_named_in(error(form.start.source)) if form.start.source is not None else ())
     st.session_state[OPEN] = True
     keep(form)
     write_address(form, given)
     return form
 
 
-def show(form: Form) -> Form:
-    """This form from now on; folded settings that it changes are unfolded."""
+def show(form: Form, first: Sequence[str] = ()) -> Form:
+    """This form from now on; folded settings that it changes are unfolded, and the tabs in `first` before them."""
     st.session_state[FORM] = form
-    if folded := folded_tabs(form):
+    if folded := [*first, *folded_tabs(form)]:
         st.session_state[MORE], st.session_state[TAB] = True, folded[0]
     return form
 

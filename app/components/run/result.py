@@ -8,6 +8,7 @@ from app.components.frame.formats import counted
 from app.reads import results
 from cwpo.compare.gra import GraRow
 from cwpo.report import columns
+from cwpo.report.document.meanings import GRA_IN_WORDS
 from cwpo.report.gra_terms import terms
 from cwpo.report.numbers import NOTHING, interval, number, percent
 from db.records import RunRow
@@ -27,7 +28,8 @@ def show_result(row: RunRow) -> None:
     table = results.table_of([row])[0]
     grid = st.grid(4, min_column_width=110)
     first, second, third, fourth = (grid.cell() for _ in range(4))
-    _figure(first, "GRA", percent(found.gra), f"95 % {interval(found.ci_low, found.ci_high)}, prompts only")
+    _figure(first, "GRA", percent(found.gra), f"95 % {interval(found.ci_low, found.ci_high)}, prompts only",
+            GRA_IN_WORDS)  # fmt: skip
     counts = f"{found.wins:g} wins, {found.ties:g} ties, {found.losses:g} losses"
     _figure(second, columns.heading("strict"), percent(found.gra_strict), counts)
     _figure(third, columns.title("kl"), number(found.kl), _log_ratios(table))
@@ -63,8 +65,8 @@ def _length(row: GraRow) -> str:
     return f"{words}; {even}"
 
 
-def _figure(column: DeltaGenerator, label: str, value: str, below: str) -> None:
+def _figure(column: DeltaGenerator, label: str, value: str, below: str, about: str = "") -> None:
     with column, st.container(gap="xxsmall"):
-        st.metric(label, value)
+        st.metric(label, value, help=about or None)
         if below:
             st.caption(below)

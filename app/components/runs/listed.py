@@ -55,6 +55,7 @@ def read(view: RunsView) -> Shown:
     said: list[str] = []
     if not view.columns:
         shown, said = runs_table.without_shared(lines, shown)
+    shown = runs_table.wide_enough(lines, shown)
     noun = "value" if by_value else "run" if listing.grouping == EACH_RUN else "setting"
     headline = " · ".join((counted(page.total, noun), *said))
     note = runs_table.OF_VALUES if by_value else runs_table.caption(groups, configs)

@@ -1,5 +1,6 @@
 """What a form says differently from what it started from, in words."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,12 @@ def show_changes(form: Form) -> None:
 def folded_tabs(form: Form) -> list[str]:
     """The tabs below the form in which something is changed."""
     return list(dict.fromkeys(_tab(change.name) for change in changes_of(form) if is_folded(change.name)))
+
+
+def tabs_named_in(sentence: str) -> list[str]:
+    """The tabs of the fields that a sentence names, such as the error of a run."""
+    words = set(re.findall(r"\w+(?:\.\w+)+", sentence))
+    return list(dict.fromkeys(_tab(name) for name in all_fields() if name in words and is_folded(name)))
 
 
 def is_folded(name: str) -> bool:
