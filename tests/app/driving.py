@@ -51,12 +51,15 @@ NEXT = """([kinds, done]) => {
   }
   return null;
 }"""
-# What the widgets that stand in the address show.
-SHOWN = """() => Object.fromEntries([...new URLSearchParams(location.search).keys()].flatMap(name =>
-  [...document.querySelectorAll(`.st-key-${CSS.escape(name)}`)].map(at => [name, [at.innerText,
-    ...[...at.querySelectorAll('input')].map(one => one.type === 'checkbox' ? one.checked : one.value),
-    ...[...at.querySelectorAll('[aria-checked=true], [aria-pressed=true], [aria-selected=true]')].map(
-      one => one.innerText)].join('\\n')])))"""
+# What the widgets that stand in the address show; what lies behind a tab is no part of the tabs.
+SHOWN = """() => Object.fromEntries([...new URLSearchParams(location.search).keys()].map(name => {
+  const found = [];
+  for (const at of document.querySelectorAll(`.st-key-${CSS.escape(name)}`)) for (const one of at.querySelectorAll(
+      'input, [aria-checked=true], [aria-pressed=true], [aria-selected=true], [data-testid=stMultiSelectTagsContainer]'))
+    if (!at.contains(one.closest('[role=tabpanel]')))
+      found.push(one.matches('input') ? (one.type === 'checkbox' ? one.checked : one.value) : one.innerText);
+  return [name, found];
+}))"""
 
 
 @dataclass

@@ -2,6 +2,7 @@
 shows what was there. What is pressed changes runs, so the pages stand over a copy of the computed ones."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,8 @@ def own(results: Computed, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     home = tmp_path_factory.mktemp("driven") / "home"
     shutil.copytree(results.environment["CWPO_HOME"], home)
     port, log = free_port(), home / "web.log"
-    environment = {**results.environment, "CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'db.sqlite'}"}
+    address = f"sqlite:///{home / 'db.sqlite'}"
+    environment = {**results.environment, "CWPO_HOME": str(home), "DATABASE_URL": address, "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=out, stderr=out)
@@ -53,6 +55,11 @@ def own(results: Computed, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         finally:
             process.terminate()
             process.wait(20)
+
+
+def test_every_page_is_driven() -> None:
+    screens = re.findall(r'st\.Page\("screens/(\w+)\.py"', (ROOT / "app" / "main.py").read_text(encoding="utf-8"))
+    assert {"" if name == "runs" else name for name in screens} == set(TITLES)
 
 
 @pytest.mark.timeout(180)
