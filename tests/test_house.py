@@ -160,6 +160,20 @@ def test_the_one_style_sheet_is_a_file_of_ours_that_fetches_nothing() -> None:
     assert not re.search(r"url\(|@import|<", (ROOT / "app" / "style.css").read_text())
 
 
+def test_every_rule_of_the_style_sheet_stands_for_itself() -> None:
+    """A missing brace puts all that follows inside one rule, where none of it holds, and no browser says so."""
+    text = re.sub(r"/\*.*?\*/", "", (ROOT / "app" / "style.css").read_text(), flags=re.DOTALL)
+    around: list[str] = []
+    for before, brace in re.findall(r"([^{}]*)([{}])", text):
+        if brace == "}":
+            around.pop()
+            continue
+        rule = before.rpartition(";")[2].strip()
+        assert all(outer.startswith("@media") for outer in around), f"{rule} stands inside {around}"
+        around.append(rule)
+    assert around == []
+
+
 LEAVES = "app/components/frame/leaving.py"
 
 

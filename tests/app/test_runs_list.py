@@ -1,12 +1,13 @@
 """What a click on a heading or a tick makes of an address, and what the cells of chosen columns say."""
 
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.components.runs import columns, ticks
+from app.components.runs import columns, table, ticks
 from db.records.listing import EACH_RUN, NEWEST, SETTING, Figure
 from tests.app.visits import Computed, visit
 
@@ -64,6 +65,18 @@ def test_a_cell_says_what_all_runs_share_or_their_mean(key: str, mean: float, lo
 def test_no_two_columns_of_a_list_have_one_heading() -> None:
     shown = columns.chosen("", ("gra", "evaluation:gra", "kl", "evaluation:kl", "name", "align.beta", "align.beta"))
     assert [one.key for one in shown] == ["setting", "gra", "kl", "name", "align.beta"]
+
+
+def test_a_run_that_goes_on_says_what_it_computes_as_its_page_calls_it(computed: Computed) -> None:
+    """Whole: the column is as wide as the longest of them."""
+    row = replace(computed.rows()[0], status="running", stages=13, stages_done=3, current_slot="align",
+                  current_done=42, current_total=100)  # fmt: skip
+    (line,) = table.run_lines([row], {}, {})
+    assert line.cells["status"] == "running 3/13 · Alignment 42 %"
+    wide = {one.key: one.width for one in table.wide_enough([line], columns.chosen("", ()))}
+    usual = {one.key: one.width for one in columns.chosen("", ())}
+    assert wide["status"] >= 6 * len(line.cells["status"])
+    assert wide | {"status": usual["status"]} == usual
 
 
 def test_lines_by_a_field_are_means_over_its_runs_in_the_order_asked_for(computed: Computed) -> None:

@@ -33,6 +33,7 @@ from db.records import RunGroup
 from tests.app.visits import MAIN, Computed, visit, words
 from tests.workers.judges import judge
 from workers import api
+from workers.api import keeping
 from workers.machine.database import reading, writing
 
 SCREENS = sorted(path.stem for path in (MAIN.parent / "screens").glob("*.py") if path.stem != "__init__")
@@ -541,6 +542,20 @@ def test_the_form_counts_what_is_reused(computed: Computed) -> None:
     assert f"This run exists already: run {computed.sweep[0]}, done." in words(page)
     kinds = {button.label: button.proto.type for button in page.button if button.key.startswith("queue")}
     assert kinds == {"Open it": "primary", "Queue it again": "secondary"}
+
+
+def test_a_form_that_would_compute_nothing_says_so_and_does_not_press_for_it(computed: Computed) -> None:
+    """Of a run that was deleted a moment ago all is there still, and no run is like it."""
+    first, second = (row for row in computed.rows() if row.method == "cw")
+    gone = keeping.delete([second.id])
+    try:
+        page = visit("new_run", **{"from": str(first.id)}, seeds=str(second.seed))
+        assert "Nothing new would be computed" in words(page)
+        button = page.button(key="queue")
+        assert (button.label, button.proto.type, button.disabled) == ("Queue 1 run", "secondary", False)
+    finally:
+        assert gone.undo is not None
+        keeping.undo(gone.undo)
 
 
 @pytest.mark.parametrize(

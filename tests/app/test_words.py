@@ -19,6 +19,12 @@ WITH_GRA: dict[str, Callable[[Computed], dict[str, str]]] = {
 }
 
 
+def test_an_empty_list_says_what_is_compared_and_what_it_is_measured_by(empty: None) -> None:
+    said = words(visit("runs"))
+    for needed in ("a confidence C from 0 to 1", "every pair weighted by its C", "GRA, gold reward accuracy"):
+        assert needed in said
+
+
 @pytest.mark.parametrize("screen", WITH_GRA)
 def test_a_page_with_gra_says_once_what_it_is(screen: str, computed: Computed) -> None:
     assert words(visit(screen, **WITH_GRA[screen](computed))).count(GRA_IN_WORDS) == 1

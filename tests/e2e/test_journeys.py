@@ -270,6 +270,9 @@ def test_several_runs_are_queued_once_however_often_the_button_is_pressed(visito
     write(page, "name", "first")
     settled(page, {"name": "first", "methods": ["weak", "cw", "human"]})
     queue(12, page).dblclick()
+    said = page.get_by_test_id("stToast").filter(has_text="12 runs queued.").last
+    expect(said).to_be_visible()
+    assert said.evaluate("at => at.getBoundingClientRect().top") > 600  # over no button
     ready(page, "Runs")
     assert counting.interactions(page) <= 8
     expect(page.get_by_text(re.compile("^3 settings · 12 runs · "))).to_be_visible()
@@ -297,6 +300,12 @@ def test_pages_leave_each_other_alone(visitor: Page, desk: str) -> None:
     go(page, "Runs", "Runs")
     assert urlparse(page.url).query == ""
     expect(page.get_by_text(re.compile(r"^1 setting · (?!\d)"))).to_be_visible()
+    page.get_by_role("textbox", name="Search").fill("there")
+    expect(page).to_have_url(re.compile("q=there"))
+    page.get_by_role("button", name="New run", exact=True).click()
+    ready(page, "New run")
+    assert "there" not in page.url
+    go(page, "Runs", "Runs")
     page.get_by_role("textbox", name="Search").fill("there")
     expect(page).to_have_url(re.compile("q=there"))
     go(page, "Examples", "Examples")

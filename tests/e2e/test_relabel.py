@@ -130,6 +130,11 @@ def test_the_least_confident_fifty_are_three_clicks_away(visitor: Page, desk: De
     shown = visitor.locator('[class*="st-key-pairs-"] strong').all_inner_texts()
     rows = sorted((pair_row(number)["confidence"], number) for number in range(PAIRS))[:50]
     assert shown == [f"pair {pair_row(number)['pair_id'][:8]}" for _, number in rows]
+    visitor.locator('[class*="st-key-pairs-"]').last.evaluate("list => list.scrollTo(0, list.scrollHeight)")
+    visitor.get_by_role("button", name="Next", exact=True).click()  # in sight wherever the list stands
+    expect(visitor.get_by_text(re.compile(rf"^51–100 of {PAIRS}"))).to_be_visible()
+    ready(visitor, "Examples")
+    expect(visitor.locator('[class*="st-key-pairs-"] strong').first).to_be_in_viewport()
 
 
 def test_a_bar_a_number_and_a_part_are_where_the_address_says(visitor: Page, desk: Desk) -> None:

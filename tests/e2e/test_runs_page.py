@@ -93,6 +93,12 @@ def tick(page: Page, *lines: int) -> None:
         settled(page)
 
 
+# How many lists of runs stood below each other at once, at most, from now on.
+MOST_GRIDS = """() => { window.grids = 0; const look = () => {
+  const seen = [...document.querySelectorAll('[data-testid=stDataFrame]')].filter(at => at.checkVisibility());
+  window.grids = Math.max(window.grids, seen.length); requestAnimationFrame(look); }; look(); }"""
+
+
 def settled(page: Page) -> None:
     page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
     page.wait_for_timeout(300)
@@ -116,9 +122,11 @@ def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(page: Page,
     tick(page, 1, 2)
     said = page.get_by_text("4 runs ticked")
     expect(said).to_be_visible(timeout=SLOW)
+    page.evaluate(MOST_GRIDS)
     click(page, BUTTON, 1)
     expect(page).to_have_url(re.compile("open="), timeout=SLOW)
     until(page, lambda: len(grid(page)) == 6)
+    assert page.evaluate("window.grids") == 1
     expect(said).to_be_visible(timeout=SLOW)
     settled(page)
     click(page, GRA, 0)
@@ -140,9 +148,11 @@ def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(page: Page,
 @pytest.mark.timeout(240)
 def test_an_idle_page_shows_a_run_that_was_queued_elsewhere(page: Page) -> None:
     expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
+    tick(page, 1)
     made = api.submit_run(RunConfig(seed=9, method="oracle"))
     try:
         expect(page.get_by_text(re.compile("4 settings.*1 queued"))).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("2 runs ticked")).to_be_visible(timeout=SLOW)
     finally:
         api.cancel_run(made.run_id)
         api.delete_run(made.run_id)
@@ -245,3 +255,12 @@ def test_a_view_is_saved_opened_at_start_and_deleted(page: Page, desk: str, brow
     context.close()
     page.get_by_role("button", name="All runs").click()
     expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
+    kept = page.get_by_role("button", name="By method · opens first")
+    kept.click()
+    expect(page.get_by_text("3 values")).to_be_visible(timeout=SLOW)
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_text("By method is deleted.")).to_be_visible(timeout=SLOW)
+    expect(kept).to_have_count(0)
+    page.get_by_role("button", name="Put it back").click()
+    expect(kept).to_be_visible(timeout=SLOW)
+    expect(page).to_have_url(re.compile("view="), timeout=SLOW)

@@ -42,6 +42,7 @@ def choose_runs(shown: Sequence[RunRow]) -> None:
                 default=current,
                 format_func=lambda key: _name(labels[key], groups[key]),
                 key=f"settings_{hash(tuple(current))}",
+                wrap=True,
             )
             if wanted:
                 runs = tuple(run_id for key in chosen for run_id in groups[key].run_ids)

@@ -25,6 +25,7 @@ SAID = (
 )
 FOUND = "Found by the names of the columns."
 TOLD = "As they were said here."
+GONE = "data_recipe_gone"  # the recipe that was removed last
 
 
 def show_mapping(
@@ -33,6 +34,7 @@ def show_mapping(
     """The columns, the recipes, and what to do with them. `used`: by which the rows are read now."""
     layout.section("Columns", TOLD if view.columns is not None else FOUND)
     recipes = _recipes()
+    _show_gone()
     _take_recipe(view, recipes)
     _form(view, names, used or guess)
     _keep(view, used or guess, recipes)
@@ -41,6 +43,7 @@ def show_mapping(
 def show_recipes() -> None:
     """All that are kept, to be read and removed."""
     recipes = _recipes()
+    _show_gone()
     if not recipes:
         return
     with st.expander(f"Recipes ({len(recipes)})"):
@@ -48,7 +51,7 @@ def show_recipes() -> None:
             left, right = st.columns([8, 1], vertical_alignment="center")
             columns = ", ".join(f"{role}: {name}" for role, name in row.columns.items())
             left.markdown(f"{untrusted.label(row.name, 60)} · {untrusted.label(columns, 200)}")
-            right.button("Remove", key=f"data_recipe_{place}", type="tertiary", on_click=_removed, args=(row.name,))
+            right.button("Remove", key=f"data_recipe_{place}", type="tertiary", on_click=_removed, args=(row,))
 
 
 def look_by(view: DataView, columns: Mapping[str, str] | None) -> None:
@@ -79,7 +82,7 @@ def _take_recipe(view: DataView, recipes: Sequence[RecipeRow]) -> None:
         on_change=lambda: look_by(view, named[taken].columns if (taken := st.session_state[key]) in named else None),
     )
     if chosen is not None:
-        right.button("Remove recipe", key="data_forget", type="tertiary", on_click=_removed, args=(chosen,))
+        right.button("Remove recipe", key="data_forget", type="tertiary", on_click=_removed, args=(named[chosen],))
 
 
 def _form(view: DataView, names: Sequence[str], now: Mapping[str, str]) -> None:
@@ -140,13 +143,32 @@ def _keep(view: DataView, now: Mapping[str, str], recipes: Sequence[RecipeRow]) 
     st.rerun()
 
 
-def _removed(name: str) -> None:
+def _removed(row: RecipeRow) -> None:
     try:
-        data.remove_recipe(name)
+        data.remove_recipe(row.name)
     except (CwpoError, DatabaseError) as error:
         layout.flash(str(error))
     else:
-        layout.flash(f"The recipe {name} is gone.")
+        st.session_state[GONE] = row
+
+
+def _show_gone() -> None:
+    """The way back, as long as the session lasts."""
+    row: RecipeRow | None = st.session_state.get(GONE)
+    if row is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(untrusted.label(f"The recipe {row.name} is gone.", 160), width="content")
+        st.button("Put it back", key="data_recipe_back", type="tertiary", on_click=_put_back, args=(row,))
+
+
+def _put_back(row: RecipeRow) -> None:
+    try:
+        data.save_recipe(row.name, row.columns)
+    except (CwpoError, DatabaseError) as error:
+        layout.flash(str(error))
+    else:
+        st.session_state.pop(GONE, None)
 
 
 def _key(view: DataView, name: str) -> str:

@@ -136,6 +136,7 @@ def _draw(form: Form, field: Field) -> None:
             options=list(dict.fromkeys([*offered, *now])),
             format_func=shown,
             accept_new_options=not field.closed,
+            wrap=True,
             disabled=form.is_idle(field.name),
             **common,
         )

@@ -59,15 +59,15 @@ def run_filters(tags: Sequence[str]) -> RunsView:
         "Search", key="q", placeholder="name, model, sweep", bind="query-params", on_change=_first_page, live=True
     )
     status = st.multiselect(
-        "Status", STATUSES, key="status", placeholder="any", bind="query-params", on_change=_first_page
+        "Status", STATUSES, key="status", placeholder="any", bind="query-params", on_change=_first_page, wrap=True
     )
     method = st.multiselect(
         "Method", list(METHODS), key="method", placeholder="any", bind="query-params", on_change=_first_page,
-        format_func=lambda name: METHODS[name],
+        format_func=lambda name: METHODS[name], wrap=True,
     )  # fmt: skip
     objective = st.multiselect(
         "Objective", list(OBJECTIVES), key="objective", placeholder="any", bind="query-params",
-        on_change=_first_page, format_func=lambda name: OBJECTIVES[name],
+        on_change=_first_page, format_func=lambda name: OBJECTIVES[name], wrap=True,
     )  # fmt: skip
     dataset = st.selectbox(
         "Data", list(DATASETS), key="dataset", bind="query-params", on_change=_first_page,
@@ -77,7 +77,7 @@ def run_filters(tags: Sequence[str]) -> RunsView:
     if tags:
         chosen = st.multiselect(
             "Tags", tags, key="tags", placeholder="any", bind="query-params", on_change=_first_page,
-            format_func=untrusted.label,
+            format_func=untrusted.label, wrap=True,
         )  # fmt: skip
     pinned = st.toggle("Pinned", key="pinned", bind="query-params", on_change=_first_page)
     archived = st.toggle("Archived", key="archived", bind="query-params", on_change=_first_page)

@@ -42,7 +42,7 @@ def edit_tags(runs: Sequence[KeptRun], place: str) -> None:
     st.multiselect(
         "Tags", [*dict.fromkeys([*common, *known])], default=common, key=key, accept_new_options=True,
         on_change=_retag, args=(key, tuple(run.id for run in runs), tuple(common)), format_func=untrusted.plain,
-        placeholder="Type a tag and press Enter",
+        placeholder="Type a tag and press Enter", wrap=True,
         help="Tags are words of yours to find runs by; the list of runs can be filtered by them.",
     )  # fmt: skip
 

@@ -123,7 +123,7 @@ def _chosen(offered: Mapping[str, Panel], there: Mapping[str, Panel]) -> list[Pa
     """The curves that were asked for and have points, by default the most telling ones."""
     titles = st.multiselect(
         "Curves", list(offered), key="curves", bind="query-params", placeholder="the most telling",
-        label_visibility="collapsed",
+        label_visibility="collapsed", wrap=True,
     )  # fmt: skip
     return [there[title] for title in titles if title in there] or list(there.values())[:SHOWN]
 

@@ -63,6 +63,7 @@ def _columns(view: RunsView, known: Collection[str], shown: Sequence[Column]) ->
             format_func=columns.name_of,
             on_change=_chose_columns,
             max_selections=MOST_COLUMNS,
+            wrap=True,
             help="Any field of the configuration, and any figure of a stage.",
         )
         st.button("Usual columns", key="runs_usual_columns", on_click=layout.set_params, kwargs={"columns": ""},

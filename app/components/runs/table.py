@@ -22,6 +22,7 @@ from cwpo.report.gra_terms import terms
 from cwpo.report.listings import run_numbers
 from cwpo.report.numbers import NOTHING, interval, number
 from cwpo.report.tables import Table
+from cwpo.stages.graph import slot_name
 from cwpo.statistics import intervals
 from db.records import RunGroup, RunRow
 from db.records.listing import MOST_MEMBERS, Figure
@@ -53,6 +54,7 @@ STATUSES = ("running", "queued", "failed", "cancelled", "done")
 Figures = Mapping[str, Mapping[str, Figure]]  # by line, by field or figure
 USUAL = columns.chosen("", ())
 MOST_SHOWN = 50  # runs of an opened line
+CHARACTER, MARGIN, MOST_STATUS = 6, 18, 250  # px of a status
 
 
 def lines(
@@ -111,6 +113,13 @@ def without_shared(table: Sequence[Line], shown: Sequence[Column]) -> tuple[list
     }
     same = {key for key, words in said.items() if len(words) == 1}
     return [one for one in shown if one.key not in same], [next(iter(said[key])) for key in said if key in same]
+
+
+def wide_enough(table: Sequence[Line], shown: Sequence[Column]) -> list[Column]:
+    """The same columns, that of the status as wide as what is said of a run that goes on."""
+    longest = max((len(line.cells.get("status", "")) for line in table), default=0)
+    return [replace(one, width=max(one.width, min(MOST_STATUS, CHARACTER * longest + MARGIN))) if one.key == "status"
+            else one for one in shown]  # fmt: skip
 
 
 def value_key(value: str) -> str:
@@ -300,7 +309,7 @@ def _common(row: RunRow) -> dict[str, str]:
 def _one_status(row: RunRow) -> str:
     if row.status == "running" and row.current_slot:
         part = f" {100 * (row.current_done or 0) / row.current_total:.0f} %" if row.current_total else ""
-        return f"running {row.stages_done}/{row.stages} · {row.current_slot}{part}"
+        return f"running {row.stages_done}/{row.stages} · {untrusted.plain(slot_name(row.current_slot), 40)}{part}"
     if row.status in LIVE and row.stages:
         return f"{row.status} {row.stages_done}/{row.stages}"
     return row.status

@@ -17,6 +17,7 @@ from workers.api.people import views as commands
 
 ALL = "all"  # in the address: all runs, though another view is the one that Runs opens with
 NAME, NEW_NAME = "runs_view_name", "runs_view_new_name"
+GONE = "runs_view_gone"  # the view that was deleted last
 
 
 def open_default(kept: Sequence[SavedViewRow]) -> None:
@@ -39,6 +40,7 @@ def show_views(view: RunsView, kept: Sequence[SavedViewRow]) -> None:
             st.button("All runs", key="runs_view_all", type="tertiary", on_click=_open, args=({}, ALL))
         if current is not None:
             _show_current(current, view)
+        _show_gone()
         with st.form("runs_view_save", border=False, clear_on_submit=True):
             name = st.text_input("Save what is shown as", key=NAME, placeholder="name", max_chars=80)
             if st.form_submit_button("Save view"):
@@ -61,7 +63,7 @@ def _show_current(row: SavedViewRow, view: RunsView) -> None:
                      help="What Runs opens with."):  # fmt: skip
             _do(lambda: commands.set_default_view(None if row.is_default else row.id))
         if st.button("Delete", key="runs_view_delete", help="The runs stay."):
-            _do(lambda: _delete(row.id))
+            _do(lambda: _delete(row))
     with st.form("runs_view_rename", border=False):
         name = st.text_input("Rename", value=row.name, key=f"{NEW_NAME}_{row.id}", max_chars=80)
         if st.form_submit_button("Rename"):
@@ -82,9 +84,29 @@ def _save(name: str, view: RunsView) -> None:
     layout.set_params(view=str(commands.save_view(name, parameters(view))))
 
 
-def _delete(view_id: int) -> None:
-    commands.delete_view(view_id)
+def _delete(row: SavedViewRow) -> None:
+    commands.delete_view(row.id)
+    st.session_state[GONE] = row
     layout.set_params(view="")
+
+
+def _show_gone() -> None:
+    """The way back, as long as the session lasts."""
+    row: SavedViewRow | None = st.session_state.get(GONE)
+    if row is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(untrusted.label(f"{row.name} is deleted."), width="content")
+        if st.button("Put it back", key="runs_view_back", type="tertiary"):
+            _do(lambda: _put_back(row))
+
+
+def _put_back(row: SavedViewRow) -> None:
+    view_id = commands.save_view(row.name, row.params)
+    st.session_state.pop(GONE)
+    if row.is_default:
+        commands.set_default_view(view_id)
+    layout.set_params(view=str(view_id))
 
 
 def _open(params: Mapping[str, Any], view_id: int | str) -> None:

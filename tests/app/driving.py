@@ -1,0 +1,237 @@
+"""A page driven as a person in a hurry would: whatever can be used is found, and changed once."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import BrowserContext, ElementHandle, Page
+from playwright.sync_api import Error as PlaywrightError
+
+# Streamlit asks for these under the page's own path first, then under the root.
+ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
+MOST = 120  # widgets of a page
+FILES = {
+    "yaml": "method: weak\n",
+    "jsonl": "".join(f'{{"prompt": "ask {n}", "chosen": "yes {n}", "rejected": "no {n}"}}\n' for n in range(30)),
+}
+
+# When the page spoke to the server last, when a run of its script ended last, and when it was last touched here.
+LISTEN = """() => {
+  const send = WebSocket.prototype.send;
+  window.driven = {sent: 0, ended: 0, touched: 0};
+  WebSocket.prototype.send = function (...data) { window.driven.sent = performance.now(); send.apply(this, data); };
+  new MutationObserver(all => { for (const one of all)
+    if (one.target.dataset.testScriptState === 'notRunning') window.driven.ended = performance.now(); }
+  ).observe(document, {subtree: true, attributes: true, attributeFilter: ['data-test-script-state']});
+}"""
+IDLE = """() => {
+  const app = document.querySelector('[data-testid=stApp]'), now = performance.now();
+  const {sent, ended, touched} = window.driven;
+  if (app?.dataset.testScriptState !== 'notRunning' || !document.querySelector('h1')) return false;
+  if (sent < touched) return now - touched > 250;
+  return ended > sent ? now - ended > 50 : now - sent > 700;
+}"""
+# The last widget on the page that can be seen and used and was not changed yet is marked; its kind, and who it is:
+# numbers in names count for nothing, so that of a list of ten cards one is tried.
+NEXT = """([kinds, done]) => {
+  const plain = text => text.replace(/[0-9a-f]{8,}|-?\\d+([.,:]\\d+)*/g, '#').trim();
+  document.querySelectorAll('[data-driven]').forEach(at => at.removeAttribute('data-driven'));
+  for (const at of [...document.querySelectorAll(kinds.map(kind => `[data-testid=${kind}]`).join())].reverse()) {
+    const control = at.matches('button, a') ? at : at.querySelector('a, button, summary, input, textarea, canvas');
+    if (!control || !at.checkVisibility({visibilityProperty: true}) || control.disabled
+        || at.closest('[data-testid=stSidebar], [data-stale=true], [aria-disabled=true]')
+        || at.matches('[role=tab][aria-selected=true]')) continue;
+    const keys = [...at.closest('[class*=st-key-]')?.classList ?? []].find(one => one.startsWith('st-key-')) ?? '';
+    const words = control.getAttribute('aria-label') || at.innerText.split('\\n')[0].slice(0, 60);
+    const name = [at.dataset.testid, plain(keys.replace('st-key-', '')), plain(words)].join(' | ');
+    if (done.includes(name)) continue;
+    at.setAttribute('data-driven', '');
+    return [at.dataset.testid, name, !!at.closest('[data-testid=stPopoverBody]')];
+  }
+  return null;
+}"""
+# What the widgets that stand in the address show; what lies behind a tab is no part of the tabs.
+SHOWN = """() => Object.fromEntries([...new URLSearchParams(location.search).keys()].map(name => {
+  const found = [];
+  for (const at of document.querySelectorAll(`.st-key-${CSS.escape(name)}`)) for (const one of at.querySelectorAll('input, ' +
+      '[aria-checked=true], [aria-pressed=true], [aria-selected=true], [data-testid=stMultiSelectTagsContainer]'))
+    if (!at.contains(one.closest('[role=tabpanel]')))
+      found.push(one.matches('input') ? (one.type === 'checkbox' ? one.checked : one.value) : one.innerText);
+  return [name, found];
+}))"""
+
+
+@dataclass
+class Driver:
+    """A page over a server: what was changed on it, what it complained about, and what it was asked to save."""
+
+    page: Page
+    base: str
+    kept: dict[str, str] = field(default_factory=dict)  # widgets that are left alone: a part of their name, and why
+    done: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    missed: set[str] = field(default_factory=set)
+    saved: int = 0
+    asked: int = 0
+
+    @classmethod
+    def of(cls, context: BrowserContext, base: str, kept: dict[str, str]) -> "Driver":
+        context.add_init_script(f"({LISTEN})()")
+        page = context.new_page()
+        page.set_default_timeout(8_000)
+        driver = cls(page=page, base=base, kept=kept)
+        page.on("pageerror", lambda error: driver.complain(f"error: {error}"))
+        page.on("dialog", lambda dialog: driver.complain(f"dialog: {dialog.message}"))
+        page.on("console", lambda said: driver.complain(said.text) if said.type == "error" else None)
+        ours = (base, base.replace("http", "ws", 1), "data:", "blob:")
+        page.on("request", lambda one: None if one.url.startswith(ours) else driver.complain(f"outside: {one.url}"))
+        page.on("response", lambda answer: driver._answered(answer.status, answer.url))
+        page.on("download", lambda _: driver._save())
+        return driver
+
+    def complain(self, words: str) -> None:
+        """The browser repeats failed requests on its console; their answers say which of them matter."""
+        if not words.startswith("Failed to load resource"):
+            self.complaints.append(f"after {self.done[-1:]}: {words}")
+
+    def _answered(self, status: int, url: str) -> None:
+        if status >= 400 and not ASKED_TWICE.search(url):
+            self.complain(f"{status} {url}")
+
+    def _save(self) -> None:
+        self.saved += 1
+
+    def idle(self) -> None:
+        """The page is drawn, and its script has nothing to do."""
+        self.page.wait_for_function(IDLE, timeout=60_000)
+        for box in self.page.get_by_test_id("stException").all():
+            self.complain(f"exception: {box.inner_text()}")
+
+    def open(self, address: str) -> None:
+        self.page.goto(address)
+        self.idle()
+
+    def drive(self) -> None:
+        """Change what is there and what comes up meanwhile, from the end of the page to its start: filters, which may
+        take all else away, stand in front."""
+        here = self.page.url.partition("?")[0]
+        while len(self.done) < MOST and (found := self.page.evaluate(NEXT, [list(CHANGES), self.done])):
+            kind, name, inside = found
+            self.done.append(name)
+            if any(part in name for part in self.kept):
+                continue
+            before = self.page.url
+            if not inside and self.page.get_by_test_id("stPopoverBody").count():
+                self.page.keyboard.press("Escape")
+                self.idle()
+            self.page.evaluate("window.driven.touched = performance.now()")
+            self._change(kind)
+            self.idle()
+            if self.page.url.partition("?")[0] != here:
+                self.page.go_back()
+                self.idle()
+                if self.page.url != before:
+                    self.open(before)
+
+    def _change(self, kind: str) -> None:
+        at = self.page.query_selector("[data-driven]")
+        if at is None:  # drawn anew: found again the next time if it is still there
+            if self.done[-1] not in self.missed:
+                self.missed.add(self.done.pop())
+            return
+        try:
+            CHANGES[kind](self, at)
+        except PlaywrightError as error:
+            if self.page.query_selector("[data-driven]") is not None:
+                self.complain(f"cannot be used: {str(error)[:600]}")
+
+    def shown(self) -> dict[str, Any]:
+        """The address, and what its widgets show."""
+        return {"address": self.page.url, **self.page.evaluate(SHOWN)}
+
+
+def _click(driver: Driver, at: ElementHandle) -> None:
+    (at.query_selector("a, button, summary") or at).click()
+
+
+def _save(driver: Driver, at: ElementHandle) -> None:
+    driver.asked += 1
+    _click(driver, at)
+
+
+def _check(driver: Driver, at: ElementHandle) -> None:
+    label = at.query_selector("label")
+    assert label is not None
+    label.click()
+
+
+def _other(driver: Driver, at: ElementHandle) -> None:
+    """The last of several beside each other that is not chosen."""
+    found = at.query_selector_all(
+        "button:not([aria-checked=true]):not([aria-pressed=true]), label:not(:has(input:checked)):has(input)"
+    )
+    if found:
+        found[-1].click()
+
+
+def _choose(driver: Driver, at: ElementHandle) -> None:
+    """Another one of a list."""
+    field = at.query_selector("input")
+    assert field is not None
+    field.click()
+    options = driver.page.locator('[role=option]:not([aria-selected=true]):not([aria-disabled=true])')
+    options.first.wait_for(timeout=3_000)
+    options.nth(min(1, options.count() - 1)).click()
+    driver.page.keyboard.press("Escape")
+
+
+def _slide(driver: Driver, at: ElementHandle) -> None:
+    thumb = at.query_selector("[role=slider], input[type=range]")
+    assert thumb is not None
+    thumb.focus()
+    driver.page.keyboard.press("ArrowRight")
+
+
+def _write(driver: Driver, at: ElementHandle) -> None:
+    field = at.query_selector("input, textarea")
+    assert field is not None
+    if field.get_attribute("type") == "number":
+        field.press("ArrowUp")
+    else:
+        field.fill("a")
+    field.press("Control+Enter" if field.evaluate("at => at.tagName") == "TEXTAREA" else "Enter")
+
+
+def _give(driver: Driver, at: ElementHandle) -> None:
+    field = at.query_selector("input[type=file]")
+    assert field is not None
+    kind = next(kind for kind in FILES if kind in (field.get_attribute("accept") or "jsonl"))
+    field.set_input_files({"name": f"own.{kind}", "mimeType": "text/plain", "buffer": FILES[kind].encode()})
+
+
+def _tick(driver: Driver, at: ElementHandle) -> None:
+    """The first line of a grid."""
+    at.click(position={"x": 17, "y": 46})
+
+
+CHANGES: dict[str, Callable[[Driver, ElementHandle], None]] = {
+    "stButton": _click,
+    "stFormSubmitButton": _click,
+    "stPopoverButton": _click,
+    "stPageLink": _click,
+    "stTab": _click,
+    "stExpander": _click,
+    "stDownloadButton": _save,
+    "stCheckbox": _check,
+    "stRadio": _other,
+    "stButtonGroup": _other,
+    "stSelectbox": _choose,
+    "stMultiSelect": _choose,
+    "stSlider": _slide,
+    "stTextInput": _write,
+    "stTextArea": _write,
+    "stNumberInput": _write,
+    "stFileUploader": _give,
+    "stDataFrame": _tick,
+}

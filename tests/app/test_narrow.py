@@ -1,0 +1,56 @@
+"""Narrow screens: nothing is cut off, and what a phone is for (Runs, Run, Compare) can be read on it."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.app.served import TITLES, address, settle
+from tests.app.visits import Computed
+
+PHONE, TABLET = 390, 1024
+HEADINGS = """() => [...document.querySelectorAll('[data-testid=data-grid-canvas] th, [role=columnheader]')]
+  .map(cell => cell.textContent)"""
+
+
+@pytest.fixture(params=[PHONE, TABLET])
+def narrow(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": request.param, "height": 844})
+    yield context.new_page()
+    context.close()
+
+
+def test_no_page_is_wider_than_its_screen(narrow: Page, served: str, results: Computed) -> None:
+    """The sidebar of a phone is folded; the list of runs has its filters above it there, and beside it elsewhere."""
+    assert narrow.viewport_size is not None
+    width = narrow.viewport_size["width"]
+    for path in TITLES:
+        narrow.goto(address(served, path, results))
+        settle(narrow, TITLES[path])
+        main = narrow.get_by_test_id("stMain")
+        assert main.evaluate("at => at.scrollWidth - at.clientWidth") <= 0, path
+        box = narrow.get_by_test_id("stMainBlockContainer").bounding_box()
+        assert box is not None
+        assert box["width"] > (0.95 if width == PHONE else 0.6) * width, path
+        if path == "":
+            the_list(narrow, width)
+        if path == "examples":
+            card = narrow.locator('[class*="st-key-pairs-"]').first.bounding_box()
+            assert card is not None
+            assert card["width"] > (300 if width == PHONE else 400)
+
+
+def the_list(page: Page, width: int) -> None:
+    """Names, GRA and how far each moved are in sight without a scroll sideways."""
+    grid = page.get_by_test_id("stDataFrame").first
+    expect(grid).to_be_visible()
+    filters, box = page.locator(".st-key-runs_filters").bounding_box(), grid.bounding_box()
+    assert filters is not None
+    assert box is not None
+    if width == PHONE:
+        assert box["y"] >= filters["y"] + filters["height"]
+    else:
+        assert box["x"] >= filters["x"] + filters["width"]
+    seen = [heading for heading in page.evaluate(HEADINGS) if heading]
+    assert seen[:2] == ["setting", "GRA, %"]
+    assert width == PHONE or {"status", "95 %", "KL"} <= set(seen)
