@@ -160,6 +160,17 @@ def test_the_one_style_sheet_is_a_file_of_ours_that_fetches_nothing() -> None:
     assert not re.search(r"url\(|@import|<", (ROOT / "app" / "style.css").read_text())
 
 
+def test_each_rule_of_the_style_sheet_ends_before_the_next_begins() -> None:
+    """A brace that is missing makes all rules below it part of the one that it should have ended."""
+    depth, media = 0, False
+    for line in re.sub(r"/\*.*?\*/", "", (ROOT / "app" / "style.css").read_text(), flags=re.DOTALL).splitlines():
+        opens = line.count("{")
+        assert not opens or depth == 0 or (depth == 1 and media), line
+        media = line.startswith("@media") or (media and depth > 0)
+        depth += opens - line.count("}")
+    assert depth == 0
+
+
 LEAVES = "app/components/frame/leaving.py"
 
 
