@@ -32,7 +32,7 @@ def page() -> None:
     kept = reads.saved_views()
     views.open_default(kept)
     left, right = layout.filters_and_list()
-    with left:
+    with left, st.container(key="runs_all_filters"):
         above = st.container()
         with st.container(key="runs_filters"):
             view = run_filters(reads.all_tags())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from app import untrusted
-from app.charts.frame import Look, colour
+from app.charts.frame import Look, in_words
 from app.components.frame.address import compact
 from app.components.frame.export import Exported
 from app.components.frame.formats import ago, counted, dataset_name, models, seeds, share
@@ -105,12 +105,14 @@ def value_lines(found: Sequence[ListLine], rows: Mapping[str, Sequence[RunRow]],
 
 
 def without_shared(table: Sequence[Line], shown: Sequence[Column]) -> tuple[list[Column], list[str]]:
-    """The columns but those that say the same in every line, and what these say."""
+    """The columns but those that say the same in every line, and what these say; none in which nothing stands."""
     said = {
         one.key: {line.cells.get(one.label, NOTHING) for line in table} for one in shown if one.key in columns.SHARED
     }
     same = {key for key, words in said.items() if len(words) == 1}
-    return [one for one in shown if one.key not in same], [next(iter(said[key])) for key in said if key in same]
+    blank = {one.key for one in shown if not any(line.cells.get(one.label) for line in table)}
+    kept = [one for one in shown if one.key not in same | blank]
+    return kept, [next(iter(said[key])) for key in said if key in same]
 
 
 def value_key(value: str) -> str:
@@ -210,7 +212,7 @@ def first_seeds(rows: Sequence[RunRow]) -> list[RunRow]:
 
 
 def _ink(look: Look, line: Line) -> str:
-    return colour(look, line.method) if line.method else look.ink
+    return in_words(look.name, line.method) if line.method else look.ink
 
 
 def _with(line: Line, setting: str, figures: Mapping[str, Figure]) -> Line:
