@@ -28,6 +28,7 @@ def page() -> None:
         return
     row = found.row
     voted = f"{counted(counts.votes, 'vote')} of {counted(len(counts.people), 'person', 'people')}"
+    voted = voted if counts.votes else "no votes yet"
     layout.heading("Relabel", f"run {row.id}", models(row.annotator, row.policy), dataset_name(row.dataset), voted)
     left, right = layout.filters_and_list(240)
     with left:

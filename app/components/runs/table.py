@@ -44,7 +44,7 @@ class Line:
 
 
 OPEN = "open"  # the column with the button of a line
-OPEN_WIDTH = 56
+OPEN_WIDTH = 52
 OPEN_RUN, SHOW_SEEDS, HIDE_SEEDS = "Open", "Seeds", "Hide"
 SHOW_RUNS, HIDE_RUNS = "Runs", "Hide"
 STATUSES = ("running", "queued", "failed", "cancelled", "done")
@@ -300,9 +300,7 @@ def _common(row: RunRow) -> dict[str, str]:
 
 
 def _one_status(row: RunRow) -> str:
-    if row.status == "running" and row.current_slot:
-        part = f" {100 * (row.current_done or 0) / row.current_total:.0f} %" if row.current_total else ""
-        return f"running {row.stages_done}/{row.stages} · {row.current_slot}{part}"
+    """With the stages that are done while it lives; its page has more."""
     if row.status in LIVE and row.stages:
         return f"{row.status} {row.stages_done}/{row.stages}"
     return row.status
