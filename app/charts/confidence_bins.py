@@ -11,6 +11,7 @@ from app.charts.training_curves import PLAIN, UNITS, Way, add_raw, drawable, fin
 from app.untrusted import chart_text
 
 BINS = ("low", "middle", "high")
+SHORT = {"low": "low C", "middle": "mid", "high": "high"}  # in the legend
 METRICS = {"accuracies": "rewards/accuracies", "margins": "rewards/margins", "losses": "loss"}  # name -> whose unit
 STROKES = {"low": "dot", "middle": "dash", "high": "solid"}
 OPACITY = {"low": 0.7, "middle": 0.8, "high": 1.0}
@@ -64,7 +65,7 @@ def draw(data: Bins, look: Look = LIGHT) -> go.Figure:
             x=line.steps,
             y=shown(line.values, data.way),
             mode="lines" if len(line.steps) > 1 else "markers",
-            name=f"{line.bin} C",
+            name=SHORT[line.bin],
             legendgroup=line.bin,
             showlegend=line.bin not in named,
             line={"color": faded(look, line.method, OPACITY[line.bin]), "width": 1.5, "dash": STROKES[line.bin]},
@@ -74,5 +75,6 @@ def draw(data: Bins, look: Look = LIGHT) -> go.Figure:
         named.add(line.bin)
     title, ticks, compare = UNITS[METRICS[data.metric]]
     framed(figure, look, height=data.way.height, legend=True)
+    figure.update_layout(legend={"xref": "container"})  # one line also where the chart is narrow
     finish(figure, data.way, title=title, ticks=ticks)
     return figure if compare is None or data.way.log else reference_line(figure, look, y=compare)

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -11,6 +12,7 @@ from cwpo.config import catalog
 from cwpo.report.document import inks
 
 HEIGHT = 250  # px, in two columns
+READABLE = 4.5  # contrast that small text needs
 FONT = '"Source Sans", "Source Sans Pro", sans-serif'
 
 MODEBAR: Mapping[str, Any] = {
@@ -88,10 +90,42 @@ def colour(look: Look, method: str | None) -> str:
     return look.methods.get(method or "", look.muted)
 
 
+@cache
+def in_words(look_name: str, method: str | None) -> str:
+    """The method's colour as an ink for words: towards the ink of the page until they are read as easily as others."""
+    look = LOOKS[look_name]
+    value, part = colour(look, method), 0.0
+    while contrast(value, look.paper) < READABLE and part < 1:
+        part += 0.1
+        value = _mixed(colour(look, method), look.ink, part)
+    return value
+
+
+def contrast(first: str, second: str) -> float:
+    """How far two colours stand apart, 1 to 21, by the rule of WCAG."""
+    low, high = sorted((_luminance(first), _luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(value: str) -> float:
+    shares = [part / 255 for part in _parts(value)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _mixed(first: str, second: str, part: float) -> str:
+    mixed = [round((1 - part) * one + part * other) for one, other in zip(_parts(first), _parts(second), strict=True)]
+    return "#" + "".join(f"{value:02X}" for value in mixed)
+
+
+def _parts(value: str) -> tuple[int, ...]:
+    """Red, green and blue."""
+    return tuple(int(value[start : start + 2], 16) for start in (1, 3, 5))
+
+
 def faded(look: Look, method: str | None, opacity: float) -> str:
     """The method's colour for a band or a seed's thin line."""
-    value = colour(look, method).lstrip("#")
-    red, green, blue = (int(value[start : start + 2], 16) for start in (0, 2, 4))
+    red, green, blue = _parts(colour(look, method))
     return f"rgba({red}, {green}, {blue}, {opacity:g})"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from app.charts.frame import LIGHT, Look, colour, framed, marker, reference_line
+from app.charts.frame import LIGHT, Look, colour, framed, in_words, marker, reference_line
 from app.untrusted import chart_text
 from cwpo.compare.gra import GraRow
 
@@ -55,7 +55,7 @@ def draw(data: list[Point], look: Look = LIGHT) -> go.Figure:
             mode="markers+text",
             text=[point.label if side else ""],
             textposition=side or "middle right",
-            textfont={"color": ink, "size": 11},
+            textfont={"color": in_words(look.name, point.method), "size": 11},
             marker={"color": ink, "size": 8, "symbol": marker(point.objective)},
             error_y={
                 "type": "data",

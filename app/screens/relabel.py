@@ -29,6 +29,7 @@ def page() -> None:
     with results.reading() as session:
         counts = queries.vote_counts(session, row.id)
     voted = f"{counted(counts.votes, 'vote')} of {counted(len(counts.people), 'person', 'people')}"
+    voted = voted if counts.votes else "no votes yet"
     layout.heading("Relabel", f"run {row.id}", models(row.annotator, row.policy), dataset_name(row.dataset), voted)
     left, right = layout.filters_and_list(240)
     with left:

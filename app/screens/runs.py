@@ -33,7 +33,7 @@ def page() -> None:
     around = reads.around()
     views.open_default(around.views)
     left, right = layout.filters_and_list()
-    with left:
+    with left, st.container(key="runs_all_filters"):
         above = st.container()
         with st.container(key="runs_filters"):
             view = run_filters(around.tags)

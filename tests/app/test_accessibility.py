@@ -1,5 +1,5 @@
-"""Every page judged by axe: what is serious there and ours is a fault. In the dark here, in the light where each page
-is driven (test_every_widget.py)."""
+"""Every page judged by axe: what is serious there and ours is a fault; none is wider than a window. In the dark here, in
+the light where each page is driven (test_every_widget.py)."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,10 @@ STREAMLITS = {("list", "stSidebarNav"), ("listitem", "stSidebarNav")}
 # For each node of a finding, the test ids around it, the nearest first.
 AROUND = """selector => { const ids = []; let at = document.querySelector(selector);
   for (; at; at = at.parentElement) if (at.dataset.testid) ids.push(at.dataset.testid); return ids; }"""
+# Whether there is more of the page to the right than the window shows.
+SIDEWAYS = """() => { const main = document.querySelector('[data-testid=stMain]');
+  return main.scrollWidth > main.clientWidth || document.documentElement.scrollWidth > innerWidth; }"""
+NARROW = {1024: 768, 390: 844}  # half a screen, and a phone
 IS_OFF = """selector => !!document.querySelector(selector)
   .closest('[data-testid=stElementContainer]')?.querySelector('input:disabled, button:disabled, textarea:disabled')"""
 
@@ -43,6 +47,18 @@ def faults(page: Page) -> list[str]:
     return sorted(set(lines))
 
 
+def cut_off(page: Page) -> list[str]:
+    """The widths at which the page has to be scrolled sideways."""
+    found = []
+    for width, height in NARROW.items():
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(200)
+        if page.evaluate(SIDEWAYS):
+            found.append(f"at {width} px it is scrolled sideways")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    return found
+
+
 def test_nothing_on_a_page_keeps_anybody_out(served: str, results: Computed, browser: Browser) -> None:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="dark", bypass_csp=True)
     page = context.new_page()
@@ -52,6 +68,6 @@ def test_nothing_on_a_page_keeps_anybody_out(served: str, results: Computed, bro
         settle(page, title)
         page.wait_for_timeout(500)  # charts fade in
         page.evaluate(axe())
-        found[path or "runs"] = faults(page)
+        found[path or "runs"] = faults(page) + cut_off(page)
     context.close()
     assert not any(found.values()), "\n".join(f"{path}: {line}" for path, lines in found.items() for line in lines)

@@ -385,3 +385,11 @@ def test_a_log_scale_draws_nothing_of_zero_and_below_and_zoom_stays() -> None:
     assert list(figure.data[0].y) == [0.5, None, None]
     assert (figure.layout.dragmode, figure.layout.uirevision) == ("zoom", "log True")
     assert training_curves.draw(training_curves.prepare([("a", "cw", points)])).layout.dragmode is False
+
+
+@pytest.mark.parametrize("look", [frame.LIGHT, frame.DARK])
+def test_a_method_that_is_written_in_its_colour_can_be_read(look: frame.Look) -> None:
+    assert frame.contrast("#FFFFFF", "#000000") == pytest.approx(21)
+    inks = {method: frame.in_words(look.name, method) for method in (*look.methods, None)}
+    assert all(frame.contrast(ink, look.paper) >= 4.5 for ink in inks.values()), inks
+    assert inks["cw"] == look.methods["cw"]  # what is read easily stays as it is

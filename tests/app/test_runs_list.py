@@ -67,16 +67,10 @@ def test_no_two_columns_of_a_list_have_one_heading() -> None:
     assert [one.key for one in shown] == ["setting", "gra", "kl", "name", "align.beta"]
 
 
-def test_a_run_that_goes_on_says_what_it_computes_as_its_page_calls_it(computed: Computed) -> None:
-    """Whole: the column is as wide as the longest of them."""
-    row = replace(computed.rows()[0], status="running", stages=13, stages_done=3, current_slot="align",
-                  current_done=42, current_total=100)  # fmt: skip
+def test_a_run_that_goes_on_says_how_many_of_its_stages_are_done(computed: Computed) -> None:
+    row = replace(computed.rows()[0], status="running", stages=13, stages_done=3, current_slot="align")
     (line,) = table.run_lines([row], {}, {})
-    assert line.cells["status"] == "running 3/13 · Alignment 42 %"
-    wide = {one.key: one.width for one in table.wide_enough([line], columns.chosen("", ()))}
-    usual = {one.key: one.width for one in columns.chosen("", ())}
-    assert wide["status"] >= 6 * len(line.cells["status"])
-    assert wide | {"status": usual["status"]} == usual
+    assert line.cells["status"] == "running 3/13"
 
 
 def test_lines_by_a_field_are_means_over_its_runs_in_the_order_asked_for(computed: Computed) -> None:

@@ -163,9 +163,9 @@ def show_human_labels() -> bool:
 
 def page_size() -> int:
     """How many pairs stand on a page; another number starts from the first page."""
-    return int(
-        st.selectbox(
-            "Pairs on a page", SIZES, key="size", bind="query-params", on_change=_first_page,
-            label_visibility="collapsed", width=110, format_func=str,
-        )
+    size = st.selectbox(
+        "Pairs on a page", SIZES, key="size", bind="query-params", on_change=_first_page,
+        label_visibility="collapsed", width=80, format_func=str,
     )  # fmt: skip
+    st.caption("a page", width="content")
+    return int(size)

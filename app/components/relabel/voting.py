@@ -31,7 +31,7 @@ def show_voting(view: RelabelView) -> None:
     if view.run is None:
         return
     if not view.person.strip():
-        layout.empty_state("Type your name on the left: it stands beside your votes, and nobody gets your pairs.")
+        layout.empty_state("Type your name first: it stands beside your votes, and nobody else gets your pairs.")
         return
     if problem := st.session_state.pop(PROBLEM, ""):
         layout.problem(problem)

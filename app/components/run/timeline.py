@@ -141,4 +141,4 @@ def _note(stage: StageRow) -> str:
         notes.append("waits for a GPU worker")
     if stage.status == "running" and stage.worker:
         notes.append(stage.worker)
-    return ", ".join(notes) or "–"
+    return ", ".join(notes)

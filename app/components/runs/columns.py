@@ -32,7 +32,7 @@ BUILT_IN: Mapping[str, Column] = {
     one.key: one
     for one in (
         _column(
-            "setting", 168,
+            "setting", 156,
             help="Method and objective, and what else tells the settings of this list apart.",
         ),
         _column(
@@ -40,19 +40,19 @@ BUILT_IN: Mapping[str, Column] = {
             help="Gold reward accuracy: how often the gold reward prefers the aligned model's answer to the SFT "
             "model's.",
         ),
-        _column("status", 96, help="Where its runs stand; of a running one, which stage."),
+        _column("status", 92, help="Where its runs stand; of one that goes on, how many of its stages are done."),
         _column(
-            "interval", 82, "evaluation:ci_low", "95 %", figures=True, down=True,
+            "interval", 80, "evaluation:ci_low", "95 %", figures=True, down=True,
             help="Interval of GRA over seeds and prompts; over prompts alone where there is one seed.",
         ),
-        _column("seeds", 58, down=True, help="The same setting with other random numbers."),
+        _column("seeds", 56, down=True, help="The same setting with other random numbers."),
         _column(
             "kl", 42, KL, "KL", figures=True,
             help="How far the aligned model moved from the SFT model, in nats per answer.",
         ),
-        _column("name", 104, help="As it was called when it was queued, or renamed."),
-        _column("runs", 60, NEWEST, down=True, help="The numbers of the runs."),
-        _column("updated", 72, down=True, help="Since it ended; of one that has not, since it began or was queued."),
+        _column("name", 96, help="As it was called when it was queued, or renamed."),
+        _column("runs", 56, NEWEST, down=True, help="The numbers of the runs."),
+        _column("updated", 66, down=True, help="Since it ended; of one that has not, since it began or was queued."),
         _column("models", 98, help="Weak annotator and strong policy."),
         _column("data", 92, help="Dataset, and the share of its pairs whose human labels are used."),
     )

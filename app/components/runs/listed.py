@@ -58,7 +58,6 @@ def read(view: RunsView) -> Shown:
     said: list[str] = []
     if not view.columns:
         shown, said = runs_table.without_shared(lines, shown)
-    shown = runs_table.wide_enough(lines, shown)
     noun = "value" if by_value else "run" if listing.grouping == EACH_RUN else "setting"
     headline = " · ".join((*counts(page, noun), *said))
     place = span(page.first, len(page.lines), counted(page.total, noun))

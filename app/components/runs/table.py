@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from app import untrusted
-from app.charts.frame import Look, colour
+from app.charts.frame import Look, in_words
 from app.components.frame.address import compact
 from app.components.frame.export import Exported
 from app.components.frame.formats import ago, counted, dataset_name, models, seeds, share
@@ -22,7 +22,6 @@ from cwpo.report.gra_terms import terms
 from cwpo.report.listings import run_numbers
 from cwpo.report.numbers import NOTHING, interval, number
 from cwpo.report.tables import Table
-from cwpo.stages.graph import slot_name
 from cwpo.statistics import intervals
 from db.records import RunGroup, RunRow
 from db.records.listing import MOST_MEMBERS, Figure
@@ -45,7 +44,7 @@ class Line:
 
 
 OPEN = "open"  # the column with the button of a line
-OPEN_WIDTH = 56
+OPEN_WIDTH = 52
 OPEN_RUN, SHOW_SEEDS, HIDE_SEEDS = "Open", "Seeds", "Hide"
 SHOW_RUNS, HIDE_RUNS = "Runs", "Hide"
 STATUSES = ("running", "queued", "failed", "cancelled", "done")
@@ -54,7 +53,6 @@ STATUSES = ("running", "queued", "failed", "cancelled", "done")
 Figures = Mapping[str, Mapping[str, Figure]]  # by line, by field or figure
 USUAL = columns.chosen("", ())
 MOST_SHOWN = 50  # runs of an opened line
-CHARACTER, MARGIN, MOST_STATUS = 6, 18, 250  # px of a status
 
 
 def lines(
@@ -107,19 +105,14 @@ def value_lines(found: Sequence[ListLine], rows: Mapping[str, Sequence[RunRow]],
 
 
 def without_shared(table: Sequence[Line], shown: Sequence[Column]) -> tuple[list[Column], list[str]]:
-    """The columns but those that say the same in every line, and what these say."""
+    """The columns but those that say the same in every line, and what these say; none in which nothing stands."""
     said = {
         one.key: {line.cells.get(one.label, NOTHING) for line in table} for one in shown if one.key in columns.SHARED
     }
     same = {key for key, words in said.items() if len(words) == 1}
-    return [one for one in shown if one.key not in same], [next(iter(said[key])) for key in said if key in same]
-
-
-def wide_enough(table: Sequence[Line], shown: Sequence[Column]) -> list[Column]:
-    """The same columns, that of the status as wide as what is said of a run that goes on."""
-    longest = max((len(line.cells.get("status", "")) for line in table), default=0)
-    return [replace(one, width=max(one.width, min(MOST_STATUS, CHARACTER * longest + MARGIN))) if one.key == "status"
-            else one for one in shown]  # fmt: skip
+    blank = {one.key for one in shown if not any(line.cells.get(one.label) for line in table)}
+    kept = [one for one in shown if one.key not in same | blank]
+    return kept, [next(iter(said[key])) for key in said if key in same]
 
 
 def value_key(value: str) -> str:
@@ -219,7 +212,7 @@ def first_seeds(rows: Sequence[RunRow]) -> list[RunRow]:
 
 
 def _ink(look: Look, line: Line) -> str:
-    return colour(look, line.method) if line.method else look.ink
+    return in_words(look.name, line.method) if line.method else look.ink
 
 
 def _with(line: Line, setting: str, figures: Mapping[str, Figure]) -> Line:
@@ -307,9 +300,7 @@ def _common(row: RunRow) -> dict[str, str]:
 
 
 def _one_status(row: RunRow) -> str:
-    if row.status == "running" and row.current_slot:
-        part = f" {100 * (row.current_done or 0) / row.current_total:.0f} %" if row.current_total else ""
-        return f"running {row.stages_done}/{row.stages} · {untrusted.plain(slot_name(row.current_slot), 40)}{part}"
+    """With the stages that are done while it lives; its page has more."""
     if row.status in LIVE and row.stages:
         return f"{row.status} {row.stages_done}/{row.stages}"
     return row.status

@@ -74,8 +74,9 @@ def show_queue(found: QueueHealth, workers: Sequence[WorkerRow]) -> None:
         ("failed", found.stages.get("failed", 0)),
         ("lost in 24 h", found.lost_last_day),
     )
-    for column, (label, number) in zip(st.columns(len(figures)), figures, strict=True):
-        column.metric(label, f"{number:,}")
+    grid = st.grid(len(figures), min_column_width=90)
+    for label, number in figures:
+        grid.cell().metric(label, f"{number:,}")
     if found.ready and found.oldest_ready_at is not None:
         waited = duration((found.at - found.oldest_ready_at).total_seconds())
         layout.note(f"The oldest ready stage has waited {waited}.")

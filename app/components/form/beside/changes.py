@@ -17,6 +17,7 @@ from app.components.frame.formats import counted, dataset_name
 
 AT_FIRST = 8  # changes that are listed before the rest is folded away
 LONGEST = 60  # characters of one value
+DEFAULTS = "the defaults"
 SWITCH = {True: "on", False: "off"}
 
 
@@ -54,14 +55,17 @@ def start_of(form: Form) -> str:
         return f"run {start.source}"
     if start.preset is not None:
         return presets_for(start.dataset)[start.preset].label
-    return "the defaults"
+    return DEFAULTS
 
 
 def show_changes(form: Form) -> None:
     """Beside the button: what will be queued is not what it started from."""
     changes = changes_of(form)
     if not changes:
-        st.caption(untrusted.label(f"Nothing is changed: this is {start_of(form)}.", 200))
+        said = start_of(form)
+        st.caption(
+            untrusted.label(f"Nothing is changed: {'these are' if said == DEFAULTS else 'this is'} {said}.", 200)
+        )
         return
     said = f"**You changed** {counted(len(changes), 'field')} of {untrusted.label(start_of(form), 120)}:"
     st.caption(f"{said}\n{_lines(changes[:AT_FIRST])}")

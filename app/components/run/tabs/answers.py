@@ -27,7 +27,7 @@ WORDS = "Search in prompts and answers"
 @layout.fragment
 def show_answer_list(run_id: int, first: Once[Sequence[StageRow]]) -> None:
     """The list; search, order and the place in it are kept in the address."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="center"):
         text = _search()
         order = _order()
         compare = st.toggle("Mark differences", key="answers_diff", bind="query-params",

@@ -14,8 +14,8 @@ from cwpo.stages.graph import slot_name
 from db.records import StageRow
 
 CUTS = (
-    Column(label="stage"),
-    Column(label="model", limit=60),
+    Column(label="stage", whole=True),
+    Column(label="model", limit=60, whole=True),
     Column(label="prompts cut", figures=True),
     Column(label="pairs that do not fit", figures=True),
     Column(label="with control tokens", figures=True),
