@@ -89,13 +89,15 @@ def address(dashboard: Dashboard, number: int, turn: int) -> str:
     return f"{dashboard.url}/{place}"
 
 
-def act(page: Any, turn: int) -> str:
-    """Something small that a person does on any page: another tab, or a scroll; what failed."""
+def act(page: Any, turn: int, place: str) -> str:
+    """Something small that a person does on any page: another tab, a scroll, now and then another page; what failed."""
     from playwright.sync_api import Error
 
     try:
         tabs = page.get_by_role("tab")
-        if tabs.count():
+        if turn and turn % MOVE == 0:
+            page.goto(place, timeout=120_000)
+        elif tabs.count():
             tabs.nth(turn % tabs.count()).click(timeout=5_000)
         else:
             page.mouse.wheel(0, 400 if turn % 2 else -400)
@@ -113,15 +115,17 @@ def soak(dashboard: Dashboard, minutes: float, sessions: int) -> list[dict[str, 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser.chromium_path(), args=browser.ARGUMENTS)
         pages = []
-        for _ in range(sessions):
+        for number in range(sessions):
             pages.append(chromium.new_context(viewport={"width": 1440, "height": 900}).new_page())
+            pages[-1].goto(address(dashboard, number, 0), timeout=300_000)
         start, turn = time.monotonic(), 0
         while time.monotonic() - start < minutes * 60:
             began = time.monotonic()
-            for number, page in enumerate(pages):
-                if turn % MOVE == 0:
-                    page.goto(address(dashboard, number, turn), timeout=120_000)
-            failed = [f"{page.url}: {said}" for page in pages if (said := act(page, turn))]
+            failed = [
+                f"{page.url}: {said}"
+                for number, page in enumerate(pages)
+                if (said := act(page, turn, address(dashboard, number, turn)))
+            ]
             web = dashboard.web_process()
             at = {"minute": (time.monotonic() - start) / 60, "pid": web.pid, "load": os.getloadavg()[0]}
             rows.append(at | reading(web) | {"failed": failed})
