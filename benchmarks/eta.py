@@ -36,25 +36,26 @@ SHORTEST = 1.0  # seconds: of shorter ones nobody sees a tenth
 CLOCKS = ("wall", "processor")
 EVERY = 0.01  # seconds between two looks at both clocks
 SMALL: dict[str, Any] = {
-    "data": {"dataset": "sandbox", "sandbox": {"pairs": 1500}, "test_prompts": 200},
-    "evaluation": {"samples": 2},
+    "data": {"dataset": "sandbox", "sandbox": {"pairs": 4000}, "test_prompts": 400},
+    "annotator": {"epochs": 3},
+    "align": {"epochs": 1},
+    "evaluation": {"samples": 4},
     "salt": "eta",
 }
 # Further runs differ in size, epochs, models or kinds of stages, so that what was measured before fits badly or not.
 RUNS: tuple[dict[str, Any], ...] = (
     {"method": "cw", "annotator": {"calibrate": True}, "evaluation": {"gold_reward": "trained"}},
-    {"method": "weak", "objective": "ipo", "data": {"sandbox": {"pairs": 3000}}, "align": {"epochs": 3}},
-    {"method": "human", "seed": 1, "sft": {"epochs": 3}},
+    {"method": "weak", "objective": "ipo", "data": {"sandbox": {"pairs": 7000}}, "align": {"epochs": 2}},
+    {"method": "human", "seed": 1, "sft": {"data": "pool", "epochs": 1}},
     {
         "method": "cw",
         "seed": 2,
         "annotator": {"members": 3, "passes": 2, "label_dropout": 0.1},
         "data": {"label_fraction": 0.2},
     },
-    {"method": "top:30", "seed": 3, "model": {"lora": {"r": 4}}, "evaluation": {"samples": 4}},
-    {"method": "cw", "seed": 4, "model": {"annotator": "sandbox/qwen2-48", "policy": "sandbox/qwen2-64"}},
-    {"method": "human", "seed": 5, "data": {"sandbox": {"pairs": 6000}, "test_prompts": 600}},
-    {"method": "weak", "seed": 6, "objective": "simpo", "evaluation": {"max_new_tokens": 24}},
+    {"method": "top:30", "seed": 3, "model": {"lora": {"r": 4}}, "evaluation": {"samples": 8}},
+    {"method": "weak", "seed": 4, "objective": "simpo", "evaluation": {"max_new_tokens": 24}},
+    {"method": "cw", "seed": 5, "model": {"annotator": "sandbox/qwen2-48", "policy": "sandbox/qwen2-64"}},
 )
 
 

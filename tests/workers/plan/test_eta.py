@@ -72,6 +72,19 @@ def test_before_its_first_step_a_stage_is_expected_as_before_and_never_done() ->
     assert eta.remaining((), 4.0, None) is None
 
 
+def test_what_comes_behind_the_work_is_added_as_it_was_before() -> None:
+    """At half of the work 5 s of it are left; summing up took 30 s in earlier stages, loading is over."""
+    pace = tuple((step / 10, 7.0 + step) for step in range(6))
+    assert eta.remaining(pace, 12.0, Lasting(start=2.0, work=10.0, end=30.0)) == pytest.approx(35.0)
+
+
+def test_once_the_work_began_the_start_that_was_expected_counts_no_more() -> None:
+    """Loading took 20 s instead of 2: the work of 10 s and 3 s behind it are still to come, one second of them over."""
+    usual = Lasting(start=2.0, work=10.0, end=3.0)
+    assert eta.remaining((), 1.0, usual) == pytest.approx(14.0)
+    assert eta.remaining(((0.0, 20.0),), 21.0, usual) == pytest.approx(12.0)
+
+
 def test_a_stage_that_stands_still_is_not_promised_earlier_and_earlier() -> None:
     """One part of the work takes 10 s; without a sign of life only one such part is taken off."""
     pace = tuple((step / 10, 10.0 * step) for step in range(4))
