@@ -94,7 +94,7 @@ def serving(home: Path, url: str, first: str = "") -> Iterator[str]:
         [find_redis(), "--port", "0", "--unixsocket", str(socket_path), "--save", ""], stdout=subprocess.DEVNULL
     )
     web = subprocess.Popen(
-        [sys.executable, "-c", f"{first}\nfrom streamlit.web.cli import main; main()", "run", "app/main.py",
+        [sys.executable, "-c", f"{first}\nfrom streamlit.web.cli import main; main()", "run", "app/serve.py",
          "--server.port", str(port)],
         cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

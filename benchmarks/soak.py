@@ -3,23 +3,25 @@
     python -m benchmarks soak [--minutes 30] [--sessions 8]
 
 The whole stack runs over a home of its own, with more small sandbox runs queued than it can compute meanwhile. Every
-session stays on one page and does something there four times a minute; the memory of the web process (USS), its open
-files and its connections are read then. Counted is the growth of the last minute over the sixth.
+session does something on its page four times a minute, and goes to another one every five minutes; the memory of the
+web process (USS), its open files and its connections, to browsers, Redis and other databases, are read then. Counted is
+the growth of the last minute over the sixth; the trend between them stands beside it, in MB an hour.
 """
 
 import argparse
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import mean
+from statistics import linear_regression, mean
 from typing import Any
 
 import psutil
@@ -32,14 +34,17 @@ OUT = Path(__file__).parent / "results" / "soak.json"
 EVERY = 15.0  # seconds between two readings
 WARM = 5  # minutes that are not counted
 GOAL = 0.10
+COUNTS = ("connections", "sockets", "files", "threads")
 CONFIG = """
 name: soak
 method: [human, weak, cw, "top:30"]
-seed: [0, 1, 2, 3, 4, 5, 6, 7]
+seed: [SEEDS]
 data: {sandbox: {pairs: 600}, test_prompts: 60}
 model: {annotator: sandbox/opt-48, policy: sandbox/opt-64, lora: null}
 """
-PAGES = ("", "run?run=1", "compare?runs=1-8", "examples", "annotators", "new_run", "system", "paper")
+SEEDS = 60
+MOVE = 20  # turns after which each session goes to another page
+PAGES = ("", "run?run={live}", "compare?runs=1-8", "examples", "annotators", "new_run", "run?run={live}", "system")
 
 
 @contextmanager
@@ -55,9 +60,9 @@ def stack(home: Path) -> Iterator[Dashboard]:
         try:
             wait_for_page(port, process, home / "stack.log")
             file = home / "soak.yaml"
-            file.write_text(CONFIG)
+            file.write_text(CONFIG.replace("SEEDS", ", ".join(map(str, range(SEEDS)))))
             command = [sys.executable, "-m", "workers.cli.main", "sweep", str(file)]
-            subprocess.run(command, env=environment, cwd=ROOT, check=True, timeout=120)
+            subprocess.run(command, env=environment, cwd=ROOT, check=True, timeout=300, stdout=log)
             yield Dashboard(url=f"http://127.0.0.1:{port}", home=home, process=process)
         finally:
             process.send_signal(signal.SIGINT)
@@ -69,80 +74,113 @@ def reading(web: psutil.Process) -> dict[str, float]:
     return {
         "uss_mb": web.memory_full_info().uss / 2**20,
         "files": len(web.open_files()),
-        "connections": sum(one.status == psutil.CONN_ESTABLISHED for one in web.net_connections()),
+        "connections": sum(one.status == psutil.CONN_ESTABLISHED for one in web.net_connections("inet")),
+        "sockets": web.num_fds() - len(web.open_files()),
         "threads": web.num_threads(),
     }
 
 
-def act(page: Any, turn: int) -> None:
-    """Something small that a person does on any page: another tab, a scroll, now and then a reload."""
-    with suppress(Exception):
+def address(dashboard: Dashboard, number: int, turn: int) -> str:
+    """The page of a session at this turn."""
+    database = sqlite3.connect(f"file:{dashboard.home / 'cwpo.sqlite'}?mode=ro", uri=True)
+    with closing(database):
+        live = database.execute("SELECT min(id) FROM runs WHERE status IN ('queued', 'running')").fetchone()[0]
+    place = PAGES[(number + turn // MOVE) % len(PAGES)].format(live=live or 1)
+    return f"{dashboard.url}/{place}"
+
+
+def act(page: Any, turn: int, place: str) -> str:
+    """Something small that a person does on any page: another tab, a scroll, now and then another page; what failed."""
+    from playwright.sync_api import Error
+
+    try:
         tabs = page.get_by_role("tab")
-        if turn % 20 == 19:
-            page.reload()
+        if turn and turn % MOVE == 0:
+            page.goto(place, timeout=120_000)
         elif tabs.count():
-            tabs.nth(turn % tabs.count()).click(timeout=2_000)
+            tabs.nth(turn % tabs.count()).click(timeout=5_000)
         else:
             page.mouse.wheel(0, 400 if turn % 2 else -400)
+        boxes = page.get_by_test_id("stException").count()
+    except Error as error:
+        return str(error).splitlines()[0]
+    return "an exception is shown" if boxes else ""
 
 
-def soak(dashboard: Dashboard, minutes: float, sessions: int) -> list[dict[str, float]]:
+def soak(dashboard: Dashboard, minutes: float, sessions: int) -> list[dict[str, Any]]:
     """The readings."""
     from playwright.sync_api import sync_playwright
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser.chromium_path(), args=browser.ARGUMENTS)
         pages = []
         for number in range(sessions):
-            page = chromium.new_context(viewport={"width": 1440, "height": 900}).new_page()
-            page.goto(f"{dashboard.url}/{PAGES[number % len(PAGES)]}")
-            pages.append(page)
+            pages.append(chromium.new_context(viewport={"width": 1440, "height": 900}).new_page())
+            pages[-1].goto(address(dashboard, number, 0), timeout=300_000)
         start, turn = time.monotonic(), 0
         while time.monotonic() - start < minutes * 60:
             began = time.monotonic()
-            for page in pages:
-                act(page, turn)
+            failed = [
+                f"{page.url}: {said}"
+                for number, page in enumerate(pages)
+                if (said := act(page, turn, address(dashboard, number, turn)))
+            ]
             web = dashboard.web_process()
-            rows.append({"minute": (time.monotonic() - start) / 60, "pid": float(web.pid), **reading(web)})
-            if turn % 8 == 0:
-                print({name: round(value, 1) for name, value in rows[-1].items()}, flush=True)
+            at = {"minute": (time.monotonic() - start) / 60, "pid": web.pid, "load": os.getloadavg()[0]}
+            rows.append(at | reading(web) | {"failed": failed})
+            if turn % 8 == 0 or failed:
+                print({name: round(value, 1) if name != "failed" else value for name, value in rows[-1].items()},
+                      flush=True)  # fmt: skip
             turn += 1
             pages[0].wait_for_timeout(max(0.0, EVERY - (time.monotonic() - began)) * 1000)
         chromium.close()
     return rows
 
 
-def summary(rows: list[dict[str, float]]) -> dict[str, Any]:
-    """The last minute against the first one that counts."""
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The last minute against the first one that counts; of connections the fewest of a minute, because those that
+    bring a page its files come and go."""
     last = rows[-1]["minute"]
     first = [row for row in rows if WARM <= row["minute"] < WARM + 1] or rows[:1]
     final = [row for row in rows if row["minute"] >= last - 1]
-    growth = {name: mean(r[name] for r in final) / max(1.0, mean(r[name] for r in first)) - 1 for name in first[0]}
+    before, after = (mean(row["uss_mb"] for row in part) for part in (first, final))
+    counts = {name: [min(row[name] for row in part) for part in (first, final)] for name in COUNTS}
     return {
         "minutes": round(last, 1),
         "processes": len({row["pid"] for row in rows}),
-        "uss_mb_first": round(mean(r["uss_mb"] for r in first), 1),
-        "uss_mb_last": round(mean(r["uss_mb"] for r in final), 1),
-        "memory_growth": round(growth["uss_mb"], 3),
-        "connections": [round(mean(r["connections"] for r in part), 1) for part in (first, final)],
-        "files": [round(mean(r["files"] for r in part), 1) for part in (first, final)],
-        "met": growth["uss_mb"] <= GOAL,
+        "load": round(mean(row["load"] for row in rows), 1),
+        "uss_mb_first": round(before, 1),
+        "uss_mb_last": round(after, 1),
+        "growth": round(after / before - 1, 3),
+        "mb_an_hour": _trend([row for row in rows if row["minute"] >= WARM] or rows),
+        **counts,
+        "failed": sum(len(row["failed"]) for row in rows),
+        "met": after / before - 1 <= GOAL and all(end <= begin for begin, end in counts.values()),
     }
+
+
+def _trend(rows: list[dict[str, Any]]) -> float:
+    """The slope of a straight line through the readings."""
+    if len(rows) < 2:
+        return 0.0
+    return round(linear_regression([row["minute"] / 60 for row in rows], [row["uss_mb"] for row in rows]).slope, 1)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Does the web process grow?")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--sessions", type=int, default=8)
-    parser.add_argument("--anew", action="store_true", help="as for the other benchmarks; this one is always made anew")
+    parser.add_argument("--out", type=Path, default=OUT, help="where what was found is written")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="cwpo-soak-") as folder, stack(Path(folder)) as dashboard:
         rows = soak(dashboard, options.minutes, options.sessions)
     found = summary(rows)
     print(table([found]), flush=True)
     record = {"what": "memory and connections of the web process", "date": datetime.now(UTC).date().isoformat()}
-    OUT.write_text(json.dumps(record | {"sessions": options.sessions, "summary": found, "readings": rows}, indent=1))
+    options.out.write_text(
+        json.dumps(record | {"sessions": options.sessions, "summary": found, "readings": rows}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

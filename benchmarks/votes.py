@@ -45,7 +45,7 @@ class Web:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port",
+        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "serve.py"), "--server.port",
                    str(self.port)]  # fmt: skip
         with (self.home / "log").open("ab") as log:
             environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -4,5 +4,5 @@ set -eu
 cd "$(dirname "$0")/.."
 python=$(command -v ./.venv/bin/python || command -v python3)
 "$python" -c 'from db.engine import upgrade; from workers.machine.database import database_url; upgrade(database_url())'
-exec "$python" -m streamlit run app/main.py \
+exec "$python" -m streamlit run app/serve.py \
     --server.address "${1:-127.0.0.1}" --server.port "${PORT:-8501}" --server.headless true

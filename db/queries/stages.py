@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Select, String, cast, func, literal, select
+from sqlalchemy import ColumnElement, Select, String, and_, cast, func, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from db import status
-from db.models import Attempt, Histogram, Run, RunStage, Stage, StageInput, Worker
-from db.records import AttemptCount, AttemptRow, ExistingStage, MeasuredStage, StageRow
+from db.models import Attempt, Histogram, Metric, Run, RunStage, Stage, StageInput, Worker
+from db.records import PACE, PACE_PARTS, AttemptCount, AttemptRow, ExistingStage, MeasuredStage, StageRow
 
 STAGE_COLUMNS = (
     Stage.fingerprint, Stage.kind, Stage.model, Stage.device, Stage.status, Stage.priority, Stage.done, Stage.total,
@@ -147,23 +147,33 @@ def measured_rows(session: Session, ids: Collection[int] | Select[tuple[int]]) -
         .correlate(owner)
         .scalar_subquery()
     )
+    began, ended = aliased(Metric), aliased(Metric)
     rows = session.execute(
         select(
             Stage.kind, func.coalesce(Stage.model, "").label("model"), Attempt.device, Stage.seconds,
             Stage.config.label("stage_config"), Run.config, Stage.id.label("stage_id"), pairs.label("pairs"),
+            began.value.label("work_began"), ended.value.label("work_ended"),
         )
         .join(owner, owner.c.stage_id == Stage.id)
         .join(Run, Run.id == owner.c.run_id)
         .outerjoin(Attempt, Attempt.id == Stage.published_attempt_id)
+        .outerjoin(began, _pace_at(began, 0))
+        .outerjoin(ended, _pace_at(ended, PACE_PARTS))
         .order_by(Stage.id)
     )  # fmt: skip
     return [
         MeasuredStage(
             kind=row.kind, model=row.model, device=row.device or "", seconds=float(row.seconds),
             stage_config=row.stage_config, config=row.config, pairs=row.pairs, stage_id=row.stage_id,
+            work_began=row.work_began, work_ended=row.work_ended,
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _pace_at(point: type[Metric], step: int) -> ColumnElement[bool]:
+    """One point of the pace of the published attempt."""
+    return and_(point.attempt_id == Stage.published_attempt_id, point.name == PACE, point.step == step)
 
 
 def _counts(session: Session, key: Any, ids: Collection[int], counted: Any = None) -> dict[int, int]:

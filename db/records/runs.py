@@ -268,6 +268,8 @@ class MeasuredStage:
     config: Mapping[str, Any]
     pairs: int | None  # of the run's data stage
     stage_id: int = 0
+    work_began: float | None = None  # seconds since its attempt began; None where that did not say, or was resumed
+    work_ended: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,7 @@ def empty(sqlite_address: str, redis_server: str, tmp_path: Path, monkeypatch: p
 def served(results: Computed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The dashboard over computed runs."""
     port, log = free_port(), tmp_path_factory.mktemp("served") / "log"
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "serve.py"), "--server.port", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | results.environment, stdout=out, stderr=out)
         try:

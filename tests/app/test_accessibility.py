@@ -1,5 +1,5 @@
-"""Every page judged by axe: what is serious there and ours is a fault; none is wider than a window. In the dark here, in
-the light where each page is driven (test_every_widget.py)."""
+"""Every page judged by axe: what is serious there and ours is a fault; none is wider than a window. In the dark here,
+in the light where each page is driven (test_every_widget.py)."""
 
 from importlib.util import find_spec
 from pathlib import Path

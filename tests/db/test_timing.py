@@ -76,6 +76,20 @@ def test_only_the_newest_of_the_same_kind_and_model_are_measured(database: Engin
         assert queries.measured_like(session, set()) == []
 
 
+def test_a_measured_stage_tells_when_its_work_began_and_ended(database: Engines) -> None:
+    """Where its attempt said so: one that went on from a checkpoint did not begin at nothing."""
+    worker = add_worker(database)
+    for suffix, pace in (("-a", [(0.0, 3.0), (0.5, 4.0), (1.0, 9.0)]), ("-b", [(0.5, 1.0), (1.0, 2.0)]), ("-c", [])):
+        submit(database, "data", data=suffix)
+        claimed = claim(database, worker)
+        with session_scope(database) as session:
+            metrics.add_pace(session, claimed, pace)
+            publish(session, claimed)
+    with read_scope(database) as session:
+        found = queries.measured_like(session, {("data", "")})
+    assert [(one.work_began, one.work_ended) for one in found] == [(3.0, 9.0), (None, 2.0), (None, None)]
+
+
 def test_a_resumed_attempt_has_a_pace_of_its_own_and_the_earlier_curve(database: Engines) -> None:
     submit(database, "data")
     first = claim(database, add_worker(database))

@@ -114,7 +114,7 @@ def test_a_file_is_given_mapped_and_used_in_a_new_run(
 
     page.get_by_role("button", name="Write the pairs as used").click()
     with page.expect_download() as download:
-        page.get_by_role("button", name=re.compile("Download pairs.jsonl")).click()
+        page.get_by_role("link", name=re.compile("Download pairs.jsonl")).click()
     lines = [json.loads(line) for line in download.value.path().read_text().splitlines()]
     assert len(lines) == ROWS
     assert {line["split"] for line in lines} == {"test", "labeled", "unlabeled"}

@@ -57,7 +57,7 @@ class Web:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        page = str(ROOT / "app" / "main.py")
+        page = str(ROOT / "app" / "serve.py")
         command = [sys.executable, "-m", "streamlit", "run", page, "--server.port", str(self.port)]
         with (self.home / "log").open("ab") as log:
             environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -139,7 +139,7 @@ def test_a_model_is_exported_and_downloaded(page: Page, dashboard: Dashboard, ru
     expect(page.get_by_text("model + adapter of SFT + adapter of Alignment", exact=False)).to_be_visible()
     page.get_by_role("button", name="Export", exact=True).last.click()
     expect(page.get_by_text(re.compile(r"Logits on \d prompts differ"))).to_be_visible(timeout=180_000)
-    button = page.get_by_role("tabpanel").get_by_role("button", name=re.compile("^Download "))
+    button = page.get_by_role("tabpanel").get_by_role("link", name=re.compile("^Download "))
     expect(button).to_be_visible(timeout=60_000)
     shot(page, "model")
     with page.expect_download() as download:

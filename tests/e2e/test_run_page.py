@@ -39,7 +39,7 @@ def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.Tem
         job.work(0)
         api.submit_run(RunConfig.parse({**config.canonical(), "seed": 1}))
         port = free_port()
-        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port", str(port)]
+        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "serve.py"), "--server.port", str(port)]
         with (home / "log").open("ab") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=os.environ.copy(), stdout=log, stderr=log)
         try:

@@ -16,9 +16,9 @@ from workers.machine.database import reading
 from workers.machine.paths import store
 from workers.queue import exports as exporting
 from workers.queue.exports import DONE as EXPORTED
-from workers.queue.exports import MOST_ZIPPED, RUNNING, Export, Wanted
+from workers.queue.exports import RUNNING, Export, Wanted
 
-__all__ = ["EXPORTED", "MOST_ZIPPED", "RUNNING", "Export", "TrainedModel", "Wanted"]
+__all__ = ["EXPORTED", "RUNNING", "Export", "TrainedModel", "Wanted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +99,6 @@ def stop_export(wanted: Wanted) -> None:
 def remove_export(wanted: Wanted) -> None:
     """Delete an exported folder; of one that was sent to the hub only its line."""
     exporting.remove(wanted)
-
-
-def export_zip(wanted: Wanted) -> bytes:
-    """A finished export as one file, up to MOST_ZIPPED."""
-    return exporting.zipped(wanted)
 
 
 def _had(rows: dict[str, StageRow]) -> str:

@@ -278,7 +278,7 @@ def _become_workers() -> int:
 
 def _keep_web() -> int:
     options = ["--server.port", str(settings.port), "--server.address", "127.0.0.1", "--server.headless", "true"]
-    page = str(ROOT / "app" / "main.py")
+    page = str(ROOT / "app" / "serve.py")
     return keep_running("web", [sys.executable, "-m", "streamlit", "run", page, *options])
 
 

@@ -1,12 +1,14 @@
 """What submitting runs would compute, reuse, take and use up. Pure: configurations and rows in, figures out.
 
-Seconds come from finished stages of the same kind, model and kind of device, scaled by how much there is to do: pairs ×
-epochs where something is trained, pairs where they are labeled or read by the reference, answers where they are
-generated or scored. A stage without such a size takes the mean.
+Seconds come from finished stages of the same kind, model and kind of device. What they took for their work is scaled by
+how much there is to do: pairs × epochs where something is trained, pairs where they are labeled or read by the
+reference, answers where they are generated or scored; a stage without such a size takes the mean. What they took before
+and behind it (loading, writing) is the mean.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from cwpo.compare.human_labels import human_labels, share_of_pairs
 from cwpo.config.run import RunConfig
@@ -29,6 +31,7 @@ from db.status import DONE, LIVE
 from workers.plan import fits as plan_fits
 from workers.plan import memory as plan_memory
 from workers.plan import submission
+from workers.plan.lasting import Lasting
 from workers.plan.memory import Machine, Memory, device_name
 
 DEVICES = ("gpu", "cpu")
@@ -188,31 +191,47 @@ class Speed:
     """Seconds of finished stages by kind, model and kind of device, with what each had to do."""
 
     def __init__(self, measured: Sequence[MeasuredStage]) -> None:
-        self._seen: dict[tuple[str, str, str], list[tuple[float, float | None]]] = {}
+        self._seen: dict[tuple[str, str, str], list[tuple[Lasting, float | None]]] = {}
         for row in measured:
             key = (row.kind, row.model, device_name(row.device))
-            size = _measured_work(row)
-            self._seen.setdefault(key, []).append((row.seconds, size))
+            self._seen.setdefault(key, []).append((_lasting(row), _measured_work(row)))
 
     def seconds(self, config: RunConfig, spec: StageSpec, device: str, pairs: int | None) -> float | None:
-        """Size × seconds per unit where both sizes are known, else the mean; None where nothing was measured."""
+        """What is not work as it was in the mean, and size × seconds per unit where both sizes are known, else the
+        mean of that too; None where nothing was measured."""
         model = submission.model_of(config, spec) or ""
-        return self.of(spec.kind, model, device, work(spec.settings, config, pairs))
+        found = self.of(spec.kind, model, device, work(spec.settings, config, pairs))
+        return None if found is None else found.total
 
-    def like(self, row: MeasuredStage) -> float | None:
+    def like(self, row: MeasuredStage) -> Lasting | None:
         """The same for a stage that is finished: what would have been said of it."""
         return self.of(row.kind, row.model, device_name(row.device), _measured_work(row))
 
-    def of(self, kind: str, model: str, device: str, size: float | None) -> float | None:
+    def of(self, kind: str, model: str, device: str, size: float | None) -> Lasting | None:
         """The same for a stage of that kind and size; light stages are as fast anywhere."""
         devices = DEVICES if kind in KINDS and KINDS[kind].light else (device,)
         seen = [row for name in devices for row in self._seen.get((kind, model, name), [])]
         if not seen:
             return None
-        sized = [(seconds, other) for seconds, other in seen if other]
+        sized = [(lasting.work, other) for lasting, other in seen if other]
         if size is not None and sized:
-            return size * sum(seconds for seconds, _ in sized) / sum(other for _, other in sized)
-        return sum(seconds for seconds, _ in seen) / len(seen)
+            worked = size * sum(seconds for seconds, _ in sized) / sum(other for _, other in sized)
+        else:
+            worked = fmean(lasting.work for lasting, _ in seen)
+        told = [lasting for lasting, _ in seen if lasting.start or lasting.end] or [seen[0][0]]
+        return Lasting(
+            start=fmean(lasting.start for lasting in told), work=worked, end=fmean(lasting.end for lasting in told)
+        )
+
+
+def _lasting(row: MeasuredStage) -> Lasting:
+    """Its parts where it told when its work began and ended. The attempt began a moment before what `seconds` counts:
+    where a process loaded its libraries first, that is no part of the stage."""
+    if row.work_began is None or row.work_ended is None:
+        return Lasting(work=row.seconds)
+    worked = min(max(row.work_ended - row.work_began, 0.0), row.seconds)
+    end = min(max(row.seconds - row.work_ended, 0.0), row.seconds - worked)
+    return Lasting(start=row.seconds - worked - end, work=worked, end=end)
 
 
 def _measured_work(row: MeasuredStage) -> float | None:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from db.records import LiveStage, Pace, QueueNow
 from db.status import stages_for
+from workers.plan.lasting import Lasting
 
 TRUSTED = 0.05  # the share of the work at which a stage's own speed counts as much as what was measured before
 MEMORY = 0.25  # the part of the work done over which the weight of older speed falls to 1/e
 UNKNOWN = 60.0  # seconds that a stage nobody measured takes where only the order counts
-Expected = Mapping[int, float | None]  # seconds of a whole stage as measured before, by stage
+Expected = Mapping[int, Lasting | None]  # how long a stage lasts as measured before, by stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,33 +119,40 @@ def _missing_worker(stage: LiveStage, queue: QueueNow) -> str:
     return "" if able else stage.device
 
 
-def stage_time(stage: LiveStage, expected: float | None) -> StageTime:
+def stage_time(stage: LiveStage, expected: Lasting | None) -> StageTime:
     """One stage by itself."""
     if stage.running_on is None or stage.elapsed is None:
-        return StageTime(stage_id=stage.stage_id, total=expected, left=expected)
+        total = None if expected is None else expected.total
+        return StageTime(stage_id=stage.stage_id, total=total, left=total)
     left = remaining(stage.pace, stage.elapsed, expected)
     own = left is not None and speed(stage.pace) is not None
     total = None if left is None else stage.elapsed + left
     return StageTime(stage_id=stage.stage_id, total=total, left=left, own=own)
 
 
-def remaining(pace: Pace, elapsed: float, expected: float | None) -> float | None:
+def remaining(pace: Pace, elapsed: float, expected: Lasting | None) -> float | None:
     """Seconds until a running stage is done, of its pace so far and of what is expected of a whole one.
 
     pace: (share of the work, seconds since the start). While the shares are small, what was measured before counts
-    beside its own speed; an expectation that has run out counts no more.
+    beside its own speed; an expectation that has run out counts no more. What comes behind the work is as before.
     """
     own = speed(pace)
     if own is None:
-        return None if expected is None else max(expected - elapsed, 0.05 * expected)
+        return None if expected is None else _not_begun(pace, elapsed, expected)
     share, at = pace[-1]
     done = share - pace[0][0]
-    before = None if expected is None else max(expected - pace[0][1], 0.0)  # without its start
-    if before is not None and done < 2 * TRUSTED:
+    if expected is not None and done < 2 * TRUSTED:
         trust = done / (done + TRUSTED)
-        own = math.exp(trust * math.log(max(own, 1e-9)) + (1 - trust) * math.log(max(before, 1e-9)))
+        own = math.exp(trust * math.log(max(own, 1e-9)) + (1 - trust) * math.log(max(expected.work, 1e-9)))
     waited = min(max(elapsed - at, 0.0), _longest_step(pace))
-    return max((1.0 - share) * own - waited, 0.0)
+    return max((1.0 - share) * own - waited, 0.0) + (0.0 if expected is None else expected.end)
+
+
+def _not_begun(pace: Pace, elapsed: float, expected: Lasting) -> float:
+    """Before two parts of its work were timed; when the work began may be known."""
+    share, start = pace[0] if pace else (0.0, expected.start)
+    left = start + (1.0 - share) * expected.work + expected.end - elapsed
+    return max(left, 0.05 * expected.total)
 
 
 def speed(pace: Pace) -> float | None:

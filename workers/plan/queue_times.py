@@ -12,6 +12,7 @@ from db.records import LiveStage, QueueNow, StageWork
 from workers.plan import eta
 from workers.plan.estimate import Speed, work
 from workers.plan.eta import Eta, Times
+from workers.plan.lasting import Lasting
 
 _KEPT = 20_000
 # Fingerprint and pairs -> how much there is to do. Settings and configurations never change.
@@ -29,7 +30,7 @@ def times(session: Session) -> Times:
     return eta.times(queue, expected(session, queue))
 
 
-def expected(session: Session, queue: QueueNow) -> dict[int, float | None]:
+def expected(session: Session, queue: QueueNow) -> dict[int, Lasting | None]:
     """Seconds of each live stage by what was measured before; None where nothing was."""
     speed = Speed(queries.measured_like(session, {(stage.kind, stage.model) for stage in queue.stages}))
     sizes = _sizes(session, queue)

@@ -5,11 +5,9 @@ whether it lives. Free of torch.
 """
 
 import contextlib
-import io
 import json
 import shutil
 import sys
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,8 +25,6 @@ from workers.machine.paths import exports, home, logs
 from workers.machine.processes import allocator_environment, start_apart
 
 RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
-MOST_ZIPPED = 256 * 2**20  # bytes that a page offers as one file; it passes through the memory of the web process
-_FIXED = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,24 +121,6 @@ def say(path: Path | None, status: str, said: str) -> None:
     """Called by the process: how far it is, or how it ended."""
     if path is not None:
         write_whole(path, json.dumps({"status": status, "said": said}, ensure_ascii=False))
-
-
-def zipped(wanted: Wanted) -> bytes:
-    """The folder as one file; weights hold nothing that could be pressed."""
-    folder = folder_of(wanted)
-    if words.read_report(folder) is None:
-        raise ConfigError("run", f"{wanted.run}: this export is not there any more; export the model again.")
-    if words.size_of(folder) > MOST_ZIPPED:
-        raise ConfigError("run", f"{wanted.run}: this export is too large for a download; copy {folder}.")
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                entry = zipfile.ZipInfo(f"{folder.name}/{file.relative_to(folder).as_posix()}", date_time=_FIXED)
-                entry.external_attr = 0o644 << 16
-                with archive.open(entry, "w") as target, file.open("rb") as source:
-                    shutil.copyfileobj(source, target, 1 << 20)
-    return stream.getvalue()
 
 
 def _command(wanted: Wanted) -> Sequence[str]:

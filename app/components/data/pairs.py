@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.components.frame import layout, text_blocks
+from app.components.frame.downloads import show_download
 from app.components.frame.formats import counted
 from cwpo.data.profile.first_rows import Shown
 from cwpo.errors import CwpoError
@@ -13,7 +14,6 @@ from db.errors import DatabaseError
 from workers.api import data
 
 SHOWN = 3
-MOST_DOWNLOAD = 200 << 20  # bytes that the web server holds in memory for a download
 REFRESH = "1s"
 WHAT = "One JSON object a line: prompt, chosen, rejected, and the part of the split."
 
@@ -85,11 +85,5 @@ def _export(job: data.Job, key: str, label: str, was_live: bool) -> None:
         return
     written = ", ".join(f"{count(number)} {part}" for part, number in state.result["written"].items()) or "no pairs"
     bytes_ = file.stat().st_size
-    if bytes_ <= MOST_DOWNLOAD:
-        st.download_button(
-            f"Download pairs.jsonl ({size(bytes_)})", lambda: file.read_bytes(), file_name="pairs.jsonl",
-            mime="application/jsonl", key=f"{key}_file", on_click="ignore", help=WHAT,
-        )  # fmt: skip
-    else:
-        st.text(f"Written on the server, {size(bytes_)}: {file}")
+    show_download(f"Download pairs.jsonl ({size(bytes_)})", file, "pairs.jsonl", key=f"{key}_file", help=WHAT)
     layout.note(f"{written}; {counted(sum(state.result['written'].values()), 'line')}.")

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import untrusted
 from app.components.frame import layout
+from app.components.frame.downloads import show_download
 from app.components.frame.formats import ago
 from app.components.model.words import named
 from cwpo.errors import CwpoError
@@ -14,7 +15,7 @@ from cwpo.report.numbers import size
 from db.errors import DatabaseError
 from db.records import StageRow
 from workers.api import models
-from workers.api.models import EXPORTED, MOST_ZIPPED, RUNNING, Export, TrainedModel, Wanted
+from workers.api.models import EXPORTED, RUNNING, Export, TrainedModel, Wanted
 
 REFRESH = "1s"
 FORMS = {words.MERGED: "Merged, one folder", words.ADAPTERS: "Adapters alone, for peft"}
@@ -139,11 +140,9 @@ def _buttons(one: Export, place: int) -> None:
         start = models.push_model if one.wanted.repo else models.export_model
         _act(lambda: start(one.wanted), "Started again.")
     if one.status == EXPORTED and not one.wanted.repo and one.report is not None:
-        too_large = one.bytes > MOST_ZIPPED
-        st.download_button(
-            f"Download {size(one.bytes)}", lambda: models.export_zip(one.wanted), file_name=f"{one.wanted.name}.zip",
-            mime="application/zip", key=f"export_zip_{place}", type="tertiary", on_click="ignore", disabled=too_large,
-            help=f"More than {size(MOST_ZIPPED)}: copy the folder." if too_large else None,
+        show_download(
+            f"Download {size(one.bytes)}", one.folder, f"{one.wanted.name}.zip", key=f"export_zip_{place}",
+            help="The folder as one file.",
         )  # fmt: skip
     if st.button("Remove", key=f"export_remove_{place}", type="tertiary", help=_what_goes(one)):
         _act(lambda: models.remove_export(one.wanted), "Removed.")

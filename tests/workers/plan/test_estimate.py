@@ -63,6 +63,22 @@ def test_training_seconds_grow_with_pairs_and_epochs() -> None:
     assert found["evaluation"] == pytest.approx(6)
 
 
+def test_only_the_work_of_a_stage_grows_with_its_size() -> None:
+    """Of 10 s that 1,000 pairs took, 6 were loading and 1 writing: 4,000 pairs take 6 + 4 · 3 + 1 s. The attempt's clock
+    began half a second before the stage's, which cannot be told apart from loading."""
+    told = [dataclasses.replace(row, work_began=6.5, work_ended=9.5) for row in measured_run(10.0)]
+    found = seconds_of(planned({"data": {"sandbox": {"pairs": 4000}}}, known(*told)))
+    assert found["reference"] == pytest.approx(6.5 + 4 * 3 + 0.5)
+    assert found["evaluation"] == pytest.approx(10)
+
+
+def test_what_a_process_loads_before_the_stage_is_no_part_of_it() -> None:
+    """The attempt began 20 s before the stage's own 10 s, of which the work took 3."""
+    told = [dataclasses.replace(row, work_began=25.0, work_ended=28.0) for row in measured_run(10.0)]
+    found = seconds_of(planned({"data": {"sandbox": {"pairs": 4000}}}, known(*told)))
+    assert found["reference"] == pytest.approx(7 + 4 * 3)
+
+
 def test_a_stage_whose_settings_another_version_wrote_counts_with_its_seconds_alone() -> None:
     rows = [dataclasses.replace(row, stage_config={"rounds": 3}) for row in measured_run(6.0)]
     found = seconds_of(planned({"annotator": {"epochs": 10}}, known(*rows)))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from db.records import LiveStage, QueueNow
 from workers.plan import eta, words
+from workers.plan.lasting import Lasting
 
 
 def stage(stage_id: int, *runs: int, **over: Any) -> LiveStage:
@@ -24,12 +26,17 @@ def queue(*stages: LiveStage, cpu: int = 1, gpu: int = 0) -> QueueNow:
     return QueueNow(at=at, stages=stages, workers={"cpu": cpu, "gpu": gpu}, cut=False)
 
 
+def times(now: QueueNow, expected: Mapping[int, float | None]) -> eta.Times:
+    """Of stages that are nothing but work."""
+    return eta.times(now, {key: None if value is None else Lasting(work=value) for key, value in expected.items()})
+
+
 def test_a_steady_stage_is_done_when_its_own_speed_says() -> None:
     """Start-up took 30 s, the first percent 20 s more; then 1 s a percent: at 20 % 80 s are left, whatever was
     measured before."""
     pace = ((0.0, 30.0), (0.01, 50.0), *((0.01 * step, 49.0 + step) for step in range(2, 21)))
     assert eta.remaining(pace, 69.0, None) == pytest.approx(80.0)
-    assert eta.remaining(pace, 69.0, 5.0) == pytest.approx(80.0)
+    assert eta.remaining(pace, 69.0, Lasting(work=5.0)) == pytest.approx(80.0)
 
 
 def test_start_up_and_the_first_step_are_not_in_the_speed() -> None:
@@ -56,13 +63,26 @@ def test_a_resumed_stage_counts_from_where_it_goes_on() -> None:
 def test_at_first_what_was_measured_before_counts_too() -> None:
     """After 5 % the stage's own speed and the earlier one count alike: the geometric mean of 100 and 400 s."""
     pace = ((0.0, 0.0), (0.01, 1.0), (0.05, 5.0))
-    assert eta.remaining(pace, 5.0, 400.0) == pytest.approx(0.95 * 200.0)
+    assert eta.remaining(pace, 5.0, Lasting(work=400.0)) == pytest.approx(0.95 * 200.0)
 
 
 def test_before_its_first_step_a_stage_is_expected_as_before_and_never_done() -> None:
-    assert eta.remaining((), 4.0, 10.0) == pytest.approx(6.0)
-    assert eta.remaining((), 40.0, 10.0) == pytest.approx(0.5)
+    assert eta.remaining((), 4.0, Lasting(work=10.0)) == pytest.approx(6.0)
+    assert eta.remaining((), 40.0, Lasting(work=10.0)) == pytest.approx(0.5)
     assert eta.remaining((), 4.0, None) is None
+
+
+def test_what_comes_behind_the_work_is_added_as_it_was_before() -> None:
+    """At half of the work 5 s of it are left; summing up took 30 s in earlier stages, loading is over."""
+    pace = tuple((step / 10, 7.0 + step) for step in range(6))
+    assert eta.remaining(pace, 12.0, Lasting(start=2.0, work=10.0, end=30.0)) == pytest.approx(35.0)
+
+
+def test_once_the_work_began_the_start_that_was_expected_counts_no_more() -> None:
+    """Loading took 20 s instead of 2: the work of 10 s and 3 s behind it are still to come, one second of them over."""
+    usual = Lasting(start=2.0, work=10.0, end=3.0)
+    assert eta.remaining((), 1.0, usual) == pytest.approx(14.0)
+    assert eta.remaining(((0.0, 20.0),), 21.0, usual) == pytest.approx(12.0)
 
 
 def test_a_stage_that_stands_still_is_not_promised_earlier_and_earlier() -> None:
@@ -80,7 +100,7 @@ def test_one_worker_takes_the_stages_one_after_the_other() -> None:
         stage(3, 2),
         stage(4, 2, inputs=(3,)),
     )
-    found = eta.times(now, {1: 40.0, 2: 20.0, 3: 5.0, 4: 7.0}).runs
+    found = times(now, {1: 40.0, 2: 20.0, 3: 5.0, 4: 7.0}).runs
     assert (found[1].ahead, found[1].starts_in, found[1].done_in) == (0, 0.0, pytest.approx(30.0))
     assert (found[2].ahead, found[2].starts_in, found[2].done_in) == (1, pytest.approx(30.0), pytest.approx(42.0))
 
@@ -88,7 +108,7 @@ def test_one_worker_takes_the_stages_one_after_the_other() -> None:
 def test_two_workers_do_not_wait_for_each_other() -> None:
     """The second worker takes run 2 while run 1's second stage waits for its input."""
     now = queue(stage(1, 1), stage(2, 1, inputs=(1,)), stage(3, 2), cpu=2)
-    found = eta.times(now, {1: 10.0, 2: 10.0, 3: 4.0}).runs
+    found = times(now, {1: 10.0, 2: 10.0, 3: 4.0}).runs
     assert (found[2].ahead, found[2].starts_in, found[2].done_in) == (1, 0.0, pytest.approx(4.0))
     assert found[1].done_in == pytest.approx(20.0)
 
@@ -96,41 +116,41 @@ def test_two_workers_do_not_wait_for_each_other() -> None:
 def test_the_order_of_the_queue_is_the_order_of_the_rows() -> None:
     """More urgent stages come first in the rows."""
     now = queue(stage(7, 2, priority=5), stage(3, 1))
-    found = eta.times(now, {7: 4.0, 3: 1.0}).runs
+    found = times(now, {7: 4.0, 3: 1.0}).runs
     assert (found[1].ahead, found[1].starts_in) == (1, 4.0)
     assert (found[2].ahead, found[2].starts_in) == (0, 0.0)
 
 
 def test_a_stage_that_nobody_measured_is_said_by_its_kind() -> None:
     now = queue(stage(1, 1, kind="sft"), stage(2, 2))
-    found = eta.times(now, {1: None, 2: 3.0}).runs
+    found = times(now, {1: None, 2: 3.0}).runs
     assert (found[1].starts_in, found[1].done_in, found[1].unmeasured) == (0.0, None, ("sft",))
     assert (found[2].ahead, found[2].starts_in, found[2].done_in, found[2].unmeasured) == (1, None, None, ("sft",))
 
 
 def test_a_stage_of_a_device_without_a_worker_never_starts_and_says_so() -> None:
     now = queue(stage(1, 1, device="gpu"), stage(2, 1, inputs=(1,)), stage(3, 2))
-    found = eta.times(now, {1: 1.0, 2: 1.0, 3: 2.0}).runs
+    found = times(now, {1: 1.0, 2: 1.0, 3: 2.0}).runs
     assert (found[1].no_worker, found[1].starts_in, found[1].done_in, found[1].ahead) == ("gpu", None, None, None)
     assert (found[2].ahead, found[2].done_in) == (0, pytest.approx(2.0))
 
 
 def test_a_shared_stage_is_in_front_of_neither_of_its_runs() -> None:
     now = queue(stage(1, 1, 2), stage(2, 1, inputs=(1,)), stage(3, 2, inputs=(1,)))
-    found = eta.times(now, {1: 2.0, 2: 3.0, 3: 4.0}).runs
+    found = times(now, {1: 2.0, 2: 3.0, 3: 4.0}).runs
     assert (found[1].ahead, found[2].ahead) == (0, 0)
     assert (found[1].done_in, found[2].done_in) == (pytest.approx(5.0), pytest.approx(9.0))
 
 
 def test_a_worker_with_a_card_also_takes_what_needs_none() -> None:
     now = queue(stage(1, 1, device="gpu"), stage(2, 2), cpu=0, gpu=1)
-    found = eta.times(now, {1: 5.0, 2: 1.0}).runs
+    found = times(now, {1: 5.0, 2: 1.0}).runs
     assert (found[2].starts_in, found[2].done_in) == (5.0, 6.0)
 
 
 def test_thousands_of_stages_are_placed_at_once() -> None:
     stages = [stage(number, number // 10, inputs=(number - 1,) if number % 10 else ()) for number in range(2_000)]
-    found = eta.times(queue(*stages, cpu=4), dict.fromkeys(range(2_000), 1.0)).runs
+    found = times(queue(*stages, cpu=4), dict.fromkeys(range(2_000), 1.0)).runs
     assert max(one.done_in or 0.0 for one in found.values()) == pytest.approx(500.0)
     assert dataclasses.asdict(found[0])["starts_in"] == 0.0
 
@@ -138,7 +158,7 @@ def test_thousands_of_stages_are_placed_at_once() -> None:
 def test_a_worker_that_is_silent_does_not_come_back_for_others() -> None:
     """Its stage may still be said to run."""
     now = queue(stage(1, 1, running_on="cpu", elapsed=1.0), stage(2, 2), cpu=0)
-    found = eta.times(now, {1: 5.0, 2: 1.0}).runs
+    found = times(now, {1: 5.0, 2: 1.0}).runs
     assert (found[1].done_in, found[2].done_in, found[2].no_worker) == (4.0, None, "any")
 
 

@@ -1,10 +1,7 @@
 """A model exported and sent to the hub at the push of a button: processes of their own, which say how far they are."""
 
-import io
 import json
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -80,8 +77,6 @@ def test_a_run_s_models_are_exported_downloaded_and_sent_to_the_hub(
     assert "GRA (gold reward accuracy)" in card
     assert "12 held-out prompts" in card
     assert str(place.home) not in card
-    archive = zipfile.ZipFile(io.BytesIO(models.export_zip(wanted(run))))
-    assert {Path(name).name for name in archive.namelist()} == {file.name for file in done.folder.iterdir()}
 
     for name, value in {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}.items():
         monkeypatch.setenv(name, value)

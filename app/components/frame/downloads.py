@@ -1,0 +1,85 @@
+"""Files of any size for the browser, streamed from disk by the web server: nothing of them is held in its memory.
+
+A page offers a file or a folder; the address is a name that nobody can guess and that this process alone knows. What
+`st.download_button` hands out is whole in memory, and stays there for a while: it is for what is small.
+"""
+
+import secrets
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import streamlit as st
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from workers.machine.zipping import zipped, zipped_bytes
+
+PLACE = "files"
+_MOST = 10_000  # offers that are known; of more, the newest
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Encoding": "identity",  # the server would press it on the way, at the cost of its pages
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A file, or a folder that is handed out as a zip, and the name under which the browser keeps it."""
+
+    path: Path
+    file_name: str
+
+
+class Offers:
+    """What may be fetched, by the name in its address; the same offer keeps its name."""
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._by_name: dict[str, Offer] = {}
+        self._names: dict[Offer, str] = {}
+
+    def name_of(self, offer: Offer) -> str:
+        with self._lock:
+            name = self._names.pop(offer, None) or secrets.token_urlsafe(24)
+            self._names[offer] = name  # at the end: the newest
+            self._by_name[name] = offer
+            if len(self._names) > self._most:
+                oldest = next(iter(self._names))
+                del self._by_name[self._names.pop(oldest)]
+            return name
+
+    def find(self, name: str) -> Offer | None:
+        with self._lock:
+            return self._by_name.get(name)
+
+
+_offers = Offers()
+
+
+def show_download(label: str, path: Path, file_name: str, *, key: str, help: str | None = None) -> None:
+    """A link that looks like a button and starts the download."""
+    name = _offers.name_of(Offer(path=path, file_name=file_name))
+    st.link_button(label, f"{PLACE}/{name}", key=key, type="tertiary", help=help)
+
+
+async def hand_out(request: Request) -> Response:
+    """The file as it lies there, or the folder as a zip that is written on the way."""
+    offer = _offers.find(request.path_params["name"])
+    if offer is None or not offer.path.exists():
+        return PlainTextResponse("This file is not there any more: load the page again.\n", status_code=404)
+    headers = _HEADERS | {"Content-Disposition": f"attachment; filename*=utf-8''{quote(offer.file_name)}"}
+    if offer.path.is_file():
+        return FileResponse(offer.path, media_type="application/octet-stream", headers=headers)
+    length = await run_in_threadpool(zipped_bytes, offer.path)
+    if length is not None:
+        headers["Content-Length"] = str(length)
+    return StreamingResponse(zipped(offer.path), media_type="application/zip", headers=headers)
+
+
+ROUTE = Route(f"/{PLACE}/{{name}}", hand_out)

@@ -1,0 +1,7 @@
+"""What the web server runs: the pages of main.py, and files that are streamed from disk."""
+
+import streamlit as st
+
+from app.components.frame.downloads import ROUTE
+
+app = st.App("main.py", routes=[ROUTE])
