@@ -9,8 +9,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -23,39 +21,13 @@ from app.components.frame.relabel_address import RelabelView
 from db import queries
 from db.engine import upgrade
 from tests import browser
-from tests.e2e.serving import ROOT, free_port, wait_for_page
+from tests.e2e.serving import Web, served
 from tests.workers.labeled import labeled_run
 from workers.machine.database import reading
 
 SAVED = re.compile(r"Saved: pair ([0-9a-f]{8}), you said (\w+)")
 ASKED = 120_000  # ms that the page has to ask for a vote: on a busy machine its parts come late
 PATIENCE = 60.0  # seconds that a vote has to be shown as saved
-
-
-@dataclass
-class Web:
-    """The web process alone, over a home; it can be killed and started again."""
-
-    home: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "serve.py"), "--server.port",
-                   str(self.port)]  # fmt: skip
-        with (self.home / "log").open("ab") as log:
-            environment = os.environ | {"OMP_NUM_THREADS": "1"}
-            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        wait_for_page(self.port, self.process, self.home / "log")
-
-    def end(self, number: int = signal.SIGTERM) -> None:
-        if self.process is not None:
-            self.process.send_signal(number)
-            self.process.wait(60)
 
 
 @dataclass
@@ -157,17 +129,12 @@ def main() -> int:
                        "REDIS_URL": "redis://127.0.0.1:1/0"}  # fmt: skip
         upgrade(os.environ["DATABASE_URL"])
         run = labeled_run(2 * chosen.votes)
-        web = Web(home=home, port=free_port())
-        web.start()
         began = time.monotonic()
-        try:
-            with sync_playwright() as playwright:
-                chromium = playwright.chromium.launch(executable_path=browser.chromium_path(), args=browser.ARGUMENTS)
-                page = chromium.new_page()
-                voter = vote_through(page, web, run, "Ada", chosen.votes, chosen.kills, random.Random(chosen.seed))
-                chromium.close()
-        finally:
-            web.end()
+        with served(Web(home=home)) as web, sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=browser.chromium_path(), args=browser.ARGUMENTS)
+            page = chromium.new_page()
+            voter = vote_through(page, web, run, "Ada", chosen.votes, chosen.kills, random.Random(chosen.seed))
+            chromium.close()
         stored = check(run, "Ada", voter.shown)
     figures = {"shown": len(voter.shown), "stored": stored, "kills": chosen.kills, "lost": 0, "doubled": 0,
                "seconds": round(time.monotonic() - began, 1)}  # fmt: skip

@@ -2,8 +2,8 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,25 +11,56 @@ from playwright.sync_api import Browser, sync_playwright
 from redis import Redis
 from s3fs import S3FileSystem
 from sqlalchemy.engine import make_url
+from xdist.scheduler import LoadFileScheduling
 
 from db.engine import Engines, make_engines, upgrade
 from tests import servers
 from tests.browser import ARGUMENTS, chromium_path
+from tests.emptied import Emptied
 
-# Files with few tests that take long: begun first, so that at the end no process waits for another.
-LONG_FILES = (
-    "e2e/",
-    "app/test_accessibility.py",
+# Parts that take long, begun first in this order, so that at the end no process waits for another. Browsers want more
+# than one core and other parts wait for clocks: they take turns.
+LONG = (
+    "app/",
+    "e2e/test_journeys.py",
+    "e2e/test_keeping.py",
+    "e2e/test_drafts.py",
     "workers/queue/test_kill.py",
-    "workers/queue/test_stopping.py",
+    "e2e/test_model.py",
+    "workers/cli/test_bundle.py",
+    "e2e/test_runs_page.py",
     "workers/queue/test_two_hosts.py",
-    "workers/cli/test_demo.py",
     "workers/cli/test_stack.py",
+    "e2e/test_dashboard.py",
+    "workers/queue/test_stopping.py",
+    "e2e/test_relabel.py",
+    "workers/cli/test_demo.py",
+    "e2e/",
+    "workers/",
 )
+# Files that share what takes long to make (computed runs, a web process): one process has them all.
+TOGETHER = (("app/",), ("e2e/test_journeys.py", "e2e/test_keeping.py", "e2e/test_drafts.py"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not any(name in item.path.as_posix() for name in LONG_FILES))
+    def place(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((number for number, part in enumerate(LONG) if f"tests/{part}" in path), len(LONG))
+
+    items.sort(key=place)
+
+
+class Scheduling(LoadFileScheduling):
+    """File by file, but for those that belong together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return next((parts[0] for parts in TOGETHER if any(f"tests/{part}" in file for part in parts)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +95,19 @@ def sqlite_address(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+@pytest.fixture(scope="session")
+def postgres_emptied(postgres_server: str, postgres_template: str) -> Iterator[Emptied]:
+    """The Postgres database that the tests of this process have one after the other."""
+    emptied = Emptied(postgres_server, postgres_template)
+    yield emptied
+    emptied.drop()
+
+
 @pytest.fixture
-def postgres_address(postgres_server: str, postgres_template: str) -> Iterator[str]:
-    """The URL of an upgraded Postgres database of this test alone."""
-    with _postgres_database(postgres_server, f"TEMPLATE {postgres_template}") as url:
-        yield url
+def postgres_address(postgres_emptied: Emptied) -> str:
+    """The URL of an upgraded Postgres database, as new, that nobody else uses meanwhile."""
+    own = make_url(postgres_emptied.url()).update_query_dict({"application_name": uuid4().hex})
+    return own.render_as_string(hide_password=False)  # caches go by the address
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -84,8 +123,10 @@ def empty_address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[st
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.sqlite'}"
         return
-    with _postgres_database(request.getfixturevalue("postgres_server"), "") as url:
-        yield url
+    server, name = request.getfixturevalue("postgres_server"), f"test_{uuid4().hex}"
+    servers.run_sql(server, f"CREATE DATABASE {name}")
+    yield _named(server, name)
+    servers.run_sql(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -145,14 +186,6 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         yield chromium
         chromium.close()
-
-
-@contextmanager
-def _postgres_database(server: str, template: str) -> Iterator[str]:
-    name = f"test_{uuid4().hex}"
-    servers.run_sql(server, f"CREATE DATABASE {name} {template}")
-    yield _named(server, name)
-    servers.run_sql(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _named(server: str, name: str) -> str:

@@ -121,8 +121,9 @@ def _postgres_from_package(data: Path) -> Iterator[str]:
             if time.monotonic() > deadline:
                 raise
     url = server.get_uri(database="postgres")
-    # Nothing here has to survive a power cut.
-    run_sql(url, "ALTER SYSTEM SET fsync = off")
+    # Nothing here has to survive a power cut, or lives long enough to be tidied up.
+    for name in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
+        run_sql(url, f"ALTER SYSTEM SET {name} = off")
     run_sql(url, "SELECT pg_reload_conf()")
     try:
         yield url

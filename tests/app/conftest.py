@@ -1,25 +1,34 @@
 """Pages over results that real workers computed: a small sweep and one run that diverges, once for the session."""
 
-import os
-import subprocess
-import sys
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 
 from cwpo.config.run import RunConfig, expand, merged
 from db import queries
 from tests.app.visits import Computed, work
-from tests.e2e.serving import ROOT, free_port, wait_for_page
+from tests.e2e.serving import Web
+from tests.e2e.serving import served as served_web
 from tests.workers.conftest import materials
 from tests.workers.workplace import installation
 from workers import api
 from workers.machine.database import reading
 
 __all__ = ["materials"]  # the fixture of that name
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packages_are_looked_through_once() -> Iterator[None]:
+    """Each page in this process would read what every installed package says of itself: longer than the page takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        scan = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -66,13 +75,6 @@ def empty(sqlite_address: str, redis_server: str, tmp_path: Path, monkeypatch: p
 @pytest.fixture(scope="session")
 def served(results: Computed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The dashboard over computed runs."""
-    port, log = free_port(), tmp_path_factory.mktemp("served") / "log"
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "serve.py"), "--server.port", str(port)]
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | results.environment, stdout=out, stderr=out)
-        try:
-            wait_for_page(port, process, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(20)
+    home = tmp_path_factory.mktemp("served")
+    with served_web(Web(home=home, environment=results.environment)) as web:
+        yield web.url

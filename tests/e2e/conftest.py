@@ -1,20 +1,33 @@
-"""The whole stack as a user starts it, and a browser in front of it."""
+"""The whole stack as a user starts it, or its web process alone, and a browser in front of it."""
 
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page
+from sqlalchemy import delete
 
-from tests.e2e.serving import ROOT, Dashboard, free_port, wait_for_page
-
-# Streamlit asks for these under the page's own path first, then under the root.
-ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
+from db.models import Base, Run, Setting
+from tests.e2e.serving import (
+    ROOT,
+    Dashboard,
+    Web,
+    at_home,
+    free_port,
+    of_home,
+    served,
+    visiting,
+    wait_for_page,
+    write_down,
+)
+from tests.e2e.test_dashboard import ready
+from workers.machine.database import writing
 
 
 @pytest.fixture(scope="module")
@@ -42,33 +55,53 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
 
 @pytest.fixture
 def page(browser: Browser, dashboard: Dashboard) -> Iterator[Page]:
-    """A page of 1440 × 900 that writes down every error and every request to another host."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
+    """A page that writes down every error and every request to another host."""
     dashboard.complaints.clear()
-    page.on("pageerror", lambda error: dashboard.complaints.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: dashboard.complaints.append(f"dialog: {dialog.message}"))
-    page.on("request", lambda request: _inside(request.url, dashboard))
-    page.on(
-        "response",
-        lambda answer: (
-            dashboard.complaints.append(f"{answer.status} {answer.url}")
-            if answer.status >= 400 and not ASKED_TWICE.search(answer.url)
-            else None
-        ),
-    )
-    page.on("console", lambda message: _console(message.type, message.text, dashboard))
-    yield page
-    context.close()
+    with visiting(browser) as page:
+        write_down(page, dashboard.url, dashboard.complaints)
+        yield page
 
 
-def _console(kind: str, text: str, dashboard: Dashboard) -> None:
-    # The browser repeats failed requests here; the response handler knows which of them matter.
-    if kind == "error" and not text.startswith("Failed to load resource"):
-        dashboard.complaints.append(f"console: {text}")
+@pytest.fixture(scope="session")
+def shared_web(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """One web process for all modules of this process that begin with an empty list; it may be killed and started."""
+    home = tmp_path_factory.mktemp("desk")
+    shutil.copy(sqlite_template, home / "cwpo.sqlite")
+    with served(Web(home=home, environment=of_home(home, redis_process))) as web:
+        yield web
 
 
-def _inside(url: str, dashboard: Dashboard) -> None:
-    if not url.startswith((dashboard.url, "data:", "blob:", dashboard.url.replace("http", "ws"))):
-        dashboard.complaints.append(f"outside: {url}")
+@pytest.fixture(scope="module")
+def web(shared_web: Web, redis_process: str) -> Iterator[Web]:
+    """A dashboard without workers and without anything in it; this process sees the same database."""
+    if not shared_web.runs:
+        shared_web.start()
+    with at_home(shared_web.home, redis_process):
+        with writing() as session:
+            for table in reversed(Base.metadata.sorted_tables):
+                if table.name != Setting.__tablename__:  # what the migrations put there
+                    session.execute(delete(table))
+        yield shared_web
+
+
+@pytest.fixture
+def desk(web: Web) -> str:
+    """The address of the dashboard."""
+    return web.url
+
+
+@pytest.fixture
+def stranger(browser: Browser, web: Web) -> Iterator[Page]:
+    """Someone with an installation without runs, who has opened no page of it yet."""
+    with writing() as session:
+        session.execute(delete(Run))
+    with visiting(browser) as page:
+        yield page
+
+
+@pytest.fixture
+def visitor(stranger: Page, desk: str) -> Page:
+    """Someone at the list of runs, which is empty."""
+    stranger.goto(desk)
+    ready(stranger, "Runs")
+    return stranger

@@ -1,14 +1,26 @@
-"""A dashboard that is served, and where."""
+"""A dashboard that is served, where, and what somebody's browser says of it."""
 
+import os
+import re
+import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
+import pytest
+from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parents[2]
+MAIN = ROOT / "app" / "serve.py"
+# Streamlit asks for these under the page's own path first, then under the root.
+ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
 
 
 @dataclass
@@ -26,6 +38,96 @@ class Dashboard:
         return next(process for process in below if "streamlit" in " ".join(process.cmdline()))
 
 
+@dataclass
+class Web:
+    """The web process alone, over a home; it can be killed and started again."""
+
+    home: Path
+    page: Path = MAIN
+    environment: Mapping[str, str] = field(default_factory=dict)  # beside this process's own
+    port: int = field(default_factory=lambda: free_port())
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "streamlit", "run", str(self.page), "--server.port", str(self.port)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | self.environment
+        with (self.home / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        wait_for_page(self.port, self.process, self.home / "log")
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(60)
+
+
+@contextmanager
+def served(web: Web) -> Iterator[Web]:
+    """The same, running for as long as the block lasts."""
+    try:
+        web.start()
+        yield web
+    finally:
+        web.end()
+
+
+def of_home(home: Path, redis: str) -> dict[str, str]:
+    """The variables of an installation over `home`, database and all."""
+    return {"CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'cwpo.sqlite'}", "REDIS_URL": redis}
+
+
+@contextmanager
+def at_home(home: Path, redis: str, **more: str) -> Iterator[None]:
+    """This process, and what it starts, is at home there for as long as the block lasts."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**of_home(home, redis), **more}.items():
+            patch.setenv(name, value)
+        yield
+
+
+@contextmanager
+def visiting(browser: Browser, **options: Any) -> Iterator[Page]:
+    """A page of 1440 × 900 in a browser session of its own, patient with a busy machine."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
+    context.close()
+
+
+def write_down(page: Page, ours: str, complaints: list[str]) -> None:
+    """Whatever goes wrong on the page, and each request to another host than `ours`, becomes a line of `complaints`."""
+    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+    page.on("request", lambda request: _asked(request.url, ours, complaints))
+    page.on("response", lambda answer: _refused(answer.status, answer.url, complaints))
+    page.on("console", lambda message: _console(message.type, message.text, complaints))
+
+
+def _asked(url: str, ours: str, complaints: list[str]) -> None:
+    if not url.startswith((ours, ours.replace("http", "ws"), "data:", "blob:")):
+        complaints.append(f"outside: {url}")
+
+
+def _refused(status: int, url: str, complaints: list[str]) -> None:
+    if status >= 400 and not ASKED_TWICE.search(url):
+        complaints.append(f"{status} {url}")
+
+
+def _console(kind: str, text: str, complaints: list[str]) -> None:
+    # The browser repeats failed requests here; the response handler knows which of them matter.
+    if kind == "error" and not text.startswith("Failed to load resource"):
+        complaints.append(f"console: {text}")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -39,5 +141,5 @@ def wait_for_page(port: int, process: subprocess.Popen[bytes], log: Path, second
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.2)
+        time.sleep(0.1)
     raise AssertionError(log.read_text()[-3000:])

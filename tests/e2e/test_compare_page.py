@@ -10,10 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from benchmarks import compare as sweep
-from tests.e2e.serving import free_port
+from tests.e2e.serving import Web, at_home, served, visiting, write_down
 from tests.e2e.test_dashboard import ready
 from tests.e2e.test_export import saved
-from tests.e2e.test_journeys import Web
 
 SETTINGS, SEEDS = 3, 4
 RUNS = f"1-{SETTINGS * SEEDS}"
@@ -23,42 +22,27 @@ RUNS = f"1-{SETTINGS * SEEDS}"
 def web(redis_process: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """A dashboard over a filled database: human labels, weak labels and CW under four seeds."""
     home = tmp_path_factory.mktemp("compared")
-    address = f"sqlite:///{home / 'cwpo.sqlite'}"
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, at_home(home, redis_process):
         for name, number in {"PROMPTS": 60, "STEPS": 8, "OTHER_PAIRS": 50}.items():
             patch.setattr(sweep.scale, name, number)
         patch.setattr(sweep, "PROMPTS", 60)
         patch.setattr(sweep, "PAIRS", 50)
-        for name, value in {"CWPO_HOME": str(home), "DATABASE_URL": address, "REDIS_URL": redis_process}.items():
-            patch.setenv(name, value)
-        sweep.build_database(address, SETTINGS, SEEDS)
-        web = Web(home=home, port=free_port())
-        try:
-            web.start()
+        sweep.build_database(f"sqlite:///{home / 'cwpo.sqlite'}", SETTINGS, SEEDS)
+        with served(Web(home=home)) as web:
             yield web
-        finally:
-            web.end()
 
 
 @pytest.fixture
 def reader(browser: Browser, web: Web) -> Iterator[Page]:
-    """Someone at Compare; the page has no error and asks no other host."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: None if _ours(request.url, web) else wrong.append(request.url))
-    page.goto(f"{web.url}/compare?runs={RUNS}")
-    ready(page, "Compare")
-    yield page
-    assert wrong == []
-    expect(page.get_by_test_id("stException")).to_have_count(0)
-    context.close()
-
-
-def _ours(url: str, web: Web) -> bool:
-    return url.startswith((web.url, web.url.replace("http", "ws"), "data:", "blob:"))
+    """Someone at Compare; nothing goes wrong on the page, and it asks no other host."""
+    complaints: list[str] = []
+    with visiting(browser) as page:
+        write_down(page, web.url, complaints)
+        page.goto(f"{web.url}/compare?runs={RUNS}")
+        ready(page, "Compare")
+        yield page
+        assert complaints == []
+        expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
 def headline(page: Page) -> Locator:

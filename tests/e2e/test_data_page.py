@@ -16,9 +16,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from cwpo.config.run import RunConfig
 from db import queries
-from tests.e2e.serving import free_port
+from tests.e2e.serving import Web, at_home, served, visiting, write_down
 from tests.e2e.test_dashboard import ready
-from tests.e2e.test_journeys import Web
 from tests.workers.conftest import materials
 from workers.api.data import save_recipe
 from workers.machine.database import reading
@@ -31,35 +30,20 @@ COLUMNS = {"instruction": "ask <b>", "chosen": "win", "rejected": "lose"}
 
 @pytest.fixture(scope="module")
 def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    """A dashboard without workers; this process sees the same database."""
+    """A dashboard without workers and hub; this process sees the same database."""
     home = tmp_path_factory.mktemp("data")
     shutil.copy(sqlite_template, home / "cwpo.sqlite")
-    own = {"CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'cwpo.sqlite'}", "REDIS_URL": redis_process}
-    own["HF_HUB_OFFLINE"] = "1"
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in own.items():
-            patch.setenv(name, value)
-        web = Web(home=home, port=free_port())
-        try:
-            web.start()
-            yield web
-        finally:
-            web.end()
+    with at_home(home, redis_process, HF_HUB_OFFLINE="1"), served(Web(home=home)) as web:
+        yield web
 
 
 @pytest.fixture
 def visitor(browser: Browser, desk: Web) -> Iterator[tuple[Page, list[str]]]:
     """A page and what it complained about."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
     complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-    inside = (desk.url, "data:", "blob:", desk.url.replace("http", "ws"))
-    page.on("request", lambda one: None if one.url.startswith(inside) else complaints.append(f"outside: {one.url}"))
-    yield page, complaints
-    context.close()
+    with visiting(browser) as page:
+        write_down(page, desk.url, complaints)
+        yield page, complaints
 
 
 def own_file() -> bytes:

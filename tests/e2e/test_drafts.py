@@ -19,25 +19,12 @@ from cwpo.config.run import RunConfig, merged
 from db import queries
 from tests.amounts import amount
 from tests.e2e.form_values import PUT_BACK, changed
+from tests.e2e.serving import Web
 from tests.e2e.test_dashboard import go, ready
-from tests.e2e.test_journeys import (
-    HEAD,
-    Web,
-    desk,
-    holds,
-    queue,
-    runs,
-    set_widget,
-    settled,
-    visitor,
-    web,
-    widget,
-    write,
-)
+from tests.e2e.test_journeys import HEAD, holds, queue, runs, set_widget, settled, widget, write
 from workers import api
 from workers.machine.database import reading
 
-__all__ = ["desk", "visitor", "web"]  # the fixtures of these names
 DRAWS = amount("DRAWS", 1)  # forms
 FIELDS = 5  # of each that are changed
 
@@ -166,14 +153,14 @@ def test_two_windows_of_one_draft_lose_nothing(visitor: Page, browser: Browser) 
 
 
 @pytest.mark.timeout(120)
-def test_a_duplicate_with_one_change_is_the_same_run_but_for_it(visitor: Page, desk: str) -> None:
+def test_a_duplicate_with_one_change_is_the_same_run_but_for_it(stranger: Page, desk: str) -> None:
     """Also in what no widget holds and what is folded away; beside the button stands what was changed."""
     over = {
         "seed": 7, "salt": "again", "evaluation": {"max_new_tokens": 24, "top_p": 0.9}, "align": {"warmup_steps": 3},
         "model": {"lora": {"r": 4, "target_modules": ["q_proj"]}}, "data": {"sandbox": {"pairs": 200}},
     }  # fmt: skip
     run = api.submit_run(RunConfig.parse(merged({"name": "before"}, over))).run_id
-    page = visitor
+    page = stranger
     page.goto(f"{desk}/run?run={run}")
     ready(page, "CW · DPO")
     button(page, "Duplicate & edit").click()
@@ -195,10 +182,10 @@ def test_a_duplicate_with_one_change_is_the_same_run_but_for_it(visitor: Page, d
 
 
 @pytest.mark.timeout(120)
-def test_a_comparison_that_exists_is_asked_about_in_any_session(visitor: Page, browser: Browser, desk: str) -> None:
+def test_a_comparison_that_exists_is_asked_about_in_any_session(stranger: Page, browser: Browser, desk: str) -> None:
     """Some of it: the new ones are one click; all of it: to open it is, and to queue it again has to be wanted."""
     api.submit_sweep([RunConfig(method=method, seed=0) for method in ("weak", "cw")], "before")
-    page = visitor
+    page = stranger
     page.goto(f"{desk}/new_run?seeds=0-1")
     ready(page, "New run")
     expect(page.get_by_text(re.compile(r"2 of these 4 runs exist already: runs \d+–\d+, queued\."))).to_be_visible()

@@ -1,17 +1,12 @@
 """What a real browser saves: charts as PNG or SVG, tables in four formats, nothing fetched from outside."""
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.addresses import answers, is_ours
-from tests.e2e.serving import ROOT, free_port
+from tests.e2e.serving import ROOT, Web, served, write_down
 
 PNG = b"\x89PNG\r\n\x1a\n"
 TABLES = {
@@ -25,20 +20,10 @@ TABLES = {
 @pytest.fixture
 def exporting(tmp_path: Path) -> Iterator[str]:
     """The page on a server of its own, with the dashboard's configuration."""
-    port = free_port()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "CWPO_HOME": str(tmp_path)}
-    page = str(ROOT / "tests" / "e2e" / "export_page.py")
-    command = [sys.executable, "-m", "streamlit", "run", page, "--server.port", str(port)]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 60
-        while not answers(f"{url}/_stcore/health"):
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.2)
-        yield url
-        process.terminate()
-        process.wait(10)
+    page = ROOT / "tests" / "e2e" / "export_page.py"
+    environment = {"PYTHONPATH": str(ROOT), "CWPO_HOME": str(tmp_path)}
+    with served(Web(home=tmp_path, page=page, environment=environment)) as web:
+        yield web.url
 
 
 def saved(page: Page, button: Locator) -> tuple[str, bytes]:
@@ -57,8 +42,8 @@ def camera(page: Page) -> Locator:
 @pytest.mark.timeout(300)
 def test_charts_and_tables_are_saved_with_the_content_that_their_names_say(browser: Browser, exporting: str) -> None:
     page = browser.new_page()
-    outside: list[str] = []
-    page.on("request", lambda request: None if is_ours(request.url, exporting) else outside.append(request.url))
+    complaints: list[str] = []
+    write_down(page, exporting, complaints)
     page.goto(exporting)
     expect(page.get_by_text("the end", exact=True)).to_be_visible(timeout=60_000)
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=60_000)
@@ -85,5 +70,5 @@ def test_charts_and_tables_are_saved_with_the_content_that_their_names_say(brows
         name, content = saved(page, page.get_by_role("button", name=label, exact=True))
         assert name == expected
         assert content.startswith(start)
-    assert outside == []
+    assert complaints == []
     page.close()

@@ -3,24 +3,17 @@
 No worker runs here: what is queued stays queued, and the database says what it is.
 """
 
-import os
 import re
-import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlparse
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
-from sqlalchemy import delete
 
 from app.components.form.address import address_of, form_from
 from app.components.form.declared import LAST_TAB, LINES, OTHER, SWITCHED
@@ -30,81 +23,17 @@ from app.components.form.form import Form
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from db import queries
-from db.models import Run
 from tests import counting
 from tests.e2e.form_values import PUT_BACK, changed
-from tests.e2e.serving import ROOT, free_port, wait_for_page
+from tests.e2e.serving import Web
 from tests.e2e.test_dashboard import go, ready
 from workers import api
-from workers.machine.database import reading, writing
+from workers.machine.database import reading
 
 HEAD = tuple(field.name for line in LINES for field in fields_on(line))
 START = form_from({}, lambda run: {}).state
 LINE = 31  # px of a line of the grid, whose first one is the heading
 TICK, BUTTON, SETTING = 17, 62, 160  # px from its left edge
-
-
-@dataclass
-class Web:
-    """The web process alone, over a home of its own; it can be killed and started again."""
-
-    home: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        page = str(ROOT / "app" / "serve.py")
-        command = [sys.executable, "-m", "streamlit", "run", page, "--server.port", str(self.port)]
-        with (self.home / "log").open("ab") as log:
-            environment = os.environ | {"OMP_NUM_THREADS": "1"}
-            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        wait_for_page(self.port, self.process, self.home / "log")
-
-    def end(self, number: int = signal.SIGTERM) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-        self.process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def web(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    """A dashboard without workers; this process sees the same database."""
-    home = tmp_path_factory.mktemp("desk")
-    shutil.copy(sqlite_template, home / "cwpo.sqlite")
-    own = {"CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'cwpo.sqlite'}", "REDIS_URL": redis_process}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in own.items():
-            patch.setenv(name, value)
-        web = Web(home=home, port=free_port())
-        try:
-            web.start()
-            yield web
-        finally:
-            web.end()
-
-
-@pytest.fixture
-def desk(web: Web) -> str:
-    """The address of the dashboard."""
-    return web.url
-
-
-@pytest.fixture
-def visitor(browser: Browser, desk: str) -> Iterator[Page]:
-    """Someone at an installation without runs, in a session of their own."""
-    with writing() as session:
-        session.execute(delete(Run))
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(desk)
-    ready(page, "Runs")
-    yield page
-    context.close()
 
 
 def runs() -> list[RunConfig]:
@@ -275,7 +204,7 @@ def test_several_runs_are_queued_once_however_often_the_button_is_pressed(visito
     assert said.evaluate("at => at.getBoundingClientRect().top") > 600  # over no button
     ready(page, "Runs")
     assert counting.interactions(page) <= 8
-    expect(page.get_by_text(re.compile("^3 settings · 12 runs · "))).to_be_visible()
+    expect(page.get_by_text(re.compile("^3 settings · 12 runs · Sandbox, 30 %"))).to_be_visible()
     assert len(runs()) == 12
     page.go_back()
     ready(page, "New run")
@@ -299,13 +228,14 @@ def test_pages_leave_each_other_alone(visitor: Page, desk: str) -> None:
     left = page.url
     go(page, "Runs", "Runs")
     assert urlparse(page.url).query == ""
-    expect(page.get_by_text(re.compile(r"^1 setting · (?!\d)"))).to_be_visible()
+    expect(page.get_by_text("1 setting · opt-48 → opt-64 · Sandbox, 30 %")).to_be_visible()
     page.get_by_role("textbox", name="Search").fill("there")
     expect(page).to_have_url(re.compile("q=there"))
     page.get_by_role("button", name="New run", exact=True).click()
     ready(page, "New run")
     assert "there" not in page.url
     go(page, "Runs", "Runs")
+    expect(page.get_by_text("1 setting · opt-48 → opt-64 · Sandbox, 30 %")).to_be_visible()
     page.get_by_role("textbox", name="Search").fill("there")
     expect(page).to_have_url(re.compile("q=there"))
     go(page, "Examples", "Examples")
@@ -322,13 +252,13 @@ def test_pages_leave_each_other_alone(visitor: Page, desk: str) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_a_duplicate_keeps_the_settings_that_nobody_sees(visitor: Page, desk: str, tmp_path: Path) -> None:
+def test_a_duplicate_keeps_the_settings_that_nobody_sees(stranger: Page, desk: str, tmp_path: Path) -> None:
     """Folded settings of the run, on another dataset than its own; and after a reload."""
     rows = [f'{{"prompt": "Q{n}", "chosen": "yes {n}", "rejected": "no {n}"}}' for n in range(200)]
     (tmp_path / "own.jsonl").write_text("\n".join(rows), encoding="utf-8")
     over = {"evaluation": {"max_new_tokens": 24}, "align": {"warmup_steps": 3}, "seed": 7}
     run = api.submit_run(RunConfig.parse(merged({"name": "before"}, over))).run_id
-    page = visitor
+    page = stranger
     page.goto(f"{desk}/run?run={run}")
     ready(page, "CW · DPO")
     page.get_by_role("button", name="Duplicate & edit").click()
@@ -352,8 +282,8 @@ def test_a_duplicate_keeps_the_settings_that_nobody_sees(visitor: Page, desk: st
 
 
 @pytest.mark.timeout(120)
-def test_back_from_a_queued_duplicate_finds_the_form_as_it_was_left(visitor: Page, desk: str) -> None:
-    page, run = visitor, api.submit_run(RunConfig.parse({"name": "before", "seed": 7})).run_id
+def test_back_from_a_queued_duplicate_finds_the_form_as_it_was_left(stranger: Page, desk: str) -> None:
+    page, run = stranger, api.submit_run(RunConfig.parse({"name": "before", "seed": 7})).run_id
     page.goto(f"{desk}/run?run={run}")
     ready(page, "CW · DPO")
     page.get_by_role("button", name="Duplicate & edit").click()
@@ -372,22 +302,22 @@ def test_back_from_a_queued_duplicate_finds_the_form_as_it_was_left(visitor: Pag
 
 
 @pytest.mark.timeout(120)
-def test_a_ready_made_comparison_with_other_seeds_is_the_same_after_a_reload(visitor: Page, desk: str) -> None:
-    visitor.goto(f"{desk}/new_run?{urlencode({'preset': 'Steady annotator'})}")
-    ready(visitor, "New run")
-    expect(queue(28, visitor)).to_be_visible()
-    write(visitor, "seeds", "0")
-    expect(queue(7, visitor)).to_be_visible()
-    visitor.reload()
-    ready(visitor, "New run")
-    expect(queue(7, visitor)).to_be_visible()
+def test_a_ready_made_comparison_with_other_seeds_is_the_same_after_a_reload(stranger: Page, desk: str) -> None:
+    stranger.goto(f"{desk}/new_run?{urlencode({'preset': 'Steady annotator'})}")
+    ready(stranger, "New run")
+    expect(queue(28, stranger)).to_be_visible()
+    write(stranger, "seeds", "0")
+    expect(queue(7, stranger)).to_be_visible()
+    stranger.reload()
+    ready(stranger, "New run")
+    expect(queue(7, stranger)).to_be_visible()
 
 
 @pytest.mark.timeout(120)
-def test_a_run_opens_by_its_button_and_by_nothing_else(visitor: Page, desk: str) -> None:
+def test_a_run_opens_by_its_button_and_by_nothing_else(stranger: Page, desk: str) -> None:
     """A cell, and the keyboard on its way in, open nothing; Shift and Space tick."""
     api.submit_sweep([RunConfig(seed=seed, method=method) for method in ("cw", "weak") for seed in (0, 1)], "two")
-    page = visitor
+    page = stranger
     page.goto(f"{desk}/runs?method=CW&method=Weak+labels")  # the page by its name, with its filters
     ready(page, "Runs")
     assert page.url == f"{desk}/?method=CW&method=Weak+labels"
@@ -425,14 +355,14 @@ def test_a_run_opens_by_its_button_and_by_nothing_else(visitor: Page, desk: str)
 
 
 @pytest.mark.timeout(120)
-def test_deleting_a_run_from_any_tab_ends_in_the_list(visitor: Page, desk: str) -> None:
+def test_deleting_a_run_from_any_tab_ends_in_the_list(stranger: Page, desk: str) -> None:
     run = api.submit_run(RunConfig(seed=3)).run_id
     api.cancel_run(run)
-    visitor.goto(f"{desk}/run?{urlencode({'run': run, 'tab': 'Configuration'})}")
-    ready(visitor, "seed 3")
-    visitor.get_by_role("button", name="Delete…").click()
-    visitor.get_by_role("button", name="Delete", exact=True).click()
-    ready(visitor, "Runs")
+    stranger.goto(f"{desk}/run?{urlencode({'run': run, 'tab': 'Configuration'})}")
+    ready(stranger, "seed 3")
+    stranger.get_by_role("button", name="Delete…").click()
+    stranger.get_by_role("button", name="Delete", exact=True).click()
+    ready(stranger, "Runs")
     assert runs() == []
 
 

@@ -12,7 +12,7 @@ from db import queries
 from db.records.keeping import KeptRun
 from db.repositories import stages
 from tests.e2e.test_dashboard import go, ready
-from tests.e2e.test_journeys import LINE, TICK, Web, desk, visitor, web  # noqa: F401
+from tests.e2e.test_journeys import LINE, TICK
 from workers import api
 from workers.machine.database import reading, writing
 from workers.queue import lease
@@ -58,10 +58,10 @@ def finished(seed: int, **over: object) -> int:
 
 
 @pytest.mark.timeout(180)
-def test_ticked_runs_are_marked_put_away_and_brought_back(visitor: Page, desk: str) -> None:  # noqa: F811
+def test_ticked_runs_are_marked_put_away_and_brought_back(stranger: Page, desk: str) -> None:
     """Tag, name, note, pin, archive and delete from the list, each with its way back."""
     run = finished(1, name="first")
-    page = visitor
+    page = stranger
     page.goto(desk)
     ready(page, "Runs")
     tick(page, 1)
@@ -110,9 +110,9 @@ def test_ticked_runs_are_marked_put_away_and_brought_back(visitor: Page, desk: s
 
 
 @pytest.mark.timeout(120)
-def test_a_run_carries_its_marks_and_what_is_written_stays_text(visitor: Page, desk: str) -> None:  # noqa: F811
+def test_a_run_carries_its_marks_and_what_is_written_stays_text(stranger: Page, desk: str) -> None:
     run = finished(2)
-    page = visitor
+    page = stranger
     page.goto(f"{desk}/run?run={run}")
     ready(page, "seed 2")
     press(page, "Note")
@@ -141,7 +141,7 @@ def test_a_run_carries_its_marks_and_what_is_written_stays_text(visitor: Page, d
 
 
 @pytest.mark.timeout(180)
-def test_the_queue_is_arranged_and_paused_as_a_whole(visitor: Page, desk: str) -> None:  # noqa: F811
+def test_the_queue_is_arranged_and_paused_as_a_whole(visitor: Page, desk: str) -> None:
     """Three queued runs; a worker that asks meanwhile gets nothing, and then the run that was moved to the front."""
     ids = [api.submit_run(RunConfig.parse({"seed": seed, "salt": str(seed)})).run_id for seed in (1, 2, 3)]
     page = visitor

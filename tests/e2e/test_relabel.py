@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.votes import Voter, Web, address, asked, check, opened, vote_through
+from benchmarks.votes import Voter, address, asked, check, opened, vote_through
 from db import queries
-from tests.e2e.serving import free_port
+from tests.e2e.serving import Web, at_home, served, visiting
 from tests.e2e.test_dashboard import ready
 from tests.workers.labeled import labeled_run, pair_row
 from workers.machine.database import reading
@@ -33,26 +33,16 @@ class Desk:
 def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     home = tmp_path_factory.mktemp("votes")
     shutil.copy(sqlite_template, home / "cwpo.sqlite")
-    own = {"CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'cwpo.sqlite'}", "REDIS_URL": redis_process}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in own.items():
-            patch.setenv(name, value)
-        web = Web(home=home, port=free_port())
+    with at_home(home, redis_process):
         run = labeled_run(PAIRS)
-        try:
-            web.start()
+        with served(Web(home=home)) as web:
             yield Desk(web=web, run=run)
-        finally:
-            web.end()
 
 
 @pytest.fixture
 def visitor(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    yield page
-    context.close()
+    with visiting(browser) as page:
+        yield page
 
 
 def held(run: int, person: str) -> dict[str, str]:

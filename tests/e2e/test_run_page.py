@@ -3,9 +3,6 @@
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from cwpo.config.run import RunConfig
 from db import queries
 from tests.cwpo import recorded
-from tests.e2e.serving import ROOT, free_port, wait_for_page
+from tests.e2e.serving import Web, at_home, served, visiting, write_down
 from tests.e2e.test_dashboard import drawn, ready
 from tests.workers.working import be_the_worker
 from workers import api
@@ -29,39 +26,24 @@ def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.Tem
     """Run 1 is computed in this process, run 2 waits; a worker of ours is alive and idle."""
     home = tmp_path_factory.mktemp("desk")
     shutil.copy(sqlite_template, home / "cwpo.sqlite")
-    own = {"CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'cwpo.sqlite'}", "REDIS_URL": redis_process}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in own.items():
-            patch.setenv(name, value)
+    with pytest.MonkeyPatch.context() as patch, at_home(home, redis_process):
         be_the_worker(patch)
         config = recorded.config(home)
         api.submit_run(config)
         job.work(0)
         api.submit_run(RunConfig.parse({**config.canonical(), "seed": 1}))
-        port = free_port()
-        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "serve.py"), "--server.port", str(port)]
-        with (home / "log").open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=os.environ.copy(), stdout=log, stderr=log)
-        try:
-            wait_for_page(port, process, home / "log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
+        with served(Web(home=home)) as web:
+            yield web.url
 
 
 @pytest.fixture
 def visitor(browser: Browser, desk: str) -> Iterator[Page]:
-    """Someone whose browser writes down its errors."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, timezone_id="Europe/Berlin")
-    page = context.new_page()
-    page.set_default_timeout(60_000)
+    """Someone in Berlin whose browser writes down what goes wrong."""
     complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    yield page
-    context.close()
-    assert [words for words in complaints if not words.startswith("Failed to load resource")] == []
+    with visiting(browser, timezone_id="Europe/Berlin") as page:
+        write_down(page, desk, complaints)
+        yield page
+    assert complaints == []
 
 
 def toggle(page: Page, key: str) -> None:

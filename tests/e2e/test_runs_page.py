@@ -5,8 +5,10 @@ No worker runs here: the results are written through the repositories, as a work
 
 import random
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,16 +18,14 @@ from sqlalchemy import delete
 
 from app.components.frame.address import STATUSES, RunsView
 from app.components.runs import listed
-from benchmarks.scale import Filler
+from benchmarks import scale
 from cwpo.config.run import RunConfig
-from db.models import Run, SavedView, Stage
+from db.models import SavedView
 from tests.amounts import amount
+from tests.e2e.serving import Web, at_home, served, visiting
 from tests.e2e.test_dashboard import ready
-from tests.e2e.test_journeys import Web, web
 from workers import api
 from workers.machine.database import engines, writing
-
-__all__ = ["web"]  # the fixture of that name
 
 LINE, TICK, BUTTON, GRA = 31, 17, 62, 272  # px of a line of the grid, and from its left edge
 STATES = amount("STATES", 10)
@@ -33,15 +33,18 @@ SLOW = 20_000  # ms on a machine that does much else
 
 
 @pytest.fixture(scope="module")
-def desk(web: Web) -> str:
+def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a dashboard with three finished settings of two seeds each."""
-    with writing() as session:
-        session.execute(delete(Run))
-        session.execute(delete(Stage))
-    for method in ("weak", "cw", "human"):
-        api.submit_sweep([RunConfig(seed=seed, method=method, name=f"first {method}") for seed in (0, 1)], "sweep")
-    Filler(engines(), 40).fill()
-    return web.url
+    home = tmp_path_factory.mktemp("runs")
+    shutil.copy(sqlite_template, home / "cwpo.sqlite")
+    with pytest.MonkeyPatch.context() as patch, at_home(home, redis_process):
+        for name, number in {"PROMPTS": 60, "STEPS": 8, "OTHER_PAIRS": 50}.items():
+            patch.setattr(scale, name, number)
+        for method in ("weak", "cw", "human"):
+            api.submit_sweep([RunConfig(seed=seed, method=method, name=f"first {method}") for seed in (0, 1)], "sweep")
+        scale.Filler(engines(), 40).fill()
+        with served(Web(home=home)) as web:
+            yield web.url
 
 
 @pytest.fixture
@@ -49,13 +52,10 @@ def page(browser: Browser, desk: str) -> Iterator[Page]:
     """Someone in a session of their own, without saved views."""
     with writing() as session:
         session.execute(delete(SavedView))
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(desk)
-    ready(page, "Runs")
-    yield page
-    context.close()
+    with visiting(browser) as page:
+        page.goto(desk)
+        ready(page, "Runs")
+        yield page
 
 
 def grid(page: Page) -> list[list[str]]:

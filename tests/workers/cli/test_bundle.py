@@ -30,6 +30,7 @@ SWEEP = {
     "method": ["weak", "cw"],
     "seed": [0, 1],
     "data": {"dataset": "sandbox", "sandbox": {"pairs": 120}, "test_prompts": 16},
+    "model": {"annotator": "sandbox/opt-48", "policy": "sandbox/opt-48"},  # one pretraining, and not two
     "annotator": {"epochs": 1},
     "align": {"epochs": 1},
     "evaluation": {"max_new_tokens": 6, "samples": 1, "baseline": "common"},
