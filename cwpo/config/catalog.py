@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cwpo.config.catalog_data import (
+    ABOVE_7B,
     DATASETS,
     GOLD_REWARDS,
     MODEL_PAIRS,
@@ -22,6 +23,7 @@ from cwpo.config.catalog_data import (
 )
 
 __all__ = [
+    "ABOVE_7B",
     "DATASETS",
     "GOLD_REWARDS",
     "METHODS",

@@ -20,7 +20,7 @@ class DatasetRow:
     kinds: tuple[str, ...] = ()  # sources that pairs name where data.mix asks for them, without subsets of their own
     splits: tuple[str, ...] = ("train",)
     gold_reward: str = "skywork-qwen3-0.6b"
-    max_tokens: int | None = None  # length rule of the paper, for the form
+    max_tokens: int | None = None  # pairs longer than this are dropped (CW-PO, section 4.1 and appendix E)
     paper_test_prompts: int | None = None
 
     @property
@@ -315,6 +315,9 @@ GOLD_REWARDS: Mapping[str, GoldRewardRow] = {
         ),
     )
 }
+
+# Policies that the paper calls larger than 7B: its SFT takes a quarter of the texts per device (Table 9).
+ABOVE_7B = frozenset({"facebook/opt-13b", "Qwen/Qwen2.5-14B", "meta-llama/Llama-3.1-8B-Instruct"})
 
 # main of OPT, of the DeBERTa judge and of SteamSHP has .bin weights alone; their safetensors are in pull requests that
 # the hub's own converter opened. The others are commits of main.

@@ -52,7 +52,9 @@ class DataConfig(Part):
         "default: by their names"
     )  # fmt: skip
     max_pairs: int | None = Field(None, gt=0, description="keep at most this many pairs")
-    length_rule: LengthRule | None = Field(None, description="drop pairs that are too long; none keeps all")
+    length_rule: LengthRule | None = Field(
+        None, description="drop pairs that are too long; null keeps all; default: as the paper for datasets of the catalog"
+    )
     label_fraction: float = Field(0.3, gt=0, le=1, description="share of the pairs whose human labels are used")
     unlabeled_fraction: float | None = Field(
         None, gt=0, lt=1, description="share of all pairs in the unlabeled part; default: all that are not labeled"
@@ -161,7 +163,7 @@ class WeightingConfig(Part):
 
 
 class SftConfig(TrainConfig):
-    """Supervised fine-tuning before alignment (paper Table 8)."""
+    """Supervised fine-tuning before alignment (paper Table 9)."""
 
     data: Literal["pool", "labeled", "none"] = Field(
         "pool",
@@ -173,7 +175,7 @@ class SftConfig(TrainConfig):
 
 
 class AlignConfig(TrainConfig):
-    """Preference optimization from the SFT model, which is also the frozen reference (paper Table 9)."""
+    """Preference optimization from the SFT model, which is also the frozen reference (paper Table 8)."""
 
     lr: float = Field(5e-6, gt=0, description="peak learning rate")
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up, at most a tenth of all steps")

@@ -1,6 +1,6 @@
 """A run's configuration: frozen, validated on construction, with one canonical JSON form. Free of torch.
 
-Defaults are the paper's (Tables 7 to 9) for models from a hub or a folder; a run on the sandbox starts from
+Defaults are the paper's (Tables 7 to 9, appendix E) for models and datasets of a hub or a folder; a run on the sandbox starts from
 `SANDBOX_DEFAULTS` instead. Both are only defaults: whatever the user sets wins.
 """
 
@@ -45,8 +45,8 @@ class RunConfig(RunFields):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill(cls, values: Any) -> Any:
-        """Spell out `top:30` and the defaults of the sandbox and of catalog datasets."""
+    def _fill(cls, values: Any, info: ValidationInfo) -> Any:
+        """Spell out `top:30` and the defaults of the sandbox, and of datasets and models of the catalog."""
         if not isinstance(values, Mapping):
             return values
         filled = dict(values)
@@ -54,9 +54,11 @@ class RunConfig(RunFields):
         dataset = value_at(filled, "data.dataset") or "sandbox"
         if dataset == "sandbox":
             filled = merged(SANDBOX_DEFAULTS, filled)
-        elif value_at(filled, "evaluation.gold_reward") is None:
-            row = catalog.DATASETS.get(str(dataset))
-            filled = merged({"evaluation": {"gold_reward": row.gold_reward if row else None}}, filled)
+        else:
+            filled = merged(_paper_defaults(filled, str(dataset)), filled) if info.context != STORED else filled
+            if value_at(filled, "evaluation.gold_reward") is None:
+                row = catalog.DATASETS.get(str(dataset))
+                filled = merged({"evaluation": {"gold_reward": row.gold_reward if row else None}}, filled)
         return filled
 
     @field_validator("method")
@@ -166,6 +168,18 @@ def digest(value: Any) -> str:
     """sha256 of the canonical JSON of plain values."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _paper_defaults(values: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """What the paper sets by dataset and by policy: the longest pair (section 4.1, appendix E), and the texts of a step
+    of SFT above 7B (Table 9: 4 per device × 4 accumulation steps)."""
+    row = catalog.DATASETS.get(dataset)
+    longest = row.max_tokens if row else None
+    large = value_at(values, "model.policy") in catalog.ABOVE_7B
+    return {
+        **({"data": {"length_rule": {"max_tokens": longest, "counts": "pair"}}} if longest else {}),
+        **({"sft": {"batch_size": 16}} if large else {}),
+    }
 
 
 def _split_percent(values: dict[str, Any]) -> None:

@@ -101,6 +101,7 @@ _QWEN_14B, _QWEN_7B = _models(QWEN, "Qwen/Qwen2.5-14B"), _models(QWEN, "Qwen/Qwe
 _ALL_OBJECTIVES: Settings = {"objective": OBJECTIVES}
 _NO_SFT: Settings = {"sft": {"data": "none"}}  # of the weak model of ws, before its DPO
 _JOINT: Settings = {"annotator": {"kind": ["bradley_terry", "joint"]}}
+_SHARED_POOL: Settings = {"unlabeled_fraction": 0.5}  # the same pairs for every mix of the labeled part
 _FIXED_POOL: Settings = {"label_fraction": FRACTIONS, "unlabeled_fraction": 0.5}
 
 PAPER_PRESETS: Mapping[str, PaperPreset] = {
@@ -175,12 +176,12 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
             _models(QWEN, _qwen("7B", "14B")),
         ),
         _sandbox(("T23",), PAPERS, _data("sandbox", sandbox={"near_ties": 0.3}), _TINY_OPT),
-        _paper("t24", ("T24",), "Qwen2.5 0.5B → 7B", ("ws", "weak", "cw"), _data("hh", mix=MIXES), _QWEN_7B),
-        _sandbox(("T24",), ("ws", "weak", "cw"), _data("sandbox", mix=MIXES, label_fraction=0.1), _TINY_OPT),
+        _paper("t24", ("T24",), "Qwen2.5 0.5B → 7B", ("ws", "weak", "cw"), _data("hh", mix=MIXES, **_SHARED_POOL), _QWEN_7B),
+        _sandbox(("T24",), ("ws", "weak", "cw"), _data("sandbox", mix=MIXES, label_fraction=0.1, **_SHARED_POOL), _TINY_OPT),
         _paper(
             "t25",
             ("T25", "F8"),
-            "Qwen2.5 0.5B → 7B",
+            "Qwen2.5 0.5B → 7B, labels swapped at random",
             ("ws", "weak", "cw"),
             _data("hh-harmless", swapped_labels=POISON),
             _QWEN_7B,

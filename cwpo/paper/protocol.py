@@ -29,7 +29,7 @@ USUAL: tuple[object, ...] = (None, 0, "bradley_terry", "pool", "labeled")
 # What the paper leaves open or what cannot change a result: no departure from it.
 OPEN = (
     "name", "seed", "seeds", "salt", "execution", "method", "top_percent", "objective", "data.revision",
-    "data.length_rule", "data.test_prompts", "model.annotator_revision", "model.policy_revision", "model.precision",
+    "data.length_rule.counts", "data.length_rule.tokenizer", "data.length_rule.tokenizer_revision", "data.test_prompts", "model.annotator_revision", "model.policy_revision", "model.precision",
     "model.max_length", "model.lora.target_modules", "annotator.schedule", "annotator.warmup_steps",
     "annotator.weight_decay", "annotator.max_grad_norm", "annotator.calibrate", "sft.max_grad_norm",
     "align.max_grad_norm", "evaluation.seed", "evaluation.samples", "evaluation.top_p", "evaluation.gold_revision",
@@ -153,9 +153,17 @@ def departures(config: RunConfig, metric: str = "gra") -> tuple[str, ...]:
     for path, value in flat(config.canonical()):
         if _under(path, skipped) or not _under(path, read):
             continue
-        if value != wanted.get(path) and not (path == "evaluation.gold_reward" and _same_family(value, wanted[path])):
-            found.append(f"{path} {_shown(value)} ({_shown(wanted.get(path))})")
+        stated = wanted[path] if path in wanted else _part_at(wanted, path)
+        if value != stated and not (path == "evaluation.gold_reward" and _same_family(value, stated)):
+            found.append(f"{path} {_shown(value)} ({_shown(stated)})")
     return tuple(found)
+
+
+def _part_at(wanted: Mapping[str, Any], path: str) -> str | None:
+    """What the protocol says of a part that a run does without, as "r 8, alpha 16"; None where it has none either."""
+    said = [f"{name.removeprefix(f'{path}.')} {_shown(value)}" for name, value in wanted.items()
+            if name.startswith(f"{path}.") and value is not None]  # fmt: skip
+    return ", ".join(said) or None
 
 
 def _own_sft(config: RunConfig) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The paper's published numbers, its tables, and where they disagree with each other. Free of torch.
+"""The paper's published numbers and its tables. Free of torch.
 
 `paper.csv` holds one row per number, as printed: which models, data, objective and method it belongs to, the fields of
 a run's configuration that it sets besides (`setting`), and whether it was read in a table or measured off a figure.
@@ -63,14 +63,6 @@ class Table:
     unanswered: str = ""
     aside: str = ""
     asked_on: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conflict:
-    """A place where the paper disagrees with itself, or a number that is easily misread; `tables` are touched by it."""
-
-    sentence: str
-    tables: tuple[str, ...] = ()
 
 
 HUMAN, WS, WEAK, CW = (Arm(method=name) for name in ("human", "ws", "weak", "cw"))
@@ -249,71 +241,6 @@ TABLES: Mapping[str, Table] = {
         ),
     )
 }
-
-CONFLICTS: tuple[Conflict, ...] = (
-    Conflict(
-        sentence='"+5.2 % over WS-DPO" and "+5 % over Human" are relative to the mean of 18 cells of Table 1 (Human '
-        "65.81, WS-DPO 65.73, CW 69.10): 3.37 and 3.29 points. So are the 3.3 % of Table 16 (2.17 points) and the "
-        "1.4 % of Table 23 (0.79 points).",
-        tables=("T1", "T16", "T23"),
-    ),
-    Conflict(
-        sentence="All results are single runs on about 700 prompts: the standard error of one GRA is 1.5 to 1.9 "
-        "points, and that of a difference of two runs about 2.6.",
-    ),
-    Conflict(
-        sentence="WS-DPO differs from CW-DPO in two things at once, the annotator and the weights; the clean control "
-        'is the "100 %" column of Tables 10 and 11, here called weak labels.',
-        tables=("T1", "T2", "T10", "T11", "T16", "T20", "T23", "F3 left"),
-    ),
-    Conflict(
-        sentence="The human baseline of HH with OPT-1.3B is 71.5 in Table 2 and 64.4 in Table 10 and Figure 4; with "
-        "Qwen-7B 71.1 and 61.8 (Table 11). So the filtered columns of Table 4 and its CW column may come from "
-        "different batches of runs.",
-        tables=("T2", "T4", "T10", "T11", "T26", "F4"),
-    ),
-    Conflict(
-        sentence="Table 22's \"offline CW\" for Qwen-3B (61.3 and 56.6) equals Table 1's cells of OPT-13B; Table 2 "
-        "gives 73.3 and 62.7.",
-        tables=("T1", "T2", "T21", "T22"),
-    ),
-    Conflict(
-        sentence="The annotator's accuracy at 30 % labels differs between tables: OPT-125M 69.1, 64.2, 63.8 in "
-        "Table 6 and 67.2, 65.3, 61.9 in Table 13; Qwen-0.5B 65.3, 63.1 in Table 6 and 63.5, 63.2 in Table 12.",
-        tables=("T6", "T12", "T13"),
-    ),
-    Conflict(
-        sentence="Means over subsets in Table 20 differ from Table 1 by up to 2.8 points although the subsets "
-        "partition the test set.",
-        tables=("T1", "T20"),
-    ),
-    Conflict(
-        sentence="Table 25 has WS-DPO above CW at 5 % poison, against the sentence that WS-DPO is hit harder.",
-        tables=("T25",),
-    ),
-    Conflict(
-        sentence="Section 4.1 says 5 epochs for everything, Table 8 says 3 for SFT; we follow the tables. Length "
-        "limits of section 4.1 and appendix E differ. Equation 10 has a sign too many, and appendix B swaps two "
-        "ratios of rDPO.",
-    ),
-    Conflict(
-        sentence="Win rates are said to be against the SFT model, while the printed prompt compares with the chosen "
-        "answer of the data.",
-        tables=("T17",),
-    ),
-    Conflict(
-        sentence="Confidence read off Figure 7 averages about 0.66 on harmless pairs; a calibrated annotator of that "
-        "accuracy would average 0.34 to 0.38.",
-        tables=("F7", "T6"),
-    ),
-    Conflict(
-        sentence="CW does not win everywhere: it is below human labels for TL;DR with OPT-13B and DPO (Table 1) and "
-        "for HH with OPT-1.3B against all human labels (Table 3), and below WS-DPO for UltraFeedback with OPT-13B and "
-        "HH with Qwen-14B, both DPO, and in two cells each of Tables 16 and 23.",
-        tables=("T1", "T3", "T16", "T23"),
-    ),
-)
-
 
 @lru_cache(maxsize=1)
 def numbers() -> tuple[Number, ...]:

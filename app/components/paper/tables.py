@@ -8,6 +8,7 @@ from app import untrusted
 from app.components.frame import layout, tables
 from app.components.frame.tables import Cell, Column
 from cwpo.paper import published
+from cwpo.paper.conflicts import Conflict, conflicts
 from cwpo.paper.answers import NO_VERDICT, OTHER_PROTOCOL, PaperCell, PaperGap, Summary
 from cwpo.paper.names import METRICS, PLACES, arm_label, difference_label, parts_of, places, varied
 from cwpo.paper.protocol import FROM_LABELS, SECONDS
@@ -162,7 +163,7 @@ def show_departures(cells: Sequence[PaperCell]) -> None:
 
 def show_conflicts(table: str) -> None:
     """The inconsistencies of the paper that touch this table."""
-    touching = [conflict for conflict in published.CONFLICTS if table in conflict.tables]
+    touching = [conflict for conflict in conflicts() if table in conflict.tables]
     if touching:
         layout.small("Before a number of it is quoted")
         _listed(touching)
@@ -171,11 +172,11 @@ def show_conflicts(table: str) -> None:
 def show_other_conflicts(table: str) -> None:
     """The rest of them."""
     layout.section("Where else the paper disagrees with itself")
-    _listed([conflict for conflict in published.CONFLICTS if table not in conflict.tables])
+    _listed([conflict for conflict in conflicts() if table not in conflict.tables])
 
 
-def _listed(conflicts: Sequence[published.Conflict]) -> None:
-    st.caption("\n".join(f"- {untrusted.label(conflict.sentence, 600)}" for conflict in conflicts))
+def _listed(listed: Sequence[Conflict]) -> None:
+    st.caption("\n".join(f"- {untrusted.label(conflict.sentence, 600)}" for conflict in listed))
 
 
 def show_rule() -> None:

@@ -10,6 +10,7 @@ from cwpo.compare.configured_run import DIFFERENT_BASELINES
 from cwpo.compare.gra import DifferenceRow
 from cwpo.config.presets import comparison
 from cwpo.config.run import RunConfig, expand, merged
+from cwpo.data.split import split_prompts
 from cwpo.paper import published
 from cwpo.paper.answers import cells, gaps, sandbox_pairs, summaries, wanted_pairs
 from cwpo.paper.names import line_of
@@ -18,6 +19,8 @@ from cwpo.paper.protocol import Group, answer_to, answers_to, asking, departures
 from cwpo.paper.published import Number
 from cwpo.paper.verdict import Measured, PaperDifference, over_seeds, standard_error, unpaired, verdict
 from cwpo.report.listings import fields_of
+from cwpo.stages.from_config import _split
+from cwpo.stages.settings import SplitSettings
 
 T10 = published.TABLES["T10"]
 RUN = {
@@ -173,6 +176,40 @@ def test_departures_name_what_the_paper_states_and_not_what_it_leaves_open() -> 
     assert departures(changed) == ("data.max_pairs 500 (none)", "align.beta 0.1 (0.5)")
 
 
+def test_a_part_that_a_run_does_without_is_a_departure() -> None:
+    assert departures(config(data={"length_rule": None})) == ("data.length_rule none (max_tokens 512, counts pair)",)
+    assert departures(config(data={"length_rule": {"max_tokens": 1024}})) == (
+        "data.length_rule.max_tokens 1024 (512)",
+    )
+    assert departures(config(data={"length_rule": {"counts": "each"}})) == ()  # the paper does not say which
+    assert departures(config(model={"lora": None})) == ("model.lora none (r 8, alpha 16, dropout 0.05)",)
+
+
+def test_sft_above_7b_takes_the_papers_smaller_steps() -> None:
+    """Table 9: 16 per device × 4 accumulation steps, 4 × 4 above 7B."""
+    large = {"model": {"policy": "facebook/opt-13b"}}
+    assert [config(**changes).sft.batch_size for changes in ({}, large)] == [64, 16]
+    assert departures(config(**large)) == ()
+    assert departures(config(**large, sft={"batch_size": 64})) == ("sft.batch_size 64 (16)",)
+    assert config(**large).align.batch_size == 64
+
+
+@pytest.mark.parametrize("name", ["t24", "t24-sandbox"])
+def test_the_mixes_of_table_24_share_their_unlabeled_part(name: str) -> None:
+    """Half and half, whatever the labeled part is made of: 4,000 prompts of two kinds, one split for each mix."""
+    prompts = [(f"{place:016x}", ("harmless", "helpful")[place % 2]) for place in range(4_000)]
+    runs = {str(run.data.mix): run for run in expand({**comparison(PAPER_PRESETS[name]), "seed": 0, "method": "cw"})}
+    assert len(runs) == 3
+    found, labeled = set(), set()
+    for run in runs.values():
+        split = split_prompts(prompts, SplitSettings(**_split(run)))
+        pool = [(one, kind) for one, kind in prompts if split.has("unlabeled", one)]
+        found.add(tuple(pool))
+        labeled.add(tuple(one for one, _ in prompts if split.has("labeled", one)))
+        assert sum(kind == "harmless" for _, kind in pool) == pytest.approx(len(pool) / 2, rel=0.05)
+    assert (len(found), len(labeled)) == (1, 3)
+
+
 def test_the_nearest_setting_answers_then_the_one_with_most_seeds() -> None:
     near, far = config(), config(align={"beta": 0.1})
     found = answer_to(number(), [group("far", far, 8, 3), group("one", near, 1, 2), group("three", near, 3, 1)])
@@ -285,7 +322,7 @@ def test_accuracies_are_compared_column_against_column() -> None:
 
 def test_runs_with_a_mix_ask_what_no_cell_is_answered_by() -> None:
     qwen = {"model": {"annotator": "Qwen/Qwen2.5-0.5B", "policy": "Qwen/Qwen2.5-7B"}}
-    mixed = {"data": {"dataset": "hh", "mix": {"harmless": 0.8, "helpful": 0.2}}}
+    mixed = {"data": {"dataset": "hh", "mix": {"harmless": 0.8, "helpful": 0.2}, "unlabeled_fraction": 0.5}}
     asked = [
         group(name, config(**qwen, **mixed, method=name), newest=place) for place, name in enumerate(("cw", "weak"))
     ]
@@ -298,7 +335,9 @@ def test_runs_with_a_mix_ask_what_no_cell_is_answered_by() -> None:
 def test_every_mix_has_its_own_sign_from_the_sandbox() -> None:
     """Table 24, CW − WS: 4.05, 4.0 and 4.3 points over harmless and helpful prompts; signs with a tenth labeled."""
     table = published.TABLES["T24"]
-    mixed = {"dataset": "sandbox", "mix": {"harmless": 0.8, "helpful": 0.2}, "label_fraction": 0.1}
+    mixed = {
+        "dataset": "sandbox", "mix": {"harmless": 0.8, "helpful": 0.2}, "label_fraction": 0.1, "unlabeled_fraction": 0.5,
+    }  # fmt: skip
     groups = [group(name, RunConfig.parse({"method": name, "data": mixed})) for name in ("cw", "ws")]
     assert sandbox_pairs(table, groups) == [("cw", "ws")]
     rows = summaries(table, [], groups, {("cw", "ws"): difference_row("cw", "ws", 0.05, 0.02, p_holm=0.01)})
