@@ -53,7 +53,8 @@ class DataConfig(Part):
     )  # fmt: skip
     max_pairs: int | None = Field(None, gt=0, description="keep at most this many pairs")
     length_rule: LengthRule | None = Field(
-        None, description="drop pairs that are too long; null keeps all; default: as the paper for datasets of the catalog"
+        None,
+        description="drop pairs that are too long; null keeps all; default: as the paper for datasets of the catalog",
     )
     label_fraction: float = Field(0.3, gt=0, le=1, description="share of the pairs whose human labels are used")
     unlabeled_fraction: float | None = Field(

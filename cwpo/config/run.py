@@ -1,7 +1,7 @@
 """A run's configuration: frozen, validated on construction, with one canonical JSON form. Free of torch.
 
-Defaults are the paper's (Tables 7 to 9, appendix E) for models and datasets of a hub or a folder; a run on the sandbox starts from
-`SANDBOX_DEFAULTS` instead. Both are only defaults: whatever the user sets wins.
+Defaults are the paper's (Tables 7 to 9, appendix E) for models and datasets of a hub or a folder; a run on the sandbox
+starts from `SANDBOX_DEFAULTS` instead. Both are only defaults: whatever the user sets wins.
 """
 
 import hashlib

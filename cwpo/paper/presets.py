@@ -176,8 +176,12 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
             _models(QWEN, _qwen("7B", "14B")),
         ),
         _sandbox(("T23",), PAPERS, _data("sandbox", sandbox={"near_ties": 0.3}), _TINY_OPT),
-        _paper("t24", ("T24",), "Qwen2.5 0.5B → 7B", ("ws", "weak", "cw"), _data("hh", mix=MIXES, **_SHARED_POOL), _QWEN_7B),
-        _sandbox(("T24",), ("ws", "weak", "cw"), _data("sandbox", mix=MIXES, label_fraction=0.1, **_SHARED_POOL), _TINY_OPT),
+        _paper(
+            "t24", ("T24",), "Qwen2.5 0.5B → 7B", ("ws", "weak", "cw"), _data("hh", mix=MIXES, **_SHARED_POOL), _QWEN_7B
+        ),
+        _sandbox(
+            ("T24",), ("ws", "weak", "cw"), _data("sandbox", mix=MIXES, label_fraction=0.1, **_SHARED_POOL), _TINY_OPT
+        ),
         _paper(
             "t25",
             ("T25", "F8"),

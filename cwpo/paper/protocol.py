@@ -29,7 +29,8 @@ USUAL: tuple[object, ...] = (None, 0, "bradley_terry", "pool", "labeled")
 # What the paper leaves open or what cannot change a result: no departure from it.
 OPEN = (
     "name", "seed", "seeds", "salt", "execution", "method", "top_percent", "objective", "data.revision",
-    "data.length_rule.counts", "data.length_rule.tokenizer", "data.length_rule.tokenizer_revision", "data.test_prompts", "model.annotator_revision", "model.policy_revision", "model.precision",
+    "data.length_rule.counts", "data.length_rule.tokenizer", "data.length_rule.tokenizer_revision",
+    "data.test_prompts", "model.annotator_revision", "model.policy_revision", "model.precision",
     "model.max_length", "model.lora.target_modules", "annotator.schedule", "annotator.warmup_steps",
     "annotator.weight_decay", "annotator.max_grad_norm", "annotator.calibrate", "sft.max_grad_norm",
     "align.max_grad_norm", "evaluation.seed", "evaluation.samples", "evaluation.top_p", "evaluation.gold_revision",

@@ -242,6 +242,7 @@ TABLES: Mapping[str, Table] = {
     )
 }
 
+
 @lru_cache(maxsize=1)
 def numbers() -> tuple[Number, ...]:
     """Every published number, in the order of the file."""

@@ -8,8 +8,8 @@ from app import untrusted
 from app.components.frame import layout, tables
 from app.components.frame.tables import Cell, Column
 from cwpo.paper import published
-from cwpo.paper.conflicts import Conflict, conflicts
 from cwpo.paper.answers import NO_VERDICT, OTHER_PROTOCOL, PaperCell, PaperGap, Summary
+from cwpo.paper.conflicts import Conflict, conflicts
 from cwpo.paper.names import METRICS, PLACES, arm_label, difference_label, parts_of, places, varied
 from cwpo.paper.protocol import FROM_LABELS, SECONDS
 from cwpo.paper.verdict import MARGIN, UNJUDGED, Measured

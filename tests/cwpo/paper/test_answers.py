@@ -178,9 +178,7 @@ def test_departures_name_what_the_paper_states_and_not_what_it_leaves_open() -> 
 
 def test_a_part_that_a_run_does_without_is_a_departure() -> None:
     assert departures(config(data={"length_rule": None})) == ("data.length_rule none (max_tokens 512, counts pair)",)
-    assert departures(config(data={"length_rule": {"max_tokens": 1024}})) == (
-        "data.length_rule.max_tokens 1024 (512)",
-    )
+    assert departures(config(data={"length_rule": {"max_tokens": 1024}})) == ("data.length_rule.max_tokens 1024 (512)",)
     assert departures(config(data={"length_rule": {"counts": "each"}})) == ()  # the paper does not say which
     assert departures(config(model={"lora": None})) == ("model.lora none (r 8, alpha 16, dropout 0.05)",)
 
@@ -336,7 +334,8 @@ def test_every_mix_has_its_own_sign_from_the_sandbox() -> None:
     """Table 24, CW − WS: 4.05, 4.0 and 4.3 points over harmless and helpful prompts; signs with a tenth labeled."""
     table = published.TABLES["T24"]
     mixed = {
-        "dataset": "sandbox", "mix": {"harmless": 0.8, "helpful": 0.2}, "label_fraction": 0.1, "unlabeled_fraction": 0.5,
+        "dataset": "sandbox", "mix": {"harmless": 0.8, "helpful": 0.2}, "label_fraction": 0.1,
+        "unlabeled_fraction": 0.5,
     }  # fmt: skip
     groups = [group(name, RunConfig.parse({"method": name, "data": mixed})) for name in ("cw", "ws")]
     assert sandbox_pairs(table, groups) == [("cw", "ws")]
