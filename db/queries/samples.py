@@ -55,7 +55,7 @@ def answers(
     rows, page, more, in_front = _page(read, after, before, limit)
     figures = rows[0]
     total = figures.fitting if text.strip() else figures.prompts
-    first = figures.side - limit + 1 if in_front else total - figures.side + 1 if figures.side else 1
+    first = figures.on_side - limit + 1 if in_front else total - figures.on_side + 1 if figures.on_side else 1
     return AnswerPage(
         rows=tuple(_answer_rows(run_id, [row.prompt_id for row in page], rows)),
         next=_cursor(page[-1]) if more else None,
@@ -170,7 +170,7 @@ def _figures(
     """One row: how many prompts there are, fit the search, and stand on the side of the cursor that is read; at how
     many of them the aligned answer is better, and worse."""
     prompts = select(func.count(Sample.prompt_id.distinct())).where(*_published(Sample, samples)).scalar_subquery()
-    counted = [_how_many(every).label("fitting"), _how_many(side).label("side")]
+    counted = [_how_many(every).label("fitting"), _how_many(side).label("on_side")]
     if evaluation is None:
         return select(prompts.label("prompts"), *counted, null().label("better"), null().label("worse"))
     judged = (*_published(Outcome, evaluation), *_holding(text, Outcome.prompt_id, slots))

@@ -107,7 +107,7 @@ def list_lines(
         next=_place_of(found[-1]) if more else None,
         total=found[0].total if found else 0,
         runs=found[0].runs if found else 0,
-        settings=found[0].settings if found else None,
+        settings=found[0].all_settings if found else None,
         first=first,
         previous=_place_of(found[0]) if first > 1 else None,
     )
@@ -144,7 +144,8 @@ def _counts_of_runs(listing: Listing) -> dict[str, Any]:
     """How many runs fit, and of how many settings where the lines do not say it."""
     fitting = [select(one).select_from(Run).where(*conditions(listing.filters)).scalar_subquery()
                for one in (func.count(), func.count(Run.group_key.distinct()))]  # fmt: skip
-    return {"runs": fitting[0], "settings": fitting[1] if listing.grouping == EACH_RUN else literal_column("NULL")}
+    of_settings = fitting[1] if listing.grouping == EACH_RUN else literal_column("NULL")
+    return {"runs": fitting[0], "all_settings": of_settings}
 
 
 def figures_of(
