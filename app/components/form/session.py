@@ -22,7 +22,7 @@ QUEUED, FAILURE = "new_run.queued", "new_run.failure"
 NOTHING = object()
 
 
-def open_form(load: Callable[[int], Mapping[str, Any]], error: Callable[[int], str]) -> Form:
+def open_form(load: Callable[[int], Mapping[str, Any]]) -> Form:
     """The form as it was left. An address that says otherwise fills it whole, if it is one that the user went to: while
     the page is open, the browser may still send the address of a moment ago. The address names the draft; it says all
     of a form that has none yet."""
