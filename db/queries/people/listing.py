@@ -119,7 +119,7 @@ def figures_of(
 def version(session: Session) -> Version:
     """Whether the list may have changed: read from indexes alone."""
     row = session.execute(select(*(one.label(name) for name, one in _counts().items()))).one()
-    return _version(row._mapping)
+    return _version(dict(row._mapping))
 
 
 def around(session: Session) -> Around:
