@@ -141,9 +141,7 @@ def runs_by_config_hash(session: Session, config_hashes: Collection[str]) -> dic
     return runs
 
 
-def read_runs(
-    session: Session, chosen: Select[int], *more: Any, order: Sequence[Any] = ()
-) -> list[tuple[RunRow, Any]]:
+def read_runs(session: Session, chosen: Select[int], *more: Any, order: Sequence[Any] = ()) -> list[tuple[RunRow, Any]]:
     """What lists show of the runs whose ids `chosen` finds, with their published GRA and how far their stages are; and
     beside each `more` of it. One query, however many they are."""
     ids = chosen.cte("chosen")
