@@ -50,7 +50,6 @@ def test_no_page_asks_the_database_more_than_six_times(state: tuple[str, dict[st
     """Nothing of it is known from an earlier visit."""
     screen, params = state
     meant = {"RUN": str(computed.sweep[-1]), "RUNS": compact(computed.sweep)}
-    st.cache_resource.clear()
     with selects() as said:
         visit(screen, **{name: meant.get(value, value) for name, value in params.items()})
     most = MORE.get((screen, params.get("further") or params.get("person") or params.get("from") or ""), MOST)
