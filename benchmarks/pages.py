@@ -183,6 +183,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="a folder to keep the database in; it is built only once")
     parser.add_argument("--pictures", type=Path, help="a folder for one screenshot of each page")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "pages.json")
+    parser.add_argument("--only", default="", help="of the large database: pages whose name begins so")
     parser.add_argument("--large", nargs="?", const="", help="the database of 10,000 runs, at this address or made")
     options = parser.parse_args()
     if options.large is not None:
@@ -216,12 +217,13 @@ def _large(options: argparse.Namespace) -> None:
         places = {
             name: (_address("" if screen == "runs" else screen, params), CONTENT.get(screen, TEXT))
             for name, (screen, params) in server_time.places(url).items()
+            if name.startswith(options.only)
         }
         with serving(home, url) as base:
             found = measure(base, places, options.loads, options.pictures)
         chromium = found.pop("browser")
         os.environ |= {"DATABASE_URL": url, "CWPO_HOME": str(home), "REDIS_URL": f"unix://{home}/none.sock"}
-        served = server_time.measure(url, options.loads)
+        served = server_time.measure(url, options.loads, options.only)
     pages = {name: figures | {"server": served[name]} for name, figures in found.items()}
     kind = "SQLite" if url.startswith("sqlite") else "Postgres"
     named = "pages-large.json" if kind == "SQLite" else "pages-large-postgres.json"

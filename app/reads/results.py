@@ -12,6 +12,7 @@ from cwpo.compare.configured_run import Configs
 from cwpo.compare.costs import CostRow, Prices, StageCost, cost_table, stage_costs
 from cwpo.compare.gra import DifferenceRow, GraRow, differences, gra_table, pairs_against
 from cwpo.compare.head_to_head import HeadToHead, head_to_head
+from cwpo.compare.in_list import SettingResult, setting_results
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
 from cwpo.compare.two_judges import GoldRow, gold_table
 from cwpo.config.run import RunConfig
@@ -28,8 +29,6 @@ MOST_KEPT = 4_000  # results of settings
 MOST_CONFIGS = 2_000
 MOST_ANNOTATORS = 200  # in a list
 
-NO_OUTCOMES = pd.DataFrame(columns=["run_id", "prompt_id", "outcome"])
-
 Published = tuple[tuple[int, int], ...]  # (run, hash of its evaluation): another evaluation is another result
 
 
@@ -45,7 +44,7 @@ def reading() -> Iterator[Session]:
         yield session
 
 
-def results_of(groups: Sequence[RunGroup]) -> dict[str, GraRow]:
+def results_of(groups: Sequence[RunGroup]) -> dict[str, SettingResult]:
     """GRA over the seeds of each group that has at least one evaluated run, by group key. What is not known yet is
     read at once, however many groups it is of."""
     kept, found = _results(database_url()), {}
@@ -58,10 +57,11 @@ def results_of(groups: Sequence[RunGroup]) -> dict[str, GraRow]:
         elif evaluated:
             missing[group.group_key] = (published, evaluated)
     if missing:
-        outcomes = _outcomes_by_run([row.id for _, rows in missing.values() for row in rows])
-        for key, (published, rows) in missing.items():
-            its = pd.concat([outcomes[row.id] for row in rows if row.id in outcomes] or [NO_OUTCOMES])
-            found[key] = kept[published] = gra_table(rows, its)[0]
+        with reading() as session:
+            outcomes = queries.outcomes(session, [row.id for _, rows in missing.values() for row in rows])
+        new = setting_results({key: rows for key, (_, rows) in missing.items()}, outcomes)
+        found |= new
+        kept |= {missing[key][0]: result for key, result in new.items()}
     while len(kept) > MOST_KEPT:
         kept.pop(next(iter(kept)), None)
     return found
@@ -161,15 +161,9 @@ def runs_by_id(session: Session, run_ids: Sequence[int]) -> list[RunRow]:
 
 
 @st.cache_resource(show_spinner=False)
-def _results(url: str) -> dict[Published, GraRow]:
+def _results(url: str) -> dict[Published, SettingResult]:
     """Results of settings by what they depend on, so that an entry is never out of date; the oldest go first."""
     return {}
-
-
-def _outcomes_by_run(run_ids: Sequence[int]) -> dict[int, pd.DataFrame]:
-    with reading() as session:
-        table = queries.outcomes(session, run_ids)
-    return {int(str(run_id)): rows for run_id, rows in table.groupby("run_id", sort=False)}
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

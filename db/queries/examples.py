@@ -41,6 +41,30 @@ ORDERS: Mapping[str, Order] = {
     "highest": Order(column=Annotation.confidence),
     "unsure": Order(column=Annotation.spread, known=[Annotation.spread.is_not(None)]),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """The pairs that are looked at: of one attempt at labels, in a range of C, by agreement."""
+
+    stage_id: int
+    attempt_id: int | None
+    low: float = 0.0
+    high: float = 1.0
+    agreement: str = "any"
+
+    def of(self, order: Order, after: Cursor | None = None) -> list[ColumnElement[bool]]:
+        """The conditions of a list in this order, which is entered at the cursor: a range that began in front of it
+        would be read from there, because databases take one bound for each end."""
+        low, high = self.low, self.high
+        if after is not None and order.column is Annotation.confidence and isinstance(after.value, float | int):
+            low, high = (low, min(high, after.value)) if order.descending else (max(low, after.value), high)
+        return [
+            Annotation.stage_id == self.stage_id, Annotation.attempt_id == self.attempt_id,
+            Annotation.confidence.between(low, high), *AGREEMENTS[self.agreement], *order.only,
+        ]  # fmt: skip
+
+
 WITH_TEXTS = (
     Annotation.id, Annotation.pair_id, Annotation.score_a, Annotation.score_b, Annotation.margin, Annotation.confidence,
     Annotation.label, Annotation.agrees_human, Annotation.spread, Pair.prompt_id, Pair.prompt, Pair.response_a,
@@ -75,18 +99,13 @@ def annotations(
     labels = known or _labels(session, run_id)
     if labels is None:
         return AnnotationPage(rows=(), next=None, total=0, searched=None)
-    conditions = [
-        Annotation.stage_id == labels.stage_id,
-        Annotation.attempt_id == labels.attempt_id,
-        Annotation.confidence.between(c_low, c_high),
-        *AGREEMENTS[agreement],
-    ]
+    view = View(stage_id=labels.stage_id, attempt_id=labels.attempt_id, low=c_low, high=c_high, agreement=agreement)
     chosen = ORDERS[order]
     if text.strip():
-        return _searched(session, run_id, conditions, text, chosen, after, before, limit)
-    rows, more = _page(session, run_id, conditions, chosen, after, before, limit)
+        return _searched(session, run_id, view, text, chosen, after, before, limit)
+    rows, more = _page(session, run_id, view, chosen, after, before, limit)
     placed = rows[0] if rows and (after is not None or before is not None) else None
-    count, ahead = _counts(session, conditions, chosen, labels, placed, total)
+    count, ahead = _counts(session, view, chosen, labels, placed, total)
     return AnnotationPage(
         rows=tuple(rows),
         next=_behind(chosen, rows[-1]) if more else None,
@@ -105,13 +124,8 @@ def count_matching(
     labels = _labels(session, run_id)
     if labels is None:
         return 0, 0
-    conditions = [
-        Annotation.stage_id == labels.stage_id,
-        Annotation.attempt_id == labels.attempt_id,
-        Annotation.confidence.between(c_low, c_high),
-        *AGREEMENTS[agreement],
-    ]
-    keys = session.execute(_keys(conditions, ORDERS["lowest"], None).limit(most)).all()
+    view = View(stage_id=labels.stage_id, attempt_id=labels.attempt_id, low=c_low, high=c_high, agreement=agreement)
+    keys = session.execute(_keys(view, ORDERS["lowest"], None).limit(most)).all()
     needle = text.strip().casefold()
     found = sum(len(_matching(session, [key.id for key in chunk], needle)) for chunk in batches(keys, SEARCH_CHUNK))
     return found, len(keys)
@@ -148,7 +162,7 @@ def _disagree(session: Session, labels: SlotStage) -> bool:
 
 def _counts(
     session: Session,
-    conditions: Sequence[ColumnElement[bool]],
+    view: View,
     order: Order,
     labels: SlotStage | LabelsOfRun,
     placed: AnnotationRow | None,
@@ -160,11 +174,11 @@ def _counts(
         return 0, 0
     asked = {}
     if total is None:
-        asked["total"] = select(func.count()).select_from(Annotation).where(*conditions, *order.only)
+        asked["total"] = select(func.count()).select_from(Annotation).where(*view.of(order))
     behind = placed is not None and _is_late(order, labels, placed)
     if placed is not None:
         way = order if behind else replace(order, descending=not order.descending)
-        keys = _keys(conditions, way, _behind(order, placed)).order_by(None)
+        keys = _keys(view, way, _behind(order, placed)).order_by(None)
         asked["side"] = keys.with_only_columns(func.count())
     if not asked:
         return total or 0, 0
@@ -190,7 +204,7 @@ def _is_late(order: Order, labels: SlotStage | LabelsOfRun, placed: AnnotationRo
 def _page(
     session: Session,
     run_id: int,
-    conditions: Sequence[ColumnElement[bool]],
+    view: View,
     order: Order,
     after: Cursor | None,
     before: Cursor | None,
@@ -199,11 +213,11 @@ def _page(
     """The pairs of a page, and whether another one follows it. Where less than a page is in front, the first page."""
     if before is not None:
         back = replace(order, descending=not order.descending)
-        rows = _read(session, run_id, _keys(conditions, back, before).limit(limit), back)
+        rows = _read(session, run_id, _keys(view, back, before).limit(limit), back)
         if len(rows) == limit:
             return rows[::-1], True
         after = None
-    rows = _read(session, run_id, _keys(conditions, order, after).limit(limit + 1), order)
+    rows = _read(session, run_id, _keys(view, order, after).limit(limit + 1), order)
     return rows[:limit], len(rows) > limit
 
 
@@ -219,10 +233,10 @@ def _read(session: Session, run_id: int, keys: Select[*tuple[Any, ...]], order: 
     return [AnnotationRow(run_id=run_id, **row._mapping) for row in rows]
 
 
-def _keys(conditions: Sequence[ColumnElement[bool]], order: Order, after: Cursor | None) -> Select[*tuple[Any, ...]]:
+def _keys(view: View, order: Order, after: Cursor | None) -> Select[*tuple[Any, ...]]:
     return (
         select(*order.key)
-        .where(*conditions, *order.only, *order.known, *after_key(order.key, after, descending=order.descending))
+        .where(*view.of(order, after), *order.known, *after_key(order.key, after, descending=order.descending))
         .order_by(*(column.desc() if order.descending else column for column in order.key))
     )
 
@@ -240,7 +254,7 @@ def _cursor(key: Any) -> Cursor:
 def _searched(
     session: Session,
     run_id: int,
-    conditions: Sequence[ColumnElement[bool]],
+    view: View,
     text: str,
     order: Order,
     after: Cursor | None,
@@ -250,14 +264,14 @@ def _searched(
     """A page of those that hold the text. Where less than a page is in front of a cursor, the first page."""
     if before is not None:
         back = replace(order, descending=not order.descending)
-        found, last, searched = _search(session, conditions, text, back, before, limit)
+        found, last, searched = _search(session, view, text, back, before, limit)
         if len(found) >= limit or last is not None:
-            page = found[:limit][::-1]
-            previous = _cursor(page[0]) if len(found) > limit else last
-            following = _cursor(page[-1]) if page else last
-            return _search_page(session, run_id, page, following, previous, searched)
+            shown = found[:limit][::-1]
+            previous = _cursor(shown[0]) if len(found) > limit else last
+            following = _cursor(shown[-1]) if shown else last
+            return _search_page(session, run_id, shown, following, previous, searched)
         after = None
-    found, last, searched = _search(session, conditions, text, order, after, limit)
+    found, last, searched = _search(session, view, text, order, after, limit)
     page, full = cut(found, limit)
     following = _cursor(page[-1]) if full else last
     previous = None
@@ -280,7 +294,7 @@ def _beside(place: Cursor, order: Order) -> Cursor:
 
 def _search(
     session: Session,
-    conditions: Sequence[ColumnElement[bool]],
+    view: View,
     text: str,
     order: Order,
     after: Cursor | None,
@@ -291,7 +305,7 @@ def _search(
     found: list[Any] = []
     searched = 0
     for step in SEARCH_STEPS:
-        keys = session.execute(_keys(conditions, order, after).limit(step)).all()
+        keys = session.execute(_keys(view, order, after).limit(step)).all()
         for chunk in batches(keys, SEARCH_CHUNK):
             matching = _matching(session, [key.id for key in chunk], text.strip().casefold())
             found += [key for key in chunk if key.id in matching]

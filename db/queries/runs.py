@@ -141,9 +141,7 @@ def runs_by_config_hash(session: Session, config_hashes: Collection[str]) -> dic
     return runs
 
 
-def read_runs(
-    session: Session, chosen: Select[tuple[int]], *more: Any, order: Sequence[Any] = ()
-) -> list[tuple[RunRow, Any]]:
+def read_runs(session: Session, chosen: Select[int], *more: Any, order: Sequence[Any] = ()) -> list[tuple[RunRow, Any]]:
     """What lists show of the runs whose ids `chosen` finds, with their published GRA and how far their stages are; and
     beside each `more` of it. One query, however many they are."""
     ids = chosen.cte("chosen")
@@ -169,8 +167,14 @@ def _but_run(progress: Any) -> list[Any]:
     return [column for column in progress.c if column.key != "run_id"]
 
 
+def not_deleted() -> ColumnElement[bool]:
+    """Of lists: told by the few that are deleted, so that the others are read from the list's index alone."""
+    gone = aliased(Run)
+    return Run.id.not_in(select(gone.id).where(gone.deleted_at.is_not(None)))
+
+
 def conditions(filters: RunFilters) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = [Run.archived.is_(filters.archived), Run.deleted_at.is_(None)]
+    found: list[ColumnElement[bool]] = [Run.archived.is_(filters.archived), not_deleted()]
     if filters.pinned:
         found.append(Run.pinned.is_(True))
     for name, column in FILTER_COLUMNS.items():

@@ -131,7 +131,7 @@ def measured_stages(session: Session, kinds: Collection[str], *, newest: int = 1
     return measured_rows(session, select(finished.c.id).where(finished.c.place <= newest))
 
 
-def measured_rows(session: Session, ids: Collection[int] | Select[tuple[int]]) -> list[MeasuredStage]:
+def measured_rows(session: Session, ids: Collection[int] | Select[int]) -> list[MeasuredStage]:
     """These finished stages with what decided how long they took, in order of id, in one query."""
     owner = (
         select(RunStage.stage_id, func.min(RunStage.run_id).label("run_id"))

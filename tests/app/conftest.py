@@ -57,6 +57,7 @@ def computed(results: Computed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Com
     for name, value in results.environment.items():
         monkeypatch.setenv(name, value)
     st.cache_data.clear()
+    st.cache_resource.clear()  # what never changes outside of tests
     yield results
     with reading() as session:
         named = queries.named_annotators(session)

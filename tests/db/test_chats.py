@@ -54,7 +54,7 @@ def test_one_host_takes_a_chat_and_a_run_has_one_that_lives(database: Engines) -
         assert chats.lost(session, chat, 7, "It was ended.")
         assert not chats.end(session, chat, "again")
         other = chats.create(session, run, ["base"], "auto")
-        assert queries.newest(session, run) == other != chat
+        assert queries.newest(session, run)[0] == other != chat
         with pytest.raises(UnknownRun, match="There is no run 99"):
             chats.create(session, 99, ["base"], "auto")
     assert (seen(database, chat).state, seen(database, chat).said) == (ENDED, "It was ended.")

@@ -126,7 +126,7 @@ def test_a_page_takes_a_handful_of_queries(filled: tuple[Engines, list[dict[str,
         listing = Listing(grouping=grouping, order="align.beta")
         with counted(engines) as sent, read_scope(engines) as session:
             queries.list_lines(session, listing, after=None, limit=40, keys=["align.beta", "seed"])
-        assert 0 < len([statement for statement in sent if statement.startswith("SELECT")]) <= 5
+        assert 0 < len(sent) <= 4
 
 
 def test_the_fields_of_a_line_are_those_of_its_runs(filled: tuple[Engines, list[dict[str, Any]]]) -> None:

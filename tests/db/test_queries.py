@@ -13,7 +13,7 @@ from db import queries, status
 from db.engine import Engines, now, read_scope, session_scope
 from db.errors import UnknownRun
 from db.models import Annotation, Stage
-from db.queries.examples import ORDERS, _keys
+from db.queries.examples import ORDERS, View, _keys
 from db.records import ClaimedStage, Cursor, RunFilters
 from db.repositories import annotations, evaluations, runs, stages, workers
 from tests.db.labels import PAIRS, SUMMARY, annotated_pair
@@ -632,14 +632,10 @@ def test_plans_use_the_index(done: tuple[Engines, int]) -> None:
         ]  # fmt: skip
         session.execute(Annotation.__table__.insert(), rows)  # type: ignore[attr-defined]
         session.execute(text("ANALYZE"))
-    conditions = [
-        Annotation.stage_id == keys["stage_id"],
-        Annotation.attempt_id == keys["attempt_id"],
-        Annotation.confidence.between(0.1, 0.9),
-    ]
+    view = View(stage_id=keys["stage_id"], attempt_id=keys["attempt_id"], low=0.1, high=0.9)
     with read_scope(engines) as session:
         for name, order in ORDERS.items():
-            page = _keys(conditions, order, Cursor(value=0.5, id=5)).limit(20)
+            page = _keys(view, order, Cursor(value=0.5, id=5)).limit(20)
             plan = query_plan(session, page)
             assert ("ix_annotations_spread" if name == "unsure" else "ix_annotations_browse") in plan
             assert "Sort" not in plan

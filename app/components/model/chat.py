@@ -10,7 +10,6 @@ from app.components.frame.formats import counted
 from app.components.model.words import named
 from app.reads import results
 from cwpo.errors import CwpoError
-from db import queries
 from db.errors import DatabaseError
 from db.queries.people import chats as rows
 from db.records.chats import ANSWERED, LOADING, OPEN, STOPPED, WAITING, ChatRow, TurnRow
@@ -30,9 +29,9 @@ STATES = {WAITING: "waits for a machine", LOADING: "the models are being loaded"
 def show_chat(run_id: int) -> None:
     """The chat in the address, else the run's newest; where it has ended, a way to start one."""
     with results.reading() as session:
-        chat_id = _chosen() or rows.newest(session, run_id)
+        newest, alive = rows.newest(session, run_id)
+        chat_id = _chosen() or newest
         chat = rows.get(session, chat_id, run_id=run_id) if chat_id is not None else None
-        alive = (chat is not None and chat.is_live) or any(worker.alive for worker in queries.workers(session))
     problem = st.session_state.pop("chat_problem", "")
     if problem:
         layout.problem(problem)

@@ -15,7 +15,7 @@ from app.components.frame.formats import ago, counted, dataset_name, models, see
 from app.components.runs import columns
 from app.components.runs.columns import GRA, KL, Column
 from cwpo.compare.configured_run import Configs, by_setting
-from cwpo.compare.gra import GraRow
+from cwpo.compare.in_list import SettingResult
 from cwpo.compare.setting_names import told_apart
 from cwpo.config.catalog import objective_label
 from cwpo.report.gra_terms import terms
@@ -57,7 +57,7 @@ MOST_SHOWN = 50  # runs of an opened line
 
 def lines(
     groups: Sequence[RunGroup],
-    results: Mapping[str, GraRow],
+    results: Mapping[str, SettingResult],
     opened: Sequence[str],
     configs: Configs,
     figures: Figures | None = None,
@@ -251,7 +251,7 @@ def _counted_status(counts: Mapping[str, int]) -> str:
     return "done" if set(counts) == {"done"} else ", ".join(present)
 
 
-def _group_line(group: RunGroup, result: GraRow | None, *, opened: bool) -> Line:
+def _group_line(group: RunGroup, result: SettingResult | None, *, opened: bool) -> Line:
     first = group.rows[0]
     button = OPEN_RUN if len(group.rows) == 1 else (HIDE_SEEDS if opened else SHOW_SEEDS)
     name = next((row.name for row in group.rows if row.name), "")

@@ -54,7 +54,7 @@ def show_services() -> None:
                 found = queries.database_health(session)
         except DatabaseError as error:
             st.text("down")
-            layout.note(error)
+            layout.note(str(error))
             return
         st.text(f"{found.product} {found.version}, {size(found.bytes)}, {found.latency_ms:.1f} ms")
         layout.note(f"{found.location} · {found.detail} · schema {found.revision or 'missing'}")

@@ -3,20 +3,25 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.engine import now
-from db.models import Chat, ChatAnswer, ChatTurn
+from db.engine import clock, now
+from db.models import Chat, ChatAnswer, ChatTurn, Worker
 from db.records.chats import LOADING, OPEN, SILENT_SECONDS, WAITING, ChatRow, LifeSign, TurnRow
+from db.status import SILENT_SECONDS as WORKER_SILENT_SECONDS
+from db.status import WORKER_STOPPED
 
 SHOWN = 20  # newest turns of a page
 UNCLAIMED_SECONDS = 8.0  # a supervisor looks every second
 
 
-def newest(session: Session, run_id: int) -> int | None:
-    """The number of the run's newest chat."""
-    return session.scalars(select(Chat.id).where(Chat.run_id == run_id).order_by(Chat.id.desc()).limit(1)).first()
+def newest(session: Session, run_id: int) -> tuple[int | None, bool]:
+    """The number of the run's newest chat, and whether a worker is alive, beside which chats run."""
+    chat = select(Chat.id).where(Chat.run_id == run_id).order_by(Chat.id.desc()).limit(1).scalar_subquery()
+    heard = select(func.max(Worker.heartbeat_at)).where(Worker.state != WORKER_STOPPED).scalar_subquery()
+    row = session.execute(select(chat.label("chat"), heard.label("heard"), clock(session).label("now"))).one()
+    return row.chat, row.heard is not None and row.heard >= row.now - timedelta(seconds=WORKER_SILENT_SECONDS)
 
 
 def get(session: Session, chat_id: int, *, run_id: int | None = None, turns: int = SHOWN) -> ChatRow | None:

@@ -1,7 +1,7 @@
 """The list of runs as lines: settings, runs, or the values of a field; in any order, by pages that start at a key.
 
-Every statement reads the runs that fit the filters from one index, and of each at most one row of `run_values` for the
-order and one for the grouping, whatever else the runs hold.
+Every statement reads the runs that fit the filters from one index, and from another the values of the field or figure
+that orders or groups them, whatever else the runs hold.
 """
 
 import math
@@ -31,7 +31,7 @@ from db import status
 from db.models import Run, RunTag, RunValue, SavedView, Setting
 from db.queries.common import cut
 from db.queries.people.keeping import most_used_tags
-from db.queries.runs import conditions, read_runs
+from db.queries.runs import conditions, not_deleted, read_runs
 from db.readiness import QUEUE_PAUSED
 from db.records import RunRow
 from db.records.listing import (
@@ -74,6 +74,7 @@ class _Source:
     line: Any
     tables: Any
     conditions: Sequence[Any]
+    of_values: bool = False  # lines that may have all runs
 
     def of(self, *columns: Any) -> Any:
         """Columns of the runs that fit."""
@@ -158,7 +159,7 @@ def figures_of(
 def version(session: Session) -> Version:
     """Whether the list may have changed: read from indexes alone."""
     row = session.execute(select(*(one.label(name) for name, one in _counts().items()))).one()
-    return _version(row._mapping)
+    return _version(dict(row._mapping))
 
 
 def around(session: Session) -> Around:
@@ -199,7 +200,7 @@ def _counts() -> dict[str, Any]:
     """What the version of the list is made of, each of them one number."""
     paused = select(func.count()).select_from(Setting).where(Setting.key == QUEUE_PAUSED)
     live = {state: select(func.count()).select_from(Run).where(Run.status == state) for state in status.LIVE}
-    listed = select(func.count()).select_from(Run).where(Run.archived.is_(False), Run.deleted_at.is_(None))
+    listed = select(func.count()).select_from(Run).where(Run.archived.is_(False), not_deleted())
     counts = {"runs": listed, "newest": select(func.max(Run.id)), "paused": paused, **live}
     return {name: one.scalar_subquery() for name, one in counts.items()}
 
@@ -230,9 +231,16 @@ def _source(listing: Listing) -> _Source:
         return _Source(line=Run.group_key, tables=Run, conditions=wanted)
     if listing.grouping == EACH_RUN:
         return _Source(line=Run.id, tables=Run, conditions=wanted)
-    its = aliased(RunValue)
-    tables = outerjoin(Run, its, (its.run_id == Run.id) & (its.key == listing.grouping))
-    return _Source(line=func.coalesce(its.text, NOTHING), tables=tables, conditions=wanted)
+    its = _values("its", [listing.grouping])
+    tables = outerjoin(Run, its, its.c.run_id == Run.id)
+    return _Source(line=func.coalesce(its.c.text, NOTHING), tables=tables, conditions=wanted, of_values=True)
+
+
+def _values(name: str, keys: Collection[str]) -> Any:
+    """These fields and figures of all runs, read at once from their index: of thousands of runs one after the other
+    takes four times as long."""
+    found = select(RunValue.run_id, RunValue.key, RunValue.number, RunValue.text).where(RunValue.key.in_(keys))
+    return found.cte(name).prefix_with("MATERIALIZED")
 
 
 def _lines(listing: Listing) -> Any:
@@ -242,9 +250,9 @@ def _lines(listing: Listing) -> Any:
     if listing.order in PLAIN_ORDERS:
         number, text, together = PLAIN_ORDERS[listing.order]
     else:
-        by = aliased(RunValue)
-        tables = outerjoin(tables, by, (by.run_id == Run.id) & (by.key == listing.order))
-        number, text, together = by.number, by.text, _mean
+        by = _values("by_value", [listing.order])
+        tables = outerjoin(tables, by, by.c.run_id == Run.id)
+        number, text, together = by.c.number, by.c.text, _mean
     alone = listing.grouping == EACH_RUN
     if number is not None:
         number = (number if listing.order != "seeds" else Run.seed) if alone else together(number)
@@ -315,7 +323,8 @@ def _tallies(session: Session, source: _Source, names: Sequence[Any]) -> dict[An
         one.seeds.add(seed)
         one.pinned = one.pinned or bool(is_pinned)
     tagged = select(line, RunTag.tag).select_from(join(source.tables, RunTag, RunTag.run_id == Run.id))
-    wanted = tagged.where(*source.conditions, source.line.in_(names)).distinct()
+    few = Run.id.in_(select(RunTag.run_id))  # begin with those that have any
+    wanted = tagged.where(few, *source.conditions, source.line.in_(names)).distinct()
     for name, tag in sorted(session.execute(wanted).tuples()):
         found[name].tags.append(tag)
     return found
@@ -327,17 +336,20 @@ def _figures(
     """Each of these fields and figures over the runs of each line."""
     if not keys or not names:
         return {}
-    of = aliased(RunValue)
-    tables = join(source.tables, of, (of.run_id == Run.id) & of.key.in_(keys))
-    square = func.sum(of.number * of.number)
+    if source.of_values:
+        of = _values("wanted", keys)
+        tables, its = join(source.tables, of, of.c.run_id == Run.id), of.c
+    else:
+        each = aliased(RunValue)
+        tables, its = join(source.tables, each, (each.run_id == Run.id) & each.key.in_(keys)), each
     rows = (
         select(
-            source.line.label("line"), of.key, func.count(), func.count(of.number), func.avg(of.number), square,
-            func.min(of.text), func.max(of.text),
+            source.line.label("line"), its.key, func.count(), func.count(its.number), func.avg(its.number),
+            func.sum(its.number * its.number), func.min(its.text), func.max(its.text),
         )
         .select_from(tables)
         .where(*source.conditions, source.line.in_(names))
-        .group_by(source.line, of.key)
+        .group_by(source.line, its.key)
     )  # fmt: skip
     found: dict[Any, dict[str, Figure]] = {}
     for line, key, runs, numbers, mean, squares, low, high in session.execute(rows):
