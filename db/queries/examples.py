@@ -299,7 +299,7 @@ def _search(
     order: Order,
     after: Cursor | None,
     limit: int,
-) -> tuple[list[Any], Cursor | None, int]:
+) -> tuple[Sequence[Any], Cursor | None, int]:
     """Look through the pairs in order until there is one more than a page or the steps are used up: the keys of those
     that hold the text, from where to search further, and how many were looked at."""
     found: list[Any] = []
