@@ -83,7 +83,7 @@ class Walker:
         for entry in self.dice.sample(list(entries.values()), min(most, len(entries))):
             context = browser.new_context(viewport={"width": 1440, "height": 900})
             self.page = context.new_page()
-            self.page.set_default_timeout(30_000)
+            self.page.set_default_timeout(120_000)
             self.page.goto(self.base + entry.address)
             self.entries, self.at = [entry], 0
             if (found := self._found()) != entry:
@@ -98,7 +98,7 @@ class Walker:
         while time.monotonic() < deadline:
             self.page.wait_for_timeout(250)
             settle(self.page, "")
-            expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0)  # a kind of widget that is still fetched
+            expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=60_000)  # still fetched
             seen.append(Entry(self.page.url.removeprefix(self.base), _still(self.page.evaluate(PICTURE))))
             if seen[-1].picture["title"] and seen[-3:] == [seen[-1]] * 3:
                 return seen[-1]
