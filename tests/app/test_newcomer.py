@@ -18,7 +18,7 @@ def newcomer(served: str, browser: Browser) -> Iterator[Page]:
     """Somebody at the list of runs, whose interactions are counted."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(120_000)
     page.goto(served)
     settle(page, "Runs")
     counting.begin(page)

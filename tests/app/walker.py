@@ -9,6 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.amounts import amount
 from tests.app.served import settle
 
 # What a person sees of the state of a page: titles, sentences, what widgets hold, the lines of a grid.
@@ -29,6 +30,8 @@ PICTURE = """() => {
   };
 }"""
 PASSING = re.compile(r"\bago\b|just now|\bread in\b")  # what changes while nobody does anything
+FETCHED = '[data-testid="stMain"] [data-testid="stSkeleton"]:visible'  # a kind of widget that is not here yet
+SLOW = amount("SLOW", 3)  # seconds
 LIVE = "System"  # is drawn again every few seconds
 LINE, TICK, OPEN = 31, 17, 62  # px of a line of the grid, and from its left edge
 Picture = dict[str, list[str]]
@@ -83,7 +86,7 @@ class Walker:
         for entry in self.dice.sample(list(entries.values()), min(most, len(entries))):
             context = browser.new_context(viewport={"width": 1440, "height": 900})
             self.page = context.new_page()
-            self.page.set_default_timeout(30_000)
+            self.page.set_default_timeout(120_000)
             self.page.goto(self.base + entry.address)
             self.entries, self.at = [entry], 0
             if (found := self._found()) != entry:
@@ -98,16 +101,28 @@ class Walker:
         while time.monotonic() < deadline:
             self.page.wait_for_timeout(250)
             settle(self.page, "")
-            expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0)  # a kind of widget that is still fetched
-            seen.append(Entry(self.page.url.removeprefix(self.base), _still(self.page.evaluate(PICTURE))))
+            expect(self.page.locator(FETCHED)).to_have_count(0, timeout=60_000)
+            seen.append(self._now())
             if seen[-1].picture["title"] and seen[-3:] == [seen[-1]] * 3:
                 return seen[-1]
         raise AssertionError(f"The page does not come to rest: {self.went}: {_differences(seen[-2], seen[-1])}")
 
+    def _now(self) -> Entry:
+        return Entry(self.page.url.removeprefix(self.base), _still(self.page.evaluate(PICTURE)))
+
+    def _take_effect(self, before: Entry) -> None:
+        """A click has come to the page, however slow the machine is; some change nothing."""
+        deadline = time.monotonic() + SLOW
+        while self._now() == before and time.monotonic() < deadline:
+            self.page.wait_for_timeout(100)
+
     def _go(self, by: int, move: Callable[[], Any]) -> None:
         self.went.append({-1: "back", 0: "reload", 1: "forward"}[by])
+        before = self.entries[self.at]
         move()
         self.at += by
+        if self.entries[self.at] != before:
+            self._take_effect(before)
         wanted, found = self.entries[self.at], self._found()
         if found != wanted:
             self.different.append(f"{self.went}: {_differences(wanted, found)}")
@@ -127,6 +142,7 @@ class Walker:
         step = self.dice.choice(steps)
         self.went.append(f"{here.address} {step.name}")
         step.do()
+        self._take_effect(here)
         found = self.look()
         if step.is_entry and found != here:
             self.entries = [*self.entries[: self.at + 1], found]

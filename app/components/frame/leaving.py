@@ -26,7 +26,7 @@ AS_LEFT = "leaving.as_left"  # of the list of runs
 ON_THE_WAY, HISTORY = "leaving.on_the_way", "leaving.history"
 SHOWN, SEEN = "leaving.shown", "leaving.seen"  # the page that is drawn, and the last one that was drawn to its end
 HIDDEN = "way"  # the container that style.css does not show
-PATIENCE, LOOK_EVERY = 5.0, 0.03  # seconds until the server changes the page by itself
+PATIENCE, LOOK_EVERY = 20.0, 0.03  # seconds until the server changes the page by itself
 SCRIPT = Path(__file__).with_name("way.js").read_text(encoding="utf-8")
 ask_browser = st.components.v2.component("way", js=SCRIPT)
 
