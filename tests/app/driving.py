@@ -16,24 +16,27 @@ FILES = {
     "jsonl": "".join(f'{{"prompt": "ask {n}", "chosen": "yes {n}", "rejected": "no {n}"}}\n' for n in range(30)),
 }
 
-# When the page spoke to the server last, when a run of its script ended last, and when it was last touched here.
+# When the page spoke to the server last, when a run of its script ended last, when anything was drawn last, and when it
+# was last touched here.
 LISTEN = """() => {
   const send = WebSocket.prototype.send;
-  window.driven = {sent: 0, ended: 0, touched: 0};
-  WebSocket.prototype.send = function (...data) { window.driven.sent = performance.now(); send.apply(this, data); };
-  new MutationObserver(all => { for (const one of all)
-    if (one.target.dataset.testScriptState === 'notRunning') window.driven.ended = performance.now(); }
-  ).observe(document, {subtree: true, attributes: true, attributeFilter: ['data-test-script-state']});
+  const driven = window.driven = {sent: 0, ended: 0, drawn: 0, touched: 0};
+  WebSocket.prototype.send = function (...data) { driven.sent = performance.now(); send.apply(this, data); };
+  new MutationObserver(all => {
+    driven.drawn = performance.now();
+    if (all.some(one => one.type === 'attributes' && one.target.dataset.testScriptState === 'notRunning'))
+      driven.ended = performance.now();
+  }).observe(document, {subtree: true, childList: true, attributes: true, attributeFilter: ['data-test-script-state']});
 }"""
 IDLE = """() => {
   const app = document.querySelector('[data-testid=stApp]'), now = performance.now();
-  const {sent, ended, touched} = window.driven;
-  if (app?.dataset.testScriptState !== 'notRunning' || !document.querySelector('h1')) return false;
-  if (sent < touched) return now - touched > 250;
-  return ended > sent ? now - ended > 50 : now - sent > 700;
+  const {sent, ended, drawn, touched} = window.driven;
+  if (app?.dataset.testScriptState !== 'notRunning' || !document.querySelector('h1') || now - drawn < 80
+      || (now - ended < 5_000 && document.querySelector('[data-testid=stSkeleton], [data-stale=true]'))) return false;
+  return sent < touched ? now - touched > 250 : ended > sent || now - sent > 700;
 }"""
 # The last widget on the page that can be seen and used and was not changed yet is marked; its kind, and who it is:
-# numbers in names count for nothing, so that of a list of ten cards one is tried.
+# numbers in names count for nothing, so that of a list of ten cards one is tried, and of ten tables one file of each kind.
 NEXT = """([kinds, done]) => {
   const plain = text => text.replace(/[0-9a-f]{8,}|-?\\d+([.,:]\\d+)*/g, '#').trim();
   document.querySelectorAll('[data-driven]').forEach(at => at.removeAttribute('data-driven'));
@@ -43,8 +46,11 @@ NEXT = """([kinds, done]) => {
         || at.closest('[data-testid=stSidebar], [data-stale=true], [aria-disabled=true]')
         || at.matches('[role=tab][aria-selected=true]')) continue;
     const keys = [...at.closest('[class*=st-key-]')?.classList ?? []].find(one => one.startsWith('st-key-')) ?? '';
-    const words = control.getAttribute('aria-label') || at.innerText.split('\\n')[0].slice(0, 60);
-    const name = [at.dataset.testid, plain(keys.replace('st-key-', '')), plain(words)].join(' | ');
+    const label = at.querySelector('[data-testid=stWidgetLabel]');
+    const words = label ? label.innerText : at.matches('[data-testid=stDataFrame]') ? ''
+      : control.getAttribute('aria-label') || at.innerText.split('\\n')[0].slice(0, 60);
+    const key = at.dataset.testid === 'stDownloadButton' ? '' : plain(keys.replace('st-key-', ''));
+    const name = [at.dataset.testid, key, plain(words)].join(' | ');
     if (done.includes(name)) continue;
     at.setAttribute('data-driven', '');
     return [at.dataset.testid, name, !!at.closest('[data-testid=stPopoverBody]')];
@@ -80,6 +86,7 @@ class Driver:
         context.add_init_script(f"({LISTEN})()")
         page = context.new_page()
         page.set_default_timeout(8_000)
+        page.set_default_navigation_timeout(60_000)
         driver = cls(page=page, base=base, kept=kept)
         page.on("pageerror", lambda error: driver.complain(f"error: {error}"))
         page.on("dialog", lambda dialog: driver.complain(f"dialog: {dialog.message}"))
@@ -146,6 +153,14 @@ class Driver:
             if self.page.query_selector("[data-driven]") is not None:
                 self.complain(f"cannot be used: {str(error)[:600]}")
 
+    def all_saved(self) -> bool:
+        """Every file that was asked for came."""
+        for _ in range(100):
+            if self.saved == self.asked:
+                return True
+            self.page.wait_for_timeout(100)
+        return False
+
     def shown(self) -> dict[str, Any]:
         """The address, and what its widgets show."""
         return {"address": self.page.url, **self.page.evaluate(SHOWN)}
@@ -208,6 +223,7 @@ def _give(driver: Driver, at: ElementHandle) -> None:
     assert field is not None
     kind = next(kind for kind in FILES if kind in (field.get_attribute("accept") or "jsonl"))
     field.set_input_files({"name": f"own.{kind}", "mimeType": "text/plain", "buffer": FILES[kind].encode()})
+    driver.page.wait_for_function("window.driven.sent > window.driven.touched")
 
 
 def _tick(driver: Driver, at: ElementHandle) -> None:
