@@ -11,44 +11,49 @@ from playwright.sync_api import Error as PlaywrightError
 # Streamlit asks for these under the page's own path first, then under the root.
 ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
 MOST = 120  # widgets of a page
+PATIENCE = 60_000  # ms, for a page whose process imports everything first
 FILES = {
     "yaml": "method: weak\n",
     "jsonl": "".join(f'{{"prompt": "ask {n}", "chosen": "yes {n}", "rejected": "no {n}"}}\n' for n in range(30)),
 }
 
-# When the page spoke to the server last, when a run of its script ended last, when anything was drawn last, and when it
-# was last touched here.
+# How often the page spoke to the server and how often a run of its script ended; when that was, when anything was drawn
+# last, and when the page was last touched here.
 LISTEN = """() => {
   const send = WebSocket.prototype.send;
-  const driven = window.driven = {sent: 0, ended: 0, drawn: 0, touched: 0};
-  WebSocket.prototype.send = function (...data) { driven.sent = performance.now(); send.apply(this, data); };
+  const driven = window.driven = {sent: 0, ended: 0, heard: 0, drawn: 0, touched: 0};
+  WebSocket.prototype.send = function (...data) {
+    driven.sent += 1; driven.heard = performance.now(); send.apply(this, data); };
   new MutationObserver(all => {
     driven.drawn = performance.now();
-    if (all.some(one => one.type === 'attributes' && one.target.dataset.testScriptState === 'notRunning'))
-      driven.ended = performance.now();
+    if (all.some(one => one.type === 'attributes' && one.target.dataset.testScriptState === 'notRunning')) {
+      driven.ended += 1; driven.heard = performance.now(); }
   }).observe(document, {subtree: true, childList: true, attributes: true, attributeFilter: ['data-test-script-state']});
 }"""
+# Every word to the server has had its run, unless several had one together.
 IDLE = """() => {
-  const app = document.querySelector('[data-testid=stApp]'), now = performance.now();
-  const {sent, ended, drawn, touched} = window.driven;
-  if (app?.dataset.testScriptState !== 'notRunning' || !document.querySelector('h1') || now - drawn < 80
-      || (now - ended < 5_000 && document.querySelector('[data-testid=stSkeleton], [data-stale=true]'))) return false;
-  return sent < touched ? now - touched > 250 : ended > sent || now - sent > 700;
+  const app = document.querySelector('[data-testid=stApp]'), now = performance.now(), driven = window.driven;
+  if (app?.dataset.testScriptState !== 'notRunning' || !document.querySelector('h1') || now - driven.drawn < 80
+      || now - driven.touched < 250 && driven.heard < driven.touched
+      || now - driven.heard < 5_000 && document.querySelector('[data-testid=stSkeleton], [data-stale=true]')
+      || now - driven.heard < 1_500 && driven.sent > driven.ended) return false;
+  driven.ended = driven.sent;
+  return true;
 }"""
 # The last widget on the page that can be seen and used and was not changed yet is marked; its kind, and who it is:
-# numbers in names count for nothing, so that of a list of ten cards one is tried, and of ten tables one file of each kind.
+# numbers in names count for nothing, so that of ten cards one is tried, and of ten tables one file of each kind.
 NEXT = """([kinds, done]) => {
   const plain = text => text.replace(/[0-9a-f]{8,}|-?\\d+([.,:]\\d+)*/g, '#').trim();
   document.querySelectorAll('[data-driven]').forEach(at => at.removeAttribute('data-driven'));
   for (const at of [...document.querySelectorAll(kinds.map(kind => `[data-testid=${kind}]`).join())].reverse()) {
     const control = at.matches('button, a') ? at : at.querySelector('a, button, summary, input, textarea, canvas');
     if (!control || !at.checkVisibility({visibilityProperty: true}) || control.disabled
-        || at.closest('[data-testid=stSidebar], [data-stale=true], [aria-disabled=true]')
+        || at.closest('[data-testid=stSidebar], [aria-disabled=true]')
         || at.matches('[role=tab][aria-selected=true]')) continue;
     const keys = [...at.closest('[class*=st-key-]')?.classList ?? []].find(one => one.startsWith('st-key-')) ?? '';
-    const label = at.querySelector('[data-testid=stWidgetLabel]');
-    const words = label ? label.innerText : at.matches('[data-testid=stDataFrame]') ? ''
-      : control.getAttribute('aria-label') || at.innerText.split('\\n')[0].slice(0, 60);
+    const label = at.querySelector('[data-testid=stWidgetLabel]') ?? control.querySelector('p');
+    const words = at.matches('[data-testid=stDataFrame]') ? ''
+      : (label?.innerText ?? control.getAttribute('aria-label') ?? '').split('\\n')[0].slice(0, 60);
     const key = at.dataset.testid === 'stDownloadButton' ? '' : plain(keys.replace('st-key-', ''));
     const name = [at.dataset.testid, key, plain(words)].join(' | ');
     if (done.includes(name)) continue;
@@ -61,7 +66,8 @@ NEXT = """([kinds, done]) => {
 SHOWN = """() => Object.fromEntries([...new URLSearchParams(location.search).keys()].map(name => {
   const found = [];
   for (const at of document.querySelectorAll(`.st-key-${CSS.escape(name)}`)) for (const one of at.querySelectorAll(
-      'input, [aria-checked=true], [aria-pressed=true], [aria-selected=true], [data-testid=stMultiSelectTagsContainer]'))
+      'input, [aria-checked=true], [aria-pressed=true], [aria-selected=true], [data-testid=stMultiSelectTagsContainer]'
+  ))
     if (!at.contains(one.closest('[role=tabpanel]')))
       found.push(one.matches('input') ? (one.type === 'checkbox' ? one.checked : one.value) : one.innerText);
   return [name, found];
@@ -111,7 +117,7 @@ class Driver:
 
     def idle(self) -> None:
         """The page is drawn, and its script has nothing to do."""
-        self.page.wait_for_function(IDLE, timeout=60_000)
+        self.page.wait_for_function(IDLE, timeout=PATIENCE)
         for box in self.page.get_by_test_id("stException").all():
             self.complain(f"exception: {box.inner_text()}")
 
@@ -130,16 +136,21 @@ class Driver:
                 continue
             before = self.page.url
             if not inside and self.page.get_by_test_id("stPopoverBody").count():
+                self._touch()
                 self.page.keyboard.press("Escape")
                 self.idle()
-            self.page.evaluate("window.driven.touched = performance.now()")
+            self._touch()
             self._change(kind)
             self.idle()
             if self.page.url.partition("?")[0] != here:
+                self._touch()
                 self.page.go_back()
                 self.idle()
                 if self.page.url != before:
                     self.open(before)
+
+    def _touch(self) -> None:
+        self.page.evaluate("window.driven.touched = performance.now()")
 
     def _change(self, kind: str) -> None:
         at = self.page.query_selector("[data-driven]")
@@ -170,9 +181,16 @@ def _click(driver: Driver, at: ElementHandle) -> None:
     (at.query_selector("a, button, summary") or at).click()
 
 
+def _unfold(driver: Driver, at: ElementHandle) -> None:
+    at.click()
+    driver.page.locator("[data-testid=stPopoverBody] [data-testid=stElementContainer]").first.wait_for(state="attached")
+
+
 def _save(driver: Driver, at: ElementHandle) -> None:
+    """A file is made when it is asked for, and gone with the next run of the script."""
     driver.asked += 1
     _click(driver, at)
+    driver.all_saved()
 
 
 def _check(driver: Driver, at: ElementHandle) -> None:
@@ -223,7 +241,7 @@ def _give(driver: Driver, at: ElementHandle) -> None:
     assert field is not None
     kind = next(kind for kind in FILES if kind in (field.get_attribute("accept") or "jsonl"))
     field.set_input_files({"name": f"own.{kind}", "mimeType": "text/plain", "buffer": FILES[kind].encode()})
-    driver.page.wait_for_function("window.driven.sent > window.driven.touched")
+    driver.page.wait_for_function("window.driven.heard > window.driven.touched")
 
 
 def _tick(driver: Driver, at: ElementHandle) -> None:
@@ -234,7 +252,7 @@ def _tick(driver: Driver, at: ElementHandle) -> None:
 CHANGES: dict[str, Callable[[Driver, ElementHandle], None]] = {
     "stButton": _click,
     "stFormSubmitButton": _click,
-    "stPopoverButton": _click,
+    "stPopoverButton": _unfold,
     "stPageLink": _click,
     "stTab": _click,
     "stExpander": _click,
