@@ -213,7 +213,7 @@ def _choose(driver: Driver, at: ElementHandle) -> None:
     field = at.query_selector("input")
     assert field is not None
     field.click()
-    options = driver.page.locator('[role=option]:not([aria-selected=true]):not([aria-disabled=true])')
+    options = driver.page.locator("[role=option]:not([aria-selected=true]):not([aria-disabled=true])")
     options.first.wait_for(timeout=3_000)
     options.nth(min(1, options.count() - 1)).click()
     driver.page.keyboard.press("Escape")
