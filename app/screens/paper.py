@@ -26,6 +26,7 @@ from cwpo.report.document.meanings import GRA_IN_WORDS
 
 FIRST = "T1"
 EXACT = ("F3 left", "F3 right", "F4", "F5")  # figures whose points could be measured to a tenth
+MEANING = {"gra": GRA_IN_WORDS}  # of a metric, beside the title of its picture
 DOTS = "Hollow: the paper, with the interval that its number of prompts or pairs implies. Filled: ours, 95 %."
 SUMMARY = "Paper: mean over its cells, in points. Ours: verdicts of the cells that runs answer."
 SANDBOX = "The sandbox is another world: only the sign of its paired difference is shown, after correction."
@@ -56,7 +57,8 @@ def _answer(table: published.Table, view: PaperView, files: list[tables.Drawn]) 
     left, right = layout.two_columns()
     with left:
         if any(cell.low is not None for cell in view.cells):
-            show_chart("paper_cells", view.cells, key="cells", title=_title(view), caption=DOTS)
+            show_chart("paper_cells", view.cells, key="cells", title=_title(view), caption=DOTS,
+                       about=MEANING.get(view.cells[0].number.metric, ""))  # fmt: skip
         else:
             show_conflicts(table.name)
     with right:

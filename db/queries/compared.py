@@ -46,6 +46,7 @@ def compared_runs(
             and_(Evaluation.stage_id == evaluation.id, Evaluation.attempt_id == evaluation.published_attempt_id),
         )
     )
+    statement = statement.where(Run.deleted_at.is_(None))
     if run_ids:
         statement = statement.where(Run.id.in_(run_ids))
     else:
@@ -55,12 +56,12 @@ def compared_runs(
 
 
 def newest_evaluated(session: Session, limit: int) -> list[EvaluatedRun]:
-    """The newest runs that have a result and are not archived, newest first."""
+    """The newest runs that have a result and are neither archived nor deleted, newest first."""
     found = session.execute(
         select(Run.id, Run.sweep_id, Run.group_key, Run.dataset)
         .join(RunStage, and_(RunStage.run_id == Run.id, RunStage.slot == EVALUATION_SLOT))
         .join(Stage, Stage.id == RunStage.stage_id)
-        .where(Run.archived.is_(False), Stage.published_attempt_id.is_not(None))
+        .where(Run.archived.is_(False), Run.deleted_at.is_(None), Stage.published_attempt_id.is_not(None))
         .order_by(Run.id.desc())
         .limit(limit)
     )

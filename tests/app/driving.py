@@ -11,40 +11,51 @@ from playwright.sync_api import Error as PlaywrightError
 # Streamlit asks for these under the page's own path first, then under the root.
 ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
 MOST = 120  # widgets of a page
+PATIENCE = 60_000  # ms, for a page whose process imports everything first
 FILES = {
     "yaml": "method: weak\n",
     "jsonl": "".join(f'{{"prompt": "ask {n}", "chosen": "yes {n}", "rejected": "no {n}"}}\n' for n in range(30)),
 }
 
-# When the page spoke to the server last, when a run of its script ended last, and when it was last touched here.
+# How often the page spoke to the server and how often a run of its script ended; when that was, when anything was drawn
+# last, and when the page was last touched here.
 LISTEN = """() => {
   const send = WebSocket.prototype.send;
-  window.driven = {sent: 0, ended: 0, touched: 0};
-  WebSocket.prototype.send = function (...data) { window.driven.sent = performance.now(); send.apply(this, data); };
-  new MutationObserver(all => { for (const one of all)
-    if (one.target.dataset.testScriptState === 'notRunning') window.driven.ended = performance.now(); }
-  ).observe(document, {subtree: true, attributes: true, attributeFilter: ['data-test-script-state']});
+  const driven = window.driven = {sent: 0, ended: 0, heard: 0, drawn: 0, touched: 0};
+  WebSocket.prototype.send = function (...data) {
+    driven.sent += 1; driven.heard = performance.now(); send.apply(this, data); };
+  new MutationObserver(all => {
+    driven.drawn = performance.now();
+    if (all.some(one => one.type === 'attributes' && one.target.dataset.testScriptState === 'notRunning')) {
+      driven.ended += 1; driven.heard = performance.now(); }
+  }).observe(document, {subtree: true, childList: true, attributes: true, attributeFilter: ['data-test-script-state']});
 }"""
+# Every word to the server has had its run, unless several had one together.
 IDLE = """() => {
-  const app = document.querySelector('[data-testid=stApp]'), now = performance.now();
-  const {sent, ended, touched} = window.driven;
-  if (app?.dataset.testScriptState !== 'notRunning' || !document.querySelector('h1')) return false;
-  if (sent < touched) return now - touched > 250;
-  return ended > sent ? now - ended > 50 : now - sent > 700;
+  const app = document.querySelector('[data-testid=stApp]'), now = performance.now(), driven = window.driven;
+  if (app?.dataset.testScriptState !== 'notRunning' || !document.querySelector('h1') || now - driven.drawn < 80
+      || now - driven.touched < 250 && driven.heard < driven.touched
+      || now - driven.heard < 5_000 && document.querySelector('[data-testid=stSkeleton], [data-stale=true]')
+      || now - driven.heard < 1_500 && driven.sent > driven.ended) return false;
+  driven.ended = driven.sent;
+  return true;
 }"""
 # The last widget on the page that can be seen and used and was not changed yet is marked; its kind, and who it is:
-# numbers in names count for nothing, so that of a list of ten cards one is tried.
+# numbers in names count for nothing, so that of ten cards one is tried, and of ten tables one file of each kind.
 NEXT = """([kinds, done]) => {
   const plain = text => text.replace(/[0-9a-f]{8,}|-?\\d+([.,:]\\d+)*/g, '#').trim();
   document.querySelectorAll('[data-driven]').forEach(at => at.removeAttribute('data-driven'));
   for (const at of [...document.querySelectorAll(kinds.map(kind => `[data-testid=${kind}]`).join())].reverse()) {
     const control = at.matches('button, a') ? at : at.querySelector('a, button, summary, input, textarea, canvas');
     if (!control || !at.checkVisibility({visibilityProperty: true}) || control.disabled
-        || at.closest('[data-testid=stSidebar], [data-stale=true], [aria-disabled=true]')
+        || at.closest('[data-testid=stSidebar], [aria-disabled=true]')
         || at.matches('[role=tab][aria-selected=true]')) continue;
     const keys = [...at.closest('[class*=st-key-]')?.classList ?? []].find(one => one.startsWith('st-key-')) ?? '';
-    const words = control.getAttribute('aria-label') || at.innerText.split('\\n')[0].slice(0, 60);
-    const name = [at.dataset.testid, plain(keys.replace('st-key-', '')), plain(words)].join(' | ');
+    const label = at.querySelector('[data-testid=stWidgetLabel]') ?? control.querySelector('p');
+    const words = at.matches('[data-testid=stDataFrame]') ? ''
+      : (label?.innerText ?? control.getAttribute('aria-label') ?? '').split('\\n')[0].slice(0, 60);
+    const key = at.dataset.testid === 'stDownloadButton' ? '' : plain(keys.replace('st-key-', ''));
+    const name = [at.dataset.testid, key, plain(words)].join(' | ');
     if (done.includes(name)) continue;
     at.setAttribute('data-driven', '');
     return [at.dataset.testid, name, !!at.closest('[data-testid=stPopoverBody]')];
@@ -54,8 +65,9 @@ NEXT = """([kinds, done]) => {
 # What the widgets that stand in the address show; what lies behind a tab is no part of the tabs.
 SHOWN = """() => Object.fromEntries([...new URLSearchParams(location.search).keys()].map(name => {
   const found = [];
-  for (const at of document.querySelectorAll(`.st-key-${CSS.escape(name)}`)) for (const one of at.querySelectorAll('input, ' +
-      '[aria-checked=true], [aria-pressed=true], [aria-selected=true], [data-testid=stMultiSelectTagsContainer]'))
+  for (const at of document.querySelectorAll(`.st-key-${CSS.escape(name)}`)) for (const one of at.querySelectorAll(
+      'input, [aria-checked=true], [aria-pressed=true], [aria-selected=true], [data-testid=stMultiSelectTagsContainer]'
+  ))
     if (!at.contains(one.closest('[role=tabpanel]')))
       found.push(one.matches('input') ? (one.type === 'checkbox' ? one.checked : one.value) : one.innerText);
   return [name, found];
@@ -80,6 +92,7 @@ class Driver:
         context.add_init_script(f"({LISTEN})()")
         page = context.new_page()
         page.set_default_timeout(8_000)
+        page.set_default_navigation_timeout(60_000)
         driver = cls(page=page, base=base, kept=kept)
         page.on("pageerror", lambda error: driver.complain(f"error: {error}"))
         page.on("dialog", lambda dialog: driver.complain(f"dialog: {dialog.message}"))
@@ -104,7 +117,7 @@ class Driver:
 
     def idle(self) -> None:
         """The page is drawn, and its script has nothing to do."""
-        self.page.wait_for_function(IDLE, timeout=60_000)
+        self.page.wait_for_function(IDLE, timeout=PATIENCE)
         for box in self.page.get_by_test_id("stException").all():
             self.complain(f"exception: {box.inner_text()}")
 
@@ -123,16 +136,21 @@ class Driver:
                 continue
             before = self.page.url
             if not inside and self.page.get_by_test_id("stPopoverBody").count():
+                self._touch()
                 self.page.keyboard.press("Escape")
                 self.idle()
-            self.page.evaluate("window.driven.touched = performance.now()")
+            self._touch()
             self._change(kind)
             self.idle()
             if self.page.url.partition("?")[0] != here:
+                self._touch()
                 self.page.go_back()
                 self.idle()
                 if self.page.url != before:
                     self.open(before)
+
+    def _touch(self) -> None:
+        self.page.evaluate("window.driven.touched = performance.now()")
 
     def _change(self, kind: str) -> None:
         at = self.page.query_selector("[data-driven]")
@@ -146,6 +164,14 @@ class Driver:
             if self.page.query_selector("[data-driven]") is not None:
                 self.complain(f"cannot be used: {str(error)[:600]}")
 
+    def all_saved(self) -> bool:
+        """Every file that was asked for came."""
+        for _ in range(100):
+            if self.saved == self.asked:
+                return True
+            self.page.wait_for_timeout(100)
+        return False
+
     def shown(self) -> dict[str, Any]:
         """The address, and what its widgets show."""
         return {"address": self.page.url, **self.page.evaluate(SHOWN)}
@@ -155,9 +181,16 @@ def _click(driver: Driver, at: ElementHandle) -> None:
     (at.query_selector("a, button, summary") or at).click()
 
 
+def _unfold(driver: Driver, at: ElementHandle) -> None:
+    at.click()
+    driver.page.locator("[data-testid=stPopoverBody] [data-testid=stElementContainer]").first.wait_for(state="attached")
+
+
 def _save(driver: Driver, at: ElementHandle) -> None:
+    """A file is made when it is asked for, and gone with the next run of the script."""
     driver.asked += 1
     _click(driver, at)
+    driver.all_saved()
 
 
 def _check(driver: Driver, at: ElementHandle) -> None:
@@ -180,7 +213,7 @@ def _choose(driver: Driver, at: ElementHandle) -> None:
     field = at.query_selector("input")
     assert field is not None
     field.click()
-    options = driver.page.locator('[role=option]:not([aria-selected=true]):not([aria-disabled=true])')
+    options = driver.page.locator("[role=option]:not([aria-selected=true]):not([aria-disabled=true])")
     options.first.wait_for(timeout=3_000)
     options.nth(min(1, options.count() - 1)).click()
     driver.page.keyboard.press("Escape")
@@ -208,6 +241,7 @@ def _give(driver: Driver, at: ElementHandle) -> None:
     assert field is not None
     kind = next(kind for kind in FILES if kind in (field.get_attribute("accept") or "jsonl"))
     field.set_input_files({"name": f"own.{kind}", "mimeType": "text/plain", "buffer": FILES[kind].encode()})
+    driver.page.wait_for_function("window.driven.heard > window.driven.touched")
 
 
 def _tick(driver: Driver, at: ElementHandle) -> None:
@@ -218,7 +252,7 @@ def _tick(driver: Driver, at: ElementHandle) -> None:
 CHANGES: dict[str, Callable[[Driver, ElementHandle], None]] = {
     "stButton": _click,
     "stFormSubmitButton": _click,
-    "stPopoverButton": _click,
+    "stPopoverButton": _unfold,
     "stPageLink": _click,
     "stTab": _click,
     "stExpander": _click,

@@ -45,7 +45,7 @@ def test_no_two_pages_have_a_widget_of_one_name() -> None:
 
 
 def test_parts_of_a_tab_are_told_apart() -> None:
-    """Two groups of fields in one tab of New run may have the same names: each further one has a heading or switch."""
+    """Groups of fields in one tab of New run may have the same names: each further one has its heading or switch."""
     for name, parts in tabs().items():
         drawn = [part for part in parts if any(not field.place for field in fields_of_part(part))]
         bare = [part for part in drawn if not (PARTS[part].heading or PARTS[part].switch)]

@@ -109,6 +109,10 @@ def test_a_deleted_run_is_nowhere_and_comes_back_whole(database: Engines) -> Non
     run = submit(database).run_id
     worker = add_worker(database)
     work_off(database, worker)
+    with read_scope(database) as session:  # what is asked below has an answer before
+        assert queries.runs_like(session, ["c" * 64]).keys() == {"c" * 64}
+        assert [row.id for row in queries.compared_runs(session, run_ids=[run], limit=9)] == [run]
+        assert [row.id for row in queries.newest_evaluated(session, 10)] == [run]
     with session_scope(database) as session:
         marks.tag(session, [run], "keep")
         marks.note(session, {run: "why"})
@@ -120,6 +124,9 @@ def test_a_deleted_run_is_nowhere_and_comes_back_whole(database: Engines) -> Non
         assert queries.all_tags(session) == []
         assert queries.list_annotators(session) == []
         assert queries.runs_by_config_hash(session, ["c" * 64]) == {}
+        assert queries.runs_like(session, ["c" * 64]) == {}
+        assert queries.compared_runs(session, run_ids=[run], limit=9) == []
+        assert queries.newest_evaluated(session, 10) == []
         assert queries.queue_health(session).runs["done"] == 0
         with pytest.raises(UnknownRun):
             queries.get_run(session, run)

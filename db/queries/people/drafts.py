@@ -44,12 +44,16 @@ def row_of(row: Draft) -> DraftRow:
 
 def runs_like(session: Session, config_hashes: Collection[str]) -> dict[str, RunLike]:
     """For each of these configurations the run that has it already: a finished one before one that is still to be
-    computed, the newest of these; runs that failed or were cancelled do not count."""
+    computed, the newest of these; runs that failed, were cancelled or deleted do not count."""
     found: dict[str, RunLike] = {}
     for some in batches(sorted(set(config_hashes)), _HASHES):
         rows = session.execute(
             select(Run.config_hash, Run.id, Run.status, Run.archived)
-            .where(Run.config_hash.in_(some), Run.status.not_in((status.FAILED, status.CANCELLED)))
+            .where(
+                Run.config_hash.in_(some),
+                Run.status.not_in((status.FAILED, status.CANCELLED)),
+                Run.deleted_at.is_(None),
+            )
             .order_by(case((Run.status == status.DONE, 1), else_=0), Run.id)
         )
         for row in rows:
