@@ -16,7 +16,7 @@ from db.records import ActiveStage, WorkerRow
 from workers import api
 
 WORKER_COLUMNS = (
-    Column(label="worker"),
+    Column(label="worker", whole=True),
     Column(label="device"),
     Column(label="card", figures=True),
     Column(label="state"),
