@@ -78,8 +78,9 @@ def _listed(made: Sequence[SetRow]) -> None:
 
 def _set_row(row: SetRow) -> list[object]:
     used = ", ".join(f"run {run}" for run in row.runs[:4]) + (" …" if len(row.runs) > 4 else "")
+    used = used or "no run"
     return [
-        row.key, f"{row.labels:,}", f"{row.dropped:,}", f"{row.undecided:,}", row.people, ago(row.created_at), used or "no run",
+        row.key, f"{row.labels:,}", f"{row.dropped:,}", f"{row.undecided:,}", row.people, ago(row.created_at), used,
         row.fingerprint[:8], row.note,
     ]  # fmt: skip
 
