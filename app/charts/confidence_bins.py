@@ -75,6 +75,6 @@ def draw(data: Bins, look: Look = LIGHT) -> go.Figure:
         named.add(line.bin)
     title, ticks, compare = UNITS[METRICS[data.metric]]
     framed(figure, look, height=data.way.height, legend=True)
-    figure.update_layout(legend={"xref": "container"})  # one line also where the chart is narrow
+    figure.update_layout(legend={"font": {"size": 11}, "tracegroupgap": 0})  # one line also where the chart is narrow
     finish(figure, data.way, title=title, ticks=ticks)
     return figure if compare is None or data.way.log else reference_line(figure, look, y=compare)

@@ -59,7 +59,7 @@ def draw(data: list[Outline], look: Look = LIGHT) -> go.Figure:
         )
     framed(figure, look, legend=True)
     unit = data[0].unit if data else "characters"
-    figure.update_xaxes(type="log", title_text=unit, tickformat=",d")
+    figure.update_xaxes(type="log", title_text=unit, tickformat=",d", dtick="D2")
     figure.update_yaxes(title_text="share of pairs", tickformat=".0%", rangemode="tozero")
     return figure
 

@@ -19,7 +19,7 @@ from cwpo.config import catalog
 from cwpo.data.profile.first_rows import FirstRows, Shown, first_rows
 from cwpo.errors import CwpoError
 from cwpo.models.hub import is_local
-from cwpo.report.numbers import size
+from cwpo.report.numbers import duration, size
 from workers.api import data
 
 REFRESH = "1s"
@@ -56,7 +56,7 @@ def _dataset(view: DataView, source: str, head: FirstRows | None, job: data.Job)
         state = _started(job, state)
     found = state.result
     columns = _columns(view, head, found)
-    left, right = st.columns([3, 1], vertical_alignment="center")
+    left, right = st.columns([2, 1], vertical_alignment="center")
     with left:
         layout.heading("Data", *_facts(source, head, found))
     with right, st.container(horizontal=True, horizontal_alignment="right"):
@@ -184,7 +184,11 @@ def _facts(source: str, head: FirstRows | None, found: Mapping[str, Any] | None)
     if is_local(source):
         facts.append(size(Path(source).stat().st_size))
     if found is not None:
-        facts += [counted(found["rows"], "row"), counted(found["pairs"], "pair"), f"read in {found['seconds']:.0f} s"]
+        facts += [
+            counted(found["rows"], "row"),
+            counted(found["pairs"], "pair"),
+            f"read in {duration(found['seconds'])}",
+        ]
     elif head is not None:
         facts.append(f"{counted(len(head.names), 'column')}")
     return facts

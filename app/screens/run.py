@@ -57,7 +57,7 @@ def page() -> None:
 def _head(run: RunRecord) -> None:
     row = run.row
     st.set_page_config(page_title=f"Run {row.id} · CW-PO")
-    left, right = st.columns([3, 2])
+    left, right = st.columns(2, gap="medium")
     with left:
         title = f"{row.method_label} · {objective_label(row.objective)} · seed {row.seed}"
         layout.heading(

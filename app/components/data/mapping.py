@@ -24,6 +24,7 @@ SAID = (
     "come out of a list with scores or ranks, or out of rows with one scored response each: the best and the worst."
 )
 FOUND = "Found by the names of the columns."
+NOT_FOUND = "The names of the columns do not say what they hold: choose it here."
 TOLD = "As they were said here."
 GONE = "data_recipe_gone"  # the recipe that was removed last
 
@@ -32,7 +33,8 @@ def show_mapping(
     view: DataView, names: Sequence[str], used: Mapping[str, str] | None, guess: Mapping[str, str]
 ) -> None:
     """The columns, the recipes, and what to do with them. `used`: by which the rows are read now."""
-    layout.section("Columns", TOLD if view.columns is not None else FOUND)
+    found = FOUND if used or guess else NOT_FOUND
+    layout.section("Columns", TOLD if view.columns is not None else found)
     recipes = _recipes()
     _show_gone()
     _take_recipe(view, recipes)
@@ -119,7 +121,7 @@ def _line(view: DataView, roles: Sequence[str], options: list[str], now: Mapping
         held = now.get(role, NOTHING)
         found[role] = column.selectbox(
             role, options, index=options.index(held), key=_key(view, f"column_{role}_{held}"), help=ROLES[role],
-            format_func=lambda name: untrusted.plain(name, 40),
+            format_func=lambda name: "no column" if name == NOTHING else untrusted.plain(name, 40),
         )  # fmt: skip
     return found
 

@@ -88,7 +88,7 @@ def _figures(form: CheckedForm) -> Plan:
         ("runs", f"{len(configs):,}"),
         ("stages to do", f"{plan.stages_new:,}"),
         ("stages reused", f"{plan.stages_reused:,}"),
-        ("time, about", plan_words.about(plan.wall_seconds)),
+        ("time, about", plan_words.about(plan.wall_seconds) if plan.stages_new else "none"),
         ("GPU-hours", _gpu_hours(plan)),
         ("memory, about", plan_words.memory(plan)),
         ("human labels", "unknown" if plan.human_labels is None else f"{plan.human_labels:,}"),

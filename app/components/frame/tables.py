@@ -142,7 +142,8 @@ def _alignment(columns: Sequence[Column]) -> "list[CSSDict]":
     styles: list[CSSDict] = [{"selector": "td", "props": [("font-variant-numeric", "tabular-nums")]}]
     for place, column in enumerate(columns):
         if column.figures or column.whole:  # no break at a dash or hyphen either
-            styles.append({"selector": f"td.col{place}", "props": [("white-space", "nowrap")]})
+            whole: list[tuple[str, str | float]] = [("white-space", "nowrap !important")]
+            styles.append({"selector": f"td.col{place} *", "props": whole})
         if column.figures:
             right: list[tuple[str, str | float]] = [("text-align", "right !important")]
             styles.append({"selector": f"td.col{place}", "props": right})

@@ -52,7 +52,7 @@ def show_summary(rows: Sequence[Summary], files: list[tables.Drawn], *, signs: b
     settings = any(row.about for row in rows)
     several = len({row.objective for row in rows}) > 1
     columns = [
-        Column(label="difference"),
+        Column(label="difference", whole=True),
         *([Column(label="objective")] if several else []),
         *([Column(label="setting", whole=True)] if settings else []),
         Column(label="paper, points", figures=True),

@@ -71,7 +71,7 @@ def _freeze(run_id: int, *, ready: bool) -> None:
 def _listed(made: Sequence[SetRow]) -> None:
     columns = [
         Column(label="set", whole=True), Column(label="labels", figures=True), Column(label="dropped", figures=True),
-        Column(label="undecided", figures=True), Column(label="people", figures=True), Column(label="made"),
+        Column(label="undecided", figures=True), Column(label="people", figures=True), Column(label="made", whole=True),
         Column(label="used by"), Column(label="hash"), Column(label="note", limit=120),
     ]  # fmt: skip
     tables.show(columns, [_set_row(row) for row in made], alt="sets of labels")
@@ -79,6 +79,7 @@ def _listed(made: Sequence[SetRow]) -> None:
 
 def _set_row(row: SetRow) -> list[object]:
     used = ", ".join(f"run {run}" for run in row.runs[:4]) + (" …" if len(row.runs) > 4 else "")
+    used = used or "no run"
     return [
         row.key, f"{row.labels:,}", f"{row.dropped:,}", f"{row.undecided:,}", row.people, ago(row.created_at), used,
         row.fingerprint[:8], row.note,

@@ -61,7 +61,7 @@ def _votes(shown: Shown) -> tuple[str, str]:
     layout.note(BLIND)
     with st.container(horizontal=True, key="relabel_votes"):
         for choice, label, key in (("a", "A", "1"), ("b", "B", "2"), ("tie", "Tie", "3"), ("unsure", "Unsure", "4")):
-            st.button(label, key=f"relabel_{choice}", shortcut=key, on_click=_vote, width=120,
+            st.button(label, key=f"relabel_{choice}", shortcut=key, on_click=_vote, width=96,
                       args=(shown, sides.get(choice, choice)))  # fmt: skip
         st.button("Drop the pair", key="relabel_drop", on_click=_vote, args=(shown, "drop"), type="tertiary",
                   help="Neither response should be learned from, or the prompt is broken.")  # fmt: skip

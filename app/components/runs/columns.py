@@ -32,7 +32,7 @@ BUILT_IN: Mapping[str, Column] = {
     one.key: one
     for one in (
         _column(
-            "setting", 156,
+            "setting", 158,
             help="Method and objective, and what else tells the settings of this list apart.",
         ),
         _column(

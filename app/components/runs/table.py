@@ -182,6 +182,8 @@ def status_of(rows: Sequence[RunRow]) -> str:
         return _one_status(rows[0])
     if counts["done"] == len(rows):
         return "done"
+    if counts["running"] and not counts["failed"] + counts["cancelled"]:
+        return f"running {counts['running']} of {len(rows)}"
     present = [f"{number} {name}" for name, number in counts.items() if number]
     if counts["running"]:
         present[0] = f"running {counts['running']}"

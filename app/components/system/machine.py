@@ -18,7 +18,7 @@ from db.records import ActiveStage, ArtifactUsage, QueueHealth, WorkerRow
 from workers import api
 
 WORKER_COLUMNS = (
-    Column(label="worker"),
+    Column(label="worker", whole=True),
     Column(label="device"),
     Column(label="card", figures=True),
     Column(label="state"),
