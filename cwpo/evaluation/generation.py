@@ -4,6 +4,7 @@ Who samples is an engine (cwpo/evaluation/engines); what it has answered before 
 """
 
 import json
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -30,6 +31,7 @@ SAMPLES_FILE = "samples.parquet"
 PARTIAL_FILE = "answers.jsonl"
 # The share of the work that is writing, without and with a reference that reads the answers too (benchmarks/eta.py).
 WRITING = (0.9, 0.85)
+_SEVERAL = 4  # batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,28 +180,40 @@ class _Watch:
     """How far the writing is, also inside of a batch: our sampler asks before every token whether it is to stop.
 
     Every answer of a batch is written at the pace of the whole, so its share is what it takes with padding: short
-    prompts, which come first, are more in a batch, and it takes as long as one of few long ones.
+    prompts, which come first, are more in a batch, and it takes as long as one of few long ones. Inside, the last
+    tokens take less than the first, because answers end: when each was asked for is known from the batch before. Of
+    the first nothing is said before its end, unless there are few.
     """
 
     def __init__(self, ctx: StageContext[SampleSettings], before: float, batches: Sequence[Sequence[Question]]) -> None:
-        self._ctx, self._before = ctx, before
+        self._ctx, self._before, self._few = ctx, before, len(batches) < _SEVERAL
         self._whole = sum(self._size(batch) for batch in batches) or 1
-        self._asked = self._done = self._batch = 0
-        self._longest = 0  # tokens of the longest answer in the batches before
+        self._done = self._batch = 0
+        self._began = 0.0
+        self._asked: list[float] = []  # seconds since the batch began
+        self._earlier: list[
+            float
+        ] = []  # the share of its time after which each token of the batch before was asked for
         ctx.reporter.share(before)
 
     def begin(self, batch: Sequence[Question]) -> None:
         """The next batch."""
-        self._longest = max(self._longest, self._asked)
-        self._asked, self._done, self._batch = 0, self._done + self._batch, self._size(batch)
+        if self._asked:
+            took = max(time.monotonic() - self._began, 1e-9)
+            self._earlier = [seconds / took for seconds in self._asked]
+        self._asked, self._began = [], time.monotonic()
+        self._done, self._batch = self._done + self._batch, self._size(batch)
         self._say(0.0)
 
     def should_stop(self) -> bool:
         """Passed on; an engine that asks without writing a token between is as far as it was."""
         if self._ctx.settings.engine is None:
-            self._asked += 1
-            most = self._longest or self._ctx.settings.decoding.max_new_tokens
-            self._say(min(self._asked / (most + 1), 1.0))
+            self._asked.append(time.monotonic() - self._began)
+            at = len(self._asked) - 1
+            if self._earlier:
+                self._say(self._earlier[at] if at < len(self._earlier) else 1.0)
+            elif self._few:
+                self._say(min((at + 1) / (self._ctx.settings.decoding.max_new_tokens + 1), 1.0))
         return self._ctx.should_stop()
 
     def _say(self, part: float) -> None:
