@@ -191,9 +191,7 @@ class _Watch:
         self._done = self._batch = 0
         self._began = 0.0
         self._asked: list[float] = []  # seconds since the batch began
-        self._earlier: list[
-            float
-        ] = []  # the share of its time after which each token of the batch before was asked for
+        self._earlier: list[float] = []  # of the batch before: the share of its time until each token
         ctx.reporter.share(before)
 
     def begin(self, batch: Sequence[Question]) -> None:

@@ -75,7 +75,7 @@ def _export(job: data.Job, key: str, label: str, was_live: bool) -> None:
         layout.problem(state.said)
     file = data.pairs_file(job)
     if file is None or state.result is None:
-        if st.button(label, key=f"{key}_write", about=WHAT):
+        if st.button(label, key=f"{key}_write", help=WHAT):
             try:
                 data.start(job, again=True)
             except CwpoError as error:
