@@ -216,9 +216,12 @@ def _judge(one: Timed, expected: Lasting | None) -> Judged:
     first = pace[0][0] if pace else 0.0
     tenth = next((at for share, at in pace[:-1] if share >= first + (1 - first) / 10), None)
     return Judged(
-        kind=one.measured.kind, seconds=seconds, before=expected.total if expected else None, time=_said(pace, seconds / 10, expected),
+        kind=one.measured.kind,
+        seconds=seconds,
+        before=expected.total if expected else None,
+        time=_said(pace, seconds / 10, expected),
         work=_said(pace, seconds / 10 if tenth is None else tenth, expected),
-    )  # fmt: skip
+    )
 
 
 def _said(pace: Pace, now: float, expected: Lasting | None) -> float | None:
@@ -258,7 +261,9 @@ def _share(clock: str, moment: str, found: Sequence[Judged]) -> dict[str, Any]:
 def _record(one: Timed, clocks: Clocks) -> dict[str, Any]:
     """A stage with its timeline: share of the work, seconds on the wall, seconds of the processor."""
     other = by_processor(one, clocks)
-    points = [(share, round(wall, 3), round(cpu, 3)) for (share, wall), (_, cpu) in zip(one.pace, other.pace, strict=True)]
+    points = [
+        (share, round(wall, 3), round(cpu, 3)) for (share, wall), (_, cpu) in zip(one.pace, other.pace, strict=True)
+    ]
     return {"kind": one.measured.kind, "model": one.measured.model, "seconds": round(one.measured.seconds, 3),
             "processor": round(other.measured.seconds, 3), "pace": points}  # fmt: skip
 

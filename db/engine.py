@@ -48,8 +48,10 @@ _SERVER_NOTICES = {
     "tcp_keepalives_idle": 10, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3, "tcp_user_timeout": 25_000,
     "idle_in_transaction_session_timeout": 25_000,
 }  # fmt: skip
-# SQLite's default of 2 MB reads a page of examples from the file again and again.
+# SQLite's default of 2 MB reads a page of examples from the file again and again. Each connection fills a cache of its
+# own, and keeps it while it waits in the pool: so few wait, and the last one that was used is the next.
 READ_CACHE_KB = 16_384
+READERS_KEPT = 2
 # One transaction never holds the writer for longer than this many rows take.
 BATCH_ROWS = 5_000
 # Any number will do, as long as nothing else in the same Postgres uses it.
@@ -108,7 +110,9 @@ def make_engines(url: str) -> Engines:
     if parsed.get_backend_name() == "sqlite":
         return Engines(
             write=_sqlite(parsed, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys=ON",)),
-            read=_sqlite(parsed, begin="BEGIN", pragmas=("query_only=ON", f"cache_size=-{READ_CACHE_KB}")),
+            read=_sqlite(
+                parsed, begin="BEGIN", pragmas=("query_only=ON", f"cache_size=-{READ_CACHE_KB}"), kept=READERS_KEPT
+            ),
         )
     return Engines(write=_postgres(parsed, read_only=False), read=_postgres(parsed, read_only=True))
 
@@ -255,10 +259,14 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _sqlite(url: URL, *, begin: str, pragmas: tuple[str, ...], pool: type[NullPool] | None = None) -> Engine:
-    """WAL; our own BEGIN, because the driver's deferred one fails at once when a reader turns writer."""
+def _sqlite(
+    url: URL, *, begin: str, pragmas: tuple[str, ...], pool: type[NullPool] | None = None, kept: int | None = None
+) -> Engine:
+    """WAL; our own BEGIN, because the driver's deferred one fails at once when a reader turns writer. kept: connections
+    that wait for the next use; as many as usual may be in use."""
     _make_folder(url)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, poolclass=pool)
+    few: dict[str, Any] = {} if kept is None else {"pool_size": kept, "max_overflow": 15 - kept, "pool_use_lifo": True}
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, poolclass=pool, **few)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:

@@ -41,6 +41,7 @@ from cwpo.training.preferences import ANNOTATIONS_FILE
 from cwpo.training.weighting import Floats
 
 STOPPED = "Stopped while labeling; retry the run to go on from the last finished window."
+SCORING = 0.85  # the share of the work that is scoring; the smaller the annotator, the more is reading and summing up
 MOST_JUDGED = 200_000  # labels compared with human labels, approximately; sums are over all labels
 _CONTROL = b"control_tokens"  # in the metadata of a window: its pairs that hold one
 _WINDOW = 4096  # pairs in memory at once while labeling; they are sorted by length inside it
@@ -72,8 +73,8 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
         ctx.stop_together(STOPPED)
         part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
         hidden = [pair for pair in window if split.holds("unlabeled", pair)]
-        work.part(begun / max(split.unlabeled_pairs, 1), (begun + len(hidden)) / max(split.unlabeled_pairs, 1))
-        begun += len(hidden)
+        start, begun = begun, begun + len(hidden)
+        work.part(*(SCORING * number / max(split.unlabeled_pairs, 1) for number in (start, begun)))
         scored = None if part.name in finished else score(hidden, index)
         if not ranks.is_first():
             continue
@@ -92,7 +93,10 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
     _join(parts, ctx.out / ANNOTATIONS_FILE)
     known = _labeled_windows(file, split, settings.swapped_labels)
     counts = {"dropped": dropped, **({"control_tokens": control} if control else {})}
-    return {**summarise(ctx.out / ANNOTATIONS_FILE, known, seen), **counts}
+    work.part(SCORING, 1.0)
+    summary = {**summarise(ctx.out / ANNOTATIONS_FILE, known, seen), **counts}
+    work.share(1.0)
+    return summary
 
 
 def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:

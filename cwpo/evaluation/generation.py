@@ -4,6 +4,7 @@ Who samples is an engine (cwpo/evaluation/engines); what it has answered before 
 """
 
 import json
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -30,6 +31,7 @@ SAMPLES_FILE = "samples.parquet"
 PARTIAL_FILE = "answers.jsonl"
 # The share of the work that is writing, without and with a reference that reads the answers too (benchmarks/eta.py).
 WRITING = (0.9, 0.85)
+_SEVERAL = 4  # batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +158,12 @@ def sampled(
     ]
     stored = ranks.gather(_stored(ctx.checkpoints) if ranks.is_first() else None)[0]  # before any rank writes
     found = {(answer.prompt_id, answer.sample): answer for answer in map(_answer, stored)}
-    before, mine, watch = len(found), dict[Key, Answer](), _Watch(ctx, len(questions))
+    before, mine = len(found), dict[Key, Answer]()
+    batches = _shared(ctx, engine, questions, frozenset(found))
+    watch = _Watch(ctx, before / max(len(questions), 1), batches)
     with (ctx.checkpoints / _partial_file(ranks.rank)).open("a") as stream:
-        for batch in _shared(ctx, engine, questions, frozenset(found)):
-            watch.begin(len(mine) + before, len(batch))
+        for batch in batches:
+            watch.begin(batch)
             new = [_spoken(written, tokenizer) for written in engine.answers(batch, watch.should_stop)]
             known = {(answer.prompt_id, answer.sample): answer for answer in new}
             stream.writelines(json.dumps(asdict(known[key])) + "\n" for key in known if found.get(key) != known[key])
@@ -173,28 +177,51 @@ def sampled(
 
 
 class _Watch:
-    """How far the writing is, also inside of a batch: our sampler asks before every token whether it is to stop."""
+    """How far the writing is, also inside of a batch: our sampler asks before every token whether it is to stop.
 
-    def __init__(self, ctx: StageContext[SampleSettings], questions: int) -> None:
-        self._ctx, self._questions = ctx, max(questions, 1)
-        self._asked = self._before = self._batch = 0
-        self._longest = 0  # tokens of the longest answer in the batches before
-        ctx.reporter.share(0.0)
+    Every answer of a batch is written at the pace of the whole, so its share is what it takes with padding: short
+    prompts, which come first, are more in a batch, and it takes as long as one of few long ones. Inside, the last
+    tokens take less than the first, because answers end: when each was asked for is known from the batch before. Of
+    the first nothing is said before its end, unless there are few.
+    """
 
-    def begin(self, done: int, batch: int) -> None:
+    def __init__(self, ctx: StageContext[SampleSettings], before: float, batches: Sequence[Sequence[Question]]) -> None:
+        self._ctx, self._before, self._few = ctx, before, len(batches) < _SEVERAL
+        self._whole = sum(self._size(batch) for batch in batches) or 1
+        self._done = self._batch = 0
+        self._began = 0.0
+        self._asked: list[float] = []  # seconds since the batch began
+        self._earlier: list[float] = []  # of the batch before: the share of its time until each token
+        ctx.reporter.share(before)
+
+    def begin(self, batch: Sequence[Question]) -> None:
         """The next batch."""
-        self._longest = max(self._longest, self._asked)
-        self._asked, self._before, self._batch = 0, done, batch
-        self._ctx.reporter.share(min(1.0, done / self._questions))
+        if self._asked:
+            took = max(time.monotonic() - self._began, 1e-9)
+            self._earlier = [seconds / took for seconds in self._asked]
+        self._asked, self._began = [], time.monotonic()
+        self._done, self._batch = self._done + self._batch, self._size(batch)
+        self._say(0.0)
 
     def should_stop(self) -> bool:
         """Passed on; an engine that asks without writing a token between is as far as it was."""
         if self._ctx.settings.engine is None:
-            self._asked += 1
-            most = self._longest or self._ctx.settings.decoding.max_new_tokens
-            part = min(self._asked / (most + 1), 1.0)
-            self._ctx.reporter.share(min(1.0, (self._before + part * self._batch) / self._questions))
+            self._asked.append(time.monotonic() - self._began)
+            at = len(self._asked) - 1
+            if self._earlier:
+                self._say(self._earlier[at] if at < len(self._earlier) else 1.0)
+            elif self._few:
+                self._say(min((at + 1) / (self._ctx.settings.decoding.max_new_tokens + 1), 1.0))
         return self._ctx.should_stop()
+
+    def _say(self, part: float) -> None:
+        """This part of the batch is written."""
+        done = (self._done + part * self._batch) / self._whole
+        self._ctx.reporter.share(min(1.0, self._before + (1.0 - self._before) * done))
+
+    def _size(self, batch: Sequence[Question]) -> int:
+        longest = max((len(question.prompt_ids) for question in batch), default=0)
+        return len(batch) * (longest + self._ctx.settings.decoding.max_new_tokens)
 
 
 def _shared(

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from db import engine
 from db.engine import Engines, embedded_url, make_engines, now, read_scope, session_scope, upgrade
@@ -130,6 +131,23 @@ def test_a_reader_sees_one_moment_and_does_not_wait_for_the_writer(database: Eng
         assert len(reader.scalars(select(Run.id)).all()) == 1
     with read_scope(database) as reader:
         assert len(reader.scalars(select(Run.id)).all()) == 2
+
+
+def test_of_many_readers_few_wait_with_their_caches(tmp_path: Path) -> None:
+    """Six pages read at once; later their connections hold no more memory than that of two. The next reader takes one
+    that has its cache."""
+    url = embedded_url(tmp_path)
+    upgrade(url)
+    reader = make_engines(url).read
+    used = [reader.connect() for _ in range(6)]
+    for connection in used:
+        connection.execute(text("SELECT count(*) FROM runs"))
+    for connection in used:
+        connection.close()
+    assert isinstance(reader.pool, QueuePool)
+    assert (reader.pool.checkedin(), reader.pool.checkedout()) == (2, 0)
+    with reader.connect():
+        assert reader.pool.checkedin() == 1
 
 
 def test_six_writers_that_read_first_lose_no_update(database: Engines) -> None:

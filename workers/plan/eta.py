@@ -137,12 +137,14 @@ def remaining(pace: Pace, elapsed: float, expected: Lasting | None) -> float | N
     beside its own speed; an expectation that has run out counts no more. What comes behind the work is as before.
     """
     own = speed(pace)
+    share, at = pace[-1] if pace else (0.0, 0.0)
+    done = share - pace[0][0] if pace else 0.0
+    trust = 1.0 if done >= 2 * TRUSTED else done / (done + TRUSTED)
+    if own is None and done >= TRUSTED:  # one large part, with whatever starting up was in it
+        own, trust = (at - pace[0][1]) / done, 0.5
     if own is None:
         return None if expected is None else _not_begun(pace, elapsed, expected)
-    share, at = pace[-1]
-    done = share - pace[0][0]
-    if expected is not None and done < 2 * TRUSTED:
-        trust = done / (done + TRUSTED)
+    if expected is not None:
         own = math.exp(trust * math.log(max(own, 1e-9)) + (1 - trust) * math.log(max(expected.work, 1e-9)))
     waited = min(max(elapsed - at, 0.0), _longest_step(pace))
     return max((1.0 - share) * own - waited, 0.0) + (0.0 if expected is None else expected.end)

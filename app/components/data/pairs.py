@@ -85,5 +85,5 @@ def _export(job: data.Job, key: str, label: str, was_live: bool) -> None:
         return
     written = ", ".join(f"{count(number)} {part}" for part, number in state.result["written"].items()) or "no pairs"
     bytes_ = file.stat().st_size
-    show_download(f"Download pairs.jsonl ({size(bytes_)})", file, "pairs.jsonl", key=f"{key}_file", help=WHAT)
+    show_download(f"Download pairs.jsonl ({size(bytes_)})", file, "pairs.jsonl", key=f"{key}_file", about=WHAT)
     layout.note(f"{written}; {counted(sum(state.result['written'].values()), 'line')}.")

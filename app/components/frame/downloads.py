@@ -62,10 +62,10 @@ class Offers:
 _offers = Offers()
 
 
-def show_download(label: str, path: Path, file_name: str, *, key: str, help: str | None = None) -> None:
+def show_download(label: str, path: Path, file_name: str, *, key: str, about: str | None = None) -> None:
     """A link that looks like a button and starts the download."""
     name = _offers.name_of(Offer(path=path, file_name=file_name))
-    st.link_button(label, f"{PLACE}/{name}", key=key, type="tertiary", help=help)
+    st.link_button(label, f"{PLACE}/{name}", key=key, type="tertiary", help=about)
 
 
 async def hand_out(request: Request) -> Response:

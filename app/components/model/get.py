@@ -142,7 +142,7 @@ def _buttons(one: Export, place: int) -> None:
     if one.status == EXPORTED and not one.wanted.repo and one.report is not None:
         show_download(
             f"Download {size(one.bytes)}", one.folder, f"{one.wanted.name}.zip", key=f"export_zip_{place}",
-            help="The folder as one file.",
+            about="The folder as one file.",
         )  # fmt: skip
     if st.button("Remove", key=f"export_remove_{place}", type="tertiary", help=_what_goes(one)):
         _act(lambda: models.remove_export(one.wanted), "Removed.")

@@ -64,8 +64,7 @@ def test_training_seconds_grow_with_pairs_and_epochs() -> None:
 
 
 def test_only_the_work_of_a_stage_grows_with_its_size() -> None:
-    """Of 10 s that 1,000 pairs took, 6 were loading and 1 writing: 4,000 pairs take 6 + 4 · 3 + 1 s. The attempt's clock
-    began half a second before the stage's, which cannot be told apart from loading."""
+    """Of 10 s that 1,000 pairs took, 6.5 were loading and half a one writing: 4,000 pairs take 6.5 + 4 · 3 + 0.5 s."""
     told = [dataclasses.replace(row, work_began=6.5, work_ended=9.5) for row in measured_run(10.0)]
     found = seconds_of(planned({"data": {"sandbox": {"pairs": 4000}}}, known(*told)))
     assert found["reference"] == pytest.approx(6.5 + 4 * 3 + 0.5)

@@ -72,6 +72,14 @@ def test_before_its_first_step_a_stage_is_expected_as_before_and_never_done() ->
     assert eta.remaining((), 4.0, None) is None
 
 
+def test_one_large_part_counts_as_much_as_what_was_measured_before() -> None:
+    """A tenth in 40 s says 400 s, start-up included; earlier stages took 100 s: the geometric mean, of which 90 % are
+    left. Where nothing was measured the part is all there is."""
+    pace = ((0.0, 5.0), (0.1, 45.0))
+    assert eta.remaining(pace, 45.0, Lasting(work=100.0)) == pytest.approx(0.9 * 200.0)
+    assert eta.remaining(pace, 45.0, None) == pytest.approx(0.9 * 400.0)
+
+
 def test_what_comes_behind_the_work_is_added_as_it_was_before() -> None:
     """At half of the work 5 s of it are left; summing up took 30 s in earlier stages, loading is over."""
     pace = tuple((step / 10, 7.0 + step) for step in range(6))
