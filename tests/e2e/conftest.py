@@ -25,6 +25,8 @@ from tests.e2e.serving import (
     visiting,
     wait_for_page,
     write_down,
+    write_down_console,
+    write_down_refused,
 )
 from tests.e2e.test_dashboard import ready
 from workers.machine.database import writing
@@ -59,6 +61,8 @@ def page(browser: Browser, dashboard: Dashboard) -> Iterator[Page]:
     dashboard.complaints.clear()
     with visiting(browser) as page:
         write_down(page, dashboard.url, dashboard.complaints)
+        write_down_console(page, dashboard.complaints)
+        write_down_refused(page, dashboard.complaints)
         yield page
 
 

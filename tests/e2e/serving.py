@@ -104,12 +104,20 @@ def visiting(browser: Browser, **options: Any) -> Iterator[Page]:
 
 
 def write_down(page: Page, ours: str, complaints: list[str]) -> None:
-    """Whatever goes wrong on the page, and each request to another host than `ours`, becomes a line of `complaints`."""
+    """Each error, each dialog and each request to another host than `ours` becomes a line of `complaints`."""
     page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
     page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
     page.on("request", lambda request: _asked(request.url, ours, complaints))
-    page.on("response", lambda answer: _refused(answer.status, answer.url, complaints))
+
+
+def write_down_console(page: Page, complaints: list[str]) -> None:
+    """Each error in the browser's console, too."""
     page.on("console", lambda message: _console(message.type, message.text, complaints))
+
+
+def write_down_refused(page: Page, complaints: list[str]) -> None:
+    """Each request that was not answered with what it asked for, too."""
+    page.on("response", lambda answer: _refused(answer.status, answer.url, complaints))
 
 
 def _asked(url: str, ours: str, complaints: list[str]) -> None:
@@ -117,15 +125,15 @@ def _asked(url: str, ours: str, complaints: list[str]) -> None:
         complaints.append(f"outside: {url}")
 
 
+def _console(kind: str, text: str, complaints: list[str]) -> None:
+    # The browser repeats failed requests here; what writes down refusals knows which of them matter.
+    if kind == "error" and not text.startswith("Failed to load resource"):
+        complaints.append(f"console: {text}")
+
+
 def _refused(status: int, url: str, complaints: list[str]) -> None:
     if status >= 400 and not ASKED_TWICE.search(url):
         complaints.append(f"{status} {url}")
-
-
-def _console(kind: str, text: str, complaints: list[str]) -> None:
-    # The browser repeats failed requests here; the response handler knows which of them matter.
-    if kind == "error" and not text.startswith("Failed to load resource"):
-        complaints.append(f"console: {text}")
 
 
 def free_port() -> int:

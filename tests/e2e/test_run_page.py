@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from cwpo.config.run import RunConfig
 from db import queries
 from tests.cwpo import recorded
-from tests.e2e.serving import Web, at_home, served, visiting, write_down
+from tests.e2e.serving import Web, at_home, served, visiting, write_down, write_down_console
 from tests.e2e.test_dashboard import drawn, ready
 from tests.workers.working import be_the_worker
 from workers import api
@@ -42,6 +42,7 @@ def visitor(browser: Browser, desk: str) -> Iterator[Page]:
     complaints: list[str] = []
     with visiting(browser, timezone_id="Europe/Berlin") as page:
         write_down(page, desk, complaints)
+        write_down_console(page, complaints)
         yield page
     assert complaints == []
 
