@@ -2,7 +2,7 @@
 
 from db.queries.annotators import label_margins, list_annotators
 from db.queries.compared import EvaluatedRun, compared_runs, newest_evaluated, stages_in_slot
-from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics
+from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics, points_after
 from db.queries.examples import annotations, count_matching, get_annotation, has_spread, label_summaries, label_summary
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
 from db.queries.people.drafts import get_draft, list_drafts, runs_like
@@ -91,6 +91,7 @@ __all__ = [
     "pace_of",
     "pairs_of",
     "plan_reuse",
+    "points_after",
     "queue_health",
     "queue_now",
     "queue_paused",
