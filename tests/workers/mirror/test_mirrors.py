@@ -71,7 +71,7 @@ def test_a_run_is_there_whole_and_once_however_often_it_is_sent(
     run_id, points = finished("a", 1_100)
     keeping.tag([run_id], "good")
     keeping.tag([run_id], "mine")
-    keeping.note(run_id, "as hoped")
+    keeping.note([run_id], "as hoped")
     assert command_line(["mirror", "--to", tracker.name, str(run_id)]) == 0
     seen = tracker.run()
     assert seen.points == points
