@@ -65,7 +65,7 @@ class Wandb:
         """Resume the run, or begin it."""
         quiet = self._package.Settings(
             console="off", silent=True, disable_git=True, save_code=False, disable_code=True, x_disable_stats=True,
-            x_disable_meta=True, disable_job_creation=True,
+            x_disable_meta=True, x_save_requirements=False, disable_job_creation=True,
         )  # fmt: skip
         try:
             run = self._package.init(

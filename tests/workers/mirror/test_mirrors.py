@@ -1,5 +1,6 @@
 """Copies of runs in MLflow's and trackio's own servers: whole, each point once, whatever happened on the way."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from sqlalchemy import delete, select
 from cwpo.errors import ConfigError
 from db.models import Setting
 from db.repositories.keeping import mirrors
-from tests.workers.mirror import serving
+from tests.workers.mirror import serving, wandb_files
 from tests.workers.mirror.relay import Relay, relay
 from tests.workers.mirror.trackers import MlflowTracker, Tracker, TrackioTracker
 from tests.workers.mirror.written import claim, curve, finished, publish, submit
@@ -212,3 +213,27 @@ def test_nothing_is_sent_unless_somebody_asks_for_it(workplace: Workplace, monke
     monkeypatch.setenv("CWPO_MIRROR", "neptune")
     with pytest.raises(ConfigError, match="CWPO_MIRROR: 'neptune' is no place for mirrors"):
         places.chosen()
+
+
+def test_wandb_writes_offline_what_it_would_send(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("CWPO_MIRROR_PROJECT", "mine")
+    run_id, points = finished("a", 40, sweep_id="two seeds")
+    keeping.tag([run_id], "good")
+    assert command_line(["mirror", "--to", "wandb", str(run_id)]) == 0
+    (file,) = workplace.home.glob("wandb/offline-run-*/*.wandb")
+    told, seen = [], []
+    for record in wandb_files.records(file):
+        if record.HasField("run"):
+            told.append(record.run)
+        if record.HasField("history"):
+            row = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
+            seen += [
+                (name, int(row[f"{name.partition('/')[0]}/step"]), float(value))
+                for name, value in row.items()
+                if not name.startswith("_") and not name.endswith("/step")
+            ]
+    assert sorted(seen) == points
+    assert {(run.project, run.run_group) for run in told} == {("mine", "two seeds")}
+    assert told[-1].run_id.startswith(f"cwpo-{run_id}-")
+    assert (list(told[-1].tags), told[-1].display_name) == (["good"], f"{run_id} mine")
