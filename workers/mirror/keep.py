@@ -20,6 +20,7 @@ EVERY = 5.0  # seconds between looks
 COMMITTED_WITHIN = timedelta(minutes=5)  # a transaction that said a time and is not committed yet is younger
 FIRST_WAIT, LONGEST_WAIT = 5.0, 600.0  # seconds before a place that is away is tried again; twice as long after each
 REFUSED_WAIT = 3_600.0  # seconds before a run that a place refused is tried again
+GIVEN_UP_AFTER = timedelta(days=1)
 
 
 class Keeper:
@@ -43,21 +44,29 @@ class Keeper:
             return 0
         since = turn.since or turn.at
         try:
-            sent, reached = self._send_all(since)
+            sent, reached = self._send_all(since, turn.at - GIVEN_UP_AFTER)
         except Away as error:
             self._sender.give_turn_back(since)
-            self._away(error)
+            log.warning("mirror to %s: %s It is tried again in %.0f s.", self.place.shown, error, self.wait())
             return 0
         self._tries = 0
         self._sender.give_turn_back(max(since, reached))
         return sent
 
-    def _send_all(self, since: datetime) -> tuple[int, datetime]:
+    def wait(self) -> float:
+        """Try again later, each time in a row twice as late; in how many seconds."""
+        self._sender.forget_all()
+        seconds = min(LONGEST_WAIT, self._first_wait * 2 ** min(self._tries, 16))
+        self._tries += 1
+        self._next = time.monotonic() + seconds
+        return seconds
+
+    def _send_all(self, since: datetime, given_up: datetime) -> tuple[int, datetime]:
         with reading() as session:
             runs = reads.runs_to_mirror(session, since)
         open_ones = [run for run in runs if not self._is_complete(run)]
         sent = sum(self._send(run) for run in open_ones if time.monotonic() >= self._later.get(run.id, 0.0))
-        return sent, self._reached(runs, since)
+        return sent, self._reached(runs, since, given_up)
 
     def _send(self, run: MirroredRun) -> int:
         try:
@@ -75,22 +84,15 @@ class Keeper:
     def _is_complete(self, run: MirroredRun) -> bool:
         return run.ended_at is not None and self._complete.get(run.id) == run.ended_at
 
-    def _reached(self, runs: Sequence[MirroredRun], since: datetime) -> datetime:
-        """Up to when every run that ended is there; what was complete before is forgotten."""
-        ended = [run for run in runs if run.ended_at is not None]
-        lacking = [run.ended_at for run in ended if run.ended_at is not None and not self._is_complete(run)]
-        ends = [run.ended_at for run in ended if run.ended_at is not None]
-        reached = min(lacking) if lacking else max(ends, default=since)
+    def _reached(self, runs: Sequence[MirroredRun], since: datetime, given_up: datetime) -> datetime:
+        """Up to when every run that ended is there, or was refused for too long; what ended before is forgotten."""
+        ends = [run.ended_at for run in runs if run.ended_at is not None]
+        lacking = [run.ended_at for run in runs if run.ended_at is not None and not self._is_complete(run)]
+        waited_for = [end for end in lacking if end > given_up]
+        reached = min(waited_for) if waited_for else max(ends, default=since)
         reached = max(since, reached - COMMITTED_WITHIN)
         self._complete = {run_id: at for run_id, at in self._complete.items() if at >= reached}
         return reached
-
-    def _away(self, error: Away) -> None:
-        self._sender.forget_all()
-        wait = min(LONGEST_WAIT, self._first_wait * 2 ** min(self._tries, 16))
-        self._tries += 1
-        self._next = time.monotonic() + wait
-        log.warning("mirror to %s: %s It is tried again in %.0f s.", self.place.shown, error, wait)
 
 
 def start(places: Sequence[Place], stop: threading.Event) -> list[threading.Thread]:
@@ -111,4 +113,4 @@ def _run(keeper: Keeper, stop: threading.Event) -> None:
         except DatabaseError as error:
             log.warning("%s", error)
         except Exception:
-            log.exception("mirror to %s: a look failed; the next one follows", keeper.place.shown)
+            log.exception("mirror to %s failed and is tried again in %.0f s", keeper.place.shown, keeper.wait())

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import uuid
 from collections.abc import Iterator
 
@@ -23,7 +25,7 @@ from tests.workers.workplace import Workplace, wait_for
 from workers.api import keeping
 from workers.cli.main import main as command_line
 from workers.machine.database import reading, writing
-from workers.mirror import places
+from workers.mirror import keep, places
 from workers.mirror.keep import Keeper
 from workers.mirror.place import Away, Place
 from workers.mirror.send import Sender
@@ -87,7 +89,7 @@ def test_a_run_is_there_whole_and_once_however_often_it_is_sent(
 def test_a_killed_process_or_a_lost_answer_leaves_nothing_twice_and_nothing_out(
     tracker: Tracker, door: Relay, workplace: Workplace
 ) -> None:
-    run_id, points = finished("a", 1_500)
+    run_id, points = finished("a", 700)
     door.loses, door.holds = tracker.writes, True
     command = [sys.executable, "-m", "workers.cli.main", "mirror", "--to", tracker.name, str(run_id)]
     process = subprocess.Popen(command, start_new_session=True)
@@ -144,6 +146,37 @@ def test_a_live_run_is_followed_and_waits_for_nobody_while_the_place_is_away(
     tracker.is_told(tracker.run(), status="cancelled")
     assert Keeper(place_of(tracker)).once() == 0 or tracker.run().points == points
     assert serving.TOKEN not in caplog.text
+
+
+def test_threads_keep_every_chosen_place_up_to_date(
+    tracker: Tracker, workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CWPO_MIRROR", tracker.name)
+    monkeypatch.setattr(keep, "EVERY", 0.1)
+    stop = threading.Event()
+    threads = keep.start(places.chosen(), stop)
+    try:
+        wait_for(looked, 30)
+        _, points = finished("a", 3)
+        wait_for(lambda: is_complete(tracker), 60)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+    assert tracker.run().points == points
+
+
+def looked() -> bool:
+    """Whether somebody keeps a place up to date."""
+    with reading() as session:
+        return any('"since"' in (row.value or "") for row in session.scalars(select(Setting)))
+
+
+def is_complete(tracker: Tracker) -> bool:
+    try:
+        return any(seen.about.get("cwpo.status", seen.about["status"]) == "done" for seen in tracker.runs())
+    except urllib.error.HTTPError:  # nothing is there yet
+        return False
 
 
 def test_a_sweep_is_a_parent_or_a_group(tracker: Tracker, workplace: Workplace) -> None:
