@@ -174,7 +174,7 @@ def looked() -> bool:
 
 def is_complete(tracker: Tracker) -> bool:
     try:
-        return any(seen.about.get("cwpo.status", seen.about["status"]) == "done" for seen in tracker.runs())
+        return any("done" in (seen.about.get("cwpo.status"), seen.about.get("status")) for seen in tracker.runs())
     except urllib.error.HTTPError:  # nothing is there yet
         return False
 

@@ -106,15 +106,14 @@ class TrackioTracker(Tracker):
         assert found == (status, ", ".join(tags), note)
 
     def _seen(self, run: Any) -> Seen:
-        config = self._ask("get_run_summary", run_id=run["id"])["config"]
-        rows = self._ask("query_project", query=f"SELECT step, metrics FROM metrics WHERE run_id = '{run['id']}'")[
-            "rows"
-        ]
+        config = self._ask("get_run_summary", run_id=run["id"])["config"] or {}
+        query = f"SELECT step, metrics FROM metrics WHERE run_id = '{run['id']}'"
+        rows = self._ask("query_project", query=query)["rows"]
         points = [
             (name, int(row["step"]), float(value)) for row in rows for name, value in _values(row["metrics"]).items()
         ]
         return Seen(
-            title=run["name"], group=config["_Group"], points=sorted(points), about=config,
+            title=run["name"], group=config.get("_Group"), points=sorted(points), about=config,
             config={name: str(value) for name, value in config.items()},
         )  # fmt: skip
 
