@@ -171,6 +171,20 @@ class Environment:
         "CWPO_PUBLIC_URL", _address, None, "where people reach the dashboard, for links in messages",
         "the address that `make start` printed",
     )  # fmt: skip
+    mirror = Variable[str | None](
+        "CWPO_MIRROR", _text, None,
+        "where copies of runs are kept up to date: `mlflow`, `trackio`, `wandb`; several with commas between",
+        "nowhere",
+    )  # fmt: skip
+    mirror_project = Variable(
+        "CWPO_MIRROR_PROJECT", _text, "cwpo", "the experiment or project that copies of runs are in", "`cwpo`"
+    )
+    mlflow_uri = Variable[str | None](
+        "MLFLOW_TRACKING_URI", _text, None, "for copies in MLflow: the address of its server", "none"
+    )
+    trackio_url = Variable[str | None](
+        "TRACKIO_SERVER_URL", _text, None, "for copies in trackio: the address of its server", "none"
+    )
     traceback = Variable("CWPO_TRACEBACK", _switch, False, "1: errors of `cwpo` with their traceback", "one sentence")
     demo_exit = Variable("DEMO_EXIT", _switch, False, "1: `make demo` stops after the table", "until Ctrl-C")
 
@@ -199,6 +213,20 @@ class Environment:
     )
     runtime_folder = Variable[str | None](
         "XDG_RUNTIME_DIR", _text, None, "where the embedded Redis' socket may lie", "/tmp",  # noqa: S108
+        audience=OTHERS,
+    )  # fmt: skip
+
+    mlflow_token = Variable[str | None](
+        "MLFLOW_TRACKING_TOKEN", _text, None, "what lets us into an MLflow server", "none", audience=OTHERS
+    )
+    mlflow_user = Variable[str | None](
+        "MLFLOW_TRACKING_USERNAME", _text, None, "the same as a name", "none", audience=OTHERS
+    )
+    mlflow_password = Variable[str | None](
+        "MLFLOW_TRACKING_PASSWORD", _text, None, "and a password", "none", audience=OTHERS
+    )
+    trackio_token = Variable[str | None](
+        "TRACKIO_WRITE_TOKEN", _text, None, "what lets us write there, unless the address says it", "none",
         audience=OTHERS,
     )  # fmt: skip
 
@@ -234,6 +262,12 @@ READ_ELSEWHERE = (
         reader="huggingface_hub",
         meaning="the hub, its token, its cache; 1: the cache alone, as `cwpo fetch` filled it",
         default_text="huggingface.co, none, `~/.cache/huggingface`, 0",
+    ),
+    ReadElsewhere(
+        names=("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_MODE"),
+        reader="wandb",
+        meaning="for copies in W&B: its key, its server, whose project; `offline`: files under `CWPO_HOME`",
+        default_text="as `wandb login` left them",
     ),
     ReadElsewhere(
         names=("PYTHON", "TORCH_INDEX"),

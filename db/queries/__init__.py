@@ -10,7 +10,7 @@ from db.queries.annotators import (
     newest_with_labels,
 )
 from db.queries.compared import EvaluatedRun, compared_runs, newest_evaluated, stages_in_slot
-from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics, metrics_of_runs
+from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics, metrics_of_runs, points_after
 from db.queries.examples import annotations, count_matching, get_annotation, has_spread
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
 from db.queries.people.drafts import get_draft, list_drafts, runs_like
@@ -95,6 +95,7 @@ __all__ = [
     "outcomes",
     "pace_of",
     "plan_reuse",
+    "points_after",
     "queue_health",
     "queue_now",
     "queue_paused",

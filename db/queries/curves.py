@@ -36,6 +36,13 @@ def metrics_of_runs(
     return _thinned(session, wanted, names, max_points).rename(columns={"of": "run_id"})
 
 
+def points_after(session: Session, stage_id: int, step: int, limit: int) -> list[tuple[int, str, float]]:
+    """The finite points of a stage's curves beyond a step, in the order of steps: step, name, value."""
+    points = _shown(select(Metric.step, Metric.name, Metric.value), [stage_id], None)
+    points = points.where(Metric.step > step, Metric.value.is_not(None)).order_by(Metric.step, Metric.name)
+    return [(row.step, row.name, row.value) for row in session.execute(points.limit(limit))]
+
+
 def final_metrics(session: Session, run_ids: Collection[int], slot: str, names: Collection[str]) -> pd.DataFrame:
     """Mean of each curve over the last tenth of its steps: run_id, name, value."""
     ends = (

@@ -1,4 +1,4 @@
-"""Runs as somebody keeps them: tags, notes, pins; their places in the queue; messages about their ends."""
+"""Runs as somebody keeps them: tags, notes, pins; their places in the queue; messages about their ends; mirrors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,3 +104,20 @@ class NoticeCounts:
     waiting: int
     given_up: int
     error: str | None  # of the newest that did not arrive
+
+
+@dataclass(frozen=True, kw_only=True)
+class MirrorTurn:
+    """The right to bring a mirror up to date for a while."""
+
+    again: bool  # nobody else had it since this one had it last
+    at: datetime
+    since: datetime | None  # every run that ended before is there; None: nobody keeps this mirror up to date yet
+
+
+@dataclass(frozen=True, kw_only=True)
+class MirroredRun:
+    """A run that a mirror may lack something of."""
+
+    id: int
+    ended_at: datetime | None  # None while it is live

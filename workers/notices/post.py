@@ -31,31 +31,50 @@ def post(target: Target, body: Mapping[str, Any], *, whole: float = WHOLE_SECOND
         "Content-Type": "application/json", "User-Agent": "cwpo", "Connection": "close",
         "Idempotency-Key": str(body.get("id", "")),
     }  # fmt: skip
-    try:
-        status = _exchange(target, data, headers, whole)
-    except TimeoutError as error:
-        raise NotSent(f"{target.host} did not answer within {whole:g} s.") from error
-    except ssl.SSLError as error:
-        raise NotSent(f"{target.host} has no certificate that this machine trusts ({error.reason}).") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise NotSent(f"{target.host} cannot be reached ({_reason(error)}).") from error
+    status, _ = exchange(target, "POST", target.path, data, headers, whole=whole)
     if 300 <= status < 400:
         raise NotSent(f"{target.host} answered with a redirect ({status}), which is not followed.")
     if not 200 <= status < 300:
         raise NotSent(f"{target.host} answered {status}.")
 
 
-def _exchange(target: Target, data: bytes, headers: Mapping[str, str], whole: float) -> int:
-    """The status of the answer. A timer ends the connection, however slowly the other side drips."""
+def exchange(
+    target: Target,
+    method: str,
+    path: str,
+    data: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    whole: float,
+    most: int = 0,
+) -> tuple[int, bytes]:
+    """Status and body of the answer, of which at most `most` bytes are read; NotSent where none comes in time."""
+    try:
+        return _exchange(target, (method, path, data, headers), whole, most)
+    except TimeoutError as error:
+        raise NotSent(f"{target.host} did not answer within {whole:g} s.") from error
+    except ssl.SSLError as error:
+        raise NotSent(f"{target.host} has no certificate that this machine trusts ({error.reason}).") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise NotSent(f"{target.host} cannot be reached ({_reason(error)}).") from error
+
+
+Question = tuple[str, str, bytes | None, Mapping[str, str]]  # method, path, body, headers
+
+
+def _exchange(target: Target, question: Question, whole: float, most: int) -> tuple[int, bytes]:
+    """Status and body of the answer. A timer ends the connection, however slowly the other side drips."""
     connection = _Connection(target, timeout=min(CONNECT_SECONDS, whole))
     late = threading.Event()
     timer = threading.Timer(whole, _cut, (connection, late))
     timer.daemon = True
     timer.start()
     try:
-        connection.request("POST", target.path, body=data, headers=dict(headers))
+        method, path, data, headers = question
+        connection.request(method, path, body=data, headers=dict(headers))
         connection.stay(whole)
-        return connection.getresponse().status
+        answer = connection.getresponse()
+        return answer.status, answer.read(most) if most else b""
     except (OSError, http.client.HTTPException) as error:
         if late.is_set():
             raise TimeoutError from error

@@ -19,6 +19,7 @@ from workers.machine import logs
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
 from workers.machine.processes import die_with_parent, parent_from_environment
+from workers.mirror import keep, places
 from workers.notices import targets, tell
 from workers.queue import scheduler
 
@@ -37,6 +38,7 @@ def run_reaper() -> None:
     logs.configure()
     stop = _StopSignal()
     _start_telling()
+    _start_mirrors()
     ticks = 0
     while not stop.heard:
         try:
@@ -53,6 +55,14 @@ def _start_telling() -> None:
     """A thread that sends messages about runs that end; it ends with this process."""
     try:
         tell.start(targets.targets(), threading.Event())
+    except ConfigError as error:
+        log.error("%s", error)
+
+
+def _start_mirrors() -> None:
+    """Threads that keep copies of runs elsewhere up to date; they end with this process."""
+    try:
+        keep.start(places.chosen(), threading.Event())
     except ConfigError as error:
         log.error("%s", error)
 

@@ -1,11 +1,11 @@
-"""What people say of their runs, the queue run by run, and which runs ended: for bars, panels and messages."""
+"""What people say of their runs, the queue run by run, and which runs ended: for bars, panels, messages, mirrors."""
 
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select, true
+from sqlalchemy import ColumnElement, exists, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from db import status
@@ -13,7 +13,7 @@ from db.engine import now
 from db.models import Notice, Run, RunNote, RunStage, RunTag, Setting, Stage
 from db.queries.results import evaluations
 from db.readiness import QUEUE_PAUSED, inputs_missing
-from db.records.keeping import EndedRun, KeptRun, NoticeCounts, QueuedRun, QueuePage, TagCount
+from db.records.keeping import EndedRun, KeptRun, MirroredRun, NoticeCounts, QueuedRun, QueuePage, TagCount
 
 MOST_TAGS = 200
 _BETWEEN = ","  # two tags: no tag has one
@@ -193,3 +193,17 @@ def notice_counts(session: Session, target: str) -> NoticeCounts:
         sent=sent, waiting=waiting, given_up=len(rows) - sent - waiting,
         error=next((row.error for row in rows if row.error), None),
     )  # fmt: skip
+
+
+def runs_to_mirror(session: Session, since: datetime) -> list[MirroredRun]:
+    """Runs that began and are live, then those that ended since then, the first first."""
+    there = (Run.deleted_at.is_(None),)
+    live = select(Run.id).where(Run.status.in_(status.LIVE), Run.started_at.is_not(None), *there).order_by(Run.id)
+    began = or_(Run.status == status.DONE, Run.started_at.is_not(None))  # one that reuses everything never starts
+    ended = select(Run.id, Run.finished_at).where(
+        Run.finished_at >= since, Run.status.not_in(status.LIVE), began, *there
+    )
+    rows = session.execute(ended.order_by(Run.finished_at, Run.id).limit(MOST_ENDED)).all()
+    return [MirroredRun(id=run_id, ended_at=None) for run_id in session.scalars(live)] + [
+        MirroredRun(id=row.id, ended_at=row.finished_at) for row in rows
+    ]

@@ -1,1 +1,1 @@
-"""Following runs and arranging the queue from a terminal, and trying a webhook"""
+"""Following runs and arranging the queue from a terminal, trying a webhook, and copying runs elsewhere"""

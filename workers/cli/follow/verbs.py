@@ -1,4 +1,4 @@
-"""`cwpo watch`, `cwpo queue` and `cwpo notify`: what they take, and which file does it."""
+"""`cwpo watch`, `queue`, `notify` and `mirror`: what they take, and which file does it."""
 
 import argparse
 from collections.abc import Callable
@@ -18,6 +18,10 @@ def add_verbs(verbs: Any, verb: Callable[..., argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     queue.add_argument("runs", nargs="*", metavar="RUN", help="run numbers; for move followed by front, up or down")
     verb(verbs, "notify", _notify, "send a test message to every address of CWPO_WEBHOOK")
+    mirror = verb(verbs, "mirror", _mirror, "copy runs to MLflow, trackio or W&B; sent again, nothing is there twice")
+    mirror.add_argument("runs", type=int, nargs="*", metavar="RUN", help="run numbers (with --follow: all live ones)")
+    mirror.add_argument("--to", required=True, metavar="PLACE", help="mlflow, trackio or wandb")
+    mirror.add_argument("--follow", action="store_true", help="go on until the runs ended")
 
 
 def _watch(options: argparse.Namespace) -> int:
@@ -42,3 +46,9 @@ def _notify(options: argparse.Namespace) -> int:
     for one in tried:
         print(one.said)
     return 1 if any(one.error for one in tried) else 0
+
+
+def _mirror(options: argparse.Namespace) -> int:
+    from workers.cli.follow import mirror
+
+    return mirror.main(options.to, options.runs, follow=options.follow)
