@@ -46,7 +46,8 @@ NEXT = """([kinds, done]) => {
   const plain = text => text.replace(/[0-9a-f]{8,}|-?\\d+([.,:]\\d+)*/g, '#').trim();
   document.querySelectorAll('[data-driven]').forEach(at => at.removeAttribute('data-driven'));
   for (const at of [...document.querySelectorAll(kinds.map(kind => `[data-testid=${kind}]`).join())].reverse()) {
-    const control = at.matches('button, a, [role=tab]') ? at : at.querySelector('a, button, summary, input, textarea, canvas');
+    const control = at.matches('button, a, [role=tab]') ? at
+      : at.querySelector('a, button, summary, input, textarea, canvas');
     if (!control || !at.checkVisibility({visibilityProperty: true}) || control.disabled
         || at.closest('[data-testid=stSidebar], [aria-disabled=true]')
         || at.matches('[role=tab][aria-selected=true]')) continue;
