@@ -46,12 +46,13 @@ NEXT = """([kinds, done]) => {
   const plain = text => text.replace(/[0-9a-f]{8,}|-?\\d+([.,:]\\d+)*/g, '#').trim();
   document.querySelectorAll('[data-driven]').forEach(at => at.removeAttribute('data-driven'));
   for (const at of [...document.querySelectorAll(kinds.map(kind => `[data-testid=${kind}]`).join())].reverse()) {
-    const control = at.matches('button, a') ? at : at.querySelector('a, button, summary, input, textarea, canvas');
+    const control = at.matches('button, a, [role=tab]') ? at
+      : at.querySelector('a, button, summary, input, textarea, canvas');
     if (!control || !at.checkVisibility({visibilityProperty: true}) || control.disabled
         || at.closest('[data-testid=stSidebar], [aria-disabled=true]')
         || at.matches('[role=tab][aria-selected=true]')) continue;
     const keys = [...at.closest('[class*=st-key-]')?.classList ?? []].find(one => one.startsWith('st-key-')) ?? '';
-    const label = at.querySelector('[data-testid=stWidgetLabel]') ?? control.querySelector('p');
+    const label = control.querySelector('p') ?? at.querySelector('[data-testid=stWidgetLabel]');
     const words = at.matches('[data-testid=stDataFrame]') ? ''
       : (label?.innerText ?? control.getAttribute('aria-label') ?? '').split('\\n')[0].slice(0, 60);
     const key = at.dataset.testid === 'stDownloadButton' ? '' : plain(keys.replace('st-key-', ''));
