@@ -77,10 +77,14 @@ def _answer(shown: ChosenRuns) -> tuple[list[GraRow], list[DifferenceRow], str]:
     show_gra_table(table, list(configs.values()), most)
     files = tables.exports(table, differences, matched, runs=evaluated, configs=configs)
     files = [*files, *configurations.exports(rows, against), *evidence.exports(rows)]
-    with st.container(horizontal=True, vertical_alignment="center"):
+    offers = st.grid(6, min_column_width=120)
+    with offers.cell():
         show_export(files)
+    with offers.cell():
         show_copy(files)
+    with offers.cell():
         show_report_buttons(shown, table, differences, matched, found, against)
+    with offers.cell():
         show_bundle([row.id for row in evaluated], against)
     show_top_share(table, distance=not lines)
     return table, differences, against
