@@ -38,9 +38,10 @@ def metrics_of_runs(
 
 def points_after(session: Session, stage_id: int, step: int, limit: int) -> list[tuple[int, str, float]]:
     """The finite points of a stage's curves beyond a step, in the order of steps: step, name, value."""
-    points = _shown(select(Metric.step, Metric.name, Metric.value), [stage_id], None)
-    points = points.where(Metric.step > step, Metric.value.is_not(None)).order_by(Metric.step, Metric.name)
-    return [(row.step, row.name, row.value) for row in session.execute(points.limit(limit))]
+    points = select(Metric.step, Metric.name, Metric.value).join_from(Stage, Metric, Metric.attempt_id == SHOWN_ATTEMPT)
+    beyond = points.where(Stage.id == stage_id, Metric.step > step, Metric.value.is_not(None))
+    found = session.execute(beyond.order_by(Metric.step, Metric.name).limit(limit))
+    return [(row.step, row.name, row.value) for row in found]
 
 
 def final_metrics(session: Session, run_ids: Collection[int], slot: str, names: Collection[str]) -> pd.DataFrame:
