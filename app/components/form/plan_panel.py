@@ -163,5 +163,4 @@ def _go_on(queued: Queued) -> None:
     """To what was queued a moment ago, also where the first click did not come to it."""
     if queued.then is not None:
         layout.flash(queued.said)
-        then, queued.then = queued.then, None
-        leave(then)
+        leave(queued.then, met=queued.forget)

@@ -118,6 +118,10 @@ class Queued:
         self.said = said
         self.then = RunView(run=run_ids[0]) if len(run_ids) == 1 else RunsView()
 
+    def forget(self) -> None:
+        """The way to the page has begun."""
+        self.then = None
+
 
 def queued_here() -> Queued:
     """The memory of this session."""

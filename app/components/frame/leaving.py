@@ -8,7 +8,7 @@ corrects there replaces the entry.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from app.components.frame.address import RunsView
 
 FIRST = RunsView.screen  # the page without a name in the address
 AS_LEFT = "leaving.as_left"  # of the list of runs
-ON_THE_WAY, HISTORY = "leaving.on_the_way", "leaving.history"
+MEMORY, HISTORY = "leaving.memory", "leaving.history"
 SHOWN, SEEN = "leaving.shown", "leaving.seen"  # the page that is drawn, and the last one that was drawn to its end
 HIDDEN = "way"  # the container that style.css does not show
 PATIENCE, LOOK_EVERY = 20.0, 0.03  # seconds until the server changes the page by itself
@@ -50,9 +50,16 @@ class Way:
     until: float  # by the monotonic clock
 
 
-def leave(target: Target) -> NoReturn:
-    """Open a page at an address, this page at another one included."""
-    _start(target.screen, target.to_params(), instead=False)
+@dataclass
+class Memory:
+    """Plain memory: a second click may end the run of the script at any call of Streamlit, the session's included."""
+
+    way: Way | None = None
+
+
+def leave(target: Target, met: Callable[[], None] | None = None) -> NoReturn:
+    """Open a page at an address, this page at another one included. `met` is called once nothing can come between."""
+    _start(target.screen, target.to_params(), instead=False, met=met)
 
 
 def become(target: Target) -> NoReturn:
@@ -77,7 +84,7 @@ def came_by_history() -> bool:
 
 def go_on() -> None:
     """A part of a page that is drawn alone comes in between: the way to another page goes on."""
-    if ON_THE_WAY in st.session_state:
+    if _memory().way is not None:
         st.rerun()
 
 
@@ -94,13 +101,14 @@ def arriving(page: Page) -> Iterator[None]:
     place = st.container(key=HIDDEN)
     context = get_script_run_ctx()
     by_history = bool(getattr(context, "is_history_navigation", False))
-    way: Way | None = st.session_state.get(ON_THE_WAY)
+    memory = _memory()
+    way = memory.way
     if way is not None and not by_history:
         with place:
             _send(way, page.url_path)
     with place:
         ask_browser(key="way_links")
-    st.session_state.pop(ON_THE_WAY, None)
+    memory.way = None
     st.session_state[HISTORY] = by_history and way is None
     screen = st.session_state[SHOWN] = _screen(page.url_path)
     if context is not None and st.session_state.get(SEEN, screen) != screen and not by_history:
@@ -112,8 +120,11 @@ def arriving(page: Page) -> Iterator[None]:
     remember()
 
 
-def _start(screen: str, params: Mapping[str, Any], *, instead: bool) -> NoReturn:
-    st.session_state[ON_THE_WAY] = Way(screen=screen, params=params, instead=instead, until=time.monotonic() + PATIENCE)
+def _start(screen: str, params: Mapping[str, Any], *, instead: bool, met: Callable[[], None] | None = None) -> NoReturn:
+    memory = _memory()
+    memory.way = Way(screen=screen, params=params, instead=instead, until=time.monotonic() + PATIENCE)
+    if met is not None:
+        met()
     st.rerun()
     raise AssertionError("Streamlit goes on behind a rerun.")
 
@@ -126,10 +137,15 @@ def _send(way: Way, here: str) -> NoReturn:
     ask_browser(key=f"way_{way.until}", data={"here": here, "to": address, "instead": way.instead})
     while st.context.url and time.monotonic() < way.until:  # without an address nobody is there to ask
         time.sleep(LOOK_EVERY)
-        st.session_state[ON_THE_WAY] = way  # what is asked of the session lets the next run begin
-    st.session_state.pop(ON_THE_WAY, None)
+        _memory()  # what is asked of the session lets the next run begin
+    _memory().way = None
     st.switch_page(way.screen, query_params=dict(way.params))
     raise AssertionError("Streamlit goes on behind a change of the page.")
+
+
+def _memory() -> Memory:
+    found: Memory = st.session_state.setdefault(MEMORY, Memory())
+    return found
 
 
 def _path(screen: str) -> str:
