@@ -49,6 +49,7 @@ NEXT = """([kinds, done]) => {
     const control = at.matches('button, a, [role=tab]') ? at
       : at.querySelector('a, button, summary, input, textarea, canvas');
     if (!control || !at.checkVisibility({visibilityProperty: true}) || control.disabled
+        || at.matches(':not(button):has(input:disabled):not(:has(input:enabled))')
         || at.closest('[data-testid=stSidebar], [aria-disabled=true]')
         || at.matches('[role=tab][aria-selected=true]')) continue;
     const keys = [...at.closest('[class*=st-key-]')?.classList ?? []].find(one => one.startsWith('st-key-')) ?? '';
@@ -214,9 +215,10 @@ def _choose(driver: Driver, at: ElementHandle) -> None:
     field = at.query_selector("input")
     assert field is not None
     field.click()
+    driver.page.locator("[role=listbox]").first.wait_for(timeout=3_000)
     options = driver.page.locator("[role=option]:not([aria-selected=true]):not([aria-disabled=true])")
-    options.first.wait_for(timeout=3_000)
-    options.nth(min(1, options.count() - 1)).click()
+    if options.count():  # there may be one alone, which is chosen
+        options.nth(min(1, options.count() - 1)).click()
     driver.page.keyboard.press("Escape")
 
 
