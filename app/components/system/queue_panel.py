@@ -46,7 +46,8 @@ def show_queue_panel(files: list[tables.Drawn]) -> None:
     if not page.rows:
         layout.note("No run is queued or running.")
         return
-    ticked = _grid(page.rows)
+    with st.container(key="queue_list"):
+        ticked = _grid(page.rows)
     with bar:
         _verbs(ticked)
     files.append(_drawn(page.rows))
