@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.navigation.page import Page
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.state import get_session_state
 
 from app.components.frame.address import RunsView
 
@@ -103,9 +104,11 @@ def arriving(page: Page) -> Iterator[None]:
     by_history = bool(getattr(context, "is_history_navigation", False))
     memory = _memory()
     way = memory.way
+    afresh = False
     if way is not None and not by_history:
         with place:
             _send(way, page.url_path)
+        afresh = _go_alone(way, page.url_path)
     with place:
         ask_browser(key="way_links")
     memory.way = None
@@ -114,6 +117,8 @@ def arriving(page: Page) -> Iterator[None]:
     if context is not None and st.session_state.get(SEEN, screen) != screen and not by_history:
         if screen == FIRST and not st.query_params and st.session_state.get(AS_LEFT):
             _start(screen, st.session_state[AS_LEFT], instead=True)
+        context.is_history_navigation = True
+    if context is not None and afresh:
         context.is_history_navigation = True
     yield
     st.session_state[SEEN] = screen
@@ -129,9 +134,9 @@ def _start(screen: str, params: Mapping[str, Any], *, instead: bool, met: Callab
     raise AssertionError("Streamlit goes on behind a rerun.")
 
 
-def _send(way: Way, here: str) -> NoReturn:
+def _send(way: Way, here: str) -> None:
     """Ask the browser, and wait until it comes for the page; this run ends with that. The page that was there stays in
-    sight meanwhile. Without an answer the server changes the page."""
+    sight meanwhile. It comes to an end without an answer alone."""
     query = urlencode(dict(way.params), doseq=True)
     address = _path(way.screen) + (f"?{query}" if query else "")
     ask_browser(key=f"way_{way.until}", data={"here": here, "to": address, "instead": way.instead})
@@ -139,8 +144,19 @@ def _send(way: Way, here: str) -> NoReturn:
         time.sleep(LOOK_EVERY)
         _memory()  # what is asked of the session lets the next run begin
     _memory().way = None
-    st.switch_page(way.screen, query_params=dict(way.params))
-    raise AssertionError("Streamlit goes on behind a change of the page.")
+
+
+def _go_alone(way: Way, here: str) -> bool:
+    """Without a browser that answers the server changes the address: of this page, which is drawn from it anew, or with
+    the page. What was bound to the old one is not any more."""
+    with get_session_state().query_params() as params:
+        for name in {*params, *way.params}:
+            if (bound := params.get_binding_for_param(name)) is not None:
+                params.unbind_widget(bound.widget_id)
+    if way.screen != _screen(here):
+        st.switch_page(way.screen, query_params=dict(way.params))
+    st.query_params.from_dict(dict(way.params))
+    return True
 
 
 def _memory() -> Memory:
