@@ -14,7 +14,7 @@ COLUMNS = "align.beta,labels:mean_confidence"
 MORE = {
     ("compare", "Answers"): 11,  # the prompts that all runs answered, and every text of one of them
     ("compare", "Head to head"): 10,  # every sample and score of two settings, and what judged each
-    ("new_run", "RUN"): 7,  # the run that it starts from
+    ("new_run", "RUN"): 8,  # the run that it starts from, and whether it failed
     ("relabel", "Ada"): 14,  # the next pair is chosen and lent to this person in a transaction of its own
 }
 STATES: tuple[tuple[str, dict[str, Any]], ...] = (

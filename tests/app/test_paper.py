@@ -233,7 +233,7 @@ def test_runs_that_answer_no_cell_are_one_link_away(
     computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Table 24: harmless and helpful prompts together; CW and its control, two seeds each."""
-    mixed = {"dataset": "hh", "mix": {"harmless": 0.8, "helpful": 0.2}}
+    mixed = {"dataset": "hh", "mix": {"harmless": 0.8, "helpful": 0.2}, "unlabeled_fraction": 0.5}
     as_if(computed, tmp_path, monkeypatch, {"data": mixed, "model": QWEN})
     page = visit("paper", table=published.TABLES["T24"].label)
     (link,) = [one.proto for one in page.get("page_link") if one.proto.label.startswith("Compare")]
