@@ -39,7 +39,7 @@ def metrics_of_runs(
 def points_after(session: Session, stage_id: int, step: int, limit: int) -> list[tuple[int, str, float]]:
     """The finite points of a stage's curves beyond a step, in the order of steps: step, name, value."""
     points = select(Metric.step, Metric.name, Metric.value).join_from(Stage, Metric, Metric.attempt_id == SHOWN_ATTEMPT)
-    beyond = points.where(Stage.id == stage_id, Metric.step > step, Metric.value.is_not(None))
+    beyond = points.where(Stage.id == stage_id, Metric.step > step, Metric.value.is_not(None), Metric.name != PACE)
     found = session.execute(beyond.order_by(Metric.step, Metric.name).limit(limit))
     return [(row.step, row.name, row.value) for row in found]
 

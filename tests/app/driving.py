@@ -8,9 +8,11 @@ from typing import Any
 from playwright.sync_api import BrowserContext, ElementHandle, Page
 from playwright.sync_api import Error as PlaywrightError
 
+from tests.amounts import amount
+
 # Streamlit asks for these under the page's own path first, then under the root.
 ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
-MOST = 120  # widgets of a page
+MOST = amount("WIDGETS", 14)  # of a page that are changed; WIDGETS=120 changes all of every page
 PATIENCE = 60_000  # ms, for a page whose process imports everything first
 FILES = {
     "yaml": "method: weak\n",

@@ -27,7 +27,7 @@ from tests.e2e.test_dashboard import ready
 from workers import api
 from workers.machine.database import engines, writing
 
-LINE, TICK, BUTTON, GRA = 31, 17, 62, 272  # px of a line of the grid, and from its left edge
+LINE, TICK, BUTTON, GRA = 31, 17, 62, 262  # px of a line of the grid, and from its left edge
 STATES = amount("STATES", 10)
 SLOW = 20_000  # ms on a machine that does much else
 

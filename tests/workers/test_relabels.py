@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from app.reads.relabel import gains_of
-from app.reads.results import costs_of, results_of, runs_by_id
+from app.reads.results import costs_of, runs_by_id, table_of
 from cwpo.compare.costs import Prices
 from cwpo.data import relabels
 from cwpo.data.relabels import Relabel
@@ -14,7 +14,6 @@ from cwpo.errors import ConfigError, DataError
 from db import queries
 from db.errors import UnfitVote
 from db.models import Prompt
-from db.records import RunGroup
 from tests.workers.labeled import labeled_run
 from tests.workers.workplace import Workplace
 from workers import api
@@ -79,8 +78,7 @@ def _counts_what_people_decided(workplace: Workplace, before: int, after: int) -
     assert later.human_labels == plain.human_labels + 6
     with reading() as session:
         rows = runs_by_id(session, [before, after])
-    groups = [RunGroup(group_key=row.group_key, rows=(row,)) for row in rows]
-    found, _ = costs_of(rows, list(results_of(groups).values()), Prices())
+    found, _ = costs_of(rows, table_of(rows), Prices())
     assert sorted(row.human_labels or 0 for row in found) == [plain.human_labels, later.human_labels]
 
 
