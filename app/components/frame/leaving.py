@@ -153,7 +153,7 @@ def _go_alone(way: Way, here: str) -> bool:
         for name in {*params, *way.params}:
             if (bound := params.get_binding_for_param(name)) is not None:
                 params.unbind_widget(bound.widget_id)
-    if way.screen != _screen(here):
+    if _path(way.screen) != here:
         st.switch_page(way.screen, query_params=dict(way.params))
     st.query_params.from_dict(dict(way.params))
     return True
