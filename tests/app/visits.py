@@ -36,7 +36,8 @@ class Computed:
 def visit(screen: str, **params: Any) -> AppTest:
     """A page as a deep link opens it."""
     page = AppTest.from_file(str(MAIN), default_timeout=60)
-    page.switch_page(f"screens/{screen}.py")
+    if screen != "runs":  # which the dashboard opens with
+        page.switch_page(f"screens/{screen}.py")
     for name, value in params.items():
         page.query_params[name.replace("__", ".")] = value
     page.run()

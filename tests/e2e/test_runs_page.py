@@ -146,6 +146,16 @@ def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(page: Page,
 
 
 @pytest.mark.timeout(240)
+def test_a_list_that_its_filters_made_empty_is_whole_again_by_one_click(page: Page, desk: str) -> None:
+    page.goto(f"{desk}/?q=no+such+run&status=done")
+    expect(page.get_by_text("No run fits these filters.")).to_be_visible(timeout=SLOW)
+    page.get_by_role("button", name="Show all runs").click()
+    expect(page).to_have_url(f"{desk}/", timeout=SLOW)
+    until(page, lambda: len(grid(page)) == 4)
+    expect(page.get_by_role("textbox", name="Search")).to_have_value("")
+
+
+@pytest.mark.timeout(240)
 def test_an_idle_page_shows_a_run_that_was_queued_elsewhere(page: Page) -> None:
     expect(page.get_by_text("3 settings")).to_be_visible(timeout=SLOW)
     tick(page, 1)

@@ -149,10 +149,14 @@ def _send(way: Way, here: str) -> None:
 def _go_alone(way: Way, here: str) -> bool:
     """Without a browser that answers the server changes the address: of this page, which is drawn from it anew, or with
     the page. What was bound to the old one is not any more."""
+    bound = []
     with get_session_state().query_params() as params:
         for name in {*params, *way.params}:
-            if (bound := params.get_binding_for_param(name)) is not None:
-                params.unbind_widget(bound.widget_id)
+            if (binding := params.get_binding_for_param(name)) is not None:
+                params.unbind_widget(binding.widget_id)
+                bound.append(name)  # the key of its widget
+    for name in bound:
+        st.session_state.pop(name, None)
     if _path(way.screen) != here:
         st.switch_page(way.screen, query_params=dict(way.params))
     st.query_params.from_dict(dict(way.params))
