@@ -77,9 +77,23 @@ def choose(page: Page, name: str, label: str) -> None:
         field.fill(label)
         with suppress(PlaywrightTimeout):
             option.click(timeout=2_000)
-            break
+            if _shows(page, name, label):
+                break
         field.fill("")
     field.press("Escape")
+
+
+def _shows(page: Page, name: str, label: str) -> bool:
+    """The widget soon shows the choice: as a chip, or as its text."""
+    for _ in range(20):
+        if widget(page, name).first.evaluate(
+            "(at, label) => at.innerText.includes(label) || [...at.querySelectorAll('input')].some("
+            "one => one.value.includes(label) && one.getAttribute('aria-expanded') !== 'true')",
+            label,
+        ):
+            return True
+        page.wait_for_timeout(100)
+    return False
 
 
 def set_widget(page: Page, name: str, value: Any) -> None:
@@ -128,9 +142,9 @@ def of_address(page: Page) -> dict[str, Any]:
 
 def settled(page: Page, wanted: dict[str, Any]) -> None:
     """The address says all of it."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while different := missing(page, wanted):
-        assert time.monotonic() < deadline, different
+        assert time.monotonic() < deadline, (different, {name: of_address(page)[name] for name in different})
         page.wait_for_timeout(100)
     ready(page, "New run")
 
