@@ -1,6 +1,5 @@
 """A page driven as a person in a hurry would: whatever can be used is found, and changed once."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +8,8 @@ from playwright.sync_api import BrowserContext, ElementHandle, Page
 from playwright.sync_api import Error as PlaywrightError
 
 from tests.amounts import amount
+from tests.e2e.serving import ASKED_TWICE
 
-# Streamlit asks for these under the page's own path first, then under the root.
-ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
 MOST = amount("WIDGETS", 14)  # of a page that are changed; WIDGETS=120 changes all of every page
 PATIENCE = 60_000  # ms, for a page whose process imports everything first
 FILES = {

@@ -117,7 +117,7 @@ def arriving(page: Page) -> Iterator[None]:
     if context is not None and st.session_state.get(SEEN, screen) != screen and not by_history:
         if screen == FIRST and not st.query_params and st.session_state.get(AS_LEFT):
             _start(screen, st.session_state[AS_LEFT], instead=True)
-        context.is_history_navigation = True
+        afresh = True
     if context is not None and afresh:
         context.is_history_navigation = True
     yield
@@ -149,14 +149,10 @@ def _send(way: Way, here: str) -> None:
 def _go_alone(way: Way, here: str) -> bool:
     """Without a browser that answers the server changes the address: of this page, which is drawn from it anew, or with
     the page. What was bound to the old one is not any more."""
-    bound = []
     with get_session_state().query_params() as params:
         for name in {*params, *way.params}:
             if (binding := params.get_binding_for_param(name)) is not None:
                 params.unbind_widget(binding.widget_id)
-                bound.append(name)  # the key of its widget
-    for name in bound:
-        st.session_state.pop(name, None)
     if _path(way.screen) != here:
         st.switch_page(way.screen, query_params=dict(way.params))
     st.query_params.from_dict(dict(way.params))
