@@ -58,7 +58,7 @@ class Web:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "streamlit", "run", str(self.page), "--server.port", str(self.port)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"} | self.environment
+        environment = os.environ | {"OMP_NUM_THREADS": "1", **self.environment}
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         wait_for_page(self.port, self.process, self.home / "log")
