@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
+
 from cwpo.config.environment import for_child, settings
 from cwpo.parallel.lifeline import die_with_parent as die_with_parent
 
@@ -83,6 +85,19 @@ def end_all(
         if child.poll() is None:
             child.kill()
         child.wait()
+
+
+def running(pid: int, word: str) -> psutil.Process | None:
+    """The process of ours that was started with this word, while it runs; None where its number now belongs to another
+    one, which its command line tells. One that has just begun has none yet: a start is answered before its program's
+    command line can be read."""
+    try:
+        process = psutil.Process(pid)
+        line = process.cmdline()
+        mine = process.status() != psutil.STATUS_ZOMBIE and (word in line or not any(line))
+    except psutil.Error:
+        return None
+    return process if mine else None
 
 
 def start_apart(command: Sequence[str], log: Path, **extra: str) -> int:

@@ -19,7 +19,7 @@ from cwpo.data.profile.job import Job
 from cwpo.errors import DataError
 from cwpo.files import write_whole
 from workers.machine.paths import home, profiles
-from workers.machine.processes import start_apart
+from workers.machine.processes import running, start_apart
 
 NONE, RUNNING, DONE, FAILED, STOPPED = "none", "running", jobs.DONE, jobs.FAILED, "stopped"
 MOST_AT_ONCE = 3
@@ -73,12 +73,13 @@ def stop(job: Job) -> None:
 def state(job: Job) -> State:
     """From the process, what it wrote of its end, and what it found."""
     folder = folder_of(job)
+    runs = _process(folder) is not None  # before its end is read, which it writes while it runs
     end = jobs.found(folder, jobs.END)
     if end.get("status") == DONE and (result := jobs.found(folder, jobs.RESULT)):
         return State(status=DONE, result=result)
     if end.get("status") == FAILED:
         return State(status=FAILED, said=str(end.get("said", "")))
-    if _process(folder) is not None:
+    if runs:
         progress = jobs.found(folder, jobs.PROGRESS)
         return State(status=RUNNING, said=f"{progress.get('done', 0):,} {progress.get('what', 'rows read')}")
     return State(status=STOPPED if (folder / _PROCESS).exists() else NONE)
@@ -101,13 +102,8 @@ def newest(most: int) -> list[Job]:
 
 
 def _process(folder: Path) -> psutil.Process | None:
-    """The process while it runs; None where its number now belongs to another one, which its command line tells."""
-    try:
-        process = psutil.Process(int(jobs.found(folder, _PROCESS)["pid"]))
-        mine = process.status() != psutil.STATUS_ZOMBIE and str(folder) in process.cmdline()
-    except (psutil.Error, KeyError, TypeError, ValueError):
-        return None
-    return process if mine else None
+    pid = jobs.found(folder, _PROCESS).get("pid")
+    return running(pid, str(folder)) if isinstance(pid, int) else None
 
 
 def _folders(root: Path) -> list[Path]:

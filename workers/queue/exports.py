@@ -22,7 +22,7 @@ from cwpo.export import words
 from cwpo.export.words import Report
 from cwpo.files import PARTIAL, write_whole
 from workers.machine.paths import exports, home, logs
-from workers.machine.processes import allocator_environment, start_apart
+from workers.machine.processes import allocator_environment, running, start_apart
 
 RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
 
@@ -151,9 +151,10 @@ def _export(record: Record) -> Export:
 
 def _state(record: Record, report: Report | None) -> tuple[str, str]:
     """From the process, what it wrote, and the folder."""
+    runs = _process(record) is not None  # before its end is read, which it writes while it runs
     found = read_json(_state_of(record.wanted))
     status, said = str(found.get("status", "")), str(found.get("said", ""))
-    if status not in (DONE, FAILED) and _process(record) is not None:
+    if status not in (DONE, FAILED) and runs:
         return RUNNING, said or "starting"
     if status in (DONE, FAILED):
         gone = status == DONE and report is None and not record.wanted.repo
@@ -162,13 +163,7 @@ def _state(record: Record, report: Report | None) -> tuple[str, str]:
 
 
 def _process(record: Record) -> psutil.Process | None:
-    """The process while it runs; None where its number now belongs to another one, which its command line tells."""
-    try:
-        process = psutil.Process(record.pid)
-        mine = process.status() != psutil.STATUS_ZOMBIE and str(_state_of(record.wanted)) in process.cmdline()
-    except psutil.Error:
-        return None
-    return process if mine else None
+    return running(record.pid, str(_state_of(record.wanted)))
 
 
 def _record_of(wanted: Wanted) -> Path:

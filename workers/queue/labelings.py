@@ -21,7 +21,7 @@ from cwpo.annotation import label_paths
 from cwpo.errors import ConfigError
 from cwpo.files import write_whole
 from workers.machine.paths import home, labelings, logs
-from workers.machine.processes import allocator_environment, start_apart
+from workers.machine.processes import allocator_environment, running, start_apart
 from workers.queue import labeling_end
 
 RUNNING, DONE, FAILED, STOPPED = "running", labeling_end.DONE, labeling_end.FAILED, "stopped"
@@ -176,13 +176,7 @@ def _report(record: Record) -> Mapping[str, Any] | None:
 
 
 def _process(record: Record) -> psutil.Process | None:
-    """The process while it runs; None where its number now belongs to another one, which its command line tells."""
-    try:
-        process = psutil.Process(record.pid)
-        mine = process.status() != psutil.STATUS_ZOMBIE and record.out in process.cmdline()
-    except psutil.Error:
-        return None
-    return process if mine else None
+    return running(record.pid, record.out)
 
 
 def _record_of(out: Path) -> Path:

@@ -1,6 +1,7 @@
 """Datasets are read by processes of their own: started once, stopped, found again, and no more than a few at once."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -117,3 +118,14 @@ def test_a_run_is_submitted_with_the_columns_that_its_file_needs(workplace: Work
     settings = [build(RunConfig.stored(dict(config)))["data"].config for config in found]
     assert settings[0]["columns"] == told
     assert "columns" not in settings[1]
+
+
+def test_a_process_without_a_command_line_has_just_begun(workplace: Workplace, tmp_path: Path) -> None:
+    """As it looks for a moment between its start and the arguments of its program; then it ends without a result."""
+    job = Job(kind="profile", source=str(file_of(tmp_path)), content="b")
+    folder = profiles.folder_of(job)
+    folder.mkdir(parents=True)
+    with subprocess.Popen([""], executable="/bin/cat", stdin=subprocess.PIPE) as process:
+        (folder / "process.json").write_text(json.dumps({"pid": process.pid}))
+        assert data.state(job).status == profiles.RUNNING
+    assert data.state(job).status == profiles.STOPPED

@@ -46,13 +46,16 @@ def show_drafts(form: Form) -> None:
 
 def _line(row: DraftRow, form: Form) -> None:
     here = row.id == form.kept.draft
+    name, key = str(row.content["state"].get("name", "")), _name_key(row)
+    if st.session_state.get(key, name) != name:  # it got another one elsewhere
+        st.session_state[key] = name
     with st.container(key=f"new_run.draft_line_{row.id}", border=True, gap="small"):
         st.text_input(
             "Name of this draft",
-            value=str(row.content["state"].get("name", "")),
+            value=name if key not in st.session_state else "",
             max_chars=200,
             placeholder=NAMELESS,
-            key=f"new_run.draft_name_{row.id}_{row.revision}",
+            key=key,
             label_visibility="collapsed",
             on_change=_rename,
             args=(row,),
@@ -64,6 +67,11 @@ def _line(row: DraftRow, form: Form) -> None:
             st.button(
                 "Delete", key=f"new_run.draft_delete_{row.id}", type="tertiary", on_click=_delete, args=(row, here)
             )
+
+
+def _name_key(row: DraftRow) -> str:
+    """The same after each change: a field that becomes another one moves what stands below it from under a click."""
+    return f"new_run.draft_name_{row.id}"
 
 
 def _name(row: DraftRow) -> str:
@@ -91,7 +99,7 @@ def _open(row: DraftRow) -> None:
 
 def _rename(row: DraftRow) -> None:
     """The name of a draft is that of its comparison; a form that shows it takes it over."""
-    name = st.session_state.to_dict()[f"new_run.draft_name_{row.id}_{row.revision}"]
+    name = st.session_state.to_dict()[_name_key(row)]
     content = {**row.content, "state": {**row.content["state"], "name": name}}
     _written(lambda: drafts.save_draft(row.id, name=name, content=content, revision=row.revision))
 
