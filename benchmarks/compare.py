@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,18 +23,16 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine, event
 
+from benchmarks import scale
+from cwpo.config.run import RunConfig
+from cwpo.stages.graph import build
+from cwpo.statistics import intervals
+from db.engine import make_engines, session_scope, upgrade
+from db.records import ClaimedStage
+from db.repositories import evaluations, runs
+from workers.plan import submission
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import scale  # noqa: E402
-from cwpo.config.run import RunConfig  # noqa: E402
-from cwpo.stages.graph import build  # noqa: E402
-from cwpo.statistics import intervals  # noqa: E402
-from db.engine import make_engines, session_scope, upgrade  # noqa: E402
-from db.records import ClaimedStage  # noqa: E402
-from db.repositories import evaluations, runs  # noqa: E402
-from workers.plan import submission  # noqa: E402
-
 PROMPTS, PAIRS = 500, 2_000
 GOAL_SECONDS, GOAL_QUERIES = 2.0, 6
 TABS = ("Configuration", "Annotators", "Curves", "Answers", "Cost")

@@ -1,6 +1,6 @@
 """Does a nominal 95 % interval cover 95 %, and do corrected comparisons cry wolf? By simulation, seeded.
 
-    python benchmarks/coverage.py [--tables 2000] [--out benchmarks/results/coverage.json]
+    python -m benchmarks.coverage [--tables 2000] [--out benchmarks/results/coverage.json]
 
 The world: a prompt cluster c, a prompt i in it and a seed s give the chance p = .55 + a_s + b_c + d_i of a win, with
 a ~ N(0, seed SD) and b, d uniform; a tenth of the prompts ties. One seed is judged against its own mean (prompt

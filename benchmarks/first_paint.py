@@ -1,6 +1,6 @@
 """Is the pause before the evidence of a page worth it? The answer's time on the screen with it and without.
 
-    python benchmarks/first_paint.py [--runs 40] [--loads 9] [--out benchmarks/results/first_paint.json]
+    python -m benchmarks.first_paint [--runs 40] [--loads 9] [--out benchmarks/results/first_paint.json]
 
 Two servers over the database of benchmarks/scale.py, one with the pause of `app.components.frame.layout` and one
 without, are loaded in turns, each time in a fresh browser without a cache: `first_content` is when the page's
@@ -13,19 +13,15 @@ import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from app.components.frame.layout import PAINT_SECONDS  # noqa: E402
-from benchmarks.pages import _load, addresses, serving  # noqa: E402
-from benchmarks.scale import build_database, run_of  # noqa: E402
-from tests import browser  # noqa: E402
+from app.components.frame.layout import PAINT_SECONDS
+from benchmarks.pages import _load, addresses, serving
+from benchmarks.scale import build_database, run_of
+from tests import browser
 
 PAGES = ("Run", "Compare, 10 settings")
 WITHOUT = "import app.components.frame.layout as layout; layout.PAINT_SECONDS = 0.0"

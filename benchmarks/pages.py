@@ -1,8 +1,8 @@
 """How long does each page take to its first content at scale? A built database, a real server, a real browser.
 
-    python benchmarks/pages.py [--runs 200] [--pairs 100000] [--loads 7] [--out benchmarks/results/pages.json]
-    python benchmarks/pages.py --large [ADDRESS] [--loads 7] [--out benchmarks/results/pages-large.json]
-    python benchmarks/pages.py --large postgres [--loads 7] [--out benchmarks/results/pages-large-postgres.json]
+    python -m benchmarks.pages [--runs 200] [--pairs 100000] [--loads 7] [--out benchmarks/results/pages.json]
+    python -m benchmarks.pages --large [ADDRESS] [--loads 7] [--out benchmarks/results/pages-large.json]
+    python -m benchmarks.pages --large postgres [--loads 7] [--out benchmarks/results/pages-large-postgres.json]
 
 The database is that of benchmarks/scale.py, with `--large` that of benchmarks/large_database.py: 10,000 runs and an
 annotator of 1,000,000 pairs, made where ADDRESS (of SQLite or Postgres; `postgres`: of a server that is started for it)
@@ -34,17 +34,15 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 
+from app.components.frame.address import CompareView, ExamplesView, RunView
+from benchmarks import large_database, server_time
+from benchmarks.scale import build_database, run_of
+from db.engine import make_engines, read_scope
+from db.errors import DatabaseError
+from tests import browser, servers
+from workers.cli.stack import find_redis
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from app.components.frame.address import CompareView, ExamplesView, RunView  # noqa: E402
-from benchmarks import large_database, server_time  # noqa: E402
-from benchmarks.scale import build_database, run_of  # noqa: E402
-from db.engine import make_engines, read_scope  # noqa: E402
-from db.errors import DatabaseError  # noqa: E402
-from tests import browser, servers  # noqa: E402
-from workers.cli.stack import find_redis  # noqa: E402
-
 GOAL_SECONDS = 1.5
 POSTGRES = "postgres"  # the address of a server of our own
 

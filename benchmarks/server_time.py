@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -24,14 +23,12 @@ from typing import Any
 
 from sqlalchemy import Engine, event, text
 
+from app.components.frame.address import CompareView, ExamplesView, RunsView, RunView
+from app.components.frame.relabel_address import RelabelView
+from db.engine import make_engines, read_scope
+from db.records import Cursor
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from app.components.frame.address import CompareView, ExamplesView, RunsView, RunView  # noqa: E402
-from app.components.frame.relabel_address import RelabelView  # noqa: E402
-from db.engine import make_engines, read_scope  # noqa: E402
-from db.records import Cursor  # noqa: E402
-
 MOST_QUERIES = 6
 GOALS = {"Runs": 0.5, "Examples": 0.3, "Compare": 2.0}  # seconds, by the first word of a page's name; others 1.5
 USUAL_GOAL = 1.5

@@ -187,11 +187,20 @@ def _chain(graph: Graph, seconds: Mapping[str, float | None]) -> float:
 # ---- how long -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How much a stage has to do, in what its seconds grow with, None where the mean has to serve; and whether it
+    trains adapters alone."""
+
+    size: float | None = None
+    adapters: bool = False
+
+
 class Speed:
     """Seconds of finished stages by kind, model and kind of device, with what each had to do."""
 
     def __init__(self, measured: Sequence[MeasuredStage]) -> None:
-        self._seen: dict[tuple[str, str, str], list[tuple[Lasting, float | None]]] = {}
+        self._seen: dict[tuple[str, str, str], list[tuple[Lasting, Work]]] = {}
         for row in measured:
             key = (row.kind, row.model, device_name(row.device))
             self._seen.setdefault(key, []).append((_lasting(row), _measured_work(row)))
@@ -200,22 +209,24 @@ class Speed:
         """What is not work as it was in the mean, and size × seconds per unit where both sizes are known, else the
         mean of that too; None where nothing was measured."""
         model = submission.model_of(config, spec) or ""
-        found = self.of(spec.kind, model, device, work(spec.settings, config, pairs))
+        found = self.of(spec.kind, model, device, work_of(spec.settings, config, pairs))
         return None if found is None else found.total
 
     def like(self, row: MeasuredStage) -> Lasting | None:
         """The same for a stage that is finished: what would have been said of it."""
         return self.of(row.kind, row.model, device_name(row.device), _measured_work(row))
 
-    def of(self, kind: str, model: str, device: str, size: float | None) -> Lasting | None:
-        """The same for a stage of that kind and size; light stages are as fast anywhere."""
+    def of(self, kind: str, model: str, device: str, work: Work) -> Lasting | None:
+        """The same for a stage of that kind with that work; light stages are as fast anywhere. Adapters go by other
+        adapters, whole models by whole ones, where there are any."""
         devices = DEVICES if kind in KINDS and KINDS[kind].light else (device,)
         seen = [row for name in devices for row in self._seen.get((kind, model, name), [])]
         if not seen:
             return None
-        sized = [(lasting.work, other) for lasting, other in seen if other]
-        if size is not None and sized:
-            worked = size * sum(seconds for seconds, _ in sized) / sum(other for _, other in sized)
+        seen = [row for row in seen if row[1].adapters == work.adapters] or seen
+        sized = [(lasting.work, other.size) for lasting, other in seen if other.size]
+        if work.size is not None and sized:
+            worked = work.size * sum(seconds for seconds, _ in sized) / sum(other for _, other in sized)
         else:
             worked = fmean(lasting.work for lasting, _ in seen)
         told = [lasting for lasting, _ in seen if lasting.start or lasting.end] or [seen[0][0]]
@@ -234,18 +245,23 @@ def _lasting(row: MeasuredStage) -> Lasting:
     return Lasting(start=row.seconds - worked - end, work=worked, end=end)
 
 
-def _measured_work(row: MeasuredStage) -> float | None:
-    """None for a stage whose settings or run another version of the program wrote."""
+def _measured_work(row: MeasuredStage) -> Work:
+    """Nothing is known of a stage whose settings or run another version of the program wrote."""
     try:
         settings = stored_settings(row.kind, row.stage_config)
         config = RunConfig.stored(row.config)
     except (SettingsError, KeyError, ConfigError):
-        return None
-    return work(settings, config, row.pairs)
+        return Work()
+    return work_of(settings, config, row.pairs)
 
 
-def work(stage: Settings, config: RunConfig, pairs: int | None) -> float | None:
-    """How much a stage has to do, in what its seconds grow with; None where the mean has to serve."""
+def work_of(stage: Settings, config: RunConfig, pairs: int | None) -> Work:
+    """What a stage of a run has to do with that many pairs of data."""
+    adapters = isinstance(stage, PreferenceSettings) and stage.lora is not None
+    return Work(size=_size(stage, config, pairs), adapters=adapters)
+
+
+def _size(stage: Settings, config: RunConfig, pairs: int | None) -> float | None:
     if isinstance(stage, SampleSettings | ScoreSettings):
         return float(config.data.test_prompts * config.evaluation.samples)
     if pairs is None:

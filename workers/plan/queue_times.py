@@ -10,13 +10,13 @@ from cwpo.stages.kinds import stored_settings
 from db import queries
 from db.records import LiveStage, QueueNow, StageWork
 from workers.plan import eta
-from workers.plan.estimate import Speed, work
+from workers.plan.estimate import Speed, Work, work_of
 from workers.plan.eta import Eta, Times
 from workers.plan.lasting import Lasting
 
 _KEPT = 20_000
 # Fingerprint and pairs -> how much there is to do. Settings and configurations never change.
-_known: dict[tuple[str, int | None], float | None] = {}
+_known: dict[tuple[str, int | None], Work] = {}
 
 
 def etas(session: Session) -> Mapping[int, Eta]:
@@ -33,10 +33,10 @@ def times(session: Session) -> Times:
 def expected(session: Session, queue: QueueNow) -> dict[int, Lasting | None]:
     """Seconds of each live stage by what was measured before; None where nothing was."""
     speed = Speed(queries.measured_like(session, {(stage.kind, stage.model) for stage in queue.stages}))
-    sizes = _sizes(session, queue)
+    works = _works(session, queue)
     return {
         stage.stage_id: speed.of(
-            stage.kind, stage.model, stage.running_on or _device(stage, queue), sizes[stage.stage_id]
+            stage.kind, stage.model, stage.running_on or _device(stage, queue), works[stage.stage_id]
         )
         for stage in queue.stages
     }
@@ -49,7 +49,7 @@ def _device(stage: LiveStage, queue: QueueNow) -> str:
     return stage.device
 
 
-def _sizes(session: Session, queue: QueueNow) -> dict[int, float | None]:
+def _works(session: Session, queue: QueueNow) -> dict[int, Work]:
     """How much each stage has to do; what was asked before is not read again."""
     keys = {stage.stage_id: (stage.fingerprint, stage.data_pairs) for stage in queue.stages}
     new = [stage for stage in queue.stages if keys[stage.stage_id] not in _known]
@@ -59,16 +59,16 @@ def _sizes(session: Session, queue: QueueNow) -> dict[int, float | None]:
     pairs = {stage.stage_id: stage.data_pairs for stage in new}
     kinds = {stage.stage_id: stage.kind for stage in new}
     for row in queries.work_of(session, [(stage.stage_id, stage.runs[0]) for stage in new]):
-        _known[keys[row.stage_id]] = _size(kinds[row.stage_id], row, pairs[row.stage_id])
-    return {stage_id: _known.get(key) for stage_id, key in keys.items()}
+        _known[keys[row.stage_id]] = _work(kinds[row.stage_id], row, pairs[row.stage_id])
+    return {stage_id: _known.get(key, Work()) for stage_id, key in keys.items()}
 
 
-def _size(kind: str, row: StageWork, pairs: int | None) -> float | None:
-    """None for a stage whose settings or run another version of the program wrote."""
+def _work(kind: str, row: StageWork, pairs: int | None) -> Work:
+    """Nothing is known of a stage whose settings or run another version of the program wrote."""
     try:
         config = RunConfig.stored(row.config)
         if pairs is None:
             pairs = config.data.sandbox.pairs if config.data.sandbox else config.data.max_pairs
-        return work(stored_settings(kind, row.stage_config), config, pairs)
+        return work_of(stored_settings(kind, row.stage_config), config, pairs)
     except (SettingsError, KeyError, ConfigError):
-        return None
+        return Work()

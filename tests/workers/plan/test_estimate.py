@@ -63,6 +63,14 @@ def test_training_seconds_grow_with_pairs_and_epochs() -> None:
     assert found["evaluation"] == pytest.approx(6)
 
 
+def test_adapters_go_by_adapters_and_whole_models_by_whole_ones() -> None:
+    """Aligning took 20 s with adapters and 50 s without; of a kind that was measured in one way, that has to do."""
+    ways: dict[str, Any] = {"with": {"model": {"lora": {"r": 4}}}, "without": {"model": {"lora": None}}}
+    rows = [*measured_run(20.0, **ways["with"]), *measured_run(50.0, **ways["without"])]
+    assert [seconds_of(planned(way, known(*rows)))["align"] for way in ways.values()] == [20, 50]
+    assert [seconds_of(planned(way, known(*rows[: len(rows) // 2])))["align"] for way in ways.values()] == [20, 20]
+
+
 def test_only_the_work_of_a_stage_grows_with_its_size() -> None:
     """Of 10 s that 1,000 pairs took, 6.5 were loading and half a one writing: 4,000 pairs take 6.5 + 4 · 3 + 0.5 s."""
     told = [dataclasses.replace(row, work_began=6.5, work_ended=9.5) for row in measured_run(10.0)]
