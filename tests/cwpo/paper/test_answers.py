@@ -279,10 +279,10 @@ def test_differences_are_paired_or_compared_column_against_column() -> None:
     (paired,) = gaps(T10, groups, measured, {("top", "weak"): difference_row("top", "weak", 0.02, 0.01)})
     assert paired.difference.estimate == pytest.approx(0.018)
     assert (paired.ours.estimate, paired.paired, paired.says) == (0.02, True, "underpowered")
-    found = difference_row("top", "weak", 0.02, 0.01, detectable=0.015, p_holm=0.04, kl_estimate=0.3)
+    found = difference_row("top", "weak", 0.02, 0.01, detectable=0.015, p_corrected=0.04, kl_estimate=0.3)
     (known,) = gaps(T10, groups, measured, {("top", "weak"): found})
-    assert (known.detectable, known.p_holm, known.ours.kl) == (0.015, 0.04, 0.3)
-    assert {"detectable", "p_holm", "ours_kl"} <= set(fields_of([known]).columns)
+    assert (known.detectable, known.p_corrected, known.ours.kl) == (0.015, 0.04, 0.3)
+    assert {"detectable", "p_corrected", "ours_kl"} <= set(fields_of([known]).columns)
     apart = difference_row("top", "weak", None, 0, reason=DIFFERENT_BASELINES)
     (columns,) = gaps(T10, groups, measured, {("top", "weak"): apart})
     assert (columns.ours.low, columns.ours.high, columns.paired) == (pytest.approx(-0.01), pytest.approx(0.09), False)
@@ -339,7 +339,7 @@ def test_every_mix_has_its_own_sign_from_the_sandbox() -> None:
     }  # fmt: skip
     groups = [group(name, RunConfig.parse({"method": name, "data": mixed})) for name in ("cw", "ws")]
     assert sandbox_pairs(table, groups) == [("cw", "ws")]
-    rows = summaries(table, [], groups, {("cw", "ws"): difference_row("cw", "ws", 0.05, 0.02, p_holm=0.01)})
+    rows = summaries(table, [], groups, {("cw", "ws"): difference_row("cw", "ws", 0.05, 0.02, p_corrected=0.01)})
     assert [(row.about, row.sandbox_sign) for row in rows] == [
         ("harmless 50 %, helpful 50 %", ""),
         ("harmless 80 %, helpful 20 %", "above"),
@@ -357,7 +357,7 @@ def test_the_sandbox_shows_a_sign_and_never_a_verdict(estimate: float, p: float,
     one, two = ({**tiny, "method": method} for method in ("top:30", "weak"))
     groups = [group(name, RunConfig.parse(values)) for name, values in (("a", one), ("b", two))]
     assert sandbox_pairs(T10, groups) == [("a", "b")]
-    rows = summaries(T10, [], groups, {("a", "b"): difference_row("a", "b", estimate, 0.02, p_holm=p)})
+    rows = summaries(T10, [], groups, {("a", "b"): difference_row("a", "b", estimate, 0.02, p_corrected=p)})
     top_weak = next(row for row in rows if row.label == "Top 30 % − Weak labels")
     assert (top_weak.sandbox_sign, top_weak.verdicts) == (sign, {})
     assert (top_weak.mean, top_weak.cells, top_weak.positive) == (pytest.approx(0.0333, abs=1e-4), 3, 3)

@@ -156,7 +156,7 @@ def test_differences_are_paired_cell_by_cell() -> None:
     assert (first.estimate, first.low, first.high, first.p) == pytest.approx(
         (wanted.estimate, wanted.low, wanted.high, wanted.p)
     )
-    assert [row.p_holm for row in found] == pytest.approx(intervals.holm([row.p for row in found if row.p is not None]))
+    assert [row.p_corrected for row in found] == pytest.approx(intervals.holm([row.p for row in found if row.p is not None]))
     assert all(row.comparisons == 2 for row in found)
     assert first.detectable == pytest.approx(intervals.detectable_effect(wanted.se, wanted.df))
     assert first.kl_low is not None
@@ -207,7 +207,7 @@ def test_equal_runs_differ_by_nothing_and_do_not_crash() -> None:
     outcomes["outcome"] = 1.0
     outcomes["logratio"] = 0.5
     (row,) = gra.differences(runs, outcomes)
-    assert (row.estimate, row.p_holm, row.kl_estimate, row.detectable) == (0.0, 1.0, 0.0, None)
+    assert (row.estimate, row.p_corrected, row.kl_estimate, row.detectable) == (0.0, 1.0, 0.0, None)
     assert row.covers_zero
     assert "cannot be told apart" in verdict_sentence(gra_table(runs, outcomes), [row])
 
@@ -256,7 +256,7 @@ def pair_of(
     found = DifferenceRow(
         first=first, second=other, label=f"CW − {LABELS[second]}", first_label="CW", second_label=LABELS[second],
         first_method="cw", second_method=second, objective=objective, estimate=estimate, low=estimate - half,
-        high=estimate + half, p=0.01, p_holm=0.02, comparisons=2, detectable=half + 0.009, n_prompts=400, n_seeds=4,
+        high=estimate + half, p=0.01, p_corrected=0.02, comparisons=2, detectable=half + 0.009, n_prompts=400, n_seeds=4,
         kl_estimate=0.0, kl_low=-0.1, kl_high=0.1,
     )  # fmt: skip
     return replace(found, **changes)
@@ -268,7 +268,7 @@ ROWS = [row_of("human"), row_of("weak", kl=1.8), row_of("cw", kl=2.5)]
 
 
 def test_an_interval_over_zero_cannot_be_told_apart() -> None:
-    text = verdict_sentence(ROWS[1:], [pair_of("weak", -0.014, 0.021, p_holm=0.4)])
+    text = verdict_sentence(ROWS[1:], [pair_of("weak", -0.014, 0.021, p_corrected=0.4)])
     assert text == (
         "CW and Weak labels cannot be told apart at 400 prompts × 4 seeds (−1.4 points, 95 % −3.5 to +0.7; "
         "smallest detectable difference 3.0 points)."
@@ -322,7 +322,7 @@ def test_a_loss_is_said_as_plainly() -> None:
 
 
 def test_what_correction_takes_away_is_not_called_a_gain() -> None:
-    pair = pair_of("weak", 0.014, 0.013, p=0.04, p_holm=0.08)
+    pair = pair_of("weak", 0.014, 0.013, p=0.04, p_corrected=0.08)
     assert not pair.is_real
     text = verdict_sentence(ROWS[1:], [pair])
     assert "CW stands above Weak labels" in text

@@ -28,7 +28,7 @@ def minus_human(label: str, estimate: float, half: float, p: float, **changes: A
     made = DifferenceRow(
         first=label, second="human", label=f"{label} − Human", first_label=label, second_label="Human",
         first_method="cw", second_method="human", objective="dpo", estimate=estimate, low=estimate - half,
-        high=estimate + half, p=p, p_holm=p, comparisons=3, detectable=half + 0.01, n_prompts=400, n_seeds=4,
+        high=estimate + half, p=p, p_corrected=p, comparisons=3, detectable=half + 0.01, n_prompts=400, n_seeds=4,
         kl_estimate=0.0, kl_low=-0.1, kl_high=0.1,
     )  # fmt: skip
     return replace(made, **changes)
