@@ -100,9 +100,7 @@ def after(table: FloatArray, pairs: list[tuple[int, int]], truth: FloatArray) ->
 
 def _judged(one: Found, value: float) -> Judged:
     real = not one.low <= 0 <= one.high
-    return Judged(
-        real=real, covered=one.low <= value <= one.high, stated=one.detectable, half=(one.high - one.low) / 2
-    )
+    return Judged(real=real, covered=one.low <= value <= one.high, stated=one.detectable, half=(one.high - one.low) / 2)
 
 
 def before(table: FloatArray, pairs: list[tuple[int, int]], truth: FloatArray) -> list[Judged]:

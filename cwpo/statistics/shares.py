@@ -142,7 +142,9 @@ def of_shares(shares: Sequence[float], n: int) -> Share:
     unit = 4 * middle * (1 - middle)
     sampling = middle * (1 - middle) / n  # may be the same pairs under every seed
     between = float(((np.asarray(shares) - mean) ** 2).sum())
-    law = errors(between / unit, seeds - 1, noise=0.0, rest=sampling / unit, rest_df=max(n - 1, 1), seeds=seeds)
+    law = errors(
+        between / unit, seeds - 1, noise=1 / n**2 / unit, rest=sampling / unit, rest_df=max(n - 1, 1), seeds=seeds
+    )
     half, another = float(law.half_widths()[0]), float(law.of_one_more().half_widths()[0])
     effective = (Z / half) ** 2 / 4
     low, high = wilson(mean, effective)

@@ -352,8 +352,9 @@ def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_det
         "Who gets further for the same distance?",
         "Differences along KL",
     ]
-    assert "difference at matched KL points 95 % p, corrected detectable, points KL, nats CW − Weak labels +3.0" in words(
-        page
+    assert (
+        "difference at matched KL points 95 % p, corrected detectable, points verdict KL, nats CW − Weak labels +3.0"
+        in words(page)
     )
 
 

@@ -33,7 +33,7 @@ MEANINGS: Mapping[str, str] = {
     "baseline's ungrammatical": "The same of the baseline's answers.",
     "difference": "First minus second, on the same seeds and the same prompts.",
     "points": "Difference of the two GRAs in percentage points.",
-    "p, corrected": "Chance that any difference of the table looks like this where there is none: max-T over all of it.",
+    "p, corrected": "Chance that any difference of the table is as clear as this where there is none (max-T).",
     "p": "Chance of such a result where neither is better.",
     "detectable": "The smallest true difference that this table, with all its comparisons, finds four times in five.",
     "verdict": "Different: the interval leaves 0 out. Smaller than ±1.5: all of it lies within 1.5 points of 0.",
