@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from cwpo.statistics.seed_spread import detectable, errors
-from cwpo.statistics.simultaneous import POOLED, factor_of, largest_errors
+from cwpo.statistics.simultaneous import OTHERS, factor_of, largest_errors
 
 DISCORDANT = 0.3  # share of prompts that change their winner between two methods
 LASTING = 0.005  # of which this much is the same under every seed and sample; the median of docs/study.md is 0.003
@@ -35,7 +35,7 @@ def planned_detectable(
     lasting = min(LASTING, discordant)
     noise = (discordant - lasting) / samples / prompts
     rest = lasting / prompts + noise / seeds
-    df = float(seeds - 1) * (1 - POOLED + POOLED * comparisons)
+    df = float(seeds - 1) + min(float(seeds - 1) * (comparisons - 1), OTHERS)
     law = errors(
         np.full(comparisons, (seed_sd**2 + noise) * df),
         df,
@@ -53,6 +53,7 @@ def planned_detectable(
             prompt_covariance=rest * alike,
             seed_correlation=alike,
             seeds=np.full(comparisons, float(seeds)),
+            df=np.full(comparisons, df),
             prompts=prompts,
         )
         factor = factor_of(largest)

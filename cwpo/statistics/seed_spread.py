@@ -53,18 +53,22 @@ class Errors:
         return np.asarray(found)
 
     def drawn(self, chances: FloatArray) -> FloatArray:
-        """τ of each mean at these chances (draws,), as means × draws: its quantiles."""
+        """τ of each mean at these chances (means × draws): its quantiles."""
         sums = np.cumsum(self.weights, axis=1)
-        return np.array([TAUS[np.minimum(np.searchsorted(row, chances), POINTS - 1)] for row in sums])
+        places = [np.searchsorted(row, at) for row, at in zip(sums, chances, strict=True)]
+        return np.array([TAUS[np.minimum(place, POINTS - 1)] for place in places])
 
     def of_one_more(self) -> "Errors":
         """Of the distance between a mean and the same under one more seed."""
         return Errors(weights=self.weights, scales=np.sqrt(self.scales**2 + TAUS**2), df=self.df)
 
-    @property
-    def typical(self) -> FloatArray:
-        """Root of the mean of τ² over what it may be."""
-        return np.asarray(np.sqrt((self.weights * TAUS**2).sum(axis=1)))
+    def least_found(self, halves: FloatArray) -> FloatArray:
+        """The smallest true values that intervals of these half-widths leave 0 out for 4 times in 5: as far beyond the
+        half-width as the error at the median of τ asks for."""
+        sums = np.cumsum(self.weights, axis=1)
+        middle = (sums < 0.5).sum(axis=1).clip(max=POINTS - 1)
+        error = np.take_along_axis(self.scales, middle[:, None], axis=1)[:, 0]
+        return np.asarray(halves + special.ndtri(POWER) * error)
 
 
 def errors(

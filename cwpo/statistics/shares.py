@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from cwpo.statistics.cells import LEVEL, cells_of
-from cwpo.statistics.seed_spread import POWER, detectable, errors
+from cwpo.statistics.seed_spread import POWER, errors
 
 FloatArray = NDArray[np.float64]
 Z = float(special.ndtri((1 + LEVEL) / 2))
-ADDED = Z**2 / 2  # prompts of either kind
+ADDED = Z**2 / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +107,18 @@ def _alone(count: float) -> _Worth:
     return _Worth(effective=float(count), detectable=float(least))
 
 
+def _added(count: int, mean: float) -> float:
+    """Prompts of either kind that are added: fewer as more prompts of the rarer kind are seen."""
+    return ADDED / (1 + count * max(min(mean, 1 - mean), 0.0) / 2)
+
+
 def _worth(cells: FloatArray) -> _Worth:
     seeds, count = cells.shape
     by_prompt, mean = cells.mean(axis=0), float(cells.mean())
-    added = count + 2 * ADDED
-    middle = (count * mean + ADDED) / added
-    squares = float(((by_prompt - middle) ** 2).sum()) + ADDED * (middle**2 + (1 - middle) ** 2)
+    few = _added(count, mean)
+    added = count + 2 * few
+    middle = (count * mean + few) / added
+    squares = float(((by_prompt - middle) ** 2).sum()) + few * (middle**2 + (1 - middle) ** 2)
     alone = middle * (1 - middle)
     rest = squares / (count * added)  # variance of the mean without the seeds' part; alone / count for wins and losses
     if seeds == 1:
@@ -121,14 +127,20 @@ def _worth(cells: FloatArray) -> _Worth:
     residual = cells - by_seed[:, None] - by_prompt + mean
     noise = float((residual**2).sum()) / max((seeds - 1) * (count - 1), 1) / count
     between = float(((by_seed - mean) ** 2).sum())
-    unit = 4 * alone  # near 0 and 1 seeds have less room to move a share, so that the prior of their spread shrinks
+    unit = 4 * alone  # near 0 and 1 seeds have less room to move a share: the prior of their spread shrinks
     least_noise = max(noise, 1 / count**2)  # as if a prompt differed: that none does may be chance
-    parts = {"noise": least_noise / unit, "rest": rest / unit, "rest_df": max(count - 1, 1), "seeds": seeds}
-    law = errors(between / unit, seeds - 1, **parts)
+    law = errors(
+        between / unit,
+        seeds - 1,
+        noise=least_noise / unit,
+        rest=rest / unit,
+        rest_df=max(count - 1, 1),
+        seeds=seeds,
+    )
     half, another = float(law.half_widths()[0]), float(law.of_one_more().half_widths()[0])
-    least = detectable(taus=law.typical, df=_one(seeds - 1), factor=1.0, **{k: _one(v) for k, v in parts.items()})
+    least = law.least_found(law.half_widths())
     return _Worth(
-        effective=(Z / half) ** 2 / 4,
+        effective=alone / unit * (Z / half) ** 2,
         detectable=float(least[0] * np.sqrt(unit)),
         seed_sd=float(np.sqrt(max(between / (seeds - 1) - noise, 0.0))),
         another=float(another * np.sqrt(unit)),
@@ -139,14 +151,15 @@ def of_shares(shares: Sequence[float], n: int) -> Share:
     """Of one share of about `n` pairs under each of several seeds, of which no more is known."""
     seeds, mean = len(shares), float(np.mean(shares))
     middle = (n * mean + ADDED) / (n + 2 * ADDED)
-    unit = 4 * middle * (1 - middle)
-    sampling = middle * (1 - middle) / n  # may be the same pairs under every seed
+    alone = middle * (1 - middle)
+    unit = 4 * alone
+    sampling = alone / n  # may be the same pairs under every seed
     between = float(((np.asarray(shares) - mean) ** 2).sum())
     law = errors(
         between / unit, seeds - 1, noise=1 / n**2 / unit, rest=sampling / unit, rest_df=max(n - 1, 1), seeds=seeds
     )
     half, another = float(law.half_widths()[0]), float(law.of_one_more().half_widths()[0])
-    effective = (Z / half) ** 2 / 4
+    effective = alone / unit * (Z / half) ** 2
     low, high = wilson(mean, effective)
     return Share(
         estimate=mean,
@@ -162,7 +175,3 @@ def of_shares(shares: Sequence[float], n: int) -> Share:
         seed_sd=float(np.std(shares, ddof=1)),
         another=float(another * np.sqrt(unit)),
     )
-
-
-def _one(value: float) -> FloatArray:
-    return np.array([float(value)])

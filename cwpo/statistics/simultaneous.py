@@ -6,8 +6,10 @@ leaves out 0, so picture and test cannot disagree. The joint law of the errors h
 
 - prompts: the covariance of the differences over the prompts that they share, as measured;
 - seeds: the spread τ of a difference between seeds as `seed_spread` has it, from the seeds of the difference itself
-  and, at half weight, of all differences of the table, pooled over their settings; differences that share a setting
-  are correlated as the contrasts are (½ for two with one reference);
+  and, as two degrees of freedom, from the mean over the table, pooled over its settings (Smyth 2004: spreads of the
+  differences of docs/study.md vary as if around a common one with 1.8 degrees of freedom, because methods with one
+  annotator move together and others do not); differences that share a setting are correlated as the contrasts are (½
+  for two with one reference);
 - with one seed the prompts' part alone, which says nothing of another seed.
 
 The factor comes from 9,999 draws with a fixed seed. Free of torch.
@@ -23,11 +25,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from cwpo.statistics.cells import LEVEL, cells_of, unseen_share
-from cwpo.statistics.seed_spread import Errors, detectable, errors
+from cwpo.statistics.seed_spread import Errors, errors
 
 FloatArray = NDArray[np.float64]
 DRAWS = 9_999
-POOLED = 0.5  # weight of the seeds of the other differences: their spread may be another
+OTHERS = 2.0  # degrees of freedom that the seeds of the other differences count for at most
 Z = float(special.ndtri((1 + LEVEL) / 2))
 METHOD = "seeds × prompts, simultaneous"
 METHOD_ONE_SEED = "prompts, simultaneous"
@@ -124,7 +126,6 @@ def together(gaps: Sequence[Gap], *, bounds: tuple[float, float] = (-1.0, 1.0)) 
     if not gaps:
         return []
     parts = [_moments(gap) for gap in gaps]
-    own_df = np.array([part.seeds - 1.0 for part in parts])
     shared = contrasts([(gap.first, gap.second) for gap in gaps])
     squares, df = _pooled(parts, shared)
     law = _law(parts, squares, df)
@@ -134,7 +135,8 @@ def together(gaps: Sequence[Gap], *, bounds: tuple[float, float] = (-1.0, 1.0)) 
         widths,
         prompt_covariance=_prompt_covariance(parts),
         seed_correlation=shared * _seeds_in_common(parts),
-        seeds=own_df + 1,
+        seeds=np.array([float(part.seeds) for part in parts]),
+        df=df,
         prompts=min(part.by_prompt.size for part in parts),
     )
     factor = factor_of(largest) if len(parts) > 1 else 1.0
@@ -142,7 +144,7 @@ def together(gaps: Sequence[Gap], *, bounds: tuple[float, float] = (-1.0, 1.0)) 
     alone = law.beyond(means)
     above = DRAWS - np.searchsorted(largest, np.abs(means) / widths, side="left")
     corrected = np.maximum((1 + above) / (DRAWS + 1), alone) if len(parts) > 1 else alone
-    least = _detectable(parts, law, own_df, df, factor)
+    least = law.least_found(factor * widths)
     return [
         Found(
             estimate=part.mean,
@@ -200,7 +202,7 @@ def contrasts(pairs: Sequence[tuple[str, str]]) -> FloatArray:
 
 
 def _pooled(parts: Sequence[_Moments], shared: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Sum of squares of each difference and its degrees of freedom, with those of all others at `POOLED` weight.
+    """Sum of squares of each difference and its degrees of freedom, with `OTHERS` of them from all of the table.
 
     Differences under the same seeds are pooled over their settings, Σ yᵀ R⁻¹ y with R their correlation, which has a
     degree of freedom for each independent contrast and seed but one.
@@ -217,11 +219,8 @@ def _pooled(parts: Sequence[_Moments], shared: FloatArray) -> tuple[FloatArray, 
         total += float(np.einsum("gs,gh,hs->", seeds, inverse, seeds))
         df += float(np.linalg.matrix_rank(inside, tol=1e-8, hermitian=True)) * (seeds.shape[1] - 1)
     own, own_df = np.array([part.squares for part in parts]), np.array([part.seeds - 1.0 for part in parts])
-    several = own_df > 0
-    return (
-        np.where(several, (1 - POOLED) * own + POOLED * total, 0.0),
-        np.where(several, (1 - POOLED) * own_df + POOLED * df, 0.0),
-    )
+    lent = np.where(own_df > 0, np.clip(df - own_df, 0.0, OTHERS), 0.0)
+    return own + lent * total / max(df, 1.0), own_df + lent
 
 
 def _law(parts: Sequence[_Moments], squares: FloatArray, df: FloatArray) -> Errors:
@@ -242,16 +241,21 @@ def largest_errors(
     prompt_covariance: FloatArray,
     seed_correlation: FloatArray,
     seeds: FloatArray,
+    df: FloatArray,
     prompts: int,
 ) -> FloatArray:
     """Sorted: of every draw of the errors the largest, in widths of the differences' own intervals. `seed_correlation`
-    is that of means over `seeds` (one number each); `prompts`: the fewest of any."""
+    is that of means over `seeds` (one number each); `df`: what is known of their spreads, of which the part that is
+    lent by the table is the same for all; `prompts`: the fewest of any."""
     rng = np.random.default_rng(0)
-    df = max(prompts - 1, 1)
+    known = max(prompts - 1, 1)
     error = _root(prompt_covariance) @ rng.standard_normal((len(widths), DRAWS))
-    error *= np.sqrt(df / rng.chisquare(df, DRAWS))
+    error *= np.sqrt(known / rng.chisquare(known, DRAWS))
     if (seeds > 1).any():
-        moved = law.drawn(rng.random(DRAWS)) * np.where(seeds > 1, seeds**-0.5, 0.0)[:, None]
+        lent = np.maximum(1 - (seeds - 1) / np.maximum(df, 1.0), 0.0)[:, None]
+        luck = np.sqrt(1 - lent) * rng.standard_normal((len(widths), DRAWS))
+        luck += np.sqrt(lent) * rng.standard_normal(DRAWS)
+        moved = law.drawn(special.ndtr(luck)) * np.where(seeds > 1, seeds**-0.5, 0.0)[:, None]
         error += moved * (_root(seed_correlation) @ rng.standard_normal((len(widths), DRAWS)))
     return np.sort((np.abs(error) / widths[:, None]).max(axis=0))
 
@@ -290,18 +294,3 @@ def _aligned(rows: Sequence[tuple["pd.Index[Any]", FloatArray]]) -> FloatArray:
 def _root(covariance: FloatArray) -> FloatArray:
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
-
-
-def _detectable(
-    parts: Sequence[_Moments], law: Errors, own_df: FloatArray, df: FloatArray, factor: float
-) -> FloatArray:
-    """See `detectable`, for each difference with the spread that this table suggests."""
-    return detectable(
-        taus=law.typical,
-        noise=np.array([part.noise for part in parts]),
-        rest=np.array([part.prompt_variance for part in parts]),
-        rest_df=np.array([max(part.by_prompt.size - 1.0, 1.0) for part in parts]),
-        seeds=own_df + 1,
-        df=df,
-        factor=factor,
-    )
