@@ -130,20 +130,9 @@ def together(gaps: Sequence[Gap], *, bounds: tuple[float, float] = (-1.0, 1.0)) 
     squares, df = _pooled(parts, shared)
     law = _law(parts, squares, df)
     widths = law.half_widths()
-    largest = largest_errors(
-        law,
-        widths,
-        prompt_covariance=_prompt_covariance(parts),
-        seed_correlation=shared * _seeds_in_common(parts),
-        seeds=np.array([float(part.seeds) for part in parts]),
-        df=df,
-        prompts=min(part.by_prompt.size for part in parts),
-    )
-    factor = factor_of(largest) if len(parts) > 1 else 1.0
     means = np.array([part.mean for part in parts])
     alone = law.beyond(means)
-    above = DRAWS - np.searchsorted(largest, np.abs(means) / widths, side="left")
-    corrected = np.maximum((1 + above) / (DRAWS + 1), alone) if len(parts) > 1 else alone
+    factor, corrected = (1.0, alone) if len(parts) == 1 else _at_once(parts, shared, law, df, means, alone)
     least = law.least_found(factor * widths)
     return [
         Found(
@@ -164,6 +153,24 @@ def together(gaps: Sequence[Gap], *, bounds: tuple[float, float] = (-1.0, 1.0)) 
             parts, widths, alone, corrected, least, law.of_one_more().half_widths(), strict=True
         )
     ]
+
+
+def _at_once(
+    parts: Sequence[_Moments], shared: FloatArray, law: Errors, df: FloatArray, means: FloatArray, alone: FloatArray
+) -> tuple[float, FloatArray]:
+    """The factor of all intervals, and p of each difference in a table of several."""
+    widths = law.half_widths()
+    largest = largest_errors(
+        law,
+        widths,
+        prompt_covariance=_prompt_covariance(parts),
+        seed_correlation=shared * _seeds_in_common(parts),
+        seeds=np.array([float(part.seeds) for part in parts]),
+        df=df,
+        prompts=min(part.by_prompt.size for part in parts),
+    )
+    above = DRAWS - np.searchsorted(largest, np.abs(means) / widths, side="left")
+    return factor_of(largest), np.maximum((1 + above) / (DRAWS + 1), alone)
 
 
 def _moments(gap: Gap) -> _Moments:

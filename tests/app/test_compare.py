@@ -122,7 +122,7 @@ def test_the_meanings_come_up_beside_the_title_of_each_table(computed: Computed)
     page = visit("compare", runs=compact(computed.sweep))
     helped = {one.value.replace("\\", ""): one.proto.help for one in page.markdown if one.proto.help}
     assert "Gold reward accuracy" in helped["#### GRA and what stands beside it"]
-    assert "corrected by Holm" in helped["#### Differences, paired on prompts"]
+    assert "as clear as this" in helped["#### Differences, paired on prompts"]
     assert words(page).count("GRA is gold reward accuracy") == 1
 
 

@@ -79,7 +79,7 @@ def test_seeds_of_the_other_differences_tell_how_far_seeds_move() -> None:
         gaps = gaps_of(rng, methods=7, seeds=2, prompts=400)
         halves.append([(together(some)[0].high - together(some)[0].low) for some in (gaps[:1], gaps)])
     alone, with_others = np.mean(halves, axis=0)
-    assert with_others < 1.25 * alone  # in spite of six comparisons: Bonferroni alone takes 1.35
+    assert with_others < 1.3 * alone  # Bonferroni takes 1.35 for six comparisons with a known spread
 
 
 def test_a_worse_table_never_has_a_narrower_interval() -> None:
