@@ -177,7 +177,7 @@ def _moments(gap: Gap) -> _Moments:
     table, names, clusters = gap.cells.to_numpy(dtype=np.float64), gap.cells.columns, None
     if table.size == 0 or np.isnan(table).any():
         raise ValueError("a difference needs the outcome of every seed on every prompt, and one prompt at least.")
-    if gap.clusters is not None:
+    if gap.clusters:
         clusters = [gap.clusters.get(name, name) for name in names]
         names = pd.Index(list(dict.fromkeys(clusters)))
     cells, prompts = cells_of(table, clusters)

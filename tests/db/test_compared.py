@@ -3,7 +3,7 @@
 from sqlalchemy import update
 
 from db import queries
-from db.engine import Engines, read_scope, write_scope
+from db.engine import Engines, read_scope, session_scope
 from db.models import Run
 from tests.db.make import new_run, submit
 from tests.db.test_queries import counted, done
@@ -42,7 +42,7 @@ def test_the_other_runs_of_the_settings_come_behind_the_chosen_ones_in_the_same_
     database, run = done
     other = submit(database, run=new_run(seed=1, group_key="g" * 64), align="=2").run_id
     apart = submit(database, run=new_run(seed=2, group_key="h" * 64), align="=3").run_id
-    with write_scope(database) as session:
+    with session_scope(database) as session:
         session.execute(update(Run).where(Run.id == other).values(archived=True))
     with read_scope(database) as session, counted(database) as said:
         rows = queries.compared_runs(session, run_ids=[run], siblings=True, limit=10)
