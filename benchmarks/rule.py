@@ -207,13 +207,14 @@ def bootstrap(values: FloatArray, clusters: list[int] | None) -> tuple[float, fl
     return float(low), float(high)
 
 
-def single_row(cell: Single, count: int) -> dict[str, Any]:
+def single_row(cell: Single, count: int, *, rules: tuple[str, ...] = ("before", "after")) -> dict[str, Any]:
     """Coverage of the true mean before and after; one seed is held against its own mean."""
     rng = np.random.default_rng([cell.seeds, cell.prompts, int(1e3 * cell.mean), int(1e3 * cell.seed_sd), cell.samples])
-    truth, hits, width = cell.truth(), {"before": 0, "after": 0}, {"before": 0.0, "after": 0.0}
+    truth, hits, width = cell.truth(), dict.fromkeys(rules, 0), dict.fromkeys(rules, 0.0)
     for _ in range(count):
         table = cell.table(rng)
-        for rule, (low, high) in _spans(table, cell).items():
+        for rule in rules:
+            low, high = _span(table, cell, rule)
             hits[rule] += low <= truth <= high
             width[rule] += high - low
     row = {name: getattr(cell, name) for name in ("mean", "seeds", "prompts", "seed_sd", "samples", "per_cluster")}
@@ -222,16 +223,14 @@ def single_row(cell: Single, count: int) -> dict[str, Any]:
     return row
 
 
-def _spans(table: FloatArray, cell: Single) -> dict[str, tuple[float, float]]:
-    now = share(table, cell.clusters)
-    if cell.seeds > 1:
+def _span(table: FloatArray, cell: Single, rule: str) -> tuple[float, float]:
+    if rule == "before" and cell.seeds > 1:
         then = intervals.crossed(table, cell.clusters)
-        return {"before": (then.low, then.high), "after": (now.low, now.high)}
-    plain = cell.samples == 1 and cell.per_cluster == 1
-    return {
-        "before": (now.low, now.high) if plain else bootstrap(table[0], cell.clusters),
-        "after": (now.low, now.high),
-    }
+        return then.low, then.high
+    if rule == "before" and (cell.samples > 1 or cell.per_cluster > 1):
+        return bootstrap(table[0], cell.clusters)
+    now = share(table, cell.clusters)
+    return now.low, now.high
 
 
 def singles() -> Iterator[Single]:

@@ -16,7 +16,7 @@ The factor comes from 9,999 draws with a fixed seed. Free of torch.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,11 @@ class Found:
     comparisons: int
     seed_sd: float | None  # SD of the difference between seeds, beyond prompts and noise; None with one seed
     another: float | None  # half-width of the 95 % interval around this difference for that of one more seed
+
+    @property
+    def turned(self) -> "Found":
+        """second − first."""
+        return replace(self, estimate=-self.estimate, low=-self.high, high=-self.low)
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -122,7 +127,19 @@ def told(low: float | None, high: float | None) -> str:
 
 
 def together(gaps: Sequence[Gap], *, bounds: tuple[float, float] = (-1.0, 1.0)) -> list[Found]:
-    """Every difference of a table, in the order given."""
+    """Every difference of a table, in the order given; neither that nor which side stands first changes a width."""
+    signs = [1 if gap.first <= gap.second else -1 for gap in gaps]
+    straight = [gap if sign > 0 else _turned(gap) for gap, sign in zip(gaps, signs, strict=True)]
+    order = sorted(range(len(gaps)), key=lambda place: (straight[place].first, straight[place].second))
+    found = dict(zip(order, _together([straight[place] for place in order], bounds), strict=True))
+    return [found[place] if sign > 0 else found[place].turned for place, sign in enumerate(signs)]
+
+
+def _turned(gap: Gap) -> Gap:
+    return Gap(first=gap.second, second=gap.first, cells=-gap.cells, clusters=gap.clusters)
+
+
+def _together(gaps: Sequence[Gap], bounds: tuple[float, float]) -> list[Found]:
     if not gaps:
         return []
     parts = [_moments(gap) for gap in gaps]

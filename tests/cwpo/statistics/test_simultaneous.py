@@ -54,12 +54,12 @@ def test_picture_and_test_never_disagree() -> None:
     assert told > 30
 
 
-def test_the_same_table_gives_the_same_intervals_and_its_order_does_not_matter() -> None:
+def test_neither_order_nor_side_changes_a_width() -> None:
     gaps = gaps_of(np.random.default_rng(3), methods=4, seeds=3, prompts=200)
     found = together(gaps)
-    assert together(gaps) == found
-    turned = together(gaps[::-1])[::-1]
-    assert [one.low for one in turned] == pytest.approx([one.low for one in found], abs=0.002)
+    assert together(gaps[::-1])[::-1] == found
+    other = [Gap(first=gap.second, second=gap.first, cells=-gap.cells) for gap in gaps]
+    assert [one.turned for one in together(other)] == found
 
 
 def test_more_comparisons_widen_the_intervals_and_the_effect_that_they_detect() -> None:
@@ -133,7 +133,7 @@ def test_few_tables_of_equal_methods_show_a_difference(seeds: int, sd: float, di
 
 
 def test_the_stated_effect_is_found_about_four_times_in_five() -> None:
-    world = World(seeds=3, prompts=200, seed_sd=0.03, differences=2)
+    world = World(seeds=3, prompts=100, seed_sd=0.03, differences=2)
     stated = [table[0].stated for table in tables_of(world, TABLES, 0.0, "after", 1)]
     found = tables_of(world, TABLES, float(np.mean(stated)), "after", 2)
     assert 0.80 - 0.12 < np.mean([table[0].real for table in found]) < 0.80 + 0.12
