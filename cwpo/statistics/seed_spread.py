@@ -2,8 +2,8 @@
 
 Two to eight seeds say little about their own spread, and a plain t interval pays for that with quantiles of 12.7 (two
 seeds) and 4.3 (three). What is known besides is used here: training noise moves GRA by points, not by tens of them, so
-the seed SD τ has a half-t prior (Gelman 2006) of 4 degrees of freedom and scale 6 points, the most that the simulated
-grid of docs/statistics.md asks for; and the settings of one table train alike, so that their spreads are shrunk towards
+the seed SD τ has a half-t prior (Gelman 2006) of 4 degrees of freedom and scale 8 points, which keeps the simulated grid
+of docs/statistics.md up to an SD of 6 points; and the settings of one table train alike, so that their spreads are shrunk towards
 each other (Smyth 2004). The likelihood is that of a variance of seed means, (τ² + noise) χ²/df, on a grid of τ; the
 error of a mean is a mixture over τ of normals (of t where few prompts tell their own part). Free of torch.
 """
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 FloatArray = NDArray[np.float64]
-SCALE, TAIL_DF = 0.06, 4.0  # of the prior of τ, in shares: 6 points
+SCALE, TAIL_DF = 0.08, 4.0  # of the prior of τ, in shares: 8 points
 POINTS = 64
 _STEPS = (np.arange(POINTS) + 0.5) / POINTS
 TAUS: FloatArray = np.asarray(0.5 * _STEPS**2)  # finer near 0; 50 points is all that a seed can do

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, case, select
+from sqlalchemy import ColumnElement, and_, case, select
 from sqlalchemy.orm import Session, aliased
 
 from db.models import Evaluation, Run, RunStage, Stage
@@ -55,7 +55,7 @@ def compared_runs(
     )
     statement = statement.where(Run.deleted_at.is_(None))
     if run_ids:
-        chosen = Run.id.in_(run_ids)
+        chosen: ColumnElement[bool] = Run.id.in_(run_ids)
     else:
         wanted = Run.sweep_id == sweep_id if sweep_id else Run.group_key.in_(group_keys)
         chosen = and_(wanted, Run.archived.is_(False))

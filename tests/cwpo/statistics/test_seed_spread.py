@@ -15,13 +15,13 @@ def law(
 
 @pytest.mark.parametrize(("seeds", "sd"), [(2, 0.01), (3, 0.03), (8, 0.06)])
 def test_the_chance_of_an_error_is_the_integral_over_what_the_spread_may_be(seeds: int, sd: float) -> None:
-    """Half-t prior of scale 6 points with 4 degrees of freedom × χ² likelihood of (τ² + noise)."""
+    """Half-t prior of scale 8 points with 4 degrees of freedom × χ² likelihood of (τ² + noise)."""
     df, noise, rest = seeds - 1, 0.0002, 0.0004
     squares = df * sd**2
 
     def weight(tau: float) -> float:
         variance = tau**2 + noise
-        return float(stats.t.pdf(tau / 0.06, 4) * variance ** (-df / 2) * np.exp(-squares / (2 * variance)))
+        return float(stats.t.pdf(tau / 0.08, 4) * variance ** (-df / 2) * np.exp(-squares / (2 * variance)))
 
     def both(tau: float) -> float:
         return weight(tau) * 2 * float(stats.norm.sf(0.07 / np.sqrt(rest + tau**2 / seeds)))
