@@ -1,7 +1,7 @@
 """What the rule of a comparison can do, before and after: coverage, family-wise error, power at the stated effect,
 verdicts on a paper's number. By simulation, seeded.
 
-    python -m benchmarks rule [--tables 400] [--small] [--only singles|tables|verdicts] [--out benchmarks/results/rule.json]
+    python -m benchmarks rule [--tables 400] [--small] [--only singles|tables|verdicts] [--out FILE.json]
 
 The world: a win has the chance that a probit of the method's mean, the prompt's difficulty (shared by all methods and
 seeds) and the method's own luck with the prompt give; a seed shifts that mean by a normal draw of `seed_sd`, in points
