@@ -21,6 +21,7 @@ BY_NAME = (
     "large_database",
     "ranks_chaos",
     "rounding",
+    "rule",
     "sampling",
     "soak",
     "server_time",

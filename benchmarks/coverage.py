@@ -52,7 +52,7 @@ def single_run_coverage(*, prompts: int, per_cluster: int, ties: float, tables: 
     for _ in range(tables):
         run_mean = MEAN + rng.normal(0, 0.03)
         values = outcomes(rng, run_mean + prompt_effects(rng, prompts, per_cluster), ties)
-        interval = single_run_interval(values, groups(prompts, per_cluster), resamples=2000)
+        interval = single_run_interval(values, groups(prompts, per_cluster))
         hits += interval.low <= run_mean <= interval.high
     return hits / tables
 

@@ -1,19 +1,23 @@
 """The tables of docs/study.md, from the lines of the sandbox study: `python -m benchmarks study --report`.
 
-GRA and differences over seeds × prompts as everywhere (`cwpo.statistics.intervals`); a setting is shown over the
-seeds that have it, a difference over the seeds that both have; Holm's correction runs over each table.
+GRA and differences over seeds × prompts as everywhere (`cwpo.statistics.shares`, `cwpo.statistics.simultaneous`); a
+setting is shown over the seeds that have it, a difference over the seeds that both have; the intervals of the
+differences of a table hold at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from cwpo.statistics.frontier import SeedFrontier, at_kl, matched_difference
-from cwpo.statistics.intervals import Estimate, crossed, detectable_effect, holm
+from cwpo.statistics.intervals import Estimate, crossed
+from cwpo.statistics.shares import share
+from cwpo.statistics.simultaneous import Found, Gap, together
 
 PAGE = Path(__file__).parent.parent / "docs" / "study.md"
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
@@ -25,6 +29,7 @@ Table = NDArray[np.float64]
 class Setting:
     """One setting over its seeds: outcomes (seeds, prompts) in [0, 1], and the mean of each figure by seed."""
 
+    key: str  # by which differences know that they share it
     seeds: tuple[int, ...]
     outcomes: Table
     figures: Mapping[str, tuple[float, ...]]
@@ -57,22 +62,26 @@ def setting(lines: Lines, **wanted: Any) -> Setting | None:
     seeds = tuple(sorted(mine))
     outcomes = np.array([[int(mark) / 4 for mark in mine[seed]["outcomes"]] for seed in seeds])
     figures = {name: tuple(mine[seed].get(name) for seed in seeds) for name in FIGURES}
-    return Setting(seeds=seeds, outcomes=outcomes, figures=figures)
+    return Setting(key=repr(sorted(wanted.items())), seeds=seeds, outcomes=outcomes, figures=figures)
 
 
-def difference(first: Setting | None, second: Setting | None) -> Estimate | None:
-    """first − second over the seeds that both have."""
+def difference(first: Setting | None, second: Setting | None) -> Gap | None:
+    """first − second over the seeds that both have; differences with one setting know that they share it."""
     if first is None or second is None:
         return None
     seeds = [seed for seed in first.seeds if seed in second.seeds]
-    return crossed(first.on(seeds) - second.on(seeds), bounds=(-1.0, 1.0)) if seeds else None
+    if not seeds:
+        return None
+    cells = pd.DataFrame(first.on(seeds) - second.on(seeds), index=seeds)
+    return Gap(first=first.key, second=second.key, cells=cells)
 
 
 def matched(lines: Lines, first: Mapping[str, Any], second: Mapping[str, Any], betas: Sequence[float]) -> Any:
-    """first − second at the same KL, each a frontier over β."""
+    """first − second at the same KL, each a frontier over β, and the seeds of both; None where they do not meet."""
     curves = [_curves(lines, who, betas) for who in (first, second)]
     seeds = sorted(set(curves[0]) & set(curves[1]))
-    return matched_difference([curves[0][s] for s in seeds], [curves[1][s] for s in seeds]) if seeds else None
+    found = matched_difference([curves[0][s] for s in seeds], [curves[1][s] for s in seeds]) if seeds else None
+    return None if found is None else (found, seeds)
 
 
 def _curves(lines: Lines, who: Mapping[str, Any], betas: Sequence[float]) -> dict[int, SeedFrontier]:
@@ -88,18 +97,21 @@ def _curves(lines: Lines, who: Mapping[str, Any], betas: Sequence[float]) -> dic
     }
 
 
-def at_its_kl(moved: Setting | None, knots: Sequence[Setting | None]) -> Estimate | None:
+def at_its_kl(moved: Setting | None, knots: Sequence[Setting | None]) -> Gap | None:
     """`moved` minus the curve through `knots` at the KL of `moved`, over the seeds where the curve reaches it."""
     if moved is None or any(knot is None for knot in knots):
         return None
-    gaps = []
+    gaps: dict[int, Table] = {}
     for place, seed in enumerate(moved.seeds):
         points = [knot.frontier(seed) for knot in knots if knot is not None and seed in knot.seeds]
         kl = moved.figures["kl"][place]
         if len(points) == len(knots) and min(k for k, _ in points) <= kl <= max(k for k, _ in points):
             curve = SeedFrontier(kl=np.array([k for k, _ in points]), outcomes=np.array([won for _, won in points]))
-            gaps.append(moved.outcomes[place] - at_kl(curve, np.array([kl]))[0])
-    return crossed(np.array(gaps), bounds=(-1.0, 1.0)) if len(gaps) > 1 else None
+            gaps[seed] = moved.outcomes[place] - at_kl(curve, np.array([kl]))[0]
+    if len(gaps) < 2:
+        return None
+    curve_of = f"curve through {' '.join(knot.key for knot in knots if knot is not None)}"
+    return Gap(first=moved.key, second=curve_of, cells=pd.DataFrame.from_dict(gaps, orient="index"))
 
 
 # Words --------------------------------------------------------------------------------------------------------------
@@ -109,13 +121,11 @@ def percent(found: Setting | None) -> str:
     """ "65.1 [62.0, 68.2]", in percent."""
     if found is None:
         return "–"
-    whole = crossed(found.outcomes)
+    whole = share(found.outcomes)
     return f"{100 * whole.estimate:.1f} [{100 * whole.low:.1f}, {100 * whole.high:.1f}]"
 
 
-def points(found: Estimate | None) -> str:
-    if found is None:
-        return "–"
+def points(found: Estimate | Found) -> str:
     return f"{_signed(100 * found.estimate)} [{_signed(100 * found.low)}, {_signed(100 * found.high)}]"
 
 
@@ -132,17 +142,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {line} |" if index != 1 else f"|{line}|" for index, line in enumerate(lines)) + "\n"
 
 
-def differences_table(rows: Sequence[tuple[str, Estimate | None]]) -> str:
-    """Named differences with Holm's correction over them all."""
-    known = [(name, found) for name, found in rows if found is not None]
-    adjusted = holm([found.p for _, found in known])
+def differences_table(rows: Sequence[tuple[str, Gap | None]]) -> str:
+    """Named differences, all of which hold at once."""
+    known = [(name, gap) for name, gap in rows if gap is not None]
     return table(
-        ("difference", "points", "seeds", "p, Holm", "detectable, points"),
+        ("difference", "points", "seeds", "p, corrected", "detectable, points"),
         [
-            (name, points(found), str(found.seeds), f"{p:.3f}", _number(100 * detectable_effect(found.se, found.df), 1))
-            for (name, found), p in zip(known, adjusted, strict=True)
+            (name, points(found), str(found.seeds), f"{found.p_corrected:.3f}", _points(found.detectable))
+            for (name, _), found in zip(known, together([gap for _, gap in known]), strict=True)
         ],
     )
+
+
+def _points(value: float | None) -> str:
+    return _number(None if value is None else 100 * value, 1)
 
 
 # Sections -----------------------------------------------------------------------------------------------------------
@@ -236,8 +249,9 @@ def beta_section(lines: Lines) -> Iterator[str]:
         if found is None:
             apart.append(f"{first} − {second}")
         else:
-            name = f"{first} − {second} at the same KL, mean over {found.kl_low:.2f} to {found.kl_high:.2f} nats"
-            rows.append((name, found.mean))
+            where, seeds = found
+            name = f"{first} − {second} at the same KL, mean over {where.kl_low:.2f} to {where.kl_high:.2f} nats"
+            rows.append((name, Gap(first=first, second=second, cells=pd.DataFrame(where.gaps, index=seeds))))
     yield differences_table(rows)
     if apart:
         yield f"Nothing at the same KL, because no KL is reached by both under every seed: {', '.join(apart)}.\n"
@@ -309,8 +323,11 @@ def again_section(lines: Lines) -> Iterator[str]:
     pairs = [("soft, dpo", "weak, dpo"), ("soft, ipo", "weak, ipo"), ("ws, dpo", "weak, dpo"), ("ws, ipo", "weak, ipo"),
              ("cw, dpo", "weak, dpo"), ("cw, ipo", "weak, ipo"), ("cw, proportional", "cw, dpo")]  # fmt: skip
     gaps = [(f"{first} − {second}", difference(runs[first], runs[second])) for first, second in pairs]
+    yield differences_table(gaps)
     better = labels_right(runs["ws, dpo"], runs["weak, dpo"])
-    yield differences_table([*gaps, ("labels right: annotator of ws − of weak", better)])
+    if better is not None:
+        words = f"{points(better)} points, p {better.p:.3f}, a paired t over seeds"
+        yield f"Labels right, the annotator of ws minus that of weak: {words}.\n"
 
 
 def labels_right(first: Setting | None, second: Setting | None) -> Estimate | None:
@@ -319,7 +336,7 @@ def labels_right(first: Setting | None, second: Setting | None) -> Estimate | No
         return None
     seeds = [seed for seed in first.seeds if seed in second.seeds]
     right = [[one.figures["accuracy_truth"][one.seeds.index(seed)] for seed in seeds] for one in (first, second)]
-    return replace(crossed(np.subtract(*right)[None, :], bounds=(-1.0, 1.0)), seeds=len(seeds)) if seeds else None
+    return crossed(np.subtract(*right)[None, :], bounds=(-1.0, 1.0)) if seeds else None
 
 
 SECTIONS: tuple[Callable[[Lines], Iterator[str]], ...] = (

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.reads import results as reads
 from db import queries
 from db.engine import Session
 from db.records import RunRow
@@ -24,13 +23,15 @@ class ChosenRuns:
     rows: tuple[RunRow, ...] = ()
     left_out: str = ""
     gone: tuple[int, ...] = ()
+    siblings: tuple[RunRow, ...] = ()  # all other runs of these settings, archived or not
 
 
 def chosen(session: Session, run_ids: Sequence[int]) -> ChosenRuns:
     """The runs with these ids, in their order."""
-    rows = reads.runs_by_id(session, run_ids)
-    known = {row.id for row in rows}
-    return _first(rows, gone=tuple(run_id for run_id in run_ids if run_id not in known))
+    found = queries.compared_runs(session, run_ids=run_ids, siblings=True, limit=MOST_OF_A_SWEEP + len(run_ids))
+    known = {row.id: row for row in found}
+    gone = tuple(run_id for run_id in run_ids if run_id not in known)
+    return _first([known[run_id] for run_id in dict.fromkeys(run_ids) if run_id in known], found, gone=gone)
 
 
 def newest(session: Session) -> ChosenRuns:
@@ -40,16 +41,20 @@ def newest(session: Session) -> ChosenRuns:
         return ChosenRuns()
     sweep, dataset = results[0].sweep_id, results[0].dataset
     if sweep is not None:
-        rows = queries.compared_runs(session, sweep_id=sweep, limit=MOST_OF_A_SWEEP)
+        found = queries.compared_runs(session, sweep_id=sweep, siblings=True, limit=MOST_OF_A_SWEEP)
+        rows = [row for row in found if row.sweep_id == sweep and not row.archived]
         known = {row.group_key for row in rows if row.evaluation is not None}
-        return _first(sorted(rows, key=lambda row: row.group_key not in known))
+        return _first(sorted(rows, key=lambda row: row.group_key not in known), found)
     keys = list(dict.fromkeys(one.group_key for one in results if one.dataset == dataset))
-    rows = queries.compared_runs(session, group_keys=keys, limit=MOST_OF_A_SWEEP)
-    evaluated = sorted((row for row in rows if row.evaluation is not None), key=lambda row: keys.index(row.group_key))
+    found = queries.compared_runs(session, group_keys=keys, siblings=True, limit=MOST_OF_A_SWEEP)
+    answered = [row for row in found if row.evaluation is not None and not row.archived]
+    evaluated = sorted(answered, key=lambda row: keys.index(row.group_key))
     kept = whole_settings(evaluated, MOST_RUNS)
     words = f"The newest {_settings(kept)} settings with a result, at most {MOST_RUNS} runs; choose others."
     return ChosenRuns(
-        rows=tuple(sorted(kept, key=lambda row: row.id)), left_out=words if len(kept) < len(evaluated) else ""
+        rows=tuple(sorted(kept, key=lambda row: row.id)),
+        left_out=words if len(kept) < len(evaluated) else "",
+        siblings=_siblings(kept, found),
     )
 
 
@@ -65,10 +70,21 @@ def whole_settings(rows: Sequence[RunRow], most: int) -> list[RunRow]:
     return [row for row in rows if row.group_key in kept]
 
 
-def _first(rows: Sequence[RunRow], gone: tuple[int, ...] = ()) -> ChosenRuns:
+def _first(rows: Sequence[RunRow], every: Sequence[RunRow], gone: tuple[int, ...] = ()) -> ChosenRuns:
     kept = whole_settings(rows, MOST_RUNS)
     words = f"The first {_settings(kept)} of {_settings(rows)} settings, at most {MOST_RUNS} runs; choose others."
-    return ChosenRuns(rows=tuple(kept), left_out=words if len(kept) < len(rows) else "", gone=gone)
+    return ChosenRuns(
+        rows=tuple(kept),
+        left_out=words if len(kept) < len(rows) else "",
+        gone=gone,
+        siblings=_siblings(kept, every),
+    )
+
+
+def _siblings(kept: Sequence[RunRow], every: Sequence[RunRow]) -> tuple[RunRow, ...]:
+    """Of `every`, the runs of the same settings that are not shown."""
+    shown, keys = {row.id for row in kept}, {row.group_key for row in kept}
+    return tuple(row for row in every if row.group_key in keys and row.id not in shown)
 
 
 def _settings(rows: Sequence[RunRow]) -> int:

@@ -24,6 +24,8 @@ from cwpo.config import catalog
 from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig, digest
 from cwpo.statistics import intervals
+from cwpo.statistics.shares import share
+from cwpo.statistics.simultaneous import Gap, together, told
 
 NOT_EVALUATED = "not evaluated yet"
 PLANNED = (("cw", "weak"), ("cw", "human"))
@@ -69,6 +71,7 @@ class GraRow:
     length_high: float | None = None
     place: str = ""  # the same for settings that differ in method and align.steps alone
     steps: str = ""  # align.steps, where it is known
+    another: float | None = None  # half-width of the 95 % interval around this GRA for that of one more seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +90,10 @@ class DifferenceRow:
     low: float | None = None
     high: float | None = None
     p: float | None = None
-    p_holm: float | None = None
+    p_corrected: float | None = None
     comparisons: int = 0  # how many differences the correction counts
-    detectable: float | None = None  # smallest true difference found 4 times in 5
+    detectable: float | None = None  # smallest true difference that this table finds 4 times in 5
+    another: float | None = None  # half-width of the 95 % interval for this difference under one more seed
     interval_method: str = ""
     n_prompts: int = 0
     n_seeds: int = 0
@@ -106,8 +110,13 @@ class DifferenceRow:
 
     @property
     def is_real(self) -> bool:
-        """The interval leaves out 0, also after correction: the only rows that may be emphasised."""
-        return intervals.is_real(self.low, self.high, self.p_holm)
+        """The interval, which holds for all of the table at once, leaves out 0: what may be emphasised."""
+        return intervals.is_real(self.low, self.high, self.p_corrected)
+
+    @property
+    def told(self) -> str:
+        """Different, smaller than what matters, both, or neither."""
+        return told(self.low, self.high)
 
 
 def gra_table(
@@ -134,7 +143,8 @@ def differences(
     settings: Mapping[str, str] | None = None,
     configs: Configs | None = None,
 ) -> list[DifferenceRow]:
-    """Paired differences of two settings each (group keys; default: `planned_pairs`), Holm-corrected over them all."""
+    """Paired differences of two settings each (group keys; default: `planned_pairs`), with intervals and tests that
+    hold for all of them at once."""
     groups = _groups(runs, outcomes)
     every = _groups(runs, None)
     labels = setting_labels(every, configs or {})
@@ -146,9 +156,9 @@ def differences(
         missing = first not in groups or second not in groups
         figures = {"reason": NOT_EVALUATED} if missing else _paired(groups[first], groups[second], won, drift)
         rows.append(about | figures)
-    tested = [row for row in rows if row.get("p") is not None]
-    for row, adjusted in zip(tested, intervals.holm([row["p"] for row in tested]), strict=True):
-        row.update(p_holm=adjusted, comparisons=len(tested))
+    tested = [row for row in rows if "gap" in row]
+    for row, found in zip(tested, together([row.pop("gap") for row in tested]), strict=True):
+        row.update(found.figures, interval_method=found.method, another=found.another)
     return [DifferenceRow(**row) for row in rows]
 
 
@@ -244,13 +254,9 @@ def _gra_row(
     used = [run for run in group if run.seed in table.index]
     tallies = [intervals.gra(row) for row in values]
     dropped = [tally.ties_dropped for tally in tallies if tally.ties_dropped is not None]
+    found = share(values)
     if len(values) == 1:
-        found = intervals.single_run_interval(values[0])
-        estimate, low, high, method, spread = tallies[0].gra, found.low, found.high, found.method, None
         note = "; ".join(filter(None, (ONE_SEED, note)))
-    else:
-        whole = intervals.crossed(values)
-        estimate, low, high, method, spread = whole.estimate, whole.low, whole.high, whole.method, whole.seed_sd
     run_ids = tuple(run.id for run in used)
     mean = _means(outcomes[outcomes["run_id"].isin(run_ids)])
     length = length_of(table, *(_table(used, wide[name]).reindex_like(table) for name in ("tokens", "baseline_tokens")))
@@ -263,10 +269,10 @@ def _gra_row(
         top_percent=_share_kept(config_of(group, configs)),
         run_ids=run_ids,
         seeds=tuple(int(seed) for seed in table.index),
-        estimate=estimate,
-        low=low,
-        high=high,
-        interval_method=method,
+        estimate=found.estimate,
+        low=found.low,
+        high=found.high,
+        interval_method=found.method,
         n_prompts=values.shape[1],
         n_seeds=len(values),
         wins=sum(tally.wins for tally in tallies),
@@ -274,7 +280,8 @@ def _gra_row(
         losses=sum(tally.losses for tally in tallies),
         strict=float(np.mean([tally.strict for tally in tallies])),
         ties_dropped=float(np.mean(dropped)) if dropped else None,
-        seed_sd=spread,
+        seed_sd=found.seed_sd,
+        another=found.another,
         kl=mean["logratio"],
         tokens=mean["tokens"],
         baseline_tokens=mean["baseline_tokens"],
@@ -331,7 +338,7 @@ def _about(first: Sequence[ComparedRun], second: Sequence[ComparedRun], labels: 
 def _paired(
     first: Sequence[ComparedRun], second: Sequence[ComparedRun], won: pd.DataFrame, drift: pd.DataFrame
 ) -> dict[str, Any]:
-    """Figures of one difference, or the reason why there are none."""
+    """What one difference is computed from, or the reason why there is none."""
     seeds = sorted({run.seed for run in first} & {run.seed for run in second})
     if not seeds:
         return {"reason": NO_COMMON_SEED}
@@ -343,20 +350,12 @@ def _paired(
     gap = a.sub(b).dropna(axis="columns")  # prompts that both have under every seed
     if gap.shape[1] == 0:
         return {"reason": NO_COMMON_PROMPT}
-    found = intervals.crossed(gap.to_numpy(dtype=np.float64), bounds=(-1.0, 1.0))
     left_out = len(a.columns.union(b.columns)) - gap.shape[1]
     notes = [ONE_SEED] if len(seeds) == 1 else []
     notes += [f"{left_out:,} prompts left out that not every run answered"] if left_out else []
     kl = _table(one, drift).sub(_table(other, drift))
     return {
-        "estimate": found.estimate,
-        "low": found.low,
-        "high": found.high,
-        "p": found.p,
-        "detectable": intervals.detectable_effect(found.se, found.df) if found.se > 0 else None,
-        "interval_method": found.method,
-        "n_prompts": found.prompts,
-        "n_seeds": found.seeds,
+        "gap": Gap(first=first[0].group_key, second=second[0].group_key, cells=gap),
         "note": "; ".join(notes),
         **_kl_difference(kl.dropna(axis="columns")),
     }

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cwpo.compare.configured_run import DIFFERENT_JUDGES, NO_COMMON_PROMPT, NO_COMMON_SEED, ONE_SEED, ComparedRun
 from cwpo.statistics import intervals
+from cwpo.statistics.shares import share
 
 NOT_SCORED = "not scored yet"
 
@@ -24,6 +25,7 @@ class HeadToHead:
     high: float | None = None
     p: float | None = None  # of a share of one half
     detectable: float | None = None  # smallest true distance from one half found 4 times in 5
+    another: float | None = None  # half-width of the 95 % interval for this share under one more seed
     wins: int = 0  # over all seeds, as ties and losses
     ties: int = 0
     losses: int = 0
@@ -66,14 +68,15 @@ def _figures(first: Sequence[ComparedRun], second: Sequence[ComparedRun], scores
     table = outcomes.dropna().T.to_numpy(dtype=np.float64)
     if table.size == 0:
         return {"reason": NO_COMMON_PROMPT}
-    found, tally = intervals.crossed(table), intervals.gra(table)
+    found, tally = share(table), intervals.gra(table)
     every = pd.concat(met.values())
     return {
         "share": found.estimate,
         "low": found.low,
         "high": found.high,
-        "p": intervals.crossed(table - 0.5, bounds=(-0.5, 0.5)).p,
-        "detectable": intervals.detectable_effect(found.se, found.df) if found.se > 0 else None,
+        "p": found.p,
+        "detectable": found.detectable,
+        "another": found.another,
         "wins": tally.wins,
         "ties": tally.ties,
         "losses": tally.losses,

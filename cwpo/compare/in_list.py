@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cwpo.compare.configured_run import ComparedRun, in_order
-from cwpo.statistics import intervals
+from cwpo.statistics.shares import share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +67,7 @@ def _result(runs: Sequence[ComparedRun], answered: Mapping[int, _Answered]) -> S
     moved = [_mean(answered[run.id].logratio[:, None])[0] for run in runs if run.seed in seeds]
     moved = [value for value in moved if not np.isnan(value)]
     kl = float(np.mean(moved)) if moved else None
-    if len(shared) == 1:
-        alone = intervals.single_run_interval(shared[0])
-        return SettingResult(estimate=intervals.gra(shared[0]).gra, low=alone.low, high=alone.high, kl=kl)
-    whole = intervals.crossed(shared)
+    whole = share(shared)
     return SettingResult(estimate=whole.estimate, low=whole.low, high=whole.high, kl=kl)
 
 

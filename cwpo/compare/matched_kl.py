@@ -23,7 +23,7 @@ from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig
 from cwpo.statistics import intervals
 from cwpo.statistics.frontier import Curve, SeedFrontier, covered, frontier, matched_difference
-from cwpo.statistics.intervals import detectable_effect
+from cwpo.statistics.simultaneous import Gap, together, told
 
 NO_OVERLAP = "no overlap: there is no KL that every seed of both methods reaches"
 NO_RANGE = "its seeds reach no KL in common"
@@ -67,7 +67,7 @@ class MatchedRow:
     low: float | None = None
     high: float | None = None
     p: float | None = None
-    p_holm: float | None = None
+    p_corrected: float | None = None
     comparisons: int = 0
     detectable: float | None = None  # smallest true difference found 4 times in 5
     kl_low: float | None = None
@@ -85,8 +85,13 @@ class MatchedRow:
 
     @property
     def is_real(self) -> bool:
-        """The interval leaves out 0, also after correction: the only rows that may be emphasised."""
-        return intervals.is_real(self.low, self.high, self.p_holm)
+        """The interval, which holds for all of the table at once, leaves out 0: what may be emphasised."""
+        return intervals.is_real(self.low, self.high, self.p_corrected)
+
+    @property
+    def told(self) -> str:
+        """Different, smaller than what matters, both, or neither."""
+        return told(self.low, self.high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,15 +145,16 @@ def frontier_rows(found: Sequence[Frontier]) -> list[FrontierRow]:
 
 
 def matched_differences(found: Sequence[Frontier], *, reference: str = "") -> list[MatchedRow]:
-    """cw − weak and cw − human, or with the group key of a `reference` all others − its frontier; Holm-corrected."""
+    """cw − weak and cw − human, or with the group key of a `reference` all others − its frontier, with
+    intervals that hold for all of them at once."""
     labels = _labels(found)
     rows = [
         _about(first, second, labels) | _figures(first, second, labels)
         for first, second in _pairs(found, reference=reference)
     ]
-    tested = [row for row in rows if row.get("p") is not None]
-    for row, adjusted in zip(tested, intervals.holm([row["p"] for row in tested]), strict=True):
-        row.update(p_holm=adjusted, comparisons=len(tested))
+    tested = [row for row in rows if "gap" in row]
+    for row, found_row in zip(tested, together([row.pop("gap") for row in tested]), strict=True):
+        row.update(found_row.figures)
     return [MatchedRow(**row) for row in rows]
 
 
@@ -252,7 +258,7 @@ def _about(first: Frontier, second: Frontier, labels: Mapping[str, str]) -> dict
 
 
 def _figures(first: Frontier, second: Frontier, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The paired difference at matched KL, or the reason why there is none."""
+    """What the difference at matched KL is computed from, or the reason why there is none."""
     seeds = sorted(set(first.runs) & set(second.runs))
     if not seeds:
         return {"reason": NO_COMMON_SEED}
@@ -267,15 +273,9 @@ def _figures(first: Frontier, second: Frontier, labels: Mapping[str, str]) -> di
     if found is None:
         return {"reason": NO_OVERLAP + _reached(first, second, seeds, labels)}
     return {
-        "estimate": found.mean.estimate,
-        "low": found.mean.low,
-        "high": found.mean.high,
-        "p": found.mean.p,
-        "detectable": detectable_effect(found.mean.se, found.mean.df) if found.mean.se > 0 else None,
+        "gap": Gap(first=first.key, second=second.key, cells=pd.DataFrame(found.gaps, index=seeds, columns=prompts)),
         "kl_low": found.kl_low,
         "kl_high": found.kl_high,
-        "n_prompts": found.mean.prompts,
-        "n_seeds": found.mean.seeds,
         "note": ONE_SEED if len(seeds) == 1 else "",
         "curve": found.curve,
     }

@@ -1,16 +1,24 @@
-"""The smallest difference that a planned comparison can see, with the spread between seeds as measured before."""
+"""What a planned comparison can see, with the spread between seeds as measured before, and what would see more."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cwpo.compare.configured_run import ComparedRun, by_setting, why_unpaired
+from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig
-from cwpo.statistics.intervals import paired_difference, planned_detectable
+from cwpo.statistics.intervals import paired_difference
+from cwpo.statistics.planning import planned_detectable, seeds_needed
 
-SEED_SD = 0.015  # SD of a difference between seeds, as seen in the sandbox and in the literature
+SEED_SD = 0.03  # SD of a difference between seeds: the median over 78 differences of docs/study.md
+EFFECTS = (0.01, 0.02, 0.04)  # differences that a plan says the need of
+MORE_PROMPTS = 4  # times as many as planned
+MOST_SEEDS = 99
+MOST_COMPARISONS = 50  # beyond it the rule hardly changes
+NO_SETTING = ("seed", "name", "execution")
 LEAST_DF = 3  # with fewer degrees of freedom a measured SD may be anything
 
 
@@ -24,20 +32,51 @@ class SeedSpread:
 
 @dataclass(frozen=True, kw_only=True)
 class Power:
-    """A difference of `detectable` between two methods is found four times in five."""
+    """A difference of `detectable` between two methods is found four times in five, by the rule of the table that it
+    stands in; None where only larger ones than there can be are. `needs`: what would find 1, 2 and 4 points."""
 
     prompts: int
     seeds: int
-    detectable: float
+    samples: int
+    comparisons: int  # differences of the table: every setting but one against that one
+    detectable: float | None
     spread: SeedSpread
+    needs: tuple["Need", ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """The fewest seeds that find `effect` on the planned prompts and on more; None where `MOST_SEEDS` do not."""
+
+    effect: float
+    seeds: int | None
+    more_prompts: int
+    seeds_then: int | None
 
 
 def planned(configs: Sequence[RunConfig], spread: SeedSpread) -> Power:
     """Of two methods of these runs, over the fewest prompts that any of them answers."""
     seeds = len({config.seed for config in configs})
     prompts = min(config.data.test_prompts for config in configs)
-    found = planned_detectable(prompts=prompts, seeds=seeds, seed_sd=spread.sd)
-    return Power(prompts=prompts, seeds=seeds, detectable=found, spread=spread)
+    samples = min(config.evaluation.samples for config in configs)
+    settings = {repr(sorted(without(config.canonical(), NO_SETTING).items())) for config in configs}
+    comparisons = max(len(settings) - 1, 1)
+    table = {"seed_sd": round(spread.sd, 4), "samples": samples, "comparisons": min(comparisons, MOST_COMPARISONS)}
+    return Power(
+        prompts=prompts,
+        seeds=seeds,
+        samples=samples,
+        comparisons=comparisons,
+        detectable=planned_detectable(prompts=prompts, seeds=seeds, **table),
+        spread=spread,
+        needs=tuple(_need(effect, prompts, table) for effect in EFFECTS),
+    )
+
+
+def _need(effect: float, prompts: int, table: Mapping[str, Any]) -> Need:
+    more = MORE_PROMPTS * prompts
+    seeds, then = (seeds_needed(effect, prompts=count, most=MOST_SEEDS, **table) for count in (prompts, more))
+    return Need(effect=effect, seeds=seeds, more_prompts=more, seeds_then=then)
 
 
 def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> SeedSpread:

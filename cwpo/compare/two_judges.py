@@ -10,8 +10,8 @@ from scipy import stats
 
 from cwpo.compare.configured_run import ONE_SEED, ComparedRun, Configs, by_setting, in_order
 from cwpo.compare.setting_names import setting_labels
-from cwpo.statistics import intervals
 from cwpo.statistics.agreement import agreement
+from cwpo.statistics.shares import share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def _row(group: Sequence[ComparedRun], label: str, both: pd.DataFrame) -> GoldRo
     mine = both[both["run_id"].isin(seeds)].assign(seed=lambda rows: rows["run_id"].map(seeds))
     tables = {name: _table(mine, name) for name in ("outcome", "outcome_further")}
     won, lost = tables["outcome"], tables["outcome_further"]
-    one, other, agreed = intervals.crossed(won), intervals.crossed(lost), agreement(won, lost)
+    one, other, agreed = share(won), share(lost), agreement(won, lost)
     kappa = agreed.kappa
     return GoldRow(
         group_key=group[0].group_key,

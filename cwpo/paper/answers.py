@@ -54,14 +54,14 @@ class PaperCell:
 @dataclass(frozen=True, kw_only=True)
 class PaperGap:
     """One difference of the paper and ours; `paired`: on the same prompts against the same baseline. `detectable`: the
-    smallest true difference that ours would find four times in five, `p_holm` corrected over the table's."""
+    smallest true difference that ours would find four times in five, `p_corrected` corrected over the table's."""
 
     difference: PaperDifference
     ours: Measured
     paired: bool
     departures: tuple[str, ...]
     verdict: Verdict | None
-    p_holm: float | None = None
+    p_corrected: float | None = None
     detectable: float | None = None
 
     @property
@@ -144,7 +144,7 @@ def _gap(
         paired=measured is not None,
         departures=apart,
         verdict=None if apart else verdict(gap, difference.estimate, difference.error),
-        p_holm=row.p_holm if row else None,
+        p_corrected=row.p_corrected if row else None,
         detectable=row.detectable if row else None,
     )
 

@@ -25,6 +25,7 @@ def of_gra(rows: Iterable[GraRow]) -> dict[tuple[str, str], Measured]:
             n_prompts=row.n_prompts,
             n_seeds=row.n_seeds,
             kl=row.kl,
+            another=row.another,
             length_ratio=row.length_ratio,
         )
         for row in rows
@@ -42,6 +43,7 @@ def of_difference(row: DifferenceRow) -> Measured | None:
         n_prompts=row.n_prompts,
         n_seeds=row.n_seeds,
         kl=row.kl_estimate,
+        another=row.another,
     )
 
 
@@ -50,7 +52,12 @@ def of_pair(found: HeadToHead) -> Measured | None:
     if found.share is None:
         return None
     return Measured(
-        estimate=found.share, low=found.low, high=found.high, n_prompts=found.n_prompts, n_seeds=found.n_seeds
+        estimate=found.share,
+        low=found.low,
+        high=found.high,
+        n_prompts=found.n_prompts,
+        n_seeds=found.n_seeds,
+        another=found.another,
     )
 
 

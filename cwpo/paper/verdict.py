@@ -1,18 +1,19 @@
 """The verdict on one published number: consistent, not, or underpowered. Pure.
 
-The rule. The gap is ours − the paper's; its 95 % half-width joins our interval with the paper's standard error, which
-the paper does not print: √(p(1−p)/n) of one run on n prompts, or the SD over three test subsets / √3 where that is
-larger. "not consistent": the gap exceeds its half-width. "underpowered": it does not, but the half-width exceeds 5
-points, or we have one seed, whose interval leaves out what another seed would do. "consistent": everything else.
+The rule. The gap is ours − the paper's. The paper's number is of one run, so its 95 % half-width joins that of our mean
+to the result of one more seed, of the spread that our seeds show, with the paper's standard error, which it does not
+print: √(p(1−p)/n) of one run on n prompts, or the SD over three test subsets / √3 where that is larger.
+"not consistent": the gap exceeds its half-width. "underpowered": it does not, but the half-width exceeds 5 points, or
+we have one seed, which says nothing of another. "consistent": everything else.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from cwpo.paper.published import Number
-from cwpo.statistics import intervals
+from cwpo.statistics.shares import of_shares, wilson
 
 VerdictName = Literal["consistent", "not consistent", "underpowered"]
 MARGIN = 0.05  # half-width up to which agreement says something: about the largest gain the paper claims
@@ -44,11 +45,17 @@ class Measured:
     kl: float | None = None  # nats per answer; of a difference the paired difference
     length_ratio: float | None = None  # mean tokens of the answers over the baseline's
     about: str = ""  # what was measured, where the number leaves that open
+    another: float | None = None  # half-width of the 95 % interval around it for the result of one more seed
 
     @property
     def half_width(self) -> float:
         """Of the interval; infinite without one, so that nothing is concluded from it."""
         return math.inf if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    @property
+    def half_width_of_another(self) -> float:
+        """That of the interval for one more seed, where the seeds say something of it."""
+        return self.half_width if self.another is None else self.another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +94,7 @@ def standard_error(number: Number) -> float:
 def verdict(ours: Measured, value: float, error: float) -> Verdict:
     """The rule of this file for a published value and its standard error."""
     gap = ours.estimate - value
-    half_width = math.hypot(ours.half_width, Z * error)
+    half_width = math.hypot(ours.half_width_of_another, Z * error)
     name: VerdictName = "consistent"
     if ours.n_seeds < 2:
         name = "underpowered"
@@ -102,21 +109,24 @@ def unpaired(first: Measured, second: Measured) -> Measured:
     """The difference of two columns with different baselines, as the paper prints it; nothing shared is taken off."""
     gap = first.estimate - second.estimate
     half = math.hypot(first.half_width, second.half_width)
+    another = math.hypot(first.half_width_of_another, second.half_width_of_another)
     return Measured(
         estimate=gap,
         low=gap - half,
         high=gap + half,
         n_prompts=min(first.n_prompts, second.n_prompts),
         n_seeds=min(first.n_seeds, second.n_seeds),
+        another=another,
     )
 
 
 def over_seeds(shares: Sequence[float], n: int) -> Measured:
-    """Mean of one share of n pairs per seed, with its t interval over seeds; with one seed Wilson's over the pairs."""
+    """Mean of one share of n pairs per seed, over seeds and pairs; with one seed Wilson's over the pairs."""
     mean = sum(shares) / len(shares)
     if len(shares) == 1:
-        hits = round(mean * n)
-        found: Any = intervals.single_run_interval([1.0] * hits + [0.0] * (n - hits))
-    else:
-        found = intervals.crossed([[share] for share in shares])
-    return Measured(estimate=mean, low=found.low, high=found.high, n_prompts=n, n_seeds=len(shares))
+        low, high = wilson(mean, n)
+        return Measured(estimate=mean, low=low, high=high, n_prompts=n, n_seeds=1)
+    found = of_shares(shares, n)
+    return Measured(
+        estimate=mean, low=found.low, high=found.high, n_prompts=n, n_seeds=len(shares), another=found.another
+    )

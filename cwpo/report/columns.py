@@ -157,7 +157,8 @@ _NOTE = Column(name="note", heading="note", place="text", words=True, spare=True
 _PROMPTS = Column(name="n_prompts", heading="prompts", format=_counted, muted=True)
 _SEEDS = Column(name="n_seeds", heading="seeds", format=_seeds, muted=True)
 _DETECTABLE = Column(name="detectable", heading="detectable", unit="points", format=_points, muted=True)
-_P_HOLM = Column(name="p_holm", heading="p, Holm", format=p_value, muted=True)
+_P_HOLM = Column(name="p_corrected", heading="p, corrected", format=p_value, muted=True)
+_TOLD = Column(name="told", heading="verdict", words=True, muted=True)
 _SETTING = Column(name="label", heading="setting", words=True)
 
 GRA: tuple[Column, ...] = (
@@ -200,6 +201,7 @@ DIFFERENCE: tuple[Column, ...] = (
     _P_HOLM,
     *_file("comparisons"),
     _DETECTABLE,
+    _TOLD,
     *_file("interval_method"),
     Column(name="n_prompts", heading="prompts", format=_counted, muted=True, place="text"),
     Column(name="n_seeds", heading="seeds", format=_seeds, muted=True, place="text"),
@@ -218,6 +220,7 @@ MATCHED: tuple[Column, ...] = (
     _P_HOLM,
     *_file("comparisons"),
     _DETECTABLE,
+    _TOLD,
     Column(name="kl_range", heading="KL", unit="nats", fields=("kl_low", "kl_high"), format=_span, muted=True),
     Column(name="n_prompts", heading="prompts", format=_counted, muted=True, place="text"),
     Column(name="n_seeds", heading="seeds", format=_seeds, muted=True, place="text"),

@@ -88,8 +88,8 @@ def table_notes(runs: Sequence[ComparedRun], configs: Configs) -> tuple[str, str
 def difference_notes(runs: Sequence[ComparedRun], configs: Configs) -> tuple[str, ...]:
     """What stands under a table of differences between these runs."""
     return (
-        "First minus second in points of GRA on the same prompts and seeds; 95 % intervals over both, p corrected by "
-        "Holm over all differences of the table; detectable: found four times in five.",
+        "First minus second in points of GRA on the same prompts and seeds; the 95 % intervals, over both, hold for "
+        "all differences of the table at once, and p with them; detectable: found four times in five by this table.",
         f"GRA: {terms(runs, configs).sentence}.",
     )
 

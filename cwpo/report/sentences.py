@@ -10,6 +10,7 @@ from cwpo.compare.two_judges import GoldRow
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
 from cwpo.report.numbers import count, number, points, points_interval
+from cwpo.statistics.simultaneous import SMALL
 
 FURTHER = 1.1  # KL ratio that counts as moving further where the log-ratios were not paired
 
@@ -92,17 +93,10 @@ def _clause(row: DifferenceRow, rows: Sequence[GraRow]) -> str:
     figures = f"{points(row.estimate)} points, 95 % {points_interval(row.low, row.high)}"
     size = f"{count(row.n_prompts)} prompts × {row.n_seeds} {'seed' if row.n_seeds == 1 else 'seeds'}"
     if row.covers_zero:
-        told = f"cannot be told apart at {size} ({figures}{_least(row)})"
-        return f"{cw} and {other} {told}{_distance(row, rows, gained=None)}"
+        words = f"differ by less than 1.5 points at {size}" if row.told == SMALL else f"cannot be told apart at {size}"
+        return f"{cw} and {other} {words} ({figures}{_least(row)}){_distance(row, rows, gained=None)}"
     gained = row.estimate > 0
     side = "above" if gained else "below"
-    if not row.is_real:
-        return (
-            f"{cw} stands {side} {other} at {size} ({figures}), "
-            f"but the test that allows for few seeds and {_counted(row.comparisons)} does not confirm it "
-            f"(p = {number(row.p_holm, 3)})"
-            f"{_distance(row, rows, gained=None)}"
-        )
     return f"{cw} is {side} {other} at {size} ({figures}){_distance(row, rows, gained=gained)}"
 
 
@@ -116,12 +110,7 @@ def matched_clause(row: MatchedRow) -> str:
     if row.covers_zero:
         return f"{where} {cw} and {other} cannot be told apart ({figures}{_least(row)})"
     side = "above" if row.estimate > 0 else "below"
-    if row.is_real:
-        return f"{where} {cw} is {side} {other} ({figures})"
-    return (
-        f"{where} {cw} stands {side} {other} ({figures}), but the test that allows for few seeds and "
-        f"{_counted(row.comparisons)} does not confirm it (p = {number(row.p_holm, 3)})"
-    )
+    return f"{where} {cw} is {side} {other} ({figures})"
 
 
 def _least(row: DifferenceRow | MatchedRow) -> str:
@@ -157,10 +146,6 @@ def _one_seed(differences: Sequence[DifferenceRow]) -> str:
     if any(row.estimate is not None and ONE_SEED in row.note for row in differences):
         return "; with one seed the interval covers prompt uncertainty only, and another seed may turn it around"
     return ""
-
-
-def _counted(comparisons: int) -> str:
-    return "one comparison" if comparisons == 1 else f"{comparisons} comparisons"
 
 
 def _name(method: str) -> str:

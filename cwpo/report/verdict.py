@@ -8,6 +8,7 @@ from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.report.numbers import count, interval, number, p_value, percent, points, points_interval
 from cwpo.report.sentences import FURTHER, matched_clause, verdict_sentence
+from cwpo.statistics.simultaneous import EQUIVALENT, SMALL
 
 MOST_NAMED = 3  # settings that a sentence names one by one
 
@@ -40,12 +41,13 @@ def verdict(
     real = sorted((row for row in known if row.is_real), key=lambda row: -abs(row.estimate or 0.0))
     better = [row for row in real if (row.estimate or 0.0) > 0]
     worse = [row for row in real if (row.estimate or 0.0) < 0]
-    others = [row for row in known if not row.is_real]
-    untold = [row for row in others if row.covers_zero] if real else []
-    caveats = [*_undecided(untold, against.label), *_unconfirmed(others), *_distances(better, rows)]
+    alike = [row for row in known if row.told == SMALL]
+    others = [row for row in known if not row.is_real and row not in alike]
+    untold = others if real else []
+    caveats = [*_undecided(untold, against.label), *_alike(alike, against.label), *_distances(better, rows)]
     caveats += [f"{_sentence(matched_clause(row))}." for row in matched if row.estimate is not None]
     caveats += _further(differences, known)
-    headline = _decided(better, worse, against.label, known) if real else _nothing_told(known, against.label)
+    headline = _decided(better, worse, against.label, known) if real else _nothing_told(others or known, against.label)
     return Verdict(headline=headline, caveats=tuple(caveats))
 
 
@@ -80,6 +82,8 @@ def _name_and_figures(row: DifferenceRow) -> str:
 
 def _nothing_told(known: Sequence[DifferenceRow], reference: str) -> str:
     """No difference from Human can be told at 4 seeds × 400 prompts; the smallest that could be found is 3.1 points."""
+    if all(row.told == SMALL for row in known):
+        return f"No setting differs from {reference} by {number(100 * EQUIVALENT, 1)} points at {_samples(known)}."
     return f"No difference from {reference} can be told at {_samples(known)}{_least(known)}."
 
 
@@ -92,20 +96,13 @@ def _undecided(others: Sequence[DifferenceRow], reference: str) -> list[str]:
     return [f"No difference from {reference} can be told for {who} at {_samples(others)}{_least(others)}."]
 
 
-def _unconfirmed(others: Sequence[DifferenceRow]) -> list[str]:
-    """Intervals that leave 0 out and yet are no result, because the correction does not confirm them."""
-    found = [row for row in others if not row.covers_zero]
-    if len(found) > MOST_NAMED:
-        return [
-            f"{len(found)} settings have an interval that leaves 0 out, which the test that allows for few seeds and "
-            f"{_comparisons(found[0].comparisons)} does not confirm."
-        ]
-    return [
-        f"{row.first_label} stands {_size(row)} {'above' if (row.estimate or 0.0) > 0 else 'below'} (95 % "
-        f"{points_interval(row.low, row.high)}), which the test that allows for few seeds and "
-        f"{_comparisons(row.comparisons)} does not confirm (p {_p(row)})."
-        for row in found
-    ]
+def _alike(rows: Sequence[DifferenceRow], reference: str) -> list[str]:
+    """Settings whose interval lies within what counts as no difference that matters."""
+    if not rows:
+        return []
+    named = [f"{row.first_label} (95 % {points_interval(row.low, row.high)})" for row in rows]
+    who = _listed(named) if len(named) <= MOST_NAMED else f"{len(named)} settings"
+    return [f"Less than {number(100 * EQUIVALENT, 1)} points from {reference} either way: {who}."]
 
 
 def _distances(better: Sequence[DifferenceRow], rows: Sequence[GraRow]) -> list[str]:
@@ -147,7 +144,7 @@ def _figures(row: DifferenceRow) -> str:
 
 def _p(row: DifferenceRow) -> str:
     """= 0.012, or < 0.001."""
-    text = p_value(row.p_holm)
+    text = p_value(row.p_corrected)
     return text if text.startswith("<") else f"= {text}"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cwpo.statistics.intervals import Estimate, crossed
+from cwpo.statistics.shares import Share, share
 
 SIDES = (-1.0, 0.0, 1.0)  # loss, tie, win
 FloatArray = NDArray[np.float64]
@@ -18,7 +19,7 @@ FloatArray = NDArray[np.float64]
 class Agreement:
     """Share of prompts on the same side, and kappa; kappa is None where a judge calls one side only."""
 
-    share: Estimate
+    share: Share
     kappa: Estimate | None
 
 
@@ -33,7 +34,7 @@ def agreement(first: ArrayLike, second: ArrayLike) -> Agreement:
     cells = [_kappa_cells(a, b) for a, b in zip(one, other, strict=True)]
     known = [row for row in cells if row is not None]
     return Agreement(
-        share=crossed((one == other).astype(np.float64)),
+        share=share((one == other).astype(np.float64)),
         kappa=crossed(np.array(known), bounds=(-1.0, 1.0)) if len(known) == len(cells) else None,
     )
 

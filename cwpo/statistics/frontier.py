@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cwpo.statistics.intervals import Estimate, crossed
+from cwpo.statistics.intervals import crossed
 
 GRID = 33  # points of a curve
 FloatArray = NDArray[np.float64]
@@ -42,7 +42,7 @@ class Matched:
 
     kl_low: float
     kl_high: float
-    mean: Estimate
+    gaps: FloatArray  # seeds × prompts, averaged over the range
     curve: Curve
 
 
@@ -72,7 +72,7 @@ def matched_difference(first: Sequence[SeedFrontier], second: Sequence[SeedFront
     return Matched(
         kl_low=span[0],
         kl_high=span[1],
-        mean=crossed(gaps.mean(axis=1), bounds=(-1.0, 1.0)),
+        gaps=gaps.mean(axis=1),
         curve=_curve(grid, gaps, (-1.0, 1.0)),
     )
 

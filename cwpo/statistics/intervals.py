@@ -16,6 +16,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
+from cwpo.statistics import shares
+from cwpo.statistics.cells import cells_of, outcomes_of, unseen_share
+
 LEVEL = 0.95
 POWER = 0.80
 FloatArray = NDArray[np.float64]
@@ -75,7 +78,7 @@ def is_real(low: float | None, high: float | None, p: float | None, value: float
 
 def gra(outcomes: ArrayLike) -> Tally:
     """Tally of outcomes in [0, 1]: 1 win, .5 tie, 0 loss; the mean of several samples counts by its side of .5."""
-    values = _values(outcomes)
+    values = outcomes_of(outcomes)
     wins, losses = int((values > 0.5).sum()), int((values < 0.5).sum())
     return Tally(
         wins=wins,
@@ -87,30 +90,11 @@ def gra(outcomes: ArrayLike) -> Tally:
     )
 
 
-def single_run_interval(
-    outcomes: ArrayLike, clusters: ArrayLike | None = None, *, seed: int = 0, resamples: int = 10_000
-) -> Interval:
-    """Prompt uncertainty of one run: Wilson for wins and losses alone, else a bootstrap that draws whole clusters.
-
-    The bootstrap is the expanded percentile interval (Hesterberg 2015, arXiv 1411.5279): its tails are those of
-    Student's t with clusters − 1 degrees of freedom, because the plain one is too narrow below 100 clusters.
-    """
-    values = _values(outcomes)
-    sums, sizes = _cluster_sums(values, clusters)
-    if sums.size == values.size and np.isin(values, (0.0, 1.0)).all():
-        wilson = stats.binomtest(int(values.sum()), values.size).proportion_ci(LEVEL, method="wilson")
-        return Interval(low=float(wilson.low), high=float(wilson.high), method="Wilson")
-    if np.ptp(values) == 0:
-        return _no_variation(float(values[0]), sums.size, (0.0, 1.0))
-    count = sums.size
-    if count < 2:
-        return Interval(low=0.0, high=1.0, method="one prompt says nothing")
-    kinds, counts = np.unique(np.column_stack([sums, sizes]), axis=0, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(count, counts / count, size=resamples)
-    means = (drawn @ kinds[:, 0]) / (drawn @ kinds[:, 1])
-    tail = stats.norm.sf(np.sqrt(count / (count - 1)) * stats.t.isf((1 - LEVEL) / 2, count - 1))
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(low=float(low), high=float(high), method="cluster bootstrap over prompts")
+def single_run_interval(outcomes: ArrayLike, clusters: ArrayLike | None = None) -> Interval:
+    """Prompt uncertainty of one run: the Wilson interval, with ties, samples or clusters at its effective number of
+    prompts (`shares.share`)."""
+    found = shares.share(outcomes_of(outcomes)[None], clusters)
+    return Interval(low=found.low, high=found.high, method=found.method)
 
 
 def of_mean(mean: float | None, sd: float | None, count: int) -> tuple[float | None, float | None]:
@@ -140,7 +124,7 @@ def crossed(
     it there makes 95 % intervals cover 98 to 100 %: benchmarks/coverage.py). One seed leaves the prompt variance alone.
     Clusters become one cell, weighted by size.
     """
-    cells, prompts = _cells(np.atleast_2d(np.asarray(table, dtype=np.float64)), clusters)
+    cells, prompts = cells_of(np.atleast_2d(np.asarray(table, dtype=np.float64)), clusters)
     mean, spread = float(np.nanmean(cells)), _spread(cells)
     if spread.variance > 0:
         half = float(stats.t.isf((1 - LEVEL) / 2, spread.df) * np.sqrt(spread.variance))
@@ -197,19 +181,6 @@ def detectable_effect(se: float, df: float) -> float:
         return float(stats.nct.sf(critical, df, shift)) - POWER
 
     return float(optimize.brentq(missing_power, 0.0, 3.0 * critical + 5.0) * se)
-
-
-def planned_detectable(*, prompts: int, seeds: int, seed_sd: float, discordant: float = 0.3) -> float:
-    """What a comparison can see before it is run, if `discordant` of the prompts change winner between two methods.
-
-    `seed_sd` is the SD of the difference between seeds (0.02 = 2 points). Prompt noise is counted as independent
-    between seeds, and one seed is taken as it is, as in `crossed`.
-    """
-    noise = discordant / (prompts * seeds)
-    if seeds == 1:
-        return detectable_effect(float(np.sqrt(noise)), prompts - 1)
-    between = seed_sd**2 / seeds + noise
-    return detectable_effect(float(np.sqrt(between)), seeds - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,44 +261,6 @@ def _chi_squared(df: int) -> FloatArray:
 
 def _no_variation(value: float, count: int, bounds: tuple[float, float]) -> Interval:
     """All prompts agree: at most a share q of all prompts can differ unseen (exact rule of three)."""
-    unseen = 1.0 - ((1 - LEVEL) / 2) ** (1 / count)
+    unseen = unseen_share(count)
     low, high = value - unseen * (value - bounds[0]), value + unseen * (bounds[1] - value)
     return Interval(low=low, high=high, method="rule of three: every prompt agrees")
-
-
-def _values(outcomes: ArrayLike) -> FloatArray:
-    values = np.asarray(outcomes, dtype=np.float64).ravel()
-    if values.size == 0:
-        raise ValueError("no outcomes: the evaluation answered no prompt.")
-    if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError("outcomes must lie between 0 (loss) and 1 (win), with .5 for a tie.")
-    return values
-
-
-def _cluster_sums(values: FloatArray, clusters: ArrayLike | None) -> tuple[FloatArray, FloatArray]:
-    """Sum of values and number of rows of each cluster."""
-    codes = np.arange(values.size) if clusters is None else pd.factorize(np.asarray(clusters))[0]
-    if codes.size != values.size:
-        raise ValueError(f"{codes.size} clusters were given for {values.size} prompts.")
-    return np.bincount(codes, weights=values).astype(np.float64), np.bincount(codes).astype(np.float64)
-
-
-def _cells(table: FloatArray, clusters: ArrayLike | None) -> tuple[FloatArray, int]:
-    """Seeds × clusters values whose mean is the mean over prompts: mean + (cluster size / mean size) · deviation."""
-    seen = ~np.isnan(table)
-    table = table[:, seen.any(axis=0)]
-    if table.size == 0 or not seen.any(axis=1).all():
-        raise ValueError("no outcomes: a seed of this table answered no prompt.")
-    if clusters is None:
-        return table, table.shape[1]
-    named = np.asarray(clusters)
-    if named.size != seen.shape[1]:
-        raise ValueError(f"{named.size} clusters were given for {seen.shape[1]} prompts.")
-    codes = pd.factorize(named[seen.any(axis=0)])[0]
-    sums = np.array([np.bincount(codes, weights=np.nan_to_num(row)) for row in table])
-    sizes = np.array([np.bincount(codes, weights=~np.isnan(row)) for row in table])
-    mean = sums.sum() / sizes.sum()
-    average = sizes.sum() / (sizes > 0).sum()
-    with np.errstate(invalid="ignore"):
-        scaled = mean + (sums - sizes * mean) / average
-    return np.where(sizes > 0, scaled, np.nan), table.shape[1]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, and_, case, select
 from sqlalchemy.orm import Session, aliased
 
 from db.models import Evaluation, Run, RunStage, Stage
@@ -26,10 +26,17 @@ class EvaluatedRun:
 
 
 def compared_runs(
-    session: Session, *, run_ids: Collection[int] = (), sweep_id: str = "", group_keys: Collection[str] = (), limit: int
+    session: Session,
+    *,
+    run_ids: Collection[int] = (),
+    sweep_id: str = "",
+    group_keys: Collection[str] = (),
+    siblings: bool = False,
+    limit: int,
 ) -> list[RunRow]:
     """Runs with their results, oldest first: those with these numbers, archived or not, or those of a sweep or of these
-    settings. Progress of stages is not read."""
+    settings. With `siblings` all other runs of their settings too, archived or not, behind them. Progress of stages is
+    not read."""
     if not (run_ids or sweep_id or group_keys):
         return []
     judged_by, judge, evaluated_by, evaluation = aliased(RunStage), aliased(Stage), aliased(RunStage), aliased(Stage)
@@ -48,10 +55,15 @@ def compared_runs(
     )
     statement = statement.where(Run.deleted_at.is_(None))
     if run_ids:
-        statement = statement.where(Run.id.in_(run_ids))
+        chosen: ColumnElement[bool] = Run.id.in_(run_ids)
     else:
-        chosen = Run.sweep_id == sweep_id if sweep_id else Run.group_key.in_(group_keys)
-        statement = statement.where(chosen, Run.archived.is_(False))
+        wanted = Run.sweep_id == sweep_id if sweep_id else Run.group_key.in_(group_keys)
+        chosen = and_(wanted, Run.archived.is_(False))
+    if siblings:
+        keys = select(Run.group_key).where(chosen, Run.deleted_at.is_(None))
+        statement = statement.where(Run.group_key.in_(keys)).order_by(case((chosen, 0), else_=1))
+    else:
+        statement = statement.where(chosen)
     return [_row(found) for found in session.execute(statement.order_by(Run.id).limit(limit))]
 
 

@@ -48,6 +48,10 @@ def test_one_run_says_what_it_is_and_what_a_second_one_would_tell(computed: Comp
 def test_runs_that_failed_or_were_deleted_are_named(computed: Computed) -> None:
     said = words(visit("compare", runs=f"{compact(computed.sweep)},{computed.failed},998-999"))
     assert f"Run {computed.failed}: failed and left out." in said
+    assert (
+        f"{len(computed.sweep) + 1} runs planned for these settings: {len(computed.sweep)} in the table, 1 failed"
+        in said
+    )
     assert "Runs 998-999: deleted, or never there." in said
     nothing = words(visit("compare", runs="998"))
     assert "Run 998: deleted, or never there." in nothing
@@ -122,7 +126,7 @@ def test_the_meanings_come_up_beside_the_title_of_each_table(computed: Computed)
     page = visit("compare", runs=compact(computed.sweep))
     helped = {one.value.replace("\\", ""): one.proto.help for one in page.markdown if one.proto.help}
     assert "Gold reward accuracy" in helped["#### GRA and what stands beside it"]
-    assert "corrected by Holm" in helped["#### Differences, paired on prompts"]
+    assert "as clear as this" in helped["#### Differences, paired on prompts"]
     assert words(page).count("GRA is gold reward accuracy") == 1
 
 

@@ -181,8 +181,8 @@ def test_the_bundle_of_compare_states_the_table_that_compare_shows(computed: Com
     against = json.loads(
         to_json(report_columns.numbers(report_columns.DIFFERENCE, results.differences_of(rows, human, {})))
     )
-    stated = {row["label"]: (row["estimate"], row["p_holm"]) for row in found.tables["differences"]}
-    assert stated == {row["label"]: (row["estimate"], row["p_holm"]) for row in against}
+    stated = {row["label"]: (row["estimate"], row["p_corrected"]) for row in found.tables["differences"]}
+    assert stated == {row["label"]: (row["estimate"], row["p_corrected"]) for row in against}
     assert str(Path(computed.environment["CWPO_HOME"]).parent) not in "".join(
         zipfile.ZipFile(file).read(name).decode() for name in zipfile.ZipFile(file).namelist()
     )

@@ -328,8 +328,8 @@ def strong(columns: Sequence[report_columns.Column], row: Any) -> bool:
 
 def test_a_difference_at_matched_kl_that_covers_zero_is_never_strong() -> None:
     names = dict.fromkeys(("label", "first_label", "second_label", "first_method", "second_method", "objective"), "x")
-    covers = MatchedRow(**names, estimate=0.05, low=-0.01, high=0.11, p=0.1, p_holm=0.01)
-    clear = MatchedRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.01, p_holm=0.02)
+    covers = MatchedRow(**names, estimate=0.05, low=-0.01, high=0.11, p=0.1, p_corrected=0.01)
+    clear = MatchedRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.01, p_corrected=0.02)
     assert not strong(report_columns.MATCHED, covers)
     assert strong(report_columns.MATCHED, clear)
 
@@ -352,8 +352,9 @@ def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_det
         "Who gets further for the same distance?",
         "Differences along KL",
     ]
-    assert "difference at matched KL points 95 % p, Holm detectable, points KL, nats CW − Weak labels +3.0" in words(
-        page
+    assert (
+        "difference at matched KL points 95 % p, corrected detectable, points verdict KL, nats CW − Weak labels +3.0"
+        in words(page)
     )
 
 
@@ -361,9 +362,9 @@ def test_a_difference_whose_interval_covers_zero_is_never_strong() -> None:
     names = dict.fromkeys(
         ("first", "second", "label", "first_label", "second_label", "first_method", "second_method", "objective"), "x"
     )
-    covers = DifferenceRow(**names, estimate=0.05, low=-0.01, high=0.11, p=0.1, p_holm=0.1)
-    clear = DifferenceRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.01, p_holm=0.02)
-    uncorrected = DifferenceRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.04, p_holm=0.08)
+    covers = DifferenceRow(**names, estimate=0.05, low=-0.01, high=0.11, p=0.1, p_corrected=0.1)
+    clear = DifferenceRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.01, p_corrected=0.02)
+    uncorrected = DifferenceRow(**names, estimate=0.05, low=0.01, high=0.09, p=0.04, p_corrected=0.08)
     assert not any(strong(report_columns.DIFFERENCE, row) for row in (covers, uncorrected))
     assert strong(report_columns.DIFFERENCE, clear)
 

@@ -1,7 +1,10 @@
 """The runs of Compare in one query, on both databases."""
 
+from sqlalchemy import update
+
 from db import queries
-from db.engine import Engines, read_scope
+from db.engine import Engines, read_scope, session_scope
+from db.models import Run
 from tests.db.make import new_run, submit
 from tests.db.test_queries import counted, done
 
@@ -30,3 +33,21 @@ def test_runs_come_with_their_result_and_their_judge_in_one_query(done: tuple[En
         stages = queries.stages_of_runs(session, [run])[run]
         align = next(stage.stage_id for stage in stages if stage.slot == "align")
         assert queries.stages_in_slot(session, [run], "align") == {run: align}
+
+
+def test_the_other_runs_of_the_settings_come_behind_the_chosen_ones_in_the_same_query(
+    done: tuple[Engines, int],
+) -> None:
+    """An archived seed of the same setting is a sibling; another setting is not."""
+    database, run = done
+    other = submit(database, run=new_run(seed=1, group_key="g" * 64), align="=2").run_id
+    apart = submit(database, run=new_run(seed=2, group_key="h" * 64), align="=3").run_id
+    with session_scope(database) as session:
+        session.execute(update(Run).where(Run.id == other).values(archived=True))
+    with read_scope(database) as session, counted(database) as said:
+        rows = queries.compared_runs(session, run_ids=[run], siblings=True, limit=10)
+    assert len(said) == 1
+    assert [row.id for row in rows] == [run, other]
+    with read_scope(database) as session:
+        rows = queries.compared_runs(session, group_keys=["g" * 64, "h" * 64], siblings=True, limit=10)
+    assert [row.id for row in rows] == [run, apart, other]

@@ -36,7 +36,7 @@ def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) ->
             layout.note(
                 "Averaged over the KL that every seed of both methods reaches, in the table, and along it, in the "
                 "picture; between two β the outcome of each prompt is interpolated linearly in √KL. The error of the "
-                "KL estimates is in neither. Detectable: points that such a table finds four times in five."
+                "KL estimates is in neither. The intervals of the table hold for all of its differences at once."
             )
 
 

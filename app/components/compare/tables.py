@@ -22,8 +22,10 @@ FEW = 15  # settings that a table shows at first
 LONG_NAME = 36  # characters of a difference
 
 
-def show_differences_table(table: Sequence[GraRow], differences: Sequence[DifferenceRow], most: int) -> None:
-    """Differences, paired on prompts. Strong only where the interval leaves out 0, also after correction."""
+def show_differences_table(
+    table: Sequence[GraRow], differences: Sequence[DifferenceRow], most: int, *, note: str
+) -> None:
+    """Differences, paired on prompts, strong only where the interval leaves out 0; under them of which runs."""
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
         layout.small("Differences, paired on prompts", meanings=glossary(report_columns.DIFFERENCE))
@@ -37,6 +39,7 @@ def show_differences_table(table: Sequence[GraRow], differences: Sequence[Differ
             "A difference needs two settings with seeds, prompts, opponent and gold reward in common; "
             "choose a reference."
         )
+    layout.note(note)
     for reason in dict.fromkeys(row.reason for row in differences if row.reason):
         offer = "; see head to head below" if reason == DIFFERENT_BASELINES else ""
         layout.note(f"{reason.capitalize()}: no paired difference is shown{offer}.")

@@ -19,9 +19,10 @@ from cwpo.report.listings import fields_of
 from cwpo.report.numbers import interval, points, points_interval
 
 RULE = (
-    "The gap is ours minus the paper's. Its 95 % interval joins our interval with the standard error of the paper's "
-    "number, which the paper does not print: that of one run on its number of prompts, or of the spread over three "
-    "test subsets (Table 20) where that is larger; for a difference, that of two separate runs."
+    "The gap is ours minus the paper's. The paper's number is of one run, so the 95 % interval of the gap joins that "
+    "of our mean to the result of one more seed, of the spread that our seeds show, with the standard error of the "
+    "paper's number, which the paper does not print: that of one run on its number of prompts, or of the spread over "
+    "three test subsets (Table 20) where that is larger; for a difference, that of two separate runs."
 )
 NAMES = {
     "not consistent": "the interval of the gap leaves out 0",
@@ -40,7 +41,10 @@ NOT_COVERED = (
 )
 
 BESIDE = ("kl", "length_ratio")  # figures that stand beside a GRA
-DETECTABLE = "Detectable: the smallest true difference, in points, that runs like ours would find four times in five."
+DETECTABLE = (
+    "Detectable: the smallest true difference, in points, that runs like ours would find four times in five, with the "
+    "intervals of all paired differences of the table holding at once."
+)
 COLUMNS = (
     "Where two methods have different opponents, and for accuracy, ours are not paired, as in the paper: the interval "
     "joins those of both columns."

@@ -8,8 +8,8 @@ import pytest
 from cwpo.compare.gra import differences, gra_table, setting_keys
 from cwpo.compare.matched_kl import MatchedRow, frontier_rows, frontiers, matched_differences
 from cwpo.report import columns
+from cwpo.report.numbers import number
 from cwpo.report.sentences import verdict_sentence
-from cwpo.statistics import intervals
 from tests.cwpo.compare.beta_sweeps import BETAS, outcomes_on_one_curve, swept, with_align
 
 
@@ -77,15 +77,17 @@ def test_frontiers_of_two_judges_are_not_paired() -> None:
     assert (row.reason, row.estimate, row.is_real) == ("different gold rewards", None, False)
 
 
-def test_the_detectable_difference_at_matched_kl_is_that_of_its_interval() -> None:
-    """Three seeds 5 points apart and no other noise: SE .05/√3 with two degrees of freedom."""
+def test_the_detectable_difference_at_matched_kl_is_that_of_its_rule() -> None:
+    """Three seeds 5 points apart and no other noise: more than half the interval, itself above 1.96 · .05/√3."""
     runs, configs = swept("weak", "cw")
     outcomes = outcomes_on_one_curve(runs, configs)
     seeds = {run.id: run.seed for run in runs if run.method == "cw"}
     outcomes["outcome"] += outcomes["run_id"].map(seeds).fillna(1).map({0: -0.05, 1: 0.0, 2: 0.05})
     (row,) = matched_differences(frontiers(runs, outcomes, configs))
     assert row.estimate == pytest.approx(0.0, abs=1e-9)
-    assert row.detectable == pytest.approx(intervals.detectable_effect(0.05 / 3**0.5, 2), rel=1e-6)
+    assert row.high is not None
+    assert row.detectable is not None
+    assert 1.96 * 0.05 / 3**0.5 < row.high < row.detectable
     cells = dict(
         zip(
             columns.cells(columns.MATCHED, [row]).columns,
@@ -125,7 +127,11 @@ def test_the_sentence_names_what_is_left_at_matched_kl() -> None:
     settings = setting_keys(runs, configs)
     pairs = differences(runs, outcomes, settings=settings, configs=configs)
     assert all(pair.estimate is not None and pair.estimate > 0.009 for pair in pairs)
+    (row,) = matched
+    assert row.low is not None
+    assert row.detectable is not None
+    half, least = number(-100 * row.low, 1), number(100 * row.detectable, 1)
     assert verdict_sentence(rows, pairs, matched) == (
-        "At matched KL (1.40 to 4.00 nats) CW and Weak labels cannot be told apart (0.0 points, 95 % 0.0 to 0.0; "
-        "smallest detectable difference 0.0 points)."
+        f"At matched KL (1.40 to 4.00 nats) CW and Weak labels cannot be told apart (0.0 points, 95 % −{half} to "
+        f"+{half}; smallest detectable difference {least} points)."
     )

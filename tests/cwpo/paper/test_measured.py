@@ -68,15 +68,14 @@ def test_a_share_of_one_seed_has_wilsons_interval_and_the_mean_the_stated_one() 
     assert (bare.low, bare.high) == (None, None)
 
 
-def test_seeds_give_a_t_interval() -> None:
-    """.38, .40, .42: mean .40, SD .02: ± 4.3027 · .02 / √3 = .0497."""
+def test_seeds_give_an_interval_over_seeds_and_pairs() -> None:
+    """.38, .40, .42 of 100 pairs: at least that of 100 pairs, 30.9 to 49.8 %."""
     found = of_labels("mean_confidence", [summary(20, 30, 40, 10, mean=mean) for mean in (0.38, 0.40, 0.42)])
     assert found is not None
-    assert (found.low, found.high, found.n_seeds) == (
-        pytest.approx(0.3503, abs=1e-4),
-        pytest.approx(0.4497, abs=1e-4),
-        3,
-    )
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0.309 < 0.498 < found.high
+    assert found.n_seeds == 3
 
 
 def test_labels_without_a_figure_answer_nothing() -> None:

@@ -20,16 +20,18 @@ from cwpo.report.numbers import count, duration, interval, number, p_value, perc
 from cwpo.report.sentences import verdict_sentence, what_the_seed_moved
 from cwpo.report.tables import Table, to_csv, to_json, to_latex, to_markdown
 from cwpo.statistics import intervals
+from cwpo.statistics.shares import share
 from tests.cwpo.compare.compared_runs import ALIKE, LABELS, PROMPTS, outcomes_of, runs_of
 
 
-def test_gra_over_seeds_is_the_crossed_estimate_and_never_one_binomial() -> None:
+def test_gra_over_seeds_is_the_share_over_seeds_and_prompts_and_never_one_binomial() -> None:
     runs = runs_of("weak", "cw")
     outcomes = outcomes_of(runs, chance=ALIKE)
     row = next(row for row in gra_table(runs, outcomes) if row.method == "cw")
     table = outcomes[outcomes["run_id"].isin(row.run_ids)].pivot(index="run_id", columns="prompt_id", values="outcome")
-    wanted = intervals.crossed(table.to_numpy())
-    assert (row.estimate, row.low, row.high) == pytest.approx((wanted.estimate, wanted.low, wanted.high))
+    wanted = share(table.to_numpy())
+    assert (row.estimate, row.low, row.high) == (wanted.estimate, wanted.low, wanted.high)
+    assert row.estimate == pytest.approx(table.to_numpy().mean())
     pooled = stats.binomtest(int(table.to_numpy().sum()), table.size).proportion_ci(method="wilson")
     assert row.high - row.low > pooled.high - pooled.low
     assert (row.n_prompts, row.n_seeds, row.seeds, row.note) == (120, 4, (0, 1, 2, 3), "")
@@ -151,14 +153,20 @@ def test_differences_are_paired_cell_by_cell() -> None:
         tables[method] = outcomes[outcomes["run_id"].isin(ids)].pivot(
             index="run_id", columns="prompt_id", values="outcome"
         )
-    wanted = intervals.paired_difference(tables["cw"].to_numpy(), tables["weak"].to_numpy())
+    gap = tables["cw"].to_numpy() - tables["weak"].to_numpy()
     first = found[0]
-    assert (first.estimate, first.low, first.high, first.p) == pytest.approx(
-        (wanted.estimate, wanted.low, wanted.high, wanted.p)
-    )
-    assert [row.p_holm for row in found] == pytest.approx(intervals.holm([row.p for row in found if row.p is not None]))
-    assert all(row.comparisons == 2 for row in found)
-    assert first.detectable == pytest.approx(intervals.detectable_effect(wanted.se, wanted.df))
+    assert first.estimate == pytest.approx(gap.mean())
+    assert first.low is not None
+    assert first.high is not None
+    assert first.low + first.high == pytest.approx(2 * gap.mean())
+    for row in found:
+        assert row.p is not None
+        assert row.p_corrected is not None
+        assert row.p <= row.p_corrected <= 2 * row.p + 0.01  # Bonferroni, and the error of the draws
+        assert (row.p_corrected < 0.05) == row.is_real == (not row.covers_zero)
+        assert row.comparisons == 2
+    assert first.detectable is not None
+    assert first.detectable > (first.high - first.low) / 2
     assert first.kl_low is not None
     assert first.kl_low < 0 < first.kl_high
 
@@ -207,8 +215,10 @@ def test_equal_runs_differ_by_nothing_and_do_not_crash() -> None:
     outcomes["outcome"] = 1.0
     outcomes["logratio"] = 0.5
     (row,) = gra.differences(runs, outcomes)
-    assert (row.estimate, row.p_holm, row.kl_estimate, row.detectable) == (0.0, 1.0, 0.0, None)
+    assert (row.estimate, row.p_corrected, row.kl_estimate) == (0.0, 1.0, 0.0)
     assert row.covers_zero
+    assert row.high is not None
+    assert row.high > 1 - 0.025 ** (1 / 120)  # what 120 prompts that all agree may hide
     assert "cannot be told apart" in verdict_sentence(gra_table(runs, outcomes), [row])
 
 
@@ -256,8 +266,8 @@ def pair_of(
     found = DifferenceRow(
         first=first, second=other, label=f"CW − {LABELS[second]}", first_label="CW", second_label=LABELS[second],
         first_method="cw", second_method=second, objective=objective, estimate=estimate, low=estimate - half,
-        high=estimate + half, p=0.01, p_holm=0.02, comparisons=2, detectable=half + 0.009, n_prompts=400, n_seeds=4,
-        kl_estimate=0.0, kl_low=-0.1, kl_high=0.1,
+        high=estimate + half, p=0.01, p_corrected=0.02, comparisons=2, detectable=half + 0.009, n_prompts=400,
+        n_seeds=4, kl_estimate=0.0, kl_low=-0.1, kl_high=0.1,
     )  # fmt: skip
     return replace(found, **changes)
 
@@ -268,7 +278,7 @@ ROWS = [row_of("human"), row_of("weak", kl=1.8), row_of("cw", kl=2.5)]
 
 
 def test_an_interval_over_zero_cannot_be_told_apart() -> None:
-    text = verdict_sentence(ROWS[1:], [pair_of("weak", -0.014, 0.021, p_holm=0.4)])
+    text = verdict_sentence(ROWS[1:], [pair_of("weak", -0.014, 0.021, p_corrected=0.4)])
     assert text == (
         "CW and Weak labels cannot be told apart at 400 prompts × 4 seeds (−1.4 points, 95 % −3.5 to +0.7; "
         "smallest detectable difference 3.0 points)."
@@ -321,12 +331,12 @@ def test_a_loss_is_said_as_plainly() -> None:
     )
 
 
-def test_what_correction_takes_away_is_not_called_a_gain() -> None:
-    pair = pair_of("weak", 0.014, 0.013, p=0.04, p_holm=0.08)
-    assert not pair.is_real
-    text = verdict_sentence(ROWS[1:], [pair])
-    assert "CW stands above Weak labels" in text
-    assert "but the test that allows for few seeds and 2 comparisons does not confirm it (p = 0.080)" in text
+def test_an_interval_within_a_point_and_a_half_says_that_the_two_differ_by_less() -> None:
+    text = verdict_sentence(ROWS[1:], [pair_of("weak", 0.002, 0.01, p_corrected=0.7)])
+    assert text.startswith("CW and Weak labels differ by less than 1.5 points at 400 prompts × 4 seeds (+0.2 points")
+    assert pair_of("weak", 0.002, 0.01).told == "smaller than ±1.5"
+    assert pair_of("weak", 0.007, 0.006).told == "different, smaller than ±1.5"
+    assert (pair_of("weak", 0.02, 0.01).told, pair_of("weak", 0.01, 0.02).told) == ("different", "cannot be told")
 
 
 def test_one_seed_may_turn_around() -> None:

@@ -28,7 +28,7 @@ def minus_human(label: str, estimate: float, half: float, p: float, **changes: A
     made = DifferenceRow(
         first=label, second="human", label=f"{label} − Human", first_label=label, second_label="Human",
         first_method="cw", second_method="human", objective="dpo", estimate=estimate, low=estimate - half,
-        high=estimate + half, p=p, p_holm=p, comparisons=3, detectable=half + 0.01, n_prompts=400, n_seeds=4,
+        high=estimate + half, p=p, p_corrected=p, comparisons=3, detectable=half + 0.01, n_prompts=400, n_seeds=4,
         kl_estimate=0.0, kl_low=-0.1, kl_high=0.1,
     )  # fmt: skip
     return replace(made, **changes)
@@ -95,13 +95,13 @@ def test_without_a_difference_the_smallest_that_could_be_found_is_said() -> None
     assert caveats == ""
 
 
-def test_what_the_correction_takes_away_is_no_headline_but_a_caveat() -> None:
-    headline, caveats = said(minus_human("CW", 0.021, 0.02, 0.08))
-    assert headline.startswith("No difference from Human can be told")
-    assert caveats == (
-        "CW stands 2.1 points above (95 % +0.1 to +4.1), which the test that allows for few seeds and 3 comparisons "
-        "does not confirm (p = 0.080)."
-    )
+def test_what_is_too_small_to_matter_is_said_beside_what_cannot_be_told() -> None:
+    """±1.5 points: −0.6 to +1.4 lies within, −2.0 to +2.8 does not."""
+    alike, untold = minus_human("CW", 0.004, 0.01, 0.5), minus_human("Weak labels", 0.004, 0.024, 0.8)
+    headline, caveats = said(alike, untold)
+    assert headline.startswith("No difference from Human can be told at 4 seeds × 400 prompts")
+    assert caveats == "Less than 1.5 points from Human either way: CW (95 % −0.6 to +1.4)."
+    assert said(alike)[0] == "No setting differs from Human by 1.5 points at 4 seeds × 400 prompts."
 
 
 def test_a_gain_that_moved_further_is_said_to_be_perhaps_distance() -> None:

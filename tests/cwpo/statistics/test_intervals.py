@@ -1,7 +1,6 @@
 """Intervals: against scipy and statsmodels, against ANOVA by hand, and by what they cover in small simulations."""
 
 import importlib.util
-import time
 from pathlib import Path
 from types import ModuleType
 
@@ -71,33 +70,22 @@ def test_wins_and_losses_alone_have_the_wilson_interval_of_statsmodels(wins: int
     assert found.method == "Wilson"
 
 
-def test_the_bootstrap_is_that_of_scipy_with_expanded_tails() -> None:
+def test_outcomes_with_ties_have_the_interval_of_a_bootstrap() -> None:
     outcomes = np.r_[table_of(1, 300)[0], 0.5, 0.5]
-    found = intervals.single_run_interval(outcomes, resamples=20_000)
-    tail = stats.norm.sf(np.sqrt(302 / 301) * stats.t.isf(0.025, 301))
-    plain = stats.bootstrap(
-        (outcomes,), np.mean, n_resamples=20_000, confidence_level=1 - 2 * tail, method="percentile", rng=1
-    ).confidence_interval
-    assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.003)
-    assert found.method == "cluster bootstrap over prompts"
+    found = intervals.single_run_interval(outcomes)
+    plain = stats.bootstrap((outcomes,), np.mean, n_resamples=9_999, method="percentile", rng=1).confidence_interval
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.004)
 
 
-def test_the_bootstrap_draws_whole_clusters() -> None:
-    """Four copies of each outcome carry no more information than one."""
+def test_copies_of_an_outcome_carry_no_more_than_one() -> None:
+    """Four copies of each outcome, named as clusters, and taken for prompts."""
     once = np.r_[table_of(1, 100)[0], 0.5]
     copies, clusters = np.repeat(once, 4), np.repeat(np.arange(101), 4)
     alone = intervals.single_run_interval(once)
-    assert intervals.single_run_interval(copies, clusters) == alone
+    found = intervals.single_run_interval(copies, clusters)
+    assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
     naive = intervals.single_run_interval(copies)
     assert naive.high - naive.low < 0.6 * (alone.high - alone.low)
-
-
-def test_the_same_seed_gives_the_same_interval_and_clusters_are_names() -> None:
-    outcomes = np.r_[table_of(1, 299)[0], 0.5]
-    names = [f"prompt {i // 3}" for i in range(300)]
-    first = intervals.single_run_interval(outcomes, names, seed=3)
-    assert first == intervals.single_run_interval(outcomes, [7 * (i // 3) for i in range(300)], seed=3)
-    assert first != intervals.single_run_interval(outcomes, names, seed=4)
 
 
 def test_one_prompt_says_nothing() -> None:
@@ -110,14 +98,6 @@ def test_every_prompt_agreeing_is_the_exact_rule_of_three() -> None:
     found = intervals.crossed(np.ones((3, 100)))
     exact = stats.binomtest(100, 100).proportion_ci(method="exact")
     assert (found.low, found.high) == pytest.approx((exact.low, 1.0))
-
-
-def test_ten_methods_of_2000_prompts_take_less_than_five_seconds() -> None:
-    rng = np.random.default_rng(0)
-    start = time.perf_counter()
-    for _ in range(10):
-        intervals.single_run_interval(rng.choice([0, 0.25, 0.5, 0.75, 1], 2000))
-    assert time.perf_counter() - start < 5
 
 
 # ---- seeds × prompts ------------------------------------------------------------------------------------------------
@@ -302,25 +282,6 @@ def test_detectable_effect_shrinks_to_the_normal_one() -> None:
     assert intervals.detectable_effect(np.inf, 1) == 1.0
 
 
-@pytest.mark.parametrize(("prompts", "points"), [(935, 0.05), (2609, 0.03), (5879, 0.02), (23540, 0.01)])
-def test_planned_detectable_of_one_run_is_the_known_table(prompts: int, points: float) -> None:
-    """Prompts for 80 % power at 30 % discordant pairs."""
-    assert intervals.planned_detectable(prompts=prompts, seeds=1, seed_sd=0.0) == pytest.approx(points, rel=0.01)
-
-
-def test_planned_detectable_is_found_four_times_in_five() -> None:
-    """Simulated tables of 4 seeds × 300 prompts, seed SD of the difference 2 points, at the planned effect."""
-    effect = intervals.planned_detectable(prompts=300, seeds=4, seed_sd=0.02)
-    rng = np.random.default_rng(0)
-    found = 0
-    for _ in range(400):
-        up = 0.15 + (effect + rng.normal(0, 0.02, (4, 1))) / 2
-        draw = rng.random((4, 300))
-        gap = np.where(draw < up, 1.0, np.where(draw < 0.3, -1.0, 0.0))
-        found += not intervals.crossed(gap, bounds=(-1, 1)).covers_zero
-    assert 0.72 < found / 400 < 0.90
-
-
 # ---- what intervals cover (figures of the full study: benchmarks/results/coverage.json) -----------------------------
 
 TABLES = 400
@@ -345,9 +306,3 @@ def test_five_seeds_cover_95_percent(coverage: ModuleType, per_cluster: int, see
 def test_three_seeds_cover_at_least_91_percent(coverage: ModuleType, per_cluster: int) -> None:
     found = coverage.crossed_coverage(prompts=1000, per_cluster=per_cluster, seeds=3, seed_sd=0.03, tables=TABLES)
     assert found["coverage"] > 0.91 - ERROR
-
-
-@pytest.mark.parametrize(("seeds", "seed_sd"), [(1, 0.0), (3, 0.03), (5, 0.03)])
-def test_tables_of_equal_methods_rarely_show_a_difference(coverage: ModuleType, seeds: int, seed_sd: float) -> None:
-    found = coverage.false_positives(prompts=200, per_cluster=4, seeds=seeds, seed_sd=seed_sd, tables=TABLES)
-    assert found["false_positives"] < 0.055 + ERROR

@@ -1,0 +1,327 @@
+"""What the rule of a comparison can do, before and after: coverage, family-wise error, power at the stated effect,
+verdicts on a paper's number. By simulation, seeded.
+
+    python -m benchmarks rule [--tables 400] [--small] [--only singles|tables|verdicts] [--out FILE.json]
+
+The world: a win has the chance that a probit of the method's mean, the prompt's difficulty (shared by all methods and
+seeds) and the method's own luck with the prompt give; a seed shifts that mean by a normal draw of `seed_sd`, in points
+of one method, so that a difference of two has √2 as much. *Before*: crossed seeds × prompts intervals (Satterthwaite),
+the larger one of the t and the Behrens–Fisher test, Holm; a bootstrap for one run with ties. *After*: the product.
+"""
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from cwpo.paper.verdict import Measured, verdict
+from cwpo.statistics import intervals
+from cwpo.statistics.shares import share
+from cwpo.statistics.simultaneous import Found, Gap, together
+
+FloatArray = NDArray[np.float64]
+SHARED, OWN = 0.4, 0.1  # parts of the probit's variance: difficulty of a prompt, a method's luck with it
+CELLS = "seeds", "prompts", "seed_sd", "differences"
+SPREADS = (0.0, 0.01, 0.03, 0.06)  # SD of a difference between seeds
+SINGLE_SPREADS = (0.0, 0.015, 0.03, 0.06)
+MEANS = (0.5, 0.7, 0.9, 0.97, 0.995)
+GAIN = 0.08  # the fixed effect whose power is compared before and after
+PAPER_PROMPTS = 700
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """One cell of the grid of tables. `uneven`: spreads of settings are ½ to 2 times the stated one, in turn."""
+
+    seeds: int
+    prompts: int
+    seed_sd: float  # of a difference
+    differences: int
+    uneven: bool = False
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Two differences are cw − weak and cw − human; more are all against one reference."""
+        return [(0, 1), (0, 2)][: self.differences] if self.differences < 3 else self._star()
+
+    def _star(self) -> list[tuple[int, int]]:
+        return [(method, 0) for method in range(1, self.differences + 1)]
+
+    def outcomes(self, rng: np.random.Generator, gain: float = 0.0, base: float = 0.6) -> FloatArray:
+        """Methods × seeds × prompts of wins; the first difference is `gain`, the others 0."""
+        first, second = self.pairs[0]
+        means = np.full(1 + max(max(pair) for pair in self.pairs), base)
+        if gain:
+            moved = first if second == 0 or self.differences == 1 else second
+            means[moved] += gain if moved == first else -gain
+        spread = np.full(len(means), self.seed_sd / 2**0.5)
+        if self.uneven:
+            spread *= np.where(np.arange(len(means)) % 2, 2.0, 0.5)
+        shifts = rng.standard_normal((len(means), self.seeds)) * spread[:, None]
+        return wins(rng, np.clip(means[:, None] + shifts, 0.001, 0.999), self.prompts)
+
+
+def wins(rng: np.random.Generator, means: FloatArray, prompts: int) -> FloatArray:
+    """Methods × seeds × prompts of 0 and 1 whose chances over prompts are `means` (methods × seeds)."""
+    methods = len(means)
+    easy = rng.standard_normal(prompts) * SHARED**0.5 + rng.standard_normal((methods, 1, prompts)) * OWN**0.5
+    noise = rng.standard_normal((*means.shape, prompts)) * (1 - SHARED - OWN) ** 0.5
+    return (easy + noise + special.ndtri(means)[..., None] > 0).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One difference under a rule."""
+
+    real: bool
+    covered: bool
+    stated: float | None
+    half: float
+
+
+def after(table: FloatArray, pairs: list[tuple[int, int]], truth: FloatArray) -> list[Judged]:
+    gaps = [
+        Gap(first=str(a), second=str(b), cells=pd.DataFrame(table[a] - table[b])) for a, b in pairs
+    ]  # fmt: skip
+    return [_judged(one, value) for one, value in zip(together(gaps), truth, strict=True)]
+
+
+def _judged(one: Found, value: float) -> Judged:
+    real = not one.low <= 0 <= one.high
+    return Judged(real=real, covered=one.low <= value <= one.high, stated=one.detectable, half=(one.high - one.low) / 2)
+
+
+def before(table: FloatArray, pairs: list[tuple[int, int]], truth: FloatArray) -> list[Judged]:
+    found = [intervals.paired_difference(table[a], table[b]) for a, b in pairs]
+    adjusted = intervals.holm([one.p for one in found])
+    return [
+        Judged(
+            real=intervals.is_real(one.low, one.high, p),
+            covered=one.low <= value <= one.high,
+            stated=intervals.detectable_effect(one.se, one.df),
+            half=(one.high - one.low) / 2,
+        )
+        for one, p, value in zip(found, adjusted, truth, strict=True)
+    ]
+
+
+RULES = {"before": before, "after": after}
+
+
+def tables_of(world: World, count: int, gain: float, rule: str, seed: int) -> list[list[Judged]]:
+    """The same tables for both rules."""
+    rng = np.random.default_rng([seed, world.seeds, world.prompts, int(1e4 * world.seed_sd), world.differences])
+    truth = np.zeros(world.differences)
+    truth[0] = gain
+    return [RULES[rule](world.outcomes(rng, gain), world.pairs, truth) for _ in range(count)]
+
+
+def table_row(world: World, count: int, *, rules: tuple[str, ...] = ("before", "after")) -> dict[str, Any]:
+    """Family-wise error, power at the effect that the tables state, and at a fixed one."""
+    row: dict[str, Any] = {name: getattr(world, name) for name in CELLS} | {"uneven": world.uneven}
+    for rule in rules:
+        null = tables_of(world, count, 0.0, rule, 1)
+        stated = [table[0].stated for table in null if table[0].stated is not None]
+        effect = float(np.mean(stated)) if len(stated) == count else None
+        row[f"{rule}_family_wise"] = float(np.mean([any(one.real for one in table) for table in null]))
+        row[f"{rule}_half_width"] = float(np.mean([table[0].half for table in null]))
+        row[f"{rule}_stated"] = effect
+        for name, gain in (("stated", effect), ("fixed", GAIN)):
+            if gain is None or gain > 0.35:
+                row[f"{rule}_power_{name}"] = None
+                continue
+            found = tables_of(world, max(count // 2, 1), gain, rule, 2)
+            row[f"{rule}_power_{name}"] = float(np.mean([table[0].real for table in found]))
+    return row
+
+
+def worlds(*, small: bool = False) -> Iterator[World]:
+    """The grid of tables; one seed has no spread that it could tell. The small one has 400 prompts alone."""
+    if small:
+        for seeds, sd, differences in product((1, 2, 3, 5, 8), (0.0, 0.03, 0.06), (2, 6)):
+            if seeds > 1 or sd == 0:
+                yield World(seeds=seeds, prompts=400, seed_sd=sd, differences=differences)
+        return
+    for seeds, sd, differences in product((1, 2, 3, 5, 8), SPREADS, (1, 2, 6, 18)):
+        if (seeds > 1 or sd == 0) and (differences < 18 or sd in (0.0, 0.03)):
+            yield World(seeds=seeds, prompts=400, seed_sd=sd, differences=differences)
+    for prompts, seeds, differences in product((100, 700), (1, 2, 3, 8), (2, 6)):
+        yield World(seeds=seeds, prompts=prompts, seed_sd=0.0 if seeds == 1 else 0.03, differences=differences)
+    for seeds, differences in product((2, 3, 5), (2, 6)):
+        yield World(seeds=seeds, prompts=400, seed_sd=0.03, differences=differences, uneven=True)
+
+
+# --- one GRA ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Single:
+    """One cell of the grid of single intervals; `seed_sd` is that of the GRA."""
+
+    mean: float
+    seeds: int
+    prompts: int
+    seed_sd: float
+    samples: int = 1
+    per_cluster: int = 1
+
+    def chances(self, rng: np.random.Generator, seeds: int, prompts: int) -> FloatArray:
+        groups = rng.standard_normal(-(-prompts // self.per_cluster)).repeat(self.per_cluster)[:prompts]
+        shifts = np.clip(self.mean + rng.standard_normal((seeds, 1)) * self.seed_sd, 0.0005, 0.9995)
+        inside = (special.ndtri(shifts) + SHARED**0.5 * groups) / (1 - SHARED) ** 0.5
+        return np.asarray(special.ndtr(inside))
+
+    def truth(self) -> float:
+        """Mean of the clipped shifts."""
+        nodes = special.ndtri((np.arange(20_000) + 0.5) / 20_000)
+        return float(np.clip(self.mean + nodes * self.seed_sd, 0.0005, 0.9995).mean())
+
+    def table(self, rng: np.random.Generator) -> FloatArray:
+        chances = self.chances(rng, self.seeds, self.prompts)
+        return np.asarray(rng.binomial(self.samples, chances) / self.samples, dtype=np.float64)
+
+    @property
+    def clusters(self) -> list[int] | None:
+        return None if self.per_cluster == 1 else [place // self.per_cluster for place in range(self.prompts)]
+
+
+def bootstrap(values: FloatArray, clusters: list[int] | None) -> tuple[float, float]:
+    """Before: the expanded percentile interval (Hesterberg 2015) over prompts or clusters."""
+    codes = np.arange(values.size) if clusters is None else np.asarray(clusters)
+    sums, sizes = np.bincount(codes, weights=values), np.bincount(codes).astype(np.float64)
+    count = sums.size
+    if np.ptp(values) == 0:
+        unseen = 1 - 0.025 ** (1 / count)
+        return float(values[0] * (1 - unseen)), float(values[0] + unseen * (1 - values[0]))
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=1000)
+    means = (drawn @ sums) / (drawn @ sizes)
+    tail = stats.norm.sf(np.sqrt(count / (count - 1)) * stats.t.isf(0.025, count - 1))
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def single_row(cell: Single, count: int, *, rules: tuple[str, ...] = ("before", "after")) -> dict[str, Any]:
+    """Coverage of the true mean before and after; one seed is held against its own mean."""
+    rng = np.random.default_rng([cell.seeds, cell.prompts, int(1e3 * cell.mean), int(1e3 * cell.seed_sd), cell.samples])
+    truth, hits, width = cell.truth(), dict.fromkeys(rules, 0), dict.fromkeys(rules, 0.0)
+    for _ in range(count):
+        table = cell.table(rng)
+        for rule in rules:
+            low, high = _span(table, cell, rule)
+            hits[rule] += low <= truth <= high
+            width[rule] += high - low
+    row = {name: getattr(cell, name) for name in ("mean", "seeds", "prompts", "seed_sd", "samples", "per_cluster")}
+    for rule in hits:
+        row |= {f"{rule}_coverage": hits[rule] / count, f"{rule}_half_width": width[rule] / count / 2}
+    return row
+
+
+def _span(table: FloatArray, cell: Single, rule: str) -> tuple[float, float]:
+    if rule == "before" and cell.seeds > 1:
+        then = intervals.crossed(table, cell.clusters)
+        return then.low, then.high
+    if rule == "before" and (cell.samples > 1 or cell.per_cluster > 1):
+        return bootstrap(table[0], cell.clusters)
+    now = share(table, cell.clusters)
+    return now.low, now.high
+
+
+def singles(*, small: bool = False) -> Iterator[Single]:
+    """The grid of single intervals; the small one has 100 prompts, alone."""
+    for mean, seeds, sd in product(MEANS, (1, 2, 3, 5, 8), SINGLE_SPREADS):
+        for prompts, samples, per_cluster in ((100, 1, 1), (400, 1, 1), (700, 1, 1), (100, 4, 1), (400, 1, 4)):
+            wanted = not small or (prompts == 100 and (samples == 1 or seeds == 1))
+            if wanted and (seeds > 1 or sd == 0) and sd <= 2 * (1 - mean) + 1e-9:
+                yield Single(
+                    mean=mean, seeds=seeds, prompts=prompts, seed_sd=sd, samples=samples, per_cluster=per_cluster
+                )
+
+
+# --- verdicts on a paper's number ---
+
+
+def verdict_row(seeds: int, seed_sd: float, count: int) -> dict[str, Any]:
+    """How often a published number that is right is called not consistent: its run has a seed of its own."""
+    rng = np.random.default_rng([seeds, int(1e4 * seed_sd), 3])
+    wrong = {"before": 0, "after": 0}
+    mean = 0.65
+    for _ in range(count):
+        ours = wins(rng, mean + rng.standard_normal((1, seeds)) * seed_sd, 400)[0]
+        theirs = float(rng.binomial(PAPER_PROMPTS, np.clip(mean + rng.normal() * seed_sd, 0, 1)) / PAPER_PROMPTS)
+        error = float(np.sqrt(theirs * (1 - theirs) / PAPER_PROMPTS))
+        then, now = intervals.crossed(ours), share(ours)
+        wrong["before"] += seeds > 1 and abs(then.estimate - theirs) > np.hypot(
+            (then.high - then.low) / 2, 1.96 * error
+        )
+        measured = Measured(estimate=now.estimate, low=now.low, high=now.high, n_prompts=400, n_seeds=seeds,
+                            another=now.another)  # fmt: skip
+        wrong["after"] += verdict(measured, theirs, error).name == "not consistent"
+    return {"seeds": seeds, "seed_sd": seed_sd} | {f"{rule}_false": hits / count for rule, hits in wrong.items()}
+
+
+def study(tables: int, only: str, *, small: bool) -> dict[str, list[dict[str, Any]]]:
+    """Every part that is asked for."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if only in ("", "singles"):
+        found["singles"] = [single_row(cell, 5 * tables) for cell in singles(small=small)]
+    if only in ("", "tables"):
+        found["tables"] = [table_row(world, tables) for world in worlds(small=small)]
+    if only in ("", "verdicts"):
+        spreads = product((1, 2, 3, 5, 8), (0.0, 0.015, 0.03, 0.04))
+        found["verdicts"] = [verdict_row(seeds, sd, 5 * tables) for seeds, sd in spreads]
+    return found
+
+
+def show(found: dict[str, list[dict[str, Any]]]) -> None:
+    """Tables for people, shares in percent."""
+    for name, rows in found.items():
+        print(f"\n{name}\n" + "  ".join(rows[0]))
+        for row in rows:
+            print("  ".join(_text(key, value) for key, value in row.items()))
+
+
+def _text(key: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    figure = key.startswith(("before", "after", "seed_sd", "mean"))
+    return f"{100 * value:.1f}" if figure else str(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--anew", action="store_true", help="as for the other benchmarks; this one is always made anew")
+    parser.add_argument("--tables", type=int, default=400, help="simulated tables per cell")
+    parser.add_argument("--small", action="store_true", help="fewer cells: minutes instead of half an hour")
+    parser.add_argument("--only", choices=("", "singles", "tables", "verdicts"), default="")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "rule.json")
+    options = parser.parse_args()
+    start = time.perf_counter()
+    result = study(options.tables, options.only, small=options.small)
+    record = {
+        "what": "coverage, family-wise error, power at the stated effect and false verdicts, before and after",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.platform(),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__},
+        "tables_per_cell": options.tables,
+        "seconds": round(time.perf_counter() - start, 1),
+        **result,
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    show(result)
+
+
+if __name__ == "__main__":
+    main()

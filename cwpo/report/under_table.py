@@ -1,0 +1,84 @@
+"""What stands under a table of differences: runs planned, failed, left out; comparisons; seeds added late. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from cwpo.report.numbers import count
+
+ENDED_BADLY = ("failed", "cancelled")
+MOST_NAMED = 6
+
+
+class Planned(Protocol):
+    """A run that somebody queued; db.records.RunRow has it."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def group_key(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def finished_at(self) -> datetime | None: ...
+    @property
+    def evaluation(self) -> object | None: ...
+
+
+def under_table(shown: Sequence[Planned], others: Sequence[Planned], comparisons: int) -> str:
+    """Of the runs that a table is about and all `others` of the same settings, archived ones too.
+
+    12 runs planned: 9 evaluated and in the table, 1 failed, 2 left out (runs 7 and 8). 6 differences looked at.
+    """
+    every = [*shown, *others]
+    if not every:
+        return ""
+    used = [run for run in shown if run.evaluation is not None]
+    failed = [run for run in every if run.evaluation is None and run.status in ENDED_BADLY]
+    left = [run for run in others if run.evaluation is not None]
+    waiting = len(every) - len(used) - len(failed) - len(left)
+    parts = [f"{count(len(used))} in the table", f"{count(len(failed))} failed or cancelled"]
+    parts.append(f"{count(len(left))} evaluated but left out{_named(left)}")
+    parts += [f"{count(waiting)} not evaluated yet"] if waiting else []
+    noun = "difference" if comparisons == 1 else "differences"
+    words = f"{_runs(len(every))} planned for these settings: {', '.join(parts)}. {count(comparisons)} {noun} looked at"
+    words += ", and the intervals hold for all of them at once." if comparisons > 1 else "."
+    return f"{words} {_late(used)}".strip()
+
+
+def late_seeds(runs: Sequence[Planned]) -> list[int]:
+    """Seeds that were queued when an earlier seed of the same setting had its result: somebody may have looked."""
+    late: set[int] = set()
+    for key in {run.group_key for run in runs}:
+        mine = [run for run in runs if run.group_key == key]
+        ends = [run.finished_at for run in mine if run.finished_at is not None]
+        before = {run.seed for run in mine if not ends or run.created_at <= min(ends)}
+        late |= {run.seed for run in mine} - before
+    return sorted(late)
+
+
+def _late(runs: Sequence[Planned]) -> str:
+    late = late_seeds(runs)
+    if not late:
+        return "All seeds were queued before a result was there."
+    named = ", ".join(map(str, late[:MOST_NAMED])) + (" and more" if len(late) > MOST_NAMED else "")
+    return (
+        f"Seeds added after the first results were there: {named}; with seeds that are added until something is found, "
+        "more than 5 % of tables without a difference show one."
+    )
+
+
+def _named(runs: Sequence[Planned]) -> str:
+    if not runs:
+        return ""
+    ids = [str(run.id) for run in runs[:MOST_NAMED]]
+    more = " and more" if len(runs) > MOST_NAMED else ""
+    return f" ({'run' if len(runs) == 1 else 'runs'} {', '.join(ids)}{more})"
+
+
+def _runs(number: int) -> str:
+    return f"{count(number)} {'run' if number == 1 else 'runs'}"

@@ -1,0 +1,54 @@
+"""The lines under a table: runs planned, failed, left out, and seeds that were added after a look."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cwpo.report.under_table import late_seeds, under_table
+
+START = datetime(2026, 1, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    id: int
+    group_key: str = "cw"
+    seed: int = 0
+    status: str = "done"
+    queued: int = 0  # hours
+    ended: int | None = 1
+    evaluated: bool = True
+
+    @property
+    def created_at(self) -> datetime:
+        return START + timedelta(hours=self.queued)
+
+    @property
+    def finished_at(self) -> datetime | None:
+        return None if self.ended is None else START + timedelta(hours=self.ended)
+
+    @property
+    def evaluation(self) -> object | None:
+        return "GRA" if self.evaluated else None
+
+
+def test_every_run_of_the_settings_is_counted_once() -> None:
+    shown = [Run(id=1), Run(id=2, seed=1), Run(id=3, seed=2, status="failed", evaluated=False)]
+    others = [Run(id=7, seed=3), Run(id=8, seed=4, status="queued", ended=None, evaluated=False)]
+    assert under_table(shown, others, 2) == (
+        "5 runs planned for these settings: 2 in the table, 1 failed or cancelled, 1 evaluated but left out (run 7), "
+        "1 not evaluated yet. 2 differences looked at, and the intervals hold for all of them at once. "
+        "All seeds were queued before a result was there."
+    )
+    assert under_table([], [], 0) == ""
+
+
+def test_seeds_that_were_queued_after_a_result_are_named() -> None:
+    shown = [Run(id=1, ended=5), Run(id=2, seed=1, ended=9), Run(id=3, seed=2, queued=6, ended=20)]
+    assert late_seeds(shown) == [2]
+    assert "Seeds added after the first results were there: 2;" in under_table(shown, [], 1)
+
+
+def test_a_second_run_of_a_seed_is_no_new_seed_and_settings_are_apart() -> None:
+    again = Run(id=4, seed=0, queued=8, ended=9)
+    other = Run(id=5, group_key="weak", seed=0, queued=8, ended=9)
+    assert late_seeds([Run(id=1), again, other]) == []
