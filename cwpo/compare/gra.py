@@ -23,10 +23,12 @@ from cwpo.compare.setting_names import setting_labels
 from cwpo.config import catalog
 from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig, digest
+from cwpo.data.related.outcomes import clusters_at, clusters_in
 from cwpo.statistics import intervals
 
 NOT_EVALUATED = "not evaluated yet"
 PLANNED = (("cw", "weak"), ("cw", "human"))
+LENGTHS = ("tokens", "baseline_tokens")
 OF_A_RUN = ("method", "top_percent", "seed", "name", "execution")  # no setting of what is compared
 
 
@@ -122,7 +124,11 @@ def gra_table(
     groups = _groups(runs, outcomes)
     labels = labels_of(runs, configs or {})
     wide = {name: _wide(outcomes, name) for name in ("outcome", "tokens", "baseline_tokens")}
-    rows = [_gra_row(group, labels[key], outcomes, wide, configs or {}, ends or {}) for key, group in groups.items()]
+    related = clusters_in(outcomes)
+    rows = [
+        _gra_row(group, labels[key], outcomes, wide, configs or {}, ends or {}, related)
+        for key, group in groups.items()
+    ]
     return sorted(rows, key=_order)
 
 
@@ -140,11 +146,12 @@ def differences(
     labels = setting_labels(every, configs or {})
     chosen = planned_pairs(runs, settings=settings) if pairs is None else pairs
     won, drift = _wide(outcomes, "outcome"), _wide(outcomes, "logratio")
+    related = clusters_in(outcomes)
     rows = []
     for first, second in chosen:
         about = _about(every[first], every[second], labels)
         missing = first not in groups or second not in groups
-        figures = {"reason": NOT_EVALUATED} if missing else _paired(groups[first], groups[second], won, drift)
+        figures = {"reason": NOT_EVALUATED} if missing else _paired(groups[first], groups[second], won, drift, related)
         rows.append(about | figures)
     tested = [row for row in rows if row.get("p") is not None]
     for row, adjusted in zip(tested, intervals.holm([row["p"] for row in tested]), strict=True):
@@ -238,22 +245,23 @@ def _gra_row(
     wide: Mapping[str, pd.DataFrame],
     configs: Configs,
     ends: Mapping[int, AlignmentEnd],
+    related: Mapping[str, str],
 ) -> GraRow:
     table, note = _shared(_table(group, wide["outcome"]))
-    values = table.to_numpy(dtype=np.float64)
+    values, clusters = table.to_numpy(dtype=np.float64), clusters_at(related, table.columns)
     used = [run for run in group if run.seed in table.index]
     tallies = [intervals.gra(row) for row in values]
     dropped = [tally.ties_dropped for tally in tallies if tally.ties_dropped is not None]
     if len(values) == 1:
-        found = intervals.single_run_interval(values[0])
+        found = intervals.single_run_interval(values[0], clusters)
         estimate, low, high, method, spread = tallies[0].gra, found.low, found.high, found.method, None
         note = "; ".join(filter(None, (ONE_SEED, note)))
     else:
-        whole = intervals.crossed(values)
+        whole = intervals.crossed(values, clusters)
         estimate, low, high, method, spread = whole.estimate, whole.low, whole.high, whole.method, whole.seed_sd
     run_ids = tuple(run.id for run in used)
     mean = _means(outcomes[outcomes["run_id"].isin(run_ids)])
-    length = length_of(table, *(_table(used, wide[name]).reindex_like(table) for name in ("tokens", "baseline_tokens")))
+    length = length_of(table, *(_table(used, wide[name]).reindex_like(table) for name in LENGTHS), clusters=clusters)
     return GraRow(
         group_key=group[0].group_key,
         label=label,
@@ -329,7 +337,11 @@ def _about(first: Sequence[ComparedRun], second: Sequence[ComparedRun], labels: 
 
 
 def _paired(
-    first: Sequence[ComparedRun], second: Sequence[ComparedRun], won: pd.DataFrame, drift: pd.DataFrame
+    first: Sequence[ComparedRun],
+    second: Sequence[ComparedRun],
+    won: pd.DataFrame,
+    drift: pd.DataFrame,
+    related: Mapping[str, str],
 ) -> dict[str, Any]:
     """Figures of one difference, or the reason why there are none."""
     seeds = sorted({run.seed for run in first} & {run.seed for run in second})
@@ -343,7 +355,8 @@ def _paired(
     gap = a.sub(b).dropna(axis="columns")  # prompts that both have under every seed
     if gap.shape[1] == 0:
         return {"reason": NO_COMMON_PROMPT}
-    found = intervals.crossed(gap.to_numpy(dtype=np.float64), bounds=(-1.0, 1.0))
+    clusters = clusters_at(related, gap.columns)
+    found = intervals.crossed(gap.to_numpy(dtype=np.float64), clusters, bounds=(-1.0, 1.0))
     left_out = len(a.columns.union(b.columns)) - gap.shape[1]
     notes = [ONE_SEED] if len(seeds) == 1 else []
     notes += [f"{left_out:,} prompts left out that not every run answered"] if left_out else []
@@ -358,11 +371,11 @@ def _paired(
         "n_prompts": found.prompts,
         "n_seeds": found.seeds,
         "note": "; ".join(notes),
-        **_kl_difference(kl.dropna(axis="columns")),
+        **_kl_difference(kl.dropna(axis="columns"), related),
     }
 
 
-def _kl_difference(gap: pd.DataFrame) -> dict[str, float]:
+def _kl_difference(gap: pd.DataFrame, related: Mapping[str, str]) -> dict[str, float]:
     """Mean paired difference of the log-ratios with its interval; nothing where they were not measured."""
     values = gap.to_numpy(dtype=np.float64)
     if values.size == 0:
@@ -370,5 +383,5 @@ def _kl_difference(gap: pd.DataFrame) -> dict[str, float]:
     if np.ptp(values) == 0:
         same = float(values.flat[0])
         return {"kl_estimate": same, "kl_low": same, "kl_high": same}
-    found = intervals.crossed(values, bounds=(-np.inf, np.inf))
+    found = intervals.crossed(values, clusters_at(related, gap.columns), bounds=(-np.inf, np.inf))
     return {"kl_estimate": found.estimate, "kl_low": found.low, "kl_high": found.high}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cwpo.compare.configured_run import DIFFERENT_JUDGES, NO_COMMON_PROMPT, NO_COMMON_SEED, ONE_SEED, ComparedRun
+from cwpo.data.related.outcomes import clusters_at, clusters_in
 from cwpo.statistics import intervals
 
 NOT_SCORED = "not scored yet"
@@ -45,7 +46,8 @@ def head_to_head(
 ) -> HeadToHead:
     """Sample k of the first meets sample k of the second under each seed; whom each was aligned against is no matter.
 
-    `scores`: run_id, prompt_id, sample, score, tokens and judge of the aligned answers (queries.scores).
+    `scores`: run_id, prompt_id, sample, score, tokens and judge of the aligned answers (queries.scores), and where they
+    are known the cluster of the prompt.
     """
     figures = _figures(first, second, scores)
     return HeadToHead(first_label=labels[0], second_label=labels[1], **figures)
@@ -63,16 +65,18 @@ def _figures(first: Sequence[ComparedRun], second: Sequence[ComparedRun], scores
     if any((rows["judge"] != rows["judge_second"]).any() for rows in met.values()):
         return {"reason": DIFFERENT_JUDGES}
     outcomes = pd.DataFrame({seed: rows.groupby("prompt_id")["outcome"].mean() for seed, rows in met.items()})
-    table = outcomes.dropna().T.to_numpy(dtype=np.float64)
+    outcomes = outcomes.dropna()
+    clusters = clusters_at(clusters_in(scores), outcomes.index)
+    table = outcomes.T.to_numpy(dtype=np.float64)
     if table.size == 0:
         return {"reason": NO_COMMON_PROMPT}
-    found, tally = intervals.crossed(table), intervals.gra(table)
+    found, tally = intervals.crossed(table, clusters), intervals.gra(table)
     every = pd.concat(met.values())
     return {
         "share": found.estimate,
         "low": found.low,
         "high": found.high,
-        "p": intervals.crossed(table - 0.5, bounds=(-0.5, 0.5)).p,
+        "p": intervals.crossed(table - 0.5, clusters, bounds=(-0.5, 0.5)).p,
         "detectable": intervals.detectable_effect(found.se, found.df) if found.se > 0 else None,
         "wins": tally.wins,
         "ties": tally.ties,

@@ -21,6 +21,7 @@ from cwpo.compare.gra import PLANNED, setting_key
 from cwpo.compare.setting_names import setting_labels
 from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig
+from cwpo.data.related.outcomes import clusters_at, clusters_in
 from cwpo.statistics import intervals
 from cwpo.statistics.frontier import Curve, SeedFrontier, covered, frontier, matched_difference
 from cwpo.statistics.intervals import detectable_effect
@@ -100,6 +101,7 @@ class Frontier:
     betas: Mapping[int, float]  # by run
     kl: Mapping[int, float]
     outcomes: pd.DataFrame  # runs × prompts that every run answered
+    related: Mapping[str, str]  # prompt -> cluster, of those that share one
 
     @property
     def first(self) -> ComparedRun:
@@ -122,7 +124,7 @@ def frontier_rows(found: Sequence[Frontier]) -> list[FrontierRow]:
     rows = []
     for one in found:
         seeds = _seed_frontiers(one, list(one.runs), one.outcomes.columns)
-        curve = frontier(seeds)
+        curve = frontier(seeds, clusters_at(one.related, one.outcomes.columns))
         rows.append(
             FrontierRow(
                 key=one.key,
@@ -196,6 +198,7 @@ def _frontier(
         betas=betas,
         kl={run_id: float(kl[run_id]) for run_id in ids},
         outcomes=wide,
+        related=clusters_in(outcomes),
     )
 
 
@@ -263,7 +266,11 @@ def _figures(first: Frontier, second: Frontier, labels: Mapping[str, str]) -> di
     prompts = first.outcomes.columns.intersection(second.outcomes.columns)
     if prompts.empty:
         return {"reason": NO_COMMON_PROMPT}
-    found = matched_difference(_seed_frontiers(first, seeds, prompts), _seed_frontiers(second, seeds, prompts))
+    found = matched_difference(
+        _seed_frontiers(first, seeds, prompts),
+        _seed_frontiers(second, seeds, prompts),
+        clusters_at(first.related, prompts),
+    )
     if found is None:
         return {"reason": NO_OVERLAP + _reached(first, second, seeds, labels)}
     return {

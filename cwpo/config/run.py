@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 from cwpo.config import catalog
 from cwpo.config.checks import contradictions, problems_of
 from cwpo.config.dotted import value_at
-from cwpo.config.fields import RunFields
+from cwpo.config.fields import RULES, RunFields
 from cwpo.config.parts import known
 from cwpo.errors import ConfigError
 
@@ -50,6 +50,8 @@ class RunConfig(RunFields):
         if not isinstance(values, Mapping):
             return values
         filled = dict(values)
+        if info.context != STORED:
+            filled.setdefault("rules", RULES)
         _split_percent(filled)
         dataset = value_at(filled, "data.dataset") or "sandbox"
         if dataset == "sandbox":

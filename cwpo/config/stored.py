@@ -8,6 +8,11 @@ from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError
 
 
+def as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was stored, with the rules of then spelled out: whoever parses it as a new run does not change them."""
+    return {"rules": 1, **values}
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoredConfigs:
     """By run: what could be read, and for every other run one sentence that says why it could not."""

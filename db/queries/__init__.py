@@ -28,7 +28,18 @@ from db.queries.people.votes import (
     vote_counts,
     voted_texts,
 )
-from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
+from db.queries.results import (
+    configs,
+    dataset_summaries,
+    evaluations,
+    outcomes,
+    prompt_stages,
+    prompt_texts,
+    rescorings,
+    scores,
+    stage_seconds,
+    summaries,
+)
 from db.queries.runs import get_run, list_groups, list_runs, runs_by_config_hash
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
 from db.queries.stages import (
@@ -60,6 +71,7 @@ __all__ = [
     "count_labeled",
     "count_matching",
     "database_health",
+    "dataset_summaries",
     "evaluations",
     "final_metrics",
     "find_annotator",
@@ -96,6 +108,8 @@ __all__ = [
     "pace_of",
     "plan_reuse",
     "points_after",
+    "prompt_stages",
+    "prompt_texts",
     "queue_health",
     "queue_now",
     "queue_paused",

@@ -8,11 +8,12 @@ import pandas as pd
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import Attempt, Evaluation, Outcome, Run, RunStage, Sample, Score, Stage, StageInput
+from db.models import Attempt, Evaluation, Outcome, Prompt, Run, RunStage, Sample, Score, Stage, StageInput
 from db.queries.common import frame, slot_stages
 from db.records import EvaluationRecord, RescoringRow
 
 EVALUATION_SLOT = "evaluation"
+PROMPT_SLOTS = ("prompts", "data")  # the sandbox's prompts have a stage of their own
 OUTCOME_COLUMNS = (
     "prompt_id",
     "outcome",
@@ -52,6 +53,36 @@ def outcomes(session: Session, run_ids: Collection[int], *, slot: str = EVALUATI
     )
     numbers = {name: "float64" for name in OUTCOME_COLUMNS if name != "prompt_id"}
     return frame(session, found, {"run_id": "int64", "prompt_id": "str", **numbers})
+
+
+def prompt_stages(session: Session, run_ids: Collection[int]) -> dict[int, int]:
+    """Run -> the published stage that holds its held-out prompts: one of its own, or the one of its pairs."""
+    result: dict[int, int] = {}
+    found = slot_stages(session, run_ids, PROMPT_SLOTS)
+    for (run_id, _), stage in sorted(found.items(), key=lambda item: PROMPT_SLOTS.index(item[0][1])):
+        if stage.attempt_id is not None:
+            result.setdefault(run_id, stage.stage_id)
+    return result
+
+
+def prompt_texts(session: Session, stage_ids: Collection[int]) -> dict[int, list[tuple[str, str]]]:
+    """Id and text of the held-out prompts, by the stage that holds them."""
+    rows = session.execute(
+        select(Prompt.stage_id, Prompt.prompt_id, Prompt.prompt)
+        .join(Stage, (Stage.id == Prompt.stage_id) & (Stage.published_attempt_id == Prompt.attempt_id))
+        .where(Prompt.stage_id.in_(stage_ids))
+        .order_by(Prompt.stage_id, Prompt.prompt_id)
+    )
+    result: dict[int, list[tuple[str, str]]] = {}
+    for row in rows:
+        result.setdefault(row.stage_id, []).append((row.prompt_id, row.prompt))
+    return result
+
+
+def dataset_summaries(session: Session, stage_ids: Collection[int]) -> dict[int, tuple[str, Mapping[str, Any]]]:
+    """Of data stages: the dataset, and what they say of it."""
+    rows = session.execute(select(Stage.id, Stage.config, Stage.summary).where(Stage.id.in_(stage_ids)))
+    return {row.id: (str(row.config.get("dataset")), row.summary or {}) for row in rows}
 
 
 def rescorings(session: Session, run_ids: Collection[int]) -> list[RescoringRow]:

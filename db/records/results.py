@@ -113,6 +113,7 @@ class LabelSummary:
     attributes: tuple[AttributeGroup, ...] = ()
     unsure: Unsure | None = None
     judged: int | None = None  # pairs behind intervals, calibration, rivals and slices; fewer than n of very many
+    trained_on: int | None = 0  # pairs left out, of prompts that an existing annotator met; None: not known here
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,33 @@
+"""Outcomes out of the database with the clusters of their prompts, which every interval over prompts needs."""
+
+from collections.abc import Collection
+
+import pandas as pd
+
+from cwpo.data.related.clusters import clusters_of, from_groups
+from cwpo.data.related.outcomes import with_clusters
+from db import queries
+from db.engine import Session
+from db.queries.results import EVALUATION_SLOT
+
+SANDBOX = "sandbox"
+
+
+def outcomes(session: Session, run_ids: Collection[int], *, slot: str = EVALUATION_SLOT) -> pd.DataFrame:
+    """Published outcomes of the runs by prompt, as `queries.outcomes` has them, and the cluster of each prompt."""
+    return related(session, queries.outcomes(session, run_ids, slot=slot))
+
+
+def related(session: Session, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of runs and prompts with the cluster of each prompt: as the data stage found it, else by the stored texts of
+    the held-out prompts alone."""
+    stages = queries.prompt_stages(session, rows["run_id"].unique().tolist())
+    found, unknown = dict[int, dict[str, str]](), dict[int, str]()
+    for stage_id, (dataset, summary) in queries.dataset_summaries(session, set(stages.values())).items():
+        if "test_groups" in summary:
+            found[stage_id] = from_groups(summary["test_groups"])
+        else:
+            unknown[stage_id] = dataset
+    for stage_id, texts in (queries.prompt_texts(session, unknown) if unknown else {}).items():
+        found[stage_id] = clusters_of(texts, sandbox=unknown[stage_id] == SANDBOX)
+    return with_clusters(rows, {run_id: found[stage] for run_id, stage in stages.items() if stage in found})
