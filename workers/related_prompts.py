@@ -21,13 +21,9 @@ def outcomes(session: Session, run_ids: Collection[int], *, slot: str = EVALUATI
 def related(session: Session, rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of runs and prompts with the cluster of each prompt: as the data stage found it, else by the stored texts of
     the held-out prompts alone."""
-    stages = queries.prompt_stages(session, rows["run_id"].unique().tolist())
-    found, unknown = dict[int, dict[str, str]](), dict[int, str]()
-    for stage_id, (dataset, summary) in queries.dataset_summaries(session, set(stages.values())).items():
-        if "test_groups" in summary:
-            found[stage_id] = from_groups(summary["test_groups"])
-        else:
-            unknown[stage_id] = dataset
-    for stage_id, texts in (queries.prompt_texts(session, unknown) if unknown else {}).items():
-        found[stage_id] = clusters_of(texts, sandbox=unknown[stage_id] == SANDBOX)
+    stages, said = queries.held_out_stages(session, rows["run_id"].unique().tolist())
+    found = {stage: from_groups(one.groups) for stage, one in said.items() if one.groups is not None}
+    unknown = {stage for stage in stages.values() if stage not in found}
+    for stage, texts in (queries.prompt_texts(session, unknown) if unknown else {}).items():
+        found[stage] = clusters_of(texts, sandbox=said[stage].dataset == SANDBOX)
     return with_clusters(rows, {run_id: found[stage] for run_id, stage in stages.items() if stage in found})

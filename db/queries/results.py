@@ -5,12 +5,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from db.models import Attempt, Evaluation, Outcome, Prompt, Run, RunStage, Sample, Score, Stage, StageInput
 from db.queries.common import frame, slot_stages
-from db.records import EvaluationRecord, RescoringRow
+from db.records import EvaluationRecord, HeldOut, RescoringRow
 
 EVALUATION_SLOT = "evaluation"
 PROMPT_SLOTS = ("prompts", "data")  # the sandbox's prompts have a stage of their own
@@ -55,14 +55,35 @@ def outcomes(session: Session, run_ids: Collection[int], *, slot: str = EVALUATI
     return frame(session, found, {"run_id": "int64", "prompt_id": "str", **numbers})
 
 
-def prompt_stages(session: Session, run_ids: Collection[int]) -> dict[int, int]:
-    """Run -> the published stage that holds its held-out prompts: one of its own, or the one of its pairs."""
-    result: dict[int, int] = {}
-    found = slot_stages(session, run_ids, PROMPT_SLOTS)
-    for (run_id, _), stage in sorted(found.items(), key=lambda item: PROMPT_SLOTS.index(item[0][1])):
-        if stage.attempt_id is not None:
-            result.setdefault(run_id, stage.stage_id)
-    return result
+def held_out_stages(session: Session, run_ids: Collection[int]) -> tuple[dict[int, int], dict[int, HeldOut]]:
+    """Run -> the published stage that holds its held-out prompts, one of their own or the one of its pairs; and what
+    each of these stages says of them. One query, in which a summary stands once, however many runs share its stage."""
+    first = func.row_number().over(partition_by=(Stage.id, RunStage.slot), order_by=RunStage.run_id) == 1
+    rows = session.execute(
+        select(
+            RunStage.run_id,
+            RunStage.slot,
+            RunStage.stage_id,
+            case((first, Stage.config)).label("config"),
+            case((first, Stage.summary)).label("summary"),
+        )
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(
+            RunStage.run_id.in_(run_ids),
+            RunStage.slot.in_(PROMPT_SLOTS),
+            Stage.published_attempt_id.is_not(None),
+        )
+        .order_by(RunStage.slot.desc(), RunStage.run_id)  # prompts before data
+    ).all()
+    stages: dict[int, int] = {}
+    for row in rows:
+        stages.setdefault(row.run_id, row.stage_id)
+    said = {
+        row.stage_id: HeldOut(dataset=str(row.config.get("dataset")), groups=(row.summary or {}).get("test_groups"))
+        for row in rows
+        if row.config is not None
+    }
+    return stages, said
 
 
 def prompt_texts(session: Session, stage_ids: Collection[int]) -> dict[int, list[tuple[str, str]]]:
@@ -77,12 +98,6 @@ def prompt_texts(session: Session, stage_ids: Collection[int]) -> dict[int, list
     for row in rows:
         result.setdefault(row.stage_id, []).append((row.prompt_id, row.prompt))
     return result
-
-
-def dataset_summaries(session: Session, stage_ids: Collection[int]) -> dict[int, tuple[str, Mapping[str, Any]]]:
-    """Of data stages: the dataset, and what they say of it."""
-    rows = session.execute(select(Stage.id, Stage.config, Stage.summary).where(Stage.id.in_(stage_ids)))
-    return {row.id: (str(row.config.get("dataset")), row.summary or {}) for row in rows}
 
 
 def rescorings(session: Session, run_ids: Collection[int]) -> list[RescoringRow]:

@@ -1,5 +1,6 @@
 """Labels and answers, for Examples, Run and Compare."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from db.records.annotators import AttributeGroup, Judged, Rival, Slice, Unsure
@@ -86,6 +87,14 @@ class Decile:
     agree_truth: float | None
     ci_low: float | None
     ci_high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What a stage with held-out prompts says of them; `groups` of ids are related, None where it does not say."""
+
+    dataset: str
+    groups: Sequence[Sequence[str]] | None
 
 
 @dataclass(frozen=True, kw_only=True)
