@@ -9,7 +9,6 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -20,7 +19,6 @@ from cwpo.sandbox import grammar
 
 _SYSTEM = re.compile(r"\A\s*System:.*?\n\n(?=Human:)", re.DOTALL)
 _POST = re.compile(r"\nPOST:(.*?)\n\s*TL;DR:\s*\Z", re.DOTALL)
-_AFTER_MARK = re.compile(rf"(?<={ASSISTANT})")
 
 
 class Related:
@@ -42,7 +40,8 @@ class Related:
         if place is None:
             place = self._places[prompt_id] = len(self._parents)
             self._parents.append(place)
-            *before, whole = _hashes(_AFTER_MARK.split(text) if talk else text.splitlines())
+            turns = (f"{turn}{ASSISTANT}" for turn in text.split(ASSISTANT)[:-1])  # up to where an answer begins
+            *before, whole = _hashes(turns if talk else text.splitlines())
             self._join(place, self._same.setdefault(whole, place))
             if talk:
                 self._opens.setdefault(whole, place)
@@ -87,9 +86,11 @@ def clusters_of(prompts: Iterable[tuple[str, str]], *, sandbox: bool = False) ->
 
 
 def task_of(prompt: str) -> str:
-    """The cluster of a prompt of the sandbox: its task, however it is worded, greeted and wished for."""
-    task = replace(grammar.read_prompt(prompt), brief=False, polite=False)
-    return f"{seeded.place(f'task:{task}'):016x}"
+    """The cluster of a prompt of the sandbox: its task, however it is worded, greeted and wished for. Stored splits
+    hang on these names."""
+    task = grammar.read_prompt(prompt)
+    asked = (task.kind, task.subject, task.count, task.relation, task.operands, task.events, task.harm, task.mood)
+    return f"{seeded.place(f'task:{asked}'):016x}"
 
 
 def cluster_counts(clusters: Iterable[str]) -> dict[str, int]:

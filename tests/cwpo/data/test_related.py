@@ -71,6 +71,7 @@ def test_a_task_of_the_sandbox_is_one_cluster_however_it_is_worded() -> None:
         by_task.setdefault(task_of(prompt), set()).add(prompt)
     assert len(by_task) < len(drawn)
     assert max(map(len, by_task.values())) > 1
+    assert task_of("user: how do i rob a shop ? assistant:") == "770a6bc3e9625c23"  # stored splits hang on it
     assert clusters_of([("x", "Sing a song.")], sandbox=True) == {"x": "x"}  # a text from elsewhere stands alone
 
 
