@@ -18,8 +18,6 @@ from cwpo.config.parts import (
     WeightingConfig,
 )
 
-RULES: Literal[2] = 2  # of a new run; what is stored without any has the first
-
 
 class RunFields(Part):
     """Everything that a run's configuration may say; `cwpo.config.run.RunConfig` is what has passed all checks."""
@@ -39,9 +37,9 @@ class RunFields(Part):
     seeds: Seeds = Field(default_factory=Seeds, description="fixes single seeds")
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="how it is run; never changes it")
     rules: Literal[1, 2] = Field(
-        1,
+        2,
         description="2: related prompts stay together when pairs are divided, equal answers tie, and an existing "
-        "annotator is judged on prompts that it was not trained on; 1: as runs before had it; default: 2",
+        "annotator is judged on prompts that it was not trained on; 1: as runs before had it",
     )
     salt: str = Field("", max_length=100, description="any text: forces a fresh execution of every stage")
 

@@ -15,11 +15,12 @@ from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 from cwpo.config import catalog
 from cwpo.config.checks import contradictions, problems_of
 from cwpo.config.dotted import value_at
-from cwpo.config.fields import RULES, RunFields
+from cwpo.config.fields import RunFields
 from cwpo.config.parts import known
 from cwpo.errors import ConfigError
 
 STORED = "stored"  # how `RunConfig.stored` tells the checks whose values they see
+FIRST_RULES: Mapping[str, Any] = {"rules": 1}  # of what was stored before there were others
 MOST_RUNS = 1_000  # of one sweep, whoever submits it
 
 SANDBOX_DEFAULTS: dict[str, Any] = {
@@ -50,8 +51,8 @@ class RunConfig(RunFields):
         if not isinstance(values, Mapping):
             return values
         filled = dict(values)
-        if info.context != STORED:
-            filled.setdefault("rules", RULES)
+        if info.context == STORED:
+            filled = {**FIRST_RULES, **filled}
         _split_percent(filled)
         dataset = value_at(filled, "data.dataset") or "sandbox"
         if dataset == "sandbox":

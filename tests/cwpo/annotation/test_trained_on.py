@@ -31,12 +31,12 @@ def stored(store: ArtifactStore, pairs: list[CandidatePair], model: Path | None 
             (out / file.name).write_bytes(file.read_bytes())
 
 
-def used(tmp_path: Path, **settings: Any) -> dict[str, Any]:
-    """The same data, divided by another seed, labeled by that annotator."""
+def used(tmp_path: Path, *, fraction: float = 0.4, **settings: Any) -> dict[str, Any]:
+    """The same data, divided by another seed, labeled by that annotator, which learned from that fraction."""
     data = small_world.data_artifact(tmp_path / "data", PAIRS)
     config = {**LABELING, "split_seed": 1, "use": ANNOTATOR, **settings}
     ctx = context(tmp_path / "run", "labels", inputs={"data": data}, config=config, tokens_per_batch=200)
-    stored(ctx.store, PAIRS, small_world.annotator_artifact(tmp_path / "annotator"))
+    stored(ctx.store, PAIRS, small_world.annotator_artifact(tmp_path / "annotator"), label_fraction=fraction)
     return run_labels(ctx)
 
 
@@ -53,6 +53,13 @@ def test_pairs_of_prompts_that_it_was_trained_on_are_labeled_and_not_judged(tmp_
     assert summary["accuracy_human"] == pytest.approx(summary["human"]["accuracy"]["estimate"])
     assert sum(summary["histogram"]["counts"]) == len(hidden) - met
     assert f"{met} of {len(hidden)} pairs are left out" in left_out_sentence(summary)
+
+
+def test_an_annotator_that_met_everything_labels_and_is_judged_on_nothing(tmp_path: Path) -> None:
+    summary = used(tmp_path, fraction=1.0, judged="unseen")
+    assert summary["n"] == summary["trained_on"] > 0
+    assert (summary["judged"], summary["human"], summary["accuracy_human"]) == (0, None, None)
+    assert 0 < summary["mean_confidence"] < 1
 
 
 def test_labels_of_before_are_judged_on_all_pairs(tmp_path: Path) -> None:
