@@ -116,7 +116,9 @@ def split_prompts(
     if mix and order is not None:
         before_tail = places.size if after is None else _pairs_up_to(places, after)
         named = np.array(sources, dtype=object)[order]
-        mixed, labeled_pairs = _mixed(places[:before_tail], named[:before_tail], mix, target)
+        mixed, labeled_pairs = _mixed(
+            places[:before_tail], named[:before_tail], mix, target, nearest=clusters is not None
+        )
     elif after is None:
         labeled_pairs = _pairs_up_to(places, labeled_to)
     rest = places.size - (labeled_pairs if after is None else _pairs_up_to(places, after))
@@ -197,9 +199,10 @@ def _pairs_up_to(places: NDArray[np.uint64], place: int) -> int:
 
 
 def _mixed(
-    places: NDArray[np.uint64], sources: NDArray[np.object_], mix: Mapping[str, float], target: int
+    places: NDArray[np.uint64], sources: NDArray[np.object_], mix: Mapping[str, float], target: int, *, nearest: bool
 ) -> tuple[frozenset[int], int]:
-    """The first prompts of each source until its share of `target` is reached, and how many pairs they hold."""
+    """The first prompts of each source until its share of `target` is reached, and how many pairs they hold. nearest:
+    one cluster fewer where that is nearer to the share, but one at least."""
     prompts, first, counts = np.unique(places, return_index=True, return_counts=True)
     named = sources[first]
     taken = np.zeros(len(prompts), dtype=bool)
@@ -208,7 +211,12 @@ def _mixed(
         pairs = counts[own]
         if pairs.sum() < wanted:
             raise DataError(_too_few(source, wanted, int(pairs.sum()), named))
-        taken[own] = np.cumsum(pairs) - pairs < wanted
+        reached = np.cumsum(pairs)
+        within = reached - pairs < wanted
+        if nearest and within.sum() > 1:
+            last = int(within.sum()) - 1
+            within[last] = reached[last] - wanted <= wanted - reached[last - 1]
+        taken[own] = within
     return frozenset(prompts[taken].tolist()), int(counts[taken].sum())
 
 
