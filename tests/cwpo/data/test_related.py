@@ -208,7 +208,7 @@ def test_parts_of_clusters_never_overlap_and_come_as_near_as_whole_clusters_allo
     order = sorted(range(len(sizes)), key=lambda at: seeded.place(f"{seed}:p{at}"))
     cuts = list(itertools.accumulate(sizes[at] for at in order))[:-1]
     wanted = round(labeled / 100 * sum(sizes))
-    nearest = min(abs(cut - wanted) for cut in cuts) if wanted else 0
+    nearest = min(abs(cut - wanted) for cut in cuts) if 0 < wanted < sum(sizes) else 0
     assert abs(len(parts["labeled"]) - wanted) == nearest
     assert not set(parts["labeled"]) & set(parts["unlabeled"])
     assert split.unlabeled_pairs == len(parts["unlabeled"])
