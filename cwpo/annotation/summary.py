@@ -45,7 +45,8 @@ class _Totals:
         self.n += confidence.size
         self.confidence += float(confidence.sum())
         self.squares += float((confidence**2).sum())
-        confidence, says_a, human, truth = (values[unseen] for values in (confidence, says_a, human, truth))
+        confidence = confidence[unseen]
+        says_a, human, truth = (marks[unseen] for marks in (says_a, human, truth))
         agrees = _match(says_a, human)
         found = calibration.histogram(confidence, agrees == 1.0)
         self.counts += found.counts
@@ -190,7 +191,8 @@ def _read(file: Path, chosen: NDArray[np.bool_], unseen: NDArray[np.bool_]) -> t
             marks = {name: pc.equal(batch[name], "a").cast(pa.float32()) for name in _LABELS}
             rows = {name: marks.get(name, batch[name]).to_numpy(zero_copy_only=False) for name in columns}
             here = slice(totals.n, totals.n + batch.num_rows)
-            totals.add(rows["confidence"], *(rows[name] for name in _LABELS), unseen[here])
+            says_a, human, truth = (rows[name] for name in _LABELS)
+            totals.add(rows["confidence"], says_a, human, truth, unseen[here])
             mine = chosen[here]
             begin, end = end, end + int(mine.sum())
             for name, column in columns.items():

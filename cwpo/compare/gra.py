@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cwpo.compare.alignment_end import AlignmentEnd, length_of, mean_known
+from cwpo.compare.alignment_end import AlignmentEnd, Length, length_of, mean_known
 from cwpo.compare.configured_run import (
     NO_COMMON_PROMPT,
     NO_COMMON_SEED,
@@ -28,7 +28,6 @@ from cwpo.statistics import intervals
 
 NOT_EVALUATED = "not evaluated yet"
 PLANNED = (("cw", "weak"), ("cw", "human"))
-LENGTHS = ("tokens", "baseline_tokens")
 OF_A_RUN = ("method", "top_percent", "seed", "name", "execution")  # no setting of what is compared
 
 
@@ -261,7 +260,7 @@ def _gra_row(
         estimate, low, high, method, spread = whole.estimate, whole.low, whole.high, whole.method, whole.seed_sd
     run_ids = tuple(run.id for run in used)
     mean = _means(outcomes[outcomes["run_id"].isin(run_ids)])
-    length = length_of(table, *(_table(used, wide[name]).reindex_like(table) for name in LENGTHS), clusters=clusters)
+    length = _length(used, table, wide, clusters)
     return GraRow(
         group_key=group[0].group_key,
         label=label,
@@ -298,6 +297,13 @@ def _gra_row(
         length_high=length.high,
         **_place(config_of(group, configs)),
     )
+
+
+def _length(
+    runs: Sequence[ComparedRun], table: pd.DataFrame, wide: Mapping[str, pd.DataFrame], clusters: Sequence[str] | None
+) -> Length:
+    tokens, baseline = (_table(runs, wide[name]).reindex_like(table) for name in ("tokens", "baseline_tokens"))
+    return length_of(table, tokens, baseline, clusters)
 
 
 def _place(config: RunConfig | None) -> dict[str, str]:

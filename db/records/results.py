@@ -1,6 +1,6 @@
 """Labels and answers, for Examples, Run and Compare."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from db.records.annotators import AttributeGroup, Judged, Rival, Slice, Unsure
@@ -95,6 +95,14 @@ class HeldOut:
 
     dataset: str
     groups: Sequence[Sequence[str]] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutPrompts:
+    """Run -> the stage that holds its held-out prompts, and what each of these stages says of them."""
+
+    stages: Mapping[int, int]
+    said: Mapping[int, HeldOut]
 
 
 @dataclass(frozen=True, kw_only=True)
