@@ -13,6 +13,12 @@ class Prompt:
     prompt_id: str
     prompt: str
     messages: str | None = None  # JSON list of chat messages, when the dataset has them
+    cluster: str | None = None  # of related prompts; None where data are divided by prompt
+
+    @property
+    def unit(self) -> str:
+        """What is held out whole: its cluster, or the prompt alone."""
+        return self.prompt_id if self.cluster is None else self.cluster
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +36,12 @@ class CandidatePair:
     utility_a: float | None = None
     utility_b: float | None = None
     source: str | None = None  # which of several sources it is from, where the data say so
+    cluster: str | None = None  # of its prompt; None where data are divided by prompt
+
+    @property
+    def unit(self) -> str:
+        """What is kept whole when pairs are divided: the cluster of its prompt, or the prompt."""
+        return self.prompt_id if self.cluster is None else self.cluster
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,3 +88,4 @@ class Sample:
     finished: bool
     logp: float
     reference_logp: float | None = None
+    cluster: str | None = None  # of its prompt, where the data have clusters

@@ -11,6 +11,7 @@ from cwpo.errors import ConfigError
 from cwpo.report.document.contents import Compared
 from cwpo.report.verdict import verdict
 from db import queries
+from workers import related_prompts
 from workers.machine.database import reading
 
 
@@ -19,7 +20,7 @@ def compared_in_database(run_ids: Sequence[int], *, reference: int | None = None
     wanted = list(dict.fromkeys(run_ids))
     with reading() as session:
         runs = queries.compared_runs(session, run_ids=wanted, limit=len(wanted))
-        outcomes = queries.outcomes(session, wanted)
+        outcomes = related_prompts.outcomes(session, wanted)
         stored = read_stored(queries.configs(session, wanted))
         ends = alignment_ends(stored.configs, queries.final_metrics(session, wanted, "align", END_METRICS))
     known = {run.id: run for run in runs}

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from cwpo.bundle.write import FinishedRun, StageFacts
 from cwpo.config.run import RunConfig
+from cwpo.config.stored import as_stored
 from cwpo.errors import ConfigError
 from db import queries
+from workers import related_prompts
 from workers.machine.database import reading
 
 
@@ -17,11 +19,11 @@ def from_database(run_ids: Sequence[int]) -> list[FinishedRun]:
         if waiting is not None:
             raise ConfigError("run", f"{waiting.id} is {waiting.status} and not evaluated; bundle it when it is done.")
         kept = list({record.config_hash: record for record in reversed(records)}.values())[::-1]
-        outcomes = queries.outcomes(session, [record.id for record in kept])
+        outcomes = related_prompts.outcomes(session, [record.id for record in kept])
         stages = queries.stages_of_runs(session, [record.id for record in kept])
     return [
         FinishedRun(
-            config=RunConfig.parse(record.config),
+            config=RunConfig.parse(as_stored(record.config)),
             group=record.row.group_key,
             outcomes=outcomes[outcomes["run_id"] == record.id].drop(columns="run_id"),
             stages={

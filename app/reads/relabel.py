@@ -121,4 +121,5 @@ def _without(config: Mapping[str, object]) -> list[str]:
         return []
     values = {name: value for name, value in plain.canonical().items() if name not in ("name", "execution")}
     before = values | {"data": {name: value for name, value in values["data"].items() if name != "relabels"}}
-    return [plain.hash(), digest(before)]
+    earlier = [{name: value for name, value in one.items() if name != "rules"} for one in (values, before)]
+    return [plain.hash(), digest(before), *(digest(one) for one in earlier if plain.rules == 1)]

@@ -21,6 +21,7 @@ from cwpo.report.labels.annotators import Scaling, scaling
 from db import queries
 from db.engine import Engines, Session, make_engines, read_scope
 from db.records import AnnotatorRow, Judged, LabelSummary, RunGroup, RunRecord, RunRow
+from workers import related_prompts
 from workers.machine.database import database_url
 
 SECONDS = 60  # finished results do not change; a deleted run may be seen this long
@@ -58,7 +59,7 @@ def results_of(groups: Sequence[RunGroup]) -> dict[str, SettingResult]:
             missing[group.group_key] = (published, evaluated)
     if missing:
         with reading() as session:
-            outcomes = queries.outcomes(session, [row.id for _, rows in missing.values() for row in rows])
+            outcomes = related_prompts.outcomes(session, [row.id for _, rows in missing.values() for row in rows])
         new = setting_results({key: rows for key, (_, rows) in missing.items()}, outcomes)
         found |= new
         kept |= {missing[key][0]: result for key, result in new.items()}
@@ -193,7 +194,7 @@ def _frontiers(
 def _gold_table(url: str, published: Published, key: str, _rows: tuple[RunRow, ...]) -> list[GoldRow]:
     ids = [row.id for row in _rows]
     with reading() as session:
-        further = queries.outcomes(session, ids, slot=f"evaluation@{key}")
+        further = related_prompts.outcomes(session, ids, slot=f"evaluation@{key}")
     return gold_table(_rows, outcomes_of(ids), further, configs=configs_of(_rows))
 
 
@@ -207,6 +208,7 @@ def _head_to_head(
 ) -> HeadToHead:
     with reading() as session:
         scores = queries.scores(session, [row.id for row in (*_first, *_second)])
+        scores = related_prompts.related(session, scores)
     return head_to_head(_first, _second, scores, labels=labels)
 
 
@@ -218,7 +220,7 @@ def _published(rows: Sequence[RunRow]) -> Published:
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
 def _outcomes(url: str, run_ids: tuple[int, ...]) -> pd.DataFrame:
     with reading() as session:
-        return queries.outcomes(session, run_ids)
+        return related_prompts.outcomes(session, run_ids)
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

@@ -14,6 +14,7 @@ from app.components.frame.export import show_tables
 from app.components.frame.formats import counted, dataset_name, share
 from app.reads import results
 from cwpo.report.labels.annotators import annotator_name, verdict
+from cwpo.report.numbers import count
 from db import queries
 from db.records import AnnotatorRow, Judged, LabelSummary
 
@@ -136,12 +137,13 @@ def _facts(row: AnnotatorRow, summary: LabelSummary) -> list[str]:
 
 
 def _part_judged(summary: LabelSummary) -> str:
-    """Of very many labels, whole prompts drawn by a hash are judged."""
-    return (
-        f", {counted(summary.judged, 'pair')} judged"
-        if summary.judged is not None and summary.judged < summary.n
-        else ""
-    )
+    """Of very many labels, whole prompts drawn by a hash are judged; an existing annotator by those of prompts that it
+    was not trained on."""
+    fewer = summary.judged is not None and summary.judged < summary.n
+    judged = f", {counted(summary.judged or 0, 'pair')} judged" if fewer else ""
+    if summary.trained_on is None:
+        return f"{judged}, its own data not here: it may have been trained on some"
+    return f"{judged}, {count(summary.trained_on)} left out that it was trained on" if summary.trained_on else judged
 
 
 with layout.guarded():

@@ -14,6 +14,7 @@ from app.components.form.show_form import CheckedForm, show_form
 from app.components.form.yaml_file import show_yaml
 from app.components.frame import layout
 from app.reads import results
+from cwpo.config.stored import as_stored
 from db import queries
 
 
@@ -51,7 +52,7 @@ def _columns(checked: CheckedForm) -> Mapping[str, str] | None:
 def _configuration(run_id: int) -> Mapping[str, Any]:
     """Of the run to duplicate."""
     with results.reading() as session:
-        return queries.get_run(session, run_id).config
+        return as_stored(queries.get_run(session, run_id).config)
 
 
 with layout.guarded():

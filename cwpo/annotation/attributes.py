@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cwpo import seeded
 from cwpo.annotation import bag_of_words
 from cwpo.annotation.bag_of_words import BagOfWords
+from cwpo.annotation.trained_on import TrainedOn
 from cwpo.data.rows import ROLE_NAMES
 from cwpo.records import CandidatePair
 from cwpo.sandbox import grammar, oracle
@@ -100,8 +101,11 @@ class LabelAttributes:
 
     rival: BagOfWords | None
     share: float = 1.0  # of the prompts, whose pairs are judged
+    trained_on: TrainedOn | None = None  # where an existing annotator labels; None: nothing is left out
+    by_cluster: bool = False  # whether pairs say of which cluster of related prompts they are
     groups: dict[tuple[str, str], Sums] = field(default_factory=dict)
     _chosen: list[NDArray[np.bool_]] = field(default_factory=list)
+    _unseen: list[NDArray[np.bool_]] = field(default_factory=list)
     _prompts: list[NDArray[np.uint64]] = field(default_factory=list)
     _votes: list[NDArray[np.int8]] = field(default_factory=list)
     _places: dict[str | None, int] = field(default_factory=dict)
@@ -113,10 +117,14 @@ class LabelAttributes:
         """One window: its pairs, and their rows of annotations.parquet in the table's order."""
         by_id = {pair.pair_id: pair for pair in pairs}
         kept = [by_id[pair_id] for pair_id in table["pair_id"].to_pylist()]
-        prompts = np.array([_key(pair.prompt_id) for pair in kept], dtype=np.uint64)
-        chosen = prompts < self.share * 2.0**64 if self.share < 1 else np.ones(prompts.size, dtype=bool)
+        self.by_cluster |= any(pair.cluster is not None for pair in kept)
+        met = self.trained_on.prompts if self.trained_on is not None else frozenset[str]()
+        unseen = np.array([pair.prompt_id not in met for pair in kept], dtype=bool)
+        prompts = np.array([_key(pair.unit) for pair in kept], dtype=np.uint64)
+        chosen = unseen & (prompts < self.share * 2.0**64 if self.share < 1 else np.ones(prompts.size, dtype=bool))
         judged = [pair for pair, mine in zip(kept, chosen, strict=True) if mine]
         self._chosen.append(chosen)
+        self._unseen.append(unseen)
         self._prompts.append(prompts[chosen])
         self._sources.append(np.array([self._place(pair.source) for pair in kept], dtype=np.int16)[chosen])
         if self.rival is not None:
@@ -124,8 +132,8 @@ class LabelAttributes:
         columns = (table[name].to_pylist() for name in ("label", "confidence"))
         masks = np.zeros(len(kept), dtype=np.uint32)
         for row, (pair, label, sure) in enumerate(zip(kept, *columns, strict=True)):
-            agrees = None if pair.human_label is None else label == pair.human_label
-            correct = None if pair.true_label is None else label == pair.true_label
+            agrees = None if pair.human_label is None or not unseen[row] else label == pair.human_label
+            correct = None if pair.true_label is None or not unseen[row] else label == pair.true_label
             for family, value in groups_of(pair, label):
                 told = value if family != SOURCE or value in self._places else OTHER_SOURCES
                 self.groups.setdefault((family, told), Sums()).add(sure, agrees, correct)
@@ -137,6 +145,18 @@ class LabelAttributes:
     def chosen(self) -> NDArray[np.bool_]:
         """Which rows are judged, of all rows of the table."""
         return np.concatenate(self._chosen) if self._chosen else np.zeros(0, dtype=bool)
+
+    @property
+    def unseen(self) -> NDArray[np.bool_]:
+        """Which rows are of prompts that the annotator was not trained on, of all rows of the table."""
+        return np.concatenate(self._unseen) if self._unseen else np.zeros(0, dtype=bool)
+
+    def apart_summary(self) -> dict[str, Any]:
+        """How many pairs are left out because an existing annotator was trained on their prompts or on related ones;
+        None where its training data are not here to tell. Nothing where that was not asked."""
+        if self.trained_on is None:
+            return {}
+        return {"trained_on": int((~self.unseen).sum()) if self.trained_on.known else None}
 
     @property
     def prompts(self) -> NDArray[np.uint64]:

@@ -21,6 +21,7 @@ from cwpo.annotation import bag_of_words
 from cwpo.annotation.annotator import JOINT, encode_candidates
 from cwpo.annotation.attributes import LabelAttributes
 from cwpo.annotation.summary import summarise
+from cwpo.annotation.trained_on import TrainedOn, trained_on
 from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.data.pairs import PAIRS_FILE
 from cwpo.data.relabels import relabels_of, with_relabels
@@ -66,7 +67,8 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
     file = ctx.inputs["data"] / PAIRS_FILE
     split = with_relabels(split_file(file, settings), relabels_of(ctx))
     rival = bag_of_words.fit(_labeled_windows(file, split, settings.swapped_labels))
-    seen = LabelAttributes(rival=rival, share=min(1.0, MOST_JUDGED / max(split.unlabeled_pairs, 1)))
+    share = min(1.0, MOST_JUDGED / max(split.unlabeled_pairs, 1))
+    seen = LabelAttributes(rival=rival, share=share, trained_on=_met(ctx, file, split))
     parts, dropped, control, done, begun = [], 0, 0, 0, 0
     finished = set(ranks.gather(sorted(path.name for path in ctx.checkpoints.glob("annotations-*.parquet")))[0])
     for index, window in enumerate(_windows(file)):
@@ -97,6 +99,15 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
     summary = {**summarise(ctx.out / ANNOTATIONS_FILE, known, seen), **counts}
     work.share(1.0)
     return summary
+
+
+def _met(ctx: StageContext[LabelSettings], file: Path, split: Split) -> TrainedOn | None:
+    """What an existing annotator was trained on of the pairs that it labels; None where it is judged on all of them."""
+    settings = ctx.settings
+    if settings.judged == "all" or settings.use is None or not ctx.execution.ranks.is_first():
+        return None
+    hidden = (pair for window in _windows(file) for pair in window if split.holds("unlabeled", pair))
+    return trained_on(ctx.store, settings.use, hidden)
 
 
 def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:

@@ -40,10 +40,13 @@ class _Totals:
     right: dict[str, float] = field(default_factory=dict)
     known: dict[str, int] = field(default_factory=dict)
 
-    def add(self, confidence: Floats, says_a: Marks, human: Marks, truth: Marks) -> None:
+    def add(self, confidence: Floats, says_a: Marks, human: Marks, truth: Marks, unseen: NDArray[np.bool_]) -> None:
+        """unseen: the rows that say something of the annotator; weights are of all rows."""
         self.n += confidence.size
         self.confidence += float(confidence.sum())
         self.squares += float((confidence**2).sum())
+        confidence = confidence[unseen]
+        says_a, human, truth = (marks[unseen] for marks in (says_a, human, truth))
         agrees = _match(says_a, human)
         found = calibration.histogram(confidence, agrees == 1.0)
         self.counts += found.counts
@@ -77,7 +80,7 @@ def summarise(file: Path, labeled: Iterable[list[CandidatePair]], seen: LabelAtt
     """The summary of annotations.parquet; `labeled` streams the labeled part, on which the length rule is chosen, and
     `seen` has gathered what only the texts tell. Sums are of all pairs; accuracy with its interval, calibration, rivals
     and slices are of the pairs that `seen` chose to be judged (`judged` of `n`: all of them, unless there are many)."""
-    table, totals = _read(file, seen.chosen)
+    table, totals = _read(file, seen.chosen, seen.unseen)
     if not totals.n:
         raise DataError("No unlabeled pair is left to label: lower data.label_fraction or choose more data.")
     confidence, prompts = table["confidence"], _clusters(seen.prompts)
@@ -90,33 +93,37 @@ def summarise(file: Path, labeled: Iterable[list[CandidatePair]], seen: LabelAtt
     return {
         **totals.as_summary(),
         "judged": confidence.size,
+        **seen.apart_summary(),
         "length_only_accuracy": _mean(longer),
         "bag_of_words_accuracy": _mean(words),
         "deciles": _deciles(confidence, agrees, correct),
-        "human": judged(confidence, agrees, prompts),
-        "truth": judged(confidence, correct, prompts),
+        "human": judged(confidence, agrees, prompts, whole=seen.by_cluster),
+        "truth": judged(confidence, correct, prompts, whole=seen.by_cluster),
         "rivals": [
             *_rival("length", longer, agrees, prompts),
             *_rival("bag of words", words, agrees, prompts),
         ],
-        "lengths": _slices(_terciles(np.abs(chars_a - chars_b)), confidence, agrees, prompts),
-        "sources": _slices(seen.sources, confidence, agrees, prompts),
+        "lengths": _slices(_terciles(np.abs(chars_a - chars_b)), confidence, agrees, prompts, seen.by_cluster),
+        "sources": _slices(seen.sources, confidence, agrees, prompts, seen.by_cluster),
         "attributes": _groups(seen, agrees, correct, prompts),
         "unsure": _unsure(table["margin"], table["spread"], agrees, prompts),
     }
 
 
-def judged(confidence: Floats, right: Marks | Floats, prompts: Clusters = None) -> dict[str, Any] | None:
+def judged(
+    confidence: Floats, right: Marks | Floats, prompts: Clusters = None, *, whole: bool = True
+) -> dict[str, Any] | None:
     """Accuracy and calibration against one judge (1 right, 0 wrong, NaN unknown); None where it says nothing.
 
-    `gap` is mean C − (2·accuracy − 1): above 0 the annotator overstates what it knows.
+    `gap` is mean C − (2·accuracy − 1): above 0 the annotator overstates what it knows. whole: the null of ECE draws
+    whole prompts; labels that were stored before it did are summarised as they were.
     """
     known = ~np.isnan(right)
     if not known.any():
         return None
     sure, hits = confidence[known], right[known] == 1.0
     clusters = _of(prompts, known)
-    curve, null = _curve(sure, hits), calibration.ece_null(sure)
+    curve, null = _curve(sure, hits), _ece_null(sure, hits, clusters if whole else None)
     return {
         "n": int(known.sum()),
         "accuracy": asdict(calibration.accuracy(hits, clusters)),
@@ -131,6 +138,12 @@ def judged(confidence: Floats, right: Marks | Floats, prompts: Clusters = None) 
         **_auroc("auroc", sure, hits, clusters),
         **curve,
     }
+
+
+def _ece_null(sure: Floats, hits: NDArray[np.bool_], clusters: Clusters) -> calibration.EceNull:
+    if clusters is None:
+        return calibration.ece_null(sure)
+    return calibration.ece_null(sure, clusters, together=calibration.togetherness(sure, hits, clusters))
 
 
 def _auroc(name: str, values: Floats, hits: NDArray[np.bool_], prompts: Clusters) -> dict[str, float | None]:
@@ -168,7 +181,7 @@ def _curve(confidence: Floats, right: NDArray[np.bool_]) -> dict[str, Any]:
     }
 
 
-def _read(file: Path, chosen: NDArray[np.bool_]) -> tuple[dict[str, NDArray[Any]], _Totals]:
+def _read(file: Path, chosen: NDArray[np.bool_], unseen: NDArray[np.bool_]) -> tuple[dict[str, NDArray[Any]], _Totals]:
     """The columns of the chosen rows; labels as marks: 1 for "a", 0 for "b", NaN for none. And sums over all rows."""
     totals, begin, end = _Totals(), 0, 0
     columns: dict[str, NDArray[Any]] = {name: np.empty(int(chosen.sum()), dtype) for name, dtype in _NUMBERS.items()}
@@ -177,8 +190,10 @@ def _read(file: Path, chosen: NDArray[np.bool_]) -> tuple[dict[str, NDArray[Any]
         for batch in table.iter_batches(batch_size=_BATCH, columns=list(columns)):
             marks = {name: pc.equal(batch[name], "a").cast(pa.float32()) for name in _LABELS}
             rows = {name: marks.get(name, batch[name]).to_numpy(zero_copy_only=False) for name in columns}
-            totals.add(rows["confidence"], *(rows[name] for name in _LABELS))
-            mine = chosen[totals.n - batch.num_rows : totals.n]
+            here = slice(totals.n, totals.n + batch.num_rows)
+            says_a, human, truth = (rows[name] for name in _LABELS)
+            totals.add(rows["confidence"], says_a, human, truth, unseen[here])
+            mine = chosen[here]
             begin, end = end, end + int(mine.sum())
             for name, column in columns.items():
                 column[begin:end] = rows[name][mine]
@@ -258,7 +273,7 @@ def _terciles(difference: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.bool
 
 
 def _slices(
-    parts: Mapping[str, NDArray[np.bool_]], confidence: Floats, agrees: Marks, prompts: Clusters
+    parts: Mapping[str, NDArray[np.bool_]], confidence: Floats, agrees: Marks, prompts: Clusters, whole: bool
 ) -> list[dict[str, Any]]:
     """Accuracy and calibration of parts of the pairs against the human labels; parts without one are left out."""
     rows = []
@@ -266,16 +281,16 @@ def _slices(
         known = part & ~np.isnan(agrees)
         if not known.any():
             continue
-        sure, hits = confidence[known], agrees[known] == 1.0
+        sure, hits, clusters = confidence[known], agrees[known] == 1.0, _of(prompts, known)
         rows.append(
             {
                 "name": name,
                 "n": int(known.sum()),
-                "accuracy": asdict(calibration.accuracy(hits, _of(prompts, known))),
+                "accuracy": asdict(calibration.accuracy(hits, clusters)),
                 "mean_confidence": float(sure.mean()),
                 "weight_share": float(confidence[part].sum() / max(confidence.sum(), 1e-300)),
                 "ece": calibration.ece(sure, hits),
-                "ece_null_high": calibration.ece_null(sure).high,
+                "ece_null_high": _ece_null(sure, hits, clusters if whole else None).high,
             }
         )
     return rows

@@ -23,6 +23,7 @@ from cwpo.artifacts import content_hash
 from cwpo.bundle.write import LOCK, MANIFEST, PART, README, STAGES, TABLES, names_outside
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
+from cwpo.config.stored import as_stored
 from cwpo.data.relabels import Relabel, content
 from cwpo.errors import ConfigError, DataError
 from cwpo.models import hub
@@ -336,7 +337,7 @@ def _config(archive: zipfile.ZipFile, name: str) -> RunConfig:
     if not isinstance(values, dict):
         raise _not_a_bundle(Path(str(archive.filename)), f"{name} is not a configuration")
     try:
-        config = RunConfig.parse(values)
+        config = RunConfig.parse(as_stored(values))
     except (ConfigError, RecursionError) as error:
         raise BundleError(f"{name}: {str(error)[:300]}") from error
     if config.annotator.use:

@@ -23,6 +23,9 @@ from cwpo.compare.configured_run import configured_run
 from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, override
 from cwpo.data import relabels
+from cwpo.data.pairs import load_prompts
+from cwpo.data.related.clusters import clusters_of
+from cwpo.data.related.outcomes import CLUSTER
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
 from cwpo.models import hub
 from cwpo.report import columns, gra_terms, tables
@@ -98,8 +101,16 @@ def from_store(configs: Sequence[RunConfig], store: ArtifactStore) -> list[Finis
 
 
 def outcomes_in(store: ArtifactStore, fingerprint: str) -> pd.DataFrame:
-    """The per-prompt outcomes that an evaluation stage left."""
-    return pd.read_parquet(store.path(fingerprint) / "outcomes.parquet")
+    """The per-prompt outcomes that an evaluation stage left, with the clusters of the prompts: as they are there, else
+    by the texts of the held-out prompts alone."""
+    found = pd.read_parquet(store.path(fingerprint) / "outcomes.parquet")
+    if CLUSTER in found:
+        return found
+    answers = store.info(fingerprint).meta["inputs"]["samples"]
+    source = store.info(answers).meta["inputs"]["prompts"]
+    prompts = [(one.prompt_id, one.prompt) for one in load_prompts(store.path(source))]
+    clusters = clusters_of(prompts, sandbox=store.info(source).meta["config"]["dataset"] == "sandbox")
+    return found.assign(**{CLUSTER: found["prompt_id"].map(clusters)})
 
 
 def write(

@@ -1,6 +1,6 @@
 """What stands beside a GRA and is not its outcomes: log-ratios at the end of alignment, length. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,12 +52,17 @@ def mean_known(values: Iterable[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def length_of(outcomes: pd.DataFrame, tokens: pd.DataFrame, baseline_tokens: pd.DataFrame) -> Length:
-    """Length beside the outcomes; all three are seeds × prompts of one setting, aligned."""
+def length_of(
+    outcomes: pd.DataFrame,
+    tokens: pd.DataFrame,
+    baseline_tokens: pd.DataFrame,
+    clusters: Sequence[str] | None = None,
+) -> Length:
+    """Length beside the outcomes; all three are seeds × prompts of one setting, aligned. clusters: of the prompts."""
     longer = tokens.sub(baseline_tokens)
     if longer.empty or longer.isna().to_numpy().any() or outcomes.shape != longer.shape:
         return Length()
-    found = length_controlled(outcomes.to_numpy(dtype=np.float64), longer.to_numpy(dtype=np.float64))
+    found = length_controlled(outcomes.to_numpy(dtype=np.float64), longer.to_numpy(dtype=np.float64), clusters)
     baseline = float(baseline_tokens.to_numpy().mean())
     return Length(
         ratio=float(tokens.to_numpy().mean()) / baseline if baseline > 0 else None,

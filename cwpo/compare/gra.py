@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cwpo.compare.alignment_end import AlignmentEnd, length_of, mean_known
+from cwpo.compare.alignment_end import AlignmentEnd, Length, length_of, mean_known
 from cwpo.compare.configured_run import (
     NO_COMMON_PROMPT,
     NO_COMMON_SEED,
@@ -23,6 +23,7 @@ from cwpo.compare.setting_names import setting_labels
 from cwpo.config import catalog
 from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig, digest
+from cwpo.data.related.outcomes import clusters_at, clusters_in
 from cwpo.statistics import intervals
 from cwpo.statistics.shares import share
 from cwpo.statistics.simultaneous import Gap, together, told
@@ -131,7 +132,11 @@ def gra_table(
     groups = _groups(runs, outcomes)
     labels = labels_of(runs, configs or {})
     wide = {name: _wide(outcomes, name) for name in ("outcome", "tokens", "baseline_tokens")}
-    rows = [_gra_row(group, labels[key], outcomes, wide, configs or {}, ends or {}) for key, group in groups.items()]
+    related = clusters_in(outcomes)
+    rows = [
+        _gra_row(group, labels[key], outcomes, wide, configs or {}, ends or {}, related)
+        for key, group in groups.items()
+    ]
     return sorted(rows, key=_order)
 
 
@@ -150,11 +155,12 @@ def differences(
     labels = setting_labels(every, configs or {})
     chosen = planned_pairs(runs, settings=settings) if pairs is None else pairs
     won, drift = _wide(outcomes, "outcome"), _wide(outcomes, "logratio")
+    related = clusters_in(outcomes)
     rows = []
     for first, second in chosen:
         about = _about(every[first], every[second], labels)
         missing = first not in groups or second not in groups
-        figures = {"reason": NOT_EVALUATED} if missing else _paired(groups[first], groups[second], won, drift)
+        figures = {"reason": NOT_EVALUATED} if missing else _paired(groups[first], groups[second], won, drift, related)
         rows.append(about | figures)
     tested = [row for row in rows if "gap" in row]
     for row, found in zip(tested, together([row.pop("gap") for row in tested]), strict=True):
@@ -248,18 +254,19 @@ def _gra_row(
     wide: Mapping[str, pd.DataFrame],
     configs: Configs,
     ends: Mapping[int, AlignmentEnd],
+    related: Mapping[str, str],
 ) -> GraRow:
     table, note = _shared(_table(group, wide["outcome"]))
-    values = table.to_numpy(dtype=np.float64)
+    values, clusters = table.to_numpy(dtype=np.float64), clusters_at(related, table.columns)
     used = [run for run in group if run.seed in table.index]
     tallies = [intervals.gra(row) for row in values]
     dropped = [tally.ties_dropped for tally in tallies if tally.ties_dropped is not None]
-    found = share(values)
+    found = share(values, clusters)
     if len(values) == 1:
         note = "; ".join(filter(None, (ONE_SEED, note)))
     run_ids = tuple(run.id for run in used)
     mean = _means(outcomes[outcomes["run_id"].isin(run_ids)])
-    length = length_of(table, *(_table(used, wide[name]).reindex_like(table) for name in ("tokens", "baseline_tokens")))
+    length = _length(used, table, wide, clusters)
     return GraRow(
         group_key=group[0].group_key,
         label=label,
@@ -299,6 +306,13 @@ def _gra_row(
     )
 
 
+def _length(
+    runs: Sequence[ComparedRun], table: pd.DataFrame, wide: Mapping[str, pd.DataFrame], clusters: Sequence[str] | None
+) -> Length:
+    tokens, baseline = (_table(runs, wide[name]).reindex_like(table) for name in ("tokens", "baseline_tokens"))
+    return length_of(table, tokens, baseline, clusters)
+
+
 def _place(config: RunConfig | None) -> dict[str, str]:
     """Where lines over the share of pairs kept are drawn; nothing without a configuration."""
     if config is None:
@@ -336,7 +350,11 @@ def _about(first: Sequence[ComparedRun], second: Sequence[ComparedRun], labels: 
 
 
 def _paired(
-    first: Sequence[ComparedRun], second: Sequence[ComparedRun], won: pd.DataFrame, drift: pd.DataFrame
+    first: Sequence[ComparedRun],
+    second: Sequence[ComparedRun],
+    won: pd.DataFrame,
+    drift: pd.DataFrame,
+    related: Mapping[str, str],
 ) -> dict[str, Any]:
     """What one difference is computed from, or the reason why there is none."""
     seeds = sorted({run.seed for run in first} & {run.seed for run in second})
@@ -355,13 +373,13 @@ def _paired(
     notes += [f"{left_out:,} prompts left out that not every run answered"] if left_out else []
     kl = _table(one, drift).sub(_table(other, drift))
     return {
-        "gap": Gap(first=first[0].group_key, second=second[0].group_key, cells=gap),
+        "gap": Gap(first=first[0].group_key, second=second[0].group_key, cells=gap, clusters=related),
         "note": "; ".join(notes),
-        **_kl_difference(kl.dropna(axis="columns")),
+        **_kl_difference(kl.dropna(axis="columns"), related),
     }
 
 
-def _kl_difference(gap: pd.DataFrame) -> dict[str, float]:
+def _kl_difference(gap: pd.DataFrame, related: Mapping[str, str]) -> dict[str, float]:
     """Mean paired difference of the log-ratios with its interval; nothing where they were not measured."""
     values = gap.to_numpy(dtype=np.float64)
     if values.size == 0:
@@ -369,5 +387,5 @@ def _kl_difference(gap: pd.DataFrame) -> dict[str, float]:
     if np.ptp(values) == 0:
         same = float(values.flat[0])
         return {"kl_estimate": same, "kl_low": same, "kl_high": same}
-    found = intervals.crossed(values, bounds=(-np.inf, np.inf))
+    found = intervals.crossed(values, clusters_at(related, gap.columns), bounds=(-np.inf, np.inf))
     return {"kl_estimate": found.estimate, "kl_low": found.low, "kl_high": found.high}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cwpo.compare.configured_run import DIFFERENT_JUDGES, NO_COMMON_PROMPT, NO_COMMON_SEED, ONE_SEED, ComparedRun
+from cwpo.data.related.outcomes import clusters_at, clusters_in
 from cwpo.statistics import intervals
 from cwpo.statistics.shares import share
 
@@ -47,7 +48,8 @@ def head_to_head(
 ) -> HeadToHead:
     """Sample k of the first meets sample k of the second under each seed; whom each was aligned against is no matter.
 
-    `scores`: run_id, prompt_id, sample, score, tokens and judge of the aligned answers (queries.scores).
+    `scores`: run_id, prompt_id, sample, score, tokens and judge of the aligned answers (queries.scores), and where they
+    are known the cluster of the prompt.
     """
     figures = _figures(first, second, scores)
     return HeadToHead(first_label=labels[0], second_label=labels[1], **figures)
@@ -65,10 +67,12 @@ def _figures(first: Sequence[ComparedRun], second: Sequence[ComparedRun], scores
     if any((rows["judge"] != rows["judge_second"]).any() for rows in met.values()):
         return {"reason": DIFFERENT_JUDGES}
     outcomes = pd.DataFrame({seed: rows.groupby("prompt_id")["outcome"].mean() for seed, rows in met.items()})
-    table = outcomes.dropna().T.to_numpy(dtype=np.float64)
+    outcomes = outcomes.dropna()
+    clusters = clusters_at(clusters_in(scores), outcomes.index)
+    table = outcomes.T.to_numpy(dtype=np.float64)
     if table.size == 0:
         return {"reason": NO_COMMON_PROMPT}
-    found, tally = share(table), intervals.gra(table)
+    found, tally = share(table, clusters), intervals.gra(table)
     every = pd.concat(met.values())
     return {
         "share": found.estimate,

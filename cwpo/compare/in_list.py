@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cwpo.compare.configured_run import ComparedRun, in_order
+from cwpo.data.related.outcomes import clusters_at, clusters_in
 from cwpo.statistics.shares import share
 
 
@@ -32,12 +33,12 @@ class _Answered:
 
 def setting_results(groups: Mapping[str, Sequence[ComparedRun]], outcomes: pd.DataFrame) -> dict[str, SettingResult]:
     """The result of each setting that has a run with outcomes, by the setting's key."""
-    answered = _by_run(outcomes)
+    answered, clusters = _by_run(outcomes), _clusters(outcomes)
     found = {}
     for key, runs in groups.items():
         known = [run for run in in_order(runs) if run.id in answered]
         if known:
-            found[key] = _result(known, answered)
+            found[key] = _result(known, answered, clusters)
     return found
 
 
@@ -51,7 +52,15 @@ def _by_run(outcomes: pd.DataFrame) -> dict[int, _Answered]:
     return {int(run): _Answered(*its) for run, *its in zip(ids[order][starts], *parts, strict=True)} if len(ids) else {}
 
 
-def _result(runs: Sequence[ComparedRun], answered: Mapping[int, _Answered]) -> SettingResult:
+def _clusters(outcomes: pd.DataFrame) -> np.ndarray | None:
+    """The cluster of each prompt, by its number; None where every prompt is its own."""
+    found = clusters_at(clusters_in(outcomes), pd.factorize(outcomes["prompt_id"], sort=True)[1])
+    return None if found is None else np.asarray(pd.factorize(np.asarray(found, dtype=object))[0])
+
+
+def _result(
+    runs: Sequence[ComparedRun], answered: Mapping[int, _Answered], clusters: np.ndarray | None
+) -> SettingResult:
     """As `gra_table` has it: over the prompts that every seed answered, else of the first seed alone."""
     prompts = np.unique(np.concatenate([answered[run.id].prompts for run in runs]))
     by_seed: dict[int, list[np.ndarray]] = {}
@@ -60,14 +69,14 @@ def _result(runs: Sequence[ComparedRun], answered: Mapping[int, _Answered]) -> S
         row[np.searchsorted(prompts, answered[run.id].prompts)] = answered[run.id].outcome
         by_seed.setdefault(run.seed, []).append(row)
     table = np.vstack([rows[0] if len(rows) == 1 else _mean(np.vstack(rows)) for rows in by_seed.values()])
-    shared = table[:, ~np.isnan(table).any(axis=0)]
-    seeds = list(by_seed)
-    if not shared.shape[1]:
-        shared, seeds = table[:1, ~np.isnan(table[0])], seeds[:1]
+    seeds, kept = list(by_seed), ~np.isnan(table).any(axis=0)
+    if not kept.any():
+        table, seeds, kept = table[:1], seeds[:1], ~np.isnan(table[0])
+    shared, related = table[:, kept], None if clusters is None else clusters[prompts[kept]]
     moved = [_mean(answered[run.id].logratio[:, None])[0] for run in runs if run.seed in seeds]
     moved = [value for value in moved if not np.isnan(value)]
     kl = float(np.mean(moved)) if moved else None
-    whole = share(shared)
+    whole = share(shared, related)
     return SettingResult(estimate=whole.estimate, low=whole.low, high=whole.high, kl=kl)
 
 

@@ -21,6 +21,7 @@ from cwpo.compare.gra import PLANNED, setting_key
 from cwpo.compare.setting_names import setting_labels
 from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig
+from cwpo.data.related.outcomes import clusters_at, clusters_in
 from cwpo.statistics import intervals
 from cwpo.statistics.frontier import Curve, SeedFrontier, covered, frontier, matched_difference
 from cwpo.statistics.simultaneous import Gap, together, told
@@ -105,6 +106,7 @@ class Frontier:
     betas: Mapping[int, float]  # by run
     kl: Mapping[int, float]
     outcomes: pd.DataFrame  # runs × prompts that every run answered
+    related: Mapping[str, str]  # prompt -> cluster, of those that share one
 
     @property
     def first(self) -> ComparedRun:
@@ -127,7 +129,7 @@ def frontier_rows(found: Sequence[Frontier]) -> list[FrontierRow]:
     rows = []
     for one in found:
         seeds = _seed_frontiers(one, list(one.runs), one.outcomes.columns)
-        curve = frontier(seeds)
+        curve = frontier(seeds, clusters_at(one.related, one.outcomes.columns))
         rows.append(
             FrontierRow(
                 key=one.key,
@@ -202,6 +204,7 @@ def _frontier(
         betas=betas,
         kl={run_id: float(kl[run_id]) for run_id in ids},
         outcomes=wide,
+        related=clusters_in(outcomes),
     )
 
 
@@ -269,11 +272,16 @@ def _figures(first: Frontier, second: Frontier, labels: Mapping[str, str]) -> di
     prompts = first.outcomes.columns.intersection(second.outcomes.columns)
     if prompts.empty:
         return {"reason": NO_COMMON_PROMPT}
-    found = matched_difference(_seed_frontiers(first, seeds, prompts), _seed_frontiers(second, seeds, prompts))
+    found = matched_difference(
+        _seed_frontiers(first, seeds, prompts),
+        _seed_frontiers(second, seeds, prompts),
+        clusters_at(first.related, prompts),
+    )
     if found is None:
         return {"reason": NO_OVERLAP + _reached(first, second, seeds, labels)}
+    cells = pd.DataFrame(found.gaps, index=seeds, columns=prompts)
     return {
-        "gap": Gap(first=first.key, second=second.key, cells=pd.DataFrame(found.gaps, index=seeds, columns=prompts)),
+        "gap": Gap(first=first.key, second=second.key, cells=cells, clusters=first.related),
         "kl_low": found.kl_low,
         "kl_high": found.kl_high,
         "note": ONE_SEED if len(seeds) == 1 else "",

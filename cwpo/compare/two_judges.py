@@ -1,15 +1,15 @@
 """Two gold rewards over the same answers: GRA under each, agreement, and what alignment does to it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
 from cwpo.compare.configured_run import ONE_SEED, ComparedRun, Configs, by_setting, in_order
 from cwpo.compare.setting_names import setting_labels
+from cwpo.data.related.outcomes import clusters_at, clusters_in
 from cwpo.statistics.agreement import agreement
 from cwpo.statistics.shares import share
 
@@ -55,15 +55,17 @@ def gold_table(
     groups = by_setting(in_order(runs))
     labels = setting_labels(groups, configs or {})
     kept = {key: [run for run in group if run.id in judged] for key, group in groups.items()}
-    return [_row(group, labels[key], both) for key, group in kept.items() if group]
+    related = clusters_in(both)
+    return [_row(group, labels[key], both, related) for key, group in kept.items() if group]
 
 
-def _row(group: Sequence[ComparedRun], label: str, both: pd.DataFrame) -> GoldRow:
+def _row(group: Sequence[ComparedRun], label: str, both: pd.DataFrame, related: Mapping[str, str]) -> GoldRow:
     seeds = {run.id: run.seed for run in group}
     mine = both[both["run_id"].isin(seeds)].assign(seed=lambda rows: rows["run_id"].map(seeds))
     tables = {name: _table(mine, name) for name in ("outcome", "outcome_further")}
+    clusters = clusters_at(related, tables["outcome"].columns)
     won, lost = tables["outcome"], tables["outcome_further"]
-    one, other, agreed = share(won), share(lost), agreement(won, lost)
+    one, other, agreed = share(won, clusters), share(lost, clusters), agreement(won, lost, clusters)
     kappa = agreed.kappa
     return GoldRow(
         group_key=group[0].group_key,
@@ -91,11 +93,11 @@ def _row(group: Sequence[ComparedRun], label: str, both: pd.DataFrame) -> GoldRo
     )
 
 
-def _table(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
+def _table(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """Seeds × prompts that every seed has; two runs of one seed are averaged."""
     wide = rows.pivot_table(index="seed", columns="prompt_id", values=column, aggfunc="mean")
     shared = wide.dropna(axis="columns")
-    return (wide.iloc[:1].dropna(axis="columns") if shared.empty else shared).to_numpy(dtype=np.float64)
+    return wide.iloc[:1].dropna(axis="columns") if shared.empty else shared
 
 
 def _gain(rows: pd.DataFrame, suffix: str) -> float | None:

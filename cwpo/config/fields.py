@@ -36,6 +36,11 @@ class RunFields(Part):
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="answers and gold reward")
     seeds: Seeds = Field(default_factory=Seeds, description="fixes single seeds")
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="how it is run; never changes it")
+    rules: Literal[1, 2] = Field(
+        2,
+        description="2: related prompts stay together when pairs are divided, equal answers tie, and an existing "
+        "annotator is judged on prompts that it was not trained on; 1: as runs before had it",
+    )
     salt: str = Field("", max_length=100, description="any text: forces a fresh execution of every stage")
 
     @property

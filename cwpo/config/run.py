@@ -20,6 +20,7 @@ from cwpo.config.parts import known
 from cwpo.errors import ConfigError
 
 STORED = "stored"  # how `RunConfig.stored` tells the checks whose values they see
+FIRST_RULES: Mapping[str, Any] = {"rules": 1}  # of what was stored before there were others
 MOST_RUNS = 1_000  # of one sweep, whoever submits it
 
 SANDBOX_DEFAULTS: dict[str, Any] = {
@@ -50,6 +51,8 @@ class RunConfig(RunFields):
         if not isinstance(values, Mapping):
             return values
         filled = dict(values)
+        if info.context == STORED:
+            filled = {**FIRST_RULES, **filled}
         _split_percent(filled)
         dataset = value_at(filled, "data.dataset") or "sandbox"
         if dataset == "sandbox":

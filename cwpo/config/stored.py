@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cwpo.config.run import RunConfig
+from cwpo.config.run import FIRST_RULES, RunConfig
 from cwpo.errors import ConfigError
+
+
+def as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was stored, with the rules of then spelled out: whoever parses it as a new run does not change them."""
+    return {**FIRST_RULES, **values}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Rows to candidate pairs: ids, label-free order, and every dropped row counted by reason. Torch-free."""
 
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cwpo.data.files import RowAt
+from cwpo.data.related.clusters import Related
 from cwpo.data.rows import BadRow, RawPair
 from cwpo.records import CandidatePair, Prompt, Side
 
@@ -108,23 +110,51 @@ def apply_length_rule(
     return kept
 
 
+def in_clusters(*splits: Sequence[PairAt]) -> tuple[list[PairAt], ...]:
+    """The same pairs, each with the cluster of its prompt among the prompts of all splits."""
+    related = Related()
+    for at in itertools.chain(*splits):
+        related.add(at.pair.prompt_id, at.pair.prompt, (at.pair.response_a, at.pair.response_b))
+    clusters = related.clusters()
+    return tuple([_in_cluster(at, clusters[at.pair.prompt_id]) for at in split] for split in splits)
+
+
+def _in_cluster(at: PairAt, cluster: str) -> PairAt:
+    return replace(at, pair=replace(at.pair, cluster=cluster))
+
+
 def prompts_of(pairs: Sequence[PairAt]) -> list[Prompt]:
     """The distinct prompts, in order of first appearance."""
     found: dict[str, Prompt] = {}
     for at in pairs:
         pair = at.pair
         if pair.prompt_id not in found:
-            found[pair.prompt_id] = Prompt(prompt_id=pair.prompt_id, prompt=pair.prompt, messages=pair.messages)
+            found[pair.prompt_id] = Prompt(
+                prompt_id=pair.prompt_id, prompt=pair.prompt, messages=pair.messages, cluster=pair.cluster
+            )
     return list(found.values())
 
 
 def hold_out(prompts: Sequence[Prompt], count: int, *, evaluation_seed: int) -> list[Prompt]:
-    """`count` prompts in a seeded order that depends on their own texts only."""
-    return sorted(prompts, key=lambda prompt: content_hash("test", evaluation_seed, prompt.prompt_id))[:count]
+    """`count` prompts in a seeded order that depends on their own texts only.
+
+    Whole clusters, where prompts have them: one that does not fit any more is passed over, so that fewer than `count`
+    may be held out and never more.
+    """
+    order = sorted(prompts, key=lambda prompt: content_hash("test", evaluation_seed, prompt.unit))
+    if all(prompt.cluster is None for prompt in order):
+        return order[:count]
+    held: list[Prompt] = []
+    for _, cluster in itertools.groupby(order, key=lambda prompt: prompt.unit):
+        if len(held) == count:
+            break
+        whole = list(cluster)
+        held += whole if len(held) + len(whole) <= count else []
+    return held
 
 
 def first_pairs(pairs: Sequence[PairAt], limit: int, *, evaluation_seed: int) -> list[PairAt]:
-    """At most `limit` pairs, whole prompts first come by seeded hash; the order of the rows is kept."""
-    ranked = sorted(pairs, key=lambda at: (content_hash("keep", evaluation_seed, at.pair.prompt_id), at.pair.pair_id))
+    """At most `limit` pairs, whole prompts or clusters first come by seeded hash; the order of the rows is kept."""
+    ranked = sorted(pairs, key=lambda at: (content_hash("keep", evaluation_seed, at.pair.unit), at.pair.pair_id))
     chosen = {at.pair.pair_id for at in ranked[:limit]}
     return [at for at in pairs if at.pair.pair_id in chosen]

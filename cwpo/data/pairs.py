@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cwpo.data.related.clusters import cluster_counts, groups
 from cwpo.data.split import Labels, relabel, split_pairs, swap_labels
 from cwpo.records import CandidatePair, Prompt
 from cwpo.stages.settings import SplitSettings
@@ -30,13 +31,15 @@ def load_prompts(directory: Path) -> list[Prompt]:
 
 
 def write_pairs(pairs: Iterable[CandidatePair], directory: Path) -> None:
-    """Write pairs.parquet with a fixed schema, also when there are no pairs."""
-    _write(list(pairs), _pair_schema(), directory / PAIRS_FILE)
+    """Write pairs.parquet with a fixed schema, also when there are no pairs; clusters only where pairs have them."""
+    records = list(pairs)
+    _write(records, _without_clusters(_pair_schema(), records), directory / PAIRS_FILE)
 
 
 def write_prompts(prompts: Iterable[Prompt], directory: Path) -> None:
-    """Write prompts.parquet."""
-    _write(list(prompts), _text_schema(Prompt), directory / PROMPTS_FILE)
+    """Write prompts.parquet; clusters only where prompts have them."""
+    records = list(prompts)
+    _write(records, _without_clusters(_text_schema(Prompt), records), directory / PROMPTS_FILE)
 
 
 def load_part(directory: Path, part: str, rule: SplitSettings, labels: Labels | None = None) -> list[CandidatePair]:
@@ -64,6 +67,18 @@ def part_of(pairs: Sequence[CandidatePair], part: str, fraction: float, seed: in
     return [pair for pair in pairs if split.has(part, pair.prompt_id)]
 
 
+def cluster_summary(pairs: Sequence[CandidatePair], prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """What the summary of a data stage says of clusters: of the prompts for training, of the held-out ones, and which
+    of these belong together."""
+    training = {pair.prompt_id: pair.unit for pair in pairs}
+    held = {prompt.prompt_id: prompt.unit for prompt in prompts}
+    return {
+        "training_clusters": cluster_counts(training.values()),
+        "test_clusters": cluster_counts(held.values()),
+        "test_groups": groups(held),
+    }
+
+
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """Row by row: of a large file only a batch is there twice."""
     import pyarrow.parquet as pq
@@ -80,6 +95,13 @@ def _write(records: Sequence[Any], schema: "pa.Schema", path: Path) -> None:
 
     columns = [pa.array([getattr(one, item.name) for one in records], item.type) for item in schema]
     pq.write_table(pa.Table.from_arrays(columns, schema=schema), path)
+
+
+def _without_clusters(schema: "pa.Schema", records: Sequence[CandidatePair] | Sequence[Prompt]) -> "pa.Schema":
+    """The schema as it was, where the data are divided by prompt: what was stored is the same bytes again."""
+    if any(record.cluster is not None for record in records):
+        return schema
+    return schema.remove(schema.get_field_index("cluster"))
 
 
 def _text_schema(record: type) -> "pa.Schema":

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from cwpo.data.filtering import PairAt, Tally, apply_length_rule, content_hash, first_pairs, to_candidate
-from cwpo.data.pairs import source_counts, write_pairs, write_prompts
+from cwpo.data.pairs import cluster_summary, source_counts, write_pairs, write_prompts
+from cwpo.data.related.clusters import task_of
 from cwpo.data.rows import RawPair
 from cwpo.errors import DataError
 from cwpo.models.sandbox_tokenizer import count_tokens
@@ -24,10 +25,17 @@ def make_data(ctx: StageContext[DataSettings]) -> dict[str, Any]:
     tally.rows = len(drawn)
     kept = _filter(drawn, settings, tally)
     prompts = world.make_test_prompts(settings.test_prompts, settings.evaluation_seed)
+    asked = [
+        Prompt(prompt_id=_prompt_id(prompt), prompt=prompt, cluster=_cluster(settings, prompt)) for prompt in prompts
+    ]
     write_pairs([at.pair for at in kept], ctx.out)
-    write_prompts([Prompt(prompt_id=_prompt_id(prompt), prompt=prompt) for prompt in prompts], ctx.out)
+    write_prompts(asked, ctx.out)
     ctx.reporter.progress(len(drawn), len(drawn), "pairs")
-    return _summary(settings, tally, [at.pair for at in kept], prompts)
+    return _summary(settings, tally, [at.pair for at in kept], asked)
+
+
+def _cluster(settings: DataSettings, prompt: str) -> str | None:
+    return task_of(prompt) if settings.split == "clusters" else None
 
 
 def _prompt_id(prompt: str) -> str:
@@ -45,6 +53,7 @@ def _draw(ctx: StageContext[DataSettings]) -> Iterator[CandidatePair]:
             ctx.stop_if_asked("The run was cancelled while its pairs were drawn.")
             ctx.reporter.progress(done, drawn.pairs, "pairs")
         pair = to_pair(row)
+        pair = replace(pair, cluster=_cluster(ctx.settings, pair.prompt))
         yield replace(pair, source=source_of(pair.prompt)) if ctx.settings.sources else pair
 
 
@@ -77,7 +86,7 @@ def _filter(drawn: list[PairAt], settings: DataSettings, tally: Tally) -> list[P
     return kept
 
 
-def _summary(settings: DataSettings, tally: Tally, pairs: list[CandidatePair], prompts: list[str]) -> dict[str, Any]:
+def _summary(settings: DataSettings, tally: Tally, pairs: list[CandidatePair], prompts: list[Prompt]) -> dict[str, Any]:
     agree = [pair.human_label == pair.true_label for pair in pairs]
     return {
         "rows": tally.rows,
@@ -95,6 +104,7 @@ def _summary(settings: DataSettings, tally: Tally, pairs: list[CandidatePair], p
         "human_accuracy": sum(agree) / len(agree) if agree else None,
         "exact_ties": sum(pair.utility_a == pair.utility_b for pair in pairs),
         **source_counts(pairs),
+        **(cluster_summary(pairs, prompts) if settings.split == "clusters" else {}),
     }
 
 

@@ -23,7 +23,7 @@ _OTHER: Mapping[Side, Side] = {"a": "b", "b": "a"}
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Which prompts are in which part, by their place in the seeded order; it does not grow with the data.
+    """Which prompts are in which part, by their place in the seeded order; it grows with related prompts alone.
 
     Labeled are the prompts up to the place `labeled_to` (−1: none), or those at the places `mixed` where a mix was
     asked for. Unlabeled are those behind `unlabeled_after`, or where it is None all that are not labeled.
@@ -34,6 +34,7 @@ class Split:
     mixed: frozenset[int] | None
     unlabeled_after: int | None
     unlabeled_pairs: int
+    clusters: Mapping[str, str] = field(default_factory=dict)  # prompt -> cluster, where it is not its own
     relabeled: Labels = field(default_factory=dict)
 
     def holds(self, part: str, pair: CandidatePair) -> bool:
@@ -49,7 +50,7 @@ class Split:
             raise KeyError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
         if part == "all":
             return True
-        place = _place(prompt_id, self.seed)
+        place = _place(self.clusters.get(prompt_id, prompt_id), self.seed)
         if part == "unlabeled" and self.unlabeled_after is not None:
             return place > self.unlabeled_after
         labeled = place <= self.labeled_to if self.mixed is None else place in self.mixed
@@ -58,28 +59,41 @@ class Split:
 
 def split_pairs(pairs: Iterable[CandidatePair], rule: SplitSettings) -> Split:
     """The split of pairs in memory."""
-    return split_prompts(((pair.prompt_id, pair.source) for pair in pairs), rule)
+    pairs = list(pairs)
+    return split_prompts(((pair.prompt_id, pair.source) for pair in pairs), rule, clusters_in(pairs))
+
+
+def clusters_in(pairs: Iterable[CandidatePair]) -> dict[str, str] | None:
+    """Prompt -> cluster of those that are not their own; None where pairs are divided by prompt."""
+    found = {pair.prompt_id: pair.cluster for pair in pairs if pair.cluster is not None}
+    return {name: cluster for name, cluster in found.items() if name != cluster} if found else None
 
 
 def split_file(file: Path, rule: SplitSettings) -> Split:
-    """The same split from pairs.parquet: one or two columns are read, batch by batch."""
+    """The same split from pairs.parquet: one to three columns are read, batch by batch."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as table:
-        columns = ["prompt_id"]
-        if rule.mix and "source" in table.schema_arrow.names:
-            columns.append("source")
+        there, clusters = table.schema_arrow.names, None
+        columns = ["prompt_id", *(["source"] if rule.mix and "source" in there else [])]
+        if "cluster" in there:
+            both = table.iter_batches(batch_size=_BATCH, columns=["prompt_id", "cluster"])
+            rows = (row for batch in both for row in batch.to_pylist())
+            clusters = {row["prompt_id"]: row["cluster"] for row in rows if row["cluster"] != row["prompt_id"]}
         batches = table.iter_batches(batch_size=_BATCH, columns=columns)
         return split_prompts(
-            ((row["prompt_id"], row.get("source")) for batch in batches for row in batch.to_pylist()), rule
+            ((row["prompt_id"], row.get("source")) for batch in batches for row in batch.to_pylist()), rule, clusters
         )
 
 
-def split_prompts(pairs: Iterable[tuple[str, str | None]], rule: SplitSettings) -> Split:
+def split_prompts(
+    pairs: Iterable[tuple[str, str | None]], rule: SplitSettings, clusters: Mapping[str, str] | None = None
+) -> Split:
     """Whole prompts in the order of a seeded hash: labeled ones from its start, a fixed unlabeled part from its end.
 
     pairs: prompt id and source of each; a prompt is of the source of its first pair. The labeled part neither knows
-    nor moves with unlabeled_fraction, nor the other way.
+    nor moves with unlabeled_fraction, nor the other way. clusters: prompt -> its cluster where that is not the prompt
+    alone; whole clusters are divided then, each part as near to its share as they allow.
     """
     seed, mix, fraction = rule.split_seed, rule.mix, rule.unlabeled_fraction
     if seed is None:
@@ -90,22 +104,32 @@ def split_prompts(pairs: Iterable[tuple[str, str | None]], rule: SplitSettings) 
         for prompt_id, source in pairs:
             if mix:
                 sources.append(source)
-            yield _place(prompt_id, seed)
+            yield _place(prompt_id if clusters is None else clusters.get(prompt_id, prompt_id), seed)
 
+    place_at = _place_at if clusters is None else _nearest_place
     places = np.fromiter(place_each(), dtype=np.uint64)  # eight bytes a pair
     order = np.argsort(places, kind="stable") if mix else None
     places.sort()
     target = round((rule.label_fraction or 0) * places.size)
-    labeled_to, mixed, labeled_pairs = _place_at(places, target), None, 0
-    after = None if fraction is None else _place_at(places, round(round(1 - fraction, 12) * places.size))
+    labeled_to, mixed, labeled_pairs = place_at(places, target), None, 0
+    after = None if fraction is None else place_at(places, round(round(1 - fraction, 12) * places.size))
     if mix and order is not None:
         before_tail = places.size if after is None else _pairs_up_to(places, after)
         named = np.array(sources, dtype=object)[order]
-        mixed, labeled_pairs = _mixed(places[:before_tail], named[:before_tail], mix, target)
+        mixed, labeled_pairs = _mixed(
+            places[:before_tail], named[:before_tail], mix, target, nearest=clusters is not None
+        )
     elif after is None:
         labeled_pairs = _pairs_up_to(places, labeled_to)
     rest = places.size - (labeled_pairs if after is None else _pairs_up_to(places, after))
-    return Split(seed=seed, labeled_to=labeled_to, mixed=mixed, unlabeled_after=after, unlabeled_pairs=rest)
+    return Split(
+        seed=seed,
+        labeled_to=labeled_to,
+        mixed=mixed,
+        unlabeled_after=after,
+        unlabeled_pairs=rest,
+        clusters=clusters or {},
+    )
 
 
 def swap_labels(pairs: Iterable[CandidatePair], swaps: SwapSettings | None) -> list[CandidatePair]:
@@ -157,14 +181,28 @@ def _place_at(places: NDArray[np.uint64], pairs: int) -> int:
     return int(places[pairs - 1]) if pairs else -1
 
 
+def _nearest_place(places: NDArray[np.uint64], pairs: int) -> int:
+    """The place of the cluster at which the number of pairs is nearest to so many; both sides of it get a cluster
+    unless no pair or all are asked for. −1 for no pair. It never falls as `pairs` grows, so that a labeled part and a
+    fixed unlabeled part cannot meet as long as both fractions add up to at most 1 and there are two clusters."""
+    if pairs in (0, places.size):
+        return int(places[-1]) if pairs else -1
+    reached = places[pairs - 1]
+    begin, end = (int(np.searchsorted(places, reached, side=side)) for side in ("left", "right"))
+    if begin == 0 or (end < places.size and end - pairs <= pairs - begin):
+        return int(reached)
+    return int(places[begin - 1])
+
+
 def _pairs_up_to(places: NDArray[np.uint64], place: int) -> int:
     return int(np.searchsorted(places, np.uint64(place), side="right")) if place >= 0 else 0
 
 
 def _mixed(
-    places: NDArray[np.uint64], sources: NDArray[np.object_], mix: Mapping[str, float], target: int
+    places: NDArray[np.uint64], sources: NDArray[np.object_], mix: Mapping[str, float], target: int, *, nearest: bool
 ) -> tuple[frozenset[int], int]:
-    """The first prompts of each source until its share of `target` is reached, and how many pairs they hold."""
+    """The first prompts of each source until its share of `target` is reached, and how many pairs they hold. nearest:
+    one cluster fewer where that is nearer to the share, but one at least."""
     prompts, first, counts = np.unique(places, return_index=True, return_counts=True)
     named = sources[first]
     taken = np.zeros(len(prompts), dtype=bool)
@@ -173,7 +211,12 @@ def _mixed(
         pairs = counts[own]
         if pairs.sum() < wanted:
             raise DataError(_too_few(source, wanted, int(pairs.sum()), named))
-        taken[own] = np.cumsum(pairs) - pairs < wanted
+        reached = np.cumsum(pairs)
+        within = reached - pairs < wanted
+        if nearest and within.sum() > 1:
+            last = int(within.sum()) - 1
+            within[last] = reached[last] - wanted <= wanted - reached[last - 1]
+        taken[own] = within
     return frozenset(prompts[taken].tolist()), int(counts[taken].sum())
 
 

@@ -12,10 +12,11 @@ from cwpo.data.filtering import (
     apply_length_rule,
     first_pairs,
     hold_out,
+    in_clusters,
     prompts_of,
     usable_pairs,
 )
-from cwpo.data.pairs import source_counts, write_pairs, write_prompts
+from cwpo.data.pairs import cluster_summary, source_counts, write_pairs, write_prompts
 from cwpo.data.source import open_source
 from cwpo.errors import DataError
 from cwpo.records import CandidatePair, Prompt
@@ -24,6 +25,10 @@ from cwpo.stages.plain import to_plain
 from cwpo.stages.settings import DataSettings, LengthRuleSettings
 
 FEWEST_PAIRS = 2
+ONE_CLUSTER = (
+    "Every cluster of related prompts has more than the {} prompts that data.test_prompts asks for, and clusters are "
+    "held out whole: raise it, or set rules: 1, which divides by prompt."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +69,9 @@ def _read(ctx: StageContext[DataSettings], tally: Tally) -> tuple[list[PairAt], 
         short = partial(apply_length_rule, max_tokens=rule.max_tokens, counts=rule.counts, count_tokens=count)
         train = short(train, tally)
         test = short(test, tally) if test is not None else None
+    if ctx.settings.split == "clusters":
+        train, tested = in_clusters(train, test or [])
+        test = None if test is None else tested
     return train, test
 
 
@@ -85,12 +93,14 @@ def split_pairs(train: list[PairAt], test: list[PairAt] | None, settings: DataSe
             f"Only {len(candidates)} usable prompts can be held out and data.test_prompts asks for {wanted}: lower it."
         )
     prompts = hold_out(candidates, wanted, evaluation_seed=seed)
-    held = {prompt.prompt_id for prompt in prompts}
-    free = [at for at in train if at.pair.prompt_id not in held]
+    held = {prompt.unit for prompt in prompts}
+    free = [at for at in train if at.pair.unit not in held]
+    if not prompts:
+        raise DataError(ONE_CLUSTER.format(wanted))
     kept = first_pairs(free, settings.max_pairs or len(free), evaluation_seed=seed)
     if len(kept) < FEWEST_PAIRS:
         raise DataError(
-            f"{len(kept)} usable pairs are left for training after holding out {len(held)} prompts: "
+            f"{len(kept)} usable pairs are left for training after holding out {len(prompts)} prompts: "
             "lower data.test_prompts, relax data.length_rule, or give more data."
         )
     return Split(
@@ -126,7 +136,15 @@ def _summary(settings: DataSettings, tally: Tally, split: Split) -> dict[str, An
         "length_rule_dropped": tally.reasons.get("too_long", 0),
         "longer_wins": _longer_wins(split.pairs),
         **source_counts(split.pairs),
+        **_clusters(settings, split),
     }
+
+
+def _clusters(settings: DataSettings, split: Split) -> dict[str, Any]:
+    """Nothing where data are divided by prompt."""
+    if settings.split == "prompts":
+        return {}
+    return cluster_summary(split.pairs, split.prompts) | {"test_prompts_asked": settings.test_prompts}
 
 
 def _longer_wins(pairs: Sequence[CandidatePair]) -> float | None:

@@ -93,6 +93,7 @@ def run_samples(ctx: StageContext[SampleSettings]) -> dict[str, Any]:
         work.part((1 + written) / 2, 1.0)
         model = _policy(ctx, model_ref(ctx.inputs, "reference_model", settings)).model
         reference = answer_logps(model, answers, prompt_ids, ctx=ctx)
+    clusters = {prompt.prompt_id: prompt.cluster for prompt in prompts}
     samples = [
         Sample(
             prompt_id=answer.prompt_id,
@@ -102,6 +103,7 @@ def run_samples(ctx: StageContext[SampleSettings]) -> dict[str, Any]:
             finished=answer.finished,
             logp=float(own[index]),
             reference_logp=None if reference is None else float(reference[index]),
+            cluster=clusters[answer.prompt_id],
         )
         for index, answer in enumerate(answers)
     ]
@@ -262,7 +264,7 @@ def _answer(values: Mapping[str, Any]) -> Answer:
 
 
 def write_samples(samples: Sequence[Sample], directory: Path) -> None:
-    """samples.parquet with a fixed schema (reference_logp is null for a baseline)."""
+    """samples.parquet with a fixed schema (reference_logp is null for a baseline); clusters where prompts have them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -275,6 +277,7 @@ def write_samples(samples: Sequence[Sample], directory: Path) -> None:
             "finished": pa.bool_(),
             "logp": pa.float64(),
             "reference_logp": pa.float64(),
+            **({"cluster": pa.string()} if any(item.cluster is not None for item in samples) else {}),
         }
     )
     pq.write_table(pa.Table.from_pylist([asdict(item) for item in samples], schema=schema), directory / SAMPLES_FILE)

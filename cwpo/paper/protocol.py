@@ -28,7 +28,7 @@ OWN_SFT = "sft.data"  # tells two annotators of ws apart: with SFT of the weak m
 USUAL: tuple[object, ...] = (None, 0, "bradley_terry", "pool", "labeled")
 # What the paper leaves open or what cannot change a result: no departure from it.
 OPEN = (
-    "name", "seed", "seeds", "salt", "execution", "method", "top_percent", "objective", "data.revision",
+    "name", "seed", "seeds", "salt", "rules", "execution", "method", "top_percent", "objective", "data.revision",
     "data.length_rule.counts", "data.length_rule.tokenizer", "data.length_rule.tokenizer_revision",
     "data.test_prompts", "model.annotator_revision", "model.policy_revision", "model.precision",
     "model.max_length", "model.lora.target_modules", "annotator.schedule", "annotator.warmup_steps",

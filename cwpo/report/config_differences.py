@@ -123,6 +123,6 @@ def _dataset(config: Mapping[str, Any]) -> str:
 def _defaults(dataset: str) -> Mapping[str, Any]:
     """What a run on this dataset has where nobody says anything."""
     try:
-        return dict(flat(RunConfig.stored({"data": {"dataset": dataset}}).canonical()))
+        return dict(flat(RunConfig.stored({"data": {"dataset": dataset}, "rules": 2}).canonical()))
     except ConfigError:  # a dataset of another version has defaults that nobody here knows
         return {}

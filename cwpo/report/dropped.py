@@ -49,7 +49,46 @@ def data_sentence(summary: Mapping[str, Any], prompts: Mapping[str, Any] | None 
         parts.append(f"{count(held)} pairs of test prompts held out")
     if over := summary["over_max_pairs"]:
         parts.append(f"{count(over)} over data.max_pairs")
-    return f"{'; '.join(parts)}; dropped: {_dropped(summary['rejected'])}."
+    words = f"{'; '.join(parts)}; dropped: {_dropped(summary['rejected'])}."
+    return " ".join([words, *_cluster_sentences(summary, prompts or summary)])
+
+
+def _cluster_sentences(summary: Mapping[str, Any], prompts: Mapping[str, Any]) -> list[str]:
+    """Of the prompts for training, of those that are answered, and where whole clusters made these fewer; nothing of
+    data that are divided by prompt."""
+    told = {"prompts for training": summary.get("training_clusters"), "test prompts": prompts.get("test_clusters")}
+    found = [cluster_sentence(clusters, words) for words, clusters in told.items() if clusters and clusters["prompts"]]
+    asked, held = prompts.get("test_prompts_asked"), int(prompts["test_prompts"])
+    if asked and held < asked:
+        found.append(f"Whole clusters make {count(held)} test prompts of the {count(asked)} asked for.")
+    return found
+
+
+def cluster_sentence(clusters: Mapping[str, int], words: str = "prompts") -> str:
+    """How many prompts are related, and how far."""
+    prompts, number, largest = (clusters[name] for name in ("prompts", "clusters", "largest"))
+    if largest <= 1:
+        return f"None of the {count(prompts)} {words} are related."
+    return f"{count(prompts)} {words} in {count(number)} clusters of related ones; the largest has {count(largest)}."
+
+
+def judged_pairs(labels: Mapping[str, Any]) -> int:
+    """How many labels a labels stage's accuracy is of."""
+    return int(labels["n"]) - int(labels.get("trained_on") or 0)
+
+
+def left_out_sentence(labels: Mapping[str, Any]) -> str:
+    """Which labels an existing annotator is not judged by; empty where there are none."""
+    if "trained_on" not in labels or labels["trained_on"] == 0:
+        return ""
+    if labels["trained_on"] is None:
+        return (
+            "It is an existing annotator whose own data are not here: it may have been trained on some of these pairs."
+        )
+    return (
+        f"{count(labels['trained_on'])} of {count(labels['n'])} pairs are left out of that: it was trained on their "
+        "prompts or on related ones."
+    )
 
 
 def cuts(summaries: Mapping[str, Mapping[str, Any]]) -> list[Cut]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from cwpo.report.dropped import data_sentence
+from cwpo.report.dropped import data_sentence, left_out_sentence
 from cwpo.report.numbers import count, interval, number, percent
 
 Level = Literal["info", "warning", "error"]
@@ -64,11 +64,12 @@ def _calibrated(summary: Mapping[str, Any]) -> str:
 
 
 def _labeled(summary: Mapping[str, Any]) -> str:
-    return (
+    words = (
         f"Labeled {count(summary.get('n'))} pairs: agrees with {percent(summary.get('accuracy_human'))} of the hidden "
         f"human labels, length alone with {percent(summary.get('length_only_accuracy'))}; mean confidence "
         f"{number(summary.get('mean_confidence'))}{_cut(summary)}."
     )
+    return f"{words} {left_out_sentence(summary)}".rstrip()
 
 
 def _read(summary: Mapping[str, Any]) -> str:

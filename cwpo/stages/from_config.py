@@ -61,6 +61,7 @@ def data(config: RunConfig, *, pool: bool) -> DataSettings:
         sources=bool(part.mix),  # artifacts made without a mix do not say where a pair is from
         control_tokens="obeyed" if config.is_sandbox else "text",  # the sandbox's world has no such words
         columns=dict(sorted(part.columns.items())) if part.columns else None,
+        split="clusters" if config.rules > 1 else "prompts",
     )
 
 
@@ -199,6 +200,7 @@ def labels(config: RunConfig) -> LabelSettings:
         kind="bradley_terry" if part.use is not None else kind,
         passes=part.passes,
         use=part.use,
+        judged="unseen" if config.rules > 1 and part.use is not None else "all",
         implicit=rewards if kind == "implicit" else None,
     )
 
@@ -307,5 +309,5 @@ def scores(config: RunConfig) -> ScoreSettings:
 
 
 def evaluation(config: RunConfig) -> EvaluationSettings:
-    """Only equal scores count as a tie."""
-    return EvaluationSettings(tie_epsilon=0.0)
+    """Only equal scores count as a tie, and equal texts whatever rounding does to their scores."""
+    return EvaluationSettings(tie_epsilon=0.0, equal_texts="tie" if config.rules > 1 else "scored")

@@ -140,6 +140,7 @@ class DataSettings(Settings):
 
     control_tokens: what is computed from data in which one may be written; they were obeyed before they were text.
     columns: what each column holds, where rows are not read by the names of their columns.
+    split: what stays whole when pairs are divided, and whether pairs say of which cluster they are.
     """
 
     dataset: str
@@ -154,6 +155,7 @@ class DataSettings(Settings):
     sources: bool = usual(False)
     control_tokens: Literal["obeyed", "text"] = usual("obeyed")
     columns: Mapping[str, str] | None = usual(None)
+    split: Literal["prompts", "clusters"] = usual("prompts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +210,8 @@ class ImplicitSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSettings(SplitSettings):
-    """The weak labels, besides the annotator's weights. `use`: an annotator that another run trained."""
+    """The weak labels, besides the annotator's weights. `use`: an annotator that another run trained; `judged`: on all
+    pairs, or on those of prompts that it was not trained on."""
 
     precision: str
     max_length: int | None
@@ -217,6 +220,7 @@ class LabelSettings(SplitSettings):
     kind: AnnotatorKind = usual("bradley_terry")
     passes: int = usual(1)
     use: str | None = usual(None)
+    judged: Literal["all", "unseen"] = usual("all")
     implicit: ImplicitSettings | None = inlined()
 
 
@@ -332,9 +336,10 @@ class ScoreSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings(Settings):
-    """Wins, ties and losses; scores at most tie_epsilon apart are a tie."""
+    """Wins, ties and losses; scores at most tie_epsilon apart are a tie, and so are equal texts, or as they score."""
 
     tie_epsilon: float
+    equal_texts: Literal["scored", "tie"] = usual("scored")
 
 
 def model_of(settings: Settings) -> str | None:

@@ -23,8 +23,9 @@ class Agreement:
     kappa: Estimate | None
 
 
-def agreement(first: ArrayLike, second: ArrayLike) -> Agreement:
-    """Of two seeds × prompts tables of outcomes: a prompt is won above ½, lost below it, tied at it.
+def agreement(first: ArrayLike, second: ArrayLike, clusters: ArrayLike | None = None) -> Agreement:
+    """Of two seeds × prompts tables of outcomes: a prompt is won above ½, lost below it, tied at it. clusters: of the
+    prompts, where some are related.
 
     Kappa's interval is that of the delta method (Fleiss, Cohen & Everitt 1969) prompt by prompt, then `crossed`.
     """
@@ -34,8 +35,8 @@ def agreement(first: ArrayLike, second: ArrayLike) -> Agreement:
     cells = [_kappa_cells(a, b) for a, b in zip(one, other, strict=True)]
     known = [row for row in cells if row is not None]
     return Agreement(
-        share=share((one == other).astype(np.float64)),
-        kappa=crossed(np.array(known), bounds=(-1.0, 1.0)) if len(known) == len(cells) else None,
+        share=share((one == other).astype(np.float64), clusters),
+        kappa=crossed(np.array(known), clusters, bounds=(-1.0, 1.0)) if len(known) == len(cells) else None,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cwpo.statistics.intervals import crossed
 
@@ -53,16 +53,18 @@ def covered(seeds: Sequence[SeedFrontier]) -> tuple[float, float] | None:
     return (low, high) if low < high else None
 
 
-def frontier(seeds: Sequence[SeedFrontier]) -> Curve | None:
-    """GRA along the KL range that every seed covers, banded over seeds × prompts."""
+def frontier(seeds: Sequence[SeedFrontier], clusters: ArrayLike | None = None) -> Curve | None:
+    """GRA along the KL range that every seed covers, banded over seeds × prompts. clusters: of the prompts."""
     span = covered(seeds)
     if span is None:
         return None
     grid = _grid(*span)
-    return _curve(grid, np.array([at_kl(seed, grid) for seed in seeds]), (0.0, 1.0))
+    return _curve(grid, np.array([at_kl(seed, grid) for seed in seeds]), clusters, (0.0, 1.0))
 
 
-def matched_difference(first: Sequence[SeedFrontier], second: Sequence[SeedFrontier]) -> Matched | None:
+def matched_difference(
+    first: Sequence[SeedFrontier], second: Sequence[SeedFrontier], clusters: ArrayLike | None = None
+) -> Matched | None:
     """first − second seed by seed and prompt by prompt at the same KL; None where their ranges do not overlap."""
     span = covered([*first, *second])
     if span is None:
@@ -73,7 +75,7 @@ def matched_difference(first: Sequence[SeedFrontier], second: Sequence[SeedFront
         kl_low=span[0],
         kl_high=span[1],
         gaps=gaps.mean(axis=1),
-        curve=_curve(grid, gaps, (-1.0, 1.0)),
+        curve=_curve(grid, gaps, clusters, (-1.0, 1.0)),
     )
 
 
@@ -95,9 +97,9 @@ def _grid(low: float, high: float) -> FloatArray:
     return np.linspace(low, high, GRID)
 
 
-def _curve(grid: FloatArray, tables: FloatArray, bounds: tuple[float, float]) -> Curve:
+def _curve(grid: FloatArray, tables: FloatArray, clusters: ArrayLike | None, bounds: tuple[float, float]) -> Curve:
     """`tables`: seeds × KL × prompts."""
-    points = [crossed(tables[:, place], bounds=bounds) for place in range(grid.size)]
+    points = [crossed(tables[:, place], clusters, bounds=bounds) for place in range(grid.size)]
     return Curve(
         kl=tuple(map(float, grid)),
         estimate=tuple(point.estimate for point in points),

@@ -17,7 +17,7 @@ _MOST_STEPS = 100
 FloatArray = NDArray[np.float64]
 
 
-def length_controlled(outcomes: ArrayLike, differences: ArrayLike) -> Estimate:
+def length_controlled(outcomes: ArrayLike, differences: ArrayLike, clusters: ArrayLike | None = None) -> Estimate:
     """GRA at equal length over a seeds × prompts table, with an interval over both (delta method, then `crossed`).
 
     Each cell becomes its seed's σ(a) plus the influence of that prompt on it, so that the mean of a row is σ(a) and
@@ -28,7 +28,7 @@ def length_controlled(outcomes: ArrayLike, differences: ArrayLike) -> Estimate:
         raise ValueError("length control needs outcome and length difference of every seed and prompt.")
     scale = float(np.sqrt((longer**2).mean()))
     lengths = np.tanh(longer / scale) if scale > 0 else np.zeros_like(longer)
-    return crossed(np.array([_cells(y, x) for y, x in zip(won, lengths, strict=True)]))
+    return crossed(np.array([_cells(y, x) for y, x in zip(won, lengths, strict=True)]), clusters)
 
 
 def _cells(won: FloatArray, lengths: FloatArray) -> FloatArray:

@@ -28,7 +28,18 @@ from db.queries.people.votes import (
     vote_counts,
     voted_texts,
 )
-from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
+from db.queries.results import (
+    configs,
+    evaluations,
+    held_out_prompts,
+    outcomes,
+    outcomes_and_prompts,
+    prompt_texts,
+    rescorings,
+    scores,
+    stage_seconds,
+    summaries,
+)
 from db.queries.runs import get_run, list_groups, list_runs, runs_by_config_hash
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
 from db.queries.stages import (
@@ -69,6 +80,7 @@ __all__ = [
     "get_run",
     "has_spread",
     "held_out_among",
+    "held_out_prompts",
     "kept_runs",
     "label_margins",
     "label_summaries",
@@ -93,9 +105,11 @@ __all__ = [
     "newest_with_labels",
     "notes_of",
     "outcomes",
+    "outcomes_and_prompts",
     "pace_of",
     "plan_reuse",
     "points_after",
+    "prompt_texts",
     "queue_health",
     "queue_now",
     "queue_paused",

@@ -256,6 +256,7 @@ def _summary(run_id: int, stage_id: int, fingerprint: str, found: Mapping[str, A
         attributes=tuple(AttributeGroup(**row) for row in summary.get("attributes", ())),
         unsure=Unsure.from_summary(summary["unsure"]) if summary.get("unsure") else None,
         judged=summary.get("judged"),
+        trained_on=summary.get("trained_on", 0),
     )
 
 

@@ -1,18 +1,19 @@
 """The Compare page: GRA, per-prompt outcomes, configs and times of several runs."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, case, func, select
+from sqlalchemy.orm import Session, aliased
 
-from db.models import Attempt, Evaluation, Outcome, Run, RunStage, Sample, Score, Stage, StageInput
+from db.models import Attempt, Evaluation, Outcome, Prompt, Run, RunStage, Sample, Score, Stage, StageInput
 from db.queries.common import frame, slot_stages
-from db.records import EvaluationRecord, RescoringRow
+from db.records import EvaluationRecord, HeldOut, HeldOutPrompts, RescoringRow
 
 EVALUATION_SLOT = "evaluation"
+PROMPT_SLOTS = ("prompts", "data")  # the sandbox's prompts have a stage of their own
 OUTCOME_COLUMNS = (
     "prompt_id",
     "outcome",
@@ -24,6 +25,12 @@ OUTCOME_COLUMNS = (
     "ungrammatical",
     "baseline_ungrammatical",
 )
+
+
+OUTCOME_TYPES = {
+    "run_id": "int64",
+    **{name: "str" if name == "prompt_id" else "float64" for name in OUTCOME_COLUMNS},
+}
 
 
 def evaluations(
@@ -42,16 +49,78 @@ def evaluations(
 
 def outcomes(session: Session, run_ids: Collection[int], *, slot: str = EVALUATION_SLOT) -> pd.DataFrame:
     """Published per-prompt outcomes of the runs: run_id, prompt_id, outcome and the figures of both sides."""
-    found = (
+    found = _published_outcomes(run_ids, slot).order_by(RunStage.run_id, Outcome.prompt_id)
+    return frame(session, found, OUTCOME_TYPES)
+
+
+def outcomes_and_prompts(
+    session: Session, run_ids: Collection[int], *, slot: str = EVALUATION_SLOT
+) -> tuple[pd.DataFrame, HeldOutPrompts]:
+    """The same outcomes, and where the prompts of the runs come from, in one query."""
+    held = _held_out(run_ids).subquery()
+    every = _published_outcomes(run_ids, slot).outerjoin(held, held.c.run_id == RunStage.run_id)
+    first = func.row_number().over(partition_by=held.c.stage_id, order_by=(RunStage.run_id, Outcome.prompt_id)) == 1
+    told = every.add_columns(held.c.stage_id, case((first, held.c.config)), case((first, held.c.summary)))
+    rows = session.connection().execute(told.order_by(RunStage.run_id, Outcome.prompt_id)).all()
+    columns = list(zip(*rows, strict=True)) if rows else [()] * (len(OUTCOME_TYPES) + 3)
+    *figures, stage_ids, configs_, summaries_ = columns
+    table = pd.DataFrame(dict(zip(OUTCOME_TYPES, figures, strict=True))).astype(OUTCOME_TYPES)
+    return table, _prompts_of(zip(figures[0], stage_ids, configs_, summaries_, strict=True))
+
+
+def held_out_prompts(session: Session, run_ids: Collection[int]) -> HeldOutPrompts:
+    """Where the held-out prompts of these runs come from."""
+    return _prompts_of(session.execute(_held_out(run_ids)).all())
+
+
+def _published_outcomes(run_ids: Collection[int], slot: str) -> Select[*tuple[Any, ...]]:
+    return (
         select(RunStage.run_id, *(getattr(Outcome, name) for name in OUTCOME_COLUMNS))
         .select_from(RunStage)
         .join(Stage, Stage.id == RunStage.stage_id)
         .join(Outcome, (Outcome.stage_id == Stage.id) & (Outcome.attempt_id == Stage.published_attempt_id))
         .where(RunStage.run_id.in_(run_ids), RunStage.slot == slot)
-        .order_by(RunStage.run_id, Outcome.prompt_id)
     )
-    numbers = {name: "float64" for name in OUTCOME_COLUMNS if name != "prompt_id"}
-    return frame(session, found, {"run_id": "int64", "prompt_id": "str", **numbers})
+
+
+def _held_out(run_ids: Collection[int]) -> Select[*tuple[Any, ...]]:
+    """Of each run the published stage with its held-out prompts: one of their own, or the one of its pairs."""
+    own, stage = aliased(RunStage), aliased(Stage)
+    place = func.row_number().over(partition_by=own.run_id, order_by=own.slot.desc())  # prompts before data
+    found = (
+        select(own.run_id, own.stage_id, stage.config, stage.summary, place.label("place"))
+        .join(stage, stage.id == own.stage_id)
+        .where(own.run_id.in_(run_ids), own.slot.in_(PROMPT_SLOTS), stage.published_attempt_id.is_not(None))
+        .subquery()
+    )
+    return select(found.c.run_id, found.c.stage_id, found.c.config, found.c.summary).where(found.c.place == 1)
+
+
+def _prompts_of(rows: Iterable[Any]) -> HeldOutPrompts:
+    """From run, stage, and once a stage at least its configuration and summary."""
+    stages: dict[int, int] = {}
+    said: dict[int, HeldOut] = {}
+    for run_id, stage_id, config, summary in rows:
+        if stage_id is not None:
+            stages[run_id] = stage_id
+        if stage_id is not None and config is not None and stage_id not in said:
+            groups = (summary or {}).get("test_groups")
+            said[stage_id] = HeldOut(dataset=str(config.get("dataset")), groups=groups)
+    return HeldOutPrompts(stages=stages, said=said)
+
+
+def prompt_texts(session: Session, stage_ids: Collection[int]) -> dict[int, list[tuple[str, str]]]:
+    """Id and text of the held-out prompts, by the stage that holds them."""
+    rows = session.execute(
+        select(Prompt.stage_id, Prompt.prompt_id, Prompt.prompt)
+        .join(Stage, (Stage.id == Prompt.stage_id) & (Stage.published_attempt_id == Prompt.attempt_id))
+        .where(Prompt.stage_id.in_(stage_ids))
+        .order_by(Prompt.stage_id, Prompt.prompt_id)
+    )
+    result: dict[int, list[tuple[str, str]]] = {}
+    for row in rows:
+        result.setdefault(row.stage_id, []).append((row.prompt_id, row.prompt))
+    return result
 
 
 def rescorings(session: Session, run_ids: Collection[int]) -> list[RescoringRow]:

@@ -1,5 +1,6 @@
 """Labels and answers, for Examples, Run and Compare."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from db.records.annotators import AttributeGroup, Judged, Rival, Slice, Unsure
@@ -89,6 +90,22 @@ class Decile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What a stage with held-out prompts says of them; `groups` of ids are related, None where it does not say."""
+
+    dataset: str
+    groups: Sequence[Sequence[str]] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutPrompts:
+    """Run -> the stage that holds its held-out prompts, and what each of these stages says of them."""
+
+    stages: Mapping[int, int]
+    said: Mapping[int, HeldOut]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelSummary:
     """What a labels stage found out about its annotator; stages computed before these were kept lack the last eight."""
 
@@ -113,6 +130,7 @@ class LabelSummary:
     attributes: tuple[AttributeGroup, ...] = ()
     unsure: Unsure | None = None
     judged: int | None = None  # pairs behind intervals, calibration, rivals and slices; fewer than n of very many
+    trained_on: int | None = 0  # pairs left out, of prompts that an existing annotator met; None: not known here
 
 
 @dataclass(frozen=True, kw_only=True)

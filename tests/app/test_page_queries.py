@@ -13,7 +13,7 @@ COLUMNS = "align.beta,labels:mean_confidence"
 # What more than one question is asked for, and why.
 MORE = {
     ("compare", "Answers"): 11,  # the prompts that all runs answered, and every text of one of them
-    ("compare", "Head to head"): 10,  # every sample and score of two settings, and what judged each
+    ("compare", "Head to head"): 11,  # every sample and score of two settings, what judged each, and related prompts
     ("new_run", "RUN"): 8,  # the run that it starts from, and whether it failed
     ("relabel", "Ada"): 14,  # the next pair is chosen and lent to this person in a transaction of its own
 }

@@ -19,6 +19,7 @@ from cwpo.paper import published
 from cwpo.report.numbers import interval, number
 from db import queries
 from tests.app.visits import Computed, visit, words
+from workers import related_prompts
 from workers.machine.database import reading
 
 HH = {"data": {"dataset": "hh"}, "model": {"annotator": "facebook/opt-125m", "policy": "facebook/opt-1.3b"}}
@@ -119,7 +120,7 @@ def test_differences_show_what_they_could_have_found(
     gaps = lines_of(visit("paper", table=T10), "difference", "detectable, points")
     rows = [row for row in computed.rows() if row.method in ("top", "weak")]
     with reading() as session:
-        outcomes = queries.outcomes(session, [row.id for row in rows])
+        outcomes = related_prompts.outcomes(session, [row.id for row in rows])
     keys = {row.method: row.group_key for row in rows}
     (found,) = differences(rows, outcomes, pairs=[(keys["top"], keys["weak"])])
     assert gaps[0]["difference"] == "Top 30 % − Weak labels"

@@ -62,6 +62,7 @@ def config(folder: Path) -> RunConfig:
     return RunConfig.parse(
         {
             "method": "cw",
+            "rules": 1,
             "data": {"dataset": str(file), "label_fraction": 0.4, "test_prompts": 20},
             "model": {**names, "lora": {"r": 2}, "precision": "fp32"},
             "annotator": {**train, "dropout": 0.0, "calibrate": True},

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from cwpo.evaluation.gra import OUTCOMES_FILE
 from cwpo.report.columns import ON_PAGES, gra_columns, part
-from cwpo.report.dropped import cut_sentence, cuts, data_sentence
+from cwpo.report.dropped import cut_sentence, cuts, data_sentence, judged_pairs, left_out_sentence
 from cwpo.report.gra_terms import table_notes
 from cwpo.report.numbers import number, percent
 from cwpo.report.single_run import gra_row, run_and_config
@@ -174,9 +174,9 @@ def _gra_of_one_run(result: RunResult) -> list[list[str]]:
 
 def _show_labels(labels: Mapping[str, Any], console: Console) -> None:
     console.print(
-        f"Annotator: {percent(labels['accuracy_human'])} of {labels['n']} hidden human labels "
+        f"Annotator: {percent(labels['accuracy_human'])} of {judged_pairs(labels)} hidden human labels "
         f"(length alone: {percent(labels['length_only_accuracy'])}), "
-        f"mean confidence {number(labels['mean_confidence'])}.",
+        f"mean confidence {number(labels['mean_confidence'])}. {left_out_sentence(labels)}".rstrip(),
         highlight=False,
     )
     rows = [

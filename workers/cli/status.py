@@ -18,6 +18,7 @@ from cwpo.stages.graph import slot_name
 from db import queries
 from db.records import CardWait, EvaluationRecord, RunFilters, RunRow, StageRow
 from db.status import LIVE
+from workers import related_prompts
 from workers.cli.console import make_console, show_notes, show_table
 from workers.machine.database import reading
 from workers.plan import queue_times
@@ -121,7 +122,7 @@ def print_comparison(run_ids: Sequence[int], console: Console) -> None:
     """The GRA table, cw − weak and cw − human with their intervals, and the sentence that the table supports."""
     with reading() as session:
         page = queries.list_runs(session, filters=RunFilters(ids=tuple(run_ids)), after=None, limit=len(run_ids))
-        outcomes = queries.outcomes(session, run_ids)
+        outcomes = related_prompts.outcomes(session, run_ids)
         stored = read_stored(queries.configs(session, run_ids))
         configs = stored.configs
         ends = alignment_ends(configs, queries.final_metrics(session, run_ids, "align", END_METRICS))

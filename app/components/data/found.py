@@ -13,7 +13,7 @@ from app.components.frame.data_address import DataView
 from app.components.frame.formats import counted, share
 from app.components.frame.tables import Column
 from cwpo.data.profile.lengths import BYTES_PER_TOKEN, EDGES, PARTS
-from cwpo.report.dropped import reason_words
+from cwpo.report.dropped import cluster_sentence, reason_words
 from cwpo.report.numbers import count
 from cwpo.report.tables import Table
 
@@ -74,6 +74,8 @@ def show_facts(found: Mapping[str, Any]) -> None:
         words.append(f"The longer response is preferred in {share(wins, 1)}: compare what you find with length alone.")
     if found["contradicted"]:
         words.append(f"{counted(found['contradicted'], 'pair')} came again with the other response preferred.")
+    if found["clusters"]["largest"] > 1:
+        words.append(cluster_sentence(found["clusters"]))
     if found["sources"]:
         words.append("Sources: " + ", ".join(f"{name} {count(n)}" for name, n in found["sources"].items()) + ".")
     if words:
@@ -123,7 +125,10 @@ def show_split(view: DataView, found: Mapping[str, Any]) -> None:
         st.query_params.from_dict(replace(view, split=now).to_params())
         st.rerun()
     if split["test"] < view.split.test_prompts:
-        layout.note(f"Only {counted(split['test'], 'prompt')} can be held out: one in six, where fewer are there.")
+        layout.note(
+            f"Only {counted(split['test'], 'prompt')} can be held out: one in six, where fewer are there, and whole "
+            "clusters of related prompts."
+        )
     near = found["near"]
     for part, other, words in (
         ("test", "training", "test prompts have a near-duplicate among the prompts for training"),

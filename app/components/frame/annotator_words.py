@@ -25,7 +25,7 @@ def overlap(row: NamedAnnotatorRow, dataset: str) -> str:
         return ""
     return (
         f"It learned from these data (split seed {row.split_seed}, {share(row.label_fraction)}): with another split it "
-        "labels pairs whose human labels it has seen, and its accuracy there says too much."
+        "labels pairs whose human labels it has seen; its accuracy is of the others alone."
     )
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from cwpo.data.profile.job import VERSION, Job
 from cwpo.data.profile.lengths import Lengths
 from cwpo.data.profile.near import THRESHOLD, Near, Shingler, Shingles, near_duplicates, signatures
-from cwpo.data.profile.reading import Counts, ReadPair, opened, pairs_of, part_by, test_prompts
+from cwpo.data.profile.reading import Counts, ReadPair, opened, pairs_of, part_by, related_to, test_prompts
+from cwpo.data.related.clusters import Related, cluster_counts
 from cwpo.data.rows import as_messages
 
 EXAMPLES = 3
@@ -38,8 +39,10 @@ class Prompts:
     tests: list[bool] = field(default_factory=list)
     sources: list[str | None] = field(default_factory=list)
     shingler: Shingler = field(default_factory=Shingler)
+    related: Related = field(default_factory=Related)
 
     def add(self, read: ReadPair) -> None:
+        self.related.add(read.pair.prompt_id, read.pair.prompt, (read.chosen, read.rejected))
         place = self.place_of.get(read.pair.prompt_id)
         if place is None:
             place = self.place_of[read.pair.prompt_id] = len(self.sets)
@@ -115,10 +118,12 @@ def _counted(counts: Counts, pairs: int, prompts: Prompts) -> dict[str, Any]:
 def _split(job: Job, prompts: Prompts) -> dict[str, Any]:
     """The parts of a new run, and how many prompts of one are nearly in another."""
     names = list(prompts.place_of)
-    held = test_prompts(dict(zip(names, prompts.tests, strict=True)), job.split)
-    training = [place for place, name in enumerate(names) if name not in held and prompts.pairs[place]]
+    clusters = prompts.related.clusters()
+    held = test_prompts(dict(zip(names, prompts.tests, strict=True)), job.split, clusters)
+    left_out = related_to(held, clusters)
+    training = [place for place, name in enumerate(names) if name not in left_out and prompts.pairs[place]]
     each = [(names[place], prompts.sources[place]) for place in training for _ in range(prompts.pairs[place])]
-    part = part_by(each, job.split)
+    part = part_by(each, job.split, clusters)
     parts: dict[str, list[int]] = {"test": [prompts.place_of[name] for name in held], "labeled": [], "unlabeled": []}
     for place in training:
         parts[part(names[place])].append(place)
@@ -129,6 +134,7 @@ def _split(job: Job, prompts: Prompts) -> dict[str, Any]:
     }
     pairs = {name: sum(prompts.pairs[place] for place in parts[name]) for name in ("labeled", "unlabeled")}
     return {
+        "clusters": cluster_counts(clusters.values()),
         "split": {**asdict(job.split), "test": len(parts["test"]), **pairs},
         "near": {"threshold": THRESHOLD, **compared},
     }

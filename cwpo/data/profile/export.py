@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from cwpo.data.pairs import PAIRS_FILE, load_prompts
 from cwpo.data.profile.job import PAIRS, Job
-from cwpo.data.profile.reading import Counts, opened, pairs_of, part_by, test_prompts
+from cwpo.data.profile.reading import Counts, opened, pairs_of, part_by, related_to, test_prompts
+from cwpo.data.related.clusters import Related
 from cwpo.data.split import split_file
 from cwpo.files import written_aside
 from cwpo.stages.plain import from_plain
@@ -27,17 +28,21 @@ def export(job: Job, folder: Path, report: Report) -> dict[str, Any]:
     """Every usable pair of a source, with the part that a new run would put it in. The rows are read twice."""
     tests: dict[str, bool] = {}
     training: list[tuple[str, str | None]] = []
+    related = Related()
     for read in pairs_of(opened(job).source, Counts(), lambda rows: report(rows, "rows read")):
         tests[read.pair.prompt_id] = tests.get(read.pair.prompt_id, False) or read.test
+        related.add(read.pair.prompt_id, read.pair.prompt, (read.chosen, read.rejected))
         if not read.test:
             training.append((read.pair.prompt_id, read.pair.source))
-    held = test_prompts(tests, job.split)
-    part = part_by([one for one in training if one[0] not in held], job.split)
+    clusters = related.clusters()
+    held = test_prompts(tests, job.split, clusters)
+    left_out = related_to(held, clusters)
+    part = part_by([one for one in training if one[0] not in left_out], job.split, clusters)
     written: dict[str, int] = {}
     with _lines(folder) as stream:
         for read in pairs_of(opened(job).source, Counts(), lambda rows: report(rows, "rows written")):
             name = read.pair.prompt_id
-            where = "test" if name in held else "unused" if read.test else part(name)
+            where = "test" if name in held else "unused" if read.test or name in left_out else part(name)
             written[where] = written.get(where, 0) + 1
             values = line(read.pair.prompt, read.pair.messages, read.chosen, read.rejected)
             _write(stream, {**values, "split": where, **({"source": read.pair.source} if read.pair.source else {})})

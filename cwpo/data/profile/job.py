@@ -10,7 +10,7 @@ from typing import Any, Literal
 from cwpo.config.parts import DataConfig, EvaluationConfig
 from cwpo.files import write_whole
 
-VERSION = 1  # of what a profile says
+VERSION = 2  # of what a profile says
 JOB, PROGRESS, RESULT, END, PAIRS = "job.json", "progress.json", "result.json", "end.json", "pairs.jsonl"
 DONE, FAILED = "done", "failed"
 Kind = Literal["profile", "export", "run"]

@@ -1,7 +1,7 @@
 """The pairs of a job one by one, with the prompts' places in the split: what profile and export have in common."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -122,18 +122,24 @@ def _reported(rows: Iterable[RowAt], tally: Tally, report: Callable[[int], None]
         yield at
 
 
-def test_prompts(prompts: Mapping[str, bool], split: Split) -> set[str]:
+def test_prompts(prompts: Mapping[str, bool], split: Split, clusters: Mapping[str, str]) -> set[str]:
     """The held-out prompts: of the publisher's test split where there is one, of all otherwise. prompts: id -> whether
-    it stands in that split. Of a small dataset a sixth at most."""
+    it stands in that split. Of a small dataset a sixth at most; whole clusters of related prompts."""
     ours = [name for name, test in prompts.items() if test] or list(prompts)
     most = len(ours) if any(prompts.values()) else len(ours) // (FEWEST_FOR_TRAINING + 1)
-    each = [Prompt(prompt_id=name, prompt="") for name in ours]
+    each = [Prompt(prompt_id=name, prompt="", cluster=clusters[name]) for name in ours]
     held = hold_out(each, min(split.test_prompts, most), evaluation_seed=split.evaluation_seed)
     return {prompt.prompt_id for prompt in held}
 
 
-def part_by(pairs: Iterable[tuple[str, str | None]], split: Split) -> Callable[[str], str]:
+def related_to(held: Collection[str], clusters: Mapping[str, str]) -> set[str]:
+    """The prompts in the clusters of the held-out ones, themselves among them: none of them is for training."""
+    left_out = {clusters[name] for name in held}
+    return {name for name, cluster in clusters.items() if cluster in left_out}
+
+
+def part_by(pairs: Iterable[tuple[str, str | None]], split: Split, clusters: Mapping[str, str]) -> Callable[[str], str]:
     """Says of a training prompt whether it is labeled; pairs: prompt id and source of each."""
     rule = SplitSettings(label_fraction=split.label_fraction, split_seed=split.split_seed)
-    found = split_prompts(pairs, rule)
+    found = split_prompts(pairs, rule, {name: cluster for name, cluster in clusters.items() if name != cluster})
     return lambda prompt_id: "labeled" if found.has("labeled", prompt_id) else "unlabeled"

@@ -1,5 +1,6 @@
 """The sandbox's data artifact: labels follow their texts through the shuffle, identifiers are hashes of texts."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from cwpo.stages.settings import SplitSettings
 from tests.cwpo.stage import context
 
 
-def config(slot: str = "data", **data: Any) -> dict[str, Any]:
-    values = {"data": {"dataset": "sandbox", "sandbox": {"pairs": 300}, **data}}
-    return dict(build(RunConfig.parse(values))[slot].config)
+def config(slot: str = "data", *, rules: int = 2, **data: Any) -> dict[str, Any]:
+    values = {"data": {"dataset": "sandbox", "sandbox": {"pairs": 300}, **data}, "rules": rules}
+    return {"split": "prompts", **build(RunConfig.parse(values))[slot].config}
 
 
 def test_labels_follow_their_responses_through_the_shuffle(tmp_path: Path) -> None:
@@ -43,10 +44,12 @@ def test_labels_follow_their_responses_through_the_shuffle(tmp_path: Path) -> No
     assert summary["human_accuracy"] == pytest.approx(agree)
 
 
-def test_a_mix_tells_prompts_that_ask_for_harm_from_the_others(tmp_path: Path) -> None:
-    """Only where it is asked for: the pairs of every other run stay as they were. The labeled part has the shares."""
+@pytest.mark.parametrize("rules", [1, 2])
+def test_a_mix_tells_prompts_that_ask_for_harm_from_the_others(tmp_path: Path, rules: int) -> None:
+    """Only where it is asked for: the pairs of every other run stay as they were. The labeled part has the shares, with
+    whole prompts or, as near as they allow, whole tasks."""
     plain, mixed = (
-        context(tmp_path / name, "data", config=config(sandbox={"pairs": 1000}, **more))
+        context(tmp_path / name, "data", config=config(rules=rules, sandbox={"pairs": 1000}, **more))
         for name, more in (("plain", {}), ("mixed", {"mix": {"harmless": 0.8, "helpful": 0.2}, "label_fraction": 0.1}))
     )
     assert "sources" not in make_data(plain)
@@ -58,8 +61,14 @@ def test_a_mix_tells_prompts_that_ask_for_harm_from_the_others(tmp_path: Path) -
     rule = SplitSettings(label_fraction=0.1, split_seed=0, mix={"harmless": 0.8, "helpful": 0.2})
     labeled = load_part(mixed.out, "labeled", rule)
     harmless = sum(pair.source == "harmless" for pair in labeled)
-    assert 80 <= harmless <= 82  # prompts stay whole
-    assert 20 <= len(labeled) - harmless <= 22
+    units: dict[str | None, Counter[str]] = {"harmless": Counter(), "helpful": Counter()}
+    for pair in pairs:
+        units[pair.source][pair.unit] += 1
+    for wanted, found, sizes in (
+        (80, harmless, units["harmless"]),
+        (20, len(labeled) - harmless, units["helpful"]),
+    ):
+        assert wanted - (rules - 1) * max(sizes.values()) / 2 <= found <= wanted + max(sizes.values()) / rules
 
 
 def test_order_says_nothing_about_labels() -> None:

@@ -1,5 +1,6 @@
 """GRA per prompt, by hand: sample k of the aligned model meets sample k of the baseline."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,17 @@ from tests.cwpo.stage import context
 Scores = dict[str, list[float]]
 
 
-def answers(folder: Path, scores: Scores, *, reference: bool, ungrammatical: bool | None = None) -> dict[str, Path]:
-    """A samples and a scores artifact: {prompt: score of each sample}. Sample k has 10 + k tokens, log-prob −k − 1."""
+def answers(
+    folder: Path,
+    scores: Scores,
+    *,
+    reference: bool,
+    ungrammatical: bool | None = None,
+    texts: Mapping[str, str] | None = None,
+    clusters: Mapping[str, str] | None = None,
+) -> dict[str, Path]:
+    """A samples and a scores artifact: {prompt: score of each sample}. Sample k has 10 + k tokens, log-prob −k − 1, and
+    a text of its own where `texts` has none for the prompt."""
     rows = [
         {
             "prompt_id": prompt,
@@ -24,8 +34,9 @@ def answers(folder: Path, scores: Scores, *, reference: bool, ungrammatical: boo
             "reference_logp": -3.0 if reference else None,
             "score": score,
             "ungrammatical": ungrammatical,
-            "text": "",
+            "text": (texts or {}).get(prompt, f"{folder.name} {prompt} {sample}"),
             "finished": True,
+            **({"cluster": clusters[prompt]} if clusters else {}),
         }
         for prompt, values in scores.items()
         for sample, score in enumerate(values)
@@ -38,12 +49,19 @@ def answers(folder: Path, scores: Scores, *, reference: bool, ungrammatical: boo
 
 
 def evaluated(
-    tmp_path: Path, aligned: Scores, baseline: Scores, epsilon: float = 0.0
+    tmp_path: Path,
+    aligned: Scores,
+    baseline: Scores,
+    epsilon: float = 0.0,
+    *,
+    texts: Mapping[str, str] | None = None,
+    clusters: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    own = answers(tmp_path / "own", aligned, reference=True, ungrammatical=True)
-    other = answers(tmp_path / "other", baseline, reference=False, ungrammatical=False)
+    own = answers(tmp_path / "own", aligned, reference=True, ungrammatical=True, texts=texts, clusters=clusters)
+    other = answers(tmp_path / "other", baseline, reference=False, ungrammatical=False, texts=texts, clusters=clusters)
     inputs = {**own, "baseline_samples": other["samples"], "baseline_scores": other["scores"]}
-    ctx = context(tmp_path, "evaluation", config={"tie_epsilon": epsilon}, inputs=inputs)
+    ctx = context(tmp_path, "evaluation", config={"tie_epsilon": epsilon, **settings}, inputs=inputs)
     summary = run_evaluation(ctx)
     return summary, pd.read_parquet(ctx.out / "outcomes.parquet").set_index("prompt_id")
 
@@ -79,6 +97,31 @@ def test_one_sample_without_ties_gets_wilson(tmp_path: Path) -> None:
     summary, _ = evaluated(tmp_path, aligned, {prompt: [0.5] for prompt in aligned})
     assert summary["interval_method"] == "Wilson"
     assert (summary["ci_low"], summary["ci_high"]) == (pytest.approx(0.3006, abs=1e-4), pytest.approx(0.9544, abs=1e-4))
+
+
+def test_equal_answers_tie_whatever_rounding_their_scores_have(tmp_path: Path) -> None:
+    """p: the same text, 2e-7 apart, ½; q: other texts as far apart, a loss. By their scores alone both are losses."""
+    aligned, baseline = {"p": [1.0], "q": [1.0]}, {"p": [1.0 + 2e-7], "q": [1.0 + 2e-7]}
+    summary, rows = evaluated(tmp_path / "now", aligned, baseline, texts={"p": "the same"})
+    assert rows["outcome"].to_dict() == {"p": 0.5, "q": 0.0}
+    assert (summary["wins"], summary["ties"], summary["losses"]) == (0, 1, 1)
+    _, before = evaluated(tmp_path / "before", aligned, baseline, texts={"p": "the same"}, equal_texts="scored")
+    assert before["outcome"].to_dict() == {"p": 0.0, "q": 0.0}
+
+
+def test_related_prompts_count_as_one_in_the_interval(tmp_path: Path) -> None:
+    """Twelve prompts in three clusters of four that agree say less than twelve prompts do."""
+    aligned = {f"p{n:02d}": [float(n % 3)] for n in range(12)}
+    clusters = {prompt: f"c{int(prompt[1:]) % 3}" for prompt in aligned}
+    baseline = {prompt: [1.0] for prompt in aligned}
+    alone, plain = evaluated(tmp_path / "alone", aligned, baseline)
+    found, rows = evaluated(tmp_path / "related", aligned, baseline, clusters=clusters)
+    assert found["gra"] == alone["gra"] == 0.5
+    assert found["clusters"] == 3
+    assert rows["cluster"].to_dict() == clusters
+    assert "clusters" not in alone
+    assert "cluster" not in plain
+    assert found["ci_high"] - found["ci_low"] > 1.5 * (alone["ci_high"] - alone["ci_low"])
 
 
 def test_a_model_against_itself_is_one_half(tmp_path: Path) -> None:

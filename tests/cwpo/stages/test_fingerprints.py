@@ -6,6 +6,7 @@ from dataclasses import dataclass, make_dataclass
 import pytest
 
 from cwpo.config.run import RunConfig
+from cwpo.config.stored import as_stored
 from cwpo.stages.fingerprint import fingerprint, identity
 from cwpo.stages.graph import build
 from cwpo.stages.kinds import KINDS
@@ -37,18 +38,45 @@ STORED = {
 }
 
 
+# What the second rules changed.
+SECOND = {
+    "data": "6a2781777e04fb57a60d0ba864379572b724f61cadc5df44ba9ae6aa01a7ec58",
+    "evaluation": "9a971568c977eca8d6a3e2bc8e236bdc4dde4a6b26f3cd07116d93d6157dda97",
+}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_stored_of_a_kind_stays_valid(kind: str) -> None:
-    spec = next(spec for spec in build(RunConfig.parse(EVERY_KIND)).values() if spec.kind == kind)
+@pytest.mark.parametrize(("rules", "wanted"), [(1, STORED), (2, {**STORED, **SECOND})])
+def test_what_is_stored_of_a_kind_stays_valid(kind: str, rules: int, wanted: dict[str, str]) -> None:
+    config = RunConfig.parse({**EVERY_KIND, "rules": rules})
+    spec = next(spec for spec in build(config).values() if spec.kind == kind)
     now = fingerprint(spec.settings, {}, salt="")
-    assert now == STORED[kind], f"stored {kind} stages are lost: declare the new field usual(…), or raise the version"
+    assert now == wanted[kind], f"stored {kind} stages are lost: declare the new field usual(…), or raise the version"
 
 
-def test_the_whole_chain_of_a_run_is_the_stored_one() -> None:
+@pytest.mark.parametrize(
+    ("rules", "wanted"),
+    [
+        (1, "ef6a74f5420b2b8414176dbe1d625ad57d69c007cbdf2dd37f2b1a840e700371"),
+        (2, "bb5ea432dcb61c646a37b5a955e46b1601c43b6e1f2f1a48902e17c30f29f202"),
+    ],
+)
+def test_the_whole_chain_of_a_run_is_the_stored_one(rules: int, wanted: str) -> None:
     """The last stage hangs on all others, their inputs by name and the salt."""
-    evaluation = build(RunConfig.parse(EVERY_KIND))["evaluation"]
-    assert evaluation.fingerprint == "ef6a74f5420b2b8414176dbe1d625ad57d69c007cbdf2dd37f2b1a840e700371"
+    evaluation = build(RunConfig.parse({**EVERY_KIND, "rules": rules}))["evaluation"]
+    assert evaluation.fingerprint == wanted
     assert re.fullmatch("[0-9a-f]{64}", evaluation.fingerprint)
+
+
+def test_a_run_that_was_stored_before_there_were_rules_has_the_first() -> None:
+    """Parsed again with what was stored spelled out, it stays what it was; a new run has the second."""
+    canonical = RunConfig.parse({**EVERY_KIND, "rules": 1}).canonical()
+    stored = {name: value for name, value in canonical.items() if name != "rules"}
+    for config in (RunConfig.stored(stored), RunConfig.parse(as_stored(stored))):
+        assert config.rules == 1
+        assert build(config)["evaluation"].fingerprint.startswith("ef6a74f5420b2b84")
+    assert RunConfig.parse(EVERY_KIND).rules == 2
+    assert RunConfig.stored(RunConfig.parse(EVERY_KIND).canonical()).rules == 2
 
 
 def test_a_later_field_of_training_changes_nothing_at_its_usual_value() -> None:

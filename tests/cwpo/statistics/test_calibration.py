@@ -1,6 +1,7 @@
 """Calibration against scikit-learn (1e-9), against closed forms, and against simulation."""
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -172,6 +173,47 @@ def test_an_overconfident_annotator_is_above_its_null() -> None:
     assert calibration.ece(sure, right) < calibration.ece_null(sure, draws=300).high
     too_sure = calibration.confidence(3 * np.arctanh(np.minimum(sure, 0.999)))
     assert calibration.ece(too_sure, right) > calibration.ece_null(too_sure, draws=300).high
+
+
+def test_the_null_of_ece_draws_whole_prompts_by_hand() -> None:
+    """Two pairs of p = ¾ in one bin. Together: both right (¾) is ¼ off, both wrong (¼) ¾: on average 3/8. Apart: none
+    wrong 9/16 and one 6/16 are ¼ off, both 1/16 ¾: 9/32."""
+    sure = np.array([0.5, 0.5])
+    one, two = (calibration.ece_null(sure, [0, 0], together=t, bins=1, draws=40_000).mean for t in (1.0, 0.0))
+    assert one == pytest.approx(3 / 8, abs=0.005)
+    assert two == pytest.approx(9 / 32, abs=0.005)
+    apart = calibration.ece_null(sure, [0, 1], together=1.0, bins=1, draws=40_000).mean
+    assert apart == pytest.approx(9 / 32, abs=0.005)
+
+
+def test_copies_are_wholly_together_and_strangers_are_not() -> None:
+    """Of copies every product of right − p is a square, whose mean is p − p²."""
+    _, sure, right = labels(3000)
+    assert calibration.togetherness(np.tile(sure, 2), np.tile(right, 2), np.tile(np.arange(3000), 2)) == pytest.approx(
+        1.0, abs=0.05
+    )
+    assert calibration.togetherness(sure, right, np.arange(3000) // 3) < 0.05
+    assert calibration.togetherness(sure, right, np.arange(3000)) == 0.0
+
+
+@pytest.mark.parametrize("together", [0.0, 0.6, 1.0])
+def test_a_calibrated_annotator_is_below_the_null_19_times_in_20_with_many_pairs_a_prompt(together: float) -> None:
+    """40 prompts of one to six pairs whose labels are right together; TABLES in the environment draws more."""
+    tables = int(os.environ.get("TABLES", "150"))
+    rng = np.random.default_rng(5)
+    above = {"prompts": 0, "pairs": 0}
+    for _ in range(tables):
+        prompts = np.repeat(np.arange(40), rng.integers(1, 7, 40))
+        sure = calibration.confidence(rng.exponential(1.2, prompts.size))
+        common, joined = rng.random(40)[prompts], (rng.random(40) < together)[prompts]
+        right = np.where(joined, common, rng.random(prompts.size)) < (1 + sure) / 2
+        found, told = calibration.ece(sure, right), calibration.togetherness(sure, right, prompts)
+        above["prompts"] += found > calibration.ece_null(sure, prompts, together=told, draws=200).high
+        above["pairs"] += found > calibration.ece_null(sure, draws=200).high
+    allowed = 0.05 + 3 * (0.05 * 0.95 / tables) ** 0.5  # three standard errors above 1 in 20
+    assert above["prompts"] / tables <= allowed
+    if together == 1.0:
+        assert above["pairs"] / tables > allowed
 
 
 def test_bins_are_equal_in_mass_with_wilson_bars() -> None:

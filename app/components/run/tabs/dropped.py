@@ -7,7 +7,7 @@ import streamlit as st
 
 from app.components.frame import layout, tables
 from app.components.frame.tables import Cell, Column
-from cwpo.report.dropped import cuts, data_sentence, rejected_rows
+from cwpo.report.dropped import cuts, data_sentence, judged_pairs, left_out_sentence, rejected_rows
 from cwpo.report.listings import fields_of
 from cwpo.report.numbers import count, number, percent
 from cwpo.stages.graph import slot_name
@@ -45,11 +45,12 @@ def show_counts(stages: Sequence[StageRow], files: list[tables.Drawn]) -> None:
 
 def labels_sentence(labels: Mapping[str, Any]) -> str:
     """The annotator's accuracy beside what length alone would reach."""
-    return (
-        f"The annotator agrees with {percent(labels['accuracy_human'])} of {count(labels['n'])} hidden human labels; "
-        f"length alone with {percent(labels['length_only_accuracy'])}; "
+    words = (
+        f"The annotator agrees with {percent(labels['accuracy_human'])} of {count(judged_pairs(labels))} hidden human "
+        f"labels; length alone with {percent(labels['length_only_accuracy'])}; "
         f"mean confidence {number(labels['mean_confidence'])}."
     )
+    return f"{words} {left_out_sentence(labels)}".rstrip()
 
 
 def _show_cuts(

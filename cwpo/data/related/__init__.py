@@ -1,0 +1,1 @@
+"""Which prompts belong together: continued conversations, the same post, one task of the sandbox."""
