@@ -2,10 +2,10 @@
 
 Two to eight seeds say little about their own spread, and a plain t interval pays for that with quantiles of 12.7 (two
 seeds) and 4.3 (three). What is known besides is used here: training noise moves GRA by points, not by tens of them, so
-the seed SD τ has a half-t prior (Gelman 2006) of 4 degrees of freedom and scale 8 points, which keeps the level over the
-simulated grid of docs/statistics.md, up to an SD of 6 points. The likelihood is that of a variance of seed means,
-(τ² + noise) χ²/df, on a grid of τ; the error of a mean is a mixture over τ of normals (of t where few prompts tell their
-own part). Free of torch.
+the seed SD τ has a half-t prior (Gelman 2006) of 4 degrees of freedom and scale 8 points, which keeps the level over
+the simulated grid of docs/statistics.md, up to an SD of 6 points. The likelihood is that of a variance of seed means,
+(τ² + noise) χ²/df, on a grid of τ; the error of a mean is a mixture over τ of normals (of t where few prompts tell
+their own part). Free of torch.
 """
 
 from dataclasses import dataclass

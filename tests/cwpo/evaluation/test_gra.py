@@ -78,7 +78,7 @@ def test_outcomes_by_hand(tmp_path: Path) -> None:
     assert summary["gra_ties_dropped"] == pytest.approx(1 / 2)
     assert (summary["prompts"], summary["samples"]) == (3, 2)
     assert summary["ci_low"] < summary["gra"] < summary["ci_high"]
-    assert summary["interval_method"] == "cluster bootstrap over prompts"
+    assert summary["interval_method"] == "Wilson, effective prompts"
 
 
 def test_what_stands_beside_it(tmp_path: Path) -> None:
