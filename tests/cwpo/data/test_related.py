@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from hypothesis import strategies as st
 from cwpo import seeded
 from cwpo.data.filtering import hold_out
 from cwpo.data.pairs import load_pairs, load_part, load_prompts
+from cwpo.data.profile.compute import profile
+from cwpo.data.profile.export import export
+from cwpo.data.profile.job import PAIRS, Job, Split
 from cwpo.data.related.clusters import Related, cluster_counts, clusters_of, from_groups, groups, task_of
 from cwpo.data.sandbox_pairs import make_data
 from cwpo.data.split import split_prompts
 from cwpo.data.stage import run_data
 from cwpo.errors import DataError
 from cwpo.records import Prompt
-from cwpo.report.dropped import data_sentence
+from cwpo.report.dropped import cluster_sentence, data_sentence
 from cwpo.sandbox import world
 from cwpo.stages.settings import SplitSettings
 from tests.cwpo.stage import context
@@ -135,6 +139,22 @@ def test_no_hidden_answer_stands_in_a_labeled_prompt_and_no_test_prompt_holds_a_
     assert "111 prompts for training in 37 clusters of related ones; the largest has 3." in said
     assert "Whole clusters make 9 test prompts of the 10 asked for." in said
     assert "cluster" not in data_sentence(before)
+
+
+def test_the_data_page_counts_clusters_and_divides_as_a_run_does(tmp_path: Path) -> None:
+    data, summary = written(tmp_path, talks(40), "clusters")
+    split = Split(test_prompts=10, label_fraction=0.3, split_seed=0, evaluation_seed=0)
+    job = Job(kind="profile", source=str(tmp_path / "pairs.jsonl"), content="c", split=split)
+    found = profile(job, lambda done, what: None)
+    assert found["clusters"] == {"prompts": 120, "clusters": 40, "largest": 3}
+    assert cluster_sentence(found["clusters"]) == "120 prompts in 40 clusters of related ones; the largest has 3."
+    rule = SplitSettings(label_fraction=0.3, split_seed=0)
+    sizes = {part: len(load_part(data, part, rule)) for part in ("labeled", "unlabeled")}
+    assert {name: found["split"][name] for name in ("test", *sizes)} == {"test": summary["test_prompts"], **sizes}
+    export(replace(job, kind="export"), tmp_path, lambda done, what: None)
+    parts = [json.loads(line) for line in (tmp_path / PAIRS).read_text().splitlines()]
+    labeled = {one["prompt"] for one in parts if one["split"] == "labeled"}
+    assert labeled == {pair.prompt for pair in load_part(data, "labeled", rule)}
 
 
 def test_data_that_are_divided_by_prompt_are_the_bytes_that_they_were(tmp_path: Path) -> None:
