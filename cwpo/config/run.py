@@ -176,11 +176,11 @@ def _paper_defaults(values: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     row = catalog.DATASETS.get(dataset)
     longest = row.max_tokens if row else None
     large = value_at(values, "model.policy") in catalog.ABOVE_7B
-    return {
-        **(row.defaults if row else {}),
+    of_paper = {
         **({"data": {"length_rule": {"max_tokens": longest, "counts": "pair"}}} if longest else {}),
         **({"sft": {"batch_size": 16}} if large else {}),
     }
+    return merged(row.defaults if row else {}, of_paper)
 
 
 def _split_percent(values: dict[str, Any]) -> None:
