@@ -142,8 +142,9 @@ def _downloaded(wheel: Wheel, home: Path, log: Log) -> Path:
 def _ask_pip(wheel: Wheel, folder: Path) -> None:
     """`pip download` of exactly this wheel, without what it depends on; sources are never built."""
     command = [
-        *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--quiet"),
-        *("--no-deps", "--only-binary", ":all:", "--retries", str(RETRIES), "--timeout", "20", "--dest", str(folder)),
+        *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--quiet"),
+        *("--no-cache-dir", "--no-deps", "--only-binary", ":all:", "--retries", str(RETRIES)),
+        *("--timeout", "20", "--dest", str(folder)),
         f"{wheel.package}=={wheel.version}",
     ]
     try:
