@@ -29,7 +29,7 @@ from cwpo.config.run import RunConfig, digest, merged
 LINES = RESULTS / "study-real"
 METHODS = ("human", "weak", "cw", "shuffled", "top:30")
 PARTS = ("annotators", "policies")
-LONGEST = 400  # tokens of a pair, both answers with their prompts
+LONGEST = 320  # tokens of a pair, both answers with their prompts
 EDITION = 1
 
 

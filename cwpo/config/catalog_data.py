@@ -110,8 +110,14 @@ SMOLLM2 = "fetched/smollm2-135m"  # as `cwpo fetch smollm2` keeps it
 
 # Of runs that two cores of a laptop finish: short answers, few prompts, adapters at one rate for every method.
 LAPTOP_DEFAULTS: Mapping[str, Any] = {
-    "model": {"annotator": SMOLLM2, "policy": SMOLLM2, "precision": "fp32", "max_length": 512},
-    "data": {"test_prompts": 80},
+    "model": {
+        "annotator": SMOLLM2,
+        "policy": SMOLLM2,
+        "precision": "fp32",
+        "max_length": 512,
+        "lora": {"r": 8, "alpha": 16, "dropout": 0.0},  # without dropout, a batch is as small as tokens_per_batch says
+    },
+    "data": {"max_pairs": 300, "test_prompts": 80},
     "annotator": {"epochs": 2, "lr": 2e-5, "batch_size": 16},
     "sft": {"data": "none"},
     "align": {"epochs": 1, "lr": 2e-4, "batch_size": 16, "warmup_steps": 2, "weight_decay": 0.0, "beta": 0.1},
@@ -121,7 +127,7 @@ LAPTOP_DEFAULTS: Mapping[str, Any] = {
         "gold_reward": "trained",
         "gold_train": {"epochs": 2, "lr": 2e-5, "batch_size": 16},
     },
-    "execution": {"tokens_per_batch": 1024},
+    "execution": {"tokens_per_batch": 512},
 }
 
 DATASETS: Mapping[str, DatasetRow] = {
