@@ -1,5 +1,5 @@
 # make demo    the sandbox comparison in the browser and the terminal; DEMO_EXIT=1 stops after the table
-# make real    SmolLM2 135M on the preference pairs that come with the program, in 45 minutes; PAIRS=file.jsonl takes yours
+# make real    SmolLM2 135M on the preference pairs that come with the program, on two cores; PAIRS=file.jsonl takes yours
 # make start   the dashboard, the queue and the workers; WORKERS=n sets their number
 # make workers the workers alone, on a machine that shares database, Redis and artifacts with another
 # make test    every test; PYTEST_ARGS="tests/cwpo -k dpo" runs some
