@@ -1,4 +1,5 @@
 # make demo    the sandbox comparison in the browser and the terminal; DEMO_EXIT=1 stops after the table
+# make real    SmolLM2 135M on the preference pairs that come with the program, on two cores; PAIRS=file.jsonl takes yours
 # make start   the dashboard, the queue and the workers; WORKERS=n sets their number
 # make workers the workers alone, on a machine that shares database, Redis and artifacts with another
 # make test    every test; PYTEST_ARGS="tests/cwpo -k dpo" runs some
@@ -24,10 +25,11 @@ endif
 
 TEST_PROCESSES ?= 3
 PYTEST_ARGS ?=
+PAIRS ?=
 BENCHMARKS ?=
 ARGS ?=
 
-.PHONY: help demo start workers test check bench gpu lock other-torch
+.PHONY: help demo real start workers test check bench gpu lock other-torch
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -40,6 +42,11 @@ $(VENV)/.ready-dev: $(INSTALLED_FROM)
 
 demo: $(VENV)/.ready-run
 	@exec $(BIN)/cwpo demo
+
+# PAIRS takes configs/smollm2-pairs.yaml, which reads at most 200 of them.
+real: $(VENV)/.ready-run
+	@$(BIN)/cwpo fetch smollm2
+	@exec $(BIN)/cwpo demo $(if $(PAIRS),--config configs/smollm2-pairs.yaml --set "data.dataset=$(abspath $(PAIRS))",--config configs/smollm2-everyday.yaml)
 
 start: $(VENV)/.ready-run
 	@exec $(BIN)/cwpo start

@@ -26,6 +26,7 @@ BY_NAME = (
     "soak",
     "server_time",
     "study",
+    "study_real",
     "two_hosts",
     "votes",
 )

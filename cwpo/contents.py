@@ -19,7 +19,7 @@ from cwpo.files import sha256_of, written_aside
 
 MEMORY = "contents.json"
 UNREAD = "unread:"  # in front of a name that stands for a content which nobody has read yet
-_SETTLED = 2.0  # seconds since the last change; a younger file may change again within the same tick of its clock
+SETTLED = 2.0  # seconds since the last change; a younger file may change again within the same tick of its clock
 _FORMAT = 1
 
 Stamp = tuple[int, int, int, int]  # bytes, modified and changed (ns), inode
@@ -39,7 +39,7 @@ def content_of(path: Path, home: Path, *, read_at_most: int | None = None) -> st
     if read_at_most is not None and sum(stamps[name][0] for name in missing) > read_at_most:
         return f"{UNREAD}{hashlib.sha256(json.dumps(sorted(stamps.items())).encode()).hexdigest()}"
     hashes |= {name: sha256_of(files[name]) for name in missing}
-    settled = time.time_ns() - int(_SETTLED * 1e9)
+    settled = time.time_ns() - int(SETTLED * 1e9)
     new = {
         name: (stamps[name], hashes[name])
         for name in missing

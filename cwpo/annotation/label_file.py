@@ -31,6 +31,7 @@ from cwpo.data.filtering import Tally
 from cwpo.errors import ConfigError, DataError
 from cwpo.files import PARTIAL, write_whole, written_aside
 from cwpo.models import hub
+from cwpo.models.fetched.names import folder_of
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model
 from cwpo.models.logps import ForwardPath, forward_path
 from cwpo.stages.context import WorkContext
@@ -74,7 +75,7 @@ class Labeled:
 def labeler(name: str, *, home: Path, fingerprint: str | None = None) -> Labeler:
     """The annotator of that fingerprint, or a model folder or hub id with a scalar head."""
     store = store_at(home)
-    folder = Path(name).expanduser()
+    folder = folder_of(name, home)
     if fingerprint is None and (made_here := store_of(folder)):
         store, fingerprint = made_here
     if fingerprint is not None:

@@ -21,6 +21,7 @@ from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.compare import gra as comparison
 from cwpo.compare.configured_run import configured_run
 from cwpo.config.dotted import value_at
+from cwpo.config.environment import settings as environment
 from cwpo.config.run import RunConfig, override
 from cwpo.data import relabels
 from cwpo.data.pairs import load_prompts
@@ -28,6 +29,7 @@ from cwpo.data.related.clusters import clusters_of
 from cwpo.data.related.outcomes import CLUSTER
 from cwpo.errors import ArtifactError, ConfigError, CwpoError
 from cwpo.models import hub
+from cwpo.models.fetched.names import folder_of
 from cwpo.report import columns, gra_terms, tables
 from cwpo.stages.execute import stored, threads_of
 from cwpo.stages.graph import build
@@ -238,7 +240,7 @@ def local_files(configs: Sequence[RunConfig]) -> list[LocalFile]:
         for _, name, revision in names_outside(config):
             if not hub.is_local(name) or name in found:
                 continue
-            path = Path(name).expanduser()
+            path = folder_of(name, environment.home)
             pin = revision or (content_hash(path) if path.exists() else "")
             if pin.startswith(_SHA):
                 if not re.fullmatch(PART, path.name):
@@ -313,7 +315,7 @@ def _add(archive: zipfile.ZipFile, name: str, text: str) -> None:
 
 def _add_file(archive: zipfile.ZipFile, file: LocalFile) -> None:
     """A local file, or all files of a folder, still as they were when the run was submitted."""
-    path = file.path.expanduser()
+    path = folder_of(str(file.path), environment.home)
     if not path.exists() or content_hash(path) != file.revision:
         raise CwpoError(f"{path.name} is gone or has changed since the run: put it back, or leave out --include-data.")
     base = file.name.removeprefix("./")

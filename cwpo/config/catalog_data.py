@@ -1,7 +1,7 @@
 """What a run reads and who judges it: rows of datasets, models and gold rewards, for `cwpo.config.catalog`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
@@ -14,6 +14,7 @@ class DatasetRow:
     source: str
     reader: str  # its name in cwpo/data/readers/shapes.py; sandbox: pairs are made, not read
     repo: str | None = None
+    file: str | None = None  # beside cwpo/data, of a dataset that comes with the program
     revision: str | None = None
     subset: str | None = None  # data_dir or configuration of the repository
     parts: Mapping[str, str] | None = None  # source -> subset, where several are joined unless one is chosen
@@ -22,6 +23,8 @@ class DatasetRow:
     gold_reward: str = "skywork-qwen3-0.6b"
     max_tokens: int | None = None  # pairs longer than this are dropped (CW-PO, section 4.1 and appendix E)
     paper_test_prompts: int | None = None
+    models: str | None = None  # the model pair that is offered first
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # of a run on it, where they are not the paper's
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -103,6 +106,30 @@ class ModelPin:
         return self.commit if self.whole else self.ref
 
 
+SMOLLM2 = "fetched/smollm2-135m"  # as `cwpo fetch smollm2` keeps it
+
+# Of runs that two cores of a laptop finish: short answers, few prompts, adapters at one rate for every method.
+LAPTOP_DEFAULTS: Mapping[str, Any] = {
+    "model": {
+        "annotator": SMOLLM2,
+        "policy": SMOLLM2,
+        "precision": "fp32",
+        "max_length": 512,
+        "lora": {"r": 8, "alpha": 16, "dropout": 0.0},  # without dropout, a batch is as small as tokens_per_batch says
+    },
+    "data": {"max_pairs": 300, "test_prompts": 80},
+    "annotator": {"epochs": 2, "lr": 2e-5, "batch_size": 16},
+    "sft": {"data": "none"},
+    "align": {"epochs": 1, "lr": 2e-4, "batch_size": 16, "warmup_steps": 2, "weight_decay": 0.0, "beta": 0.1},
+    "evaluation": {
+        "max_new_tokens": 48,
+        "baseline": "common",
+        "gold_reward": "trained",
+        "gold_train": {"epochs": 2, "lr": 2e-5, "batch_size": 16},
+    },
+    "execution": {"tokens_per_batch": 512},
+}
+
 DATASETS: Mapping[str, DatasetRow] = {
     row.name: row
     for row in (
@@ -113,6 +140,16 @@ DATASETS: Mapping[str, DatasetRow] = {
             reader="sandbox",
             kinds=("harmless", "helpful"),
             gold_reward="oracle",
+        ),
+        DatasetRow(
+            name="everyday",
+            label="Everyday advice (made by a rule)",
+            source="written for this program, labels drawn by the rule of tools/everyday.py; Apache-2.0",
+            reader="any",
+            file="everyday.jsonl",
+            gold_reward="trained",
+            models="smollm2-135m",
+            defaults=LAPTOP_DEFAULTS,
         ),
         DatasetRow(
             name="hh",
@@ -226,6 +263,13 @@ MODEL_PAIRS: Mapping[str, ModelPairRow] = {
                 family="OPT",
             )
             for size in ("1.3b", "2.7b", "6.7b", "13b")
+        ),
+        ModelPairRow(
+            name="smollm2-135m",
+            label="SmolLM2 135M → 135M",
+            annotator=SMOLLM2,
+            policy=SMOLLM2,
+            family="fetched",
         ),
         *(
             ModelPairRow(

@@ -175,14 +175,15 @@ def digest(value: Any) -> str:
 
 def _paper_defaults(values: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """What the paper sets by dataset and by policy: the longest pair (section 4.1, appendix E), and the texts of a step
-    of SFT above 7B (Table 9: 4 per device × 4 accumulation steps)."""
+    of SFT above 7B (Table 9: 4 per device × 4 accumulation steps); in front of them what a dataset has of its own."""
     row = catalog.DATASETS.get(dataset)
     longest = row.max_tokens if row else None
     large = value_at(values, "model.policy") in catalog.ABOVE_7B
-    return {
+    of_paper = {
         **({"data": {"length_rule": {"max_tokens": longest, "counts": "pair"}}} if longest else {}),
         **({"sft": {"batch_size": 16}} if large else {}),
     }
+    return merged(row.defaults if row else {}, of_paper)
 
 
 def _split_percent(values: dict[str, Any]) -> None:

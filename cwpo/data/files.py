@@ -28,6 +28,11 @@ def suffix_of(path: Path) -> str:
     raise DataError(f"{path.name} has an ending that cannot be read: use one of {', '.join(SUFFIXES)}.")
 
 
+def shipped(file: str) -> Path:
+    """Where the file of a dataset that comes with the program lies."""
+    return Path(__file__).with_name(file)
+
+
 def read_rows(path: Path, *, limit: int | None = None) -> Iterator[RowAt]:
     """Every row of a file in order, broken lines included (row None), so that callers can count them."""
     suffix = suffix_of(path)

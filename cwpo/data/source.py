@@ -8,7 +8,7 @@ from typing import Any
 
 from cwpo.artifacts import content_hash
 from cwpo.config import catalog
-from cwpo.data.files import RowAt, read_rows
+from cwpo.data.files import RowAt, read_rows, shipped
 from cwpo.data.readers.columns import reader_by, shaped
 from cwpo.data.readers.shapes import reader_named
 from cwpo.data.rows import RawPair
@@ -46,11 +46,16 @@ def _opened(settings: DataSettings) -> Source:
         if settings.parts:
             return _joined(row, revision, settings.parts)
         return _hub(row.repo, revision, settings.subset or row.subset, splits=row.splits, reader=row.reader)
+    if row is not None and row.file is not None:
+        return _file(shipped(row.file), settings.revision, reader=row.reader)
     if is_local(dataset):
-        path = Path(dataset).expanduser()
-        _check_unchanged(path, settings.revision)
-        return Source(train=read_rows(path), test=None, to_pair=reader_named("any"))
+        return _file(Path(dataset).expanduser(), settings.revision, reader="any")
     return _hub(dataset, settings.revision, settings.subset, splits=None, reader=_reader_of(dataset))
+
+
+def _file(path: Path, pinned: str | None, *, reader: str) -> Source:
+    _check_unchanged(path, pinned)
+    return Source(train=read_rows(path), test=None, to_pair=reader_named(reader))
 
 
 def _check_unchanged(path: Path, pinned: str | None) -> None:

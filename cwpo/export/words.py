@@ -155,7 +155,7 @@ def chain_in_words(base: str, adapters: Sequence[str]) -> str:
 def plain_name(name: str) -> str:
     """A hub id as it is; of a folder the last piece alone, because a path is this machine's own."""
     pieces = name.rstrip("/").split("/")
-    own = pieces[0] in ("", ".", "..", "~") or len(pieces) > 2
+    own = pieces[0] in ("", ".", "..", "~", "fetched") or len(pieces) > 2
     return pieces[-1] if own else name
 
 

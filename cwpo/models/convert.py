@@ -65,23 +65,34 @@ def _convert_bin(repo_at_commit: str, *, home: Path, log: Callable[[str], None])
 
 def _convert_gguf(source: str, *, home: Path, log: Callable[[str], None]) -> Path:
     """A model of floating-point weights out of a quantized one; it says of itself that it is not the original."""
-    if importlib.util.find_spec("gguf") is None:
-        raise ModelError("GGUF files are read with the package gguf: install it with `pip install 'cwpo[gguf]'`.")
+    _check_package()
     file, origin = _gguf_file(source, log)
-    digest = sha256_of(file)
-    target = home / "converted" / f"{file.stem}@{digest[:12]}"
+    target = home / "converted" / f"{file.stem}@{sha256_of(file)[:12]}"
     if target.is_dir():
         log(f"{source} was converted before.")
         return target
+    write_dequantized(file, target, origin=origin, log=log)
+    log(f"Kept as {target}; name this folder as the model.")
+    return target
+
+
+def write_dequantized(file: Path, target: Path, *, origin: Mapping[str, Any], log: Callable[[str], None]) -> None:
+    """The folder `target` out of a GGUF file, whole or not at all; `origin`: what its converted.json says besides."""
+    _check_package()
+    digest = sha256_of(file)
     with _built_aside(target) as work:
         log(f"Undoing the quantization of {file.name} in a process without token and network.")
         said = _in_own_process(file.parent, (file.name,), work, file.name)
+        log(f"It was confined: {said.pop('confinement')}.")  # not kept: the folder is the same on every machine
         _write_origin(work, {**origin, "files": [file.name], "sha256": digest, **said})
         kinds = ", ".join(f"{count} of {kind}" for kind, count in sorted(said["tensors"].items()))
         (work / "README.md").write_text(CARD.format(name=file.name, digest=digest, kinds=kinds))
     log(f"{file.name} was dequantized: its tensors ({kinds}) are float32 now, rounded as before.")
-    log(f"Kept as {target}; name this folder as the model.")
-    return target
+
+
+def _check_package() -> None:
+    if importlib.util.find_spec("gguf") is None:
+        raise ModelError("GGUF files are read with the package gguf: install it with `pip install gguf`.")
 
 
 def _gguf_file(source: str, log: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:

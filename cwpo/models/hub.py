@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from cwpo.errors import ConfigError, CwpoError, ModelError
 from cwpo.files import write_whole
+from cwpo.models.fetched.names import is_fetched
 
 RepoKind = Literal["model", "dataset"]
 
@@ -57,8 +58,8 @@ class Repository:
 
 
 def is_local(name: str) -> bool:
-    """Whether a model or dataset name means a path on this machine; the same rule at submission and on a worker."""
-    return name.startswith(("/", "./", "../", "~")) or Path(name).exists()
+    """Whether a model or dataset name means what lies on this machine; the same rule at submission and on a worker."""
+    return is_fetched(name) or name.startswith(("/", "./", "../", "~")) or Path(name).exists()
 
 
 def resolve_revision(kind: RepoKind, repo_id: str, revision: str | None, *, field: str) -> str:

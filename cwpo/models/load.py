@@ -31,6 +31,7 @@ from cwpo.contents import content_of
 from cwpo.errors import ModelError, brief
 from cwpo.models import hub
 from cwpo.models.adapters import add_adapter, attach_adapter, save_adapter
+from cwpo.models.fetched.names import model_folder
 from cwpo.models.frozen import check_halved, halve, halved_class, nf4, untie
 from cwpo.models.text.files import read_tokenizer
 from cwpo.stages.settings import ImplicitSettings, LoraSettings, ModelSettings, Parents, Quantization
@@ -383,9 +384,7 @@ def _folder(ref: ModelRef, store: ArtifactStore) -> Path:
         raise ModelError("No model is named: set model.policy and model.annotator.")
     if not hub.is_local(ref.name):
         return hub.fetch_model(ref.name, ref.revision, home=store.root.parent)
-    folder = Path(ref.name).expanduser()
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{ref.name} is not a model folder: it must hold config.json and safetensors weights.")
+    folder = model_folder(ref.name, store.root.parent)
     if ref.revision is not None and content_of(folder, store.root.parent) != ref.revision:
         raise ModelError(f"The model folder {ref.name} has changed since the run was submitted: submit the run again.")
     return folder

@@ -11,6 +11,7 @@ from typing import Any
 
 from cwpo.config import catalog
 from cwpo.models import hub
+from cwpo.models.fetched.names import folder_of
 from cwpo.models.sizes.configurations import CONFIGURATIONS
 from cwpo.sandbox import lexicon
 from cwpo.stages.settings import LoraSettings
@@ -156,7 +157,7 @@ def known_config(name: str, revision: str | None, home: Path) -> Mapping[str, An
     """A model's configuration: a row of the sandbox, a folder, an earlier download, else the catalog's sizes."""
     if name in catalog.SANDBOX_MODELS:
         return sandbox_config(catalog.SANDBOX_MODELS[name].architecture)
-    folder = Path(name).expanduser() if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
+    folder = folder_of(name, home) if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
     try:
         found = CONFIGURATIONS.get(name) if folder is None else json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):

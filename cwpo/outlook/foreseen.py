@@ -12,6 +12,7 @@ from cwpo.config.run import RunConfig
 from cwpo.data.profile.first_rows import FirstRows, first_rows
 from cwpo.errors import ConfigError
 from cwpo.models import hub
+from cwpo.models.fetched.names import folder_of
 from cwpo.models.shape import known_config
 from cwpo.models.text.template import template_of
 
@@ -113,7 +114,7 @@ def gold_failures(config: RunConfig, home: Path) -> Iterator[Problem]:
     outputs = None if found is None else found.get("num_labels", len(found.get("id2label") or {}) or 2)
     if outputs not in (None, 1):
         yield "evaluation.gold_reward", f"{name} has {outputs} outputs: a gold reward needs exactly one."
-    elif template_of(Path(model).expanduser()) is None:
+    elif template_of(folder_of(model, home)) is None:
         yield (
             "evaluation.gold_reward",
             f"{name} has no chat template, by which a reward model of one's own reads answers: choose another.",

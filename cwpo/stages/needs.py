@@ -41,7 +41,7 @@ def _is_here(name: str) -> bool:
 def _datasets(config: RunConfig) -> Iterator[Needed]:
     part = config.data
     row = catalog.DATASETS.get(part.dataset)
-    if config.is_sandbox or (row is None and hub.is_local(part.dataset)):
+    if config.is_sandbox or (row is not None and row.file) or (row is None and hub.is_local(part.dataset)):
         return
     repo = row.repo if row and row.repo else part.dataset
     revision = part.revision or (row.revision if row else None)

@@ -18,6 +18,7 @@ from cwpo.data.chats import check_chats
 from cwpo.data.readers.columns import columns_needed
 from cwpo.errors import ArtifactError, ConfigError, DataError
 from cwpo.models import hub
+from cwpo.models.fetched.names import folder_of, how_to_get, is_fetched
 from cwpo.outlook.foreseen import check, gold_failures
 from cwpo.stages.stored_annotator import is_fingerprint, stored_annotator
 
@@ -76,8 +77,10 @@ def pin_model(
     if name in catalog.SANDBOX_MODELS:
         return None
     if hub.is_local(name):
-        folder = Path(name).expanduser()
+        folder = folder_of(name, home)
         if not (folder / "config.json").is_file():
+            if is_fetched(name):
+                raise ConfigError(field, how_to_get(name))
             raise ConfigError(field, f"{name} is not a model folder; it must hold config.json and safetensors weights.")
         return content_of(folder, home, read_at_most=read_at_most)
     if not _HUB_ID.fullmatch(name):
@@ -152,6 +155,8 @@ def _dataset(config: RunConfig, home: Path, read_at_most: int | None) -> dict[st
             raise ConfigError("data.dataset", str(error)) from error
         return {"revision": content_of(path, home, read_at_most=read_at_most), "columns": columns}
     row = catalog.DATASETS.get(name)
+    if row and row.file:
+        return {"revision": content_of(files.shipped(row.file), home)}
     repo = row.repo if row and row.repo else name
     if not _HUB_ID.fullmatch(repo):
         raise ConfigError(
@@ -169,7 +174,7 @@ def _check_chats(config: RunConfig, home: Path) -> None:
         return
     for role in ("annotator", "policy") if _uses_annotator(config) else ("policy",):
         name, revision = getattr(config.model, role), getattr(config.model, f"{role}_revision")
-        folder = Path(name).expanduser() if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
+        folder = folder_of(name, home) if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
         if folder is not None:
             file, columns = Path(config.data.dataset).expanduser(), config.data.columns
             check_chats(file, folder, field=f"model.{role}", rows=_CHECKED_ROWS, columns=columns)

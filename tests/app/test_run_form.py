@@ -1,5 +1,6 @@
 """What a form says as lists, as a sweep, as a file and in an address."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,14 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.components.form.configuration import filled_state, lists_of
-from app.components.form.declared import DECLARED, LINES, OTHER, PARTS
+from app.components.form.declared import DECLARED, LINES, OTHER, PARTS, pairs_of
 from app.components.form.field_values import as_text, in_widget, parse
 from app.components.form.fields import Field, all_fields, all_parts, fields_of_part, fields_of_run, fields_on, tabs
 from app.components.form.presets import address_of, presets_for
 from app.components.form.yaml_file import as_yaml, left_over, read_yaml
+from cwpo.config import catalog
+from cwpo.config.catalog_data import SMOLLM2
 from cwpo.config.dotted import value_at
 from cwpo.config.run import MOST_RUNS, RunConfig, expand
 from cwpo.config.sweep import method_names, sweep
+from cwpo.models.fetched.names import folder_of, how_to_get
 from cwpo.paper.presets import all_presets
 from tests.app.visits import Computed, visit, words
 from workers.plan import memory
@@ -223,6 +227,21 @@ def test_a_wrong_value_in_a_list_is_a_sentence_and_nothing_is_lost(empty: None) 
 def test_a_link_opens_lists_of_choices_and_switches(empty: None) -> None:
     page = visit("new_run", seeds="0", **{"s.align.ipo_reduction": ["mean", "sum"]})
     assert page.button(key="queue").label == "Queue 4 runs"
+
+
+def test_a_dataset_offers_its_own_models_first_and_says_how_to_get_those_that_are_missing(
+    empty: None, tmp_path: Path
+) -> None:
+    assert [next(iter(pairs_of(name))) for name in ("sandbox", "hh", "everyday")] == [
+        "sandbox-opt", "opt-125m-1.3b", "smollm2-135m",
+    ]  # fmt: skip
+    address = {"data.dataset": catalog.DATASETS["everyday"].label}
+    page = visit("new_run", **address)
+    assert page.selectbox(key="new_run.models").value == "smollm2-135m"
+    assert [caption.value for caption in page.caption if caption.value == how_to_get(SMOLLM2)]
+    folder_of(SMOLLM2, tmp_path).mkdir(parents=True)
+    (folder_of(SMOLLM2, tmp_path) / "config.json").write_text("{}")
+    assert how_to_get(SMOLLM2) not in words(visit("new_run", **address))
 
 
 def test_another_preset_brings_its_lists(empty: None) -> None:

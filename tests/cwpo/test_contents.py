@@ -46,7 +46,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of a test are younger than two seconds by the time of their last change, which nobody can set."""
-    monkeypatch.setattr(contents, "_SETTLED", 0.05)
+    monkeypatch.setattr(contents, "SETTLED", 0.05)
     time.sleep(0.06)
 
 
@@ -97,7 +97,7 @@ def test_what_was_written_just_now_is_not_trusted(
     model: Path, tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clocks of file systems tick in up to two seconds: a second change within one tick would not be seen."""
-    monkeypatch.setattr(contents, "_SETTLED", 2.0)
+    monkeypatch.setattr(contents, "SETTLED", 2.0)
     assert content_of(model, tmp_path / "home") == content_of(model, tmp_path / "home")
     assert len(reads) == 6
 

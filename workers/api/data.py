@@ -8,7 +8,7 @@ from cwpo.config import catalog
 from cwpo.config.columns import checked
 from cwpo.config.run import RunConfig
 from cwpo.contents import content_of
-from cwpo.data.files import suffix_of
+from cwpo.data.files import shipped, suffix_of
 from cwpo.data.profile.job import Job, Split
 from cwpo.errors import ConfigError, DataError
 from cwpo.models.hub import HUB_ID, is_local
@@ -48,7 +48,7 @@ def check_source(source: str) -> str:
     if not wanted:
         raise DataError("Give the path of a file on this server, or a hub id like owner/name.")
     row = catalog.DATASETS.get(wanted)
-    if row is not None and row.repo is None:
+    if row is not None and row.repo is None and row.file is None:
         raise DataError("The sandbox makes its pairs when a run asks for them: choose a file or a dataset of the hub.")
     if row is not None:
         return wanted
@@ -65,8 +65,10 @@ def check_source(source: str) -> str:
 
 def job_of(source: str, columns: Mapping[str, str] | None, split: Split, *, export: bool = False) -> Job:
     """The question about this source as it lies here now."""
-    content = ""
-    if source not in catalog.DATASETS and is_local(source):
+    content, row = "", catalog.DATASETS.get(source)
+    if row is not None and row.file is not None:
+        content = content_of(shipped(row.file), home())
+    elif row is None and is_local(source):
         content = content_of(Path(source), home(), read_at_most=READ_AT_MOST)
     told = None if columns is None else checked(columns)
     return Job(kind="export" if export else "profile", source=source, content=content, columns=told, split=split)

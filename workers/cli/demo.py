@@ -29,8 +29,8 @@ _SAY_EVERY = 10.0  # seconds between lines when the output is not a terminal
 _STOP_PATIENCE = 10.0
 
 
-def main(config: Path | None = None) -> int:
-    """The sandbox comparison, or the one that a file describes.
+def main(config: Path | None = None, sets: Sequence[str] = ()) -> int:
+    """The sandbox comparison, or the one that a file describes; `sets`: fields of it that have another value.
 
     0 when every stage succeeded, 1 when one failed or the stack did not start, 130 after Ctrl-C before the table."""
     console = make_console()
@@ -41,7 +41,7 @@ def main(config: Path | None = None) -> int:
         if running_stack(home()) is None:
             stack = _start_stack()
         url = _wait_until_up(stack, console)
-        code = _compare(config, console)
+        code = _compare(config, sets, console)
         console.print(f"\nDashboard: {url}", highlight=False)
         if stack is None or stop_after:
             return code
@@ -102,14 +102,14 @@ def _wait_until_up(stack: subprocess.Popen[bytes] | None, console: Console) -> s
     return str(running["web_url"])
 
 
-def _compare(config: Path | None, console: Console) -> int:
+def _compare(config: Path | None, sets: Sequence[str], console: Console) -> int:
     """Submit what is not there yet, wait for it, print the tables."""
     from cwpo.config.run import expand
     from workers import api
     from workers.cli.status import print_comparison
 
     started = time.monotonic()
-    run_ids = api.submit_missing(expand(_comparison(config)), SWEEP)
+    run_ids = api.submit_missing(expand(_comparison(config, sets)), SWEEP if config is None else config.stem)
     rows = _watch(run_ids, console)
     bad = [row for row in rows if row.status != "done"]
     for row in bad:
@@ -120,12 +120,12 @@ def _compare(config: Path | None, console: Console) -> int:
     return 1 if bad else 0
 
 
-def _comparison(config: Path | None) -> Mapping[str, Any]:
+def _comparison(config: Path | None, sets: Sequence[str]) -> Mapping[str, Any]:
     """A configuration with lists: one run per combination."""
     from cwpo.config import presets
     from workers.cli.config_file import read_config
 
-    return presets.comparison(presets.PRESETS[PRESET]) if config is None else read_config(config, ())
+    return presets.comparison(presets.PRESETS[PRESET]) if config is None else read_config(config, sets)
 
 
 def _watch(run_ids: Sequence[int], console: Console) -> "list[RunRow]":

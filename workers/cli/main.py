@@ -119,6 +119,7 @@ def _add_other_verbs(verbs: Any) -> None:
     demo.add_argument(
         "--config", metavar="CONFIG.yaml", type=Path, help="another comparison (default: the sandbox comparison)"
     )
+    demo.add_argument("--set", metavar="A.B=C", action="append", default=[], dest="sets", help="override one field")
     _verb(verbs, "start", _start, "start Redis, the workers and the dashboard")
     work = _verb(verbs, "workers", _workers, "start the workers alone, on a machine that shares database and Redis")
     work.add_argument("--until-idle", action="store_true", help="end when nothing is ready for them any more")
@@ -354,7 +355,9 @@ def _doctor(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from workers.cli import demo
 
-    return demo.main(options.config)
+    if options.sets and options.config is None:
+        raise ConfigError("--set", "changes fields of --config CONFIG.yaml; name one.")
+    return demo.main(options.config, options.sets)
 
 
 def _start(options: argparse.Namespace) -> int:

@@ -80,7 +80,7 @@ def catalog_runs() -> list[tuple[str, RunConfig]]:
     """Every pair of the catalog that comes from the hub, with an adapter and whole: a name and its run."""
     found = []
     for pair in catalog.MODEL_PAIRS.values():
-        if pair.family != "sandbox":
+        if pair.family not in ("sandbox", "fetched"):
             for what, lora in (("LoRA", {}), ("whole", {"lora": None})):
                 model = {"annotator": pair.annotator, "policy": pair.policy, "precision": "bf16", **lora}
                 over = {"model": model, "data": {"dataset": DATASET}, "evaluation": {"gold_reward": GOLD}}

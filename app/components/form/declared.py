@@ -34,9 +34,11 @@ OTHER = "other"  # the text with the fields that have no widget
 
 
 def pairs_of(dataset: str) -> dict[str, catalog.ModelPairRow]:
-    """The model pairs of the catalog that read this dataset; sandbox models stay with the sandbox."""
-    sandbox = dataset == "sandbox"
-    return {name: row for name, row in catalog.MODEL_PAIRS.items() if (row.family == "sandbox") == sandbox}
+    """The model pairs of the catalog that read this dataset, its own first; sandbox models stay with the sandbox."""
+    sandbox, known = dataset == "sandbox", catalog.DATASETS.get(dataset)
+    rows = {name: row for name, row in catalog.MODEL_PAIRS.items() if (row.family == "sandbox") == sandbox}
+    first = known.models if known is not None else None
+    return rows if first is None else {first: rows[first], **rows}
 
 
 def methods_of(dataset: str) -> dict[str, catalog.MethodRow]:

@@ -6,13 +6,15 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.form.declared import LAST_TAB, LINES, OTHER, OTHER_MODELS, PARTS
+from app.components.form.declared import LAST_TAB, LINES, OTHER, OTHER_MODELS, PARTS, pairs_of
 from app.components.form.fields import fields_on, tabs
 from app.components.form.form import Form
 from app.components.form.presets import presets_for
 from app.components.form.session import MORE, TAB
 from app.components.form.widgets import FormWidgets
 from cwpo.config.sweep import Sweep, sweep
+from cwpo.models.fetched.names import how_to_get, is_fetched, is_here
+from workers.machine.paths import home
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +35,22 @@ def show_form(form: Form) -> CheckedForm:
             widgets.line(fields_on(line), widths)
             if line == "preset" and form.start.preset is not None:
                 st.caption(presets_for(form.start.dataset)[form.start.preset].shows)
+            if line == "models":
+                _say_missing(form)
     _tabs(widgets)
     values, wrong = form.values()
     found = sweep(values, wrong)
     elsewhere = tuple(widgets.show_problems(found.problems))
     return CheckedForm(name=form.state["name"], values=values, sweep=found, elsewhere=elsewhere)
+
+
+def _say_missing(form: Form) -> None:
+    """How to get the models of the chosen pair that are not on this machine, where a command brings them."""
+    row = pairs_of(form.start.dataset).get(form.state["models"])
+    names = [] if row is None else [name for name in dict.fromkeys((row.annotator, row.policy)) if is_fetched(name)]
+    for name in names:
+        if not is_here(name, home()):
+            st.caption(how_to_get(name))
 
 
 def _stands(line: str, form: Form) -> bool:

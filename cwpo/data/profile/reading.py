@@ -60,12 +60,13 @@ class Counts:
 def opened(job: Job) -> Opened:
     """Rows and reader; where nobody said what the columns hold, the first rows do."""
     row = catalog.DATASETS.get(job.source)
-    if row is not None and row.repo is None:
+    shipped = row is not None and row.file is not None
+    if row is not None and row.repo is None and not shipped:
         raise DataError(MADE)
     local = row is None and hub.is_local(job.source)
     wanted = row.revision if row is not None else None
     repo = str(row.repo) if row is not None else job.source
-    revision = None if local else hub.resolve_revision("dataset", repo, wanted, field="data.dataset")
+    revision = None if local or shipped else hub.resolve_revision("dataset", repo, wanted, field="data.dataset")
     settings = DataSettings(
         dataset=str(Path(job.source).expanduser()) if local else job.source,
         revision=revision,

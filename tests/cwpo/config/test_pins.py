@@ -10,7 +10,7 @@ from cwpo.errors import ConfigError
 from cwpo.stages.resolve import agreed
 
 DOCS = Path(__file__).parents[3] / "docs" / "offline.md"
-PAIRS = [row for row in catalog.MODEL_PAIRS.values() if row.family != "sandbox"]
+PAIRS = [row for row in catalog.MODEL_PAIRS.values() if row.family not in ("sandbox", "fetched")]
 MODELS = {name for row in PAIRS for name in (row.annotator, row.policy)}
 JUDGES = {row.model for row in catalog.GOLD_REWARDS.values() if row.model}
 NOT_PINNED = {"Skywork/Skywork-Reward-V2-Qwen3-0.6B"}

@@ -18,6 +18,7 @@ from cwpo.config import catalog
 from cwpo.config.run import merged
 from tests.cwpo import byte_models
 from tests.hub_server import Hub, Repo, serve
+from workers.cli.main import main
 
 ROOT = Path(__file__).parents[3]
 QUICK = {"epochs": 1, "batch_size": 4, "lr": 1e-3}
@@ -213,6 +214,16 @@ def test_what_is_fetched_runs_to_its_result_without_the_hub(hub: Hub, tmp_path: 
     assert "data.dataset: The dataset Anthropic/hh-rlhf is not whole in the cache, and HF_HUB_OFFLINE is set" in data
     assert "model.policy: The model Qwen/Qwen2.5-7B@d149729" in model
     assert "run `cwpo fetch CONFIG.yaml`" in model
+
+
+def test_a_model_that_cannot_be_had_is_a_sentence_and_a_name_is_for_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CWPO_HOME", str(tmp_path))
+    assert main(["fetch", str(tmp_path / "none.gguf"), "--name", "mine"]) == 1
+    assert "none.gguf does not exist: give the path of a GGUF file." in capsys.readouterr().err
+    assert main(["fetch", "smollm2", "--name", "mine"]) == 2
+    assert "--name: is for one FILE.gguf" in capsys.readouterr().err
 
 
 def _fetching_says_what_came(fetched: subprocess.CompletedProcess[str], hub: Hub) -> None:
