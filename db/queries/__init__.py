@@ -28,7 +28,16 @@ from db.queries.people.votes import (
     vote_counts,
     voted_texts,
 )
-from db.queries.results import configs, evaluations, outcomes, rescorings, scores, stage_seconds, summaries
+from db.queries.results import (
+    answer_lengths,
+    configs,
+    evaluations,
+    outcomes,
+    rescorings,
+    scores,
+    stage_seconds,
+    summaries,
+)
 from db.queries.runs import get_run, list_groups, list_runs, runs_by_config_hash
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
 from db.queries.stages import (
@@ -51,6 +60,7 @@ __all__ = [
     "all_tags",
     "all_votes",
     "annotations",
+    "answer_lengths",
     "answers",
     "attempt_counts",
     "attempts",
