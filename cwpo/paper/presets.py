@@ -170,7 +170,13 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
         _sandbox(("T16",), PAPERS, _models("sandbox/qwen2-48", "sandbox/opt-64")),
         _paper("t17-opt", ("T17",), "OPT 125M → 13B", PAPERS, _data(MAIN), _OPT_13B, _ALL_OBJECTIVES, _GPT_4),
         _paper("t17-qwen", ("T17",), "Qwen2.5 0.5B → 14B", PAPERS, _data(MAIN), _QWEN_14B, _ALL_OBJECTIVES, _GPT_4),
-        _sandbox(("T17",), PAPERS, _TINY_OPT, {"evaluation": {"judge": {"kind": "simulated", "first_bias": 0.5}}}),
+        _sandbox(
+            ("T17",),
+            PAPERS,
+            _TINY_OPT,
+            _ALL_OBJECTIVES,
+            {"evaluation": {"judge": {"kind": "simulated", "first_bias": 0.5}}},
+        ),
         _paper(
             "t23",
             ("T23",),

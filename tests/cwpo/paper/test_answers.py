@@ -404,5 +404,7 @@ def test_the_small_sweep_of_a_table_asks_for_its_differences(preset: Any) -> Non
     sweeps = [one for one in PAPER_PRESETS.values() if one.sandbox and table.name in one.tables]
     runs = [run for one in sweeps for run in expand({**comparison(one), "seed": 0})]
     groups = [group(str(place), values, newest=place) for place, values in enumerate(runs)]
-    paired = {line_of(difference) for difference in differences_of(table) if difference.first.metric == "gra"}
+    paired = {
+        line_of(difference) for difference in differences_of(table) if difference.first.metric in ("gra", "win_rate")
+    }
     assert len(sandbox_pairs(table, groups)) == len(paired)
