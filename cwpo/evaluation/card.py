@@ -105,7 +105,8 @@ def _votes(
         for pair in pairs
         for side, text in enumerate((pair.response_a, pair.response_b))
     ]
-    scoring: StageContext[Any] = replace(ctx, settings=ScoreSettings(gold_reward=gold, precision=settings.precision))
+    untyped: StageContext[Any] = ctx
+    scoring = replace(untyped, settings=ScoreSettings(gold_reward=gold, precision=settings.precision))
     prompts = {pair.pair_id: _prompt(pair) for pair in pairs}
     scores = SCORERS[gold.kind](scoring, samples, prompts).scores.reshape(-1, 2)
     if not np.isfinite(scores).all():

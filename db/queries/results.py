@@ -73,8 +73,8 @@ def answer_lengths(session: Session, run_ids: Collection[int]) -> dict[int, Answ
     slots = ("samples", "baseline_samples", "prompts", "data")
     stages = slot_stages(session, run_ids, slots)
     ids = {stage.stage_id for stage in stages.values()}
-    said = _characters(session, Sample, ids)
-    asked = _characters(session, Prompt, ids)
+    said = _characters(session, Sample, Sample.text, ids)
+    asked = _characters(session, Prompt, Prompt.prompt, ids)
     found = {}
     for run_id in run_ids:
         mine = {slot: stages[run_id, slot].stage_id for slot in slots if (run_id, slot) in stages}
@@ -92,10 +92,9 @@ def answer_lengths(session: Session, run_ids: Collection[int]) -> dict[int, Answ
 
 
 def _characters(
-    session: Session, table: type[Sample] | type[Prompt], stage_ids: Collection[int]
+    session: Session, table: type[Sample] | type[Prompt], text: Any, stage_ids: Collection[int]
 ) -> dict[int, tuple[int, int]]:
     """Rows and characters of their texts, by stage."""
-    text = table.text if table is Sample else table.prompt
     rows = session.execute(
         select(table.stage_id, func.count().label("rows"), func.sum(func.length(text)).label("characters"))
         .join(Stage, (Stage.id == table.stage_id) & (Stage.published_attempt_id == table.attempt_id))

@@ -1,6 +1,7 @@
 """A judge model compares stored answers: asked on demand with what that takes, then its win rates and differences."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -20,7 +21,8 @@ from workers import api
 from workers.machine.database import database_url
 from workers.plan import judging
 
-KINDS: Mapping[str, str] = {
+Kind = Literal["endpoint", "local", "simulated"]
+KINDS: Mapping[Kind, str] = {
     "endpoint": "a server (CWPO_JUDGE_URL)",
     "local": "a model of a hub or a folder",
     "simulated": "simulated, in the sandbox",
@@ -72,7 +74,7 @@ def _waiting(found: Sequence[RescoringRow], rows: Sequence[RunRow]) -> None:
 def _ask(rows: Sequence[RunRow]) -> None:
     """What it would take is said before the click that asks."""
     sandbox = all(row.dataset == "sandbox" for row in rows)
-    kinds = [kind for kind in reversed(KINDS) if sandbox or kind != "simulated"]
+    kinds = [name for name in reversed(list(KINDS)) if sandbox or name != "simulated"]
     kind = st.selectbox("Ask a judge model", kinds, format_func=lambda name: KINDS[name], key="judge_kind") or kinds[0]
     model = ""
     if kind != "simulated":

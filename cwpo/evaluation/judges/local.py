@@ -73,7 +73,8 @@ class _Asker:
         self.room = context_length(model) - (judge.max_new_tokens if self.writes else 1)
         if self.room < 1:
             raise JudgeError("The judge model's context leaves no room for a question: lower judge.max_new_tokens.")
-        self.end, self.letters = [], (0, 0)
+        self.end: list[int] = []
+        self.letters = (0, 0)
         if not self.writes:
             self.end, self.letters = letters_of(tokenizer, templated=self.templated)
 

@@ -32,11 +32,11 @@ def run_judge(ctx: StageContext[JudgeSettings]) -> dict[str, Any]:
     aligned, baseline = (_answers(ctx.inputs[name], kept) for name in ("samples", "baseline_samples"))
     both = aligned.merge(baseline, on=["prompt_id", "sample"], suffixes=("", "_baseline"))
     texts = {prompt.prompt_id: prompt for prompt in prompts}
+    columns = (both[name].tolist() for name in ("prompt_id", "sample", "text", "text_baseline"))
     duels = [
-        duel_of(texts[row.prompt_id], ctx.settings.judge, name=f"{row.prompt_id}:{row.sample}", first=row.text,
-                second=row.text_baseline)
-        for row in both.itertuples()
-    ]  # fmt: skip
+        duel_of(texts[prompt_id], ctx.settings.judge, name=f"{prompt_id}:{sample}", first=first, second=second)
+        for prompt_id, sample, first, second in zip(*columns, strict=True)
+    ]
     found, said, replies = ask(ctx, ctx.settings.judge, duels)
     rows = compare(aligned, baseline, tie_epsilon=0.0)
     outcomes = both.assign(outcome=found.outcomes).groupby("prompt_id", sort=True)["outcome"].mean()
