@@ -17,6 +17,7 @@ BY_NAME = (
     "compare",
     "first_paint",
     "gpu",
+    "judge_error",
     "label_noise",
     "large_database",
     "ranks_chaos",

@@ -27,6 +27,10 @@ class GoldRewardError(CwpoError):
     """The gold reward is missing or cannot score."""
 
 
+class JudgeError(CwpoError):
+    """A judge model cannot be asked, or does not answer."""
+
+
 class DivergedError(CwpoError):
     """Training met a loss that is not finite."""
 

@@ -51,6 +51,9 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "length": {"data": {"length_rule": {"max_tokens": 60}, "max_pairs": 500}},
     "seeds": {"seed": 3, "seeds": {"split": 7, "annotator": 8, "sft": 9, "align": 10, "base": 2}},
     "salt": {"salt": "again"},
+    "judge": {
+        "evaluation": {"judge": {"kind": "local", "model": "owner/judge", "revision": "d" * 40, "human_labels": True}}
+    },
     "integers": {"data": {"sandbox": {"noise": 1, "near_ties": 0}}, "align": {"epochs": 1, "beta": 1}},
 }
 _FILE = {"dataset": "/data/pairs.jsonl", "revision": f"sha256:{'1' * 64}"}

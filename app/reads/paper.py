@@ -5,16 +5,26 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.reads import results
+from app.reads import judges, results
 from app.reads.results import Published
 from cwpo.compare.configured_run import Configs
-from cwpo.compare.gra import DifferenceRow, differences
+from cwpo.compare.gra import DifferenceRow, differences, gra_table
 from cwpo.config.stored import read_stored
 from cwpo.paper import published as paper
 from cwpo.paper.answers import Pair, PaperCell, PaperGap, Summary, cells, gaps, sandbox_pairs, summaries, wanted_pairs
 from cwpo.paper.measured import of_gra, of_labels, of_pair, of_seconds
 from cwpo.paper.names import annotator_and_data
-from cwpo.paper.protocol import FROM_LABELS, HEAD_TO_HEAD, RIVAL, SECONDS, Group, answers_to, asking, groups_of
+from cwpo.paper.protocol import (
+    FROM_LABELS,
+    HEAD_TO_HEAD,
+    RIVAL,
+    SECONDS,
+    WIN_RATE,
+    Group,
+    answers_to,
+    asking,
+    groups_of,
+)
 from cwpo.paper.verdict import Measured
 from cwpo.report.gra_terms import table_notes
 from db import queries
@@ -56,9 +66,11 @@ def paper_view(table: paper.Table) -> PaperView:
     own = _candidates(table, datasets)
     answers = {number: found for number in numbers if (found := answers_to(number, own.groups))}
     ours, reasons = _ours(own, answers)
-    answered = gaps(table, own.groups, ours, _differences(own, wanted_pairs(table, own.groups)))
+    rated = any(number.metric == WIN_RATE for number in paper.numbers_of(table.name))
+    paired = _rated_differences if rated else _differences
+    answered = gaps(table, own.groups, ours, paired(own, wanted_pairs(table, own.groups)))
     tiny = _candidates(table, ("sandbox",))
-    signs = _differences(tiny, sandbox_pairs(table, tiny.groups))
+    signs = paired(tiny, sandbox_pairs(table, tiny.groups))
     rows = cells(table, own.groups, ours)
     return PaperView(
         cells=tuple(rows),
@@ -103,7 +115,16 @@ def _ours(own: Candidates, answers: Mapping[paper.Number, Sequence[Group]]) -> t
     found = _gra(own, list(by_metric.get("gra", {})))
     met, reasons = _met(own, list(by_metric.get(HEAD_TO_HEAD, {}).values()))
     labeled = {metric: settings for metric, settings in by_metric.items() if metric in FROM_LABELS}
-    return found | met | _labels(labeled), reasons
+    return found | met | _labels(labeled) | _rated(own, list(by_metric.get(WIN_RATE, {}))), reasons
+
+
+def _rated(own: Candidates, keys: Sequence[str]) -> Figures:
+    """Win rates by the judge model that compared most of a dataset's runs."""
+    rows = [row for row in own.runs.values() if row.group_key in keys]
+    found = Figures()
+    for one in judges.verdicts_of(rows) if rows else ():
+        found |= of_gra(gra_table(one.rows, one.outcomes), WIN_RATE, one.judge)
+    return found
 
 
 def _gra(own: Candidates, keys: Sequence[str]) -> Figures:
@@ -159,6 +180,17 @@ def _differences(own: Candidates, pairs: Sequence[Pair]) -> dict[Pair, Differenc
     published = tuple((row.id, hash(row.evaluation)) for row in rows)
     found = _paired(database_url(), published, tuple(pairs), rows)
     return {(row.first, row.second): row for row in found}
+
+
+def _rated_differences(own: Candidates, pairs: Sequence[Pair]) -> dict[Pair, DifferenceRow]:
+    """The same of win rates, dataset by dataset, each by one judge model."""
+    wanted = {key for pair in pairs for key in pair}
+    found: dict[Pair, DifferenceRow] = {}
+    for one in judges.verdicts_of([row for row in own.runs.values() if row.group_key in wanted]):
+        there = {row.group_key for row in one.rows}
+        mine = [pair for pair in pairs if set(pair) <= there]
+        found |= {(row.first, row.second): row for row in differences(one.rows, one.outcomes, pairs=mine)}
+    return found
 
 
 @st.cache_data(ttl=10 * results.SECONDS, max_entries=results.MOST_RESULTS, show_spinner=False)

@@ -64,7 +64,7 @@ def _answer(table: published.Table, view: PaperView, files: list[tables.Drawn]) 
     with right:
         if view.summaries:
             layout.small("What its differences say")
-            signs = published.numbers_of(table.name)[0].metric == PAIRED
+            signs = published.numbers_of(table.name)[0].metric in PAIRED
             show_summary(view.summaries, files, signs=signs)
             layout.note(f"{SUMMARY} {SANDBOX}" if signs else SUMMARY)
         if any(cell.low is not None for cell in view.cells):
@@ -83,7 +83,7 @@ def _evidence(table: published.Table, view: PaperView, files: list[tables.Drawn]
         show_gaps(view.gaps, view.cells, files)
     layout.small(f"Every number of {table.label.split(' · ')[0]}")
     show_cells(view.cells, files)
-    if any(cell.number.metric == PAIRED for cell in view.cells):
+    if any(cell.number.metric in PAIRED for cell in view.cells):
         layout.note(GRA_IN_WORDS)
     for note in (*view.notes, *view.reasons):
         layout.note(note)

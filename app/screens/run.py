@@ -8,6 +8,7 @@ from app.components.frame import layout, tables
 from app.components.frame.address import RunView
 from app.components.frame.export import show_bundle, show_export, show_tables
 from app.components.frame.formats import dataset_name, models, share
+from app.components.judging.card import show_card
 from app.components.model.chat import show_chat
 from app.components.model.get import show_models
 from app.components.run.actions import show_actions
@@ -99,6 +100,8 @@ def _progress(run_id: int, was_live: bool, first: Once[Watched]) -> None:
         show_timeline(stages, times.stages if times else NO_TIMES)
         show_pair_links(run_id, stages)
         _files(run, stages, times.stages if times else NO_TIMES)
+    with right:
+        show_card(run.row)
     show_run_curves(run.row, stages, right)
 
 

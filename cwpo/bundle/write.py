@@ -45,6 +45,7 @@ NAMED = (
     ("model.policy", "model.policy_revision"),
     ("evaluation.gold_reward", "evaluation.gold_revision"),
     ("evaluation.gold_model", ""),
+    ("evaluation.judge.model", "evaluation.judge.revision"),
 )
 MATTER = ("torch", "transformers", "tokenizers", "safetensors", "peft", "datasets", "huggingface_hub", "numpy", "scipy",
           "pandas", "pyarrow", "pydantic", "PyYAML")  # fmt: skip

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from cwpo.config import catalog
 from cwpo.config.fields import RunFields
-from cwpo.config.parts import DataConfig, EvaluationConfig
+from cwpo.config.parts import DataConfig, EvaluationConfig, JudgeConfig
 
 _ROUNDING = 1e-9  # shares are typed in decimals
 
@@ -27,6 +27,8 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
     yield from _weighting_contradictions(config, method)
     yield from _annotator_contradictions(config, method)
     yield from _engine_contradictions(config.evaluation)
+    if config.evaluation.judge is not None:
+        yield from _judge_contradictions(config.evaluation.judge, sandbox=config.is_sandbox)
     if config.data.label_fraction >= 1 and not method.whole_data:
         yield (
             "data.label_fraction",
@@ -121,6 +123,20 @@ def _engine_contradictions(part: EvaluationConfig) -> Iterator[tuple[str, str]]:
                 yield f"evaluation.{field}", "is only for evaluation.engine: vllm; remove it."
     elif part.cache_gb is not None:
         yield "evaluation.cache_gb", "is only for evaluation.engine: native; vLLM makes its own batches; remove it."
+
+
+def _judge_contradictions(judge: JudgeConfig, *, sandbox: bool) -> Iterator[tuple[str, str]]:
+    """Who can be asked, and repeats that would all be the same."""
+    if judge.kind == "simulated" and not sandbox:
+        yield "evaluation.judge.kind", "a simulated judge knows only the sandbox; choose endpoint or local."
+    if judge.kind != "simulated" and not judge.model.strip():
+        yield "evaluation.judge.model", "is missing: name the model that judges."
+    if judge.kind == "local" and judge.model.startswith("sandbox/"):
+        yield "evaluation.judge.model", "sandbox models cannot read a question; name a language model, or simulated."
+    if judge.kind != "local" and judge.verdicts == "logits":
+        yield "evaluation.judge.verdicts", "logits can be read of a local model alone; choose written."
+    if judge.kind == "local" and judge.repeats > 1 and (judge.verdicts == "logits" or not judge.temperature):
+        yield "evaluation.judge.repeats", "every repeat would be the same: write verdicts at a temperature above 0."
 
 
 def _split_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:

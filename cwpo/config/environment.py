@@ -93,6 +93,16 @@ def _address(name: str, text: str) -> str:
     return text
 
 
+def _prices(name: str, text: str) -> tuple[float, float]:
+    try:
+        read, written = (float(part) for part in text.split(","))
+    except ValueError:
+        read = written = -1.0
+    if not (0 <= read < 1e9 and 0 <= written < 1e9):
+        raise ConfigError(name, f"must be two prices such as 2.5,10, not {text!r}.")
+    return read, written
+
+
 def _gpus(name: str, text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "-1")
 
@@ -153,6 +163,19 @@ class Environment:
         "CWPO_VLLM_PYTHON", _text, None, "for `evaluation.engine: vllm`: the Python of an environment that has vLLM",
         "this one",
     )  # fmt: skip
+    judge_url = Variable[str | None](
+        "CWPO_JUDGE_URL", _address, None,
+        "for judge models: a server of OpenAI's chat completions, as `https://host/v1`", "no judge model by a server",
+    )  # fmt: skip
+    judge_key = Variable[str | None](
+        "CWPO_JUDGE_KEY", _text, None, "what that server asks for; it is stored nowhere", "no key is sent"
+    )
+    judge_price = Variable[tuple[float, float] | None](
+        "CWPO_JUDGE_PRICE", _prices, None,
+        "what a million tokens cost there, read and written: `2.5,10`", "costs are said in tokens",
+    )  # fmt: skip
+    judge_parallel = Variable("CWPO_JUDGE_PARALLEL", _count, 4, "questions that are open there at once", "4")
+    judge_timeout = Variable("CWPO_JUDGE_TIMEOUT", _count, 120, "seconds that a reply may take", "120")
     log_format = Variable(
         "CWPO_LOG", _log_format, "text", "`json`: logs of workers, launcher and web as JSON lines", "`text`"
     )

@@ -201,6 +201,30 @@ class AlignConfig(TrainConfig):
         return beta
 
 
+class JudgeConfig(Part):
+    """A judge model that is shown both models' answers to each prompt, in both orders (the paper's Table 17)."""
+
+    kind: Literal["endpoint", "local", "simulated"] = Field(
+        "endpoint", description="a server that speaks OpenAI's chat completions (CWPO_JUDGE_URL), a causal language "
+        "model of a hub or a folder, or in the sandbox the true utility through noise"
+    )  # fmt: skip
+    model: str = Field("", max_length=200, description="what the server calls it; of a local one its hub id or folder")
+    revision: str | None = Field(None, description="commit, or content hash of a folder")
+    verdicts: Literal["written", "logits"] = Field(
+        "written", description="it compares in a sentence and then chooses, or (local) the likelier of A and B"
+    )
+    role: Literal["chat", "summary"] | None = Field(
+        None, description="what is judged: an assistant's answers, or summaries of posts; default: the dataset's"
+    )
+    repeats: int = Field(1, ge=1, le=16, description="how often each pair is shown in both orders")
+    prompts: int | None = Field(None, gt=0, description="of at most this many held-out prompts; default: all")
+    human_labels: bool = Field(False, description="ask it about up to 1,000 pairs that people labeled too")
+    temperature: float | None = Field(0.0, ge=0, le=2, description="of its replies; null: the server's own")
+    max_new_tokens: int = Field(200, gt=0, le=8192, description="longest reply")
+    noise: float = Field(1.0, gt=0, description="simulated: τ of σ(ΔU/τ)")
+    first_bias: float = Field(0.0, description="simulated: log-odds by which the answer shown first is preferred")
+
+
 class EvaluationConfig(Part):
     """Held-out answers of the aligned and the baseline model, judged by a gold reward."""
 
@@ -230,6 +254,9 @@ class EvaluationConfig(Part):
     engine_version: str | None = Field(None, description="version of vLLM; found at submission where it is installed")
     batch_invariant: bool = Field(
         False, description="vllm: kernels whose result does not depend on the batch (VLLM_BATCH_INVARIANT); slower"
+    )
+    judge: JudgeConfig | None = Field(
+        None, description="a judge model beside the gold reward", exclude_if=lambda judge: judge is None
     )
 
 

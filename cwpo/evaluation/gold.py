@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cwpo.data.filtering import content_hash
 from cwpo.data.pairs import load_pairs, load_prompts
 from cwpo.data.rows import ASSISTANT, ROLE_NAMES, Message
 from cwpo.errors import DataError, GoldRewardError, ModelError
@@ -51,7 +52,14 @@ def run_gold(ctx: StageContext[GoldSettings]) -> dict[str, Any]:
     from cwpo.annotation.annotator import train_scorer
 
     pairs = [pair for pair in load_pairs(ctx.inputs["data"]) if pair.human_label is not None]
+    if ctx.settings.heldout is not None:
+        pairs = [pair for pair in pairs if not is_held_out(pair.prompt_id, ctx.settings.heldout)]
     return train_scorer(ctx, pairs, heldout_fraction=None, form="reward")
+
+
+def is_held_out(prompt_id: str, share: float) -> bool:
+    """Whether a prompt is of the share that a gold reward is trained without, to be tried on it."""
+    return int(content_hash("judge card", prompt_id)[:8], 16) < share * 2**32
 
 
 def run_scores(ctx: StageContext[ScoreSettings]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from cwpo.models.sizes.weights import FLOAT, HALF, Kept, frozen_bytes, kept_in
 from cwpo.stages.kinds import kind_of
 from cwpo.stages.settings import (
     BatchSettings,
+    CardSettings,
+    JudgeSettings,
     LabelSettings,
     LoraSettings,
     ModelSettings,
@@ -115,11 +117,16 @@ def _on_a_card(
         need = answering(shape, tokens=tokens, precision=precision, new_tokens=new_tokens, kept=kept)
         fixed = None if before else settings.batches
         return need if fixed is None else _answering_in_fixed_batches(need, fixed, shape)
+    if isinstance(settings, JudgeSettings | CardSettings):
+        scalar = isinstance(settings, CardSettings) and settings.judge is None
+        return reading(shape, tokens=tokens, precision=precision, scalar=scalar, kept=kept)
     return None
 
 
 def precision_of(settings: Settings) -> str:
     """The arithmetic of a stage; base models are always pretrained in fp32."""
+    if isinstance(settings, JudgeSettings):
+        return settings.judge.precision
     return str(getattr(settings, "precision", "fp32"))
 
 

@@ -8,7 +8,16 @@ from cwpo.compare.gra import DifferenceRow
 from cwpo.paper import published
 from cwpo.paper.measured import Ours, of_difference
 from cwpo.paper.names import line_of
-from cwpo.paper.protocol import Group, answer_to, answers_to, departures, differences_of, sandbox_pair
+from cwpo.paper.protocol import (
+    PAPERS_JUDGE,
+    WIN_RATE,
+    Group,
+    answer_to,
+    answers_to,
+    departures,
+    differences_of,
+    sandbox_pair,
+)
 from cwpo.paper.published import Number
 from cwpo.paper.verdict import (
     SAMPLED,
@@ -25,7 +34,7 @@ from cwpo.paper.verdict import (
 
 Pair = tuple[str, str]  # group keys
 OTHER_PROTOCOL, NO_VERDICT = "other protocol", "no verdict"
-PAIRED = "gra"  # the metric whose differences are paired on prompts
+PAIRED = ("gra", WIN_RATE)  # metrics whose differences are paired on prompts
 SIGNS: Mapping[int, str] = {1: "above", -1: "below", 0: "not told apart"}
 
 
@@ -130,14 +139,14 @@ def _gap(
     """Paired where it can be; column against column where the baselines differ, and for accuracy; else nothing."""
     metric = difference.first.metric
     columns = [ours.get((group.key, metric)) for group in pair]
-    row = paired.get((pair[0].key, pair[1].key)) if metric == PAIRED else None
+    row = paired.get((pair[0].key, pair[1].key)) if metric in PAIRED else None
     measured = of_difference(row) if row else None
     if columns[0] is None or columns[1] is None:
         return None
-    if measured is None and metric == PAIRED and (row is None or row.reason != DIFFERENT_BASELINES):
+    if measured is None and metric in PAIRED and (row is None or row.reason != DIFFERENT_BASELINES):
         return None
     gap = measured or unpaired(columns[0], columns[1])
-    apart = _apart(pair, metric)
+    apart = (*_apart(pair, metric), *_another_judge(columns[0], metric))
     return PaperGap(
         difference=difference,
         ours=gap,
@@ -179,7 +188,7 @@ def _cell(number: Number, groups: Sequence[Group], ours: Ours) -> PaperCell:
     measured = ours.get((groups[0].key, number.metric)) if groups else None
     if measured is None:
         return PaperCell(number=number, low=low, high=high)
-    apart = _apart(groups, number.metric)
+    apart = (*_apart(groups, number.metric), *_another_judge(measured, number.metric))
     return PaperCell(
         number=number,
         low=low,
@@ -196,8 +205,13 @@ def _apart(groups: Sequence[Group], metric: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for group in groups for word in departures(group.config, metric)))
 
 
+def _another_judge(ours: Measured, metric: str) -> tuple[str, ...]:
+    """A win rate is the judge model's: another one than the paper's is another protocol."""
+    return () if metric != WIN_RATE or ours.about.startswith(PAPERS_JUDGE) else (f"judge {ours.about} (GPT-4)",)
+
+
 def _paired_ones(table: published.Table) -> list[PaperDifference]:
-    return [difference for difference in differences_of(table) if difference.first.metric == PAIRED]
+    return [difference for difference in differences_of(table) if difference.first.metric in PAIRED]
 
 
 def _answers(difference: PaperDifference, groups: Sequence[Group]) -> tuple[Group, Group] | None:
@@ -216,5 +230,5 @@ def _counts(answered: Iterable[PaperGap]) -> dict[VerdictName, int]:
 def _sandbox_row(
     difference: PaperDifference, groups: Sequence[Group], paired: Mapping[Pair, DifferenceRow]
 ) -> DifferenceRow | None:
-    pair = sandbox_pair(difference, groups) if difference.first.metric == PAIRED else None
+    pair = sandbox_pair(difference, groups) if difference.first.metric in PAIRED else None
     return paired.get((pair[0].key, pair[1].key)) if pair else None

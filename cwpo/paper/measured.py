@@ -15,10 +15,10 @@ TRAINING = "annotator"  # slots of what trains an annotator begin with it
 SHARES = ("below_0.1", "below_0.5", "above_0.9")  # of pairs, read off the stored histogram
 
 
-def of_gra(rows: Iterable[GraRow]) -> dict[tuple[str, str], Measured]:
-    """GRA rows with the distance and the length that stand beside them."""
+def of_gra(rows: Iterable[GraRow], metric: str = "gra", about: str = "") -> dict[tuple[str, str], Measured]:
+    """GRA rows with the distance and the length that stand beside them; or win rates, `about` a judge model."""
     return {
-        (row.group_key, "gra"): Measured(
+        (row.group_key, metric): Measured(
             estimate=row.estimate,
             low=row.low,
             high=row.high,
@@ -27,6 +27,7 @@ def of_gra(rows: Iterable[GraRow]) -> dict[tuple[str, str], Measured]:
             kl=row.kl,
             another=row.another,
             length_ratio=row.length_ratio,
+            about=about,
         )
         for row in rows
     }

@@ -100,6 +100,7 @@ _OPT_13B, _OPT_1B = _models(OPT, "facebook/opt-13b"), _models(OPT, "facebook/opt
 _QWEN_14B, _QWEN_7B = _models(QWEN, "Qwen/Qwen2.5-14B"), _models(QWEN, "Qwen/Qwen2.5-7B")
 _ALL_OBJECTIVES: Settings = {"objective": OBJECTIVES}
 _NO_SFT: Settings = {"sft": {"data": "none"}}  # of the weak model of ws, before its DPO
+_GPT_4: Settings = {"evaluation": {"judge": {"kind": "endpoint", "model": "gpt-4"}}}
 _JOINT: Settings = {"annotator": {"kind": ["bradley_terry", "joint"]}}
 _SHARED_POOL: Settings = {"unlabeled_fraction": 0.5}  # the same pairs for every mix of the labeled part
 _FIXED_POOL: Settings = {"label_fraction": FRACTIONS, "unlabeled_fraction": 0.5}
@@ -167,6 +168,15 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
             _models(QWEN, ["facebook/opt-13b", "meta-llama/Llama-3.1-8B-Instruct"]),
         ),
         _sandbox(("T16",), PAPERS, _models("sandbox/qwen2-48", "sandbox/opt-64")),
+        _paper("t17-opt", ("T17",), "OPT 125M → 13B", PAPERS, _data(MAIN), _OPT_13B, _ALL_OBJECTIVES, _GPT_4),
+        _paper("t17-qwen", ("T17",), "Qwen2.5 0.5B → 14B", PAPERS, _data(MAIN), _QWEN_14B, _ALL_OBJECTIVES, _GPT_4),
+        _sandbox(
+            ("T17",),
+            PAPERS,
+            _TINY_OPT,
+            _ALL_OBJECTIVES,
+            {"evaluation": {"judge": {"kind": "simulated", "first_bias": 0.5}}},
+        ),
         _paper(
             "t23",
             ("T23",),

@@ -18,7 +18,8 @@ from cwpo.paper.verdict import OF_CONFIDENCE, PaperDifference
 SECONDS = "seconds"
 FROM_LABELS = ("accuracy", SECONDS, *OF_CONFIDENCE)  # what the annotator alone decides
 HEAD_TO_HEAD, RIVAL = "head_to_head", "human"
-DIFFERENCES = ("gra", "accuracy")  # metrics whose differences answer a question
+WIN_RATE, PAPERS_JUDGE = "win_rate", "gpt-4"
+DIFFERENCES = ("gra", "accuracy", WIN_RATE)  # metrics whose differences answer a question
 
 # Fields that tell one experiment from another; the rest of a run's configuration can only depart from the protocol.
 DISTINCT = (
@@ -34,6 +35,7 @@ OPEN = (
     "model.max_length", "model.lora.target_modules", "annotator.schedule", "annotator.warmup_steps",
     "annotator.weight_decay", "annotator.max_grad_norm", "annotator.calibrate", "sft.max_grad_norm",
     "align.max_grad_norm", "evaluation.seed", "evaluation.samples", "evaluation.top_p", "evaluation.gold_revision",
+    "evaluation.judge",
     "evaluation.cache_gb", "evaluation.engine", "evaluation.engine_version", "evaluation.batch_invariant",
 )  # fmt: skip
 ONLY_WITH_ANNOTATOR = ("annotator", "model.annotator")

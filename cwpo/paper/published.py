@@ -152,7 +152,9 @@ TABLES: Mapping[str, Table] = {
             name="T17",
             label="Table 17 · win rate by GPT-4",
             question="Does a language model as judge see the same?",
-            unanswered="Win rates need a commercial judge model; no run here has one.",
+            differences=MAIN,
+            aside="Ours are by the judge model that the runs were given (evaluation.judge), shown both answers in both "
+            "orders; the paper names GPT-4 and neither its version nor the orders.",
         ),
         Table(
             name="T20",

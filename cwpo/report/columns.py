@@ -252,6 +252,49 @@ GOLD: tuple[Column, ...] = (
     _NOTE,
 )  # fmt: skip
 
+JUDGED: tuple[Column, ...] = (
+    _SETTING,
+    *_file("method"),
+    Column(name="estimate", heading="win rate", unit="%", format=_share, lead=True),
+    Column(name="interval", heading="95 %", fields=_ENDS, format=interval),
+    *_file("interval_method"),
+    Column(name="gold", heading="GRA", unit="%", format=_share, muted=True),
+    Column(name="same_side", heading="same side as gold", unit="%", format=_share),
+    *_file("same_low", "same_high"),
+    Column(name="kappa", heading="κ", format=number),
+    *_file("kappa_low", "kappa_high"),
+    Column(name="human", heading="agrees with people", unit="%", format=_share),
+    Column(name="human_interval", heading="95 %, people", fields=("human_low", "human_high"), format=interval,
+           muted=True),
+    *_file("human_pairs"),
+    Column(name="orders_agree", heading="orders agree", unit="%", format=_share),
+    Column(name="first_shown", heading="first shown", unit="%", format=_share, muted=True),
+    *_file("ties"),
+    Column(name="calls", heading="questions", format=_counted, muted=True),
+    Column(name="unread", heading="unread", format=count, muted=True),
+    Column(name="n_prompts", heading="prompts", format=_counted, muted=True, place="text"),
+    Column(name="n_seeds", heading="seeds", format=_seeds, muted=True, place="text"),
+    _NOTE,
+)  # fmt: skip
+
+CARD: tuple[Column, ...] = (
+    _SETTING,
+    *_file("method"),
+    Column(name="estimate", heading="GRA", unit="%", format=_share, muted=True),
+    *_file("low", "high"),
+    Column(name="judge", heading="judge", words=True),
+    Column(name="q", heading="agrees with people", unit="%", format=_share),
+    Column(name="q_interval", heading="95 %, people", fields=("q_low", "q_high"), format=interval, muted=True),
+    Column(name="pairs", heading="pairs", format=_counted, muted=True),
+    Column(name="true", heading="GRA as people would", unit="%", format=_share,
+           text=lambda row: row.said or _share(row.true), lead=True),
+    Column(name="true_interval", heading="95 %, as people would", fields=("true_low", "true_high"), format=interval),
+    *_file("said"),
+    Column(name="ties", heading="tied", unit="%", format=_share, muted=True),
+    Column(name="gap", heading="median gap", unit="SD", format=number, muted=True),
+    Column(name="longer_won", heading="longer won", unit="%", format=_share),
+)  # fmt: skip
+
 HEAD_TO_HEAD: tuple[Column, ...] = (
     Column(name="pair", heading="pair", fields=("first_label", "second_label"), format="{} against {}".format,
            words=True),

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, Literal
 
 from cwpo.config import catalog
-from cwpo.config.parts import TrainConfig
+from cwpo.config.parts import JudgeConfig, TrainConfig
 from cwpo.config.run import RunConfig
 from cwpo.stages.settings import (
     AlignSettings,
@@ -17,6 +17,7 @@ from cwpo.stages.settings import (
     BaseSettings,
     BatchSettings,
     CalibrationSettings,
+    CardSettings,
     DataSettings,
     DecodingSettings,
     EngineSettings,
@@ -24,6 +25,8 @@ from cwpo.stages.settings import (
     GoldRewardSettings,
     GoldSettings,
     ImplicitSettings,
+    JudgeModelSettings,
+    JudgeSettings,
     LabelSettings,
     LengthRuleSettings,
     LoraSettings,
@@ -39,6 +42,9 @@ from cwpo.stages.settings import (
 )
 
 BATCH_RULE = 1  # by which answers in bf16 are divided into batches (cwpo/evaluation/engines/batches.py)
+CARD_PAIRS = 1_000  # with human labels, that a judge is tried on
+CARD_HELDOUT = 0.2  # of the prompts, that a gold reward trained here is trained without to be tried on them
+QUESTION_VERSION = 1  # of what judge models are asked (cwpo/evaluation/judges/questions.py)
 WORLD_VERSION = 1  # of the sandbox's prompts, behaviour and utility
 Role = Literal["annotator", "policy"]
 _MEMBER_SEEDS = 1_000  # between the members of an ensemble
@@ -276,8 +282,8 @@ def _engine(config: RunConfig) -> EngineSettings | None:
     return EngineSettings(name=part.engine, version=part.engine_version or "", batch_invariant=part.batch_invariant)
 
 
-def gold(config: RunConfig, backbone: str) -> GoldSettings:
-    """A gold reward trained here on all human labels."""
+def gold(config: RunConfig, backbone: str, *, heldout: float | None = None) -> GoldSettings:
+    """A gold reward trained here on all human labels; `heldout`: without those of a share of the prompts."""
     own = config.evaluation.gold_model is None
     return GoldSettings(
         model=backbone,
@@ -287,6 +293,7 @@ def gold(config: RunConfig, backbone: str) -> GoldSettings:
         seed=config.evaluation.seed,
         train=train(config.evaluation.gold_train),
         dropout=None,
+        heldout=heldout,
     )
 
 
@@ -305,6 +312,45 @@ def scores(config: RunConfig) -> ScoreSettings:
             max_length=row.max_length,
         ),
         precision=config.model.precision,
+    )
+
+
+def judge(config: RunConfig, asked: JudgeConfig) -> JudgeSettings:
+    """Who judges beside the gold reward."""
+    return JudgeSettings(judge=_judge_model(config, asked), prompts=asked.prompts)
+
+
+def _judge_model(config: RunConfig, asked: JudgeConfig) -> JudgeModelSettings:
+    """Summaries are asked for where the data are posts with summaries."""
+    local, row = asked.kind == "local", catalog.DATASETS.get(config.data.dataset)
+    simulated = asked.kind == "simulated"
+    return JudgeModelSettings(
+        kind=asked.kind,
+        model="" if simulated else asked.model.strip(),
+        revision=asked.revision if local else None,
+        precision=config.model.precision if local else "",
+        question_version=QUESTION_VERSION,
+        role=asked.role or ("summary" if row is not None and row.reader == "tldr" else "chat"),
+        verdicts=asked.verdicts,
+        repeats=asked.repeats,
+        temperature=asked.temperature,
+        max_new_tokens=asked.max_new_tokens,
+        seed=config.evaluation.seed,
+        noise=asked.noise if simulated else 1.0,
+        first_bias=asked.first_bias if simulated else 0.0,
+    )
+
+
+def card(config: RunConfig, asked: JudgeConfig | None) -> CardSettings:
+    """The gold reward, or that judge model, on pairs that people labeled."""
+    trained = asked is None and config.evaluation.gold_reward == "trained"
+    return CardSettings(
+        gold_reward=scores(config).gold_reward if asked is None else None,
+        judge=None if asked is None else _judge_model(config, asked),
+        precision=config.model.precision,
+        pairs=CARD_PAIRS,
+        seed=config.evaluation.seed,
+        heldout=CARD_HELDOUT if trained else None,
     )
 
 

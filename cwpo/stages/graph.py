@@ -11,7 +11,7 @@ from cwpo.stages import from_config
 from cwpo.stages.fingerprint import fingerprint
 from cwpo.stages.kinds import KINDS, Kind, kind_of
 from cwpo.stages.plain import to_plain
-from cwpo.stages.settings import Settings
+from cwpo.stages.settings import CardSettings, JudgeSettings, Settings
 
 # Names for people of slots that are not called like their kind.
 SLOTS: Mapping[str, str] = {
@@ -21,7 +21,9 @@ SLOTS: Mapping[str, str] = {
     "baseline_sft": "Baseline SFT",
     "baseline_samples": "Baseline answers",
     "baseline_scores": "Baseline scores",
+    "gold_twin": "Gold reward without the pairs it is tried on",
 }
+TWIN, CARD = "gold_twin", "card"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,10 @@ class StageSpec:
     @property
     def needs_model(self) -> bool:
         """Whether it computes with a model; False: light work for any device."""
-        return not self.row.light
+        judge = getattr(self.settings, "judge", None)
+        if isinstance(self.settings, CardSettings) and self.settings.gold_reward is not None:
+            return self.settings.gold_reward.kind != "oracle"
+        return not self.row.light and (judge is None or judge.kind == "local")
 
 
 def build(config: RunConfig, known: Mapping[str, str] | None = None) -> dict[str, StageSpec]:
@@ -77,12 +82,15 @@ def build(config: RunConfig, known: Mapping[str, str] | None = None) -> dict[str
 def slot_name(slot: str) -> str:
     """What people read of a slot; one that scores again names its gold reward."""
     own, _, gold = slot.partition("@")
+    if is_judge_slot(slot):
+        own, gold = ("judge" if own == "evaluation" else own), gold.removeprefix(JUDGE_MARK)
     kind = KINDS.get(own)
     name = SLOTS.get(own) or (own.replace("_", " ") if kind is None else kind.title or kind.label)
     return f"{name} · {gold}" if gold else name
 
 
 JUDGED = ("gold", "scores", "baseline_scores", "evaluation")  # slots that another gold reward makes anew
+JUDGE_MARK = "judge."  # begins the name in a slot whose outcomes are a judge model's
 LONGEST_KEY = 20  # characters of NAME in a slot
 
 
@@ -116,6 +124,48 @@ def gold_key(name: str) -> str:
     return f"{short[: LONGEST_KEY - 5]}-{digest(name)[:6]}"
 
 
+def judging(config: RunConfig, finished: Mapping[str, str]) -> dict[str, StageSpec]:
+    """The stages by which the judge model of `config` compares the stored answers of a finished run, whose own stages
+    are taken as they are."""
+    kept = {slot: fingerprint for slot, fingerprint in finished.items() if "@" not in slot}
+    return {slot: spec for slot, spec in build(config, kept).items() if is_judge_slot(slot)}
+
+
+def checking(config: RunConfig, finished: Mapping[str, str]) -> dict[str, StageSpec]:
+    """The stages that try the gold reward of `config` on pairs with human labels of a finished run. One that is trained
+    here is trained once more, without the pairs that it is tried on."""
+    key = gold_key(str(config.evaluation.gold_reward))
+    settings, inputs = from_config.card(config, None), {"data": "data"}
+    planned: list[Planned] = []
+    if settings.heldout is not None:
+        backbone = config.evaluation.gold_model or config.model.annotator
+        own = {"data": "data"}
+        if backbone in catalog.SANDBOX_MODELS:
+            own["base"] = "base_annotator" if "base_annotator" in finished else f"base_annotator@{key}"
+        planned.append((f"{TWIN}@{key}", from_config.gold(config, backbone, heldout=settings.heldout), own))
+        inputs["gold"] = f"{TWIN}@{key}"
+    planned.append((f"{CARD}@{key}", settings, inputs))
+    specs: dict[str, StageSpec] = {}
+    for slot, stage, sources in planned:
+        prints = {name: specs[one].fingerprint if one in specs else finished[one] for name, one in sources.items()}
+        specs[slot] = StageSpec(
+            slot=slot, settings=stage, inputs=sources, input_fingerprints=prints,
+            fingerprint=fingerprint(stage, prints, salt=config.salt),
+        )  # fmt: skip
+    return specs
+
+
+def judge_key(settings: JudgeSettings) -> str:
+    """A judge model as a slot can carry it: judge, the last piece of its name, and a digest of how it is asked."""
+    name = gold_key(settings.judge.model or settings.judge.kind)[:10].rstrip("-.")
+    return f"{JUDGE_MARK}{name}-{digest(to_plain(settings))[:6]}"
+
+
+def is_judge_slot(slot: str) -> bool:
+    """Whether a judge model fills it, and not a gold reward."""
+    return slot.partition("@")[2].startswith(JUDGE_MARK)
+
+
 Planned = tuple[str, Settings, dict[str, str]]  # slot, settings, input name -> slot
 
 
@@ -147,6 +197,19 @@ def _plan(config: RunConfig) -> Iterator[Planned]:
             "baseline_scores": "baseline_scores",
         },
     )
+    yield from _judges(config, prompts)
+
+
+def _judges(config: RunConfig, prompts: str) -> Iterator[Planned]:
+    """A judge model beside the gold reward, in slots of its own name."""
+    asked = config.evaluation.judge
+    if asked is None:
+        return
+    settings = from_config.judge(config, asked)
+    inputs = {"prompts": prompts, "samples": "samples", "baseline_samples": "baseline_samples"}
+    yield f"evaluation@{judge_key(settings)}", settings, inputs
+    if asked.human_labels:
+        yield f"{CARD}@{judge_key(settings)}", from_config.card(config, asked), {"data": "data"}
 
 
 def _bases(config: RunConfig, needs_annotator: bool) -> Iterator[Planned]:

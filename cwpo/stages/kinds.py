@@ -88,6 +88,14 @@ KINDS: Mapping[str, Kind] = {
             inputs=("samples", "baseline_samples", "scores", "baseline_scores"),
             label="Evaluation", function="cwpo.evaluation.gra:run_evaluation",
         ),
+        Kind(
+            name="judge", version=1, settings=of.JudgeSettings, inputs=("prompts", "samples", "baseline_samples"),
+            label="Judge model", function="cwpo.evaluation.judges.stage:run_judge",
+        ),
+        Kind(
+            name="card", version=1, settings=of.CardSettings, inputs=("data", "gold"),
+            label="Judge card", function="cwpo.evaluation.card:run_card",
+        ),
     )
 }  # fmt: skip
 _BY_SETTINGS: Mapping[type[of.Settings], Kind] = {kind.settings: kind for kind in KINDS.values()}

@@ -63,6 +63,9 @@ def _models(config: RunConfig) -> Iterator[Needed]:
         name = str(row.model) if row else str(evaluation.gold_reward)
         revision = evaluation.gold_revision or (row.revision if row else None)
         yield _model("evaluation.gold_reward", name, revision)
+    judge = evaluation.judge
+    if judge is not None and judge.kind == "local":
+        yield _model("evaluation.judge.model", judge.model.strip(), judge.revision)
     rule = config.data.length_rule
     if rule is not None and rule.tokenizer is not None:
         yield _model(TOKENIZER, rule.tokenizer, rule.tokenizer_revision, weights=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cwpo.config import catalog
 from cwpo.config.environment import settings
+from cwpo.config.parts import JudgeConfig
 from cwpo.config.run import RunConfig, merged
 from cwpo.config.store import store_at
 from cwpo.contents import content_of
@@ -50,6 +51,8 @@ def resolve(config: RunConfig, *, bf16: bool, home: Path, read_at_most: int | No
             f"model.{role}", name, revision, home=home, read_at_most=read_at_most
         )
     pins["evaluation"] |= _gold(config, home, read_at_most) | _engine(config)
+    if config.evaluation.judge is not None:
+        pins["evaluation"] |= {"judge": _judge(config.evaluation.judge, home, read_at_most)}
     resolved = RunConfig.parse(merged(config.canonical(), pins))
     _check_chats(resolved, home)
     return _with_tokenizer(resolved, home)
@@ -68,6 +71,28 @@ def with_gold(config: RunConfig, gold_reward: str, *, home: Path) -> RunConfig:
         pinned = pin_model("model.annotator", judged.model.annotator, None, home=home)
         pins["model"] = {"annotator_revision": pinned}
     return RunConfig.parse(merged(judged.canonical(), pins))
+
+
+def with_judge(config: RunConfig, judge: JudgeConfig, *, home: Path) -> RunConfig:
+    """A resolved run with that judge model beside its gold reward; nothing else is looked up."""
+    asked = RunConfig.parse(merged(config.canonical(), {"evaluation": {"judge": judge.model_dump(mode="json")}}))
+    pins = _judge(judge, home)
+    return RunConfig.parse(merged(asked.canonical(), {"evaluation": {"judge": pins}}))
+
+
+def _judge(judge: JudgeConfig, home: Path, read_at_most: int | None = None) -> dict[str, object]:
+    """The revision of a local model. That a server is named here says nothing about the workers of other machines, but
+    where it is forgotten everywhere, this is where it is seen first."""
+    if judge.kind == "endpoint" and settings.judge_url is None:
+        raise ConfigError(
+            "evaluation.judge.kind",
+            "endpoint needs a server: set CWPO_JUDGE_URL, and CWPO_JUDGE_KEY where it asks for a key, for this program "
+            "and its workers.",
+        )
+    if judge.kind != "local":
+        return {}
+    field = "evaluation.judge.model"
+    return {"revision": pin_model(field, judge.model.strip(), judge.revision, home=home, read_at_most=read_at_most)}
 
 
 def pin_model(

@@ -312,7 +312,9 @@ class SampleSettings(ModelSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class GoldSettings(ScorerSettings):
-    """A gold reward trained here on all human labels."""
+    """A gold reward trained here on all human labels. heldout: but for those of this share of the prompts."""
+
+    heldout: float | None = usual(None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,6 +342,51 @@ class EvaluationSettings(Settings):
 
     tie_epsilon: float
     equal_texts: Literal["scored", "tie"] = usual("scored")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeModelSettings:
+    """A judge model and how it is asked. Where its server is, and what opens it, is nobody's business here.
+
+    model: as its server calls it, or of a hub or a folder; "" of a simulated one. seed: of what is drawn.
+    """
+
+    kind: Literal["endpoint", "local", "simulated"]
+    model: str
+    revision: str | None
+    precision: str
+    question_version: int
+    role: Literal["chat", "summary"]
+    verdicts: Literal["written", "logits"]
+    repeats: int
+    temperature: float | None
+    max_new_tokens: int
+    seed: int
+    noise: float = usual(1.0)
+    first_bias: float = usual(0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeSettings(Settings):
+    """Wins, ties and losses by a judge model, on the first `prompts` held-out prompts; None: on all."""
+
+    judge: JudgeModelSettings
+    prompts: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardSettings(Settings):
+    """A judge on pairs with human labels that it never learned from: a gold reward, or a judge model.
+
+    heldout: the share of prompts that a gold reward trained here is trained again without; None for all other judges.
+    """
+
+    gold_reward: GoldRewardSettings | None
+    judge: JudgeModelSettings | None
+    precision: str
+    pairs: int
+    seed: int
+    heldout: float | None
 
 
 def model_of(settings: Settings) -> str | None:

@@ -29,6 +29,7 @@ from db.queries.people.votes import (
     voted_texts,
 )
 from db.queries.results import (
+    answer_lengths,
     configs,
     evaluations,
     held_out_prompts,
@@ -62,6 +63,7 @@ __all__ = [
     "all_tags",
     "all_votes",
     "annotations",
+    "answer_lengths",
     "answers",
     "attempt_counts",
     "attempts",

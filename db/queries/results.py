@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.models import Attempt, Evaluation, Outcome, Prompt, Run, RunStage, Sample, Score, Stage, StageInput
 from db.queries.common import frame, slot_stages
-from db.records import EvaluationRecord, HeldOut, HeldOutPrompts, RescoringRow
+from db.records import AnswerLengths, EvaluationRecord, HeldOut, HeldOutPrompts, RescoringRow
 
 EVALUATION_SLOT = "evaluation"
 PROMPT_SLOTS = ("prompts", "data")  # the sandbox's prompts have a stage of their own
@@ -135,6 +135,42 @@ def rescorings(session: Session, run_ids: Collection[int]) -> list[RescoringRow]
         RescoringRow(run_id=row.run_id, key=row.slot.partition("@")[2], slot=row.slot, status=row.status)
         for row in found
     ]
+
+
+def answer_lengths(session: Session, run_ids: Collection[int]) -> dict[int, AnswerLengths]:
+    """How much text a judge of these runs' answers would read; runs whose answers are not stored are absent."""
+    slots = ("samples", "baseline_samples", "prompts", "data")
+    stages = slot_stages(session, run_ids, slots)
+    ids = {stage.stage_id for stage in stages.values()}
+    said = _characters(session, Sample, Sample.text, ids)
+    asked = _characters(session, Prompt, Prompt.prompt, ids)
+    found = {}
+    for run_id in run_ids:
+        mine = {slot: stages[run_id, slot].stage_id for slot in slots if (run_id, slot) in stages}
+        answered = [said.get(mine.get(slot, 0)) for slot in slots[:2]]
+        prompts = asked.get(mine.get("prompts", mine.get("data", 0)))
+        if prompts is None or answered[0] is None or answered[1] is None:
+            continue
+        found[run_id] = AnswerLengths(
+            prompts=prompts[0],
+            answers=answered[0][0],
+            prompt_characters=prompts[1] / prompts[0],
+            answer_characters=answered[0][1] / answered[0][0] + answered[1][1] / answered[1][0],
+        )
+    return found
+
+
+def _characters(
+    session: Session, table: type[Sample] | type[Prompt], text: Any, stage_ids: Collection[int]
+) -> dict[int, tuple[int, int]]:
+    """Rows and characters of their texts, by stage."""
+    rows = session.execute(
+        select(table.stage_id, func.count().label("rows"), func.sum(func.length(text)).label("characters"))
+        .join(Stage, (Stage.id == table.stage_id) & (Stage.published_attempt_id == table.attempt_id))
+        .where(table.stage_id.in_(stage_ids))
+        .group_by(table.stage_id)
+    )
+    return {row.stage_id: (int(row.rows), int(row.characters or 0)) for row in rows}
 
 
 def scores(session: Session, run_ids: Collection[int]) -> pd.DataFrame:

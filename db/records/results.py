@@ -57,6 +57,17 @@ class PromptRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnswerLengths:
+    """How much text a run's stored answers are: prompts, answers of each model, mean characters of a prompt and of both
+    models' answers to it together."""
+
+    prompts: int
+    answers: int
+    prompt_characters: float
+    answer_characters: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class RescoringRow:
     """The evaluation of one run's answers by a further gold reward; `key` names it in slots."""
 

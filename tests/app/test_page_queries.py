@@ -27,7 +27,16 @@ STATES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("compare", {}),
     *(
         ("compare", {"runs": "RUNS", "further": tab})
-        for tab in ("Configuration", "Annotators", "Curves", "Answers", "Another gold reward", "Head to head", "Cost")
+        for tab in (
+            "Configuration",
+            "Annotators",
+            "Curves",
+            "Answers",
+            "Another gold reward",
+            "Judge model",
+            "Head to head",
+            "Cost",
+        )
     ),
     ("examples", {"run": "RUN"}),
     ("examples", {"run": "RUN", "order": ORDERS["highest"], "after": "[0.5,0]", "agreement": "disagree", "size": "50"}),

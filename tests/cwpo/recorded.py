@@ -16,6 +16,7 @@ from cwpo.stages.from_config import WORLD_VERSION
 from cwpo.stages.kinds import KINDS, stored_settings
 from cwpo.stages.pipeline import run
 from tests.cwpo import tiny
+from tests.cwpo.judge_models import judge_folder
 
 FILE = Path(__file__).with_name("recorded_stages.json")
 _FAMILIES = {"annotator": "qwen2", "policy": "opt"}
@@ -59,6 +60,7 @@ def config(folder: Path) -> RunConfig:
         "policy": str(tiny.save(folder / "policy", "opt")),
     }
     train = {"epochs": 1, "lr": 1e-3, "batch_size": 16, "warmup_steps": 0}
+    judge = str(judge_folder(folder / "judge"))
     return RunConfig.parse(
         {
             "method": "cw",
@@ -68,7 +70,13 @@ def config(folder: Path) -> RunConfig:
             "annotator": {**train, "dropout": 0.0, "calibrate": True},
             "sft": train,
             "align": train,
-            "evaluation": {"gold_reward": "trained", "gold_train": train, "max_new_tokens": 8, "samples": 2},
+            "evaluation": {
+                "gold_reward": "trained",
+                "gold_train": train,
+                "max_new_tokens": 8,
+                "samples": 2,
+                "judge": {"kind": "local", "model": judge, "verdicts": "logits", "human_labels": True},
+            },
         }
     )
 

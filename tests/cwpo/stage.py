@@ -35,7 +35,7 @@ def _usual() -> dict[str, dict[str, Any]]:
         "method": "cw",
         "annotator": {"calibrate": True},
         "sft": {"data": "labeled"},
-        "evaluation": {"gold_reward": "trained"},
+        "evaluation": {"gold_reward": "trained", "judge": {"kind": "simulated", "human_labels": True}},
     }
     return {spec.kind: spec.config for spec in reversed(build(RunConfig.parse(every)).values())}
 

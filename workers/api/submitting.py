@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 
 from cwpo.compare.power import SeedSpread, measured_spread
 from cwpo.config.catalog import METHODS
+from cwpo.config.environment import settings
+from cwpo.config.parts import JudgeConfig
 from cwpo.config.run import MOST_RUNS, RunConfig, merged
 from cwpo.errors import ConfigError
-from cwpo.stages.graph import build, rescoring
-from cwpo.stages.resolve import resolve, with_gold
+from cwpo.stages.graph import build, checking, rescoring
+from cwpo.stages.graph import judging as judging_of
+from cwpo.stages.resolve import resolve, with_gold, with_judge
 from db import queries
 from db.records import CreatedRun, NewStage, RunFilters, WorkerRow
 from db.repositories import runs
@@ -20,10 +23,11 @@ from workers.machine.database import reading, writing
 from workers.machine.devices import has_bf16, visible_gpus
 from workers.machine.paths import home
 from workers.plan import estimate as planning
-from workers.plan import memory, outlook, submission
+from workers.plan import judging, memory, outlook, submission
 from workers.plan import needs as stage_needs
 from workers.plan.annotator_names import with_fingerprints
 from workers.plan.estimate import Graph, Plan
+from workers.plan.judging import Judging
 from workers.plan.relabel_names import refuse_held_out, with_sets
 
 _MEASURED_RUNS = 40  # newest of a dataset that the spread between seeds is measured in
@@ -86,6 +90,7 @@ def plan(configs: Sequence[RunConfig]) -> Plan:
             measured=queries.measured_stages(session, {spec.kind for spec in specs.values()}),
             workers={device: alive.count(device) for device in planning.DEVICES},
             gpu=gpu,
+            price=settings.judge_price,
             machine=memory.this_machine(runs_and_stages, home(), _hosts(workers)),
             sets=queries.set_sizes(session, {config.data.relabels for config in resolved} - {None}),
         )
@@ -111,12 +116,15 @@ def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
     """Score the stored answers of evaluated runs with another gold reward; nothing is generated again."""
     planned = []
     for run_id in run_ids:
-        with reading() as session:
-            config = RunConfig.stored(queries.get_run(session, run_id).config)
-            finished = {stage.slot: stage.fingerprint for stage in queries.run_stages(session, run_id)}
+        config, finished = _evaluated(run_id)
         judged = with_gold(config, gold_reward, home=home())
         ((_, _, stages),) = _with_needs([(judged, rescoring(judged, finished))])
         planned.append((run_id, stages))
+    return _extended(planned)
+
+
+def _extended(planned: Sequence[tuple[int, list[NewStage]]]) -> list[Submitted]:
+    """Further stages for runs that are evaluated."""
     with writing() as session:
         made = [runs.extend(session, run_id, stages) for run_id, stages in planned]
     taken = {stage.fingerprint for _, stages in planned for stage in stages}
@@ -125,6 +133,56 @@ def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
     return [
         Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
     ]
+
+
+def judge(run_ids: Sequence[int], asked: JudgeConfig) -> list[Submitted]:
+    """Let a judge model compare the stored answers of evaluated runs; nothing is generated again, and what it answered
+    before is not bought again."""
+    return _extended([(run_id, stages) for run_id, _, stages in _judged(run_ids, asked)])
+
+
+def check_judge(run_ids: Sequence[int], gold_reward: str | None = None) -> list[Submitted]:
+    """Try the gold reward of evaluated runs on pairs with human labels: their own, or another one."""
+    planned = []
+    for run_id in run_ids:
+        config, finished = _evaluated(run_id)
+        if gold_reward is not None and gold_reward != config.evaluation.gold_reward:
+            config = with_gold(config, gold_reward, home=home())
+        ((_, _, stages),) = _with_needs([(config, checking(config, finished))])
+        planned.append((run_id, stages))
+    return _extended(planned)
+
+
+def _evaluated(run_id: int) -> tuple[RunConfig, dict[str, str]]:
+    """The configuration of a run, and the fingerprints of its stages by slot."""
+    with reading() as session:
+        config = RunConfig.stored(queries.get_run(session, run_id).config)
+        return config, {stage.slot: stage.fingerprint for stage in queries.run_stages(session, run_id)}
+
+
+def judging_cost(run_ids: Sequence[int], asked: JudgeConfig) -> Judging:
+    """What asking it would take, counted on the stored answers; writes nothing."""
+    specs = {
+        spec.fingerprint: (run_id, spec) for run_id, specs, _ in _judged(run_ids, asked) for spec in specs.values()
+    }
+    with reading() as session:
+        there = queries.plan_reuse(session, list(specs))
+        left = {key: pair for key, pair in specs.items() if key not in there or there[key].status != DONE}
+        texts = queries.answer_lengths(session, [run_id for run_id, _ in left.values()])
+    return judging.of_answers(
+        [(spec.settings, texts[run_id]) for run_id, spec in left.values() if run_id in texts], settings.judge_price
+    )
+
+
+def _judged(run_ids: Sequence[int], asked: JudgeConfig) -> list[tuple[int, Graph, list[NewStage]]]:
+    """The stages of each run by which the judge model compares its answers."""
+    planned = []
+    for run_id in run_ids:
+        config, finished = _evaluated(run_id)
+        with_it = with_judge(config, asked, home=home())
+        ((_, specs, stages),) = _with_needs([(with_it, judging_of(with_it, finished))])
+        planned.append((run_id, specs, stages))
+    return planned
 
 
 def gpu_available(workers: Sequence[WorkerRow] | None = None) -> bool:

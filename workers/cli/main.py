@@ -256,7 +256,7 @@ def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
     from cwpo.compare import power
     from workers import api
     from workers.cli import console
-    from workers.plan import words
+    from workers.plan import judging, words
 
     plan = api.plan(configs)
     name, *figures = words.HEADINGS
@@ -276,6 +276,7 @@ def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
         words.memory_warning(plan),
         words.SHARING,
         words.labels_sentence(plan),
+        judging.sentence(plan.judging) if plan.judging else "",
         words.power_sentence(planned),
         words.existing_sentence(plan),
         *plan.warnings,

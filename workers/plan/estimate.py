@@ -19,6 +19,7 @@ from cwpo.stages.settings import (
     AlignSettings,
     AnnotatorSettings,
     GoldSettings,
+    JudgeSettings,
     LabelSettings,
     PreferenceSettings,
     ReferenceSettings,
@@ -29,8 +30,10 @@ from cwpo.stages.settings import (
 from db.records import MeasuredStage, RunLike
 from db.status import DONE, LIVE
 from workers.plan import fits as plan_fits
+from workers.plan import judging as plan_judging
 from workers.plan import memory as plan_memory
 from workers.plan import submission
+from workers.plan.judging import Judging
 from workers.plan.lasting import Lasting
 from workers.plan.memory import Machine, Memory, device_name
 
@@ -70,6 +73,7 @@ class Plan:
     fits: str = ""  # how its stages fit the GPU that is known
     existing: tuple[RunLike | None, ...] = ()  # for each run, in order, one that has its configuration already
     warnings: tuple[str, ...] = ()  # what will likely go wrong
+    judging: Judging | None = None  # what judge models are asked; None: none is
 
     @property
     def stages_reused(self) -> int:
@@ -95,6 +99,7 @@ class PlanInputs:
     workers: Mapping[str, int]
     gpu: bool  # whether a GPU will execute what does not say where
     machine: Machine = field(default_factory=Machine)
+    price: tuple[float, float] | None = None  # of a million tokens of a judge model, read and written
     sets: Mapping[str, int] = field(default_factory=dict)  # pairs that people decided, by the set's fingerprint
 
 
@@ -143,6 +148,10 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: PlanInputs) -> Plan:
             gpu=known.gpu,
         ),
         fits=plan_fits.said_of(runs, known.machine) if known.gpu else "",
+        judging=plan_judging.of_plan(
+            [(config, spec.settings) for key, (config, spec) in specs.items() if known.status.get(key) != DONE],
+            known.price,
+        ),
     )
 
 
@@ -264,6 +273,9 @@ def work_of(stage: Settings, config: RunConfig, pairs: int | None) -> Work:
 def _size(stage: Settings, config: RunConfig, pairs: int | None) -> float | None:
     if isinstance(stage, SampleSettings | ScoreSettings):
         return float(config.data.test_prompts * config.evaluation.samples)
+    if isinstance(stage, JudgeSettings):
+        prompts = min(stage.prompts or config.data.test_prompts, config.data.test_prompts)
+        return float(prompts * config.evaluation.samples * stage.judge.repeats)
     if pairs is None:
         return None
     if isinstance(stage, AnnotatorSettings):

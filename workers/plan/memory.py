@@ -11,7 +11,15 @@ from cwpo.models import memory_estimate
 from cwpo.models.memory_estimate import SAFE, Need
 from cwpo.models.shape import Shape, known_config, shape_of
 from cwpo.stages.graph import StageSpec
-from cwpo.stages.settings import BaseSettings, LabelSettings, ModelSettings, PreferenceSettings, ScoreSettings
+from cwpo.stages.settings import (
+    BaseSettings,
+    CardSettings,
+    JudgeSettings,
+    LabelSettings,
+    ModelSettings,
+    PreferenceSettings,
+    ScoreSettings,
+)
 from workers.machine.devices import card_memory, gpu_memory
 from workers.plan import submission
 
@@ -102,6 +110,11 @@ def model_of(config: RunConfig, spec: StageSpec) -> Model | None:
     """The model that a stage holds; None for a stage without one."""
     settings = spec.settings
     if isinstance(settings, ScoreSettings):
+        gold = settings.gold_reward
+        return (gold.name, gold.revision) if gold.kind == "model" else None
+    if isinstance(settings, JudgeSettings | CardSettings) and settings.judge is not None:
+        return (settings.judge.model, settings.judge.revision) if settings.judge.kind == "local" else None
+    if isinstance(settings, CardSettings) and settings.gold_reward is not None:
         gold = settings.gold_reward
         return (gold.name, gold.revision) if gold.kind == "model" else None
     if isinstance(settings, LabelSettings):

@@ -57,12 +57,13 @@ _TABLES: Mapping[str, tuple[tuple[str, Write], ...]] = {
     "samples": (("samples.parquet", evaluations.add_samples),),
     "scores": (("scores.parquet", evaluations.add_scores),),
     "evaluation": (("outcomes.parquet", evaluations.add_outcomes),),
+    "judge": (("outcomes.parquet", evaluations.add_outcomes),),
 }
 
 
 def _write_summary(session: Session, claimed: ClaimedStage, summary: Mapping[str, Any]) -> None:
     """The rows that come from a summary instead of a table."""
-    if claimed.kind == "evaluation":
+    if claimed.kind in ("evaluation", "judge"):
         evaluations.add_evaluation(session, claimed, summary)
     if claimed.kind == "labels":
         annotations.add_histogram(session, claimed, "confidence", summary["histogram"])

@@ -12,6 +12,7 @@ from app.components.compare.gold import show_gold
 from app.components.compare.pair import show_pair
 from app.components.frame import layout
 from app.components.frame.address import CompareView
+from app.components.judging.judge_model import show_judge_models
 from cwpo.compare.gra import DifferenceRow, GraRow
 from db.records import RunRow
 
@@ -34,6 +35,7 @@ def show_further(
     }
     judged: Mapping[str, Callable[[], None]] = {
         "Another gold reward": lambda: show_gold(evaluated),
+        "Judge model": lambda: show_judge_models(evaluated, reference),
         "Head to head": lambda: show_pair(evaluated, table, differences),
         "Cost": lambda: show_costs(evaluated, table),
     }

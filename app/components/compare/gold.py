@@ -14,6 +14,7 @@ from cwpo.errors import ConfigError
 from cwpo.report import columns
 from cwpo.report.document.meanings import glossary
 from cwpo.report.sentences import agreement_sentence
+from cwpo.stages.graph import is_judge_slot
 from db import queries
 from db.errors import DatabaseError
 from db.records import RescoringRow, RunRow
@@ -24,7 +25,7 @@ from workers import api
 def show_gold(rows: Sequence[RunRow]) -> None:
     """The table of a further gold reward that has judged, and the button that asks another one."""
     with results.reading() as session:
-        found = queries.rescorings(session, [row.id for row in rows])
+        found = [one for one in queries.rescorings(session, [row.id for row in rows]) if not is_judge_slot(one.slot)]
     configs = results.configs_of(rows)
     own = {str(config.evaluation.gold_reward) for config in configs.values()}
     done = list(dict.fromkeys(one.key for one in found if one.status == DONE))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from app.components.form.presets import presets_for
 from app.components.frame.address import DATASETS
 from cwpo.config import catalog
-from cwpo.config.parts import LoraConfig
+from cwpo.config.parts import JudgeConfig, LoraConfig
 
 # one: a single choice · choice: several of a list · flag: on, off or both · shares: harmless 0.8 + helpful 0.2
 Kind = Literal["text", "int", "float", "shares", "flag", "choice", "one", "lines"]
@@ -188,6 +188,10 @@ DECLARED: Mapping[str, Declared] = {
     "evaluation.top_p": Declared(label="Top p"),
     "evaluation.gold_revision": Declared(found_for="evaluation.gold_reward"),
     "evaluation.gold_model": Declared(found_for="evaluation.gold_reward"),
+    "evaluation.judge.kind": Declared(label="Judge is"),
+    "evaluation.judge.revision": Declared(found_for="evaluation.judge.model"),
+    "evaluation.judge.noise": Declared(label="Noise τ, simulated"),
+    "evaluation.judge.first_bias": Declared(label="Liking for the first, simulated"),
     "model.annotator_revision": Declared(found_for="model.annotator"),
     "model.policy_revision": Declared(found_for="model.policy"),
     "model.lora.r": Declared(label="Rank r"),
@@ -218,6 +222,11 @@ PARTS: Mapping[str, Part] = {
     "weighting": Part(tab="Weighting"),
     "evaluation": Part(tab="Evaluation"),
     "evaluation.gold_train": Part(heading="Training of the gold reward, where it is trained here"),
+    "evaluation.judge": Part(
+        switch="A judge model compares the answers too",
+        heading="A judge model beside the gold reward",
+        turned_on=JudgeConfig().model_dump(mode="json"),
+    ),
     "model": Part(tab="Models"),
     "model.lora": Part(switch="Low-rank adapters on the policy", turned_on=LoraConfig().model_dump(mode="json")),
     "seeds": Part(tab="Execution", heading="Single seeds"),

@@ -26,6 +26,7 @@ from db.errors import DatabaseError
 from workers import api
 from workers.api.people.drafts import mark_draft_queued
 from workers.machine.database import database_url
+from workers.plan import judging
 from workers.plan import words as plan_words
 from workers.plan.estimate import Plan
 
@@ -102,6 +103,8 @@ def _figures(form: CheckedForm) -> Plan:
         layout.note(plan_words.memory_sentence(plan))
     if plan.fits:
         layout.note(plan.fits)
+    if plan.judging is not None:
+        layout.note(judging.sentence(plan.judging))
     warnings = [*filter(None, [plan_words.memory_warning(plan)]), *plan.warnings]
     if warnings:
         lines = [untrusted.label(warning, 600) for warning in warnings[:MOST_WARNINGS]]

@@ -414,5 +414,23 @@ def test_the_small_sweep_of_a_table_asks_for_its_differences(preset: Any) -> Non
     sweeps = [one for one in PAPER_PRESETS.values() if one.sandbox and table.name in one.tables]
     runs = [run for one in sweeps for run in expand({**comparison(one), "seed": 0})]
     groups = [group(str(place), values, newest=place) for place, values in enumerate(runs)]
-    paired = {line_of(difference) for difference in differences_of(table) if difference.first.metric == "gra"}
+    paired = {
+        line_of(difference) for difference in differences_of(table) if difference.first.metric in ("gra", "win_rate")
+    }
     assert len(sandbox_pairs(table, groups)) == len(paired)
+
+
+def test_a_win_rate_by_another_judge_than_the_papers_is_another_protocol() -> None:
+    """CW on HH by DPO, OPT 13B: 51.9 % by GPT-4. The same runs, the same figure, another judge."""
+    values = config(data={"dataset": "hh"}, model={"policy": "facebook/opt-13b"}, method="cw")
+    groups = [group("cw", values)]
+    says = {}
+    for judge in ("gpt-4-0613", "a-small-judge"):
+        figures = {("cw", "win_rate"): replace(ours(0.52, 0.03), about=judge)}
+        (cell,) = [cell for cell in cells(published.TABLES["T17"], groups, figures) if cell.ours is not None]
+        assert cell.number.value == pytest.approx(0.519)
+        says[judge] = (cell.says, cell.departures)
+    assert says == {
+        "gpt-4-0613": ("consistent", ()),
+        "a-small-judge": ("other protocol", ("judge a-small-judge (GPT-4)",)),
+    }

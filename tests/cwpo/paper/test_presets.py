@@ -7,7 +7,7 @@ from cwpo.config.run import expand
 from cwpo.paper import published
 from cwpo.paper.presets import HUB_CONTROLS, PAPER_PRESETS, PaperPreset, all_presets, presets_of
 
-NOT_RUN_HERE = {"T17", "T21", "T22"}
+NOT_RUN_HERE = {"T21", "T22"}
 
 
 @pytest.mark.parametrize("preset", PAPER_PRESETS.values(), ids=lambda preset: preset.name)

@@ -18,7 +18,7 @@ EVERY_KIND = {
     "method": "cw",
     "annotator": {"calibrate": True},
     "sft": {"data": "labeled"},
-    "evaluation": {"gold_reward": "trained"},
+    "evaluation": {"gold_reward": "trained", "judge": {"kind": "simulated", "human_labels": True}},
 }
 # Of each kind's first stage in that run, without its inputs. A number here changes only where a version was raised: a
 # new field of a stage's settings is declared with usual(…), so that it is left out where it says nothing new.
@@ -35,6 +35,8 @@ STORED = {
     "gold": "103300baa5085e6a93feed9ab4dff7bf4cbffed3d9e3d5b41a054f278446f185",
     "scores": "e728b273af1c64cce8dc3223348b5bd3847c3a41591b1ddb42eace3130895cbb",
     "evaluation": "49e2d9101870bc62eb2e2397662a71f0675cf701d9d94bcfaa122b195aff2db7",
+    "judge": "fd018ad0b13b5e4eec9d19942dd345ed19143ba900a641dd24d6738487b63df8",
+    "card": "6fab55e45b2ab600fda65bafbaf04322b7907ad5d578c4a97c6a44e4b83ff952",
 }
 
 

@@ -1,1 +1,1 @@
-"""Following runs and arranging the queue from a terminal, trying a webhook, and copying runs elsewhere"""
+"""Following runs, arranging the queue, asking judge models from a terminal, trying a webhook, copying runs elsewhere"""

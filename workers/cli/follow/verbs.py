@@ -1,4 +1,4 @@
-"""`cwpo watch`, `queue`, `notify` and `mirror`: what they take, and which file does it."""
+"""`cwpo watch`, `queue`, `judge`, `notify` and `mirror`: what they take, and which file does it."""
 
 import argparse
 from collections.abc import Callable
@@ -17,6 +17,19 @@ def add_verbs(verbs: Any, verb: Callable[..., argparse.ArgumentParser]) -> None:
         help="pause, resume: these runs, or the whole queue; move: runs within it",
     )  # fmt: skip
     queue.add_argument("runs", nargs="*", metavar="RUN", help="run numbers; for move followed by front, up or down")
+    judge = verb(verbs, "judge", _judge, "let a judge model compare stored answers; nothing is bought twice")
+    judge.add_argument("runs", type=int, nargs="+", metavar="RUN", help="run numbers")
+    judge.add_argument("--model", default="", metavar="NAME", help="as its server calls it, a hub id or a folder")
+    judge.add_argument(
+        "--kind", choices=("endpoint", "local", "simulated"), default="endpoint",
+        help="a server of OpenAI's chat completions at CWPO_JUDGE_URL (default), a model here, or the sandbox's own",
+    )  # fmt: skip
+    judge.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], dest="sets",
+                       help="another field of evaluation.judge, such as repeats=3 or human_labels=true")  # fmt: skip
+    judge.add_argument("--plan", action="store_true", help="say what it would take; ask nothing")
+    card = verb(verbs, "card", _card, "try the gold reward of runs on pairs with human labels: can it be believed?")
+    card.add_argument("runs", type=int, nargs="+", metavar="RUN", help="run numbers")
+    card.add_argument("--gold", metavar="NAME", help="another gold reward than the runs' own")
     verb(verbs, "notify", _notify, "send a test message to every address of CWPO_WEBHOOK")
     mirror = verb(verbs, "mirror", _mirror, "copy runs to MLflow, trackio or W&B; sent again, nothing is there twice")
     mirror.add_argument("runs", type=int, nargs="*", metavar="RUN", help="run numbers (with --follow: all live ones)")
@@ -34,6 +47,19 @@ def _queue(options: argparse.Namespace) -> int:
     from workers.cli.follow import queue
 
     return queue.main(options.do, options.runs)
+
+
+def _judge(options: argparse.Namespace) -> int:
+    from workers.cli.follow import judge
+
+    asked = judge.asked_of(options.kind, options.model, options.sets)
+    return judge.main(options.runs, asked, only_plan=options.plan)
+
+
+def _card(options: argparse.Namespace) -> int:
+    from workers.cli.follow import judge
+
+    return judge.card(options.runs, options.gold)
 
 
 def _notify(options: argparse.Namespace) -> int:

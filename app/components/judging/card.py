@@ -1,0 +1,130 @@
+"""Can the judge be believed? A folded section beside a GRA: agreement with people, and what that leaves of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.components.frame import layout, tables
+from app.components.frame.export import of_columns, show_export
+from app.components.frame.formats import counted
+from app.reads import judges, results
+from cwpo.compare.gra import GraRow
+from cwpo.compare.judges.card import CardRow, gaps_of
+from cwpo.errors import CwpoError
+from cwpo.report import columns
+from cwpo.report.document.meanings import glossary
+from cwpo.report.numbers import interval, number, percent
+from db.errors import DatabaseError
+from db.records import RunRow
+from db.status import LIVE
+from workers import api
+
+TITLE = "Can the judge be believed?"
+MODEL = (
+    "If the judge is right with probability q whichever model is better, GRA = q·g + (1 − q)(1 − g), and "
+    "g = (GRA + q − 1)/(2q − 1) is what people would have found; the interval carries the errors of both. Where that "
+    "leaves 0 to 100 %, the judge's errors favour one of the models."
+)
+
+
+def show_card(row: RunRow) -> None:
+    """Of one run, folded; nothing is read before it is opened."""
+    if row.evaluation is None:
+        return
+    folded = st.expander(TITLE, key="judge_card", on_change="rerun")
+    if not folded.open:
+        return
+    with folded:
+        known = judges.cards_of([row])
+        (found,) = judges.card_table_of([row], results.table_of([row]), known)
+        card = known.get(row.id)
+        for sentence in (believed(found), *_details(card), *_answers(row, found)):
+            layout.note(sentence)
+        if card is None:
+            _try([row], key="try_judge")
+
+
+@layout.fragment
+def show_cards(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
+    """One row per setting, folded."""
+    folded = st.expander(TITLE, key="judge_cards", on_change="rerun")
+    if not folded.open:
+        return
+    with folded:
+        known = judges.cards_of(rows)
+        found = judges.card_table_of(rows, table, known)
+        layout.small("GRA with its judge's errors", meanings=glossary(columns.CARD))
+        tables.show_report(columns.CARD, found, alt="GRA with its judge's errors")
+        layout.note(MODEL)
+        show_export([of_columns("judge cards", columns.CARD, found, notes=[MODEL])], key="export_cards")
+        missing = [row for row in rows if row.id not in known]
+        if missing:
+            _try(missing, key="try_judges")
+
+
+def believed(row: CardRow) -> str:
+    """The answer in one sentence."""
+    if row.q is None:
+        return "Nobody tried this judge on pairs with human labels yet."
+    words = (
+        f"{row.judge} agrees with people on {percent(row.q)} of {counted(row.pairs, 'pair')} "
+        f"(95 % {interval(row.q_low, row.q_high)})."
+    )
+    if row.said:
+        return f"{words} GRA {percent(row.estimate)} as people would have counted it: {row.said}."
+    return (
+        f"{words} If its errors do not depend on which model answered, people would have counted "
+        f"{percent(row.true)} in place of {percent(row.estimate)} (95 % {interval(row.true_low, row.true_high)})."
+    )
+
+
+def _details(card: Mapping[str, Any] | None) -> list[str]:
+    """By length and source, and what length alone does."""
+    if card is None:
+        return []
+    said = []
+    if card.get("held_out"):
+        said.append("None of these pairs was learned from; a gold reward trained here was trained again without them."
+                    if card.get("judge") != "oracle" else "The oracle learns from no pair.")  # fmt: skip
+    for name in ("by_length", "by_source"):
+        parts = [f"{one['name']} {percent(one['q'])} ({interval(one['q_low'], one['q_high'])})"
+                 for one in card.get(name) or ()]  # fmt: skip
+        if parts:
+            said.append(f"Agreement {name.replace('_', ' ')}: {', '.join(parts)}.")
+    if card.get("chose_longer") is not None and card.get("people_longer") is not None:
+        said.append(
+            f"It chose the longer response of {percent(card['chose_longer'])} of these pairs, people of "
+            f"{percent(card['people_longer'])}; it ties {percent(card.get('ties'))}."
+        )
+    return said
+
+
+def _answers(row: RunRow, found: CardRow) -> list[str]:
+    """What the verdicts on this run's own answers look like."""
+    gaps = gaps_of(results.outcomes_of([row.id]))
+    said = [f"On this run's answers {percent(found.ties)} of the prompts tie"]
+    if found.longer_won is not None:
+        said[0] += f", and the longer answer won {percent(found.longer_won)} of those with different lengths"
+    said[0] += "."
+    if gaps:
+        low, quarter, middle, three, high = (number(value) for value in gaps)
+        said.append(
+            f"Gaps between both scores in SD of the baseline's: median {middle}, half of them {quarter} to {three}, "
+            f"four in five {low} to {high}."
+        )
+    return said
+
+
+def _try(rows: Sequence[RunRow], *, key: str) -> None:
+    """The gold reward on pairs with human labels, as a further stage."""
+    ready = [row.id for row in rows if row.status not in LIVE]
+    reason = None if ready else "Every run shown is queued or running."
+    if st.button("Try it on pairs with human labels", key=key, disabled=reason is not None, help=reason):
+        try:
+            made = api.check_judge(ready)
+        except (CwpoError, DatabaseError) as error:
+            layout.problem(error)
+            return
+        layout.flash(f"{counted(len(made), 'run')} queued for trying the judge; no answer is generated again.")
+        st.rerun()
