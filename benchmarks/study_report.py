@@ -339,9 +339,31 @@ def labels_right(first: Setting | None, second: Setting | None) -> Estimate | No
     return crossed(np.subtract(*right)[None, :], bounds=(-1.0, 1.0)) if seeds else None
 
 
+def pooled_section(lines: Lines) -> Iterator[str]:
+    """cw − weak over both sets of seeds: the question of the paper, asked once with everything that is there."""
+    rows = []
+    for objective in ("dpo", "ipo"):
+        gaps = [
+            difference(
+                setting(mine, objective=objective, method="cw", **told),
+                setting(mine, objective=objective, method="weak", **told),
+            )
+            for mine, told in (
+                ([line for line in lines if line["group"] == "methods"], {"tau": 1.5, "steps": "kept"}),
+                ([line for line in lines if line["group"] == "again"], {"how": "all"}),
+            )
+        ]
+        if all(gap is not None for gap in gaps):
+            cells = pd.concat([gap.cells for gap in gaps if gap is not None])
+            rows.append((f"cw − weak, {objective}", Gap(first=f"cw {objective}", second=f"weak {objective}", cells=cells)))
+    if rows:
+        yield "### cw − weak over all sixteen seeds\n"
+        yield differences_table(rows)
+
+
 SECTIONS: tuple[Callable[[Lines], Iterator[str]], ...] = (
     methods_section, shares_section, fractions_section, beta_section, noise_section, sampling_section,
-    again_section,
+    again_section, pooled_section,
 )  # fmt: skip
 
 
