@@ -349,13 +349,15 @@ def pooled_section(lines: Lines) -> Iterator[str]:
                 setting(mine, objective=objective, method="weak", **told),
             )
             for mine, told in (
-                ([line for line in lines if line["group"] == "methods"], {"tau": 1.5, "steps": "kept"}),
+                ([line for line in lines if line["group"] == "methods"], {"noise": 1.5, "steps": "kept"}),
                 ([line for line in lines if line["group"] == "again"], {"how": "all"}),
             )
         ]
         if all(gap is not None for gap in gaps):
             cells = pd.concat([gap.cells for gap in gaps if gap is not None])
-            rows.append((f"cw − weak, {objective}", Gap(first=f"cw {objective}", second=f"weak {objective}", cells=cells)))
+            rows.append(
+                (f"cw − weak, {objective}", Gap(first=f"cw {objective}", second=f"weak {objective}", cells=cells))
+            )
     if rows:
         yield "### cw − weak over all sixteen seeds\n"
         yield differences_table(rows)
