@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cwpo.data.pairs import load_prompts
+from cwpo.data.related.outcomes import CLUSTER
 from cwpo.errors import JudgeError
 from cwpo.evaluation.gold import to_messages
 from cwpo.evaluation.gra import OUTCOMES_FILE, SAMPLE_COLUMNS, compare, summary
@@ -21,7 +22,6 @@ from cwpo.stages.plain import to_plain
 from cwpo.stages.settings import JudgeModelSettings, JudgeSettings
 
 VERDICTS_FILE = "verdicts.parquet"
-ANSWER_COLUMNS = [*SAMPLE_COLUMNS, "text"]
 
 
 def run_judge(ctx: StageContext[JudgeSettings]) -> dict[str, Any]:
@@ -50,7 +50,8 @@ def run_judge(ctx: StageContext[JudgeSettings]) -> dict[str, Any]:
 
 def _answers(folder: Path, prompts: Sequence[str]) -> pd.DataFrame:
     """Answers to these prompts, with the columns that scores would have."""
-    rows = pd.read_parquet(folder / "samples.parquet", columns=ANSWER_COLUMNS)
+    rows = pd.read_parquet(folder / "samples.parquet")
+    rows = rows[[*SAMPLE_COLUMNS, *([CLUSTER] if CLUSTER in rows else [])]]
     return rows[rows["prompt_id"].isin(prompts)].assign(score=0.0, ungrammatical=None)
 
 
