@@ -210,6 +210,7 @@ def _let_further_go(session: Session, run_id: int) -> set[int] | None:
     gone = [row for row in rows if FURTHER in row.slot and row.slot.partition(FURTHER)[2] in open_keys]
     slots = [row.slot for row in gone]
     session.execute(sql_delete(RunStage).where(RunStage.run_id == run_id, RunStage.slot.in_(slots)))
+    run_values.forget(session, run_id, slots)
     return {row.stage_id for row in gone}
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.errors import FinishedRun, IllegalTransition, LiveRun, StaleToken, UnknownRun
-from db.models import Annotation, Artifact, Attempt, Base, LogLine, Pair, Run, Stage
+from db.models import Annotation, Artifact, Attempt, Base, LogLine, Pair, Run, RunValue, Stage
 from db.records import ClaimedStage, CreatedRun, NewStage
 from db.repositories import annotations, leases, metrics, runs, stages
 from db.status import RUN_TRANSITIONS, STAGE_TRANSITIONS, STATUSES, check_run, check_stage
@@ -385,6 +385,25 @@ OVER_SCORES = replace(FURTHER, inputs={"samples": "samples", "scores": "scores@j
 def fingerprints(database: Engines) -> set[str]:
     with read_scope(database) as session:
         return set(session.scalars(select(Stage.fingerprint)))
+
+
+def test_further_stages_of_which_some_were_done_are_asked_for_again(database: Engines) -> None:
+    """The scores were there with their figures when the evaluation failed; both are taken up again, each figure once."""
+    run, worker = evaluated(database)
+    extended(database, run, SCORES, OVER_SCORES)
+    scored = claim(database, worker)
+    with session_scope(database) as session:
+        publish(session, scored, mean_score=1.5)
+    fail(database, claim(database, worker))
+    again = extended(database, run, SCORES, OVER_SCORES)
+    assert (again.stages, again.reused) == (2, 1)
+    assert work_off(database, worker) == ["evaluation"]
+    assert run_status(database, run) == ["done"]
+    with read_scope(database) as session:
+        figures = session.scalars(
+            select(RunValue.number).where(RunValue.run_id == run, RunValue.key == "scores@judge:mean_score")
+        ).all()
+    assert figures == [1.5]
 
 
 def test_stages_that_were_let_go_hold_nothing_when_the_run_is_deleted(database: Engines) -> None:

@@ -21,6 +21,7 @@ CHOSEN: Mapping[str, Any] = {
     "data.mix": "one 0.5 + two 0.5",
     "model.max_length": "96",
     "evaluation.top_p": "0.9",
+    "evaluation.judge.kind": ["simulated"],
     OTHER: "salt: again",
 }
 # One pair of models is chosen from a list, so their names are not on the form.
@@ -30,6 +31,7 @@ PUT_BACK = (
     "data.revision", "data.subset", "data.mix", "data.relabels",
     "data.length_rule.tokenizer", "data.length_rule.tokenizer_revision",
     "model.annotator_revision", "model.policy_revision", "model.precision", "annotator.use", "annotator.kind",
+    "evaluation.judge.model", "evaluation.judge.revision", "evaluation.judge.verdicts",
     "weighting.name", "evaluation.gold_revision", "evaluation.gold_model", "execution.device",
     "evaluation.engine", "evaluation.engine_version", "evaluation.batch_invariant",
 )  # fmt: skip

@@ -67,6 +67,18 @@ def remove_figures(session: Session, stage_ids: Collection[int]) -> None:
     )
 
 
+def forget(session: Session, run_id: int, slots: Collection[str]) -> None:
+    """The figures of slots that the run has not any more, whether their stages are finished or not."""
+    for slot in slots:
+        session.execute(
+            delete(RunValue)
+            .where(RunValue.run_id == run_id, RunValue.key.startswith(f"{slot}:", autoescape=True))
+            .execution_options(synchronize_session=False)
+        )
+    if slots:
+        _add_seconds(session, [run_id])
+
+
 def number_of(value: Any) -> float | None:
     """A finite number, else None; yes and no are words."""
     if isinstance(value, bool) or not isinstance(value, int | float):
