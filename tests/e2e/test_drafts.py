@@ -27,12 +27,13 @@ from workers.machine.database import reading
 
 DRAWS = amount("DRAWS", 1)  # forms
 FIELDS = 5  # of each that are changed
+SWITCHED = ("data.length_rule", "evaluation.judge")  # not there before a switch is on, which needs more than itself
 
 
 def drawn(seed: int) -> dict[str, Any]:
     """Some widgets and what they are changed to, all of which can be queued together."""
     dice = random.Random(seed)
-    every = {name: value for name, value in changed().items() if name not in PUT_BACK and "length_rule" not in name}
+    every = {name: value for name, value in changed().items() if name not in PUT_BACK and not name.startswith(SWITCHED)}
     return {name: every[name] for name in dice.sample(sorted(every), FIELDS)}
 
 
