@@ -84,7 +84,7 @@ KINDS: Mapping[str, Kind] = {
             label="Scores", function="cwpo.evaluation.gold:run_scores",
         ),
         Kind(
-            name="evaluation", version=1, settings=of.EvaluationSettings, light=True,
+            name="evaluation", version=2, settings=of.EvaluationSettings, light=True,
             inputs=("samples", "baseline_samples", "scores", "baseline_scores"),
             label="Evaluation", function="cwpo.evaluation.gra:run_evaluation",
         ),

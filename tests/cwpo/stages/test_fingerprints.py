@@ -34,7 +34,7 @@ STORED = {
     "samples": "913b7398aa1158701c981a7eaa1881d2eb989f745e6b50f40edb0d92cd8db009",
     "gold": "103300baa5085e6a93feed9ab4dff7bf4cbffed3d9e3d5b41a054f278446f185",
     "scores": "e728b273af1c64cce8dc3223348b5bd3847c3a41591b1ddb42eace3130895cbb",
-    "evaluation": "49e2d9101870bc62eb2e2397662a71f0675cf701d9d94bcfaa122b195aff2db7",
+    "evaluation": "b9e998e16a9b32b11abf555e996dc0b7f9c588e21edc4f76fdea2c2d74891b97",
     "judge": "fd018ad0b13b5e4eec9d19942dd345ed19143ba900a641dd24d6738487b63df8",
     "card": "6fab55e45b2ab600fda65bafbaf04322b7907ad5d578c4a97c6a44e4b83ff952",
 }
@@ -43,7 +43,7 @@ STORED = {
 # What the second rules changed.
 SECOND = {
     "data": "6a2781777e04fb57a60d0ba864379572b724f61cadc5df44ba9ae6aa01a7ec58",
-    "evaluation": "9a971568c977eca8d6a3e2bc8e236bdc4dde4a6b26f3cd07116d93d6157dda97",
+    "evaluation": "2c0c49a81a46c2f7f7df925d321ca94dacc304000be4c7834d44fc50a434360b",
 }
 
 
@@ -59,8 +59,8 @@ def test_what_is_stored_of_a_kind_stays_valid(kind: str, rules: int, wanted: dic
 @pytest.mark.parametrize(
     ("rules", "wanted"),
     [
-        (1, "ef6a74f5420b2b8414176dbe1d625ad57d69c007cbdf2dd37f2b1a840e700371"),
-        (2, "bb5ea432dcb61c646a37b5a955e46b1601c43b6e1f2f1a48902e17c30f29f202"),
+        (1, "e7d43c084f49d962254daeca349e365af3970585f34256afba34037c36683188"),
+        (2, "6c27788c247c035230754c61c57a3234f82defcae073b7d430473316bf43ad77"),
     ],
 )
 def test_the_whole_chain_of_a_run_is_the_stored_one(rules: int, wanted: str) -> None:
@@ -76,7 +76,7 @@ def test_a_run_that_was_stored_before_there_were_rules_has_the_first() -> None:
     stored = {name: value for name, value in canonical.items() if name != "rules"}
     for config in (RunConfig.stored(stored), RunConfig.parse(as_stored(stored))):
         assert config.rules == 1
-        assert build(config)["evaluation"].fingerprint.startswith("ef6a74f5420b2b84")
+        assert build(config)["evaluation"].fingerprint.startswith("e7d43c084f49d962")
     assert RunConfig.parse(EVERY_KIND).rules == 2
     assert RunConfig.stored(RunConfig.parse(EVERY_KIND).canonical()).rules == 2
 
