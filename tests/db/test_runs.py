@@ -388,7 +388,7 @@ def fingerprints(database: Engines) -> set[str]:
 
 
 def test_further_stages_of_which_some_were_done_are_asked_for_again(database: Engines) -> None:
-    """The scores were there with their figures when the evaluation failed; both are taken up again, each figure once."""
+    """The scores and their figures were there when the evaluation failed; both are taken up again, each figure once."""
     run, worker = evaluated(database)
     extended(database, run, SCORES, OVER_SCORES)
     scored = claim(database, worker)
