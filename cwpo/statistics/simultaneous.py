@@ -34,6 +34,7 @@ Z = float(special.ndtri((1 + LEVEL) / 2))
 METHOD = "seeds × prompts, simultaneous"
 METHOD_ONE_SEED = "prompts, simultaneous"
 EQUIVALENT = 0.015  # a difference of fewer points than 1.5 either way counts as none that matters
+NEEDS = "a difference needs the outcome of every seed on every prompt, and one prompt at least."
 DIFFERENT, SMALL, UNTOLD = "different", "smaller than ±1.5", "cannot be told"
 
 
@@ -127,12 +128,27 @@ def told(low: float | None, high: float | None) -> str:
 
 
 def together(gaps: Sequence[Gap], *, bounds: tuple[float, float] = (-1.0, 1.0)) -> list[Found]:
-    """Every difference of a table, in the order given; neither that nor which side stands first changes a width."""
-    signs = [1 if gap.first <= gap.second else -1 for gap in gaps]
+    """Every difference of a table, in the order given; neither that, nor which side stands first, nor what the settings
+    are called changes a width."""
+    if any(gap.cells.size == 0 for gap in gaps):
+        raise ValueError(NEEDS)
+    signs = [_sign(gap) for gap in gaps]
     straight = [gap if sign > 0 else _turned(gap) for gap, sign in zip(gaps, signs, strict=True)]
-    order = sorted(range(len(gaps)), key=lambda place: (straight[place].first, straight[place].second))
+    order = sorted(range(len(gaps)), key=lambda place: _place(straight[place]))
     found = dict(zip(order, _together([straight[place] for place in order], bounds), strict=True))
     return [found[place] if sign > 0 else found[place].turned for place, sign in enumerate(signs)]
+
+
+def _sign(gap: Gap) -> int:
+    """The side that is ahead stands first; where neither is, by the names."""
+    mean = round(float(gap.cells.to_numpy(dtype=np.float64).mean()), 12)
+    return 1 if mean > 0 or (mean == 0 and gap.first <= gap.second) else -1
+
+
+def _place(gap: Gap) -> tuple[float, float, str, str]:
+    """In a table: by the outcomes, and by the names where those are alike."""
+    cells = gap.cells.to_numpy(dtype=np.float64)
+    return round(float(cells.mean()), 12), round(float(cells.mean(axis=0).var()), 12), gap.first, gap.second
 
 
 def _turned(gap: Gap) -> Gap:
@@ -193,7 +209,7 @@ def _at_once(
 def _moments(gap: Gap) -> _Moments:
     table, names, clusters = gap.cells.to_numpy(dtype=np.float64), gap.cells.columns, None
     if table.size == 0 or np.isnan(table).any():
-        raise ValueError("a difference needs the outcome of every seed on every prompt, and one prompt at least.")
+        raise ValueError(NEEDS)
     if gap.clusters:
         clusters = [gap.clusters.get(name, name) for name in names]
         names = pd.Index(list(dict.fromkeys(clusters)))
@@ -316,5 +332,6 @@ def _aligned(rows: Sequence[tuple["pd.Index[Any]", FloatArray]]) -> FloatArray:
 
 
 def _root(covariance: FloatArray) -> FloatArray:
+    """The symmetric one, which does not depend on how eigenvectors are chosen."""
     values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)

@@ -82,6 +82,8 @@ def test_a_report_is_downloaded_and_opens_without_a_network(reader: Page, browse
     """The HTML file in a browser that has no network: the verdict is there, nothing is asked for, nothing complains."""
     page = reader
     verdict = headline(page).inner_text()
+    chart = page.get_by_role("figure", name=re.compile("How far did each move"))
+    expect(chart.locator(".main-svg").first).to_be_visible()  # what is drawn later moves what opens below the button
     page.get_by_role("button", name="Report", exact=True).click()
     name, content = saved(page, page.get_by_role("button", name="HTML", exact=True))
     assert name == "comparison.html"

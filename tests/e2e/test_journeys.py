@@ -141,11 +141,17 @@ def of_address(page: Page) -> dict[str, Any]:
 
 
 def settled(page: Page, wanted: dict[str, Any]) -> None:
-    """The address says all of it."""
-    deadline = time.monotonic() + 60
+    """The address says all of it. What is typed while the form becomes another one may be gone: whoever sees that types
+    it again; what the field still shows has to come by itself."""
+    deadline, again = time.monotonic() + 60, time.monotonic() + 10
     while different := missing(page, wanted):
         assert time.monotonic() < deadline, (different, {name: of_address(page)[name] for name in different})
         page.wait_for_timeout(100)
+        if time.monotonic() > again:
+            again = deadline
+            for name, value in different.items():
+                if isinstance(value, str) and widget(page, name).locator("input, textarea").input_value() != value:
+                    write(page, name, value)
     ready(page, "New run")
 
 
