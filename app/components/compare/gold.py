@@ -1,6 +1,6 @@
 """The same answers under another gold reward: scored again on demand, then side by side with agreement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -8,6 +8,7 @@ from app import untrusted
 from app.components.frame import layout, tables
 from app.components.frame.export import of_columns, show_export
 from app.components.frame.formats import counted
+from app.components.judging.judge_model import show_waiting
 from app.reads import results
 from cwpo.config import catalog
 from cwpo.errors import ConfigError
@@ -17,7 +18,7 @@ from cwpo.report.sentences import agreement_sentence
 from cwpo.stages.graph import is_judge_slot
 from db import queries
 from db.errors import DatabaseError
-from db.records import RescoringRow, RunRow
+from db.records import RunRow
 from db.status import DONE, LIVE
 from workers import api
 
@@ -36,7 +37,7 @@ def show_gold(rows: Sequence[RunRow]) -> None:
             layout.note("Once another gold reward has scored these answers, its GRA stands here beside the first one.")
     with right:
         _ask(rows, own, sandbox=all(row.dataset == "sandbox" for row in rows))
-    _waiting(found, rows)
+    show_waiting(found, len(rows))
     if key:
         _table(rows, key, ", ".join(sorted(own)))
 
@@ -78,17 +79,6 @@ def _ask(rows: Sequence[RunRow], own: set[str], *, sandbox: bool) -> None:
             return
         layout.flash(f"{counted(len(made), 'run')} queued for scoring; no answer is generated again.")
         st.rerun()
-
-
-def _waiting(found: Sequence[RescoringRow], rows: Sequence[RunRow]) -> None:
-    """What is on its way, or failed."""
-    open_ones: Mapping[str, int] = {
-        f"{one.key}: {one.status}": sum(o.key == one.key and o.status == one.status for o in found)
-        for one in found
-        if one.status != DONE
-    }
-    for words, count in open_ones.items():
-        layout.note(f"{words} for {count} of {counted(len(rows), 'run')}.")
 
 
 def _table(rows: Sequence[RunRow], key: str, own: str) -> None:

@@ -1,6 +1,7 @@
 """A judge model compares stored answers: asked on demand with what that takes, then its win rates and differences."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import streamlit as st
@@ -42,7 +43,7 @@ def show_judge_models(rows: Sequence[RunRow], reference: str) -> None:
         key = _chosen(rows, done)
         if not done:
             layout.note("Once a judge model has compared these answers, its win rates stand here beside GRA.")
-        _waiting(found, rows)
+        show_waiting(found, len(rows), lambda key: key.partition(".")[2])
     with right:
         _ask(rows)
     if key:
@@ -60,15 +61,10 @@ def _chosen(rows: Sequence[RunRow], done: Sequence[str]) -> str:
     return st.selectbox("Judged by", done, key="judge_shown", bind="query-params", format_func=name) or done[0]
 
 
-def _waiting(found: Sequence[RescoringRow], rows: Sequence[RunRow]) -> None:
-    """What is on its way, or failed."""
-    waiting: dict[str, int] = {}
-    for one in found:
-        if one.status != DONE:
-            words = f"{one.key.partition('.')[2]}: {one.status}"
-            waiting[words] = waiting.get(words, 0) + 1
-    for words, number in waiting.items():
-        layout.note(f"{words} for {number} of {counted(len(rows), 'run')}.")
+def show_waiting(found: Sequence[RescoringRow], runs: int, name: Callable[[str], str] = str) -> None:
+    """Further stages that are on their way, or failed, by their key, which `name` shortens; of so many runs."""
+    for (key, status), number in Counter((one.key, one.status) for one in found if one.status != DONE).items():
+        layout.note(f"{name(key)}: {status} for {number} of {counted(runs, 'run')}.")
 
 
 def _ask(rows: Sequence[RunRow]) -> None:
