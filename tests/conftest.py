@@ -1,6 +1,7 @@
 """Fixtures that several packages' tests share: databases of both kinds, a Redis server, a browser."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((number for number, part in enumerate(LONG) if f"tests/{part}" in path), len(LONG))
 
     items.sort(key=place)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Every test begins with one CPU thread of torch: commands that tests call in this process set their own number."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 class Scheduling(LoadFileScheduling):
