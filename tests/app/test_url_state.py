@@ -3,9 +3,11 @@
 from dataclasses import fields
 from typing import Any, get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.components.frame import leaving
 from app.components.frame.address import (
     DATASETS,
     JUDGES,
@@ -154,3 +156,23 @@ def test_as_many_runs_as_a_page_shows_come_back_whatever_their_numbers() -> None
 def test_a_span_cannot_ask_for_more_runs_than_an_address_may_name() -> None:
     assert expanded("1-999999999") == tuple(range(1, MOST_IDS + 1))
     assert expanded("../../etc/passwd,-1,²,1e9, 5") == ()
+
+
+@pytest.mark.parametrize(
+    ("here", "then"),
+    [
+        ({}, {"ticked": ["1-4"]}),  # the browser knows of neither change
+        ({"ticked": ["1"]}, {"ticked": ["1-4"]}),  # it knows of the first one
+        ({"ticked": ["1-4"]}, {"ticked": ["1-4"]}),
+        ({"q": ["cw"]}, {"q": ["cw"], "ticked": ["1-4"]}),  # it has changed something by itself
+        ({"ticked": ["9"]}, {"ticked": ["9"]}),
+    ],
+)
+def test_what_an_earlier_click_changed_holds_where_the_browser_does_not_know_of_it(
+    here: dict[str, list[str]], then: dict[str, list[str]]
+) -> None:
+    assert leaving.merged(here, [{}, {"ticked": ["1"]}], {"ticked": ["1-4"]}) == then
+
+
+def test_what_an_earlier_click_took_away_stays_away() -> None:
+    assert leaving.merged({"ticked": ["1"], "sort": ["gra"]}, [{"ticked": ["1"]}], {}) == {"sort": ["gra"]}

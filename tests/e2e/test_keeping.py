@@ -36,10 +36,8 @@ def tick(page: Page, *lines: int) -> None:
     grid = page.get_by_test_id("stDataFrame").first
     expect(grid).to_be_visible()
     page.wait_for_timeout(700)
-    place = grid.bounding_box()
-    assert place is not None
     for line in lines:
-        page.mouse.click(place["x"] + TICK, place["y"] + line * LINE + LINE / 2)
+        grid.click(position={"x": TICK, "y": line * LINE + LINE / 2})
         page.wait_for_timeout(400)
 
 

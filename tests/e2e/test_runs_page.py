@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 from sqlalchemy import delete
 
 from app.components.frame.address import STATUSES, RunsView
@@ -81,9 +81,7 @@ def column(page: Page, label: str) -> list[str]:
 
 
 def click(page: Page, across: float, line: int) -> None:
-    place = page.get_by_test_id("stDataFrame").bounding_box()
-    assert place is not None
-    page.mouse.click(place["x"] + across, place["y"] + line * LINE + LINE / 2)
+    page.get_by_test_id("stDataFrame").click(position={"x": across, "y": line * LINE + LINE / 2})
 
 
 def tick(page: Page, *lines: int) -> None:
@@ -91,6 +89,32 @@ def tick(page: Page, *lines: int) -> None:
         click(page, TICK, line)
         expect(page.get_by_text(f"{2 * count} runs ticked")).to_be_visible(timeout=SLOW)
         settled(page)
+
+
+class Answers:
+    """What the server says to a page, kept back for a while: a slow way between them."""
+
+    def __init__(self, page: Page) -> None:
+        self.held: list[str | bytes] | None = None
+        page.route_web_socket(re.compile("_stcore/stream"), self._connect)
+
+    def _connect(self, socket: WebSocketRoute) -> None:
+        self.socket = socket
+        socket.connect_to_server().on_message(self._said)
+
+    def _said(self, message: str | bytes) -> None:
+        if self.held is None:
+            self.socket.send(message)
+        else:
+            self.held.append(message)
+
+    def hold(self) -> None:
+        self.held = []
+
+    def release(self) -> None:
+        held, self.held = self.held or [], None
+        for message in held:
+            self.socket.send(message)
 
 
 # How many lists of runs stood below each other at once, at most, from now on.
@@ -143,6 +167,32 @@ def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(page: Page,
     page.get_by_role("button", name="Clear", exact=True).click()
     expect(said).to_have_count(0, timeout=SLOW)
     expect(page).not_to_have_url(re.compile("ticked"), timeout=SLOW)
+
+
+@pytest.mark.timeout(240)
+def test_clicks_that_come_before_the_answer_to_the_first_one_all_count(browser: Browser, desk: str) -> None:
+    with visiting(browser) as page:
+        answers = Answers(page)
+        page.goto(desk)
+        ready(page, "Runs")
+        settled(page)
+        answers.hold()
+        for line in (1, 3):
+            click(page, TICK, line)
+            page.wait_for_timeout(1_500)  # the server has done that, and the browser does not know
+        answers.release()
+        expect(page.get_by_text("4 runs ticked")).to_be_visible(timeout=SLOW)
+        expect(page).to_have_url(re.compile("ticked=1-2%2C5-6"), timeout=SLOW)
+        settled(page)
+        answers.hold()
+        page.get_by_role("button", name="Clear", exact=True).click()
+        page.wait_for_timeout(1_500)
+        page.get_by_role("combobox", name="Sort by").click()
+        page.get_by_role("option", name="GRA, %").click()
+        page.wait_for_timeout(1_500)
+        answers.release()
+        expect(page).to_have_url(re.compile("sort="), timeout=SLOW)
+        expect(page).not_to_have_url(re.compile("ticked"), timeout=SLOW)
 
 
 @pytest.mark.timeout(240)

@@ -133,16 +133,15 @@ def span(first: int, shown: int, total: str) -> str:
 def set_params(**params: str) -> None:
     """Set these parameters of the address; empty ones go. One message is one entry in the browser's list; where it
     takes several, the browser is asked for all of it."""
+    leaving.catch_up()
     now = leaving.parameters()
     gone = [name for name, value in params.items() if not value and name in now]
     new = {name: value for name, value in params.items() if value and now.get(name) != [value]}
     if (new and gone) or len(gone) > 1:
         kept = {name: value for name, value in now.items() if name not in gone}
         leaving.readdress({**kept, **new}, instead=False)
-    if new:
-        st.query_params.update(new)
-    for name in gone:
-        st.query_params.pop(name)
+    if new or gone:
+        leaving.change(new, gone)
 
 
 def problem(sentence: object, technical: object = "") -> None:

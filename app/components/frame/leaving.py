@@ -8,7 +8,7 @@ corrects there replaces the entry.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ MEMORY, HISTORY = "leaving.memory", "leaving.history"
 SHOWN, SEEN = "leaving.shown", "leaving.seen"  # the page that is drawn, and the last one that was drawn to its end
 HIDDEN = "way"  # the container that style.css does not show
 PATIENCE, LOOK_EVERY = 20.0, 0.03  # seconds until the server changes the page by itself
+ON_THE_WAY = 5.0  # seconds in which the browser has a changed address for certain
 SCRIPT = Path(__file__).with_name("way.js").read_text(encoding="utf-8")
 ask_browser = st.components.v2.component("way", js=SCRIPT)
 
@@ -52,10 +53,21 @@ class Way:
 
 
 @dataclass
+class Ahead:
+    """Addresses of a page that the browser may still be at, and the one that it was told last."""
+
+    page: str  # Streamlit's name of it
+    before: list[dict[str, list[str]]]
+    now: dict[str, list[str]]
+    until: float  # by the monotonic clock
+
+
+@dataclass
 class Memory:
     """Plain memory: a second click may end the run of the script at any call of Streamlit, the session's included."""
 
     way: Way | None = None
+    ahead: Ahead | None = None
 
 
 def leave(target: Target, met: Callable[[], None] | None = None) -> NoReturn:
@@ -78,6 +90,57 @@ def parameters() -> dict[str, list[str]]:
     return {name: st.query_params.get_all(name) for name in st.query_params}
 
 
+def change(new: Mapping[str, str], gone: Iterable[str]) -> None:
+    """Some parameters of the address."""
+    memory, before = _memory(), parameters()
+    if new:
+        st.query_params.update(new)
+    for name in gone:
+        st.query_params.pop(name)
+    earlier = memory.ahead.before if memory.ahead else []
+    memory.ahead = Ahead(
+        page=_page_now(), before=[*earlier, before], now=parameters(), until=time.monotonic() + ON_THE_WAY
+    )
+
+
+def catch_up() -> None:
+    """A second click may come before the browser has the address that the first one led to, and brings the older one
+    along: what the first click changed holds. Going back in the browser's list is another matter."""
+    memory = _memory()
+    ahead = memory.ahead
+    if ahead is None:
+        return
+    context = get_script_run_ctx()
+    by_history = bool(getattr(context, "is_history_navigation", False))
+    if by_history or ahead.page != _page_now() or time.monotonic() > ahead.until:
+        memory.ahead = None
+        return
+    here = parameters()
+    caught_up = merged(here, ahead.before, ahead.now)
+    if context is not None and caught_up != here:
+        with get_session_state().query_params() as params:
+            params.clear_with_no_forward_msg(preserve_embed=True)
+            for name, values in caught_up.items():
+                params.set_with_no_forward_msg(name, values)
+        context.query_string = urlencode(caught_up, doseq=True)
+
+
+def merged(
+    here: Mapping[str, list[str]], before: Sequence[Mapping[str, list[str]]], now: Mapping[str, list[str]]
+) -> dict[str, list[str]]:
+    """The address `now`, with what the browser says by itself: that which none of the addresses before said."""
+    own = {
+        name: here.get(name, [])
+        for name in {*here, *now}
+        if all(here.get(name, []) != said.get(name, []) for said in (*before, now))
+    }
+    return {name: values for name, values in {**now, **own}.items() if values}
+
+
+def _page_now() -> str:
+    return str(getattr(get_script_run_ctx(), "page_script_hash", ""))
+
+
 def came_by_history() -> bool:
     """Whether the person went to this entry of the browser's list, by Back or Forward."""
     return bool(st.session_state.get(HISTORY))
@@ -85,6 +148,7 @@ def came_by_history() -> bool:
 
 def go_on() -> None:
     """A part of a page that is drawn alone comes in between: the way to another page goes on."""
+    catch_up()
     if _memory().way is not None:
         st.rerun()
 
@@ -99,6 +163,7 @@ def remember() -> None:
 def arriving(page: Page) -> Iterator[None]:
     """Around every page. Whatever led to it, its address says what it shows: what its widgets held when it was last
     left is as the browser's list has it, and no part of another address."""
+    catch_up()
     place = st.container(key=HIDDEN)
     context = get_script_run_ctx()
     by_history = bool(getattr(context, "is_history_navigation", False))

@@ -15,6 +15,8 @@ from app.components.runs.table import Line
 
 UP, DOWN = " ↑", " ↓"
 TICKED = "runs_ticked_in"  # (grid, its ticked rows): what a click changed is seen beside what was there
+EARLIER = "runs_ticked_earlier"  # the same of grids before it: a browser that waits for an answer still shows them
+MOST_EARLIER = 8
 
 
 def show_grid(table: Sequence[Line], shown: Sequence[Column], sort: str) -> Line | None:
@@ -26,6 +28,8 @@ def show_grid(table: Sequence[Line], shown: Sequence[Column], sort: str) -> Line
         draw_anew()  # the address says so, and no click: Back, Forward
         key, button = _keys(table)
     if grid != key:
+        earlier = [*st.session_state.get(EARLIER, {}).items(), (grid, before)]
+        st.session_state[EARLIER] = dict(earlier[-MOST_EARLIER:])
         st.session_state[TICKED] = (key, chosen, st.session_state.get(TICKED, ("", [], 0))[2])
     frame = runs_table.frame(table, shown)
     st.dataframe(
@@ -69,8 +73,12 @@ def _selected(key: str, lines: Sequence[Sequence[int]], shown: Sequence[Column])
         return
     grid, before, anew = st.session_state.get(TICKED, ("", [], 0))
     now = sorted(selection["rows"])
-    ticks.set_ticked(ticks.after_click(ticks.ticked(), lines, before if grid == key else [], now))
-    st.session_state[TICKED] = (key, now, anew)
+    if grid != key:
+        before = st.session_state.get(EARLIER, {}).get(key, [])
+        st.session_state[EARLIER] = {**st.session_state.get(EARLIER, {}), key: now}
+    ticks.set_ticked(ticks.after_click(ticks.ticked(), lines, before, now))
+    if grid == key:
+        st.session_state[TICKED] = (key, now, anew)
     if ticks.rows_of_ids(lines, ticks.ticked()) != now:
         draw_anew()  # another line has the same runs
 

@@ -4,13 +4,14 @@ from collections.abc import Collection, Sequence
 
 import streamlit as st
 
-from app.components.frame import layout
+from app.components.frame import layout, leaving
 from app.components.frame.address import MOST_IDS, RunsView, compact
 from app.components.runs.table import Line
 
 
 def ticked() -> tuple[int, ...]:
     """The numbers of the runs."""
+    leaving.catch_up()
     return RunsView.from_params(st.query_params).ticked
 
 
