@@ -23,7 +23,7 @@ INSTALLED_FROM += other-torch
 endif
 endif
 
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 PYTEST_ARGS ?=
 PAIRS ?=
 BENCHMARKS ?=

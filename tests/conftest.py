@@ -13,32 +13,35 @@ from redis import Redis
 from s3fs import S3FileSystem
 from sqlalchemy.engine import make_url
 from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 from db.engine import Engines, make_engines, upgrade
 from tests import servers
 from tests.browser import ARGUMENTS, chromium_path
 from tests.emptied import Emptied
 
-# Parts that take long, begun first in this order, so that at the end no process waits for another. Browsers want more
-# than one core and other parts wait for clocks: they take turns.
+# Parts that take long, begun first in this order, so that at the end no process waits for another.
 LONG = (
     "app/",
     "e2e/test_journeys.py",
     "e2e/test_keeping.py",
     "e2e/test_drafts.py",
-    "workers/queue/test_kill.py",
     "e2e/test_model.py",
-    "workers/cli/test_bundle.py",
     "e2e/test_runs_page.py",
+    "e2e/test_dashboard.py",
+    "e2e/test_relabel.py",
+    "e2e/",
+    "workers/queue/test_kill.py",
+    "workers/cli/test_bundle.py",
     "workers/queue/test_two_hosts.py",
     "workers/cli/test_stack.py",
-    "e2e/test_dashboard.py",
     "workers/queue/test_stopping.py",
-    "e2e/test_relabel.py",
     "workers/cli/test_demo.py",
-    "e2e/",
     "workers/",
 )
+# A browser and its server want more than one core, other parts wait for clocks: at first two processes have browsers.
+BROWSING = ("app/", "e2e/")
+WITH_BROWSERS = ("gw0", "gw1")
 # Files that share what takes long to make (computed runs, a web process): one process has them all.
 TOGETHER = (("app/",), ("e2e/test_journeys.py", "e2e/test_keeping.py", "e2e/test_drafts.py"))
 
@@ -59,7 +62,14 @@ def pytest_runtest_setup() -> None:
 
 
 class Scheduling(LoadFileScheduling):
-    """File by file, but for those that belong together."""
+    """File by file, but for those that belong together; browsers in few processes, while there is something else."""
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if node.gateway.id not in WITH_BROWSERS:
+            quiet = (scope for scope in self.workqueue if not any(part in scope for part in BROWSING))
+            if (scope := next(quiet, None)) is not None:
+                self.workqueue.move_to_end(scope, last=False)
+        super()._assign_work_unit(node)
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
