@@ -70,6 +70,9 @@ DARK = Look(
         "bottom": "#D9796E",
         "shuffled": "#D9796E",
         "normalised": "#D9796E",
+        "unbiased": "#58B7CB",
+        "committee": "#A9B963",
+        "madpo": "#D98ABB",
     },
 )
 LOOKS: Mapping[str, Look] = {"light": LIGHT, "dark": DARK}
