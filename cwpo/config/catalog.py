@@ -329,7 +329,7 @@ METHODS: Mapping[str, MethodRow] = {
         MethodRow(
             name="madpo",
             label="MADPO",
-            says="Close pairs weigh up to a fifth more and the clearest ones a little less: a contrast to CW.",
+            says="Close pairs weigh up to a fifth more than clear ones, by their margin: a contrast to CW.",
             labels="weak",
             pool="unlabeled",
             weighting="madpo",
