@@ -83,10 +83,8 @@ def _weighting_contradictions(config: RunFields, method: catalog.MethodRow) -> I
         yield "weighting.name", f"{row.name} weighs by the annotator's margin, which {config.method} has not."
     several = config.annotator.members > 1 or config.annotator.passes > 1
     if not several and {"spread", "agreement"} & set(row.reads):
-        yield (
-            "weighting.name",
-            f"{row.name} needs several margins per pair: raise annotator.members.",
-        )
+        field = "weighting.name" if config.weighting.name else "annotator.members"
+        yield field, f"{row.name} needs several margins per pair: raise annotator.members."
     if row.swaps and "margin" in catalog.OBJECTIVES[config.objective].needs:
         yield (
             "objective",
