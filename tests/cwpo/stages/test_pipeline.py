@@ -51,9 +51,9 @@ def test_a_weighting_takes_the_place_of_the_method_s_own(start, weighting, objec
     row = catalog.WEIGHTINGS[weighting]
     percent = 40 if "percent" in row.fields else None
     objective = "dpo" if row.swaps else objective
-    over = {"method": "cw", "top_percent": percent, "objective": objective, "annotator": {"members": 2}}
-    finished(start, **{**over, "top_percent": None})
-    result = finished(start, **over, weighting={"name": weighting})
+    over = {"method": "cw", "annotator": {"members": 2}}
+    finished(start, **over, top_percent=None, objective="odpo")
+    result = finished(start, **over, top_percent=percent, objective=objective, weighting={"name": weighting})
     computed = {slot.partition("@")[0] for slot, stage in result.stages.items() if stage.computed}
     votes = {"labels", "sft"} if "agreement" in row.reads else set()
     assert computed <= {"calibration", "align", "samples", "scores", "evaluation"} | votes
