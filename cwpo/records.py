@@ -53,6 +53,7 @@ class PreferencePair:
     source: Literal["human", "weak", "true"]
     margin: float | None = None  # annotator units, >= 0; weak labels only
     spread: float | None = None  # SD of the margin over annotators or passes; with several only
+    agreement: float | None = None  # share of annotators or passes that vote for the label; where it is asked for
 
     @property
     def chosen(self) -> str:

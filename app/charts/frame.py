@@ -70,13 +70,29 @@ DARK = Look(
         "bottom": "#D9796E",
         "shuffled": "#D9796E",
         "normalised": "#D9796E",
+        "unbiased": "#58B7CB",
+        "committee": "#A9B963",
+        "madpo": "#D98ABB",
     },
 )
 LOOKS: Mapping[str, Look] = {"light": LIGHT, "dark": DARK}
 
 DASHED_METHODS = frozenset({"human_labeled", "random", "bottom", "shuffled", "normalised"})
 # Objectives differ by shape, in the order of the catalog.
-SHAPES = ("circle", "diamond", "square", "triangle-up", "triangle-down", "cross", "x", "pentagon", "star", "hexagon")
+SHAPES = (
+    "circle",
+    "diamond",
+    "square",
+    "triangle-up",
+    "triangle-down",
+    "cross",
+    "x",
+    "pentagon",
+    "star",
+    "hexagon",
+    "hourglass",
+    "bowtie",
+)
 MARKERS: Mapping[str, str] = dict(zip(catalog.OBJECTIVES, itertools.cycle(SHAPES)))
 
 

@@ -21,7 +21,7 @@ from app.reads.compare import ChosenRuns
 from cwpo.compare.gra import DifferenceRow, GraRow, setting_keys
 from cwpo.compare.reference import PLANNED_PAIRS
 from cwpo.report.document.meanings import GRA_IN_WORDS
-from cwpo.report.under_table import under_table
+from cwpo.report.under_table import expected_of_losses, under_table
 from cwpo.report.verdict import verdict
 
 
@@ -74,7 +74,8 @@ def _answer(shown: ChosenRuns) -> tuple[list[GraRow], list[DifferenceRow], str]:
     with left:
         show_chart("gra_forest", table, key="forest", title="GRA against the baseline", caption=GRA_IN_WORDS)
     with right:
-        note = under_table(rows, shown.siblings, sum(row.estimate is not None for row in differences))
+        counted = under_table(rows, shown.siblings, sum(row.estimate is not None for row in differences))
+        note = f"{counted} {expected_of_losses(configs.values())}".strip()
         show_differences_table(table, differences, most, note=note)
     show_matched(lines, matched)
     show_gra_table(table, list(configs.values()), most)

@@ -52,6 +52,7 @@ _SCHEMA = pa.schema(
     + [("label", pa.string()), ("confidence", pa.float64()), ("human_label", pa.string()), ("true_label", pa.string())]
     + [(name, pa.int64()) for name in ("chars_a", "chars_b")]
 )
+_VOTES = pa.field("agreement", pa.float64())
 # Pairs and the number of their window -> them as ids, and the scores of a and b by each annotator and pass.
 Scorer = Callable[[list[CandidatePair], int], tuple[EncodedSet, Floats]]
 
@@ -82,7 +83,7 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
             continue
         if scored is not None:
             encoded, scores = scored
-            table = annotations(hidden, encoded.rows, scores)
+            table = annotations(hidden, encoded.rows, scores, votes=settings.votes)
             _write_aside(table.replace_schema_metadata({_CONTROL: str(encoded.control_tokens)}), part)
         parts.append(part)
         control += int((pq.read_schema(part).metadata or {}).get(_CONTROL, 0))
@@ -92,7 +93,7 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
         ctx.reporter.progress(done, split.unlabeled_pairs, "pairs")
     if not ranks.is_first():
         return {}
-    _join(parts, ctx.out / ANNOTATIONS_FILE)
+    _join(parts, ctx.out / ANNOTATIONS_FILE, votes=settings.votes)
     known = _labeled_windows(file, split, settings.swapped_labels)
     counts = {"dropped": dropped, **({"control_tokens": control} if control else {})}
     work.part(SCORING, 1.0)
@@ -166,11 +167,13 @@ def score_pairs(
     return values_of(ctx, rows, partial(response_scores, path), stopped=stopped, columns=2, tokens=tokens, part=part)
 
 
-def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats) -> pa.Table:
+def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats, *, votes: bool = False) -> pa.Table:
     """The rows of annotations.parquet from scores (N, annotators × passes, 2).
 
     margin = |mean difference of scores|, confidence = 2 (σ(margin) − ½) (CW-PO eq. 8), spread = SD of the differences
     (null with one annotator and one pass). A tie is labeled "a" with confidence 0; a and b were shuffled beforehand.
+    votes: agreement stands there too, the share of annotators × passes whose own difference chooses the label; one that
+    has no difference votes half for either answer.
     """
     by_id = {pair.pair_id: pair for pair in pairs}
     kept = [by_id[row.pair_id] for row in rows]
@@ -191,7 +194,10 @@ def annotations(pairs: list[CandidatePair], rows: list[Encoded], scores: Floats)
         "chars_a": [len(pair.response_a) for pair in kept],
         "chars_b": [len(pair.response_b) for pair in kept],
     }
-    return pa.table(columns, schema=_SCHEMA)
+    if not votes:
+        return pa.table(columns, schema=_SCHEMA)
+    for_label = np.where(difference >= 0, 1.0, -1.0)[:, None] * np.sign(differences)
+    return pa.table({**columns, _VOTES.name: (0.5 + for_label / 2).mean(axis=1)}, schema=_SCHEMA.append(_VOTES))
 
 
 def _annotators(ctx: StageContext[LabelSettings]) -> tuple[Sequence[Path], str]:
@@ -241,7 +247,8 @@ def _write_aside(table: pa.Table, path: Path) -> None:
         pq.write_table(table, aside)
 
 
-def _join(parts: list[Path], path: Path) -> None:
-    with pq.ParquetWriter(path, _SCHEMA) as writer:
+def _join(parts: list[Path], path: Path, *, votes: bool) -> None:
+    schema = _SCHEMA.append(_VOTES) if votes else _SCHEMA
+    with pq.ParquetWriter(path, schema) as writer:
         for part in parts:
-            writer.write_table(pq.read_table(part, schema=_SCHEMA))
+            writer.write_table(pq.read_table(part, schema=schema))

@@ -21,6 +21,7 @@ from cwpo.config.catalog_data import (
     ModelPin,
     SandboxModelRow,
 )
+from cwpo.config.rows.objectives import OBJECTIVES, ObjectiveRow
 
 __all__ = [
     "ABOVE_7B",
@@ -53,18 +54,6 @@ AnnotatorKind = Literal["bradley_terry", "joint", "implicit"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObjectiveRow:
-    """A per-example loss on policy and reference log-probabilities."""
-
-    name: str
-    label: str
-    source: str
-    formula: str
-    needs: tuple[str, ...] = ()  # "margin", "token_stats": what the method must supply
-    fields: tuple[str, ...] = ("beta",)  # fields of `align` that it reads
-
-
-@dataclass(frozen=True, kw_only=True)
 class WeightingRow:
     """How a pair's margin becomes its weight in the loss."""
 
@@ -74,7 +63,8 @@ class WeightingRow:
     source: str
     needs_margin: bool = True
     fields: tuple[str, ...] = ()  # of `weighting` that it reads; percent is `top_percent`
-    reads: tuple[str, ...] = ()  # beside the margin: "keys" (chance by pair), "spread" (SD over annotators or passes)
+    # beside the margin: "keys" (chance by pair); over annotators or passes "spread" (SD) and "agreement" (share)
+    reads: tuple[str, ...] = ()
     swaps: bool = False  # also weighs the pair the other way round
 
 
@@ -101,61 +91,6 @@ class MethodRow:
     def needs_percent(self) -> bool:
         return "percent" in WEIGHTINGS[self.weighting].fields
 
-
-OBJECTIVES: Mapping[str, ObjectiveRow] = {
-    row.name: row
-    for row in (
-        ObjectiveRow(
-            name="dpo",
-            label="DPO",
-            source="Rafailov et al. 2023; CW-PO eq. 9",
-            formula="−log σ(βh)",
-        ),
-        ObjectiveRow(
-            name="ipo",
-            label="IPO",
-            source="Azar et al. 2024; CW-PO eq. 10",
-            formula="(h − 1/(2β))²",
-            fields=("beta", "ipo_reduction"),
-        ),
-        ObjectiveRow(
-            name="rdpo",
-            label="rDPO",
-            source="Chowdhury et al. 2024; CW-PO eq. 11",
-            formula="[−(1−ε) log σ(βh) + ε log σ(−βh)] / (1−2ε)",
-            fields=("beta", "label_noise"),
-        ),
-        ObjectiveRow(
-            name="cdpo",
-            label="cDPO",
-            source="Mitchell 2023",
-            formula="−(1−ε) log σ(βh) − ε log σ(−βh)",
-            fields=("beta", "label_noise"),
-        ),
-        ObjectiveRow(
-            name="odpo",
-            label="ODPO",
-            source="Amini et al. 2024",
-            formula="−log σ(βh − α log Δ)",
-            needs=("margin",),
-            fields=("beta", "odpo_alpha"),
-        ),
-        ObjectiveRow(
-            name="simpo",
-            label="SimPO",
-            source="Meng et al. 2024",
-            formula="−log σ(β(mean log π(y⁺) − mean log π(y⁻)) − γ)",
-            fields=("beta", "simpo_gamma"),
-        ),
-        ObjectiveRow(
-            name="wpo",
-            label="WPO",
-            source="Zhou et al. 2024",
-            formula="−min(1, e^(l⁺ + l⁻)) log σ(βh)",
-            needs=("token_stats",),
-        ),
-    )
-}
 
 WEIGHTINGS: Mapping[str, WeightingRow] = {
     row.name: row
@@ -225,6 +160,26 @@ WEIGHTINGS: Mapping[str, WeightingRow] = {
             formula="w = σ(Δ), and 1 − σ(Δ) the other way round",
             source="soft labels; cDPO with ε = 1 − p per pair",
             swaps=True,
+        ),
+        WeightingRow(
+            name="unbiased",
+            label="(p, p − 1)",
+            formula="w = σ(Δ), and −(1 − σ(Δ)) the other way round",
+            source="Natarajan et al. 2013; rDPO with ε = 1 − p per pair, times C",
+            swaps=True,
+        ),
+        WeightingRow(
+            name="committee",
+            label="unanimous",
+            formula="w = 1 where all annotators or passes choose the same answer; the rest is dropped",
+            source="Yeh & Li 2025: pairs that are voted against are removed",
+            reads=("agreement",),
+        ),
+        WeightingRow(
+            name="madpo",
+            label="σ(cΔ)/σ(Δ)",
+            formula="w = σ(cΔ)/σ(Δ), c falling from 2 to ½ with Δ",
+            source="Rho 2025: more weight on close pairs, less on clear ones",
         ),
     )
 }
@@ -352,6 +307,33 @@ METHODS: Mapping[str, MethodRow] = {
             pool="unlabeled",
             weighting="soft",
             source="each pair both ways, by the annotator's probability",
+        ),
+        MethodRow(
+            name="unbiased",
+            label="rDPO per pair × C",
+            says="Each pair's loss is corrected for the annotator's own chance of being wrong, times its confidence C.",
+            labels="weak",
+            pool="unlabeled",
+            weighting="unbiased",
+            source="rDPO (CW-PO eq. 11) with ε = 1 − σ(Δ) per pair, times C",
+        ),
+        MethodRow(
+            name="committee",
+            label="Committee",
+            says="Several annotators label, and only pairs on which all of them choose the same answer are kept.",
+            labels="weak",
+            pool="unlabeled",
+            weighting="committee",
+            source="Yeh & Li 2025: removal of pairs by votes",
+        ),
+        MethodRow(
+            name="madpo",
+            label="MADPO",
+            says="Close pairs weigh up to a fifth more than clear ones, by their margin: a contrast to CW.",
+            labels="weak",
+            pool="unlabeled",
+            weighting="madpo",
+            source="Rho 2025",
         ),
     )
 }

@@ -81,11 +81,10 @@ def _weighting_contradictions(config: RunFields, method: catalog.MethodRow) -> I
         )
     if row.needs_margin and not method.needs_annotator:
         yield "weighting.name", f"{row.name} weighs by the annotator's margin, which {config.method} has not."
-    if "spread" in row.reads and config.annotator.members == 1 and config.annotator.passes == 1:
-        yield (
-            "weighting.name",
-            f"{row.name} needs several margins per pair: raise annotator.members.",
-        )
+    several = config.annotator.members > 1 or config.annotator.passes > 1
+    if not several and {"spread", "agreement"} & set(row.reads):
+        field = "weighting.name" if config.weighting.name else "annotator.members"
+        yield field, f"{row.name} needs several margins per pair: raise annotator.members."
     if row.swaps and "margin" in catalog.OBJECTIVES[config.objective].needs:
         yield (
             "objective",

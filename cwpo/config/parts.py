@@ -186,6 +186,8 @@ class AlignConfig(TrainConfig):
     ipo_reduction: Literal["mean", "sum"] = Field("mean", description="IPO on per-token means (as TRL) or on sums")
     odpo_alpha: float = Field(1.0, gt=0, description="α of ODPO: how much of log Δ is asked for")
     simpo_gamma: float = Field(0.5, ge=0, description="γ of SimPO: margin between the mean log-probabilities times β")
+    beta_dynamics: float = Field(0.6, ge=0, description="a of β-DPO: how far β follows a step's mean h")
+    orpo_lambda: float = Field(0.1, ge=0, description="λ of ORPO: weight of its odds ratio")
     steps: Literal["kept", "pool"] = Field(
         "kept", description="epochs over the pairs that the weighting keeps, or as many steps as the whole pool takes"
     )

@@ -14,13 +14,15 @@ from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 
 from cwpo.config import catalog
 from cwpo.config.checks import contradictions, problems_of
-from cwpo.config.dotted import value_at
+from cwpo.config.dotted import value_at, without
 from cwpo.config.fields import RunFields
 from cwpo.config.parts import known
 from cwpo.errors import ConfigError
 
 STORED = "stored"  # how `RunConfig.stored` tells the checks whose values they see
 FIRST_RULES: Mapping[str, Any] = {"rules": 1}  # of what was stored before there were others
+# Fields that came later and their usual values, at which a run is the same setting as those stored before.
+LATER: Mapping[str, Any] = {"align.beta_dynamics": 0.6, "align.orpo_lambda": 0.1}
 MOST_RUNS = 1_000  # of one sweep, whoever submits it
 
 SANDBOX_DEFAULTS: dict[str, Any] = {
@@ -107,11 +109,15 @@ class RunConfig(RunFields):
 
     def hash(self) -> str:
         """Same for equal runs: everything but the name and how it is executed."""
-        return digest({k: v for k, v in self.canonical().items() if k not in ("name", "execution")})
+        return digest(self._telling("name", "execution"))
 
     def group_key(self) -> str:
         """Same for runs that differ only in their seed."""
-        return digest({k: v for k, v in self.canonical().items() if k not in ("name", "execution", "seed")})
+        return digest(self._telling("name", "execution", "seed"))
+
+    def _telling(self, *apart: str) -> dict[str, Any]:
+        """All fields but those named, and those that came later where they have their usual value."""
+        return without(self.canonical(), {*apart, *(name for name in LATER if value_at(self, name) == LATER[name])})
 
 
 def problems(values: Mapping[str, Any]) -> list[tuple[str, str]]:

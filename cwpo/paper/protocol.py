@@ -152,6 +152,7 @@ def departures(config: RunConfig, metric: str = "gra") -> tuple[str, ...]:
     skipped = (*OPEN, *DISTINCT, "weighting", *(() if weak else ONLY_WITH_ANNOTATOR))
     read = (*BEFORE_LABELS, *_own_sft(config)) if metric in FROM_LABELS else tuple(RunConfig.model_fields)
     skipped += (OWN_SFT,) if metric in FROM_LABELS else ()
+    skipped += _unread(config)
     found = []
     for path, value in flat(config.canonical()):
         if _under(path, skipped) or not _under(path, read):
@@ -160,6 +161,13 @@ def departures(config: RunConfig, metric: str = "gra") -> tuple[str, ...]:
         if value != stated and not (path == "evaluation.gold_reward" and _same_family(value, stated)):
             found.append(f"{path} {_shown(value)} ({_shown(stated)})")
     return tuple(found)
+
+
+def _unread(config: RunConfig) -> tuple[str, ...]:
+    """What only objectives read that are not the run's."""
+    own = catalog.OBJECTIVES[config.objective].fields
+    read = (name for row in catalog.OBJECTIVES.values() for name in row.fields)
+    return tuple(f"align.{name}" for name in dict.fromkeys(read) if name not in own)
 
 
 def _part_at(wanted: Mapping[str, Any], path: str) -> str | None:

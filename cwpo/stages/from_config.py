@@ -207,6 +207,7 @@ def labels(config: RunConfig) -> LabelSettings:
         passes=part.passes,
         use=part.use,
         judged="unseen" if config.rules > 1 and part.use is not None else "all",
+        votes="agreement" in catalog.WEIGHTINGS[config.weighting_name].reads,
         implicit=rewards if kind == "implicit" else None,
     )
 
@@ -227,7 +228,8 @@ def sft(
 
 def reference(config: RunConfig, part: catalog.Part, *, role: Role = "policy") -> ReferenceSettings:
     """Log-probabilities of the part that alignment, or the implicit-reward annotator, reads."""
-    return ReferenceSettings(**_model(config, role), **_part(config, part))
+    needs = catalog.OBJECTIVES[config.objective].needs if role == "policy" else ()
+    return ReferenceSettings(**_model(config, role), **_part(config, part), mismatched="kl" in needs)
 
 
 def align(config: RunConfig, method: catalog.MethodRow) -> AlignSettings:

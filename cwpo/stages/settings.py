@@ -211,7 +211,7 @@ class ImplicitSettings:
 @dataclass(frozen=True, kw_only=True)
 class LabelSettings(SplitSettings):
     """The weak labels, besides the annotator's weights. `use`: an annotator that another run trained; `judged`: on all
-    pairs, or on those of prompts that it was not trained on."""
+    pairs, or on those of prompts that it was not trained on; `votes`: they say how many of several annotators agree."""
 
     precision: str
     max_length: int | None
@@ -221,6 +221,7 @@ class LabelSettings(SplitSettings):
     passes: int = usual(1)
     use: str | None = usual(None)
     judged: Literal["all", "unseen"] = usual("all")
+    votes: bool = usual(False)
     implicit: ImplicitSettings | None = inlined()
 
 
@@ -234,7 +235,9 @@ class SftSettings(PreferenceSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceSettings(ModelSettings, PartSettings):
-    """Log-probabilities of the pairs that alignment reads."""
+    """Log-probabilities of the pairs that alignment reads. mismatched: and of answers under another pair's prompt."""
+
+    mismatched: bool = usual(False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,8 +249,8 @@ class ObjectiveSettings:
 
     @property
     def beta(self) -> float:
-        """Strength of the objective, by which rewards are scaled."""
-        return float(self.options["beta"] or 0)
+        """Strength of the objective, by which rewards are scaled; 1 for one without."""
+        return float(self.options.get("beta", 1.0) or 0)
 
 
 @dataclass(frozen=True, kw_only=True)

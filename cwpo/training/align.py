@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,20 @@ from cwpo.errors import ArtifactError, DataError
 from cwpo.models.load import context_length, load_policy, model_ref, parent_of
 from cwpo.models.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness
 from cwpo.models.text.shown import FIRST_BATCH, first_batch
-from cwpo.models.tokenization import Encoded, fit
+from cwpo.models.tokenization import Encoded, PackedBatch, fit
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import AlignSettings, ObjectiveSettings, WeightingSettings
 from cwpo.statistics.calibration import effective_sample_size
+from cwpo.training.checkpoints import ExtraState
 from cwpo.training.finishing import save_trained
 from cwpo.training.loop import Batches, Filler, Micro, TrainResult, micro_batches, steady_packing, train, uniform
 from cwpo.training.objectives import objective
 from cwpo.training.preferences import preference_pairs
 from cwpo.training.reference import REFERENCE_FILE
-from cwpo.training.root import loading_device
+from cwpo.training.root import Reading, loading_device
 from cwpo.training.weighting import Floats, Weights, keep_probabilities, systematic_sample, weigh
+from cwpo.training.whole.mismatched import MISMATCHED_FILE, Mismatched, of_pairs, of_part
+from cwpo.training.whole.step import above_usual, mean_over
 
 BINS = ("low", "middle", "high")  # thirds of the pairs by confidence
 
@@ -46,6 +50,7 @@ class AlignData:
     kept: Tensor  # (N,) probability that a step computes the pair when it is in the batch; 1 without pair sampling
     margins: Tensor  # (N,) the annotator's, >= 0, float64; NaN without one
     pool: int  # pairs before the weighting dropped any
+    mismatched: Mismatched | None = None  # of the same pairs, where the objective asks for it
 
     def to(self, device: str) -> "AlignData":
         """The tensors on `device`."""
@@ -100,9 +105,11 @@ def load_align_data(ctx: StageContext[AlignSettings], tokenizer: Any, context: i
     items = [labeled[row.pair_id] for row in encoded.rows]
     margins = np.array([np.nan if item.margin is None else item.margin for item in items], dtype=np.float64)
     spread = np.array([np.nan if item.spread is None else item.spread for item in items], dtype=np.float64)
-    weights = weigh(fitted(ctx), margins, ids=[row.pair_id for row in encoded.rows], spread=spread)
+    votes = np.array([np.nan if item.agreement is None else item.agreement for item in items], dtype=np.float64)
+    ids = [row.pair_id for row in encoded.rows]
+    weights = weigh(fitted(ctx), margins, ids=ids, spread=spread, agreement=votes)
     reference = read_reference(ctx.inputs["reference"])
-    missing = [row.pair_id for row in encoded.rows if row.pair_id not in reference]
+    missing = [pair_id for pair_id in ids if pair_id not in reference]
     if missing:
         raise ArtifactError(f"The reference says nothing of {len(missing)} pairs; retry the run to compute it again.")
     rows = [encoded.rows[index] for index in weights.kept]
@@ -116,6 +123,9 @@ def load_align_data(ctx: StageContext[AlignSettings], tokenizer: Any, context: i
         "effective_sample_size": effective_sample_size(weights.w),
     }
     data = align_data(rows, labels, weights, reference, margins=margins[weights.kept], pool=len(items))
+    if "kl" in OBJECTIVE_ROWS[ctx.settings.objective.name].needs:
+        others = of_part(ctx, tokenizer, context), read_reference(ctx.inputs["reference"], MISMATCHED_FILE)
+        data = replace(data, mismatched=of_pairs(*others, [row.pair_id for row in rows]))
     if ctx.settings.pair_sampling == "proportional":
         data = with_proportional_sampling(data)
         counts["mean_kept"] = float(data.kept.mean())
@@ -157,14 +167,14 @@ def align_data(
 def with_proportional_sampling(data: AlignData) -> AlignData:
     """The same pairs with `kept` set by `keep_probabilities`: light and costly pairs are computed less often."""
     tokens = np.array([row.tokens for row in data.rows], dtype=np.float64)
-    worth = (data.w + data.w_swapped).numpy()
+    worth = (data.w.abs() + data.w_swapped.abs()).numpy()
     kept = keep_probabilities(worth, data.tokens.sum(dim=1).double().numpy(), tokens)
     return replace(data, kept=torch.from_numpy(kept))
 
 
-def read_reference(directory: Path) -> dict[str, tuple[float, float]]:
+def read_reference(directory: Path, name: str = REFERENCE_FILE) -> dict[str, tuple[float, float]]:
     """Pair id -> log-probabilities of a and b under the reference."""
-    columns = pq.read_table(directory / REFERENCE_FILE, columns=["pair_id", "logp_a", "logp_b"]).to_pydict()
+    columns = pq.read_table(directory / name, columns=["pair_id", "logp_a", "logp_b"]).to_pydict()
     return dict(zip(columns["pair_id"], zip(columns["logp_a"], columns["logp_b"], strict=True), strict=True))
 
 
@@ -175,22 +185,47 @@ def train_policy(model: Any, data: AlignData, ctx: StageContext[AlignSettings]) 
     path = forward_path(model, device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
     batches = Batches(ids=[row.pair_id for row in data.rows], batch_size=training.batch_size, seed=settings.seed)
     kept, bins = data.kept.numpy(), confidence_bins(data.margins.numpy())
+    placed, extra, said = data.to(ctx.device), ExtraState(), dict[str, Tensor]()
+    needs = set(OBJECTIVE_ROWS[settings.objective.name].needs) & {"gap", "kl"}
+
+    def look(step: int, reading: Reading[Tensor]) -> None:
+        rows = batches.rows(step)
+        if "gap" in needs:
+            mean = mean_over(data.rows, rows, partial(_differences, path, placed), model, ctx, reading)
+            said["gap"] = above_usual(mean, extra.values)
+        if "kl" in needs and data.mismatched is not None:
+            moved = partial(_moved, path, data.mismatched.reference.to(ctx.device))
+            said["kl"] = mean_over(data.mismatched.rows, rows, moved, model, ctx, reading)
 
     def micros(step: int) -> list[Micro | Filler]:
         rows = batches.rows(step)
         sampled = rows if (kept == 1).all() else rows[systematic_sample(kept[rows], uniform(settings.seed, step))]
-        return micro_batches(data.rows, sampled, ctx, share=1 / len(rows), bins=_in_bins(bins, rows))
+        return micro_batches(data.rows, sampled, ctx, share=1 / len(rows), bins=_in_bins(bins, rows), said=dict(said))
 
     torch.manual_seed(settings.seed)  # adapters have dropout
     model.train()
     return train(
         model,
         micros,
-        alignment_loss(path, data.to(ctx.device), settings.objective, bins=bins),
+        alignment_loss(path, placed, settings.objective, bins=bins),
         steps=batches.steps(training.epochs, of=data.pool if settings.steps == "pool" else None),
         config=training,
         ctx=ctx,
+        extra=extra,
+        before_step=look if needs else None,
     )
+
+
+def _differences(path: ForwardPath, data: AlignData, batch: PackedBatch) -> Tensor:
+    """h of each pair of a batch, (B,)."""
+    rows = batch.indices
+    ratios = response_logps(path, batch).view(-1, 2) - data.reference[rows]
+    return (ratios[:, 0] - ratios[:, 1]) * (1 - 2 * data.chosen[rows])
+
+
+def _moved(path: ForwardPath, reference: Tensor, batch: PackedBatch) -> Tensor:
+    """The mean log-ratio of the two answers of each row of a batch, (B,)."""
+    return (response_logps(path, batch).view(-1, 2) - reference[batch.indices]).mean(dim=1)
 
 
 def confidence_bins(margins: Floats) -> NDArray[np.int64]:
@@ -229,7 +264,7 @@ def alignment_loss(
             policy, sharp = both
         else:
             policy, sharp = response_logps(path, batch).view(-1, 2).gather(1, sides), None
-        given = {"margin": data.margins[rows]} if "margin" in needs else {}
+        given = {**micro.said, **({"margin": data.margins[rows]} if "margin" in needs else {})}
         reference, tokens = data.reference[rows].gather(1, sides), data.tokens[rows].gather(1, sides)
         often = 1 / data.kept[rows]
         plain = loss_of(_logps(policy, tokens, sharp), _logps(reference, tokens), **given)
@@ -237,7 +272,7 @@ def alignment_loss(
         if swapped:
             back = None if sharp is None else sharp.flip(1)
             flipped = _logps(policy.flip(1), tokens.flip(1), back), _logps(reference.flip(1), tokens.flip(1))
-            losses = losses + data.w_swapped[rows] * loss_of(*flipped)
+            losses = losses + data.w_swapped[rows] * loss_of(*flipped, **given)
         with torch.no_grad():
             metrics = _metrics(policy, reference, data.w[rows], settings.beta, often * micro.share)
             if places is not None:

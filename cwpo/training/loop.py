@@ -6,7 +6,7 @@ batch, so the split never changes a result. What a batch holds is a pure functio
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -56,6 +56,7 @@ class History:
         pq.write_table(pa.table({**columns, "value": pa.array(values, pa.float64())}), directory / "metrics.parquet")
 
 
+BeforeStep = Callable[[int, Reading[Tensor]], None]
 AfterStep = Callable[[int, History, Reading], None]
 
 
@@ -76,6 +77,7 @@ class Micro:
     batch: PackedBatch
     share: float
     bins: tuple[int, ...] = ()  # pairs of the whole batch by confidence bin
+    said: Mapping[str, Tensor] = field(default_factory=dict)  # of the whole batch, that the objective reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,7 @@ def micro_batches(
     *,
     share: float,
     bins: tuple[int, ...] = (),
+    said: Mapping[str, Tensor] | None = None,
 ) -> list[Micro | Filler]:
     """This rank's part of the effective batch of rows `chosen`, packed; as many micro-batches as every rank has.
 
@@ -100,13 +103,13 @@ def micro_batches(
     ranks, tokens = ctx.execution.ranks, ctx.execution.tokens_per_batch
     own = _dealt(rows, chosen, ranks)
     micros: list[Micro | Filler] = [
-        Micro(batch=batch, share=share, bins=bins) for batch in pack(rows, tokens, own[ranks.rank])
+        Micro(batch=batch, share=share, bins=bins, said=said or {}) for batch in pack(rows, tokens, own[ranks.rank])
     ]
     missing = max(pack_count(rows, tokens, part) for part in own) - len(micros) if ranks.size > 1 else 0
     if missing:
         shortest = min(chosen, key=lambda index: (rows[index].tokens, index))
         (batch,) = pack(rows, tokens, [shortest])
-        micros += [Filler(item=Micro(batch=batch, share=share, bins=bins))] * missing
+        micros += [Filler(item=Micro(batch=batch, share=share, bins=bins, said=said or {}))] * missing
     return micros
 
 
@@ -209,13 +212,15 @@ def train(
     config: TrainSettings,
     ctx: StageContext[Any],
     extra: ExtraState | None = None,
+    before_step: BeforeStep | None = None,
     after_step: AfterStep | None = None,
 ) -> TrainResult:
     """Run `steps` optimizer steps from the latest checkpoint, or from the start.
 
     batches(step) gives this rank's micro-batches of 0-based `step`, as many on every rank. loss_of(micro) gives its
-    share of the batch's mean loss and of mean metrics: shares of one step add up. after_step(done, history, reading)
-    runs behind each step, before any checkpoint, on every rank alike; it reads the model inside of `reading`.
+    share of the batch's mean loss and of mean metrics: shares of one step add up. before_step(step, reading) runs in
+    front of each step's batches, after_step(done, history, reading) behind the step and before any checkpoint, both on
+    every rank alike; they read the model inside of `reading`.
     """
     extra, history, ranks = extra or ExtraState(), History(), ctx.execution.ranks
     checkpointed = uses_gradient_checkpointing(model, ctx)  # before the optimizer's state takes what is free
@@ -234,7 +239,8 @@ def train(
     try:
         if extra.values.pop(_OWED, False) and after_step is not None:
             after_step(first, history, root.reading)
-        _run(root, optimizer, saver, _Pending(ctx, history), batches, loss_of, range(first, steps), config, after_step)
+        around = before_step, after_step
+        _run(root, optimizer, saver, _Pending(ctx, history), batches, loss_of, range(first, steps), config, around)
     finally:
         saver.close()
     check_finite(model, ctx)  # the norm of a gradient says nothing of the step that it led to
@@ -251,15 +257,18 @@ def _run(
     loss_of: Callable[[Any], tuple[Tensor, dict[str, Tensor]]],
     left: range,
     config: TrainSettings,
-    after_step: AfterStep | None,
+    around: tuple[BeforeStep | None, AfterStep | None],
 ) -> None:
-    """The steps that are left, each with its report, what comes after it, and a checkpoint when one is due."""
+    """The steps that are left, each with its report, what comes around it, and a checkpoint when one is due."""
+    before_step, after_step = around
     ctx, steps = pending.ctx, left.stop
     parameters = [parameter for _, parameter in trained(root.model)]
     draws = _Draws(root.model, ctx.execution.ranks, ctx.settings.seed)
     for step in left:
         draws.begin(step)
         rate = learning_rate(config, step, steps)
+        if before_step is not None:
+            before_step(step, root.reading)
         values = _accumulate(root, batches(step), loss_of, ctx)
         values["grad_norm"] = _clip(parameters, config.max_grad_norm)
         for group in optimizer.param_groups:

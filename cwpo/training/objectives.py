@@ -6,7 +6,8 @@ h is the difference of log-ratios, h = log pi(y+)/ref(y+) - log pi(y-)/ref(y-), 
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from torch import Tensor
+import torch
+from torch import Tensor, sigmoid
 from torch.nn.functional import logsigmoid
 
 from cwpo.models.logps import LogPs
@@ -76,7 +77,62 @@ def wpo(policy: LogPs, reference: LogPs, *, beta: float) -> Tensor:
     return likely * dpo(policy, reference, beta=beta)
 
 
+def bdpo(policy: LogPs, reference: LogPs, *, beta: float, beta_dynamics: float, gap: Tensor) -> Tensor:
+    """DPO at the beta of its step, max(0.001, beta (1 + a gap)), (B,) (Wu et al. 2024, batch level).
+
+    gap: how far the mean h of the whole step lies above its running mean, in nats, (); beta carries no gradient.
+    """
+    used = (beta * (1 + beta_dynamics * gap.detach())).clamp_min(_SMALLEST_BETA)
+    return -logsigmoid(used * log_ratio_difference(policy, reference))
+
+
+def kto(policy: LogPs, reference: LogPs, *, beta: float, kl: Tensor) -> Tensor:
+    """Mean of 1 - sigma(beta (r+ - z)) and 1 - sigma(beta (z - r-)), (B,), r the log-ratio (Ethayarajh et al. 2024).
+
+    kl: the mean log-ratio of answers to other prompts over the whole step, in nats, (); z is that, at least 0, without
+    gradient. Both sides count alike (lambda_D = lambda_U = 1): there are as many of one as of the other.
+    """
+    baseline = kl.detach().clamp_min(0.0)
+    gained = sigmoid(beta * (policy.chosen - reference.chosen - baseline))
+    spared = sigmoid(beta * (baseline - (policy.rejected - reference.rejected)))
+    return (1 - gained + 1 - spared) / 2
+
+
+def orpo(policy: LogPs, reference: LogPs, *, orpo_lambda: float) -> Tensor:
+    """-l+ - lambda log sigma(log odds+ - log odds-), (B,), odds e^l / (1 - e^l) (Hong et al. 2024, eq. 6 and 7).
+
+    l is the mean log-probability per response token. No reference.
+    """
+    chosen = policy.chosen / policy.chosen_tokens
+    rejected = policy.rejected / policy.rejected_tokens
+    return -chosen - orpo_lambda * logsigmoid(_log_odds(chosen) - _log_odds(rejected))
+
+
+def _log_odds(mean: Tensor) -> Tensor:
+    """log(e^l / (1 - e^l)) of a mean log-probability below 0."""
+    return mean - (-torch.expm1(mean.clamp_max(-_SMALLEST_MARGIN))).log()
+
+
+def gdpo(policy: LogPs, reference: LogPs, *, beta: float, margin: Tensor) -> Tensor:
+    """-log sigma(beta (2p - 1) h), (B,), p = sigma(margin), so 2p - 1 is C (Furuta et al. 2024): C inside of the loss.
+
+    margin: the annotator's, (B,), >= 0.
+    """
+    return -logsigmoid(beta * torch.tanh(margin / 2) * log_ratio_difference(policy, reference))
+
+
+def fa(policy: LogPs, reference: LogPs, *, beta: float, margin: Tensor) -> Tensor:
+    """-log[(1 - e) sigma(beta h) + e sigma(-beta h)], (B,), e = 1 - sigma(margin) (FA-DPO, Xu et al. 2025).
+
+    The likelihood of a label that is flipped with probability e: at most -log e, flat where e = 1/2.
+    """
+    scaled = beta * log_ratio_difference(policy, reference)
+    kept, flipped = logsigmoid(margin) + logsigmoid(scaled), logsigmoid(-margin) + logsigmoid(-scaled)
+    return -torch.logaddexp(kept, flipped)
+
+
 _SMALLEST_MARGIN = 1e-12
+_SMALLEST_BETA = 1e-3
 
 OBJECTIVES: Mapping[str, Objective] = {
     "dpo": dpo,
@@ -86,11 +142,17 @@ OBJECTIVES: Mapping[str, Objective] = {
     "odpo": odpo,
     "simpo": simpo,
     "wpo": wpo,
+    "bdpo": bdpo,
+    "kto": kto,
+    "orpo": orpo,
+    "gdpo": gdpo,
+    "fa": fa,
 }
 
 
 def objective(settings: ObjectiveSettings) -> Objective:
-    """The objective with its hyperparameters bound: call it with (policy, reference), for odpo also margin=.
+    """The objective with its hyperparameters bound: call it with (policy, reference), and with margin=, gap= or
+    kl= where its row of the catalog needs one.
 
     Raises KeyError for an unknown name.
     """

@@ -41,15 +41,14 @@ def _labeled(pair: CandidatePair, source: Any) -> PreferencePair:
 
 
 def _weakly_labeled(part: list[CandidatePair], directory: Path) -> list[PreferencePair]:
-    names = ["pair_id", "label", "margin", "spread"]
-    columns = pq.read_table(directory / ANNOTATIONS_FILE, columns=names).to_pydict()
-    said: Mapping[str, tuple[Any, float, float | None]] = {
-        pair_id: (label, margin, spread)
-        for pair_id, label, margin, spread in zip(*(columns[name] for name in names), strict=True)
-    }
-    labeled = []
-    for pair in part:
-        if pair.pair_id in said:
-            label, margin, spread = said[pair.pair_id]
-            labeled.append(PreferencePair(pair=pair, label=label, source="weak", margin=margin, spread=spread))
-    return labeled
+    names = ["label", "margin", "spread"]
+    names += ["agreement"] if "agreement" in pq.read_schema(directory / ANNOTATIONS_FILE).names else []
+    columns = pq.read_table(directory / ANNOTATIONS_FILE, columns=["pair_id", *names]).to_pydict()
+    said: Mapping[str, tuple[Any, ...]] = dict(
+        zip(columns["pair_id"], zip(*(columns[name] for name in names), strict=True), strict=True)
+    )
+    return [
+        PreferencePair(pair=pair, source="weak", **dict(zip(names, said[pair.pair_id], strict=True)))
+        for pair in part
+        if pair.pair_id in said
+    ]

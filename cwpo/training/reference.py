@@ -16,12 +16,16 @@ from cwpo.models.reading import WHOLE, values_of
 from cwpo.models.tokenization import Encoded, fit
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import ReferenceSettings
+from cwpo.training.whole.mismatched import file_in, of_part
 
 REFERENCE_FILE = "reference.parquet"
 
 
 def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
-    """Write reference.parquet: pair_id, logp_a, logp_b (nats), tokens_a, tokens_b (end-of-text included)."""
+    """Write reference.parquet: pair_id, logp_a, logp_b (nats), tokens_a, tokens_b (end-of-text included).
+
+    Where mismatched answers are asked for, mismatched.parquet says the same of them, under the ids of their prompts.
+    """
     settings = ctx.settings
     policy = load_policy(
         model_ref(ctx.inputs, "start", settings),
@@ -41,7 +45,11 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
         raise DataError("No pair fits the policy's context: raise model.max_length or choose shorter data.")
     policy.model.eval()
     path = forward_path(policy.model, device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
-    pq.write_table(reference_table(path, encoded.rows, ctx), ctx.out / REFERENCE_FILE)
+    own = (0.0, 0.5) if settings.mismatched else WHOLE
+    pq.write_table(reference_table(path, encoded.rows, ctx, part=own), ctx.out / REFERENCE_FILE)
+    if settings.mismatched:
+        others = of_part(ctx, policy.tokenizer, context)
+        pq.write_table(reference_table(path, others, ctx, part=(0.5, 1.0)), file_in(ctx.out))
     return {
         "pairs": len(encoded.rows),
         "tokens": sum(row.tokens for row in encoded.rows),
@@ -49,10 +57,12 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
     }
 
 
-def reference_table(path: ForwardPath, rows: list[Encoded], ctx: WorkContext) -> pa.Table:
-    """One row per pair, in the order of `rows`."""
+def reference_table(
+    path: ForwardPath, rows: list[Encoded], ctx: WorkContext, *, part: tuple[float, float] = WHOLE
+) -> pa.Table:
+    """One row per pair, in the order of `rows`; part: the share of the stage's work before and after it."""
     stopped = "Stopped while computing reference log-probabilities; retry the run to start them again."
-    logps = values_of(ctx, rows, partial(response_logps, path), stopped=stopped, columns=2, unit="pairs", part=WHOLE)
+    logps = values_of(ctx, rows, partial(response_logps, path), stopped=stopped, columns=2, unit="pairs", part=part)
     return pa.table(
         {
             "pair_id": [row.pair_id for row in rows],

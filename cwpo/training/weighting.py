@@ -108,6 +108,40 @@ def soft(margins: Floats) -> Weights:
     return Weights(kept=np.arange(len(p)), w=p, w_swapped=1 - p)
 
 
+def unbiased(margins: Floats) -> Weights:
+    """(p, p - 1) with p = sigma(margin): the loss whose mean over flips at rate 1 - p is the clean one, times C.
+
+    rDPO (eq. 11) of e = 1 - p is [p l(y+, y-) - (1 - p) l(y-, y+)] / C; times C nothing is divided (Natarajan et al.
+    2013, Lemma 1). At the start DPO pulls every pair alike, whatever p; C decides where it would stop.
+    """
+    p = special.expit(margins)
+    return Weights(kept=np.arange(len(p)), w=p, w_swapped=p - 1)
+
+
+def committee(margins: Floats, *, agreement: Floats) -> Weights:
+    """Pairs for whose label all annotators (or passes) vote count 1, the rest is dropped.
+
+    agreement: (N,), the share of votes for the label. Where no pair has them all, those with the most stay.
+    """
+    votes = np.asarray(agreement)
+    return _kept(np.flatnonzero(votes >= votes.max(initial=0.0)))
+
+
+_MADPO_MOST, _MADPO_LEAST, _MADPO_RATE, _MADPO_CENTRE = 2.0, 0.5, 1.0, float(special.logit(0.999))
+
+
+def madpo(margins: Floats) -> Weights:
+    """sigma(c margin) / sigma(margin), c falling from 2 to 1/2 and 1 at a margin of logit(0.999) = 6.9 (Rho 2025).
+
+    Constants of the author's code. The effective target of DPO is c times the margin: amplified where it is small.
+    """
+    sizes = np.asarray(margins)
+    ratio = (_MADPO_MOST - 1) / (1 - _MADPO_LEAST)
+    falling = special.expit(_MADPO_RATE * (_MADPO_CENTRE - sizes) - np.log(ratio))
+    factor = _MADPO_LEAST + (_MADPO_MOST - _MADPO_LEAST) * falling
+    return _all(special.expit(factor * sizes) / special.expit(sizes))
+
+
 def _all(w: Floats) -> Weights:
     return Weights(kept=np.arange(len(w)), w=np.asarray(w, dtype=np.float64), w_swapped=np.zeros(len(w)))
 
@@ -137,16 +171,25 @@ WEIGHTINGS: Mapping[str, Callable[..., Weights]] = {
     "shuffled": shuffled,
     "normalised": normalised,
     "soft": soft,
+    "unbiased": unbiased,
+    "committee": committee,
+    "madpo": madpo,
 }
 
 
 def weigh(
-    settings: WeightingSettings, margins: Floats, *, ids: Sequence[str] = (), spread: Floats | None = None
+    settings: WeightingSettings,
+    margins: Floats,
+    *,
+    ids: Sequence[str] = (),
+    spread: Floats | None = None,
+    agreement: Floats | None = None,
 ) -> Weights:
     """Apply the weighting of these settings; options that are None do not apply.
 
-    margins: (N,), >= 0, NaN where unknown; spread: (N,), the SD of each margin. ids: the N pair ids, for weightings
-    that draw by chance from the settings' seed. Raises KeyError for an unknown name.
+    margins: (N,), >= 0, NaN where unknown; spread: (N,), the SD of each margin; agreement: (N,), the share of votes for
+    each label. ids: the N pair ids, for weightings that draw by chance from the settings' seed. Raises KeyError for an
+    unknown name.
     """
     name = settings.name
     if name not in WEIGHTINGS:
@@ -154,8 +197,8 @@ def weigh(
     options: dict[str, Any] = {key: value for key, value in settings.options.items() if value is not None}
     if "keys" in WEIGHTING_ROWS[name].reads:
         options["keys"] = np.array([_chance(settings.seed, pair_id) for pair_id in ids])
-    if "spread" in WEIGHTING_ROWS[name].reads:
-        options["spread"] = spread
+    told = {"spread": spread, "agreement": agreement}
+    options |= {what: values for what, values in told.items() if what in WEIGHTING_ROWS[name].reads}
     return WEIGHTINGS[name](margins, **options)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -13,12 +14,14 @@ from app.components.frame.address import compact
 from cwpo.compare.gra import DifferenceRow
 from cwpo.report import columns as report_columns
 from cwpo.report.document.meanings import MEANINGS, glossary
+from cwpo.report.under_table import LOSS_ALONE
 from db import queries
+from db.models.work import Run
 from tests.app.test_charts import gra_row
 from tests.app.visits import Computed, selects, visit, words
 from workers import api
 from workers.cli import main
-from workers.machine.database import reading
+from workers.machine.database import reading, writing
 
 
 def test_the_verdict_is_the_first_heading_under_the_title_and_names_its_reference(computed: Computed) -> None:
@@ -91,6 +94,30 @@ def test_compared_runs_are_the_rows_of_the_list_without_their_progress(computed:
     for row in found:
         for name in ("group_key", "method", "seed", "status", "baseline", "judge", "evaluation", "name", "archived"):
             assert getattr(row, name) == getattr(listed[row.id], name), name
+
+
+def test_settings_that_differ_in_the_objective_alone_come_with_what_is_known_of_that(computed: Computed) -> None:
+    """Two seeds of CW, of which one is stored as if it had been IPO's."""
+    first, second = (row.id for row in computed.rows() if row.method == "cw")
+    assert LOSS_ALONE not in words(visit("compare", runs=compact(computed.sweep)))
+    stored = _config_stored(second)
+    _store_config(second, {**stored, "objective": "ipo"})
+    try:
+        st.cache_data.clear()
+        st.cache_resource.clear()
+        assert LOSS_ALONE in words(visit("compare", runs=f"{first},{second}"))
+    finally:
+        _store_config(second, stored)
+
+
+def _config_stored(run: int) -> dict[str, Any]:
+    with reading() as session:
+        return dict(session.get_one(Run, run).config)
+
+
+def _store_config(run: int, config: dict[str, Any]) -> None:
+    with writing() as session:
+        session.get_one(Run, run).config = config
 
 
 def test_an_archived_run_is_compared_where_it_is_named_and_in_no_sweep(computed: Computed) -> None:

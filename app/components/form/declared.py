@@ -180,6 +180,8 @@ DECLARED: Mapping[str, Declared] = {
     "align.ipo_reduction": Declared(label="IPO reduces by"),
     "align.odpo_alpha": Declared(label="α of ODPO"),
     "align.simpo_gamma": Declared(label="γ of SimPO"),
+    "align.beta_dynamics": Declared(label="a of β-DPO"),
+    "align.orpo_lambda": Declared(label="λ of ORPO"),
     "weighting.name": Declared(label="Weighting", offers=lambda dataset: _labels(catalog.WEIGHTINGS), closed=False),
     "weighting.slope": Declared(label="Slope a of clipped"),
     "weighting.gamma": Declared(label="γ of power"),

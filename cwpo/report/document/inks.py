@@ -17,4 +17,7 @@ LIGHT: Mapping[str, str] = {
     "bottom": "#B4483C",
     "shuffled": "#B4483C",
     "normalised": "#B4483C",
+    "unbiased": "#1F8FA6",
+    "committee": "#6E7F2B",
+    "madpo": "#B0568A",
 }

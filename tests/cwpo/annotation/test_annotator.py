@@ -237,6 +237,32 @@ def test_an_ensemble_averages_its_members(tmp_path, inputs):
         assert mean["score_a"] == pytest.approx((x["score_a"] + y["score_a"]) / 2)
 
 
+def test_votes_are_the_share_of_members_that_choose_the_label(tmp_path, inputs):
+    """Two members: 1 where both choose the same answer, 1/2 where the surer one decides; the rest as without votes."""
+    other = small_world.annotator_artifact(tmp_path / "other", architecture="qwen2")
+    two = {**inputs, "annotator_2": other}
+    plain = rows_of(labeled(tmp_path / "plain", two)[0])
+    counted = rows_of(labeled(tmp_path / "votes", two, votes=True)[0])
+    members = [
+        {row["pair_id"]: row["label"] for row in rows_of(labeled(tmp_path / name, {**inputs, "annotator": who})[0])}
+        for name, who in (("one", inputs["annotator"]), ("two", other))
+    ]
+    for row, same in zip(counted, plain, strict=True):
+        votes = [member[row["pair_id"]] == row["label"] for member in members]
+        assert row.pop("agreement") == sum(votes) / 2
+        assert row == same
+    assert {len({member[row["pair_id"]] for member in members}) for row in plain} == {1, 2}
+
+
+def test_a_member_without_an_opinion_votes_half_for_either_answer():
+    """Differences 2, 0 and -1: mean 1/3, label a, votes 1, 1/2 and 0."""
+    pairs = small_world.word_pairs(1)
+    rows = encode_pairs(pairs, small_world.word_tokenizer(), max_length=96).rows
+    scores = np.array([[[2.0, 0.0], [1.0, 1.0], [0.0, 1.0]]])
+    (row,) = annotations(pairs, rows, scores, votes=True).to_pylist()
+    assert (row["label"], row["agreement"]) == ("a", pytest.approx(0.5))
+
+
 def test_the_joint_loss_is_that_of_both_orders():
     """-[log sigma(f(x, y+, y-)) + log(1 - sigma(f(x, y-, y+)))] of each pair, from its two scores."""
     rows = tiny.pairs(5, seed=8)

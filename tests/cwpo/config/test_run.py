@@ -3,8 +3,8 @@
 import pytest
 
 from cwpo.config import catalog
-from cwpo.config.dotted import value_at
-from cwpo.config.run import RunConfig, expand, override, problems
+from cwpo.config.dotted import value_at, without
+from cwpo.config.run import LATER, RunConfig, digest, expand, override, problems
 from cwpo.errors import ConfigError
 
 
@@ -134,3 +134,16 @@ def test_a_value_under_a_dotted_name_is_looked_up_in_mappings_and_parts_alone() 
     assert value_at(parts, "seeds.split") is None
     assert value_at(parts, "data.dataset") == "sandbox"
     assert value_at(parts, "data.dataset.more") is None
+
+
+def test_a_field_that_came_later_leaves_the_keys_of_settings_as_they_were():
+    """At its usual value, which is its default; at another one the setting is another."""
+    plain = RunConfig.parse({})
+    before = without(plain.canonical(), {"name", "execution", *LATER})
+    assert plain.hash() == digest(before)
+    assert plain.group_key() == digest(without(before, {"seed"}))
+    for name, usual in LATER.items():
+        assert value_at(plain, name) == usual
+        other = RunConfig.parse(override({}, name, usual + 0.1))
+        assert other.hash() != plain.hash()
+        assert other.group_key() != plain.group_key()

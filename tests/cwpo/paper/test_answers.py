@@ -177,6 +177,13 @@ def test_another_judge_than_the_papers_is_a_departure_for_shp_alone() -> None:
     assert departures(config(**asked), "accuracy") == ()
 
 
+def test_what_another_objective_reads_is_no_departure() -> None:
+    other = {"orpo_lambda": 0.5, "beta_dynamics": 0.1, "simpo_gamma": 1.0}
+    assert departures(config(align=other)) == ()
+    assert departures(config(objective="orpo", align={**other, "beta": 0.1})) == ("align.orpo_lambda 0.5 (0.1)",)
+    assert departures(config(objective="bdpo", align=other)) == ("align.beta_dynamics 0.1 (0.6)",)
+
+
 def test_departures_name_what_the_paper_states_and_not_what_it_leaves_open() -> None:
     open_ones = config(
         data={"test_prompts": 200}, evaluation={"samples": 2, "gold_reward": "skywork-llama-3.1-8b"}, seed=3

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cwpo.report.under_table import late_seeds, under_table
+from cwpo.config.run import RunConfig
+from cwpo.report.under_table import LOSS_ALONE, expected_of_losses, late_seeds, under_table
 
 START = datetime(2026, 1, 1)
 
@@ -52,3 +53,18 @@ def test_a_second_run_of_a_seed_is_no_new_seed_and_settings_are_apart() -> None:
     again = Run(id=4, seed=0, queued=8, ended=9)
     other = Run(id=5, group_key="weak", seed=0, queued=8, ended=9)
     assert late_seeds([Run(id=1), again, other]) == []
+
+
+def test_what_a_change_of_the_loss_brings_is_said_where_settings_differ_in_the_objective_alone() -> None:
+    """What only objectives read, and seeds, may differ too; a method that differs is another comparison."""
+
+    def said(*runs: dict) -> str:
+        return expected_of_losses([RunConfig.parse(values) for values in runs])
+
+    assert "about 1 point" in LOSS_ALONE
+    assert "arXiv 2603.19335" in LOSS_ALONE
+    tuned = {"objective": "orpo", "align": {"orpo_lambda": 0.3}, "seed": 1}
+    assert said({"objective": "dpo"}, tuned) == LOSS_ALONE
+    assert said({"objective": "dpo"}, {"objective": "ipo", "method": "weak"}, {"objective": "dpo", "seed": 2}) == ""
+    assert said({"align": {"beta": 0.1}}, {"align": {"beta": 0.5}}) == ""
+    assert said() == ""

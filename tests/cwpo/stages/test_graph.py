@@ -1,9 +1,11 @@
 """The stage graph: what is shared, what is not, and what never enters a fingerprint."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cwpo.config.run import RunConfig, merged
+from cwpo.errors import ConfigError
 from cwpo.stages.graph import build
 
 
@@ -168,13 +170,38 @@ def test_pair_sampling_enters_the_fingerprint_of_alignment_only_when_it_is_on():
 def test_every_weak_method_shares_annotator_labels_and_reference() -> None:
     """Controls, soft labels and other weightings differ from `weak` from the alignment on; ws has labels of its own."""
     weak = fingerprints(method="weak")
-    for method in ("cw", "top:30", "random:30", "bottom:30", "shuffled", "normalised", "soft"):
+    for method in (
+        "cw", "top:30", "random:30", "bottom:30", "shuffled", "normalised", "soft", "unbiased", "madpo",
+    ):  # fmt: skip
         assert set(weak) - shared(weak, fingerprints(method=method)) == {"align", "samples", "scores", "evaluation"}
     power = fingerprints(method="cw", weighting={"name": "power"})
     assert set(weak) - shared(weak, power) == {"align", "samples", "scores", "evaluation"}
     ws = fingerprints(method="ws")
     assert {"annotator", "labels", "align"} <= set(weak) - shared(weak, ws)
     assert "annotator_sft" in fingerprints(method="ws", sft={"data": "pool"})
+
+
+def test_a_committee_has_labels_of_its_own_by_the_annotators_that_others_have_too() -> None:
+    """Its labels say how many agree, which nobody else asks for."""
+    several = {"annotator": {"members": 3}}
+    weak, committee = fingerprints(method="weak", **several), fingerprints(method="committee", **several)
+    assert set(weak) - shared(weak, committee) == {"labels", "align", "samples", "scores", "evaluation"}
+    settings = build(RunConfig.parse({"method": "weak", **several}))["labels"].config
+    assert "votes" not in settings
+    with pytest.raises(ConfigError, match=r"raise annotator\.members"):
+        RunConfig.parse({"method": "committee"})
+
+
+def test_only_kto_asks_the_reference_of_answers_to_other_prompts() -> None:
+    """All other objectives share the reference; what only another objective reads moves nothing."""
+    dpo, kto = fingerprints(objective="dpo"), fingerprints(objective="kto")
+    assert {"reference", "align"} <= set(dpo) - shared(dpo, kto)
+    assert "mismatched" not in build(RunConfig.parse({}))["reference"].config
+    for name in ("ipo", "bdpo", "orpo", "gdpo", "fa"):
+        assert fingerprints(objective=name)["reference"] == dpo["reference"]
+    assert fingerprints(objective="dpo", align={"orpo_lambda": 0.5, "beta_dynamics": 0.1}) == dpo
+    assert fingerprints(objective="orpo", align={"orpo_lambda": 0.5}) != fingerprints(objective="orpo")
+    assert fingerprints(objective="bdpo", align={"beta_dynamics": 0.1}) != fingerprints(objective="bdpo")
 
 
 def test_the_first_member_of_an_ensemble_is_the_annotator_alone() -> None:

@@ -12,7 +12,10 @@ from tests.cwpo import recorded
 
 METHODS = [name for name, row in catalog.METHODS.items() if not row.sandbox_only]
 OBJECTIVES = [name for name, row in catalog.OBJECTIVES.items() if "margin" not in row.needs]
+WITH_MARGIN = [name for name, row in catalog.OBJECTIVES.items() if "margin" in row.needs]
 WEIGHTINGS = [name for name, row in catalog.WEIGHTINGS.items() if row.needs_margin]
+OF_METHODS = list(zip(METHODS, itertools.cycle(OBJECTIVES)))
+OF_WEIGHTINGS = list(zip(WEIGHTINGS, itertools.cycle(WITH_MARGIN)))
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +31,36 @@ def finished(start, **over):
     return run(RunConfig.parse(merged(values, {**percent, **over})), home=home)
 
 
-@pytest.mark.parametrize(("method", "objective"), list(zip(METHODS, itertools.cycle(OBJECTIVES))))
+@pytest.mark.parametrize(("method", "objective"), OF_METHODS)
 def test_a_method_goes_from_pairs_to_its_gra(start, method, objective):
     percent = 40 if catalog.METHODS[method].needs_percent else None
-    result = finished(start, method=method, objective=objective, top_percent=percent, annotator={"calibrate": False})
+    several = "agreement" in catalog.WEIGHTINGS[catalog.METHODS[method].weighting].reads
+    annotator = {"calibrate": False, **({"members": 2} if several else {})}
+    result = finished(start, method=method, objective=objective, top_percent=percent, annotator=annotator)
     assert 0 <= result.evaluation["gra"] <= 1
     assert math.isfinite(result.stages["align"].summary["final_loss"])
     assert ("labels" in result.stages) == catalog.METHODS[method].needs_annotator
 
 
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_a_weighting_takes_the_place_of_the_method_s_own(start, weighting):
-    """Two annotators, so that there is a spread; only the alignment and what follows it is computed for another one."""
-    percent = 40 if "percent" in catalog.WEIGHTINGS[weighting].fields else None
-    objective = "dpo" if catalog.WEIGHTINGS[weighting].swaps else "odpo"
-    over = {"method": "cw", "top_percent": percent, "objective": objective, "annotator": {"members": 2}}
-    finished(start, **{**over, "top_percent": None})
-    result = finished(start, **over, weighting={"name": weighting})
+@pytest.mark.parametrize(("weighting", "objective"), OF_WEIGHTINGS)
+def test_a_weighting_takes_the_place_of_the_method_s_own(start, weighting, objective):
+    """Two annotators, so that there is a spread; only the alignment and what follows it is computed for another one.
+
+    Votes are counted only where somebody asks for them, so those labels are labels of their own.
+    """
+    row = catalog.WEIGHTINGS[weighting]
+    percent = 40 if "percent" in row.fields else None
+    objective = "dpo" if row.swaps else objective
+    over = {"method": "cw", "annotator": {"members": 2}}
+    finished(start, **over, top_percent=None, objective="odpo")
+    result = finished(start, **over, top_percent=percent, objective=objective, weighting={"name": weighting})
     computed = {slot.partition("@")[0] for slot, stage in result.stages.items() if stage.computed}
-    assert computed <= {"calibration", "align", "samples", "scores", "evaluation"}
+    votes = {"labels", "sft"} if "agreement" in row.reads else set()
+    assert computed <= {"calibration", "align", "samples", "scores", "evaluation"} | votes
     assert math.isfinite(result.stages["align"].summary["final_loss"])
+
+
+def test_every_row_of_the_catalog_is_in_one_of_these_runs():
+    swapping = {name for name in WEIGHTINGS if catalog.WEIGHTINGS[name].swaps}
+    met = {objective for _, objective in OF_METHODS} | {name for row, name in OF_WEIGHTINGS if row not in swapping}
+    assert met == set(catalog.OBJECTIVES)

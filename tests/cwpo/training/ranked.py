@@ -35,13 +35,17 @@ from cwpo.training.reference import reference_table
 from cwpo.training.root import put_together
 from cwpo.training.sft import run_sft
 from cwpo.training.weighting import weigh
+from cwpo.training.whole.mismatched import Mismatched, of_pairs
 from tests.cwpo import random_models as tiny
 from tests.cwpo import small_world
 from tests.cwpo.stage import TRAIN, context, fine_tuned, lora, weighting
 
 PAIRS, STEPS, ROW_TOKENS = 11, 5, 24
 PACKINGS = {"4": 4, "1,3": 3, "2,2": 2, "1,1,1,1": 1}  # pairs that fit into a micro-batch of an effective batch of four
-HYPERPARAMETERS = {"beta": 0.5, "ipo_reduction": "mean", "label_noise": 0.1, "odpo_alpha": 1.0, "simpo_gamma": 0.5}
+HYPERPARAMETERS = {
+    "beta": 0.5, "ipo_reduction": "mean", "label_noise": 0.1, "odpo_alpha": 1.0, "simpo_gamma": 0.5,
+    "beta_dynamics": 0.6, "orpo_lambda": 0.1,
+}  # fmt: skip
 # what every rank would import for itself
 PRELOADED = ["tests.cwpo.training.ranked", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.checkpoint"]
 LABELS = ["a", "b", "b", "a", "a", "b", "a", "b", "a", "b", "b"]
@@ -181,7 +185,17 @@ def _trained(case: Case, model, ctx):
     both_ways = "margin" not in OBJECTIVES[case.what].needs
     weights = weigh(weighting("soft" if both_ways else "confidence"), MARGINS)
     data = align_data(rows(), LABELS, weights, reference, margins=MARGINS)
+    if "kl" in OBJECTIVES[case.what].needs:
+        data = replace(data, mismatched=mismatched(frozen, alone))
     return train_policy(model, data, ctx)
+
+
+def mismatched(frozen, ctx) -> Mismatched:
+    """Every row's prompt with the answers of the next row."""
+    pairs = rows()
+    found = [replace(row, responses=other.responses) for row, other in zip(pairs, [*pairs[1:], pairs[0]], strict=True)]
+    known = {row["pair_id"]: (row["logp_a"], row["logp_b"]) for row in reference_table(frozen, found, ctx).to_pylist()}
+    return of_pairs(found, known, [row.pair_id for row in pairs])
 
 
 def over_ranks(size: int, cases: Sequence[Case], folder: Path) -> list[Computed]:

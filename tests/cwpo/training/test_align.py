@@ -42,6 +42,7 @@ OBJECTIVES = [
     {"name": "rdpo", "beta": 0.5, "label_noise": 0.1},
     {"name": "cdpo", "beta": 0.5, "label_noise": 0.1},
     {"name": "simpo", "beta": 0.5, "simpo_gamma": 0.5},
+    {"name": "orpo", "orpo_lambda": 0.1},
 ]
 
 

@@ -1,5 +1,7 @@
-"""Losses and parameter gradients against TRL's own `DPOTrainer._compute_loss`, one pair at a time, in float64."""
+"""Losses and parameter gradients against TRL's own trainers in float64: by the pair, KTO's by the batch."""
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
-from trl import DPOConfig, DPOTrainer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
 from cwpo.models.logps import forward_path, response_logps
 from cwpo.models.tokenization import pack
@@ -29,35 +31,38 @@ BETA = 0.5
 ROWS = tiny.pairs(4, seed=5)
 
 
-def trl_trainer(folder, model, reference, options) -> DPOTrainer:
+def word_tokenizer() -> PreTrainedTokenizerFast:
     words = {f"w{index}": index for index in range(tiny.VOCABULARY)}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="w3")), pad_token="w0", eos_token="w2"
-    )
-    arguments = DPOConfig(
-        output_dir=str(folder),
-        beta=BETA,
-        report_to=[],
-        bf16=False,
-        gradient_checkpointing=False,
-        use_cpu=True,
-        **options,
-    )
+    core = Tokenizer(models.WordLevel(words, unk_token="w3"))
+    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="w0", eos_token="w2")
+
+
+def arguments(folder: Path) -> dict:
+    return {
+        "output_dir": str(folder), "beta": BETA, "report_to": [], "bf16": False, "gradient_checkpointing": False,
+        "use_cpu": True,
+    }  # fmt: skip
+
+
+def trl_trainer(folder, model, reference, options) -> DPOTrainer:
     rows = Dataset.from_list([{"prompt": "w5", "chosen": "w6", "rejected": "w7"}])
-    return DPOTrainer(model=model, ref_model=reference, args=arguments, train_dataset=rows, processing_class=tokenizer)
+    given = DPOConfig(**arguments(folder), **options)
+    return DPOTrainer(
+        model=model, ref_model=reference, args=given, train_dataset=rows, processing_class=word_tokenizer()
+    )
 
 
-def trl_inputs(row) -> dict[str, torch.Tensor]:
-    """One pair as TRL's collator lays it out: chosen above rejected, right-padded."""
-    longest = max(len(ids) for ids in row.responses) + len(row.prompt_ids)
-    out = {
-        name: torch.zeros(2, longest, dtype=torch.long) for name in ("input_ids", "attention_mask", "completion_mask")
-    }
-    for side, response in enumerate(row.responses):
-        ids = np.concatenate([row.prompt_ids, response])
-        out["input_ids"][side, : len(ids)] = torch.tensor(ids)
-        out["attention_mask"][side, : len(ids)] = 1
-        out["completion_mask"][side, len(row.prompt_ids) : len(ids)] = 1
+def trl_inputs(*rows) -> dict[str, torch.Tensor]:
+    """Pairs as TRL's collator lays them out: chosen answers above rejected ones, right-padded."""
+    texts = [(row.prompt_ids, row.responses[side]) for side in (0, 1) for row in rows]
+    longest = max(len(prompt) + len(response) for prompt, response in texts)
+    names = ("input_ids", "attention_mask", "completion_mask")
+    out = {name: torch.zeros(len(texts), longest, dtype=torch.long) for name in names}
+    for line, (prompt, response) in enumerate(texts):
+        ids = np.concatenate([prompt, response])
+        out["input_ids"][line, : len(ids)] = torch.tensor(ids)
+        out["attention_mask"][line, : len(ids)] = 1
+        out["completion_mask"][line, len(prompt) : len(ids)] = 1
     return out
 
 
@@ -112,3 +117,81 @@ def our_loss(model, reference, row, settings) -> torch.Tensor:
         logps = tuple(response_logps(paths[1], batch).tolist())
     data = align_data([row], ["a"], uniform(np.zeros(1)), {row.pair_id: logps})
     return alignment_loss(paths[0], data, of_objective(settings))(Micro(batch=batch, share=1.0))[0]
+
+
+MISMATCHED = [replace(row, responses=other.responses) for row, other in zip(ROWS, [*ROWS[1:], ROWS[0]], strict=True)]
+
+
+@pytest.mark.parametrize("moved", [-1.0, 1.0])
+def test_kto_s_loss_and_gradient_equal_those_of_trl(tmp_path, moved):
+    """Four pairs as eight examples. Reference scores are shifted so that z is once above 0 and once cut off there."""
+    ours, theirs = tiny.policy("qwen2", torch.float64), tiny.policy("qwen2", torch.float64)
+    reference = tiny.policy("qwen2", torch.float64, seed=1)
+    known = {which: logps_of(reference, rows) for which, rows in (("own", ROWS), ("other", MISMATCHED))}
+    known["other"] = logps_of(ours, MISMATCHED) - moved
+    path, (batch,) = forward_path(ours, device="cpu", precision="fp32", log=print), pack(ROWS, 10_000)
+    data = align_data(ROWS, ["a"] * 4, uniform(np.zeros(4)), by_id(known["own"]))
+    kl = (logps_of(ours, MISMATCHED) - known["other"]).mean()
+    loss_of = alignment_loss(path, data, of_objective({"name": "kto", "beta": BETA}))
+    loss, _ = loss_of(Micro(batch=batch, share=1 / 4, said={"kl": kl}))
+    given = {f"KL_{name}": value for name, value in trl_inputs(*MISMATCHED).items()}
+    given |= {**trl_inputs(*ROWS), "label": torch.tensor([True] * 4 + [False] * 4)}
+    given |= {"ref_logps": known["own"].T.flatten(), "ref_KL_logps": known["other"].T.flatten()}
+    trainer = kto_trainer(tmp_path, theirs, reference)
+    wanted = trainer._compute_loss(Float64Head(theirs), given, False)
+    assert kl.item() == pytest.approx(moved)
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-6)
+    loss.backward()
+    wanted.backward()
+    assert worst_gradient(ours, theirs) <= 1e-6
+
+
+def kto_trainer(folder, model, reference) -> KTOTrainer:
+    rows = Dataset.from_list([{"prompt": "w5", "completion": f"w{word}", "label": word == 6} for word in (6, 7)])
+    given = KTOConfig(**arguments(folder), per_device_train_batch_size=2)
+    trainer = KTOTrainer(
+        model=model, ref_model=reference, args=given, train_dataset=rows, processing_class=word_tokenizer()
+    )
+    trainer.precompute_ref_logps = True  # they are in the batch, as they are here
+    return trainer
+
+
+def test_orpo_s_loss_and_gradient_equal_those_of_trl(tmp_path, monkeypatch):
+    """TRL's likelihood is of the prompt too, so prompts are of one token, of which nobody asks the likelihood."""
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    ours, theirs = tiny.policy("qwen2", torch.float64), tiny.policy("qwen2", torch.float64)
+    pairs = Dataset.from_list([{"prompt": "w5", "chosen": "w6", "rejected": "w7"}])
+    trainer = ORPOTrainer(
+        model=theirs, args=ORPOConfig(**arguments(tmp_path)), train_dataset=pairs, processing_class=word_tokenizer()
+    )
+    for row in (replace(row, prompt_ids=row.prompt_ids[:1]) for row in ROWS):
+        loss = our_loss(ours, ours, row, {"name": "orpo", "orpo_lambda": BETA})
+        laid = trl_inputs(row)
+        labels = laid["input_ids"].masked_fill(laid["completion_mask"] == 0, -100)
+        given = {}
+        for line, side in enumerate(("chosen", "rejected")):
+            own = {"input_ids": laid["input_ids"], "attention_mask": laid["attention_mask"], "labels": labels}
+            given |= {f"{side}_{name}": value[line : line + 1] for name, value in own.items()}
+        wanted, _ = trainer.get_batch_loss_metrics(theirs, given)
+        assert loss.item() == pytest.approx(wanted.item(), rel=1e-6)
+        ours.zero_grad()
+        theirs.zero_grad()
+        loss.backward()
+        wanted.backward()
+        assert worst_gradient(ours, theirs) <= 1e-5  # its odds ratio is float32
+
+
+def logps_of(model, rows) -> torch.Tensor:
+    """(N, 2) log-probabilities of both answers of each row."""
+    path = forward_path(model, device="cpu", precision="fp32", log=print)
+    found = torch.zeros(len(rows), 2, dtype=torch.float64)
+    with torch.no_grad():
+        for batch in pack(rows, 10_000):
+            found[batch.indices] = response_logps(path, batch).view(-1, 2)
+    return found
+
+
+def by_id(logps: torch.Tensor) -> dict[str, tuple[float, float]]:
+    return {row.pair_id: (one, other) for row, (one, other) in zip(ROWS, logps.tolist(), strict=True)}

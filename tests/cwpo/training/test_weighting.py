@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 
 from cwpo.config.catalog import WEIGHTINGS as ROWS
 from cwpo.training.weighting import WEIGHTINGS, keep_probabilities, systematic_sample, weigh
@@ -70,6 +71,40 @@ def test_soft_labels_count_each_pair_both_ways():
     weights = weigh(weighting("soft"), np.array([0.0, np.log(3)]))
     assert weights.w == pytest.approx([0.5, 0.75])
     assert weights.w_swapped == pytest.approx([0.5, 0.25])
+
+
+def test_rdpo_per_pair_times_c_counts_the_other_way_round_against_a_pair():
+    """p = 1/2 and 3/4: w is p, w_swapped p - 1, and together they are C."""
+    weights = weigh(weighting("unbiased"), np.array([0.0, np.log(3)]))
+    assert weights.w == pytest.approx([0.5, 0.75])
+    assert weights.w_swapped == pytest.approx([-0.5, -0.25])
+    assert weights.w + weights.w_swapped == pytest.approx([0.0, 0.5])
+
+
+def test_over_flips_at_the_pair_s_rate_the_mean_of_rdpo_per_pair_is_the_clean_loss_times_c():
+    """Natarajan et al., Lemma 1: (1 - e) [p l(a) - (1 - p) l(b)] + e [p l(b) - (1 - p) l(a)] = C l(a), e = 1 - p."""
+    weights, first, second = weigh(weighting("unbiased"), MARGINS), 0.7, 1.9
+    p = weights.w
+    kept, flipped = (w * p + other * weights.w_swapped for w, other in ((first, second), (second, first)))
+    assert p * kept + (1 - p) * flipped == pytest.approx(np.tanh(MARGINS / 2) * first)
+
+
+def test_a_committee_keeps_what_all_of_its_members_say():
+    """Three of three, two of three, three of three; where nobody agrees, what most agree on."""
+    weights = weigh(weighting("committee"), np.ones(3), agreement=np.array([1.0, 2 / 3, 1.0]))
+    assert weights.kept.tolist() == [0, 2]
+    assert weights.w.tolist() == [1.0, 1.0]
+    assert weigh(weighting("committee"), np.ones(3), agreement=np.array([0.5, 0.75, 0.75])).kept.tolist() == [1, 2]
+
+
+def test_madpo_lifts_close_pairs_and_is_one_where_a_pair_is_as_clear_as_its_centre():
+    """c is 1 at logit(.999) and 1/2 far behind it. Margin 1: c = 1/2 + 1.5 / (1 + 2e / 999) = 1.991882."""
+    centre = np.log(999)
+    weights = weigh(weighting("madpo"), np.array([0.0, 1.0, centre, 2 * centre])).w
+    c = 0.5 + 1.5 / (1 + 2 * np.e / 999)
+    assert weights[:3] == pytest.approx([1.0, (1 + np.exp(-1)) / (1 + np.exp(-c)), 1.0])
+    assert weights[3] == pytest.approx(special.expit(centre * 1.0015) / special.expit(2 * centre), rel=1e-4)
+    assert (weigh(weighting("madpo"), np.linspace(0.01, 6.8, 50)).w > 1).all()
 
 
 IDS = [f"pair-{number}" for number in range(10)]

@@ -1,0 +1,1 @@
+"""Rows of the catalog that fill a file of their own."""
