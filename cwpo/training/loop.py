@@ -35,7 +35,7 @@ from cwpo.training.saving import Saver
 
 Item = TypeVar("Item")
 S = TypeVar("S", bound=Settings)
-_OWED = "after_step"  # in a checkpoint: `after_step` was interrupted and must run again
+OWED = "after_step"  # among the values of ExtraState: `after_step` must run before the next step
 _WATCHED = {"loss": "The loss", "grad_norm": "The norm of the gradient"}
 _FLUSH_STEPS, _FLUSH_SECONDS = 10, 1.0  # metrics leave the device together, so that a GPU is not stopped each step
 
@@ -215,7 +215,8 @@ def train(
 
     batches(step) gives this rank's micro-batches of 0-based `step`, as many on every rank. loss_of(micro) gives its
     share of the batch's mean loss and of mean metrics: shares of one step add up. after_step(done, history, reading)
-    runs behind each step, before any checkpoint, on every rank alike; it reads the model inside of `reading`.
+    runs behind each step, before any checkpoint, on every rank alike; it reads the model inside of `reading`. Where it
+    was interrupted, or `extra` has OWED, it runs before the first step too.
     """
     extra, history, ranks = extra or ExtraState(), History(), ctx.execution.ranks
     checkpointed = uses_gradient_checkpointing(model, ctx)  # before the optimizer's state takes what is free
@@ -232,7 +233,7 @@ def train(
     ctx.reporter.resumed(first)
     ctx.reporter.progress(first, steps, "steps")
     try:
-        if extra.values.pop(_OWED, False) and after_step is not None:
+        if extra.values.pop(OWED, False) and after_step is not None:
             after_step(first, history, root.reading)
         _run(root, optimizer, saver, _Pending(ctx, history), batches, loss_of, range(first, steps), config, after_step)
     finally:
@@ -271,7 +272,7 @@ def _run(
             try:
                 after_step(step + 1, pending.history, root.reading)
             except Cancelled:
-                saver.owed(_OWED)
+                saver.owed(OWED)
                 pending.flush()
                 saver.save(step + 1, whole=True)
                 raise
