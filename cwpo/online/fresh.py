@@ -180,9 +180,8 @@ def _as_pairs(
 
 def _annotator(ctx: StageContext[OnlineSettings]) -> Labeler:
     """The annotator's scores and what follows from them, by the function that labels stored pairs."""
-    settings = ctx.settings.labels
-    assert settings is not None
-    score = scorer_of(replace(ctx, settings=settings), fresh=True)  # type: ignore[arg-type]
+    untyped: Any = ctx
+    score = scorer_of(replace(untyped, settings=ctx.settings.labels), fresh=True)
 
     def label(pairs: list[CandidatePair], number: int) -> Labels:
         rows, scores = score(pairs, number)

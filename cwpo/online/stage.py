@@ -26,14 +26,13 @@ from cwpo.models.text.shown import FIRST_BATCH, first_batch
 from cwpo.models.tokenization import Encoded
 from cwpo.online.fresh import Occasion, Sources, encoded, fresh_pairs, sources, written_in
 from cwpo.stages.context import StageContext
-from cwpo.stages.online import OnlineSettings
+from cwpo.stages.online import FRESH_FILE, OnlineSettings
 from cwpo.training.align import BINS, AlignData, align_data, alignment_loss, confidence_bins, save_policy, start_policy
 from cwpo.training.checkpoints import ExtraState
 from cwpo.training.loop import OWED, Batches, Filler, History, Micro, TrainResult, micro_batches, steady_packing, train
 from cwpo.training.root import Reading
 from cwpo.training.weighting import Weights
 
-FRESH_FILE = "fresh_pairs.parquet"
 FRESH = 0.6  # of the work between two samplings, the share of the sampling and labeling
 _KL = "fresh/kl"
 

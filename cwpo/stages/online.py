@@ -6,6 +6,7 @@ from cwpo.stages.plain import usual
 from cwpo.stages.settings import AlignSettings, BatchSettings, DecodingSettings, LabelSettings
 
 ANSWERS = 2  # to each prompt
+FRESH_FILE = "fresh_pairs.parquet"  # in the artifact
 
 
 @dataclass(frozen=True, kw_only=True)
