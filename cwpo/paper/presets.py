@@ -184,7 +184,7 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
         ),
         _paper("t21", ("T21",), "Qwen2.5 0.5B → 3B", PAPERS[1:], _data(["hh", "tldr"]), _QWEN_3B, _ONLINE),
         _paper("t22", ("T22",), "Qwen2.5 0.5B → 3B", ("cw",), _data(["hh", "tldr"]), _QWEN_3B, _BOTH),
-        _sandbox(("T21", "T22"), ("weak", "cw"), _TINY_OPT, _BOTH, seeds=(0, 1)),
+        _sandbox(("T21", "T22"), PAPERS[1:], _TINY_OPT, _BOTH, seeds=(0, 1)),
         _paper(
             "t23",
             ("T23",),

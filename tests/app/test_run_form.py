@@ -195,7 +195,7 @@ def test_a_preset_is_a_sweep_without_problems(name: str) -> None:
     assert found.problems == {}
     lists = lists_of(preset.values)
     assert method_names(lists["methods"], lists["percents"]) == list(dict.fromkeys(preset.values["method"]))
-    assert lists["seeds"].startswith("0-")
+    assert lists["seeds"].startswith("0")
 
 
 # ---- on the page ----------------------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def test_n_starts_with_half_where_the_least_confident_pairs_are_asked_for(method
         ("t5-sandbox", 16),
         ("t25-sandbox", 48),
         ("t26-sandbox", 8),
-        ("t21-sandbox", 8),
+        ("t21-sandbox", 12),
         ("f7-sandbox", 12),
     ],
 )
