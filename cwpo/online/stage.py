@@ -5,7 +5,7 @@ goes on from a checkpoint finds the pairs that belong to it, and ends at the wei
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,8 @@ class Block:
 
 def run_online(ctx: StageContext[OnlineSettings]) -> dict[str, Any]:
     """Write the aligned model, metrics.parquet, and fresh_pairs.parquet: every pair with its label and its weight."""
-    settings = ctx.settings
-    policy = start_policy(ctx)
+    ctx = replace(ctx, kind="align")  # as the part is called whose fields errors name
+    settings, policy = ctx.settings, start_policy(ctx)
     frozen = load_policy(
         model_ref(ctx.inputs, "start", settings),
         store=ctx.store,
@@ -115,14 +115,18 @@ class Online:
 
     def summary(self) -> dict[str, Any]:
         """Counts and means over all fresh pairs; figures that nothing was measured of are left out."""
-        count, found = 0, dict[str, list[float]]()
+        counts, found = list[int](), dict[str, list[tuple[float, int]]]()
         for number in range(self._number(self.steps - 1) + 1):
             table = self._read(number)
-            count += table.num_rows
+            counts.append(table.num_rows)
             for name, value in figures(table).items():
-                found.setdefault(name, []).append(value * table.num_rows)
-        means = {name.removeprefix("fresh/"): sum(values) / count for name, values in found.items() if name != _KL}
-        return {"pairs": count, "refreshes": self._number(self.steps - 1) + 1, **means}
+                found.setdefault(name, []).append((value, table.num_rows))
+        means = {
+            name.removeprefix("fresh/"): sum(value * rows for value, rows in values) / sum(rows for _, rows in values)
+            for name, values in found.items()
+            if name != _KL
+        }
+        return {"pairs": sum(counts), "refreshes": len(counts), **means}
 
     def _micros(self, step: int) -> list[Micro | Filler]:
         """The used pairs of a step; the mean of its loss is over them."""
@@ -162,7 +166,7 @@ class Online:
         return table
 
     def _block(self, number: int, table: pa.Table) -> Block:
-        """The used pairs as rows of the loss; on the first sampling, also the first batch for people to look at."""
+        """The used pairs as rows of the loss; those of the first step for people to look at, too."""
         occasions = self._occasions(number)
         rows = encoded(self.given, occasions, written_in(table))
         used = np.flatnonzero(table["used"].to_numpy(zero_copy_only=False))
@@ -178,25 +182,26 @@ class Online:
         by_id = dict(zip((row.pair_id for row in rows), reference, strict=True))
         data = align_data(rows, kept["label"].to_pylist(), weights, by_id, margins=margins)
         bins = confidence_bins(margins)
-        if number == 0 and rows:
-            self._show(rows, data)
+        members = _members([occasions[place][0] for place in used.tolist()])
+        if 0 in members:
+            self._show(rows, data, members[0].tolist())
         return Block(
             number=number,
             rows=rows,
             data=data,
-            members=_members([occasions[place][0] for place in used.tolist()]),
+            members=members,
             bins=bins,
             share_of=alignment_loss(
                 self.given.path, data.to(self.ctx.device), self.ctx.settings.objective, bins=bins if rows else None
             ),
         )
 
-    def _show(self, rows: list[Encoded], data: AlignData) -> None:
-        """The pairs of the first sampling with their tokens."""
-        chosen = list(range(min(len(rows), self.ctx.settings.train.batch_size)))
+    def _show(self, rows: list[Encoded], data: AlignData, chosen: list[int]) -> None:
+        """The pairs of the first step with their tokens."""
         names = {at: ("chosen", "rejected") if int(data.chosen[at]) == 0 else ("rejected", "chosen") for at in chosen}
         weights = {at: float(data.w[at]) for at in chosen}
-        said = first_batch(rows, chosen, self.given.policy.tokenizer, counts="answers", names=names, weights=weights)
+        tokenizer = self.given.policy.tokenizer
+        said = first_batch(rows, chosen, tokenizer, counts="answers", names=names, weights=weights)
         self.ctx.reporter.shown(FIRST_BATCH, said)
 
     def _now(self) -> Block:
