@@ -25,6 +25,14 @@ UNITS: Mapping[str, tuple[str, str | None, float | None]] = {
     "logps/chosen": ("log-probability of chosen, nats", None, None),
     "logps/rejected": ("log-probability of rejected, nats", None, None),
     "mean_weight": ("mean weight", None, None),
+    "fresh/confidence": ("mean C of fresh pairs", None, None),
+    "fresh/margin": ("margin of fresh pairs", None, None),
+    "fresh/idle": ("fresh pairs that count nothing", ".0%", None),
+    "fresh/identical": ("identical answers", ".0%", None),
+    "fresh/kl": ("KL of fresh answers, nats", None, 0.0),
+    "fresh/score": ("annotator's score of fresh answers", None, None),
+    "fresh/true_utility": ("true utility of fresh answers", None, None),
+    "fresh/true_accuracy": ("accuracy on fresh pairs", ".0%", 0.5),
 }
 
 

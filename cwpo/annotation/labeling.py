@@ -31,7 +31,7 @@ from cwpo.files import written_aside
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps, response_scores
 from cwpo.models.reading import WHOLE, values_of
-from cwpo.models.tokenization import Encoded, EncodedSet, PackedBatch, fit
+from cwpo.models.tokenization import Encoded, EncodedSet, PackedBatch, encode_pairs, fit
 from cwpo.records import CandidatePair
 from cwpo.reporting import InParts
 from cwpo.stages.context import StageContext, WorkContext
@@ -64,7 +64,7 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
     """
     settings, ranks, work = ctx.settings, ctx.execution.ranks, InParts(ctx.reporter)
     ctx = replace(ctx, reporter=work)
-    score = head_scorer(ctx) if settings.implicit is None else implicit_scorer(ctx, settings.implicit)
+    score = scorer_of(ctx)
     file = ctx.inputs["data"] / PAIRS_FILE
     split = with_relabels(split_file(file, settings), relabels_of(ctx))
     rival = bag_of_words.fit(_labeled_windows(file, split, settings.swapped_labels))
@@ -111,7 +111,13 @@ def _met(ctx: StageContext[LabelSettings], file: Path, split: Split) -> TrainedO
     return trained_on(ctx.store, settings.use, hidden)
 
 
-def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:
+def scorer_of(ctx: StageContext[LabelSettings], *, fresh: bool = False) -> Scorer:
+    """The scorer of these settings. fresh: of pairs that no data artifact holds, whose texts are read as they come."""
+    implicit = ctx.settings.implicit
+    return head_scorer(ctx, fresh=fresh) if implicit is None else implicit_scorer(ctx, implicit, fresh=fresh)
+
+
+def head_scorer(ctx: StageContext[LabelSettings], *, fresh: bool = False) -> Scorer:
     """Annotators with a scalar head. With label_dropout their dropout stays on, seeded by window and pass."""
     settings, dropout = ctx.settings, ctx.settings.label_dropout
     tokens = DROPOUT_TOKENS if dropout else None
@@ -119,7 +125,7 @@ def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:
     members = [_load_head(ctx, folder, dropout) for folder in folders]
     times = len(members) * settings.passes
     context = context_length(members[0][0].model, settings.max_length)
-    stored = pair_tokens(ctx, members[0][1])
+    stored = None if fresh else pair_tokens(ctx, members[0][1])
 
     def score(pairs: list[CandidatePair], window: int) -> tuple[EncodedSet, Floats]:
         encoded = encode_candidates(pairs, members[0][1], context, kind, stored)
@@ -136,18 +142,21 @@ def head_scorer(ctx: StageContext[LabelSettings]) -> Scorer:
     return score
 
 
-def implicit_scorer(ctx: StageContext[LabelSettings], settings: ImplicitSettings) -> Scorer:
+def implicit_scorer(ctx: StageContext[LabelSettings], settings: ImplicitSettings, *, fresh: bool = False) -> Scorer:
     """Tao & Li: the score of a response is beta log pi(y|x) / pi_start(y|x) under the DPO-trained weak model."""
     tuned, tokenizer = _load_causal_path(ctx, ModelRef(artifact=ctx.inputs["annotator"]))
     frozen, _ = _load_causal_path(ctx, model_ref(ctx.inputs, "annotator_start", settings))
     context = context_length(tuned.model, ctx.settings.max_length)
-    stored = pair_tokens(ctx, tokenizer)
+    stored = None if fresh else pair_tokens(ctx, tokenizer)
 
     def ratios(batch: PackedBatch) -> Tensor:
         return response_logps(tuned, batch) - response_logps(frozen, batch)
 
     def score(pairs: list[CandidatePair], window: int) -> tuple[EncodedSet, Floats]:
-        encoded = fit(stored.pairs(pairs), tokenizer, context)
+        if stored is None:
+            encoded = encode_pairs(pairs, tokenizer, max_length=context)
+        else:
+            encoded = fit(stored.pairs(pairs), tokenizer, context)
         scores = settings.beta * values_of(ctx, encoded.rows, ratios, stopped=STOPPED, columns=2, part=WHOLE)
         return encoded, scores[:, None, :]
 

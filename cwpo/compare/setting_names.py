@@ -143,6 +143,11 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "annotator.label_dropout": lambda dropout: f"label dropout {dropout:g}" if dropout else "",
     "annotator.members": lambda members: f"{members} annotators" if members > 1 else "",
     "annotator.passes": lambda passes: f"{passes} passes" if passes > 1 else "",
+    "align.online.refresh_every": lambda steps: (
+        "refreshed each step" if steps == 1 else f"refreshed every {steps} steps"
+    ),
+    "align.online.temperature": lambda value: f"sampled at {value:g}",
+    "align.online.max_new_tokens": lambda tokens: f"{tokens:,} new tokens",
     "align.steps": lambda steps: "equal steps" if steps == "pool" else "",
     "sft.data": lambda data: "no SFT" if data == "none" else f"SFT on {data}",
     "evaluation.gold_reward": lambda name: f"gold reward {_short(name)}",

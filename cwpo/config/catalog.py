@@ -31,6 +31,7 @@ __all__ = [
     "MODEL_PAIRS",
     "MODEL_PINS",
     "OBJECTIVES",
+    "ONLINE",
     "SANDBOX_MODELS",
     "WEIGHTINGS",
     "AnnotatorKind",
@@ -48,6 +49,7 @@ __all__ = [
     "weighting_label",
 ]
 
+ONLINE = "online"  # behind the name of a method whose pairs are the policy's own answers
 LabelSource = Literal["human", "weak", "true"]
 Part = Literal["unlabeled", "labeled", "all"]
 AnnotatorKind = Literal["bradley_terry", "joint", "implicit"]

@@ -26,6 +26,7 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
         )
     yield from _weighting_contradictions(config, method)
     yield from _annotator_contradictions(config, method)
+    yield from _online_contradictions(config, method)
     yield from _engine_contradictions(config.evaluation)
     if config.evaluation.judge is not None:
         yield from _judge_contradictions(config.evaluation.judge, sandbox=config.is_sandbox)
@@ -112,6 +113,20 @@ def _use_contradictions(config: RunFields, method: catalog.MethodRow) -> Iterato
         yield "annotator.use", f"{config.method} labels by a weak model that it trains itself; remove it."
     if config.annotator.members > 1:
         yield "annotator.members", "an existing annotator is one; remove members, or train an ensemble without use."
+
+
+def _online_contradictions(config: RunFields, method: catalog.MethodRow) -> Iterator[tuple[str, str]]:
+    """Answers that the policy writes while it trains have labels of an annotator, or in the sandbox of the truth."""
+    if config.align.online is None:
+        return
+    if method.labels == "human":
+        yield (
+            "align.online",
+            f"needs labels of an annotator: nobody labels for {config.method} what the policy writes while it trains; "
+            "choose weak, cw or another method with weak labels, or remove it.",
+        )
+    if config.align.pair_sampling != "all":
+        yield "align.pair_sampling", "skips stored pairs by their cost; with align.online leave it at all."
 
 
 def _engine_contradictions(part: EvaluationConfig) -> Iterator[tuple[str, str]]:

@@ -79,7 +79,8 @@ class RunFields(Part):
         own = self.weighting_name == catalog.METHODS[self.method].weighting
         words = "" if own else catalog.weighting_label(self.weighting_name, self.weighting_values)
         percent = self.top_percent if catalog.METHODS[self.method].needs_percent else None
-        return catalog.method_label(self.method, percent, words)
+        label = catalog.method_label(self.method, percent, words)
+        return label if self.align.online is None else f"{label} · {catalog.ONLINE}"
 
     def seed_of(self, part: Literal["split", "annotator", "sft", "align"]) -> int:
         """The seed of one part: its own if fixed, else the run's."""

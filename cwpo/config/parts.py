@@ -175,6 +175,16 @@ class SftConfig(TrainConfig):
     weight_decay: float = Field(0.05, ge=0, description="decoupled weight decay")
 
 
+class OnlineConfig(Part):
+    """Pairs that the policy writes itself while it trains, two answers to each prompt (paper appendix J.5)."""
+
+    refresh_every: int = Field(
+        4, gt=0, le=100_000, description="steps between two samplings: the answers to their prompts are sampled at once"
+    )
+    temperature: float | None = Field(None, gt=0, description="of the sampling; default: the evaluation's")
+    max_new_tokens: int | None = Field(None, gt=0, description="longest answer; default: the evaluation's")
+
+
 class AlignConfig(TrainConfig):
     """Preference optimization from the SFT model, which is also the frozen reference (paper Table 8)."""
 
@@ -193,6 +203,13 @@ class AlignConfig(TrainConfig):
     )
     pair_sampling: Literal["all", "proportional"] = Field(
         "all", description="proportional: steps skip pairs by weight and cost; same expected gradient, less compute"
+    )
+
+    online: OnlineConfig | None = Field(
+        None,
+        description="learn from fresh pairs: the policy samples two answers to each prompt, the annotator labels and "
+        "weighs them",
+        exclude_if=lambda online: online is None,
     )
 
     @field_validator("beta")

@@ -104,10 +104,14 @@ def _making(trained: Trained) -> str:
         lines.append(("Human labels swapped on purpose", percent(data.swapped_labels)))
     role = "annotator" if trained.stage == "annotator" else "policy"
     lines.append(("Base model", _pinned(_base(trained), getattr(config.model, f"{role}_revision"))))
+    online = config.align.online
+    if trained.stage == "align" and online is not None:
+        every = "each step" if online.refresh_every == 1 else f"every {online.refresh_every} steps"
+        lines.append(("Pairs", f"two answers of its own to each prompt, sampled anew {every} of its training"))
     if trained.stage == "align" and catalog.METHODS[config.method].needs_annotator:
         lines.append(("Annotator", _annotator(config)))
         mean = (trained.labels or {}).get("mean_confidence")
-        if mean is not None:
+        if mean is not None and online is None:
             lines.append(("Mean confidence of its labels", number(mean, 3)))
     lines.append(("Seed", str(config.seed)))
     return "## How it was made\n\n" + _table(("", ""), lines)

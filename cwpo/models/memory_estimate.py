@@ -12,6 +12,7 @@ from cwpo.models.shape import GATED, Shape
 from cwpo.models.sizes.host import host_bytes
 from cwpo.models.sizes.weights import FLOAT, HALF, Kept, frozen_bytes, kept_in
 from cwpo.stages.kinds import kind_of
+from cwpo.stages.online import OnlineSettings
 from cwpo.stages.settings import (
     BatchSettings,
     CardSettings,
@@ -100,9 +101,10 @@ def _on_a_card(
     precision, kind = precision_of(settings), kind_of(settings)
     most = DROPOUT_TOKENS if fixes_tokens(settings, shape) else tokens
     if kind.trains:
-        return training(
+        need = training(
             shape, tokens=most, precision=precision, lora=lora_of(settings), scalar=kind.scalar, kept=kept, cards=cards
         )
+        return _online(need, settings, shape, tokens) if isinstance(settings, OnlineSettings) else need
     if isinstance(settings, ReferenceSettings):
         return reading(shape, tokens=tokens, precision=precision, scalar=False, kept=kept)
     if isinstance(settings, LabelSettings):
@@ -237,6 +239,19 @@ def _answering_in_fixed_batches(need: Need, batches: BatchSettings, shape: Shape
     repeated = cache * shape.query // (shape.keys * shape.layers) if shape.query > shape.keys else 0
     drawn = 5 * DRAWN * 8  # copies in float64
     return replace(need, cache=cache + repeated, activations=prompts, checkpointed=prompts, head=drawn)
+
+
+def _online(need: Need, settings: OnlineSettings, shape: Shape, tokens: int) -> Need:
+    """Beside the training the frozen reference, and for a while the keys and values of the answers that are sampled.
+    The annotator, much smaller as a rule, is not counted."""
+    precision, new_tokens = settings.precision, settings.decoding.max_new_tokens
+    frozen = kept_in(precision, settings.quantization, frozen=True)
+    sampling = answering(shape, tokens=tokens, precision=precision, new_tokens=new_tokens, kept=frozen)
+    if settings.batches is not None:
+        sampling = _answering_in_fixed_batches(sampling, settings.batches, shape)
+    return replace(
+        need, weights=need.weights + sampling.weights, cache=sampling.cache, head=max(need.head, sampling.head)
+    )
 
 
 def layer(shape: Shape, precision: str) -> int:

@@ -94,11 +94,12 @@ def _room(config: RunConfig, home: Path) -> Iterator[Problem]:
     """An answer that fills the context leaves no room for its prompt."""
     model = config.model
     context, longest = context_of(model.policy, model.policy_revision, model.max_length, home), config.evaluation
-    if context is not None and longest.max_new_tokens >= context:
-        yield (
-            "evaluation.max_new_tokens",
-            f"{longest.max_new_tokens} leaves no room for a prompt in a context of {context} tokens: lower it.",
-        )
+    asked = {"evaluation.max_new_tokens": longest.max_new_tokens}
+    if config.align.online is not None:
+        asked["align.online.max_new_tokens"] = config.align.online.max_new_tokens or 0
+    for field, tokens in asked.items():
+        if context is not None and tokens >= context:
+            yield field, f"{tokens} leaves no room for a prompt in a context of {context} tokens: lower it."
 
 
 def gold_failures(config: RunConfig, home: Path) -> Iterator[Problem]:

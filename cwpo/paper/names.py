@@ -33,8 +33,6 @@ METRICS: Mapping[str, str] = {
 # Methods of the paper that no run here has.
 ELSEWHERE: Mapping[str, str] = {
     "online_dpo": "Online DPO",
-    "online_cw": "Online CW",
-    "online_ws": "Online WS",
 }
 ANNOTATORS: Mapping[str, str] = {"cw": "Bradley–Terry", "ws": "implicit reward"}
 ARMS: Mapping[tuple[tuple[str, str], ...], str] = {
@@ -43,6 +41,7 @@ ARMS: Mapping[tuple[tuple[str, str], ...], str] = {
     (("weighting.name", "clipped"), ("weighting.slope", "0.2")): "min(0.2Δ, 1)",
     (("annotator.kind", "joint"),): "joint encoder",
     (("sft.data", "none"),): "without SFT",
+    (("align.online", "on"),): catalog.ONLINE,
 }
 
 

@@ -72,7 +72,9 @@ def _paper(name: str, tables: Sequence[str], models: str, methods: Sequence[str]
     )
 
 
-def _sandbox(tables: Sequence[str], methods: Sequence[str], *settings: Settings) -> PaperPreset:
+def _sandbox(
+    tables: Sequence[str], methods: Sequence[str], *settings: Settings, seeds: tuple[int, ...] = SANDBOX_SEEDS
+) -> PaperPreset:
     table = TABLES[tables[0]]
     return PaperPreset(
         name=f"{_slug(tables[0])}-sandbox",
@@ -80,7 +82,7 @@ def _sandbox(tables: Sequence[str], methods: Sequence[str], *settings: Settings)
         shows=f"{table.question} {OTHER_WORLD}",
         settings=_joined(settings),
         methods=tuple(methods),
-        seeds=SANDBOX_SEEDS,
+        seeds=seeds,
         tables=tuple(tables),
         sandbox=True,
     )
@@ -97,12 +99,15 @@ def _slug(table: str) -> str:
 _TINY_OPT = _models("sandbox/opt-48", "sandbox/opt-64")
 _TINY_QWEN = _models("sandbox/qwen2-48", "sandbox/qwen2-64")
 _OPT_13B, _OPT_1B = _models(OPT, "facebook/opt-13b"), _models(OPT, "facebook/opt-1.3b")
+_QWEN_3B = _models(QWEN, "Qwen/Qwen2.5-3B")
 _QWEN_14B, _QWEN_7B = _models(QWEN, "Qwen/Qwen2.5-14B"), _models(QWEN, "Qwen/Qwen2.5-7B")
 _ALL_OBJECTIVES: Settings = {"objective": OBJECTIVES}
 _NO_SFT: Settings = {"sft": {"data": "none"}}  # of the weak model of ws, before its DPO
 _GPT_4: Settings = {"evaluation": {"judge": {"kind": "endpoint", "model": "gpt-4"}}}
 _JOINT: Settings = {"annotator": {"kind": ["bradley_terry", "joint"]}}
 _SHARED_POOL: Settings = {"unlabeled_fraction": 0.5}  # the same pairs for every mix of the labeled part
+_ONLINE: Settings = {"align": {"online": {}}}
+_BOTH: Settings = {"align": {"online": [None, {}]}}  # stored pairs, and the policy's own
 _FIXED_POOL: Settings = {"label_fraction": FRACTIONS, "unlabeled_fraction": 0.5}
 
 PAPER_PRESETS: Mapping[str, PaperPreset] = {
@@ -177,6 +182,9 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
             _ALL_OBJECTIVES,
             {"evaluation": {"judge": {"kind": "simulated", "first_bias": 0.5}}},
         ),
+        _paper("t21", ("T21",), "Qwen2.5 0.5B → 3B", PAPERS[1:], _data(["hh", "tldr"]), _QWEN_3B, _ONLINE),
+        _paper("t22", ("T22",), "Qwen2.5 0.5B → 3B", ("cw",), _data(["hh", "tldr"]), _QWEN_3B, _BOTH),
+        _sandbox(("T21", "T22"), PAPERS[1:], _TINY_OPT, _BOTH, seeds=(0, 1)),
         _paper(
             "t23",
             ("T23",),

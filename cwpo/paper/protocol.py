@@ -24,6 +24,7 @@ DIFFERENCES = ("gra", "accuracy", WIN_RATE)  # metrics whose differences answer 
 # Fields that tell one experiment from another; the rest of a run's configuration can only depart from the protocol.
 DISTINCT = (
     "data.subset", "data.unlabeled_fraction", "data.mix", "data.swapped_labels", "weighting.name", "annotator.kind",
+    "align.online",
 )  # fmt: skip
 OWN_SFT = "sft.data"  # tells two annotators of ws apart: with SFT of the weak model before its DPO, or without
 USUAL: tuple[object, ...] = (None, 0, "bradley_terry", "pool", "labeled")
@@ -40,8 +41,9 @@ OPEN = (
 )  # fmt: skip
 ONLY_WITH_ANNOTATOR = ("annotator", "model.annotator")
 BEFORE_LABELS = ("data", "annotator", "model.annotator")
-OWN_FIELDS = ("weighting.", "annotator.", "sft.")  # of an arm, against those of its place
-ARMS = ("name", "method", "top_percent", "seed", "execution", "weighting", "annotator.kind")
+OWN_FIELDS = ("weighting.", "annotator.", "sft.", "align.")  # of an arm, against those of its place
+ARMS = ("name", "method", "top_percent", "seed", "execution", "weighting", "annotator.kind", "align.online")
+ON = "on"  # in the file of numbers, of a part that a run may be without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +186,7 @@ def _own_sft(config: RunConfig) -> tuple[str, ...]:
 
 def differences_of(table: published.Table) -> list[PaperDifference]:
     """The differences that answer a table's question, cell by cell."""
-    numbers = published.numbers_of(table.name)
+    numbers = published.numbers_of(table.name) + (published.numbers_of(table.beside) if table.beside else ())
     return [
         PaperDifference(first=one, second=other)
         for first, second in table.differences
@@ -244,7 +246,7 @@ def _has_setting(number: Number, config: RunConfig, *, sandbox: bool) -> bool:
     if not all(_equals(value_at(config, path), text) for path, text in named):
         return False
     own = catalog.METHODS[config.method].weighting
-    skipped += ("weighting.name",) if number.metric in FROM_LABELS else ()
+    skipped += ("weighting.name", "align.online") if number.metric in FROM_LABELS else ()
     telling = (*DISTINCT, OWN_SFT) if number.metric in FROM_LABELS and config.method == "ws" else DISTINCT
     others = [name for name in telling if name not in skipped and not any(_under(path, (name,)) for path, _ in named)]
     return all(value_at(config, name) in (*USUAL, own) for name in others)
@@ -257,6 +259,8 @@ def _under(path: str, names: Iterable[str]) -> bool:
 
 def _equals(value: object, text: str) -> bool:
     """Whether a field of a configuration has the value that the file of numbers spells."""
+    if text == ON:
+        return value is not None
     if isinstance(value, int | float):
         return _optional(text) is not None and math.isclose(value, float(text))
     return value == text

@@ -56,6 +56,13 @@ def _trained(summary: Mapping[str, Any]) -> str:
     return f"Trained: {'; '.join(parts)}{_cut(summary)}."
 
 
+def _online(summary: Mapping[str, Any]) -> str:
+    return (
+        f"{_trained(summary)} Pairs were sampled {count(summary.get('refreshes'))} times: mean confidence "
+        f"{number(summary.get('confidence'))}, {percent(summary.get('idle'))} of them count nothing."
+    )
+
+
 def _calibrated(summary: Mapping[str, Any]) -> str:
     return (
         f"Temperature {number(summary.get('temperature'), 3)} on {count(summary.get('n'))} held-out pairs; loss "
@@ -107,6 +114,6 @@ def _cut(summary: Mapping[str, Any]) -> str:
 
 _LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "data": _data, "base": _trained, "annotator": _trained, "calibration": _calibrated, "labels": _labeled,
-    "sft": _trained, "reference": _read, "align": _trained, "samples": _answered, "gold": _trained,
+    "sft": _trained, "reference": _read, "align": _trained, "online": _online, "samples": _answered, "gold": _trained,
     "scores": _scored, "evaluation": _evaluated,
 }  # fmt: skip

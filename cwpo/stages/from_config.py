@@ -8,8 +8,9 @@ from dataclasses import fields
 from typing import Any, Literal
 
 from cwpo.config import catalog
-from cwpo.config.parts import JudgeConfig, TrainConfig
+from cwpo.config.parts import JudgeConfig, OnlineConfig, TrainConfig
 from cwpo.config.run import RunConfig
+from cwpo.stages.online import ANSWERS, OnlineSettings
 from cwpo.stages.settings import (
     AlignSettings,
     AnnotatorSettings,
@@ -254,6 +255,23 @@ def align(config: RunConfig, method: catalog.MethodRow) -> AlignSettings:
     )
 
 
+def online(config: RunConfig, part: OnlineConfig, method: catalog.MethodRow) -> OnlineSettings:
+    """Alignment on fresh pairs. Steps are counted over prompts, whatever a weighting keeps of their pairs."""
+    offline, judged = align(config, method), config.evaluation
+    return OnlineSettings(
+        **{item.name: getattr(offline, item.name) for item in fields(AlignSettings) if item.name != "steps"},
+        refresh_every=part.refresh_every,
+        decoding=DecodingSettings(
+            temperature=part.temperature or judged.temperature,
+            top_p=judged.top_p,
+            max_new_tokens=part.max_new_tokens or judged.max_new_tokens,
+            samples=ANSWERS,
+        ),
+        labels=labels(config) if method.needs_annotator else None,
+        batches=_own_batches(config),
+    )
+
+
 def samples(config: RunConfig, *, with_reference: bool) -> SampleSettings:
     """How held-out prompts are answered."""
     part = config.evaluation
@@ -270,11 +288,15 @@ def samples(config: RunConfig, *, with_reference: bool) -> SampleSettings:
 
 
 def _batches(config: RunConfig) -> BatchSettings | None:
-    """In fp32 an answer is the same in any batch, and another engine makes batches of its own."""
-    part = config.evaluation
-    if part.engine != "native" or config.model.precision != "bf16":
+    """Another engine makes batches of its own."""
+    return _own_batches(config) if config.evaluation.engine == "native" else None
+
+
+def _own_batches(config: RunConfig) -> BatchSettings | None:
+    """Those of our sampler: in fp32 an answer is the same in any batch."""
+    if config.model.precision != "bf16":
         return None
-    return BatchSettings(rule=BATCH_RULE, cache_gb=part.cache_gb)
+    return BatchSettings(rule=BATCH_RULE, cache_gb=config.evaluation.cache_gb)
 
 
 def _engine(config: RunConfig) -> EngineSettings | None:

@@ -176,16 +176,24 @@ def _plan(config: RunConfig) -> Iterator[Planned]:
     if config.is_sandbox:
         yield "prompts", from_config.data(config, pool=False), {}
     yield from _bases(config, config.trains_annotator)
-    if method.needs_annotator:
-        yield from _annotators(config)
+    labeling = list(_annotators(config)) if method.needs_annotator else []
+    yield from labeling
     yield from _sft(config, method)
     start = _start_slot(config)
     starts = {"start": start} if start else {}
-    yield "reference", from_config.reference(config, method.pool), {"data": "data", **starts}
-    weak = {"labels": "labels"} if method.needs_annotator else {}
     fitted = {"calibration": "calibration"} if config.weighting_values.get("temperature", 0) is None else {}
-    inputs = {"data": "data", **weak, **fitted, "reference": "reference", **starts}
-    yield "align", from_config.align(config, method), inputs
+    if config.align.online is None:
+        yield "reference", from_config.reference(config, method.pool), {"data": "data", **starts}
+        weak = {"labels": "labels"} if method.needs_annotator else {}
+        inputs = {"data": "data", **weak, **fitted, "reference": "reference", **starts}
+        yield "align", from_config.align(config, method), inputs
+    else:
+        annotators = labeling[-1][2] if labeling else {}  # what the labels are made by labels fresh pairs too
+        yield (
+            "align",
+            from_config.online(config, config.align.online, method),
+            {"data": "data", **annotators, **fitted, **starts},
+        )
     yield from _answers(config, prompts, start)
     yield (
         "evaluation",

@@ -10,6 +10,7 @@ from typing import Any
 
 from cwpo.errors import SettingsError
 from cwpo.stages import settings as of
+from cwpo.stages.online import OnlineSettings
 from cwpo.stages.plain import from_plain
 
 
@@ -70,6 +71,11 @@ KINDS: Mapping[str, Kind] = {
             name="align", version=2, settings=of.AlignSettings, shared=True, trains=True,
             inputs=("data", "labels", "calibration", "reference", "start"),
             label="Alignment", function="cwpo.training.align:run_align",
+        ),
+        Kind(
+            name="online", version=1, settings=OnlineSettings, trains=True,
+            inputs=("data", "annotator", "annotator_*", "calibration", "start"),
+            label="Online alignment", function="cwpo.online.stage:run_online",
         ),
         Kind(
             name="samples", version=1, settings=of.SampleSettings, inputs=("prompts", "model", "reference_model"),

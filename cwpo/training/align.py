@@ -16,7 +16,7 @@ from torch import Tensor
 from cwpo.config.catalog import OBJECTIVES as OBJECTIVE_ROWS
 from cwpo.data.tokens import pair_tokens
 from cwpo.errors import ArtifactError, DataError
-from cwpo.models.load import context_length, load_policy, model_ref, parent_of
+from cwpo.models.load import PolicyModel, context_length, load_policy, model_ref, parent_of
 from cwpo.models.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness
 from cwpo.models.text.shown import FIRST_BATCH, first_batch
 from cwpo.models.tokenization import Encoded, PackedBatch, fit
@@ -60,10 +60,19 @@ class AlignData:
 
 def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
     """Train the policy on labeled, weighted pairs; the artifact is the model, or its adapter alone with LoRA."""
+    settings, policy = ctx.settings, start_policy(ctx)
+    data, counts = load_align_data(ctx, policy.tokenizer, context_length(policy.model, settings.max_length))
+    ctx.reporter.shown(FIRST_BATCH, _first_batch(data, policy.tokenizer, settings))
+    result = train_policy(policy.model, data, ctx)
+    save_policy(policy, ctx, also=result.history.write)
+    return {**counts, "steps": result.steps, "first_step": result.first_step, "final_loss": result.final_loss}
+
+
+def start_policy(ctx: StageContext[AlignSettings]) -> PolicyModel:
+    """The start model, whole or under a new adapter, as alignment trains it."""
     settings = ctx.settings
-    start = model_ref(ctx.inputs, "start", settings)
-    policy = load_policy(
-        start,
+    return load_policy(
+        model_ref(ctx.inputs, "start", settings),
         store=ctx.store,
         device=loading_device(ctx),
         precision=settings.precision,
@@ -73,18 +82,19 @@ def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
         parents=settings.parents,
         quantization=settings.quantization,
     )
-    data, counts = load_align_data(ctx, policy.tokenizer, context_length(policy.model, settings.max_length))
-    ctx.reporter.shown(FIRST_BATCH, _first_batch(data, policy.tokenizer, settings))
-    result = train_policy(policy.model, data, ctx)
+
+
+def save_policy(policy: PolicyModel, ctx: StageContext[AlignSettings], *, also: Callable[[Path], None]) -> None:
+    """Store the aligned model, or its adapter alone, and what else `also` writes beside it."""
+    lora = ctx.settings.lora
     save_trained(
         policy.model,
         policy.tokenizer,
         ctx,
-        form="adapter" if settings.lora else "full",
-        parent=parent_of(start) if settings.lora else None,
-        also=result.history.write,
+        form="adapter" if lora else "full",
+        parent=parent_of(model_ref(ctx.inputs, "start", ctx.settings)) if lora else None,
+        also=also,
     )
-    return {**counts, "steps": result.steps, "first_step": result.first_step, "final_loss": result.final_loss}
 
 
 def _first_batch(data: AlignData, tokenizer: Any, settings: AlignSettings) -> dict[str, Any]:

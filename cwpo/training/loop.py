@@ -35,7 +35,7 @@ from cwpo.training.saving import Saver
 
 Item = TypeVar("Item")
 S = TypeVar("S", bound=Settings)
-_OWED = "after_step"  # in a checkpoint: `after_step` was interrupted and must run again
+OWED = "after_step"  # among the values of ExtraState: `after_step` must run before the next step
 _WATCHED = {"loss": "The loss", "grad_norm": "The norm of the gradient"}
 _FLUSH_STEPS, _FLUSH_SECONDS = 10, 1.0  # metrics leave the device together, so that a GPU is not stopped each step
 
@@ -219,8 +219,9 @@ def train(
 
     batches(step) gives this rank's micro-batches of 0-based `step`, as many on every rank. loss_of(micro) gives its
     share of the batch's mean loss and of mean metrics: shares of one step add up. before_step(step, reading) runs in
-    front of each step's batches, after_step(done, history, reading) behind the step and before any checkpoint, both on
-    every rank alike; they read the model inside of `reading`.
+    front of each step's batches; after_step(done, history, reading) runs behind each step, before any checkpoint, and
+    before the first step too where it was interrupted, or `extra` has OWED. Both run on every rank alike and read the
+    model inside of `reading`.
     """
     extra, history, ranks = extra or ExtraState(), History(), ctx.execution.ranks
     checkpointed = uses_gradient_checkpointing(model, ctx)  # before the optimizer's state takes what is free
@@ -237,7 +238,7 @@ def train(
     ctx.reporter.resumed(first)
     ctx.reporter.progress(first, steps, "steps")
     try:
-        if extra.values.pop(_OWED, False) and after_step is not None:
+        if extra.values.pop(OWED, False) and after_step is not None:
             after_step(first, history, root.reading)
         around = before_step, after_step
         _run(root, optimizer, saver, _Pending(ctx, history), batches, loss_of, range(first, steps), config, around)
@@ -280,7 +281,7 @@ def _run(
             try:
                 after_step(step + 1, pending.history, root.reading)
             except Cancelled:
-                saver.owed(_OWED)
+                saver.owed(OWED)
                 pending.flush()
                 saver.save(step + 1, whole=True)
                 raise

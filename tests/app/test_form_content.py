@@ -138,6 +138,20 @@ def test_a_file_fills_the_form_whole() -> None:
     assert form.start.source is None
 
 
+def test_online_is_a_switch_a_file_and_an_address() -> None:
+    """Turned on it has the defaults; a file with both is both, also after another field was changed."""
+    form = Form.begun(start_of("sandbox"))
+    form.take("align.online", True)
+    form.take("align.online.refresh_every", "2, 8")
+    assert {run.align.online.refresh_every for run in told(form) if run.align.online} == {2, 8}
+    assert {run.align.online is None for run in told(form)} == {False}
+    again = form_from(address_of(form), lambda run: {})
+    assert again.values() == form.values()
+    form.fill({"method": "cw", "align": {"online": [None, {"refresh_every": 2}]}})
+    form.take("align.beta", "0.3")
+    assert [(run.align.online is None, run.align.beta) for run in told(form)] == [(True, 0.3), (False, 0.3)]
+
+
 def test_presets_are_found_by_name_and_by_what_the_widget_shows() -> None:
     row = presets_for("sandbox")["unsteady"]
     assert form_from({"preset": "unsteady"}, of_run).start == form_from({"preset": row.label}, of_run).start

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.config.run import RunConfig
-from cwpo.stages.execute import execute
+from cwpo.config.run import RunConfig, merged
+from cwpo.stages.execute import StageResult, execute
 from cwpo.stages.from_config import WORLD_VERSION
+from cwpo.stages.graph import build
 from cwpo.stages.kinds import KINDS, stored_settings
-from cwpo.stages.pipeline import run
+from cwpo.stages.pipeline import RunResult, run
 from tests.cwpo import tiny
 from tests.cwpo.judge_models import judge_folder
 
@@ -31,11 +32,23 @@ def run_every_stage(folder: Path) -> dict[str, dict[str, float]]:
         for slot, spec in result.specs.items()
         if not slot.startswith("baseline")
     }
+    numbers["online"] = dict(_numbers(_online(result, folder).summary))
     base = {"model": "sandbox/recorded", "architecture": BASE, "world_version": WORLD_VERSION, "seed": 0}
     stage = execute(
         store=ArtifactStore(folder / "base"), fingerprint="0" * 64, settings=stored_settings("base", base), inputs={}
     )
     return {**numbers, "base": dict(_numbers(stage.summary))}
+
+
+def _online(offline: RunResult, folder: Path) -> StageResult:
+    """The alignment of the same run on fresh pairs, whose inputs are there already."""
+    spec = build(RunConfig.parse(merged(offline.config.canonical(), {"align": {"online": {}}})))["align"]
+    return execute(
+        store=ArtifactStore(folder / "home" / "artifacts"),
+        fingerprint=spec.fingerprint,
+        settings=spec.settings,
+        inputs=spec.input_fingerprints,
+    )
 
 
 def recorded() -> dict[str, Any]:

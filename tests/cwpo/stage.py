@@ -30,14 +30,15 @@ TRAIN = {
 
 @cache
 def _usual() -> dict[str, dict[str, Any]]:
-    """Kind -> its settings in a run of the sandbox that has every kind."""
+    """Kind -> its settings in two runs of the sandbox that have every kind between them."""
     every = {
         "method": "cw",
         "annotator": {"calibrate": True},
         "sft": {"data": "labeled"},
         "evaluation": {"gold_reward": "trained", "judge": {"kind": "simulated", "human_labels": True}},
     }
-    return {spec.kind: spec.config for spec in reversed(build(RunConfig.parse(every)).values())}
+    runs = (RunConfig.parse({**every, "align": {"online": {}}}), RunConfig.parse(every))
+    return {spec.kind: spec.config for run in runs for spec in reversed(build(run).values())}
 
 
 def training(**changes: Any) -> TrainSettings:

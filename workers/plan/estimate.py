@@ -15,6 +15,7 @@ from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError, SettingsError
 from cwpo.stages.graph import StageSpec
 from cwpo.stages.kinds import KINDS, stored_settings
+from cwpo.stages.online import OnlineSettings
 from cwpo.stages.settings import (
     AlignSettings,
     AnnotatorSettings,
@@ -295,6 +296,8 @@ def _size(stage: Settings, config: RunConfig, pairs: int | None) -> float | None
 def _kept(stage: PreferenceSettings, config: RunConfig) -> float:
     """The share of a part that its weighting keeps, where epochs are counted over what is kept."""
     if not isinstance(stage, AlignSettings) or stage.weighting.name not in SHARES_PERCENT:
+        return 1.0
+    if isinstance(stage, OnlineSettings):  # its steps are counted over prompts
         return 1.0
     percent = stage.weighting.options.get("percent")
     return 1.0 if percent is None or config.align.steps == "pool" else float(percent) / 100

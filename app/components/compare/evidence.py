@@ -21,6 +21,7 @@ from db.records import LabelSummary, RunRow
 
 CURVES = ("loss", "rewards/accuracies", "rewards/margins", "grad_norm", "mean_weight")
 THIRDS = {f"{metric} by confidence": metric for metric in confidence_bins.METRICS}
+FRESH = tuple(metric for metric in UNITS if metric.startswith("fresh/"))
 MOST_LINES = 50
 
 
@@ -87,7 +88,7 @@ def share_caption(lines: Sequence[TopShare]) -> str:
 
 def show_curves(rows: Sequence[RunRow]) -> None:
     """One metric of the alignment stage for all runs."""
-    offered = [*CURVES, *_thirds(rows)]
+    offered = [*CURVES, *_further(rows)]
     metric = st.segmented_control("Metric", offered, default=CURVES[0], key="metric", label_visibility="collapsed",
                                   bind="query-params", required=True) or CURVES[0]  # fmt: skip
     shown = rows[:MOST_LINES]
@@ -117,13 +118,14 @@ def _metric_name(metric: str) -> str:
     return f"{UNITS[third][0]} by confidence" if third else UNITS[metric][0]
 
 
-def _thirds(rows: Sequence[RunRow]) -> list[str]:
-    """What the alignment stages have by confidence."""
+def _further(rows: Sequence[RunRow]) -> list[str]:
+    """What the alignment stages have of fresh pairs and by confidence."""
     with results.reading() as session:
         shown = [row.id for row in rows[:MOST_LINES]]
         names = [name for metric in THIRDS.values() for name in confidence_bins.names(metric)]
-        found = queries.metric_names_of_runs(session, shown, "align", names)
-    return [label for label, metric in THIRDS.items() if set(confidence_bins.names(metric)) & set(found)]
+        found = set(queries.metric_names_of_runs(session, shown, "align", [*FRESH, *names]))
+    thirds = [label for label, metric in THIRDS.items() if set(confidence_bins.names(metric)) & found]
+    return [*(metric for metric in FRESH if metric in found), *thirds]
 
 
 def _named(rows: Sequence[RunRow]) -> list[tuple[str, LabelSummary]]:

@@ -128,7 +128,7 @@ def filled_state(values: Mapping[str, Any]) -> dict[str, Any]:
     others: dict[str, Any] = {"data.dataset": datasets} if len(datasets) > 1 else {}
     for path, value in _leaves(given, ""):
         field = fields_of_run().get(path)
-        if path in SWITCHED:
+        if path in SWITCHED and not isinstance(value, list):
             state[path] = value is not None
         elif field is not None:
             state[path] = in_widget(field, many(value))
@@ -151,7 +151,7 @@ def leaves_without_widget(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         path: value
         for path, value in _leaves(given, "")
-        if path not in SWITCHED and path not in SET_ON_TOP and path not in fields_of_run()
+        if (path not in SWITCHED or isinstance(value, list)) and path not in (*SET_ON_TOP, *fields_of_run())
     }
 
 

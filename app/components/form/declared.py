@@ -11,7 +11,7 @@ from typing import Any, Literal
 from app.components.form.presets import presets_for
 from app.components.frame.address import DATASETS
 from cwpo.config import catalog
-from cwpo.config.parts import JudgeConfig, LoraConfig
+from cwpo.config.parts import JudgeConfig, LoraConfig, OnlineConfig
 
 # one: a single choice · choice: several of a list · flag: on, off or both · shares: harmless 0.8 + helpful 0.2
 Kind = Literal["text", "int", "float", "shares", "flag", "choice", "one", "lines"]
@@ -182,6 +182,9 @@ DECLARED: Mapping[str, Declared] = {
     "align.simpo_gamma": Declared(label="γ of SimPO"),
     "align.beta_dynamics": Declared(label="a of β-DPO"),
     "align.orpo_lambda": Declared(label="λ of ORPO"),
+    "align.online.refresh_every": Declared(label="Steps between samplings"),
+    "align.online.temperature": Declared(label="Sampling temperature"),
+    "align.online.max_new_tokens": Declared(label="Longest answer, tokens"),
     "weighting.name": Declared(label="Weighting", offers=lambda dataset: _labels(catalog.WEIGHTINGS), closed=False),
     "weighting.slope": Declared(label="Slope a of clipped"),
     "weighting.gamma": Declared(label="γ of power"),
@@ -221,6 +224,12 @@ PARTS: Mapping[str, Part] = {
     "annotator": Part(tab="Annotator"),
     "sft": Part(tab="SFT"),
     "align": Part(tab="Alignment"),
+    "align.online": Part(
+        switch="Fresh pairs: the policy samples two answers to each prompt while it trains, and the annotator labels "
+        "and weighs them",
+        heading="Online",
+        turned_on=OnlineConfig().model_dump(mode="json"),
+    ),
     "weighting": Part(tab="Weighting"),
     "evaluation": Part(tab="Evaluation"),
     "evaluation.gold_train": Part(heading="Training of the gold reward, where it is trained here"),

@@ -12,6 +12,7 @@ from app.components.model.words import named
 from cwpo.errors import CwpoError
 from cwpo.export import words
 from cwpo.report.numbers import size
+from cwpo.stages.online import FRESH_FILE
 from db.errors import DatabaseError
 from db.records import StageRow
 from workers.api import models
@@ -44,13 +45,13 @@ def show_models(run_id: int, stages: Sequence[StageRow]) -> None:
         return
     layout.note(WHERE)
     for model in found:
-        _stored(model)
+        _stored(run_id, model)
     _form(run_id, [model for model in found if model.stored is not None])
     live = any(one.status == RUNNING for one in models.exports(run_id))
     layout.fragment(_exports, run_every=REFRESH if live else None)(run_id, live)
 
 
-def _stored(model: TrainedModel) -> None:
+def _stored(run_id: int, model: TrainedModel) -> None:
     """One model as it lies in the store."""
     layout.small(TITLES[model.stage])
     if model.stored is None:
@@ -59,6 +60,12 @@ def _stored(model: TrainedModel) -> None:
     pinned = f" @ {model.stored.revision[:12]}" if model.stored.revision else ""
     layout.note(f"{model.stored.chain}{pinned} · {size(model.stored.bytes)}")
     st.code(untrusted.visible(model.stored.folder or "not on this machine"), language=None, wrap_lines=True)
+    fresh = None if model.stored.folder is None else model.stored.folder / FRESH_FILE
+    if fresh is not None and fresh.is_file():
+        show_download(
+            f"Download its fresh pairs, {size(fresh.stat().st_size)}", fresh, f"fresh-pairs-{run_id}.parquet",
+            key="fresh_pairs", about="Every pair that the policy sampled while it trained, with label, C and weight.",
+        )  # fmt: skip
     with st.expander("Load it as it is stored"):
         st.code(words.loading_stored(model.stage, model.fingerprint), language="python")
 

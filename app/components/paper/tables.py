@@ -36,8 +36,8 @@ LIMITS = (
     "number."
 )
 NOT_COVERED = (
-    "Not covered: the online variant (Tables 21 and 22), which labels the policy's own answers while it trains, and "
-    "win rates by a judge model (Table 17). Their published numbers are shown, no run here answers them."
+    "Not covered: online DPO with a reward model from elsewhere as its annotator (first column of Table 21). Its "
+    "published numbers are shown, no run here answers them."
 )
 
 BESIDE = ("kl", "length_ratio")  # figures that stand beside a GRA

@@ -41,6 +41,10 @@ PANELS = tuple(
          "has the larger implicit reward β (log π − log π_ref). One half is chance."),
         ("By how much?", "align", "rewards/margins", "The mean over a batch of the implicit reward of chosen minus "
          "that of rejected, in nats."),
+        ("How sure is the annotator of fresh pairs?", "align", "fresh/confidence", "The mean confidence C of the pairs "
+         "that the policy has just sampled; the closer its answers come to each other, the lower."),
+        ("How far has the policy moved?", "align", "fresh/kl", "KL of the policy from its reference in nats per "
+         "answer, on the answers that it has just sampled."),
         ("Does the annotator learn?", "annotator", "loss", "The annotator's loss on human labels: −log σ of the score "
          "of the preferred answer minus that of the other. 0.693 is chance."),
         ("SFT loss", "sft", "loss", "Negative log-likelihood per response token, in nats."),
@@ -51,6 +55,17 @@ PANELS = tuple(
         ("Log-probability of chosen", "align", "logps/chosen", "log π of the chosen answers, summed over tokens."),
         ("Log-probability of rejected", "align", "logps/rejected", "The same of the rejected answers."),
         ("Mean weight", "align", "mean_weight", "The mean weight w of the pairs of a batch."),
+        ("Margin of fresh pairs", "align", "fresh/margin", "The mean difference of the annotator's scores of the two "
+         "answers."),
+        ("Fresh pairs that count nothing", "align", "fresh/idle", "The share of identical answers, of pairs that the "
+         "weighting drops, and of pairs of weight 0."),
+        ("Identical answers", "align", "fresh/identical", "The share of prompts whose two sampled answers are the same "
+         "text: no label can tell them apart."),
+        ("Annotator's score of fresh answers", "align", "fresh/score", "Rising while the true utility falls is what an "
+         "exploited annotator looks like."),
+        ("True utility of fresh answers", "align", "fresh/true_utility", "Known in the sandbox only."),
+        ("Accuracy on fresh pairs", "align", "fresh/true_accuracy", "The share of fresh pairs that the annotator "
+         "orders as the true utility does; known in the sandbox only. One half is chance."),
         ("Gradient norm", "align", "grad_norm", "Before clipping. Jumps are steps that were cut."),
         ("Learning rate", "align", "lr", "Warm-up, then the schedule."),
         ("Accuracy of the annotator", "annotator", "accuracy", "The share of its training pairs that it orders as the "

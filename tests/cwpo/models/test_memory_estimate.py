@@ -163,3 +163,14 @@ def test_dropout_fixes_what_is_packed_whatever_is_asked_for(kind, on, off):
     }
     assert needs["on", 512] == needs["on", DROPOUT_TOKENS] == needs["on", 8192]
     assert needs["off", 512] < needs["off", DROPOUT_TOKENS] < needs["off", 8192]
+
+
+def test_an_online_alignment_also_holds_its_reference_and_the_answers_that_it_samples():
+    """4 bytes for each weight of the frozen model, and keys and values of a batch of answers."""
+    found = shape(CONFIGS["opt"])
+    offline, online = (
+        memory_estimate.of_stage(stage.settings(kind), found, tokens=2048) for kind in ("align", "online")
+    )
+    assert online.weights - offline.weights == 4 * found.causal
+    assert online.cache > offline.cache == 0
+    assert online.total > offline.total

@@ -31,6 +31,7 @@ STORED = {
     "sft": "4111cf1e1b3843b1963be64b4c88d2a183e57d8582b9d9cbe5613132bac288d0",
     "reference": "e91c6e91fae037a12de9122e8e8fc1272c34cb522c6d817f1f8591c5ce83380b",
     "align": "e7a865b75b2fe60c8dd938c6ccd6495cba93b7f83cc1cca815806f0d1b9bbb8a",
+    "online": "461765423c4d576c0bf8a454a8ac2a5f4d7fdecbc244acb27db972ff5dc00cd9",
     "samples": "913b7398aa1158701c981a7eaa1881d2eb989f745e6b50f40edb0d92cd8db009",
     "gold": "103300baa5085e6a93feed9ab4dff7bf4cbffed3d9e3d5b41a054f278446f185",
     "scores": "e728b273af1c64cce8dc3223348b5bd3847c3a41591b1ddb42eace3130895cbb",
@@ -51,7 +52,8 @@ SECOND = {
 @pytest.mark.parametrize(("rules", "wanted"), [(1, STORED), (2, {**STORED, **SECOND})])
 def test_what_is_stored_of_a_kind_stays_valid(kind: str, rules: int, wanted: dict[str, str]) -> None:
     config = RunConfig.parse({**EVERY_KIND, "rules": rules})
-    spec = next(spec for spec in build(config).values() if spec.kind == kind)
+    online = RunConfig.parse({**EVERY_KIND, "rules": rules, "align": {"online": {}}})
+    spec = next(spec for run in (config, online) for spec in build(run).values() if spec.kind == kind)
     now = fingerprint(spec.settings, {}, salt="")
     assert now == wanted[kind], f"stored {kind} stages are lost: declare the new field usual(…), or raise the version"
 

@@ -42,6 +42,26 @@ def test_a_method_goes_from_pairs_to_its_gra(start, method, objective):
     assert ("labels" in result.stages) == catalog.METHODS[method].needs_annotator
 
 
+@pytest.mark.parametrize("method", ["cw", "ws"])
+def test_an_online_run_goes_from_pairs_to_its_gra(start, method):
+    """It reads no stored label or reference, shares annotator and opponent with the offline run, and differs in GRA's
+    answers alone."""
+    over = {"method": method, "top_percent": None, "annotator": {"calibrate": False}}
+    offline, online = (finished(start, **over, align=values) for values in ({}, {"online": {"refresh_every": 2}}))
+    assert 0 <= online.evaluation["gra"] <= 1
+    assert online.specs["align"].kind == "online"
+    assert not {"labels", "reference"} & online.specs["align"].inputs.keys()
+    mine, its = ({slot: stage.fingerprint for slot, stage in result.stages.items()} for result in (online, offline))
+    assert set(its) - set(mine) == {"reference"}
+    assert {slot.partition("@")[0] for slot in mine if mine[slot] != its[slot]} == {
+        "align", "samples", "scores", "evaluation",
+    }  # fmt: skip
+    summary = online.stages["align"].summary
+    assert summary["refreshes"] == math.ceil(summary["steps"] / 2)
+    assert 0 < summary["confidence"] < 1
+    assert math.isfinite(summary["final_loss"])
+
+
 @pytest.mark.parametrize(("weighting", "objective"), OF_WEIGHTINGS)
 def test_a_weighting_takes_the_place_of_the_method_s_own(start, weighting, objective):
     """Two annotators, so that there is a spread; only the alignment and what follows it is computed for another one.

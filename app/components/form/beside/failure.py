@@ -18,6 +18,7 @@ PARTS_OF: Mapping[str, str] = {
     "sft": "sft",
     "reference": "align",
     "align": "align",
+    "online": "align",
     "samples": "evaluation",
     "gold": "evaluation",
     "scores": "evaluation",

@@ -1,0 +1,1 @@
+"""Online alignment: the policy samples pairs while it trains, and the annotator labels and weighs them."""
