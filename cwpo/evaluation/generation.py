@@ -166,7 +166,7 @@ def sampled(
     with (ctx.checkpoints / _partial_file(ranks.rank)).open("a") as stream:
         for batch in batches:
             watch.begin(batch)
-            new = [_spoken(written, tokenizer) for written in engine.answers(batch, watch.should_stop)]
+            new = [spoken(written, tokenizer) for written in engine.answers(batch, watch.should_stop)]
             known = {(answer.prompt_id, answer.sample): answer for answer in new}
             stream.writelines(json.dumps(asdict(known[key])) + "\n" for key in known if found.get(key) != known[key])
             stream.flush()
@@ -237,7 +237,8 @@ def _shared(
     return ranks.share(engine.batches(questions, done))
 
 
-def _spoken(written: Written, tokenizer: Any) -> Answer:
+def spoken(written: Written, tokenizer: Any) -> Answer:
+    """What was written, as text without the token that ended it."""
     ids = written.ids[:-1] if written.finished else written.ids
     text = tokenizer.decode(ids, skip_special_tokens=True)
     return Answer(

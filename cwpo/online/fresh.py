@@ -17,6 +17,7 @@ from cwpo.annotation.labeling import annotations, scorer_of
 from cwpo.errors import ConfigError, DataError
 from cwpo.evaluation.engines.contract import Question, Written
 from cwpo.evaluation.engines.native import native
+from cwpo.evaluation.generation import spoken
 from cwpo.models.load import PolicyModel, context_length
 from cwpo.models.logps import ForwardPath, forward_path, response_logps
 from cwpo.models.reading import values_of
@@ -102,23 +103,22 @@ def fresh_pairs(given: Sources, occasions: Sequence[Occasion], number: int, part
             work.part(start + SAMPLED * (end - start), start + LABELED * (end - start))
             labels = given.label([pair for pair in pairs if pair.response_a != pair.response_b], number)
             work.part(start + LABELED * (end - start), end)
-            logps = _logps(given, encoded(given, occasions, written))
+            ids = [(a.ids, b.ids) for a, b in written]
+            logps = _logps(given, encoded(given, occasions, ids))
     finally:
         model.train(trained)
-    return _table(ctx, occasions, pairs, written, labels, logps)
+    return _table(ctx, occasions, pairs, ids, labels, logps)
 
 
-def encoded(
-    given: Sources, occasions: Sequence[Occasion], written: Sequence[tuple[list[int], list[int]]]
-) -> list[Encoded]:
+def encoded(given: Sources, occasions: Sequence[Occasion], ids: Sequence[tuple[list[int], list[int]]]) -> list[Encoded]:
     """The pairs as the policy wrote them: its own ids, with the end-of-text token where it was drawn."""
     return [
         Encoded(
             pair_id=_id(given.pool[row], step),
             prompt_ids=np.asarray(given.prompts[row], dtype=np.int64),
-            responses=tuple(np.asarray(ids, dtype=np.int64) for ids in answers),
+            responses=tuple(np.asarray(answer, dtype=np.int64) for answer in answers),
         )
-        for (step, row), answers in zip(occasions, written, strict=True)
+        for (step, row), answers in zip(occasions, ids, strict=True)
     ]
 
 
@@ -132,8 +132,8 @@ def _id(pair: CandidatePair, step: int) -> str:
     return f"{step + 1}:{pair.pair_id}"
 
 
-def _written(given: Sources, occasions: Sequence[Occasion]) -> list[tuple[list[int], list[int]]]:
-    """Two sampled answers per occasion, as ids."""
+def _written(given: Sources, occasions: Sequence[Occasion]) -> list[tuple[Written, Written]]:
+    """Two sampled answers per occasion."""
     ctx, settings = given.ctx, given.ctx.settings
     engine = native(
         given.policy.model,
@@ -154,17 +154,17 @@ def _written(given: Sources, occasions: Sequence[Occasion]) -> list[tuple[list[i
     for batch in engine.batches(questions, frozenset()):
         found |= {one.key: one for one in engine.answers(batch, ctx.should_stop)}
         ctx.reporter.share(len(found) / len(questions))
-    ids = [found[question.key].ids for question in questions]
-    return list(zip(ids[::ANSWERS], ids[1::ANSWERS], strict=True))
+    answers = [found[question.key] for question in questions]
+    return list(zip(answers[::ANSWERS], answers[1::ANSWERS], strict=True))
 
 
 def _as_pairs(
-    given: Sources, occasions: Sequence[Occasion], written: Sequence[tuple[list[int], list[int]]]
+    given: Sources, occasions: Sequence[Occasion], written: Sequence[tuple[Written, Written]]
 ) -> list[CandidatePair]:
     """The answers as texts, beside their prompts; what people said of other answers is gone."""
     pairs = []
     for (step, row), answers in zip(occasions, written, strict=True):
-        a, b = (given.policy.tokenizer.decode(ids, skip_special_tokens=True) for ids in answers)
+        a, b = (spoken(answer, given.policy.tokenizer).text for answer in answers)
         pair = given.pool[row]
         known = pair.utility_a is not None  # in the sandbox
         ua, ub = (utility(pair.prompt, text) for text in (a, b)) if known else (None, None)
@@ -219,7 +219,7 @@ def _table(
     ctx: StageContext[OnlineSettings],
     occasions: Sequence[Occasion],
     pairs: Sequence[CandidatePair],
-    written: Sequence[tuple[list[int], list[int]]],
+    ids: Sequence[tuple[list[int], list[int]]],
     labels: Labels,
     logps: Floats,
 ) -> pa.Table:
@@ -251,8 +251,8 @@ def _table(
             "prompt": [pair.prompt for pair in pairs],
             "response_a": [pair.response_a for pair in pairs],
             "response_b": [pair.response_b for pair in pairs],
-            "ids_a": pa.array([a for a, _ in written], pa.list_(pa.int64())),
-            "ids_b": pa.array([b for _, b in written], pa.list_(pa.int64())),
+            "ids_a": pa.array([a for a, _ in ids], pa.list_(pa.int64())),
+            "ids_b": pa.array([b for _, b in ids], pa.list_(pa.int64())),
             "identical": [pair.response_a == pair.response_b for pair in pairs],
             **by_name,
             "used": used,
