@@ -58,6 +58,7 @@ DARK = Look(
     reference="#5B6068",
     methods={
         "human": "#9AA1AC",
+        "human_cw": "#7BA3E0",
         "human_100": "#6D737D",
         "human_labeled": "#9AA1AC",
         "weak": "#E0A34A",
@@ -70,11 +71,15 @@ DARK = Look(
         "bottom": "#D9796E",
         "shuffled": "#D9796E",
         "normalised": "#D9796E",
+        "correct": "#E4E3DE",
+        "top_true": "#69B598",
     },
 )
 LOOKS: Mapping[str, Look] = {"light": LIGHT, "dark": DARK}
 
-DASHED_METHODS = frozenset({"human_labeled", "random", "bottom", "shuffled", "normalised"})
+DASHED_METHODS = frozenset(
+    {"human_cw", "human_labeled", "random", "bottom", "shuffled", "normalised", "correct", "top_true"}
+)
 # Objectives differ by shape, in the order of the catalog.
 SHAPES = ("circle", "diamond", "square", "triangle-up", "triangle-down", "cross", "x", "pentagon", "star", "hexagon")
 MARKERS: Mapping[str, str] = dict(zip(catalog.OBJECTIVES, itertools.cycle(SHAPES)))

@@ -10,7 +10,7 @@ from cwpo.compare import gra
 from cwpo.compare.alignment_end import END_METRICS, AlignmentEnd, alignment_ends
 from cwpo.compare.configured_run import Configs
 from cwpo.compare.costs import CostRow, Prices, StageCost, cost_table, stage_costs
-from cwpo.compare.gra import DifferenceRow, GraRow, differences, gra_table, pairs_against
+from cwpo.compare.gra import DifferenceRow, GraRow, differences, gra_table, pairs_against, planned_interactions
 from cwpo.compare.head_to_head import HeadToHead, head_to_head
 from cwpo.compare.in_list import SettingResult, setting_results
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
@@ -177,7 +177,8 @@ def _table(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[Gr
 def _differences(
     url: str, published: Published, reference: str, settings: Mapping[str, str], _rows: tuple[RunRow, ...]
 ) -> list[DifferenceRow]:
-    pairs = pairs_against(_rows, reference) if reference else None
+    asked = planned_interactions(_rows, settings=settings)
+    pairs = [*pairs_against(_rows, reference), *asked] if reference else None
     ids = [row.id for row in _rows]
     return differences(_rows, outcomes_of(ids), pairs=pairs, settings=settings, configs=configs_of(_rows))
 

@@ -55,7 +55,7 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
     if gold == "oracle" and not config.is_sandbox:
         yield "evaluation.gold_reward", "the oracle knows only the sandbox; choose trained or a reward model."
     for row_need in catalog.OBJECTIVES[config.objective].needs:
-        if row_need == "margin" and not method.needs_annotator:
+        if row_need == "margin" and not config.takes_weak_labels:
             yield "objective", f"{config.objective} needs the annotator's margin, which {config.method} has not."
     if config.model.quantization != "none" and config.model.lora is None:
         yield "model.quantization", "4-bit weights do not train: set model.lora, or quantization: none."
@@ -77,10 +77,17 @@ def _weighting_contradictions(config: RunFields, method: catalog.MethodRow) -> I
     if not percent and config.top_percent is not None:
         yield (
             "top_percent",
-            "only top, random and bottom take it; remove it or choose one of them.",
+            "only top, top_true, random and bottom take it; remove it or choose one of them.",
         )
-    if row.needs_margin and not method.needs_annotator:
-        yield "weighting.name", f"{row.name} weighs by the annotator's margin, which {config.method} has not."
+    if row.needs_margin and method.pool != "unlabeled":
+        yield (
+            "weighting.name",
+            f"{row.name} weighs by the annotator's margin, and it labels the unlabeled part alone: choose human.",
+        )
+    if row.swaps and not config.takes_weak_labels:
+        yield "weighting.name", f"{row.name} is the annotator's belief in its own labels; {config.method} has others."
+    if row.sandbox_only and not method.sandbox_only and not config.is_sandbox:
+        yield "weighting.name", f"{row.name} needs what only the sandbox knows of its pairs; choose another."
     if "spread" in row.reads and config.annotator.members == 1 and config.annotator.passes == 1:
         yield (
             "weighting.name",

@@ -50,6 +50,27 @@ PRESETS: Mapping[str, SandboxPreset] = {
             seeds=(0, 1, 2, 3, 4, 5, 6, 7),
         ),
         SandboxPreset(name="controls", label="Controls", shows=CONTROLS_SHOW, methods=CONTROLS),
+        SandboxPreset(
+            name="labels_weights",
+            label="Labels × weights",
+            shows=(
+                "Human and weak labels of the same pairs, each weighted alike and by C, the same weight for a pair "
+                "whoever labels it. Where C finds easy pairs it adds as much to human labels; where it finds right "
+                "labels, more to weak ones: the difference of the two is a row of the table."
+            ),
+            methods=("human", "human_cw", "weak", "cw"),
+            seeds=(0, 1, 2, 3, 4, 5, 6, 7),
+        ),
+        SandboxPreset(
+            name="bounds",
+            label="What weights could reach",
+            shows=(
+                "Confidence beside one who knows: the weak labels that are right alone, the 30 % of pairs with the "
+                "largest true gap beside the 30 % with the largest margin, and true labels on all pairs. What CW lacks "
+                "of the right labels is the most that a better confidence could add."
+            ),
+            methods=("weak", "cw", "top:30", "top_true:30", "correct", "oracle"),
+        ),
     )
 }
 

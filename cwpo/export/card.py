@@ -104,7 +104,7 @@ def _making(trained: Trained) -> str:
         lines.append(("Human labels swapped on purpose", percent(data.swapped_labels)))
     role = "annotator" if trained.stage == "annotator" else "policy"
     lines.append(("Base model", _pinned(_base(trained), getattr(config.model, f"{role}_revision"))))
-    if trained.stage == "align" and catalog.METHODS[config.method].needs_annotator:
+    if trained.stage == "align" and config.needs_annotator:
         lines.append(("Annotator", _annotator(config)))
         mean = (trained.labels or {}).get("mean_confidence")
         if mean is not None:

@@ -148,7 +148,7 @@ def _said(number: Number, field: str) -> tuple[str, ...]:
 def departures(config: RunConfig, metric: str = "gra") -> tuple[str, ...]:
     """Fields in which a run departs from the protocol that the paper states, as "align.beta 0.1 (0.5)"."""
     wanted = _protocol(config)
-    weak = catalog.METHODS[config.method].needs_annotator
+    weak = config.needs_annotator
     skipped = (*OPEN, *DISTINCT, "weighting", *(() if weak else ONLY_WITH_ANNOTATOR))
     read = (*BEFORE_LABELS, *_own_sft(config)) if metric in FROM_LABELS else tuple(RunConfig.model_fields)
     skipped += (OWN_SFT,) if metric in FROM_LABELS else ()
@@ -200,8 +200,7 @@ def sandbox_pair(difference: PaperDifference, groups: Sequence[Group]) -> tuple[
 def _same_method(number: Number, config: RunConfig) -> bool:
     """The annotator of every method that labels with it is the same one, whatever is done with the labels."""
     if number.metric in FROM_LABELS:
-        weak = catalog.METHODS[config.method].needs_annotator
-        return bool(weak) and (config.method == "ws") == (number.method == "ws")
+        return config.needs_annotator and (config.method == "ws") == (number.method == "ws")
     return bool(config.method == number.method and config.top_percent == number.top_percent)
 
 

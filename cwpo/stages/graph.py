@@ -171,18 +171,19 @@ Planned = tuple[str, Settings, dict[str, str]]  # slot, settings, input name -> 
 
 def _plan(config: RunConfig) -> Iterator[Planned]:
     method = catalog.METHODS[config.method]
+    asked = config.needs_annotator
     prompts = "prompts" if config.is_sandbox else "data"
     yield "data", from_config.data(config, pool=True), {}
     if config.is_sandbox:
         yield "prompts", from_config.data(config, pool=False), {}
     yield from _bases(config, config.trains_annotator)
-    if method.needs_annotator:
+    if asked:
         yield from _annotators(config)
     yield from _sft(config, method)
     start = _start_slot(config)
     starts = {"start": start} if start else {}
     yield "reference", from_config.reference(config, method.pool), {"data": "data", **starts}
-    weak = {"labels": "labels"} if method.needs_annotator else {}
+    weak = {"labels": "labels"} if asked else {}
     fitted = {"calibration": "calibration"} if config.weighting_values.get("temperature", 0) is None else {}
     inputs = {"data": "data", **weak, **fitted, "reference": "reference", **starts}
     yield "align", from_config.align(config, method), inputs

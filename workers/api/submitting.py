@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cwpo.compare.power import SeedSpread, measured_spread
-from cwpo.config.catalog import METHODS
 from cwpo.config.environment import settings
 from cwpo.config.parts import JudgeConfig
 from cwpo.config.run import MOST_RUNS, RunConfig, merged
@@ -267,7 +266,7 @@ def _resolve_all(
 
 def _named(config: RunConfig) -> str:
     """What `resolve` looks up of a configuration, as a key: runs with the same one are looked up once."""
-    annotator, device = METHODS[config.method].needs_annotator, config.execution.device
+    annotator, device = config.needs_annotator, config.execution.device
     return (
         f"{annotator} {device} {config.annotator.use} {config.model_dump_json(include={'data', 'model', 'evaluation'})}"
     )

@@ -144,7 +144,7 @@ DECLARED: Mapping[str, Declared] = {
         offers=lambda dataset: {percent: percent for percent in ("10", "30", "50", "75")},
         closed=False,
         sets=("top_percent",),
-        help="The share of the pairs that top, random and bottom keep; one run for each.",
+        help="The share of the pairs that top, top_true, random and bottom keep; one run for each.",
     ),
     "objectives": Declared(
         label="Objectives",

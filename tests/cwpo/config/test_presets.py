@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cwpo.config import catalog
 from cwpo.config.presets import PRESETS, comparison
 from cwpo.config.run import expand
 from cwpo.stages.graph import build
@@ -16,6 +17,14 @@ def test_one_run_per_method_and_seed(name: str) -> None:
     runs = expand(comparison(preset))
     assert len({run.hash() for run in runs}) == len(preset.methods) * len(preset.seeds)
     assert len(preset.seeds) >= 4
+
+
+def test_labels_times_weights_is_two_by_two_with_one_annotator_and_all_methods_that_know_are_bounds() -> None:
+    runs = expand(comparison(PRESETS["labels_weights"]))
+    cells = {(catalog.METHODS[run.method].labels, run.weighting_name) for run in runs}
+    assert cells == {(labels, weighting) for labels in ("human", "weak") for weighting in ("uniform", "confidence")}
+    knows = {(run.method, run.top_percent) for run in expand(comparison(PRESETS["bounds"]))}
+    assert knows == {("weak", None), ("cw", None), ("top", 30), ("top_true", 30), ("correct", None), ("oracle", None)}
 
 
 def test_steady_labels_without_dropout_and_unsteady_with() -> None:
