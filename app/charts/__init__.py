@@ -7,6 +7,7 @@ from app.charts import (
     confidence_bins,
     confidence_deciles,
     confidence_histogram,
+    gain_by_annotator,
     gra_by_kl,
     gra_forest,
     gra_kl_frontier,
@@ -26,6 +27,7 @@ from app.charts import (
 CHARTS: Mapping[str, ModuleType] = {
     "gra_forest": gra_forest,
     "gra_by_kl": gra_by_kl,
+    "gain_by_annotator": gain_by_annotator,
     "gra_kl_frontier": gra_kl_frontier,
     "matched_gap": matched_gap,
     "confidence_bins": confidence_bins,

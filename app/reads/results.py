@@ -14,6 +14,7 @@ from cwpo.compare.gra import DifferenceRow, GraRow, differences, gra_table, pair
 from cwpo.compare.head_to_head import HeadToHead, head_to_head
 from cwpo.compare.in_list import SettingResult, setting_results
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
+from cwpo.compare.questions.gains import GainRow, Quality, gains
 from cwpo.compare.two_judges import GoldRow, gold_table
 from cwpo.config.run import RunConfig
 from cwpo.config.stored import StoredConfigs, read_stored
@@ -91,6 +92,11 @@ def frontiers_of(rows: Sequence[RunRow], reference: str) -> tuple[list[FrontierR
 def gold_table_of(rows: Sequence[RunRow], key: str) -> list[GoldRow]:
     """These runs under their own gold reward and under the further one of that key."""
     return _gold_table(database_url(), _published(rows), key, tuple(rows))
+
+
+def gains_of(rows: Sequence[RunRow]) -> list[GainRow]:
+    """What C gains over uniform weak labels, annotator by annotator, among these evaluated runs."""
+    return _gains(database_url(), _published(rows), tuple(rows))
 
 
 def head_to_head_of(first: Sequence[RunRow], second: Sequence[RunRow], labels: tuple[str, str]) -> HeadToHead:
@@ -189,6 +195,20 @@ def _frontiers(
 ) -> tuple[list[FrontierRow], list[MatchedRow]]:
     found = frontiers(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows))
     return frontier_rows(found), matched_differences(found, reference=reference)
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _gains(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[GainRow]:
+    ids = [row.id for row in _rows]
+    judged = {summary.run_id: summary.human for summary in label_summaries_of(ids)}
+    quality = {
+        run_id: Quality(
+            accuracy=one.accuracy.estimate, ece=one.ece, auroc=one.auroc, mean_confidence=one.mean_confidence.estimate
+        )
+        for run_id, one in judged.items()
+        if one is not None
+    }
+    return gains(_rows, outcomes_of(ids), configs_of(_rows), quality)
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

@@ -230,6 +230,24 @@ MATCHED: tuple[Column, ...] = (
     *_file("note", "reason"),
 )
 
+GAIN: tuple[Column, ...] = (
+    Column(name="label", heading="weighted", words=True),
+    *_file("objective"),
+    Column(name="estimate", heading="points", format=points, lead=True),
+    Column(name="interval", heading="95 %", fields=_ENDS, format=points_interval, text=_reason_or(points_interval)),
+    _P_HOLM,
+    *_file("comparisons"),
+    _TOLD,
+    Column(name="ece", heading="ECE", format=lambda value: number(value, 3)),
+    Column(name="auroc", heading="AUROC", format=lambda value: number(value, 3)),
+    Column(name="accuracy", heading="labels met", unit="%", format=_share),
+    Column(name="mean_confidence", heading="mean C", format=number, muted=True),
+    Column(name="n_prompts", heading="prompts", format=_counted, muted=True, place="text"),
+    Column(name="n_seeds", heading="seeds", format=_seeds, muted=True),
+    _NOTE,
+    *_file("reason"),
+)
+
 GOLD: tuple[Column, ...] = (
     _SETTING,
     *_file("method"),
