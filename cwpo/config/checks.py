@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from cwpo.config import catalog
 from cwpo.config.fields import RunFields
-from cwpo.config.parts import DataConfig, EvaluationConfig, JudgeConfig
+from cwpo.config.parts import DataConfig, EvaluationConfig, JudgeConfig, named_sources
+from cwpo.sandbox.world import KIND_WEIGHTS
 
 _ROUNDING = 1e-9  # shares are typed in decimals
 
@@ -154,6 +155,7 @@ def _split_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:
             f"{data.unlabeled_fraction:g} and data.label_fraction {data.label_fraction:g} add up to more than 1; "
             "lower one of them.",
         )
+    yield from _source_contradictions(data)
     if data.mix is None:
         return
     row = catalog.DATASETS.get(data.dataset)
@@ -167,6 +169,27 @@ def _split_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:
         yield "data.mix", f"names a source that {data.dataset} has not; choose among {', '.join(row.sources)}."
     if data.label_fraction >= 1:
         yield "data.mix", "cannot hold when every pair is labeled; lower data.label_fraction or remove it."
+
+
+def _source_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:
+    """Parts by source, of data that has several."""
+    named = {"labeled_sources": data.labeled_sources, "unlabeled_sources": data.unlabeled_sources}
+    row = catalog.DATASETS.get(data.dataset)
+    offered = None if row is None else KIND_WEIGHTS if data.dataset == "sandbox" else row.sources
+    for field, text in named.items():
+        names = named_sources(text)
+        if names is None:
+            continue
+        if data.mix is not None:
+            yield f"data.{field}", "and data.mix both say where labels come from; remove one of them."
+        if data.label_fraction >= 1:
+            yield f"data.{field}", "has no meaning when every pair is labeled; lower data.label_fraction or remove it."
+        if offered is None:
+            continue
+        if not offered or data.subset is not None:
+            yield f"data.{field}", "needs pairs of several sources: choose a dataset that has them, without a subset."
+        elif not set(names) <= set(offered):
+            yield f"data.{field}", f"names a source that {data.dataset} has not; choose among {', '.join(offered)}."
 
 
 def _may_be_dataset(name: str) -> bool:

@@ -62,6 +62,17 @@ PRESETS: Mapping[str, SandboxPreset] = {
             seeds=(0, 1, 2, 3, 4, 5, 6, 7),
         ),
         SandboxPreset(
+            name="shifted",
+            label="Labels of other topics",
+            shows=(
+                "Two annotators label the same pairs of facts and questions: one learned from labels of these topics, "
+                "the other from nearly as many of sums, events and moods. Is its confidence lower where it has learned "
+                "nothing, and does weighting by it help there?"
+            ),
+            settings={"data": {"labeled_sources": ["facts+ask", "math+sum+mood"], "unlabeled_sources": "facts+ask"}},
+            methods=("human", "weak", "cw"),
+        ),
+        SandboxPreset(
             name="bounds",
             label="What weights could reach",
             shows=(

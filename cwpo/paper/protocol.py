@@ -23,7 +23,8 @@ DIFFERENCES = ("gra", "accuracy", WIN_RATE)  # metrics whose differences answer 
 
 # Fields that tell one experiment from another; the rest of a run's configuration can only depart from the protocol.
 DISTINCT = (
-    "data.subset", "data.unlabeled_fraction", "data.mix", "data.swapped_labels", "weighting.name", "annotator.kind",
+    "data.subset", "data.unlabeled_fraction", "data.mix", "data.labeled_sources",
+    "data.unlabeled_sources", "data.swapped_labels", "weighting.name", "annotator.kind",
 )  # fmt: skip
 OWN_SFT = "sft.data"  # tells two annotators of ws apart: with SFT of the weak model before its DPO, or without
 USUAL: tuple[object, ...] = (None, 0, "bradley_terry", "pool", "labeled")

@@ -57,6 +57,8 @@ class SplitSettings(Settings):
     unlabeled_fraction: float | None = usual(None)
     mix: Mapping[str, float] | None = usual(None)
     swapped_labels: SwapSettings | None = usual(None)
+    labeled_sources: tuple[str, ...] | None = usual(None)
+    unlabeled_sources: tuple[str, ...] | None = usual(None)
     relabels: str | None = usual(None)  # the artifact of labels that people gave later
 
 
@@ -141,6 +143,7 @@ class DataSettings(Settings):
     control_tokens: what is computed from data in which one may be written; they were obeyed before they were text.
     columns: what each column holds, where rows are not read by the names of their columns.
     split: what stays whole when pairs are divided, and whether pairs say of which cluster they are.
+    topics: the sandbox's pairs are from the kind of their task, in place of its two sources.
     """
 
     dataset: str
@@ -156,6 +159,7 @@ class DataSettings(Settings):
     control_tokens: Literal["obeyed", "text"] = usual("obeyed")
     columns: Mapping[str, str] | None = usual(None)
     split: Literal["prompts", "clusters"] = usual("prompts")
+    topics: bool = usual(False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -170,6 +170,8 @@ DECLARED: Mapping[str, Declared] = {
     "data.revision": Declared(found_for="dataset"),
     "data.subset": Declared(found_for="dataset"),
     "data.mix": Declared(found_for="dataset"),
+    "data.labeled_sources": Declared(found_for="dataset"),
+    "data.unlabeled_sources": Declared(found_for="dataset"),
     "data.relabels": Declared(label="Later labels", placeholder="NAME or NAME@VERSION"),
     "data.length_rule.counts": Declared(label="Length counts"),
     "data.length_rule.tokenizer_revision": Declared(found_for="data.length_rule.tokenizer"),
