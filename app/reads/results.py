@@ -15,6 +15,7 @@ from cwpo.compare.head_to_head import HeadToHead, head_to_head
 from cwpo.compare.in_list import SettingResult, setting_results
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
 from cwpo.compare.questions.gains import GainRow, Quality, gains
+from cwpo.compare.questions.tuned import TunedRow, tuned_differences
 from cwpo.compare.two_judges import GoldRow, gold_table
 from cwpo.config.run import RunConfig
 from cwpo.config.stored import StoredConfigs, read_stored
@@ -87,6 +88,11 @@ def labels_of(rows: Sequence[RunRow]) -> dict[str, str]:
 def frontiers_of(rows: Sequence[RunRow], reference: str) -> tuple[list[FrontierRow], list[MatchedRow]]:
     """GRA–KL frontiers of the methods that were run at several β, and their differences at matched KL."""
     return _frontiers(database_url(), _published(rows), reference, tuple(rows))
+
+
+def tuned_of(rows: Sequence[RunRow], reference: str) -> list[TunedRow]:
+    """Differences with β tuned per method, of methods that were run at several."""
+    return _tuned(database_url(), _published(rows), reference, tuple(rows))
 
 
 def gold_table_of(rows: Sequence[RunRow], key: str) -> list[GoldRow]:
@@ -195,6 +201,12 @@ def _frontiers(
 ) -> tuple[list[FrontierRow], list[MatchedRow]]:
     found = frontiers(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows))
     return frontier_rows(found), matched_differences(found, reference=reference)
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _tuned(url: str, published: Published, reference: str, _rows: tuple[RunRow, ...]) -> list[TunedRow]:
+    found = frontiers(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows))
+    return tuned_differences(found, reference=reference)
 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

@@ -73,6 +73,16 @@ PRESETS: Mapping[str, SandboxPreset] = {
             methods=("human", "weak", "cw"),
         ),
         SandboxPreset(
+            name="tuned",
+            label="β tuned for each method",
+            shows=(
+                "Every method at the same four β: a third of the held-out prompts chooses the β of each, the others "
+                "say who is better at its own. A method that only liked the usual β better loses what it had of it."
+            ),
+            settings={"align": {"beta": [0.1, 0.25, 0.5, 1.0]}},
+            methods=("human", "weak", "cw"),
+        ),
+        SandboxPreset(
             name="bounds",
             label="What weights could reach",
             shows=(

@@ -230,6 +230,25 @@ MATCHED: tuple[Column, ...] = (
     *_file("note", "reason"),
 )
 
+TUNED: tuple[Column, ...] = (
+    Column(name="label", heading="difference at each one's β", words=True),
+    *_file("objective"),
+    Column(name="estimate", heading="points", format=points, lead=True),
+    Column(name="interval", heading="95 %", fields=_ENDS, format=points_interval, text=_reason_or(points_interval)),
+    *_file("p"),
+    _P_HOLM,
+    *_file("comparisons"),
+    _DETECTABLE,
+    _TOLD,
+    Column(name="first_beta", heading="first's β", format=lambda value: NOTHING if value is None else f"{value:g}"),
+    Column(name="second_beta", heading="second's β", format=lambda value: NOTHING if value is None else f"{value:g}"),
+    Column(name="validation_prompts", heading="prompts that chose", format=_counted, muted=True),
+    Column(name="n_prompts", heading="prompts", format=_counted, muted=True),
+    Column(name="n_seeds", heading="seeds", format=_seeds, muted=True, place="text"),
+    _NOTE,
+    *_file("reason"),
+)
+
 GAIN: tuple[Column, ...] = (
     Column(name="label", heading="weighted", words=True),
     *_file("objective"),
