@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from app.charts import (
+    blind_spots,
     confidence_bins,
     confidence_deciles,
     confidence_histogram,
@@ -30,6 +31,7 @@ CHARTS: Mapping[str, ModuleType] = {
     "gain_by_annotator": gain_by_annotator,
     "gra_kl_frontier": gra_kl_frontier,
     "matched_gap": matched_gap,
+    "blind_spots": blind_spots,
     "confidence_bins": confidence_bins,
     "confidence_histogram": confidence_histogram,
     "confidence_deciles": confidence_deciles,

@@ -15,11 +15,13 @@ from cwpo.compare.head_to_head import HeadToHead, head_to_head
 from cwpo.compare.in_list import SettingResult, setting_results
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
 from cwpo.compare.questions.gains import GainRow, Quality, gains
+from cwpo.compare.questions.spots import SpotRow, spot_rows
 from cwpo.compare.questions.tuned import TunedRow, tuned_differences
 from cwpo.compare.two_judges import GoldRow, gold_table
 from cwpo.config.run import RunConfig
 from cwpo.config.stored import StoredConfigs, read_stored
 from cwpo.report.labels.annotators import Scaling, scaling
+from cwpo.stages.graph import BLIND_SPOTS
 from db import queries
 from db.engine import Engines, Session, make_engines, read_scope
 from db.records import AnnotatorRow, Judged, LabelSummary, RunGroup, RunRecord, RunRow
@@ -103,6 +105,13 @@ def gold_table_of(rows: Sequence[RunRow], key: str) -> list[GoldRow]:
 def gains_of(rows: Sequence[RunRow]) -> list[GainRow]:
     """What C gains over uniform weak labels, annotator by annotator, among these evaluated runs."""
     return _gains(database_url(), _published(rows), tuple(rows))
+
+
+def blind_spots_of(run_id: int) -> list[SpotRow] | None:
+    """Where the policy of a run is confident and wrong; None before anybody looked."""
+    with reading() as session:
+        found = queries.summaries(session, [run_id], (BLIND_SPOTS,))[BLIND_SPOTS].get(run_id)
+    return None if found is None else spot_rows(found[BLIND_SPOTS])
 
 
 def head_to_head_of(first: Sequence[RunRow], second: Sequence[RunRow], labels: tuple[str, str]) -> HeadToHead:

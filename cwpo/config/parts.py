@@ -279,6 +279,11 @@ class EvaluationConfig(Part):
     batch_invariant: bool = Field(
         False, description="vllm: kernels whose result does not depend on the batch (VLLM_BATCH_INVARIANT); slower"
     )
+    blind_spots: bool = Field(
+        False,
+        exclude_if=lambda wanted: not wanted,
+        description="look where the aligned policy is confident and wrong, by the annotator's confidence",
+    )
     judge: JudgeConfig | None = Field(
         None, description="a judge model beside the gold reward", exclude_if=lambda judge: judge is None
     )

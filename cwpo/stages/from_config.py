@@ -236,6 +236,11 @@ def reference(config: RunConfig, part: catalog.Part, *, role: Role = "policy") -
     return ReferenceSettings(**_model(config, role), **_part(config, part))
 
 
+def blind_spots(config: RunConfig, part: catalog.Part) -> ReferenceSettings:
+    """Log-probabilities of the same part under the aligned policy, and where it is confident and wrong."""
+    return ReferenceSettings(**_model(config, "policy"), **_part(config, part), beta=config.align.beta)
+
+
 def align(config: RunConfig, method: catalog.MethodRow) -> AlignSettings:
     """Objective, weighting and training."""
     options = {name: getattr(config.align, name) for name in catalog.OBJECTIVES[config.objective].fields}

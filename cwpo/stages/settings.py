@@ -142,8 +142,7 @@ class DataSettings(Settings):
 
     control_tokens: what is computed from data in which one may be written; they were obeyed before they were text.
     columns: what each column holds, where rows are not read by the names of their columns.
-    split: what stays whole when pairs are divided, and whether pairs say of which cluster they are.
-    topics: the sandbox's pairs are from the kind of their task, in place of its two sources.
+    split: what stays whole when pairs are divided; topics: a sandbox pair's source is the kind of its task.
     """
 
     dataset: str
@@ -238,7 +237,9 @@ class SftSettings(PreferenceSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceSettings(ModelSettings, PartSettings):
-    """Log-probabilities of the pairs that alignment reads."""
+    """Log-probabilities of the pairs that alignment reads; with the β of an aligned policy its blind spots too."""
+
+    beta: float | None = usual(None)
 
 
 @dataclass(frozen=True, kw_only=True)

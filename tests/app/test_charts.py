@@ -28,6 +28,7 @@ from cwpo.annotation.summary import judged as label_summary_of
 from cwpo.compare.gra import GraRow
 from cwpo.compare.matched_kl import FrontierRow, Knot, MatchedRow
 from cwpo.compare.questions.gains import GainRow
+from cwpo.compare.questions.spots import SpotRow
 from cwpo.config import catalog
 from cwpo.paper import published
 from cwpo.paper.answers import cells
@@ -140,9 +141,17 @@ GAINS = [
     )
     for share, gain, ece, auroc in ((5, 0.01, 0.1, 0.55), (30, 0.02, 0.05, 0.65), (50, 0.0, None, 0.7))
 ]  # fmt: skip
+SPOTS = [
+    SpotRow(
+        part=part, n=10, mean_confidence=at, weak_wrong=0.4, reference_wrong=0.5, policy_wrong=0.3, confident=0.5,
+        blind=0.2, blind_low=0.1, blind_high=0.4,
+    )
+    for part, at in (("1", 0.1), ("2", 0.6), ("all", 0.35))
+]  # fmt: skip
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],
+    "blind_spots": [SPOTS],
     "gain_by_annotator": [GAINS],
     "gra_kl_frontier": [FRONTIERS],
     "matched_gap": [MATCHED],

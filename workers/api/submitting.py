@@ -8,7 +8,7 @@ from cwpo.config.environment import settings
 from cwpo.config.parts import JudgeConfig
 from cwpo.config.run import MOST_RUNS, RunConfig, merged
 from cwpo.errors import ConfigError
-from cwpo.stages.graph import build, checking, rescoring
+from cwpo.stages.graph import build, checking, looking, rescoring
 from cwpo.stages.graph import judging as judging_of
 from cwpo.stages.resolve import resolve, with_gold, with_judge
 from db import queries
@@ -148,6 +148,16 @@ def check_judge(run_ids: Sequence[int], gold_reward: str | None = None) -> list[
         if gold_reward is not None and gold_reward != config.evaluation.gold_reward:
             config = with_gold(config, gold_reward, home=home())
         ((_, _, stages),) = _with_needs([(config, checking(config, finished))])
+        planned.append((run_id, stages))
+    return _extended(planned)
+
+
+def look_for_blind_spots(run_ids: Sequence[int]) -> list[Submitted]:
+    """Where the aligned policies of evaluated runs are confident and wrong, by the confidence of their annotators."""
+    planned = []
+    for run_id in run_ids:
+        config, finished = _evaluated(run_id)
+        ((_, _, stages),) = _with_needs([(config, looking(config, finished))])
         planned.append((run_id, stages))
     return _extended(planned)
 

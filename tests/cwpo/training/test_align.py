@@ -20,6 +20,7 @@ from cwpo.training.align import (
     alignment_loss,
     confidence_bins,
     load_align_data,
+    read_reference,
     run_align,
     train_policy,
     with_proportional_sampling,
@@ -317,6 +318,37 @@ def test_a_cw_run_starts_at_log_2_times_mean_confidence_and_learns(tmp_path, inp
         ModelRef(artifact=ctx.out), store=ctx.store, device="cpu", precision="fp32", trainable=False, lora=None, seed=0
     )
     assert not same(aligned.model, tiny.policy("opt"))
+
+
+def test_blind_spots_are_read_off_the_aligned_policy_beside_reference_and_confidence(tmp_path, inputs):
+    """Every figure again from the models: βh by concatenated passes, confident from σ(βh) = 3/4 on, wrong against the
+    human label; half of the pairs by C are the five tenths below. Without a β the stage is what it always was."""
+    aligned = context(tmp_path / "align", inputs=inputs, config=stage_config(train={**TRAIN, "lr": 1e-2, "epochs": 3}))
+    run_align(aligned)
+    given = {name: inputs[name] for name in ("data", "labels", "reference")} | {"start": aligned.out}
+    settings = {**small_world.MODEL, **small_world.PART, "part": "unlabeled"}
+    plain = run_reference(context(tmp_path / "plain", "reference", inputs=given, config=settings))
+    found = run_reference(context(tmp_path / "spots", "reference", inputs=given, config={**settings, "beta": 0.5}))
+    assert {name: value for name, value in found.items() if name != "blind_spots"} == plain
+    ctx = context(tmp_path / "again")
+    policy = load_policy(
+        ModelRef(artifact=aligned.out), store=ctx.store, device="cpu", precision="fp32", trainable=False, lora=None,
+        seed=0,
+    )  # fmt: skip
+    part = part_of(PAIRS, "unlabeled", 0.4, 0)
+    before = read_reference(inputs["reference"])
+    blind = []
+    for pair, row in zip(part, encode_pairs(part, small_world.word_tokenizer(), max_length=96).rows, strict=True):
+        a, b = tiny.concatenated_logps(policy.model, row).tolist()
+        reward = 0.5 * (a - before[pair.pair_id][0] - b + before[pair.pair_id][1])
+        wrong = (reward > 0) != (pair.human_label == "a")
+        blind.append(wrong and 1 / (1 + math.exp(-abs(reward))) >= 0.75)
+    spots = found["blind_spots"]
+    assert spots["pairs"] == spots["all"]["n"] == sum(one["n"] for one in spots["parts"]) == 24
+    assert spots["all"]["blind"] == pytest.approx(np.mean(blind))
+    assert sum(one["n"] * one["blind"] for one in spots["parts"]) == pytest.approx(sum(blind))
+    assert np.all(np.diff([one["mean_confidence"] for one in spots["parts"]]) > 0)
+    json.dumps(found, allow_nan=False)
 
 
 def test_top_half_keeps_half_of_the_pairs(tmp_path, inputs):
