@@ -23,6 +23,7 @@ from app.charts import (
     text_lengths,
     top_share,
     training_curves,
+    transfer,
 )
 
 CHARTS: Mapping[str, ModuleType] = {
@@ -45,4 +46,5 @@ CHARTS: Mapping[str, ModuleType] = {
     "parallel": parallel,
     "paper_cells": paper_cells,
     "training_curves": training_curves,
+    "transfer": transfer,
 }

@@ -16,6 +16,7 @@ from cwpo.compare.in_list import SettingResult, setting_results
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
 from cwpo.compare.questions.gains import GainRow, Quality, gains
 from cwpo.compare.questions.spots import SpotRow, spot_rows
+from cwpo.compare.questions.transfer import TransferRow, transfer_rows
 from cwpo.compare.questions.tuned import TunedRow, tuned_differences
 from cwpo.compare.two_judges import GoldRow, gold_table
 from cwpo.config.run import RunConfig
@@ -105,6 +106,26 @@ def gold_table_of(rows: Sequence[RunRow], key: str) -> list[GoldRow]:
 def gains_of(rows: Sequence[RunRow]) -> list[GainRow]:
     """What C gains over uniform weak labels, annotator by annotator, among these evaluated runs."""
     return _gains(database_url(), _published(rows), tuple(rows))
+
+
+def transfer_of(rows: Sequence[RunRow]) -> list[TransferRow]:
+    """How annotators of these runs label pairs of other sources than they learned from."""
+    shifted = {run_id: config for run_id, config in configs_of(rows).items() if config.data.shifted}
+    return transfer_rows(shifted, _quality([row for row in rows if row.id in shifted])) if shifted else []
+
+
+def _quality(rows: Sequence[RunRow]) -> dict[int, Quality]:
+    """How right and how calibrated the annotators of these runs are, by run."""
+    return {
+        summary.run_id: Quality(
+            accuracy=summary.human.accuracy.estimate,
+            ece=summary.human.ece,
+            auroc=summary.human.auroc,
+            mean_confidence=summary.human.mean_confidence.estimate,
+        )
+        for summary in label_summaries_of([row.id for row in rows])
+        if summary.human is not None
+    }
 
 
 def blind_spots_of(run_id: int) -> list[SpotRow] | None:
@@ -220,16 +241,7 @@ def _tuned(url: str, published: Published, reference: str, _rows: tuple[RunRow, 
 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
 def _gains(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[GainRow]:
-    ids = [row.id for row in _rows]
-    judged = {summary.run_id: summary.human for summary in label_summaries_of(ids)}
-    quality = {
-        run_id: Quality(
-            accuracy=one.accuracy.estimate, ece=one.ece, auroc=one.auroc, mean_confidence=one.mean_confidence.estimate
-        )
-        for run_id, one in judged.items()
-        if one is not None
-    }
-    return gains(_rows, outcomes_of(ids), configs_of(_rows), quality)
+    return gains(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows), _quality(_rows))
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

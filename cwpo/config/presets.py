@@ -9,6 +9,7 @@ from cwpo.config.run import merged
 METHODS = ("human", "weak", "cw", "top:10", "top:30", "top:50", "oracle")
 # What weighting by confidence has to be told apart from, beside weights of 1 and the weights themselves.
 CONTROLS = ("weak", "cw", "top:50", "random:50", "bottom:50", "shuffled", "normalised")
+TOPICS = ["facts+ask", "math+sum", "harm+mood"]
 CONTROLS_SHOW = (
     "Whether weighting by confidence does more than its controls: half of the pairs by chance, or the least confident "
     "half alone; the same weights shuffled over the pairs, or divided by their mean."
@@ -71,6 +72,18 @@ PRESETS: Mapping[str, SandboxPreset] = {
             ),
             settings={"data": {"labeled_sources": ["facts+ask", "math+sum+mood"], "unlabeled_sources": "facts+ask"}},
             methods=("human", "weak", "cw"),
+        ),
+        SandboxPreset(
+            name="transfer",
+            label="Transfer between topics",
+            shows=(
+                "Annotators of three groups of topics label the same pairs of each group: how right they are where "
+                "they learned and elsewhere, and whether their confidence says so. A matrix under Annotators on Compare."
+            ),
+            settings={
+                "data": {"labeled_sources": TOPICS, "unlabeled_sources": TOPICS, "unlabeled_fraction": 0.5},
+            },
+            methods=("weak",),
         ),
         SandboxPreset(
             name="tuned",

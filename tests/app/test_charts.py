@@ -29,6 +29,7 @@ from cwpo.compare.gra import GraRow
 from cwpo.compare.matched_kl import FrontierRow, Knot, MatchedRow
 from cwpo.compare.questions.gains import GainRow
 from cwpo.compare.questions.spots import SpotRow
+from cwpo.compare.questions.transfer import TransferRow
 from cwpo.config import catalog
 from cwpo.paper import published
 from cwpo.paper.answers import cells
@@ -148,6 +149,10 @@ SPOTS = [
     )
     for part, at in (("1", 0.1), ("2", 0.6), ("all", 0.35))
 ]  # fmt: skip
+TRANSFERS = [
+    TransferRow(learned=one, labels=other, n_seeds=2, accuracy=0.7, auroc=None, ece=0.1, mean_confidence=0.4)
+    for one, other in (("facts", "facts"), ("facts", "math"), ("math", "math"))
+]
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],
@@ -165,6 +170,7 @@ EXAMPLES: dict[str, list[Any]] = {
     "paper_cells": PUBLISHED[:2],
     "parallel": [SWEPT],
     "training_curves": [POINTS],
+    "transfer": [TRANSFERS],
     "confidence_bins": [BY_THIRD],
     "confidence_histogram": [ONE, SEVERAL],
     "confidence_deciles": [ONE, SEVERAL],

@@ -18,6 +18,7 @@ from cwpo.compare.gra import GraRow
 from cwpo.compare.questions.gains import FEWEST, GainRow, rank_correlation
 from cwpo.report import columns as report_columns
 from cwpo.report.document.meanings import glossary
+from cwpo.report.labels.spots import TRANSFER
 from cwpo.report.listings import decile_cells, decile_numbers
 from cwpo.report.numbers import number
 from db import queries
@@ -26,6 +27,7 @@ from db.records import LabelSummary, RunRow
 CURVES = ("loss", "rewards/accuracies", "rewards/margins", "grad_norm", "mean_weight")
 THIRDS = {f"{metric} by confidence": metric for metric in confidence_bins.METRICS}
 MOST_LINES = 50
+TRANSFERS = "From one source to another"
 GAINS = "What C gains, by annotator"
 
 
@@ -46,6 +48,7 @@ def show_annotators(rows: Sequence[RunRow]) -> None:
         )
     show_controls(rows)
     show_gains(rows)
+    show_transfer(rows)
 
 
 def show_gains(rows: Sequence[RunRow]) -> None:
@@ -64,6 +67,22 @@ def show_gains(rows: Sequence[RunRow]) -> None:
     layout.note(_gains_in_words(found))
     with st.container(horizontal=True):
         show_export([of_columns("gain by annotator", report_columns.GAIN, found)], key="export_gains")
+
+
+def show_transfer(rows: Sequence[RunRow]) -> None:
+    """Annotators with labels of one source on pairs of another; nothing where runs name no sources."""
+    found = results.transfer_of(rows)
+    if len(found) < 2:
+        return
+    left, right = layout.two_columns()
+    with left:
+        show_chart("transfer", found, key="transfer_accuracy", title=f"{TRANSFERS}: labels met")
+    with right:
+        show_chart("transfer", found, key="transfer_auroc", figure="auroc", title=f"{TRANSFERS}: AUROC of C")
+    layout.small(TRANSFERS, meanings=glossary(TRANSFER))
+    tables.show_report(TRANSFER, found, alt=TRANSFERS)
+    layout.note("Against the human labels of the pairs that were labeled, as a mean over seeds.")
+    show_export([of_columns("transfer between sources", TRANSFER, found)], key="export_transfer")
 
 
 def _gains_in_words(rows: Sequence[GainRow]) -> str:

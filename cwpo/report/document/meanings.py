@@ -44,6 +44,8 @@ MEANINGS: Mapping[str, str] = {
     "first's β": "The value of β that the first was best at on the prompts that choose.",
     "second's β": "The same of the second.",
     "prompts that chose": "Held-out prompts that were for choosing β and are in no figure here.",
+    "learned from": "The sources whose human labels the annotator learned from.",
+    "labels pairs of": "The sources of the pairs that it labeled.",
     "tenth by C": "A tenth of the pairs by the annotator's confidence, the least sure first; or all of them.",
     "pairs in it": "How many pairs with a human label are in it.",
     "its mean C": "Mean confidence of the annotator over them.",

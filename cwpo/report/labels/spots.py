@@ -1,4 +1,4 @@
-"""The table of blind spots, and what it says in one sentence."""
+"""The tables of blind spots and of transfer between sources, and what blind spots say in one sentence."""
 
 from collections.abc import Sequence
 
@@ -16,6 +16,14 @@ def _share(value: float) -> str:
     return percent(value).removesuffix(" %")
 
 
+def _known_share(value: float | None) -> str:
+    return percent(value).removesuffix(" %")
+
+
+def _thousandths(value: float | None) -> str:
+    return number(value, 3)
+
+
 SPOTS: tuple[Column, ...] = (
     Column(name="part", heading="tenth by C", words=True),
     Column(name="n", heading="pairs in it", format=count, muted=True),
@@ -25,6 +33,17 @@ SPOTS: tuple[Column, ...] = (
         for name, heading in _MARKS.items()
     ),
     Column(name="blind_interval", heading="95 %", fields=("blind_low", "blind_high"), format=interval, muted=True),
+)
+
+
+TRANSFER: tuple[Column, ...] = (
+    Column(name="learned", heading="learned from", words=True),
+    Column(name="labels", heading="labels pairs of", words=True),
+    Column(name="accuracy", heading="labels met", unit="%", format=_known_share, lead=True),
+    Column(name="auroc", heading="AUROC", format=_thousandths),
+    Column(name="ece", heading="ECE", format=_thousandths),
+    Column(name="mean_confidence", heading="mean C", format=number, muted=True),
+    Column(name="n_seeds", heading="seeds", format=count, muted=True),
 )
 
 
