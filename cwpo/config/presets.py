@@ -78,7 +78,8 @@ PRESETS: Mapping[str, SandboxPreset] = {
             label="Transfer between topics",
             shows=(
                 "Annotators of three groups of topics label the same pairs of each group: how right they are where "
-                "they learned and elsewhere, and whether their confidence says so. A matrix under Annotators on Compare."
+                "they learned and elsewhere, and whether their confidence says so: a matrix, on Compare under "
+                "Annotators."
             ),
             settings={
                 "data": {"labeled_sources": TOPICS, "unlabeled_sources": TOPICS, "unlabeled_fraction": 0.5},
