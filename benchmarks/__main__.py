@@ -11,6 +11,7 @@ USUAL = ("dpo", "plain", "scoring", "where", "memory", "sweep", "demo_time", "pa
 # Run by name: they need a card, root, a machine for themselves, or pairs of one's own, take an hour, or answer one
 # question.
 BY_NAME = (
+    "annotator_quality",
     "annotators",
     "checkpoint",
     "eta",

@@ -51,9 +51,20 @@ class PreferencePair:
     pair: CandidatePair
     label: Side
     source: Literal["human", "weak", "true"]
-    margin: float | None = None  # annotator units, >= 0; weak labels only
+    margin: float | None = None  # annotator units, >= 0; where an annotator labels or weighs
     spread: float | None = None  # SD of the margin over annotators or passes; with several only
     agreement: float | None = None  # share of annotators or passes that vote for the label; where it is asked for
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the label is the true one; None where that is not known."""
+        return None if self.pair.true_label is None else self.label == self.pair.true_label
+
+    @property
+    def true_gap(self) -> float | None:
+        """|U(a) - U(b)|, >= 0; None where true utilities are not known."""
+        a, b = self.pair.utility_a, self.pair.utility_b
+        return None if a is None or b is None else abs(a - b)
 
     @property
     def chosen(self) -> str:

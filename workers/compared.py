@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cwpo.compare.alignment_end import END_METRICS, alignment_ends
-from cwpo.compare.gra import differences, gra_table, pairs_against
+from cwpo.compare.gra import differences, gra_table, pairs_against, planned_interactions, setting_keys
 from cwpo.compare.matched_kl import frontiers, matched_differences
 from cwpo.compare.reference import usual_reference
 from cwpo.config.stored import read_stored
@@ -34,7 +34,8 @@ def compared_in_database(run_ids: Sequence[int], *, reference: int | None = None
     if reference is not None and (pinned is None or pinned.group_key not in {row.group_key for row in table}):
         raise ConfigError("--reference", f"{reference} is not among these runs, or not evaluated; name one that is.")
     against = pinned.group_key if pinned else usual_reference(table)
-    pairs = pairs_against(runs, against) if against else []
+    asked = planned_interactions(runs, settings=setting_keys(runs, stored.configs))
+    pairs = [*pairs_against(runs, against), *asked] if against else []
     found = differences(runs, outcomes, pairs=pairs, configs=stored.configs)
     matched = matched_differences(frontiers(runs, outcomes, stored.configs), reference=against)
     waiting = [run for run in runs if run.evaluation is None]

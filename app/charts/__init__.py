@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from app.charts import (
+    blind_spots,
     confidence_bins,
     confidence_deciles,
     confidence_histogram,
+    gain_by_annotator,
     gra_by_kl,
     gra_forest,
     gra_kl_frontier,
@@ -21,13 +23,16 @@ from app.charts import (
     text_lengths,
     top_share,
     training_curves,
+    transfer,
 )
 
 CHARTS: Mapping[str, ModuleType] = {
     "gra_forest": gra_forest,
     "gra_by_kl": gra_by_kl,
+    "gain_by_annotator": gain_by_annotator,
     "gra_kl_frontier": gra_kl_frontier,
     "matched_gap": matched_gap,
+    "blind_spots": blind_spots,
     "confidence_bins": confidence_bins,
     "confidence_histogram": confidence_histogram,
     "confidence_deciles": confidence_deciles,
@@ -41,4 +46,5 @@ CHARTS: Mapping[str, ModuleType] = {
     "parallel": parallel,
     "paper_cells": paper_cells,
     "training_curves": training_curves,
+    "transfer": transfer,
 }

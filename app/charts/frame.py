@@ -58,6 +58,7 @@ DARK = Look(
     reference="#5B6068",
     methods={
         "human": "#9AA1AC",
+        "human_cw": "#7BA3E0",
         "human_100": "#6D737D",
         "human_labeled": "#9AA1AC",
         "weak": "#E0A34A",
@@ -73,11 +74,15 @@ DARK = Look(
         "unbiased": "#58B7CB",
         "committee": "#A9B963",
         "madpo": "#D98ABB",
+        "correct": "#E4E3DE",
+        "top_true": "#69B598",
     },
 )
 LOOKS: Mapping[str, Look] = {"light": LIGHT, "dark": DARK}
 
-DASHED_METHODS = frozenset({"human_labeled", "random", "bottom", "shuffled", "normalised"})
+DASHED_METHODS = frozenset(
+    {"human_cw", "human_labeled", "random", "bottom", "shuffled", "normalised", "correct", "top_true"}
+)
 # Objectives differ by shape, in the order of the catalog.
 SHAPES = (
     "circle",

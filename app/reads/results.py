@@ -10,14 +10,19 @@ from cwpo.compare import gra
 from cwpo.compare.alignment_end import END_METRICS, AlignmentEnd, alignment_ends
 from cwpo.compare.configured_run import Configs
 from cwpo.compare.costs import CostRow, Prices, StageCost, cost_table, stage_costs
-from cwpo.compare.gra import DifferenceRow, GraRow, differences, gra_table, pairs_against
+from cwpo.compare.gra import DifferenceRow, GraRow, differences, gra_table, pairs_against, planned_interactions
 from cwpo.compare.head_to_head import HeadToHead, head_to_head
 from cwpo.compare.in_list import SettingResult, setting_results
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
+from cwpo.compare.questions.gains import GainRow, Quality, gains
+from cwpo.compare.questions.spots import SpotRow, spot_rows
+from cwpo.compare.questions.transfer import TransferRow, transfer_rows
+from cwpo.compare.questions.tuned import TunedRow, tuned_differences
 from cwpo.compare.two_judges import GoldRow, gold_table
 from cwpo.config.run import RunConfig
 from cwpo.config.stored import StoredConfigs, read_stored
 from cwpo.report.labels.annotators import Scaling, scaling
+from cwpo.stages.graph import BLIND_SPOTS
 from db import queries
 from db.engine import Engines, Session, make_engines, read_scope
 from db.records import AnnotatorRow, Judged, LabelSummary, RunGroup, RunRecord, RunRow
@@ -88,9 +93,46 @@ def frontiers_of(rows: Sequence[RunRow], reference: str) -> tuple[list[FrontierR
     return _frontiers(database_url(), _published(rows), reference, tuple(rows))
 
 
+def tuned_of(rows: Sequence[RunRow], reference: str) -> list[TunedRow]:
+    """Differences with β tuned per method, of methods that were run at several."""
+    return _tuned(database_url(), _published(rows), reference, tuple(rows))
+
+
 def gold_table_of(rows: Sequence[RunRow], key: str) -> list[GoldRow]:
     """These runs under their own gold reward and under the further one of that key."""
     return _gold_table(database_url(), _published(rows), key, tuple(rows))
+
+
+def gains_of(rows: Sequence[RunRow]) -> list[GainRow]:
+    """What C gains over uniform weak labels, annotator by annotator, among these evaluated runs."""
+    return _gains(database_url(), _published(rows), tuple(rows))
+
+
+def transfer_of(rows: Sequence[RunRow]) -> list[TransferRow]:
+    """How annotators of these runs label pairs of other sources than they learned from."""
+    shifted = {run_id: config for run_id, config in configs_of(rows).items() if config.data.shifted}
+    return transfer_rows(shifted, _quality([row for row in rows if row.id in shifted])) if shifted else []
+
+
+def _quality(rows: Sequence[RunRow]) -> dict[int, Quality]:
+    """How right and how calibrated the annotators of these runs are, by run."""
+    return {
+        summary.run_id: Quality(
+            accuracy=summary.human.accuracy.estimate,
+            ece=summary.human.ece,
+            auroc=summary.human.auroc,
+            mean_confidence=summary.human.mean_confidence.estimate,
+        )
+        for summary in label_summaries_of([row.id for row in rows])
+        if summary.human is not None
+    }
+
+
+def blind_spots_of(run_id: int) -> list[SpotRow] | None:
+    """Where the policy of a run is confident and wrong; None before anybody looked."""
+    with reading() as session:
+        found = queries.summaries(session, [run_id], (BLIND_SPOTS,))[BLIND_SPOTS].get(run_id)
+    return None if found is None else spot_rows(found[BLIND_SPOTS])
 
 
 def head_to_head_of(first: Sequence[RunRow], second: Sequence[RunRow], labels: tuple[str, str]) -> HeadToHead:
@@ -177,7 +219,8 @@ def _table(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[Gr
 def _differences(
     url: str, published: Published, reference: str, settings: Mapping[str, str], _rows: tuple[RunRow, ...]
 ) -> list[DifferenceRow]:
-    pairs = pairs_against(_rows, reference) if reference else None
+    asked = planned_interactions(_rows, settings=settings)
+    pairs = [*pairs_against(_rows, reference), *asked] if reference else None
     ids = [row.id for row in _rows]
     return differences(_rows, outcomes_of(ids), pairs=pairs, settings=settings, configs=configs_of(_rows))
 
@@ -188,6 +231,17 @@ def _frontiers(
 ) -> tuple[list[FrontierRow], list[MatchedRow]]:
     found = frontiers(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows))
     return frontier_rows(found), matched_differences(found, reference=reference)
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _tuned(url: str, published: Published, reference: str, _rows: tuple[RunRow, ...]) -> list[TunedRow]:
+    found = frontiers(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows))
+    return tuned_differences(found, reference=reference)
+
+
+@st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _gains(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[GainRow]:
+    return gains(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows), _quality(_rows))
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

@@ -9,7 +9,7 @@ from app.components.compare.evidence import show_top_share
 from app.components.compare.facts import absences, facts
 from app.components.compare.further import show_further
 from app.components.compare.handing_on import show_copy, show_report_buttons
-from app.components.compare.matched import show_matched
+from app.components.compare.matched import show_matched, show_tuned
 from app.components.compare.tables import rows_shown, show_differences_table, show_gra_table
 from app.components.frame import layout
 from app.components.frame.address import CompareView
@@ -78,6 +78,7 @@ def _answer(shown: ChosenRuns) -> tuple[list[GraRow], list[DifferenceRow], str]:
         note = f"{counted} {expected_of_losses(configs.values())}".strip()
         show_differences_table(table, differences, most, note=note)
     show_matched(lines, matched)
+    show_tuned(results.tuned_of(evaluated, against) if lines else [])
     show_gra_table(table, list(configs.values()), most)
     show_cards(evaluated, table)
     files = tables.exports(table, differences, matched, runs=evaluated, configs=configs)

@@ -12,6 +12,7 @@ from app.components.judging.card import show_card
 from app.components.model.chat import show_chat
 from app.components.model.get import show_models
 from app.components.run.actions import show_actions
+from app.components.run.blind_spots import show_blind_spots
 from app.components.run.card_waits import show_card_waits
 from app.components.run.curves import show_run_curves
 from app.components.run.pairs_link import show_pair_links
@@ -102,6 +103,7 @@ def _progress(run_id: int, was_live: bool, first: Once[Watched]) -> None:
         _files(run, stages, times.stages if times else NO_TIMES)
     with right:
         show_card(run.row)
+        show_blind_spots(run.row)
     show_run_curves(run.row, stages, right)
 
 

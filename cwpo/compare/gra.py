@@ -9,16 +9,14 @@ import pandas as pd
 
 from cwpo.compare.alignment_end import AlignmentEnd, Length, length_of, mean_known
 from cwpo.compare.configured_run import (
-    NO_COMMON_PROMPT,
-    NO_COMMON_SEED,
     ONE_SEED,
     ComparedRun,
     Configs,
     by_setting,
     config_of,
     in_order,
-    why_unpaired,
 )
+from cwpo.compare.paired import paired, seeds_by_prompts, wide_of
 from cwpo.compare.setting_names import setting_labels
 from cwpo.config import catalog
 from cwpo.config.dotted import without
@@ -26,10 +24,13 @@ from cwpo.config.run import RunConfig, digest
 from cwpo.data.related.outcomes import clusters_at, clusters_in
 from cwpo.statistics import intervals
 from cwpo.statistics.shares import share
-from cwpo.statistics.simultaneous import Gap, together, told
+from cwpo.statistics.simultaneous import together, told
 
 NOT_EVALUATED = "not evaluated yet"
 PLANNED = (("cw", "weak"), ("cw", "human"))
+# Differences that a method was made for, planned where a table has both; and the one of two of them.
+QUESTIONS = (*PLANNED, ("human_cw", "human"), ("correct", "weak"), ("top_true", "top"))
+INTERACTION = ("human_cw", "human", "cw", "weak")
 OF_A_RUN = ("method", "top_percent", "seed", "name", "execution")  # no setting of what is compared
 
 
@@ -103,6 +104,13 @@ class DifferenceRow:
     kl_high: float | None = None
     note: str = ""
     reason: str | None = None
+    less_first: str = ""  # of an interaction, which is first − second − (less_first − less_second); group keys
+    less_second: str = ""
+
+    @property
+    def is_interaction(self) -> bool:
+        """Whether it is a difference of two differences."""
+        return bool(self.less_first)
 
     @property
     def covers_zero(self) -> bool:
@@ -131,7 +139,7 @@ def gra_table(
     they are known."""
     groups = _groups(runs, outcomes)
     labels = labels_of(runs, configs or {})
-    wide = {name: _wide(outcomes, name) for name in ("outcome", "tokens", "baseline_tokens")}
+    wide = {name: wide_of(outcomes, name) for name in ("outcome", "tokens", "baseline_tokens")}
     related = clusters_in(outcomes)
     rows = [
         _gra_row(group, labels[key], outcomes, wide, configs or {}, ends or {}, related)
@@ -144,23 +152,24 @@ def differences(
     runs: Sequence[ComparedRun],
     outcomes: pd.DataFrame,
     *,
-    pairs: Sequence[tuple[str, str]] | None = None,
+    pairs: Sequence[tuple[str, ...]] | None = None,
     settings: Mapping[str, str] | None = None,
     configs: Configs | None = None,
 ) -> list[DifferenceRow]:
-    """Paired differences of two settings each (group keys; default: `planned_pairs`), with intervals and tests that
-    hold for all of them at once."""
+    """Paired differences of two settings each, or interactions of four (group keys; default: `planned_pairs` and
+    `planned_interactions`), with intervals and tests that hold for all of them at once."""
     groups = _groups(runs, outcomes)
     every = _groups(runs, None)
     labels = setting_labels(every, configs or {})
-    chosen = planned_pairs(runs, settings=settings) if pairs is None else pairs
-    won, drift = _wide(outcomes, "outcome"), _wide(outcomes, "logratio")
+    planned = (*planned_pairs(runs, settings=settings), *planned_interactions(runs, settings=settings))
+    chosen: Sequence[tuple[str, ...]] = planned if pairs is None else pairs
+    won, drift = wide_of(outcomes, "outcome"), wide_of(outcomes, "logratio")
     related = clusters_in(outcomes)
     rows = []
-    for first, second in chosen:
-        about = _about(every[first], every[second], labels)
-        missing = first not in groups or second not in groups
-        figures = {"reason": NOT_EVALUATED} if missing else _paired(groups[first], groups[second], won, drift, related)
+    for keys in chosen:
+        about = _about([every[key] for key in keys], labels)
+        missing = any(key not in groups for key in keys)
+        figures = {"reason": NOT_EVALUATED} if missing else paired([groups[key] for key in keys], won, drift, related)
         rows.append(about | figures)
     tested = [row for row in rows if "gap" in row]
     for row, found in zip(tested, together([row.pop("gap") for row in tested]), strict=True):
@@ -169,21 +178,31 @@ def differences(
 
 
 def planned_pairs(runs: Sequence[ComparedRun], *, settings: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
-    """cw − weak and cw − human, within one objective and, given `settings` by group key, within one setting.
+    """cw − weak, cw − human and what else methods were made for, within one objective and, given `settings` by group
+    key, within one setting.
 
     Where a method has several rows left there, no pair is guessed: choose with `pairs`.
     """
-    groups = _groups(runs, None)
+    return [(place[first], place[second]) for place in _places(runs, settings)
+            for first, second in QUESTIONS if {first, second} <= place.keys()]  # fmt: skip
+
+
+def planned_interactions(
+    runs: Sequence[ComparedRun], *, settings: Mapping[str, str] | None = None
+) -> list[tuple[str, str, str, str]]:
+    """What C adds to human labels less what it adds to weak ones, where a setting has all four."""
+    a, b, c, d = INTERACTION
+    return [(place[a], place[b], place[c], place[d]) for place in _places(runs, settings)
+            if set(INTERACTION) <= place.keys()]  # fmt: skip
+
+
+def _places(runs: Sequence[ComparedRun], settings: Mapping[str, str] | None) -> list[dict[str, str]]:
+    """By objective and setting: method -> group key, of methods that stand there once."""
     places: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for key, group in groups.items():
+    for key, group in _groups(runs, None).items():
         place = places.setdefault((group[0].objective, (settings or {}).get(key, "")), {})
         place.setdefault(group[0].method, []).append(key)
-    return [
-        (place[first][0], place[second][0])
-        for place in places.values()
-        for first, second in PLANNED
-        if len(place.get(first, [])) == 1 and len(place.get(second, [])) == 1
-    ]
+    return [{method: keys[0] for method, keys in place.items() if len(keys) == 1} for place in places.values()]
 
 
 def pairs_against(runs: Sequence[ComparedRun], reference: str) -> list[tuple[str, str]]:
@@ -225,19 +244,6 @@ def _order(row: GraRow) -> tuple[int, int, float, float, str]:
     )
 
 
-def _wide(outcomes: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Runs × prompts of one column, NaN where a run did not answer a prompt."""
-    return outcomes.pivot(index="run_id", columns="prompt_id", values=column)
-
-
-def _table(group: Sequence[ComparedRun], wide: pd.DataFrame) -> pd.DataFrame:
-    """Seeds × prompts of a group; two runs of one seed are averaged, never counted as two seeds."""
-    rows = wide.loc[[run.id for run in group]].set_axis([run.seed for run in group], axis="index")
-    if not rows.index.is_unique:
-        rows = rows.groupby(level=0).mean()
-    return rows.dropna(axis="columns", how="all")
-
-
 def _shared(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The prompts of all seeds, and a note on what that left out; without any, the first seed alone."""
     if not table.notna().all(axis=0).any():
@@ -256,7 +262,7 @@ def _gra_row(
     ends: Mapping[int, AlignmentEnd],
     related: Mapping[str, str],
 ) -> GraRow:
-    table, note = _shared(_table(group, wide["outcome"]))
+    table, note = _shared(seeds_by_prompts(group, wide["outcome"]))
     values, clusters = table.to_numpy(dtype=np.float64), clusters_at(related, table.columns)
     used = [run for run in group if run.seed in table.index]
     tallies = [intervals.gra(row) for row in values]
@@ -309,7 +315,9 @@ def _gra_row(
 def _length(
     runs: Sequence[ComparedRun], table: pd.DataFrame, wide: Mapping[str, pd.DataFrame], clusters: Sequence[str] | None
 ) -> Length:
-    tokens, baseline = (_table(runs, wide[name]).reindex_like(table) for name in ("tokens", "baseline_tokens"))
+    tokens, baseline = (
+        seeds_by_prompts(runs, wide[name]).reindex_like(table) for name in ("tokens", "baseline_tokens")
+    )
     return length_of(table, tokens, baseline, clusters)
 
 
@@ -334,10 +342,10 @@ def _share_kept(config: RunConfig | None) -> float | None:
     return None if config is None else config.top_percent
 
 
-def _about(first: Sequence[ComparedRun], second: Sequence[ComparedRun], labels: Mapping[str, str]) -> dict[str, Any]:
-    a, b = first[0], second[0]
-    one, other = labels[a.group_key], labels[b.group_key]
-    return {
+def _about(groups: Sequence[Sequence[ComparedRun]], labels: Mapping[str, str]) -> dict[str, Any]:
+    a, b, *less = (group[0] for group in groups)
+    one, other, *further = (labels[group[0].group_key] for group in groups)
+    found = {
         "first": a.group_key,
         "second": b.group_key,
         "label": f"{one} − {other}",
@@ -347,45 +355,14 @@ def _about(first: Sequence[ComparedRun], second: Sequence[ComparedRun], labels: 
         "second_method": b.method,
         "objective": a.objective,
     }
-
-
-def _paired(
-    first: Sequence[ComparedRun],
-    second: Sequence[ComparedRun],
-    won: pd.DataFrame,
-    drift: pd.DataFrame,
-    related: Mapping[str, str],
-) -> dict[str, Any]:
-    """What one difference is computed from, or the reason why there is none."""
-    seeds = sorted({run.seed for run in first} & {run.seed for run in second})
-    if not seeds:
-        return {"reason": NO_COMMON_SEED}
-    one, other = ([run for run in group if run.seed in seeds] for group in (first, second))
-    reason = why_unpaired(one, other)
-    if reason:
-        return {"reason": reason}
-    a, b = _table(one, won), _table(other, won)
-    gap = a.sub(b).dropna(axis="columns")  # prompts that both have under every seed
-    if gap.shape[1] == 0:
-        return {"reason": NO_COMMON_PROMPT}
-    left_out = len(a.columns.union(b.columns)) - gap.shape[1]
-    notes = [ONE_SEED] if len(seeds) == 1 else []
-    notes += [f"{left_out:,} prompts left out that not every run answered"] if left_out else []
-    kl = _table(one, drift).sub(_table(other, drift))
-    return {
-        "gap": Gap(first=first[0].group_key, second=second[0].group_key, cells=gap, clusters=related),
-        "note": "; ".join(notes),
-        **_kl_difference(kl.dropna(axis="columns"), related),
+    if not less:
+        return found
+    first, second = f"({one} − {other})", f"({' − '.join(further)})"
+    return found | {
+        "label": f"{first} − {second}",
+        "first_label": first,
+        "second_label": second,
+        "second_method": less[0].method,
+        "less_first": less[0].group_key,
+        "less_second": less[1].group_key,
     }
-
-
-def _kl_difference(gap: pd.DataFrame, related: Mapping[str, str]) -> dict[str, float]:
-    """Mean paired difference of the log-ratios with its interval; nothing where they were not measured."""
-    values = gap.to_numpy(dtype=np.float64)
-    if values.size == 0:
-        return {}
-    if np.ptp(values) == 0:
-        same = float(values.flat[0])
-        return {"kl_estimate": same, "kl_low": same, "kl_high": same}
-    found = intervals.crossed(values, clusters_at(related, gap.columns), bounds=(-np.inf, np.inf))
-    return {"kl_estimate": found.estimate, "kl_low": found.low, "kl_high": found.high}

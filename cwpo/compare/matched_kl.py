@@ -125,7 +125,7 @@ def frontiers(runs: Sequence[ComparedRun], outcomes: pd.DataFrame, configs: Conf
 
 def frontier_rows(found: Sequence[Frontier]) -> list[FrontierRow]:
     """What the chart draws: one curve per method."""
-    labels = _labels(found)
+    labels = frontier_labels(found)
     rows = []
     for one in found:
         seeds = _seed_frontiers(one, list(one.runs), one.outcomes.columns)
@@ -149,10 +149,10 @@ def frontier_rows(found: Sequence[Frontier]) -> list[FrontierRow]:
 def matched_differences(found: Sequence[Frontier], *, reference: str = "") -> list[MatchedRow]:
     """cw − weak and cw − human, or with the group key of a `reference` all others − its frontier, with
     intervals that hold for all of them at once."""
-    labels = _labels(found)
+    labels = frontier_labels(found)
     rows = [
         _about(first, second, labels) | _figures(first, second, labels)
-        for first, second in _pairs(found, reference=reference)
+        for first, second in frontier_pairs(found, reference=reference)
     ]
     tested = [row for row in rows if "gap" in row]
     for row, found_row in zip(tested, together([row.pop("gap") for row in tested]), strict=True):
@@ -160,7 +160,8 @@ def matched_differences(found: Sequence[Frontier], *, reference: str = "") -> li
     return [MatchedRow(**row) for row in rows]
 
 
-def _labels(found: Sequence[Frontier]) -> dict[str, str]:
+def frontier_labels(found: Sequence[Frontier]) -> dict[str, str]:
+    """What frontiers are called beside each other, by their keys."""
     return setting_labels(
         {one.key: [one.first] for one in found}, {one.first.id: _at_one_beta(one.config) for one in found}
     )
@@ -232,7 +233,7 @@ def _knots(one: Frontier) -> tuple[Knot, ...]:
     )
 
 
-def _pairs(found: Sequence[Frontier], *, reference: str) -> list[tuple[Frontier, Frontier]]:
+def frontier_pairs(found: Sequence[Frontier], *, reference: str) -> list[tuple[Frontier, Frontier]]:
     """Within one place; where a method has several frontiers there, no pair is guessed."""
     pinned = [one for one in found if reference and any(r.group_key == reference for s in one.runs.values() for r in s)]
     if pinned:

@@ -129,6 +129,8 @@ def _dataset(name: str) -> str:
 WORDS: Mapping[str, Callable[[Any], str]] = {
     "data.dataset": _dataset,
     "data.subset": lambda name: str(name)[:SHORT],
+    "data.labeled_sources": lambda names: f"labels of {str(names)[:SHORT]}",
+    "data.unlabeled_sources": lambda names: f"pairs of {str(names)[:SHORT]}",
     "model.policy": _short,
     "model.annotator": lambda name: f"{_short(name)} annotator",
     "data.label_fraction": lambda share: f"{_share(share)} labels",

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from cwpo.config import catalog
 from cwpo.config.fields import RunFields
-from cwpo.config.parts import DataConfig, EvaluationConfig, JudgeConfig
+from cwpo.config.parts import DataConfig, EvaluationConfig, JudgeConfig, named_sources
+from cwpo.sandbox.world import KIND_WEIGHTS
 
 _ROUNDING = 1e-9  # shares are typed in decimals
 
@@ -56,7 +57,7 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
     if gold == "oracle" and not config.is_sandbox:
         yield "evaluation.gold_reward", "the oracle knows only the sandbox; choose trained or a reward model."
     for row_need in catalog.OBJECTIVES[config.objective].needs:
-        if row_need == "margin" and not method.needs_annotator:
+        if row_need == "margin" and not config.takes_weak_labels:
             yield "objective", f"{config.objective} needs the annotator's margin, which {config.method} has not."
     if config.model.quantization != "none" and config.model.lora is None:
         yield "model.quantization", "4-bit weights do not train: set model.lora, or quantization: none."
@@ -78,10 +79,17 @@ def _weighting_contradictions(config: RunFields, method: catalog.MethodRow) -> I
     if not percent and config.top_percent is not None:
         yield (
             "top_percent",
-            "only top, random and bottom take it; remove it or choose one of them.",
+            "only top, top_true, random and bottom take it; remove it or choose one of them.",
         )
-    if row.needs_margin and not method.needs_annotator:
-        yield "weighting.name", f"{row.name} weighs by the annotator's margin, which {config.method} has not."
+    if row.needs_margin and method.pool != "unlabeled":
+        yield (
+            "weighting.name",
+            f"{row.name} weighs by the annotator's margin, and it labels the unlabeled part alone: choose human.",
+        )
+    if row.swaps and not config.takes_weak_labels:
+        yield "weighting.name", f"{row.name} is the annotator's belief in its own labels; {config.method} has others."
+    if row.sandbox_only and not method.sandbox_only and not config.is_sandbox:
+        yield "weighting.name", f"{row.name} needs what only the sandbox knows of its pairs; choose another."
     several = config.annotator.members > 1 or config.annotator.passes > 1
     if not several and {"spread", "agreement"} & set(row.reads):
         field = "weighting.name" if config.weighting.name else "annotator.members"
@@ -125,6 +133,16 @@ def _online_contradictions(config: RunFields, method: catalog.MethodRow) -> Iter
             f"needs labels of an annotator: nobody labels for {config.method} what the policy writes while it trains; "
             "choose weak, cw or another method with weak labels, or remove it.",
         )
+    if {"kl", "gap"} & set(catalog.OBJECTIVES[config.objective].needs):
+        yield (
+            "objective",
+            f"{config.objective} reads more of a step than its pairs, which align.online does not sample.",
+        )
+    if {"agreement", "right", "gap"} & set(catalog.WEIGHTINGS[config.weighting_name].reads):
+        yield (
+            "weighting.name",
+            f"{config.weighting_name} reads what is known of stored pairs alone; remove align.online.",
+        )
     if config.align.pair_sampling != "all":
         yield "align.pair_sampling", "skips stored pairs by their cost; with align.online leave it at all."
 
@@ -161,6 +179,7 @@ def _split_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:
             f"{data.unlabeled_fraction:g} and data.label_fraction {data.label_fraction:g} add up to more than 1; "
             "lower one of them.",
         )
+    yield from _source_contradictions(data)
     if data.mix is None:
         return
     row = catalog.DATASETS.get(data.dataset)
@@ -174,6 +193,27 @@ def _split_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:
         yield "data.mix", f"names a source that {data.dataset} has not; choose among {', '.join(row.sources)}."
     if data.label_fraction >= 1:
         yield "data.mix", "cannot hold when every pair is labeled; lower data.label_fraction or remove it."
+
+
+def _source_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:
+    """Parts by source, of data that has several."""
+    named = {"labeled_sources": data.labeled_sources, "unlabeled_sources": data.unlabeled_sources}
+    row = catalog.DATASETS.get(data.dataset)
+    offered = None if row is None else KIND_WEIGHTS if data.dataset == "sandbox" else row.sources
+    for field, text in named.items():
+        names = named_sources(text)
+        if names is None:
+            continue
+        if data.mix is not None:
+            yield f"data.{field}", "and data.mix both say where labels come from; remove one of them."
+        if data.label_fraction >= 1:
+            yield f"data.{field}", "has no meaning when every pair is labeled; lower data.label_fraction or remove it."
+        if offered is None:
+            continue
+        if not offered or data.subset is not None:
+            yield f"data.{field}", "needs pairs of several sources: choose a dataset that has them, without a subset."
+        elif not set(names) <= set(offered):
+            yield f"data.{field}", f"names a source that {data.dataset} has not; choose among {', '.join(offered)}."
 
 
 def _may_be_dataset(name: str) -> bool:

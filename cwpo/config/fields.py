@@ -24,7 +24,9 @@ class RunFields(Part):
 
     name: str = Field("", max_length=200, description="what the run is called; does not change it")
     method: str = Field("cw", description=f"{', '.join(catalog.METHODS)}; N is written top:30")
-    top_percent: float | None = Field(None, gt=0, le=100, description="N of top, random and bottom, in percent")
+    top_percent: float | None = Field(
+        None, gt=0, le=100, description="N of top, top_true, random and bottom, in percent"
+    )
     objective: str = Field("dpo", description=", ".join(catalog.OBJECTIVES))
     seed: int = Field(0, ge=0, description="drives split, annotator, SFT and alignment")
     data: DataConfig = Field(default_factory=DataConfig, description="pairs, filter, label fraction")
@@ -64,15 +66,25 @@ class RunFields(Part):
         return catalog.METHODS[self.method].annotator or self.annotator.kind
 
     @property
+    def needs_annotator(self) -> bool:
+        """Whether an annotator labels pairs of the run: for its labels, or for the margins that weigh other labels."""
+        return self.takes_weak_labels or catalog.WEIGHTINGS[self.weighting_name].needs_margin
+
+    @property
+    def takes_weak_labels(self) -> bool:
+        """Whether the policy learns from the annotator's labels."""
+        return catalog.METHODS[self.method].labels == "weak"
+
+    @property
     def trains_annotator(self) -> bool:
-        """Whether the run trains its annotator: its method has one, and no existing one is named."""
-        return catalog.METHODS[self.method].needs_annotator and self.annotator.use is None
+        """Whether the run trains its annotator: it needs one, and no existing one is named."""
+        return self.needs_annotator and self.annotator.use is None
 
     @property
     def fits_temperature(self) -> bool:
         """Whether a second annotator is held against held-out labeled pairs."""
         asked = self.annotator.calibrate or self.weighting_values.get("temperature", 0) is None
-        return asked and catalog.METHODS[self.method].needs_annotator
+        return asked and self.needs_annotator
 
     @property
     def method_label(self) -> str:

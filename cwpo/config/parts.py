@@ -1,5 +1,6 @@
 """The parts of a run's configuration, every field with its default and what it means. Free of torch."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -67,6 +68,18 @@ class DataConfig(Part):
     mix: dict[str, float] | None = Field(
         None, description="shares of sources among the labeled pairs: harmless 0.8 and helpful 0.2"
     )
+    labeled_sources: str | None = Field(
+        None,
+        max_length=500,
+        exclude_if=lambda value: value is None,
+        description="human labels come from these sources alone, facts or facts+ask; label_fraction is of their pairs",
+    )
+    unlabeled_sources: str | None = Field(
+        None,
+        max_length=500,
+        exclude_if=lambda value: value is None,
+        description="the unlabeled part has pairs of these sources alone; default: of all",
+    )
     test_prompts: int = Field(700, gt=0, description="prompts held out for evaluation, before any split")
     sandbox: SandboxWorld | None = Field(None, description="the sandbox world; only with dataset: sandbox")
 
@@ -74,6 +87,11 @@ class DataConfig(Part):
     @classmethod
     def _columns_make_pairs(cls, columns: Any) -> dict[str, str] | None:
         return None if columns is None else checked(columns)
+
+    @property
+    def shifted(self) -> bool:
+        """Whether labeled and unlabeled pairs come from sources that are named."""
+        return bool(named_sources(self.labeled_sources) or named_sources(self.unlabeled_sources))
 
     @field_validator("mix")
     @classmethod
@@ -83,6 +101,12 @@ class DataConfig(Part):
         if any(not 0 <= share <= 1 for share in mix.values()) or abs(sum(mix.values()) - 1) > 1e-9:
             raise ValueError(f"must be shares from 0 to 1 that add up to 1, not {sum(mix.values()):g}")
         return mix
+
+
+def named_sources(text: str | None) -> tuple[str, ...] | None:
+    """The sources of "facts+math", sorted; None where none is named. A comma may stand for the plus."""
+    found = sorted({name.strip() for name in re.split("[+,]", text or "")} - {""})
+    return tuple(found) or None
 
 
 class LoraConfig(Part):
@@ -273,6 +297,11 @@ class EvaluationConfig(Part):
     engine_version: str | None = Field(None, description="version of vLLM; found at submission where it is installed")
     batch_invariant: bool = Field(
         False, description="vllm: kernels whose result does not depend on the batch (VLLM_BATCH_INVARIANT); slower"
+    )
+    blind_spots: bool = Field(
+        False,
+        exclude_if=lambda wanted: not wanted,
+        description="look where the aligned policy is confident and wrong, by the annotator's confidence",
     )
     judge: JudgeConfig | None = Field(
         None, description="a judge model beside the gold reward", exclude_if=lambda judge: judge is None

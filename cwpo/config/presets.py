@@ -9,6 +9,7 @@ from cwpo.config.run import merged
 METHODS = ("human", "weak", "cw", "top:10", "top:30", "top:50", "oracle")
 # What weighting by confidence has to be told apart from, beside weights of 1 and the weights themselves.
 CONTROLS = ("weak", "cw", "top:50", "random:50", "bottom:50", "shuffled", "normalised")
+TOPICS = ["facts+ask", "math+sum", "harm+mood"]
 CONTROLS_SHOW = (
     "Whether weighting by confidence does more than its controls: half of the pairs by chance, or the least confident "
     "half alone; the same weights shuffled over the pairs, or divided by their mean."
@@ -50,6 +51,61 @@ PRESETS: Mapping[str, SandboxPreset] = {
             seeds=(0, 1, 2, 3, 4, 5, 6, 7),
         ),
         SandboxPreset(name="controls", label="Controls", shows=CONTROLS_SHOW, methods=CONTROLS),
+        SandboxPreset(
+            name="labels_weights",
+            label="Labels × weights",
+            shows=(
+                "Human and weak labels of the same pairs, each weighted alike and by C, the same weight for a pair "
+                "whoever labels it. Where C finds easy pairs it adds as much to human labels; where it finds right "
+                "labels, more to weak ones: the difference of the two is a row of the table."
+            ),
+            methods=("human", "human_cw", "weak", "cw"),
+            seeds=(0, 1, 2, 3, 4, 5, 6, 7),
+        ),
+        SandboxPreset(
+            name="shifted",
+            label="Labels of other topics",
+            shows=(
+                "Two annotators label the same pairs of facts and questions: one learned from labels of these topics, "
+                "the other from nearly as many of sums, events and moods. Is its confidence lower where it has learned "
+                "nothing, and does weighting by it help there?"
+            ),
+            settings={"data": {"labeled_sources": ["facts+ask", "math+sum+mood"], "unlabeled_sources": "facts+ask"}},
+            methods=("human", "weak", "cw"),
+        ),
+        SandboxPreset(
+            name="transfer",
+            label="Transfer between topics",
+            shows=(
+                "Annotators of three groups of topics label the same pairs of each group: how right they are where "
+                "they learned and elsewhere, and whether their confidence says so: a matrix, on Compare under "
+                "Annotators."
+            ),
+            settings={
+                "data": {"labeled_sources": TOPICS, "unlabeled_sources": TOPICS, "unlabeled_fraction": 0.5},
+            },
+            methods=("weak",),
+        ),
+        SandboxPreset(
+            name="tuned",
+            label="β tuned for each method",
+            shows=(
+                "Every method at the same four β: a third of the held-out prompts chooses the β of each, the others "
+                "say who is better at its own. A method that only liked the usual β better loses what it had of it."
+            ),
+            settings={"align": {"beta": [0.1, 0.25, 0.5, 1.0]}},
+            methods=("human", "weak", "cw"),
+        ),
+        SandboxPreset(
+            name="bounds",
+            label="What weights could reach",
+            shows=(
+                "Confidence beside one who knows: the weak labels that are right alone, the 30 % of pairs with the "
+                "largest true gap beside the 30 % with the largest margin, and true labels on all pairs. What CW lacks "
+                "of the right labels is the most that a better confidence could add."
+            ),
+            methods=("weak", "cw", "top:30", "top_true:30", "correct", "oracle"),
+        ),
     )
 }
 

@@ -10,7 +10,7 @@ from cwpo.config import catalog
 from cwpo.config.run import MOST_RUNS, RunConfig, list_fields, override, problems
 from cwpo.errors import ConfigError
 
-METHOD_MISSING = "choose at least one method; top, random and bottom also need a percentage."
+METHOD_MISSING = "choose at least one method; top, top_true, random and bottom also need a percentage."
 MISSING = {"method": METHOD_MISSING, "objective": "choose at least one objective."}
 
 

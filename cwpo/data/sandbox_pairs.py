@@ -54,12 +54,18 @@ def _draw(ctx: StageContext[DataSettings]) -> Iterator[CandidatePair]:
             ctx.reporter.progress(done, drawn.pairs, "pairs")
         pair = to_pair(row)
         pair = replace(pair, cluster=_cluster(ctx.settings, pair.prompt))
-        yield replace(pair, source=source_of(pair.prompt)) if ctx.settings.sources else pair
+        told = topic_of if ctx.settings.topics else source_of
+        yield replace(pair, source=told(pair.prompt)) if ctx.settings.sources else pair
 
 
 def source_of(prompt: str) -> str:
     """The sandbox's two sources, as those of HH-RLHF: prompts that ask for harm are the harmless ones."""
     return "harmless" if grammar.read_prompt(prompt).kind == "harm" else "helpful"
+
+
+def topic_of(prompt: str) -> str:
+    """The kind of a prompt's task."""
+    return grammar.read_prompt(prompt).kind
 
 
 def to_pair(row: Mapping[str, Any]) -> CandidatePair:

@@ -3,7 +3,7 @@
 The rule is what a stage's settings say of the split; labels are swapped only for stages that learn from them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,8 +25,9 @@ _OTHER: Mapping[Side, Side] = {"a": "b", "b": "a"}
 class Split:
     """Which prompts are in which part, by their place in the seeded order; it grows with related prompts alone.
 
-    Labeled are the prompts up to the place `labeled_to` (−1: none), or those at the places `mixed` where a mix was
-    asked for. Unlabeled are those behind `unlabeled_after`, or where it is None all that are not labeled.
+    Labeled are the prompts up to the place `labeled_to` (−1: none), or those at the places `mixed` where a mix or
+    sources were asked for. Unlabeled are those behind `unlabeled_after`, or where it is None all that are not labeled;
+    with sources those at the places `hidden`.
     """
 
     seed: int
@@ -34,6 +35,7 @@ class Split:
     mixed: frozenset[int] | None
     unlabeled_after: int | None
     unlabeled_pairs: int
+    hidden: frozenset[int] | None = None
     clusters: Mapping[str, str] = field(default_factory=dict)  # prompt -> cluster, where it is not its own
     relabeled: Labels = field(default_factory=dict)
 
@@ -51,6 +53,8 @@ class Split:
         if part == "all":
             return True
         place = _place(self.clusters.get(prompt_id, prompt_id), self.seed)
+        if part == "unlabeled" and self.hidden is not None:
+            return place in self.hidden
         if part == "unlabeled" and self.unlabeled_after is not None:
             return place > self.unlabeled_after
         labeled = place <= self.labeled_to if self.mixed is None else place in self.mixed
@@ -75,7 +79,7 @@ def split_file(file: Path, rule: SplitSettings) -> Split:
 
     with pq.ParquetFile(file) as table:
         there, clusters = table.schema_arrow.names, None
-        columns = ["prompt_id", *(["source"] if rule.mix and "source" in there else [])]
+        columns = ["prompt_id", *(["source"] if _by_source(rule) and "source" in there else [])]
         if "cluster" in there:
             both = table.iter_batches(batch_size=_BATCH, columns=["prompt_id", "cluster"])
             rows = (row for batch in both for row in batch.to_pylist())
@@ -99,17 +103,21 @@ def split_prompts(
     if seed is None:
         raise KeyError('a split needs its seed; the part "all" is not split')
     sources: list[str | None] = []
+    by_source = _by_source(rule)
 
     def place_each() -> Iterator[int]:
         for prompt_id, source in pairs:
-            if mix:
+            if by_source:
                 sources.append(source)
             yield _place(prompt_id if clusters is None else clusters.get(prompt_id, prompt_id), seed)
 
     place_at = _place_at if clusters is None else _nearest_place
     places = np.fromiter(place_each(), dtype=np.uint64)  # eight bytes a pair
-    order = np.argsort(places, kind="stable") if mix else None
+    order = np.argsort(places, kind="stable") if by_source else None
     places.sort()
+    if rule.labeled_sources or rule.unlabeled_sources:
+        named = np.array(sources, dtype=object)[order]
+        return replace(_of_sources(places, named, rule, place_at), clusters=clusters or {})
     target = round((rule.label_fraction or 0) * places.size)
     labeled_to, mixed, labeled_pairs = place_at(places, target), None, 0
     after = None if fraction is None else place_at(places, round(round(1 - fraction, 12) * places.size))
@@ -130,6 +138,54 @@ def split_prompts(
         unlabeled_pairs=rest,
         clusters=clusters or {},
     )
+
+
+def _by_source(rule: SplitSettings) -> bool:
+    return bool(rule.mix or rule.labeled_sources or rule.unlabeled_sources)
+
+
+def _of_sources(
+    places: NDArray[np.uint64],
+    sources: NDArray[np.object_],
+    rule: SplitSettings,
+    place_at: Callable[[NDArray[np.uint64], int], int],
+) -> Split:
+    """Labeled and unlabeled parts with sources of their own; the share of each is of the pairs of its sources, from the
+    start of their order and from its end. Other pairs are in neither part. A cluster is of the source of its first
+    pair; what is labeled is never unlabeled."""
+    prompts, first, inverse, counts = np.unique(places, return_index=True, return_inverse=True, return_counts=True)
+    whose = sources[first]
+    labeled, hidden = (
+        np.ones(len(prompts), dtype=bool) if names is None else np.isin(whose, _known(names, whose))
+        for names in (rule.labeled_sources, rule.unlabeled_sources)
+    )
+    own, rest = places[labeled[inverse]], places[hidden[inverse]]
+    labeled_to = place_at(own, round((rule.label_fraction or 0) * own.size))
+    labeled &= prompts <= np.uint64(max(labeled_to, 0)) if labeled_to >= 0 else False
+    fraction = rule.unlabeled_fraction
+    if fraction is not None:
+        after = place_at(rest, round(round(1 - fraction, 12) * rest.size))
+        hidden &= prompts > np.uint64(after) if after >= 0 else True
+    hidden &= ~labeled
+    return Split(
+        seed=rule.split_seed or 0,
+        labeled_to=labeled_to,
+        mixed=frozenset(prompts[labeled].tolist()),
+        unlabeled_after=None,
+        unlabeled_pairs=int(counts[hidden].sum()),
+        hidden=frozenset(prompts[hidden].tolist()),
+    )
+
+
+def _known(names: tuple[str, ...], sources: NDArray[np.object_]) -> list[str]:
+    """The names, all of which have pairs; a sentence otherwise."""
+    there = sorted({str(name) for name in sources if name is not None})
+    missing = [name for name in names if name not in there]
+    if missing and not there:
+        raise DataError("Parts by source need pairs that name theirs, and none does: give the file a column source.")
+    if missing:
+        raise DataError(f"data names the source {missing[0]}, which no pair has: choose among {', '.join(there[:10])}.")
+    return list(names)
 
 
 def swap_labels(pairs: Iterable[CandidatePair], swaps: SwapSettings | None) -> list[CandidatePair]:

@@ -108,7 +108,7 @@ def _making(trained: Trained) -> str:
     if trained.stage == "align" and online is not None:
         every = "each step" if online.refresh_every == 1 else f"every {online.refresh_every} steps"
         lines.append(("Pairs", f"two answers of its own to each prompt, sampled anew {every} of its training"))
-    if trained.stage == "align" and catalog.METHODS[config.method].needs_annotator:
+    if trained.stage == "align" and config.needs_annotator:
         lines.append(("Annotator", _annotator(config)))
         mean = (trained.labels or {}).get("mean_confidence")
         if mean is not None and online is None:

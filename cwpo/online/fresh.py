@@ -23,7 +23,7 @@ from cwpo.models.logps import ForwardPath, forward_path, response_logps
 from cwpo.models.reading import values_of
 from cwpo.models.text.reader import reader_of
 from cwpo.models.tokenization import Encoded, cut_left
-from cwpo.records import CandidatePair
+from cwpo.records import CandidatePair, Side
 from cwpo.reporting import InParts
 from cwpo.sandbox.oracle import utility
 from cwpo.stages.context import StageContext
@@ -168,7 +168,7 @@ def _as_pairs(
         pair = given.pool[row]
         known = pair.utility_a is not None  # in the sandbox
         ua, ub = (utility(pair.prompt, text) for text in (a, b)) if known else (None, None)
-        better = None if ua is None or ub is None or ua == ub else "a" if ua > ub else "b"
+        better: Side | None = None if ua is None or ub is None or ua == ub else "a" if ua > ub else "b"
         pairs.append(
             replace(
                 pair, pair_id=_id(pair, step), response_a=a, response_b=b, human_label=None, true_label=better,

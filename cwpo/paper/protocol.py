@@ -23,8 +23,8 @@ DIFFERENCES = ("gra", "accuracy", WIN_RATE)  # metrics whose differences answer 
 
 # Fields that tell one experiment from another; the rest of a run's configuration can only depart from the protocol.
 DISTINCT = (
-    "data.subset", "data.unlabeled_fraction", "data.mix", "data.swapped_labels", "weighting.name", "annotator.kind",
-    "align.online",
+    "data.subset", "data.unlabeled_fraction", "data.mix", "data.labeled_sources", "data.unlabeled_sources",
+    "data.swapped_labels", "weighting.name", "annotator.kind", "align.online",
 )  # fmt: skip
 OWN_SFT = "sft.data"  # tells two annotators of ws apart: with SFT of the weak model before its DPO, or without
 USUAL: tuple[object, ...] = (None, 0, "bradley_terry", "pool", "labeled")
@@ -150,7 +150,7 @@ def _said(number: Number, field: str) -> tuple[str, ...]:
 def departures(config: RunConfig, metric: str = "gra") -> tuple[str, ...]:
     """Fields in which a run departs from the protocol that the paper states, as "align.beta 0.1 (0.5)"."""
     wanted = _protocol(config)
-    weak = catalog.METHODS[config.method].needs_annotator
+    weak = config.needs_annotator
     skipped = (*OPEN, *DISTINCT, "weighting", *(() if weak else ONLY_WITH_ANNOTATOR))
     read = (*BEFORE_LABELS, *_own_sft(config)) if metric in FROM_LABELS else tuple(RunConfig.model_fields)
     skipped += (OWN_SFT,) if metric in FROM_LABELS else ()
@@ -210,8 +210,7 @@ def sandbox_pair(difference: PaperDifference, groups: Sequence[Group]) -> tuple[
 def _same_method(number: Number, config: RunConfig) -> bool:
     """The annotator of every method that labels with it is the same one, whatever is done with the labels."""
     if number.metric in FROM_LABELS:
-        weak = catalog.METHODS[config.method].needs_annotator
-        return bool(weak) and (config.method == "ws") == (number.method == "ws")
+        return config.needs_annotator and (config.method == "ws") == (number.method == "ws")
     return bool(config.method == number.method and config.top_percent == number.top_percent)
 
 

@@ -192,16 +192,15 @@ GRA: tuple[Column, ...] = (
     *_file("beta"),
 )  # fmt: skip
 
+# What the rule of a table says of each of its differences.
+_TESTED = (*_file("p"), _P_HOLM, *_file("comparisons"), _DETECTABLE, _TOLD)
+
 DIFFERENCE: tuple[Column, ...] = (
     Column(name="label", heading="difference", words=True),
     *_file("objective"),
     Column(name="estimate", heading="points", format=points, lead=True),
     Column(name="interval", heading="95 %", fields=_ENDS, format=points_interval, text=_reason_or(points_interval)),
-    *_file("p"),
-    _P_HOLM,
-    *_file("comparisons"),
-    _DETECTABLE,
-    _TOLD,
+    *_TESTED,
     *_file("interval_method"),
     Column(name="n_prompts", heading="prompts", format=_counted, muted=True, place="text"),
     Column(name="n_seeds", heading="seeds", format=_seeds, muted=True, place="text"),
@@ -216,11 +215,7 @@ MATCHED: tuple[Column, ...] = (
     *_file("objective"),
     Column(name="estimate", heading="points", format=points, lead=True),
     Column(name="interval", heading="95 %", fields=_ENDS, format=points_interval),
-    *_file("p"),
-    _P_HOLM,
-    *_file("comparisons"),
-    _DETECTABLE,
-    _TOLD,
+    *_TESTED,
     Column(name="kl_range", heading="KL", unit="nats", fields=("kl_low", "kl_high"), format=_span, muted=True),
     Column(name="n_prompts", heading="prompts", format=_counted, muted=True, place="text"),
     Column(name="n_seeds", heading="seeds", format=_seeds, muted=True, place="text"),
@@ -228,6 +223,41 @@ MATCHED: tuple[Column, ...] = (
         name="said", heading="note", text=lambda row: row.reason or row.note, place="text", words=True, in_files=False
     ),
     *_file("note", "reason"),
+)
+
+TUNED: tuple[Column, ...] = (
+    Column(name="label", heading="difference at each one's β", words=True),
+    *_file("objective"),
+    Column(name="estimate", heading="points", format=points, lead=True),
+    Column(name="interval", heading="95 %", fields=_ENDS, format=points_interval, text=_reason_or(points_interval)),
+    *_TESTED,
+    *(
+        Column(name=f"{side}_beta", heading=f"{side}'s β", format=lambda beta: NOTHING if beta is None else f"{beta:g}")
+        for side in ("first", "second")
+    ),
+    Column(name="validation_prompts", heading="prompts that chose", format=_counted, muted=True),
+    Column(name="n_prompts", heading="prompts", format=_counted, muted=True),
+    Column(name="n_seeds", heading="seeds", format=_seeds, muted=True, place="text"),
+    _NOTE,
+    *_file("reason"),
+)
+
+GAIN: tuple[Column, ...] = (
+    Column(name="label", heading="weighted", words=True),
+    *_file("objective"),
+    Column(name="estimate", heading="points", format=points, lead=True),
+    Column(name="interval", heading="95 %", fields=_ENDS, format=points_interval, text=_reason_or(points_interval)),
+    _P_HOLM,
+    *_file("comparisons"),
+    _TOLD,
+    Column(name="ece", heading="ECE", format=lambda value: number(value, 3)),
+    Column(name="auroc", heading="AUROC", format=lambda value: number(value, 3)),
+    Column(name="accuracy", heading="labels met", unit="%", format=_share),
+    Column(name="mean_confidence", heading="mean C", format=number, muted=True),
+    Column(name="n_prompts", heading="prompts", format=_counted, muted=True, place="text"),
+    Column(name="n_seeds", heading="seeds", format=_seeds, muted=True),
+    _NOTE,
+    *_file("reason"),
 )
 
 GOLD: tuple[Column, ...] = (

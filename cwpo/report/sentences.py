@@ -56,6 +56,7 @@ def _of_objective(rows: Sequence[GraRow], differences: Sequence[DifferenceRow], 
         elif found:
             clauses.append(_clause(found[0], rows))
     clauses += [matched_clause(row) for row in matched]
+    clauses += [interaction_clause(row) for row in differences if row.is_interaction]
     if not clauses:
         return "The table pairs CW with neither uniform weak labels nor human labels, so it says nothing about either."
     text = "; ".join(clauses) + _one_seed(differences) + "."
@@ -98,6 +99,17 @@ def _clause(row: DifferenceRow, rows: Sequence[GraRow]) -> str:
     gained = row.estimate > 0
     side = "above" if gained else "below"
     return f"{cw} is {side} {other} at {size} ({figures}){_distance(row, rows, gained=gained)}"
+
+
+def interaction_clause(row: DifferenceRow) -> str:
+    """What C adds to human labels beside what it adds to weak ones: as much where it finds easy pairs, nothing where it
+    finds right labels and the human ones are right anyway."""
+    if row.estimate is None:
+        return f"what C adds to human and to weak labels cannot be compared ({row.reason})"
+    figures = f"{points(row.estimate)} points, 95 % {points_interval(row.low, row.high)}"
+    if row.covers_zero:
+        return f"whether C adds more to human or to weak labels cannot be told ({figures}{_least(row)})"
+    return f"C adds {'more' if row.estimate > 0 else 'less'} to human labels than to weak ones ({figures})"
 
 
 def matched_clause(row: MatchedRow) -> str:
@@ -224,7 +236,7 @@ def _has(config: RunConfig, part: str) -> bool:
 
 def _existing(config: RunConfig) -> str | None:
     """The annotator that the run labels with and did not train."""
-    return config.annotator.use if catalog.METHODS[config.method].needs_annotator else None
+    return config.annotator.use if config.needs_annotator else None
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from cwpo.compare.configured_run import ONE_SEED
 from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.report.numbers import count, interval, number, p_value, percent, points, points_interval
-from cwpo.report.sentences import FURTHER, matched_clause, verdict_sentence
+from cwpo.report.sentences import FURTHER, interaction_clause, matched_clause, verdict_sentence
 from cwpo.statistics.simultaneous import EQUIVALENT, SMALL
 
 MOST_NAMED = 3  # settings that a sentence names one by one
@@ -35,6 +35,8 @@ def verdict(
     against = next((row for row in rows if row.group_key == reference), None)
     if against is None:
         return Verdict(headline=verdict_sentence(rows, differences, matched))
+    interactions = [row for row in differences if row.is_interaction]
+    differences = [row for row in differences if not row.is_interaction]
     known = [row for row in differences if row.estimate is not None]
     if not known:
         return Verdict(headline=f"No setting here can be compared with {against.label}: {_reasons(differences)}.")
@@ -46,6 +48,7 @@ def verdict(
     untold = others if real else []
     caveats = [*_undecided(untold, against.label), *_alike(alike, against.label), *_distances(better, rows)]
     caveats += [f"{_sentence(matched_clause(row))}." for row in matched if row.estimate is not None]
+    caveats += [f"{_sentence(interaction_clause(row))}." for row in interactions if row.estimate is not None]
     caveats += _further(differences, known)
     headline = _decided(better, worse, against.label, known) if real else _nothing_told(others or known, against.label)
     return Verdict(headline=headline, caveats=tuple(caveats))

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, Literal
 
 from cwpo.config import catalog
-from cwpo.config.parts import JudgeConfig, OnlineConfig, TrainConfig
+from cwpo.config.parts import JudgeConfig, OnlineConfig, TrainConfig, named_sources
 from cwpo.config.run import RunConfig
 from cwpo.stages.online import ANSWERS, OnlineSettings
 from cwpo.stages.settings import (
@@ -65,10 +65,11 @@ def data(config: RunConfig, *, pool: bool) -> DataSettings:
         evaluation_seed=config.evaluation.seed,
         sandbox=_world(config, pool=pool),
         parts=dict(row.parts) if row and row.parts and part.subset is None else None,
-        sources=bool(part.mix),  # artifacts made without a mix do not say where a pair is from
+        sources=bool(part.mix) or part.shifted,  # artifacts made without a need do not say where a pair is from
         control_tokens="obeyed" if config.is_sandbox else "text",  # the sandbox's world has no such words
         columns=dict(sorted(part.columns.items())) if part.columns else None,
         split="clusters" if config.rules > 1 else "prompts",
+        topics=config.is_sandbox and part.shifted and pool,
     )
 
 
@@ -120,15 +121,20 @@ def _split(config: RunConfig, *, swaps: bool = False, fixed: bool = False) -> di
         "split_seed": config.seed_of("split"),
         "mix": dict(part.mix) if part.mix else None,
         "unlabeled_fraction": part.unlabeled_fraction if part.mix or fixed else None,
+        "labeled_sources": named_sources(part.labeled_sources),
+        "unlabeled_sources": named_sources(part.unlabeled_sources),
         "swapped_labels": SwapSettings(share=share, seed=config.seed_of("split")) if share else None,
         "relabels": part.relabels,
     }
 
 
 def _part(config: RunConfig, part: catalog.Part, *, swaps: bool = False) -> dict[str, Any]:
-    """The part of the pairs a stage reads; the whole depends on no split, a fixed unlabeled part on no labeled one."""
+    """The part of the pairs a stage reads; the whole depends on no split, a fixed unlabeled part on no labeled one
+    unless parts have sources of their own."""
     fixed = config.data.unlabeled_fraction if part == "unlabeled" else None
-    split = _split(config, swaps=swaps)
+    if config.data.shifted and part != "all":
+        return {"part": part, **_split(config, swaps=swaps, fixed=fixed is not None)}
+    split = _split(config, swaps=swaps) | {"labeled_sources": None, "unlabeled_sources": None}
     if part == "all" or fixed is not None:
         seed = None if fixed is None else config.seed_of("split")
         split |= {"label_fraction": None, "split_seed": seed, "mix": None, "unlabeled_fraction": fixed}
@@ -231,6 +237,11 @@ def reference(config: RunConfig, part: catalog.Part, *, role: Role = "policy") -
     """Log-probabilities of the part that alignment, or the implicit-reward annotator, reads."""
     needs = catalog.OBJECTIVES[config.objective].needs if role == "policy" else ()
     return ReferenceSettings(**_model(config, role), **_part(config, part), mismatched="kl" in needs)
+
+
+def blind_spots(config: RunConfig, part: catalog.Part) -> ReferenceSettings:
+    """Log-probabilities of the same part under the aligned policy, and where it is confident and wrong."""
+    return ReferenceSettings(**_model(config, "policy"), **_part(config, part), beta=config.align.beta)
 
 
 def align(config: RunConfig, method: catalog.MethodRow) -> AlignSettings:

@@ -7,6 +7,7 @@ from typing import Any
 
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, digest
+from cwpo.errors import ConfigError
 from cwpo.stages import from_config
 from cwpo.stages.fingerprint import fingerprint
 from cwpo.stages.kinds import KINDS, Kind, kind_of
@@ -21,9 +22,10 @@ SLOTS: Mapping[str, str] = {
     "baseline_sft": "Baseline SFT",
     "baseline_samples": "Baseline answers",
     "baseline_scores": "Baseline scores",
+    "blind_spots": "Blind spots",
     "gold_twin": "Gold reward without the pairs it is tried on",
 }
-TWIN, CARD = "gold_twin", "card"
+TWIN, CARD, BLIND_SPOTS = "gold_twin", "card", "blind_spots"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +157,16 @@ def checking(config: RunConfig, finished: Mapping[str, str]) -> dict[str, StageS
     return specs
 
 
+def looking(config: RunConfig, finished: Mapping[str, str]) -> dict[str, StageSpec]:
+    """The stage that finds the blind spots of a finished run, whose own stages are taken as they are. A ConfigError
+    where no annotator says how sure it is."""
+    if "labels" not in finished:
+        raise ConfigError("run", "has no annotator, whose confidence blind spots are held against.")
+    wanted = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"blind_spots": True})})
+    kept = {slot: fingerprint for slot, fingerprint in finished.items() if slot != BLIND_SPOTS and "@" not in slot}
+    return {BLIND_SPOTS: build(wanted, kept)[BLIND_SPOTS]}
+
+
 def judge_key(settings: JudgeSettings) -> str:
     """A judge model as a slot can carry it: judge, the last piece of its name, and a digest of how it is asked."""
     name = gold_key(settings.judge.model or settings.judge.kind)[:10].rstrip("-.")
@@ -166,17 +178,19 @@ def is_judge_slot(slot: str) -> bool:
     return slot.partition("@")[2].startswith(JUDGE_MARK)
 
 
+_OF_ALIGNED = {"data": "data", "start": "align", "labels": "labels", "reference": "reference"}
 Planned = tuple[str, Settings, dict[str, str]]  # slot, settings, input name -> slot
 
 
 def _plan(config: RunConfig) -> Iterator[Planned]:
     method = catalog.METHODS[config.method]
+    asked = config.needs_annotator
     prompts = "prompts" if config.is_sandbox else "data"
     yield "data", from_config.data(config, pool=True), {}
     if config.is_sandbox:
         yield "prompts", from_config.data(config, pool=False), {}
     yield from _bases(config, config.trains_annotator)
-    labeling = list(_annotators(config)) if method.needs_annotator else []
+    labeling = list(_annotators(config)) if asked else []
     yield from labeling
     yield from _sft(config, method)
     start = _start_slot(config)
@@ -184,9 +198,11 @@ def _plan(config: RunConfig) -> Iterator[Planned]:
     fitted = {"calibration": "calibration"} if config.weighting_values.get("temperature", 0) is None else {}
     if config.align.online is None:
         yield "reference", from_config.reference(config, method.pool), {"data": "data", **starts}
-        weak = {"labels": "labels"} if method.needs_annotator else {}
+        weak = {"labels": "labels"} if asked else {}
         inputs = {"data": "data", **weak, **fitted, "reference": "reference", **starts}
         yield "align", from_config.align(config, method), inputs
+        if asked and config.evaluation.blind_spots:
+            yield BLIND_SPOTS, from_config.blind_spots(config, method.pool), _OF_ALIGNED
     else:
         annotators = labeling[-1][2] if labeling else {}  # what the labels are made by labels fresh pairs too
         yield (

@@ -64,8 +64,9 @@ KINDS: Mapping[str, Kind] = {
             label="SFT", function="cwpo.training.sft:run_sft",
         ),
         Kind(
-            name="reference", version=1, settings=of.ReferenceSettings, shared=True, inputs=("data", "start"),
-            label="Reference", title="Reference log-probs", function="cwpo.training.reference:run_reference",
+            name="reference", version=1, settings=of.ReferenceSettings, shared=True,
+            inputs=("data", "start", "labels", "reference"), label="Reference", title="Reference log-probs",
+            function="cwpo.training.reference:run_reference",
         ),
         Kind(
             name="align", version=2, settings=of.AlignSettings, shared=True, trains=True,

@@ -133,7 +133,7 @@ def _uses_annotator(config: RunConfig) -> bool:
 def _check_existing_annotator(config: RunConfig, home: Path) -> None:
     """It must lie in the store when the run is submitted; names were replaced by fingerprints before."""
     use = config.annotator.use
-    if use is None or not catalog.METHODS[config.method].needs_annotator:
+    if use is None or not config.needs_annotator:
         return
     if not is_fingerprint(use):
         raise ConfigError(

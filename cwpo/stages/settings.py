@@ -57,6 +57,8 @@ class SplitSettings(Settings):
     unlabeled_fraction: float | None = usual(None)
     mix: Mapping[str, float] | None = usual(None)
     swapped_labels: SwapSettings | None = usual(None)
+    labeled_sources: tuple[str, ...] | None = usual(None)
+    unlabeled_sources: tuple[str, ...] | None = usual(None)
     relabels: str | None = usual(None)  # the artifact of labels that people gave later
 
 
@@ -140,7 +142,7 @@ class DataSettings(Settings):
 
     control_tokens: what is computed from data in which one may be written; they were obeyed before they were text.
     columns: what each column holds, where rows are not read by the names of their columns.
-    split: what stays whole when pairs are divided, and whether pairs say of which cluster they are.
+    split: what stays whole when pairs are divided; topics: a sandbox pair's source is the kind of its task.
     """
 
     dataset: str
@@ -156,6 +158,7 @@ class DataSettings(Settings):
     control_tokens: Literal["obeyed", "text"] = usual("obeyed")
     columns: Mapping[str, str] | None = usual(None)
     split: Literal["prompts", "clusters"] = usual("prompts")
+    topics: bool = usual(False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,9 +238,11 @@ class SftSettings(PreferenceSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceSettings(ModelSettings, PartSettings):
-    """Log-probabilities of the pairs that alignment reads. mismatched: and of answers under another pair's prompt."""
+    """Log-probabilities of the pairs that alignment reads. mismatched: and of answers under another pair's prompt; with
+    the β of an aligned policy its blind spots too."""
 
     mismatched: bool = usual(False)
+    beta: float | None = usual(None)
 
 
 @dataclass(frozen=True, kw_only=True)

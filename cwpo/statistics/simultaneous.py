@@ -34,6 +34,7 @@ Z = float(special.ndtri((1 + LEVEL) / 2))
 METHOD = "seeds × prompts, simultaneous"
 METHOD_ONE_SEED = "prompts, simultaneous"
 EQUIVALENT = 0.015  # a difference of fewer points than 1.5 either way counts as none that matters
+_SIGNS = (1, -1, -1, 1)  # of the settings of a difference, and of the one that is subtracted from it
 NEEDS = "a difference needs the outcome of every seed on every prompt, and one prompt at least."
 DIFFERENT, SMALL, UNTOLD = "different", "smaller than ±1.5", "cannot be told"
 
@@ -41,12 +42,24 @@ DIFFERENT, SMALL, UNTOLD = "different", "smaller than ±1.5", "cannot be told"
 @dataclass(frozen=True, kw_only=True)
 class Gap:
     """first − second cell by cell: seeds (index) × prompts (columns) without gaps; the names say which differences
-    share a setting, `clusters` which prompts belong together, by prompt."""
+    share a setting, `clusters` which prompts belong together, by prompt. `less`: an interaction, first − second −
+    (its first − its second)."""
 
     first: str
     second: str
     cells: pd.DataFrame
     clusters: Mapping[str, str] | None = None
+    less: tuple[str, str] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its settings, with the signs +, −, and of an interaction −, +."""
+        return (self.first, self.second, *(self.less or ()))
+
+    @property
+    def reach(self) -> int:
+        """How many differences it is made of, and so by how much more it may be, at most and between seeds."""
+        return 1 if self.less is None else 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +107,7 @@ class _Moments:
     """Of one difference: deviations of prompts (or clusters) and of seeds from the mean, and the residual noise."""
 
     mean: float
+    reach: int
     prompts: int
     prompt_names: "pd.Index[str]"
     by_prompt: FloatArray  # divided so that its sum of squares is the variance of the mean over prompts
@@ -152,14 +166,15 @@ def _place(gap: Gap) -> tuple[float, float, str, str]:
 
 
 def _turned(gap: Gap) -> Gap:
-    return Gap(first=gap.second, second=gap.first, cells=-gap.cells, clusters=gap.clusters)
+    less = None if gap.less is None else (gap.less[1], gap.less[0])
+    return Gap(first=gap.second, second=gap.first, cells=-gap.cells, clusters=gap.clusters, less=less)
 
 
 def _together(gaps: Sequence[Gap], bounds: tuple[float, float]) -> list[Found]:
     if not gaps:
         return []
     parts = [_moments(gap) for gap in gaps]
-    shared = contrasts([(gap.first, gap.second) for gap in gaps])
+    shared = contrasts([gap.names for gap in gaps])
     squares, df = _pooled(parts, shared)
     law = _law(parts, squares, df)
     widths = law.half_widths()
@@ -170,11 +185,11 @@ def _together(gaps: Sequence[Gap], bounds: tuple[float, float]) -> list[Found]:
     return [
         Found(
             estimate=part.mean,
-            low=max(float(part.mean - factor * width), bounds[0]),
-            high=min(float(part.mean + factor * width), bounds[1]),
+            low=max(float(part.mean - factor * width), part.reach * bounds[0]),
+            high=min(float(part.mean + factor * width), part.reach * bounds[1]),
             p=float(p),
             p_corrected=float(p_corrected),
-            detectable=float(effect) if effect < bounds[1] else None,
+            detectable=float(effect) if effect < part.reach * bounds[1] else None,
             method=METHOD if part.seeds > 1 else METHOD_ONE_SEED,
             seeds=part.seeds,
             prompts=part.prompts,
@@ -220,23 +235,25 @@ def _moments(gap: Gap) -> _Moments:
     scaled = by_prompt / np.sqrt(count * max(count - 1, 1))
     return _Moments(
         mean=mean,
+        reach=gap.reach,
         prompts=prompts,
         prompt_names=names,
         by_prompt=scaled,
-        prompt_variance=max(float(scaled @ scaled), (unseen_share(count) / Z) ** 2),
+        prompt_variance=max(float(scaled @ scaled), (gap.reach * unseen_share(count) / Z) ** 2),
         seed_names=gap.cells.index,
         by_seed=by_seed,
         noise=float((residual**2).sum()) / max((seeds - 1) * (count - 1), 1) / count,
     )
 
 
-def contrasts(pairs: Sequence[tuple[str, str]]) -> FloatArray:
-    """How the seeds' parts of differences are correlated by the settings that they share: ½, −½, 1, or 0."""
-    names = sorted({name for pair in pairs for name in pair})
-    signs = np.zeros((len(pairs), len(names)))
-    for row, (first, second) in enumerate(pairs):
-        signs[row, names.index(first)] += 1
-        signs[row, names.index(second)] -= 1
+def contrasts(gaps: Sequence[tuple[str, ...]]) -> FloatArray:
+    """How the seeds' parts of differences are correlated by the settings that they share: ½, −½, 1, or 0; of an
+    interaction, which has four settings, ±√½ with each of its two differences."""
+    names = sorted({name for gap in gaps for name in gap})
+    signs = np.zeros((len(gaps), len(names)))
+    for row, gap in enumerate(gaps):
+        for name, sign in zip(gap, _SIGNS, strict=False):
+            signs[row, names.index(name)] += sign
     sizes = np.sqrt(np.maximum((signs**2).sum(axis=1), 1e-12))
     return np.asarray((signs @ signs.T) / np.outer(sizes, sizes))
 
@@ -245,7 +262,8 @@ def _pooled(parts: Sequence[_Moments], shared: FloatArray) -> tuple[FloatArray, 
     """Sum of squares of each difference and its degrees of freedom, with `OTHERS` of them from all of the table.
 
     Differences under the same seeds are pooled over their settings, Σ yᵀ R⁻¹ y with R their correlation, which has a
-    degree of freedom for each independent contrast and seed but one.
+    degree of freedom for each independent contrast and seed but one. An interaction counts as the two differences that
+    it is made of: divided by √2 there, and what is lent to it doubled.
     """
     total, df = 0.0, 0.0
     groups: dict[tuple[object, ...], list[int]] = {}
@@ -253,14 +271,15 @@ def _pooled(parts: Sequence[_Moments], shared: FloatArray) -> tuple[FloatArray, 
         if part.seeds > 1:
             groups.setdefault(tuple(part.seed_names), []).append(place)
     for places in groups.values():
-        seeds = np.array([parts[place].by_seed for place in places])
+        seeds = np.array([parts[place].by_seed / np.sqrt(parts[place].reach) for place in places])
         inside = shared[np.ix_(places, places)]
         inverse = np.linalg.pinv(inside, rcond=1e-8, hermitian=True)
         total += float(np.einsum("gs,gh,hs->", seeds, inverse, seeds))
         df += float(np.linalg.matrix_rank(inside, tol=1e-8, hermitian=True)) * (seeds.shape[1] - 1)
     own, own_df = np.array([part.squares for part in parts]), np.array([part.seeds - 1.0 for part in parts])
     lent = np.where(own_df > 0, np.clip(df - own_df, 0.0, OTHERS), 0.0)
-    return own + lent * total / max(df, 1.0), own_df + lent
+    reach = np.array([float(part.reach) for part in parts])
+    return own + lent * reach * total / max(df, 1.0), own_df + lent
 
 
 def _law(parts: Sequence[_Moments], squares: FloatArray, df: FloatArray) -> Errors:

@@ -1,7 +1,7 @@
 """Alignment: weighted preference optimization from the start model, which is also the frozen reference."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from cwpo.training.checkpoints import ExtraState
 from cwpo.training.finishing import save_trained
 from cwpo.training.loop import Batches, Filler, Micro, TrainResult, micro_batches, steady_packing, train, uniform
 from cwpo.training.objectives import objective
-from cwpo.training.preferences import preference_pairs
+from cwpo.training.preferences import weighed_pairs
 from cwpo.training.reference import REFERENCE_FILE
 from cwpo.training.root import Reading, loading_device
 from cwpo.training.weighting import Floats, Weights, keep_probabilities, systematic_sample, weigh
@@ -108,16 +108,19 @@ def _first_batch(data: AlignData, tokenizer: Any, settings: AlignSettings) -> di
 
 def load_align_data(ctx: StageContext[AlignSettings], tokenizer: Any, context: int) -> tuple[AlignData, dict[str, Any]]:
     """Labels, weights and reference log-probabilities of the pairs that fit the model, and what was left out."""
-    labeled = {item.pair.pair_id: item for item in preference_pairs(ctx)}
+    labeled = {item.pair.pair_id: item for item in weighed_pairs(ctx)}
     encoded = fit(pair_tokens(ctx, tokenizer).pairs(item.pair for item in labeled.values()), tokenizer, context)
     if not encoded.rows:
         raise DataError("No pair fits the policy's context: raise model.max_length or choose shorter data.")
     items = [labeled[row.pair_id] for row in encoded.rows]
-    margins = np.array([np.nan if item.margin is None else item.margin for item in items], dtype=np.float64)
-    spread = np.array([np.nan if item.spread is None else item.spread for item in items], dtype=np.float64)
-    votes = np.array([np.nan if item.agreement is None else item.agreement for item in items], dtype=np.float64)
+    margins, spread, votes, right, gap = (
+        _column(getattr(item, name) for item in items)
+        for name in ("margin", "spread", "agreement", "right", "true_gap")
+    )
     ids = [row.pair_id for row in encoded.rows]
-    weights = weigh(fitted(ctx), margins, ids=ids, spread=spread, agreement=votes)
+    weights = weigh(fitted(ctx), margins, ids=ids, spread=spread, agreement=votes, right=right, gap=gap)
+    if not len(weights.kept):
+        raise DataError(f"weighting.name: {ctx.settings.weighting.name} leaves no pair to learn from; choose another.")
     reference = read_reference(ctx.inputs["reference"])
     missing = [pair_id for pair_id in ids if pair_id not in reference]
     if missing:
@@ -140,6 +143,11 @@ def load_align_data(ctx: StageContext[AlignSettings], tokenizer: Any, context: i
         data = with_proportional_sampling(data)
         counts["mean_kept"] = float(data.kept.mean())
     return data, counts
+
+
+def _column(values: Iterable[float | None]) -> Floats:
+    """(N,), NaN where unknown."""
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def fitted(ctx: StageContext[AlignSettings]) -> WeightingSettings:

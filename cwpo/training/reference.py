@@ -1,10 +1,14 @@
 """Reference log-probabilities, once per (start model, data): shared by every objective, weighting and seed."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from cwpo.data.pairs import load_part
 from cwpo.data.relabels import labels_of
@@ -14,8 +18,11 @@ from cwpo.models.load import context_length, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps
 from cwpo.models.reading import WHOLE, values_of
 from cwpo.models.tokenization import Encoded, fit
+from cwpo.records import CandidatePair
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import ReferenceSettings
+from cwpo.statistics.blind_spots import blind_spots
+from cwpo.training.preferences import ANNOTATIONS_FILE
 from cwpo.training.whole.mismatched import file_in, of_part
 
 REFERENCE_FILE = "reference.parquet"
@@ -46,7 +53,8 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
     policy.model.eval()
     path = forward_path(policy.model, device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
     own = (0.0, 0.5) if settings.mismatched else WHOLE
-    pq.write_table(reference_table(path, encoded.rows, ctx, part=own), ctx.out / REFERENCE_FILE)
+    table = reference_table(path, encoded.rows, ctx, part=own)
+    pq.write_table(table, ctx.out / REFERENCE_FILE)
     if settings.mismatched:
         others = of_part(ctx, policy.tokenizer, context)
         pq.write_table(reference_table(path, others, ctx, part=(0.5, 1.0)), file_in(ctx.out))
@@ -54,7 +62,45 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
         "pairs": len(encoded.rows),
         "tokens": sum(row.tokens for row in encoded.rows),
         **encoded.counts(),
+        **({} if settings.beta is None else {"blind_spots": found_spots(table, part, ctx.inputs, settings.beta)}),
     }
+
+
+def found_spots(
+    aligned: pa.Table, part: Sequence[CandidatePair], inputs: Mapping[str, Path], beta: float
+) -> dict[str, Any]:
+    """Where the aligned policy is confident and wrong: its log-probabilities beside those of the reference and the
+    annotator's confidence, on the pairs that all three read."""
+    names = ["pair_id", "label", "confidence"]
+    labels = pq.read_table(inputs["labels"] / ANNOTATIONS_FILE, columns=names)
+    tables = {
+        "aligned": {row["pair_id"]: row for row in aligned.to_pylist()},
+        "reference": {row["pair_id"]: row for row in pq.read_table(inputs["reference"] / REFERENCE_FILE).to_pylist()},
+        "labels": {row["pair_id"]: row for row in labels.to_pylist()},
+    }
+    pairs = [pair for pair in part if all(pair.pair_id in table for table in tables.values())]
+    told, before, after = (
+        [tables[name][pair.pair_id] for pair in pairs] for name in ("labels", "reference", "aligned")
+    )
+    return blind_spots(
+        np.array([row["confidence"] for row in told], dtype=np.float64),
+        weak=_sides(row["label"] for row in told),
+        human=_sides(pair.human_label for pair in pairs),
+        policy=beta
+        * np.array(
+            [
+                row["logp_a"] - row["logp_b"] - (own["logp_a"] - own["logp_b"])
+                for row, own in zip(after, before, strict=True)
+            ]
+        ),
+        reference=np.array([row["logp_a"] / row["tokens_a"] - row["logp_b"] / row["tokens_b"] for row in before]),
+        clusters=[pair.unit for pair in pairs],
+    )
+
+
+def _sides(labels: Iterable[str | None]) -> NDArray[np.float64]:
+    """1 for a, 0 for b, NaN for none."""
+    return np.array([np.nan if label is None else float(label == "a") for label in labels])
 
 
 def reference_table(

@@ -142,6 +142,16 @@ def madpo(margins: Floats) -> Weights:
     return _all(special.expit(factor * sizes) / special.expit(sizes))
 
 
+def correct(margins: Floats, *, right: Floats) -> Weights:
+    """Pairs whose label is the true one (right: 1 or 0) count 1, the rest is dropped: what no filter can exceed."""
+    return _kept(np.flatnonzero(np.asarray(right) == 1))
+
+
+def top_true(margins: Floats, *, percent: float, gap: Floats) -> Weights:
+    """The `percent` of pairs with the largest gap |U(a) - U(b)| of true utilities count 1, the rest is dropped."""
+    return _first(-np.asarray(gap), percent)
+
+
 def _all(w: Floats) -> Weights:
     return Weights(kept=np.arange(len(w)), w=np.asarray(w, dtype=np.float64), w_swapped=np.zeros(len(w)))
 
@@ -174,6 +184,8 @@ WEIGHTINGS: Mapping[str, Callable[..., Weights]] = {
     "unbiased": unbiased,
     "committee": committee,
     "madpo": madpo,
+    "correct": correct,
+    "top_true": top_true,
 }
 
 
@@ -184,12 +196,14 @@ def weigh(
     ids: Sequence[str] = (),
     spread: Floats | None = None,
     agreement: Floats | None = None,
+    right: Floats | None = None,
+    gap: Floats | None = None,
 ) -> Weights:
     """Apply the weighting of these settings; options that are None do not apply.
 
     margins: (N,), >= 0, NaN where unknown; spread: (N,), the SD of each margin; agreement: (N,), the share of votes for
-    each label. ids: the N pair ids, for weightings that draw by chance from the settings' seed. Raises KeyError for an
-    unknown name.
+    each label; right: (N,), 1 where the label is the true one; gap: (N,), the gap of the true utilities. ids: the N
+    pair ids, for weightings that draw by chance from the settings' seed. Raises KeyError for an unknown name.
     """
     name = settings.name
     if name not in WEIGHTINGS:
@@ -197,8 +211,8 @@ def weigh(
     options: dict[str, Any] = {key: value for key, value in settings.options.items() if value is not None}
     if "keys" in WEIGHTING_ROWS[name].reads:
         options["keys"] = np.array([_chance(settings.seed, pair_id) for pair_id in ids])
-    told = {"spread": spread, "agreement": agreement}
-    options |= {what: values for what, values in told.items() if what in WEIGHTING_ROWS[name].reads}
+    given = {"spread": spread, "agreement": agreement, "right": right, "gap": gap}
+    options |= {key: values for key, values in given.items() if key in WEIGHTING_ROWS[name].reads}
     return WEIGHTINGS[name](margins, **options)
 
 

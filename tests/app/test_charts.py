@@ -27,6 +27,9 @@ from app.components.compare.evidence import share_caption
 from cwpo.annotation.summary import judged as label_summary_of
 from cwpo.compare.gra import GraRow
 from cwpo.compare.matched_kl import FrontierRow, Knot, MatchedRow
+from cwpo.compare.questions.gains import GainRow
+from cwpo.compare.questions.spots import SpotRow
+from cwpo.compare.questions.transfer import TransferRow
 from cwpo.config import catalog
 from cwpo.paper import published
 from cwpo.paper.answers import cells
@@ -131,9 +134,30 @@ SWEPT = [
     )
 ]  # fmt: skip
 PUBLISHED = [cells(published.TABLES[name], [], {}) for name in ("T1", "T10", "F7")]
+GAINS = [
+    GainRow(
+        label=f"CW · {share} % labels", method="cw", objective="dpo", estimate=gain, low=gain - 0.03, high=gain + 0.03,
+        p_corrected=0.2, comparisons=3, n_prompts=200, n_seeds=4, accuracy=0.7, ece=ece, auroc=auroc,
+        mean_confidence=0.4,
+    )
+    for share, gain, ece, auroc in ((5, 0.01, 0.1, 0.55), (30, 0.02, 0.05, 0.65), (50, 0.0, None, 0.7))
+]  # fmt: skip
+SPOTS = [
+    SpotRow(
+        part=part, n=10, mean_confidence=at, weak_wrong=0.4, reference_wrong=0.5, policy_wrong=0.3, confident=0.5,
+        blind=0.2, blind_low=0.1, blind_high=0.4,
+    )
+    for part, at in (("1", 0.1), ("2", 0.6), ("all", 0.35))
+]  # fmt: skip
+TRANSFERS = [
+    TransferRow(learned=one, labels=other, n_seeds=2, accuracy=0.7, auroc=None, ece=0.1, mean_confidence=0.4)
+    for one, other in (("facts", "facts"), ("facts", "math"), ("math", "math"))
+]
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],
+    "blind_spots": [SPOTS],
+    "gain_by_annotator": [GAINS],
     "gra_kl_frontier": [FRONTIERS],
     "matched_gap": [MATCHED],
     "top_share": [TABLE],
@@ -146,6 +170,7 @@ EXAMPLES: dict[str, list[Any]] = {
     "paper_cells": PUBLISHED[:2],
     "parallel": [SWEPT],
     "training_curves": [POINTS],
+    "transfer": [TRANSFERS],
     "confidence_bins": [BY_THIRD],
     "confidence_histogram": [ONE, SEVERAL],
     "confidence_deciles": [ONE, SEVERAL],

@@ -114,7 +114,7 @@ def test_a_sweep_says_every_wrong_field_and_makes_no_run() -> None:
     assert found.problems["sft.epochs"] == "must be a number, not 'many'."
     assert found.problems["seeed"].startswith("is not a field")
     assert sweep({"method": []}).problems == {
-        "method": "choose at least one method; top, random and bottom also need a percentage."
+        "method": "choose at least one method; top, top_true, random and bottom also need a percentage."
     }
 
 

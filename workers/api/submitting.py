@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cwpo.compare.power import SeedSpread, measured_spread
-from cwpo.config.catalog import METHODS
 from cwpo.config.environment import settings
 from cwpo.config.parts import JudgeConfig
 from cwpo.config.run import MOST_RUNS, RunConfig, merged
 from cwpo.errors import ConfigError
-from cwpo.stages.graph import build, checking, rescoring
+from cwpo.stages.graph import build, checking, looking, rescoring
 from cwpo.stages.graph import judging as judging_of
 from cwpo.stages.resolve import resolve, with_gold, with_judge
 from db import queries
@@ -153,6 +152,16 @@ def check_judge(run_ids: Sequence[int], gold_reward: str | None = None) -> list[
     return _extended(planned)
 
 
+def look_for_blind_spots(run_ids: Sequence[int]) -> list[Submitted]:
+    """Where the aligned policies of evaluated runs are confident and wrong, by the confidence of their annotators."""
+    planned = []
+    for run_id in run_ids:
+        config, finished = _evaluated(run_id)
+        ((_, _, stages),) = _with_needs([(config, looking(config, finished))])
+        planned.append((run_id, stages))
+    return _extended(planned)
+
+
 def _evaluated(run_id: int) -> tuple[RunConfig, dict[str, str]]:
     """The configuration of a run, and the fingerprints of its stages by slot."""
     with reading() as session:
@@ -267,7 +276,7 @@ def _resolve_all(
 
 def _named(config: RunConfig) -> str:
     """What `resolve` looks up of a configuration, as a key: runs with the same one are looked up once."""
-    annotator, device = METHODS[config.method].needs_annotator, config.execution.device
+    annotator, device = config.needs_annotator, config.execution.device
     return (
         f"{annotator} {device} {config.annotator.use} {config.model_dump_json(include={'data', 'model', 'evaluation'})}"
     )

@@ -29,7 +29,7 @@ def new_run(config: RunConfig, specs: Mapping[str, StageSpec], *, sweep: str | N
         weighting=config.weighting_name,
         objective=config.objective,
         policy=config.model.policy,
-        annotator=backbone_of(config) if method.needs_annotator else None,
+        annotator=backbone_of(config) if config.needs_annotator else None,
         dataset=config.data.dataset,
         label_fraction=config.data.label_fraction,
         seed=config.seed,

@@ -8,14 +8,19 @@ from app.charts import confidence_bins, top_share
 from app.charts.top_share import TopShare
 from app.charts.training_curves import UNITS
 from app.components.form.control_links import show_controls
-from app.components.frame import layout
+from app.components.frame import layout, tables
 from app.components.frame.chart import show_chart
-from app.components.frame.export import Exported
+from app.components.frame.export import Exported, of_columns, show_export
 from app.components.frame.formats import share
 from app.components.run.curves import POINTS
 from app.reads import results
 from cwpo.compare.gra import GraRow
+from cwpo.compare.questions.gains import FEWEST, GainRow, rank_correlation
+from cwpo.report import columns as report_columns
+from cwpo.report.document.meanings import glossary
+from cwpo.report.labels.spots import TRANSFER
 from cwpo.report.listings import decile_cells, decile_numbers
+from cwpo.report.numbers import number
 from db import queries
 from db.records import LabelSummary, RunRow
 
@@ -23,6 +28,8 @@ CURVES = ("loss", "rewards/accuracies", "rewards/margins", "grad_norm", "mean_we
 THIRDS = {f"{metric} by confidence": metric for metric in confidence_bins.METRICS}
 FRESH = tuple(metric for metric in UNITS if metric.startswith("fresh/"))
 MOST_LINES = 50
+TRANSFERS = "From one source to another"
+GAINS = "What C gains, by annotator"
 
 
 def show_annotators(rows: Sequence[RunRow]) -> None:
@@ -41,6 +48,58 @@ def show_annotators(rows: Sequence[RunRow]) -> None:
             "confidence_deciles", named, key="deciles", title="Is confidence right?", caption=_accuracy(summaries)
         )
     show_controls(rows)
+    show_gains(rows)
+    show_transfer(rows)
+
+
+def show_gains(rows: Sequence[RunRow]) -> None:
+    """Two pictures and the table; nothing with fewer than two annotators, of which nothing could be seen."""
+    evaluated = [row for row in rows if row.evaluation is not None]
+    found = results.gains_of(evaluated) if evaluated else []
+    if len(found) < 2:
+        return
+    left, right = layout.two_columns()
+    with left:
+        show_chart("gain_by_annotator", found, key="gain_ece", axis="ece", title=f"{GAINS}: calibration")
+    with right:
+        show_chart("gain_by_annotator", found, key="gain_auroc", axis="auroc", title=f"{GAINS}: sorting")
+    layout.small(GAINS, meanings=glossary(report_columns.GAIN))
+    tables.show_report(report_columns.GAIN, found, alt=GAINS, is_real=lambda row: row.is_real)
+    layout.note(_gains_in_words(found))
+    with st.container(horizontal=True):
+        show_export([of_columns("gain by annotator", report_columns.GAIN, found)], key="export_gains")
+
+
+def show_transfer(rows: Sequence[RunRow]) -> None:
+    """Annotators with labels of one source on pairs of another; nothing where runs name no sources."""
+    found = results.transfer_of(rows)
+    if len(found) < 2:
+        return
+    left, right = layout.two_columns()
+    with left:
+        show_chart("transfer", found, key="transfer_accuracy", title=f"{TRANSFERS}: labels met")
+    with right:
+        show_chart("transfer", found, key="transfer_auroc", figure="auroc", title=f"{TRANSFERS}: AUROC of C")
+    layout.small(TRANSFERS, meanings=glossary(TRANSFER))
+    tables.show_report(TRANSFER, found, alt=TRANSFERS)
+    layout.note("Against the human labels of the pairs that were labeled, as a mean over seeds.")
+    show_export([of_columns("transfer between sources", TRANSFER, found)], key="export_transfer")
+
+
+def _gains_in_words(rows: Sequence[GainRow]) -> str:
+    """What may be read off it."""
+    words = (
+        "ECE and AUROC are those of C against the human labels of the pairs that the annotator labeled, as a mean over "
+        "seeds; the intervals hold for all annotators at once."
+    )
+    found = {name: rank_correlation(rows, key) for name, key in (("ECE", "ece"), ("AUROC", "auroc"))}
+    known = [f"{number(value)} with {name}" for name, value in found.items() if value is not None]
+    if not known:
+        return f"{words} A rank correlation needs {FEWEST} annotators."
+    return (
+        f"{words} Spearman's ρ of the gain over {len(rows)} annotators: {', '.join(known)}; the error of the gains is "
+        "not in it."
+    )
 
 
 def exports(rows: Sequence[RunRow]) -> list[Exported]:

@@ -1,10 +1,12 @@
-"""GRA at matched KL: shown when methods were run at several β."""
+"""GRA at matched KL, and with β tuned for each method: shown when methods were run at several β."""
 
 from collections.abc import Sequence
 
 from app.components.frame import layout, tables
 from app.components.frame.chart import show_chart
+from app.components.frame.export import of_columns, show_export
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow
+from cwpo.compare.questions.tuned import TunedRow
 from cwpo.report import columns
 from cwpo.report.document.meanings import glossary
 
@@ -38,6 +40,21 @@ def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) ->
                 "picture; between two β the outcome of each prompt is interpolated linearly in √KL. The error of the "
                 "KL estimates is in neither. The intervals of the table hold for all of its differences at once."
             )
+
+
+def show_tuned(rows: Sequence[TunedRow]) -> None:
+    """Each method at its own β: what it was, and who is better on the prompts that did not choose it."""
+    if not rows:
+        return
+    layout.small("Differences with β tuned for each method", meanings=glossary(columns.TUNED))
+    tables.show_report(columns.TUNED, rows, alt="Differences with tuned β", is_real=lambda row: row.is_real)
+    tried = ", ".join(f"{beta:g}" for beta in next((row.tried for row in rows if row.tried), ()))
+    layout.note(
+        (f"All methods chose among β {tried}. " if tried else "")
+        + "A third of the held-out prompts, whole clusters by a hash, chose; the figures are of the others. The models "
+        "are the same on both, so a β whose seeds were lucky may be chosen for it, which no interval knows."
+    )
+    show_export([of_columns("differences with tuned beta", columns.TUNED, rows)], key="export_tuned")
 
 
 def _curves(lines: Sequence[FrontierRow]) -> str:

@@ -47,9 +47,10 @@ def show_differences_table(
 
 def _short_names(rows: Sequence[DifferenceRow]) -> list[DifferenceRow]:
     """Long names of one reference, which stands above the table, need not stand in every line."""
-    if len({row.second for row in rows}) > 1 or all(len(row.label) <= LONG_NAME for row in rows):
+    plain = [row for row in rows if not row.is_interaction]
+    if len({row.second for row in plain}) > 1 or all(len(row.label) <= LONG_NAME for row in rows):
         return list(rows)
-    return [replace(row, label=f"{row.first_label} − …") for row in rows]
+    return [row if row.is_interaction else replace(row, label=f"{row.first_label} − …") for row in rows]
 
 
 def show_gra_table(table: Sequence[GraRow], configs: Sequence[RunConfig], most: int) -> None:

@@ -144,7 +144,7 @@ DECLARED: Mapping[str, Declared] = {
         offers=lambda dataset: {percent: percent for percent in ("10", "30", "50", "75")},
         closed=False,
         sets=("top_percent",),
-        help="The share of the pairs that top, random and bottom keep; one run for each.",
+        help="The share of the pairs that top, top_true, random and bottom keep; one run for each.",
     ),
     "objectives": Declared(
         label="Objectives",
@@ -170,6 +170,8 @@ DECLARED: Mapping[str, Declared] = {
     "data.revision": Declared(found_for="dataset"),
     "data.subset": Declared(found_for="dataset"),
     "data.mix": Declared(found_for="dataset"),
+    "data.labeled_sources": Declared(found_for="dataset"),
+    "data.unlabeled_sources": Declared(found_for="dataset"),
     "data.relabels": Declared(label="Later labels", placeholder="NAME or NAME@VERSION"),
     "data.length_rule.counts": Declared(label="Length counts"),
     "data.length_rule.tokenizer_revision": Declared(found_for="data.length_rule.tokenizer"),

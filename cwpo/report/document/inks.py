@@ -5,6 +5,7 @@ from collections.abc import Mapping
 INK, MUTED, RULE = "#1F2328", "#6B7280", "#C9C6BD"
 LIGHT: Mapping[str, str] = {
     "human": "#6B7280",
+    "human_cw": "#2F5DA8",
     "human_100": "#A9AEB7",
     "human_labeled": "#6B7280",
     "weak": "#C77F1A",
@@ -20,4 +21,6 @@ LIGHT: Mapping[str, str] = {
     "unbiased": "#1F8FA6",
     "committee": "#6E7F2B",
     "madpo": "#B0568A",
+    "correct": "#1F2328",
+    "top_true": "#3B8A6E",
 }

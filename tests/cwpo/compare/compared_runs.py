@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-LABELS = {"cw": "CW", "weak": "Weak labels", "human": "Human", "top": "Top 30 %"}
+LABELS = {"cw": "CW", "weak": "Weak labels", "human": "Human", "human_cw": "Human, C", "top": "Top 30 %"}
 
 
 PROMPTS = [f"p{i:03d}" for i in range(120)]

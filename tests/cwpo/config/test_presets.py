@@ -1,12 +1,14 @@
 """Presets are valid configurations whose runs share everything that one method does not decide."""
 
+import math
 from pathlib import Path
 
 import pytest
 import yaml
 
+from cwpo.config import catalog
 from cwpo.config.presets import PRESETS, comparison
-from cwpo.config.run import expand
+from cwpo.config.run import expand, list_fields
 from cwpo.stages.graph import build
 
 
@@ -14,8 +16,27 @@ from cwpo.stages.graph import build
 def test_one_run_per_method_and_seed(name: str) -> None:
     preset = PRESETS[name]
     runs = expand(comparison(preset))
-    assert len({run.hash() for run in runs}) == len(preset.methods) * len(preset.seeds)
+    lists = [len(options) for path, options in list_fields(comparison(preset)) if path not in ("method", "seed")]
+    assert len({run.hash() for run in runs}) == len(preset.methods) * len(preset.seeds) * math.prod(lists)
     assert len(preset.seeds) >= 4
+
+
+def test_labels_times_weights_is_two_by_two_with_one_annotator_and_all_methods_that_know_are_bounds() -> None:
+    runs = expand(comparison(PRESETS["labels_weights"]))
+    cells = {(catalog.METHODS[run.method].labels, run.weighting_name) for run in runs}
+    assert cells == {(labels, weighting) for labels in ("human", "weak") for weighting in ("uniform", "confidence")}
+    knows = {(run.method, run.top_percent) for run in expand(comparison(PRESETS["bounds"]))}
+    assert knows == {("weak", None), ("cw", None), ("top", 30), ("top_true", 30), ("correct", None), ("oracle", None)}
+
+
+def test_labels_of_other_topics_leave_the_pairs_that_are_labeled_and_the_opponent_alike() -> None:
+    """Without the labels of its own topics an annotator labels the pairs of facts and questions that nobody labeled."""
+    runs = expand(comparison(PRESETS["shifted"]))
+    own, other = (run for run in runs if run.method == "cw" and run.seed == 0)
+    assert (own.data.unlabeled_sources, own.data.labeled_sources) == ("facts+ask", "facts+ask")
+    assert own.data.unlabeled_sources == other.data.unlabeled_sources
+    for slot in ("data", "prompts", "baseline_samples"):
+        assert build(own)[slot].fingerprint == build(other)[slot].fingerprint
 
 
 def test_steady_labels_without_dropout_and_unsteady_with() -> None:

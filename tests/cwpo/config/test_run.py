@@ -6,6 +6,7 @@ from cwpo.config import catalog
 from cwpo.config.dotted import value_at, without
 from cwpo.config.run import LATER, RunConfig, digest, expand, override, problems
 from cwpo.errors import ConfigError
+from cwpo.stages.graph import build
 
 
 def test_hub_runs_start_from_the_papers_hyperparameters():
@@ -63,8 +64,18 @@ def test_runs_that_differ_in_their_seed_form_a_group():
         ({"align": {"label_noise": 0.5}}, "align.label_noise", "less than 0.5"),
         ({"method": "top"}, "top_percent", "top:30"),
         ({"method": "top:abc"}, "method", "top:30"),
-        ({"method": "cw", "top_percent": 30}, "top_percent", "only top, random and bottom"),
+        ({"method": "cw", "top_percent": 30}, "top_percent", "only top, top_true, random and bottom"),
         ({"method": "oracle", "data": {"dataset": "hh"}}, "method", "only the sandbox knows"),
+        ({"method": "correct", "data": {"dataset": "hh"}}, "method", "only the sandbox knows"),
+        (
+            {"method": "human", "weighting": {"name": "correct"}, "data": {"dataset": "hh"}},
+            "weighting.name",
+            "what only the sandbox knows",
+        ),
+        ({"method": "human_100", "weighting": {"name": "confidence"}}, "weighting.name", "the unlabeled part alone"),
+        ({"method": "human_labeled", "weighting": {"name": "top"}, "top_percent": 5}, "weighting.name", "choose human"),
+        ({"method": "human", "weighting": {"name": "soft"}}, "weighting.name", "human has others"),
+        ({"method": "human_cw", "objective": "odpo"}, "objective", "which human_cw has not"),
         ({"data": {"dataset": "someone/pairs"}}, "evaluation.gold_reward", "is missing"),
         (
             {"data": {"dataset": "hh"}, "evaluation": {"gold_reward": "oracle"}},
@@ -91,7 +102,22 @@ def test_runs_that_differ_in_their_seed_form_a_group():
         ),
         ({"method": "human", "align": {"online": {}}}, "align.online", "nobody labels for human"),
         ({"align": {"online": {}, "pair_sampling": "proportional"}}, "align.pair_sampling", "leave it at all"),
+        ({"objective": "kto", "align": {"online": {}}}, "objective", "does not sample"),
+        ({"method": "correct", "align": {"online": {}}}, "weighting.name", "stored pairs alone"),
         ({"align": {"online": {"refresh_every": 0}}}, "align.online.refresh_every", "greater than 0"),
+        ({"data": {"labeled_sources": "facts+jokes"}}, "data.labeled_sources", "choose among facts, ask, math"),
+        (
+            {"data": {"unlabeled_sources": "harm", "mix": {"harmless": 1}}},
+            "data.unlabeled_sources",
+            "both say where labels come from",
+        ),
+        ({"data": {"dataset": "tldr", "labeled_sources": "a"}}, "data.labeled_sources", "pairs of several sources"),
+        ({"data": {"dataset": "hh", "labeled_sources": "honest"}}, "data.labeled_sources", "harmless, helpful"),
+        (
+            {"method": "human_100", "data": {"label_fraction": 1, "labeled_sources": "facts"}},
+            "data.labeled_sources",
+            "when every pair is labeled",
+        ),
         ({"model": {"policy": "sandbox/huge"}}, "model.policy", "choose one of"),
         ({"alignn": {}}, "alignn", "not a field"),
         ({"seed": "x"}, "seed", "must be a whole number"),
@@ -108,6 +134,23 @@ def test_bad_input_is_one_sentence_that_names_the_field(values, field, words):
 @pytest.mark.parametrize("method", ["human_100", "human_labeled"])
 def test_all_labels_are_allowed_where_no_pair_is_hidden(method):
     assert RunConfig.parse({"method": method, "data": {"label_fraction": 1}}).data.label_fraction == 1
+
+
+@pytest.mark.parametrize("method", ["human", "oracle", "weak"])
+def test_any_labels_of_the_unlabeled_part_can_be_weighed_by_the_annotator(method):
+    """Then it labels for its margins, and the alignment reads them; weighed alike, other labels need no annotator."""
+    weighed = build(RunConfig.parse({"method": method, "weighting": {"name": "confidence"}}))
+    assert {"annotator", "labels"} <= weighed.keys()
+    assert weighed["align"].inputs["labels"] == "labels"
+    alike = build(RunConfig.parse({"method": method, "weighting": {"name": "uniform"}}))
+    assert ("labels" in alike) == (method == "weak")
+
+
+def test_c_on_human_labels_shares_annotator_and_labels_with_cw_and_all_else_with_human():
+    human, weighed, cw = (build(RunConfig.parse({"method": name})) for name in ("human", "human_cw", "cw"))
+    for slot, like in (("annotator", cw), ("labels", cw), ("reference", human), ("base_policy", human)):
+        assert weighed[slot].fingerprint == like[slot].fingerprint
+    assert len({specs["align"].fingerprint for specs in (human, weighed, cw)}) == 3
 
 
 def test_override_sets_one_nested_field():

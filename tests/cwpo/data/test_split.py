@@ -174,3 +174,54 @@ def test_human_methods_align_on_the_swapped_labels_and_the_artifact_keeps_the_gi
 def test_an_unknown_part_lists_the_valid_ones() -> None:
     with pytest.raises(KeyError, match="choose one of unlabeled, labeled, all"):
         split_pairs([], rule()).has("test", "p")
+
+
+@pytest.mark.parametrize("unlabeled", [None, 0.5])
+@pytest.mark.parametrize(("labels", "hides"), [("harmless", "helpful"), ("harmless", "harmless"), ("helpful", None)])
+def test_parts_of_named_sources_have_their_share_of_them_and_never_meet(
+    data: Path, labels: str, hides: str | None, unlabeled: float | None
+) -> None:
+    """150 pairs of each source. 30 % of those of the labels' source are labeled; unlabeled are the last half of their
+    own sources, or all of them, that are not labeled. In memory as in the file."""
+    sources = {"labeled_sources": (labels,), "unlabeled_sources": None if hides is None else (hides,)}
+    shifted = rule(0.3, unlabeled_fraction=unlabeled, **sources)
+    labeled, hidden = (load_part(data, part, shifted) for part in ("labeled", "unlabeled"))
+    assert {pair.source for pair in labeled} == {labels}
+    assert {pair.source for pair in hidden} == ({hides} if hides else {"harmless", "helpful"})
+    assert len(labeled) == 45
+    there = 150 if hides else 300
+    assert len(hidden) == there * unlabeled if unlabeled else there - (45 if hides in (None, labels) else 0)
+    assert not {pair.prompt_id for pair in labeled} & {pair.prompt_id for pair in hidden}
+    found = split_file(data / "pairs.parquet", shifted)
+    assert found == split_pairs(load_pairs(data), shifted)
+    assert found.unlabeled_pairs == len(hidden)
+
+
+def test_a_fixed_unlabeled_part_of_a_source_is_the_same_whichever_source_was_labeled(data: Path) -> None:
+    """So that annotators of several sources can be held against each other on the same pairs."""
+    hidden = [
+        ids(load_part(data, "unlabeled", rule(0.5, unlabeled_fraction=0.5, labeled_sources=(source,),
+                                              unlabeled_sources=("helpful",))))
+        for source in ("helpful", "harmless")
+    ]  # fmt: skip
+    assert hidden[0] == hidden[1]
+    assert len(hidden[0]) == 75
+
+
+def test_clusters_stay_whole_when_parts_have_sources(tmp_path: Path) -> None:
+    """Two prompts of a cluster are of the source of its first pair."""
+    pairs = [replace(pair, cluster=f"c{int(pair.prompt_id[1:]) // 2}") for pair in pairs_of(80)]
+    shifted = rule(0.4, labeled_sources=("harmless",), unlabeled_sources=("helpful",))
+    found = split_pairs(pairs, shifted)
+    for part in ("labeled", "unlabeled"):
+        inside = [pair.cluster for pair in pairs if found.holds(part, pair)]
+        assert all(inside.count(cluster) == 6 for cluster in set(inside))
+    assert sum(found.holds("labeled", pair) for pair in pairs) == 48
+
+
+def test_a_source_that_no_pair_has_is_one_sentence(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="choose among harmless, helpful"):
+        load_part(data, "labeled", rule(labeled_sources=("jokes",)))
+    bare = [replace(pair, source=None) for pair in pairs_of(4)]
+    with pytest.raises(DataError, match="give the file a column source"):
+        split_pairs(bare, rule(labeled_sources=("jokes",)))

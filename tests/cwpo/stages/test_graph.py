@@ -6,7 +6,25 @@ from hypothesis import strategies as st
 
 from cwpo.config.run import RunConfig, merged
 from cwpo.errors import ConfigError
-from cwpo.stages.graph import build
+from cwpo.stages.graph import build, looking, slot_name
+
+
+def test_blind_spots_are_looked_for_where_an_annotator_is_and_change_no_other_stage() -> None:
+    wanted = {"evaluation": {"blind_spots": True}}
+    plain, looked = (build(RunConfig.parse({"method": "cw", **more})) for more in ({}, wanted))
+    assert looked.keys() - plain.keys() == {"blind_spots"}
+    assert all(looked[slot].fingerprint == plain[slot].fingerprint for slot in plain)
+    assert looked["blind_spots"].inputs["start"] == "align"
+    assert slot_name("blind_spots") == "Blind spots"
+    assert "blind_spots" not in build(RunConfig.parse({"method": "human", **wanted}))
+    config = RunConfig.parse({"method": "cw"})
+    later = looking(config, {slot: spec.fingerprint for slot, spec in plain.items()})
+    assert {slot: spec.fingerprint for slot, spec in later.items()} == {
+        "blind_spots": looked["blind_spots"].fingerprint
+    }
+    assert "blind_spots" not in config.canonical()["evaluation"]
+    with pytest.raises(ConfigError, match="has no annotator"):
+        looking(RunConfig.parse({"method": "human"}), {"data": "0" * 64})
 
 
 def fingerprints(**values):

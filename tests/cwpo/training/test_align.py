@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,6 +19,8 @@ from cwpo.training.align import (
     align_data,
     alignment_loss,
     confidence_bins,
+    load_align_data,
+    read_reference,
     run_align,
     train_policy,
     with_proportional_sampling,
@@ -318,6 +321,37 @@ def test_a_cw_run_starts_at_log_2_times_mean_confidence_and_learns(tmp_path, inp
     assert not same(aligned.model, tiny.policy("opt"))
 
 
+def test_blind_spots_are_read_off_the_aligned_policy_beside_reference_and_confidence(tmp_path, inputs):
+    """Every figure again from the models: βh by concatenated passes, confident from σ(βh) = 3/4 on, wrong against the
+    human label; half of the pairs by C are the five tenths below. Without a β the stage is what it always was."""
+    aligned = context(tmp_path / "align", inputs=inputs, config=stage_config(train={**TRAIN, "lr": 1e-2, "epochs": 3}))
+    run_align(aligned)
+    given = {name: inputs[name] for name in ("data", "labels", "reference")} | {"start": aligned.out}
+    settings = {**small_world.MODEL, **small_world.PART, "part": "unlabeled"}
+    plain = run_reference(context(tmp_path / "plain", "reference", inputs=given, config=settings))
+    found = run_reference(context(tmp_path / "spots", "reference", inputs=given, config={**settings, "beta": 0.5}))
+    assert {name: value for name, value in found.items() if name != "blind_spots"} == plain
+    ctx = context(tmp_path / "again")
+    policy = load_policy(
+        ModelRef(artifact=aligned.out), store=ctx.store, device="cpu", precision="fp32", trainable=False, lora=None,
+        seed=0,
+    )  # fmt: skip
+    part = part_of(PAIRS, "unlabeled", 0.4, 0)
+    before = read_reference(inputs["reference"])
+    blind = []
+    for pair, row in zip(part, encode_pairs(part, small_world.word_tokenizer(), max_length=96).rows, strict=True):
+        a, b = tiny.concatenated_logps(policy.model, row).tolist()
+        reward = 0.5 * (a - before[pair.pair_id][0] - b + before[pair.pair_id][1])
+        wrong = (reward > 0) != (pair.human_label == "a")
+        blind.append(wrong and 1 / (1 + math.exp(-abs(reward))) >= 0.75)
+    spots = found["blind_spots"]
+    assert spots["pairs"] == spots["all"]["n"] == sum(one["n"] for one in spots["parts"]) == 24
+    assert spots["all"]["blind"] == pytest.approx(np.mean(blind))
+    assert sum(one["n"] * one["blind"] for one in spots["parts"]) == pytest.approx(sum(blind))
+    assert np.all(np.diff([one["mean_confidence"] for one in spots["parts"]]) > 0)
+    json.dumps(found, allow_nan=False)
+
+
 def test_top_half_keeps_half_of_the_pairs(tmp_path, inputs):
     settings = stage_config(weighting={"name": "top", "percent": 50.0})
     assert run_align(context(tmp_path / "align", inputs=inputs, config=settings))["pairs"] == 12
@@ -328,6 +362,59 @@ def test_labels_of_humans_and_of_the_truth_need_no_annotator(tmp_path, inputs, s
     settings = stage_config(label_source=source, weighting={"name": "uniform", "percent": None})
     given = {name: path for name, path in inputs.items() if name != "labels"}
     assert run_align(context(tmp_path / "align", inputs=given, config=settings))["mean_weight"] == 1.0
+
+
+def test_c_on_human_labels_is_that_of_the_annotator_whichever_label_it_gives(tmp_path, inputs):
+    """Every pair weighs tanh(|difference of its scores| / 2) under human and under weak labels alike; the labels that
+    are learned from are the humans', the annotator's differ in some of them."""
+    rows = {row["pair_id"]: row for row in pq.read_table(inputs["labels"] / "annotations.parquet").to_pylist()}
+    ctx = context(tmp_path / "align", inputs=inputs, config=stage_config(label_source="human"))
+    found, counts = load_align_data(ctx, small_world.word_tokenizer(), 96)
+    assert [row.pair_id for row in found.rows] == list(rows)
+    weights = {row["pair_id"]: math.tanh(abs(row["score_a"] - row["score_b"]) / 2) for row in rows.values()}
+    assert found.w.tolist() == pytest.approx(list(weights.values()))
+    assert ["ab"[side] for side in found.chosen.tolist()] == [row["human_label"] for row in rows.values()]
+    assert 0 < sum(row["human_label"] != row["label"] for row in rows.values()) < len(rows)
+    assert counts["mean_weight"] == pytest.approx(np.mean(list(weights.values())))
+
+
+def test_human_labels_of_pairs_that_the_annotator_could_not_read_are_left_out_of_c_and_said(tmp_path, inputs):
+    file = inputs["labels"] / "annotations.parquet"
+    pq.write_table(pq.read_table(file).slice(3), file)
+    ctx = context(tmp_path / "align", inputs=inputs, config=stage_config(label_source="human"))
+    assert len(load_align_data(ctx, small_world.word_tokenizer(), 96)[0].rows) == 21
+    assert "3 pairs have no margin of the annotator and are left out." in ctx.reporter.lines
+
+
+@pytest.mark.parametrize("source", ["weak", "human"])
+def test_right_labels_alone_are_those_that_the_truth_has(tmp_path, inputs, source):
+    rows = pq.read_table(inputs["labels"] / "annotations.parquet").to_pylist()
+    label = {"weak": "label", "human": "human_label"}[source]
+    wanted = [row["pair_id"] for row in rows if row[label] == row["true_label"]]
+    settings = stage_config(label_source=source, weighting={"name": "correct"})
+    ctx = context(tmp_path / "align", inputs=inputs, config=settings)
+    found, counts = load_align_data(ctx, small_world.word_tokenizer(), 96)
+    assert [row.pair_id for row in found.rows] == wanted
+    assert (counts["pool"], set(found.w.tolist())) == (24, {1.0})
+
+
+def test_without_a_right_label_it_is_a_sentence(tmp_path, inputs):
+    bare = [replace(pair, true_label=None) for pair in PAIRS]
+    given = {**inputs, "data": small_world.data_artifact(tmp_path / "bare", bare)}
+    with pytest.raises(DataError, match="correct leaves no pair to learn from"):
+        run_align(context(tmp_path / "align", inputs=given, config=stage_config(weighting={"name": "correct"})))
+
+
+def test_top_by_true_gap_keeps_the_largest_differences_of_utility(tmp_path, inputs):
+    """Utilities a = n, b = 2n for the n-th pair: the gap is n."""
+    known = [replace(pair, utility_a=float(n), utility_b=2.0 * n) for n, pair in enumerate(PAIRS)]
+    given = {**inputs, "data": small_world.data_artifact(tmp_path / "known", known)}
+    settings = stage_config(weighting={"name": "top_true", "percent": 25.0})
+    found, _ = load_align_data(
+        context(tmp_path / "align", inputs=given, config=settings), small_world.word_tokenizer(), 96
+    )
+    part = [pair.pair_id for pair in part_of(known, "unlabeled", 0.4, 0)]
+    assert [row.pair_id for row in found.rows] == part[-6:]
 
 
 def test_adapters_are_stored_alone_and_start_from_the_reference(tmp_path, inputs):
@@ -353,8 +440,6 @@ def test_a_context_too_short_for_every_answer_is_a_sentence(tmp_path, inputs):
 
 
 def test_a_part_without_labels_is_a_sentence(tmp_path, inputs):
-    from dataclasses import replace
-
     data = small_world.data_artifact(tmp_path / "bare", [replace(pair, true_label=None) for pair in PAIRS])
     with pytest.raises(DataError, match="has a true label"):
         run_align(

@@ -107,6 +107,18 @@ def test_madpo_lifts_close_pairs_and_is_one_where_a_pair_is_as_clear_as_its_cent
     assert (weigh(weighting("madpo"), np.linspace(0.01, 6.8, 50)).w > 1).all()
 
 
+def test_what_the_sandbox_knows_chooses_right_labels_and_true_gaps() -> None:
+    """Labels 1, 3 and 4 of five are right. Gaps 2, 0, 1, 3, 1: the largest two are those of 3 and 0, whatever the
+    margins say; of the two gaps of 1 the earlier pair is the third."""
+    margins, right = np.array([0.1, 5.0, 3.0, 0.2, 1.0]), np.array([0.0, 1.0, np.nan, 1.0, 1.0])
+    gap = np.array([2.0, 0.0, 1.0, 3.0, 1.0])
+    found = weigh(weighting("correct"), margins, right=right, gap=gap)
+    assert (found.kept.tolist(), found.w.tolist()) == ([1, 3, 4], [1.0, 1.0, 1.0])
+    assert weigh(weighting("top_true", percent=40), margins, right=right, gap=gap).kept.tolist() == [0, 3]
+    assert weigh(weighting("top_true", percent=60), margins, right=right, gap=gap).kept.tolist() == [0, 2, 3]
+    assert weigh(weighting("top", percent=40), margins).kept.tolist() == [1, 2]
+
+
 IDS = [f"pair-{number}" for number in range(10)]
 
 
