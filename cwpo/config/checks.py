@@ -136,12 +136,12 @@ def _online_contradictions(config: RunFields, method: catalog.MethodRow) -> Iter
     if {"kl", "gap"} & set(catalog.OBJECTIVES[config.objective].needs):
         yield (
             "objective",
-            f"{config.objective} reads more of a step than its pairs, which align.online does not sample.",
+            f"{config.objective} reads more of a step than its pairs, which align.online has not.",
         )
     if {"agreement", "right", "gap"} & set(catalog.WEIGHTINGS[config.weighting_name].reads):
         yield (
             "weighting.name",
-            f"{config.weighting_name} reads what is known of stored pairs alone; remove align.online.",
+            f"{config.weighting_name} reads what stored pairs alone have; remove align.online.",
         )
     if config.align.pair_sampling != "all":
         yield "align.pair_sampling", "skips stored pairs by their cost; with align.online leave it at all."

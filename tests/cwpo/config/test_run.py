@@ -102,8 +102,8 @@ def test_runs_that_differ_in_their_seed_form_a_group():
         ),
         ({"method": "human", "align": {"online": {}}}, "align.online", "nobody labels for human"),
         ({"align": {"online": {}, "pair_sampling": "proportional"}}, "align.pair_sampling", "leave it at all"),
-        ({"objective": "kto", "align": {"online": {}}}, "objective", "does not sample"),
-        ({"method": "correct", "align": {"online": {}}}, "weighting.name", "stored pairs alone"),
+        ({"objective": "kto", "align": {"online": {}}}, "objective", "which align.online has not"),
+        ({"method": "correct", "align": {"online": {}}}, "weighting.name", "stored pairs alone have"),
         ({"align": {"online": {"refresh_every": 0}}}, "align.online.refresh_every", "greater than 0"),
         ({"data": {"labeled_sources": "facts+jokes"}}, "data.labeled_sources", "choose among facts, ask, math"),
         (
