@@ -74,9 +74,9 @@ def _answer(shown: ChosenRuns) -> tuple[list[GraRow], list[DifferenceRow], str]:
     with left:
         show_chart("gra_forest", table, key="forest", title="GRA against the baseline", caption=GRA_IN_WORDS)
     with right:
-        counted = under_table(rows, shown.siblings, sum(row.estimate is not None for row in differences))
-        note = f"{counted} {expected_of_losses(configs.values())}".strip()
+        note = under_table(rows, shown.siblings, sum(row.estimate is not None for row in differences))
         show_differences_table(table, differences, most, note=note)
+        _notes([expected_of_losses(configs.values())])
     show_matched(lines, matched)
     show_tuned(results.tuned_of(evaluated, against) if lines else [])
     show_gra_table(table, list(configs.values()), most)
