@@ -199,7 +199,7 @@ def _source_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:
     """Parts by source, of data that has several."""
     named = {"labeled_sources": data.labeled_sources, "unlabeled_sources": data.unlabeled_sources}
     row = catalog.DATASETS.get(data.dataset)
-    offered = None if row is None else KIND_WEIGHTS if data.dataset == "sandbox" else row.sources
+    offered = None if row is None else tuple(KIND_WEIGHTS) if data.dataset == "sandbox" else row.sources
     for field, text in named.items():
         names = named_sources(text)
         if names is None:

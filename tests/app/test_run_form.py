@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.components.form.configuration import filled_state, lists_of
+from app.components.form.configuration import base_of, changes_of, defaults_of, filled_state, lists_of
 from app.components.form.declared import DECLARED, LINES, OTHER, PARTS, pairs_of
 from app.components.form.field_values import as_text, in_widget, parse
 from app.components.form.fields import Field, all_fields, all_parts, fields_of_part, fields_of_run, fields_on, tabs
@@ -168,6 +168,16 @@ def test_every_default_survives_the_way_through_its_widget() -> None:
     for field in texts:
         default = value_at(canonical, field.name)
         assert parse(field, in_widget(field, [default])) == ([default], ""), field.name
+
+
+def test_a_flag_that_configurations_leave_out_is_off_and_no_change() -> None:
+    """Otherwise a form that nobody touched would ask for a choice."""
+    defaults = defaults_of(base_of("sandbox", None))
+    assert "blind_spots" not in defaults["evaluation"]
+    state = filled_state({})
+    assert state["evaluation.blind_spots"] == ["off"]
+    assert "evaluation.blind_spots" not in {**changes_of(state, defaults)[0], **changes_of(state, defaults)[1]}
+    assert changes_of({**state, "evaluation.blind_spots": ["on"]}, defaults)[0]["evaluation.blind_spots"] is True
 
 
 def test_every_declaration_is_about_a_widget_or_a_field_of_a_run() -> None:

@@ -7,7 +7,7 @@ import yaml
 
 from app.components.form.declared import MODELS, OTHER, OTHER_MODELS, SET_ON_TOP, SWITCHED, pairs_of
 from app.components.form.field_values import as_text, in_widget, of_widget
-from app.components.form.fields import all_parts, fields_of_part, fields_of_run
+from app.components.form.fields import Field, all_parts, fields_of_part, fields_of_run
 from cwpo.config import catalog
 from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, merged
@@ -92,7 +92,7 @@ def fields_of(defaults: Mapping[str, Any]) -> dict[str, Any]:
             given = SWITCHED[part] if given is None else given
         if isinstance(given, Mapping):
             for field in fields_of_part(part):
-                state[field.name] = in_widget(field, many(given.get(field.last_name)))
+                state[field.name] = in_widget(field, _given(field, given))
     return state
 
 
@@ -113,9 +113,15 @@ def changes_of(state: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[d
                 values, sentence = of_widget(field, state[field.name])
                 if sentence:
                     wrong[field.name] = sentence
-                elif values != many(given.get(field.last_name)):
+                elif values != _given(field, given):
                     changes[field.name] = values if len(values) > 1 else values[0]
     return changes, wrong
+
+
+def _given(field: Field, given: Mapping[str, Any]) -> list[Any]:
+    """The value or values of a field; a flag that is not said where it is off is off."""
+    value = given.get(field.last_name)
+    return many(False if value is None and field.kind == "flag" and not field.optional else value)
 
 
 def filled_state(values: Mapping[str, Any]) -> dict[str, Any]:
