@@ -15,14 +15,14 @@ from torch import Tensor
 from cwpo.config.catalog import OBJECTIVES as OBJECTIVE_ROWS
 from cwpo.data.tokens import pair_tokens
 from cwpo.errors import ArtifactError, DataError
-from cwpo.models.load import context_length, load_policy, model_ref, parent_of
+from cwpo.models.load import Form, context_length, load_policy, model_ref, parent_of
 from cwpo.models.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness
 from cwpo.models.text.shown import FIRST_BATCH, first_batch
 from cwpo.models.tokenization import Encoded, fit
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import AlignSettings, ObjectiveSettings, WeightingSettings
 from cwpo.statistics.calibration import effective_sample_size
-from cwpo.training.finishing import save_trained
+from cwpo.training.finishing import Keeper, save_trained
 from cwpo.training.loop import Batches, Filler, Micro, TrainResult, micro_batches, steady_packing, train, uniform
 from cwpo.training.objectives import objective
 from cwpo.training.preferences import preference_pairs
@@ -70,15 +70,17 @@ def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
     )
     data, counts = load_align_data(ctx, policy.tokenizer, context_length(policy.model, settings.max_length))
     ctx.reporter.shown(FIRST_BATCH, _first_batch(data, policy.tokenizer, settings))
-    result = train_policy(policy.model, data, ctx)
-    save_trained(
-        policy.model,
-        policy.tokenizer,
-        ctx,
-        form="adapter" if settings.lora else "full",
-        parent=parent_of(start) if settings.lora else None,
-        also=result.history.write,
-    )
+    form: Form = "adapter" if settings.lora else "full"
+    parent = parent_of(start) if settings.lora else None
+    keeper = Keeper(policy.model, policy.tokenizer, ctx, form=form, parent=parent) if settings.kept else None
+    result = train_policy(policy.model, data, ctx, keeper)
+
+    def also(out: Path) -> None:
+        result.history.write(out)
+        if keeper is not None:
+            keeper.put(out)
+
+    save_trained(policy.model, policy.tokenizer, ctx, form=form, parent=parent, also=also)
     return {**counts, "steps": result.steps, "first_step": result.first_step, "final_loss": result.final_loss}
 
 
@@ -168,7 +170,9 @@ def read_reference(directory: Path) -> dict[str, tuple[float, float]]:
     return dict(zip(columns["pair_id"], zip(columns["logp_a"], columns["logp_b"], strict=True), strict=True))
 
 
-def train_policy(model: Any, data: AlignData, ctx: StageContext[AlignSettings]) -> TrainResult:
+def train_policy(
+    model: Any, data: AlignData, ctx: StageContext[AlignSettings], keeper: Keeper | None = None
+) -> TrainResult:
     """The loop on (w, w_swapped)-weighted losses; the mean is over all pairs of a batch, whatever their w."""
     settings, training = ctx.settings, ctx.settings.train
     ctx = steady_packing(ctx, model)
@@ -181,15 +185,22 @@ def train_policy(model: Any, data: AlignData, ctx: StageContext[AlignSettings]) 
         sampled = rows if (kept == 1).all() else rows[systematic_sample(kept[rows], uniform(settings.seed, step))]
         return micro_batches(data.rows, sampled, ctx, share=1 / len(rows), bins=_in_bins(bins, rows))
 
+    steps = batches.steps(training.epochs, of=data.pool if settings.steps == "pool" else None)
+
+    def keep(done: int, *_: Any) -> None:
+        if keeper is not None:
+            keeper.after(done, steps, settings.kept)
+
     torch.manual_seed(settings.seed)  # adapters have dropout
     model.train()
     return train(
         model,
         micros,
         alignment_loss(path, data.to(ctx.device), settings.objective, bins=bins),
-        steps=batches.steps(training.epochs, of=data.pool if settings.steps == "pool" else None),
+        steps=steps,
         config=training,
         ctx=ctx,
+        after_step=keep if keeper is not None else None,
     )
 
 
