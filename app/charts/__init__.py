@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from app.charts import (
+    along,
     confidence_bins,
     confidence_deciles,
     confidence_histogram,
@@ -28,6 +29,7 @@ CHARTS: Mapping[str, ModuleType] = {
     "gra_by_kl": gra_by_kl,
     "gra_kl_frontier": gra_kl_frontier,
     "matched_gap": matched_gap,
+    "along": along,
     "confidence_bins": confidence_bins,
     "confidence_histogram": confidence_histogram,
     "confidence_deciles": confidence_deciles,

@@ -37,7 +37,9 @@ def _usual() -> dict[str, dict[str, Any]]:
         "sft": {"data": "labeled"},
         "evaluation": {"gold_reward": "trained", "judge": {"kind": "simulated", "human_labels": True}},
     }
-    return {spec.kind: spec.config for spec in reversed(build(RunConfig.parse(every)).values())}
+    along = {**every, "evaluation": {"along": {}}}  # whose alignment keeps models, which the usual one does not
+    specs = [*reversed(build(RunConfig.parse(along)).values()), *reversed(build(RunConfig.parse(every)).values())]
+    return {spec.kind: spec.config for spec in specs}
 
 
 def training(**changes: Any) -> TrainSettings:

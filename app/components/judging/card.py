@@ -8,6 +8,7 @@ import streamlit as st
 from app.components.frame import layout, tables
 from app.components.frame.export import of_columns, show_export
 from app.components.frame.formats import counted
+from app.components.judging.order import show_order
 from app.reads import judges, results
 from cwpo.compare.gra import GraRow
 from cwpo.compare.judges.card import CardRow, gaps_of
@@ -58,6 +59,7 @@ def show_cards(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
         tables.show_report(columns.CARD, found, alt="GRA with its judge's errors")
         layout.note(MODEL)
         show_export([of_columns("judge cards", columns.CARD, found, notes=[MODEL])], key="export_cards")
+        show_order(rows)
         missing = [row for row in rows if row.id not in known]
         if missing:
             _try(missing, key="try_judges")
