@@ -226,10 +226,13 @@ class JudgeConfig(Part):
 
 
 class AlongConfig(Part):
-    """Over-optimisation: what two judges say of models kept along the alignment, and of the best of n baseline answers."""
+    """Over-optimisation: two judges of models kept along the alignment, and of the best of n baseline answers."""
 
     checkpoints: int = Field(
-        5, ge=2, le=20, description="models of one alignment that are judged, equally far apart; the last is the final one"
+        5,
+        ge=2,
+        le=20,
+        description="models of one alignment that are judged, equally far apart; the last is the final one",
     )
     prompts: int = Field(100, gt=0, description="of at most this many held-out prompts")
     second: str | None = Field(
@@ -238,8 +241,8 @@ class AlongConfig(Part):
     )  # fmt: skip
     second_revision: str | None = Field(None, description="commit of the second judge, or content hash of a folder")
     best_of: int = Field(
-        16, ge=0, le=256, description="answers of the baseline to each of these prompts, for the curve of the best of n "
-        "by gold reward; 0: no curve"
+        16, ge=0, le=256, description="answers of the baseline to each of these prompts, for the curve of the best of "
+        "n by gold reward; 0: no curve"
     )  # fmt: skip
 
 
@@ -275,6 +278,11 @@ class EvaluationConfig(Part):
     )
     judge: JudgeConfig | None = Field(
         None, description="a judge model beside the gold reward", exclude_if=lambda judge: judge is None
+    )
+    card: bool = Field(
+        False,
+        description="try the gold reward on pairs with human labels that it did not learn from: can it be believed?",
+        exclude_if=lambda card: not card,
     )
     along: AlongConfig | None = Field(
         None, description="models kept along the alignment are judged too", exclude_if=lambda along: along is None

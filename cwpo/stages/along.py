@@ -1,4 +1,4 @@
-"""The stages of over-optimisation: models kept along an alignment, and the best of n baseline answers, under two judges.
+"""The stages of over-optimisation: models kept along an alignment and the best of n baseline answers, under two judges.
 
 What decides their results, from a run's configuration, and what they read. Free of torch.
 """
@@ -45,7 +45,12 @@ def stages(
     if part is None:
         return
     gold = {"gold": "gold"} if config.evaluation.gold_reward == "trained" else {}
-    opponent = {"prompts": prompts, "baseline_samples": "baseline_samples", "baseline_scores": "baseline_scores", **gold}
+    opponent = {
+        "prompts": prompts,
+        "baseline_samples": "baseline_samples",
+        "baseline_scores": "baseline_scores",
+        **gold,
+    }
     reference = {"reference_model": start} if start else {}
     own = {"model": "align", "samples": "samples", "scores": "scores", **reference}
     yield ALONG, along(config, part), {**opponent, **own}

@@ -135,24 +135,28 @@ def checking(config: RunConfig, finished: Mapping[str, str]) -> dict[str, StageS
     """The stages that try the gold reward of `config` on pairs with human labels of a finished run. One that is trained
     here is trained once more, without the pairs that it is tried on."""
     key = gold_key(str(config.evaluation.gold_reward))
-    settings, inputs = from_config.card(config, None), {"data": "data"}
-    planned: list[Planned] = []
-    if settings.heldout is not None:
-        backbone = config.evaluation.gold_model or config.model.annotator
-        own = {"data": "data"}
-        if backbone in catalog.SANDBOX_MODELS:
-            own["base"] = "base_annotator" if "base_annotator" in finished else f"base_annotator@{key}"
-        planned.append((f"{TWIN}@{key}", from_config.gold(config, backbone, heldout=settings.heldout), own))
-        inputs["gold"] = f"{TWIN}@{key}"
-    planned.append((f"{CARD}@{key}", settings, inputs))
+    base = "base_annotator" if "base_annotator" in finished else f"base_annotator@{key}"
     specs: dict[str, StageSpec] = {}
-    for slot, stage, sources in planned:
+    for slot, stage, sources in _card(config, base):
         prints = {name: specs[one].fingerprint if one in specs else finished[one] for name, one in sources.items()}
         specs[slot] = StageSpec(
             slot=slot, settings=stage, inputs=sources, input_fingerprints=prints,
             fingerprint=fingerprint(stage, prints, salt=config.salt),
         )  # fmt: skip
     return specs
+
+
+def _card(config: RunConfig, base: str = "base_annotator") -> Iterator["Planned"]:
+    """The gold reward on pairs with human labels, before it, where it is trained here, its twin that has not met them;
+    `base`: the slot of the sandbox's model that the twin starts from."""
+    key = gold_key(str(config.evaluation.gold_reward))
+    settings, inputs = from_config.card(config, None), {"data": "data"}
+    if settings.heldout is not None:
+        backbone = config.evaluation.gold_model or config.model.annotator
+        own = {"data": "data", **({"base": base} if backbone in catalog.SANDBOX_MODELS else {})}
+        yield f"{TWIN}@{key}", from_config.gold(config, backbone, heldout=settings.heldout), own
+        inputs["gold"] = f"{TWIN}@{key}"
+    yield f"{CARD}@{key}", settings, inputs
 
 
 def judge_key(settings: JudgeSettings) -> str:
@@ -198,6 +202,8 @@ def _plan(config: RunConfig) -> Iterator[Planned]:
         },
     )
     yield from along.stages(config, prompts=prompts, start=start, baseline=_baseline_slot(config))
+    if config.evaluation.card:
+        yield from _card(config)
     yield from _judges(config, prompts)
 
 

@@ -104,7 +104,9 @@ def _along(along: AlongConfig, home: Path, read_at_most: int | None) -> dict[str
         return {}
     revision = along.second_revision or (row.revision if row else None)
     model = str(row.model) if row else str(along.second)
-    return {"second_revision": pin_model("evaluation.along.second", model, revision, home=home, read_at_most=read_at_most)}
+    return {
+        "second_revision": pin_model("evaluation.along.second", model, revision, home=home, read_at_most=read_at_most)
+    }
 
 
 def pin_model(

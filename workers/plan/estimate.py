@@ -75,7 +75,7 @@ class Plan:
     existing: tuple[RunLike | None, ...] = ()  # for each run, in order, one that has its configuration already
     warnings: tuple[str, ...] = ()  # what will likely go wrong
     judging: Judging | None = None  # what judge models are asked; None: none is
-    along: tuple[int, int] = (0, 0)  # answers that models along the alignments and baselines write beside the evaluation's
+    along: tuple[int, int] = (0, 0)  # answers of models along the alignments and of baselines, beside the evaluation's
 
     @property
     def stages_reused(self) -> int:

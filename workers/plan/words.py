@@ -171,7 +171,9 @@ def along_sentence(plan: Plan) -> str:
     kept, best = plan.along
     said = [f"{_counted(kept, 'answer')} of models kept along the alignments"] if kept else []
     said += [f"{_counted(best, 'answer')} of baselines for their best of n"] if best else []
-    return f"Over-optimisation: {' and '.join(said)}, written and judged beside those of the evaluation." if said else ""
+    if not said:
+        return ""
+    return f"Over-optimisation: {' and '.join(said)}, written and judged beside those of the evaluation."
 
 
 def power_sentence(power: Power) -> str:

@@ -13,8 +13,9 @@ from db.records import RunRow
 
 TITLE = "Does the gold reward stay right along training?"
 CAPTION = (
-    "Points are models kept along the alignment, on a part of the prompts; dashed, the second judge. Dotted and thin: the "
-    "best of n answers of the baseline by the gold reward, at log n − (n − 1)/n nats. Bands are 95 %, point by point."
+    "Points are models kept along the alignment, on a part of the prompts; dashed, the second judge. Dotted and thin: "
+    "the best of n answers of the baseline by the gold reward, at log n − (n − 1)/n nats. Bands are 95 %, point by "
+    "point."
 )
 NO_SECOND = "No second judge was asked, so that nothing here tells a better model from a fooled gold reward."
 

@@ -10,8 +10,8 @@ from cwpo.report.document.meanings import glossary
 from db.records import RunRow
 
 SAID = (
-    "Prompts (whole clusters) and seeds are drawn with replacement, the same draw for every setting and both judges; a tie "
-    "of neighbours counts half. With few seeds their part is too small, with one it is left out."
+    "Prompts (whole clusters) and seeds are drawn with replacement, the same draw for every setting and both judges; a "
+    "tie of neighbours counts half. With few seeds their part is too small, with one it is left out."
 )
 
 

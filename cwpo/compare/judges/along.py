@@ -46,7 +46,9 @@ class AlongRow:
         return None if self.second is None else self.gold - self.second
 
 
-def along_rows(runs: Sequence[ComparedRun], said: Mapping[int, Said], *, configs: Configs | None = None) -> list[AlongRow]:
+def along_rows(
+    runs: Sequence[ComparedRun], said: Mapping[int, Said], *, configs: Configs | None = None
+) -> list[AlongRow]:
     """Curves of settings, pooled over the seeds that kept as many models; `said`: of their along stages, by run."""
     groups = by_setting(in_order(runs))
     labels = setting_labels(groups, configs or {})
@@ -86,8 +88,8 @@ def turned(rows: Sequence[AlongRow]) -> list[str]:
         if best is not last and last.gold >= best.gold:
             found.append(
                 f"{label}: the second judge is highest at {best.place} (KL {best.kl:.2f}) and "
-                f"{100 * ((best.second or 0.0) - (last.second or 0.0)):.1f} points lower at the end, where the gold reward "
-                "is no lower: over-optimisation, as far as the intervals tell."
+                f"{100 * ((best.second or 0.0) - (last.second or 0.0)):.1f} points lower at the end, where the gold "
+                "reward is no lower: over-optimisation, as far as the intervals tell."
             )
     return found
 

@@ -1,11 +1,11 @@
 """The same ranking under every judge at hand, with the probability that it is stable. Pure.
 
-The estimator. Settings are ordered by their mean outcome over the seeds and prompts that all of them have. Prompts (whole
-clusters) and seeds are drawn with replacement, as many as there are, the same draw for every setting and for both of the
-judges that are held against each other, so that what methods, seeds and prompts share stays shared. The probability that
-the order is stable is the share of draws in which the settings come in the observed order, each tie of two neighbours
-counting half. Where there are few ways to draw all of them are gone through, else there are `DRAWS` of a fixed seed. With
-few seeds a bootstrap over seeds sees (n − 1)/n of their variance, with one none of it.
+The estimator. Settings are ordered by their mean outcome over the seeds and prompts that all of them have. Prompts
+(whole clusters) and seeds are drawn with replacement, as many as there are, the same draw for every setting and for
+both of the judges that are held against each other, so that what methods, seeds and prompts share stays shared. The
+probability that the order is stable is the share of draws in which the settings come in the observed order, each tie of
+two neighbours counting half. Where there are few ways to draw, all of them are gone through, else there are `DRAWS` of
+a fixed seed. With few seeds a bootstrap over seeds sees (n − 1)/n of their variance, with one none of it.
 """
 
 import itertools
@@ -83,7 +83,9 @@ def _row(name: str, tables: Sequence[Cells], labels: Mapping[str, str]) -> Order
     orders = [np.argsort(-table.means, kind="stable") for table in tables]
     same = None
     if len(tables) > 1:
-        same = float(np.mean((np.argsort(-drawn[0], kind="stable") == np.argsort(-drawn[1], kind="stable")).all(axis=1)))
+        same = float(
+            np.mean((np.argsort(-drawn[0], kind="stable") == np.argsort(-drawn[1], kind="stable")).all(axis=1))
+        )
     return OrderRow(
         judge=name,
         order=tuple(labels[own.settings[at]] for at in orders[0]),
@@ -143,7 +145,7 @@ def _cells(runs: Sequence[ComparedRun], judged: Sequence[pd.DataFrame]) -> list[
     """The same settings, seeds and prompts of each of the judges; None where they share fewer than two settings."""
     wides = [rows.pivot_table(index="run_id", columns="prompt_id", values="outcome") for rows in judged]
     known = set.intersection(*(set(wide.index) for wide in wides))
-    groups = {key: group for key, group in by_setting(in_order([run for run in runs if run.id in known])).items()}
+    groups = by_setting(in_order([run for run in runs if run.id in known]))
     if len(groups) < 2:
         return None
     seeds = sorted(set.intersection(*({run.seed for run in group} for group in groups.values())))

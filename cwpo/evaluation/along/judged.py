@@ -50,7 +50,9 @@ class Bench:
         try:
             graded = [float(known[one.prompt_id, one.sample]) for one in found]
         except KeyError as error:
-            raise ArtifactError(f"Some answers of {samples} have no score; delete the scores stage and retry.") from error
+            raise ArtifactError(
+                f"Some answers of {samples} have no score; delete the scores stage and retry."
+            ) from error
         return found, np.array(graded, dtype=np.float64)
 
     def score(self, judge: str, samples: Sequence[Sample]) -> FloatArray:

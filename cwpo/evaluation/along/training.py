@@ -84,7 +84,9 @@ def _summary(
         cell: dict[str, Any] = {}
         for judge, every in scores.items():
             rows = answer_rows(samples, every[span])
-            met = compare(rows, answer_rows(opponent, every[-len(opponent) :]), tie_epsilon=0.0, equal_texts=equal_texts)
+            met = compare(
+                rows, answer_rows(opponent, every[-len(opponent) :]), tie_epsilon=0.0, equal_texts=equal_texts
+            )
             known = met
             clusters = _clusters(met)
             outcomes = met["outcome"].to_numpy(dtype=np.float64)

@@ -31,11 +31,13 @@ def test_the_probability_of_an_order_is_the_one_counted_by_hand() -> None:
 
 
 def test_a_tie_of_neighbours_counts_half_and_two_judges_meet_in_the_same_draws() -> None:
-    """Two prompts, won by one setting each: of the draws (1,1), (1,2), (2,1), (2,2) one has CW ahead, two tie. The other
-    judge turns everything around, so that in no draw without a tie both give one order."""
+    """Two prompts, won by one setting each: of the draws (1,1), (1,2), (2,1), (2,2) one has CW ahead, two tie. The
+    other judge turns everything around, so that in no draw without a tie both give one order."""
     runs = runs_of("cw", "weak", seeds=1)
     one = {runs[0].id: [1.0, 0.0], runs[1].id: [0.0, 1.0]}
-    own, other = order_rows(runs, {"own": _outcomes(one), "turned": _outcomes({key: v[::-1] for key, v in one.items()})})
+    own, other = order_rows(
+        runs, {"own": _outcomes(one), "turned": _outcomes({key: v[::-1] for key, v in one.items()})}
+    )
     assert own.stable == pytest.approx(1 / 4 + 2 / 4 / 2)
     assert own.same is None
     assert other.same == pytest.approx(2 / 4)  # the two ties, which both leave in the order of the table
@@ -44,8 +46,8 @@ def test_a_tie_of_neighbours_counts_half_and_two_judges_meet_in_the_same_draws()
 
 def test_seeds_are_drawn_with_the_prompts_the_same_for_all_settings() -> None:
     """One prompt, three seeds, of which CW wins two against weak labels: 20/27 again, by draws of seeds."""
-    runs = [Run(id=1 + 2 * seed + place, group_key=method, method=method, method_label=method, objective="dpo", seed=seed,
-                baseline="b") for seed in range(3) for place, method in enumerate(("cw", "weak"))]  # fmt: skip
+    runs = [Run(id=1 + 2 * seed + place, group_key=method, method=method, method_label=method, objective="dpo",
+                seed=seed, baseline="b") for seed in range(3) for place, method in enumerate(("cw", "weak"))]  # fmt: skip
     won = {1: [1.0], 2: [0.0], 3: [1.0], 4: [0.0], 5: [0.0], 6: [1.0]}
     (row,) = order_rows(runs, {"own": _outcomes(won)})
     assert row.stable == pytest.approx(20 / 27)

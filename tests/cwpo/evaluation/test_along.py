@@ -74,8 +74,8 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
         small_world.policy_artifact(align / ALONG / f"step-{step:07d}", seed=step)
     (align / "summary.json").write_text(json.dumps({"steps": 6}))
     found = {
-        "prompts": tmp_path / "prompts", "model": align, "reference_model": small_world.policy_artifact(tmp_path / "start"),
-        "gold": small_world.annotator_artifact(tmp_path / "gold"),
+        "prompts": tmp_path / "prompts", "model": align, "gold": small_world.annotator_artifact(tmp_path / "gold"),
+        "reference_model": small_world.policy_artifact(tmp_path / "start"),
     }  # fmt: skip
     for name, model in (("samples", "model"), ("baseline_samples", "reference_model")):
         values = {**SAMPLING, "decoding": DECODING, "with_reference": name == "samples"}
@@ -83,7 +83,9 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
         found[name] = of("samples", tmp_path / name, values, asked, run_samples)
         scores = name.replace("samples", "scores")
         asked = {"prompts": found["prompts"], "samples": found[name], "gold": found["gold"]}
-        found[scores] = of("scores", tmp_path / scores, {"gold_reward": TRAINED, "precision": "fp32"}, asked, run_scores)
+        found[scores] = of(
+            "scores", tmp_path / scores, {"gold_reward": TRAINED, "precision": "fp32"}, asked, run_scores
+        )
     return found
 
 
@@ -118,7 +120,9 @@ def test_the_last_point_is_the_evaluation_and_a_killed_stage_goes_on_where_it_wa
     last = said["points"][-1]
     assert last["gold"] == pytest.approx(whole["gra"])
     assert last["kl"] == pytest.approx(whole["kl"])
-    assert len({tuple(cell["gold"]) for cell in said["cells"]} | {tuple(cell["logratio"]) for cell in said["cells"]}) > 3
+    assert (
+        len({tuple(cell["gold"]) for cell in said["cells"]} | {tuple(cell["logratio"]) for cell in said["cells"]}) > 3
+    )
     assert all(0 <= cell <= 1 for row in said["cells"] for cell in row["second"])
 
     first = tmp_path / "cut" / "checkpoints" / "step-0000002" / SAMPLES_FILE
