@@ -7,7 +7,7 @@ import pandas as pd
 from app.reads import judges, results
 from cwpo.compare.judges.along import AlongRow, along_rows, best_of_rows
 from cwpo.compare.judges.order import OrderRow, order_rows
-from cwpo.stages.along import ALONG, BEST_OF
+from cwpo.stages.along.planned import ALONG, BEST_OF
 from cwpo.stages.graph import is_judge_slot
 from db import queries
 from db.records import RunRow

@@ -29,7 +29,7 @@ from app.reads import results, timing
 from app.reads import run as reads
 from app.reads.run import Once, Watched
 from cwpo.config.catalog import objective_label
-from cwpo.stages.along import ALONG
+from cwpo.stages.along.planned import ALONG
 from db import queries
 from db.errors import UnknownRun
 from db.records import RunRecord, StageRow

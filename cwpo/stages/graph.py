@@ -7,7 +7,8 @@ from typing import Any
 
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, digest
-from cwpo.stages import along, from_config
+from cwpo.stages import from_config
+from cwpo.stages.along.planned import stages as along_stages
 from cwpo.stages.fingerprint import fingerprint
 from cwpo.stages.kinds import KINDS, Kind, kind_of
 from cwpo.stages.plain import to_plain
@@ -201,7 +202,7 @@ def _plan(config: RunConfig) -> Iterator[Planned]:
             "baseline_scores": "baseline_scores",
         },
     )
-    yield from along.stages(config, prompts=prompts, start=start, baseline=_baseline_slot(config))
+    yield from along_stages(config, prompts=prompts, start=start, baseline=_baseline_slot(config))
     if config.evaluation.card:
         yield from _card(config)
     yield from _judges(config, prompts)

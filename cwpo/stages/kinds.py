@@ -10,7 +10,7 @@ from typing import Any
 
 from cwpo.errors import SettingsError
 from cwpo.stages import settings as of
-from cwpo.stages.along import AlongSettings, BestOfSettings
+from cwpo.stages.along.settings import AlongSettings, BestOfSettings
 from cwpo.stages.plain import from_plain
 
 

@@ -13,7 +13,8 @@ from statistics import fmean
 from cwpo.compare.human_labels import human_labels, share_of_pairs
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError, SettingsError
-from cwpo.stages.along import BestOfSettings, JudgedSettings, answers_of
+from cwpo.stages.along.planned import answers_of
+from cwpo.stages.along.settings import BestOfSettings, JudgedSettings
 from cwpo.stages.graph import StageSpec
 from cwpo.stages.kinds import KINDS, stored_settings
 from cwpo.stages.settings import (

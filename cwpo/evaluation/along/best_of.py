@@ -22,7 +22,7 @@ from cwpo.evaluation.generation import answers_to
 from cwpo.models.load import model_ref
 from cwpo.records import Sample
 from cwpo.reporting import InParts
-from cwpo.stages.along import BestOfSettings
+from cwpo.stages.along.settings import BestOfSettings
 from cwpo.stages.context import StageContext
 
 WRITING = 0.9  # of the work; the rest is scoring

@@ -14,7 +14,7 @@ from cwpo.errors import ArtifactError
 from cwpo.evaluation.generation import read_samples
 from cwpo.evaluation.gold import SCORES_FILE, scores_of
 from cwpo.records import Prompt, Sample
-from cwpo.stages.along import JudgedSettings
+from cwpo.stages.along.settings import JudgedSettings
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import GoldRewardSettings
 from cwpo.statistics.shares import share

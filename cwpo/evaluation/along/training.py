@@ -17,7 +17,7 @@ from cwpo.evaluation.gra import compare
 from cwpo.models.load import ModelRef
 from cwpo.records import Sample
 from cwpo.reporting import InParts
-from cwpo.stages.along import AlongSettings
+from cwpo.stages.along.settings import AlongSettings
 from cwpo.stages.context import StageContext
 from cwpo.training.finishing import kept_models
 

@@ -46,8 +46,12 @@ def test_a_tie_of_neighbours_counts_half_and_two_judges_meet_in_the_same_draws()
 
 def test_seeds_are_drawn_with_the_prompts_the_same_for_all_settings() -> None:
     """One prompt, three seeds, of which CW wins two against weak labels: 20/27 again, by draws of seeds."""
-    runs = [Run(id=1 + 2 * seed + place, group_key=method, method=method, method_label=method, objective="dpo",
-                seed=seed, baseline="b") for seed in range(3) for place, method in enumerate(("cw", "weak"))]  # fmt: skip
+    runs = [
+        Run(id=1 + 2 * seed + place, group_key=method, method=method, method_label=method, objective="dpo", seed=seed,
+            baseline="b")
+        for seed in range(3)
+        for place, method in enumerate(("cw", "weak"))
+    ]  # fmt: skip
     won = {1: [1.0], 2: [0.0], 3: [1.0], 4: [0.0], 5: [0.0], 6: [1.0]}
     (row,) = order_rows(runs, {"own": _outcomes(won)})
     assert row.stable == pytest.approx(20 / 27)

@@ -3,37 +3,18 @@
 What decides their results, from a run's configuration, and what they read. Free of torch.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
 
 from cwpo.config.parts import AlongConfig
 from cwpo.config.run import RunConfig
 from cwpo.stages import from_config
-from cwpo.stages.settings import DecodingSettings, GoldRewardSettings, SampleSettings, Settings
+from cwpo.stages.along.settings import AlongSettings, BestOfSettings
+from cwpo.stages.settings import DecodingSettings, SampleSettings, Settings
 
 ALONG, BEST_OF = "along", "best_of"  # slots
 OTHER_NOISE = 1_000_003  # added to the evaluation's seed: the best of n meets answers that are none of its own
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgedSettings(SampleSettings):
-    """Answers to the first `prompts` held-out prompts, as a run's answers are sampled, under two judges."""
-
-    prompts: int
-    gold_reward: GoldRewardSettings
-    second: GoldRewardSettings | None
-    equal_texts: Literal["scored", "tie"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlongSettings(JudgedSettings):
-    """Of the models that an alignment kept along its training."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BestOfSettings(JudgedSettings):
-    """Of the baseline, decoding.samples to a prompt, of which the best by the gold reward is taken."""
 
 
 def stages(
@@ -95,5 +76,4 @@ def _judged(config: RunConfig, part: AlongConfig) -> dict[str, Any]:
 
 def _plain(settings: SampleSettings) -> dict[str, Any]:
     """Its fields as they are."""
-    found: Mapping[str, Any] = {item.name: getattr(settings, item.name) for item in fields(settings)}
-    return dict(found)
+    return {item.name: getattr(settings, item.name) for item in fields(settings)}
