@@ -279,10 +279,10 @@ class EvaluationConfig(Part):
     judge: JudgeConfig | None = Field(
         None, description="a judge model beside the gold reward", exclude_if=lambda judge: judge is None
     )
-    card: bool = Field(
-        False,
-        description="try the gold reward on pairs with human labels that it did not learn from: can it be believed?",
-        exclude_if=lambda card: not card,
+    card: bool | None = Field(
+        None,
+        description="try the gold reward on pairs with human labels that it did not learn from; default: when asked",
+        exclude_if=lambda card: card is None,
     )
     along: AlongConfig | None = Field(
         None, description="models kept along the alignment are judged too", exclude_if=lambda along: along is None

@@ -21,7 +21,8 @@ MEANINGS: Mapping[str, str] = {
     "seeds": "The same setting with other random numbers; with one, intervals cover prompts only.",
     "ties lose": "GRA with every tie counted as a loss.",
     "no ties": "GRA of the prompts that are no tie.",
-    "KL": "How far the model moved from the one that alignment started from, estimated on its own answers.",
+    "KL": "How far the model moved from the one that alignment started from: mean log-ratio over its own answers, as "
+    "sampled; an estimate of the KL divergence at temperature 1.",
     "chosen": "Mean log-ratio of the chosen training answers to the model before alignment, at the end of training.",
     "rejected": "The same of the rejected training answers.",
     "tokens": "Mean length of an answer.",
