@@ -65,6 +65,7 @@ def with_gold(config: RunConfig, gold_reward: str, *, home: Path) -> RunConfig:
     if gold_reward == config.evaluation.gold_reward:
         raise ConfigError("evaluation.gold_reward", f"is {gold_reward!r} already; choose another one.")
     over: dict[str, object] = {"gold_reward": gold_reward, "gold_revision": None, "gold_model": None}
+    over |= {"along": None, "card": None}  # asked for beside the run's own gold reward, which may be the second judge
     judged = RunConfig.parse(merged(config.canonical(), {"evaluation": over}))
     for field, sentence in gold_failures(judged, home):
         raise ConfigError(field, sentence)
