@@ -1,11 +1,14 @@
-"""What further judges say of settings: their order and how stable it is, and curves along training over seeds."""
+"""What judges say of settings: their order and how stable it is, curves along training, GRA with the judge's errors."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from cwpo.compare.gra import gra_table
 from cwpo.compare.judges.along import along_rows, best_of_rows, turned
+from cwpo.compare.judges.card import IMPOSSIBLE, SILENT, card_rows, oracle_card, pooled
 from cwpo.compare.judges.order import order_rows
+from cwpo.report.sentences import believed, card_sentences
 from tests.cwpo.compare.compared_runs import Run, outcomes_of, runs_of
 
 
@@ -115,3 +118,71 @@ def test_one_baseline_of_several_runs_counts_once() -> None:
     rows = best_of_rows([said, dict(said)])
     assert [(row.place, row.n_seeds) for row in rows] == [("n = 1", 1), ("n = 2", 1)]
     assert np.allclose([row.gold for row in rows], [0.5, 0.75])
+
+
+def _won(runs: list[Run], wins: int, of: int = 120) -> pd.DataFrame:
+    """Every run wins its first prompts; the aligned answer is the longer one on every second prompt."""
+    rows = outcomes_of(runs, chance=dict.fromkeys({run.method for run in runs}, 0.5), prompts=of)
+    place = rows.groupby("run_id").cumcount()
+    lengths = np.where(place % 2 == 0, 20.0, 10.0)
+    return rows.assign(
+        outcome=(place < wins).astype(float), tokens=lengths, baseline_tokens=15.0, score=0.5 * (place < wins),
+        baseline_score=place % 2,
+    )  # fmt: skip
+
+
+def _card(q: float, half: float = 0.03, **about: object) -> dict[str, object]:
+    return {"judge": "rm", "pairs": 1000, "q": q, "q_low": q - half, "q_high": q + half, **about}
+
+
+def test_a_gra_of_sixty_by_a_judge_that_is_right_in_three_of_four_is_seventy_by_people() -> None:
+    """(0.6 + 0.75 − 1)/(2 · 0.75 − 1) = 0.7, with a wider interval than GRA's; half of the wins are the longer ones."""
+    runs = runs_of("cw", seeds=1)
+    outcomes = _won(runs, 72)
+    (row,) = card_rows(gra_table(runs, outcomes), outcomes, {runs[0].id: _card(0.75)})
+    assert row.estimate == pytest.approx(0.6)
+    assert row.true == pytest.approx(0.7)
+    assert row.true_low is not None
+    assert row.true_high is not None
+    assert row.true_high - row.true_low > row.high - row.low
+    assert (row.q, row.pairs, row.said) == (0.75, 1000, "")
+    assert row.ties == 0.0
+    assert row.longer_won == pytest.approx((36 + 24) / 120)  # longer on the even prompts: 36 won, 24 odd ones lost
+    assert row.gap == pytest.approx(0.5 / outcomes["baseline_score"].std())
+
+
+@pytest.mark.parametrize(
+    ("wins", "q", "said"),
+    [(108, 0.6, IMPOSSIBLE), (86, 0.7, f"{IMPOSSIBLE}, or chance"), (72, 0.51, SILENT), (72, 0.75, "")],
+)
+def test_where_a_corrected_gra_cannot_be_it_is_said_instead(wins: int, q: float, said: str) -> None:
+    runs = runs_of("cw", seeds=1)
+    outcomes = _won(runs, wins)
+    (row,) = card_rows(gra_table(runs, outcomes), outcomes, {runs[0].id: _card(q)})
+    assert row.said == said
+    assert (row.true is None) == bool(said)
+    assert (said or "people would have counted") in believed(row)
+
+
+def test_nobody_tried_the_judge() -> None:
+    runs = runs_of("cw", seeds=1)
+    outcomes = _won(runs, 72)
+    (row,) = card_rows(gra_table(runs, outcomes), outcomes, {})
+    assert (row.q, row.true, row.pairs) == (None, None, 0)
+    assert believed(row) == "Nobody tried this judge on pairs with human labels yet."
+
+
+def test_a_card_that_seeds_share_counts_once_and_two_average_their_errors() -> None:
+    once = pooled([_card(0.75), _card(0.75)])
+    assert once == pytest.approx((0.75, 0.03 / 1.96), rel=1e-3)
+    both = pooled([_card(0.7), _card(0.8)])
+    assert both == pytest.approx((0.75, 0.03 / 1.96 / 2**0.5), rel=1e-3)
+
+
+def test_the_oracle_is_known_by_how_often_the_labels_are_the_truth() -> None:
+    card = oracle_card({"human_accuracy": 0.75, "kept": 400, "longer_wins": 0.5})
+    assert card is not None
+    assert (card["q"], card["pairs"], card["judge"]) == (0.75, 400, "oracle")
+    assert card["q_low"] < 0.75 < card["q_high"]
+    assert oracle_card({"kept": 400}) is None
+    assert card_sentences(card)[0] == "The oracle learns from no pair."
