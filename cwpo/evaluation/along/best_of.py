@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import special
 
 from cwpo.evaluation.along.judged import Bench, FloatArray, answer_rows, figures, rounded, said
-from cwpo.evaluation.along.training import ANSWERS_FILE
+from cwpo.evaluation.along.training import ANSWERS_FILE, SCORED, WRITING
 from cwpo.evaluation.generation import answers_to
 from cwpo.models.load import model_ref
 from cwpo.records import Sample
@@ -25,18 +25,18 @@ from cwpo.reporting import InParts
 from cwpo.stages.along.settings import BestOfSettings
 from cwpo.stages.context import StageContext
 
-WRITING = 0.9  # of the work; the rest is scoring
-
 
 def run_best_of(ctx: StageContext[BestOfSettings]) -> dict[str, Any]:
     """Write answers.parquet; the summary has a point for each n and its outcomes by prompt."""
-    bench, parts = Bench.of(ctx), InParts(ctx.reporter)
+    parts = InParts(ctx.reporter)
+    ctx = replace(ctx, reporter=parts)
+    bench = Bench.of(ctx)
     parts.part(0.0, WRITING)
-    model = model_ref(ctx.inputs, "model", ctx.settings)
-    samples = answers_to(replace(ctx, reporter=parts), bench.prompts, model)
-    parts.part(WRITING, 1.0)
+    samples = answers_to(ctx, bench.prompts, model_ref(ctx.inputs, "model", ctx.settings))
+    parts.part(WRITING, SCORED)
     opponent, baseline = bench.stored("baseline_samples", "baseline_scores")
     scores = {"gold": (bench.score("gold", samples), baseline)}
+    parts.part(SCORED, 1.0)
     if "second" in bench.judges:
         every = bench.score("second", [*samples, *opponent])
         scores["second"] = every[: len(samples)], every[len(samples) :]

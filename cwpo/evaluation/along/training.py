@@ -22,27 +22,29 @@ from cwpo.stages.context import StageContext
 from cwpo.training.finishing import kept_models
 
 ANSWERS_FILE = "answers.parquet"
-WRITING = 0.9  # of the work; the rest is scoring
+WRITING, SCORED = 0.9, 0.95  # of the work is done when answers are written, and when the gold reward has scored them
 
 
 def run_along(ctx: StageContext[AlongSettings]) -> dict[str, Any]:
     """Write answers.parquet; the summary has a point for each kept model, the final one last, and its outcomes by
     prompt. Answers of a model that were all written before a kill are read back."""
-    bench, models = Bench.of(ctx), kept_models(ctx.inputs["model"])
+    parts, models = InParts(ctx.reporter), kept_models(ctx.inputs["model"])
+    ctx = replace(ctx, reporter=parts)
+    bench = Bench.of(ctx)
     steps = int(json.loads((ctx.inputs["model"] / "summary.json").read_text())["steps"])
     if not models and steps > 1:
         raise ArtifactError("The alignment kept no models along its training; delete its stage and retry the run.")
-    parts = InParts(ctx.reporter)
     found: dict[int, list[Sample]] = {}
     for place, (step, folder) in enumerate(models):
         parts.part(WRITING * place / len(models), WRITING * (place + 1) / len(models))
-        found[step] = _answers(replace(ctx, reporter=parts), bench, step, folder)
-    parts.part(WRITING, 1.0)
+        found[step] = _answers(ctx, bench, step, folder)
+    parts.part(WRITING, SCORED)
     found[steps], final = bench.stored("samples", "scores")
     opponent, baseline = bench.stored("baseline_samples", "baseline_scores")
     written = [one for step in found if step != steps for one in found[step]]
     gold = np.concatenate([bench.score("gold", written) if written else np.empty(0), final, baseline])
     every = [*written, *found[steps], *opponent]
+    parts.part(SCORED, 1.0)
     scores = {"gold": gold} | ({"second": bench.score("second", every)} if "second" in bench.judges else {})
     _write(ctx.out, found, scores)
     ctx.reporter.progress(len(bench.prompts), len(bench.prompts), "prompts")
