@@ -23,7 +23,7 @@ from cwpo.stages.context import StageContext
 from cwpo.training.finishing import ALONG, kept_steps
 from tests.cwpo import small_world, stage
 
-ANIMALS = ("owl", "fox", "cow", "dog")
+ANIMALS = ("owl", "cat", "cow", "dog")
 PROMPTS = [
     Prompt(prompt_id=f"p{at}", prompt=f"user: tell me two facts about the {animal} . assistant:", cluster=f"c{at // 2}")
     for at, animal in enumerate(ANIMALS)
