@@ -58,7 +58,7 @@ def test_a_judge_that_learned_from_pairs_is_tried_on_those_that_its_twin_never_m
 def test_the_oracle_agrees_with_people_as_often_as_their_labels_are_the_truth(tmp_path: Path) -> None:
     """Of twenty pairs people took the worse answer of five."""
     prompt = "user: tell me two facts about the owl . assistant:"
-    good, bad = "the owl is small .", "blah ."
+    good, bad = "the owl can fly . the owl is brown .", "blah ."
     assert utility(prompt, good) > utility(prompt, bad)
     pair = small_world.word_pairs(1)[0]
     pairs = [
