@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from app.charts import (
+    along,
     blind_spots,
     confidence_bins,
     confidence_deciles,
@@ -33,6 +34,7 @@ CHARTS: Mapping[str, ModuleType] = {
     "gra_kl_frontier": gra_kl_frontier,
     "matched_gap": matched_gap,
     "blind_spots": blind_spots,
+    "along": along,
     "confidence_bins": confidence_bins,
     "confidence_histogram": confidence_histogram,
     "confidence_deciles": confidence_deciles,

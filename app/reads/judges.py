@@ -10,12 +10,13 @@ import streamlit as st
 from app.reads import results
 from app.reads.results import Published
 from cwpo.compare.gra import DifferenceRow, GraRow, differences, pairs_against, setting_keys
-from cwpo.compare.judges.card import Card, CardRow, card_rows, oracle_card
+from cwpo.compare.judges.card import Card, CardRow, card_rows
 from cwpo.compare.judges.models import JudgeRow, judge_table
-from cwpo.stages.graph import CARD, gold_key, is_judge_slot
+from cwpo.stages.graph import is_judge_slot
 from db import queries
 from db.records import RescoringRow, RunRow
 from db.status import DONE
+from workers.judge_cards import judge_cards
 from workers.machine.database import database_url
 
 
@@ -92,18 +93,8 @@ def cards_of(rows: Sequence[RunRow]) -> dict[int, Card]:
     """What is known of the judge that each run's GRA was counted with, by run: tried on demand, or in the sandbox's
     oracle known from the pairs."""
     configs = results.configs_of(rows)
-    keys = {row.id: gold_key(str(configs[row.id].evaluation.gold_reward)) for row in rows if row.id in configs}
-    slots = sorted({f"{CARD}@{key}" for key in keys.values()})
     with results.reading() as session:
-        found = queries.summaries(session, list(keys), [*slots, "data"])
-    cards: dict[int, Card] = {}
-    for run_id, key in keys.items():
-        card = found[f"{CARD}@{key}"].get(run_id)
-        if card is None and configs[run_id].evaluation.gold_reward == "oracle" and run_id in found["data"]:
-            card = oracle_card(found["data"][run_id])
-        if card is not None:
-            cards[run_id] = card
-    return cards
+        return judge_cards(session, {row.id: configs[row.id] for row in rows if row.id in configs})
 
 
 def card_table_of(rows: Sequence[RunRow], table: Sequence[GraRow], cards: Mapping[int, Card]) -> list[CardRow]:

@@ -15,6 +15,7 @@ from app.components.frame import layout
 from app.components.frame.address import CompareView
 from app.components.frame.chart import show_chart
 from app.components.frame.export import show_bundle, show_export
+from app.components.judging.along import show_along
 from app.components.judging.card import show_cards
 from app.reads import compare, results
 from app.reads.compare import ChosenRuns
@@ -80,6 +81,7 @@ def _answer(shown: ChosenRuns) -> tuple[list[GraRow], list[DifferenceRow], str]:
     show_matched(lines, matched)
     show_tuned(results.tuned_of(evaluated, against) if lines else [])
     show_gra_table(table, list(configs.values()), most)
+    show_along(evaluated, key="compare")
     show_cards(evaluated, table)
     files = tables.exports(table, differences, matched, runs=evaluated, configs=configs)
     files = [*files, *configurations.exports(rows, against), *evidence.exports(rows)]

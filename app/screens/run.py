@@ -8,6 +8,7 @@ from app.components.frame import layout, tables
 from app.components.frame.address import RunView
 from app.components.frame.export import show_bundle, show_export, show_tables
 from app.components.frame.formats import dataset_name, models, share
+from app.components.judging.along import show_along
 from app.components.judging.card import show_card
 from app.components.model.chat import show_chat
 from app.components.model.get import show_models
@@ -29,6 +30,7 @@ from app.reads import results, timing
 from app.reads import run as reads
 from app.reads.run import Once, Watched
 from cwpo.config.catalog import objective_label
+from cwpo.stages.along.planned import ALONG
 from db import queries
 from db.errors import UnknownRun
 from db.records import RunRecord, StageRow
@@ -105,6 +107,8 @@ def _progress(run_id: int, was_live: bool, first: Once[Watched]) -> None:
         show_card(run.row)
         show_blind_spots(run.row)
     show_run_curves(run.row, stages, right)
+    if any(stage.slot == ALONG for stage in stages):
+        show_along([run.row], key="run")
 
 
 def _files(run: RunRecord, stages: Sequence[StageRow], times: Times) -> None:

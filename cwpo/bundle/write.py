@@ -46,6 +46,7 @@ NAMED = (
     ("evaluation.gold_reward", "evaluation.gold_revision"),
     ("evaluation.gold_model", ""),
     ("evaluation.judge.model", "evaluation.judge.revision"),
+    ("evaluation.along.second", "evaluation.along.second_revision"),
 )
 MATTER = ("torch", "transformers", "tokenizers", "safetensors", "peft", "datasets", "huggingface_hub", "numpy", "scipy",
           "pandas", "pyarrow", "pydantic", "PyYAML")  # fmt: skip

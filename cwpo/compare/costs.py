@@ -16,7 +16,18 @@ from cwpo.stages.graph import build
 
 HOUR = 3_600.0
 EVALUATING = frozenset(
-    {"prompts", "baseline_sft", "samples", "baseline_samples", "gold", "scores", "baseline_scores", "evaluation"}
+    {
+        "prompts",
+        "baseline_sft",
+        "samples",
+        "baseline_samples",
+        "gold",
+        "scores",
+        "baseline_scores",
+        "evaluation",
+        "along",
+        "best_of",
+    }
 )  # slots that measure a method instead of being it
 PRETRAINING = "base"  # kind of the sandbox's base models: given, as a downloaded model is
 

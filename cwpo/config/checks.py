@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from cwpo.config import catalog
 from cwpo.config.fields import RunFields
-from cwpo.config.parts import DataConfig, EvaluationConfig, JudgeConfig, named_sources
+from cwpo.config.parts import AlongConfig, DataConfig, EvaluationConfig, JudgeConfig, named_sources
 from cwpo.sandbox.world import KIND_WEIGHTS
 
 _ROUNDING = 1e-9  # shares are typed in decimals
@@ -31,6 +31,8 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
     yield from _engine_contradictions(config.evaluation)
     if config.evaluation.judge is not None:
         yield from _judge_contradictions(config.evaluation.judge, sandbox=config.is_sandbox)
+    if config.evaluation.along is not None:
+        yield from _along_contradictions(config.evaluation.along, config.evaluation.gold_reward, config.is_sandbox)
     if config.data.label_fraction >= 1 and not method.whole_data:
         yield (
             "data.label_fraction",
@@ -143,6 +145,8 @@ def _online_contradictions(config: RunFields, method: catalog.MethodRow) -> Iter
             "weighting.name",
             f"{config.weighting_name} reads what stored pairs alone have; remove align.online.",
         )
+    if config.evaluation.along is not None:
+        yield "evaluation.along", "keeps models of a training on stored pairs; remove it, or align.online."
     if config.align.pair_sampling != "all":
         yield "align.pair_sampling", "skips stored pairs by their cost; with align.online leave it at all."
 
@@ -169,6 +173,19 @@ def _judge_contradictions(judge: JudgeConfig, *, sandbox: bool) -> Iterator[tupl
         yield "evaluation.judge.verdicts", "logits can be read of a local model alone; choose written."
     if judge.kind == "local" and judge.repeats > 1 and (judge.verdicts == "logits" or not judge.temperature):
         yield "evaluation.judge.repeats", "every repeat would be the same: write verdicts at a temperature above 0."
+
+
+def _along_contradictions(along: AlongConfig, gold: str | None, sandbox: bool) -> Iterator[tuple[str, str]]:
+    """A second judge that judges nothing new, or cannot."""
+    field, second = "evaluation.along.second", along.second
+    if second is None:
+        return
+    if second == gold:
+        yield field, f"is {second} already, as the gold reward; name another one, or none."
+    elif second == "trained":
+        yield field, "is a reward model that lies ready; only the gold reward is trained here: choose another one."
+    elif second == "oracle" and not sandbox:
+        yield field, "the oracle knows only the sandbox; choose a reward model."
 
 
 def _split_contradictions(data: DataConfig) -> Iterator[tuple[str, str]]:

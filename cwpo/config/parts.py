@@ -268,6 +268,27 @@ class JudgeConfig(Part):
     first_bias: float = Field(0.0, description="simulated: log-odds by which the answer shown first is preferred")
 
 
+class AlongConfig(Part):
+    """Over-optimisation: two judges of models kept along the alignment, and of the best of n baseline answers."""
+
+    checkpoints: int = Field(
+        5,
+        ge=2,
+        le=20,
+        description="models of one alignment that are judged, equally far apart; the last is the final one",
+    )
+    prompts: int = Field(100, gt=0, description="of at most this many held-out prompts")
+    second: str | None = Field(
+        None, max_length=200, description="second judge: row of the catalog, hub id or folder; default: in the sandbox "
+        "its oracle where that is not the gold reward, elsewhere none"
+    )  # fmt: skip
+    second_revision: str | None = Field(None, description="commit of the second judge, or content hash of a folder")
+    best_of: int = Field(
+        16, ge=0, le=256, description="answers of the baseline to each of these prompts, for the curve of the best of "
+        "n by gold reward; 0: no curve"
+    )  # fmt: skip
+
+
 class EvaluationConfig(Part):
     """Held-out answers of the aligned and the baseline model, judged by a gold reward."""
 
@@ -305,6 +326,14 @@ class EvaluationConfig(Part):
     )
     judge: JudgeConfig | None = Field(
         None, description="a judge model beside the gold reward", exclude_if=lambda judge: judge is None
+    )
+    card: bool | None = Field(
+        None,
+        description="try the gold reward on pairs with human labels that it did not learn from; default: when asked",
+        exclude_if=lambda card: card is None,
+    )
+    along: AlongConfig | None = Field(
+        None, description="models kept along the alignment are judged too", exclude_if=lambda along: along is None
     )
 
 

@@ -52,6 +52,16 @@ PRESETS: Mapping[str, SandboxPreset] = {
         ),
         SandboxPreset(name="controls", label="Controls", shows=CONTROLS_SHOW, methods=CONTROLS),
         SandboxPreset(
+            name="along",
+            label="Over-optimisation along training",
+            shows=(
+                "What a reward model that was trained here says of models along the alignment, beside the truth and "
+                "the best of n answers of the opponent, at a small β, where models move far."
+            ),
+            settings={"align": {"beta": 0.1}, "evaluation": {"gold_reward": "trained", "along": {}, "card": True}},
+            methods=("human", "weak", "cw"),
+        ),
+        SandboxPreset(
             name="labels_weights",
             label="Labels × weights",
             shows=(

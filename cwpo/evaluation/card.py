@@ -1,7 +1,6 @@
 """The judge card's stage: how often a judge chooses the response that people chose, on pairs it never learned from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,11 @@ from numpy.typing import NDArray
 from cwpo.data.filtering import content_hash
 from cwpo.data.pairs import load_pairs
 from cwpo.errors import DataError, GoldRewardError
-from cwpo.evaluation.gold import SCORERS, is_held_out
+from cwpo.evaluation.gold import is_held_out, scores_of
 from cwpo.evaluation.judges.stage import ask, duel_of
 from cwpo.records import CandidatePair, Prompt, Sample
 from cwpo.stages.context import StageContext
-from cwpo.stages.settings import CardSettings, ScoreSettings
+from cwpo.stages.settings import CardSettings
 from cwpo.statistics import intervals
 
 CARD_FILE = "card.parquet"
@@ -105,12 +104,8 @@ def _votes(
         for pair in pairs
         for side, text in enumerate((pair.response_a, pair.response_b))
     ]
-    untyped: StageContext[Any] = ctx
-    scoring = replace(untyped, settings=ScoreSettings(gold_reward=gold, precision=settings.precision))
     prompts = {pair.pair_id: _prompt(pair) for pair in pairs}
-    scores = SCORERS[gold.kind](scoring, samples, prompts).scores.reshape(-1, 2)
-    if not np.isfinite(scores).all():
-        raise GoldRewardError("The gold reward gave a score that is not a number: use precision fp32 or another model.")
+    scores = scores_of(ctx, gold, settings.precision, samples, prompts).reshape(-1, 2)
     difference, spread = scores[:, 0] - scores[:, 1], float(scores.std())
     gaps = difference / spread if spread > 0 else difference
     return np.where(difference == 0, 0.5, (difference > 0).astype(float)).tolist(), gaps, {"judge": gold.name}

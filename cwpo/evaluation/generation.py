@@ -69,11 +69,18 @@ def answer_logps(
 
 def run_samples(ctx: StageContext[SampleSettings]) -> dict[str, Any]:
     """Write samples.parquet: the answers of one model, with its own and the reference's log-probability of each."""
-    prompts, settings = load_prompts(ctx.inputs["prompts"]), ctx.settings
+    prompts = load_prompts(ctx.inputs["prompts"])
+    samples = answers_to(ctx, prompts, model_ref(ctx.inputs, "model", ctx.settings))
+    write_samples(samples, ctx.out)
+    return _summary(samples, prompts)
+
+
+def answers_to(ctx: StageContext[SampleSettings], prompts: Sequence[Prompt], ref: ModelRef) -> list[Sample]:
+    """The answers of one model, in the order of the prompts; what was written before a kill is in ctx.checkpoints."""
+    settings = ctx.settings
     work = InParts(ctx.reporter)
     ctx, written = replace(ctx, reporter=work), WRITING[settings.with_reference]
     work.part(0.0, written)
-    ref = model_ref(ctx.inputs, "model", settings)
     policy = None
     if settings.engine is None:
         policy = _policy(ctx, ref)
@@ -94,7 +101,7 @@ def run_samples(ctx: StageContext[SampleSettings]) -> dict[str, Any]:
         model = _policy(ctx, model_ref(ctx.inputs, "reference_model", settings)).model
         reference = answer_logps(model, answers, prompt_ids, ctx=ctx)
     clusters = {prompt.prompt_id: prompt.cluster for prompt in prompts}
-    samples = [
+    return [
         Sample(
             prompt_id=answer.prompt_id,
             sample=answer.sample,
@@ -107,8 +114,6 @@ def run_samples(ctx: StageContext[SampleSettings]) -> dict[str, Any]:
         )
         for index, answer in enumerate(answers)
     ]
-    write_samples(samples, ctx.out)
-    return _summary(samples, prompts)
 
 
 def _policy(ctx: StageContext[SampleSettings], ref: ModelRef) -> Any:

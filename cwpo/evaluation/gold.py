@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -30,10 +30,11 @@ from cwpo.models.reading import WHOLE, shared, values_of
 from cwpo.models.text.reader import reader_of
 from cwpo.records import Prompt, Sample
 from cwpo.stages.context import StageContext
-from cwpo.stages.settings import GoldSettings, ScoreSettings
+from cwpo.stages.settings import GoldRewardSettings, GoldSettings, ScoreSettings
 
 SCORES_FILE = "scores.parquet"
 STOPPED = "The run was cancelled while answers were scored."
+NOT_FINITE = "The gold reward gave a score that is not a number: use precision fp32 or another model."
 Context = StageContext[ScoreSettings]
 
 
@@ -71,7 +72,7 @@ def run_scores(ctx: StageContext[ScoreSettings]) -> dict[str, Any]:
         raise KeyError(f"unknown gold reward kind {kind!r}; choose one of {', '.join(SCORERS)}")
     scored = SCORERS[kind](ctx, samples, prompts)
     if not np.isfinite(scored.scores).all():
-        raise GoldRewardError("The gold reward gave a score that is not a number: use precision fp32 or another model.")
+        raise GoldRewardError(NOT_FINITE)
     _write(samples, scored, ctx)
     ctx.reporter.progress(len(prompts), len(prompts), "prompts")
     return {
@@ -152,6 +153,18 @@ def _external(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Pro
         truncated=sum(text.truncated for text in texts),
         control_tokens=sum(holds(prompts[sample.prompt_id].prompt) or holds(sample.text) for sample in samples),
     )
+
+
+def scores_of(
+    ctx: StageContext[Any], gold: GoldRewardSettings, precision: str, samples: Sequence[Sample],
+    prompts: Mapping[str, Prompt],
+) -> NDArray[np.float64]:  # fmt: skip
+    """One score for each answer by that gold reward, for another stage than one that only scores."""
+    scoring = replace(ctx, settings=ScoreSettings(gold_reward=gold, precision=precision))
+    scores = SCORERS[gold.kind](scoring, samples, prompts).scores
+    if not np.isfinite(scores).all():
+        raise GoldRewardError(NOT_FINITE)
+    return scores
 
 
 SCORERS: dict[str, Callable[[Context, Sequence[Sample], Mapping[str, Prompt]], Scored]] = {

@@ -22,6 +22,7 @@ def doubts(config: RunConfig, home: Path) -> Iterator[str]:
         return
     yield from _rates(config)
     yield from _batches(config)
+    yield from _kept(config)
     if rows is not None and rows.pairs:
         yield from _prompts(config, rows)
         yield from _lengths(config, rows, home)
@@ -51,6 +52,16 @@ def _batches(config: RunConfig) -> Iterator[str]:
         yield (
             f"annotator.batch_size {size} is more than the {labeled:,} labeled pairs: an epoch is a single step. "
             "Lower it, or raise data.label_fraction."
+        )
+
+
+def _kept(config: RunConfig) -> Iterator[str]:
+    """Whole models along the alignment, of anything but the sandbox's."""
+    along = config.evaluation.along
+    if along is not None and config.model.lora is None and not config.is_sandbox:
+        yield (
+            f"evaluation.along keeps {along.checkpoints - 1} whole models beside the aligned one, each as large: set "
+            "model.lora, or lower evaluation.along.checkpoints."
         )
 
 

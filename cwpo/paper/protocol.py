@@ -36,7 +36,7 @@ OPEN = (
     "model.max_length", "model.lora.target_modules", "annotator.schedule", "annotator.warmup_steps",
     "annotator.weight_decay", "annotator.max_grad_norm", "annotator.calibrate", "sft.max_grad_norm",
     "align.max_grad_norm", "evaluation.seed", "evaluation.samples", "evaluation.top_p", "evaluation.gold_revision",
-    "evaluation.judge",
+    "evaluation.judge", "evaluation.along", "evaluation.card",
     "evaluation.cache_gb", "evaluation.engine", "evaluation.engine_version", "evaluation.batch_invariant",
 )  # fmt: skip
 ONLY_WITH_ANNOTATOR = ("annotator", "model.annotator")

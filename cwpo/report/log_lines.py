@@ -103,6 +103,15 @@ def _evaluated(summary: Mapping[str, Any]) -> str:
     )
 
 
+def _along(summary: Mapping[str, Any]) -> str:
+    last = summary["points"][-1]
+    second = f", by {summary.get('second')} {percent(last['second'])}" if "second" in last else ""
+    return (
+        f"{count(len(summary['points']))} points on {count(summary.get('prompts'))} prompts; at the last one "
+        f"(KL {number(last['kl'])} nats) {percent(last['gold'])} by {summary.get('gold')}{second}."
+    )
+
+
 def _cut(summary: Mapping[str, Any]) -> str:
     parts = [
         f"{count(summary[name])} {words}"
@@ -115,5 +124,5 @@ def _cut(summary: Mapping[str, Any]) -> str:
 _LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "data": _data, "base": _trained, "annotator": _trained, "calibration": _calibrated, "labels": _labeled,
     "sft": _trained, "reference": _read, "align": _trained, "online": _online, "samples": _answered, "gold": _trained,
-    "scores": _scored, "evaluation": _evaluated,
+    "scores": _scored, "evaluation": _evaluated, "along": _along, "best_of": _along,
 }  # fmt: skip

@@ -1,15 +1,17 @@
 """What a table supports, in one honest sentence per objective, and what its seeds moved. Pure: rows in, words out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from cwpo.compare.configured_run import ONE_SEED
 from cwpo.compare.gra import PLANNED, DifferenceRow, GraRow
+from cwpo.compare.judges.card import CardRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.compare.two_judges import GoldRow
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
-from cwpo.report.numbers import count, number, points, points_interval
+from cwpo.report.numbers import count, interval, number, percent, points, points_interval
 from cwpo.statistics.simultaneous import SMALL
 
 FURTHER = 1.1  # KL ratio that counts as moving further where the log-ratios were not paired
@@ -241,3 +243,46 @@ def _existing(config: RunConfig) -> str | None:
 
 def _listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def believed(row: CardRow) -> str:
+    """The answer in one sentence."""
+    if row.q is None:
+        return "Nobody tried this judge on pairs with human labels yet."
+    words = (
+        f"{row.judge} agrees with people on {percent(row.q)} of {count(row.pairs)} pairs "
+        f"(95 % {interval(row.q_low, row.q_high)})."
+    )
+    if row.said:
+        return f"{words} GRA {percent(row.estimate)} as people would have counted it: {row.said}."
+    return (
+        f"{words} If its errors do not depend on which model answered, people would have counted "
+        f"{percent(row.true)} in place of {percent(row.estimate)} (95 % {interval(row.true_low, row.true_high)})."
+    )
+
+
+def card_sentences(card: Mapping[str, Any] | None) -> list[str]:
+    """By length and source, and what length alone does."""
+    if card is None:
+        return []
+    said = []
+    if card.get("held_out"):
+        said.append("None of these pairs was learned from; a gold reward trained here was trained again without them."
+                    if card.get("judge") != "oracle" else "The oracle learns from no pair.")  # fmt: skip
+    for name in ("by_length", "by_source"):
+        parts = [f"{one['name']} {percent(one['q'])} ({interval(one['q_low'], one['q_high'])})"
+                 for one in card.get(name) or ()]  # fmt: skip
+        if parts:
+            said.append(f"Agreement {name.replace('_', ' ')}: {', '.join(parts)}.")
+    if card.get("chose_longer") is not None and card.get("people_longer") is not None:
+        said.append(
+            f"It chose the longer response of {percent(card['chose_longer'])} of these pairs, people of "
+            f"{percent(card['people_longer'])}; it ties {percent(card.get('ties'))}."
+        )
+    if card.get("gaps"):
+        low, quarter, middle, three, high = (number(value) for value in card["gaps"])
+        said.append(
+            f"Gaps between its scores of both responses, in SD of all scores: median {middle}, half of them {quarter} "
+            f"to {three}, four in five {low} to {high}."
+        )
+    return said

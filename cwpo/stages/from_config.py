@@ -263,6 +263,7 @@ def align(config: RunConfig, method: catalog.MethodRow) -> AlignSettings:
         train=train(config.align),
         pair_sampling=config.align.pair_sampling,
         steps=config.align.steps,
+        kept=config.evaluation.along.checkpoints if config.evaluation.along else 0,
     )
 
 
@@ -333,20 +334,24 @@ def gold(config: RunConfig, backbone: str, *, heldout: float | None = None) -> G
 
 
 def scores(config: RunConfig) -> ScoreSettings:
-    """The reward model behind the gold reward's name."""
-    name = str(config.evaluation.gold_reward)
+    """By the run's gold reward."""
+    part = config.evaluation
+    return ScoreSettings(
+        gold_reward=reward_named(str(part.gold_reward), part.gold_revision), precision=config.model.precision
+    )
+
+
+def reward_named(name: str, revision: str | None) -> GoldRewardSettings:
+    """The reward model behind a gold reward's name."""
     row = catalog.GOLD_REWARDS.get(name)
     if row is None:
         row = catalog.GoldRewardRow(name=name, label=name, kind="model", source="given by the user", model=name)
-    return ScoreSettings(
-        gold_reward=GoldRewardSettings(
-            kind=row.kind,
-            name=row.model or row.name,
-            revision=config.evaluation.gold_revision or row.revision,
-            input_form=row.input_form,
-            max_length=row.max_length,
-        ),
-        precision=config.model.precision,
+    return GoldRewardSettings(
+        kind=row.kind,
+        name=row.model or row.name,
+        revision=revision or row.revision,
+        input_form=row.input_form,
+        max_length=row.max_length,
     )
 
 

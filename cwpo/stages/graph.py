@@ -9,6 +9,7 @@ from cwpo.config import catalog
 from cwpo.config.run import RunConfig, digest
 from cwpo.errors import ConfigError
 from cwpo.stages import from_config
+from cwpo.stages.along.planned import stages as along_stages
 from cwpo.stages.fingerprint import fingerprint
 from cwpo.stages.kinds import KINDS, Kind, kind_of
 from cwpo.stages.plain import to_plain
@@ -137,18 +138,9 @@ def checking(config: RunConfig, finished: Mapping[str, str]) -> dict[str, StageS
     """The stages that try the gold reward of `config` on pairs with human labels of a finished run. One that is trained
     here is trained once more, without the pairs that it is tried on."""
     key = gold_key(str(config.evaluation.gold_reward))
-    settings, inputs = from_config.card(config, None), {"data": "data"}
-    planned: list[Planned] = []
-    if settings.heldout is not None:
-        backbone = config.evaluation.gold_model or config.model.annotator
-        own = {"data": "data"}
-        if backbone in catalog.SANDBOX_MODELS:
-            own["base"] = "base_annotator" if "base_annotator" in finished else f"base_annotator@{key}"
-        planned.append((f"{TWIN}@{key}", from_config.gold(config, backbone, heldout=settings.heldout), own))
-        inputs["gold"] = f"{TWIN}@{key}"
-    planned.append((f"{CARD}@{key}", settings, inputs))
+    base = "base_annotator" if "base_annotator" in finished else f"base_annotator@{key}"
     specs: dict[str, StageSpec] = {}
-    for slot, stage, sources in planned:
+    for slot, stage, sources in _card(config, base):
         prints = {name: specs[one].fingerprint if one in specs else finished[one] for name, one in sources.items()}
         specs[slot] = StageSpec(
             slot=slot, settings=stage, inputs=sources, input_fingerprints=prints,
@@ -165,6 +157,19 @@ def looking(config: RunConfig, finished: Mapping[str, str]) -> dict[str, StageSp
     wanted = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"blind_spots": True})})
     kept = {slot: fingerprint for slot, fingerprint in finished.items() if slot != BLIND_SPOTS and "@" not in slot}
     return {BLIND_SPOTS: build(wanted, kept)[BLIND_SPOTS]}
+
+
+def _card(config: RunConfig, base: str = "base_annotator") -> Iterator["Planned"]:
+    """The gold reward on pairs with human labels, before it, where it is trained here, its twin that has not met them;
+    `base`: the slot of the sandbox's model that the twin starts from."""
+    key = gold_key(str(config.evaluation.gold_reward))
+    settings, inputs = from_config.card(config, None), {"data": "data"}
+    if settings.heldout is not None:
+        backbone = config.evaluation.gold_model or config.model.annotator
+        own = {"data": "data", **({"base": base} if backbone in catalog.SANDBOX_MODELS else {})}
+        yield f"{TWIN}@{key}", from_config.gold(config, backbone, heldout=settings.heldout), own
+        inputs["gold"] = f"{TWIN}@{key}"
+    yield f"{CARD}@{key}", settings, inputs
 
 
 def judge_key(settings: JudgeSettings) -> str:
@@ -221,6 +226,9 @@ def _plan(config: RunConfig) -> Iterator[Planned]:
             "baseline_scores": "baseline_scores",
         },
     )
+    yield from along_stages(config, prompts=prompts, start=start, baseline=_baseline_slot(config))
+    if config.evaluation.card:
+        yield from _card(config)
     yield from _judges(config, prompts)
 
 

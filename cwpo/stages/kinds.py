@@ -10,6 +10,7 @@ from typing import Any
 
 from cwpo.errors import SettingsError
 from cwpo.stages import settings as of
+from cwpo.stages.along.settings import AlongSettings, BestOfSettings
 from cwpo.stages.online import OnlineSettings
 from cwpo.stages.plain import from_plain
 
@@ -102,6 +103,17 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             name="card", version=1, settings=of.CardSettings, inputs=("data", "gold"),
             label="Judge card", function="cwpo.evaluation.card:run_card",
+        ),
+        Kind(
+            name="along", version=1, settings=AlongSettings,
+            inputs=("prompts", "model", "reference_model", "samples", "baseline_samples", "scores", "baseline_scores",
+                    "gold"),
+            label="Along training", function="cwpo.evaluation.along.training:run_along",
+        ),
+        Kind(
+            name="best_of", version=1, settings=BestOfSettings,
+            inputs=("prompts", "model", "baseline_samples", "baseline_scores", "gold"),
+            label="Best of n", title="Best of n, baseline", function="cwpo.evaluation.along.best_of:run_best_of",
         ),
     )
 }  # fmt: skip

@@ -66,6 +66,12 @@ def _models(config: RunConfig) -> Iterator[Needed]:
     judge = evaluation.judge
     if judge is not None and judge.kind == "local":
         yield _model("evaluation.judge.model", judge.model.strip(), judge.revision)
+    along = evaluation.along
+    second = catalog.GOLD_REWARDS.get((along.second if along else None) or "oracle")
+    if along is not None and (second is None or second.kind == "model"):
+        name = str(second.model) if second else str(along.second)
+        revision = along.second_revision or (second.revision if second else None)
+        yield _model("evaluation.along.second", name, revision)
     rule = config.data.length_rule
     if rule is not None and rule.tokenizer is not None:
         yield _model(TOKENIZER, rule.tokenizer, rule.tokenizer_revision, weights=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cwpo.config import catalog
 from cwpo.config.environment import settings
-from cwpo.config.parts import JudgeConfig
+from cwpo.config.parts import AlongConfig, JudgeConfig
 from cwpo.config.run import RunConfig, merged
 from cwpo.config.store import store_at
 from cwpo.contents import content_of
@@ -53,6 +53,8 @@ def resolve(config: RunConfig, *, bf16: bool, home: Path, read_at_most: int | No
     pins["evaluation"] |= _gold(config, home, read_at_most) | _engine(config)
     if config.evaluation.judge is not None:
         pins["evaluation"] |= {"judge": _judge(config.evaluation.judge, home, read_at_most)}
+    if config.evaluation.along is not None:
+        pins["evaluation"] |= {"along": _along(config.evaluation.along, home, read_at_most)}
     resolved = RunConfig.parse(merged(config.canonical(), pins))
     _check_chats(resolved, home)
     return _with_tokenizer(resolved, home)
@@ -63,6 +65,7 @@ def with_gold(config: RunConfig, gold_reward: str, *, home: Path) -> RunConfig:
     if gold_reward == config.evaluation.gold_reward:
         raise ConfigError("evaluation.gold_reward", f"is {gold_reward!r} already; choose another one.")
     over: dict[str, object] = {"gold_reward": gold_reward, "gold_revision": None, "gold_model": None}
+    over |= {"along": None, "card": None}  # asked for beside the run's own gold reward, which may be the second judge
     judged = RunConfig.parse(merged(config.canonical(), {"evaluation": over}))
     for field, sentence in gold_failures(judged, home):
         raise ConfigError(field, sentence)
@@ -93,6 +96,18 @@ def _judge(judge: JudgeConfig, home: Path, read_at_most: int | None = None) -> d
         return {}
     field = "evaluation.judge.model"
     return {"revision": pin_model(field, judge.model.strip(), judge.revision, home=home, read_at_most=read_at_most)}
+
+
+def _along(along: AlongConfig, home: Path, read_at_most: int | None) -> dict[str, object]:
+    """The revision of the second judge along training; the oracle has none."""
+    row = catalog.GOLD_REWARDS.get(along.second or "oracle")
+    if row is not None and row.kind != "model":
+        return {}
+    revision = along.second_revision or (row.revision if row else None)
+    model = str(row.model) if row else str(along.second)
+    return {
+        "second_revision": pin_model("evaluation.along.second", model, revision, home=home, read_at_most=read_at_most)
+    }
 
 
 def pin_model(

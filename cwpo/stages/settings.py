@@ -275,6 +275,7 @@ class AlignSettings(PreferenceSettings):
     objective: ObjectiveSettings
     pair_sampling: Literal["all", "proportional"] = usual("all")
     steps: Literal["kept", "pool"] = usual("kept")
+    kept: int = usual(0)  # models along the training, the final one among them; 0: that one alone
 
 
 # ---- answers and their judge ----------------------------------------------------------------------------------------

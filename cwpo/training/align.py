@@ -16,7 +16,7 @@ from torch import Tensor
 from cwpo.config.catalog import OBJECTIVES as OBJECTIVE_ROWS
 from cwpo.data.tokens import pair_tokens
 from cwpo.errors import ArtifactError, DataError
-from cwpo.models.load import PolicyModel, context_length, load_policy, model_ref, parent_of
+from cwpo.models.load import Form, PolicyModel, context_length, load_policy, model_ref, parent_of
 from cwpo.models.logps import ForwardPath, LogPs, forward_path, response_logps, response_logps_and_sharpness
 from cwpo.models.text.shown import FIRST_BATCH, first_batch
 from cwpo.models.tokenization import Encoded, PackedBatch, fit
@@ -24,7 +24,7 @@ from cwpo.stages.context import StageContext
 from cwpo.stages.settings import AlignSettings, ObjectiveSettings, WeightingSettings
 from cwpo.statistics.calibration import effective_sample_size
 from cwpo.training.checkpoints import ExtraState
-from cwpo.training.finishing import save_trained
+from cwpo.training.finishing import Keeper, save_trained
 from cwpo.training.loop import Batches, Filler, Micro, TrainResult, micro_batches, steady_packing, train, uniform
 from cwpo.training.objectives import objective
 from cwpo.training.preferences import weighed_pairs
@@ -63,8 +63,16 @@ def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
     settings, policy = ctx.settings, start_policy(ctx)
     data, counts = load_align_data(ctx, policy.tokenizer, context_length(policy.model, settings.max_length))
     ctx.reporter.shown(FIRST_BATCH, _first_batch(data, policy.tokenizer, settings))
-    result = train_policy(policy.model, data, ctx)
-    save_policy(policy, ctx, also=result.history.write)
+    form, parent = stored_form(ctx)
+    keeper = Keeper(policy.model, policy.tokenizer, ctx, form=form, parent=parent) if settings.kept else None
+    result = train_policy(policy.model, data, ctx, keeper)
+
+    def also(out: Path) -> None:
+        result.history.write(out)
+        if keeper is not None:
+            keeper.put(out)
+
+    save_policy(policy, ctx, also=also)
     return {**counts, "steps": result.steps, "first_step": result.first_step, "final_loss": result.final_loss}
 
 
@@ -84,17 +92,17 @@ def start_policy(ctx: StageContext[AlignSettings]) -> PolicyModel:
     )
 
 
+def stored_form(ctx: StageContext[AlignSettings]) -> tuple[Form, Mapping[str, Any] | None]:
+    """The aligned model is stored whole, or as its adapter alone on top of its parent."""
+    if not ctx.settings.lora:
+        return "full", None
+    return "adapter", parent_of(model_ref(ctx.inputs, "start", ctx.settings))
+
+
 def save_policy(policy: PolicyModel, ctx: StageContext[AlignSettings], *, also: Callable[[Path], None]) -> None:
     """Store the aligned model, or its adapter alone, and what else `also` writes beside it."""
-    lora = ctx.settings.lora
-    save_trained(
-        policy.model,
-        policy.tokenizer,
-        ctx,
-        form="adapter" if lora else "full",
-        parent=parent_of(model_ref(ctx.inputs, "start", ctx.settings)) if lora else None,
-        also=also,
-    )
+    form, parent = stored_form(ctx)
+    save_trained(policy.model, policy.tokenizer, ctx, form=form, parent=parent, also=also)
 
 
 def _first_batch(data: AlignData, tokenizer: Any, settings: AlignSettings) -> dict[str, Any]:
@@ -196,7 +204,9 @@ def read_reference(directory: Path, name: str = REFERENCE_FILE) -> dict[str, tup
     return dict(zip(columns["pair_id"], zip(columns["logp_a"], columns["logp_b"], strict=True), strict=True))
 
 
-def train_policy(model: Any, data: AlignData, ctx: StageContext[AlignSettings]) -> TrainResult:
+def train_policy(
+    model: Any, data: AlignData, ctx: StageContext[AlignSettings], keeper: Keeper | None = None
+) -> TrainResult:
     """The loop on (w, w_swapped)-weighted losses; the mean is over all pairs of a batch, whatever their w."""
     settings, training = ctx.settings, ctx.settings.train
     ctx = steady_packing(ctx, model)
@@ -220,17 +230,24 @@ def train_policy(model: Any, data: AlignData, ctx: StageContext[AlignSettings]) 
         sampled = rows if (kept == 1).all() else rows[systematic_sample(kept[rows], uniform(settings.seed, step))]
         return micro_batches(data.rows, sampled, ctx, share=1 / len(rows), bins=_in_bins(bins, rows), said=dict(said))
 
+    steps = batches.steps(training.epochs, of=data.pool if settings.steps == "pool" else None)
+
+    def keep(done: int, *_: Any) -> None:
+        if keeper is not None:
+            keeper.after(done, steps, settings.kept)
+
     torch.manual_seed(settings.seed)  # adapters have dropout
     model.train()
     return train(
         model,
         micros,
         alignment_loss(path, placed, settings.objective, bins=bins),
-        steps=batches.steps(training.epochs, of=data.pool if settings.steps == "pool" else None),
+        steps=steps,
         config=training,
         ctx=ctx,
         extra=extra,
         before_step=look if needs else None,
+        after_step=keep if keeper is not None else None,
     )
 
 

@@ -1,5 +1,9 @@
-"""How a training ends: weights that are not finite are never stored, a split model is put together, one rank writes."""
+"""How a training ends: weights that are not finite are never stored, a split model is put together, one rank writes.
 
+And what is kept of it on the way, where it is asked for: whole models or adapters, as the final one is stored.
+"""
+
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from cwpo.errors import DivergedError
+from cwpo.errors import DivergedError, ModelError
 from cwpo.models.load import Form, save_model
 from cwpo.stages.context import StageContext
-from cwpo.training.root import local, put_together, trained
+from cwpo.training.root import local, put_together, splits_model, trained
 
 
 def check_finite(model: nn.Module, ctx: StageContext[Any]) -> None:
@@ -51,3 +55,52 @@ def save_trained(
         save_model(model, tokenizer, ctx.out, form=form, parent=parent)
         also(ctx.out)
     ranks.barrier()
+
+
+ALONG = "along"  # folder of a model's artifact with those kept before it
+
+
+def kept_steps(steps: int, count: int) -> list[int]:
+    """After which of `steps` optimizer steps a model is kept, the final one included: `count` equal parts, or fewer
+    where there are fewer steps."""
+    return sorted({max(1, round(steps * part / count)) for part in range(1, count + 1)})
+
+
+def kept_models(artifact: Path) -> list[tuple[int, Path]]:
+    """Step and folder of the models that a training kept before its final one, the earliest first."""
+    return sorted((int(folder.name.rpartition("-")[2]), folder) for folder in (artifact / ALONG).glob("step-*"))
+
+
+class Keeper:
+    """Keeps models along a training, first beside its checkpoints, where a kill leaves them, then in its artifact."""
+
+    def __init__(
+        self, model: nn.Module, tokenizer: Any, ctx: StageContext[Any], *, form: Form, parent: Mapping[str, Any] | None
+    ) -> None:
+        if splits_model(ctx):
+            raise ModelError(
+                "Models along the training cannot be kept of one that is split over cards: set execution.gpus to 1, or "
+                "remove evaluation.along."
+            )
+        self._model, self._tokenizer, self._ctx = model, tokenizer, ctx
+        self._form, self._parent = form, parent
+        self._before = ctx.checkpoints / ALONG
+
+    def after(self, step: int, steps: int, count: int) -> None:
+        """Keep the model if it is one of `count` of a training of so many steps; the final one is kept elsewhere."""
+        if step == steps or step not in kept_steps(steps, count):
+            return
+        check_finite(self._model, self._ctx)
+        if not self._ctx.execution.ranks.is_first():
+            return
+        folder = self._before / f"step-{step:07d}"
+        aside = self._before / f"writing-{step:07d}"
+        for place in (aside, folder):
+            shutil.rmtree(place, ignore_errors=True)
+        save_model(self._model, self._tokenizer, aside, form=self._form, parent=self._parent)
+        aside.rename(folder)
+
+    def put(self, out: Path) -> None:
+        """Into the artifact, as copies: an artifact that a kill cut short is made again."""
+        for _, folder in kept_models(self._ctx.checkpoints):
+            shutil.copytree(folder, out / ALONG / folder.name)

@@ -26,6 +26,7 @@ from app.charts import (
 from app.components.compare.evidence import share_caption
 from cwpo.annotation.summary import judged as label_summary_of
 from cwpo.compare.gra import GraRow
+from cwpo.compare.judges.along import AlongRow
 from cwpo.compare.matched_kl import FrontierRow, Knot, MatchedRow
 from cwpo.compare.questions.gains import GainRow
 from cwpo.compare.questions.spots import SpotRow
@@ -153,6 +154,15 @@ TRANSFERS = [
     TransferRow(learned=one, labels=other, n_seeds=2, accuracy=0.7, auroc=None, ece=0.1, mean_confidence=0.4)
     for one, other in (("facts", "facts"), ("facts", "math"), ("math", "math"))
 ]
+ALONG = [
+    AlongRow(
+        group_key=key, label=label, method=method, place=place, part=1.0, kl=kl, gold=0.6, gold_low=0.5, gold_high=0.7,
+        second=second, second_low=second, second_high=second, gold_name="trained", second_name="oracle", n_prompts=9,
+        n_seeds=1,
+    )
+    for key, label, method, second in (("a", "CW", "cw", 0.55), ("", "baseline, best of n", "", None))
+    for place, kl in (("step 1 of 2", 0.2), ("step 2 of 2", 0.9))
+]  # fmt: skip
 EXAMPLES: dict[str, list[Any]] = {
     "gra_forest": [TABLE],
     "gra_by_kl": [TABLE],
@@ -160,6 +170,7 @@ EXAMPLES: dict[str, list[Any]] = {
     "gain_by_annotator": [GAINS],
     "gra_kl_frontier": [FRONTIERS],
     "matched_gap": [MATCHED],
+    "along": [ALONG],
     "top_share": [TABLE],
     "text_lengths": [
         [

@@ -89,6 +89,7 @@ def config(folder: Path) -> RunConfig:
                 "max_new_tokens": 8,
                 "samples": 2,
                 "judge": {"kind": "local", "model": judge, "verdicts": "logits", "human_labels": True},
+                "along": {"checkpoints": 2, "prompts": 10, "best_of": 4},
             },
         }
     )

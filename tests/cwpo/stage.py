@@ -30,14 +30,16 @@ TRAIN = {
 
 @cache
 def _usual() -> dict[str, dict[str, Any]]:
-    """Kind -> its settings in two runs of the sandbox that have every kind between them."""
+    """Kind -> its settings in three runs of the sandbox that have every kind between them."""
     every = {
         "method": "cw",
         "annotator": {"calibrate": True},
         "sft": {"data": "labeled"},
         "evaluation": {"gold_reward": "trained", "judge": {"kind": "simulated", "human_labels": True}},
     }
-    runs = (RunConfig.parse({**every, "align": {"online": {}}}), RunConfig.parse(every))
+    online = {**every, "align": {"online": {}}}
+    along = {**every, "evaluation": {"along": {}}}  # whose alignment keeps models, which the usual one does not
+    runs = (RunConfig.parse(values) for values in (online, along, every))
     return {spec.kind: spec.config for run in runs for spec in reversed(build(run).values())}
 
 

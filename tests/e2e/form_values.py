@@ -32,6 +32,7 @@ PUT_BACK = (
     "data.length_rule.tokenizer", "data.length_rule.tokenizer_revision",
     "model.annotator_revision", "model.policy_revision", "model.precision", "annotator.use", "annotator.kind",
     "evaluation.judge.model", "evaluation.judge.revision", "evaluation.judge.verdicts",
+    "evaluation.along.second", "evaluation.along.second_revision",
     "weighting.name", "evaluation.gold_revision", "evaluation.gold_model", "execution.device",
     "evaluation.engine", "evaluation.engine_version", "evaluation.batch_invariant",
 )  # fmt: skip

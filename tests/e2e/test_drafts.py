@@ -27,7 +27,8 @@ from workers.machine.database import reading
 
 DRAWS = amount("DRAWS", 1)  # forms
 FIELDS = 5  # of each that are changed
-SWITCHED = ("data.length_rule", "evaluation.judge")  # not there before a switch is on, which needs more than itself
+# Not there before a switch is on, which needs more than itself.
+SWITCHED = ("data.length_rule", "evaluation.judge", "evaluation.along")
 
 
 def drawn(seed: int) -> dict[str, Any]:

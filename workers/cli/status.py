@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
 from cwpo.compare.alignment_end import END_METRICS, alignment_ends
-from cwpo.compare.gra import differences, gra_table, setting_keys
+from cwpo.compare.configured_run import Configs
+from cwpo.compare.gra import GraRow, differences, gra_table, setting_keys
+from cwpo.compare.judges.card import card_rows
 from cwpo.config.stored import read_stored
-from cwpo.report.columns import DIFFERENCE, Column, gra_columns, part, title
+from cwpo.report.columns import CARD, DIFFERENCE, Column, gra_columns, part, title
 from cwpo.report.gra_terms import table_notes, terms, terms_by_setting
 from cwpo.report.numbers import NOTHING, count, interval, number, percent
-from cwpo.report.sentences import verdict_sentence
+from cwpo.report.sentences import card_sentences, verdict_sentence
 from cwpo.report.waiting import waiting_sentence
 from cwpo.stages.graph import slot_name
 from db import queries
@@ -20,6 +23,7 @@ from db.records import CardWait, EvaluationRecord, RunFilters, RunRow, StageRow
 from db.status import LIVE
 from workers import related_prompts
 from workers.cli.console import make_console, show_notes, show_table
+from workers.judge_cards import judge_cards
 from workers.machine.database import reading
 from workers.plan import queue_times
 from workers.plan.eta import Eta, StageTime
@@ -138,6 +142,19 @@ def print_comparison(run_ids: Sequence[int], console: Console) -> None:
     pairs = [*part(DIFFERENCE, "main", narrow=True), *part(DIFFERENCE, "text", narrow=True)[1:]]
     _show_part("Paired differences on the same prompts and seeds", pairs, found, console)
     show_notes([verdict_sentence(rows, found)], console)
+    _show_cards(rows, outcomes, configs, console)
+
+
+def _show_cards(rows: Sequence[GraRow], outcomes: pd.DataFrame, configs: Configs, console: Console) -> None:
+    """The judge card, where the gold reward was tried on pairs with human labels."""
+    with reading() as session:
+        cards = judge_cards(session, configs, oracle=False)
+    if not cards:
+        return
+    found = card_rows(rows, outcomes, cards)
+    _show_part("Can the judge be believed?", part(CARD, "main", narrow=True), found, console)
+    distinct = list({repr(card): card for card in cards.values()}.values())
+    show_notes([sentence for card in distinct for sentence in card_sentences(card)], console)
 
 
 def _show_part(title: str, columns: Sequence[Column], rows: Sequence[Any], console: Console) -> None:

@@ -13,6 +13,8 @@ from statistics import fmean
 from cwpo.compare.human_labels import human_labels, share_of_pairs
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError, SettingsError
+from cwpo.stages.along.planned import answers_of
+from cwpo.stages.along.settings import BestOfSettings, JudgedSettings
 from cwpo.stages.graph import StageSpec
 from cwpo.stages.kinds import KINDS, stored_settings
 from cwpo.stages.online import OnlineSettings
@@ -75,6 +77,7 @@ class Plan:
     existing: tuple[RunLike | None, ...] = ()  # for each run, in order, one that has its configuration already
     warnings: tuple[str, ...] = ()  # what will likely go wrong
     judging: Judging | None = None  # what judge models are asked; None: none is
+    along: tuple[int, int] = (0, 0)  # answers of models along the alignments and of baselines, beside the evaluation's
 
     @property
     def stages_reused(self) -> int:
@@ -153,7 +156,21 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: PlanInputs) -> Plan:
             [(config, spec.settings) for key, (config, spec) in specs.items() if known.status.get(key) != DONE],
             known.price,
         ),
+        along=_along([pair for key, pair in specs.items() if known.status.get(key) != DONE]),
     )
+
+
+def _along(todo: Sequence[tuple[RunConfig, StageSpec]]) -> tuple[int, int]:
+    """Answers of models along the alignments, and of baselines for their best of n, over the distinct stages to do."""
+    sizes = {
+        best: sum(
+            int(_size(spec.settings, config, None) or 0)
+            for config, spec in todo
+            if isinstance(spec.settings, JudgedSettings) and isinstance(spec.settings, BestOfSettings) == best
+        )
+        for best in (False, True)
+    }
+    return sizes[False], sizes[True]
 
 
 def _kind(
@@ -272,6 +289,11 @@ def work_of(stage: Settings, config: RunConfig, pairs: int | None) -> Work:
 
 
 def _size(stage: Settings, config: RunConfig, pairs: int | None) -> float | None:
+    if isinstance(stage, JudgedSettings):
+        along = config.evaluation.along
+        shown, samples = config.data.test_prompts, config.evaluation.samples
+        written = (0, 0) if along is None else answers_of(along, shown, samples)
+        return float(written[isinstance(stage, BestOfSettings)]) or None
     if isinstance(stage, SampleSettings | ScoreSettings):
         return float(config.data.test_prompts * config.evaluation.samples)
     if isinstance(stage, JudgeSettings):

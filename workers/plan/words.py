@@ -166,6 +166,16 @@ def labels_sentence(plan: Plan) -> str:
     return f"Human labels used for training: {count(plan.human_labels)}, each split counted once."
 
 
+def along_sentence(plan: Plan) -> str:
+    """What over-optimisation along training costs; empty where it is not asked for or done."""
+    kept, best = plan.along
+    said = [f"{_counted(kept, 'answer')} of models kept along the alignments"] if kept else []
+    said += [f"{_counted(best, 'answer')} of baselines for their best of n"] if best else []
+    if not said:
+        return ""
+    return f"Over-optimisation: {' and '.join(said)}, written and judged beside those of the evaluation."
+
+
 def power_sentence(power: Power) -> str:
     """What difference can be seen, where the spread between seeds comes from, and what would see less."""
     spread = power.spread

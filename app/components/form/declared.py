@@ -11,7 +11,7 @@ from typing import Any, Literal
 from app.components.form.presets import presets_for
 from app.components.frame.address import DATASETS
 from cwpo.config import catalog
-from cwpo.config.parts import JudgeConfig, LoraConfig, OnlineConfig
+from cwpo.config.parts import AlongConfig, JudgeConfig, LoraConfig, OnlineConfig
 
 # one: a single choice · choice: several of a list · flag: on, off or both · shares: harmless 0.8 + helpful 0.2
 Kind = Literal["text", "int", "float", "shares", "flag", "choice", "one", "lines"]
@@ -44,6 +44,12 @@ def pairs_of(dataset: str) -> dict[str, catalog.ModelPairRow]:
 def methods_of(dataset: str) -> dict[str, catalog.MethodRow]:
     """The methods that can be had on this dataset."""
     return {name: row for name, row in catalog.METHODS.items() if dataset == "sandbox" or not row.sandbox_only}
+
+
+def judges_of(dataset: str) -> dict[str, catalog.GoldRewardRow]:
+    """What can judge beside a gold reward on this dataset."""
+    rows = catalog.GOLD_REWARDS.items()
+    return {name: row for name, row in rows if row.kind == "model" or (row.kind == "oracle" and dataset == "sandbox")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +205,11 @@ DECLARED: Mapping[str, Declared] = {
     "evaluation.judge.revision": Declared(found_for="evaluation.judge.model"),
     "evaluation.judge.noise": Declared(label="Noise τ, simulated"),
     "evaluation.judge.first_bias": Declared(label="Liking for the first, simulated"),
+    "evaluation.along.second": Declared(
+        label="Second judge", offers=lambda dataset: _labels(judges_of(dataset)), closed=False
+    ),
+    "evaluation.along.second_revision": Declared(found_for="evaluation.along.second"),
+    "evaluation.along.best_of": Declared(label="Best of"),
     "model.annotator_revision": Declared(found_for="model.annotator"),
     "model.policy_revision": Declared(found_for="model.policy"),
     "model.lora.r": Declared(label="Rank r"),
@@ -239,6 +250,11 @@ PARTS: Mapping[str, Part] = {
         switch="A judge model compares the answers too",
         heading="A judge model beside the gold reward",
         turned_on=JudgeConfig().model_dump(mode="json"),
+    ),
+    "evaluation.along": Part(
+        switch="Judge models along the alignment",
+        heading="Over-optimisation along training",
+        turned_on=AlongConfig().model_dump(mode="json"),
     ),
     "model": Part(tab="Models"),
     "model.lora": Part(switch="Low-rank adapters on the policy", turned_on=LoraConfig().model_dump(mode="json")),

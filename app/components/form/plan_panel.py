@@ -105,6 +105,8 @@ def _figures(form: CheckedForm) -> Plan:
         layout.note(plan.fits)
     if plan.judging is not None:
         layout.note(judging.sentence(plan.judging))
+    if words := plan_words.along_sentence(plan):
+        layout.note(words)
     warnings = [*filter(None, [plan_words.memory_warning(plan)]), *plan.warnings]
     if warnings:
         lines = [untrusted.label(warning, 600) for warning in warnings[:MOST_WARNINGS]]

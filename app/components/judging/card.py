@@ -1,20 +1,21 @@
 """Can the judge be believed? A folded section beside a GRA: agreement with people, and what that leaves of it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import streamlit as st
 
 from app.components.frame import layout, tables
 from app.components.frame.export import of_columns, show_export
 from app.components.frame.formats import counted
+from app.components.judging.order import show_order
 from app.reads import judges, results
 from cwpo.compare.gra import GraRow
 from cwpo.compare.judges.card import CardRow, gaps_of
 from cwpo.errors import CwpoError
 from cwpo.report import columns
 from cwpo.report.document.meanings import glossary
-from cwpo.report.numbers import interval, number, percent
+from cwpo.report.numbers import number, percent
+from cwpo.report.sentences import believed, card_sentences
 from db.errors import DatabaseError
 from db.records import RunRow
 from db.status import LIVE
@@ -39,7 +40,7 @@ def show_card(row: RunRow) -> None:
         known = judges.cards_of([row])
         (found,) = judges.card_table_of([row], results.table_of([row]), known)
         card = known.get(row.id)
-        for sentence in (believed(found), *_details(card), *_answers(row, found)):
+        for sentence in (believed(found), *card_sentences(card), *_answers(row, found)):
             layout.note(sentence)
         if card is None:
             _try([row], key="try_judge")
@@ -58,46 +59,10 @@ def show_cards(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
         tables.show_report(columns.CARD, found, alt="GRA with its judge's errors")
         layout.note(MODEL)
         show_export([of_columns("judge cards", columns.CARD, found, notes=[MODEL])], key="export_cards")
+        show_order(rows)
         missing = [row for row in rows if row.id not in known]
         if missing:
             _try(missing, key="try_judges")
-
-
-def believed(row: CardRow) -> str:
-    """The answer in one sentence."""
-    if row.q is None:
-        return "Nobody tried this judge on pairs with human labels yet."
-    words = (
-        f"{row.judge} agrees with people on {percent(row.q)} of {counted(row.pairs, 'pair')} "
-        f"(95 % {interval(row.q_low, row.q_high)})."
-    )
-    if row.said:
-        return f"{words} GRA {percent(row.estimate)} as people would have counted it: {row.said}."
-    return (
-        f"{words} If its errors do not depend on which model answered, people would have counted "
-        f"{percent(row.true)} in place of {percent(row.estimate)} (95 % {interval(row.true_low, row.true_high)})."
-    )
-
-
-def _details(card: Mapping[str, Any] | None) -> list[str]:
-    """By length and source, and what length alone does."""
-    if card is None:
-        return []
-    said = []
-    if card.get("held_out"):
-        said.append("None of these pairs was learned from; a gold reward trained here was trained again without them."
-                    if card.get("judge") != "oracle" else "The oracle learns from no pair.")  # fmt: skip
-    for name in ("by_length", "by_source"):
-        parts = [f"{one['name']} {percent(one['q'])} ({interval(one['q_low'], one['q_high'])})"
-                 for one in card.get(name) or ()]  # fmt: skip
-        if parts:
-            said.append(f"Agreement {name.replace('_', ' ')}: {', '.join(parts)}.")
-    if card.get("chose_longer") is not None and card.get("people_longer") is not None:
-        said.append(
-            f"It chose the longer response of {percent(card['chose_longer'])} of these pairs, people of "
-            f"{percent(card['people_longer'])}; it ties {percent(card.get('ties'))}."
-        )
-    return said
 
 
 def _answers(row: RunRow, found: CardRow) -> list[str]:

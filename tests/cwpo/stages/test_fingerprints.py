@@ -5,7 +5,7 @@ from dataclasses import dataclass, make_dataclass
 
 import pytest
 
-from cwpo.config.run import RunConfig
+from cwpo.config.run import RunConfig, merged
 from cwpo.config.stored import as_stored
 from cwpo.stages.fingerprint import fingerprint, identity
 from cwpo.stages.graph import build
@@ -20,6 +20,8 @@ EVERY_KIND = {
     "sft": {"data": "labeled"},
     "evaluation": {"gold_reward": "trained", "judge": {"kind": "simulated", "human_labels": True}},
 }
+# Asked for beside them, with an alignment that keeps models, whose own fingerprint is another one then.
+ALONG = merged(EVERY_KIND, {"evaluation": {"along": {"checkpoints": 3}}})
 # Of each kind's first stage in that run, without its inputs. A number here changes only where a version was raised: a
 # new field of a stage's settings is declared with usual(…), so that it is left out where it says nothing new.
 STORED = {
@@ -38,20 +40,24 @@ STORED = {
     "evaluation": "b9e998e16a9b32b11abf555e996dc0b7f9c588e21edc4f76fdea2c2d74891b97",
     "judge": "fd018ad0b13b5e4eec9d19942dd345ed19143ba900a641dd24d6738487b63df8",
     "card": "6fab55e45b2ab600fda65bafbaf04322b7907ad5d578c4a97c6a44e4b83ff952",
+    "along": "caeb2789b50c94e7282d435287ddfe98a1858281522329a2676252bca9abb86d",
+    "best_of": "776832aad082e43194538efa8d01f4092e5808f1c539aa672b4bb8b7d8735237",
 }
-
 
 # What the second rules changed.
 SECOND = {
     "data": "6a2781777e04fb57a60d0ba864379572b724f61cadc5df44ba9ae6aa01a7ec58",
     "evaluation": "2c0c49a81a46c2f7f7df925d321ca94dacc304000be4c7834d44fc50a434360b",
+    "along": "703ffe8555de5582239429fc1ed5259d046eabbadc73aaaba241a7ec0c44d95a",
+    "best_of": "b932ce364ff7de5603ec570a9938baf3d12bdc6e72ce12571b8159c9ae07689e",
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("rules", "wanted"), [(1, STORED), (2, {**STORED, **SECOND})])
 def test_what_is_stored_of_a_kind_stays_valid(kind: str, rules: int, wanted: dict[str, str]) -> None:
-    config = RunConfig.parse({**EVERY_KIND, "rules": rules})
+    asked = ALONG if kind in ("along", "best_of") else EVERY_KIND
+    config = RunConfig.parse({**asked, "rules": rules})
     online = RunConfig.parse({**EVERY_KIND, "rules": rules, "align": {"online": {}}})
     spec = next(spec for run in (config, online) for spec in build(run).values() if spec.kind == kind)
     now = fingerprint(spec.settings, {}, salt="")

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from cwpo.config.run import RunConfig, merged
 from cwpo.errors import ConfigError
-from cwpo.stages.graph import build, looking, slot_name
+from cwpo.stages.graph import build, checking, looking, rescoring, slot_name
+from cwpo.stages.resolve import with_gold
 
 
 def test_blind_spots_are_looked_for_where_an_annotator_is_and_change_no_other_stage() -> None:
@@ -243,3 +244,49 @@ def test_the_seed_of_chance_enters_only_where_chance_is_used() -> None:
         aligned = build(RunConfig.parse({"method": method}))["align"].config["weighting"]
         assert ("seed" in aligned) == moved
         assert one["align"] != two["align"]
+
+
+def run_of(**values):
+    return RunConfig.parse(values)
+
+
+def test_models_along_an_alignment_change_it_and_nothing_before_it_and_share_one_best_of_n():
+    asked = {"gold_reward": "trained", "along": {"checkpoints": 3, "prompts": 50}}
+    plain, along = (build(run_of(method="cw", evaluation=one)) for one in ({"gold_reward": "trained"}, asked))
+    changed = {slot for slot in plain if plain[slot].fingerprint != along[slot].fingerprint}
+    assert changed == {"align", "samples", "scores", "evaluation"}
+    assert along.keys() - plain.keys() == {"along", "best_of"}
+    other = build(run_of(method="weak", evaluation=asked))
+    assert other["best_of"].fingerprint == along["best_of"].fingerprint
+    assert other["along"].fingerprint != along["along"].fingerprint
+    assert along["along"].config["second"]["kind"] == "oracle"
+    assert along["best_of"].config["evaluation_seed"] != along["baseline_samples"].config["evaluation_seed"]
+    fewer = build(run_of(method="cw", evaluation={**asked, "along": {**asked["along"], "prompts": 20}}))
+    assert fewer["align"].fingerprint == along["align"].fingerprint
+
+
+def test_a_judge_card_within_a_run_is_the_one_that_is_asked_for_later():
+    plain, asked = (run_of(method="cw", evaluation={"gold_reward": "trained", "card": card}) for card in (None, True))
+    finished = {slot: spec.fingerprint for slot, spec in build(plain).items()}
+    later = checking(plain, finished)
+    within = build(asked)
+    assert later.keys() == within.keys() - finished.keys() == {"gold_twin@trained", "card@trained"}
+    assert all(later[slot].fingerprint == within[slot].fingerprint for slot in later)
+
+
+def test_the_second_judge_of_a_run_can_score_its_answers(tmp_path):
+    asked = run_of(method="cw", evaluation={"gold_reward": "trained", "along": {"second": "oracle"}})
+    judged = with_gold(asked, "oracle", home=tmp_path)
+    finished = {slot: spec.fingerprint for slot, spec in build(asked).items()}
+    assert set(rescoring(judged, finished)) == {
+        f"{slot}@oracle" for slot in ("scores", "baseline_scores", "evaluation")
+    }
+
+
+@pytest.mark.parametrize(
+    ("second", "gold", "sentence"),
+    [("oracle", "oracle", "is oracle already"), ("trained", "oracle", "a reward model that lies ready")],
+)
+def test_a_second_judge_that_says_nothing_new_is_refused(second, gold, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        run_of(method="cw", evaluation={"gold_reward": gold, "along": {"second": second}})

@@ -11,7 +11,7 @@ import torch
 
 from cwpo.annotation.labeling import annotations
 from cwpo.data.pairs import load_pairs, part_of
-from cwpo.errors import ArtifactError, DataError
+from cwpo.errors import ArtifactError, Cancelled, DataError
 from cwpo.models.load import ModelRef, load_policy
 from cwpo.models.logps import LogPs, forward_path, response_logps_and_sharpness
 from cwpo.models.tokenization import encode_pairs, pack
@@ -25,6 +25,7 @@ from cwpo.training.align import (
     train_policy,
     with_proportional_sampling,
 )
+from cwpo.training.finishing import kept_models
 from cwpo.training.loop import micro_batches
 from cwpo.training.objectives import objective
 from cwpo.training.reference import reference_table, run_reference
@@ -425,6 +426,31 @@ def test_adapters_are_stored_alone_and_start_from_the_reference(tmp_path, inputs
     assert first["loss"] == pytest.approx(math.log(2) * first["mean_weight"], rel=1e-4)
     assert not (ctx.out / "model.safetensors").exists()
     assert json.loads((ctx.out / "model.json").read_text())["form"] == "adapter"
+
+
+def test_models_kept_along_a_training_change_nothing_and_are_the_same_after_a_kill(tmp_path, inputs):
+    """Six steps in three parts: adapters after two and four, and the final one of a training that kept none."""
+    lora = {"r": 2, "alpha": 4, "dropout": 0.0, "target_modules": None}
+    plain = context(tmp_path / "plain", inputs=inputs, config=stage_config(lora=lora))
+    run_align(plain)
+    whole = context(tmp_path / "whole", inputs=inputs, config=stage_config(lora=lora, kept=3))
+    run_align(whole)
+    steps = iter(range(1, 99))
+    cut = context(
+        tmp_path / "cut", inputs=inputs, config=stage_config(lora=lora, kept=3), should_stop=lambda: next(steps) > 2
+    )
+    with pytest.raises(Cancelled):
+        run_align(cut)
+    resumed = context(tmp_path / "cut", inputs=inputs, config=stage_config(lora=lora, kept=3))
+    assert 2 <= run_align(resumed)["first_step"] < 6
+    assert not (plain.out / "along").exists()
+    assert [step for step, _ in kept_models(whole.out)] == [2, 4]
+    weights: dict[str, list[bytes]] = {}
+    for name, ctx in (("whole", whole), ("cut", resumed)):
+        weights[name] = [(folder / "adapter.safetensors").read_bytes() for _, folder in kept_models(ctx.out)]
+        assert (ctx.out / "adapter.safetensors").read_bytes() == (plain.out / "adapter.safetensors").read_bytes()
+    assert weights["whole"] == weights["cut"]
+    assert len({*weights["whole"], (plain.out / "adapter.safetensors").read_bytes()}) == 3
 
 
 def test_a_reference_of_other_pairs_is_a_sentence(tmp_path, inputs):

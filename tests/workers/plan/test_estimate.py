@@ -124,6 +124,20 @@ def test_answers_grow_with_prompts_and_samples() -> None:
     assert found["samples"] == found["scores"] == pytest.approx(2 * 30)
 
 
+def test_over_optimisation_is_planned_by_its_answers_and_its_best_of_n_once() -> None:
+    """Two methods keep four models before the final one, which answer 50 prompts twice; the common baseline writes 8
+    answers to each. Measured: one model, 100 prompts × 2 in 5 s, and 16 answers to each in 5 s."""
+    before = measured_run(5.0, evaluation={"along": {"checkpoints": 2}})
+    over = {"method": ["cw", "weak"], "evaluation": {"along": {"prompts": 50, "best_of": 8}}}
+    found = planned(over, known(*before))
+    assert found.along == (2 * 4 * 50 * 2, 8 * 50)
+    assert "800 answers of models kept along the alignments and 400 answers of baselines" in words.along_sentence(found)
+    seconds = seconds_of(found)
+    assert seconds["along"] == pytest.approx(2 * 5 * (4 * 50 * 2) / (100 * 2))
+    assert seconds["best_of"] == pytest.approx(5 * (8 * 50) / (16 * 100))
+    assert words.along_sentence(planned({}, known())) == ""
+
+
 def test_another_model_or_device_was_not_measured() -> None:
     other = planned({"model": {"policy": "sandbox/opt-48"}}, known(*measured_run(1.0)))
     assert set(other.unmeasured) == {"reference", "align", "samples"}

@@ -23,6 +23,8 @@ PARTS_OF: Mapping[str, str] = {
     "gold": "evaluation",
     "scores": "evaluation",
     "evaluation": "evaluation",
+    "along": "evaluation",
+    "best_of": "evaluation",
 }
 
 

@@ -1,0 +1,26 @@
+"""The same ranking under every judge at hand, with the probability that it is stable."""
+
+from collections.abc import Sequence
+
+from app.components.frame import layout, tables
+from app.components.frame.export import of_columns, show_export
+from app.reads import along
+from cwpo.report import columns
+from cwpo.report.document.meanings import glossary
+from db.records import RunRow
+
+SAID = (
+    "Prompts (whole clusters) and seeds are drawn with replacement, the same draw for every setting and both judges; a "
+    "tie of neighbours counts half. With few seeds their part is too small, with one it is left out."
+)
+
+
+def show_order(rows: Sequence[RunRow]) -> None:
+    """One line per judge; nothing with fewer than two settings."""
+    found = along.orders_of(rows)
+    if not found:
+        return
+    layout.small("The same order under every judge?", meanings=glossary(columns.ORDER))
+    tables.show_report(columns.ORDER, found, alt="Order of the settings under every judge")
+    layout.note(SAID)
+    show_export([of_columns("order by judge", columns.ORDER, found, notes=[SAID])], key="export_order")

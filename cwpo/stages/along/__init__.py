@@ -1,0 +1,1 @@
+"""What decides the stages of over-optimisation, and what they read"""
