@@ -325,33 +325,6 @@ CARD: tuple[Column, ...] = (
     Column(name="longer_won", heading="longer won", unit="%", format=_share),
 )  # fmt: skip
 
-ORDER: tuple[Column, ...] = (
-    Column(name="judge", heading="judge", words=True),
-    Column(name="said", heading="order", words=True, lead=True),
-    Column(name="stable", heading="stable", unit="%", format=_share),
-    Column(name="best", heading="best stays best", unit="%", format=_share),
-    Column(name="same", heading="as the first judge", unit="%", format=_share),
-    Column(name="tau", heading="τ", format=number, muted=True),
-    Column(name="n_prompts", heading="prompts", format=_counted, muted=True),
-    Column(name="n_seeds", heading="seeds", format=_seeds, muted=True),
-)  # fmt: skip
-
-ALONG: tuple[Column, ...] = (
-    _SETTING,
-    *_file("method"),
-    Column(name="place", heading="model", words=True),
-    Column(name="kl", heading="KL", unit="nats", format=number),
-    Column(name="gold", heading="gold GRA", unit="%", format=_share),
-    Column(name="gold_interval", heading="95 %, gold", fields=("gold_low", "gold_high"), format=interval, muted=True),
-    Column(name="second", heading="second GRA", unit="%", format=_share),
-    Column(name="second_interval", heading="95 %, second", fields=("second_low", "second_high"), format=interval,
-           muted=True),
-    Column(name="gap", heading="gold − second", unit="points", format=_points),
-    *_file("gold_name", "second_name"),
-    Column(name="n_prompts", heading="prompts", format=_counted, muted=True),
-    Column(name="n_seeds", heading="seeds", format=_seeds, muted=True),
-)  # fmt: skip
-
 HEAD_TO_HEAD: tuple[Column, ...] = (
     Column(name="pair", heading="pair", fields=("first_label", "second_label"), format="{} against {}".format,
            words=True),

@@ -6,7 +6,7 @@ at that value it is left out, so that what was computed before stays valid.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from cwpo.config.catalog import AnnotatorKind, LabelSource, Part
 from cwpo.stages.plain import inlined, others, usual
@@ -396,9 +396,3 @@ class CardSettings(Settings):
     pairs: int
     seed: int
     heldout: float | None
-
-
-def model_of(settings: Settings) -> str | None:
-    """The model that settings name; None for kinds without one."""
-    name: Any = getattr(settings, "model", None)
-    return None if name is None else str(name)

@@ -212,7 +212,7 @@ def _splits(claimed: ClaimedStage, of_stage: Settings, wishes: ExecutionConfig) 
 
     memory = card_memory()
     sizes = [memory[card].total for card in claimed.cards if card in memory]
-    name = model_of(of_stage)
+    name = getattr(of_stage, "model", None)
     config = None if name is None else known_config(name, getattr(of_stage, "revision", None), home())
     shape = None if config is None else shape_of(config)
     if shape is None or not sizes:

@@ -7,8 +7,8 @@ from app.components.frame.chart import show_chart
 from app.components.frame.export import of_columns, show_export
 from app.reads import along
 from cwpo.compare.judges.along import AlongRow, turned
-from cwpo.report import columns
 from cwpo.report.document.meanings import glossary
+from cwpo.report.judges import columns
 from db.records import RunRow
 
 TITLE = "Does the gold reward stay right along training?"

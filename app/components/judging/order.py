@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from app.components.frame import layout, tables
 from app.components.frame.export import of_columns, show_export
 from app.reads import along
-from cwpo.report import columns
 from cwpo.report.document.meanings import glossary
+from cwpo.report.judges import columns
 from db.records import RunRow
 
 SAID = (

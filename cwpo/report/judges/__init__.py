@@ -1,0 +1,1 @@
+"""Tables of what several judges say of the same answers."""
