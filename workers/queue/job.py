@@ -24,7 +24,7 @@ from cwpo.report.numbers import duration
 from cwpo.stages.context import Execution
 from cwpo.stages.execute import StageResult
 from cwpo.stages.kinds import kind_named, stored_settings
-from cwpo.stages.settings import Settings, model_of
+from cwpo.stages.settings import Settings
 from db.errors import StaleToken
 from db.records import ClaimedStage
 from db.repositories import cards, leases, stages
@@ -212,7 +212,7 @@ def _splits(claimed: ClaimedStage, of_stage: Settings, wishes: ExecutionConfig) 
 
     memory = card_memory()
     sizes = [memory[card].total for card in claimed.cards if card in memory]
-    name = getattr(of_stage, "model", None)
+    name: str | None = getattr(of_stage, "model", None)
     config = None if name is None else known_config(name, getattr(of_stage, "revision", None), home())
     shape = None if config is None else shape_of(config)
     if shape is None or not sizes:
