@@ -324,7 +324,7 @@ def test_a_cw_run_starts_at_log_2_times_mean_confidence_and_learns(tmp_path, inp
 
 def test_blind_spots_are_read_off_the_aligned_policy_beside_reference_and_confidence(tmp_path, inputs):
     """Every figure again from the models: βh by concatenated passes, confident from σ(βh) = 3/4 on, wrong against the
-    human label; half of the pairs by C are the five tenths below. Without a β the stage is what it always was."""
+    human label. Without a β the stage is what it always was."""
     aligned = context(tmp_path / "align", inputs=inputs, config=stage_config(train={**TRAIN, "lr": 1e-2, "epochs": 3}))
     run_align(aligned)
     given = {name: inputs[name] for name in ("data", "labels", "reference")} | {"start": aligned.out}
@@ -332,9 +332,8 @@ def test_blind_spots_are_read_off_the_aligned_policy_beside_reference_and_confid
     plain = run_reference(context(tmp_path / "plain", "reference", inputs=given, config=settings))
     found = run_reference(context(tmp_path / "spots", "reference", inputs=given, config={**settings, "beta": 0.5}))
     assert {name: value for name, value in found.items() if name != "blind_spots"} == plain
-    ctx = context(tmp_path / "again")
     policy = load_policy(
-        ModelRef(artifact=aligned.out), store=ctx.store, device="cpu", precision="fp32", trainable=False, lora=None,
+        ModelRef(artifact=aligned.out), store=aligned.store, device="cpu", precision="fp32", trainable=False, lora=None,
         seed=0,
     )  # fmt: skip
     part = part_of(PAIRS, "unlabeled", 0.4, 0)
