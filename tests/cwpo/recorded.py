@@ -42,7 +42,8 @@ def run_every_stage(folder: Path) -> dict[str, dict[str, float]]:
 
 def _online(offline: RunResult, folder: Path) -> StageResult:
     """The alignment of the same run on fresh pairs, whose inputs are there already."""
-    spec = build(RunConfig.parse(merged(offline.config.canonical(), {"align": {"online": {}}})))["align"]
+    asked = {"align": {"online": {}}, "evaluation": {"along": None}}
+    spec = build(RunConfig.parse(merged(offline.config.canonical(), asked)))["align"]
     return execute(
         store=ArtifactStore(folder / "home" / "artifacts"),
         fingerprint=spec.fingerprint,

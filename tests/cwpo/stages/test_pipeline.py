@@ -22,7 +22,8 @@ OF_WEIGHTINGS = list(zip(WEIGHTINGS, itertools.cycle(WITH_MARGIN)))
 def start(tmp_path_factory):
     """Configuration and home that all runs of this file share, so that they share stages."""
     folder = tmp_path_factory.mktemp("methods")
-    return recorded.config(folder).canonical(), folder / "home"
+    plain = {"evaluation": {"along": None, "card": False, "judge": None}}
+    return merged(recorded.config(folder).canonical(), plain), folder / "home"
 
 
 def finished(start, **over):
