@@ -16,6 +16,7 @@ from cwpo.config.environment import settings
 from cwpo.errors import CwpoError
 from db import queries
 from db.errors import DatabaseError
+from db.refusals import NETWORK, filesystem_of
 from db.repositories import leases
 from workers.cli.console import make_console
 from workers.cli.stack import StackError, find_redis
@@ -25,7 +26,7 @@ from workers.machine.paths import home, store
 from workers.queue import doorbell
 
 _LITTLE_SPACE = 2 * 2**30  # bytes
-_SHARED_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "9p", "fuse.sshfs", "ceph")
+_DOUBTFUL_FILESYSTEMS = (*NETWORK, "9p")
 _PACKAGES = ("torch", "transformers", "datasets", "streamlit", "sqlalchemy", "rq", "redis")
 
 
@@ -83,26 +84,13 @@ def _storage(place: Path) -> Iterator[Finding]:
         + ("" if os.access(folder, os.W_OK) else "; it cannot be written, set CWPO_HOME"),
     )
     kind = filesystem_of(folder)
-    if kind in _SHARED_FILESYSTEMS and settings.database_url is None:
+    if kind in _DOUBTFUL_FILESYSTEMS and settings.database_url is None:
         yield Finding(
             ok=False,
             about="storage",
             text=f"{place} lies on {kind}, where SQLite is not safe: set DATABASE_URL to Postgres, or CWPO_HOME to a "
             "local disk.",
         )
-
-
-def filesystem_of(folder: Path) -> str:
-    """The type of the file system a folder lies on; empty where /proc does not say."""
-    mounts = Path("/proc/mounts")
-    if not mounts.is_file():
-        return ""
-    best, kind = "", ""
-    for line in mounts.read_text().splitlines():
-        _, point, its_kind, *_ = line.split(" ")
-        if (folder == Path(point) or Path(point) in folder.resolve().parents) and len(point) >= len(best):
-            best, kind = point, its_kind
-    return kind
 
 
 def _redis() -> Finding:

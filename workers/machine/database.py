@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from sqlalchemy.orm import Session
 
 from cwpo.config.environment import settings
-from db.engine import Engines, embedded_url, make_engines, read_scope, session_scope
+from db.engine import Engines, check_not_newer, embedded_url, make_engines, read_scope, session_scope
 
 
 def database_url() -> str:
@@ -17,7 +17,9 @@ def database_url() -> str:
 
 @functools.cache
 def _engines(url: str) -> Engines:
-    return make_engines(url)
+    made = make_engines(url)
+    check_not_newer(made)  # once: whoever brings it up to date later has stopped this program before
+    return made
 
 
 def engines() -> Engines:
