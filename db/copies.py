@@ -85,6 +85,8 @@ class Filling:
 
     def __init__(self, connection: Connection, tables: Mapping[str, Sequence[str]]) -> None:
         self._connection, self._columns = connection, tables
+        if connection.dialect.name == "postgresql":  # files are copied meanwhile
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         found = MetaData()
         event.listen(found, "column_reflect", _own_types)
         found.reflect(connection)

@@ -11,7 +11,9 @@ import json
 import os
 import shutil
 import tarfile
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.errors import ConfigError, DataError
+from cwpo.errors import ArtifactError, ConfigError, DataError
 from cwpo.files import PARTIAL, written_aside
 from cwpo.object_store import MANIFEST
 from db import copies
@@ -28,8 +30,6 @@ from workers.machine.database import reading
 from workers.machine.disk import form
 
 _PART_BYTES = 4 << 20  # of rows in one member
-FOLDERS = ("uploads", "profiles", "labelings")  # beside the artifacts
-MODELS = ("models", "converted", "exports")  # which can be made again
 _SPARE = 64 << 20  # bytes that must be free beside the files' own
 
 
@@ -86,10 +86,10 @@ def write(target: Path, *, models: bool = False) -> Written:
     if not target.absolute().parent.is_dir():
         raise ConfigError("FILE", f"{target} cannot be written; give a file in a folder that exists.")
     target = target.absolute()
-    folders = (*FOLDERS, *(MODELS if models else ()))
+    folders = (*form.FOLDERS, *(form.MODELS if models else ()))
     _check_room(target, folders)
     done = Written()
-    with written_aside(target) as aside, aside.open("xb") as file:
+    with written_aside(target, f".{target.name}.{uuid.uuid4().hex[:8]}") as aside, aside.open("xb") as file:
         os.chmod(aside, 0o600)  # what people wrote and voted is in it
         tar = _Tar(file)
         named = _add_database(tar, done)
@@ -170,7 +170,7 @@ def _add_artifact(tar: _Tar, place: ArtifactStore, fingerprint: str) -> bool:
                 if tar.add(f"{inside}/{name}", file, os.fstat(file.fileno()).st_size) != sha:
                     return False
         tar.add_bytes(f"{inside}/{MANIFEST}", (folder / MANIFEST).read_bytes())
-    except (FileNotFoundError, DataError):
+    except (FileNotFoundError, ArtifactError):
         return False
     return True
 
@@ -196,7 +196,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def _check_room(target: Path, folders: tuple[str, ...]) -> None:
     """Before hours of copying, not after them."""
     place, home = paths.store(), paths.home()
-    wanted = _SPARE + sum(place.info(fingerprint).bytes for fingerprint in place.fingerprints())
+    wanted = _SPARE + sum(_bytes(place, fingerprint) for fingerprint in place.fingerprints())
     wanted += sum(file.stat().st_size for folder in folders for file in _files(home / folder))
     free = shutil.disk_usage(target.parent).free
     if wanted > free:
@@ -204,3 +204,9 @@ def _check_room(target: Path, folders: tuple[str, ...]) -> None:
             f"The backup takes {wanted / 1e9:.1f} GB and {target.parent} has {free / 1e9:.1f} GB free: give a file on "
             "another disk."
         )
+
+
+def _bytes(place: ArtifactStore, fingerprint: str) -> int:
+    with suppress(ArtifactError):  # a manifest that cannot be read
+        return place.info(fingerprint).bytes
+    return 0

@@ -13,6 +13,9 @@ from cwpo.errors import DataError
 FORMAT = 1
 HEADER, END = "backup.json", "end.json"
 DATABASE, HOME = "database", "home"
+ARTIFACTS = "artifacts"
+FOLDERS = ("uploads", "profiles", "labelings")  # of the home, beside the artifacts
+MODELS = ("models", "converted", "exports")  # which can be made again
 MOST_OF_A_PART = 256 << 20  # bytes of rows in one member, unpacked; what is written has a few MB
 MOST_OF_A_LIST = 1 << 30  # bytes of the first and of the last member
 CHUNK = 1 << 20
@@ -27,10 +30,11 @@ class Damaged(DataError):
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name of a member leads to a place inside of the home, and nowhere else."""
+    """Whether a name of a member leads into one of the folders of the home that a backup has, and nowhere else."""
     path = PurePosixPath(name)
     parts = path.parts
-    return len(parts) > 1 and parts[0] == HOME and ".." not in parts and "\0" not in name and str(path) == name
+    inside = len(parts) > 2 and parts[0] == HOME and parts[1] in (ARTIFACTS, *FOLDERS, *MODELS)
+    return inside and ".." not in parts and "\0" not in name and str(path) == name
 
 
 def field(values: Any, name: str, kind: type) -> Any:
