@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.environment import settings
 from cwpo.errors import CwpoError
+from cwpo.report.numbers import size
 from db import queries
 from db.errors import DatabaseError
 from db.refusals import NETWORK, filesystem_of
@@ -22,6 +23,7 @@ from workers.cli.console import make_console
 from workers.cli.stack import StackError, find_redis
 from workers.machine.database import reading
 from workers.machine.devices import visible_gpus, worker_count
+from workers.machine.disk import leftovers
 from workers.machine.paths import home, store
 from workers.queue import doorbell
 
@@ -58,6 +60,7 @@ def examine() -> Iterator[Finding]:
     yield from _database()
     yield from _artifacts(store())
     yield from _shared_store(store())
+    yield from _leftovers()
 
 
 def _machine() -> Finding:
@@ -157,3 +160,14 @@ def _shared_store(place: ArtifactStore) -> Iterator[Finding]:
         yield Finding(ok=False, about="store", text=str(error))
         return
     yield Finding(ok=True, about="store", text=f"{place.shared.url} can be read and written")
+
+
+def _leftovers() -> Iterator[Finding]:
+    """How much of the disk nobody needs; nothing where the database, which says so, cannot be asked."""
+    try:
+        going = [one for one in leftovers.find() if not one.held and one.kind != leftovers.UNNAMED]
+    except DatabaseError:
+        return
+    much = size(sum(one.bytes for one in going))
+    said = f"{much} in {len(going):,} folders that nobody needs: `cwpo gc` says which" if going else "none to delete"
+    yield Finding(ok=True, about="leftovers", text=said)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from cwpo.config.environment import settings
 from db.engine import Engines, check_not_newer, embedded_url, make_engines, read_scope, session_scope
+from db.errors import DatabaseError
 
 
 def database_url() -> str:
@@ -18,7 +19,11 @@ def database_url() -> str:
 @functools.cache
 def _engines(url: str) -> Engines:
     made = make_engines(url)
-    check_not_newer(made)  # once: whoever brings it up to date later has stopped this program before
+    try:
+        check_not_newer(made)  # once: whoever brings it up to date later has stopped this program before
+    except DatabaseError:
+        made.dispose()
+        raise
     return made
 
 

@@ -1,9 +1,11 @@
 """A backup holds everything, comes back on either kind of database, and is refused where it is not whole."""
 
 import tarfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -86,6 +88,37 @@ def test_the_number_of_a_deleted_run_is_not_given_again(sqlite_address: str, tmp
     engines = make_engines(other)
     assert submit(engines).run_id > run_id
     engines.dispose()
+
+
+def test_a_backup_holds_one_moment_while_others_write(database_address: str, tmp_path: Path) -> None:
+    """Each of the runs that are submitted meanwhile is in it with all of its stages, or not at all."""
+    engines = make_engines(database_address)
+    submit(engines)
+    end = threading.Event()
+
+    def go_on() -> None:
+        while not end.wait(0.002):
+            submit(engines, align=uuid4().hex)
+
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    with installation(tmp_path / "old", database_address):
+        for number in range(2):
+            backup.write(tmp_path / f"{number}.backup")
+    end.set()
+    writer.join()
+    engines.dispose()
+    counts = []
+    for number in range(2):
+        address = f"sqlite:///{tmp_path / str(number)}.sqlite"
+        with installation(tmp_path / f"new-{number}", address):
+            restore.restore(tmp_path / f"{number}.backup")
+        rows = rows_of(address)
+        counts.append(len(rows["runs"]))
+        assert len(rows["run_stages"]) == 6 * len(rows["runs"])
+        assert {row["stage_id"] for row in rows["run_stages"]} == {row["id"] for row in rows["stages"]}
+    assert counts == sorted(counts)
+    assert counts[-1] > 1
 
 
 @pytest.fixture
