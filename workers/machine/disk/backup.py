@@ -56,7 +56,7 @@ class _Tar:
         entry = tarfile.TarInfo(name)
         entry.size, entry.mode = size, 0o644
         hashing = _Hashing(source)
-        self._tar.addfile(entry, hashing)  # type: ignore[arg-type]
+        self._tar.addfile(entry, hashing)
         self.sums[name] = hashing.digest.hexdigest()
         return self.sums[name]
 
@@ -106,18 +106,20 @@ def write(target: Path, *, models: bool = False) -> Written:
 def _add_database(tar: _Tar, done: Written) -> set[str]:
     """Every row of one moment; fingerprints of the artifacts that it names."""
     named: set[str] = set()
+    tables = copies.columns()
+    name, gone = (tables["artifacts"].index(column) for column in ("fingerprint", "deleted_at"))
     with reading() as session:
         header = {
             "format": form.FORMAT, "program": version("cwpo"), "revision": copies.check_current(session),
-            "made_at": datetime.now(UTC).isoformat(), "tables": copies.columns(), "counters": copies.counters(session),
+            "made_at": datetime.now(UTC).isoformat(), "tables": tables, "counters": copies.counters(session),
         }  # fmt: skip
         tar.add_bytes(form.HEADER, json.dumps(header).encode())
         parts = _Parts(tar)
         for table, rows in copies.rows(session):
             for row in rows:
                 parts.add(table, row)
-                if table == "artifacts" and row[header["tables"][table].index("deleted_at")] is None:
-                    named.add(row[header["tables"][table].index("fingerprint")])
+                if table == "artifacts" and row[gone] is None:
+                    named.add(row[name])
             done.rows += len(rows)
         parts.flush()
     return named
