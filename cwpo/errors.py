@@ -43,6 +43,10 @@ class ArtifactError(CwpoError):
     """A stored artifact is damaged or missing."""
 
 
+class NoRoom(CwpoError):
+    """The disk has less free than a stage is about to write."""
+
+
 class RankError(CwpoError):
     """One of the processes that compute a stage together failed for a reason that has no name of its own."""
 

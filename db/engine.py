@@ -1,6 +1,5 @@
 """Engines, transactions, database time and migrations. The only place that knows the SQL dialect."""
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -38,6 +37,14 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator
 
 from db.errors import DatabaseError, DatabaseUnavailable
+from db.refusals import (
+    DIRECT,
+    POOLER_WORDS,
+    pooler_sentence,
+    refuse_network_disk,
+    refuse_newer,
+    refuse_pooler,
+)
 
 BUSY_SECONDS = 30
 CONNECT_SECONDS = 5
@@ -147,8 +154,10 @@ def clock(session: Session) -> ColumnElement[datetime]:
 def upgrade(url: str, revision: str = "head") -> None:
     """Bring the database to `revision`; several processes may call it at once, one does the work."""
     from alembic import command
+    from alembic.migration import MigrationContext
 
     with _migrating(url) as connection:
+        refuse_newer(MigrationContext.configure(connection).get_current_revision(), head_revision())
         command.upgrade(alembic_config(connection), revision)
 
 
@@ -181,6 +190,12 @@ def head_revision() -> str:
     return max(path.name.split("_", 1)[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
+def check_not_newer(engines: Engines) -> None:
+    """Refuse a database that a newer program has brought up to date."""
+    with read_scope(engines) as session:
+        refuse_newer(schema_revision(session), head_revision())
+
+
 def schema_revision(session: Session) -> str | None:
     """The revision the database is at; None where it was never upgraded."""
     try:
@@ -192,48 +207,6 @@ def schema_revision(session: Session) -> str | None:
         session.rollback()
         return None
     return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerFacts:
-    """What the System page says about the database server."""
-
-    product: str
-    version: str
-    location: str
-    bytes: int
-    detail: str
-    latency_ms: float
-    revision: str | None
-
-
-def server_facts(session: Session) -> ServerFacts:
-    """Product, version, place (never the password), size and schema, with one round trip in milliseconds."""
-    bind = session.get_bind()
-    url, is_sqlite = bind.engine.url, bind.dialect.name == "sqlite"
-    asked = _SQLITE_FACTS if is_sqlite else _POSTGRES_FACTS
-    version, detail, size = session.execute(text(asked)).one()
-    start = time.perf_counter()
-    revision = schema_revision(session)
-    latency = (time.perf_counter() - start) * 1000
-    if is_sqlite:
-        return ServerFacts(
-            product="SQLite", version=version, location=str(url.database), detail=f"journal mode {detail}",
-            bytes=sum(_size(Path(f"{url.database}{tail}")) for tail in ("", "-wal")), latency_ms=latency,
-            revision=revision,
-        )  # fmt: skip
-    host = url.host or url.query.get("host") or "local socket"
-    return ServerFacts(
-        product="PostgreSQL", version=version.split(" ")[0], location=f"{host}/{url.database}", bytes=size,
-        detail=f"{detail} connections", latency_ms=latency, revision=revision,
-    )  # fmt: skip
-
-
-_SQLITE_FACTS = "SELECT sqlite_version(), journal_mode, 0 FROM pragma_journal_mode"
-_POSTGRES_FACTS = (
-    "SELECT current_setting('server_version'), (SELECT count(*) FROM pg_stat_activity WHERE datname = "
-    "current_database()), pg_database_size(current_database())"
-)
 
 
 def _parse(url: str) -> URL:
@@ -264,6 +237,7 @@ def _sqlite(
 ) -> Engine:
     """WAL; our own BEGIN, because the driver's deferred one fails at once when a reader turns writer. kept: connections
     that wait for the next use; as many as usual may be in use."""
+    refuse_network_disk(Path(str(url.database)))
     _make_folder(url)
     few: dict[str, Any] = {} if kept is None else {"pool_size": kept, "max_overflow": 15 - kept, "pool_use_lifo": True}
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, poolclass=pool, **few)
@@ -283,11 +257,11 @@ def _sqlite(
 
 def _postgres(url: URL, *, read_only: bool, pool: type[NullPool] | None = None) -> Engine:
     """psycopg 3; the reader gets one snapshot per page and cannot write."""
-    options = f"-c timezone=UTC -c default_transaction_read_only={'on' if read_only else 'off'}"
+    options = f"-c {DIRECT}=on -c timezone=UTC -c default_transaction_read_only={'on' if read_only else 'off'}"
     if _over_network(url):
         options += "".join(f" -c {name}={value}" for name, value in _SERVER_NOTICES.items())
     try:
-        return create_engine(
+        engine = create_engine(
             url,
             pool_pre_ping=True,
             isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
@@ -303,6 +277,8 @@ def _postgres(url: URL, *, read_only: bool, pool: type[NullPool] | None = None) 
         raise DatabaseUnavailable(
             f"DATABASE_URL asks for the driver {url.drivername}, which is not installed: write postgresql://…"
         ) from error
+    event.listen(engine, "connect", lambda connection, record: refuse_pooler(connection))
+    return engine
 
 
 def _over_network(url: URL) -> bool:
@@ -365,6 +341,8 @@ def _sentence(error: DBAPIError, engine: Engine) -> str | None:
         return f"The file of {place} is damaged or not a database: restore a copy, or move it away to begin anew."
     if not isinstance(error, OperationalError | InterfaceError):
         return None
+    if POOLER_WORDS in words:
+        return pooler_sentence()
     if "locked" in words:
         return f"The database {place} stayed locked for {BUSY_SECONDS} s: close the program that holds it, then retry."
     if "full" in words or "no space" in words:
@@ -373,10 +351,6 @@ def _sentence(error: DBAPIError, engine: Engine) -> str | None:
         return None
     reason = " ".join(str(error.orig).split())[:200]
     return f"The database {place} cannot be used ({reason}): check DATABASE_URL and that the server runs, then retry."
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def batches(rows: Iterable[Row], size: int = BATCH_ROWS) -> Iterator[list[Row]]:

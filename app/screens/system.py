@@ -4,6 +4,7 @@ import streamlit as st
 
 from app.components.frame import layout, tables
 from app.components.frame.export import show_tables
+from app.components.system.leftovers import show_leftovers
 from app.components.system.machine import show_active, show_disk, show_queue, show_services, show_workers
 from app.components.system.messages import show_messages
 from app.components.system.queue_panel import show_queue_panel
@@ -35,6 +36,7 @@ def _live() -> None:
             show_active(active, files)
         with right:
             show_disk(queue.artifacts, files)
+            show_leftovers(files)
             show_messages()
         show_tables(files, key="export_system")
 

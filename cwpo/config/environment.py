@@ -186,6 +186,15 @@ class Environment:
         "seconds that jobs have to finish a step and write a checkpoint when the workers are stopped",
         "25",
     )
+    keep_checkpoints = Variable[int | None](
+        "CWPO_KEEP_CHECKPOINTS", _count, None,
+        "days after which checkpoints of stages that ended or were cancelled are deleted",
+        "only by `cwpo gc`, after 7",
+    )  # fmt: skip
+    keep_exports = Variable[int | None](
+        "CWPO_KEEP_EXPORTS", _count, None, "days after which exported models and rerun bundles are deleted",
+        "only by `cwpo gc`, after 30",
+    )  # fmt: skip
     webhook = Variable[str | None](
         "CWPO_WEBHOOK", _text, None, "the address that is told when a run or a sweep ends; several with commas between",
         "nobody is told",

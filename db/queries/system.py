@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, String, case, cast, func, literal, literal_co
 from sqlalchemy.orm import Session
 
 from db import status
-from db.engine import clock, head_revision, server_facts
+from db.engine import clock, head_revision
 from db.models import Artifact, Attempt, Run, RunStage, Stage, Worker
 from db.readiness import ready_stages
 from db.records import (
@@ -17,6 +17,7 @@ from db.records import (
     QueueHealth,
     WorkerRow,
 )
+from db.server_facts import server_facts
 from db.status import SILENT_SECONDS
 
 NOTHING: Any = literal_column("0")

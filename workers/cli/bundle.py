@@ -13,7 +13,7 @@ from cwpo.config.environment import settings
 from cwpo.config.run import expand
 from cwpo.errors import ConfigError, DataError, sentence_of
 from cwpo.files import written_aside
-from workers.machine.paths import home, store
+from workers.machine.paths import home, reproduced, store
 
 if TYPE_CHECKING:
     from cwpo.bundle.read import Bundle
@@ -145,7 +145,7 @@ def rerun(options: argparse.Namespace) -> int:
     from cwpo.bundle import read
 
     found = read.read(options.file)
-    place = (options.home or home() / "reproduced" / _sha(options.file)).resolve()
+    place = (options.home or reproduced(home()) / _sha(options.file)).resolve()
     _say_what_it_is(found, place)
     if options.check:
         return 0

@@ -21,6 +21,7 @@ def bf16_wanted(device: str) -> bool:
 
 def compute_for(config: RunConfig, device: str) -> Callable[[StageSpec], Compute | None]:
     """How `cwpo run` computes each stage: by one rank per card where the run asks for several and they are here."""
+    from cwpo.models.sizes.disk import in_room
     from cwpo.parallel.launch import compute_on
 
     if device == "cpu":
@@ -29,7 +30,7 @@ def compute_for(config: RunConfig, device: str) -> Callable[[StageSpec], Compute
         wanted = config.execution.gpus
         cards = visible_gpus()
         places = cards if wanted == "auto" else cards[: int(wanted)]
-    return lambda spec: compute_on(places, spec.settings)
+    return lambda spec: in_room(compute_on(places, spec.settings))
 
 
 def prepare(device: str, threads: int | None, *, default_threads: int | None = None, gpu: bool = True) -> str:

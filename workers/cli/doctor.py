@@ -14,18 +14,21 @@ from redis.exceptions import RedisError
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.environment import settings
 from cwpo.errors import CwpoError
+from cwpo.report.numbers import size
 from db import queries
 from db.errors import DatabaseError
+from db.refusals import NETWORK, filesystem_of
 from db.repositories import leases
 from workers.cli.console import make_console
 from workers.cli.stack import StackError, find_redis
 from workers.machine.database import reading
 from workers.machine.devices import visible_gpus, worker_count
+from workers.machine.disk import leftovers
 from workers.machine.paths import home, store
 from workers.queue import doorbell
 
 _LITTLE_SPACE = 2 * 2**30  # bytes
-_SHARED_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "9p", "fuse.sshfs", "ceph")
+_DOUBTFUL_FILESYSTEMS = (*NETWORK, "9p")
 _PACKAGES = ("torch", "transformers", "datasets", "streamlit", "sqlalchemy", "rq", "redis")
 
 
@@ -57,6 +60,7 @@ def examine() -> Iterator[Finding]:
     yield from _database()
     yield from _artifacts(store())
     yield from _shared_store(store())
+    yield from _leftovers()
 
 
 def _machine() -> Finding:
@@ -83,26 +87,13 @@ def _storage(place: Path) -> Iterator[Finding]:
         + ("" if os.access(folder, os.W_OK) else "; it cannot be written, set CWPO_HOME"),
     )
     kind = filesystem_of(folder)
-    if kind in _SHARED_FILESYSTEMS and settings.database_url is None:
+    if kind in _DOUBTFUL_FILESYSTEMS and settings.database_url is None:
         yield Finding(
             ok=False,
             about="storage",
             text=f"{place} lies on {kind}, where SQLite is not safe: set DATABASE_URL to Postgres, or CWPO_HOME to a "
             "local disk.",
         )
-
-
-def filesystem_of(folder: Path) -> str:
-    """The type of the file system a folder lies on; empty where /proc does not say."""
-    mounts = Path("/proc/mounts")
-    if not mounts.is_file():
-        return ""
-    best, kind = "", ""
-    for line in mounts.read_text().splitlines():
-        _, point, its_kind, *_ = line.split(" ")
-        if (folder == Path(point) or Path(point) in folder.resolve().parents) and len(point) >= len(best):
-            best, kind = point, its_kind
-    return kind
 
 
 def _redis() -> Finding:
@@ -169,3 +160,14 @@ def _shared_store(place: ArtifactStore) -> Iterator[Finding]:
         yield Finding(ok=False, about="store", text=str(error))
         return
     yield Finding(ok=True, about="store", text=f"{place.shared.url} can be read and written")
+
+
+def _leftovers() -> Iterator[Finding]:
+    """How much of the disk nobody needs; nothing where the database, which says so, cannot be asked."""
+    try:
+        going = [one for one in leftovers.find() if not one.held and one.kind != leftovers.UNNAMED]
+    except DatabaseError:
+        return
+    much = size(sum(one.bytes for one in going))
+    said = f"{much} in {len(going):,} folders that nobody needs: `cwpo gc` says which" if going else "none to delete"
+    yield Finding(ok=True, about="leftovers", text=said)

@@ -21,6 +21,7 @@ from db.errors import DatabaseError
 from workers.cli import bundle, fetch, label, plan
 from workers.cli.compute import DEVICE_HELP, bf16_wanted, compute_for, prepare_for
 from workers.cli.config_file import read_config
+from workers.cli.disk import verbs as disk
 from workers.cli.failures import sentence
 from workers.cli.follow import verbs as follow
 from workers.cli.share import model
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_verbs(verbs)
     follow.add_verbs(verbs, _verb)
     plan.add_verbs(verbs, _verb)
+    disk.add_verbs(verbs, _verb)
     _add_other_verbs(verbs)
     return parser
 

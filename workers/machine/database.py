@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from sqlalchemy.orm import Session
 
 from cwpo.config.environment import settings
-from db.engine import Engines, embedded_url, make_engines, read_scope, session_scope
+from db.engine import Engines, check_not_newer, embedded_url, make_engines, read_scope, session_scope
+from db.errors import DatabaseError
 
 
 def database_url() -> str:
@@ -17,7 +18,13 @@ def database_url() -> str:
 
 @functools.cache
 def _engines(url: str) -> Engines:
-    return make_engines(url)
+    made = make_engines(url)
+    try:
+        check_not_newer(made)  # once: whoever brings it up to date later has stopped this program before
+    except DatabaseError:
+        made.dispose()
+        raise
+    return made
 
 
 def engines() -> Engines:

@@ -50,6 +50,11 @@ def exports(base: Path) -> Path:
     return base / "exports"
 
 
+def reproduced(base: Path) -> Path:
+    """Bundles that were run again here, a folder each."""
+    return base / "reproduced"
+
+
 def store(*, patience: float = 0.0, should_stop: Callable[[], bool] = lambda: False) -> ArtifactStore:
     """The artifact store under CWPO_HOME, which workers and `cwpo run` share; behind it that of CWPO_STORE, waited for
     `patience` seconds when it does not answer."""

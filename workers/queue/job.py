@@ -154,6 +154,7 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
 
     with reading() as session:
         wishes = ExecutionConfig.model_validate(leases.wishes(session, claimed.stage_id))
+    from cwpo.models.sizes.disk import in_room
     from cwpo.parallel.launch import compute_on
     from cwpo.stages.execute import execute
 
@@ -171,7 +172,7 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
         execution=replace(Execution.of(wishes, where), shard=_splits(claimed, of_stage, wishes) if in_ranks else None),
         reporter=reporter,
         should_stop=lease.should_stop,
-        compute=in_ranks,
+        compute=in_room(in_ranks),
     )
     _say_result(claimed, result, reporter)
     publish(place, claimed, result, reporter, lease)

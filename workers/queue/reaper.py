@@ -17,6 +17,7 @@ from db.repositories import workers as worker_rows
 from db.repositories.keeping import removal
 from workers.machine import logs
 from workers.machine.database import reading, writing
+from workers.machine.disk import leftovers
 from workers.machine.paths import store
 from workers.machine.processes import die_with_parent, parent_from_environment
 from workers.mirror import keep, places
@@ -111,6 +112,7 @@ def remove_abandoned() -> None:
     for place in (tokens / "tmp", tokens / "damaged"):
         _remove_older(place.glob("*"), _ABANDONED_AFTER)
     _remove_older(tokens.glob("??/*"), _UNREAD_AFTER)
+    leftovers.remove_by_setting()
 
 
 def _remove_older(folders: Iterable[Path], seconds: float) -> None:

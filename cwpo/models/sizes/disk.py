@@ -1,0 +1,57 @@
+"""Whether a training finds room on the disk for its checkpoints and its result, before it computes. No torch.
+
+A checkpoint holds each trained weight with AdamW's two moments in float32; a new one is written beside the one before
+it. The result holds the weights once more, in float32.
+"""
+
+import shutil
+from typing import Any
+
+from cwpo.errors import NoRoom
+from cwpo.models.memory_estimate import lora_of
+from cwpo.models.shape import known_config, shape_of
+from cwpo.stages.context import StageContext
+from cwpo.stages.execute import Compute, Computed, compute_here
+from cwpo.stages.kinds import kind_of
+from cwpo.stages.settings import model_of
+
+FLOAT = 4  # bytes
+CHECKPOINTS, RESULT = 2 * 3 * FLOAT, FLOAT  # bytes per trained weight
+GIGABYTE = 1e9
+
+
+def bytes_written(context: StageContext[Any]) -> int | None:
+    """What the stage will at most have on the disk at once; None where its size is not known, or small."""
+    settings, kind = context.settings, kind_of(context.settings)
+    name = model_of(settings)
+    if not kind.trains or name is None:
+        return None
+    config = known_config(name, getattr(settings, "revision", None), context.store.root.parent)
+    shape = None if config is None else shape_of(config)
+    if shape is None:
+        return None
+    lora = lora_of(settings)
+    whole = shape.scorer if kind.scalar else shape.causal
+    return (CHECKPOINTS + RESULT) * (whole if lora is None else shape.adapter(lora))
+
+
+def check_room(context: StageContext[Any]) -> None:
+    """Raise NoRoom where less is free than the stage will write."""
+    wanted = bytes_written(context)
+    free = shutil.disk_usage(context.checkpoints).free
+    if wanted is not None and wanted > free:
+        raise NoRoom(
+            f"{context.kind} writes up to {wanted / GIGABYTE:.1f} GB of checkpoints and weights, and the disk of "
+            f"{context.store.root} has {free / GIGABYTE:.1f} GB free: free space (`cwpo gc` says what nobody needs) or "
+            "set CWPO_HOME to another disk, then retry the run; nothing was computed."
+        )
+
+
+def in_room(compute: Compute | None) -> Compute:
+    """The same computation, begun only where the disk has room for what it writes."""
+
+    def checked(context: StageContext[Any]) -> Computed:
+        check_room(context)
+        return (compute or compute_here)(context)
+
+    return checked
