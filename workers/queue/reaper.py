@@ -26,6 +26,7 @@ from workers.queue import scheduler
 log = logging.getLogger(__name__)
 
 TICK = 3.0  # a dead worker is noticed after 45 s of lease and at most this
+_SPARED = 8.0  # seconds after the database was away in which living workers renew their leases before they expire
 _REMOVE_EVERY = 20  # ticks: a minute
 _HOUSEKEEPING_EVERY = 100  # ticks: five minutes
 _ABANDONED_AFTER = 24 * 3600.0  # seconds; unfinished directories of killed processes
@@ -39,14 +40,17 @@ def run_reaper() -> None:
     stop = _StopSignal()
     _start_telling()
     _start_mirrors()
-    ticks = 0
+    ticks, spared = 0, 0.0
     while not stop.heard:
         try:
-            reap(housekeeping=ticks % _HOUSEKEEPING_EVERY == 0)
+            reap(housekeeping=ticks % _HOUSEKEEPING_EVERY == 0, expire=time.monotonic() >= spared)
             if ticks % _REMOVE_EVERY == 0:
                 remove_deleted()
         except DatabaseError as error:
             log.warning("%s", error)
+            spared = time.monotonic() + _SPARED
+        except OSError as error:
+            log.warning("something on this machine's disk could not be read or removed: %s", error)
         ticks += 1
         stop.wait(TICK)
 
@@ -67,13 +71,13 @@ def _start_mirrors() -> None:
         log.error("%s", error)
 
 
-def reap(*, housekeeping: bool = False) -> int:
-    """One round; the number of stages that went back to the queue."""
+def reap(*, housekeeping: bool = False, expire: bool = True) -> int:
+    """One round; the number of stages that went back to the queue. expire: take stages whose leases ran out."""
     with reading() as session:
         silent = leases.silent_count(session)
         expired = leases.expired_count(session)
     lost = 0
-    if expired:
+    if expired and expire:
         with writing() as session:
             requeued = stages.requeue_expired(session)
         for one in requeued:

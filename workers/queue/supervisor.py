@@ -68,6 +68,7 @@ class Supervisor:
         self._asked_at = 0.0
         self._next_beat = 0.0
         self._beats = 0
+        self._unburied: list[int] = []  # dead workers whose stages could not be given back yet
 
     def run(self) -> None:
         """Start what is missing, five times a second; on SIGTERM or SIGINT end everything, on a second one at once."""
@@ -110,7 +111,8 @@ class Supervisor:
             with _database_may_be_down():
                 self._chats.tick()
         if time.monotonic() >= self._next_beat:
-            self._next_beat = time.monotonic() + BEAT_EVERY
+            self._next_beat = time.monotonic() + (BEAT_EVERY if not self._unburied else TICK * 5)
+            self._give_back()
             idle = {s.worker_id: s.process.pid for s in self.slots if s.worker_id and s.process and not _has_job(s)}
             with _database_may_be_down():
                 lease.beat_idle(idle)
@@ -151,8 +153,6 @@ class Supervisor:
 
     def _bury(self, slot: Slot) -> None:
         """Give the dead child's stage back at once, then wait a little longer after each quick death."""
-        from workers.queue import lease, scheduler
-
         assert slot.process is not None
         code = slot.process.returncode
         lived = time.monotonic() - slot.started
@@ -162,10 +162,19 @@ class Supervisor:
             "%s %d ended (%s); restarting", slot.role, slot.process.pid, code, extra={"worker": slot.name or None}
         )
         if slot.worker_id is not None:
-            with _database_may_be_down():
-                lease.bury_worker(slot.worker_id)
-                scheduler.ring_idle()
+            self._unburied.append(slot.worker_id)
+            self._give_back()
         slot.process, slot.worker_id = None, None
+
+    def _give_back(self) -> None:
+        """The stages of dead workers; what fails while the database is away is tried again at every beat."""
+        from workers.queue import lease, scheduler
+
+        with _database_may_be_down():
+            while self._unburied:
+                lease.bury_worker(self._unburied[0])
+                del self._unburied[0]
+                scheduler.ring_idle()
 
     def _end(self) -> None:
         from workers.queue import lease

@@ -1,6 +1,7 @@
 """The RQ worker and job classes: an allow-list, a job process that dies with its worker, short heartbeats."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ from workers.queue.doorbell import ALLOWED_FUNCTIONS, RQ_SERIALIZER, connect_pat
 
 if TYPE_CHECKING:
     from resource import struct_rusage
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_TTL = 45  # seconds RQ waits for a sign of life of a job
 
@@ -73,9 +76,13 @@ class StageWorker(SpawnWorker):
         self, job: Job, retpid: int | None, ret_val: int | None, rusage: "struct_rusage | None"
     ) -> None:
         """Give the dead job process's stage back at once instead of waiting for its lease to run out."""
+        from db.errors import DatabaseUnavailable
         from workers.queue.lease import give_up_stages
 
-        give_up_stages(settings.own_worker)
+        try:
+            give_up_stages(settings.own_worker)
+        except DatabaseUnavailable as error:
+            log.warning("the stage of a job process that died waits for the end of its lease: %s", error)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """End now: the job gets SIGTERM, once, and CWPO_STOP_GRACE seconds to finish its step and write a checkpoint,
