@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import psycopg
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import ResponseError
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, func, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -24,9 +25,9 @@ from cwpo.config.environment import settings
 from cwpo.stages.execute import execute
 from cwpo.stages.kinds import stored_settings
 from db import engine
-from db.engine import Engines, session_scope
+from db.engine import Engines, now, session_scope
 from db.errors import DatabasePasses, DatabaseUnavailable
-from db.models import Attempt, Pair, Run
+from db.models import Attempt, Pair, Run, Stage, Worker
 from tests.workers.workplace import Workplace, wait_for
 from workers import api
 from workers.machine import database, patience
@@ -114,9 +115,8 @@ def test_a_claim_and_a_publication_wait_for_the_database_and_nothing_is_computed
     assert claimed is not None
     assert claimed.kind == "data"
     assert "tried again" in caplog.text
-    execute(  # what is computed lies in the store: its publication comes at once
-        store=store(), fingerprint=claimed.fingerprint, settings=stored_settings(claimed.kind, claimed.config), inputs={}
-    )  # fmt: skip
+    own = stored_settings(claimed.kind, claimed.config)  # computed already: the publication comes at once
+    execute(store=store(), fingerprint=claimed.fingerprint, settings=own, inputs={})
     caplog.clear()
     with trouble(troubled):
         job._perform(settings.own_worker, "cpu", claimed, job.Shutdown())
@@ -227,3 +227,33 @@ def test_living_workers_renew_their_leases_first_when_the_database_is_back(workp
         assert reaper.reap(expire=False) == 0
         assert reaper.reap() == 1
     wait_for(lambda: counted(Attempt, Attempt.status == "lost") == 1, 5)
+
+
+def test_a_clock_that_is_set_back_makes_no_lease_longer(place: Workplace) -> None:
+    """Ten minutes back: what was renewed before seems to run for ten minutes more, and its worker to be heard then."""
+    api.submit_run(place.config())
+    claimed = job._claim(settings.own_worker, "cpu", wait=0.0)
+    assert claimed is not None
+    with session_scope(database.engines()) as session:
+        later = now(session) + timedelta(minutes=10)
+        session.execute(update(Stage).values(lease_expires_at=later).where(Stage.id == claimed.stage_id))
+        session.execute(update(Worker).values(heartbeat_at=later))
+    reaper.reap()
+    with reading() as session:
+        at = now(session)
+        held = select(Stage.lease_expires_at, Worker.heartbeat_at).join(Worker, Worker.id == Stage.worker_id)
+        expires, heard = session.execute(held).one()
+    assert at < expires <= at + timedelta(seconds=45)
+    assert heard <= at
+
+
+def test_a_clock_that_is_set_forward_takes_no_stage_from_the_living(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = reaper._Clock()
+    assert not clock.jumped_ahead()
+    assert not clock.jumped_ahead()
+    real = reaper.now
+    monkeypatch.setattr(reaper, "now", lambda session: real(session) + timedelta(minutes=10))  # the injected fault
+    assert clock.jumped_ahead()
+    assert not clock.jumped_ahead()
