@@ -172,6 +172,12 @@ def lose(session: Session, stage_id: int, token: int, *, cause: str) -> Requeued
     return _requeue_one(session, stage, at, cause)
 
 
+def times_lost(session: Session, stage_id: int) -> int:
+    """How many attempts of the stage ended without a result, for whatever reason but a failure or cancellation."""
+    lost = select(func.count()).where(Attempt.stage_id == stage_id, Attempt.status == status.ATTEMPT_LOST)
+    return session.execute(lost).scalar_one()
+
+
 def refuse(session: Session, stage_id: int, token: int, *, cause: str) -> None:
     """Record that an attempt which had lost its stage came back with a result, and remove what it wrote; of a stage
     that was deleted meanwhile nothing is left."""

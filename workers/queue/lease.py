@@ -31,6 +31,8 @@ LEASE_SECONDS = 45.0  # three missed heartbeats and a little
 FLUSH_SECONDS = 2.0  # progress, metrics and log lines go out, the lease is renewed, cancellation comes in
 BEAT_SECONDS = 10.0  # the worker's own row
 STOP_SECONDS = 20.0  # a stage that does not stop by itself is ended
+MOST_KILLED = 50  # times that a stage may be lost before kills from outside count as all others
+_KILLED = "Its process was killed from outside, not for memory; the stage goes on from its last checkpoint."
 _GOODBYE_SECONDS = 2.0  # that a supervisor which ends waits for the database
 
 Reason = Literal["cancelled", "lost", "shutdown"]
@@ -191,24 +193,32 @@ def set_idle(worker_id: int) -> None:
 
 
 @patience.patient(patience.WORKING, doubtful=True)
-def give_up_stages(worker_id: int) -> int:
-    """A job process died: its stage goes back to the queue now instead of in 45 s. How many stages."""
-    return _give_up(worker_id)
+def give_up_stages(worker_id: int, *, outside: bool = False) -> int:
+    """A job process died: its stage goes back to the queue now instead of in 45 s. How many stages.
+
+    outside: somebody killed it, which says nothing of the stage and does not count against it, within reason.
+    """
+    return _give_up(worker_id, outside)
 
 
-def _give_up(worker_id: int) -> int:
+def _give_up(worker_id: int, outside: bool) -> int:
+    released = 0
     with writing() as session:
+        for stage_id, token in leases.held_by(session, worker_id) if outside else ():
+            if stages.times_lost(session, stage_id) < MOST_KILLED:
+                stages.release(session, stage_id, token, cause=_KILLED)
+                released += 1
         held = leases.expire_worker(session, worker_id)
         if held:
             for one in stages.requeue_expired(session):
                 log.warning("%s", one.cause, extra={"stage": f"{one.kind}#{one.stage_id}"})
         cards.give_back(session, worker_id)
-    return held
+    return released + held
 
 
-def bury_worker(worker_id: int) -> int:
+def bury_worker(worker_id: int, *, outside: bool = False) -> int:
     """A worker died: mark its row, give its stages back. Its caller asks again where the database is away."""
-    held = _give_up(worker_id)
+    held = _give_up(worker_id, outside)
     with writing() as session:
         worker_rows.stop(session, worker_id)
     return held

@@ -15,7 +15,7 @@ from types import FrameType
 import psutil
 
 from cwpo.config.environment import settings
-from workers.machine import logs
+from workers.machine import killed, logs
 from workers.machine.devices import cores
 from workers.machine.processes import child_environment, die_with_parent, end_all, parent_from_environment
 from workers.queue.chat.hosting import ChatHost
@@ -47,6 +47,7 @@ class Slot:
     process: subprocess.Popen[bytes] | None = None
     worker_id: int | None = None
     started: float = 0.0
+    memory_kills: int | None = None  # when it was started
     failures: int = 0
     not_before: float = field(default=0.0)
 
@@ -68,7 +69,7 @@ class Supervisor:
         self._asked_at = 0.0
         self._next_beat = 0.0
         self._beats = 0
-        self._unburied: list[int] = []  # dead workers whose stages could not be given back yet
+        self._unburied: list[tuple[int, bool]] = []  # dead workers, whether killed from outside: not given back yet
 
     def run(self) -> None:
         """Start what is missing, five times a second; on SIGTERM or SIGINT end everything, on a second one at once."""
@@ -134,7 +135,7 @@ class Supervisor:
                 return
             command, environment = ["worker", name, slot.device], self._worker_environment(slot)
         slot.process = subprocess.Popen([sys.executable, "-m", "workers", *command], env=environment)
-        slot.started = time.monotonic()
+        slot.started, slot.memory_kills = time.monotonic(), killed.memory_kills()
         if slot.worker_id is not None:
             with _database_may_be_down():
                 lease.name_process(slot.worker_id, slot.process.pid)
@@ -162,7 +163,7 @@ class Supervisor:
             "%s %d ended (%s); restarting", slot.role, slot.process.pid, code, extra={"worker": slot.name or None}
         )
         if slot.worker_id is not None:
-            self._unburied.append(slot.worker_id)
+            self._unburied.append((slot.worker_id, killed.from_outside(-code, before=slot.memory_kills)))
             self._give_back()
         slot.process, slot.worker_id = None, None
 
@@ -172,7 +173,8 @@ class Supervisor:
 
         with _database_may_be_down():
             while self._unburied:
-                lease.bury_worker(self._unburied[0])
+                worker_id, outside = self._unburied[0]
+                lease.bury_worker(worker_id, outside=outside)
                 del self._unburied[0]
                 scheduler.ring_idle()
 

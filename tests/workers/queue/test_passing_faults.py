@@ -6,6 +6,7 @@ connection breaks after a commit that nobody heard of.
 
 import logging
 import random
+import signal
 import sqlite3
 import threading
 import time
@@ -28,12 +29,13 @@ from db import engine
 from db.engine import Engines, now, session_scope
 from db.errors import DatabasePasses, DatabaseUnavailable
 from db.models import Attempt, Pair, Run, Stage, Worker
+from db.repositories.stages import MAX_LOSSES
 from tests.workers.workplace import Workplace, wait_for
 from workers import api
-from workers.machine import database, patience
+from workers.machine import database, killed, patience
 from workers.machine.database import reading
 from workers.machine.paths import store
-from workers.queue import job, reaper
+from workers.queue import job, lease, reaper
 
 HELD = 0.4  # seconds that SQLite is locked, with a timeout of none
 THROWN_OUT = 2  # waiting backends of Postgres
@@ -227,6 +229,28 @@ def test_living_workers_renew_their_leases_first_when_the_database_is_back(workp
         assert reaper.reap(expire=False) == 0
         assert reaper.reap() == 1
     wait_for(lambda: counted(Attempt, Attempt.status == "lost") == 1, 5)
+
+
+def test_kills_from_outside_do_not_count_against_a_stage(place: Workplace) -> None:
+    """More of them than deaths that are taken for memory; a death of any other kind counts as before."""
+    api.submit_run(place.config())
+    me = settings.own_worker
+    for outside in [True] * (MAX_LOSSES + 1) + [False]:
+        claimed = job._claim(me, "cpu", wait=0.0)
+        assert claimed is not None
+        assert lease.give_up_stages(me, outside=outside) == 1
+    with reading() as session:
+        stage = session.get_one(Stage, claimed.stage_id)
+        assert (stage.status, stage.losses) == ("queued", 1)
+
+
+def test_whether_a_process_was_killed_for_memory_is_what_the_kernel_counted() -> None:
+    kills = killed.memory_kills()
+    assert killed.from_outside(signal.SIGKILL, before=kills) is (kills is not None)
+    assert not killed.from_outside(signal.SIGKILL, before=-1)  # one more since then
+    assert not killed.from_outside(signal.SIGKILL, before=None)
+    assert not killed.from_outside(signal.SIGSEGV, before=kills)
+    assert not killed.from_outside(0, before=kills)
 
 
 def test_a_clock_that_is_set_back_makes_no_lease_longer(place: Workplace) -> None:
