@@ -84,9 +84,9 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
         if scored is not None:
             encoded, scores = scored
             table = annotations(hidden, encoded.rows, scores)
-            _write_window(table.replace_schema_metadata({_CONTROL: str(encoded.control_tokens)}), part)
+            write_window(table.replace_schema_metadata({_CONTROL: str(encoded.control_tokens)}), part)
         parts.append(part)
-        labeled = _read_window(part)
+        labeled = read_window(part)
         control += int((labeled.schema.metadata or {}).get(_CONTROL, 0))
         seen.add(hidden, labeled)
         dropped += len(hidden) - labeled.num_rows
@@ -256,20 +256,22 @@ def _finished(ctx: StageContext[Any]) -> list[str]:
     return found
 
 
-def _write_window(table: pa.Table, path: Path) -> None:
+def write_window(table: pa.Table, path: Path) -> None:
+    """Keep a finished window, whole and with a checksum."""
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer)
     write_sealed(path, buffer.getvalue().to_pybytes())
 
 
-def _read_window(path: Path) -> pa.Table:
+def read_window(path: Path) -> pa.Table:
+    """A finished window, every byte as it was written; Damaged, with what to do, where it is not."""
     try:
         return pq.read_table(pa.BufferReader(read_sealed(path)))
     except Damaged as error:
-        raise Damaged(f"A window of labels was damaged ({error}): retry the run to label it again.") from error
+        raise Damaged(f"A window of labels was damaged ({error}): label again, which makes it anew.") from error
 
 
 def _join(parts: list[Path], path: Path) -> None:
     with pq.ParquetWriter(path, _SCHEMA) as writer:
         for part in parts:
-            writer.write_table(_read_window(part).cast(_SCHEMA))
+            writer.write_table(read_window(part).cast(_SCHEMA))
