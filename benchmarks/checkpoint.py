@@ -19,7 +19,7 @@ from unittest.mock import patch
 from benchmarks.measure import Results, Sample, table
 from benchmarks.workload import SHAPES, context, encoded, policy, settings, typical
 from cwpo.errors import Cancelled
-from cwpo.training.checkpoints import CHECKPOINT
+from cwpo.training.checkpoints import whole_checkpoints
 from cwpo.training.saving import Saver
 from cwpo.training.sft import train_on_answers
 
@@ -95,7 +95,8 @@ def _measure(shape: str, seconds: float, saver: type[Timed], every: float) -> Sa
     train = replace(own.train, epochs=STEPS / len(rows) * BATCH)
     with patch("cwpo.training.loop.Saver", saver), suppress(Cancelled):
         train_on_answers(policy(shape), rows, ctx, train, precision="fp32", seed=0)
-    spent, size = Timed.ended - began, (ctx.checkpoints / CHECKPOINT).stat().st_size
+    spent, newest = Timed.ended - began, whole_checkpoints(ctx.checkpoints)[-1]
+    size = sum(file.stat().st_size for file in newest.rglob("*") if file.is_file())
     shutil.rmtree(ctx.checkpoints.parent)
     more = {
         "steps_per_second": round((done - 1) / spent, 3),

@@ -55,6 +55,10 @@ class RanksLost(CwpoError):
     """Processes that compute a stage together were killed, or hung until they were: as if the job had been killed."""
 
 
+class Damaged(ArtifactError):
+    """What was written with a checksum is not as it was written; the message says what is wrong in a few words."""
+
+
 class StoreError(ArtifactError):
     """The shared artifact store refuses, or is not there."""
 

@@ -22,6 +22,9 @@ class Reporter(Protocol):
     def log(self, message: str) -> None:
         """One line for the log tail."""
 
+    def noted(self, sentence: str) -> None:
+        """A line of the log that stands beside this execution of the stage, too: something was not as usual."""
+
     def shown(self, name: str, data: Mapping[str, Any]) -> None:
         """Something small to be looked at beside the stage, as plain values; the same name again replaces it."""
 
@@ -53,6 +56,9 @@ class InParts:
     def log(self, message: str) -> None:
         self._reporter.log(message)
 
+    def noted(self, sentence: str) -> None:
+        self._reporter.noted(sentence)
+
     def shown(self, name: str, data: Mapping[str, Any]) -> None:
         self._reporter.shown(name, data)
 
@@ -73,6 +79,9 @@ class SilentReporter:
         pass
 
     def log(self, message: str) -> None:
+        pass
+
+    def noted(self, sentence: str) -> None:
         pass
 
     def shown(self, name: str, data: Mapping[str, Any]) -> None:

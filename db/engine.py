@@ -24,27 +24,14 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    InterfaceError,
-    NoSuchModuleError,
-    OperationalError,
-    ProgrammingError,
-)
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator
 
-from db.errors import DatabaseError, DatabaseUnavailable
-from db.refusals import (
-    DIRECT,
-    POOLER_WORDS,
-    pooler_sentence,
-    refuse_network_disk,
-    refuse_newer,
-    refuse_pooler,
-)
+from db.errors import DatabaseUnavailable
+from db.faults import translated
+from db.refusals import DIRECT, refuse_network_disk, refuse_newer, refuse_pooler
 
 BUSY_SECONDS = 30
 CONNECT_SECONDS = 5
@@ -63,7 +50,6 @@ READERS_KEPT = 2
 BATCH_ROWS = 5_000
 # Any number will do, as long as nothing else in the same Postgres uses it.
 MIGRATION_LOCK = 0x43575F504F
-_UPGRADE = "`make start` brings it up to date, or run `alembic -x url=ADDRESS upgrade head`, then retry"
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 # SQLite only counts up by itself on a column of type INTEGER, which there has 64 bits anyway.
@@ -127,15 +113,18 @@ def make_engines(url: str) -> Engines:
 @contextmanager
 def session_scope(engines: Engines) -> Iterator[Session]:
     """The only place that commits: once, when the block ends well; an exception rolls everything back."""
-    with _translated(engines.write), Session(engines.write, expire_on_commit=False) as session:
+    with translated(engines.write) as work, Session(engines.write, expire_on_commit=False) as session:
         yield session
+        session.flush()
+        work.committing = True
         session.commit()
 
 
 @contextmanager
 def read_scope(engines: Engines) -> Iterator[Session]:
     """A session on the read engine: one consistent snapshot, and writing fails."""
-    with _translated(engines.read), Session(engines.read, expire_on_commit=False, autoflush=False) as session:
+    session = Session(engines.read, expire_on_commit=False, autoflush=False)
+    with translated(engines.read, writing=False), session:
         yield session
 
 
@@ -304,53 +293,20 @@ def _migrating(url: str) -> Iterator[Connection]:
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
         engine = _sqlite(parsed, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys=OFF",), pool=NullPool)
-        with _translated(engine), FileLock(f"{parsed.database}.upgrade.lock"), engine.connect() as connection:
+        with translated(engine), FileLock(f"{parsed.database}.upgrade.lock"), engine.connect() as connection:
             yield connection
             connection.commit()
         return
     engine = _postgres(parsed, read_only=False, pool=NullPool)
-    with _translated(engine), engine.connect() as holder, engine.connect() as connection:
+    with translated(engine), engine.connect() as holder, engine.connect() as connection:
         holder.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
         yield connection
         connection.commit()
         holder.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
 
 
-@contextmanager
-def _translated(engine: Engine) -> Iterator[None]:
-    """Driver errors about the server, the file or the schema become one sentence; errors of ours pass."""
-    try:
-        yield
-    except DatabaseError:
-        raise
-    except DBAPIError as error:
-        sentence = _sentence(error, engine)
-        if sentence is None:
-            raise
-        raise DatabaseUnavailable(sentence) from error
-
-
-def _sentence(error: DBAPIError, engine: Engine) -> str | None:
-    words = str(error.orig).lower()
-    place = engine.url.render_as_string(hide_password=True)
-    if "no such table" in words or "no such column" in words or "undefinedtable" in type(error.orig).__name__.lower():
-        return f"The database {place} has not the tables of this version: {_UPGRADE}."
-    if "undefinedcolumn" in type(error.orig).__name__.lower():
-        return f"The database {place} has not the columns of this version: {_UPGRADE}."
-    if "not a database" in words or "malformed" in words:
-        return f"The file of {place} is damaged or not a database: restore a copy, or move it away to begin anew."
-    if not isinstance(error, OperationalError | InterfaceError):
-        return None
-    if POOLER_WORDS in words:
-        return pooler_sentence()
-    if "locked" in words:
-        return f"The database {place} stayed locked for {BUSY_SECONDS} s: close the program that holds it, then retry."
-    if "full" in words or "no space" in words:
-        return f"The disk that holds the database {place} is full: free space, then retry; nothing was lost."
-    if "deadlock" in words or "serializ" in words:
-        return None
-    reason = " ".join(str(error.orig).split())[:200]
-    return f"The database {place} cannot be used ({reason}): check DATABASE_URL and that the server runs, then retry."
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def batches(rows: Iterable[Row], size: int = BATCH_ROWS) -> Iterator[list[Row]]:

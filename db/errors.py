@@ -9,6 +9,15 @@ class DatabaseUnavailable(DatabaseError):
     """The database cannot be reached, is locked or full, or its schema is not the one this program needs."""
 
 
+class DatabasePasses(DatabaseUnavailable):
+    """An error that passes by itself: the same may go well in a moment. `doubtful`: the connection broke while it was
+    committed, so that nobody can say whether it was."""
+
+    def __init__(self, sentence: str, *, doubtful: bool = False) -> None:
+        self.doubtful = doubtful
+        super().__init__(sentence)
+
+
 class StaleToken(DatabaseError):
     """A worker acts on a stage that is no longer its own: requeued, cancelled or published meanwhile."""
 

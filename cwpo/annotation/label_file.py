@@ -17,29 +17,29 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from cwpo.annotation import label_rows
 from cwpo.annotation.annotator import BRADLEY_TERRY, JOINT, encode_candidates
 from cwpo.annotation.label_paths import JOB, WINDOW, alone, check_files, parts_of, read_json, report_of, taken
-from cwpo.annotation.labeling import annotations, score_pairs
+from cwpo.annotation.labeling import annotations, read_window, score_pairs, write_window
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import catalog
 from cwpo.config.run import digest
 from cwpo.config.store import store_at
 from cwpo.data.filtering import Tally
-from cwpo.errors import ConfigError, DataError
-from cwpo.files import PARTIAL, write_whole, written_aside
+from cwpo.errors import ConfigError, Damaged, DataError
+from cwpo.files import write_whole
 from cwpo.models import hub
 from cwpo.models.fetched.names import folder_of
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model
 from cwpo.models.logps import ForwardPath, forward_path
+from cwpo.sealed import ASIDE, read_sealed, set_aside
 from cwpo.stages.context import WorkContext
 from cwpo.stages.resolve import pin_model
 from cwpo.stages.stored_annotator import store_of, stored_annotator
 
 _FORMAT = 2  # version of parts and output; parts of another version are not resumed
-_PART_FILE = re.compile(r"job\.json(\.partial)?|\d{6}\.(parquet|partial)")
+_PART_FILE = re.compile(r"job\.json(\.partial)?|\d{6}\.(sealed(\.partial)?|parquet|partial)")
 _COUNTS = "counts"  # of a part, in its metadata
 _STOPPED = "Stopped while labeling; the same command goes on from the last finished window."
 TOO_LONG, NOT_FINITE = "too_long", "not_finite"
@@ -117,10 +117,11 @@ def label_file(
         score: Callable[[label_rows.Window], tuple[pa.Table, dict[str, int]]] | None = None
         for index, window in enumerate(label_rows.windows(source, WINDOW, tally)):
             work.stop_if_asked(_STOPPED)
-            part = parts / f"{index:06d}.parquet"
-            if not part.exists():
+            part = parts / f"{index:06d}.sealed"
+            if not _is_whole(part, work):
                 score = score or _scorer(annotator, work)
-                _write_part(part, *score(window))
+                table, counts_of = score(window)
+                write_window(table.replace_schema_metadata({_COUNTS: json.dumps(counts_of)}), part)
             files.append(part)
             work.reporter.progress(tally.rows, 0, "rows")
         if not files:
@@ -184,7 +185,7 @@ def _finish(files: list[Path], out: Path, tally: Tally) -> dict[str, Any]:
     """Count what the parts say, and write the file from them."""
     labeled, sure, counts = 0, 0.0, Counter[str]()
     for file in files:
-        table = pq.read_table(file, columns=["line", "problem", "confidence"])
+        table = read_window(file)
         counts.update(json.loads(table.schema.metadata[_COUNTS.encode()]))
         for row in table.filter(pc.not_equal(table["problem"], "")).to_pylist():
             tally.reject(row["problem"], line=row["line"], detail=_DETAILS[row["problem"]])
@@ -204,7 +205,7 @@ def _finish(files: list[Path], out: Path, tally: Tally) -> dict[str, Any]:
 
 
 def _labeled_rows(part: Path) -> pa.Table:
-    table = pq.read_table(part).replace_schema_metadata(None)
+    table = read_window(part).replace_schema_metadata(None)
     return table.filter(pc.equal(table["problem"], "")).drop_columns(["line", "problem"])
 
 
@@ -245,19 +246,32 @@ def _open_parts(out: Path, job: Mapping[str, Any]) -> Path:
     """The folder of finished windows: that of the same labeling, else a new one. What is not of a labeling stays."""
     folder = parts_of(out)
     folder.mkdir(exist_ok=True)
-    mine = [file for file in folder.iterdir() if _PART_FILE.fullmatch(file.name)]
+    mine = [file for file in folder.iterdir() if _PART_FILE.fullmatch(file.name) or file.name == ASIDE]
     if len(mine) < sum(1 for _ in folder.iterdir()):
         raise ConfigError("--out", f"{folder} holds something else; remove it, or choose another --out.")
     if read_json(folder / JOB).get("id") != job["id"]:
         for file in mine:
-            file.unlink()
+            if file.name == ASIDE:
+                shutil.rmtree(file)
+            else:
+                file.unlink()
         write_whole(folder / JOB, json.dumps(job, indent=1))
     return folder
 
 
-def _write_part(part: Path, table: pa.Table, counts: Mapping[str, int]) -> None:
-    with written_aside(part, f"{part.stem}{PARTIAL}") as aside:
-        pq.write_table(table.replace_schema_metadata({_COUNTS: json.dumps(counts)}), aside)
+def _is_whole(part: Path, work: WorkContext) -> bool:
+    """Whether the window is there as it was written; a damaged one is set aside, which is said."""
+    if not part.exists():
+        return False
+    try:
+        read_sealed(part)
+    except Damaged as error:
+        set_aside(part)
+        work.reporter.noted(
+            f"A window that was labeled before is damaged and set aside ({error}): it is labeled again."
+        )
+        return False
+    return True
 
 
 def _nothing(source: Path, tally: Tally) -> str:

@@ -40,7 +40,7 @@ def parts_of(out: Path) -> Path:
 
 def windows_done(out: Path) -> int:
     """How many windows of the output are finished."""
-    return sum(1 for _ in parts_of(out).glob("*.parquet"))
+    return sum(1 for _ in parts_of(out).glob("*.sealed"))
 
 
 def job_of(out: Path) -> Mapping[str, Any]:

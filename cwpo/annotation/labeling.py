@@ -27,13 +27,14 @@ from cwpo.data.pairs import PAIRS_FILE
 from cwpo.data.relabels import relabels_of, with_relabels
 from cwpo.data.split import Split, relabel, split_file, swap_labels
 from cwpo.data.tokens import pair_tokens
-from cwpo.files import written_aside
+from cwpo.errors import Damaged, brief
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps, response_scores
 from cwpo.models.reading import WHOLE, values_of
 from cwpo.models.tokenization import Encoded, EncodedSet, PackedBatch, encode_pairs, fit
 from cwpo.records import CandidatePair
 from cwpo.reporting import InParts
+from cwpo.sealed import read_sealed, set_aside, write_sealed
 from cwpo.stages.context import StageContext, WorkContext
 from cwpo.stages.settings import ImplicitSettings, LabelSettings, SwapSettings
 from cwpo.stages.stored_annotator import stored_annotator
@@ -71,10 +72,10 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
     share = min(1.0, MOST_JUDGED / max(split.unlabeled_pairs, 1))
     seen = LabelAttributes(rival=rival, share=share, trained_on=_met(ctx, file, split))
     parts, dropped, control, done, begun = [], 0, 0, 0, 0
-    finished = set(ranks.gather(sorted(path.name for path in ctx.checkpoints.glob("annotations-*.parquet")))[0])
+    finished = set(ranks.gather(_finished(ctx) if ranks.is_first() else None)[0])
     for index, window in enumerate(_windows(file)):
         ctx.stop_together(STOPPED)
-        part = ctx.checkpoints / f"annotations-{index:06d}.parquet"
+        part = ctx.checkpoints / f"annotations-{index:06d}.sealed"
         hidden = [pair for pair in window if split.holds("unlabeled", pair)]
         start, begun = begun, begun + len(hidden)
         work.part(*(SCORING * number / max(split.unlabeled_pairs, 1) for number in (start, begun)))
@@ -84,11 +85,12 @@ def run_labels(ctx: StageContext[LabelSettings]) -> dict[str, Any]:
         if scored is not None:
             encoded, scores = scored
             table = annotations(hidden, encoded.rows, scores, votes=settings.votes)
-            _write_aside(table.replace_schema_metadata({_CONTROL: str(encoded.control_tokens)}), part)
+            write_window(table.replace_schema_metadata({_CONTROL: str(encoded.control_tokens)}), part)
         parts.append(part)
-        control += int((pq.read_schema(part).metadata or {}).get(_CONTROL, 0))
-        seen.add(hidden, pq.read_table(part))
-        dropped += len(hidden) - pq.read_metadata(part).num_rows
+        labeled = read_window(part)
+        control += int((labeled.schema.metadata or {}).get(_CONTROL, 0))
+        seen.add(hidden, labeled)
+        dropped += len(hidden) - labeled.num_rows
         done += len(hidden)
         ctx.reporter.progress(done, split.unlabeled_pairs, "pairs")
     if not ranks.is_first():
@@ -251,13 +253,41 @@ def _labeled_windows(file: Path, split: Split, swaps: SwapSettings | None) -> It
     )
 
 
-def _write_aside(table: pa.Table, path: Path) -> None:
-    with written_aside(path) as aside:
-        pq.write_table(table, aside)
+def _finished(ctx: StageContext[Any]) -> list[str]:
+    """Names of the windows that are labeled already, every byte as it was written; damaged ones are set aside."""
+    found, damaged = [], []
+    for path in sorted(ctx.checkpoints.glob("annotations-*.sealed")):
+        try:
+            read_sealed(path)
+            found.append(path.name)
+        except Damaged as error:
+            set_aside(path)
+            damaged.append(str(error))
+    if damaged:
+        ctx.reporter.noted(
+            f"{len(damaged)} of {len(found) + len(damaged)} windows that were labeled before are damaged and set aside "
+            f"({brief(Exception('; '.join(damaged)))}): they are labeled again."
+        )
+    return found
+
+
+def write_window(table: pa.Table, path: Path) -> None:
+    """Keep a finished window, whole and with a checksum."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer)
+    write_sealed(path, buffer.getvalue().to_pybytes())
+
+
+def read_window(path: Path) -> pa.Table:
+    """A finished window, every byte as it was written; Damaged, with what to do, where it is not."""
+    try:
+        return pq.read_table(pa.BufferReader(read_sealed(path)))
+    except Damaged as error:
+        raise Damaged(f"A window of labels was damaged ({error}): label again, which makes it anew.") from error
 
 
 def _join(parts: list[Path], path: Path, *, votes: bool) -> None:
     schema = _SCHEMA.append(_VOTES) if votes else _SCHEMA
     with pq.ParquetWriter(path, schema) as writer:
         for part in parts:
-            writer.write_table(pq.read_table(part, schema=schema))
+            writer.write_table(read_window(part).cast(schema))

@@ -18,12 +18,14 @@ from cwpo.data.pairs import load_prompts
 from cwpo.evaluation.engines.contract import Engine, Key, Question, Written
 from cwpo.evaluation.engines.native import native
 from cwpo.evaluation.engines.opening import opened, prompt_room
+from cwpo.files import write_whole
 from cwpo.models import logps
 from cwpo.models.load import ModelRef, load_policy, model_ref
 from cwpo.models.reading import WHOLE, values_of
 from cwpo.models.tokenization import Encoded, encode_prompt
 from cwpo.records import Prompt, Sample
 from cwpo.reporting import InParts
+from cwpo.sealed import opened_line, sealed_line, set_aside
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import SampleSettings
 
@@ -163,7 +165,7 @@ def sampled(
         for prompt_id, ids in prompt_ids.items()
         for sample in range(samples)
     ]
-    stored = ranks.gather(_stored(ctx.checkpoints) if ranks.is_first() else None)[0]  # before any rank writes
+    stored = ranks.gather(_stored(ctx) if ranks.is_first() else None)[0]  # before any rank writes
     found = {(answer.prompt_id, answer.sample): answer for answer in map(_answer, stored)}
     before, mine = len(found), dict[Key, Answer]()
     batches = _shared(ctx, engine, questions, frozenset(found))
@@ -173,7 +175,8 @@ def sampled(
             watch.begin(batch)
             new = [spoken(written, tokenizer) for written in engine.answers(batch, watch.should_stop)]
             known = {(answer.prompt_id, answer.sample): answer for answer in new}
-            stream.writelines(json.dumps(asdict(known[key])) + "\n" for key in known if found.get(key) != known[key])
+            new_ones = (known[key] for key in known if found.get(key) != known[key])
+            stream.writelines(sealed_line(json.dumps(asdict(answer))) for answer in new_ones)
             stream.flush()
             mine |= known
             done = min(before + len(mine) * ranks.size, len(questions))
@@ -255,13 +258,27 @@ def _partial_file(rank: int) -> str:
     return f"answers-{rank}.jsonl" if rank else PARTIAL_FILE
 
 
-def _stored(folder: Path) -> list[dict[str, Any]]:
-    """Answers of earlier attempts, of however many ranks; a line that a kill cut short is taken away."""
+def _stored(ctx: StageContext[Any]) -> list[dict[str, Any]]:
+    """Answers of earlier attempts, of however many ranks; a last line that a kill cut short is taken away, and lines
+    that are damaged are written again, which is said."""
     found: list[dict[str, Any]] = []
-    for path in sorted(folder.glob("answers*.jsonl")):
-        whole, _, _ = path.read_text().rpartition("\n")
-        found += [json.loads(line) for line in whole.splitlines()]
-        path.write_text(whole + "\n" if whole else "")
+    damaged = 0
+    for path in sorted(ctx.checkpoints.glob("answers*.jsonl")):
+        *lines, cut = path.read_bytes().split(b"\n")
+        read = [opened_line(line) for line in lines]
+        whole = [text for text in read if text is not None]
+        if len(whole) < len(read):
+            damaged += len(read) - len(whole)
+            set_aside(path)
+        if cut:
+            ctx.reporter.log("The last stored answer was cut short, as by a kill: it is written again.")
+        if cut or len(whole) < len(read):
+            write_whole(path, "".join(map(sealed_line, whole)))
+        found += map(json.loads, whole)
+    if damaged:
+        ctx.reporter.noted(
+            f"{damaged} of {len(found) + damaged} stored answers are damaged and set aside: they are written again."
+        )
     return found
 
 

@@ -96,6 +96,8 @@ class Rank:
             self._reporter.metrics(*value)
         elif name == "log":
             self._reporter.log(value)
+        elif name == "noted":
+            self._reporter.noted(value)
         elif name == "resumed":
             self._reporter.resumed(value)
 

@@ -49,6 +49,9 @@ class PipeReporter:
     def log(self, message: str) -> None:
         self._events.send("log", message[-_LONGEST_MESSAGE:])
 
+    def noted(self, sentence: str) -> None:
+        self._events.send("noted", sentence[-_LONGEST_MESSAGE:])
+
     def shown(self, name: str, data: Mapping[str, Any]) -> None:
         self._events.send("shown", [name, data])
 

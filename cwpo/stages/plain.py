@@ -130,3 +130,9 @@ def _names(kind: type) -> Iterator[str]:
 def _optional(hint: Any) -> Any:
     """X of X | None."""
     return next(part for part in get_args(hint) if part is not types.NoneType)
+
+
+def model_of(settings: Any) -> str | None:
+    """The model that a stage's settings name; None for kinds without one."""
+    name = getattr(settings, "model", None)
+    return None if name is None else str(name)

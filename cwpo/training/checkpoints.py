@@ -1,15 +1,18 @@
 """Checkpoints of a training: what is in one, how it is written, and how a training goes on from it. Never pickle.
 
-`checkpoint.safetensors` is written aside and renamed: the trained weights, AdamW's moments, the random state, the
-metric points so far and a JSON header. Where the model is split over ranks, weights and moments are in a folder that
-torch's distributed checkpointing writes as safetensors, each rank its part; the file names the folder and is written
-after it. Either is read by any number of ranks.
+A checkpoint is a sealed folder, `step-000000120/`: every byte of it is under a checksum. `checkpoint.safetensors` in
+it holds the trained weights, AdamW's moments, the random state, the metric points so far and a JSON header. Where the
+model is split over ranks, weights and moments are in a folder beside that file, which torch's distributed checkpointing
+writes as safetensors, each rank its part. Either is read by any number of ranks.
+
+Two checkpoints are kept, the newest and the one before; a third is never begun. One that is damaged is set aside when
+it is read, and the training goes on from the one before or from the start.
 """
 
 import json
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +22,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from cwpo.files import written_aside
+from cwpo.errors import brief
+from cwpo.files import PARTIAL
 from cwpo.parallel.ranks import Ranks
+from cwpo.sealed import damage_of, sealed_folder, set_aside
 from cwpo.training.root import local, trained
 
+STEP = "step-"  # how the names of checkpoints' folders begin
 CHECKPOINT = "checkpoint.safetensors"
-SHARDS = "shards-"  # how the names of folders with parts begin
+SHARDS = "shards"  # the folder with the parts of a split model
+_KEPT = 1  # whole checkpoints while the next one is written
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 Points = list[tuple[int, str, float]]
@@ -112,10 +119,10 @@ def rest_of(training: Training, step: int) -> tuple[dict[str, Tensor], dict[str,
 
 
 def write_checkpoint(directory: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Replace the checkpoint; a kill at any moment leaves the old or the new one."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with written_aside(directory / CHECKPOINT) as aside:
-        save_file(dict(tensors), aside, metadata={"state": json.dumps(header)})
+    """The checkpoint of that step, beside the one before; a kill at any moment leaves whole ones alone."""
+    _make_room(directory)
+    with sealed_folder(_folder(directory, header)) as folder:
+        _write(folder, tensors, header)
 
 
 def write_parts(
@@ -128,37 +135,31 @@ def write_parts(
     first: bool,
 ) -> None:
     """The checkpoint of a split model: every rank calls it with its parts in host memory; the first writes the rest."""
-    import torch.distributed.checkpoint as dcp
-
-    folder = directory / f"{SHARDS}{header['step']:09d}"
-    writer = dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True)
-    dcp.save(parts.wholes(tensors), storage_writer=writer, process_group=parts.group)
-    if first:
+    target = _folder(directory, header)
+    if not first:
+        _save_parts(target.with_name(f"{target.name}{PARTIAL}"), parts, tensors)
+        return
+    _make_room(directory)
+    with sealed_folder(target) as folder:
+        _save_parts(folder, parts, tensors)
         extra = sorted(name for name in tensors if name.startswith("extra/"))
-        write_checkpoint(directory, small, {**header, "shards": folder.name, "parts": extra})
-        drop_parts(directory, but=folder.name)
+        _write(folder, small, {**header, "shards": SHARDS, "parts": extra})
 
 
-def drop_parts(directory: Path, *, but: str | None) -> None:
-    """Remove folders of parts that no checkpoint names, as a kill or a newer checkpoint leaves them."""
-    for folder in directory.glob(f"{SHARDS}*"):
-        if folder.name != but:
-            shutil.rmtree(folder, ignore_errors=True)
+def load_checkpoint(directory: Path, training: Training, say: Callable[[str], None]) -> int:
+    """Put the newest whole state into the training; the number of finished steps, 0 without a checkpoint.
 
-
-def load_checkpoint(directory: Path, training: Training) -> int:
-    """Put the stored state into the training; the number of finished steps, 0 without a checkpoint."""
-    path = directory / CHECKPOINT
-    header, tensors = _read(path, training.parts is not None) if path.exists() else (None, {})
-    if training.ranks.is_first():
-        drop_parts(directory, but=header.get("shards") if header else None)
-    training.ranks.barrier()
-    if header is None:
+    say: told, in one sentence, of checkpoints that were found damaged and set aside.
+    """
+    chosen = training.ranks.gather(_newest(directory, say) if training.ranks.is_first() else None)[0]
+    if chosen is None:
         return 0
+    path = directory / chosen / CHECKPOINT
+    header, tensors = _read(path, training.parts is not None)
     stored = header["parts"]
     targets = _targets(training, [name.removeprefix("extra/") for name in stored])
     if "shards" in header or training.parts is not None:
-        _read_parts(directory / header.get("shards", ""), targets, training.parts)
+        _read_parts(path.parent / header.get("shards", ""), targets, training.parts)
     else:
         for name, target in targets.items():
             target.copy_(tensors[name])
@@ -174,6 +175,85 @@ def load_checkpoint(directory: Path, training: Training) -> int:
     training.extra.values.update(header["extra"])
     _restore_random_states(training.model, tensors)
     return int(header["step"])
+
+
+def whole_checkpoints(directory: Path) -> list[Path]:
+    """The folders of checkpoints, the oldest first; whether they are whole says `damage_of`."""
+    return sorted(folder for folder in directory.glob(f"{STEP}*") if not folder.name.endswith(PARTIAL))
+
+
+def _folder(directory: Path, header: Mapping[str, Any]) -> Path:
+    return directory / f"{STEP}{header['step']:09d}"
+
+
+def _make_room(directory: Path) -> None:
+    """Remove all checkpoints but the newest: it stays until the next but one is written and read back."""
+    for folder in whole_checkpoints(directory)[:-_KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)
+    if whole_checkpoints(directory):
+        _drop_earlier_form(directory)
+
+
+def _write(folder: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    save_file(dict(tensors), folder / CHECKPOINT, metadata={"state": json.dumps(header)})
+
+
+def _save_parts(folder: Path, parts: Parts, tensors: Mapping[str, Tensor]) -> None:
+    import torch.distributed.checkpoint as dcp
+
+    writer = dcp.HuggingFaceStorageWriter(str(folder / SHARDS), save_distributed=True)
+    dcp.save(parts.wholes(tensors), storage_writer=writer, process_group=parts.group)
+
+
+def _newest(directory: Path, say: Callable[[str], None]) -> str | None:
+    """The name of the newest checkpoint's folder that is whole; newer ones are set aside, which is said."""
+    for folder in directory.glob(f"{STEP}*{PARTIAL}"):  # a kill left it
+        shutil.rmtree(folder, ignore_errors=True)
+    found: list[str] = []
+    chosen: str | None = None
+    while chosen is None and (folders := whole_checkpoints(directory)):
+        damage = damage_of(folders[-1])
+        if damage is None:
+            chosen = folders[-1].name
+        else:
+            set_aside(folders[-1])
+            found.append(f"after step {_step(folders[-1].name):,} ({damage})")
+    if chosen is None:
+        chosen = _earlier_form(directory, found)
+    if found:
+        words = "The checkpoint" if len(found) == 1 else "The checkpoints"
+        where = f"the checkpoint after step {_step(chosen):,}" if chosen else "the earlier one" if chosen == "" else ""
+        say(
+            f"{words} {' and '.join(found)} {'is' if len(found) == 1 else 'are'} damaged and set aside: the stage goes "
+            f"on from {where or 'the start'}."
+        )
+    return chosen
+
+
+def _step(name: str) -> int:
+    """The step in the name of a checkpoint's folder; -1 where a name was damaged."""
+    digits = name.removeprefix(STEP)
+    return int(digits) if digits.isdecimal() else -1
+
+
+def _earlier_form(directory: Path, found: list[str]) -> str | None:
+    """ "" where the folder itself holds the one checkpoint that earlier versions kept, without a checksum."""
+    path = directory / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        _read(path, split=True)
+    except Exception as error:  # whatever safetensors says of a file that it cannot read
+        set_aside(path)
+        found.append(f"of an earlier version ({brief(error)})")
+        return None
+    return ""
+
+
+def _drop_earlier_form(directory: Path) -> None:
+    (directory / CHECKPOINT).unlink(missing_ok=True)
+    for folder in directory.glob(f"{SHARDS}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read(path: Path, split: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -230,7 +230,7 @@ def train(
     parts = Parts.of(model, ranks) if root.split else None
     state = Training(model, optimizer, history.points, extra, ranks, parts)
     saver = Saver(state, ctx)
-    first = load_checkpoint(ctx.checkpoints, state)
+    first = load_checkpoint(ctx.checkpoints, state, ctx.reporter.noted)
     if first:
         ctx.reporter.log(f"Resumed from the checkpoint after step {first} of {steps}.")
     if checkpointed:

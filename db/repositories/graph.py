@@ -8,6 +8,7 @@ from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db import status
+from db.base import Base
 from db.models import (
     Annotation,
     Attempt,
@@ -139,10 +140,10 @@ def close_attempts(session: Session, stage_ids: Collection[int], attempt_status:
     )
 
 
-def remove_results(session: Session, attempt_ids: Collection[int]) -> None:
-    """Delete the bulk rows of attempts that were never published."""
+def remove_results(session: Session, attempt_ids: Collection[int], *, but: Collection[type[Base]] = ()) -> None:
+    """Delete the bulk rows of attempts that were never published, those in the tables `but` aside."""
     if attempt_ids:
-        for table in RESULTS:
+        for table in (table for table in RESULTS if table not in but):
             session.execute(delete(table).where(table.attempt_id.in_(attempt_ids)))
 
 

@@ -13,6 +13,8 @@ from db.models import Run, RunStage, Stage, Worker
 from db.readiness import wanted
 from db.status import SILENT_SECONDS
 
+_CLOCK_MARGIN = 5.0  # seconds; a clock that is adjusted slowly never makes leases this much longer
+
 
 def held_by(session: Session, worker_id: int) -> list[tuple[int, int]]:
     """(stage id, token) of every stage that the worker holds."""
@@ -35,6 +37,23 @@ def expired_count(session: Session) -> int:
     """How many leases have run out: looked up on the read engine, so that a quiet tick writes nothing."""
     expired = select(func.count()).where(Stage.status == status.RUNNING, Stage.lease_expires_at < now(session))
     return session.execute(expired).scalar_one()
+
+
+def ahead_count(session: Session, lease_seconds: float) -> int:
+    """How many leases run for longer than any can: the database's clock was set back since they were renewed."""
+    latest = now(session) + timedelta(seconds=lease_seconds + _CLOCK_MARGIN)
+    ahead = select(func.count()).where(Stage.status == status.RUNNING, Stage.lease_expires_at > latest)
+    return session.execute(ahead).scalar_one()
+
+
+def set_back(session: Session, lease_seconds: float) -> None:
+    """After the clock was set back: no lease runs longer than one from now, no worker was heard in the future."""
+    at = now(session)
+    latest = at + timedelta(seconds=lease_seconds)
+    ahead = update(Stage).where(Stage.status == status.RUNNING, Stage.lease_expires_at > latest)
+    session.execute(ahead.values(lease_expires_at=latest).execution_options(synchronize_session=False))
+    heard = update(Worker).where(Worker.heartbeat_at > at)
+    session.execute(heard.values(heartbeat_at=at).execution_options(synchronize_session=False))
 
 
 def silent_count(session: Session) -> int:

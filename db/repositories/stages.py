@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db import status
 from db.engine import now
 from db.errors import UnknownWorker
-from db.models import Artifact, Attempt, Run, RunStage, Stage, StageInput, Worker
+from db.models import Artifact, Attempt, Histogram, Run, RunStage, Stage, StageInput, Worker
 from db.records import ClaimedStage, NewArtifact, Requeued
 from db.repositories import cards
 from db.repositories.graph import (
@@ -89,6 +89,12 @@ def start_at(session: Session, stage_id: int, token: int, first_step: int) -> No
     carry_over(session, stage_id, attempt_id, first_step)
 
 
+def note(session: Session, stage_id: int, token: int, sentence: str) -> None:
+    """Say beside the running attempt what went otherwise than usual; it stays where the attempt ends well."""
+    attempt_id = _attempt_id(session, stage_id, token)
+    session.execute(update(Attempt).where(Attempt.id == attempt_id).values(cause=clean_text(sentence)))
+
+
 def publish(
     session: Session,
     stage_id: int,
@@ -111,12 +117,25 @@ def publish(
         ),
     ):  # fmt: skip
         raise stale(stage_id, token)
-    _end_attempt(session, attempt_id, status.ATTEMPT_PUBLISHED, at, None)
+    _end_attempt(session, attempt_id, status.ATTEMPT_PUBLISHED, at)
     remove_curves(session, stage_id, but=attempt_id)
     if artifact is not None:
         _store_artifact(session, stage_id, artifact, at)
     run_values.add_figures(session, stage_id, summary)
     _refresh(session, stage_id, at)
+
+
+def is_published(session: Session, stage_id: int, token: int) -> bool:
+    """Whether the attempt under this token published the stage."""
+    attempt = select(Attempt.id).where(Attempt.stage_id == stage_id, Attempt.token == token)
+    published = select(Stage.id).where(Stage.id == stage_id, Stage.published_attempt_id == attempt.scalar_subquery())
+    return session.execute(published).first() is not None
+
+
+def take_back(session: Session, stage_id: int, token: int) -> None:
+    """Remove the bulk rows that a held stage wrote so far, to write them anew; what is shown live stays."""
+    check_token(session, stage_id, token)
+    remove_results(session, [_attempt_id(session, stage_id, token)], but=(Histogram,))
 
 
 def fail(session: Session, stage_id: int, token: int, *, error: str) -> None:
@@ -151,6 +170,12 @@ def lose(session: Session, stage_id: int, token: int, *, cause: str) -> Requeued
     if stage is None:
         raise stale(stage_id, token)
     return _requeue_one(session, stage, at, cause)
+
+
+def times_lost(session: Session, stage_id: int) -> int:
+    """How many attempts of the stage ended without a result, for whatever reason but a failure or cancellation."""
+    lost = select(func.count()).where(Attempt.stage_id == stage_id, Attempt.status == status.ATTEMPT_LOST)
+    return session.execute(lost).scalar_one()
 
 
 def refuse(session: Session, stage_id: int, token: int, *, cause: str) -> None:
@@ -252,8 +277,8 @@ def _find_attempt(session: Session, stage_id: int, token: int) -> int | None:
     return session.scalars(select(Attempt.id).where(Attempt.stage_id == stage_id, Attempt.token == token)).first()
 
 
-def _end_attempt(session: Session, attempt_id: int, state: str, at: datetime, cause: str | None) -> None:
-    session.execute(update(Attempt).where(Attempt.id == attempt_id).values(status=state, finished_at=at, cause=cause))
+def _end_attempt(session: Session, attempt_id: int, state: str, at: datetime) -> None:
+    session.execute(update(Attempt).where(Attempt.id == attempt_id).values(status=state, finished_at=at))
 
 
 def _store_artifact(session: Session, stage_id: int, artifact: NewArtifact, at: datetime) -> None:

@@ -13,6 +13,7 @@ class RecordingReporter:
     progresses: list[tuple[int, int, str]] = field(default_factory=list)
     points: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
     looked_at: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -27,6 +28,10 @@ class RecordingReporter:
 
     def log(self, message: str) -> None:
         self.lines.append(message)
+
+    def noted(self, sentence: str) -> None:
+        self.lines.append(sentence)
+        self.notes.append(sentence)
 
     def share(self, value: float) -> None:
         self.shares.append(value)

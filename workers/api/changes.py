@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
+from db.errors import DatabaseUnavailable
 from workers.machine.paths import store
 from workers.queue import doorbell, scheduler
 
@@ -16,7 +17,11 @@ def delete_artifacts(fingerprints: Sequence[str]) -> None:
 
 def announce() -> bool:
     """Ring for idle workers. False when Redis is down, whether or not anybody had to be rung."""
-    return scheduler.ring_idle() and redis_health()[0]
+    try:
+        rung = scheduler.ring_idle()
+    except DatabaseUnavailable:  # what was to be written is written; the reaper rings when it can look again
+        rung = True
+    return rung and redis_health()[0]
 
 
 def redis_health() -> tuple[bool, str]:

@@ -17,6 +17,7 @@ from db.repositories import runs
 from db.repositories.keeping import marks, queue, removal
 from db.repositories.keeping.queue import WHERE, Where
 from workers.api.changes import announce, delete_artifacts
+from workers.machine import patience
 from workers.machine.database import reading, writing
 from workers.queue.reaper import remove_deleted
 
@@ -82,6 +83,7 @@ def named(run_ids: Collection[int]) -> str:
     return f"Runs {', '.join(map(str, ids[:-1]))} and {ids[-1]}"
 
 
+@patience.patient()
 def tag(run_ids: Collection[int], word: str) -> Done:
     """Give a tag to runs."""
     with writing() as session:
@@ -89,6 +91,7 @@ def tag(run_ids: Collection[int], word: str) -> Done:
     return _done(changed, f"tagged “{marks.fit_tag(word)}”", run_ids, "had the tag already", "untag", word)
 
 
+@patience.patient()
 def untag(run_ids: Collection[int], word: str) -> Done:
     """Take a tag away from runs."""
     with writing() as session:
@@ -96,6 +99,7 @@ def untag(run_ids: Collection[int], word: str) -> Done:
     return _done(changed, f"no longer tagged “{word}”", run_ids, "had no such tag", "tag", word)
 
 
+@patience.patient()
 def retag(run_ids: Collection[int], add: Sequence[str], remove: Sequence[str]) -> Done:
     """Give and take several tags at once."""
     added, gone = {}, {}
@@ -113,6 +117,7 @@ def retag(run_ids: Collection[int], add: Sequence[str], remove: Sequence[str]) -
     return _said(tuple(sorted(back)), " and ".join(words), undo=Undo(command="retag", values=back))
 
 
+@patience.patient()
 def note(run_ids: Collection[int], text: str) -> Done:
     """Write the same note for runs; an empty one takes it away."""
     with writing() as session:
@@ -122,6 +127,7 @@ def note(run_ids: Collection[int], text: str) -> Done:
     return _said(tuple(sorted(before)), what, many=many, undo=Undo(command="note", values=before))
 
 
+@patience.patient()
 def rename(run_id: int, name: str) -> Done:
     """Give a run another name."""
     with writing() as session:
@@ -130,6 +136,7 @@ def rename(run_id: int, name: str) -> Done:
     return _said(tuple(before), what, undo=Undo(command="rename", values=before))
 
 
+@patience.patient()
 def pin(run_ids: Collection[int]) -> Done:
     """Pin runs."""
     with writing() as session:
@@ -137,6 +144,7 @@ def pin(run_ids: Collection[int]) -> Done:
     return _done(changed, "pinned", run_ids, "was pinned already", "unpin")
 
 
+@patience.patient()
 def unpin(run_ids: Collection[int]) -> Done:
     """Take pins away."""
     with writing() as session:
@@ -144,6 +152,7 @@ def unpin(run_ids: Collection[int]) -> Done:
     return _done(changed, "unpinned", run_ids, "was not pinned", "pin")
 
 
+@patience.patient()
 def archive(run_ids: Collection[int]) -> Done:
     """Hide finished runs from lists."""
     with writing() as session:
@@ -152,6 +161,7 @@ def archive(run_ids: Collection[int]) -> Done:
     return _said(changed, "archived", _live_stay(rest, "archived"), undo=_undo("restore", changed))
 
 
+@patience.patient()
 def restore(run_ids: Collection[int]) -> Done:
     """Show archived runs again."""
     with writing() as session:
@@ -159,6 +169,7 @@ def restore(run_ids: Collection[int]) -> Done:
     return _done(changed, "restored", run_ids, "was not archived", "archive")
 
 
+@patience.patient()
 def delete(run_ids: Collection[int]) -> Done:
     """Hide finished runs at once; they and what only they use are removed ten minutes later, and until then the way
     back brings them back whole."""
@@ -175,6 +186,7 @@ def loss(run_ids: Collection[int]) -> Loss:
         return removal.loss(session, run_ids)
 
 
+@patience.patient()
 def cancel(run_ids: Collection[int]) -> Done:
     """Stop runs within seconds; stages that another run wants go on. The way back queues them again."""
     let_go: list[str] = []
@@ -191,6 +203,7 @@ def cancel(run_ids: Collection[int]) -> Done:
     return _said(tuple(done), "cancelled, what is finished stays", refused, undo=_undo("retry", done))
 
 
+@patience.patient()
 def retry(run_ids: Collection[int]) -> Done:
     """Queue what failed or was cancelled again."""
     done: set[int] = set()
@@ -206,6 +219,7 @@ def retry(run_ids: Collection[int]) -> Done:
     return _said(tuple(sorted(done)), f"queued again{_ring()}", refused, undo=_undo("cancel", done))
 
 
+@patience.patient()
 def pause(run_ids: Collection[int]) -> Done:
     """Start no further stage for these runs; what runs ends as usual."""
     with writing() as session:
@@ -213,6 +227,7 @@ def pause(run_ids: Collection[int]) -> Done:
     return _done(changed, "paused", run_ids, "was not in the queue, or paused already", "resume")
 
 
+@patience.patient()
 def resume(run_ids: Collection[int]) -> Done:
     """Go on with paused runs."""
     with writing() as session:
@@ -220,6 +235,7 @@ def resume(run_ids: Collection[int]) -> Done:
     return _done(changed, f"resumed{_ring()}", run_ids, "was not paused", "pause")
 
 
+@patience.patient()
 def pause_queue() -> Done:
     """Start no stage any more, whoever wants it; what runs ends as usual."""
     with writing() as session:
@@ -228,6 +244,7 @@ def pause_queue() -> Done:
     return Done(sentence="The queue is paused; running stages end as usual.", undo=back)
 
 
+@patience.patient()
 def resume_queue() -> Done:
     """Start stages again."""
     with writing() as session:
@@ -236,6 +253,7 @@ def resume_queue() -> Done:
     return Done(sentence=f"The queue goes on{_ring()}.", undo=back)
 
 
+@patience.patient()
 def move(run_ids: Collection[int], where: Where) -> Done:
     """Move runs to the front of the queue, or one place up or down."""
     if where not in WHERE:
@@ -257,6 +275,7 @@ def undo(way_back: Undo) -> str:
     return found
 
 
+@patience.patient()
 def _undelete(values: Values) -> str:
     with writing() as session:
         there = removal.show(session, values)
@@ -265,6 +284,7 @@ def _undelete(values: Values) -> str:
     return f"{named(there)} brought back.{late}"
 
 
+@patience.patient()
 def _retag(values: Values) -> str:
     with writing() as session:
         for run_id, steps in values.items():
@@ -274,6 +294,7 @@ def _retag(values: Values) -> str:
 
 
 def _write(change: Callable[[Session, Any], Any], words: str) -> Callable[[Values], str]:
+    @patience.patient()
     def back(values: Values) -> str:
         with writing() as session:
             change(session, values)

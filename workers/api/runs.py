@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from db.repositories import runs
 from workers.api.changes import announce, delete_artifacts
+from workers.machine import patience
 from workers.machine.database import writing
 
 
@@ -23,6 +24,7 @@ class Deleted:
     kept_annotators: tuple[str, ...]
 
 
+@patience.patient()
 def cancel_run(run_id: int) -> None:
     """Stop a run within seconds; stages that another run wants go on."""
     with writing() as session:
@@ -32,23 +34,30 @@ def cancel_run(run_id: int) -> None:
 
 def retry_run(run_id: int) -> Changed:
     """Queue what failed or was cancelled again, for every run that waits for it."""
+    return Changed(run_ids=_retry(run_id), queue_down=not announce())
+
+
+@patience.patient()
+def _retry(run_id: int) -> tuple[int, ...]:
     with writing() as session:
-        waiting = runs.retry(session, run_id)
-    return Changed(run_ids=waiting, queue_down=not announce())
+        return runs.retry(session, run_id)
 
 
+@patience.patient()
 def reprioritise(run_id: int, priority: int) -> None:
     """Higher runs first."""
     with writing() as session:
         runs.set_priority(session, run_id, priority)
 
 
+@patience.patient()
 def archive_run(run_id: int, archived: bool = True) -> None:
     """Hide a finished run from the lists, or show it again."""
     with writing() as session:
         runs.archive(session, run_id, archived)
 
 
+@patience.patient()
 def delete_run(run_id: int) -> Deleted:
     """Remove a finished run, its rows, and the artifacts that nothing else uses."""
     with writing() as session:

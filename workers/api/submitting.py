@@ -18,6 +18,7 @@ from db.repositories.relabeling import sets as relabel_sets
 from db.status import CANCELLED, DONE, FAILED
 from workers.api.changes import announce, delete_artifacts
 from workers.api.runs import retry_run
+from workers.machine import patience
 from workers.machine.database import reading, writing
 from workers.machine.devices import has_bf16, visible_gpus
 from workers.machine.paths import home
@@ -124,14 +125,19 @@ def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
 
 def _extended(planned: Sequence[tuple[int, list[NewStage]]]) -> list[Submitted]:
     """Further stages for runs that are evaluated."""
-    with writing() as session:
-        made = [runs.extend(session, run_id, stages) for run_id, stages in planned]
+    made = _extend(planned)
     taken = {stage.fingerprint for _, stages in planned for stage in stages}
     delete_artifacts([fingerprint for one in made for fingerprint in one.removed if fingerprint not in taken])
     down = not announce()
     return [
         Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
     ]
+
+
+@patience.patient()
+def _extend(planned: Sequence[tuple[int, list[NewStage]]]) -> list[CreatedRun]:
+    with writing() as session:
+        return [runs.extend(session, run_id, stages) for run_id, stages in planned]
 
 
 def judge(run_ids: Sequence[int], asked: JudgeConfig) -> list[Submitted]:
@@ -221,6 +227,18 @@ def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priorit
     graphs = [(config, build(config)) for config in configs]
     refuse_held_out(graphs)
     planned = _with_needs(graphs)
+    made = _create(planned, sweep=sweep, priority=priority)
+    down = not announce()
+    return [
+        Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
+    ]
+
+
+@patience.patient()
+def _create(
+    planned: Sequence[tuple[RunConfig, Graph, list[NewStage]]], *, sweep: str | None, priority: int
+) -> list[CreatedRun]:
+    """All rows in one transaction."""
     made: list[CreatedRun] = []
     with writing() as session:
         before = runs.there_before(session, {stage.fingerprint for _, _, stages in planned for stage in stages})
@@ -229,10 +247,7 @@ def _submit_resolved(configs: Sequence[RunConfig], *, sweep: str | None, priorit
             made.append(runs.create(session, row, stages, before_all=before))
             if config.data.relabels is not None:
                 relabel_sets.used(session, made[-1].run_id, config.data.relabels)
-    down = not announce()
-    return [
-        Submitted(run_id=one.run_id, reused=one.reused + one.shared, stages=one.stages, queue_down=down) for one in made
-    ]
+    return made
 
 
 def _with_needs(graphs: Sequence[tuple[RunConfig, Graph]]) -> list[tuple[RunConfig, Graph, list[NewStage]]]:

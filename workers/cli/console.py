@@ -114,6 +114,9 @@ class _BarReporter:
     def log(self, message: str) -> None:
         self._bars.console.print(message, markup=False, highlight=False)
 
+    def noted(self, sentence: str) -> None:
+        self.log(sentence)
+
     def shown(self, name: str, data: Mapping[str, Any]) -> None:
         """Pages show it."""
 

@@ -180,5 +180,8 @@ class _Rows:
     def log(self, message: str) -> None:
         print(message, file=sys.stderr)
 
+    def noted(self, sentence: str) -> None:
+        self.log(sentence)
+
     def shown(self, name: str, data: Mapping[str, Any]) -> None:
         """Pages show it."""

@@ -8,6 +8,7 @@ from cwpo.config import catalog
 from cwpo.config.run import RunConfig
 from cwpo.errors import ArtifactError
 from cwpo.stages.graph import StageSpec
+from cwpo.stages.plain import model_of as named_model
 from cwpo.stages.stored_annotator import is_fingerprint, stored_annotator
 from db.records import NewRun, NewStage
 from workers.machine.paths import store
@@ -81,8 +82,7 @@ def model_of(config: RunConfig, spec: StageSpec) -> str | None:
     """The model a stage spends its time in: what expected seconds are averaged over."""
     if spec.kind == "labels":
         return backbone_of(config)
-    name: str | None = getattr(spec.settings, "model", None)
-    return name
+    return named_model(spec.settings)
 
 
 def backbone_of(config: RunConfig) -> str:

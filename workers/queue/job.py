@@ -9,11 +9,14 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from types import FrameType
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from cwpo.config.environment import settings
 from cwpo.config.parts import ExecutionConfig
@@ -24,13 +27,14 @@ from cwpo.report.numbers import duration
 from cwpo.stages.context import Execution
 from cwpo.stages.execute import StageResult
 from cwpo.stages.kinds import kind_named, stored_settings
+from cwpo.stages.plain import model_of
 from cwpo.stages.settings import Settings
-from db.errors import StaleToken
+from db.errors import DatabaseError, DatabasePasses, DatabaseUnavailable, StaleToken
 from db.records import ClaimedStage
 from db.repositories import cards, leases, stages
 from db.repositories import workers as worker_rows
 from db.status import WORKER_BUSY
-from workers.machine import logs
+from workers.machine import logs, patience
 from workers.machine.database import reading, writing
 from workers.machine.devices import card_memory
 from workers.machine.paths import home, store
@@ -84,42 +88,72 @@ def work(*rung: object) -> int:
     finished = 0
     try:
         while time.monotonic() < deadline and not shutdown.asked():
-            claimed = _claim(worker_id, device, patience=WAIT_SECONDS if finished else 0.0)
+            claimed = _claim(worker_id, device, wait=WAIT_SECONDS if finished else 0.0)
             if claimed is None:
                 break
-            scheduler.ring_idle()
+            _quietly(scheduler.ring_idle)
             with logs.about(run=_run_of(claimed), stage=f"{claimed.kind}#{claimed.stage_id}"):
                 _perform(worker_id, device, claimed, shutdown)
             finished += 1
+    except DatabasePasses as error:
+        log.error("nothing was claimed: %s", error)
     finally:
         if not shutdown.asked():
-            set_idle(worker_id)
-            scheduler.ring_idle()
+            _quietly(lambda: set_idle(worker_id))
+            _quietly(scheduler.ring_idle)
     shutdown.leave()
     return finished
 
 
+def _quietly(do: Callable[[], object]) -> None:
+    """What is told beside the work: where the database stays away, the reaper and the next beat make up for it."""
+    try:
+        do()
+    except DatabaseUnavailable as error:
+        log.warning("not told: %s", error)
+
+
 def _run_of(claimed: ClaimedStage) -> int | None:
-    """The most urgent live run that wants the stage: whose log lines these are."""
-    with reading() as session:
+    """The most urgent live run that wants the stage: whose log lines these are; None also where nobody can say."""
+    with contextlib.suppress(DatabaseUnavailable), reading() as session:
         return leases.most_urgent_run(session, claimed.stage_id)
+    return None
 
 
-def _claim(worker_id: int, device: str, *, patience: float) -> ClaimedStage | None:
-    """The most urgent ready stage; within `patience` seconds also one that becomes ready meanwhile."""
-    deadline = time.monotonic() + patience
+def _claim(worker_id: int, device: str, *, wait: float) -> ClaimedStage | None:
+    """The most urgent ready stage; within `wait` seconds also one that becomes ready meanwhile."""
+    deadline = time.monotonic() + wait
     while True:
-        with reading() as session:
-            ready = cards.start_for(session, worker_id, device)
-        if ready is not None:
-            with writing() as session:
-                claimed = stages.claim(session, worker_id, device, LEASE_SECONDS, environment=_environment())
-                if claimed is not None:
-                    worker_rows.beat(session, worker_id, state=WORKER_BUSY, stage_id=claimed.stage_id)
-                    return claimed
+        if (claimed := _claim_patiently(worker_id, device)) is not None:
+            return claimed
         if time.monotonic() >= deadline:
             return None
         time.sleep(_LOOK_EVERY)
+
+
+def _claim_patiently(worker_id: int, device: str) -> ClaimedStage | None:
+    """The most urgent ready stage; what passes is waited out."""
+    again = False
+
+    def once() -> ClaimedStage | None:
+        nonlocal again
+        doubt, again = again, True
+        with reading() as session:
+            ready = cards.start_for(session, worker_id, device) is not None
+        return _claim_ready(worker_id, device, again=doubt) if ready or doubt else None
+
+    return patience.patiently(once)
+
+
+def _claim_ready(worker_id: int, device: str, *, again: bool) -> ClaimedStage | None:
+    """again: after a fault in which a claim of this worker may have been committed; it is given back first."""
+    with writing() as session:
+        for stage_id, token in leases.held_by(session, worker_id) if again else ():
+            stages.release(session, stage_id, token, cause="The connection broke while the stage was claimed.")
+        claimed = stages.claim(session, worker_id, device, LEASE_SECONDS, environment=_environment())
+        if claimed is not None:
+            worker_rows.beat(session, worker_id, state=WORKER_BUSY, stage_id=claimed.stage_id)
+    return claimed
 
 
 def _perform(worker_id: int, device: str, claimed: ClaimedStage, shutdown: Shutdown) -> None:
@@ -134,11 +168,11 @@ def _perform(worker_id: int, device: str, claimed: ClaimedStage, shutdown: Shutd
             _stopped(claimed, lease)
         except StaleToken as error:
             log.warning("refused: %s", error)
-            with writing() as session:
-                stages.refuse(session, claimed.stage_id, claimed.token, cause=str(error))
+            cause = str(error)
+            _record(lambda session: stages.refuse(session, claimed.stage_id, claimed.token, cause=cause))
         except RanksLost as error:
             _lost(claimed, error, reporter, lease)
-        except StoreUnreachable as error:
+        except (StoreUnreachable, DatabasePasses) as error:
             _given_back(claimed, error)
         except ArtifactError as error:
             if not _reopen_missing_inputs(claimed):
@@ -152,8 +186,7 @@ def _perform(worker_id: int, device: str, claimed: ClaimedStage, shutdown: Shutd
 def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: BufferingReporter, lease: Lease) -> None:
     from workers.queue.publish import publish
 
-    with reading() as session:
-        wishes = ExecutionConfig.model_validate(leases.wishes(session, claimed.stage_id))
+    wishes = lease.patiently(lambda: _wishes(claimed))
     from cwpo.models.sizes.disk import in_room
     from cwpo.parallel.launch import compute_on
     from cwpo.stages.execute import execute
@@ -177,6 +210,11 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
     _say_result(claimed, result, reporter)
     publish(place, claimed, result, reporter, lease)
     log.info("published, %.1f s%s", result.seconds, "" if result.computed else ", found in the artifact store")
+
+
+def _wishes(claimed: ClaimedStage) -> ExecutionConfig:
+    with reading() as session:
+        return ExecutionConfig.model_validate(leases.wishes(session, claimed.stage_id))
 
 
 def _begins(device: str, claimed: ClaimedStage) -> str:
@@ -213,7 +251,7 @@ def _splits(claimed: ClaimedStage, of_stage: Settings, wishes: ExecutionConfig) 
 
     memory = card_memory()
     sizes = [memory[card].total for card in claimed.cards if card in memory]
-    name: str | None = getattr(of_stage, "model", None)
+    name = model_of(of_stage)
     config = None if name is None else known_config(name, getattr(of_stage, "revision", None), home())
     shape = None if config is None else shape_of(config)
     if shape is None or not sizes:
@@ -246,39 +284,53 @@ def _stopped(claimed: ClaimedStage, lease: Lease) -> None:
     """Cancelled stages are closed in the database already, lost ones have another owner; ours goes back."""
     log.info("stopped: %s", lease.reason)
     if lease.reason == "shutdown":
-        with writing() as session:
-            stages.release(session, claimed.stage_id, claimed.token, cause="The worker was stopped.")
+        _record(
+            lambda session: stages.release(session, claimed.stage_id, claimed.token, cause="The worker was stopped.")
+        )
 
 
 def _lost(claimed: ClaimedStage, error: RanksLost, reporter: BufferingReporter, lease: Lease) -> None:
     """Its processes were killed or hung: the attempt counts as one whose job process was killed."""
     log.error("lost: %s", error)
     reporter.log("\n".join([str(error), *getattr(error, "__notes__", ())]))
-    try:
-        lease.flush()
+    _flush(lease)
+    _record(lambda session: stages.lose(session, claimed.stage_id, claimed.token, cause=str(error)))
+
+
+def _given_back(claimed: ClaimedStage, error: StoreUnreachable | DatabasePasses) -> None:
+    """What was computed stays here; whoever takes the stage next goes on as soon as the store or database answers."""
+    log.warning("given back: %s", error)
+    _record(lambda session: stages.release(session, claimed.stage_id, claimed.token, cause=str(error)))
+
+
+def _record(write: Callable[[Session], object]) -> None:
+    """Write how a stage ended, unless it is another worker's by now. Where the database stays away, the end of the
+    lease says it."""
+
+    def once() -> None:
         with writing() as session:
-            stages.lose(session, claimed.stage_id, claimed.token, cause=str(error))
+            write(session)
+
+    try:
+        patience.patiently(once)
     except StaleToken:
         return
+    except DatabaseUnavailable as error:
+        log.error("not recorded: %s", error)
 
 
-def _given_back(claimed: ClaimedStage, error: StoreUnreachable) -> None:
-    """What was computed stays here; whoever takes the stage next goes on as soon as the store answers."""
-    log.warning("given back: %s", error)
-    with contextlib.suppress(StaleToken), writing() as session:
-        stages.release(session, claimed.stage_id, claimed.token, cause=str(error))
+def _flush(lease: Lease) -> None:
+    """The last lines and points, as far as they can be written."""
+    with contextlib.suppress(DatabaseError):
+        lease.patiently(lease.flush)
 
 
 def _failed(claimed: ClaimedStage, error: Exception, reporter: BufferingReporter, lease: Lease) -> None:
     """The sentence goes to the runs, the traceback to the log."""
     log.error("failed: %s", sentence_of(error))
     reporter.log("".join(traceback.format_exception(error)))
-    try:
-        lease.flush()
-        with writing() as session:
-            stages.fail(session, claimed.stage_id, claimed.token, error=sentence_of(error))
-    except StaleToken:
-        return
+    _flush(lease)
+    _record(lambda session: stages.fail(session, claimed.stage_id, claimed.token, error=sentence_of(error)))
 
 
 def _reopen_missing_inputs(claimed: ClaimedStage) -> bool:
@@ -292,10 +344,13 @@ def _reopen_missing_inputs(claimed: ClaimedStage) -> bool:
         return True
     if gone:
         log.warning("inputs are gone and computed again: %s", ", ".join(one[:12] for one in gone))
-        with writing() as session:
-            stages.release(session, claimed.stage_id, claimed.token, cause="An input's artifact is missing or damaged.")
-            stages.reopen(session, gone)
+        _record(lambda session: _reopen(session, claimed, gone))
     return bool(gone)
+
+
+def _reopen(session: Session, claimed: ClaimedStage, gone: list[str]) -> None:
+    stages.release(session, claimed.stage_id, claimed.token, cause="An input's artifact is missing or damaged.")
+    stages.reopen(session, gone)
 
 
 @cache

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypeVar
 
 import psutil
 from sqlalchemy.orm import Session
@@ -18,16 +18,22 @@ from db.records import ClaimedStage
 from db.repositories import annotations, cards, leases, metrics, stages
 from db.repositories import workers as worker_rows
 from db.status import CANCELLED, HELD, WORKER_BUSY, WORKER_IDLE
+from workers.machine import patience
 from workers.machine.database import writing
 from workers.machine.devices import card_memory
 from workers.queue.reporter import Batch, BufferingReporter
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 LEASE_SECONDS = 45.0  # three missed heartbeats and a little
 FLUSH_SECONDS = 2.0  # progress, metrics and log lines go out, the lease is renewed, cancellation comes in
 BEAT_SECONDS = 10.0  # the worker's own row
 STOP_SECONDS = 20.0  # a stage that does not stop by itself is ended
+MOST_KILLED = 50  # times that a stage may be lost before kills from outside count as all others
+_KILLED = "Its process was killed from outside, not for memory; the stage goes on from its last checkpoint."
+_GOODBYE_SECONDS = 2.0  # that a supervisor which ends waits for the database
 
 Reason = Literal["cancelled", "lost", "shutdown"]
 
@@ -75,6 +81,11 @@ class Lease:
             self._flush_batch()
             while self._reporter.full:
                 self._flush_batch()
+
+    def patiently(self, do: Callable[[], T], *, doubtful: bool = True) -> T:
+        """What is written for the stage, again while the fault is one that passes: within the lease, as long as the
+        stage is ours."""
+        return patience.patiently(do, stop=lambda: self._reason is not None, doubtful=doubtful)
 
     def _flush_batch(self) -> None:
         """Write a batch and renew the lease, in one transaction; StaleToken when it is not ours."""
@@ -128,6 +139,8 @@ def _write_batch(session: Session, claimed: ClaimedStage, batch: Batch) -> None:
     """First step, metric points, pace, log lines and what is to be looked at of a held stage."""
     if batch.first_step is not None:
         stages.start_at(session, claimed.stage_id, claimed.token, batch.first_step)
+    if batch.note:
+        stages.note(session, claimed.stage_id, claimed.token, batch.note)
     if batch.points:
         metrics.add(session, claimed, batch.points)
     if batch.pace:
@@ -172,31 +185,46 @@ def tell_free_memory(cards_of: dict[int, str]) -> None:
                 worker_rows.free_bytes(session, worker_id, free)
 
 
+@patience.patient(patience.PEOPLE, doubtful=True)
 def set_idle(worker_id: int) -> None:
     """The job process is about to end."""
     with writing() as session:
         worker_rows.beat(session, worker_id, state=WORKER_IDLE, rss_mb=_rss_mb(os.getppid()))
 
 
-def give_up_stages(worker_id: int) -> int:
-    """A job process died: its stage goes back to the queue now instead of in 45 s. How many stages."""
+@patience.patient(patience.WORKING, doubtful=True)
+def give_up_stages(worker_id: int, *, outside: bool = False) -> int:
+    """A job process died: its stage goes back to the queue now instead of in 45 s. How many stages.
+
+    outside: somebody killed it, which says nothing of the stage and does not count against it, within reason.
+    """
+    return _give_up(worker_id, outside)
+
+
+def _give_up(worker_id: int, outside: bool) -> int:
+    released = 0
     with writing() as session:
+        for stage_id, token in leases.held_by(session, worker_id) if outside else ():
+            if stages.times_lost(session, stage_id) < MOST_KILLED:
+                stages.release(session, stage_id, token, cause=_KILLED)
+                released += 1
         held = leases.expire_worker(session, worker_id)
         if held:
             for one in stages.requeue_expired(session):
                 log.warning("%s", one.cause, extra={"stage": f"{one.kind}#{one.stage_id}"})
         cards.give_back(session, worker_id)
-    return held
+    return released + held
 
 
-def bury_worker(worker_id: int) -> int:
-    """A worker died: mark its row, give its stages back."""
-    held = give_up_stages(worker_id)
+def bury_worker(worker_id: int, *, outside: bool = False) -> int:
+    """A worker died: mark its row, give its stages back. Its caller asks again where the database is away."""
+    held = _give_up(worker_id, outside)
     with writing() as session:
         worker_rows.stop(session, worker_id)
     return held
 
 
+@patience.patient(_GOODBYE_SECONDS, doubtful=True)
 def retire_worker(worker_id: int) -> None:
     """A worker was stopped on purpose: its stages go back without counting against them."""
     with writing() as session:

@@ -1,6 +1,10 @@
-"""Artifact -> rows. Bulk rows under the attempt's token, at most 5,000 a transaction; then one short publication."""
+"""Artifact -> rows. Bulk rows under the attempt's token, at most 5,000 a transaction; then one short publication.
+
+Faults of the database that pass are waited out as long as the stage is ours; the artifact is kept whatever happens.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +28,58 @@ def publish(
     store: ArtifactStore, claimed: ClaimedStage, result: StageResult, reporter: BufferingReporter, lease: Lease
 ) -> None:
     """Make a finished stage visible; StaleToken when the stage is not ours any more."""
-    for file, write in _TABLES.get(claimed.kind, ()):
-        for rows in _batches(result.path / file):
-            with writing() as session:
-                write(session, claimed, rows)
-    lease.flush()  # where a resumed attempt starts is written before its points
+    _write_tables(claimed, result, lease)
+    lease.patiently(lease.flush)  # where a resumed attempt starts is written before its points
     if not result.computed or reporter.first_step:  # the live points do not hold everything
-        _all_points(claimed, result.path / "metrics.parquet")
+        _all_points(claimed, result.path / "metrics.parquet", lease)
     info = store.info(claimed.fingerprint)
     artifact = NewArtifact(bytes=info.bytes, files=len(info.files), sha256=info.sha256)
+    batch, again = reporter.take(), False
+
+    def once() -> None:
+        nonlocal again
+        with writing() as session:
+            if again and stages.is_published(session, claimed.stage_id, claimed.token):
+                return  # the connection broke after the commit
+            again = True
+            renew(session, claimed, batch)
+            _write_summary(session, claimed, result.summary)
+            stages.publish(
+                session,
+                claimed.stage_id,
+                claimed.token,
+                summary=result.summary,
+                seconds=result.seconds,
+                artifact=artifact,
+            )
+
+    lease.patiently(once)
+
+
+def _write_tables(claimed: ClaimedStage, result: StageResult, lease: Lease) -> None:
+    """The bulk rows, batch by batch. Where nobody can say whether a batch was committed, all are written anew."""
+    again = False
+
+    def write_all() -> None:
+        nonlocal again
+        if again:
+            lease.patiently(lambda: _remove(claimed))
+        again = True
+        for file, write in _TABLES.get(claimed.kind, ()):
+            for rows in _batches(result.path / file):
+                lease.patiently(partial(_write_rows, claimed, write, rows), doubtful=False)
+
+    lease.patiently(write_all)
+
+
+def _write_rows(claimed: ClaimedStage, write: Write, rows: Rows) -> None:
     with writing() as session:
-        renew(session, claimed, reporter.take())
-        _write_summary(session, claimed, result.summary)
-        stages.publish(
-            session,
-            claimed.stage_id,
-            claimed.token,
-            summary=result.summary,
-            seconds=result.seconds,
-            artifact=artifact,
-        )
+        write(session, claimed, rows)
+
+
+def _remove(claimed: ClaimedStage) -> None:
+    with writing() as session:
+        stages.take_back(session, claimed.stage_id, claimed.token)
 
 
 def _add_annotations(session: Session, claimed: ClaimedStage, rows: Rows) -> None:
@@ -78,7 +114,10 @@ def _batches(file: Path) -> Iterator[list[dict[str, Any]]]:
             yield batch.to_pylist()
 
 
-def _all_points(claimed: ClaimedStage, file: Path) -> None:
+def _all_points(claimed: ClaimedStage, file: Path, lease: Lease) -> None:
     for rows in _batches(file):
-        with writing() as session:
-            metrics.add(session, claimed, [(row["step"], row["name"], row["value"]) for row in rows])
+        lease.patiently(partial(_write_rows, claimed, _add_points, rows))
+
+
+def _add_points(session: Session, claimed: ClaimedStage, rows: Rows) -> None:
+    metrics.add(session, claimed, [(row["step"], row["name"], row["value"]) for row in rows])

@@ -11,6 +11,7 @@ from types import FrameType
 
 from cwpo.artifacts import TOKENS
 from cwpo.errors import ConfigError
+from db.engine import now
 from db.errors import DatabaseError
 from db.repositories import leases, stages
 from db.repositories import workers as worker_rows
@@ -23,10 +24,13 @@ from workers.machine.processes import die_with_parent, parent_from_environment
 from workers.mirror import keep, places
 from workers.notices import targets, tell
 from workers.queue import scheduler
+from workers.queue.lease import LEASE_SECONDS
 
 log = logging.getLogger(__name__)
 
 TICK = 3.0  # a dead worker is noticed after 45 s of lease and at most this
+_SPARED = 8.0  # seconds after the database was away in which living workers renew their leases before they expire
+_JUMP = 5.0  # seconds that the database's clock may gain between two ticks
 _REMOVE_EVERY = 20  # ticks: a minute
 _HOUSEKEEPING_EVERY = 100  # ticks: five minutes
 _ABANDONED_AFTER = 24 * 3600.0  # seconds; unfinished directories of killed processes
@@ -40,14 +44,20 @@ def run_reaper() -> None:
     stop = _StopSignal()
     _start_telling()
     _start_mirrors()
-    ticks = 0
+    ticks, spared, clock = 0, 0.0, _Clock()
     while not stop.heard:
         try:
-            reap(housekeeping=ticks % _HOUSEKEEPING_EVERY == 0)
+            if clock.jumped_ahead():
+                log.warning("the database's clock was set forward: living workers renew their leases first")
+                spared = time.monotonic() + _SPARED
+            reap(housekeeping=ticks % _HOUSEKEEPING_EVERY == 0, expire=time.monotonic() >= spared)
             if ticks % _REMOVE_EVERY == 0:
                 remove_deleted()
         except DatabaseError as error:
             log.warning("%s", error)
+            spared = time.monotonic() + _SPARED
+        except OSError as error:
+            log.warning("something on this machine's disk could not be read or removed: %s", error)
         ticks += 1
         stop.wait(TICK)
 
@@ -68,13 +78,31 @@ def _start_mirrors() -> None:
         log.error("%s", error)
 
 
-def reap(*, housekeeping: bool = False) -> int:
-    """One round; the number of stages that went back to the queue."""
+class _Clock:
+    """Whether the database's clock went faster than time between two looks: leases then seem to have run out."""
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None  # seconds that it is before this process' own clock, which does not step
+
+    def jumped_ahead(self) -> bool:
+        with reading() as session:
+            ahead = now(session).timestamp() - time.monotonic()
+        before, self._ahead = self._ahead, ahead
+        return before is not None and ahead - before > _JUMP
+
+
+def reap(*, housekeeping: bool = False, expire: bool = True) -> int:
+    """One round; the number of stages that went back to the queue. expire: take stages whose leases ran out."""
     with reading() as session:
         silent = leases.silent_count(session)
         expired = leases.expired_count(session)
+        ahead = leases.ahead_count(session, LEASE_SECONDS)
     lost = 0
-    if expired:
+    if ahead:
+        log.warning("the database's clock was set back: leases are counted from now")
+        with writing() as session:
+            leases.set_back(session, LEASE_SECONDS)
+    if expired and expire:
         with writing() as session:
             requeued = stages.requeue_expired(session)
         for one in requeued:

@@ -15,6 +15,7 @@ from db.records import PACE_PARTS, Pace
 
 _LONGEST_LINE = 2_000
 _MOST_WARNINGS = 50  # of one stage
+_MOST_NOTES = 5  # beside one attempt
 _LOSS_LINES = 10  # of one training
 _BEGINNING, _FIRST_STEP, _STEP = 0.02, 0.999 / PACE_PARTS, 0.0099  # shares of the work between points of the pace
 _SECRETS = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)|AKIA[0-9A-Z]{16}")
@@ -30,10 +31,11 @@ class Batch:
     first_step: int | None  # finished steps when this attempt's training began; told once
     pace: Pace = ()
     shown: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    note: str = ""  # beside the attempt
 
     @property
     def empty(self) -> bool:
-        said = (self.points, self.lines, self.pace, self.shown)
+        said = (self.points, self.lines, self.pace, self.shown, self.note)
         return self.progress is None and self.first_step is None and not any(said)
 
 
@@ -54,6 +56,8 @@ class BufferingReporter:
         self._steps: int | None = None  # of the training
         self._said_loss: int | None = None  # the tenth of the training that a line was written of
         self._shown: dict[str, Mapping[str, Any]] = {}
+        self._notes: list[str] = []  # all of this attempt
+        self._noted = 0  # of them that were taken
 
     def resumed(self, step: int) -> None:
         with self._lock:
@@ -81,6 +85,12 @@ class BufferingReporter:
         with self._lock:
             self._lines.extend(_clean(line) for line in message.splitlines() if line.strip())
 
+    def noted(self, sentence: str) -> None:
+        self.log(f"{WARNING}{sentence}")
+        with self._lock:
+            if sentence not in self._notes and len(self._notes) < _MOST_NOTES:
+                self._notes.append(_clean(sentence))
+
     def shown(self, name: str, data: Mapping[str, Any]) -> None:
         with self._lock:
             self._shown[name] = data
@@ -92,8 +102,9 @@ class BufferingReporter:
             points, lines = tuple(self._points[:BATCH_ROWS]), tuple(self._lines[:BATCH_ROWS])
             batch = Batch(
                 progress=self._progress, points=points, lines=lines, first_step=first, pace=tuple(self._paces),
-                shown=dict(self._shown),
+                shown=dict(self._shown), note=" ".join(self._notes) if len(self._notes) > self._noted else "",
             )  # fmt: skip
+            self._noted = len(self._notes)
             self._progress = None
             self._paces.clear()
             self._shown.clear()
@@ -137,6 +148,7 @@ class BufferingReporter:
             self._paces[:0] = batch.pace
             self._shown = {**batch.shown, **self._shown}
             self._first_step_told = self._first_step_told and batch.first_step is None
+            self._noted = 0 if batch.note else self._noted
 
 
 @contextmanager

@@ -1,10 +1,15 @@
 """Who is rung: as many idle workers of a kind of device as could start a stage now."""
 
+import logging
+
 from redis.exceptions import RedisError
 
 from db.repositories import cards
+from workers.machine import patience
 from workers.machine.database import reading
 from workers.queue import doorbell
+
+log = logging.getLogger(__name__)
 
 
 def ring_idle() -> bool:
@@ -13,7 +18,9 @@ def ring_idle() -> bool:
     try:
         for device, number in rings.items():
             doorbell.ring(device, number)
-    except RedisError:
+    except RedisError as error:
+        if not patience.passes(error):
+            log.warning("Redis refuses: %s", error)
         return False
     return True
 

@@ -15,7 +15,7 @@ from types import FrameType
 import psutil
 
 from cwpo.config.environment import settings
-from workers.machine import logs
+from workers.machine import killed, logs
 from workers.machine.devices import cores
 from workers.machine.processes import child_environment, die_with_parent, end_all, parent_from_environment
 from workers.queue.chat.hosting import ChatHost
@@ -47,6 +47,7 @@ class Slot:
     process: subprocess.Popen[bytes] | None = None
     worker_id: int | None = None
     started: float = 0.0
+    memory_kills: int | None = None  # when it was started
     failures: int = 0
     not_before: float = field(default=0.0)
 
@@ -68,6 +69,7 @@ class Supervisor:
         self._asked_at = 0.0
         self._next_beat = 0.0
         self._beats = 0
+        self._unburied: list[tuple[int, bool]] = []  # dead workers, whether killed from outside: not given back yet
 
     def run(self) -> None:
         """Start what is missing, five times a second; on SIGTERM or SIGINT end everything, on a second one at once."""
@@ -110,7 +112,8 @@ class Supervisor:
             with _database_may_be_down():
                 self._chats.tick()
         if time.monotonic() >= self._next_beat:
-            self._next_beat = time.monotonic() + BEAT_EVERY
+            self._next_beat = time.monotonic() + (BEAT_EVERY if not self._unburied else TICK * 5)
+            self._give_back()
             idle = {s.worker_id: s.process.pid for s in self.slots if s.worker_id and s.process and not _has_job(s)}
             with _database_may_be_down():
                 lease.beat_idle(idle)
@@ -132,7 +135,7 @@ class Supervisor:
                 return
             command, environment = ["worker", name, slot.device], self._worker_environment(slot)
         slot.process = subprocess.Popen([sys.executable, "-m", "workers", *command], env=environment)
-        slot.started = time.monotonic()
+        slot.started, slot.memory_kills = time.monotonic(), killed.memory_kills()
         if slot.worker_id is not None:
             with _database_may_be_down():
                 lease.name_process(slot.worker_id, slot.process.pid)
@@ -151,8 +154,6 @@ class Supervisor:
 
     def _bury(self, slot: Slot) -> None:
         """Give the dead child's stage back at once, then wait a little longer after each quick death."""
-        from workers.queue import lease, scheduler
-
         assert slot.process is not None
         code = slot.process.returncode
         lived = time.monotonic() - slot.started
@@ -162,10 +163,20 @@ class Supervisor:
             "%s %d ended (%s); restarting", slot.role, slot.process.pid, code, extra={"worker": slot.name or None}
         )
         if slot.worker_id is not None:
-            with _database_may_be_down():
-                lease.bury_worker(slot.worker_id)
-                scheduler.ring_idle()
+            self._unburied.append((slot.worker_id, killed.from_outside(-code, before=slot.memory_kills)))
+            self._give_back()
         slot.process, slot.worker_id = None, None
+
+    def _give_back(self) -> None:
+        """The stages of dead workers; what fails while the database is away is tried again at every beat."""
+        from workers.queue import lease, scheduler
+
+        with _database_may_be_down():
+            while self._unburied:
+                worker_id, outside = self._unburied[0]
+                lease.bury_worker(worker_id, outside=outside)
+                del self._unburied[0]
+                scheduler.ring_idle()
 
     def _end(self) -> None:
         from workers.queue import lease

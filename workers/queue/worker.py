@@ -1,6 +1,7 @@
 """The RQ worker and job classes: an allow-list, a job process that dies with its worker, short heartbeats."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -15,12 +16,14 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 
 from cwpo.config.environment import settings
-from workers.machine import logs
+from workers.machine import killed, logs
 from workers.machine.processes import allocator_environment, child_environment, die_with_parent, parent_from_environment
 from workers.queue.doorbell import ALLOWED_FUNCTIONS, RQ_SERIALIZER, connect_patiently, queue_of
 
 if TYPE_CHECKING:
     from resource import struct_rusage
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_TTL = 45  # seconds RQ waits for a sign of life of a job
 
@@ -57,6 +60,7 @@ class StageWorker(SpawnWorker):
     max_connection_wait_time = 2.0
     log_result_lifespan = False
     _stopping = False
+    _memory_kills: int | None = None  # when the job process was started
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         return HEARTBEAT_TTL
@@ -67,15 +71,21 @@ class StageWorker(SpawnWorker):
         allocator = allocator_environment() if settings.worker_device == "cpu" else {}
         environment = child_environment(RQ_WORKER_ID=self.name, RQ_JOB_ID=job.id, **allocator)
         command = [sys.executable, "-m", "workers", "horse", self.name, queue.name, job.id, self.execution.id]
+        self._memory_kills = killed.memory_kills()
         self._horse_pid = os.posix_spawn(sys.executable, command, environment, setpgroup=0)
 
     def handle_work_horse_killed(
         self, job: Job, retpid: int | None, ret_val: int | None, rusage: "struct_rusage | None"
     ) -> None:
         """Give the dead job process's stage back at once instead of waiting for its lease to run out."""
+        from db.errors import DatabaseUnavailable
         from workers.queue.lease import give_up_stages
 
-        give_up_stages(settings.own_worker)
+        try:
+            number = os.WTERMSIG(ret_val) if ret_val is not None and os.WIFSIGNALED(ret_val) else 0
+            give_up_stages(settings.own_worker, outside=killed.from_outside(number, before=self._memory_kills))
+        except DatabaseUnavailable as error:
+            log.warning("the stage of a job process that died waits for the end of its lease: %s", error)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """End now: the job gets SIGTERM, once, and CWPO_STOP_GRACE seconds to finish its step and write a checkpoint,

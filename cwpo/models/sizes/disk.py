@@ -13,7 +13,7 @@ from cwpo.models.shape import known_config, shape_of
 from cwpo.stages.context import StageContext
 from cwpo.stages.execute import Compute, Computed, compute_here
 from cwpo.stages.kinds import kind_of
-from cwpo.stages.settings import model_of
+from cwpo.stages.plain import model_of
 
 FLOAT = 4  # bytes
 CHECKPOINTS, RESULT = 2 * 3 * FLOAT, FLOAT  # bytes per trained weight

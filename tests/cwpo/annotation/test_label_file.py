@@ -160,6 +160,24 @@ def test_every_form_of_input_gives_the_same_rows(tmp_path, ending):
     assert found == read(plain.out)
 
 
+def test_a_damaged_window_is_labeled_again(tmp_path, monkeypatch):
+    """One byte of the first of two finished windows: it is set aside and said, and the file is the same."""
+    monkeypatch.setattr(label_file, "WINDOW", 8)
+    source = write(tmp_path / "pairs.jsonl", candidates(30))
+    whole = labeled(source, tmp_path, tmp_path / "whole.jsonl")
+    for _ in range(2):  # what was set aside before is in nobody's way
+        stops = iter([False] * 4 + [True])
+        with pytest.raises(Cancelled):
+            labeled(source, tmp_path, tmp_path / "cut.jsonl", should_stop=lambda stops=stops: next(stops))
+        part = tmp_path / "cut.jsonl.parts" / "000000.sealed"
+        content = bytearray(part.read_bytes())
+        content[len(content) // 2] ^= 1
+        part.write_bytes(content)
+    again = labeled(source, tmp_path, tmp_path / "cut.jsonl")
+    assert again.out.read_bytes() == whole.out.read_bytes()
+    assert not (tmp_path / "cut.jsonl.parts").exists()
+
+
 def test_a_killed_labeling_scores_only_the_windows_that_are_left(tmp_path, monkeypatch):
     """Windows of 8 of 30 pairs: killed before the third, the second attempt scores the other two."""
     monkeypatch.setattr(label_file, "WINDOW", 8)
@@ -248,7 +266,7 @@ def test_a_labeling_that_was_killed_while_it_began_goes_on(tmp_path):
     """Its folder holds half of a job, or windows without one: both are its own."""
     source, parts = write(tmp_path / "pairs.jsonl", candidates(10)), tmp_path / "out.jsonl.parts"
     stored(tmp_path)
-    for left in ("job.json.partial", "000000.parquet", "000001.partial"):
+    for left in ("job.json.partial", "000000.parquet", "000001.partial", "000001.sealed.partial"):
         parts.mkdir()
         (parts / left).write_text("{")
         (tmp_path / "out.jsonl").unlink(missing_ok=True)

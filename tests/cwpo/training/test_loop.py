@@ -9,7 +9,7 @@ import torch
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from cwpo.errors import Cancelled, DivergedError
-from cwpo.training.checkpoints import CHECKPOINT
+from cwpo.training.checkpoints import whole_checkpoints
 from cwpo.training.loop import Batches, data_order, has_dropout, learning_rate, train
 from tests.cwpo import random_models as tiny
 from tests.cwpo.stage import TRAIN, context, fine_tuned, training
@@ -140,7 +140,7 @@ def test_a_stopped_training_leaves_a_checkpoint_and_a_sentence(tmp_path):
     ctx = context(tmp_path, "sft", config=config(), should_stop=lambda: True)
     with pytest.raises(Cancelled, match="after step 1 of 9"):
         fine_tuned(tiny.policy("opt"), ROWS, ctx)
-    assert [file.name for file in ctx.checkpoints.iterdir()] == [CHECKPOINT]
+    assert [folder.name for folder in ctx.checkpoints.iterdir()] == ["step-000000001"]
 
 
 def test_a_loss_that_is_not_finite_names_its_step(tmp_path):
@@ -182,7 +182,7 @@ def test_a_gradient_that_is_not_finite_names_its_step(tmp_path, at):
     model, ctx = torch.nn.ParameterList([weight]), context(tmp_path, config=config(), checkpoint_seconds=0.0)
     with pytest.raises(DivergedError, match=rf"The norm of the gradient is (inf|nan) at step {at + 1}: lower the"):
         train(model, lambda step: [step], unsteady(at, weight), steps=6, config=training(), ctx=ctx)
-    assert not (ctx.checkpoints / CHECKPOINT).exists() or at
+    assert not whole_checkpoints(ctx.checkpoints) or at
     if at:
         again = torch.nn.ParameterList([torch.nn.Parameter(torch.zeros(1))])
         train(again, lambda step: [step], unsteady(9, again[0]), steps=6, config=training(), ctx=ctx)

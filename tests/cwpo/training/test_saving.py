@@ -1,6 +1,7 @@
 """Checkpoints are written behind the training: what was copied at the step, whole, seldom enough, and never in vain."""
 
 import json
+import shutil
 import time
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from cwpo.parallel.ranks import ALONE
-from cwpo.training.checkpoints import CHECKPOINT, ExtraState, Training, load_checkpoint
+from cwpo.training.checkpoints import CHECKPOINT, ExtraState, Training, load_checkpoint, whole_checkpoints
 from cwpo.training.saving import SHARE, Saver
 from tests.cwpo.stage import TRAIN, context
 
@@ -33,7 +34,7 @@ def saver_of(state: Training, folder, seconds: float = 60.0) -> Saver:
 
 def stored(folder) -> tuple[int, Training]:
     state = training(0.0)
-    return load_checkpoint(folder / "checkpoints", state), state
+    return load_checkpoint(folder / "checkpoints", state, pytest.fail), state
 
 
 def test_what_is_written_is_the_state_of_its_step_though_training_goes_on(tmp_path):
@@ -97,13 +98,15 @@ def test_a_whole_checkpoint_is_there_when_save_returns_and_so_is_one_without_roo
 
 
 def test_checkpoints_of_earlier_versions_are_read(tmp_path):
-    """Their header knew neither parts nor counted updates."""
+    """Their header knew neither parts nor counted updates, and they lay alone in the folder, without a checksum."""
     saver_of(training(3.0), tmp_path).save(7, whole=True)
+    (newest,) = whole_checkpoints(tmp_path / "checkpoints")
     path = tmp_path / "checkpoints" / CHECKPOINT
-    with safe_open(path, framework="pt") as file:
+    with safe_open(newest / CHECKPOINT, framework="pt") as file:
         header = json.loads(file.metadata()["state"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     old = {name: header[name] for name in ("step", "names", "extra")}
+    shutil.rmtree(newest)
     save_file(tensors, path, metadata={"state": json.dumps(old)})
     step, state = stored(tmp_path)
     assert step == 7

@@ -210,6 +210,26 @@ def test_stale_token_is_refused_and_leaves_no_rows(both_places: Workplace, monke
         )
 
 
+def test_what_was_not_as_usual_stands_beside_the_attempt_and_in_the_log(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "The checkpoint after step 6 (it has changed) is damaged and set aside: the stage goes on from the start."
+    real = execute.executor(KINDS["data"])
+
+    def noting(ctx: Any) -> dict[str, Any]:
+        ctx.reporter.noted(said)
+        return real(ctx)
+
+    stub(monkeypatch, data=noting)
+    run_id = api.submit_run(place.config()).run_id
+    job._perform(settings.own_worker, "cpu", claim(settings.own_worker), job.Shutdown())
+    seen = [(a.status, a.cause) for a in attempts(place.stage(run_id, "data").stage_id)]
+    assert seen == [("published", said)]
+    with reading() as session:
+        lines = [line.text for line in queries.log_tail(session, run_id, 50)]
+    assert f"Warning: {said}" in lines
+
+
 def test_missing_input_is_computed_again(place: Workplace) -> None:
     run_id = api.submit_run(place.config()).run_id
     job.work(0)

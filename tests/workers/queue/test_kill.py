@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from cwpo.artifacts import ArtifactStore, sha256_of
+from cwpo.training.checkpoints import whole_checkpoints
 from db import queries
 from tests.workers.workplace import Workplace, descendants, horse_of, lives, wait_for, worker_processes
 from workers import api
@@ -43,7 +44,7 @@ def test_killed_worker_is_noticed_and_its_stage_resumed_bit_for_bit(both_workpla
         def past_a_checkpoint() -> bool:
             stage = place.stage(run_id, "align")
             folder = ArtifactStore(place.home / "artifacts").root / "checkpoints" / stage.fingerprint
-            return bool(stage.status == "running" and stage.done) and (folder / "checkpoint.safetensors").exists()
+            return bool(stage.status == "running" and stage.done) and bool(whole_checkpoints(folder))
 
         wait_for(past_a_checkpoint, 90, every=0.05)
         worker = worker_processes(supervisor.pid)[0]

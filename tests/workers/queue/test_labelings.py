@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cwpo.annotation import label_file, label_paths
+from cwpo.annotation.labeling import read_window, write_window
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import CwpoError
 from cwpo.files import write_whole
@@ -63,16 +64,16 @@ def test_a_stopped_labeling_goes_on_after_its_finished_windows(place: Path) -> N
     assert (started.status, started.out) == (RUNNING, out)
     with pytest.raises(CwpoError, match=r"pairs\.labeled\.jsonl is being written by another labeling"):
         api.label_file(MINE, str(source))
-    first = label_paths.parts_of(out) / "000000.parquet"
+    first = label_paths.parts_of(out) / "000000.sealed"
     wait_for(first.exists, 120, every=0.01)
     assert "2,048 rows so far" in newest().said or "4,096 rows so far" in newest().said
     api.stop_labeling(str(out))
     assert not out.exists()
     assert newest().status == STOPPED
     assert "are kept; it goes on there." in newest().said
-    table = pq.read_table(first)
+    table = read_window(first)
     marked = table.set_column(table.schema.get_field_index("margin"), "margin", pa.array([7.5] * len(table)))
-    pq.write_table(marked, first)
+    write_window(marked, first)
     api.label_file(MINE, str(source))
     done = ended()
     assert (done.status, done.out) == (DONE, out)

@@ -176,7 +176,7 @@ def test_the_folder_of_a_stage_that_is_worked_on_is_never_removed(place: Workpla
         for path in (folders[fingerprint] / "sub", folders[fingerprint]):
             os.utime(path, (long_ago, long_ago))
     (folders[young] / "sub" / "file").touch()
-    assert job._claim(job.settings.own_worker, "cpu", patience=0.0) is not None
+    assert job._claim(job.settings.own_worker, "cpu", wait=0.0) is not None
     with store().lock(locked):
         reaper.remove_abandoned()
     assert [fingerprint for fingerprint, folder in folders.items() if not folder.exists()] == [left]
