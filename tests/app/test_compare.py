@@ -14,6 +14,7 @@ from app.components.frame.address import compact
 from cwpo.compare.gra import DifferenceRow
 from cwpo.report import columns as report_columns
 from cwpo.report.document.meanings import MEANINGS, glossary
+from cwpo.report.judges import columns as judges
 from cwpo.report.labels.spots import SPOTS, TRANSFER
 from cwpo.report.under_table import LOSS_ALONE
 from db import queries
@@ -143,6 +144,7 @@ def test_every_shown_column_of_compare_has_its_meaning() -> None:
         report_columns.gra_columns(), report_columns.DIFFERENCE, report_columns.MATCHED, report_columns.GOLD,
         report_columns.HEAD_TO_HEAD, report_columns.COSTS, report_columns.STAGE_COSTS,
         report_columns.JUDGED, report_columns.CARD, report_columns.GAIN, report_columns.TUNED, SPOTS, TRANSFER,
+            judges.ORDER, judges.ALONG,
     )  # fmt: skip
     shown = [column for table in tables for column in table if column.place in ("main", "distance", "text")]
     assert {column.heading for column in shown} - set(MEANINGS) == set()

@@ -19,6 +19,8 @@ CHOSEN: Mapping[str, Any] = {
     "data.label_fraction": "0.2",
     "data.unlabeled_fraction": "0.5",
     "data.mix": "one 0.5 + two 0.5",
+    "data.labeled_sources": "facts+ask",
+    "data.unlabeled_sources": "math+sum+mood",
     "model.max_length": "96",
     "evaluation.top_p": "0.9",
     "evaluation.judge.kind": ["simulated"],
@@ -33,6 +35,7 @@ PUT_BACK = (
     "model.annotator_revision", "model.policy_revision", "model.precision", "annotator.use", "annotator.kind",
     "evaluation.judge.model", "evaluation.judge.revision", "evaluation.judge.verdicts",
     "evaluation.along.second", "evaluation.along.second_revision",
+    "align.online", "align.online.refresh_every", "align.online.temperature", "align.online.max_new_tokens",
     "weighting.name", "evaluation.gold_revision", "evaluation.gold_model", "execution.device",
     "evaluation.engine", "evaluation.engine_version", "evaluation.batch_invariant",
 )  # fmt: skip
