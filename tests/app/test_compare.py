@@ -144,7 +144,7 @@ def test_every_shown_column_of_compare_has_its_meaning() -> None:
         report_columns.gra_columns(), report_columns.DIFFERENCE, report_columns.MATCHED, report_columns.GOLD,
         report_columns.HEAD_TO_HEAD, report_columns.COSTS, report_columns.STAGE_COSTS,
         report_columns.JUDGED, report_columns.CARD, report_columns.GAIN, report_columns.TUNED, SPOTS, TRANSFER,
-            judges.ORDER, judges.ALONG,
+        judges.ORDER, judges.ALONG,
     )  # fmt: skip
     shown = [column for table in tables for column in table if column.place in ("main", "distance", "text")]
     assert {column.heading for column in shown} - set(MEANINGS) == set()

@@ -116,3 +116,26 @@ def test_the_button_of_the_choice_stands_above_the_list_that_opens_over_the_page
     page.get_by_role("button", name="Compare these").click()
     expect(page.get_by_text(re.compile("^2 settings"))).to_be_visible()
     expect(page.get_by_test_id("stMetric")).to_have_count(2)
+
+
+@pytest.mark.timeout(180)
+def test_how_far_the_judge_can_be_believed_is_unfolded_and_another_one_is_asked_after_its_cost_was_said(
+    reader: Page,
+) -> None:
+    """The last journey of this file, because it queues stages of all runs."""
+    page = reader
+    page.get_by_text("Can the judge be believed?", exact=True).click()
+    expect(page.get_by_text("GRA with its judge's errors")).to_be_visible()
+    expect(page.get_by_role("button", name="Try it on pairs with human labels")).to_be_enabled()
+    expect(page.get_by_text("The same order under every judge?")).to_be_visible()
+    order = page.get_by_role("table").filter(has_text="best stays best")
+    expect(order).to_contain_text("oracle")
+    expect(order).to_contain_text("CW")
+    page.get_by_role("tab", name="Judge model", exact=True).click()
+    expect(page).to_have_url(re.compile("further=Judge"))
+    ask = page.get_by_role("button", name="Ask it about these answers")
+    expect(page.get_by_text(re.compile("Judge model: about [0-9,]+ questions, on the workers"))).to_be_visible()
+    expect(ask).to_be_enabled()
+    ask.click()
+    expect(page.get_by_text(re.compile("12 runs queued for the judge model"))).to_be_visible()
+    expect(page.get_by_text(re.compile("queued for 12 of 12 runs"))).to_be_visible()

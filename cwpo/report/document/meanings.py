@@ -75,7 +75,7 @@ MEANINGS: Mapping[str, str] = {
     "same side as gold": "Share of prompts that judge model and gold reward call won, lost or tied alike.",
     "agrees with people": "Share of human labels that the judge model chooses as well, ties half.",
     "95 %, people": "Its interval.",
-    "judge": "The gold reward that the GRA was counted with.",
+    "judge": "Who judged: the gold reward that the GRA was counted with, or a further one, or a judge model.",
     "pairs": "Pairs with human labels that the judge did not learn from and was tried on.",
     "GRA as people would": "GRA with the judge's errors taken out, if they do not depend on which model answered.",
     "95 %, as people would": "Its interval, which carries the errors of GRA and of the agreement.",
