@@ -2,11 +2,13 @@
 
 import importlib
 import json
+from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from benchmarks import annotators, dpo, label_noise, measure, report, workload
+from benchmarks import annotator_quality, annotators, dpo, label_noise, measure, report, workload
 from benchmarks.__main__ import USUAL
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import equality, step
@@ -293,3 +295,28 @@ def test_every_usual_benchmark_can_be_made_anew(name, monkeypatch, capsys):
         importlib.import_module(f"benchmarks.{name}").main()
     assert ended.value.code == 0
     assert "--anew" in capsys.readouterr().out
+
+
+def test_every_annotator_has_its_gain_and_a_temperature_moves_its_calibration_alone():
+    """Nine annotators, of the best C at three temperatures too; weak labels lose 4 of 40 prompts that C wins. Margins
+    1, 2, 3, 4 with the first label wrong: C sorts them perfectly at any T, and states less at T = 4."""
+    configs = list(annotator_quality.configs(2))
+    labels = pd.DataFrame({"margin": [1.0, 2.0, 3.0, 4.0], "label": ["a"] * 4, "human_label": ["b", "a", "a", "a"]})
+    plain, flat = (annotator_quality.quality_of(labels, value) for value in (1.0, 4.0))
+    assert (plain.accuracy, plain.auroc, flat.auroc) == (0.75, 1.0, 1.0)
+    assert flat.mean_confidence < plain.mean_confidence
+    assert flat.ece != plain.ece
+    prompts = [f"p{number}" for number in range(40)]
+    cells = {
+        config.hash()[:16]: [
+            {
+                "prompts": prompts, "clusters": prompts, "quality": asdict(plain),
+                "outcomes": [float(config.method == "cw" or place >= 4) for place in range(40)],
+            }
+        ]
+        for config in configs
+    }  # fmt: skip
+    assert len(cells) == len(configs) == 2 * (9 * 2 + 3)
+    rows = annotator_quality.gain_rows(configs, cells)
+    assert [(row.estimate, row.n_seeds, row.comparisons) for row in rows] == [(pytest.approx(0.1), 2, 12)] * 12
+    assert len({row.label for row in rows}) == 12

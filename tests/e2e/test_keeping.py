@@ -42,6 +42,9 @@ def tick(page: Page, *lines: int) -> None:
 
 
 def press(page: Page, name: str) -> None:
+    """Once nothing is drawn any more and no list lies over the page."""
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    expect(page.get_by_role("listbox")).to_have_count(0)
     page.get_by_role("button", name=name, exact=True).click()
 
 
