@@ -41,7 +41,7 @@ def test_a_method_goes_from_pairs_to_its_gra(start, method, objective):
 def test_an_online_run_goes_from_pairs_to_its_gra(start, method):
     """It reads no stored label or reference, shares annotator and opponent with the offline run, and differs in GRA's
     answers alone."""
-    over = {"method": method, "annotator": {"calibrate": False}}
+    over = {"method": method, "top_percent": None, "annotator": {"calibrate": False}}
     offline, online = (finished(start, **over, align=values) for values in ({}, {"online": {"refresh_every": 2}}))
     assert 0 <= online.evaluation["gra"] <= 1
     assert online.specs["align"].kind == "online"
