@@ -27,8 +27,8 @@ from workers.machine.database import reading
 
 DRAWS = amount("DRAWS", 1)  # forms
 FIELDS = 5  # of each that are changed
-# Not there before a switch is on, which needs more than itself.
-SWITCHED = ("data.length_rule", "evaluation.judge", "evaluation.along")
+# Not there while a switch is off, or before it is on and has what it needs.
+SWITCHED = ("data.length_rule", "evaluation.judge", "evaluation.along", "model.lora")
 
 
 def drawn(seed: int) -> dict[str, Any]:
@@ -44,6 +44,7 @@ def fill(page: Page, wanted: dict[str, Any]) -> None:
     for name in wanted.keys() - set(folded):
         set_widget(page, name, wanted[name])
     if folded:
+        settled(page, {name: value for name, value in wanted.items() if name in HEAD})
         page.get_by_text("All other settings").click()
     for name in folded:
         page.get_by_role("tab", name=tab_name(name), exact=True).click()

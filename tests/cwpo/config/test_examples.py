@@ -16,7 +16,7 @@ EXAMPLES = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
 def test_an_example_is_a_run(path: Path) -> None:
     runs = expand(yaml.safe_load(path.read_text()))
     several = {"sandbox-sweep": 12, "sandbox-annotators": 64, "sandbox-objectives": len(catalog.OBJECTIVES),
-               "demo": 28, "qwen-shp": 4, "smollm2-everyday": 8, "smollm2-pairs": 8}  # fmt: skip
+               "sandbox-online": 4, "demo": 28, "qwen-shp": 4, "smollm2-everyday": 8, "smollm2-pairs": 8}  # fmt: skip
     assert len(runs) == several.get(path.stem, 1)
     for run in runs:
         assert run.name
