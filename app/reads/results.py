@@ -123,7 +123,7 @@ def _quality(rows: Sequence[RunRow]) -> dict[int, Quality]:
             auroc=summary.human.auroc,
             mean_confidence=summary.human.mean_confidence.estimate,
         )
-        for summary in label_summaries_of([row.id for row in rows])
+        for summary in label_summaries_of([row.id for row in rows if row.annotator])
         if summary.human is not None
     }
 

@@ -81,7 +81,7 @@ def _answer(shown: ChosenRuns) -> tuple[list[GraRow], list[DifferenceRow], str]:
     show_matched(lines, matched)
     show_tuned(results.tuned_of(evaluated, against) if lines else [])
     show_gra_table(table, list(configs.values()), most)
-    show_along(evaluated, key="compare")
+    show_along(evaluated, key="compared_runs")
     show_cards(evaluated, table)
     files = tables.exports(table, differences, matched, runs=evaluated, configs=configs)
     files = [*files, *configurations.exports(rows, against), *evidence.exports(rows)]
