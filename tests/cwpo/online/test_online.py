@@ -1,6 +1,7 @@
 """Online alignment: fresh pairs have the annotator's labels and weights, and a second attempt ends as one would."""
 
 import math
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -185,7 +186,8 @@ def test_pairs_of_steps_that_are_lost_are_sampled_again(tmp_path, inputs, whole)
     folder = tmp_path / "killed"
     with pytest.raises(Cancelled):
         attempt(folder, inputs, stop_after=round(0.8 * whole[2]))
-    (folder / "checkpoints" / "checkpoint.safetensors").unlink()
+    for checkpoint in (folder / "checkpoints").glob("step-*"):
+        shutil.rmtree(checkpoint)
     for stale in (folder / "checkpoints").glob("fresh-*.parquet"):
         stale.write_bytes(b"of another policy")
     again, _, _ = attempt(folder, inputs)
