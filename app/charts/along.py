@@ -56,7 +56,7 @@ def prepare(rows: Iterable[AlongRow]) -> list[Curve]:
 
 
 def draw(data: list[Curve], look: Look = LIGHT) -> go.Figure:
-    """The second judge is dashed and open; the best of n is thin and muted."""
+    """The second judge is dashed and open, and in no legend; the best of n is thin and muted."""
     figure = go.Figure()
     for curve in data:
         add_band(figure, look, curve.method, curve.kl, curve.low, curve.high)
@@ -68,6 +68,7 @@ def draw(data: list[Curve], look: Look = LIGHT) -> go.Figure:
             customdata=curve.places,
             mode="lines+markers",
             name=curve.label,
+            showlegend=not curve.is_second,
             line={
                 "color": ink,
                 "width": 1.0 if curve.is_best_of else 1.8,

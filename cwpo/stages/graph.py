@@ -154,6 +154,8 @@ def looking(config: RunConfig, finished: Mapping[str, str]) -> dict[str, StageSp
     where no annotator says how sure it is."""
     if "labels" not in finished:
         raise ConfigError("run", "has no annotator, whose confidence blind spots are held against.")
+    if config.align.online is not None:
+        raise ConfigError("run", "learned from its own answers, and blind spots are looked for among stored pairs.")
     wanted = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"blind_spots": True})})
     kept = {slot: fingerprint for slot, fingerprint in finished.items() if slot != BLIND_SPOTS and "@" not in slot}
     return {BLIND_SPOTS: build(wanted, kept)[BLIND_SPOTS]}

@@ -23,7 +23,7 @@ def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) ->
         layout.small("Differences at matched KL", meanings=glossary(columns.MATCHED))
         if matched:
             tables.show_report(
-                columns.MATCHED, matched, alt="Differences at matched KL", is_real=lambda row: row.is_real
+                columns.MATCHED, matched, alt="Differences at matched KL", is_real=lambda row: row.is_real, narrow=True
             )
         else:
             layout.note(

@@ -33,7 +33,9 @@ def show_differences_table(
         reference_widget(table)
     if differences:
         shown = _short_names(differences[:most])
-        tables.show_report(report_columns.DIFFERENCE, shown, alt="Paired differences", is_real=lambda row: row.is_real)
+        tables.show_report(
+            report_columns.DIFFERENCE, shown, alt="Paired differences", is_real=lambda row: row.is_real, narrow=True
+        )
     else:
         layout.note(
             "A difference needs two settings with seeds, prompts, opponent and gold reward in common; "

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MUTED = "color: color-mix(in srgb, currentcolor 66%, transparent)"
 STRONG = "font-weight: 600"
 MOST_ROWS = 500
+NARROW = 26  # characters of a row's name that stay on one line where a table has half of the page
 INVISIBLE = "\u2060"
 NO_BREAK = "\u00a0"
 
@@ -87,16 +88,20 @@ def show_report(
     alt: str,
     place: Place = "main",
     is_real: Callable[[Any], bool] | None = None,
+    narrow: bool = False,
 ) -> None:
-    """Draw one part of a report's columns; with `is_real` a row is muted, and its lead not strong, until it is."""
+    """Draw one part of a report's columns; with `is_real` a row is muted, and its lead not strong, until it is. A
+    `narrow` table stands beside something else."""
     kept = report_columns.part(columns, place)
-    show(report_headings(kept), [report_row(kept, row, is_real) for row in rows], alt=alt)
+    cells = [report_row(kept, row, is_real) for row in rows]
+    fits = all(len(row[0].text) <= NARROW for row in cells) if narrow and kept else True
+    show(report_headings(kept, whole=fits), cells, alt=alt)
 
 
-def report_headings(columns: Sequence[report_columns.Column]) -> list[Column]:
-    """The same headings as in every file; words in one piece where they name the row."""
+def report_headings(columns: Sequence[report_columns.Column], *, whole: bool = True) -> list[Column]:
+    """The same headings as in every file; words in one piece where they name the row, unless they are too long."""
     return [
-        Column(label=column.title, figures=not column.words, whole=column.words and place == 0)
+        Column(label=column.title, figures=not column.words, whole=column.words and place == 0 and whole)
         for place, column in enumerate(columns)
     ]
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import streamlit as st
+
 from app.components.frame import layout, tables
 from app.components.frame.chart import show_chart
 from app.components.frame.export import of_columns, show_export
@@ -17,6 +19,7 @@ CAPTION = (
     "the best of n answers of the baseline by the gold reward, at log n − (n − 1)/n nats. Bands are 95 %, point by "
     "point."
 )
+FEW = 2  # curves, the best of n included, that have room beside their table
 NO_SECOND = "No second judge was asked, so that nothing here tells a better model from a fooled gold reward."
 
 
@@ -25,14 +28,15 @@ def show_along(rows: Sequence[RunRow], *, key: str) -> None:
     found = along.along_of(rows)
     if not found:
         return
-    left, right = layout.two_columns()
+    few = len({row.group_key for row in found}) <= FEW
+    left, right = layout.two_columns() if few else (st.container(), st.container())
     with left:
         show_chart("along", found, key=f"along_{key}", title=TITLE, caption=CAPTION)
         for sentence in _said(found):
             layout.note(sentence)
     with right:
         layout.small("Gold reward and second judge", meanings=glossary(columns.ALONG))
-        tables.show_report(columns.ALONG, found, alt="GRA along training under two judges")
+        tables.show_report(columns.ALONG, found, alt="GRA along training under two judges", narrow=few)
         show_export([of_columns("along training", columns.ALONG, found, notes=[CAPTION])], key=f"export_along_{key}")
 
 

@@ -78,19 +78,23 @@ def best_of_rows(said: Iterable[Said]) -> list[AlongRow]:
 
 
 def turned(rows: Sequence[AlongRow]) -> list[str]:
-    """For each curve whose gold reward still rises at its end while the second judge falls: one sentence."""
-    found = []
+    """A sentence for each curve whose second judge falls from its best place to the end, by intervals that do not meet,
+    while the gold reward is no lower; where there is none, one sentence for all."""
+    found, curves = [], 0
     for label in dict.fromkeys(row.label for row in rows):
         curve = [row for row in rows if row.label == label and row.second is not None]
         if len(curve) < 2:
             continue
+        curves += 1
         best, last = max(curve, key=lambda row: row.second or 0.0), curve[-1]
-        if best is not last and last.gold >= best.gold:
+        if (best.second_low or 0.0) > (last.second_high or 0.0) and last.gold >= best.gold:
             found.append(
                 f"{label}: the second judge is highest at {best.place} (KL {best.kl:.2f}) and "
                 f"{100 * ((best.second or 0.0) - (last.second or 0.0)):.1f} points lower at the end, where the gold "
-                "reward is no lower: over-optimisation, as far as the intervals tell."
+                "reward is no lower: over-optimisation."
             )
+    if not found and curves:
+        found.append("No curve's second judge falls so far that its intervals at its best place and at the end part.")
     return found
 
 

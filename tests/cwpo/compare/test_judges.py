@@ -98,19 +98,24 @@ def _said(gold: list[list[float]], second: list[list[float]], **about: object) -
 
 
 def test_curves_pool_the_seeds_and_name_where_the_judges_part() -> None:
+    """Four prompts tell nothing; the same shares of four hundred do."""
     runs = runs_of("cw", seeds=2)
     fooled = _said([[1, 0.5, 0, 1], [1, 1, 1, 1]], [[1, 1, 1, 0], [0, 0, 1, 0]])
+    many = _said([[1, 0.5, 0, 1] * 100, [1, 1, 1, 1] * 100], [[1, 1, 1, 0] * 100, [0, 0, 1, 0] * 100])
+    (sentence,) = turned(along_rows(runs, {run.id: fooled for run in runs}))
+    assert sentence.startswith("No curve's second judge falls")
     rows = along_rows(runs, {run.id: fooled for run in runs})
     assert [row.place for row in rows] == ["step 2 of 4", "step 4 of 4"]
     assert [row.gold for row in rows] == pytest.approx([0.625, 1.0])
     assert [row.second for row in rows] == pytest.approx([0.75, 0.25])
     assert [row.gap for row in rows] == pytest.approx([-0.125, 0.75])
     assert {(row.n_seeds, row.n_prompts) for row in rows} == {(2, 4)}
-    (sentence,) = turned(rows)
+    (sentence,) = turned(along_rows(runs, {run.id: many for run in runs}))
     assert "step 2 of 4" in sentence
     assert "50.0 points lower" in sentence
     fine = _said([[1, 0.5, 0, 1], [1, 1, 1, 1]], [[0, 0, 1, 0], [1, 1, 1, 0]])
-    assert turned(along_rows(runs, {run.id: fine for run in runs})) == []
+    (sentence,) = turned(along_rows(runs, {run.id: fine for run in runs}))
+    assert sentence.startswith("No curve's second judge falls")
 
 
 def test_one_baseline_of_several_runs_counts_once() -> None:

@@ -24,6 +24,8 @@ def test_blind_spots_are_looked_for_where_an_annotator_is_and_change_no_other_st
         "blind_spots": looked["blind_spots"].fingerprint
     }
     assert "blind_spots" not in config.canonical()["evaluation"]
+    with pytest.raises(ConfigError, match="among stored pairs"):
+        looking(RunConfig.parse({"method": "cw", "align": {"online": {}}}), {"labels": "0" * 64})
     with pytest.raises(ConfigError, match="has no annotator"):
         looking(RunConfig.parse({"method": "human"}), {"data": "0" * 64})
 
