@@ -22,7 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cwpo.errors import ArtifactError, StoreError
-from cwpo.files import sha256_of
+from cwpo.files import sha256_of, sync
 from cwpo.object_store import MANIFEST, Manifest, ObjectStore
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class ArtifactStore:
         except OSError:
             if not (target / MANIFEST).is_file():
                 raise
-        _sync(target.parent)
+        sync(target.parent)
 
     def _downloaded(self, fingerprint: str) -> Path | None:
         """The artifact's directory, filled from the shared store; None when it has no whole one."""
@@ -219,12 +219,12 @@ class ArtifactStore:
         removed = []
         for folder in (self.root / "tmp").glob("*"):
             prefix = folder.name.partition("-")[0]
-            if prefix not in working and _newest(folder) < older_than and not self._is_locked(prefix):
+            if prefix not in working and _newest(folder) < older_than and not self.is_locked(prefix):
                 shutil.rmtree(folder, ignore_errors=True)
                 removed.append(folder)
         return removed
 
-    def _is_locked(self, prefix: str) -> bool:
+    def is_locked(self, prefix: str) -> bool:
         """Whether a stage whose fingerprint begins so is computed or downloaded at this moment."""
         for file in (self.root / "locks").glob(f"{prefix}*.lock"):
             try:
@@ -305,16 +305,8 @@ def _newest(folder: Path) -> float:
 
 def _sync_tree(folder: Path) -> None:
     for path in folder.rglob("*"):
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)
+    sync(folder)
 
 
 def _check_fingerprint(fingerprint: str) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cwpo.errors import Damaged
-from cwpo.files import PARTIAL, sha256_of, written_aside
+from cwpo.files import PARTIAL, sha256_of, sync, written_aside
 
 SEAL = "manifest.sealed"
 ASIDE = "damaged"  # the folder beside damaged things that they are moved to
@@ -75,17 +75,17 @@ def sealed_folder(folder: Path) -> Iterator[Path]:
         yield aside
         files = _files(aside)
         for file in files:
-            _sync(file)
+            sync(file)
         table = {name: {"bytes": file.stat().st_size, "sha256": sha} for name, file, sha in _hashed(aside, files)}
         write_sealed(aside / SEAL, json.dumps(table, sort_keys=True).encode())
-        _sync(aside)
+        sync(aside)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     if folder.exists():
         shutil.rmtree(folder)
     os.rename(aside, folder)
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
 def damage_of(folder: Path) -> str | None:
@@ -131,11 +131,3 @@ def _hashed(folder: Path, files: list[Path]) -> Iterator[tuple[str, Path, str]]:
 
 def _short(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()[:_SHORT]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,7 +21,6 @@ from cwpo.data.pairs import load_part
 from cwpo.data.relabels import labels_of
 from cwpo.errors import ArtifactError, DataError
 from cwpo.files import written_aside
-from cwpo.models.load import load_policy, model_ref
 from cwpo.models.text.shown import FIRST_BATCH, first_batch
 from cwpo.models.tokenization import Encoded
 from cwpo.online.fresh import Occasion, Sources, encoded, fresh_pairs, sources, written_in
@@ -30,6 +29,7 @@ from cwpo.stages.online import FRESH_FILE, OnlineSettings
 from cwpo.training.align import BINS, AlignData, align_data, alignment_loss, confidence_bins, save_policy, start_policy
 from cwpo.training.checkpoints import ExtraState
 from cwpo.training.loop import OWED, Batches, Filler, History, Micro, TrainResult, micro_batches, steady_packing, train
+from cwpo.training.reference import frozen_start
 from cwpo.training.root import Reading
 from cwpo.training.weighting import Weights
 
@@ -53,17 +53,7 @@ def run_online(ctx: StageContext[OnlineSettings]) -> dict[str, Any]:
     """Write the aligned model, metrics.parquet, and fresh_pairs.parquet: every pair with its label and its weight."""
     ctx = replace(ctx, kind="align")  # as the part is called whose fields errors name
     settings, policy = ctx.settings, start_policy(ctx)
-    frozen = load_policy(
-        model_ref(ctx.inputs, "start", settings),
-        store=ctx.store,
-        device=ctx.device,
-        precision=settings.precision,
-        trainable=False,
-        lora=None,
-        seed=0,
-        parents=settings.parents,
-        quantization=settings.quantization,
-    )
+    frozen = frozen_start(ctx)
     pool = load_part(ctx.inputs["data"], settings.part, settings, labels_of(ctx))
     if not pool:
         raise DataError(f"The {settings.part} part has no prompt to answer: lower data.label_fraction.")

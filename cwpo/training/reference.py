@@ -14,7 +14,7 @@ from cwpo.data.pairs import load_part
 from cwpo.data.relabels import labels_of
 from cwpo.data.tokens import pair_tokens
 from cwpo.errors import DataError
-from cwpo.models.load import context_length, load_policy, model_ref
+from cwpo.models.load import PolicyModel, context_length, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps
 from cwpo.models.reading import WHOLE, values_of
 from cwpo.models.tokenization import Encoded, fit
@@ -28,13 +28,10 @@ from cwpo.training.whole.mismatched import file_in, of_part
 REFERENCE_FILE = "reference.parquet"
 
 
-def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
-    """Write reference.parquet: pair_id, logp_a, logp_b (nats), tokens_a, tokens_b (end-of-text included).
-
-    Where mismatched answers are asked for, mismatched.parquet says the same of them, under the ids of their prompts.
-    """
+def frozen_start(ctx: StageContext[Any]) -> PolicyModel:
+    """The model that a stage's alignment starts from, frozen: the reference."""
     settings = ctx.settings
-    policy = load_policy(
+    return load_policy(
         model_ref(ctx.inputs, "start", settings),
         store=ctx.store,
         device=ctx.device,
@@ -45,6 +42,15 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
         parents=settings.parents,
         quantization=settings.quantization,
     )
+
+
+def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
+    """Write reference.parquet: pair_id, logp_a, logp_b (nats), tokens_a, tokens_b (end-of-text included).
+
+    Where mismatched answers are asked for, mismatched.parquet says the same of them, under the ids of their prompts.
+    """
+    settings = ctx.settings
+    policy = frozen_start(ctx)
     context = context_length(policy.model, settings.max_length)
     part = load_part(ctx.inputs["data"], settings.part, settings, labels_of(ctx))
     encoded = fit(pair_tokens(ctx, policy.tokenizer).pairs(part), policy.tokenizer, context)

@@ -25,7 +25,7 @@ _REDIS = frozenset(
 
 
 def passes(error: BaseException) -> bool:
-    """Whether the same may go well in a moment; of databases db/passing.py says it."""
+    """Whether the same may go well in a moment; of databases db/faults.py says it."""
     if isinstance(error, DatabasePasses):
         return True
     return any(kind.__module__ == "redis.exceptions" and kind.__name__ in _REDIS for kind in type(error).__mro__)

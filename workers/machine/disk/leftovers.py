@@ -13,8 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.environment import settings
 from db.repositories.keeping.needed import Needed, needed
@@ -171,13 +169,7 @@ def _is_locked(kind: str, folder: Path, place: ArtifactStore) -> bool:
     """Whether a process of this machine computes or downloads it."""
     if kind not in (CHECKPOINTS, UNFINISHED, DELETED, UNNAMED):
         return False
-    for file in (place.root / "locks").glob(f"{folder.name.partition('-')[0]}*.lock"):
-        try:
-            with FileLock(str(file), timeout=0):
-                pass
-        except Timeout:
-            return True
-    return False
+    return place.is_locked(folder.name.partition("-")[0])
 
 
 def _measured(folder: Path) -> tuple[int, float]:
