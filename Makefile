@@ -7,6 +7,7 @@
 # make bench   the measurements in benchmarks/; BENCHMARKS="dpo scoring" runs some, ARGS=--anew forgets what is stored
 # make gpu     what needs a CUDA GPU: its tests, then its measurements; ARGS="--parts step --seconds 300" chooses
 # make lock    requirements.lock anew from a clean environment
+# make audit   requirements.lock against the public advisory databases
 #
 # Each target makes .venv itself. PYTHON=/path/to/python3.12 chooses the interpreter, TORCH_INDEX=URL another build of torch.
 
@@ -29,7 +30,7 @@ PAIRS ?=
 BENCHMARKS ?=
 ARGS ?=
 
-.PHONY: help demo real start workers test check bench gpu lock other-torch
+.PHONY: help demo real start workers test check bench gpu lock audit other-torch
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -71,6 +72,9 @@ gpu: $(VENV)/.ready-dev
 	@$(BIN)/python -c "import sys, torch; torch.cuda.is_available() or sys.exit('make gpu needs a CUDA GPU, and there is none here: $(BIN)/python -m benchmarks gpu --device cpu --shapes tiny tries its script without one.')"
 	@$(BIN)/python -m pytest -q -m gpu tests/cwpo/models
 	@$(BIN)/python -m benchmarks gpu $(ARGS)
+
+audit: $(VENV)/.ready-run
+	@$(BIN)/python tools/advisories.py
 
 lock:
 	@rm -rf $(LOCKING)
