@@ -15,7 +15,7 @@ from app.components.frame.downloads import Offer, Offers
 @pytest.fixture
 def browser(monkeypatch: pytest.MonkeyPatch) -> TestClient:
     monkeypatch.setattr(downloads, "_offers", Offers())
-    return TestClient(Starlette(routes=[downloads.ROUTE]))
+    return TestClient(Starlette(routes=[downloads.route("")]))
 
 
 def address(path: Path, file_name: str) -> str:
