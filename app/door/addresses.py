@@ -11,16 +11,33 @@ _USUAL = {"http": 80, "https": 443}
 
 
 def is_loopback(address: str) -> bool:
-    """Whether whoever reaches this address is on this machine. A name is looked up: all that it stands for must be."""
+    """Whether a number is one of this machine to itself."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def stays_here(address: str) -> bool:
+    """Whether a server on this address, or name, is reached from this machine alone: all that a name stands for is."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         pass
     try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(address, None)}
+        found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(address or None, 0)}
     except (OSError, UnicodeError):
         return False
-    return bool(found) and all(ipaddress.ip_address(one.split("%")[0]).is_loopback for one in found)
+    return bool(address and found) and all(is_loopback(one) for one in found)
+
+
+def plain(peer: str) -> str:
+    """The address of a peer as people write it: an IPv4 one that came by a socket for IPv6 is itself again."""
+    try:
+        mapped = getattr(ipaddress.ip_address(peer), "ipv4_mapped", None)
+    except ValueError:
+        return peer
+    return str(mapped or peer)
 
 
 def origin_of(url: str) -> str | None:

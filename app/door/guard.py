@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.door import answers, lines
-from app.door.addresses import is_loopback
+from app.door.addresses import is_loopback, plain
 from app.door.limits import Clients, Limits
 from app.door.uploads import is_upload, measured
 from app.door.ways import Door, Way
@@ -54,7 +54,7 @@ class Asked:
         path = str(scope["path"])
         self.path = path[len(prefix) :] if path.startswith(f"{prefix}/") else path if not prefix else "/"
         self.scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
-        self.peer = str((scope.get("client") or ("", 0))[0])
+        self.peer = plain(str((scope.get("client") or ("", 0))[0]))
         self.port = int((scope.get("server") or ("", 0))[1] or 0)
 
     @property
@@ -95,7 +95,7 @@ class Guard:
         if isinstance(found, Refused):
             await self._refuse(asked, found, receive, send)
         elif isinstance(found, Response):
-            await found(scope, receive, send)
+            await found(scope, receive, answers.guarded(send, str(origin), component=False))
         elif asked.is_socket:
             await self._open(asked, found, receive, send)
         else:
@@ -181,7 +181,7 @@ class Guard:
         scope = self._passed_on(asked.scope, let)
         sending = answers.guarded(send, origin, component=asked.path.startswith(COMPONENTS))
         if not let.key:
-            await self._app(scope, receive, answers.guarded(answers.quiet(send), origin, component=False))
+            await self._app(scope, receive, answers.quiet(sending))
             return
         if not is_upload(asked.method, asked.path):
             await self._app(scope, receive, sending)

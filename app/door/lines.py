@@ -26,6 +26,9 @@ NAME = "x-cwpo-socket"  # header under which a page finds its line
 LOOK_EVERY = 20.0  # seconds between looks whether the session is revoked
 OF_A_FRAGMENT = 0.25  # what a part of a page that draws itself anew costs, in reruns of a whole page
 _MOST_PEOPLE = 10_000  # whose logins are remembered
+_COMPUTED = ("rerun_script", "backend_operation_request")
+# What pages never send here, and what would be felt by everybody: caches emptied, the server changed.
+_OF_DEVELOPERS = ("clear_cache", "set_run_on_save", "debug_disconnect_websocket", "debug_shutdown_runtime")
 _SMALL = 2**16  # bytes; what is larger is charged by its size and not read here
 
 
@@ -101,8 +104,10 @@ class Listening:
                 return said
             if message is None or (self._over and not _is_harmless(message)):
                 continue
-            if cost := _cost(message):
-                await asyncio.sleep(self._line.client.reruns.take(cost))
+            if (cost := _cost(message)) is None:
+                continue
+            if wait := self._line.client.reruns.take(cost):
+                await asyncio.sleep(wait)
             return message
 
     def end(self) -> None:
@@ -138,15 +143,19 @@ def _draw_again() -> bytes:
     return BackMsg(rerun_script=ClientState()).SerializeToString()
 
 
-def _cost(message: Message) -> float:
-    """How much a message makes the server compute, in reruns of a page."""
+def _cost(message: Message) -> float | None:
+    """How much a message makes the server compute, in reruns of a page; None where it is nobody's to ask."""
     data = message.get("bytes") or b""
     if len(data) > _SMALL:
         return 1.0 + len(data) / 2**20
     asked = _read(data)
-    if asked is None or asked.WhichOneof("type") != "rerun_script":
+    kind = asked.WhichOneof("type") if asked is not None else None
+    if asked is None or kind is None:
         return 0.0
-    return OF_A_FRAGMENT if asked.rerun_script.fragment_id else 1.0
+    if kind in _OF_DEVELOPERS:
+        return None
+    whole = kind == "rerun_script" and not asked.rerun_script.fragment_id
+    return 1.0 if whole else OF_A_FRAGMENT if kind in _COMPUTED else 0.0
 
 
 def _is_harmless(message: Message) -> bool:

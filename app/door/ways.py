@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from app.door.addresses import EVERYWHERE, Addresses, is_loopback, origin_of
+from app.door.addresses import EVERYWHERE, Addresses, origin_of, stays_here
 from cwpo.config.environment import Environment
 from cwpo.errors import ConfigError
 from workers.access.start_token import token_of
@@ -59,7 +59,7 @@ def decide(server: Mapping[str, Any], login: Mapping[str, Any] | None, settings:
         _check_login(login or {})
     if way is Way.PROXY:
         _check_proxy(settings)
-    if public is None and not is_loopback(address):
+    if public is None and not stays_here(address):
         raise ConfigError("CWPO_PUBLIC_URL", f"says where people reach a dashboard that listens on {address}: set it.")
     path = str(server.get("baseUrlPath") or "").strip("/")
     return Door(
@@ -79,7 +79,7 @@ def _way(address: str, login: Mapping[str, Any] | None, settings: Environment) -
         return Way.PROXY
     if login:
         return Way.LOGIN
-    if is_loopback(address):
+    if stays_here(address):
         return Way.TOKEN
     raise ConfigError(
         "server.address",

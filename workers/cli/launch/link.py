@@ -7,7 +7,6 @@ from typing import Any
 from cwpo.config.environment import settings
 from workers.access.start_token import renew
 from workers.cli.launch import web
-from workers.cli.stack import running_stack
 from workers.machine.paths import home
 
 
@@ -18,6 +17,8 @@ def add_verbs(verbs: Any, verb: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _link(options: argparse.Namespace) -> int:
+    from workers.cli.stack import running_stack
+
     base = home()
     if options.new:
         renew(base)
