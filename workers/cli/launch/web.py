@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         words = command(arguments[0])
-        if arguments[0] == LOCAL:
+        if arguments[0] == LOCAL and sys.stdout.isatty():  # what services print is kept where others may read it
             print(f"Dashboard: {link(home(), f'http://{LOCAL}:{settings.port}{prefix()}')}", flush=True)
     except ConfigError as error:
         print(error, file=sys.stderr)
