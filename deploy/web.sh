@@ -1,6 +1,7 @@
 #!/bin/sh
 # The dashboard without the launcher: bring the database up to date, then serve on the address given (127.0.0.1).
-# On 127.0.0.1 `cwpo link` prints the link that opens it, and a terminal shows it at once; another address needs a login or a trusted proxy (docs/deploy.md).
+# On 127.0.0.1 `cwpo link` prints the link that opens it, and a terminal shows it at once; another address needs a login
+# or a trusted proxy (docs/deploy.md).
 set -eu
 cd "$(dirname "$0")/.."
 python=$(command -v ./.venv/bin/python || command -v python3)
