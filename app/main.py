@@ -12,12 +12,14 @@ from streamlit.logger import get_logger
 from app.components.form.session import put_aside
 from app.components.frame.address import RunsView
 from app.components.frame.leaving import arriving, become, parameters
+from app.door.people import let_in, turn
 from workers.machine import logs
 
 logs.configure()
 get_logger("root")  # the parent of all of Streamlit's, which it makes with its first warning
 logs.take_over("streamlit_console_handler")  # the name that Streamlit keeps its own under
 st.set_page_config(page_icon="◐", layout="wide", initial_sidebar_state="auto")
+let_in()  # where people sign in, nothing below runs before they did
 
 NEW_RUN = "new_run"
 STYLE = Path(__file__).with_name("style.css")
@@ -47,7 +49,7 @@ PAGES = {
 page = st.navigation(PAGES, expanded=True)
 st.set_page_config(page_title=f"{getattr(page, 'title', 'Dashboard')} · CW-PO")  # outside a server a page has no title
 st.html(STYLE)
-with arriving(page):
+with turn(), arriving(page):
     if page.url_path != NEW_RUN:
         put_aside()
     page.run()

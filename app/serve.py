@@ -1,7 +1,32 @@
-"""What the web server runs: the pages of main.py, and files that are streamed from disk."""
+"""What the web server runs: the pages of main.py and files that are streamed from disk, behind the door.
+
+Where nothing would keep others out it ends with one sentence.
+"""
+
+import sys
 
 import streamlit as st
+from starlette.middleware import Middleware
+from streamlit import config
 
-from app.components.frame.downloads import ROUTE
+from app.components.frame.downloads import route
+from app.door.guard import Guard
+from app.door.people import stand
+from app.door.ways import Door, decide
+from cwpo.config.environment import settings
+from cwpo.errors import ConfigError
 
-app = st.App("main.py", routes=[ROUTE])
+
+def door() -> Door:
+    """The door of this server, by its options and the secrets that Streamlit read."""
+    login = st.secrets["auth"] if st.secrets.load_if_toml_exists() and "auth" in st.secrets else None
+    options = {name: config.get_option(f"server.{name}") for name in ("address", "baseUrlPath")}
+    try:
+        return decide(options, login, settings)
+    except ConfigError as error:
+        sys.exit(f"{error}")
+
+
+own = door()
+stand(own)
+app = st.App("main.py", routes=[route(own.prefix)], middleware=[Middleware(Guard, door=own)])

@@ -21,6 +21,7 @@ BY_NAME = (
     "judge_error",
     "label_noise",
     "large_database",
+    "pressure",
     "ranks_chaos",
     "rounding",
     "rule",

@@ -22,6 +22,7 @@ from app.components.frame.layout import PAINT_SECONDS
 from benchmarks.pages import _load, addresses, serving
 from benchmarks.scale import build_database, run_of
 from tests import browser
+from tests.signed_in import signed_in
 
 PAGES = ("Run", "Compare, 10 settings")
 WITHOUT = "import app.components.frame.layout as layout; layout.PAINT_SECONDS = 0.0"
@@ -61,6 +62,7 @@ def measure(bases: dict[str, str], places: dict[str, tuple[str, str]], loads: in
     found: dict[str, Any] = {}
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser.installed(), args=browser.ARGUMENTS)
+        signed_in(chromium)
         for page, (address, content) in places.items():
             timings: dict[str, list[tuple[float, float, float]]] = {name: [] for name in bases}
             for _ in range(loads + 1):

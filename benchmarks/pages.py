@@ -40,6 +40,7 @@ from benchmarks.scale import build_database, run_of
 from db.engine import make_engines, read_scope
 from db.errors import DatabaseError
 from tests import browser, servers
+from tests.signed_in import known, signed_in
 from workers.cli.stack import find_redis
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,6 +99,7 @@ def serving(home: Path, url: str, first: str = "") -> Iterator[str]:
     )  # fmt: skip
     try:
         _wait_for(port)
+        known(f"http://127.0.0.1:{port}", home)
         yield f"http://127.0.0.1:{port}"
     finally:
         for process in (web, redis):
@@ -121,7 +123,7 @@ def measure(base: str, places: Mapping[str, tuple[str, str]], loads: int, pictur
     found: dict[str, Any] = {}
     with sync_playwright() as playwright:
         program = browser.installed()
-        chromium = playwright.chromium.launch(executable_path=program, args=browser.ARGUMENTS)
+        chromium = signed_in(playwright.chromium.launch(executable_path=program, args=browser.ARGUMENTS))
         context = chromium.new_context(viewport={"width": 1440, "height": 900})
         for name, (address, content) in places.items():
             timings = [_load(context, base + address, content) for _ in range(loads + 1)]

@@ -29,6 +29,7 @@ import psutil
 from benchmarks.measure import table
 from tests import browser
 from tests.e2e.serving import ROOT, Dashboard, free_port, wait_for_page
+from tests.signed_in import known, signed_in
 
 OUT = Path(__file__).parent / "results" / "soak.json"
 EVERY = 15.0  # seconds between two readings
@@ -63,6 +64,7 @@ def stack(home: Path) -> Iterator[Dashboard]:
             file.write_text(CONFIG.replace("SEEDS", ", ".join(map(str, range(SEEDS)))))
             command = [sys.executable, "-m", "workers.cli.main", "sweep", str(file)]
             subprocess.run(command, env=environment, cwd=ROOT, check=True, timeout=300, stdout=log)
+            known(f"http://127.0.0.1:{port}", home)
             yield Dashboard(url=f"http://127.0.0.1:{port}", home=home, process=process)
         finally:
             process.send_signal(signal.SIGINT)
@@ -114,6 +116,7 @@ def soak(dashboard: Dashboard, minutes: float, sessions: int) -> list[dict[str, 
     rows: list[dict[str, Any]] = []
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser.chromium_path(), args=browser.ARGUMENTS)
+        signed_in(chromium)
         pages = []
         for number in range(sessions):
             pages.append(chromium.new_context(viewport={"width": 1440, "height": 900}).new_page())

@@ -22,6 +22,7 @@ from db import queries
 from db.engine import upgrade
 from tests import browser
 from tests.e2e.serving import Web, served
+from tests.signed_in import signed_in
 from tests.workers.labeled import labeled_run
 from workers.machine.database import reading
 
@@ -132,6 +133,7 @@ def main() -> int:
         began = time.monotonic()
         with served(Web(home=home)) as web, sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=browser.chromium_path(), args=browser.ARGUMENTS)
+            signed_in(chromium)
             page = chromium.new_page()
             voter = vote_through(page, web, run, "Ada", chosen.votes, chosen.kills, random.Random(chosen.seed))
             chromium.close()

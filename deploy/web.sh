@@ -1,8 +1,9 @@
 #!/bin/sh
 # The dashboard without the launcher: bring the database up to date, then serve on the address given (127.0.0.1).
+# On 127.0.0.1 `cwpo link` prints the link that opens it, and a terminal shows it at once; another address needs a login
+# or a trusted proxy (docs/deploy.md).
 set -eu
 cd "$(dirname "$0")/.."
 python=$(command -v ./.venv/bin/python || command -v python3)
 "$python" -c 'from db.engine import upgrade; from workers.machine.database import database_url; upgrade(database_url())'
-exec "$python" -m streamlit run app/serve.py \
-    --server.address "${1:-127.0.0.1}" --server.port "${PORT:-8501}" --server.headless true
+exec "$python" -m workers.cli.launch.web "${1:-127.0.0.1}"

@@ -19,6 +19,7 @@ from db.engine import Engines, make_engines, upgrade
 from tests import servers
 from tests.browser import ARGUMENTS, chromium_path
 from tests.emptied import Emptied
+from tests.signed_in import signed_in
 
 # Parts that take long, begun first in this order, so that at the end no process waits for another.
 LONG = (
@@ -199,10 +200,10 @@ def s3_bucket(s3_process: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium; nothing is fetched from outside."""
+    """Headless Chromium, let in by the dashboards that are started here; nothing is fetched from outside."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
-        yield chromium
+        yield signed_in(chromium)
         chromium.close()
 
 

@@ -4,7 +4,9 @@ Other code asks `settings.workers`, `settings.home`, …; a value is looked at w
 that a command does not use cannot stop it. Free of torch.
 """
 
+import ipaddress
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +93,19 @@ def _address(name: str, text: str) -> str:
     if "://" not in text:
         raise ConfigError(name, f"must be an address such as s3://bucket/prefix, not {text!r}.")
     return text
+
+
+def _header_name(name: str, text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", text):
+        raise ConfigError(name, f"must be the name of a header, as X-Forwarded-User, not {text!r}.")
+    return text
+
+
+def _ip_addresses(name: str, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.ip_address(part.strip())) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(name, f"must be an IP address, or several with commas between, not {text!r}.") from error
 
 
 def _prices(name: str, text: str) -> tuple[float, float]:
@@ -200,8 +215,17 @@ class Environment:
         "nobody is told",
     )  # fmt: skip
     public_url = Variable[str | None](
-        "CWPO_PUBLIC_URL", _address, None, "where people reach the dashboard, for links in messages",
+        "CWPO_PUBLIC_URL", _address, None,
+        "where people reach the dashboard: one host more that it answers to, and its path; for links in messages, too",
         "the address that `make start` printed",
+    )  # fmt: skip
+    proxy_header = Variable[str | None](
+        "CWPO_PROXY_HEADER", _header_name, None,
+        "the header in which a trusted proxy says who somebody is, as `X-Forwarded-User`", "no proxy is trusted",
+    )  # fmt: skip
+    proxy_addresses = Variable[tuple[str, ...]](
+        "CWPO_PROXY_ADDRESS", _ip_addresses, (), "the address that it connects from; several with commas between",
+        "none",
     )  # fmt: skip
     mirror = Variable[str | None](
         "CWPO_MIRROR", _text, None,
@@ -243,6 +267,10 @@ class Environment:
     nccl_interface = Variable[str | None](
         "NCCL_SOCKET_IFNAME", _text, None, "the network of ranks on cards", "loopback", audience=OTHERS
     )
+    forwarded_allow_ips = Variable[str | None](
+        "FORWARDED_ALLOW_IPS", _text, None, "whom the web server believes about addresses of others; empty: nobody",
+        "empty where we start it", audience=OTHERS, empty="",
+    )  # fmt: skip
     runtime_folder = Variable[str | None](
         "XDG_RUNTIME_DIR", _text, None, "where the embedded Redis' socket may lie", "/tmp",  # noqa: S108
         audience=OTHERS,

@@ -15,7 +15,7 @@ from app.components.frame.downloads import Offer, Offers
 @pytest.fixture
 def browser(monkeypatch: pytest.MonkeyPatch) -> TestClient:
     monkeypatch.setattr(downloads, "_offers", Offers())
-    return TestClient(Starlette(routes=[downloads.ROUTE]))
+    return TestClient(Starlette(routes=[downloads.route("")]))
 
 
 def address(path: Path, file_name: str) -> str:
@@ -35,6 +35,13 @@ def test_only_what_a_page_offered_can_be_fetched(browser: TestClient, tmp_path: 
     file.unlink()
     for gone in (offered, "/files/pairs.jsonl", "/files/..%2Fpairs.jsonl"):
         assert browser.get(gone).status_code == 404
+
+
+def test_behind_a_proxy_files_lie_under_the_same_path_as_the_pages(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    browser = TestClient(Starlette(routes=[downloads.route("/lab")]))
+    offered = address(tmp_path / "a.txt", "a.txt")
+    assert [browser.get(place).status_code for place in (f"/lab{offered}", offered)] == [200, 404]
 
 
 def test_a_folder_comes_as_one_file(browser: TestClient, tmp_path: Path) -> None:

@@ -1,11 +1,8 @@
 """Each page is driven once with every widget changed once: nothing breaks, nothing comes from elsewhere, and a reload
 shows what was there. What is pressed changes runs, so the pages stand over a copy of the computed ones."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +14,7 @@ from tests.app.driving import Driver
 from tests.app.served import TITLES, address
 from tests.app.test_accessibility import axe, faults
 from tests.app.visits import Computed
-from tests.e2e.serving import ROOT, free_port, wait_for_page
+from tests.e2e.serving import ROOT, Web, served
 
 # Pressed elsewhere, because it takes long: a part of the widget's name, and where.
 ELSEWHERE = {
@@ -43,18 +40,10 @@ def own(results: Computed, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The dashboard over a copy of the computed runs."""
     home = tmp_path_factory.mktemp("driven") / "home"
     shutil.copytree(results.environment["CWPO_HOME"], home)
-    port, log = free_port(), home / "web.log"
     address = f"sqlite:///{home / 'db.sqlite'}"
     environment = {**results.environment, "CWPO_HOME": str(home), "DATABASE_URL": address, "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app" / "main.py"), "--server.port", str(port)]
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=out, stderr=out)
-        try:
-            wait_for_page(port, process, log)
-            yield Served(url=f"http://127.0.0.1:{port}", log=log)
-        finally:
-            process.terminate()
-            process.wait(20)
+    with served(Web(home=home, environment=environment)) as web:
+        yield Served(url=web.url, log=home / "log")
 
 
 def test_every_page_is_driven() -> None:

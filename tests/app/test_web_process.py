@@ -43,7 +43,6 @@ def test_what_streamlit_says_of_an_error_is_a_line_of_our_log() -> None:
 def test_the_dashboard_listens_on_this_machine_only() -> None:
     settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
     assert settings["server"]["address"] == "127.0.0.1"
-    assert settings["server"]["allowedHosts"] == ["127.0.0.1", "localhost"]
     assert settings["browser"]["gatherUsageStats"] is False
     assert settings["client"]["toolbarMode"] == "minimal"
 

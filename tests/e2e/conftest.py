@@ -29,6 +29,7 @@ from tests.e2e.serving import (
     write_down_refused,
 )
 from tests.e2e.test_dashboard import ready
+from tests.signed_in import known
 from workers.machine.database import writing
 
 
@@ -46,6 +47,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for_page(port, process, home / "stack.log")
+            known(url, home)
             yield Dashboard(url=url, home=home, process=process)
         finally:
             family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []

@@ -17,6 +17,8 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.signed_in import known
+
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "app" / "serve.py"
 # Streamlit asks for these under the page's own path first, then under the root.
@@ -59,6 +61,7 @@ class Web:
     def start(self) -> None:
         command = [sys.executable, "-m", "streamlit", "run", str(self.page), "--server.port", str(self.port)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", **self.environment}
+        known(self.url, Path(environment.get("CWPO_HOME", self.home)))
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         wait_for_page(self.port, self.process, self.home / "log")

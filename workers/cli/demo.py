@@ -14,6 +14,7 @@ from rich.live import Live
 
 from cwpo.config.environment import set_here, settings
 from workers.cli.console import make_console
+from workers.cli.launch.web import link
 from workers.cli.stack import StackError, failure_of, running_stack
 from workers.machine.paths import home, logs
 from workers.machine.processes import child_environment, end_all
@@ -42,7 +43,7 @@ def main(config: Path | None = None, sets: Sequence[str] = ()) -> int:
             stack = _start_stack()
         url = _wait_until_up(stack, console)
         code = _compare(config, sets, console)
-        console.print(f"\nDashboard: {url}", highlight=False)
+        console.print(f"\nDashboard: {url}", highlight=False, soft_wrap=True)
         if stack is None or stop_after:
             return code
         console.print("It stays up until Ctrl-C.", highlight=False)
@@ -83,7 +84,7 @@ def _stack_log() -> Path:
 
 
 def _wait_until_up(stack: subprocess.Popen[bytes] | None, console: Console) -> str:
-    """The dashboard's address once database and Redis answer; what the launcher said about ports is repeated."""
+    """The link to the dashboard once database and Redis answer; what the launcher said about ports is repeated."""
     from workers.cli.stack import wait_for_redis
 
     deadline = time.monotonic() + _START_PATIENCE
@@ -97,9 +98,10 @@ def _wait_until_up(stack: subprocess.Popen[bytes] | None, console: Console) -> s
         for note in running.get("notes", ()):
             console.print(note, highlight=False, markup=False)
     wait_for_redis(running["redis_url"], "REDIS_URL")
-    console.print(f"Dashboard: {running['web_url']}", highlight=False)
+    address = link(home(), str(running["web_url"]))
+    console.print(f"Dashboard: {address}", highlight=False, soft_wrap=True)
     set_here(REDIS_URL=running["redis_url"])
-    return str(running["web_url"])
+    return address
 
 
 def _compare(config: Path | None, sets: Sequence[str], console: Console) -> int:

@@ -24,6 +24,7 @@ from workers.cli.config_file import read_config
 from workers.cli.disk import verbs as disk
 from workers.cli.failures import sentence
 from workers.cli.follow import verbs as follow
+from workers.cli.launch import link
 from workers.cli.share import model
 from workers.machine.paths import home
 from workers.machine.processes import start_again_for_the_allocator
@@ -123,6 +124,7 @@ def _add_other_verbs(verbs: Any) -> None:
     )
     demo.add_argument("--set", metavar="A.B=C", action="append", default=[], dest="sets", help="override one field")
     _verb(verbs, "start", _start, "start Redis, the workers and the dashboard")
+    link.add_verbs(verbs, _verb)
     work = _verb(verbs, "workers", _workers, "start the workers alone, on a machine that shares database and Redis")
     work.add_argument("--until-idle", action="store_true", help="end when nothing is ready for them any more")
     work.add_argument("--idle-seconds", type=float, default=60, help="how long nothing has to be ready (default 60)")

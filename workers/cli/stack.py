@@ -23,6 +23,7 @@ from cwpo.config.environment import for_child, forget_here, set_here, settings
 from cwpo.errors import ConfigError
 from cwpo.files import write_whole
 from db.errors import DatabaseError
+from workers.cli.launch import web
 from workers.cli.launch.kept import keep_running
 from workers.machine import logs
 from workers.machine.devices import worker_count
@@ -54,7 +55,7 @@ class Stack:
 
     @property
     def web_url(self) -> str:
-        return f"http://127.0.0.1:{self.web_port}"
+        return f"http://{web.LOCAL}:{self.web_port}{web.prefix()}"
 
     def environment(self) -> dict[str, str]:
         """What the services are told."""
@@ -147,7 +148,7 @@ def start() -> int:
             _say(note)
         if stack.redis_program is None:
             wait_for_redis(stack.redis_url, "REDIS_URL")
-        _say(f"Dashboard: {stack.web_url}   (Ctrl-C stops everything)")
+        _say(f"Dashboard: {_where(stack)}   (Ctrl-C stops everything)")
         with _announced(stack):
             return _run_procfile(stack)
     finally:
@@ -161,6 +162,11 @@ def _say(sentence: str) -> None:
         log.info("%s", sentence)
     else:
         print(sentence, flush=True)
+
+
+def _where(stack: Stack) -> str:
+    """The link that opens the dashboard; without its token where logs are collected, for `cwpo link` prints it, too."""
+    return stack.web_url if settings.log_format == "json" else web.link(stack.home, stack.web_url)
 
 
 def migrate(stack: Stack) -> None:
@@ -277,9 +283,7 @@ def _become_workers() -> int:
 
 
 def _keep_web() -> int:
-    options = ["--server.port", str(settings.port), "--server.address", "127.0.0.1", "--server.headless", "true"]
-    page = str(ROOT / "app" / "serve.py")
-    return keep_running("web", [sys.executable, "-m", "streamlit", "run", page, *options])
+    return keep_running("web", web.command(web.LOCAL), web.environment())
 
 
 SERVICES = {"redis": _keep_redis, "workers": _become_workers, "web": _keep_web}

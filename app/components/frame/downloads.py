@@ -82,4 +82,6 @@ async def hand_out(request: Request) -> Response:
     return StreamingResponse(zipped(offer.path), media_type="application/zip", headers=headers)
 
 
-ROUTE = Route(f"/{PLACE}/{{name}}", hand_out)
+def route(prefix: str) -> Route:
+    """Where the web server hands files out. `prefix`: empty, or the path that all addresses begin with, as `/cwpo`."""
+    return Route(f"{prefix}/{PLACE}/{{name}}", hand_out)

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from workers.machine.processes import die_with_parent, end_all
@@ -30,12 +30,14 @@ class _Stop:
         self.asked = True
 
 
-def keep_running(name: str, command: Sequence[str]) -> int:
-    """Run the program until it is asked to stop. Its exit status once it failed to start three times in a row."""
+def keep_running(name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+    """Run the program until it is asked to stop. Its exit status once it failed to start three times in a row.
+
+    `environment`: by default that of this process."""
     stop, failed, parent = _Stop(), 0, os.getpid()
     while True:
         began = time.monotonic()
-        child = subprocess.Popen(command, preexec_fn=lambda: die_with_parent(parent))
+        child = subprocess.Popen(command, env=environment, preexec_fn=lambda: die_with_parent(parent))
         while child.poll() is None:
             if stop.asked:
                 end_all([child], GRACE)
