@@ -3,5 +3,8 @@
 import streamlit as st
 
 from app.components.frame.downloads import ROUTE
+from workers.machine.modes import keep_private
+
+keep_private()
 
 app = st.App("main.py", routes=[ROUTE])

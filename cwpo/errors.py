@@ -2,6 +2,8 @@
 
 import errno
 
+from cwpo.redaction import without_secrets
+
 
 class CwpoError(Exception):
     """Base of every error whose message is meant for people."""
@@ -93,7 +95,11 @@ def _is_disk_full(error: BaseException) -> bool:
 
 
 def sentence_of(error: BaseException) -> str:
-    """One plain sentence with the next step for any exception, known or not."""
+    """One plain sentence with the next step for any exception, known or not; without secrets."""
+    return without_secrets(_sentence_of(error))
+
+
+def _sentence_of(error: BaseException) -> str:
     if isinstance(error, CwpoError):
         return str(error)
     if _is_out_of_memory(error):
@@ -114,6 +120,6 @@ def sentence_of(error: BaseException) -> str:
 
 
 def brief(error: BaseException) -> str:
-    """The error's text on one line, at most 160 characters; its class name when it has no text."""
-    text = " ".join(str(error).split())
+    """The error's text on one line, at most 160 characters, without secrets; its class name when it has no text."""
+    text = without_secrets(" ".join(str(error).split()))
     return text[:160] or type(error).__name__

@@ -21,6 +21,7 @@ from cwpo.errors import ConfigError
 from cwpo.export import words
 from cwpo.export.words import Report
 from cwpo.files import PARTIAL, write_whole
+from cwpo.redaction import without_secrets
 from workers.machine.paths import exports, home, logs
 from workers.machine.processes import allocator_environment, running, start_apart
 
@@ -120,7 +121,7 @@ def of_run(run: int) -> list[Export]:
 def say(path: Path | None, status: str, said: str) -> None:
     """Called by the process: how far it is, or how it ended."""
     if path is not None:
-        write_whole(path, json.dumps({"status": status, "said": said}, ensure_ascii=False))
+        write_whole(path, json.dumps({"status": status, "said": without_secrets(said)}, ensure_ascii=False))
 
 
 def _command(wanted: Wanted) -> Sequence[str]:
