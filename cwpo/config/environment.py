@@ -246,6 +246,14 @@ class Environment:
     )
     worker_device = Variable("CWPO_DEVICE", _text, "cpu", "cpu or gpu: what the worker computes on", "cpu",
                              audience=PASSED_ON)  # fmt: skip
+    limited = Variable(
+        "CWPO_LIMITED", _switch, False, "1: only files below CWPO_DATA_ROOTS, as in the dashboard and what it starts",
+        "0", audience=PASSED_ON,
+    )  # fmt: skip
+    started_in = Variable[Path | None](
+        "CWPO_STARTED_IN", _folder, None, "the folder that the program was started in", "the current one",
+        audience=PASSED_ON,
+    )  # fmt: skip
     hub_bars_off = Variable[str | None](
         "HF_HUB_DISABLE_PROGRESS_BARS", _text, None, "1: no bars for downloads", "1 in `cwpo run`", audience=OTHERS
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from cwpo.config import catalog
+from cwpo.config import catalog, places
 from cwpo.config.columns import checked
 from cwpo.config.run import RunConfig
 from cwpo.contents import content_of
@@ -55,6 +55,7 @@ def check_source(source: str) -> str:
     if is_local(wanted):
         path = Path(wanted).expanduser()
         suffix_of(path)
+        places.check(path)
         if not path.is_file():
             raise DataError(f"{wanted} does not exist on this server, or is no file: check the path.")
         return str(path.absolute())

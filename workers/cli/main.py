@@ -17,6 +17,7 @@ from cwpo.config.environment import set_here, settings
 from cwpo.config.run import RunConfig, expand, list_fields
 from cwpo.config.store import STORE_PATIENCE, store_at
 from cwpo.errors import ConfigError, CwpoError, DataError
+from cwpo.files import written_new
 from cwpo.redaction import without_secrets
 from db.errors import DatabaseError
 from workers.cli import bundle, fetch, label, plan
@@ -340,7 +341,8 @@ def _export(options: argparse.Namespace) -> int:
 
     text = json.dumps([api.export_run(run_id) for run_id in options.runs], indent=1)
     if options.out:
-        options.out.write_text(text)
+        with written_new(options.out) as aside:
+            aside.write_text(text)
     else:
         print(text)
     return 0

@@ -65,6 +65,7 @@ class Stack:
             PYTHON=sys.executable,
             PYTHONUNBUFFERED="1",
             CWPO_HOME=str(self.home),
+            CWPO_STARTED_IN=str(settings.started_in or Path.cwd()),
             REDIS_URL=self.redis_url,
             PORT=str(self.web_port),
         )

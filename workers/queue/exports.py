@@ -99,7 +99,8 @@ def stop(wanted: Wanted) -> None:
         with contextlib.suppress(psutil.Error):
             process.terminate()
             process.wait(5)
-    shutil.rmtree(folder_of(wanted).with_name(wanted.name + PARTIAL), ignore_errors=True)
+    for left in folder_of(wanted).parent.glob(f".{wanted.name[:40]}.*{PARTIAL}"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def remove(wanted: Wanted) -> None:
