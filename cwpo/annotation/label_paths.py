@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cwpo.config import places
+from cwpo import places
 from cwpo.data.files import SUFFIXES, suffix_of
 from cwpo.errors import ConfigError, DataError
 

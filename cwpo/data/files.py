@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from cwpo.config import places
+from cwpo import places
 from cwpo.data.rows import Row as Row
 from cwpo.data.rows import RowAt as RowAt
 from cwpo.errors import DataError

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cwpo.config import catalog, places
+from cwpo import places
+from cwpo.config import catalog
 from cwpo.models import hub
 from cwpo.models.fetched.names import folder_of
 from cwpo.models.sizes.configurations import CONFIGURATIONS

@@ -7,7 +7,8 @@ computed is refused.
 from collections.abc import Iterator
 from pathlib import Path
 
-from cwpo.config import catalog, places
+from cwpo import places
+from cwpo.config import catalog
 from cwpo.config.run import RunConfig
 from cwpo.data.profile.first_rows import FirstRows, first_rows
 from cwpo.errors import ConfigError

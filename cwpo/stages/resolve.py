@@ -8,7 +8,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from cwpo.config import catalog, places
+from cwpo import places
+from cwpo.config import catalog
 from cwpo.config.environment import settings
 from cwpo.config.parts import AlongConfig, JudgeConfig
 from cwpo.config.run import RunConfig, merged

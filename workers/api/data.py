@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from cwpo.config import catalog, places
+from cwpo import places
+from cwpo.config import catalog
 from cwpo.config.columns import checked
 from cwpo.config.run import RunConfig
 from cwpo.contents import content_of

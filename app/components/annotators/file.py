@@ -8,7 +8,7 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import layout
 from app.components.frame.formats import ago
-from cwpo.config import places
+from cwpo import places
 from cwpo.errors import CwpoError
 from cwpo.report.numbers import duration
 from db.errors import DatabaseError

@@ -7,7 +7,7 @@ from app.components.frame import layout, tables
 from app.components.frame.data_address import DataView
 from app.components.frame.formats import ago
 from app.components.frame.tables import Column
-from cwpo.config import places
+from cwpo import places
 from cwpo.errors import CwpoError
 from cwpo.report.numbers import size
 from workers.api import data

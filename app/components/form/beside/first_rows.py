@@ -8,10 +8,10 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import layout, text_blocks
 from app.components.frame.formats import counted
-from cwpo.config.places import may_use
 from cwpo.data.profile.first_rows import TOKEN, FirstRows, first_rows, quantile
 from cwpo.errors import ConfigError, DataError
 from cwpo.models.hub import is_local
+from cwpo.places import may_use
 
 SHOWN = 3  # pairs
 LONGEST = 400  # characters of a text at first

@@ -10,7 +10,7 @@ from pathlib import Path
 from cwpo.config.environment import settings
 from cwpo.errors import ConfigError, DataError
 
-_PROGRAM = Path(__file__).resolve().parents[1]  # datasets that come with the program
+_PROGRAM = Path(__file__).resolve().parent  # datasets that come with the program
 
 
 def roots() -> tuple[Path, ...]:
