@@ -22,7 +22,7 @@ _ADDRESS_PARTS = re.compile(r"https?://[^/\s]+(/[^\s,]+)")  # of a webhook: what
 
 _FORMS = re.compile(
     r"""
-    -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)   # PEM
+    -----BEGIN\ [A-Z ]{0,20}PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]{0,20}PRIVATE\ KEY-----|\Z)   # PEM
     | (?<=://)[^/?#\s]+(?=@)                                    # user:password@ and token@ of an address
     | (?<=hooks\.slack\.com/)\S+ | (?<=/api/webhooks/)\S+       # Slack, Discord
     | \bhf_[A-Za-z0-9]{16,}                                     # the hub
@@ -30,17 +30,18 @@ _FORMS = re.compile(
     | \b(?:sk|pk|rk)-[A-Za-z0-9][\w-]{15,}                      # OpenAI, Anthropic and others
     | \bxox[abeoprs]-[\w-]{10,} | \bAIza[\w-]{35} | \bnpm_[A-Za-z0-9]{30,} | \bpypi-[\w-]{16,}
     | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b                             # AWS
-    | \beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+                      # JSON web tokens
+    | \beyJ[\w-]{8,400}\.eyJ[\w-]{8,4000}\.[\w-]+                      # JSON web tokens
     """,
     re.VERBOSE | re.DOTALL,
 )
+# No part that repeats may begin at every character: texts are long.
 # `password=…`, `"api_key": "…"`, `HF_TOKEN=…`, `Authorization: Bearer …`: what stands before the value stays.
 _NAMED = re.compile(
     r"""
     (?P<kept>
-      \b[\w-]*(?:password|passwd|passphrase|secret|api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key)
+      (?:password|passwd|passphrase|secret|api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key)
         ["']?\s*[=:]\s*["']?
-      | \b(?:[\w-]*(?:access|auth|bearer|refresh|session|write|tracking|hub|hf|api|secret|id)[_-])?token
+      | (?:(?:access|auth|bearer|refresh|session|write|tracking|hub|hf|api|secret|id)[_-]|(?<![\w-]))token
         ["']?=["']?(?=\S{8})
       | \b(?:proxy-)?authorization["']?\s*[=:]\s*["']?(?:bearer\s+|basic\s+|token\s+)?
       | \b[Bb]earer\s+(?=[\w.~+/=-]{12})
