@@ -51,7 +51,7 @@ def main() -> int:
     for finding in findings:
         mark = "[green]ok[/]  " if finding.ok else "[red]bad[/] "
         console.print(f"{mark}{finding.about:<10}", end="")
-        console.print(f"{finding.text}", markup=False, highlight=False)
+        console.print(without_secrets(finding.text), markup=False, highlight=False)
     return 0 if all(finding.ok for finding in findings) else 1
 
 
@@ -111,7 +111,7 @@ def _redis() -> Finding:
             start = f"`cwpo start` starts {find_redis()}"
         except StackError as missing:
             start = str(missing)
-        return Finding(ok=False, about="redis", text=f"does not answer ({without_secrets(str(error))}); {start}")
+        return Finding(ok=False, about="redis", text=f"does not answer ({error}); {start}")
 
 
 def _database() -> Iterator[Finding]:

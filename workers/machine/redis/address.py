@@ -34,6 +34,11 @@ def refusal(url: str) -> str | None:
     """
     if settings.redis_trusted or socket_path(url) is not None or _has_password(url):
         return None
+    if url == _USUAL and settings.redis_url is None:
+        return (
+            "is not set, and nothing that was started here brings a Redis: run `cwpo start` or `make start`, or name a "
+            "server."
+        )
     return (
         "has no password, so that everybody who reaches its port, every user of this machine too, can take work away "
         "from the workers: give it one (redis://:password@host:6379/0), use a socket (unix:///folder/redis.sock) in a "
