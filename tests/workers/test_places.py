@@ -9,6 +9,8 @@ from cwpo import places
 from cwpo.annotation import label_paths
 from cwpo.config.run import RunConfig
 from cwpo.data.files import read_rows, shipped
+from cwpo.data.profile.first_rows import first_rows
+from cwpo.data.profile.job import Split
 from cwpo.errors import ConfigError, CwpoError, DataError
 from cwpo.models.shape import known_config
 from cwpo.stages.resolve import pin_model, resolve
@@ -36,6 +38,8 @@ def ways(path: Path) -> list[str]:
     for do in (
         lambda: data.check_source(str(path)),
         lambda: list(read_rows(path)),
+        lambda: first_rows(path),
+        lambda: data.job_of(str(path), None, Split()),
         lambda: label_paths.check_files(path, path.with_name("labeled.jsonl")),
         lambda: resolve(RunConfig.parse({"data": {"dataset": str(path)}}), bf16=False, home=path.parent),
         lambda: pin_model("model.policy", str(path.parent), None, home=path.parent),

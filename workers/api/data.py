@@ -71,6 +71,7 @@ def job_of(source: str, columns: Mapping[str, str] | None, split: Split, *, expo
     if row is not None and row.file is not None:
         content = content_of(shipped(row.file), home())
     elif row is None and is_local(source):
+        places.check(Path(source))
         content = content_of(Path(source), home(), read_at_most=READ_AT_MOST)
     told = None if columns is None else checked(columns)
     return Job(kind="export" if export else "profile", source=source, content=content, columns=told, split=split)

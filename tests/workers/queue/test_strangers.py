@@ -1,5 +1,6 @@
 """Somebody else can write to Redis: nothing of theirs is run, asked, read whole or obeyed, and work goes on."""
 
+import re
 import socket
 import threading
 from pathlib import Path
@@ -17,6 +18,7 @@ from workers.machine.redis import address, versions
 from workers.machine.redis.connection import MOST_BYTES, connect
 from workers.queue import doorbell, worker
 
+ROOT = Path(__file__).resolve().parents[3]
 LARGEST_MIB = 160  # of a worker that found all of it; 64 MiB would be unpacked of one entry alone
 
 
@@ -190,3 +192,26 @@ def test_a_newer_server_on_the_machine_is_embedded_before_an_older_one(
     assert versions.embedded() == str(new)
     new.unlink()
     assert versions.embedded() == str(old)
+
+
+def test_the_access_list_of_the_docs_lets_everything_through_that_is_asked_of_redis(redis_server: str) -> None:
+    (line,) = re.findall(r"^user cwpo on .*$", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE)
+    _, name, *rules = line.split()
+    everybody = connect(redis_server)
+    everybody.execute_command("ACL", "SETUSER", name, *rules)
+    path = address.socket_path(redis_server)
+    limited = connect(f"unix://{name}@{path}?db=0&password=PASSWORD")
+    try:
+        assert limited.ping()
+        assert versions.version_of(limited.info("server")) is not None
+        assert doorbell.ring("cpu", 2, limited) == 2
+        idle = worker.StageWorker(
+            [doorbell.queue_of("cpu", limited)], name="w", connection=limited, prepare_for_work=False
+        )
+        assert idle._wait(idle.queues[0])
+        doorbell.clear(idle.queues[0])
+        assert doorbell.queue_of("cpu", limited).count == 0
+        with pytest.raises(RedisError, match=r"NOPERM|permission"):
+            limited.get("other")
+    finally:
+        everybody.execute_command("ACL", "DELUSER", name)
