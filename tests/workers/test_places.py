@@ -34,14 +34,14 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ways(path: Path) -> list[str]:
     """Everything that a page does with a path, and what each says; no two ways may say what is there."""
-    said = []
+    said, config = [], {"evaluation": {"gold_reward": "trained"}}
     for do in (
         lambda: data.check_source(str(path)),
         lambda: list(read_rows(path)),
         lambda: first_rows(path),
         lambda: data.job_of(str(path), None, Split()),
         lambda: label_paths.check_files(path, path.with_name("labeled.jsonl")),
-        lambda: resolve(RunConfig.parse({"data": {"dataset": str(path)}}), bf16=False, home=path.parent),
+        lambda: resolve(RunConfig.parse(config | {"data": {"dataset": str(path)}}), bf16=False, home=path.parent),
         lambda: pin_model("model.policy", str(path.parent), None, home=path.parent),
     ):
         with pytest.raises(CwpoError) as error:
