@@ -95,7 +95,7 @@ class StageWorker(SpawnWorker):
         _, status, _ = self.wait_for_horse()
         self._horse_pid = 0
         if status != 0:
-            self._give_up(status)
+            self._give_back(status)
         self.set_state(WorkerStatus.IDLE)
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
@@ -105,7 +105,7 @@ class StageWorker(SpawnWorker):
         self._memory_kills = killed.memory_kills()
         self._horse_pid = os.posix_spawn(sys.executable, command, child_environment(**allocator), setpgroup=0)
 
-    def _give_up(self, status: int | None) -> None:
+    def _give_back(self, status: int | None) -> None:
         """Give the dead job process's stage back at once instead of waiting for its lease to run out."""
         from db.errors import DatabaseUnavailable
         from workers.queue.lease import give_up_stages
