@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 import stat
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def test_secrets_of_a_failing_run_are_in_no_file_row_line_or_export(
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(os.environ, "CWPO_WEBHOOK", PLANTED["CWPO_WEBHOOK"])
     real = execute.executor
-    monkeypatch.setattr(execute, "executor", lambda kind: secretive if kind.name == "labels" else real(kind))
+    monkeypatch.setattr(execute, "executor", lambda kind: secretive if kind.name == "align" else real(kind))
     run = api.submit_run(place.config()).run_id
     with caplog.at_level(logging.INFO), pytest.raises(RuntimeError):
         job.work()
@@ -76,6 +77,7 @@ def test_a_home_after_a_run_is_its_owners_alone_and_ps_shows_no_secret(workplace
             seen: set[str] = set()
             while workplace.run(run).status not in ("done", "failed"):
                 seen |= {word for one in descendants(supervisor.pid) for word in _words(one)}
+                time.sleep(0.05)
             workplace.wait_done(run)
     finally:
         os.umask(before)
