@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from cwpo.config.environment import settings
+from cwpo.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +22,12 @@ def keep_private() -> None:
 
 
 def make_home(base: Path) -> None:
-    """The home with its mode. One that was made wider by an earlier version is tightened where it is plainly ours."""
+    """The home with its mode; ConfigError where it cannot be made. One that was made wider by an earlier version is tightened where it is plainly ours."""
     made = not base.exists()
-    base.mkdir(parents=True, exist_ok=True)
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("CWPO_HOME", f"{base} cannot be made ({error.strerror}): name a folder of yours.") from error
     if settings.shared_home:
         _share(base)
     elif made or (sentence_on(base) and _is_ours_alone(base)):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cwpo.errors import ConfigError
 from workers import __main__ as processes
 from workers.cli import main as command
 from workers.cli import stack
@@ -55,6 +56,12 @@ def test_a_home_that_others_could_enter_is_closed_where_it_is_plainly_ours(tmp_p
         assert "others can enter it: chmod 700" in modes.sentence_on(folder)
         modes.make_home(folder)
     assert [mode(used), mode(plain), mode(sticky)] == [0o700, 0o755, 0o1777]
+
+
+def test_a_home_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="CWPO_HOME: .*file/home cannot be made"):
+        modes.make_home(tmp_path / "file" / "home")
 
 
 def test_a_shared_home_is_said_where_others_than_its_group_enter(
