@@ -22,7 +22,8 @@ def keep_private() -> None:
 
 
 def make_home(base: Path) -> None:
-    """The home with its mode; ConfigError where it cannot be made. One that was made wider by an earlier version is tightened where it is plainly ours."""
+    """The home with its mode; ConfigError where it cannot be made. One that was made wider by an earlier version is
+    tightened where it is plainly ours."""
     made = not base.exists()
     try:
         base.mkdir(parents=True, exist_ok=True)

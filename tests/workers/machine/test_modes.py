@@ -60,7 +60,7 @@ def test_a_home_that_others_could_enter_is_closed_where_it_is_plainly_ours(tmp_p
 
 def test_a_home_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError, match="CWPO_HOME: .*file/home cannot be made"):
+    with pytest.raises(ConfigError, match=r"CWPO_HOME: .*file/home cannot be made"):
         modes.make_home(tmp_path / "file" / "home")
 
 
