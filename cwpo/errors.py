@@ -113,7 +113,7 @@ def _sentence_of(error: BaseException) -> str:
         return f"No permission to write {error.filename or 'the artifact store'}: check CWPO_HOME, then retry the run."
     if isinstance(error, ConnectionError):
         return f"A server could not be reached ({type(error).__name__}): check REDIS_URL and DATABASE_URL, then retry."
-    text = " ".join(str(error).split())[:300]
+    text = " ".join(without_secrets(str(error)).split())[:300]  # what is cut has no form any more
     return (
         f"{type(error).__name__}: {text or 'no message'}. The log holds the technical text; fix the cause, then retry."
     )

@@ -14,7 +14,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, CwpoError | DatabaseError):
         return str(error)
     module = type(error).__module__.partition(".")[0]
-    text = " ".join(str(error).split())[:200]
+    text = " ".join(without_secrets(str(error)).split())[:200]
     if module == "redis":
         return f"Redis does not answer ({text}): start it, or correct REDIS_URL."
     if module == "sqlalchemy":
