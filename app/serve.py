@@ -13,8 +13,12 @@ from app.components.frame.downloads import route
 from app.door.guard import Guard
 from app.door.people import stand
 from app.door.ways import Door, decide
-from cwpo.config.environment import settings
+from cwpo.config.environment import set_here, settings
 from cwpo.errors import ConfigError
+from workers.machine.modes import keep_private
+
+keep_private()
+set_here(CWPO_LIMITED="1")
 
 
 def door() -> Door:

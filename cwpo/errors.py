@@ -2,6 +2,8 @@
 
 import errno
 
+from cwpo.redaction import without_secrets
+
 
 class CwpoError(Exception):
     """Base of every error whose message is meant for people."""
@@ -93,7 +95,11 @@ def _is_disk_full(error: BaseException) -> bool:
 
 
 def sentence_of(error: BaseException) -> str:
-    """One plain sentence with the next step for any exception, known or not."""
+    """One plain sentence with the next step for any exception, known or not; without secrets."""
+    return without_secrets(_sentence_of(error))
+
+
+def _sentence_of(error: BaseException) -> str:
     if isinstance(error, CwpoError):
         return str(error)
     if _is_out_of_memory(error):
@@ -107,13 +113,13 @@ def sentence_of(error: BaseException) -> str:
         return f"No permission to write {error.filename or 'the artifact store'}: check CWPO_HOME, then retry the run."
     if isinstance(error, ConnectionError):
         return f"A server could not be reached ({type(error).__name__}): check REDIS_URL and DATABASE_URL, then retry."
-    text = " ".join(str(error).split())[:300]
+    text = " ".join(without_secrets(str(error)).split())[:300]  # what is cut has no form any more
     return (
         f"{type(error).__name__}: {text or 'no message'}. The log holds the technical text; fix the cause, then retry."
     )
 
 
 def brief(error: BaseException) -> str:
-    """The error's text on one line, at most 160 characters; its class name when it has no text."""
-    text = " ".join(str(error).split())
+    """The error's text on one line, at most 160 characters, without secrets; its class name when it has no text."""
+    text = without_secrets(" ".join(str(error).split()))
     return text[:160] or type(error).__name__

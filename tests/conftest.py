@@ -1,5 +1,6 @@
 """Fixtures that several packages' tests share: databases of both kinds, a Redis server, a browser."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -162,6 +163,15 @@ def sqlite_database(sqlite_address: str) -> Iterator[Engines]:
     engines = make_engines(sqlite_address)
     yield engines
     engines.dispose()
+
+
+@pytest.fixture(autouse=True)
+def mask_of_files() -> Iterator[None]:
+    """Programs that run in this process set it; the next test's servers need the usual one."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,12 @@
 
 import sys
 
+from workers.machine.modes import keep_private
+
 
 def main(arguments: list[str]) -> None:
     """No argument: the supervisor. `worker`, `horse`, `reaper`, `chat`: its children, started by it."""
+    keep_private()
     if not arguments:
         from workers.queue.supervisor import supervise
 

@@ -5,6 +5,7 @@ all that is in memory, whatever the length of the file. What was left out, and w
 """
 
 import json
+import os
 import re
 import shutil
 import time
@@ -20,7 +21,17 @@ import pyarrow.compute as pc
 
 from cwpo.annotation import label_rows
 from cwpo.annotation.annotator import BRADLEY_TERRY, JOINT, encode_candidates
-from cwpo.annotation.label_paths import JOB, WINDOW, alone, check_files, parts_of, read_json, report_of, taken
+from cwpo.annotation.label_paths import (
+    JOB,
+    WINDOW,
+    alone,
+    check_files,
+    check_report,
+    parts_of,
+    read_json,
+    report_of,
+    taken,
+)
 from cwpo.annotation.labeling import annotations, read_window, score_pairs, write_window
 from cwpo.artifacts import ArtifactStore, content_hash
 from cwpo.config import catalog
@@ -28,7 +39,7 @@ from cwpo.config.run import digest
 from cwpo.config.store import store_at
 from cwpo.data.filtering import Tally
 from cwpo.errors import ConfigError, Damaged, DataError
-from cwpo.files import write_whole
+from cwpo.files import write_whole, written_new
 from cwpo.models import hub
 from cwpo.models.fetched.names import folder_of
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model
@@ -106,6 +117,7 @@ def label_file(
     """Label every usable pair of `source`; JSONL or Parquet by the ending of `out`, the report beside it."""
     work = work or WorkContext()
     check_files(source, out)
+    check_report(out)
     job = _job(source, annotator)
     if (done := _finished(out, job)) is not None:
         return Labeled(out=out, report=done, reused=True)
@@ -129,9 +141,17 @@ def label_file(
         counts = _finish(files, out, tally)
         facts = {**_facts(source, out, annotator, tally), **counts}
         report = {**facts, "job": job, "seconds": time.monotonic() - started}
-        write_whole(report_of(out), json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
+        _write_report(out, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
         shutil.rmtree(parts, ignore_errors=True)
     return Labeled(out=out, report=report, reused=False)
+
+
+def _write_report(out: Path, text: str) -> None:
+    """Beside the output; in the place of that of an earlier labeling, never of anything else."""
+    check_report(out)
+    report_of(out).unlink(missing_ok=True)
+    with written_new(report_of(out)) as aside:
+        aside.write_text(text, encoding="utf-8")
 
 
 def _scorer(annotator: Labeler, work: WorkContext) -> Callable[[label_rows.Window], tuple[pa.Table, dict[str, int]]]:
@@ -246,6 +266,8 @@ def _open_parts(out: Path, job: Mapping[str, Any]) -> Path:
     """The folder of finished windows: that of the same labeling, else a new one. What is not of a labeling stays."""
     folder = parts_of(out)
     folder.mkdir(exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise ConfigError("--out", f"{folder} is a link or somebody else's; remove it, or choose another --out.")
     mine = [file for file in folder.iterdir() if _PART_FILE.fullmatch(file.name) or file.name == ASIDE]
     if len(mine) < sum(1 for _ in folder.iterdir()):
         raise ConfigError("--out", f"{folder} holds something else; remove it, or choose another --out.")

@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from cwpo import places
 from cwpo.data.files import SUFFIXES, suffix_of
 from cwpo.errors import ConfigError, DataError
 
@@ -60,6 +61,8 @@ def format_of(out: Path) -> str:
 def check_files(source: Path, out: Path) -> None:
     """Raise before hours of work if the source cannot be read or the output cannot be written."""
     format_of(out)
+    places.check(source, SOURCE)
+    places.check(out, OUT)
     if not os.path.exists(source):
         raise ConfigError(SOURCE, f"{source} does not exist; give a JSONL, JSONL.gz, Parquet or CSV file.")
     if not os.path.isfile(source):
@@ -78,9 +81,21 @@ def taken(out: Path) -> ConfigError:
     return ConfigError(OUT, f"{out} exists and is not from this labeling; remove it, or choose another name.")
 
 
+def check_report(out: Path) -> None:
+    """Raise where the report's name is taken by something that is no report of a labeling."""
+    path = report_of(out)
+    if not os.path.lexists(path):
+        return
+    job = None if path.is_symlink() else read_json(path).get("job")
+    if not isinstance(job, dict) or "id" not in job:
+        raise ConfigError(OUT, f"{path} exists and is no report of a labeling; remove it, or choose another name.")
+
+
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
     """Hold the lock of this output, so that no other process labels into it."""
+    if os.path.islink(out.with_name(f"{out.name}.parts.lock")):
+        raise ConfigError(OUT, f"{out.name}.parts.lock is a link; remove it, or choose another name.")
     lock = FileLock(out.with_name(f"{out.name}.parts.lock"))
     try:
         lock.acquire(timeout=0)

@@ -21,7 +21,7 @@ from cwpo.data.filtering import Tally, to_candidate
 from cwpo.data.readers.preference import to_pair as preference_pair
 from cwpo.data.readers.shapes import to_pair as any_pair
 from cwpo.data.rows import BadRow, RawPair
-from cwpo.files import written_aside
+from cwpo.files import written_new
 from cwpo.records import CandidatePair
 
 _NUMBERS = ("margin", "confidence", "weight", "score_chosen", "score_rejected")
@@ -106,7 +106,7 @@ def schema(chat: bool) -> pa.Schema:
 
 def join(tables: Iterable[pa.Table], columns: pa.Schema, out: Path) -> None:
     """All tables in one file, one in memory at a time; it is there whole or not at all."""
-    with written_aside(out) as aside, _WRITERS[format_of(out)](aside, columns) as write:
+    with written_new(out) as aside, _WRITERS[format_of(out)](aside, columns) as write:
         for table in tables:
             write(table)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 from cwpo.errors import ConfigError
+from cwpo.redaction import know_from
 
 T = TypeVar("T")
 
@@ -65,6 +66,10 @@ def _folder(name: str, text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise ConfigError(name, f"{text!r} begins at the home folder of nobody; give an absolute path.") from error
+
+
+def _folders(name: str, text: str) -> tuple[Path, ...]:
+    return tuple(_folder(name, part.strip()) for part in text.split(os.pathsep) if part.strip())
 
 
 def _switch(name: str, text: str) -> bool:
@@ -138,6 +143,19 @@ class Environment:
     redis_url = Variable[str | None](
         "REDIS_URL", _text, None, "a running Redis or Valkey server, 6.2 or newer", "embedded, on a private socket"
     )
+    redis_trusted = Variable(
+        "CWPO_REDIS_TRUSTED", _switch, False,
+        "1: a Redis without a password on a TCP port is used, whoever reaches it", "it is refused",
+    )  # fmt: skip
+    shared_home = Variable(
+        "CWPO_SHARED_HOME", _switch, False,
+        "1: what is written under `CWPO_HOME` is for the folder's group, too", "for its owner alone",
+    )  # fmt: skip
+    data_roots = Variable[tuple[Path, ...] | None](
+        "CWPO_DATA_ROOTS", _folders, None,
+        "folders that the dashboard may read and write on the server, with `:` between",
+        "`CWPO_HOME`, the folder it was started in, and the user's home",
+    )  # fmt: skip
     store_url = Variable[str | None](
         "CWPO_STORE",
         _address,
@@ -252,6 +270,14 @@ class Environment:
     )
     worker_device = Variable("CWPO_DEVICE", _text, "cpu", "cpu or gpu: what the worker computes on", "cpu",
                              audience=PASSED_ON)  # fmt: skip
+    limited = Variable(
+        "CWPO_LIMITED", _switch, False, "1: only files below CWPO_DATA_ROOTS, as in the dashboard and what it starts",
+        "0", audience=PASSED_ON,
+    )  # fmt: skip
+    started_in = Variable[Path | None](
+        "CWPO_STARTED_IN", _folder, None, "the folder that the program was started in", "the current one",
+        audience=PASSED_ON,
+    )  # fmt: skip
     hub_bars_off = Variable[str | None](
         "HF_HUB_DISABLE_PROGRESS_BARS", _text, None, "1: no bars for downloads", "1 in `cwpo run`", audience=OTHERS
     )
@@ -346,6 +372,7 @@ READ_ELSEWHERE = (
 _own: MutableMapping[str, str] = os.environ
 
 settings = Environment(_own)
+know_from(lambda: _own)
 
 
 def variables() -> Iterator[Variable[Any]]:

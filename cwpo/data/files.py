@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from cwpo import places
 from cwpo.data.rows import Row as Row
 from cwpo.data.rows import RowAt as RowAt
 from cwpo.errors import DataError
@@ -36,6 +37,7 @@ def shipped(file: str) -> Path:
 def read_rows(path: Path, *, limit: int | None = None) -> Iterator[RowAt]:
     """Every row of a file in order, broken lines included (row None), so that callers can count them."""
     suffix = suffix_of(path)
+    places.check(path)
     if not path.exists():
         raise DataError(f"The file {path} does not exist: check data.path.")
     if not path.is_file():

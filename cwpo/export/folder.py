@@ -26,7 +26,7 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.errors import ConfigError, ModelError
 from cwpo.export import words
 from cwpo.export.words import ADAPTERS, MERGED, TORCH_DTYPES, Report
-from cwpo.files import PARTIAL
+from cwpo.files import partial_of
 from cwpo.models import hub
 from cwpo.models.adapters import ADAPTER, ADAPTER_FILE, LORA_FILE, LORA_TARGETS
 from cwpo.models.load import ModelRef, lineage, load_annotator, load_policy, read_form
@@ -66,9 +66,9 @@ def export(
         raise ConfigError("--to", f"{out} exists already: name a folder that is not there yet.")
     base, adapters = lineage(ref, store=store)
     _check_room(base, out.parent, dtype)
-    part = out.with_name(out.name + PARTIAL)
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = partial_of(out)
+    part.mkdir()
     try:
         scalar = (read_form(base) or {}).get("form") == "annotator"
         say("loading the model")

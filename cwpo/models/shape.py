@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cwpo import places
 from cwpo.config import catalog
 from cwpo.models import hub
 from cwpo.models.fetched.names import folder_of
@@ -158,6 +159,8 @@ def known_config(name: str, revision: str | None, home: Path) -> Mapping[str, An
     if name in catalog.SANDBOX_MODELS:
         return sandbox_config(catalog.SANDBOX_MODELS[name].architecture)
     folder = folder_of(name, home) if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
+    if folder is not None and not places.may_use(folder):
+        return None
     try:
         found = CONFIGURATIONS.get(name) if folder is None else json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):

@@ -7,6 +7,7 @@ computed is refused.
 from collections.abc import Iterator
 from pathlib import Path
 
+from cwpo import places
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
 from cwpo.data.profile.first_rows import FirstRows, first_rows
@@ -110,6 +111,8 @@ def gold_failures(config: RunConfig, home: Path) -> Iterator[Problem]:
         return
     model = str(row.model) if row is not None else name
     if not hub.is_local(model):  # of a repository only some files may be here
+        return
+    if not places.may_use(folder_of(model, home)):  # said where it is pinned
         return
     found = known_config(model, None, home)
     outputs = None if found is None else found.get("num_labels", len(found.get("id2label") or {}) or 2)

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from cwpo.config.environment import settings
 from cwpo.errors import CwpoError, sentence_of
+from cwpo.redaction import without_secrets
 from cwpo.parallel.lifeline import die_with_parent, end_with
 from cwpo.parallel.lines import Writer
 
@@ -85,7 +86,7 @@ def described(error: Exception) -> dict[str, Any]:
         "field": getattr(error, "field", None),
         "of_the_group": not isinstance(error, CwpoError) and any(words in text for words in _OF_THE_GROUP),
         "at": time.monotonic(),
-        "trace": "".join(traceback.format_exception(error))[-_LONGEST_MESSAGE:],
+        "trace": without_secrets("".join(traceback.format_exception(error)))[-_LONGEST_MESSAGE:],
     }
 
 

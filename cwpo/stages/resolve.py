@@ -8,6 +8,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from cwpo import places
 from cwpo.config import catalog
 from cwpo.config.environment import settings
 from cwpo.config.parts import AlongConfig, JudgeConfig
@@ -118,6 +119,7 @@ def pin_model(
         return None
     if hub.is_local(name):
         folder = folder_of(name, home)
+        places.check(folder, field)
         if not (folder / "config.json").is_file():
             if is_fetched(name):
                 raise ConfigError(field, how_to_get(name))
@@ -186,6 +188,7 @@ def _dataset(config: RunConfig, home: Path, read_at_most: int | None) -> dict[st
         return {}
     if hub.is_local(name):
         path = Path(name).expanduser()
+        places.check(path, "data.dataset")
         if not path.is_file():
             raise ConfigError("data.dataset", f"{name} does not exist; give a JSONL, JSONL.gz, Parquet or CSV file.")
         try:
@@ -215,7 +218,7 @@ def _check_chats(config: RunConfig, home: Path) -> None:
     for role in ("annotator", "policy") if _uses_annotator(config) else ("policy",):
         name, revision = getattr(config.model, role), getattr(config.model, f"{role}_revision")
         folder = folder_of(name, home) if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
-        if folder is not None:
+        if folder is not None and places.may_use(folder):
             file, columns = Path(config.data.dataset).expanduser(), config.data.columns
             check_chats(file, folder, field=f"model.{role}", rows=_CHECKED_ROWS, columns=columns)
 

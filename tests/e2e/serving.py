@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -84,7 +85,8 @@ def served(web: Web) -> Iterator[Web]:
 
 def of_home(home: Path, redis: str) -> dict[str, str]:
     """The variables of an installation over `home`, database and all."""
-    return {"CWPO_HOME": str(home), "DATABASE_URL": f"sqlite:///{home / 'cwpo.sqlite'}", "REDIS_URL": redis}
+    database, roots = f"sqlite:///{home / 'cwpo.sqlite'}", os.pathsep.join((tempfile.gettempdir(), str(Path.cwd())))
+    return {"CWPO_HOME": str(home), "DATABASE_URL": database, "REDIS_URL": redis, "CWPO_DATA_ROOTS": roots}
 
 
 @contextmanager

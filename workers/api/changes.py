@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
+from cwpo.redaction import without_secrets
 from db.errors import DatabaseUnavailable
 from workers.machine.paths import store
 from workers.queue import doorbell, scheduler
@@ -21,13 +22,13 @@ def announce() -> bool:
         rung = scheduler.ring_idle()
     except DatabaseUnavailable:  # what was to be written is written; the reaper rings when it can look again
         rung = True
-    return rung and redis_health()[0]
+    return rung and doorbell.answers()
 
 
 def redis_health() -> tuple[bool, str]:
     """Whether Redis answers, and one sentence about it."""
     try:
-        doorbell.ping()
+        remark = doorbell.remark()
     except RedisError as error:
-        return False, f"Redis does not answer ({error}): queued runs start when it is back."
-    return True, "Redis answers."
+        return False, f"Redis does not answer ({without_secrets(str(error))}): queued runs start when it is back."
+    return True, f"Redis answers. {remark}".rstrip()

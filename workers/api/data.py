@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from cwpo import places
 from cwpo.config import catalog
 from cwpo.config.columns import checked
 from cwpo.config.run import RunConfig
@@ -55,6 +56,7 @@ def check_source(source: str) -> str:
     if is_local(wanted):
         path = Path(wanted).expanduser()
         suffix_of(path)
+        places.check(path)
         if not path.is_file():
             raise DataError(f"{wanted} does not exist on this server, or is no file: check the path.")
         return str(path.absolute())
@@ -69,6 +71,7 @@ def job_of(source: str, columns: Mapping[str, str] | None, split: Split, *, expo
     if row is not None and row.file is not None:
         content = content_of(shipped(row.file), home())
     elif row is None and is_local(source):
+        places.check(Path(source))
         content = content_of(Path(source), home(), read_at_most=READ_AT_MOST)
     told = None if columns is None else checked(columns)
     return Job(kind="export" if export else "profile", source=source, content=content, columns=told, split=split)

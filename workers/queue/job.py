@@ -22,6 +22,7 @@ from cwpo.config.environment import settings
 from cwpo.config.parts import ExecutionConfig
 from cwpo.config.store import STORE_PATIENCE
 from cwpo.errors import ArtifactError, Cancelled, RanksLost, StoreUnreachable, sentence_of
+from cwpo.redaction import without_secrets
 from cwpo.report.log_lines import summary_line
 from cwpo.report.numbers import duration
 from cwpo.stages.context import Execution
@@ -168,7 +169,7 @@ def _perform(worker_id: int, device: str, claimed: ClaimedStage, shutdown: Shutd
             _stopped(claimed, lease)
         except StaleToken as error:
             log.warning("refused: %s", error)
-            cause = str(error)
+            cause = without_secrets(str(error))
             _record(lambda session: stages.refuse(session, claimed.stage_id, claimed.token, cause=cause))
         except RanksLost as error:
             _lost(claimed, error, reporter, lease)
@@ -294,13 +295,13 @@ def _lost(claimed: ClaimedStage, error: RanksLost, reporter: BufferingReporter, 
     log.error("lost: %s", error)
     reporter.log("\n".join([str(error), *getattr(error, "__notes__", ())]))
     _flush(lease)
-    _record(lambda session: stages.lose(session, claimed.stage_id, claimed.token, cause=str(error)))
+    _record(lambda session: stages.lose(session, claimed.stage_id, claimed.token, cause=without_secrets(str(error))))
 
 
 def _given_back(claimed: ClaimedStage, error: StoreUnreachable | DatabasePasses) -> None:
     """What was computed stays here; whoever takes the stage next goes on as soon as the store or database answers."""
     log.warning("given back: %s", error)
-    _record(lambda session: stages.release(session, claimed.stage_id, claimed.token, cause=str(error)))
+    _record(lambda session: stages.release(session, claimed.stage_id, claimed.token, cause=without_secrets(str(error))))
 
 
 def _record(write: Callable[[Session], object]) -> None:

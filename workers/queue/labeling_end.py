@@ -5,13 +5,14 @@ from pathlib import Path
 
 from cwpo.annotation.label_paths import read_json
 from cwpo.files import write_whole
+from cwpo.redaction import without_secrets
 
 DONE, FAILED = "done", "failed"
 
 
 def write(path: Path, status: str, said: str) -> None:
     """Its last act; a process that is killed writes none."""
-    write_whole(path, json.dumps({"status": status, "said": said}, ensure_ascii=False))
+    write_whole(path, json.dumps({"status": status, "said": without_secrets(said)}, ensure_ascii=False))
 
 
 def read(path: Path) -> tuple[str, str] | None:

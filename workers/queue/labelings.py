@@ -119,6 +119,7 @@ def _check_free(out: Path, fingerprint: str) -> None:
         raise label_paths.busy(out)
     if out.exists() and label_paths.job_of(out).get("weights") != fingerprint:
         raise label_paths.taken(out)
+    label_paths.check_report(out)
     with label_paths.alone(out):
         pass
 

@@ -1,7 +1,6 @@
 """What a stage says, buffered: one short transaction per worker every two seconds instead of one per step."""
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from cwpo.redaction import without_secrets
 from cwpo.report.log_lines import WARNING, loss_line
 from db.engine import BATCH_ROWS
 from db.records import PACE_PARTS, Pace
@@ -18,7 +18,6 @@ _MOST_WARNINGS = 50  # of one stage
 _MOST_NOTES = 5  # beside one attempt
 _LOSS_LINES = 10  # of one training
 _BEGINNING, _FIRST_STEP, _STEP = 0.02, 0.999 / PACE_PARTS, 0.0099  # shares of the work between points of the pace
-_SECRETS = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)|AKIA[0-9A-Z]{16}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +82,7 @@ class BufferingReporter:
 
     def log(self, message: str) -> None:
         with self._lock:
-            self._lines.extend(_clean(line) for line in message.splitlines() if line.strip())
+            self._lines.extend(_clean(line) for line in without_secrets(message).splitlines() if line.strip())
 
     def noted(self, sentence: str) -> None:
         self.log(f"{WARNING}{sentence}")
@@ -181,4 +180,4 @@ class _Warnings(logging.Handler):
 
 def _clean(line: str) -> str:
     """No secret and no endless line reaches the database."""
-    return _SECRETS.sub("…", line)[:_LONGEST_LINE].replace("\x00", "")
+    return without_secrets(line)[:_LONGEST_LINE].replace("\x00", "")

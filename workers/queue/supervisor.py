@@ -15,7 +15,7 @@ from types import FrameType
 import psutil
 
 from cwpo.config.environment import settings
-from workers.machine import killed, logs
+from workers.machine import killed, logs, modes
 from workers.machine.devices import cores
 from workers.machine.processes import child_environment, die_with_parent, end_all, parent_from_environment
 from workers.queue.chat.hosting import ChatHost
@@ -228,9 +228,13 @@ def supervise(make_until: Callable[[Collection[str]], UntilIdle] | None = None) 
     from db.engine import upgrade
     from db.errors import DatabaseError
     from workers.machine.database import database_url
+    from workers.machine.paths import home
+    from workers.machine.redis import address
 
     try:
         logs.configure()
+        modes.make_home(home())
+        address.check(address.redis_url())
         slots = make_slots()
         upgrade(database_url())
     except (ConfigError, DatabaseError) as error:

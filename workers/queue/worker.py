@@ -1,4 +1,9 @@
-"""The RQ worker and job classes: an allow-list, a job process that dies with its worker, short heartbeats."""
+"""The RQ worker: waits for rings, looks in the database, and starts a job process that dies with it.
+
+RQ's loop and its wait on a list are used; what RQ would read from Redis or write there beside them is not. So a
+stranger in Redis finds no job to forge, no registry to fill, no command to send and no name of a worker, and a Redis
+that is suspended, emptied, full of rubbish or away stops nothing: without a ring a worker looks by itself.
+"""
 
 import contextlib
 import logging
@@ -10,89 +15,142 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import RedisError
 from rq import Queue, SpawnWorker
-from rq.executions import Execution
+from rq.exceptions import DequeueTimeout
 from rq.job import Job
 from rq.worker import WorkerStatus
 
 from cwpo.config.environment import settings
 from workers.machine import killed, logs
 from workers.machine.processes import allocator_environment, child_environment, die_with_parent, parent_from_environment
-from workers.queue.doorbell import ALLOWED_FUNCTIONS, RQ_SERIALIZER, connect_patiently, queue_of
+from workers.machine.redis.connection import connect_to_wait
+from workers.queue import doorbell
 
 if TYPE_CHECKING:
-    from resource import struct_rusage
+    from redis.client import Pipeline
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_TTL = 45  # seconds RQ waits for a sign of life of a job
+LOOK_EVERY = 15.0  # seconds without a ring after which a worker looks for work by itself
+_VAIN = 3  # rings in a row with nothing to do after which those that wait are forgotten
+_REST = 0.5  # seconds of peace after that
+_AWAY = 2.0  # seconds between two tries of a Redis that does not answer
+_SAID_EVERY = 60.0
 
 
 class ForbiddenJob(Exception):
-    """The job names a function that this program never queued; it was refused and nothing of it ran."""
+    """A job that stands in Redis was about to be read or run; nothing of it was."""
 
 
-class StageJob(Job):
-    """Runs only what stands in the allow-list; callbacks, which RQ would import by name too, never run."""
+class Ring(Job):
+    """What the loop hands on for one ring. It is made here, holds nothing, and is neither read from Redis nor kept."""
 
-    @property
-    def func(self) -> Callable[..., Any]:
-        if self.func_name not in ALLOWED_FUNCTIONS or self.instance is not None:
-            raise ForbiddenJob(f"Refused to run {self.func_name!r}: only {sorted(ALLOWED_FUNCTIONS)} may be queued.")
-        return super().func
+    def restore(self, raw_data: Any) -> None:
+        """Refuse: whatever stands in Redis under the name of a job is not ours."""
+        raise ForbiddenJob("Jobs are never read from Redis: a ring says only that something is ready.")
 
-    @property
-    def success_callback(self) -> None:
-        return None
-
-    @property
-    def failure_callback(self) -> None:
-        return None
-
-    @property
-    def stopped_callback(self) -> None:
-        return None
+    def perform(self) -> None:
+        """Refuse: what is done is decided by the database, in a process of its own."""
+        raise ForbiddenJob("A ring names nothing that could be run.")
 
 
 class StageWorker(SpawnWorker):
     """One per device. Its job process is a fresh interpreter that ends when this process ends, however it ends."""
 
-    max_connection_wait_time = 2.0
-    log_result_lifespan = False
+    job_class = Ring
     _stopping = False
     _memory_kills: int | None = None  # when the job process was started
+    _said_at = -_SAID_EVERY
 
-    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
-        return HEARTBEAT_TTL
+    # --- The loop: wait, look, start a job process, wait for its end
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """Return when there is something to do, told by a ring or found by a look; None when this worker is over."""
+        from db.errors import UnknownWorker
+
+        queue, vain = self.queues[0], 0
+        self.set_state(WorkerStatus.IDLE)
+        while True:
+            rung = self._wait(queue)
+            try:
+                ready = _something_is_ready()
+            except UnknownWorker as error:
+                log.error("%s", error)
+                return None
+            if ready:
+                return self.job_class(connection=self.connection), queue
+            vain = vain + 1 if rung else 0
+            if vain >= _VAIN:
+                vain = 0
+                self._with_redis(lambda: doorbell.clear(queue))
+                time.sleep(_REST)
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Start the job process and wait for its end."""
+        self.set_state(WorkerStatus.BUSY)
+        self.fork_work_horse(job, queue)
+        _, status, _ = self.wait_for_horse()
+        self._horse_pid = 0
+        if status != 0:
+            self._give_back(status)
+        self.set_state(WorkerStatus.IDLE)
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
-        """As SpawnWorker, but the child finds Redis by its own environment: no address or password in its arguments."""
-        assert self.execution is not None
+        """A fresh interpreter; no address or password is in its arguments, and nothing that came from Redis."""
         allocator = allocator_environment() if settings.worker_device == "cpu" else {}
-        environment = child_environment(RQ_WORKER_ID=self.name, RQ_JOB_ID=job.id, **allocator)
-        command = [sys.executable, "-m", "workers", "horse", self.name, queue.name, job.id, self.execution.id]
+        command = [sys.executable, "-m", "workers", "horse", self.name]
         self._memory_kills = killed.memory_kills()
-        self._horse_pid = os.posix_spawn(sys.executable, command, environment, setpgroup=0)
+        self._horse_pid = os.posix_spawn(sys.executable, command, child_environment(**allocator), setpgroup=0)
 
-    def handle_work_horse_killed(
-        self, job: Job, retpid: int | None, ret_val: int | None, rusage: "struct_rusage | None"
-    ) -> None:
+    def _give_back(self, status: int | None) -> None:
         """Give the dead job process's stage back at once instead of waiting for its lease to run out."""
         from db.errors import DatabaseUnavailable
         from workers.queue.lease import give_up_stages
 
         try:
-            number = os.WTERMSIG(ret_val) if ret_val is not None and os.WIFSIGNALED(ret_val) else 0
+            number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else 0
             give_up_stages(settings.own_worker, outside=killed.from_outside(number, before=self._memory_kills))
         except DatabaseUnavailable as error:
             log.warning("the stage of a job process that died waits for the end of its lease: %s", error)
 
+    def _wait(self, queue: Queue) -> bool:
+        """Until a ring comes, or long enough to look without one; whether one came."""
+
+        def once() -> bool:
+            Queue.lpop([queue.key], int(LOOK_EVERY), connection=self.connection)
+            return True
+
+        try:
+            return self._with_redis(once)
+        except DequeueTimeout:
+            return False
+
+    def _with_redis(self, do: Callable[[], object]) -> bool:
+        """What `do` says; False, said and after a pause, where Redis is away, refuses, or holds something else."""
+        try:
+            return bool(do())
+        except RedisError as error:
+            self._say(error)
+            if doorbell.is_of_another_type(error):
+                with contextlib.suppress(RedisError):
+                    doorbell.clear(self.queues[0])
+            time.sleep(_AWAY)
+            return False
+
+    def _say(self, error: RedisError) -> None:
+        """Once a minute."""
+        if time.monotonic() - self._said_at >= _SAID_EVERY:
+            self._said_at = time.monotonic()
+            log.warning("Redis: %s; this worker looks for work by itself meanwhile", error)
+
+    # --- Signals of our own processes
+
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """End now: the job gets SIGTERM, once, and CWPO_STOP_GRACE seconds to finish its step and write a checkpoint,
         then SIGKILL. Redis may be gone already."""
-        signal.signal(
-            signal.SIGALRM, signal.SIG_IGN
-        )  # RQ's own alarm, every 5 s, would end the waiting by an exception
         if self._stopping:  # asked by the supervisor and by the terminal
             return
         self._stopping = True
@@ -116,43 +174,99 @@ class StageWorker(SpawnWorker):
         with contextlib.suppress(OSError):
             self.kill_horse(signal.SIGKILL)
 
+    # --- What RQ keeps in Redis or takes from there beside the list: nothing
+
+    def bootstrap(self, *args: Any, **named: Any) -> None:
+        """No entry among RQ's workers and no channel for commands."""
+        self.set_state(WorkerStatus.STARTED)
+
+    def teardown(self) -> None:
+        """Nothing was registered."""
+
+    def set_state(self, state: str, pipeline: "Pipeline | None" = None) -> None:
+        """In this process alone; people see the worker's row in the database."""
+        self._state = state
+
+    def heartbeat(self, timeout: int | None = None, pipeline: "Pipeline | None" = None) -> None:
+        """The supervisor and the job beat, in the database."""
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """`rq suspend` is not heard: runs are paused and cancelled in the database."""
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """There are no registries to clean."""
+        return False
+
+    def run_maintenance_tasks(self) -> None:
+        """None."""
+
+    def clean_registries(self) -> None:
+        """None."""
+
+    def subscribe(self) -> None:
+        """Commands over Redis (shutdown, kill-horse, stop-job) are not heard."""
+
+    def handle_payload(self, message: object) -> None:
+        """Not heard."""
+
+    def procline(self, message: str) -> None:
+        """The title stays what it is."""
+
+
+def _something_is_ready() -> bool:
+    """Whether the database has a stage that this worker could start; no connection is kept. UnknownWorker where its row
+    is gone."""
+    from db.errors import DatabaseError, UnknownWorker
+    from db.repositories import cards
+    from workers.machine.database import engines, reading
+
+    try:
+        with reading() as session:
+            return cards.start_for(session, settings.own_worker, settings.worker_device) is not None
+    except UnknownWorker:
+        raise
+    except DatabaseError as error:
+        log.warning("not looked for work: %s", error)
+        return False
+    finally:
+        with contextlib.suppress(DatabaseError):
+            engines().dispose()
+
 
 def run_worker(name: str, queue: str) -> None:
-    """The worker process: waits on one queue (BLMOVE, so that a crash loses no ring) until told to stop."""
+    """The worker process: waits on one queue until told to stop."""
     die_with_parent(parent_from_environment())
     logs.configure(worker=name)
-    connection = connect_patiently()
+    connection = connect_to_wait()
     worker = StageWorker(
-        [queue_of(queue, connection)],
+        [doorbell.queue_of(queue, connection)],
         name=name,
         connection=connection,
-        job_class=StageJob,
-        serializer=RQ_SERIALIZER,
-        worker_ttl=30,
-        job_monitoring_interval=5,
-        maintenance_interval=10,
+        serializer="json",
+        worker_ttl=30,  # of it only the time is left that an answer of Redis may take
+        prepare_for_work=False,
         log_job_description=False,
     )
     worker.work(logging_level="WARNING")
 
 
-def run_horse(worker_name: str, queue_name: str, job_id: str, execution_id: str) -> None:
-    """The job process: what SpawnWorker pastes into `python -c`, as a function."""
+def run_horse(worker_name: str) -> None:
+    """The job process. It asks the database what to do; Redis is not needed to begin or to end."""
+    from workers.queue.job import work
+
     die_with_parent(parent_from_environment())
     logs.configure(worker=worker_name)
-    connection = connect_patiently()
-    queue = queue_of(queue_name, connection)
-    worker = StageWorker(
-        [queue],
-        name=worker_name,
-        connection=connection,
-        job_class=StageJob,
-        serializer=RQ_SERIALIZER,
-        prepare_for_work=False,
-        log_job_description=False,
-    )
-    job = StageJob.fetch(job_id, connection=connection, serializer=worker.serializer)
-    execution = Execution.fetch(execution_id, job_id, connection=connection)
-    execution._job = job
-    worker.execution = execution
-    worker.main_work_horse(job, queue)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the worker decides how the job ends
+    code = 1
+    try:
+        work()
+        code = 0
+    except Exception:  # how the stage ended is recorded; here only the log is left
+        log.exception("the job ended by an error")
+        code = 0
+    finally:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -8,6 +8,7 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import layout
 from app.components.frame.formats import ago
+from cwpo import places
 from cwpo.errors import CwpoError
 from cwpo.report.numbers import duration
 from db.errors import DatabaseError
@@ -43,7 +44,8 @@ def _form(annotator: str) -> None:
         path = left.text_input("File", placeholder="/data/pairs.jsonl", key="label_path")
         out = right.text_input(
             "Labeled file", placeholder="beside it: pairs.labeled.jsonl", key="label_out",
-            help="JSONL, JSONL.gz or Parquet by its ending. A file that is there is never written over.",
+            help="JSONL, JSONL.gz or Parquet by its ending. A file that is there is never written over. "
+            + untrusted.marked(places.sentence()),
         )  # fmt: skip
         if not st.form_submit_button("Label it", key="label_it"):
             return

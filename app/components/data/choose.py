@@ -7,6 +7,7 @@ from app.components.frame import layout, tables
 from app.components.frame.data_address import DataView
 from app.components.frame.formats import ago
 from app.components.frame.tables import Column
+from cwpo import places
 from cwpo.errors import CwpoError
 from cwpo.report.numbers import size
 from workers.api import data
@@ -74,6 +75,7 @@ def _name() -> None:
             placeholder="/data/pairs.jsonl or owner/name",
             help="A path is one on the machine that runs this dashboard; workers elsewhere need it as well.",
         )
+        layout.note(places.sentence())
         if not st.form_submit_button("Look at it"):
             return
     try:

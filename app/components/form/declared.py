@@ -112,7 +112,8 @@ DECLARED: Mapping[str, Declared] = {
         offers=lambda dataset: {name: label for name, label in DATASETS.items() if name},
         closed=False,
         sets=("data.dataset",),
-        help="A dataset of the catalog; or type a hub id (owner/name) or the path of a JSONL, Parquet or CSV file. "
+        help="A dataset of the catalog; or type a hub id (owner/name) or the path of a JSONL, Parquet or CSV file "
+        "in a folder that the Data page names. "
         "What was changed below stays; what stands at the defaults of the dataset follows it.",
     ),
     "preset": Declared(

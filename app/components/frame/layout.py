@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import untrusted
 from app.charts.frame import LOOKS, Look
 from app.components.frame import leaving, text_blocks
+from cwpo.redaction import without_secrets
 from db.errors import DatabaseError
 from db.records import Cursor
 from db.records.listing import Place
@@ -146,10 +147,10 @@ def set_params(**params: str) -> None:
 
 def problem(sentence: object, technical: object = "") -> None:
     """One sentence with the cause and the next step; the technical text is folded away."""
-    st.error(untrusted.label(sentence, 600))
+    st.error(untrusted.label(without_secrets(str(sentence)), 600))
     if technical:
         with st.expander("Technical text"):
-            text_blocks.show_block(technical, key="technical")
+            text_blocks.show_block(without_secrets(str(technical)), key="technical")
 
 
 @contextmanager
@@ -183,7 +184,7 @@ def show_flash() -> None:
     """Show the kept sentence once."""
     sentence = st.session_state.pop("flash", "")
     if sentence:
-        st.toast(untrusted.label(sentence, 300))
+        st.toast(untrusted.label(without_secrets(sentence), 300))
 
 
 def service_notice() -> None:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cwpo import places
 from cwpo.data.files import RowAt, read_rows, suffix_of
 from cwpo.data.filtering import Tally, usable_pairs
 from cwpo.data.readers.columns import HEAD, columns_needed, detected, guessed, names_of, reader_by, shaped
@@ -91,6 +92,7 @@ def first_rows(path: Path, *, columns: Mapping[str, str] | None = None, rows: in
     """Of a file that can be read, by these columns or as it is recognised; DataError otherwise. None of a large file
     that can only be read whole. A file that has not changed is read once."""
     found = path.expanduser()
+    places.check(found)
     try:
         state = found.stat()
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from cwpo.config.parts import DataConfig, EvaluationConfig
 from cwpo.files import write_whole
+from cwpo.redaction import without_secrets
 
 VERSION = 2  # of what a profile says
 JOB, PROGRESS, RESULT, END, PAIRS = "job.json", "progress.json", "result.json", "end.json", "pairs.jsonl"
@@ -56,7 +57,7 @@ def read(folder: Path) -> Job:
 
 def end(folder: Path, status: str, said: str = "") -> None:
     """The last act of its process; one that is killed writes none."""
-    write_whole(folder / END, json.dumps({"status": status, "said": said}, ensure_ascii=False))
+    write_whole(folder / END, json.dumps({"status": status, "said": without_secrets(said)}, ensure_ascii=False))
 
 
 def found(folder: Path, name: str) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """The process of one job: `python -m cwpo.data.profile.main FOLDER` does what FOLDER/job.json asks for."""
 
 import json
-import logging
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 from cwpo.data.profile import job as jobs
 from cwpo.errors import CwpoError, sentence_of
 from cwpo.files import write_whole
+from cwpo.redaction import without_secrets
 
 REPORT_SECONDS = 0.5
 
@@ -34,7 +35,7 @@ def run(folder: Path) -> None:
     except CwpoError as error:
         jobs.end(folder, jobs.FAILED, str(error))
     except Exception as error:
-        logging.exception("The job failed.")
+        print(without_secrets("".join(traceback.format_exception(error))), file=sys.stderr)
         jobs.end(folder, jobs.FAILED, sentence_of(error))
     else:
         jobs.end(folder, jobs.DONE)

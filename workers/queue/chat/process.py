@@ -19,6 +19,7 @@ from cwpo.config.environment import set_here, settings
 from cwpo.config.run import RunConfig
 from cwpo.config.store import STORE_PATIENCE
 from cwpo.errors import CwpoError, ModelError, sentence_of
+from cwpo.redaction import without_secrets
 from db import queries
 from db.errors import DatabaseError
 from db.queries.people import chats as chat_rows
@@ -69,7 +70,7 @@ def run_chat(chat_id: int) -> None:
         log.error("chat %d: %s", chat_id, sentence_of(error))
         said = str(error) if isinstance(error, DatabaseError) else sentence_of(error)
     with writing() as session:
-        chats.end(session, chat_id, said)
+        chats.end(session, chat_id, without_secrets(said))
 
 
 def _claimed(chat_id: int) -> bool:
@@ -82,7 +83,7 @@ def _claimed(chat_id: int) -> bool:
         card = place_for(chat.run_id, chat.wish)
     except (CwpoError, DatabaseError) as error:
         with writing() as session:
-            chats.end(session, chat_id, str(error))
+            chats.end(session, chat_id, without_secrets(str(error)))
         return False
     set_here(CUDA_VISIBLE_DEVICES=card, CWPO_DEVICE="gpu" if card else "cpu")  # before torch is imported
     device = f"card {card}" if card else "cpu"
