@@ -70,7 +70,6 @@ def test_what_was_rolled_back_is_not_in_it_and_leaves_no_gap(database: Engines) 
     with session_scope(database) as session:
         said(session)
 
-
     def half() -> None:
         with session_scope(database) as session:
             said(session, "run 2")

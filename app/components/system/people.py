@@ -64,8 +64,9 @@ def _people() -> None:
     else:
         layout.note(NOBODY)
     layout.note("; ".join(f"{role}: {meaning}" for role, meaning in MEANINGS.items()) + ".")
-    _role(found)
-    _sessions(found)
+    _role()
+    if found:
+        _sessions(found)
     if said := st.session_state.pop(SAID, ""):
         layout.note(said)
 
@@ -77,13 +78,10 @@ def _person(one: PersonRow) -> list[object]:
     ]  # fmt: skip
 
 
-def _role(found: Sequence[PersonRow]) -> None:
+def _role() -> None:
     with st.form("people_role", border=False):
         left, middle, right = st.columns([3, 2, 1], vertical_alignment="bottom")
-        left.selectbox(
-            "Person", [one.name for one in found], index=None, key="people_name", accept_new_options=True,
-            format_func=lambda name: untrusted.plain(name, 80), placeholder="as the login names them",
-        )  # fmt: skip
+        left.text_input("Person", key="people_name", max_chars=200, placeholder="as the login names them")
         middle.selectbox("Role", [str(role) for role in Role], key="people_new_role")
         right.form_submit_button("Give the role", key="people_give", on_click=_give)
 
@@ -95,7 +93,7 @@ def _sessions(found: Sequence[PersonRow]) -> None:
             "End the sessions of", [one.name for one in found], index=None, key="people_ended",
             format_func=lambda name: untrusted.plain(name, 80), placeholder="nobody",
         )  # fmt: skip
-        right.form_submit_button("End them", key="people_end", on_click=_end, disabled=not found)
+        right.form_submit_button("End them", key="people_end", on_click=_end)
 
 
 def _give() -> None:
