@@ -1,4 +1,4 @@
-"""What somebody may not do is off on the pages, with the sentence that says why; System shows people and their deeds."""
+"""What somebody may not do is off on the pages, with the sentence that says why; System shows what people did."""
 
 import pytest
 

@@ -138,7 +138,7 @@ def record(
     if not doing.person.owner:
         _check_in(session, doing.person, doing.need)
     log.append(
-        session, who=doing.person.name, source=doing.person.source, action=doing.need.action, what=plain(what),
+        session, who=doing.person.name, source=doing.person.source.value, action=doing.need.action, what=plain(what),
         before=_short_values(before), after=_short_values(after),
     )  # fmt: skip
     _mark_told(doing)

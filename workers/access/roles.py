@@ -52,8 +52,8 @@ def first_role() -> Role:
     try:
         return Role(settings.default_role)
     except ValueError as error:
-        raise ConfigError(
-            "CWPO_DEFAULT_ROLE", f"{settings.default_role[:40]!r} is no role: choose one of {', '.join(Role)}."
+        raise NotAllowed(
+            f"CWPO_DEFAULT_ROLE: {settings.default_role[:40]!r} is no role: choose one of {', '.join(Role)}."
         ) from error
 
 
@@ -78,8 +78,8 @@ def stored(text: str) -> Role:
 
 def check_name(name: str) -> None:
     """Refuse whoever has no name, or one that could not be told from another."""
-    if not name.strip() or len(name) > LONGEST_NAME:
-        raise NotAllowed(f"Whoever signs in needs a name of 1 to {LONGEST_NAME} characters: look at the login.")
+    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise NotAllowed(f"Whoever signs in needs a name of 1 to {LONGEST_NAME} plain characters: look at the login.")
 
 
 def sentence(name: str, has: Role, needs: Role) -> str:

@@ -108,8 +108,8 @@ def _note(person: Person) -> None:
     """Somebody is here; the first time is written down."""
     role = Role.ADMIN if roles.is_named_admin(person.name) else roles.first_role()
     with writing() as session:
-        if who.seen(session, person.name, role):
+        if who.seen(session, person.name, role.value):
             log.append(
-                session, who=person.name, source=person.source, action="access.sign_in", what=f"person {person.name}",
-                after={"role": who.role_of(session, person.name)},
+                session, who=person.name, source=person.source.value, action="access.sign_in",
+                what=f"person {person.name}", after={"role": who.role_of(session, person.name)},
             )  # fmt: skip

@@ -171,7 +171,7 @@ def test_the_command_line_shows_verifies_and_writes_the_log(capsys: pytest.Captu
     assert capsys.readouterr().out == "Chain verified: 2 events.\n"
     assert main(["audit", "--out", str(tmp_path / "log.jsonl")]) == 0
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["action"] for line in lines] == ["keeping.tag", "runs.cancel_run"]
+    assert [line["action"] for line in lines] == ["keeping.tag", "runs.cancel_run", "people.access.log_file"]
     with writing() as session:
         session.execute(text("DROP TRIGGER audit_events_no_delete"))
         session.execute(text("DELETE FROM audit_events WHERE number = 1"))

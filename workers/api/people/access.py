@@ -46,8 +46,8 @@ def set_role(name: str, role: str) -> str:
     if roles.is_named_admin(clean) and new is not Role.ADMIN:
         raise NotAllowed(f"CWPO_ADMINS names {clean}, who is an administrator as long as it does: change it there.")
     with writing() as session:
-        before = who.set_role(session, clean, new)
-        record(session, f"person {clean}", before={"role": before}, after={"role": str(new)})
+        before = who.set_role(session, clean, new.value)
+        record(session, f"person {clean}", before={"role": before}, after={"role": new.value})
     sessions.forget(clean)
     return f"{clean} has the role {new}: {MEANINGS[new]}."
 
