@@ -57,6 +57,12 @@ def file_taken(name: str) -> None:
     say(f"file {name}")
 
 
+@needs(Role.VIEWER)
+def shown_taken(name: str) -> None:
+    """Somebody takes what a page shows as a file: only noted, because who may look may copy."""
+    say(f"file {name}")
+
+
 @needs(Role.RUNNER)
 def reproduce_bundle(run_ids: Sequence[int], *, reference: str = "") -> bytes:
     """A zip that computes these evaluated runs again; `reference`: group key of the setting differences are against."""

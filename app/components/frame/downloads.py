@@ -6,8 +6,10 @@ A page offers a file or a folder; the address is a name that nobody can guess an
 
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import streamlit as st
@@ -18,12 +20,13 @@ from starlette.routing import Route
 
 from db.errors import DatabaseError
 from workers.access.acting import Person
-from workers.access.doing import on_behalf_of, person
-from workers.api.exports import file_taken
+from workers.access.doing import bound, on_behalf_of, person
+from workers.api.exports import file_taken, shown_taken
 from workers.api.people.access import NotAllowed, Role, why_not
 from workers.machine.zipping import zipped, zipped_bytes
 
 PLACE = "files"
+T = TypeVar("T")
 _MOST = 10_000  # offers that are known; of more, the newest
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -74,6 +77,17 @@ def show_download(label: str, path: Path, file_name: str, *, key: str, about: st
     why = why_not(Role.RUNNER)
     name = "" if why else _offers.name_of(Offer(path=path, file_name=file_name, to=person()))
     st.link_button(label, f"{PLACE}/{name}", key=key, type="tertiary", help=why or about, disabled=bool(why))
+
+
+def of_what_is_shown(file_name: str, make: Callable[[], T]) -> Callable[[], T]:
+    """The content of a small file that says what the page says, made when it is asked for; whoever asks is noted."""
+
+    def made() -> T:
+        content = make()
+        shown_taken(file_name)
+        return content
+
+    return bound(made)
 
 
 async def hand_out(request: Request) -> Response:

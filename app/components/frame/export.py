@@ -10,6 +10,7 @@ import streamlit as st
 from app import untrusted
 from app.charts.frame import CHART_FORMATS
 from app.components.frame import layout, tables
+from app.components.frame.downloads import of_what_is_shown
 from cwpo.report import columns as report_columns
 from cwpo.report.columns import Column
 from cwpo.report.tables import Table, to_csv, to_json, to_latex, to_markdown
@@ -129,10 +130,11 @@ def chart_format() -> str:
 
 def _download(table: Exported, label: str) -> None:
     ending, mime, _ = ENDINGS[label]
+    file_name = f"{file_stem(table.name)}.{ending}"
     st.download_button(
         label,
-        lambda: text_of(table, label),
-        file_name=f"{file_stem(table.name)}.{ending}",
+        of_what_is_shown(file_name, lambda: text_of(table, label)),
+        file_name=file_name,
         mime=mime,
         key=f"{table.name}_{ending}",
         type="tertiary",

@@ -114,6 +114,7 @@ CALLS: dict[str, Callable[[int], Any]] = {
     "exports.export_run": exports.export_run,
     "exports.handed_out": lambda run: exports.handed_out("report", "pair.html", [run]),
     "exports.file_taken": lambda run: exports.file_taken("pairs.jsonl"),
+    "exports.shown_taken": lambda run: exports.shown_taken("gra.csv"),
     "exports.reproduce_bundle": lambda run: exports.reproduce_bundle([run]),
     "keeping.tag": lambda run: keeping.tag([run], "word"),
     "keeping.untag": lambda run: keeping.untag([run], "word"),
