@@ -41,7 +41,7 @@ def home(sqlite_address: str, redis_server: str, tmp_path: Path, monkeypatch: py
     own = {"DATABASE_URL": sqlite_address, "REDIS_URL": redis_server, "CWPO_HOME": str(tmp_path)}
     for name, value in own.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(profiles, "start_apart", lambda *args, **values: 0)
+    monkeypatch.setattr(profiles, "start_apart", lambda *args, **values: 4_199_999)  # nobody's
     return tmp_path
 
 
@@ -96,6 +96,7 @@ SHOWN = Shown(
     token="t", run_id=1, pair_id="p", person=ME, queue="lowest", left="a", prompt="", response_a="", response_b=""
 )
 CONFIG = RunConfig.parse(SMALL)
+JUDGE = JudgeConfig(kind="simulated")
 WANTED = Wanted(run=1, stage="align", form="merged", dtype="fp32")
 JOB = Job(kind="profile", source="sandbox", content="")
 # By its name in the log: how it is called, given a run; whose run it is matters to those in OF_RUNS.
@@ -172,7 +173,7 @@ CALLS: dict[str, Callable[[int], Any]] = {
     "submitting.submit_sweep": lambda run: submitting.submit_sweep([], "sweep"),
     "submitting.submit_missing": lambda run: submitting.submit_missing([], "sweep"),
     "submitting.rescore": lambda run: submitting.rescore([run], "trained"),
-    "submitting.judge": lambda run: submitting.judge([run], JudgeConfig(kind="simulated", model="")),
+    "submitting.judge": lambda run: submitting.judge([run], JUDGE),
     "submitting.check_judge": lambda run: submitting.check_judge([run]),
     "submitting.look_for_blind_spots": lambda run: submitting.look_for_blind_spots([run]),
     "webhooks.send_test": lambda run: webhooks.send_test(),
