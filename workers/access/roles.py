@@ -1,5 +1,6 @@
 """What people may do: four roles, each of which may do all that the one before may."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
@@ -63,12 +64,22 @@ def is_named_admin(name: str) -> bool:
 
 
 def role_in(session: Session, person: Person) -> Role:
-    """The role of somebody as the database has it now; whoever has the installation is an admin."""
-    if person.owner or is_named_admin(person.name):
+    """The role of somebody as the database has it now; whoever has the installation is an admin. Refuses a session that
+    was ended."""
+    if person.owner:
         return Role.ADMIN
     check_name(person.name)
-    found = who.role_of(session, person.name)
+    found, valid_from = who.standing(session, person.name) or (None, None)
+    if is_over(person, valid_from):
+        raise NotAllowed("This session was ended by an administrator: sign in anew.")
+    if is_named_admin(person.name):
+        return Role.ADMIN
     return first_role() if found is None else stored(found)
+
+
+def is_over(person: Person, valid_from: datetime | None) -> bool:
+    """Whether the session of this person began before sessions count."""
+    return valid_from is not None and person.signed_in_at is not None and person.signed_in_at < valid_from
 
 
 def stored(text: str) -> Role:

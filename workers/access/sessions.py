@@ -40,9 +40,7 @@ def revoked(person: Person) -> bool:
         return False
     roles.check_name(person.name)
     row = known(person)
-    if row is None or row.sessions_valid_from is None or person.signed_in_at is None:
-        return False
-    return person.signed_in_at < row.sessions_valid_from
+    return row is not None and roles.is_over(person, row.sessions_valid_from)
 
 
 def revoke(name: str) -> None:

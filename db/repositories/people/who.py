@@ -30,6 +30,12 @@ def role_of(session: Session, name: str) -> str | None:
     return session.scalar(select(Person.role).where(Person.name == name))
 
 
+def standing(session: Session, name: str) -> tuple[str, datetime | None] | None:
+    """The role of somebody and since when sessions count; None for somebody who was never here."""
+    row = session.execute(select(Person.role, Person.sessions_valid_from).where(Person.name == name)).first()
+    return None if row is None else (row.role, row.sessions_valid_from)
+
+
 def set_role(session: Session, name: str, role: str) -> str | None:
     """Give a role, also to somebody who was not here yet; the one before."""
     _lock(session)

@@ -17,6 +17,7 @@ from tests.db.make import new_run, stages_of
 from tests.workers.access.acting_people import login, signed_in
 from workers import api
 from workers.access import sessions
+from workers.access.doing import on_behalf_of
 from workers.access.roles import NotAllowed, Role
 from workers.api import exports, keeping
 from workers.api.people import access, chats, votes
@@ -122,6 +123,8 @@ def test_sessions_that_began_before_are_over_within_seconds_in_every_process(mon
     with writing() as session:
         who.revoke(session, ME, datetime.now(UTC))
     assert sessions.KEPT <= 15
+    with on_behalf_of(before), pytest.raises(NotAllowed, match="was ended by an administrator"):
+        chats.look(1)  # what is done is refused at once
     clock[0] += sessions.KEPT
     assert sessions.revoked(before)
     assert not sessions.revoked(login(ME))
