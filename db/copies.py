@@ -14,7 +14,11 @@ from db.models import Base
 
 AT_ONCE = 1_000  # rows that are read together
 VERSIONS = "alembic_version"
-_OF_MIGRATIONS = {"settings": "key = 'graph'"}  # rows that are there in a database that nobody has used yet
+# Rows that are there in a database that nobody has used yet.
+_OF_MIGRATIONS = {
+    "settings": "key = 'graph'",
+    "audit_head": "number = 0",
+}
 
 Row = list[Any]
 

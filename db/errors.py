@@ -84,3 +84,7 @@ class UnknownSet(DatabaseError):
 
 class ChatEnded(DatabaseError):
     """A chat cannot be asked now."""
+
+
+class UnknownPerson(DatabaseError):
+    """Nobody of this name was here yet."""

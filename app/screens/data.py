@@ -118,7 +118,7 @@ def _progress(job: data.Job) -> None:
         st.rerun()
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.text(f"Reading all of it: {state.said}.")
-    right.button("Stop", key="data_stop", type="tertiary", on_click=data.stop, args=(job,))
+    right.button("Stop", key="data_stop", type="tertiary", on_click=layout.told(data.stop), args=(job,))
 
 
 def _started(job: data.Job, before: data.State) -> data.State:

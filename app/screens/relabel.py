@@ -14,6 +14,7 @@ from app.components.relabel.voting import progress, show_voting
 from app.components.runs.picker import pick_run
 from app.reads import examples, results
 from db import queries
+from workers.api.people import votes
 
 WHAT = "People vote here on pairs that an annotator labeled, blind, and their votes become human labels of other runs."
 
@@ -51,9 +52,7 @@ def _asked(address: RelabelView) -> RelabelView:
         "Look at", list(LOOKS), key="look", bind="query-params", default="vote", required=True,
         format_func=lambda name: LOOKS[name],
     )  # fmt: skip
-    person = st.text_input(
-        "Your name", key="person", bind="query-params", max_chars=40, placeholder="how your votes are signed"
-    )
+    person = _signed()
     queue = st.selectbox(
         "Pairs", list(QUEUES), key="pairs_from", bind="query-params", format_func=lambda name: QUEUES[name],
         help="Mixed takes half of its pairs from the least confident, a fifth each from the contradicted ones and at "
@@ -64,8 +63,19 @@ def _asked(address: RelabelView) -> RelabelView:
         help="With 1, two people never get the same pair; agreement needs 2.",
     )  # fmt: skip
     return RelabelView(
-        run=address.run, person=person or "", queue=queue or "mixed", people=int(people or 1), look=look or "vote"
+        run=address.run, person=person, queue=queue or "mixed", people=int(people or 1), look=look or "vote"
     )
+
+
+def _signed() -> str:
+    """How the votes are signed: by whoever signed in; who has the installation types a name."""
+    if signed_in := votes.voter(""):
+        st.text_input("Your name", value=signed_in, disabled=True, key="signed_in", help="As you signed in.")
+        return signed_in
+    typed = st.text_input(
+        "Your name", key="person", bind="query-params", max_chars=40, placeholder="how your votes are signed"
+    )
+    return typed or ""
 
 
 def _without_labels(address: RelabelView) -> None:

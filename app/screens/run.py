@@ -71,6 +71,7 @@ def _head(run: RunRecord) -> None:
             models(row.annotator, row.policy),
             dataset_name(row.dataset),
             f"{share(row.label_fraction)} labels",
+            f"by {row.owner}" if row.owner else "",
         )
     with right:
         show_actions(run)

@@ -7,6 +7,7 @@ from app.components.frame.export import show_tables
 from app.components.system.leftovers import show_leftovers
 from app.components.system.machine import show_active, show_disk, show_queue, show_services, show_workers
 from app.components.system.messages import show_messages
+from app.components.system.people import show_people
 from app.components.system.queue_panel import show_queue_panel
 from app.reads import results
 from db import queries
@@ -17,6 +18,7 @@ REFRESH = "5s"
 def page() -> None:
     layout.heading("System", "workers, queue, services and disk of this installation")
     layout.fragment(_live, run_every=REFRESH)()
+    show_people()
 
 
 def _live() -> None:

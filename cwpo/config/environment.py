@@ -123,6 +123,10 @@ def _prices(name: str, text: str) -> tuple[float, float]:
     return read, written
 
 
+def _names(name: str, text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _gpus(name: str, text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "-1")
 
@@ -259,6 +263,14 @@ class Environment:
     trackio_url = Variable[str | None](
         "TRACKIO_SERVER_URL", _text, None, "for copies in trackio: the address of its server", "none"
     )
+    default_role = Variable(
+        "CWPO_DEFAULT_ROLE", _text, "viewer",
+        "what somebody may do who signs in for the first time: `viewer`, `annotator`, `runner`, `admin`", "`viewer`",
+    )  # fmt: skip
+    admins = Variable[tuple[str, ...]](
+        "CWPO_ADMINS", _names, (), "who are administrators, as the login names them; with commas between",
+        "those who are given the role",
+    )  # fmt: skip
     traceback = Variable("CWPO_TRACEBACK", _switch, False, "1: errors of `cwpo` with their traceback", "one sentence")
     demo_exit = Variable("DEMO_EXIT", _switch, False, "1: `make demo` stops after the table", "until Ctrl-C")
 

@@ -7,6 +7,7 @@ from db.models.installation import Artifact, Setting
 from db.models.keeping import Notice, RunNote, RunTag
 from db.models.listing import RunValue, SavedView
 from db.models.pairs import Annotation, Histogram, NamedAnnotator, Pair
+from db.models.people import AuditEvent, AuditHead, Person
 from db.models.recipes import Recipe
 from db.models.results import Evaluation, Outcome, Prompt, Sample, Score
 from db.models.votes import RelabelSet, RelabelUse, Vote, VotedPair, VoteLease
@@ -16,6 +17,8 @@ __all__ = [
     "Annotation",
     "Artifact",
     "Attempt",
+    "AuditEvent",
+    "AuditHead",
     "Base",
     "Chat",
     "ChatAnswer",
@@ -29,6 +32,7 @@ __all__ = [
     "Notice",
     "Outcome",
     "Pair",
+    "Person",
     "Prompt",
     "Recipe",
     "RelabelSet",

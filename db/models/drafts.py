@@ -22,3 +22,4 @@ class Draft(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     queued_at: Mapped[datetime | None]  # when runs were last queued from it
+    owner: Mapped[str | None] = mapped_column(String(200))  # who made it; None: everybody's

@@ -33,3 +33,4 @@ class SavedView(Base):
     is_default: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    owner: Mapped[str | None] = mapped_column(String(200))  # who made it; None: everybody's

@@ -57,6 +57,7 @@ class Run(Base):
     pinned: Mapped[bool] = mapped_column(default=False, server_default=false())
     paused: Mapped[bool] = mapped_column(default=False, server_default=false())  # none of its stages is started for it
     deleted_at: Mapped[datetime | None]  # hidden everywhere since then, and removed some minutes later
+    owner: Mapped[str | None] = mapped_column(String(200))  # who queued it; None: everybody's
 
 
 class Stage(Base):

@@ -16,6 +16,7 @@ from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annota
 from db.queries.people.drafts import get_draft, list_drafts, runs_like
 from db.queries.people.keeping import all_tags, kept_runs, notes_of, queue_paused, queued_runs, tags_of
 from db.queries.people.labeled import count_labeled, labeled_pairs
+from db.queries.people.log import audit_events, audit_page, check_audit
 from db.queries.people.recipes import recipes
 from db.queries.people.votes import (
     all_votes,
@@ -28,6 +29,7 @@ from db.queries.people.votes import (
     vote_counts,
     voted_texts,
 )
+from db.queries.people.who import find_person, people
 from db.queries.results import (
     answer_lengths,
     configs,
@@ -67,7 +69,10 @@ __all__ = [
     "answers",
     "attempt_counts",
     "attempts",
+    "audit_events",
+    "audit_page",
     "card_waits",
+    "check_audit",
     "compared_runs",
     "configs",
     "count_labeled",
@@ -76,6 +81,7 @@ __all__ = [
     "evaluations",
     "final_metrics",
     "find_annotator",
+    "find_person",
     "find_relabel_set",
     "get_annotation",
     "get_draft",
@@ -109,6 +115,7 @@ __all__ = [
     "outcomes",
     "outcomes_and_prompts",
     "pace_of",
+    "people",
     "plan_reuse",
     "points_after",
     "prompt_texts",

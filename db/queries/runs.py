@@ -43,7 +43,7 @@ LISTED = (
     Run.id, Run.name, Run.sweep_id, Run.group_key, Run.method, Run.method_label, Run.labels, Run.pool, Run.weighting,
     Run.objective, Run.policy, Run.annotator, Run.dataset, Run.label_fraction, Run.seed, Run.baseline, Run.status,
     Run.priority, Run.error, Run.archived, Run.created_at, Run.started_at, Run.finished_at, Run.pinned,
-    Run.paused,
+    Run.paused, Run.owner,
 )  # fmt: skip
 
 EVALUATION_FIELDS = tuple(name for name in EvaluationRecord.__dataclass_fields__ if name != "run_id")

@@ -49,7 +49,18 @@ from db.records.runs import (
     RunRow,
     StageRow,
 )
-from db.records.system import ActiveStage, ArtifactUsage, CardWait, DatabaseHealth, QueueHealth, WorkerRow
+from db.records.system import (
+    ActiveStage,
+    ArtifactUsage,
+    AuditCheck,
+    AuditEvent,
+    AuditPage,
+    CardWait,
+    DatabaseHealth,
+    PersonRow,
+    QueueHealth,
+    WorkerRow,
+)
 from db.records.timing import PACE, PACE_PARTS, LiveStage, Pace, QueueNow, StageWork
 from db.records.votes import SetRow, Shown, VoteCounts, VotedText, VoteRow
 from db.records.writing import (
@@ -77,6 +88,9 @@ __all__ = [
     "AttemptCount",
     "AttemptRow",
     "AttributeGroup",
+    "AuditCheck",
+    "AuditEvent",
+    "AuditPage",
     "CardWait",
     "ClaimedStage",
     "ConfidenceHistogram",
@@ -107,6 +121,7 @@ __all__ = [
     "NewRun",
     "NewStage",
     "Pace",
+    "PersonRow",
     "PromptRow",
     "QueueHealth",
     "QueueNow",

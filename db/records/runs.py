@@ -131,6 +131,7 @@ class RunRow:
     paused: bool = False
     tags: tuple[str, ...] = ()
     asks_for_cards: bool = False  # a stage that waits wants several cards, or one of a certain size
+    owner: str | None = None  # who queued it
 
 
 @dataclass(frozen=True, kw_only=True)

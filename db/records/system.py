@@ -1,8 +1,11 @@
-"""Queue, workers, storage and database, for System."""
+"""Queue, workers, storage and database, people and what they did, for System."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,3 +103,81 @@ class DatabaseHealth:
     def current(self) -> bool:
         """Whether the schema is the one this program needs."""
         return self.revision == self.head
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonRow:
+    """Somebody who signs in. `sessions_valid_from`: sessions that began earlier are over."""
+
+    name: str
+    role: str
+    first_seen_at: datetime | None
+    last_seen_at: datetime | None
+    sessions_valid_from: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEvent:
+    """One thing that somebody did. `before`, `after`: canonical JSON; `previous`: the hash of the event before."""
+
+    number: int
+    at: datetime
+    who: str
+    source: str
+    action: str
+    what: str
+    before: str | None
+    after: str | None
+    previous: str
+    hash: str
+
+    @property
+    def seal(self) -> str:
+        """The hash that the event must have: of the one before, and of everything that it says."""
+        return seal_of(
+            self.previous, self.number, self.at, self.who, self.source, self.action, self.what, self.before, self.after
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """As a line of a file."""
+        return {
+            "number": self.number, "at": self.at.isoformat(), "who": self.who, "source": self.source,
+            "action": self.action, "what": self.what, "before": _read(self.before), "after": _read(self.after),
+            "previous": self.previous, "hash": self.hash,
+        }  # fmt: skip
+
+
+def seal_of(previous: str, number: int, at: datetime, *said: str | None) -> str:
+    """sha256 of the hash before and of the event as one line of canonical JSON, in hexadecimal."""
+    line = json.dumps([number, at.astimezone(UTC).isoformat(timespec="microseconds"), *said], separators=(",", ":"))
+    return hashlib.sha256(f"{previous}\n{line}".encode()).hexdigest()
+
+
+def _read(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditPage:
+    """Events, the newest first; `next`: the number that the following page ends before."""
+
+    events: tuple[AuditEvent, ...]
+    next: int | None
+    people: tuple[str, ...]  # everybody who did something
+    newest: int = 0  # the number of the newest event of all
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditCheck:
+    """What reading the whole chain found: how many events, and which do not fit."""
+
+    events: int
+    problems: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """In one sentence."""
+        count = f"{self.events:,} event{'' if self.events == 1 else 's'}"
+        if not self.problems:
+            return f"Chain verified: {count}."
+        return f"The log was tampered with ({count} read): {' '.join(self.problems)}"

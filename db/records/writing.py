@@ -43,6 +43,7 @@ class NewRun:
     baseline: str | None
     sweep_id: str | None = None
     priority: int = 0
+    owner: str | None = None  # who queues it; None: everybody's
 
 
 @dataclass(frozen=True, kw_only=True)

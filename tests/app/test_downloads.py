@@ -13,7 +13,8 @@ from app.components.frame.downloads import Offer, Offers
 
 
 @pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> TestClient:
+def browser(sqlite_address: str, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    monkeypatch.setenv("DATABASE_URL", sqlite_address)  # what was taken is written down
     monkeypatch.setattr(downloads, "_offers", Offers())
     return TestClient(Starlette(routes=[downloads.route("")]))
 

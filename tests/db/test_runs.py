@@ -281,7 +281,7 @@ def test_deleting_a_run_keeps_what_another_run_uses(database: Engines) -> None:
     with session_scope(database) as session:
         rest = runs.delete(session, b)
     assert set(rest.fingerprints) >= {"data", "annotator", "labels", "align-b"}
-    kept = {"artifacts", "settings", "workers"}
+    kept = {"artifacts", "settings", "workers", "audit_head"}
     with read_scope(database) as session:
         for name, table in Base.metadata.tables.items():
             count = session.execute(select(func.count()).select_from(table)).scalar_one()

@@ -1,7 +1,7 @@
 """The person who acts now.
 
-The command line acts as the owner of the installation. The web process says with `act_as` how it finds out who is behind
-the script, fragment or callback that runs; it is asked at each write, so that nothing is remembered too long.
+The command line acts as the owner of the installation. The web process says with `act_as` how it finds out who is
+behind the script, fragment or callback that runs; it is asked at each write, so that nothing is remembered too long.
 """
 
 import getpass

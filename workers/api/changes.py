@@ -6,16 +6,20 @@ from redis.exceptions import RedisError
 
 from cwpo.redaction import without_secrets
 from db.errors import DatabaseUnavailable
+from workers.access.doing import part, reads
 from workers.machine.paths import store
 from workers.queue import doorbell, scheduler
 
 
+@part
 def delete_artifacts(fingerprints: Sequence[str]) -> None:
+    """The files of these artifacts, which nothing uses any more."""
     place = store()
     for fingerprint in fingerprints:
         place.delete(fingerprint)
 
 
+@part
 def announce() -> bool:
     """Ring for idle workers. False when Redis is down, whether or not anybody had to be rung."""
     try:
@@ -25,6 +29,7 @@ def announce() -> bool:
     return rung and doorbell.answers()
 
 
+@reads
 def redis_health() -> tuple[bool, str]:
     """Whether Redis answers, and one sentence about it."""
     try:

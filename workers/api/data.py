@@ -17,6 +17,8 @@ from cwpo.stages.plain import to_plain
 from cwpo.stages.settings import SplitSettings
 from db import queries
 from db.repositories.people import recipes as recipe_rows
+from workers.access.doing import needs, reads, record, say
+from workers.access.roles import Role
 from workers.machine import profiles, uploads
 from workers.machine.database import reading, writing
 from workers.machine.paths import home, store
@@ -28,21 +30,28 @@ MOST_UPLOAD = uploads.MOST_BYTES
 NO_PAIRS = "Run {} has no pairs yet: they are there once its data stage is done."
 
 
+@needs(Role.RUNNER)
 def keep_upload(name: str, stream: BinaryIO) -> str:
     """Keep a file that was given; its path on this machine."""
-    return str(uploads.keep(name, stream))
+    kept = uploads.keep(name, stream)
+    say(f"file {kept}", bytes=kept.stat().st_size)
+    return str(kept)
 
 
+@reads
 def kept_uploads() -> list[Upload]:
     """Files that were given, the newest first."""
     return uploads.kept()
 
 
+@needs(Role.RUNNER)
 def remove_upload(path: str) -> None:
     """Delete a file that was given. Runs that wait for it will not find it."""
     uploads.remove(path)
+    say(f"file {path}")
 
 
+@reads
 def check_source(source: str) -> str:
     """The source as a run would name it; a sentence where it is nothing that can be read."""
     wanted = source.strip()
@@ -65,6 +74,7 @@ def check_source(source: str) -> str:
     return wanted
 
 
+@reads
 def job_of(source: str, columns: Mapping[str, str] | None, split: Split, *, export: bool = False) -> Job:
     """The question about this source as it lies here now."""
     content, row = "", catalog.DATASETS.get(source)
@@ -77,6 +87,7 @@ def job_of(source: str, columns: Mapping[str, str] | None, split: Split, *, expo
     return Job(kind="export" if export else "profile", source=source, content=content, columns=told, split=split)
 
 
+@reads
 def job_of_run(run_id: int) -> Job:
     """The question for the pairs that a run uses."""
     with reading() as session:
@@ -97,31 +108,39 @@ def job_of_run(run_id: int) -> Job:
     return Job(kind="run", source=str(folder), content=data.fingerprint, rule=to_plain(rule))
 
 
+@needs(Role.RUNNER)
 def start(job: Job, *, again: bool = False) -> None:
     """Answer it in a process of its own, unless it is answered already."""
     profiles.start(job, again=again)
+    say(f"data {job.source}", kind=job.kind)
 
 
+@needs(Role.RUNNER)
 def stop(job: Job) -> None:
     """End the process of this question."""
     profiles.stop(job)
+    say(f"data {job.source}", kind=job.kind)
 
 
+@reads
 def state(job: Job) -> State:
     """How far it is, or what was found."""
     return profiles.state(job)
 
 
+@reads
 def pairs_file(job: Job) -> Path | None:
     """The file that an export wrote, once it is whole."""
     return profiles.pairs_file(job)
 
 
+@reads
 def looked_at(most: int = 5) -> list[str]:
     """Sources that were looked at last."""
     return [job.source for job in profiles.newest(most)]
 
 
+@needs(Role.RUNNER)
 def save_recipe(name: str, columns: Mapping[str, str]) -> None:
     """Keep what the columns hold under a name."""
     try:
@@ -130,9 +149,12 @@ def save_recipe(name: str, columns: Mapping[str, str]) -> None:
         raise ConfigError("columns", f"{error}.") from error
     with writing() as session:
         recipe_rows.create(session, name, told)
+        record(session, f"recipe {name}", after=told)
 
 
+@needs(Role.RUNNER)
 def remove_recipe(name: str) -> None:
     """Take a recipe away; runs that were made with it keep their columns."""
     with writing() as session:
         recipe_rows.remove(session, name)
+        record(session, f"recipe {name}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from db import queries
 from db.errors import DatabaseError
+from workers.access.doing import reads
 from workers.api.changes import redis_health
 from workers.machine.database import reading
 from workers.machine.paths import home
@@ -26,6 +27,7 @@ class Health:
     workers_alive: int
 
 
+@reads
 def health() -> Health:
     """Ask Redis, the database and the disk; answers within seconds whatever is down."""
     redis_ok, redis_detail = redis_health()
@@ -42,6 +44,7 @@ def health() -> Health:
     )
 
 
+@reads
 def storage_health() -> tuple[bool, str]:
     """Whether the disk of this installation has room, and how much."""
     usage = shutil.disk_usage(_existing(home()))

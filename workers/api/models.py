@@ -12,6 +12,8 @@ from cwpo.export.stored import Stored, stored
 from db import queries
 from db.records import StageRow
 from db.status import DONE
+from workers.access.doing import needs, reads, runs_of, say
+from workers.access.roles import Role
 from workers.machine.database import reading
 from workers.machine.paths import store
 from workers.queue import exports as exporting
@@ -31,6 +33,7 @@ class TrainedModel:
     problem: str = ""
 
 
+@reads
 def models(run_id: int, stages: Sequence[StageRow] | None = None) -> list[TrainedModel]:
     """The models that a run has trained so far, the aligned one first. `stages`: its own, where they were read."""
     if stages is None:
@@ -48,6 +51,7 @@ def _model(name: str, stage: StageRow) -> TrainedModel:
     return TrainedModel(stage=name, fingerprint=stage.fingerprint, stored=found)
 
 
+@reads
 def trained(run_id: int, stage: str) -> tuple[Trained, str, Sequence[str]]:
     """What the card of a run's model says, the stage's fingerprint, and the fingerprints under which prompts lie."""
     words.check_choice(stage, "fp32")
@@ -73,32 +77,46 @@ def trained(run_id: int, stage: str) -> tuple[Trained, str, Sequence[str]]:
     return about, row.fingerprint, prompts
 
 
+@needs(Role.RUNNER)
 def export_model(wanted: Wanted) -> Export:
     """Export a model of a finished stage in a process of its own."""
     trained(wanted.run, wanted.stage)
+    _say(wanted)
     return exporting.start(wanted)
 
 
+@needs(Role.RUNNER)
 def push_model(wanted: Wanted) -> Export:
     """Send a model to a repository of the hub in a process of its own, merged; exported before where it is not yet."""
     check_repo(wanted.repo)
     trained(wanted.run, wanted.stage)
+    _say(wanted)
     return exporting.start(wanted)
 
 
+@reads
 def exports(run_id: int) -> list[Export]:
     """Exports of a run on this machine, newest first, as they stand now."""
     return exporting.of_run(run_id)
 
 
+@needs(Role.RUNNER)
 def stop_export(wanted: Wanted) -> None:
     """End it; nothing half-made is left."""
     exporting.stop(wanted)
+    _say(wanted)
 
 
+@needs(Role.RUNNER)
 def remove_export(wanted: Wanted) -> None:
     """Delete an exported folder; of one that was sent to the hub only its line."""
     exporting.remove(wanted)
+    _say(wanted)
+
+
+def _say(wanted: Wanted) -> None:
+    said = {"stage": wanted.stage, "form": wanted.form, "dtype": wanted.dtype, "repo": wanted.repo}
+    say(runs_of([wanted.run]), **{name: value for name, value in said.items() if value})
 
 
 def _had(rows: dict[str, StageRow]) -> str:

@@ -16,6 +16,8 @@ from db.records import CreatedRun, NewStage, RunFilters, WorkerRow
 from db.repositories import runs
 from db.repositories.relabeling import sets as relabel_sets
 from db.status import CANCELLED, DONE, FAILED
+from workers.access.doing import check_mine, needs, nothing, person, reads, record, runs_of
+from workers.access.roles import Role
 from workers.api.changes import announce, delete_artifacts
 from workers.api.runs import retry_run
 from workers.machine import patience
@@ -44,11 +46,13 @@ class Submitted:
     queue_down: bool
 
 
+@needs(Role.RUNNER)
 def submit_run(config: RunConfig, *, priority: int = 0) -> Submitted:
     """Check what the run names, write its rows, commit, ring. Raises ConfigError with the field at fault."""
     return _submit([config], sweep=None, priority=priority)[0]
 
 
+@needs(Role.RUNNER)
 def submit_sweep(configs: Sequence[RunConfig], name: str, *, priority: int = 0) -> list[Submitted]:
     """All runs of a sweep in one transaction: all are there, or none."""
     if not configs:
@@ -58,6 +62,7 @@ def submit_sweep(configs: Sequence[RunConfig], name: str, *, priority: int = 0) 
     return _submit(configs, sweep=name or None, priority=priority)
 
 
+@needs(Role.RUNNER)
 def submit_missing(configs: Sequence[RunConfig], name: str) -> list[int]:
     """Like submit_sweep, but runs that exist are not made twice: failed ones are retried. All run ids, in order."""
     resolved = _resolve_all(configs)
@@ -65,6 +70,8 @@ def submit_missing(configs: Sequence[RunConfig], name: str) -> list[int]:
         known = queries.runs_by_config_hash(session, [config.hash() for config in resolved])
     new = [config for config in resolved if config.hash() not in known]
     made = _submit_resolved(new, sweep=name, priority=0) if new else []
+    if not made:
+        nothing()
     ids = {config.hash(): one.run_id for config, one in zip(new, made, strict=True)}
     for key, (newest, *_) in known.items():
         ids[key] = newest
@@ -72,6 +79,7 @@ def submit_missing(configs: Sequence[RunConfig], name: str) -> list[int]:
     return [ids[config.hash()] for config in resolved]
 
 
+@reads
 def plan(configs: Sequence[RunConfig]) -> Plan:
     """What submitting these runs would compute, reuse, take and use up; writes nothing. A large local model that was
     never hashed is hashed when a run with it is submitted, and until then counts as one that nobody used."""
@@ -103,6 +111,7 @@ def plan(configs: Sequence[RunConfig]) -> Plan:
     )
 
 
+@reads
 def seed_spread(dataset: str) -> SeedSpread:
     """How far a difference between methods moves with the seed on this dataset: as measured, else as assumed."""
     with reading() as session:
@@ -112,8 +121,10 @@ def seed_spread(dataset: str) -> SeedSpread:
     return measured_spread(rows, outcomes)
 
 
+@needs(Role.RUNNER)
 def rescore(run_ids: Sequence[int], gold_reward: str) -> list[Submitted]:
     """Score the stored answers of evaluated runs with another gold reward; nothing is generated again."""
+    _check_mine(run_ids)
     planned = []
     for run_id in run_ids:
         config, finished = _evaluated(run_id)
@@ -137,17 +148,25 @@ def _extended(planned: Sequence[tuple[int, list[NewStage]]]) -> list[Submitted]:
 @patience.patient()
 def _extend(planned: Sequence[tuple[int, list[NewStage]]]) -> list[CreatedRun]:
     with writing() as session:
-        return [runs.extend(session, run_id, stages) for run_id, stages in planned]
+        check_mine(session, [run_id for run_id, _ in planned])
+        made = [runs.extend(session, run_id, stages) for run_id, stages in planned]
+        slots = sorted({stage.slot for _, stages in planned for stage in stages})
+        record(session, runs_of([run_id for run_id, _ in planned]), after={"stages": slots})
+    return made
 
 
+@needs(Role.RUNNER)
 def judge(run_ids: Sequence[int], asked: JudgeConfig) -> list[Submitted]:
     """Let a judge model compare the stored answers of evaluated runs; nothing is generated again, and what it answered
     before is not bought again."""
+    _check_mine(run_ids)
     return _extended([(run_id, stages) for run_id, _, stages in _judged(run_ids, asked)])
 
 
+@needs(Role.RUNNER)
 def check_judge(run_ids: Sequence[int], gold_reward: str | None = None) -> list[Submitted]:
     """Try the gold reward of evaluated runs on pairs with human labels: their own, or another one."""
+    _check_mine(run_ids)
     planned = []
     for run_id in run_ids:
         config, finished = _evaluated(run_id)
@@ -158,14 +177,22 @@ def check_judge(run_ids: Sequence[int], gold_reward: str | None = None) -> list[
     return _extended(planned)
 
 
+@needs(Role.RUNNER)
 def look_for_blind_spots(run_ids: Sequence[int]) -> list[Submitted]:
     """Where the aligned policies of evaluated runs are confident and wrong, by the confidence of their annotators."""
+    _check_mine(run_ids)
     planned = []
     for run_id in run_ids:
         config, finished = _evaluated(run_id)
         ((_, _, stages),) = _with_needs([(config, looking(config, finished))])
         planned.append((run_id, stages))
     return _extended(planned)
+
+
+def _check_mine(run_ids: Sequence[int]) -> None:
+    """Before anything is planned, and again when it is written."""
+    with reading() as session:
+        check_mine(session, run_ids)
 
 
 def _evaluated(run_id: int) -> tuple[RunConfig, dict[str, str]]:
@@ -175,6 +202,7 @@ def _evaluated(run_id: int) -> tuple[RunConfig, dict[str, str]]:
         return config, {stage.slot: stage.fingerprint for stage in queries.run_stages(session, run_id)}
 
 
+@reads
 def judging_cost(run_ids: Sequence[int], asked: JudgeConfig) -> Judging:
     """What asking it would take, counted on the stored answers; writes nothing."""
     specs = {
@@ -200,6 +228,7 @@ def _judged(run_ids: Sequence[int], asked: JudgeConfig) -> list[tuple[int, Graph
     return planned
 
 
+@reads
 def gpu_available(workers: Sequence[WorkerRow] | None = None) -> bool:
     """Whether a GPU will execute what is submitted: this machine has one, or one of the living `workers`, which are
     looked up where they are not given."""
@@ -208,6 +237,7 @@ def gpu_available(workers: Sequence[WorkerRow] | None = None) -> bool:
     return any(worker.device == "gpu" for worker in (_living() if workers is None else workers))
 
 
+@reads
 def bf16_available(workers: Sequence[WorkerRow] | None = None) -> bool:
     """Whether what is submitted with `precision: auto` is computed in bf16: by the GPUs here as they say themselves;
     those of other machines are taken to have it."""
@@ -243,10 +273,12 @@ def _create(
     with writing() as session:
         before = runs.there_before(session, {stage.fingerprint for _, _, stages in planned for stage in stages})
         for config, specs, stages in planned:
-            row = submission.new_run(config, specs, sweep=sweep, priority=priority)
+            row = replace(submission.new_run(config, specs, sweep=sweep, priority=priority), owner=person().name)
             made.append(runs.create(session, row, stages, before_all=before))
             if config.data.relabels is not None:
                 relabel_sets.used(session, made[-1].run_id, config.data.relabels)
+        after = {"sweep": sweep, "priority": priority, "methods": sorted({config.method for config, _, _ in planned})}
+        record(session, runs_of([one.run_id for one in made]), after=after)
     return made
 
 

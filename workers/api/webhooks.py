@@ -3,6 +3,8 @@
 import uuid
 from dataclasses import dataclass
 
+from workers.access.doing import needs, say
+from workers.access.roles import Role
 from workers.notices import message
 from workers.notices.post import NotSent, post
 from workers.notices.targets import Target, targets
@@ -26,9 +28,12 @@ class Tried:
         return f"{self.shown}: {self.error or 'the test message arrived.'}"
 
 
+@needs(Role.ADMIN)
 def send_test() -> list[Tried]:
     """Send a message to each address now, whether it arrives or not."""
-    return [_try(target) for target in targets()]
+    tried = [_try(target) for target in targets()]
+    say("webhooks", tried={one.shown: one.error or "arrived" for one in tried})
+    return tried
 
 
 def _try(target: Target) -> Tried:

@@ -95,8 +95,15 @@ def _report(options: argparse.Namespace) -> int:
         content = to_html(document).encode()
     with written_new(target) as work:
         work.write_bytes(content)
+    _noted("report", target, options.runs)
     print(f"{len(options.runs)} runs, {len(content):,} bytes: {target}")
     return 0
+
+
+def _noted(kind: str, target: Path, runs: Sequence[int]) -> None:
+    from workers.api.exports import handed_out
+
+    handed_out(kind, str(target), runs)
 
 
 def _check_target(target: Path) -> None:
@@ -114,6 +121,8 @@ def _bundle(options: argparse.Namespace) -> int:
     runs = _finished(options.runs, options.device)
     with written_new(target) as work, work.open("wb") as file:
         write.write(file, runs, store=store(), with_data=options.include_data)
+    if numbers := [int(name) for name in options.runs if name.isdecimal()]:
+        _noted("bundle", target, numbers)
     print(f"{len(runs)} runs, {target.stat().st_size:,} bytes: {target}")
     for kept in [] if options.include_data else write.local_files([run.config for run in runs]):
         print(f"not included: {kept.path} ({kept.revision[:19]}…); --include-data puts it in")

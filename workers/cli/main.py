@@ -21,6 +21,7 @@ from cwpo.files import written_new
 from cwpo.redaction import without_secrets
 from db.errors import DatabaseError
 from workers.cli import bundle, fetch, label, plan
+from workers.cli.access import verbs as access
 from workers.cli.compute import DEVICE_HELP, bf16_wanted, compute_for, prepare_for
 from workers.cli.config_file import read_config
 from workers.cli.disk import verbs as disk
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     follow.add_verbs(verbs, _verb)
     plan.add_verbs(verbs, _verb)
     disk.add_verbs(verbs, _verb)
+    access.add_verbs(verbs, _verb)
     _add_other_verbs(verbs)
     return parser
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import streamlit as st
 
 from app import untrusted
 from app.components.compare.facts import absences
 from app.components.frame import layout
+from app.components.frame.downloads import of_what_is_shown
 from app.components.frame.export import Exported, file_stem, text_of
 from app.reads import results
 from app.reads.compare import ChosenRuns
@@ -62,10 +64,11 @@ def show_report_buttons(
         }
         with st.container(horizontal=True, gap="small"):
             for label, (ending, mime, make) in kinds.items():
+                file_name = f"{file_stem(title) or 'comparison'}.{ending}"
                 st.download_button(
                     label,
-                    lambda make=make: make(title),  # type: ignore[misc]
-                    file_name=f"{file_stem(title) or 'comparison'}.{ending}",
+                    of_what_is_shown(file_name, partial(make, title)),
+                    file_name=file_name,
                     mime=mime,
                     key=f"report_{ending}",
                     on_click="ignore",

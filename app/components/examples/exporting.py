@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.components.frame import layout
 from app.components.frame.address import ExamplesView
+from app.components.frame.downloads import of_what_is_shown
 from app.components.frame.formats import counted
 from app.reads import results
 from cwpo.report.tables import Table, to_csv
@@ -39,8 +40,9 @@ def _line(words: str, view: ExamplesView, name: str, rows: Callable[[], Iterator
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.caption(words, width=150)
         for label, (ending, mime) in FORMATS.items():
+            file_name = f"pairs-of-run-{view.run}.{ending}"
             st.download_button(
-                label, partial(_file, rows, label), file_name=f"pairs-of-run-{view.run}.{ending}",
+                label, of_what_is_shown(file_name, partial(_file, rows, label)), file_name=file_name,
                 mime=mime, key=f"pairs_{name}_{ending}", type="tertiary", on_click="ignore",
             )  # fmt: skip
 

@@ -6,8 +6,10 @@ A page offers a file or a folder; the address is a name that nobody can guess an
 
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import streamlit as st
@@ -16,9 +18,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from db.errors import DatabaseError
+from workers.access.acting import Person
+from workers.access.doing import bound, on_behalf_of, person
+from workers.api.exports import file_taken, shown_taken
+from workers.api.people.access import NotAllowed, Role, why_not
 from workers.machine.zipping import zipped, zipped_bytes
 
 PLACE = "files"
+T = TypeVar("T")
 _MOST = 10_000  # offers that are known; of more, the newest
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -29,10 +37,12 @@ _HEADERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A file, or a folder that is handed out as a zip, and the name under which the browser keeps it."""
+    """A file, or a folder that is handed out as a zip, the name under which the browser keeps it, and to whom it was
+    offered; None: to whoever has the installation."""
 
     path: Path
     file_name: str
+    to: Person | None = None
 
 
 class Offers:
@@ -64,8 +74,20 @@ _offers = Offers()
 
 def show_download(label: str, path: Path, file_name: str, *, key: str, about: str | None = None) -> None:
     """A link that looks like a button and starts the download."""
-    name = _offers.name_of(Offer(path=path, file_name=file_name))
-    st.link_button(label, f"{PLACE}/{name}", key=key, type="tertiary", help=about)
+    why = why_not(Role.RUNNER)
+    name = "" if why else _offers.name_of(Offer(path=path, file_name=file_name, to=person()))
+    st.link_button(label, f"{PLACE}/{name}", key=key, type="tertiary", help=why or about, disabled=bool(why))
+
+
+def of_what_is_shown(file_name: str, make: Callable[[], T]) -> Callable[[], T]:
+    """The content of a small file that says what the page says, made when it is asked for; whoever asks is noted."""
+
+    def made() -> T:
+        content = make()
+        shown_taken(file_name)
+        return content
+
+    return bound(made)
 
 
 async def hand_out(request: Request) -> Response:
@@ -73,6 +95,12 @@ async def hand_out(request: Request) -> Response:
     offer = _offers.find(request.path_params["name"])
     if offer is None or not offer.path.exists():
         return PlainTextResponse("This file is not there any more: load the page again.\n", status_code=404)
+    try:
+        await run_in_threadpool(_note, offer, request.headers.get("Range", ""))
+    except NotAllowed as error:
+        return PlainTextResponse(f"{error}\n", status_code=403)
+    except DatabaseError as error:
+        return PlainTextResponse(f"{error}\n", status_code=503)
     headers = _HEADERS | {"Content-Disposition": f"attachment; filename*=utf-8''{quote(offer.file_name)}"}
     if offer.path.is_file():
         return FileResponse(offer.path, media_type="application/octet-stream", headers=headers)
@@ -85,3 +113,10 @@ async def hand_out(request: Request) -> Response:
 def route(prefix: str) -> Route:
     """Where the web server hands files out. `prefix`: empty, or the path that all addresses begin with, as `/cwpo`."""
     return Route(f"{prefix}/{PLACE}/{{name}}", hand_out)
+
+
+def _note(offer: Offer, part: str) -> None:
+    """Whoever it was offered to takes it, as long as they may; a download that goes on is the same one."""
+    if not part or part.startswith("bytes=0-"):
+        with on_behalf_of(offer.to or person()):
+            file_taken(offer.file_name)

@@ -10,10 +10,13 @@ import streamlit as st
 from app import untrusted
 from app.charts.frame import CHART_FORMATS
 from app.components.frame import layout, tables
+from app.components.frame.downloads import of_what_is_shown
 from cwpo.report import columns as report_columns
 from cwpo.report.columns import Column
 from cwpo.report.tables import Table, to_csv, to_json, to_latex, to_markdown
 from workers import api
+from workers.access.doing import bound
+from workers.api.people.access import Role, why_not
 
 ENDINGS: Mapping[str, tuple[str, str, Callable[[Table], str]]] = {
     "CSV": ("csv", "text/csv", to_csv),
@@ -89,9 +92,10 @@ def file_stem(name: str) -> str:
 
 def show_bundle(run_ids: Sequence[int], reference: str = "", *, reason: str = "") -> None:
     """A file that computes these runs again on another machine; `reason` says why there is none."""
+    reason = reason or why_not(Role.RUNNER)
     st.download_button(
         "Reproduce bundle",
-        lambda: api.reproduce_bundle(run_ids, reference=reference),
+        bound(lambda: api.reproduce_bundle(run_ids, reference=reference)),
         file_name=f"cwpo-run-{run_ids[0]}.zip" if len(run_ids) == 1 else f"cwpo-{len(run_ids)}-runs.zip",
         mime="application/zip",
         key="bundle",
@@ -126,10 +130,11 @@ def chart_format() -> str:
 
 def _download(table: Exported, label: str) -> None:
     ending, mime, _ = ENDINGS[label]
+    file_name = f"{file_stem(table.name)}.{ending}"
     st.download_button(
         label,
-        lambda: text_of(table, label),
-        file_name=f"{file_stem(table.name)}.{ending}",
+        of_what_is_shown(file_name, lambda: text_of(table, label)),
+        file_name=file_name,
         mime=mime,
         key=f"{table.name}_{ending}",
         type="tertiary",

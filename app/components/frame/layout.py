@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import untrusted
 from app.charts.frame import LOOKS, Look
 from app.components.frame import leaving, text_blocks
+from cwpo.errors import CwpoError
 from cwpo.redaction import without_secrets
 from db.errors import DatabaseError
 from db.records import Cursor
@@ -173,6 +174,19 @@ def fragment(fn: Callable[P, None], *, run_every: str | None = None) -> Callable
         leaving.remember()
 
     return st.fragment(drawn, run_every=run_every)
+
+
+def told(command: Callable[P, object]) -> Callable[P, None]:
+    """A command for a click: where it cannot be done, the page says so when it is drawn next."""
+
+    @wraps(command)
+    def clicked(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except (CwpoError, DatabaseError) as error:
+            flash(str(error))
+
+    return clicked
 
 
 def flash(sentence: str) -> None:

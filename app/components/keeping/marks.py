@@ -33,8 +33,9 @@ def show_note(run: KeptRun) -> None:
         text_blocks.show_text(run.note, key=f"note_of_{run.id}", limit=NOTE_SHOWN)
 
 
-def edit_tags(runs: Sequence[KeptRun], place: str) -> None:
-    """One field: the tags that all of these runs have. A new one is typed; what is taken out goes from all of them."""
+def edit_tags(runs: Sequence[KeptRun], place: str, why: str = "") -> None:
+    """One field: the tags that all of these runs have. A new one is typed; what is taken out goes from all of them.
+    `why` nothing can be changed, where that is so."""
     common = sorted(set.intersection(*(set(run.tags) for run in runs)))
     with results.reading() as session:
         known = [one.tag for one in queries.all_tags(session)]
@@ -42,23 +43,24 @@ def edit_tags(runs: Sequence[KeptRun], place: str) -> None:
     st.multiselect(
         "Tags", [*dict.fromkeys([*common, *known])], default=common, key=key, accept_new_options=True,
         on_change=_retag, args=(key, tuple(run.id for run in runs), tuple(common)), format_func=untrusted.plain,
-        placeholder="Type a tag and press Enter", wrap=True,
-        help="Tags are words of yours to find runs by; the list of runs can be filtered by them.",
+        placeholder="Type a tag and press Enter", wrap=True, disabled=bool(why),
+        help=why or "Tags are words of yours to find runs by; the list of runs can be filtered by them.",
     )  # fmt: skip
 
 
-def edit_note(run: KeptRun, place: str) -> None:
+def edit_note(run: KeptRun, place: str, why: str = "") -> None:
     """Anything about one run; it is kept as it is written."""
     key = f"{place}_note_{run.id}_{hash(run.note)}"
-    st.text_area("Note", value=run.note, key=key, height=160, placeholder="What was tried here, and what came of it?")
-    st.button("Save note", key=f"{key}_save", on_click=_note, args=(key, run.id))
+    st.text_area("Note", value=run.note, key=key, height=160, placeholder="What was tried here, and what came of it?",
+                 disabled=bool(why), help=why or None)  # fmt: skip
+    st.button("Save note", key=f"{key}_save", on_click=_note, args=(key, run.id), disabled=bool(why))
 
 
-def edit_name(run: KeptRun, place: str) -> None:
+def edit_name(run: KeptRun, place: str, why: str = "") -> None:
     """Another name for one run."""
     key = f"{place}_name_{run.id}_{hash(run.name)}"
-    st.text_input("Name", value=run.name, key=key, max_chars=200)
-    st.button("Rename", key=f"{key}_save", on_click=_rename, args=(key, run.id))
+    st.text_input("Name", value=run.name, key=key, max_chars=200, disabled=bool(why), help=why or None)
+    st.button("Rename", key=f"{key}_save", on_click=_rename, args=(key, run.id), disabled=bool(why))
 
 
 def _retag(key: str, run_ids: tuple[int, ...], before: tuple[str, ...]) -> None:

@@ -13,7 +13,9 @@ from cwpo.errors import CwpoError
 from db.errors import DatabaseError
 from db.queries.people import chats as rows
 from db.records.chats import ANSWERED, LOADING, OPEN, STOPPED, WAITING, ChatRow, TurnRow
+from workers.access.doing import bound
 from workers.api.people import chats
+from workers.api.people.access import Role, why_not
 
 REFRESH = "0.6s"
 LOOK_SECONDS = 5.0
@@ -58,9 +60,11 @@ def _start(run_id: int, chat: ChatRow | None, alive: bool) -> None:
         if not alive:
             layout.note("No worker is alive, and a chat runs beside them: start the workers first.")
         with st.container(horizontal=True, vertical_alignment="center"):
+            why = why_not(Role.RUNNER)
             st.button(
-                "Start a chat", key="chat_start", type="primary", on_click=_open, args=(run_id,), disabled=not alive
-            )
+                "Start a chat", key="chat_start", type="primary", on_click=_open, args=(run_id,),
+                disabled=not alive or bool(why), help=why or None,
+            )  # fmt: skip
             st.checkbox("On the CPU, also where there are cards", key="chat_on_cpu")
 
 
@@ -119,9 +123,11 @@ def _turns(chat_id: int, was_live: bool) -> None:
     for turn in reversed(chat.turns):
         _turn(chat, turn)
     if chat.turns:
+        why = why_not(Role.RUNNER)
         st.download_button(
-            "Turns as JSONL", lambda: chats.as_jsonl(chat_id), file_name=f"chat-{chat_id}.jsonl",
+            "Turns as JSONL", bound(lambda: chats.as_jsonl(chat_id)), file_name=f"chat-{chat_id}.jsonl",
             mime="application/x-ndjson", key="chat_jsonl", type="tertiary", on_click="ignore",
+            disabled=bool(why), help=why or None,
         )  # fmt: skip
 
 
@@ -143,10 +149,10 @@ def _head(chat: ChatRow) -> None:
         layout.note(f"{said}.")
     with right.container(horizontal=True, horizontal_alignment="right"):
         st.button(
-            "Stop", key="chat_stop", type="tertiary", on_click=chats.stop, args=(chat.id,), disabled=not chat.answers,
-            help=None if chat.answers else "Nothing is being answered.",
+            "Stop", key="chat_stop", type="tertiary", on_click=layout.told(chats.stop), args=(chat.id,),
+            disabled=not chat.answers, help=None if chat.answers else "Nothing is being answered.",
         )  # fmt: skip
-        st.button("End chat", key="chat_end", type="tertiary", on_click=chats.end, args=(chat.id,))
+        st.button("End chat", key="chat_end", type="tertiary", on_click=layout.told(chats.end), args=(chat.id,))
 
 
 def _turn(chat: ChatRow, turn: TurnRow) -> None:

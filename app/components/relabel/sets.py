@@ -19,7 +19,9 @@ from cwpo.report.labels.relabels import gain_sentence
 from db import queries
 from db.errors import DatabaseError
 from db.records import RunRow, SetRow
+from workers.access.doing import bound
 from workers.api.people import votes
+from workers.api.people.access import Role, why_not
 
 FROZEN = (
     "A set is the majority of the votes on each pair, frozen under a name and a version. A run that is given one takes "
@@ -56,8 +58,8 @@ def _freeze(run_id: int, *, ready: bool) -> None:
         left, right = st.columns([2, 3])
         name = left.text_input("Name of the set", max_chars=63, placeholder="least-sure", key="set_name")
         note = right.text_input("What to remember of it", max_chars=300, key="set_note")
-        why = "" if ready else "No vote has decided a pair yet."
-        if not st.form_submit_button("Freeze the votes", key="freeze", disabled=not ready, help=why or None):
+        why = why_not(Role.RUNNER) or ("" if ready else "No vote has decided a pair yet.")
+        if not st.form_submit_button("Freeze the votes", key="freeze", disabled=bool(why), help=why or None):
             return
     try:
         made = votes.make_set(run_id, name.strip(), note)
@@ -102,22 +104,24 @@ def _gains(made: Sequence[SetRow]) -> None:
 
 
 def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:
+    why = why_not(Role.RUNNER)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
-            "Votes as JSONL", lambda: "".join(votes.votes_file(run_id)), file_name=f"votes-of-run-{run_id}.jsonl",
-            mime="application/jsonl", key="votes_jsonl", on_click="ignore", type="tertiary",
+            "Votes as JSONL", bound(lambda: "".join(votes.votes_file(run_id))),
+            file_name=f"votes-of-run-{run_id}.jsonl", mime="application/jsonl", key="votes_jsonl", on_click="ignore",
+            type="tertiary", disabled=bool(why), help=why or None,
         )  # fmt: skip
         for row in made[:8]:
             st.download_button(
-                f"{untrusted.label(row.key)} as JSONL", partial(_set_file, row),
+                f"{untrusted.label(row.key)} as JSONL", bound(partial(_set_file, row)),
                 file_name=f"{file_stem(row.key)}.jsonl", mime="application/jsonl", key=f"set_{row.key}",
-                on_click="ignore", type="tertiary",
+                on_click="ignore", type="tertiary", disabled=bool(why), help=why or None,
             )  # fmt: skip
     given = st.file_uploader(
         "Take votes from a file", type=["jsonl"], max_upload_size=LARGEST, key="votes_from_file",
         help="Votes of somebody on a pair that they voted on already are left as they are.",
     )  # fmt: skip
-    if given is None or not st.button("Take the votes", key="take_votes"):
+    if given is None or not st.button("Take the votes", key="take_votes", disabled=bool(why), help=why or None):
         return
     try:
         text = given.getvalue().decode("utf-8-sig")

@@ -14,6 +14,7 @@ from db import queries
 from db.errors import DatabaseError
 from db.records import Shown, VotedText, VoteRow
 from workers.api.people import votes
+from workers.api.people.access import Role, why_not
 
 STARTED, BACK, PROBLEM = "relabel_started", "relabel_back", "relabel_problem"
 LOOKED_BACK = 30  # votes
@@ -30,13 +31,16 @@ def show_voting(view: RelabelView) -> None:
     """The next pair, or one of those before, with the votes that can be given."""
     if view.run is None:
         return
-    if not view.person.strip():
+    if why := why_not(Role.ANNOTATOR):
+        _may_not(why)
+        return
+    if not votes.voter(view.person).strip():
         layout.empty_state("Type your name first: it stands beside your votes, and nobody else gets your pairs.")
         return
     if problem := st.session_state.pop(PROBLEM, ""):
         layout.problem(problem)
     with results.reading() as session:
-        newest = queries.newest_votes(session, view.run, view.person.strip(), limit=LOOKED_BACK)
+        newest = queries.newest_votes(session, view.run, votes.voter(view.person).strip(), limit=LOOKED_BACK)
     back = st.session_state[BACK] = min(int(st.session_state.get(BACK, 0)), len(newest))
     if back:
         _earlier(view, newest, back)
@@ -52,6 +56,17 @@ def show_voting(view: RelabelView) -> None:
     _texts(shown.token, shown.prompt, first, second)
 
 
+VOTES = (("a", "A", "1"), ("b", "B", "2"), ("tie", "Tie", "3"), ("unsure", "Unsure", "4"))
+
+
+def _may_not(why: str) -> None:
+    """The votes that there are, off, and why."""
+    layout.note(why)
+    with st.container(horizontal=True, key="relabel_votes"):
+        for choice, label, _ in VOTES:
+            st.button(label, key=f"relabel_{choice}", width=96, disabled=True, help=why)
+
+
 def _votes(shown: Shown) -> tuple[str, str]:
     """The votes that can be given; both responses in the order in which this person sees them."""
     if st.session_state.get(STARTED, ("",))[0] != shown.token:
@@ -60,7 +75,7 @@ def _votes(shown: Shown) -> tuple[str, str]:
     sides = {"a": shown.left, "b": "b" if shown.left == "a" else "a"}
     layout.note(BLIND)
     with st.container(horizontal=True, key="relabel_votes"):
-        for choice, label, key in (("a", "A", "1"), ("b", "B", "2"), ("tie", "Tie", "3"), ("unsure", "Unsure", "4")):
+        for choice, label, key in VOTES:
             st.button(label, key=f"relabel_{choice}", shortcut=key, on_click=_vote, width=96,
                       args=(shown, sides.get(choice, choice)))  # fmt: skip
         st.button("Drop the pair", key="relabel_drop", on_click=_vote, args=(shown, "drop"), type="tertiary",

@@ -15,6 +15,7 @@ from db.records.keeping import KeptRun
 from db.status import LIVE
 from workers import api
 from workers.api import keeping
+from workers.api.people.access import Role, why_not
 
 PRIORITIES = {"Urgent": 10, "Normal": 0, "Later": -10}
 PLACE = "run"
@@ -24,6 +25,7 @@ LIVE_HELP = "Cancel it first: it is queued or running."
 def show_actions(run: RunRecord) -> None:
     """Verbs on the right, below them the tags and the note. Duplicate & edit comes first on a run that failed."""
     row, live = run.row, run.status in LIVE
+    why = why_not(Role.RUNNER, row.owner)
     one = KeptRun(
         id=row.id, name=row.name, status=row.status, pinned=row.pinned, paused=row.paused, archived=row.archived,
         tags=row.tags, note=run.note,
@@ -32,17 +34,17 @@ def show_actions(run: RunRecord) -> None:
         if st.button("Duplicate & edit", key="duplicate", type="primary" if run.status == "failed" else "secondary"):
             leave(NewRunView(source=run.id))
         if live:
-            _verb("Cancel", keeping.cancel, run.id)
+            _verb("Cancel", keeping.cancel, run.id, reason=why)
         elif run.status in ("failed", "cancelled"):
-            _verb("Retry", keeping.retry, run.id)
-        _more(run, one, live)
-    _written(one)
+            _verb("Retry", keeping.retry, run.id, reason=why)
+        _more(run, one, live, why)
+    _written(one, why)
     if live:
         _say_paused(one, whole=run.queue_paused)
     show_last(PLACE)
 
 
-def _written(run: KeptRun) -> None:
+def _written(run: KeptRun, why: str) -> None:
     """Tags as chips and the note; the ways to change them stand beside."""
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small"):
         if run.pinned:
@@ -51,28 +53,31 @@ def _written(run: KeptRun) -> None:
         tags = st.popover("Tags", type="tertiary", key="run_tags", on_change="rerun")
         if tags.open:  # all tags that there are, are read for it
             with tags:
-                edit_tags([run], PLACE)
+                edit_tags([run], PLACE, why)
         with st.popover("Note", type="tertiary", key="run_note"):
-            edit_note(run, PLACE)
+            edit_note(run, PLACE, why)
     show_note(run)
 
 
-def _more(run: RunRecord, one: KeptRun, live: bool) -> None:
+def _more(run: RunRecord, one: KeptRun, live: bool, why: str) -> None:
     with st.popover("More", key="run_more"):
-        edit_name(one, PLACE)
+        edit_name(one, PLACE, why)
         with st.container(horizontal=True):
-            _verb("Unpin" if one.pinned else "Pin", keeping.unpin if one.pinned else keeping.pin, run.id)
+            _verb("Unpin" if one.pinned else "Pin", keeping.unpin if one.pinned else keeping.pin, run.id, reason=why)
             if live:
-                _verb("Resume" if one.paused else "Pause", keeping.resume if one.paused else keeping.pause, run.id)
+                _verb(
+                    "Resume" if one.paused else "Pause", keeping.resume if one.paused else keeping.pause, run.id,
+                    reason=why,
+                )  # fmt: skip
             archived = run.row.archived
             _verb(
                 "Restore" if archived else "Archive", keeping.restore if archived else keeping.archive, run.id,
-                reason=LIVE_HELP if live else "",
+                reason=why or (LIVE_HELP if live else ""),
             )  # fmt: skip
-        _priority(run, live)
-    why = LIVE_HELP if live else None
-    form = st.popover("Delete…", disabled=live, help=why, key="run_delete_form", on_change="rerun")
-    if not live and form.open:
+        _priority(run, live, why)
+    why = why or (LIVE_HELP if live else "")
+    form = st.popover("Delete…", disabled=bool(why), help=why or None, key="run_delete_form", on_change="rerun")
+    if not why and form.open:
         with form:
             if ask_deletion([one], PLACE) and act(lambda: keeping.delete([run.id])):
                 leave(RunsView())
@@ -85,7 +90,7 @@ def _say_paused(run: KeptRun, *, whole: bool) -> None:
         layout.note("The queue is paused: no stage is started until it is resumed on the System page.")
 
 
-def _priority(run: RunRecord, live: bool) -> None:
+def _priority(run: RunRecord, live: bool, why: str) -> None:
     names = list(PRIORITIES)
     current = next((name for name, value in PRIORITIES.items() if value == run.row.priority), None)
     chosen = st.segmented_control(
@@ -93,8 +98,8 @@ def _priority(run: RunRecord, live: bool) -> None:
         names,
         default=current,
         key=f"priority_{run.row.priority}",
-        disabled=not live,
-        help=None if live else "Only a queued or running run has a place in the queue.",
+        disabled=not live or bool(why),
+        help=why or (None if live else "Only a queued or running run has a place in the queue."),
     )
     if chosen and chosen != current:
         api.reprioritise(run.id, PRIORITIES[chosen])

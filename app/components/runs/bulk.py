@@ -11,6 +11,7 @@ from app.components.keeping.undo import act, show_last
 from db.records.keeping import KeptRun
 from db.status import CANCELLED, FAILED, LIVE
 from workers.api import keeping
+from workers.api.people.access import Role, why_not
 
 PLACE = "bulk"
 
@@ -18,7 +19,9 @@ PLACE = "bulk"
 def show_bulk(run_ids: Sequence[int], *, paused: bool) -> None:
     """Verbs for these runs, none where none is ticked; what was done last stands there in any case."""
     runs = kept(run_ids) if run_ids else []
-    if runs:
+    if runs and (why := why_not(Role.RUNNER)):
+        layout.note(why)
+    elif runs:
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="bulk_bar"):
             _marks(runs)
             _switches(runs)

@@ -55,10 +55,11 @@ BUILT_IN: Mapping[str, Column] = {
         _column("updated", 66, down=True, help="Since it ended; of one that has not, since it began or was queued."),
         _column("models", 98, help="Weak annotator and strong policy."),
         _column("data", 92, help="Dataset, and the share of its pairs whose human labels are used."),
+        _column("owner", 92, help="Who queued it; a dash where everybody may change it who may queue runs."),
     )
 }  # fmt: skip
 USUAL: Mapping[str, tuple[str, ...]] = {
-    SETTING: tuple(BUILT_IN),
+    SETTING: tuple(key for key in BUILT_IN if key != "owner"),
     EACH_RUN: ("setting", "gra", "status", "interval", "kl", "name", "runs", "updated", "models", "data"),
 }
 SHARED = ("models", "data")  # usual only where the lines differ in them

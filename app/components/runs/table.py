@@ -267,6 +267,7 @@ def _group_line(group: RunGroup, result: SettingResult | None, *, opened: bool) 
         "updated": ago(max((row.finished_at or row.started_at or row.created_at) for row in group.rows)),
         "runs": untrusted.plain(compact(group.run_ids), 40),
         "name": untrusted.plain(name, 60),
+        "owner": _owners(group.rows),
     }
     return Line(
         key=group.group_key[:12],
@@ -290,8 +291,14 @@ def _seed_line(row: RunRow) -> Line:
         "updated": ago(row.finished_at or row.started_at or row.created_at),
         "runs": str(row.id),
         "name": untrusted.plain(row.name or "", 60),
+        "owner": _owners([row]),
     }
     return Line(key=f"run:{row.id}", run_ids=(row.id,), method=row.method, is_seed=True, button=OPEN_RUN, cells=cells)
+
+
+def _owners(rows: Sequence[RunRow]) -> str:
+    names = list(dict.fromkeys(row.owner for row in rows if row.owner))
+    return untrusted.plain(", ".join(names), 60) or NOTHING
 
 
 def _common(row: RunRow) -> dict[str, str]:

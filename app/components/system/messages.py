@@ -6,8 +6,10 @@ from app import untrusted
 from app.components.frame import layout
 from app.reads import results
 from cwpo.errors import CwpoError
+from db.errors import DatabaseError
 from db.queries.people.keeping import notice_counts
 from workers.api import webhooks
+from workers.api.people.access import Role, why_not
 
 LAST = "last_message"
 
@@ -32,10 +34,14 @@ def show_messages() -> None:
         st.text(f"{untrusted.plain(target.shown)} · {', '.join(words)}")
         if counts.error and (counts.waiting or counts.given_up):
             layout.note(counts.error)
-    st.button("Send a test message", key="send_test", on_click=_test)
+    why = why_not(Role.ADMIN)
+    st.button("Send a test message", key="send_test", on_click=_test, disabled=bool(why), help=why or None)
     for sentence in st.session_state.get(LAST, ()):
         layout.note(sentence)
 
 
 def _test() -> None:
-    st.session_state[LAST] = tuple(one.said for one in webhooks.send_test())
+    try:
+        st.session_state[LAST] = tuple(one.said for one in webhooks.send_test())
+    except (CwpoError, DatabaseError) as error:
+        st.session_state[LAST] = (str(error),)

@@ -18,6 +18,7 @@ from cwpo.stages.graph import slot_name
 from db import queries
 from db.records.keeping import QueuedRun, QueuePage
 from workers.api import keeping
+from workers.api.people.access import Role, why_not
 from workers.plan.eta import Eta
 
 SHOWN = 25
@@ -58,21 +59,25 @@ def show_queue_panel(files: list[tables.Drawn]) -> None:
 def _whole(page: QueuePage) -> None:
     label = "Resume the queue" if page.paused else "Pause the queue"
     command = keeping.resume_queue if page.paused else keeping.pause_queue
+    why = why_not(Role.ADMIN)
     st.button(
-        label, key="queue_whole", type="primary" if page.paused else "secondary", on_click=_switch, args=(command,)
-    )
+        label, key="queue_whole", type="primary" if page.paused else "secondary", on_click=_switch, args=(command,),
+        disabled=bool(why), help=why or None,
+    )  # fmt: skip
 
 
 def _verbs(ticked: Sequence[QueuedRun]) -> None:
     """For the ticked runs, as one block."""
     ids = tuple(run.id for run in ticked)
-    why = None if ids else "Tick runs in the list: with the mouse, or with Shift and Space."
+    may_not = why_not(Role.RUNNER)
+    why = may_not or (None if ids else "Tick runs in the list: with the mouse, or with Shift and Space.")
+    off = bool(why)
     for label, where in (("To the front", "front"), ("Up", "up"), ("Down", "down")):
-        st.button(label, key=f"queue_{where}", disabled=not ids, help=why, on_click=_move, args=(ids, where))
+        st.button(label, key=f"queue_{where}", disabled=off, help=why, on_click=_move, args=(ids, where))
     going = tuple(run.id for run in ticked if not run.paused)
     label, command = ("Resume", keeping.resume) if ids and not going else ("Pause", keeping.pause)
-    st.button(label, key="queue_pause", disabled=not ids, help=why, on_click=_do, args=(command, going or ids))
-    st.button("Cancel", key="queue_cancel", disabled=not ids, help=why, on_click=_do, args=(keeping.cancel, ids))
+    st.button(label, key="queue_pause", disabled=off, help=why, on_click=_do, args=(command, going or ids))
+    st.button("Cancel", key="queue_cancel", disabled=off, help=why, on_click=_do, args=(keeping.cancel, ids))
 
 
 def _grid(rows: Sequence[QueuedRun]) -> list[QueuedRun]:

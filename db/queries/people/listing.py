@@ -64,6 +64,7 @@ PLAIN_ORDERS: Mapping[str, tuple[Any, Any, Callable[[Any], Any]]] = {
     "setting": (None, Run.method_label + literal_column("' '") + Run.objective, func.min),
     "models": (None, Run.policy, func.min),
     "data": (None, Run.dataset, func.min),
+    "owner": (None, Run.owner, func.min),
 }  # fmt: skip
 
 

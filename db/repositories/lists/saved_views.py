@@ -15,14 +15,14 @@ LONGEST_NAME = 80
 MOST_VIEWS = 200
 
 
-def save(session: Session, name: str, params: Mapping[str, Any]) -> int:
+def save(session: Session, name: str, params: Mapping[str, Any], owner: str | None = None) -> int:
     """Keep these parameters under a new name; the view's number."""
     lock_graph(session)
     name = _free(session, name)
     if session.scalar(select(func.count()).select_from(SavedView)) >= MOST_VIEWS:  # type: ignore[operator]
         raise UnfitView(f"There are {MOST_VIEWS} saved views: delete one first.")
     at = now(session)
-    row = SavedView(name=name, params=plain(params), is_default=False, created_at=at, updated_at=at)
+    row = SavedView(name=name, params=plain(params), is_default=False, created_at=at, updated_at=at, owner=owner)
     session.add(row)
     session.flush()
     return row.id

@@ -18,7 +18,9 @@ KEPT_DAYS = 30  # of a draft without a name
 MOST_UNNAMED = 200
 
 
-def save(session: Session, draft_id: str, *, name: str, content: Mapping[str, Any], revision: int) -> int:
+def save(
+    session: Session, draft_id: str, *, name: str, content: Mapping[str, Any], revision: int, owner: str | None = None
+) -> int:
     """Write a form; its new revision. `revision` is the one that was read, 0 for a draft that was never saved: where
     somebody else has written since, ChangedDraft is raised and nothing is written. A draft that was deleted meanwhile
     is there again."""
@@ -26,7 +28,11 @@ def save(session: Session, draft_id: str, *, name: str, content: Mapping[str, An
     row = session.get(Draft, draft_id, with_for_update=True)
     if row is None:
         _prune(session, at)
-        session.add(Draft(id=draft_id, revision=revision + 1, created_at=at, updated_at=at, queued_at=None, **values))
+        session.add(
+            Draft(
+                id=draft_id, revision=revision + 1, created_at=at, updated_at=at, queued_at=None, owner=owner, **values
+            )
+        )  # fmt: skip
         session.flush()
         return revision + 1
     if row.revision != revision:

@@ -7,6 +7,8 @@ from db import queries
 from db.queries.people import chats as chat_rows
 from db.repositories.people import chats
 from db.status import DONE
+from workers.access.doing import needs, record, say
+from workers.access.roles import Role
 from workers.machine.database import reading, writing
 
 LONGEST_PROMPT = 20_000  # characters
@@ -14,6 +16,7 @@ MOST_TOKENS = 4_096
 SLOTS = {"aligned": "align", "sft": "sft"}  # beside the base, which every run has
 
 
+@needs(Role.RUNNER)
 def start(run_id: int, *, on_cpu: bool = False) -> int:
     """A chat with the models that a run has so far; its number. The run's own one where it is open already."""
     with reading() as session:
@@ -26,9 +29,12 @@ def start(run_id: int, *, on_cpu: bool = False) -> int:
     if not alive:
         raise ConfigError("run", f"{run_id}: no worker is alive, and a chat runs beside them: start the workers first.")
     with writing() as session:
-        return chats.create(session, run_id, [*names, "base"], "cpu" if on_cpu else "auto")
+        chat_id = chats.create(session, run_id, [*names, "base"], "cpu" if on_cpu else "auto")
+        record(session, f"chat {chat_id}", after={"run": run_id})
+    return chat_id
 
 
+@needs(Role.RUNNER)
 def ask(
     chat_id: int,
     prompt: str,
@@ -50,31 +56,40 @@ def ask(
     if not 0 <= seed < 2**31:
         raise ConfigError("Seed", "must be a whole number from 0.")
     with writing() as session:
-        return chats.ask(
+        turn = chats.ask(
             session, chat_id, prompt, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, plain=plain
         )
+        record(session, f"chat {chat_id}", after={"turn": turn, "characters": len(prompt)})
+    return turn
 
 
+@needs(Role.RUNNER)
 def stop(chat_id: int) -> None:
     """Stop what is being answered; the text so far stays."""
     with writing() as session:
         chats.stop(session, chat_id)
+        record(session, f"chat {chat_id}")
 
 
+@needs(Role.RUNNER)
 def end(chat_id: int) -> None:
     """End the chat; its models are given back within seconds."""
     with writing() as session:
         chats.end(session, chat_id, "It was ended.")
+        record(session, f"chat {chat_id}")
 
 
+@needs(Role.VIEWER, told=False)
 def look(chat_id: int) -> None:
     """A page is looking: called every few seconds, because a chat that nobody looks at ends."""
     with writing() as session:
         chats.look(session, chat_id)
 
 
+@needs(Role.RUNNER)
 def as_jsonl(chat_id: int) -> bytes:
     """All turns, one a line: the prompt, how it was asked, and what each model answered."""
+    say(f"chat {chat_id}")
     with reading() as session:
         chat = chat_rows.get(session, chat_id, turns=1)
         turns = chat_rows.history(session, chat_id)

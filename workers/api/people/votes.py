@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cwpo.data import consensus, relabels
 from cwpo.data.filtering import to_candidate
@@ -16,6 +16,9 @@ from db.repositories.relabeling import sets as set_rows
 from db.repositories.relabeling import votes as vote_rows
 from db.repositories.relabeling.sets import NewSet
 from db.repositories.relabeling.votes import NewVote
+from workers.access import doing
+from workers.access.doing import needs, nothing, reads, record, runs_of, say
+from workers.access.roles import Role
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
 
@@ -40,30 +43,50 @@ class Draft:
         return len(self.rows) - self.labels
 
 
+@reads
+def voter(typed: str) -> str:
+    """Whose vote it is: of whoever signed in; who has the installation types a name."""
+    somebody = doing.person()
+    return typed if somebody.owner else somebody.name
+
+
+@needs(Role.ANNOTATOR, told=False)
 def next_pair(run_id: int, person: str, queue: str, *, overlap: int = 1) -> Shown | None:
     """The pair that this person is to vote on now; nobody else gets it for ten minutes."""
     with writing() as session:
-        return vote_rows.show(session, run_id, person, queue, overlap=overlap)
+        return vote_rows.show(session, run_id, voter(person), queue, overlap=overlap)
 
 
+@needs(Role.ANNOTATOR, told=False)
 def put_aside(shown: Shown) -> None:
     """This person does not want this pair now."""
     with writing() as session:
         vote_rows.put_aside(session, shown.token)
 
 
+@needs(Role.ANNOTATOR)
 def cast_vote(shown: Shown, choice: str, seconds: float | None = None) -> int:
     """Write a vote; its id, once it is committed. The same card a second time changes nothing."""
     with writing() as session:
-        return vote_rows.cast(session, shown, choice, seconds)
+        own = replace(shown, person=vote_rows.named(voter(shown.person)))
+        vote_id = vote_rows.cast(session, own, choice, seconds)
+        record(session, f"pair {shown.pair_id}", after={"run": shown.run_id, "vote": choice, "person": own.person})
+    return vote_id
 
 
+@needs(Role.ANNOTATOR)
 def undo_vote(run_id: int, person: str, queue: str = "") -> Shown | None:
     """Take this person's newest vote back and show the pair again; None where there is none."""
     with writing() as session:
-        return vote_rows.undo(session, run_id, person, queue)
+        shown = vote_rows.undo(session, run_id, voter(person), queue)
+        if shown is None:
+            nothing()
+        else:
+            record(session, f"pair {shown.pair_id}", after={"run": run_id, "person": shown.person})
+    return shown
 
 
+@reads
 def draft_set(run_id: int) -> Draft:
     """What the votes of a run come to, pair by pair."""
     with reading() as session:
@@ -79,6 +102,7 @@ def draft_set(run_id: int) -> Draft:
     )
 
 
+@needs(Role.RUNNER)
 def make_set(run_id: int, name: str, note: str = "") -> SetRow:
     """Freeze the votes of a run as the next version of a set, which no later vote changes."""
     set_rows.check_name(name)
@@ -91,23 +115,33 @@ def make_set(run_id: int, name: str, note: str = "") -> SetRow:
     )  # fmt: skip
     with writing() as session:
         version = set_rows.create(session, name, new, note.strip())
+        record(session, f"set {name}@{version}", after={"run": run_id, "labels": new.labels})
     with reading() as session:
         return queries.find_relabel_set(session, f"{name}@{version}")
 
 
+@needs(Role.RUNNER)
 def set_file(fingerprint: str) -> str:
     """A set as JSONL: prompt, chosen, rejected, source, weight and the ids of pair and prompt."""
+    say(f"set {fingerprint[:16]}")
     return relabels.content(relabels.read(store(), fingerprint))
 
 
+@needs(Role.RUNNER)
 def votes_file(run_id: int) -> Iterator[str]:
     """The votes of a run that hold as JSONL, oldest first; a vote for a side is a preference."""
+    say(runs_of([run_id]))
+    return _votes_file(run_id)
+
+
+def _votes_file(run_id: int) -> Iterator[str]:
     with reading() as session:
         for vote, text in queries.all_votes(session, run_id):
             if not vote.undone:
                 yield json.dumps(_vote_row(vote, text), ensure_ascii=False, sort_keys=True) + "\n"
 
 
+@needs(Role.RUNNER)
 def import_votes(run_id: int, lines: Iterable[str], person: str) -> int:
     """Take the preferences of a JSONL file as votes of that person, or of whom its rows name; how many are new. A line
     that cannot be used refuses the file."""
@@ -122,7 +156,9 @@ def import_votes(run_id: int, lines: Iterable[str], person: str) -> int:
     if not by_person:
         raise DataError("The file has no line with prompt, chosen and rejected.")
     with writing() as session:
-        return sum(vote_rows.add(session, run_id, who, votes) for who, votes in by_person.items())
+        taken = sum(vote_rows.add(session, run_id, who, votes) for who, votes in by_person.items())
+        record(session, runs_of([run_id]), after={"votes": taken, "people": list(by_person)})
+    return taken
 
 
 def _imported(line: str, number: int, person: str) -> tuple[str, NewVote]:

@@ -43,7 +43,9 @@ def _end(found: list[leftovers.Leftover], *, delete: bool, unnamed: bool) -> lis
     if not delete:
         would = f"Nothing was deleted: `cwpo gc --delete` deletes {len(going):,} folders and frees "
         return [f"{would}{size(sum(one.bytes for one in going))}.", *([more] if left else [])]
-    gone = leftovers.remove(going)
+    from workers.api import disk
+
+    gone = disk.delete(going, unnamed=unnamed)
     said = f"Deleted {len(gone):,} folders, {size(sum(one.bytes for one in gone))}."
     kept = len(going) - len(gone)
     return [said + (f" {kept:,} are in use since, or could not be deleted." if kept else ""), *([more] if left else [])]

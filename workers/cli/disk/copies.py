@@ -12,6 +12,7 @@ from workers.machine.paths import home
 def back_up(file: Path, *, models: bool) -> int:
     """Write it, and say what is in it and what is not."""
     done = writing.write(file, models=models)
+    _noted("backup", file)
     print(f"{done.rows:,} rows, {done.artifacts:,} artifacts, {size(done.bytes)}: {file}")
     if done.left_out:
         short = ", ".join(one[:12] for one in done.left_out[:5])
@@ -28,5 +29,12 @@ def restore(file: Path, *, check: bool) -> int:
     if check:
         print(f"Whole: {what}; nothing was written.")
     else:
+        _noted("restore", file)
         print(f"Restored into {home()}: {what}. Stages that were being computed go on when workers start.")
     return 0
+
+
+def _noted(kind: str, file: Path) -> None:
+    from workers.api.exports import handed_out
+
+    handed_out(kind, str(file))

@@ -8,6 +8,7 @@ from cwpo.errors import ConfigError
 from db import queries
 from db.queries.people.keeping import queued_runs
 from db.status import LIVE
+from workers.api.exports import handed_out
 from workers.machine.database import reading
 from workers.mirror import places
 from workers.mirror.place import Away, Place
@@ -27,6 +28,7 @@ def main(to: str, run_ids: Sequence[int], *, follow: bool) -> int:
     with reading() as session:
         for run_id in ids:
             queries.get_run(session, run_id)
+    handed_out(f"copy in {to}", place.shown, ids)
     return _follow(Sender(place), ids) if follow else _once(Sender(place), ids)
 
 

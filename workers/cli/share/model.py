@@ -55,7 +55,12 @@ def export(options: argparse.Namespace) -> int:
     run, stage = options.runs[0], options.stage or "align"
     form = words.MERGED if options.merged else words.ADAPTERS
     out = options.to or Path(exports.Wanted(run=run, stage=stage, form=form, dtype=options.dtype).name)
-    return _told(options, lambda say: _sentence(_export(run, stage, form, options.dtype, out, say), out))
+
+    def write(say: Callable[[str], None]) -> str:
+        said = _sentence(_export(run, stage, form, options.dtype, out, say), out)
+        return _noted(options, said, run, f"{stage} model, {form}", str(out))
+
+    return _told(options, write)
 
 
 def push(options: argparse.Namespace) -> int:
@@ -73,7 +78,17 @@ def _push(options: argparse.Namespace, say: Callable[[str], None]) -> str:
     folder = exports.folder_of(wanted)
     _export(wanted.run, wanted.stage, wanted.form, wanted.dtype, folder, say, repo=options.repo)
     address = upload(folder, options.repo, private=not options.public, existing=options.existing, say=say)
-    return f"{options.repo} is on the hub: {address}"
+    said = f"{options.repo} is on the hub: {address}"
+    return _noted(options, said, wanted.run, f"{wanted.stage} model on the hub", options.repo)
+
+
+def _noted(options: argparse.Namespace, said: str, run: int, kind: str, to: str) -> str:
+    """What was asked for on a page was written down there."""
+    if options.state is None:
+        from workers.api.exports import handed_out
+
+        handed_out(kind, to, [run])
+    return said
 
 
 def _export(

@@ -12,6 +12,7 @@ from db import queries
 from db.errors import ChangedDraft, DatabaseError, UnknownDraft
 from db.records import DraftRow
 from workers.api.people import drafts
+from workers.api.people.access import NotAllowed, Role, why_not
 
 PARAMETER = "draft"  # in the address of New run
 MOST_SAID = 8  # changes that a list of drafts shows of each
@@ -49,6 +50,9 @@ def keep(form: Form) -> None:
         if form.kept.said == said and content_of(form) != form.kept.content:
             form.kept.said = ""  # it was read before this change
         _write(form)
+    except NotAllowed as error:
+        if not why_not(Role.ANNOTATOR):  # else nothing of theirs is kept, and the button says why
+            form.kept = Kept(said=f"{error} What is changed here is a draft of your own.")
     except DatabaseError as error:
         layout.problem(f"Changes to this form are not kept until the database answers again. {error}")
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import untrusted
 from app.components.frame import layout
+from app.components.frame.downloads import of_what_is_shown
 from app.reads import results
 from cwpo.report.numbers import count
 from cwpo.stages.graph import slot_name
@@ -30,7 +31,8 @@ def show_log(run_id: int, slots: Sequence[str]) -> None:
         ) or ""  # fmt: skip
         problems = st.toggle("Only warnings and errors", key="log_problems", bind="query-params")
         st.download_button(
-            "Download", lambda: _file(run_id, slot, text, problems), file_name=f"run-{run_id}.log", mime="text/plain",
+            "Download", of_what_is_shown(f"run-{run_id}.log", lambda: _file(run_id, slot, text, problems)),
+            file_name=f"run-{run_id}.log", mime="text/plain",
             key="log_file", type="tertiary", on_click="ignore", help="Every line that fits, oldest first.",
         )  # fmt: skip
     with results.reading() as session:

@@ -1,0 +1,54 @@
+"""What somebody may not do is off on the pages, with the sentence that says why; System shows what people did."""
+
+import pytest
+
+from tests.app.visits import Computed, visit, words
+from tests.workers.access.acting_people import signed_in
+from workers.access.acting import acting
+from workers.access.roles import Role
+from workers.api.people import access
+
+NAME = "ada@example.org"
+SENTENCE = "This needs the role"
+
+
+@pytest.mark.parametrize(
+    ("screen", "params", "keys"),
+    [
+        ("new_run", {"from": "RUN"}, ("queue",)),
+        ("run", {"run": "RUN"}, ("run_pin", "run_archive")),
+        ("relabel", {"run": "RUN"}, ("relabel_a", "relabel_tie")),
+        ("system", {}, ("queue_whole",)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_a_viewer_may_not_do_is_off_and_says_why(
+    screen: str, params: dict[str, str], keys: tuple[str, ...], computed: Computed
+) -> None:
+    owner, meant = acting().name, {"RUN": str(computed.sweep[-1])}
+    with signed_in(NAME, Role.VIEWER):
+        page = visit(screen, **{name: meant.get(value, value) for name, value in params.items()})
+    for key in keys:
+        found = [one for one in page.button if one.key and one.key.startswith(key) and one.key != "queue_open"]
+        assert found, key
+        assert [one.key for one in found if not one.disabled] == []
+        assert all(SENTENCE in one.help for one in found)
+    said = words(page)
+    assert SENTENCE in said or screen in ("run", "system")
+    assert f"by {owner}" in said or screen != "run"
+
+
+def test_system_shows_people_and_what_was_done_to_administrators(computed: Computed) -> None:
+    access.set_role("cy@example.org", "annotator")
+    with signed_in(NAME, Role.ADMIN):
+        page = visit("system")
+        assert NAME not in words(page)  # nothing is read before it is opened
+        page.session_state["system_people"] = page.session_state["system_log"] = True
+        page.run()
+        assert not page.exception
+        said = words(page)
+    for part in (NAME, "cy@example.org", "people.access.set_role", "person cy@example.org", "Chain verified: "):
+        assert part in said
+    with signed_in(NAME, Role.VIEWER):
+        page.run()
+        assert f"{SENTENCE} admin, and {NAME} has the role viewer" in words(page)
