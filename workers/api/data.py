@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from cwpo.bounds import paths
 from cwpo.config import catalog
 from cwpo.config.columns import checked
 from cwpo.config.run import RunConfig
@@ -53,9 +54,9 @@ def check_source(source: str) -> str:
     if row is not None:
         return wanted
     if is_local(wanted):
-        path = Path(wanted).expanduser()
+        path = paths.local(wanted)
         suffix_of(path)
-        if not path.is_file():
+        if not paths.is_file(path):
             raise DataError(f"{wanted} does not exist on this server, or is no file: check the path.")
         return str(path.absolute())
     if not HUB_ID.fullmatch(wanted) or "/" not in wanted:

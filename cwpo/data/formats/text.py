@@ -1,0 +1,60 @@
+"""Rows of text files: JSONL, an array of JSON, CSV. Torch-free."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from cwpo.bounds import json_text, streams
+from cwpo.data.rows import RowAt
+
+MOST_COLUMNS = 2_000
+csv.field_size_limit(streams.MOST_ROW)
+
+
+def jsonl_rows(stream: io.TextIOBase) -> Iterator[RowAt]:
+    """One object per line; a line that is none is a row that cannot be used."""
+    for line, text in enumerate(streams.lines(stream), start=1):
+        if not text.strip():
+            continue
+        try:
+            yield _row_at(line, json_text.parsed(text))
+        except json_text.JsonError as error:
+            yield RowAt(line=line, row=None, problem=str(error).removeprefix("is "))
+
+
+def json_rows(stream: io.TextIOBase) -> Iterator[RowAt]:
+    """One array of objects."""
+    for line, value in enumerate(json_text.elements(stream), start=1):
+        yield _row_at(line, value)
+
+
+def csv_rows(stream: io.TextIOBase) -> Iterator[RowAt]:
+    """A header and rows of as many cells."""
+    held = 0
+
+    def given() -> Iterator[str]:
+        nonlocal held
+        for text in streams.lines(stream):
+            held += len(text)
+            if held > streams.MOST_ROW:
+                raise streams.Exceeded(f"has a row of more than {streams.MOST_ROW >> 20} MB: a quote may be missing")
+            yield text
+
+    reader = csv.DictReader(given())
+    if len(reader.fieldnames or ()) > MOST_COLUMNS:
+        raise streams.Exceeded(f"has more than {MOST_COLUMNS:,} columns")
+    for line, row in enumerate(reader, start=1):
+        held = 0
+        if None in row or None in row.values():
+            yield RowAt(line=line, row=None, problem="the number of cells differs from the header")
+        else:
+            yield RowAt(line=line, row=dict(row))
+
+
+def _row_at(line: int, value: Any) -> RowAt:
+    if not isinstance(value, dict):
+        return RowAt(line=line, row=None, problem=f"a JSON {type(value).__name__} where an object was expected")
+    if len(value) > MOST_COLUMNS:
+        return RowAt(line=line, row=None, problem=f"an object of more than {MOST_COLUMNS:,} fields")
+    return RowAt(line=line, row=value)
