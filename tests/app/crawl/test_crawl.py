@@ -40,8 +40,8 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     path: tuple(names.split())
     for path, names in {
         "": "q status method objective dataset tags pinned archived sort group columns open after before ticked view",
-        "new_run": "from data.dataset preset name models methods percents objectives seeds other align.beta model.policy "
-        "annotator.use draft s.other evaluation.judge.model",
+        "new_run": "from data.dataset preset name models methods percents objectives seeds other align.beta "
+        "model.policy annotator.use draft s.other evaluation.judge.model",
         "data": "source columns test share",
         "relabel": "run look person pairs_from people",
         "compare": "runs prompt reference pair gold further tab all_settings",

@@ -51,7 +51,8 @@ def _scripts() -> Iterator[str]:
     for around in ("--><!-- {}", "]]>{}", "</textarea>{}", "</style>{}", "*/{}/*", "';{};//", '";{};//', "`${{{}}}`"):
         yield around.format(f"<script>{RAN}</script>")
     for coded in ("%3Cscript%3E{}%3C/script%3E", "&lt;script&gt;{}&lt;/script&gt;", "&#60;script&#62;{}",
-                  "\\u003cscript\\u003e{}", "\\x3cscript\\x3e{}", "＜script＞{}", "\u2039script\u203a{}", "+ADw-script+AD4-{}"):  # fmt: skip
+                  "\\u003cscript\\u003e{}", "\\x3cscript\\x3e{}", "＜script＞{}", "\u2039script\u203a{}",
+                  "+ADw-script+AD4-{}"):  # fmt: skip
         yield coded.format(RAN)
 
 
