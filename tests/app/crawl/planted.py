@@ -206,7 +206,8 @@ def _votes(session: Session, run_id: int, data_stage: int) -> None:
         session.flush()
         session.add(
             Vote(token=f"crawl{place}", pair_id=pair.pair_id, data_stage_id=data_stage, run_id=run_id,
-                 person=f"p{place}", queue="unsure", shown_left="a", vote="a", seconds=1.0, weak_label="a", confidence=0.5, at=NOW)
+                 person=f"p{place}", queue="unsure", shown_left="a", vote="a", seconds=1.0, weak_label="a",
+                 confidence=0.5, at=NOW)
         )  # fmt: skip
 
 
