@@ -70,7 +70,10 @@ def job_of(source: str, columns: Mapping[str, str] | None, split: Split, *, expo
     if row is not None and row.file is not None:
         content = content_of(shipped(row.file), home())
     elif row is None and is_local(source):
-        content = content_of(Path(source), home(), read_at_most=READ_AT_MOST)
+        try:
+            content = content_of(Path(source), home(), read_at_most=READ_AT_MOST)
+        except OSError as error:
+            raise DataError(f"{source} cannot be read ({error.strerror}): allow it, or name another file.") from error
     told = None if columns is None else checked(columns)
     return Job(kind="export" if export else "profile", source=source, content=content, columns=told, split=split)
 
