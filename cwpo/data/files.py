@@ -13,7 +13,7 @@ from cwpo.data.formats.parquet import parquet_rows
 from cwpo.data.formats.text import csv_rows, json_rows, jsonl_rows
 from cwpo.data.rows import Row as Row
 from cwpo.data.rows import RowAt as RowAt
-from cwpo.errors import DataError
+from cwpo.errors import DataError, brief
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parquet")
 MOST_HEAD = 64 << 20  # characters of first rows that are held at once
@@ -90,7 +90,7 @@ def _reader(path: Path, suffix: str) -> Iterator[RowAt]:
     except json_text.JsonError as error:
         raise DataError(f"{path.name} {error}: use JSONL with one object per line.") from error
     except (*streams.BROKEN, csv.Error) as error:
-        raise DataError(f"{path.name} cannot be read ({error}): check that the file is complete.") from error
+        raise DataError(f"{path.name} cannot be read ({brief(error)}): check that the file is complete.") from error
 
 
 def check_head(path: Path, *, rows: int = 200, columns: Mapping[str, str] | None = None) -> None:

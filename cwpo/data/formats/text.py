@@ -9,6 +9,7 @@ from cwpo.bounds import json_text, streams
 from cwpo.data.rows import RowAt
 
 MOST_COLUMNS = 2_000
+MOST_LINES = 100_000  # of one row of CSV, whose cells may hold some
 csv.field_size_limit(streams.MOST_ROW)
 
 
@@ -31,21 +32,23 @@ def json_rows(stream: io.TextIOBase) -> Iterator[RowAt]:
 
 def csv_rows(stream: io.TextIOBase) -> Iterator[RowAt]:
     """A header and rows of as many cells."""
-    held = 0
+    held = lines = 0
 
     def given() -> Iterator[str]:
-        nonlocal held
+        nonlocal held, lines
         for text in streams.lines(stream):
-            held += len(text)
-            if held > streams.MOST_ROW:
-                raise streams.Exceeded(f"has a row of more than {streams.MOST_ROW >> 20} MB: a quote may be missing")
+            held, lines = held + len(text), lines + 1
+            if held > streams.MOST_ROW or lines > MOST_LINES:
+                raise streams.Exceeded(
+                    f"has a row of more than {streams.MOST_ROW >> 20} MB or {MOST_LINES:,} lines: a quote may be missing"
+                )
             yield text
 
     reader = csv.DictReader(given())
     if len(reader.fieldnames or ()) > MOST_COLUMNS:
         raise streams.Exceeded(f"has more than {MOST_COLUMNS:,} columns")
     for line, row in enumerate(reader, start=1):
-        held = 0
+        held = lines = 0
         if None in row or None in row.values():
             yield RowAt(line=line, row=None, problem="the number of cells differs from the header")
         else:

@@ -17,8 +17,8 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(values, max_size=20), st.sampled_from([None, 2]), st.integers(1, 9))
+@settings(max_examples=15, deadline=None)
+@given(st.lists(values, max_size=20), st.sampled_from([None, 2]), st.integers(5, 50))
 def test_elements_are_those_of_the_array_however_it_is_cut(array: list, indent: int | None, piece: int) -> None:
     class Slow(io.StringIO):
         def read(self, size: int | None = -1) -> str:
