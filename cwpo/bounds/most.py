@@ -9,4 +9,4 @@ EPOCHS = 100_000
 BATCH = 1_000_000
 RANK = 65_536
 FACTOR = 1_000_000.0
-NORM = 1e18
+NORM = 1e18  # of gradients, and of a learning rate: training that diverges says so

@@ -151,7 +151,7 @@ class TrainConfig(Part):
     """How one model is trained; AdamW throughout."""
 
     epochs: float = Field(5, gt=0, le=most.EPOCHS, description="passes over the data")
-    lr: float = Field(1e-5, gt=0, le=most.FACTOR, description="peak learning rate")
+    lr: float = Field(1e-5, gt=0, le=most.NORM, description="peak learning rate")
     batch_size: int = Field(64, gt=0, le=most.BATCH, description="pairs (or texts) per optimizer step")
     warmup_steps: int = Field(
         0, ge=0, le=most.STEPS, description="steps of linear warm-up, at most a tenth of all steps"
@@ -227,7 +227,7 @@ class OnlineConfig(Part):
 class AlignConfig(TrainConfig):
     """Preference optimization from the SFT model, which is also the frozen reference (paper Table 8)."""
 
-    lr: float = Field(5e-6, gt=0, le=most.FACTOR, description="peak learning rate")
+    lr: float = Field(5e-6, gt=0, le=most.NORM, description="peak learning rate")
     warmup_steps: int = Field(
         100, ge=0, le=most.STEPS, description="steps of linear warm-up, at most a tenth of all steps"
     )

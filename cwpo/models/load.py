@@ -308,7 +308,7 @@ def _config(folder: Path, name: str, *, dropout: float | None) -> PreTrainedConf
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         config._attn_implementation = None  # ours to choose: a name in config.json could be a kernel of a hub
         config._experts_implementation = None
-    except (OSError, *_ODD) as error:
+    except Exception as error:  # whatever the code of a family says of what it does not expect
         raise ModelError(
             f"{name} is of a model family that transformers does not know ({brief(error)}): choose another model."
         ) from error

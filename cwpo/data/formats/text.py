@@ -40,7 +40,7 @@ def csv_rows(stream: io.TextIOBase) -> Iterator[RowAt]:
             held, lines = held + len(text), lines + 1
             if held > streams.MOST_ROW or lines > MOST_LINES:
                 raise streams.Exceeded(
-                    f"has a row of more than {streams.MOST_ROW >> 20} MB or {MOST_LINES:,} lines: a quote may be missing"
+                    f"has a row of more than {streams.MOST_ROW >> 20} MB or {MOST_LINES:,} lines: is a quote missing?"
                 )
             yield text
 

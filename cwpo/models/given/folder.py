@@ -34,7 +34,7 @@ def config_of(folder: Path, name: str) -> dict[str, Any]:
     for field, value in _numbers(config, ""):
         most = next((most for word, most in MOST_OF.items() if word in field.rpartition(".")[2]), MOST_SIZE)
         if abs(value) > most:
-            raise ModelError(f"{name}: config.json says {field[:60]} {value:.3g}, and at most {most:,} is possible.")
+            raise ModelError(f"{name}: config.json says {field[:60]} {str(value)[:40]}: at most {most:,} is possible.")
     if not isinstance(config.get("id2label") or {}, Mapping):
         raise ModelError(f"{name}: id2label in config.json is no table of labels: choose another model.")
     if config.get("transformers_weights"):

@@ -137,7 +137,7 @@ def test_a_pickle_that_an_index_names_is_never_opened(folder: Path, tmp_path: Pa
     with pytest.raises(ModelError, match=r"names 'model-1\.bin', which is no safetensors file of this folder"):
         load(folder, tmp_path)
     config = RunConfig.parse({"data": {"dataset": "everyday"}, "evaluation": {"gold_reward": "trained"}})
-    named = config.model_copy(update={"model": config.model.model_copy(update={"policy": str(folder)})})
+    named = config.model_copy(update={"model": config.model.model_copy(update={"annotator": str(folder)})})
     with pytest.raises(ConfigError, match="no safetensors file of this folder"):
         resolve(named, bf16=False, home=tmp_path / "home")
     assert not made.exists()

@@ -93,7 +93,7 @@ def test_a_template_is_asked_before_a_run_is_stored(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_text(ENDLESS["loops in loops"])
     assert "does not come to an end" in str(refused(tmp_path, MESSAGES))
     (tmp_path / "chat_template.jinja").write_text("{" * 150_000)
-    assert refused(tmp_path, MESSAGES) is None  # no template at all: a run says so
+    assert refused(tmp_path, MESSAGES) == "it nests too deep"
     (tmp_path / "chat_template.jinja").write_text("x" * 300_000)
     assert "more than 200,000 characters" in str(refused(tmp_path, MESSAGES))
 
