@@ -18,7 +18,8 @@ _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")  # every ASCII punctuation mark
 _LINKS = re.compile(r"(?i)(https?:|www|@|:(?=\w+:))")
 _WORD_JOINER = "\u2060"  # invisible; keeps an address or an emoji code from being recognised
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-_BLANK_LETTERS = "\u3164\uffa0\u115f\u2800"  # letters and symbols by category, and nothing to see
+# Letters, marks and symbols by category, and nothing to see
+_BLANK_LETTERS = "\u3164\uffa0\u115f\u1160\u2800\u034f\u17b4\u17b5\U0001d159"
 _JOINERS, _DIRECTION_MARKS = "\u200c\u200d", "\u200e\u200f\u061c"
 _JOINED_SCRIPTS = frozenset(
     re.findall(
@@ -27,7 +28,8 @@ _JOINED_SCRIPTS = frozenset(
         "MALAYALAM SINHALA KHMER MYANMAR TIBETAN BALINESE JAVANESE",
     )
 )
-_VARIED_SCRIPTS = frozenset(("CJK", "MONGOLIAN", "MYANMAR"))
+_PICTURES = "\u203c\u2049\u2139\u24c2\u3030\u303d\u3297\u3299\u2122"  # of other categories than symbols have
+_KEYCAP = "\u20e3"
 _SELECTOR = re.compile(r"[\ufe00-\ufe0f\u180b-\u180d\u180f\U000e0100-\U000e01ef]")
 _BLACK_FLAG, _LONGEST_TAG = "\U0001f3f4", 7
 
@@ -87,11 +89,21 @@ def _needed(character: str, text: str, place: int) -> bool:
         line = text[text.rfind("\n", 0, place) + 1 :].partition("\n")[0]
         return any(unicodedata.bidirectional(other) in ("R", "AL") for other in line if other not in _DIRECTION_MARKS)
     if _is_selector(character):
-        return _is_symbol(before) or before in "0123456789#*" or _script(before) in _VARIED_SCRIPTS
+        return _chooses(character, before, after)
     if _is_tag(character):
         start = text[max(0, place - _LONGEST_TAG) : place]
         return start.rstrip("".join(filter(_is_tag, start)))[-1:] == _BLACK_FLAG
     return _script(character) in ("ARABIC", "SYRIAC")  # number signs, which are seen though they are of no width
+
+
+def _chooses(selector: str, before: str, after: str) -> bool:
+    """Whether the selector chooses between forms that the character before it has."""
+    script = _script(before)
+    if selector in "\ufe0e\ufe0f" and before:  # text or picture
+        return _is_symbol(before) or (before in "0123456789#*" and after == _KEYCAP) or before in _PICTURES
+    if "\ufe00" <= selector <= "\ufe0f":
+        return script in ("CJK", "MYANMAR") or unicodedata.category(before or " ") == "Sm"
+    return script == ("CJK" if selector >= "\U000e0100" else "MONGOLIAN")
 
 
 def _script(character: str) -> str:

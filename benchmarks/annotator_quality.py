@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 
 from benchmarks.measure import Results, Sample, table
+from cwpo.bounds import yaml_text
 from cwpo.compare.configured_run import ConfiguredRun, configured_run
 from cwpo.compare.questions.gains import GainRow, Quality, gains, rank_correlation
 from cwpo.config.run import RunConfig, expand, merged
@@ -42,7 +42,7 @@ QUALITIES = ("ece", "auroc", "accuracy")
 
 def configs(seeds: int, *, smallest: bool = False) -> Iterator[RunConfig]:
     """Setting by setting over its seeds, so that what is there is balanced at any time."""
-    sweep = merged(yaml.safe_load(SWEEP.read_text()), {**SMALLER, "seed": list(range(seeds))})
+    sweep = merged(yaml_text.read_file(SWEEP), {**SMALLER, "seed": list(range(seeds))})
     if smallest:
         yield from expand(merged(sweep, SMALLEST))
         return

@@ -31,7 +31,10 @@ def may_use(path: Path) -> bool:
     """Whether this process may open the file or folder, or write there."""
     if not settings.limited:
         return True
-    real = Path(os.path.realpath(path.expanduser()))
+    try:
+        real = Path(os.path.realpath(os.path.expanduser(path)))
+    except ValueError:  # a zero byte
+        return False
     return any(real.is_relative_to(root) for root in (*roots(), _PROGRAM))
 
 

@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from cwpo.bounds import yaml_text  # noqa: E402
 from cwpo.config import catalog  # noqa: E402
 from cwpo.config.presets import comparison  # noqa: E402
 from cwpo.config.run import RunConfig, digest, expand, merged  # noqa: E402
@@ -71,7 +70,7 @@ def runs() -> Iterator[tuple[str, RunConfig]]:
         for number, config in enumerate(expand(comparison(preset))):
             yield f"preset {name} {number}", config
     for path in sorted((ROOT / "configs").glob("*.yaml")):
-        for number, config in enumerate(expand(yaml.safe_load(path.read_text()))):
+        for number, config in enumerate(expand(yaml_text.read_file(path))):
             yield f"configs {path.stem} {number}", config
     methods = [f"{name}:30" if row.needs_percent else name for name, row in catalog.METHODS.items()]
     grid = itertools.product(WORLDS.items(), methods, OPTIONS.items())

@@ -5,14 +5,13 @@ hold, sizes are counted while reading, configurations are validated, local files
 """
 
 import hashlib
-import json
 import re
 import shutil
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -20,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cwpo.artifacts import content_hash
+from cwpo.bounds import json_text, streams
 from cwpo.bundle.write import LOCK, MANIFEST, PART, README, STAGES, TABLES, names_outside
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig
@@ -30,10 +30,12 @@ from cwpo.models import hub
 
 MOST_MEMBERS = 20_000
 MOST_RUNS = 1_000
-MOST_TEXT = 64 * 2**20  # bytes of one text
-MOST_CONFIG = 2**20  # bytes of one configuration
-MOST_LABELS = 2**30  # bytes of one set of labels
+MOST_TEXT = 2**20  # bytes of one text, which is also a configuration
+MOST_TABLE = 4 * 2**20  # bytes of one table, or of the manifest
+MOST_STAGES = 16 * 2**20  # bytes of what is said of all stages
+MOST_LABELS = 64 * 2**20  # bytes of one set of labels
 MOST_DATA = 64 * 2**30  # bytes of all local files together
+SPARE = 2**30  # bytes of the disk that stay free
 _CHUNK = 1 << 20
 _LONGEST_NAME = 500
 _BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError, zlib.error)
@@ -141,7 +143,8 @@ def read(path: Path) -> Bundle:
         for name in TABLES:
             member = f"tables/{name}.json"
             tables[name] = _checked(TypeAdapter(Rows), _values(archive, member), member)
-        packages = dict(_PIN.findall(_text(archive, LOCK)))
+        pins = (_PIN.match(line.strip()) for line in _text(archive, LOCK).splitlines())
+        packages = {pin[1]: pin[2] for pin in pins if pin}
         relabels = {own[1]: _relabels(archive, own) for name in sorted(names) if (own := _RELABELS.fullmatch(name))}
     stated = {file.name for file in manifest.files}
     for config, entry in zip(configs, manifest.runs, strict=True):
@@ -156,13 +159,35 @@ def read(path: Path) -> Bundle:
 
 def place_files(bundle: Bundle, home: Path) -> dict[str, str]:
     """Every local file of the bundle on this machine: kept before, included, or beside the bundle. By content."""
-    places, left = {}, MOST_DATA
-    for file in bundle.manifest.files:
-        found = _found(bundle, file, home)
-        if found is None:
-            found, left = _unpacked(bundle, file, home, left)
-        places[file.name] = str(found)
-    return places
+    places = {file.name: _found(bundle, file, home) for file in bundle.manifest.files}
+    left = _room(bundle, [name for name, place in places.items() if place is None], home)
+    try:
+        for file in bundle.manifest.files:
+            if places[file.name] is None:
+                places[file.name], left = _unpacked(bundle, file, home, left)
+    except OSError as error:
+        raise BundleError(
+            f"The files of {bundle.path.name} cannot be unpacked ({error.strerror or error}): look at CWPO_HOME."
+        ) from error
+    return {name: str(place) for name, place in places.items()}
+
+
+def _room(bundle: Bundle, names: Sequence[str], home: Path) -> int:
+    """Bytes that these files take, as is declared; a sentence before anything is written where the disk has less."""
+    bases = tuple(f"{name.removeprefix('./')}/" for name in names)
+    with _opened(bundle.path) as archive:
+        _names(archive)  # the file may have been another one when it was read
+        need = sum(info.file_size for info in archive.infolist() if f"{info.filename}/".startswith(bases))
+    if need > MOST_DATA:
+        raise _not_a_bundle(bundle.path, f"its files are larger than {MOST_DATA:,} bytes")
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if need and need + SPARE > free:
+        raise BundleError(
+            f"The files of {bundle.path.name} take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free at {there}: "
+            "make room, or set CWPO_HOME to another disk."
+        )
+    return need
 
 
 def missing_files(bundle: Bundle, home: Path) -> list[str]:
@@ -177,8 +202,9 @@ def missing_files(bundle: Bundle, home: Path) -> list[str]:
 def _found(bundle: Bundle, file: FileEntry, home: Path) -> Path | None:
     own = Path(file.name).name
     for path in (home / file.name, bundle.path.parent / own):
-        if path.exists() and content_hash(path) == file.revision:
-            return path.resolve()
+        with suppress(OSError):  # a name that is too long here, or a place where nobody may look
+            if path.exists() and content_hash(path) == file.revision:
+                return path.resolve()
     return None
 
 
@@ -216,7 +242,7 @@ def _unpack(path: Path, base: str, target: Path, left: int) -> int:
                 while piece := source.read(_CHUNK):
                     left -= len(piece)
                     if left < 0:
-                        raise _not_a_bundle(path, f"its files are larger than {MOST_DATA:,} bytes")
+                        raise _not_a_bundle(path, "its files are larger than it says")
                     written.write(piece)
     if not target.exists():
         raise _not_a_bundle(path, f"{base.rpartition('/')[2]!r} is said to be included and is not")
@@ -254,9 +280,13 @@ def _names(archive: zipfile.ZipFile) -> set[str]:
             raise _not_a_bundle(path, f"it holds {name[:80]!r}, which has no place there")
         if name in names:
             raise _not_a_bundle(path, f"it holds {name[:80]!r} twice")
+        if info.file_size > streams.allowance(info.compress_size):
+            raise _not_a_bundle(path, f"{name[:80]!r} unpacks to more than {streams.MOST_GROWTH} times its size")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise _not_a_bundle(path, f"{name[:80]!r} is compressed in a way that no bundle is")
         names.add(name)
+    if sum(info.compress_size for info in infos) > path.stat().st_size:
+        raise _not_a_bundle(path, "its files overlap")
     both = next((name for name in names if not names.isdisjoint(map(str, PurePosixPath(name).parents))), "")
     if both:
         raise _not_a_bundle(path, f"it holds a file and a folder of one name, with {both[:80]!r}")
@@ -268,7 +298,7 @@ def _names(archive: zipfile.ZipFile) -> set[str]:
 
 def _text(archive: zipfile.ZipFile, name: str) -> str:
     path = Path(str(archive.filename))
-    most = MOST_CONFIG if _RUN.fullmatch(name) else MOST_LABELS if _RELABELS.fullmatch(name) else MOST_TEXT
+    most = _most(name)
     with archive.open(name) as source:
         data = source.read(most + 1)  # what the directory says of its size is not believed
     if len(data) > most:
@@ -279,11 +309,18 @@ def _text(archive: zipfile.ZipFile, name: str) -> str:
         raise _not_a_bundle(path, f"{name} is not UTF-8") from error
 
 
+def _most(name: str) -> int:
+    """Bytes of a member that is read whole."""
+    if _RELABELS.fullmatch(name) or name == STAGES:
+        return MOST_LABELS if name != STAGES else MOST_STAGES
+    return MOST_TABLE if name == MANIFEST or name.startswith("tables/") else MOST_TEXT
+
+
 def _values(archive: zipfile.ZipFile, name: str) -> Any:
     try:
-        return json.loads(_text(archive, name))
-    except (ValueError, RecursionError) as error:
-        raise _not_a_bundle(Path(str(archive.filename)), f"{name} is not JSON") from error
+        return json_text.parsed(_text(archive, name))
+    except json_text.JsonError as error:
+        raise _not_a_bundle(Path(str(archive.filename)), f"{name} {error}") from error
 
 
 def _relabels(archive: zipfile.ZipFile, member: re.Match[str]) -> tuple[Relabel, ...]:
@@ -293,9 +330,9 @@ def _relabels(archive: zipfile.ZipFile, member: re.Match[str]) -> tuple[Relabel,
         raise _not_a_bundle(Path(str(archive.filename)), f"the content of {name} is not what its name says")
     lines: TypeAdapter[RelabelEntry] = TypeAdapter(RelabelEntry)
     try:
-        values = [json.loads(line) for line in text.split("\n") if line]
-    except (ValueError, RecursionError) as error:
-        raise _not_a_bundle(Path(str(archive.filename)), f"{name} is not JSON") from error
+        values = [json_text.parsed(line) for line in text.split("\n") if line]
+    except json_text.JsonError as error:
+        raise _not_a_bundle(Path(str(archive.filename)), f"{name} {error}") from error
     rows = tuple(Relabel.of_row(_checked(lines, value, name).model_dump()) for value in values)
     if content(rows) != text:
         raise _not_a_bundle(Path(str(archive.filename)), f"{name} is no set of labels")

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 
-from cwpo.artifacts import ArtifactStore, content_hash
+from cwpo.artifacts import ArtifactStore, content_files, content_hash
 from cwpo.compare import gra as comparison
 from cwpo.compare.configured_run import configured_run
 from cwpo.config.dotted import value_at
@@ -151,7 +151,7 @@ def write(
         "platform": platform_facts(),
         "command": "cwpo reproduce THIS_FILE.zip",
     }
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         _add(archive, README, _readme(runs, built["gra"], files, with_data=with_data))
         _add(archive, MANIFEST, _json(manifest))
         for entry, config in zip(entries, configs, strict=True):
@@ -322,10 +322,20 @@ def _add_file(archive: zipfile.ZipFile, file: LocalFile) -> None:
         raise CwpoError(f"{path.name} is gone or has changed since the run: put it back, or leave out --include-data.")
     base = file.name.removeprefix("./")
     if path.is_file():
-        archive.write(path, base)
+        _add_content(archive, path, base)
         return
-    for part in sorted(p for p in path.rglob("*") if p.is_file() and ".cache" not in p.parts):
-        archive.write(part, f"{base}/{part.relative_to(path).as_posix()}")
+    for part in content_files(path):
+        inside = part.relative_to(path)
+        if not all(re.fullmatch(PART, name) for name in inside.parts):
+            raise CwpoError(f"{path.name} holds {str(inside)[:80]!r}, which no bundle can: give it a plain name.")
+        _add_content(archive, part, f"{base}/{inside.as_posix()}")
+
+
+def _add_content(archive: zipfile.ZipFile, file: Path, name: str) -> None:
+    """The bytes of a file itself; what a link leads to may be anything of this machine."""
+    if file.is_symlink():
+        raise CwpoError(f"{file} is a link, and what it leads to is not put into a bundle: put the file in its place.")
+    archive.write(file, name)
 
 
 def _json(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cwpo.bounds import most
 from cwpo.config import catalog
 from cwpo.config.fields import RunFields
 from cwpo.config.parts import AlongConfig, DataConfig, EvaluationConfig, JudgeConfig, named_sources
@@ -25,6 +26,8 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
             f"{config.data.dataset!r} is not known; "
             f"choose one of {', '.join(catalog.DATASETS)}, a hub id like owner/name, or a file.",
         )
+    if config.seed > most.RUN_SEED:
+        yield "seed", f"must be at most {most.RUN_SEED:,}; seeds.* may be larger."
     yield from _weighting_contradictions(config, method)
     yield from _annotator_contradictions(config, method)
     yield from _online_contradictions(config, method)
@@ -279,13 +282,25 @@ def _sentence(item: Any) -> str:
         "less_than_equal": f"must be at most {context.get('le')}",
     }
     if kind in bounds:
-        return f"{bounds[kind]}, not {given}."
+        return f"{bounds[kind]}, not {_short(given)}."
     if kind == "extra_forbidden":
         return "is not a field of the configuration; `cwpo run --help` lists all fields."
     if kind == "literal_error":
-        return f"{given!r} is not possible; choose {context.get('expected')}."
+        return f"{_quoted(given)} is not possible; choose {context.get('expected')}."
     if kind in _TYPE_WORDS:
-        return f"must be {_TYPE_WORDS[kind]}, not {str(given)[:80]!r}."
+        return f"must be {_TYPE_WORDS[kind]}, not {_short(given)!r}."
     if kind == "value_error":
         return f"{str(context.get('error', item['msg'])).rstrip('.')}."
-    return f"{item['msg'].rstrip('.')} (given: {str(given)[:80]!r})."
+    return f"{item['msg'].rstrip('.')} (given: {_short(given)!r})."
+
+
+def _short(given: object) -> str:
+    """What was given, in at most 80 characters; Python writes no number of thousands of digits."""
+    try:
+        return str(given)[:80]
+    except ValueError:
+        return "a number of thousands of digits"
+
+
+def _quoted(given: object) -> str:
+    return repr(_short(given)) if isinstance(given, str) else _short(given)

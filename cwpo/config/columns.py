@@ -1,5 +1,6 @@
 """What the columns of a dataset can hold, and which of them make pairs. Free of torch."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "pairs": ("chosen", "rejected"),
 }
 LONGEST = 200  # characters of a column's name
+_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair, which no file and no database holds
 
 
 def checked(columns: Any) -> dict[str, str]:
@@ -37,7 +39,7 @@ def checked(columns: Any) -> dict[str, str]:
     for role, name in columns.items():
         if role not in ROLES:
             raise ValueError(f"{str(role)[:40]!r} is not what a column can hold; choose among {', '.join(ROLES)}")
-        if not isinstance(name, str) or not name or len(name) > LONGEST:
+        if not isinstance(name, str) or not name or len(name) > LONGEST or _HALF.search(name):
             raise ValueError(f"{role} must name a column, not {str(name)[:40]!r}")
     shape_of(columns)
     if len({role for role in PROMPTS if role in columns}) > 1:

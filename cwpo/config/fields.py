@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from cwpo.bounds import most
 from cwpo.config import catalog
 from cwpo.config.parts import (
     AlignConfig,
@@ -28,7 +29,7 @@ class RunFields(Part):
         None, gt=0, le=100, description="N of top, top_true, random and bottom, in percent"
     )
     objective: str = Field("dpo", description=", ".join(catalog.OBJECTIVES))
-    seed: int = Field(0, ge=0, description="drives split, annotator, SFT and alignment")
+    seed: int = Field(0, ge=0, le=most.SEED, description="drives split, annotator, SFT and alignment")
     data: DataConfig = Field(default_factory=DataConfig, description="pairs, filter, label fraction")
     model: ModelConfig = Field(default_factory=ModelConfig, description="annotator and policy")
     annotator: AnnotatorConfig = Field(default_factory=AnnotatorConfig, description="annotator training")

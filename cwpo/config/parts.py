@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from cwpo.bounds import most
 from cwpo.config import catalog
 from cwpo.config.columns import checked
 
@@ -26,7 +27,7 @@ class Part(BaseModel):
 class LengthRule(Part):
     """Pairs longer than this are dropped once, before any model reads them."""
 
-    max_tokens: int = Field(gt=0, description="longest text that is kept, in tokens")
+    max_tokens: int = Field(gt=0, le=most.TOKENS, description="longest text that is kept, in tokens")
     counts: Literal["each", "pair"] = Field(
         "each", description="what is counted: each prompt + response alone, or both with their prompts added up"
     )
@@ -38,7 +39,9 @@ class SandboxWorld(Part):
     """The offline world that a sandbox run draws its pairs from."""
 
     pairs: int = Field(3000, ge=0, le=1_000_000, description="number of preference pairs to draw")
-    noise: float = Field(1.5, ge=0, description="temperature τ of the human labels: P(label) = σ(ΔU/τ); 0 = no noise")
+    noise: float = Field(
+        1.5, ge=0, le=most.FACTOR, description="temperature τ of the human labels: P(label) = σ(ΔU/τ); 0 = no noise"
+    )
     near_ties: float = Field(0.0, ge=0, le=1, description="share of pairs forced to be close in utility")
 
 
@@ -52,7 +55,7 @@ class DataConfig(Part):
         None, description="which column holds what: {instruction: question, chosen: best, rejected: worst}; "
         "default: by their names"
     )  # fmt: skip
-    max_pairs: int | None = Field(None, gt=0, description="keep at most this many pairs")
+    max_pairs: int | None = Field(None, gt=0, le=most.ROWS, description="keep at most this many pairs")
     length_rule: LengthRule | None = Field(
         None,
         description="drop pairs that are too long; null keeps all; default: as the paper for datasets of the catalog",
@@ -80,7 +83,7 @@ class DataConfig(Part):
         exclude_if=lambda value: value is None,
         description="the unlabeled part has pairs of these sources alone; default: of all",
     )
-    test_prompts: int = Field(700, gt=0, description="prompts held out for evaluation, before any split")
+    test_prompts: int = Field(700, gt=0, le=most.ROWS, description="prompts held out for evaluation, before any split")
     sandbox: SandboxWorld | None = Field(None, description="the sandbox world; only with dataset: sandbox")
 
     @field_validator("columns", mode="before")
@@ -112,8 +115,8 @@ def named_sources(text: str | None) -> tuple[str, ...] | None:
 class LoraConfig(Part):
     """Low-rank adapters on the policy (paper: r 8, α 16, dropout 0.05)."""
 
-    r: int = Field(8, gt=0, description="rank")
-    alpha: int = Field(16, gt=0, description="scale")
+    r: int = Field(8, gt=0, le=most.RANK, description="rank")
+    alpha: int = Field(16, gt=0, le=most.BATCH, description="scale")
     dropout: float = Field(0.05, ge=0, lt=1, description="dropout on the adapter's input")
     target_modules: tuple[str, ...] | None = Field(None, description="layers to adapt; default: by model family")
 
@@ -134,7 +137,9 @@ class ModelConfig(Part):
     quantization: Literal["none", "nf4"] = Field(
         "none", description="weights below adapters in 4 bits (QLoRA), for small cards; needs the package bitsandbytes"
     )
-    max_length: int | None = Field(None, gt=0, description="context to use, in tokens; default: the model's own")
+    max_length: int | None = Field(
+        None, gt=0, le=most.TOKENS, description="context to use, in tokens; default: the model's own"
+    )
 
     @property
     def small_weights(self) -> bool:
@@ -145,13 +150,15 @@ class ModelConfig(Part):
 class TrainConfig(Part):
     """How one model is trained; AdamW throughout."""
 
-    epochs: float = Field(5, gt=0, description="passes over the data")
-    lr: float = Field(1e-5, gt=0, description="peak learning rate")
-    batch_size: int = Field(64, gt=0, description="pairs (or texts) per optimizer step")
-    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up, at most a tenth of all steps")
+    epochs: float = Field(5, gt=0, le=most.EPOCHS, description="passes over the data")
+    lr: float = Field(1e-5, gt=0, le=most.NORM, description="peak learning rate")
+    batch_size: int = Field(64, gt=0, le=most.BATCH, description="pairs (or texts) per optimizer step")
+    warmup_steps: int = Field(
+        0, ge=0, le=most.STEPS, description="steps of linear warm-up, at most a tenth of all steps"
+    )
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="learning rate after warm-up")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    weight_decay: float = Field(0.0, ge=0, le=most.FACTOR, description="decoupled weight decay")
+    max_grad_norm: float = Field(1.0, gt=0, le=most.NORM, description="gradients are clipped to this norm")
 
 
 class AnnotatorConfig(TrainConfig):
@@ -160,7 +167,7 @@ class AnnotatorConfig(TrainConfig):
     kind: Literal["bradley_terry", "joint"] = Field(
         "bradley_terry", description="a score per response (paper), or one score for both read together (PairRM)"
     )
-    batch_size: int = Field(32, gt=0, description="pairs per optimizer step")
+    batch_size: int = Field(32, gt=0, le=most.BATCH, description="pairs per optimizer step")
     dropout: float | None = Field(None, ge=0, lt=1, description="dropout in training; default: the model's own")
     early_stopping: bool = Field(False, description="keep the epoch with the best held-out negative log-likelihood")
     heldout_fraction: float = Field(0.15, gt=0, lt=0.5, description="share of the labels held out for early stopping")
@@ -168,7 +175,7 @@ class AnnotatorConfig(TrainConfig):
     members: int = Field(1, ge=1, le=16, description="annotators from as many seeds; margins are averaged")
     passes: int = Field(1, ge=1, le=64, description="labeling passes with label_dropout on; margins are averaged")
     calibrate: bool = Field(False, description="fit a temperature on held-out labeled pairs, for a second annotator")
-    implicit_beta: float = Field(0.1, gt=0, description="β of the DPO-trained weak model of method ws")
+    implicit_beta: float = Field(0.1, gt=0, le=most.FACTOR, description="β of the DPO-trained weak model of method ws")
     use: str | None = Field(None, description="label with an existing annotator: NAME, NAME@VERSION or fingerprint")
 
 
@@ -176,9 +183,11 @@ class WeightingConfig(Part):
     """How margins become weights, where it is not the method's own way."""
 
     name: str | None = Field(None, description="a weighting of the catalog; default: the method's own")
-    slope: float = Field(1.0, gt=0, description="a of clipped: min(aΔ, 1)")
-    gamma: float = Field(2.0, gt=0, description="γ of power: C^γ")
-    temperature: float | None = Field(None, gt=0, description="T of temperature; default: fitted on held-out labels")
+    slope: float = Field(1.0, gt=0, le=most.FACTOR, description="a of clipped: min(aΔ, 1)")
+    gamma: float = Field(2.0, gt=0, le=most.FACTOR, description="γ of power: C^γ")
+    temperature: float | None = Field(
+        None, gt=0, le=most.FACTOR, description="T of temperature; default: fitted on held-out labels"
+    )
     threshold: float = Field(0.5, ge=0, lt=1, description="lowest C that threshold keeps")
 
     @field_validator("name")
@@ -194,9 +203,11 @@ class SftConfig(TrainConfig):
         "pool",
         description="prompt + chosen of the method's own part and labels (paper), of the labeled part, or no SFT",
     )
-    epochs: float = Field(3, gt=0, description="passes over the data")
-    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up, at most a tenth of all steps")
-    weight_decay: float = Field(0.05, ge=0, description="decoupled weight decay")
+    epochs: float = Field(3, gt=0, le=most.EPOCHS, description="passes over the data")
+    warmup_steps: int = Field(
+        100, ge=0, le=most.STEPS, description="steps of linear warm-up, at most a tenth of all steps"
+    )
+    weight_decay: float = Field(0.05, ge=0, le=most.FACTOR, description="decoupled weight decay")
 
 
 class OnlineConfig(Part):
@@ -205,23 +216,31 @@ class OnlineConfig(Part):
     refresh_every: int = Field(
         4, gt=0, le=100_000, description="steps between two samplings: the answers to their prompts are sampled at once"
     )
-    temperature: float | None = Field(None, gt=0, description="of the sampling; default: the evaluation's")
-    max_new_tokens: int | None = Field(None, gt=0, description="longest answer; default: the evaluation's")
+    temperature: float | None = Field(
+        None, gt=0, le=most.FACTOR, description="of the sampling; default: the evaluation's"
+    )
+    max_new_tokens: int | None = Field(
+        None, gt=0, le=most.TOKENS, description="longest answer; default: the evaluation's"
+    )
 
 
 class AlignConfig(TrainConfig):
     """Preference optimization from the SFT model, which is also the frozen reference (paper Table 8)."""
 
-    lr: float = Field(5e-6, gt=0, description="peak learning rate")
-    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up, at most a tenth of all steps")
-    weight_decay: float = Field(0.05, ge=0, description="decoupled weight decay")
-    beta: float = Field(0.5, description="strength β of DPO and rDPO; τ of IPO")
+    lr: float = Field(5e-6, gt=0, le=most.NORM, description="peak learning rate")
+    warmup_steps: int = Field(
+        100, ge=0, le=most.STEPS, description="steps of linear warm-up, at most a tenth of all steps"
+    )
+    weight_decay: float = Field(0.05, ge=0, le=most.FACTOR, description="decoupled weight decay")
+    beta: float = Field(0.5, le=most.FACTOR, description="strength β of DPO and rDPO; τ of IPO")
     label_noise: float = Field(0.1, ge=0, lt=0.5, description="ε of rDPO and cDPO: assumed share of flipped labels")
     ipo_reduction: Literal["mean", "sum"] = Field("mean", description="IPO on per-token means (as TRL) or on sums")
-    odpo_alpha: float = Field(1.0, gt=0, description="α of ODPO: how much of log Δ is asked for")
-    simpo_gamma: float = Field(0.5, ge=0, description="γ of SimPO: margin between the mean log-probabilities times β")
-    beta_dynamics: float = Field(0.6, ge=0, description="a of β-DPO: how far β follows a step's mean h")
-    orpo_lambda: float = Field(0.1, ge=0, description="λ of ORPO: weight of its odds ratio")
+    odpo_alpha: float = Field(1.0, gt=0, le=most.FACTOR, description="α of ODPO: how much of log Δ is asked for")
+    simpo_gamma: float = Field(
+        0.5, ge=0, le=most.FACTOR, description="γ of SimPO: margin between the mean log-probabilities times β"
+    )
+    beta_dynamics: float = Field(0.6, ge=0, le=most.FACTOR, description="a of β-DPO: how far β follows a step's mean h")
+    orpo_lambda: float = Field(0.1, ge=0, le=most.FACTOR, description="λ of ORPO: weight of its odds ratio")
     steps: Literal["kept", "pool"] = Field(
         "kept", description="epochs over the pairs that the weighting keeps, or as many steps as the whole pool takes"
     )
@@ -260,12 +279,16 @@ class JudgeConfig(Part):
         None, description="what is judged: an assistant's answers, or summaries of posts; default: the dataset's"
     )
     repeats: int = Field(1, ge=1, le=16, description="how often each pair is shown in both orders")
-    prompts: int | None = Field(None, gt=0, description="of at most this many held-out prompts; default: all")
+    prompts: int | None = Field(
+        None, gt=0, le=most.ROWS, description="of at most this many held-out prompts; default: all"
+    )
     human_labels: bool = Field(False, description="ask it about up to 1,000 pairs that people labeled too")
     temperature: float | None = Field(0.0, ge=0, le=2, description="of its replies; null: the server's own")
     max_new_tokens: int = Field(200, gt=0, le=8192, description="longest reply")
-    noise: float = Field(1.0, gt=0, description="simulated: τ of σ(ΔU/τ)")
-    first_bias: float = Field(0.0, description="simulated: log-odds by which the answer shown first is preferred")
+    noise: float = Field(1.0, gt=0, le=most.FACTOR, description="simulated: τ of σ(ΔU/τ)")
+    first_bias: float = Field(
+        0.0, ge=-most.FACTOR, le=most.FACTOR, description="simulated: log-odds of the answer that is shown first"
+    )
 
 
 class AlongConfig(Part):
@@ -277,7 +300,7 @@ class AlongConfig(Part):
         le=20,
         description="models of one alignment that are judged, equally far apart; the last is the final one",
     )
-    prompts: int = Field(100, gt=0, description="of at most this many held-out prompts")
+    prompts: int = Field(100, gt=0, le=most.ROWS, description="of at most this many held-out prompts")
     second: str | None = Field(
         None, max_length=200, description="second judge: row of the catalog, hub id or folder; default: in the sandbox "
         "its oracle where that is not the gold reward, elsewhere none"
@@ -292,11 +315,11 @@ class AlongConfig(Part):
 class EvaluationConfig(Part):
     """Held-out answers of the aligned and the baseline model, judged by a gold reward."""
 
-    seed: int = Field(0, ge=0, description="held-out prompts and sampling noise; never moved by `seed`")
+    seed: int = Field(0, ge=0, le=most.SEED, description="held-out prompts and sampling noise; never moved by `seed`")
     samples: int = Field(1, gt=0, le=64, description="answers per prompt")
-    temperature: float = Field(0.95, gt=0, description="sampling temperature")
+    temperature: float = Field(0.95, gt=0, le=most.FACTOR, description="sampling temperature")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus")
-    max_new_tokens: int = Field(512, gt=0, description="longest answer")
+    max_new_tokens: int = Field(512, gt=0, le=most.TOKENS, description="longest answer")
     gold_reward: str | None = Field(None, description="row of the catalog, hub id or folder; default: the dataset's")
     gold_revision: str | None = Field(None, description="commit of the gold reward model")
     gold_model: str | None = Field(None, description="backbone of gold_reward: trained; default: the annotator's")
@@ -309,6 +332,7 @@ class EvaluationConfig(Part):
     cache_gb: float | None = Field(
         None,
         gt=0,
+        le=most.FACTOR,
         description="bf16: GB for keys and values of one batch of answers, which is part of the result; "
         "default: a quarter of the model's weights, at least 3",
     )
@@ -340,11 +364,15 @@ class EvaluationConfig(Part):
 class Seeds(Part):
     """Fixes single seeds; what is not set follows `seed`."""
 
-    split: int | None = Field(None, ge=0, description="labeled/unlabeled split (sandbox: also the pool of pairs)")
-    annotator: int | None = Field(None, ge=0, description="annotator initialisation, data order, label dropout")
-    sft: int | None = Field(None, ge=0, description="SFT data order and adapter initialisation")
-    align: int | None = Field(None, ge=0, description="alignment data order and adapter initialisation")
-    base: int = Field(0, ge=0, description="pretraining of sandbox base models; does not follow `seed`")
+    split: int | None = Field(
+        None, ge=0, le=most.SEED, description="labeled/unlabeled split (sandbox: also the pool of pairs)"
+    )
+    annotator: int | None = Field(
+        None, ge=0, le=most.SEED, description="annotator initialisation, data order, label dropout"
+    )
+    sft: int | None = Field(None, ge=0, le=most.SEED, description="SFT data order and adapter initialisation")
+    align: int | None = Field(None, ge=0, le=most.SEED, description="alignment data order and adapter initialisation")
+    base: int = Field(0, ge=0, le=most.SEED, description="pretraining of sandbox base models; does not follow `seed`")
 
 
 DROPOUT_TOKENS = 2048  # tokens of a packed batch while dropout is on, whatever tokens_per_batch says
@@ -359,11 +387,11 @@ class ExecutionConfig(Part):
         description="cards of one host that a stage with a model computes on; auto: the fewest that the estimate of "
         "memory fits on. With device cpu: worker processes",
     )
-    tokens_per_batch: int = Field(4096, gt=0, description="tokens in one forward pass")
+    tokens_per_batch: int = Field(4096, gt=0, le=most.STEPS, description="tokens in one forward pass")
     gradient_checkpointing: bool | None = Field(
         None, description="recompute activations to save memory; default: when the estimate says that memory needs it"
     )
-    checkpoint_seconds: float = Field(60, gt=0, description="longest work lost by a kill")
+    checkpoint_seconds: float = Field(60, gt=0, le=most.STEPS, description="longest work lost by a kill")
 
     @field_validator("gpus", mode="before")
     @classmethod

@@ -7,7 +7,8 @@ starts from `SANDBOX_DEFAULTS` instead. Both are only defaults: whatever the use
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator, model_validator
@@ -24,6 +25,7 @@ FIRST_RULES: Mapping[str, Any] = {"rules": 1}  # of what was stored before there
 # Fields that came later and their usual values, at which a run is the same setting as those stored before.
 LATER: Mapping[str, Any] = {"align.beta_dynamics": 0.6, "align.orpo_lambda": 0.1}
 MOST_RUNS = 1_000  # of one sweep, whoever submits it
+_DEEPEST = 20  # parts of a dotted name
 
 SANDBOX_DEFAULTS: dict[str, Any] = {
     "model": {"annotator": "sandbox/opt-48", "policy": "sandbox/opt-64", "lora": None, "precision": "fp32"},
@@ -144,6 +146,8 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def override(values: Mapping[str, Any], dotted: str, value: Any) -> dict[str, Any]:
     """A copy of `values` with `a.b` set; the way `--set a.b=c` works."""
+    if dotted.count(".") > _DEEPEST:
+        raise ConfigError(dotted[:80], "is no field: it has more parts than any.")
     head, _, rest = dotted.partition(".")
     below = values.get(head)
     inner = override(below if isinstance(below, Mapping) else {}, rest, value) if rest else value
@@ -152,14 +156,24 @@ def override(values: Mapping[str, Any], dotted: str, value: Any) -> dict[str, An
 
 def expand(values: Mapping[str, Any]) -> list[RunConfig]:
     """Every combination of the list-valued fields, in the order of the fields (LoRA target modules stay lists)."""
-    axes = list(list_fields(values))
+    axes = dict(list_fields(values))
+    check_count(axes)
     runs = []
-    for combination in itertools.product(*(options for _, options in axes)):
+    for combination in itertools.product(*axes.values()):
         one: dict[str, Any] = dict(values)
-        for (dotted, _), value in zip(axes, combination, strict=True):
+        for dotted, value in zip(axes, combination, strict=True):
             one = override(one, dotted, value)
         runs.append(RunConfig.parse(one))
     return runs
+
+
+def check_count(axes: Mapping[str, Sequence[Any]]) -> None:
+    """Counted before any combination is made; ConfigError on the longest list where there are too many."""
+    runs = math.prod(len(options) for options in axes.values())
+    if runs > MOST_RUNS:
+        said = f"{runs:,}" if runs < 10**12 else "more than a trillion"
+        widest = max(axes, key=lambda path: len(axes[path]))
+        raise ConfigError(widest, f"these choices make {said} runs; queue at most {MOST_RUNS:,} at once.")
 
 
 def list_fields(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[Any]]]:

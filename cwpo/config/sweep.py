@@ -1,13 +1,12 @@
 """From what a form or a file says to runs: every combination of its lists, or a sentence per field."""
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cwpo.config import catalog
-from cwpo.config.run import MOST_RUNS, RunConfig, list_fields, override, problems
+from cwpo.config.run import RunConfig, check_count, list_fields, override, problems
 from cwpo.errors import ConfigError
 
 METHOD_MISSING = "choose at least one method; top, top_true, random and bottom also need a percentage."
@@ -41,10 +40,10 @@ def sweep(values: Mapping[str, Any], wrong: Mapping[str, str] | None = None) -> 
         found.setdefault(error.field, MISSING.get(error.field, str(error).removeprefix(f"{error.field}: ")))
         return Sweep(configs=(), problems=found, lists={})
     lists = {path: len(options) for path, options in axes.items() if len(options) > 1}
-    runs = math.prod(lists.values())
-    if runs > MOST_RUNS:
-        widest = max(lists, key=lambda path: lists[path])
-        found[widest] = f"these choices make {runs:,} runs; queue at most {MOST_RUNS:,} at once."
+    try:
+        check_count(axes)
+    except ConfigError as error:
+        found[error.field] = str(error).removeprefix(f"{error.field}: ")
         return Sweep(configs=(), problems=found, lists=lists)
     configs = []
     for combination in itertools.product(*axes.values()):

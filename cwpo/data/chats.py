@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cwpo.data.files import read_rows
+from cwpo.data.files import read_head
 from cwpo.data.readers.columns import reader_by, shaped
 from cwpo.data.rows import BadRow, Message, RawPair
 from cwpo.errors import ConfigError
@@ -15,7 +15,7 @@ def check_chats(file: Path, folder: Path, *, field: str, rows: int, columns: Map
     """ConfigError on the model's field where its chat template refuses one of the file's first conversations."""
     seen: set[tuple[str, ...]] = set()
     to_pair = reader_by(columns)
-    for at in shaped(read_rows(file, limit=rows), columns):
+    for at in shaped(read_head(file, rows)[0], columns):
         messages = _messages(to_pair, at.row)
         roles = tuple(message["role"] for message in messages)
         if not roles or roles in seen:

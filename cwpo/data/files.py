@@ -4,21 +4,20 @@ The form and the data stage read through the same functions, so both say the sam
 """
 
 import csv
-import gzip
-import io
-import itertools
-import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from cwpo import places
+from cwpo.bounds import json_text, paths, streams
+from cwpo.data.formats.parquet import parquet_rows
+from cwpo.data.formats.text import csv_rows, json_rows, jsonl_rows
 from cwpo.data.rows import Row as Row
 from cwpo.data.rows import RowAt as RowAt
-from cwpo.errors import DataError
+from cwpo.errors import DataError, brief
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parquet")
-csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+MOST_HEAD = 64 << 20  # characters of first rows that are held at once
 
 
 def suffix_of(path: Path) -> str:
@@ -26,7 +25,7 @@ def suffix_of(path: Path) -> str:
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if path.name.lower().endswith(suffix):
             return suffix
-    raise DataError(f"{path.name} has an ending that cannot be read: use one of {', '.join(SUFFIXES)}.")
+    raise DataError(f"{path.name[:80]} has an ending that cannot be read: use one of {', '.join(SUFFIXES)}.")
 
 
 def shipped(file: str) -> Path:
@@ -35,89 +34,65 @@ def shipped(file: str) -> Path:
 
 
 def read_rows(path: Path, *, limit: int | None = None) -> Iterator[RowAt]:
-    """Every row of a file in order, broken lines included (row None), so that callers can count them."""
+    """Every row of a file in order, broken lines included (row None), so that callers can count them; with a limit the
+    first rows, fewer than so many where they are very long."""
     suffix = suffix_of(path)
     places.check(path)
-    if not path.exists():
-        raise DataError(f"The file {path} does not exist: check data.path.")
-    if not path.is_file():
+    if not paths.exists(path):
+        raise DataError(f"The file {str(path)[:300]} does not exist or cannot be seen: check data.path.")
+    if not paths.is_file(path):
         raise DataError(f"{path} is not a file: data.path names one JSONL, CSV or Parquet file.")
-    return itertools.islice(_reader(path, suffix), limit)
+    rows = _reader(path, suffix)
+    return rows if limit is None else _first(rows, limit)
+
+
+def read_head(path: Path, most: int) -> tuple[list[RowAt], bool]:
+    """The first rows, at most so many, and whether there are no others."""
+    rows = read_rows(path)
+    head = list(_first(rows, most))
+    return head, next(rows, None) is None
+
+
+def _first(rows: Iterable[RowAt], most: int) -> Iterator[RowAt]:
+    held = 0
+    for number, at in enumerate(rows, start=1):
+        yield at
+        held += _weight(at.row)
+        if number >= most or held > MOST_HEAD:
+            return
+
+
+def _weight(row: Row | None) -> int:
+    """About how many characters a row holds."""
+    weight, values = 0, list[Any]([row])
+    while values:
+        value = values.pop()
+        weight += len(value) if isinstance(value, str | bytes) else 16
+        if isinstance(value, dict):
+            values += [*value, *value.values()]
+        elif isinstance(value, list | tuple):
+            values += value
+    return weight
 
 
 def _reader(path: Path, suffix: str) -> Iterator[RowAt]:
     try:
         if suffix == ".parquet":
-            yield from _parquet_rows(path)
+            yield from parquet_rows(path)
             return
-        with _open_text(path) as stream:
+        with streams.opened_text(path) as stream:
             if suffix.startswith(".csv"):
-                yield from _csv_rows(stream)
+                yield from csv_rows(stream)
             elif suffix.startswith(".jsonl"):
-                yield from _jsonl_rows(stream)
+                yield from jsonl_rows(stream)
             else:
-                yield from _json_rows(stream, path)
-    except (OSError, EOFError, csv.Error) as error:
-        raise DataError(f"{path.name} cannot be read ({error}): check that the file is complete.") from error
-
-
-def _open_text(path: Path) -> io.TextIOWrapper:
-    """UTF-8 with a leading byte-order mark removed; bytes that are not UTF-8 become U+FFFD and are found later."""
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    return io.TextIOWrapper(opened(path, "rb"), encoding="utf-8-sig", errors="replace", newline="")
-
-
-def _jsonl_rows(stream: Iterable[str]) -> Iterator[RowAt]:
-    for line, text in enumerate(stream, start=1):
-        if text.strip():
-            yield _parse_line(line, text)
-
-
-def _parse_line(line: int, text: str) -> RowAt:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return RowAt(line=line, row=None, problem=f"not JSON ({str(error)[:80]})")
-    if not isinstance(row, dict):
-        return RowAt(line=line, row=None, problem=f"a JSON {type(row).__name__} where an object was expected")
-    return RowAt(line=line, row=row)
-
-
-def _json_rows(stream: io.TextIOBase, path: Path) -> Iterator[RowAt]:
-    """A .json file holds one array of objects."""
-    try:
-        rows = json.loads(stream.read())
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path.name} is not JSON ({error}): use JSONL with one object per line.") from error
-    if not isinstance(rows, list):
-        raise DataError(f"{path.name} holds no JSON array of rows: use JSONL with one object per line.")
-    for line, row in enumerate(rows, start=1):
-        known = isinstance(row, dict)
-        yield RowAt(line=line, row=row if known else None, problem="" if known else "not a JSON object")
-
-
-def _csv_rows(stream: Iterable[str]) -> Iterator[RowAt]:
-    reader = csv.DictReader(stream)
-    for line, row in enumerate(reader, start=1):
-        if None in row or None in row.values():
-            yield RowAt(line=line, row=None, problem="the number of cells differs from the header")
-        else:
-            yield RowAt(line=line, row=dict(row))
-
-
-def _parquet_rows(path: Path) -> Iterator[RowAt]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path.name} is not a Parquet file ({error}): check that the file is complete.") from error
-    line = 0
-    for batch in file.iter_batches(batch_size=1000):
-        for row in batch.to_pylist():
-            line += 1
-            yield RowAt(line=line, row=row)
+                yield from json_rows(stream)
+    except streams.Exceeded as error:
+        raise DataError(f"{path.name} {error}: it is not read any further.") from error
+    except json_text.JsonError as error:
+        raise DataError(f"{path.name} {error}: use JSONL with one object per line.") from error
+    except (*streams.BROKEN, csv.Error) as error:
+        raise DataError(f"{path.name} cannot be read ({brief(error)}): check that the file is complete.") from error
 
 
 def check_head(path: Path, *, rows: int = 200, columns: Mapping[str, str] | None = None) -> None:
@@ -127,7 +102,7 @@ def check_head(path: Path, *, rows: int = 200, columns: Mapping[str, str] | None
 
     reasons: dict[str, int] = {}
     seen = 0
-    for at in shaped(read_rows(path, limit=rows), columns):
+    for at in shaped(read_head(path, rows)[0], columns):
         seen += 1
         try:
             if at.row is None:

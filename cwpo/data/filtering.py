@@ -10,7 +10,7 @@ from typing import Any
 
 from cwpo.data.files import RowAt
 from cwpo.data.related.clusters import Related
-from cwpo.data.rows import BadRow, RawPair
+from cwpo.data.rows import SURROGATE, BadRow, RawPair
 from cwpo.records import CandidatePair, Prompt, Side
 
 EXAMPLES_PER_REASON = 5
@@ -67,7 +67,7 @@ def to_candidate(raw: RawPair) -> CandidatePair:
 def source_of(row: Mapping[str, Any]) -> str | None:
     """The text in a column `source`, which says where of several places a pair is from."""
     source = row.get("source")
-    return source.strip()[:MOST_SOURCE] or None if isinstance(source, str) else None
+    return SURROGATE.sub("\ufffd", source).strip()[:MOST_SOURCE] or None if isinstance(source, str) else None
 
 
 def usable_pairs(

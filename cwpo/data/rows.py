@@ -1,14 +1,15 @@
 """The common shape that every dataset's `to_pair` gives, and the turn-boundary rules shared by them. Torch-free."""
 
+import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Row = dict[str, Any]
 Message = dict[str, str]
 ASSISTANT = "\n\nAssistant:"
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 ROLE_NAMES = {"system": "System", "user": "Human", "assistant": "Assistant"}
 
 
@@ -22,6 +23,10 @@ class RowAt:
     problem: str = ""
     reason: str = "unparsable"
     rows: int = 1
+
+
+# What reading a row of unknown make can raise: wrong kinds of values, numbers beyond all bounds
+_ODD = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
 
 class BadRow(Exception):
@@ -43,12 +48,25 @@ class RawPair:
     rejected: str
 
 
+def careful(to_pair: Callable[[Row], RawPair]) -> Callable[[Row], RawPair]:
+    """The same reader, of which every row makes a pair or is bad, whatever its columns hold."""
+
+    @functools.wraps(to_pair)
+    def read(row: Row) -> RawPair:
+        try:
+            return to_pair(row)
+        except _ODD as error:
+            raise BadRow("unparsable", f"its columns hold something else ({type(error).__name__})") from error
+
+    return read
+
+
 def make_pair(*, prompt: str, messages: Sequence[Message] | None, chosen: str, rejected: str) -> RawPair:
     """The checks that hold for every dataset: nothing empty, nothing equal, valid Unicode."""
     for name, text in (("prompt", prompt), ("chosen", chosen), ("rejected", rejected)):
         if not isinstance(text, str):
             raise BadRow("unparsable", f"{name} is a {type(text).__name__}, not text")
-        if _SURROGATE.search(text):
+        if SURROGATE.search(text):
             raise BadRow("unparsable", f"{name} holds half of a surrogate pair")
     if not prompt.strip():
         raise BadRow("no_prompt", "the prompt is empty")

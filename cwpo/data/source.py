@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cwpo.artifacts import content_hash
+from cwpo.bounds import paths
 from cwpo.config import catalog
 from cwpo.data.files import RowAt, read_rows, shipped
 from cwpo.data.readers.columns import reader_by, shaped
@@ -49,7 +50,7 @@ def _opened(settings: DataSettings) -> Source:
     if row is not None and row.file is not None:
         return _file(shipped(row.file), settings.revision, reader=row.reader)
     if is_local(dataset):
-        return _file(Path(dataset).expanduser(), settings.revision, reader="any")
+        return _file(paths.local(dataset), settings.revision, reader="any")
     return _hub(dataset, settings.revision, settings.subset, splits=None, reader=_reader_of(dataset))
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cwpo.artifacts import sha256_of
+from cwpo.bounds import paths
 from cwpo.errors import ModelError
 from cwpo.models import hub
 
@@ -98,8 +99,8 @@ def _check_package() -> None:
 def _gguf_file(source: str, log: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
     """The file on this machine, downloaded if it must be, and where it is from."""
     if hub.is_local(source):
-        file = Path(source).expanduser()
-        if not file.is_file():
+        file = paths.local(source)
+        if not paths.is_file(file):
             raise ModelError(f"{source} does not exist: give a GGUF file, or owner/name@commit:file.gguf.")
         return file, {}
     place, _, name = source.partition(":")

@@ -5,7 +5,6 @@ the hub's place. Everything that can go wrong is one plain sentence.
 """
 
 import glob
-import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -14,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cwpo.bounds import json_text, paths
 from cwpo.errors import ConfigError, CwpoError, ModelError
 from cwpo.files import write_whole
 from cwpo.models.fetched.names import is_fetched
+from cwpo.models.given import folder as given
 
 RepoKind = Literal["model", "dataset"]
 
@@ -59,7 +60,7 @@ class Repository:
 
 def is_local(name: str) -> bool:
     """Whether a model or dataset name means what lies on this machine; the same rule at submission and on a worker."""
-    return is_fetched(name) or name.startswith(("/", "./", "../", "~")) or Path(name).exists()
+    return is_fetched(name) or name.startswith(("/", "./", "../", "~")) or paths.exists(name)
 
 
 def resolve_revision(kind: RepoKind, repo_id: str, revision: str | None, *, field: str) -> str:
@@ -77,6 +78,7 @@ def check_model(repo_id: str, revision: str | None, *, home: Path, field: str) -
     try:
         if revision and COMMIT.fullmatch(revision) and (kept := kept_model(repo_id, revision, home=home)) is not None:
             check_config(kept, repo_id)
+            check_weights(kept, repo_id)
             return revision
         repository = describe("model", repo_id, revision)
         if is_offline():
@@ -104,11 +106,19 @@ def describe(kind: RepoKind, repo_id: str, revision: str | None) -> Repository:
         return _described_by_cache(kind, repo_id, revision)
     with sentences(kind, repo_id, revision):
         info = HfApi().repo_info(repo_id, revision=revision, repo_type=kind, timeout=INFO_TIMEOUT)
-    files = tuple(sorted(item.rfilename for item in getattr(info, "siblings", None) or ()))
-    config = getattr(info, "config", None) or {}
-    commit = str(info.sha)
+        files = tuple(sorted(str(item.rfilename) for item in getattr(info, "siblings", None) or ()))
+        config = getattr(info, "config", None) or {}
+        commit = _commit_of(info)
     _remember_ref(kind, repo_id, revision, commit)
     return Repository(repo_id=repo_id, commit=commit, files=files, custom_code="auto_map" in config)
+
+
+def _commit_of(info: Any) -> str:
+    """The commit in an answer of the hub; it becomes a folder's name, so nothing else is taken for one."""
+    commit = str(info.sha)
+    if not COMMIT.fullmatch(commit):
+        raise ValueError(f"{commit[:80]!r} is no commit")
+    return commit
 
 
 def cache_folder(kind: RepoKind, repo_id: str) -> Path:
@@ -130,7 +140,7 @@ def _described_by_cache(kind: RepoKind, repo_id: str, revision: str | None) -> R
     if commit is None or folder is None or not folder.is_dir():
         raise not_kept(kind, repo_id, revision)
     files = tuple(sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()))
-    custom = kind == "model" and "config.json" in files and "auto_map" in (folder / "config.json").read_text()
+    custom = kind == "model" and "config.json" in files and "auto_map" in given.config_of(folder, repo_id)
     return Repository(repo_id=repo_id, commit=commit, files=files, custom_code=custom)
 
 
@@ -308,22 +318,22 @@ def _is_whole(folder: Path) -> bool:
     if "model.safetensors" in names or not index.is_file():
         return "model.safetensors" in names
     try:
-        return set(json.loads(index.read_text())["weight_map"].values()) <= names
-    except (ValueError, KeyError, AttributeError):
+        return set(json_text.read_object(index, most=given.MOST_INDEX)["weight_map"].values()) <= names
+    except (json_text.JsonError, OSError, KeyError, AttributeError, TypeError):
         return False
 
 
 def check_config(folder: Path, name: str) -> dict[str, Any]:
     """config.json of a model folder; custom code is refused here whatever the hub said."""
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise ModelError(
-            f"{name} has no readable config.json: name a model folder or repository of transformers."
-        ) from error
+    config = given.config_of(folder, name)
     if "auto_map" in config:
         raise custom_code_error(name)
-    return dict(config)
+    return config
+
+
+def check_weights(folder: Path, name: str) -> None:
+    """Whatever an index of the folder names, only safetensors files of the folder itself are read."""
+    given.check_weights(folder, name)
 
 
 @contextmanager
@@ -358,6 +368,10 @@ def sentences(kind: RepoKind, repo_id: str, revision: str | None) -> Iterator[No
         raise not_kept(kind, repo_id, revision) from error
     except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
         raise _unreachable(kind, named) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # JSON of another form, or no JSON
+        raise HubError(
+            f"What the hub answered for the {kind} {named} cannot be read: check HF_ENDPOINT, or try again later."
+        ) from error
 
 
 def _unreachable(kind: RepoKind, named: str) -> HubError:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -33,11 +33,12 @@ from cwpo.models import hub
 from cwpo.models.adapters import add_adapter, attach_adapter, save_adapter
 from cwpo.models.fetched.names import model_folder
 from cwpo.models.frozen import check_halved, halve, halved_class, nf4, untie
+from cwpo.models.given import folder as given
+from cwpo.models.given.form import MODEL_FILE, Form
+from cwpo.models.given.form import read_form as read_form
 from cwpo.models.text.files import read_tokenizer
 from cwpo.stages.settings import ImplicitSettings, LoraSettings, ModelSettings, Parents, Quantization
 
-Form = Literal["full", "adapter", "annotator", "reward"]
-MODEL_FILE = "model.json"
 # Every name under which the families of transformers keep a dropout probability.
 DROPOUTS = (
     *(
@@ -51,6 +52,9 @@ DROPOUTS = (
     ),
     *("attn_pdrop", "hidden_dropout_prob", "attention_probs_dropout_prob", "layerdrop"),
 )
+_DEEPEST = 20  # adapters on one another
+# What config.json can make a family's code raise, when it says what no model has
+_ODD = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, IndexError, AssertionError, ImportError)
 transformers_logging.set_verbosity_error()  # its load report says less than our sentences
 transformers_logging.disable_progress_bar()
 
@@ -161,7 +165,7 @@ def load_reward_model(
     """A reward model with its own trained head of one output; bf16 weights on a device that has them."""
     folder = _folder(ref, store)
     config = hub.check_config(folder, _name(ref))
-    labels = config.get("num_labels", len(config.get("id2label") or {}) or 2)
+    labels = config.get("num_labels") or len(config.get("id2label") or {}) or 2
     if labels != 1:
         raise ModelError(f"{_name(ref)} has {labels} outputs: a gold reward model or annotator needs exactly one.")
     placement = _Placement(device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
@@ -233,12 +237,6 @@ def save_model(
     (out / MODEL_FILE).write_text(json.dumps({"form": form, "parent": parent}, sort_keys=True))
 
 
-def read_form(folder: Path) -> dict[str, Any] | None:
-    """model.json of an artifact; None for a plain transformers folder."""
-    path = folder / MODEL_FILE
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
 def _load_causal(
     ref: ModelRef, *, store: ArtifactStore, placement: _Placement, parents: Parents, merge_last: bool
 ) -> tuple[Any, PreTrainedTokenizerBase]:
@@ -264,22 +262,20 @@ def _load_causal(
 def _chain(ref: ModelRef, store: ArtifactStore) -> tuple[list[Path], ModelRef]:
     """The folders of the adapters from the lowest to the model's own, and the whole model below them."""
     adapters: list[Path] = []
-    while True:
+    for _ in range(_DEEPEST):
         folder = _folder(ref, store)
         form = read_form(folder)
         if form is None or form["form"] != "adapter":
             return adapters[::-1], ref
         adapters.append(folder)
         ref = _parent_ref(form["parent"], store)
+    raise ModelError(f"{_name(ref)} is an adapter on adapters without end: retry the run, or name another model.")
 
 
 def lineage(ref: ModelRef, *, store: ArtifactStore) -> tuple[Path, list[Path]]:
     """The folder of the whole model, and those of the adapters on it from the lowest up, for who loads them apart."""
-    folder, adapters = _folder(ref, store), list[Path]()
-    while (form := read_form(folder)) is not None and form["form"] == "adapter":
-        adapters.insert(0, folder)
-        folder = _folder(_parent_ref(form["parent"], store), store)
-    return folder, adapters
+    adapters, whole = _chain(ref, store)
+    return _folder(whole, store), adapters
 
 
 def _parent_ref(parent: Mapping[str, Any], store: ArtifactStore) -> ModelRef:
@@ -310,7 +306,9 @@ def _config(folder: Path, name: str, *, dropout: float | None) -> PreTrainedConf
     hub.check_config(folder, name)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+        config._attn_implementation = None  # ours to choose: a name in config.json could be a kernel of a hub
+        config._experts_implementation = None
+    except Exception as error:  # whatever the code of a family says of what it does not expect
         raise ModelError(
             f"{name} is of a model family that transformers does not know ({brief(error)}): choose another model."
         ) from error
@@ -326,8 +324,9 @@ def _load_weights(
     """from_pretrained, with every missing, unexpected or misshapen weight turned into one sentence."""
     if not hub.has_safetensors(tuple(file.name for file in folder.iterdir())):
         raise ModelError(f"{name} has no safetensors weights: save it with save_pretrained(safe_serialization=True).")
+    hub.check_weights(folder, name)
     try:
-        kind = _class_of(auto, config)
+        kind = _class_of(auto, config, folder, name)
         reader: Any = halved_class(kind, config) if placement.halved else kind
         model, info = reader.from_pretrained(
             folder,
@@ -341,7 +340,7 @@ def _load_weights(
         )
     except ValueError as error:
         raise ModelError(f"{name} cannot be used here ({brief(error)}): choose another model.") from error
-    except (SafetensorError, RuntimeError, OSError, KeyError) as error:
+    except (SafetensorError, RuntimeError, OSError, *_ODD) as error:
         raise ModelError(f"The weights of {name} do not load ({brief(error)}): download or save it again.") from error
     model.__class__ = kind
     _check_complete(model, info, name, new_head=new_head)
@@ -351,10 +350,13 @@ def _load_weights(
     return model
 
 
-def _class_of(auto: Any, config: PreTrainedConfig) -> Any:
-    """The architecture that an auto class chooses; ValueError for a family that it does not know."""
+def _class_of(auto: Any, config: PreTrainedConfig, folder: Path, name: str) -> Any:
+    """The architecture that an auto class chooses, if the folder holds as much as it needs; ValueError for a family
+    that it does not know."""
     with torch.device("meta"):
-        return type(auto.from_config(config, trust_remote_code=False))
+        made = auto.from_config(config, trust_remote_code=False)
+    given.check_size(folder, name, sum(tensor.numel() for tensor in (*made.parameters(), *made.buffers())))
+    return type(made)
 
 
 def _check_complete(model: PreTrainedModel, info: Mapping[str, Any], name: str, *, new_head: bool) -> None:

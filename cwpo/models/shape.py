@@ -3,7 +3,6 @@
 OPT, Qwen2, Qwen3, Llama and Mistral; DeBERTa, which judges only, as far as it has the same parts.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 
 from cwpo import places
 from cwpo.config import catalog
+from cwpo.errors import ModelError
 from cwpo.models import hub
 from cwpo.models.fetched.names import folder_of
+from cwpo.models.given.folder import config_of
 from cwpo.models.sizes.configurations import CONFIGURATIONS
 from cwpo.sandbox import lexicon
 from cwpo.stages.settings import LoraSettings
@@ -103,7 +104,14 @@ class Shape:
 
 
 def shape_of(config: Mapping[str, Any]) -> Shape | None:
-    """The shape that a config.json describes; None for another family or a file without the sizes."""
+    """The shape that a config.json describes; None for another family or a file without sizes that can be."""
+    try:
+        return _shape_of(config)
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+
+
+def _shape_of(config: Mapping[str, Any]) -> Shape | None:
     family = config.get("model_type")
     inner = "ffn_dim" if family == "opt" else "intermediate_size"
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads", inner)
@@ -162,8 +170,8 @@ def known_config(name: str, revision: str | None, home: Path) -> Mapping[str, An
     if folder is not None and not places.may_use(folder):
         return None
     try:
-        found = CONFIGURATIONS.get(name) if folder is None else json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
+        found = CONFIGURATIONS.get(name) if folder is None else config_of(folder, name)
+    except ModelError:
         return None
     return found if isinstance(found, Mapping) else None
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from cwpo.report.numbers import NOTHING
 
 Cell = str | int | float | None
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")  # OWASP ASVS 1.2.10
+_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n", "\0")  # OWASP ASVS 1.2.10
+# Where a spreadsheet begins another cell whose country separates by semicolons: it does not see the quotes inside
+_NEXT_CELL = re.compile(r"([;|\t] *|[\r\n])(?=[=+\-@＝＋－＠])")
 LATEX_WIDTH = 92  # characters of a line: a text of 16 cm in 9 points
 LONG_WORDS = 46
 _NUMBERS = re.compile(r"[+−–\d.,%< ]+( to [+−\d.,]+)?")  # one figure, or an interval of two
@@ -38,7 +40,7 @@ class Table:
 
 
 def to_csv(table: Table) -> str:
-    """Comma-separated; text that a spreadsheet would run as a formula gets a leading quote, numbers stay numbers."""
+    """Comma-separated; what a spreadsheet would run as a formula gets a quote in front, numbers stay numbers."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180; also quotes a lone carriage return
     writer.writerow([_harmless(name) for name in table.columns])
@@ -112,7 +114,10 @@ def _finite(cell: Cell) -> Cell:
 
 
 def _harmless(cell: Cell) -> Cell:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+    if not isinstance(cell, str):
+        return cell
+    text = _NEXT_CELL.sub(r"\1'", cell)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def shown(cell: Cell) -> str:

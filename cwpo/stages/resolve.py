@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cwpo import places
+from cwpo.bounds import paths
 from cwpo.config import catalog
 from cwpo.config.environment import settings
 from cwpo.config.parts import AlongConfig, JudgeConfig
@@ -18,7 +19,7 @@ from cwpo.contents import content_of
 from cwpo.data import files, relabels
 from cwpo.data.chats import check_chats
 from cwpo.data.readers.columns import columns_needed
-from cwpo.errors import ArtifactError, ConfigError, DataError
+from cwpo.errors import ArtifactError, ConfigError, DataError, ModelError
 from cwpo.models import hub
 from cwpo.models.fetched.names import folder_of, how_to_get, is_fetched
 from cwpo.outlook.foreseen import check, gold_failures
@@ -120,15 +121,31 @@ def pin_model(
     if hub.is_local(name):
         folder = folder_of(name, home)
         places.check(folder, field)
-        if not (folder / "config.json").is_file():
+        if not paths.is_file(folder / "config.json"):
             if is_fetched(name):
                 raise ConfigError(field, how_to_get(name))
             raise ConfigError(field, f"{name} is not a model folder; it must hold config.json and safetensors weights.")
-        return content_of(folder, home, read_at_most=read_at_most)
+        _check_folder(field, folder, name)
+        return _content(field, folder, home, read_at_most)
     if not _HUB_ID.fullmatch(name):
         raise ConfigError(field, f"{name!r} is neither a folder nor a hub id like owner/name.")
     pin = None if revision else catalog.MODEL_PINS.get(name)
     return agreed(field, name, pin, hub.check_model(name, pin.revision if pin else revision, home=home, field=field))
+
+
+def _check_folder(field: str, folder: Path, name: str) -> None:
+    try:
+        hub.check_config(folder, name)
+        hub.check_weights(folder, name)
+    except ModelError as error:
+        raise ConfigError(field, str(error)) from error
+
+
+def _content(field: str, path: Path, home: Path, read_at_most: int | None) -> str:
+    try:
+        return content_of(path, home, read_at_most=read_at_most)
+    except OSError as error:
+        raise ConfigError(field, f"{path} cannot be read ({error.strerror}); allow it, or name another.") from error
 
 
 def agreed(field: str, name: str, pin: catalog.ModelPin | None, commit: str) -> str:
@@ -187,16 +204,16 @@ def _dataset(config: RunConfig, home: Path, read_at_most: int | None) -> dict[st
     if config.is_sandbox:
         return {}
     if hub.is_local(name):
-        path = Path(name).expanduser()
+        path = paths.local(name)
         places.check(path, "data.dataset")
-        if not path.is_file():
+        if not paths.is_file(path):
             raise ConfigError("data.dataset", f"{name} does not exist; give a JSONL, JSONL.gz, Parquet or CSV file.")
         try:
-            columns = config.data.columns or columns_needed(list(files.read_rows(path, limit=_CHECKED_ROWS)))
+            columns = config.data.columns or columns_needed(files.read_head(path, _CHECKED_ROWS)[0])
             files.check_head(path, rows=_CHECKED_ROWS, columns=columns)
         except DataError as error:
             raise ConfigError("data.dataset", str(error)) from error
-        return {"revision": content_of(path, home, read_at_most=read_at_most), "columns": columns}
+        return {"revision": _content("data.dataset", path, home, read_at_most), "columns": columns}
     row = catalog.DATASETS.get(name)
     if row and row.file:
         return {"revision": content_of(files.shipped(row.file), home)}
@@ -219,7 +236,7 @@ def _check_chats(config: RunConfig, home: Path) -> None:
         name, revision = getattr(config.model, role), getattr(config.model, f"{role}_revision")
         folder = folder_of(name, home) if hub.is_local(name) else hub.kept_folder(name, revision, home=home)
         if folder is not None and places.may_use(folder):
-            file, columns = Path(config.data.dataset).expanduser(), config.data.columns
+            file, columns = paths.local(config.data.dataset), config.data.columns
             check_chats(file, folder, field=f"model.{role}", rows=_CHECKED_ROWS, columns=columns)
 
 

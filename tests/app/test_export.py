@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import tomllib
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from cwpo.report import columns as report_columns
 from cwpo.report.columns import Column
 from cwpo.report.gra_terms import COLUMNS
 from cwpo.report.listings import fields_of
-from cwpo.report.tables import Table, to_json
+from cwpo.report.tables import Table, to_csv, to_json
 from cwpo.stages.graph import slot_name
 from db import queries
 from tests.app.visits import Computed, visit, words
@@ -246,6 +247,25 @@ def test_text_of_a_run_is_no_formula_in_a_spreadsheet() -> None:
     one = Exported(name="Runs", numbers=lambda: table, cells=lambda: table)
     assert "'=HYPERLINK" in text_of(one, "CSV")
     assert set(ENDINGS) == {"CSV", "JSON", "Markdown", "LaTeX"}
+
+
+@pytest.mark.parametrize("sign", [*"=+-@＝＋－＠"])
+@pytest.mark.parametrize("before", ["", "x;", "x; ", "x\t", "x|", "x\n", "x\r\n"])
+def test_no_cell_begins_a_formula_whatever_separates_cells_in_a_country(before: str, sign: str) -> None:
+    """A spreadsheet that separates by semicolons does not see the quotes inside of a line."""
+    table = Table(columns=("a", "b"), rows=((1, f"{before}{sign}1+1"), (-1.5, "plain"), (2, "x-1; y=2")))
+    text = to_csv(table)
+    for separator in ",;\t|":
+        cells = [cell.strip(' "') for line in text.splitlines() for cell in line.split(separator)]
+        assert [cell for cell in cells if cell.startswith(tuple("=+@＝＋－＠")) or cell.startswith("-1+")] == []
+    assert "-1.5,plain" in text
+    assert "x-1; y=2" in text
+
+
+def test_grids_write_no_files_of_their_own() -> None:
+    """Their download and their copy would hold cells as they are."""
+    settings = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert settings["client"]["disableDataExport"] is True
 
 
 @pytest.mark.parametrize(

@@ -138,10 +138,22 @@ def test_what_a_script_needs_is_shown_as_it_is_written(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "hidden", [*"\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\u00ad\u3164\ufe0f\U000e0041\x00"]
+    "hidden",
+    [
+        *"\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\u00ad\u3164\ufe0f\U000e0041\x00"
+        "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180e\u2800\uffa0\ufe00\ufe0e\U000e0100\U0001d159"
+    ],
 )
 def test_what_the_eye_would_miss_among_latin_letters_is_spelt_out(hidden: str) -> None:
     assert untrusted.visible(f"pay{hidden}pal") == f"pay⟨U+{ord(hidden):04X}⟩pal"
+
+
+@pytest.mark.parametrize(
+    "text", ["\U0001f600\U000e0101", "1\ufe0f2", "\u845b\ufe0f\U000e0100\u180b", "\ufe0fx", "a\ufe0f\u20e3"]
+)
+def test_selectors_that_choose_nothing_are_spelt_out(text: str) -> None:
+    """Letters can be written in them behind any character."""
+    assert "⟨U+" in untrusted.visible(text)
 
 
 @pytest.mark.parametrize("hidden", [*"\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u2069\u200b"])

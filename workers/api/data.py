@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cwpo import places
+from cwpo.bounds import paths
 from cwpo.config import catalog
 from cwpo.config.columns import checked
 from cwpo.config.run import RunConfig
@@ -63,10 +64,10 @@ def check_source(source: str) -> str:
     if row is not None:
         return wanted
     if is_local(wanted):
-        path = Path(wanted).expanduser()
+        path = paths.local(wanted)
         suffix_of(path)
         places.check(path)
-        if not path.is_file():
+        if not paths.is_file(path):
             raise DataError(f"{wanted} does not exist on this server, or is no file: check the path.")
         return str(path.absolute())
     if not HUB_ID.fullmatch(wanted) or "/" not in wanted:
@@ -82,7 +83,10 @@ def job_of(source: str, columns: Mapping[str, str] | None, split: Split, *, expo
         content = content_of(shipped(row.file), home())
     elif row is None and is_local(source):
         places.check(Path(source))
-        content = content_of(Path(source), home(), read_at_most=READ_AT_MOST)
+        try:
+            content = content_of(Path(source), home(), read_at_most=READ_AT_MOST)
+        except OSError as error:
+            raise DataError(f"{source} cannot be read ({error.strerror}): allow it, or name another file.") from error
     told = None if columns is None else checked(columns)
     return Job(kind="export" if export else "profile", source=source, content=content, columns=told, split=split)
 

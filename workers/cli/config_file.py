@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from cwpo.bounds import yaml_text
 from cwpo.config.run import override
 from cwpo.errors import ConfigError
 
@@ -13,13 +12,11 @@ from cwpo.errors import ConfigError
 def read_config(path: Path, sets: Sequence[str]) -> Mapping[str, Any]:
     """The values in a YAML file with the --set overrides laid over them."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml_text.read_file(path)
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read ({error.strerror}); give the path of a YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" (line {where.line + 1})" if where else ""
-        raise ConfigError(str(path), f"is not YAML{line}; see configs/ for examples.") from error
+    except yaml_text.YamlError as error:
+        raise ConfigError(str(path), f"{error}; see configs/ for examples.") from error
     if not isinstance(values, dict):
         raise ConfigError(str(path), "must hold fields like `method: cw`; see configs/ for examples.")
     for text in sets:
@@ -27,7 +24,7 @@ def read_config(path: Path, sets: Sequence[str]) -> Mapping[str, Any]:
         if not equals or not dotted:
             raise ConfigError("--set", f"{text!r} is not of the form a.b=c.")
         try:
-            values = override(values, dotted.strip(), yaml.safe_load(value))
-        except yaml.YAMLError as error:
-            raise ConfigError("--set", f"the value in {text!r} cannot be read; quote it.") from error
+            values = override(values, dotted.strip(), yaml_text.read(value))
+        except yaml_text.YamlError as error:
+            raise ConfigError("--set", f"the value in {text[:80]!r} {error}; quote it.") from error
     return values

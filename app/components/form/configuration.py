@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from app.components.form.declared import MODELS, OTHER, OTHER_MODELS, SET_ON_TOP, SWITCHED, pairs_of
 from app.components.form.field_values import as_text, in_widget, of_widget
 from app.components.form.fields import Field, all_parts, fields_of_part, fields_of_run
+from cwpo.bounds import yaml_text
 from cwpo.config import catalog
 from cwpo.config.dotted import value_at
 from cwpo.config.run import RunConfig, merged
@@ -148,7 +147,7 @@ def filled_state(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def as_lines(values: Mapping[str, Any]) -> str:
     """Fields without a widget, one per line."""
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None) if values else ""
+    return yaml_text.written(values) if values else ""
 
 
 def leaves_without_widget(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import yaml
-
 from app.components.form.configuration import (
     FIRST_PERCENT,
     HALF,
@@ -25,6 +23,7 @@ from app.components.form.declared import MODELS, OTHER, OTHER_MODELS, methods_of
 from app.components.form.field_values import parse
 from app.components.form.fields import all_fields, found_for
 from app.components.form.presets import presets_for
+from cwpo.bounds import yaml_text
 from cwpo.config import catalog
 from cwpo.config.dotted import value_at
 from cwpo.config.sweep import laid_on, method_names
@@ -153,8 +152,8 @@ class Form:
     def others(self) -> dict[str, Any] | None:
         """The fields without a widget, by their dotted names; None when they cannot be read."""
         try:
-            values = yaml.safe_load(self.state[OTHER]) or {}
-        except yaml.YAMLError:
+            values = yaml_text.read(self.state[OTHER]) or {}
+        except yaml_text.YamlError:
             return None
         return values if isinstance(values, dict) and all(isinstance(name, str) for name in values) else None
 

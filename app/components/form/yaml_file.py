@@ -4,18 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
-import yaml
 
 from app import untrusted
 from app.components.form.configuration import many
 from app.components.form.form import Form
 from app.components.form.show_form import CheckedForm
 from app.components.frame import layout, text_blocks
+from cwpo.bounds import yaml_text
 from cwpo.config.run import override
 from cwpo.config.sweep import sweep
 
 WRONG = "yaml_wrong"
-LARGEST = 100_000  # characters of a file that is read
 
 
 def show_yaml(form: Form, checked: CheckedForm) -> None:
@@ -37,16 +36,15 @@ def as_yaml(values: Mapping[str, Any]) -> str:
     for path in ("method", "objective", "seed"):
         if len(many(plain.get(path))) == 1:
             plain = override(plain, path, many(plain[path])[0])
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    return yaml_text.written(plain, width=100)
 
 
 def read_yaml(text: str) -> tuple[Mapping[str, Any], dict[str, str]]:
     """The values of a file, and a sentence for every field that is wrong."""
     try:
-        values = yaml.safe_load(text[:LARGEST])
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        return {}, {"": f"This is not YAML{f' (line {mark.line + 1})' if mark else ''}."}
+        values = yaml_text.read(text)
+    except yaml_text.YamlError as error:
+        return {}, {"": f"This {error}."}
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         return {}, {"": "A file holds fields, such as `method: [weak, cw]`; configs/ has examples."}
     return values, dict(sweep(values).problems)

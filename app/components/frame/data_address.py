@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import yaml
-
 from app.components.frame.address import Params
+from cwpo.bounds import yaml_text
 from cwpo.config.columns import checked
 from cwpo.data.profile.job import Split
 
@@ -63,7 +62,7 @@ class RunOnData:
         told: dict[str, Any] = {"data.dataset": self.dataset}
         if self.columns:
             line = {"data.columns": dict(self.columns)}
-            told["other"] = yaml.safe_dump(line, allow_unicode=True, default_flow_style=None, width=LONGEST)
+            told["other"] = yaml_text.written(line, width=LONGEST)
         if self.test_prompts is not None:
             told["data.test_prompts"] = str(self.test_prompts)
         if self.label_fraction is not None:

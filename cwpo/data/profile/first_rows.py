@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cwpo import places
-from cwpo.data.files import RowAt, read_rows, suffix_of
+from cwpo.bounds import paths, streams
+from cwpo.data.files import RowAt, read_head, read_rows, suffix_of
 from cwpo.data.filtering import Tally, usable_pairs
 from cwpo.data.readers.columns import HEAD, columns_needed, detected, guessed, names_of, reader_by, shaped
 from cwpo.errors import DataError
@@ -91,12 +92,12 @@ class FirstRows:
 def first_rows(path: Path, *, columns: Mapping[str, str] | None = None, rows: int = FIRST) -> FirstRows | None:
     """Of a file that can be read, by these columns or as it is recognised; DataError otherwise. None of a large file
     that can only be read whole. A file that has not changed is read once."""
-    found = path.expanduser()
+    found = paths.local(str(path))
     places.check(found)
     try:
         state = found.stat()
-    except OSError as error:
-        raise DataError(f"The file {path} does not exist or cannot be opened.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"The file {str(path)[:300]} does not exist or cannot be opened.") from error
     if state.st_size > MOST_WHOLE and suffix_of(found) in WHOLE:
         return None
     told = None if columns is None else tuple(sorted(columns.items()))
@@ -111,8 +112,7 @@ def quantile(values: Sequence[int], share: float) -> int:
 
 @lru_cache(maxsize=16)
 def _read(path: Path, told: tuple[tuple[str, str], ...] | None, rows: int, modified: int, size: int) -> FirstRows:
-    read = list(read_rows(path, limit=rows + 1))
-    whole, read = len(read) <= rows, read[:rows]
+    read, whole = read_head(path, rows)
     tally = Tally()
     head = read[:HEAD]
     columns = columns_needed(head) if told is None else dict(told)
@@ -155,18 +155,17 @@ def _count(path: Path, read: Sequence[RowAt]) -> int | None:
         return int(pq.read_metadata(path).num_rows)
     if suffix in WHOLE:
         return sum(1 for _ in read_rows(path))
-    lines = _lines(path)
+    try:
+        lines = _lines(path)
+    except (streams.Exceeded, *streams.BROKEN):  # who reads the rest says what is wrong with it
+        return None
     return lines if lines is None else max(lines - suffix.startswith(".csv"), len(read))
 
 
 def _lines(path: Path) -> int | None:
-    import gzip
-
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
     lines, read, last = 0, 0, b"\n"
-    with opened(path, "rb") as stream:
+    with streams.opened(path) as stream:
         while chunk := stream.read(2**20):
-            assert isinstance(chunk, bytes)
             read += len(chunk)
             if read > MOST_COUNTED:
                 return None

@@ -3,8 +3,8 @@
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from cwpo.bounds import paths
 from cwpo.config import catalog
 from cwpo.data.filtering import Tally, hold_out, source_of, to_candidate
 from cwpo.data.profile.job import Job, Split
@@ -68,7 +68,7 @@ def opened(job: Job) -> Opened:
     repo = str(row.repo) if row is not None else job.source
     revision = None if local or shipped else hub.resolve_revision("dataset", repo, wanted, field="data.dataset")
     settings = DataSettings(
-        dataset=str(Path(job.source).expanduser()) if local else job.source,
+        dataset=str(paths.local(job.source)) if local else job.source,
         revision=revision,
         subset=row.subset if row is not None else None,
         max_pairs=None,

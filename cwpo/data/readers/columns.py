@@ -11,7 +11,7 @@ from typing import Any
 from cwpo.config.columns import shape_of
 from cwpo.data.readers import chat, instruction, preference, ranked, scored, shapes, shp, tldr
 from cwpo.data.readers.turns import from_cell, is_conversation, text_of
-from cwpo.data.rows import ASSISTANT, BadRow, RawPair, Row, RowAt
+from cwpo.data.rows import ASSISTANT, BadRow, RawPair, Row, RowAt, careful
 
 HEAD = 200  # rows that are looked at
 
@@ -37,7 +37,7 @@ def shaped(rows: Iterable[RowAt], columns: Mapping[str, str] | None) -> Iterable
 
 def reader_by(columns: Mapping[str, str] | None) -> shapes.ToPair:
     """Who reads the rows that `shaped` gives."""
-    return shapes.to_pair if columns is None else to_pair
+    return careful(shapes.to_pair if columns is None else to_pair)
 
 
 def to_pair(row: dict[str, Any]) -> RawPair:

@@ -36,7 +36,12 @@ def paired(rows: Iterable[RowAt]) -> Iterator[RowAt]:
             continue
         rest = {name: value for name, value in at.row.items() if name not in ("response", "score")}
         scored = score, at.row.get("response")
-        key = json.dumps({name: value for name, value in rest.items() if name != "source"}, sort_keys=True, default=str)
+        try:
+            told = {name: value for name, value in rest.items() if name != "source"}
+            key = json.dumps(told, sort_keys=True, default=str)
+        except (TypeError, ValueError, RecursionError) as error:
+            yield RowAt(line=at.line, row=None, problem=f"its columns hold something else ({type(error).__name__})")
+            continue
         group = groups.get(key)
         if group is None:
             groups[key] = _Group(line=at.line, rest=rest, best=scored, worst=scored)

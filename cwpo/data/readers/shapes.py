@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cwpo.data.readers import hh, preference, shp, tldr, ultrafeedback
-from cwpo.data.rows import BadRow, RawPair
+from cwpo.data.rows import BadRow, RawPair, careful
 
 ToPair = Callable[[dict[str, Any]], RawPair]
 
@@ -43,4 +43,4 @@ def reader_named(name: str) -> ToPair:
     """The reader of a dataset row; an unknown name lists the valid ones."""
     if name not in READERS:
         raise KeyError(f"unknown reader {name!r}; choose one of {', '.join(READERS)}")
-    return READERS[name]
+    return careful(READERS[name])

@@ -1,6 +1,5 @@
 """Opens an engine that is not ours: the model as folders, its tokenizer, and the room for prompts."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,13 +8,17 @@ from typing import Any, cast
 
 from transformers import AutoConfig
 
-from cwpo.errors import ConfigError
+from cwpo.bounds import json_text
+from cwpo.errors import ConfigError, ModelError
 from cwpo.evaluation.engines.contract import Engine
 from cwpo.evaluation.engines.native import stop_ids
 from cwpo.evaluation.engines.vllm import Opening, VllmEngine
+from cwpo.models import hub
 from cwpo.models.load import ModelRef, context_length, lineage, load_tokenizer
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import SampleSettings
+
+_MOST = 1 << 20  # bytes of generation_config.json
 
 
 @contextmanager
@@ -24,6 +27,8 @@ def opened(ref: ModelRef, ctx: StageContext[SampleSettings]) -> Iterator[tuple[E
     settings, store = ctx.settings, ctx.store
     assert settings.engine is not None
     folder, adapters = lineage(ref, store=store)
+    hub.check_config(folder, folder.name)
+    hub.check_weights(folder, folder.name)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     room, tokenizer = prompt_room(config, settings), load_tokenizer(ref, store=store)
     opening = Opening(
@@ -55,5 +60,8 @@ def prompt_room(config: Any, settings: SampleSettings) -> int:
 
 def _generation_config(folder: Path) -> Any:
     file = folder / "generation_config.json"
-    values = json.loads(file.read_text()) if file.is_file() else {}
+    try:
+        values = json_text.read_object(file, most=_MOST) if file.is_file() else {}
+    except json_text.JsonError as error:
+        raise ModelError(f"{file.name} of the model {error}: download or save it again.") from error
     return SimpleNamespace(eos_token_id=values.get("eos_token_id"))

@@ -219,6 +219,7 @@ def _told(opening: Opening) -> dict[str, Any]:
         "gpu_memory_utilization": _share(opening.device),
         "enable_prefix_caching": False,
         "generation_config": "vllm",  # the model's own defaults of sampling stay out
+        "load_format": "safetensors",
         "trust_remote_code": False,
         "seed": 0,
     }

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cwpo.bounds import paths
 from cwpo.errors import ModelError
 
 PREFIX = "fetched/"
@@ -64,7 +65,7 @@ def is_fetched(name: str) -> bool:
 def folder_of(name: str, home: Path) -> Path:
     """Where a local model lies: under CWPO_HOME, if the name is `fetched/NAME`, else where its path says."""
     if not is_fetched(name):
-        return Path(name).expanduser()
+        return paths.local(name)
     own = name.removeprefix(PREFIX)
     return home / "models" / (own if NAME.fullmatch(own) else "-")  # a name that no folder has
 
@@ -72,7 +73,7 @@ def folder_of(name: str, home: Path) -> Path:
 def model_folder(name: str, home: Path) -> Path:
     """The folder of a local model that is there; ModelError in one sentence otherwise."""
     folder = folder_of(name, home)
-    if (folder / "config.json").is_file():
+    if paths.is_file(folder / "config.json"):
         return folder
     if is_fetched(name):
         raise ModelError(how_to_get(name))
@@ -81,7 +82,7 @@ def model_folder(name: str, home: Path) -> Path:
 
 def is_here(name: str, home: Path) -> bool:
     """Whether the model lies on this machine."""
-    return (folder_of(name, home) / "config.json").is_file()
+    return paths.is_file(folder_of(name, home) / "config.json")
 
 
 def wheel_of(name: str) -> Wheel | None:

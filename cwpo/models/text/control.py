@@ -44,7 +44,7 @@ def _template_markers(tokenizer: Any) -> str:
         return ""
     try:
         return str(tokenizer.apply_chat_template(list(_PROBE), add_generation_prompt=True, tokenize=False))
-    except (TemplateError, TypeError):
+    except (TemplateError, TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RecursionError):
         return ""
 
 

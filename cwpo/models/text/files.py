@@ -1,23 +1,31 @@
 """The tokenizer of a folder, as its files say it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.utils import chat_template_utils
 
+from cwpo.bounds import json_text
 from cwpo.errors import ModelError, brief
+from cwpo.models.text.bounded import BoundedEnvironment
+from cwpo.models.text.template import MOST_SETTINGS
+
+# Where transformers renders the chat templates of anybody, which may never come to an end
+chat_template_utils.ImmutableSandboxedEnvironment = BoundedEnvironment
 
 
 def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
     """The tokenizer saved in the folder; ModelError, which calls it `name`, where none can be loaded."""
-    loader: Any = PreTrainedTokenizerFast if _is_generic(folder) else AutoTokenizer
     try:
+        loader: Any = PreTrainedTokenizerFast if _is_generic(folder) else AutoTokenizer
         tokenizer: PreTrainedTokenizerBase = loader.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
         )
         return tokenizer
-    except (OSError, ValueError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # what tokenizers says of a file that it cannot read has no class of its own
         raise ModelError(
             f"{name} has no tokenizer that can be loaded ({brief(error)}): it needs tokenizer.json."
         ) from error
@@ -28,4 +36,5 @@ def _is_generic(folder: Path) -> bool:
     settings = folder / "tokenizer_config.json"
     if not settings.is_file() or not (folder / "tokenizer.json").is_file():
         return False
-    return json.loads(settings.read_text()).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    kind = json_text.read_object(settings, most=MOST_SETTINGS).get("tokenizer_class")
+    return kind in ("TokenizersBackend", "PreTrainedTokenizerFast")

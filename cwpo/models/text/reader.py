@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from cwpo.errors import DataError
+from cwpo.errors import DataError, brief
 from cwpo.models.text.control import Names, control_tokens, plain_backend, with_backend
 from cwpo.models.text.template import Messages, refusal
 
 _KEPT = "_cwpo_reader"  # attribute of a tokenizer
+# What a template raises that does with a conversation what cannot be done
+_ODD = (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RecursionError)
 RULE = 1  # of how texts become ids; stored ids of another rule are not read
 
 
@@ -92,8 +94,8 @@ class TextReader:
         quoted = [{**message, "content": self._names.quote(message["content"])} for message in messages]
         try:
             text = self._tokenizer.apply_chat_template(quoted, add_generation_prompt=answering, tokenize=False)
-        except TemplateError as error:
-            raise DataError(refusal(str(error), messages)) from error
+        except (TemplateError, *_ODD) as error:
+            raise DataError(refusal(brief(error), messages)) from error
         return self._names.mark(text)
 
 

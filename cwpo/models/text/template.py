@@ -1,11 +1,15 @@
 """Whether a model's chat template takes a conversation, asked of its files alone. Free of torch and transformers."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cwpo.bounds import json_text
+
 Messages = Sequence[Mapping[str, str]]
+
+
+MOST_SETTINGS = 64 << 20  # bytes of what a folder says of its tokenizer
 
 
 class Refused(Exception):
@@ -15,37 +19,49 @@ class Refused(Exception):
 def template_of(folder: Path) -> tuple[str, dict[str, str]] | None:
     """The chat template in a model's folder with the special tokens that it may name; None where there is none."""
     try:
-        settings = json.loads((folder / "tokenizer_config.json").read_text())
-    except (OSError, json.JSONDecodeError):
+        settings = json_text.read_object(folder / "tokenizer_config.json", most=MOST_SETTINGS)
+    except (OSError, json_text.JsonError):
         settings = {}
-    own = folder / "chat_template.jinja"
-    template = own.read_text() if own.is_file() else settings.get("chat_template")
+    template = _own_template(folder) or settings.get("chat_template")
     if isinstance(template, list):  # several by name
-        template = next((one.get("template") for one in template if one.get("name") == "default"), None)
+        named = (one for one in template if isinstance(one, Mapping) and one.get("name") == "default")
+        template = next((one.get("template") for one in named), None)
     if not isinstance(template, str):
         return None
     return template, {name: _text(token) for name, token in settings.items() if name.endswith("_token") and token}
 
 
+def _own_template(folder: Path) -> str | None:
+    """The template in a file of its own; of a very large one as much as says that it is too large."""
+    try:
+        with (folder / "chat_template.jinja").open("rb") as file:
+            return file.read(MOST_SETTINGS).decode(errors="replace")
+    except OSError:
+        return None
+
+
 def refused(folder: Path, messages: Messages) -> str | None:
     """Why the template of that folder refuses the conversation; None where it takes it, or where only a run can tell.
 
-    The template is rendered as transformers does, in the sandbox of jinja2.
+    The template is rendered as transformers does, in the sandbox of jinja2 and within bounds.
     """
     from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from cwpo.models.text.bounded import BoundedEnvironment, TooMuch
 
     found = template_of(folder)
     if found is None:
         return None
     template, tokens = found
-    place = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    place = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
     place.globals |= {"raise_exception": _refuse, "strftime_now": lambda _: ""}
     try:
         place.from_string(template).render(messages=list(messages), add_generation_prompt=True, **tokens)
-    except Refused as error:
+    except (Refused, TooMuch) as error:
         return str(error)
-    except (TemplateError, TypeError, KeyError, ValueError):
+    except RecursionError:
+        return "it nests too deep"
+    except (TemplateError, TypeError, KeyError, ValueError, AttributeError, ArithmeticError):
         return None  # something of transformers that is not here
     return None
 

@@ -6,8 +6,7 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Protocol
 
-import yaml
-
+from cwpo.bounds import yaml_text
 from cwpo.compare.configured_run import ComparedRun, Configs, by_setting, config_of
 from cwpo.compare.gra import DifferenceRow, GraRow, labels_of
 from cwpo.compare.matched_kl import MatchedRow
@@ -196,7 +195,7 @@ def shared_yaml(config: RunConfig, differing: Mapping[str, object]) -> str:
     """The fields that no setting changes."""
     values = without(config.canonical(), (*OF_A_RUN, *differing))
     kept = _without_empty(values, {name for name, value in flat(config.canonical()) if value == {}})
-    return str(yaml.safe_dump(kept, allow_unicode=True, sort_keys=False, width=100))
+    return yaml_text.written(kept, width=100, flow=False)
 
 
 def _without_empty(values: Mapping[str, Any], empty: set[str], prefix: str = "") -> dict[str, Any]:

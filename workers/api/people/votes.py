@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from cwpo.bounds import json_text
 from cwpo.data import consensus, relabels
 from cwpo.data.filtering import to_candidate
 from cwpo.data.readers.preference import to_pair
 from cwpo.data.relabels import Relabel
-from cwpo.data.rows import BadRow
+from cwpo.data.rows import SURROGATE, BadRow, careful
 from cwpo.errors import DataError
 from db import queries
 from db.records import SetRow, Shown, VotedText, VoteRow
@@ -163,16 +164,18 @@ def import_votes(run_id: int, lines: Iterable[str], person: str) -> int:
 
 def _imported(line: str, number: int, person: str) -> tuple[str, NewVote]:
     try:
-        row = json.loads(line)
+        row = json_text.parsed(line)
         if not isinstance(row, dict):
             raise BadRow("unparsable", "is not an object")
-        raw = to_pair(row)
-    except (ValueError, RecursionError) as error:
+        raw = careful(to_pair)(row)
+        if any(isinstance(row.get(name), str) and SURROGATE.search(row[name]) for name in ("pair_id", "person")):
+            raise BadRow("unparsable", "its pair_id or person holds half of a surrogate pair")
+    except json_text.JsonError as error:
         raise DataError(f"Line {number} is not JSON: each is an object with prompt, chosen, rejected.") from error
-    except (BadRow, KeyError) as bad:
+    except BadRow as bad:
         raise DataError(f"Line {number} cannot be used: {bad}.") from bad
     said, pair_id, who = row.get("vote"), row.get("pair_id"), row.get("person")
-    if said not in vote_rows.CHOICES:
+    if not isinstance(said, str) or said not in vote_rows.CHOICES:
         said = "drop" if row.get("weight") == 0 else ""
     return (
         who if isinstance(who, str) and who.strip() else person,

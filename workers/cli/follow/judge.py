@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-import yaml
 from pydantic import ValidationError
 
+from cwpo.bounds import yaml_text
 from cwpo.config.checks import problems_of
 from cwpo.config.parts import JudgeConfig
 from cwpo.errors import ConfigError
@@ -39,7 +39,10 @@ def asked_of(kind: str, model: str, sets: Sequence[str]) -> JudgeConfig:
         name, mark, value = one.partition("=")
         if not mark:
             raise ConfigError("--set", f"{one!r} is not FIELD=VALUE.")
-        values[name.strip().removeprefix("evaluation.judge.")] = yaml.safe_load(value)
+        try:
+            values[name.strip().removeprefix("evaluation.judge.")] = yaml_text.read(value)
+        except yaml_text.YamlError as error:
+            raise ConfigError("--set", f"the value in {one[:80]!r} {error}; quote it.") from error
     try:
         return JudgeConfig.model_validate(values)
     except ValidationError as error:

@@ -8,6 +8,7 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import layout, text_blocks
 from app.components.frame.formats import counted
+from cwpo.bounds import paths
 from cwpo.data.profile.first_rows import TOKEN, FirstRows, first_rows, quantile
 from cwpo.errors import ConfigError, DataError
 from cwpo.models.hub import is_local
@@ -20,7 +21,7 @@ MOST_REASONS = 8
 
 def show_first_rows(dataset: str, columns: Mapping[str, str] | None) -> None:
     """Under the form, for a file of this machine that can be read; its problems stand beside the plan."""
-    if not is_local(dataset) or not may_use(Path(dataset)) or not Path(dataset).expanduser().is_file():
+    if not is_local(dataset) or not may_use(found := paths.local(dataset)) or not paths.is_file(found):
         return
     try:
         rows = first_rows(Path(dataset), columns=columns)
