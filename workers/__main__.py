@@ -5,6 +5,9 @@ import sys
 
 def main(arguments: list[str]) -> None:
     """No argument: the supervisor. `worker`, `horse`, `reaper`, `chat`: its children, started by it."""
+    from workers.machine.logs import say_uncaught
+
+    say_uncaught()
     if not arguments:
         from workers.queue.supervisor import supervise
 

@@ -18,6 +18,14 @@ def free_memory(device: str) -> int:
     return min(int(psutil.virtual_memory().available), _room_in_the_container())
 
 
+def container_limit() -> int:
+    """The container's own limit in bytes; sys.maxsize where there is none."""
+    try:
+        return int((_CGROUP / "memory.max").read_text())
+    except (OSError, ValueError):
+        return sys.maxsize
+
+
 def _room_in_the_container() -> int:
     """What is left of the container's own limit; sys.maxsize where there is none."""
     try:

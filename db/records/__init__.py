@@ -49,7 +49,15 @@ from db.records.runs import (
     RunRow,
     StageRow,
 )
-from db.records.system import ActiveStage, ArtifactUsage, CardWait, DatabaseHealth, QueueHealth, WorkerRow
+from db.records.system import (
+    ActiveStage,
+    ArtifactUsage,
+    CardWait,
+    DatabaseHealth,
+    EndedAttempt,
+    QueueHealth,
+    WorkerRow,
+)
 from db.records.timing import PACE, PACE_PARTS, LiveStage, Pace, QueueNow, StageWork
 from db.records.votes import SetRow, Shown, VoteCounts, VotedText, VoteRow
 from db.records.writing import (
@@ -86,6 +94,7 @@ __all__ = [
     "Decile",
     "DeletedRun",
     "DraftRow",
+    "EndedAttempt",
     "EvaluationRecord",
     "ExistingStage",
     "GroupPage",

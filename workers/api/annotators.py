@@ -4,18 +4,21 @@ from cwpo.errors import ConfigError
 from cwpo.stages.stored_annotator import is_fingerprint
 from db.repositories import named_annotators as annotator_rows
 from workers.api.changes import delete_artifacts
+from workers.machine import patience
 from workers.machine.database import writing
 from workers.plan.annotator_names import GONE, fingerprint_of, in_store
 from workers.queue import labelings as labeling
 from workers.queue.labelings import Labeling
 
 
+@patience.patient()
 def name_annotator(run_id: int, name: str, note: str = "") -> int:
     """Name the annotator that a run trained, so that other runs and `cwpo label` can use it; the version."""
     with writing() as session:
         return annotator_rows.create(session, run_id, name.strip(), note.strip())
 
 
+@patience.patient()
 def forget_annotator(name: str, version: int) -> int:
     """Take a name away, and the artifacts that nothing else uses; how many artifacts."""
     with writing() as session:

@@ -16,7 +16,7 @@ from cwpo.stages.plain import to_plain
 from cwpo.stages.settings import SplitSettings
 from db import queries
 from db.repositories.people import recipes as recipe_rows
-from workers.machine import profiles, uploads
+from workers.machine import patience, profiles, uploads
 from workers.machine.database import reading, writing
 from workers.machine.paths import home, store
 from workers.machine.profiles import State as State
@@ -119,6 +119,7 @@ def looked_at(most: int = 5) -> list[str]:
     return [job.source for job in profiles.newest(most)]
 
 
+@patience.patient()
 def save_recipe(name: str, columns: Mapping[str, str]) -> None:
     """Keep what the columns hold under a name."""
     try:
@@ -129,6 +130,7 @@ def save_recipe(name: str, columns: Mapping[str, str]) -> None:
         recipe_rows.create(session, name, told)
 
 
+@patience.patient()
 def remove_recipe(name: str) -> None:
     """Take a recipe away; runs that were made with it keep their columns."""
     with writing() as session:

@@ -310,4 +310,5 @@ def _remember(error: str) -> None:
 
 
 if __name__ == "__main__":
+    logs.say_uncaught()
     sys.exit(main())

@@ -10,18 +10,21 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import RedisError
 from rq import Queue, SpawnWorker
 from rq.executions import Execution
 from rq.job import Job
 from rq.worker import WorkerStatus
 
 from cwpo.config.environment import settings
-from workers.machine import killed, logs
+from workers.machine import killed, logs, patience
 from workers.machine.processes import allocator_environment, child_environment, die_with_parent, parent_from_environment
 from workers.queue.doorbell import ALLOWED_FUNCTIONS, RQ_SERIALIZER, connect_patiently, queue_of
 
 if TYPE_CHECKING:
     from resource import struct_rusage
+
+    from redis.client import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,22 @@ class StageWorker(SpawnWorker):
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         return HEARTBEAT_TTL
 
+    def heartbeat(self, timeout: int | None = None, pipeline: "Pipeline | None" = None) -> None:
+        """As RQ's; where it went well, Redis answers."""
+        super().heartbeat(timeout, pipeline)
+        if pipeline is None:
+            patience.answered(patience.REDIS)
+
+    def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
+        """As RQ's; a job goes on while Redis is away, because it needs none."""
+        try:
+            super().maintain_heartbeats(job, execution)
+            patience.answered(patience.REDIS)
+        except RedisError as error:
+            if not patience.passes(error):
+                raise
+            patience.say_away(log, "Redis does not answer (%s); the job goes on.", error)
+
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         """As SpawnWorker, but the child finds Redis by its own environment: no address or password in its arguments."""
         assert self.execution is not None
@@ -74,18 +93,33 @@ class StageWorker(SpawnWorker):
         self._memory_kills = killed.memory_kills()
         self._horse_pid = os.posix_spawn(sys.executable, command, environment, setpgroup=0)
 
-    def handle_work_horse_killed(
-        self, job: Job, retpid: int | None, ret_val: int | None, rusage: "struct_rusage | None"
-    ) -> None:
-        """Give the dead job process's stage back at once instead of waiting for its lease to run out."""
+    def wait_for_horse(self) -> "tuple[int | None, int | None, struct_rusage | None]":
+        """As RQ's; where the job process died, its stage is given back at once, whatever Redis says of the job."""
+        pid, status, usage = super().wait_for_horse()
+        if pid is not None and status != os.EX_OK and not self._stopping:
+            signal.alarm(0)  # RQ's, which would end the waiting for the database by an exception
+            self._give_back(status)
+        return pid, status, usage
+
+    def _give_back(self, status: int | None) -> None:
         from db.errors import DatabaseUnavailable
         from workers.queue.lease import give_up_stages
 
+        cause, said = killed.of_status(status, before=self._memory_kills)
         try:
-            number = os.WTERMSIG(ret_val) if ret_val is not None and os.WIFSIGNALED(ret_val) else 0
-            give_up_stages(settings.own_worker, outside=killed.from_outside(number, before=self._memory_kills))
+            give_up_stages(settings.own_worker, cause=cause, said=said)
         except DatabaseUnavailable as error:
             log.warning("the stage of a job process that died waits for the end of its lease: %s", error)
+
+    def handle_work_horse_killed(
+        self, job: Job, retpid: int | None, ret_val: int | None, rusage: "struct_rusage | None"
+    ) -> None:
+        """Nothing is left to do."""
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """An error with a sentence of its own was said when the stage ended; all others with their traceback."""
+        if logs.sentence(exc_info[1]) is None:
+            super().handle_exception(job, *exc_info)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """End now: the job gets SIGTERM, once, and CWPO_STOP_GRACE seconds to finish its step and write a checkpoint,
@@ -117,10 +151,20 @@ class StageWorker(SpawnWorker):
             self.kill_horse(signal.SIGKILL)
 
 
+def say_once(record: logging.LogRecord) -> bool:
+    """A filter of RQ's log: that Redis cannot be reached is said once, until it answers again."""
+    if "could not connect to Redis" not in str(record.msg):
+        return True
+    reason = record.args[1] if isinstance(record.args, tuple) and len(record.args) > 1 else ""
+    record.msg, record.args = "Redis does not answer (%s): waiting until it is back.", (reason,)
+    return patience.is_away(patience.REDIS)
+
+
 def run_worker(name: str, queue: str) -> None:
     """The worker process: waits on one queue (BLMOVE, so that a crash loses no ring) until told to stop."""
     die_with_parent(parent_from_environment())
     logs.configure(worker=name)
+    logging.getLogger("rq.worker").addFilter(say_once)
     connection = connect_patiently()
     worker = StageWorker(
         [queue_of(queue, connection)],

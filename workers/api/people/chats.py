@@ -7,6 +7,7 @@ from db import queries
 from db.queries.people import chats as chat_rows
 from db.repositories.people import chats
 from db.status import DONE
+from workers.machine import patience
 from workers.machine.database import reading, writing
 
 LONGEST_PROMPT = 20_000  # characters
@@ -14,6 +15,7 @@ MOST_TOKENS = 4_096
 SLOTS = {"aligned": "align", "sft": "sft"}  # beside the base, which every run has
 
 
+@patience.patient()
 def start(run_id: int, *, on_cpu: bool = False) -> int:
     """A chat with the models that a run has so far; its number. The run's own one where it is open already."""
     with reading() as session:
@@ -29,6 +31,7 @@ def start(run_id: int, *, on_cpu: bool = False) -> int:
         return chats.create(session, run_id, [*names, "base"], "cpu" if on_cpu else "auto")
 
 
+@patience.patient()
 def ask(
     chat_id: int,
     prompt: str,
@@ -55,18 +58,21 @@ def ask(
         )
 
 
+@patience.patient()
 def stop(chat_id: int) -> None:
     """Stop what is being answered; the text so far stays."""
     with writing() as session:
         chats.stop(session, chat_id)
 
 
+@patience.patient()
 def end(chat_id: int) -> None:
     """End the chat; its models are given back within seconds."""
     with writing() as session:
         chats.end(session, chat_id, "It was ended.")
 
 
+@patience.patient()
 def look(chat_id: int) -> None:
     """A page is looking: called every few seconds, because a chat that nobody looks at ends."""
     with writing() as session:

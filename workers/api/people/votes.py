@@ -1,7 +1,7 @@
 """People vote on pairs; their votes become sets of labels that runs use, and files."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cwpo.data import consensus, relabels
@@ -16,6 +16,7 @@ from db.repositories.relabeling import sets as set_rows
 from db.repositories.relabeling import votes as vote_rows
 from db.repositories.relabeling.sets import NewSet
 from db.repositories.relabeling.votes import NewVote
+from workers.machine import patience
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
 
@@ -40,24 +41,28 @@ class Draft:
         return len(self.rows) - self.labels
 
 
+@patience.patient()
 def next_pair(run_id: int, person: str, queue: str, *, overlap: int = 1) -> Shown | None:
     """The pair that this person is to vote on now; nobody else gets it for ten minutes."""
     with writing() as session:
         return vote_rows.show(session, run_id, person, queue, overlap=overlap)
 
 
+@patience.patient()
 def put_aside(shown: Shown) -> None:
     """This person does not want this pair now."""
     with writing() as session:
         vote_rows.put_aside(session, shown.token)
 
 
+@patience.patient(doubtful=True)  # the same card a second time changes nothing
 def cast_vote(shown: Shown, choice: str, seconds: float | None = None) -> int:
     """Write a vote; its id, once it is committed. The same card a second time changes nothing."""
     with writing() as session:
         return vote_rows.cast(session, shown, choice, seconds)
 
 
+@patience.patient()
 def undo_vote(run_id: int, person: str, queue: str = "") -> Shown | None:
     """Take this person's newest vote back and show the pair again; None where there is none."""
     with writing() as session:
@@ -79,6 +84,7 @@ def draft_set(run_id: int) -> Draft:
     )
 
 
+@patience.patient()
 def make_set(run_id: int, name: str, note: str = "") -> SetRow:
     """Freeze the votes of a run as the next version of a set, which no later vote changes."""
     set_rows.check_name(name)
@@ -121,6 +127,11 @@ def import_votes(run_id: int, lines: Iterable[str], person: str) -> int:
         by_person.setdefault(who, []).append(vote)
     if not by_person:
         raise DataError("The file has no line with prompt, chosen and rejected.")
+    return _add_votes(run_id, by_person)
+
+
+@patience.patient()
+def _add_votes(run_id: int, by_person: Mapping[str, Sequence[NewVote]]) -> int:
     with writing() as session:
         return sum(vote_rows.add(session, run_id, who, votes) for who, votes in by_person.items())
 

@@ -1,0 +1,73 @@
+"""What a stage that ran out of memory is tried with once more, and what is said where nothing of it can be less."""
+
+from typing import Any
+
+import pytest
+
+from cwpo.config.parts import ExecutionConfig
+from cwpo.models.shape import Shape, known_config, shape_of
+from cwpo.models.sizes import smaller
+from tests.cwpo import stage
+
+USUAL = ExecutionConfig()
+OPT = "facebook/opt-1.3b"
+LORA = {"r": 8, "alpha": 16, "dropout": 0.0, "target_modules": None}
+BATCHES = {"rule": 1, "cache_gb": 3.0}
+
+
+@pytest.fixture(scope="module")
+def shape(tmp_path_factory: pytest.TempPathFactory) -> Shape:
+    found = shape_of(known_config(OPT, None, tmp_path_factory.mktemp("home")) or {})
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "tokens", "again"),
+    [
+        ("align", {}, 2048, True),
+        ("align", {"lora": LORA}, 2048, True),
+        ("align", {"lora": {**LORA, "dropout": 0.1}}, 4096, True),  # dropout packs the same tokens always
+        ("annotator", {"dropout": 0.0}, 2048, True),
+        ("reference", {}, 2048, None),
+        ("samples", {}, 2048, None),
+    ],
+)
+def test_half_the_tokens_and_activations_made_again(
+    kind: str, values: dict[str, Any], tokens: int, again: bool | None, shape: Shape
+) -> None:
+    settings = stage.settings(kind, **values)
+    less = smaller.smaller(settings, USUAL, shape)
+    assert less is not None
+    assert (less.tokens_per_batch, less.gradient_checkpointing) == (tokens, again)
+    assert less.model_dump(exclude={"tokens_per_batch", "gradient_checkpointing"}) == USUAL.model_dump(
+        exclude={"tokens_per_batch", "gradient_checkpointing"}
+    )
+
+
+def test_nothing_can_be_less_of_what_enters_a_fingerprint(shape: Shape) -> None:
+    """Answers in bf16 belong to their batch; light stages hold no model; a row stands whole."""
+    fixed = stage.settings("samples", precision="bf16", batches=BATCHES)
+    assert smaller.smaller(fixed, USUAL, shape) is None
+    assert "lower evaluation.cache_gb" in smaller.what_would_fit(fixed, USUAL, shape, 24 * 10**9)
+    assert smaller.smaller(stage.settings("data"), USUAL, None) is None
+    short = USUAL.model_copy(update={"tokens_per_batch": smaller.LEAST_TOKENS})
+    assert smaller.smaller(stage.settings("reference"), short, shape) is None
+    told = smaller.smaller(
+        stage.settings("align", lora={**LORA, "dropout": 0.1}),
+        USUAL.model_copy(update={"gradient_checkpointing": False}), shape,
+    )  # fmt: skip
+    assert told is None  # somebody chose it
+
+
+def test_what_would_fit_is_said_by_the_estimate(shape: Shape) -> None:
+    whole = stage.settings("align", lora=None)
+    said = smaller.what_would_fit(whole, USUAL, shape, 24 * 10**9)
+    assert said.startswith("by the estimate it takes ")
+    assert "which fits a card of 48 GB" in said
+    assert "set model.lora" in said
+    adapter = stage.settings("align", lora=LORA)
+    assert smaller.what_would_fit(adapter, USUAL, shape, 24 * 10**9).startswith(
+        "by the estimate execution.tokens_per_batch: "
+    )
+    assert "choose a smaller model" in smaller.what_would_fit(whole, USUAL, None, None)
