@@ -107,7 +107,8 @@ def _has_no_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     said = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
-    return said or any(kind.__name__ in _OOM_NAMES for kind in type(error).__mro__)
+    kinds = [kind for kind in type(error).__mro__ if not kind.__module__.startswith("redis")]  # a server's memory
+    return said or any(kind.__name__ in _OOM_NAMES for kind in kinds)
 
 
 def _is_disk_full(error: BaseException) -> bool:

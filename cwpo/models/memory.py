@@ -1,5 +1,6 @@
 """What memory this process can still have."""
 
+import resource
 import sys
 from pathlib import Path
 
@@ -16,6 +17,23 @@ def free_memory(device: str) -> int:
     import psutil
 
     return min(int(psutil.virtual_memory().available), _room_in_the_container())
+
+
+def whole_memory(device: str) -> int:
+    """Bytes that a process can have at most on its device: of the card; of machine, container and its own limit."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[1])
+    import psutil
+
+    return min(int(psutil.virtual_memory().total), container_limit(), own_limit())
+
+
+def own_limit() -> int:
+    """Bytes of address space that this process was limited to (`ulimit -v`); sys.maxsize where it was not."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
 
 
 def container_limit() -> int:

@@ -28,6 +28,7 @@ DATABASE, REDIS = "The database", "Redis"
 _REDIS = frozenset(
     ("ConnectionError", "TimeoutError", "BusyLoadingError", "ReadOnlyError", "OutOfMemoryError", "TryAgainError")
 )
+_REDIS_DISK = "MISCONF"  # its disk is full
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def passes(error: BaseException) -> bool:
     """Whether the same may go well in a moment; of databases db/faults.py says it."""
     if isinstance(error, DatabasePasses):
         return True
-    return any(kind.__module__ == "redis.exceptions" and kind.__name__ in _REDIS for kind in type(error).__mro__)
+    ours = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "redis.exceptions"]
+    return bool(_REDIS.intersection(ours)) or (bool(ours) and str(error).startswith(_REDIS_DISK))
 
 
 def is_away(what: str, *, writing: bool = False) -> bool:

@@ -195,6 +195,7 @@ def test_a_database_that_stays_away_ends_in_its_sentence_and_what_does_not_pass_
         patience.patiently(wrong)
     assert next(calls) == 2
     assert patience.passes(RedisAway("gone"))
+    assert patience.passes(ResponseError("MISCONF Errors writing to the AOF file: No space left on device"))
     assert not patience.passes(ResponseError("WRONGTYPE"))
 
 

@@ -3,20 +3,18 @@
 With what each attempt was executed that ran out stays on the attempt, so that whoever claims the stage next knows it.
 """
 
-import resource
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-import psutil
 from sqlalchemy.orm import Session
 
 from cwpo.config.parts import ExecutionConfig
-from cwpo.models.memory import container_limit
-from cwpo.models.shape import Shape, known_config, shape_of
+from cwpo.models.memory import whole_memory
+from cwpo.models.shape import Shape
 from cwpo.models.sizes import smaller
+from cwpo.models.sizes.again import shape_of_stage
 from cwpo.stages.kinds import stored_settings
-from cwpo.stages.plain import model_of
 from cwpo.stages.settings import Settings
 from db.repositories import leases, stages
 from workers.machine.devices import gpu_memory
@@ -79,17 +77,10 @@ def ran_out(
     if where is Where.MACHINE and gpu:
         remedy = _BESIDE_A_CARD
     else:
-        remedy = smaller.what_would_fit(own, used, shape, gpu_memory() if gpu else host_memory())
+        remedy = smaller.what_would_fit(own, used, shape, gpu_memory() if gpu else whole_memory("cpu"))
     sentence = f"Out of memory{with_what}; {remedy}, then retry; finished stages are kept."
     stages.fail(session, stage_id, token, error=sentence)
     return sentence
-
-
-def host_memory() -> int:
-    """Bytes that a process of this machine may have: of the machine, its container, or its own limit."""
-    own, _ = resource.getrlimit(resource.RLIMIT_AS)
-    limits = [psutil.virtual_memory().total, container_limit(), *([own] if own != resource.RLIM_INFINITY else [])]
-    return int(min(limits))
 
 
 def _wished(session: Session, stage_id: int) -> ExecutionConfig:
@@ -113,7 +104,4 @@ def _words(kept: Mapping[str, Any], own: Settings, used: ExecutionConfig, shape:
 
 
 def _shape(of_stage: Settings) -> Shape | None:
-    """Of the model that the stage names, where it is known here."""
-    name = model_of(of_stage)
-    config = None if name is None else known_config(name, getattr(of_stage, "revision", None), home())
-    return None if config is None else shape_of(config)
+    return shape_of_stage(of_stage, home())
