@@ -44,7 +44,7 @@ class ArtifactError(CwpoError):
 
 
 class NoRoom(CwpoError):
-    """The disk has less free than a stage is about to write."""
+    """The disk has less free than a stage is about to write, or this process less memory than anything needs."""
 
 
 class RankError(CwpoError):

@@ -235,7 +235,7 @@ def supervise(make_until: Callable[[Collection[str]], UntilIdle] | None = None) 
     try:
         logs.configure()
         slots = make_slots()
-        upgrade(database_url())
+        patience.patiently(lambda: upgrade(database_url()))
     except (ConfigError, DatabaseError) as error:
         log.error("%s", error)
         return 1
