@@ -23,8 +23,9 @@ def free_memory(device: str) -> int:
     import psutil
 
     available = min(int(psutil.virtual_memory().available), _room_in_the_container())
-    limit = own_limit()
-    return available if limit == sys.maxsize else max(0, min(available, limit - int(psutil.Process().memory_info().vms)))
+    if (limit := own_limit()) == sys.maxsize:
+        return available
+    return max(0, min(available, limit - int(psutil.Process().memory_info().vms)))
 
 
 def whole_memory(device: str) -> int:
