@@ -17,7 +17,7 @@ from cwpo.config.environment import set_here, settings
 from cwpo.config.run import RunConfig, expand, list_fields
 from cwpo.config.store import STORE_PATIENCE, store_at
 from cwpo.errors import ConfigError, CwpoError, DataError
-from cwpo.models.memory import check_limit
+from cwpo.models.sizes.machine import check_limit
 from db.errors import DatabaseError
 from workers.cli import bundle, fetch, label, plan
 from workers.cli.compute import DEVICE_HELP, bf16_wanted, compute_for, prepare_for

@@ -10,9 +10,9 @@ from typing import Any
 
 from cwpo.config.parts import ExecutionConfig
 from cwpo.errors import OutOfMemory, is_out_of_memory
-from cwpo.models.memory import whole_memory
 from cwpo.models.shape import Shape, known_config, shape_of
 from cwpo.models.sizes import smaller
+from cwpo.models.sizes.machine import whole_memory
 from cwpo.stages.context import StageContext
 from cwpo.stages.execute import Compute, Computed
 from cwpo.stages.plain import model_of

@@ -8,9 +8,9 @@ import shutil
 from typing import Any
 
 from cwpo.errors import NoRoom
-from cwpo.models.memory import check_left
 from cwpo.models.memory_estimate import lora_of
 from cwpo.models.shape import known_config, shape_of
+from cwpo.models.sizes.machine import check_left
 from cwpo.stages.context import StageContext
 from cwpo.stages.execute import Compute, Computed, compute_here
 from cwpo.stages.kinds import kind_of

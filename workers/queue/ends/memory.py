@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from cwpo.config.parts import ExecutionConfig
-from cwpo.models.memory import whole_memory
 from cwpo.models.shape import Shape
 from cwpo.models.sizes import smaller
 from cwpo.models.sizes.again import shape_of_stage
+from cwpo.models.sizes.machine import whole_memory
 from cwpo.stages.kinds import stored_settings
 from cwpo.stages.settings import Settings
 from db.repositories import leases, stages
