@@ -108,7 +108,7 @@ def test_a_command_computes_a_stage_once_more_with_less(tmp_path: Path) -> None:
         "with 4,096 tokens at once, and again with 2,048 tokens at once and gradient checkpointing; by the estimate "
     )
     assert str(raised.value).startswith(f"Out of memory {tried}")
-    with pytest.raises(OutOfMemory, match="^Out of memory; close what else uses memory"):
+    with pytest.raises(OutOfMemory, match=r"^Out of memory; close what else uses memory"):
         once_smaller(_allocates(1))(stage.context(tmp_path / "light", "data", config={}))
 
 
