@@ -64,13 +64,18 @@ def what_would_fit(settings: Settings, execution: ExecutionConfig, shape: Shape 
     if have is not None and (tokens := _tokens_that_fit(settings, execution, shape, have)) is not None:
         return f"by the estimate execution.tokens_per_batch: {tokens} fits into {have / GIGABYTE:.1f} GB"
     least = min(execution.tokens_per_batch, LEAST_TOKENS)
+    taken = _bytes(settings, shape, least)
+    if taken is None or (have is not None and taken + CONTEXT <= memory_estimate.SAFE * have):
+        return "by the estimate there is room: close what else uses the memory, or choose a smaller model"
     possible = ways(settings, shape, tokens=least, asked=None, counts=(1,))
-    found = ((size, first_that_fits(possible, size)) for size in CARDS)
-    where = next(((size, way) for size, way in found if way is not None), None)
-    told = f"by the estimate it takes {_least(settings, shape, least)} at least"
-    fits = f", which fits a card of {where[0]} GB {words_of(where[1])}" if where is not None else ""
+    larger = (size for size in CARDS if have is None or size * GIGABYTE > 1.05 * have)
+    found = ((size, first_that_fits(possible, memory_estimate.SAFE * size)) for size in larger)
+    size, way = next(((size, way) for size, way in found if way is not None), (0, None))
+    how = "" if way is None or way.four_bits or not way.checkpointing else f" {words_of(way)}"
+    fits = f", which fits a card of {size} GB{how}: use such a one" if way is not None else ":"
     adapter = ", set model.lora" if kind_of(settings).trains and memory_estimate.lora_of(settings) is None else ""
-    return f"{told}{fits}: use such a one{adapter} or choose a smaller model"
+    told = f"by the estimate it takes {(taken + CONTEXT) / GIGABYTE:.1f} GB at least{fits}{adapter}"
+    return f"{told} or choose a smaller model".replace(":, ", ": ").replace(": or ", ": ")
 
 
 def _tokens_that_fit(settings: Settings, execution: ExecutionConfig, shape: Shape, have: int) -> int | None:
@@ -90,8 +95,3 @@ def _bytes(settings: Settings, shape: Shape, tokens: int) -> int | None:
     if need is None:
         return None
     return int(need.total_checkpointed if kind_of(settings).trains else need.total)
-
-
-def _least(settings: Settings, shape: Shape, tokens: int) -> str:
-    taken = _bytes(settings, shape, tokens)
-    return "an unknown amount" if taken is None else f"{(taken + CONTEXT) / GIGABYTE:.1f} GB"

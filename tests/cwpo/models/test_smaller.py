@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ def test_what_would_fit_is_said_by_the_estimate(shape: Shape) -> None:
     said = smaller.what_would_fit(whole, USUAL, shape, 24 * 10**9)
     assert said.startswith("by the estimate it takes ")
     assert "which fits a card of 48 GB" in said
-    assert "set model.lora" in said
+    assert said.endswith(": use such a one, set model.lora or choose a smaller model")
+    nowhere = smaller.what_would_fit(whole, USUAL, replace(shape, layers=400), 24 * 10**9)
+    assert nowhere.endswith(" GB at least: set model.lora or choose a smaller model")
     adapter = stage.settings("align", lora=LORA)
     assert smaller.what_would_fit(adapter, USUAL, shape, 24 * 10**9).startswith(
         "by the estimate execution.tokens_per_batch: "

@@ -20,7 +20,7 @@ from workers.machine.database import reading
 from workers.queue import job, lease
 
 WISHED = 512  # tokens: more than a batch of these rows holds, and half of them less
-TRAINED = ("annotator", "align", "gold")
+TRAINED = ("annotator", "align")
 
 
 @contextmanager
@@ -57,7 +57,8 @@ def attempts(place: Workplace, run_id: int, slot: str) -> list[AttemptRow]:
 
 
 def submit(place: Workplace, salt: str, **over: Any) -> int:
-    return api.submit_run(place.config(salt=salt, execution={"tokens_per_batch": WISHED}, **over)).run_id
+    wished = {"execution": {"tokens_per_batch": WISHED}, "annotator": {"dropout": 0.0}}
+    return api.submit_run(place.config(salt=salt, **wished, **over)).run_id
 
 
 def test_a_stage_that_runs_out_is_done_with_half_the_tokens_and_finds_the_same(place: Workplace) -> None:
@@ -77,8 +78,10 @@ def test_a_stage_that_runs_out_is_done_with_half_the_tokens_and_finds_the_same(p
         assert first.cause == f"Out of memory with 512 tokens at once: tried once more with {words}."
         assert second.cause == f"An earlier attempt ran out of memory: this one computes with {words}."
         assert [one.status for one in attempts(place, undisturbed, slot)] == ["published"]
-    tables = [place.stage(run_id, "evaluation").summary for run_id in (undisturbed, disturbed)]
-    assert tables[0] == tables[1]
+    tables = [dict(place.stage(run_id, "evaluation").summary or {}) for run_id in (undisturbed, disturbed)]
+    divergences = [table.pop("kl") for table in tables]  # sums are rounded in another order
+    assert tables[0] == tables[1] != {}
+    assert divergences[0] == pytest.approx(divergences[1], rel=1e-4)
 
 
 def test_one_that_runs_out_again_fails_in_a_sentence_and_other_runs_go_on(place: Workplace) -> None:
@@ -90,7 +93,7 @@ def test_one_that_runs_out_again_fails_in_a_sentence_and_other_runs_go_on(place:
         assert [one.status for one in attempts(place, run_id, "annotator")] == ["lost", "failed"]
         said = str(place.run(run_id).error)
         tried = "with 512 tokens at once, and again with 256 tokens at once and gradient checkpointing"
-        assert said.startswith(f"Stage annotator failed: Out of memory {tried}; by the estimate ")
+        assert said.startswith(f"Stage annotator failed: Out of memory {tried}; by the estimate there is room: ")
         assert said.endswith(", then retry; finished stages are kept.")
         api.retry_run(run_id)  # what somebody asks for is tried with less than what failed
         work_through()

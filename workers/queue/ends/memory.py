@@ -68,8 +68,9 @@ def ran_out(
     used = execution_of(session, stage_id, own)
     less = smaller.smaller(own, used, shape) if used == _wished(session, stage_id) else None
     leases.mark_ran_out(session, stage_id, token, _kept(used))
-    tried = ", and again with ".join(_words(one, own, used, shape) for one in leases.ran_out(session, stage_id)[-2:])
-    with_what = f" with {tried}" if tried.strip() else ""
+    tried = (_words(one, own, used, shape) for one in leases.ran_out(session, stage_id)[-2:])
+    said = ", and again with ".join(words for words in tried if words)
+    with_what = f" with {said}" if said else ""
     if less is not None:
         sentence = f"Out of memory{with_what}: tried once more with {smaller.words(own, less, shape) or 'less'}."
         stages.release(session, stage_id, token, cause=sentence)
