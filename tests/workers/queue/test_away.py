@@ -26,7 +26,7 @@ LONG = {
     "align": {"epochs": 200, "lr": 1e-3, "batch_size": 16},
     "execution": {"checkpoint_seconds": 1e9, "device": "cpu"},  # the job writes to nothing but the database
 }
-AWAY = 4.0  # seconds
+AWAY = 2.0  # seconds
 LITTLE = 512  # bytes that a file may have: less than any write of SQLite needs
 
 
@@ -101,10 +101,12 @@ def test_workers_say_in_a_line_what_is_away_and_go_on_when_it_is_back(
         assert horse is not None
         own_redis.kill()
         with _no_room(supervisor.pid):
-            time.sleep(AWAY / 2)
-            assert workplace.stage(run_id, "align").status == "running"
+            wait_for(lambda: any("the lease was not renewed" in line for line in lines), 20)
+        wait_for(lambda: any("The database answers again" in line for line in lines), 20)
+        assert (workplace.stage(run_id, "align").status, workplace.stage(run_id, "align").attempts) == ("running", 1)
+        with _no_room(supervisor.pid):
             horse.kill()  # and its worker cannot write that it has gone
-            time.sleep(AWAY / 2)
+            time.sleep(AWAY)
         own_redis.start()
         free = time.monotonic()
         wait_for(lambda: workplace.stage(run_id, "align").attempts == 2, 60)
@@ -117,5 +119,4 @@ def test_workers_say_in_a_line_what_is_away_and_go_on_when_it_is_back(
     text = "".join(lines)
     assert "Traceback" not in text, text
     away = [line for line in lines if "cannot be used" in line or "is full" in line]
-    assert 1 <= len(away) <= 6, text  # a line of each process: supervisor, worker, job, reaper
-    assert any("The database answers again" in line for line in lines), text
+    assert 1 <= len(away) <= 8, text  # a line of each process at most, twice: supervisor, worker, job, reaper
