@@ -46,7 +46,7 @@ class ArtifactError(CwpoError):
 
 
 class NoRoom(CwpoError):
-    """The disk has less free than a stage is about to write."""
+    """The disk has less free than a stage is about to write, or this process less memory than anything needs."""
 
 
 class RankError(CwpoError):
@@ -54,7 +54,17 @@ class RankError(CwpoError):
 
 
 class RanksLost(CwpoError):
-    """Processes that compute a stage together were killed, or hung until they were: as if the job had been killed."""
+    """Processes that compute a stage together were killed, or hung until they were: as if the job had been killed.
+
+    `outside`: somebody killed one of them, and not the kernel for memory."""
+
+    def __init__(self, sentence: str, *, outside: bool = False) -> None:
+        self.outside = outside
+        super().__init__(sentence)
+
+
+class OutOfMemory(CwpoError):
+    """A process that computes a stage had no memory left, of its card or of the machine."""
 
 
 class Damaged(ArtifactError):
@@ -73,6 +83,7 @@ class SettingsError(ArtifactError):
     """Settings of a stage that were stored cannot be read back."""
 
 
+# torch's, Python's, and what pyarrow and numpy derive from Python's
 _OOM_NAMES = ("OutOfMemoryError", "MemoryError")
 
 
@@ -80,12 +91,26 @@ _OOM_NAMES = ("OutOfMemoryError", "MemoryError")
 _DISK_FULL = ("no space left on device", "disk quota exceeded", "os error 28", "database or disk is full")
 
 
-# torch says this where its CPU allocator gives up
-_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+# of torch where its CPU allocator gives up, of C++, of cuBLAS, and of Python where a thread has no room for its stack
+_NO_MEMORY = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "std::bad_alloc", "cublas_status_alloc_failed",
+    "can't start new thread",
+)  # fmt: skip
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    return type(error).__name__ in _OOM_NAMES or any(words in str(error).lower() for words in _NO_MEMORY)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that this process found no memory, itself or as the cause of a sentence of ours."""
+    if isinstance(error, CwpoError):  # whose words may be a server's that was asked
+        return isinstance(error, OutOfMemory) or (error.__cause__ is not None and _has_no_memory(error.__cause__))
+    return _has_no_memory(error) or any(words in str(error).lower() for words in _NO_MEMORY)
+
+
+def _has_no_memory(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
+    kinds = [kind for kind in type(error).__mro__ if not kind.__module__.startswith("redis")]  # a server's memory
+    return said or any(kind.__name__ in _OOM_NAMES for kind in kinds)
 
 
 def _is_disk_full(error: BaseException) -> bool:
@@ -102,7 +127,7 @@ def sentence_of(error: BaseException) -> str:
 def _sentence_of(error: BaseException) -> str:
     if isinstance(error, CwpoError):
         return str(error)
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return (
             "Out of memory: lower execution.tokens_per_batch, turn on execution.gradient_checkpointing, "
             "or choose a smaller model, then retry; finished stages are kept."

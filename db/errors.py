@@ -11,10 +11,11 @@ class DatabaseUnavailable(DatabaseError):
 
 class DatabasePasses(DatabaseUnavailable):
     """An error that passes by itself: the same may go well in a moment. `doubtful`: the connection broke while it was
-    committed, so that nobody can say whether it was."""
+    committed, so that nobody can say whether it was. `writing`: something was to be written, which reading is not
+    hindered by where the database is locked or full."""
 
-    def __init__(self, sentence: str, *, doubtful: bool = False) -> None:
-        self.doubtful = doubtful
+    def __init__(self, sentence: str, *, doubtful: bool = False, writing: bool = True) -> None:
+        self.doubtful, self.writing = doubtful, writing
         super().__init__(sentence)
 
 

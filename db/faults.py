@@ -57,7 +57,7 @@ def translated(engine: Engine, *, writing: bool = True) -> Iterator[Work]:
         raise
     except NoConnection as error:
         raise DatabasePasses(
-            f"All connections of this process to {_place(engine)} are in use: retry in a moment."
+            f"All connections of this process to {_place(engine)} are in use: retry in a moment.", writing=writing
         ) from error
     except DBAPIError as error:
         passing = passes(error, writing=writing)
@@ -66,7 +66,8 @@ def translated(engine: Engine, *, writing: bool = True) -> Iterator[Work]:
             raise
         if passing:
             doubtful = work.committing and error.connection_invalidated
-            raise DatabasePasses(f"{sentence}{_IN_DOUBT if doubtful else ''}", doubtful=doubtful) from error
+            doubt = _IN_DOUBT if doubtful else ""
+            raise DatabasePasses(f"{sentence}{doubt}", doubtful=doubtful, writing=writing) from error
         raise DatabaseUnavailable(sentence) from error
 
 
@@ -90,7 +91,10 @@ def _sentence(error: DBAPIError, engine: Engine, *, passing: bool) -> str | None
     if "locked" in words:
         return f"The database {place} stayed locked for too long: close the program that holds it, then retry."
     if "full" in words or "no space" in words:
-        return f"The disk that holds the database {place} is full: free space, then retry; nothing was lost."
+        return (
+            f"The disk that holds the database {place} is full, and this was not written: free space, then ask for it "
+            "again; what is computed waits for that."
+        )
     if "deadlock" in words or "serializ" in words:
         return f"The database {place} was asked for the same by several at once: nothing was changed, retry."
     reason = " ".join(str(error.orig).split())[:200]

@@ -7,7 +7,10 @@ from workers.machine.modes import keep_private
 
 def main(arguments: list[str]) -> None:
     """No argument: the supervisor. `worker`, `horse`, `reaper`, `chat`: its children, started by it."""
+    from workers.machine.logs import say_uncaught
+
     keep_private()
+    say_uncaught()
     if not arguments:
         from workers.queue.supervisor import supervise
 

@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from cwpo.models.sizes.machine import left_of_own_limit
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -15,7 +17,7 @@ def free_memory(device: str) -> int:
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
     import psutil
 
-    return min(int(psutil.virtual_memory().available), _room_in_the_container())
+    return min(int(psutil.virtual_memory().available), _room_in_the_container(), left_of_own_limit())
 
 
 def _room_in_the_container() -> int:

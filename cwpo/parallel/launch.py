@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from cwpo.config.environment import settings
-from cwpo.errors import Cancelled, RanksLost
+from cwpo.errors import Cancelled
+from cwpo.parallel.killed import memory_kills
 from cwpo.parallel.process import Rank, start
 from cwpo.parallel.verdict import cancelled, error_of, lost
 from cwpo.stages.context import StageContext
@@ -56,7 +57,8 @@ def compute_in_ranks(
     """The stage's function by one process per place. Linux ends a child with the thread that started it: this one,
     which waits here.
 
-    Raises the error of the rank that failed first, Cancelled, or RanksLost where the processes were killed or hung.
+    Raises the error of the rank that failed first, Cancelled, or RanksLost where the processes were killed or hung;
+    OutOfMemory where the kernel ended one for memory.
     """
     with _scratch(context) as scratch:
         group = _Group(context, places, scratch)
@@ -87,6 +89,7 @@ class _Group:
         self._asked_at: float | None = None  # when the ranks were asked to stop
         self._failed_at: float | None = None  # when the first of them was seen to have failed
         self._why: str | None = None  # they were killed, in a sentence
+        self._memory_kills = memory_kills()
 
     def start(self, program: str) -> None:
         for number, place in enumerate(self._places):
@@ -127,8 +130,7 @@ class _Group:
             raise error
         if self._asked_at is not None or cancelled(self._ranks):
             raise Cancelled(cancelled(self._ranks) or self._why or _STOPPED)
-        sentence = self._why or lost(self._ranks)
-        error = RanksLost(sentence)
+        error = lost(self._ranks, self._why, self._memory_kills)
         for note in (rank.last_words() for rank in self._ranks):
             error.add_note(note)
         raise error

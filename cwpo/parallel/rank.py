@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cwpo.config.environment import settings
-from cwpo.errors import CwpoError, sentence_of
+from cwpo.errors import CwpoError, is_out_of_memory, sentence_of
 from cwpo.parallel.lifeline import die_with_parent, end_with
 from cwpo.parallel.lines import Writer
 from cwpo.redaction import without_secrets
@@ -84,6 +84,7 @@ def described(error: Exception) -> dict[str, Any]:
         "classes": [kind.__name__ for kind in type(error).__mro__],
         "sentence": sentence_of(error),
         "field": getattr(error, "field", None),
+        "out_of_memory": is_out_of_memory(error),
         "of_the_group": not isinstance(error, CwpoError) and any(words in text for words in _OF_THE_GROUP),
         "at": time.monotonic(),
         "trace": without_secrets("".join(traceback.format_exception(error)))[-_LONGEST_MESSAGE:],

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cwpo import errors
+from cwpo.parallel.killed import Cause, cause_of
 from cwpo.parallel.process import Rank
 
 _NAMED = {kind.__name__: kind for kind in vars(errors).values() if isinstance(kind, type)}
@@ -37,22 +38,32 @@ def cancelled(ranks: Sequence[Rank]) -> str | None:
     return next((str(rank.error["sentence"]) for rank in ranks if rank.error and _is_cancelled(rank.error)), None)
 
 
-def lost(ranks: Sequence[Rank]) -> str:
-    """What happened to ranks that ended without an error of their own."""
-    for rank in ranks:
-        if not rank.killed and (rank.code or 0) < 0:
-            number = -(rank.code or 0)
-            hint = ", as the system does where memory is short" if number == signal.SIGKILL else ""
-            return f"{rank.name} was ended by {signal.Signals(number).name}{hint}; {_BACK}"
-    for rank in ranks:
-        if rank.error is not None:
-            return f"{rank.name} lost the others ({rank.error['sentence'][:200]}); {_BACK}"
-    return f"A rank ended without a result; {_BACK}"
+def lost(ranks: Sequence[Rank], why: str | None, memory_kills: int | None) -> errors.CwpoError:
+    """What happened to ranks that ended without an error of their own; why: they were ended by us, in a sentence.
+
+    memory_kills: `cwpo.parallel.killed.memory_kills` when they were started.
+    """
+    died = next((rank for rank in ranks if not rank.killed and (rank.code or 0) < 0), None)
+    if why is not None or died is None:
+        told = next((rank for rank in ranks if rank.error is not None), None)
+        heard = "A rank ended without a result" if told is None or told.error is None else (
+            f"{told.name} lost the others ({told.error['sentence'][:200]})"
+        )  # fmt: skip
+        return errors.RanksLost(why or f"{heard}; {_BACK}")
+    number = -(died.code or 0)
+    cause = cause_of(number, before=memory_kills)
+    name = f"{died.name} was ended by {signal.Signals(number).name}"
+    if cause is Cause.MEMORY:
+        return errors.OutOfMemory(f"{name}, because the machine had no memory left.")
+    hint = ", as the system does where memory is short" if number == signal.SIGKILL and memory_kills is None else ""
+    return errors.RanksLost(f"{name}{hint}; {_BACK}", outside=cause is Cause.OUTSIDE)
 
 
 def rebuilt(told: dict[str, Any]) -> errors.CwpoError:
     """The exception of a rank; one whose type has no sentence of its own becomes a RankError with its sentence."""
     sentence = str(told["sentence"])
+    if told.get("out_of_memory"):
+        return errors.OutOfMemory(sentence)
     kind = next((_NAMED[name] for name in told["classes"] if name in _NAMED), errors.CwpoError)
     if kind is errors.ConfigError:
         return errors.ConfigError(told["field"], sentence.removeprefix(f"{told['field']}: "))

@@ -54,7 +54,7 @@ from db.queries.stages import (
     run_stages,
     stages_of_runs,
 )
-from db.queries.system import active_stages, database_health, queue_health, workers
+from db.queries.system import active_stages, database_health, ended_lately, queue_health, workers
 from db.queries.timing import measured_like, pace_of, queue_now, work_of
 from db.queries.waiting import card_waits
 
@@ -78,6 +78,7 @@ __all__ = [
     "count_labeled",
     "count_matching",
     "database_health",
+    "ended_lately",
     "evaluations",
     "final_metrics",
     "find_annotator",

@@ -14,6 +14,7 @@ from db.records import (
     ActiveStage,
     ArtifactUsage,
     DatabaseHealth,
+    EndedAttempt,
     QueueHealth,
     WorkerRow,
 )
@@ -109,6 +110,23 @@ def active_stages(session: Session, limit: int = 50) -> list[ActiveStage]:
         .limit(limit)
     )  # fmt: skip
     return [ActiveStage(**row._mapping) for row in rows]
+
+
+def ended_lately(session: Session, limit: int = 50) -> list[EndedAttempt]:
+    """Executions of the last 24 hours that ended without a result, the newest first, with why."""
+    without = (status.ATTEMPT_LOST, status.ATTEMPT_FAILED)
+    one = select(func.min(RunStage.run_id)).where(RunStage.stage_id == Stage.id).correlate(Stage).scalar_subquery()
+    rows = session.execute(
+        select(
+            Attempt.stage_id, Stage.kind, one.label("run_id"), Attempt.token, Attempt.status,
+            Stage.status.label("stage_status"), Attempt.cause, Attempt.worker, Attempt.finished_at,
+        )
+        .join(Stage, Stage.id == Attempt.stage_id)
+        .where(Attempt.status.in_(without), Attempt.finished_at > datetime.now(UTC) - timedelta(days=1))
+        .order_by(Attempt.finished_at.desc(), Attempt.id.desc())
+        .limit(limit)
+    )  # fmt: skip
+    return [EndedAttempt(**row._mapping) for row in rows]
 
 
 def database_health(session: Session) -> DatabaseHealth:

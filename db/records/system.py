@@ -87,6 +87,21 @@ class ActiveStage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EndedAttempt:
+    """An execution that ended without a result. `stage_status`: how its stage stands now."""
+
+    stage_id: int
+    kind: str
+    run_id: int | None  # one that has the stage
+    token: int
+    status: str  # lost: it is computed again; failed: it was not
+    stage_status: str
+    cause: str | None
+    worker: str | None
+    finished_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatabaseHealth:
     """The database server and its schema."""
 

@@ -9,10 +9,12 @@ from sqlalchemy.orm import Session
 
 from db import status
 from db.engine import now
-from db.models import Run, RunStage, Stage, Worker
+from db.models import Attempt, Run, RunStage, Stage, Worker
 from db.readiness import wanted
+from db.repositories.guard import plain
 from db.status import SILENT_SECONDS
 
+_RAN_OUT = "ran_out_of_memory"  # in an attempt's environment: with what it was executed
 _CLOCK_MARGIN = 5.0  # seconds; a clock that is adjusted slowly never makes leases this much longer
 
 
@@ -20,6 +22,38 @@ def held_by(session: Session, worker_id: int) -> list[tuple[int, int]]:
     """(stage id, token) of every stage that the worker holds."""
     held = select(Stage.id, Stage.token).where(Stage.worker_id == worker_id, Stage.status == status.RUNNING)
     return [(row.id, row.token) for row in session.execute(held.order_by(Stage.id))]
+
+
+def unrenewed_on(session: Session, host: str, seconds_left: float) -> list[tuple[int, str, int]]:
+    """(id, name, pid) of workers of this host that hold a stage whose lease runs for no longer than that."""
+    latest = now(session) + timedelta(seconds=seconds_left)
+    found = (
+        select(Worker.id, Worker.name, Worker.pid)
+        .join(Stage, Stage.worker_id == Worker.id)
+        .where(Worker.host == host, Stage.status == status.RUNNING, Stage.lease_expires_at < latest)
+        .distinct()
+    )
+    return [(row.id, row.name, row.pid) for row in session.execute(found.order_by(Worker.id))]
+
+
+def described(session: Session, stage_id: int) -> tuple[str, Mapping[str, Any]]:
+    """The kind and the stored settings of a stage."""
+    row = session.execute(select(Stage.kind, Stage.config).where(Stage.id == stage_id)).one()
+    return row.kind, row.config
+
+
+def ran_out(session: Session, stage_id: int) -> list[Mapping[str, Any]]:
+    """With what the attempts of a stage were executed that ran out of memory, oldest first."""
+    found = select(Attempt.environment).where(Attempt.stage_id == stage_id).order_by(Attempt.id)
+    return [known[_RAN_OUT] for known in session.scalars(found) if known and _RAN_OUT in known]
+
+
+def mark_ran_out(session: Session, stage_id: int, token: int, executed: Mapping[str, Any]) -> None:
+    """Keep with what an attempt was executed that ran out of memory."""
+    found = select(Attempt).where(Attempt.stage_id == stage_id, Attempt.token == token)
+    for attempt in session.scalars(found):
+        attempt.environment = {**(attempt.environment or {}), _RAN_OUT: plain(executed)}
+    session.flush()
 
 
 def running_fingerprints(session: Session) -> list[str]:

@@ -27,7 +27,7 @@ from db.repositories.guard import check_token, clean_text, lock_graph, plain, st
 from db.repositories.lists import run_values
 from db.repositories.metrics import carry_over
 
-# A stage that takes its worker down this often in a row is not tried again by itself.
+# A stage that takes its worker down this often in a row, without getting further, is not tried again by itself.
 MAX_LOSSES = 5
 
 
@@ -82,9 +82,14 @@ def heartbeat(
 
 
 def start_at(session: Session, stage_id: int, token: int, first_step: int) -> None:
-    """Say at which step this attempt starts: points of earlier attempts up to there become its own, later ones go."""
+    """Say at which step this attempt starts: points of earlier attempts up to there become its own, later ones go.
+    Where that is further than ever, the stage does not take its workers down for nothing, and its losses are forgotten.
+    """
     check_token(session, stage_id, token)
     attempt_id = _attempt_id(session, stage_id, token)
+    furthest = select(func.max(Attempt.first_step)).where(Attempt.stage_id == stage_id, Attempt.id != attempt_id)
+    if first_step > (session.execute(furthest).scalar_one() or 0):
+        session.execute(_update(stage_id).values(losses=0))
     session.execute(update(Attempt).where(Attempt.id == attempt_id).values(first_step=first_step))
     carry_over(session, stage_id, attempt_id, first_step)
 
@@ -161,8 +166,9 @@ def release(session: Session, stage_id: int, token: int, *, cause: str) -> None:
     _refresh(session, stage_id, at)
 
 
-def lose(session: Session, stage_id: int, token: int, *, cause: str) -> Requeued:
-    """A held stage whose processes were killed goes back to the queue as one whose worker died, and counts as that."""
+def lose(session: Session, stage_id: int, token: int, *, cause: str | None) -> Requeued:
+    """A held stage whose processes died goes back to the queue and counts as lost; one lost MAX_LOSSES times in a row
+    fails instead. cause: in a sentence; None: that they stopped answering."""
     lock_graph(session)
     at = now(session)
     held = select(Stage).where(Stage.id == stage_id, Stage.token == token, Stage.status == status.RUNNING)
@@ -327,6 +333,7 @@ def _let_go(session: Session, stage_id: int, token: int, after: str, cause: str,
 def _requeue_one(session: Session, stage: Stage, at: datetime, cause: str | None) -> Requeued:
     attempt = session.get(Attempt, stage.current_attempt_id) if stage.current_attempt_id else None
     who = f"Worker {attempt.worker} (process {attempt.pid} on {attempt.host})" if attempt else "The worker"
+    last = cause or f"{who} stopped answering."
     cause = cause or f"{who} stopped answering; the stage went back to the queue."
     losses = stage.losses + 1
     if losses < MAX_LOSSES:
@@ -334,8 +341,9 @@ def _requeue_one(session: Session, stage: Stage, at: datetime, cause: str | None
         _refresh(session, stage.id, at)
     else:
         error = (
-            f"Its worker died {MAX_LOSSES} times in a row, the last one: {who}. Memory is the usual reason: lower "
-            "execution.tokens_per_batch or choose a smaller model, then retry; checkpoints are kept."
+            f"Set aside, other runs go on: its process died {MAX_LOSSES} times in a row without getting further, and "
+            f"nobody is known to have killed it. The last time: {last} Look at its log; where memory may be short, "
+            "lower execution.tokens_per_batch or choose a smaller model; then retry, checkpoints are kept."
         )
         _let_go(
             session, stage.id, stage.token, status.FAILED, cause, at, losses=losses, error=error, finished_at=at

@@ -47,6 +47,11 @@ def register(
     return worker.id
 
 
+def device_of(session: Session, worker_id: int) -> str | None:
+    """ "cpu" or "gpu"; None for a worker whose row is gone."""
+    return session.scalars(select(Worker.device).where(Worker.id == worker_id)).first()
+
+
 def name_process(session: Session, worker_id: int, pid: int) -> None:
     """Put the pid of its process into a worker's row, once there is one."""
     _change(session, worker_id, {"pid": pid})

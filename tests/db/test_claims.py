@@ -302,6 +302,23 @@ def test_a_stage_that_kills_its_workers_fails_in_the_end(database: Engines) -> N
         assert [row.status for row in queries.run_stages(session, created.run_id)] == ["failed", "cancelled"]
 
 
+def test_a_stage_that_gets_further_each_time_is_not_set_aside(database: Engines) -> None:
+    submit(database, "data")
+    worker = add_worker(database)
+    for number in range(2 * stages.MAX_LOSSES):
+        claimed = claim(database, worker)
+        with session_scope(database) as session:
+            stages.start_at(session, claimed.stage_id, claimed.token, 10 * number)
+        expire(database)
+        with session_scope(database) as session:
+            stages.requeue_expired(session)
+    assert stage(database, "data").status == "queued"
+    with read_scope(database) as session:
+        ended = queries.ended_lately(session, limit=3)
+    assert [(one.kind, one.status, one.stage_status) for one in ended] == [("data", "lost", "queued")] * 3
+    assert all("stopped answering" in (one.cause or "") for one in ended)
+
+
 def test_a_stopping_worker_gives_its_stage_back_at_once(database: Engines) -> None:
     submit(database, "data")
     worker = add_worker(database)

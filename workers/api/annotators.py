@@ -6,6 +6,7 @@ from db.repositories import named_annotators as annotator_rows
 from workers.access.doing import needs, reads, record, say
 from workers.access.roles import Role
 from workers.api.changes import delete_artifacts
+from workers.machine import patience
 from workers.machine.database import writing
 from workers.plan.annotator_names import GONE, fingerprint_of, in_store
 from workers.queue import labelings as labeling
@@ -13,6 +14,7 @@ from workers.queue.labelings import Labeling
 
 
 @needs(Role.RUNNER)
+@patience.patient()
 def name_annotator(run_id: int, name: str, note: str = "") -> int:
     """Name the annotator that a run trained, so that other runs and `cwpo label` can use it; the version."""
     with writing() as session:
@@ -22,6 +24,7 @@ def name_annotator(run_id: int, name: str, note: str = "") -> int:
 
 
 @needs(Role.RUNNER)
+@patience.patient()
 def forget_annotator(name: str, version: int) -> int:
     """Take a name away, and the artifacts that nothing else uses; how many artifacts."""
     with writing() as session:

@@ -20,7 +20,7 @@ from db import queries
 from db.repositories.people import recipes as recipe_rows
 from workers.access.doing import needs, reads, record, say
 from workers.access.roles import Role
-from workers.machine import profiles, uploads
+from workers.machine import patience, profiles, uploads
 from workers.machine.database import reading, writing
 from workers.machine.paths import home, store
 from workers.machine.profiles import State as State
@@ -145,6 +145,7 @@ def looked_at(most: int = 5) -> list[str]:
 
 
 @needs(Role.RUNNER)
+@patience.patient()
 def save_recipe(name: str, columns: Mapping[str, str]) -> None:
     """Keep what the columns hold under a name."""
     try:
@@ -157,6 +158,7 @@ def save_recipe(name: str, columns: Mapping[str, str]) -> None:
 
 
 @needs(Role.RUNNER)
+@patience.patient()
 def remove_recipe(name: str) -> None:
     """Take a recipe away; runs that were made with it keep their columns."""
     with writing() as session:

@@ -20,7 +20,9 @@ def bf16_wanted(device: str) -> bool:
 
 
 def compute_for(config: RunConfig, device: str) -> Callable[[StageSpec], Compute | None]:
-    """How `cwpo run` computes each stage: by one rank per card where the run asks for several and they are here."""
+    """How `cwpo run` computes each stage: by one rank per card where the run asks for several and they are here; where
+    memory runs out, once more with less."""
+    from cwpo.models.sizes.again import once_smaller
     from cwpo.models.sizes.disk import in_room
     from cwpo.parallel.launch import compute_on
 
@@ -30,7 +32,7 @@ def compute_for(config: RunConfig, device: str) -> Callable[[StageSpec], Compute
         wanted = config.execution.gpus
         cards = visible_gpus()
         places = cards if wanted == "auto" else cards[: int(wanted)]
-    return lambda spec: in_room(compute_on(places, spec.settings))
+    return lambda spec: once_smaller(in_room(compute_on(places, spec.settings)))
 
 
 def prepare(device: str, threads: int | None, *, default_threads: int | None = None, gpu: bool = True) -> str:

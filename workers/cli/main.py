@@ -18,6 +18,7 @@ from cwpo.config.run import RunConfig, expand, list_fields
 from cwpo.config.store import STORE_PATIENCE, store_at
 from cwpo.errors import ConfigError, CwpoError, DataError
 from cwpo.files import written_new
+from cwpo.models.sizes.machine import check_limit
 from cwpo.redaction import without_secrets
 from db.errors import DatabaseError
 from workers.cli import bundle, fetch, label, plan
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         keep_private()
         if arguments is None and options.verb in _COMPUTING:
+            check_limit()
             start_again_for_the_allocator()
         result: int = options.verb(options)
         return result

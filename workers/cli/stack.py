@@ -30,14 +30,16 @@ from workers.cli.launch.kept import keep_running
 from workers.machine import logs, modes
 from workers.machine.devices import worker_count
 from workers.machine.paths import ROOT, home, stack_failure, stack_file
-from workers.machine.processes import die_with_parent, is_alive, parent_from_environment
+from workers.machine.processes import die_with_parent, identity, is_alive, parent_from_environment
 from workers.machine.redis import address, versions
 from workers.machine.redis.address import redis_url
+from workers.queue.doorbell import redis_url, socket_path
 
 log = logging.getLogger("workers.cli.stack")
 
 _PORTS_TRIED = 200
 _LONGEST_SOCKET_PATH = 100  # bytes; Linux allows 107
+_SOCKET_FOLDER, _SOCKET = "cwpo-", "redis.sock"
 _REDIS_PATIENCE = 20.0  # seconds a service waits for the embedded Redis to answer
 
 
@@ -96,6 +98,7 @@ def prepare() -> Stack:
             f"A stack already runs over {base} (pid {other['pid']}, {other['web_url']}): "
             "stop it first, or set CWPO_HOME to another directory."
         )
+    _remove_what_is_left(base)
     port, note = free_port(settings.port)
     notes = (note,) if note else ()
     if external := settings.redis_url:
@@ -107,14 +110,24 @@ def prepare() -> Stack:
         redis_port, _ = free_port(16379)
         url = f"redis://:{secrets.token_urlsafe(32)}@127.0.0.1:{redis_port}/0"
     else:
-        url = f"unix://{directory / 'redis.sock'}"
+        url = f"unix://{directory / _SOCKET}"
     return Stack(home=base, redis_url=url, redis_program=program, socket_dir=directory, web_port=port, notes=notes)
 
 
 def running_stack(base: Path) -> dict[str, Any] | None:
     """What the stack that runs over this home wrote, or None when there is none (any more)."""
     written = _read(stack_file(base))
-    return written if written is not None and is_alive(int(written["pid"])) else None
+    if written is None or not is_alive(int(written["pid"])):
+        return None
+    return written if written.get("process") in (None, identity(int(written["pid"]))) else None
+
+
+def _remove_what_is_left(base: Path) -> None:
+    """The folder of the Redis socket of a stack that was killed."""
+    written = _read(stack_file(base))
+    path = None if written is None else socket_path(str(written["redis_url"]))
+    if path is not None and path.parent.name.startswith(_SOCKET_FOLDER) and path.name == _SOCKET:
+        shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def failure_of(base: Path, pid: int) -> str | None:
@@ -225,7 +238,9 @@ def _run_procfile(stack: Stack) -> int:
 @contextlib.contextmanager
 def _announced(stack: Stack) -> Iterator[None]:
     path = stack_file(stack.home)
-    written = {"pid": os.getpid(), "web_url": stack.web_url, "redis_url": stack.redis_url, "notes": stack.notes}
+    own = os.getpid()
+    written = {"pid": own, "process": identity(own), "web_url": stack.web_url, "redis_url": stack.redis_url,
+               "notes": stack.notes}  # fmt: skip
     write_whole(path, json.dumps(written), private=True)
     stack_failure(stack.home).unlink(missing_ok=True)
     try:
@@ -238,7 +253,7 @@ def _socket_directory() -> Path | None:
     """A private directory whose path is short enough for a unix socket; None when there is none (TCP then)."""
     for base in (settings.runtime_folder, tempfile.gettempdir(), "/tmp"):  # noqa: S108
         if base and len(base) + 30 < _LONGEST_SOCKET_PATH and os.access(base, os.W_OK | os.X_OK):
-            return Path(tempfile.mkdtemp(prefix="cwpo-", dir=base))  # mkdtemp makes it 0700
+            return Path(tempfile.mkdtemp(prefix=_SOCKET_FOLDER, dir=base))  # mkdtemp makes it 0700
     return None
 
 
@@ -313,4 +328,5 @@ def _remember(error: str) -> None:
 
 
 if __name__ == "__main__":
+    logs.say_uncaught()
     sys.exit(main())

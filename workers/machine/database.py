@@ -1,14 +1,18 @@
 """This process's engines: made once, on first use."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
 from cwpo.config.environment import settings
 from db.engine import Engines, check_not_newer, embedded_url, make_engines, read_scope, session_scope
 from db.errors import DatabaseError
+from workers.machine.patience import heard, patiently
+
+T = TypeVar("T")
 
 
 def database_url() -> str:
@@ -35,12 +39,22 @@ def engines() -> Engines:
 @contextmanager
 def writing() -> Iterator[Session]:
     """One transaction, committed when the block ends well."""
-    with session_scope(engines()) as session:
+    with heard(wrote=True), session_scope(engines()) as session:
         yield session
+
+
+def written(do: Callable[[Session], T]) -> T:
+    """What `do` gives in a transaction of its own, which stands being done again: faults that pass are waited out."""
+
+    def once() -> T:
+        with writing() as session:
+            return do(session)
+
+    return patiently(once)
 
 
 @contextmanager
 def reading() -> Iterator[Session]:
     """A session on the read engine."""
-    with read_scope(engines()) as session:
+    with heard(wrote=False), read_scope(engines()) as session:
         yield session

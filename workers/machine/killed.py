@@ -1,28 +1,44 @@
-"""Why a process died by a signal: killed from outside, or by the kernel because memory was out."""
+"""How a process of ours ended, in a sentence for the attempt that it computed."""
 
-import contextlib
-import re
+import os
 import signal
-from pathlib import Path
 
-# Counts of processes that the kernel ended for memory: of the whole machine, and of this container.
-_COUNTS = (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
-_COUNT = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
-_BY_OTHERS = frozenset((signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+from cwpo.parallel.killed import Cause, cause_of, memory_kills
 
+__all__ = ["Cause", "cause_of", "memory_kills", "of_status", "of_worker"]
 
-def memory_kills() -> int | None:
-    """Processes that the kernel ended for memory so far; None where nothing on this machine counts them."""
-    found: list[int] = []
-    for path in _COUNTS:
-        with contextlib.suppress(OSError):
-            found += map(int, _COUNT.findall(path.read_text()))
-    return sum(found) if found else None
+_ON = "the stage goes on from its last checkpoint."
 
 
-def from_outside(number: int, *, before: int | None) -> bool:
-    """Whether a process that died by this signal was killed by somebody, and not for memory or for a fault of its own.
+def of_status(status: int | None, *, before: int | None) -> tuple[Cause, str]:
+    """Why a child ended that left its stage behind, by what the system said of it (os.waitpid), and in a sentence.
 
-    before: `memory_kills()` when it was started. Where nobody counts, memory is taken to be the reason.
+    before: `memory_kills()` when it was started.
     """
-    return number in _BY_OTHERS and before is not None and memory_kills() == before
+    number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else 0
+    cause = cause_of(number, before=before)
+    if cause is Cause.OUTSIDE:
+        return cause, f"Its process was killed from outside ({_name(number)}), not for memory; {_ON}"
+    if number:
+        return cause, f"Its process was ended by {_name(number)}; {_ON}"
+    code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
+    return cause, f"Its process ended{'' if code is None else f' with code {code}'} and left no result; {_ON}"
+
+
+def of_worker(code: int, *, before: int | None) -> tuple[Cause, str]:
+    """The same of a worker process that ended, whose job process ended with it: only for memory is the job to blame.
+
+    code: the exit code that subprocess gives, below 0 for a signal.
+    """
+    cause = cause_of(-code, before=before)
+    if cause is Cause.MEMORY:
+        return cause, ""
+    how = f"was ended by {_name(-code)}" if code < 0 else f"ended with code {code}"
+    return Cause.OUTSIDE, f"Its worker process {how}; {_ON}"
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -16,7 +16,10 @@ from types import MappingProxyType, TracebackType
 from typing import TextIO
 
 from cwpo.config.environment import settings
+from cwpo.errors import CwpoError, is_out_of_memory, sentence_of
 from cwpo.redaction import without_secrets
+from db.errors import DatabaseError
+from workers.machine import patience
 
 FIELDS = ("worker", "run", "stage")
 Value = str | int | None
@@ -54,14 +57,43 @@ def configure(*, worker: str | None = None) -> None:
     for name in ("app", "workers", "cwpo", "db"):
         logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger("rq.worker").setLevel(logging.WARNING)  # it sets itself to INFO when it is imported
-    sys.excepthook = _say_unhandled
+    if sys.excepthook is not _say_uncaught:
+        sys.excepthook = _say_unhandled
     if worker is not None:
         logging.captureWarnings(True)  # what libraries warn of is a line of the log, too
     handler.setFormatter(formatter())  # last: that CWPO_LOG is wrong has to be said too
 
 
-def _say_unhandled(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def say_uncaught() -> None:
+    """In a process of ours, what nobody catches is said in a sentence where it has one."""
+    sys.excepthook = _say_uncaught
+    threading.excepthook = lambda thrown: _say_uncaught(thrown.exc_type, thrown.exc_value, thrown.exc_traceback)
+
+
+def sentence(error: BaseException | None) -> str | None:
+    """What is said of an error whose cause is known, in place of its traceback; None for all others."""
+    if isinstance(error, DatabaseError):
+        return str(error)
+    if error is not None and patience.passes(error):
+        return f"Redis does not answer ({error})."
+    if isinstance(error, CwpoError) or (error is not None and is_out_of_memory(error)):
+        return sentence_of(error)
+    return None
+
+
+def _say_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """A sentence, or what the interpreter prints, without secrets."""
+    said = sentence(error)
+    if said is not None:
+        logging.getLogger("workers").error("%s", said)
+    else:
+        _say_unhandled(kind, error, trace)
+
+
+def _say_unhandled(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     """As the interpreter does it, without secrets."""
+    if error is None or issubclass(kind, SystemExit):
+        return
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
@@ -106,7 +138,7 @@ class _Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items() if value is not None)
-        line = f"{_time(record)} {record.levelname} {record.name}{fields}: {record.getMessage()}"
+        line = f"{_time(record)} {record.levelname} {record.name}{fields}: {_message(record)}"
         trace = _trace(self, record)
         return without_secrets(f"{line}\n{trace}" if trace else line)
 
@@ -116,7 +148,7 @@ class _Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": _time(record), "level": record.levelname, **_fields(record), "logger": record.name,
-                "message": without_secrets(record.getMessage())}  # fmt: skip
+                "message": without_secrets(_message(record))}  # fmt: skip
         if trace := _trace(self, record):
             line["traceback"] = without_secrets(trace)
         return json.dumps(line, ensure_ascii=False)
@@ -131,5 +163,15 @@ def _time(record: logging.LogRecord) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
+def _message(record: logging.LogRecord) -> str:
+    """With the sentence of the error that it was logged with, where there is one."""
+    said = sentence(record.exc_info[1]) if record.exc_info else None
+    words = record.getMessage()
+    return words if said is None or said in words else f"{words.rstrip('.')}: {said}"
+
+
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    return formatter.formatException(record.exc_info) if record.exc_info else ""
+    """The traceback, for an error whose cause is not known."""
+    if not record.exc_info or sentence(record.exc_info[1]) is not None:
+        return ""
+    return formatter.formatException(record.exc_info)

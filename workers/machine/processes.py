@@ -70,6 +70,16 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def identity(pid: int) -> str | None:
+    """What tells this process from another one that has its number later, whatever the clock says; None where the
+    system does not say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
+    except OSError:
+        return None
+
+
 def end_all(
     children: Sequence[subprocess.Popen[bytes]], grace: float, *, at_once: Callable[[], bool] = lambda: False
 ) -> None:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from db.errors import DatabaseError, UnknownRun
+from db.errors import DatabaseError, DatabasePasses, UnknownRun
 from db.queries.people import keeping as reads
 from db.records.keeping import MirroredRun
+from workers.machine import patience
 from workers.machine.database import reading
 from workers.mirror.place import Away, Place, Refused
 from workers.mirror.send import Sender
@@ -110,6 +111,8 @@ def _run(keeper: Keeper, stop: threading.Event) -> None:
     while not stop.wait(EVERY):
         try:
             keeper.once()
+        except DatabasePasses as error:
+            patience.say_away(log, "%s", error)
         except DatabaseError as error:
             log.warning("%s", error)
         except Exception:

@@ -11,12 +11,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from cwpo.config.environment import settings
-from db.errors import DatabaseError
+from db.errors import DatabaseError, DatabasePasses
 from db.queries.people import keeping as reads
 from db.records.keeping import EndedRun
 from db.repositories.keeping import notices
 from db.status import DONE, FAILED
-from workers.machine.database import reading, writing
+from workers.machine import patience
+from workers.machine.database import reading, writing, written
 from workers.machine.paths import home, stack_file
 from workers.notices import message
 from workers.notices.post import WHOLE_SECONDS, NotSent, post
@@ -67,19 +68,19 @@ class Teller:
     def _send(self) -> bool:
         """One message: no transaction is open while the other side takes its time."""
         with writing() as session:
-            due = notices.take(session, self.targets)
-        if due is None:
+            taken = notices.take(session, self.targets)
+        if taken is None:
             return False
+        due = taken
         target = self.targets[due.target]
         try:
             post(target, due.body, whole=self._whole)
         except NotSent as error:
             log.warning("message to %s: %s", target.shown, error)
-            with writing() as session:
-                notices.failed(session, due, str(error))
+            why = str(error)
+            written(lambda session: notices.failed(session, due, why))
             return False
-        with writing() as session:
-            notices.sent(session, due.id)
+        written(lambda session: notices.sent(session, due.id))
         return True
 
 
@@ -97,6 +98,8 @@ def _run(teller: Teller, stop: threading.Event) -> None:
     while not stop.wait(EVERY):
         try:
             teller.once()
+        except DatabasePasses as error:
+            patience.say_away(log, "%s", error)
         except DatabaseError as error:
             log.warning("%s", error)
         except Exception:

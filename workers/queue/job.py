@@ -21,7 +21,8 @@ from sqlalchemy.orm import Session
 from cwpo.config.environment import settings
 from cwpo.config.parts import ExecutionConfig
 from cwpo.config.store import STORE_PATIENCE
-from cwpo.errors import ArtifactError, Cancelled, RanksLost, StoreUnreachable, sentence_of
+from cwpo.errors import ArtifactError, Cancelled, RanksLost, StoreUnreachable, is_out_of_memory, sentence_of
+from cwpo.parallel.killed import Cause
 from cwpo.redaction import without_secrets
 from cwpo.report.log_lines import summary_line
 from cwpo.report.numbers import duration
@@ -36,12 +37,13 @@ from db.repositories import cards, leases, stages
 from db.repositories import workers as worker_rows
 from db.status import WORKER_BUSY
 from workers.machine import logs, patience
-from workers.machine.database import reading, writing
+from workers.machine.database import reading, writing, written
 from workers.machine.devices import card_memory
 from workers.machine.paths import home, store
 from workers.machine.program import program
 from workers.queue import scheduler
-from workers.queue.lease import LEASE_SECONDS, Lease, set_idle
+from workers.queue.ends import memory
+from workers.queue.lease import LEASE_SECONDS, Lease, end, set_idle
 from workers.queue.reporter import BufferingReporter, warnings_in
 
 log = logging.getLogger(__name__)
@@ -180,19 +182,24 @@ def _perform(worker_id: int, device: str, claimed: ClaimedStage, shutdown: Shutd
                 _failed(claimed, error, reporter, lease)
                 raise
         except Exception as error:
-            _failed(claimed, error, reporter, lease)
-            raise
+            if is_out_of_memory(error):
+                _ran_out(claimed, error, reporter, lease, gpu=device == "gpu")
+            else:
+                _failed(claimed, error, reporter, lease)
+            raise  # this process ends: the next stage begins with all of its memory
 
 
 def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: BufferingReporter, lease: Lease) -> None:
     from workers.queue.publish import publish
 
-    wishes = lease.patiently(lambda: _wishes(claimed))
+    of_stage = stored_settings(claimed.kind, claimed.config)
+    wishes, less = lease.patiently(lambda: _wishes(claimed, of_stage))
+    if less:
+        reporter.noted(less)
     from cwpo.models.sizes.disk import in_room
     from cwpo.parallel.launch import compute_on
     from cwpo.stages.execute import execute
 
-    of_stage = stored_settings(claimed.kind, claimed.config)
     in_ranks = compute_on(_places(claimed, device, wishes.device), of_stage)
     if in_ranks:
         _leave_the_cards()
@@ -213,9 +220,11 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
     log.info("published, %.1f s%s", result.seconds, "" if result.computed else ", found in the artifact store")
 
 
-def _wishes(claimed: ClaimedStage) -> ExecutionConfig:
+def _wishes(claimed: ClaimedStage, of_stage: Settings) -> tuple[ExecutionConfig, str]:
+    """With what it is executed, and why with less than was asked for."""
     with reading() as session:
-        return ExecutionConfig.model_validate(leases.wishes(session, claimed.stage_id))
+        found = memory.execution_of(session, claimed.stage_id, of_stage)
+        return found, memory.said_of(session, claimed.stage_id, of_stage, found)
 
 
 def _begins(device: str, claimed: ClaimedStage) -> str:
@@ -291,11 +300,30 @@ def _stopped(claimed: ClaimedStage, lease: Lease) -> None:
 
 
 def _lost(claimed: ClaimedStage, error: RanksLost, reporter: BufferingReporter, lease: Lease) -> None:
-    """Its processes were killed or hung: the attempt counts as one whose job process was killed."""
+    """Its processes were killed or hung: the attempt counts as one whose job process was."""
     log.error("lost: %s", error)
     reporter.log("\n".join([str(error), *getattr(error, "__notes__", ())]))
     _flush(lease)
-    _record(lambda session: stages.lose(session, claimed.stage_id, claimed.token, cause=without_secrets(str(error))))
+    cause = Cause.OUTSIDE if error.outside else Cause.ITSELF
+    said = without_secrets(str(error))
+    _record(lambda session: end(session, claimed.stage_id, claimed.token, cause, said, gpu=False))
+
+
+def _ran_out(
+    claimed: ClaimedStage, error: Exception, reporter: BufferingReporter, lease: Lease, *, gpu: bool
+) -> None:  # fmt: skip
+    """Once more with less, or the sentence about memory; what the frames of the error hold is given back before."""
+    with contextlib.suppress(MemoryError):
+        reporter.log("".join(traceback.format_exception(error)))
+    traceback.clear_frames(error.__traceback__)
+    _leave_the_cards()
+    where = memory.where_of(error)
+    _flush(lease)
+
+    def write(session: Session) -> None:
+        log.error("%s", memory.ran_out(session, claimed.stage_id, claimed.token, where=where, gpu=gpu))
+
+    _record(write)
 
 
 def _given_back(claimed: ClaimedStage, error: StoreUnreachable | DatabasePasses) -> None:
@@ -308,12 +336,8 @@ def _record(write: Callable[[Session], object]) -> None:
     """Write how a stage ended, unless it is another worker's by now. Where the database stays away, the end of the
     lease says it."""
 
-    def once() -> None:
-        with writing() as session:
-            write(session)
-
     try:
-        patience.patiently(once)
+        written(write)
     except StaleToken:
         return
     except DatabaseUnavailable as error:

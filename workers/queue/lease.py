@@ -13,14 +13,16 @@ from typing import Literal, TypeVar
 import psutil
 from sqlalchemy.orm import Session
 
-from db.errors import DatabaseError, StaleToken, UnknownWorker
+from cwpo.parallel.killed import Cause
+from db.errors import DatabaseError, DatabasePasses, StaleToken, UnknownWorker
 from db.records import ClaimedStage
 from db.repositories import annotations, cards, leases, metrics, stages
 from db.repositories import workers as worker_rows
 from db.status import CANCELLED, HELD, WORKER_BUSY, WORKER_IDLE
 from workers.machine import patience
-from workers.machine.database import writing
+from workers.machine.database import reading, writing
 from workers.machine.devices import card_memory
+from workers.machine.processes import running
 from workers.queue.reporter import Batch, BufferingReporter
 
 log = logging.getLogger(__name__)
@@ -31,8 +33,10 @@ LEASE_SECONDS = 45.0  # three missed heartbeats and a little
 FLUSH_SECONDS = 2.0  # progress, metrics and log lines go out, the lease is renewed, cancellation comes in
 BEAT_SECONDS = 10.0  # the worker's own row
 STOP_SECONDS = 20.0  # a stage that does not stop by itself is ended
+UNRENEWED = 4 * FLUSH_SECONDS  # a process that lives renews its lease sooner
 MOST_KILLED = 50  # times that a stage may be lost before kills from outside count as all others
-_KILLED = "Its process was killed from outside, not for memory; the stage goes on from its last checkpoint."
+_KILLED = "Its process was killed from outside; the stage goes on from its last checkpoint."
+_STACK_ENDED = "Its worker ended with everything that watched over it; the stage goes on from its last checkpoint."
 _GOODBYE_SECONDS = 2.0  # that a supervisor which ends waits for the database
 
 Reason = Literal["cancelled", "lost", "shutdown"]
@@ -112,7 +116,10 @@ class Lease:
             except (StaleToken, UnknownWorker):
                 self._stop("lost")
             except DatabaseError as error:
-                log.warning("the lease was not renewed: %s", error)
+                if isinstance(error, DatabasePasses):
+                    patience.say_away(log, "the lease was not renewed: %s", error)
+                else:
+                    log.warning("the lease was not renewed: %s", error)
                 if time.monotonic() - self._confirmed > LEASE_SECONDS:
                     self._stop("lost")
             if self._stopped_at is not None and time.monotonic() - self._stopped_at > STOP_SECONDS:
@@ -193,35 +200,56 @@ def set_idle(worker_id: int) -> None:
 
 
 @patience.patient(patience.WORKING, doubtful=True)
-def give_up_stages(worker_id: int, *, outside: bool = False) -> int:
+def give_up_stages(worker_id: int, *, cause: Cause = Cause.ITSELF, said: str = "") -> int:
     """A job process died: its stage goes back to the queue now instead of in 45 s. How many stages.
 
-    outside: somebody killed it, which says nothing of the stage and does not count against it, within reason.
+    cause: killed from outside says nothing of the stage and does not count against it, within reason; out of memory is
+    tried once more with less; all else counts. said: how it ended, in a sentence.
     """
-    return _give_up(worker_id, outside)
+    return _give_up(worker_id, cause, said)
 
 
-def _give_up(worker_id: int, outside: bool) -> int:
-    released = 0
+def _give_up(worker_id: int, cause: Cause, said: str) -> int:
+    ended = 0
     with writing() as session:
-        for stage_id, token in leases.held_by(session, worker_id) if outside else ():
-            if stages.times_lost(session, stage_id) < MOST_KILLED:
-                stages.release(session, stage_id, token, cause=_KILLED)
-                released += 1
-        held = leases.expire_worker(session, worker_id)
-        if held:
-            for one in stages.requeue_expired(session):
-                log.warning("%s", one.cause, extra={"stage": f"{one.kind}#{one.stage_id}"})
+        gpu = worker_rows.device_of(session, worker_id) == "gpu"
+        for stage_id, token in leases.held_by(session, worker_id):
+            sentence = end(session, stage_id, token, cause, said, gpu=gpu)
+            log.warning("%s", sentence, extra={"stage": f"{leases.described(session, stage_id)[0]}#{stage_id}"})
+            ended += 1
         cards.give_back(session, worker_id)
-    return released + held
+    return ended
 
 
-def bury_worker(worker_id: int, *, outside: bool = False) -> int:
+def end(session: Session, stage_id: int, token: int, cause: Cause, said: str, *, gpu: bool) -> str:
+    """End the claim of a process that died, as the cause asks for; the sentence that is kept."""
+    if cause is Cause.MEMORY:
+        from workers.queue.ends.memory import Where, ran_out
+
+        return ran_out(session, stage_id, token, where=Where.MACHINE, gpu=gpu)
+    if cause is Cause.OUTSIDE and stages.times_lost(session, stage_id) < MOST_KILLED:
+        stages.release(session, stage_id, token, cause=said or _KILLED)
+        return said or _KILLED
+    return stages.lose(session, stage_id, token, cause=said or None).cause
+
+
+def bury_worker(worker_id: int, *, cause: Cause = Cause.ITSELF, said: str = "") -> int:
     """A worker died: mark its row, give its stages back. Its caller asks again where the database is away."""
-    held = _give_up(worker_id, outside)
+    held = _give_up(worker_id, cause, said)
     with writing() as session:
         worker_rows.stop(session, worker_id)
     return held
+
+
+def bury_the_gone() -> int:
+    """Workers of this machine whose whole stack ended, so that nobody said it: their stages go back without counting.
+    Those that hold a stage, do not renew its lease, and have no process here; how many."""
+    with reading() as session:
+        silent = leases.unrenewed_on(session, socket.gethostname(), LEASE_SECONDS - UNRENEWED)
+    gone = [worker_id for worker_id, name, pid in silent if running(pid, name) is None]
+    for worker_id in gone:
+        bury_worker(worker_id, cause=Cause.OUTSIDE, said=_STACK_ENDED)
+    return len(gone)
 
 
 @patience.patient(_GOODBYE_SECONDS, doubtful=True)

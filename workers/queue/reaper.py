@@ -12,11 +12,11 @@ from types import FrameType
 from cwpo.artifacts import TOKENS
 from cwpo.errors import ConfigError
 from db.engine import now
-from db.errors import DatabaseError
+from db.errors import DatabaseError, DatabasePasses
 from db.repositories import leases, stages
 from db.repositories import workers as worker_rows
 from db.repositories.keeping import removal
-from workers.machine import logs
+from workers.machine import logs, patience
 from workers.machine.database import reading, writing
 from workers.machine.disk import leftovers
 from workers.machine.paths import store
@@ -53,6 +53,9 @@ def run_reaper() -> None:
             reap(housekeeping=ticks % _HOUSEKEEPING_EVERY == 0, expire=time.monotonic() >= spared)
             if ticks % _REMOVE_EVERY == 0:
                 remove_deleted()
+        except DatabasePasses as error:
+            patience.say_away(log, "%s", error)
+            spared = time.monotonic() + _SPARED
         except DatabaseError as error:
             log.warning("%s", error)
             spared = time.monotonic() + _SPARED
@@ -114,7 +117,8 @@ def reap(*, housekeeping: bool = False, expire: bool = True) -> int:
             worker_rows.forget_stopped(session)
     if housekeeping:
         remove_abandoned()
-    scheduler.ring_idle()
+    if not scheduler.ring_idle() and patience.is_away(patience.REDIS):
+        log.warning("Redis does not answer: stages that are ready start when it is back.")
     return lost
 
 

@@ -22,6 +22,8 @@ def ring_idle() -> bool:
         if not patience.passes(error):
             log.warning("Redis refuses: %s", error)
         return False
+    if rings:
+        patience.answered(patience.REDIS)
     return True
 
 

@@ -15,7 +15,7 @@ from types import FrameType
 import psutil
 
 from cwpo.config.environment import settings
-from workers.machine import killed, logs, modes
+from workers.machine import killed, logs, modes, patience
 from workers.machine.devices import cores
 from workers.machine.processes import child_environment, die_with_parent, end_all, parent_from_environment
 from workers.queue.chat.hosting import ChatHost
@@ -69,7 +69,7 @@ class Supervisor:
         self._asked_at = 0.0
         self._next_beat = 0.0
         self._beats = 0
-        self._unburied: list[tuple[int, bool]] = []  # dead workers, whether killed from outside: not given back yet
+        self._unburied: list[tuple[int, killed.Cause, str]] = []  # dead workers and why: not given back yet
 
     def run(self) -> None:
         """Start what is missing, five times a second; on SIGTERM or SIGINT end everything, on a second one at once."""
@@ -116,6 +116,7 @@ class Supervisor:
             self._give_back()
             idle = {s.worker_id: s.process.pid for s in self.slots if s.worker_id and s.process and not _has_job(s)}
             with _database_may_be_down():
+                lease.bury_the_gone()
                 lease.beat_idle(idle)
                 self._beats += 1
                 if self._beats % LOOK_EVERY == 0:
@@ -163,7 +164,7 @@ class Supervisor:
             "%s %d ended (%s); restarting", slot.role, slot.process.pid, code, extra={"worker": slot.name or None}
         )
         if slot.worker_id is not None:
-            self._unburied.append((slot.worker_id, killed.from_outside(-code, before=slot.memory_kills)))
+            self._unburied.append((slot.worker_id, *killed.of_worker(code, before=slot.memory_kills)))
             self._give_back()
         slot.process, slot.worker_id = None, None
 
@@ -173,8 +174,8 @@ class Supervisor:
 
         with _database_may_be_down():
             while self._unburied:
-                worker_id, outside = self._unburied[0]
-                lease.bury_worker(worker_id, outside=outside)
+                worker_id, cause, said = self._unburied[0]
+                lease.bury_worker(worker_id, cause=cause, said=said)
                 del self._unburied[0]
                 scheduler.ring_idle()
 
@@ -211,11 +212,13 @@ def make_slots() -> list[Slot]:
 
 @contextlib.contextmanager
 def _database_may_be_down() -> Iterator[None]:
-    """The supervisor outlives the database: say it, go on; leases tell the others."""
-    from db.errors import DatabaseError
+    """The supervisor outlives the database: say it once, go on; leases tell the others."""
+    from db.errors import DatabaseError, DatabasePasses
 
     try:
         yield
+    except DatabasePasses as error:
+        patience.say_away(log, "%s", error)
     except DatabaseError as error:
         log.warning("%s", error)
 
@@ -236,7 +239,7 @@ def supervise(make_until: Callable[[Collection[str]], UntilIdle] | None = None) 
         modes.make_home(home())
         address.check(address.redis_url())
         slots = make_slots()
-        upgrade(database_url())
+        patience.patiently(lambda: upgrade(database_url()))
     except (ConfigError, DatabaseError) as error:
         log.error("%s", error)
         return 1

@@ -22,7 +22,7 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 
 from cwpo.config.environment import settings
-from workers.machine import killed, logs
+from workers.machine import killed, logs, patience
 from workers.machine.processes import allocator_environment, child_environment, die_with_parent, parent_from_environment
 from workers.machine.redis.connection import connect_to_wait
 from workers.queue import doorbell
@@ -110,9 +110,9 @@ class StageWorker(SpawnWorker):
         from db.errors import DatabaseUnavailable
         from workers.queue.lease import give_up_stages
 
+        cause, said = killed.of_status(status, before=self._memory_kills)
         try:
-            number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else 0
-            give_up_stages(settings.own_worker, outside=killed.from_outside(number, before=self._memory_kills))
+            give_up_stages(settings.own_worker, cause=cause, said=said)
         except DatabaseUnavailable as error:
             log.warning("the stage of a job process that died waits for the end of its lease: %s", error)
 
@@ -120,20 +120,24 @@ class StageWorker(SpawnWorker):
         """Until a ring comes, or long enough to look without one; whether one came."""
 
         def once() -> bool:
-            Queue.lpop([queue.key], int(LOOK_EVERY), connection=self.connection)
-            return True
-
-        try:
-            return self._with_redis(once)
-        except DequeueTimeout:
+            with contextlib.suppress(DequeueTimeout):
+                Queue.lpop([queue.key], int(LOOK_EVERY), connection=self.connection)
+                return True
             return False
+
+        return self._with_redis(once)
 
     def _with_redis(self, do: Callable[[], object]) -> bool:
         """What `do` says; False, said and after a pause, where Redis is away, refuses, or holds something else."""
         try:
-            return bool(do())
+            done = bool(do())
+            patience.answered(patience.REDIS)
+            return done
         except RedisError as error:
-            self._say(error)
+            if patience.passes(error):
+                patience.say_away(log, "Redis does not answer (%s); this worker looks for work by itself.", error)
+            else:
+                self._say(error)
             if doorbell.is_of_another_type(error):
                 with contextlib.suppress(RedisError):
                     doorbell.clear(self.queues[0])
@@ -262,8 +266,9 @@ def run_horse(worker_name: str) -> None:
     try:
         work()
         code = 0
-    except Exception:  # how the stage ended is recorded; here only the log is left
-        log.exception("the job ended by an error")
+    except Exception as error:  # how the stage ended is recorded and said; here only the log is left
+        if logs.sentence(error) is None:
+            log.exception("the job ended by an error")
         code = 0
     finally:
         logging.shutdown()

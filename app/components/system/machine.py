@@ -14,7 +14,7 @@ from cwpo.report.numbers import duration, size
 from cwpo.stages.graph import slot_name
 from db import queries
 from db.errors import DatabaseError
-from db.records import ActiveStage, ArtifactUsage, QueueHealth, WorkerRow
+from db.records import ActiveStage, ArtifactUsage, EndedAttempt, QueueHealth, WorkerRow
 from workers import api
 
 WORKER_COLUMNS = (
@@ -35,6 +35,15 @@ STAGE_COLUMNS = (
     Column(label="priority", figures=True),
     Column(label="worker"),
     Column(label="since"),
+)
+ENDED_COLUMNS = (
+    Column(label="stage"),
+    Column(label="run", figures=True),
+    Column(label="attempt", figures=True),
+    Column(label="ended"),
+    Column(label="stage now"),
+    Column(label="since"),
+    Column(label="cause", limit=200),
 )
 ACTIVE_SHOWN = 10
 
@@ -93,6 +102,23 @@ def show_active(active: Sequence[ActiveStage], files: list[tables.Drawn]) -> Non
         rows = [_stage_row(stage) for stage in active]
         tables.show_with_file(files, STAGE_COLUMNS, rows, alt="Stages in the queue", numbers=lambda: fields_of(active),
                     most=ACTIVE_SHOWN)  # fmt: skip
+
+
+def show_ended(ended: Sequence[EndedAttempt], files: list[tables.Drawn]) -> None:
+    """What ended without a result in the last 24 hours, and why: killed, out of memory, set aside, or an error."""
+    if not ended:
+        return
+    layout.small("Ended without a result in 24 h")
+    rows = [
+        (
+            slot_name(one.kind), None if one.run_id is None else f"{one.run_id}", one.token,
+            Cell(text=one.status, strong=one.status == "failed"), one.stage_status,
+            Cell(text=ago(one.finished_at), muted=True), one.cause,
+        )
+        for one in ended
+    ]  # fmt: skip
+    tables.show_with_file(files, ENDED_COLUMNS, rows, alt="Ended without a result", numbers=lambda: fields_of(ended),
+                most=ACTIVE_SHOWN)  # fmt: skip
 
 
 def show_workers(workers: Sequence[WorkerRow], files: list[tables.Drawn]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from cwpo.errors import NoRoom
 from cwpo.models.memory_estimate import lora_of
 from cwpo.models.shape import known_config, shape_of
+from cwpo.models.sizes.machine import check_left
 from cwpo.stages.context import StageContext
 from cwpo.stages.execute import Compute, Computed, compute_here
 from cwpo.stages.kinds import kind_of
@@ -48,9 +49,10 @@ def check_room(context: StageContext[Any]) -> None:
 
 
 def in_room(compute: Compute | None) -> Compute:
-    """The same computation, begun only where the disk has room for what it writes."""
+    """The same computation, begun only where the disk has room for what it writes, and memory for anything."""
 
     def checked(context: StageContext[Any]) -> Computed:
+        check_left(context.kind)
         check_room(context)
         return (compute or compute_here)(context)
 

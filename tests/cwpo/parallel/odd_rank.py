@@ -51,6 +51,15 @@ def second_has_a_bug(ctx: Context) -> dict[str, Any]:
     return {}
 
 
+def second_has_no_memory(ctx: Context) -> dict[str, Any]:
+    if ctx.execution.ranks.rank == 1:
+        import torch
+
+        torch.empty(2**50)
+    time.sleep(600)
+    return {}
+
+
 def second_is_killed(ctx: Context) -> dict[str, Any]:
     if ctx.execution.ranks.rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -101,8 +110,8 @@ def starts_a_child(ctx: Context) -> dict[str, Any]:
 ACTS: Mapping[str, Callable[[Context], dict[str, Any]]] = {
     act.__name__: act
     for act in (
-        writes, is_loud, fails_loudly, second_fails, second_has_a_bug, second_is_killed, second_dies,
-        second_is_stopped, obeys, waits_for_the_other, starts_a_child,
+        writes, is_loud, fails_loudly, second_fails, second_has_a_bug, second_has_no_memory, second_is_killed,
+        second_dies, second_is_stopped, obeys, waits_for_the_other, starts_a_child,
     )
 }  # fmt: skip
 MEET = ("second_fails", "second_is_killed", "obeys", "waits_for_the_other")  # the others need no group, and no torch

@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from cwpo.errors import Cancelled, ConfigError, CwpoError, DataError, RankError, RanksLost
+from cwpo.errors import Cancelled, ConfigError, CwpoError, DataError, OutOfMemory, RankError, RanksLost
+from cwpo.parallel.killed import memory_kills
 from cwpo.parallel.launch import compute_in_ranks
 from cwpo.stages.execute import Computed
 from tests.cwpo import stage
@@ -79,6 +80,7 @@ def test_fifty_megabytes_on_stderr_neither_block_nor_stay_in_memory(tmp_path: Pa
         ("second_fails", ConfigError, "align.beta: must be above 0."),
         ("second_has_a_bug", RankError, "IndexError: list index out of range. The log holds the technical text"),
         ("second_is_killed", RanksLost, "Rank 1 of 2 was ended by SIGKILL"),
+        ("second_has_no_memory", OutOfMemory, "Out of memory"),
     ],
 )
 def test_one_rank_ends_all_and_its_reason_is_the_one_that_is_told(
@@ -90,6 +92,8 @@ def test_one_rank_ends_all_and_its_reason_is_the_one_that_is_told(
     assert str(raised.value).startswith(sentence)
     assert type(raised.value) is kind
     assert time.monotonic() - began < 60
+    if act == "second_is_killed" and memory_kills() is not None:
+        assert getattr(raised.value, "outside", False)
     if act == "second_has_a_bug":
         assert "odd_rank.py" in "\n".join(raised.value.__notes__)
 

@@ -21,7 +21,7 @@ from tests.workers.workplace import descendants, lives, wait_for
 from workers.cli import stack
 from workers.cli.launch import kept
 from workers.machine.processes import is_alive
-from workers.queue.doorbell import connect
+from workers.queue.doorbell import connect, socket_path
 
 
 @pytest.fixture
@@ -97,6 +97,9 @@ def test_second_stack_over_one_home_is_refused(home: Path) -> None:
         stack.prepare()
     stack.stack_file(home).write_text(json.dumps({"pid": 2**22 - 1, "web_url": "http://here", "redis_url": "x"}))
     assert stack.running_stack(home) is None
+    other = {"pid": os.getpid(), "process": "another boot 7", "web_url": "http://here", "redis_url": "x"}
+    stack.stack_file(home).write_text(json.dumps(other))  # its number is another process's now
+    assert (stack.running_stack(home) is None) is (sys.platform == "linux")
 
 
 @pytest.mark.parametrize(
@@ -201,6 +204,19 @@ def test_a_program_that_never_starts_is_given_up() -> None:
     assert time.monotonic() - began < 30
 
 
+def test_a_program_that_is_killed_is_started_again_however_often(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "PAUSE", 0.001)
+    script = (
+        "import os, pathlib, sys\nstarts = pathlib.Path(sys.argv[1])\n"
+        "number = len(starts.read_text()) if starts.exists() else 0\nstarts.write_text('x' * (number + 1))\n"
+        "os.kill(os.getpid(), 9) if number <= int(sys.argv[2]) else sys.exit(7)\n"
+    )
+    killed = kept.GIVE_UP_AFTER
+    command = [sys.executable, "-c", script, str(home / "starts"), str(killed)]
+    assert kept.keep_running("fragile", command) == 7
+    assert len((home / "starts").read_text()) == killed + 1 + kept.GIVE_UP_AFTER
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_ending_the_launcher_ends_every_process_it_started(home: Path, ending: signal.Signals) -> None:
     process = started(home)
@@ -214,4 +230,25 @@ def test_ending_the_launcher_ends_every_process_it_started(home: Path, ending: s
     if ending == signal.SIGINT:
         assert process.returncode == 0
         assert not stack.stack_file(home).exists()
+    else:
+        _starts_again_over_what_was_killed(home)
     assert [child for child in family if psutil.pid_exists(child.pid) and lives(child)] == []
+
+
+def _starts_again_over_what_was_killed(home: Path) -> None:
+    """At once, with a Redis of its own; nothing of the old stack is left or in the way."""
+    before = json.loads(stack.stack_file(home).read_text())
+    socket_before = socket_path(before["redis_url"])
+    assert socket_before is not None
+    assert socket_before.parent.exists()
+    again = started(home)
+    try:
+        now = stack.running_stack(home)
+        assert now is not None
+        assert now["pid"] == again.pid
+        assert now["redis_url"] != before["redis_url"]
+        assert not socket_before.parent.exists()
+        assert connect(now["redis_url"]).ping()
+    finally:
+        again.send_signal(signal.SIGINT)
+        assert again.wait(20) == 0

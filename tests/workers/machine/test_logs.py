@@ -13,10 +13,13 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ConnectionError as RedisAway
 
+from cwpo.errors import sentence_of
+from db.errors import DatabasePasses
 from tests.workers.workplace import Workplace
 from workers import api
-from workers.machine import logs
+from workers.machine import logs, patience
 
 log = logging.getLogger("workers.tests")
 
@@ -60,6 +63,39 @@ def test_json_is_one_object_a_line_with_every_field(
     assert (found["level"], found["logger"], found["message"]) == ("ERROR", "workers.tests", "two\nlines")
     assert (found["worker"], found["run"], found["stage"]) == (None, None, "align#12")
     assert found["traceback"].endswith("ValueError: a\nb")
+
+
+def test_an_error_with_a_sentence_is_a_line_and_not_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    for error in (DatabasePasses("The database is away."), RedisAway("Error 111 connecting"), MemoryError()):
+        try:
+            raise error
+        except Exception:
+            log.exception("worker a: quits.")
+    lines = said(capsys)
+    assert [line.partition(" workers.tests: ")[2] for line in lines] == [
+        "worker a: quits: The database is away.",
+        "worker a: quits: Redis does not answer (Error 111 connecting).",
+        f"worker a: quits: {sentence_of(MemoryError())}",
+    ]
+
+
+def test_that_something_is_away_is_said_once_and_that_it_answers_again_too(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    for _ in range(3):
+        patience.say_away(log, "tried again: %s", DatabasePasses("The disk is full."))
+        patience.say_away(log, "Redis does not answer (%s).", RedisAway("gone"))
+        patience.answered(patience.DATABASE, wrote=False)  # it can be read all the time
+    patience.answered(patience.DATABASE)
+    patience.answered(patience.REDIS)
+    patience.answered(patience.REDIS)
+    ends = [re.sub(r"\d+ s", "", line).partition(": ")[2] for line in said(capsys)]
+    assert ends == [
+        "tried again: The disk is full.",
+        "Redis does not answer (gone).",
+        "The database answers again, after .",
+        "Redis answers again, after .",
+    ]
 
 
 def test_what_a_block_is_about_ends_with_it_and_goes_along_into_threads(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,13 +8,15 @@ import time
 from pathlib import Path
 
 import yaml
+from sqlalchemy import update
 
 from cwpo.artifacts import ArtifactStore, sha256_of
 from cwpo.training.checkpoints import whole_checkpoints
 from db import queries
+from db.models import Worker
 from tests.workers.workplace import Workplace, descendants, horse_of, lives, wait_for, worker_processes
 from workers import api
-from workers.machine.database import reading
+from workers.machine.database import reading, writing
 from workers.queue import doorbell
 
 LONG = {"align": {"epochs": 200, "lr": 1e-3, "batch_size": 16}, "execution": {"checkpoint_seconds": 0.5}}
@@ -102,7 +104,9 @@ def test_dead_machine_is_noticed_when_its_lease_runs_out(workplace: Workplace) -
     process.kill()
     process.wait()
     wait_for(lambda: not any(map(lives, family)), 3)
-    with workplace.supervisor(workers=1):  # as if on another machine
+    with writing() as session:
+        session.execute(update(Worker).values(host="another"))
+    with workplace.supervisor(workers=1):
         wait_for(lambda: workplace.stage(run_id, "align").attempts == 2, NOTICED)
         assert 30 < time.monotonic() - died < NOTICED
         api.cancel_run(run_id)

@@ -8,6 +8,8 @@ import logging
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from cwpo.config.environment import settings
+from cwpo.parallel.killed import Cause
 from cwpo.stages.execute import execute
 from cwpo.stages.kinds import stored_settings
 from db import engine
@@ -192,6 +195,7 @@ def test_a_database_that_stays_away_ends_in_its_sentence_and_what_does_not_pass_
         patience.patiently(wrong)
     assert next(calls) == 2
     assert patience.passes(RedisAway("gone"))
+    assert patience.passes(ResponseError("MISCONF Errors writing to the AOF file: No space left on device"))
     assert not patience.passes(ResponseError("WRONGTYPE"))
 
 
@@ -237,22 +241,47 @@ def test_kills_from_outside_do_not_count_against_a_stage(place: Workplace) -> No
     """More of them than deaths that are taken for memory; a death of any other kind counts as before."""
     api.submit_run(place.config())
     me = settings.own_worker
-    for outside in [True] * (MAX_LOSSES + 1) + [False]:
+    for cause in [Cause.OUTSIDE] * (MAX_LOSSES + 1) + [Cause.ITSELF]:
         claimed = job._claim(me, "cpu", wait=0.0)
         assert claimed is not None
-        assert lease.give_up_stages(me, outside=outside) == 1
+        assert lease.give_up_stages(me, cause=cause) == 1
     with reading() as session:
         stage = session.get_one(Stage, claimed.stage_id)
         assert (stage.status, stage.losses) == ("queued", 1)
 
 
+def test_a_stack_that_ended_as_a_whole_counts_against_no_stage(place: Workplace) -> None:
+    """The next one on the same machine finds its workers gone; one that lives, or was heard a moment ago, is left."""
+    api.submit_run(place.config())
+    me = settings.own_worker
+    claimed = job._claim(me, "cpu", wait=0.0)
+    assert claimed is not None
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "test-worker"]) as worker:
+        lease.name_process(me, worker.pid)
+        assert lease.bury_the_gone() == 0  # heard just now
+        with session_scope(database.engines()) as session:
+            session.execute(update(Stage).values(lease_expires_at=now(session) + timedelta(seconds=30)))
+        assert lease.bury_the_gone() == 0  # lives
+        worker.kill()
+        worker.wait()
+        assert lease.bury_the_gone() == 1
+    with reading() as session:
+        stage = session.get_one(Stage, claimed.stage_id)
+        assert (stage.status, stage.losses) == ("queued", 0)
+        assert session.get_one(Worker, me).state == "stopped"
+    assert lease.bury_the_gone() == 0
+
+
 def test_whether_a_process_was_killed_for_memory_is_what_the_kernel_counted() -> None:
     kills = killed.memory_kills()
-    assert killed.from_outside(signal.SIGKILL, before=kills) is (kills is not None)
-    assert not killed.from_outside(signal.SIGKILL, before=-1)  # one more since then
-    assert not killed.from_outside(signal.SIGKILL, before=None)
-    assert not killed.from_outside(signal.SIGSEGV, before=kills)
-    assert not killed.from_outside(0, before=kills)
+    assert killed.cause_of(signal.SIGKILL, before=kills) is (Cause.ITSELF if kills is None else Cause.OUTSIDE)
+    assert killed.cause_of(signal.SIGKILL, before=-1) is (Cause.ITSELF if kills is None else Cause.MEMORY)
+    assert killed.cause_of(signal.SIGKILL, before=None) is Cause.ITSELF
+    assert killed.cause_of(signal.SIGSEGV, before=kills) is Cause.ITSELF
+    assert killed.cause_of(0, before=kills) is Cause.ITSELF
+    assert killed.of_status(signal.SIGSEGV, before=kills)[1].startswith("Its process was ended by SIGSEGV")
+    assert killed.of_status(3 << 8, before=kills)[1].startswith("Its process ended with code 3")
+    assert killed.of_worker(1, before=kills)[0] is Cause.OUTSIDE  # the worker process only watches
 
 
 def test_a_clock_that_is_set_back_makes_no_lease_longer(place: Workplace) -> None:

@@ -9,6 +9,7 @@ from db.repositories.people import chats
 from db.status import DONE
 from workers.access.doing import needs, record, say
 from workers.access.roles import Role
+from workers.machine import patience
 from workers.machine.database import reading, writing
 
 LONGEST_PROMPT = 20_000  # characters
@@ -17,6 +18,7 @@ SLOTS = {"aligned": "align", "sft": "sft"}  # beside the base, which every run h
 
 
 @needs(Role.RUNNER)
+@patience.patient()
 def start(run_id: int, *, on_cpu: bool = False) -> int:
     """A chat with the models that a run has so far; its number. The run's own one where it is open already."""
     with reading() as session:
@@ -35,6 +37,7 @@ def start(run_id: int, *, on_cpu: bool = False) -> int:
 
 
 @needs(Role.RUNNER)
+@patience.patient()
 def ask(
     chat_id: int,
     prompt: str,
@@ -64,6 +67,7 @@ def ask(
 
 
 @needs(Role.RUNNER)
+@patience.patient()
 def stop(chat_id: int) -> None:
     """Stop what is being answered; the text so far stays."""
     with writing() as session:
@@ -72,6 +76,7 @@ def stop(chat_id: int) -> None:
 
 
 @needs(Role.RUNNER)
+@patience.patient()
 def end(chat_id: int) -> None:
     """End the chat; its models are given back within seconds."""
     with writing() as session:
@@ -80,6 +85,7 @@ def end(chat_id: int) -> None:
 
 
 @needs(Role.VIEWER, told=False)
+@patience.patient()
 def look(chat_id: int) -> None:
     """A page is looking: called every few seconds, because a chat that nobody looks at ends."""
     with writing() as session:

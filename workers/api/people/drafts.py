@@ -6,10 +6,12 @@ from typing import Any
 from db.repositories.people import drafts, who
 from workers.access.doing import check_owner, needs, nothing, person, record
 from workers.access.roles import Role
+from workers.machine import patience
 from workers.machine.database import writing
 
 
 @needs(Role.ANNOTATOR)
+@patience.patient()
 def save_draft(draft_id: str, *, name: str, content: Mapping[str, Any], revision: int) -> int:
     """Keep a form as it is; its new revision. ChangedDraft where another window has written since `revision`. It is
     written at each change of the form: only its first time is in the log."""
@@ -24,6 +26,7 @@ def save_draft(draft_id: str, *, name: str, content: Mapping[str, Any], revision
 
 
 @needs(Role.RUNNER, told=False)
+@patience.patient()
 def mark_draft_queued(draft_id: str) -> None:
     """Runs were queued from it: it stays, and its list says so."""
     with writing() as session:
@@ -31,6 +34,7 @@ def mark_draft_queued(draft_id: str) -> None:
 
 
 @needs(Role.ANNOTATOR)
+@patience.patient()
 def delete_draft(draft_id: str) -> None:
     """Remove a draft for good."""
     with writing() as session:

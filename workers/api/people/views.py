@@ -9,10 +9,12 @@ from db.repositories.lists import saved_views
 from db.repositories.people import who
 from workers.access.doing import check_owner, needs, person, record
 from workers.access.roles import Role
+from workers.machine import patience
 from workers.machine.database import writing
 
 
 @needs(Role.ANNOTATOR)
+@patience.patient()
 def save_view(name: str, params: Mapping[str, Any]) -> int:
     """Keep a list under a new name; the view's number."""
     with writing() as session:
@@ -22,6 +24,7 @@ def save_view(name: str, params: Mapping[str, Any]) -> int:
 
 
 @needs(Role.ANNOTATOR)
+@patience.patient()
 def replace_view(view_id: int, params: Mapping[str, Any]) -> None:
     """Let a view show what is looked at now."""
     with writing() as session:
@@ -31,6 +34,7 @@ def replace_view(view_id: int, params: Mapping[str, Any]) -> None:
 
 
 @needs(Role.ANNOTATOR)
+@patience.patient()
 def rename_view(view_id: int, name: str) -> None:
     """Give a view another name."""
     with writing() as session:
@@ -40,6 +44,7 @@ def rename_view(view_id: int, name: str) -> None:
 
 
 @needs(Role.ANNOTATOR)
+@patience.patient()
 def delete_view(view_id: int) -> None:
     """Forget a view."""
     with writing() as session:
@@ -49,6 +54,7 @@ def delete_view(view_id: int) -> None:
 
 
 @needs(Role.RUNNER)
+@patience.patient()
 def set_default_view(view_id: int | None) -> None:
     """What Runs opens with; None: all runs."""
     with writing() as session:

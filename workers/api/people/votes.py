@@ -1,7 +1,7 @@
 """People vote on pairs; their votes become sets of labels that runs use, and files."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cwpo.bounds import json_text
@@ -20,6 +20,7 @@ from db.repositories.relabeling.votes import NewVote
 from workers.access import doing
 from workers.access.doing import needs, nothing, reads, record, runs_of, say
 from workers.access.roles import Role
+from workers.machine import patience
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
 
@@ -52,6 +53,7 @@ def voter(typed: str) -> str:
 
 
 @needs(Role.ANNOTATOR, told=False)
+@patience.patient()
 def next_pair(run_id: int, person: str, queue: str, *, overlap: int = 1) -> Shown | None:
     """The pair that this person is to vote on now; nobody else gets it for ten minutes."""
     with writing() as session:
@@ -59,6 +61,7 @@ def next_pair(run_id: int, person: str, queue: str, *, overlap: int = 1) -> Show
 
 
 @needs(Role.ANNOTATOR, told=False)
+@patience.patient()
 def put_aside(shown: Shown) -> None:
     """This person does not want this pair now."""
     with writing() as session:
@@ -66,6 +69,7 @@ def put_aside(shown: Shown) -> None:
 
 
 @needs(Role.ANNOTATOR)
+@patience.patient(doubtful=True)  # the same card a second time changes nothing
 def cast_vote(shown: Shown, choice: str, seconds: float | None = None) -> int:
     """Write a vote; its id, once it is committed. The same card a second time changes nothing."""
     with writing() as session:
@@ -76,6 +80,7 @@ def cast_vote(shown: Shown, choice: str, seconds: float | None = None) -> int:
 
 
 @needs(Role.ANNOTATOR)
+@patience.patient()
 def undo_vote(run_id: int, person: str, queue: str = "") -> Shown | None:
     """Take this person's newest vote back and show the pair again; None where there is none."""
     with writing() as session:
@@ -104,6 +109,7 @@ def draft_set(run_id: int) -> Draft:
 
 
 @needs(Role.RUNNER)
+@patience.patient()
 def make_set(run_id: int, name: str, note: str = "") -> SetRow:
     """Freeze the votes of a run as the next version of a set, which no later vote changes."""
     set_rows.check_name(name)
@@ -156,6 +162,11 @@ def import_votes(run_id: int, lines: Iterable[str], person: str) -> int:
         by_person.setdefault(who, []).append(vote)
     if not by_person:
         raise DataError("The file has no line with prompt, chosen and rejected.")
+    return _add_votes(run_id, by_person)
+
+
+@patience.patient()
+def _add_votes(run_id: int, by_person: Mapping[str, Sequence[NewVote]]) -> int:
     with writing() as session:
         taken = sum(vote_rows.add(session, run_id, who, votes) for who, votes in by_person.items())
         record(session, runs_of([run_id]), after={"votes": taken, "people": list(by_person)})

@@ -14,6 +14,7 @@ log = logging.getLogger("workers.cli.stack")
 
 LIVED = 10.0  # seconds after which a start counts as one that worked
 GIVE_UP_AFTER = 3  # starts in a row that did not work: what is wrong will not pass
+PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds before a start, doubled with each that was short
 GRACE = 3.0  # seconds to end
 _TICK = 0.1
 
@@ -31,10 +32,11 @@ class _Stop:
 
 
 def keep_running(name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
-    """Run the program until it is asked to stop. Its exit status once it failed to start three times in a row.
+    """Run the program until it is asked to stop. Its exit status once it failed to start three times in a row; one that
+    was killed did not fail.
 
     `environment`: by default that of this process."""
-    stop, failed, parent = _Stop(), 0, os.getpid()
+    stop, failed, short, parent = _Stop(), 0, 0, os.getpid()
     while True:
         began = time.monotonic()
         child = subprocess.Popen(command, env=environment, preexec_fn=lambda: die_with_parent(parent))
@@ -43,8 +45,10 @@ def keep_running(name: str, command: Sequence[str], environment: Mapping[str, st
                 end_all([child], GRACE)
                 return 0
             time.sleep(_TICK)
-        failed = failed + 1 if time.monotonic() - began < LIVED else 0
+        lived = time.monotonic() - began >= LIVED
+        short = 0 if lived else short + 1
+        failed = 0 if lived else failed + (child.returncode >= 0)
         if stop.asked or failed >= GIVE_UP_AFTER:
             return 0 if stop.asked else child.returncode or 1
         log.warning("%s ended (%s); starting it again", name, child.returncode)
-        time.sleep(0.2 * 2**failed)
+        time.sleep(min(LONGEST_PAUSE, PAUSE * 2**short))

@@ -16,7 +16,7 @@ from pathlib import Path
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.environment import settings
 from db.repositories.keeping.needed import Needed, needed
-from workers.machine import paths
+from workers.machine import paths, patience
 from workers.machine.database import reading, writing
 
 DAY = 24 * 3600.0
@@ -110,9 +110,7 @@ def remove(found: Sequence[Leftover]) -> list[Leftover]:
         bin_ = place.root / "tmp" / f"removed-{uuid.uuid4().hex}"
         bin_.mkdir(parents=True)
         try:
-            with writing() as session:
-                now = needed(session, hold=True)
-                gone += [one for one in going[start : start + _AT_ONCE] if _moved(one, bin_, place, now)]
+            gone += _move_away(going[start : start + _AT_ONCE], bin_, place)
         finally:
             shutil.rmtree(bin_, ignore_errors=True)
     return gone
@@ -123,6 +121,14 @@ def remove_by_setting() -> list[Leftover]:
     kinds = [CHECKPOINTS] if settings.keep_checkpoints is not None else []
     kinds += [EXPORTS, RERUNS] if settings.keep_exports is not None else []
     return remove(find(kinds)) if kinds else []
+
+
+@patience.patient()
+def _move_away(going: Sequence[Leftover], bin_: Path, place: ArtifactStore) -> list[Leftover]:
+    """Those that still may go, renamed into the bin while nobody can queue their stages."""
+    with writing() as session:
+        now = needed(session, hold=True)
+        return [one for one in going if _moved(one, bin_, place, now)]
 
 
 def _moved(one: Leftover, bin_: Path, place: ArtifactStore, now: Needed) -> bool:

@@ -26,8 +26,8 @@ from db.queries.people import chats as chat_rows
 from db.records.chats import ANSWERED, ENDED, GONE_SECONDS, STOPPED, TurnRow
 from db.repositories.people import chats
 from db.status import DONE
-from workers.machine import logs
-from workers.machine.database import reading, writing
+from workers.machine import logs, patience
+from workers.machine.database import reading, writing, written
 from workers.machine.paths import store
 from workers.machine.processes import die_with_parent, parent_from_environment
 from workers.queue.chat.place import has_files, place_for
@@ -60,8 +60,7 @@ def run_chat(chat_id: int) -> None:
     try:
         speakers = _loaded(chat_id)
         template = all(speaker.has_template for speaker in speakers.values())
-        with writing() as session:
-            chats.opened(session, chat_id, template=template)
+        written(lambda session: chats.opened(session, chat_id, template=template))
         while True:
             _one_turn(chat_id, speakers)
     except _Stop as stop:
@@ -69,8 +68,8 @@ def run_chat(chat_id: int) -> None:
     except Exception as error:
         log.error("chat %d: %s", chat_id, sentence_of(error))
         said = str(error) if isinstance(error, DatabaseError) else sentence_of(error)
-    with writing() as session:
-        chats.end(session, chat_id, without_secrets(said))
+    words = without_secrets(said)
+    written(lambda session: chats.end(session, chat_id, words))
 
 
 def _claimed(chat_id: int) -> bool:
@@ -148,11 +147,10 @@ def _one_turn(chat_id: int, speakers: dict[str, "Speaker"]) -> None:
         raise
     except Exception as error:  # of one turn: the next one may be answered
         log.warning("chat %d, turn %d: %s", chat_id, turn.number, error)
-        with writing() as session:
-            chats.finish(session, chat_id, turn.id, failed=sentence_of(error))
+        failed = sentence_of(error)
+        written(lambda session: chats.finish(session, chat_id, turn.id, failed=failed))
         return
-    with writing() as session:
-        chats.finish(session, chat_id, turn.id, stopped=stopped)
+    written(lambda session: chats.finish(session, chat_id, turn.id, stopped=stopped))
 
 
 def _answer(chat_id: int, turn: TurnRow, before: Sequence[TurnRow], speakers: dict[str, "Speaker"]) -> bool:
@@ -195,7 +193,10 @@ def _pulse(chat_id: int) -> None:
                 chats.beat(session, chat_id)
                 sign = chat_rows.life_sign(session, chat_id)
         except DatabaseError as error:  # it may be back in a moment
-            log.warning("%s", error)
+            if patience.passes(error):
+                patience.say_away(log, "%s", error)
+            else:
+                log.warning("%s", error)
             time.sleep(BEAT_EVERY)
             continue
         if sign is None or sign.state == ENDED:

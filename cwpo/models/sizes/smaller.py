@@ -1,0 +1,97 @@
+"""What a stage that ran out of memory is tried with once more, and what would fit by the estimate. No torch.
+
+Only what enters no fingerprint is made smaller: the tokens of one forward pass, while the batch of a step stays what it
+is, and the activations that are kept.
+"""
+
+from typing import Any
+
+from cwpo.config.parts import ExecutionConfig
+from cwpo.models import memory_estimate
+from cwpo.models.shape import Shape
+from cwpo.models.sizes.fits import CARDS, CONTEXT, GIGABYTE, first_that_fits, ways, words_of
+from cwpo.stages.kinds import kind_of
+from cwpo.stages.settings import SampleSettings, ScorerSettings, Settings
+
+LEAST_TOKENS = 128  # fewer hold no row of most data, and a row always stands whole
+
+
+def fixes_tokens(settings: Settings, shape: Shape | None) -> bool:
+    """Whether the token budget does not matter to the stage, so that half of it would help nothing."""
+    if kind_of(settings).light:
+        return True
+    if shape is None and isinstance(settings, ScorerSettings):
+        return bool(settings.dropout)
+    return memory_estimate.fixes_tokens(settings, shape) if shape is not None else _known_fixed(settings)
+
+
+def _known_fixed(settings: Settings) -> bool:
+    """The same of a model whose sizes are not known."""
+    if isinstance(settings, SampleSettings):
+        return settings.batches is not None
+    lora = memory_estimate.lora_of(settings)
+    return bool(getattr(settings, "label_dropout", 0.0) or (lora and lora.dropout))
+
+
+def smaller(settings: Settings, tried: ExecutionConfig, shape: Shape | None) -> ExecutionConfig | None:
+    """Half the token budget, and activations made again where it trains; None where nothing of it can be less."""
+    tokens = tried.tokens_per_batch
+    if not fixes_tokens(settings, shape) and tokens // 2 >= LEAST_TOKENS:
+        tokens //= 2
+    again = tried.gradient_checkpointing
+    if kind_of(settings).trains and again is None:
+        again = True
+    if (tokens, again) == (tried.tokens_per_batch, tried.gradient_checkpointing):
+        return None
+    return tried.model_copy(update={"tokens_per_batch": tokens, "gradient_checkpointing": again})
+
+
+def words(settings: Settings, execution: ExecutionConfig, shape: Shape | None) -> str:
+    """With what a stage is executed: "2,048 tokens at once and gradient checkpointing"; empty where nothing of that
+    matters to it."""
+    parts = [] if fixes_tokens(settings, shape) else [f"{execution.tokens_per_batch:,} tokens at once"]
+    if kind_of(settings).trains and execution.gradient_checkpointing is not None:
+        parts.append("gradient checkpointing" if execution.gradient_checkpointing else "all activations kept")
+    return " and ".join(parts)
+
+
+def what_would_fit(settings: Settings, execution: ExecutionConfig, shape: Shape | None, have: int | None) -> str:
+    """What to change, in words that end a sentence. have: bytes of the card, or of the machine's memory."""
+    if isinstance(settings, SampleSettings) and settings.batches is not None:
+        return "answers in bf16 belong to their batch: lower evaluation.cache_gb, or sample in fp32"
+    if kind_of(settings).light or shape is None:
+        return "close what else uses memory, lower execution.tokens_per_batch or choose a smaller model"
+    if have is not None and (tokens := _tokens_that_fit(settings, execution, shape, have)) is not None:
+        return f"by the estimate execution.tokens_per_batch: {tokens} fits into {have / GIGABYTE:.1f} GB"
+    least = min(execution.tokens_per_batch, LEAST_TOKENS)
+    taken = _bytes(settings, shape, least)
+    if taken is None or (have is not None and taken + CONTEXT <= memory_estimate.SAFE * have):
+        return "by the estimate there is room: close what else uses the memory, or choose a smaller model"
+    possible = ways(settings, shape, tokens=least, asked=None, counts=(1,))
+    larger = (size for size in CARDS if have is None or size * GIGABYTE > 1.05 * have)
+    found = ((size, first_that_fits(possible, memory_estimate.SAFE * size)) for size in larger)
+    size, way = next(((size, way) for size, way in found if way is not None), (0, None))
+    how = "" if way is None or way.four_bits or not way.checkpointing else f" {words_of(way)}"
+    fits = f", which fits a card of {size} GB{how}: use such a one" if way is not None else ":"
+    adapter = ", set model.lora" if kind_of(settings).trains and memory_estimate.lora_of(settings) is None else ""
+    told = f"by the estimate it takes {(taken + CONTEXT) / GIGABYTE:.1f} GB at least{fits}{adapter}"
+    return f"{told} or choose a smaller model".replace(":, ", ": ").replace(": or ", ": ")
+
+
+def _tokens_that_fit(settings: Settings, execution: ExecutionConfig, shape: Shape, have: int) -> int | None:
+    """The largest half of a half … of what was tried that the estimate has room for."""
+    tokens = execution.tokens_per_batch // 2
+    while tokens >= LEAST_TOKENS and not fixes_tokens(settings, shape):
+        taken = _bytes(settings, shape, tokens)
+        if taken is not None and taken + CONTEXT <= memory_estimate.SAFE * have:
+            return tokens
+        tokens //= 2
+    return None
+
+
+def _bytes(settings: Settings, shape: Shape, tokens: int) -> int | None:
+    """With activations made again where it trains."""
+    need: Any = memory_estimate.of_stage(settings, shape, tokens=tokens)
+    if need is None:
+        return None
+    return int(need.total_checkpointed if kind_of(settings).trains else need.total)
