@@ -32,8 +32,7 @@ from workers.machine.devices import worker_count
 from workers.machine.paths import ROOT, home, stack_failure, stack_file
 from workers.machine.processes import die_with_parent, identity, is_alive, parent_from_environment
 from workers.machine.redis import address, versions
-from workers.machine.redis.address import redis_url
-from workers.queue.doorbell import redis_url, socket_path
+from workers.machine.redis.address import redis_url, socket_path
 
 log = logging.getLogger("workers.cli.stack")
 
