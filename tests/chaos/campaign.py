@@ -31,6 +31,7 @@ from tests.chaos.siege import KILLS, KINDS, Siege, names_on
 KILLED, EACH, SLOW = amount("KILLS", 500), amount("EACH", 20), amount("SLOW", 3)
 IN_A_ROUND = 50  # kills
 COUNTS = ("lost", "published_twice", "stuck", "corrupt", "doctor", "orphans", "tracebacks")
+AMOUNTS = ("runs", "stages", "resumed")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -58,7 +59,7 @@ def all_rounds(
 ) -> None:
     """Rounds on one database until every kind has happened as often as it should."""
     so_far = stored["databases"].setdefault(database, {"faults": {}, "rounds": 0, "seconds": 0.0, "words": []})
-    for name in (*COUNTS, "runs", "stages"):
+    for name in (*COUNTS, *AMOUNTS):
         so_far.setdefault(name, 0)
     while schedule := next_round(database, so_far):
         began = time.monotonic()
@@ -72,7 +73,7 @@ def all_rounds(
             found = siege.end(expected, patience=600)
             if broken or found.wrong():
                 (path.parent / f"chaos-{database}-{so_far['rounds']}.log").write_bytes(place.log.read_bytes())
-        for name in (*COUNTS, "runs", "stages"):
+        for name in (*COUNTS, *AMOUNTS):
             so_far[name] += getattr(found, name)
         so_far["faults"] = dict(Counter(so_far["faults"]) + siege.counts)
         so_far["attempts"] = dict(Counter(so_far.get("attempts", {})) + Counter(found.attempts))
@@ -122,7 +123,7 @@ def table(stored: dict[str, Any]) -> str:
     rows = [("fault", [f"on {'SQLite' if one == 'sqlite' else 'Postgres'}" for one in databases])]
     rows += [(name, [str(one["faults"].get(name, "–")) for one in databases.values()]) for name in names]
     rows += [("**processes killed, of these**", [str(kills[one]) for one in databases])]
-    for name in ("runs", "stages", *COUNTS):
+    for name in (*AMOUNTS, *COUNTS):
         rows.append((f"**{name.replace('_', ' ')}**", [f"{one[name]:,}" for one in databases.values()]))
     rows += [("minutes", [f"{one['seconds'] / 60:.0f}" for one in databases.values()])]
     lines = [f"| {head} | {' | '.join(cells)} |" for head, cells in rows]

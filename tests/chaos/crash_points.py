@@ -224,7 +224,14 @@ def at_one_point(ground: Ground, number: int, statements: bool, expected: Any) -
     if statements and found["attempts"] > expected["attempts"] + 1:  # one more where the claim itself was in doubt
         return f"{found['attempts']} attempts in place of {expected['attempts']}"
     different = [name for name in ("done", "published", "files", "rows", "errors") if found[name] != expected[name]]
-    return f"{', '.join(different)} differ" if different else ""
+    return "; ".join(f"{name} differ: {_where(found[name], expected[name])}" for name in different)
+
+
+def _where(found: Any, expected: Any) -> str:
+    """Where two facts differ."""
+    if not isinstance(found, dict):
+        return f"{found} in place of {expected}"
+    return ", ".join(name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name))
 
 
 @contextmanager

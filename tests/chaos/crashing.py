@@ -20,6 +20,7 @@ from db.records.timing import PACE
 from db.repositories import leases, stages
 from db.status import ATTEMPT_PUBLISHED, DONE, LIVE
 from tests.chaos.materials import materials
+from tests.chaos.outcome import files_of
 from tests.chaos.points import Points
 from workers import api
 from workers.machine import database
@@ -84,10 +85,7 @@ def facts(ground: Any) -> dict[str, Any]:
         rows = {table.name: _rows(session, table, [row.id for row in done]) for table in _written_by_attempts()}
     damaged = [row.kind for row in done if store.damage(row.fingerprint)]
     files = {
-        f"{row.kind}#{row.id}/{name}": sha
-        for row in done
-        for name, sha in store.info(row.fingerprint).files.items()
-        if name != "timing.json"
+        f"{row.kind}#{row.id}/{name}": sha for row in done for name, sha in files_of(store, row.fingerprint).items()
     }
     return {
         "done": sorted(f"{row.kind}#{row.id}" for row in done), "published": sorted(published), "files": files,

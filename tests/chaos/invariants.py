@@ -1,5 +1,6 @@
 """What has to be true whatever happened, counted: 0 lost, 0 published twice, 0 stuck, 0 corrupt, 0 left behind."""
 
+import re
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,7 @@ from workers.cli import doctor
 from workers.machine.database import reading
 from workers.machine.disk import leftovers
 
+TRACEBACK = "Traceback (most recent call last)"
 GONE = 5.0  # seconds that processes have to end
 STUCK = 60.0  # seconds that a stage may be "running" without a living holder
 _NOT_OURS = ("storage",)  # of doctor: says how full this machine's disk is
@@ -35,6 +37,7 @@ class Found:
     tracebacks: int = 0
     runs: int = 0
     stages: int = 0
+    resumed: int = 0  # attempts that went on from a checkpoint
     attempts: dict[str, int] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
 
@@ -87,11 +90,19 @@ def found_after(scene: Scene, expected: list[dict[str, str]], watch: Watch) -> F
     found.words += [f"still alive: {' '.join(one.cmdline())}" for one in left]
     _folders(scene, found)
     said = scene.log.read_text(errors="replace")
-    found.tracebacks = said.count("Traceback (most recent call last)")
+    found.tracebacks = said.count(TRACEBACK)
+    found.words += [f"traceback, {number} times: {line}" for line, number in _headed(said).most_common(8)]
     if found.tracebacks:
-        at = said.index("Traceback (most recent call last)")
+        at = said.index(TRACEBACK)
         found.words.append(said[max(0, at - 600) : at + 3000])
     return found
+
+
+def _headed(said: str) -> Counter[str]:
+    """What the lines before tracebacks say, without time and numbers."""
+    lines = said.splitlines()
+    heads = [lines[at - 1] for at, line in enumerate(lines) if at and TRACEBACK in line]
+    return Counter(re.sub(r"\d[\w:.-]*|vm-\S+", "…", head)[:150] for head in heads)
 
 
 def _left(scene: Scene) -> list[psutil.Process]:
@@ -124,12 +135,13 @@ def _publications(found: Found) -> None:
             row.id: row
             for row in session.execute(select(Stage.id, Stage.status, Stage.published_attempt_id, Stage.fingerprint))
         }
-        attempts = session.execute(select(Attempt.id, Attempt.stage_id, Attempt.status)).all()
+        attempts = session.execute(select(Attempt.id, Attempt.stage_id, Attempt.status, Attempt.first_step)).all()
         rows = session.execute(
             select(Outcome.stage_id, func.count(func.distinct(Outcome.attempt_id))).group_by(Outcome.stage_id)
         ).all()
     found.stages = sum(row.status == DONE for row in stages.values())
     found.attempts = dict(Counter(row.status for row in attempts))
+    found.resumed = sum(bool(row.first_step) for row in attempts)
     published = Counter(stages[row.stage_id].fingerprint for row in attempts if row.status == ATTEMPT_PUBLISHED)
     twice = [fingerprint for fingerprint, count in published.items() if count != 1]
     unpublished = [row.id for row in stages.values() if row.status == DONE and not published[row.fingerprint]]

@@ -1,6 +1,7 @@
 """What came out of a run, to compare two of them: every file of its artifacts, its curves, its tables."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from workers import api
 from workers.machine.database import reading
 from workers.queue import job
 
+SUMMARY = "summary.json"
 _NEVER_THE_SAME = ("timing.json",)  # seconds and host
 
 
@@ -28,14 +30,20 @@ def outcome(run_id: int, home: Path) -> dict[str, str]:
         evaluation = queries.evaluations(session, [run_id])[run_id]
         curves = {stage.slot: queries.metrics(session, [stage.stage_id], max_points=10**6) for stage in stages}
     for stage in stages:
-        for name, sha in store.info(stage.fingerprint).files.items():
-            if name not in _NEVER_THE_SAME:
-                found[f"{stage.slot}/{name}"] = sha
+        found |= {f"{stage.slot}/{name}": sha for name, sha in files_of(store, stage.fingerprint).items()}
     for slot, curve in curves.items():
         columns = [name for name in ("name", "step", "value") if name in curve]
         found[f"curve {slot}"] = _sha(curve[columns].sort_values(columns).to_csv(index=False))
     figures = {name: value for name, value in vars(evaluation).items() if name not in ("run_id", "stage_id")}
     return found | {"outcomes": _sha(outcomes.to_csv(index=False)), "evaluation": repr(sorted(figures.items()))}
+
+
+def files_of(store: ArtifactStore, fingerprint: str) -> dict[str, str]:
+    """name -> sha256 of what a stage made; how long it took, and at which step it went on, are no part of it."""
+    found = {name: sha for name, sha in store.info(fingerprint).files.items() if name not in _NEVER_THE_SAME}
+    summary = json.loads((store.path(fingerprint) / SUMMARY).read_text())
+    summary.pop("first_step", None)
+    return found | {SUMMARY: _sha(json.dumps(summary, sort_keys=True))}
 
 
 def undisturbed(folder: Path, redis: str, materials: dict[str, Any]) -> list[dict[str, str]]:
