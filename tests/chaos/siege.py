@@ -12,7 +12,7 @@ from tests.chaos.scene import DATABASES, Scene
 
 Fault = Callable[[Scene], bool | None]
 BETWEEN = 0.4, 1.0  # seconds between two faults
-WAITING = 3  # runs that wait or are computed at any moment of a siege
+WAITING = 2  # runs that wait or are computed at any moment of a siege
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,13 @@ class Siege:
             self.watch.look()
             time.sleep(0.3)
         return found_after(self.scene, expected, self.watch)
+
+    def report(self, found: Found) -> str:
+        """What happened, in a few words."""
+        return (
+            f"{self.counts.total()} faults in {self.seconds:.0f} s, {found.runs} runs, {found.stages} stages, attempts "
+            f"{found.attempts}, {found.resumed} resumed; at most {self.watch.longest:.1f} s without a holder"
+        )
 
     def _feed(self) -> None:
         if not self.scene.runs:

@@ -39,7 +39,8 @@ def test_nothing_is_lost_whatever_happens(
         siege = Siege(place)
         siege.run(schedule(database))
         found = siege.end(expected)
-    assert found.runs >= 3
+    print(siege.report(found))
+    assert found.runs >= 2
     assert found.wrong() == {}, "\n".join(found.words)
 
 
