@@ -3,6 +3,8 @@
 # make start   the dashboard, the queue and the workers; WORKERS=n sets their number
 # make workers the workers alone, on a machine that shares database, Redis and artifacts with another
 # make test    every test; PYTEST_ARGS="tests/cwpo -k dpo" runs some
+# make chaos   the tests of faults alone: kills, outages, crash points, full disks, clocks; EACH=3 does each three times
+# make chaos-long  500 kills on each database and every other kind of fault, counted; KILLS=30 EACH=2 is a short one
 # make check   ruff, mypy, import-linter, and the tree of README.md
 # make bench   the measurements in benchmarks/; BENCHMARKS="dpo scoring" runs some, ARGS=--anew forgets what is stored
 # make gpu     what needs a CUDA GPU: its tests, then its measurements; ARGS="--parts step --seconds 300" chooses
@@ -30,7 +32,7 @@ PAIRS ?=
 BENCHMARKS ?=
 ARGS ?=
 
-.PHONY: help demo real start workers test check bench gpu lock audit other-torch
+.PHONY: help demo real start workers test chaos chaos-long check bench gpu lock audit other-torch
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -57,6 +59,12 @@ workers: $(VENV)/.ready-run
 
 test: $(VENV)/.ready-dev
 	@OMP_NUM_THREADS=1 exec $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+chaos: $(VENV)/.ready-dev
+	@OMP_NUM_THREADS=1 exec $(BIN)/python -m pytest -q tests/chaos $(PYTEST_ARGS)
+
+chaos-long: $(VENV)/.ready-dev
+	@OMP_NUM_THREADS=1 exec $(BIN)/python -m tests.chaos.campaign $(ARGS)
 
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -27,6 +27,8 @@ from cwpo.object_store import MANIFEST, Manifest, ObjectStore
 
 log = logging.getLogger(__name__)
 TOKENS = "tokens"  # a store of its own under the root: token ids of pairs, which any stage can make again
+SEAL = "seal"  # in a manifest: the checksum of the rest of it
+_FIELDS = frozenset(("fingerprint", "bytes", "files", "sha256", "meta"))
 _PREFIX = 16  # characters of a fingerprint in the name of the directory that it is built in
 
 
@@ -241,12 +243,12 @@ class ArtifactStore:
 
     @staticmethod
     def _manifest(folder: Path) -> Manifest | None:
-        """The manifest in a directory of this machine; None where there is none that can be read."""
+        """The manifest in a directory of this machine; None where there is none that is whole."""
         try:
             found: Manifest = json.loads((folder / MANIFEST).read_text())
-        except (OSError, json.JSONDecodeError):
+        except (OSError, ValueError):
             return None
-        return found
+        return found if _is_whole(found) else None
 
     def _set_aside(self, path: Path, damage: str) -> None:
         aside = self.root / "damaged" / f"{path.name}-{uuid.uuid4().hex[:8]}"
@@ -291,7 +293,21 @@ def _write_manifest(folder: Path, fingerprint: str, meta: Mapping[str, Any]) -> 
         "sha256": hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest(),
         "meta": dict(meta),
     }
+    manifest[SEAL] = _seal(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+
+
+def _is_whole(manifest: Any) -> bool:
+    """Whether it says what it was written with; those of versions without a seal are taken at their word."""
+    if not isinstance(manifest, dict) or not _FIELDS <= manifest.keys() <= {*_FIELDS, SEAL}:
+        return False
+    return SEAL not in manifest or manifest[SEAL] == _seal(manifest)
+
+
+def _seal(manifest: Manifest) -> str:
+    """sha256 of all that a manifest says but for this."""
+    said = {key: value for key, value in manifest.items() if key != SEAL}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _newest(folder: Path) -> float:

@@ -33,6 +33,8 @@ LONG = (
     "e2e/test_dashboard.py",
     "e2e/test_relabel.py",
     "e2e/",
+    "chaos/test_siege.py",
+    "chaos/",
     "workers/queue/test_kill.py",
     "workers/cli/test_bundle.py",
     "workers/queue/test_two_hosts.py",

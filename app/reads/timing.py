@@ -28,6 +28,11 @@ def clock(seconds: float) -> datetime:
     return datetime.now(_zone()) + timedelta(seconds=seconds)
 
 
+def local(moment: datetime) -> datetime:
+    """The moment as a clock shows it where the reader is."""
+    return moment.astimezone(_zone())
+
+
 def _zone() -> ZoneInfo:
     try:
         return ZoneInfo(str(st.context.timezone or "UTC"))

@@ -51,9 +51,10 @@ def p_value(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """0.4 s, 42 s, 3 min 10 s, 1 h 04 min."""
+    """0.4 s, 42 s, 3 min 10 s, 1 h 04 min; never less than none, where a clock was set back in between."""
     if seconds is None:
         return NOTHING
+    seconds = max(0.0, seconds)
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

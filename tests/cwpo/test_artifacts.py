@@ -1,10 +1,14 @@
 """The store: an artifact is whole and verified, or it is not there."""
 
+import json
+import random
+
 import pytest
 
 from cwpo import artifacts
 from cwpo.artifacts import MANIFEST, ArtifactStore, content_hash
 from cwpo.errors import ArtifactError
+from tests.amounts import amount
 
 FP = "ab" * 32
 
@@ -33,6 +37,31 @@ def fail_halfway(store):
     with store.build(FP) as out:
         (out / "file.txt").write_text("half")
         raise RuntimeError
+
+
+def test_no_bit_of_an_artifact_changes_unnoticed(store):
+    """Of its manifest neither, in whatever it says: 40 flips and 40 cuts; FLIPS times as many."""
+    dice = random.Random(0)
+    for number in range(80 * amount("FLIPS", 1)):
+        write(store)
+        said = vars(store.info(FP))
+        file = dice.choice([store.path(FP) / MANIFEST, store.path(FP) / "sub" / "file.txt"])
+        content = bytearray(file.read_bytes())
+        at = dice.randrange(len(content))
+        content[at] ^= 1 << dice.randrange(8)
+        file.write_bytes(content if number % 2 else content[:at])
+        assert store.damage(FP) is not None or vars(store.info(FP)) == said
+        if store.damage(FP) is not None:
+            assert store.find(FP) is None
+
+
+def test_a_manifest_of_a_version_without_a_seal_is_read(store):
+    write(store)
+    path = store.path(FP) / MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest[artifacts.SEAL]
+    path.write_text(json.dumps(manifest))
+    assert store.find(FP) is not None
 
 
 def test_a_failed_build_leaves_nothing(store):

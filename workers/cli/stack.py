@@ -136,12 +136,12 @@ def failure_of(base: Path, pid: int) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A state file of a launcher; None where there is none."""
+    """A state file of a launcher; None where there is none that can be read."""
     try:
-        written: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
+        written = json.loads(path.read_text())
+    except (OSError, ValueError):
         return None
-    return written
+    return written if isinstance(written, dict) and isinstance(written.get("pid"), int) else None
 
 
 def start() -> int:

@@ -446,6 +446,7 @@ def test_an_existing_annotator_does_not_move_but_its_label_dropout_does() -> Non
         (duration(3840), "1 h 04 min"),
         (duration(59.7), "1 min 00 s"),
         (duration(0.44), "0.4 s"),
+        (duration(-600.0), "0.0 s"),
         (size(12_345_678), "12.3 MB"),
         (size(999), "999 B"),
         (size(999_999), "1.0 MB"),

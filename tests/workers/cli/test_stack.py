@@ -102,6 +102,14 @@ def test_second_stack_over_one_home_is_refused(home: Path) -> None:
     assert (stack.running_stack(home) is None) is (sys.platform == "linux")
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"[]", b'{"qid": 1}', b'{"pid": "x"}'])
+def test_a_damaged_state_file_is_none(home: Path, content: bytes) -> None:
+    for file in (stack.stack_file(home), stack.stack_failure(home)):
+        file.write_bytes(content)
+    assert stack.running_stack(home) is None
+    assert stack.failure_of(home, os.getpid()) is None
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [

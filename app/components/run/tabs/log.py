@@ -7,7 +7,7 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import layout
 from app.components.frame.downloads import of_what_is_shown
-from app.reads import results
+from app.reads import results, timing
 from cwpo.report.numbers import count
 from cwpo.stages.graph import slot_name
 from db import queries
@@ -50,7 +50,8 @@ def show_log(run_id: int, slots: Sequence[str]) -> None:
 
 
 def _line(line: LogLineRow) -> str:
-    return f"{line.at:%H:%M:%S}  {slot_name(line.slot):<20} {untrusted.plain(line.text, 400)}"
+    """With the time of day where the reader is."""
+    return f"{timing.local(line.at):%H:%M:%S}  {slot_name(line.slot):<20} {untrusted.plain(line.text, 400)}"
 
 
 def _file(run_id: int, slot: str, text: str, problems: bool) -> str:

@@ -1,0 +1,61 @@
+"""Faults of every kind while runs are computed: nothing is lost, there twice, stuck, damaged, or left behind.
+
+EACH: how many times every kind of fault happens on each database. SIEGE: the seed of the schedule.
+`make chaos-long` does the same for hours.
+"""
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.amounts import amount
+from tests.chaos import campaign
+from tests.chaos.scene import DATABASES, scene
+from tests.chaos.siege import KILLS, KINDS, Siege, names_on
+
+EACH, SEED = amount("EACH", 1), amount("SIEGE", 0)
+
+
+def schedule(database: str) -> list[str]:
+    """Each kind as often as EACH says, in a random order; those of both databases once on one of the two."""
+    dice = random.Random(f"{SEED} {database}")
+    if EACH == 1:
+        common = [name for name, kind in KINDS.items() if len(kind.databases) > 1 and kind.fault not in KILLS]
+        mine = set(common[DATABASES.index(database) :: 2])
+        names = [name for name in names_on(database) if name not in common or name in mine]
+    else:
+        names = names_on(database) * EACH
+    dice.shuffle(names)
+    return names
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_nothing_is_lost_whatever_happens(
+    database: str, chaos_materials: dict[str, Any], expected: list[dict[str, str]]
+) -> None:
+    with scene(database, chaos_materials, seed=SEED) as place:
+        siege = Siege(place)
+        siege.run(schedule(database))
+        found = siege.end(expected)
+    print(siege.report(found))
+    assert found.runs >= 2
+    assert found.wrong() == {}, "\n".join(found.words)
+
+
+def test_a_long_siege_has_every_fault_as_often_as_asked_for_and_goes_on_where_it_was_stopped() -> None:
+    for database in DATABASES:
+        so_far: dict[str, Any] = {"faults": {}, "rounds": 0}
+        while names := campaign.next_round(database, so_far):
+            assert sum(KINDS[name].fault in KILLS for name in names) <= 1.2 * campaign.IN_A_ROUND
+            so_far["faults"] = dict(Counter(so_far["faults"]) + Counter(names))
+            so_far["rounds"] += 1
+        assert so_far["rounds"] >= 10
+        kills = sum(number for name, number in so_far["faults"].items() if KINDS[name].fault in KILLS)
+        assert 500 <= kills < 550
+        assert all(so_far["faults"][name] >= campaign.wanted(name) for name in names_on(database))
+
+
+def test_every_kind_of_fault_happens_in_one_of_the_sieges() -> None:
+    assert {*schedule("sqlite"), *schedule("postgres")} == set(KINDS)
