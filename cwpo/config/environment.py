@@ -4,14 +4,13 @@ Other code asks `settings.workers`, `settings.home`, …; a value is looked at w
 that a command does not use cannot stop it. Free of torch.
 """
 
-import ipaddress
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
+from cwpo.config import environment_values as values
 from cwpo.errors import ConfigError
 from cwpo.redaction import know_from
 
@@ -56,275 +55,221 @@ class Variable(Generic[T]):
         return self._read(self.name, text.strip())
 
 
-def _text(name: str, text: str) -> str:
-    return text
-
-
-def _folder(name: str, text: str) -> Path:
-    """~ is the home folder; what is relative begins at the current directory."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise ConfigError(name, f"{text!r} begins at the home folder of nobody; give an absolute path.") from error
-
-
-def _folders(name: str, text: str) -> tuple[Path, ...]:
-    return tuple(_folder(name, part.strip()) for part in text.split(os.pathsep) if part.strip())
-
-
-def _switch(name: str, text: str) -> bool:
-    return text != "0"
-
-
-def _count(name: str, text: str) -> int:
-    if not text.isdecimal():
-        raise ConfigError(name, f"must be a whole number, not {text!r}.")
-    return int(text)
-
-
-def _port(name: str, text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise ConfigError(name, f"must be a number between 1 and 65535, not {text!r}.")
-    return int(text)
-
-
-def _log_format(name: str, text: str) -> str:
-    if text not in ("text", "json"):
-        raise ConfigError(name, f"must be text or json, not {text!r}.")
-    return text
-
-
-def _address(name: str, text: str) -> str:
-    if "://" not in text:
-        raise ConfigError(name, f"must be an address such as s3://bucket/prefix, not {text!r}.")
-    return text
-
-
-def _header_name(name: str, text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9-]+", text):
-        raise ConfigError(name, f"must be the name of a header, as X-Forwarded-User, not {text!r}.")
-    return text
-
-
-def _ip_addresses(name: str, text: str) -> tuple[str, ...]:
-    try:
-        return tuple(str(ipaddress.ip_address(part.strip())) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(name, f"must be an IP address, or several with commas between, not {text!r}.") from error
-
-
-def _prices(name: str, text: str) -> tuple[float, float]:
-    try:
-        read, written = (float(part) for part in text.split(","))
-    except ValueError:
-        read = written = -1.0
-    if not (0 <= read < 1e9 and 0 <= written < 1e9):
-        raise ConfigError(name, f"must be two prices such as 2.5,10, not {text!r}.")
-    return read, written
-
-
-def _names(name: str, text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _gpus(name: str, text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "-1")
-
-
-def _process(name: str, text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
-
-
 class Environment:
     """The variables of a process, one line each; the table of docs/operations.md is tested against these lines."""
 
     home_folder = Variable(
-        "CWPO_HOME", _folder, Path("var/cwpo"), "artifacts, checkpoints, logs, the embedded database", "`var/cwpo`"
+        "CWPO_HOME",
+        values.folder,
+        Path("var/cwpo"),
+        "artifacts, checkpoints, logs, the embedded database",
+        "`var/cwpo`",
     )
     database_url = Variable[str | None](
-        "DATABASE_URL", _text, None, "a Postgres or SQLite URL", "`cwpo.sqlite` under `CWPO_HOME`"
+        "DATABASE_URL", values.text, None, "a Postgres or SQLite URL", "`cwpo.sqlite` under `CWPO_HOME`"
     )
     redis_url = Variable[str | None](
-        "REDIS_URL", _text, None, "a running Redis or Valkey server, 6.2 or newer", "embedded, on a private socket"
+        "REDIS_URL",
+        values.text,
+        None,
+        "a running Redis or Valkey server, 6.2 or newer",
+        "embedded, on a private socket",
     )
     redis_trusted = Variable(
-        "CWPO_REDIS_TRUSTED", _switch, False,
+        "CWPO_REDIS_TRUSTED", values.switch, False,
         "1: a Redis without a password on a TCP port is used, whoever reaches it", "it is refused",
     )  # fmt: skip
     shared_home = Variable(
-        "CWPO_SHARED_HOME", _switch, False,
+        "CWPO_SHARED_HOME", values.switch, False,
         "1: what is written under `CWPO_HOME` is for the folder's group, too", "for its owner alone",
     )  # fmt: skip
     data_roots = Variable[tuple[Path, ...] | None](
-        "CWPO_DATA_ROOTS", _folders, None,
+        "CWPO_DATA_ROOTS", values.folders, None,
         "folders that the dashboard may read and write on the server, with `:` between",
         "`CWPO_HOME`, the folder it was started in, and the user's home",
     )  # fmt: skip
     store_url = Variable[str | None](
         "CWPO_STORE",
-        _address,
+        values.address,
         None,
         "artifacts shared by machines without a common disk, as `s3://bucket/prefix`",
         "the folder under `CWPO_HOME`",
     )
-    workers = Variable[int | None]("WORKERS", _count, None, "CPU workers", "one per core; none beside GPUs")
-    port = Variable("PORT", _port, 8501, "first port to try for the dashboard", "8501")
+    workers = Variable[int | None]("WORKERS", values.count, None, "CPU workers", "one per core; none beside GPUs")
+    port = Variable("PORT", values.port, 8501, "first port to try for the dashboard", "8501")
     gpus = Variable[tuple[str, ...] | None](
-        "CUDA_VISIBLE_DEVICES", _gpus, None, "the GPUs that get a worker", "all", empty=()
+        "CUDA_VISIBLE_DEVICES", values.gpus, None, "the GPUs that get a worker", "all", empty=()
     )
     tune_malloc = Variable(
         "CWPO_TUNE_MALLOC",
-        _switch,
+        values.switch,
         True,
         "0: freed memory goes back to the system at once; training on a CPU is then up to 1.2 times slower",
         "1 in jobs, `cwpo run`, `label` and `reproduce`",
     )
     cpu_ranks = Variable[int | None](
         "CWPO_CPU_RANKS",
-        _count,
+        values.count,
         None,
         "processes that compute a stage together on a CPU; to try out several cards",
         "as many as `execution.gpus` claims",
     )
     rank_silence = Variable(
-        "CWPO_RANK_SILENCE", _count, 60, "seconds without a sign of life after which a rank counts as hung", "60"
+        "CWPO_RANK_SILENCE", values.count, 60, "seconds without a sign of life after which a rank counts as hung", "60"
     )
     rank_grace = Variable(
-        "CWPO_RANK_GRACE", _count, 15, "seconds that ranks have to stop when they are asked to, before they are killed",
+        "CWPO_RANK_GRACE", values.count, 15, "seconds that ranks have to stop when they are asked to, before they are killed",
         "15",
     )  # fmt: skip
     rank_wait = Variable(
-        "CWPO_RANK_WAIT", _count, 1800, "seconds that a rank waits for the others before it gives up", "1800"
+        "CWPO_RANK_WAIT", values.count, 1800, "seconds that a rank waits for the others before it gives up", "1800"
     )
     vllm_python = Variable[str | None](
-        "CWPO_VLLM_PYTHON", _text, None, "for `evaluation.engine: vllm`: the Python of an environment that has vLLM",
+        "CWPO_VLLM_PYTHON", values.text, None, "for `evaluation.engine: vllm`: the Python of an environment that has vLLM",
         "this one",
     )  # fmt: skip
     judge_url = Variable[str | None](
-        "CWPO_JUDGE_URL", _address, None,
+        "CWPO_JUDGE_URL", values.address, None,
         "for judge models: a server of OpenAI's chat completions, as `https://host/v1`", "no judge model by a server",
     )  # fmt: skip
     judge_key = Variable[str | None](
-        "CWPO_JUDGE_KEY", _text, None, "what that server asks for; it is stored nowhere", "no key is sent"
+        "CWPO_JUDGE_KEY", values.text, None, "what that server asks for; it is stored nowhere", "no key is sent"
     )
     judge_price = Variable[tuple[float, float] | None](
-        "CWPO_JUDGE_PRICE", _prices, None,
+        "CWPO_JUDGE_PRICE", values.prices, None,
         "what a million tokens cost there, read and written: `2.5,10`", "costs are said in tokens",
     )  # fmt: skip
-    judge_parallel = Variable("CWPO_JUDGE_PARALLEL", _count, 4, "questions that are open there at once", "4")
-    judge_timeout = Variable("CWPO_JUDGE_TIMEOUT", _count, 120, "seconds that a reply may take", "120")
+    judge_parallel = Variable("CWPO_JUDGE_PARALLEL", values.count, 4, "questions that are open there at once", "4")
+    judge_timeout = Variable("CWPO_JUDGE_TIMEOUT", values.count, 120, "seconds that a reply may take", "120")
     log_format = Variable(
-        "CWPO_LOG", _log_format, "text", "`json`: logs of workers, launcher and web as JSON lines", "`text`"
+        "CWPO_LOG", values.log_format, "text", "`json`: logs of workers, launcher and web as JSON lines", "`text`"
     )
     stop_grace = Variable(
         "CWPO_STOP_GRACE",
-        _count,
+        values.count,
         25,
         "seconds that jobs have to finish a step and write a checkpoint when the workers are stopped",
         "25",
     )
     keep_checkpoints = Variable[int | None](
-        "CWPO_KEEP_CHECKPOINTS", _count, None,
+        "CWPO_KEEP_CHECKPOINTS", values.count, None,
         "days after which checkpoints of stages that ended or were cancelled are deleted",
         "only by `cwpo gc`, after 7",
     )  # fmt: skip
     keep_exports = Variable[int | None](
-        "CWPO_KEEP_EXPORTS", _count, None, "days after which exported models and rerun bundles are deleted",
+        "CWPO_KEEP_EXPORTS", values.count, None, "days after which exported models and rerun bundles are deleted",
         "only by `cwpo gc`, after 30",
     )  # fmt: skip
     webhook = Variable[str | None](
-        "CWPO_WEBHOOK", _text, None, "the address that is told when a run or a sweep ends; several with commas between",
+        "CWPO_WEBHOOK", values.text, None, "the address that is told when a run or a sweep ends; several with commas between",
         "nobody is told",
     )  # fmt: skip
     public_url = Variable[str | None](
-        "CWPO_PUBLIC_URL", _address, None,
+        "CWPO_PUBLIC_URL", values.address, None,
         "where people reach the dashboard: one host more that it answers to, and its path; for links in messages, too",
         "the address that `make start` printed",
     )  # fmt: skip
     proxy_header = Variable[str | None](
-        "CWPO_PROXY_HEADER", _header_name, None,
+        "CWPO_PROXY_HEADER", values.header_name, None,
         "the header in which a trusted proxy says who somebody is, as `X-Forwarded-User`", "no proxy is trusted",
     )  # fmt: skip
     proxy_addresses = Variable[tuple[str, ...]](
-        "CWPO_PROXY_ADDRESS", _ip_addresses, (), "the address that it connects from; several with commas between",
+        "CWPO_PROXY_ADDRESS", values.ip_addresses, (), "the address that it connects from; several with commas between",
         "none",
     )  # fmt: skip
     mirror = Variable[str | None](
-        "CWPO_MIRROR", _text, None,
+        "CWPO_MIRROR", values.text, None,
         "where copies of runs are kept up to date: `mlflow`, `trackio`, `wandb`; several with commas between",
         "nowhere",
     )  # fmt: skip
     mirror_project = Variable(
-        "CWPO_MIRROR_PROJECT", _text, "cwpo", "the experiment or project that copies of runs are in", "`cwpo`"
+        "CWPO_MIRROR_PROJECT", values.text, "cwpo", "the experiment or project that copies of runs are in", "`cwpo`"
     )
     mlflow_uri = Variable[str | None](
-        "MLFLOW_TRACKING_URI", _text, None, "for copies in MLflow: the address of its server", "none"
+        "MLFLOW_TRACKING_URI", values.text, None, "for copies in MLflow: the address of its server", "none"
     )
     trackio_url = Variable[str | None](
-        "TRACKIO_SERVER_URL", _text, None, "for copies in trackio: the address of its server", "none"
+        "TRACKIO_SERVER_URL", values.text, None, "for copies in trackio: the address of its server", "none"
     )
     default_role = Variable(
-        "CWPO_DEFAULT_ROLE", _text, "viewer",
+        "CWPO_DEFAULT_ROLE", values.text, "viewer",
         "what somebody may do who signs in for the first time: `viewer`, `annotator`, `runner`, `admin`", "`viewer`",
     )  # fmt: skip
     admins = Variable[tuple[str, ...]](
-        "CWPO_ADMINS", _names, (), "who are administrators, as the login names them; with commas between",
+        "CWPO_ADMINS", values.names, (), "who are administrators, as the login names them; with commas between",
         "those who are given the role",
     )  # fmt: skip
-    traceback = Variable("CWPO_TRACEBACK", _switch, False, "1: errors of `cwpo` with their traceback", "one sentence")
-    demo_exit = Variable("DEMO_EXIT", _switch, False, "1: `make demo` stops after the table", "until Ctrl-C")
+    traceback = Variable(
+        "CWPO_TRACEBACK", values.switch, False, "1: errors of `cwpo` with their traceback", "one sentence"
+    )
+    demo_exit = Variable("DEMO_EXIT", values.switch, False, "1: `make demo` stops after the table", "until Ctrl-C")
 
     parent_pid = Variable[int | None](
-        "CWPO_PARENT_PID", _process, None, "the process to end with", "none", audience=PASSED_ON
+        "CWPO_PARENT_PID", values.process, None, "the process to end with", "none", audience=PASSED_ON
     )
     worker_id = Variable[int | None](
-        "CWPO_WORKER_ID", _process, None, "the row of the worker that a job belongs to", "none", audience=PASSED_ON
+        "CWPO_WORKER_ID",
+        values.process,
+        None,
+        "the row of the worker that a job belongs to",
+        "none",
+        audience=PASSED_ON,
     )
-    worker_device = Variable("CWPO_DEVICE", _text, "cpu", "cpu or gpu: what the worker computes on", "cpu",
+    worker_device = Variable("CWPO_DEVICE", values.text, "cpu", "cpu or gpu: what the worker computes on", "cpu",
                              audience=PASSED_ON)  # fmt: skip
     limited = Variable(
-        "CWPO_LIMITED", _switch, False, "1: only files below CWPO_DATA_ROOTS, as in the dashboard and what it starts",
+        "CWPO_LIMITED", values.switch, False, "1: only files below CWPO_DATA_ROOTS, as in the dashboard and what it starts",
         "0", audience=PASSED_ON,
     )  # fmt: skip
     started_in = Variable[Path | None](
-        "CWPO_STARTED_IN", _folder, None, "the folder that the program was started in", "the current one",
+        "CWPO_STARTED_IN", values.folder, None, "the folder that the program was started in", "the current one",
         audience=PASSED_ON,
     )  # fmt: skip
     hub_bars_off = Variable[str | None](
-        "HF_HUB_DISABLE_PROGRESS_BARS", _text, None, "1: no bars for downloads", "1 in `cwpo run`", audience=OTHERS
+        "HF_HUB_DISABLE_PROGRESS_BARS",
+        values.text,
+        None,
+        "1: no bars for downloads",
+        "1 in `cwpo run`",
+        audience=OTHERS,
     )
     threads = Variable[str | None](
-        "OMP_NUM_THREADS", _text, None, "CPU threads of torch, noted with an attempt", "1 in workers", audience=OTHERS
+        "OMP_NUM_THREADS",
+        values.text,
+        None,
+        "CPU threads of torch, noted with an attempt",
+        "1 in workers",
+        audience=OTHERS,
     )
     malloc_mmap_max = Variable[str | None](
-        "MALLOC_MMAP_MAX_", _text, None, "glibc: how many blocks are mapped one by one", "0", audience=OTHERS
+        "MALLOC_MMAP_MAX_", values.text, None, "glibc: how many blocks are mapped one by one", "0", audience=OTHERS
     )
     gloo_interface = Variable[str | None](
-        "GLOO_SOCKET_IFNAME", _text, None, "the network of ranks on the CPU", "loopback", audience=OTHERS
+        "GLOO_SOCKET_IFNAME", values.text, None, "the network of ranks on the CPU", "loopback", audience=OTHERS
     )
     nccl_interface = Variable[str | None](
-        "NCCL_SOCKET_IFNAME", _text, None, "the network of ranks on cards", "loopback", audience=OTHERS
+        "NCCL_SOCKET_IFNAME", values.text, None, "the network of ranks on cards", "loopback", audience=OTHERS
     )
     forwarded_allow_ips = Variable[str | None](
-        "FORWARDED_ALLOW_IPS", _text, None, "whom the web server believes about addresses of others; empty: nobody",
+        "FORWARDED_ALLOW_IPS", values.text, None, "whom the web server believes about addresses of others; empty: nobody",
         "empty where we start it", audience=OTHERS, empty="",
     )  # fmt: skip
     runtime_folder = Variable[str | None](
-        "XDG_RUNTIME_DIR", _text, None, "where the embedded Redis' socket may lie", "/tmp",  # noqa: S108
+        "XDG_RUNTIME_DIR", values.text, None, "where the embedded Redis' socket may lie", "/tmp",  # noqa: S108
         audience=OTHERS,
     )  # fmt: skip
 
     mlflow_token = Variable[str | None](
-        "MLFLOW_TRACKING_TOKEN", _text, None, "what lets us into an MLflow server", "none", audience=OTHERS
+        "MLFLOW_TRACKING_TOKEN", values.text, None, "what lets us into an MLflow server", "none", audience=OTHERS
     )
     mlflow_user = Variable[str | None](
-        "MLFLOW_TRACKING_USERNAME", _text, None, "the same as a name", "none", audience=OTHERS
+        "MLFLOW_TRACKING_USERNAME", values.text, None, "the same as a name", "none", audience=OTHERS
     )
     mlflow_password = Variable[str | None](
-        "MLFLOW_TRACKING_PASSWORD", _text, None, "and a password", "none", audience=OTHERS
+        "MLFLOW_TRACKING_PASSWORD", values.text, None, "and a password", "none", audience=OTHERS
     )
     trackio_token = Variable[str | None](
-        "TRACKIO_WRITE_TOKEN", _text, None, "what lets us write there, unless the address says it", "none",
+        "TRACKIO_WRITE_TOKEN", values.text, None, "what lets us write there, unless the address says it", "none",
         audience=OTHERS,
     )  # fmt: skip
 

@@ -1,11 +1,14 @@
 """A run's configuration out of a YAML file and the `--set` of a command."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
 from cwpo.bounds import yaml_text
-from cwpo.config.run import override
+from cwpo.config.run import RunConfig, override
 from cwpo.errors import ConfigError
 
 
@@ -28,3 +31,35 @@ def read_config(path: Path, sets: Sequence[str]) -> Mapping[str, Any]:
         except yaml_text.YamlError as error:
             raise ConfigError("--set", f"the value in {text[:80]!r} {error}; quote it.") from error
     return values
+
+
+def field_help() -> str:
+    """Every field of a run's configuration: dotted name, default, meaning."""
+    return "\n".join(_field_lines(RunConfig, ""))
+
+
+def _field_lines(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        dotted = f"{prefix}{name}"
+        part = _part_of(field)
+        if part is None:
+            yield f"  {dotted:<31} {field.description} ({_default_of(field)})"
+        else:
+            yield f"  {dotted + ':':<31} {field.description}"
+            yield from _field_lines(part, f"{dotted}.")
+
+
+def _part_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The nested part a field holds, also when it may be null."""
+    options = getattr(field.annotation, "__args__", ()) or (field.annotation,)
+    for option in options:
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return option
+    return None
+
+
+def _default_of(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    return f"default: {'none' if value in ('', None) else value}"

@@ -5,13 +5,10 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from cwpo.config.environment import set_here, settings
 from cwpo.config.run import RunConfig, expand, list_fields
@@ -24,7 +21,7 @@ from db.errors import DatabaseError
 from workers.cli import bundle, fetch, label, plan
 from workers.cli.access import verbs as access
 from workers.cli.compute import DEVICE_HELP, bf16_wanted, compute_for, prepare_for
-from workers.cli.config_file import read_config
+from workers.cli.config_file import field_help, read_config
 from workers.cli.disk import verbs as disk
 from workers.cli.failures import sentence
 from workers.cli.follow import verbs as follow
@@ -158,38 +155,6 @@ def _verb(
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG.yaml", type=Path, help="configuration of the run")
     parser.add_argument("--set", metavar="A.B=C", action="append", default=[], dest="sets", help="override one field")
-
-
-def field_help() -> str:
-    """Every field of a run's configuration: dotted name, default, meaning."""
-    return "\n".join(_field_lines(RunConfig, ""))
-
-
-def _field_lines(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        dotted = f"{prefix}{name}"
-        part = _part_of(field)
-        if part is None:
-            yield f"  {dotted:<31} {field.description} ({_default_of(field)})"
-        else:
-            yield f"  {dotted + ':':<31} {field.description}"
-            yield from _field_lines(part, f"{dotted}.")
-
-
-def _part_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The nested part a field holds, also when it may be null."""
-    options = getattr(field.annotation, "__args__", ()) or (field.annotation,)
-    for option in options:
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return option
-    return None
-
-
-def _default_of(field: FieldInfo) -> str:
-    if field.is_required():
-        return "must be given"
-    value = field.get_default(call_default_factory=True, validated_data={})
-    return f"default: {'none' if value in ('', None) else value}"
 
 
 def _one(options: argparse.Namespace) -> RunConfig:
