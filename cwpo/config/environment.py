@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
-from cwpo.config import environment_values as values
+from cwpo.bounds import variables as to
 from cwpo.errors import ConfigError
 from cwpo.redaction import know_from
 
@@ -60,174 +60,172 @@ class Environment:
 
     home_folder = Variable(
         "CWPO_HOME",
-        values.folder,
+        to.folder,
         Path("var/cwpo"),
         "artifacts, checkpoints, logs, the embedded database",
         "`var/cwpo`",
     )
     database_url = Variable[str | None](
-        "DATABASE_URL", values.text, None, "a Postgres or SQLite URL", "`cwpo.sqlite` under `CWPO_HOME`"
+        "DATABASE_URL", to.text, None, "a Postgres or SQLite URL", "`cwpo.sqlite` under `CWPO_HOME`"
     )
     redis_url = Variable[str | None](
         "REDIS_URL",
-        values.text,
+        to.text,
         None,
         "a running Redis or Valkey server, 6.2 or newer",
         "embedded, on a private socket",
     )
     redis_trusted = Variable(
-        "CWPO_REDIS_TRUSTED", values.switch, False,
+        "CWPO_REDIS_TRUSTED", to.switch, False,
         "1: a Redis without a password on a TCP port is used, whoever reaches it", "it is refused",
     )  # fmt: skip
     shared_home = Variable(
-        "CWPO_SHARED_HOME", values.switch, False,
+        "CWPO_SHARED_HOME", to.switch, False,
         "1: what is written under `CWPO_HOME` is for the folder's group, too", "for its owner alone",
     )  # fmt: skip
     data_roots = Variable[tuple[Path, ...] | None](
-        "CWPO_DATA_ROOTS", values.folders, None,
+        "CWPO_DATA_ROOTS", to.folders, None,
         "folders that the dashboard may read and write on the server, with `:` between",
         "`CWPO_HOME`, the folder it was started in, and the user's home",
     )  # fmt: skip
     store_url = Variable[str | None](
         "CWPO_STORE",
-        values.address,
+        to.address,
         None,
         "artifacts shared by machines without a common disk, as `s3://bucket/prefix`",
         "the folder under `CWPO_HOME`",
     )
-    workers = Variable[int | None]("WORKERS", values.count, None, "CPU workers", "one per core; none beside GPUs")
-    port = Variable("PORT", values.port, 8501, "first port to try for the dashboard", "8501")
+    workers = Variable[int | None]("WORKERS", to.count, None, "CPU workers", "one per core; none beside GPUs")
+    port = Variable("PORT", to.port, 8501, "first port to try for the dashboard", "8501")
     gpus = Variable[tuple[str, ...] | None](
-        "CUDA_VISIBLE_DEVICES", values.gpus, None, "the GPUs that get a worker", "all", empty=()
+        "CUDA_VISIBLE_DEVICES", to.gpus, None, "the GPUs that get a worker", "all", empty=()
     )
     tune_malloc = Variable(
         "CWPO_TUNE_MALLOC",
-        values.switch,
+        to.switch,
         True,
         "0: freed memory goes back to the system at once; training on a CPU is then up to 1.2 times slower",
         "1 in jobs, `cwpo run`, `label` and `reproduce`",
     )
     cpu_ranks = Variable[int | None](
         "CWPO_CPU_RANKS",
-        values.count,
+        to.count,
         None,
         "processes that compute a stage together on a CPU; to try out several cards",
         "as many as `execution.gpus` claims",
     )
     rank_silence = Variable(
-        "CWPO_RANK_SILENCE", values.count, 60, "seconds without a sign of life after which a rank counts as hung", "60"
+        "CWPO_RANK_SILENCE", to.count, 60, "seconds without a sign of life after which a rank counts as hung", "60"
     )
     rank_grace = Variable(
-        "CWPO_RANK_GRACE", values.count, 15, "seconds that ranks have to stop when they are asked to, before they are killed",
+        "CWPO_RANK_GRACE", to.count, 15, "seconds that ranks have to stop when they are asked to, before they are killed",
         "15",
     )  # fmt: skip
     rank_wait = Variable(
-        "CWPO_RANK_WAIT", values.count, 1800, "seconds that a rank waits for the others before it gives up", "1800"
+        "CWPO_RANK_WAIT", to.count, 1800, "seconds that a rank waits for the others before it gives up", "1800"
     )
     vllm_python = Variable[str | None](
-        "CWPO_VLLM_PYTHON", values.text, None, "for `evaluation.engine: vllm`: the Python of an environment that has vLLM",
+        "CWPO_VLLM_PYTHON", to.text, None, "for `evaluation.engine: vllm`: the Python of an environment that has vLLM",
         "this one",
     )  # fmt: skip
     judge_url = Variable[str | None](
-        "CWPO_JUDGE_URL", values.address, None,
+        "CWPO_JUDGE_URL", to.address, None,
         "for judge models: a server of OpenAI's chat completions, as `https://host/v1`", "no judge model by a server",
     )  # fmt: skip
     judge_key = Variable[str | None](
-        "CWPO_JUDGE_KEY", values.text, None, "what that server asks for; it is stored nowhere", "no key is sent"
+        "CWPO_JUDGE_KEY", to.text, None, "what that server asks for; it is stored nowhere", "no key is sent"
     )
     judge_price = Variable[tuple[float, float] | None](
-        "CWPO_JUDGE_PRICE", values.prices, None,
+        "CWPO_JUDGE_PRICE", to.prices, None,
         "what a million tokens cost there, read and written: `2.5,10`", "costs are said in tokens",
     )  # fmt: skip
-    judge_parallel = Variable("CWPO_JUDGE_PARALLEL", values.count, 4, "questions that are open there at once", "4")
-    judge_timeout = Variable("CWPO_JUDGE_TIMEOUT", values.count, 120, "seconds that a reply may take", "120")
+    judge_parallel = Variable("CWPO_JUDGE_PARALLEL", to.count, 4, "questions that are open there at once", "4")
+    judge_timeout = Variable("CWPO_JUDGE_TIMEOUT", to.count, 120, "seconds that a reply may take", "120")
     log_format = Variable(
-        "CWPO_LOG", values.log_format, "text", "`json`: logs of workers, launcher and web as JSON lines", "`text`"
+        "CWPO_LOG", to.log_format, "text", "`json`: logs of workers, launcher and web as JSON lines", "`text`"
     )
     stop_grace = Variable(
         "CWPO_STOP_GRACE",
-        values.count,
+        to.count,
         25,
         "seconds that jobs have to finish a step and write a checkpoint when the workers are stopped",
         "25",
     )
     keep_checkpoints = Variable[int | None](
-        "CWPO_KEEP_CHECKPOINTS", values.count, None,
+        "CWPO_KEEP_CHECKPOINTS", to.count, None,
         "days after which checkpoints of stages that ended or were cancelled are deleted",
         "only by `cwpo gc`, after 7",
     )  # fmt: skip
     keep_exports = Variable[int | None](
-        "CWPO_KEEP_EXPORTS", values.count, None, "days after which exported models and rerun bundles are deleted",
+        "CWPO_KEEP_EXPORTS", to.count, None, "days after which exported models and rerun bundles are deleted",
         "only by `cwpo gc`, after 30",
     )  # fmt: skip
     webhook = Variable[str | None](
-        "CWPO_WEBHOOK", values.text, None, "the address that is told when a run or a sweep ends; several with commas between",
+        "CWPO_WEBHOOK", to.text, None, "the address that is told when a run or a sweep ends; several with commas between",
         "nobody is told",
     )  # fmt: skip
     public_url = Variable[str | None](
-        "CWPO_PUBLIC_URL", values.address, None,
+        "CWPO_PUBLIC_URL", to.address, None,
         "where people reach the dashboard: one host more that it answers to, and its path; for links in messages, too",
         "the address that `make start` printed",
     )  # fmt: skip
     proxy_header = Variable[str | None](
-        "CWPO_PROXY_HEADER", values.header_name, None,
+        "CWPO_PROXY_HEADER", to.header_name, None,
         "the header in which a trusted proxy says who somebody is, as `X-Forwarded-User`", "no proxy is trusted",
     )  # fmt: skip
     proxy_addresses = Variable[tuple[str, ...]](
-        "CWPO_PROXY_ADDRESS", values.ip_addresses, (), "the address that it connects from; several with commas between",
+        "CWPO_PROXY_ADDRESS", to.ip_addresses, (), "the address that it connects from; several with commas between",
         "none",
     )  # fmt: skip
     mirror = Variable[str | None](
-        "CWPO_MIRROR", values.text, None,
+        "CWPO_MIRROR", to.text, None,
         "where copies of runs are kept up to date: `mlflow`, `trackio`, `wandb`; several with commas between",
         "nowhere",
     )  # fmt: skip
     mirror_project = Variable(
-        "CWPO_MIRROR_PROJECT", values.text, "cwpo", "the experiment or project that copies of runs are in", "`cwpo`"
+        "CWPO_MIRROR_PROJECT", to.text, "cwpo", "the experiment or project that copies of runs are in", "`cwpo`"
     )
     mlflow_uri = Variable[str | None](
-        "MLFLOW_TRACKING_URI", values.text, None, "for copies in MLflow: the address of its server", "none"
+        "MLFLOW_TRACKING_URI", to.text, None, "for copies in MLflow: the address of its server", "none"
     )
     trackio_url = Variable[str | None](
-        "TRACKIO_SERVER_URL", values.text, None, "for copies in trackio: the address of its server", "none"
+        "TRACKIO_SERVER_URL", to.text, None, "for copies in trackio: the address of its server", "none"
     )
     default_role = Variable(
-        "CWPO_DEFAULT_ROLE", values.text, "viewer",
+        "CWPO_DEFAULT_ROLE", to.text, "viewer",
         "what somebody may do who signs in for the first time: `viewer`, `annotator`, `runner`, `admin`", "`viewer`",
     )  # fmt: skip
     admins = Variable[tuple[str, ...]](
-        "CWPO_ADMINS", values.names, (), "who are administrators, as the login names them; with commas between",
+        "CWPO_ADMINS", to.names, (), "who are administrators, as the login names them; with commas between",
         "those who are given the role",
     )  # fmt: skip
-    traceback = Variable(
-        "CWPO_TRACEBACK", values.switch, False, "1: errors of `cwpo` with their traceback", "one sentence"
-    )
-    demo_exit = Variable("DEMO_EXIT", values.switch, False, "1: `make demo` stops after the table", "until Ctrl-C")
+    traceback = Variable("CWPO_TRACEBACK", to.switch, False, "1: errors of `cwpo` with their traceback", "one sentence")
+    demo_exit = Variable("DEMO_EXIT", to.switch, False, "1: `make demo` stops after the table", "until Ctrl-C")
 
     parent_pid = Variable[int | None](
-        "CWPO_PARENT_PID", values.process, None, "the process to end with", "none", audience=PASSED_ON
+        "CWPO_PARENT_PID", to.process, None, "the process to end with", "none", audience=PASSED_ON
     )
     worker_id = Variable[int | None](
         "CWPO_WORKER_ID",
-        values.process,
+        to.process,
         None,
         "the row of the worker that a job belongs to",
         "none",
         audience=PASSED_ON,
     )
-    worker_device = Variable("CWPO_DEVICE", values.text, "cpu", "cpu or gpu: what the worker computes on", "cpu",
+    worker_device = Variable("CWPO_DEVICE", to.text, "cpu", "cpu or gpu: what the worker computes on", "cpu",
                              audience=PASSED_ON)  # fmt: skip
     limited = Variable(
-        "CWPO_LIMITED", values.switch, False, "1: only files below CWPO_DATA_ROOTS, as in the dashboard and what it starts",
+        "CWPO_LIMITED", to.switch, False, "1: only files below CWPO_DATA_ROOTS, as in the dashboard and what it starts",
         "0", audience=PASSED_ON,
     )  # fmt: skip
     started_in = Variable[Path | None](
-        "CWPO_STARTED_IN", values.folder, None, "the folder that the program was started in", "the current one",
+        "CWPO_STARTED_IN", to.folder, None, "the folder that the program was started in", "the current one",
         audience=PASSED_ON,
     )  # fmt: skip
     hub_bars_off = Variable[str | None](
         "HF_HUB_DISABLE_PROGRESS_BARS",
-        values.text,
+        to.text,
         None,
         "1: no bars for downloads",
         "1 in `cwpo run`",
@@ -235,41 +233,41 @@ class Environment:
     )
     threads = Variable[str | None](
         "OMP_NUM_THREADS",
-        values.text,
+        to.text,
         None,
         "CPU threads of torch, noted with an attempt",
         "1 in workers",
         audience=OTHERS,
     )
     malloc_mmap_max = Variable[str | None](
-        "MALLOC_MMAP_MAX_", values.text, None, "glibc: how many blocks are mapped one by one", "0", audience=OTHERS
+        "MALLOC_MMAP_MAX_", to.text, None, "glibc: how many blocks are mapped one by one", "0", audience=OTHERS
     )
     gloo_interface = Variable[str | None](
-        "GLOO_SOCKET_IFNAME", values.text, None, "the network of ranks on the CPU", "loopback", audience=OTHERS
+        "GLOO_SOCKET_IFNAME", to.text, None, "the network of ranks on the CPU", "loopback", audience=OTHERS
     )
     nccl_interface = Variable[str | None](
-        "NCCL_SOCKET_IFNAME", values.text, None, "the network of ranks on cards", "loopback", audience=OTHERS
+        "NCCL_SOCKET_IFNAME", to.text, None, "the network of ranks on cards", "loopback", audience=OTHERS
     )
     forwarded_allow_ips = Variable[str | None](
-        "FORWARDED_ALLOW_IPS", values.text, None, "whom the web server believes about addresses of others; empty: nobody",
+        "FORWARDED_ALLOW_IPS", to.text, None, "whom the web server believes about addresses of others; empty: nobody",
         "empty where we start it", audience=OTHERS, empty="",
     )  # fmt: skip
     runtime_folder = Variable[str | None](
-        "XDG_RUNTIME_DIR", values.text, None, "where the embedded Redis' socket may lie", "/tmp",  # noqa: S108
+        "XDG_RUNTIME_DIR", to.text, None, "where the embedded Redis' socket may lie", "/tmp",  # noqa: S108
         audience=OTHERS,
     )  # fmt: skip
 
     mlflow_token = Variable[str | None](
-        "MLFLOW_TRACKING_TOKEN", values.text, None, "what lets us into an MLflow server", "none", audience=OTHERS
+        "MLFLOW_TRACKING_TOKEN", to.text, None, "what lets us into an MLflow server", "none", audience=OTHERS
     )
     mlflow_user = Variable[str | None](
-        "MLFLOW_TRACKING_USERNAME", values.text, None, "the same as a name", "none", audience=OTHERS
+        "MLFLOW_TRACKING_USERNAME", to.text, None, "the same as a name", "none", audience=OTHERS
     )
     mlflow_password = Variable[str | None](
-        "MLFLOW_TRACKING_PASSWORD", values.text, None, "and a password", "none", audience=OTHERS
+        "MLFLOW_TRACKING_PASSWORD", to.text, None, "and a password", "none", audience=OTHERS
     )
     trackio_token = Variable[str | None](
-        "TRACKIO_WRITE_TOKEN", values.text, None, "what lets us write there, unless the address says it", "none",
+        "TRACKIO_WRITE_TOKEN", to.text, None, "what lets us write there, unless the address says it", "none",
         audience=OTHERS,
     )  # fmt: skip
 
