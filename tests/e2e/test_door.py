@@ -24,7 +24,11 @@ from workers.access.start_token import token_file, token_of
 
 # What somebody else on this machine tries: a page, a socket as the browser opens it, and the token itself.
 STRANGER = """
-import http.client, json, sys
+import http.client, json, os, sys
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
 port, file = int(sys.argv[1]), sys.argv[2]
 def ask(path, **headers):
     line = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
@@ -49,9 +53,8 @@ print(json.dumps({
 
 def stranger(port: int, token: Path) -> dict[str, list[object]]:
     """What `nobody` gets, or this user without the token where it cannot become another."""
-    user = "nobody" if os.geteuid() == 0 else None
     script = [sys.executable, "-I", "-c", STRANGER, str(port), str(token)]
-    done = subprocess.run(script, user=user, cwd="/", capture_output=True, text=True, timeout=60)
+    done = subprocess.run(script, cwd="/", capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[object]] = json.loads(done.stdout)
     return found
@@ -188,7 +191,7 @@ def with_login(
 
 def sign_in(page: Page, name: str) -> None:
     page.get_by_role("button", name="Sign in", exact=True).click()
-    page.get_by_label("Subject", exact=True).fill(name)
+    page.locator("input[name=sub]").fill(name)
     page.get_by_role("button", name="Authorize", exact=True).click()
 
 
@@ -244,24 +247,15 @@ def test_a_foreign_origin_is_refused_and_the_server_asks_nobody_outside_about_it
     assert asked_outside[1:] == []
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
-def test_a_server_that_others_could_reach_ends_with_one_sentence(tmp_path: Path, address: str) -> None:
+def test_a_server_that_others_could_reach_ends_with_one_sentence(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "streamlit", "run", "app/serve.py", "--server.port", str(free_port()),
-         "--server.address", address],
+         "--server.address", "0.0.0.0"],
         cwd=ROOT, env=os.environ | {"CWPO_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 1
     (sentence,) = done.stderr.strip().splitlines()
     assert "nobody would have to sign in" in sentence
-
-
-def test_the_pages_without_their_door_show_nothing(tmp_path: Path, browser: Browser, redis_process: str) -> None:
-    alone = Web(home=tmp_path, page=ROOT / "app" / "main.py", environment=of_home(tmp_path, redis_process))
-    with served(alone), visiting(browser) as page:
-        page.goto(alone.url)
-        expect(page.get_by_text("started without their door")).to_be_visible(timeout=60_000)
-        assert page.get_by_test_id("stSidebarNav").count() == 0
 
 
 def test_every_page_keeps_its_policy(web: Web, browser: Browser) -> None:
