@@ -61,6 +61,7 @@ class Seen:
     pages: int = 0
     written: int = 0
     texts: set[str] = field(default_factory=set)
+    found: int = 0  # hostile words that were on the pages as letters
     slowest: float = 0.0
     longest_block: float = 0.0
     complaints: list[str] = field(default_factory=list)
@@ -111,11 +112,12 @@ def test_no_page_runs_fetches_or_hangs_on_what_it_shows(
                 seen.texts |= set(told.values())
                 _look(page, f"{crawled}/{path}?{urlencode(told)}", seen, deep=False)
     print(
-        f"\n{len(seen.texts)} of {len(ALL)} texts, {seen.written} places written, {seen.pages} pages opened; "
+        f"\n{len(seen.texts)} of {len(ALL)} texts, {seen.written} places written, {seen.pages} pages opened with {seen.found} hostile words; "
         f"slowest {seen.slowest:.1f} s, longest task of the browser {seen.longest_block:.2f} s; "
         f"{len(seen.complaints)} complaints"
     )
     assert seen.complaints == []
+    assert seen.found > 50, "the texts were not on the pages"
     assert CRAWLS == 1 or len(seen.texts) == len(ALL)
 
 
@@ -156,6 +158,8 @@ def _look(page: Page, address: str, seen: Seen, *, deep: bool) -> None:
     seen.slowest, seen.longest_block = max(seen.slowest, took), max(seen.longest_block, blocked)
     where = address.split("?")[0].rpartition("/")[2] or "runs"
     main = page.get_by_test_id("stMain")
+    letters = main.text_content() or ""
+    seen.found += sum(letters.count(word) for word in ("__ran", "canary", "⟨U+", "passwd", "DROP TABLE"))
     found = [made for made in MADE if main.locator(made).count()]
     ran = page.evaluate("() => window.__ran")
     failed = [one.inner_text() for one in page.get_by_test_id("stException").all()]
