@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 
 from cwpo.config.environment import settings
 from cwpo.errors import CwpoError, sentence_of
-from cwpo.redaction import without_secrets
 from cwpo.parallel.lifeline import die_with_parent, end_with
 from cwpo.parallel.lines import Writer
+from cwpo.redaction import without_secrets
 
 BEAT_SECONDS = 1.0
 _LONGEST_MESSAGE = 2**16  # characters of one log message
