@@ -118,8 +118,8 @@ class Environment:
         "CWPO_RANK_SILENCE", to.count, 60, "seconds without a sign of life after which a rank counts as hung", "60"
     )
     rank_grace = Variable(
-        "CWPO_RANK_GRACE", to.count, 15, "seconds that ranks have to stop when they are asked to, before they are killed",
-        "15",
+        "CWPO_RANK_GRACE", to.count, 15,
+        "seconds that ranks have to stop when they are asked to, before they are killed", "15",
     )  # fmt: skip
     rank_wait = Variable(
         "CWPO_RANK_WAIT", to.count, 1800, "seconds that a rank waits for the others before it gives up", "1800"
@@ -161,8 +161,8 @@ class Environment:
         "only by `cwpo gc`, after 30",
     )  # fmt: skip
     webhook = Variable[str | None](
-        "CWPO_WEBHOOK", to.text, None, "the address that is told when a run or a sweep ends; several with commas between",
-        "nobody is told",
+        "CWPO_WEBHOOK", to.text, None,
+        "the address that is told when a run or a sweep ends; several with commas between", "nobody is told",
     )  # fmt: skip
     public_url = Variable[str | None](
         "CWPO_PUBLIC_URL", to.address, None,

@@ -77,7 +77,7 @@ def test_a_home_after_a_run_is_its_owners_alone_and_ps_shows_no_secret(workplace
             seen: set[str] = set()
             while workplace.run(run).status not in ("done", "failed"):
                 seen |= {word for one in descendants(supervisor.pid) for word in _words(one)}
-                time.sleep(0.05)
+                time.sleep(0.3)
             workplace.wait_done(run)
     finally:
         os.umask(before)
