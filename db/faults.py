@@ -31,12 +31,14 @@ def passes(error: DBAPIError, *, writing: bool) -> bool:
     code = getattr(original, "sqlite_errorcode", None)
     if code is not None:
         return (code & 0xFF) in _CODES
+    words = str(original).lower()
+    if POOLER_WORDS in words:
+        return False
     state = getattr(original, "sqlstate", None)
     if state is not None:
         return state.startswith(_STATES) or (writing and state == _READ_ONLY)
     if error.connection_invalidated:
         return True
-    words = str(original).lower()
     return isinstance(error, OperationalError | InterfaceError) and not any(word in words for word in _REFUSED)
 
 

@@ -13,6 +13,10 @@ from cwpo.models.sizes.fits import CARDS, CONTEXT, GIGABYTE, first_that_fits, wa
 from cwpo.stages.kinds import kind_of
 from cwpo.stages.settings import SampleSettings, ScorerSettings, Settings
 
+_ROOM = (
+    "by the estimate that fits: close what else uses the memory, lower execution.tokens_per_batch or choose a smaller "
+    "model"
+)
 LEAST_TOKENS = 128  # fewer hold no row of most data, and a row always stands whole
 
 
@@ -61,12 +65,15 @@ def what_would_fit(settings: Settings, execution: ExecutionConfig, shape: Shape 
         return "answers in bf16 belong to their batch: lower evaluation.cache_gb, or sample in fp32"
     if kind_of(settings).light or shape is None:
         return "close what else uses memory, lower execution.tokens_per_batch or choose a smaller model"
+    now = _bytes(settings, shape, execution.tokens_per_batch)
+    if now is None or (have is not None and now + CONTEXT <= memory_estimate.SAFE * have):
+        return _ROOM
     if have is not None and (tokens := _tokens_that_fit(settings, execution, shape, have)) is not None:
         return f"by the estimate execution.tokens_per_batch: {tokens} fits into {have / GIGABYTE:.1f} GB"
     least = min(execution.tokens_per_batch, LEAST_TOKENS)
     taken = _bytes(settings, shape, least)
     if taken is None or (have is not None and taken + CONTEXT <= memory_estimate.SAFE * have):
-        return "by the estimate there is room: close what else uses the memory, or choose a smaller model"
+        return _ROOM
     possible = ways(settings, shape, tokens=least, asked=None, counts=(1,))
     larger = (size for size in CARDS if have is None or size * GIGABYTE > 1.05 * have)
     found = ((size, first_that_fits(possible, memory_estimate.SAFE * size)) for size in larger)

@@ -93,7 +93,7 @@ def test_one_that_runs_out_again_fails_in_a_sentence_and_other_runs_go_on(place:
         assert [one.status for one in attempts(place, run_id, "annotator")] == ["lost", "failed"]
         said = str(place.run(run_id).error)
         tried = "with 512 tokens at once, and again with 256 tokens at once and gradient checkpointing"
-        assert said.startswith(f"Stage annotator failed: Out of memory {tried}; by the estimate there is room: ")
+        assert said.startswith(f"Stage annotator failed: Out of memory {tried}; by the estimate that fits: ")
         assert said.endswith(", then retry; finished stages are kept.")
         api.retry_run(run_id)  # what somebody asks for is tried with less than what failed
         work_through()
