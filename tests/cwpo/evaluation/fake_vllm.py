@@ -45,6 +45,7 @@ class LLM:
         gpu_memory_utilization: float = 0.9,
         enable_prefix_caching: bool | None = None,
         generation_config: str = "auto",
+        load_format: str = "auto",
         trust_remote_code: bool = False,
         seed: int = 0,
         enable_lora: bool = False,
