@@ -22,7 +22,7 @@ from tests.e2e.serving import Web, served, visiting, write_down
 
 CRAWLS = amount("CRAWLS", 1)
 ADDRESSES = amount("ADDRESSES", 3)  # pages that are opened with hostile parameters, each time
-LONGEST = 2.0 if CRAWLS > 1 else 10.0  # seconds that the page may not answer; beside other tests the browser waits itself
+LONGEST = 2.0 if CRAWLS > 1 else 10.0  # seconds that the page may not answer; others run beside it
 MADE = (
     *("script", "iframe", "object", "embed", "marquee", "[onerror]", "[onload]", "[onclick]", ".katex"),
     *(
