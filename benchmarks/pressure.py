@@ -161,9 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--reruns", type=int, default=1000)
     options.add_argument("--runs", type=int, default=40)
     options.add_argument("--without", action="store_true")
-    options.add_argument(
-        "--anew", action="store_true", help="as for the others; this one is always made anew"
-    )
+    options.add_argument("--anew", action="store_true", help="as for the others; this one is always made anew")
     options.add_argument("--out", type=Path)
     options.add_argument("--press", nargs=4, metavar=("BASE", "COOKIE", "SOCKETS", "RERUNS"), help=argparse.SUPPRESS)
     chosen = options.parse_args(arguments)
