@@ -15,7 +15,7 @@ HEADINGS = """() => [...document.querySelector('[data-testid=data-grid-canvas] t
 
 @pytest.fixture(params=[PHONE, TABLET])
 def narrow(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": request.param, "height": 844})
+    context = browser.new_context(viewport={"width": request.param, "height": 844}, bypass_csp=True)  # for wait_for_function
     yield context.new_page()
     context.close()
 

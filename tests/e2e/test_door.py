@@ -73,7 +73,7 @@ def test_the_link_opens_the_dashboard_once_and_then_the_browser_knows_it(web: We
     with visiting(browser) as page:
         page.context.clear_cookies()
         page.goto(web.url)
-        expect(page.get_by_text("opens by its own link")).to_be_visible()
+        expect(page.get_by_text("opens by its own link")).to_be_visible(timeout=60_000)
         page.goto(f"{web.url}/system?token={token_of(web.home)}")
         ready(page, "System")
         assert "token" not in page.url
@@ -209,7 +209,7 @@ def test_people_sign_in_at_their_provider_and_are_named(with_login: Web, browser
             sign_in(page, name)
             ready(page, "Runs")
             assert urlsplit(page.url).path.startswith("/lab")
-            expect(page.get_by_test_id("stSidebar").get_by_text(called, exact=True)).to_be_visible()
+            expect(page.get_by_test_id("stSidebar").get_by_text(called, exact=True)).to_be_visible(timeout=60_000)
             if name == "ada":
                 page.goto(f"{base}/system")
                 ready(page, "System")

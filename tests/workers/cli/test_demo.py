@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
+from cwpo.bounds import yaml_text
 from cwpo.config.run import merged
 from tests.workers.workplace import lives
 from workers.cli.stack import free_port
@@ -37,7 +37,7 @@ def test_demo_ends_with_the_table_and_reuses_everything_when_called_again(
     tmp_path: Path, materials: dict[str, Any]
 ) -> None:
     config = tmp_path / "comparison.yaml"
-    config.write_text(yaml.safe_dump(merged(materials, {"method": ["human", "weak", "cw"], "seed": [0, 1]})))
+    config.write_text(yaml_text.written(merged(materials, {"method": ["human", "weak", "cw"], "seed": [0, 1]})))
     first = run_demo(tmp_path, config)
     assert first.returncode == 0, first.stdout + first.stderr
     rows = [line for line in first.stdout.splitlines() if re.match(r"\s*(Human|Weak labels|CW)\s+−?\d", line)]
@@ -61,7 +61,7 @@ def test_demo_ends_with_the_table_and_reuses_everything_when_called_again(
 def test_demo_with_a_failed_stage_ends_with_an_error(tmp_path: Path, materials: dict[str, Any]) -> None:
     config = tmp_path / "comparison.yaml"
     broken = merged(materials, {"method": ["human"], "align": {"lr": 1e30}})
-    config.write_text(yaml.safe_dump(broken))
+    config.write_text(yaml_text.written(broken))
     done = run_demo(tmp_path, config)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "failed: Stage align failed: The loss is" in done.stdout.replace("\n", " ")

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
+from cwpo.bounds import yaml_text
 from cwpo.config import catalog
 from cwpo.config.run import merged
 from tests.cwpo import byte_models
@@ -178,7 +178,7 @@ def environment(home: Path, **own: str) -> dict[str, str]:
 
 
 def written(path: Path, values: dict[str, Any]) -> str:
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml_text.written(values))
     return str(path)
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
+from cwpo.bounds import yaml_text
 from cwpo.config.run import RunConfig
 from cwpo.errors import DataError
 from cwpo.report.numbers import interval, number, percent
 from cwpo.stages import execute
 from tests.workers.workplace import Workplace
 from workers import api
-from workers.cli import console, main
+from workers.cli import config_file, console, main
 from workers.queue import job, lease
 from workers.queue.job import Shutdown
 
@@ -28,7 +28,7 @@ def names(model: type[BaseModel], prefix: str = "") -> list[str]:
     found = []
     for name, field in model.model_fields.items():
         found.append(prefix + name)
-        part = main._part_of(field)
+        part = config_file._part_of(field)
         found += names(part, f"{prefix}{name}.") if part else []
     return found
 
@@ -155,7 +155,7 @@ def test_database_that_is_down_is_a_sentence_and_exit_code_1(
 
 def test_run_writes_everything_and_needs_neither_redis_nor_database(workplace: Workplace) -> None:
     out, config = workplace.home / "out.json", workplace.home / "run.yaml"
-    config.write_text(yaml.safe_dump(workplace.materials))
+    config.write_text(yaml_text.written(workplace.materials))
     script = (
         "import sys\nfrom workers.cli import main\ncode = main.main(sys.argv[1:])\n"
         "print([m for m in ('rq', 'redis', 'sqlalchemy', 'streamlit') if m in sys.modules])\nsys.exit(code)"
@@ -212,7 +212,7 @@ def test_runs_of_the_queue_reuse_what_cwpo_run_computed(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = workplace.home / "run.yaml"
-    config.write_text(yaml.safe_dump(workplace.materials))
+    config.write_text(yaml_text.written(workplace.materials))
     assert main.main(["run", str(config)]) == 0
     assert main.main(["submit", str(config)]) == 0
     monkeypatch.setenv("CWPO_WORKER_ID", str(lease.register_worker("me", "cpu")))

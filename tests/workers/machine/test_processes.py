@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import psutil
 import pytest
-import yaml
 
+from cwpo.bounds import yaml_text
 from tests.workers.workplace import Workplace, horse_of, wait_for, worker_processes
 from workers import api
 from workers.machine.processes import allocator_environment
@@ -78,7 +78,7 @@ def test_a_job_process_is_told_to_keep_memory_and_its_worker_is_not(
 
 def test_cwpo_run_computes_with_kept_memory(workplace: Workplace) -> None:
     config = workplace.home / "run.yaml"
-    config.write_text(yaml.safe_dump({**workplace.materials, **LONG}))
+    config.write_text(yaml_text.written({**workplace.materials, **LONG}))
     command = [sys.executable, "-m", "workers.cli.main", "run", str(config)]
     process = subprocess.Popen(command, env=workplace.environment, stdout=subprocess.DEVNULL)
     try:

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
+from cwpo.bounds import yaml_text
 from cwpo.config.run import RunConfig, expand, merged
 from cwpo.errors import ConfigError
 from cwpo.report.numbers import number, percent
@@ -160,7 +160,7 @@ def test_what_an_existing_annotator_cannot_be(over: dict[str, object], sentence:
 def test_cwpo_run_takes_a_fingerprint_and_explains_a_name(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
     _, fingerprint = trained(place)
     config = place.home / "run.yaml"
-    config.write_text(yaml.safe_dump(place.materials))
+    config.write_text(yaml_text.written(place.materials))
     assert main.main(["run", str(config), "--set", "annotator.use=helpful"]) == 2
     assert "'helpful' is a name, which the database knows" in capsys.readouterr().err
     out = place.home / "out.json"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
+from cwpo.bounds import yaml_text
 from cwpo.compare import power
 from cwpo.config.run import RunConfig, expand, merged
 from cwpo.models import shape as model_shape
@@ -421,7 +421,7 @@ def test_the_command_line_prints_the_plan_and_submits_nothing(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = workplace.home / "sweep.yaml"
-    file.write_text(yaml.safe_dump({**workplace.materials, "method": ["weak", "cw"], "seed": [0, 1]}))
+    file.write_text(yaml_text.written({**workplace.materials, "method": ["weak", "cw"], "seed": [0, 1]}))
     assert main.main(["sweep", str(file), "--plan"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "4 runs: 2 methods × 2 seeds." in said

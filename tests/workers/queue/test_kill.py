@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
 from sqlalchemy import update
 
 from cwpo.artifacts import ArtifactStore, sha256_of
+from cwpo.bounds import yaml_text
 from cwpo.training.checkpoints import whole_checkpoints
 from db import queries
 from db.models import Worker
@@ -27,7 +27,7 @@ def undisturbed(workplace: Workplace, home: Path) -> "subprocess.Popen[bytes]":
     """The same run by `cwpo run` in a process of its own, with one thread as workers have."""
     home.mkdir()
     config = home / "config.yaml"
-    config.write_text(yaml.safe_dump(workplace.config(**LONG).canonical()))
+    config.write_text(yaml_text.written(workplace.config(**LONG).canonical()))
     command = [sys.executable, "-m", "workers.cli.main", "run", str(config), "--home", str(home), "--threads", "1"]
     with (home / "log").open("wb") as log:
         return subprocess.Popen(command, env={**workplace.environment, "OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)

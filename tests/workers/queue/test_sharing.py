@@ -2,6 +2,7 @@
 
 import yaml
 
+from cwpo.bounds import yaml_text
 from cwpo.stages.graph import build
 from db import queries
 from tests.workers.workplace import Workplace
@@ -36,7 +37,7 @@ def test_sweep_trains_one_annotator_and_cwpo_run_reuses_all(both_workplaces: Wor
     before = {spec.fingerprint: store().info(spec.fingerprint).sha256 for spec in specs.values() if
               store().find(spec.fingerprint)}  # fmt: skip
     config = place.home / "run.yaml"
-    config.write_text(yaml.safe_dump({**place.materials, "method": "cw"}))
+    config.write_text(yaml_text.written({**place.materials, "method": "cw"}))
     assert main.main(["run", str(config), "--json", str(place.home / "out.json")]) == 0
     written = yaml.safe_load((place.home / "out.json").read_text())
     assert [slot for slot, stage in written["stages"].items() if stage["computed"]] == []
