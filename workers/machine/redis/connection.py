@@ -1,6 +1,6 @@
 """Connections that read no more than a megabyte of any reply, whatever somebody put into Redis."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis import Redis
 from redis._parsers.resp2 import _RESP2Parser
@@ -11,9 +11,6 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from workers.machine.redis.address import NAME, redis_url, refusal
-
-if TYPE_CHECKING:
-    from redis.connection import AbstractConnection
 
 MOST_BYTES = 1 << 20  # of a reply; ours are below a hundred, what a server says of itself is below 10,000
 
@@ -37,10 +34,10 @@ class _SmallBuffer(SocketBuffer):
 class SmallReplies(_RESP2Parser):
     """redis-py's own parser over a small buffer."""
 
-    def on_connect(self, connection: "AbstractConnection") -> None:
+    def on_connect(self, connection: Any) -> None:
         """As the parser, with the other buffer."""
         super().on_connect(connection)
-        self._buffer = _SmallBuffer(self._sock, self.socket_read_size, connection.socket_timeout)
+        self._buffer = _SmallBuffer(connection._sock, self.socket_read_size, connection.socket_timeout)
 
 
 def _refuse_more_than(count: int) -> None:
