@@ -15,6 +15,7 @@ MORE = {
     ("compare", "Answers"): 11,  # the prompts that all runs answered, and every text of one of them
     ("compare", "Head to head"): 11,  # every sample and score of two settings, what judged each, and related prompts
     ("new_run", "RUN"): 8,  # the run that it starts from, and whether it failed
+    ("system", ""): 7,  # what ended without a result lately, where something did
     ("relabel", "Ada"): 14,  # the next pair is chosen and lent to this person in a transaction of its own
 }
 STATES: tuple[tuple[str, dict[str, Any]], ...] = (
