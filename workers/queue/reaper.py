@@ -50,7 +50,7 @@ def run_reaper() -> None:
             if clock.jumped_ahead():
                 log.warning("the database's clock was set forward: living workers renew their leases first")
                 spared = time.monotonic() + _SPARED
-            reap(housekeeping=ticks % _HOUSEKEEPING_EVERY == 0, expire=time.monotonic() >= spared)
+            reap(housekeeping=ticks % _HOUSEKEEPING_EVERY == 0, expire=time.monotonic() >= spared, clock=clock)
             if ticks % _REMOVE_EVERY == 0:
                 remove_deleted()
         except DatabasePasses as error:
@@ -94,8 +94,9 @@ class _Clock:
         return before is not None and ahead - before > _JUMP
 
 
-def reap(*, housekeeping: bool = False, expire: bool = True) -> int:
-    """One round; the number of stages that went back to the queue. expire: take stages whose leases ran out."""
+def reap(*, housekeeping: bool = False, expire: bool = True, clock: _Clock | None = None) -> int:
+    """One round; the number of stages that went back to the queue. expire: take stages whose leases ran out, but not
+    where the clock has jumped since it was looked at before: living workers renew them until the next round."""
     with reading() as session:
         silent = leases.silent_count(session)
         expired = leases.expired_count(session)
@@ -105,7 +106,7 @@ def reap(*, housekeeping: bool = False, expire: bool = True) -> int:
         log.warning("the database's clock was set back: leases are counted from now")
         with writing() as session:
             leases.set_back(session, LEASE_SECONDS)
-    if expired and expire:
+    if expired and expire and not (clock is not None and clock.jumped_ahead()):
         with writing() as session:
             requeued = stages.requeue_expired(session)
         for one in requeued:

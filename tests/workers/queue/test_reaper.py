@@ -1,13 +1,20 @@
-"""What the reaper removes from the artifact store: what nobody needs, and nothing younger."""
+"""What the reaper removes from the artifact store, and that no stage is taken from the living when a clock jumps."""
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from cwpo.artifacts import TOKENS, ArtifactStore
-from workers.queue import reaper
+from cwpo.config.environment import settings
+from db.engine import session_scope
+from tests.workers.workplace import Workplace
+from workers import api
+from workers.machine import database
+from workers.queue import job, reaper
 
 
 def test_token_ids_that_no_stage_read_for_two_weeks_go_and_artifacts_stay(
@@ -24,3 +31,18 @@ def test_token_ids_that_no_stage_read_for_two_weeks_go_and_artifacts_stay(
     assert {name for name in days if (tmp_path / name).exists()} == {
         f"{TOKENS}/aa/read", "tmp/new", "bb/artifact", "checkpoints/artifact",
     }  # fmt: skip
+
+
+def test_a_clock_that_jumps_in_the_middle_of_a_round_takes_no_stage_in_that_round(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.submit_run(place.config())
+    assert job._claim(settings.own_worker, "cpu", wait=0.0) is not None
+    clock = reaper._Clock()
+    assert not clock.jumped_ahead()
+    with session_scope(database.engines()) as session:  # as it looks after the jump
+        session.execute(text("UPDATE stages SET lease_expires_at = '2020-01-01 00:00:00' WHERE status = 'running'"))
+    real = reaper.now
+    monkeypatch.setattr(reaper, "now", lambda session: real(session) + timedelta(hours=2))  # the injected fault
+    assert reaper.reap(clock=clock) == 0
+    assert reaper.reap(clock=clock) == 1
