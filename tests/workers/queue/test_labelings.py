@@ -25,10 +25,10 @@ OTHER = "b" * 64
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with two annotators in its store; no database is needed where they are named by fingerprint."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sqlite_address: str) -> Path:
+    """A home with two annotators in its store. Where they are named by fingerprint the database has only the log."""
     monkeypatch.setenv("CWPO_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'none.sqlite'}")
+    monkeypatch.setenv("DATABASE_URL", sqlite_address)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     meta = {"kind": "annotator", "config": to_plain(stage.settings("annotator", model="tiny"))}
     for fingerprint in (MINE, OTHER):
