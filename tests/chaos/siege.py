@@ -70,7 +70,7 @@ class Siege:
         assert self.counts == Counter(schedule)
         self.seconds += time.monotonic() - began
 
-    def end(self, expected: list[dict[str, str]], *, patience: float = 180.0) -> Found:
+    def end(self, expected: list[dict[str, str]], *, patience: float = 400.0) -> Found:
         """When all runs have ended: what was found."""
         deadline = time.monotonic() + patience
         while self.scene.unfinished() and time.monotonic() < deadline:

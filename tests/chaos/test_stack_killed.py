@@ -3,12 +3,15 @@
 import signal
 from typing import Any
 
+import pytest
+
 from tests.chaos.scene import Scene, scene
 from tests.chaos.services import wait
 from tests.chaos.siege import Siege
 from tests.workers.workplace import lives
 
 
+@pytest.mark.timeout(600)
 def test_the_stack_loses_nothing_when_its_parts_or_its_launcher_are_killed(
     chaos_materials: dict[str, Any], expected: list[dict[str, str]]
 ) -> None:
@@ -23,10 +26,9 @@ def test_the_stack_loses_nothing_when_its_parts_or_its_launcher_are_killed(
         launcher.kill()
         launcher.wait(5)
         second = place.launch()  # at once: what the first one started may still be ending
-        found = Siege(place)
-        wait(lambda: place.unfinished() == 0, 120, every=0.3)
+        wait(lambda: place.unfinished() == 0, 240, every=0.3)
         assert second.poll() is None
-        found = found.end(expected)
+        found = Siege(place).end(expected)
         assert second.returncode == 0
     assert found.wrong() == {}, "\n".join(found.words)
 
