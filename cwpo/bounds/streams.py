@@ -31,7 +31,7 @@ def grows_too_much() -> Exceeded:
     return Exceeded(f"unpacks to more than {MOST_GROWTH} times its size, as no data do")
 
 
-def opened(path: Path) -> io.BufferedIOBase:
+def opened(path: Path) -> io.BufferedReader:
     """The bytes of a file, unpacked where its name ends in .gz; Exceeded once there are far too many."""
     if path.name.lower().endswith(".gz"):
         return io.BufferedReader(_Counted(gzip.open(path, "rb"), allowance(path.stat().st_size)), _PIECE)

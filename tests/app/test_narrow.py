@@ -15,7 +15,8 @@ HEADINGS = """() => [...document.querySelector('[data-testid=data-grid-canvas] t
 
 @pytest.fixture(params=[PHONE, TABLET])
 def narrow(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": request.param, "height": 844}, bypass_csp=True)  # for wait_for_function
+    # The policy would refuse what wait_for_function evaluates.
+    context = browser.new_context(viewport={"width": request.param, "height": 844}, bypass_csp=True)
     yield context.new_page()
     context.close()
 

@@ -61,7 +61,8 @@ class Web:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "streamlit", "run", str(self.page), "--server.port", str(self.port)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", **self.environment}
+        of_tests = {"OMP_NUM_THREADS": "1", "CWPO_DATA_ROOTS": tempfile.gettempdir()}
+        environment = of_tests | os.environ | self.environment
         known(self.url, Path(environment.get("CWPO_HOME", self.home)))
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)

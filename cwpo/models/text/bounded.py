@@ -87,7 +87,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         tree: nodes.Template = _Bounds().visit(super()._parse(source, name, filename))
         return tree
 
-    def concat(self, pieces: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(self, pieces: Iterable[str]) -> str:
         """The pieces of an output as one text."""
         kept: list[str] = []
         length = 0

@@ -12,7 +12,7 @@ from cwpo.models.text.bounded import BoundedEnvironment
 from cwpo.models.text.template import MOST_SETTINGS
 
 # Where transformers renders the chat templates of anybody, which may never come to an end
-chat_template_utils.ImmutableSandboxedEnvironment = BoundedEnvironment
+chat_template_utils.ImmutableSandboxedEnvironment = BoundedEnvironment  # type: ignore[misc]
 
 
 def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
