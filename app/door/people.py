@@ -18,6 +18,8 @@ from app.door import lines
 from app.door.ways import Door, Way, providers
 from app.untrusted import label
 from cwpo.errors import CwpoError
+from cwpo.redaction import without_secrets
+from db.errors import DatabaseError
 from workers.access.acting import Person, Source, act_as, of_the_machine
 
 OPEN = "The pages were started without their door: start them with `cwpo start`, or deploy/web.sh."
@@ -113,7 +115,12 @@ def _meet(door: Door, person: Person) -> None:
     line = lines.line_of(st.context.headers)
     if line is not None:
         lines.met(line, person)
-    if revoked(person):
+    try:
+        over = revoked(person)
+    except DatabaseError as error:
+        _say(label(without_secrets(str(error)), 600))
+        return
+    if over:
         if door.way is Way.LOGIN:
             _offer_login()
         _say(OVER)

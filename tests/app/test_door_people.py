@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,9 @@ def script() -> None:
 
 
 @pytest.fixture
-def standing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Door], None]:
-    """Sets the door of this process until the end of the test."""
+def standing(monkeypatch: pytest.MonkeyPatch, sqlite_address: str) -> Callable[[Door], None]:
+    """Sets the door of this process until the end of the test, beside a database that knows nobody."""
+    monkeypatch.setenv("DATABASE_URL", sqlite_address)
     monkeypatch.setattr(people, "_door", None)
     monkeypatch.setattr(acting, "_asked", acting.of_the_machine)
     return people.stand
@@ -114,6 +116,17 @@ def test_a_session_that_was_ended_sees_one_sentence(
     assert "inside" in texts(shown(ADA | {"email": "bo@example.org"}))
 
 
+def test_a_database_that_cannot_be_asked_is_one_sentence_and_no_page(
+    tmp_path: Path, standing: Callable[[Door], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing(door_of(tmp_path, login=LOGIN))
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'empty.sqlite'}")
+    page = shown(ADA)
+    assert "has not the tables of this version" in texts(page)[-1]
+    assert "inside" not in texts(page)
+    assert not page.exception
+
+
 def message(fragment: str = "") -> Message:
     asked = BackMsg(rerun_script=ClientState(fragment_id=fragment, query_string="run=7"))
     return {"type": "websocket.receive", "bytes": asked.SerializeToString()}
@@ -136,7 +149,8 @@ def heard(line: Line, said: list[Message], seconds: float, look_every: float) ->
         finally:
             listening.end()
 
-    return asyncio.run(listen())
+    with ThreadPoolExecutor(1) as apart:  # a browser of another test may have a loop in this thread
+        return apart.submit(asyncio.run, listen()).result()
 
 
 def line_of(valid: bool = True, **limits: float) -> Line:
