@@ -134,7 +134,7 @@ def test_a_recipe_is_used_by_choosing_it_and_a_wrong_source_is_a_sentence(
     save_recipe("our export", COLUMNS)
     page.goto(f"{desk.url}/data")
     ready(page, "Data")
-    page.get_by_role("textbox", name="Path on the server, or a hub id").fill("/no/where.jsonl")
+    page.get_by_role("textbox", name="Path on the server, or a hub id").fill(str(tmp_path / "where.jsonl"))
     page.get_by_role("button", name="Look at it").click()
     expect(page.get_by_text("does not exist on this server")).to_be_visible()
     page.get_by_role("textbox", name="Path on the server, or a hub id").fill(str(file))

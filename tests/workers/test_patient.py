@@ -7,7 +7,8 @@ from pathlib import Path
 import workers.api
 
 DOOR = Path(workers.api.__file__).parent
-LEAST = 40  # writes; fewer would mean that the walk does not find them
+LEAST = 45  # writes; fewer would mean that the walk does not find them
+WAYS = ("writing", "session_scope", "_changing", "_switch_queue")  # to a transaction for writing
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
@@ -27,13 +28,15 @@ def _own(function: ast.FunctionDef) -> Iterator[ast.AST]:
 
 
 def _writes(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("writing", "session_scope")
+    return isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in WAYS
 
 
 def test_every_write_is_patient() -> None:
     found: dict[str, list[str]] = {}
     for file in sorted(DOOR.rglob("*.py")):
         for function in functions(ast.parse(file.read_text())):
+            if function.name in WAYS:
+                continue
             name = f"{file.relative_to(DOOR)}:{function.name}"
             found[name] = [ast.unparse(decorator) for decorator in function.decorator_list]
     assert len(found) >= LEAST

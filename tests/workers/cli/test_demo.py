@@ -60,7 +60,7 @@ def test_demo_ends_with_the_table_and_reuses_everything_when_called_again(
 
 def test_demo_with_a_failed_stage_ends_with_an_error(tmp_path: Path, materials: dict[str, Any]) -> None:
     config = tmp_path / "comparison.yaml"
-    broken = merged(materials, {"method": ["human"], "align": {"lr": 1e30}})
+    broken = merged(materials, {"method": ["human"], "align": {"lr": 1e18}})
     config.write_text(yaml_text.written(broken))
     done = run_demo(tmp_path, config)
     assert done.returncode == 1, done.stdout + done.stderr
