@@ -38,7 +38,8 @@ def model(tmp_path: Path) -> Path:
     """What hashing sees of a model folder."""
     folder = tmp_path / "model"
     (folder / "part").mkdir(parents=True)
-    for name in ("config.json", "model.safetensors", "part/tokenizer.json"):
+    (folder / "config.json").write_text('{"model_type": "opt"}')
+    for name in ("model.safetensors", "part/tokenizer.json"):
         (folder / name).write_bytes(b"{}" + name.encode())
     return folder
 

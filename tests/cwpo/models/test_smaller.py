@@ -78,9 +78,9 @@ def test_what_would_fit_is_said_by_the_estimate(shape: Shape) -> None:
     nowhere = smaller.what_would_fit(whole, USUAL, replace(shape, layers=400), 24 * 10**9)
     assert nowhere.endswith(" GB at least: set model.lora or choose a smaller model")
     adapter = stage.settings("align", lora=LORA)
-    assert smaller.what_would_fit(adapter, USUAL, shape, 24 * 10**9).startswith(
-        "by the estimate execution.tokens_per_batch: "
-    )
+    told = smaller.what_would_fit(adapter, USUAL, shape, 10 * 10**9)
+    assert told == "by the estimate execution.tokens_per_batch: 2048 fits into 10.0 GB"
+    assert "that fits: close what else uses the memory" in smaller.what_would_fit(adapter, USUAL, shape, 24 * 10**9)
     assert "choose a smaller model" in smaller.what_would_fit(whole, USUAL, None, None)
 
 
