@@ -363,6 +363,7 @@ def test_a_run_opens_by_its_button_and_by_nothing_else(stranger: Page, desk: str
     ready(page, "Runs")
     page.get_by_role("button", name="Clear", exact=True).click()
     expect(page).not_to_have_url(re.compile("ticked="))
+    ready(page, "Runs")
     page.wait_for_timeout(700)
     click(BUTTON, 1)
     expect(page).to_have_url(re.compile("open="))

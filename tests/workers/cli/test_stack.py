@@ -21,7 +21,8 @@ from tests.workers.workplace import descendants, lives, wait_for
 from workers.cli import stack
 from workers.cli.launch import kept
 from workers.machine.processes import is_alive
-from workers.queue.doorbell import connect, socket_path
+from workers.machine.redis.address import socket_path
+from workers.queue.doorbell import connect
 
 
 @pytest.fixture
