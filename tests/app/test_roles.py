@@ -52,3 +52,25 @@ def test_system_shows_people_and_what_was_done_to_administrators(computed: Compu
     with signed_in(NAME, Role.VIEWER):
         page.run()
         assert f"{SENTENCE} admin, and {NAME} has the role viewer" in words(page)
+
+
+@pytest.mark.parametrize(
+    ("screen", "params", "keys"),
+    [
+        ("new_run", {"from": "RUN"}, ("queue",)),
+        ("run", {"run": "RUN"}, ("run_pin",)),
+        ("system", {}, ("queue_whole",)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_name_is_words_wherever_it_is_said_who_may_not(
+    screen: str, params: dict[str, str], keys: tuple[str, ...], computed: Computed
+) -> None:
+    meant = {"RUN": str(computed.sweep[-1])}
+    with signed_in("![x](http://a/b) **ada**", Role.VIEWER):
+        page = visit(screen, **{name: meant.get(value, value) for name, value in params.items()})
+    found = [one.help for one in page.button if one.key and one.key.startswith(keys) and one.key != "queue_open"]
+    assert found
+    for said in [*found, *(one.value for one in (*page.caption, *page.markdown))]:
+        assert "![x]" not in said
+        assert "**ada**" not in said

@@ -24,7 +24,7 @@ from cwpo.errors import ConfigError, CwpoError
 from cwpo.report.listings import fields_of
 from db.errors import DatabaseError
 from workers import api
-from workers.api.people.access import Role, why_not
+from workers.api.people.access import Role
 from workers.api.people.drafts import mark_draft_queued
 from workers.machine.database import database_url
 from workers.plan import judging
@@ -50,8 +50,12 @@ def show_plan(form: Form, checked: CheckedForm) -> None:
             plan = _figures(checked)
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
-            reason = f"Correct {error.field} first." if isinstance(error, ConfigError) else "The plan has a problem."
-    reason = reason or why_not(Role.RUNNER)
+            reason = (
+                f"Correct {untrusted.label(error.field)} first."
+                if isinstance(error, ConfigError)
+                else "The plan has a problem."
+            )
+    reason = reason or layout.may_not(Role.RUNNER)
     layout.service_notice()
     show_changes(form)
     _buttons(form, checked, plan, reason, queued)

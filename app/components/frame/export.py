@@ -16,7 +16,7 @@ from cwpo.report.columns import Column
 from cwpo.report.tables import Table, to_csv, to_json, to_latex, to_markdown
 from workers import api
 from workers.access.doing import bound
-from workers.api.people.access import Role, why_not
+from workers.api.people.access import Role
 
 ENDINGS: Mapping[str, tuple[str, str, Callable[[Table], str]]] = {
     "CSV": ("csv", "text/csv", to_csv),
@@ -92,7 +92,7 @@ def file_stem(name: str) -> str:
 
 def show_bundle(run_ids: Sequence[int], reference: str = "", *, reason: str = "") -> None:
     """A file that computes these runs again on another machine; `reason` says why there is none."""
-    reason = reason or why_not(Role.RUNNER)
+    reason = reason or layout.may_not(Role.RUNNER)
     st.download_button(
         "Reproduce bundle",
         bound(lambda: api.reproduce_bundle(run_ids, reference=reference)),

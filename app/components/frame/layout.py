@@ -18,6 +18,7 @@ from db.errors import DatabaseError
 from db.records import Cursor
 from db.records.listing import Place
 from workers import api
+from workers.api.people.access import Role, why_not
 
 MIDDLE_DOT = " · "
 PAINT_SECONDS = 0.25
@@ -66,6 +67,12 @@ def _explained(meanings: Sequence[tuple[str, str]]) -> str:
 def note(sentence: str) -> None:
     """One sentence under a chart or a table: the answer, or the caveat."""
     st.caption(untrusted.label(sentence, 600))
+
+
+def may_not(role: Role, owner: str | None = None) -> str:
+    """Why whoever looks may not do what needs this role, for a widget's help or a caption: the names in it are people's
+    words. Empty where they may."""
+    return untrusted.label(why_not(role, owner), 600)
 
 
 def two_columns(least: int = 420) -> tuple[DeltaGenerator, DeltaGenerator]:

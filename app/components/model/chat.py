@@ -15,7 +15,7 @@ from db.queries.people import chats as rows
 from db.records.chats import ANSWERED, LOADING, OPEN, STOPPED, WAITING, ChatRow, TurnRow
 from workers.access.doing import bound
 from workers.api.people import chats
-from workers.api.people.access import Role, why_not
+from workers.api.people.access import Role
 
 REFRESH = "0.6s"
 LOOK_SECONDS = 5.0
@@ -60,7 +60,7 @@ def _start(run_id: int, chat: ChatRow | None, alive: bool) -> None:
         if not alive:
             layout.note("No worker is alive, and a chat runs beside them: start the workers first.")
         with st.container(horizontal=True, vertical_alignment="center"):
-            why = why_not(Role.RUNNER)
+            why = layout.may_not(Role.RUNNER)
             st.button(
                 "Start a chat", key="chat_start", type="primary", on_click=_open, args=(run_id,),
                 disabled=not alive or bool(why), help=why or None,
@@ -123,7 +123,7 @@ def _turns(chat_id: int, was_live: bool) -> None:
     for turn in reversed(chat.turns):
         _turn(chat, turn)
     if chat.turns:
-        why = why_not(Role.RUNNER)
+        why = layout.may_not(Role.RUNNER)
         st.download_button(
             "Turns as JSONL", bound(lambda: chats.as_jsonl(chat_id)), file_name=f"chat-{chat_id}.jsonl",
             mime="application/x-ndjson", key="chat_jsonl", type="tertiary", on_click="ignore",

@@ -21,7 +21,7 @@ from db.errors import DatabaseError
 from db.records import RunRow, SetRow
 from workers.access.doing import bound
 from workers.api.people import votes
-from workers.api.people.access import Role, why_not
+from workers.api.people.access import Role
 
 FROZEN = (
     "A set is the majority of the votes on each pair, frozen under a name and a version. A run that is given one takes "
@@ -58,7 +58,7 @@ def _freeze(run_id: int, *, ready: bool) -> None:
         left, right = st.columns([2, 3])
         name = left.text_input("Name of the set", max_chars=63, placeholder="least-sure", key="set_name")
         note = right.text_input("What to remember of it", max_chars=300, key="set_note")
-        why = why_not(Role.RUNNER) or ("" if ready else "No vote has decided a pair yet.")
+        why = layout.may_not(Role.RUNNER) or ("" if ready else "No vote has decided a pair yet.")
         if not st.form_submit_button("Freeze the votes", key="freeze", disabled=bool(why), help=why or None):
             return
     try:
@@ -104,7 +104,7 @@ def _gains(made: Sequence[SetRow]) -> None:
 
 
 def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:
-    why = why_not(Role.RUNNER)
+    why = layout.may_not(Role.RUNNER)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "Votes as JSONL", bound(lambda: "".join(votes.votes_file(run_id))),

@@ -64,7 +64,7 @@ def _may_not(why: str) -> None:
     layout.note(why)
     with st.container(horizontal=True, key="relabel_votes"):
         for choice, label, _ in VOTES:
-            st.button(label, key=f"relabel_{choice}", width=96, disabled=True, help=why)
+            st.button(label, key=f"relabel_{choice}", width=96, disabled=True, help=untrusted.label(why, 600))
 
 
 def _votes(shown: Shown) -> tuple[str, str]:

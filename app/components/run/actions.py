@@ -15,7 +15,7 @@ from db.records.keeping import KeptRun
 from db.status import LIVE
 from workers import api
 from workers.api import keeping
-from workers.api.people.access import Role, why_not
+from workers.api.people.access import Role
 
 PRIORITIES = {"Urgent": 10, "Normal": 0, "Later": -10}
 PLACE = "run"
@@ -25,7 +25,7 @@ LIVE_HELP = "Cancel it first: it is queued or running."
 def show_actions(run: RunRecord) -> None:
     """Verbs on the right, below them the tags and the note. Duplicate & edit comes first on a run that failed."""
     row, live = run.row, run.status in LIVE
-    why = why_not(Role.RUNNER, row.owner)
+    why = layout.may_not(Role.RUNNER, row.owner)
     one = KeptRun(
         id=row.id, name=row.name, status=row.status, pinned=row.pinned, paused=row.paused, archived=row.archived,
         tags=row.tags, note=run.note,

@@ -12,7 +12,7 @@ from cwpo.report.listings import fields_of
 from cwpo.report.numbers import size
 from db.errors import DatabaseError
 from workers.api import disk
-from workers.api.people.access import Role, why_not
+from workers.api.people.access import Role
 
 FOUND, SAID = "leftovers_found", "leftovers_said"  # in the session: looking takes long on a large disk
 COLUMNS = (
@@ -39,7 +39,7 @@ def show_leftovers(files: list[tables.Drawn]) -> None:
     tables.show_with_file(files, COLUMNS, rows, alt="Not needed, by kind", numbers=lambda: fields_of(sums))
     layout.note("; ".join(f"{one.kind}: {disk.MEANINGS[one.kind]}" for one in sums) + ".")
     going = [one for one in found if not one.held and one.kind != disk.UNNAMED]
-    why = why_not(Role.ADMIN)
+    why = layout.may_not(Role.ADMIN)
     with st.popover("Delete …", disabled=not going or bool(why), help=why or None, key="leftovers_ask"):
         st.text(f"Frees {size(sum(one.bytes for one in going))} in {counted(len(going), 'folder')}.", width=320)
         layout.note("There is no way back. What a stage needs that waits or is computed stays, and so does unnamed.")

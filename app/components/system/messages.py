@@ -9,7 +9,7 @@ from cwpo.errors import CwpoError
 from db.errors import DatabaseError
 from db.queries.people.keeping import notice_counts
 from workers.api import webhooks
-from workers.api.people.access import Role, why_not
+from workers.api.people.access import Role
 
 LAST = "last_message"
 
@@ -34,7 +34,7 @@ def show_messages() -> None:
         st.text(f"{untrusted.plain(target.shown)} · {', '.join(words)}")
         if counts.error and (counts.waiting or counts.given_up):
             layout.note(counts.error)
-    why = why_not(Role.ADMIN)
+    why = layout.may_not(Role.ADMIN)
     st.button("Send a test message", key="send_test", on_click=_test, disabled=bool(why), help=why or None)
     for sentence in st.session_state.get(LAST, ()):
         layout.note(sentence)

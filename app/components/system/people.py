@@ -132,7 +132,7 @@ def _log() -> None:
             st.button("Newest", key="log_newest", on_click=_newest)
         if page.next is not None:
             st.button("Earlier", key="log_earlier", on_click=_earlier, args=(page.next,))
-        why = access.why_not(Role.ADMIN)
+        why = layout.may_not(Role.ADMIN)
         st.download_button(
             "Download as JSONL", bound(lambda: "".join(access.log_file(who))), file_name="what-was-done.jsonl",
             mime="application/x-ndjson", key="log_jsonl", type="tertiary", on_click="ignore",

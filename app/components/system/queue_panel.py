@@ -18,7 +18,7 @@ from cwpo.stages.graph import slot_name
 from db import queries
 from db.records.keeping import QueuedRun, QueuePage
 from workers.api import keeping
-from workers.api.people.access import Role, why_not
+from workers.api.people.access import Role
 from workers.plan.eta import Eta
 
 SHOWN = 25
@@ -59,7 +59,7 @@ def show_queue_panel(files: list[tables.Drawn]) -> None:
 def _whole(page: QueuePage) -> None:
     label = "Resume the queue" if page.paused else "Pause the queue"
     command = keeping.resume_queue if page.paused else keeping.pause_queue
-    why = why_not(Role.ADMIN)
+    why = layout.may_not(Role.ADMIN)
     st.button(
         label, key="queue_whole", type="primary" if page.paused else "secondary", on_click=_switch, args=(command,),
         disabled=bool(why), help=why or None,
@@ -69,7 +69,7 @@ def _whole(page: QueuePage) -> None:
 def _verbs(ticked: Sequence[QueuedRun]) -> None:
     """For the ticked runs, as one block."""
     ids = tuple(run.id for run in ticked)
-    may_not = why_not(Role.RUNNER)
+    may_not = layout.may_not(Role.RUNNER)
     why = may_not or (None if ids else "Tick runs in the list: with the mouse, or with Shift and Space.")
     off = bool(why)
     for label, where in (("To the front", "front"), ("Up", "up"), ("Down", "down")):
