@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from db.engine import upgrade
 from tests.e2e.serving import ROOT, Web, served, write_down
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -22,7 +23,9 @@ TABLES = {
 def exporting(tmp_path: Path) -> Iterator[str]:
     """The page on a server of its own, with the dashboard's configuration."""
     page = ROOT / "tests" / "e2e" / "export_page.py"
-    environment = {"PYTHONPATH": str(ROOT), "CWPO_HOME": str(tmp_path)}
+    database = f"sqlite:///{tmp_path / 'cwpo.sqlite'}"  # where it is noted what somebody takes
+    upgrade(database)
+    environment = {"PYTHONPATH": str(ROOT), "CWPO_HOME": str(tmp_path), "DATABASE_URL": database}
     with served(Web(home=tmp_path, page=page, environment=environment)) as web:
         yield web.url
 
