@@ -159,7 +159,7 @@ class Guard:
     def _address(self, asked: Asked) -> str:
         """Of whoever asks; behind a proxy on this machine, or one that is named, as the proxy says it."""
         if is_loopback(asked.peer) or asked.peer in self._door.proxies:
-            return asked.headers.get("x-forwarded-for", asked.peer).rpartition(",")[2].strip()[:64]
+            return (asked.headers.get("x-forwarded-for") or asked.peer).rpartition(",")[2].strip()[:64]
         return asked.peer
 
     def _is_proxy(self, asked: Asked) -> bool:

@@ -48,11 +48,12 @@ class Line:
         """Whether the session of the person behind it has been ended from outside."""
         if self.person is None:
             return False
+        from db.errors import DatabaseError
         from workers.access.sessions import revoked
 
         try:
             return await run_in_threadpool(revoked, self.person)
-        except Exception as error:  # the database is away: the pages say so, and we look again
+        except DatabaseError as error:  # it is away: the pages say so, and we look again
             log.warning("whether a session was revoked could not be read: %s", error)
             return False
 

@@ -1,11 +1,8 @@
 """What memory this process can still have."""
 
 import sys
-from pathlib import Path
 
-from cwpo.models.sizes.machine import left_of_own_limit
-
-_CGROUP = Path("/sys/fs/cgroup")
+from cwpo.models.sizes.machine import CGROUP, container_limit, left_of_own_limit
 
 
 def free_memory(device: str) -> int:
@@ -22,9 +19,11 @@ def free_memory(device: str) -> int:
 
 def _room_in_the_container() -> int:
     """What is left of the container's own limit; sys.maxsize where there is none."""
+    if (limit := container_limit()) == sys.maxsize:
+        return limit
     try:
-        limit, used = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
-        kept = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # not a container with cgroups v2, or its limit is the word max
+        used = int((CGROUP / "memory.current").read_text())
+        kept = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # not a container with cgroups v2
         return sys.maxsize
     return max(0, limit - used + int(kept.get("inactive_file", 0)))  # the kernel reclaims cached file pages on demand

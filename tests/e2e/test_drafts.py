@@ -18,10 +18,11 @@ from app.components.form.fields import tab_of
 from cwpo.config.run import RunConfig, merged
 from db import queries
 from tests.amounts import amount
+from tests.e2e.by_hand import holds, set_widget, widget, write
 from tests.e2e.form_values import PUT_BACK, changed
 from tests.e2e.serving import Web
 from tests.e2e.test_dashboard import go, ready
-from tests.e2e.test_journeys import HEAD, holds, queue, runs, set_widget, settled, widget, write
+from tests.e2e.test_journeys import HEAD, queue, runs, settled
 from workers import api
 from workers.machine.database import reading
 

@@ -1,22 +1,22 @@
 """The way through: a form is set up, left, found again, linked and queued once; a list is sorted without opening runs.
 
-No worker runs here: what is queued stays queued, and the database says what it is.
+No worker runs here: what is queued stays queued, and the database says what it is. FIELDS=1 changes every field of the
+form in the browser, else one of each kind in each of its tabs (tests/app/test_form_drafts.py changes them all without).
 """
 
 import re
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlparse
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from app.components.form.address import address_of, form_from
-from app.components.form.declared import LAST_TAB, LINES, OTHER, SWITCHED
+from app.components.form.declared import LAST_TAB, LINES, OTHER
 from app.components.form.drafts.keeping import open_draft
 from app.components.form.fields import all_fields, fields_on, tabs
 from app.components.form.form import Form
@@ -24,6 +24,8 @@ from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from db import queries
 from tests import counting
+from tests.amounts import amount
+from tests.e2e.by_hand import choose, holds, set_widget, widget, write
 from tests.e2e.form_values import PUT_BACK, changed
 from tests.e2e.serving import Web
 from tests.e2e.test_dashboard import go, ready
@@ -31,7 +33,7 @@ from workers import api
 from workers.machine.database import reading
 
 HEAD = tuple(field.name for line in LINES for field in fields_on(line))
-START = form_from({}, lambda run: {}).state
+TYPED = ("int", "float", "text", "shares")
 LINE = 31  # px of a line of the grid, whose first one is the heading
 TICK, BUTTON, SETTING = 17, 62, 160  # px from its left edge
 
@@ -45,88 +47,6 @@ def runs() -> list[RunConfig]:
 
 def queue(count: int, page: Page) -> Locator:
     return page.get_by_role("button", name=f"Queue {count} run", exact=False)
-
-
-def widget(page: Page, name: str) -> Locator:
-    return page.locator(f".st-key-new_run-{name.replace('.', '-')}")
-
-
-def holds(page: Page, name: str, value: str) -> None:
-    """The field comes to say it; while the form becomes another one, there are two of it for a moment."""
-    field = widget(page, name).locator("input")
-    for _ in range(5):
-        expect(field).to_have_count(1)
-        with suppress(AssertionError):
-            expect(field).to_have_value(value, timeout=10_000)
-            return
-    expect(field).to_have_value(value)
-
-
-def write(page: Page, name: str, text: str) -> None:
-    field = widget(page, name).locator("input, textarea")
-    expect(field).to_have_count(1)  # while fields are added above, there are two for a moment
-    field.fill(text)
-    field.press("Control+Enter" if name == "other" else "Enter")
-
-
-def choose(page: Page, name: str, label: str) -> None:
-    """One more of a list, by typing; a page that is redrawn meanwhile closes the list, which is then opened again."""
-    field = widget(page, name).get_by_role("combobox")
-    option = page.get_by_role("option", name=label, exact=True).first
-    for _ in range(10):
-        field.fill(label)
-        with suppress(PlaywrightTimeout):
-            option.click(timeout=2_000)
-            if _shows(page, name, label):
-                break
-        field.fill("")
-    field.press("Escape")
-
-
-def _shows(page: Page, name: str, label: str) -> bool:
-    """The widget soon shows the choice: as a chip, or as its text."""
-    for _ in range(20):
-        if widget(page, name).first.evaluate(
-            "(at, label) => at.innerText.includes(label) || [...at.querySelectorAll('input')].some("
-            "one => one.value.includes(label) && one.getAttribute('aria-expanded') !== 'true')",
-            label,
-        ):
-            return True
-        page.wait_for_timeout(100)
-    return False
-
-
-def set_widget(page: Page, name: str, value: Any) -> None:
-    """What a person does to this widget until it holds the value."""
-    if isinstance(value, bool):
-        widget(page, name).locator("label").first.click()
-        expect(widget(page, f"{name}.{next(iter(SWITCHED[name]))}").locator("input").first).to_be_visible()
-    elif all_fields()[name].kind not in ("flag", "choice", "one"):
-        write(page, name, value)
-    elif all_fields()[name].kind == "flag":
-        for word in (*value, *START[name]):  # the new one on, the old one off
-            if (word in value) != (word in pressed(page, name)):
-                widget(page, name).get_by_role("button", name=word, exact=True).click()
-    else:
-        _set_list(page, name, value)
-
-
-def pressed(page: Page, name: str) -> list[str]:
-    """The words of a switch with several positions that are on."""
-    return widget(page, name).locator('button[aria-pressed="true"]').all_inner_texts()
-
-
-def _set_list(page: Page, name: str, value: Any) -> None:
-    labels = all_fields()[name].offered("sandbox")
-    if name == "models":
-        choose(page, name, labels[value])
-        return
-    field = widget(page, name).get_by_role("combobox")
-    expect(field).to_be_enabled()
-    if name != "methods" and name != "weighting.name":
-        field.press("Backspace")  # the choice that was there
-    for one in value if name != "methods" else value[2:]:
-        choose(page, name, labels.get(one, one))
 
 
 def form_at(page: Page) -> Form:
@@ -161,11 +81,32 @@ def missing(page: Page, wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if now.get(name) != value}
 
 
+def in_tab(names: Mapping[str, Any], parts: Sequence[str]) -> list[str]:
+    """Those of the folded fields that stand in the tab of these parts."""
+    roots = {part.partition(".")[0] for part in parts}
+    return [name for name in names if name not in HEAD and name.partition(".")[0] in roots]
+
+
+def tried() -> dict[str, Any]:
+    """The fields on top, and those of each tab or the first of each kind in it."""
+    wanted = changed()
+    if amount("FIELDS", 0):
+        return wanted
+    kept = {name: value for name, value in wanted.items() if name in HEAD}
+    for parts in {**tabs(), LAST_TAB: [OTHER]}.values():
+        first: dict[str, str] = {}
+        for name in in_tab(wanted, parts):
+            kind = "switch" if isinstance(wanted[name], bool) else all_fields()[name].kind
+            first.setdefault("typed" if kind in TYPED else kind, name)
+        kept |= {name: wanted[name] for name in first.values()}
+    return kept | {"evaluation.judge.kind": wanted["evaluation.judge.kind"]}  # without which no judge can be queued
+
+
 @pytest.mark.timeout(300)
-def test_every_widget_is_changed_linked_and_queued_as_it_was_set(visitor: Page, desk: str) -> None:
+def test_widgets_are_changed_linked_and_queued_as_they_were_set(visitor: Page, desk: str) -> None:
     """Also the folded ones, in one breath: the address has each of them, another session shows them, and the runs in
     the database are made of them."""
-    page, wanted = visitor, changed()
+    page, wanted = visitor, tried()
     go(page, "New run", "New run")
     write(page, "seeds", "none yet")  # without a plan the page is quick
     for name in HEAD:
@@ -174,8 +115,7 @@ def test_every_widget_is_changed_linked_and_queued_as_it_was_set(visitor: Page, 
     page.get_by_text("All other settings").click()
     for tab, parts in {**tabs(), LAST_TAB: [OTHER]}.items():
         page.get_by_role("tab", name=tab, exact=True).click()
-        roots = {part.partition(".")[0] for part in parts}
-        here = [name for name in wanted if name not in HEAD and name.partition(".")[0] in roots]
+        here = in_tab(wanted, parts)
         for name in here:
             set_widget(page, name, wanted[name])
         settled(page, {name: wanted[name] for name in here})
@@ -405,3 +345,24 @@ def test_a_form_and_the_next_change_to_it_survive_a_killed_server(visitor: Page,
     settled(page, {"name": "before", "methods": ["weak", "cw", "human"], "seeds": "4, 5"})
     holds(page, "seeds", "4, 5")
     expect(queue(6, page)).to_be_enabled()
+
+
+@pytest.mark.timeout(120)
+def test_what_is_below_a_list_stays_where_it_is_when_the_list_is_left(visitor: Page, desk: str) -> None:
+    """Else a click on it, which leaves the list, would let go of the mouse over something else."""
+    page = visitor
+    page.goto(f"{desk}/new_run?" + urlencode({"s.align.pair_sampling": "proportional", "s.model.quantization": "nf4"}))
+    ready(page, "New run")  # what the address changes is unfolded
+    for tab, name in (("Alignment", "align.pair_sampling"), ("Models", "model.quantization")):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        ready(page, "New run")
+        field = widget(page, name).get_by_role("combobox")
+        heights = []
+        for there in (field, page.get_by_role("heading", name="New run")):
+            there.click()
+            page.keyboard.press("Escape")
+            page.wait_for_timeout(300)
+            box = widget(page, name).bounding_box()
+            assert box is not None
+            heights.append(box["height"])
+        assert heights[0] == heights[1], name

@@ -169,7 +169,7 @@ def mine(session: Session, run_ids: Collection[int]) -> tuple[list[int], list[st
     if somebody.owner or role_in(session, somebody) is Role.ADMIN:
         return sorted(run_ids), []
     others = who.others_runs(session, run_ids, somebody.name)
-    refused = [others_sentence(run_id, owner) for run_id, owner in others.items()]
+    refused = [others_sentence(f"Run {run_id}", owner) for run_id, owner in others.items()]
     return sorted(set(run_ids) - set(others)), refused
 
 
@@ -185,7 +185,7 @@ def check_owner(session: Session, owner: str | None, what: str) -> None:
     somebody = person()
     if owner is None or somebody.owner or owner == somebody.name or role_in(session, somebody) is Role.ADMIN:
         return
-    raise NotAllowed(f"{what} belongs to {owner}: only they, or an administrator, can change it.")
+    raise NotAllowed(others_sentence(what, owner))
 
 
 def _now() -> _Doing:

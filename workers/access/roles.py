@@ -100,6 +100,6 @@ def sentence(name: str, has: Role, needs: Role) -> str:
     )
 
 
-def others_sentence(run_id: int, owner: str) -> str:
-    """Why a run stays as it is."""
-    return f"Run {run_id} belongs to {owner}: only they, or an administrator, can change it."
+def others_sentence(what: str, owner: str) -> str:
+    """Why what somebody else made stays as it is."""
+    return f"{what} belongs to {owner}: only they, or an administrator, can change it."

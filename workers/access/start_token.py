@@ -28,9 +28,10 @@ def token_file(home: Path) -> Path:
 def token_of(home: Path) -> str:
     """The token of this installation; it is made where there is none."""
     path = token_file(home)
-    if not _read(path):
-        home.mkdir(parents=True, exist_ok=True)
-        _make(path)
+    if token := _read(path):
+        return token
+    home.mkdir(parents=True, exist_ok=True)
+    _make(path)
     return _read(path)
 
 

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from cwpo.config.run import RunConfig
 from cwpo.models import memory_estimate
 from cwpo.models.memory_estimate import SAFE, Need
 from cwpo.models.shape import Shape, known_config, shape_of
+from cwpo.models.sizes.machine import whole_memory
 from cwpo.stages.graph import StageSpec
 from cwpo.stages.settings import (
     BaseSettings,
@@ -83,8 +82,8 @@ def this_machine(
 
 
 def cpu_memory() -> int:
-    """Bytes of this machine's memory."""
-    return int(psutil.virtual_memory().total)
+    """Bytes of this machine's memory that a process may have."""
+    return whole_memory("cpu")
 
 
 def needed(stages: Iterable[tuple[RunConfig, StageSpec]], machine: Machine, *, gpu: bool) -> Memory:

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 import psutil
 from sqlalchemy.orm import Session
 
+from cwpo.models.sizes.machine import whole_memory
 from cwpo.parallel.killed import Cause
 from db.errors import DatabaseError, DatabasePasses, StaleToken, UnknownWorker
 from db.records import ClaimedStage
@@ -165,7 +166,7 @@ def register_worker(name: str, device: str, card: str | None = None) -> int:
         return worker_rows.register(
             session, name=name, host=socket.gethostname(), pid=os.getpid(), device=device, card=card,
             card_bytes=memory.total if memory else None, card_free_bytes=memory.free if memory else None,
-            host_bytes=int(psutil.virtual_memory().total),
+            host_bytes=whole_memory("cpu"),
         )  # fmt: skip
 
 

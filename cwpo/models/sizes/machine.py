@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cwpo.errors import NoRoom
 
-_CGROUP = Path("/sys/fs/cgroup")
+CGROUP = Path("/sys/fs/cgroup")
 # Of address space: of a process with torch in it, and of what libraries take beside the tensors of a stage. Where less
 # is left, BLAS tries again without end and threads end the process without a word.
 LEAST, LEFT = 3_000_000_000, 500_000_000
@@ -41,7 +41,7 @@ def left_of_own_limit() -> int:
 def container_limit() -> int:
     """The container's own limit in bytes; sys.maxsize where there is none."""
     try:
-        return int((_CGROUP / "memory.max").read_text())
+        return int((CGROUP / "memory.max").read_text())
     except (OSError, ValueError):  # not a container with cgroups v2, or its limit is the word max
         return sys.maxsize
 

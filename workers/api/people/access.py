@@ -32,7 +32,7 @@ def why_not(role: Role, owner: str | None = None) -> str:
     if not has.covers(role):
         return roles.sentence(somebody.name, has, role)
     if owner is not None and owner != somebody.name and has is not Role.ADMIN:
-        return f"It belongs to {owner}: only they, or an administrator, can change it."
+        return roles.others_sentence("It", owner)
     return ""
 
 
