@@ -14,7 +14,7 @@ import psutil
 from cwpo.config.environment import for_child, settings
 from cwpo.parallel.lifeline import die_with_parent as die_with_parent
 
-POLITE = 10  # niceness of what the dashboard starts: workers and the dashboard come first
+POLITE = 5  # niceness of what the dashboard starts: workers and the dashboard come first
 _NEVER = str(2**31 - 1)  # bytes of free memory at the top of the heap before it is given back
 
 
