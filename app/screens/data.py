@@ -21,6 +21,7 @@ from cwpo.errors import CwpoError
 from cwpo.models.hub import is_local
 from cwpo.report.numbers import duration, size
 from workers.api import data
+from workers.api.people.access import Role
 
 REFRESH = "1s"
 AT_ONCE = 64 << 20  # bytes of a file whose rows are all read without being asked
@@ -108,7 +109,8 @@ def _reading(state: data.State, job: data.Job, head: FirstRows | None) -> None:
         return
     if state.status == "failed":
         layout.problem(state.said)
-    if st.button("Read all rows", key="data_read") and _started(job, state).status == "running":
+    pressed = st.button("Read all rows", key="data_read", **layout.only_for(Role.RUNNER))
+    if pressed and _started(job, state).status == "running":
         st.rerun()
 
 
@@ -118,7 +120,14 @@ def _progress(job: data.Job) -> None:
         st.rerun()
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.text(f"Reading all of it: {state.said}.")
-    right.button("Stop", key="data_stop", type="tertiary", on_click=layout.told(data.stop), args=(job,))
+    right.button(
+        "Stop",
+        key="data_stop",
+        type="tertiary",
+        on_click=layout.told(data.stop),
+        args=(job,),
+        **layout.only_for(Role.RUNNER),
+    )
 
 
 def _started(job: data.Job, before: data.State) -> data.State:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.app.named import annotator_page, run_of
 from tests.app.visits import Computed, visit, words
 from tests.workers.access.acting_people import signed_in
 from workers.access.acting import acting
@@ -74,3 +75,16 @@ def test_a_name_is_words_wherever_it_is_said_who_may_not(
     for said in [*found, *(one.value for one in (*page.caption, *page.markdown))]:
         assert "![x]" not in said
         assert "**ada**" not in said
+
+
+def test_further_questions_names_and_views_are_off_for_a_viewer(computed: Computed) -> None:
+    runs = ",".join(map(str, computed.sweep))
+    with signed_in(NAME, Role.VIEWER):
+        pages = {
+            "rescore": visit("compare", runs=runs, further="Another gold reward"),
+            "name_it": annotator_page(run_of(computed, "cw")),
+            "Save view": visit("runs"),
+        }
+    for key, page in pages.items():
+        found = [one for one in page.button if key in (one.key, one.label)]
+        assert [(one.disabled, SENTENCE in one.help) for one in found] == [(True, True)], key

@@ -14,6 +14,7 @@ from cwpo.report.numbers import duration
 from db.errors import DatabaseError
 from db.status import DONE, FAILED, RUNNING
 from workers import api
+from workers.api.people.access import Role
 
 REFRESH = "2s"
 FILES = (
@@ -47,7 +48,7 @@ def _form(annotator: str) -> None:
             help="JSONL, JSONL.gz or Parquet by its ending. A file that is there is never written over. "
             + untrusted.marked(places.sentence()),
         )  # fmt: skip
-        if not st.form_submit_button("Label it", key="label_it"):
+        if not st.form_submit_button("Label it", key="label_it", **layout.only_for(Role.RUNNER)):
             return
     _act(lambda: _started(api.label_file(annotator, path, out)))
 
@@ -83,10 +84,11 @@ def _labeling(one: api.Labeling, place: int) -> None:
         st.markdown(untrusted.label(one.out, 300))
         layout.note(_said(one))
     with right.container(horizontal=True, horizontal_alignment="right"):
-        if one.status == RUNNING and st.button("Stop", key=f"stop_{place}", type="tertiary"):
+        may = layout.only_for(Role.RUNNER)
+        if one.status == RUNNING and st.button("Stop", key=f"stop_{place}", type="tertiary", **may):
             _act(lambda: _stopped(one))
         again = "Try again" if one.status == FAILED else "Go on"
-        if one.status not in (RUNNING, DONE) and st.button(again, key=f"go_on_{place}", type="tertiary"):
+        if one.status not in (RUNNING, DONE) and st.button(again, key=f"go_on_{place}", type="tertiary", **may):
             _act(lambda: _started(api.label_file(one.annotator, str(one.source), str(one.out))))
 
 

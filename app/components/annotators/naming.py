@@ -19,6 +19,7 @@ from db.errors import DatabaseError
 from db.records import LabelFigures, NamedAnnotatorRow
 from db.status import DONE
 from workers import api
+from workers.api.people.access import Role
 
 SLOT = "annotator"
 WHY = "A named annotator can label for other runs, also on other data and for other policies, and outlives its run."
@@ -92,7 +93,7 @@ def _take_back(rows: Sequence[NamedAnnotatorRow]) -> None:
     with st.popover("Take a name back", type="tertiary"):
         chosen = st.selectbox("Name", [row.key for row in rows], key="name_taken_back")
         sure = st.checkbox("And delete the annotator where nothing else holds it", key=f"sure_of_{chosen}")
-        if not st.button("Take it back", key="take_back", disabled=not sure):
+        if not st.button("Take it back", key="take_back", **layout.only_for(Role.RUNNER, disabled=not sure)):
             return
     try:
         removed = api.forget_annotator(*_parsed(chosen))
@@ -117,7 +118,7 @@ def _form(run_id: int) -> None:
         left, right = st.columns([2, 3])
         name = left.text_input("Name", max_chars=63, placeholder="helpful-30", key="annotator_name")
         note = right.text_input("Note", max_chars=300, placeholder="what to remember of it", key="annotator_note")
-        if not st.form_submit_button("Name it", key="name_it"):
+        if not st.form_submit_button("Name it", key="name_it", **layout.only_for(Role.RUNNER)):
             return
     try:
         version = api.name_annotator(run_id, name, note)

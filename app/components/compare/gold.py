@@ -21,6 +21,7 @@ from db.errors import DatabaseError
 from db.records import RunRow
 from db.status import DONE, LIVE
 from workers import api
+from workers.api.people.access import Role
 
 
 def show_gold(rows: Sequence[RunRow]) -> None:
@@ -71,7 +72,8 @@ def _ask(rows: Sequence[RunRow], own: set[str], *, sandbox: bool) -> None:
     reason = (
         None if chosen and ready else "Every run shown is queued or running." if chosen else "Choose a gold reward."
     )
-    if st.button(label, key="rescore", disabled=reason is not None, help=reason) and chosen:
+    may = layout.only_for(Role.RUNNER, disabled=reason is not None, about=reason)
+    if st.button(label, key="rescore", **may) and chosen:
         try:
             made = api.rescore(ready, chosen)
         except (ConfigError, DatabaseError) as error:

@@ -11,6 +11,7 @@ from cwpo import places
 from cwpo.errors import CwpoError
 from cwpo.report.numbers import size
 from workers.api import data
+from workers.api.people.access import Role
 
 MEGABYTES = data.MOST_UPLOAD >> 20
 GIVEN = "data_uploads"  # how many files this session gave: each upload has a widget of its own
@@ -111,7 +112,10 @@ def _uploads() -> None:
             )  # fmt: skip
             with right.popover("Remove", type="tertiary"):
                 st.caption("Queued runs on this file would fail.")
-                st.button("Remove it", key=f"data_gone_{place}", on_click=_removed, args=(str(one.path),))
+                st.button(
+                    "Remove it", key=f"data_gone_{place}", on_click=_removed, args=(str(one.path),),
+                    **layout.only_for(Role.RUNNER),
+                )  # fmt: skip
 
 
 def _removed(path: str) -> None:

@@ -15,6 +15,7 @@ from db import queries
 from db.errors import DatabaseError
 from db.records import RecipeRow
 from workers.api import data
+from workers.api.people.access import Role
 
 NOTHING = "–"
 PER_LINE = 4
@@ -53,7 +54,10 @@ def show_recipes() -> None:
             left, right = st.columns([8, 1], vertical_alignment="center")
             columns = ", ".join(f"{role}: {name}" for role, name in row.columns.items())
             left.markdown(f"{untrusted.label(row.name, 60)} · {untrusted.label(columns, 200)}")
-            right.button("Remove", key=f"data_recipe_{place}", type="tertiary", on_click=_removed, args=(row,))
+            right.button(
+                "Remove", key=f"data_recipe_{place}", type="tertiary", on_click=_removed, args=(row,),
+                **layout.only_for(Role.RUNNER),
+            )  # fmt: skip
 
 
 def look_by(view: DataView, columns: Mapping[str, str] | None) -> None:
@@ -84,7 +88,10 @@ def _take_recipe(view: DataView, recipes: Sequence[RecipeRow]) -> None:
         on_change=lambda: look_by(view, named[taken].columns if (taken := st.session_state[key]) in named else None),
     )
     if chosen is not None:
-        right.button("Remove recipe", key="data_forget", type="tertiary", on_click=_removed, args=(named[chosen],))
+        right.button(
+            "Remove recipe", key="data_forget", type="tertiary", on_click=_removed, args=(named[chosen],),
+            **layout.only_for(Role.RUNNER),
+        )  # fmt: skip
 
 
 def _form(view: DataView, names: Sequence[str], now: Mapping[str, str]) -> None:
@@ -133,7 +140,7 @@ def _keep(view: DataView, now: Mapping[str, str], recipes: Sequence[RecipeRow]) 
     with st.form(_key(view, "save"), border=False):
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         name = left.text_input("Keep these columns as a recipe", placeholder="its name", max_chars=120)
-        if not right.form_submit_button("Save recipe"):
+        if not right.form_submit_button("Save recipe", **layout.only_for(Role.RUNNER)):
             return
     try:
         data.save_recipe(name, now)
@@ -161,7 +168,10 @@ def _show_gone() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(untrusted.label(f"The recipe {row.name} is gone.", 160), width="content")
-        st.button("Put it back", key="data_recipe_back", type="tertiary", on_click=_put_back, args=(row,))
+        st.button(
+            "Put it back", key="data_recipe_back", type="tertiary", on_click=_put_back, args=(row,),
+            **layout.only_for(Role.RUNNER),
+        )  # fmt: skip
 
 
 def _put_back(row: RecipeRow) -> None:

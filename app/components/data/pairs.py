@@ -12,6 +12,7 @@ from cwpo.errors import CwpoError
 from cwpo.report.numbers import count, size
 from db.errors import DatabaseError
 from workers.api import data
+from workers.api.people.access import Role
 
 SHOWN = 3
 REFRESH = "1s"
@@ -75,7 +76,7 @@ def _export(job: data.Job, key: str, label: str, was_live: bool) -> None:
         layout.problem(state.said)
     file = data.pairs_file(job)
     if file is None or state.result is None:
-        if st.button(label, key=f"{key}_write", help=WHAT):
+        if st.button(label, key=f"{key}_write", **layout.only_for(Role.RUNNER, about=WHAT)):
             try:
                 data.start(job, again=True)
             except CwpoError as error:

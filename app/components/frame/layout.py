@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypedDict
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -73,6 +73,19 @@ def may_not(role: Role, owner: str | None = None) -> str:
     """Why whoever looks may not do what needs this role, for a widget's help or a caption: the names in it are people's
     words. Empty where they may."""
     return untrusted.label(why_not(role, owner), 600)
+
+
+class Off(TypedDict):
+    """Of a button: whether it is off, and why, or what it does."""
+
+    disabled: bool
+    help: str | None
+
+
+def only_for(role: Role, *, disabled: bool = False, about: str | None = None) -> Off:
+    """A button for those who have the role; off for others, with the reason."""
+    why = may_not(role)
+    return Off(disabled=disabled or bool(why), help=why or about)
 
 
 def two_columns(least: int = 420) -> tuple[DeltaGenerator, DeltaGenerator]:

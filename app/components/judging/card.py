@@ -20,6 +20,7 @@ from db.errors import DatabaseError
 from db.records import RunRow
 from db.status import LIVE
 from workers import api
+from workers.api.people.access import Role
 
 TITLE = "Can the judge be believed?"
 MODEL = (
@@ -85,7 +86,11 @@ def _try(rows: Sequence[RunRow], *, key: str) -> None:
     """The gold reward on pairs with human labels, as a further stage."""
     ready = [row.id for row in rows if row.status not in LIVE]
     reason = None if ready else "Every run shown is queued or running."
-    if st.button("Try it on pairs with human labels", key=key, disabled=reason is not None, help=reason):
+    if st.button(
+        "Try it on pairs with human labels",
+        key=key,
+        **layout.only_for(Role.RUNNER, disabled=reason is not None, about=reason),
+    ):
         try:
             made = api.check_judge(ready)
         except (CwpoError, DatabaseError) as error:

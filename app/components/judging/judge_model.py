@@ -19,6 +19,7 @@ from db.errors import DatabaseError
 from db.records import RescoringRow, RunRow
 from db.status import DONE, LIVE
 from workers import api
+from workers.api.people.access import Role
 from workers.machine.database import database_url
 from workers.plan import judging
 
@@ -96,7 +97,11 @@ def _ask(rows: Sequence[RunRow]) -> None:
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
             reason = "It cannot be asked."
-    if st.button("Ask it about these answers", key="ask_judge", disabled=reason is not None, help=reason):
+    if st.button(
+        "Ask it about these answers",
+        key="ask_judge",
+        **layout.only_for(Role.RUNNER, disabled=reason is not None, about=reason),
+    ):
         _submit(ready, asked)
 
 

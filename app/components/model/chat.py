@@ -82,7 +82,9 @@ def _form(chat: ChatRow) -> None:
     with st.form("chat_form", border=False):
         st.text_area("Prompt", key="chat_prompt", height=90, placeholder="Ask all of them at once")
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-            st.form_submit_button("Ask", key="chat_ask", type="primary", on_click=_ask, args=(chat.id,))
+            st.form_submit_button(
+                "Ask", key="chat_ask", type="primary", on_click=_ask, args=(chat.id,), **layout.only_for(Role.RUNNER)
+            )
             st.number_input(
                 "Temperature", 0.0, 5.0, 0.0, 0.05, key="chat_temperature", width=130,
                 help="0 takes the most likely token.",
@@ -150,9 +152,14 @@ def _head(chat: ChatRow) -> None:
     with right.container(horizontal=True, horizontal_alignment="right"):
         st.button(
             "Stop", key="chat_stop", type="tertiary", on_click=layout.told(chats.stop), args=(chat.id,),
-            disabled=not chat.answers, help=None if chat.answers else "Nothing is being answered.",
+            **layout.only_for(
+                Role.RUNNER, disabled=not chat.answers, about=None if chat.answers else "Nothing is being answered."
+            ),
         )  # fmt: skip
-        st.button("End chat", key="chat_end", type="tertiary", on_click=layout.told(chats.end), args=(chat.id,))
+        st.button(
+            "End chat", key="chat_end", type="tertiary", on_click=layout.told(chats.end), args=(chat.id,),
+            **layout.only_for(Role.RUNNER),
+        )  # fmt: skip
 
 
 def _turn(chat: ChatRow, turn: TurnRow) -> None:

@@ -17,6 +17,7 @@ from db.errors import DatabaseError
 from db.records import StageRow
 from workers.api import models
 from workers.api.models import EXPORTED, RUNNING, Export, TrainedModel, Wanted
+from workers.api.people.access import Role
 
 REFRESH = "1s"
 FORMS = {words.MERGED: "Merged, one folder", words.ADAPTERS: "Adapters alone, for peft"}
@@ -90,8 +91,10 @@ def _form(run_id: int, found: list[TrainedModel]) -> None:
         )  # fmt: skip
         chosen = next((model for model in found if model.stage == stage), found[0])
         whole = form == words.ADAPTERS and not (chosen.stored and chosen.stored.adapters)
-        if st.button("Export", key="export_model", type="primary", disabled=whole,
-                     help="This model is whole: it has no adapters." if whole else None):  # fmt: skip
+        about = "This model is whole: it has no adapters." if whole else None
+        if st.button(
+            "Export", key="export_model", type="primary", **layout.only_for(Role.RUNNER, disabled=whole, about=about)
+        ):
             wanted = Wanted(run=run_id, stage=chosen.stage, form=form or words.MERGED, dtype=dtype or "fp32")
             _act(lambda: models.export_model(wanted), f"Exporting the {words.STAGES[chosen.stage]}.")
 
@@ -140,10 +143,12 @@ def _export(one: Export, place: int) -> None:
 
 def _buttons(one: Export, place: int) -> None:
     if one.status == RUNNING:
-        if st.button("Stop", key=f"export_stop_{place}", type="tertiary"):
+        if st.button("Stop", key=f"export_stop_{place}", type="tertiary", **layout.only_for(Role.RUNNER)):
             _act(lambda: models.stop_export(one.wanted), "Stopped; nothing half-made is left.")
         return
-    if one.status != EXPORTED and st.button("Try again", key=f"export_again_{place}", type="tertiary"):
+    if one.status != EXPORTED and st.button(
+        "Try again", key=f"export_again_{place}", type="tertiary", **layout.only_for(Role.RUNNER)
+    ):
         start = models.push_model if one.wanted.repo else models.export_model
         _act(lambda: start(one.wanted), "Started again.")
     if one.status == EXPORTED and not one.wanted.repo and one.report is not None:
@@ -151,7 +156,8 @@ def _buttons(one: Export, place: int) -> None:
             f"Download {size(one.bytes)}", one.folder, f"{one.wanted.name}.zip", key=f"export_zip_{place}",
             about="The folder as one file.",
         )  # fmt: skip
-    if st.button("Remove", key=f"export_remove_{place}", type="tertiary", help=_what_goes(one)):
+    about = layout.only_for(Role.RUNNER, about=_what_goes(one))
+    if st.button("Remove", key=f"export_remove_{place}", type="tertiary", **about):
         _act(lambda: models.remove_export(one.wanted), "Removed.")
 
 
@@ -188,7 +194,7 @@ def _hub(one: Export, place: int) -> None:
             existing = st.checkbox(
                 "It may exist already: its weights and card are replaced", key=f"push_existing_{place}"
             )
-            if not st.form_submit_button("Push", key=f"push_it_{place}"):
+            if not st.form_submit_button("Push", key=f"push_it_{place}", **layout.only_for(Role.RUNNER)):
                 return
         wanted = Wanted(
             run=one.wanted.run, stage=one.wanted.stage, form=one.wanted.form, dtype=one.wanted.dtype,

@@ -14,6 +14,7 @@ from app.components.frame.leaving import become, leave
 from db.errors import DatabaseError
 from db.records.listing import SavedViewRow
 from workers.api.people import views as commands
+from workers.api.people.access import Role
 
 ALL = "all"  # in the address: all runs, though another view is the one that Runs opens with
 NAME, NEW_NAME = "runs_view_name", "runs_view_new_name"
@@ -43,7 +44,7 @@ def show_views(view: RunsView, kept: Sequence[SavedViewRow]) -> None:
         _show_gone()
         with st.form("runs_view_save", border=False, clear_on_submit=True):
             name = st.text_input("Save what is shown as", key=NAME, placeholder="name", max_chars=80)
-            if st.form_submit_button("Save view"):
+            if st.form_submit_button("Save view", **layout.only_for(Role.ANNOTATOR)):
                 _do(lambda: _save(name, view))
 
 
@@ -56,17 +57,19 @@ def _show_current(row: SavedViewRow, view: RunsView) -> None:
     st.divider()
     changed = parameters(view) != row.params
     with st.container(horizontal=True, gap="small"):
-        if st.button("Replace", key="runs_view_replace", disabled=not changed,
-                     help="Keep what is shown now under this name."):  # fmt: skip
+        about = "Keep what is shown now under this name."
+        if st.button(
+            "Replace", key="runs_view_replace", **layout.only_for(Role.ANNOTATOR, disabled=not changed, about=about)
+        ):
             _do(lambda: commands.replace_view(row.id, parameters(view)))
         if st.button("Do not open first" if row.is_default else "Open first", key="runs_view_first",
-                     help="What Runs opens with."):  # fmt: skip
+                     **layout.only_for(Role.RUNNER, about="What Runs opens with.")):  # fmt: skip
             _do(lambda: commands.set_default_view(None if row.is_default else row.id))
-        if st.button("Delete", key="runs_view_delete", help="The runs stay."):
+        if st.button("Delete", key="runs_view_delete", **layout.only_for(Role.ANNOTATOR, about="The runs stay.")):
             _do(lambda: _delete(row))
     with st.form("runs_view_rename", border=False):
         name = st.text_input("Rename", value=row.name, key=f"{NEW_NAME}_{row.id}", max_chars=80)
-        if st.form_submit_button("Rename"):
+        if st.form_submit_button("Rename", **layout.only_for(Role.ANNOTATOR)):
             _do(lambda: commands.rename_view(row.id, name))
 
 
@@ -97,7 +100,7 @@ def _show_gone() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(untrusted.label(f"{row.name} is deleted."), width="content")
-        if st.button("Put it back", key="runs_view_back", type="tertiary"):
+        if st.button("Put it back", key="runs_view_back", type="tertiary", **layout.only_for(Role.ANNOTATOR)):
             _do(lambda: _put_back(row))
 
 

@@ -15,6 +15,7 @@ from db import queries
 from db.errors import DatabaseError
 from db.records import DraftRow
 from workers.api.people import drafts
+from workers.api.people.access import Role
 
 DELETED = "new_run.deleted_draft"
 HEIGHT = 420  # px
@@ -65,7 +66,12 @@ def _line(row: DraftRow, form: Form) -> None:
         with st.container(horizontal=True):
             st.button("Open", key=f"new_run.draft_open_{row.id}", disabled=here, on_click=_open, args=(row,))
             st.button(
-                "Delete", key=f"new_run.draft_delete_{row.id}", type="tertiary", on_click=_delete, args=(row, here)
+                "Delete",
+                key=f"new_run.draft_delete_{row.id}",
+                type="tertiary",
+                on_click=_delete,
+                args=(row, here),
+                **layout.only_for(Role.ANNOTATOR),
             )
 
 
