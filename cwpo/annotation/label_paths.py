@@ -3,7 +3,6 @@
 Free of torch: the page says the same sentences as `cwpo label`.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,12 +12,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cwpo import places
+from cwpo.bounds import json_text
+from cwpo.bounds.paths import is_file
 from cwpo.data.files import SUFFIXES, suffix_of
 from cwpo.errors import ConfigError, DataError
 
 FORMATS = (".jsonl", ".jsonl.gz", ".parquet")  # that can be written
 WINDOW = 2_048  # pairs in memory at once; they are sorted by length inside it
 JOB = "job.json"  # beside the finished windows
+_MOST = 2**24  # bytes of a report or a record
 SOURCE, OUT = "FILE", "--out"  # what the sentences are about
 
 
@@ -114,9 +116,9 @@ def busy(out: Path) -> ConfigError:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a file of ours says; nothing where there is none, or where it is not ours."""
+    """What a file of ours says; nothing where there is none, or where it is not ours: larger than ours ever are, or no
+    file at all."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json_text.read_object(path, most=_MOST) if is_file(path) else {}
+    except (OSError, json_text.JsonError):
         return {}
-    return found if isinstance(found, dict) else {}

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import math
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from trl import DPOConfig, DPOTrainer
 
 from cwpo.annotation import label_file, label_rows
 from cwpo.annotation.label_file import Labeled, labeler
-from cwpo.annotation.label_paths import default_out
+from cwpo.annotation.label_paths import default_out, read_json
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import Cancelled, ConfigError, DataError, ModelError
 from cwpo.models.load import load_annotator, save_model
@@ -395,3 +396,12 @@ def test_datasets_and_trl_read_the_file(tmp_path, ending, chat):
     assert batch["input_ids"].shape[0] % 2 == 0
     assert "weight" not in batch
     assert len(trainer.train_dataset) == len(rows)
+
+
+def test_what_is_no_report_of_ours_is_none(tmp_path: Path) -> None:
+    """A named pipe, which nobody would ever end, and a file larger than any report."""
+    pipe, large, deep = (tmp_path / name for name in ("pipe", "large", "deep"))
+    os.mkfifo(pipe)
+    large.write_text('{"job": "' + "a" * 2**24 + '"}')
+    deep.write_text('{"a": ' + "[" * 5_000 + "]" * 5_000 + "}")
+    assert [read_json(path) for path in (pipe, large, deep, tmp_path / "none")] == [{}, {}, {}, {}]
