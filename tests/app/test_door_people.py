@@ -19,6 +19,7 @@ from app.door.limits import Client, Limits
 from app.door.lines import Line, Listening
 from app.door.people import NotSignedIn
 from app.door.ways import Door
+from db.errors import DatabaseUnavailable
 from tests.app.test_door import LOGIN, PROXY, PUBLIC, door_of
 from workers.access import acting, sessions
 from workers.access.acting import Person, Source
@@ -176,7 +177,7 @@ def test_a_socket_of_a_token_that_was_changed_is_closed() -> None:
 
 def test_a_database_that_is_away_ends_nobodys_session(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(person: Person) -> bool:
-        raise OSError("away")
+        raise DatabaseUnavailable("away")
 
     line = line_of()
     line.person = Person(name="ada", source=Source.LOGIN)
