@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from app import allowed
 from app.components.data.choose import show_choice
 from app.components.data.found import show_counts, show_facts, show_lengths, show_problems, show_split, verdict
 from app.components.data.mapping import show_mapping, show_recipes
@@ -109,7 +110,7 @@ def _reading(state: data.State, job: data.Job, head: FirstRows | None) -> None:
         return
     if state.status == "failed":
         layout.problem(state.said)
-    pressed = st.button("Read all rows", key="data_read", **layout.only_for(Role.RUNNER))
+    pressed = st.button("Read all rows", key="data_read", **allowed.only_for(Role.RUNNER))
     if pressed and _started(job, state).status == "running":
         st.rerun()
 
@@ -126,7 +127,7 @@ def _progress(job: data.Job) -> None:
         type="tertiary",
         on_click=layout.told(data.stop),
         args=(job,),
-        **layout.only_for(Role.RUNNER),
+        **allowed.only_for(Role.RUNNER),
     )
 
 

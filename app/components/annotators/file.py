@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout
 from app.components.frame.formats import ago
 from cwpo import places
@@ -48,7 +48,7 @@ def _form(annotator: str) -> None:
             help="JSONL, JSONL.gz or Parquet by its ending. A file that is there is never written over. "
             + untrusted.marked(places.sentence()),
         )  # fmt: skip
-        if not st.form_submit_button("Label it", key="label_it", **layout.only_for(Role.RUNNER)):
+        if not st.form_submit_button("Label it", key="label_it", **allowed.only_for(Role.RUNNER)):
             return
     _act(lambda: _started(api.label_file(annotator, path, out)))
 
@@ -84,7 +84,7 @@ def _labeling(one: api.Labeling, place: int) -> None:
         st.markdown(untrusted.label(one.out, 300))
         layout.note(_said(one))
     with right.container(horizontal=True, horizontal_alignment="right"):
-        may = layout.only_for(Role.RUNNER)
+        may = allowed.only_for(Role.RUNNER)
         if one.status == RUNNING and st.button("Stop", key=f"stop_{place}", type="tertiary", **may):
             _act(lambda: _stopped(one))
         again = "Try again" if one.status == FAILED else "Go on"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app import allowed
 from app.components.annotators.file import show_file
 from app.components.frame import layout, tables
 from app.components.frame.annotator_words import provenance
@@ -93,7 +94,7 @@ def _take_back(rows: Sequence[NamedAnnotatorRow]) -> None:
     with st.popover("Take a name back", type="tertiary"):
         chosen = st.selectbox("Name", [row.key for row in rows], key="name_taken_back")
         sure = st.checkbox("And delete the annotator where nothing else holds it", key=f"sure_of_{chosen}")
-        if not st.button("Take it back", key="take_back", **layout.only_for(Role.RUNNER, disabled=not sure)):
+        if not st.button("Take it back", key="take_back", **allowed.only_for(Role.RUNNER, disabled=not sure)):
             return
     try:
         removed = api.forget_annotator(*_parsed(chosen))
@@ -118,7 +119,7 @@ def _form(run_id: int) -> None:
         left, right = st.columns([2, 3])
         name = left.text_input("Name", max_chars=63, placeholder="helpful-30", key="annotator_name")
         note = right.text_input("Note", max_chars=300, placeholder="what to remember of it", key="annotator_note")
-        if not st.form_submit_button("Name it", key="name_it", **layout.only_for(Role.RUNNER)):
+        if not st.form_submit_button("Name it", key="name_it", **allowed.only_for(Role.RUNNER)):
             return
     try:
         version = api.name_annotator(run_id, name, note)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout, tables
 from app.components.frame.export import of_columns, show_export
 from app.components.frame.formats import counted
@@ -72,7 +72,7 @@ def _ask(rows: Sequence[RunRow], own: set[str], *, sandbox: bool) -> None:
     reason = (
         None if chosen and ready else "Every run shown is queued or running." if chosen else "Choose a gold reward."
     )
-    may = layout.only_for(Role.RUNNER, disabled=reason is not None, about=reason)
+    may = allowed.only_for(Role.RUNNER, disabled=reason is not None, about=reason)
     if st.button(label, key="rescore", **may) and chosen:
         try:
             made = api.rescore(ready, chosen)

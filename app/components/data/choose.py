@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout, tables
 from app.components.frame.data_address import DataView
 from app.components.frame.formats import ago
@@ -114,7 +114,7 @@ def _uploads() -> None:
                 st.caption("Queued runs on this file would fail.")
                 st.button(
                     "Remove it", key=f"data_gone_{place}", on_click=_removed, args=(str(one.path),),
-                    **layout.only_for(Role.RUNNER),
+                    **allowed.only_for(Role.RUNNER),
                 )  # fmt: skip
 
 

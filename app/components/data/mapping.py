@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout
 from app.components.frame.data_address import DataView
 from app.reads import results
@@ -56,7 +56,7 @@ def show_recipes() -> None:
             left.markdown(f"{untrusted.label(row.name, 60)} · {untrusted.label(columns, 200)}")
             right.button(
                 "Remove", key=f"data_recipe_{place}", type="tertiary", on_click=_removed, args=(row,),
-                **layout.only_for(Role.RUNNER),
+                **allowed.only_for(Role.RUNNER),
             )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def _take_recipe(view: DataView, recipes: Sequence[RecipeRow]) -> None:
     if chosen is not None:
         right.button(
             "Remove recipe", key="data_forget", type="tertiary", on_click=_removed, args=(named[chosen],),
-            **layout.only_for(Role.RUNNER),
+            **allowed.only_for(Role.RUNNER),
         )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def _keep(view: DataView, now: Mapping[str, str], recipes: Sequence[RecipeRow]) 
     with st.form(_key(view, "save"), border=False):
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         name = left.text_input("Keep these columns as a recipe", placeholder="its name", max_chars=120)
-        if not right.form_submit_button("Save recipe", **layout.only_for(Role.RUNNER)):
+        if not right.form_submit_button("Save recipe", **allowed.only_for(Role.RUNNER)):
             return
     try:
         data.save_recipe(name, now)
@@ -170,7 +170,7 @@ def _show_gone() -> None:
         st.caption(untrusted.label(f"The recipe {row.name} is gone.", 160), width="content")
         st.button(
             "Put it back", key="data_recipe_back", type="tertiary", on_click=_put_back, args=(row,),
-            **layout.only_for(Role.RUNNER),
+            **allowed.only_for(Role.RUNNER),
         )  # fmt: skip
 
 

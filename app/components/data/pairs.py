@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app import allowed
 from app.components.frame import layout, text_blocks
 from app.components.frame.downloads import show_download
 from app.components.frame.formats import counted
@@ -76,7 +77,7 @@ def _export(job: data.Job, key: str, label: str, was_live: bool) -> None:
         layout.problem(state.said)
     file = data.pairs_file(job)
     if file is None or state.result is None:
-        if st.button(label, key=f"{key}_write", **layout.only_for(Role.RUNNER, about=WHAT)):
+        if st.button(label, key=f"{key}_write", **allowed.only_for(Role.RUNNER, about=WHAT)):
             try:
                 data.start(job, again=True)
             except CwpoError as error:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.form.beside.changes import show_changes
 from app.components.form.beside.repeats import ask, page_of, question_of
 from app.components.form.form import Form
@@ -55,7 +55,7 @@ def show_plan(form: Form, checked: CheckedForm) -> None:
                 if isinstance(error, ConfigError)
                 else "The plan has a problem."
             )
-    reason = reason or layout.may_not(Role.RUNNER)
+    reason = reason or allowed.may_not(Role.RUNNER)
     layout.service_notice()
     show_changes(form)
     _buttons(form, checked, plan, reason, queued)

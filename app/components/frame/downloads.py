@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from app.components.frame import layout
+from app import allowed
 from db.errors import DatabaseError
 from workers.access.acting import Person
 from workers.access.doing import bound, on_behalf_of, person
@@ -75,7 +75,7 @@ _offers = Offers()
 
 def show_download(label: str, path: Path, file_name: str, *, key: str, about: str | None = None) -> None:
     """A link that looks like a button and starts the download."""
-    why = layout.may_not(Role.RUNNER)
+    why = allowed.may_not(Role.RUNNER)
     name = "" if why else _offers.name_of(Offer(path=path, file_name=file_name, to=person()))
     st.link_button(label, f"{PLACE}/{name}", key=key, type="tertiary", help=why or about, disabled=bool(why))
 

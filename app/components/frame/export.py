@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.charts.frame import CHART_FORMATS
 from app.components.frame import layout, tables
 from app.components.frame.downloads import of_what_is_shown
@@ -92,7 +92,7 @@ def file_stem(name: str) -> str:
 
 def show_bundle(run_ids: Sequence[int], reference: str = "", *, reason: str = "") -> None:
     """A file that computes these runs again on another machine; `reason` says why there is none."""
-    reason = reason or layout.may_not(Role.RUNNER)
+    reason = reason or allowed.may_not(Role.RUNNER)
     st.download_button(
         "Reproduce bundle",
         bound(lambda: api.reproduce_bundle(run_ids, reference=reference)),

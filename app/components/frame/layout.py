@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec, TypedDict
+from typing import Any, ParamSpec
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -18,7 +18,6 @@ from db.errors import DatabaseError
 from db.records import Cursor
 from db.records.listing import Place
 from workers import api
-from workers.api.people.access import Role, why_not
 
 MIDDLE_DOT = " · "
 PAINT_SECONDS = 0.25
@@ -67,25 +66,6 @@ def _explained(meanings: Sequence[tuple[str, str]]) -> str:
 def note(sentence: str) -> None:
     """One sentence under a chart or a table: the answer, or the caveat."""
     st.caption(untrusted.label(sentence, 600))
-
-
-def may_not(role: Role, owner: str | None = None) -> str:
-    """Why whoever looks may not do what needs this role, for a widget's help or a caption: the names in it are people's
-    words. Empty where they may."""
-    return untrusted.label(why_not(role, owner), 600)
-
-
-class Off(TypedDict):
-    """Of a button: whether it is off, and why, or what it does."""
-
-    disabled: bool
-    help: str | None
-
-
-def only_for(role: Role, *, disabled: bool = False, about: str | None = None) -> Off:
-    """A button for those who have the role; off for others, with the reason."""
-    why = may_not(role)
-    return Off(disabled=disabled or bool(why), help=why or about)
 
 
 def two_columns(least: int = 420) -> tuple[DeltaGenerator, DeltaGenerator]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app import allowed
 from app.components.frame import layout, tables
 from app.components.frame.export import of_columns, show_export
 from app.components.frame.formats import counted
@@ -89,7 +90,7 @@ def _try(rows: Sequence[RunRow], *, key: str) -> None:
     if st.button(
         "Try it on pairs with human labels",
         key=key,
-        **layout.only_for(Role.RUNNER, disabled=reason is not None, about=reason),
+        **allowed.only_for(Role.RUNNER, disabled=reason is not None, about=reason),
     ):
         try:
             made = api.check_judge(ready)

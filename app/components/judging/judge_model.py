@@ -6,7 +6,7 @@ from typing import Literal
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout, tables
 from app.components.frame.export import of_columns, show_export
 from app.components.frame.formats import counted
@@ -100,7 +100,7 @@ def _ask(rows: Sequence[RunRow]) -> None:
     if st.button(
         "Ask it about these answers",
         key="ask_judge",
-        **layout.only_for(Role.RUNNER, disabled=reason is not None, about=reason),
+        **allowed.only_for(Role.RUNNER, disabled=reason is not None, about=reason),
     ):
         _submit(ready, asked)
 

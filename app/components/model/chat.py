@@ -4,7 +4,7 @@ import time
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout, text_blocks
 from app.components.frame.formats import counted
 from app.components.model.words import named
@@ -60,7 +60,7 @@ def _start(run_id: int, chat: ChatRow | None, alive: bool) -> None:
         if not alive:
             layout.note("No worker is alive, and a chat runs beside them: start the workers first.")
         with st.container(horizontal=True, vertical_alignment="center"):
-            why = layout.may_not(Role.RUNNER)
+            why = allowed.may_not(Role.RUNNER)
             st.button(
                 "Start a chat", key="chat_start", type="primary", on_click=_open, args=(run_id,),
                 disabled=not alive or bool(why), help=why or None,
@@ -83,7 +83,7 @@ def _form(chat: ChatRow) -> None:
         st.text_area("Prompt", key="chat_prompt", height=90, placeholder="Ask all of them at once")
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
             st.form_submit_button(
-                "Ask", key="chat_ask", type="primary", on_click=_ask, args=(chat.id,), **layout.only_for(Role.RUNNER)
+                "Ask", key="chat_ask", type="primary", on_click=_ask, args=(chat.id,), **allowed.only_for(Role.RUNNER)
             )
             st.number_input(
                 "Temperature", 0.0, 5.0, 0.0, 0.05, key="chat_temperature", width=130,
@@ -125,7 +125,7 @@ def _turns(chat_id: int, was_live: bool) -> None:
     for turn in reversed(chat.turns):
         _turn(chat, turn)
     if chat.turns:
-        why = layout.may_not(Role.RUNNER)
+        why = allowed.may_not(Role.RUNNER)
         st.download_button(
             "Turns as JSONL", bound(lambda: chats.as_jsonl(chat_id)), file_name=f"chat-{chat_id}.jsonl",
             mime="application/x-ndjson", key="chat_jsonl", type="tertiary", on_click="ignore",
@@ -152,13 +152,13 @@ def _head(chat: ChatRow) -> None:
     with right.container(horizontal=True, horizontal_alignment="right"):
         st.button(
             "Stop", key="chat_stop", type="tertiary", on_click=layout.told(chats.stop), args=(chat.id,),
-            **layout.only_for(
+            **allowed.only_for(
                 Role.RUNNER, disabled=not chat.answers, about=None if chat.answers else "Nothing is being answered."
             ),
         )  # fmt: skip
         st.button(
             "End chat", key="chat_end", type="tertiary", on_click=layout.told(chats.end), args=(chat.id,),
-            **layout.only_for(Role.RUNNER),
+            **allowed.only_for(Role.RUNNER),
         )  # fmt: skip
 
 

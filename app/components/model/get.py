@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout
 from app.components.frame.downloads import show_download
 from app.components.frame.formats import ago
@@ -93,7 +93,7 @@ def _form(run_id: int, found: list[TrainedModel]) -> None:
         whole = form == words.ADAPTERS and not (chosen.stored and chosen.stored.adapters)
         about = "This model is whole: it has no adapters." if whole else None
         if st.button(
-            "Export", key="export_model", type="primary", **layout.only_for(Role.RUNNER, disabled=whole, about=about)
+            "Export", key="export_model", type="primary", **allowed.only_for(Role.RUNNER, disabled=whole, about=about)
         ):
             wanted = Wanted(run=run_id, stage=chosen.stage, form=form or words.MERGED, dtype=dtype or "fp32")
             _act(lambda: models.export_model(wanted), f"Exporting the {words.STAGES[chosen.stage]}.")
@@ -143,11 +143,11 @@ def _export(one: Export, place: int) -> None:
 
 def _buttons(one: Export, place: int) -> None:
     if one.status == RUNNING:
-        if st.button("Stop", key=f"export_stop_{place}", type="tertiary", **layout.only_for(Role.RUNNER)):
+        if st.button("Stop", key=f"export_stop_{place}", type="tertiary", **allowed.only_for(Role.RUNNER)):
             _act(lambda: models.stop_export(one.wanted), "Stopped; nothing half-made is left.")
         return
     if one.status != EXPORTED and st.button(
-        "Try again", key=f"export_again_{place}", type="tertiary", **layout.only_for(Role.RUNNER)
+        "Try again", key=f"export_again_{place}", type="tertiary", **allowed.only_for(Role.RUNNER)
     ):
         start = models.push_model if one.wanted.repo else models.export_model
         _act(lambda: start(one.wanted), "Started again.")
@@ -156,7 +156,7 @@ def _buttons(one: Export, place: int) -> None:
             f"Download {size(one.bytes)}", one.folder, f"{one.wanted.name}.zip", key=f"export_zip_{place}",
             about="The folder as one file.",
         )  # fmt: skip
-    about = layout.only_for(Role.RUNNER, about=_what_goes(one))
+    about = allowed.only_for(Role.RUNNER, about=_what_goes(one))
     if st.button("Remove", key=f"export_remove_{place}", type="tertiary", **about):
         _act(lambda: models.remove_export(one.wanted), "Removed.")
 
@@ -194,7 +194,7 @@ def _hub(one: Export, place: int) -> None:
             existing = st.checkbox(
                 "It may exist already: its weights and card are replaced", key=f"push_existing_{place}"
             )
-            if not st.form_submit_button("Push", key=f"push_it_{place}", **layout.only_for(Role.RUNNER)):
+            if not st.form_submit_button("Push", key=f"push_it_{place}", **allowed.only_for(Role.RUNNER)):
                 return
         wanted = Wanted(
             run=one.wanted.run, stage=one.wanted.stage, form=one.wanted.form, dtype=one.wanted.dtype,

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout, tables
 from app.components.frame.address import CompareView
 from app.components.frame.export import file_stem
@@ -58,7 +58,7 @@ def _freeze(run_id: int, *, ready: bool) -> None:
         left, right = st.columns([2, 3])
         name = left.text_input("Name of the set", max_chars=63, placeholder="least-sure", key="set_name")
         note = right.text_input("What to remember of it", max_chars=300, key="set_note")
-        why = layout.may_not(Role.RUNNER) or ("" if ready else "No vote has decided a pair yet.")
+        why = allowed.may_not(Role.RUNNER) or ("" if ready else "No vote has decided a pair yet.")
         if not st.form_submit_button("Freeze the votes", key="freeze", disabled=bool(why), help=why or None):
             return
     try:
@@ -104,7 +104,7 @@ def _gains(made: Sequence[SetRow]) -> None:
 
 
 def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:
-    why = layout.may_not(Role.RUNNER)
+    why = allowed.may_not(Role.RUNNER)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "Votes as JSONL", bound(lambda: "".join(votes.votes_file(run_id))),

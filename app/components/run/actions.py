@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from app import allowed
 from app.components.frame import layout
 from app.components.frame.address import NewRunView, RunsView
 from app.components.frame.leaving import leave
@@ -25,7 +26,7 @@ LIVE_HELP = "Cancel it first: it is queued or running."
 def show_actions(run: RunRecord) -> None:
     """Verbs on the right, below them the tags and the note. Duplicate & edit comes first on a run that failed."""
     row, live = run.row, run.status in LIVE
-    why = layout.may_not(Role.RUNNER, row.owner)
+    why = allowed.may_not(Role.RUNNER, row.owner)
     one = KeptRun(
         id=row.id, name=row.name, status=row.status, pinned=row.pinned, paused=row.paused, archived=row.archived,
         tags=row.tags, note=run.note,

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout
 from app.components.frame.address import RunsView
 from app.components.frame.leaving import become, leave
@@ -44,7 +44,7 @@ def show_views(view: RunsView, kept: Sequence[SavedViewRow]) -> None:
         _show_gone()
         with st.form("runs_view_save", border=False, clear_on_submit=True):
             name = st.text_input("Save what is shown as", key=NAME, placeholder="name", max_chars=80)
-            if st.form_submit_button("Save view", **layout.only_for(Role.ANNOTATOR)):
+            if st.form_submit_button("Save view", **allowed.only_for(Role.ANNOTATOR)):
                 _do(lambda: _save(name, view))
 
 
@@ -59,17 +59,17 @@ def _show_current(row: SavedViewRow, view: RunsView) -> None:
     with st.container(horizontal=True, gap="small"):
         about = "Keep what is shown now under this name."
         if st.button(
-            "Replace", key="runs_view_replace", **layout.only_for(Role.ANNOTATOR, disabled=not changed, about=about)
+            "Replace", key="runs_view_replace", **allowed.only_for(Role.ANNOTATOR, disabled=not changed, about=about)
         ):
             _do(lambda: commands.replace_view(row.id, parameters(view)))
         if st.button("Do not open first" if row.is_default else "Open first", key="runs_view_first",
-                     **layout.only_for(Role.RUNNER, about="What Runs opens with.")):  # fmt: skip
+                     **allowed.only_for(Role.RUNNER, about="What Runs opens with.")):  # fmt: skip
             _do(lambda: commands.set_default_view(None if row.is_default else row.id))
-        if st.button("Delete", key="runs_view_delete", **layout.only_for(Role.ANNOTATOR, about="The runs stay.")):
+        if st.button("Delete", key="runs_view_delete", **allowed.only_for(Role.ANNOTATOR, about="The runs stay.")):
             _do(lambda: _delete(row))
     with st.form("runs_view_rename", border=False):
         name = st.text_input("Rename", value=row.name, key=f"{NEW_NAME}_{row.id}", max_chars=80)
-        if st.form_submit_button("Rename", **layout.only_for(Role.ANNOTATOR)):
+        if st.form_submit_button("Rename", **allowed.only_for(Role.ANNOTATOR)):
             _do(lambda: commands.rename_view(row.id, name))
 
 
@@ -100,7 +100,7 @@ def _show_gone() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(untrusted.label(f"{row.name} is deleted."), width="content")
-        if st.button("Put it back", key="runs_view_back", type="tertiary", **layout.only_for(Role.ANNOTATOR)):
+        if st.button("Put it back", key="runs_view_back", type="tertiary", **allowed.only_for(Role.ANNOTATOR)):
             _do(lambda: _put_back(row))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app import allowed
 from app.components.frame import layout, tables
 from app.components.frame.formats import counted
 from app.components.frame.tables import Column
@@ -39,7 +40,7 @@ def show_leftovers(files: list[tables.Drawn]) -> None:
     tables.show_with_file(files, COLUMNS, rows, alt="Not needed, by kind", numbers=lambda: fields_of(sums))
     layout.note("; ".join(f"{one.kind}: {disk.MEANINGS[one.kind]}" for one in sums) + ".")
     going = [one for one in found if not one.held and one.kind != disk.UNNAMED]
-    why = layout.may_not(Role.ADMIN)
+    why = allowed.may_not(Role.ADMIN)
     with st.popover("Delete …", disabled=not going or bool(why), help=why or None, key="leftovers_ask"):
         st.text(f"Frees {size(sum(one.bytes for one in going))} in {counted(len(going), 'folder')}.", width=320)
         layout.note("There is no way back. What a stage needs that waits or is computed stays, and so does unnamed.")

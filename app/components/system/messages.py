@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout
 from app.reads import results
 from cwpo.errors import CwpoError
@@ -34,7 +34,7 @@ def show_messages() -> None:
         st.text(f"{untrusted.plain(target.shown)} · {', '.join(words)}")
         if counts.error and (counts.waiting or counts.given_up):
             layout.note(counts.error)
-    why = layout.may_not(Role.ADMIN)
+    why = allowed.may_not(Role.ADMIN)
     st.button("Send a test message", key="send_test", on_click=_test, disabled=bool(why), help=why or None)
     for sentence in st.session_state.get(LAST, ()):
         layout.note(sentence)

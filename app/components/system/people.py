@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout, tables
 from app.components.frame.formats import ago
 from app.components.frame.tables import Cell, Column
@@ -132,7 +132,7 @@ def _log() -> None:
             st.button("Newest", key="log_newest", on_click=_newest)
         if page.next is not None:
             st.button("Earlier", key="log_earlier", on_click=_earlier, args=(page.next,))
-        why = layout.may_not(Role.ADMIN)
+        why = allowed.may_not(Role.ADMIN)
         st.download_button(
             "Download as JSONL", bound(lambda: "".join(access.log_file(who))), file_name="what-was-done.jsonl",
             mime="application/x-ndjson", key="log_jsonl", type="tertiary", on_click="ignore",

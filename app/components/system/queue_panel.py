@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.frame import layout, tables
 from app.components.frame.formats import counted
 from app.components.keeping.undo import act, forget, show_last
@@ -59,7 +59,7 @@ def show_queue_panel(files: list[tables.Drawn]) -> None:
 def _whole(page: QueuePage) -> None:
     label = "Resume the queue" if page.paused else "Pause the queue"
     command = keeping.resume_queue if page.paused else keeping.pause_queue
-    why = layout.may_not(Role.ADMIN)
+    why = allowed.may_not(Role.ADMIN)
     st.button(
         label, key="queue_whole", type="primary" if page.paused else "secondary", on_click=_switch, args=(command,),
         disabled=bool(why), help=why or None,
@@ -69,7 +69,7 @@ def _whole(page: QueuePage) -> None:
 def _verbs(ticked: Sequence[QueuedRun]) -> None:
     """For the ticked runs, as one block."""
     ids = tuple(run.id for run in ticked)
-    may_not = layout.may_not(Role.RUNNER)
+    may_not = allowed.may_not(Role.RUNNER)
     why = may_not or (None if ids else "Tick runs in the list: with the mouse, or with Shift and Space.")
     off = bool(why)
     for label, where in (("To the front", "front"), ("Up", "up"), ("Down", "down")):

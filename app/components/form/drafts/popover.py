@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import untrusted
+from app import allowed, untrusted
 from app.components.form.drafts.keeping import form_from_row
 from app.components.form.form import Form
 from app.components.form.session import show, show_new
@@ -71,7 +71,7 @@ def _line(row: DraftRow, form: Form) -> None:
                 type="tertiary",
                 on_click=_delete,
                 args=(row, here),
-                **layout.only_for(Role.ANNOTATOR),
+                **allowed.only_for(Role.ANNOTATOR),
             )
 
 
