@@ -94,6 +94,17 @@ class Computed:
     first_step: int = -1
 
 
+def _told(points: Sequence[tuple[int, str, float]]) -> list[float]:
+    """All metrics but accuracies where the policy still is its reference: margins are nothing but rounding there, and
+    which of two answers has the larger reward is, too."""
+    by_name = {(step, name): value for step, name, value in points}
+    return [
+        value
+        for step, name, value in points
+        if "accuracies" not in name or abs(by_name[step, name.replace("accuracies", "margins")]) > 1e-9
+    ]
+
+
 def computed(case: Case, ranks: Ranks, folder: Path) -> Computed:
     """The case on one rank."""
     if case.what == "stage":
@@ -125,7 +136,7 @@ def computed(case: Case, ranks: Ranks, folder: Path) -> Computed:
     except Cancelled:
         return Computed()
     put_together(model, keep=True)
-    metrics = [value for _, _, value in sorted(result.history.points)]
+    metrics = _told(sorted(result.history.points))
     return Computed(moved=_weights(model) - began, metrics=np.array(metrics), first_step=result.first_step)
 
 
