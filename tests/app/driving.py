@@ -10,7 +10,7 @@ from playwright.sync_api import Error as PlaywrightError
 from tests.amounts import amount
 from tests.e2e.serving import ASKED_TWICE
 
-MOST = amount("WIDGETS", 5)  # of a page that are changed; WIDGETS=120 changes all of every page
+MOST = amount("WIDGETS", 8)  # of a page that are changed; WIDGETS=120 changes all of every page
 PATIENCE = 60_000  # ms, for a page whose process imports everything first
 FILES = {
     "yaml": "method: weak\n",

@@ -16,7 +16,7 @@ from workers.machine.database import reading
 from workers.queue import doorbell
 
 STARTED = 1.5  # seconds after which a process is past its imports, or nearly
-DEAD = 20.0  # seconds: a process that has just begun looks for its parent once Python is there, on a busy machine
+DEAD = 5.0
 
 
 def kill_job(scene: Scene) -> bool | None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.amounts import amount
 
-FEW = 4
+FEW = 6
 POINTS, SEED = amount("POINTS", FEW), amount("POINTS_SEED", 0)
 KINDS = {
     "sqlite": ["--database", "sqlite"],

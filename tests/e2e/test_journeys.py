@@ -1,13 +1,11 @@
 """The way through: a form is set up, left, found again, linked and queued once; a list is sorted without opening runs.
 
-No worker runs here: what is queued stays queued, and the database says what it is. FIELDS=1 changes every field of the
-form in the browser, else one of each kind in each of its tabs (tests/app/test_form_drafts.py changes them all without).
+No worker runs here: what is queued stays queued, and the database says what it is.
 """
 
 import re
 import signal
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlparse
@@ -18,13 +16,12 @@ from playwright.sync_api import Locator, Page, expect
 from app.components.form.address import address_of, form_from
 from app.components.form.declared import LAST_TAB, LINES, OTHER
 from app.components.form.drafts.keeping import open_draft
-from app.components.form.fields import all_fields, fields_on, tabs
+from app.components.form.fields import fields_on, tabs
 from app.components.form.form import Form
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from db import queries
 from tests import counting
-from tests.amounts import amount
 from tests.e2e.by_hand import choose, holds, set_widget, widget, write
 from tests.e2e.form_values import PUT_BACK, changed
 from tests.e2e.serving import Web
@@ -33,7 +30,6 @@ from workers import api
 from workers.machine.database import reading
 
 HEAD = tuple(field.name for line in LINES for field in fields_on(line))
-TYPED = ("int", "float", "text", "shares")
 LINE = 31  # px of a line of the grid, whose first one is the heading
 TICK, BUTTON, SETTING = 17, 62, 160  # px from its left edge
 
@@ -81,32 +77,11 @@ def missing(page: Page, wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if now.get(name) != value}
 
 
-def in_tab(names: Mapping[str, Any], parts: Sequence[str]) -> list[str]:
-    """Those of the folded fields that stand in the tab of these parts."""
-    roots = {part.partition(".")[0] for part in parts}
-    return [name for name in names if name not in HEAD and name.partition(".")[0] in roots]
-
-
-def tried() -> dict[str, Any]:
-    """The fields on top, and those of each tab or the first of each kind in it."""
-    wanted = changed()
-    if amount("FIELDS", 0):
-        return wanted
-    kept = {name: value for name, value in wanted.items() if name in HEAD}
-    for parts in {**tabs(), LAST_TAB: [OTHER]}.values():
-        first: dict[str, str] = {}
-        for name in in_tab(wanted, parts):
-            kind = "switch" if isinstance(wanted[name], bool) else all_fields()[name].kind
-            first.setdefault("typed" if kind in TYPED else kind, name)
-        kept |= {name: wanted[name] for name in first.values()}
-    return kept | {"evaluation.judge.kind": wanted["evaluation.judge.kind"]}  # without which no judge can be queued
-
-
 @pytest.mark.timeout(300)
-def test_widgets_are_changed_linked_and_queued_as_they_were_set(visitor: Page, desk: str) -> None:
+def test_every_widget_is_changed_linked_and_queued_as_it_was_set(visitor: Page, desk: str) -> None:
     """Also the folded ones, in one breath: the address has each of them, another session shows them, and the runs in
     the database are made of them."""
-    page, wanted = visitor, tried()
+    page, wanted = visitor, changed()
     go(page, "New run", "New run")
     write(page, "seeds", "none yet")  # without a plan the page is quick
     for name in HEAD:
@@ -115,7 +90,8 @@ def test_widgets_are_changed_linked_and_queued_as_they_were_set(visitor: Page, d
     page.get_by_text("All other settings").click()
     for tab, parts in {**tabs(), LAST_TAB: [OTHER]}.items():
         page.get_by_role("tab", name=tab, exact=True).click()
-        here = in_tab(wanted, parts)
+        roots = {part.partition(".")[0] for part in parts}
+        here = [name for name in wanted if name not in HEAD and name.partition(".")[0] in roots]
         for name in here:
             set_widget(page, name, wanted[name])
         settled(page, {name: wanted[name] for name in here})

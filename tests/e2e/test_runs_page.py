@@ -28,7 +28,7 @@ from workers import api
 from workers.machine.database import engines, writing
 
 LINE, TICK, BUTTON, GRA = 31, 17, 62, 262  # px of a line of the grid, and from its left edge
-STATES = amount("STATES", 6)
+STATES = amount("STATES", 10)
 SLOW = 20_000  # ms on a machine that does much else
 
 
@@ -66,7 +66,7 @@ def grid(page: Page) -> list[list[str]]:
     )
 
 
-def until(page: Page, there: Callable[[], Any], seconds: float = 60) -> None:
+def until(page: Page, there: Callable[[], Any], seconds: float = 20) -> None:
     """Wait until the page is so: it may be drawing still."""
     deadline = time.monotonic() + seconds
     while not there():

@@ -19,7 +19,7 @@ from workers import api
 from workers.machine.database import reading, writing
 from workers.queue import doorbell
 
-LONG = {"align": {"epochs": 50, "lr": 1e-3, "batch_size": 16}, "execution": {"checkpoint_seconds": 0.5}}
+LONG = {"align": {"epochs": 100, "lr": 1e-3, "batch_size": 16}, "execution": {"checkpoint_seconds": 0.5}}
 NOTICED = 60.0  # seconds, promised
 
 
