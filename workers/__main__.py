@@ -3,10 +3,13 @@
 import sys
 
 from workers.machine.modes import keep_private
+from workers.machine.processes import die_with_parent, parent_from_environment
 
 
 def main(arguments: list[str]) -> None:
     """No argument: the supervisor. `worker`, `horse`, `reaper`, `chat`: its children, started by it."""
+    if arguments:
+        die_with_parent(parent_from_environment())  # before anything that takes seconds to import
     from workers.machine.logs import say_uncaught
 
     keep_private()

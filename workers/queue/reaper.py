@@ -20,7 +20,6 @@ from workers.machine import logs, patience
 from workers.machine.database import reading, writing
 from workers.machine.disk import leftovers
 from workers.machine.paths import store
-from workers.machine.processes import die_with_parent, parent_from_environment
 from workers.mirror import keep, places
 from workers.notices import targets, tell
 from workers.queue import scheduler
@@ -39,7 +38,6 @@ _UNREAD_AFTER = 14 * 24 * 3600.0  # seconds; token ids, which every stage that r
 
 def run_reaper() -> None:
     """Tick until told to stop. A database or Redis that is down is waited for."""
-    die_with_parent(parent_from_environment())
     logs.configure()
     stop = _StopSignal()
     _start_telling()

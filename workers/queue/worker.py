@@ -23,7 +23,7 @@ from rq.worker import WorkerStatus
 
 from cwpo.config.environment import settings
 from workers.machine import killed, logs, patience
-from workers.machine.processes import allocator_environment, child_environment, die_with_parent, parent_from_environment
+from workers.machine.processes import allocator_environment, child_environment
 from workers.machine.redis.connection import connect_to_wait
 from workers.queue import doorbell
 
@@ -240,7 +240,6 @@ def _something_is_ready() -> bool:
 
 def run_worker(name: str, queue: str) -> None:
     """The worker process: waits on one queue until told to stop."""
-    die_with_parent(parent_from_environment())
     logs.configure(worker=name)
     connection = connect_to_wait()
     worker = StageWorker(
@@ -259,7 +258,6 @@ def run_horse(worker_name: str) -> None:
     """The job process. It asks the database what to do; Redis is not needed to begin or to end."""
     from workers.queue.job import work
 
-    die_with_parent(parent_from_environment())
     logs.configure(worker=worker_name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the worker decides how the job ends
     code = 1

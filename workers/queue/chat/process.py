@@ -29,7 +29,6 @@ from db.status import DONE
 from workers.machine import logs, patience
 from workers.machine.database import reading, writing, written
 from workers.machine.paths import store
-from workers.machine.processes import die_with_parent, parent_from_environment
 from workers.queue.chat.place import has_files, place_for
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ class _Stop(Exception):
 
 def run_chat(chat_id: int) -> None:
     """From the models to the end; every end is a sentence in the database, but that of a kill."""
-    die_with_parent(parent_from_environment())
     logs.configure()
     signal.signal(signal.SIGTERM, _asked_to_stop)
     if not _claimed(chat_id):
