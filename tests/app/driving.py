@@ -30,12 +30,13 @@ LISTEN = """() => {
       driven.ended += 1; driven.heard = performance.now(); }
   }).observe(document, {subtree: true, childList: true, attributes: true, attributeFilter: ['data-test-script-state']});
 }"""
-# Every word to the server has had its run, unless several had one together.
+# Every word to the server has had its run, unless several had one together, and each kind of widget has been fetched.
 IDLE = """() => {
   const app = document.querySelector('[data-testid=stApp]'), now = performance.now(), driven = window.driven;
   if (app?.dataset.testScriptState !== 'notRunning' || !document.querySelector('h1') || now - driven.drawn < 80
       || now - driven.touched < 250 && driven.heard < driven.touched
-      || now - driven.heard < 5_000 && document.querySelector('[data-testid=stSkeleton], [data-stale=true]')
+      || [...document.querySelectorAll('[data-testid=stSkeleton]')].some(at => at.checkVisibility())
+      || now - driven.heard < 5_000 && document.querySelector('[data-stale=true]')
       || now - driven.heard < 1_500 && driven.sent > driven.ended) return false;
   driven.ended = driven.sent;
   return true;
