@@ -8,7 +8,7 @@ from app import allowed, untrusted
 from app.components.frame import layout, tables
 from app.components.frame.formats import ago
 from app.components.frame.tables import Cell, Column
-from app.reads import results
+from app.reads import results, timing
 from cwpo.errors import CwpoError
 from db import queries
 from db.errors import DatabaseError
@@ -146,10 +146,8 @@ def _log() -> None:
 
 def _event(one: AuditEvent) -> list[object]:
     change = " → ".join(text for text in (one.before, one.after) if text)
-    return [
-        one.number, Cell(text=f"{one.at:%Y-%m-%d %H:%M:%S}", muted=True), one.who, one.source, one.action, one.what,
-        change or None,
-    ]  # fmt: skip
+    at = Cell(text=f"{timing.local(one.at):%Y-%m-%d %H:%M:%S}", muted=True)
+    return [one.number, at, one.who, one.source, one.action, one.what, change or None]
 
 
 def _newest() -> None:

@@ -58,4 +58,4 @@ def _file(run_id: int, slot: str, text: str, problems: bool) -> str:
     """The lines whole, each with its day in UTC."""
     with results.reading() as session:
         lines = queries.log_tail(session, run_id, MOST_LINES, slot=slot, text=text, problems=problems)
-    return "".join(f"{line.at:%Y-%m-%d %H:%M:%S} {line.slot} {line.text}\n" for line in lines)
+    return "".join(f"{line.at:%Y-%m-%d %H:%M:%SZ} {line.slot} {line.text}\n" for line in lines)
