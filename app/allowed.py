@@ -7,7 +7,7 @@ from workers.api.people.access import Role, why_not
 
 
 class Off(TypedDict):
-    """Of a button: whether it is off, and why, or what it does."""
+    """Of a button or a field: whether it is off, and why, or what it does."""
 
     disabled: bool
     help: str | None
@@ -20,6 +20,6 @@ def may_not(role: Role, owner: str | None = None) -> str:
 
 
 def only_for(role: Role, *, disabled: bool = False, about: str | None = None) -> Off:
-    """A button for those who have the role; off for others, with the reason."""
+    """A button or a field for those who have the role; off for others, with the reason."""
     why = may_not(role)
     return Off(disabled=disabled or bool(why), help=why or about)

@@ -77,6 +77,12 @@ def test_a_name_is_words_wherever_it_is_said_who_may_not(
         assert "**ada**" not in said
 
 
+def test_a_viewer_is_told_before_a_file_is_given(computed: Computed) -> None:
+    with signed_in(NAME, Role.VIEWER):
+        for page in (visit("data"), visit("relabel", run=str(computed.sweep[-1]), look="Sets and files")):
+            assert [(one.disabled, SENTENCE in one.proto.help) for one in page.file_uploader] == [(True, True)]
+
+
 def test_further_questions_names_and_views_are_off_for_a_viewer(computed: Computed) -> None:
     runs = ",".join(map(str, computed.sweep))
     with signed_in(NAME, Role.VIEWER):

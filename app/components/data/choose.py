@@ -54,8 +54,9 @@ def open_source(source: str) -> None:
 def _upload() -> None:
     place = st.session_state.setdefault(GIVEN, 0)
     file = st.file_uploader(
-        HINT, type=ENDINGS, key=f"data_file_{place}", max_upload_size=MEGABYTES, help="It never leaves this server."
-    )
+        HINT, type=ENDINGS, key=f"data_file_{place}", max_upload_size=MEGABYTES,
+        **allowed.only_for(Role.RUNNER, about="It never leaves this server."),
+    )  # fmt: skip
     if file is None:
         return
     try:

@@ -30,6 +30,7 @@ FROZEN = (
 )
 FORM = "In New run the field is Later labels, or data.relabels: NAME@VERSION in a file."
 LINES = "One JSON object per line with prompt, chosen and rejected; weight 0 drops the pair; person says who voted."
+TAKEN = "Votes of somebody on a pair that they voted on already are left as they are."
 LARGEST = 64  # MB of a file that is taken
 SHOWN_GAINS = 5
 
@@ -119,7 +120,7 @@ def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:
             )  # fmt: skip
     given = st.file_uploader(
         "Take votes from a file", type=["jsonl"], max_upload_size=LARGEST, key="votes_from_file",
-        help="Votes of somebody on a pair that they voted on already are left as they are.",
+        **allowed.only_for(Role.RUNNER, about=TAKEN),
     )  # fmt: skip
     if given is None or not st.button("Take the votes", key="take_votes", disabled=bool(why), help=why or None):
         return
