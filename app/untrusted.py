@@ -1,8 +1,8 @@
 """Text of models, data and users made safe to show: escaped, marked, capped, never Markdown or HTML. Pure.
 
 What the eye would miss is spelt out as ⟨U+XXXX⟩, except where a script needs it: joiners between letters of Arabic or
-Indic scripts and within an emoji, direction marks in lines that run from right to left, variants of symbols and Han.
-Overrides and isolates of direction are always spelt out.
+Indic scripts and within an emoji, breaks between words of scripts that have no spaces, direction marks in lines that
+run from right to left, variants of symbols and Han. Overrides and isolates of direction are always spelt out.
 """
 
 import html
@@ -20,6 +20,8 @@ _WORD_JOINER = "\u2060"  # invisible; keeps an address or an emoji code from bei
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 # Letters, marks and symbols by category, and nothing to see
 _BLANK_LETTERS = "\u3164\uffa0\u115f\u1160\u2800\u034f\u17b4\u17b5\U0001d159"
+_WORD_BREAK = "\u200b"
+_UNSPACED_SCRIPTS = frozenset(("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"))  # words stand side by side
 _JOINERS, _DIRECTION_MARKS = "\u200c\u200d", "\u200e\u200f\u061c"
 _JOINED_SCRIPTS = frozenset(
     re.findall(
@@ -85,6 +87,8 @@ def _needed(character: str, text: str, place: int) -> bool:
         if _is_selector(before):
             before = text[place - 2 : place - 1]
         return character == "\u200d" and _is_symbol(before) and _is_symbol(after)
+    if character == _WORD_BREAK:
+        return _script(before) == _script(after) and _script(before) in _UNSPACED_SCRIPTS
     if character in _DIRECTION_MARKS:
         line = text[text.rfind("\n", 0, place) + 1 :].partition("\n")[0]
         return any(unicodedata.bidirectional(other) in ("R", "AL") for other in line if other not in _DIRECTION_MARKS)

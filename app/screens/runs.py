@@ -10,6 +10,7 @@ from app.components.frame.export import show_export
 from app.components.frame.filters import RUN_DEFAULTS, run_filters
 from app.components.frame.formats import counted
 from app.components.frame.leaving import leave
+from app.components.keeping.marks import kept
 from app.components.run.card_waits import show_card_waits
 from app.components.runs import listed, ticks, views
 from app.components.runs import table as runs_table
@@ -71,9 +72,11 @@ def _table(filtered: RunsView, around: Around) -> None:
     acted = st.container()
     show_controls(view, around.keys, shown.columns)
     pressed = show_grid(shown.lines, shown.columns, view.sort)
+    run_ids = ticks.ticked()
+    runs = kept(run_ids) if run_ids else []  # the address may still name some that are gone
     with acted:
-        show_bulk(ticks.ticked(), paused=around.version.paused)
-    _bar(bar, shown, around.version)
+        show_bulk(runs, paused=around.version.paused)
+    _bar(bar, shown, tuple(run.id for run in runs), around.version)
     if pressed is not None:
         _open(pressed)
     show_export([runs_table.export(shown.groups, shown.lines, shown.configs, shown.columns)])
@@ -98,8 +101,7 @@ def _open(line: Line) -> None:
     st.rerun()
 
 
-def _bar(bar: Any, shown: Shown, seen: Version) -> None:
-    run_ids = ticks.ticked()
+def _bar(bar: Any, shown: Shown, run_ids: tuple[int, ...], seen: Version) -> None:
     lines = [shown.lines[row] for row in ticks.rows_of(shown.lines, run_ids)]
     elsewhere = set(run_ids) - {run_id for line in shown.lines for run_id in line.run_ids}
     comparable = len(run_ids) > 1 and (len(lines) > 1 or bool(elsewhere))
@@ -123,6 +125,8 @@ def _bar(bar: Any, shown: Shown, seen: Version) -> None:
         if run_ids:
             st.caption(f"{counted(len(run_ids), 'run')} ticked", width="content")
             st.button("Clear", key="runs_clear", type="tertiary", on_click=_clear)
+        if said := ticks.refused():
+            st.caption(said, width="content")
         st.caption(_headline(shown, seen), width="content")
     if opened:
         _open(lines[0])

@@ -11,7 +11,6 @@ from db.records.runs import RunFilters, RunRow
 SETTING, EACH_RUN = "setting", "none"  # groupings beside the fields of the config
 NEWEST = "id"
 LONGEST_KEY = 60  # characters of a text that the place in a list remembers
-MOST_MEMBERS = 400  # runs of a line that an address can name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,8 @@ def test_what_is_looked_at_is_in_the_address(view: DataView) -> None:
 @pytest.mark.parametrize(
     "params",
     [{"columns": "{"}, {"columns": '{"wizard": "x"}'}, {"columns": "[" * 9_000}, {"test": "-3", "share": "nan"},
-     {"test": "1e99", "share": "2"}, {"columns": '{"chosen": "c"}'}],
+     {"test": "1e99", "share": "2"}, {"test": "5000000", "share": "0.001"}, {"test": "0.5", "share": "0.995"},
+     {"columns": '{"chosen": "c"}'}],
 )  # fmt: skip
 def test_an_address_that_says_nonsense_is_the_beginning(params: dict[str, str]) -> None:
     assert DataView.from_params(params) == DataView()

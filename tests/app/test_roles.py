@@ -1,5 +1,7 @@
 """What somebody may not do is off on the pages, with the sentence that says why; System shows what people did."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.app.named import annotator_page, run_of
@@ -77,6 +79,17 @@ def test_a_name_is_words_wherever_it_is_said_who_may_not(
         assert "**ada**" not in said
 
 
+def test_a_viewer_looks_at_a_file_that_nobody_has_read(computed: Computed, tmp_path: Path) -> None:
+    """Its first rows are shown, and who may have all of them read is said; nothing fails."""
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(f'{{"prompt": "ask {n}", "chosen": "yes {n}", "rejected": "no"}}\n' for n in range(9)))
+    with signed_in(NAME, Role.VIEWER):
+        page = visit("data", source=str(file))
+    assert [one.value for one in page.error] == []
+    assert [(one.disabled, SENTENCE in one.help) for one in page.button if one.key == "data_read"] == [(True, True)]
+    assert "9 of the first 9 rows make pairs" in words(page)
+
+
 def test_a_viewer_is_told_before_a_file_is_given(computed: Computed) -> None:
     with signed_in(NAME, Role.VIEWER):
         for page in (visit("data"), visit("relabel", run=str(computed.sweep[-1]), look="Sets and files")):
@@ -86,7 +99,11 @@ def test_a_viewer_is_told_before_a_file_is_given(computed: Computed) -> None:
 def test_further_questions_names_and_views_are_off_for_a_viewer(computed: Computed) -> None:
     runs = ",".join(map(str, computed.sweep))
     with signed_in(NAME, Role.VIEWER):
+        spots = visit("run", run=str(computed.sweep[-1]))
+        spots.session_state["blind_spots"] = True
+        spots.run()
         pages = {
+            "look_for_spots": spots,
             "rescore": visit("compare", runs=runs, further="Another gold reward"),
             "name_it": annotator_page(run_of(computed, "cw")),
             "Save view": visit("runs"),

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamlit.testing.v1 import AppTest
+
+from app.components.frame.address import MOST_IDS
 from app.components.runs import columns, table, ticks
 from db.records.listing import EACH_RUN, NEWEST, SETTING, Figure
-from tests.app.visits import Computed, visit
+from tests.app.visits import Computed, visit, words
 
 LINES = [[1, 2], [3], [4, 5, 6], [7]]
 ROWS = st.sets(st.integers(0, len(LINES) - 1))
@@ -28,6 +31,34 @@ def test_a_click_changes_the_runs_of_its_lines_alone(ticked: set[int], now: set[
             assert after.isdisjoint(line)
         else:
             assert after & set(line) == ticked & set(line)
+
+
+def test_more_runs_than_an_address_names_are_refused_as_a_whole() -> None:
+    """What is done next would be done to a part of them that nobody chose."""
+
+    def ticking(number: int) -> None:
+        import streamlit as st
+
+        from app.components.runs import ticks
+
+        st.text(f"{ticks.set_ticked(range(1, number + 1))} {ticks.refused()}")
+
+    page = AppTest.from_function(ticking, args=(MOST_IDS,)).run()
+    assert page.text[0].value == "True "
+    assert page.query_params["ticked"] == [f"1-{MOST_IDS}"]
+    page = AppTest.from_function(ticking, args=(1_234,)).run()
+    assert page.text[0].value == "False 400 runs can be ticked at once; with that line it would be 1,234."
+    assert "ticked" not in page.query_params
+
+
+def test_runs_that_are_gone_are_not_ticked(computed: Computed) -> None:
+    """An address may name them still: one that was kept, or that of a window in which they were not deleted."""
+    page = visit("runs", ticked=f"{computed.sweep[0]}-{computed.sweep[1]},999990-999999")
+    assert "2 runs ticked" in words(page)
+    assert "12 runs" not in words(page)
+    page = visit("runs", ticked="999990-999999")
+    assert "ticked" not in words(page)
+    assert [one.disabled for one in page.button if one.key in ("compare", "open_ticked")] == [True, True]
 
 
 def test_a_heading_orders_figures_from_the_largest_and_words_from_a_and_turns_round() -> None:

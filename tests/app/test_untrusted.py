@@ -130,6 +130,8 @@ def test_a_chart_gets_no_tags() -> None:
         "\u05e9\u05dc\u05d5\u05dd\u200f (a) \u05e9\u05dc\u05d5\u05dd\u200e",  # Hebrew with direction marks
         "\u0600\u06f1\u06f2",
         "\u845b\U000e0100\u57ce",  # a variant of a Han character
+        # words of Thai and Khmer
+        "\u0e20\u0e32\u0e29\u0e32\u200b\u0e44\u0e17\u0e22 \u1797\u17b6\u179f\u17b6\u200b\u1781\u17d2\u1798\u17c2\u179a",
         "\u0e20\u0e32\u0e29\u0e32\u0e44\u0e17\u0e22 \u65e5\u672c\u8a9e \ud55c\uad6d\uc5b4",
     ],
 )
@@ -163,3 +165,8 @@ def test_overrides_of_direction_are_spelt_out_in_every_script(hidden: str) -> No
 
 def test_a_joiner_is_needed_once() -> None:
     assert untrusted.visible("\u0645\u200c\u200c\u0647").count("⟨U+200C⟩") == 2
+
+
+@pytest.mark.parametrize("text", ["\u0e01\u200b\u200b\u0e02", "\u0e01\u200bpaypal", "\u200b\u0e01", "\u0e01\u200b"])
+def test_a_break_of_words_is_spelt_out_where_it_parts_none(text: str) -> None:
+    assert untrusted.visible(text).count("⟨U+200B⟩") == text.count("\u200b")

@@ -102,3 +102,13 @@ def test_runs_that_exist_are_found_by_configuration(database: Engines) -> None:
         assert session.scalars(select(Run.id)).all()
     assert {key: run.run_id for key, run in found.items()} == {"done" * 4: made["done", "done"], "live" * 4: newest}
     assert found["done" * 4].status == "done"
+
+
+def test_drafts_with_a_name_leave_room_for_those_without_one(database: Engines) -> None:
+    """What a window that was killed has left has no name, and is found again."""
+    for number in range(5):
+        save(database, f"named {number}", name=f"mine {number}")
+        save(database, f"left {number}")
+    with read_scope(database) as session:
+        found = [row.id.partition(" ")[0] for row in queries.list_drafts(session, limit=2)]
+    assert found == ["named", "named", "left", "left"]

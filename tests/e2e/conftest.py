@@ -100,11 +100,14 @@ def desk(web: Web) -> str:
 
 @pytest.fixture
 def stranger(browser: Browser, web: Web) -> Iterator[Page]:
-    """Someone with an installation without runs, who has opened no page of it yet."""
+    """Someone with an installation without runs, who has opened no page of it yet; a browser that writes down errors."""
     with writing() as session:
         session.execute(delete(Run))
+    complaints: list[str] = []
     with visiting(browser) as page:
+        write_down(page, web.url, complaints)
         yield page
+    assert complaints == []
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from benchmarks import compare as sweep
-from tests.e2e.serving import Web, at_home, served, visiting, write_down
+from tests.e2e.serving import Web, at_home, served, visiting, write_down, write_down_console
 from tests.e2e.test_dashboard import ready
 from tests.e2e.test_export import saved
 
@@ -38,6 +38,7 @@ def reader(browser: Browser, web: Web) -> Iterator[Page]:
     complaints: list[str] = []
     with visiting(browser) as page:
         write_down(page, web.url, complaints)
+        write_down_console(page, complaints)
         page.goto(f"{web.url}/compare?runs={RUNS}")
         ready(page, "Compare")
         yield page

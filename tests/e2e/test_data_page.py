@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from cwpo.config.run import RunConfig
 from db import queries
-from tests.e2e.serving import Web, at_home, served, visiting, write_down
+from tests.e2e.serving import Web, at_home, served, visiting, write_down, write_down_console
 from tests.e2e.test_dashboard import ready
 from tests.workers.conftest import materials
 from workers.api.data import save_recipe
@@ -43,6 +43,7 @@ def visitor(browser: Browser, desk: Web) -> Iterator[tuple[Page, list[str]]]:
     complaints: list[str] = []
     with visiting(browser) as page:
         write_down(page, desk.url, complaints)
+        write_down_console(page, complaints)
         yield page, complaints
 
 

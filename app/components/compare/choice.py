@@ -44,7 +44,11 @@ def choose_runs(shown: Sequence[RunRow]) -> None:
                 key=f"settings_{hash(tuple(current))}",
                 wrap=True,
             )
-            if wanted:
+            if len(groups) >= OFFERED:
+                layout.note(f"The newest {OFFERED} settings; older ones are ticked on Runs and compared from there.")
+            if wanted and not chosen:
+                layout.note("Choose at least one setting.")
+            elif wanted:
                 runs = tuple(run_id for key in chosen for run_id in groups[key].run_ids)
                 pinned = CompareView.from_params(st.query_params).reference
                 kept = pinned if pinned == PLANNED_PAIRS or key_of(pinned, chosen) else ""

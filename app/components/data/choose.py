@@ -119,10 +119,7 @@ def _uploads() -> None:
                 )  # fmt: skip
 
 
+@layout.told
 def _removed(path: str) -> None:
-    try:
-        data.remove_upload(path)
-    except CwpoError as error:
-        layout.flash(str(error))
-    else:
-        layout.flash("The file is gone.")
+    data.remove_upload(path)
+    layout.flash("The file is gone.")

@@ -9,7 +9,7 @@ import streamlit as st
 from app import untrusted
 from app.components.frame import layout, tables
 from app.components.frame.chart import show_chart
-from app.components.frame.data_address import DataView
+from app.components.frame.data_address import LABELED, MOST_TEST_PROMPTS, DataView
 from app.components.frame.formats import counted, share
 from app.components.frame.tables import Column
 from cwpo.data.profile.lengths import BYTES_PER_TOKEN, EDGES, PARTS
@@ -116,9 +116,9 @@ def show_split(view: DataView, found: Mapping[str, Any]) -> None:
     layout.section("Test prompts and training", "By prompt, as a new run divides them with seed 0.")
     left, middle, right = st.columns([1, 1, 2], vertical_alignment="bottom")
     split, place = found["split"], abs(hash((view.source, view.split)))
-    test = left.number_input("Test prompts", 1, 10**6, view.split.test_prompts, key=f"data_test_{place}")
+    test = left.number_input("Test prompts", 1, MOST_TEST_PROMPTS, view.split.test_prompts, key=f"data_test_{place}")
     fraction = middle.number_input(
-        "Labeled share", 0.01, 0.99, view.split.label_fraction, 0.05, key=f"data_share_{place}"
+        "Labeled share", *LABELED, view.split.label_fraction, 0.05, key=f"data_share_{place}"
     )
     now = replace(view.split, test_prompts=int(test), label_fraction=round(float(fraction), 4))
     if right.button("Divide again", key="data_divide", disabled=now == view.split):

@@ -11,6 +11,8 @@ from cwpo.config.columns import checked
 from cwpo.data.profile.job import Split
 
 LONGEST = 4_000  # characters of a path, or of the columns
+MOST_TEST_PROMPTS = 10**6
+LABELED = (0.01, 0.99)  # the smallest and the largest share of the pairs
 NEW = Split()  # of a run that is told nothing
 
 
@@ -41,8 +43,8 @@ class DataView:
             source=_last(params, "source"),
             columns=_columns(_last(params, "columns")),
             split=Split(
-                test_prompts=int(test) if 1 <= test < 10**9 else plain.test_prompts,
-                label_fraction=share if 0 < share < 1 else plain.label_fraction,
+                test_prompts=int(test) if 1 <= test <= MOST_TEST_PROMPTS else plain.test_prompts,
+                label_fraction=round(share, 4) if LABELED[0] <= share <= LABELED[1] else plain.label_fraction,
             ),
         )
 

@@ -169,6 +169,7 @@ def fragment(fn: Callable[P, None], *, run_every: str | None = None) -> Callable
     @wraps(fn)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
         leaving.go_on()
+        show_flash()  # of a click in this part, which draws nothing else
         with guarded():
             fn(*args, **kwargs)
         leaving.remember()

@@ -19,6 +19,7 @@ from workers.api import keeping
 from workers.api.people.access import Role
 
 PRIORITIES = {"Urgent": 10, "Normal": 0, "Later": -10}
+TRIED = "priority_tried"  # in the session: how often another place in the queue was asked for
 PLACE = "run"
 LIVE_HELP = "Cancel it first: it is queued or running."
 
@@ -94,17 +95,25 @@ def _say_paused(run: KeptRun, *, whole: bool) -> None:
 def _priority(run: RunRecord, live: bool, why: str) -> None:
     names = list(PRIORITIES)
     current = next((name for name, value in PRIORITIES.items() if value == run.row.priority), None)
-    chosen = st.segmented_control(
+    key = f"priority_{run.row.priority}_{st.session_state.get(TRIED, 0)}"
+    st.segmented_control(
         "Priority",
         names,
         default=current,
-        key=f"priority_{run.row.priority}",
+        key=key,
         disabled=not live or bool(why),
         help=why or (None if live else "Only a queued or running run has a place in the queue."),
+        on_change=layout.told(_reprioritise),
+        args=(run.id, key),
     )
-    if chosen and chosen != current:
-        api.reprioritise(run.id, PRIORITIES[chosen])
-        st.rerun()
+
+
+def _reprioritise(run_id: int, key: str) -> None:
+    """Another place in the queue; where it cannot be had, the next widget shows the one that the run has."""
+    chosen = st.session_state.get(key)
+    st.session_state[TRIED] = st.session_state.get(TRIED, 0) + 1
+    if chosen:
+        api.reprioritise(run_id, PRIORITIES[chosen])
 
 
 def _verb(label: str, command: Callable[[list[int]], keeping.Done], run_id: int, *, reason: str = "") -> None:

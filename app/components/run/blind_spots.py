@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app import allowed
 from app.components.frame import layout, tables
 from app.components.frame.chart import show_chart
 from app.components.frame.export import of_columns, show_export
@@ -13,6 +14,7 @@ from db.errors import DatabaseError
 from db.records import RunRow
 from db.status import LIVE
 from workers import api
+from workers.api.people.access import Role
 
 TITLE = "Where is the policy confident and wrong?"
 HOW = (
@@ -48,7 +50,8 @@ def show_blind_spots(row: RunRow) -> None:
 
 def _look(row: RunRow) -> None:
     reason = "The run is queued or running." if row.status in LIVE else None
-    if st.button("Look for blind spots", key="look_for_spots", disabled=reason is not None, help=reason):
+    off = allowed.only_for(Role.RUNNER, disabled=reason is not None, about=reason)
+    if st.button("Look for blind spots", key="look_for_spots", **off):
         try:
             api.look_for_blind_spots([row.id])
         except (CwpoError, DatabaseError) as error:

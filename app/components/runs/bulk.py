@@ -8,6 +8,7 @@ from app.components.frame import layout
 from app.components.keeping.deletion import ask_deletion
 from app.components.keeping.marks import edit_name, edit_note, edit_tags, kept
 from app.components.keeping.undo import act, show_last
+from app.components.runs import ticks
 from db.records.keeping import KeptRun
 from db.status import CANCELLED, FAILED, LIVE
 from workers.api import keeping
@@ -16,9 +17,8 @@ from workers.api.people.access import Role, why_not
 PLACE = "bulk"
 
 
-def show_bulk(run_ids: Sequence[int], *, paused: bool) -> None:
+def show_bulk(runs: Sequence[KeptRun], *, paused: bool) -> None:
     """Verbs for these runs, none where none is ticked; what was done last stands there in any case."""
-    runs = kept(run_ids) if run_ids else []
     if runs and (why := why_not(Role.RUNNER)):
         layout.note(why)
     elif runs:
@@ -74,6 +74,7 @@ def _delete(runs: Sequence[KeptRun]) -> None:
         with form:
             if ask_deletion(runs, PLACE):
                 act(lambda: keeping.delete(_ids(runs)))
+                ticks.set_ticked([run.id for run in kept(_ids(runs))])  # what is gone is not ticked
                 st.rerun()
 
 

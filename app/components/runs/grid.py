@@ -76,7 +76,9 @@ def _selected(key: str, lines: Sequence[Sequence[int]], shown: Sequence[Column])
     if grid != key:
         before = st.session_state.get(EARLIER, {}).get(key, [])
         st.session_state[EARLIER] = {**st.session_state.get(EARLIER, {}), key: now}
-    ticks.set_ticked(ticks.after_click(ticks.ticked(), lines, before, now))
+    if not ticks.set_ticked(ticks.after_click(ticks.ticked(), lines, before, now)):
+        draw_anew()
+        return
     if grid == key:
         st.session_state[TICKED] = (key, now, anew)
     if ticks.rows_of_ids(lines, ticks.ticked()) != now:

@@ -24,7 +24,7 @@ from cwpo.report.numbers import NOTHING, interval, number
 from cwpo.report.tables import Table
 from cwpo.statistics import intervals
 from db.records import RunGroup, RunRow
-from db.records.listing import MOST_MEMBERS, Figure
+from db.records.listing import Figure
 from db.records.listing import Line as ListLine
 
 ONE_SEED = "1 seed"
@@ -244,8 +244,7 @@ def _value_line(one: ListLine, key: str, *, opened: bool) -> Line:
         "runs": runs if one.settings < 2 else f"{runs}, {counted(one.settings, 'setting')}",
     }
     button = HIDE_RUNS if opened else SHOW_RUNS
-    ids = one.run_ids[:MOST_MEMBERS]
-    return Line(key=key, run_ids=ids, method="", is_seed=False, button=button, cells=cells)
+    return Line(key=key, run_ids=one.run_ids, method="", is_seed=False, button=button, cells=cells)
 
 
 def _counted_status(counts: Mapping[str, int]) -> str:

@@ -8,6 +8,8 @@ from app.components.frame import layout, leaving
 from app.components.frame.address import MOST_IDS, RunsView, compact
 from app.components.runs.table import Line
 
+TOO_MANY = "runs_too_many"  # in the session: how many runs the last click would have ticked
+
 
 def ticked() -> tuple[int, ...]:
     """The numbers of the runs."""
@@ -36,6 +38,18 @@ def after_click(
     return tuple(dict.fromkeys((*kept, *added)))
 
 
-def set_ticked(run_ids: Sequence[int]) -> None:
-    """Write them to the address, as many as it can name."""
-    layout.set_params(ticked=compact(tuple(sorted(run_ids))[:MOST_IDS]))
+def set_ticked(run_ids: Collection[int]) -> bool:
+    """Write them to the address. More than it can name are refused as a whole: what is done next is done to all of them
+    or to none."""
+    if len(run_ids) > MOST_IDS:
+        st.session_state[TOO_MANY] = len(run_ids)
+        return False
+    st.session_state.pop(TOO_MANY, None)
+    layout.set_params(ticked=compact(tuple(sorted(run_ids))))
+    return True
+
+
+def refused() -> str:
+    """Why the last click ticked nothing; empty where it did."""
+    number = st.session_state.get(TOO_MANY)
+    return f"{MOST_IDS} runs can be ticked at once; with that line it would be {number:,}." if number else ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import case, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from db import status
@@ -11,7 +11,7 @@ from db.errors import UnknownDraft
 from db.models import Draft, Run
 from db.records import DraftRow, RunLike
 
-MOST_DRAFTS = 30  # in a list
+MOST_DRAFTS = 30  # in a list, with a name and without one
 _HASHES = 400  # of one query: SQLite takes a thousand values
 
 
@@ -24,9 +24,13 @@ def get_draft(session: Session, draft_id: str) -> DraftRow:
 
 
 def list_drafts(session: Session, *, limit: int = MOST_DRAFTS) -> list[DraftRow]:
-    """The drafts that were changed last: those with a name first, and among them the newest."""
-    unnamed = case((Draft.name == "", 1), else_=0)
-    rows = session.scalars(select(Draft).order_by(unnamed, Draft.updated_at.desc(), Draft.id).limit(limit))
+    """The drafts that were changed last: at most `limit` with a name, and after them as many without one."""
+    unnamed, newest = case((Draft.name == "", 1), else_=0), (Draft.updated_at.desc(), Draft.id)
+    place = func.row_number().over(partition_by=unnamed, order_by=newest)
+    placed = select(Draft.id, place.label("place")).subquery()
+    rows = session.scalars(
+        select(Draft).join(placed, placed.c.id == Draft.id).where(placed.c.place <= limit).order_by(unnamed, *newest)
+    )
     return [row_of(row) for row in rows]
 
 

@@ -33,7 +33,10 @@ def show_drafts(form: Form) -> None:
         if deleted is not None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(untrusted.label(f"{_name(deleted)} is deleted.", 120))
-                st.button("Put it back", key="new_run.draft_back", type="tertiary", on_click=_put_back, args=(deleted,))
+                st.button(
+                    "Put it back", key="new_run.draft_back", type="tertiary", on_click=_put_back, args=(deleted,),
+                    **allowed.only_for(Role.ANNOTATOR),
+                )  # fmt: skip
         with results.reading() as session:
             rows = queries.list_drafts(session)
         if not rows:
@@ -60,6 +63,7 @@ def _line(row: DraftRow, form: Form) -> None:
             label_visibility="collapsed",
             on_change=_rename,
             args=(row,),
+            **allowed.only_for(Role.ANNOTATOR),
         )
         st.caption(untrusted.label(f"{_when(row)}{' · shown here' if here else ''}", 120))
         st.caption(untrusted.label(_differs(row), 300))
@@ -99,6 +103,7 @@ def _differs(row: DraftRow) -> str:
     return " · ".join([*front, *said, *([f"and {more} more"] if more else [])]) or "as it starts"
 
 
+@layout.told
 def _open(row: DraftRow) -> None:
     show(form_from_row(row))
 
