@@ -100,7 +100,7 @@ def desk(web: Web) -> str:
 
 @pytest.fixture
 def stranger(browser: Browser, web: Web) -> Iterator[Page]:
-    """Someone with an installation without runs, who has opened no page of it yet; a browser that writes down errors."""
+    """Someone with an installation without runs, who has opened no page of it yet; errors are written down."""
     with writing() as session:
         session.execute(delete(Run))
     complaints: list[str] = []
