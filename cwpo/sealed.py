@@ -18,6 +18,7 @@ from cwpo.errors import Damaged
 from cwpo.files import PARTIAL, sha256_of, sync, written_aside
 
 SEAL = "manifest.sealed"
+STEP = "step-"  # how the names of folders begin that belong to a step of a training
 ASIDE = "damaged"  # the folder beside damaged things that they are moved to
 _DIGEST, _SHORT = 64, 16  # characters of a checksum: of files, of lines
 _HASHING = 4  # files of a folder at once
@@ -106,6 +107,12 @@ def damage_of(folder: Path) -> str | None:
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
     return None
+
+
+def steps_in(directory: Path) -> list[Path]:
+    """The folders of a training's steps in a directory, the earliest first, without those that a kill cut short;
+    whether every byte is as it was written says `damage_of`."""
+    return sorted(folder for folder in directory.glob(f"{STEP}*") if not folder.name.endswith(PARTIAL))
 
 
 def set_aside(path: Path) -> Path:

@@ -1,10 +1,11 @@
 """The stage: preference steps on fresh pairs, refreshed from the current policy every k steps.
 
-The fresh pairs of a refresh are written beside the checkpoints before any step learns from them. So an attempt that
-goes on from a checkpoint finds the pairs that belong to it, and ends at the weights of an undisturbed run.
+The fresh pairs of a refresh are written beside the checkpoints, under a checksum, before any step learns from them. So
+an attempt that goes on from a checkpoint finds the pairs that belong to it, and ends at the weights of an undisturbed
+run. Where some of them are damaged or gone, it goes on from a checkpoint before they were sampled, or from the start.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cwpo.annotation.labeling import write_window
 from cwpo.data.pairs import load_part
 from cwpo.data.relabels import labels_of
-from cwpo.errors import ArtifactError, DataError
-from cwpo.files import written_aside
+from cwpo.errors import Damaged, DataError
 from cwpo.models.text.shown import FIRST_BATCH, first_batch
 from cwpo.models.tokenization import Encoded
 from cwpo.online.fresh import Occasion, Sources, encoded, fresh_pairs, sources, written_in
+from cwpo.sealed import read_sealed, set_aside
 from cwpo.stages.context import StageContext
 from cwpo.stages.online import FRESH_FILE, OnlineSettings
 from cwpo.training.align import BINS, AlignData, align_data, alignment_loss, confidence_bins, save_policy, start_policy
@@ -35,6 +37,7 @@ from cwpo.training.weighting import Weights
 
 FRESH = 0.6  # of the work between two samplings, the share of the sampling and labeling
 _KL = "fresh/kl"
+_FRESH = "fresh-"  # how the names of files with fresh pairs begin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ class Online:
         self.steps = self.batches.steps(training.epochs)
         self.every = ctx.settings.refresh_every
         self.block: Block | None = None
+        self.damage = dict[int, str | None]()  # of fresh pairs that an earlier attempt left, by their number
 
     def train(self) -> TrainResult:
         """The loop, which owes the first pairs; an attempt that goes on reads those that it is at."""
@@ -93,7 +97,7 @@ class Online:
             steps=self.steps,
             config=self.ctx.settings.train,
             ctx=self.ctx,
-            extra=ExtraState(values={OWED: True}),
+            extra=ExtraState(values={OWED: True}, lacks=self._lacks),
             after_step=self._refresh,
         )
 
@@ -151,8 +155,7 @@ class Online:
         first, length = number * self.every, self._length(number)
         part = (first / self.steps, (first + FRESH * length) / self.steps)
         table = fresh_pairs(self.given, self._occasions(number), number, part)
-        with written_aside(self._file(number)) as aside:
-            pq.write_table(table, aside)
+        write_window(table, self._file(number))
         return table
 
     def _block(self, number: int, table: pa.Table) -> Block:
@@ -211,20 +214,31 @@ class Online:
         return [(step, row) for step in steps for row in self.batches.rows(step).tolist()]
 
     def _file(self, number: int) -> Path:
-        return self.ctx.checkpoints / f"fresh-{number:06d}.parquet"
+        return self.ctx.checkpoints / f"{_FRESH}{number:06d}.sealed"
+
+    def _lacks(self, step: int, values: Mapping[str, Any]) -> str | None:
+        """What is wrong with the fresh pairs that a checkpoint belongs to: those that its steps learned from, and those
+        that they are at unless it owes them. No weights are left that they could be sampled from again."""
+        sampled = step % self.every != 0 or not values.get(OWED)
+        for number in range(self._number(step) + sampled):
+            if number not in self.damage:
+                self.damage[number] = _damage(self._file(number))
+            if self.damage[number] is not None:
+                return self.damage[number]
+        return None
 
     def _read(self, number: int) -> pa.Table:
-        if not self._file(number).is_file():
-            raise ArtifactError(
-                "The fresh pairs that the checkpoint belongs to are gone: cancel the run and submit it again with "
-                "another salt."
-            )
-        return pq.read_table(self._file(number))
+        try:
+            return pq.read_table(pa.BufferReader(read_sealed(self._file(number))))
+        except Damaged as error:
+            raise Damaged(
+                f"Fresh pairs were damaged ({error}): retry the run, which goes on from a checkpoint before them."
+            ) from error
 
     def _forget(self, number: int) -> None:
         """Pairs of this refresh and of later ones, which an earlier attempt sampled from steps that are lost."""
-        for file in self.ctx.checkpoints.glob("fresh-*.parquet"):
-            if int(file.stem.partition("-")[2]) >= number:
+        for file in self.ctx.checkpoints.glob(f"{_FRESH}*"):
+            if int(file.name.removeprefix(_FRESH).partition(".")[0]) >= number:
                 file.unlink()
 
     @staticmethod
@@ -234,6 +248,19 @@ class Online:
         for name, values in lengths.items():
             table = table.append_column(f"tokens_{name}", values)
         return table
+
+
+def _damage(file: Path) -> str | None:
+    """What is wrong with stored fresh pairs, which are set aside then; those of a version before checksums count as
+    damaged."""
+    try:
+        read_sealed(file)
+    except Damaged as error:
+        if file.exists():
+            set_aside(file)
+        before = file.with_suffix(".parquet")
+        return f"{before.name} of an earlier version has no checksum" if before.exists() else str(error)
+    return None
 
 
 def figures(table: pa.Table) -> dict[str, float]:

@@ -70,7 +70,7 @@ def run_align(ctx: StageContext[AlignSettings]) -> dict[str, Any]:
     def also(out: Path) -> None:
         result.history.write(out)
         if keeper is not None:
-            keeper.put(out)
+            keeper.put(out, result.steps, settings.kept)
 
     save_policy(policy, ctx, also=also)
     return {**counts, "steps": result.steps, "first_step": result.first_step, "final_loss": result.final_loss}
@@ -236,6 +236,8 @@ def train_policy(
         if keeper is not None:
             keeper.after(done, steps, settings.kept)
 
+    if keeper is not None:
+        extra.lacks = lambda step, _: keeper.lacks(step, steps, settings.kept)
     torch.manual_seed(settings.seed)  # adapters have dropout
     model.train()
     return train(

@@ -6,7 +6,8 @@ model is split over ranks, weights and moments are in a folder beside that file,
 writes as safetensors, each rank its part. Either is read by any number of ranks.
 
 Two checkpoints are kept, the newest and the one before; a third is never begun. One that is damaged is set aside when
-it is read, and the training goes on from the one before or from the start.
+it is read, or where something is that it belongs to (`ExtraState.lacks`), and the training goes on from the one before
+or from the start.
 """
 
 import json
@@ -25,27 +26,29 @@ from torch import Tensor, nn
 from cwpo.errors import brief
 from cwpo.files import PARTIAL
 from cwpo.parallel.ranks import Ranks
-from cwpo.sealed import damage_of, sealed_folder, set_aside
+from cwpo.sealed import STEP, damage_of, sealed_folder, set_aside, steps_in
 from cwpo.training.root import local, trained
 
-STEP = "step-"  # how the names of checkpoints' folders begin
 CHECKPOINT = "checkpoint.safetensors"
 SHARDS = "shards"  # the folder with the parts of a split model
 _KEPT = 1  # whole checkpoints while the next one is written
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 Points = list[tuple[int, str, float]]
+Lacks = Callable[[int, Mapping[str, Any]], str | None]
 
 
 @dataclass
 class ExtraState:
     """What a stage wants to survive a kill besides the model: plain values, and for parameters, by name, other values.
 
-    Of a model that is split over ranks each rank holds its part here too.
+    Of a model that is split over ranks each rank holds its part here too. lacks: of a checkpoint after so many steps,
+    with its plain values, what is wrong with what the stage keeps beside it, in a few words; None where all is there.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    lacks: Lacks | None = None
 
 
 @dataclass
@@ -151,7 +154,8 @@ def load_checkpoint(directory: Path, training: Training, say: Callable[[str], No
 
     say: told, in one sentence, of checkpoints that were found damaged and set aside.
     """
-    chosen = training.ranks.gather(_newest(directory, say) if training.ranks.is_first() else None)[0]
+    newest = _newest(directory, training.extra.lacks, say) if training.ranks.is_first() else None
+    chosen = training.ranks.gather(newest)[0]
     if chosen is None:
         return 0
     path = directory / chosen / CHECKPOINT
@@ -179,7 +183,7 @@ def load_checkpoint(directory: Path, training: Training, say: Callable[[str], No
 
 def whole_checkpoints(directory: Path) -> list[Path]:
     """The folders of checkpoints, the oldest first; whether they are whole says `damage_of`."""
-    return sorted(folder for folder in directory.glob(f"{STEP}*") if not folder.name.endswith(PARTIAL))
+    return steps_in(directory)
 
 
 def _folder(directory: Path, header: Mapping[str, Any]) -> Path:
@@ -205,21 +209,22 @@ def _save_parts(folder: Path, parts: Parts, tensors: Mapping[str, Tensor]) -> No
     dcp.save(parts.wholes(tensors), storage_writer=writer, process_group=parts.group)
 
 
-def _newest(directory: Path, say: Callable[[str], None]) -> str | None:
-    """The name of the newest checkpoint's folder that is whole; newer ones are set aside, which is said."""
+def _newest(directory: Path, lacks: Lacks | None, say: Callable[[str], None]) -> str | None:
+    """The name of the newest checkpoint's folder that is whole and lacks nothing; newer ones are set aside, which is
+    said."""
     for folder in directory.glob(f"{STEP}*{PARTIAL}"):  # a kill left it
         shutil.rmtree(folder, ignore_errors=True)
     found: list[str] = []
     chosen: str | None = None
     while chosen is None and (folders := whole_checkpoints(directory)):
-        damage = damage_of(folders[-1])
+        damage = damage_of(folders[-1]) or _lacking(folders[-1] / CHECKPOINT, lacks)
         if damage is None:
             chosen = folders[-1].name
         else:
             set_aside(folders[-1])
             found.append(f"after step {_step(folders[-1].name):,} ({damage})")
     if chosen is None:
-        chosen = _earlier_form(directory, found)
+        chosen = _earlier_form(directory, lacks, found)
     if found:
         words = "The checkpoint" if len(found) == 1 else "The checkpoints"
         where = f"the checkpoint after step {_step(chosen):,}" if chosen else "the earlier one" if chosen == "" else ""
@@ -236,7 +241,15 @@ def _step(name: str) -> int:
     return int(digits) if digits.isdecimal() else -1
 
 
-def _earlier_form(directory: Path, found: list[str]) -> str | None:
+def _lacking(path: Path, lacks: Lacks | None) -> str | None:
+    """What is wrong with what a readable checkpoint belongs to."""
+    if lacks is None:
+        return None
+    header, _ = _read(path, split=True)
+    return lacks(int(header["step"]), header["extra"])
+
+
+def _earlier_form(directory: Path, lacks: Lacks | None, found: list[str]) -> str | None:
     """ "" where the folder itself holds the one checkpoint that earlier versions kept, without a checksum."""
     path = directory / CHECKPOINT
     if not path.exists():
@@ -244,10 +257,14 @@ def _earlier_form(directory: Path, found: list[str]) -> str | None:
     try:
         _read(path, split=True)
     except Exception as error:  # whatever safetensors says of a file that it cannot read
-        set_aside(path)
-        found.append(f"of an earlier version ({brief(error)})")
-        return None
-    return ""
+        damage: str | None = brief(error)
+    else:
+        damage = _lacking(path, lacks)
+    if damage is None:
+        return ""
+    set_aside(path)
+    found.append(f"of an earlier version ({damage})")
+    return None
 
 
 def _drop_earlier_form(directory: Path) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from cwpo.errors import DivergedError, ModelError
+from cwpo.errors import Damaged, DivergedError, ModelError
+from cwpo.files import PARTIAL
 from cwpo.models.load import Form, save_model
+from cwpo.sealed import SEAL, STEP, damage_of, sealed_folder, set_aside
 from cwpo.stages.context import StageContext
 from cwpo.training.root import local, put_together, splits_model, trained
 
@@ -68,11 +70,12 @@ def kept_steps(steps: int, count: int) -> list[int]:
 
 def kept_models(artifact: Path) -> list[tuple[int, Path]]:
     """Step and folder of the models that a training kept before its final one, the earliest first."""
-    return sorted((int(folder.name.rpartition("-")[2]), folder) for folder in (artifact / ALONG).glob("step-*"))
+    return sorted((int(folder.name.rpartition("-")[2]), folder) for folder in (artifact / ALONG).glob(f"{STEP}*"))
 
 
 class Keeper:
-    """Keeps models along a training, first beside its checkpoints, where a kill leaves them, then in its artifact."""
+    """Keeps models along a training, first sealed beside its checkpoints, where a kill leaves them, then in its
+    artifact."""
 
     def __init__(
         self, model: nn.Module, tokenizer: Any, ctx: StageContext[Any], *, form: Form, parent: Mapping[str, Any] | None
@@ -85,22 +88,55 @@ class Keeper:
         self._model, self._tokenizer, self._ctx = model, tokenizer, ctx
         self._form, self._parent = form, parent
         self._before = ctx.checkpoints / ALONG
+        self._damage = dict[int, str | None]()  # of kept models that an earlier attempt left, by step
 
     def after(self, step: int, steps: int, count: int) -> None:
         """Keep the model if it is one of `count` of a training of so many steps; the final one is kept elsewhere."""
-        if step == steps or step not in kept_steps(steps, count):
+        if step not in _before_the_last(steps, count):
             return
         check_finite(self._model, self._ctx)
         if not self._ctx.execution.ranks.is_first():
             return
-        folder = self._before / f"step-{step:07d}"
-        aside = self._before / f"writing-{step:07d}"
-        for place in (aside, folder):
-            shutil.rmtree(place, ignore_errors=True)
-        save_model(self._model, self._tokenizer, aside, form=self._form, parent=self._parent)
-        aside.rename(folder)
+        folder = self._folder(step)
+        shutil.rmtree(folder.with_name(f"{folder.name}{PARTIAL}"), ignore_errors=True)  # a kill left it
+        with sealed_folder(folder) as aside:
+            save_model(self._model, self._tokenizer, aside, form=self._form, parent=self._parent)
 
-    def put(self, out: Path) -> None:
-        """Into the artifact, as copies: an artifact that a kill cut short is made again."""
-        for _, folder in kept_models(self._ctx.checkpoints):
-            shutil.copytree(folder, out / ALONG / folder.name)
+    def lacks(self, step: int, steps: int, count: int) -> str | None:
+        """What is wrong with the models kept up to a checkpoint after `step` steps, which no later step makes again;
+        the first damaged one is set aside."""
+        for at in _before_the_last(steps, count):
+            if at > step:
+                break
+            folder = self._folder(at)
+            if at not in self._damage:
+                self._damage[at] = damage_of(folder)
+                if self._damage[at] is not None and folder.exists():
+                    set_aside(folder)
+            if self._damage[at] is not None:
+                return f"of the model kept after step {at:,}, {self._damage[at]}"
+        return None
+
+    def put(self, out: Path, steps: int, count: int) -> None:
+        """Into the artifact, as copies of which every byte is as it was written: an artifact that a kill cut short is
+        made again. Damaged, with what to do, where one is not."""
+        for at in _before_the_last(steps, count):
+            folder = self._folder(at)
+            copy = out / ALONG / folder.name
+            if folder.is_dir():
+                shutil.copytree(folder, copy)
+            damage = damage_of(copy)
+            if damage is not None:
+                raise Damaged(
+                    f"The model kept after step {at:,} was damaged ({damage}): retry the run, which goes on from a "
+                    "checkpoint before it and keeps it anew."
+                )
+            (copy / SEAL).unlink()
+
+    def _folder(self, step: int) -> Path:
+        return self._before / f"{STEP}{step:07d}"
+
+
+def _before_the_last(steps: int, count: int) -> list[int]:
+    """After which steps a model is kept along the training."""
+    return [step for step in kept_steps(steps, count) if step < steps]

@@ -169,6 +169,7 @@ def _one(options: argparse.Namespace) -> RunConfig:
 def _run(options: argparse.Namespace) -> int:
     config = _one(options)
     _check_writable("--json", options.json)
+    _check_new("--json", options.json)
     place = (options.home or home()).resolve()
     if settings.hub_bars_off is None:
         set_here(HF_HUB_DISABLE_PROGRESS_BARS="1")
@@ -192,7 +193,8 @@ def _run(options: argparse.Namespace) -> int:
         written = result.as_json()
         for slot, stage in result.stages.items():
             written["stages"][slot]["metrics"] = view.stage_metrics(stage.path)
-        options.json.write_text(json.dumps(written, indent=1))
+        with written_new(options.json) as aside:
+            aside.write_text(json.dumps(written, indent=1))
         console.print(f"Written to {options.json}", highlight=False)
     return 0
 
@@ -205,6 +207,12 @@ def _check_writable(option: str, path: Path | None) -> None:
         raise ConfigError(option, f"{path} cannot be written; give a file in a folder that exists.")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ConfigError(option, f"no permission to write {path}; give a file in a folder of yours.")
+
+
+def _check_new(option: str, path: Path | None) -> None:
+    """A file or a link of that name is somebody's, and is neither overwritten nor followed."""
+    if path is not None and os.path.lexists(path):
+        raise ConfigError(option, f"{path} exists already and is not overwritten: remove it, or choose another name.")
 
 
 def _submit(options: argparse.Namespace) -> int:

@@ -12,16 +12,18 @@ import pandas as pd
 from cwpo.data.related.outcomes import CLUSTER
 from cwpo.errors import ArtifactError
 from cwpo.evaluation.along.judged import JUDGES, Bench, answer_rows, figures, rounded, said
-from cwpo.evaluation.generation import SAMPLES_FILE, answers_to, read_samples, write_samples
+from cwpo.evaluation.generation import answers_to, read_samples, write_samples
 from cwpo.evaluation.gra import compare
 from cwpo.models.load import ModelRef
 from cwpo.records import Sample
 from cwpo.reporting import InParts
+from cwpo.sealed import damage_of, sealed_folder, set_aside
 from cwpo.stages.along.settings import AlongSettings
 from cwpo.stages.context import StageContext
 from cwpo.training.finishing import kept_models
 
 ANSWERS_FILE = "answers.parquet"
+KEPT = "samples"  # the sealed folder with all answers of one model, beside the checkpoints
 WRITING, SCORED = 0.9, 0.95  # of the work is done when answers are written, and when the gold reward has scored them
 
 
@@ -52,16 +54,22 @@ def run_along(ctx: StageContext[AlongSettings]) -> dict[str, Any]:
 
 
 def _answers(ctx: StageContext[AlongSettings], bench: Bench, step: int, folder: Path) -> list[Sample]:
-    """Those of one kept model, kept beside the checkpoints when they are complete."""
+    """Those of one kept model, kept under a checksum beside the checkpoints when they are complete; damaged ones are
+    set aside and made again, which is said. What a version before checksums kept is not read."""
     own = ctx.checkpoints / f"step-{step:07d}"
     own.mkdir(parents=True, exist_ok=True)
-    if (own / SAMPLES_FILE).is_file():
-        return read_samples(own)
+    kept = own / KEPT
+    if kept.exists():
+        damage = damage_of(kept)
+        if damage is None:
+            return read_samples(kept)
+        set_aside(kept)
+        ctx.reporter.noted(
+            f"The answers of the model after step {step:,} are damaged and set aside ({damage}): they are made again."
+        )
     samples = answers_to(replace(ctx, checkpoints=own), bench.prompts, ModelRef(artifact=folder))
-    aside = own / "writing"
-    aside.mkdir(exist_ok=True)
-    write_samples(samples, aside)
-    (aside / SAMPLES_FILE).replace(own / SAMPLES_FILE)
+    with sealed_folder(kept) as aside:
+        write_samples(samples, aside)
     return samples
 
 

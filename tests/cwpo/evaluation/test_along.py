@@ -3,6 +3,8 @@
 import itertools
 import json
 import math
+import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,16 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.data.pairs import write_prompts
 from cwpo.errors import Cancelled
 from cwpo.evaluation.along.best_of import best_weights, distance, run_best_of, sizes
-from cwpo.evaluation.along.training import run_along
-from cwpo.evaluation.generation import SAMPLES_FILE, run_samples
+from cwpo.evaluation.along.training import KEPT, run_along
+from cwpo.evaluation.generation import SAMPLES_FILE, run_samples, write_samples
 from cwpo.evaluation.gold import run_scores
 from cwpo.evaluation.gra import compare, summary
 from cwpo.records import Prompt
+from cwpo.sealed import ASIDE
 from cwpo.stages.context import StageContext
 from cwpo.training.finishing import ALONG, kept_steps
 from tests.cwpo import small_world, stage
+from tests.cwpo.test_damage import WAYS, damage
 
 ANIMALS = ("owl", "cat", "cow", "dog")
 PROMPTS = [
@@ -125,13 +129,35 @@ def test_the_last_point_is_the_evaluation_and_a_killed_stage_goes_on_where_it_wa
     )
     assert all(0 <= cell <= 1 for row in said["cells"] for cell in row["second"])
 
-    first = tmp_path / "cut" / "checkpoints" / "step-0000002" / SAMPLES_FILE
+    first = tmp_path / "cut" / "checkpoints" / "step-0000002" / KEPT / SAMPLES_FILE
     stopped = context(tmp_path / "cut", "along", values, inputs, should_stop=first.is_file)
     with pytest.raises(Cancelled):
         run_along(stopped)
     written = first.stat().st_mtime_ns
     assert run_along(context(tmp_path / "cut", "along", values, inputs)) == said
     assert first.stat().st_mtime_ns == written
+
+
+def test_damaged_answers_along_a_training_are_made_again(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    """Flipped, cut or gone, and those of a version before checksums, which are not read."""
+    values = {**JUDGED, "with_reference": True}
+    whole = context(tmp_path / "whole", "along", values, inputs)
+    said = run_along(whole)
+    for way in (*WAYS, "earlier"):
+        place = tmp_path / way / "checkpoints"
+        shutil.copytree(whole.checkpoints, place)
+        kept = place / "step-0000004" / KEPT
+        if way == "earlier":
+            shutil.rmtree(kept)
+            write_samples([], kept.parent)
+        else:
+            damage(kept / SAMPLES_FILE, way, random.Random(way))
+        again = context(tmp_path / way, "along", values, inputs)
+        assert run_along(again) == said
+        assert (again.out / "answers.parquet").read_bytes() == (whole.out / "answers.parquet").read_bytes()
+        assert [note.startswith("The answers of the model after step 4 are damaged and set aside (samples.parquet")
+                for note in again.reporter.notes] == [True] * (way != "earlier")  # fmt: skip
+        assert (kept.parent / ASIDE).is_dir() == (way != "earlier")
 
 
 def test_the_best_of_one_is_the_baseline_and_more_are_better_by_the_gold_reward(

@@ -8,13 +8,17 @@ import pytest
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import NoRoom
+from cwpo.files import PARTIAL
 from cwpo.models.sizes import disk
+from cwpo.sealed import sealed_folder
 from cwpo.stages.context import StageContext
 from cwpo.stages.execute import Computed, execute
 from cwpo.stages.settings import Settings
 from tests.cwpo import stage
 
 FINGERPRINT = "ab" * 32
+LORA = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["q_proj"]}
+WEIGHTS = 12 * 4 * 2 * 768  # of that adapter of OPT 125M
 
 
 def of(kind: str, folder: Path, **values: Any) -> StageContext[Any]:
@@ -29,9 +33,8 @@ def test_bytes_are_two_checkpoints_and_the_weights_of_what_trains(tmp_path: Path
     """OPT 125M has 125,239,296 parameters; a checkpoint has 12 bytes of each, the result 4."""
     annotator = of("annotator", tmp_path, model="facebook/opt-125m")
     assert disk.bytes_written(annotator) == 28 * (125_239_296 + 768)
-    lora = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["q_proj"]}
-    align = of("align", tmp_path, model="facebook/opt-125m", lora=lora)
-    assert disk.bytes_written(align) == 28 * 12 * 4 * 2 * 768
+    align = of("align", tmp_path, model="facebook/opt-125m", lora=LORA)
+    assert disk.bytes_written(align) == 28 * WEIGHTS
     assert disk.bytes_written(of("data", tmp_path)) is None
 
 
@@ -50,3 +53,39 @@ def test_nothing_is_computed_where_the_disk_has_no_room(tmp_path: Path, monkeypa
         )  # type: ignore[arg-type]
     assert computed == []
     assert list((place.root / "tmp").glob("*")) == []
+
+
+def test_a_stage_that_goes_on_needs_less_by_the_checkpoints_that_it_replaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that holds 28 bytes per weight: a fresh start fits, a killed training goes on at any moment of it. A
+    damaged checkpoint is set aside and stays, so that nothing is counted of it."""
+    align = of("align", tmp_path, model="facebook/opt-125m", lora=LORA)
+    disk_of: dict[str, int] = {}
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=disk_of["free"]))
+
+    def refused(free: int) -> bool:
+        disk_of["free"] = free
+        try:
+            disk.check_room(align)
+        except NoRoom:
+            return True
+        return False
+
+    def write(step: int) -> None:
+        with sealed_folder(align.checkpoints / f"step-{step:09d}") as folder:
+            (folder / "checkpoint.safetensors").write_bytes(bytes(12 * WEIGHTS))
+
+    assert (refused(28 * WEIGHTS), refused(28 * WEIGHTS - 1)) == (False, True)
+    write(5)
+    assert (refused(16 * WEIGHTS), refused(16 * WEIGHTS - 1000)) == (False, True)
+    partial = align.checkpoints / f"step-000000006{PARTIAL}"
+    partial.mkdir()
+    (partial / "checkpoint.safetensors").write_bytes(bytes(6 * WEIGHTS))
+    assert (refused(10 * WEIGHTS), refused(10 * WEIGHTS - 1000)) == (False, True)
+    write(6)
+    write(7)  # more than two are never there: the result needs its room in any case
+    assert (refused(4 * WEIGHTS), refused(4 * WEIGHTS - 1)) == (False, True)
+    for step in (6, 7):
+        (align.checkpoints / f"step-{step:09d}" / "checkpoint.safetensors").write_bytes(bytes(12 * WEIGHTS - 1))
+    assert (refused(16 * WEIGHTS), refused(16 * WEIGHTS - 1000)) == (False, True)

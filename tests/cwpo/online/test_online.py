@@ -188,7 +188,7 @@ def test_pairs_of_steps_that_are_lost_are_sampled_again(tmp_path, inputs, whole)
         attempt(folder, inputs, stop_after=round(0.8 * whole[2]))
     for checkpoint in (folder / "checkpoints").glob("step-*"):
         shutil.rmtree(checkpoint)
-    for stale in (folder / "checkpoints").glob("fresh-*.parquet"):
+    for stale in (folder / "checkpoints").glob("fresh-*.sealed"):
         stale.write_bytes(b"of another policy")
     again, _, _ = attempt(folder, inputs)
     assert same(weights_of(whole[0]), weights_of(again))

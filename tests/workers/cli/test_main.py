@@ -7,6 +7,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -98,6 +99,43 @@ def test_an_option_that_cannot_be_met_is_said_before_any_work(
     assert main.main(["run", config, "--home", str(tmp_path / "home"), option, value]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling"])
+def test_run_refuses_a_name_for_its_result_that_is_taken_before_any_work(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, other = tmp_path / "out.json", tmp_path / "other.json"
+    if kind != "dangling":
+        other.write_text("of somebody")
+    if kind == "file":
+        other.rename(out)
+    else:
+        out.symlink_to(other)
+    config = write(tmp_path, "data: {dataset: sandbox}")
+    assert main.main(["run", config, "--home", str(tmp_path / "home"), "--json", str(out)]) == 2
+    assert f"--json: {out} exists already and is not overwritten" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
+    assert (out if kind == "file" else other).exists() == (kind != "dangling")
+
+
+def test_a_name_that_is_taken_while_the_run_computes_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, other = tmp_path / "out.json", tmp_path / "other.json"
+    other.write_text("of somebody")
+
+    def computed(*_: Any, **options: Any) -> SimpleNamespace:
+        out.symlink_to(other)
+        return SimpleNamespace(as_json=lambda: {"stages": {}}, stages={})
+
+    monkeypatch.setattr("cwpo.stages.pipeline.run", computed)
+    monkeypatch.setattr("workers.cli.console.show_run", lambda *_: None)
+    config = write(tmp_path, "data: {dataset: sandbox}")
+    arguments = ["run", config, "--home", str(tmp_path / "home"), "--device", "cpu", "--json", str(out)]
+    assert main.main(arguments) == 2
+    assert f"{out} exists already and was not overwritten" in capsys.readouterr().err
+    assert other.read_text() == "of somebody"
 
 
 def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
