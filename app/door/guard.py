@@ -164,7 +164,8 @@ class Guard:
     def _address(self, asked: Asked) -> str:
         """Of whoever asks; behind a proxy on this machine, or one that is named, as the proxy says it."""
         if is_loopback(asked.peer) or asked.peer in self._door.proxies:
-            return (asked.headers.get("x-forwarded-for") or asked.peer).rpartition(",")[2].strip()[:64]
+            said = ",".join(asked.headers.getlist("x-forwarded-for"))  # the proxy's own word stands last, in any line
+            return said.rpartition(",")[2].strip()[:64] or asked.peer
         return asked.peer
 
     def _is_proxy(self, asked: Asked) -> bool:
