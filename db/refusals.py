@@ -6,10 +6,14 @@ from typing import Any
 from db.errors import DatabaseUnavailable
 
 # SQLite locks and maps shared memory by means of the local kernel; two machines see neither of each other.
-NETWORK = (
-    "nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "glusterfs",
-    "fuse.sshfs", "fuse.ceph", "fuse.glusterfs", "fuse.juicefs", "fuse.s3fs",
-)  # fmt: skip
+# As the mount table names them; what a program in user space serves stands there with `fuse.` before its name.
+NETWORK = frozenset((
+    "afs", "beegfs", "ceph", "ceph-fuse", "cifs", "coda", "davfs", "davfs2", "fhgfs", "gfs", "gfs2", "glusterfs",
+    "gpfs", "lustre", "mfs", "moosefs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "pvfs2", "quobyte", "smb2", "smb3",
+    "smbfs", "wekafs",
+    "blobfuse", "blobfuse2", "curlftpfs", "gcsfuse", "goofys", "juicefs", "lizardfs", "mountpoint-s3", "ossfs",
+    "rclone", "s3fs", "seaweedfs", "smbnetfs", "sshfs",
+))  # fmt: skip
 MOUNTS = Path("/proc/mounts")
 # A setting of each connection, which a server takes and a pooler between does not hand on.
 DIRECT = "cwpo.direct"
@@ -28,11 +32,16 @@ def refuse_newer(found: str | None, head: str) -> None:
 def refuse_network_disk(file: Path) -> None:
     """A SQLite file that lies on a network file system."""
     kind = filesystem_of(file.parent)
-    if kind in NETWORK:
+    if is_network(kind):
         raise DatabaseUnavailable(
             f"The SQLite database {file} would lie on {kind}, where it is not safe: set DATABASE_URL to Postgres, or "
             "to a SQLite file on a local disk."
         )
+
+
+def is_network(kind: str) -> bool:
+    """Whether a file system of this type may be shared with other machines."""
+    return kind.removeprefix("fuse.") in NETWORK
 
 
 def filesystem_of(folder: Path) -> str:

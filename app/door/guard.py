@@ -14,6 +14,7 @@ from app.door.addresses import is_loopback, plain
 from app.door.limits import Clients, Limits
 from app.door.uploads import is_upload, measured
 from app.door.ways import Door, Way
+from cwpo.errors import ConfigError
 from workers.access.start_token import browser_of, cookie_for, is_token, new_browser
 
 HEALTH, METRICS = "/_stcore/health", "/_stcore/metrics"
@@ -118,7 +119,11 @@ class Guard:
     def _who(self, asked: Asked, origin: str) -> Let | Refused | Response:
         if self._door.way is Way.LOGIN:
             return Let(key=self._address(asked))  # the pages ask for the login, before they read anything
-        found = self._by_token(asked, origin) if self._door.way is Way.TOKEN else self._by_proxy(asked)
+        found: Let | Refused | Response
+        try:
+            found = self._by_token(asked, origin) if self._door.way is Way.TOKEN else self._by_proxy(asked)
+        except ConfigError as error:  # the file of the start token was damaged, or cannot be read any more
+            found = Refused(status=503, sentence=str(error))
         return Let(key="") if isinstance(found, Refused) and asked.path == HEALTH else found
 
     def _by_token(self, asked: Asked, origin: str) -> Let | Refused | Response:
@@ -159,7 +164,8 @@ class Guard:
     def _address(self, asked: Asked) -> str:
         """Of whoever asks; behind a proxy on this machine, or one that is named, as the proxy says it."""
         if is_loopback(asked.peer) or asked.peer in self._door.proxies:
-            return (asked.headers.get("x-forwarded-for") or asked.peer).rpartition(",")[2].strip()[:64]
+            said = ",".join(asked.headers.getlist("x-forwarded-for"))  # the proxy's own word stands last, in any line
+            return said.rpartition(",")[2].strip()[:64] or asked.peer
         return asked.peer
 
     def _is_proxy(self, asked: Asked) -> bool:
@@ -210,8 +216,11 @@ class Guard:
             client.gives_socket_back()
 
     def _still_valid(self, asked: Asked, let: Let) -> bool:
-        """Whether the cookie that opened a socket would open it again: the token may have been changed."""
-        return let.browser is None or browser_of(self._door.token, asked.cookie(asked.our_cookie)) == let.browser
+        """Whether the cookie that opened a socket would open it again: the token may have been changed, or damaged."""
+        try:
+            return let.browser is None or browser_of(self._door.token, asked.cookie(asked.our_cookie)) == let.browser
+        except ConfigError:
+            return False
 
     def _passed_on(self, scope: Scope, let: Let, line: lines.Line | None = None) -> Scope:
         """What Streamlit is told: headers that are ours say what we found out, whatever they said before."""

@@ -174,7 +174,9 @@ class Environment:
         "the header in which a trusted proxy says who somebody is, as `X-Forwarded-User`", "no proxy is trusted",
     )  # fmt: skip
     proxy_addresses = Variable[tuple[str, ...]](
-        "CWPO_PROXY_ADDRESS", to.ip_addresses, (), "the address that it connects from; several with commas between",
+        "CWPO_PROXY_ADDRESS", to.ip_addresses, (),
+        "the address that it connects from, or that a proxy in front of a login does, whose `X-Forwarded-For` then "
+        "tells clients apart; several with commas between",
         "none",
     )  # fmt: skip
     mirror = Variable[str | None](

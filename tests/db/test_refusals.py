@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,24 @@ def test_a_sqlite_file_on_a_network_file_system_is_refused_and_not_made(
     assert not shared.exists()
     upgrade(f"sqlite:///{local / 'cwpo.sqlite'}")
     assert refusals.filesystem_of(tmp_path) == "ext4"
+
+
+SHARED = (
+    "nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "ceph", "gpfs", "glusterfs", "lustre", "beegfs", "wekafs",
+    "panfs", "pvfs2", "ocfs2", "gfs2", "davfs", "fuse.davfs2", "fuse.sshfs", "fuse.ceph", "fuse.glusterfs",
+    "fuse.juicefs", "fuse.s3fs", "fuse.goofys", "fuse.gcsfuse", "fuse.rclone", "fuse.moosefs", "fuse.mfs",
+)  # fmt: skip
+LOCAL = ("ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "apfs", "fuseblk", "fuse.mergerfs", "fuse", "")
+
+
+def test_every_file_system_that_machines_share_is_known_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in (*SHARED, *LOCAL):
+        monkeypatch.setattr(refusals, "filesystem_of", lambda folder, kind=kind: kind)
+        refused = pytest.raises(DatabaseUnavailable, match=f"would lie on {kind}, where")
+        with refused if kind in SHARED else nullcontext():
+            refusals.refuse_network_disk(tmp_path / "cwpo.sqlite")
 
 
 class Between(threading.Thread):

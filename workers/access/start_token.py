@@ -26,13 +26,18 @@ def token_file(home: Path) -> Path:
 
 
 def token_of(home: Path) -> str:
-    """The token of this installation; it is made where there is none."""
+    """The token of this installation; it is made where there is none. ConfigError where that cannot be."""
     path = token_file(home)
     if token := _read(path):
         return token
-    home.mkdir(parents=True, exist_ok=True)
-    _make(path)
-    return _read(path)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        _make(path)
+    except OSError as error:
+        raise ConfigError("CWPO_HOME", f"its start token {path} cannot be written: {error.strerror}.") from error
+    if token := _read(path):
+        return token
+    raise ConfigError("CWPO_HOME", f"its start token {path} was removed while it was read: ask once more.")
 
 
 def renew(home: Path) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from cwpo.bundle import write
 from db import queries
-from workers.access.doing import needs, runs_of, say
+from workers.access.doing import needs, nothing, runs_of, say
 from workers.access.roles import Role
 from workers.finished_runs import from_database
 from workers.machine.database import reading
@@ -52,9 +52,12 @@ def handed_out(kind: str, to: str, run_ids: Sequence[int] = ()) -> None:
 
 
 @needs(Role.RUNNER)
-def file_taken(name: str) -> None:
-    """Somebody takes a file that a page offered: only noted."""
-    say(f"file {name}")
+def file_taken(name: str, *, again: bool = False) -> None:
+    """Somebody takes a file that a page offered: only noted. `again`: a further part of what is noted already."""
+    if again:
+        nothing()
+    else:
+        say(f"file {name}")
 
 
 @needs(Role.VIEWER)

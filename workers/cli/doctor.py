@@ -18,7 +18,7 @@ from cwpo.redaction import without_secrets
 from cwpo.report.numbers import size
 from db import queries
 from db.errors import DatabaseError
-from db.refusals import NETWORK, filesystem_of
+from db.refusals import filesystem_of, is_network
 from db.repositories import leases
 from workers.cli.console import make_console
 from workers.cli.stack import StackError, find_redis
@@ -31,7 +31,6 @@ from workers.machine.redis.address import socket_path
 from workers.queue import doorbell
 
 _LITTLE_SPACE = 2 * 2**30  # bytes
-_DOUBTFUL_FILESYSTEMS = (*NETWORK, "9p")
 _PACKAGES = ("torch", "transformers", "datasets", "streamlit", "sqlalchemy", "rq", "redis")
 
 
@@ -92,7 +91,7 @@ def _storage(place: Path) -> Iterator[Finding]:
     if place.is_dir() and (wide := modes.sentence_on(place)):
         yield Finding(ok=False, about="storage", text=f"{place}: {wide}")
     kind = filesystem_of(folder)
-    if kind in _DOUBTFUL_FILESYSTEMS and settings.database_url is None:
+    if (is_network(kind) or kind == "9p") and settings.database_url is None:
         yield Finding(
             ok=False,
             about="storage",

@@ -5,7 +5,6 @@ Every process is tied to its parent, so that nothing outlives the launcher, howe
 """
 
 import contextlib
-import json
 import logging
 import os
 import secrets
@@ -27,7 +26,7 @@ from cwpo.files import write_whole
 from db.errors import DatabaseError
 from workers.cli.launch import web
 from workers.cli.launch.kept import keep_running
-from workers.machine import logs, modes
+from workers.machine import logs, modes, state_files
 from workers.machine.devices import worker_count
 from workers.machine.paths import ROOT, home, stack_failure, stack_file
 from workers.machine.processes import die_with_parent, identity, is_alive, parent_from_environment
@@ -115,15 +114,15 @@ def prepare() -> Stack:
 
 def running_stack(base: Path) -> dict[str, Any] | None:
     """What the stack that runs over this home wrote, or None when there is none (any more)."""
-    written = _read(stack_file(base))
-    if written is None or not is_alive(int(written["pid"])):
+    written = state_files.said_of_stack(base)
+    if written is None or not is_alive(written["pid"]):
         return None
-    return written if written.get("process") in (None, identity(int(written["pid"]))) else None
+    return written if written.get("process") in (None, identity(written["pid"])) else None
 
 
 def _remove_what_is_left(base: Path) -> None:
     """The folder of the Redis socket of a stack that was killed."""
-    written = _read(stack_file(base))
+    written = state_files.said_of_stack(base)
     path = None if written is None else socket_path(str(written["redis_url"]))
     if path is not None and path.parent.name.startswith(_SOCKET_FOLDER) and path.name == _SOCKET:
         shutil.rmtree(path.parent, ignore_errors=True)
@@ -131,17 +130,8 @@ def _remove_what_is_left(base: Path) -> None:
 
 def failure_of(base: Path, pid: int) -> str | None:
     """Why the launcher with this process number did not start; None where it did not say."""
-    written = _read(stack_failure(base))
+    written = state_files.said_of_failure(base)
     return str(written["error"]) if written is not None and written["pid"] == pid else None
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """A state file of a launcher; None where there is none that can be read."""
-    try:
-        written = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return written if isinstance(written, dict) and isinstance(written.get("pid"), int) else None
 
 
 def start() -> int:
@@ -240,7 +230,7 @@ def _announced(stack: Stack) -> Iterator[None]:
     own = os.getpid()
     written = {"pid": own, "process": identity(own), "web_url": stack.web_url, "redis_url": stack.redis_url,
                "notes": stack.notes}  # fmt: skip
-    write_whole(path, json.dumps(written), private=True)
+    state_files.write(path, written)
     stack_failure(stack.home).unlink(missing_ok=True)
     try:
         yield
@@ -323,7 +313,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _remember(error: str) -> None:
     """For whoever started this launcher and waits for it."""
     with contextlib.suppress(OSError, ConfigError):
-        write_whole(stack_failure(home()), json.dumps({"pid": os.getpid(), "error": error}), private=True)
+        state_files.write(stack_failure(home()), {"pid": os.getpid(), "error": error})
 
 
 if __name__ == "__main__":

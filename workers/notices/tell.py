@@ -1,7 +1,6 @@
 """Runs that ended are told: found, written down once for each address, and sent until they arrive. Never in the way of
 a stage: a thread of the reaper's process does it, and whatever goes wrong here is a line in the log."""
 
-import json
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,8 @@ from db.repositories.keeping import notices
 from db.status import DONE, FAILED
 from workers.machine import patience
 from workers.machine.database import reading, writing, written
-from workers.machine.paths import home, stack_file
+from workers.machine.paths import home
+from workers.machine.state_files import said_of_stack
 from workers.notices import message
 from workers.notices.post import WHOLE_SECONDS, NotSent, post
 from workers.notices.targets import Target
@@ -137,5 +137,5 @@ def web_address() -> str:
     """Where people reach the dashboard: as they said, or as the stack of this machine says; empty: nobody knows."""
     if settings.public_url:
         return settings.public_url.rstrip("/")
-    running = stack_file(home())
-    return str(json.loads(running.read_text()).get("web_url") or "").rstrip("/") if running.is_file() else ""
+    stack = said_of_stack(home())
+    return "" if stack is None else str(stack["web_url"]).rstrip("/")

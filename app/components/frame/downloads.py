@@ -4,6 +4,7 @@ A page offers a file or a folder; the address is a name that nobody can guess an
 `st.download_button` hands out is whole in memory, and stays there for a while: it is for what is small.
 """
 
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -34,6 +35,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Encoding": "identity",  # the server would press it on the way, at the cost of its pages
 }
+_GOES_ON = re.compile(r"\s*bytes\s*=\s*0*[1-9]\d*\s*-[\d\s]*", re.IGNORECASE)  # one part, from a later byte on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,7 @@ class Offers:
         self._lock = threading.Lock()
         self._by_name: dict[str, Offer] = {}
         self._names: dict[Offer, str] = {}
+        self._noted: set[Offer] = set()
 
     def name_of(self, offer: Offer) -> str:
         with self._lock:
@@ -63,11 +66,22 @@ class Offers:
             if len(self._names) > self._most:
                 oldest = next(iter(self._names))
                 del self._by_name[self._names.pop(oldest)]
+                self._noted.discard(oldest)
             return name
 
     def find(self, name: str) -> Offer | None:
         with self._lock:
             return self._by_name.get(name)
+
+    def is_noted(self, offer: Offer) -> bool:
+        """Whether it was written down that this file was taken by whom it was offered to."""
+        with self._lock:
+            return offer in self._noted
+
+    def noted(self, offer: Offer) -> None:
+        with self._lock:
+            if offer in self._names:  # what is forgotten is not kept here either
+                self._noted.add(offer)
 
 
 _offers = Offers()
@@ -117,7 +131,9 @@ def route(prefix: str) -> Route:
 
 
 def _note(offer: Offer, part: str) -> None:
-    """Whoever it was offered to takes it, as long as they may; a download that goes on is the same one."""
-    if not part or part.startswith("bytes=0-"):
-        with on_behalf_of(offer.to or person()):
-            file_taken(offer.file_name)
+    """Whoever it was offered to takes it, as long as they may, which is asked for every part of it. A download that
+    goes on is the same one: it is written down once; a folder has no parts."""
+    goes_on = _GOES_ON.fullmatch(part) is not None and offer.path.is_file()
+    with on_behalf_of(offer.to or person()):
+        file_taken(offer.file_name, again=goes_on and _offers.is_noted(offer))
+    _offers.noted(offer)

@@ -146,3 +146,48 @@ def test_the_reaper_deletes_only_what_a_setting_names(
     monkeypatch.setenv("CWPO_KEEP_EXPORTS", "99")
     reaper.remove_abandoned()
     assert not exported.exists()
+
+
+HALF_MADE = (
+    "tmp/0123456789abcdef0123456789abcdef",  # files of a bundle
+    "reproduced/0123456789ab/tmp/0123456789abcdef0123456789abcdef",
+    "restore.partial",
+    "exports/.run-1-align-merged-fp32.0123456789abcdef.partial",
+    "converted/.model@0123-01234567",
+    "models/.small-01234567",
+    "models/.downloads/small/tmp0123",
+)
+WHOLE = (
+    "exports/run-1-align-merged-fp32", "converted/model@0123", "models/small", "reproduced/0123456789ab",
+    "tmp/of-somebody", "models/.of-somebody",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HALF_MADE)
+def test_what_a_kill_left_half_made_anywhere_is_found_and_goes_after_a_day(
+    store: ArtifactStore, tmp_path: Path, name: str
+) -> None:
+    """One that is being written stays, whatever age somebody wants; and so does what is whole."""
+    home = tmp_path / "home"
+    for whole in WHOLE:
+        write(home / whole, at=OLD if "somebody" in whole else time.time())
+    folder = write(home / name, 5000, at=time.time() - 0.9 * DAYS)
+    found = leftovers.find(["unfinished"], days=0)
+    assert [(one.path, one.bytes, one.held) for one in found] == [(folder, 5000, "young")]
+    assert leftovers.remove(found) == []
+    for path in (folder / "file", folder):
+        os.utime(path, (OLD, OLD))
+    assert [one.path for one in leftovers.find(["exports", "reruns"]) if one.path == folder] == []
+    assert [one.path for one in leftovers.find(["unfinished"], days=101) if not one.held] == []
+    assert main(["gc", "--delete"]) == 0
+    assert not folder.exists()
+    assert all((home / whole / "file").is_file() for whole in WHOLE)
+
+
+def test_an_export_that_is_being_written_stays_where_exports_go_at_once(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CWPO_KEEP_EXPORTS", "0")
+    folder = write(tmp_path / "home" / HALF_MADE[3], at=time.time() - 60)
+    leftovers.remove_by_setting()
+    assert (folder / "file").is_file()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.environment import settings
+from cwpo.files import PARTIAL
 from db.repositories.keeping.needed import Needed, needed
 from workers.machine import paths, patience
 from workers.machine.database import reading, writing
@@ -27,13 +28,20 @@ CHECKPOINTS, UNFINISHED, DAMAGED, DELETED, UNNAMED, EXPORTS, RERUNS = (
 # What each kind is, as people read it.
 MEANINGS: Mapping[str, str] = {
     CHECKPOINTS: "checkpoints of stages that ended or were cancelled",
-    UNFINISHED: "results that a killed process left half-made",
+    UNFINISHED: "results, exports, models and bundles that a killed process left half-made",
     DAMAGED: "damaged artifacts that were set aside",
     DELETED: "artifacts of deleted runs",
     UNNAMED: "artifacts that no run of the database names, those of `cwpo run` among them",
     EXPORTS: "exported models",
     RERUNS: "bundles that were run again",
 }
+# Where else under CWPO_HOME processes build what has no lock: files of a bundle, a backup that is brought back, models.
+# Whole names, because a home may be a folder in which people keep other things.
+_HEX = "[0-9a-f]"
+_HALF_MADE = (
+    f"tmp/{_HEX * 32}", f"reproduced/*/tmp/{_HEX * 32}", f"restore{PARTIAL}", f"exports/.*.{_HEX * 16}{PARTIAL}",
+    f"converted/.*-{_HEX * 8}", f"models/.*-{_HEX * 8}", "models/.downloads/*/tmp*",
+)  # fmt: skip
 CHECKPOINT_DAYS, EXPORT_DAYS = 7, 30
 _DAYS: Mapping[str, int] = {UNFINISHED: 1, DAMAGED: 7, DELETED: 1, UNNAMED: 7}
 
@@ -77,12 +85,18 @@ def find(kinds: Collection[str] = tuple(MEANINGS), *, days: int | None = None) -
     for kind in kinds:
         for folder in _folders(kind, place, now):
             size, newest = _measured(folder)
-            young = time.time() - newest < DAY * (days_of(kind) if days is None else days)
+            young = time.time() - newest < DAY * _days(kind, folder, place, days)
             used = _is_needed(kind, folder, now) or _is_locked(kind, folder, place)
             found.append(
                 Leftover(kind=kind, path=folder, bytes=size, held="in use" if used else "young" if young else "")
             )
     return found
+
+
+def _days(kind: str, folder: Path, place: ArtifactStore, days: int | None) -> int:
+    """Days without a change after which a folder may go; what no lock protects stays its day, whatever is said."""
+    wanted = days_of(kind) if days is None else days
+    return max(wanted, _DAYS[kind]) if kind == UNFINISHED and folder.parent != place.root / "tmp" else wanted
 
 
 def sums(found: Sequence[Leftover]) -> list[Sum]:
@@ -150,14 +164,16 @@ def _folders(kind: str, place: ArtifactStore, now: Needed) -> Iterator[Path]:
         )
         yield from (place.path(name) for name in place.fingerprints() if wanted(name))
         return
-    root = {
-        CHECKPOINTS: place.root / "checkpoints",
-        UNFINISHED: place.root / "tmp",
-        DAMAGED: place.root / "damaged",
-        EXPORTS: paths.exports(paths.home()),
-        RERUNS: paths.reproduced(paths.home()),
+    home = paths.home()
+    places = {
+        CHECKPOINTS: [(place.root / "checkpoints", "*")],
+        UNFINISHED: [(place.root / "tmp", "*"), *((home, pattern) for pattern in _HALF_MADE)],
+        DAMAGED: [(place.root / "damaged", "*")],
+        EXPORTS: [(paths.exports(home), "[!.]*")],
+        RERUNS: [(paths.reproduced(home), "*")],
     }[kind]
-    yield from (folder for folder in sorted(root.glob("*")) if folder.is_dir() and not folder.is_symlink())
+    found = {folder for base, pattern in places for folder in base.glob(pattern)}
+    yield from (folder for folder in sorted(found) if folder.is_dir() and not folder.is_symlink())
 
 
 def _is_needed(kind: str, folder: Path, now: Needed) -> bool:

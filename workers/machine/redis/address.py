@@ -1,12 +1,12 @@
 """Where Redis is, and whether strangers could be in it."""
 
-import json
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from cwpo.config.environment import settings
 from cwpo.errors import ConfigError
-from workers.machine.paths import home, stack_file
+from workers.machine.paths import home
+from workers.machine.state_files import said_of_stack
 
 NAME = "REDIS_URL"
 _USUAL = "redis://127.0.0.1:6379/0"
@@ -16,10 +16,8 @@ def redis_url() -> str:
     """REDIS_URL, else the address of the stack that runs over this CWPO_HOME, else Redis' own default."""
     if url := settings.redis_url:
         return url
-    running = stack_file(home())
-    if running.is_file():
-        return str(json.loads(running.read_text())["redis_url"])
-    return _USUAL
+    stack = said_of_stack(home())
+    return _USUAL if stack is None else str(stack["redis_url"])
 
 
 def socket_path(url: str) -> Path | None:
