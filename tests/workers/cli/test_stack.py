@@ -79,6 +79,7 @@ def test_embedded_redis_keeps_nothing_and_starts_over_what_an_earlier_version_le
         (old / file).write_bytes(b"REDIS9999 of a newer server, and damaged")
     (old / "mine.txt").write_text("kept")
     prepared = stack.prepare()
+    assert prepared.socket_dir is not None
     process = subprocess.Popen(stack.redis_command(prepared.redis_url))
     try:
         redis = connect(prepared.redis_url)
@@ -88,7 +89,7 @@ def test_embedded_redis_keeps_nothing_and_starts_over_what_an_earlier_version_le
     finally:
         process.terminate()
         process.wait(10)
-        shutil.rmtree(prepared.socket_dir, ignore_errors=True)  # type: ignore[arg-type]
+        shutil.rmtree(prepared.socket_dir)
     assert [path.name for path in old.iterdir()] == ["mine.txt"]
 
 

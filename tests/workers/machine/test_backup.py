@@ -243,7 +243,8 @@ def test_a_restore_that_was_killed_before_its_rows_counted_can_be_started_again(
             assert any(name.startswith("uploads/") for name in placed)
             if used:
                 (home / "uploads" / "new.jsonl").write_text("{}")
-                os.utime(home / "uploads" / "new.jsonl", (time.time() + 1,) * 2)  # clocks of file systems are coarse
+                later = time.time() + 1  # the clocks of file systems are coarse
+                os.utime(home / "uploads" / "new.jsonl", (later, later))
             assert main(["restore", str(filled)]) == (2 if used else 0)
             if used:
                 assert "is not empty (" in capsys.readouterr().err
