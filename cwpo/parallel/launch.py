@@ -16,7 +16,7 @@ from typing import Any
 
 from cwpo.config.environment import settings
 from cwpo.errors import Cancelled
-from cwpo.parallel.killed import memory_kills
+from cwpo.parallel.killed import RecentKills
 from cwpo.parallel.process import Rank, start
 from cwpo.parallel.verdict import cancelled, error_of, lost
 from cwpo.stages.context import StageContext
@@ -89,7 +89,7 @@ class _Group:
         self._asked_at: float | None = None  # when the ranks were asked to stop
         self._failed_at: float | None = None  # when the first of them was seen to have failed
         self._why: str | None = None  # they were killed, in a sentence
-        self._memory_kills = memory_kills()
+        self._memory_kills = RecentKills()
 
     def start(self, program: str) -> None:
         for number, place in enumerate(self._places):
@@ -101,6 +101,7 @@ class _Group:
         looked = time.monotonic()
         while any(rank.runs() for rank in self._ranks):
             time.sleep(POLL_SECONDS)
+            self._memory_kills.look()
             now = time.monotonic()
             if now - looked > _LATE:
                 for rank in self._ranks:
@@ -130,7 +131,7 @@ class _Group:
             raise error
         if self._asked_at is not None or cancelled(self._ranks):
             raise Cancelled(cancelled(self._ranks) or self._why or _STOPPED)
-        error = lost(self._ranks, self._why, self._memory_kills)
+        error = lost(self._ranks, self._why, self._memory_kills.before)
         for note in (rank.last_words() for rank in self._ranks):
             error.add_note(note)
         raise error

@@ -41,7 +41,7 @@ def cancelled(ranks: Sequence[Rank]) -> str | None:
 def lost(ranks: Sequence[Rank], why: str | None, memory_kills: int | None) -> errors.CwpoError:
     """What happened to ranks that ended without an error of their own; why: they were ended by us, in a sentence.
 
-    memory_kills: `cwpo.parallel.killed.memory_kills` when they were started.
+    memory_kills: `cwpo.parallel.killed.RecentKills.before` of whoever waited for them.
     """
     died = next((rank for rank in ranks if not rank.killed and (rank.code or 0) < 0), None)
     if why is not None or died is None:

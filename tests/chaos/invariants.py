@@ -20,7 +20,7 @@ from workers.machine.disk import leftovers
 
 TRACEBACK = "Traceback (most recent call last)"
 GONE = 5.0  # seconds that processes have to end
-STUCK = 60.0  # seconds that a stage may be "running" without a living holder
+STUCK = 60.0  # seconds that a stage may be "running" without a living job process
 _NOT_OURS = ("storage",)  # of doctor: says how full this machine's disk is
 
 
@@ -52,7 +52,8 @@ class Found:
 
 @dataclass
 class Watch:
-    """Looks, from time to time, for stages that run without anybody who computes them."""
+    """Looks, from time to time, for stages that run without anybody who computes them: their worker has ended, or has
+    no job process. `longest`: seconds without one, at most."""
 
     since: dict[tuple[int, int], float] = field(default_factory=dict)
     longest: float = 0.0
@@ -70,12 +71,21 @@ class Watch:
         except DatabaseError:
             return
         at = time.monotonic()
-        alone = {(row.id, row.token) for row in held if row.pid is None or not psutil.pid_exists(row.pid)}
+        alone = {(row.id, row.token) for row in held if not _has_job(row.pid)}
         self.since = {one: self.since.get(one, at) for one in alone}
         for one, began in self.since.items():
             self.longest = max(self.longest, at - began)
             if at - began > STUCK:
                 self.stuck.add(one)
+
+
+def _has_job(pid: int | None) -> bool:
+    """Whether the worker with this process lives, and a child of it, its job process."""
+    try:
+        family = [] if pid is None else [worker := psutil.Process(pid), *worker.children()]
+        return len(family) > 1 and all(one.status() != psutil.STATUS_ZOMBIE for one in family)
+    except psutil.NoSuchProcess:  # ended meanwhile: the next look sees what came after
+        return False
 
 
 def found_after(scene: Scene, expected: list[dict[str, str]], watch: Watch) -> Found:

@@ -9,6 +9,7 @@ from db.errors import DatabaseError
 from tests.chaos import kills, outages, people
 from tests.chaos.invariants import Found, Watch, found_after
 from tests.chaos.scene import DATABASES, Scene
+from tests.chaos.services import wait
 
 Fault = Callable[[Scene], bool | None]
 BETWEEN = 0.4, 1.0  # seconds between two faults
@@ -69,6 +70,15 @@ class Siege:
             time.sleep(self.scene.dice.uniform(*BETWEEN))
         assert self.counts == Counter(schedule)
         self.seconds += time.monotonic() - began
+
+    def wait(self, condition: Callable[[], object], seconds: float, every: float = 0.1) -> None:
+        """Until it is true; stages are watched meanwhile. What waits otherwise sees nothing that is stuck."""
+
+        def looked() -> object:
+            self.watch.look()
+            return condition()
+
+        wait(looked, seconds, every)
 
     def end(self, expected: list[dict[str, str]], *, patience: float = 400.0) -> Found:
         """When all runs have ended: what was found."""

@@ -12,7 +12,6 @@ from tests import servers
 from tests.amounts import amount
 from tests.chaos.disks import small_disk
 from tests.chaos.scene import Scene, scene
-from tests.chaos.services import wait
 from tests.chaos.siege import Siege
 from workers import api
 
@@ -33,20 +32,21 @@ def test_a_full_disk_that_is_freed_loses_nothing(
     ):
         print(f"full by: {disk.how}")
         place.more |= disk.variables()
+        siege = Siege(place)
         place.supervise()
         for _ in range(2):
             place.submit()
-        wait(lambda: any(row.status == "running" for row in place.states()), 60)
-        wait(lambda: place.processes("horse", older=1.5), 60)
+        siege.wait(lambda: any(row.status == "running" for row in place.states()), 60)
+        siege.wait(lambda: place.processes("horse", older=1.5), 60)
         assert disk.fill()
-        time.sleep(FULL)
+        time.sleep(FULL)  # the database may be on that disk: nobody asks it
         disk.free()
-        wait(lambda: _settled(place), 240, every=0.3)
+        siege.wait(lambda: _settled(place), 240, every=0.3)
         failed = [row for row in place.states() if row.status == "failed"]
         assert all("full" in (row.error or "") or "space" in (row.error or "") for row in failed), failed
         for row in failed:  # said in a sentence: a person made room, and asks again
             api.retry_run(row.id)
-        found = Siege(place).end(expected)
+        found = siege.end(expected)
     shutil.rmtree(folder)
     wrong = {name: number for name, number in found.wrong().items() if name != "tracebacks"}
     assert wrong == {}, "\n".join(found.words)

@@ -38,6 +38,7 @@ log = logging.getLogger("workers.cli.stack")
 _PORTS_TRIED = 200
 _LONGEST_SOCKET_PATH = 100  # bytes; Linux allows 107
 _SOCKET_FOLDER, _SOCKET = "cwpo-", "redis.sock"
+_REDIS_KEPT = ("appendonlydir", "appendonly.aof", "dump.rdb")  # what earlier versions let the embedded Redis write
 _REDIS_PATIENCE = 20.0  # seconds a service waits for the embedded Redis to answer
 
 
@@ -261,21 +262,32 @@ def _is_free(port: int) -> bool:
 
 
 def redis_arguments(url: str, directory: Path) -> list[str]:
-    """Foreground, append-only file, reachable only by this user (socket 0700, or a password on this machine)."""
+    """Foreground, nothing on disk, reachable only by this user (socket 0700, or a password on this machine)."""
     if url.startswith("unix://"):
         where = ["--port", "0", "--unixsocket", url.removeprefix("unix://"), "--unixsocketperm", "700"]
     else:
         parts = urlsplit(url)
         write_whole(directory / "redis.conf", f"requirepass {parts.password}\n", private=True)  # not for `ps`
         where = [str(directory / "redis.conf"), "--bind", "127.0.0.1", "--port", str(parts.port)]
-    durable = ["--dir", str(directory), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
-    return [*where, *durable, "--daemonize", "no", "--loglevel", "warning"]
+    forgetful = ["--dir", str(directory), "--appendonly", "no", "--save", ""]
+    return [*where, *forgetful, "--daemonize", "no", "--loglevel", "warning"]
+
+
+def redis_command(url: str) -> list[str]:
+    """The embedded server, which begins empty: rings may be lost, and a file that is damaged, or of a newer server,
+    would keep it from starting. Such files of earlier versions are removed."""
+    directory = home() / "redis"
+    directory.mkdir(parents=True, exist_ok=True)
+    for kept in (directory / name for name in _REDIS_KEPT):
+        if kept.is_dir() and not kept.is_symlink():
+            shutil.rmtree(kept, ignore_errors=True)
+        else:
+            kept.unlink(missing_ok=True)
+    return [find_redis(), *redis_arguments(url, directory)]
 
 
 def _keep_redis() -> int:
-    directory = home() / "redis"
-    directory.mkdir(parents=True, exist_ok=True)
-    return keep_running("redis", [find_redis(), *redis_arguments(redis_url(), directory)])
+    return keep_running("redis", redis_command(redis_url()))
 
 
 def _become_workers() -> int:

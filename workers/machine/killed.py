@@ -3,9 +3,9 @@
 import os
 import signal
 
-from cwpo.parallel.killed import Cause, cause_of, memory_kills
+from cwpo.parallel.killed import WITHIN, Cause, RecentKills, cause_of, memory_kills
 
-__all__ = ["Cause", "cause_of", "memory_kills", "of_status", "of_worker"]
+__all__ = ["WITHIN", "Cause", "RecentKills", "cause_of", "memory_kills", "of_status", "of_worker"]
 
 _ON = "the stage goes on from its last checkpoint."
 
@@ -13,7 +13,7 @@ _ON = "the stage goes on from its last checkpoint."
 def of_status(status: int | None, *, before: int | None) -> tuple[Cause, str]:
     """Why a child ended that left its stage behind, by what the system said of it (os.waitpid), and in a sentence.
 
-    before: `memory_kills()` when it was started.
+    before: `RecentKills.before` of whoever waited for it.
     """
     number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else 0
     cause = cause_of(number, before=before)

@@ -47,7 +47,7 @@ class Slot:
     process: subprocess.Popen[bytes] | None = None
     worker_id: int | None = None
     started: float = 0.0
-    memory_kills: int | None = None  # when it was started
+    memory_kills: killed.RecentKills | None = None  # since it was started
     failures: int = 0
     not_before: float = field(default=0.0)
 
@@ -106,6 +106,8 @@ class Supervisor:
         for slot in self.slots:
             if slot.process is not None and slot.process.poll() is not None:
                 self._bury(slot)
+            if slot.process is not None and slot.memory_kills is not None:
+                slot.memory_kills.look()
             if slot.process is None and time.monotonic() >= slot.not_before and not self.stopping:
                 self._start(slot)
         if self._chats is not None:
@@ -136,7 +138,7 @@ class Supervisor:
                 return
             command, environment = ["worker", name, slot.device], self._worker_environment(slot)
         slot.process = subprocess.Popen([sys.executable, "-m", "workers", *command], env=environment)
-        slot.started, slot.memory_kills = time.monotonic(), killed.memory_kills()
+        slot.started, slot.memory_kills = time.monotonic(), killed.RecentKills()
         if slot.worker_id is not None:
             with _database_may_be_down():
                 lease.name_process(slot.worker_id, slot.process.pid)
@@ -164,7 +166,8 @@ class Supervisor:
             "%s %d ended (%s); restarting", slot.role, slot.process.pid, code, extra={"worker": slot.name or None}
         )
         if slot.worker_id is not None:
-            self._unburied.append((slot.worker_id, *killed.of_worker(code, before=slot.memory_kills)))
+            before = None if slot.memory_kills is None else slot.memory_kills.before
+            self._unburied.append((slot.worker_id, *killed.of_worker(code, before=before)))
             self._give_back()
         slot.process, slot.worker_id = None, None
 

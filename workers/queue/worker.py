@@ -60,7 +60,7 @@ class StageWorker(SpawnWorker):
 
     job_class = Ring
     _stopping = False
-    _memory_kills: int | None = None  # when the job process was started
+    _memory_kills: killed.RecentKills | None = None  # since the job process was started
     _said_at = -_SAID_EVERY
 
     # --- The loop: wait, look, start a job process, wait for its end
@@ -102,15 +102,28 @@ class StageWorker(SpawnWorker):
         """A fresh interpreter; no address or password is in its arguments, and nothing that came from Redis."""
         allocator = allocator_environment() if settings.worker_device == "cpu" else {}
         command = [sys.executable, "-m", "workers", "horse", self.name]
-        self._memory_kills = killed.memory_kills()
+        self._memory_kills = killed.RecentKills()
         self._horse_pid = os.posix_spawn(sys.executable, command, child_environment(**allocator), setpgroup=0)
+
+    def wait_for_horse(self) -> tuple[int | None, int | None, Any]:
+        """Until it ends, which is heard at once; a timer interrupts the wait to count what was ended for memory."""
+        kills = self._memory_kills
+        assert kills is not None
+        usual = signal.signal(signal.SIGALRM, lambda number, frame: kills.look())
+        signal.setitimer(signal.ITIMER_REAL, killed.WITHIN, killed.WITHIN)
+        try:
+            return super().wait_for_horse()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, usual)
 
     def _give_back(self, status: int | None) -> None:
         """Give the dead job process's stage back at once instead of waiting for its lease to run out."""
         from db.errors import DatabaseUnavailable
         from workers.queue.lease import give_up_stages
 
-        cause, said = killed.of_status(status, before=self._memory_kills)
+        kills = self._memory_kills
+        cause, said = killed.of_status(status, before=None if kills is None else kills.before)
         try:
             give_up_stages(settings.own_worker, cause=cause, said=said)
         except DatabaseUnavailable as error:

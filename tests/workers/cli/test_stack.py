@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -65,9 +66,31 @@ def test_embedded_redis_is_private(home: Path) -> None:
         arguments = " ".join(stack.redis_arguments(prepared.redis_url, home))
         assert "--port 0" in arguments
         assert "--unixsocketperm 700" in arguments
-        assert "--appendonly yes" in arguments
     finally:
         prepared.socket_dir.rmdir()
+
+
+def test_embedded_redis_keeps_nothing_and_starts_over_what_an_earlier_version_left_damaged(home: Path) -> None:
+    """Rings may be lost; a server that cannot read its file would end the whole stack."""
+    old = home / "redis"
+    (old / "appendonlydir").mkdir(parents=True)
+    (old / "appendonlydir" / "appendonly.aof.manifest").write_text("file appendonly.aof.1.base.rdb seq 1 type b\n")
+    for file in ("appendonlydir/appendonly.aof.1.base.rdb", "appendonly.aof", "dump.rdb"):
+        (old / file).write_bytes(b"REDIS9999 of a newer server, and damaged")
+    (old / "mine.txt").write_text("kept")
+    prepared = stack.prepare()
+    assert prepared.socket_dir is not None
+    process = subprocess.Popen(stack.redis_command(prepared.redis_url))
+    try:
+        redis = connect(prepared.redis_url)
+        wait_for(lambda: process.poll() is not None or _pings(redis), 20)
+        assert process.poll() is None
+        redis.lpush("ring", "1")
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(prepared.socket_dir)
+    assert [path.name for path in old.iterdir()] == ["mine.txt"]
 
 
 def test_without_a_short_directory_redis_listens_on_loopback_only(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

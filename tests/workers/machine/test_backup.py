@@ -1,16 +1,24 @@
 """A backup holds everything, comes back on either kind of database, and is refused where it is not whole."""
 
+import os
+import signal
 import tarfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from cwpo.artifacts import ArtifactStore
-from db.engine import make_engines, session_scope, upgrade
+from cwpo.evaluation.judges.ledger import Ledger
+from cwpo.evaluation.judges.verdicts import Reply
+from db.engine import Engines, make_engines, session_scope, upgrade
+from db.errors import DatabaseUnavailable
 from tests.db.filled import empty_ones, fill, last_numbers, rows_of
 from tests.db.make import submit
 from workers.cli.main import main
@@ -147,6 +155,104 @@ def test_a_home_or_database_that_is_not_empty_is_refused_and_stays(
     with installation(tmp_path / "old", sqlite_address):
         assert main(["backup", str(made)]) == 2
     assert "exists: give a name that is free." in capsys.readouterr().err
+
+
+def test_what_was_bought_from_a_judge_is_not_bought_again_after_a_restore(
+    made: Path, sqlite_address: str, tmp_path: Path
+) -> None:
+    judge = {"model": "a judge"}
+    bought = Reply(text="A is better.", verdict="A", prompt_tokens=90, completion_tokens=4)
+    ledger = Ledger(tmp_path / "old" / "artifacts", judge)
+    ledger.add(ledger.key("Which?", 0, 0), bought)
+    with installation(tmp_path / "old", sqlite_address):
+        backup.write(tmp_path / "paid.backup")
+    for name, expected in (("paid.backup", bought), (made.name, None)):  # the second as earlier versions wrote them
+        with installation(tmp_path / f"of-{name}", f"sqlite:///{tmp_path / name}.sqlite") as home:
+            assert restore.restore(tmp_path / name).artifacts == 2
+            assert Ledger(home / "artifacts", judge).get(ledger.key("Which?", 0, 0)) == expected
+
+
+@contextmanager
+def commit_that(does: Callable[[Session], None]) -> Iterator[None]:
+    """The transaction of a restore, and what happens when it is to be committed."""
+
+    @contextmanager
+    def scope(engines: Engines) -> Iterator[Session]:
+        with session_scope(engines) as session:
+            event.listen(session, "before_commit", does)
+            yield session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restore, "session_scope", scope)
+        yield
+
+
+@pytest.fixture
+def filled(sqlite_address: str, tmp_path: Path) -> Path:
+    """A backup of rows and files."""
+    fill(sqlite_address, 1)
+    used_home(tmp_path / "old")
+    with installation(tmp_path / "old", sqlite_address):
+        backup.write(tmp_path / "filled.backup")
+    return tmp_path / "filled.backup"
+
+
+def files_below(home: Path) -> list[str]:
+    return [path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()]
+
+
+def test_rows_that_cannot_be_committed_leave_no_file_and_the_restore_can_be_tried_again(
+    filled: Path, sqlite_address: str, tmp_path: Path
+) -> None:
+    placed: list[str] = []
+
+    def fails(session: Session) -> None:
+        placed.extend(files_below(home))
+        raise DatabaseUnavailable("The disk is full.")
+
+    other = f"sqlite:///{tmp_path / 'other.sqlite'}"
+    with installation(tmp_path / "new", other) as home:
+        with commit_that(fails), pytest.raises(DatabaseUnavailable, match="full"):
+            restore.restore(filled)
+        assert any(name.endswith("manifest.json") for name in placed)
+        assert files_below(home) == []
+        restore.restore(filled)
+        assert rows_of(other) == rows_of(sqlite_address)
+        assert not list(home.glob("restore*"))
+
+
+def test_a_restore_that_was_killed_before_its_rows_counted_can_be_started_again(
+    filled: Path, sqlite_address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing is taken away that somebody wrote since."""
+
+    def dies(session: Session) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for used in (False, True):
+        other = f"sqlite:///{tmp_path / f'other-{used}.sqlite'}"
+        with installation(tmp_path / f"new-{used}", other) as home:
+            if (child := os.fork()) == 0:
+                try:
+                    with commit_that(dies):
+                        restore.restore(filled)
+                finally:
+                    os._exit(1)
+            assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+            placed = files_below(home)
+            assert any(name.startswith("uploads/") for name in placed)
+            if used:
+                (home / "uploads" / "new.jsonl").write_text("{}")
+                later = time.time() + 1  # the clocks of file systems are coarse
+                os.utime(home / "uploads" / "new.jsonl", (later, later))
+            assert main(["restore", str(filled)]) == (2 if used else 0)
+            if used:
+                assert "is not empty (" in capsys.readouterr().err
+                assert {name for name in placed if name.startswith(("artifacts", "uploads"))} <= {*files_below(home)}
+            else:
+                assert rows_of(other)["runs"] == rows_of(sqlite_address)["runs"]
+                undisturbed = files_of(tmp_path / "old").items()
+                assert files_of(home) == {name: one for name, one in undisturbed if "checkpoints" not in name}
 
 
 def test_a_damaged_artifact_is_left_out_by_name(made: Path, sqlite_address: str, tmp_path: Path) -> None:

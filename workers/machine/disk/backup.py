@@ -86,7 +86,7 @@ def write(target: Path, *, models: bool = False) -> Written:
     if not target.absolute().parent.is_dir():
         raise ConfigError("FILE", f"{target} cannot be written; give a file in a folder that exists.")
     target = target.absolute()
-    folders = (*form.FOLDERS, *(form.MODELS if models else ()))
+    folders = (form.PURCHASES, *form.FOLDERS, *(form.MODELS if models else ()))
     _check_room(target, folders)
     done = Written()
     with written_aside(target, f".{target.name}.{uuid.uuid4().hex[:8]}") as aside, aside.open("xb") as file:

@@ -9,11 +9,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cwpo.errors import DataError
+from cwpo.evaluation.judges import ledger
 
 FORMAT = 1
 HEADER, END = "backup.json", "end.json"
 DATABASE, HOME = "database", "home"
 ARTIFACTS = "artifacts"
+PURCHASES = f"{ARTIFACTS}/{ledger.FOLDER}"  # replies of judges that were paid for; of no artifact
 FOLDERS = ("uploads", "profiles", "labelings")  # of the home, beside the artifacts
 MODELS = ("models", "converted", "exports")  # which can be made again
 MOST_OF_A_PART = 256 << 20  # bytes of rows in one member, unpacked; what is written has a few MB

@@ -1,7 +1,9 @@
 """`cwpo restore`: a backup becomes database and home again, all of it or nothing.
 
 Rows go into one transaction and files beside their place; both count only when the last member was read and every
-checksum is right. A backup of an earlier schema fills tables of that schema, which are then brought up to date.
+checksum is right. Files get their place just before the rows are committed, and a marker says so: where the rows never
+count they are taken away again, at once, or by the next restore after a kill. A backup of an earlier schema fills
+tables of that schema, which are then brought up to date.
 """
 
 import hashlib
@@ -11,21 +13,24 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import ConfigError, DataError
-from cwpo.files import PARTIAL
+from cwpo.files import PARTIAL, write_whole
 from db import copies
 from db.engine import downgrade, head_revision, make_engines, session_scope, upgrade
+from db.errors import DatabaseError
 from workers.machine import paths
 from workers.machine.database import database_url
 from workers.machine.disk import form
 from workers.machine.disk.form import Damaged
 
 _ASIDE = f"restore{PARTIAL}"
+_MARKER = f"{_ASIDE}.json"  # which folders get their place while the rows do not count yet
 _OWN_FILES = ("cwpo.sqlite", _ASIDE)  # names that a home may hold and count as empty; the database is looked at itself
 
 
@@ -50,6 +55,7 @@ def restore(file: Path) -> Restored:
     """Bring everything back into an empty home and an empty database."""
     header = _header_of(file)
     home, url = paths.home(), database_url()
+    _take_back(home, url)
     check_empty(home, url)
     _check_room(file, home)
     aside = home / _ASIDE
@@ -65,8 +71,13 @@ def restore(file: Path) -> Restored:
                 _read(file, header, done, filling.add, aside)
                 filling.set_counters(header["counters"])
                 _place(aside, home, done)
+        except BaseException:
+            with suppress(DatabaseError):  # away: the next restore does it
+                _take_back(home, url)
+            raise
         finally:
             engines.dispose()
+        (home / _MARKER).unlink(missing_ok=True)
         upgrade(url)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -200,11 +211,32 @@ def _place(aside: Path, home: Path, done: Restored) -> None:
     """Every folder into its place, without artifacts that were damaged or half gone when they were copied."""
     for fingerprint in done.left_out:
         shutil.rmtree(ArtifactStore(aside / "artifacts").path(fingerprint), ignore_errors=True)
-    for folder in sorted(aside.iterdir()):
+    folders = sorted(aside.iterdir())
+    write_whole(home / _MARKER, json.dumps([folder.name for folder in folders]))
+    for folder in folders:
         target = home / folder.name
         if target.is_dir():  # empty, as was seen
             shutil.rmtree(target)
         folder.rename(target)
+
+
+def _take_back(home: Path, url: str) -> None:
+    """Remove what a restore placed whose rows do not count; nothing where they do, or where somebody used it since."""
+    marker = home / _MARKER
+    try:
+        named, at = json.loads(marker.read_text()), marker.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return
+    placed = [home / name for name in named if name in (form.ARTIFACTS, *form.FOLDERS, *form.MODELS)]
+    if copies.used_table(url) is None and not any(_written_since(at, folder) for folder in placed):
+        for folder in placed:
+            shutil.rmtree(folder, ignore_errors=True)
+    marker.unlink()
+
+
+def _written_since(at: int, folder: Path) -> bool:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return any(path.stat().st_mtime_ns > at for path in files)
 
 
 def _check_room(file: Path, home: Path) -> None:
