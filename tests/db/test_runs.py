@@ -371,12 +371,12 @@ def test_scores_say_where_two_runs_gave_the_same_answer(database: Engines) -> No
     said = {"p": ("Yes.", "Yes."), "q": ("Yes.", "yes."), "r": ("", "No.")}
     worker, ids = add_worker(database), []
     for run in range(2):
-        ids.append(submit(database, align=f"-{run}").run_id)
         scores = NewStage(
             slot="scores", fingerprint=f"scored-{run}", kind="scores", version=1, config={},
             inputs={"samples": "samples"},
         )  # fmt: skip
-        extended(database, ids[-1], scores)
+        with session_scope(database) as session:
+            ids.append(runs.create(session, new_run(), [*stages_of(align=f"-{run}"), scores]).run_id)
         work_off(database, worker, until=["samples"])
         for _ in range(3):
             claimed = claim(database, worker)
