@@ -185,7 +185,11 @@ def test_outcomes_are_read_with_the_clusters_of_their_prompts() -> None:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("db.queries")
         and names & {alias.name for alias in node.names}
     ]  # fmt: skip
-    used = {path for path, node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node) in READS_OUTCOMES}
+    used = {
+        path
+        for path, node in nodes
+        if isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node) in READS_OUTCOMES
+    }
     assert (imported, used) == ([], {"workers/related_prompts.py"})
 
 

@@ -98,4 +98,4 @@ def _meet(scores: pd.DataFrame, first: int, second: int) -> pd.DataFrame:
     one, other = (scores[scores["run_id"] == run_id] for run_id in (first, second))
     rows = one.merge(other, on=["prompt_id", "sample"], suffixes=("", "_second"))
     higher = (np.sign(rows["score"] - rows["score_second"]) + 1) / 2
-    return rows.assign(outcome=higher.where(rows["answer"] != rows["answer_second"], 0.5))
+    return rows.assign(outcome=np.where(rows["answer"] == rows["answer_second"], 0.5, higher))

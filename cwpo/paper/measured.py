@@ -71,7 +71,7 @@ def of_labels(metric: str, summaries: Sequence[LabelSummary]) -> Measured | None
     pairs = min(summary.n for summary in summaries)
     if metric == "accuracy":
         counted = [one for summary in summaries if (one := _counted(summary)) is not None]
-        return over_seeds(found, *(min(column) for column in zip(*counted, strict=True)))
+        return over_seeds(found, min(n for n, _ in counted), min(worth for _, worth in counted))
     if len(found) > 1 or metric in SHARES:
         return over_seeds(found, pairs)
     stated = summaries[0].human.mean_confidence if summaries[0].human and metric == "mean_confidence" else None
