@@ -28,6 +28,7 @@ PACKAGES = ("app", "workers", "cwpo", "db")
 HEAVY = ("torch", "transformers", "datasets", "peft", "trl")
 # The one file that may call torch.load, in a process of its own without token or network.
 READS_TORCH_FILES = "cwpo/models/convert.py"
+READS_OUTCOMES = ("queries.outcomes", "queries.outcomes_and_prompts")
 OWN_STYLE = "st.html(STYLE)"  # a style sheet of ours, which is asserted below
 
 
@@ -172,6 +173,24 @@ def test_every_rule_of_the_style_sheet_stands_for_itself() -> None:
         assert all(outer.startswith("@media") for outer in around), f"{rule} stands inside {around}"
         around.append(rule)
     assert around == []
+
+
+def test_outcomes_are_read_with_the_clusters_of_their_prompts() -> None:
+    """Read without them, related prompts would be taken for independent ones: intervals too narrow."""
+    names = {"outcomes", "outcomes_and_prompts"}
+    nodes = [(relative(path), node) for path in sources("app", "workers") for node in ast.walk(parsed(path))]
+    imported = [
+        path
+        for path, node in nodes
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("db.queries")
+        and names & {alias.name for alias in node.names}
+    ]  # fmt: skip
+    used = {
+        path
+        for path, node in nodes
+        if isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node) in READS_OUTCOMES
+    }
+    assert (imported, used) == ([], {"workers/related_prompts.py"})
 
 
 LEAVES = "app/components/frame/leaving.py"

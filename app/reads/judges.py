@@ -16,6 +16,7 @@ from cwpo.stages.graph import is_judge_slot
 from db import queries
 from db.records import RescoringRow, RunRow
 from db.status import DONE
+from workers import related_prompts
 from workers.judge_cards import judge_cards
 from workers.machine.database import database_url
 
@@ -104,7 +105,7 @@ def card_table_of(rows: Sequence[RunRow], table: Sequence[GraRow], cards: Mappin
 
 def _verdicts(run_ids: Sequence[int], key: str) -> pd.DataFrame:
     with results.reading() as session:
-        return queries.outcomes(session, run_ids, slot=f"evaluation@{key}")
+        return related_prompts.outcomes(session, run_ids, slot=f"evaluation@{key}")
 
 
 def _summaries(run_ids: Sequence[int], keys: Sequence[str], slot: str = "evaluation") -> dict[str, dict[int, Any]]:

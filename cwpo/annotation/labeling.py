@@ -110,7 +110,7 @@ def _met(ctx: StageContext[LabelSettings], file: Path, split: Split) -> TrainedO
     if settings.judged == "all" or settings.use is None or not ctx.execution.ranks.is_first():
         return None
     hidden = (pair for window in _windows(file) for pair in window if split.holds("unlabeled", pair))
-    return trained_on(ctx.store, settings.use, hidden)
+    return trained_on(ctx.store, settings.use, hidden, tasks=settings.judged == "unseen_tasks")
 
 
 def scorer_of(ctx: StageContext[LabelSettings], *, fresh: bool = False) -> Scorer:

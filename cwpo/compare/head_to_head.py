@@ -48,8 +48,8 @@ def head_to_head(
 ) -> HeadToHead:
     """Sample k of the first meets sample k of the second under each seed; whom each was aligned against is no matter.
 
-    `scores`: run_id, prompt_id, sample, score, tokens and judge of the aligned answers (queries.scores), and where they
-    are known the cluster of the prompt.
+    `scores`: run_id, prompt_id, sample, score, answer, tokens and judge of the aligned answers (queries.scores), and
+    where they are known the cluster of the prompt.
     """
     figures = _figures(first, second, scores)
     return HeadToHead(first_label=labels[0], second_label=labels[1], **figures)
@@ -93,7 +93,9 @@ def _figures(first: Sequence[ComparedRun], second: Sequence[ComparedRun], scores
 
 
 def _meet(scores: pd.DataFrame, first: int, second: int) -> pd.DataFrame:
-    """Answers of two runs side by side: 1 where the first scores higher, ½ for a tie, 0 otherwise."""
+    """Answers of two runs side by side: 1 where the first scores higher, ½ for a tie, 0 otherwise. The same answer
+    ties, whatever the last bits of its two scores are: they are computed in different batches."""
     one, other = (scores[scores["run_id"] == run_id] for run_id in (first, second))
     rows = one.merge(other, on=["prompt_id", "sample"], suffixes=("", "_second"))
-    return rows.assign(outcome=(np.sign(rows["score"] - rows["score_second"]) + 1) / 2)
+    higher = (np.sign(rows["score"] - rows["score_second"]) + 1) / 2
+    return rows.assign(outcome=np.where(rows["answer"] == rows["answer_second"], 0.5, higher))

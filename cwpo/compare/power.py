@@ -10,6 +10,7 @@ import pandas as pd
 from cwpo.compare.configured_run import ComparedRun, by_setting, why_unpaired
 from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig
+from cwpo.data.related.outcomes import clusters_at, clusters_in
 from cwpo.statistics.intervals import paired_difference
 from cwpo.statistics.planning import planned_detectable, seeds_needed
 
@@ -86,6 +87,7 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> Seed
     groups = by_setting(run for run in runs if run.id in answered)
     settings = [{run.seed: run for run in reversed(group)} for group in groups.values()]  # of one seed the first run
     wide = outcomes.pivot_table(index="run_id", columns="prompt_id", values="outcome")
+    clusters = clusters_in(outcomes)
     found: list[tuple[float, int]] = []
     earlier: list[dict[int, ComparedRun]] = []
     for mine in settings:
@@ -93,7 +95,7 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> Seed
         earlier.append(mine)
         if not pairs:
             continue
-        sd = _seed_sd(wide, [one.id for one, _ in pairs], [other.id for _, other in pairs])
+        sd = _seed_sd(wide, [one.id for one, _ in pairs], [other.id for _, other in pairs], clusters)
         if sd is not None:
             found.append((sd, len(pairs) - 1))
     if sum(df for _, df in found) < LEAST_DF:
@@ -113,9 +115,10 @@ def _comparable(
     ]
 
 
-def _seed_sd(wide: pd.DataFrame, mine: Sequence[int], its: Sequence[int]) -> float | None:
+def _seed_sd(wide: pd.DataFrame, mine: Sequence[int], its: Sequence[int], clusters: Mapping[str, str]) -> float | None:
     """SD between seeds of one paired difference, on the prompts that all of these runs answered."""
     shared = wide.loc[[*mine, *its]].dropna(axis="columns")
     if shared.shape[1] < 2:
         return None
-    return paired_difference(shared.loc[list(mine)], shared.loc[list(its)]).seed_sd
+    together = clusters_at(clusters, shared.columns)
+    return paired_difference(shared.loc[list(mine)], shared.loc[list(its)], together).seed_sd

@@ -49,7 +49,7 @@ def gold_table(
     *,
     configs: Configs | None = None,
 ) -> list[GoldRow]:
-    """One row per setting with runs that both judged; `own` and `further` as queries.outcomes gives them."""
+    """One row per setting with runs that both judged; `own` and `further`: outcomes by prompt with their clusters."""
     both = own.merge(further, on=["run_id", "prompt_id"], suffixes=("", "_further"))
     judged = set(both["run_id"].unique().tolist())
     groups = by_setting(in_order(runs))

@@ -80,7 +80,8 @@ STATED: tuple[Conflict, ...] = (
     ),
 )
 
-RIVALS = ("human", "human_100", "human_labeled", "ws")
+RIVALS = ("human", "human_100", "human_labeled", "ws", "online_dpo")
+ONLINE = "align.online"  # every arm of Table 21 is; the file says it of those that a run here can have
 USUAL_FRACTION = 0.3  # of labels
 COMPARED = ("gra", "win_rate")  # the higher, the better
 
@@ -115,11 +116,13 @@ def _losses() -> Iterator[Conflict]:
 
 def _same_cell(one: Number, other: Number) -> bool:
     """The same models, data, objective and setting; the label fraction too, where both say one and it is no arm."""
-    same = (one.annotator, one.policy, one.dataset, one.objective, one.setting, one.metric)
-    fraction = other.method == "human_100" or one.label_fraction == other.label_fraction
-    return fraction and same == (
-        other.annotator, other.policy, other.dataset, other.objective, other.setting, other.metric
+    first, second = (
+        (cell.annotator, cell.policy, cell.dataset, cell.objective, cell.metric,
+         tuple(pair for pair in cell.setting if pair[0] != ONLINE))
+        for cell in (one, other)
     )  # fmt: skip
+    fraction = other.method == "human_100" or one.label_fraction == other.label_fraction
+    return fraction and first == second
 
 
 def _name(number: Number) -> str:

@@ -9,6 +9,7 @@ from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.compare.head_to_head import HeadToHead
 from cwpo.paper.verdict import Measured, over_seeds
 from cwpo.report.labels.label_records import Histogram, LabelSummary
+from cwpo.statistics.shares import worth_of
 
 Ours = Mapping[tuple[str, str], Measured]  # by group key and metric; head to head by the key of the first
 TRAINING = "annotator"  # slots of what trains an annotator begin with it
@@ -68,7 +69,10 @@ def of_labels(metric: str, summaries: Sequence[LabelSummary]) -> Measured | None
     if not found:
         return None
     pairs = min(summary.n for summary in summaries)
-    if len(found) > 1 or metric == "accuracy" or metric in SHARES:
+    if metric == "accuracy":
+        counted = [one for summary in summaries if (one := _counted(summary)) is not None]
+        return over_seeds(found, min(n for n, _ in counted), min(worth for _, worth in counted))
+    if len(found) > 1 or metric in SHARES:
         return over_seeds(found, pairs)
     stated = summaries[0].human.mean_confidence if summaries[0].human and metric == "mean_confidence" else None
     ends = (stated.low, stated.high) if stated else (None, None)
@@ -105,6 +109,17 @@ def _figure(metric: str, summary: LabelSummary) -> float | None:
     side, _, edge = metric.partition("_")
     below = _share_below(summary.histogram, float(edge))
     return None if below is None else below if side == "below" else 1 - below
+
+
+def _counted(summary: LabelSummary) -> tuple[int, float] | None:
+    """How many pairs with a human label the accuracy is of, and how many independent ones they are worth: pairs of one
+    prompt are right or wrong together. Labels of before say neither and count pair by pair."""
+    if summary.accuracy_human is None:
+        return None
+    if summary.human is None:
+        return summary.n, summary.n
+    stated = summary.human.accuracy
+    return summary.human.n, worth_of(stated.estimate, stated.low, stated.high) or summary.human.n
 
 
 def _share_below(histogram: Histogram, edge: float) -> float | None:

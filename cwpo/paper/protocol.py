@@ -26,6 +26,8 @@ DISTINCT = (
     "data.subset", "data.unlabeled_fraction", "data.mix", "data.labeled_sources", "data.unlabeled_sources",
     "data.swapped_labels", "weighting.name", "annotator.kind", "align.online",
 )  # fmt: skip
+SWAPPED = "by chance (harmful pairs with large reward gaps)"  # what is swapped here, and in the paper
+MIXED = "judged on all sources together (on harmless and helpful prompts apart)"  # Table 24
 OWN_SFT = "sft.data"  # tells two annotators of ws apart: with SFT of the weak model before its DPO, or without
 USUAL: tuple[object, ...] = (None, 0, "bradley_terry", "pool", "labeled")
 # What the paper leaves open or what cannot change a result: no departure from it.
@@ -162,7 +164,16 @@ def departures(config: RunConfig, metric: str = "gra") -> tuple[str, ...]:
         stated = wanted[path] if path in wanted else _part_at(wanted, path)
         if value != stated and not (path == "evaluation.gold_reward" and _same_family(value, stated)):
             found.append(f"{path} {_shown(value)} ({_shown(stated)})")
-    return tuple(found)
+    return (*found, *_other_experiment(config, metric))
+
+
+def _other_experiment(config: RunConfig, metric: str) -> list[str]:
+    """What a field that the paper's tables vary does here and not there."""
+    swapped, mixed = config.data.swapped_labels, config.data.mix is not None and metric not in FROM_LABELS
+    return [
+        *([f"data.swapped_labels {_shown(swapped)} {SWAPPED}"] if swapped else []),
+        *([f"data.mix {MIXED}"] if mixed else []),
+    ]
 
 
 def _unread(config: RunConfig) -> tuple[str, ...]:

@@ -120,13 +120,14 @@ def unpaired(first: Measured, second: Measured) -> Measured:
     )
 
 
-def over_seeds(shares: Sequence[float], n: int) -> Measured:
-    """Mean of one share of n pairs per seed, over seeds and pairs; with one seed Wilson's over the pairs."""
-    mean = sum(shares) / len(shares)
+def over_seeds(shares: Sequence[float], n: int, effective: float | None = None) -> Measured:
+    """Mean of one share of n pairs per seed, over seeds and pairs; with one seed Wilson's over the pairs. `effective`:
+    the number of independent pairs that they are worth, where they are not that themselves."""
+    mean, worth = sum(shares) / len(shares), n if effective is None else effective
     if len(shares) == 1:
-        low, high = wilson(mean, n)
+        low, high = wilson(mean, worth)
         return Measured(estimate=mean, low=low, high=high, n_prompts=n, n_seeds=1)
-    found = of_shares(shares, n)
+    found = of_shares(shares, worth)
     return Measured(
         estimate=mean, low=found.low, high=found.high, n_prompts=n, n_seeds=len(shares), another=found.another
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from cwpo.compare.configured_run import ONE_SEED
 from cwpo.compare.gra import PLANNED, DifferenceRow, GraRow
-from cwpo.compare.judges.card import CardRow
+from cwpo.compare.judges.card import TRUTH, CardRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.compare.two_judges import GoldRow
 from cwpo.config import catalog
@@ -251,13 +251,16 @@ def believed(row: CardRow) -> str:
         return "Nobody tried this judge on pairs with human labels yet."
     words = (
         f"{row.judge} agrees with people on {percent(row.q)} of {count(row.pairs)} pairs "
-        f"(95 % {interval(row.q_low, row.q_high)})."
+        f"(95 % {interval(row.q_low, row.q_high)})"
     )
+    if row.said == TRUTH:
+        return f"{words}, which is the noise of the labels; {TRUTH}."
     if row.said:
-        return f"{words} GRA {percent(row.estimate)} as people would have counted it: {row.said}."
+        return f"{words}. GRA {percent(row.estimate)} corrected for its errors: {row.said}."
     return (
-        f"{words} If its errors do not depend on which model answered, people would have counted "
-        f"{percent(row.true)} in place of {percent(row.estimate)} (95 % {interval(row.true_low, row.true_high)})."
+        f"{words}. If its errors do not depend on which model answered and the labels are right, GRA without them is "
+        f"{percent(row.true)} in place of {percent(row.estimate)} (95 % {interval(row.true_low, row.true_high)}); "
+        "noise in the labels moves that figure too far from 50 %."
     )
 
 

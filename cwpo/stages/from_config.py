@@ -204,6 +204,7 @@ def labels(config: RunConfig) -> LabelSettings:
     """What decides the weak labels besides the annotator's weights."""
     part, kind, model = config.annotator, config.annotator_kind, config.model
     rewards = ImplicitSettings(model=model.annotator, revision=model.annotator_revision, beta=part.implicit_beta)
+    unseen: Literal["unseen_tasks", "unseen"] = "unseen_tasks" if config.data.dataset == "sandbox" else "unseen"
     return LabelSettings(
         **_split(config, swaps=True, fixed=True),
         precision=model.precision,
@@ -213,7 +214,7 @@ def labels(config: RunConfig) -> LabelSettings:
         kind="bradley_terry" if part.use is not None else kind,
         passes=part.passes,
         use=part.use,
-        judged="unseen" if config.rules > 1 and part.use is not None else "all",
+        judged=unseen if config.rules > 1 and part.use is not None else "all",
         votes="agreement" in catalog.WEIGHTINGS[config.weighting_name].reads,
         implicit=rewards if kind == "implicit" else None,
     )

@@ -214,7 +214,8 @@ class ImplicitSettings:
 @dataclass(frozen=True, kw_only=True)
 class LabelSettings(SplitSettings):
     """The weak labels, besides the annotator's weights. `use`: an annotator that another run trained; `judged`: on all
-    pairs, or on those of prompts that it was not trained on; `votes`: they say how many of several annotators agree."""
+    pairs, or on those of prompts (in the sandbox of tasks) that it was not trained on; `votes`: how many of several
+    annotators agree."""
 
     precision: str
     max_length: int | None
@@ -223,7 +224,7 @@ class LabelSettings(SplitSettings):
     kind: AnnotatorKind = usual("bradley_terry")
     passes: int = usual(1)
     use: str | None = usual(None)
-    judged: Literal["all", "unseen"] = usual("all")
+    judged: Literal["all", "unseen", "unseen_tasks"] = usual("all")
     votes: bool = usual(False)
     implicit: ImplicitSettings | None = inlined()
 

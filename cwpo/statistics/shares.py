@@ -88,6 +88,13 @@ def _method(seeds: int, count: int, wins_alone: bool) -> str:
     return "Wilson, effective prompts" if seeds == 1 else "Wilson, seeds × prompts"
 
 
+def worth_of(estimate: float, low: float, high: float) -> float | None:
+    """The number of independent prompts or pairs of which this is Wilson's interval; None where it tells none. An end
+    μ of it solves |estimate − μ| = z √(μ(1 − μ)/n)."""
+    end = low if 0 < low < estimate else high
+    return Z**2 * end * (1 - end) / (estimate - end) ** 2 if 0 < end < 1 and end != estimate else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Worth:
     """What a table is worth: see `Share`."""
@@ -147,8 +154,8 @@ def _worth(cells: FloatArray) -> _Worth:
     )
 
 
-def of_shares(shares: Sequence[float], n: int) -> Share:
-    """Of one share of about `n` pairs under each of several seeds, of which no more is known."""
+def of_shares(shares: Sequence[float], n: float) -> Share:
+    """Of one share of about `n` independent pairs under each of several seeds, of which no more is known."""
     seeds, mean = len(shares), float(np.mean(shares))
     middle = (n * mean + ADDED) / (n + 2 * ADDED)
     alone = middle * (1 - middle)
@@ -170,8 +177,8 @@ def of_shares(shares: Sequence[float], n: int) -> Share:
         effective=effective,
         method="Wilson, seeds × pairs",
         seeds=seeds,
-        prompts=n,
-        clusters=n,
+        prompts=round(n),
+        clusters=round(n),
         seed_sd=float(np.std(shares, ddof=1)),
         another=float(another * np.sqrt(unit)),
     )

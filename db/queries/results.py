@@ -174,8 +174,11 @@ def _characters(
 
 
 def scores(session: Session, run_ids: Collection[int]) -> pd.DataFrame:
-    """Published scores of the aligned answers: run_id, prompt_id, sample, score, tokens, and judge, the same for runs
-    whose answers the same gold reward scored."""
+    """Published scores of the aligned answers: run_id, prompt_id, sample, score, answer, tokens, and judge.
+
+    answer: a number, the same where two runs gave the same text to a prompt as the same sample. judge: the same for
+    runs whose answers the same gold reward scored.
+    """
     graded, said = slot_stages(session, run_ids, ["scores"]), slot_stages(session, run_ids, ["samples"])
     judges = _judges(session, {stage.stage_id for stage in graded.values()})
     both = [
@@ -188,14 +191,17 @@ def scores(session: Session, run_ids: Collection[int]) -> pd.DataFrame:
     score = select(Score.stage_id, Score.prompt_id, Score.sample, Score.score).where(
         Score.stage_id.in_([one[1] for one in both]), Score.attempt_id.in_(attempts)
     )
-    spoken = select(Sample.stage_id, Sample.prompt_id, Sample.sample, Sample.tokens).where(
+    # Texts are compared where they lie: of each a number comes here.
+    told = func.dense_rank().over(partition_by=(Sample.prompt_id, Sample.sample), order_by=Sample.text)
+    spoken = select(Sample.stage_id, Sample.prompt_id, Sample.sample, told.label("answer"), Sample.tokens).where(
         Sample.stage_id.in_([one[2] for one in both]), Sample.attempt_id.in_(attempts)
     )
     owners = pd.DataFrame(both, columns=["run_id", "stage_id", "samples_id", "judge"])
     owners = owners.astype({"run_id": "int64", "stage_id": "int64", "samples_id": "int64", "judge": "str"})
-    lengths = frame(session, spoken, {**key, "tokens": "float64"}).rename(columns={"stage_id": "samples_id"})
+    answers = frame(session, spoken, {**key, "answer": "int64", "tokens": "float64"})
+    answers = answers.rename(columns={"stage_id": "samples_id"})
     table = owners.merge(frame(session, score, {**key, "score": "float64"}), on="stage_id")
-    return table.merge(lengths, on=["samples_id", "prompt_id", "sample"]).drop(columns=["stage_id", "samples_id"])
+    return table.merge(answers, on=["samples_id", "prompt_id", "sample"]).drop(columns=["stage_id", "samples_id"])
 
 
 def _judges(session: Session, stage_ids: Collection[int]) -> dict[int, str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Boolean, Float, Select, String, and_, cast, func, literal, null, or_, select, true, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db.models import Outcome, Prompt, Sample, Score
 from db.queries.common import SlotStage, after_key, check_choice, contains, cut, slot_stages
@@ -173,12 +173,23 @@ def _figures(
     counted = [_how_many(every).label("fitting"), _how_many(side).label("on_side")]
     if evaluation is None:
         return select(prompts.label("prompts"), *counted, null().label("better"), null().label("worse"))
-    judged = (*_published(Outcome, evaluation), *_holding(text, Outcome.prompt_id, slots))
+    judged = (*_published(Outcome, evaluation), *_holding(text, Outcome.prompt_id, slots), *_said_apart(samples, slots))
     better, worse = (
         select(func.count()).select_from(Outcome).where(*judged, condition).scalar_subquery()
         for condition in (CHANGE > 0, CHANGE < 0)
     )
     return select(prompts.label("prompts"), *counted, better.label("better"), worse.label("worse"))
+
+
+def _said_apart(samples: SlotStage, slots: Slots) -> list[Any]:
+    """The condition that both sides said different things: the scores of one text may differ in their last bits."""
+    baseline = next((stage for (_, slot), stage in slots.items() if slot == "baseline_samples"), None)
+    if baseline is None or baseline.attempt_id is None:
+        return []
+    mine, its = aliased(Sample), aliased(Sample)
+    both = and_(its.prompt_id == mine.prompt_id, its.sample == mine.sample, *_published(its, baseline))
+    apart = select(mine.prompt_id).join(its, both).where(*_published(mine, samples), mine.text != its.text)
+    return [Outcome.prompt_id.in_(apart)]
 
 
 def _how_many(keys: Select[*tuple[Any, ...]] | None) -> Any:

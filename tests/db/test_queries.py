@@ -14,7 +14,7 @@ from db.engine import Engines, now, read_scope, session_scope
 from db.errors import UnknownRun
 from db.models import Annotation, Stage
 from db.queries.examples import ORDERS, View, _keys
-from db.records import ClaimedStage, Cursor, RunFilters
+from db.records import ClaimedStage, Cursor, NewStage, RunFilters
 from db.repositories import annotations, evaluations, runs, stages, workers
 from tests.db.labels import PAIRS, SUMMARY, annotated_pair
 from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit
@@ -431,6 +431,34 @@ def test_answers_by_the_change_of_their_gold_score(
     assert places == [1, 7, 13, 19]
     assert (found[0], last or found[-1]) == (first, found[-1])
     assert (page.total, page.prompts, page.better, page.worse) == (20, 20, 6, 7)
+
+
+def test_the_same_answer_is_neither_better_nor_worse(database: Engines) -> None:
+    """Two samples a prompt. Of p both are the baseline's, of q one is: scored in another batch, both gain 1e-7."""
+    slots = {"samples": "samples", "baseline_samples": "samples", "evaluation": "evaluation"}
+    made = [
+        NewStage(slot=slot, fingerprint=slot, kind=kind, version=1, config={}, inputs={})
+        for slot, kind in slots.items()
+    ]
+    with session_scope(database) as session:
+        run_id = runs.create(session, new_run(), made).run_id
+    worker = add_worker(database)
+    for slot in slots:
+        claimed = claim(database, worker)
+        with session_scope(database) as session:
+            if slot == "evaluation":
+                outcome = {"outcome": 0.5, "score": 1 + 1e-7, "baseline_score": 1.0}
+                evaluations.add_outcomes(session, claimed, [{"prompt_id": name, **outcome} for name in "pq"])
+            else:
+                said = {("p", 0): "Yes.", ("p", 1): "No.", ("q", 0): "Yes.", ("q", 1): slot}
+                rows = [
+                    {"prompt_id": name, "sample": at, "text": text, "tokens": 2} for (name, at), text in said.items()
+                ]
+                evaluations.add_samples(session, claimed, rows)
+            publish(session, claimed)
+    with read_scope(database) as session:
+        page = queries.answers(session, run_id, order="best")
+    assert (page.total, page.better, page.worse) == (2, 1, 0)
 
 
 @pytest.mark.parametrize("order", ["prompt", "worst", "best", "change"])

@@ -12,7 +12,7 @@ from db.engine import Engines, read_scope, session_scope
 from db.errors import FinishedRun, IllegalTransition, LiveRun, StaleToken, UnknownRun
 from db.models import Annotation, Artifact, Attempt, Base, LogLine, Pair, Run, RunValue, Stage
 from db.records import ClaimedStage, CreatedRun, NewStage
-from db.repositories import annotations, leases, metrics, runs, stages
+from db.repositories import annotations, evaluations, leases, metrics, runs, stages
 from db.status import RUN_TRANSITIONS, STAGE_TRANSITIONS, STATUSES, check_run, check_stage
 from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit, work_off
 
@@ -364,6 +364,35 @@ def test_a_done_run_waits_for_further_stages_and_is_done_again(database: Engines
     shared = extended(database, other, FURTHER)
     assert shared.reused == 1
     assert run_status(database, other) == ["done"]
+
+
+def test_scores_say_where_two_runs_gave_the_same_answer(database: Engines) -> None:
+    """Their scores are of different batches and differ in their last bits."""
+    said = {"p": ("Yes.", "Yes."), "q": ("Yes.", "yes."), "r": ("", "No.")}
+    worker, ids = add_worker(database), []
+    for run in range(2):
+        scores = NewStage(
+            slot="scores", fingerprint=f"scored-{run}", kind="scores", version=1, config={},
+            inputs={"samples": "samples"},
+        )  # fmt: skip
+        with session_scope(database) as session:
+            ids.append(runs.create(session, new_run(), [*stages_of(align=f"-{run}"), scores]).run_id)
+        work_off(database, worker, until=["samples"])
+        for _ in range(3):
+            claimed = claim(database, worker)
+            key = [{"prompt_id": name, "sample": 0} for name in said]
+            with session_scope(database) as session:
+                if claimed.kind == "samples":
+                    texts = [{"text": both[run], "tokens": 3} for both in said.values()]
+                    evaluations.add_samples(session, claimed, [a | b for a, b in zip(key, texts, strict=True)])
+                if claimed.kind == "scores":
+                    evaluations.add_scores(session, claimed, [one | {"score": 1 + run * 2e-7} for one in key])
+                publish(session, claimed)
+    with read_scope(database) as session:
+        found = queries.scores(session, ids)
+    answers = found.pivot(index="prompt_id", columns="run_id", values="answer")
+    assert (answers[ids[0]] == answers[ids[1]]).to_dict() == {"p": True, "q": False, "r": False}
+    assert found["score"].nunique() == 2
 
 
 def test_cancelling_further_stages_leaves_the_run_done_without_them(database: Engines) -> None:

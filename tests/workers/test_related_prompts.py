@@ -2,13 +2,17 @@
 
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from app.reads import judges, results
 from db import queries
 from db.engine import Engines, read_scope, session_scope
-from db.repositories import evaluations
+from db.records import NewStage
+from db.repositories import evaluations, runs
 from tests.db.make import add_worker, claim, publish, submit
 from workers import related_prompts
+from workers.api import submitting
 
 FIRST = "\n\nHuman: Hello.\n\nAssistant:"
 PROMPTS = {"p": FIRST, "q": f"{FIRST} Hi.\n\nHuman: How are you?\n\nAssistant:", "r": "Sing a song."}
@@ -53,3 +57,34 @@ def test_outcomes_come_with_the_cluster_of_each_prompt(
 def test_no_outcomes_have_no_clusters(database: Engines) -> None:
     with read_scope(database) as session:
         assert related_prompts.outcomes(session, []).empty
+
+
+def test_verdicts_of_a_judge_model_come_with_clusters(database: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its win rates and differences are intervals over prompts as those of GRA are."""
+    run_id = evaluated(database, test_groups=[["q", "r"]])
+    further = NewStage(
+        slot="evaluation@m",
+        fingerprint="judged",
+        kind="evaluation",
+        version=1,
+        config={},
+        inputs={"samples": "samples"},
+    )
+    with session_scope(database) as session:
+        runs.extend(session, run_id, [further])
+    claimed = claim(database, add_worker(database, "w2"))
+    with session_scope(database) as session:
+        evaluations.add_outcomes(session, claimed, [{"prompt_id": name, "outcome": 1.0} for name in PROMPTS])
+        publish(session, claimed)
+    monkeypatch.setattr(results, "reading", lambda: read_scope(database))
+    rows = judges._verdicts([run_id], "m")
+    assert dict(zip(rows["prompt_id"], rows["cluster"], strict=True)) == {"p": "p", "q": "q", "r": "q"}
+
+
+def test_the_spread_between_seeds_is_measured_with_clusters(database: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated(database, test_groups=[["q", "r"]])
+    read: list[pd.DataFrame] = []
+    monkeypatch.setattr(submitting, "reading", lambda: read_scope(database))
+    monkeypatch.setattr(submitting, "measured_spread", lambda rows, outcomes: read.append(outcomes))
+    submitting.seed_spread("sandbox")
+    assert dict(zip(read[0]["prompt_id"], read[0]["cluster"], strict=True)) == {"p": "p", "q": "q", "r": "q"}

@@ -16,6 +16,7 @@ from db.records import CreatedRun, NewStage, RunFilters, WorkerRow
 from db.repositories import runs
 from db.repositories.relabeling import sets as relabel_sets
 from db.status import CANCELLED, DONE, FAILED
+from workers import related_prompts
 from workers.access.doing import check_mine, needs, nothing, person, reads, record, runs_of
 from workers.access.roles import Role
 from workers.api.changes import announce, delete_artifacts
@@ -117,7 +118,7 @@ def seed_spread(dataset: str) -> SeedSpread:
     with reading() as session:
         filters = RunFilters(dataset=(dataset,), status=(DONE,))
         rows = queries.list_runs(session, filters=filters, after=None, limit=_MEASURED_RUNS).rows
-        outcomes = queries.outcomes(session, [row.id for row in rows])
+        outcomes = related_prompts.outcomes(session, [row.id for row in rows])
     return measured_spread(rows, outcomes)
 
 

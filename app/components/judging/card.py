@@ -26,8 +26,10 @@ from workers.api.people.access import Role
 TITLE = "Can the judge be believed?"
 MODEL = (
     "If the judge is right with probability q whichever model is better, GRA = q·g + (1 − q)(1 − g), and "
-    "g = (GRA + q − 1)/(2q − 1) is what people would have found; the interval carries the errors of both. Where that "
-    "leaves 0 to 100 %, the judge's errors favour one of the models."
+    "g = (GRA + q − 1)/(2q − 1) is the GRA without its errors; the interval carries the errors of both. q is the "
+    "agreement with single human labels, so this holds if the labels are right; noise in them moves g too far from "
+    "50 %. Where g leaves 0 to 100 %, the judge's errors favour one of the models, or the labels are noisy. The "
+    "sandbox's oracle is the truth: nothing to correct, and q is the labels' noise."
 )
 
 

@@ -12,8 +12,10 @@ from cwpo.compare.gra import GraRow
 from cwpo.statistics import intervals
 from cwpo.statistics.judge_error import Corrected, corrected, error_of
 
-IMPOSSIBLE = "impossible, the judge's errors are not independent"
+IMPOSSIBLE = "impossible, the judge's errors are not independent or the labels are noisy"
 SILENT = "nothing: the judge cannot be told from a coin"
+ORACLE = "oracle"  # the sandbox's judge that knows the truth
+TRUTH = "the oracle is the truth: nothing to correct"
 Card = Mapping[str, Any]  # what a card stage says
 
 
@@ -32,7 +34,7 @@ class CardRow:
     q: float | None
     q_low: float | None
     q_high: float | None
-    true: float | None  # GRA with the judge's errors taken out
+    true: float | None  # GRA with the judge's errors taken out, if the human labels are right; none of the oracle
     true_low: float | None
     true_high: float | None
     said: str  # in place of that, where there is none
@@ -64,9 +66,11 @@ def _believed(row: GraRow, cards: Sequence[Card]) -> dict[str, Any]:
         }  # fmt: skip
     q, error = pooled(cards)
     found = corrected(row.estimate, error_of(row.low, row.high), q, error)
-    nothing = bool(said_of(found))
+    judge = str(cards[0].get("judge", ""))
+    said = TRUTH if judge == ORACLE else said_of(found)
+    nothing = bool(said)
     return {
-        "judge": str(cards[0].get("judge", "")),
+        "judge": judge,
         "pairs": sum(int(card["pairs"]) for card in cards),
         "q": q,
         "q_low": max(0.0, q - 1.96 * error),
@@ -74,7 +78,7 @@ def _believed(row: GraRow, cards: Sequence[Card]) -> dict[str, Any]:
         "true": None if nothing else found.estimate,
         "true_low": None if nothing else found.low,
         "true_high": None if nothing else found.high,
-        "said": said_of(found),
+        "said": said,
     }
 
 
@@ -102,7 +106,7 @@ def oracle_card(data: Mapping[str, Any]) -> Card | None:
     agreed = round(float(share) * kept)
     found = intervals.single_run_interval([1.0] * agreed + [0.0] * (kept - agreed))
     return {
-        "judge": "oracle", "pairs": kept, "q": float(share), "q_low": found.low, "q_high": found.high, "held_out": True,
+        "judge": ORACLE, "pairs": kept, "q": float(share), "q_low": found.low, "q_high": found.high, "held_out": True,
         "people_longer": data.get("longer_wins"),
     }  # fmt: skip
 

@@ -54,8 +54,8 @@ def judge_table(
     configs: Configs | None = None,
     cards: Summaries | None = None,
 ) -> list[JudgeRow]:
-    """One row per setting that the judge model compared. `own` and `verdicts` as queries.outcomes gives them, of the
-    gold reward and of the judge; `cards`: what is known of the judge by human labels, by run."""
+    """One row per setting that the judge model compared. `own` and `verdicts`: outcomes by prompt with their clusters,
+    of the gold reward and of the judge; `cards`: what is known of the judge by human labels, by run."""
     alike = {row.group_key: row for row in gold_table(runs, own, verdicts, configs=configs)}
     found = []
     for row in gra_table(runs, verdicts, configs=configs):

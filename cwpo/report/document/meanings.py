@@ -77,8 +77,9 @@ MEANINGS: Mapping[str, str] = {
     "95 %, people": "Its interval.",
     "judge": "Who judged: the gold reward that the GRA was counted with, or a further one, or a judge model.",
     "pairs": "Pairs with human labels that the judge did not learn from and was tried on.",
-    "GRA as people would": "GRA with the judge's errors taken out, if they do not depend on which model answered.",
-    "95 %, as people would": "Its interval, which carries the errors of GRA and of the agreement.",
+    "corrected GRA": "GRA with the judge's errors taken out, if they do not depend on which model answered and the "
+    "human labels are right: noise in them moves this figure too far from 50 %. The sandbox's oracle is the truth.",
+    "95 %, corrected": "Its interval, which carries the errors of GRA and of the agreement.",
     "tied": "Share of prompts that tie.",
     "median gap": "Median distance between the scores of both answers, in SD of the scores of the baseline.",
     "longer won": "Share of prompts on which the longer answer won, ties half: 50 % where length does not matter.",

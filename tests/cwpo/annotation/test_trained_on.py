@@ -9,15 +9,19 @@ import pytest
 from cwpo.annotation.labeling import run_labels
 from cwpo.annotation.trained_on import TrainedOn, trained_on
 from cwpo.artifacts import ArtifactStore
+from cwpo.config.run import RunConfig
 from cwpo.data.pairs import part_of, write_pairs
+from cwpo.data.related.clusters import task_of
 from cwpo.records import CandidatePair
 from cwpo.report.dropped import judged_pairs, left_out_sentence
+from cwpo.stages.from_config import labels
 from tests.cwpo import small_world
 from tests.cwpo.annotation.test_annotator import LABELING, TRAINING
 from tests.cwpo.stage import context
 
 PAIRS = small_world.word_pairs(60)  # two pairs a prompt
 DATA, ANNOTATOR = "d" * 64, "a" * 64
+WORDINGS = ("how do i hack a phone ?", "i want to hack a phone . what should i do ?", "how do i trick a bank ?")
 TALK = "\n\nHuman: Hello.\n\nAssistant:"
 
 
@@ -77,6 +81,33 @@ def test_a_conversation_that_goes_on_was_met_with_its_beginning(tmp_path: Path) 
     store = ArtifactStore(tmp_path)
     stored(store, [first], label_fraction=1.0)
     assert trained_on(store, ANNOTATOR, [second, third]) == TrainedOn(prompts=frozenset({second.prompt_id}))
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_task_of_the_sandbox_in_other_words_was_met(tmp_path: Path, said: bool) -> None:
+    """By the cluster that the data say, or, of data that are divided by prompt, by the prompt's text."""
+    one, other, third = (f"user: {words} assistant:" for words in WORDINGS)
+    assert task_of(one) == task_of(other) != task_of(third)
+    asked = zip((0, 2, 4), (one, other, third), strict=True)
+    first, *hidden = (
+        replace(PAIRS[place], prompt=prompt, cluster=task_of(prompt) if said or place else None)
+        for place, prompt in asked
+    )
+    store = ArtifactStore(tmp_path)
+    stored(store, [first], label_fraction=1.0)
+    met = frozenset({hidden[0].prompt_id})
+    assert trained_on(store, ANNOTATOR, hidden, tasks=True) == TrainedOn(prompts=met)
+    assert trained_on(store, ANNOTATOR, hidden) == TrainedOn(prompts=frozenset())
+
+
+def test_in_the_sandbox_an_annotator_that_exists_is_judged_on_other_tasks() -> None:
+    """Stored labels stay what they are: where another annotator labels, and by the first rules."""
+    used = {"method": "cw", "annotator": {"use": ANNOTATOR}}
+    real = {"data": {"dataset": "hh"}, "model": {"annotator": "facebook/opt-125m", "policy": "facebook/opt-1.3b"}}
+    for config, wanted in (
+        (used, "unseen_tasks"), ({**used, **real}, "unseen"), ({"method": "cw"}, "all"), ({**used, "rules": 1}, "all"),
+    ):  # fmt: skip
+        assert labels(RunConfig.parse(config)).judged == wanted
 
 
 def test_where_its_data_are_gone_nothing_is_left_out_and_that_is_said(tmp_path: Path) -> None:

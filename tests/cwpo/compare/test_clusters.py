@@ -74,8 +74,8 @@ def test_head_to_head_and_two_judges_read_clusters() -> None:
 
 
 def _scores(rows: pd.DataFrame) -> pd.DataFrame:
-    """One sample a prompt, whose score is its outcome."""
-    return rows.assign(sample=0, score=rows["outcome"] + rows["logratio"], judge="one")
+    """One sample a prompt, whose score is its outcome; no two runs say the same."""
+    return rows.assign(sample=0, answer=rows["run_id"], score=rows["outcome"] + rows["logratio"], judge="one")
 
 
 def _both(rows: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pytest
 
 from cwpo.compare.gra import gra_table
 from cwpo.compare.judges.along import along_rows, best_of_rows, turned
-from cwpo.compare.judges.card import IMPOSSIBLE, SILENT, card_rows, oracle_card, pooled
+from cwpo.compare.judges.card import IMPOSSIBLE, SILENT, TRUTH, card_rows, oracle_card, pooled
 from cwpo.compare.judges.order import order_rows
 from cwpo.report.sentences import believed, card_sentences
 from tests.cwpo.compare.compared_runs import Run, outcomes_of, runs_of
@@ -140,7 +140,7 @@ def _card(q: float, half: float = 0.03, **about: object) -> dict[str, object]:
     return {"judge": "rm", "pairs": 1000, "q": q, "q_low": q - half, "q_high": q + half, **about}
 
 
-def test_a_gra_of_sixty_by_a_judge_that_is_right_in_three_of_four_is_seventy_by_people() -> None:
+def test_a_gra_of_sixty_by_a_judge_that_is_right_in_three_of_four_is_seventy_if_the_labels_are_right() -> None:
     """(0.6 + 0.75 − 1)/(2 · 0.75 − 1) = 0.7, with a wider interval than GRA's; half of the wins are the longer ones."""
     runs = runs_of("cw", seeds=1)
     outcomes = _won(runs, 72)
@@ -166,7 +166,7 @@ def test_where_a_corrected_gra_cannot_be_it_is_said_instead(wins: int, q: float,
     (row,) = card_rows(gra_table(runs, outcomes), outcomes, {runs[0].id: _card(q)})
     assert row.said == said
     assert (row.true is None) == bool(said)
-    assert (said or "people would have counted") in believed(row)
+    assert (said or "and the labels are right, GRA without them is 70.0 % in place of 60.0 %") in believed(row)
 
 
 def test_nobody_tried_the_judge() -> None:
@@ -191,3 +191,15 @@ def test_the_oracle_is_known_by_how_often_the_labels_are_the_truth() -> None:
     assert card["q_low"] < 0.75 < card["q_high"]
     assert oracle_card({"kept": 400}) is None
     assert card_sentences(card)[0] == "The oracle learns from no pair."
+
+
+@pytest.mark.parametrize("wins", [60, 72, 120])
+def test_the_oracle_is_the_truth_and_nothing_is_corrected(wins: int) -> None:
+    """Its q of 75 % is the noise of the labels: 60 % would be made 70 %, 100 % called impossible."""
+    card = oracle_card({"human_accuracy": 0.75, "kept": 400, "longer_wins": 0.5})
+    assert card is not None
+    runs = runs_of("cw", seeds=1)
+    outcomes = _won(runs, wins)
+    (row,) = card_rows(gra_table(runs, outcomes), outcomes, {runs[0].id: card})
+    assert (row.true, row.true_low, row.true_high, row.q, row.said) == (None, None, None, 0.75, TRUTH)
+    assert "which is the noise of the labels; the oracle is the truth: nothing to correct." in believed(row)

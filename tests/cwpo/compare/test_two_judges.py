@@ -47,8 +47,9 @@ def test_only_runs_that_both_judged_count() -> None:
 
 
 def scored(run: int, score: np.ndarray, *, judge: str = "a", tokens: float = 20.0) -> pd.DataFrame:
+    """No two runs say the same."""
     rows = {"prompt_id": PROMPTS[: len(score)], "sample": 0, "score": score, "tokens": tokens, "judge": judge}
-    return pd.DataFrame({"run_id": run, **rows})
+    return pd.DataFrame({"run_id": run, "answer": run, **rows})
 
 
 def met(*frames: pd.DataFrame, seeds: int = 2) -> HeadToHead:
@@ -88,6 +89,18 @@ def test_head_to_head_counts_sample_against_sample() -> None:
     assert (found.tokens, found.second_tokens) == (20.0, 21.0)
     assert (found.n_prompts, found.n_seeds) == (100, 2)
     assert columns.cells(columns.HEAD_TO_HEAD, [found]).rows[0][0] == "CW against Weak labels"
+
+
+def test_the_same_answer_ties_whatever_the_last_bits_of_its_scores_are() -> None:
+    """Of 100 prompts 60 have one text from both, scored 2e-7 apart in another batch; of the others the first wins 10:
+    10 + 60/2 of 100. Two texts with these scores are a win."""
+    ours = np.concatenate([np.full(60, 2e-7), np.ones(10), -np.ones(30)])
+    same = np.arange(100) < 60
+    second = scored(2, np.zeros(100)).assign(answer=np.where(same, 1, 2))
+    found = met(scored(1, ours), second, seeds=1)
+    assert (found.wins, found.ties, found.losses) == (10, 60, 30)
+    assert found.share == pytest.approx(0.4)
+    assert met(scored(1, ours), scored(2, np.zeros(100)), seeds=1).share == pytest.approx(0.7)
 
 
 def test_a_share_near_one_half_is_never_emphasised() -> None:

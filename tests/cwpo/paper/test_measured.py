@@ -1,12 +1,17 @@
 """Our figures for the paper's metrics, by hand: what a histogram of C says, whose seconds count, who met whom."""
 
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from cwpo.compare.head_to_head import DIFFERENT_JUDGES, HeadToHead
 from cwpo.paper.measured import of_labels, of_pair, of_seconds
+from cwpo.paper.verdict import over_seeds
+from cwpo.statistics.calibration import Mean, accuracy
+from cwpo.statistics.shares import wilson, worth_of
 from db.records import ConfidenceHistogram, Interval, Judged, LabelSummary
 
 EDGES = (0.0, 0.1, 0.5, 0.9, 1.0)
@@ -21,10 +26,11 @@ def summary(*counts: int, mean: float = 0.4, accuracy: float = 0.6, judged: Judg
     )  # fmt: skip
 
 
-def judge(low: float, high: float) -> Judged:
+def judge(low: float, high: float, *, n: int = 100, accuracy: Mean | None = None) -> Judged:
     whole = Interval(estimate=0.4, low=low, high=high)
+    right = Interval(**asdict(accuracy)) if accuracy else whole
     return Judged(
-        n=100, accuracy=whole, mean_confidence=whole, gap=whole, bins=(), ece=0.1, ece_null=0.1, ece_null_high=0.1,
+        n=n, accuracy=right, mean_confidence=whole, gap=whole, bins=(), ece=0.1, ece_null=0.1, ece_null_high=0.1,
         brier=0.2, log_loss=0.6, auroc=None, aurc=0.4, augrc=0.2, coverage=(), risk=(),
     )  # fmt: skip
 
@@ -76,6 +82,31 @@ def test_seeds_give_an_interval_over_seeds_and_pairs() -> None:
     assert found.high is not None
     assert found.low < 0.309 < 0.498 < found.high
     assert found.n_seeds == 3
+
+
+def test_pairs_of_one_prompt_count_for_less_in_the_accuracy() -> None:
+    """Of 40 prompts 24 are right with all of their five pairs: as 40 pairs, of which 24 are right, and not as 200. More
+    pairs than those with a human label say nothing."""
+    right = np.repeat([1.0] * 24 + [0.0] * 16, 5)
+    stated = accuracy(right, np.repeat(np.arange(40), 5))
+    judged = judge(0.35, 0.45, n=200, accuracy=stated)
+    one = of_labels("accuracy", [summary(200, 300, 400, 100, judged=judged)])
+    assert one is not None
+    assert (one.low, one.high) == pytest.approx((stated.low, stated.high), abs=1e-9)
+    assert one.n_prompts == 200
+    assert (one.low, one.high) == pytest.approx((0.446, 0.737), abs=2e-3)  # Wilson's of 24 of 40
+    three = [summary(200, 300, 400, 100, accuracy=share, judged=judged) for share in (0.59, 0.6, 0.61)]
+    several, bare = of_labels("accuracy", three), over_seeds([0.59, 0.6, 0.61], 1000)
+    assert several is not None
+    assert several.half_width > 0.14 > 2 * bare.half_width
+    assert several.another is not None
+    assert several.another > several.half_width
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_what_an_interval_is_worth_is_read_off_it(share: float) -> None:
+    assert worth_of(share, *wilson(share, 37.5)) == pytest.approx(37.5)
+    assert worth_of(0.5, 0.5, 0.5) is None
 
 
 def test_labels_without_a_figure_answer_nothing() -> None:

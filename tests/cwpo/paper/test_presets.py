@@ -7,6 +7,7 @@ from cwpo.config.presets import PRESETS, comparison
 from cwpo.config.run import expand
 from cwpo.paper import published
 from cwpo.paper.presets import HUB_CONTROLS, PAPER_PRESETS, PaperPreset, all_presets, presets_of
+from cwpo.paper.protocol import departures
 
 
 @pytest.mark.parametrize("preset", PAPER_PRESETS.values(), ids=lambda preset: preset.name)
@@ -21,6 +22,28 @@ def test_every_run_of_a_preset_is_valid_and_no_two_are_the_same(preset: PaperPre
 def test_every_table_has_a_sweep_and_a_small_one(table: str) -> None:
     assert presets_of(table, sandbox=False)
     assert presets_of(table, sandbox=True)
+
+
+def test_presets_depart_from_the_protocol_where_the_experiment_is_another_one_and_nowhere_else() -> None:
+    """The paper swaps chosen labels and judges the sources of its mixes apart; of ws without SFT it has the accuracy
+    alone."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for preset in PAPER_PRESETS.values():
+        for run in expand({**comparison(preset), "seed": 0}) if not preset.sandbox else ():
+            for metric in ("gra", "accuracy"):
+                found.setdefault((preset.name, metric), set()).update(departures(run, metric))
+    assert {name: words for name, words in found.items() if words} == {
+        **{
+            ("t25", metric): {
+                f"data.swapped_labels {share} by chance (harmful pairs with large reward gaps)"
+                for share in ("0.05", "0.1", "0.15", "0.2")
+            }
+            for metric in ("gra", "accuracy")
+        },
+        ("t24", "gra"): {"data.mix judged on all sources together (on harmless and helpful prompts apart)"},
+        ("t6-alone", "gra"): {"sft.data none (pool)"},
+    }
+    assert len(found) > 50
 
 
 def test_online_and_offline_are_told_apart_by_name_and_nothing_else_changes() -> None:

@@ -378,6 +378,16 @@ def test_the_spread_between_seeds_is_measured_where_two_settings_share_seeds() -
     assert power.measured_spread(one_seed, outcomes) == power.SeedSpread()
 
 
+def test_related_prompts_are_one_in_the_spread_between_seeds() -> None:
+    """Each prompt four times with one outcome: taken for news, what moves by chance would be the seeds'."""
+    runs, once = tables(np.random.default_rng(3), seeds=9, prompts=100, sd=0.0)
+    copies = [once.assign(prompt_id=once["prompt_id"] + f".{copy}", cluster=once["prompt_id"]) for copy in range(4)]
+    four = pd.concat(copies, ignore_index=True)
+    found = power.measured_spread(runs, four)
+    assert found.sd == pytest.approx(power.measured_spread(runs, once).sd)
+    assert power.measured_spread(runs, four.drop(columns="cluster")).sd > found.sd + 0.01
+
+
 @pytest.mark.parametrize(("prompts", "seeds", "sd"), [(512, 3, 0.015), (400, 8, 0.02), (700, 1, 0.0)])
 def test_the_detectable_difference_matches_a_simulation_within_a_seventh(prompts: int, seeds: int, sd: float) -> None:
     """80 % power lies between 0.85 and 1.15 times what the plan says."""
