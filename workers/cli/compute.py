@@ -32,7 +32,12 @@ def compute_for(config: RunConfig, device: str) -> Callable[[StageSpec], Compute
         wanted = config.execution.gpus
         cards = visible_gpus()
         places = cards if wanted == "auto" else cards[: int(wanted)]
-    return lambda spec: once_smaller(in_room(compute_on(places, spec.settings)))
+
+    def compute(spec: StageSpec) -> Compute:
+        in_ranks = compute_on(places, spec.settings)
+        return once_smaller(in_room(in_ranks), cards=max(1, sum(map(bool, places))) if in_ranks else 1)
+
+    return compute
 
 
 def prepare(device: str, threads: int | None, *, default_threads: int | None = None, gpu: bool = True) -> str:
