@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from cwpo.config.environment import settings
+from cwpo.config.environment import number_cards_as_listed, settings
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError
 from cwpo.stages.execute import Compute
@@ -45,6 +45,7 @@ def prepare(device: str, threads: int | None, *, default_threads: int | None = N
 
     `auto` is the first GPU, or the CPU where there is none or `gpu` is False.
     """
+    number_cards_as_listed()
     import torch
 
     torch.set_num_threads(max(1, threads or default_threads or os.cpu_count() or 1))
