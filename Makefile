@@ -78,7 +78,7 @@ bench: $(VENV)/.ready-dev
 
 gpu: $(VENV)/.ready-dev
 	@$(BIN)/python -c "import sys, torch; torch.cuda.is_available() or sys.exit('make gpu needs a CUDA GPU, and there is none here: $(BIN)/python -m benchmarks gpu --device cpu --shapes tiny tries its script without one.')"
-	@$(BIN)/python -m pytest -q -m gpu tests/cwpo/models
+	@$(BIN)/python -m pytest -q -m gpu tests
 	@$(BIN)/python -m benchmarks gpu $(ARGS)
 
 audit: $(VENV)/.ready-run

@@ -64,7 +64,13 @@ class RanksLost(CwpoError):
 
 
 class OutOfMemory(CwpoError):
-    """A process that computes a stage had no memory left, of its card or of the machine."""
+    """A process that computes a stage had no memory left.
+
+    `card`: it was its card's memory, and not the machine's."""
+
+    def __init__(self, sentence: str, *, card: bool = False) -> None:
+        self.card = card
+        super().__init__(sentence)
 
 
 class Damaged(ArtifactError):
@@ -103,6 +109,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, CwpoError):  # whose words may be a server's that was asked
         return isinstance(error, OutOfMemory) or (error.__cause__ is not None and _has_no_memory(error.__cause__))
     return _has_no_memory(error) or any(words in str(error).lower() for words in _NO_MEMORY)
+
+
+def is_of_a_card(error: BaseException) -> bool:
+    """Of an error that says that memory ran out: whether it was a card's, itself or as the cause of a sentence."""
+    if isinstance(error, OutOfMemory) and error.card:
+        return True
+    if isinstance(error, CwpoError) and error.__cause__ is not None:
+        return is_of_a_card(error.__cause__)
+    return "cuda" in f"{type(error).__module__} {error}".lower()
 
 
 def _has_no_memory(error: BaseException) -> bool:

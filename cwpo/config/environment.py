@@ -16,6 +16,7 @@ from cwpo.redaction import know_from
 
 T = TypeVar("T")
 
+_LEAST_GRACE, _TO_END = 15, 5  # seconds: that ranks have to stop at least; that their job has left after that
 PEOPLE, PASSED_ON, OTHERS = "people", "passed on", "others"
 
 
@@ -117,9 +118,10 @@ class Environment:
     rank_silence = Variable(
         "CWPO_RANK_SILENCE", to.count, 60, "seconds without a sign of life after which a rank counts as hung", "60"
     )
-    rank_grace = Variable(
-        "CWPO_RANK_GRACE", to.count, 15,
-        "seconds that ranks have to stop when they are asked to, before they are killed", "15",
+    rank_patience = Variable[int | None](
+        "CWPO_RANK_GRACE", to.count, None,
+        "seconds that ranks have to stop when they are asked to, before they are killed",
+        "`CWPO_STOP_GRACE` less 5, at least 15",
     )  # fmt: skip
     rank_wait = Variable(
         "CWPO_RANK_WAIT", to.count, 1800, "seconds that a rank waits for the others before it gives up", "1800"
@@ -282,6 +284,15 @@ class Environment:
         return self.home_folder.resolve()
 
     @property
+    def rank_grace(self) -> int:
+        """Seconds that ranks have to stop: all that their job has, but for what it takes to end them and to say so.
+
+        Where that is less than 15, it is 15, or as much as the job has."""
+        if self.rank_patience is not None:
+            return self.rank_patience
+        return max(self.stop_grace - _TO_END, min(_LEAST_GRACE, self.stop_grace))
+
+    @property
     def own_worker(self) -> int:
         """The row of the worker whose process this is."""
         if self.worker_id is None:
@@ -327,6 +338,7 @@ READ_ELSEWHERE = (
 )
 
 _own: MutableMapping[str, str] = os.environ
+_ORDER, _AS_LISTED = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"  # CUDA by itself begins with the fastest card
 
 settings = Environment(_own)
 know_from(lambda: _own)
@@ -338,8 +350,13 @@ def variables() -> Iterator[Variable[Any]]:
 
 
 def for_child(**changes: str) -> dict[str, str]:
-    """What a child process is given: all that this one has, with changes."""
-    return {**_own, **changes}
+    """What a child process is given: all that this one has, with changes; it numbers cards as nvidia-smi does."""
+    return {**_own, _ORDER: _own.get(_ORDER) or _AS_LISTED, **changes}
+
+
+def number_cards_as_listed() -> None:
+    """Let CUDA in this process number the cards as nvidia-smi does, unless somebody chose; before it looks at them."""
+    set_here(**{_ORDER: _own.get(_ORDER) or _AS_LISTED})
 
 
 def set_here(**changes: str) -> None:

@@ -142,9 +142,14 @@ def _packed_hidden(path: ForwardPath, batch: PackedBatch) -> Tensor:
 
 
 def _autocast(path: ForwardPath, batch: PackedBatch) -> AbstractContextManager[Any]:
+    """bfloat16 arithmetic over float32 weights, each rounded where it is used.
+
+    Autocast's cache would hold the rounded copies of all weights until the forward pass ends, also of layers that are
+    made again and of weights that are split over cards. A forward pass uses each weight once: no value depends on it.
+    """
     if not path.autocast:
         return nullcontext()
-    return torch.autocast(batch.input_ids.device.type, dtype=torch.bfloat16)
+    return torch.autocast(batch.input_ids.device.type, dtype=torch.bfloat16, cache_enabled=False)
 
 
 def _token_logps(path: ForwardPath, hidden: Tensor, targets: Tensor, squares: bool) -> tuple[Tensor, Tensor]:

@@ -126,7 +126,9 @@ def start(program: str, order: dict[str, Any], place: str, reporter: Reporter | 
 
 
 def _environment(place: str, size: int) -> dict[str, str]:
-    """What a rank is started with: its card, its threads, and where it talks to the others: on this machine alone."""
+    """What a rank is started with: its card, its threads, and where it talks to the others: on this machine alone.
+
+    Beside a card texts are read on several cores, as in a worker that has one."""
     threads = min(MOST_THREADS, max(1, (os.cpu_count() or 1) // size)) if place else 1
     loopback = "lo" if sys.platform.startswith("linux") else "lo0"
     return for_child(
@@ -134,7 +136,7 @@ def _environment(place: str, size: int) -> dict[str, str]:
         CUDA_VISIBLE_DEVICES=place,
         OMP_NUM_THREADS=str(threads),
         MKL_NUM_THREADS=str(threads),
-        TOKENIZERS_PARALLELISM="false",
+        TOKENIZERS_PARALLELISM="true" if place else "false",
         GLOO_SOCKET_IFNAME=settings.gloo_interface or loopback,
         NCCL_SOCKET_IFNAME=settings.nccl_interface or loopback,
     )

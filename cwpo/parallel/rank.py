@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cwpo.config.environment import settings
-from cwpo.errors import CwpoError, is_out_of_memory, sentence_of
+from cwpo.errors import CwpoError, is_of_a_card, is_out_of_memory, sentence_of
 from cwpo.parallel.lifeline import die_with_parent, end_with
 from cwpo.parallel.lines import Writer
 from cwpo.redaction import without_secrets
 
 BEAT_SECONDS = 1.0
 _LONGEST_MESSAGE = 2**16  # characters of one log message
-# What torch says when another rank is gone or too slow: never the cause of anything, always a consequence.
+# What torch says when another rank is gone or too slow: never the cause of anything, always a consequence. Unless it
+# says that memory ran out, which it asks for itself where ranks begin to talk.
 _OF_THE_GROUP = (
     "gloo", "nccl", "distbackenderror", "distnetworkerror", "diststoreerror",
     "connection closed by peer", "connection reset by peer",
@@ -79,13 +80,15 @@ def main() -> NoReturn:
 
 def described(error: Exception) -> dict[str, Any]:
     """An exception as plain values: the names of its classes, its sentence, and when it came."""
-    text = f"{type(error).__name__} {error}".lower()
+    text, no_memory = f"{type(error).__name__} {error}".lower(), is_out_of_memory(error)
+    follows = not (isinstance(error, CwpoError) or no_memory) and any(words in text for words in _OF_THE_GROUP)
     return {
         "classes": [kind.__name__ for kind in type(error).__mro__],
         "sentence": sentence_of(error),
         "field": getattr(error, "field", None),
-        "out_of_memory": is_out_of_memory(error),
-        "of_the_group": not isinstance(error, CwpoError) and any(words in text for words in _OF_THE_GROUP),
+        "out_of_memory": no_memory,
+        "card": no_memory and is_of_a_card(error),
+        "of_the_group": follows,
         "at": time.monotonic(),
         "trace": without_secrets("".join(traceback.format_exception(error)))[-_LONGEST_MESSAGE:],
     }

@@ -63,7 +63,7 @@ def rebuilt(told: dict[str, Any]) -> errors.CwpoError:
     """The exception of a rank; one whose type has no sentence of its own becomes a RankError with its sentence."""
     sentence = str(told["sentence"])
     if told.get("out_of_memory"):
-        return errors.OutOfMemory(sentence)
+        return errors.OutOfMemory(sentence, card=bool(told["card"]))
     kind = next((_NAMED[name] for name in told["classes"] if name in _NAMED), errors.CwpoError)
     if kind is errors.ConfigError:
         return errors.ConfigError(told["field"], sentence.removeprefix(f"{told['field']}: "))

@@ -93,11 +93,12 @@ class Saver:
             self.interval = max(self.seconds, seconds / SHARE)
 
     def _has_room(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether all ranks' copies fit in host memory; they are made once and used again."""
+        """Whether all ranks' copies fit in host memory, pinned ones with what is rounded up; they are made once and
+        used again."""
         if self._room is None:
             ranks = self._training.ranks
             copies = ranks.size if self._split else 1
-            needed = copies * sum(tensor.nbytes for tensor in tensors.values())
+            needed = copies * sum(taken(tensor.nbytes, pinned=tensor.is_cuda) for tensor in tensors.values())
             self._room = not ranks.any(_ROOM * needed > free_memory("cpu"))
         return self._room
 
@@ -111,6 +112,11 @@ class Saver:
         if cards:
             torch.cuda.current_stream(cards[0]).synchronize()
         return {name: self._buffers[name] for name in tensors}
+
+
+def taken(number_of_bytes: int, *, pinned: bool) -> int:
+    """Bytes of host memory that a copy takes: torch gives pinned memory in blocks of a power of two."""
+    return 1 << (number_of_bytes - 1).bit_length() if pinned and number_of_bytes else number_of_bytes
 
 
 def _on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

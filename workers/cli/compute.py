@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from cwpo.config.environment import settings
+from cwpo.config.environment import number_cards_as_listed, settings
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError
 from cwpo.stages.execute import Compute
@@ -32,7 +32,12 @@ def compute_for(config: RunConfig, device: str) -> Callable[[StageSpec], Compute
         wanted = config.execution.gpus
         cards = visible_gpus()
         places = cards if wanted == "auto" else cards[: int(wanted)]
-    return lambda spec: once_smaller(in_room(compute_on(places, spec.settings)))
+
+    def compute(spec: StageSpec) -> Compute:
+        in_ranks = compute_on(places, spec.settings)
+        return once_smaller(in_room(in_ranks), cards=max(1, sum(map(bool, places))) if in_ranks else 1)
+
+    return compute
 
 
 def prepare(device: str, threads: int | None, *, default_threads: int | None = None, gpu: bool = True) -> str:
@@ -40,6 +45,7 @@ def prepare(device: str, threads: int | None, *, default_threads: int | None = N
 
     `auto` is the first GPU, or the CPU where there is none or `gpu` is False.
     """
+    number_cards_as_listed()
     import torch
 
     torch.set_num_threads(max(1, threads or default_threads or os.cpu_count() or 1))

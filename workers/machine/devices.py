@@ -2,12 +2,14 @@
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 
 from cwpo.config.environment import settings
 
+_LISTED = re.compile(r"^GPU (\d+):", re.MULTILINE)  # parts of a card, MIG, stand indented below it
 FIRST_WITH_BF16 = 8.0  # compute capability of Ampere
 
 
@@ -24,7 +26,7 @@ def visible_gpus() -> tuple[str, ...]:
         listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    return tuple(str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU "))
+    return tuple(_LISTED.findall(listed.stdout))
 
 
 @dataclass(frozen=True, kw_only=True)

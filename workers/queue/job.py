@@ -29,7 +29,6 @@ from cwpo.report.numbers import duration
 from cwpo.stages.context import Execution
 from cwpo.stages.execute import StageResult
 from cwpo.stages.kinds import kind_named, stored_settings
-from cwpo.stages.plain import model_of
 from cwpo.stages.settings import Settings
 from db.errors import DatabaseError, DatabasePasses, DatabaseUnavailable, StaleToken
 from db.records import ClaimedStage
@@ -38,8 +37,7 @@ from db.repositories import workers as worker_rows
 from db.status import WORKER_BUSY
 from workers.machine import logs, patience
 from workers.machine.database import reading, writing, written
-from workers.machine.devices import card_memory
-from workers.machine.paths import home, store
+from workers.machine.paths import store
 from workers.machine.program import program
 from workers.queue import scheduler
 from workers.queue.ends import memory
@@ -205,12 +203,13 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
         _leave_the_cards()
     where = "cpu" if in_ranks else _torch_device(device, claimed.kind, wishes.device)
     place = store(patience=STORE_PATIENCE, should_stop=lease.should_stop)
+    shard = memory.splits(claimed.cards, of_stage, wishes) if in_ranks else None
     result = execute(
         store=place,
         fingerprint=claimed.fingerprint,
         settings=of_stage,
         inputs=claimed.inputs,
-        execution=replace(Execution.of(wishes, where), shard=_splits(claimed, of_stage, wishes) if in_ranks else None),
+        execution=replace(Execution.of(wishes, where), shard=shard),
         reporter=reporter,
         should_stop=lease.should_stop,
         compute=in_room(in_ranks),
@@ -252,24 +251,6 @@ def _places(claimed: ClaimedStage, device: str, wish: str) -> tuple[str, ...]:
     if device == "cpu" or wish == "cpu":
         return ("",) * (settings.cpu_ranks or claimed.cards.count("cpu"))
     return claimed.cards
-
-
-def _splits(claimed: ClaimedStage, of_stage: Settings, wishes: ExecutionConfig) -> bool | None:
-    """Whether the model has to be split over the claimed cards; None where sizes or cards are not known."""
-    from cwpo.models.shape import known_config, shape_of
-    from cwpo.models.sizes.fits import has_to_split
-
-    memory = card_memory()
-    sizes = [memory[card].total for card in claimed.cards if card in memory]
-    name = model_of(of_stage)
-    config = None if name is None else known_config(name, getattr(of_stage, "revision", None), home())
-    shape = None if config is None else shape_of(config)
-    if shape is None or not sizes:
-        return None
-    return has_to_split(
-        of_stage, shape, tokens=wishes.tokens_per_batch, cards=len(claimed.cards), card_bytes=min(sizes),
-        asked=wishes.gradient_checkpointing,
-    )  # fmt: skip
 
 
 def _leave_the_cards() -> None:
@@ -321,7 +302,8 @@ def _ran_out(
     _flush(lease)
 
     def write(session: Session) -> None:
-        log.error("%s", memory.ran_out(session, claimed.stage_id, claimed.token, where=where, gpu=gpu))
+        said = memory.ran_out(session, claimed.stage_id, claimed.token, where=where, gpu=gpu, cards=claimed.cards)
+        log.error("%s", said)
 
     _record(write)
 

@@ -19,8 +19,10 @@ from cwpo.stages.plain import model_of
 from cwpo.stages.settings import Settings
 
 
-def once_smaller(compute: Compute) -> Compute:
-    """The same computation; where memory runs out, once more with half the tokens at once and what else can be less."""
+def once_smaller(compute: Compute, *, cards: int = 1) -> Compute:
+    """The same computation; where memory runs out, once more with half the tokens at once and what else can be less.
+
+    cards: that a model which trains whole is split over."""
 
     def tried(context: StageContext[Any]) -> Computed:
         try:
@@ -28,7 +30,7 @@ def once_smaller(compute: Compute) -> Compute:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            less, failed = _less(context, error)
+            less, failed = _less(context, error, cards)
         if less is None:
             raise failed
         try:
@@ -36,7 +38,7 @@ def once_smaller(compute: Compute) -> Compute:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise OutOfMemory(_sentence(context, less)) from error
+            raise OutOfMemory(_sentence(context, less, cards=cards)) from error
 
     return tried
 
@@ -48,13 +50,13 @@ def shape_of_stage(settings: Settings, home: Path) -> Shape | None:
     return None if config is None else shape_of(config)
 
 
-def _less(context: StageContext[Any], error: Exception) -> tuple[StageContext[Any] | None, OutOfMemory]:
+def _less(context: StageContext[Any], error: Exception, cards: int) -> tuple[StageContext[Any] | None, OutOfMemory]:
     """What is tried next, and what is raised where nothing can be less. The memory of the failed try is given back."""
     traceback.clear_frames(error.__traceback__)
     gc.collect()
     if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-    failed = OutOfMemory(_sentence(context))
+    failed = OutOfMemory(_sentence(context, cards=cards))
     failed.__cause__ = error.with_traceback(None)
     shape = shape_of_stage(context.settings, context.store.root.parent)
     less = smaller.smaller(context.settings, _config(context), shape)
@@ -70,13 +72,13 @@ def _less(context: StageContext[Any], error: Exception) -> tuple[StageContext[An
     return replace(context, execution=execution), failed
 
 
-def _sentence(*tried: StageContext[Any]) -> str:
+def _sentence(*tried: StageContext[Any], cards: int) -> str:
     """With what it was tried, and what would fit."""
     last = tried[-1]
     shape = shape_of_stage(last.settings, last.store.root.parent)
     words = (smaller.words(one.settings, _config(one), shape) for one in tried)
     with_what = ", and again with ".join(word for word in words if word)
-    remedy = smaller.what_would_fit(last.settings, _config(last), shape, whole_memory(last.device))
+    remedy = smaller.what_would_fit(last.settings, _config(last), shape, whole_memory(last.device), cards=cards)
     return f"Out of memory{f' with {with_what}' if with_what else ''}; {remedy}, then retry; finished stages are kept."
 
 

@@ -1,7 +1,9 @@
 """Bytes of host memory that a stage takes beside its card. No torch.
 
 Weights go to the card file by file, so that no more than a file of them is ever on the host; a checkpoint is copied to
-the host before it is written. A model that is split over cards is read whole by each of its processes first.
+the host before it is written. Copies that training does not wait for are pinned and take up to twice as much; they are
+made where that is free, so that no stage needs it. A model that is split over cards is read whole by each of its
+processes first.
 """
 
 from cwpo.models.shape import Shape

@@ -9,7 +9,7 @@ from typing import Any
 from cwpo.config.parts import ExecutionConfig
 from cwpo.models import memory_estimate
 from cwpo.models.shape import Shape
-from cwpo.models.sizes.fits import CARDS, CONTEXT, GIGABYTE, first_that_fits, ways, words_of
+from cwpo.models.sizes.fits import CARDS, CONTEXT, GIGABYTE, first_that_fits, ways
 from cwpo.stages.kinds import kind_of
 from cwpo.stages.settings import SampleSettings, ScorerSettings, Settings
 
@@ -59,46 +59,60 @@ def words(settings: Settings, execution: ExecutionConfig, shape: Shape | None) -
     return " and ".join(parts)
 
 
-def what_would_fit(settings: Settings, execution: ExecutionConfig, shape: Shape | None, have: int | None) -> str:
-    """What to change, in words that end a sentence. have: bytes of the card, or of the machine's memory."""
+def what_would_fit(
+    settings: Settings, execution: ExecutionConfig, shape: Shape | None, have: int | None, *, cards: int = 1
+) -> str:
+    """What to change, in words that end a sentence. have: bytes of each card, or of the machine's memory. cards: that
+    the model was split over."""
     if isinstance(settings, SampleSettings) and settings.batches is not None:
         return "answers in bf16 belong to their batch: lower evaluation.cache_gb, or sample in fp32"
     if kind_of(settings).light or shape is None:
         return "close what else uses memory, lower execution.tokens_per_batch or choose a smaller model"
-    now = _bytes(settings, shape, execution.tokens_per_batch)
+    now = _bytes(settings, shape, execution.tokens_per_batch, cards)
     if now is None or (have is not None and now + CONTEXT <= memory_estimate.SAFE * have):
         return _ROOM
-    if have is not None and (tokens := _tokens_that_fit(settings, execution, shape, have)) is not None:
+    if have is not None and (tokens := _tokens_that_fit(settings, execution, shape, have, cards)) is not None:
         return f"by the estimate execution.tokens_per_batch: {tokens} fits into {have / GIGABYTE:.1f} GB"
     least = min(execution.tokens_per_batch, LEAST_TOKENS)
-    taken = _bytes(settings, shape, least)
+    taken = _bytes(settings, shape, least, cards)
     if taken is None or (have is not None and taken + CONTEXT <= memory_estimate.SAFE * have):
         return _ROOM
-    possible = ways(settings, shape, tokens=least, asked=None, counts=(1,))
+    return _larger(settings, shape, least, have, taken, cards)
+
+
+def _larger(settings: Settings, shape: Shape, least: int, have: int | None, taken: int, cards: int) -> str:
+    """Which cards would do for the fewest tokens, as many as there were, or what else can be changed."""
+    whole = kind_of(settings).trains and memory_estimate.lora_of(settings) is None
+    cards = cards if whole else 1
+    possible = ways(settings, shape, tokens=least, asked=None, counts=(cards,))
     larger = (size for size in CARDS if have is None or size * GIGABYTE > 1.05 * have)
     found = ((size, first_that_fits(possible, memory_estimate.SAFE * size)) for size in larger)
     size, way = next(((size, way) for size, way in found if way is not None), (0, None))
-    how = "" if way is None or way.four_bits or not way.checkpointing else f" {words_of(way)}"
-    fits = f", which fits a card of {size} GB{how}: use such a one" if way is not None else ":"
-    adapter = ", set model.lora" if kind_of(settings).trains and memory_estimate.lora_of(settings) is None else ""
-    told = f"by the estimate it takes {(taken + CONTEXT) / GIGABYTE:.1f} GB at least{fits}{adapter}"
+    how = "" if way is None or way.four_bits or not way.checkpointing else " with gradient checkpointing"
+    which, such = ("a card", "such a one") if cards == 1 else (f"{cards} cards", "such cards")
+    fits = f", which fits {which} of {size} GB{how}: use {such}" if way is not None else ":"
+    each = "" if cards == 1 else f" of each of {cards} cards"
+    adapter = ", set model.lora" if whole else ""
+    told = f"by the estimate it takes {(taken + CONTEXT) / GIGABYTE:.1f} GB{each} at least{fits}{adapter}"
     return f"{told} or choose a smaller model".replace(":, ", ": ").replace(": or ", ": ")
 
 
-def _tokens_that_fit(settings: Settings, execution: ExecutionConfig, shape: Shape, have: int) -> int | None:
+def _tokens_that_fit(
+    settings: Settings, execution: ExecutionConfig, shape: Shape, have: int, cards: int
+) -> int | None:  # fmt: skip
     """The largest half of a half … of what was tried that the estimate has room for."""
     tokens = execution.tokens_per_batch // 2
     while tokens >= LEAST_TOKENS and not fixes_tokens(settings, shape):
-        taken = _bytes(settings, shape, tokens)
+        taken = _bytes(settings, shape, tokens, cards)
         if taken is not None and taken + CONTEXT <= memory_estimate.SAFE * have:
             return tokens
         tokens //= 2
     return None
 
 
-def _bytes(settings: Settings, shape: Shape, tokens: int) -> int | None:
-    """With activations made again where it trains."""
-    need: Any = memory_estimate.of_stage(settings, shape, tokens=tokens)
+def _bytes(settings: Settings, shape: Shape, tokens: int, cards: int) -> int | None:
+    """Of each card, with activations made again where it trains."""
+    need: Any = memory_estimate.of_stage(settings, shape, tokens=tokens, cards=cards)
     if need is None:
         return None
     return int(need.total_checkpointed if kind_of(settings).trains else need.total)

@@ -7,10 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from cwpo.config.environment import PEOPLE, READ_ELSEWHERE, Environment, Variable, for_child, settings, variables
+from cwpo.config.environment import (
+    PEOPLE,
+    READ_ELSEWHERE,
+    Environment,
+    Variable,
+    for_child,
+    number_cards_as_listed,
+    settings,
+    variables,
+)
 from cwpo.errors import ConfigError
 from workers.machine.database import database_url
 from workers.machine.paths import home, store
+from workers.machine.processes import child_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLE_ROW = re.compile(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \| (.+) \| (.+) \|$", re.MULTILINE)
@@ -96,6 +106,35 @@ def test_switches_are_on_unless_0_or_empty() -> None:
     values = [Environment({"DEMO_EXIT": text}).demo_exit for text in ("1", "yes", "0", "")]
     assert values == [True, True, False, False]
     assert [Environment({"CWPO_TUNE_MALLOC": text}).tune_malloc for text in ("1", "0", "")] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ({}, 20),
+        ({"CWPO_STOP_GRACE": "120"}, 115),
+        ({"CWPO_STOP_GRACE": "18"}, 15),
+        ({"CWPO_STOP_GRACE": "3"}, 3),
+        ({"CWPO_STOP_GRACE": "120", "CWPO_RANK_GRACE": "7"}, 7),
+    ],
+)
+def test_ranks_have_as_long_to_stop_as_their_job_has_but_for_its_end(values: dict[str, str], seconds: int) -> None:
+    assert Environment(values).rank_grace == seconds
+
+
+@pytest.mark.parametrize(
+    ("chosen", "order"), [(None, "PCI_BUS_ID"), ("", "PCI_BUS_ID"), ("FASTEST_FIRST", "FASTEST_FIRST")]
+)
+def test_cards_are_numbered_as_nvidia_smi_does_unless_somebody_chose(
+    chosen: str | None, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("CUDA_DEVICE_ORDER")
+    assert for_child()["CUDA_DEVICE_ORDER"] == child_environment()["CUDA_DEVICE_ORDER"] == order
+    assert settings.values.get("CUDA_DEVICE_ORDER") == chosen
+    number_cards_as_listed()
+    assert settings.values["CUDA_DEVICE_ORDER"] == order
 
 
 def test_a_child_gets_what_we_have_with_changes(monkeypatch: pytest.MonkeyPatch) -> None:

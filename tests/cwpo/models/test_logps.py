@@ -1,11 +1,15 @@
 """Packed, prompt-shared, fused log-probabilities and scores equal those of plain concatenated forward passes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
 from cwpo.models import attention, logps
@@ -248,3 +252,66 @@ def test_gradients_under_wide_logits_stay_near_float32():
 def test_float32_is_the_same_to_the_bit_with_and_without_wide_logits():
     path = path_of(tiny.policy("opt"))
     assert torch.equal(all_logps(path, ROWS, 90), all_logps(replace(path, wide=True), ROWS, 90))
+
+
+def cached(path, batch):
+    """bfloat16 as torch has it unless told otherwise: each weight is rounded once, and the copy is kept."""
+    return torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["kept", "checkpointed"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_rounding_weights_where_they_are_used_changes_no_value(architecture, again, monkeypatch):
+    """To the bit: losses and gradients, with tied embeddings (Qwen2) and untied ones, packed and padded."""
+    found = []
+    for autocast in (cached, logps._autocast):
+        monkeypatch.setattr(logps, "_autocast", autocast)
+        model = tiny.policy(architecture).train()
+        if again:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        given = all_logps(path_of(model, precision="bf16"), ROWS, 90)
+        (given * torch.linspace(-1.0, 1.3, 18, dtype=torch.float64).view(9, 2)).sum().backward()
+        found.append([given.detach(), *(weight.grad for weight in model.parameters())])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+    assert found[0][1].abs().sum() > 0
+
+
+class Rounded(TorchDispatchMode):
+    """Follows what is made of float32 in bfloat16, as long as anybody holds it."""
+
+    def __init__(self, shapes: set[torch.Size]) -> None:
+        super().__init__()
+        self._shapes, self._copies = shapes, []
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        made = function(*arguments, **(named or {}))
+        if function is torch.ops.aten._to_copy.default and made.dtype == torch.bfloat16 and made.shape in self._shapes:
+            self._copies.append(StorageWeakRef(made.untyped_storage()))
+        return made
+
+    def alive(self) -> int:
+        return sum(not copy.expired() for copy in self._copies)
+
+
+@contextmanager
+def looking(layer, seen: list[int], copies: Rounded) -> Iterator[None]:
+    """How many copies there are whenever the layer has been computed."""
+    hook = layer.register_forward_hook(lambda *_: seen.append(copies.alive()))
+    with copies:
+        yield
+    hook.remove()
+
+
+@pytest.mark.parametrize("architecture", ["opt", "qwen2", "gpt2"])
+def test_no_layer_leaves_rounded_weights_behind_where_it_is_made_again(architecture):
+    """After the last of two layers there are no more copies than one layer has matrices."""
+    model = tiny.policy(architecture).train()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    (layers,) = (one for one in model.modules() if isinstance(one, torch.nn.ModuleList) and len(one) == 2)
+    matrices = [weight.shape for weight in layers[0].parameters() if weight.ndim == 2]
+    copies, seen = Rounded({*matrices, *(shape[::-1] for shape in map(tuple, matrices))}), []
+    path = path_of(model, precision="bf16")
+    with looking(layers[-1], seen, copies):
+        response_logps(path, pack(ROWS, 90)[0])
+    assert copies._copies
+    assert seen[0] <= len(matrices)

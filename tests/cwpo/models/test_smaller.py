@@ -84,6 +84,23 @@ def test_what_would_fit_is_said_by_the_estimate(shape: Shape) -> None:
     assert "choose a smaller model" in smaller.what_would_fit(whole, USUAL, None, None)
 
 
+def test_a_model_that_was_split_is_reckoned_with_all_its_cards(shape: Shape) -> None:
+    """Four of 16 GB hold what one of 24 GB does not; what does not fit them is said of as many cards."""
+    whole = stage.settings("align", lora=None)
+    alone = smaller.what_would_fit(whole, USUAL, shape, 16 * 10**9)
+    assert "which fits a card of 48 GB" in alone
+    said = smaller.what_would_fit(whole, USUAL, shape, 16 * 10**9, cards=4)
+    assert "that fits: close what else uses the memory" in said
+    large = replace(shape, layers=4 * shape.layers)
+    said = smaller.what_would_fit(whole, USUAL, large, 10 * 10**9, cards=4)
+    assert " GB of each of 4 cards at least, which fits 4 cards of " in said
+    assert ": use such cards, set model.lora" in said
+    nowhere = smaller.what_would_fit(whole, USUAL, replace(shape, layers=4000), 24 * 10**9, cards=4)
+    assert nowhere.endswith(" GB of each of 4 cards at least: set model.lora or choose a smaller model")
+    adapter = smaller.what_would_fit(stage.settings("align", lora=LORA), USUAL, large, 10**9, cards=4)
+    assert "4 cards" not in adapter
+
+
 def _allocates(most: int) -> Any:
     """A stage that writes something, and takes memory that nobody has for more tokens than that."""
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from cwpo.errors import Cancelled, ConfigError, CwpoError, DataError, OutOfMemory, RankError, RanksLost
+from cwpo.parallel import process
 from cwpo.parallel.killed import memory_kills
 from cwpo.parallel.launch import compute_in_ranks
 from cwpo.stages.execute import Computed
@@ -96,6 +97,18 @@ def test_one_rank_ends_all_and_its_reason_is_the_one_that_is_told(
         assert getattr(raised.value, "outside", False)
     if act == "second_has_a_bug":
         assert "odd_rank.py" in "\n".join(raised.value.__notes__)
+
+
+@pytest.mark.parametrize(("place", "several"), [("1", "true"), ("", "false")], ids=["card", "CPU"])
+def test_a_rank_reads_texts_on_several_cores_where_it_has_a_card_and_numbers_cards_as_listed(
+    place: str, several: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    given = process._environment(place, 2)
+    assert given["CUDA_VISIBLE_DEVICES"] == place
+    assert given["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert given["TOKENIZERS_PARALLELISM"] == several
 
 
 def test_a_rank_that_is_stopped_is_noticed_by_its_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 
 from cwpo.parallel.ranks import ALONE
 from cwpo.training.checkpoints import CHECKPOINT, ExtraState, Training, load_checkpoint, whole_checkpoints
-from cwpo.training.saving import SHARE, Saver
+from cwpo.training.saving import SHARE, Saver, taken
 from tests.cwpo.stage import TRAIN, context
 
 CONFIG = {"train": TRAIN, "precision": "fp32", "seed": 0}
@@ -95,6 +96,22 @@ def test_a_whole_checkpoint_is_there_when_save_returns_and_so_is_one_without_roo
     monkeypatch.setattr("cwpo.training.saving.free_memory", lambda device: 100)
     saver_of(training(), tmp_path / "tight").save(4, whole=False)
     assert stored(tmp_path / "tight")[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("size", "pinned", "expected"),
+    [(0, True, 0), (1, True, 1), (4096, True, 4096), (4097, True, 8192), (3 * 2**30, True, 2**32), (4097, False, 4097)],
+)
+def test_a_pinned_copy_takes_the_next_power_of_two(size, pinned, expected):
+    assert taken(size, pinned=pinned) == expected
+
+
+@pytest.mark.parametrize(("free", "room"), [(1.25 * 3 * 2**32, True), (1.24 * 3 * 2**32, False)])
+def test_copies_of_a_cards_tensors_have_room_where_their_blocks_have(tmp_path, monkeypatch, free, room):
+    """Three tensors of 3 GB on a card are copied into three blocks of 4 GB."""
+    monkeypatch.setattr("cwpo.training.saving.free_memory", lambda device: int(free))
+    tensors = dict.fromkeys("abc", SimpleNamespace(nbytes=3 * 2**30, is_cuda=True))
+    assert saver_of(training(), tmp_path)._has_room(tensors) is room
 
 
 def test_checkpoints_of_earlier_versions_are_read(tmp_path):

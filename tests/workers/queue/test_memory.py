@@ -8,16 +8,19 @@ from typing import Any
 import pytest
 
 from cwpo.config.environment import settings
+from cwpo.config.parts import ExecutionConfig
 from cwpo.errors import OutOfMemory, is_out_of_memory
 from cwpo.parallel.killed import Cause
 from cwpo.stages import execute
 from db import queries
 from db.records import AttemptRow
+from tests.cwpo import stage
 from tests.workers.workplace import Workplace
 from workers import api
 from workers.api import keeping
 from workers.machine.database import reading
 from workers.queue import job, lease
+from workers.queue.ends import memory
 
 WISHED = 512  # tokens: more than a batch of these rows holds, and half of them less
 TRAINED = ("annotator", "align")
@@ -129,6 +132,32 @@ def test_a_stage_that_no_smaller_batch_helps_is_not_tried_again(place: Workplace
     assert lease.give_up_stages(me, cause=Cause.MEMORY) == 1
     said = str(place.run(run_id).error)
     assert said.startswith("Stage data failed: Out of memory; close what else uses memory")
+
+
+@pytest.mark.parametrize(("split", "parts"), [(True, 4), (None, 4), (False, 1)], ids=["split", "unknown", "repeated"])
+def test_the_remedy_counts_the_cards_that_a_model_was_split_over(
+    split: bool | None, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def remedy(*of: Any, cards: int) -> str:
+        asked.append(cards)
+        return "use other cards"
+
+    used = ExecutionConfig(tokens_per_batch=128, gradient_checkpointing=True)
+    monkeypatch.setattr(memory, "execution_of", lambda *of: used)
+    monkeypatch.setattr(memory, "_wished", lambda *of: used)
+    monkeypatch.setattr(memory, "splits", lambda *of: split)
+    monkeypatch.setattr(memory, "gpu_memory", lambda: 24 * 10**9)
+    monkeypatch.setattr(memory.leases, "mark_ran_out", lambda *of: None)
+    monkeypatch.setattr(memory.leases, "ran_out", lambda *of: [])
+    monkeypatch.setattr(memory.stages, "fail", lambda *of, error: None)
+    monkeypatch.setattr(memory.smaller, "what_would_fit", remedy)
+    said = memory.ran_out(
+        None, 1, 1, stage.settings("align"), where=memory.Where.CARD, gpu=True, cards=("0", "1", "2", "3")
+    )  # type: ignore[arg-type]
+    assert "use other cards" in said
+    assert asked == [parts]
 
 
 def test_what_a_server_says_of_its_memory_is_not_ours() -> None:

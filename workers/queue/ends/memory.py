@@ -3,21 +3,23 @@
 With what each attempt was executed that ran out stays on the attempt, so that whoever claims the stage next knows it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from cwpo.config.parts import ExecutionConfig
+from cwpo.errors import is_of_a_card
 from cwpo.models.shape import Shape
 from cwpo.models.sizes import smaller
 from cwpo.models.sizes.again import shape_of_stage
+from cwpo.models.sizes.fits import has_to_split
 from cwpo.models.sizes.machine import whole_memory
 from cwpo.stages.kinds import stored_settings
 from cwpo.stages.settings import Settings
 from db.repositories import leases, stages
-from workers.machine.devices import gpu_memory
+from workers.machine.devices import card_memory, gpu_memory
 from workers.machine.paths import home
 
 _BESIDE_A_CARD = (
@@ -35,7 +37,7 @@ class Where(StrEnum):
 
 def where_of(error: BaseException) -> Where:
     """Of the error that said it."""
-    return Where.CARD if "cuda" in f"{type(error).__module__} {error}".lower() else Where.MACHINE
+    return Where.CARD if is_of_a_card(error) else Where.MACHINE
 
 
 def execution_of(session: Session, stage_id: int, of_stage: Settings) -> ExecutionConfig:
@@ -56,12 +58,32 @@ def said_of(session: Session, stage_id: int, of_stage: Settings, execution: Exec
     return f"An earlier attempt ran out of memory: this one computes with {words}."
 
 
+def splits(cards: Sequence[str], of_stage: Settings, execution: ExecutionConfig) -> bool | None:
+    """Whether the model has to be split over these cards; None where sizes or cards are not known."""
+    memory = card_memory()
+    sizes = [memory[card].total for card in cards if card in memory]
+    shape = _shape(of_stage)
+    if shape is None or not sizes:
+        return None
+    return has_to_split(
+        of_stage, shape, tokens=execution.tokens_per_batch, cards=len(cards), card_bytes=min(sizes),
+        asked=execution.gradient_checkpointing,
+    )  # fmt: skip
+
+
 def ran_out(
-    session: Session, stage_id: int, token: int, of_stage: Settings | None = None, *, where: Where, gpu: bool
+    session: Session,
+    stage_id: int,
+    token: int,
+    of_stage: Settings | None = None,
+    *,
+    where: Where,
+    gpu: bool,
+    cards: Sequence[str] = (),
 ) -> str:
     """The held stage goes back to the queue where it is to be tried with less, else it fails; in a sentence.
 
-    Once with less of what the run asks for; after a retry by a person once with still less.
+    Once with less of what the run asks for; after a retry by a person once with still less. cards: on which it ran.
     """
     own = of_stage or stored_settings(*leases.described(session, stage_id))
     shape = _shape(own)
@@ -78,7 +100,9 @@ def ran_out(
     if where is Where.MACHINE and gpu:
         remedy = _BESIDE_A_CARD
     else:
-        remedy = smaller.what_would_fit(own, used, shape, gpu_memory() if gpu else whole_memory("cpu"))
+        parts = len(cards) if gpu and len(cards) > 1 and splits(cards, own, used) is not False else 1
+        have = gpu_memory() if gpu else whole_memory("cpu")
+        remedy = smaller.what_would_fit(own, used, shape, have, cards=parts)
     sentence = f"Out of memory{with_what}; {remedy}, then retry; finished stages are kept."
     stages.fail(session, stage_id, token, error=sentence)
     return sentence
