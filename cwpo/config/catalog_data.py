@@ -377,6 +377,7 @@ MODEL_PINS: Mapping[str, ModelPin] = {
     "Qwen/Qwen2.5-7B": ModelPin(commit="d149729398750b98c0af14eb82c78cfe92750796"),
     "Qwen/Qwen2.5-14B": ModelPin(commit="97e1e76335b7017d8f67c08a19d103c0504298c9"),
     "meta-llama/Llama-3.1-8B-Instruct": ModelPin(commit="0e9e39f249a16976918f6564b8830bc894c89659"),
+    "Skywork/Skywork-Reward-V2-Qwen3-0.6B": ModelPin(commit="8c14a4e9e6321deaf572544339b16b8d6bbe8886"),
     "Skywork/Skywork-Reward-V2-Llama-3.1-8B": ModelPin(commit="cba2f842f3f1af2f1b2f0d35e794d789976390c5"),
     "OpenAssistant/reward-model-deberta-v3-large-v2": ModelPin(commit="c4549779", ref="refs/pr/3"),
     "stanfordnlp/SteamSHP-flan-t5-large": ModelPin(commit="4f1c995", ref="refs/pr/2"),

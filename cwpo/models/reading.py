@@ -5,6 +5,7 @@ the numbers that one process would.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import numpy as np
@@ -59,12 +60,18 @@ def shared(
     for start in range(0, len(batches), ranks.size):
         together = batches[start : start + ranks.size]
         ctx.stop_together(stopped)
-        with torch.inference_mode():
+        with _without_gradient(ctx):
             own = [values(batch).double().cpu() for batch in ranks.share(together)]
         if ranks.size > 1:  # as text, which holds a float64 exactly
             told = ranks.gather([one.tolist() for one in own])
             own = [torch.tensor(one, dtype=torch.float64) for part in told for one in part]
         yield from zip(together, own, strict=True)
+
+
+def _without_gradient(ctx: WorkContext) -> AbstractContextManager[None]:
+    """Where ranks split models: without inference mode, in which FSDP2 would make the buffers of its first all-gather
+    as inference tensors and keep them, so that no later step could train on them."""
+    return torch.no_grad() if ctx.execution.shard else torch.inference_mode()
 
 
 def values_of(

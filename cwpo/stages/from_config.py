@@ -42,7 +42,7 @@ from cwpo.stages.settings import (
     WorldSettings,
 )
 
-BATCH_RULE = 1  # by which answers in bf16 are divided into batches (cwpo/evaluation/engines/batches.py)
+BATCH_RULE, ENGINE_RULE = 1, 2  # by which answers are divided into batches: in bf16 (engines/batches.py), by vLLM
 CARD_PAIRS = 1_000  # with human labels, that a judge is tried on
 CARD_HELDOUT = 0.2  # of the prompts, that a gold reward trained here is trained without to be tried on them
 QUESTION_VERSION = 1  # of what judge models are asked (cwpo/evaluation/judges/questions.py)
@@ -316,7 +316,8 @@ def _engine(config: RunConfig) -> EngineSettings | None:
     part = config.evaluation
     if part.engine == "native":
         return None
-    return EngineSettings(name=part.engine, version=part.engine_version or "", batch_invariant=part.batch_invariant)
+    version, alike = part.engine_version or "", part.batch_invariant
+    return EngineSettings(name=part.engine, version=version, batch_invariant=alike, rule=1 if alike else ENGINE_RULE)
 
 
 def gold(config: RunConfig, backbone: str, *, heldout: float | None = None) -> GoldSettings:

@@ -307,6 +307,7 @@ class EngineSettings:
     name: str
     version: str
     batch_invariant: bool
+    rule: int = usual(1)  # of its batches, where answers depend on them; 1: 512 answers at once
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ reference, answers where they are generated or scored; a stage without such a si
 and behind it (loading, writing) is the mean.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -39,6 +39,7 @@ from workers.plan import submission
 from workers.plan.judging import Judging
 from workers.plan.lasting import Lasting
 from workers.plan.memory import Machine, Memory, device_name
+from workers.plan.needs import is_shared
 
 DEVICES = ("gpu", "cpu")
 SHARES_PERCENT = ("top", "random", "bottom")  # weightings that keep `percent` of the pairs
@@ -78,6 +79,7 @@ class Plan:
     warnings: tuple[str, ...] = ()  # what will likely go wrong
     judging: Judging | None = None  # what judge models are asked; None: none is
     along: tuple[int, int] = (0, 0)  # answers of models along the alignments and of baselines, beside the evaluation's
+    single: tuple[str, ...] = ()  # kinds with a model that one process computes although more cards are asked for
 
     @property
     def stages_reused(self) -> int:
@@ -120,6 +122,7 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: PlanInputs) -> Plan:
     gpu = False
     devices: dict[str, float] = dict.fromkeys(DEVICES, 0.0)
     speed = Speed(known.measured)
+    todo = [pair for fingerprint, pair in specs.items() if known.status.get(fingerprint) != DONE]
     for fingerprint, (config, spec) in specs.items():
         if known.status.get(fingerprint) == DONE:
             seconds[fingerprint] = 0.0
@@ -146,18 +149,19 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: PlanInputs) -> Plan:
         wall_seconds=_wall([graph for _, graph in runs], seconds, devices, known.workers),
         human_labels=human_labels(runs, pairs, known.sets),
         gpu=gpu,
-        memory=plan_memory.needed(
-            [pair for fingerprint, pair in specs.items() if known.status.get(fingerprint) != DONE],
-            known.machine,
-            gpu=known.gpu,
-        ),
+        memory=plan_memory.needed(todo, known.machine, gpu=known.gpu),
         fits=plan_fits.said_of(runs, known.machine) if known.gpu else "",
-        judging=plan_judging.of_plan(
-            [(config, spec.settings) for key, (config, spec) in specs.items() if known.status.get(key) != DONE],
-            known.price,
-        ),
-        along=_along([pair for key, pair in specs.items() if known.status.get(key) != DONE]),
+        judging=plan_judging.of_plan([(config, spec.settings) for config, spec in todo], known.price),
+        along=_along(todo),
+        single=_single(todo),
     )
+
+
+def _single(todo: Iterable[tuple[RunConfig, StageSpec]]) -> tuple[str, ...]:
+    """Kinds to do that hold a model and that no second card makes faster, of runs that ask for several."""
+    several = ((config, spec) for config, spec in todo if config.execution.gpus != 1)
+    found = (spec.kind for config, spec in several if plan_memory.model_of(config, spec) and not is_shared(spec))
+    return tuple(dict.fromkeys(found))
 
 
 def _along(todo: Sequence[tuple[RunConfig, StageSpec]]) -> tuple[int, int]:

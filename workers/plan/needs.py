@@ -32,7 +32,7 @@ def of_run(
         device = submission.device_of(config, spec, gpu=gpu)
         model = model_of(config, spec)
         shape = machine.shapes.get(model) if model else None
-        wanted = config.execution.gpus if _is_shared(spec) else 1
+        wanted = config.execution.gpus if is_shared(spec) else 1
         if device == "gpu":
             found[slot] = _on_cards(config, spec, shape, wanted, machine.hosts)
         else:
@@ -40,7 +40,7 @@ def of_run(
     return found
 
 
-def _is_shared(spec: StageSpec) -> bool:
+def is_shared(spec: StageSpec) -> bool:
     """Whether several processes, one per card, can compute the stage together."""
     settings = spec.settings
     if isinstance(settings, LabelSettings) and settings.label_dropout:

@@ -176,6 +176,13 @@ def along_sentence(plan: Plan) -> str:
     return f"Over-optimisation: {' and '.join(said)}, written and judged beside those of the evaluation."
 
 
+def single_sentence(plan: Plan) -> str:
+    """Which stages use one card although the runs ask for several; empty where none does."""
+    if not plan.single:
+        return ""
+    return f"By one process on one card, whatever execution.gpus says: {_kinds(plan.single)}."
+
+
 def power_sentence(power: Power) -> str:
     """What difference can be seen, where the spread between seeds comes from, and what would see less."""
     spread = power.spread

@@ -6,6 +6,7 @@ scorer's. The process is vllm_process.py; here are what it is told, its adapter,
 
 import gc
 import json
+import math
 import os
 import re
 import select
@@ -32,7 +33,8 @@ from cwpo.stages.resolve import engine_version
 from cwpo.stages.settings import DecodingSettings, EngineSettings
 
 PROCESS = Path(__file__).with_name("vllm_process.py")
-TOGETHER = 512  # questions that are handed over at once; vLLM divides them as it likes
+TOGETHER = 512  # questions that are handed over at once, at most; vLLM divides them as it likes
+PARTS, LEAST = 8, 64  # of all answers, so that as many cards have something to do; fewer at once waste a card
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
 UNLIMITED = 1 << 20  # tokens of a context that is none
 SHARE = 0.85  # of the card's memory
@@ -91,7 +93,8 @@ class VllmEngine:
 
     def batches(self, questions: Sequence[Question], done: Collection[Key]) -> list[list[Question]]:
         """As many as are handed over at once, in the order of the questions."""
-        every = [list(questions[first : first + TOGETHER]) for first in range(0, len(questions), TOGETHER)]
+        size = together(self.settings, len(questions))
+        every = [list(questions[first : first + size]) for first in range(0, len(questions), size)]
         return [batch for batch in every if any(item.key not in done for item in batch)]
 
     def answers(self, batch: Sequence[Question], should_stop: Callable[[], bool]) -> list[Written]:
@@ -160,6 +163,15 @@ def check_version(settings: EngineSettings) -> None:
             f"The run samples with {settings.name} {settings.version}, and this worker has {here}: "
             "install that version, or submit the run anew."
         )
+
+
+def together(settings: EngineSettings, answers: int) -> int:
+    """How many of a stage's answers are asked at once: a function of settings and number alone, whatever cards there
+    are. What is changed here for answers that depend on their batch needs another rule (EngineSettings.rule)."""
+    if settings.rule == 1 and not settings.batch_invariant:
+        return TOGETHER
+    parts = PARTS * math.ceil(answers / (PARTS * TOGETHER))
+    return max(LEAST, math.ceil(answers / max(1, parts)))
 
 
 def request_seed(evaluation_seed: int, question: Question) -> int:

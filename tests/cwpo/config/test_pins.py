@@ -13,11 +13,10 @@ DOCS = Path(__file__).parents[3] / "docs" / "offline.md"
 PAIRS = [row for row in catalog.MODEL_PAIRS.values() if row.family not in ("sandbox", "fetched")]
 MODELS = {name for row in PAIRS for name in (row.annotator, row.policy)}
 JUDGES = {row.model for row in catalog.GOLD_REWARDS.values() if row.model}
-NOT_PINNED = {"Skywork/Skywork-Reward-V2-Qwen3-0.6B"}
 
 
-def test_every_model_and_judge_is_pinned_but_those_that_are_named() -> None:
-    assert set(catalog.MODEL_PINS) == (MODELS | JUDGES) - NOT_PINNED
+def test_every_model_and_judge_is_pinned() -> None:
+    assert set(catalog.MODEL_PINS) == MODELS | JUDGES
     for name, pin in catalog.MODEL_PINS.items():
         assert re.fullmatch("[0-9a-f]{7,40}", pin.commit), name
         assert pin.whole or pin.ref, name
@@ -31,7 +30,7 @@ def test_the_docs_have_a_row_for_each() -> None:
         name: (f"`{pin.commit}`" if pin.whole else f"`{pin.commit}`…", pin.ref or "main")
         for name, pin in catalog.MODEL_PINS.items()
     }
-    assert said == pins | dict.fromkeys(NOT_PINNED, ("not pinned", "main as it is at submission"))
+    assert said == pins
 
 
 def test_a_moved_pull_request_is_refused_at_the_field_that_names_another() -> None:

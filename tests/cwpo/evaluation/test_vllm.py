@@ -15,14 +15,17 @@ import torch
 from peft import PeftModel
 
 from cwpo.artifacts import ArtifactStore
+from cwpo.config.run import RunConfig
 from cwpo.data.pairs import write_prompts
 from cwpo.errors import Cancelled, ModelError
 from cwpo.evaluation.engines.contract import Question
-from cwpo.evaluation.engines.vllm import VllmEngine, request_seed, stacked
+from cwpo.evaluation.engines.vllm import PARTS, TOGETHER, VllmEngine, request_seed, stacked, together
 from cwpo.evaluation.generation import PARTIAL_FILE, read_samples, run_samples
 from cwpo.models.adapters import add_adapter
 from cwpo.models.load import ModelRef, lineage, load_policy, save_model
 from cwpo.records import Prompt
+from cwpo.stages.from_config import _engine
+from cwpo.stages.plain import from_plain, to_plain
 from cwpo.stages.settings import EngineSettings
 from tests.cwpo import stage, tiny
 from tests.cwpo.evaluation.engines_under_test import VERSION, fake_vllm, opening, questions
@@ -114,6 +117,30 @@ def test_a_stage_samples_with_vllm_and_scores_with_our_own_scorer(
     run_samples(ctx)  # every answer is in the file of an earlier attempt
     assert len(log()) == 1
     assert (ctx.checkpoints / PARTIAL_FILE).read_text().count("\n") == 18
+
+
+@pytest.mark.parametrize(
+    ("answers", "size"), [(1, 64), (500, 64), (1_000, 125), (4_096, 512), (4_104, 257), (9_000, 375)]
+)
+def test_as_many_cards_as_a_host_has_are_given_something_to_do(answers: int, size: int) -> None:
+    """By settings and number of answers alone, whatever is done; batches of one round are of one size."""
+    settings = EngineSettings(name="vllm", version=VERSION, batch_invariant=False, rule=2)
+    assert together(settings, answers) == together(SETTINGS, answers) == size <= TOGETHER
+    asked = [Question(prompt_id=f"p{at}", sample=0, prompt_ids=[5]) for at in range(answers)]
+    engine = VllmEngine(opening=opening(Path()), settings=settings)
+    batches = engine.batches(asked, frozenset())
+    assert [item for batch in batches for item in batch] == asked
+    assert len(batches) % PARTS == 0 or answers < 8 * 64
+    assert engine.batches(asked, {item.key for item in batches[0]}) == batches[1:]
+
+
+def test_answers_that_were_made_before_keep_the_batches_that_they_belong_to() -> None:
+    """Stored settings name no rule; where vLLM promises that batches do not matter, the fingerprint stays."""
+    before = {"name": "vllm", "version": VERSION, "batch_invariant": False}
+    assert together(from_plain(EngineSettings, before), 1_000) == 512
+    vllm = {"engine": "vllm", "engine_version": VERSION}
+    own = [_engine(RunConfig.parse({"evaluation": {**vllm, "batch_invariant": how}})) for how in (False, True)]
+    assert [to_plain(one) for one in own] == [{**before, "rule": 2}, {**before, "batch_invariant": True}]
 
 
 def test_another_version_and_a_missing_one_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

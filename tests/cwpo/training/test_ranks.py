@@ -87,6 +87,16 @@ def test_a_training_goes_on_with_another_number_of_ranks(tmp_path):
         assert apart(undisturbed[number], end) < SAME
 
 
+def test_split_ranks_that_owe_a_reading_train_on_after_it(tmp_path):
+    """Stopped among the held-out pairs behind the third step: what reads first puts each layer together first, and a
+    training that goes on uses the same buffers."""
+    case = Case(what="annotator", split=True, packing="4", stop=3)
+    assert not over_ranks(2, [case], tmp_path / "cut")[0].moved.size
+    (end,) = over_ranks(2, [replace(case, stop=0)], tmp_path / "cut")
+    assert end.first_step == 3
+    assert apart(computed(replace(case, split=False, stop=0), ALONE, tmp_path / "alone"), end) < SAME
+
+
 def test_a_rank_that_dies_leaves_a_checkpoint_that_others_go_on_from(tmp_path):
     """Checkpoints behind every step; the rank ends without a word in the fourth, the other one fails with it."""
     case = Case(what="dpo", split=True, packing="2,2", every=0.0)

@@ -1,6 +1,7 @@
 """What a plan says: counts by kind, seconds scaled by size, human labels, and what can be detected."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cwpo.compare import power
 from cwpo.config.run import RunConfig, expand, merged
 from cwpo.models import shape as model_shape
 from cwpo.stages.graph import build
+from cwpo.stages.kinds import KINDS
 from cwpo.statistics import intervals
 from cwpo.statistics.simultaneous import Gap, together
 from db import queries
@@ -122,6 +124,24 @@ def test_answers_grow_with_prompts_and_samples() -> None:
     over = {"data": {"test_prompts": 300}, "evaluation": {"samples": 4}}
     found = seconds_of(planned(over, known(*measured_run(5.0))))
     assert found["samples"] == found["scores"] == pytest.approx(2 * 30)
+
+
+def test_what_one_process_computes_is_said_where_more_cards_are_asked_for() -> None:
+    """Noise of an unsteady annotator is drawn batch after batch; answers and what trains are shared."""
+    over = {"execution": {"gpus": 4}, "annotator": {"label_dropout": 0.1}, "evaluation": {"along": {}}}
+    found = planned(over, known(gpu=True))
+    assert found.single == ("base", "labels", "along", "best_of")
+    said = "By one process on one card, whatever execution.gpus says: Base, Labels, Along training, Best of n."
+    assert words.single_sentence(found) == said
+    alone = planned({**over, "execution": {"gpus": 1}}, known(gpu=True))
+    assert words.single_sentence(alone) == ""
+
+
+def test_the_docs_name_every_kind_that_one_process_computes() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "parallel.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"^\| ([^|]+) \| one process on one card", page, re.MULTILINE)
+    titles = {kind.title or kind.label for kind in KINDS.values() if not kind.shared}
+    assert set(named.split(", ")) == {"Best of n" if "Best of n" in title else title for title in titles}
 
 
 def test_over_optimisation_is_planned_by_its_answers_and_its_best_of_n_once() -> None:
