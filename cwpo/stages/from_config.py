@@ -202,9 +202,8 @@ def implicit(config: RunConfig) -> AlignSettings:
 
 def labels(config: RunConfig) -> LabelSettings:
     """What decides the weak labels besides the annotator's weights."""
-    part, kind, model = config.annotator, config.annotator_kind, config.model
+    part, kind, model, tasks = config.annotator, config.annotator_kind, config.model, config.data.dataset == "sandbox"
     rewards = ImplicitSettings(model=model.annotator, revision=model.annotator_revision, beta=part.implicit_beta)
-    unseen: Literal["unseen_tasks", "unseen"] = "unseen_tasks" if config.data.dataset == "sandbox" else "unseen"
     return LabelSettings(
         **_split(config, swaps=True, fixed=True),
         precision=model.precision,
@@ -214,7 +213,7 @@ def labels(config: RunConfig) -> LabelSettings:
         kind="bradley_terry" if part.use is not None else kind,
         passes=part.passes,
         use=part.use,
-        judged=unseen if config.rules > 1 and part.use is not None else "all",
+        judged="all" if config.rules < 2 or part.use is None else "unseen_tasks" if tasks else "unseen",
         votes="agreement" in catalog.WEIGHTINGS[config.weighting_name].reads,
         implicit=rewards if kind == "implicit" else None,
     )
