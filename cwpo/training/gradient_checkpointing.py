@@ -7,12 +7,14 @@ from cwpo.models.memory import free_memory
 from cwpo.models.memory_estimate import SAFE, Need
 from cwpo.models.shape import shape_of
 from cwpo.stages.context import StageContext
+from cwpo.training.root import splits_model
 
 
 def uses_gradient_checkpointing(model: Any, ctx: StageContext[Any]) -> bool:
     """`execution.gradient_checkpointing` where it is set; else true only if memory needs it, with the reason logged.
 
-    Call it with the model on its device, before the optimizer or anything else of the training takes memory.
+    Call it on every rank, with the model on its device or, where it is split, before its parts go to theirs, and before
+    the optimizer or anything else of the training takes memory. Ranks decide alike, by the one that has least free.
     """
     if ctx.execution.gradient_checkpointing is not None:
         return ctx.execution.gradient_checkpointing
@@ -26,9 +28,9 @@ def uses_gradient_checkpointing(model: Any, ctx: StageContext[Any]) -> bool:
             "execution.gradient_checkpointing turns it on."
         )
         return False
-    free = free_memory(ctx.device)
-    ctx.reporter.log(reason(need, free))
-    return exceeds(need, free)
+    free, split = min(ctx.execution.ranks.gather(free_memory(ctx.device))), splits_model(ctx)
+    ctx.reporter.log(reason(need, free, split=split))
+    return exceeds(need, free, split=split)
 
 
 def need_of(model: Any, ctx: StageContext[Any]) -> Need | None:
@@ -43,20 +45,22 @@ def need_of(model: Any, ctx: StageContext[Any]) -> Need | None:
         lora=memory_estimate.lora_of(ctx.settings),
         scalar=getattr(model, "score", None) is not None,
         kept=memory_estimate.kept_of(ctx.settings),
+        cards=ctx.execution.ranks.size if splits_model(ctx) else 1,
     )
 
 
-def exceeds(need: Need, free: int) -> bool:
-    """Whether what comes on top of the loaded weights fills the free memory too far."""
-    return need.total - need.weights > SAFE * free
+def exceeds(need: Need, free: int, *, split: bool = False) -> bool:
+    """Whether what comes on top of the loaded weights, or with split ones, fills the free memory too far."""
+    return need.total - _there(need, split) > SAFE * free
 
 
-def reason(need: Need, free: int) -> str:
+def reason(need: Need, free: int, *, split: bool = False) -> str:
     """What was decided and why, in one sentence."""
-    asked = f"Training needs about {_size(need.total - need.weights)} beside the weights, {_size(free)} are free"
-    if not exceeds(need, free):
+    beside = "on each card" if split else "beside the weights"
+    asked = f"Training needs about {_size(need.total - _there(need, split))} {beside}, {_size(free)} are free"
+    if not exceeds(need, free, split=split):
         return f"{asked}: activations are kept, without gradient checkpointing."
-    left = need.total_checkpointed - need.weights
+    left = need.total_checkpointed - _there(need, split)
     words = f"{asked}: activations are made again (gradient checkpointing), which leaves about {_size(left)}"
     if left > SAFE * free:
         return (
@@ -64,6 +68,11 @@ def reason(need: Need, free: int) -> str:
             "without dropout, lower execution.tokens_per_batch."
         )
     return f"{words}."
+
+
+def _there(need: Need, split: bool) -> int:
+    """Bytes that are taken already: of a model that is split nothing is on its card yet."""
+    return 0 if split else need.weights
 
 
 def _size(number_of_bytes: int) -> str:

@@ -1,10 +1,13 @@
 """Gradient checkpointing is used when memory needs it, said in the log, and changes no result."""
 
+from dataclasses import dataclass, replace
+
 import pytest
 import torch
 
 from cwpo.models.adapters import add_adapter
-from cwpo.models.memory_estimate import Need
+from cwpo.models.memory_estimate import SAFE, Need
+from cwpo.parallel.ranks import Ranks
 from cwpo.stages.plain import to_plain
 from cwpo.training import gradient_checkpointing as checkpointing
 from tests.cwpo import random_models as tiny
@@ -61,6 +64,40 @@ def test_what_was_asked_for_is_not_overruled(tmp_path, monkeypatch, asked):
     model, _, said = trained(tmp_path, asked)
     assert model.is_gradient_checkpointing is asked
     assert "gradient checkpointing" not in said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Others(Ranks):
+    """Four ranks, of which another one has less memory free."""
+
+    least: int
+
+    def gather(self, value):
+        return [value, min(value, self.least)]
+
+
+@pytest.mark.parametrize(
+    ("shard", "free", "least", "again"),
+    [
+        (True, 1.0, 1.0, False), (None, 1.0, 1.0, True), (True, 1.0, 0.5, True), (False, 1.0, 1.0, True),
+    ],
+    ids=["split", "not said to be", "another rank is full", "repeated"],
+)  # fmt: skip
+def test_a_model_that_is_split_is_reckoned_with_its_cards_and_by_the_fullest(
+    tmp_path, monkeypatch, shard, free, least, again
+):
+    """What is free is just what a quarter of the weights, gradients and moments takes with all activations."""
+    model = tiny.policy("opt")
+    ctx = context(tmp_path, "sft", config={"train": TRAIN, "precision": "fp32", "seed": 0, "lora": None})
+    room = int(checkpointing.need_of(model, within(ctx, Others(size=4, least=0), True)).total / SAFE) + 1
+    monkeypatch.setattr(checkpointing, "free_memory", lambda device: int(free * room))
+    ranked = within(ctx, Others(size=4, least=int(least * room)), shard)
+    assert checkpointing.uses_gradient_checkpointing(model, ranked) is again
+    assert ("on each card" in " ".join(ctx.reporter.lines)) == bool(shard)
+
+
+def within(ctx, ranks, shard):
+    return replace(ctx, execution=replace(ctx.execution, ranks=ranks, shard=shard))
 
 
 def test_an_unknown_family_is_said_and_left_alone(tmp_path):

@@ -1,6 +1,6 @@
 """Cards are found by the numbers that nvidia-smi gives them, whatever else its list holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ NEW_LINES = "Unable to determine the device handle for GPU 2: GPU is lost\n"
 
 
 @pytest.fixture
-def listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Listing:
+def listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listing]:
     """A machine whose nvidia-smi lists these cards, and says this of their memory."""
 
     def put(cards: str, memory: str) -> None:

@@ -153,9 +153,9 @@ def test_the_remedy_counts_the_cards_that_a_model_was_split_over(
     monkeypatch.setattr(memory.leases, "ran_out", lambda *of: [])
     monkeypatch.setattr(memory.stages, "fail", lambda *of, error: None)
     monkeypatch.setattr(memory.smaller, "what_would_fit", remedy)
-    said = memory.ran_out(
-        None, 1, 1, stage.settings("align"), where=memory.Where.CARD, gpu=True, cards=("0", "1", "2", "3")
-    )  # type: ignore[arg-type]
+    session: Any = None
+    cards = ("0", "1", "2", "3")
+    said = memory.ran_out(session, 1, 1, stage.settings("align"), where=memory.Where.CARD, gpu=True, cards=cards)
     assert "use other cards" in said
     assert asked == [parts]
 
