@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cwpo.models.sizes.fits import CARDS, Way
 from cwpo.stages.kinds import label_of
-from workers.plan.fits import StageFit, catalog_fits, gb
+from workers.plan.fits import StageFit, catalog_fits, gb, judge_fits
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "memory.md"
 BEGIN, END = "<!-- table of the catalog: python -m tools.memory_table --write -->\n", "<!-- end of the table -->\n"
@@ -17,12 +17,13 @@ HEAD = (
 
 
 def table() -> str:
-    """One line per pair and stage; whole training adds those that differ from training an adapter."""
+    """One line per pair and stage; whole training adds what differs from training an adapter; judges at the end."""
     lines = [HEAD, "|---" * HEAD.count(" |") + "|"]
     for name, stages in catalog_fits():
         pair, _, what = name.rpartition(", ")
         shown = stages if what == "LoRA" else [fit for fit in stages if fit.kind in ("sft", "align")]
         lines += [_line(pair, kinds, what, fit) for kinds, fit in _alike(shown)]
+    lines += [_line(judge, label_of(fit.kind), "", fit) for judge, fit in judge_fits()]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ compares the count with the tensors that autograd saves.
 from dataclasses import dataclass, replace
 
 from cwpo.config.parts import DROPOUT_TOKENS, LoraConfig
-from cwpo.models.shape import GATED, Shape
+from cwpo.models.shape import FOUR_NORMS, GATED, Shape
 from cwpo.models.sizes.host import host_bytes
 from cwpo.models.sizes.weights import FLOAT, HALF, Kept, frozen_bytes, kept_in
 from cwpo.stages.kinds import kind_of
@@ -258,10 +258,10 @@ def layer(shape: Shape, precision: str) -> int:
     """Bytes per token that one layer keeps for its backward pass.
 
     OPT keeps 5 rows of its width at norms and projections and one of the feed-forward width; Qwen2 and Llama 7 and 4,
-    because their norms and gates are made of more operations. Attention keeps queries, keys, values (repeated for each
-    head) and its output in padded blocks. bf16 halves all but the norms.
+    because their norms and gates are made of more operations; Gemma 2 and 3, with twice as many norms, 13. Attention
+    keeps queries, keys, values (repeated for each head) and its output in padded blocks. bf16 halves all but the norms.
     """
-    norms, inner = (7, 4) if shape.family in GATED else (5, 1)
+    norms, inner = (13 if shape.family in FOUR_NORMS else 7, 4) if shape.family in GATED else (5, 1)
     return round(FLOAT * norms * shape.hidden + _width(precision) * (4 * PADDING * shape.query + inner * shape.ffn))
 
 

@@ -1,6 +1,7 @@
 """The dimensions of models from their config.json, and what they count in parameters. No torch.
 
-OPT, Qwen2, Qwen3, Llama and Mistral; DeBERTa, which judges only, as far as it has the same parts.
+OPT, Qwen2, Qwen3, Llama, Mistral and the texts of Gemma 1 to 3; DeBERTa and T5 of Flan's form, which judge only, as
+far as they have the same parts.
 """
 
 from collections.abc import Mapping
@@ -18,10 +19,16 @@ from cwpo.models.sizes.configurations import CONFIGURATIONS
 from cwpo.sandbox import lexicon
 from cwpo.stages.settings import LoraSettings
 
-GATED = ("qwen2", "qwen3", "llama", "mistral")  # three matrices in the feed-forward part, no learned positions
+FOUR_NORMS = ("gemma2", "gemma3_text")  # before and behind attention and the feed-forward part
+GEMMA = ("gemma", *FOUR_NORMS)
+GATED = ("qwen2", "qwen3", "llama", "mistral", "t5", *GEMMA)  # three matrices feed forward, no learned positions
 _DEFAULT_VOCABULARY = {
     "opt": 50272, "qwen2": 151936, "qwen3": 151936, "llama": 32000, "mistral": 32000, "deberta-v2": 128100,
+    "gemma": 256000, "gemma2": 256000, "gemma3_text": 262208,
 }  # fmt: skip
+_DEFAULT_KEYS = {"gemma2": 4, "gemma3_text": 4}  # heads; the others have as many as queries
+_DEFAULT_HEAD = dict.fromkeys(GEMMA, 256)  # the size of one; the others' is the width divided by their heads
+_TIED = ("opt", "deberta-v2", *GEMMA)  # where a file does not say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +97,8 @@ class Shape:
 
     @property
     def scorer(self) -> int:
-        """Parameters of the backbone with a scalar head."""
-        return self.backbone + self.embedded
+        """Parameters of the backbone with a scalar head; T5 judges by the words that it writes."""
+        return self.causal if self.family == "t5" else self.backbone + self.embedded
 
     def adapter(self, lora: LoraSettings) -> int:
         """Parameters of a LoRA adapter on every layer."""
@@ -113,12 +120,14 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
 
 def _shape_of(config: Mapping[str, Any]) -> Shape | None:
     family = config.get("model_type")
+    if family == "t5":
+        return _t5(config)
     inner = "ffn_dim" if family == "opt" else "intermediate_size"
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads", inner)
     if family not in _DEFAULT_VOCABULARY or any(not isinstance(config.get(name), int) for name in names):
         return None
     hidden, layers, heads, ffn = (int(config[name]) for name in names)
-    size = int(config.get("head_dim") or hidden // heads)
+    size = int(config.get("head_dim") or _DEFAULT_HEAD.get(family, hidden // heads))
     common: dict[str, Any] = {
         "family": family,
         "hidden": hidden,
@@ -126,7 +135,7 @@ def _shape_of(config: Mapping[str, Any]) -> Shape | None:
         "ffn": ffn,
         "vocabulary": int(config.get("vocab_size", _DEFAULT_VOCABULARY[family])),
         "query": heads * size,
-        "tied": bool(config.get("tie_word_embeddings", family in ("opt", "deberta-v2"))),
+        "tied": bool(config.get("tie_word_embeddings", family in _TIED)),
     }
     if family == "opt":
         bias, before = config.get("enable_bias", True), config.get("do_layer_norm_before", True)
@@ -144,13 +153,13 @@ def _shape_of(config: Mapping[str, Any]) -> Shape | None:
     of_attention, of_mlp = bool(config.get("attention_bias", False)), bool(config.get("mlp_bias", False))
     return Shape(
         **common,
-        keys=int(config.get("num_key_value_heads") or heads) * size,
+        keys=int(config.get("num_key_value_heads") or _DEFAULT_KEYS.get(family, heads)) * size,
         embedded=hidden,
         positions=0,
         final_norm=True,
         biases=(True, False, False) if family == "qwen2" else (of_attention, of_attention, of_mlp),
         dropout=float(config.get("attention_dropout", 0.0)),
-        others=2 * layers * size if family == "qwen3" else 0,
+        others=2 * layers * (size * (family in ("qwen3", "gemma3_text")) + hidden * (family in FOUR_NORMS)),
     )
 
 
@@ -160,6 +169,24 @@ def _deberta(hidden: int, buckets: int) -> dict[str, Any]:
         "keys": hidden, "embedded": hidden, "positions": 2 * buckets, "final_norm": True, "biases": (True, True, True),
         "dropout": 0.1, "others": hidden * hidden + 3 * hidden + 1,
     }  # fmt: skip
+
+
+def _t5(config: Mapping[str, Any]) -> Shape | None:
+    """Encoder and decoder as one stack, what the decoder's layers have on top of it as others: attention to the prompt
+    with its norm. Both stacks have a last norm and a table of relative positions. None for an ungated T5."""
+    names = ("d_model", "d_kv", "d_ff", "num_layers", "num_heads")
+    gated = str(config.get("feed_forward_proj", "relu")).startswith("gated-")
+    if not gated or any(not isinstance(config.get(name), int) for name in names):
+        return None
+    hidden, size, ffn, encoder, heads = (int(config[name]) for name in names)
+    decoder = int(config.get("num_decoder_layers") or encoder)
+    query, tables = heads * size, 2 * heads * int(config.get("relative_attention_num_buckets", 32))
+    return Shape(
+        family="t5", hidden=hidden, layers=encoder + decoder, ffn=ffn, vocabulary=int(config.get("vocab_size", 32128)),
+        query=query, keys=query, embedded=hidden, positions=0, tied=bool(config.get("tie_word_embeddings", True)),
+        final_norm=True, biases=(False, False, False), dropout=float(config.get("dropout_rate", 0.1)),
+        others=decoder * (4 * hidden * query + hidden) + hidden + tables,
+    )  # fmt: skip
 
 
 def known_config(name: str, revision: str | None, home: Path) -> Mapping[str, Any] | None:

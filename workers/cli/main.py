@@ -263,7 +263,7 @@ def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
         words.labels_sentence(plan),
         judging.sentence(plan.judging) if plan.judging else "",
         words.along_sentence(plan),
-        words.single_sentence(plan),
+        words.single_sentence(plan.single),
         words.power_sentence(planned),
         words.existing_sentence(plan),
         *plan.warnings,

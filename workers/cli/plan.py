@@ -14,7 +14,7 @@ from cwpo.outlook.foreseen import failures
 from cwpo.stages.graph import build
 from workers.cli.config_file import read_config
 from workers.machine.paths import home
-from workers.plan import fits
+from workers.plan import fits, needs, words
 from workers.plan.memory import model_of
 
 Add = Callable[..., argparse.ArgumentParser]
@@ -55,7 +55,8 @@ def _plan(options: argparse.Namespace) -> int:
         )
     unknown = sorted(name for (name, _), shape in shapes.items() if shape is None)
     said = [f"The sizes of {', '.join(unknown)} are unknown here: download or name them first."] if unknown else []
-    show_notes([*said, fits.EXPLAINED, *_foreseen(config)], console)
+    single = words.single_sentence(needs.single((config, spec) for spec in specs.values()))
+    show_notes([*said, *filter(None, [single]), fits.EXPLAINED, *_foreseen(config)], console)
     return 0
 
 
@@ -69,11 +70,11 @@ def _foreseen(config: RunConfig) -> list[str]:
 
 
 def _catalog(cards: tuple[float, ...], console: Any) -> None:
-    """Every pair: how its stages fit each card."""
+    """Every pair and every judge: how its stages fit each card."""
     from workers.cli.console import show_notes, show_table
 
-    found = fits.catalog_fits()
+    found = [*fits.catalog_fits(), *((label, [fit]) for label, fit in fits.judge_fits())]
     for card in cards:
         rows = [[name, fits.sentence(stages, card).partition(": ")[2]] for name, stages in found]
-        show_table(f"On cards of {card:g} GB", ["pair", "stages"], rows, console)
+        show_table(f"On cards of {card:g} GB", ["pair or judge", "stages"], rows, console)
     show_notes([fits.EXPLAINED], console)

@@ -6,7 +6,7 @@ reference, answers where they are generated or scored; a stage without such a si
 and behind it (loading, writing) is the mean.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -35,11 +35,11 @@ from db.status import DONE, LIVE
 from workers.plan import fits as plan_fits
 from workers.plan import judging as plan_judging
 from workers.plan import memory as plan_memory
+from workers.plan import needs as plan_needs
 from workers.plan import submission
 from workers.plan.judging import Judging
 from workers.plan.lasting import Lasting
 from workers.plan.memory import Machine, Memory, device_name
-from workers.plan.needs import is_shared
 
 DEVICES = ("gpu", "cpu")
 SHARES_PERCENT = ("top", "random", "bottom")  # weightings that keep `percent` of the pairs
@@ -153,15 +153,8 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: PlanInputs) -> Plan:
         fits=plan_fits.said_of(runs, known.machine) if known.gpu else "",
         judging=plan_judging.of_plan([(config, spec.settings) for config, spec in todo], known.price),
         along=_along(todo),
-        single=_single(todo),
+        single=plan_needs.single(todo),
     )
-
-
-def _single(todo: Iterable[tuple[RunConfig, StageSpec]]) -> tuple[str, ...]:
-    """Kinds to do that hold a model and that no second card makes faster, of runs that ask for several."""
-    several = ((config, spec) for config, spec in todo if config.execution.gpus != 1)
-    found = (spec.kind for config, spec in several if plan_memory.model_of(config, spec) and not is_shared(spec))
-    return tuple(dict.fromkeys(found))
 
 
 def _along(todo: Sequence[tuple[RunConfig, StageSpec]]) -> tuple[int, int]:

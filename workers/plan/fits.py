@@ -95,13 +95,29 @@ def catalog_shapes() -> dict[Model, Shape | None]:
 
 def catalog_fits() -> list[tuple[str, list[StageFit]]]:
     """The stages of every pair of the catalog."""
-    shapes = catalog_shapes()
     found = []
     for name, config in catalog_runs():
         specs = build(config)
-        known = {model: shapes.get((model[0], None)) for spec in specs.values() if (model := model_of(config, spec))}
-        found.append((name, stage_fits(config, specs, known)))
+        found.append((name, stage_fits(config, specs, _shapes_of(config, specs))))
     return found
+
+
+def judge_fits() -> list[tuple[str, StageFit]]:
+    """Each reward model of the catalog by its label, and the stage in which it scores; pairs do not change it."""
+    found = []
+    for row in catalog.GOLD_REWARDS.values():
+        if row.kind == "model":
+            over = {"data": {"dataset": DATASET}, "evaluation": {"gold_reward": row.name}}
+            config = RunConfig.parse({**over, "model": {"precision": "bf16"}})
+            scores = {name: spec for name, spec in build(config).items() if spec.kind == "scores"}
+            found += [(row.label, fit) for fit in stage_fits(config, scores, _shapes_of(config, scores))]
+    return found
+
+
+def _shapes_of(config: RunConfig, specs: Mapping[str, StageSpec]) -> dict[Model, Shape | None]:
+    """Of every model of these stages, as the catalog knows it, whatever its commit."""
+    shapes = catalog_shapes()
+    return {model: shapes.get((model[0], None)) for spec in specs.values() if (model := model_of(config, spec))}
 
 
 HEADINGS = ("stage", "model", "card", "fits", "host")

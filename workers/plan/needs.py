@@ -40,6 +40,12 @@ def of_run(
     return found
 
 
+def single(stages: Iterable[tuple[RunConfig, StageSpec]]) -> tuple[str, ...]:
+    """Kinds that hold a model and that no second card makes faster, of runs that ask for several."""
+    several = ((config, spec) for config, spec in stages if config.execution.gpus != 1)
+    return tuple(dict.fromkeys(spec.kind for config, spec in several if model_of(config, spec) and not is_shared(spec)))
+
+
 def is_shared(spec: StageSpec) -> bool:
     """Whether several processes, one per card, can compute the stage together."""
     settings = spec.settings

@@ -1,6 +1,6 @@
 """A plan as people read it, the same on the page and in the terminal."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from cwpo.compare.power import MOST_SEEDS, Power
@@ -176,11 +176,9 @@ def along_sentence(plan: Plan) -> str:
     return f"Over-optimisation: {' and '.join(said)}, written and judged beside those of the evaluation."
 
 
-def single_sentence(plan: Plan) -> str:
-    """Which stages use one card although the runs ask for several; empty where none does."""
-    if not plan.single:
-        return ""
-    return f"By one process on one card, whatever execution.gpus says: {_kinds(plan.single)}."
+def single_sentence(kinds: Sequence[str]) -> str:
+    """Which kinds of stages use one card although the runs ask for several; empty where none does."""
+    return f"By one process on one card, whatever execution.gpus says: {_kinds(kinds)}." if kinds else ""
 
 
 def power_sentence(power: Power) -> str:

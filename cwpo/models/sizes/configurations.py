@@ -1,4 +1,8 @@
-"""The sizes in config.json of every model of the catalog, so that a plan needs no download. No torch."""
+"""The sizes in config.json of every model of the catalog, so that a plan needs no download. No torch.
+
+They are those of the published files; SteamSHP's are google/flan-t5's of the same size, on which it was trained. A test
+counts the parameters of each by transformers' own classes.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +22,14 @@ def _gated(
     return {
         "model_type": family, "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
         "num_key_value_heads": keys, "intermediate_size": inner, "vocab_size": vocabulary, "tie_word_embeddings": tied,
+    }  # fmt: skip
+
+
+def _flan_t5(hidden: int, inner: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "t5", "d_model": hidden, "d_kv": 64, "d_ff": inner, "num_layers": 24, "num_decoder_layers": 24,
+        "num_heads": heads, "vocab_size": 32128, "relative_attention_num_buckets": 32,
+        "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False,
     }  # fmt: skip
 
 
@@ -42,4 +54,6 @@ CONFIGURATIONS: Mapping[str, Mapping[str, Any]] = {
         "model_type": "deberta-v2", "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
         "intermediate_size": 4096, "vocab_size": 128100, "position_buckets": 256,
     },
+    "stanfordnlp/SteamSHP-flan-t5-large": _flan_t5(1024, 2816, 16),
+    "stanfordnlp/SteamSHP-flan-t5-xl": _flan_t5(2048, 5120, 32),
 }  # fmt: skip

@@ -8,6 +8,8 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    Gemma3TextConfig,
+    GemmaConfig,
     LlamaConfig,
     OPTConfig,
     OPTForCausalLM,
@@ -87,6 +89,10 @@ CONFIGS = {
                          hidden_size=128, num_hidden_layers=3, num_attention_heads=4),
     "llama": LlamaConfig(intermediate_size=384, num_key_value_heads=2, vocab_size=512, hidden_size=128,
                          num_hidden_layers=3, num_attention_heads=4),
+    "gemma": GemmaConfig(intermediate_size=384, num_key_value_heads=2, vocab_size=512, hidden_size=128,
+                         num_hidden_layers=3, num_attention_heads=4, head_dim=32),
+    "gemma3_text": Gemma3TextConfig(intermediate_size=384, num_key_value_heads=2, vocab_size=512, hidden_size=128,
+                                    num_hidden_layers=3, num_attention_heads=4, head_dim=32),
 }  # fmt: skip
 
 

@@ -6,8 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+)
 
+from cwpo.config import catalog
 from cwpo.models import memory_estimate
 from cwpo.models.adapters import add_adapter
 from cwpo.models.shape import Shape, shape_of
@@ -80,7 +86,37 @@ def test_weights_gradients_and_moments_are_those_of_the_real_models(name: str) -
     assert (adapter.weights, adapter.gradients, adapter.optimizer) == (size(adapted), 4 * trained, 8 * trained)
 
 
-@pytest.mark.parametrize("name", list(CONFIGURATIONS))
+T5 = {"stanfordnlp/SteamSHP-flan-t5-large": 783_150_080, "stanfordnlp/SteamSHP-flan-t5-xl": 2_849_757_184}
+
+
+@pytest.mark.parametrize("name", list(T5))
+def test_a_judge_that_writes_has_encoder_decoder_and_a_head_of_its_own(name: str) -> None:
+    """As Flan-T5's cards count. A class without weights ties the head, which the files hold apart."""
+    model, known = on_meta(dict(CONFIGURATIONS[name]), AutoModelForSeq2SeqLM), shape(name)
+    assert known.scorer == known.causal == T5[name]
+    assert T5[name] - known.embedding == sum(parameter.numel() for parameter in model.parameters())
+    assert shape_of({**CONFIGURATIONS[name], "feed_forward_proj": "relu"}) is None
+
+
+@pytest.mark.parametrize("family", ["gemma", "gemma2", "gemma3_text"])
+def test_gemma_has_its_parameters_also_where_a_file_leaves_out_what_is_usual(family: str) -> None:
+    few = {"model_type": family, "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 96}
+    few["num_attention_heads"] = 16 if family == "gemma" else 8
+    for values in (few, {**few, "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 99}):
+        known = shape_of(values)
+        assert known is not None
+        assert known.causal == sum(parameter.numel() for parameter in on_meta(values).parameters())
+        scorer = on_meta(values, AutoModelForSequenceClassification)
+        assert known.scorer == sum(parameter.numel() for parameter in scorer.parameters())
+
+
+def test_every_judge_of_the_catalog_has_sizes() -> None:
+    judges = {row.model for row in catalog.GOLD_REWARDS.values() if row.model}
+    assert judges <= CONFIGURATIONS.keys()
+    assert shape("Skywork/Skywork-Reward-V2-Qwen3-0.6B").scorer == 596_050_944
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name not in T5])
 def test_every_model_of_the_catalog_has_its_parameters(name: str) -> None:
     values = dict(CONFIGURATIONS[name])
     if values["model_type"] == "deberta-v2":

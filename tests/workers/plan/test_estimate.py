@@ -132,9 +132,9 @@ def test_what_one_process_computes_is_said_where_more_cards_are_asked_for() -> N
     found = planned(over, known(gpu=True))
     assert found.single == ("base", "labels", "along", "best_of")
     said = "By one process on one card, whatever execution.gpus says: Base, Labels, Along training, Best of n."
-    assert words.single_sentence(found) == said
+    assert words.single_sentence(found.single) == said
     alone = planned({**over, "execution": {"gpus": 1}}, known(gpu=True))
-    assert words.single_sentence(alone) == ""
+    assert words.single_sentence(alone.single) == ""
 
 
 def test_the_docs_name_every_kind_that_one_process_computes() -> None:

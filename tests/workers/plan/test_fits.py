@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cwpo.config.catalog import GOLD_REWARDS
 from cwpo.config.run import RunConfig, merged
 from cwpo.models.sizes import fits
 from cwpo.report.waiting import waiting_sentence
@@ -17,7 +18,7 @@ from workers import api
 from workers.cli import main
 from workers.machine.database import reading, writing
 from workers.plan import needs
-from workers.plan.fits import StageFit, catalog_fits, catalog_shapes, said_of
+from workers.plan.fits import StageFit, catalog_fits, catalog_shapes, judge_fits, said_of
 from workers.plan.memory import Machine
 
 GB = fits.GIGABYTE
@@ -62,6 +63,16 @@ def test_13b_whole_needs_several_cards(catalog: dict[str, dict[str, StageFit]]) 
 
 def test_the_table_in_the_docs_is_what_the_estimate_says(capsys: pytest.CaptureFixture[str]) -> None:
     assert memory_table.main(write=False) == 0, capsys.readouterr().out
+
+
+def test_every_judge_of_the_catalog_has_a_line_and_a_need() -> None:
+    """Llama 8B in bf16 is 2 bytes a parameter; who has no sizes would be claimed by any card."""
+    found = dict(judge_fits())
+    assert set(found) == {row.label for row in GOLD_REWARDS.values() if row.kind == "model"}
+    llama = found["Skywork-Reward-V2 Llama-3.1 8B"].ways[0].bytes
+    assert 15 * GB < llama < 17 * GB
+    steam = {"data": {"dataset": "shp"}, "evaluation": {"gold_reward": "steamshp-flan-t5-xl"}}
+    assert needs_of(steam, [80])["scores"] == (1, 6)
 
 
 BASE: dict[str, Any] = {
@@ -130,6 +141,16 @@ def test_the_verb_plan_needs_neither_database_nor_gpu(tmp_path: Path, capsys: py
     assert main.main(["plan", "--gpu", "24"]) == 0
     assert "in 4 bits, with gradient checkpointing" in " ".join(capsys.readouterr().out.split())
     assert main.main(["plan", "--gpu", "0"]) == 2
+
+
+def test_the_verb_plan_says_which_stages_use_one_card_whatever_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("data: {dataset: hh-harmless}\nevaluation: {along: {}}\nexecution: {gpus: 4}\n")
+    assert main.main(["plan", str(config), "--gpu", "48"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "By one process on one card, whatever execution.gpus says: Along training, Best of n." in said
 
 
 def test_a_wait_is_a_sentence() -> None:
