@@ -12,6 +12,7 @@ from cwpo.errors import CwpoError
 MOST_CHARACTERS = 200_000
 MOST_VALUES = 10_000
 DEEPEST = 20
+_TOO_MANY = f"has more than {MOST_VALUES:,} values"
 LONGEST_NUMBER = 40  # characters of a number: 2^64 has 20, a double at most 24
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -27,6 +28,7 @@ def read(text: str) -> Any:
     """The values of a YAML text; YamlError for one that is none, or that uses more of YAML than plain values."""
     if len(text) > MOST_CHARACTERS:
         raise YamlError(f"has more than {MOST_CHARACTERS:,} characters")
+    _count(text)
     loader = None
     try:
         loader = _Plain(text)
@@ -39,6 +41,23 @@ def read(text: str) -> Any:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _count(text: str) -> None:
+    """Refuse too many values by libyaml's events, where it is there, before the reader begins that counts them forty
+    times as slowly. What is wrong with the text otherwise is for that reader to say."""
+    if (fast := getattr(yaml, "CSafeLoader", None)) is None:
+        return
+    values = 0
+    try:
+        for event in yaml.parse(text, Loader=fast):
+            values += isinstance(event, yaml.NodeEvent)
+            if values > MOST_VALUES:
+                break
+    except (yaml.YAMLError, *_RAW):
+        return
+    if values > MOST_VALUES:
+        raise YamlError(_TOO_MANY)
 
 
 def read_file(path: Path) -> Any:
@@ -90,7 +109,7 @@ class _Plain(yaml.SafeLoader):
         self._values += 1
         self._depth += 1
         if self._values > MOST_VALUES:
-            raise YamlError(f"has more than {MOST_VALUES:,} values")
+            raise YamlError(_TOO_MANY)
         if self._depth > DEEPEST:
             raise YamlError(f"nests deeper than {DEEPEST} levels{_where(event.start_mark)}")
         node = super().compose_node(parent, index)
