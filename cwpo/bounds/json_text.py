@@ -13,6 +13,7 @@ from cwpo.errors import CwpoError
 DEEPEST = 100
 _PIECE = 1 << 16
 _BLANK = re.compile(r"[ \t\n\r]*")
+_GOES_ON = re.compile(r"[-+.0-9eE]*\Z")  # behind a number, up to where the text was cut
 _DECODER = json.JSONDecoder()
 
 
@@ -103,7 +104,7 @@ class _Window:
                 raise JsonError(f"is not JSON ({error.msg})") from error
             except (ValueError, RecursionError) as error:
                 raise JsonError(f"is not JSON ({str(error)[:80]})") from error
-            if end == len(self._text) and self._more():
+            if _GOES_ON.match(self._text, end) and self._more():
                 continue
             signs = sum(self._text.count(sign, self.at, end) for sign in "[{")
             if signs > DEEPEST and _is_deep(value):

@@ -27,6 +27,16 @@ def test_elements_are_those_of_the_array_however_it_is_cut(array: list, indent: 
     assert list(json_text.elements(Slow(json.dumps(array, indent=indent)))) == array
 
 
+@pytest.mark.parametrize("piece", range(1, 12))
+def test_a_number_is_whole_wherever_it_is_cut(piece: int) -> None:
+    class Slow(io.StringIO):
+        def read(self, size: int | None = -1) -> str:
+            return super().read(piece)
+
+    text = '[0.0, -12.5, 1e5, 2.5E-3, 7, {"score": 0.25}, [1.5e+2], null, -0.125]'
+    assert list(json_text.elements(Slow(text))) == json.loads(text)
+
+
 @pytest.mark.parametrize(
     "text", ["", " ", "x", "{}", "1", "[", "[1", "[1,", "[1,]", "[1 2]", "[]]", "[1] 2", "[nul]", '["', "[" * 9_999]
 )
