@@ -9,20 +9,11 @@ import pytest
 from cwpo.errors import Cancelled, Damaged
 from cwpo.online.stage import Online, run_online
 from cwpo.sealed import ASIDE, read_sealed
-from tests.cwpo import small_world
-from tests.cwpo.online.test_online import PAIRS, config, points_of, rows_of, same, weights_of
+from tests.cwpo.online.test_online import config, inputs, points_of, rows_of, same, weights_of
 from tests.cwpo.stage import context
 from tests.cwpo.test_damage import damage
 
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("damaged")
-    return {
-        "data": small_world.data_artifact(folder / "data", PAIRS),
-        "annotator": small_world.annotator_artifact(folder / "annotator"),
-        "start": small_world.policy_artifact(folder / "start"),
-    }
+__all__ = ["inputs"]  # the fixture of that name
 
 
 def online(folder: Path, inputs, **options):
