@@ -5,8 +5,9 @@ from sqlalchemy import update
 from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.models import Run
+from tests.db.done import done
 from tests.db.make import new_run, submit
-from tests.db.test_queries import counted, done
+from tests.db.test_queries import counted
 
 __all__ = ["done"]  # the fixture of that name
 

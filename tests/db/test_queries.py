@@ -14,63 +14,15 @@ from db.engine import Engines, now, read_scope, session_scope
 from db.errors import UnknownRun
 from db.models import Annotation, Stage
 from db.queries.examples import ORDERS, View, _keys
-from db.records import ClaimedStage, Cursor, NewStage, RunFilters
-from db.repositories import annotations, evaluations, runs, stages, workers
+from db.records import ClaimedStage, Cursor, RunFilters
+from db.repositories import annotations, runs, stages, workers
+from tests.db.done import done, finish
 from tests.db.labels import PAIRS, SUMMARY, annotated_pair
 from tests.db.make import add_worker, claim, new_run, publish, stages_of, submit
 from tests.db.plans import query_plan
 from tests.db.turning import there_and_back
 
-EVALUATION = {
-    "gra": 0.6, "gra_strict": 0.55, "gra_ties_dropped": 0.61, "wins": 11.0, "ties": 2.0, "losses": 7.0, "prompts": 20,
-    "samples": 1, "ci_low": 0.4, "ci_high": 0.8, "interval_method": "wilson", "mean_tokens": 9.0,
-    "baseline_mean_tokens": 8.0, "kl": 0.2, "ungrammatical": 0.1, "baseline_ungrammatical": float("nan"),
-    "mean_score": 1.0, "baseline_mean_score": 0.5, "something_else": 3,
-}  # fmt: skip
-
-
-def finish(engines: Engines, worker: int, kind: str) -> None:
-    """Execute the next stage, writing the rows that its kind writes."""
-    claimed = claim(engines, worker)
-    assert claimed.kind == kind
-    pairs = [annotated_pair(number) for number in range(PAIRS)]
-    prompts = [f"t{number}" for number in range(20)]
-    with session_scope(engines) as session:
-        summary: dict[str, Any] = {}
-        if kind == "data":
-            annotations.add_pairs(session, claimed, pairs)
-            evaluations.add_prompts(session, claimed, [{"prompt_id": p, "prompt": f"Ask {p}"} for p in prompts])
-        if kind == "labels":
-            annotations.add_annotations(session, claimed, pairs, data_stage_id=claimed.input_stage_ids["data"])
-            annotations.add_histogram(session, claimed, "margin", {"edges": [0, 1], "counts": [PAIRS]})
-            summary = SUMMARY
-        if kind == "samples":
-            evaluations.add_samples(
-                session,
-                claimed,
-                [
-                    {"prompt_id": p, "sample": k, "text": f"{p}/{k}", "tokens": 3, "logp": -1.0, "reference_logp": -2.0}
-                    for p in prompts
-                    for k in range(2)
-                ],
-            )
-        if kind == "evaluation":
-            rows = [{"prompt_id": p, "outcome": number % 3 / 2} for number, p in enumerate(prompts)]
-            for number, row in enumerate(rows):  # twenty different gains, whose sign is the outcome
-                row |= {"score": (row["outcome"] - 0.5) * (number + 1) / 10, "baseline_score": 0.0}
-            evaluations.add_outcomes(session, claimed, [{**row, "tokens": 3.0, "logratio": 1.0} for row in rows])
-            evaluations.add_evaluation(session, claimed, EVALUATION)
-        publish(session, claimed, **summary)
-
-
-@pytest.fixture
-def done(database: Engines) -> tuple[Engines, int]:
-    """A database with one finished run."""
-    run_id = submit(database).run_id
-    worker = add_worker(database)
-    for kind in ("data", "annotator", "labels", "align", "samples", "evaluation"):
-        finish(database, worker, kind)
-    return database, run_id
+__all__ = ["done"]  # the fixture of that name
 
 
 @contextmanager
@@ -385,116 +337,6 @@ def test_label_summaries_of_several_runs(done: tuple[Engines, int]) -> None:
     assert (summary.run_id, summary.n, summary.accuracy_human) == (other, PAIRS, 0.7)
     assert summary.histogram.agree_counts == (15, 25)
     assert (summary.deciles[0].n, summary.deciles[0].agree_truth) == (30, None)
-
-
-@pytest.mark.parametrize("order", ["prompt", "worst", "best"])
-def test_answers_of_both_sides_in_pages(done: tuple[Engines, int], order: str) -> None:
-    engines, run_id = done
-    rows = []
-    after: Cursor | None = None
-    while True:
-        with read_scope(engines) as session:
-            page = queries.answers(session, run_id, order=order, after=after, limit=7)
-        rows += page.rows
-        if page.next is None:
-            break
-        after = Cursor.decode(page.next.encode(), value=None if order == "prompt" else float, key=str)
-    assert page.total == 20
-    assert sorted(row.prompt_id for row in rows) == sorted(f"t{number}" for number in range(20))
-    outcomes = [row.outcome for row in rows if row.outcome is not None]
-    assert order == "prompt" or outcomes == sorted(outcomes, reverse=order == "best")
-    row = next(row for row in rows if row.prompt_id == "t4")
-    assert (row.prompt, row.outcome, [answer.text for answer in row.aligned]) == ("Ask t4", 0.5, ["t4/0", "t4/1"])
-    assert row.baseline == ()
-
-
-@pytest.mark.parametrize(
-    ("order", "first", "last"), [("best", "t17", "t18"), ("worst", "t18", "t17"), ("change", "t18", None)]
-)
-def test_answers_by_the_change_of_their_gold_score(
-    done: tuple[Engines, int], order: str, first: str, last: str | None
-) -> None:
-    """t17 gains ½ · 18/10, t18 loses ½ · 19/10; pages of 6 go on where the last one ended."""
-    engines, run_id = done
-    found: list[str] = []
-    places: list[int] = []
-    after: Cursor | None = None
-    while True:
-        with read_scope(engines) as session:
-            page = queries.answers(session, run_id, order=order, after=after, limit=6)
-        found += [row.prompt_id for row in page.rows]
-        places.append(page.first)
-        if page.next is None:
-            break
-        after = Cursor.decode(page.next.encode(), value=float, key=str)
-    assert len(found) == len(set(found)) == 20
-    assert places == [1, 7, 13, 19]
-    assert (found[0], last or found[-1]) == (first, found[-1])
-    assert (page.total, page.prompts, page.better, page.worse) == (20, 20, 6, 7)
-
-
-def test_the_same_answer_is_neither_better_nor_worse(database: Engines) -> None:
-    """Two samples a prompt. Of p both are the baseline's, of q one is: scored in another batch, both gain 1e-7."""
-    slots = {"samples": "samples", "baseline_samples": "samples", "evaluation": "evaluation"}
-    made = [
-        NewStage(slot=slot, fingerprint=slot, kind=kind, version=1, config={}, inputs={})
-        for slot, kind in slots.items()
-    ]
-    with session_scope(database) as session:
-        run_id = runs.create(session, new_run(), made).run_id
-    worker = add_worker(database)
-    for slot in slots:
-        claimed = claim(database, worker)
-        with session_scope(database) as session:
-            if slot == "evaluation":
-                outcome = {"outcome": 0.5, "score": 1 + 1e-7, "baseline_score": 1.0}
-                evaluations.add_outcomes(session, claimed, [{"prompt_id": name, **outcome} for name in "pq"])
-            else:
-                said = {("p", 0): "Yes.", ("p", 1): "No.", ("q", 0): "Yes.", ("q", 1): slot}
-                rows = [
-                    {"prompt_id": name, "sample": at, "text": text, "tokens": 2} for (name, at), text in said.items()
-                ]
-                evaluations.add_samples(session, claimed, rows)
-            publish(session, claimed)
-    with read_scope(database) as session:
-        page = queries.answers(session, run_id, order="best")
-    assert (page.total, page.better, page.worse) == (2, 1, 0)
-
-
-@pytest.mark.parametrize("order", ["prompt", "worst", "best", "change"])
-def test_the_way_back_through_answers_meets_the_same_pages(done: tuple[Engines, int], order: str) -> None:
-    engines, run_id = done
-
-    def page_of(after: Cursor | None, before: Cursor | None) -> Any:
-        with read_scope(engines) as session:
-            return queries.answers(session, run_id, order=order, after=after, before=before, limit=6)
-
-    decode = partial(Cursor.decode, value=None if order == "prompt" else float, key=str)
-    pages = there_and_back(page_of, decode, lambda page: [row.prompt_id for row in page.rows])
-    assert [first for _, first in pages] == [1, 7, 13, 19]
-
-
-def test_answers_are_searched_in_prompts_and_answers(done: tuple[Engines, int]) -> None:
-    engines, run_id = done
-    with read_scope(engines) as session:
-        in_prompt = queries.answers(session, run_id, text="ask T7")
-        in_answer = queries.answers(session, run_id, text="t1/", order="best", limit=5)
-        nothing = queries.answers(session, run_id, text="100%")
-    assert [row.prompt_id for row in in_prompt.rows] == ["t7"]
-    assert [row.prompt_id for row in in_answer.rows] == ["t1"]
-    assert (in_answer.total, in_answer.prompts, in_answer.better, in_answer.worse) == (1, 20, 0, 0)
-    assert (nothing.rows, nothing.total, nothing.prompts) == ((), 0, 20)
-
-
-def test_the_same_prompt_in_several_runs(done: tuple[Engines, int]) -> None:
-    engines, run_id = done
-    waiting = submit(engines, align="-b").run_id
-    with read_scope(engines) as session:
-        (row,) = queries.same_prompt_answers(session, [run_id, waiting], "t3")
-        assert (row.run_id, row.aligned[1].text) == (run_id, "t3/1")
-        assert queries.shared_prompts(session, [run_id, waiting]) == []
-        prompts = queries.shared_prompts(session, [run_id], text="ask T1", limit=3)
-    assert [(prompt.prompt_id, prompt.prompt) for prompt in prompts][:2] == [("t1", "Ask t1"), ("t10", "Ask t10")]
 
 
 def test_outcomes_evaluations_and_seconds_for_compare(done: tuple[Engines, int]) -> None:
