@@ -166,7 +166,7 @@ class ObjectStore:
     def _fetch_file(self, source: str, target: Path, sha: str) -> None:
         for _ in range(2):  # a connection may break in a way that nobody noticed
             try:
-                self._do(lambda: self._files.get_file(source, str(target)))
+                self._do(lambda: _download(self._files, source, target))
             except FileNotFoundError as error:
                 raise ArtifactError(f"{target.name} is missing in {self.url}") from error
             if sha256_of(target) == sha:
@@ -255,6 +255,15 @@ def _open(url: str) -> tuple[Any, str]:
     if protocol in ("s3", "s3a"):
         files.retries = _S3_TRIES
     return files, str(path)
+
+
+def _download(files: Any, source: str, target: Path) -> None:
+    """Copy a file of the store to this machine. All readers of a file of fsspec's memory share one position in it, so
+    that two at once would get parts of it: there it is read in one piece."""
+    if "memory" in files.protocol:
+        target.write_bytes(files.cat_file(source))
+    else:
+        files.get_file(source, str(target))
 
 
 def _write_new(files: Any, path: str, data: bytes) -> None:

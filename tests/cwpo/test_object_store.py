@@ -108,6 +108,28 @@ def test_publishers_at_the_same_moment_end_with_one_artifact(url: str, tmp_path:
     assert len([name for name in files_of(url) if name.endswith("file.txt")]) == 1
 
 
+def test_readers_at_the_same_moment_get_the_whole(url: str, tmp_path: Path) -> None:
+    here = ArtifactStore(tmp_path / "here", ObjectStore(url))
+    build(here, "0123456789abcdef" * 20_000)
+    assert here.share(FP)
+    readers = [ArtifactStore(tmp_path / str(number), ObjectStore(url)) for number in range(8)]
+    start = threading.Barrier(len(readers))
+    found: list[Path | None] = []
+
+    def read(store: ArtifactStore) -> None:
+        start.wait()
+        found.append(store.find(FP))
+
+    threads = [threading.Thread(target=read, args=(store,)) for store in readers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == sorted(store.path(FP) for store in readers)
+    assert here.shared is not None
+    assert here.shared.manifest(FP) is not None
+
+
 def test_an_interrupted_upload_is_invisible_and_swept_by_the_next(
     machines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,8 @@
 """All pages over a database full of hostile texts, in a real browser: nothing runs, nothing is fetched, nothing hangs.
 
+A page hangs that keeps the browser every time it is opened: where it did once, it is opened twice more, because a
+machine that is busy with something else stops a browser too, though not three times on the same page.
+
 CRAWLS=30 plants other texts thirty times, and then every text was shown; once is enough for a quick answer.
 """
 
@@ -64,6 +67,7 @@ class Seen:
     found: int = 0  # hostile words that were on the pages as letters
     slowest: float = 0.0
     longest_block: float = 0.0
+    stops: int = 0  # that did not come again when the page was opened once more
     complaints: list[str] = field(default_factory=list)
 
 
@@ -115,7 +119,7 @@ def test_no_page_runs_fetches_or_hangs_on_what_it_shows(
         f"\n{len(seen.texts)} of {len(ALL)} texts, {seen.written} places written, {seen.pages} pages opened with "
         f"{seen.found} hostile words; "
         f"slowest {seen.slowest:.1f} s, longest task of the browser {seen.longest_block:.2f} s; "
-        f"{len(seen.complaints)} complaints"
+        f"{seen.stops} stops of the machine; {len(seen.complaints)} complaints"
     )
     assert seen.complaints == []
     assert seen.found > 50, "the texts were not on the pages"
@@ -146,15 +150,12 @@ def _some_parameters(turn: int) -> list[tuple[str, tuple[str, ...]]]:
 
 def _look(page: Page, address: str, seen: Seen, *, deep: bool) -> None:
     """Open it, wait until it is drawn, and see that it is made of nothing but what we draw."""
-    began = time.monotonic()
-    page.goto(address)
-    _drawn(page)
-    took = time.monotonic() - began
-    if deep:
-        for tab in page.get_by_role("tab").all():
-            tab.click()
-            _drawn(page)
-    blocked = float(page.evaluate("() => window.__blocked || 0")) / 1000
+    took, blocked = _opened(page, address, deep)
+    tries = 1
+    while blocked > LONGEST and tries < 3:
+        blocked = min(blocked, _opened(page, address, deep)[1])
+        tries += 1
+    seen.stops += tries > 1 and blocked <= LONGEST
     seen.pages += 1
     seen.slowest, seen.longest_block = max(seen.slowest, took), max(seen.longest_block, blocked)
     where = address.split("?")[0].rpartition("/")[2] or "runs"
@@ -166,6 +167,19 @@ def _look(page: Page, address: str, seen: Seen, *, deep: bool) -> None:
     failed = [one.inner_text() for one in page.get_by_test_id("stException").all()]
     wrong: dict[str, Any] = {"made": found, "ran": ran, "failed": failed, "hangs": blocked > LONGEST and blocked}
     seen.complaints += [f"{where}: {what} {value}" for what, value in wrong.items() if value]
+
+
+def _opened(page: Page, address: str, deep: bool) -> tuple[float, float]:
+    """Seconds until it was drawn, and of the longest task in which the browser answered to nothing; with all tabs."""
+    began = time.monotonic()
+    page.goto(address)
+    _drawn(page)
+    took = time.monotonic() - began
+    if deep:
+        for tab in page.get_by_role("tab").all():
+            tab.click()
+            _drawn(page)
+    return took, float(page.evaluate("() => window.__blocked || 0")) / 1000
 
 
 def _drawn(page: Page) -> None:
