@@ -22,6 +22,7 @@ from cwpo.evaluation.engines import batches
 from cwpo.evaluation.engines.cache import PlacedCache, is_placeable
 from cwpo.evaluation.engines.contract import Key, Question, Written
 from cwpo.evaluation.engines.draws import draw, row_key
+from cwpo.evaluation.engines.steps import FixedStep
 from cwpo.models.load import pad_id, precision_context
 from cwpo.stages.from_config import BATCH_RULE
 from cwpo.stages.settings import BatchSettings, DecodingSettings
@@ -54,6 +55,8 @@ class NativeEngine:
         self.cache_name = "cache" if "cache" in known else "past_key_values"  # its name before transformers 5.24
         self.takes_positions = "position_ids" in known
         self.last_only = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
+        self.recorded = device.startswith("cuda")
+        self.fixed = self.recorded and self.placeable and self.takes_positions
 
     @property
     def together(self) -> bool:
@@ -166,6 +169,7 @@ class _Batch:
             self.cache = PlacedCache(engine.model.config, len(rows), full, kept)
         else:
             self.cache = DynamicCache(config=engine.model.config)
+        self.step: FixedStep | None = None
 
     def read_prompts(self, should_stop: Callable[[], bool]) -> torch.Tensor:
         """Logits behind every prompt, read some rows at a time where the cache allows it."""
@@ -184,12 +188,26 @@ class _Batch:
 
     def read(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits behind one more token of every row: one forward pass."""
-        positions = (self.width - self.padding)[:, None]
-        self.width += 1
+        at, self.width = self.width, self.width + 1
+        if self.engine.fixed and isinstance(self.cache, PlacedCache):
+            return self._step(self.cache, at).read(tokens, at)
+        positions = (at - self.padding)[:, None]
         return self.engine.forward(tokens[:, None], self.mask[:, : self.width], positions, self.cache)
+
+    def _step(self, cache: PlacedCache, at: int) -> FixedStep:
+        """The step for the rows that are left, made anew where their text has outgrown it."""
+        if self.step is None or at >= self.step.width:
+            self.step = None  # its memory is free for the next one
+            engine = self.engine
+            self.step = FixedStep(
+                engine.forward, cache, mask=self.mask, padding=self.padding, at=at, precision=engine.precision
+            )
+            engine.recorded = engine.recorded and self.step.record()
+        return self.step
 
     def keep(self, rows: torch.Tensor) -> None:
         """The others have ended."""
+        self.step = None
         self.cache.batch_select_indices(rows)
         self.mask, self.padding = self.mask[rows], self.padding[rows]
 
