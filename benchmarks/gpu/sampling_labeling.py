@@ -15,7 +15,7 @@ from benchmarks.workload import SHAPES, config, encoded, lengths, lengths_of, wo
 from cwpo.annotation.labeling import score_pairs
 from cwpo.errors import Cancelled
 from cwpo.evaluation.engines.contract import Question
-from cwpo.evaluation.engines.native import native
+from cwpo.evaluation.engines.native import NativeEngine, native
 from cwpo.models.frozen import halve
 from cwpo.models.logps import forward_path
 from cwpo.models.tokenization import Encoded
@@ -77,7 +77,10 @@ def _samples(shape: str, tuning: str, precision: str, setting: Setting, rows: Ro
     count, new = (4, 8) if setting.tried else (PROMPTS[precision], NEW_TOKENS)
     pairs = encoded(setting.lengths(count, batch=4), SHAPES[shape].vocabulary)
     end = time.monotonic() + min(MOST_SECONDS, max(rows.left(), 1.0))
-    answers = partial(_answer, model, SHAPES[shape].vocabulary, precision, setting, new, end)
+    decoding = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=new, samples=1)
+    how: dict[str, Any] = {"device": setting.device, "precision": precision}
+    how |= {"tokens_per_batch": setting.tokens_per_batch}
+    answers = partial(_answer, native(model, word_tokenizer(SHAPES[shape].vocabulary), decoding, 0, **how), end)
     try:
         answers(pairs[:4])
         with timed() as spent:
@@ -93,15 +96,8 @@ def _samples(shape: str, tuning: str, precision: str, setting: Setting, rows: Ro
     }
 
 
-def _answer(
-    model: Any, vocabulary: int, precision: str, setting: Setting, new: int, end: float, pairs: Sequence[Encoded]
-) -> int:
+def _answer(engine: NativeEngine, end: float, pairs: Sequence[Encoded]) -> int:
     """Tokens of one answer to each prompt; Cancelled after `end`."""
-    decoding = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=new, samples=1)
-    how: dict[str, Any] = {"device": setting.device, "precision": precision}
-    how |= {"tokens_per_batch": setting.tokens_per_batch}
-    tokenizer = word_tokenizer(vocabulary)
-    engine = native(model, tokenizer, decoding, 0, **how)
     asked = [Question(prompt_id=row.pair_id, sample=0, prompt_ids=row.prompt_ids.tolist()) for row in pairs]
     batches = engine.batches(asked, frozenset())
     made = (engine.answers(batch, lambda: time.monotonic() > end) for batch in batches)

@@ -23,11 +23,13 @@ from cwpo.evaluation.engines.cache import PlacedCache, is_placeable
 from cwpo.evaluation.engines.contract import Key, Question, Written
 from cwpo.evaluation.engines.draws import draw, row_key
 from cwpo.evaluation.engines.steps import FixedStep
+from cwpo.models.attention import packable, use_packed
 from cwpo.models.load import pad_id, precision_context
 from cwpo.stages.from_config import BATCH_RULE
 from cwpo.stages.settings import BatchSettings, DecodingSettings
 
 SHRINK = 0.8  # finished rows leave the batch when fewer than this share of it is unfinished
+SHRINK_FIXED = 0.5  # the same for steps of fixed size, each of which costs some steps to record
 BORDER = 2e-5  # half-width, in probability, around a border within which fp32 has a draw decided by its row alone
 CANCELLED = "The run was cancelled while answers were sampled."
 
@@ -56,7 +58,18 @@ class NativeEngine:
         self.takes_positions = "position_ids" in known
         self.last_only = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
         self.recorded = device.startswith("cuda")
-        self.fixed = self.recorded and self.placeable and self.takes_positions
+        self.fixed = False
+        self.for_one_token: dict[str, Any] = {}  # what a step of fixed size hands to attention
+        if self.recorded:
+            self.take_fixed_steps()
+
+    def take_fixed_steps(self) -> None:
+        """As on a card, where the cache allows it: steps of fixed size, in which shared keys are not repeated."""
+        self.fixed = self.placeable and self.takes_positions
+        inner = _innermost(self.model)
+        if self.fixed and packable(inner):
+            use_packed(inner)
+            self.for_one_token = {"one_token": True}
 
     @property
     def together(self) -> bool:
@@ -105,7 +118,7 @@ class NativeEngine:
             stays = ~finished[alive]
             if not stays.any() or position + 1 == self.decoding.max_new_tokens:
                 break
-            if stays.mean() < SHRINK:
+            if stays.mean() < (SHRINK_FIXED if self.fixed else SHRINK):
                 kept = torch.from_numpy(np.flatnonzero(stays)).to(self.device)
                 state.keep(kept)
                 alive, tokens = alive[stays], tokens[kept]
@@ -119,7 +132,8 @@ class NativeEngine:
         self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache | None
     ) -> torch.Tensor:
         """Logits after the last token of each row, (rows, V)."""
-        extra = {"position_ids": positions} if self.takes_positions else {}
+        extra: dict[str, Any] = {"position_ids": positions} if self.takes_positions else {}
+        extra |= self.for_one_token if mask.ndim > 2 else {}
         output = self.model(
             input_ids=ids,
             attention_mask=mask,

@@ -64,7 +64,7 @@ def test_answers_in_fp32_are_those_of_the_growing_cache(family: str, top_p: floa
 def in_fixed_steps(engine: NativeEngine) -> NativeEngine:
     """As on a card, without a recording."""
     assert engine.placeable
-    engine.fixed = True
+    engine.take_fixed_steps()
     return engine
 
 
@@ -145,7 +145,7 @@ def test_batches_in_bf16_follow_from_prompts_model_and_settings_alone() -> None:
     assert bf16_or_not(model, "bf16").batches(asked, half) == found
     whole = frozenset(item.key for item in found[1])
     assert bf16_or_not(model, "bf16").batches(asked, whole) == [found[0], *found[2:]]
-    larger = BatchSettings(rule=1, cache_gb=1.0)
+    larger = BatchSettings(rule=2, cache_gb=1.0)
     assert len(bf16_or_not(model, "bf16", fixed=larger).batches(asked, frozenset())) == 1
 
 
@@ -201,8 +201,8 @@ def test_batches_in_fp32_fit_into_free_memory(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_batches_by_a_rule_of_another_version_are_a_sentence() -> None:
-    with pytest.raises(SettingsError, match="by rule 2, and this version knows rule 1"):
-        bf16_or_not(tiny.causal_lm("opt"), "bf16", fixed=BatchSettings(rule=2, cache_gb=None))
+    with pytest.raises(SettingsError, match="by rule 1, and this version knows rule 2"):
+        bf16_or_not(tiny.causal_lm("opt"), "bf16", fixed=BatchSettings(rule=1, cache_gb=None))
 
 
 @pytest.mark.gpu
