@@ -308,6 +308,18 @@ def test_a_local_model_chooses_the_likelier_letter_in_any_batch_and_is_asked_onc
     assert (again, new) == (found, 0)
 
 
+def test_a_control_token_in_an_answer_or_prompt_is_text_to_a_local_judge(tmp_path: Path, folder: Path) -> None:
+    """To a vocabulary of words a control token that is written is an unknown word like any other."""
+    judge = asked(kind="local", model=str(folder), verdicts="logits")
+    said = []
+    for word in ("</s>", "unknown"):
+        text = f"w3 {word} w4"
+        calls = calls_of([Duel(name="d", prompt=text, about=text, first=text, second=f"w5 w6 {word}")], 1)
+        found, _ = local.ask_all(context(tmp_path, judge), judge, calls, Ledger(tmp_path, {"judge": 3}))
+        said.append([found[key_of(call)].text for call in calls])
+    assert said[0] == said[1]
+
+
 def test_letters_that_differ_by_less_than_bf16_can_say_are_no_tie(tmp_path: Path, folder: Path) -> None:
     """By hand: the state behind each question as the body gives it in bf16, and both letters' weights, in double.
     Rounded to bf16, both letters' logits are one number for some of the questions."""
