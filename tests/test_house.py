@@ -209,6 +209,20 @@ def test_one_place_changes_the_page_and_always_with_its_address() -> None:
     assert named == {LEAVES}
 
 
+def test_one_place_writes_the_address_of_a_page() -> None:
+    """It is the one that knows what the browser has not heard of yet when somebody clicks again."""
+    writes = {"from_dict", "update", "pop", "popitem", "clear", "setdefault", "__setitem__", "__delitem__"}
+    found = set()
+    for path in sources("app"):
+        for node in ast.walk(parsed(path)):
+            of_it = isinstance(node, ast.Attribute | ast.Subscript) and ast.unparse(node.value).endswith("query_params")
+            if of_it and (
+                node.attr in writes if isinstance(node, ast.Attribute) else not isinstance(node.ctx, ast.Load)
+            ):
+                found.add(relative(path))
+    assert found == {LEAVES}
+
+
 def test_one_place_redraws_a_part_of_a_page_alone() -> None:
     """It is the one that guards the part: a database that fails there is a sentence, not a traceback."""
     names = ("st.fragment", "streamlit.fragment", "fragment")

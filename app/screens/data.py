@@ -15,7 +15,7 @@ from app.components.frame import layout, tables
 from app.components.frame.data_address import DataView, RunOnData
 from app.components.frame.export import show_tables
 from app.components.frame.formats import counted, dataset_name
-from app.components.frame.leaving import leave
+from app.components.frame.leaving import leave, tell
 from cwpo.config import catalog
 from cwpo.data.profile.first_rows import FirstRows, Shown, first_rows
 from cwpo.errors import CwpoError
@@ -165,7 +165,7 @@ def _use(
 
 
 def _another() -> None:
-    st.button("Another dataset", key="data_another", type="tertiary", on_click=st.query_params.clear)
+    st.button("Another dataset", key="data_another", type="tertiary", on_click=tell, args=({},))
 
 
 def _head(source: str, columns: Mapping[str, str] | None) -> FirstRows | None:

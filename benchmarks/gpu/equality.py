@@ -46,6 +46,9 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "gemma": lambda: GemmaConfig(**_GROUPED),
     "gemma2": lambda: Gemma2Config(**_GROUPED, sliding_window=2048, attn_logit_softcapping=2.0),
     "gemma3_text": lambda: Gemma3TextConfig(**_GROUPED, sliding_window=2048),
+    # Heads as wide as those of Llama 3, Qwen2.5-7B and OPT-13B, and as Gemma's
+    "llama-128": lambda: LlamaConfig(**_GROUPED | {"head_dim": 128}),
+    "gemma2-256": lambda: Gemma2Config(**_GROUPED | {"head_dim": 256}, sliding_window=2048, attn_logit_softcapping=2.0),
 }
 # Times the error of the padded path in the same precision, and what is no error however small that is.
 TIMES, FLOOR = 3.0, {"fp32": 2e-6, "bf16": 1e-3}

@@ -15,7 +15,7 @@ from benchmarks.workload import SHAPES, config, encoded, lengths, lengths_of, wo
 from cwpo.annotation.labeling import score_pairs
 from cwpo.errors import Cancelled
 from cwpo.evaluation.engines.contract import Question
-from cwpo.evaluation.engines.native import native
+from cwpo.evaluation.engines.native import NativeEngine, native
 from cwpo.models.frozen import halve
 from cwpo.models.logps import forward_path
 from cwpo.models.tokenization import Encoded
@@ -23,8 +23,10 @@ from cwpo.stages.context import Execution, WorkContext
 from cwpo.stages.settings import DecodingSettings
 
 LABELED = {"bf16": 2000, "fp32": 250}  # pairs
-PROMPTS, NEW_TOKENS = 128, 64
-MOST_SECONDS = 25.0  # of sampling: a row may not take the time of the others
+PROMPTS = {"bf16": 128, "fp32": 16}
+NEW_TOKENS = 128
+SPREAD = 4.5  # times the logits of random weights: about as spread out as those of a trained model
+MOST_SECONDS = 60.0  # of sampling: a row may not take the time of the others
 
 
 def labeling(rows: Rows, setting: Setting) -> None:
@@ -61,18 +63,24 @@ def sampling(rows: Rows, setting: Setting) -> None:
     """Answers of the native sampler; random weights hardly ever end a text, so all are of full length."""
     for shape in setting.shapes:
         for precision in setting.precisions:
-            rows.take(f"{shape} {precision}", partial(_samples, shape, precision, setting, rows))
+            rows.take(f"{shape} {precision}", partial(_samples, shape, "whole", precision, setting, rows))
+        if "bf16" in setting.precisions:
+            rows.take(f"{shape} bf16 adapter", partial(_samples, shape, "lora", "bf16", setting, rows))
 
 
-def _samples(shape: str, precision: str, setting: Setting, rows: Rows) -> Row:
+def _samples(shape: str, tuning: str, precision: str, setting: Setting, rows: Rows) -> Row:
     """Seconds of the second of two rounds; cut at the row's limit."""
-    model = random_policy(shape, "whole", setting.device).eval().requires_grad_(False)
-    if precision == "bf16":
+    model = random_policy(shape, tuning, setting.device).eval().requires_grad_(False)
+    if precision == "bf16" and tuning == "whole":
         halve(model)
-    count, new = (4, 8) if setting.tried else (PROMPTS, NEW_TOKENS)
+    model.get_output_embeddings().register_forward_hook(lambda module, given, logits: logits * SPREAD)
+    count, new = (4, 8) if setting.tried else (PROMPTS[precision], NEW_TOKENS)
     pairs = encoded(setting.lengths(count, batch=4), SHAPES[shape].vocabulary)
     end = time.monotonic() + min(MOST_SECONDS, max(rows.left(), 1.0))
-    answers = partial(_answer, model, SHAPES[shape].vocabulary, precision, setting, new, end)
+    decoding = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=new, samples=1)
+    how: dict[str, Any] = {"device": setting.device, "precision": precision}
+    how |= {"tokens_per_batch": setting.tokens_per_batch}
+    answers = partial(_answer, native(model, word_tokenizer(SHAPES[shape].vocabulary), decoding, 0, **how), end)
     try:
         answers(pairs[:4])
         with timed() as spent:
@@ -88,15 +96,8 @@ def _samples(shape: str, precision: str, setting: Setting, rows: Rows) -> Row:
     }
 
 
-def _answer(
-    model: Any, vocabulary: int, precision: str, setting: Setting, new: int, end: float, pairs: Sequence[Encoded]
-) -> int:
+def _answer(engine: NativeEngine, end: float, pairs: Sequence[Encoded]) -> int:
     """Tokens of one answer to each prompt; Cancelled after `end`."""
-    decoding = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=new, samples=1)
-    how: dict[str, Any] = {"device": setting.device, "precision": precision}
-    how |= {"tokens_per_batch": setting.tokens_per_batch}
-    tokenizer = word_tokenizer(vocabulary)
-    engine = native(model, tokenizer, decoding, 0, **how)
     asked = [Question(prompt_id=row.pair_id, sample=0, prompt_ids=row.prompt_ids.tolist()) for row in pairs]
     batches = engine.batches(asked, frozenset())
     made = (engine.answers(batch, lambda: time.monotonic() > end) for batch in batches)

@@ -85,12 +85,18 @@ def packed_attention(
     softcap: float | None = None,
     blocks: tuple[Block, ...] | None = None,
     flex: Any = None,
+    one_token: bool = False,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function registered with transformers: packed with `blocks` or a block mask `flex`, else plain."""
+    """The attention function registered with transformers: packed with `blocks` or a block mask `flex`, else plain.
+
+    one_token: every row asks for its last position alone, as when answers are sampled.
+    """
     if flex is not None:
         return attend(query, key, value, flex, scale=scaling, softcap=softcap).transpose(1, 2), None
     groups = getattr(module, "num_key_value_groups", 1)
+    if one_token and groups > 1 and softcap is None:
+        return _of_one_token(query, key, value, attention_mask, scaling), None
     if blocks is None and softcap is None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
@@ -127,6 +133,15 @@ def _mixed(
         scores = scores.masked_fill(~mask, lowest) if mask.dtype == torch.bool else scores + mask
     shares = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
     return torch.nn.functional.dropout(shares, dropout) @ value
+
+
+def _of_one_token(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None) -> Tensor:
+    """Heads that share keys are laid out as positions of one head, so that keys and values are not repeated."""
+    rows, heads, _, size = query.shape
+    stored = key.shape[1]
+    grouped = query.reshape(rows, stored, heads // stored, size)
+    mixed = scaled_dot_product_attention(grouped, key, value, attn_mask=mask, scale=scaling)
+    return mixed.reshape(rows, 1, heads, size)
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, packed_attention)

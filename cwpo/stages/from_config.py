@@ -42,7 +42,7 @@ from cwpo.stages.settings import (
     WorldSettings,
 )
 
-BATCH_RULE, ENGINE_RULE = 1, 2  # by which answers are divided into batches: in bf16 (engines/batches.py), by vLLM
+BATCH_RULE, ENGINE_RULE = 2, 2  # by which answers are made: in bf16 (engines/batches.py, steps.py), by vLLM
 CARD_PAIRS = 1_000  # with human labels, that a judge is tried on
 CARD_HELDOUT = 0.2  # of the prompts, that a gold reward trained here is trained without to be tried on them
 QUESTION_VERSION = 1  # of what judge models are asked (cwpo/evaluation/judges/questions.py)

@@ -6,6 +6,7 @@ from app import allowed, untrusted
 from app.components.frame import layout, tables
 from app.components.frame.data_address import DataView
 from app.components.frame.formats import ago
+from app.components.frame.leaving import tell
 from app.components.frame.tables import Column
 from cwpo import places
 from cwpo.errors import CwpoError
@@ -48,7 +49,7 @@ def show_choice() -> None:
 
 def open_source(source: str) -> None:
     """Look at this one, from the beginning."""
-    st.query_params.from_dict(DataView(source=source).to_params())
+    tell(DataView(source=source).to_params())
 
 
 def _upload() -> None:

@@ -11,6 +11,7 @@ from app.components.frame import layout, tables
 from app.components.frame.chart import show_chart
 from app.components.frame.data_address import LABELED, MOST_TEST_PROMPTS, DataView
 from app.components.frame.formats import counted, share
+from app.components.frame.leaving import tell
 from app.components.frame.tables import Column
 from cwpo.data.profile.lengths import BYTES_PER_TOKEN, EDGES, PARTS
 from cwpo.report.dropped import cluster_sentence, reason_words
@@ -122,7 +123,7 @@ def show_split(view: DataView, found: Mapping[str, Any]) -> None:
     )
     now = replace(view.split, test_prompts=int(test), label_fraction=round(float(fraction), 4))
     if right.button("Divide again", key="data_divide", disabled=now == view.split):
-        st.query_params.from_dict(replace(view, split=now).to_params())
+        tell(replace(view, split=now).to_params())
         st.rerun()
     if split["test"] < view.split.test_prompts:
         layout.note(

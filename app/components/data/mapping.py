@@ -8,6 +8,7 @@ import streamlit as st
 from app import allowed, untrusted
 from app.components.frame import layout
 from app.components.frame.data_address import DataView
+from app.components.frame.leaving import tell
 from app.reads import results
 from cwpo.config.columns import ROLES, checked
 from cwpo.errors import CwpoError
@@ -62,7 +63,7 @@ def show_recipes() -> None:
 
 def look_by(view: DataView, columns: Mapping[str, str] | None) -> None:
     """Read the rows by these columns."""
-    st.query_params.from_dict(replace(view, columns=columns).to_params())
+    tell(replace(view, columns=columns).to_params())
 
 
 def _recipes() -> list[RecipeRow]:

@@ -12,7 +12,7 @@ from app.components.form.beside.failure import Failure, failure_of
 from app.components.form.drafts.keeping import PARAMETER, keep, open_draft, opened
 from app.components.form.form import Form, Start
 from app.components.frame.address import RunsView, RunView, text
-from app.components.frame.leaving import came_by_history, parameters, readdress
+from app.components.frame.leaving import came_by_history, parameters, readdress, tell
 from db.errors import UnknownDraft
 
 FORM = "new_run.form"
@@ -37,7 +37,7 @@ def open_form(load: Callable[[int], Mapping[str, Any]]) -> Form:
     if told != form.address and came:
         readdress(form.address, instead=True)
     if told != form.address:
-        st.query_params.from_dict(form.address)
+        tell(form.address)
     return form
 
 

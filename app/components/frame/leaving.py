@@ -97,6 +97,17 @@ def change(new: Mapping[str, str], gone: Iterable[str]) -> None:
         st.query_params.update(new)
     for name in gone:
         st.query_params.pop(name)
+    _told(memory, before)
+
+
+def tell(params: Mapping[str, Any]) -> None:
+    """All of the address: what these parameters do not name is gone."""
+    memory, before = _memory(), parameters()
+    st.query_params.from_dict(dict(params))
+    _told(memory, before)
+
+
+def _told(memory: Memory, before: dict[str, list[str]]) -> None:
     earlier = memory.ahead.before if memory.ahead else []
     memory.ahead = Ahead(
         page=_page_now(), before=[*earlier, before], now=parameters(), until=time.monotonic() + ON_THE_WAY

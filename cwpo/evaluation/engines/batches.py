@@ -2,7 +2,7 @@
 
 In fp32 an answer is the same in any batch, so a batch is as large as memory allows and what is done leaves it. In bf16
 the batch is part of the result: it follows from the prompts, the model's configuration and the stage's settings alone.
-What is changed here for bf16 changes answers: raise BATCH_RULE of cwpo/stages/from_config.py.
+What is changed here, or in steps.py, for bf16 changes answers: raise BATCH_RULE of cwpo/stages/from_config.py.
 """
 
 from collections.abc import Collection, Iterator, Sequence

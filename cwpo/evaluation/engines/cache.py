@@ -1,5 +1,7 @@
 """Keys and values of a batch of answers, allocated once: rows are filled in parts, and finished ones leave in place."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ class PlacedLayer(DynamicLayer):
         self.rows, self.width, self.kept = rows, width, dtype
         self.first, self.stop = 0, rows  # the rows at work
         self.length = 0  # filled positions, the same in all rows
+        self.at: Tensor | None = None  # the position that is written, where sizes are fixed
+        self.read_to = width  # positions that are read then
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Of the sizes that the first keys and values have."""
@@ -36,6 +40,8 @@ class PlacedLayer(DynamicLayer):
         """Write behind what the rows at work hold; views of these rows up to there."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        if self.at is not None:
+            return self._update_at(self.at, key_states, value_states)
         end = self.length + key_states.shape[2]
         if end > self.width:
             raise RuntimeError(f"{end} positions do not fit a cache of {self.width}")
@@ -45,6 +51,13 @@ class PlacedLayer(DynamicLayer):
         if self.stop == self.rows:  # the last part of the rows
             self.length = end
         return keys[at_work, :, :end], values[at_work, :, :end]
+
+    def _update_at(self, at: Tensor, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:
+        """Write one position of every row; views of fixed size, whatever of them is filled."""
+        keys, values = (stored[: self.rows] for stored in self._storage())
+        keys.index_copy_(2, at, key_states.to(keys.dtype))
+        values.index_copy_(2, at, value_states.to(values.dtype))
+        return keys[:, :, : self.read_to], values[:, :, : self.read_to]
 
     def get_seq_length(self) -> int:
         return self.length
@@ -73,6 +86,22 @@ class PlacedCache(DynamicCache):
         """The rows of which the next forward pass is; parts come in order, and the last one ends at the last row."""
         for layer in self.placed:
             layer.first, layer.stop = first, stop
+
+    @contextmanager
+    def writing_at(self, at: Tensor, read_to: int) -> Iterator[None]:
+        """Forward passes of one token write at the position that `at` (1,) holds, and read the first `read_to`."""
+        for layer in self.placed:
+            layer.at, layer.read_to = at, read_to
+        try:
+            yield
+        finally:
+            for layer in self.placed:
+                layer.at = None
+
+    def filled(self, positions: int) -> None:
+        """So many positions are filled now in every row."""
+        for layer in self.placed:
+            layer.length = positions
 
 
 def is_placeable(config: Any) -> bool:

@@ -22,11 +22,14 @@ from cwpo.evaluation.engines import batches
 from cwpo.evaluation.engines.cache import PlacedCache, is_placeable
 from cwpo.evaluation.engines.contract import Key, Question, Written
 from cwpo.evaluation.engines.draws import draw, row_key
+from cwpo.evaluation.engines.steps import FixedStep
+from cwpo.models.attention import packable, use_packed
 from cwpo.models.load import pad_id, precision_context
 from cwpo.stages.from_config import BATCH_RULE
 from cwpo.stages.settings import BatchSettings, DecodingSettings
 
 SHRINK = 0.8  # finished rows leave the batch when fewer than this share of it is unfinished
+SHRINK_FIXED = 0.5  # the same for steps of fixed size, each of which costs some steps to record
 BORDER = 2e-5  # half-width, in probability, around a border within which fp32 has a draw decided by its row alone
 CANCELLED = "The run was cancelled while answers were sampled."
 
@@ -54,6 +57,19 @@ class NativeEngine:
         self.cache_name = "cache" if "cache" in known else "past_key_values"  # its name before transformers 5.24
         self.takes_positions = "position_ids" in known
         self.last_only = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
+        self.recorded = device.startswith("cuda")
+        self.fixed = False
+        self.for_one_token: dict[str, Any] = {}  # what a step of fixed size hands to attention
+        if self.recorded:
+            self.take_fixed_steps()
+
+    def take_fixed_steps(self) -> None:
+        """As on a card, where the cache allows it: steps of fixed size, in which shared keys are not repeated."""
+        self.fixed = self.placeable and self.takes_positions
+        inner = _innermost(self.model)
+        if self.fixed and packable(inner):
+            use_packed(inner)
+            self.for_one_token = {"one_token": True}
 
     @property
     def together(self) -> bool:
@@ -102,7 +118,7 @@ class NativeEngine:
             stays = ~finished[alive]
             if not stays.any() or position + 1 == self.decoding.max_new_tokens:
                 break
-            if stays.mean() < SHRINK:
+            if stays.mean() < (SHRINK_FIXED if self.fixed else SHRINK):
                 kept = torch.from_numpy(np.flatnonzero(stays)).to(self.device)
                 state.keep(kept)
                 alive, tokens = alive[stays], tokens[kept]
@@ -116,7 +132,8 @@ class NativeEngine:
         self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache | None
     ) -> torch.Tensor:
         """Logits after the last token of each row, (rows, V)."""
-        extra = {"position_ids": positions} if self.takes_positions else {}
+        extra: dict[str, Any] = {"position_ids": positions} if self.takes_positions else {}
+        extra |= self.for_one_token if mask.ndim > 2 else {}
         output = self.model(
             input_ids=ids,
             attention_mask=mask,
@@ -166,6 +183,7 @@ class _Batch:
             self.cache = PlacedCache(engine.model.config, len(rows), full, kept)
         else:
             self.cache = DynamicCache(config=engine.model.config)
+        self.step: FixedStep | None = None
 
     def read_prompts(self, should_stop: Callable[[], bool]) -> torch.Tensor:
         """Logits behind every prompt, read some rows at a time where the cache allows it."""
@@ -184,12 +202,26 @@ class _Batch:
 
     def read(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits behind one more token of every row: one forward pass."""
-        positions = (self.width - self.padding)[:, None]
-        self.width += 1
+        at, self.width = self.width, self.width + 1
+        if self.engine.fixed and isinstance(self.cache, PlacedCache):
+            return self._step(self.cache, at).read(tokens, at)
+        positions = (at - self.padding)[:, None]
         return self.engine.forward(tokens[:, None], self.mask[:, : self.width], positions, self.cache)
+
+    def _step(self, cache: PlacedCache, at: int) -> FixedStep:
+        """The step for the rows that are left, made anew where their text has outgrown it."""
+        if self.step is None or at >= self.step.width:
+            self.step = None  # its memory is free for the next one
+            engine = self.engine
+            self.step = FixedStep(
+                engine.forward, cache, mask=self.mask, padding=self.padding, at=at, precision=engine.precision
+            )
+            engine.recorded = engine.recorded and self.step.record()
+        return self.step
 
     def keep(self, rows: torch.Tensor) -> None:
         """The others have ended."""
+        self.step = None
         self.cache.batch_select_indices(rows)
         self.mask, self.padding = self.mask[rows], self.padding[rows]
 

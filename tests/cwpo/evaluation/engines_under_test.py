@@ -20,7 +20,7 @@ from tests.cwpo import tiny
 
 VERSION, STOP, CONTEXT = "9.9.9", 1, 64
 DECODING = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=12, samples=2)
-SMALL = BatchSettings(rule=1, cache_gb=4e-5)  # some 150 tokens of the tiny models
+SMALL = BatchSettings(rule=2, cache_gb=4e-5)  # some 150 tokens of the tiny models
 
 
 def questions(count: int = 30) -> list[Question]:

@@ -188,7 +188,7 @@ def test_an_adapter_answers_differently_and_its_kl_is_positive(tmp_path: Path, a
 def test_killed_and_resumed_in_bf16_with_other_execution_the_answers_are_the_same(tmp_path: Path, asked: Path) -> None:
     """Killed between batches and within the lines of one, going on with other tokens_per_batch: no answer differs."""
     folder = tiny.save(tmp_path / "m", "llama")
-    bf16 = {"precision": "bf16", "batches": {"rule": 1, "cache_gb": 6e-5}}
+    bf16 = {"precision": "bf16", "batches": {"rule": 2, "cache_gb": 6e-5}}
     whole = context(tmp_path, "whole", {"prompts": asked}, folder, stage_of=bf16)
     run_samples(whole)
     lines = (whole.checkpoints / PARTIAL_FILE).read_text().splitlines(keepends=True)

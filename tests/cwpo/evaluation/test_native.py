@@ -8,7 +8,7 @@ from transformers import GemmaConfig, GemmaForCausalLM, MistralConfig, MistralFo
 
 from benchmarks.concatenated import Concatenated
 from cwpo.errors import ConfigError, SettingsError
-from cwpo.evaluation.engines import batches
+from cwpo.evaluation.engines import batches, steps
 from cwpo.evaluation.engines.cache import PlacedCache, is_placeable
 from cwpo.evaluation.engines.contract import Question, Written
 from cwpo.evaluation.engines.native import NativeEngine, native
@@ -61,6 +61,41 @@ def test_answers_in_fp32_are_those_of_the_growing_cache(family: str, top_p: floa
         assert now == {answer.key: answer for answer in before}
 
 
+def in_fixed_steps(engine: NativeEngine) -> NativeEngine:
+    """As on a card, without a recording."""
+    assert engine.placeable
+    engine.take_fixed_steps()
+    return engine
+
+
+@pytest.mark.parametrize("family", [name for name in MODELS if name != "mistral"])
+def test_steps_of_fixed_size_draw_what_growing_ones_draw(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In fp32, with texts that outgrow a step and rows that leave; one pass per token in bf16."""
+    monkeypatch.setattr(steps, "WIDTH", 5)
+    decoding = DecodingSettings(temperature=3.0, top_p=1.0, max_new_tokens=30, samples=2)
+    model, tokenizer, asked = MODELS[family]().eval(), tiny.tokenizer("opt"), questions(15)
+    for tokens in (20, 10_000):
+        grown = native(model, tokenizer, decoding, 0, tokens_per_batch=tokens)
+        fixed = in_fixed_steps(native(model, tokenizer, decoding, 0, tokens_per_batch=tokens))
+        assert every(fixed, asked) == every(grown, asked)
+    assert list(fixed.stream(asked[0])) == list(grown.stream(asked[0]))
+    rounded = in_fixed_steps(native(model, tokenizer, decoding, 0, precision="bf16", tokens_per_batch=1))
+    (batch,) = rounded.batches(asked, frozenset())
+    passes = count_passes(model)
+    found = rounded.answers(batch, lambda: False)
+    assert len(passes) == max(len(answer.ids) for answer in found)
+    assert passes[-1] < passes[0]
+
+
+@pytest.mark.parametrize("family", ["opt", "qwen2", "llama"])
+def test_a_zero_adapter_answers_as_its_base_in_steps_of_fixed_size(family: str) -> None:
+    base, asked = tiny.causal_lm(family).eval().to(torch.bfloat16), questions(16)
+    options: dict[str, Any] = {"precision": "bf16", "tokens_per_batch": 1, "fixed": SMALL}
+    plain = every(in_fixed_steps(native(base, tiny.tokenizer("opt"), DECODING, 0, **options)), asked)
+    tuned = add_adapter(base, stage.lora(), seed=3).eval()
+    assert every(in_fixed_steps(native(tuned, tiny.tokenizer("opt"), DECODING, 0, **options)), asked) == plain
+
+
 def count_passes(model: Any) -> list[int]:
     """Rows of every forward pass from now on."""
     seen: list[int] = []
@@ -110,7 +145,7 @@ def test_batches_in_bf16_follow_from_prompts_model_and_settings_alone() -> None:
     assert bf16_or_not(model, "bf16").batches(asked, half) == found
     whole = frozenset(item.key for item in found[1])
     assert bf16_or_not(model, "bf16").batches(asked, whole) == [found[0], *found[2:]]
-    larger = BatchSettings(rule=1, cache_gb=1.0)
+    larger = BatchSettings(rule=2, cache_gb=1.0)
     assert len(bf16_or_not(model, "bf16", fixed=larger).batches(asked, frozenset())) == 1
 
 
@@ -166,8 +201,8 @@ def test_batches_in_fp32_fit_into_free_memory(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_batches_by_a_rule_of_another_version_are_a_sentence() -> None:
-    with pytest.raises(SettingsError, match="by rule 2, and this version knows rule 1"):
-        bf16_or_not(tiny.causal_lm("opt"), "bf16", fixed=BatchSettings(rule=2, cache_gb=None))
+    with pytest.raises(SettingsError, match="by rule 1, and this version knows rule 2"):
+        bf16_or_not(tiny.causal_lm("opt"), "bf16", fixed=BatchSettings(rule=1, cache_gb=None))
 
 
 @pytest.mark.gpu
@@ -184,8 +219,27 @@ def test_the_promises_hold_on_a_card(family: str) -> None:
     options: dict[str, Any] = {"device": "cuda", "precision": "bf16", "tokens_per_batch": 1, "fixed": SMALL}
     plain = every(native(rounded, tokenizer, DECODING, 0, **options), asked)
     assert every(native(rounded, tokenizer, DECODING, 0, **options), asked[::-1]) == plain
+    launched = native(rounded, tokenizer, DECODING, 0, **options)
+    launched.recorded = False  # the same kernels, launched one by one
+    assert every(launched, asked) == plain
     tuned = add_adapter(rounded, stage.lora(), seed=3).eval()
     assert every(native(tuned, tokenizer, DECODING, 0, **options), asked) == plain
+
+
+@pytest.mark.gpu
+def test_steps_on_a_card_are_recorded_and_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is called a few times for each size, not once per token; in a chat too."""
+    monkeypatch.setattr(steps, "WIDTH", 16)
+    model = tiny.causal_lm("qwen2").eval().to("cuda")
+    decoding = DecodingSettings(temperature=1.0, top_p=1.0, max_new_tokens=40, samples=1)
+    engine = native(model, tiny.tokenizer("opt"), decoding, 0, device="cuda", precision="bf16", tokens_per_batch=1)
+    asked = questions(1)[:1]
+    passes = count_passes(model)
+    answer = list(engine.stream(asked[0]))
+    assert engine.recorded
+    assert len(passes) <= 1 + 2 * (1 + (len(asked[0].prompt_ids) + len(answer)) // 16)
+    (again,) = engine.answers(asked, lambda: False)
+    assert again.ids == answer
 
 
 def test_a_batch_of_bf16_that_does_not_fit_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from tests.cwpo import stage
 USUAL = ExecutionConfig()
 OPT = "facebook/opt-1.3b"
 LORA = {"r": 8, "alpha": 16, "dropout": 0.0, "target_modules": None}
-BATCHES = {"rule": 1, "cache_gb": 3.0}
+BATCHES = {"rule": 2, "cache_gb": 3.0}
 
 
 @pytest.fixture(scope="module")
