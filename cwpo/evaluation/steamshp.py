@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from cwpo.errors import GoldRewardError
+from cwpo.models.text.reader import reader_of
 
 FORM = "POST: {post} \n\n RESPONSE A: {answer}\n\n RESPONSE B: .\n\n Which response is better? RESPONSE"
 ANSWER = "A"
@@ -20,19 +21,18 @@ def encode(tokenizer: Any, post: str, answer: str, max_length: int) -> tuple[lis
     """Ids of the question about one answer, and whether something was left out to keep to `max_length` tokens.
 
     The post loses its beginning; an answer that leaves no room for any post loses its end. The question stays whole.
-    Newlines become spaces, as the publishers ask.
+    Newlines become spaces, as the publishers ask. What post and answer say is text, also where it is written like a
+    control token: only the form is read with those of the tokenizer. Both stand between spaces in the form, where a
+    model that reads words splits anyway, so the ids are those of the whole question.
     """
-    post, answer = (" ".join(text.split()) for text in (post, answer))
-    whole = list(tokenizer(FORM.format(post=post, answer=answer))["input_ids"])
-    if len(whole) <= max_length:
-        return whole, False
-    end = [tokenizer.eos_token_id] if whole[-1] == tokenizer.eos_token_id else []
+    post_ids, answer_ids = reader_of(tokenizer).ids([" ".join(text.split()) for text in (post, answer)])
     before, between, after = (_ids(tokenizer, part.strip()) for part in re.split(r"{post}|{answer}", FORM))
-    post_ids, answer_ids = _ids(tokenizer, post), _ids(tokenizer, answer)
+    end = [tokenizer.eos_token_id] if tokenizer(ANSWER)["input_ids"][-1] == tokenizer.eos_token_id else []
     room = max(0, max_length - len(before) - len(between) - len(after) - len(end))
     kept = answer_ids[:room]
     left = room - len(kept)
-    return before + (post_ids[-left:] if left else []) + between + kept + after + end, True
+    cut = len(kept) < len(answer_ids) or left < len(post_ids)
+    return before + (post_ids[-left:] if left else []) + between + kept + after + end, cut
 
 
 def preferences(model: Any, tokenizer: Any, texts: Sequence[list[int]], device: str) -> torch.Tensor:

@@ -2,14 +2,19 @@
 
 Under autocast a linear layer rounds its weights to bf16 at every call. Here they are rounded once, when they are read.
 So what is computed is, to the bit, what autocast computes over float32 weights, with half the memory and traffic.
+
+Of a model that is in bf16 altogether, what makes the last numbers still computes in float32: a score of 10 rounded to
+bf16 is one of steps of 0.06, on which answers tie that do not.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial, wraps
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import linear
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -24,9 +29,76 @@ def halved_class(kind: type[PreTrainedModel], config: Any) -> type[PreTrainedMod
     with torch.device("meta"):
         outline = kind(config)
     matrices = set(_matrices(outline))
-    kept = {_INDEX.sub("*", name) for name, _ in outline.named_parameters() if name not in matrices}
-    plan = dict.fromkeys(sorted(kept), torch.float32)
+    plan = _float32(name for name, _ in outline.named_parameters() if name not in matrices)
     return type(kind.__name__, (kind,), {"_get_dtype_plan": lambda self, dtype: plan, "__module__": kind.__module__})
+
+
+def headed_class(kind: type[PreTrainedModel], config: Any, dtype: torch.dtype) -> type[PreTrainedModel]:
+    """The same class, whose `from_pretrained(dtype=torch.bfloat16)` reads its head in float32: what lies outside its
+    body. The class itself in another dtype, and of a model whose parts have no common body."""
+    if dtype != torch.bfloat16:
+        return kind
+    with torch.device("meta"):
+        outline = kind(config)
+    if _body(outline) is None:
+        return kind
+    body = f"{outline.base_model_prefix}."
+    plan = _float32(name for name, _ in outline.named_parameters() if not name.startswith(body))
+
+    def planned(self: Any, dtype: torch.dtype) -> dict[str, torch.dtype]:
+        return {**kind._get_dtype_plan(self, dtype), **plan}
+
+    return type(kind.__name__, (kind,), {"_get_dtype_plan": planned, "__module__": kind.__module__})
+
+
+def widen(model: Any) -> None:
+    """Let the head compute in float32, also under autocast: all that lies outside the body. In float32 nothing
+    changes."""
+    body = _body(model)
+    for part in model.children():
+        if part is not body:
+            part.float()
+            part.forward = _in_float32(part.forward)
+
+
+def widen_logits(model: Any) -> None:
+    """Let the output layer give float32 logits, also under autocast; its weights stay as they are."""
+    head = model.get_output_embeddings()
+    head.forward = partial(wide_logits, head)
+
+
+def wide_logits(head: nn.Linear, rows: Tensor, chosen: Sequence[int] | slice = slice(None)) -> Tensor:
+    """The chosen logits of an output layer, (..., chosen) float32, of hidden states (..., H) in any dtype."""
+    at = chosen if isinstance(chosen, slice) else list(chosen)
+    bias = None if head.bias is None else head.bias[at].float()
+    with torch.autocast(rows.device.type, enabled=False):
+        return linear(rows.float(), head.weight[at].float(), bias)
+
+
+def _in_float32(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """The same forward of a module in float32, whatever the dtype of the tensors that it is given."""
+
+    @wraps(forward)
+    def wide(*given: Any, **named: Any) -> Any:
+        device = next(value.device.type for value in (*given, *named.values()) if isinstance(value, Tensor))
+        with torch.autocast(device, enabled=False):
+            return forward(*map(_float, given), **{name: _float(value) for name, value in named.items()})
+
+    return wide
+
+
+def _float(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _body(model: Any) -> Any:
+    """The part that a head reads; None of a model whose parts stand side by side, as a T5 that writes text."""
+    return getattr(model, model.base_model_prefix, None)
+
+
+def _float32(names: Iterable[str]) -> dict[str, torch.dtype]:
+    """A plan for the weights of these names, the same in every layer."""
+    return dict.fromkeys(sorted({_INDEX.sub("*", name) for name in names}), torch.float32)
 
 
 def halve(model: nn.Module) -> None:

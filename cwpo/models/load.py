@@ -32,7 +32,7 @@ from cwpo.errors import ModelError, brief
 from cwpo.models import hub
 from cwpo.models.adapters import add_adapter, attach_adapter, save_adapter
 from cwpo.models.fetched.names import model_folder
-from cwpo.models.frozen import check_halved, halve, halved_class, nf4, untie
+from cwpo.models.frozen import check_halved, halve, halved_class, headed_class, nf4, untie, widen, widen_logits
 from cwpo.models.given import folder as given
 from cwpo.models.given.form import MODEL_FILE, Form
 from cwpo.models.given.form import read_form as read_form
@@ -41,16 +41,8 @@ from cwpo.stages.settings import ImplicitSettings, LoraSettings, ModelSettings, 
 
 # Every name under which the families of transformers keep a dropout probability.
 DROPOUTS = (
-    *(
-        "dropout",
-        "dropout_rate",
-        "attention_dropout",
-        "activation_dropout",
-        "hidden_dropout",
-        "resid_pdrop",
-        "embd_pdrop",
-    ),
-    *("attn_pdrop", "hidden_dropout_prob", "attention_probs_dropout_prob", "layerdrop"),
+    *("dropout", "dropout_rate", "attention_dropout", "activation_dropout", "hidden_dropout", "resid_pdrop"),
+    *("embd_pdrop", "attn_pdrop", "hidden_dropout_prob", "attention_probs_dropout_prob", "layerdrop"),
 )
 _DEEPEST = 20  # adapters on one another
 # What config.json can make a family's code raise, when it says what no model has
@@ -162,7 +154,8 @@ def load_annotator(
 def load_reward_model(
     ref: ModelRef, *, store: ArtifactStore, device: str, precision: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A reward model with its own trained head of one output; bf16 weights on a device that has them."""
+    """A reward model with its own trained head of one output; bf16 weights on a device that has them, but for the head,
+    which is read and computes in float32."""
     folder = _folder(ref, store)
     config = hub.check_config(folder, _name(ref))
     labels = config.get("num_labels") or len(config.get("id2label") or {}) or 2
@@ -171,13 +164,15 @@ def load_reward_model(
     placement = _Placement(device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
     model = _load_classifier(folder, _name(ref), seed=0, dropout=0.0, new_head=False, placement=placement)
     model.requires_grad_(False)
+    widen(model)
     return model.eval(), load_tokenizer(ref, store=store)
 
 
 def load_text_to_text(
     ref: ModelRef, *, store: ArtifactStore, device: str, precision: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """An encoder with a decoder that writes text, such as T5; bf16 weights on a device that has them."""
+    """An encoder with a decoder that writes text, such as T5; bf16 weights on a device that has them, its logits are
+    float32."""
     folder = _folder(ref, store)
     if not hub.check_config(folder, _name(ref)).get("is_encoder_decoder"):
         raise ModelError(f"{_name(ref)} has no encoder and decoder: it is no text-to-text model.")
@@ -185,6 +180,7 @@ def load_text_to_text(
     config = _config(folder, _name(ref), dropout=0.0)
     model = _load_weights(AutoModelForSeq2SeqLM, folder, _name(ref), config, placement)
     model.requires_grad_(False)
+    widen_logits(model)
     return model.eval(), load_tokenizer(ref, store=store)
 
 
@@ -327,7 +323,7 @@ def _load_weights(
     hub.check_weights(folder, name)
     try:
         kind = _class_of(auto, config, folder, name)
-        reader: Any = halved_class(kind, config) if placement.halved else kind
+        reader: Any = halved_class(kind, config) if placement.halved else headed_class(kind, config, placement.dtype)
         model, info = reader.from_pretrained(
             folder,
             config=config,

@@ -46,6 +46,7 @@ BATCH_RULE, ENGINE_RULE = 2, 2  # by which answers are made: in bf16 (engines/ba
 CARD_PAIRS = 1_000  # with human labels, that a judge is tried on
 CARD_HELDOUT = 0.2  # of the prompts, that a gold reward trained here is trained without to be tried on them
 QUESTION_VERSION = 1  # of what judge models are asked (cwpo/evaluation/judges/questions.py)
+SCORE_RULE = 2  # 2: logits of bf16 models are float32, and what is written in SteamSHP's question is text
 WORLD_VERSION = 1  # of the sandbox's prompts, behaviour and utility
 Role = Literal["annotator", "policy"]
 _MEMBER_SEEDS = 1_000  # between the members of an ensemble
@@ -74,14 +75,12 @@ def data(config: RunConfig, *, pool: bool) -> DataSettings:
 
 
 def _length_rule(config: RunConfig) -> LengthRuleSettings | None:
-    rule = config.data.length_rule
+    rule, model = config.data.length_rule, config.model
     if rule is None:
         return None
-    tokenizer = rule.tokenizer, rule.tokenizer_revision
-    name, revision = tokenizer if rule.tokenizer else (config.model.policy, config.model.policy_revision)
-    return LengthRuleSettings(
-        max_tokens=rule.max_tokens, counts=rule.counts, tokenizer=name, tokenizer_revision=revision
-    )
+    own = {"tokenizer": rule.tokenizer, "tokenizer_revision": rule.tokenizer_revision}
+    policy = {"tokenizer": model.policy, "tokenizer_revision": model.policy_revision}
+    return LengthRuleSettings(max_tokens=rule.max_tokens, counts=rule.counts, **(own if rule.tokenizer else policy))
 
 
 def _world(config: RunConfig, *, pool: bool) -> WorldSettings | None:
@@ -306,9 +305,8 @@ def _batches(config: RunConfig) -> BatchSettings | None:
 
 def _own_batches(config: RunConfig) -> BatchSettings | None:
     """Those of our sampler: in fp32 an answer is the same in any batch."""
-    if config.model.precision != "bf16":
-        return None
-    return BatchSettings(rule=BATCH_RULE, cache_gb=config.evaluation.cache_gb)
+    bf16 = config.model.precision == "bf16"
+    return BatchSettings(rule=BATCH_RULE, cache_gb=config.evaluation.cache_gb) if bf16 else None
 
 
 def _engine(config: RunConfig) -> EngineSettings | None:
@@ -336,23 +334,24 @@ def gold(config: RunConfig, backbone: str, *, heldout: float | None = None) -> G
 
 def scores(config: RunConfig) -> ScoreSettings:
     """By the run's gold reward."""
-    part = config.evaluation
-    return ScoreSettings(
-        gold_reward=reward_named(str(part.gold_reward), part.gold_revision), precision=config.model.precision
-    )
+    part, precision = config.evaluation, config.model.precision
+    gold = reward_named(str(part.gold_reward), part.gold_revision, precision)
+    return ScoreSettings(gold_reward=gold, precision=precision)
 
 
-def reward_named(name: str, revision: str | None) -> GoldRewardSettings:
-    """The reward model behind a gold reward's name."""
+def reward_named(name: str, revision: str | None, precision: str) -> GoldRewardSettings:
+    """The reward model behind a gold reward's name; one trained here has always had its head in float32."""
     row = catalog.GOLD_REWARDS.get(name)
     if row is None:
         row = catalog.GoldRewardRow(name=name, label=name, kind="model", source="given by the user", model=name)
+    changed = row.kind == "model" and (precision == "bf16" or row.input_form == "steamshp")
     return GoldRewardSettings(
         kind=row.kind,
         name=row.model or row.name,
         revision=revision or row.revision,
         input_form=row.input_form,
         max_length=row.max_length,
+        rule=SCORE_RULE if changed else 1,
     )
 
 
@@ -379,6 +378,7 @@ def _judge_model(config: RunConfig, asked: JudgeConfig) -> JudgeModelSettings:
         seed=config.evaluation.seed,
         noise=asked.noise if simulated else 1.0,
         first_bias=asked.first_bias if simulated else 0.0,
+        rule=SCORE_RULE if local and asked.verdicts == "logits" and config.model.precision == "bf16" else 1,
     )
 
 

@@ -337,6 +337,7 @@ class GoldRewardSettings:
     revision: str | None
     input_form: str
     max_length: int
+    rule: int = usual(1)  # by which a reward model scores: SCORE_RULE of from_config, or 1 where it changed nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,13 +358,10 @@ class EvaluationSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeModelSettings:
-    """A judge model and how it is asked. Where its server is, and what opens it, is nobody's business here.
-
-    model: as its server calls it, or of a hub or a folder; "" of a simulated one. seed: of what is drawn.
-    """
+    """A judge model and how it is asked. Where its server is, and what opens it, is nobody's business here."""
 
     kind: Literal["endpoint", "local", "simulated"]
-    model: str
+    model: str  # as its server calls it, or of a hub or a folder; "" of a simulated one
     revision: str | None
     precision: str
     question_version: int
@@ -372,9 +370,10 @@ class JudgeModelSettings:
     repeats: int
     temperature: float | None
     max_new_tokens: int
-    seed: int
+    seed: int  # of what is drawn
     noise: float = usual(1.0)
     first_bias: float = usual(0.0)
+    rule: int = usual(1)  # by which logits are read: SCORE_RULE of from_config, or 1 where it changed nothing
 
 
 @dataclass(frozen=True, kw_only=True)

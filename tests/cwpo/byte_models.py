@@ -10,6 +10,7 @@ from typing import Any
 
 import sentencepiece
 import torch
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from tokenizers.decoders import ByteLevel
 from transformers import (
@@ -29,6 +30,7 @@ SPECIALS = ("<pad>", "</s>", "<s>", "[CLS]", "[SEP]")
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
 SIZE = len(SPECIALS) + len(BYTES)
 CONTEXT = 192
+SENTINELS = 100  # <extra_id_0> … of T5, behind the words of its vocabulary
 
 
 def tokenizer(kind: str) -> PreTrainedTokenizerFast:
@@ -68,8 +70,9 @@ def steamshp(folder: Path, seed: int) -> Files:
     """As SteamSHP: a gated T5 whose vocabulary is spiece.model alone, as its repository has it."""
     spiece = sentencepiece_model()
     config = T5Config(
-        vocab_size=spiece_size(spiece), d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, n_positions=512,
-        feed_forward_proj="gated-gelu", tie_word_embeddings=False, decoder_start_token_id=0, initializer_factor=1.0,
+        vocab_size=spiece_size(spiece) + SENTINELS, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2,
+        n_positions=512, feed_forward_proj="gated-gelu", tie_word_embeddings=False, decoder_start_token_id=0,
+        initializer_factor=1.0,
     )  # fmt: skip
     torch.manual_seed(seed)
     model = T5ForConditionalGeneration(config)
@@ -82,7 +85,7 @@ def steamshp(folder: Path, seed: int) -> Files:
         "eos_token": "</s>",
         "unk_token": "<unk>",
         "pad_token": "<pad>",
-        "extra_ids": 0,
+        "extra_ids": SENTINELS,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(about))
     return files_of(folder)
@@ -102,7 +105,12 @@ def sentencepiece_model() -> bytes:
         eos_id=1, unk_id=2, bos_id=-1, hard_vocab_limit=False, num_threads=1, minloglevel=2,
         user_defined_symbols=["\u2581A", "\u2581B"],
     )  # fmt: skip
-    return stream.getvalue()
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(stream.getvalue())
+    for piece in model.pieces:  # kept by being named, they are words like all others in T5's vocabulary
+        if piece.type == piece.USER_DEFINED:
+            piece.type, piece.score = piece.NORMAL, -2.0
+    return bytes(model.SerializeToString())
 
 
 def spiece_size(spiece: bytes) -> int:

@@ -13,6 +13,7 @@ from cwpo.evaluation.engines.native import native
 from cwpo.evaluation.judges.ledger import Ledger
 from cwpo.evaluation.judges.questions import CUE, LETTER, WRITTEN, Call, Letter, fitted, read_verdict
 from cwpo.evaluation.judges.verdicts import Key, Reply, key_of
+from cwpo.models.frozen import wide_logits
 from cwpo.models.hub import HubError
 from cwpo.models.load import ModelRef, context_length, load_policy, pad_id, precision_context
 from cwpo.models.reading import shared
@@ -112,8 +113,7 @@ class _Asker:
         last = torch.tensor([len(row) - 1 for row in rows], device=self.ctx.device)
         body = self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
         hidden = body[torch.arange(len(rows), device=self.ctx.device), last]
-        logits: torch.Tensor = self.model.get_output_embeddings()(hidden)[:, list(self.letters)]
-        return logits.float()
+        return wide_logits(self.model.get_output_embeddings(), hidden, self.letters)
 
     def _written(self, left: Mapping[str, Asked]) -> Iterator[tuple[str, Reply]]:
         """What the model writes, read like the reply of a server. The noise is the question's own, in any batch."""

@@ -66,10 +66,11 @@ def answers_of(part: AlongConfig, prompts: int, samples: int) -> tuple[int, int]
 
 def _judged(config: RunConfig, part: AlongConfig) -> dict[str, Any]:
     second = part.second or ("oracle" if config.is_sandbox and config.evaluation.gold_reward != "oracle" else None)
+    precision = config.model.precision
     return {
         "prompts": min(part.prompts, config.data.test_prompts),
         "gold_reward": from_config.scores(config).gold_reward,
-        "second": None if second is None else from_config.reward_named(second, part.second_revision),
+        "second": None if second is None else from_config.reward_named(second, part.second_revision, precision),
         "equal_texts": from_config.evaluation(config).equal_texts,
     }
 

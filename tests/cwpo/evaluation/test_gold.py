@@ -1,5 +1,6 @@
 """Gold rewards: the right input form, the last real token, whatever the batch; what cannot score says so."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.config import catalog
@@ -17,10 +20,10 @@ from cwpo.data.rows import RawPair
 from cwpo.errors import Cancelled, GoldRewardError
 from cwpo.evaluation.generation import write_samples
 from cwpo.evaluation.gold import INPUT_FORMS, SCORERS, run_gold, run_scores, to_messages
-from cwpo.models.load import ModelRef, load_annotator
+from cwpo.models.load import ModelRef, load_annotator, load_reward_model, precision_context
 from cwpo.records import Prompt, Sample
 from cwpo.stages.context import StageContext
-from tests.cwpo import stage, tiny
+from tests.cwpo import byte_models, families, stage, tiny
 
 TEMPLATE = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}"
 PROMPTS = [Prompt(prompt_id=f"p{at}", prompt=" ".join(tiny.WORDS[at : at + 3])) for at in range(6)]
@@ -108,6 +111,72 @@ def test_text_pairs_lose_the_left_of_the_prompt_never_the_answer(tmp_path: Path)
     assert text.truncated
     assert not INPUT_FORMS["text_pair"](tokenizer, prompt, "w9", 5).truncated
     assert len(INPUT_FORMS["text_pair"](tokenizer, prompt, "w9 w8 w7 w6 w5 w4 w3", 5).ids) == 5
+
+
+@pytest.mark.parametrize(
+    ("family", "form"),
+    [pair for pair in itertools.product(families.NAMES, INPUT_FORMS) if pair != ("opt", "chat_template")],
+)
+@pytest.mark.parametrize("most", [512, 60], ids=["whole", "cut"])
+def test_a_control_token_in_a_prompt_or_answer_is_text_in_every_input_form(family: str, form: str, most: int) -> None:
+    """Those of the ids are the form's own: as many as with letters in place of the token, and no more where a text is
+    cut."""
+    tokenizer = families.tokenizer(family)
+    control = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    control -= {tokenizer.unk_token_id}
+
+    def held(word: str) -> list[int]:
+        prompt = Prompt(prompt_id="p", prompt=f"Why {word} is that so?")
+        ids = INPUT_FORMS[form](tokenizer, prompt, f"Because. {word} A", most).ids
+        return [number for number in ids if number in control]
+
+    ordinary = held("x")
+    for written in (*tokenizer.all_special_tokens, "<|im_end|>", "<|endoftext|>", "</s>", "<extra_id_0>"):
+        found = held(written)
+        cut = ordinary[len(ordinary) - len(found) :] if form == "chat_template" and most < 512 else ordinary
+        assert found == cut, (written, tokenizer.convert_ids_to_tokens(found))
+
+
+def bf16_stored(family: str, tmp_path: Path) -> tuple[Path, str]:
+    """A reward model, decoder or encoder, with scores around 10 or more, and the input form that it is asked in."""
+    form = "text_pair" if family == "deberta" else "chat_template"
+    folder = tmp_path / family
+    if family == "deberta":
+        byte_models.deberta(folder, seed=0)
+    else:
+        folder = reward_folder(tmp_path, family)
+    weights = load_file(folder / "model.safetensors")
+    head = "classifier.bias" if family == "deberta" else "score.weight"
+    weights[head] = weights[head] + 10 if family == "deberta" else weights[head] * 30
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder, form
+
+
+@pytest.mark.parametrize("family", ["opt", "qwen2", "llama", "deberta"])
+def test_scores_in_bf16_come_from_a_float32_head(tmp_path: Path, answered: dict[str, Path], family: str) -> None:
+    """By hand: what the body gives, in bf16, under the head as the file has it, in float32. Rounded to bf16, the
+    encoder's scores near 10 stand on steps of 0.06, and answers tie that do not."""
+    folder, form = bf16_stored(family, tmp_path)
+    settings = gold(folder, input_form=form) | {"precision": "bf16"}
+    found = scores(context(tmp_path, "scores", settings, answered, tokens_per_batch=1))
+    rounded = torch.tensor(found).bfloat16().double().numpy()
+    assert (found != rounded).all()
+    assert len(set(found)) == len(SAMPLES)
+    assert len(set(rounded)) < len(SAMPLES) or family != "deberta"
+    store = ArtifactStore(tmp_path / "home" / "artifacts")
+    model, tokenizer = load_reward_model(ModelRef(name=str(folder)), store=store, device="cpu", precision="bf16")
+    body, exact = model.base_model, AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    outside = [name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")]
+    assert {model.get_parameter(name).dtype for name in outside} == {torch.float32}
+    assert {value.dtype for value in body.parameters()} == {torch.bfloat16}
+    for at, sample in enumerate(SAMPLES[:4]):
+        text = INPUT_FORMS[form](tokenizer, PROMPTS[at // 2], sample.text, 64)
+        with torch.no_grad(), precision_context("bf16", "cpu"):
+            hidden = body(torch.tensor([text.ids])).last_hidden_state
+        with torch.no_grad():
+            last = hidden.float()
+            score = exact.classifier(exact.pooler(last)) if family == "deberta" else exact.score(last[:, -1])
+        assert found[at] == pytest.approx(score.item(), rel=1e-5)
 
 
 def test_a_text_pair_model_scores_through_its_own_forward(tmp_path: Path, answered: dict[str, Path]) -> None:

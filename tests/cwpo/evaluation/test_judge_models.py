@@ -1,6 +1,7 @@
 """Judge models: both orders, what a server may do wrong, and that no verdict is ever bought twice."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.parts import JudgeConfig
@@ -25,6 +28,7 @@ from cwpo.evaluation.judges.ledger import Ledger
 from cwpo.evaluation.judges.questions import CUE, LETTER, Call, Duel, fitted, read_verdict
 from cwpo.evaluation.judges.stage import run_judge
 from cwpo.evaluation.judges.verdicts import Reply, calls_of, judged, key_of
+from cwpo.models.load import ModelRef, load_policy, precision_context
 from cwpo.records import Prompt, Sample
 from cwpo.stages import from_config
 from cwpo.stages.context import StageContext, WorkContext
@@ -302,6 +306,50 @@ def test_a_local_model_chooses_the_likelier_letter_in_any_batch_and_is_asked_onc
     assert new == len(calls)
     again, new = local.ask_all(ctx, judge, calls, Ledger(tmp_path, {"judge": 1}))
     assert (again, new) == (found, 0)
+
+
+def test_a_control_token_in_an_answer_or_prompt_is_text_to_a_local_judge(tmp_path: Path, folder: Path) -> None:
+    """To a vocabulary of words a control token that is written is an unknown word like any other."""
+    judge = asked(kind="local", model=str(folder), verdicts="logits")
+    said = []
+    for word in ("</s>", "unknown"):
+        text = f"w3 {word} w4"
+        calls = calls_of([Duel(name="d", prompt=text, about=text, first=text, second=f"w5 w6 {word}")], 1)
+        found, _ = local.ask_all(context(tmp_path, judge), judge, calls, Ledger(tmp_path, {"judge": 3}))
+        said.append([found[key_of(call)].text for call in calls])
+    assert said[0] == said[1]
+
+
+def test_letters_that_differ_by_less_than_bf16_can_say_are_no_tie(tmp_path: Path, folder: Path) -> None:
+    """By hand: the state behind each question as the body gives it in bf16, and both letters' weights, in double.
+    Rounded to bf16, both letters' logits are one number for some of the questions."""
+    close = tmp_path / "close"
+    shutil.copytree(folder, close)
+    weights = load_file(close / "model.safetensors")
+    a, b = judge_models.LETTERS
+    weights["lm_head.weight"][a] = (weights["lm_head.weight"][a] * 100).bfloat16().float()
+    weights["lm_head.weight"][b] = weights["lm_head.weight"][a]
+    weights["lm_head.weight"][b, 0] *= 1 + 2**-6
+    save_file(weights, close / "model.safetensors", metadata={"format": "pt"})
+    judge = replace(asked(kind="local", model=str(close), verdicts="logits"), precision="bf16")
+    ctx = context(tmp_path, judge)
+    calls = calls_of(DUELS, 1)
+    found, _ = local.ask_all(ctx, judge, calls, Ledger(tmp_path, {"judge": 2}))
+    policy = load_policy(
+        ModelRef(name=str(close)), store=ctx.store, device="cpu", precision="bf16", trainable=False, lora=None, seed=0
+    )
+    head = policy.model.get_output_embeddings().weight[[a, b]].double()  # type: ignore[operator]
+    ties = 0
+    for call in calls:
+        ids = policy.tokenizer(call.text("chat", LETTER) + CUE, return_tensors="pt")["input_ids"]
+        with torch.no_grad(), precision_context("bf16", "cpu"):
+            state = policy.model.base_model(ids).last_hidden_state[0, -1]  # type: ignore[operator]
+        one, other = (head @ state.double()).tolist()
+        ties += torch.tensor(one).bfloat16() == torch.tensor(other).bfloat16()
+        reply = found[key_of(call)]
+        assert reply.verdict == ("A" if one > other else "B")
+        assert float(reply.text.removeprefix("log-odds of A ")) == pytest.approx(one - other, abs=2e-4)
+    assert ties > 0
 
 
 def test_a_local_model_that_writes_is_read_like_a_server(tmp_path: Path, folder: Path) -> None:

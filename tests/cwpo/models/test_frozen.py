@@ -8,6 +8,16 @@ import pytest
 import torch
 from peft import LoraConfig as PeftConfig
 from peft import get_peft_model
+from transformers import (
+    AutoModelForSequenceClassification,
+    BartConfig,
+    BertConfig,
+    DistilBertConfig,
+    Gemma2Config,
+    ModernBertConfig,
+    RobertaConfig,
+    T5Config,
+)
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.run import RunConfig
@@ -15,7 +25,15 @@ from cwpo.errors import ConfigError
 from cwpo.evaluation.engines.contract import Question
 from cwpo.evaluation.engines.native import native
 from cwpo.models.adapters import ADAPTER, LORA_TARGETS
-from cwpo.models.load import ModelRef, load_annotator, load_policy, parent_of, precision_context, save_model
+from cwpo.models.load import (
+    ModelRef,
+    load_annotator,
+    load_policy,
+    load_reward_model,
+    parent_of,
+    precision_context,
+    save_model,
+)
 from cwpo.models.logps import forward_path, response_logps, response_scores
 from cwpo.models.tokenization import Encoded, pack
 from cwpo.report.gra_terms import decoding_of
@@ -116,6 +134,46 @@ def test_an_annotator_that_reads_in_halves_gives_the_same_scores(
         path = forward_path(model.eval(), device="cpu", precision="bf16", log=lambda line: None)
         scores.append(torch.cat([response_scores(path, batch) for batch in pack(ROWS, 60, range(len(ROWS)))]))
     assert torch.equal(*scores)
+
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 43, "num_labels": 1, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1, "cls_token_id": 2,
+    "sep_token_id": 1, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "num_key_value_heads": 1, "head_dim": 16, "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "d_ff": 64,
+    "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
+    "decoder_start_token_id": 0, "dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 64,
+}  # fmt: skip
+HEADS = [  # a layer, a module of several, layers with functions between them, behind an encoder and a decoder
+    BertConfig, RobertaConfig, DistilBertConfig, ModernBertConfig, T5Config, BartConfig, Gemma2Config,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_of_a_reward_model_in_bf16_all_outside_the_body_is_float32(
+    tmp_path: Path, store: ArtifactStore, kind: Any
+) -> None:
+    """Its scores have digits that bf16 has not; in fp32 they are those of the model as transformers reads it."""
+    torch.manual_seed(0)
+    known = {*kind().to_dict(), "num_labels", "decoder_start_token_id"}
+    config = kind(**{name: value for name, value in SMALL.items() if name in known})
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "m")
+    tiny.tokenizer("qwen2").save_pretrained(tmp_path / "m")
+    ids, mask = torch.tensor([[5, 6, 7, 8, 1], [9, 6, 7, 2, 1]]), torch.ones(2, 5, dtype=torch.long)
+    scores = {}
+    for precision in ("bf16", "fp32"):
+        ref = ModelRef(name=str(tmp_path / "m"))
+        model, _ = load_reward_model(ref, store=store, device="cpu", precision=precision)
+        with torch.no_grad(), precision_context(precision, "cpu"):
+            scores[precision] = model(input_ids=ids, attention_mask=mask).logits.squeeze(-1)
+        body = model.get_submodule(model.base_model_prefix)
+        outside = {id(value) for value in model.parameters()} - {id(value) for value in body.parameters()}
+        assert {value.dtype for value in model.parameters() if id(value) in outside} == {torch.float32}
+        assert body.dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
+    plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "m", attn_implementation="eager").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(scores["fp32"], plain(input_ids=ids, attention_mask=mask).logits.squeeze(-1))
+    torch.testing.assert_close(scores["bf16"], scores["fp32"], rtol=0.05, atol=0.02)
+    assert (scores["bf16"] != scores["bf16"].bfloat16().float()).all()
 
 
 def test_a_new_adapter_is_drawn_as_peft_draws_it_over_float32(tmp_path: Path, store: ArtifactStore) -> None:

@@ -1,17 +1,19 @@
 """Literal fingerprints: what an installation has stored is found again, whatever fields come later."""
 
 import re
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, make_dataclass, replace
 
 import pytest
 
 from cwpo.config.run import RunConfig, merged
 from cwpo.config.stored import as_stored
+from cwpo.stages import from_config
 from cwpo.stages.fingerprint import fingerprint, identity
+from cwpo.stages.from_config import SCORE_RULE
 from cwpo.stages.graph import build
-from cwpo.stages.kinds import KINDS
+from cwpo.stages.kinds import KINDS, stored_settings
 from cwpo.stages.plain import to_plain, usual
-from cwpo.stages.settings import TrainSettings
+from cwpo.stages.settings import SampleSettings, Settings, TrainSettings
 from tests.cwpo.stage import TRAIN
 
 EVERY_KIND = {
@@ -87,6 +89,68 @@ def test_a_run_that_was_stored_before_there_were_rules_has_the_first() -> None:
         assert build(config)["evaluation"].fingerprint.startswith("e7d43c084f49d962")
     assert RunConfig.parse(EVERY_KIND).rules == 2
     assert RunConfig.stored(RunConfig.parse(EVERY_KIND).canonical()).rules == 2
+
+
+SKYWORK, STEAMSHP = "skywork-qwen3-0.6b", "steamshp-flan-t5-large"
+LOGITS = {"kind": "local", "model": "Qwen/Qwen3-8B", "verdicts": "logits", "human_labels": True}
+# How fingerprints began before logits of bf16 models were float32 and SteamSHP's question was read as text.
+BEFORE_RULES = {
+    ("fp32", SKYWORK): {
+        "scores": "258e04e41e9af249", "along": "7279c27f1713f146", "best_of": "6c3f284ca4174159",
+        "judge": "0015f8e1d6b917c8", "card": "07f8acc42b93d047",
+    },
+    ("fp32", "trained"): {
+        "scores": "e728b273af1c64cc", "along": "70d44bfc374846db", "best_of": "2aa88ea31d4283ef",
+        "judge": "0015f8e1d6b917c8", "card": "07f8acc42b93d047",
+    },
+    ("fp32", STEAMSHP): {
+        "scores": "abe1a273126ee521", "along": "4dbec744d4692f49", "best_of": "297c6164b7d482e8",
+        "judge": "0015f8e1d6b917c8", "card": "07f8acc42b93d047",
+    },
+    ("bf16", SKYWORK): {
+        "scores": "a62e3a6daa7fa0f6", "along": "6bdef83099096652", "best_of": "cdb77409302711d0",
+        "judge": "14cf7eac34eaf93d", "card": "00450032dd68843c",
+    },
+    ("bf16", "trained"): {
+        "scores": "7b098f7587c2ba3a", "along": "a0db87018a725d70", "best_of": "9f2a9acf83e2dc87",
+        "judge": "14cf7eac34eaf93d", "card": "00450032dd68843c",
+    },
+    ("bf16", STEAMSHP): {
+        "scores": "0ff6d35b74e98c26", "along": "84a56e244e9a3959", "best_of": "0674586ff5241664",
+        "judge": "14cf7eac34eaf93d", "card": "00450032dd68843c",
+    },
+}  # fmt: skip
+OF_GOLD, OF_LETTERS = {"scores", "along", "best_of"}, {"judge", "card"}
+CHANGED = {
+    ("fp32", STEAMSHP): OF_GOLD,
+    ("bf16", SKYWORK): OF_GOLD | OF_LETTERS,
+    ("bf16", "trained"): OF_LETTERS,
+    ("bf16", STEAMSHP): OF_GOLD | OF_LETTERS,
+}
+
+
+def unbatched(settings: Settings) -> Settings:
+    """Without the batches of answers, which have a rule of their own."""
+    return replace(settings, batches=None) if isinstance(settings, SampleSettings) else settings
+
+
+@pytest.mark.parametrize(("precision", "gold"), BEFORE_RULES)
+def test_scores_that_are_computed_otherwise_have_other_fingerprints_and_no_others_do(precision: str, gold: str) -> None:
+    """Those of before are found again without the rule, which is all that is new."""
+    data = {"dataset": "shp", "subset": "askbaking"} if gold == STEAMSHP else {"dataset": "hh"}
+    asked = {"gold_reward": gold, "judge": LOGITS, "along": {"checkpoints": 3}}
+    config = RunConfig.parse({"method": "cw", "data": data, "model": {"precision": precision}, "evaluation": asked})
+    specs = {spec.kind: unbatched(spec.settings) for spec in build(config).values()}
+    then, changed = BEFORE_RULES[precision, gold], CHANGED.get((precision, gold), set())
+    assert {kind for kind in then if fingerprint(specs[kind], {}, salt="")[:16] != then[kind]} == changed
+    for kind in then:
+        plain = to_plain(specs[kind])
+        rules = [plain[part].pop("rule", None) for part in ("gold_reward", "judge") if plain.get(part)]
+        assert rules == [SCORE_RULE if kind in changed else None]
+        assert fingerprint(stored_settings(kind, plain), {}, salt="")[:16] == then[kind]
+    card = from_config.card(config, None).gold_reward
+    assert card is not None
+    assert card.rule == (SCORE_RULE if "scores" in changed else 1)
 
 
 def test_a_later_field_of_training_changes_nothing_at_its_usual_value() -> None:
