@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cwpo.data.filtering import content_hash
 from cwpo.data.pairs import load_pairs
 from cwpo.errors import DataError, GoldRewardError
-from cwpo.evaluation.gold import is_held_out, scores_of
+from cwpo.evaluation.gold import is_held_out, kept_whole, scores_of
 from cwpo.evaluation.judges.stage import ask, duel_of
 from cwpo.records import CandidatePair, Prompt, Sample
 from cwpo.stages.context import StageContext
@@ -35,7 +35,7 @@ def run_card(ctx: StageContext[CardSettings]) -> dict[str, Any]:
     rows = pd.DataFrame(
         {
             "pair_id": [pair.pair_id for pair in pairs],
-            "prompt_id": [pair.prompt_id for pair in pairs],
+            "unit": [kept_whole(pair, ctx.settings.by) for pair in pairs],
             "source": pd.array([pair.source for pair in pairs], dtype="string"),
             "characters": [(len(pair.response_a) + len(pair.response_b)) / 2 for pair in pairs],
             "longer": [_longer(pair) for pair in pairs],
@@ -51,13 +51,14 @@ def run_card(ctx: StageContext[CardSettings]) -> dict[str, Any]:
 
 
 def tried_on(pairs: Sequence[CandidatePair], settings: CardSettings) -> list[CandidatePair]:
-    """Whole prompts in a seeded order until there are enough pairs; of a gold reward trained here those alone that its
-    twin was trained without."""
-    labeled = [pair for pair in pairs if pair.human_label is not None]
+    """Whole prompts, or clusters of them, in a seeded order until there are enough pairs; of a gold reward trained here
+    those alone that its twin was trained without."""
+    labeled = [(pair, kept_whole(pair, settings.by)) for pair in pairs if pair.human_label is not None]
     if settings.heldout is not None:
-        labeled = [pair for pair in labeled if is_held_out(pair.prompt_id, settings.heldout)]
-    order = {pair.prompt_id: content_hash("card", settings.seed, pair.prompt_id) for pair in labeled}
-    return sorted(labeled, key=lambda pair: (order[pair.prompt_id], pair.pair_id))[: settings.pairs]
+        labeled = [(pair, unit) for pair, unit in labeled if is_held_out(unit, settings.heldout)]
+    order = {unit: content_hash("card", settings.seed, unit) for _, unit in labeled}
+    ranked = sorted(labeled, key=lambda item: (order[item[1]], item[0].pair_id))
+    return [pair for pair, _ in ranked[: settings.pairs]]
 
 
 def card_of(rows: pd.DataFrame) -> dict[str, Any]:
@@ -116,8 +117,8 @@ def _prompt(pair: CandidatePair) -> Prompt:
 
 
 def _agreement(rows: pd.DataFrame) -> dict[str, Any]:
-    """Share of pairs on which the judge agrees with people, ties half, with its interval over prompts."""
-    found = intervals.crossed([rows["agrees"].to_numpy(dtype=np.float64)], rows["prompt_id"].to_numpy())
+    """Share of pairs on which the judge agrees with people, ties half, with its interval over prompts or clusters."""
+    found = intervals.crossed([rows["agrees"].to_numpy(dtype=np.float64)], rows["unit"].to_numpy())
     return {"pairs": len(rows), "q": found.estimate, "q_low": found.low, "q_high": found.high}
 
 

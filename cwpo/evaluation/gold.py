@@ -28,7 +28,7 @@ from cwpo.models.load import (
 )
 from cwpo.models.reading import WHOLE, shared, values_of
 from cwpo.models.text.reader import reader_of
-from cwpo.records import Prompt, Sample
+from cwpo.records import CandidatePair, Prompt, Sample
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import GoldRewardSettings, GoldSettings, ScoreSettings
 
@@ -54,13 +54,19 @@ def run_gold(ctx: StageContext[GoldSettings]) -> dict[str, Any]:
 
     pairs = [pair for pair in load_pairs(ctx.inputs["data"]) if pair.human_label is not None]
     if ctx.settings.heldout is not None:
-        pairs = [pair for pair in pairs if not is_held_out(pair.prompt_id, ctx.settings.heldout)]
+        share, by = ctx.settings.heldout, ctx.settings.by
+        pairs = [pair for pair in pairs if not is_held_out(kept_whole(pair, by), share)]
     return train_scorer(ctx, pairs, heldout_fraction=None, form="reward")
 
 
-def is_held_out(prompt_id: str, share: float) -> bool:
-    """Whether a prompt is of the share that a gold reward is trained without, to be tried on it."""
-    return int(content_hash("judge card", prompt_id)[:8], 16) < share * 2**32
+def kept_whole(pair: CandidatePair, by: str) -> str:
+    """What the pair is held out with: its prompt, or the cluster of that."""
+    return pair.unit if by == "clusters" else pair.prompt_id
+
+
+def is_held_out(unit: str, share: float) -> bool:
+    """Whether a prompt or cluster is of the share that a gold reward is trained without, to be tried on it."""
+    return int(content_hash("judge card", unit)[:8], 16) < share * 2**32
 
 
 def run_scores(ctx: StageContext[ScoreSettings]) -> dict[str, Any]:

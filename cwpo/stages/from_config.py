@@ -319,16 +319,16 @@ def _engine(config: RunConfig) -> EngineSettings | None:
 
 def gold(config: RunConfig, backbone: str, *, heldout: float | None = None) -> GoldSettings:
     """A gold reward trained here on all human labels; `heldout`: without those of a share of the prompts."""
-    own = config.evaluation.gold_model is None
     return GoldSettings(
         model=backbone,
-        revision=config.model.annotator_revision if own else None,
+        revision=config.model.annotator_revision if config.evaluation.gold_model is None else None,
         precision=config.model.precision,
         max_length=config.model.max_length,
         seed=config.evaluation.seed,
         train=train(config.evaluation.gold_train),
         dropout=None,
         heldout=heldout,
+        by="clusters" if heldout is not None and config.rules > 1 else "prompts",
     )
 
 
@@ -384,14 +384,14 @@ def _judge_model(config: RunConfig, asked: JudgeConfig) -> JudgeModelSettings:
 
 def card(config: RunConfig, asked: JudgeConfig | None) -> CardSettings:
     """The gold reward, or that judge model, on pairs that people labeled."""
-    trained = asked is None and config.evaluation.gold_reward == "trained"
     return CardSettings(
         gold_reward=scores(config).gold_reward if asked is None else None,
         judge=None if asked is None else _judge_model(config, asked),
         precision=config.model.precision,
         pairs=CARD_PAIRS,
         seed=config.evaluation.seed,
-        heldout=CARD_HELDOUT if trained else None,
+        heldout=CARD_HELDOUT if asked is None and config.evaluation.gold_reward == "trained" else None,
+        by="clusters" if config.rules > 1 else "prompts",
     )
 
 

@@ -14,6 +14,7 @@ from cwpo.stages.plain import inlined, others, usual
 Option = float | int | str | bool | None
 Parents = Literal["merged", "apart"]
 Quantization = Literal["none", "nf4"]
+Whole = Literal["prompts", "clusters"]  # what stays whole when pairs are divided
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +158,7 @@ class DataSettings(Settings):
     sources: bool = usual(False)
     control_tokens: Literal["obeyed", "text"] = usual("obeyed")
     columns: Mapping[str, str] | None = usual(None)
-    split: Literal["prompts", "clusters"] = usual("prompts")
+    split: Whole = usual("prompts")
     topics: bool = usual(False)
 
 
@@ -323,9 +324,10 @@ class SampleSettings(ModelSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class GoldSettings(ScorerSettings):
-    """A gold reward trained here on all human labels. heldout: but for those of this share of the prompts."""
+    """A gold reward trained here on all human labels. heldout: but for those of this share of the prompts, by `by`."""
 
     heldout: float | None = usual(None)
+    by: Whole = usual("prompts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -386,10 +388,7 @@ class JudgeSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class CardSettings(Settings):
-    """A judge on pairs with human labels that it never learned from: a gold reward, or a judge model.
-
-    heldout: the share of prompts that a gold reward trained here is trained again without; None for all other judges.
-    """
+    """A judge on pairs with human labels that it never learned from. heldout: as of the twin of a trained one."""
 
     gold_reward: GoldRewardSettings | None
     judge: JudgeModelSettings | None
@@ -397,3 +396,4 @@ class CardSettings(Settings):
     pairs: int
     seed: int
     heldout: float | None
+    by: Whole = usual("prompts")

@@ -13,7 +13,7 @@ from cwpo.stages.from_config import SCORE_RULE
 from cwpo.stages.graph import build
 from cwpo.stages.kinds import KINDS, stored_settings
 from cwpo.stages.plain import to_plain, usual
-from cwpo.stages.settings import SampleSettings, Settings, TrainSettings
+from cwpo.stages.settings import CardSettings, SampleSettings, Settings, TrainSettings
 from tests.cwpo.stage import TRAIN
 
 EVERY_KIND = {
@@ -52,6 +52,7 @@ SECOND = {
     "evaluation": "2c0c49a81a46c2f7f7df925d321ca94dacc304000be4c7834d44fc50a434360b",
     "along": "703ffe8555de5582239429fc1ed5259d046eabbadc73aaaba241a7ec0c44d95a",
     "best_of": "b932ce364ff7de5603ec570a9938baf3d12bdc6e72ce12571b8159c9ae07689e",
+    "card": "d6b09930d24f36b4885d4218631320b1ef56a686f305830a597a68fe3fd5bf3a",
 }
 
 
@@ -130,7 +131,9 @@ CHANGED = {
 
 
 def unbatched(settings: Settings) -> Settings:
-    """Without the batches of answers, which have a rule of their own."""
+    """Without the batches of answers, which have a rule of their own, and with related prompts divided as they were."""
+    if isinstance(settings, CardSettings):
+        return replace(settings, by="prompts")
     return replace(settings, batches=None) if isinstance(settings, SampleSettings) else settings
 
 
