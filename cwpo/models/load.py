@@ -257,7 +257,7 @@ def _load_causal(
     merged = chain if merge_last else chain[:-1] if parents == "merged" else []
     if placement.lay_out is not None and len(merged) < len(chain):
         raise ModelError(
-            f"{_name(ref)} lies under an adapter that stays apart and cannot be split over cards: set execution.gpus to 1."
+            f"{_name(ref)} is under an adapter that stays apart and cannot be split over cards: set execution.gpus to 1."
         )
     whole = replace(placement, halved=False) if merged else placement
     config = _config(folder, _name(ref), dropout=0.0)

@@ -12,15 +12,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import distributed
+from torch import distributed, nn
 from transformers import core_model_loading
 from transformers.distributed.sharding_utils import DtensorShardOperation
 
 from cwpo.artifacts import ArtifactStore
+from cwpo.errors import ModelError
 from cwpo.models.load import ModelRef, load_annotator, load_policy, save_model
 from cwpo.models.weights.parts import in_parts, part_like
 from cwpo.parallel.group import Group
-from cwpo.training.root import Root, is_laid_out, loading, put_together
+from cwpo.parallel.ranks import Ranks
+from cwpo.training.root import Root, is_laid_out, loading, local, put_together
 from tests.cwpo import random_models as tiny
 from tests.cwpo import small_world
 from tests.cwpo.export import chains
@@ -100,10 +102,10 @@ def read(case: str, ref: ModelRef, store: ArtifactStore, folder: Path) -> dict[s
         "parts": is_laid_out(model) and all(in_parts(value) for value in parts.values()),
         "trains": all(value.requires_grad for value in parts.values()),
         "read": sizes, "read whole": whole_sizes,
-        "held": sum(value.to_local().numel() * 4 for value in parts.values()),
+        "held": sum(local(value).numel() * 4 for value in parts.values()),
         "bytes": sum(value.numel() * 4 for value in expected.values()),
         "same parts": all(
-            torch.equal(part.to_local(), part_like(expected[name].detach(), part).to_local())
+            in_parts(part) and torch.equal(local(part), local(part_like(expected[name].detach(), part)))
             for name, part in parts.items()
         ),
         "same buffers": all(
@@ -169,3 +171,17 @@ def test_all_ranks_together_read_and_hold_one_model(said: list[dict[str, Any]], 
     assert all(one["held"] <= whole / RANKS + 4 * 64 * len(one["read"]) for one in ranks)
     assert sum(ranks[0]["read whole"]) >= sum(sum(one["read"]) for one in ranks) > 0
     assert max(max(one["read"]) for one in ranks) < 0.4 * max(ranks[0]["read whole"])
+
+
+def test_quantized_weights_are_not_split() -> None:
+    model = tiny.policy("opt")
+    model.model.decoder.layers[1].fc1.weight = nn.Parameter(torch.zeros(4, dtype=torch.uint8), requires_grad=False)
+    with pytest.raises(ModelError, match=r"layers\.1\.fc1\.weight is quantized and cannot be split over cards"):
+        Root(model, Ranks(size=2), device="cpu", split=True)
+
+
+def test_an_adapter_that_stays_apart_is_not_split(tmp_path: Path) -> None:
+    """Its base would be frozen, which is repeated on every card instead."""
+    ref, store = chains.chain(tmp_path, "opt", 1)
+    with pytest.raises(ModelError, match=r"stays apart and cannot be split over cards: set execution\.gpus to 1"):
+        load("adapter", ref, store, device="cpu", lay_out=lambda model: None, parents="apart")
