@@ -131,15 +131,14 @@ def merge_into_parts(model: Any, folder: Path) -> None:
         outline = type(model)(model.config)
     outline = _with_adapter(outline, _stored_settings(folder), name, seed=0)
     stored = _stored(folder, outline, name)
-    layers: Iterable[tuple[str, Any]] = outline.named_modules()
-    for path, layer in layers:
-        if isinstance(layer, LoraLayer):
-            down, up = (stored[f"{path}.{part}.{name}.weight"] for part in ("lora_A", "lora_B"))
-            product = up @ down
-            change = (product.T if layer.fan_in_fan_out else product) * layer.scaling[name]
-            weight = model.get_parameter(f"{path.removeprefix(_PEFT_PREFIX)}.weight")
-            with torch.no_grad():
-                weight.add_(part_like(change, weight))
+    layers: dict[str, Any] = {path: layer for path, layer in outline.named_modules() if isinstance(layer, LoraLayer)}
+    for path, layer in layers.items():
+        down, up = (stored[f"{path}.{part}.{name}.weight"] for part in ("lora_A", "lora_B"))
+        product = up @ down
+        change = (product.T if layer.fan_in_fan_out else product) * layer.scaling[name]
+        weight = model.get_parameter(f"{path.removeprefix(_PEFT_PREFIX)}.weight")
+        with torch.no_grad():
+            weight.add_(part_like(change, weight))
 
 
 def _stored_settings(folder: Path) -> LoraSettings:

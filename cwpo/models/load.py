@@ -256,9 +256,7 @@ def _load_causal(
         raise ModelError(f"{_name(ref)} is a model with a scalar head and cannot write text: name a policy.")
     merged = chain if merge_last else chain[:-1] if parents == "merged" else []
     if placement.lay_out is not None and len(merged) < len(chain):
-        raise ModelError(
-            f"{_name(ref)} is under an adapter that stays apart and cannot be split over cards: set execution.gpus to 1."
-        )
+        raise ModelError(f"{_name(ref)} is under an adapter and cannot be split over cards: set execution.gpus to 1.")
     whole = replace(placement, halved=False) if merged else placement
     config = _config(folder, _name(ref), dropout=0.0)
     model = _load_weights(AutoModelForCausalLM, folder, _name(ref), config, whole)

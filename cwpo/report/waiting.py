@@ -21,7 +21,7 @@ def waiting_sentence(
     memory_is_short = host_bytes is not None and largest_host is not None and largest_host < host_bytes
     if together < cards:
         said = f"{stage} waits for {_cards(cards, card_bytes, largest, together)}."
-        return f"{said} It needs {_memory(host_bytes, largest_host)}, too." if memory_is_short else said
+        return f"{said} It also needs {_memory(host_bytes, largest_host)}." if memory_is_short else said
     if memory_is_short:
         return f"{stage} waits for {_memory(host_bytes, largest_host)}."
     of_size = f" of {_about(card_bytes)}" if card_bytes is not None else ""

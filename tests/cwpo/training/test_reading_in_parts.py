@@ -183,5 +183,7 @@ def test_quantized_weights_are_not_split() -> None:
 def test_an_adapter_that_stays_apart_is_not_split(tmp_path: Path) -> None:
     """Its base would be frozen, which is repeated on every card instead."""
     ref, store = chains.chain(tmp_path, "opt", 1)
-    with pytest.raises(ModelError, match=r"stays apart and cannot be split over cards: set execution\.gpus to 1"):
+    with pytest.raises(
+        ModelError, match=r"is under an adapter and cannot be split over cards: set execution\.gpus to 1"
+    ):
         load("adapter", ref, store, device="cpu", lay_out=lambda model: None, parents="apart")
