@@ -6,7 +6,7 @@ waits no longer than the stages that run there, and cards of other hosts are nob
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from db.status import device_kind, stages_for
 
@@ -19,17 +19,20 @@ class Wanted:
     device: str  # any | cpu | gpu
     cards: int = 1
     card_bytes: int | None = None
+    host_bytes: int | None = None  # of the machine, for all of its processes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A living worker with the card that it computes on. `free`: it computes nothing and is not lent."""
+    """A living worker with the card that it computes on. `free`: it computes nothing and is not lent. host_bytes: the
+    memory of its machine."""
 
     worker_id: int
     host: str
     device: str
     name: str | None = None
     bytes: int | None = None
+    host_bytes: int | None = None
     free: bool = True
 
     @property
@@ -39,7 +42,7 @@ class Card:
 
     def fits(self, stage: Wanted) -> bool:
         """Whether one of the stage's parts can be computed here; what is unknown fits."""
-        large_enough = self.bytes is None or stage.card_bytes is None or stage.card_bytes <= self.bytes
+        large_enough = _within(stage.card_bytes, self.bytes) and _within(stage.host_bytes, self.host_bytes)
         return large_enough and stage.device in stages_for(self.device)
 
 
@@ -129,6 +132,9 @@ def _spare(cards: Sequence[Card], stage: Wanted, held: set[int], place: tuple[st
     return sorted(found, key=lambda card: (card.bytes or 0, card.worker_id))
 
 
+def _within(needed: int | None, there: int | None) -> bool:
+    return needed is None or there is None or needed <= there
+
+
 def _busy(card: Card) -> Card:
-    return Card(worker_id=card.worker_id, host=card.host, device=card.device, name=card.name, bytes=card.bytes,
-                free=False)  # fmt: skip
+    return replace(card, free=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, select
 from sqlalchemy.orm import Session, aliased
@@ -55,15 +56,28 @@ def ready_stages(devices: tuple[str, ...] | None = None) -> Select[Stage]:
     return ready.order_by(Stage.priority.desc(), Stage.id)
 
 
+NEEDS = (Stage.id, Stage.device, Stage.cards, Stage.card_bytes, Stage.host_bytes)
+
+
+def wanted_by(row: Any) -> Wanted:
+    """A row with the columns of `NEEDS`."""
+    return Wanted(
+        stage_id=row.id, device=row.device, cards=row.cards, card_bytes=row.card_bytes, host_bytes=row.host_bytes
+    )
+
+
+def asks_for_room() -> ColumnElement[bool]:
+    """Whether the stage wants more of a worker than any has."""
+    return (Stage.cards > 1) | Stage.card_bytes.is_not(None) | Stage.host_bytes.is_not(None)
+
+
 def stages_to_place(session: Session, devices: tuple[str, ...] | None = None) -> Iterator[Wanted]:
     """The ready stages with their needs, most urgent first: a few at a time, because most claims take the first."""
-    ready = ready_stages(devices).with_only_columns(Stage.id, Stage.device, Stage.cards, Stage.card_bytes)
+    ready = ready_stages(devices).with_only_columns(*NEEDS)
     start = 0
     while True:
         rows = session.execute(ready.offset(start).limit(_AT_ONCE)).all()
-        yield from (
-            Wanted(stage_id=row.id, device=row.device, cards=row.cards, card_bytes=row.card_bytes) for row in rows
-        )
+        yield from (wanted_by(row) for row in rows)
         start += len(rows)
         if len(rows) < _AT_ONCE:
             return
@@ -76,8 +90,8 @@ def living_cards(session: Session, *, own: tuple[int, str] | None = None) -> lis
     holds = exists(select(1).where(Stage.worker_id == Worker.id, Stage.status == status.RUNNING))
     rows = session.execute(
         select(
-            Worker.id, Worker.host, Worker.device, Worker.card, Worker.card_bytes, Worker.state, Worker.lent_to,
-            holds.label("holds"),
+            Worker.id, Worker.host, Worker.device, Worker.card, Worker.card_bytes, Worker.host_bytes, Worker.state,
+            Worker.lent_to, holds.label("holds"),
         )
         .where((Worker.state != status.WORKER_STOPPED) & (Worker.heartbeat_at >= _fresh(session)) | (Worker.id == me))
         .order_by(Worker.id)
@@ -85,7 +99,7 @@ def living_cards(session: Session, *, own: tuple[int, str] | None = None) -> lis
     return [
         Card(
             worker_id=row.id, host=row.host, device=device if row.id == me else row.device, name=row.card,
-            bytes=row.card_bytes,
+            bytes=row.card_bytes, host_bytes=row.host_bytes,
             free=not row.holds and (row.state == status.WORKER_IDLE or (bool(me) and row.lent_to == me)),
         )
         for row in rows

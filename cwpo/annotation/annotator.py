@@ -31,7 +31,7 @@ from cwpo.statistics import calibration
 from cwpo.training.checkpoints import ExtraState
 from cwpo.training.finishing import diverged, save_trained
 from cwpo.training.loop import Batches, History, Micro, TrainResult, in_step, micro_batches, steady_packing, train
-from cwpo.training.root import Reading, loading_device, local
+from cwpo.training.root import Reading, loading, local
 from cwpo.training.weighting import Floats
 
 BRADLEY_TERRY, JOINT = "bradley_terry", "joint"
@@ -67,7 +67,7 @@ def train_scorer(
     model, tokenizer = load_annotator(
         model_ref(ctx.inputs, "base", settings),
         store=ctx.store,
-        device=loading_device(ctx),
+        **loading(ctx),
         seed=settings.seed,
         dropout=settings.dropout,
     )

@@ -17,12 +17,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cwpo.errors import ModelError, brief
+from cwpo.models.weights.parts import part_like
 from cwpo.stages.plain import from_plain
 from cwpo.stages.settings import LoraSettings
 
 ADAPTER_FILE = "adapter.safetensors"
 LORA_FILE = "lora.json"
 ADAPTER = "default"
+_PEFT_PREFIX = "base_model.model."
 BELOW = "below"  # with a number: adapters under the one that trains
 _LLAMA_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LORA_TARGETS: dict[str, tuple[str, ...]] = {
@@ -112,8 +114,39 @@ def attach_adapter(base: Any, folder: Path, *, place: int = 0) -> Any:
     place: how many adapters are below it.
     """
     name = f"{BELOW}{place}"
-    lora = replace(from_plain(LoraSettings, json.loads((folder / LORA_FILE).read_text())), dropout=0.0)
-    model = _with_adapter(base, lora, name, seed=0)
+    model = _with_adapter(base, _stored_settings(folder), name, seed=0)
+    model.load_state_dict(_stored(folder, model, name), strict=False)
+    return model.requires_grad_(False)
+
+
+def merge_into_parts(model: Any, folder: Path) -> None:
+    """Add the stored adapter to the weights of its base, of which this rank holds parts: the sums are the same bits.
+
+    Nothing of the base is put together; the adapter's products are made whole, one weight after the other.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    name = f"{BELOW}0"
+    with torch.device("meta"):
+        outline = type(model)(model.config)
+    outline = _with_adapter(outline, _stored_settings(folder), name, seed=0)
+    stored = _stored(folder, outline, name)
+    layers: dict[str, Any] = {path: layer for path, layer in outline.named_modules() if isinstance(layer, LoraLayer)}
+    for path, layer in layers.items():
+        down, up = (stored[f"{path}.{part}.{name}.weight"] for part in ("lora_A", "lora_B"))
+        product = up @ down
+        change = (product.T if layer.fan_in_fan_out else product) * layer.scaling[name]
+        weight = model.get_parameter(f"{path.removeprefix(_PEFT_PREFIX)}.weight")
+        with torch.no_grad():
+            weight.add_(part_like(change, weight))
+
+
+def _stored_settings(folder: Path) -> LoraSettings:
+    return replace(from_plain(LoraSettings, json.loads((folder / LORA_FILE).read_text())), dropout=0.0)
+
+
+def _stored(folder: Path, model: Any, name: str) -> dict[str, torch.Tensor]:
+    """The tensors of a stored adapter under the names that `name` has in the model; ModelError unless all fit."""
     stored = {
         key.replace(f".{ADAPTER}.", f".{name}."): value for key, value in load_file(folder / ADAPTER_FILE).items()
     }
@@ -124,5 +157,4 @@ def attach_adapter(base: Any, folder: Path, *, place: int = 0) -> Any:
         raise ModelError(
             f"The adapter does not fit its base model ({sorted(wrong)[0]}): retry the run to train it anew."
         )
-    model.load_state_dict(stored, strict=False)
-    return model.requires_grad_(False)
+    return stored

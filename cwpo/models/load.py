@@ -30,13 +30,15 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.contents import content_of
 from cwpo.errors import ModelError, brief
 from cwpo.models import hub
-from cwpo.models.adapters import add_adapter, attach_adapter, save_adapter
+from cwpo.models.adapters import add_adapter, attach_adapter, merge_into_parts, save_adapter
 from cwpo.models.fetched.names import model_folder
 from cwpo.models.frozen import check_halved, halve, halved_class, headed_class, nf4, untie, widen, widen_logits
 from cwpo.models.given import folder as given
 from cwpo.models.given.form import MODEL_FILE, Form
 from cwpo.models.given.form import read_form as read_form
 from cwpo.models.text.files import read_tokenizer
+from cwpo.models.weights.complete import check_complete
+from cwpo.models.weights.parts import Layout, read_in_parts
 from cwpo.stages.settings import ImplicitSettings, LoraSettings, ModelSettings, Parents, Quantization
 
 # Every name under which the families of transformers keep a dropout probability.
@@ -90,6 +92,7 @@ class _Placement:
     dtype: torch.dtype = torch.float32
     halved: bool = False  # matrices in bf16, all else in float32
     quantization: BitsAndBytesConfig | None = None
+    lay_out: Layout | None = None  # in parts over ranks, none of which reads more than its own
 
 
 def load_policy(
@@ -103,18 +106,21 @@ def load_policy(
     seed: int,
     parents: Parents = "merged",
     quantization: Quantization = "none",
+    lay_out: Layout | None = None,
 ) -> PolicyModel:
     """A causal LM with its dropout off; bf16 is autocast on top (`precision_context`).
 
     trainable: with `lora` a new adapter is put on top (B = 0, so it starts as the model below it), without it all
     weights train, in float32. What does not train is frozen, in bf16 and `nf4` at its small size.
     parents: adapters below are merged into float32 weights, or stay apart, frozen and with their dropout off.
+    lay_out: puts all weights, which train, in parts over the ranks; each reads its own to `device`.
     """
     frozen = not trainable or lora is not None
     placement = _Placement(
         device=device,
         halved=frozen and precision == "bf16",
         quantization=nf4(precision) if frozen and quantization == "nf4" else None,
+        lay_out=None if frozen else lay_out,
     )
     merge_last = parents == "merged" and (trainable or precision != "bf16")
     model, tokenizer = _load_causal(ref, store=store, placement=placement, parents=parents, merge_last=merge_last)
@@ -134,17 +140,19 @@ def load_annotator(
     seed: int,
     dropout: float | None,
     frozen_in: str = "fp32",
+    lay_out: Layout | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A backbone with a scalar head: stored, or new and drawn from `seed`. `dropout` replaces the backbone's own.
 
     frozen_in: the precision in which a model that only reads computes; "bf16" keeps its matrices at half their size.
+    lay_out: as for `load_policy`.
     """
     folder = _folder(ref, store)
     stored = read_form(folder)
     if stored is not None and stored["form"] == "adapter":
         raise ModelError("An annotator starts from a whole model, not from an adapter: name its base model.")
     has_head = stored is not None and stored["form"] in ("annotator", "reward")
-    placement = _Placement(device=device, halved=frozen_in == "bf16")
+    placement = _Placement(device=device, halved=frozen_in == "bf16", lay_out=lay_out)
     model = _load_classifier(folder, _name(ref), seed=seed, dropout=dropout, new_head=not has_head, placement=placement)
     if placement.halved:
         model.requires_grad_(False)
@@ -243,11 +251,16 @@ def _load_causal(
     if form is not None and form["form"] != "full":
         raise ModelError(f"{_name(ref)} is a model with a scalar head and cannot write text: name a policy.")
     merged = chain if merge_last else chain[:-1] if parents == "merged" else []
+    if placement.lay_out is not None and len(merged) < len(chain):
+        raise ModelError(f"{_name(ref)} is under an adapter and cannot be split over cards: set execution.gpus to 1.")
     whole = replace(placement, halved=False) if merged else placement
     config = _config(folder, _name(ref), dropout=0.0)
     model = _load_weights(AutoModelForCausalLM, folder, _name(ref), config, whole)
     for adapter in merged:
-        model = attach_adapter(model, adapter).merge_and_unload()
+        if placement.lay_out is not None:
+            merge_into_parts(model, adapter)
+        else:
+            model = attach_adapter(model, adapter).merge_and_unload()
     if merged and placement.halved:
         halve(model)
     for place, adapter in enumerate(chain[len(merged) :]):
@@ -288,13 +301,14 @@ def _load_classifier(
 ) -> Any:
     config = _config(folder, name, dropout=dropout)
     config.num_labels = 1
-    first = replace(placement, device="cpu", halved=False) if new_head else placement  # the head is drawn on the CPU
+    whole = new_head and placement.lay_out is None
+    first = replace(placement, device="cpu", halved=False) if whole else placement  # the head is drawn on the CPU
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _load_weights(AutoModelForSequenceClassification, folder, name, config, first, new_head=new_head)
     if placement.halved and new_head:
         halve(model)
-    return model.to(placement.device)
+    return model if placement.lay_out is not None else model.to(placement.device)
 
 
 def _config(folder: Path, name: str, *, dropout: float | None) -> PreTrainedConfig:
@@ -324,6 +338,8 @@ def _load_weights(
     try:
         kind = _class_of(auto, config, folder, name)
         reader: Any = halved_class(kind, config) if placement.halved else headed_class(kind, config, placement.dtype)
+        if placement.lay_out is not None:
+            reader = read_in_parts(reader, placement.lay_out)
         model, info = reader.from_pretrained(
             folder,
             config=config,
@@ -339,7 +355,7 @@ def _load_weights(
     except (SafetensorError, RuntimeError, OSError, *_ODD) as error:
         raise ModelError(f"The weights of {name} do not load ({brief(error)}): download or save it again.") from error
     model.__class__ = kind
-    _check_complete(model, info, name, new_head=new_head)
+    check_complete(model, info, name, new_head=new_head)
     if placement.halved:
         untie(model)
         check_halved(model, name)
@@ -353,25 +369,6 @@ def _class_of(auto: Any, config: PreTrainedConfig, folder: Path, name: str) -> A
         made = auto.from_config(config, trust_remote_code=False)
     given.check_size(folder, name, sum(tensor.numel() for tensor in (*made.parameters(), *made.buffers())))
     return type(made)
-
-
-def _check_complete(model: PreTrainedModel, info: Mapping[str, Any], name: str, *, new_head: bool) -> None:
-    """No weight may be left as initialised, and none in the file may go unused; a new scalar head is the exception."""
-    missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
-    if new_head:  # whatever lies outside the backbone: the old head goes, the new one is drawn from the seed
-        backbone = f"{model.base_model_prefix}."
-        missing = {key for key in missing if key.startswith(backbone)}
-        unexpected = {key for key in unexpected if key.startswith(backbone)}
-    mismatched = {key if isinstance(key, str) else key[0] for key in info.get("mismatched_keys", ())}
-    meta = {key for key, value in model.named_parameters() if value.is_meta}
-    for keys, problem in (
-        (missing | meta, "missing from the file and would stay random"),
-        (mismatched, "of another shape than config.json says"),
-        (unexpected, "in the file but not in the model"),
-    ):
-        if keys:
-            others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise ModelError(f"{name}: the weight {sorted(keys)[0]}{others} is {problem}: use a complete copy.")
 
 
 def _folder(ref: ModelRef, store: ArtifactStore) -> Path:

@@ -29,7 +29,7 @@ from cwpo.training.loop import Batches, Filler, Micro, TrainResult, micro_batche
 from cwpo.training.objectives import objective
 from cwpo.training.preferences import weighed_pairs
 from cwpo.training.reference import REFERENCE_FILE
-from cwpo.training.root import Reading, loading_device
+from cwpo.training.root import Reading, loading
 from cwpo.training.weighting import Floats, Weights, keep_probabilities, systematic_sample, weigh
 from cwpo.training.whole.mismatched import MISMATCHED_FILE, Mismatched, of_pairs, of_part
 from cwpo.training.whole.step import above_usual, mean_over
@@ -82,7 +82,7 @@ def start_policy(ctx: StageContext[AlignSettings]) -> PolicyModel:
     return load_policy(
         model_ref(ctx.inputs, "start", settings),
         store=ctx.store,
-        device=loading_device(ctx),
+        **loading(ctx, adapter=settings.lora is not None),
         precision=settings.precision,
         trainable=True,
         lora=settings.lora,

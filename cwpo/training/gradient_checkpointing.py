@@ -7,14 +7,15 @@ from cwpo.models.memory import free_memory
 from cwpo.models.memory_estimate import SAFE, Need
 from cwpo.models.shape import shape_of
 from cwpo.stages.context import StageContext
-from cwpo.training.root import splits_model
+from cwpo.training.root import is_laid_out, splits_model
 
 
 def uses_gradient_checkpointing(model: Any, ctx: StageContext[Any]) -> bool:
     """`execution.gradient_checkpointing` where it is set; else true only if memory needs it, with the reason logged.
 
-    Call it on every rank, with the model on its device or, where it is split, before its parts go to theirs, and before
-    the optimizer or anything else of the training takes memory. Ranks decide alike, by the one that has least free.
+    Call it on every rank, with the model or its parts on their device, or before a model that was read whole is split,
+    and before the optimizer or anything else of the training takes memory. Ranks decide alike, by the one that has
+    least free.
     """
     if ctx.execution.gradient_checkpointing is not None:
         return ctx.execution.gradient_checkpointing
@@ -28,9 +29,10 @@ def uses_gradient_checkpointing(model: Any, ctx: StageContext[Any]) -> bool:
             "execution.gradient_checkpointing turns it on."
         )
         return False
-    free, split = min(ctx.execution.ranks.gather(free_memory(ctx.device))), splits_model(ctx)
-    ctx.reporter.log(reason(need, free, split=split))
-    return exceeds(need, free, split=split)
+    free = min(ctx.execution.ranks.gather(free_memory(ctx.device)))
+    to_come = splits_model(ctx) and not is_laid_out(model)
+    ctx.reporter.log(reason(need, free, to_come=to_come))
+    return exceeds(need, free, to_come=to_come)
 
 
 def need_of(model: Any, ctx: StageContext[Any]) -> Need | None:
@@ -49,18 +51,18 @@ def need_of(model: Any, ctx: StageContext[Any]) -> Need | None:
     )
 
 
-def exceeds(need: Need, free: int, *, split: bool = False) -> bool:
-    """Whether what comes on top of the loaded weights, or with split ones, fills the free memory too far."""
-    return need.total - _there(need, split) > SAFE * free
+def exceeds(need: Need, free: int, *, to_come: bool = False) -> bool:
+    """Whether what comes on top of the loaded weights, or with weights to come too, fills the free memory too far."""
+    return need.total - _there(need, to_come) > SAFE * free
 
 
-def reason(need: Need, free: int, *, split: bool = False) -> str:
+def reason(need: Need, free: int, *, to_come: bool = False) -> str:
     """What was decided and why, in one sentence."""
-    beside = "on each card" if split else "beside the weights"
-    asked = f"Training needs about {_size(need.total - _there(need, split))} {beside}, {_size(free)} are free"
-    if not exceeds(need, free, split=split):
+    beside = "on each card" if to_come else "beside the weights"
+    asked = f"Training needs about {_size(need.total - _there(need, to_come))} {beside}, {_size(free)} are free"
+    if not exceeds(need, free, to_come=to_come):
         return f"{asked}: activations are kept, without gradient checkpointing."
-    left = need.total_checkpointed - _there(need, split)
+    left = need.total_checkpointed - _there(need, to_come)
     words = f"{asked}: activations are made again (gradient checkpointing), which leaves about {_size(left)}"
     if left > SAFE * free:
         return (
@@ -70,9 +72,9 @@ def reason(need: Need, free: int, *, split: bool = False) -> str:
     return f"{words}."
 
 
-def _there(need: Need, split: bool) -> int:
-    """Bytes that are taken already: of a model that is split nothing is on its card yet."""
-    return 0 if split else need.weights
+def _there(need: Need, to_come: bool) -> int:
+    """Bytes that are taken already: `to_come`: of a model that is yet to be split nothing is on its card."""
+    return 0 if to_come else need.weights
 
 
 def _size(number_of_bytes: int) -> str:

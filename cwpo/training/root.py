@@ -8,16 +8,18 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypedDict, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from cwpo.errors import ModelError
+from cwpo.models.weights.parts import Layout, in_parts
 from cwpo.parallel.ranks import Ranks
 from cwpo.stages.context import WorkContext
 
 T = TypeVar("T")
+_LAID_OUT = "_laid_out"  # of a model that was read in parts: the root module over it
 Reading = Callable[[Callable[[], T]], T]  # runs work that reads the model as the ranks hold it
 
 
@@ -38,15 +40,16 @@ class Root:
     def __init__(self, model: nn.Module, ranks: Ranks, *, device: str, split: bool) -> None:
         self.model, self.ranks = model, ranks
         self.split = split and ranks.size > 1
-        self._module: Any = _Work(model)
+        laid_out = getattr(model, _LAID_OUT, None) if self.split else None
+        self._module: Any = laid_out or _Work(model)
         if ranks.size > 1 and any(getattr(part, "layerdrop", 0) for part in model.modules()):
             raise ModelError(
                 "The model leaves out whole layers by chance (layerdrop), which several cards cannot do together: "
                 "set annotator.dropout, which turns that off, or execution.gpus to 1."
             )
-        if self.split:
+        if self.split and laid_out is None:
             _split(self._module, model, ranks, device)
-        elif ranks.size > 1:
+        elif not self.split and ranks.size > 1:
             self._module = _repeated(self._module)
 
     def accumulate(
@@ -94,9 +97,32 @@ def splits_model(ctx: WorkContext) -> bool:
     return bool(ctx.execution.shard) and ctx.execution.ranks.size > 1
 
 
-def loading_device(ctx: WorkContext) -> str:
-    """Where a model that will be trained is loaded: one that is split goes to the cards layer by layer."""
-    return "cpu" if splits_model(ctx) else ctx.device
+class Loading(TypedDict):
+    """How a model that will be trained is loaded: where to, and how it is laid out before it is read."""
+
+    device: str
+    lay_out: Layout | None
+
+
+def loading(ctx: WorkContext, *, adapter: bool = False) -> Loading:
+    """A model that is split is laid out in parts, of which each rank reads its own; under an adapter every rank reads
+    it whole on the host, and `Root` splits it."""
+    if not splits_model(ctx):
+        return Loading(device=ctx.device, lay_out=None)
+    if adapter:
+        return Loading(device="cpu", lay_out=None)
+
+    def lay_out(model: nn.Module) -> None:
+        work = _Work(model)
+        _split(work, model, ctx.execution.ranks, ctx.device)
+        object.__setattr__(model, _LAID_OUT, work)  # no module of the model, which it holds
+
+    return Loading(device=ctx.device, lay_out=lay_out)
+
+
+def is_laid_out(model: nn.Module) -> bool:
+    """Whether each rank has its part of the model where it computes already."""
+    return getattr(model, _LAID_OUT, None) is not None
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -116,7 +142,7 @@ def put_together(model: nn.Module, *, keep: bool) -> None:
     for module in model.modules():
         own: list[tuple[str, Any]] = list(module.named_parameters(recurse=False, remove_duplicate=False))
         for name, parameter in own:
-            if not hasattr(parameter, "full_tensor"):
+            if not in_parts(parameter):
                 continue
             if id(parameter) not in whole:
                 full = parameter.detach().full_tensor()

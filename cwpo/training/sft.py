@@ -17,7 +17,7 @@ from cwpo.stages.settings import SftSettings, TrainSettings
 from cwpo.training.finishing import save_trained
 from cwpo.training.loop import Batches, Filler, Micro, TrainResult, micro_batches, steady_packing, train
 from cwpo.training.preferences import preference_pairs
-from cwpo.training.root import loading_device
+from cwpo.training.root import loading
 
 
 def run_sft(ctx: StageContext[SftSettings]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def run_sft(ctx: StageContext[SftSettings]) -> dict[str, Any]:
     policy = load_policy(
         base,
         store=ctx.store,
-        device=loading_device(ctx),
+        **loading(ctx, adapter=settings.lora is not None),
         precision=settings.precision,
         trainable=True,
         lora=settings.lora,

@@ -80,6 +80,7 @@ class Stage(Base):
     device: Mapped[str] = mapped_column(String(8), default="any")  # any | cpu | gpu
     cards: Mapped[int] = mapped_column(default=1, server_default="1")  # of one host, at once
     card_bytes: Mapped[int | None] = mapped_column(BigId)  # needed on each of them; None: nobody knows
+    host_bytes: Mapped[int | None] = mapped_column(BigId)  # needed of the machine, by all processes; None: likewise
     status: Mapped[str] = mapped_column(String(12))
     priority: Mapped[int] = mapped_column(default=0)  # highest of its live runs
     done: Mapped[int | None]

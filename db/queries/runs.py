@@ -12,6 +12,7 @@ from db.models import Evaluation, Run, RunNote, RunStage, Stage
 from db.queries.common import after_key, check_choice, contains_words, cut
 from db.queries.people.keeping import has_tags, is_queue_paused, tags_column, tags_from
 from db.queries.results import EVALUATION_SLOT
+from db.readiness import asks_for_room
 from db.records import Cursor, EvaluationRecord, GroupPage, RunFilters, RunGroup, RunPage, RunRecord, RunRow
 
 JUDGE_SLOT = "baseline_scores"
@@ -205,7 +206,7 @@ def _evaluation(values: Any) -> EvaluationRecord | None:
 
 def _stage_counts(runs: Any) -> Any:
     """The stages of each of these runs, and the fingerprint of the one that scored the baseline's answers."""
-    asking = (Stage.status == status.QUEUED) & ((Stage.cards > 1) | Stage.card_bytes.is_not(None))
+    asking = (Stage.status == status.QUEUED) & asks_for_room()
     return (
         select(
             RunStage.run_id,

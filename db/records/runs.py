@@ -130,7 +130,7 @@ class RunRow:
     pinned: bool = False
     paused: bool = False
     tags: tuple[str, ...] = ()
-    asks_for_cards: bool = False  # a stage that waits wants several cards, or one of a certain size
+    asks_for_cards: bool = False  # a stage that waits wants several cards, or memory of a certain size
     owner: str | None = None  # who queued it
 
 

@@ -56,7 +56,7 @@ class WorkerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class CardWait:
-    """A ready stage of a run that wants more or larger cards than any host has."""
+    """A ready stage of a run that wants more or larger cards than any host has, or more memory than any machine."""
 
     run_id: int
     slot: str
@@ -64,6 +64,8 @@ class CardWait:
     card_bytes: int | None  # needed on each; None: unknown
     largest: int | None  # of the living cards that could serve it; None: unknown
     together: int  # most cards of one host that are large enough
+    host_bytes: int | None = None  # needed of the machine; None: unknown
+    largest_host: int | None = None  # memory of the living workers' largest machine; None: unknown
 
 
 @dataclass(frozen=True, kw_only=True)

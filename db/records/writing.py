@@ -19,6 +19,7 @@ class NewStage:
     model: str | None = None
     cards: int = 1  # of one host, at once
     card_bytes: int | None = None  # needed on each of them; None: nobody knows
+    host_bytes: int | None = None  # needed of the machine, by all processes; None: nobody knows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -257,7 +257,7 @@ def _insert_missing(
         row = Stage(
             fingerprint=stage.fingerprint, kind=stage.kind, version=stage.version, config=plain(stage.config),
             model=stage.model, device=stage.device, status=status.QUEUED, priority=priority, created_at=at,
-            cards=stage.cards, card_bytes=stage.card_bytes,
+            cards=stage.cards, card_bytes=stage.card_bytes, host_bytes=stage.host_bytes,
         )  # fmt: skip
         session.add(row)
         session.flush()
@@ -275,7 +275,7 @@ def _insert_missing(
 def _renew_needs(session: Session, stage_id: int, stage: NewStage) -> None:
     """What a stage needs while it waits is what the newest run that wants it says."""
     waits = update(Stage).where(Stage.id == stage_id, Stage.status == status.QUEUED)
-    session.execute(waits.values(cards=stage.cards, card_bytes=stage.card_bytes))
+    session.execute(waits.values(cards=stage.cards, card_bytes=stage.card_bytes, host_bytes=stage.host_bytes))
 
 
 def _stopped_stages(session: Session, run_ids: Collection[int]) -> list[int]:

@@ -14,26 +14,38 @@ from tests.db.make import LEASE, new_run, stages_of
 GB = 10**9
 
 
-def add_host(engines: Engines, host: str, cards: int, *, gigabytes: int | None = None) -> list[int]:
-    """The workers of a host with that many cards, named 0, 1, …; their numbers."""
+def add_host(
+    engines: Engines, host: str, cards: int, *, gigabytes: int | None = None, memory: int | None = None
+) -> list[int]:
+    """The workers of a host with so many GB of memory and that many cards, named 0, 1, …; their numbers."""
     with session_scope(engines) as session:
         return [
             workers.register(
                 session, name=f"{host}-{card}", host=host, pid=1, device="gpu", card=str(card),
-                card_bytes=None if gigabytes is None else gigabytes * GB,
+                card_bytes=_bytes(gigabytes), host_bytes=_bytes(memory),
             )
             for card in range(cards)
         ]  # fmt: skip
 
 
 def submit_on(
-    engines: Engines, name: str, cards: int, *, gigabytes: int | None = None, priority: int = 0
-) -> int:  # fmt: skip
-    """A run with one stage that wants so many cards; the run's number."""
-    needs = None if gigabytes is None else gigabytes * GB
-    wanted = [replace(stage, device="gpu", cards=cards, card_bytes=needs) for stage in stages_of("data", data=name)]
+    engines: Engines,
+    name: str,
+    cards: int,
+    *,
+    gigabytes: int | None = None,
+    memory: int | None = None,
+    priority: int = 0,
+) -> int:
+    """A run with one stage that wants so many cards, and GB of each and of the machine; the run's number."""
+    needs = {"device": "gpu", "cards": cards, "card_bytes": _bytes(gigabytes), "host_bytes": _bytes(memory)}
+    wanted = [replace(stage, **needs) for stage in stages_of("data", data=name)]
     with session_scope(engines) as session:
         return runs.create(session, new_run(priority=priority), wanted).run_id
+
+
+def _bytes(gigabytes: int | None) -> int | None:
+    return None if gigabytes is None else gigabytes * GB
 
 
 def claim_on(engines: Engines, worker_id: int) -> ClaimedStage | None:

@@ -116,6 +116,41 @@ def test_a_small_card_is_neither_lent_nor_kept_for_a_stage_that_does_not_fit_it(
     assert set(states(database).values()) == {"idle"}
 
 
+@pytest.mark.parametrize(
+    ("has", "need", "gets"), [(64, 94, False), (128, 94, True), (94, 94, True), (None, 94, True), (64, None, True)]
+)
+def test_a_stage_goes_to_a_machine_with_enough_memory_and_what_is_unknown_fits(
+    database: Engines, has: int | None, need: int | None, gets: bool
+) -> None:
+    """Its card is large enough; the kernel would kill what takes more of the machine than there is."""
+    (worker,) = add_host(database, "a", 1, gigabytes=80, memory=has)
+    submit_on(database, "-x", 1, gigabytes=41, memory=need)
+    assert (claim_on(database, worker) is not None) is gets
+    with read_scope(database) as session:
+        assert cards.startable_by_device(session) == {}
+
+
+def test_cards_of_a_machine_with_too_little_memory_are_neither_lent_nor_kept(database: Engines) -> None:
+    small = add_host(database, "a", 2, gigabytes=80, memory=64)
+    large = add_host(database, "b", 2, gigabytes=80, memory=256)
+    submit_on(database, "-x", 2, gigabytes=41, memory=94)
+    submit_on(database, "-y", 1, gigabytes=20, memory=5)
+    first = claim_on(database, small[1])
+    assert first is not None
+    assert first.fingerprint == "data-y"
+    second = claim_on(database, large[1])
+    assert second is not None
+    assert (second.fingerprint, second.cards) == ("data-x", ("1", "0"))
+
+
+def test_what_a_waiting_stage_needs_of_the_machine_is_what_the_newest_run_says(database: Engines) -> None:
+    (worker,) = add_host(database, "a", 1, memory=64)
+    submit_on(database, "-x", 1, memory=94)
+    assert claim_on(database, worker) is None
+    submit_on(database, "-x", 1, memory=12)
+    assert claim_on(database, worker) is not None
+
+
 def test_as_many_are_rung_as_could_start(database: Engines) -> None:
     """Four idle workers: one stage takes two of them, one of the small ones another; nobody else has anything to do."""
     ids = add_host(database, "a", 4, gigabytes=24)

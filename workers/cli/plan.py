@@ -53,6 +53,7 @@ def _plan(options: argparse.Namespace) -> int:
         show_table(
             f"On a card of {card:g} GB", list(fits.HEADINGS), [list(row) for row in fits.rows(found, card)], console
         )
+        show_notes(fits.cache_lines(found, card), console)
     unknown = sorted(name for (name, _), shape in shapes.items() if shape is None)
     said = [f"The sizes of {', '.join(unknown)} are unknown here: download or name them first."] if unknown else []
     single = words.single_sentence(needs.single((config, spec) for spec in specs.values()))

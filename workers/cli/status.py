@@ -100,7 +100,7 @@ def _show_waits(waits: Sequence[CardWait], console: Console) -> None:
         f"Run {wait.run_id}: "
         + waiting_sentence(
             slot_name(wait.slot), cards=wait.cards, card_bytes=wait.card_bytes, largest=wait.largest,
-            together=wait.together,
+            together=wait.together, host_bytes=wait.host_bytes, largest_host=wait.largest_host,
         )
         for wait in waits
     ]  # fmt: skip

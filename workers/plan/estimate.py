@@ -75,6 +75,7 @@ class Plan:
     gpu: bool  # whether something of it is left to do on a GPU
     memory: Memory
     fits: str = ""  # how its stages fit the GPU that is known
+    caches: str = ""  # how large evaluation.cache_gb may be there
     existing: tuple[RunLike | None, ...] = ()  # for each run, in order, one that has its configuration already
     warnings: tuple[str, ...] = ()  # what will likely go wrong
     judging: Judging | None = None  # what judge models are asked; None: none is
@@ -136,6 +137,7 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: PlanInputs) -> Plan:
         _kind(kind, [spec for spec in slots if spec.kind == kind], known.status, seconds)
         for kind in dict.fromkeys(spec.kind for spec in slots)
     )
+    said = plan_fits.said_of(runs, known.machine) if known.gpu else plan_fits.Said()
     return Plan(
         runs=len(runs),
         stages=len(slots),
@@ -150,7 +152,8 @@ def make(runs: Sequence[tuple[RunConfig, Graph]], known: PlanInputs) -> Plan:
         human_labels=human_labels(runs, pairs, known.sets),
         gpu=gpu,
         memory=plan_memory.needed(todo, known.machine, gpu=known.gpu),
-        fits=plan_fits.said_of(runs, known.machine) if known.gpu else "",
+        fits=said.fits,
+        caches=said.caches,
         judging=plan_judging.of_plan([(config, spec.settings) for config, spec in todo], known.price),
         along=_along(todo),
         single=plan_needs.single(todo),

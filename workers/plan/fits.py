@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from cwpo.models import memory_estimate
 from cwpo.models.shape import Shape, shape_of
 from cwpo.models.sizes.configurations import CONFIGURATIONS
-from cwpo.models.sizes.fits import CARDS, GIGABYTE, Way, first_that_fits, ways, words_of
+from cwpo.models.sizes.fits import AS_IT_IS, CARDS, GIGABYTE, Cache, Way, cache_of, first_that_fits, ways, words_of
 from cwpo.report.numbers import size
 from cwpo.stages.graph import StageSpec, build
 from cwpo.stages.kinds import label_of
@@ -25,12 +26,21 @@ class StageFit:
     kind: str
     model: str
     ways: tuple[Way, ...]
+    cache: Cache | None = None  # of a stage that samples in bf16
     before: int = 0  # bytes of the first way with frozen weights in float32
     host_before: int = 0
 
     def on(self, gigabytes: float) -> Way | None:
         """The first way that fits a card of so many GB."""
         return first_that_fits(self.ways, gigabytes)
+
+    def largest_cache(self, gigabytes: float) -> tuple[float, Way] | None:
+        """The largest evaluation.cache_gb on a card of so many GB, and the way, which fits or would with less of it;
+        None where nothing does."""
+        way = self.on(gigabytes)
+        number = self.ways.index(way) if way is not None else None
+        found = self.cache.largest(gigabytes, number) if self.cache is not None else None
+        return None if found is None else (found[0], self.ways[found[1]])
 
 
 def stage_fits(
@@ -44,29 +54,42 @@ def stage_fits(
         if model is None or shape is None or (spec.kind, model[0]) in found:
             continue
         tokens, models = config.execution.tokens_per_batch, models_of(spec)
-        possible = ways(
-            spec.settings, shape, tokens=tokens, models=models, adapted=config.model.lora is not None,
+        ways_of = partial(
+            ways, shape=shape, tokens=tokens, models=models, adapted=config.model.lora is not None,
             asked=config.execution.gradient_checkpointing,
         )  # fmt: skip
+        possible = ways_of(spec.settings)
         before = memory_estimate.of_stage(spec.settings, shape, tokens=tokens, models=models, before=True)
         if possible and before is not None:
             found[spec.kind, model[0]] = StageFit(
-                kind=spec.kind, model=model[0], ways=tuple(possible), before=before.total, host_before=before.host
-            )
+                kind=spec.kind, model=model[0], ways=tuple(possible), cache=cache_of(spec.settings, ways_of),
+                before=before.total, host_before=before.host,
+            )  # fmt: skip
     return list(found.values())
 
 
-def said_of(runs: Iterable[tuple[RunConfig, Mapping[str, StageSpec]]], machine: Machine) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """Sentences of a plan. fits: how its stages fit a card; caches: how large evaluation.cache_gb may be there."""
+
+    fits: str = ""
+    caches: str = ""
+
+
+def said_of(runs: Iterable[tuple[RunConfig, Mapping[str, StageSpec]]], machine: Machine) -> Said:
     """How the stages of these runs fit the GPU that is known here; empty where none is, or they are not for it."""
     have = machine.memory.get("gpu")
+    if have is None:
+        return Said()
     largest: dict[tuple[str, str], StageFit] = {}
     for config, specs in runs:
-        if have is not None and config.execution.device != "cpu" and not config.is_sandbox:
+        if config.execution.device != "cpu" and not config.is_sandbox:
             for fit in stage_fits(config, specs, machine.shapes):
                 known = largest.setdefault((fit.kind, fit.model), fit)
                 if fit.ways[0].bytes > known.ways[0].bytes:
                     largest[fit.kind, fit.model] = fit
-    return sentence(list(largest.values()), have / GIGABYTE) if have is not None else ""
+    found, gigabytes = list(largest.values()), have / GIGABYTE
+    return Said(fits=sentence(found, gigabytes), caches=" ".join(cache_lines(found, gigabytes)))
 
 
 def on_gpu(config: RunConfig) -> RunConfig:
@@ -148,6 +171,22 @@ def sentence(fits: Sequence[StageFit], gigabytes: float) -> str:
     said = {"nothing helps": "too large in every way", "as it is": "fit as they are"}
     parts = [f"{', '.join(dict.fromkeys(names))} {said.get(words, words)}" for words, names in groups.items()]
     return f"On cards of {gigabytes:.0f} GB: {'; '.join(parts)}." if parts else ""
+
+
+def cache_lines(fits: Iterable[StageFit], gigabytes: float) -> list[str]:
+    """A line for each stage that samples in bf16: the largest evaluation.cache_gb on a card of so many GB."""
+    found = []
+    for fit in fits:
+        if fit.cache is None:
+            continue
+        largest, card = fit.largest_cache(gigabytes), f"a card of {gigabytes:.4g} GB"
+        if largest is None:
+            found.append(f"{label_of(fit.kind)}: no evaluation.cache_gb is small enough for {card}.")
+        else:
+            cache, way = largest
+            how = "" if words_of(way) == AS_IT_IS else f" {words_of(way)}"
+            found.append(f"{label_of(fit.kind)}: the largest evaluation.cache_gb for {card} is {cache:.1f}{how}.")
+    return found
 
 
 def smallest_card(fits: Sequence[StageFit]) -> int | None:

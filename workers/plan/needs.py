@@ -1,10 +1,12 @@
-"""How many cards each stage of a run wants and what it needs on each: stored with the stage, for whoever claims it."""
+"""How many cards each stage of a run wants, what it needs on each and what of the machine: stored with the stage, for
+whoever claims it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cwpo.config.run import RunConfig
+from cwpo.models import memory_estimate
 from cwpo.models.shape import Shape
 from cwpo.models.sizes.fits import CONTEXT, COUNTS, Way, ways
 from cwpo.stages.graph import StageSpec
@@ -17,10 +19,12 @@ Hosts = Sequence[Sequence[int | None]]  # bytes of each card of each host; None:
 
 @dataclass(frozen=True, kw_only=True)
 class StageNeed:
-    """Cards of one host, and bytes on each; None: nobody knows, so that any card will do."""
+    """Cards of one host, bytes on each, and bytes of the host's own memory for all processes together; None: nobody
+    knows, so that any will do."""
 
     cards: int = 1
     card_bytes: int | None = None
+    host_bytes: int | None = None
 
 
 def of_run(
@@ -34,9 +38,10 @@ def of_run(
         shape = machine.shapes.get(model) if model else None
         wanted = config.execution.gpus if is_shared(spec) else 1
         if device == "gpu":
-            found[slot] = _on_cards(config, spec, shape, wanted, machine.hosts)
+            need = _on_cards(config, spec, shape, wanted, machine.hosts)
         else:
-            found[slot] = StageNeed(cards=wanted if wanted != "auto" and device == "cpu" else 1)
+            need = StageNeed(cards=wanted if wanted != "auto" and device == "cpu" else 1)
+        found[slot] = need if shape is None else replace(need, host_bytes=_of_host(config, spec, shape, need, device))
     return found
 
 
@@ -74,6 +79,22 @@ def _on_cards(
     if wanted != "auto":
         return StageNeed(cards=wanted, card_bytes=min(possible.values()))
     return _fewest(possible, hosts)
+
+
+def _of_host(config: RunConfig, spec: StageSpec, shape: Shape, need: StageNeed, device: str) -> int | None:
+    """The least of the machine's memory that the stage can be computed with: beside its cards, or, on a CPU, all that
+    it holds. What may run on either needs no more than the less of both."""
+    beside = memory_estimate.of_stage(
+        spec.settings, shape, tokens=config.execution.tokens_per_batch, models=models_of(spec), cards=need.cards
+    )
+    if beside is None or device == "gpu":
+        return None if beside is None else beside.host
+    possible = ways(
+        spec.settings, shape, tokens=config.execution.tokens_per_batch, models=models_of(spec), counts=(need.cards,),
+        asked=config.execution.gradient_checkpointing,
+    )  # fmt: skip
+    held = need.cards * min(way.bytes for way in possible)
+    return held if device == "cpu" else min(held, beside.host)
 
 
 def _least(possible: Iterable[Way]) -> dict[int, int]:

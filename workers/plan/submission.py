@@ -40,12 +40,14 @@ def new_run(config: RunConfig, specs: Mapping[str, StageSpec], *, sweep: str | N
 
 
 class Need(Protocol):
-    """How many cards of one host a stage wants, and bytes on each."""
+    """How many cards of one host a stage wants, bytes on each, and bytes of the machine's own memory."""
 
     @property
     def cards(self) -> int: ...
     @property
     def card_bytes(self) -> int | None: ...
+    @property
+    def host_bytes(self) -> int | None: ...
 
 
 def new_stages(
@@ -64,6 +66,7 @@ def new_stages(
             model=model_of(config, spec),
             cards=needs[slot].cards if slot in needs else 1,
             card_bytes=needs[slot].card_bytes if slot in needs else None,
+            host_bytes=needs[slot].host_bytes if slot in needs else None,
         )
         for slot, spec in specs.items()
     ]

@@ -111,7 +111,7 @@ def _figures(form: CheckedForm) -> Plan:
         layout.note(plan.fits)
     if plan.judging is not None:
         layout.note(judging.sentence(plan.judging))
-    for words in filter(None, (plan_words.along_sentence(plan), plan_words.single_sentence(plan.single))):
+    for words in filter(None, (plan.caches, plan_words.along_sentence(plan), plan_words.single_sentence(plan.single))):
         layout.note(words)
     warnings = [*filter(None, [plan_words.memory_warning(plan)]), *plan.warnings]
     if warnings:

@@ -20,8 +20,8 @@ def show_card_waits(run_ids: Sequence[int]) -> None:
     for wait in waits[:SHOWN]:
         said = waiting_sentence(
             slot_name(wait.slot), cards=wait.cards, card_bytes=wait.card_bytes, largest=wait.largest,
-            together=wait.together,
+            together=wait.together, host_bytes=wait.host_bytes, largest_host=wait.largest_host,
         )  # fmt: skip
         layout.note(f"Run {wait.run_id}: {said}")
     if len(waits) > SHOWN:
-        layout.note(f"{len(waits) - SHOWN} more runs wait for a card.")
+        layout.note(f"{len(waits) - SHOWN} more runs wait for a card or for memory.")

@@ -1,19 +1,24 @@
 """In which ways a stage could be computed, and which of them is the first that fits a card. No torch."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from cwpo.bounds import most
 from cwpo.models import memory_estimate
 from cwpo.models.memory_estimate import Need
 from cwpo.models.shape import Shape
 from cwpo.models.sizes.weights import Kept
 from cwpo.stages.kinds import kind_of
+from cwpo.stages.online import OnlineSettings
 from cwpo.stages.settings import PreferenceSettings, ReferenceSettings, SampleSettings, Settings
 
 GIGABYTE = 1_000_000_000
 CARDS = (24, 48, 80, 141)  # GB, as cards are sold; what they have is a little more
 CONTEXT = GIGABYTE  # what CUDA itself takes of a card, and gaps between tensors
 COUNTS = (1, 2, 4, 8)  # of cards at once
+AS_IT_IS = "as it is"
+CACHE_STEP = 0.1  # GB of evaluation.cache_gb that are told apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,38 @@ def first_that_fits(found: Sequence[Way], gigabytes: float) -> Way | None:
     return next((way for way in found if way.bytes + CONTEXT <= gigabytes * GIGABYTE), None)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """What the keys and values of a batch of answers take, where a run may choose how much. ones: bytes of each way
+    with evaluation.cache_gb 1; each: bytes that another GB adds."""
+
+    ones: tuple[int, ...]
+    each: int
+
+    def largest(self, gigabytes: float, way: int | None) -> tuple[float, int] | None:
+        """The largest evaluation.cache_gb with which a card of so many GB is large enough, rounded down, and the way.
+
+        way: the number of one; None: the first in which any would do. None: nothing would.
+        """
+        room = gigabytes * GIGABYTE - CONTEXT
+        for number in range(len(self.ones)) if way is None else (way,):
+            steps = math.floor((1 + (room - self.ones[number]) / self.each) / CACHE_STEP)
+            if steps > 0:
+                return min(round(steps * CACHE_STEP, 1), most.FACTOR), number
+        return None
+
+
+def cache_of(settings: Settings, possible: Callable[[Settings], Sequence[Way]]) -> Cache | None:
+    """Of a stage that samples in bf16 by itself. possible: its ways with such settings."""
+    if not isinstance(settings, SampleSettings | OnlineSettings) or settings.batches is None:
+        return None
+    batches = settings.batches
+    one, two = (
+        [way.bytes for way in possible(replace(settings, batches=replace(batches, cache_gb=size)))] for size in (1, 2)
+    )
+    return Cache(ones=tuple(one), each=two[0] - one[0]) if one else None
+
+
 def words_of(way: Way) -> str:
     """What has to be chosen for it: "on 4 cards, with gradient checkpointing"."""
     parts = [
@@ -67,7 +104,7 @@ def words_of(way: Way) -> str:
         "in 4 bits" if way.four_bits else "",
         "with gradient checkpointing" if way.checkpointing else "",
     ]
-    return ", ".join(part for part in parts if part) or "as it is"
+    return ", ".join(part for part in parts if part) or AS_IT_IS
 
 
 def _way(need: Need, checkpointing: bool, four_bits: bool, cards: int) -> Way:

@@ -2,8 +2,8 @@
 
 Weights go to the card file by file, so that no more than a file of them is ever on the host; a checkpoint is copied to
 the host before it is written. Copies that training does not wait for are pinned and take up to twice as much; they are
-made where that is free, so that no stage needs it. A model that is split over cards is read whole by each of its
-processes first.
+made where that is free, so that no stage needs it. Of a model that is split over cards each process reads its part:
+together they read each file once.
 """
 
 from cwpo.models.shape import Shape
@@ -18,5 +18,5 @@ def host_bytes(shape: Shape, *, trained: int, cards: int = 1, split: bool = Fals
     whole = shape.causal
     if before:
         return PROCESS + max((4 + STORED) * whole, 12 * trained)
-    reading = cards * (4 * whole if split else min(FILE, STORED * whole))
+    reading = (1 if split else cards) * min(FILE, STORED * whole)
     return cards * PROCESS + max(reading, 12 * trained)

@@ -19,6 +19,7 @@ from cwpo.models.adapters import add_adapter
 from cwpo.models.shape import Shape, shape_of
 from cwpo.models.sizes import fits
 from cwpo.models.sizes.configurations import CONFIGURATIONS
+from cwpo.models.sizes.host import PROCESS
 from cwpo.models.sizes.weights import FLOAT, frozen_bytes
 from cwpo.stages.plain import to_plain
 from tests.cwpo import stage
@@ -163,6 +164,7 @@ def test_a_whole_model_is_split_over_cards_and_an_adapter_is_repeated(cards: int
     adapted, alone = (memory_estimate.of_stage(adapter, known, **many) for many in (asked, {"tokens": 2048}))
     assert adapted.total == alone.total
     assert adapted.host > alone.host
+    assert whole.host - one.host == (cards - 1) * PROCESS  # together they read the model once
 
 
 def test_a_model_is_split_where_a_copy_does_not_fit_and_an_adapter_never_is() -> None:

@@ -220,7 +220,7 @@ def over_ranks(size: int, cases: Sequence[Case], folder: Path) -> list[Computed]
         stage_inputs(folder)
     started = [method.Process(target=_rank, args=(rank, *given), daemon=True) for rank in range(size)]
     for process in started:
-        with _no_script():
+        with no_script():
             process.start()
     for process in started:
         process.join(240)
@@ -234,7 +234,7 @@ def over_ranks(size: int, cases: Sequence[Case], folder: Path) -> list[Computed]
 
 
 @contextmanager
-def _no_script() -> Iterator[None]:
+def no_script() -> Iterator[None]:
     """A page that was drawn by a test stands as the main script, which a new process would run again."""
     main = sys.modules["__main__"]
     if Case.__module__ != "__main__":

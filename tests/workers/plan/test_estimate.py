@@ -308,6 +308,13 @@ def test_training_all_of_a_large_model_is_warned_about_and_an_adapter_is_not() -
     assert words.memory_warning(adapter) == ""
 
 
+def test_the_largest_cache_is_named_where_a_gpu_is_known() -> None:
+    bf16 = {"model": {"precision": "bf16"}}
+    said = memory_of(bf16, 16 * 2**30).caches
+    assert said.startswith("Answers: the largest evaluation.cache_gb for a card of 17.18 GB is 1")
+    assert memory_of(bf16, None).caches == memory_of({"model": {"precision": "fp32"}}, 16 * 2**30).caches == ""
+
+
 def test_keys_and_values_of_a_whole_batch_of_answers_are_counted() -> None:
     """Eight times 4,096 tokens of 24 layers, each 2 rows of 2,048 in float32: 12.9 GB beside 5.3 GB of weights."""
     largest = memory_of({"model": {"precision": "fp32"}}, None).memory.largest

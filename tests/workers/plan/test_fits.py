@@ -11,14 +11,14 @@ from cwpo.models.sizes import fits
 from cwpo.report.waiting import waiting_sentence
 from cwpo.stages.graph import build
 from db import queries
-from db.repositories import workers
+from db.repositories import stages, workers
 from tests.workers.workplace import Workplace
 from tools import memory_table
 from workers import api
 from workers.cli import main
 from workers.machine.database import reading, writing
 from workers.plan import needs
-from workers.plan.fits import StageFit, catalog_fits, catalog_shapes, judge_fits, said_of
+from workers.plan.fits import Said, StageFit, cache_lines, catalog_fits, catalog_shapes, judge_fits, said_of, stage_fits
 from workers.plan.memory import Machine
 
 GB = fits.GIGABYTE
@@ -84,10 +84,20 @@ BASE: dict[str, Any] = {
 
 def needs_of(values: dict[str, Any], *hosts: list[int | None], gpu: bool = True) -> dict[str, tuple[int, int | None]]:
     """Cards and whole GB of each stage, with hosts of cards of so many GB."""
+    found = _needs(values, *hosts, gpu=gpu)
+    return {slot: (one.cards, one.card_bytes and round(one.card_bytes / GB)) for slot, one in found.items()}
+
+
+def memory_of(values: dict[str, Any], *hosts: list[int | None], gpu: bool = True) -> dict[str, int | None]:
+    """Whole GB of the machine's own memory that each stage needs."""
+    found = _needs(values, *hosts, gpu=gpu)
+    return {slot: one.host_bytes and round(one.host_bytes / GB) for slot, one in found.items()}
+
+
+def _needs(values: dict[str, Any], *hosts: list[int | None], gpu: bool) -> dict[str, needs.StageNeed]:
     config = RunConfig.parse(merged(BASE, values))
     cards = [[None if size is None else size * GB for size in host] for host in hosts]
-    found = needs.of_run(config, build(config), Machine(shapes=catalog_shapes(), hosts=cards), gpu=gpu)
-    return {slot: (one.cards, one.card_bytes and round(one.card_bytes / GB)) for slot, one in found.items()}
+    return needs.of_run(config, build(config), Machine(shapes=catalog_shapes(), hosts=cards), gpu=gpu)
 
 
 def test_a_stage_is_stored_with_the_least_that_it_can_be_computed_with() -> None:
@@ -101,6 +111,20 @@ def test_a_stage_is_stored_with_the_least_that_it_can_be_computed_with() -> None
 def test_no_need_is_stored_where_no_gpu_computes() -> None:
     assert set(needs_of({}, gpu=False).values()) == {(1, None)}
     assert needs_of({"execution": {"device": "cpu", "gpus": 2}}, gpu=False)["align"] == (2, None)
+
+
+def test_a_stage_is_stored_with_what_it_needs_of_the_machine() -> None:
+    """Beside its cards each process takes 2.5 GB and the largest file; a checkpoint of all weights 12 bytes a
+    parameter, however many cards share it. On a CPU everything is there, weights and moments with 16 bytes."""
+    found = memory_of({}, [48])
+    assert found["align"] == found["reference"] == 12
+    assert found["data"] is found["evaluation"] is None
+    assert memory_of({"execution": {"gpus": 4}}, [48] * 4)["align"] == 50
+    whole = {"model": {"lora": None}, "execution": {"gpus": 8}}
+    assert memory_of(whole, [48] * 8)["align"] == 8 * 2.5 + 154
+    on_cpu = {"model": {"policy": "facebook/opt-1.3b", "lora": None, "precision": "fp32"}}
+    assert memory_of({**on_cpu, "execution": {"device": "cpu"}}, gpu=False)["align"] == 24
+    assert memory_of(on_cpu, gpu=False)["align"] == 18  # whoever comes: the less of CPU and card
 
 
 @pytest.mark.parametrize(
@@ -126,9 +150,10 @@ def test_the_plan_says_how_stages_fit_the_gpu_that_is_known() -> None:
     config = RunConfig.parse(BASE)
     machine = Machine(shapes=catalog_shapes(), memory={"gpu": 48 * GB})
     said = said_of([(config, build(config))], machine)
-    assert said.startswith("On cards of 48 GB: Annotator, Labels, Reference, Answers, Gold reward")
-    assert said.endswith("SFT, Alignment with gradient checkpointing.")
-    assert said_of([(config, build(config))], Machine(shapes=catalog_shapes())) == ""
+    assert said.fits.startswith("On cards of 48 GB: Annotator, Labels, Reference, Answers, Gold reward")
+    assert said.fits.endswith("SFT, Alignment with gradient checkpointing.")
+    assert said.caches == "Answers: the largest evaluation.cache_gb for a card of 48 GB is 18.5."
+    assert said_of([(config, build(config))], Machine(shapes=catalog_shapes())) == Said()
 
 
 def test_the_verb_plan_needs_neither_database_nor_gpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +163,7 @@ def test_the_verb_plan_needs_neither_database_nor_gpu(tmp_path: Path, capsys: py
     said = capsys.readouterr().out
     assert "On a card of 48 GB" in said
     assert "with gradient checkpointing, 30 GB" in said
+    assert "Answers: the largest evaluation.cache_gb for a card of 48 GB is 18.5." in said
     assert main.main(["plan", "--gpu", "24"]) == 0
     assert "in 4 bits, with gradient checkpointing" in " ".join(capsys.readouterr().out.split())
     assert main.main(["plan", "--gpu", "0"]) == 2
@@ -162,6 +188,23 @@ def test_a_wait_is_a_sentence() -> None:
     assert unknown == "SFT waits for 2 cards on one host: no host has more than 1."
 
 
+def test_a_wait_for_memory_of_a_machine_is_a_sentence() -> None:
+    card = {"cards": 1, "card_bytes": 41 * GB, "largest": 80 * GB, "together": 1}
+    memory = {"host_bytes": 94 * GB, "largest_host": 64 * GB}
+    alone = waiting_sentence("SFT", **card, **memory)
+    assert alone == "SFT waits for a machine with 94 GB of memory: the largest here has 64 GB."
+    none = {"cards": 1, "card_bytes": None, "largest": None, "together": 1}
+    close = waiting_sentence("SFT", **none, host_bytes=64_300_000_000, largest_host=64_200_000_000)
+    assert close == "SFT waits for a machine with 64.3 GB of memory: the largest here has 64.2 GB."
+    both = waiting_sentence("SFT", **{**card, "largest": 24 * GB, "together": 0}, **memory)
+    assert both == (
+        "SFT waits for a card of 41 GB: the largest here has 24 GB. "
+        "It also needs a machine with 94 GB of memory: the largest here has 64 GB."
+    )
+    apart = waiting_sentence("SFT", **card, host_bytes=94 * GB, largest_host=128 * GB)
+    assert apart == "SFT waits for a card of 41 GB in a machine with 94 GB of memory: none here has both."
+
+
 def test_a_run_that_no_worker_is_large_enough_for_says_so_and_waits(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,13 +223,70 @@ def test_a_run_that_no_worker_is_large_enough_for_says_so_and_waits(
         assert queries.card_waits(session, [run]) == []
 
 
-def _submitted() -> int:
-    """A sandbox run whose base models claim to need 41 GB."""
+def test_a_run_that_no_machine_has_the_memory_for_says_so_and_waits(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The card alone would do; a machine with more memory is enough."""
+    card = {"pid": 1, "device": "gpu", "card": "0", "card_bytes": 80 * GB}
+    with writing() as session:
+        small = workers.register(session, name="small", host="a", host_bytes=64 * GB, **card)
+    run = _submitted(host_bytes=94 * GB)
+    with writing() as session:
+        claimed = stages.claim(session, small, "gpu", 60.0)
+    assert claimed is None or claimed.kind != "base"
+    assert main.main(["status", str(run)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Base policy waits for a machine with 94 GB of memory: the largest here has 64 GB." in said
+    with writing() as session:
+        workers.register(session, name="large", host="b", host_bytes=128 * GB, **card)
+    with reading() as session:
+        assert queries.card_waits(session, [run]) == []
+
+
+def _submitted(**needs: int) -> int:
+    """A sandbox run whose base models claim to need 41 GB of a card, or this."""
     from sqlalchemy import update
 
     from db.models import Stage
 
     run = api.submit_run(RunConfig.parse({"data": {"sandbox": {"pairs": 60}, "test_prompts": 10}})).run_id
+    own = {"card_bytes": 41 * GB, **needs, "device": "gpu"}
     with writing() as session:
-        session.execute(update(Stage).where(Stage.kind == "base").values(card_bytes=41 * GB, device="gpu"))
+        session.execute(update(Stage).where(Stage.kind == "base").values(own))
     return run
+
+
+@pytest.mark.parametrize("card", fits.CARDS)
+@pytest.mark.parametrize("policy", ["facebook/opt-13b", "Qwen/Qwen2.5-7B"])
+def test_the_plan_names_the_largest_cache_that_fits(card: int, policy: str) -> None:
+    """With it the answers fit in the same way, with a tenth of a GB more they do not."""
+
+    def answers(size: float | None) -> StageFit:
+        config = RunConfig.parse(merged(BASE, {"model": {"policy": policy}, "evaluation": {"cache_gb": size}}))
+        return next(fit for fit in stage_fits(config, build(config), catalog_shapes()) if fit.kind == "samples")
+
+    found = answers(None).largest_cache(card)
+    assert found is not None
+    size, way = found
+    number = answers(None).ways.index(way)
+    taken = [answers(tried).ways[number].bytes + fits.CONTEXT for tried in (size, round(size + fits.CACHE_STEP, 1))]
+    assert taken[0] <= card * GB < taken[1]
+    how = " in 4 bits" if way.four_bits else ""
+    line = f"Answers: the largest evaluation.cache_gb for a card of {card} GB is {size:.1f}{how}."
+    assert cache_lines([answers(None)], card) == [line]
+
+
+def test_a_cache_that_is_too_large_is_told_the_largest_and_a_model_that_is_too_large_that_none_fits() -> None:
+    """What is asked for does not fit 48 GB in any way; 13B takes 7 GB in 4 bits, without any cache."""
+    config = RunConfig.parse(merged(BASE, {"evaluation": {"cache_gb": 60.0}}))
+    found = stage_fits(config, build(config), catalog_shapes())
+    assert next(fit for fit in found if fit.kind == "samples").on(48) is None
+    assert cache_lines(found, 48) == ["Answers: the largest evaluation.cache_gb for a card of 48 GB is 18.5."]
+    assert cache_lines(found, 6) == ["Answers: no evaluation.cache_gb is small enough for a card of 6 GB."]
+
+
+@pytest.mark.parametrize("values", [{"model": {"precision": "fp32"}}, {"evaluation": {"engine": "vllm"}}])
+def test_no_cache_is_named_where_none_is_chosen(values: dict[str, Any]) -> None:
+    """In fp32 batches follow from what is free; vLLM makes its own."""
+    config = RunConfig.parse(merged(BASE, values))
+    assert cache_lines(stage_fits(config, build(config), catalog_shapes()), 80) == []
