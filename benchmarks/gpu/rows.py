@@ -53,9 +53,11 @@ class Rows:
         self.device, self.end = device, time.monotonic() + seconds
         self.card = torch.cuda.get_device_name(device) if device.startswith("cuda") else "tried-on-cpu"
         self.path = folder / f"gpu-{re.sub(r'[^a-z0-9]+', '-', self.card.lower()).strip('-')}.json"
-        stored = json.loads(self.path.read_text())["summary"] if self.path.exists() and not anew else {}
-        self.parts: dict[str, dict[str, Row]] = stored.get("parts", {})
-        self.goals: list[Row] = stored.get("goals", [])
+        stored = json.loads(self.path.read_text()) if self.path.exists() and not anew else {"summary": {}}
+        self.parts: dict[str, dict[str, Row]] = stored["summary"].get("parts", {})
+        self.goals: list[Row] = stored["summary"].get("goals", [])
+        for row in (row for rows in self.parts.values() for row in rows.values()):
+            row.setdefault("date", stored["date"])
         self.part = ""
 
     def begin(self, part: str) -> None:
@@ -79,7 +81,7 @@ class Rows:
             traceback.print_exc(limit=-4)
             row = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
         self._clean()
-        return self._keep(name, row | {"took": round(time.monotonic() - began, 1)})
+        return self._keep(name, row | {"took": round(time.monotonic() - began, 1), "date": _today()})
 
     def left(self) -> float:
         """Seconds until no row is begun any more."""
@@ -95,7 +97,7 @@ class Rows:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         body = {
             "card": self.card,
-            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "date": _today(),
             "machine": machine() | {"cuda": torch.version.cuda},
             "summary": {"goals": self.goals, "parts": self.parts},
         }
@@ -121,6 +123,10 @@ class Rows:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
+
+
+def _today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d")
 
 
 def peak_gb(device: str) -> float | None:
