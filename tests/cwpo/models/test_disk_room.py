@@ -46,7 +46,7 @@ def test_nothing_is_computed_where_the_disk_has_no_room(tmp_path: Path, monkeypa
         computed.append(context)
         return Computed(summary={}, threads=None)
 
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000_000))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000_000, total=4_000_000_000))
     with pytest.raises(NoRoom, match=r"annotator writes up to 3\.5 GB .* has 3\.0 GB free: .*`cwpo gc`.*, then retry"):
         execute(
             store=place, fingerprint=FINGERPRINT, settings=settings, inputs={}, compute=disk.in_room(computed.append)
@@ -62,7 +62,7 @@ def test_a_stage_that_goes_on_needs_less_by_the_checkpoints_that_it_replaces(
     damaged checkpoint is set aside and stays, so that nothing is counted of it."""
     align = of("align", tmp_path, model="facebook/opt-125m", lora=LORA)
     disk_of: dict[str, int] = {}
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=disk_of["free"]))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=disk_of["free"], total=1_000_000_000))
 
     def refused(free: int) -> bool:
         disk_of["free"] = free
