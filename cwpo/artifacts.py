@@ -202,7 +202,7 @@ class ArtifactStore:
     def _lock(self, name: str) -> FileLock:
         folder = self.root / "locks"
         when_room(lambda: folder.mkdir(parents=True, exist_ok=True))
-        return FileLock(str(folder / f"{name}.lock"))
+        return _Lock(str(folder / f"{name}.lock"))
 
     def delete(self, fingerprint: str) -> None:
         """Remove an artifact and its checkpoints, here and from the shared store; copies of other machines stay."""
@@ -252,6 +252,13 @@ class ArtifactStore:
         when_room(lambda: aside.parent.mkdir(parents=True, exist_ok=True))
         when_room(lambda: os.rename(path, aside))
         when_room(lambda: (aside / "DAMAGE").write_text(damage + "\n"))
+
+
+class _Lock(FileLock):
+    """Its file is made when it is taken."""
+
+    def acquire(self, *args: Any, **values: Any) -> Any:
+        return when_room(lambda: super(_Lock, self).acquire(*args, **values))
 
 
 # Directories whose files this process has checked, and what they looked like then.

@@ -88,7 +88,7 @@ def sealed_folder(folder: Path) -> Iterator[Path]:
     if folder.exists():
         shutil.rmtree(folder)
     os.rename(aside, folder)
-    sync(folder.parent)
+    when_room(lambda: sync(folder.parent))
 
 
 def damage_of(folder: Path) -> str | None:

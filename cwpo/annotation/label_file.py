@@ -122,7 +122,7 @@ def label_file(
     job = _job(source, annotator)
     if (done := _finished(out, job)) is not None:
         return Labeled(out=out, report=done, reused=True)
-    with alone(out), waiting(out.parent, work.reporter.log, work.should_stop):
+    with waiting(out.parent, work.reporter.log, work.should_stop), alone(out):
         if (done := _finished(out, job)) is not None:  # by another labeling, meanwhile
             return Labeled(out=out, report=done, reused=True)
         parts = _open_parts(out, job)
