@@ -282,9 +282,17 @@ def content_hash(path: Path, hashed: Callable[[Path], str] = sha256_of) -> str:
 
 
 def content_files(folder: Path) -> list[Path]:
-    """The files that are a folder's content; what a downloader keeps in a `.cache` inside it is none of it."""
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return sorted(file for file in files if ".cache" not in file.relative_to(folder).parts)
+    """The files that are a folder's content; what a downloader keeps in a `.cache` inside it is none of it. OSError where
+    a folder in it cannot be read: its files would be missing from the hash, and nobody would know."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if name != ".cache"]
+        found += [Path(place, name) for name in names if name != ".cache"]
+    return sorted(file for file in found if file.is_file())
 
 
 def _write_manifest(folder: Path, fingerprint: str, meta: Mapping[str, Any]) -> None:
