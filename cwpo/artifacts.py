@@ -282,8 +282,8 @@ def content_hash(path: Path, hashed: Callable[[Path], str] = sha256_of) -> str:
 
 
 def content_files(folder: Path) -> list[Path]:
-    """The files that are a folder's content; what a downloader keeps in a `.cache` inside it is none of it. OSError where
-    a folder in it cannot be read: its files would be missing from the hash, and nobody would know."""
+    """The files that are a folder's content; what a downloader keeps in a `.cache` inside it is none of it. OSError
+    where a folder in it cannot be read: its files would be missing from the hash, and nobody would know."""
 
     def refuse(error: OSError) -> None:
         raise error

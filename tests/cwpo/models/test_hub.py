@@ -340,7 +340,8 @@ def odd_hub() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_HEAD = do_GET
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -356,7 +357,8 @@ def test_what_is_no_answer_of_a_hub_is_a_sentence(ask: Ask) -> None:
         questions = [(kind, name) for name in ODD for kind in ("model", "dataset")]
         answers = ask(*(("revision", [kind, f"odd/{name}", None]) for kind, name in questions), url=url)
         checked = ask(*(("check", [f"odd/{name}", None]) for name in ODD), url=url)
-    for (kind, name), answer in zip([*questions, *(("model", name) for name in ODD)], [*answers, *checked], strict=True):
+    asked = [*questions, *(("model", name) for name in ODD)]
+    for (kind, name), answer in zip(asked, [*answers, *checked], strict=True):
         said = f"the.field: What the hub answered for the {kind} odd/{name} cannot be read: check HF_ENDPOINT, or try "
         assert answer.get("sentence", "").startswith(said), (name, answer)
         assert answer["error"] == "ConfigError"
