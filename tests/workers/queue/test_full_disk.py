@@ -1,5 +1,6 @@
 """A whole run on a disk that is full, for a moment, at every place where it writes: no stage fails or begins again."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +13,12 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.stages import execute
 from cwpo.training import saving
 from db import queries
-from tests.cwpo.full_disks import FullDisk
+from tests.cwpo.full_disks import FullDisk, full
 from tests.cwpo.judge_models import judge_folder
 from tests.workers.workplace import Workplace
 from workers import api
 from workers.machine.database import reading
-from workers.queue import job
+from workers.queue import job, lease
 
 OFTEN = {"execution": {"checkpoint_seconds": 0.001}, "annotator": {"calibrate": True}}
 JUDGE = {"kind": "local", "verdicts": "logits", "human_labels": True}
@@ -57,6 +58,39 @@ def test_a_full_disk_is_waited_for_wherever_a_stage_writes(
     assert len(said) == len(rows)  # each stage says it once
     store = ArtifactStore(place.home / "artifacts")
     assert [row.slot for row in rows if store.damage(row.fingerprint)] == []
+
+
+@pytest.mark.parametrize("how", ["cancelled", "stopped"])
+def test_to_cancel_and_to_stop_end_the_waiting(how: str, place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage that is given back so goes on with another worker, and is not counted as failed."""
+    monkeypatch.setattr(lease, "FLUSH_SECONDS", 0.05)
+    shutdown = job.Shutdown()
+    monkeypatch.setattr(job, "Shutdown", lambda: shutdown)
+    monkeypatch.setattr(shutdown, "listen", lambda: None)
+    run_id = api.submit_run(place.config()).run_id
+    tries: list[float] = []
+
+    def write() -> None:
+        tries.append(time.monotonic())
+        if len(tries) == 3:
+            api.cancel_run(run_id) if how == "cancelled" else setattr(shutdown, "_heard", True)
+        raise full("x")
+
+    def filled(ctx: Any) -> dict[str, Any]:
+        full_disk.when_room(write)
+        raise AssertionError("It was never written.")
+
+    real = execute.executor
+    with monkeypatch.context() as patch:
+        patch.setattr(execute, "executor", lambda kind: filled if kind.name == "align" else real(kind))
+        job.work(0)
+    assert time.monotonic() - tries[2] < 20
+    assert place.stage(run_id, "align").status == ("cancelled" if how == "cancelled" else "queued")
+    if how == "stopped":
+        shutdown._heard = False
+        while place.run(run_id).status in ("queued", "running"):
+            assert job.work(0)
+        assert (place.run(run_id).status, place.run(run_id).error) == ("done", None)
 
 
 def _counted(patch: pytest.MonkeyPatch, computed: Counter[str], disk: FullDisk) -> None:
