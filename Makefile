@@ -4,7 +4,7 @@
 # make workers the workers alone, on a machine that shares database, Redis and artifacts with another
 # make test    every test; PYTEST_ARGS="tests/cwpo -k dpo" runs some
 # make chaos   the tests of faults alone: kills, outages, crash points, full disks, clocks; EACH=3 does each three times
-# make chaos-long  500 kills on each database and every other kind of fault, counted; KILLS=30 EACH=2 is a short one
+# make chaos-long  500 kills on each database and every other kind of fault, counted; KILLS=30 EACH=2 POINTS=5 is a short one
 # make check   ruff, mypy, import-linter, and the tree of README.md
 # make bench   the measurements in benchmarks/; BENCHMARKS="dpo scoring" runs some, ARGS=--anew forgets what is stored
 # make gpu     what needs a CUDA GPU: its tests, then its measurements; ARGS="--parts step --seconds 300" chooses

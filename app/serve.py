@@ -12,6 +12,7 @@ from streamlit import config
 from app.components.frame.downloads import route
 from app.door.guard import Guard
 from app.door.people import stand
+from app.door.refusals import install
 from app.door.ways import Door, decide
 from cwpo.config.environment import set_here, settings
 from cwpo.errors import ConfigError
@@ -33,4 +34,5 @@ def door() -> Door:
 
 own = door()
 stand(own)
+install()
 app = st.App("main.py", routes=[route(own.prefix)], middleware=[Middleware(Guard, door=own)])

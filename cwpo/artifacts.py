@@ -21,8 +21,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cwpo.errors import ArtifactError, StoreError
-from cwpo.files import sha256_of, sync
+from cwpo.errors import ArtifactError, StoreError, is_disk_full
+from cwpo.files import sha256_of, sync, written_aside
+from cwpo.full_disk import when_room
 from cwpo.object_store import MANIFEST, Manifest, ObjectStore
 
 log = logging.getLogger(__name__)
@@ -136,14 +137,14 @@ class ArtifactStore:
         """A temporary directory that becomes the artifact when the block ends without an exception."""
         with self._work(fingerprint) as work:
             yield work
-            _write_manifest(work, fingerprint, meta or {})
+            when_room(lambda: _write_manifest(work, fingerprint, meta or {}))
             self._place(work, self.path(fingerprint))
 
     @contextmanager
     def _work(self, fingerprint: str) -> Iterator[Path]:
         _check_fingerprint(fingerprint)
         work = self.root / "tmp" / f"{fingerprint[:_PREFIX]}-{uuid.uuid4().hex[:8]}"
-        work.mkdir(parents=True)
+        when_room(lambda: work.mkdir(parents=True, exist_ok=True))
         try:
             yield work
         finally:
@@ -152,15 +153,11 @@ class ArtifactStore:
     def _place(self, work: Path, target: Path) -> None:
         """Rename a complete directory into place, unless an equal artifact was published meanwhile."""
         _sync_tree(work)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        when_room(lambda: target.parent.mkdir(parents=True, exist_ok=True))
         if target.exists():
             return
-        try:
-            os.rename(work, target)
-        except OSError:
-            if not (target / MANIFEST).is_file():
-                raise
-        sync(target.parent)
+        when_room(lambda: _renamed(work, target))
+        when_room(lambda: sync(target.parent))
 
     def _downloaded(self, fingerprint: str) -> Path | None:
         """The artifact's directory, filled from the shared store; None when it has no whole one."""
@@ -190,7 +187,7 @@ class ArtifactStore:
         """The directory in which an unfinished stage keeps what it needs to resume."""
         _check_fingerprint(fingerprint)
         path = self.root / "checkpoints" / fingerprint
-        path.mkdir(parents=True, exist_ok=True)
+        when_room(lambda: path.mkdir(parents=True, exist_ok=True))
         return path
 
     def drop_checkpoints(self, fingerprint: str) -> None:
@@ -204,8 +201,8 @@ class ArtifactStore:
 
     def _lock(self, name: str) -> FileLock:
         folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(str(folder / f"{name}.lock"))
+        when_room(lambda: folder.mkdir(parents=True, exist_ok=True))
+        return _Lock(str(folder / f"{name}.lock"))
 
     def delete(self, fingerprint: str) -> None:
         """Remove an artifact and its checkpoints, here and from the shared store; copies of other machines stay."""
@@ -252,9 +249,16 @@ class ArtifactStore:
 
     def _set_aside(self, path: Path, damage: str) -> None:
         aside = self.root / "damaged" / f"{path.name}-{uuid.uuid4().hex[:8]}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(path, aside)
-        (aside / "DAMAGE").write_text(damage + "\n")
+        when_room(lambda: aside.parent.mkdir(parents=True, exist_ok=True))
+        when_room(lambda: os.rename(path, aside))
+        when_room(lambda: (aside / "DAMAGE").write_text(damage + "\n"))
+
+
+class _Lock(FileLock):
+    """Its file is made when it is taken."""
+
+    def acquire(self, *args: Any, **values: Any) -> Any:
+        return when_room(lambda: super(_Lock, self).acquire(*args, **values))
 
 
 # Directories whose files this process has checked, and what they looked like then.
@@ -278,9 +282,17 @@ def content_hash(path: Path, hashed: Callable[[Path], str] = sha256_of) -> str:
 
 
 def content_files(folder: Path) -> list[Path]:
-    """The files that are a folder's content; what a downloader keeps in a `.cache` inside it is none of it."""
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return sorted(file for file in files if ".cache" not in file.relative_to(folder).parts)
+    """The files that are a folder's content; what a downloader keeps in a `.cache` inside it is none of it. OSError
+    where a folder in it cannot be read: its files would be missing from the hash, and nobody would know."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if name != ".cache"]
+        found += [Path(place, name) for name in names if name != ".cache"]
+    return sorted(file for file in found if file.is_file())
 
 
 def _write_manifest(folder: Path, fingerprint: str, meta: Mapping[str, Any]) -> None:
@@ -319,10 +331,40 @@ def _newest(folder: Path) -> float:
     return max(times, default=time.time())
 
 
+def _renamed(work: Path, target: Path) -> None:
+    try:
+        os.rename(work, target)
+    except OSError:
+        if not (target / MANIFEST).is_file():  # else another's, published meanwhile
+            raise
+
+
 def _sync_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        sync(path)
-    sync(folder)
+    table = json.loads((folder / MANIFEST).read_text())["files"]
+    for path in sorted(folder.rglob("*")):
+        try:
+            sync(path)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            _synced_again(path, table.get(path.relative_to(folder).as_posix()))
+    when_room(lambda: sync(folder))
+
+
+def _synced_again(path: Path, sha: str | None) -> None:
+    """After a sync that failed the system may take for written what is not: a file is written anew from what can still
+    be read of it, if that is as the manifest says."""
+    if path.is_dir():
+        when_room(lambda: sync(path))
+        return
+
+    def copy() -> None:
+        with written_aside(path) as aside:
+            shutil.copyfile(path, aside)
+            if sha is not None and sha256_of(aside) != sha:
+                raise ArtifactError(f"{path.name} was lost with a full disk; retry the run.")
+
+    when_room(copy, needs=path.stat().st_size)
 
 
 def _check_fingerprint(fingerprint: str) -> None:

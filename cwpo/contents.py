@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from cwpo.artifacts import content_files, content_hash
 from cwpo.files import sha256_of, written_aside
+from cwpo.full_disk import waits_for_room
 
 MEMORY = "contents.json"
 UNREAD = "unread:"  # in front of a name that stands for a content which nobody has read yet
@@ -63,6 +64,7 @@ def _remembered(home: Path) -> dict[str, tuple[Stamp, str]]:
         return {}
 
 
+@waits_for_room
 def _remember(home: Path, new: Mapping[str, tuple[Stamp, str]]) -> None:
     """Add to the file what other processes have not, and drop files that are gone."""
     home.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,13 @@ class ArtifactError(CwpoError):
 
 
 class NoRoom(CwpoError):
-    """The disk has less free than a stage is about to write, or this process less memory than anything needs."""
+    """The disk has less free than a stage is about to write, or this process less memory than anything needs.
+
+    `needs`: bytes that have to be free on a disk which could hold them; 0: to wait for them mends nothing."""
+
+    def __init__(self, sentence: str, *, needs: int = 0) -> None:
+        self.needs = needs
+        super().__init__(sentence)
 
 
 class RankError(CwpoError):
@@ -128,7 +134,11 @@ def _has_no_memory(error: BaseException) -> bool:
     return said or any(kind.__name__ in _OOM_NAMES for kind in kinds)
 
 
-def _is_disk_full(error: BaseException) -> bool:
+def is_disk_full(error: BaseException) -> bool:
+    """Whether it says that a disk or a quota is full, so that the same may go well when space is freed; of files this
+    alone decides it. A sentence of ours is final, but for NoRoom on a disk that is large enough."""
+    if isinstance(error, CwpoError):
+        return isinstance(error, NoRoom) and error.needs > 0
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return any(words in str(error).lower() for words in _DISK_FULL)
@@ -147,7 +157,7 @@ def _sentence_of(error: BaseException) -> str:
             "Out of memory: lower execution.tokens_per_batch, turn on execution.gradient_checkpointing, "
             "or choose a smaller model, then retry; finished stages are kept."
         )
-    if _is_disk_full(error):
+    if is_disk_full(error):
         return "The disk is full: free space under CWPO_HOME, then retry the run; finished stages are kept."
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
         return f"No permission to write {error.filename or 'the artifact store'}: check CWPO_HOME, then retry the run."

@@ -11,8 +11,10 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from cwpo.errors import DataError
+from cwpo.full_disk import waits_for_room, when_room
 
 _CHUNK = 1 << 20
 PARTIAL = ".partial"  # what the name ends in until the file is whole
@@ -81,6 +83,7 @@ def _exists(path: Path) -> DataError:
     return DataError(f"{path} exists already and was not overwritten: remove it, or choose another name.")
 
 
+@waits_for_room
 def write_whole(path: Path, text: str, *, private: bool = False) -> None:
     """The text as the file's content; `private`: nobody else may read it."""
     mode = 0o600 if private else 0o666
@@ -88,6 +91,21 @@ def write_whole(path: Path, text: str, *, private: bool = False) -> None:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
+
+
+def append_whole(stream: BinaryIO, data: bytes) -> None:
+    """Put the data behind what an unbuffered stream has, whole; what a full disk cut short is taken away before it is
+    written again."""
+    at = stream.seek(0, os.SEEK_END)
+
+    def write() -> None:
+        stream.seek(at)
+        stream.truncate()
+        left = memoryview(data)
+        while left:
+            left = left[stream.write(left) :]
+
+    when_room(write, needs=len(data))
 
 
 def sha256_of(file: Path) -> str:

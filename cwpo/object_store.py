@@ -16,8 +16,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from cwpo.errors import ArtifactError, Cancelled, ConfigError, CwpoError, StoreError, StoreUnreachable, brief
+from cwpo.errors import (
+    ArtifactError,
+    Cancelled,
+    ConfigError,
+    CwpoError,
+    StoreError,
+    StoreUnreachable,
+    brief,
+    is_disk_full,
+)
 from cwpo.files import sha256_of
+from cwpo.full_disk import when_room
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +85,10 @@ class ObjectStore:
         source = f"{self._place(manifest['fingerprint'])}/{manifest['data']}"
         for name, sha in manifest["files"].items():
             target = _inside(folder, name)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            when_room(functools.partial(target.parent.mkdir, parents=True, exist_ok=True))
             self._fetch_file(f"{source}/{name}", target, sha)
         local = {key: value for key, value in manifest.items() if key not in _OWN_FIELDS}
-        (folder / MANIFEST).write_text(json.dumps(local, indent=1, sort_keys=True))
+        when_room(lambda: (folder / MANIFEST).write_text(json.dumps(local, indent=1, sort_keys=True)))
 
     def read(self, manifest: Manifest, name: str) -> bytes:
         """One small file of an artifact."""
@@ -197,7 +207,7 @@ class ObjectStore:
         deadline, pause = time.monotonic() + self._patience, _FIRST_PAUSE
         while True:
             try:
-                return work()
+                return when_room(work)
             except (FileNotFoundError, FileExistsError, IsADirectoryError, MemoryError):
                 raise
             except Exception as error:
@@ -213,7 +223,7 @@ class ObjectStore:
 
     def _judge(self, error: Exception) -> None:
         """Raise what waiting does not mend."""
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             raise error
         if isinstance(error, PermissionError) or type(error).__name__ in _NO_KEYS:
             raise StoreError(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cwpo.errors import Damaged
 from cwpo.files import PARTIAL, sha256_of, sync, written_aside
+from cwpo.full_disk import waits_for_room, when_room
 
 SEAL = "manifest.sealed"
 STEP = "step-"  # how the names of folders begin that belong to a step of a training
@@ -37,6 +38,7 @@ def opened(data: bytes) -> bytes:
     return payload
 
 
+@waits_for_room
 def write_sealed(path: Path, payload: bytes) -> None:
     """Write a sealed file whole; a kill at any moment leaves the old one or the new one."""
     with written_aside(path) as aside:
@@ -86,7 +88,7 @@ def sealed_folder(folder: Path) -> Iterator[Path]:
     if folder.exists():
         shutil.rmtree(folder)
     os.rename(aside, folder)
-    sync(folder.parent)
+    when_room(lambda: sync(folder.parent))
 
 
 def damage_of(folder: Path) -> str | None:
@@ -118,9 +120,9 @@ def steps_in(directory: Path) -> list[Path]:
 def set_aside(path: Path) -> Path:
     """Move a damaged file or folder away, into the folder "damaged" beside it; where it is then."""
     folder = path.parent / ASIDE
-    folder.mkdir(exist_ok=True)
+    when_room(lambda: folder.mkdir(exist_ok=True))
     where = folder / f"{path.name}-{uuid.uuid4().hex[:8]}"
-    os.rename(path, where)
+    when_room(lambda: os.rename(path, where))
     return where
 
 

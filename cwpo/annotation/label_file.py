@@ -40,6 +40,7 @@ from cwpo.config.store import store_at
 from cwpo.data.filtering import Tally
 from cwpo.errors import ConfigError, Damaged, DataError
 from cwpo.files import write_whole, written_new
+from cwpo.full_disk import waiting, waits_for_room, when_room
 from cwpo.models import hub
 from cwpo.models.fetched.names import folder_of
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_reward_model
@@ -121,7 +122,7 @@ def label_file(
     job = _job(source, annotator)
     if (done := _finished(out, job)) is not None:
         return Labeled(out=out, report=done, reused=True)
-    with alone(out):
+    with waiting(out.parent, work.reporter.log, work.should_stop), alone(out):
         if (done := _finished(out, job)) is not None:  # by another labeling, meanwhile
             return Labeled(out=out, report=done, reused=True)
         parts = _open_parts(out, job)
@@ -146,6 +147,7 @@ def label_file(
     return Labeled(out=out, report=report, reused=False)
 
 
+@waits_for_room
 def _write_report(out: Path, text: str) -> None:
     """Beside the output; in the place of that of an earlier labeling, never of anything else."""
     check_report(out)
@@ -213,7 +215,7 @@ def _finish(files: list[Path], out: Path, tally: Tally) -> dict[str, Any]:
         labeled, sure = labeled + len(known), sure + float(pc.sum(known, min_count=0).as_py())
     if not labeled:
         raise DataError(f"No pair can be labeled: {_reasons(tally)}.")
-    label_rows.join(map(_labeled_rows, files), _labeled_rows(files[0]).schema, out)
+    when_room(lambda: label_rows.join(map(_labeled_rows, files), _labeled_rows(files[0]).schema, out))
     return {
         "labeled": labeled,
         "rejected": dict(sorted(tally.reasons.items())),
@@ -265,7 +267,7 @@ def _finished(out: Path, job: Mapping[str, Any]) -> dict[str, Any] | None:
 def _open_parts(out: Path, job: Mapping[str, Any]) -> Path:
     """The folder of finished windows: that of the same labeling, else a new one. What is not of a labeling stays."""
     folder = parts_of(out)
-    folder.mkdir(exist_ok=True)
+    when_room(lambda: folder.mkdir(exist_ok=True))
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise ConfigError("--out", f"{folder} is a link or somebody else's; remove it, or choose another --out.")
     mine = [file for file in folder.iterdir() if _PART_FILE.fullmatch(file.name) or file.name == ASIDE]

@@ -16,6 +16,7 @@ from cwpo.bounds import json_text
 from cwpo.bounds.paths import is_file
 from cwpo.data.files import SUFFIXES, suffix_of
 from cwpo.errors import ConfigError, DataError
+from cwpo.full_disk import when_room
 
 FORMATS = (".jsonl", ".jsonl.gz", ".parquet")  # that can be written
 WINDOW = 2_048  # pairs in memory at once; they are sorted by length inside it
@@ -100,7 +101,7 @@ def alone(out: Path) -> Iterator[None]:
         raise ConfigError(OUT, f"{out.name}.parts.lock is a link; remove it, or choose another name.")
     lock = FileLock(out.with_name(f"{out.name}.parts.lock"))
     try:
-        lock.acquire(timeout=0)
+        when_room(lambda: lock.acquire(timeout=0))
     except Timeout as error:
         raise busy(out) from error
     try:

@@ -28,6 +28,7 @@ from cwpo.data.relabels import relabels_of, with_relabels
 from cwpo.data.split import Split, relabel, split_file, swap_labels
 from cwpo.data.tokens import pair_tokens
 from cwpo.errors import Damaged, brief
+from cwpo.full_disk import waits_for_room
 from cwpo.models.load import ModelRef, context_length, load_annotator, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps, response_scores
 from cwpo.models.reading import WHOLE, values_of
@@ -286,6 +287,7 @@ def read_window(path: Path) -> pa.Table:
         raise Damaged(f"A window of labels was damaged ({error}): label again, which makes it anew.") from error
 
 
+@waits_for_room
 def _join(parts: list[Path], path: Path, *, votes: bool) -> None:
     schema = _SCHEMA.append(_VOTES) if votes else _SCHEMA
     with pq.ParquetWriter(path, schema) as writer:

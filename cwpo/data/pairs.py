@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cwpo.data.related.clusters import cluster_counts, groups
 from cwpo.data.split import Labels, relabel, split_pairs, swap_labels
+from cwpo.full_disk import waits_for_room
 from cwpo.records import CandidatePair, Prompt
 from cwpo.stages.settings import SplitSettings
 
@@ -88,6 +89,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from batch.to_pylist()
 
 
+@waits_for_room
 def _write(records: Sequence[Any], schema: "pa.Schema", path: Path) -> None:
     """Column by column, so that no record is there as a dictionary too."""
     import pyarrow as pa

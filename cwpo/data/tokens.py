@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from cwpo.artifacts import MANIFEST, TOKENS, ArtifactStore, sha256_of
 from cwpo.config.run import digest
 from cwpo.data.pairs import PAIRS_FILE
+from cwpo.files import append_whole
+from cwpo.full_disk import when_room
 from cwpo.models.text.reader import RULE, TextReader, reader_of
 from cwpo.models.tokenization import RowIds
 from cwpo.records import CandidatePair, Side
@@ -119,7 +121,7 @@ def _write(file: Path, reader: TextReader, folder: Path, ctx: StageContext[Any])
     """All texts of the file in order, a batch of pairs at a time."""
     lengths: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
     control: list[NDArray[np.bool_]] = [np.zeros((0, 3), dtype=bool)]
-    with (folder / IDS).open("wb") as stream, pq.ParquetFile(file) as table:
+    with when_room(lambda: (folder / IDS).open("wb", buffering=0)) as stream, pq.ParquetFile(file) as table:
         for number, batch in enumerate(table.iter_batches(batch_size=_BATCH, columns=[*_TEXTS, "messages"])):
             if number:
                 ctx.stop_if_asked(STOPPED)
@@ -128,13 +130,14 @@ def _write(file: Path, reader: TextReader, folder: Path, ctx: StageContext[Any])
             texts = [prompts, *(reader.ids(said[name]) for name in _TEXTS[1:])]
             found = list(chain.from_iterable(zip(*texts, strict=True)))
             lengths.append(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))
-            np.fromiter(chain.from_iterable(found), dtype=np.int32, count=int(lengths[-1].sum())).tofile(stream)
+            ids = np.fromiter(chain.from_iterable(found), dtype=np.int32, count=int(lengths[-1].sum()))
+            append_whole(stream, ids.tobytes())
             holds = (
                 reader.holds_control(text) for row in zip(*(said[name] for name in _TEXTS), strict=True) for text in row
             )
             control.append(np.fromiter(holds, dtype=bool, count=len(found)).reshape(-1, 3))
-    np.save(folder / STARTS, np.concatenate(lengths).cumsum())
-    np.save(folder / CONTROL, np.concatenate(control))
+    when_room(lambda: np.save(folder / STARTS, np.concatenate(lengths).cumsum()))
+    when_room(lambda: np.save(folder / CONTROL, np.concatenate(control)))
 
 
 def _open(folder: Path, file: Path) -> PairTokens:

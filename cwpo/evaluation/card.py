@@ -12,6 +12,7 @@ from cwpo.data.pairs import load_pairs
 from cwpo.errors import DataError, GoldRewardError
 from cwpo.evaluation.gold import is_held_out, kept_whole, scores_of
 from cwpo.evaluation.judges.stage import ask, duel_of
+from cwpo.full_disk import when_room
 from cwpo.records import CandidatePair, Prompt, Sample
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import CardSettings
@@ -45,7 +46,7 @@ def run_card(ctx: StageContext[CardSettings]) -> dict[str, Any]:
             "gap": gaps,
         }
     )
-    rows.to_parquet(ctx.out / CARD_FILE, index=False)
+    when_room(lambda: rows.to_parquet(ctx.out / CARD_FILE, index=False))
     ctx.reporter.progress(len(pairs), len(pairs), "pairs")
     return {**said, **card_of(rows), "held_out": ctx.settings.heldout is not None}
 

@@ -18,7 +18,8 @@ from cwpo.data.pairs import load_prompts
 from cwpo.evaluation.engines.contract import Engine, Key, Question, Written
 from cwpo.evaluation.engines.native import native
 from cwpo.evaluation.engines.opening import opened, prompt_room
-from cwpo.files import write_whole
+from cwpo.files import append_whole, write_whole
+from cwpo.full_disk import waits_for_room, when_room
 from cwpo.models import logps
 from cwpo.models.load import ModelRef, load_policy, model_ref
 from cwpo.models.reading import WHOLE, values_of
@@ -170,14 +171,13 @@ def sampled(
     before, mine = len(found), dict[Key, Answer]()
     batches = _shared(ctx, engine, questions, frozenset(found))
     watch = _Watch(ctx, before / max(len(questions), 1), batches)
-    with (ctx.checkpoints / _partial_file(ranks.rank)).open("a") as stream:
+    with when_room(lambda: (ctx.checkpoints / _partial_file(ranks.rank)).open("ab", buffering=0)) as stream:
         for batch in batches:
             watch.begin(batch)
             new = [spoken(written, tokenizer) for written in engine.answers(batch, watch.should_stop)]
             known = {(answer.prompt_id, answer.sample): answer for answer in new}
             new_ones = (known[key] for key in known if found.get(key) != known[key])
-            stream.writelines(sealed_line(json.dumps(asdict(answer))) for answer in new_ones)
-            stream.flush()
+            append_whole(stream, "".join(sealed_line(json.dumps(asdict(answer))) for answer in new_ones).encode())
             mine |= known
             done = min(before + len(mine) * ranks.size, len(questions))
             ctx.reporter.progress(done // samples, len(prompt_ids), "prompts")
@@ -286,6 +286,7 @@ def _answer(values: Mapping[str, Any]) -> Answer:
     return Answer(**values)
 
 
+@waits_for_room
 def write_samples(samples: Sequence[Sample], directory: Path) -> None:
     """samples.parquet with a fixed schema (reference_logp is null for a baseline); clusters where prompts have them."""
     import pyarrow as pa

@@ -16,6 +16,7 @@ from cwpo.data.rows import ASSISTANT, ROLE_NAMES, Message
 from cwpo.errors import DataError, GoldRewardError, ModelError
 from cwpo.evaluation import steamshp
 from cwpo.evaluation.generation import read_samples
+from cwpo.full_disk import waits_for_room
 from cwpo.models.hub import HubError
 from cwpo.models.load import (
     ModelRef,
@@ -295,6 +296,7 @@ def _like_lengths(texts: Sequence[Text], budget: int) -> Iterator[list[int]]:
         yield batch
 
 
+@waits_for_room
 def _write(samples: Sequence[Sample], scored: Scored, ctx: Context) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

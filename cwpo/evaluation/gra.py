@@ -8,6 +8,7 @@ import pandas as pd
 
 from cwpo.data.related.outcomes import CLUSTER
 from cwpo.errors import ArtifactError
+from cwpo.full_disk import when_room
 from cwpo.stages.context import StageContext
 from cwpo.stages.settings import EvaluationSettings
 from cwpo.statistics import intervals
@@ -22,7 +23,7 @@ def run_evaluation(ctx: StageContext[EvaluationSettings]) -> dict[str, Any]:
     aligned = _answers(ctx.inputs, "samples", "scores")
     baseline = _answers(ctx.inputs, "baseline_samples", "baseline_scores")
     outcomes = compare(aligned, baseline, tie_epsilon=ctx.settings.tie_epsilon, equal_texts=ctx.settings.equal_texts)
-    outcomes.to_parquet(ctx.out / OUTCOMES_FILE, index=False)
+    when_room(lambda: outcomes.to_parquet(ctx.out / OUTCOMES_FILE, index=False))
     ctx.reporter.progress(len(outcomes), len(outcomes), "prompts")
     return summary(outcomes, samples=aligned["sample"].nunique())
 

@@ -22,6 +22,7 @@ from cwpo.annotation.labeling import write_window
 from cwpo.data.pairs import load_part
 from cwpo.data.relabels import labels_of
 from cwpo.errors import Damaged, DataError
+from cwpo.full_disk import waits_for_room
 from cwpo.models.text.shown import FIRST_BATCH, first_batch
 from cwpo.models.tokenization import Encoded
 from cwpo.online.fresh import Occasion, Sources, encoded, fresh_pairs, sources, written_in
@@ -101,6 +102,7 @@ class Online:
             after_step=self._refresh,
         )
 
+    @waits_for_room
     def write(self, folder: Path) -> None:
         """All fresh pairs of the training in one table, as texts."""
         with pq.ParquetWriter(folder / FRESH_FILE, self._texts(self._read(0)).schema) as writer:

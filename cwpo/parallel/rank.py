@@ -104,6 +104,7 @@ def _compute(order: Mapping[str, Any], events: Writer, asked: threading.Event) -
     """Join the other ranks and call the stage's function; rank 0's summary counts."""
     from cwpo.artifacts import ArtifactStore
     from cwpo.config.store import STORE_PATIENCE, shared_store
+    from cwpo.full_disk import waiting
     from cwpo.reporting import SilentReporter
     from cwpo.stages.context import Execution, StageContext
     from cwpo.stages.execute import compute_here
@@ -121,7 +122,8 @@ def _compute(order: Mapping[str, Any], events: Writer, asked: threading.Event) -
         reporter=PipeReporter(events) if ranks.is_first() else SilentReporter(),
         should_stop=asked.is_set,
     )
-    done = compute_here(context)
+    with waiting(context.store.root, context.reporter.log, asked.is_set):
+        done = compute_here(context)
     ranks.barrier()
     return {"summary": done.summary if ranks.is_first() else None, "threads": done.threads}
 

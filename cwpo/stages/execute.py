@@ -12,6 +12,7 @@ from typing import Any
 
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import ArtifactError
+from cwpo.full_disk import waits_for_room
 from cwpo.reporting import Reporter, SilentReporter
 from cwpo.stages.context import Execution, StageContext, never
 from cwpo.stages.kinds import Kind, kind_named, kind_of
@@ -114,6 +115,7 @@ def compute_here(context: StageContext[Any]) -> Computed:
     return Computed(summary=summary, threads=threads_here())
 
 
+@waits_for_room
 def _describe(out: Path, done: Computed, seconds: float) -> None:
     """summary.json, and timing.json, which says how the artifact came to be."""
     (out / "summary.json").write_text(json.dumps(done.summary, indent=1, sort_keys=True, allow_nan=False))

@@ -10,7 +10,9 @@ it is read, or where something is that it belongs to (`ExtraState.lacks`), and t
 or from the start.
 """
 
+import errno
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
@@ -23,8 +25,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from cwpo.errors import brief
+from cwpo.errors import brief, is_disk_full
 from cwpo.files import PARTIAL
+from cwpo.full_disk import waits_for_room, when_room
 from cwpo.parallel.ranks import Ranks
 from cwpo.sealed import STEP, damage_of, sealed_folder, set_aside, steps_in
 from cwpo.training.root import local, trained
@@ -123,9 +126,13 @@ def rest_of(training: Training, step: int) -> tuple[dict[str, Tensor], dict[str,
 
 def write_checkpoint(directory: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """The checkpoint of that step, beside the one before; a kill at any moment leaves whole ones alone."""
-    _make_room(directory)
-    with sealed_folder(_folder(directory, header)) as folder:
-        _write(folder, tensors, header)
+
+    def write() -> None:
+        _make_room(directory)
+        with sealed_folder(_folder(directory, header)) as folder:
+            _write(folder, tensors, header)
+
+    when_room(write, needs=sum(tensor.nbytes for tensor in tensors.values()))
 
 
 def write_parts(
@@ -146,7 +153,7 @@ def write_parts(
     with sealed_folder(target) as folder:
         _save_parts(folder, parts, tensors)
         extra = sorted(name for name in tensors if name.startswith("extra/"))
-        _write(folder, small, {**header, "shards": SHARDS, "parts": extra})
+        when_room(lambda: _write(folder, small, {**header, "shards": SHARDS, "parts": extra}))
 
 
 def load_checkpoint(directory: Path, training: Training, say: Callable[[str], None]) -> int:
@@ -202,11 +209,18 @@ def _write(folder: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any
     save_file(dict(tensors), folder / CHECKPOINT, metadata={"state": json.dumps(header)})
 
 
+@waits_for_room
 def _save_parts(folder: Path, parts: Parts, tensors: Mapping[str, Tensor]) -> None:
+    """All ranks come here again together where one of them says that the disk is full: it is said to all."""
     import torch.distributed.checkpoint as dcp
 
     writer = dcp.HuggingFaceStorageWriter(str(folder / SHARDS), save_distributed=True)
-    dcp.save(parts.wholes(tensors), storage_writer=writer, process_group=parts.group)
+    try:
+        dcp.save(parts.wholes(tensors), storage_writer=writer, process_group=parts.group)
+    except dcp.CheckpointException as error:  # torch's is no Exception
+        if is_disk_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
 
 
 def _newest(directory: Path, lacks: Lacks | None, say: Callable[[str], None]) -> str | None:

@@ -5,6 +5,7 @@ And what is kept of it on the way, where it is asked for: whole models or adapte
 
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from cwpo.errors import Damaged, DivergedError, ModelError
 from cwpo.files import PARTIAL
+from cwpo.full_disk import when_room
 from cwpo.models.load import Form, save_model
 from cwpo.sealed import SEAL, STEP, damage_of, sealed_folder, set_aside
 from cwpo.stages.context import StageContext
@@ -54,7 +56,9 @@ def save_trained(
     check_finite(model, ctx)
     put_together(model, keep=ranks.is_first())
     if ranks.is_first():
-        save_model(model, tokenizer, ctx.out, form=form, parent=parent)
+        when_room(
+            partial(save_model, model, tokenizer, ctx.out, form=form, parent=parent), needs=_bytes_of(model, form)
+        )
         also(ctx.out)
     ranks.barrier()
 
@@ -99,8 +103,7 @@ class Keeper:
             return
         folder = self._folder(step)
         shutil.rmtree(folder.with_name(f"{folder.name}{PARTIAL}"), ignore_errors=True)  # a kill left it
-        with sealed_folder(folder) as aside:
-            save_model(self._model, self._tokenizer, aside, form=self._form, parent=self._parent)
+        when_room(lambda: self._write(folder), needs=_bytes_of(self._model, self._form))
 
     def lacks(self, step: int, steps: int, count: int) -> str | None:
         """What is wrong with the models kept up to a checkpoint after `step` steps, which no later step makes again;
@@ -124,7 +127,7 @@ class Keeper:
             folder = self._folder(at)
             copy = out / ALONG / folder.name
             if folder.is_dir():
-                shutil.copytree(folder, copy)
+                when_room(partial(_copied, folder, copy))
             damage = damage_of(copy)
             if damage is not None:
                 raise Damaged(
@@ -133,8 +136,22 @@ class Keeper:
                 )
             (copy / SEAL).unlink()
 
+    def _write(self, folder: Path) -> None:
+        with sealed_folder(folder) as aside:
+            save_model(self._model, self._tokenizer, aside, form=self._form, parent=self._parent)
+
     def _folder(self, step: int) -> Path:
         return self._before / f"{STEP}{step:07d}"
+
+
+def _copied(folder: Path, copy: Path) -> None:
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+
+
+def _bytes_of(model: nn.Module, form: Form) -> int:
+    """What the model takes on the disk, of an adapter what of it is trained."""
+    return sum(one.nbytes for one in model.parameters() if form == "full" or one.requires_grad)
 
 
 def _before_the_last(steps: int, count: int) -> list[int]:

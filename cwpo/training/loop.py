@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from cwpo import seeded
 from cwpo.config.parts import DROPOUT_TOKENS
 from cwpo.errors import Cancelled
+from cwpo.full_disk import waits_for_room
 from cwpo.models.load import DROPOUTS
 from cwpo.models.tokenization import Encoded, PackedBatch, pack, pack_count
 from cwpo.parallel.ranks import ALONE, Ranks
@@ -49,6 +50,7 @@ class History:
     def add(self, step: int, values: dict[str, float]) -> None:
         self.points.extend((step, name, value) for name, value in values.items())
 
+    @waits_for_room
     def write(self, directory: Path) -> None:
         """metrics.parquet: step, name, value."""
         steps, names, values = zip(*self.points, strict=True) if self.points else ((), (), ())

@@ -14,6 +14,7 @@ from cwpo.data.pairs import load_part
 from cwpo.data.relabels import labels_of
 from cwpo.data.tokens import pair_tokens
 from cwpo.errors import DataError
+from cwpo.full_disk import when_room
 from cwpo.models.load import PolicyModel, context_length, load_policy, model_ref
 from cwpo.models.logps import ForwardPath, forward_path, response_logps
 from cwpo.models.reading import WHOLE, values_of
@@ -60,10 +61,11 @@ def run_reference(ctx: StageContext[ReferenceSettings]) -> dict[str, Any]:
     path = forward_path(policy.model, device=ctx.device, precision=settings.precision, log=ctx.reporter.log)
     own = (0.0, 0.5) if settings.mismatched else WHOLE
     table = reference_table(path, encoded.rows, ctx, part=own)
-    pq.write_table(table, ctx.out / REFERENCE_FILE)
+    when_room(lambda: pq.write_table(table, ctx.out / REFERENCE_FILE), needs=table.nbytes)
     if settings.mismatched:
         others = of_part(ctx, policy.tokenizer, context)
-        pq.write_table(reference_table(path, others, ctx, part=(0.5, 1.0)), file_in(ctx.out))
+        second = reference_table(path, others, ctx, part=(0.5, 1.0))
+        when_room(lambda: pq.write_table(second, file_in(ctx.out)), needs=second.nbytes)
     return {
         "pairs": len(encoded.rows),
         "tokens": sum(row.tokens for row in encoded.rows),

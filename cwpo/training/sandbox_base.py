@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
+from cwpo.full_disk import when_room
 from cwpo.models import sandbox_tokenizer as words
 from cwpo.models.load import ModelRef, load_tokenizer
 from cwpo.models.tokenization import Encoded, encode_rows
@@ -29,7 +30,7 @@ def run_base(ctx: StageContext[BaseSettings]) -> dict[str, Any]:
     """Build a model of the architecture asked for from nothing, pretrain it, write it as a whole model."""
     settings, shape = ctx.settings, ctx.settings.architecture
     if ctx.execution.ranks.is_first():
-        words.save(shape.family, ctx.out)
+        when_room(lambda: words.save(shape.family, ctx.out))
     ctx.execution.ranks.barrier()
     tokenizer = load_tokenizer(ModelRef(artifact=ctx.out), store=ctx.store)
     model: torch.nn.Module = build_model(shape, seed=settings.seed)

@@ -3,6 +3,7 @@
 The interval is `execution.checkpoint_seconds`, or longer where checkpoints would cost more than 3 % of the time.
 """
 
+import contextvars
 import threading
 import time
 from collections.abc import Mapping
@@ -53,7 +54,10 @@ class Saver:
         copies = self._copied(tensors) if behind or self._buffers else _on_host(tensors)
         if behind:
             self._blocked = time.monotonic() - began
-            self._thread = threading.Thread(target=self._write, args=(copies, rest), name="checkpoint", daemon=True)
+            context = contextvars.copy_context()  # its patience with a full disk
+            self._thread = threading.Thread(
+                target=context.run, args=(self._write, copies, rest), name="checkpoint", daemon=True
+            )
             self._thread.start()
         else:
             self._write(copies, rest)

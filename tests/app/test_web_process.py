@@ -54,3 +54,14 @@ def test_no_screen_needs_a_file_from_outside() -> None:
         assert ":material" not in text, path
         assert "unsafe_allow_html" not in text, path
     assert not (ROOT / "app" / "pages").exists()
+
+
+def test_the_server_says_why_a_file_is_not_handed_out() -> None:
+    """The web server's sessions answer with the sentence of app/door/refusals.py."""
+    script = (
+        "import streamlit.config\nstreamlit.config.get_config_options()\nimport app.serve\n"
+        "from streamlit.runtime import app_session\nprint(app_session.DeferredFileHandler.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "SaysWhy"

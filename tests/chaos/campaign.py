@@ -1,8 +1,10 @@
 """`make chaos-long`: many kills on each database, and every other kind of fault; counted, and resumed where it stopped.
 
-Rounds of a fresh installation each. After a round its counts and what was found are in benchmarks/results/chaos.json.
-KILLS (500), EACH (20) and SLOW (3) in the environment say how often: processes killed, every other kind of fault, and
-those in which a lease or a lock has to run out. CHAOS_RESULT names another file.
+Rounds of a fresh installation each: sieges, then full disks, wrong clocks and killed launchers, then job processes that
+end at a write point or lose their connection at a statement. After each its counts and what was found are in
+benchmarks/results/chaos.json. KILLS (500), EACH (20), SLOW (3) and POINTS (200) in the environment say how often:
+processes killed, every other kind of fault, those in which a lease or a lock has to run out, and points.
+CHAOS_RESULT names another file.
 """
 
 import argparse
@@ -23,13 +25,15 @@ from benchmarks.measure import RESULTS, machine
 from cwpo.files import write_whole
 from tests import servers
 from tests.amounts import amount
+from tests.chaos.beside import BESIDE, at_points, beside_on, together, tried
+from tests.chaos.invariants import Found
 from tests.chaos.materials import materials
 from tests.chaos.outcome import undisturbed
 from tests.chaos.scene import DATABASES, USUAL, scene
 from tests.chaos.siege import KILLS, KINDS, Siege, names_on
 
-KILLED, EACH, SLOW = amount("KILLS", 500), amount("EACH", 20), amount("SLOW", 3)
-IN_A_ROUND = 50  # kills
+KILLED, EACH, SLOW, POINTS = amount("KILLS", 500), amount("EACH", 20), amount("SLOW", 3), amount("POINTS", 200)
+IN_A_ROUND = 50  # kills, or points
 COUNTS = ("lost", "published_twice", "stuck", "corrupt", "doctor", "orphans", "tracebacks")
 AMOUNTS = ("runs", "stages", "resumed")
 
@@ -39,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--anew", action="store_true", help="forget what is stored")
     parser.add_argument("--table", action="store_true", help="only print what is stored, as docs/reliability.md has it")
+    parser.add_argument("--only", default="", metavar="WORDS", help="of all kinds, those named so in part")
     options = parser.parse_args(arguments)
     path = Path(os.environ.get("CHAOS_RESULT", RESULTS / "chaos.json"))
     if options.anew:
@@ -49,19 +54,19 @@ def main(arguments: Sequence[str]) -> int:
             own = materials(Path(folder) / "materials")
             expected = undisturbed(Path(folder) / "undisturbed", redis, own)
             for database in DATABASES:
-                all_rounds(database, own, expected, stored, path)
+                all_rounds(database, own, expected, stored, path, options.only)
+                all_beside(database, own, expected, stored, path, options.only)
     print(table(stored))
     return int(any(one[name] for one in stored["databases"].values() for name in COUNTS))
 
 
 def all_rounds(
-    database: str, own: dict[str, Any], expected: list[dict[str, str]], stored: dict[str, Any], path: Path
-) -> None:
-    """Rounds on one database until every kind has happened as often as it should."""
-    so_far = stored["databases"].setdefault(database, {"faults": {}, "rounds": 0, "seconds": 0.0, "words": []})
-    for name in (*COUNTS, *AMOUNTS):
-        so_far.setdefault(name, 0)
-    while schedule := next_round(database, so_far):
+    database: str, own: dict[str, Any], expected: list[dict[str, str]], stored: dict[str, Any], path: Path,
+    only: str = "",
+) -> None:  # fmt: skip
+    """Sieges on one database until every kind has happened as often as it should."""
+    so_far = known_of(database, stored)
+    while schedule := next_round(database, so_far, only):
         began = time.monotonic()
         with scene(database, own, seed=so_far["rounds"], times=USUAL) as place:
             siege = Siege(place)
@@ -73,16 +78,10 @@ def all_rounds(
             found = siege.end(expected, patience=600)
             if broken or found.wrong():
                 (path.parent / f"chaos-{database}-{so_far['rounds']}.log").write_bytes(place.log.read_bytes())
-        for name in (*COUNTS, *AMOUNTS):
-            so_far[name] += getattr(found, name)
-        so_far["faults"] = dict(Counter(so_far["faults"]) + siege.counts)
-        so_far["attempts"] = dict(Counter(so_far.get("attempts", {})) + Counter(found.attempts))
         so_far["longest_without_holder"] = max(so_far.get("longest_without_holder", 0.0), round(siege.watch.longest, 1))
-        so_far["words"] += [word[:2000] for word in ([broken] if broken else []) + found.words]
         so_far["rounds"] += 1
-        so_far["seconds"] = round(so_far["seconds"] + time.monotonic() - began, 1)
-        stored |= {"date": datetime.now(UTC).date().isoformat(), "machine": machine()}
-        write_whole(path, json.dumps(stored, indent=1) + "\n")
+        found.words = ([broken] if broken else []) + found.words
+        keep(so_far, siege.counts, found, time.monotonic() - began, stored, path)
         kills = sum(siege.counts[name] for name in siege.counts if KINDS[name].fault in KILLS)
         print(
             f"{database}: round {so_far['rounds']}, {kills} kills and {siege.counts.total() - kills} other faults in "
@@ -93,9 +92,53 @@ def all_rounds(
             sys.exit(broken)
 
 
-def next_round(database: str, so_far: dict[str, Any]) -> list[str]:
+def all_beside(
+    database: str, own: dict[str, Any], expected: list[dict[str, str]], stored: dict[str, Any], path: Path,
+    only: str = "",
+) -> None:  # fmt: skip
+    """Kinds of faults with an installation of their own, until each has happened as often as it should."""
+    so_far = known_of(database, stored)
+    for name in (one for one in beside_on(database) if only in one):
+        while (left := wanted_beside(name) - so_far["faults"].get(name, 0)) > 0:
+            began = time.monotonic()
+            if BESIDE[name].trial is None:
+                number, found = at_points(name, database, min(left, IN_A_ROUND), seed=so_far["faults"].get(name, 0))
+            else:
+                number, found = 1, tried(name, database, own, expected)
+            seconds = time.monotonic() - began
+            keep(so_far, Counter({name: number}), found, seconds, stored, path)
+            print(f"{database}: {name}, {number} in {seconds:.0f} s; wrong: {found.wrong() or 'nothing'}", flush=True)
+            if not number:
+                sys.exit(f"{name}: none of the points that were drawn was reached")
+
+
+def known_of(database: str, stored: dict[str, Any]) -> dict[str, Any]:
+    """What is stored of a database, with every count."""
+    so_far: dict[str, Any] = stored["databases"].setdefault(
+        database, {"faults": {}, "rounds": 0, "seconds": 0.0, "words": []}
+    )
+    for name in (*COUNTS, *AMOUNTS):
+        so_far.setdefault(name, 0)
+    return so_far
+
+
+def keep(
+    so_far: dict[str, Any], happened: Counter[str], found: Found, seconds: float, stored: dict[str, Any], path: Path
+) -> None:
+    """Add what happened and what was found, and write all of it."""
+    for name in (*COUNTS, *AMOUNTS):
+        so_far[name] += getattr(found, name)
+    so_far["faults"] = dict(Counter(so_far["faults"]) + happened)
+    so_far["attempts"] = dict(Counter(so_far.get("attempts", {})) + Counter(found.attempts))
+    so_far["words"] += [word[:2000] for word in found.words]
+    so_far["seconds"] = round(so_far["seconds"] + seconds, 1)
+    stored |= {"date": datetime.now(UTC).date().isoformat(), "machine": machine()}
+    write_whole(path, json.dumps(stored, indent=1) + "\n")
+
+
+def next_round(database: str, so_far: dict[str, Any], only: str = "") -> list[str]:
     """The faults of the next round, in a random order; none where all have happened."""
-    left = {name: wanted(name) - so_far["faults"].get(name, 0) for name in names_on(database)}
+    left = {name: wanted(name) - so_far["faults"].get(name, 0) for name in names_on(database) if only in name}
     kills = sum(left[name] for name in left if KINDS[name].fault in KILLS and left[name] > 0)
     rounds = max(1, -(-kills // IN_A_ROUND))
     names = [name for name, number in left.items() for _ in range(-(-max(0, number) // rounds))]
@@ -112,13 +155,18 @@ def wanted(name: str) -> int:
     return -(-KILLED * kind.weight // sum(parts))
 
 
+def wanted_beside(name: str) -> int:
+    """How often a kind with an installation of its own is to happen on a database."""
+    return EACH if BESIDE[name].trial is not None else POINTS
+
+
 def table(stored: dict[str, Any]) -> str:
     """What happened how often on each database, and what was found, as Markdown."""
     databases = stored["databases"]
     if not databases:
         return "Nothing is stored."
-    names = [name for name in KINDS if any(name in one["faults"] for one in databases.values())]
-    kills = {key: sum(one["faults"].get(name, 0) for name in names if KINDS[name].fault in KILLS)
+    names = [name for name in (*KINDS, *BESIDE) if any(name in one["faults"] for one in databases.values())]
+    kills = {key: sum(one["faults"].get(name, 0) for name in together(names))
              for key, one in databases.items()}  # fmt: skip
     rows = [("fault", [f"on {'SQLite' if one == 'sqlite' else 'Postgres'}" for one in databases])]
     rows += [(name, [str(one["faults"].get(name, "–")) for one in databases.values()]) for name in names]

@@ -4,14 +4,17 @@ EACH: how many times every kind of fault happens on each database. SIEGE: the se
 `make chaos-long` does the same for hours.
 """
 
+import json
 import random
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.amounts import amount
-from tests.chaos import campaign
+from tests.chaos import beside, campaign
+from tests.chaos.invariants import Found
 from tests.chaos.scene import DATABASES, scene
 from tests.chaos.siege import KILLS, KINDS, Siege, names_on
 
@@ -60,3 +63,38 @@ def test_a_long_siege_has_every_fault_as_often_as_asked_for_and_goes_on_where_it
 
 def test_every_kind_of_fault_happens_in_one_of_the_sieges() -> None:
     assert {*schedule("sqlite"), *schedule("postgres")} == set(KINDS)
+
+
+def test_a_long_campaign_has_every_kind_of_fault_and_one_table_of_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Points of crash_points.py, full disks, clocks and launchers beside the sieges; what was found is added up, and
+    what happened already is not done again."""
+    done: list[tuple[str, str]] = []
+
+    def tried(name: str, database: str, own: Any, expected: Any) -> Found:
+        done.append((name, database))
+        return Found(runs=2, stages=9, corrupt=int("disk of everything" in name))
+
+    def at_points(name: str, database: str, number: int, *, seed: int) -> tuple[int, Found]:
+        done.append((name, database))
+        wrong = ["sqlite, data#1: files differ: x"] if seed == 0 and database == "sqlite" else []
+        return beside.read_points({"tried": number, "not_reached": int(number > 1), "wrong": wrong})
+
+    monkeypatch.setattr(campaign, "tried", tried)
+    monkeypatch.setattr(campaign, "at_points", at_points)
+    stored: dict[str, Any] = {"databases": {}}
+    for _ in range(2):
+        for database in DATABASES:
+            campaign.all_beside(database, {}, [], stored, tmp_path / "chaos.json")
+    faults = {database: stored["databases"][database]["faults"] for database in DATABASES}
+    for database in DATABASES:
+        assert set(faults[database]) == set(beside.beside_on(database))
+        assert all(faults[database][name] == campaign.wanted_beside(name) for name in faults[database])
+    assert {name for name, _ in done} == set(beside.BESIDE)
+    assert stored["databases"]["sqlite"]["corrupt"] == campaign.EACH + 1
+    assert json.loads((tmp_path / "chaos.json").read_text()) == stored
+    table = campaign.table(stored)
+    assert f"| disk of everything full for seconds | {campaign.EACH} | – |" in table
+    assert f"| **corrupt** | {campaign.EACH + 1} | 0 |" in table
+    assert f"| **processes killed, of these** | {campaign.POINTS} | {campaign.POINTS} |" in table

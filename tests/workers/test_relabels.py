@@ -14,9 +14,11 @@ from cwpo.errors import ConfigError, DataError
 from db import queries
 from db.errors import UnfitVote
 from db.models import Prompt
+from tests.workers.access.acting_people import signed_in
 from tests.workers.labeled import labeled_run
 from tests.workers.workplace import Workplace
 from workers import api
+from workers.access.roles import NotAllowed, Role
 from workers.api.people import votes
 from workers.cli import main
 from workers.machine.database import reading
@@ -148,6 +150,37 @@ def test_votes_and_sets_go_out_and_come_back_as_they_were(workplace: Workplace) 
     set_lines = votes.set_file(votes.make_set(run, "whole").fingerprint).splitlines()
     assert votes.import_votes(run, set_lines, "Cy") == 3  # a, b and the dropped one
     assert said("Cy") == {pair: vote for pair, vote in said("Ada").items() if vote in ("a", "b", "drop")}
+
+
+@pytest.mark.parametrize("role", [Role.ANNOTATOR, Role.RUNNER])
+def test_votes_from_a_file_are_taken_under_the_own_name_and_those_of_others_by_an_administrator(
+    workplace: Workplace, role: Role
+) -> None:
+    """A role that was lowered meanwhile counts; the log says who took whose votes."""
+    run, me, admin = labeled_run(), "ada@example.org", "root@example.org"
+    vote(run, "a", "Bo")
+    (line,) = votes.votes_file(run)
+    own = [json.dumps(json.loads(line) | {"person": f" {me}  "}), json.dumps({**json.loads(line), "person": None})]
+
+    def held() -> set[str]:
+        with reading() as session:
+            return {one.person for one in queries.standing_votes(session, [run])}
+
+    with signed_in(me, role):
+        for lines, person in (([line], me), ([*own, line], me), (own, "Bo")):
+            with pytest.raises(NotAllowed, match=r"^The file has votes of Bo, and you are ada@example\.org: votes"):
+                votes.import_votes(run, lines, person)
+        assert held() == {"Bo"}
+        assert votes.import_votes(run, own, me) == 1
+    assert held() == {"Bo", me}
+    others = [json.dumps(json.loads(line) | {"person": name}) for name in ("Cy", "Di")]
+    with signed_in(admin, Role.ADMIN):
+        assert votes.import_votes(run, others, admin) == 2
+    with reading() as session:
+        events = [one for one in queries.audit_events(session) if one.action == "people.votes.import_votes"]
+    assert [(one.who, json.loads(one.after or "")) for one in events] == [
+        (me, {"votes": 1, "people": [me]}), (admin, {"votes": 2, "people": ["Cy", "Di"]})
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

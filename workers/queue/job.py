@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from types import FrameType
 from typing import Any
@@ -22,6 +22,7 @@ from cwpo.config.environment import settings
 from cwpo.config.parts import ExecutionConfig
 from cwpo.config.store import STORE_PATIENCE
 from cwpo.errors import ArtifactError, Cancelled, RanksLost, StoreUnreachable, is_out_of_memory, sentence_of
+from cwpo.full_disk import waiting, when_room
 from cwpo.parallel.killed import Cause
 from cwpo.redaction import without_secrets
 from cwpo.report.log_lines import summary_line
@@ -204,7 +205,8 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
     where = "cpu" if in_ranks else _torch_device(device, claimed.kind, wishes.device)
     place = store(patience=STORE_PATIENCE, should_stop=lease.should_stop)
     shard = memory.splits(claimed.cards, of_stage, wishes) if in_ranks else None
-    result = execute(
+    compute = partial(
+        execute,
         store=place,
         fingerprint=claimed.fingerprint,
         settings=of_stage,
@@ -214,6 +216,8 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
         should_stop=lease.should_stop,
         compute=in_room(in_ranks),
     )
+    with waiting(place.root, reporter.log, lease.should_stop):
+        result = when_room(compute)  # where the step that met a full disk has no patience: again, from its checkpoint
     _say_result(claimed, result, reporter)
     publish(place, claimed, result, reporter, lease)
     log.info("published, %.1f s%s", result.seconds, "" if result.computed else ", found in the artifact store")

@@ -13,7 +13,7 @@ from app.components.frame.export import file_stem
 from app.components.frame.formats import ago, counted
 from app.components.frame.tables import Column
 from app.reads import relabel, results
-from cwpo.errors import ArtifactError, DataError
+from cwpo.errors import DataError
 from cwpo.report.document.meanings import GRA_IN_WORDS
 from cwpo.report.labels.relabels import gain_sentence
 from db import queries
@@ -30,7 +30,10 @@ FROZEN = (
 )
 FORM = "In New run the field is Later labels, or data.relabels: NAME@VERSION in a file."
 LINES = "One JSON object per line with prompt, chosen and rejected; weight 0 drops the pair; person says who voted."
-TAKEN = "Votes of somebody on a pair that they voted on already are left as they are."
+TAKEN = (
+    "Votes of somebody on a pair that they voted on already are left as they are. Votes in the name of others only an "
+    "administrator takes."
+)
 LARGEST = 64  # MB of a file that is taken
 SHOWN_GAINS = 5
 
@@ -114,15 +117,15 @@ def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:
         )  # fmt: skip
         for row in made[:8]:
             st.download_button(
-                f"{untrusted.label(row.key)} as JSONL", bound(partial(_set_file, row)),
+                f"{untrusted.label(row.key)} as JSONL", bound(partial(votes.set_file, row.fingerprint)),
                 file_name=f"{file_stem(row.key)}.jsonl", mime="application/jsonl", key=f"set_{row.key}",
                 on_click="ignore", type="tertiary", disabled=bool(why), help=why or None,
             )  # fmt: skip
     given = st.file_uploader(
         "Take votes from a file", type=["jsonl"], max_upload_size=LARGEST, key="votes_from_file",
-        **allowed.only_for(Role.RUNNER, about=TAKEN),
+        **allowed.only_for(Role.ANNOTATOR, about=TAKEN),
     )  # fmt: skip
-    if given is None or not st.button("Take the votes", key="take_votes", disabled=bool(why), help=why or None):
+    if given is None or not st.button("Take the votes", key="take_votes", **allowed.only_for(Role.ANNOTATOR)):
         return
     try:
         text = given.getvalue().decode("utf-8-sig")
@@ -134,10 +137,3 @@ def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:
     else:
         layout.flash(f"{counted(taken, 'vote')} taken from {given.name}.")
         st.rerun()
-
-
-def _set_file(row: SetRow) -> str:
-    try:
-        return votes.set_file(row.fingerprint)
-    except ArtifactError as error:
-        return f"{error}\n"

@@ -19,6 +19,7 @@ from scipy import special
 from cwpo.evaluation.along.judged import Bench, FloatArray, answer_rows, figures, rounded, said
 from cwpo.evaluation.along.training import ANSWERS_FILE, SCORED, WRITING
 from cwpo.evaluation.generation import answers_to
+from cwpo.full_disk import when_room
 from cwpo.models.load import model_ref
 from cwpo.records import Sample
 from cwpo.reporting import InParts
@@ -42,7 +43,7 @@ def run_best_of(ctx: StageContext[BestOfSettings]) -> dict[str, Any]:
         scores["second"] = every[: len(samples)], every[len(samples) :]
     rows = answer_rows(samples, scores["gold"][0]).drop(columns="ungrammatical").rename(columns={"score": "gold"})
     rows["second"] = scores["second"][0] if "second" in scores else np.nan
-    rows.to_parquet(ctx.out / ANSWERS_FILE, index=False)
+    when_room(lambda: rows.to_parquet(ctx.out / ANSWERS_FILE, index=False))
     ctx.reporter.progress(len(bench.prompts), len(bench.prompts), "prompts")
     return _summary(bench, samples, opponent, scores, ctx.settings)
 

@@ -14,6 +14,7 @@ from cwpo.errors import ArtifactError
 from cwpo.evaluation.along.judged import JUDGES, Bench, answer_rows, figures, rounded, said
 from cwpo.evaluation.generation import answers_to, read_samples, write_samples
 from cwpo.evaluation.gra import compare
+from cwpo.full_disk import waits_for_room, when_room
 from cwpo.models.load import ModelRef
 from cwpo.records import Sample
 from cwpo.reporting import InParts
@@ -57,7 +58,7 @@ def _answers(ctx: StageContext[AlongSettings], bench: Bench, step: int, folder: 
     """Those of one kept model, kept under a checksum beside the checkpoints when they are complete; damaged ones are
     set aside and made again, which is said. What a version before checksums kept is not read."""
     own = ctx.checkpoints / f"step-{step:07d}"
-    own.mkdir(parents=True, exist_ok=True)
+    when_room(lambda: own.mkdir(parents=True, exist_ok=True))
     kept = own / KEPT
     if kept.exists():
         damage = damage_of(kept)
@@ -68,11 +69,17 @@ def _answers(ctx: StageContext[AlongSettings], bench: Bench, step: int, folder: 
             f"The answers of the model after step {step:,} are damaged and set aside ({damage}): they are made again."
         )
     samples = answers_to(replace(ctx, checkpoints=own), bench.prompts, ModelRef(artifact=folder))
-    with sealed_folder(kept) as aside:
-        write_samples(samples, aside)
+    _keep(samples, kept)
     return samples
 
 
+@waits_for_room
+def _keep(samples: Sequence[Sample], kept: Path) -> None:
+    with sealed_folder(kept) as aside:
+        write_samples(samples, aside)
+
+
+@waits_for_room
 def _write(out: Path, found: Mapping[int, Sequence[Sample]], scores: Mapping[str, Any]) -> None:
     """answers.parquet: step, answer, its scores."""
     rows = pd.DataFrame([{"step": step, **asdict(one)} for step, samples in found.items() for one in samples])

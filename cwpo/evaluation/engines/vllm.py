@@ -28,6 +28,7 @@ from cwpo.errors import Cancelled, ModelError
 from cwpo.evaluation.engines.contract import Key, Question, Written
 from cwpo.evaluation.engines.draws import row_key
 from cwpo.evaluation.engines.native import CANCELLED
+from cwpo.full_disk import when_room
 from cwpo.models.adapters import ADAPTER_FILE, LORA_FILE
 from cwpo.stages.resolve import engine_version
 from cwpo.stages.settings import DecodingSettings, EngineSettings
@@ -198,14 +199,14 @@ def stacked(adapters: Sequence[Path], out: Path) -> int:
             ups.append(pair["B"].float() * (one["alpha"] / one["r"]))
         state[f"{name}.lora_A.weight"] = torch.cat(downs).contiguous()
         state[f"{name}.lora_B.weight"] = torch.cat(ups, dim=1).contiguous()
-    out.mkdir(parents=True, exist_ok=True)
-    save_file(state, out / "adapter_model.safetensors")
+    when_room(lambda: out.mkdir(parents=True, exist_ok=True))
+    when_room(lambda: save_file(state, out / "adapter_model.safetensors"))
     described = {
         **{"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": None, "bias": "none"},
         **{"r": rank, "lora_alpha": rank, "lora_dropout": 0.0, "inference_mode": True},
         "target_modules": sorted({name.rpartition(".")[2] for name in shapes}),
     }
-    (out / "adapter_config.json").write_text(json.dumps(described, sort_keys=True))
+    when_room(lambda: (out / "adapter_config.json").write_text(json.dumps(described, sort_keys=True)))
     return rank
 
 

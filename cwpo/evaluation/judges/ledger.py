@@ -5,6 +5,8 @@ A file per judge lies under the artifact store of a machine. What a reply depend
 asked, the whole question, and which repeat and try it is. Neither addresses nor keys of endpoints are in it.
 """
 
+import contextvars
+import errno
 import json
 import os
 import threading
@@ -16,6 +18,7 @@ from typing import Any
 from cwpo.config.run import digest
 from cwpo.evaluation.judges.questions import Letter
 from cwpo.evaluation.judges.verdicts import Reply
+from cwpo.full_disk import when_room
 
 FOLDER = "purchases"
 MOST_TEXT = 4_000  # characters of a reply that are kept
@@ -27,9 +30,10 @@ class Ledger:
     def __init__(self, root: Path, judge: Mapping[str, Any]) -> None:
         self._judge = digest(judge)
         folder = root / FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
+        when_room(lambda: folder.mkdir(parents=True, exist_ok=True))
         self._path = folder / f"{self._judge[:32]}.jsonl"
         self._lock = threading.Lock()
+        self._context = contextvars.copy_context()  # its patience with a full disk, for the threads that buy
         self._known = dict(self._read())
 
     def key(self, text: str, repeat: int, attempt: int) -> str:
@@ -45,14 +49,20 @@ class Ledger:
         """Written at once, a line in one piece; what was paid for is on the disk before anything else is bought."""
         line = json.dumps({"key": key, **asdict(reply), "text": reply.text[:MOST_TEXT]}) + "\n"
         with self._lock:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                os.write(descriptor, (self._torn(descriptor) + line).encode())
-                if paid:
-                    os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            self._context.run(when_room, lambda: self._append(line, paid), needs=len(line))
             self._known[key] = reply
+
+    def _append(self, line: str, paid: bool) -> None:
+        """A full disk may take a part of it: the whole line is then written once more, behind that."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            text = (self._torn(descriptor) + line).encode()
+            if os.write(descriptor, text) < len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            if paid:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _torn(self, descriptor: int) -> str:
         """A new line behind half of one, which a process that was killed left."""

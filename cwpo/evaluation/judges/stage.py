@@ -16,6 +16,7 @@ from cwpo.evaluation.judges import endpoint, local, simulated
 from cwpo.evaluation.judges.ledger import Ledger
 from cwpo.evaluation.judges.questions import Call, Duel
 from cwpo.evaluation.judges.verdicts import Judged, Replies, calls_of, judged
+from cwpo.full_disk import waits_for_room, when_room
 from cwpo.records import Prompt
 from cwpo.stages.context import StageContext
 from cwpo.stages.plain import to_plain
@@ -42,7 +43,7 @@ def run_judge(ctx: StageContext[JudgeSettings]) -> dict[str, Any]:
     outcomes = both.assign(outcome=found.outcomes).groupby("prompt_id", sort=True)["outcome"].mean()
     rows["outcome"] = rows["prompt_id"].map(outcomes).astype("float64")
     rows[["score", "baseline_score"]] = np.nan
-    rows.to_parquet(ctx.out / OUTCOMES_FILE, index=False)
+    when_room(lambda: rows.to_parquet(ctx.out / OUTCOMES_FILE, index=False))
     write_verdicts(ctx, replies)
     ctx.reporter.progress(len(prompts), len(prompts), "prompts")
     return {**summary(rows, samples=int(aligned["sample"].nunique())), **said}
@@ -107,6 +108,7 @@ def _replies(ctx: StageContext[Any], judge: JudgeModelSettings, calls: Sequence[
     return replies, bought if judge.kind == "endpoint" else 0
 
 
+@waits_for_room
 def write_verdicts(ctx: StageContext[Any], replies: Replies) -> None:
     """verdicts.parquet: every reply, by duel, order and repeat."""
     rows = [

@@ -10,6 +10,7 @@ from typing import Any
 
 from cwpo.errors import NoRoom
 from cwpo.files import PARTIAL
+from cwpo.full_disk import when_room
 from cwpo.models.memory_estimate import lora_of
 from cwpo.models.shape import known_config, shape_of
 from cwpo.models.sizes.machine import check_left
@@ -53,7 +54,8 @@ def _size(folder: Path) -> int:
 def check_room(context: StageContext[Any]) -> None:
     """Raise NoRoom where less is free than the stage will write beside what it replaces."""
     most = bytes_written(context)
-    free = shutil.disk_usage(context.checkpoints).free
+    disk = shutil.disk_usage(context.checkpoints)
+    free = disk.free
     if most is None or most <= free:  # then no checkpoint needs to be read
         return
     wanted = max(most - bytes_replaced(context.checkpoints), most * RESULT // (CHECKPOINTS + RESULT))
@@ -61,7 +63,8 @@ def check_room(context: StageContext[Any]) -> None:
         raise NoRoom(
             f"{context.kind} writes up to {wanted / GIGABYTE:.1f} GB of checkpoints and weights, and the disk of "
             f"{context.store.root} has {free / GIGABYTE:.1f} GB free: free space (`cwpo gc` says what nobody needs) or "
-            "set CWPO_HOME to another disk, then retry the run; nothing was computed."
+            "set CWPO_HOME to another disk, then retry the run; nothing was computed.",
+            needs=wanted if wanted < disk.total else 0,
         )
 
 
@@ -70,7 +73,7 @@ def in_room(compute: Compute | None) -> Compute:
 
     def checked(context: StageContext[Any]) -> Computed:
         check_left(context.kind)
-        check_room(context)
+        when_room(lambda: check_room(context))
         return (compute or compute_here)(context)
 
     return checked

@@ -1,5 +1,6 @@
 """A training that would fill the disk says so before it computes."""
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import NoRoom
 from cwpo.files import PARTIAL
+from cwpo.full_disk import waiting
 from cwpo.models.sizes import disk
 from cwpo.sealed import sealed_folder
 from cwpo.stages.context import StageContext
@@ -46,13 +48,34 @@ def test_nothing_is_computed_where_the_disk_has_no_room(tmp_path: Path, monkeypa
         computed.append(context)
         return Computed(summary={}, threads=None)
 
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000_000))
+    monkeypatch.setattr(
+        disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000_000, total=4_000_000_000)
+    )
     with pytest.raises(NoRoom, match=r"annotator writes up to 3\.5 GB .* has 3\.0 GB free: .*`cwpo gc`.*, then retry"):
         execute(
             store=place, fingerprint=FINGERPRINT, settings=settings, inputs={}, compute=disk.in_room(computed.append)
         )  # type: ignore[arg-type]
     assert computed == []
     assert list((place.root / "tmp").glob("*")) == []
+
+
+def test_a_stage_that_the_disk_could_hold_waits_for_its_room_and_is_computed_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotator, said = of("annotator", tmp_path, model="facebook/opt-125m"), list[str]()
+    disk_of = {"free": 3_000_000_000, "total": 4_000_000_000}
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(**disk_of))
+    compute = disk.in_room(lambda context: Computed(summary={"at": disk_of["free"]}, threads=None))
+    freed = threading.Timer(0.3, lambda: disk_of.update(free=3_600_000_000))
+    with waiting(tmp_path, said.append, lambda: False, seconds=20):
+        freed.start()
+        assert compute(annotator).summary == {"at": 3_600_000_000}
+        assert [line.partition(" under ")[0] for line in said[:1]] == [
+            "The disk is full: waiting until 3.6 GB are free"
+        ]
+        disk_of |= {"free": 3_000_000_000, "total": 3_200_000_000}
+        with pytest.raises(NoRoom):  # however much is freed, it can never hold so much
+            compute(annotator)
 
 
 def test_a_stage_that_goes_on_needs_less_by_the_checkpoints_that_it_replaces(
@@ -62,7 +85,9 @@ def test_a_stage_that_goes_on_needs_less_by_the_checkpoints_that_it_replaces(
     damaged checkpoint is set aside and stays, so that nothing is counted of it."""
     align = of("align", tmp_path, model="facebook/opt-125m", lora=LORA)
     disk_of: dict[str, int] = {}
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=disk_of["free"]))
+    monkeypatch.setattr(
+        disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=disk_of["free"], total=1_000_000_000)
+    )
 
     def refused(free: int) -> bool:
         disk_of["free"] = free

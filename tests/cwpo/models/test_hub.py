@@ -6,7 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +312,56 @@ def test_without_a_hub_the_sentence_names_the_endpoint(ask: Ask) -> None:
     assert (
         "The hub could not be reached for the model tiny/qwen2: check the network and HF_ENDPOINT" in gone["sentence"]
     )
+
+
+# What stands at the hub's address: a page of a proxy, or JSON that is no answer of a hub, by the repository's name.
+ODD = {
+    "page": b"<html><body>Sign in to the network</body></html>", "empty": b"", "cut": b'{"id": "odd/cut", "sha": "aa',
+    "latin": b"\xff\xfe\x00", "null": b"null", "list": b"[]", "text": b'"main"', "bare": b"{}",
+    "number": b'{"id": "odd/number", "sha": 7}', "path": b'{"id": "odd/path", "sha": "../../../../etc"}',
+    "files": b'{"id": "odd/files", "sha": "%s", "siblings": 3}' % (b"a" * 40),
+    "file": b'{"id": "odd/file", "sha": "%s", "siblings": ["a"]}' % (b"a" * 40),
+}  # fmt: skip
+
+
+@contextmanager
+def odd_hub() -> Iterator[str]:
+    """An address that answers everything with 200 and one of these bodies."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            body = next((data for name, data in ODD.items() if f"/odd/{name}" in self.path), b"<html>")
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_what_is_no_answer_of_a_hub_is_a_sentence(ask: Ask) -> None:
+    with odd_hub() as url:
+        questions = [(kind, name) for name in ODD for kind in ("model", "dataset")]
+        answers = ask(*(("revision", [kind, f"odd/{name}", None]) for kind, name in questions), url=url)
+        checked = ask(*(("check", [f"odd/{name}", None]) for name in ODD), url=url)
+    asked = [*questions, *(("model", name) for name in ODD)]
+    for (kind, name), answer in zip(asked, [*answers, *checked], strict=True):
+        said = f"the.field: What the hub answered for the {kind} odd/{name} cannot be read: check HF_ENDPOINT, or try "
+        assert answer.get("sentence", "").startswith(said), (name, answer)
+        assert answer["error"] == "ConfigError"
 
 
 def test_a_download_that_lacks_a_weight_file_is_no_model_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

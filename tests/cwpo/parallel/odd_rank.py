@@ -1,5 +1,6 @@
 """`python -m tests.cwpo.parallel.odd_rank`: a rank that does what the variable ACT names, for tests of ranks."""
 
+import errno
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cwpo.errors import Cancelled, ConfigError, DataError
+from cwpo.full_disk import when_room
 from cwpo.parallel import rank
 from cwpo.parallel.ranks import Ranks
 from cwpo.stages import execute
@@ -98,6 +100,27 @@ def waits_for_the_other(ctx: Context) -> dict[str, Any]:
     return {}
 
 
+def writes_on_a_full_disk(ctx: Context) -> dict[str, Any]:
+    """It has room at the third try."""
+    left = [OSError(errno.ENOSPC, "No space left on device") for _ in range(2)]
+
+    def write() -> int:
+        if left:
+            raise left.pop()
+        return 7
+
+    return {"wrote": when_room(write, needs=3_000_000_000)}
+
+
+def finds_no_room(ctx: Context) -> dict[str, Any]:
+    def write() -> None:
+        ctx.reporter.progress(1, 2, "steps")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    when_room(write)
+    return {}
+
+
 def starts_a_child(ctx: Context) -> dict[str, Any]:
     import subprocess
 
@@ -111,7 +134,8 @@ ACTS: Mapping[str, Callable[[Context], dict[str, Any]]] = {
     act.__name__: act
     for act in (
         writes, is_loud, fails_loudly, second_fails, second_has_a_bug, second_has_no_memory, second_is_killed,
-        second_dies, second_is_stopped, obeys, waits_for_the_other, starts_a_child,
+        second_dies, second_is_stopped, obeys, waits_for_the_other, starts_a_child, writes_on_a_full_disk,
+        finds_no_room,
     )
 }  # fmt: skip
 MEET = ("second_fails", "second_is_killed", "obeys", "waits_for_the_other")  # the others need no group, and no torch

@@ -60,6 +60,16 @@ def test_the_first_rank_writes_and_reports_and_its_summary_counts(tmp_path: Path
     assert values["loss"] != values["loss"]
 
 
+def test_a_rank_waits_for_a_full_disk_and_says_so_until_it_is_asked_to_stop(tmp_path: Path) -> None:
+    heard = RecordingReporter()
+    assert compute(tmp_path / "a", "writes_on_a_full_disk", reporter=heard).summary == {"wrote": 7}
+    assert heard.lines[0].startswith("The disk is full: waiting until 3.0 GB are free under ")
+    assert [line[:28] for line in heard.lines[1:]] == ["The disk has room again, aft"]
+    heard = RecordingReporter()
+    with pytest.raises(Cancelled, match="while the disk was full"):
+        compute(tmp_path / "b", "finds_no_room", reporter=heard, should_stop=lambda: len(heard.progresses) > 1)
+
+
 def test_fifty_megabytes_on_stderr_neither_block_nor_stay_in_memory(tmp_path: Path) -> None:
     before = psutil.Process().memory_info().rss
     began = time.monotonic()

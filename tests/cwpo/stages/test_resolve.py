@@ -1,6 +1,11 @@
 """What a run names is pinned before its fingerprints are taken. The hub's part is in test_hub.py."""
 
 import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -124,3 +129,78 @@ def test_a_chat_template_that_refuses_system_messages_is_a_sentence_at_submissio
     resolve(written("user"), bf16=False, home=tmp_path)
     with pytest.raises(ConfigError, match=r"refuses a conversation of the roles system, user .*Line 1 of chats.jsonl"):
         resolve(written("system", "user"), bf16=False, home=tmp_path)
+
+
+def as_nobody(do: Callable[[], object]) -> str:
+    """What a fork of this process gets that is not root, for whom nothing is unreadable: the sentence, or else what was
+    raised or given."""
+    reader, writer = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            said = repr(do())
+        except ConfigError as error:
+            said = str(error)
+        except BaseException as error:
+            said = repr(error)
+        os.write(writer, said.encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        said = pipe.read()
+    os.waitpid(pid, 0)
+    return said
+
+
+# What nobody may read of a model folder, with which mode, and the beginning of the sentence.
+UNREADABLE = {
+    "the folder": (".", 0o000, "model.annotator: {} is not a model folder"),
+    "the folder, but for its names": (".", 0o444, "model.annotator: {} is not a model folder"),
+    "its names": (".", 0o311, "model.annotator: {} cannot be read (Permission denied)"),
+    "config.json": ("config.json", 0o000, "model.annotator: {} has no readable config.json"),
+    "the weights": ("model.safetensors", 0o000, "model.annotator: {} cannot be read (Permission denied)"),
+    "a folder in it": ("more", 0o000, "model.annotator: {} cannot be read (Permission denied)"),
+    "a folder in it, but for its names": ("more", 0o444, "model.annotator: {} cannot be read (Permission denied)"),
+}
+
+
+@pytest.fixture
+def public():
+    """A folder into which everybody may look, and a home in it where everybody may write."""
+    folder = Path(tempfile.mkdtemp(prefix="cwpo-public-", dir="/tmp"))
+    folder.chmod(0o755)
+    (folder / "home").mkdir()
+    (folder / "home").chmod(0o777)
+    yield folder
+    for path in (folder, *folder.glob("*/")):
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_a_model_folder_that_nobody_may_read_is_a_sentence(public, files, what, tmp_path):
+    name, mode, sentence = UNREADABLE[what]
+    data, model = (Path(shutil.move(path, public)) for path in files)
+    (model / "more").mkdir()
+    (model / "more" / "file").write_text("x")
+    config = local_run(data, model)
+    resolve(config, bf16=False, home=tmp_path)  # all is imported by then: nobody may not read Python's files either
+    (model / name).chmod(mode)
+    assert as_nobody(lambda: resolve(config, bf16=False, home=public / "home")).startswith(sentence.format(model))
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_data_that_nobody_may_read_are_a_sentence(public, files, mode, tmp_path):
+    data, model = (Path(shutil.move(path, public)) for path in files)
+    inside = public / "inside"
+    inside.mkdir()
+    shutil.move(data, inside)
+    config = local_run(inside / data.name, model)
+    resolve(config, bf16=False, home=tmp_path)
+    (inside if mode else inside / data.name).chmod(mode)
+    said = as_nobody(lambda: resolve(config, bf16=False, home=public / "home"))
+    assert said.startswith("data.dataset: "), said
+    assert str(inside / data.name) in said

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cwpo import full_disk
 from cwpo.config.environment import settings
 from cwpo.errors import Cancelled, DivergedError
 from cwpo.stages import execute
@@ -97,6 +98,7 @@ def test_retry_computes_only_what_failed(place: Workplace, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         stub(patch, align=full)
+        patch.setattr(full_disk, "PATIENCE", 0.2)
         run_id = api.submit_run(place.config()).run_id
         with pytest.raises(OSError, match="No space"):
             job.work(0)

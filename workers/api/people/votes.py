@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sqlalchemy.orm import Session
+
 from cwpo.bounds import json_text
 from cwpo.data import consensus, relabels
 from cwpo.data.filtering import to_candidate
@@ -19,7 +21,7 @@ from db.repositories.relabeling.sets import NewSet
 from db.repositories.relabeling.votes import NewVote
 from workers.access import doing
 from workers.access.doing import needs, nothing, reads, record, runs_of, say
-from workers.access.roles import Role
+from workers.access.roles import NotAllowed, Role, role_in
 from workers.machine import patience
 from workers.machine.database import reading, writing
 from workers.machine.paths import store
@@ -148,10 +150,11 @@ def _votes_file(run_id: int) -> Iterator[str]:
                 yield json.dumps(_vote_row(vote, text), ensure_ascii=False, sort_keys=True) + "\n"
 
 
-@needs(Role.RUNNER)
+@needs(Role.ANNOTATOR)
 def import_votes(run_id: int, lines: Iterable[str], person: str) -> int:
     """Take the preferences of a JSONL file as votes of that person, or of whom its rows name; how many are new. A line
-    that cannot be used refuses the file."""
+    that cannot be used refuses the file, and so do votes in the name of somebody else, which only an administrator and
+    who has the installation may take (NotAllowed)."""
     by_person: dict[str, list[NewVote]] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -159,7 +162,7 @@ def import_votes(run_id: int, lines: Iterable[str], person: str) -> int:
         if number > MOST_IMPORTED:
             raise DataError(f"The file has more than {MOST_IMPORTED:,} lines: divide it.")
         who, vote = _imported(line, number, person)
-        by_person.setdefault(who, []).append(vote)
+        by_person.setdefault(vote_rows.named(who), []).append(vote)
     if not by_person:
         raise DataError("The file has no line with prompt, chosen and rejected.")
     return _add_votes(run_id, by_person)
@@ -168,9 +171,25 @@ def import_votes(run_id: int, lines: Iterable[str], person: str) -> int:
 @patience.patient()
 def _add_votes(run_id: int, by_person: Mapping[str, Sequence[NewVote]]) -> int:
     with writing() as session:
+        _check_names(session, by_person)
         taken = sum(vote_rows.add(session, run_id, who, votes) for who, votes in by_person.items())
         record(session, runs_of([run_id]), after={"votes": taken, "people": list(by_person)})
     return taken
+
+
+def _check_names(session: Session, people: Iterable[str]) -> None:
+    """Refuse votes of others, by the role as it is now."""
+    somebody = doing.person()
+    if somebody.owner or role_in(session, somebody) is Role.ADMIN:
+        return
+    own = vote_rows.named(somebody.name)
+    others = sorted(name for name in people if name != own)
+    if others:
+        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+        raise NotAllowed(
+            f"The file has votes of {others[0]}{more}, and you are {somebody.name}: votes of others are taken by an "
+            "administrator. No vote was taken."
+        )
 
 
 def _imported(line: str, number: int, person: str) -> tuple[str, NewVote]:
