@@ -46,7 +46,7 @@ def test_the_button_labels_a_file_of_this_machine(
     page.button(key="go_on_0").click().run()
     assert "is being written by another labeling; wait for it." in asked(page, str(source))
     fingerprint = named("for-files").fingerprint
-    wait_for(lambda: labelings.newest(fingerprint)[0].status != labelings.RUNNING, 120)
+    wait_for(lambda: labelings.newest(fingerprint)[0].status != labelings.RUNNING)
     page.run()
     assert not page.exception
     report = json.loads(label_paths.report_of(out).read_text())

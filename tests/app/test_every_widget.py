@@ -51,7 +51,6 @@ def test_every_page_is_driven() -> None:
     assert {"" if name == "runs" else name for name in screens} == set(TITLES)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("path", sorted(TITLES, key=LAST.__contains__))
 def test_every_widget_can_be_changed(own: Served, results: Computed, browser: Browser, path: str) -> None:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light", bypass_csp=True)

@@ -86,7 +86,6 @@ class Walker:
         for entry in self.dice.sample(list(entries.values()), min(most, len(entries))):
             context = browser.new_context(viewport={"width": 1440, "height": 900})
             self.page = context.new_page()
-            self.page.set_default_timeout(120_000)
             self.page.goto(self.base + entry.address)
             self.entries, self.at = [entry], 0
             if (found := self._found()) != entry:
@@ -101,7 +100,7 @@ class Walker:
         while time.monotonic() < deadline:
             self.page.wait_for_timeout(250)
             settle(self.page, "")
-            expect(self.page.locator(FETCHED)).to_have_count(0, timeout=60_000)
+            expect(self.page.locator(FETCHED)).to_have_count(0)
             seen.append(self._now())
             if seen[-1].picture["title"] and seen[-3:] == [seen[-1]] * 3:
                 return seen[-1]

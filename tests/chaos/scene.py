@@ -162,10 +162,10 @@ class Scene:
             one.terminate()
         for one in list(self.supervisors):
             with suppress(subprocess.TimeoutExpired):
-                one.wait(15)
+                one.wait(90)
             if one.poll() is None:
                 one.send_signal(signal.SIGKILL)
-                one.wait(5)
+                one.wait(60)
         self.supervisors.clear()
 
     def marked(self) -> list[psutil.Process]:

@@ -3,14 +3,11 @@
 import signal
 from typing import Any
 
-import pytest
-
 from tests.chaos.scene import scene
 from tests.chaos.siege import Siege
 from tests.workers.workplace import lives
 
 
-@pytest.mark.timeout(600)
 def test_the_stack_loses_nothing_when_its_parts_or_its_launcher_are_killed(
     chaos_materials: dict[str, Any], expected: list[dict[str, str]]
 ) -> None:
@@ -21,12 +18,12 @@ def test_the_stack_loses_nothing_when_its_parts_or_its_launcher_are_killed(
             place.submit()
         for name in ("streamlit", "redis-server"):
             _kill(siege, name)
-        siege.wait(lambda: place.processes("horse", older=1.0), 60)
+        siege.wait(lambda: place.processes("horse", older=1.0), 300)
         (launcher,) = place.living()
         launcher.kill()
-        launcher.wait(5)
+        launcher.wait(60)
         second = place.launch()  # at once: what the first one started may still be ending
-        siege.wait(lambda: place.unfinished() == 0, 240, every=0.3)
+        siege.wait(lambda: place.unfinished() == 0, 600, every=0.3)
         assert second.poll() is None
         found = siege.end(expected)
         assert second.returncode == 0
@@ -36,9 +33,9 @@ def test_the_stack_loses_nothing_when_its_parts_or_its_launcher_are_killed(
 def _kill(siege: Siege, name: str) -> None:
     """SIGKILL; another one has to come."""
     place = siege.scene
-    siege.wait(lambda: place.named(name), 60)
+    siege.wait(lambda: place.named(name), 300)
     old = {one.pid: one for one in place.named(name)}
     for one in old.values():
         one.send_signal(signal.SIGKILL)
-    siege.wait(lambda: not any(map(lives, old.values())), 5)
-    siege.wait(lambda: {one.pid for one in place.named(name)} - set(old), 60)
+    siege.wait(lambda: not any(map(lives, old.values())), 60)
+    siege.wait(lambda: {one.pid for one in place.named(name)} - set(old), 300)

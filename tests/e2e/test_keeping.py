@@ -4,7 +4,6 @@ import os
 import re
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from cwpo.config.run import RunConfig
@@ -58,7 +57,6 @@ def finished(seed: int, **over: object) -> int:
     return run_id
 
 
-@pytest.mark.timeout(180)
 def test_ticked_runs_are_marked_put_away_and_brought_back(stranger: Page, desk: str) -> None:
     """Tag, name, note, pin, archive and delete from the list, each with its way back."""
     run = finished(1, name="first")
@@ -110,7 +108,6 @@ def test_ticked_runs_are_marked_put_away_and_brought_back(stranger: Page, desk: 
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
 
 
-@pytest.mark.timeout(120)
 def test_a_run_carries_its_marks_and_what_is_written_stays_text(stranger: Page, desk: str) -> None:
     run = finished(2)
     page = stranger
@@ -141,7 +138,6 @@ def test_a_run_carries_its_marks_and_what_is_written_stays_text(stranger: Page, 
     look(page, "run-paused")
 
 
-@pytest.mark.timeout(180)
 def test_the_queue_is_arranged_and_paused_as_a_whole(visitor: Page, desk: str) -> None:
     """Three queued runs; a worker that asks meanwhile gets nothing, and then the run that was moved to the front."""
     ids = [api.submit_run(RunConfig.parse({"seed": seed, "salt": str(seed)})).run_id for seed in (1, 2, 3)]
