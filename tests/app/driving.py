@@ -9,9 +9,9 @@ from playwright.sync_api import Error as PlaywrightError
 
 from tests.amounts import amount
 from tests.e2e.serving import ASKED_TWICE
+from tests.signed_in import PATIENCE
 
 MOST = amount("WIDGETS", 8)  # of a page that are changed; WIDGETS=120 changes all of every page
-PATIENCE = 60_000  # ms, for a page whose process imports everything first
 FILES = {
     "yaml": "method: weak\n",
     "jsonl": "".join(f'{{"prompt": "ask {n}", "chosen": "yes {n}", "rejected": "no {n}"}}\n' for n in range(30)),
@@ -21,23 +21,26 @@ FILES = {
 # last, and when the page was last touched here.
 LISTEN = """() => {
   const send = WebSocket.prototype.send;
-  const driven = window.driven = {sent: 0, ended: 0, heard: 0, drawn: 0, touched: 0};
+  const driven = window.driven = {sent: 0, ended: 0, heard: 0, drawn: 0, touched: 0, silent: 0, looked: 0};
   WebSocket.prototype.send = function (...data) {
-    driven.sent += 1; driven.heard = performance.now(); send.apply(this, data); };
+    driven.sent += 1; driven.heard = performance.now(); driven.silent = 0; send.apply(this, data); };
   new MutationObserver(all => {
     driven.drawn = performance.now();
     if (all.some(one => one.type === 'attributes' && one.target.dataset.testScriptState === 'notRunning')) {
-      driven.ended += 1; driven.heard = performance.now(); }
+      driven.ended += 1; driven.heard = performance.now(); driven.silent = 0; }
   }).observe(document, {subtree: true, childList: true, attributes: true, attributeFilter: ['data-test-script-state']});
 }"""
 # Every word to the server has had its run, unless several had one together, and each kind of widget has been fetched.
+# Silence is counted by looks: while the machine stands still nobody could have said anything.
 IDLE = """() => {
   const app = document.querySelector('[data-testid=stApp]'), now = performance.now(), driven = window.driven;
+  driven.silent += Math.min(now - driven.looked, 300);
+  driven.looked = now;
   if (app?.dataset.testScriptState !== 'notRunning' || !document.querySelector('h1') || now - driven.drawn < 80
       || now - driven.touched < 250 && driven.heard < driven.touched
       || [...document.querySelectorAll('[data-testid=stSkeleton]')].some(at => at.checkVisibility())
-      || now - driven.heard < 5_000 && document.querySelector('[data-stale=true]')
-      || now - driven.heard < 1_500 && driven.sent > driven.ended) return false;
+      || driven.silent < 5_000 && document.querySelector('[data-stale=true]')
+      || driven.silent < 2_000 && driven.sent > driven.ended) return false;
   driven.ended = driven.sent;
   return true;
 }"""
@@ -94,8 +97,7 @@ class Driver:
     def of(cls, context: BrowserContext, base: str, kept: dict[str, str]) -> "Driver":
         context.add_init_script(f"({LISTEN})()")
         page = context.new_page()
-        page.set_default_timeout(8_000)
-        page.set_default_navigation_timeout(60_000)
+        page.set_default_timeout(PATIENCE)
         driver = cls(page=page, base=base, kept=kept)
         page.on("pageerror", lambda error: driver.complain(f"error: {error}"))
         page.on("dialog", lambda dialog: driver.complain(f"dialog: {dialog.message}"))
@@ -169,7 +171,7 @@ class Driver:
 
     def all_saved(self) -> bool:
         """Every file that was asked for came."""
-        for _ in range(100):
+        for _ in range(600):
             if self.saved == self.asked:
                 return True
             self.page.wait_for_timeout(100)
@@ -216,7 +218,7 @@ def _choose(driver: Driver, at: ElementHandle) -> None:
     field = at.query_selector("input")
     assert field is not None
     field.click()
-    driver.page.locator("[role=listbox]").first.wait_for(timeout=3_000)
+    driver.page.locator("[role=listbox]").first.wait_for()
     options = driver.page.locator("[role=option]:not([aria-selected=true]):not([aria-disabled=true])")
     if options.count():  # there may be one alone, which is chosen
         options.nth(min(1, options.count() - 1)).click()

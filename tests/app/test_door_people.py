@@ -137,8 +137,8 @@ LONG = 120.0  # seconds in which Streamlit hears what it is to hear; a busy mach
 
 
 def heard(line: Line, said: list[Message], number: int, look_every: float, more: float = 0.3) -> list[Message]:
-    """What Streamlit hears of a browser that says these things at once, and then nothing: so many messages, however long
-    they take, and what comes within `more` seconds behind them."""
+    """What Streamlit hears of a browser that says these things at once, and then nothing: so many messages, however
+    long they take, and what comes within `more` seconds behind them."""
 
     async def listen() -> list[Message]:
         waiting: asyncio.Queue[Message] = asyncio.Queue()

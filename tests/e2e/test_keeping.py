@@ -11,7 +11,7 @@ from db import queries
 from db.records.keeping import KeptRun
 from db.repositories import stages
 from tests.e2e.test_dashboard import go, ready
-from tests.e2e.test_journeys import LINE, TICK
+from tests.e2e.test_journeys import LINE, TICK, grid_with
 from workers import api
 from workers.machine.database import reading, writing
 from workers.queue import lease
@@ -32,11 +32,8 @@ def look(page: Page, name: str) -> None:
 
 def tick(page: Page, *lines: int) -> None:
     """Click into the first column of these lines of the grid."""
-    grid = page.get_by_test_id("stDataFrame").first
-    expect(grid).to_be_visible()
-    page.wait_for_timeout(700)
     for line in lines:
-        grid.click(position={"x": TICK, "y": line * LINE + LINE / 2})
+        grid_with(page, line).click(position={"x": TICK, "y": line * LINE + LINE / 2})
         page.wait_for_timeout(400)
 
 

@@ -6,7 +6,6 @@ No worker runs here: the results are written through the repositories, as a work
 import random
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from app.components.runs import listed
 from benchmarks import scale
 from cwpo.config.run import RunConfig
 from db.models import SavedView
+from tests import clocks
 from tests.amounts import amount
 from tests.e2e.serving import Web, at_home, served, visiting
 from tests.e2e.test_dashboard import ready
@@ -67,9 +67,9 @@ def grid(page: Page) -> list[list[str]]:
 
 def until(page: Page, there: Callable[[], Any], seconds: float = 120) -> None:
     """Wait until the page is so: it may be drawing still."""
-    deadline = time.monotonic() + seconds
+    deadline = clocks.monotonic() + seconds
     while not there():
-        assert time.monotonic() < deadline, grid(page)
+        assert clocks.monotonic() < deadline, grid(page)
         page.wait_for_timeout(150)
 
 
@@ -80,6 +80,7 @@ def column(page: Page, label: str) -> list[str]:
 
 
 def click(page: Page, across: float, line: int) -> None:
+    until(page, lambda: len(grid(page)) > line)
     page.get_by_test_id("stDataFrame").click(position={"x": across, "y": line * LINE + LINE / 2})
 
 
