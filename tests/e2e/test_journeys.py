@@ -40,7 +40,7 @@ def runs() -> list[RunConfig]:
 
 
 def grid_with(page: Page, line: int) -> Locator:
-    """The grid, once it has that line, nothing is computed, and it stays where it is: a click finds what it looks for."""
+    """The grid, once it has that line, nothing is computed and it stays where it is: a click finds what it is for."""
     grid = page.locator('[data-stale="false"] [data-testid="stDataFrame"]').first
     expect(grid.locator('[data-testid="data-grid-canvas"] tr').nth(line)).to_be_attached()
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
