@@ -12,7 +12,11 @@ from tests.chaos.siege import Siege
 
 BACK, FORWARD = -600, 7200  # seconds
 # Leases as in the product: who lives loses none of them while a busy machine stands still for seconds.
-LONG_LEASES = {**QUICK, "workers.queue.lease": {**QUICK["workers.queue.lease"], "LEASE_SECONDS": 45.0}}
+LONG_LEASES = {
+    **QUICK,
+    "workers.queue.lease": {**QUICK["workers.queue.lease"], "LEASE_SECONDS": 45.0},
+    "workers.queue.reaper": {**QUICK["workers.queue.reaper"], "_SPARED": 15.0},
+}
 
 
 @pytest.mark.parametrize("database", DATABASES if amount("EACH", 1) > 1 else ["postgres"])

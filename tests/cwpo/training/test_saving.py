@@ -59,7 +59,7 @@ def test_what_is_written_is_the_state_of_its_step_though_training_goes_on(tmp_pa
 
 def test_the_interval_grows_until_checkpoints_cost_three_percent(tmp_path, monkeypatch):
     """A copy that takes 60 ms may be made every two seconds; the configured interval is the least."""
-    clock = SimpleNamespace(now=1_000.0, thread_time=lambda: 0.0)
+    clock = SimpleNamespace(now=0.0, thread_time=lambda: 0.0)
     clock.monotonic = lambda: clock.now
     monkeypatch.setattr(saving, "time", clock)
 
