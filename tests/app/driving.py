@@ -21,26 +21,23 @@ FILES = {
 # last, and when the page was last touched here.
 LISTEN = """() => {
   const send = WebSocket.prototype.send;
-  const driven = window.driven = {sent: 0, ended: 0, heard: 0, drawn: 0, touched: 0, silent: 0, looked: 0};
+  const driven = window.driven = {sent: 0, ended: 0, heard: 0, drawn: 0, touched: 0};
   WebSocket.prototype.send = function (...data) {
-    driven.sent += 1; driven.heard = performance.now(); driven.silent = 0; send.apply(this, data); };
+    driven.sent += 1; driven.heard = performance.now(); send.apply(this, data); };
   new MutationObserver(all => {
     driven.drawn = performance.now();
     if (all.some(one => one.type === 'attributes' && one.target.dataset.testScriptState === 'notRunning')) {
-      driven.ended += 1; driven.heard = performance.now(); driven.silent = 0; }
+      driven.ended += 1; driven.heard = performance.now(); }
   }).observe(document, {subtree: true, childList: true, attributes: true, attributeFilter: ['data-test-script-state']});
 }"""
 # Every word to the server has had its run, unless several had one together, and each kind of widget has been fetched.
-# Silence is counted by looks: while the machine stands still nobody could have said anything.
 IDLE = """() => {
   const app = document.querySelector('[data-testid=stApp]'), now = performance.now(), driven = window.driven;
-  driven.silent += Math.min(now - driven.looked, 300);
-  driven.looked = now;
   if (app?.dataset.testScriptState !== 'notRunning' || !document.querySelector('h1') || now - driven.drawn < 80
       || now - driven.touched < 250 && driven.heard < driven.touched
       || [...document.querySelectorAll('[data-testid=stSkeleton]')].some(at => at.checkVisibility())
-      || driven.silent < 5_000 && document.querySelector('[data-stale=true]')
-      || driven.silent < 2_000 && driven.sent > driven.ended) return false;
+      || now - driven.heard < 5_000 && document.querySelector('[data-stale=true]')
+      || now - driven.heard < 1_500 && driven.sent > driven.ended) return false;
   driven.ended = driven.sent;
   return true;
 }"""

@@ -34,8 +34,8 @@ from workers.machine.database import reading
 CHILD = Path(__file__).parent / "child"
 DATABASES = ("sqlite", "postgres")
 VARIANTS = 2  # configurations that differ; every further run is one of them under another salt
-# A quick trial: leases run out after 25 s in place of 45, which is longer than a busy machine stands still; SQLite waits
-# 1 s for a lock in place of 30.
+# A quick trial: leases run out after 25 s in place of 45, longer than a busy machine stands still. SQLite waits 1 s for
+# a lock in place of 30.
 QUICK: Mapping[str, Mapping[str, float]] = {
     "workers.queue.lease": {"LEASE_SECONDS": 25.0, "FLUSH_SECONDS": 0.5, "BEAT_SECONDS": 2.0},
     "workers.queue.reaper": {"TICK": 1.0, "_SPARED": 3.0},
