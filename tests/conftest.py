@@ -9,7 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser, expect, sync_playwright
 from redis import Redis
 from s3fs import S3FileSystem
 from sqlalchemy.engine import make_url
@@ -20,7 +21,13 @@ from db.engine import Engines, make_engines, upgrade
 from tests import servers
 from tests.browser import ARGUMENTS, chromium_path
 from tests.emptied import Emptied
-from tests.signed_in import signed_in
+from tests.signed_in import PATIENCE, signed_in
+
+# A busy machine stands still for many seconds, and some code is slow the first time that it is called: neither is a
+# fault of what is tried. Pages are waited for as long in every file, whichever is run alone.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+expect.set_options(timeout=PATIENCE)
 
 # Parts that take long, begun first in this order, so that at the end no process waits for another.
 LONG = (

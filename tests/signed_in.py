@@ -8,6 +8,8 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from workers.access.start_token import cookie_for, new_browser, token_of
 
+PATIENCE = 120_000  # ms that a page has for whatever it is to do, on a machine that may be busy
+
 _tokens: dict[str, str] = {}  # by the address of the server
 
 
@@ -29,16 +31,18 @@ def come_in(context: BrowserContext) -> None:
 
 
 def signed_in(browser: Browser) -> Browser:
-    """The browser, whose sessions from now on begin with that."""
+    """The browser, whose sessions from now on begin with that, and are waited for."""
     make_context, make_page = browser.new_context, browser.new_page
 
     def new_context(**options: Any) -> BrowserContext:
         context = make_context(**options)
+        context.set_default_timeout(PATIENCE)
         come_in(context)
         return context
 
     def new_page(**options: Any) -> Page:
         page = make_page(**options)
+        page.context.set_default_timeout(PATIENCE)
         come_in(page.context)
         return page
 

@@ -9,9 +9,9 @@ from playwright.sync_api import Error as PlaywrightError
 
 from tests.amounts import amount
 from tests.e2e.serving import ASKED_TWICE
+from tests.signed_in import PATIENCE
 
 MOST = amount("WIDGETS", 8)  # of a page that are changed; WIDGETS=120 changes all of every page
-PATIENCE = 60_000  # ms, for a page whose process imports everything first
 FILES = {
     "yaml": "method: weak\n",
     "jsonl": "".join(f'{{"prompt": "ask {n}", "chosen": "yes {n}", "rejected": "no {n}"}}\n' for n in range(30)),
@@ -94,8 +94,7 @@ class Driver:
     def of(cls, context: BrowserContext, base: str, kept: dict[str, str]) -> "Driver":
         context.add_init_script(f"({LISTEN})()")
         page = context.new_page()
-        page.set_default_timeout(8_000)
-        page.set_default_navigation_timeout(60_000)
+        page.set_default_timeout(PATIENCE)
         driver = cls(page=page, base=base, kept=kept)
         page.on("pageerror", lambda error: driver.complain(f"error: {error}"))
         page.on("dialog", lambda dialog: driver.complain(f"dialog: {dialog.message}"))
@@ -169,7 +168,7 @@ class Driver:
 
     def all_saved(self) -> bool:
         """Every file that was asked for came."""
-        for _ in range(100):
+        for _ in range(600):
             if self.saved == self.asked:
                 return True
             self.page.wait_for_timeout(100)
@@ -216,7 +215,7 @@ def _choose(driver: Driver, at: ElementHandle) -> None:
     field = at.query_selector("input")
     assert field is not None
     field.click()
-    driver.page.locator("[role=listbox]").first.wait_for(timeout=3_000)
+    driver.page.locator("[role=listbox]").first.wait_for()
     options = driver.page.locator("[role=option]:not([aria-selected=true]):not([aria-disabled=true])")
     if options.count():  # there may be one alone, which is chosen
         options.nth(min(1, options.count() - 1)).click()

@@ -26,6 +26,6 @@ def address(base: str, path: str, results: Computed) -> str:
 
 
 def settle(page: Page, title: str) -> None:
-    expect(page.get_by_role("heading", level=1)).to_contain_text(title, timeout=60_000)
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
+    expect(page.get_by_role("heading", level=1)).to_contain_text(title)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     assert page.get_by_test_id("stException").count() == 0

@@ -1,8 +1,10 @@
 """A file labeled from the Annotators page: started by the button, followed on the page, there when it says so."""
 
 import json
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -13,6 +15,7 @@ from tests.workers.workplace import wait_for
 from workers import api
 from workers.queue import labelings
 
+SLEEPS = (sys.executable, "-c", "import time; time.sleep(600)")
 HOSTILE = "<b>x</b> [y](http://z)"
 
 
@@ -37,16 +40,24 @@ def test_the_button_labels_a_file_of_this_machine(
     out = label_paths.default_out(source)
     page = annotator_page(run)
     assert "The path is one on the machine that runs this dashboard" in words(page)
-    said = asked(page, str(source))
-    assert f"Labeling {source} into {out}." in said
-    assert f"Labeling {source} for " in said
-    assert "the first 2,048 rows are not finished yet." in said
-    page.button(key="stop_0").click().run()
+    start = labelings.start_apart
+    with monkeypatch.context() as patch:  # one that has done nothing yet when it is stopped, however late that is
+        patch.setattr(
+            labelings, "start_apart", lambda command, *rest, **more: start([*SLEEPS, *command], *rest, **more)
+        )
+        said = asked(page, str(source))
+        assert f"Labeling {source} into {out}." in said
+        assert f"Labeling {source} for " in said
+        assert "the first 2,048 rows are not finished yet." in said
+        page.button(key="stop_0").click().run()
     assert "It was stopped before its end. Nothing of it was finished yet." in words(page)
     page.button(key="go_on_0").click().run()
+    process = psutil.Process(json.loads(labelings._record_of(out).read_text())["pid"])
+    process.suspend()
     assert "is being written by another labeling; wait for it." in asked(page, str(source))
+    process.resume()
     fingerprint = named("for-files").fingerprint
-    wait_for(lambda: labelings.newest(fingerprint)[0].status != labelings.RUNNING, 120)
+    wait_for(lambda: labelings.newest(fingerprint)[0].status != labelings.RUNNING)
     page.run()
     assert not page.exception
     report = json.loads(label_paths.report_of(out).read_text())

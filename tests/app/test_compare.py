@@ -20,7 +20,7 @@ from cwpo.report.under_table import LOSS_ALONE
 from db import queries
 from db.models.work import Run
 from tests.app.test_charts import gra_row
-from tests.app.visits import Computed, selects, visit, words
+from tests.app.visits import Computed, ageless, selects, visit, words
 from workers import api
 from workers.cli import main
 from workers.machine.database import reading, writing
@@ -65,9 +65,10 @@ def test_runs_that_failed_or_were_deleted_are_named(computed: Computed) -> None:
 
 @pytest.mark.parametrize("address", ["runs", "newest"])
 def test_an_opened_page_asks_the_database_six_times_at_most_and_again_hardly_ever(
-    computed: Computed, address: str
+    computed: Computed, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the number of runs; what was read once is known by its content."""
+    ageless(monkeypatch)
     params = {"runs": compact(computed.sweep)} if address == "runs" else {}
     visit("compare", **params)
     counts = []

@@ -54,7 +54,7 @@ def looked(file: Path, **more: str) -> AppTest:
     page = visit("data", source=str(file), **more)
     view = DataView.from_params({"source": str(file), **more})
     job = data.job_of(str(file), view.columns, view.split)
-    wait_for(lambda: data.state(job).status not in ("running", "none"), 60)
+    wait_for(lambda: data.state(job).status not in ("running", "none"))
     page = visit("data", source=str(file), **more)
     assert not page.exception
     return page

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser
 
 from tests.app.driving import Driver
 from tests.app.served import TITLES, address
-from tests.app.test_accessibility import axe, faults
+from tests.app.test_accessibility import axe, lasting_faults
 from tests.app.visits import Computed
 from tests.e2e.serving import ROOT, Web, served
 
@@ -51,7 +51,6 @@ def test_every_page_is_driven() -> None:
     assert {"" if name == "runs" else name for name in screens} == set(TITLES)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("path", sorted(TITLES, key=LAST.__contains__))
 def test_every_widget_can_be_changed(own: Served, results: Computed, browser: Browser, path: str) -> None:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light", bypass_csp=True)
@@ -60,7 +59,7 @@ def test_every_widget_can_be_changed(own: Served, results: Computed, browser: Br
     assert driver.page.title() == f"{TITLES[path] or f'Run {results.sweep[-1]}'} · CW-PO"
     assert driver.page.evaluate(TURNED) == 0
     driver.page.evaluate(axe())
-    kept_out = faults(driver.page)
+    kept_out = lasting_faults(driver.page)
     driver.drive()
     all_saved, before = driver.all_saved(), driver.shown()
     driver.page.reload()

@@ -20,7 +20,6 @@ def newcomer(served: str, browser: Browser) -> Iterator[Page]:
     """Somebody at the list of runs, whose interactions are counted."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(120_000)
     page.goto(served)
     settle(page, "Runs")
     counting.begin(page)
@@ -34,7 +33,6 @@ def open_line(page: Page, line: int) -> None:
     page.mouse.click(place["x"] + OPEN, place["y"] + line * LINE + LINE / 2)
 
 
-@pytest.mark.timeout(120)
 def test_the_fifty_least_confident_pairs_are_three_interactions_away(newcomer: Page) -> None:
     page = newcomer
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Examples", exact=True).click()
@@ -46,7 +44,6 @@ def test_the_fifty_least_confident_pairs_are_three_interactions_away(newcomer: P
     assert counting.interactions(page) <= 3
 
 
-@pytest.mark.timeout(120)
 def test_a_failed_run_is_put_right_and_queued_in_four_interactions(newcomer: Page, computed: Computed) -> None:
     """The form says what it failed by, and the settings of that stage are open."""
     page, before = newcomer, {run.id for run in computed.rows()}

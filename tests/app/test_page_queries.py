@@ -6,7 +6,7 @@ import pytest
 import streamlit as st
 
 from app.components.frame.address import LABELS, ORDERS, compact
-from tests.app.visits import Computed, selects, visit
+from tests.app.visits import Computed, ageless, selects, visit
 
 MOST = 6
 COLUMNS = "align.beta,labels:mean_confidence"
@@ -56,8 +56,11 @@ def _name(state: tuple[str, dict[str, Any]]) -> str:
 
 
 @pytest.mark.parametrize("state", STATES, ids=_name)
-def test_no_page_asks_the_database_more_than_six_times(state: tuple[str, dict[str, Any]], computed: Computed) -> None:
+def test_no_page_asks_the_database_more_than_six_times(
+    state: tuple[str, dict[str, Any]], computed: Computed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing of it is known from an earlier visit."""
+    ageless(monkeypatch)
     screen, params = state
     meant = {"RUN": str(computed.sweep[-1]), "RUNS": compact(computed.sweep)}
     with selects() as said:

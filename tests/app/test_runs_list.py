@@ -42,10 +42,10 @@ def test_more_runs_than_an_address_names_are_refused_as_a_whole() -> None:
 
         st.text(f"{ticks.set_ticked(range(1, number + 1))} {ticks.refused()}".strip())
 
-    page = AppTest.from_function(ticking, args=(MOST_IDS,)).run()
+    page = AppTest.from_function(ticking, args=(MOST_IDS,), default_timeout=300).run()
     assert page.text[0].value == "True"
     assert page.query_params["ticked"] == f"1-{MOST_IDS}"
-    page = AppTest.from_function(ticking, args=(1_234,)).run()
+    page = AppTest.from_function(ticking, args=(1_234,), default_timeout=300).run()
     assert page.text[0].value == "False 400 runs can be ticked at once; with that line it would be 1,234."
     assert "ticked" not in page.query_params
 

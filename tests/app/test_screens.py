@@ -346,7 +346,7 @@ def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_det
         found = frontiers(runs, outcomes_on_one_curve(runs, configs, gain=0.03), configs)
         show_matched(frontier_rows(found), matched_differences(found))
 
-    page = AppTest.from_function(script).run()
+    page = AppTest.from_function(script, default_timeout=300).run()
     assert not page.exception
     assert [chart.proto.alt for chart in page.get("plotly_chart")] == [
         "Who gets further for the same distance?",

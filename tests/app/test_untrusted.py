@@ -54,7 +54,7 @@ def test_no_address_or_directive_survives_in_a_label(payload: str) -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_every_place_shows_the_text_and_nothing_else(payload: str) -> None:
-    page = AppTest.from_function(script, args=(payload,), default_timeout=30).run()
+    page = AppTest.from_function(script, args=(payload,), default_timeout=300).run()
     assert not page.exception
     assert page.text[0].value == untrusted.visible(payload)
     assert page.code[0].value == untrusted.visible(payload)
@@ -84,7 +84,7 @@ def test_a_long_text_is_capped_and_says_so() -> None:
 
         text_blocks.show_block("x" * 5_000, key="long")
 
-    page = AppTest.from_function(long_page).run()
+    page = AppTest.from_function(long_page, default_timeout=300).run()
     assert page.code[0].value == "x" * 1_200 + "…"
     assert page.button[0].label == "Show all 5,000 characters"
     page.button[0].click().run()
@@ -105,7 +105,7 @@ def test_even_all_of_it_has_an_end(text: str, shown: int) -> None:
         st.session_state["all_of_t"] = True
         text_blocks.show_text(text, key="t")
 
-    page = AppTest.from_function(endless, args=(text,), default_timeout=30).run()
+    page = AppTest.from_function(endless, args=(text,), default_timeout=300).run()
     assert len(page.text[0].value) <= shown  # Streamlit itself drops leading empty lines
 
 

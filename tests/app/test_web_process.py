@@ -19,7 +19,7 @@ def test_the_entry_point_and_every_screen_load_no_torch() -> None:
         "    importlib.import_module(f'app.components.{found.name}')\n"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=180)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
@@ -32,7 +32,7 @@ def test_what_streamlit_says_of_an_error_is_a_line_of_our_log() -> None:
     )
     environment = {**os.environ, "CWPO_LOG": "json"}
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-2000:]
     line = json.loads(done.stderr.splitlines()[-1])

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+import streamlit as st
 from sqlalchemy import Engine, event
+from streamlit.runtime.caching import cache_utils
 from streamlit.testing.v1 import AppTest
 
 from db import queries
@@ -35,7 +38,7 @@ class Computed:
 
 def visit(screen: str, **params: Any) -> AppTest:
     """A page as a deep link opens it."""
-    page = AppTest.from_file(str(MAIN), default_timeout=60)
+    page = AppTest.from_file(str(MAIN), default_timeout=300)
     if screen != "runs":  # which the dashboard opens with
         page.switch_page(f"screens/{screen}.py")
     for name, value in params.items():
@@ -59,6 +62,13 @@ def selects() -> Iterator[list[str]]:
     event.remove(Engine, "before_cursor_execute", note)
 
 
+def ageless(patch: pytest.MonkeyPatch) -> None:
+    """From now on, with empty caches, no time goes by for what pages keep for some seconds."""
+    patch.setattr(cache_utils, "TTLCACHE_TIMER", lambda: 0.0)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
 def words(page: AppTest) -> str:
     """All text of a page that a person reads, without the grid."""
     kinds = (page.title, page.subheader, page.caption, page.text, page.markdown, page.error, page.warning, page.code)
@@ -77,10 +87,10 @@ def work(environment: dict[str, str], run_ids: tuple[int, ...]) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for(lambda: _ended(run_ids), 240, every=0.5)
+        wait_for(lambda: _ended(run_ids), 600, every=0.5)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def _ended(run_ids: tuple[int, ...]) -> bool:

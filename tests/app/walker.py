@@ -2,14 +2,15 @@
 
 import random
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests import clocks
 from tests.amounts import amount
+from tests.app.driving import IDLE, LISTEN
 from tests.app.served import settle
 
 # What a person sees of the state of a page: titles, sentences, what widgets hold, the lines of a grid.
@@ -31,7 +32,7 @@ PICTURE = """() => {
 }"""
 PASSING = re.compile(r"\bago\b|just now|\bread in\b")  # what changes while nobody does anything
 FETCHED = '[data-testid="stMain"] [data-testid="stSkeleton"]:visible'  # a kind of widget that is not here yet
-SLOW = amount("SLOW", 3)  # seconds
+SLOW = amount("SLOW", 3)  # seconds after which a click that the server was not told of has changed nothing
 LIVE = "System"  # is drawn again every few seconds
 LINE, TICK, OPEN = 31, 17, 62  # px of a line of the grid, and from its left edge
 Picture = dict[str, list[str]]
@@ -57,6 +58,7 @@ class Walker:
 
     def __init__(self, page: Page, base: str, dice: random.Random) -> None:
         self.page, self.base, self.dice = page, base, dice
+        page.add_init_script(f"({LISTEN})()")
         self.different: list[str] = []
         self.went: list[str] = []
         page.goto(base)
@@ -86,7 +88,7 @@ class Walker:
         for entry in self.dice.sample(list(entries.values()), min(most, len(entries))):
             context = browser.new_context(viewport={"width": 1440, "height": 900})
             self.page = context.new_page()
-            self.page.set_default_timeout(120_000)
+            self.page.add_init_script(f"({LISTEN})()")
             self.page.goto(self.base + entry.address)
             self.entries, self.at = [entry], 0
             if (found := self._found()) != entry:
@@ -97,11 +99,14 @@ class Walker:
     def look(self) -> Entry:
         """The page, once it stays as it is."""
         settle(self.page, "")
-        deadline, seen = time.monotonic() + 90, list[Entry]()
-        while time.monotonic() < deadline:
+        deadline, seen = clocks.monotonic() + 300, list[Entry]()
+        while clocks.monotonic() < deadline:
             self.page.wait_for_timeout(250)
             settle(self.page, "")
-            expect(self.page.locator(FETCHED)).to_have_count(0, timeout=60_000)
+            if not self.page.evaluate(IDLE):
+                seen.clear()
+                continue
+            expect(self.page.locator(FETCHED)).to_have_count(0)
             seen.append(self._now())
             if seen[-1].picture["title"] and seen[-3:] == [seen[-1]] * 3:
                 return seen[-1]
@@ -112,8 +117,8 @@ class Walker:
 
     def _take_effect(self, before: Entry) -> None:
         """A click has come to the page, however slow the machine is; some change nothing."""
-        deadline = time.monotonic() + SLOW
-        while self._now() == before and time.monotonic() < deadline:
+        deadline = clocks.monotonic() + SLOW
+        while self._now() == before and clocks.monotonic() < deadline:
             self.page.wait_for_timeout(100)
 
     def _go(self, by: int, move: Callable[[], Any]) -> None:

@@ -12,6 +12,7 @@ from cwpo.artifacts import ArtifactStore
 from db.errors import DatabaseError
 from db.models import Attempt, Outcome, Stage, Worker
 from db.status import ATTEMPT_PUBLISHED, DONE, RUNNING
+from tests import clocks
 from tests.chaos.outcome import differences, outcome
 from tests.chaos.scene import Scene
 from workers.cli import doctor
@@ -19,7 +20,7 @@ from workers.machine.database import reading
 from workers.machine.disk import leftovers
 
 TRACEBACK = "Traceback (most recent call last)"
-GONE = 5.0  # seconds that processes have to end
+GONE = 20.0  # seconds that processes have to end
 STUCK = 60.0  # seconds that a stage may be "running" without a living job process
 _NOT_OURS = ("storage",)  # of doctor: says how full this machine's disk is
 
@@ -70,7 +71,7 @@ class Watch:
                 ).all()
         except DatabaseError:
             return
-        at = time.monotonic()
+        at = clocks.monotonic()
         alone = {(row.id, row.token) for row in held if not _has_job(row.pid)}
         self.since = {one: self.since.get(one, at) for one in alone}
         for one, began in self.since.items():
@@ -117,8 +118,8 @@ def _headed(said: str) -> Counter[str]:
 
 def _left(scene: Scene) -> list[psutil.Process]:
     """Processes of the scene that live for some seconds more than they should."""
-    deadline = time.monotonic() + GONE
-    while (left := scene.marked()) and time.monotonic() < deadline:
+    deadline = clocks.monotonic() + GONE
+    while (left := scene.marked()) and clocks.monotonic() < deadline:
         time.sleep(0.1)
     return left
 

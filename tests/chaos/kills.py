@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from db.models import Attempt, Stage, Worker
 from db.status import RUNNING
+from tests import clocks
 from tests.chaos.scene import Scene
 from tests.chaos.services import wait
 from tests.workers.workplace import lives
@@ -16,7 +17,7 @@ from workers.machine.database import reading
 from workers.queue import doorbell
 
 STARTED = 1.5  # seconds after which a process is past its imports, or nearly
-DEAD = 5.0
+DEAD = 20.0  # in which a killed process and what hangs on it have to end
 
 
 def kill_job(scene: Scene) -> bool | None:
@@ -51,7 +52,7 @@ def stop_supervisor(scene: Scene) -> bool | None:
         return None
     process = scene.dice.choice(scene.living())
     process.terminate()
-    process.wait(20)
+    process.wait(90)
     scene.supervise()
     return True
 
@@ -65,8 +66,9 @@ def stop_past_lease(scene: Scene) -> bool | None:
     over = False
     with suppress(psutil.NoSuchProcess):
         horse.send_signal(signal.SIGSTOP)
-        deadline = time.monotonic() + scene.lease + 20
-        while not over and time.monotonic() < deadline:  # stopped with SQLite's lock in its hand, it holds up everybody
+        deadline = clocks.monotonic() + scene.lease + 60
+        # stopped with SQLite's lock in its hand, it holds up everybody
+        while not over and clocks.monotonic() < deadline:
             time.sleep(0.2)
             over = _is_over(stage_id, token)
         horse.send_signal(signal.SIGCONT)
@@ -76,7 +78,7 @@ def stop_past_lease(scene: Scene) -> bool | None:
 def double_worker(scene: Scene) -> bool | None:
     """A second supervisor over the same home and database, killed a little later."""
     second = scene.supervise(WORKERS="1")
-    wait(lambda: psutil.Process(second.pid).children(), 30)
+    wait(lambda: psutil.Process(second.pid).children(), 120)
     time.sleep(scene.dice.uniform(1.0, 3.0))
     family = psutil.Process(second.pid).children(recursive=True)
     second.kill()

@@ -7,6 +7,7 @@ from contextlib import suppress
 import psycopg
 from redis.exceptions import RedisError
 
+from tests import clocks
 from tests.chaos.scene import Scene
 from tests.chaos.services import MAX_CONNECTIONS
 
@@ -56,7 +57,7 @@ def fill_redis(scene: Scene) -> bool | None:
 
 def lock_sqlite(scene: Scene) -> bool | None:
     """A writer that holds SQLite for longer than anybody waits for it."""
-    with sqlite3.connect(scene.home / "cwpo.sqlite", isolation_level=None, timeout=60) as holder:
+    with sqlite3.connect(scene.home / "cwpo.sqlite", isolation_level=None, timeout=300) as holder:
         holder.execute("BEGIN IMMEDIATE")
         time.sleep(scene.busy * 1.2 + 1.0)
         holder.execute("ROLLBACK")
@@ -69,8 +70,8 @@ def throw_out_waiting(scene: Scene) -> bool | None:
     address = scene.address
     with psycopg.connect(address) as holder, psycopg.connect(address, autocommit=True) as killer:
         holder.execute("SELECT key FROM settings WHERE key = 'graph' FOR UPDATE")
-        thrown, deadline = 0, time.monotonic() + 10
-        while thrown < THROWN_OUT and time.monotonic() < deadline:
+        thrown, deadline = 0, clocks.monotonic() + 10
+        while thrown < THROWN_OUT and clocks.monotonic() < deadline:
             (more,) = killer.execute(WAITING).fetchone() or (0,)
             thrown += int(more)
             time.sleep(0.02)

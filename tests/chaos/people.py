@@ -23,7 +23,7 @@ def submit_twice_at_once(scene: Scene) -> bool | None:
     for one in threads:
         one.start()
     for one in threads:
-        one.join(90)
+        one.join(300)
     scene.runs |= dict.fromkeys(found, variant)
     return len(set(found)) == 2
 

@@ -34,9 +34,10 @@ from workers.machine.database import reading
 CHILD = Path(__file__).parent / "child"
 DATABASES = ("sqlite", "postgres")
 VARIANTS = 2  # configurations that differ; every further run is one of them under another salt
-# A quick trial: leases run out after 8 s in place of 45, SQLite waits 1 s for a lock in place of 30.
+# A quick trial: leases run out after 25 s in place of 45, longer than a busy machine stands still. SQLite waits 1 s for
+# a lock in place of 30.
 QUICK: Mapping[str, Mapping[str, float]] = {
-    "workers.queue.lease": {"LEASE_SECONDS": 8.0, "FLUSH_SECONDS": 0.5, "BEAT_SECONDS": 2.0},
+    "workers.queue.lease": {"LEASE_SECONDS": 25.0, "FLUSH_SECONDS": 0.5, "BEAT_SECONDS": 2.0},
     "workers.queue.reaper": {"TICK": 1.0, "_SPARED": 3.0},
     "workers.queue.supervisor": {"BEAT_EVERY": 2.0, "LONGEST_BACKOFF": 1.0},
     "db.engine": {"BUSY_SECONDS": 1},
@@ -162,10 +163,10 @@ class Scene:
             one.terminate()
         for one in list(self.supervisors):
             with suppress(subprocess.TimeoutExpired):
-                one.wait(15)
+                one.wait(90)
             if one.poll() is None:
                 one.send_signal(signal.SIGKILL)
-                one.wait(5)
+                one.wait(60)
         self.supervisors.clear()
 
     def marked(self) -> list[psutil.Process]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from db.errors import DatabaseError
+from tests import clocks
 from tests.chaos import kills, outages, people
 from tests.chaos.invariants import Found, Watch, found_after
 from tests.chaos.scene import DATABASES, Scene
@@ -60,7 +61,7 @@ class Siege:
     watch: Watch = field(default_factory=Watch)
     seconds: float = 0.0
 
-    def run(self, schedule: Sequence[str], *, patience: float = 120.0) -> None:
+    def run(self, schedule: Sequence[str], *, patience: float = 400.0) -> None:
         """Every fault of the schedule, in its order; one that has no victim yet is tried again. patience: seconds."""
         began = time.monotonic()
         self.scene.supervise()
@@ -80,10 +81,10 @@ class Siege:
 
         wait(looked, seconds, every)
 
-    def end(self, expected: list[dict[str, str]], *, patience: float = 400.0) -> Found:
+    def end(self, expected: list[dict[str, str]], *, patience: float = 900.0) -> Found:
         """When all runs have ended: what was found."""
-        deadline = time.monotonic() + patience
-        while self.scene.unfinished() and time.monotonic() < deadline:
+        deadline = clocks.monotonic() + patience
+        while self.scene.unfinished() and clocks.monotonic() < deadline:
             self.watch.look()
             time.sleep(0.3)
         return found_after(self.scene, expected, self.watch)
@@ -104,7 +105,7 @@ class Siege:
                 self.scene.submit()
 
     def _until_it_happened(self, name: str, patience: float) -> None:
-        deadline = time.monotonic() + patience
+        deadline = clocks.monotonic() + patience
         while True:
             self.watch.look()
             try:
@@ -115,7 +116,7 @@ class Siege:
                 assert happened, f"{name}: did not happen"
                 self.counts[name] += 1
                 return
-            assert time.monotonic() < deadline, f"{name}: nobody to do it to within {patience:.0f} s"
+            assert clocks.monotonic() < deadline, f"{name}: nobody to do it to within {patience:.0f} s"
             self._feed()
             time.sleep(0.1)
 

@@ -8,7 +8,6 @@ from tests.amounts import amount
 from tests.chaos.trials import full_disk
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("what", ["artifacts", "everything"] if amount("EACH", 1) > 1 else ["everything"])
 def test_a_full_disk_that_is_freed_loses_nothing(
     what: str, chaos_materials: dict[str, Any], expected: list[dict[str, str]]

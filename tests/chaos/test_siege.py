@@ -34,7 +34,7 @@ def schedule(database: str) -> list[str]:
     return names
 
 
-@pytest.mark.timeout(900 * EACH)
+@pytest.mark.timeout(1_800 * EACH)
 @pytest.mark.parametrize("database", DATABASES)
 def test_nothing_is_lost_whatever_happens(
     database: str, chaos_materials: dict[str, Any], expected: list[dict[str, str]]

@@ -2,12 +2,9 @@
 
 from typing import Any
 
-import pytest
-
 from tests.chaos.trials import killed_launcher
 
 
-@pytest.mark.timeout(600)
 def test_the_stack_loses_nothing_when_its_parts_or_its_launcher_are_killed(
     chaos_materials: dict[str, Any], expected: list[dict[str, str]]
 ) -> None:

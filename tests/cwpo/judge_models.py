@@ -94,7 +94,7 @@ def loopback(judge: TinyJudge | None = None) -> Iterator[Loopback]:
                 if fault is None and not full and self.path == "/v1/chat/completions":
                     state.asked.append(body)
             if full:
-                threading.Event().wait(30)
+                threading.Event().wait(600)
                 return
             if fault is not None:
                 self._send(*fault)

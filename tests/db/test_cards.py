@@ -13,6 +13,7 @@ from db.engine import Engines, now, read_scope, session_scope
 from db.models import Stage, Worker
 from db.records import ClaimedStage
 from db.repositories import cards, leases, runs, stages, workers
+from tests import clocks
 from tests.db.cards import GB, add_host, claim_on, states, submit_on
 from tests.db.make import LEASE, publish
 
@@ -311,14 +312,12 @@ def test_no_card_is_given_twice_by_twelve_workers_that_claim_at_the_same_time(da
     for number in range(24):
         submit_on(database, f"-{number}", (1, 2, 4)[number % 3])
     used: dict[tuple[str, str], int] = {}
-    guard, done = threading.Lock(), []
+    guard, done, deadline = threading.Lock(), [], clocks.monotonic() + 300
 
     def work(worker: int) -> None:
-        idle = 0
-        while len(done) < 24 and idle < 400:
+        while len(done) < 24 and clocks.monotonic() < deadline:
             claimed = claim_on(database, worker)
             if claimed is None:
-                idle += 1
                 continue
             with guard:
                 for card in claimed.cards:

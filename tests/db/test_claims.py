@@ -126,7 +126,7 @@ def test_three_processes_share_the_work_without_doing_any_twice(database_address
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    lines = [line for process in processes for line in process.communicate(timeout=120)[0].split()]
+    lines = [line for process in processes for line in process.communicate(timeout=400)[0].split()]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert sorted(lines) == sorted(f"{kind}-{number}" for kind in ("data", "annotator") for number in range(12))
     with read_scope(engines) as session:

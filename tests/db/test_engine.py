@@ -16,6 +16,7 @@ from db import engine
 from db.engine import Engines, embedded_url, make_engines, now, read_scope, session_scope, upgrade
 from db.errors import DatabaseUnavailable
 from db.models import Run, Setting
+from tests import clocks
 from tests.db.make import submit
 
 
@@ -123,10 +124,8 @@ def test_a_reader_sees_one_moment_and_does_not_wait_for_the_writer(database: Eng
         with session_scope(database) as writer:
             writer.add(Setting(key="open"))
             writer.flush()
-            start = time.perf_counter()
-            with read_scope(database) as other:
+            with clocks.lasting(5), read_scope(database) as other:
                 assert len(other.scalars(select(Run.id)).all()) == 1
-            assert time.perf_counter() - start < 5
         submit(database, "data", data="-b")
         assert len(reader.scalars(select(Run.id)).all()) == 1
     with read_scope(database) as reader:
@@ -176,8 +175,8 @@ def test_the_databases_clock_is_utc_and_moves(database: Engines) -> None:
         time.sleep(0.05)
         second = now(session)
     assert first.tzinfo is not None
-    assert timedelta(0) < second - first < timedelta(seconds=30)
-    assert abs(datetime.now(UTC) - second) < timedelta(seconds=30)
+    assert timedelta(0) < second - first < timedelta(minutes=10)
+    assert abs(datetime.now(UTC) - second) < timedelta(minutes=10)
 
 
 def test_times_come_back_aware_and_naive_ones_are_refused(database: Engines) -> None:

@@ -1,6 +1,5 @@
 """The log of what was done: one chain whoever writes, and whoever changes it afterwards is found."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +15,7 @@ from db.models import AuditEvent, AuditHead
 from db.records import AuditCheck
 from db.records.system import seal_of
 from db.repositories.people import log, who
+from tests import clocks
 
 
 def said(session: Session, what: str = "run 1", **more: object) -> int:
@@ -141,13 +141,14 @@ def test_an_event_that_was_changed_with_its_hash_is_named_by_the_next_one(databa
 def test_ten_thousand_events_are_verified_within_a_second(database: Engines) -> None:
     """Of this process, whatever else the machine does."""
     fill(database, 10_000)
-
-    def seconds() -> float:
-        start = time.process_time()
-        assert checked(database) == AuditCheck(events=10_000)
-        return time.process_time() - start
-
-    assert min(seconds() for _ in range(3)) <= 1.0
+    for left in (2, 1, 0):
+        try:
+            with clocks.computing(1):
+                assert checked(database) == AuditCheck(events=10_000)
+            break
+        except AssertionError:
+            if not left:
+                raise
 
 
 def test_the_newest_events_come_first_page_by_page_and_by_person(sqlite_database: Engines) -> None:

@@ -164,12 +164,12 @@ def test_alembic_by_hand_works_on_the_address_that_it_is_given(tmp_path: Path) -
     """And says in one sentence that it needs one, whatever DATABASE_URL holds."""
     url = f"sqlite:///{tmp_path / 'own.sqlite'}"
     command = [sys.executable, "-m", "alembic"]
-    done = subprocess.run([*command, "-x", f"url={url}", "upgrade", "head"], cwd=ROOT, capture_output=True, timeout=60)
+    done = subprocess.run([*command, "-x", f"url={url}", "upgrade", "head"], cwd=ROOT, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert tables(url) == {*Base.metadata.tables, "alembic_version"}
     environment = {**os.environ, "DATABASE_URL": url}
     silent = subprocess.run(
-        [*command, "upgrade", "head"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        [*command, "upgrade", "head"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )
     assert silent.returncode != 0
     assert silent.stdout.strip().splitlines()[-1].startswith("FAILED: Say which database: `alembic -x url=sqlite:")

@@ -20,7 +20,7 @@ def widget(page: Page, name: str) -> Locator:
 def holds(page: Page, name: str, value: str) -> None:
     """The field comes to say it; while the form becomes another one, there are two of it for a moment."""
     field = widget(page, name).locator("input")
-    for _ in range(5):
+    for _ in range(12):
         expect(field).to_have_count(1)
         with suppress(AssertionError):
             expect(field).to_have_value(value, timeout=10_000)
@@ -42,7 +42,7 @@ def choose(page: Page, name: str, label: str) -> None:
     for _ in range(10):
         field.fill(label)
         with suppress(PlaywrightTimeout):
-            option.click(timeout=2_000)
+            option.click(timeout=5_000)
             if _shows(page, name, label):
                 break
         field.fill("")
@@ -51,7 +51,7 @@ def choose(page: Page, name: str, label: str) -> None:
 
 def _shows(page: Page, name: str, label: str) -> bool:
     """The widget soon shows the choice: as a chip, or as its text."""
-    for _ in range(20):
+    for _ in range(50):
         if widget(page, name).first.evaluate(
             "(at, label) => at.innerText.includes(label) || [...at.querySelectorAll('input')].some("
             "one => one.value.includes(label) && one.getAttribute('aria-expanded') !== 'true')",

@@ -19,7 +19,6 @@ from tests.e2e.serving import (
     Dashboard,
     Web,
     at_home,
-    free_port,
     of_home,
     served,
     visiting,
@@ -29,6 +28,7 @@ from tests.e2e.serving import (
     write_down_refused,
 )
 from tests.e2e.test_dashboard import ready
+from tests.servers import free_port
 from tests.signed_in import known
 from workers.machine.database import writing
 
@@ -54,8 +54,8 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
         finally:
             family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
             process.send_signal(signal.SIGINT)
-            process.wait(20)
-            _, alive = psutil.wait_procs(family, timeout=5)
+            process.wait(120)
+            _, alive = psutil.wait_procs(family, timeout=60)
             assert alive == []
 
 

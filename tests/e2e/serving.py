@@ -18,6 +18,8 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests import clocks
+from tests.servers import free_port
 from tests.signed_in import known
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +50,7 @@ class Web:
     home: Path
     page: Path = MAIN
     environment: Mapping[str, str] = field(default_factory=dict)  # beside this process's own
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,7 +73,7 @@ class Web:
     def end(self, number: int = signal.SIGTERM) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(60)
+            self.process.wait(180)
 
 
 @contextmanager
@@ -104,7 +106,6 @@ def visiting(browser: Browser, **options: Any) -> Iterator[Page]:
     """A page of 1440 × 900 in a browser session of its own, patient with a busy machine."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
     page = context.new_page()
-    page.set_default_timeout(60_000)
     yield page
     context.close()
 
@@ -142,15 +143,9 @@ def _refused(status: int, url: str, complaints: list[str]) -> None:
         complaints.append(f"{status} {url}")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for_page(port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def wait_for_page(port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 300) -> None:
+    deadline = clocks.monotonic() + seconds
+    while clocks.monotonic() < deadline:
         assert process.poll() is None, log.read_text()[-3000:]
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

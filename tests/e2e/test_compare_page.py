@@ -54,7 +54,6 @@ def params(page: Page) -> dict[str, list[str]]:
     return parse_qs(urlparse(page.url).query)
 
 
-@pytest.mark.timeout(180)
 def test_the_verdict_follows_the_reference_and_back_and_forward_give_what_was_there(reader: Page) -> None:
     page = reader
     expect(headline(page)).to_contain_text(re.compile("than Human|difference from Human"))
@@ -78,7 +77,6 @@ def test_the_verdict_follows_the_reference_and_back_and_forward_give_what_was_th
     expect(headline(page)).to_contain_text("Weak labels")
 
 
-@pytest.mark.timeout(180)
 def test_a_report_is_downloaded_and_opens_without_a_network(reader: Page, browser: Browser, tmp_path: Path) -> None:
     """The HTML file in a browser that has no network: the verdict is there, nothing is asked for, nothing complains."""
     page = reader
@@ -106,7 +104,6 @@ def test_a_report_is_downloaded_and_opens_without_a_network(reader: Page, browse
     alone.close()
 
 
-@pytest.mark.timeout(120)
 def test_the_button_of_the_choice_stands_above_the_list_that_opens_over_the_page(reader: Page) -> None:
     """One setting less, with the list of settings still open."""
     page = reader
@@ -119,7 +116,6 @@ def test_the_button_of_the_choice_stands_above_the_list_that_opens_over_the_page
     expect(page.get_by_test_id("stMetric")).to_have_count(2)
 
 
-@pytest.mark.timeout(180)
 def test_how_far_the_judge_can_be_believed_is_unfolded_and_another_one_is_asked_after_its_cost_was_said(
     reader: Page,
 ) -> None:

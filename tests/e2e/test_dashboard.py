@@ -3,7 +3,6 @@
 import re
 from urllib.parse import urlencode
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.serving import Dashboard
@@ -21,7 +20,6 @@ TINY = {
     "s.evaluation.samples": "1",
 }
 MINUTES = 60_000
-expect.set_options(timeout=1 * MINUTES)  # the first page of a process imports everything; machines differ
 
 
 def ready(page: Page, title: str) -> None:
@@ -43,7 +41,6 @@ def drawn(page: Page) -> None:
     expect(page.locator(".js-plotly-plot .trace, .js-plotly-plot .barlayer .point").first).to_be_attached()
 
 
-@pytest.mark.timeout(600)
 def test_a_run_from_the_form_to_its_gra(page: Page, dashboard: Dashboard) -> None:
     """An empty list, the form from its address, the queue, the live run, its GRA in the list, every page after it."""
     page.goto(dashboard.url)
@@ -83,7 +80,6 @@ def test_a_run_from_the_form_to_its_gra(page: Page, dashboard: Dashboard) -> Non
     assert dashboard.complaints == []
 
 
-@pytest.mark.timeout(300)
 def test_filters_stand_in_the_address_and_come_back(page: Page, dashboard: Dashboard) -> None:
     """What is typed into a filter is in the URL at once, and a reload shows the same list."""
     page.goto(dashboard.url)
@@ -102,7 +98,6 @@ def test_filters_stand_in_the_address_and_come_back(page: Page, dashboard: Dashb
     assert dashboard.complaints == []
 
 
-@pytest.mark.timeout(300)
 def test_a_problem_is_a_sentence_under_its_field(page: Page, dashboard: Dashboard) -> None:
     """β ≤ 0 and a label fraction of 1 each say what is wrong, and nothing can be queued."""
     page.goto(f"{dashboard.url}/new_run?" + urlencode({"s.align.beta": "-1.0"}))
@@ -115,7 +110,6 @@ def test_a_problem_is_a_sentence_under_its_field(page: Page, dashboard: Dashboar
     assert dashboard.complaints == []
 
 
-@pytest.mark.timeout(300)
 def test_a_pasted_sweep_fills_the_form_and_its_draft(page: Page, dashboard: Dashboard) -> None:
     """Lists typed or pasted are kept, so that the address opens the same sweep."""
     page.goto(f"{dashboard.url}/new_run")

@@ -70,7 +70,6 @@ def file_of(page: Page) -> str:
 def someone_else(browser: Browser, address: str) -> Page:
     """A browser that was never here."""
     page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
-    page.set_default_timeout(60_000)
     page.goto(address)
     ready(page, "New run")
     return page
@@ -80,7 +79,6 @@ def button(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=name, exact=True)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", range(DRAWS))
 def test_a_draft_is_whole_in_a_fresh_browser_after_the_web_process_or_the_connection_was_killed(
     visitor: Page, browser: Browser, web: Web, seed: int
@@ -107,7 +105,6 @@ def test_a_draft_is_whole_in_a_fresh_browser_after_the_web_process_or_the_connec
     again.context.close()
 
 
-@pytest.mark.timeout(120)
 def test_drafts_are_listed_named_opened_deleted_and_put_back(visitor: Page, browser: Browser, desk: str) -> None:
     page = visitor
     go(page, "New run", "New run")
@@ -137,7 +134,6 @@ def test_drafts_are_listed_named_opened_deleted_and_put_back(visitor: Page, brow
     gone.context.close()
 
 
-@pytest.mark.timeout(120)
 def test_two_windows_of_one_draft_lose_nothing(visitor: Page, browser: Browser) -> None:
     """Each changes another field, and both the name: the last one writes it, and is told."""
     page = visitor
@@ -156,7 +152,6 @@ def test_two_windows_of_one_draft_lose_nothing(visitor: Page, browser: Browser) 
     other.context.close()
 
 
-@pytest.mark.timeout(120)
 def test_a_duplicate_with_one_change_is_the_same_run_but_for_it(stranger: Page, desk: str) -> None:
     """Also in what no widget holds and what is folded away; beside the button stands what was changed."""
     over = {
@@ -185,7 +180,6 @@ def test_a_duplicate_with_one_change_is_the_same_run_but_for_it(stranger: Page, 
     assert made == before
 
 
-@pytest.mark.timeout(120)
 def test_a_comparison_that_exists_is_asked_about_in_any_session(stranger: Page, browser: Browser, desk: str) -> None:
     """Some of it: the new ones are one click; all of it: to open it is, and to queue it again has to be wanted."""
     api.submit_sweep([RunConfig(method=method, seed=0) for method in ("weak", "cw")], "before")
@@ -207,7 +201,6 @@ def test_a_comparison_that_exists_is_asked_about_in_any_session(stranger: Page, 
     other.context.close()
 
 
-@pytest.mark.timeout(120)
 def test_what_a_file_cannot_give_is_said_before_anything_is_queued(visitor: Page, tmp_path: Path) -> None:
     """171 rows and 700 test prompts; then it fits, and its first rows are there to be looked at."""
     rows = [{"prompt": f"Question {n}", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(170)]

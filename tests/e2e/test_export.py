@@ -37,7 +37,7 @@ def saved(page: Page, button: Locator) -> tuple[str, bytes]:
         with page.expect_download(timeout=20_000) as waiting:
             button.click()
     except PlaywrightTimeout:
-        with page.expect_download(timeout=60_000) as waiting:
+        with page.expect_download() as waiting:
             button.click()
     return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
 
@@ -48,14 +48,13 @@ def camera(page: Page) -> Locator:
     return page.locator(".modebar-btn[data-title^='Download plot']").first
 
 
-@pytest.mark.timeout(300)
 def test_charts_and_tables_are_saved_with_the_content_that_their_names_say(browser: Browser, exporting: str) -> None:
     page = browser.new_page()
     complaints: list[str] = []
     write_down(page, exporting, complaints)
     page.goto(exporting)
-    expect(page.get_by_text("the end", exact=True)).to_be_visible(timeout=60_000)
-    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("the end", exact=True)).to_be_visible()
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
 
     name, content = saved(page, camera(page))
     assert name == "training_curves.png"

@@ -23,8 +23,8 @@ def test_hostile_text_stays_text(browser: Browser, hostile: str) -> None:
     seen: list[str] = []
     write_down(page, hostile, seen)
     page.goto(hostile)
-    expect(page.get_by_text("the end", exact=True)).to_be_visible(timeout=60_000)
-    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("the end", exact=True)).to_be_visible()
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     main = page.get_by_test_id("stMain")
     assert main.get_by_test_id("stException").count() == 0
     for made in (

@@ -5,12 +5,10 @@ No worker runs here: what is queued stays queued, and the database says what it 
 
 import re
 import signal
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlparse
 
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from app.components.form.address import address_of, form_from
@@ -21,7 +19,7 @@ from app.components.form.form import Form
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from db import queries
-from tests import counting
+from tests import clocks, counting
 from tests.e2e.by_hand import choose, holds, set_widget, widget, write
 from tests.e2e.form_values import PUT_BACK, changed
 from tests.e2e.serving import Web
@@ -39,6 +37,18 @@ def runs() -> list[RunConfig]:
     with reading() as session:
         rows = queries.list_runs(session, limit=100).rows
         return [RunConfig.parse(queries.get_run(session, row.id).config) for row in reversed(rows)]
+
+
+def grid_with(page: Page, line: int) -> Locator:
+    """The grid, once it has that line, nothing is computed and it stays where it is: a click finds what it is for."""
+    grid = page.locator('[data-stale="false"] [data-testid="stDataFrame"]').first
+    expect(grid.locator('[data-testid="data-grid-canvas"] tr').nth(line)).to_be_attached()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    place = None
+    while (now := grid.bounding_box()) != place:
+        place = now
+        page.wait_for_timeout(300)
+    return grid
 
 
 def queue(count: int, page: Page) -> Locator:
@@ -59,12 +69,12 @@ def of_address(page: Page) -> dict[str, Any]:
 def settled(page: Page, wanted: dict[str, Any]) -> None:
     """The address says all of it. What is typed while the form becomes another one may be gone: whoever sees that types
     it again; what the field still shows has to come by itself."""
-    deadline, again = time.monotonic() + 60, time.monotonic() + 10
+    deadline, again = clocks.monotonic() + 240, clocks.monotonic() + 10
     while different := missing(page, wanted):
-        assert time.monotonic() < deadline, (different, {name: of_address(page)[name] for name in different})
+        assert clocks.monotonic() < deadline, (different, {name: of_address(page)[name] for name in different})
         page.wait_for_timeout(100)
-        if time.monotonic() > again:
-            again = deadline
+        if clocks.monotonic() > again:
+            again = clocks.monotonic() + 60
             for name, value in different.items():
                 if isinstance(value, str) and widget(page, name).locator("input, textarea").input_value() != value:
                     write(page, name, value)
@@ -77,7 +87,6 @@ def missing(page: Page, wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if now.get(name) != value}
 
 
-@pytest.mark.timeout(300)
 def test_every_widget_is_changed_linked_and_queued_as_it_was_set(visitor: Page, desk: str) -> None:
     """Also the folded ones, in one breath: the address has each of them, another session shows them, and the runs in
     the database are made of them."""
@@ -124,7 +133,6 @@ def _pinned(config: RunConfig) -> set[str]:
     return {"data.length_rule.tokenizer"} if rule is not None and rule.tokenizer else set()
 
 
-@pytest.mark.timeout(120)
 def test_several_runs_are_queued_once_however_often_the_button_is_pressed(visitor: Page) -> None:
     """From an empty list, over a changed form, in eight interactions; a double click, and again after Back."""
     page = visitor
@@ -150,7 +158,6 @@ def test_several_runs_are_queued_once_however_often_the_button_is_pressed(visito
     assert len(runs()) == 24
 
 
-@pytest.mark.timeout(120)
 def test_pages_leave_each_other_alone(visitor: Page, desk: str) -> None:
     """One's own file on New run filters no list, a search on Runs no pairs; the form is found as it was left."""
     api.submit_run(RunConfig(name="there", seed=1))
@@ -187,7 +194,6 @@ def test_pages_leave_each_other_alone(visitor: Page, desk: str) -> None:
     holds(page, "seeds", "0")
 
 
-@pytest.mark.timeout(120)
 def test_a_duplicate_keeps_the_settings_that_nobody_sees(stranger: Page, desk: str, tmp_path: Path) -> None:
     """Folded settings of the run, on another dataset than its own; and after a reload."""
     rows = [f'{{"prompt": "Q{n}", "chosen": "yes {n}", "rejected": "no {n}"}}' for n in range(200)]
@@ -217,7 +223,6 @@ def test_a_duplicate_keeps_the_settings_that_nobody_sees(stranger: Page, desk: s
     holds(page, "evaluation.max_new_tokens", "24")
 
 
-@pytest.mark.timeout(120)
 def test_back_from_a_queued_duplicate_finds_the_form_as_it_was_left(stranger: Page, desk: str) -> None:
     page, run = stranger, api.submit_run(RunConfig.parse({"name": "before", "seed": 7})).run_id
     page.goto(f"{desk}/run?run={run}")
@@ -237,7 +242,6 @@ def test_back_from_a_queued_duplicate_finds_the_form_as_it_was_left(stranger: Pa
     expect(page.get_by_text("This run exists already")).to_be_visible()
 
 
-@pytest.mark.timeout(120)
 def test_a_ready_made_comparison_with_other_seeds_is_the_same_after_a_reload(stranger: Page, desk: str) -> None:
     stranger.goto(f"{desk}/new_run?{urlencode({'preset': 'Steady annotator'})}")
     ready(stranger, "New run")
@@ -249,7 +253,6 @@ def test_a_ready_made_comparison_with_other_seeds_is_the_same_after_a_reload(str
     expect(queue(7, stranger)).to_be_visible()
 
 
-@pytest.mark.timeout(240)
 def test_a_run_opens_by_its_button_and_by_nothing_else(stranger: Page, desk: str) -> None:
     """A cell, and the keyboard on its way in, open nothing; Shift and Space tick."""
     api.submit_sweep([RunConfig(seed=seed, method=method) for method in ("cw", "weak") for seed in (0, 1)], "two")
@@ -259,8 +262,7 @@ def test_a_run_opens_by_its_button_and_by_nothing_else(stranger: Page, desk: str
     assert page.url == f"{desk}/?method=CW&method=Weak+labels"
 
     def click(across: int, line: int) -> None:
-        grid = page.locator('[data-stale="false"] [data-testid="stDataFrame"]').first
-        grid.click(position={"x": across, "y": line * LINE + LINE / 2})
+        grid_with(page, line).click(position={"x": across, "y": line * LINE + LINE / 2})
         page.wait_for_timeout(700)
 
     click(SETTING, 1)
@@ -292,7 +294,6 @@ def test_a_run_opens_by_its_button_and_by_nothing_else(stranger: Page, desk: str
     assert "/run?run=" in page.url
 
 
-@pytest.mark.timeout(120)
 def test_deleting_a_run_from_any_tab_ends_in_the_list(stranger: Page, desk: str) -> None:
     run = api.submit_run(RunConfig(seed=3)).run_id
     api.cancel_run(run)
@@ -304,7 +305,6 @@ def test_deleting_a_run_from_any_tab_ends_in_the_list(stranger: Page, desk: str)
     assert runs() == []
 
 
-@pytest.mark.timeout(180)
 def test_a_form_and_the_next_change_to_it_survive_a_killed_server(visitor: Page, web: Web) -> None:
     """Two changes before it is killed, the next one as soon as the browser allows it: all three are there then."""
     page = visitor
@@ -313,7 +313,7 @@ def test_a_form_and_the_next_change_to_it_survive_a_killed_server(visitor: Page,
     choose(page, "methods", "Human")
     settled(page, {"name": "before", "methods": ["weak", "cw", "human"]})
     web.end(signal.SIGKILL)
-    expect(page.get_by_text("Connection error")).to_be_attached(timeout=60_000)
+    expect(page.get_by_text("Connection error")).to_be_attached()
     title = page.get_by_role("dialog").locator("h2")
     assert title.evaluate("h => getComputedStyle(h, '::after').content") == '"The dashboard is restarting"'
     web.start()
@@ -323,7 +323,6 @@ def test_a_form_and_the_next_change_to_it_survive_a_killed_server(visitor: Page,
     expect(queue(6, page)).to_be_enabled()
 
 
-@pytest.mark.timeout(120)
 def test_what_is_below_a_list_stays_where_it_is_when_the_list_is_left(visitor: Page, desk: str) -> None:
     """Else a click on it, which leaves the list, would let go of the mouse over something else."""
     page = visitor
@@ -333,12 +332,20 @@ def test_what_is_below_a_list_stays_where_it_is_when_the_list_is_left(visitor: P
         page.get_by_role("tab", name=tab, exact=True).click()
         ready(page, "New run")
         field = widget(page, name).get_by_role("combobox")
-        heights = []
-        for there in (field, page.get_by_role("heading", name="New run")):
-            there.click()
-            page.keyboard.press("Escape")
+        field.click()
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(300)
+        before = height(page, name)
+        page.get_by_role("heading", name="New run").click()
+        page.keyboard.press("Escape")
+        for _ in range(30):  # while it is drawn it may be another one
             page.wait_for_timeout(300)
-            box = widget(page, name).bounding_box()
-            assert box is not None
-            heights.append(box["height"])
-        assert heights[0] == heights[1], name
+            if height(page, name) == before:
+                break
+        assert height(page, name) == before, name
+
+
+def height(page: Page, name: str) -> float:
+    box = widget(page, name).bounding_box()
+    assert box is not None
+    return box["height"]

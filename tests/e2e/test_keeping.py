@@ -4,7 +4,6 @@ import os
 import re
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from cwpo.config.run import RunConfig
@@ -12,7 +11,7 @@ from db import queries
 from db.records.keeping import KeptRun
 from db.repositories import stages
 from tests.e2e.test_dashboard import go, ready
-from tests.e2e.test_journeys import LINE, TICK
+from tests.e2e.test_journeys import LINE, TICK, grid_with
 from workers import api
 from workers.machine.database import reading, writing
 from workers.queue import lease
@@ -33,11 +32,8 @@ def look(page: Page, name: str) -> None:
 
 def tick(page: Page, *lines: int) -> None:
     """Click into the first column of these lines of the grid."""
-    grid = page.get_by_test_id("stDataFrame").first
-    expect(grid).to_be_visible()
-    page.wait_for_timeout(700)
     for line in lines:
-        grid.click(position={"x": TICK, "y": line * LINE + LINE / 2})
+        grid_with(page, line).click(position={"x": TICK, "y": line * LINE + LINE / 2})
         page.wait_for_timeout(400)
 
 
@@ -58,7 +54,6 @@ def finished(seed: int, **over: object) -> int:
     return run_id
 
 
-@pytest.mark.timeout(180)
 def test_ticked_runs_are_marked_put_away_and_brought_back(stranger: Page, desk: str) -> None:
     """Tag, name, note, pin, archive and delete from the list, each with its way back."""
     run = finished(1, name="first")
@@ -110,7 +105,6 @@ def test_ticked_runs_are_marked_put_away_and_brought_back(stranger: Page, desk: 
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
 
 
-@pytest.mark.timeout(120)
 def test_a_run_carries_its_marks_and_what_is_written_stays_text(stranger: Page, desk: str) -> None:
     run = finished(2)
     page = stranger
@@ -141,7 +135,6 @@ def test_a_run_carries_its_marks_and_what_is_written_stays_text(stranger: Page, 
     look(page, "run-paused")
 
 
-@pytest.mark.timeout(180)
 def test_the_queue_is_arranged_and_paused_as_a_whole(visitor: Page, desk: str) -> None:
     """Three queued runs; a worker that asks meanwhile gets nothing, and then the run that was moved to the front."""
     ids = [api.submit_run(RunConfig.parse({"seed": seed, "salt": str(seed)})).run_id for seed in (1, 2, 3)]

@@ -99,7 +99,6 @@ def test_two_people_at_once_vote_on_different_pairs(browser: Browser, desk: Desk
         context.close()
 
 
-@pytest.mark.timeout(300)
 def test_every_vote_shown_as_saved_is_there_once(visitor: Page, desk: Desk) -> None:
     """Although the web process is killed in the middle of votes; benchmarks/votes.py does it with 500."""
     before = desk.web.process

@@ -56,7 +56,6 @@ def has(page: Page, words: str) -> None:
     expect(page).to_have_url(re.compile(words))
 
 
-@pytest.mark.timeout(300)
 def test_a_run_is_looked_at_from_its_curves_to_its_command(visitor: Page, desk: str) -> None:
     page = visitor
     page.goto(f"{desk}/run?run=1&curve_smoothing=0.9")
@@ -98,7 +97,6 @@ def test_a_run_is_looked_at_from_its_curves_to_its_command(visitor: Page, desk: 
     has(page, "batch_of=")
 
 
-@pytest.mark.timeout(300)
 def test_a_log_is_searched_and_saved_and_the_command_reproduces_the_run(visitor: Page, desk: str) -> None:
     """The file that the page gives is the run: its configuration has the same hash."""
     page = visitor
@@ -125,7 +123,6 @@ def test_a_log_is_searched_and_saved_and_the_command_reproduces_the_run(visitor:
         assert given.hash() == queries.get_run(session, 1).config_hash
 
 
-@pytest.mark.timeout(300)
 def test_a_run_that_waits_says_when_it_will_be_done(visitor: Page, desk: str) -> None:
     lease.beat_idle({1: os.getpid()})
     page = visitor

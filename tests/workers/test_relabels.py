@@ -43,7 +43,6 @@ def counts(run: int) -> tuple[int, int]:
     return found["annotator"][run]["pairs"], found["labels"][run]["n"]
 
 
-@pytest.mark.timeout(300)
 def test_a_run_with_a_set_learns_from_its_pairs_and_labels_the_others(workplace: Workplace) -> None:
     """Five labels move to the labeled part, one pair is dropped; GRA with them minus without is said per 100 labels."""
     with workplace.supervisor(workers=1):

@@ -183,5 +183,5 @@ def _opened(page: Page, address: str, deep: bool) -> tuple[float, float]:
 
 
 def _drawn(page: Page) -> None:
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
-    expect(page.get_by_role("heading", level=1).first).to_be_visible(timeout=60_000)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.get_by_role("heading", level=1).first).to_be_visible()

@@ -1,7 +1,6 @@
 """YAML of anybody: plain values are read, everything that grows, hides or hangs is one sentence at once."""
 
 import ast
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from cwpo.bounds.yaml_text import YamlError
 from cwpo.config.run import MOST_RUNS, expand, override
 from cwpo.config.sweep import sweep
 from cwpo.errors import ConfigError
+from tests import clocks
 from workers.cli.config_file import read_config
 
 ROOT = Path(__file__).parents[3]
@@ -61,14 +61,13 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_yaml_is_a_sentence_at_once_wherever_it_is_given(name: str, tmp_path: Path) -> None:
     text, sentence = HOSTILE[name]
-    began = time.process_time()
-    with pytest.raises(YamlError, match=sentence) as error:
-        yaml_text.read(text)
-    assert str(error.value) in read_yaml(text)[1][""]
     (tmp_path / "run.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=sentence):
-        read_config(tmp_path / "run.yaml", ())
-    assert time.process_time() - began < 2
+    with clocks.computing(2):
+        with pytest.raises(YamlError, match=sentence) as error:
+            yaml_text.read(text)
+        assert str(error.value) in read_yaml(text)[1][""]
+        with pytest.raises(ConfigError, match=sentence):
+            read_config(tmp_path / "run.yaml", ())
 
 
 def test_a_file_is_never_read_beyond_its_bound(tmp_path: Path) -> None:
@@ -114,13 +113,12 @@ def test_a_list_that_stands_in_two_places_is_written_twice() -> None:
 def test_combinations_are_counted_before_any_is_made() -> None:
     """Nine lists of ten would be a thousand million runs."""
     values = {"align": {f"field_{at}": list(range(10)) for at in range(9)}}
-    began = time.process_time()
-    with pytest.raises(ConfigError, match=f"make 1,000,000,000 runs; queue at most {MOST_RUNS:,} at once"):
-        expand(values)
-    assert "1,000,000,000 runs" in next(iter(sweep(values).problems.values()))
-    with pytest.raises(ConfigError, match="more than a trillion"):
-        expand({f"field_{at}": [1, 2, 3] for at in range(3_000)})
-    assert time.process_time() - began < 1
+    with clocks.computing(1):
+        with pytest.raises(ConfigError, match=f"make 1,000,000,000 runs; queue at most {MOST_RUNS:,} at once"):
+            expand(values)
+        assert "1,000,000,000 runs" in next(iter(sweep(values).problems.values()))
+        with pytest.raises(ConfigError, match="more than a trillion"):
+            expand({f"field_{at}": [1, 2, 3] for at in range(3_000)})
 
 
 def test_a_name_of_a_thousand_parts_is_no_field() -> None:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from cwpo.data.filtering import Tally, usable_pairs
 from cwpo.data.profile.first_rows import first_rows
 from cwpo.data.readers.columns import columns_needed, reader_by, shaped
 from cwpo.errors import DataError
+from tests import clocks
 from tests.cwpo.data.hostile_files import FILES
 
 SECONDS = 2.0  # of computing
@@ -37,18 +37,18 @@ def test_there_are_many_of_them() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_a_hostile_file_is_a_sentence_within_two_seconds(name: str, tmp_path: Path) -> None:
     path = FILES[name](tmp_path)
-    began = time.process_time()
-    try:
-        read_all(path)
-    except DataError as error:
-        said = str(error)
-        assert len(said) < 1_000
-        assert "\n" not in said
-        assert "Traceback" not in said
-        assert path.name[:40].split("\0")[0] in said
-    else:
-        assert name.startswith("a damaged parquet"), "it was read"  # bits that change a letter are no damage
-    assert time.process_time() - began < SECONDS
+    with clocks.computing(SECONDS):
+        try:
+            read_all(path)
+        except DataError as error:
+            said = str(error)
+        else:
+            assert name.startswith("a damaged parquet"), "it was read"  # bits that change a letter are no damage
+            return
+    assert len(said) < 1_000
+    assert "\n" not in said
+    assert "Traceback" not in said
+    assert path.name[:40].split("\0")[0] in said
 
 
 def test_hostile_files_take_little_memory(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_hostile_files_take_little_memory(tmp_path: Path) -> None:
         print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024)
     """)
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=400, check=True
     )
     assert int(done.stdout) < MOST_MEMORY
 

@@ -50,7 +50,7 @@ def pushed(hub: Hub, home: Path, *pushes: tuple[Path, str, dict[str, Any]], **ch
     given = json.dumps([(str(place), repo, options) for place, repo, options in pushes])
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("pusher.py"))], input=given, text=True, capture_output=True,
-        env=client(hub, home, **changes), timeout=120, check=False, cwd=ROOT,
+        env=client(hub, home, **changes), timeout=400, check=False, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert TOKEN not in done.stdout + done.stderr
@@ -81,7 +81,7 @@ def test_a_pushed_model_is_loaded_back_with_the_trained_logits(
         )
     )
     loaded = subprocess.run(
-        [sys.executable, "-c", code], env=client(hub, tmp_path / "other"), text=True, capture_output=True, timeout=120,
+        [sys.executable, "-c", code], env=client(hub, tmp_path / "other"), text=True, capture_output=True, timeout=400,
         check=False,
     )  # fmt: skip
     assert loaded.returncode == 0, loaded.stderr[-3000:]

@@ -170,7 +170,7 @@ def ask(hub: Hub, tmp_path: Path) -> Ask:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]

@@ -149,7 +149,7 @@ for check in (machine.check_limit, lambda: machine.check_left("align")):
 
 def test_a_limit_of_address_space_is_said_before_anything_is_computed() -> None:
     said = subprocess.run(
-        [sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=300, check=True
     ).stdout
     limit, left = said.splitlines()
     assert "of address space (`ulimit -v`), and computing takes 3 GB at least: raise the limit" in limit

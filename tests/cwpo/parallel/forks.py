@@ -14,7 +14,7 @@ from torch import distributed
 from cwpo.parallel.group import Group
 from cwpo.parallel.ranks import Ranks
 
-PATIENCE = 60  # seconds; a rank that asks alone fails instead of hanging
+PATIENCE = 300  # seconds; a rank that asks alone fails instead of hanging
 
 
 def on_ranks(size: int, folder: Path, work: Callable[[Ranks], Any]) -> list[Any]:

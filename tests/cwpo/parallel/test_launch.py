@@ -16,6 +16,7 @@ from cwpo.parallel import process
 from cwpo.parallel.killed import memory_kills
 from cwpo.parallel.launch import compute_in_ranks
 from cwpo.stages.execute import Computed
+from tests import clocks
 from tests.cwpo import stage
 from tests.cwpo.recording import RecordingReporter
 
@@ -72,12 +73,11 @@ def test_a_rank_waits_for_a_full_disk_and_says_so_until_it_is_asked_to_stop(tmp_
 
 def test_fifty_megabytes_on_stderr_neither_block_nor_stay_in_memory(tmp_path: Path) -> None:
     before = psutil.Process().memory_info().rss
-    began = time.monotonic()
-    assert compute(tmp_path / "a", "is_loud").ranks == 2
-    with pytest.raises(DataError) as raised:
-        compute(tmp_path / "b", "fails_loudly")
+    with clocks.lasting(60):
+        assert compute(tmp_path / "a", "is_loud").ranks == 2
+        with pytest.raises(DataError) as raised:
+            compute(tmp_path / "b", "fails_loudly")
     assert str(raised.value) == "No pair is left."
-    assert time.monotonic() - began < 60
     assert psutil.Process().memory_info().rss - before < 20 * 2**20
     notes = "\n".join(raised.value.__notes__)
     assert "and the last line" in notes
@@ -97,12 +97,10 @@ def test_fifty_megabytes_on_stderr_neither_block_nor_stay_in_memory(tmp_path: Pa
 def test_one_rank_ends_all_and_its_reason_is_the_one_that_is_told(
     tmp_path: Path, act: str, kind: type[CwpoError], sentence: str
 ) -> None:
-    began = time.monotonic()
-    with pytest.raises(kind) as raised:
+    with clocks.lasting(60), pytest.raises(kind) as raised:
         compute(tmp_path, act)
     assert str(raised.value).startswith(sentence)
     assert type(raised.value) is kind
-    assert time.monotonic() - began < 60
     if act == "second_is_killed" and memory_kills() is not None:
         assert getattr(raised.value, "outside", False)
     if act == "second_has_a_bug":
@@ -122,8 +120,8 @@ def test_a_rank_reads_texts_on_several_cores_where_it_has_a_card_and_numbers_car
 
 
 def test_a_rank_that_is_stopped_is_noticed_by_its_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CWPO_RANK_SILENCE", "8")
-    with pytest.raises(RanksLost, match=r"^Rank 1 of 2 gave no sign of life for 8 s"):
+    monkeypatch.setenv("CWPO_RANK_SILENCE", "20")
+    with pytest.raises(RanksLost, match=r"^Rank 1 of 2 gave no sign of life for 20 s"):
         compute(tmp_path, "second_is_stopped")
 
 
@@ -177,16 +175,16 @@ def test_ranks_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path)], env={**os.environ, "ACT": "starts_a_child"}
     )
-    deadline = time.monotonic() + 60
+    deadline = clocks.monotonic() + 300
     while len(children := ranks_of(parent.pid)) < 4:  # two ranks, and what each of them started
-        assert time.monotonic() < deadline
+        assert clocks.monotonic() < deadline
         time.sleep(0.05)
     ranks = [child for child in children if child.name() != "sleep"]
     parent.kill()
-    parent.wait(10)
-    deadline = time.monotonic() + 5
+    parent.wait(60)
+    deadline = clocks.monotonic() + 60
     while any(map(lives, ranks)):
-        assert time.monotonic() < deadline
+        assert clocks.monotonic() < deadline
         time.sleep(0.02)
     for child in children:
         if lives(child):

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from cwpo.parallel.ranks import ALONE
+from cwpo.training import saving
 from cwpo.training.checkpoints import CHECKPOINT, ExtraState, Training, load_checkpoint, whole_checkpoints
 from cwpo.training.saving import SHARE, Saver, taken
 from tests.cwpo.stage import TRAIN, context
@@ -57,23 +57,29 @@ def test_what_is_written_is_the_state_of_its_step_though_training_goes_on(tmp_pa
         assert found.extra.values == {"epoch": 2}
 
 
-def test_the_interval_grows_until_checkpoints_cost_three_percent(tmp_path):
+def test_the_interval_grows_until_checkpoints_cost_three_percent(tmp_path, monkeypatch):
     """A copy that takes 60 ms may be made every two seconds; the configured interval is the least."""
+    clock = SimpleNamespace(now=0.0, thread_time=lambda: 0.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(saving, "time", clock)
 
     @dataclass
     class Slow(Training):
         def tensors(self):
-            time.sleep(0.06)
+            clock.now += 0.06
             return super().tensors()
 
     saver = saver_of(training(kind=Slow), tmp_path / "slow", 0.05)
-    time.sleep(0.05)
+    assert not saver.due()
+    clock.now += 0.05
     assert saver.due()
     saver.save(1, whole=False)
     saver.close()
-    time.sleep(0.1)
+    clock.now += 1.9
     assert not saver.due()
-    assert saver.interval >= 0.06 / SHARE
+    assert saver.interval == pytest.approx(0.06 / SHARE)
+    clock.now += 0.2
+    assert saver.due()
     quick = saver_of(training(), tmp_path / "quick", 1000.0)
     quick.save(1, whole=False)
     quick.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from cwpo.bounds import yaml_text
 from cwpo.config.run import merged
@@ -22,7 +23,7 @@ def run_demo(home: Path, config: Path, **own: str) -> "subprocess.CompletedProce
         "CWPO_HOME": str(home), "DEMO_EXIT": "1", "WORKERS": "2", "PORT": str(free_port(18900)[0]), **own,
     }  # fmt: skip
     command = [sys.executable, "-m", "workers.cli.main", "demo", "--config", str(config)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800)
 
 
 def home_of(process: psutil.Process) -> str | None:
@@ -33,6 +34,7 @@ def home_of(process: psutil.Process) -> str | None:
         return None
 
 
+@pytest.mark.timeout(1_800)
 def test_demo_ends_with_the_table_and_reuses_everything_when_called_again(
     tmp_path: Path, materials: dict[str, Any]
 ) -> None:

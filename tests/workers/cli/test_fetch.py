@@ -184,7 +184,7 @@ def written(path: Path, values: dict[str, Any]) -> str:
 
 def python(script: str, arguments: list[str], variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", script, *arguments]
-    return subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
 
 
 def test_what_is_fetched_runs_to_its_result_without_the_hub(hub: Hub, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from cwpo.config.run import RunConfig
 from cwpo.errors import DataError
 from cwpo.report.numbers import interval, number, percent
 from cwpo.stages import execute
-from tests.workers.workplace import Workplace
+from tests.workers.workplace import Workplace, wait_for
 from workers import api
 from workers.cli import config_file, console, main
 from workers.queue import job, lease
@@ -147,14 +147,20 @@ def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) ->
 def test_a_piped_run_says_how_far_a_slow_stage_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also before the stage reports anything: the interval, 30 s, is shortened to a twentieth of the stage's time."""
+    """Also before the stage reports anything. The interval, 30 s, is shortened; each part of the stage goes on until it
+    was said five times how far it is."""
     monkeypatch.setattr(console, "SAY_EVERY", 0.1)
+    said: list[str] = []
+    how_far = console._how_far
+    monkeypatch.setattr(console, "_how_far", lambda row: said.append(how_far(row)) or said[-1])
 
     def slow(ctx: Any) -> dict[str, Any]:
-        time.sleep(1.0)
+        began = time.monotonic()
+        wait_for(lambda: sum("started" in line for line in said) >= 5)
+        assert time.monotonic() - began > 0.4
         ctx.reporter.progress(3, 40, "rows")
         ctx.reporter.metrics(3, {"loss": 0.5})
-        time.sleep(1.0)
+        wait_for(lambda: sum("loss" in line for line in said) >= 6)  # the fifth of them is printed by now
         raise DataError("Nothing usable is left.")
 
     monkeypatch.setattr(execute, "executor", lambda kind: slow)
@@ -199,7 +205,7 @@ def test_run_writes_everything_and_needs_neither_redis_nor_database(workplace: W
         "print([m for m in ('rq', 'redis', 'sqlalchemy', 'streamlit') if m in sys.modules])\nsys.exit(code)"
     )
     command = [sys.executable, "-c", script, "run", str(config), "--set", "seed=3", "--json", str(out)]
-    done = subprocess.run(command, env=workplace.environment, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, env=workplace.environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     written = json.loads(out.read_text())

@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import psutil
 import pytest
 from redis.exceptions import RedisError
 
+from tests import clocks
 from tests.workers.workplace import descendants, lives, wait_for
 from workers.cli import stack
 from workers.cli.launch import kept
@@ -83,12 +83,12 @@ def test_embedded_redis_keeps_nothing_and_starts_over_what_an_earlier_version_le
     process = subprocess.Popen(stack.redis_command(prepared.redis_url))
     try:
         redis = connect(prepared.redis_url)
-        wait_for(lambda: process.poll() is not None or _pings(redis), 20)
+        wait_for(lambda: process.poll() is not None or _pings(redis))
         assert process.poll() is None
         redis.lpush("ring", "1")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         shutil.rmtree(prepared.socket_dir)
     assert [path.name for path in old.iterdir()] == ["mine.txt"]
 
@@ -163,7 +163,7 @@ def test_wrong_setting_is_a_sentence_before_anything_starts(
 
 def test_process_that_ended_is_not_alive() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
-    wait_for(lambda: not is_alive(child.pid), 20)  # also as a zombie
+    wait_for(lambda: not is_alive(child.pid))  # also as a zombie
     child.wait()
 
 
@@ -182,7 +182,7 @@ def started(home: Path) -> subprocess.Popen[bytes]:
         assert process.poll() is None, (home / "log").read_text()
         return answers(home)
 
-    wait_for(up, 90)
+    wait_for(up)
     return process
 
 
@@ -206,21 +206,21 @@ def named(launcher: int, name: str) -> list[psutil.Process]:
 def test_a_killed_dashboard_or_redis_comes_back_and_the_workers_stay(home: Path) -> None:
     process = started(home)
     try:
-        wait_for(lambda: all(named(process.pid, name) for name in ("redis-server", "streamlit", "workers")), 60)
+        wait_for(lambda: all(named(process.pid, name) for name in ("redis-server", "streamlit", "workers")))
         workers = {child.pid for child in named(process.pid, "workers")}
         for name in ("streamlit", "redis-server"):
             (old,) = named(process.pid, name)
             old.kill()
-            wait_for(lambda name=name, old=old: [c.pid for c in named(process.pid, name)] not in ([], [old.pid]), 20)
-        wait_for(lambda: answers(home), 60)
+            wait_for(lambda name=name, old=old: [c.pid for c in named(process.pid, name)] not in ([], [old.pid]))
+        wait_for(lambda: answers(home))
         redis = connect(str(stack.running_stack(home)["redis_url"]))  # type: ignore[index]
-        wait_for(lambda: _pings(redis), 20)
+        wait_for(lambda: _pings(redis))
         assert process.poll() is None
         assert workers & {child.pid for child in named(process.pid, "workers")}
         assert "starting it again" in (home / "log").read_text()
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
 
 
 def _pings(redis: Any) -> bool:
@@ -231,9 +231,8 @@ def _pings(redis: Any) -> bool:
 
 
 def test_a_program_that_never_starts_is_given_up() -> None:
-    began = time.monotonic()
-    assert kept.keep_running("nothing", [sys.executable, "-c", "raise SystemExit(7)"]) == 7
-    assert time.monotonic() - began < 30
+    with clocks.lasting(30):
+        assert kept.keep_running("nothing", [sys.executable, "-c", "raise SystemExit(7)"]) == 7
 
 
 def test_a_program_that_is_killed_is_started_again_however_often(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,13 +251,12 @@ def test_a_program_that_is_killed_is_started_again_however_often(home: Path, mon
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_ending_the_launcher_ends_every_process_it_started(home: Path, ending: signal.Signals) -> None:
     process = started(home)
-    wait_for(lambda: all(named(process.pid, name) for name in SERVICES), 60)
+    wait_for(lambda: all(named(process.pid, name) for name in SERVICES))
     family = descendants(process.pid)
-    asked = time.monotonic()
-    process.send_signal(ending)
-    process.wait(15)
-    wait_for(lambda: not any(map(lives, family)), 10)
-    assert time.monotonic() - asked < 15
+    with clocks.lasting(15):
+        process.send_signal(ending)
+        process.wait(120)
+        wait_for(lambda: not any(map(lives, family)))
     if ending == signal.SIGINT:
         assert process.returncode == 0
         assert not stack.stack_file(home).exists()
@@ -283,4 +281,4 @@ def _starts_again_over_what_was_killed(home: Path) -> None:
         assert connect(now["redis_url"]).ping()
     finally:
         again.send_signal(signal.SIGINT)
-        assert again.wait(20) == 0
+        assert again.wait(120) == 0

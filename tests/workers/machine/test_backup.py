@@ -102,14 +102,16 @@ def test_a_backup_holds_one_moment_while_others_write(database_address: str, tmp
     """Each of the runs that are submitted meanwhile is in it with all of its stages, or not at all."""
     engines = make_engines(database_address)
     submit(engines)
-    end = threading.Event()
+    begun, end = threading.Event(), threading.Event()
 
     def go_on() -> None:
         while not end.wait(0.002):
             submit(engines, align=uuid4().hex)
+            begun.set()
 
     writer = threading.Thread(target=go_on)
     writer.start()
+    assert begun.wait(120)
     with installation(tmp_path / "old", database_address):
         for number in range(2):
             backup.write(tmp_path / f"{number}.backup")

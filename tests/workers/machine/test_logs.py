@@ -167,7 +167,7 @@ def test_the_launchers_output_is_json_too_whatever_a_service_prints(tmp_path: Pa
     )
     done = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, "CWPO_LOG": "json"}, capture_output=True, text=True,
-        timeout=60, check=True,
+        timeout=300, check=True,
     )  # fmt: skip
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["message"] for line in found] == ["ours", "plain", "lines", "started"]

@@ -34,7 +34,7 @@ def done(job: Job) -> data.State:
         state = data.state(job)
         return state if state.status not in (profiles.RUNNING, profiles.NONE) else None
 
-    state: data.State = wait_for(ended, 60)
+    state: data.State = wait_for(ended)
     return state
 
 
@@ -75,7 +75,7 @@ def test_a_process_that_is_stopped_or_killed_is_seen_and_started_again(
         data.start(others[-1])
     for one in (job, *others):
         data.stop(one)
-    wait_for(lambda: data.state(job).status == profiles.STOPPED, 20)
+    wait_for(lambda: data.state(job).status == profiles.STOPPED)
     monkeypatch.setattr(profiles, "start_apart", real)
     data.start(job)
     assert done(job).status == profiles.DONE

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.servers import free_port
+
 
 class Relay:
     """Passes bytes on to a port of this machine. `loses`: answers to requests whose first line has this are lost after
@@ -14,9 +16,7 @@ class Relay:
 
     def __init__(self, to: int) -> None:
         self.to = to
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.asked: list[str] = []
         self.loses = ""
         self.lost = 0

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.servers import SHORT, NoServer
+from tests.servers import SHORT, NoServer, free_port
 
 TOKEN = "w-s3cr3t"
 START_SECONDS = 240  # MLflow imports much before it serves
@@ -25,14 +24,8 @@ Points = list[tuple[str, int, float]]
 def ask(url: str, body: Mapping[str, Any] | None = None, **headers: str) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return json.loads(answer.read())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -68,14 +61,14 @@ def _serving(command: list[str], own: Mapping[str, str], port: int, asked: str) 
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
-        with suppress(OSError), urllib.request.urlopen(url, timeout=5):
+        with suppress(OSError), urllib.request.urlopen(url, timeout=60):
             return
         if process.poll() is not None or time.monotonic() > deadline:
             raise NoServer(f"{url} is not served: {log.read_text()[-2000:]}")

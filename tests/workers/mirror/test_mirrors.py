@@ -17,6 +17,7 @@ from sqlalchemy import delete, select
 from cwpo.errors import ConfigError
 from db.models import Setting
 from db.repositories.keeping import mirrors
+from tests.servers import free_port
 from tests.workers.mirror import serving, wandb_files
 from tests.workers.mirror.relay import Relay, relay
 from tests.workers.mirror.trackers import MlflowTracker, Tracker, TrackioTracker
@@ -94,10 +95,10 @@ def test_a_killed_process_or_a_lost_answer_leaves_nothing_twice_and_nothing_out(
     command = [sys.executable, "-m", "workers.cli.main", "mirror", "--to", tracker.name, str(run_id)]
     process = subprocess.Popen(command, start_new_session=True)
     try:
-        wait_for(lambda: door.lost, 60)
+        wait_for(lambda: door.lost)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
     door.holds = False
     sender = Sender(place_of(tracker))
     assert sender.take_turn() is None  # who was killed has it for two minutes
@@ -156,13 +157,13 @@ def test_threads_keep_every_chosen_place_up_to_date(
     stop = threading.Event()
     threads = keep.start(places.chosen(), stop)
     try:
-        wait_for(looked, 30)
+        wait_for(looked)
         _, points = finished("a", 3)
-        wait_for(lambda: is_complete(tracker), 60)
+        wait_for(lambda: is_complete(tracker))
     finally:
         stop.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
     assert tracker.run().points == points
 
 
@@ -212,7 +213,7 @@ def test_a_place_that_is_away_is_one_sentence_without_what_is_secret(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_id, _ = finished("a", 2)
-    monkeypatch.setenv("TRACKIO_SERVER_URL", f"http://127.0.0.1:{serving.free_port()}/?write_token={serving.TOKEN}")
+    monkeypatch.setenv("TRACKIO_SERVER_URL", f"http://127.0.0.1:{free_port()}/?write_token={serving.TOKEN}")
     assert command_line(["mirror", "--to", "trackio", str(run_id)]) == 1
     assert capsys.readouterr().err == "cwpo: 127.0.0.1 cannot be reached (Connection refused).\n"
     with reading() as session:

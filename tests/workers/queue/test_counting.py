@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from cwpo.parallel import killed as counting
+from tests.workers.workplace import wait_for
 from workers.machine import killed
 from workers.machine.killed import Cause, RecentKills
 from workers.queue import supervisor
@@ -35,8 +37,17 @@ def test_a_worker_that_waits_for_its_job_process_counts_meanwhile(counts: Path) 
     worker._memory_kills = RecentKills()
     counts.write_text("oom_kill 6\n")
     usual = signal.getsignal(signal.SIGALRM)
-    job = subprocess.Popen([sys.executable, "-c", "import os, time; time.sleep(0.6); os.kill(os.getpid(), 9)"])
+    job = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     worker._horse_pid = job.pid
+    kills = worker._memory_kills
+
+    def end() -> None:
+        try:
+            wait_for(lambda: kills.before == 6)
+        finally:
+            os.kill(job.pid, signal.SIGKILL)
+
+    threading.Thread(target=end).start()
     _, status, _ = worker.wait_for_horse()
     assert status is not None
     assert os.WTERMSIG(status) == signal.SIGKILL

@@ -45,7 +45,7 @@ def wanted(run: int, **changes: object) -> Wanted:
 
 
 def ended(run: int) -> Export:
-    wait_for(lambda: models.exports(run)[0].status != RUNNING, 120)
+    wait_for(lambda: models.exports(run)[0].status != RUNNING)
     return models.exports(run)[0]
 
 

@@ -14,12 +14,14 @@ from cwpo.bounds import yaml_text
 from cwpo.training.checkpoints import whole_checkpoints
 from db import queries
 from db.models import Worker
+from tests import clocks
 from tests.workers.workplace import Workplace, descendants, horse_of, lives, wait_for, worker_processes
 from workers import api
 from workers.machine.database import reading, writing
 from workers.queue import doorbell
 
 LONG = {"align": {"epochs": 100, "lr": 1e-3, "batch_size": 16}, "execution": {"checkpoint_seconds": 0.5}}
+ENDLESS = {**LONG, "align": {**LONG["align"], "epochs": 5_000}}  # for runs that are cancelled in the end
 NOTICED = 60.0  # seconds, promised
 
 
@@ -48,16 +50,15 @@ def test_killed_worker_is_noticed_and_its_stage_resumed_bit_for_bit(both_workpla
             folder = ArtifactStore(place.home / "artifacts").root / "checkpoints" / stage.fingerprint
             return bool(stage.status == "running" and stage.done) and bool(whole_checkpoints(folder))
 
-        wait_for(past_a_checkpoint, 90, every=0.05)
+        wait_for(past_a_checkpoint, every=0.05)
         worker = worker_processes(supervisor.pid)[0]
         horse = horse_of(worker)
         assert horse is not None
-        killed = time.monotonic()
-        os.kill(worker.pid, signal.SIGKILL)
-        doorbell.connect().flushall()
-        wait_for(lambda: not lives(horse), 2)  # it does not outlive its worker
-        wait_for(lambda: place.stage(run_id, "align").attempts == 2, NOTICED)
-        assert time.monotonic() - killed < NOTICED
+        with clocks.lasting(NOTICED):
+            os.kill(worker.pid, signal.SIGKILL)
+            doorbell.connect().flushall()
+            wait_for(lambda: not lives(horse), 20)  # it does not outlive its worker
+            wait_for(lambda: place.stage(run_id, "align").attempts == 2)
         place.wait_done(run_id)
         stage = place.stage(run_id, "align")
         family = descendants(supervisor.pid)
@@ -67,7 +68,7 @@ def test_killed_worker_is_noticed_and_its_stage_resumed_bit_for_bit(both_workpla
     assert first.first_step == 0
     assert second.first_step is not None
     assert 0 < second.first_step < (stage.total or 0)
-    assert other.wait(120) == 0, (place.home / "undisturbed" / "log").read_text()[-2000:]
+    assert other.wait(600) == 0, (place.home / "undisturbed" / "log").read_text()[-2000:]
     assert weights(place.home, stage.fingerprint) == weights(place.home / "undisturbed", stage.fingerprint)
     assert not any(map(lives, family))
     with reading() as session:
@@ -77,16 +78,18 @@ def test_killed_worker_is_noticed_and_its_stage_resumed_bit_for_bit(both_workpla
 
 def test_killed_job_process_is_replaced_at_once(workplace: Workplace) -> None:
     with workplace.supervisor(workers=1) as supervisor:
-        run_id = api.submit_run(workplace.config(**LONG)).run_id
-        wait_for(lambda: workplace.stage(run_id, "align").status == "running", 90, every=0.05)
+        run_id = api.submit_run(workplace.config(**ENDLESS)).run_id
+        wait_for(lambda: workplace.stage(run_id, "align").status == "running", every=0.05)
         horse = horse_of(worker_processes(supervisor.pid)[0])
         assert horse is not None
-        killed = time.monotonic()
-        os.kill(horse.pid, signal.SIGKILL)
-        wait_for(lambda: workplace.stage(run_id, "align").attempts == 2, 45)
-        assert time.monotonic() - killed < 45
+        with clocks.lasting(45):
+            os.kill(horse.pid, signal.SIGKILL)
+            wait_for(lambda: workplace.stage(run_id, "align").attempts == 2)
+        with reading() as session:
+            first, _ = queries.attempts(session, workplace.stage(run_id, "align").stage_id)
+        assert "killed from outside" in str(first.cause)  # whoever waited for its lease would not know that
         api.cancel_run(run_id)
-        wait_for(lambda: not descendants(worker_processes(supervisor.pid)[0].pid), 30)
+        wait_for(lambda: not descendants(worker_processes(supervisor.pid)[0].pid))
         assert workplace.run(run_id).status == "cancelled"
 
 
@@ -95,18 +98,19 @@ def test_dead_machine_is_noticed_when_its_lease_runs_out(workplace: Workplace) -
     process = subprocess.Popen(
         [sys.executable, "-m", "workers"], env={**workplace.environment, "WORKERS": "1"}, start_new_session=True
     )
-    wait_for(lambda: api.health().workers_alive == 1, 60)
-    run_id = api.submit_run(workplace.config(**LONG)).run_id
-    wait_for(lambda: workplace.stage(run_id, "align").status == "running", 90, every=0.05)
+    wait_for(lambda: api.health().workers_alive == 1)
+    run_id = api.submit_run(workplace.config(**ENDLESS)).run_id
+    wait_for(lambda: workplace.stage(run_id, "align").status == "running", every=0.05)
     family = descendants(process.pid)
     assert len(family) == 3  # worker, its job process, reaper
-    died = time.monotonic()
+    died, alive = time.monotonic(), clocks.monotonic()
     process.kill()
     process.wait()
-    wait_for(lambda: not any(map(lives, family)), 3)
+    wait_for(lambda: not any(map(lives, family)), 20)
     with writing() as session:
         session.execute(update(Worker).values(host="another"))
     with workplace.supervisor(workers=1):
-        wait_for(lambda: workplace.stage(run_id, "align").attempts == 2, NOTICED)
-        assert 30 < time.monotonic() - died < NOTICED
+        wait_for(lambda: workplace.stage(run_id, "align").attempts == 2)
+        assert time.monotonic() - died > 30
+        assert clocks.monotonic() - alive < NOTICED * clocks.contention() * clocks.slowness()
         api.cancel_run(run_id)

@@ -23,7 +23,7 @@ def test_sweep_trains_one_annotator_and_cwpo_run_reuses_all(both_workplaces: Wor
     assert (again.stages_new, again.stages_shared) == (0, planned.stages_shared + planned.stages_new)
     ids = [one.run_id for one in submitted]
     with place.supervisor(workers=2):
-        place.wait_done(*ids, seconds=240)
+        place.wait_done(*ids)
     with reading() as session:
         counts = {count.slot: count for count in queries.attempt_counts(session, ids)}
         attempts = {slot: (count.runs, count.stages, count.attempts) for slot, count in counts.items()}
