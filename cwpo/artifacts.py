@@ -21,9 +21,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cwpo.errors import ArtifactError, StoreError, is_disk_full
+from cwpo.errors import ArtifactError, Cancelled, StoreError, is_disk_full
 from cwpo.files import sha256_of, sync, written_aside
-from cwpo.full_disk import when_room
+from cwpo.full_disk import asked_to_stop, when_room
 from cwpo.object_store import MANIFEST, Manifest, ObjectStore
 
 log = logging.getLogger(__name__)
@@ -255,10 +255,16 @@ class ArtifactStore:
 
 
 class _Lock(FileLock):
-    """Its file is made when it is taken."""
+    """Its file is made when it is taken. A stage that waits for who has it can be stopped."""
 
     def acquire(self, *args: Any, **values: Any) -> Any:
-        return when_room(lambda: super(_Lock, self).acquire(*args, **values))
+        values.setdefault("cancel_check", asked_to_stop)
+        try:
+            return when_room(lambda: super(_Lock, self).acquire(*args, **values))
+        except Timeout as error:
+            if not asked_to_stop():
+                raise
+            raise Cancelled("Stopped while another process computed or fetched the same.") from error
 
 
 # Directories whose files this process has checked, and what they looked like then.
@@ -296,7 +302,8 @@ def content_files(folder: Path) -> list[Path]:
 
 
 def _write_manifest(folder: Path, fingerprint: str, meta: Mapping[str, Any]) -> None:
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    place = folder / MANIFEST  # where a write that met a full disk may have left the beginning of one
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p != place)
     table = {p.relative_to(folder).as_posix(): sha256_of(p) for p in files}
     manifest = {
         "fingerprint": fingerprint,
@@ -306,7 +313,7 @@ def _write_manifest(folder: Path, fingerprint: str, meta: Mapping[str, Any]) -> 
         "meta": dict(meta),
     }
     manifest[SEAL] = _seal(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+    place.write_text(json.dumps(manifest, indent=1, sort_keys=True))
 
 
 def _is_whole(manifest: Any) -> bool:

@@ -7,6 +7,7 @@ decided by `cwpo.errors.is_disk_full` alone. Free of torch.
 
 import functools
 import math
+import os
 import random
 import shutil
 import threading
@@ -35,11 +36,12 @@ class Patience:
     def __init__(
         self, folder: Path, say: Callable[[str], None], should_stop: Callable[[], bool], seconds: float | None
     ) -> None:
-        self._folder, self._say, self._should_stop = folder, say, should_stop
+        self._folder, self._say, self.should_stop = folder, say, should_stop
         self._seconds = PATIENCE if seconds is None else seconds
         self._lock = threading.Lock()
         self._said: float | None = None
         self._over = False  # it was waited in vain: nothing waits any more
+        self.waited = 0.0  # seconds, over all that waited
 
     def written(self, write: Callable[[], T], needs: int) -> T:
         """What `write` gives; the error of the full disk when the patience is over, Cancelled when asked to stop."""
@@ -56,18 +58,30 @@ class Patience:
                     self._over = True
                     raise
                 needs = max(needs, getattr(error, "needs", 0))
-                self._tell(needs)
+                folder = self._disk_of(error)
+                self._tell(needs, folder)
             else:
                 if began:
                     self._say(f"The disk has room again, after {time.monotonic() - began:.0f} s.")
                 return done
             self._wait(pause * random.uniform(0.5, 1.5), began)
             until = min(began + self._seconds, time.monotonic() + _UNSEEN)
-            while time.monotonic() < until and self._free() < needs:
+            while time.monotonic() < until and _free(folder) < needs:
                 self._wait(min(pause, 1.0), began)
             pause = min(2 * pause, LONGEST)
+            with self._lock:
+                self.waited += time.monotonic() - now
 
-    def _tell(self, needs: int) -> None:
+    def _disk_of(self, error: Exception) -> Path:
+        """The folder to make room in: that of the stage, or where the error says that another disk is full."""
+        name = getattr(error, "filename", None)
+        folder = Path(name).parent if isinstance(name, str) and os.path.isabs(name) else self._folder
+        try:
+            return self._folder if folder.stat().st_dev == self._folder.stat().st_dev else folder
+        except OSError:
+            return self._folder
+
+    def _tell(self, needs: int, folder: Path) -> None:
         now = time.monotonic()
         with self._lock:
             due = self._said is None or now - self._said >= _AGAIN
@@ -75,22 +89,23 @@ class Patience:
         if due:
             free = math.ceil(max(needs, 1) / _UNIT) * _UNIT / 1e9
             self._say(
-                f"The disk is full: waiting until {free:.1f} GB are free under {self._folder}; nothing is lost, and it "
+                f"The disk is full: waiting until {free:.1f} GB are free under {folder}; nothing is lost, and it "
                 "goes on by itself."
             )
 
     def _wait(self, seconds: float, began: float) -> None:
         until = min(time.monotonic() + seconds, began + self._seconds)
         while (left := until - time.monotonic()) > 0:
-            if self._should_stop():
+            if self.should_stop():
                 raise Cancelled("Stopped while the disk was full; what is kept is gone on from.")
             time.sleep(min(left, 0.2))
 
-    def _free(self) -> float:
-        try:
-            return shutil.disk_usage(self._folder).free
-        except OSError:
-            return math.inf
+
+def _free(folder: Path) -> float:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return math.inf
 
 
 _PATIENCE: ContextVar[Patience | None] = ContextVar("patience", default=None)
@@ -109,6 +124,28 @@ def waiting(
         yield
     finally:
         _PATIENCE.reset(token)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """In this block nothing waits: what is written is worth no waiting, or somebody else waits for it."""
+    token = _PATIENCE.set(None)
+    try:
+        yield
+    finally:
+        _PATIENCE.reset(token)
+
+
+def asked_to_stop() -> bool:
+    """Whether the stage that this thread works for is asked to stop."""
+    patience = _PATIENCE.get()
+    return patience is not None and patience.should_stop()
+
+
+def seconds_waited() -> float:
+    """How long this stage has waited for room by now."""
+    patience = _PATIENCE.get()
+    return 0.0 if patience is None else patience.waited
 
 
 def when_room(write: Callable[[], T], *, needs: int = 0) -> T:

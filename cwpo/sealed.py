@@ -73,21 +73,21 @@ def sealed_folder(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` to write files to: synced, read back and sealed, it gets that name when the block ends
     well. Whoever finds a folder of that name finds all of its files, or `damage_of` says what is wrong."""
     aside = folder.with_name(f"{folder.name}{PARTIAL}")
-    aside.mkdir(parents=True, exist_ok=True)
+    when_room(lambda: aside.mkdir(parents=True, exist_ok=True))
     try:
         yield aside
-        files = _files(aside)
+        files = [file for file in _files(aside) if file != aside / SEAL]
         for file in files:
             sync(file)
         table = {name: {"bytes": file.stat().st_size, "sha256": sha} for name, file, sha in _hashed(aside, files)}
         write_sealed(aside / SEAL, json.dumps(table, sort_keys=True).encode())
         sync(aside)
+        if folder.exists():
+            shutil.rmtree(folder)
+        when_room(lambda: os.rename(aside, folder))
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.rename(aside, folder)
     when_room(lambda: sync(folder.parent))
 
 

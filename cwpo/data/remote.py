@@ -14,6 +14,7 @@ from typing import Any
 
 from cwpo.errors import DataError
 from cwpo.files import write_whole
+from cwpo.full_disk import at_once
 from cwpo.models import hub
 
 ABOUT = ("README.md", "dataset_infos.json", ".huggingface.yaml")  # what says how the files of a repository are read
@@ -80,7 +81,7 @@ def _note(repository: hub.Repository, subset: str | None, files: Sequence[str]) 
     folder = hub.snapshot_folder("dataset", repository.repo_id, repository.commit)
     if not files or not all((folder / name).is_file() for name in files):
         return
-    with suppress(OSError):  # a cache that cannot be written to
+    with suppress(OSError), at_once():  # a cache that cannot be written to
         file = _note_file(repository, subset)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, json.dumps({"subset": subset, "files": sorted(files)}))

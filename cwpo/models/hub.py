@@ -16,6 +16,7 @@ from typing import Any, Literal
 from cwpo.bounds import json_text, paths
 from cwpo.errors import ConfigError, CwpoError, ModelError
 from cwpo.files import write_whole
+from cwpo.full_disk import at_once
 from cwpo.models.fetched.names import is_fetched
 from cwpo.models.given import folder as given
 
@@ -158,7 +159,7 @@ def _remember_ref(kind: RepoKind, repo_id: str, revision: str | None, commit: st
     name = revision or "main"
     if name == commit or ".." in name:
         return
-    with suppress(OSError):  # a cache that cannot be written to
+    with suppress(OSError), at_once():  # a cache that cannot be written to
         file = cache_folder(kind, repo_id) / "refs" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.is_file() or file.read_text().strip() != commit:

@@ -92,7 +92,7 @@ def of_stage(
         return None
     whole = shape.scorer if kind.scalar else shape.causal
     trained = 0 if not kind.trains else shape.adapter(lora) if lora else whole
-    return replace(need, host=host_bytes(shape, trained=trained, cards=cards, split=split, before=before))
+    return replace(need, host=host_bytes(shape, trained=trained, cards=cards, before=before))
 
 
 def _on_a_card(

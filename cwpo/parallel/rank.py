@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cwpo.config.environment import settings
-from cwpo.errors import CwpoError, is_of_a_card, is_out_of_memory, sentence_of
+from cwpo.errors import CwpoError, is_disk_full, is_of_a_card, is_out_of_memory, sentence_of
 from cwpo.parallel.lifeline import die_with_parent, end_with
 from cwpo.parallel.lines import Writer
 from cwpo.redaction import without_secrets
@@ -87,6 +87,7 @@ def described(error: Exception) -> dict[str, Any]:
         "sentence": sentence_of(error),
         "field": getattr(error, "field", None),
         "out_of_memory": no_memory,
+        "disk_full": is_disk_full(error),
         "card": no_memory and is_of_a_card(error),
         "of_the_group": follows,
         "at": time.monotonic(),

@@ -64,6 +64,8 @@ def rebuilt(told: dict[str, Any]) -> errors.CwpoError:
     sentence = str(told["sentence"])
     if told.get("out_of_memory"):
         return errors.OutOfMemory(sentence, card=bool(told["card"]))
+    if told.get("disk_full"):
+        return errors.NoRoom(sentence, needs=1)  # worth another try when there is room
     kind = next((_NAMED[name] for name in told["classes"] if name in _NAMED), errors.CwpoError)
     if kind is errors.ConfigError:
         return errors.ConfigError(told["field"], sentence.removeprefix(f"{told['field']}: "))

@@ -46,7 +46,7 @@ BATCH_RULE, ENGINE_RULE = 2, 2  # by which answers are made: in bf16 (engines/ba
 CARD_PAIRS = 1_000  # with human labels, that a judge is tried on
 CARD_HELDOUT = 0.2  # of the prompts, that a gold reward trained here is trained without to be tried on them
 QUESTION_VERSION = 1  # of what judge models are asked (cwpo/evaluation/judges/questions.py)
-SCORE_RULE = 2  # 2: logits of bf16 models are float32, and what is written in SteamSHP's question is text
+SCORE_RULE = 2  # 2: logits of bf16 models are float32 and their replies of BATCH_RULE 2; SteamSHP's question is text
 WORLD_VERSION = 1  # of the sandbox's prompts, behaviour and utility
 Role = Literal["annotator", "policy"]
 _MEMBER_SEEDS = 1_000  # between the members of an ensemble
@@ -378,7 +378,7 @@ def _judge_model(config: RunConfig, asked: JudgeConfig) -> JudgeModelSettings:
         seed=config.evaluation.seed,
         noise=asked.noise if simulated else 1.0,
         first_bias=asked.first_bias if simulated else 0.0,
-        rule=SCORE_RULE if local and asked.verdicts == "logits" and config.model.precision == "bf16" else 1,
+        rule=SCORE_RULE if local and config.model.precision == "bf16" else 1,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cwpo.full_disk import seconds_waited
 from cwpo.models.memory import free_memory
 from cwpo.stages.context import StageContext
 from cwpo.training.checkpoints import Training, rest_of, write_checkpoint, write_parts
@@ -46,7 +47,7 @@ class Saver:
 
     def save(self, step: int, *, whole: bool) -> None:
         """Copy the state after `step` steps and write it, behind the training or, with `whole`, before this returns."""
-        began = time.monotonic()
+        began, waited = time.monotonic(), seconds_waited()
         self.close()
         rest = rest_of(self._training, step)
         tensors = self._training.tensors() if self._split or self._training.ranks.is_first() else {}
@@ -61,7 +62,7 @@ class Saver:
             self._thread.start()
         else:
             self._write(copies, rest)
-            self._cost(time.monotonic() - began)
+            self._cost(time.monotonic() - began - (seconds_waited() - waited))  # a full disk is no cost of checkpoints
             self.close()
             self._training.ranks.barrier()
         self._saved = time.monotonic()

@@ -19,8 +19,9 @@ from cwpo.errors import ArtifactError, Cancelled, NoRoom, is_disk_full
 from cwpo.evaluation.judges.ledger import Ledger
 from cwpo.evaluation.judges.verdicts import Reply
 from cwpo.files import append_whole
-from cwpo.full_disk import waiting, when_room
+from cwpo.full_disk import at_once, waiting, when_room
 from cwpo.object_store import ObjectStore
+from cwpo.sealed import damage_of, sealed_folder
 from cwpo.training.checkpoints import whole_checkpoints
 from tests.cwpo.annotation.test_label_file import candidates, labeled, write
 from tests.cwpo.full_disks import FullDisk, full
@@ -78,7 +79,7 @@ def test_a_patience_that_is_over_gives_the_error_and_nothing_waits_again(tmp_pat
         began = time.monotonic()
         with pytest.raises(OSError, match="No space left"):
             when_room(lambda: when_room(disk.write))  # the outer one does not begin anew
-        assert 0.1 <= time.monotonic() - began < 2.0
+        assert time.monotonic() - began >= 0.1
         tries = disk.tries
         with pytest.raises(OSError, match="No space left"):
             when_room(disk.write)
@@ -152,7 +153,7 @@ def test_a_checkpoint_is_written_when_there_is_room_while_the_training_goes_on(
             with torch.no_grad():
                 state.model.weight.fill_(9.0)
             saver.close()
-    assert len(places.met) == 10, places.places()
+    assert len(places.met) == 9, places.places()
     assert [folder.name for folder in whole_checkpoints(tmp_path / "checkpoints")] == ["step-000000001"]
     done, found = stored(tmp_path)
     assert (done, bool((found.model.weight == 3.0).all())) == (1, True)
@@ -184,6 +185,88 @@ def test_an_artifact_is_placed_whole_when_there_is_room(tmp_path: Path, monkeypa
     ):
         (folder / "numbers").write_bytes(bytes(1000))
     assert place.find(TWO) is None
+
+
+def test_the_manifest_does_not_name_what_is_left_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk was full when its file was there and before its text was."""
+    place, disk = ArtifactStore(tmp_path / "artifacts"), Disk(0)
+    with monkeypatch.context() as patch, disk.waited(tmp_path):
+        places = FullDisk(place.root, patch, only=lambda where: where.startswith("open") and "manifest" in where)
+        with place.build(ONE) as folder:
+            (folder / "numbers").write_bytes(bytes(1000))
+    assert list(places.met.values()) == [3], places.met
+    assert place.damage(ONE) is None
+
+
+@pytest.mark.parametrize("named", ["rename", "open"])
+def test_a_sealed_folder_is_whole_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """Its seal never counts an earlier one; where nobody waits nothing is left."""
+    target, disk = tmp_path / "kept" / "step-1", Disk(0)
+
+    def write() -> None:
+        with sealed_folder(target) as folder:
+            (folder / "numbers").write_bytes(bytes(1000))
+
+    with monkeypatch.context() as patch, disk.waited(tmp_path):
+        places = FullDisk(tmp_path, patch, only=lambda where: where.startswith(named) and "numbers" not in where)
+        when_room(write)
+    assert places.met
+    assert damage_of(target) is None
+    with monkeypatch.context() as patch:
+        FullDisk(tmp_path, patch, only=lambda where: where.startswith("rename"))
+        with pytest.raises(OSError, match="No space left"):
+            write()
+    assert [folder.name for folder in target.parent.iterdir()] == []
+
+
+def test_to_wait_for_room_is_no_cost_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a training would write the next one hours later."""
+    monkeypatch.setattr(full_disk, "FIRST", 0.3)
+    monkeypatch.setattr(full_disk, "LONGEST", 0.3)
+    disk = Disk(0)
+    costs: list[float] = []
+    for full_for in (False, True):
+        with disk.waited(tmp_path), monkeypatch.context() as patch:
+            saver = saver_of(training(), tmp_path / str(full_for))
+            patch.setattr(saver, "_has_room", lambda tensors: False)
+            patch.setattr(saver, "_cost", costs.append)
+            if full_for:
+                FullDisk(tmp_path, patch, only=lambda where: where.startswith("mkdir") or "fsync" in where)
+            saver.save(1, whole=True)
+            waited = full_disk.seconds_waited()
+    assert waited > 1.0
+    assert max(costs) < waited / 2
+
+
+def test_what_is_worth_no_waiting_fails_at_once(tmp_path: Path) -> None:
+    disk = Disk(1)
+    with disk.waited(tmp_path):
+        with pytest.raises(OSError, match="No space left"), at_once():
+            when_room(disk.write)
+        assert disk.said == []
+        assert when_room(disk.write) == "written"
+
+
+def test_who_waits_for_anothers_lock_can_be_stopped(tmp_path: Path) -> None:
+    """The other may be waiting for room with the lock in its hand."""
+    place, disk = ArtifactStore(tmp_path / "artifacts"), Disk(0)
+    held = threading.Event()
+
+    def hold() -> None:
+        with ArtifactStore(tmp_path / "artifacts").lock(ONE):
+            held.set()
+            time.sleep(3.0)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(60)
+    disk.stop = True
+    with disk.waited(tmp_path), pytest.raises(Cancelled, match="another process"), place.lock(ONE):
+        pytest.fail("the other still holds it")
+    assert thread.is_alive()
+    thread.join()
 
 
 def test_a_download_into_the_store_goes_on_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from cwpo.models import memory_estimate
 from cwpo.models.shape import Shape
 from cwpo.models.sizes.fits import CONTEXT, COUNTS, Way, ways
 from cwpo.stages.graph import StageSpec
-from cwpo.stages.settings import LabelSettings, ScoreSettings
+from cwpo.stages.settings import LabelSettings, SampleSettings, ScoreSettings
 from workers.plan import submission
 from workers.plan.memory import Machine, model_of, models_of
 
@@ -94,6 +94,8 @@ def _of_host(config: RunConfig, spec: StageSpec, shape: Shape, need: StageNeed, 
         asked=config.execution.gradient_checkpointing,
     )  # fmt: skip
     held = need.cards * min(way.bytes for way in possible)
+    if isinstance(spec.settings, SampleSettings):
+        held -= beside.cache  # a batch of answers is made as large as there is room
     return held if device == "cpu" else min(held, beside.host)
 
 

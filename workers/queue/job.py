@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import logging
 import os
 import platform
@@ -216,8 +217,16 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
         should_stop=lease.should_stop,
         compute=in_room(in_ranks),
     )
+    tries = itertools.count()
+
+    def compute_once() -> StageResult:
+        if next(tries):  # the step that met a full disk has no patience: again, from its checkpoint
+            gc.collect()
+            _leave_the_cards()
+        return compute()
+
     with waiting(place.root, reporter.log, lease.should_stop):
-        result = when_room(compute)  # where the step that met a full disk has no patience: again, from its checkpoint
+        result = when_room(compute_once)
     _say_result(claimed, result, reporter)
     publish(place, claimed, result, reporter, lease)
     log.info("published, %.1f s%s", result.seconds, "" if result.computed else ", found in the artifact store")

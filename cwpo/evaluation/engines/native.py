@@ -57,17 +57,18 @@ class NativeEngine:
         self.cache_name = "cache" if "cache" in known else "past_key_values"  # its name before transformers 5.24
         self.takes_positions = "position_ids" in known
         self.last_only = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
-        self.recorded = device.startswith("cuda")
+        self.recorded = device.startswith("cuda") and not _trains_as_a_whole(model)
         self.fixed = False
         self.for_one_token: dict[str, Any] = {}  # what a step of fixed size hands to attention
         if self.recorded:
             self.take_fixed_steps()
 
     def take_fixed_steps(self) -> None:
-        """As on a card, where the cache allows it: steps of fixed size, in which shared keys are not repeated."""
-        self.fixed = self.placeable and self.takes_positions
+        """As on a card, where cache and architecture allow it: steps of fixed size, in which shared keys are not
+        repeated. Others may read a mask as something else, or wait for the card in the middle of a step."""
         inner = _innermost(self.model)
-        if self.fixed and packable(inner):
+        self.fixed = self.placeable and self.takes_positions and packable(inner)
+        if self.fixed:
             use_packed(inner)
             self.for_one_token = {"one_token": True}
 
@@ -259,6 +260,13 @@ def _innermost(model: Any) -> Any:
     while hasattr(model, "get_base_model"):
         model = model.get_base_model()
     return model
+
+
+def _trains_as_a_whole(model: Any) -> bool:
+    """Whether most weights train, as in online alignment without an adapter: autocast keeps their copies in bf16 from
+    token to token, which a recorded step would make anew."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return 2 * sum(size for size, trains in sizes if trains) > sum(size for size, _ in sizes)
 
 
 def _stop_if_asked(should_stop: Callable[[], bool]) -> None:

@@ -72,6 +72,7 @@ class FixedStep:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
+            torch.cuda.set_stream(here)  # a recording that failed may leave its own
             log.warning(
                 "Steps of sampling cannot be recorded on this card and are launched one by one: %s", brief(error)
             )

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GemmaConfig, GemmaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    FalconConfig,
+    GemmaConfig,
+    GemmaForCausalLM,
+    GPTNeoConfig,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from benchmarks.concatenated import Concatenated
 from cwpo.errors import ConfigError, SettingsError
@@ -85,6 +93,20 @@ def test_steps_of_fixed_size_draw_what_growing_ones_draw(family: str, monkeypatc
     found = rounded.answers(batch, lambda: False)
     assert len(passes) == max(len(answer.ids) for answer in found)
     assert passes[-1] < passes[0]
+
+
+def test_architectures_that_read_masks_otherwise_take_growing_steps() -> None:
+    """GPT-Neo adds its mask to the scores, and Falcon makes its slopes of the mask's shape."""
+    sizes: dict[str, Any] = {"vocab_size": 43, "hidden_size": 32, "max_position_embeddings": 64, "eos_token_id": 1}
+    neo = GPTNeoConfig(**sizes, num_layers=2, num_heads=4, attention_types=[[["global"], 2]])
+    falcon = FalconConfig(**sizes, num_hidden_layers=2, num_attention_heads=4, alibi=True)
+    for config in (neo, falcon):
+        model = AutoModelForCausalLM.from_config(config).eval()
+        engine = native(model, tiny.tokenizer("opt"), DECODING, 0, precision="bf16", tokens_per_batch=1)
+        engine.take_fixed_steps()
+        assert engine.placeable
+        assert not engine.fixed
+        assert len(every(engine, questions(3))) == 6
 
 
 @pytest.mark.parametrize("family", ["opt", "qwen2", "llama"])

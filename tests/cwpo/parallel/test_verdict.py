@@ -1,5 +1,6 @@
 """What is told of ranks that did not finish: memory that ran out is a cause, and it is said whose it was."""
 
+import errno
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from cwpo.errors import ModelError, OutOfMemory, is_of_a_card
+from cwpo.errors import ModelError, NoRoom, OutOfMemory, is_disk_full, is_of_a_card, sentence_of
 from cwpo.parallel.rank import described
 from cwpo.parallel.verdict import error_of
 from workers.queue.ends.memory import Where, where_of
@@ -50,6 +51,15 @@ def test_memory_that_ran_out_in_a_rank_is_a_cause_and_stays_the_cards_or_the_mac
     found = error_of([rank(GONE), rank(error)])
     assert isinstance(found, OutOfMemory)
     assert where_of(found) is where
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), NoRoom("2 GB are free.", needs=9)])
+def test_a_disk_that_was_full_in_a_rank_is_worth_another_try(error: Exception) -> None:
+    found = error_of([rank(GONE), rank(error)])
+    assert isinstance(found, NoRoom)
+    assert is_disk_full(found)
+    assert str(found) == sentence_of(error)
+    assert not is_disk_full(error_of([rank(NoRoom("The stage is larger than the disk."))]))  # type: ignore[arg-type]
 
 
 def test_that_another_rank_is_gone_is_no_cause() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, make_dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,19 @@ BEFORE_RULES = {
         "judge": "14cf7eac34eaf93d", "card": "00450032dd68843c",
     },
 }  # fmt: skip
+# Replies that such a judge writes are sampled by another rule in bf16 too.
+WRITTEN = {"kind": "local", "model": "Qwen/Qwen3-8B", "human_labels": True}
+
+
+@pytest.mark.parametrize(("precision", "rule"), [("fp32", None), ("bf16", SCORE_RULE)])
+@pytest.mark.parametrize("asked", [LOGITS, WRITTEN])
+def test_a_local_judge_in_bf16_replies_by_another_rule(asked: dict[str, Any], precision: str, rule: int | None) -> None:
+    run = {"method": "cw", "data": {"dataset": "hh"}, "model": {"precision": precision}, "evaluation": {"judge": asked}}
+    specs = build(RunConfig.parse(run)).values()
+    judges = [to_plain(spec.settings)["judge"] for spec in specs if spec.kind in ("judge", "card")]
+    assert [judge.get("rule") for judge in judges if judge] == [rule] * 2
+
+
 OF_GOLD, OF_LETTERS = {"scores", "along", "best_of"}, {"judge", "card"}
 CHANGED = {
     ("fp32", STEAMSHP): OF_GOLD,

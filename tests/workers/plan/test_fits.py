@@ -114,12 +114,12 @@ def test_no_need_is_stored_where_no_gpu_computes() -> None:
 
 
 def test_a_stage_is_stored_with_what_it_needs_of_the_machine() -> None:
-    """Beside its cards each process takes 2.5 GB and the largest file; a checkpoint of all weights 12 bytes a
+    """Beside its cards each process takes 2.5 GB, all together the largest file; a checkpoint of all weights 12 bytes a
     parameter, however many cards share it. On a CPU everything is there, weights and moments with 16 bytes."""
     found = memory_of({}, [48])
     assert found["align"] == found["reference"] == 12
     assert found["data"] is found["evaluation"] is None
-    assert memory_of({"execution": {"gpus": 4}}, [48] * 4)["align"] == 50
+    assert memory_of({"execution": {"gpus": 4}}, [48] * 4)["align"] == 20
     whole = {"model": {"lora": None}, "execution": {"gpus": 8}}
     assert memory_of(whole, [48] * 8)["align"] == 8 * 2.5 + 154
     on_cpu = {"model": {"policy": "facebook/opt-1.3b", "lora": None, "precision": "fp32"}}
@@ -144,6 +144,17 @@ def test_what_one_process_computes_wants_one_card() -> None:
     found = needs_of({"execution": {"gpus": 4}, "annotator": {"label_dropout": 0.1}}, [80] * 4)
     assert found["align"][0] == found["annotator"][0] == 4
     assert found["labels"][0] == found["data"][0] == 1
+
+
+def test_answers_on_a_cpu_need_no_room_for_the_largest_batch() -> None:
+    """It is made as large as there is room, or is smaller by itself."""
+    found = [
+        memory_of({"execution": {"device": "cpu"}, "model": {"precision": "bf16"}, "evaluation": {"cache_gb": size}})
+        for size in (1, 60)
+    ]
+    assert found[0]["samples"] == found[1]["samples"]
+    assert found[0]["samples"] is not None
+    assert found[0]["samples"] > 1
 
 
 def test_the_plan_says_how_stages_fit_the_gpu_that_is_known() -> None:

@@ -173,6 +173,7 @@ def _add_votes(run_id: int, by_person: Mapping[str, Sequence[NewVote]]) -> int:
     with writing() as session:
         _check_names(session, by_person)
         taken = sum(vote_rows.add(session, run_id, who, votes) for who, votes in by_person.items())
+        _check_names(session, by_person)  # once more: it waited its turn to write
         record(session, runs_of([run_id]), after={"votes": taken, "people": list(by_person)})
     return taken
 
