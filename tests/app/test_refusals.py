@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,13 @@ def asked(files: MediaFileManager, make: Callable[[], Any]) -> Any:
     request = BackendOperationRequest(request_id="1")
     request.deferred_file.file_id = file_id
     handler = app_session.DeferredFileHandler(lambda: files)
-    return asyncio.run(handler.handle(request, "a session"))
+    return heard(handler, request)
+
+
+def heard(handler: Any, request: BackendOperationRequest) -> Any:
+    """In a thread of its own: the browser of other tests has a loop in this one."""
+    with ThreadPoolExecutor(1) as beside:
+        return beside.submit(lambda: asyncio.run(handler.handle(request, "a session"))).result(60)
 
 
 def break_the_log(database: Path) -> None:
@@ -101,7 +108,7 @@ def test_what_goes_wrong_otherwise_is_a_sentence_and_a_line_for_who_mends_it(
     assert answer.error_msg.startswith("ZeroDivisionError: integer division or modulo by zero. The log holds")
     request = BackendOperationRequest(request_id="1")
     request.deferred_file.file_id = "gone"
-    answer = asyncio.run(refusals.SaysWhy(lambda: files).handle(request, "a session"))
+    answer = heard(refusals.SaysWhy(lambda: files), request)
     assert answer.error_msg == "This file is not there any more: load the page again."
 
 
