@@ -76,7 +76,6 @@ def computing(seconds: float) -> Iterator[None]:
     Garbage that others left in this process is not looked through meanwhile.
     """
     before = slowness()
-    gc.collect()
     gc.freeze()
     began = time.process_time()
     try:

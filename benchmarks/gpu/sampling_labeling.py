@@ -64,7 +64,7 @@ def sampling(rows: Rows, setting: Setting) -> None:
     for shape in setting.shapes:
         for precision in setting.precisions:
             rows.take(f"{shape} {precision}", partial(_samples, shape, "whole", precision, setting, rows))
-        if "bf16" in setting.precisions:
+        if "bf16" in setting.precisions and "lora" in setting.tunings:
             rows.take(f"{shape} bf16 adapter", partial(_samples, shape, "lora", "bf16", setting, rows))
 
 
