@@ -2,7 +2,8 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -87,22 +88,23 @@ def test_of_two_publishers_the_first_one_stands(machines: Any) -> None:
     assert len({name.split("/")[-3] for name in files_of(here.shared.url) if name.endswith("file.txt")}) == 1
 
 
+def at_the_same_moment(stores: list[ArtifactStore], do: Callable[[ArtifactStore], Any]) -> list[Any]:
+    """What each store gives, all asked together in threads."""
+    start = threading.Barrier(len(stores))
+
+    def ask(store: ArtifactStore) -> Any:
+        start.wait()
+        return do(store)
+
+    with ThreadPoolExecutor(len(stores)) as threads:
+        return list(threads.map(ask, stores))
+
+
 def test_publishers_at_the_same_moment_end_with_one_artifact(url: str, tmp_path: Path) -> None:
     stores = [ArtifactStore(tmp_path / str(number), ObjectStore(url)) for number in range(6)]
     for number, store in enumerate(stores):
         build(store, f"text {number}")
-    start = threading.Barrier(len(stores))
-    stood: list[bool] = []
-
-    def publish(store: ArtifactStore) -> None:
-        start.wait()
-        stood.append(store.share(FP))
-
-    threads = [threading.Thread(target=publish, args=(store,)) for store in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    stood = at_the_same_moment(stores, lambda store: store.share(FP))
     assert sorted(stood) == [False] * 5 + [True]
     assert len({(store.path(FP) / "sub" / "file.txt").read_text() for store in stores}) == 1
     assert len([name for name in files_of(url) if name.endswith("file.txt")]) == 1
@@ -113,19 +115,8 @@ def test_readers_at_the_same_moment_get_the_whole(url: str, tmp_path: Path) -> N
     build(here, "0123456789abcdef" * 20_000)
     assert here.share(FP)
     readers = [ArtifactStore(tmp_path / str(number), ObjectStore(url)) for number in range(8)]
-    start = threading.Barrier(len(readers))
-    found: list[Path | None] = []
-
-    def read(store: ArtifactStore) -> None:
-        start.wait()
-        found.append(store.find(FP))
-
-    threads = [threading.Thread(target=read, args=(store,)) for store in readers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(found) == sorted(store.path(FP) for store in readers)
+    found = at_the_same_moment(readers, lambda store: store.find(FP))
+    assert found == [store.path(FP) for store in readers]
     assert here.shared is not None
     assert here.shared.manifest(FP) is not None
 

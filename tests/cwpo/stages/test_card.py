@@ -59,8 +59,6 @@ def whole(specs: Mapping[str, StageSpec], store: ArtifactStore, *, cut: bool) ->
 @pytest.mark.gpu
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 def test_a_run_that_is_stopped_in_every_training_ends_as_one_that_is_not(tmp_path: Path, quantization: str) -> None:
-    if quantization == "nf4":
-        pytest.importorskip("bitsandbytes")
     specs = build(run_config(tmp_path / "models", quantization))
     torch.cuda.reset_peak_memory_stats()
     plain = whole(specs, ArtifactStore(tmp_path / "plain"), cut=False)

@@ -7,13 +7,14 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -209,16 +210,11 @@ def mismatched(frozen, ctx) -> Mismatched:
     return of_pairs(found, known, [row.pair_id for row in pairs])
 
 
-def over_ranks(size: int, cases: Sequence[Case], folder: Path) -> list[Computed]:
-    """What the first of `size` ranks computed, case by case in folders 0, 1, … of `folder`; [] if a rank died."""
+def ended(target: Callable[..., None], size: int, *given: Any) -> list[int | None]:
+    """Exit codes of `size` processes that computed `target(rank, *given)`; one that hangs is killed."""
     method = multiprocessing.get_context("forkserver")
     method.set_forkserver_preload(PRELOADED)
-    folder.mkdir(parents=True, exist_ok=True)
-    meeting = folder / f"meeting-{time.monotonic_ns()}"
-    given = (size, list(cases), str(folder), str(meeting))
-    if any(case.what == "stage" for case in cases):
-        stage_inputs(folder)
-    started = [method.Process(target=_rank, args=(rank, *given), daemon=True) for rank in range(size)]
+    started = [method.Process(target=target, args=(rank, *given), daemon=True) for rank in range(size)]
     for process in started:
         with no_script():
             process.start()
@@ -226,7 +222,17 @@ def over_ranks(size: int, cases: Sequence[Case], folder: Path) -> list[Computed]
         process.join(240)
         if process.is_alive():
             process.kill()
-    if any(process.exitcode for process in started):
+    return [process.exitcode for process in started]
+
+
+def over_ranks(size: int, cases: Sequence[Case], folder: Path) -> list[Computed]:
+    """What the first of `size` ranks computed, case by case in folders 0, 1, … of `folder`; [] if a rank died."""
+    folder.mkdir(parents=True, exist_ok=True)
+    meeting = folder / f"meeting-{time.monotonic_ns()}"
+    given = (size, list(cases), str(folder), str(meeting))
+    if any(case.what == "stage" for case in cases):
+        stage_inputs(folder)
+    if any(ended(_rank, size, *given)):
         return []
     with np.load(f"{meeting}.npz") as stored:
         names = [item.name for item in fields(Computed)]

@@ -4,7 +4,6 @@ Three ranks, in processes of their own, read every stored model whole and in par
 """
 
 import json
-import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +26,7 @@ from tests.cwpo import random_models as tiny
 from tests.cwpo import small_world
 from tests.cwpo.export import chains
 from tests.cwpo.stage import TRAIN, context
-from tests.cwpo.training.ranked import PRELOADED, no_script
+from tests.cwpo.training.ranked import ended
 
 RANKS = 3
 FAMILIES = ("opt", "qwen2", "llama", "gpt2", "gemma2")
@@ -141,16 +140,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """By rank: case -> what it says."""
     folder = tmp_path_factory.mktemp("parts")
     refs = stored(folder)
-    method = multiprocessing.get_context("forkserver")
-    method.set_forkserver_preload(PRELOADED)
-    started = [method.Process(target=_rank, args=(rank, refs, str(folder)), daemon=True) for rank in range(RANKS)]
-    for process in started:
-        with no_script():
-            process.start()
-    for process in started:
-        process.join(240)
-        if process.is_alive():
-            process.kill()
+    ended(_rank, RANKS, refs, str(folder))
     return [json.loads((folder / f"said-{rank}.json").read_text()) for rank in range(RANKS)]
 
 
