@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, sparse
 
 from cwpo.records import CandidatePair
 
@@ -60,7 +60,7 @@ def fit(labeled: Iterable[Sequence[CandidatePair]]) -> BagOfWords | None:
     return BagOfWords(columns=columns, slopes=slopes(found, np.asarray(wins, dtype=np.float64)), pairs=len(wins))
 
 
-def slopes(differences: sparse.csr_array, wins: Floats) -> Floats:
+def slopes(differences: scipy.sparse.csr_array, wins: Floats) -> Floats:
     """argmin ½|w|² + C Σ log(1 + exp(−y·xw)), y in {−1, 1}: the logistic regression of scikit-learn."""
     transposed = differences.T.tocsr()
 
@@ -72,7 +72,7 @@ def slopes(differences: sparse.csr_array, wins: Floats) -> Floats:
 
     start = np.zeros(differences.shape[1])
     options = {"maxiter": 2_000, "maxfun": 4_000, "ftol": 1e-15, "gtol": 1e-8, "maxcor": 30}
-    found: Floats = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
+    found: Floats = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
     return found
 
 
@@ -100,10 +100,10 @@ def _most_frequent(numbers: Mapping[str, int], ids: NDArray[np.int64]) -> dict[s
 
 def _matrix(
     rows: NDArray[np.int_], columns: NDArray[np.int_], signs: NDArray[np.int_], height: int, width: int
-) -> sparse.csr_array:
+) -> scipy.sparse.csr_array:
     """(pairs, words) differences of counts; words without a column are left out."""
     kept = columns >= 0
     entries = (signs[kept].astype(np.float64), (rows[kept], columns[kept]))
-    matrix = sparse.coo_array(entries, shape=(height, width)).tocsr()
+    matrix = scipy.sparse.coo_array(entries, shape=(height, width)).tocsr()
     matrix.sum_duplicates()
     return matrix

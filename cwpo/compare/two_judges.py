@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from cwpo.compare.configured_run import ONE_SEED, ComparedRun, Configs, by_setting, in_order
 from cwpo.compare.setting_names import setting_labels
@@ -113,5 +113,5 @@ def _rank(rows: pd.DataFrame, column: str) -> float | None:
     for _, run in rows.groupby("run_id"):
         one, other = run[column], run[f"{column}_further"]
         if one.nunique() > 1 and other.nunique() > 1:
-            found.append(float(stats.spearmanr(one, other).statistic))
+            found.append(float(scipy.stats.spearmanr(one, other).statistic))
     return float(np.mean(found)) if found else None

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
 
 FloatArray = NDArray[np.float64]
 HISTOGRAM_BINS = 50
@@ -113,7 +113,7 @@ def wilson(successes: int, total: int, effect: float = 1.0) -> tuple[float, floa
     """95 % Wilson interval of a share; `effect`: the design effect by which the pairs count for fewer."""
     if effect != 1.0:
         return _wilson(successes / total, total / effect)
-    interval = stats.binomtest(successes, total).proportion_ci(0.95, method="wilson")
+    interval = scipy.stats.binomtest(successes, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -155,7 +155,10 @@ def mean(
     """Mean with its normal 95 % interval, the variance taken over prompts where `clusters` names them. One prompt alone
     says nothing of others: its interval is `bounds`, between which the values lie."""
     found = np.asarray(values, dtype=np.float64).ravel()
-    centre, half = float(found.mean()), float(stats.norm.ppf(0.975)) * float(np.sqrt(_mean_variance(found, clusters)))
+    centre, half = (
+        float(found.mean()),
+        float(scipy.stats.norm.ppf(0.975)) * float(np.sqrt(_mean_variance(found, clusters))),
+    )
     return Mean(estimate=centre, low=max(centre - half, bounds[0]), high=min(centre + half, bounds[1]))
 
 
@@ -269,9 +272,9 @@ def auroc_interval(
     variance += 2 * float((first * second).sum()) * total / (total - 1) / (m * n)
     if variance <= _NOTHING_VARIES:
         return None
-    middle = float(special.logit(found))
-    half = float(stats.t.ppf(0.975, fewest - 1)) * float(np.sqrt(variance)) / (found * (1 - found))
-    return float(special.expit(middle - half)), float(special.expit(middle + half))
+    middle = float(scipy.special.logit(found))
+    half = float(scipy.stats.t.ppf(0.975, fewest - 1)) * float(np.sqrt(variance)) / (found * (1 - found))
+    return float(scipy.special.expit(middle - half)), float(scipy.special.expit(middle + half))
 
 
 def effective_sample_size(weights: ArrayLike) -> float:
@@ -313,7 +316,7 @@ def fit_temperature(margins: ArrayLike, correct: ArrayLike) -> float:
         return float(np.logaddexp(0.0, -signed * np.exp(-log_temperature)).mean())
 
     limit = np.log(MOST_TEMPERATURE)
-    found = optimize.minimize_scalar(loss, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-10})
+    found = scipy.optimize.minimize_scalar(loss, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-10})
     return float(np.exp(found.x))
 
 
@@ -323,9 +326,9 @@ def _placements(sure: FloatArray, right: NDArray[np.bool_]) -> FloatArray | None
     negatives = right.size - positives
     if positives == 0 or negatives == 0:
         return None
-    placed, ranks = np.empty(right.size), stats.rankdata(sure)
-    placed[right] = (ranks[right] - stats.rankdata(sure[right])) / negatives
-    placed[~right] = 1 - (ranks[~right] - stats.rankdata(sure[~right])) / positives
+    placed, ranks = np.empty(right.size), scipy.stats.rankdata(sure)
+    placed[right] = (ranks[right] - scipy.stats.rankdata(sure[right])) / negatives
+    placed[~right] = 1 - (ranks[~right] - scipy.stats.rankdata(sure[~right])) / positives
     return placed
 
 
@@ -337,7 +340,7 @@ def _placement_sums(deviations: FloatArray, groups: NDArray[np.intp], total: int
 
 def _wilson(share: float, n: float) -> tuple[float, float]:
     """The 95 % interval at a number of pairs that need not be whole."""
-    z2 = float(stats.norm.ppf(0.975)) ** 2
+    z2 = float(scipy.stats.norm.ppf(0.975)) ** 2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = float(np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2)))) / (1 + z2 / n)
     return max(0.0, centre - half), min(1.0, centre + half)

@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
 
 from cwpo.statistics import shares
 from cwpo.statistics.cells import cells_of, outcomes_of, unseen_share
@@ -101,7 +101,7 @@ def of_mean(mean: float | None, sd: float | None, count: int) -> tuple[float | N
     """The t interval of a mean over `count` runs; nothing where their spread is not known."""
     if mean is None or sd is None or count < 2:
         return None, None
-    half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * sd / count**0.5
+    half = float(scipy.stats.t.ppf((1 + LEVEL) / 2, count - 1)) * sd / count**0.5
     return mean - half, mean + half
 
 
@@ -127,7 +127,7 @@ def crossed(
     cells, prompts = cells_of(np.atleast_2d(np.asarray(table, dtype=np.float64)), clusters)
     mean, spread = float(np.nanmean(cells)), _spread(cells)
     if spread.variance > 0:
-        half = float(stats.t.isf((1 - LEVEL) / 2, spread.df) * np.sqrt(spread.variance))
+        half = float(scipy.stats.t.isf((1 - LEVEL) / 2, spread.df) * np.sqrt(spread.variance))
         interval = Interval(low=max(mean - half, bounds[0]), high=min(mean + half, bounds[1]), method=spread.method)
         p = _p_value(mean, spread)
     else:
@@ -173,14 +173,14 @@ def detectable_effect(se: float, df: float) -> float:
     """The smallest true difference that a two-sided 5 % t test with this standard error finds 4 times in 5."""
     if not np.isfinite(se):
         return 1.0
-    critical = stats.t.isf((1 - LEVEL) / 2, df)
+    critical = scipy.stats.t.isf((1 - LEVEL) / 2, df)
     if df > 1e5:
-        return float((critical + stats.norm.ppf(POWER)) * se)
+        return float((critical + scipy.stats.norm.ppf(POWER)) * se)
 
     def missing_power(shift: float) -> float:
-        return float(stats.nct.sf(critical, df, shift)) - POWER
+        return float(scipy.stats.nct.sf(critical, df, shift)) - POWER
 
-    return float(optimize.brentq(missing_power, 0.0, 3.0 * critical + 5.0) * se)
+    return float(scipy.optimize.brentq(missing_power, 0.0, 3.0 * critical + 5.0) * se)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,18 +245,18 @@ def _p_value(mean: float, spread: _Spread) -> float:
     With 2 or 3 seeds Satterthwaite's tails are fine at 5 % but 3 to 4 times too thin at the 0.5 % that a correction
     for ten comparisons looks at, and a seed variance of 0 may be chance; averaging over what it may be repairs that.
     """
-    p = 2 * float(stats.t.sf(abs(mean) / np.sqrt(spread.variance), spread.df))
+    p = 2 * float(scipy.stats.t.sf(abs(mean) / np.sqrt(spread.variance), spread.df))
     if spread.seeds == 1:
         return p
     rest = max(spread.variance - spread.seed_part, 0.0)
     scales = np.sqrt(spread.seed_part * (spread.seeds - 1) / _chi_squared(spread.seeds - 1) + rest)
-    return max(p, 2 * float(special.ndtr(-abs(mean) / scales).mean()))
+    return max(p, 2 * float(scipy.special.ndtr(-abs(mean) / scales).mean()))
 
 
 @lru_cache(maxsize=64)
 def _chi_squared(df: int) -> FloatArray:
     """Equally likely values of a chi-squared variable, for averages over it."""
-    return np.asarray(stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, df))
+    return np.asarray(scipy.stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, df))
 
 
 def _no_variation(value: float, count: int, bounds: tuple[float, float]) -> Interval:

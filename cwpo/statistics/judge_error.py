@@ -14,9 +14,9 @@ of [0, 1] does.
 import math
 from dataclasses import dataclass
 
-from scipy import stats
+import scipy
 
-Z = float(stats.norm.isf(0.025))
+Z = float(-scipy.special.ndtri(0.025))
 
 
 @dataclass(frozen=True, kw_only=True)

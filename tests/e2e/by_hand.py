@@ -6,11 +6,8 @@ from typing import Any
 from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from app.components.form.address import form_from
 from app.components.form.declared import SWITCHED
 from app.components.form.fields import all_fields
-
-START = form_from({}, lambda run: {}).state
 
 
 def widget(page: Page, name: str) -> Locator:
@@ -70,9 +67,7 @@ def set_widget(page: Page, name: str, value: Any) -> None:
     elif all_fields()[name].kind not in ("flag", "choice", "one"):
         write(page, name, value)
     elif all_fields()[name].kind == "flag":
-        for word in (*value, *START[name]):  # the new one on, the old one off
-            if (word in value) != (word in pressed(page, name)):
-                widget(page, name).get_by_role("button", name=word, exact=True).click()
+        _press(page, name, value)
     else:
         _set_list(page, name, value)
 
@@ -80,6 +75,24 @@ def set_widget(page: Page, name: str, value: Any) -> None:
 def pressed(page: Page, name: str) -> list[str]:
     """The words of a switch with several positions that are on."""
     return widget(page, name).locator('button[aria-pressed="true"]').all_inner_texts()
+
+
+def _press(page: Page, name: str, words: list[str]) -> None:
+    """These positions of a switch on and the others off. What is read or clicked while the form is drawn anew may be of
+    buttons that are gone: each click's effect is waited for, and what is still wrong is clicked again."""
+    buttons = widget(page, name).locator("button[aria-pressed]")
+    for _ in range(12):
+        expect(buttons).to_have_count(len(all_fields()[name].offered("sandbox")))
+        now = pressed(page, name)
+        wrong = [word for word in words if word not in now] or [word for word in now if word not in words]
+        if not wrong:
+            return
+        with suppress(PlaywrightTimeout, AssertionError):
+            widget(page, name).get_by_role("button", name=wrong[0], exact=True).click(timeout=10_000)
+            state = "true" if wrong[0] in words else "false"
+            button = widget(page, name).get_by_role("button", name=wrong[0], exact=True)
+            expect(button).to_have_attribute("aria-pressed", state, timeout=10_000)
+    assert pressed(page, name) == words
 
 
 def _set_list(page: Page, name: str, value: Any) -> None:

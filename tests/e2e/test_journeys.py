@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from app.components.form.address import address_of, form_from
 from app.components.form.declared import LAST_TAB, LINES, OTHER
 from app.components.form.drafts.keeping import open_draft
-from app.components.form.fields import fields_on, tabs
+from app.components.form.fields import all_fields, fields_on, tabs
 from app.components.form.form import Form
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
@@ -68,7 +68,7 @@ def of_address(page: Page) -> dict[str, Any]:
 
 def settled(page: Page, wanted: dict[str, Any]) -> None:
     """The address says all of it. What is typed while the form becomes another one may be gone: whoever sees that types
-    it again; what the field still shows has to come by itself."""
+    it again, or clicks it again; what the field still shows has to come by itself."""
     deadline, again = clocks.monotonic() + 240, clocks.monotonic() + 10
     while different := missing(page, wanted):
         assert clocks.monotonic() < deadline, (different, {name: of_address(page)[name] for name in different})
@@ -78,6 +78,8 @@ def settled(page: Page, wanted: dict[str, Any]) -> None:
             for name, value in different.items():
                 if isinstance(value, str) and widget(page, name).locator("input, textarea").input_value() != value:
                     write(page, name, value)
+                elif all_fields()[name].kind == "flag":
+                    set_widget(page, name, value)
     ready(page, "New run")
 
 

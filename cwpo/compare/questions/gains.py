@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from cwpo.compare.alignment_end import mean_known
 from cwpo.compare.configured_run import ComparedRun, Configs, by_setting
@@ -113,4 +113,4 @@ def rank_correlation(rows: Sequence[GainRow], name: str) -> float | None:
     table = np.array([(gain, value) for gain, value in known if gain is not None and value is not None])
     if len(table) < FEWEST or (np.ptp(table, axis=0) == 0).any():
         return None
-    return float(stats.spearmanr(table[:, 0], table[:, 1]).statistic)
+    return float(scipy.stats.spearmanr(table[:, 0], table[:, 1]).statistic)
