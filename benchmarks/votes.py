@@ -45,7 +45,9 @@ class Voter:
         return (found[1], found[2]) if found else None
 
     def vote(self, key: str, seconds: float = PATIENCE) -> bool:
-        """Press a key and wait until the page shows another vote as saved; False where it did not."""
+        """Press a key once the page hears keys, and wait until it shows another vote as saved; False where it did
+        not."""
+        asked(self.page)
         before = self.saved()
         self.page.locator("body").press(key)
         deadline = time.monotonic() + seconds

@@ -74,6 +74,42 @@ def test_a_pair_is_voted_on_by_keys_undone_and_left(visitor: Page, desk: Desk) -
     expect(visitor.get_by_text(before, exact=True)).to_have_count(0)
 
 
+def test_votes_become_a_set_and_the_set_a_run(visitor: Page, desk: Desk) -> None:
+    """From the first key to the queued run: nothing is typed but the name of the set, and the set says who uses it."""
+    opened(visitor, address(desk.web, desk.run, "Flo"))
+    voter = Voter(visitor)
+    assert voter.vote("1")
+    assert voter.vote("2")
+    visitor.locator(".st-key-look").get_by_text("Sets and files", exact=True).click()
+    ready(visitor, "Relabel")
+    visitor.get_by_label("Name of the set").fill("least sure")
+    visitor.get_by_role("button", name="Freeze the votes").click()
+    expect(visitor.get_by_text("letters, digits", exact=False).first).to_be_visible()
+    visitor.get_by_label("Name of the set").fill("least-sure")
+    visitor.get_by_role("button", name="Freeze the votes").click()
+    expect(visitor.get_by_text("Later votes do not change it.", exact=False)).to_be_visible()
+    with reading() as session:
+        (made,) = [one for one in queries.relabel_sets(session) if one.name == "least-sure"]
+    assert made.labels >= 2
+    visitor.get_by_text(f"Run {desk.run} again with least-sure@", exact=False).click()
+    ready(visitor, "New run")
+    expect(visitor.get_by_text(re.compile("You changed"))).to_be_visible()
+    visitor.get_by_role("button", name="Queue 1 run", exact=False).click()
+    ready(visitor, "CW · DPO · seed 0")
+    run = int(parse_qs(urlparse(visitor.url).query)["run"][0])
+    assert run != desk.run
+    with reading() as session:
+        old, new = (queries.get_run(session, one).config for one in (desk.run, run))
+        assert queries.find_relabel_set(session, made.key).runs == (run,)
+    assert (old["data"].pop("relabels"), new["data"].pop("relabels")) == (None, made.fingerprint)
+    assert {name: value for name, value in new.items() if name != "name"} == {
+        name: value for name, value in old.items() if name != "name"
+    }
+    visitor.goto(f"{desk.web.url}/relabel?run={desk.run}&look=Sets+and+files")
+    ready(visitor, "Relabel")
+    expect(visitor.get_by_text(f"run {run}", exact=True)).to_be_visible()
+
+
 def test_keys_do_nothing_while_somebody_types(visitor: Page, desk: Desk) -> None:
     opened(visitor, address(desk.web, desk.run, "Typist"))
     name = visitor.get_by_label("Your name")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import allowed, untrusted
 from app.components.frame import layout, tables
-from app.components.frame.address import CompareView
+from app.components.frame.address import SOURCE, CompareView
 from app.components.frame.export import file_stem
 from app.components.frame.formats import ago, counted
 from app.components.frame.tables import Column
@@ -28,7 +28,7 @@ FROZEN = (
     "its pairs into the labeled part, each with weight 1, in place of the labels that they had; dropped pairs are left "
     "out. Ties, and pairs on which as many people say one thing as another, are not in it."
 )
-FORM = "In New run the field is Later labels, or data.relabels: NAME@VERSION in a file."
+FORM = "In New run the field is Later labels, in a file data.relabels: NAME@VERSION."
 LINES = "One JSON object per line with prompt, chosen and rejected; weight 0 drops the pair; person says who voted."
 TAKEN = (
     "Votes of somebody on a pair that they voted on already are left as they are. Votes in the name of others only an "
@@ -36,6 +36,7 @@ TAKEN = (
 )
 LARGEST = 64  # MB of a file that is taken
 SHOWN_GAINS = 5
+SHOWN_LINKS = 3
 
 
 def show_sets(row: RunRow, person: str) -> None:
@@ -52,6 +53,7 @@ def show_sets(row: RunRow, person: str) -> None:
     if made:
         layout.section("Sets", FORM)
         _listed(made)
+        _links(row.id, made)
         _gains(made)
     layout.section("Files", LINES)
     _files(row.id, made, person)
@@ -90,6 +92,15 @@ def _set_row(row: SetRow) -> list[object]:
         row.key, f"{row.labels:,}", f"{row.dropped:,}", f"{row.undecided:,}", row.people, ago(row.created_at), used,
         row.fingerprint[:8], row.note,
     ]  # fmt: skip
+
+
+def _links(run_id: int, made: Sequence[SetRow]) -> None:
+    """New run with the settings of this run and one of the newest sets."""
+    for row in made[:SHOWN_LINKS]:
+        st.page_link(
+            "screens/new_run.py", label=f"Run {run_id} again with {untrusted.label(row.key)}",
+            query_params={SOURCE: str(run_id), "data.relabels": row.key},
+        )  # fmt: skip
 
 
 def _gains(made: Sequence[SetRow]) -> None:
