@@ -3,14 +3,14 @@
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from tests.cwpo import tiny
 
@@ -35,6 +35,39 @@ def judge_folder(folder: Path) -> Path:
     )  # fmt: skip
     Qwen2ForCausalLM(config).save_pretrained(folder)
     words().save_pretrained(folder)
+    return folder
+
+
+def writer_folder(folder: Path, questions: Sequence[str]) -> Path:
+    """A language model that ends every text with "Preferred:", a letter and the end. Which letter hangs on the whole
+    text; it is as often A as B over these questions."""
+    torch.manual_seed(5)
+    config = LlamaConfig(
+        vocab_size=len(VOCABULARY), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        intermediate_size=64, max_position_embeddings=512, eos_token_id=1, bos_token_id=None, pad_token_id=0,
+        initializer_range=0.3, tie_word_embeddings=False,
+    )  # fmt: skip
+    model, tokenizer = LlamaForCausalLM(config).eval(), words()
+    cue, end = VOCABULARY.index("Preferred:"), VOCABULARY.index("</s>")
+    a, b = LETTERS
+    with torch.no_grad():
+        embedding, head = model.model.embed_tokens.weight, model.lm_head.weight
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight *= 0.1
+            layer.mlp.down_proj.weight *= 0.1
+        embedding[:, :3], head[:, :3] = 0, 0  # who came last: a word, the cue, a letter
+        embedding[:, 0], embedding[LETTERS, 0], embedding[cue, 0] = 8, 0, 0
+        embedding[cue, 1], embedding[LETTERS, 2] = 8, 8
+        head[cue, 0], head[LETTERS, 1], head[end, 2] = 8, 8, 8
+        states = torch.stack([
+            model.model(torch.tensor([[*tokenizer(text)["input_ids"], cue]])).last_hidden_state[0, -1]
+            for text in questions
+        ])  # fmt: skip
+        margins = (states @ (head[a] - head[b])).sort().values
+        head[b, 1] += margins[len(margins) // 2 - 1 : len(margins) // 2 + 1].mean() / states[:, 1].mean()
+    model.save_pretrained(folder)
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
+    tokenizer.save_pretrained(folder)
     return folder
 
 
