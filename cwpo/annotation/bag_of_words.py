@@ -11,7 +11,7 @@ from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, sparse
+from scipy import sparse
 
 from cwpo.records import CandidatePair
 
@@ -62,6 +62,8 @@ def fit(labeled: Iterable[Sequence[CandidatePair]]) -> BagOfWords | None:
 
 def slopes(differences: sparse.csr_array, wins: Floats) -> Floats:
     """argmin ½|w|² + C Σ log(1 + exp(−y·xw)), y in {−1, 1}: the logistic regression of scikit-learn."""
+    from scipy import optimize  # slow to load, and pages need none of it
+
     transposed = differences.T.tocsr()
 
     def loss(w: Floats) -> tuple[float, Floats]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cwpo.compare.configured_run import ONE_SEED, ComparedRun, Configs, by_setting, in_order
 from cwpo.compare.setting_names import setting_labels
@@ -109,6 +108,8 @@ def _gain(rows: pd.DataFrame, suffix: str) -> float | None:
 
 def _rank(rows: pd.DataFrame, column: str) -> float | None:
     """Spearman's ρ of the two judges' scores over prompts, averaged over runs."""
+    from scipy import stats  # slow to load, and most pages need none of it
+
     found = []
     for _, run in rows.groupby("run_id"):
         one, other = run[column], run[f"{column}_further"]

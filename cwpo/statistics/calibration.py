@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import special
 
 FloatArray = NDArray[np.float64]
 HISTOGRAM_BINS = 50
@@ -111,6 +111,8 @@ def deciles(values: ArrayLike, agree_human: ArrayLike, agree_truth: ArrayLike | 
 
 def wilson(successes: int, total: int, effect: float = 1.0) -> tuple[float, float]:
     """95 % Wilson interval of a share; `effect`: the design effect by which the pairs count for fewer."""
+    from scipy import stats  # slow to load, and pages need none of it
+
     if effect != 1.0:
         return _wilson(successes / total, total / effect)
     interval = stats.binomtest(successes, total).proportion_ci(0.95, method="wilson")
@@ -155,7 +157,7 @@ def mean(
     """Mean with its normal 95 % interval, the variance taken over prompts where `clusters` names them. One prompt alone
     says nothing of others: its interval is `bounds`, between which the values lie."""
     found = np.asarray(values, dtype=np.float64).ravel()
-    centre, half = float(found.mean()), float(stats.norm.ppf(0.975)) * float(np.sqrt(_mean_variance(found, clusters)))
+    centre, half = float(found.mean()), float(special.ndtri(0.975)) * float(np.sqrt(_mean_variance(found, clusters)))
     return Mean(estimate=centre, low=max(centre - half, bounds[0]), high=min(centre + half, bounds[1]))
 
 
@@ -270,7 +272,7 @@ def auroc_interval(
     if variance <= _NOTHING_VARIES:
         return None
     middle = float(special.logit(found))
-    half = float(stats.t.ppf(0.975, fewest - 1)) * float(np.sqrt(variance)) / (found * (1 - found))
+    half = float(special.stdtrit(fewest - 1, 0.975)) * float(np.sqrt(variance)) / (found * (1 - found))
     return float(special.expit(middle - half)), float(special.expit(middle + half))
 
 
@@ -306,6 +308,8 @@ def risk_coverage(values: ArrayLike, correct: ArrayLike) -> RiskCoverage:
 
 def fit_temperature(margins: ArrayLike, correct: ArrayLike) -> float:
     """T > 0 that minimises the negative log-likelihood of σ(Δ/T) on held-out pairs (Guo et al. 2017); at most 1000."""
+    from scipy import optimize  # slow to load, and pages need none of it
+
     margin, right = _checked(margins, correct)
     signed = np.where(right, margin, -margin)
 
@@ -319,6 +323,8 @@ def fit_temperature(margins: ArrayLike, correct: ArrayLike) -> float:
 
 def _placements(sure: FloatArray, right: NDArray[np.bool_]) -> FloatArray | None:
     """Of each right label the share of wrong ones it is above, of each wrong one the share of right ones above it."""
+    from scipy import stats  # slow to load, and pages need none of it
+
     positives = int(right.sum())
     negatives = right.size - positives
     if positives == 0 or negatives == 0:
@@ -337,7 +343,7 @@ def _placement_sums(deviations: FloatArray, groups: NDArray[np.intp], total: int
 
 def _wilson(share: float, n: float) -> tuple[float, float]:
     """The 95 % interval at a number of pairs that need not be whole."""
-    z2 = float(stats.norm.ppf(0.975)) ** 2
+    z2 = float(special.ndtri(0.975)) ** 2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = float(np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2)))) / (1 + z2 / n)
     return max(0.0, centre - half), min(1.0, centre + half)

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import special
 
 from cwpo.statistics import shares
 from cwpo.statistics.cells import cells_of, outcomes_of, unseen_share
@@ -101,7 +101,7 @@ def of_mean(mean: float | None, sd: float | None, count: int) -> tuple[float | N
     """The t interval of a mean over `count` runs; nothing where their spread is not known."""
     if mean is None or sd is None or count < 2:
         return None, None
-    half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * sd / count**0.5
+    half = float(special.stdtrit(count - 1, (1 + LEVEL) / 2)) * sd / count**0.5
     return mean - half, mean + half
 
 
@@ -127,7 +127,7 @@ def crossed(
     cells, prompts = cells_of(np.atleast_2d(np.asarray(table, dtype=np.float64)), clusters)
     mean, spread = float(np.nanmean(cells)), _spread(cells)
     if spread.variance > 0:
-        half = float(stats.t.isf((1 - LEVEL) / 2, spread.df) * np.sqrt(spread.variance))
+        half = float(-special.stdtrit(spread.df, (1 - LEVEL) / 2) * np.sqrt(spread.variance))
         interval = Interval(low=max(mean - half, bounds[0]), high=min(mean + half, bounds[1]), method=spread.method)
         p = _p_value(mean, spread)
     else:
@@ -171,6 +171,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def detectable_effect(se: float, df: float) -> float:
     """The smallest true difference that a two-sided 5 % t test with this standard error finds 4 times in 5."""
+    from scipy import optimize, stats  # slow to load, and for nothing else
+
     if not np.isfinite(se):
         return 1.0
     critical = stats.t.isf((1 - LEVEL) / 2, df)
@@ -245,7 +247,7 @@ def _p_value(mean: float, spread: _Spread) -> float:
     With 2 or 3 seeds Satterthwaite's tails are fine at 5 % but 3 to 4 times too thin at the 0.5 % that a correction
     for ten comparisons looks at, and a seed variance of 0 may be chance; averaging over what it may be repairs that.
     """
-    p = 2 * float(stats.t.sf(abs(mean) / np.sqrt(spread.variance), spread.df))
+    p = 2 * float(special.stdtr(spread.df, -abs(mean) / np.sqrt(spread.variance)))
     if spread.seeds == 1:
         return p
     rest = max(spread.variance - spread.seed_part, 0.0)
@@ -256,7 +258,7 @@ def _p_value(mean: float, spread: _Spread) -> float:
 @lru_cache(maxsize=64)
 def _chi_squared(df: int) -> FloatArray:
     """Equally likely values of a chi-squared variable, for averages over it."""
-    return np.asarray(stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, df))
+    return np.asarray(2 * special.gammaincinv(df / 2, (np.arange(2000) + 0.5) / 2000))
 
 
 def _no_variation(value: float, count: int, bounds: tuple[float, float]) -> Interval:

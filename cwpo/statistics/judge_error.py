@@ -14,9 +14,9 @@ of [0, 1] does.
 import math
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import special
 
-Z = float(stats.norm.isf(0.025))
+Z = float(-special.ndtri(0.025))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cwpo.compare.alignment_end import mean_known
 from cwpo.compare.configured_run import ComparedRun, Configs, by_setting
@@ -109,6 +108,8 @@ def _row(row: DifferenceRow, known: Sequence[Quality]) -> GainRow:
 def rank_correlation(rows: Sequence[GainRow], name: str) -> float | None:
     """Spearman's ρ of the gain and `name` (ece, auroc or accuracy) over annotators; None with fewer than five. The
     error of the gains is not in it."""
+    from scipy import stats  # slow to load, and most pages need none of it
+
     known = [(row.estimate, getattr(row, name)) for row in rows]
     table = np.array([(gain, value) for gain, value in known if gain is not None and value is not None])
     if len(table) < FEWEST or (np.ptp(table, axis=0) == 0).any():
