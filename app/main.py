@@ -13,12 +13,14 @@ from app.components.form.session import put_aside
 from app.components.frame.address import RunsView
 from app.components.frame.leaving import arriving, become, parameters
 from app.door.people import let_in, turn
+from app.heap import settle
 from workers.machine import logs
 
 logs.configure()
 get_logger("root")  # the parent of all of Streamlit's, which it makes with its first warning
 logs.take_over("streamlit_console_handler")  # the name that Streamlit keeps its own under
 st.set_page_config(page_icon="◐", layout="wide", initial_sidebar_state="auto")
+settle()
 let_in()  # where people sign in, nothing below runs before they did
 
 NEW_RUN = "new_run"

@@ -13,6 +13,7 @@ from db.models import Run, RunStage, Setting, Stage, StageInput, Worker
 from db.placement import Card, Wanted
 
 QUEUE_PAUSED = "queue_paused"  # the row of settings that is there while nothing is started
+_PARENT = aliased(Stage)  # named once: its columns take long to make
 _AT_ONCE = 50  # stages that are looked at together
 
 
@@ -39,12 +40,11 @@ def wanted_now() -> ColumnElement[bool]:
 
 def inputs_missing() -> ColumnElement[bool]:
     """Whether an input of the stage is not done."""
-    parent = aliased(Stage)
     return exists(
         select(1)
         .select_from(StageInput)
-        .join(parent, parent.id == StageInput.input_stage_id)
-        .where(StageInput.stage_id == Stage.id, parent.status != status.DONE)
+        .join(_PARENT, _PARENT.id == StageInput.input_stage_id)
+        .where(StageInput.stage_id == Stage.id, _PARENT.status != status.DONE)
     )
 
 

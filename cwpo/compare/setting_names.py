@@ -1,6 +1,7 @@
 """What settings are called beside each other: method, objective, β, and in short words what else tells them apart."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 from cwpo.compare.configured_run import Configs, config_of
@@ -89,6 +90,7 @@ def _joined(*words: str) -> str:
     return " · ".join(filter(None, words))
 
 
+@cache
 def _is_said(name: str) -> bool:
     return any(name == said or name.startswith(f"{said}.") for said in SAID)
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 
 from cwpo.config import catalog
 from cwpo.config.checks import contradictions, problems_of
-from cwpo.config.dotted import value_at, without
+from cwpo.config.dotted import PLAIN, value_at, without
 from cwpo.config.fields import RunFields
 from cwpo.config.parts import known
 from cwpo.errors import ConfigError
@@ -137,6 +137,9 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` laid on `base`, mapping by mapping."""
     result = dict(base)
     for key, value in over.items():
+        if type(value) in PLAIN:
+            result[key] = value
+            continue
         below = result.get(key)
         if isinstance(value, BaseModel):
             value = value.model_dump(exclude_unset=True)

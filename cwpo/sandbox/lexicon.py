@@ -1,6 +1,7 @@
 """The words, facts and fixed sentences of the sandbox world. Texts are lower-case words separated by one space."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 USER, ASSISTANT = "user:", "assistant:"
 SPECIAL_TOKENS = 3  # unknown, padding and end of text, in front of the words in every vocabulary
@@ -136,6 +137,7 @@ def _texts() -> Iterator[str]:
     yield from (*GREETINGS, *BRIEF_WISHES, *POLITE_WISHES)
 
 
+@cache
 def words() -> tuple[str, ...]:
     """Every word of the world once, in alphabetical order: the vocabulary of the tokenizer."""
     found = {word for text in _texts() for word in text.split() if not word.startswith("{")}

@@ -1,16 +1,17 @@
 """Annotators: each labels stage once with what trained it, what it says of its labels, and a sample of its margins."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import exists, func, select
+from sqlalchemy import Integer, Select, bindparam, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import UnknownRun
 from db.models import Annotation, Pair, Run, RunStage, Stage, StageInput
 from db.queries.common import frame
-from db.queries.runs import no_run, read_runs
+from db.queries.runs import WANTED, no_run, reading, rows_of, wanted_run
 from db.records import (
     AnnotatorRow,
     AttributeGroup,
@@ -31,6 +32,9 @@ LABELS_SLOT = "labels"
 IMPLICIT_START = "annotator_start"  # the weak model before DPO
 MOST_MARGINS = 50_000
 CALIBRATION_KIND = "calibration"
+MOST = "most"  # a parameter
+# Other rows of a table, named once: each name has columns of its own, which take long to make.
+_OWN, _LABELS, _FITTED = aliased(RunStage), aliased(Stage), aliased(RunStage)
 SCALARS = (
     "accuracy_human",
     "accuracy_truth",
@@ -81,38 +85,45 @@ def list_annotators(session: Session, *, stage_id: int | None = None, limit: int
 
 def labeled_run(session: Session, run_id: int) -> LabeledRun:
     """A run with what its annotator's labels say of themselves, in one query; UnknownRun if there is none."""
-    own, labels = aliased(RunStage), aliased(Stage)
-
-    def of_labels(column: Any) -> Any:
-        found = select(column).select_from(labels).join(own, own.stage_id == labels.id)
-        mine = (own.run_id == Run.id, own.slot == LABELS_SLOT, labels.published_attempt_id.is_not(None))
-        return found.where(*mine).correlate(Run).scalar_subquery()
-
-    spread = exists().where(
-        Annotation.stage_id == labels.id, Annotation.attempt_id == labels.published_attempt_id,
-        Annotation.spread.is_not(None),
-    )  # fmt: skip
-    trained = select(func.count()).where(
-        StageInput.stage_id == labels.id, StageInput.name.startswith("annotator"), StageInput.name != IMPLICIT_START
-    )
-    columns = {
-        "labels_id": labels.id, "attempt_id": labels.published_attempt_id, "fingerprint": labels.fingerprint,
-        "summary": labels.summary, "settings": labels.config, "spread": spread.correlate(labels),
-        "members": trained.correlate(labels).scalar_subquery(),
-    }  # fmt: skip
-    wanted = select(Run.id).where(Run.id == run_id, Run.deleted_at.is_(None))
-    found = read_runs(session, wanted, *(of_labels(one).label(name) for name, one in columns.items()))
+    found = rows_of(session, _one_labeled(), {WANTED: run_id})
     if not found:
         raise UnknownRun(no_run(run_id))
     row, its = found[0]
     return LabeledRun(row=row, labels=_labels_of_run(row, its) if its.labels_id is not None else None)
 
 
+@cache
+def _one_labeled() -> Select[*tuple[Any, ...]]:
+    def of_labels(column: Any) -> Any:
+        found = select(column).select_from(_LABELS).join(_OWN, _OWN.stage_id == _LABELS.id)
+        mine = (_OWN.run_id == Run.id, _OWN.slot == LABELS_SLOT, _LABELS.published_attempt_id.is_not(None))
+        return found.where(*mine).correlate(Run).scalar_subquery()
+
+    spread = exists().where(
+        Annotation.stage_id == _LABELS.id, Annotation.attempt_id == _LABELS.published_attempt_id,
+        Annotation.spread.is_not(None),
+    )  # fmt: skip
+    trained = select(func.count()).where(
+        StageInput.stage_id == _LABELS.id, StageInput.name.startswith("annotator"), StageInput.name != IMPLICIT_START
+    )
+    columns = {
+        "labels_id": _LABELS.id, "attempt_id": _LABELS.published_attempt_id, "fingerprint": _LABELS.fingerprint,
+        "summary": _LABELS.summary, "settings": _LABELS.config, "spread": spread.correlate(_LABELS),
+        "members": trained.correlate(_LABELS).scalar_subquery(),
+    }  # fmt: skip
+    return reading(wanted_run(), *(of_labels(one).label(name) for name, one in columns.items()))
+
+
 def newest_labeled(session: Session, limit: int) -> list[RunRow]:
     """The newest runs that have or get weak labels and are not archived, newest first."""
+    return [row for row, _ in rows_of(session, _with_annotator(), {MOST: limit})]
+
+
+@cache
+def _with_annotator() -> Select[*tuple[Any, ...]]:
     chosen = select(Run.id).where(Run.archived.is_(False), Run.deleted_at.is_(None), Run.annotator.is_not(None))
-    chosen = chosen.order_by(Run.id.desc()).limit(limit)
-    return [row for row, _ in read_runs(session, chosen, order=(Run.id.desc(),))]
+    chosen = chosen.order_by(Run.id.desc()).limit(bindparam(MOST, type_=Integer))
+    return reading(chosen, order=(Run.id.desc(),))
 
 
 def newest_with_labels(session: Session) -> int | None:
@@ -189,11 +200,10 @@ def _existing(session: Session, fingerprints: Collection[str]) -> dict[str | Non
 
 def _temperatures(session: Session, stage_ids: Collection[int]) -> dict[int, float]:
     """What runs with these labels fitted; of several the newest run's."""
-    fitted = aliased(RunStage)
     rows = session.execute(
         select(RunStage.stage_id, Stage.summary)
-        .join(fitted, fitted.run_id == RunStage.run_id)
-        .join(Stage, Stage.id == fitted.stage_id)
+        .join(_FITTED, _FITTED.run_id == RunStage.run_id)
+        .join(Stage, Stage.id == _FITTED.stage_id)
         .where(
             RunStage.stage_id.in_(stage_ids), RunStage.slot == LABELS_SLOT, Stage.kind == CALIBRATION_KIND,
             Stage.published_attempt_id.is_not(None),

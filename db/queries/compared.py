@@ -12,6 +12,8 @@ from db.queries.results import EVALUATION_SLOT
 from db.queries.runs import JUDGE_SLOT, LISTED
 from db.records import EvaluationRecord, RunRow
 
+# Other rows of a table, named once: each name has columns of its own, which take long to make.
+_JUDGED_BY, _JUDGE, _EVALUATED_BY, _EVALUATION = aliased(RunStage), aliased(Stage), aliased(RunStage), aliased(Stage)
 _FIGURES = tuple(name for name in EvaluationRecord.__dataclass_fields__ if name not in ("run_id", "stage_id"))
 
 
@@ -39,18 +41,17 @@ def compared_runs(
     not read."""
     if not (run_ids or sweep_id or group_keys):
         return []
-    judged_by, judge, evaluated_by, evaluation = aliased(RunStage), aliased(Stage), aliased(RunStage), aliased(Stage)
     statement = (
-        select(*LISTED, judge.fingerprint.label("judge"), Evaluation.stage_id.label("evaluated_in"))
+        select(*LISTED, _JUDGE.fingerprint.label("judge"), Evaluation.stage_id.label("evaluated_in"))
         .add_columns(*(getattr(Evaluation, name).label(f"result_{name}") for name in _FIGURES))
         .select_from(Run)
-        .outerjoin(judged_by, and_(judged_by.run_id == Run.id, judged_by.slot == JUDGE_SLOT))
-        .outerjoin(judge, judge.id == judged_by.stage_id)
-        .outerjoin(evaluated_by, and_(evaluated_by.run_id == Run.id, evaluated_by.slot == EVALUATION_SLOT))
-        .outerjoin(evaluation, evaluation.id == evaluated_by.stage_id)
+        .outerjoin(_JUDGED_BY, and_(_JUDGED_BY.run_id == Run.id, _JUDGED_BY.slot == JUDGE_SLOT))
+        .outerjoin(_JUDGE, _JUDGE.id == _JUDGED_BY.stage_id)
+        .outerjoin(_EVALUATED_BY, and_(_EVALUATED_BY.run_id == Run.id, _EVALUATED_BY.slot == EVALUATION_SLOT))
+        .outerjoin(_EVALUATION, _EVALUATION.id == _EVALUATED_BY.stage_id)
         .outerjoin(
             Evaluation,
-            and_(Evaluation.stage_id == evaluation.id, Evaluation.attempt_id == evaluation.published_attempt_id),
+            and_(Evaluation.stage_id == _EVALUATION.id, Evaluation.attempt_id == _EVALUATION.published_attempt_id),
         )
     )
     statement = statement.where(Run.deleted_at.is_(None))

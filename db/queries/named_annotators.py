@@ -14,6 +14,8 @@ from db.records import LabelFigures, NamedAnnotatorRow
 
 ANNOTATOR_SLOT, CALIBRATION_SLOT = "annotator", "calibration"
 MOST_NAMED = 500
+# Other rows of a table, named once: each name has columns of its own, which take long to make.
+_FITTED, _OTHER = aliased(RunStage), aliased(StageInput)
 
 
 def named_annotators(session: Session, *, stage_id: int | None = None) -> list[NamedAnnotatorRow]:
@@ -102,11 +104,10 @@ def _inputs(session: Session, stage_ids: Collection[int], name: str) -> dict[int
 
 def _temperatures(session: Session, stage_ids: Collection[int]) -> dict[int, float]:
     """Temperatures that runs with these annotators fitted."""
-    fitted = aliased(RunStage)
     rows = session.execute(
         select(RunStage.stage_id, Stage.summary)
-        .join(fitted, (fitted.run_id == RunStage.run_id) & (fitted.slot == CALIBRATION_SLOT))
-        .join(Stage, Stage.id == fitted.stage_id)
+        .join(_FITTED, (_FITTED.run_id == RunStage.run_id) & (_FITTED.slot == CALIBRATION_SLOT))
+        .join(Stage, Stage.id == _FITTED.stage_id)
         .where(RunStage.stage_id.in_(stage_ids), RunStage.slot == ANNOTATOR_SLOT, Stage.status == status.DONE)
         .order_by(Stage.id)
     )
@@ -131,8 +132,7 @@ def _figures(session: Session, fingerprints: Mapping[int, str]) -> dict[int, tup
 def _readers(session: Session, fingerprints: Mapping[int, str]) -> list[tuple[int, int]]:
     """(labels stage, annotator stage) of one annotator without label dropout; ensembles are left out."""
     by_fingerprint = {fingerprint: stage_id for stage_id, fingerprint in fingerprints.items()}
-    other = aliased(StageInput)
-    ensemble = select(other.stage_id).where(other.stage_id == Stage.id, other.name == "annotator_2").exists()
+    ensemble = select(_OTHER.stage_id).where(_OTHER.stage_id == Stage.id, _OTHER.name == "annotator_2").exists()
     trained = session.execute(
         select(Stage.id, StageInput.input_stage_id, Stage.config)
         .join(StageInput, StageInput.stage_id == Stage.id)

@@ -14,6 +14,8 @@ from db.records import AnswerLengths, EvaluationRecord, HeldOut, HeldOutPrompts,
 
 EVALUATION_SLOT = "evaluation"
 PROMPT_SLOTS = ("prompts", "data")  # the sandbox's prompts have a stage of their own
+# Other rows of a table, named once: each name has columns of its own, which take long to make.
+_OWN, _STAGE = aliased(RunStage), aliased(Stage)
 OUTCOME_COLUMNS = (
     "prompt_id",
     "outcome",
@@ -85,12 +87,11 @@ def _published_outcomes(run_ids: Collection[int], slot: str) -> Select[*tuple[An
 
 def _held_out(run_ids: Collection[int]) -> Select[*tuple[Any, ...]]:
     """Of each run the published stage with its held-out prompts: one of their own, or the one of its pairs."""
-    own, stage = aliased(RunStage), aliased(Stage)
-    place = func.row_number().over(partition_by=own.run_id, order_by=own.slot.desc())  # prompts before data
+    place = func.row_number().over(partition_by=_OWN.run_id, order_by=_OWN.slot.desc())  # prompts before data
     found = (
-        select(own.run_id, own.stage_id, stage.config, stage.summary, place.label("place"))
-        .join(stage, stage.id == own.stage_id)
-        .where(own.run_id.in_(run_ids), own.slot.in_(PROMPT_SLOTS), stage.published_attempt_id.is_not(None))
+        select(_OWN.run_id, _OWN.stage_id, _STAGE.config, _STAGE.summary, place.label("place"))
+        .join(_STAGE, _STAGE.id == _OWN.stage_id)
+        .where(_OWN.run_id.in_(run_ids), _OWN.slot.in_(PROMPT_SLOTS), _STAGE.published_attempt_id.is_not(None))
         .subquery()
     )
     return select(found.c.run_id, found.c.stage_id, found.c.config, found.c.summary).where(found.c.place == 1)

@@ -1,9 +1,10 @@
 """The Runs page: filtered pages of runs and of groups, and one run."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, case, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, func, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from db import status
@@ -16,6 +17,7 @@ from db.readiness import asks_for_room
 from db.records import Cursor, EvaluationRecord, GroupPage, RunFilters, RunGroup, RunPage, RunRecord, RunRow
 
 JUDGE_SLOT = "baseline_scores"
+WANTED = "wanted_run"  # a parameter of statements about one run
 ORDERS = ("newest", "oldest", "name")
 FILTER_COLUMNS = {
     "status": Run.status,
@@ -48,6 +50,8 @@ LISTED = (
 )  # fmt: skip
 
 EVALUATION_FIELDS = tuple(name for name in EvaluationRecord.__dataclass_fields__ if name != "run_id")
+# Other rows of a table, named once: each name has columns of its own, which take long to make.
+_GONE, _OWNER, _FAILED_IN = aliased(Run), aliased(Run), aliased(RunStage)
 EVALUATED = tuple(getattr(Evaluation, name).label(f"evaluation_{name}") for name in EVALUATION_FIELDS)
 
 
@@ -107,14 +111,7 @@ def list_groups(
 
 def get_run(session: Session, run_id: int) -> RunRecord:
     """One run with its config and what people say of it, in one query; UnknownRun if there is none."""
-    slots = aliased(RunStage)
-    failed = select(slots.slot).where(slots.run_id == Run.id, slots.stage_id == Run.failed_stage_id).limit(1)
-    note = select(RunNote.text).where(RunNote.run_id == Run.id)
-    found = read_runs(
-        session, select(Run.id).where(Run.id == run_id, Run.deleted_at.is_(None)), Run.config, Run.config_hash,
-        failed.correlate(Run).scalar_subquery().label("failed_slot"),
-        note.correlate(Run).scalar_subquery().label("note"), is_queue_paused().label("queue_paused"),
-    )  # fmt: skip
+    found = rows_of(session, _one_run(), {WANTED: run_id})
     if not found:
         raise UnknownRun(no_run(run_id))
     row, more = found[0]
@@ -122,6 +119,22 @@ def get_run(session: Session, run_id: int) -> RunRecord:
         row=row, config=more.config, config_hash=more.config_hash, failed_slot=more.failed_slot, note=more.note or "",
         queue_paused=bool(more.queue_paused),
     )  # fmt: skip
+
+
+@cache
+def _one_run() -> Select[*tuple[Any, ...]]:
+    of_failed = (_FAILED_IN.run_id == Run.id, _FAILED_IN.stage_id == Run.failed_stage_id)
+    failed = select(_FAILED_IN.slot).where(*of_failed).limit(1)
+    note = select(RunNote.text).where(RunNote.run_id == Run.id)
+    return reading(
+        wanted_run(), Run.config, Run.config_hash, failed.correlate(Run).scalar_subquery().label("failed_slot"),
+        note.correlate(Run).scalar_subquery().label("note"), is_queue_paused().label("queue_paused"),
+    )  # fmt: skip
+
+
+def wanted_run() -> Select[int]:
+    """The run whose number is given as `WANTED` when the statement is executed; nothing where it was deleted."""
+    return select(Run.id).where(Run.id == bindparam(WANTED), Run.deleted_at.is_(None))
 
 
 def no_run(run_id: int) -> str:
@@ -145,10 +158,23 @@ def runs_by_config_hash(session: Session, config_hashes: Collection[str]) -> dic
 def read_runs(session: Session, chosen: Select[int], *more: Any, order: Sequence[Any] = ()) -> list[tuple[RunRow, Any]]:
     """What lists show of the runs whose ids `chosen` finds, with their published GRA and how far their stages are; and
     beside each `more` of it. One query, however many they are."""
+    return rows_of(session, reading(chosen, *more, order=order))
+
+
+def rows_of(
+    session: Session, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any] | None = None
+) -> list[tuple[RunRow, Any]]:
+    """What a statement of `reading` finds with these values of its parameters."""
+    return [(_row(row._mapping), row) for row in session.execute(statement, values)]
+
+
+def reading(chosen: Select[int], *more: Any, order: Sequence[Any] = ()) -> Select[*tuple[Any, ...]]:
+    """The query of `read_runs`. To write it down takes longer than to answer it of one run, so one that is always the
+    same is kept."""
     ids = chosen.cte("chosen")
     mine = select(ids.c.id)
     counts, current = _stage_counts(mine), _current_stages(mine)
-    statement = (
+    return (
         select(*LISTED, *more, *EVALUATED, *_but_run(counts), *_but_run(current), tags_column().label("tags"))
         .select_from(Run)
         .outerjoin(RunStage, (RunStage.run_id == Run.id) & (RunStage.slot == EVALUATION_SLOT))
@@ -161,17 +187,16 @@ def read_runs(session: Session, chosen: Select[int], *more: Any, order: Sequence
         .where(Run.id.in_(mine))
         .order_by(*order)
     )
-    return [(_row(row._mapping), row) for row in session.execute(statement)]
 
 
 def _but_run(progress: Any) -> list[Any]:
     return [column for column in progress.c if column.key != "run_id"]
 
 
+@cache
 def not_deleted() -> ColumnElement[bool]:
     """Of lists: told by the few that are deleted, so that the others are read from the list's index alone."""
-    gone = aliased(Run)
-    return Run.id.not_in(select(gone.id).where(gone.deleted_at.is_not(None)))
+    return Run.id.not_in(select(_GONE.id).where(_GONE.deleted_at.is_not(None)))
 
 
 def conditions(filters: RunFilters) -> list[ColumnElement[bool]]:
@@ -226,7 +251,6 @@ def _stage_counts(runs: Any) -> Any:
 def _current_stages(runs: Any) -> Any:
     """The running stages of these live runs, the one that was started last at place 1."""
     started_last = (Stage.started_at.desc(), Stage.id.desc(), RunStage.slot)
-    owner = aliased(Run)
     return (
         select(
             RunStage.run_id,
@@ -237,7 +261,7 @@ def _current_stages(runs: Any) -> Any:
             func.row_number().over(partition_by=RunStage.run_id, order_by=started_last).label("current_place"),
         )
         .join(Stage, Stage.id == RunStage.stage_id)
-        .join(owner, owner.id == RunStage.run_id)
-        .where(RunStage.run_id.in_(runs), Stage.status == status.RUNNING, owner.status.in_(status.LIVE))
+        .join(_OWNER, _OWNER.id == RunStage.run_id)
+        .where(RunStage.run_id.in_(runs), Stage.status == status.RUNNING, _OWNER.status.in_(status.LIVE))
         .subquery("current_stages")
     )

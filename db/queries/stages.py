@@ -1,15 +1,19 @@
 """The stage timeline of runs, attempts, and what a new run would reuse."""
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, and_, cast, func, literal, select
+from sqlalchemy import ColumnElement, Integer, Select, String, and_, bindparam, cast, func, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from db import status
 from db.models import Attempt, Histogram, Metric, Run, RunStage, Stage, StageInput, Worker
 from db.records import PACE, PACE_PARTS, AttemptCount, AttemptRow, ExistingStage, MeasuredStage, StageRow
 
+# Other rows of a table, named once: each name has columns of its own, which take long to make.
+_SHARED, _LAST = aliased(RunStage), aliased(Attempt)
+_SLOT, _DATA, _BEGAN, _ENDED = aliased(RunStage), aliased(Stage), aliased(Metric), aliased(Metric)
 STAGE_COLUMNS = (
     Stage.fingerprint, Stage.kind, Stage.model, Stage.device, Stage.status, Stage.priority, Stage.done, Stage.total,
     Stage.unit, Stage.seconds, Stage.lease_expires_at, Stage.error, Stage.summary, Stage.created_at, Stage.started_at,
@@ -24,25 +28,7 @@ def run_stages(session: Session, run_id: int) -> list[StageRow]:
 
 def stages_of_runs(session: Session, run_ids: Collection[int]) -> dict[int, list[StageRow]]:
     """The stages of several runs, in one query; a run without stages has an empty list."""
-    shared = aliased(RunStage)
-    tried = select(func.count()).where(Attempt.stage_id == Stage.id)
-    sharing = select(func.count(shared.run_id.distinct())).where(shared.stage_id == Stage.id)
-    named = StageInput.name + literal(":") + cast(StageInput.input_stage_id, String)
-    reads = select(func.aggregate_strings(named, ",")).where(StageInput.stage_id == Stage.id)
-    last = aliased(Attempt)
-    rows = session.execute(
-        select(RunStage.run_id, RunStage.slot, RunStage.reused, Stage.id.label("stage_id"), *STAGE_COLUMNS)
-        .add_columns(
-            Stage.published_attempt_id, Worker.name.label("worker"), last.worker.label("last_worker"), last.first_step,
-            tried.correlate(Stage).scalar_subquery().label("attempts"),
-            sharing.correlate(Stage).scalar_subquery().label("shared_by"),
-            reads.correlate(Stage).scalar_subquery().label("inputs"),
-        )
-        .join(Stage, Stage.id == RunStage.stage_id)
-        .outerjoin(Worker, Worker.id == Stage.worker_id)
-        .outerjoin(last, last.id == Stage.current_attempt_id)
-        .where(RunStage.run_id.in_(run_ids))
-    ).all()  # fmt: skip
+    rows = session.execute(_stages_asked(), {"runs": list(run_ids)}).all()
     inputs = {row.stage_id: _named(row.inputs) for row in rows}
     depth = _depths(inputs, inputs)
     result: dict[int, list[StageRow]] = {run_id: [] for run_id in run_ids}
@@ -56,6 +42,29 @@ def stages_of_runs(session: Session, run_ids: Collection[int]) -> dict[int, list
             )
         )  # fmt: skip
     return result
+
+
+@cache
+def _stages_asked() -> Select[*tuple[Any, ...]]:
+    """Always the same question, written down once: that takes longer than to answer it of one run."""
+    tried = select(func.count()).where(Attempt.stage_id == Stage.id)
+    sharing = select(func.count(_SHARED.run_id.distinct())).where(_SHARED.stage_id == Stage.id)
+    named = StageInput.name + literal(":") + cast(StageInput.input_stage_id, String)
+    reads = select(func.aggregate_strings(named, ",")).where(StageInput.stage_id == Stage.id)
+    return (
+        select(RunStage.run_id, RunStage.slot, RunStage.reused, Stage.id.label("stage_id"), *STAGE_COLUMNS)
+        .add_columns(
+            Stage.published_attempt_id, Worker.name.label("worker"), _LAST.worker.label("last_worker"),
+            _LAST.first_step,
+            tried.correlate(Stage).scalar_subquery().label("attempts"),
+            sharing.correlate(Stage).scalar_subquery().label("shared_by"),
+            reads.correlate(Stage).scalar_subquery().label("inputs"),
+        )
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .outerjoin(Worker, Worker.id == Stage.worker_id)
+        .outerjoin(_LAST, _LAST.id == Stage.current_attempt_id)
+        .where(RunStage.run_id.in_(bindparam("runs", expanding=True)))
+    )  # fmt: skip
 
 
 def _named(together: str | None) -> dict[str, int]:
@@ -122,52 +131,68 @@ def plan_reuse(session: Session, fingerprints: Collection[str]) -> dict[str, Exi
 
 def measured_stages(session: Session, kinds: Collection[str], *, newest: int = 12) -> list[MeasuredStage]:
     """The newest finished stages of each of these kinds and model, with a run that each belongs to."""
+    return _measured(session, _newest_asked(), {"kinds": list(kinds), "newest": newest})
+
+
+def measured_rows(session: Session, ids: Collection[int]) -> list[MeasuredStage]:
+    """These finished stages with what decided how long they took, in order of id, in one query."""
+    return _measured(session, _measured_asked(), {"stages": list(ids)})
+
+
+@cache
+def _newest_asked() -> Select[*tuple[Any, ...]]:
     place = func.row_number().over(partition_by=(Stage.kind, Stage.model), order_by=Stage.id.desc())
+    kinds = Stage.kind.in_(bindparam("kinds", expanding=True))
     finished = (
         select(Stage.id, place.label("place"))
-        .where(Stage.kind.in_(kinds), Stage.status == status.DONE, Stage.seconds.is_not(None))
+        .where(kinds, Stage.status == status.DONE, Stage.seconds.is_not(None))
         .subquery()
     )
-    return measured_rows(session, select(finished.c.id).where(finished.c.place <= newest))
+    return _measures(select(finished.c.id).where(finished.c.place <= bindparam("newest", type_=Integer)))
 
 
-def measured_rows(session: Session, ids: Collection[int] | Select[int]) -> list[MeasuredStage]:
-    """These finished stages with what decided how long they took, in order of id, in one query."""
+@cache
+def _measured_asked() -> Select[*tuple[Any, ...]]:
+    return _measures(bindparam("stages", expanding=True))
+
+
+def _measures(ids: Any) -> Select[*tuple[Any, ...]]:
     owner = (
         select(RunStage.stage_id, func.min(RunStage.run_id).label("run_id"))
         .where(RunStage.stage_id.in_(ids))
         .group_by(RunStage.stage_id)
         .subquery()
     )
-    slot, data = aliased(RunStage), aliased(Stage)
     pairs = (
-        select(data.summary["train_pairs"].as_integer())
-        .join(slot, slot.stage_id == data.id)
-        .where(slot.run_id == owner.c.run_id, slot.slot == "data")
+        select(_DATA.summary["train_pairs"].as_integer())
+        .join(_SLOT, _SLOT.stage_id == _DATA.id)
+        .where(_SLOT.run_id == owner.c.run_id, _SLOT.slot == "data")
         .correlate(owner)
         .scalar_subquery()
     )
-    began, ended = aliased(Metric), aliased(Metric)
-    rows = session.execute(
+    return (
         select(
             Stage.kind, func.coalesce(Stage.model, "").label("model"), Attempt.device, Stage.seconds,
             Stage.config.label("stage_config"), Run.config, Stage.id.label("stage_id"), pairs.label("pairs"),
-            began.value.label("work_began"), ended.value.label("work_ended"),
+            _BEGAN.value.label("work_began"), _ENDED.value.label("work_ended"),
         )
         .join(owner, owner.c.stage_id == Stage.id)
         .join(Run, Run.id == owner.c.run_id)
         .outerjoin(Attempt, Attempt.id == Stage.published_attempt_id)
-        .outerjoin(began, _pace_at(began, 0))
-        .outerjoin(ended, _pace_at(ended, PACE_PARTS))
+        .outerjoin(_BEGAN, _pace_at(_BEGAN, 0))
+        .outerjoin(_ENDED, _pace_at(_ENDED, PACE_PARTS))
         .order_by(Stage.id)
     )  # fmt: skip
+
+
+def _measured(session: Session, asked: Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> list[MeasuredStage]:
     return [
         MeasuredStage(
             kind=row.kind, model=row.model, device=row.device or "", seconds=float(row.seconds),
             stage_config=row.stage_config, config=row.config, pairs=row.pairs, stage_id=row.stage_id,
             work_began=row.work_began, work_ended=row.work_ended,
         )
-        for row in rows
+        for row in session.execute(asked, values)
     ]  # fmt: skip
 
 

@@ -6,8 +6,10 @@ reference, answers where they are generated or scored; a stage without such a si
 and behind it (loading, writing) is the mean.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import fmean
 
 from cwpo.compare.human_labels import human_labels, share_of_pairs
@@ -42,6 +44,7 @@ from workers.plan.lasting import Lasting
 from workers.plan.memory import Machine, Memory, device_name
 
 DEVICES = ("gpu", "cpu")
+KEPT = 1_024  # finished stages whose work is known
 SHARES_PERCENT = ("top", "random", "bottom")  # weightings that keep `percent` of the pairs
 
 
@@ -273,13 +276,18 @@ def _lasting(row: MeasuredStage) -> Lasting:
 
 
 def _measured_work(row: MeasuredStage) -> Work:
-    """Nothing is known of a stage whose settings or run another version of the program wrote."""
+    return _stored_work(row.kind, json.dumps(row.stage_config), json.dumps(row.config), row.pairs)
+
+
+@lru_cache(maxsize=KEPT)
+def _stored_work(kind: str, stage: str, run: str, pairs: int | None) -> Work:
+    """Of the settings and the run as JSON; nothing is known where another version of the program wrote them. Reading
+    them takes ten times as long as comparing their texts, and every plan is made from the same finished stages."""
     try:
-        settings = stored_settings(row.kind, row.stage_config)
-        config = RunConfig.stored(row.config)
+        settings, config = stored_settings(kind, json.loads(stage)), RunConfig.stored(json.loads(run))
     except (SettingsError, KeyError, ConfigError):
         return Work()
-    return work_of(settings, config, row.pairs)
+    return work_of(settings, config, pairs)
 
 
 def work_of(stage: Settings, config: RunConfig, pairs: int | None) -> Work:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 MUTED = "color: color-mix(in srgb, currentcolor 66%, transparent)"
 STRONG = "font-weight: 600"
 MOST_ROWS = 500
+KEPT = 256  # tables that were drawn
+NAMED_BY = 16  # characters of the name that the rules of a table have in the browser
 NARROW = 26  # characters of a row's name that stay on one line where a table has half of the page
 INVISIBLE = "\u2060"
 NO_BREAK = "\u00a0"
@@ -68,17 +71,29 @@ def show_with_file(
 
 def show(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, alt: str, most: int = MOST_ROWS) -> None:
     """Draw the table. A cell is a Cell or anything that has a text; None is an en dash, muted."""
-    shown = rows[:most]
-    cells = [[_cell(value) for value in row] for row in shown]
-    frame = pd.DataFrame(
-        [[_text(cell, column) for cell, column in zip(row, columns, strict=True)] for row in cells],
-        columns=_unique([untrusted.label(column.label) for column in columns]),
-    )
-    inks = pd.DataFrame([[_ink(cell) for cell in row] for row in cells], columns=frame.columns)
-    styler = frame.style.apply(lambda _: inks, axis=None).set_table_styles(_alignment(columns))
-    st.table(styler, border="horizontal", hide_index=True, alt=alt)
+    cells = [[_cell(value) for value in row] for row in rows[:most]]
+    _draw(_said(columns, cells, alt), columns, cells, alt)
     if len(rows) > most:
         st.caption(f"The first {most:,} of {len(rows):,} rows.")
+
+
+def _said(columns: Sequence[Column], cells: Sequence[Sequence[Cell]], alt: str) -> str:
+    """All that a table shows, as one text: equal ones are the same table."""
+    headings = [(column.label, column.figures, column.whole, column.limit) for column in columns]
+    return repr((alt, headings, [[(cell.text, cell.muted, cell.strong) for cell in row] for row in cells]))
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _draw(said: str, _columns: Sequence[Column], _cells: Sequence[Sequence[Cell]], _alt: str) -> None:
+    """Laying a table out takes far longer than comparing what it says: one that was drawn is sent again."""
+    frame = pd.DataFrame(
+        [[_text(cell, column) for cell, column in zip(row, _columns, strict=True)] for row in _cells],
+        columns=_unique([untrusted.label(column.label) for column in _columns]),
+    )
+    inks = pd.DataFrame([[_ink(cell) for cell in row] for row in _cells], columns=frame.columns)
+    styler = frame.style.apply(lambda _: inks, axis=None).set_table_styles(_alignment(_columns))
+    styler.set_uuid(sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:NAMED_BY])
+    st.table(styler, border="horizontal", hide_index=True, alt=_alt)
 
 
 def show_report(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -105,30 +106,33 @@ def show_run_curves(row: RunRow, stages: Sequence[StageRow], beside: DeltaGenera
     names += [name for metric in BY_CONFIDENCE for name in confidence_bins.names(metric)]
     with results.reading() as session:
         table = queries.metrics(session, list(slots.values()), names=names, max_points=POINTS)
-    there = {panel.title: panel for panel in PANELS if _has(table, slots.get(panel.slot), panel.metric)}
+    points = dict(iter(table.groupby(["stage_id", "name"], sort=False)))
+    there = {panel.title: panel for panel in PANELS if (slots.get(panel.slot), panel.metric) in points}
     if not there:
         beside.caption("Curves appear with the first training step.")
         return
     with beside:
         chosen, wide = _way()
     with st.container() if wide else beside:
-        _show_panels(row, slots, table, there, chosen)
+        _show_panels(row, slots, points, there, chosen)
 
 
 def _show_panels(
-    row: RunRow, slots: Mapping[str, int], table: pd.DataFrame, there: Mapping[str, Panel], chosen: Way
+    row: RunRow, slots: Mapping[str, int], points: Mapping[Any, pd.DataFrame], there: Mapping[str, Panel], chosen: Way
 ) -> None:
+    """`points`: of each curve, by stage and name."""
     shown = _chosen({panel.title: panel for panel in PANELS if panel.slot in slots}, there)
     grid = st.grid(2, min_column_width=200)
     for panel in shown:
         with grid.cell():
-            line = (slot_name(panel.slot), row.method, table[table.stage_id == slots[panel.slot]])
+            line = (slot_name(panel.slot), row.method, points[slots[panel.slot], panel.metric])
             show_chart("training_curves", [line], key=f"curve_{panel.slot}_{panel.metric}", title=panel.title,
                        about=panel.about, metric=panel.metric, way=chosen)  # fmt: skip
     for metric, (title, about) in BY_CONFIDENCE.items():
-        if any(_has(table, slots.get("align"), name) for name in confidence_bins.names(metric)):
+        bins = [(slots.get("align"), name) for name in confidence_bins.names(metric)]
+        if found := [points[key] for key in bins if key in points]:
             with grid.cell():
-                line = (slot_name("align"), row.method, table[table.stage_id == slots["align"]])
+                line = (slot_name("align"), row.method, pd.concat(found))
                 show_chart("confidence_bins", [line], key=f"bins_{metric}", title=title, about=about, metric=metric,
                            way=chosen)  # fmt: skip
     layout.note("Drag over a curve to zoom, double-click to see all of it.")
@@ -141,7 +145,3 @@ def _chosen(offered: Mapping[str, Panel], there: Mapping[str, Panel]) -> list[Pa
         label_visibility="collapsed", wrap=True,
     )  # fmt: skip
     return [there[title] for title in titles if title in there] or list(there.values())[:SHOWN]
-
-
-def _has(table: pd.DataFrame, stage_id: int | None, metric: str) -> bool:
-    return stage_id is not None and bool(((table.stage_id == stage_id) & (table["name"] == metric)).any())

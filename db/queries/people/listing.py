@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -159,12 +160,33 @@ def figures_of(
 
 def version(session: Session) -> Version:
     """Whether the list may have changed: read from indexes alone."""
-    row = session.execute(select(*(one.label(name) for name, one in _counts().items()))).one()
-    return _version(dict(row._mapping))
+    return _version(dict(session.execute(_version_asked()).one()._mapping))
+
+
+@cache
+def _version_asked() -> Any:
+    return select(*(one.label(name) for name, one in _counts().items()))
 
 
 def around(session: Session) -> Around:
     """What stands around the list, whatever it shows, in one query."""
+    found: dict[str, list[Any]] = {"view": [], "tag": [], "key": [], "count": []}
+    for row in session.execute(_around_asked()):
+        found[row.what].append(row)
+    shown = sorted(found["view"], key=lambda row: (row.word.lower(), row.number))
+    return Around(
+        version=_version({row.word: row.number for row in found["count"]}),
+        views=tuple(
+            SavedViewRow(id=row.number, name=row.word, params=row.params, is_default=bool(row.flag)) for row in shown
+        ),
+        tags=tuple(row.word for row in sorted(found["tag"], key=lambda row: (-row.number, row.word))),
+        keys=tuple(sorted(row.word for row in found["key"])),
+    )
+
+
+@cache
+def _around_asked() -> Any:
+    """Always the same question, written down once: that takes longer than to answer it."""
     views = select(
         literal_column("'view'").label("what"), SavedView.id.label("number"), SavedView.name.label("word"),
         case((SavedView.is_default, 1), else_=0).label("flag"), SavedView.params.label("params"),
@@ -178,18 +200,7 @@ def around(session: Session) -> Around:
             for name, one in _counts().items()
         ),
     ]
-    found: dict[str, list[Any]] = {"view": [], "tag": [], "key": [], "count": []}
-    for row in session.execute(union_all(views, *more)):
-        found[row.what].append(row)
-    shown = sorted(found["view"], key=lambda row: (row.word.lower(), row.number))
-    return Around(
-        version=_version({row.word: row.number for row in found["count"]}),
-        views=tuple(
-            SavedViewRow(id=row.number, name=row.word, params=row.params, is_default=bool(row.flag)) for row in shown
-        ),
-        tags=tuple(row.word for row in sorted(found["tag"], key=lambda row: (-row.number, row.word))),
-        keys=tuple(sorted(row.word for row in found["key"])),
-    )
+    return union_all(views, *more)
 
 
 def value_keys(session: Session) -> list[str]:

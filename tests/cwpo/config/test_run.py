@@ -2,9 +2,9 @@
 
 import pytest
 
-from cwpo.config import catalog
+from cwpo.config import catalog, dotted, run
 from cwpo.config.dotted import value_at, without
-from cwpo.config.run import LATER, RunConfig, digest, expand, override, problems
+from cwpo.config.run import LATER, RunConfig, digest, expand, merged, override, problems
 from cwpo.errors import ConfigError
 from cwpo.stages.graph import build
 
@@ -193,3 +193,23 @@ def test_a_field_that_came_later_leaves_the_keys_of_settings_as_they_were():
         other = RunConfig.parse(override({}, name, usual + 0.1))
         assert other.hash() != plain.hash()
         assert other.group_key() != plain.group_key()
+
+
+def test_plain_values_are_laid_on_and_left_out_without_a_look_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration has a hundred of them and each plan reads hundreds of configurations; whether one is a mapping is
+    asked of what may be one."""
+    asked: list[object] = []
+
+    class Asked(type):
+        def __instancecheck__(cls, value: object) -> bool:
+            asked.append(value)
+            return isinstance(value, dict)
+
+    values = {"a": 1, "b": [2.0], "c": None, "d": {"e": "x", "f": True}}
+    for module in (run, dotted):
+        monkeypatch.setattr(module, "Mapping", Asked("Mapping", (), {}))
+    assert merged(values, {"a": 3, "d": {"e": "y"}}) == {**values, "a": 3, "d": {"e": "y", "f": True}}
+    assert without(values, {"b", "d.f"}) == {"a": 1, "c": None, "d": {"e": "x"}}
+    assert dict(dotted.flat(values)) == {"a": 1, "b": [2.0], "c": None, "d.e": "x", "d.f": True}
+    assert asked
+    assert all(isinstance(value, dict) for value in asked)

@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
-from cwpo.statistics import intervals
+from cwpo.statistics import intervals, judge_error
 
 COVERAGE = Path(__file__).resolve().parents[3] / "benchmarks" / "coverage.py"
 
@@ -306,3 +306,14 @@ def test_five_seeds_cover_95_percent(coverage: ModuleType, per_cluster: int, see
 def test_three_seeds_cover_at_least_91_percent(coverage: ModuleType, per_cluster: int) -> None:
     found = coverage.crossed_coverage(prompts=1000, per_cluster=per_cluster, seeds=3, seed_sd=0.03, tables=TABLES)
     assert found["coverage"] > 0.91 - ERROR
+
+
+def test_quantiles_are_those_of_scipy_stats_to_the_last_bit() -> None:
+    """Which takes long to load; what was stored with its numbers is found again."""
+    for count in (2, 3, 5, 8, 41):
+        half = float(stats.t.ppf(0.975, count - 1)) / count**0.5
+        assert intervals.of_mean(0.0, 1.0, count) == (-half, half)
+        assert np.array_equal(intervals._chi_squared(count), stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, count))
+    spread = intervals._Spread(variance=0.0016, df=4.7, seeds=1, seed_part=0.0, seed_sd=None, method="")
+    assert intervals._p_value(-0.1, spread) == 2 * float(stats.t.sf(0.1 / np.sqrt(0.0016), 4.7))
+    assert float(stats.norm.isf(0.025)) == judge_error.Z

@@ -57,6 +57,21 @@ def seconds_of(found: estimate.Plan) -> dict[str, float | None]:
     return {kind.kind: kind.seconds for kind in found.kinds}
 
 
+def test_finished_stages_are_read_once_for_all_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks; a stage of another run is another one."""
+    read: list[object] = []
+    stored = RunConfig.stored
+    monkeypatch.setattr(RunConfig, "stored", lambda values: (read.append(values), stored(values))[1])
+    estimate._stored_work.cache_clear()
+    first = planned({"method": "cw"}, known(*measured_run(10.0)))
+    once = len(read)
+    assert once > 5
+    assert planned({"method": "cw"}, known(*measured_run(10.0))) == first
+    assert len(read) == once
+    planned({"method": "cw"}, known(*measured_run(10.0, salt="another")))
+    assert len(read) == 2 * once
+
+
 def test_training_seconds_grow_with_pairs_and_epochs() -> None:
     """6 s for 300 pairs × 5 epochs: 500 pairs × 10 epochs of twice the data take 6 · 10,000 / 1,500 = 40 s."""
     over = {"data": {"sandbox": {"pairs": 2000}, "label_fraction": 0.5}, "annotator": {"epochs": 10}}
