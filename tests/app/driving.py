@@ -11,6 +11,7 @@ from tests.amounts import amount
 from tests.e2e.serving import ASKED_TWICE
 from tests.signed_in import PATIENCE
 
+LOOK = 100  # ms between two looks at a page; at each of its frames would keep it drawing
 MOST = amount("WIDGETS", 8)  # of a page that are changed; WIDGETS=120 changes all of every page
 FILES = {
     "yaml": "method: weak\n",
@@ -119,7 +120,7 @@ class Driver:
 
     def idle(self) -> None:
         """The page is drawn, and its script has nothing to do."""
-        self.page.wait_for_function(IDLE, timeout=PATIENCE)
+        self.page.wait_for_function(IDLE, timeout=PATIENCE, polling=LOOK)
         for box in self.page.get_by_test_id("stException").all():
             self.complain(f"exception: {box.inner_text()}")
 
