@@ -81,13 +81,13 @@ def button(page: Page, name: str) -> Locator:
 
 @pytest.mark.parametrize("seed", range(DRAWS))
 def test_a_draft_is_whole_in_a_fresh_browser_after_the_web_process_or_the_connection_was_killed(
-    stranger: Page, browser: Browser, web: Web, seed: int
+    visitor: Page, browser: Browser, web: Web, seed: int
 ) -> None:
     """Whatever was changed: the same file, the same runs, and the folded settings that hold a change are open."""
-    page, wanted, lines = stranger, drawn(seed), list[WebSocketRoute]()
+    page, wanted, lines = visitor, drawn(seed), list[WebSocketRoute]()
     page.route_web_socket(re.compile("/_stcore/stream"), lambda line: (line.connect_to_server(), lines.append(line)))
-    page.goto(f"{web.url}/new_run")
-    ready(page, "New run")
+    page.reload()
+    go(page, "New run", "New run")
     fill(page, wanted)
     before = file_of(page)
     if seed % 2:

@@ -13,7 +13,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.votes import Voter, address, asked, check, opened, vote_through
 from db import queries
-from tests.e2e.again import pick, saved
 from tests.e2e.serving import Web, at_home, served, visiting
 from tests.e2e.test_dashboard import ready
 from tests.workers.labeled import labeled_run, pair_row
@@ -150,7 +149,8 @@ def test_the_least_confident_fifty_are_three_clicks_away(visitor: Page, desk: De
     ready(visitor, "Runs")
     visitor.get_by_test_id("stSidebarNav").get_by_role("link", name="Examples", exact=True).click()
     ready(visitor, "Examples")
-    pick(visitor.locator(".st-key-size").get_by_role("combobox"), "50")
+    visitor.locator(".st-key-size").get_by_role("combobox").click()
+    visitor.get_by_role("option", name="50", exact=True).click()
     expect(visitor.get_by_text(re.compile(rf"^1–50 of {PAIRS}"))).to_be_visible()
     rows = sorted((pair_row(number)["confidence"], number) for number in range(PAIRS))[:50]
     expect(visitor.locator('[class*="st-key-pairs-"] strong')).to_have_text(
@@ -177,9 +177,10 @@ def test_a_bar_a_number_and_a_part_are_where_the_address_says(visitor: Page, des
     with reading() as session:
         inside = queries.annotations(session, desk.run, c_low=0.3, c_high=0.4).total
     expect(visitor.get_by_text(re.compile(rf"^1–10 of {inside} pairs"))).to_be_visible()
-    visitor.get_by_role("button", name="Export").click()
-    _, content = saved(visitor, visitor.locator(".st-key-pairs_view_jsonl").get_by_role("button"))
-    assert len(content.decode().splitlines()) == inside
+    with visitor.expect_download() as download:
+        visitor.get_by_role("button", name="Export").click()
+        visitor.locator(".st-key-pairs_view_jsonl").get_by_role("button").click()
+    assert len(Path(download.value.path()).read_text().splitlines()) == inside
     visitor.goto(f"{desk.web.url}/examples?run={desk.run}")
     ready(visitor, "Examples")
     number = visitor.locator(".st-key-jump_to input")

@@ -13,7 +13,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from db import queries
 from db.records import AuditEvent, LogLineRow
-from tests.e2e.again import saved, take_effect
 from tests.e2e.serving import Web, served, visiting
 from tests.e2e.test_dashboard import ready
 from tests.workers.conftest import materials, workplace_at
@@ -78,8 +77,9 @@ def _run_is_of_now(page: Page, url: str, run_id: int, lines: Sequence[LogLineRow
     expect(said).to_contain_text("final loss")
     times = [line.split()[0] for line in said.inner_text().splitlines() if line.strip()]
     assert times == [f"{line.at.astimezone(ZoneInfo(READER)):%H:%M:%S}" for line in lines]
-    _, content = saved(page, page.get_by_role("button", name="Download", exact=True))
-    written = [line.split(" ", 2)[:2] for line in content.decode().splitlines()]
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download", exact=True).click()
+    written = [line.split(" ", 2)[:2] for line in Path(waiting.value.path()).read_text().splitlines()]
     assert written == [f"{line.at:%Y-%m-%d %H:%M:%SZ}".split() for line in lines]
     page.goto(f"{url}/run?run={run_id}&tab=Attempts")
     ready(page, "CW · DPO")
@@ -98,8 +98,8 @@ def _log_is_of_now(page: Page, url: str, events: Sequence[AuditEvent]) -> None:
     """What was done, by the reader's clock."""
     page.goto(f"{url}/system")
     ready(page, "System")
-    verified = page.get_by_text("Chain verified").first
-    take_effect(page, page.locator(".st-key-system_log summary").click, verified.is_visible)
+    page.locator(".st-key-system_log summary").click()
+    expect(page.get_by_text("Chain verified").first).to_be_visible()
     shown = page.get_by_test_id("stMain").inner_text().replace("\u2060", "").replace("\u00a0", " ")  # unbroken times
     for event in events:
         assert f"{event.at.astimezone(ZoneInfo(READER)):%Y-%m-%d %H:%M:%S}" in shown
