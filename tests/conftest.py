@@ -19,7 +19,7 @@ from xdist.workermanage import WorkerController
 
 from db.engine import Engines, make_engines, upgrade
 from tests import servers
-from tests.browser import ARGUMENTS, chromium_path
+from tests.browser import ARGUMENTS, tested_path
 from tests.emptied import Emptied
 from tests.signed_in import PATIENCE, signed_in
 
@@ -221,7 +221,7 @@ def s3_bucket(s3_process: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def browser() -> Iterator[Browser]:
     """Headless Chromium, let in by the dashboards that are started here; nothing is fetched from outside."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path=tested_path(), args=ARGUMENTS)
         yield signed_in(chromium)
         chromium.close()
 

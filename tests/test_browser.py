@@ -49,6 +49,24 @@ def test_the_browser_on_path_comes_before_a_downloaded_one(bare: Path) -> None:
     assert browser.chromium_path() == str(on_path)
 
 
+def test_pages_are_tested_without_windows_where_that_can_be_had(bare: Path) -> None:
+    full = program(bare / "bin" / "chromium")
+    assert browser.tested_path() == str(full)
+    downloaded = program(bare / "cache" / "chromium_headless_shell-12" / "chrome-linux" / "headless_shell")
+    assert browser.tested_path() == str(downloaded)
+    on_path = program(bare / "bin" / "chromium-headless-shell")
+    assert browser.tested_path() == str(on_path)
+    assert browser.chromium_path() == str(full), "what is measured is what people have"
+
+
+def test_the_named_browser_is_the_tested_one_even_where_another_has_no_windows(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(bare / "bin" / "chromium-headless-shell")
+    monkeypatch.setenv("CHROMIUM", str(mine := program(bare / "mine")))
+    assert browser.tested_path() == str(mine)
+
+
 def test_an_earlier_download_is_found(bare: Path) -> None:
     downloaded = program(bare / "cache" / "chromium-1234" / "chrome-linux" / "chrome")
     assert browser.chromium_path() == str(downloaded)

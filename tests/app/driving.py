@@ -1,35 +1,43 @@
 """A page driven as a person in a hurry would: whatever can be used is found, and changed once."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from playwright.sync_api import BrowserContext, ElementHandle, Page
 from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+from streamlit.proto.BackMsg_pb2 import BackendOperationRequest, BackMsg
 
 from tests.amounts import amount
 from tests.e2e.serving import ASKED_TWICE
 from tests.signed_in import PATIENCE
 
+OPENINGS, SOON = 10, 5_000  # how often a list is opened, and ms in which it comes
+LOOK = 100  # ms between two looks at a page; at each of its frames would keep it drawing
 MOST = amount("WIDGETS", 8)  # of a page that are changed; WIDGETS=120 changes all of every page
 FILES = {
     "yaml": "method: weak\n",
     "jsonl": "".join(f'{{"prompt": "ask {n}", "chosen": "yes {n}", "rejected": "no {n}"}}\n' for n in range(30)),
 }
+# What a message to the server begins with that has no run of the script, such as one for the content of a file.
+OPERATION = BackMsg(backend_operation_request=BackendOperationRequest()).SerializeToString()[0]
 
-# How often the page spoke to the server and how often a run of its script ended; when that was, when anything was drawn
-# last, and when the page was last touched here.
+# How often the page asked the server for a run of its script and how often one ended; when that was, when anything was
+# drawn last, and when the page was last touched here.
 LISTEN = """() => {
   const send = WebSocket.prototype.send;
   const driven = window.driven = {sent: 0, ended: 0, heard: 0, drawn: 0, touched: 0};
   WebSocket.prototype.send = function (...data) {
-    driven.sent += 1; driven.heard = performance.now(); send.apply(this, data); };
+    if (data[0]?.[0] !== OPERATION) driven.sent += 1;
+    driven.heard = performance.now(); send.apply(this, data); };
   new MutationObserver(all => {
     driven.drawn = performance.now();
     if (all.some(one => one.type === 'attributes' && one.target.dataset.testScriptState === 'notRunning')) {
       driven.ended += 1; driven.heard = performance.now(); }
   }).observe(document, {subtree: true, childList: true, attributes: true, attributeFilter: ['data-test-script-state']});
-}"""
+}""".replace("OPERATION", str(OPERATION))
 # Every word to the server has had its run, unless several had one together, and each kind of widget has been fetched.
 IDLE = """() => {
   const app = document.querySelector('[data-testid=stApp]'), now = performance.now(), driven = window.driven;
@@ -119,7 +127,7 @@ class Driver:
 
     def idle(self) -> None:
         """The page is drawn, and its script has nothing to do."""
-        self.page.wait_for_function(IDLE, timeout=PATIENCE)
+        self.page.wait_for_function(IDLE, timeout=PATIENCE, polling=LOOK)
         for box in self.page.get_by_test_id("stException").all():
             self.complain(f"exception: {box.inner_text()}")
 
@@ -211,11 +219,15 @@ def _other(driver: Driver, at: ElementHandle) -> None:
 
 
 def _choose(driver: Driver, at: ElementHandle) -> None:
-    """Another one of a list."""
-    field = at.query_selector("input")
+    """Another one of a list, which is opened again where the page closed it."""
+    field, box = at.query_selector("input"), driver.page.locator("[role=listbox]").first
     assert field is not None
-    field.click()
-    driver.page.locator("[role=listbox]").first.wait_for()
+    for _ in range(OPENINGS):
+        field.click()
+        with suppress(PlaywrightTimeout):
+            box.wait_for(timeout=SOON)
+            break
+    box.wait_for()
     options = driver.page.locator("[role=option]:not([aria-selected=true]):not([aria-disabled=true])")
     if options.count():  # there may be one alone, which is chosen
         options.nth(min(1, options.count() - 1)).click()

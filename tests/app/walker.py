@@ -3,15 +3,18 @@
 import random
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests import clocks
 from tests.amounts import amount
-from tests.app.driving import IDLE, LISTEN
+from tests.app.driving import IDLE, LISTEN, OPENINGS, SOON
 from tests.app.served import settle
+from tests.e2e.again import pick
 
 # What a person sees of the state of a page: titles, sentences, what widgets hold, the lines of a grid.
 PICTURE = """() => {
@@ -241,14 +244,20 @@ class Walker:
         return Step(f"{key}: {option}", lambda: self._pick(key, option), is_entry) if is_there else None
 
     def _choose(self, field: Locator) -> None:
-        field.click()
-        options = self.page.get_by_role("option")
-        expect(options.first).to_be_visible()
-        options.nth(self.dice.randrange(options.count())).click()
+        """One by chance, of the list that is opened again where the page closed it."""
+        options, place = self.page.get_by_role("option"), None
+        for _ in range(OPENINGS):
+            if not options.first.is_visible():
+                field.click()
+            with suppress(PlaywrightTimeout):
+                options.first.wait_for(timeout=SOON)
+                place = self.dice.randrange(options.count()) if place is None else place
+                options.nth(place).click(timeout=SOON)
+                return
+        raise AssertionError(f"A list does not stay open: {self.went}")
 
     def _pick(self, key: str, option: str) -> None:
-        self.page.locator(f".st-key-{key}").get_by_role("combobox").click()
-        self.page.get_by_role("option", name=option, exact=True).click()
+        pick(self.page.locator(f".st-key-{key}").get_by_role("combobox"), option)
 
     def _write(self, field: Locator, text: str) -> None:
         field.fill(text)

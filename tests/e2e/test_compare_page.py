@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from benchmarks import compare as sweep
+from tests.e2e.again import saved
 from tests.e2e.serving import Web, at_home, served, visiting, write_down, write_down_console
 from tests.e2e.test_dashboard import ready
-from tests.e2e.test_export import saved
 
 SETTINGS, SEEDS = 3, 4
 RUNS = f"1-{SETTINGS * SEEDS}"

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from cwpo.config.run import RunConfig
 from db import queries
+from tests.e2e.again import pick
 from tests.e2e.serving import Web, at_home, served, visiting, write_down, write_down_console
 from tests.e2e.test_dashboard import ready
 from tests.workers.conftest import materials
@@ -59,9 +60,7 @@ def own_file() -> bytes:
 
 def choose(page: Page, role: str, column: str) -> None:
     """The column that holds this."""
-    field = page.locator("[class*=st-key-data_column_]").get_by_role("combobox", name=role).first
-    field.click()
-    page.get_by_role("option", name=column, exact=True).click()
+    pick(page.locator("[class*=st-key-data_column_]").get_by_role("combobox", name=role).first, column)
 
 
 def test_a_file_is_given_mapped_and_used_in_a_new_run(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from db.engine import upgrade
+from tests.e2e.again import saved
 from tests.e2e.serving import ROOT, Web, served, write_down
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -28,18 +28,6 @@ def exporting(tmp_path: Path) -> Iterator[str]:
     environment = {"PYTHONPATH": str(ROOT), "CWPO_HOME": str(tmp_path), "DATABASE_URL": database}
     with served(Web(home=tmp_path, page=page, environment=environment)) as web:
         yield web.url
-
-
-def saved(page: Page, button: Locator) -> tuple[str, bytes]:
-    """Name and content of the file that a click saves. One that a page drops, because it is redrawn just then, is made
-    again, as by whoever sees no file."""
-    try:
-        with page.expect_download(timeout=20_000) as waiting:
-            button.click()
-    except PlaywrightTimeout:
-        with page.expect_download() as waiting:
-            button.click()
-    return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
 
 
 def camera(page: Page) -> Locator:

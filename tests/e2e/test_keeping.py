@@ -1,15 +1,17 @@
 """What people do with runs that they have: mark, put away, bring back, and arrange the queue."""
 
+import functools
 import os
 import re
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from cwpo.config.run import RunConfig
 from db import queries
 from db.records.keeping import KeptRun
 from db.repositories import stages
+from tests.e2e.again import take_effect
 from tests.e2e.test_dashboard import go, ready
 from tests.e2e.test_journeys import LINE, TICK, grid_with
 from workers import api
@@ -30,11 +32,16 @@ def look(page: Page, name: str) -> None:
         page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
+def ticked(grid: Locator, line: int) -> bool:
+    return grid.locator('[data-testid="data-grid-canvas"] tr').nth(line).get_attribute("aria-selected") == "true"
+
+
 def tick(page: Page, *lines: int) -> None:
     """Click into the first column of these lines of the grid."""
     for line in lines:
-        grid_with(page, line).click(position={"x": TICK, "y": line * LINE + LINE / 2})
-        page.wait_for_timeout(400)
+        grid = grid_with(page, line)
+        click = functools.partial(grid.click, position={"x": TICK, "y": line * LINE + LINE / 2})
+        take_effect(page, click, functools.partial(ticked, grid, line))
 
 
 def press(page: Page, name: str) -> None:

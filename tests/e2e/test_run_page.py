@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from cwpo.config.run import RunConfig
 from db import queries
 from tests.cwpo import recorded
+from tests.e2e.again import saved, take_effect
 from tests.e2e.serving import Web, at_home, served, visiting, write_down, write_down_console
 from tests.e2e.test_dashboard import drawn, ready
 from tests.workers.working import be_the_worker
@@ -48,7 +49,9 @@ def visitor(browser: Browser, desk: str) -> Iterator[Page]:
 
 
 def toggle(page: Page, key: str) -> None:
-    page.locator(f".st-key-{key} label").first.click()
+    field = page.locator(f".st-key-{key} input").first
+    wanted = not field.is_checked()
+    take_effect(page, page.locator(f".st-key-{key} label").first.click, lambda: field.is_checked() == wanted)
 
 
 def has(page: Page, words: str) -> None:
@@ -105,20 +108,17 @@ def test_a_log_is_searched_and_saved_and_the_command_reproduces_the_run(visitor:
     log = page.get_by_role("tabpanel").locator("code").first
     expect(log).to_contain_text("final loss")
     expect(log).not_to_contain_text("Started")
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download", exact=True).click()
-    saved = Path(waiting.value.path()).read_text()
-    assert saved
-    assert all("trained" in line.lower() for line in saved.splitlines())
+    _, content = saved(page, page.get_by_role("button", name="Download", exact=True))
+    assert content
+    assert all("trained" in line.lower() for line in content.decode().splitlines())
     toggle(page, "log_problems")
     expect(page.get_by_text("No line fits.")).to_be_visible()
 
     page.get_by_role("tab", name="Configuration").click()
     expect(page.get_by_text("cwpo run run-1.yaml")).to_be_visible()
     expect(page.get_by_text("# cwpo ")).to_be_visible()
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download run-1.yaml").click()
-    given = RunConfig.parse(yaml.safe_load(Path(waiting.value.path()).read_text()))
+    _, content = saved(page, page.get_by_role("button", name="Download run-1.yaml"))
+    given = RunConfig.parse(yaml.safe_load(content))
     with reading() as session:
         assert given.hash() == queries.get_run(session, 1).config_hash
 

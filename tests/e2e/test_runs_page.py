@@ -3,6 +3,7 @@
 No worker runs here: the results are written through the repositories, as a worker would.
 """
 
+import functools
 import random
 import re
 import shutil
@@ -22,6 +23,7 @@ from cwpo.config.run import RunConfig
 from db.models import SavedView
 from tests import clocks
 from tests.amounts import amount
+from tests.e2e.again import take_effect
 from tests.e2e.serving import Web, at_home, served, visiting
 from tests.e2e.test_dashboard import ready
 from workers import api
@@ -48,13 +50,19 @@ def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.Tem
 
 @pytest.fixture
 def page(browser: Browser, desk: str) -> Iterator[Page]:
-    """Someone in a session of their own, without saved views."""
+    """Someone in a session of their own, without saved views, who has opened no page yet."""
     with writing() as session:
         session.execute(delete(SavedView))
     with visiting(browser) as page:
-        page.goto(desk)
-        ready(page, "Runs")
         yield page
+
+
+@pytest.fixture
+def at_list(page: Page, desk: str) -> Page:
+    """The same at the list of runs."""
+    page.goto(desk)
+    ready(page, "Runs")
+    return page
 
 
 def grid(page: Page) -> list[list[str]]:
@@ -86,8 +94,8 @@ def click(page: Page, across: float, line: int) -> None:
 
 def tick(page: Page, *lines: int) -> None:
     for count, line in enumerate(lines, start=1):
-        click(page, TICK, line)
-        expect(page.get_by_text(f"{2 * count} runs ticked")).to_be_visible()
+        said = page.get_by_text(f"{2 * count} runs ticked")
+        take_effect(page, functools.partial(click, page, TICK, line), said.is_visible)
         settled(page)
 
 
@@ -128,7 +136,8 @@ def settled(page: Page) -> None:
     page.wait_for_timeout(300)
 
 
-def test_a_heading_orders_the_whole_list_and_opens_nothing(page: Page, desk: str) -> None:
+def test_a_heading_orders_the_whole_list_and_opens_nothing(at_list: Page, desk: str) -> None:
+    page = at_list
     for address, ordered in (("sort=-gra", True), ("sort=gra", False)):
         click(page, GRA, 0)
         expect(page).to_have_url(f"{desk}/?{address}")
@@ -140,7 +149,8 @@ def test_a_heading_orders_the_whole_list_and_opens_nothing(page: Page, desk: str
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
 
 
-def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(page: Page, desk: str) -> None:
+def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(at_list: Page) -> None:
+    page = at_list
     tick(page, 1, 2)
     said = page.get_by_text("4 runs ticked")
     expect(said).to_be_visible()
@@ -201,7 +211,8 @@ def test_a_list_that_its_filters_made_empty_is_whole_again_by_one_click(page: Pa
     expect(page.get_by_role("textbox", name="Search")).to_have_value("")
 
 
-def test_an_idle_page_shows_a_run_that_was_queued_elsewhere(page: Page) -> None:
+def test_an_idle_page_shows_a_run_that_was_queued_elsewhere(at_list: Page) -> None:
+    page = at_list
     expect(page.get_by_text("3 settings")).to_be_visible()
     tick(page, 1)
     made = api.submit_run(RunConfig(seed=9, method="oracle"))
