@@ -14,6 +14,7 @@ from contextlib import contextmanager
 TICK = 0.05  # seconds between two looks at the clock
 AWAKE = 4 * TICK  # of the time between two looks, at most so much counts: a longer one was a stop
 PIECE = 0.012  # processor seconds of `_piece` on the machine that the limits are said for
+FRESH = 5.0  # seconds for which what was measured before something is still so
 _PIECES = 5
 
 
@@ -73,9 +74,10 @@ def contention() -> float:
 def computing(seconds: float) -> Iterator[None]:
     """What is done here computes for at most so many seconds, on the machine that limits are said for.
 
-    Garbage that others left in this process is not looked through meanwhile.
+    Garbage that others left in this process is not looked through meanwhile. What is done in time on any machine needs
+    no look at how fast this one is, and a look of a moment ago serves for what comes after it.
     """
-    before = slowness()
+    before = _lately()
     gc.freeze()
     began = time.process_time()
     try:
@@ -83,6 +85,8 @@ def computing(seconds: float) -> Iterator[None]:
         took = time.process_time() - began
     finally:
         gc.unfreeze()
+    if took < seconds:
+        return
     limit = seconds * max(before, slowness())
     assert took < limit, f"computed for {took:.2f} s, where {limit:.2f} s are the most"
 
@@ -93,8 +97,21 @@ def lasting(seconds: float) -> Iterator[None]:
     before, began = contention() * slowness(), monotonic()
     yield
     took = monotonic() - began
+    if took < seconds:
+        return
     limit = seconds * max(before, contention() * slowness())
     assert took < limit, f"took {took:.1f} s, where {limit:.1f} s are the most"
+
+
+_measured: tuple[float, float] | None = None  # when, and the slowness then
+
+
+def _lately() -> float:
+    """The slowness of a moment ago."""
+    global _measured
+    if _measured is None or time.monotonic() - _measured[0] > FRESH:
+        _measured = time.monotonic(), slowness()
+    return _measured[1]
 
 
 def _piece() -> int:

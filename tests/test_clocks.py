@@ -26,6 +26,7 @@ def test_what_computes_for_too_long_is_found_however_slow_the_machine_is(monkeyp
         while time.process_time() - began < seconds:
             pass
 
+    monkeypatch.setattr(clocks, "_measured", None)
     monkeypatch.setattr(clocks, "slowness", lambda: 1.0)
     with clocks.computing(0.2):
         time.sleep(0.5)
@@ -37,6 +38,25 @@ def test_what_computes_for_too_long_is_found_however_slow_the_machine_is(monkeyp
     monkeypatch.setattr(clocks, "slowness", lambda: 10.0)
     with clocks.computing(0.2):
         work(0.3)
+
+
+def test_what_is_done_in_time_needs_no_look_at_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look before serves for a while, and one after is needed only by what is late: then it is a new one."""
+    looks: list[float] = []
+    monkeypatch.setattr(clocks, "_measured", None)
+    monkeypatch.setattr(clocks, "slowness", lambda: looks.append(1.0) or 1.0)
+    monkeypatch.setattr(clocks, "FRESH", 3600.0)
+    for _ in range(9):
+        with clocks.computing(5.0):
+            pass
+    assert len(looks) == 1
+    with pytest.raises(AssertionError, match="computed for"), clocks.computing(0.0):
+        pass
+    assert len(looks) == 2
+    monkeypatch.setattr(clocks, "FRESH", -1.0)
+    with clocks.computing(5.0):
+        pass
+    assert len(looks) == 3
 
 
 def test_what_waits_for_too_long_is_found_and_its_own_error_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,8 +56,8 @@ def together(names: Iterable[str]) -> list[str]:
 
 def at_points(name: str, database: str, number: int, *, seed: int) -> tuple[int, Found]:
     """How many points of a whole run were reached, and what was wrong after them; at most `number` are drawn."""
-    command = [sys.executable, "-m", "tests.chaos.crash_points", "--database", database]
-    command += ["--points", str(number), "--seed", str(seed), *([] if BESIDE[name].kills else ["--statements"])]
+    kind = database if BESIDE[name].kills else "connections"
+    command = [sys.executable, "-m", "tests.chaos.crash_points", kind, "--points", str(number), "--seed", str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=MINUTES * 60)
     lines = done.stdout.splitlines()
     if not lines:

@@ -5,7 +5,8 @@ back, a job process is started that kills itself there, then another that has to
 fork of this one, which has imported what stages need and done nothing else: claim, computation, publication and
 doorbell are the product's own.
 
-`python -m tests.chaos.crash_points --database sqlite --points 20 --seed 0`: the last line says in JSON what happened.
+`python -m tests.chaos.crash_points sqlite connections --points 20 --seed 0`: a line in JSON for each kind says what
+happened.
 """
 
 import argparse
@@ -29,9 +30,9 @@ import psycopg
 
 from tests import servers
 from tests.chaos import crashing
-from tests.chaos.scene import DATABASES
 
 ATTEMPTS = 4  # processes that may be needed to finish the stage
+KINDS = {"sqlite": "sqlite", "postgres": "postgres", "connections": "postgres"}  # kind of points -> database
 TRIES = 3  # a point near the end may not be reached again: threads are not the same twice
 
 
@@ -138,19 +139,22 @@ class Passed:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--database", choices=DATABASES, default="sqlite")
+    parser.add_argument(
+        "kinds", nargs="+", choices=KINDS, help="write points on a database, or connections terminated at statements"
+    )
     parser.add_argument("--points", type=int, default=10**9, help="how many are drawn; all by default")
-    parser.add_argument("--statements", action="store_true", help="connections terminated instead, on Postgres")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     _import_what_stages_need()
-    with _ground(options.database) as ground:
-        kinds, points, facts = main_line(ground, options.statements)
-        passed = a_pass(ground, kinds, points, facts, options)
-        if passed.wrong:
-            print((ground.folder / "children.log").read_text()[-6000:], file=sys.stderr)
-    print(json.dumps(passed.as_json()))
-    return int(bool(passed.wrong))
+    wrong = False
+    for kind in options.kinds:
+        with _ground(KINDS[kind]) as ground:
+            passed = a_pass(ground, kind, options)
+            if passed.wrong:
+                print((ground.folder / "children.log").read_text()[-6000:], file=sys.stderr)
+        print(json.dumps(passed.as_json()), flush=True)
+        wrong |= bool(passed.wrong)
+    return int(wrong)
 
 
 def main_line(ground: Ground, statements: bool) -> tuple[list[str], list[list[str]], list[Any]]:
@@ -174,8 +178,10 @@ def main_line(ground: Ground, statements: bool) -> tuple[list[str], list[list[st
     return kinds, points, facts
 
 
-def a_pass(ground: Ground, kinds: list[str], points: list[list[str]], facts: list[Any], options: Any) -> Passed:
+def a_pass(ground: Ground, kind: str, options: Any) -> Passed:
     """As many of all points as asked for, drawn without repetition."""
+    statements = kind == "connections"
+    stages, points, facts = main_line(ground, statements)
     places = [(stage, number) for stage, names in enumerate(points) for number in range(1, len(names) + 1)]
     passed = Passed(points=len(places))
     dice = random.Random(options.seed)
@@ -183,9 +189,9 @@ def a_pass(ground: Ground, kinds: list[str], points: list[list[str]], facts: lis
         passed.tried += 1
         for back in range(TRIES):
             name = points[stage][max(0, number - 1 - back)]
-            about = f"{options.database}, {kinds[stage]}, point {number - back} of {len(points[stage])}: {name}"
+            about = f"{kind}, {stages[stage]}, point {number - back} of {len(points[stage])}: {name}"
             ground.put_back(stage)
-            wrong = at_one_point(ground, max(1, number - back), options.statements, facts[stage + 1])
+            wrong = at_one_point(ground, max(1, number - back), statements, facts[stage + 1])
             if wrong != NOT_REACHED:
                 break
         passed.not_reached += wrong == NOT_REACHED

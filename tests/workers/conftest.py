@@ -40,6 +40,12 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for artifacts of finished runs that several tests begin with: see tests/workers/computed.py."""
+    return tmp_path_factory.mktemp("kept")
+
+
 def workplace_at(
     address: str, redis: str, home: Path, materials: dict[str, Any], patch: pytest.MonkeyPatch
 ) -> Workplace:

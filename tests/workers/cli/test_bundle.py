@@ -181,24 +181,35 @@ def test_a_run_that_is_not_evaluated_is_not_bundled(workplace: Workplace, capsys
     assert [path.name for path in workplace.home.iterdir() if "zip" in path.name] == []
 
 
+@pytest.fixture(scope="module")
+def local(materials: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with two finished runs over local files, run.yaml and other.yaml."""
+    home = tmp_path_factory.mktemp("local")
+    copy = home / "copy" / "pairs.jsonl"  # the same content under another path
+    copy.parent.mkdir()
+    shutil.copy(materials["data"]["dataset"], copy)
+    (home / "run.yaml").write_text(json.dumps(materials))
+    (home / "other.yaml").write_text(json.dumps(merged(materials, {"seed": 1, "data": {"dataset": str(copy)}})))
+    mask = os.umask(0o022)  # of this process, which is a program meanwhile
+    for name in ("run.yaml", "other.yaml"):
+        assert main.main(["run", str(home / name), "--home", str(home)]) == 0
+    os.umask(mask)
+    return home
+
+
 @pytest.mark.parametrize("included", [True, False], ids=["included", "beside"])
 def test_local_files_travel_by_content(
-    included: bool, workplace: Workplace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    included: bool, local: Path, workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     """A model folder and a pairs file: in the bundle, or put beside it; the machine's paths are in neither."""
-    config = workplace.home / "run.yaml"
-    config.write_text(json.dumps(workplace.materials))
+    monkeypatch.setenv("CWPO_HOME", str(local))
     file = tmp_path / "elsewhere" / "own.zip"
     file.parent.mkdir()
     source = Path(workplace.materials["data"]["dataset"]).parent
-    copy = workplace.home / "copy" / "pairs.jsonl"  # the same content under another path
-    copy.parent.mkdir()
-    shutil.copy(source / "pairs.jsonl", copy)
-    other = workplace.home / "other.yaml"
-    other.write_text(json.dumps(merged(workplace.materials, {"seed": 1, "data": {"dataset": str(copy)}})))
-    assert main.main(["run", str(config)]) == main.main(["run", str(other)]) == 0
     options = ["--include-data"] if included else []
-    assert main.main(["bundle", str(config), str(other), "--out", str(file), *options]) == 0
+    configs = [str(local / name) for name in ("run.yaml", "other.yaml")]
+    assert main.main(["bundle", *configs, "--out", str(file), *options]) == 0
     found = read.read(file)
     assert sorted(Path(one.name).name for one in found.manifest.files) == ["model", "pairs.jsonl"]
     with zipfile.ZipFile(file) as archive:

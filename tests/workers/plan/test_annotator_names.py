@@ -13,6 +13,7 @@ from cwpo.report.numbers import number, percent
 from cwpo.stages.graph import build
 from db import queries
 from db.errors import UnfitAnnotator
+from tests.workers.computed import finish
 from tests.workers.workplace import Workplace
 from workers import api
 from workers.cli import main
@@ -21,12 +22,11 @@ from workers.machine.paths import store
 from workers.queue import job
 
 
-def trained(place: Workplace, name: str = "helpful", **over: object) -> tuple[int, str]:
-    """A finished run whose annotator has a name; its number and the annotator's fingerprint."""
-    run = api.submit_run(place.config(**over)).run_id
-    job.work(0)
-    assert place.run(run).status == "done"
-    api.name_annotator(run, name, "from the test")
+def trained(place: Workplace, kept: Path) -> tuple[int, str]:
+    """A finished run whose annotator is called helpful; its number and the annotator's fingerprint."""
+    run = api.submit_run(place.config()).run_id
+    finish(kept, run)
+    api.name_annotator(run, "helpful", "from the test")
     return run, place.stage(run, "annotator").fingerprint
 
 
@@ -38,10 +38,10 @@ def other_data(place: Workplace) -> str:
     return str(path)
 
 
-def test_a_run_on_other_data_labels_with_a_named_annotator(both_places: Workplace) -> None:
+def test_a_run_on_other_data_labels_with_a_named_annotator(both_places: Workplace, kept: Path) -> None:
     """It trains none, its configuration carries the fingerprint, and the name learns how it did there."""
     place = both_places
-    _, fingerprint = trained(place)
+    _, fingerprint = trained(place, kept)
     config = place.config(annotator={"use": "helpful"}, data={"dataset": other_data(place), "test_prompts": 12})
     run = api.submit_run(config).run_id
     job.work(0)
@@ -58,9 +58,9 @@ def test_a_run_on_other_data_labels_with_a_named_annotator(both_places: Workplac
         api.name_annotator(run, "again")
 
 
-def test_labels_of_a_used_annotator_are_those_that_it_gave_itself(place: Workplace) -> None:
+def test_labels_of_a_used_annotator_are_those_that_it_gave_itself(place: Workplace, kept: Path) -> None:
     """On its own data and split: the same margins from the same weights, whatever the run says of kind and training."""
-    run, fingerprint = trained(place)
+    run, fingerprint = trained(place, kept)
     over = {"use": fingerprint, "kind": "joint", "lr": 9.0}
     again = api.submit_run(place.config(annotator=over, model={"precision": "fp32"})).run_id
     job.work(0)
@@ -70,8 +70,8 @@ def test_labels_of_a_used_annotator_are_those_that_it_gave_itself(place: Workpla
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_a_sweep_may_hold_methods_that_ask_no_annotator(place: Workplace) -> None:
-    _, fingerprint = trained(place)
+def test_a_sweep_may_hold_methods_that_ask_no_annotator(place: Workplace, kept: Path) -> None:
+    _, fingerprint = trained(place, kept)
     over = {"method": ["human", "weak", "cw"], "annotator": {"use": "helpful@1"}, "name": "three"}
     configs = expand(merged(place.materials, over))
     assert api.plan(configs).runs == 3
@@ -84,9 +84,9 @@ def test_a_sweep_may_hold_methods_that_ask_no_annotator(place: Workplace) -> Non
     assert store().find(fingerprint) is not None
 
 
-def test_deleting_the_run_leaves_the_annotator_and_says_so(both_places: Workplace) -> None:
+def test_deleting_the_run_leaves_the_annotator_and_says_so(both_places: Workplace, kept: Path) -> None:
     place = both_places
-    run, fingerprint = trained(place)
+    run, fingerprint = trained(place, kept)
     deleted = api.delete_run(run)
     assert deleted.kept_annotators == ("helpful@1",)
     assert store().find(fingerprint) is not None
@@ -98,9 +98,9 @@ def test_deleting_the_run_leaves_the_annotator_and_says_so(both_places: Workplac
     assert store().find(fingerprint) is None
 
 
-def test_the_command_line_takes_a_name_back(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_takes_a_name_back(place: Workplace, kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only with its version; the annotator goes when neither a run nor another name holds it."""
-    run, fingerprint = trained(place)
+    run, fingerprint = trained(place, kept)
     api.name_annotator(run, "twice")
     assert main.main(["forget", "helpful"]) == 2
     assert "names no version" in capsys.readouterr().err
@@ -123,14 +123,16 @@ def test_the_command_line_takes_a_name_back(place: Workplace, capsys: pytest.Cap
         ("f" * 64, r"annotator\.use: The annotator ffffffffffff is not in the store"),
     ],
 )
-def test_an_annotator_that_is_not_there_is_said_at_submission(use: str, sentence: str, place: Workplace) -> None:
-    trained(place)
+def test_an_annotator_that_is_not_there_is_said_at_submission(
+    use: str, sentence: str, place: Workplace, kept: Path
+) -> None:
+    trained(place, kept)
     with pytest.raises(ConfigError, match=sentence):
         api.submit_run(place.config(annotator={"use": use}))
 
 
-def test_files_that_are_gone_or_something_else_are_said_at_submission(place: Workplace) -> None:
-    run, fingerprint = trained(place)
+def test_files_that_are_gone_or_something_else_are_said_at_submission(place: Workplace, kept: Path) -> None:
+    run, fingerprint = trained(place, kept)
     align = place.stage(run, "align").fingerprint
     with pytest.raises(ConfigError, match="is no annotator but align"):
         api.submit_run(place.config(annotator={"use": align}))
@@ -157,8 +159,10 @@ def test_what_an_existing_annotator_cannot_be(over: dict[str, object], sentence:
         RunConfig.parse(merged(merged(place.materials, {"annotator": {"use": "x"}}), over))
 
 
-def test_cwpo_run_takes_a_fingerprint_and_explains_a_name(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    _, fingerprint = trained(place)
+def test_cwpo_run_takes_a_fingerprint_and_explains_a_name(
+    place: Workplace, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, fingerprint = trained(place, kept)
     config = place.home / "run.yaml"
     config.write_text(yaml_text.written(place.materials))
     assert main.main(["run", str(config), "--set", "annotator.use=helpful"]) == 2
@@ -175,10 +179,10 @@ def test_an_existing_annotator_of_the_sandbox_needs_no_base_model_of_the_run() -
 
 
 def test_cwpo_label_takes_a_name_a_fingerprint_and_a_folder(
-    place: Workplace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    place: Workplace, kept: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All three are the same weights, so all files are the same; the terminal says what was left out."""
-    run, fingerprint = trained(place)
+    run, fingerprint = trained(place, kept)
     rows = [json.loads(line) for line in Path(place.materials["data"]["dataset"]).read_text().splitlines()]
     source = place.home / "mine.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"prompt": "w1"}]))

@@ -1,11 +1,14 @@
 """Blind spots of a finished run: one further stage on demand, which a run that has them from the start shares."""
 
+from pathlib import Path
+
 import pytest
 
 from cwpo.compare.questions.spots import spot_rows
 from cwpo.errors import ConfigError
 from cwpo.stages.graph import BLIND_SPOTS
 from db import queries
+from tests.workers.computed import finish
 from tests.workers.working import be_the_worker
 from tests.workers.workplace import Workplace
 from workers import api
@@ -14,12 +17,12 @@ from workers.queue import job
 
 
 def test_a_finished_run_is_looked_at_once_and_nothing_is_trained_again(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+    workplace: Workplace, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     be_the_worker(monkeypatch)
     run = api.submit_run(workplace.config(method="cw")).run_id
     human = api.submit_run(workplace.config(method="human")).run_id
-    job.work(0)
+    finish(kept, run, human)
     with reading() as session:
         before = {stage.slot: stage.attempts for stage in queries.run_stages(session, run)}
     (made,) = api.look_for_blind_spots([run])

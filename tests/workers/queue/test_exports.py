@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -11,12 +12,13 @@ from cwpo.export import words
 from cwpo.models.load import ModelRef, load_policy
 from tests.cwpo.export.chains import logits
 from tests.hub_server import Hub, serve
+from tests.workers.computed import finish
 from tests.workers.workplace import Workplace, wait_for
 from workers.api import models
 from workers.api.submitting import submit_run
 from workers.cli.main import main
 from workers.machine.paths import store
-from workers.queue import exports, job
+from workers.queue import exports
 from workers.queue.exports import DONE, FAILED, RUNNING, STOPPED, Export, Wanted
 
 TOKEN = "hf_loopback_secret_token"
@@ -30,13 +32,11 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture
-def run(place: Workplace) -> int:
+def run(place: Workplace, kept: Path) -> int:
     """A finished run with two adapters, one on another."""
     config = place.config(model={"lora": {"r": 4, "alpha": 8, "dropout": 0.0}}, sft={"data": "labeled", "epochs": 1})
     run_id = submit_run(config).run_id
-    while place.run(run_id).status in ("queued", "running"):
-        job.work()
-    assert place.run(run_id).status == "done"
+    finish(kept, run_id)
     return run_id
 
 

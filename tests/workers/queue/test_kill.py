@@ -5,12 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from sqlalchemy import update
 
 from cwpo.artifacts import ArtifactStore, sha256_of
 from cwpo.bounds import yaml_text
+from cwpo.config.run import RunConfig, merged
 from cwpo.training.checkpoints import whole_checkpoints
 from db import queries
 from db.models import Worker
@@ -25,23 +29,32 @@ ENDLESS = {**LONG, "align": {**LONG["align"], "epochs": 5_000}}  # for runs that
 NOTICED = 60.0  # seconds, promised
 
 
-def undisturbed(workplace: Workplace, home: Path) -> "subprocess.Popen[bytes]":
-    """The same run by `cwpo run` in a process of its own, with one thread as workers have."""
-    home.mkdir()
+@pytest.fixture(scope="module")
+def undisturbed(
+    materials: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, "subprocess.Popen[bytes]"]]:
+    """The same run by `cwpo run` in a process of its own, with one thread as workers have, without database and Redis;
+    its home, and the process, which may still be at it."""
+    home = tmp_path_factory.mktemp("undisturbed")
     config = home / "config.yaml"
-    config.write_text(yaml_text.written(workplace.config(**LONG).canonical()))
+    config.write_text(yaml_text.written(RunConfig.parse(merged(materials, LONG)).canonical()))
     command = [sys.executable, "-m", "workers.cli.main", "run", str(config), "--home", str(home), "--threads", "1"]
+    alone = {"DATABASE_URL": "none://", "REDIS_URL": "none://", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with (home / "log").open("wb") as log:
-        return subprocess.Popen(command, env={**workplace.environment, "OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env={**os.environ, **alone}, stdout=log, stderr=log)
+    yield home, process
+    process.kill()
+    process.wait(60)
 
 
 def weights(home: Path, fingerprint: str) -> str:
     return sha256_of(ArtifactStore(home / "artifacts").path(fingerprint) / "model.safetensors")
 
 
-def test_killed_worker_is_noticed_and_its_stage_resumed_bit_for_bit(both_workplaces: Workplace) -> None:
-    place = both_workplaces
-    other = undisturbed(place, place.home / "undisturbed")
+def test_killed_worker_is_noticed_and_its_stage_resumed_bit_for_bit(
+    both_workplaces: Workplace, undisturbed: tuple[Path, "subprocess.Popen[bytes]"]
+) -> None:
+    place, (other_home, other) = both_workplaces, undisturbed
     with place.supervisor(workers=1) as supervisor:
         run_id = api.submit_run(place.config(**LONG)).run_id
 
@@ -68,8 +81,8 @@ def test_killed_worker_is_noticed_and_its_stage_resumed_bit_for_bit(both_workpla
     assert first.first_step == 0
     assert second.first_step is not None
     assert 0 < second.first_step < (stage.total or 0)
-    assert other.wait(600) == 0, (place.home / "undisturbed" / "log").read_text()[-2000:]
-    assert weights(place.home, stage.fingerprint) == weights(place.home / "undisturbed", stage.fingerprint)
+    assert other.wait(600) == 0, (other_home / "log").read_text()[-2000:]
+    assert weights(place.home, stage.fingerprint) == weights(other_home, stage.fingerprint)
     assert not any(map(lives, family))
     with reading() as session:
         curve = queries.metrics(session, [stage.stage_id], ["loss"], max_points=10_000)

@@ -12,6 +12,7 @@ from cwpo.stages.graph import build, gold_key, rescoring
 from db import queries
 from db.errors import LiveRun
 from db.records import RunFilters
+from tests.workers.computed import finish
 from tests.workers.judges import judge
 from tests.workers.working import be_the_worker
 from tests.workers.workplace import Workplace
@@ -85,9 +86,11 @@ def test_nothing_is_generated_again(place: Workplace, tmp_path: Path, capsys: py
     assert api.export_run(first)["rescored"][key]["prompts"] == len(own)
 
 
-def test_a_rescored_run_shares_its_stages_with_a_run_of_that_gold_reward(place: Workplace, tmp_path: Path) -> None:
+def test_a_rescored_run_shares_its_stages_with_a_run_of_that_gold_reward(
+    place: Workplace, kept: Path, tmp_path: Path
+) -> None:
     run = api.submit_run(place.config()).run_id
-    job.work(0)
+    finish(kept, run)
     name = judge(tmp_path / "judge")
     api.rescore([run], name)
     job.work(0)
@@ -99,9 +102,11 @@ def test_a_rescored_run_shares_its_stages_with_a_run_of_that_gold_reward(place: 
     assert scores["judge"].nunique() == 2
 
 
-def test_cancelling_takes_the_files_of_what_only_the_rescoring_used(place: Workplace, tmp_path: Path) -> None:
+def test_cancelling_takes_the_files_of_what_only_the_rescoring_used(
+    place: Workplace, kept: Path, tmp_path: Path
+) -> None:
     run = api.submit_run(place.config()).run_id
-    job.work(0)
+    finish(kept, run)
     name = judge(tmp_path / "judge")
     api.rescore([run], name)
     scores, own = place.stage(run, f"scores@{gold_key(name)}").fingerprint, place.stage(run, "samples").fingerprint
