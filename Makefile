@@ -57,14 +57,15 @@ start: $(VENV)/.ready-run
 workers: $(VENV)/.ready-run
 	@exec $(BIN)/python -m workers
 
+# Compiled modules are kept: hundreds of processes would compile them anew.
 test: $(VENV)/.ready-dev
-	@OMP_NUM_THREADS=1 exec $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 chaos: $(VENV)/.ready-dev
-	@OMP_NUM_THREADS=1 exec $(BIN)/python -m pytest -q tests/chaos $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q tests/chaos $(PYTEST_ARGS)
 
 chaos-long: $(VENV)/.ready-dev
-	@OMP_NUM_THREADS=1 exec $(BIN)/python -m tests.chaos.campaign $(ARGS)
+	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.chaos.campaign $(ARGS)
 
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -36,12 +36,24 @@ KEPT = {one.__tablename__ for one in (Setting, AuditHead, AuditEvent)}  # by mig
 
 
 @pytest.fixture(scope="module")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+def variables() -> dict[str, str]:
+    """What else a module wants in the environment of its stack: nothing."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -> Iterator[Dashboard]:
     """`python -m workers.cli.stack` over an empty home: embedded SQLite, real Redis, one worker, the web process."""
     home = tmp_path_factory.mktemp("home")
     port = free_port()
     kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-    environment = kept | {"CWPO_HOME": str(home), "PORT": str(port), "WORKERS": "1", "OMP_NUM_THREADS": "1"}
+    environment = kept | {
+        "CWPO_HOME": str(home),
+        "PORT": str(port),
+        "WORKERS": "1",
+        "OMP_NUM_THREADS": "1",
+        **variables,
+    }
     with (home / "stack.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "workers.cli.stack"], env=environment, cwd=ROOT, stdout=log, stderr=log

@@ -16,14 +16,30 @@ from db import queries
 from db.queries.people import chats as chat_rows
 from tests.e2e.serving import Dashboard
 from tests.e2e.test_dashboard import ready
+from tests.hub_server import Hub, serve
 from tests.workers.conftest import materials
 from tests.workers.workplace import wait_for
 from workers import api
 from workers.api.people import chats
 from workers.machine.database import reading
 
+TOKEN = "hf_loopback_secret_token"
 ADAPTERS = {"model": {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}}, "sft": {"data": "labeled", "epochs": 1}}
 __all__ = ["materials"]  # the fixture of that name
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    """A hub on this machine that wants a token."""
+    with serve([]) as hub:
+        hub.uploads.token = TOKEN
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def variables(hub: Hub) -> dict[str, str]:
+    """The stack knows that hub, and its token."""
+    return {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +145,11 @@ def chat_of(chat: int) -> chat_rows.ChatRow:
     return found
 
 
-def test_a_model_is_exported_and_downloaded(page: Page, dashboard: Dashboard, run: int) -> None:
-    """Its path and how it is loaded, the export that says what was compared, the file with weights and card."""
+def test_a_model_is_exported_downloaded_and_sent_to_the_hub(
+    page: Page, dashboard: Dashboard, run: int, hub: Hub
+) -> None:
+    """Its path and how it is loaded, the export that says what was compared, the file with weights and card; the hub
+    gets the same weights, private, once there is a name for them. The token is nowhere on the page."""
     tab(page, dashboard, run, "Model")
     expect(page.get_by_role("heading", name="Aligned model")).to_be_visible()
     expect(page.get_by_text("model + adapter of SFT + adapter of Alignment", exact=False)).to_be_visible()
@@ -147,6 +166,21 @@ def test_a_model_is_exported_and_downloaded(page: Page, dashboard: Dashboard, ru
     card = archive.read(next(name for name in archive.namelist() if name.endswith("README.md"))).decode()
     assert "GRA (gold reward accuracy)" in card
     assert str(dashboard.home) not in card
-    page.get_by_role("button", name="Remove").click()
+    page.get_by_text("Push to the hub").click()
+    page.get_by_label("Repository").fill("no name")
+    page.get_by_role("button", name="Push", exact=True).click()
+    expect(page.get_by_text(re.compile("^Repository: .* is no name of a repository"))).to_be_visible()
+    page.get_by_label("Repository").fill("me/aligned")
+    page.get_by_role("button", name="Push", exact=True).click()
+    expect(page.get_by_text(re.compile("me/aligned is on the hub"))).to_be_visible(timeout=180_000)
+    repo = hub.find("model", "me/aligned")
+    assert repo is not None
+    weights = next(name for name in archive.namelist() if name.endswith("model.safetensors"))
+    assert repo.revisions["main"]["model.safetensors"] == archive.read(weights)
+    assert hub.uploads.private == {"me/aligned": True}
+    assert TOKEN not in page.content()
+    for left in (1, 0):
+        page.get_by_role("button", name="Remove").first.click()
+        expect(page.get_by_role("button", name="Remove")).to_have_count(left)
     expect(page.get_by_text(re.compile(r"Logits on \d prompts differ"))).to_have_count(0)
     assert dashboard.complaints == []
