@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks.measure import RESULTS, machine
 from cwpo.files import write_whole
+from db.status import ATTEMPT_PUBLISHED
 from tests import servers
 from tests.amounts import amount
 from tests.chaos.beside import BESIDE, at_points, beside_on, together, tried
@@ -171,6 +172,9 @@ def table(stored: dict[str, Any]) -> str:
     rows = [("fault", [f"on {'SQLite' if one == 'sqlite' else 'Postgres'}" for one in databases])]
     rows += [(name, [str(one["faults"].get(name, "–")) for one in databases.values()]) for name in names]
     rows += [("**processes killed, of these**", [str(kills[one]) for one in databases])]
+    ended = [sum(one.get("attempts", {}).values()) - one.get("attempts", {}).get(ATTEMPT_PUBLISHED, 0)
+             for one in databases.values()]  # fmt: skip
+    rows += [("**attempts that a fault ended**", [f"{number:,}" for number in ended])]
     for name in (*AMOUNTS, *COUNTS):
         rows.append((f"**{name.replace('_', ' ')}**", [f"{one[name]:,}" for one in databases.values()]))
     rows += [("minutes", [f"{one['seconds'] / 60:.0f}" for one in databases.values()])]

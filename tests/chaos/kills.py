@@ -2,13 +2,14 @@
 
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import psutil
 from sqlalchemy import select
 
 from db.models import Attempt, Stage, Worker
-from db.status import RUNNING
+from db.status import ATTEMPT_PUBLISHED, RUNNING
 from tests import clocks
 from tests.chaos.scene import Scene
 from tests.chaos.services import wait
@@ -17,17 +18,23 @@ from workers.machine.database import reading
 from workers.queue import doorbell
 
 STARTED = 1.5  # seconds after which a process is past its imports, or nearly
+LATER = 1.0  # seconds for which one that is seen at a stage is let go on, at most
 DEAD = 20.0  # in which a killed process and what hangs on it have to end
 
 
 def kill_job(scene: Scene) -> bool | None:
-    """SIGKILL of a job process."""
-    return _kill(scene, "horse")
+    """SIGKILL of a job process in the middle of a stage."""
+    return _kill_in_a_stage(scene, lambda horse: horse)
 
 
 def kill_worker(scene: Scene) -> bool | None:
-    """SIGKILL of a worker; its job process ends with it."""
-    return _kill(scene, "worker")
+    """SIGKILL of a worker whose job process is in the middle of a stage, and ends with it."""
+    return _kill_in_a_stage(scene, lambda horse: horse.parent())
+
+
+def kill_starting_job(scene: Scene) -> bool | None:
+    """SIGKILL of a job process, whatever it is at: mostly it is being loaded and holds no stage yet."""
+    return _kill(scene, "horse")
 
 
 def kill_reaper(scene: Scene) -> bool | None:
@@ -128,6 +135,26 @@ def _kill(scene: Scene, role: str) -> bool | None:
         return None
     wait(lambda: not lives(victim), DEAD, every=0.01)
     return True
+
+
+def _kill_in_a_stage(scene: Scene, whom: Callable[[psutil.Process], psutil.Process | None]) -> bool | None:
+    """At a moment that nobody chose. It counts where the attempt that the victim was at has published nothing."""
+    found = _computing(scene)
+    if found is None:
+        return None
+    horse, stage_id, token = found
+    time.sleep(scene.dice.uniform(0.0, LATER))
+    try:
+        victim = whom(horse)
+        if victim is None or _is_over(stage_id, token):
+            return None
+        victim.kill()
+    except psutil.NoSuchProcess:
+        return None
+    wait(lambda: not lives(victim) and not lives(horse), DEAD, every=0.01)
+    with reading() as session:
+        said = session.scalar(select(Attempt.status).where(Attempt.stage_id == stage_id, Attempt.token == token))
+    return True if said != ATTEMPT_PUBLISHED else None
 
 
 def _computing(scene: Scene) -> tuple[psutil.Process, int, int] | None:

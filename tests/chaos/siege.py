@@ -28,8 +28,9 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "SIGKILL of a job process": Kind(kills.kill_job, weight=60),
-    "SIGKILL of a worker": Kind(kills.kill_worker, weight=25),
+    "SIGKILL of a job process in mid-stage": Kind(kills.kill_job, weight=60),
+    "SIGKILL of a worker in mid-stage": Kind(kills.kill_worker, weight=20),
+    "SIGKILL of a job process that starts": Kind(kills.kill_starting_job, weight=5),
     "SIGKILL of the reaper": Kind(kills.kill_reaper, weight=5),
     "SIGKILL of a supervisor": Kind(kills.kill_supervisor, weight=5),
     "SIGTERM of a supervisor in mid-training": Kind(kills.stop_supervisor),
@@ -49,7 +50,8 @@ KINDS: Mapping[str, Kind] = {
     "the same submitted twice at once": Kind(people.submit_twice_at_once),
     "cancelled at a random moment": Kind(people.cancel),
 }
-KILLS = (kills.kill_job, kills.kill_worker, kills.kill_reaper, kills.kill_supervisor)
+KILLS = (kills.kill_job, kills.kill_worker, kills.kill_starting_job, kills.kill_reaper, kills.kill_supervisor)
+MID_STAGE = (kills.kill_job, kills.kill_worker)  # each ends an attempt that has published nothing
 
 
 @dataclass

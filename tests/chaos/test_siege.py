@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from db.status import ATTEMPT_PUBLISHED
 from tests.amounts import amount
 from tests.chaos import beside, campaign
 from tests.chaos.invariants import Found
 from tests.chaos.scene import DATABASES, scene
-from tests.chaos.siege import KILLS, KINDS, Siege, names_on
+from tests.chaos.siege import KILLS, KINDS, MID_STAGE, Siege, names_on
 
 EACH, SEED = amount("EACH", 1), amount("SIEGE", 0)
 
@@ -45,6 +46,8 @@ def test_nothing_is_lost_whatever_happens(
         found = siege.end(expected)
     print(siege.report(found))
     assert found.runs >= 2
+    mid_stage = sum(number for name, number in siege.counts.items() if KINDS[name].fault in MID_STAGE)
+    assert sum(found.attempts.values()) - found.attempts[ATTEMPT_PUBLISHED] >= mid_stage >= EACH
     assert found.wrong() == {}, "\n".join(found.words)
 
 
