@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from cwpo.artifacts import TOKENS
+from cwpo.config.environment import settings
 from cwpo.errors import ConfigError
 from db.engine import now
 from db.errors import DatabaseError, DatabasePasses
@@ -20,8 +21,7 @@ from workers.machine import logs, patience
 from workers.machine.database import reading, writing
 from workers.machine.disk import leftovers
 from workers.machine.paths import store
-from workers.mirror import keep, places
-from workers.notices import targets, tell
+from workers.notices import targets
 from workers.queue import scheduler
 from workers.queue.lease import LEASE_SECONDS
 
@@ -64,15 +64,24 @@ def run_reaper() -> None:
 
 
 def _start_telling() -> None:
-    """A thread that sends messages about runs that end; it ends with this process."""
+    """A thread that sends messages about runs that end; it ends with this process. Where nobody is to be told, nothing
+    that only it needs is loaded."""
     try:
-        tell.start(targets.targets(), threading.Event())
+        if told := targets.targets():
+            from workers.notices import tell
+
+            tell.start(told, threading.Event())
     except ConfigError as error:
         log.error("%s", error)
 
 
 def _start_mirrors() -> None:
-    """Threads that keep copies of runs elsewhere up to date; they end with this process."""
+    """Threads that keep copies of runs elsewhere up to date; they end with this process. Where none are wanted, nothing
+    that only they need is loaded."""
+    if not settings.mirror:
+        return
+    from workers.mirror import keep, places
+
     try:
         keep.start(places.chosen(), threading.Event())
     except ConfigError as error:

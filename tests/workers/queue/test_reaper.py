@@ -1,6 +1,8 @@
 """What the reaper removes from the artifact store, and that no stage is taken from the living when a clock jumps."""
 
 import os
+import subprocess
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +17,15 @@ from tests.workers.workplace import Workplace
 from workers import api
 from workers.machine import database
 from workers.queue import job, reaper
+
+
+def test_a_reaper_that_mirrors_and_tells_nothing_loads_no_tables() -> None:
+    """It lives as long as the workers: what only mirrors and messages need would lie in memory for nothing."""
+    script = "import sys, workers.queue.reaper as one; one._start_telling(); one._start_mirrors(); "
+    script += "print([name for name in ('pandas', 'pyarrow', 'torch') if name in sys.modules])"
+    alone = {name: value for name, value in os.environ.items() if name not in ("CWPO_MIRROR", "CWPO_WEBHOOK")}
+    done = subprocess.run([sys.executable, "-c", script], env=alone, capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_token_ids_that_no_stage_read_for_two_weeks_go_and_artifacts_stay(
