@@ -1,19 +1,34 @@
-"""The memory of the web process: what was loaded for the pages is no garbage."""
+"""The memory of the web process: what is loaded for pages is no garbage, and garbage is looked for now and then."""
 
 import gc
-from functools import cache
+import threading
+import time
 
-import streamlit as st
+from streamlit import config
+
+EVERY = 10.0  # seconds between two searches for garbage, while pages are drawn
+_drawn, _frozen = threading.Event(), threading.Event()
+
+
+def tidy() -> None:
+    """Of the server, once: a thread looks for garbage. Streamlit would do so behind every run of a page's script, which
+    takes longer than most of them and holds up everybody's pages."""
+    config.set_option("runner.postScriptGC", False)
+    threading.Thread(target=_sweep, args=(_drawn, EVERY), name="garbage", daemon=True).start()
 
 
 def settle() -> None:
-    """Once in a process, when everything that pages need is loaded: the search for garbage behind every run of a page's
-    script, which Streamlit asks for, need not go through it again. Modules are most of what there is."""
-    if st.get_option("runner.postScriptGC"):
-        _freeze()
+    """Of every run of a page's script, when everything that pages need is loaded."""
+    _drawn.set()
 
 
-@cache
-def _freeze() -> None:
-    gc.collect()
-    gc.freeze()
+def _sweep(drawn: threading.Event, every: float) -> None:
+    """After the first page, what is there stays: modules are most of it, and no search goes through them again."""
+    while True:
+        drawn.wait()
+        drawn.clear()
+        gc.collect()
+        if not _frozen.is_set():
+            gc.freeze()
+            _frozen.set()
+        time.sleep(every)

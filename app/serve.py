@@ -14,6 +14,7 @@ from app.door.guard import Guard
 from app.door.people import stand
 from app.door.refusals import install
 from app.door.ways import Door, decide
+from app.heap import tidy
 from cwpo.config.environment import set_here, settings
 from cwpo.errors import ConfigError
 from workers.machine.modes import keep_private
@@ -35,4 +36,5 @@ def door() -> Door:
 own = door()
 stand(own)
 install()
+tidy()
 app = st.App("main.py", routes=[route(own.prefix)], middleware=[Middleware(Guard, door=own)])

@@ -1,6 +1,8 @@
 """What a page that is drawn again has already: tables, the work of finished stages, the words of the sandbox."""
 
-import gc
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,10 +11,11 @@ import streamlit as st
 from streamlit.elements import table as streamlit_table
 from streamlit.testing.v1 import AppTest
 
-from app import heap
 from cwpo.sandbox import lexicon
 from db import queries
 from tests.app.visits import Computed, visit
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def two_tables(first: str) -> None:
@@ -43,22 +46,22 @@ def test_a_table_that_was_drawn_is_sent_again_and_another_is_drawn(monkeypatch: 
     assert len(set(names)) == 3
 
 
-def test_what_is_loaded_is_set_apart_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Streamlit looks for garbage behind each run of the script, and nowhere else."""
-    frozen: list[None] = []
-    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(None))
-    wanted = False
-    monkeypatch.setattr(st, "get_option", lambda name: wanted and name == "runner.postScriptGC")
-    heap._freeze.cache_clear()
-    try:
-        heap.settle()
-        assert frozen == []
-        wanted = True
-        heap.settle()
-        heap.settle()
-        assert frozen == [None]
-    finally:
-        heap._freeze.cache_clear()
+def test_a_server_looks_for_garbage_now_and_then_and_not_behind_every_page() -> None:
+    """In a fresh interpreter: what is there at the first page is set apart once, a search follows only where a page was
+    drawn, and Streamlit makes none of its own."""
+    script = (
+        "import gc, time\nfrom streamlit import config\nfrom app import heap\nfound = []\n"
+        "def note(when, said):\n    if when == 'stop' and said['generation'] == 2: found.append(when)\n"
+        "gc.callbacks.append(note)\n"
+        "gc.disable()\nheap.EVERY = 0.2\nheap.tidy()\ntime.sleep(1)\nbefore = (len(found), gc.get_freeze_count())\n"
+        "def drawn(count):\n"
+        "    heap.settle()\n    until = time.monotonic() + 60\n"
+        "    while len(found) < count and time.monotonic() < until: time.sleep(0.05)\n"
+        "    time.sleep(1)\n    return len(found), gc.get_freeze_count() > 10_000\n"
+        "print(before, drawn(1), drawn(2), config.get_option('runner.postScriptGC'))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.stdout.split("\n")[-2] == "(0, 0) (1, True) (2, True) False", done.stderr[-2000:]
 
 
 def test_the_words_of_the_sandbox_are_put_together_once() -> None:
