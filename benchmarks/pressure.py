@@ -41,8 +41,10 @@ LONGEST = 60.0  # seconds of pressure that are measured
 HEALTH_GOAL, PAGE_GOAL = 1.0, 2.0  # seconds; times what it takes without pressure
 WITHOUT = (
     "import app.door.limits as limits, app.door.people as people\n"
-    "usual = limits.Limits\n"
-    "limits.Limits = lambda: usual(sockets=10**6, reruns=1e9, burst=1e9)\n"
+    "class Boundless(limits.Limits):\n"
+    "    def __init__(self):\n"
+    "        super().__init__(sockets=10**6, reruns=1e9, burst=1e9)\n"
+    "limits.Limits = Boundless\n"
     "people.PATIENCE = 0\n"
 )
 
