@@ -7,7 +7,7 @@ import time
 from streamlit import config
 
 EVERY = 10.0  # seconds between two searches for garbage, while pages are drawn
-_drawn, _frozen = threading.Event(), threading.Event()
+_drawn = threading.Event()
 
 
 def tidy() -> None:
@@ -24,11 +24,12 @@ def settle() -> None:
 
 def _sweep(drawn: threading.Event, every: float) -> None:
     """After the first page, what is there stays: modules are most of it, and no search goes through them again."""
+    drawn.wait()
+    drawn.clear()
+    gc.collect()
+    gc.freeze()
     while True:
+        time.sleep(every)
         drawn.wait()
         drawn.clear()
         gc.collect()
-        if not _frozen.is_set():
-            gc.freeze()
-            _frozen.set()
-        time.sleep(every)

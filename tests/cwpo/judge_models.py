@@ -16,6 +16,11 @@ from tests.cwpo import tiny
 
 VOCABULARY = ["<pad>", "</s>", *tiny.WORDS, "A", "B", "Preferred:"]
 LETTERS = [VOCABULARY.index("A"), VOCABULARY.index("B")]
+SHAPE: dict[str, Any] = {
+    "vocab_size": len(VOCABULARY), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "intermediate_size": 64, "max_position_embeddings": 512, "eos_token_id": 1,
+    "bos_token_id": None, "pad_token_id": 0, "initializer_range": 0.3, "tie_word_embeddings": False,
+}  # fmt: skip
 
 
 def words() -> PreTrainedTokenizerFast:
@@ -28,12 +33,7 @@ def words() -> PreTrainedTokenizerFast:
 def judge_folder(folder: Path) -> Path:
     """A random language model whose context has room for a whole question."""
     torch.manual_seed(5)
-    config = Qwen2Config(
-        vocab_size=len(VOCABULARY), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        intermediate_size=64, max_position_embeddings=512, eos_token_id=1, bos_token_id=None, pad_token_id=0,
-        initializer_range=0.3, tie_word_embeddings=False,
-    )  # fmt: skip
-    Qwen2ForCausalLM(config).save_pretrained(folder)
+    Qwen2ForCausalLM(Qwen2Config(**SHAPE)).save_pretrained(folder)
     words().save_pretrained(folder)
     return folder
 
@@ -42,12 +42,7 @@ def writer_folder(folder: Path, questions: Sequence[str]) -> Path:
     """A language model that ends every text with "Preferred:", a letter and the end. Which letter hangs on the whole
     text; it is as often A as B over these questions."""
     torch.manual_seed(5)
-    config = LlamaConfig(
-        vocab_size=len(VOCABULARY), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        intermediate_size=64, max_position_embeddings=512, eos_token_id=1, bos_token_id=None, pad_token_id=0,
-        initializer_range=0.3, tie_word_embeddings=False,
-    )  # fmt: skip
-    model, tokenizer = LlamaForCausalLM(config).eval(), words()
+    model, tokenizer = LlamaForCausalLM(LlamaConfig(**SHAPE)).eval(), words()
     cue, end = VOCABULARY.index("Preferred:"), VOCABULARY.index("</s>")
     a, b = LETTERS
     with torch.no_grad():
