@@ -16,6 +16,7 @@ HOW = "This dashboard opens by its own link: `cwpo link` prints it, on the machi
 ELSEWHERE = "This is not an address of this dashboard: CWPO_PUBLIC_URL names one more."
 FOREIGN = "This request comes from another site: open the dashboard in a tab of its own."
 UNNAMED = "The proxy did not say who you are: sign in there, and come again."
+UNSIGNED = "Nobody has signed in here: open the dashboard and sign in, then choose the file again."
 UNKNOWN = "Only the proxy of this dashboard may ask here."
 NOTHING = "There is nothing here."
 BUSY = "This browser asks for too much at once: wait a moment."

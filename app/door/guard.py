@@ -1,5 +1,7 @@
 """The middleware around the whole server: every request and every socket passes here before Streamlit sees it."""
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlencode
@@ -22,7 +24,7 @@ COMPONENTS = ("/component/", "/_stcore/bidi-components/")
 NEVER = ("/_stcore/agent/",)  # ways to drive pages without a browser: nothing here uses them
 OURS = b"x-cwpo-"  # headers that only this program writes
 PERSON, KEY = "x-cwpo-person", "x-cwpo-token"
-LOGIN_COOKIE = "_streamlit_user"
+LOGIN_COOKIE = re.compile(r"_streamlit_user(_\d+)?")
 COOKIE_SECONDS = 365 * 24 * 3600
 LONGEST_NAME = 320  # characters of a person's name
 
@@ -67,6 +69,13 @@ class Asked:
         """What it holds; empty where there is none."""
         found = [cookie_parser(line).get(name, "") for line in self.headers.getlist("cookie")]
         return next(filter(None, found), "")
+
+    @property
+    def login(self) -> str:
+        """Stands for the cookie of a login, which the server cuts into several where it is long; empty without one."""
+        names = sorted({name for line in self.headers.getlist("cookie") for name in cookie_parser(line)})
+        parts = [f"{name}={self.cookie(name)}" for name in names if LOGIN_COOKIE.fullmatch(name)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest() if parts else ""
 
     @property
     def opens_a_page(self) -> bool:
@@ -192,6 +201,9 @@ class Guard:
         if not is_upload(asked.method, asked.path):
             await self._app(scope, receive, sending)
             return
+        if self._door.way is Way.LOGIN and not lines.has_met(asked.login):
+            await self._refuse(asked, Refused(status=403, sentence=answers.UNSIGNED), receive, send)
+            return
         client = self._clients.of(let.key)
         size = int(length) if (length := asked.headers.get("content-length", "0")).isdecimal() else 0
         if not client.upload_bytes.has(size):
@@ -205,7 +217,7 @@ class Guard:
         if not client.takes_socket():
             await self._refuse(asked, Refused(status=429, sentence=answers.BUSY), receive, send)
             return
-        line = lines.Line(client=client, valid=lambda: self._still_valid(asked, let), login=asked.cookie(LOGIN_COOKIE))
+        line = lines.Line(client=client, valid=lambda: self._still_valid(asked, let), login=asked.login)
         listening = lines.Listening(receive, line)
         lines.opened(line)
         try:

@@ -34,7 +34,7 @@ _SMALL = 2**16  # bytes; what is larger is charged by its size and not read here
 
 @dataclass
 class Line:
-    """One open socket. `valid`: whether what let it in still does; `login`: the cookie of a login, where there is one;
+    """One open socket. `valid`: whether what let it in still does; `login`: what stands for the cookie of one, or "";
     `person`: who signed in, as a page found out."""
 
     client: Client
@@ -59,7 +59,7 @@ class Line:
 
 
 _open: dict[str, Line] = {}
-_people: dict[str, Person] = {}  # by the cookie of their login: a socket that is opened again asks no page
+_people: dict[str, Person] = {}  # by their login: a socket that is opened again asks no page
 
 
 def opened(line: Line) -> None:
@@ -80,6 +80,11 @@ def met(line: Line, person: Person) -> None:
         _people[line.login] = person  # at the end: the newest
         if len(_people) > _MOST_PEOPLE:
             _people.pop(next(iter(_people)))
+
+
+def has_met(login: str) -> bool:
+    """Whether a page found out who is behind that login."""
+    return login in _people
 
 
 def line_of(headers: Mapping[str, str]) -> Line | None:

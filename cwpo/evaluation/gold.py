@@ -31,6 +31,7 @@ from cwpo.models.reading import WHOLE, shared, values_of
 from cwpo.models.text.reader import reader_of
 from cwpo.records import CandidatePair, Prompt, Sample
 from cwpo.stages.context import StageContext
+from cwpo.stages.fingerprint import known_rule, score_rule
 from cwpo.stages.settings import GoldRewardSettings, GoldSettings, ScoreSettings
 
 SCORES_FILE = "scores.parquet"
@@ -128,6 +129,7 @@ def _trained(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prom
 def _external(ctx: Context, samples: Sequence[Sample], prompts: Mapping[str, Prompt]) -> Scored:
     """A reward model with one output, in the input form of its catalog row."""
     gold, precision = ctx.settings.gold_reward, ctx.settings.precision
+    known_rule("The scores", gold.rule, score_rule(True, precision, gold.input_form))
     ref = ModelRef(name=gold.name, revision=gold.revision)
     encode = _encoder(gold.input_form)
     load = load_text_to_text if gold.input_form == STEAMSHP else load_reward_model

@@ -15,6 +15,7 @@ from cwpo.errors import ArtifactError
 from cwpo.full_disk import waits_for_room
 from cwpo.reporting import Reporter, SilentReporter
 from cwpo.stages.context import Execution, StageContext, never
+from cwpo.stages.fingerprint import known_rule
 from cwpo.stages.kinds import Kind, kind_named, kind_of
 from cwpo.stages.plain import to_plain
 from cwpo.stages.settings import Settings
@@ -60,10 +61,12 @@ def execute(
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] = never,
     compute: Compute | None = None,
+    version: int | None = None,
 ) -> StageResult:
     """Find the artifact of `fingerprint`, or compute it from the artifacts named in `inputs` (name -> fingerprint).
 
-    compute: how the stage's function is called, by default in this process. Raises whatever the stage raises; what it
+    compute: how the stage's function is called, by default in this process. version: of the kind, that the fingerprint
+    was made for; SettingsError where this program would compute another one. Raises whatever the stage raises; what it
     had checkpointed stays for the next attempt. Where several machines share a store, the result lies there afterwards,
     also when it was found here.
     """
@@ -75,6 +78,7 @@ def execute(
         found = stored(store, fingerprint)
         if found is not None:
             return _shared(store, found)
+        known_rule("The results", kind.version if version is None else version, kind.version, "version")
         started = time.monotonic()
         with store.build(
             fingerprint, meta={"kind": kind.name, "config": to_plain(settings), "inputs": dict(inputs)}

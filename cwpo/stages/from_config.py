@@ -10,6 +10,7 @@ from typing import Any, Literal
 from cwpo.config import catalog
 from cwpo.config.parts import JudgeConfig, OnlineConfig, TrainConfig, named_sources
 from cwpo.config.run import RunConfig
+from cwpo.stages.fingerprint import BATCH_RULE, ENGINE_RULE, score_rule
 from cwpo.stages.online import ANSWERS, OnlineSettings
 from cwpo.stages.settings import (
     AlignSettings,
@@ -42,11 +43,9 @@ from cwpo.stages.settings import (
     WorldSettings,
 )
 
-BATCH_RULE, ENGINE_RULE = 2, 2  # by which answers are made: in bf16 (engines/batches.py, steps.py), by vLLM
 CARD_PAIRS = 1_000  # with human labels, that a judge is tried on
 CARD_HELDOUT = 0.2  # of the prompts, that a gold reward trained here is trained without to be tried on them
 QUESTION_VERSION = 1  # of what judge models are asked (cwpo/evaluation/judges/questions.py)
-SCORE_RULE = 2  # 2: logits of bf16 models are float32 and their replies of BATCH_RULE 2; SteamSHP's question is text
 WORLD_VERSION = 1  # of the sandbox's prompts, behaviour and utility
 Role = Literal["annotator", "policy"]
 _MEMBER_SEEDS = 1_000  # between the members of an ensemble
@@ -344,14 +343,13 @@ def reward_named(name: str, revision: str | None, precision: str) -> GoldRewardS
     row = catalog.GOLD_REWARDS.get(name)
     if row is None:
         row = catalog.GoldRewardRow(name=name, label=name, kind="model", source="given by the user", model=name)
-    changed = row.kind == "model" and (precision == "bf16" or row.input_form == "steamshp")
     return GoldRewardSettings(
         kind=row.kind,
         name=row.model or row.name,
         revision=revision or row.revision,
         input_form=row.input_form,
         max_length=row.max_length,
-        rule=SCORE_RULE if changed else 1,
+        rule=score_rule(row.kind == "model", precision, row.input_form),
     )
 
 
@@ -378,7 +376,7 @@ def _judge_model(config: RunConfig, asked: JudgeConfig) -> JudgeModelSettings:
         seed=config.evaluation.seed,
         noise=asked.noise if simulated else 1.0,
         first_bias=asked.first_bias if simulated else 0.0,
-        rule=SCORE_RULE if local and config.model.precision == "bf16" else 1,
+        rule=score_rule(local, config.model.precision),
     )
 
 

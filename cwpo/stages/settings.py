@@ -339,7 +339,7 @@ class GoldRewardSettings:
     revision: str | None
     input_form: str
     max_length: int
-    rule: int = usual(1)  # by which a reward model scores: SCORE_RULE of from_config, or 1 where it changed nothing
+    rule: int = usual(1)  # by which a reward model scores: SCORE_RULE of fingerprint, or 1 where it changed nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,7 +375,7 @@ class JudgeModelSettings:
     seed: int  # of what is drawn
     noise: float = usual(1.0)
     first_bias: float = usual(0.0)
-    rule: int = usual(1)  # by which a local one replies: SCORE_RULE of from_config, or 1 where it changed nothing
+    rule: int = usual(1)  # by which a local one replies: SCORE_RULE of fingerprint, or 1 where it changed nothing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Clients of a login are told apart by their addresses, as the proxy in front says them where it is known."""
+"""Where people sign in: what tells clients apart, and who uploads."""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from app.door import lines as sockets
 from app.door.guard import Asked, Guard
 from app.door.limits import Limits
 from app.door.ways import Way
-from tests.app.test_door import LOGIN, THERE, at, browser_at, door_of, is_refused
+from tests.app.test_door import LOGIN, THERE, at, browser_at, door_of, is_refused, socket_of
+from workers.access.acting import Person, Source
 
 ADA, BO = {"x-forwarded-for": "203.0.113.1"}, {"x-forwarded-for": "203.0.113.2"}
 
@@ -60,3 +62,24 @@ def test_a_proxy_that_adds_a_line_of_its_own_is_heard_and_not_the_browser(
     }  # fmt: skip
     guard = Guard(None, door_of(tmp_path, "0.0.0.0", login=LOGIN))  # type: ignore[arg-type]
     assert guard._address(Asked(scope, "")) == address
+
+
+def test_only_who_signed_in_uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long login is cut into several cookies, of which the first only says how many: all of them are the login."""
+    monkeypatch.setattr(sockets, "_people", {})
+    ada, bo = ({"_streamlit_user": "chunks-2", "_streamlit_user_2": "x", "_streamlit_user_1": name} for name in "ab")
+
+    def of(cookies: dict[str, str]) -> TestClient:
+        client = browser_at(door_of(tmp_path, "0.0.0.0", login=LOGIN), THERE)
+        client.headers["cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        return client
+
+    def upload(cookies: dict[str, str]) -> int:
+        return int(of(cookies).put("/_stcore/upload_file/session/file", content=b"x").status_code)
+
+    assert [upload(one) for one in ({}, {"other": "x"}, ada, bo)] == [403] * 4
+    with socket_of(of(ada), origin=THERE) as socket:
+        line = sockets.line_of(socket.receive_json())
+        assert line is not None
+        sockets.met(line, Person(name="ada", source=Source.LOGIN))
+        assert [upload(one) for one in (ada, bo, {})] == [200, 403, 403]

@@ -206,10 +206,15 @@ def test_people_sign_in_at_their_provider_and_are_named(with_login: Web, browser
             expect(page.get_by_text("Sign in to see this dashboard.")).to_be_visible()
             assert page.get_by_test_id("stSidebarNav").count() == 0
             assert page.get_by_text("Redis").count() == 0
+            upload = page.context.request.put(f"{base}/_stcore/upload_file/session/file", data="x")
+            assert upload.status == 403
+            assert "Nobody has signed in" in upload.text()
             sign_in(page, name)
             ready(page, "Runs")
             assert urlsplit(page.url).path.startswith("/lab")
             expect(page.get_by_test_id("stSidebar").get_by_text(called, exact=True)).to_be_visible()
+            upload = page.context.request.put(f"{base}/_stcore/upload_file/session/file", data="x")
+            assert "Nobody has signed in" not in upload.text()
             if name == "ada":
                 page.goto(f"{base}/system")
                 ready(page, "System")

@@ -216,6 +216,7 @@ def _execute_and_publish(device: str, claimed: ClaimedStage, reporter: Buffering
         reporter=reporter,
         should_stop=lease.should_stop,
         compute=in_room(in_ranks),
+        version=claimed.version,
     )
     tries = itertools.count()
 

@@ -2,18 +2,18 @@
 
 In fp32 an answer is the same in any batch, so a batch is as large as memory allows and what is done leaves it. In bf16
 the batch is part of the result: it follows from the prompts, the model's configuration and the stage's settings alone.
-What is changed here, or in steps.py, for bf16 changes answers: raise BATCH_RULE of cwpo/stages/from_config.py.
+What is changed here, or in steps.py, for bf16 changes answers: raise BATCH_RULE of cwpo/stages/fingerprint.py.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cwpo.errors import ConfigError, SettingsError
+from cwpo.errors import ConfigError
 from cwpo.evaluation.engines.contract import Key, Question
 from cwpo.models.memory import free_memory
 from cwpo.models.memory_estimate import PROMPT_TOKENS, ROOM, answer_cache
-from cwpo.stages.from_config import BATCH_RULE
+from cwpo.stages.fingerprint import BATCH_RULE, known_rule
 from cwpo.stages.settings import BatchSettings
 
 MOST_ROWS = 256  # of one batch
@@ -48,11 +48,7 @@ class Batching:
 
 def fixed(config: Any, settings: BatchSettings) -> Batching:
     """Of bf16: what a share of the model's size, or what is asked for, holds of keys and values."""
-    if settings.rule != BATCH_RULE:
-        raise SettingsError(
-            f"The answers of this run belong to batches by rule {settings.rule}, and this version knows rule "
-            f"{BATCH_RULE}: compute it with the version that submitted it, or submit it anew."
-        )
+    known_rule("The answers", settings.rule, BATCH_RULE)
     text = config.get_text_config(decoder=True)
     size = answer_cache(
         layers=int(text.num_hidden_layers),

@@ -25,7 +25,7 @@ from cwpo.evaluation.engines.draws import draw, row_key
 from cwpo.evaluation.engines.steps import FixedStep
 from cwpo.models.attention import packable, use_packed
 from cwpo.models.load import pad_id, precision_context
-from cwpo.stages.from_config import BATCH_RULE
+from cwpo.stages.fingerprint import BATCH_RULE
 from cwpo.stages.settings import BatchSettings, DecodingSettings
 
 SHRINK = 0.8  # finished rows leave the batch when fewer than this share of it is unfinished

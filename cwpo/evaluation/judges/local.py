@@ -19,6 +19,7 @@ from cwpo.models.load import ModelRef, context_length, load_policy, pad_id, prec
 from cwpo.models.reading import shared
 from cwpo.models.text.reader import reader_of
 from cwpo.stages.context import StageContext
+from cwpo.stages.fingerprint import known_rule, score_rule
 from cwpo.stages.settings import DecodingSettings, JudgeModelSettings
 
 STOPPED = "The run was cancelled while a judge model was asked."
@@ -32,6 +33,7 @@ def ask_all(
 ) -> tuple[dict[Key, Reply], int]:
     """The replies to all calls, and how many were computed now. Answers that leave no room in the judge's context get
     no verdict."""
+    known_rule("The verdicts", judge.rule, score_rule(True, judge.precision))
     ref = ModelRef(name=judge.model, revision=judge.revision)
     try:
         policy = load_policy(

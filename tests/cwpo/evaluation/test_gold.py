@@ -17,12 +17,13 @@ from cwpo.config import catalog
 from cwpo.data.filtering import to_candidate
 from cwpo.data.pairs import write_pairs, write_prompts
 from cwpo.data.rows import RawPair
-from cwpo.errors import Cancelled, GoldRewardError
+from cwpo.errors import Cancelled, GoldRewardError, SettingsError
 from cwpo.evaluation.generation import write_samples
 from cwpo.evaluation.gold import INPUT_FORMS, SCORERS, run_gold, run_scores, to_messages
 from cwpo.models.load import ModelRef, load_annotator, load_reward_model, precision_context
 from cwpo.records import Prompt, Sample
 from cwpo.stages.context import StageContext
+from cwpo.stages.fingerprint import SCORE_RULE
 from tests.cwpo import byte_models, families, stage, tiny
 
 TEMPLATE = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}"
@@ -157,7 +158,7 @@ def test_scores_in_bf16_come_from_a_float32_head(tmp_path: Path, answered: dict[
     """By hand: what the body gives, in bf16, under the head as the file has it, in float32. Rounded to bf16, the
     encoder's scores near 10 stand on steps of 0.06, and answers tie that do not."""
     folder, form = bf16_stored(family, tmp_path)
-    settings = gold(folder, input_form=form) | {"precision": "bf16"}
+    settings = gold(folder, input_form=form, rule=SCORE_RULE) | {"precision": "bf16"}
     found = scores(context(tmp_path, "scores", settings, answered, tokens_per_batch=1))
     rounded = torch.tensor(found).bfloat16().double().numpy()
     assert (found != rounded).all()
@@ -218,6 +219,12 @@ def test_what_cannot_score_is_a_sentence(tmp_path: Path, answered: dict[str, Pat
     plain = reward_folder(tmp_path, "opt", template=None)
     with pytest.raises(GoldRewardError, match="no chat template"):
         scores(context(tmp_path, "scores", gold(plain), answered))
+
+
+def test_scores_by_a_rule_of_another_version_are_not_computed(tmp_path: Path, answered: dict[str, Path]) -> None:
+    """Submitted before logits of bf16 models were float32: its fingerprint means the scores of then."""
+    with pytest.raises(SettingsError, match="The scores of this run go by rule 1, and this program computes them by"):
+        scores(context(tmp_path, "scores", gold(tmp_path) | {"precision": "bf16"}, answered))
 
 
 def test_scoring_stops_when_asked(tmp_path: Path, answered: dict[str, Path]) -> None:

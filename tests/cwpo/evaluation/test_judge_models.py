@@ -21,7 +21,7 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.config.parts import JudgeConfig
 from cwpo.config.run import RunConfig
 from cwpo.data.pairs import write_prompts
-from cwpo.errors import Cancelled, JudgeError
+from cwpo.errors import Cancelled, JudgeError, SettingsError
 from cwpo.evaluation.generation import write_samples
 from cwpo.evaluation.judges import endpoint, local, simulated
 from cwpo.evaluation.judges.ledger import Ledger
@@ -32,6 +32,7 @@ from cwpo.models.load import ModelRef, load_policy, precision_context
 from cwpo.records import Prompt, Sample
 from cwpo.stages import from_config
 from cwpo.stages.context import StageContext, WorkContext
+from cwpo.stages.fingerprint import SCORE_RULE
 from cwpo.stages.settings import JudgeModelSettings, JudgeSettings
 from tests import clocks
 from tests.cwpo import judge_models, tiny
@@ -332,9 +333,11 @@ def test_letters_that_differ_by_less_than_bf16_can_say_are_no_tie(tmp_path: Path
     weights["lm_head.weight"][b] = weights["lm_head.weight"][a]
     weights["lm_head.weight"][b, 0] *= 1 + 2**-6
     save_file(weights, close / "model.safetensors", metadata={"format": "pt"})
-    judge = replace(asked(kind="local", model=str(close), verdicts="logits"), precision="bf16")
+    judge = replace(asked(kind="local", model=str(close), verdicts="logits"), precision="bf16", rule=SCORE_RULE)
     ctx = context(tmp_path, judge)
     calls = calls_of(DUELS, 1)
+    with pytest.raises(SettingsError, match="The verdicts of this run go by rule 1"):
+        local.ask_all(ctx, replace(judge, rule=1), calls, Ledger(tmp_path, {"judge": 2}))
     found, _ = local.ask_all(ctx, judge, calls, Ledger(tmp_path, {"judge": 2}))
     policy = load_policy(
         ModelRef(name=str(close)), store=ctx.store, device="cpu", precision="bf16", trainable=False, lora=None, seed=0

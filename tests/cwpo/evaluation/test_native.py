@@ -223,7 +223,7 @@ def test_batches_in_fp32_fit_into_free_memory(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_batches_by_a_rule_of_another_version_are_a_sentence() -> None:
-    with pytest.raises(SettingsError, match="by rule 1, and this version knows rule 2"):
+    with pytest.raises(SettingsError, match="The answers of this run go by rule 1, and this program computes them by"):
         bf16_or_not(tiny.causal_lm("opt"), "bf16", fixed=BatchSettings(rule=1, cache_gb=None))
 
 

@@ -25,6 +25,7 @@ from cwpo.models.text.files import read_tokenizer
 from cwpo.records import Prompt, Sample
 from cwpo.stages import from_config
 from cwpo.stages.context import StageContext
+from cwpo.stages.fingerprint import SCORE_RULE
 from tests.cwpo import byte_models, stage, tiny
 
 POST, ANSWER = "how do I\nbake bread?", "use flour\n\nuse water"
@@ -74,7 +75,8 @@ def scoring(
     answers.mkdir(exist_ok=True)
     write_prompts(prompts, answers)
     write_samples(samples, answers)
-    row = {"kind": "model", "name": str(folder), "revision": None, "input_form": "steamshp", "max_length": 512}
+    row = {"kind": "model", "name": str(folder), "revision": None, "input_form": "steamshp", "max_length": 512,
+           "rule": SCORE_RULE}  # fmt: skip
     out = tmp_path / f"stage{len(list(tmp_path.glob('stage*')))}"
     config = {"gold_reward": row, "precision": "fp32"}
     store = ArtifactStore(tmp_path / "home" / "artifacts")

@@ -9,7 +9,7 @@ import pytest
 from cwpo.artifacts import ArtifactStore
 from cwpo.config.parts import ExecutionConfig
 from cwpo.config.run import RunConfig
-from cwpo.errors import Cancelled
+from cwpo.errors import Cancelled, SettingsError
 from cwpo.stages import execute, pipeline
 from cwpo.stages.context import Execution, StageContext, WorkContext
 from cwpo.stages.graph import build, slot_name
@@ -49,6 +49,25 @@ def test_every_stage_of_a_run_gets_its_execution_and_its_typed_settings(
         assert meta == {"kind": spec.kind, "config": json.loads(json.dumps(spec.config)), "inputs": meta["inputs"]}
         assert meta["config"] == to_plain(spec.settings), slot
     assert not any(again.computed for again in pipeline.run(config, home=tmp_path).stages.values())
+
+
+def test_another_version_of_a_kind_is_found_and_never_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute, "executor", lambda kind: lambda ctx: {})
+    spec = build(RunConfig.parse({"method": "cw"}))["data"]
+    store = ArtifactStore(tmp_path)
+
+    def at(version: int) -> execute.StageResult:
+        return execute.execute(
+            store=store, fingerprint=spec.fingerprint, settings=spec.settings, inputs={}, version=version
+        )
+
+    with pytest.raises(
+        SettingsError, match="The results of this run go by version 8, and this program computes them by version 1"
+    ):
+        at(8)
+    assert store.find(spec.fingerprint) is None
+    assert at(KINDS["data"].version).computed
+    assert not at(8).computed
 
 
 def test_a_stop_is_raised_with_its_sentence_only_when_asked() -> None:

@@ -9,8 +9,7 @@ import pytest
 from cwpo.config.run import RunConfig, merged
 from cwpo.config.stored import as_stored
 from cwpo.stages import from_config
-from cwpo.stages.fingerprint import fingerprint, identity
-from cwpo.stages.from_config import SCORE_RULE
+from cwpo.stages.fingerprint import SCORE_RULE, fingerprint, identity
 from cwpo.stages.graph import build
 from cwpo.stages.kinds import KINDS, stored_settings
 from cwpo.stages.plain import to_plain, usual

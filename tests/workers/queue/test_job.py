@@ -6,14 +6,16 @@ import sys
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from cwpo import full_disk
 from cwpo.config.environment import settings
-from cwpo.errors import Cancelled, DivergedError
+from cwpo.errors import Cancelled, DivergedError, SettingsError
 from cwpo.stages import execute
 from cwpo.stages.kinds import KINDS
 from db import queries
 from db.errors import StaleToken
+from db.models import Stage
 from db.records import AttemptRow, ClaimedStage
 from db.repositories import leases, stages
 from tests.workers.workplace import Workplace
@@ -90,6 +92,20 @@ def test_stage_that_fails_leaves_a_sentence_and_its_traceback(
     with reading() as session:
         lines = queries.log_tail(session, run_id, 50)
     assert any("DivergedError" in line.text for line in lines)
+
+
+def test_a_stage_of_another_version_of_its_kind_is_not_computed_under_its_fingerprint(place: Workplace) -> None:
+    """The run waited while the program was upgraded: what it would publish now is something else."""
+    run_id = api.submit_run(place.config()).run_id
+    labels = place.stage(run_id, "labels").stage_id
+    with writing() as session:
+        session.execute(update(Stage).where(Stage.id == labels).values(version=KINDS["labels"].version - 1))
+    with pytest.raises(SettingsError):
+        job.work(0)
+    row = place.run(run_id)
+    assert row.status == "failed"
+    assert "compute them with the program that submitted the run, or submit it anew" in str(row.error)
+    assert place.stage(run_id, "annotator").status == "done"
 
 
 def test_retry_computes_only_what_failed(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
