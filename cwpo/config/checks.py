@@ -3,10 +3,10 @@
 Free of torch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cwpo.bounds import most
 from cwpo.config import catalog
@@ -19,6 +19,10 @@ _ROUNDING = 1e-9  # shares are typed in decimals
 
 def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
     """Fields that are fine alone and wrong together."""
+    if r"\u0000" in config.model_dump_json():  # no more than a guess, and quick
+        for name, text in _texts(config):
+            if "\0" in text:
+                yield name, "holds a zero byte, which no file and no database takes: remove it."
     method = catalog.METHODS[config.method]
     if not _may_be_dataset(config.data.dataset):
         yield (
@@ -74,6 +78,21 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
             yield f"model.{field}", f"{name!r} is not known; choose one of {', '.join(catalog.SANDBOX_MODELS)}."
         if name.startswith("sandbox/") and not config.is_sandbox:
             yield f"model.{field}", "sandbox models speak only the sandbox's language; choose a hub id or a folder."
+
+
+def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of a configuration, also one that names a value of its own, with the field that it stands in."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one, name)
+    elif isinstance(value, BaseModel | Mapping):
+        for key, one in value if isinstance(value, BaseModel) else value.items():
+            inside = f"{name}.{key}" if name else str(key)
+            yield from _texts(one, inside)
+            if isinstance(value, Mapping):
+                yield name, str(key)
 
 
 def _weighting_contradictions(config: RunFields, method: catalog.MethodRow) -> Iterator[tuple[str, str]]:

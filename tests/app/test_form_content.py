@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.runtime.scriptrunner import RerunData, RerunException
 
-from app.components.form.address import address_of, form_from
+from app.components.form.address import LONGEST, address_of, form_from
+from app.components.form.declared import OTHER
 from app.components.form.form import Form, Start, start_of
 from app.components.form.presets import presets_for
 from app.components.form.session import Queued, view
@@ -17,6 +18,7 @@ from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from cwpo.config.sweep import sweep
 from cwpo.paper.presets import all_presets
+from tests.cwpo.bounds.test_yaml_text import bomb
 from tests.e2e.form_values import changed
 
 RUN = RunConfig.parse(
@@ -120,6 +122,14 @@ def test_any_address_is_a_form(params: dict[str, str]) -> None:
     form = form_from(params, of_run)
     sweep(*form.values())
     assert form_from(address_of(form), of_run).state == form.state
+
+
+def test_a_link_with_hostile_yaml_is_a_form_with_a_sentence() -> None:
+    """What no widget holds comes as YAML, which names that stand for others would make endless."""
+    for text in (bomb(9, 10), "a: " + "[" * 5_000, "seed: " + "9" * 5_001):
+        form = form_from({"s.other": text}, of_run)
+        assert form.state[OTHER] == text[:LONGEST]
+        assert sweep(*form.values()).problems[OTHER] == "fields are not lines like `salt: again`."
 
 
 def test_methods_that_a_dataset_cannot_have_are_left_behind() -> None:

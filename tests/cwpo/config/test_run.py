@@ -55,6 +55,9 @@ def test_runs_that_differ_in_their_seed_form_a_group():
     [
         ({"method": "magic"}, "method", "choose one of human"),
         ({"objective": "ppo"}, "objective", "choose one of dpo"),
+        ({"name": "a\0b"}, "name", "holds a zero byte, which no file and no database takes"),
+        ({"model": {"policy": "./a\0b"}}, "model.policy", "holds a zero byte"),
+        ({"evaluation": {"judge": {"kind": "endpoint", "model": "a\0"}}}, "evaluation.judge.model", "a zero byte"),
         ({"data": {"label_fraction": 0}}, "data.label_fraction", "greater than 0"),
         ({"data": {"label_fraction": 1}}, "data.label_fraction", "between 0 and 1"),
         ({"data": {"label_fraction": 1.2}}, "data.label_fraction", "at most 1"),

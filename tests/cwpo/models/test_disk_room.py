@@ -1,5 +1,6 @@
 """A training that would fill the disk says so before it computes."""
 
+import errno
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from cwpo.artifacts import ArtifactStore
 from cwpo.errors import NoRoom
 from cwpo.files import PARTIAL
 from cwpo.full_disk import waiting
-from cwpo.models.sizes import disk
+from cwpo.models.sizes import disk, machine
 from cwpo.sealed import sealed_folder
 from cwpo.stages.context import StageContext
 from cwpo.stages.execute import Computed, execute
@@ -57,6 +58,21 @@ def test_nothing_is_computed_where_the_disk_has_no_room(tmp_path: Path, monkeypa
         )  # type: ignore[arg-type]
     assert computed == []
     assert list((place.root / "tmp").glob("*")) == []
+
+
+def test_nothing_is_computed_where_the_process_may_have_too_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "own_limit", lambda: 1)
+    monkeypatch.setattr(machine.mmap, "mmap", no_memory)
+    computed: list[object] = []
+    with pytest.raises(NoRoom, match=r"of address space \(`ulimit -v`\).* left for data"):
+        disk.in_room(computed.append)(of("data", tmp_path))  # type: ignore[arg-type]
+    assert computed == []
+
+
+def no_memory(*_: Any) -> None:
+    raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
 
 def test_a_stage_that_the_disk_could_hold_waits_for_its_room_and_is_computed_then(

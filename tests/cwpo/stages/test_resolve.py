@@ -91,6 +91,10 @@ def test_resolving_twice_changes_nothing(tmp_path, files):
         ({"data": {"dataset": "./nowhere.jsonl"}}, "data.dataset"),
         ({"data": {"dataset": "no dataset"}}, "data.dataset"),
         ({"model": {"policy": "http://169.254.169.254/x"}}, "model.policy"),
+        ({"model": {"policy": "~nosuchuser/model"}}, "model.policy"),
+        ({"model": {"policy": "./" + "x" * 280}}, "model.policy"),
+        ({"model": {"annotator": "~nosuchuser/model"}}, "model.annotator"),
+        ({"model": {"annotator": "/" + "x" * 280}}, "model.annotator"),
     ],
 )
 def test_what_does_not_exist_is_named(tmp_path, files, fields, field):

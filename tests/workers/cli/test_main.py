@@ -1,6 +1,7 @@
 """The command line: every field is explained, bad input is one sentence, and `run` needs no server."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from workers.cli import config_file, console, main
 from workers.queue import job, lease
 from workers.queue.job import Shutdown
 
+ROOT = Path(__file__).parents[3]
+
 
 def names(model: type[BaseModel], prefix: str = "") -> list[str]:
     found = []
@@ -43,6 +46,24 @@ def test_run_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> No
     assert [name for name in names(RunConfig) if name not in lines] == []
     assert "must be greater" not in lines["align.beta"]
     assert "0.5" in lines["align.beta"]
+
+
+def test_a_limit_of_address_space_ends_a_command_that_computes_in_its_sentence(tmp_path: Path) -> None:
+    """Before torch is there, which is what would not end under it; what computes nothing is not held up."""
+    limited = 'ulimit -v 2500000; exec "$0" -m workers.cli.main "$@"'
+
+    def said(*words: str) -> tuple[int, str]:
+        command = ["bash", "-c", limited, sys.executable, *words]
+        environment = os.environ | {"CWPO_HOME": str(tmp_path / "home")}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        return done.returncode, done.stderr
+
+    for verb in (["run", str(ROOT / "configs" / "demo.yaml")], ["label", "--help"]):
+        code, sentence = said(*verb)
+        assert (code, "of address space (`ulimit -v`), and computing takes 3 GB" in sentence) == (
+            (main.FAILURE, True) if verb[0] == "run" else (0, False)
+        )
+        assert sentence.count("\n") <= 1
 
 
 def write(folder: Path, text: str) -> str:

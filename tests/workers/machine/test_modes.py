@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from workers import __main__ as processes
 from workers.cli import main as command
 from workers.cli import stack
 from workers.machine import modes
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +87,13 @@ def test_every_way_in_sets_the_mask(way: str, tmp_path: Path, monkeypatch: pytes
         with pytest.raises(SystemExit):
             processes.main(["nonsense"])
     assert os.umask(0o022) == 0o077
+
+
+def test_the_web_server_sets_the_mask(tmp_path: Path) -> None:
+    """As it is started: by whatever runs app/serve.py, with a mask that lets others in."""
+    program = "import os, runpy; os.umask(0o022); runpy.run_path('app/serve.py'); print(f'{os.umask(0):03o}')"
+    environment = os.environ | {"CWPO_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout.split() == ["077"], done.stderr
