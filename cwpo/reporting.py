@@ -29,26 +29,20 @@ class Reporter(Protocol):
         """Something small to be looked at beside the stage, as plain values; the same name again replaces it."""
 
 
-class InParts:
-    """Passes everything on; what is said of shares is meant of the part of the stage that is under way."""
+class PassedOn:
+    """Passes everything on."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._start, self._end = 0.0, 1.0
-
-    def part(self, start: float, end: float) -> None:
-        """From here on: this part of the stage's work."""
-        self._start, self._end = start, end
-        self._reporter.share(start)
-
-    def share(self, value: float) -> None:
-        self._reporter.share(self._start + (self._end - self._start) * value)
 
     def resumed(self, step: int) -> None:
         self._reporter.resumed(step)
 
     def progress(self, done: int, total: int, unit: str) -> None:
         self._reporter.progress(done, total, unit)
+
+    def share(self, value: float) -> None:
+        self._reporter.share(value)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         self._reporter.metrics(step, values)
@@ -61,6 +55,34 @@ class InParts:
 
     def shown(self, name: str, data: Mapping[str, Any]) -> None:
         self._reporter.shown(name, data)
+
+
+class InParts(PassedOn):
+    """What is said of shares is meant of the part of the stage that is under way."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__(reporter)
+        self._start, self._end = 0.0, 1.0
+
+    def part(self, start: float, end: float) -> None:
+        """From here on: this part of the stage's work."""
+        self._start, self._end = start, end
+        self._reporter.share(start)
+
+    def share(self, value: float) -> None:
+        self._reporter.share(self._start + (self._end - self._start) * value)
+
+
+class Keeping(PassedOn):
+    """What is shown is kept, too."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__(reporter)
+        self.kept: dict[str, Mapping[str, Any]] = {}
+
+    def shown(self, name: str, data: Mapping[str, Any]) -> None:
+        self.kept[name] = data
+        super().shown(name, data)
 
 
 class SilentReporter:

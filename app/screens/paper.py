@@ -10,6 +10,8 @@ from app.components.frame.export import show_tables
 from app.components.frame.formats import counted
 from app.components.paper.choice import choose_table, show_asking, show_presets
 from app.components.paper.tables import (
+    OF_CELLS,
+    OF_SUMMARY,
     show_cells,
     show_conflicts,
     show_departures,
@@ -63,7 +65,7 @@ def _answer(table: published.Table, view: PaperView, files: list[tables.Drawn]) 
             show_conflicts(table.name)
     with right:
         if view.summaries:
-            layout.small("What its differences say")
+            layout.small("What its differences say", meanings=OF_SUMMARY)
             signs = published.numbers_of(table.name)[0].metric in PAIRED
             show_summary(view.summaries, files, signs=signs)
             layout.note(f"{SUMMARY} {SANDBOX}" if signs else SUMMARY)
@@ -79,9 +81,9 @@ def _title(view: PaperView) -> str:
 def _evidence(table: published.Table, view: PaperView, files: list[tables.Drawn]) -> None:
     """Cell by cell, then what to know before a number is quoted."""
     if view.gaps:
-        layout.small("Differences, cell by cell")
+        layout.small("Differences, cell by cell", meanings=OF_CELLS)
         show_gaps(view.gaps, view.cells, files)
-    layout.small(f"Every number of {table.label.split(' · ')[0]}")
+    layout.small(f"Every number of {table.label.split(' · ')[0]}", meanings=OF_CELLS)
     show_cells(view.cells, files)
     if any(cell.number.metric in PAIRED for cell in view.cells):
         layout.note(GRA_IN_WORDS)

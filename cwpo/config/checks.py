@@ -19,10 +19,7 @@ _ROUNDING = 1e-9  # shares are typed in decimals
 
 def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
     """Fields that are fine alone and wrong together."""
-    if r"\u0000" in config.model_dump_json():  # no more than a guess, and quick
-        for name, text in _texts(config):
-            if "\0" in text:
-                yield name, "holds a zero byte, which no file and no database takes: remove it."
+    yield from _zero_bytes(config)
     method = catalog.METHODS[config.method]
     if not _may_be_dataset(config.data.dataset):
         yield (
@@ -78,6 +75,13 @@ def contradictions(config: RunFields) -> Iterator[tuple[str, str]]:
             yield f"model.{field}", f"{name!r} is not known; choose one of {', '.join(catalog.SANDBOX_MODELS)}."
         if name.startswith("sandbox/") and not config.is_sandbox:
             yield f"model.{field}", "sandbox models speak only the sandbox's language; choose a hub id or a folder."
+
+
+def _zero_bytes(config: RunFields) -> Iterator[tuple[str, str]]:
+    if r"\u0000" in config.model_dump_json():  # no more than a guess, and quick
+        for name, text in _texts(config):
+            if "\0" in text:
+                yield name, "holds a zero byte, which no file and no database takes: remove it."
 
 
 def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -13,12 +13,14 @@ from typing import Any
 from cwpo.artifacts import ArtifactStore
 from cwpo.errors import ArtifactError
 from cwpo.full_disk import waits_for_room
-from cwpo.reporting import Reporter, SilentReporter
+from cwpo.reporting import Keeping, Reporter, SilentReporter
 from cwpo.stages.context import Execution, StageContext, never
 from cwpo.stages.fingerprint import known_rule
 from cwpo.stages.kinds import Kind, kind_named, kind_of
 from cwpo.stages.plain import to_plain
 from cwpo.stages.settings import Settings
+
+SHOWN = "shown.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,7 @@ def execute(
         with store.build(
             fingerprint, meta={"kind": kind.name, "config": to_plain(settings), "inputs": dict(inputs)}
         ) as out:
+            said = Keeping(reporter or SilentReporter())
             context = StageContext(
                 kind=kind.name,
                 settings=settings,
@@ -91,12 +94,12 @@ def execute(
                 checkpoints=store.checkpoints(fingerprint),
                 store=store,
                 execution=execution or Execution(),
-                reporter=reporter or SilentReporter(),
+                reporter=said,
                 should_stop=should_stop,
             )
             done = (compute or compute_here)(context)
             seconds = time.monotonic() - started
-            _describe(out, done, seconds)
+            _describe(out, done, seconds, said.kept)
         store.drop_checkpoints(fingerprint)
         path = store.path(fingerprint)
         result = StageResult(fingerprint=fingerprint, path=path, summary=done.summary, seconds=seconds, computed=True)
@@ -120,8 +123,10 @@ def compute_here(context: StageContext[Any]) -> Computed:
 
 
 @waits_for_room
-def _describe(out: Path, done: Computed, seconds: float) -> None:
-    """summary.json, and timing.json, which says how the artifact came to be."""
+def _describe(out: Path, done: Computed, seconds: float, shown: Mapping[str, Mapping[str, Any]]) -> None:
+    """summary.json, shown.json with what there is to be looked at, and timing.json: how the artifact came to be."""
+    if shown:
+        (out / SHOWN).write_text(json.dumps(shown, sort_keys=True))
     (out / "summary.json").write_text(json.dumps(done.summary, indent=1, sort_keys=True, allow_nan=False))
     timing = {"seconds": round(seconds, 3), "host": platform.node(), "threads": done.threads}
     if done.ranks > 1:
@@ -137,6 +142,12 @@ def stored(store: ArtifactStore, fingerprint: str) -> StageResult | None:
     summary = json.loads((path / "summary.json").read_text())
     seconds = float(json.loads((path / "timing.json").read_text())["seconds"])
     return StageResult(fingerprint=fingerprint, path=path, summary=summary, seconds=seconds, computed=False)
+
+
+def shown_in(path: Path) -> dict[str, Mapping[str, Any]]:
+    """What an artifact's stage left to be looked at, by name."""
+    file = path / SHOWN
+    return json.loads(file.read_text()) if file.is_file() else {}
 
 
 def threads_of(timing: str) -> int | None:

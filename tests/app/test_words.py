@@ -1,6 +1,7 @@
 """What is said on every page once: GRA in full, each column, symbol and method with its meaning."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -57,3 +58,36 @@ def test_every_method_and_objective_is_one_line_of_help_on_the_form(empty: None)
 
 def test_every_column_of_the_list_has_its_meaning() -> None:
     assert [key for key, column in BUILT_IN.items() if not column.help] == []
+
+
+# Tables whose headings say it themselves.
+PLAIN = {"field", "form"}
+
+
+def elements(block: Any) -> Iterator[Any]:
+    """All of a page in its order."""
+    for one in block.children.values():
+        yield from elements(one) if hasattr(one, "children") else (one,)
+
+
+def headed(block: Any) -> Iterator[tuple[Any, Any]]:
+    """Every table of a page with the title that stands before it."""
+    heading = None
+    for one in elements(block):
+        if one.type == "subheader" or (one.type == "markdown" and one.value.startswith("####")):
+            heading = one
+        elif one.type == "table":
+            yield heading, one
+
+
+@pytest.mark.parametrize("screen", ["run", "compare", "annotators", "paper", "system", "data", "relabel", "new_run"])
+def test_a_table_says_what_its_headings_mean_beside_its_title(screen: str, computed: Computed) -> None:
+    asked = {"data": {"source": "sandbox"}, "relabel": {"run": str(computed.sweep[0])}}
+    page = visit(screen, **(asked | {name: given(computed) for name, given in WITH_GRA.items()}).get(screen, {}))
+    said = {
+        (heading.value, tuple(table.value.columns)): heading.proto.help
+        for heading, table in headed(page.main)
+        if table.value.columns[0] not in PLAIN
+    }
+    assert screen in ("data", "relabel") or said
+    assert [title for title, help_ in said.items() if not help_] == []

@@ -12,7 +12,7 @@ import pyarrow.parquet
 from sqlalchemy.orm import Session
 
 from cwpo.artifacts import ArtifactStore
-from cwpo.stages.execute import StageResult
+from cwpo.stages.execute import StageResult, shown_in
 from db.engine import BATCH_ROWS
 from db.records import ClaimedStage, NewArtifact
 from db.repositories import annotations, evaluations, metrics, stages
@@ -32,6 +32,9 @@ def publish(
     lease.patiently(lease.flush)  # where a resumed attempt starts is written before its points
     if not result.computed or reporter.first_step:  # the live points do not hold everything
         _all_points(claimed, result.path / "metrics.parquet", lease)
+    if not result.computed:
+        for name, data in shown_in(result.path).items():
+            reporter.shown(name, data)
     info = store.info(claimed.fingerprint)
     artifact = NewArtifact(bytes=info.bytes, files=len(info.files), sha256=info.sha256)
     batch, again = reporter.take(), False

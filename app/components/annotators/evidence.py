@@ -20,6 +20,43 @@ RULES = (
     "instruction: anything else."
 )
 OVERLAP = "A pair counts for every quality in which its answers differ."
+OF_GROUPS = (
+    ("pairs, %", "Share of the pairs that are like this."),
+    ("weight, %", "Share of the whole weight, the sum of C, that they get."),
+    ("mean C", "Mean confidence of the annotator over them."),
+    ("accuracy, %", "How often the annotator's label is the one it is judged by."),
+    ("95 %", "Interval of that accuracy."),
+)
+OF_PARTS = (
+    ("accuracy, %", "How often the annotator's label is the human one, with its 95 % interval."),
+    ("ECE", "Mean distance between the accuracy that C states and the one observed, in 15 bins of equal size."),
+    ("weight, %", "Share of the whole weight, the sum of C, that these pairs get."),
+    ("2·accuracy − 1", "What mean C would be if confidence were right on average, with its 95 % interval."),
+)
+OF_UNSURE = (
+    ("third", "A third of the pairs by the size of the mean margin."),
+    ("they …", "Whether annotators or passes differ by more than in half of that third."),
+    ("mean margin", "Mean size of Δ."),
+    ("SD", "Mean standard deviation of Δ between annotators or passes."),
+    ("accuracy, %", "How often the label is the human one, with its 95 % interval."),
+)
+OF_FIGURES = (
+    ("ECE", "Mean distance between the accuracy that C states and the one observed, in 15 bins of equal size."),
+    ("Brier score, log loss", "Errors of the stated probability p; lower is better."),
+    ("AUROC of C", "How often C is larger for a right label than for a wrong one; 0.5 is chance."),
+    (
+        "AURC, AUGRC",
+        "Wrong labels that remain while the least confident are left out, over all shares; lower is better.",
+    ),
+)
+OF_ALL = (
+    ("kind", "Whether one model gives the margin, several, or passes with dropout."),
+    ("labels", "Share of the training prompts whose human labels it learned from."),
+    ("pairs", "How many pairs it labeled."),
+    ("human labels met, %", "How often its label is the human one."),
+    ("true, %", "How often it is the better answer; only the sandbox knows."),
+    ("runs", "How many runs use these labels."),
+)
 REWEIGHTING = "Weight of groups of pairs, relative to the average pair"
 UNSURE = "Accuracy by margin, where annotators or passes agree and where they do not"
 
@@ -29,7 +66,7 @@ def show_reweighting(summary: LabelSummary, judge: str, files: list[tables.Drawn
     groups = annotators.groups(summary, judge)
     if not groups:
         return
-    layout.section("What confidence reweights")
+    layout.section("What confidence reweights", meanings=OF_GROUPS)
     left, right = layout.two_columns()
     with left:
         caption = OVERLAP if any(row.family == "the answers differ in" for row in groups) else RULES
@@ -70,7 +107,9 @@ def show_parts(parts: Sequence[Slice], files: list[tables.Drawn], *, title: str,
     """Accuracy and calibration of parts of the pairs, where they are known."""
     if not parts:
         return
-    layout.section(title, "Against the human labels; of calibrated annotators 95 % have an ECE below the last column.")
+    layout.section(
+        title, "Against the human labels; of calibrated annotators 95 % have an ECE below the last column.", OF_PARTS
+    )
     left, right = layout.two_columns()
     with left:
         show_chart("part_accuracy", parts, key=key, alt=f"Accuracy {title[:1].lower()}{title[1:]}", axis=axis)
@@ -125,6 +164,7 @@ def show_unsure(summary: LabelSummary, files: list[tables.Drawn]) -> None:
     layout.section(
         "Close answers, or an unsure annotator?",
         "C is taken from the mean margin over annotators or passes; their disagreement, the SD of the margin, is not.",
+        OF_UNSURE,
     )
     left, right = layout.two_columns()
     with left:
@@ -158,7 +198,7 @@ def show_figures(summary: LabelSummary, files: list[tables.Drawn]) -> None:
     judges = [(name, found) for name, found in (("human", summary.human), ("truth", summary.truth)) if found]
     if not judges:
         return
-    layout.section("All figures", "p = (1 + C) / 2 is what the annotator states; log loss in nats.")
+    layout.section("All figures", "p = (1 + C) / 2 is what the annotator states; log loss in nats.", OF_FIGURES)
     columns = [Column(label=""), *(Column(label=f"{annotators.JUDGES[name]}", figures=True) for name, _ in judges)]
     names = [name for name, _ in figures_of(judges[0][1])]
     values = [[value for _, value in figures_of(found)] for _, found in judges]
@@ -199,7 +239,7 @@ def show_annotators(rows: Sequence[AnnotatorRow], chosen: AnnotatorRow, files: l
     cut = len(rows) >= results.MOST_ANNOTATORS
     order = f"The newest {results.MOST_ANNOTATORS}, and the one that is looked at." if cut else "Newest first."
     title = "Newest annotators" if cut else "All annotators"
-    layout.section(title, f"{order} An annotator is listed once, however many runs share its labels.")
+    layout.section(title, f"{order} An annotator is listed once, however many runs share its labels.", OF_ALL)
     columns = [
         Column(label="model", whole=True), Column(label="kind"), Column(label="data"),
         Column(label="labels", figures=True), Column(label="seed", figures=True), Column(label="pairs", figures=True),

@@ -25,6 +25,13 @@ from workers.api.people.access import Role
 SLOT = "annotator"
 WHY = "A named annotator can label for other runs, also on other data and for other policies, and outlives its run."
 NOT_ONE = "These labels come from an ensemble, an implicit reward or another run's annotator, which get no name here."
+OF_NAMED = (
+    ("human labels met, %", "How often its label is the human one, on the pairs of the column on."),
+    ("2·accuracy − 1", "What its mean C would be if its confidence were right on average."),
+    ("mean C", "Its mean confidence over them."),
+    ("ECE", "Mean distance between the accuracy that C states and the one observed, in 15 bins of equal size."),
+    ("on", "The pairs that these figures were counted on."),
+)
 KEPT = (
     "A name keeps an annotator when the run that trained it is deleted; runs take it with annotator.use. "
     "Where confidence is right on average, mean C is 2·accuracy − 1."
@@ -54,7 +61,7 @@ def show_named(files: list[tables.Drawn]) -> None:
     if not rows:
         return
     cut = f" The newest {len(rows):,} are listed." if len(rows) >= queries.MOST_NAMED else ""
-    layout.section("Named annotators", f"{KEPT}{cut}")
+    layout.section("Named annotators", f"{KEPT}{cut}", OF_NAMED)
     columns = [
         Column(label="name", whole=True), Column(label="model"), Column(label="trained on", limit=120),
         Column(label="seed", figures=True), Column(label="human labels met, %", figures=True),

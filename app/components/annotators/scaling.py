@@ -8,6 +8,16 @@ from cwpo.report.numbers import interval, number, percent
 from cwpo.report.tables import Table
 from db.records import AnnotatorRow, Judged
 
+OF_SCALED = (
+    ("raw", "C from the annotator's margins as they are."),
+    ("scaled", "C from the margins over the temperature T."),
+    ("effective pairs", "How many pairs of equal weight would carry as much as these weights do."),
+    (
+        "ECE",
+        "Mean distance between the accuracy that C states and the one observed; a calibrated one has some, too.",
+    ),
+    ("Brier score, log loss", "Errors of the stated probability; lower is better."),
+)
 NOT_FITTED = (
     "No temperature was fitted for this annotator; annotator.calibrate in a run's configuration adds that stage."
 )
@@ -15,7 +25,7 @@ NOT_FITTED = (
 
 def show_scaling(row: AnnotatorRow, found: Scaling[Judged] | None, files: list[tables.Drawn]) -> None:
     """What dividing every margin by T changes in calibration and in the weights; labels and order stay."""
-    layout.section("Temperature")
+    layout.section("Temperature", meanings=OF_SCALED if found is not None else ())
     if row.temperature is None or found is None:
         layout.note(NOT_FITTED)
         return

@@ -25,6 +25,12 @@ PROBLEMS = (
     Column(label="of all", figures=True),
     Column(label="for example", limit=300),
 )
+OF_DROPPED = (
+    ("rows", "Rows that make no pair, by their first reason."),
+    ("of all", "Their share of the rows that were read."),
+    ("for example", "The first of them, with their lines."),
+)
+OF_LENGTHS = (("median", "Half are shorter."), ("95 %", "95 of 100 are shorter."), ("longest", "The longest of all."))
 LONG = (Column(label="", whole=True), *(Column(label=name, figures=True) for name in ("median", "95 %", "longest")))
 FEW = 100  # pairs
 LEANING = 0.1  # beyond one half
@@ -85,7 +91,7 @@ def show_facts(found: Mapping[str, Any]) -> None:
 
 def show_problems(found: Mapping[str, Any], files: list[tables.Drawn]) -> None:
     """Every dropped row is counted by its reason; the first of each stand beside it."""
-    layout.small("What is dropped, and why?")
+    layout.small("What is dropped, and why?", meanings=OF_DROPPED if found["dropped"] else ())
     if not found["dropped"]:
         layout.note("Nothing: every row makes a pair.")
         return
@@ -100,7 +106,7 @@ def show_problems(found: Mapping[str, Any], files: list[tables.Drawn]) -> None:
 
 def show_lengths(found: Mapping[str, Any]) -> None:
     """Histograms of prompts and responses, and three figures of each."""
-    layout.small("How long are they?")
+    layout.small("How long are they?", meanings=OF_LENGTHS)
     unit = st.segmented_control(
         "Lengths in", UNITS, default=UNITS[0], key="data_unit", required=True, label_visibility="collapsed"
     )

@@ -32,6 +32,15 @@ from workers.plan import words as plan_words
 from workers.plan.estimate import Plan
 
 MOST_WARNINGS = 6
+OF_PLAN = (
+    ("stages to do", "Pieces of work that no finished or queued run has done: each is computed once."),
+    ("stages reused", "Results that are there already, or that a queued run will compute."),
+    ("time, about", "From the first stage to the last on the workers that there are."),
+    ("new", "To compute."),
+    ("shared", "To compute, and read by several of these runs."),
+    ("reused", "There already."),
+    ("min", "Minutes that the new ones take, by the speed that was measured here."),
+)
 QUIET = ("0", "", "–")  # cells that need no ink
 
 
@@ -89,7 +98,7 @@ def _buttons(form: Form, checked: CheckedForm, plan: Plan | None, reason: str, q
 def _figures(form: CheckedForm) -> Plan:
     configs = form.sweep.configs
     plan = _plan(database_url(), json.dumps([{**config.canonical(), "name": ""} for config in configs]))
-    layout.small("What this will cost and reuse")
+    layout.small("What this will cost and reuse", meanings=OF_PLAN)
     grid = st.grid(3, min_column_width=100, gap="small")
     for label, value in (
         ("runs", f"{len(configs):,}"),

@@ -40,6 +40,21 @@ NOT_COVERED = (
     "published numbers are shown, no run here answers them."
 )
 
+OF_SUMMARY = (
+    ("paper, points", "Mean difference over the cells of the paper's table, in percentage points."),
+    ("positive", "In how many of the cells the first is ahead in the paper."),
+    ("ours", "The verdicts of the differences that runs here answer."),
+    ("sandbox", "On which side of 0 the same difference lies in the sandbox."),
+)
+OF_CELLS = (
+    ("paper", "As it was published."),
+    ("implied 95 %", "Interval that the paper's number of test prompts implies; it printed none."),
+    ("ours", "The same figure of the runs here that have these settings."),
+    ("95 %", "Interval of ours, over seeds and prompts."),
+    ("prompts", "Held-out prompts that every seed answered."),
+    ("verdict", "What both intervals say of each other; the rule stands below."),
+    ("detectable", "The smallest true difference that runs like ours would find four times in five."),
+)
 BESIDE = ("kl", "length_ratio")  # figures that stand beside a GRA
 DETECTABLE = (
     "Detectable: the smallest true difference, in points, that runs like ours would find four times in five, with the "

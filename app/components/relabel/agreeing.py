@@ -28,6 +28,19 @@ ANNOTATOR = (
     "Votes for a side against the annotator's label. Only the random control says how right its labels are over all "
     "pairs: the other queues look for its mistakes."
 )
+BOTH = (
+    ("pairs in common", "Pairs on which these people chose a side."),
+    ("percent", "How often they chose the same side."),
+    ("κ", "Cohen's κ: agreement of two people beyond chance; 0 is chance, 1 is always."),
+    ("α", "Krippendorff's α: the same for everybody at once, also where some skipped pairs."),
+)
+VOTES = (
+    ("votes", "That hold; those taken back or given again count once."),
+    ("for a side", "For one of the answers: neither a tie, nor unsure, nor dropped."),
+    ("same side as the annotator", "Of the votes for a side, those that chose its label."),
+    ("mean C", "Mean confidence of the annotator over these pairs."),
+    ("median seconds", "Half of the votes took less time than this."),
+)
 IMPORTED, ALL = "from a file", "all pairs"
 PEOPLE = (
     Column(label="pairs from", whole=True), Column(label="people", whole=True),
@@ -43,7 +56,7 @@ def show_agreement(run_id: int) -> None:
         layout.empty_state("Votes are compared here, once there are some.")
         return
     found, kappas = relabel.agreement_of(votes)
-    layout.section("People with each other", FIGURES)
+    layout.section("People with each other", FIGURES, BOTH)
     if found.percent is None:
         layout.note(NOBODY)
     else:
@@ -52,7 +65,7 @@ def show_agreement(run_id: int) -> None:
             rows += _people(_named(stratum.why), stratum.found, stratum.kappas)
         tables.show(PEOPLE, rows, alt="agreement of people")
         layout.note(REASONS)
-    layout.section("People with the annotator", ANNOTATOR)
+    layout.section("People with the annotator", ANNOTATOR, VOTES)
     _annotator(votes)
 
 

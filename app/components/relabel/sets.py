@@ -28,6 +28,13 @@ FROZEN = (
     "its pairs into the labeled part, each with weight 1, in place of the labels that they had; dropped pairs are left "
     "out. Ties, and pairs on which as many people say one thing as another, are not in it."
 )
+MEANINGS = (
+    ("labels", "Pairs that the votes gave a label."),
+    ("dropped", "Pairs that people took out."),
+    ("undecided", "Pairs on which the votes chose no side."),
+    ("used by", "Runs that train on these labels."),
+    ("hash", "The beginning of the fingerprint of its labels: equal sets have equal ones."),
+)
 FORM = "In New run the field is Later labels, in a file data.relabels: NAME@VERSION."
 LINES = "One JSON object per line with prompt, chosen and rejected; weight 0 drops the pair; person says who voted."
 TAKEN = (
@@ -51,7 +58,7 @@ def show_sets(row: RunRow, person: str) -> None:
     with results.reading() as session:
         made = queries.relabel_sets(session)
     if made:
-        layout.section("Sets", FORM)
+        layout.section("Sets", FORM, MEANINGS)
         _listed(made)
         _links(row.id, made)
         _gains(made)

@@ -46,6 +46,28 @@ ENDED_COLUMNS = (
     Column(label="cause", limit=200),
 )
 ACTIVE_SHOWN = 10
+IN_QUEUE = (
+    ("status", "running: a worker holds it. ready: all that it reads is there. waiting: for another stage."),
+    ("progress", "Steps, prompts or pairs done, of all."),
+    ("runs", "Live runs that wait for it; a shared stage is computed once."),
+    ("priority", "The highest of its runs; larger comes first."),
+    ("since", "Since when it runs, or stands in the queue."),
+)
+ENDED = (
+    ("attempt", "Which try of the stage it was."),
+    (
+        "ended",
+        "lost: its process was killed or vanished, and the stage is tried again. failed: by an error.",
+    ),
+    ("stage now", "What became of the stage since."),
+)
+OF_DISK = (("artifacts", "Results of stages by their kind."), ("size", "What all of a kind take on the disk."))
+OF_WORKERS = (
+    ("card", "How much memory of its GPU is free while it computes nothing, and how much there is."),
+    ("heartbeat", "How long ago it last said that it lives."),
+    ("up", "How long it has been running."),
+    ("memory", "What its processes hold on the machine."),
+)
 
 
 def show_services() -> None:
@@ -95,7 +117,7 @@ def show_queue(found: QueueHealth, workers: Sequence[WorkerRow]) -> None:
 
 def show_active(active: Sequence[ActiveStage], files: list[tables.Drawn]) -> None:
     """What is executed now, and what comes next."""
-    layout.small("Stages in the queue")
+    layout.small("Stages in the queue", meanings=IN_QUEUE if active else ())
     if not active:
         layout.note("Nothing is queued.")
     else:
@@ -108,7 +130,7 @@ def show_ended(ended: Sequence[EndedAttempt], files: list[tables.Drawn]) -> None
     """What ended without a result in the last 24 hours, and why: killed, out of memory, set aside, or an error."""
     if not ended:
         return
-    layout.small("Ended without a result in 24 h")
+    layout.small("Ended without a result in 24 h", meanings=ENDED)
     rows = [
         (
             slot_name(one.kind), None if one.run_id is None else f"{one.run_id}", one.token,
@@ -124,7 +146,7 @@ def show_ended(ended: Sequence[EndedAttempt], files: list[tables.Drawn]) -> None
 def show_workers(workers: Sequence[WorkerRow], files: list[tables.Drawn]) -> None:
     """Alive workers first; those gone are muted."""
     workers = sorted(workers, key=lambda worker: (not worker.alive, worker.name))
-    layout.small("Workers")
+    layout.small("Workers", meanings=OF_WORKERS if workers else ())
     if not any(worker.alive for worker in workers):
         layout.empty_state("No worker is alive; start them with: make start, or python -m workers.")
     if workers:
@@ -134,7 +156,7 @@ def show_workers(workers: Sequence[WorkerRow], files: list[tables.Drawn]) -> Non
 
 def show_disk(usage: Sequence[ArtifactUsage], files: list[tables.Drawn]) -> None:
     """What the store holds, by kind, and what the disk has left."""
-    layout.small("Disk")
+    layout.small("Disk", meanings=OF_DISK if usage else ())
     well, said = api.storage_health()
     if usage:
         columns = (Column(label="artifacts"), Column(label="number", figures=True), Column(label="size", figures=True))

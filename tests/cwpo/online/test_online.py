@@ -176,6 +176,7 @@ def test_a_second_attempt_goes_on_at_the_saved_step_and_ends_at_the_same_weights
         assert same(*(weights_of(ctx, "adapter.safetensors") for ctx in (whole, again)))
         assert rows_of(whole) == rows_of(again)
         assert points_of(whole) == points_of(again)
+        assert whole.reporter.looked_at == again.reporter.looked_at != {}
         assert {**told, "first_step": 0} == said
     assert len(steps) == 2
     assert 0 not in steps

@@ -11,6 +11,7 @@ from sqlalchemy import update
 from cwpo import full_disk
 from cwpo.config.environment import settings
 from cwpo.errors import Cancelled, DivergedError, SettingsError
+from cwpo.models.text.shown import FIRST_BATCH
 from cwpo.stages import execute
 from cwpo.stages.kinds import KINDS
 from db import queries
@@ -268,6 +269,8 @@ def test_artifact_in_the_store_is_published_without_computing(
     run_id = api.submit_run(place.config()).run_id
     job.work(0)
     points = place.stage(run_id, "align").total
+    with reading() as session:
+        seen = queries.looked_at(session, run_id, FIRST_BATCH)
     deleted = place.config().canonical()
     with writing() as session:
         from db.repositories import runs
@@ -284,5 +287,7 @@ def test_artifact_in_the_store_is_published_without_computing(
     with reading() as session:
         curve = queries.metrics(session, [place.stage(again, "align").stage_id], ["loss"])
         lines = queries.log_tail(session, again, 50)
+        assert queries.looked_at(session, again, FIRST_BATCH) == seen
+    assert {"annotator", "align"} <= set(seen)
     assert len(curve) == points
     assert any("Found in the artifact store" in line.text for line in lines)
