@@ -1,23 +1,26 @@
 """The job process: what it loads, what it publishes, and how every end of a stage is recorded."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from cwpo import full_disk
 from cwpo.config.environment import settings
+from cwpo.config.run import RunConfig
 from cwpo.errors import Cancelled, DivergedError, SettingsError
 from cwpo.models.text.shown import FIRST_BATCH
 from cwpo.stages import execute
 from cwpo.stages.kinds import KINDS
 from db import queries
+from db.base import Base
 from db.errors import StaleToken
-from db.models import Stage
-from db.records import AttemptRow, ClaimedStage
+from db.models import Attempt, RunStage, Stage
+from db.records import PACE, AttemptRow, ClaimedStage
 from db.repositories import leases, stages
 from tests.workers.workplace import Workplace
 from workers import api
@@ -36,6 +39,22 @@ def stub(monkeypatch: pytest.MonkeyPatch, **functions: Any) -> None:
 def attempts(stage_id: int) -> list[AttemptRow]:
     with reading() as session:
         return queries.attempts(session, stage_id)
+
+
+def written(run_id: int) -> dict[str, list[str]]:
+    """What the attempts of a run's stages wrote, by table, without what numbers it and what says when."""
+    found = {}
+    with reading() as session:
+        attempts_of = (
+            select(Attempt.id).join(RunStage, RunStage.stage_id == Attempt.stage_id).where(RunStage.run_id == run_id)
+        )
+        for table in (one for one in Base.metadata.sorted_tables if "attempt_id" in one.columns):
+            columns = [one for one in table.columns if not one.foreign_keys and one.name not in ("id", "at")]
+            rows = session.execute(select(*columns).where(table.c.attempt_id.in_(attempts_of))).all()
+            told = [list(row) for row in rows if table.name != "metrics" or PACE not in row]
+            found[table.name] = sorted(json.dumps(row, default=str, sort_keys=True) for row in told)
+    del found["log_lines"]
+    return found
 
 
 def claim(worker_id: int) -> ClaimedStage:
@@ -266,12 +285,14 @@ def test_missing_input_is_computed_again(place: Workplace) -> None:
 def test_artifact_in_the_store_is_published_without_computing(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = api.submit_run(place.config()).run_id
+    """And every row is there that was there when it was computed."""
+    deleted = place.config(evaluation={"along": {"checkpoints": 2}}).canonical()
+    run_id = api.submit_run(RunConfig.parse(deleted)).run_id
     job.work(0)
     points = place.stage(run_id, "align").total
+    before = written(run_id)
     with reading() as session:
         seen = queries.looked_at(session, run_id, FIRST_BATCH)
-    deleted = place.config().canonical()
     with writing() as session:
         from db.repositories import runs
 
@@ -281,9 +302,12 @@ def test_artifact_in_the_store_is_published_without_computing(
         raise AssertionError(f"{ctx.kind} was computed again")
 
     stub(monkeypatch, **dict.fromkeys(KINDS, forbidden))
-    again = api.submit_run(type(place.config()).parse(deleted)).run_id
+    again = api.submit_run(RunConfig.parse(deleted)).run_id
     job.work(0)
     assert place.run(again).status == "done"
+    after = written(again)
+    assert {name: len(rows) for name, rows in after.items()} == {name: len(rows) for name, rows in before.items()}
+    assert after == before
     with reading() as session:
         curve = queries.metrics(session, [place.stage(again, "align").stage_id], ["loss"])
         lines = queries.log_tail(session, again, 50)
