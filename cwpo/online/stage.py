@@ -143,9 +143,9 @@ class Online:
         if self.block is None:
             known = done % self.every != 0 or any(at == done and name == _KL for at, name, _ in history.points)
             self._forget(number + known)
+            if number:
+                self._block(0, self._read(0))  # whose first pairs are to be looked at, whatever attempt ends it
             if known:
-                if number:
-                    self._block(0, self._read(0))  # whose first pairs are to be looked at, whatever attempt ends it
                 self.block = self._block(number, self._read(number))
         if self.block is None or self.block.number != number:
             table = self._sampled(number)

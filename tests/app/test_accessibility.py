@@ -1,11 +1,12 @@
-"""Every page judged by axe: what is serious there and ours is a fault; none is wider than a window. In the dark here,
-in the light where each page is driven (test_every_widget.py)."""
+"""Every page judged by axe, with each of its tabs and all that unfolds: what is serious there and ours is a fault; none
+is wider than a window. In the dark here, in the light where each page is driven (test_every_widget.py)."""
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.app.served import TITLES, address, settle
 from tests.app.visits import Computed
@@ -56,6 +57,24 @@ def lasting_faults(page: Page) -> list[str]:
     return found
 
 
+def opened(page: Page, title: str) -> Iterator[str]:
+    """What can be opened on a page, one after the other: each of its tabs, then all that unfolds."""
+    tabs = page.get_by_role("tab")
+    for place in range(tabs.count()):
+        tab = tabs.nth(place)
+        if tab.get_attribute("aria-selected") != "true":
+            tab.click()
+            expect(tab).to_have_attribute("aria-selected", "true")
+            settle(page, title)
+            yield tab.inner_text()
+    folded = page.get_by_test_id("stMain").locator("[data-testid=stExpander] details:not([open]) > summary")
+    if folded.count():
+        while folded.count():
+            folded.first.click()
+            settle(page, title)
+        yield "unfolded"
+
+
 def cut_off(page: Page) -> list[str]:
     """The widths at which the page has to be scrolled sideways."""
     found = []
@@ -81,5 +100,8 @@ def test_nothing_on_a_page_keeps_anybody_out(served: str, results: Computed, bro
         page.wait_for_timeout(500)  # charts fade in
         page.evaluate(axe())
         found[path or "runs"] = lasting_faults(page) + cut_off(page)
+        for part in opened(page, title):
+            found[f"{path}, {part}"] = lasting_faults(page)
+    assert len(found) >= len(TITLES) + 8, f"few of the tabs were opened: {list(found)}"
     context.close()
     assert not any(found.values()), "\n".join(f"{path}: {line}" for path, lines in found.items() for line in lines)

@@ -12,6 +12,11 @@ PHONE, TABLET = 390, 1024
 HEADINGS = """() => [...document.querySelector('[data-testid=data-grid-canvas] tr')?.children ?? []]
   .map(cell => cell.textContent).filter(Boolean)"""
 
+# Names and figures of which a part is hidden, or that stand beyond the window.
+CUT = """all => all.filter(one => one.getBoundingClientRect().right > innerWidth + 1 || [...one.querySelectorAll(
+  '[data-testid=stMetricLabel] p, [data-testid=stMetricValue] div')].some(part =>
+  part.scrollWidth > part.clientWidth + 1)).map(one => one.innerText)"""
+
 
 @pytest.fixture(params=[PHONE, TABLET])
 def narrow(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
@@ -36,6 +41,27 @@ def test_the_list_and_the_pairs_have_room_to_be_read(narrow: Page, served: str, 
             assert card is not None
             assert card["width"] > (300 if width == PHONE else 400)
     the_list(narrow, width)
+
+
+def test_the_answer_of_a_run_and_of_a_comparison_is_on_the_first_screen(
+    narrow: Page, served: str, results: Computed
+) -> None:
+    """Figures whole, one below the other where they need it, and charts as wide as there is room."""
+    assert narrow.viewport_size is not None
+    width, height = narrow.viewport_size["width"], narrow.viewport_size["height"]
+    for path in ("run", "compare"):
+        narrow.goto(address(served, path, results))
+        settle(narrow, TITLES[path])
+        figures = narrow.get_by_test_id("stMetric")
+        expect(figures.first).to_be_visible()
+        first, chart = figures.first.bounding_box(), narrow.locator(".js-plotly-plot").first
+        assert first is not None
+        assert first["y"] + first["height"] < height, path
+        assert figures.evaluate_all(CUT) == [], path
+        expect(chart.locator(".main-svg").first).to_be_attached()
+        box = chart.bounding_box()
+        assert box is not None
+        assert (300 if width == PHONE else 330) < box["width"] <= width, path
 
 
 def the_list(page: Page, width: int) -> None:
