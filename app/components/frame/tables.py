@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MUTED = "color: color-mix(in srgb, currentcolor 66%, transparent)"
 STRONG = "font-weight: 600"
+LONGEST_WORD = 24  # characters that a column leaves whole
 MOST_ROWS = 500
 KEPT = 256  # tables that were drawn
 NAMED_BY = 16  # characters of the name that the rules of a table have in the browser
@@ -91,7 +92,9 @@ def _draw(said: str, _columns: Sequence[Column], _cells: Sequence[Sequence[Cell]
         columns=_unique([untrusted.label(column.label) for column in _columns]),
     )
     inks = pd.DataFrame([[_ink(cell) for cell in row] for row in _cells], columns=frame.columns)
-    styler = frame.style.apply(lambda _: inks, axis=None).set_table_styles(_alignment(_columns))
+    styler = frame.style.apply(lambda _: inks, axis=None).set_table_styles(
+        [*_alignment(_columns), *_broken(_columns, _cells)]
+    )
     styler.set_uuid(sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:NAMED_BY])
     st.table(styler, border="horizontal", hide_index=True, alt=_alt)
 
@@ -155,6 +158,17 @@ def _text(cell: Cell, column: Column) -> str:
 
 def _ink(cell: Cell) -> str:
     return "; ".join(rule for rule, wanted in ((MUTED, cell.muted), (STRONG, cell.strong)) if wanted)
+
+
+def _broken(columns: Sequence[Column], cells: Sequence[Sequence[Cell]]) -> "list[CSSDict]":
+    """Paths and hashes have no place where a line may end: where one stands, its column breaks words, and no table has
+    to be scrolled for it, which no key could do."""
+    long = (
+        place for place, column in enumerate(columns)
+        if not (column.figures or column.whole)
+        and any(len(word) > LONGEST_WORD for row in cells for word in row[place].text.split())
+    )  # fmt: skip
+    return [{"selector": f"td.col{place} *", "props": [("overflow-wrap", "anywhere")]} for place in long]
 
 
 def _alignment(columns: Sequence[Column]) -> "list[CSSDict]":

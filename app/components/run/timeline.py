@@ -27,7 +27,7 @@ COLUMNS = (
     Column(label="progress", figures=True),
     Column(label="time", figures=True),
     Column(label=EXPECTED, figures=True, whole=True),
-    Column(label="note", limit=60, whole=True),
+    Column(label="note", limit=60),
 )
 MEANINGS = (
     ("progress", "What the stage works through: pairs, steps, prompts or answers."),

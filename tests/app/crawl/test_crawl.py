@@ -95,6 +95,7 @@ def test_there_are_more_than_four_hundred_texts_for_every_place() -> None:
     assert len(list(word_columns())) >= 40
 
 
+@pytest.mark.timeout(840 + 120 * CRAWLS)
 def test_no_page_runs_fetches_or_hangs_on_what_it_shows(
     crawled: str, browser: Browser, planted_home: dict[str, str], results: Computed
 ) -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.components.frame import layout, tables
 from app.components.frame.tables import Cell, Column
+from cwpo.config.catalog import short_name
 from cwpo.report.dropped import cuts, data_sentence, judged_pairs, left_out_sentence, rejected_rows
 from cwpo.report.listings import fields_of
 from cwpo.report.numbers import count, number, percent
@@ -15,11 +16,17 @@ from db.records import StageRow
 
 CUTS = (
     Column(label="stage", whole=True),
-    Column(label="model", limit=60, whole=True),
+    Column(label="model", limit=60),
     Column(label="prompts cut", figures=True),
     Column(label="pairs that do not fit", figures=True),
     Column(label="with control tokens", figures=True),
 )
+OF_CUTS = (
+    ("prompts cut", "Texts that were longer than the model's context, and lost the left end of their prompt."),
+    ("pairs that do not fit", "Pairs with a response that alone is longer than it; they are dropped."),
+    ("with control tokens", "Texts in which a control token of the tokenizer is written; it is read as text."),
+)
+OF_REJECTED = (("line", "Where it stands in the file."), ("what", "What was found there."))
 REJECTED = (Column(label="line", figures=True), Column(label="dropped because"), Column(label="what", limit=200))
 
 
@@ -38,7 +45,7 @@ def show_counts(stages: Sequence[StageRow], files: list[tables.Drawn]) -> None:
         _show_cuts(stages, summaries, files)
     with right:
         if rejected:
-            layout.small("Dropped rows, the first of each reason")
+            layout.small("Dropped rows, the first of each reason", meanings=OF_REJECTED)
             rows = [[count(row.line), row.reason, row.detail] for row in rejected]
             tables.show_with_file(files, REJECTED, rows, alt="Dropped rows", numbers=lambda: fields_of(rejected))
 
@@ -60,11 +67,14 @@ def _show_cuts(
     if not found:
         return
     models = {stage.slot: stage.model for stage in stages}
-    layout.small("What the context of each model cut")
+    layout.small("What the context of each model cut", meanings=OF_CUTS)
     rows = [
-        [slot_name(cut.slot), models[cut.slot], *map(_amount, (cut.truncated, cut.dropped, cut.control_tokens))]
+        [
+            slot_name(cut.slot), short_name(models[cut.slot] or ""),
+            *map(_amount, (cut.truncated, cut.dropped, cut.control_tokens)),
+        ]
         for cut in found
-    ]
+    ]  # fmt: skip
     tables.show_with_file(
         files, CUTS, rows, alt="Texts cut at the context of each model", numbers=lambda: fields_of(found)
     )
