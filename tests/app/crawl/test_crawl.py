@@ -117,14 +117,14 @@ def test_no_page_runs_fetches_or_hangs_on_what_it_shows(
                 seen.texts |= set(told.values())
                 _look(page, f"{crawled}/{path}?{urlencode(told)}", seen, deep=False)
     print(
-        f"\n{len(seen.texts)} of {len(ALL)} texts, {seen.written} places written, {seen.pages} pages opened with "
-        f"{seen.found} hostile words; "
+        f"\n{len(seen.texts & set(ALL))} of {len(ALL)} texts, {seen.written} places written, {seen.pages} pages opened "
+        f"with {seen.found} hostile words; "
         f"slowest {seen.slowest:.1f} s, longest task of the browser {seen.longest_block:.2f} s; "
         f"{seen.stops} stops of the machine; {len(seen.complaints)} complaints"
     )
     assert seen.complaints == []
     assert seen.found > 50, "the texts were not on the pages"
-    assert CRAWLS == 1 or len(seen.texts) == len(ALL)
+    assert CRAWLS == 1 or seen.texts >= set(ALL)
 
 
 def _addresses(results: Computed) -> list[str]:
