@@ -62,7 +62,7 @@ test: $(VENV)/.ready-dev
 	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 chaos: $(VENV)/.ready-dev
-	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q tests/chaos $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(PYTEST_ARGS)
 
 chaos-long: $(VENV)/.ready-dev
 	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.chaos.campaign $(ARGS)

@@ -57,6 +57,17 @@ WITH_BROWSERS = ("gw0", "gw1")
 TOGETHER = (("app/",), ("e2e/test_journeys.py", "e2e/test_keeping.py", "e2e/test_drafts.py"))
 
 
+COUNTED = "counted"  # property of a test: what it counted, for people to read
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests counted, under all of them, whichever process they ran in."""
+    for report in terminalreporter.getreports("passed"):
+        for name, said in report.user_properties if report.when == "call" else ():
+            if name == COUNTED:
+                terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {said}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
         path = item.path.as_posix()

@@ -7,6 +7,7 @@ Postgres. POINTS_SEED: which.
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,7 +26,6 @@ def found() -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.chaos.crash_points", *KINDS, "--points", str(POINTS), "--seed", str(SEED)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    print(said)
     assert len(said) == len(KINDS), done.stderr[-8000:]
     assert done.returncode == int(any(one["wrong"] for one in said)), done.stderr[-8000:]
     return dict(zip(KINDS, said, strict=True))
@@ -33,8 +33,11 @@ def found() -> dict[str, Any]:
 
 @pytest.mark.timeout(SECONDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_job_goes_on_after_a_fault_at_any_point(kind: str, found: dict[str, Any]) -> None:
+def test_a_job_goes_on_after_a_fault_at_any_point(
+    kind: str, found: dict[str, Any], record_property: Callable[[str, object], None]
+) -> None:
     one = found[kind]
+    record_property("counted", f"{one['tried']} of {one['points']} points, {one['recovered']} recovered")
     assert one["wrong"] == []
     assert one["points"] > 100
     assert one["tried"] == min(POINTS, one["points"])

@@ -7,6 +7,7 @@ EACH: how many times every kind of fault happens on each database. SIEGE: the se
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.chaos.invariants import Found
 from tests.chaos.scene import DATABASES, scene
 from tests.chaos.siege import KILLS, KINDS, MID_STAGE, Siege, names_on
 
+COUNTED = "counted"  # printed under all tests (tests/conftest.py)
 EACH, SEED = amount("EACH", 1), amount("SIEGE", 0)
 
 
@@ -38,13 +40,15 @@ def schedule(database: str) -> list[str]:
 @pytest.mark.timeout(1_800 * EACH)
 @pytest.mark.parametrize("database", DATABASES)
 def test_nothing_is_lost_whatever_happens(
-    database: str, chaos_materials: dict[str, Any], expected: list[dict[str, str]]
-) -> None:
+    database: str, chaos_materials: dict[str, Any], expected: list[dict[str, str]],
+    record_property: Callable[[str, object], None],
+) -> None:  # fmt: skip
     with scene(database, chaos_materials, seed=SEED) as place:
         siege = Siege(place)
         siege.run(schedule(database))
         found = siege.end(expected)
-    print(siege.report(found))
+    lost = ", ".join(f"{getattr(found, name)} {name.replace('_', ' ')}" for name in campaign.COUNTS)
+    record_property(COUNTED, f"{siege.report(found)}; {lost}")
     assert found.runs >= 2
     mid_stage = sum(number for name, number in siege.counts.items() if KINDS[name].fault in MID_STAGE)
     assert sum(found.attempts.values()) - found.attempts[ATTEMPT_PUBLISHED] >= mid_stage >= EACH
