@@ -2,6 +2,8 @@
 
 import os
 
+COUNTED = "counted"  # property of a test: what it counted, said under all tests (tests/conftest.py)
+
 
 def amount(name: str, usual: int) -> int:
     """The number that the environment gives for this name, such as WALKS=30."""

@@ -19,6 +19,7 @@ from xdist.workermanage import WorkerController
 
 from db.engine import Engines, make_engines, upgrade
 from tests import servers
+from tests.amounts import COUNTED
 from tests.browser import ARGUMENTS, tested_path
 from tests.emptied import Emptied
 from tests.signed_in import PATIENCE, signed_in
@@ -55,9 +56,6 @@ BROWSING = ("app/", "e2e/")
 WITH_BROWSERS = ("gw0", "gw1")
 # Files that share what takes long to make (computed runs, a web process): one process has them all.
 TOGETHER = (("app/",), ("e2e/test_journeys.py", "e2e/test_keeping.py", "e2e/test_drafts.py"))
-
-
-COUNTED = "counted"  # property of a test: what it counted, for people to read
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.amounts import amount
+from tests.amounts import COUNTED, amount
 
 FEW = 6
 POINTS, SEED = amount("POINTS", FEW), amount("POINTS_SEED", 0)
@@ -37,7 +37,7 @@ def test_a_job_goes_on_after_a_fault_at_any_point(
     kind: str, found: dict[str, Any], record_property: Callable[[str, object], None]
 ) -> None:
     one = found[kind]
-    record_property("counted", f"{one['tried']} of {one['points']} points, {one['recovered']} recovered")
+    record_property(COUNTED, f"{one['tried']} of {one['points']} points, {one['recovered']} recovered")
     assert one["wrong"] == []
     assert one["points"] > 100
     assert one["tried"] == min(POINTS, one["points"])

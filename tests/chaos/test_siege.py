@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 
 from db.status import ATTEMPT_PUBLISHED
-from tests.amounts import amount
+from tests.amounts import COUNTED, amount
 from tests.chaos import beside, campaign
 from tests.chaos.invariants import Found
 from tests.chaos.scene import DATABASES, scene
 from tests.chaos.siege import KILLS, KINDS, MID_STAGE, Siege, names_on
 
-COUNTED = "counted"  # printed under all tests (tests/conftest.py)
 EACH, SEED = amount("EACH", 1), amount("SIEGE", 0)
 
 

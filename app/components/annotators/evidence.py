@@ -9,6 +9,7 @@ from app.components.frame.formats import dataset_name, share
 from app.components.frame.tables import Cell, Column
 from app.reads import results
 from cwpo.config.catalog import short_name
+from cwpo.report.document.meanings import MEANINGS
 from cwpo.report.labels import annotators
 from cwpo.report.labels.annotators import Group
 from cwpo.report.listings import fields_of, judged_numbers
@@ -29,7 +30,7 @@ OF_GROUPS = (
 )
 OF_PARTS = (
     ("accuracy, %", "How often the annotator's label is the human one, with its 95 % interval."),
-    ("ECE", "Mean distance between the accuracy that C states and the one observed, in 15 bins of equal size."),
+    ("ECE", MEANINGS["ECE"]),
     ("weight, %", "Share of the whole weight, the sum of C, that these pairs get."),
     ("2·accuracy − 1", "What mean C would be if confidence were right on average, with its 95 % interval."),
 )
@@ -41,7 +42,7 @@ OF_UNSURE = (
     ("accuracy, %", "How often the label is the human one, with its 95 % interval."),
 )
 OF_FIGURES = (
-    ("ECE", "Mean distance between the accuracy that C states and the one observed, in 15 bins of equal size."),
+    ("ECE", MEANINGS["ECE"]),
     ("Brier score, log loss", "Errors of the stated probability p; lower is better."),
     ("AUROC of C", "How often C is larger for a right label than for a wrong one; 0.5 is chance."),
     (

@@ -12,6 +12,7 @@ from app.components.frame.formats import counted, dataset_name, share
 from app.components.frame.tables import Cell, Column
 from app.reads import results
 from cwpo.config.catalog import short_name
+from cwpo.report.document.meanings import MEANINGS
 from cwpo.report.labels import annotators
 from cwpo.report.listings import fields_of
 from cwpo.report.numbers import number
@@ -29,7 +30,7 @@ OF_NAMED = (
     ("human labels met, %", "How often its label is the human one, on the pairs of the column on."),
     ("2·accuracy − 1", "What its mean C would be if its confidence were right on average."),
     ("mean C", "Its mean confidence over them."),
-    ("ECE", "Mean distance between the accuracy that C states and the one observed, in 15 bins of equal size."),
+    ("ECE", MEANINGS["ECE"]),
     ("on", "The pairs that these figures were counted on."),
 )
 KEPT = (

@@ -2,6 +2,7 @@
 
 from app.components.frame import layout, tables
 from app.components.frame.tables import Column
+from cwpo.report.document.meanings import MEANINGS
 from cwpo.report.labels.annotators import Scaling, Weights
 from cwpo.report.listings import judged_numbers
 from cwpo.report.numbers import interval, number, percent
@@ -12,10 +13,7 @@ OF_SCALED = (
     ("raw", "C from the annotator's margins as they are."),
     ("scaled", "C from the margins over the temperature T."),
     ("effective pairs", "How many pairs of equal weight would carry as much as these weights do."),
-    (
-        "ECE",
-        "Mean distance between the accuracy that C states and the one observed; a calibrated one has some, too.",
-    ),
+    ("ECE", f"{MEANINGS['ECE']} A calibrated annotator has some, too."),
     ("Brier score, log loss", "Errors of the stated probability; lower is better."),
 )
 NOT_FITTED = (
