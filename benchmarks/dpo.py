@@ -5,7 +5,8 @@
 Every round runs all variants, one after the other, on the same batch of pairs, whose packed, padded and answer lengths
 are those of the whole data set; the first round also settles which precision is the better one of each side, and the
 other is left out of the later rounds. Ratios are of medians. The goals hold with the allocator as it comes, each side
-at its better precision; equal precision and tuned allocators are printed beside.
+at its better precision; equal precision and tuned allocators are printed beside. bf16 is left out on a processor that
+has no instructions for it.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import ours, peers
-from benchmarks.measure import Results, Sample, peaks, table
+from benchmarks.measure import DTYPES, Results, Sample, fast_precisions, peaks, table
 from benchmarks.workload import (
     SHAPES,
     TOKENS_PER_BATCH,
@@ -35,7 +36,7 @@ from benchmarks.workload import (
 )
 from workers.machine.processes import allocator_environment
 
-PRECISIONS = ("bf16", "fp32")
+PRECISIONS = tuple(DTYPES)
 GROUPED_BATCHES = 3
 TUNED_ROUNDS = 2
 
@@ -46,7 +47,6 @@ class Plan:
 
     batch: int
     rounds: int
-    peer_precisions: tuple[str, ...] = PRECISIONS
     grouped: bool = True
     tuned: bool = True
     goals: tuple[tuple[str, float], ...] = ()
@@ -110,13 +110,13 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(name: str, plan: Plan, results: Results, rounds: int) -> None:
     for number in range(rounds):
         results.take("matmul peak", number, lambda: Sample(more={"gflops": peaks()}))
-        for precision in PRECISIONS:
+        for precision in fast_precisions():
             results.take(
                 f"ours {precision}", number, partial(measure_ours, name, plan, precision, tuple(batch_of(plan)))
             )
         for kind in ("default", "best"):
-            for precision in plan.peer_precisions:
-                if number and precision != better(results, f"trl {kind}", plan.peer_precisions):
+            for precision in fast_precisions():
+                if number and precision != better(results, f"trl {kind}"):
                     continue
                 results.take(f"trl {kind} {precision}", number, partial(_trl, name, plan, kind, precision))
         if number == 0 and plan.grouped:
@@ -126,8 +126,8 @@ def _measure(name: str, plan: Plan, results: Results, rounds: int) -> None:
 def _measure_grouped(name: str, plan: Plan, results: Results) -> None:
     """TRL's best with length-grouped batches, on three batches; ours on the same pairs in random batches."""
     rows = typical(GROUPED_BATCHES * plan.batch, batch=plan.batch)
-    precision = better(results, "trl best", plan.peer_precisions)
-    own = better(results, "ours", PRECISIONS)
+    precision = better(results, "trl best")
+    own = better(results, "ours")
     results.take(
         f"ours {own} three batches", 0, partial(measure_ours, name, plan, own, tuple(map(tuple, rows.tolist())))
     )
@@ -139,10 +139,10 @@ def _measure_tuned(name: str, plan: Plan, results: Results) -> None:
 
     Each runs once untimed before: memory that is to be kept must be there first.
     """
-    own = better(results, "ours", PRECISIONS)
+    own = better(results, "ours")
     cells = {f"ours {own} tuned": partial(measure_ours, name, plan, own, tuple(batch_of(plan)))}
     for kind in ("default", "best"):
-        precision = better(results, f"trl {kind}", plan.peer_precisions)
+        precision = better(results, f"trl {kind}")
         cells[f"trl {kind} {precision} tuned"] = partial(_trl, name, plan, kind, precision)
     for number in range(TUNED_ROUNDS):
         for cell, measure in cells.items():
@@ -188,24 +188,24 @@ def _trl_grouped(name: str, plan: Plan, precision: str) -> Sample:
     return sample
 
 
-def better(results: Results, side: str, precisions: tuple[str, ...]) -> str:
+def better(results: Results, side: str) -> str:
     """The precision whose first sample took fewer processor seconds, which a busy machine disturbs less."""
-    known = [p for p in precisions if results.cells.get(f"{side} {p}")]
-    return min(known, key=lambda p: results.cells[f"{side} {p}"][0]["cpu"]) if known else precisions[0]
+    known = [p for p in PRECISIONS if results.cells.get(f"{side} {p}")]
+    return min(known, key=lambda p: results.cells[f"{side} {p}"][0]["cpu"]) if known else fast_precisions()[0]
 
 
 def summarise(name: str, plan: Plan, results: Results) -> dict[str, Any]:
     """Seconds per pair, ratios with their goals, utilisation of the measured peak."""
-    own = better(results, "ours", PRECISIONS)
+    own = better(results, "ours")
     ratios: dict[str, float | None] = {"ours at": own}  # type: ignore[dict-item]
     for kind in ("trl default", "trl best"):
-        theirs = better(results, kind, plan.peer_precisions)
+        theirs = better(results, kind)
         ratios[kind] = results.ratio(f"{kind} {theirs}", f"ours {own}")
         ratios[f"{kind} (cpu seconds)"] = results.ratio(f"{kind} {theirs}", f"ours {own}", "cpu")
         ratios[f"{kind} tuned"] = results.ratio(f"{kind} {theirs} tuned", f"ours {own} tuned")
-        for precision in plan.peer_precisions:
+        for precision in PRECISIONS:
             ratios[f"{kind} both {precision}"] = results.ratio(f"{kind} {precision}", f"ours {precision}")
-    theirs = better(results, "trl best", plan.peer_precisions)
+    theirs = better(results, "trl best")
     ratios["trl best grouped"] = results.ratio(f"trl best grouped {theirs}", f"ours {own} three batches")
     return {
         "tokens_per_batch": TOKENS_PER_BATCH,
@@ -214,7 +214,11 @@ def summarise(name: str, plan: Plan, results: Results) -> dict[str, Any]:
         "utilisation": {precision: _utilisation(results, precision) for precision in PRECISIONS},
         "goals": [goal_row(name_, goal, ratios.get(name_)) for name_, goal in plan.goals]
         + (
-            [goal_row(f"utilisation {p}", goal, _utilisation(results, p)) for p, goal in UTILISATION_GOALS.items()]
+            [
+                goal_row(f"utilisation {p}", goal, _utilisation(results, p))
+                for p, goal in UTILISATION_GOALS.items()
+                if results.cells.get(f"ours {p}")
+            ]
             if name == "opt-125m"
             else []
         ),

@@ -4,6 +4,7 @@ A sample is saved as soon as it is taken, and a benchmark that is started again 
 measure anew, delete the file or give --anew.
 """
 
+import functools
 import gc
 import json
 import os
@@ -26,6 +27,8 @@ from cwpo.files import write_whole
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "trl", "peft", "numpy")
 PEAK_SIZE, PEAK_REPEATS = 2048, 5
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+TRIED_SIZE = 512  # of a matmul that tells whether a processor computes in bf16 at all
 
 
 @dataclass
@@ -127,13 +130,24 @@ def machine() -> dict[str, Any]:
     }
 
 
+@functools.cache
+def fast_precisions() -> tuple[str, ...]:
+    """The precisions worth measuring on this processor: bf16 only where a matmul in it is as fast as in fp32. Where
+    the processor has no instructions for it, torch imitates it, up to a hundred times slower: nobody trains so."""
+    return ("bf16", "fp32") if _peak(torch.bfloat16, TRIED_SIZE) >= _peak(torch.float32, TRIED_SIZE) else ("fp32",)
+
+
 def peaks(device: str = "cpu") -> dict[str, float]:
-    """GFLOP/s of the best of five square matmuls, fp32 and bf16, with this run's threads."""
-    return {"fp32": _peak(torch.float32, device), "bf16": _peak(torch.bfloat16, device)}
+    """GFLOP/s of the best of five square matmuls in each precision that is measured, with this run's threads."""
+    if device != "cpu":
+        return {
+            "fp32": _peak(torch.float32, 4 * PEAK_SIZE, device),
+            "bf16": _peak(torch.bfloat16, 4 * PEAK_SIZE, device),
+        }
+    return {name: _peak(DTYPES[name], PEAK_SIZE) for name in fast_precisions()}
 
 
-def _peak(dtype: torch.dtype, device: str) -> float:
-    size = PEAK_SIZE if device == "cpu" else 4 * PEAK_SIZE
+def _peak(dtype: torch.dtype, size: int, device: str = "cpu") -> float:
     left, right = torch.randn(2, size, size, device=device).to(dtype).unbind()
     best = float("inf")
     for _ in range(PEAK_REPEATS):

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import ours
 from benchmarks.dpo import PLANS, PRECISIONS, batch_of, better, goal_row, measure_ours, per_pair, rows_of
-from benchmarks.measure import Results, Sample, peaks, table
+from benchmarks.measure import Results, Sample, fast_precisions, peaks, table
 from benchmarks.workload import policy
 
 GOALS = {"opt-125m": 6.0, "opt-h512": 9.0, "opt-tiny": None, "qwen2-tiny": None}
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"DPO step against a plain loop, {name}", flush=True)
         for number in range(options.rounds):
             results.take("matmul peak", number, lambda: Sample(more={"gflops": peaks()}))
-            for precision in PRECISIONS:
+            for precision in fast_precisions():
                 own = partial(measure_ours, name, PLANS[name], precision, tuple(batch_of(PLANS[name])))
                 results.take(f"ours {precision}", number, own)
                 results.take(f"plain {precision}", number, partial(_plain, name, precision))
@@ -50,7 +50,7 @@ def _plain(name: str, precision: str) -> Sample:
 
 def summarise(name: str, results: Results) -> dict[str, Any]:
     """Seconds per pair and how many times ours the plain loop takes."""
-    own, theirs = better(results, "ours", PRECISIONS), better(results, "plain", PRECISIONS)
+    own, theirs = better(results, "ours"), better(results, "plain")
     ratios = {f"plain {theirs}, ours {own}": results.ratio(f"plain {theirs}", f"ours {own}")}
     ratios |= {f"both {p}": results.ratio(f"plain {p}", f"ours {p}") for p in PRECISIONS}
     wanted = GOALS[name]

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks import annotator_quality, annotators, dpo, label_noise, measure, report, workload
 from benchmarks.__main__ import USUAL
@@ -87,13 +88,25 @@ def test_goals_are_met_or_not_by_the_medians(tmp_path):
     for cell, values in walls.items():
         results.cells[cell] = [{"wall": value, "cpu": value, "pairs": 8, "useful_gflop": 100.0} for value in values]
     results.cells["matmul peak"] = [{"wall": 0.0, "gflops": {"fp32": 50.0, "bf16": 200.0}}]
-    plan = dpo.Plan(batch=8, rounds=2, peer_precisions=("bf16",), goals=(("trl default", 9.5),))
+    plan = dpo.Plan(batch=8, rounds=2, goals=(("trl default", 9.5),))
     summary = dpo.summarise("opt-tiny", plan, results)
     assert summary["ratios"]["trl default"] == 9.0  # 18 over 2
     assert summary["goals"] == [{"goal": "trl default", "at least": 9.5, "measured": 9.0, "met": False}]
     assert summary["seconds_per_pair"]["ours bf16"] == 0.25
     assert summary["utilisation"]["fp32"] == 0.5
     assert summary["utilisation"]["bf16"] == 0.5
+
+
+@pytest.mark.parametrize(("bf16", "measured"), [(1.2, ("fp32",)), (900.0, ("bf16", "fp32"))])
+def test_what_a_processor_only_imitates_is_left_out(monkeypatch, bf16, measured):
+    monkeypatch.setattr(measure, "_peak", lambda dtype, *_: bf16 if dtype == torch.bfloat16 else 150.0)
+    measure.fast_precisions.cache_clear()
+    try:
+        assert measure.fast_precisions() == measured
+        assert set(measure.peaks()) == set(measured)
+        assert set(measure.peaks("cuda")) == {"bf16", "fp32"}
+    finally:
+        measure.fast_precisions.cache_clear()
 
 
 def test_our_own_side_of_a_cell_runs():
