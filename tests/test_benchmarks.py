@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import annotator_quality, annotators, dpo, label_noise, measure, report, workload
-from benchmarks.__main__ import USUAL
+from benchmarks.__main__ import NAMES, USUAL, options_of
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import equality, step
 from benchmarks.gpu.rows import Rows
@@ -107,6 +107,14 @@ def test_what_a_processor_only_imitates_is_left_out(monkeypatch, bf16, measured)
         assert set(measure.peaks("cuda")) == {"bf16", "fp32"}
     finally:
         measure.fast_precisions.cache_clear()
+
+
+def test_only_what_keeps_figures_is_told_to_forget_them():
+    """`make bench BENCHMARKS="dpo ranks_chaos" ARGS=--anew` ended with a usage line at the second."""
+    assert options_of("dpo", ["--anew", "--rounds", "1"]) == ["--anew", "--rounds", "1"]
+    assert options_of("ranks_chaos", ["--anew", "--points", "2"]) == ["--points", "2"]
+    for name in NAMES:
+        options_of(name, ["--anew"])
 
 
 def test_our_own_side_of_a_cell_runs():
