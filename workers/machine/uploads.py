@@ -93,7 +93,8 @@ class Arriving:
         """It is not wanted, or did not come whole; `mark`: what `arrived` said, if it did."""
         self._close()
         _arrived.pop(mark, None)
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
