@@ -73,7 +73,7 @@ async def handed_on(app: ASGIApp, scope: Scope, receive: Receive, send: Send, cl
     try:
         while not body.ended and len(start) <= IN_MEMORY:
             start += await body.next()
-        if body.ended:
+        if body.ended and len(start) <= IN_MEMORY:
             await app(scope, _replayed(bytes(start), receive), send)
             return
         await _from_disk(app, scope, body, bytes(start), receive, send)

@@ -39,13 +39,16 @@ async def streamlits(request: Request) -> Response:
     assert not isinstance(file, str)
     content = await file.read()
     said = {"name": file.filename, "kind": file.content_type, "content": content.decode(), "length": len(body)}
-    return JSONResponse(said | {"said": int(request.headers["content-length"])}, 400 if "refuse" in said["name"] else 200)
+    return JSONResponse(
+        said | {"said": int(request.headers["content-length"])}, 400 if "refuse" in said["name"] else 200
+    )
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> TestClient:
     app = Starlette(
-        routes=[Route("/{path:path}", streamlits, methods=["PUT"])], middleware=[Middleware(Guard, door=door_of(tmp_path))]
+        routes=[Route("/{path:path}", streamlits, methods=["PUT"])],
+        middleware=[Middleware(Guard, door=door_of(tmp_path))],
     )
     return come_in(TestClient(app, base_url=OURS, client=("127.0.0.1", 50_000)), tmp_path)
 
@@ -54,7 +57,7 @@ def left(home: Path) -> list[Path]:
     return [path for path in (home / "uploads").rglob("*") if path.is_file()] if (home / "uploads").exists() else []
 
 
-@pytest.mark.parametrize("name", ["pairs.jsonl", "Paare für 你 \"1\".jsonl", "a%22b;c=d.jsonl"])
+@pytest.mark.parametrize("name", ["pairs.jsonl", 'Paare für 你 "1".jsonl', "a%22b;c=d.jsonl"])
 def test_a_large_file_is_on_disk_and_a_mark_is_handed_on(client: TestClient, home: Path, name: str) -> None:
     small = client.put(PLACE, files={"file": (name, b"{}\n", "application/x-jsonl")}).json()
     assert small["content"] == "{}\n"

@@ -72,7 +72,9 @@ class Arriving:
             if self._bytes > MOST_BYTES:
                 raise DataError(_too_large("It"))
             if shutil.disk_usage(self._path.parent).free - len(piece) < LEAVES_FREE:
-                raise DataError("There is no room for this file on the server's disk: give a smaller one, or make room.")
+                raise DataError(
+                    "There is no room for this file on the server's disk: give a smaller one, or make room."
+                )
             self._digest.update(piece)
             self._file.write(piece)
 
@@ -212,7 +214,7 @@ def _placed(aside: Path, target: Path) -> Path:
 
 
 def _again() -> str:
-    return "This file is not held any more, because the dashboard was started again or an hour has passed: choose it again."
+    return "This file is not held any more (the dashboard was started again, or an hour has passed): choose it again."
 
 
 def _too_large(what: str) -> str:
