@@ -19,6 +19,7 @@ UNNAMED = "The proxy did not say who you are: sign in there, and come again."
 UNSIGNED = "Nobody has signed in here: open the dashboard and sign in, then choose the file again."
 UNKNOWN = "Only the proxy of this dashboard may ask here."
 NOTHING = "There is nothing here."
+BROKEN = "This is no upload of one file."
 BUSY = "This browser asks for too much at once: wait a moment."
 
 _PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>CW-PO</title>{again}

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.door import answers, lines
 from app.door.addresses import is_loopback, plain
 from app.door.limits import Clients, Limits
-from app.door.uploads import is_upload, measured
+from app.door.uploads import Unfit, handed_on, is_upload
 from app.door.ways import Door, Way
 from cwpo.errors import ConfigError
 from workers.access.start_token import browser_of, cookie_for, is_token, new_browser
@@ -210,7 +210,10 @@ class Guard:
             await self._refuse(asked, Refused(status=429, sentence=answers.BUSY), receive, send)
             return
         async with client.uploads:
-            await self._app(scope, measured(receive, client, size), sending)
+            try:
+                await handed_on(self._app, scope, receive, sending, client, size)
+            except Unfit as error:
+                await self._refuse(asked, Refused(status=error.status, sentence=error.sentence), receive, send)
 
     async def _open(self, asked: Asked, let: Let, receive: Receive, send: Send) -> None:
         client = self._clients.of(let.key)

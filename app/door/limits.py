@@ -1,7 +1,7 @@
 """How much one client may ask for at once, so that others go on working: sockets, reruns and uploads.
 
 Too much is slowed down first. Only what nobody needs is refused: more sockets than a person has tabs, and uploads that
-would fill the memory.
+would fill the disk.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ class Limits:
     reruns: float = 4.0
     burst: float = 40.0
     uploads: int = 3
-    upload_bytes: float = 512 * 2**20
-    bytes_back: float = 2 * 2**20
+    upload_bytes: float = 8 * 2**30
+    bytes_back: float = 16 * 2**20
 
 
 class Bucket:

@@ -370,6 +370,7 @@ def test_uploads_are_counted_whatever_they_say(tmp_path: Path) -> None:
     assert client.put(place, content=b"x" * 600).json() == {"bytes": 600}
     assert client.put(place, content=b"x" * 600).status_code == 429
     assert client.put(place, content=iter([b"x" * 300] * 3)).status_code == 429  # without saying how much
+    assert client.put(place, content=iter([b"x" * 300_000] * 9)).status_code == 429
     assert client.get("/").status_code == 200
 
 

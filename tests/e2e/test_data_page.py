@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -122,6 +123,29 @@ def test_a_file_is_given_mapped_and_used_in_a_new_run(
     assert Path(data.dataset).read_bytes() == own_file()
     assert Path(data.dataset).name == "my_i_pairs.jsonl"
     assert data.test_prompts == 20
+    assert complaints == []
+
+
+def test_a_file_of_eighty_megabytes_goes_to_disk_and_not_into_the_servers_memory(
+    desk: Web, visitor: tuple[Page, list[str]], tmp_path: Path
+) -> None:
+    page, complaints = visitor
+    row = json.dumps({"prompt": "What?", "chosen": "this " * 200, "rejected": "that " * 200}).encode() + b"\n"
+    large = tmp_path / "large.jsonl"
+    large.write_bytes(row * (80_000_000 // len(row)))
+    page.goto(f"{desk.url}/data")
+    ready(page, "Data")
+    assert desk.process is not None
+    server = psutil.Process(desk.process.pid)
+    before, most = server.memory_info().rss, 0
+    page.locator("input[type=file]").set_input_files(large)
+    while not page.get_by_text("large.jsonl").first.is_visible() or "source=" not in page.url:
+        most = max(most, server.memory_info().rss)
+        page.wait_for_timeout(20)
+    ready(page, "Data")
+    assert max(most, server.memory_info().rss) - before < 40e6
+    (kept,) = (desk.home / "uploads").glob("*/large.jsonl")
+    assert kept.stat().st_size == large.stat().st_size
     assert complaints == []
 
 

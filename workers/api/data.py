@@ -40,6 +40,12 @@ def keep_upload(name: str, stream: BinaryIO) -> str:
 
 
 @reads
+def whole_upload(name: str, stream: BinaryIO, most: int) -> bytes:
+    """All bytes of a file that was given and is read at once and not kept; a sentence beyond `most` bytes."""
+    return uploads.whole(name, stream, most)
+
+
+@reads
 def kept_uploads() -> list[Upload]:
     """Files that were given, the newest first."""
     return uploads.kept()

@@ -15,10 +15,11 @@ from workers.api import data
 from workers.api.people.access import Role
 
 MEGABYTES = data.MOST_UPLOAD >> 20
+GIGABYTES = data.MOST_UPLOAD >> 30
 GIVEN = "data_uploads"  # how many files this session gave: each upload has a widget of its own
 ENDINGS = ["jsonl", "json", "csv", "parquet", "gz"]
 HINT = (
-    f"JSONL, JSON, CSV (each also as .gz) or Parquet, up to {MEGABYTES} MB; it is kept on the server. "
+    f"JSONL, JSON, CSV (each also as .gz) or Parquet, up to {GIGABYTES} GB; it is kept on the server. "
     "Give the path of a larger one."
 )
 FORMS = (

@@ -13,8 +13,11 @@ from app.components.frame import layout, text_blocks
 from cwpo.bounds import yaml_text
 from cwpo.config.run import override
 from cwpo.config.sweep import sweep
+from cwpo.errors import DataError
+from workers.api.data import whole_upload
 
 WRONG = "yaml_wrong"
+LARGEST = 1  # MB of a file
 
 
 def show_yaml(form: Form, checked: CheckedForm) -> None:
@@ -80,7 +83,7 @@ def _another(form: Form) -> None:
         placeholder="method: [weak, cw]\nalign:\n  beta: [0.1, 0.5]\nseed: [0, 1, 2]",
         persist_state="session",
     )
-    st.file_uploader("or a file", type=["yaml", "yml"], key="yaml_file")
+    st.file_uploader("or a file", type=["yaml", "yml"], key="yaml_file", max_upload_size=LARGEST)
     st.button("Fill the form", key="yaml_fill", on_click=_fill, args=(form,))
     for field, sentence in st.session_state.get(WRONG, {}).items():
         st.caption(f":red[{untrusted.label(f'{field} {sentence}'.strip(), 400)}]")
@@ -89,7 +92,12 @@ def _another(form: Form) -> None:
 def _fill(form: Form) -> None:
     """Every widget holds what the file says; a file with a problem changes nothing."""
     file = st.session_state.get("yaml_file")
-    text = st.session_state.get("yaml_given") or (file.getvalue().decode("utf-8", "replace") if file else "")
+    text = st.session_state.get("yaml_given")
+    try:
+        text = text or (whole_upload(file.name, file, LARGEST << 20).decode("utf-8", "replace") if file else "")
+    except DataError as error:
+        st.session_state[WRONG] = {"": f"{error}"}
+        return
     values, wrong = read_yaml(text)
     st.session_state[WRONG] = wrong
     if not wrong:

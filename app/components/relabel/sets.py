@@ -20,6 +20,7 @@ from db import queries
 from db.errors import DatabaseError
 from db.records import RunRow, SetRow
 from workers.access.doing import bound
+from workers.api import data
 from workers.api.people import votes
 from workers.api.people.access import Role
 
@@ -146,7 +147,7 @@ def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:
     if given is None or not st.button("Take the votes", key="take_votes", **allowed.only_for(Role.ANNOTATOR)):
         return
     try:
-        text = given.getvalue().decode("utf-8-sig")
+        text = data.whole_upload(given.name, given, LARGEST << 20).decode("utf-8-sig")
         taken = votes.import_votes(run_id, text.split("\n"), person.strip() or file_stem(given.name)[:40])
     except UnicodeDecodeError:
         layout.problem(f"{given.name} is not UTF-8 text: save it as UTF-8.")

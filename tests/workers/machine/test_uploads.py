@@ -53,6 +53,58 @@ def test_a_file_that_is_too_large_says_what_to_do(home: Path, monkeypatch: pytes
     assert everything(home) == []
 
 
+def arrived(*pieces: bytes) -> io.BytesIO:
+    """What a page is given in place of a file that came in by these pieces."""
+    file = uploads.Arriving()
+    for piece in pieces:
+        file.write(piece)
+    return io.BytesIO(file.arrived())
+
+
+def test_a_file_that_is_on_disk_already_is_moved_to_its_place(home: Path) -> None:
+    copied = uploads.keep("pairs.jsonl", io.BytesIO(b"{}\n{ }\n"))
+    assert uploads.keep("pairs.jsonl", arrived(b"{}\n", b"{ }\n")) == copied
+    given = arrived(b"[]", b"", b"\n")
+    path = uploads.keep("pairs.json", given)
+    assert path.read_bytes() == b"[]\n"
+    assert set(everything(home)) == {copied, path}
+    with pytest.raises(DataError, match="not held any more"):
+        uploads.keep("pairs.json", given)
+    assert uploads.whole("votes.jsonl", arrived(b"ab", b"c"), 3) == b"abc"
+    assert uploads.whole("votes.jsonl", io.BytesIO(b"abc"), 3) == b"abc"
+    for large in (arrived(b"abcd"), io.BytesIO(b"abcd")):
+        with pytest.raises(DataError, match="more than is read here"):
+            uploads.whole("votes.jsonl", large, 3)
+
+
+def test_a_mark_of_another_process_or_one_that_was_written_by_hand_opens_nothing(home: Path) -> None:
+    (home / "precious").write_text("x")
+    for text in (b"x", b"../precious", b"", b"\0"):
+        with pytest.raises(DataError, match="not held any more"):
+            uploads.keep("pairs.jsonl", io.BytesIO(uploads.MARK + text))
+    assert [path.name for path in everything(home)] == ["precious"]
+
+
+def test_why_a_file_did_not_come_in_is_said_where_it_was_asked_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="is empty"):
+        uploads.keep("pairs.jsonl", arrived(b""))
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads, "MOST_BYTES", 4)
+        with pytest.raises(DataError, match="copy it to the server, and give its path"):
+            uploads.keep("pairs.jsonl", arrived(b"abc", b"de", b"f" * 100))
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads, "LEAVES_FREE", 1 << 60)
+        with pytest.raises(DataError, match="no room for this file"):
+            uploads.keep("pairs.jsonl", arrived(b"abc"))
+    (home / "uploads" / "incoming-of-a-killed-process").write_text("x")
+    monkeypatch.setattr(uploads, "_ABANDONED", -1.0)
+    late = arrived(b"abc")
+    uploads.Arriving().drop()
+    with pytest.raises(DataError, match="not held any more"):
+        uploads.keep("pairs.jsonl", late)
+    assert everything(home) == []
+
+
 @pytest.mark.parametrize(
     "name",
     ["../../etc/cron.jsonl", "/etc/passwd.jsonl", "..\\..\\x.jsonl", ".jsonl", "a\0b.jsonl", "\u202egpj.jsonl",
