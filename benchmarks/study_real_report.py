@@ -195,7 +195,7 @@ def calibration_rows(found: Sequence[Labeled]) -> Iterator[dict[str, Any]]:
             "mean C": over_cells(one.sure, one.clusters),
             "C − (2 acc − 1)": over_cells(one.sure - 2 * one.right + 1, one.clusters, (-1.0, 2.0)),
             "ECE": spread(one.each("ece")),
-            "ECE if right": spread(one.each("ece_null_high")),
+            "ECE if C were right": spread(one.each("ece_null_high")),
             "AUROC": spread(one.each("auroc")),
             "C ~ length": spread(one.each("confidence_length")),
             "picks longer": spread(one.each("annotator_longer")),
