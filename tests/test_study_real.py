@@ -216,7 +216,7 @@ def data() -> dict[str, int]:
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
     """The lines of a file of two kinds and two methods, and one of another file under the same name."""
     monkeypatch.setattr(study_real, "LINES", tmp_path)
-    study_real.add_line("hh_harmless", label_line("weak", 0) | {"key": "old", "revisions": ["other", "m"]})
+    study_real.add_line("hh_harmless", label_line("weak", 0) | {"key": "old", "seed": 5, "revisions": ["other", "m"]})
     lines = [label_line(kind, seed) for kind in RIGHT for seed in range(2)]
     lines += [policy_line(method, seed) for method in WON for seed in range(2)]
     for line in lines:
