@@ -103,7 +103,7 @@ def clusters_of(count: int, together: Sequence[Sequence[int]]) -> list[int]:
 
 def percent(estimate: float, low: float, high: float) -> str:
     """ "65.1 [62.0, 68.2]", in percent."""
-    return f"{100 * estimate:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * estimate:.1f} [{100 * low:.1f}, {100 * high:.1f}]".replace("-", "−")
 
 
 def over_cells(cells: Table, clusters: Sequence[int], bounds: tuple[float, float] = (0.0, 1.0)) -> str:
@@ -124,7 +124,8 @@ def spread(values: Sequence[float], scale: float = 100.0) -> str:
     if not values:
         return NONE
     mean, low, high = (scale * float(of(values)) for of in (np.mean, np.min, np.max))
-    return f"{mean:.1f}" if len(values) == 1 else f"{mean:.1f} ({low:.1f} to {high:.1f})"
+    said = f"{mean:.1f}" if len(values) == 1 else f"{mean:.1f} ({low:.1f} to {high:.1f})"
+    return said.replace("-", "−")
 
 
 def points(estimate: float, low: float, high: float) -> str:
