@@ -161,7 +161,7 @@ def test_stage_settings_are_asked_for_stages_that_are_there(database: Engines) -
         ({"mean_tokens": 31.5, "finished": 0.75}, 31.5, 0.75),
         ({"tokens": 1200, "pairs": 8}, 150.0, None),
         ({"tokens": 1200, "pairs": 0}, None, None),
-        ({"tokens": {"a": 1}, "pairs": [8], "mean_tokens": None, "finished": True}, None, None),
+        ({"tokens": {"a": 1}, "pairs": [8], "mean_tokens": None, "finished": "all"}, None, None),
         ({}, None, None),
     ],
 )

@@ -204,7 +204,9 @@ def documented_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("documented_address")
-def test_a_done_run_is_told_with_its_gra_in_the_form_of_the_docs(both_workplaces: Workplace, receiver: Receiver) -> None:
+def test_a_done_run_is_told_with_its_gra_in_the_form_of_the_docs(
+    both_workplaces: Workplace, receiver: Receiver
+) -> None:
     receiver.up()
     telling = teller()
     run, _ = written.finished("a", 1, name="first", method_label="CW")
