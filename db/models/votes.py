@@ -22,7 +22,8 @@ class VotedPair(Base):
 
 
 class Vote(Base):
-    """One event: a vote, or the undo of one. Never changed; `vote` names a side of the data, whatever stood left."""
+    """One event: a vote, or the undo of one. `vote` names a side of the data, whatever stood left. Triggers refuse to
+    change or delete one; only where its run or its data are deleted it points to them no more."""
 
     __tablename__ = "votes"
     __table_args__ = (

@@ -14,6 +14,8 @@ from db.records import PACE, PACE_PARTS, AttemptCount, AttemptRow, ExistingStage
 # Other rows of a table, named once: each name has columns of its own, which take long to make.
 _SHARED, _LAST = aliased(RunStage), aliased(Attempt)
 _SLOT, _DATA, _BEGAN, _ENDED = aliased(RunStage), aliased(Stage), aliased(Metric), aliased(Metric)
+# What summaries say of tokens, by the name that it has here: of answers that are written, and of pairs that are read.
+COUNTED = {"mean_tokens": "mean_tokens", "finished": "finished", "tokens": "tokens", "read": "pairs"}
 STAGE_COLUMNS = (
     Stage.fingerprint, Stage.kind, Stage.model, Stage.device, Stage.status, Stage.priority, Stage.done, Stage.total,
     Stage.unit, Stage.seconds, Stage.lease_expires_at, Stage.error, Stage.summary, Stage.created_at, Stage.started_at,
@@ -175,6 +177,7 @@ def _measures(ids: Any) -> Select[*tuple[Any, ...]]:
             Stage.kind, func.coalesce(Stage.model, "").label("model"), Attempt.device, Stage.seconds,
             Stage.config.label("stage_config"), Run.config, Stage.id.label("stage_id"), pairs.label("pairs"),
             _BEGAN.value.label("work_began"), _ENDED.value.label("work_ended"),
+            *(Stage.summary[name].label(label) for label, name in COUNTED.items()),
         )
         .join(owner, owner.c.stage_id == Stage.id)
         .join(Run, Run.id == owner.c.run_id)
@@ -190,10 +193,21 @@ def _measured(session: Session, asked: Select[*tuple[Any, ...]], values: Mapping
         MeasuredStage(
             kind=row.kind, model=row.model, device=row.device or "", seconds=float(row.seconds),
             stage_config=row.stage_config, config=row.config, pairs=row.pairs, stage_id=row.stage_id,
-            work_began=row.work_began, work_ended=row.work_ended,
+            work_began=row.work_began, work_ended=row.work_ended, tokens=_mean_tokens(row), ended=_number(row.finished),
         )
         for row in session.execute(asked, values)
     ]  # fmt: skip
+
+
+def _mean_tokens(row: Any) -> float | None:
+    """Of the answers that a stage wrote, else of the pairs that it read, as its summary counts them."""
+    answer, tokens, read = _number(row.mean_tokens), _number(row.tokens), _number(row.read)
+    return tokens / read if answer is None and tokens is not None and read else answer
+
+
+def _number(value: Any) -> float | None:
+    """A summary may hold anything under that name."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _pace_at(point: type[Metric], step: int) -> ColumnElement[bool]:

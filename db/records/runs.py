@@ -271,6 +271,8 @@ class MeasuredStage:
     stage_id: int = 0
     work_began: float | None = None  # seconds since its attempt began; None where that did not say, or was resumed
     work_ended: float | None = None
+    tokens: float | None = None  # mean of an answer that it wrote or a pair that it trained on; None: not counted
+    ended: float | None = None  # share of its answers that ended by themselves
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -153,3 +153,26 @@ def test_stage_settings_are_asked_for_stages_that_are_there(database: Engines) -
         stage_id = session.scalars(select(Stage.id)).first()
         assert stage_id is not None
         assert queries.work_of(session, [(stage_id, 10**6)]) == []
+
+
+@pytest.mark.parametrize(
+    ("summary", "tokens", "ended"),
+    [
+        ({"mean_tokens": 31.5, "finished": 0.75}, 31.5, 0.75),
+        ({"tokens": 1200, "pairs": 8}, 150.0, None),
+        ({"tokens": 1200, "pairs": 0}, None, None),
+        ({"tokens": {"a": 1}, "pairs": [8], "mean_tokens": None, "finished": "all"}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_tokens_are_measured_as_a_summary_counts_them(
+    summary: dict[str, Any], tokens: float | None, ended: float | None, database: Engines
+) -> None:
+    """Of an answer, or of a pair that was read; whatever else stands under these names is nothing."""
+    submit(database)
+    claimed = claim(database, add_worker(database))
+    with session_scope(database) as session:
+        publish(session, claimed, **summary)
+    with read_scope(database) as session:
+        (found,) = queries.measured_stages(session, ["data"])
+    assert (found.tokens, found.ended) == (tokens, ended)

@@ -3,14 +3,16 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import Column, String, func, select, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db import queries
 from db.engine import Engines, now, read_scope, session_scope
-from db.errors import UnfitVote, UnknownSet
+from db.errors import DatabaseError, UnfitVote, UnknownSet
 from db.models import Annotation, Prompt, Stage, Vote, VoteLease
 from db.records import Shown
 from db.repositories import runs
@@ -21,6 +23,7 @@ from db.repositories.relabeling.votes import NewVote
 from tests.db.test_spread import PAIRS, labeled
 
 NEW = NewSet(fingerprint="f" * 64, labels=3, dropped=1, undecided=2, votes=8, people=2)
+COLUMNS = list(Vote.metadata.tables["votes"].columns)
 
 
 def show(engines: Engines, run: int, person: str = "Ada", queue: str = "lowest", overlap: int = 1) -> Shown | None:
@@ -230,8 +233,43 @@ def test_votes_outlive_their_run(database: Engines) -> None:
         runs.cancel(session, run)
         runs.delete(session, run)
     with read_scope(database) as session:
-        assert session.execute(select(Vote.run_id, Vote.vote)).all() == [(None, "a")]
+        assert session.execute(select(Vote.run_id, Vote.data_stage_id, Vote.vote)).all() == [(None, None, "a")]
         assert queries.voted_texts(session, [shown.pair_id])[shown.pair_id].prompt == shown.prompt
+
+
+def test_a_vote_is_neither_changed_nor_deleted_whoever_asks(database: Engines) -> None:
+    """In no column, to nothing or to something else; only what it points to may go."""
+    run = labeled(database, members=1)
+    cast(database, card(database, run))
+    cast(database, card(database, run), "b")
+    assert undo(database, run) is not None
+    before = every_vote(database)
+    statements = [
+        *(f"UPDATE votes SET \"{column.name}\" = {another(column)} WHERE vote = 'b'" for column in COLUMNS),
+        "UPDATE votes SET weak_label = NULL WHERE vote = 'b'",
+        "UPDATE votes SET undoes = NULL WHERE vote = 'undo'",
+        "UPDATE votes SET run_id = NULL, vote = 'a' WHERE vote = 'b'",
+        "DELETE FROM votes WHERE vote = 'b'",
+    ]
+    for statement in statements:
+        with pytest.raises((DBAPIError, DatabaseError), match="never changed"), session_scope(database) as session:
+            session.execute(text(statement))
+    assert (len(before), every_vote(database)) == (3, before)
+    with session_scope(database) as session:
+        session.execute(text("UPDATE votes SET run_id = NULL, data_stage_id = NULL"))
+    assert every_vote(database) == [row | {"run_id": None, "data_stage_id": None} for row in before]
+
+
+def every_vote(engines: Engines) -> list[dict[str, Any]]:
+    with read_scope(engines) as session:
+        return [dict(row._mapping) for row in session.execute(select(*COLUMNS).order_by(Vote.id))]
+
+
+def another(column: "Column[Any]") -> str:
+    """In SQL, a value that the column has not, whichever it has."""
+    if column.name == "at":
+        return "CURRENT_TIMESTAMP"
+    return "'z'" if isinstance(column.type, String) else f'coalesce("{column.name}", 0) + 7'
 
 
 @pytest.mark.parametrize("name", ["", "  \t", "\u2003"])

@@ -2,8 +2,9 @@
 
 Seconds come from finished stages of the same kind, model and kind of device. What they took for their work is scaled by
 how much there is to do: pairs × epochs where something is trained, pairs where they are labeled or read by the
-reference, answers where they are generated or scored; a stage without such a size takes the mean. What they took before
-and behind it (loading, writing) is the mean.
+reference, answers where they are generated or scored; a stage without such a size takes the mean. It is scaled by
+tokens too where they were counted: those of an answer as far as evaluation.max_new_tokens lets it go on, and those of
+a pair of the same data. What they took before and behind it (loading, writing) is the mean.
 """
 
 import json
@@ -29,8 +30,10 @@ from cwpo.stages.settings import (
     PreferenceSettings,
     ReferenceSettings,
     SampleSettings,
+    ScorerSettings,
     ScoreSettings,
     Settings,
+    SftSettings,
 )
 from db.records import MeasuredStage, RunLike
 from db.status import DONE, LIVE
@@ -40,7 +43,7 @@ from workers.plan import memory as plan_memory
 from workers.plan import needs as plan_needs
 from workers.plan import submission
 from workers.plan.judging import Judging
-from workers.plan.lasting import Lasting
+from workers.plan.lasting import Done, Lasting, Work
 from workers.plan.memory import Machine, Memory, device_name
 
 DEVICES = ("gpu", "cpu")
@@ -217,23 +220,20 @@ def _chain(graph: Graph, seconds: Mapping[str, float | None]) -> float:
 # ---- how long -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """How much a stage has to do, in what its seconds grow with, None where the mean has to serve; and whether it
-    trains adapters alone."""
-
-    size: float | None = None
-    adapters: bool = False
-
-
 class Speed:
-    """Seconds of finished stages by kind, model and kind of device, with what each had to do."""
+    """Seconds of finished stages by kind, model and kind of device, with what each had to do and the tokens it met."""
 
     def __init__(self, measured: Sequence[MeasuredStage]) -> None:
-        self._seen: dict[tuple[str, str, str], list[tuple[Lasting, Work]]] = {}
+        self._seen: dict[tuple[str, str, str], list[Done]] = {}
+        self._answers: dict[str, list[Done]] = {}  # by model: stages that counted the tokens of its answers
+        self._pairs: dict[tuple[str, str], list[float]] = {}  # by model and texts: tokens of a pair
         for row in measured:
-            key = (row.kind, row.model, device_name(row.device))
-            self._seen.setdefault(key, []).append((_lasting(row), _measured_work(row)))
+            done = Done(lasting=_lasting(row), work=_measured_work(row), tokens=row.tokens, ended=row.ended)
+            self._seen.setdefault((row.kind, row.model, device_name(row.device)), []).append(done)
+            if done.tokens and done.work.longest is not None:
+                self._answers.setdefault(row.model, []).append(done)
+            if done.tokens and done.work.texts is not None:
+                self._pairs.setdefault((row.model, done.work.texts), []).append(done.tokens)
 
     def seconds(self, config: RunConfig, spec: StageSpec, device: str, pairs: int | None) -> float | None:
         """What is not work as it was in the mean, and size × seconds per unit where both sizes are known, else the
@@ -250,19 +250,31 @@ class Speed:
         """The same for a stage of that kind with that work; light stages are as fast anywhere. Adapters go by other
         adapters, whole models by whole ones, where there are any."""
         devices = DEVICES if kind in KINDS and KINDS[kind].light else (device,)
-        seen = [row for name in devices for row in self._seen.get((kind, model, name), [])]
+        seen = [done for name in devices for done in self._seen.get((kind, model, name), [])]
         if not seen:
             return None
-        seen = [row for row in seen if row[1].adapters == work.adapters] or seen
-        sized = [(lasting.work, other.size) for lasting, other in seen if other.size]
+        seen = [done for done in seen if done.work.adapters == work.adapters] or seen
+        worked = [(done.lasting.work * self._tokens(done, model, work), done.work.size) for done in seen]
+        sized = [(seconds, size) for seconds, size in worked if size]
         if work.size is not None and sized:
-            worked = work.size * sum(seconds for seconds, _ in sized) / sum(other for _, other in sized)
+            expected = work.size * sum(seconds for seconds, _ in sized) / sum(size for _, size in sized)
         else:
-            worked = fmean(lasting.work for lasting, _ in seen)
-        told = [lasting for lasting, _ in seen if lasting.start or lasting.end] or [seen[0][0]]
+            expected = fmean(seconds for seconds, _ in worked)
+        told = [done.lasting for done in seen if done.lasting.start or done.lasting.end] or [seen[0].lasting]
         return Lasting(
-            start=fmean(lasting.start for lasting in told), work=worked, end=fmean(lasting.end for lasting in told)
+            start=fmean(lasting.start for lasting in told), work=expected, end=fmean(lasting.end for lasting in told)
         )
+
+    def _tokens(self, done: Done, model: str, work: Work) -> float:
+        """How many times as many tokens an answer or a pair has there as it had here; 1 where that is not known.
+        Stages that did not count their answers go by those of the same model that did."""
+        if work.longest is not None and done.work.longest is not None:
+            known = [done] if done.tokens else self._answers.get(model, [])
+            both = [(one.answer_tokens(work.longest), one.answer_tokens(done.work.longest)) for one in known]
+            times = [there / here for there, here in both if there and here]
+            return fmean(times) if times else 1.0
+        pair = self._pairs.get((model, work.texts)) if work.texts is not None else None
+        return fmean(pair) / done.tokens if pair and done.tokens and done.work.texts is not None else 1.0
 
 
 def _lasting(row: MeasuredStage) -> Lasting:
@@ -292,8 +304,26 @@ def _stored_work(kind: str, stage: str, run: str, pairs: int | None) -> Work:
 
 def work_of(stage: Settings, config: RunConfig, pairs: int | None) -> Work:
     """What a stage of a run has to do with that many pairs of data."""
-    adapters = isinstance(stage, PreferenceSettings) and stage.lora is not None
-    return Work(size=_size(stage, config, pairs), adapters=adapters)
+    return Work(
+        size=_size(stage, config, pairs),
+        adapters=isinstance(stage, PreferenceSettings) and stage.lora is not None,
+        longest=stage.decoding.max_new_tokens if isinstance(stage, SampleSettings) else None,
+        texts=_texts(stage, config),
+    )
+
+
+def _texts(stage: Settings, config: RunConfig) -> str | None:
+    """The pairs that a stage reads, and as what: those of like stages have as many tokens in the mean."""
+    if isinstance(stage, OnlineSettings):  # the policy writes them
+        return None
+    if isinstance(stage, ScorerSettings):
+        form: str = stage.kind
+    elif isinstance(stage, PreferenceSettings | ReferenceSettings):
+        form = "answers" if isinstance(stage, SftSettings) else "pairs"
+    else:
+        return None
+    data, columns = config.data, sorted((config.data.columns or {}).items())
+    return repr((form, stage.max_length, data.dataset, data.revision, data.subset, columns, data.length_rule))
 
 
 def _size(stage: Settings, config: RunConfig, pairs: int | None) -> float | None:

@@ -10,11 +10,13 @@ from cwpo.stages.kinds import stored_settings
 from db import queries
 from db.records import LiveStage, QueueNow, StageWork
 from workers.plan import eta
-from workers.plan.estimate import Speed, Work, work_of
+from workers.plan.estimate import Speed, work_of
 from workers.plan.eta import Eta, Times
-from workers.plan.lasting import Lasting
+from workers.plan.lasting import Lasting, Work
 
 _KEPT = 20_000
+# Kinds whose pairs or answers another kind with that model counts the tokens of.
+COUNTS_TOKENS = {"align": "reference", "along": "samples", "best_of": "samples"}
 # Fingerprint and pairs -> how much there is to do. Settings and configurations never change.
 _known: dict[tuple[str, int | None], Work] = {}
 
@@ -32,7 +34,9 @@ def times(session: Session) -> Times:
 
 def expected(session: Session, queue: QueueNow) -> dict[int, Lasting | None]:
     """Seconds of each live stage by what was measured before; None where nothing was."""
-    speed = Speed(queries.measured_like(session, {(stage.kind, stage.model) for stage in queue.stages}))
+    like = {(stage.kind, stage.model) for stage in queue.stages}
+    counting = {(COUNTS_TOKENS[kind], model) for kind, model in like if kind in COUNTS_TOKENS}
+    speed = Speed(queries.measured_like(session, like | counting))
     works = _works(session, queue)
     return {
         stage.stage_id: speed.of(

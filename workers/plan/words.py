@@ -111,7 +111,7 @@ def time_sentence(plan: Plan) -> str:
     shares = [_device(device, plan) for device, seconds in plan.device_seconds.items() if seconds]
     return (
         f"Work: {'; '.join(shares)}. Estimated from earlier stages of the same kind and model, "
-        "scaled by pairs × epochs or by answers."
+        "scaled by pairs × epochs or by answers, and by how many tokens those have where that is known."
     )
 
 

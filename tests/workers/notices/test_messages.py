@@ -1,11 +1,13 @@
 """Messages about runs that ended, to a real server on this machine: down, slow, failing, then well."""
 
 import json
+import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +15,13 @@ from sqlalchemy import select, update
 
 from cwpo.errors import ConfigError
 from db.engine import now
-from db.models import Notice
+from db.models import Notice, Run
 from db.repositories import stages
 from db.repositories.keeping import notices as kept_notices
 from tests import clocks
+from tests.db import make
 from tests.servers import free_port
+from tests.workers.mirror import written
 from tests.workers.workplace import Workplace
 from workers import api
 from workers.api import keeping, webhooks
@@ -167,6 +171,67 @@ def test_a_sweep_is_told_when_its_last_run_ended(workplace: Workplace, receiver:
     fail_first_stage(workplace)
     keeping.cancel(made)  # what is live still
     assert telling.once() == 1  # it ended once more
+
+
+DOCS = Path(__file__).parents[3] / "docs" / "keeping.md"
+FIRST_END, LAST_END = "2026-01-02T03:04:05+00:00", "2026-01-02T03:06:07+00:00"  # as its forms have them
+
+
+def documented(event: str, instead: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON form of docs/keeping.md, with the numbers and times that runs have instead of those that stand there."""
+    forms = re.findall(r"^```\n(\{.*?\})\n```$", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (form,) = [form for form in forms if f'"event": "{event}"' in form]
+    words = re.compile("|".join(rf"(?<![\w.]){re.escape(there)}\b" for there in instead))
+    found: dict[str, Any] = json.loads(words.sub(lambda word: instead[word[0]], form))
+    return found
+
+
+def ended_at(run_id: int) -> str:
+    with reading() as session:
+        at = session.get_one(Run, run_id).finished_at
+    assert at is not None
+    return at.isoformat()
+
+
+def told(receiver: Receiver) -> list[dict[str, Any]]:
+    """The bodies as they came."""
+    return [{name: value for name, value in body.items() if name not in ("path", "key")} for body in receiver.got]
+
+
+@pytest.fixture
+def documented_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CWPO_PUBLIC_URL", "http://127.0.0.1:8501")
+
+
+@pytest.mark.usefixtures("documented_address")
+def test_a_done_run_is_told_with_its_gra_in_the_form_of_the_docs(
+    both_workplaces: Workplace, receiver: Receiver
+) -> None:
+    receiver.up()
+    telling = teller()
+    run, _ = written.finished("a", 1, name="first", method_label="CW")
+    assert telling.once() == 1
+    assert telling.once() == 0
+    assert told(receiver) == [documented("run", {"7": str(run), FIRST_END: ended_at(run)})]
+    assert "is done: GRA 57.1 % (95 %: 50.2 – 63.8)" in receiver.got[0]["text"]
+
+
+@pytest.mark.usefixtures("documented_address")
+def test_a_sweep_that_is_all_done_is_told_once_in_the_form_of_the_docs(
+    both_workplaces: Workplace, receiver: Receiver
+) -> None:
+    receiver.up()
+    telling = teller()
+    sweep = {"sweep_id": "two seeds", "method_label": "CW"}
+    one, two = (written.submit(name[0], name=name, seed=seed, **sweep) for seed, name in enumerate(("one", "two")))
+    for _ in (one, two):
+        assert telling.once() == 0
+        for _ in make.CHAIN:
+            written.publish(written.claim())
+    assert telling.once() == 1
+    assert telling.once() == 0
+    expected = documented("sweep", {"8": str(one), "9": str(two), FIRST_END: ended_at(one), LAST_END: ended_at(two)})
+    assert told(receiver) == [expected]
 
 
 def test_a_cancelled_run_is_no_news_and_neither_is_what_ended_before_somebody_listened(
