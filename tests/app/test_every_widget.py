@@ -22,7 +22,9 @@ ELSEWHERE = {
     "new_run-more": "tests/e2e/test_journeys.py: every field of a run",
 }
 # Texts that would not run in the direction of their first letter.
-TURNED = """() => [...document.querySelectorAll('[data-testid=stText], [data-testid=stCode] code')].filter(
+TURNED = """() => [...document.querySelectorAll(`[data-testid=stText], [data-testid=stCode] code,
+  [data-testid=stMain] [data-testid=stMarkdownContainer] :is(p, li, h1, h2, h3, h4),
+  [data-testid=stMain] [data-testid=stCaptionContainer] :is(p, li)`)].filter(
   at => getComputedStyle(at).unicodeBidi !== 'plaintext').length"""
 LAST = ("run", "")  # pages on which runs are deleted
 
