@@ -81,8 +81,8 @@ def become(target: Target) -> NoReturn:
 
 
 def link(target: Target, label: str, *, about: str = "", aside: bool = False) -> None:
-    """A link to a page at an address. `about`: what comes up on hover; `aside`: small, in the line, and in a tab of its own.
-    Words of others stand in its label through `untrusted` alone."""
+    """A link to a page at an address. `about`: what comes up on hover; `aside`: small, in the line, for a tab of its
+    own. Words of others stand in its label through `untrusted` alone."""
     if aside:
         st.caption(f"[{label}](./{_address(target.screen, target.to_params())})", width="content", help=about or None)
     else:
