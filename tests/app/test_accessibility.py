@@ -1,4 +1,4 @@
-"""Every page judged by axe, with its tabs, its popovers and all that unfolds: what is serious there and ours is a fault;
+"""Every page judged by axe, with its tabs, popovers and all that unfolds: what is serious there and ours is a fault;
 none is wider than a window. In the dark here, in the light where each page is driven (test_every_widget.py)."""
 
 from collections.abc import Iterator
