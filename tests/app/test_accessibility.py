@@ -138,7 +138,7 @@ def test_nothing_on_a_page_keeps_anybody_out(served: str, results: Computed, bro
         for part in states(page, title):
             found[f"{path}, {part}"] = lasting_faults(page) + ([] if "popover" in part else cut_off(page))
     assert sum(", popover" in part for part in found) >= 8, f"few of the popovers were opened: {list(found)}"
-    assert sum(", popover" not in part for part in found) > len(TITLES) + 8, f"few of the tabs were: {list(found)}"
+    assert sum(", popover" not in part for part in found) >= len(TITLES) + 8, f"few of the tabs were: {list(found)}"
     context.close()
     assert not any(found.values()), "\n".join(f"{path}: {line}" for path, lines in found.items() for line in lines)
 
