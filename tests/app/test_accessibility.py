@@ -1,5 +1,5 @@
-"""Every page judged by axe, with its tabs, popovers and all that unfolds: what is serious there and ours is a fault;
-none is wider than a window. In the dark here, in the light where each page is driven (test_every_widget.py)."""
+"""Every page judged by axe, with each of its tabs and all that unfolds: what is serious there and ours is a fault; none
+is wider than a window. In the dark here, in the light where each page is driven (test_every_widget.py)."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -41,8 +41,6 @@ def axe() -> str:
 
 def faults(page: Page) -> list[str]:
     """Serious and critical findings that are not Streamlit's own: rule, place, why."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(axe())
     found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     lines = []
     for rule in found["violations"]:
@@ -64,34 +62,6 @@ def lasting_faults(page: Page) -> list[str]:
             break
         page.wait_for_timeout(500)
     return found
-
-
-def states(page: Page, title: str) -> Iterator[str]:
-    """The page as it is, with each of its tabs, then with all that unfolds; at each of these the popovers that come up
-    there first. Each by its name."""
-    seen = set[str]()
-    yield ""
-    yield from popovers(page, title, seen)
-    for part in opened(page, title):
-        yield part
-        yield from popovers(page, title, seen)
-
-
-def popovers(page: Page, title: str, seen: set[str]) -> Iterator[str]:
-    """Those that can be opened now and whose button says what none of `seen` said, one after the other."""
-    buttons = page.get_by_test_id("stMain").locator("[data-testid=stPopoverButton]:enabled:visible")
-    for name in dict.fromkeys(text.partition("\n")[0] for text in buttons.all_inner_texts()):
-        if name in seen:
-            continue
-        seen.add(name)
-        button = buttons.filter(has_text=name).first
-        button.click()
-        page.locator("[data-testid=stPopoverBody] [data-testid=stElementContainer]").first.wait_for(state="attached")
-        settle(page, title)
-        yield f"popover {name}"
-        page.keyboard.press("Escape")
-        expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
-        settle(page, title)
 
 
 def opened(page: Page, title: str) -> Iterator[str]:
@@ -135,10 +105,11 @@ def test_nothing_on_a_page_keeps_anybody_out(served: str, results: Computed, bro
         page.goto(address(served, path, results))
         settle(page, title)
         page.wait_for_timeout(500)  # charts fade in
-        for part in states(page, title):
-            found[f"{path}, {part}"] = lasting_faults(page) + ([] if "popover" in part else cut_off(page))
-    assert sum(", popover" in part for part in found) >= 8, f"few of the popovers were opened: {list(found)}"
-    assert sum(", popover" not in part for part in found) >= len(TITLES) + 8, f"few of the tabs were: {list(found)}"
+        page.evaluate(axe())
+        found[path or "runs"] = lasting_faults(page) + cut_off(page)
+        for part in opened(page, title):
+            found[f"{path}, {part}"] = lasting_faults(page)
+    assert len(found) >= len(TITLES) + 8, f"few of the tabs were opened: {list(found)}"
     context.close()
     assert not any(found.values()), "\n".join(f"{path}: {line}" for path, lines in found.items() for line in lines)
 
