@@ -223,6 +223,42 @@ def test_one_place_writes_the_address_of_a_page() -> None:
     assert found == {LEAVES}
 
 
+def by_hand(path: Path) -> list[str]:
+    """Links that a file makes of its own: to a page with parameters, and written out in Markdown."""
+    written = [
+        f"line {node.lineno}: {node.value}"
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "](" in node.value
+    ]
+    made = [
+        f"line {call.lineno}: {ast.unparse(call)}"
+        for call in calls(path)
+        if ast.unparse(call.func).endswith("page_link")
+        and not {"query_params", None}.isdisjoint({keyword.arg for keyword in call.keywords})
+    ]
+    return [*written, *made]
+
+
+def test_one_place_makes_links_to_addresses() -> None:
+    """Elsewhere the page of a link and its parameters would be of two views, or their names of none."""
+    assert [relative(path) for path in sources("app") if by_hand(path)] == [LEAVES]
+    assert len(by_hand(ROOT / LEAVES)) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'st.page_link("screens/run.py", label="Run", query_params={"run": "1"})',
+        'st.page_link("screens/run.py", **{"query_params": {}})',
+        'st.caption(f"[link](examples?{address})")',
+        'st.caption("[Runs](./)")',
+    ],
+)
+def test_a_link_by_hand_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "page.py").write_text(f"{line}\nst.page_link('screens/runs.py', label='All runs')\n", encoding="utf-8")
+    assert [found.partition(":")[0] for found in by_hand(tmp_path / "page.py")] == ["line 1"]
+
+
 def test_one_place_redraws_a_part_of_a_page_alone() -> None:
     """It is the one that guards the part: a database that fails there is a sentence, not a traceback."""
     names = ("st.fragment", "streamlit.fragment", "fragment")

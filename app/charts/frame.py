@@ -13,6 +13,8 @@ from cwpo.report.document import inks
 
 HEIGHT = 250  # px, in two columns
 READABLE = 4.5  # contrast that small text needs
+# What Streamlit mixes into the paper of a line of a grid: the second paper under the pointer, the accent if ticked.
+HOVERED, TICKED = 0.3, 0.1
 FONT = '"Source Sans", "Source Sans Pro", sans-serif'
 
 MODEBAR: Mapping[str, Any] = {
@@ -32,6 +34,8 @@ class Look:
     ink: str
     muted: str
     paper: str
+    second: str  # paper, of fields
+    accent: str
     grid: str
     axis: str
     reference: str
@@ -41,8 +45,10 @@ class Look:
 LIGHT = Look(
     name="light",
     ink="#1F2328",
-    muted="#6B7280",
+    muted="#5F6672",
     paper="#FCFCFA",
+    second="#F3F2EE",
+    accent="#2F5DA8",
     grid="#ECEAE4",
     axis="#C9C6BD",
     reference="#C9C6BD",
@@ -53,6 +59,8 @@ DARK = Look(
     ink="#E4E3DE",
     muted="#9AA1AC",
     paper="#17191C",
+    second="#212429",
+    accent="#7BA3E0",
     grid="#2A2E33",
     axis="#4A4F57",
     reference="#5B6068",
@@ -116,10 +124,21 @@ def in_words(look_name: str, method: str | None) -> str:
     """The method's colour as an ink for words: towards the ink of the page until they are read as easily as others."""
     look = LOOKS[look_name]
     value, part = colour(look, method), 0.0
-    while contrast(value, look.paper) < READABLE and part < 1:
+    while min(contrast(value, ground) for ground in grounds(look).values()) < READABLE and part < 1:
         part += 0.1
         value = _mixed(colour(look, method), look.ink, part)
     return value
+
+
+def grounds(look: Look) -> dict[str, str]:
+    """What words stand on: the page, and in a grid a line under the pointer, a ticked one, and one that is both."""
+    hovered = _mixed(look.paper, look.second, HOVERED)
+    return {
+        "bare": look.paper,
+        "hovered": hovered,
+        "ticked": _mixed(look.paper, look.accent, TICKED),
+        "both": _mixed(hovered, look.accent, TICKED),
+    }
 
 
 def contrast(first: str, second: str) -> float:

@@ -12,6 +12,7 @@ from app.components.frame.address import AnnotatorsView, ExamplesView, Judge
 from app.components.frame.chart import show_chart
 from app.components.frame.export import show_tables
 from app.components.frame.formats import counted, dataset_name, share
+from app.components.frame.leaving import link
 from app.reads import results
 from cwpo.report.labels.annotators import annotator_name, verdict
 from cwpo.report.numbers import count
@@ -121,9 +122,8 @@ def _evidence(
 
 def _confidently_wrong(chosen: AnnotatorRow) -> None:
     """The way to the texts."""
-    address = ExamplesView(run=chosen.run_id, order="confident_wrong")
-    st.page_link("screens/examples.py", label="Pairs where it is confident and the human disagrees",
-                 query_params=address.to_params())  # fmt: skip
+    pairs = ExamplesView(run=chosen.run_id, order="confident_wrong")
+    link(pairs, "Pairs where it is confident and the human disagrees")
 
 
 def _facts(row: AnnotatorRow, summary: LabelSummary) -> list[str]:

@@ -22,7 +22,7 @@ from app.components.frame.filters import (
     show_human_labels,
 )
 from app.components.frame.formats import counted, dataset_name, models, share
-from app.components.frame.leaving import become
+from app.components.frame.leaving import become, link
 from app.components.frame.relabel_address import RelabelView
 from app.components.runs.picker import pick_run
 from app.reads import examples as reads
@@ -74,8 +74,7 @@ def page() -> None:
                 alt="Pairs by the annotator's confidence C", caption=f"{_accuracy(summary)} {CLICK}",
                 on_select=partial(choose_bar, summary.histogram.edges),
             )  # fmt: skip
-        votes = RelabelView(run=found.row.id)
-        st.page_link(votes.screen, label="Vote on pairs of this run", query_params=votes.to_params())
+        link(RelabelView(run=found.row.id), "Vote on pairs of this run")
 
 
 def _without_run(view: ExamplesView) -> None:

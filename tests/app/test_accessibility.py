@@ -6,8 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Position, expect
 
+from app.charts import frame
 from tests.app.served import TITLES, address, settle
 from tests.app.visits import Computed
 
@@ -19,7 +20,13 @@ AROUND = """selector => { const ids = []; let at = document.querySelector(select
 # Whether there is more of the page to the right than the window shows.
 SIDEWAYS = """() => { const main = document.querySelector('[data-testid=stMain]');
   return main.scrollWidth > main.clientWidth || document.documentElement.scrollWidth > innerWidth; }"""
+# In the first line of the list of runs, above its words; and where that line is ticked.
+IN_LINE, TICK = Position(x=160, y=35), Position(x=17, y=35)
 NARROW = {1024: 768, 390: 844}  # half a screen, and a phone
+# The colour at a place of a grid, px from its corner.
+GROUND = """([across, down]) => { const canvas = document.querySelector('[data-testid=data-grid-canvas]');
+  const size = canvas.width / canvas.clientWidth, brush = canvas.getContext('2d');
+  return [...brush.getImageData(across * size, down * size, 1, 1).data].slice(0, 3); }"""
 IS_OFF = """selector => !!document.querySelector(selector)
   .closest('[data-testid=stElementContainer]')?.querySelector('input:disabled, button:disabled, textarea:disabled')"""
 
@@ -105,3 +112,36 @@ def test_nothing_on_a_page_keeps_anybody_out(served: str, results: Computed, bro
     assert len(found) >= len(TITLES) + 8, f"few of the tabs were opened: {list(found)}"
     context.close()
     assert not any(found.values()), "\n".join(f"{path}: {line}" for path, lines in found.items() for line in lines)
+
+
+def test_a_line_of_the_list_has_the_grounds_that_its_inks_are_measured_on(
+    served: str, results: Computed, browser: Browser
+) -> None:
+    """axe sees no words in a canvas: tests/app/test_charts.py computes their contrast on these grounds."""
+    for look in frame.LOOKS.values():
+        context = browser.new_context(color_scheme=look.name, bypass_csp=True)
+        page = context.new_page()
+        page.goto(address(served, "", results))
+        settle(page, "Runs")
+        grid = page.get_by_test_id("stDataFrame").first
+        expect(grid.locator("[data-testid=data-grid-canvas] tr").nth(1)).to_be_attached()
+        grounds = frame.grounds(look)
+        has_ground(page, grounds["bare"])
+        grid.hover(position=IN_LINE)
+        has_ground(page, grounds["hovered"])
+        grid.click(position=TICK)
+        has_ground(page, grounds["both"])
+        page.mouse.move(0, 0)
+        has_ground(page, grounds["ticked"])
+        context.close()
+
+
+def has_ground(page: Page, wanted: str) -> None:
+    """The first line of the grid comes to have this ground, but for rounding."""
+    parts = [int(wanted[place : place + 2], 16) for place in (1, 3, 5)]
+    for _ in range(100):
+        found = page.evaluate(GROUND, list(IN_LINE.values()))
+        if max(abs(one - other) for one, other in zip(found, parts, strict=True)) <= 1:
+            return
+        page.wait_for_timeout(100)
+    assert found == parts

@@ -1,5 +1,6 @@
 """Charts: data first, picture second. Every registered chart is drawn once in both themes; data is compared."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ from cwpo.report.config_differences import ABSENT
 from cwpo.report.labels.annotators import Group
 from cwpo.statistics.frontier import Curve
 from db.records import ConfidenceHistogram, Decile, Interval, Judged, LabelSummary, Slice, SpreadCell
+
+CONFIG = Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml"
 
 
 def gra_row(
@@ -424,8 +427,23 @@ def test_a_log_scale_draws_nothing_of_zero_and_below_and_zoom_stays() -> None:
 
 
 @pytest.mark.parametrize("look", [frame.LIGHT, frame.DARK])
-def test_a_method_that_is_written_in_its_colour_can_be_read(look: frame.Look) -> None:
+def test_every_ink_of_words_can_be_read_on_the_page_and_on_each_line_of_a_grid(look: frame.Look) -> None:
+    """Methods, what is muted, and the ink itself; also where a line is ticked or under the pointer."""
     assert frame.contrast("#FFFFFF", "#000000") == pytest.approx(21)
     inks = {method: frame.in_words(look.name, method) for method in (*look.methods, None)}
-    assert all(frame.contrast(ink, look.paper) >= 4.5 for ink in inks.values()), inks
+    faint = {
+        (name, place): frame.contrast(ink, ground)
+        for name, ink in {**inks, "muted": look.muted, "ink": look.ink}.items()
+        for place, ground in frame.grounds(look).items()
+        if frame.contrast(ink, ground) < 4.5
+    }
+    assert faint == {}
     assert inks["cw"] == look.methods["cw"]  # what is read easily stays as it is
+
+
+@pytest.mark.parametrize("look", [frame.LIGHT, frame.DARK])
+def test_what_words_stand_on_is_the_paper_of_the_theme(look: frame.Look) -> None:
+    theme = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["theme"][look.name]
+    names = ("backgroundColor", "secondaryBackgroundColor", "primaryColor", "textColor")
+    assert (look.paper, look.second, look.accent, look.ink) == tuple(theme[name] for name in names)
+    assert len(set(frame.grounds(look).values())) == 4

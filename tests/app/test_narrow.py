@@ -12,6 +12,11 @@ PHONE, TABLET = 390, 1024
 HEADINGS = """() => [...document.querySelector('[data-testid=data-grid-canvas] tr')?.children ?? []]
   .map(cell => cell.textContent).filter(Boolean)"""
 
+# Places all over the window, below the button of the navigation, at which something lies over the page.
+COVERED = """() => [...Array(13).keys()].flatMap(row => [8, innerWidth / 4, innerWidth / 2, innerWidth - 8].map(
+  across => [across, 60 + 60 * row])).map(([x, y]) => [x, y, document.elementFromPoint(x, y)]).filter(
+  ([, , at]) => !at?.closest('[data-testid=stMain]')).map(
+  ([x, y, at]) => `${x}, ${y}: ${at?.outerHTML.slice(0, 80)}`)"""
 # Names and figures of which a part is hidden, or that stand beyond the window.
 CUT = """all => all.filter(one => one.getBoundingClientRect().right > innerWidth + 1 || [...one.querySelectorAll(
   '[data-testid=stMetricLabel] p, [data-testid=stMetricValue] div')].some(part =>
@@ -33,6 +38,7 @@ def test_the_list_and_the_pairs_have_room_to_be_read(narrow: Page, served: str, 
     for path in ("examples", ""):
         narrow.goto(address(served, path, results))
         settle(narrow, TITLES[path])
+        assert width == TABLET or in_the_way(narrow) == [], path
         box = narrow.get_by_test_id("stMainBlockContainer").bounding_box()
         assert box is not None
         assert box["width"] > (0.95 if width == PHONE else 0.6) * width, path
@@ -54,6 +60,7 @@ def test_the_answer_of_a_run_and_of_a_comparison_is_on_the_first_screen(
         settle(narrow, TITLES[path])
         figures = narrow.get_by_test_id("stMetric")
         expect(figures.first).to_be_visible()
+        assert width == TABLET or in_the_way(narrow) == [], path
         first, chart = figures.first.bounding_box(), narrow.locator(".js-plotly-plot").first
         assert first is not None
         assert first["y"] + first["height"] < height, path
@@ -62,6 +69,16 @@ def test_the_answer_of_a_run_and_of_a_comparison_is_on_the_first_screen(
         box = chart.bounding_box()
         assert box is not None
         assert (300 if width == PHONE else 330) < box["width"] <= width, path
+
+
+def in_the_way(page: Page) -> list[str]:
+    """What lies over the page that a phone opens, its navigation among it. A box that is measured is whole below it."""
+    expect(page.get_by_test_id("stSidebar")).to_have_attribute("data-collapsed", "true")
+    for _ in range(20):  # while the navigation folds
+        if not (found := page.evaluate(COVERED)):
+            break
+        page.wait_for_timeout(200)
+    return found
 
 
 def the_list(page: Page, width: int) -> None:

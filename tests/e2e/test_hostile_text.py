@@ -1,4 +1,5 @@
-"""Hostile text in a real browser: nothing runs, nothing is fetched, nothing becomes an element."""
+"""Text of others in a real browser: nothing of it runs, is fetched or becomes an element, and it is shown as it is
+written."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.app.hostile import SCRIPTS
+from tests.e2e.directions import as_written, drawn_lines
 from tests.e2e.serving import ROOT, Web, served, write_down
 
 
@@ -38,5 +41,7 @@ def test_hostile_text_stays_text(browser: Browser, hostile: str) -> None:
     ):
         assert main.locator(made).count() == 0, made
     assert main.locator("[data-testid=stText]").first.inner_text() == "<script>alert(1)</script>"
+    scripts = main.locator(".st-key-scripts").locator("h1, h3, h4, li, [data-testid=stText]")
+    assert drawn_lines(scripts) == [[as_written(text)] for text in SCRIPTS for _ in range(5)]
     assert seen == []
     page.close()

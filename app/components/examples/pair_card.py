@@ -1,12 +1,11 @@
 """One annotated pair: prompt, both responses side by side, what the annotator says, the human label on demand."""
 
-from urllib.parse import urlencode
-
 import streamlit as st
 
 from app import untrusted
 from app.components.frame import text_blocks
 from app.components.frame.address import ExamplesView
+from app.components.frame.leaving import link
 from cwpo.report.numbers import number
 from db.records import AnnotationRow
 
@@ -62,10 +61,8 @@ def _headline(row: AnnotationRow, several: str, linked: bool) -> None:
             if shown:
                 st.caption(human_sentence(row), width="content")
         if linked:
-            address = urlencode(
-                ExamplesView(run=row.run_id, pair=row.pair_id, human=bool(st.session_state.get("human"))).to_params()
-            )
-            st.caption(f"[link](examples?{address})", width="content")
+            human = bool(st.session_state.get("human"))
+            link(ExamplesView(run=row.run_id, pair=row.pair_id, human=human), "link", aside=True)
 
 
 def _response(row: AnnotationRow, name: str, side: str) -> None:

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-import streamlit as st
-
 from app.components.form.configuration import lists_of
-from app.components.frame.address import METHODS, SOURCE
+from app.components.frame.address import METHODS, SOURCE, FilledForm
+from app.components.frame.leaving import link
 from cwpo.config import catalog
 from cwpo.config.presets import CONTROLS
 from db.records import RunRow
@@ -26,7 +25,7 @@ def show_controls(rows: Sequence[RunRow]) -> None:
     there = {row.method for row in rows}
     for label, methods in LINKS.items():
         if not {method.partition(":")[0] for method in methods} <= there:
-            st.page_link("screens/new_run.py", label=label, query_params=_address(first, methods, seeds))
+            link(FilledForm(params=_address(first, methods, seeds)), label)
 
 
 def _address(row: RunRow, methods: Sequence[str], seeds: Sequence[int]) -> dict[str, str | list[str]]:

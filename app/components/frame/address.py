@@ -139,6 +139,17 @@ class NewRunView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilledForm:
+    """New run, filled in as the form writes its own address."""
+
+    screen: ClassVar[str] = "screens/new_run.py"
+    params: Mapping[str, str | list[str]]
+
+    def to_params(self) -> dict[str, Any]:
+        return dict(self.params)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExamplesView:
     """Which pairs of which run; `after` is the key of the last pair of the page in front, `before` that of the first
     pair of the page behind."""

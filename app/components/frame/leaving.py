@@ -80,6 +80,15 @@ def become(target: Target) -> NoReturn:
     _start(target.screen, target.to_params(), instead=True)
 
 
+def link(target: Target, label: str, *, about: str = "", aside: bool = False) -> None:
+    """A link to a page at an address. `about`: what comes up on hover; `aside`: small, in the line, for a tab of its
+    own. Words of others stand in its label through `untrusted` alone."""
+    if aside:
+        st.caption(f"[{label}](./{_address(target.screen, target.to_params())})", width="content", help=about or None)
+    else:
+        st.page_link(target.screen, label=label, query_params=target.to_params(), help=about or None)
+
+
 def readdress(params: Mapping[str, Any], *, instead: bool) -> NoReturn:
     """This page at another address."""
     _start(st.session_state.get(SHOWN, FIRST), params, instead=instead)
@@ -213,9 +222,8 @@ def _start(screen: str, params: Mapping[str, Any], *, instead: bool, met: Callab
 def _send(way: Way, here: str) -> None:
     """Ask the browser, and wait until it comes for the page; this run ends with that. The page that was there stays in
     sight meanwhile. It comes to an end without an answer alone."""
-    query = urlencode(dict(way.params), doseq=True)
-    address = _path(way.screen) + (f"?{query}" if query else "")
-    ask_browser(key=f"way_{way.until}", data={"here": here, "to": address, "instead": way.instead})
+    asked = {"here": here, "to": _address(way.screen, way.params), "instead": way.instead}
+    ask_browser(key=f"way_{way.until}", data=asked)
     while st.context.url and time.monotonic() < way.until:  # without an address nobody is there to ask
         time.sleep(LOOK_EVERY)
         _memory()  # what is asked of the session lets the next run begin
@@ -238,6 +246,12 @@ def _go_alone(way: Way, here: str) -> bool:
 def _memory() -> Memory:
     found: Memory = st.session_state.setdefault(MEMORY, Memory())
     return found
+
+
+def _address(screen: str, params: Mapping[str, Any]) -> str:
+    """From the root of the dashboard on."""
+    query = urlencode(dict(params), doseq=True)
+    return _path(screen) + (f"?{query}" if query else "")
 
 
 def _path(screen: str) -> str:

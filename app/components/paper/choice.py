@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.components.form.presets import address_of
-from app.components.frame.address import CompareView
+from app.components.frame.address import CompareView, FilledForm
 from app.components.frame.formats import counted
+from app.components.frame.leaving import link
 from cwpo.paper import published
 from cwpo.paper.presets import PaperPreset, presets_of
 
@@ -39,13 +40,8 @@ def show_presets(table: published.Table) -> None:
 
 def show_asking(run_ids: Sequence[int]) -> None:
     """Link to the comparison of runs that ask the table's question and answer no cell."""
-    st.page_link(
-        "screens/compare.py",
-        label=f"Compare the {counted(len(run_ids), 'run')} here that ask this",
-        query_params=CompareView(runs=tuple(run_ids)).to_params(),
-        width="content",
-    )
+    link(CompareView(runs=tuple(run_ids)), f"Compare the {counted(len(run_ids), 'run')} here that ask this")
 
 
 def _link(words: str, preset: PaperPreset) -> None:
-    st.page_link("screens/new_run.py", label=words, query_params=address_of(preset), help=preset.label, width="content")
+    link(FilledForm(params=address_of(preset)), words, about=preset.label)

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from functools import partial
-from urllib.parse import urlencode
 
 import streamlit as st
 
 from app import allowed, untrusted
 from app.components.frame import layout, tables
-from app.components.frame.address import SOURCE, CompareView
+from app.components.frame.address import SOURCE, CompareView, FilledForm
 from app.components.frame.export import file_stem
 from app.components.frame.formats import ago, counted
+from app.components.frame.leaving import link
 from app.components.frame.tables import Column
 from app.reads import relabel, results
 from cwpo.errors import DataError
@@ -105,10 +105,8 @@ def _set_row(row: SetRow) -> list[object]:
 def _links(run_id: int, made: Sequence[SetRow]) -> None:
     """New run with the settings of this run and one of the newest sets."""
     for row in made[:SHOWN_LINKS]:
-        st.page_link(
-            "screens/new_run.py", label=f"Run {run_id} again with {untrusted.label(row.key)}",
-            query_params={SOURCE: str(run_id), "data.relabels": row.key},
-        )  # fmt: skip
+        filled = FilledForm(params={SOURCE: str(run_id), "data.relabels": row.key})
+        link(filled, f"Run {run_id} again with {untrusted.label(row.key)}")
 
 
 def _gains(made: Sequence[SetRow]) -> None:
@@ -122,8 +120,7 @@ def _gains(made: Sequence[SetRow]) -> None:
             layout.note(f"{row.key}: what it brought is said when its run and the same run without it are evaluated.")
         for gain in gains:
             layout.note(f"{row.key}, {gain.setting}: {gain_sentence(gain.difference, gain.labels)}")
-            address = urlencode(CompareView(runs=tuple(sorted(gain.run_ids))).to_params(), doseq=True)
-            st.caption(f"[Compare both](compare?{address})")
+            link(CompareView(runs=tuple(sorted(gain.run_ids))), "Compare both", aside=True)
 
 
 def _files(run_id: int, made: Sequence[SetRow], person: str) -> None:

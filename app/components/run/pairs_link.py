@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.components.frame.address import ExamplesView
+from app.components.frame.leaving import link
 from app.components.frame.relabel_address import RelabelView
 from db.records import StageRow
 from db.status import DONE
@@ -18,7 +19,5 @@ def show_pair_links(run_id: int, stages: Sequence[StageRow]) -> None:
         return
     examples, relabel = ExamplesView(run=run_id, size=SHOWN), RelabelView(run=run_id)
     with st.container(horizontal=True, gap="small"):
-        st.page_link(
-            examples.screen, label=f"{SHOWN} least confident pairs", query_params=examples.to_params(), width="content"
-        )
-        st.page_link(relabel.screen, label="Vote on pairs", query_params=relabel.to_params(), width="content")
+        link(examples, f"{SHOWN} least confident pairs")
+        link(relabel, "Vote on pairs")
