@@ -17,11 +17,11 @@ LOSS_ALONE = (
 
 # Simulated: benchmarks/results/rule.json, docs/statistics.md.
 WIDER = (
-    "With two to four seeds the 95 % intervals of GRA are wider than need be: simulated, they hold the truth in "
+    "With two or three seeds the 95 % intervals of GRA are wider than need be: simulated, they hold the truth in "
     "94 to 100 % of cases."
 )
 NARROWER = (
-    "With five seeds and more, where seeds move a result by 6 points, the 95 % intervals of GRA hold the truth in 92 "
+    "With five to eight seeds, where seeds move a result by 6 points, the 95 % intervals of GRA hold the truth in 92 "
     "to 93 % of cases in the worst of the simulated settings."
 )
 
@@ -72,8 +72,8 @@ def under_table(shown: Sequence[Planned], others: Sequence[Planned], comparisons
 def held_by_intervals(seeds: Iterable[int]) -> str:
     """Where intervals of GRA over so many seeds each are known to hold the truth more or less often than they say."""
     counts = set(seeds)
-    words = [WIDER] if any(2 <= count < 5 for count in counts) else []
-    return " ".join([*words, *([NARROWER] if any(count >= 5 for count in counts) else [])])
+    words = [WIDER] if any(2 <= count <= 3 for count in counts) else []
+    return " ".join([*words, *([NARROWER] if any(5 <= count <= 8 for count in counts) else [])])
 
 
 def expected_of_losses(configs: Iterable[RunConfig]) -> str:
