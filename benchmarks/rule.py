@@ -3,6 +3,9 @@ verdicts on a paper's number. By simulation, seeded.
 
     python -m benchmarks rule [--tables 400] [--small] [--only singles|tables|verdicts] [--out FILE.json]
 
+`--only` makes one part of the file anew, with its own counts; the others stay. `python -m tools.rule_tables --write`
+brings docs/statistics.md up to date.
+
 The world: a win has the chance that a probit of the method's mean, the prompt's difficulty (shared by all methods and
 seeds) and the method's own luck with the prompt give; a seed shifts that mean by a normal draw of `seed_sd`, in points
 of one method, so that a difference of two has √2 as much. *Before*: crossed seeds × prompts intervals (Satterthwaite),
@@ -26,6 +29,7 @@ import scipy
 from numpy.typing import NDArray
 from scipy import special, stats
 
+from cwpo.files import write_whole
 from cwpo.paper.verdict import Measured, verdict
 from cwpo.statistics import intervals
 from cwpo.statistics.shares import share
@@ -271,25 +275,55 @@ def verdict_row(seeds: int, seed_sd: float, count: int) -> dict[str, Any]:
     return {"seeds": seeds, "seed_sd": seed_sd} | {f"{rule}_false": hits / count for rule, hits in wrong.items()}
 
 
-def study(tables: int, only: str, *, small: bool) -> dict[str, list[dict[str, Any]]]:
-    """Every part that is asked for."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    if only in ("", "singles"):
-        found["singles"] = [single_row(cell, 5 * tables) for cell in singles(small=small)]
-    if only in ("", "tables"):
-        found["tables"] = [table_row(world, tables) for world in worlds(small=small)]
-    if only in ("", "verdicts"):
+# --- the parts, each with its own counts ---
+
+PARTS = "singles", "tables", "verdicts"
+FILE = Path(__file__).parent / "results" / "rule.json"
+
+
+def part(name: str, tables: int, *, small: bool) -> dict[str, Any]:
+    """One of PARTS: its rows, and of how many simulated tables a cell each figure is."""
+    start = time.perf_counter()
+    counts = {"tables": {"tables": tables, "power": max(tables // 2, 1)}}.get(name, {name: 5 * tables})
+    if name == "singles":
+        rows = [single_row(cell, counts[name]) for cell in singles(small=small)]
+    elif name == "tables":
+        rows = [table_row(world, tables) for world in worlds(small=small)]
+    else:
         spreads = product((1, 2, 3, 5, 8), (0.0, 0.015, 0.03, 0.04))
-        found["verdicts"] = [verdict_row(seeds, sd, 5 * tables) for seeds, sd in spreads]
-    return found
+        rows = [verdict_row(seeds, sd, counts[name]) for seeds, sd in spreads]
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.platform(),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__},
+        "small": small and name != "verdicts",
+        "tables_per_cell": counts,
+        "seconds": round(time.perf_counter() - start, 1),
+        "rows": rows,
+    }
 
 
-def show(found: dict[str, list[dict[str, Any]]]) -> None:
-    """Tables for people, shares in percent."""
-    for name, rows in found.items():
-        print(f"\n{name}\n" + "  ".join(rows[0]))
-        for row in rows:
-            print("  ".join(_text(key, value) for key, value in row.items()))
+def stored(path: Path) -> dict[str, dict[str, Any]]:
+    """The parts of a file; none where there is none yet."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))["parts"]) if path.exists() else {}
+
+
+def keep(path: Path, name: str, made: dict[str, Any]) -> None:
+    """Put one part into the file, beside the others that are there."""
+    parts = {**stored(path), name: made}
+    record = {
+        "what": "coverage, family-wise error, power at the stated effect and false verdicts, before and after",
+        "parts": {one: parts[one] for one in PARTS if one in parts},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def show(name: str, rows: list[dict[str, Any]]) -> None:
+    """A table for people, shares in percent."""
+    print(f"\n{name}\n" + "  ".join(rows[0]))
+    for row in rows:
+        print("  ".join(_text(key, value) for key, value in row.items()))
 
 
 def _text(key: str, value: Any) -> str:
@@ -299,28 +333,18 @@ def _text(key: str, value: Any) -> str:
     return f"{100 * value:.1f}" if figure else str(value)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--anew", action="store_true", help="as for the other benchmarks; this one is always made anew")
     parser.add_argument("--tables", type=int, default=400, help="simulated tables per cell")
     parser.add_argument("--small", action="store_true", help="fewer cells: minutes instead of half an hour")
-    parser.add_argument("--only", choices=("", "singles", "tables", "verdicts"), default="")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "rule.json")
-    options = parser.parse_args()
-    start = time.perf_counter()
-    result = study(options.tables, options.only, small=options.small)
-    record = {
-        "what": "coverage, family-wise error, power at the stated effect and false verdicts, before and after",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": platform.platform(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__},
-        "tables_per_cell": options.tables,
-        "seconds": round(time.perf_counter() - start, 1),
-        **result,
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    show(result)
+    parser.add_argument("--only", choices=("", *PARTS), default="", help="the other parts of the file stay")
+    parser.add_argument("--out", type=Path, default=FILE)
+    options = parser.parse_args(arguments)
+    for name in (options.only,) if options.only else PARTS:
+        made = part(name, options.tables, small=options.small)
+        keep(options.out, name, made)
+        show(name, made["rows"])
 
 
 if __name__ == "__main__":

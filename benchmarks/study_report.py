@@ -1,118 +1,34 @@
 """The tables of docs/study.md, from the lines of the sandbox study: `python -m benchmarks study --report`.
 
-GRA and differences over seeds × prompts as everywhere (`cwpo.statistics.shares`, `cwpo.statistics.simultaneous`); a
-setting is shown over the seeds that have it, a difference over the seeds that both have; the intervals of the
-differences of a table hold at once.
+GRA and differences over seeds × prompts as everywhere (`cwpo.statistics.shares`, `cwpo.statistics.simultaneous`), the
+prompts of one task as one; a setting is shown over the seeds that have it, a difference over the seeds that both have;
+the intervals of the differences of a table hold at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from cwpo.statistics.frontier import SeedFrontier, at_kl, matched_difference
-from cwpo.statistics.intervals import Estimate, crossed
+from benchmarks.study_settings import (
+    Lines,
+    Met,
+    Setting,
+    at_its_kl,
+    difference,
+    gap_of,
+    labels_right,
+    matched,
+    setting,
+    tasks,
+)  # fmt: skip
+from cwpo.statistics.intervals import Estimate
 from cwpo.statistics.shares import share
 from cwpo.statistics.simultaneous import Found, Gap, together
 
 PAGE = Path(__file__).parent.parent / "docs" / "study.md"
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
-Lines = Sequence[Mapping[str, Any]]
-Table = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One setting over its seeds: outcomes (seeds, prompts) in [0, 1], and the mean of each figure by seed."""
-
-    key: str  # by which differences know that they share it
-    seeds: tuple[int, ...]
-    outcomes: Table
-    figures: Mapping[str, tuple[float, ...]]
-
-    def mean(self, name: str) -> float | None:
-        values = [value for value in self.figures[name] if value is not None]
-        return float(np.mean(values)) if values else None
-
-    def on(self, seeds: Iterable[int]) -> Table:
-        return self.outcomes[[self.seeds.index(seed) for seed in seeds]]
-
-    def frontier(self, seed: int) -> tuple[float, Table]:
-        place = self.seeds.index(seed)
-        return self.figures["kl"][place], self.outcomes[place]
-
-
-FIGURES = (
-    "kl", "mean_tokens", "ungrammatical", "accuracy_truth", "accuracy_human", "mean_confidence", "pairs", "steps",
-    "align_seconds", "kept", "ess",
-)  # fmt: skip
-
-
-def setting(lines: Lines, **wanted: Any) -> Setting | None:
-    """The runs whose labels are `wanted`, by seed; None when there is none."""
-    mine = {
-        line["seed"]: line for line in lines if all(line["label"].get(name) == value for name, value in wanted.items())
-    }
-    if not mine:
-        return None
-    seeds = tuple(sorted(mine))
-    outcomes = np.array([[int(mark) / 4 for mark in mine[seed]["outcomes"]] for seed in seeds])
-    figures = {name: tuple(mine[seed].get(name) for seed in seeds) for name in FIGURES}
-    return Setting(key=repr(sorted(wanted.items())), seeds=seeds, outcomes=outcomes, figures=figures)
-
-
-def difference(first: Setting | None, second: Setting | None) -> Gap | None:
-    """first − second over the seeds that both have; differences with one setting know that they share it."""
-    if first is None or second is None:
-        return None
-    seeds = [seed for seed in first.seeds if seed in second.seeds]
-    if not seeds:
-        return None
-    cells = pd.DataFrame(first.on(seeds) - second.on(seeds), index=seeds)
-    return Gap(first=first.key, second=second.key, cells=cells)
-
-
-def matched(lines: Lines, first: Mapping[str, Any], second: Mapping[str, Any], betas: Sequence[float]) -> Any:
-    """first − second at the same KL, each a frontier over β, and the seeds of both; None where they do not meet."""
-    curves = [_curves(lines, who, betas) for who in (first, second)]
-    seeds = sorted(set(curves[0]) & set(curves[1]))
-    found = matched_difference([curves[0][s] for s in seeds], [curves[1][s] for s in seeds]) if seeds else None
-    return None if found is None else (found, seeds)
-
-
-def _curves(lines: Lines, who: Mapping[str, Any], betas: Sequence[float]) -> dict[int, SeedFrontier]:
-    knots: dict[int, list[tuple[float, Table]]] = {}
-    for beta in betas:
-        found = setting(lines, **who, beta=beta)
-        for seed in found.seeds if found else ():
-            knots.setdefault(seed, []).append(found.frontier(seed))  # type: ignore[union-attr]
-    return {
-        seed: SeedFrontier(kl=np.array([kl for kl, _ in points]), outcomes=np.array([won for _, won in points]))
-        for seed, points in knots.items()
-        if len(points) == len(betas)
-    }
-
-
-def at_its_kl(moved: Setting | None, knots: Sequence[Setting | None]) -> Gap | None:
-    """`moved` minus the curve through `knots` at the KL of `moved`, over the seeds where the curve reaches it."""
-    if moved is None or any(knot is None for knot in knots):
-        return None
-    gaps: dict[int, Table] = {}
-    for place, seed in enumerate(moved.seeds):
-        points = [knot.frontier(seed) for knot in knots if knot is not None and seed in knot.seeds]
-        kl = moved.figures["kl"][place]
-        if len(points) == len(knots) and min(k for k, _ in points) <= kl <= max(k for k, _ in points):
-            curve = SeedFrontier(kl=np.array([k for k, _ in points]), outcomes=np.array([won for _, won in points]))
-            gaps[seed] = moved.outcomes[place] - at_kl(curve, np.array([kl]))[0]
-    if len(gaps) < 2:
-        return None
-    curve_of = f"curve through {' '.join(knot.key for knot in knots if knot is not None)}"
-    return Gap(first=moved.key, second=curve_of, cells=pd.DataFrame.from_dict(gaps, orient="index"))
-
 
 # Words --------------------------------------------------------------------------------------------------------------
 
@@ -121,7 +37,7 @@ def percent(found: Setting | None) -> str:
     """ "65.1 [62.0, 68.2]", in percent."""
     if found is None:
         return "–"
-    whole = share(found.outcomes)
+    whole = share(found.outcomes, list(tasks().values()))
     return f"{100 * whole.estimate:.1f} [{100 * whole.low:.1f}, {100 * whole.high:.1f}]"
 
 
@@ -251,10 +167,56 @@ def beta_section(lines: Lines) -> Iterator[str]:
         else:
             where, seeds = found
             name = f"{first} − {second} at the same KL, mean over {where.kl_low:.2f} to {where.kl_high:.2f} nats"
-            rows.append((name, Gap(first=first, second=second, cells=pd.DataFrame(where.gaps, index=seeds))))
+            rows.append((name, gap_of(first, second, where.gaps, seeds)))
     yield differences_table(rows)
     if apart:
         yield f"Nothing at the same KL, because no KL is reached by both under every seed: {', '.join(apart)}.\n"
+
+
+def same_kl_section(lines: Lines) -> Iterator[str]:
+    """What the lines hold at equal KL besides whole curves: a setting against another method's curve over β."""
+    from benchmarks.study import BETAS, NOISES
+
+    def of(group: str, **wanted: Any) -> Setting | None:
+        return setting([line for line in lines if line["group"] == group], **wanted)
+
+    def plain(method: str, steps: str = "kept") -> Setting | None:
+        return of("methods", method=method, steps=steps, objective="dpo", noise=NOISES[0])
+
+    def swept(method: str) -> list[Setting | None]:
+        return [of("beta", method=method, beta=beta) for beta in BETAS]
+
+    if not any(swept("weak")):
+        return
+    yield "### The curves of cw and weak at the KL of other settings, dpo\n"
+    others = {"shuffled": plain("shuffled"), "top:30, equal steps": plain("top:30", "pool")}
+    others |= {f"top:30, β {beta:g}": of("beta", method="top:30", beta=beta) for beta in BETAS}
+    pairs = [(method, name, at_its_kl(other, swept(method))) for name, other in others.items()
+             for method in ("cw", "weak")]  # fmt: skip
+    yield from _at_their_kl([(f"{method} − {name}", name, met, True) for method, name, met in pairs])
+    beside = {name: plain(name) for name in ("oracle", "human", "human_100", "ws", "normalised", "soft")}
+    beside |= {f"top {share} %": of("shares", method="top", percent=share) for share in (50, 75)}
+    rest = [(f"{name} − weak", name, at_its_kl(other, swept("weak")), False) for name, other in beside.items()]
+    apart = {"proportional": of("sampling", how="proportional"),
+             **{f"human, β {beta:g}": of("beta", method="human", beta=beta) for beta in BETAS}}  # fmt: skip
+    rest += [(f"cw − {name}", name, at_its_kl(other, swept("cw")), True) for name, other in apart.items()]
+    own = at_its_kl(plain("top:30"), [plain("random:30"), plain("random:30", "pool")])
+    rest.append(("top:30 − random:30 between its own steps and the pool's", "top:30", own, False))
+    yield "What else has a curve beside it:\n"
+    yield from _at_their_kl(rest)
+
+
+def _at_their_kl(rows: Sequence[tuple[str, str, Met | None, bool]]) -> Iterator[str]:
+    """`rows`: name, whose KL, what was met, whether the curve stands first; then which curves do not get there."""
+    known = [
+        (f"{name}, at the KL of {whose}, {met.kl:.2f} nats", met.turned if curve_first else met.gap)
+        for name, whose, met, curve_first in rows
+        if met is not None
+    ]
+    if known:
+        yield differences_table(known)
+    if apart := [name for name, _, met, _ in rows if met is None]:
+        yield f"Nothing at that KL, because the curve reaches it under fewer than two seeds: {', '.join(apart)}.\n"
 
 
 def noise_section(lines: Lines) -> Iterator[str]:
@@ -266,7 +228,7 @@ def noise_section(lines: Lines) -> Iterator[str]:
     yield "### An annotator with noise of its own per pair, dpo\n"
     names = ("weak", "cw", "shuffled", *(f"weak, β {beta:g}" for beta in MATCHING), f"weak, {PASSES} passes",
              f"weak, {MEMBERS} annotators")  # fmt: skip
-    rows, gaps = [], []
+    rows, gaps, level = [], [], []
     for annotator in ANNOTATORS:
         for dropout in DROPOUTS:
             found = {name: setting(mine, annotator=annotator, dropout=dropout, what=name) for name in names}
@@ -277,11 +239,17 @@ def noise_section(lines: Lines) -> Iterator[str]:
             gaps.append((f"cw − weak, {where}", difference(found["cw"], weak)))
             gaps.append((f"cw − shuffled, {where}", difference(found["cw"], found["shuffled"])))
             knots = [weak, *(found[f"weak, β {beta:g}"] for beta in MATCHING)]
-            gaps.append((f"cw − weak at the KL of cw, {where}", at_its_kl(found["cw"], knots)))
+            met = at_its_kl(found["cw"], knots)
+            gaps.append((f"cw − weak at the KL of cw, {where}", met.gap if met else None))
             for many in (f"{PASSES} passes", f"{MEMBERS} annotators"):
-                gaps.append((f"{many} − cw, {where}", difference(found[f"weak, {many}"], found["cw"])))
+                name, more = f"{many} − weak, {where}", found[f"weak, {many}"]
+                gaps.append((f"{many} − cw, {where}", difference(more, found["cw"])))
+                if more is not None:
+                    level.append((name, many, at_its_kl(more, knots), False))
     yield table(("annotator", "accuracy", *names), rows)
     yield differences_table(gaps)
+    yield "Averaged labels against those of one pass or annotator, on the curve of uniform weak labels:\n"
+    yield from _at_their_kl(level)
 
 
 def _with_kl(found: Setting | None) -> str:
@@ -330,15 +298,6 @@ def again_section(lines: Lines) -> Iterator[str]:
         yield f"Labels right, the annotator of ws minus that of weak: {words}.\n"
 
 
-def labels_right(first: Setting | None, second: Setting | None) -> Estimate | None:
-    """By how much more of its labels one annotator gets right, over the seeds that both have; a paired t interval."""
-    if first is None or second is None:
-        return None
-    seeds = [seed for seed in first.seeds if seed in second.seeds]
-    right = [[one.figures["accuracy_truth"][one.seeds.index(seed)] for seed in seeds] for one in (first, second)]
-    return crossed(np.subtract(*right)[None, :], bounds=(-1.0, 1.0)) if seeds else None
-
-
 def pooled_section(lines: Lines) -> Iterator[str]:
     """cw − weak over both sets of seeds: the question of the paper, asked once with everything that is there."""
     rows = []
@@ -353,26 +312,31 @@ def pooled_section(lines: Lines) -> Iterator[str]:
                 ([line for line in lines if line["group"] == "again"], {"how": "all"}),
             )
         ]
-        if all(gap is not None for gap in gaps):
-            cells = pd.concat([gap.cells for gap in gaps if gap is not None])
-            rows.append(
-                (f"cw − weak, {objective}", Gap(first=f"cw {objective}", second=f"weak {objective}", cells=cells))
-            )
+        known = [gap for gap in gaps if gap is not None]
+        if len(known) == len(gaps):
+            cells = pd.concat([gap.cells for gap in known])
+            pooled = gap_of(f"cw {objective}", f"weak {objective}", cells.to_numpy(), list(cells.index))
+            rows.append((f"cw − weak, {objective}", pooled))
     if rows:
         yield "### cw − weak over all sixteen seeds\n"
         yield differences_table(rows)
 
 
 SECTIONS: tuple[Callable[[Lines], Iterator[str]], ...] = (
-    methods_section, shares_section, fractions_section, beta_section, noise_section, sampling_section,
+    methods_section, shares_section, fractions_section, beta_section, same_kl_section, noise_section, sampling_section,
     again_section, pooled_section,
 )  # fmt: skip
+
+
+def body(found: Iterable[Mapping[str, Any]]) -> str:
+    """All tables, as they stand between the markers of docs/study.md."""
+    lines = list(found)
+    return "\n".join(text for section in SECTIONS for text in section(lines))
 
 
 def write(found: Iterable[Mapping[str, Any]]) -> None:
     """Put the tables between the markers of docs/study.md."""
     lines = list(found)
-    body = "\n".join(text for section in SECTIONS for text in section(lines))
     head, rest = PAGE.read_text().split(BEGIN)
-    PAGE.write_text(f"{head}{BEGIN}\n\n{body}\n{END}{rest.split(END)[1]}")
+    PAGE.write_text(f"{head}{BEGIN}\n\n{body(lines)}\n{END}{rest.split(END)[1]}")
     print(f"{PAGE} is up to date: {len(lines)} runs.")

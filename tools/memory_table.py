@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cwpo.models.sizes.fits import CARDS, Way
 from cwpo.stages.kinds import label_of
+from tools.generated import brought
 from workers.plan.fits import StageFit, catalog_fits, gb, judge_fits
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "memory.md"
@@ -65,15 +66,7 @@ def _short(way: Way | None, fit: StageFit) -> str:
 
 def main(write: bool) -> int:
     """1 where the page says something else."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page = f"{before}{BEGIN}\n{table()}\n{END}{after}"
-    if write:
-        PAGE.write_text(page)
-    elif page != PAGE.read_text():
-        print(f"{PAGE} is out of date: python -m tools.memory_table --write")
-        return 1
-    return 0
+    return brought(PAGE, BEGIN, END, table(), write=write, command="python -m tools.memory_table")
 
 
 if __name__ == "__main__":

@@ -11,15 +11,18 @@ from app.components.compare import facts
 from app.components.compare.answer import PER_LINE, _kept
 from app.components.compare.tables import _short_names
 from app.components.frame.address import compact
+from app.components.judging.along import TITLE
+from app.reads import along
+from app.reads import run as run_reads
 from cwpo.compare.gra import DifferenceRow
 from cwpo.report import columns as report_columns
 from cwpo.report.document.meanings import MEANINGS, glossary
 from cwpo.report.judges import columns as judges
 from cwpo.report.labels.spots import SPOTS, TRANSFER
-from cwpo.report.under_table import LOSS_ALONE
+from cwpo.report.under_table import LOSS_ALONE, WIDER
 from db import queries
 from db.models.work import Run
-from tests.app.test_charts import gra_row
+from tests.app.test_charts import ALONG, gra_row
 from tests.app.visits import Computed, ageless, selects, visit, words
 from workers import api
 from workers.cli import main
@@ -111,6 +114,33 @@ def test_settings_that_differ_in_the_objective_alone_come_with_what_is_known_of_
         assert LOSS_ALONE in words(visit("compare", runs=f"{first},{second}"))
     finally:
         _store_config(second, stored)
+
+
+def test_over_optimisation_stands_on_compare_and_on_the_page_of_a_run(
+    computed: Computed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Picture, what it says in words, and the table under both judges; of a run that has the stage."""
+    watched = run_reads.watched
+
+    def with_its_stage(run_id: int) -> run_reads.Watched:
+        found = watched(run_id)
+        return replace(found, stages=[*found.stages, replace(found.stages[-1], slot="along")])
+
+    monkeypatch.setattr(run_reads, "watched", with_its_stage)
+    monkeypatch.setattr(along, "along_of", lambda rows: ALONG)
+    run = str(computed.sweep[0])
+    for screen, params in (("compare", {"runs": run}), ("run", {"run": run})):
+        page = visit(screen, **params)
+        assert TITLE in [chart.proto.alt for chart in page.get("plotly_chart")]
+        said = words(page)
+        assert "No curve's second judge falls so far that its intervals" in said
+        assert "baseline, best of n" in said
+
+
+def test_how_far_intervals_over_several_seeds_hold_stands_under_gra(computed: Computed) -> None:
+    several = tuple(sorted(row.id for row in computed.rows() if row.method == "cw"))
+    assert WIDER in words(visit("compare", runs=compact(several)))
+    assert WIDER not in words(visit("compare", runs=str(several[0])))
 
 
 def _config_stored(run: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from cwpo.report import columns as report_columns
 from cwpo.report.document.meanings import glossary
 from cwpo.report.gra_terms import difference_notes, table_notes, terms_by_setting
 from cwpo.report.sentences import what_the_seed_moved
+from cwpo.report.under_table import held_by_intervals
 from db.records import RunRow
 
 FEW = 15  # settings that a table shows at first
@@ -56,7 +57,7 @@ def _short_names(rows: Sequence[DifferenceRow]) -> list[DifferenceRow]:
 
 
 def show_gra_table(table: Sequence[GraRow], configs: Sequence[RunConfig], most: int) -> None:
-    """One line per setting; under it what the seed moved."""
+    """One line per setting; under it what the seed moved, and how far the intervals are known to hold."""
     columns = report_columns.gra_columns()
     layout.small("GRA and what stands beside it", meanings=glossary(columns, "main"))
     tables.show_report(columns, table[:most], alt="GRA by setting")
@@ -66,9 +67,9 @@ def show_gra_table(table: Sequence[GraRow], configs: Sequence[RunConfig], most: 
         "KL on the policy's own answers; chosen and rejected: mean log-ratio of the training pairs over the last tenth "
         "of alignment. GRA at equal length: what a logistic model of outcome on length difference gives at none."
     )
-    words = [what_the_seed_moved(configs)]
+    words = [what_the_seed_moved(configs), held_by_intervals(row.n_seeds for row in table)]
     words += dict.fromkeys(f"{row.label}: {row.note}." for row in table if row.note)
-    layout.note(" ".join(words))
+    layout.note(" ".join(filter(None, words)))
 
 
 def rows_shown(table: Sequence[GraRow]) -> int:

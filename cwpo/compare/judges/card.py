@@ -92,10 +92,11 @@ def said_of(found: Corrected) -> str:
 
 
 def pooled(cards: Sequence[Card]) -> tuple[float, float]:
-    """q over the seeds of a setting and its standard error; a card that several seeds share counts once."""
+    """q over the seeds of a setting and its standard error; a card that several seeds share counts once. Held-out pairs
+    are chosen by a fixed hash and may be the same for several twins, so that their errors do not average out."""
     own = {(card["q"], card["pairs"], card["q_low"]): card for card in cards}.values()
     errors = [error_of(card["q_low"], card["q_high"]) for card in own]
-    return float(np.mean([card["q"] for card in own])), math.hypot(*errors) / len(errors)
+    return float(np.mean([card["q"] for card in own])), float(np.mean(errors))
 
 
 def oracle_card(data: Mapping[str, Any]) -> Card | None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from cwpo.compare.head_to_head import HeadToHead, head_to_head
 from cwpo.compare.two_judges import gold_table
@@ -115,3 +116,11 @@ def test_different_judges_are_not_mixed() -> None:
     assert (found.reason, found.share, found.is_real) == ("different gold rewards", None, False)
     assert met(scored(1, np.ones(5)), seeds=1).reason == "not scored yet"
     assert met(scored(1, np.ones(5)), scored(4, np.ones(5))).reason == "no seed in common"
+
+
+@pytest.mark.parametrize("wins", [50, 97, 100])
+def test_head_to_head_of_one_seed_has_wilsons_interval(wins: int) -> None:
+    """An interval of t is symmetric: of 97 wins of 100 its lower end lies higher."""
+    found = met(scored(1, np.arange(100) < wins), scored(2, np.full(100, 0.5)), seeds=1)
+    assert (found.share, found.n_seeds) == (pytest.approx(wins / 100), 1)
+    assert (found.low, found.high) == pytest.approx(proportion_confint(wins, 100, method="wilson"), abs=1e-9)

@@ -216,6 +216,17 @@ def test_a_part_that_a_run_does_without_is_a_departure() -> None:
     assert departures(config(model={"lora": None})) == ("model.lora none (r 8, alpha 16, dropout 0.05)",)
 
 
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [("hh", 512), ("hh-harmless", 512), ("hh-helpful", 512), ("tldr", 1024), ("ultrafeedback", 2048)],
+)
+def test_pairs_longer_than_the_papers_limit_are_dropped(name: str, tokens: int) -> None:
+    """Appendix E, of prompt and both responses."""
+    rule = RunConfig.parse(merged(RUN, {"data": {"dataset": name}})).data.length_rule
+    assert rule is not None
+    assert rule.max_tokens == tokens
+
+
 def test_sft_above_7b_takes_the_papers_smaller_steps() -> None:
     """Table 9: 16 per device × 4 accumulation steps, 4 × 4 above 7B."""
     large = {"model": {"policy": "facebook/opt-13b"}}

@@ -8,6 +8,7 @@ from cwpo.config.run import expand
 from cwpo.paper import published
 from cwpo.paper.presets import HUB_CONTROLS, PAPER_PRESETS, PaperPreset, all_presets, presets_of
 from cwpo.paper.protocol import departures
+from tools import departures_table
 
 
 @pytest.mark.parametrize("preset", PAPER_PRESETS.values(), ids=lambda preset: preset.name)
@@ -76,3 +77,18 @@ def test_the_controls_can_be_had_in_the_sandbox_and_with_models_of_a_hub() -> No
         assert {(run.method, run.top_percent) for run in runs} == wanted
         assert len(runs) == len(wanted) * len(preset.seeds)
         assert {run.is_sandbox for run in runs} == {sandbox}
+
+
+def test_the_page_about_methods_has_the_departures_of_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every table has its preset there; poison departs in its rate and kind, the main comparison in nothing."""
+    assert departures_table.main(write=False) == 0, capsys.readouterr().out
+    lines = [line.strip("| ").split(" | ") for line in departures_table.table().splitlines()[2:]]
+    assert [name.strip("`") for name, *_ in lines] == [
+        name for name, preset in PAPER_PRESETS.items() if not preset.sandbox
+    ]
+    labels = {table.label.partition(" · ")[0] for table in published.TABLES.values()}
+    assert {label for _, made_for, _ in lines for label in made_for.split(", ")} == labels
+    words = {name.strip("`"): said for name, _, said in lines}
+    assert words["t1-opt"] == "none"
+    assert words["t25"].count("by chance (harmful pairs with large reward gaps)") == 4
+    assert "data.mix judged on all sources together" in words["t24"]

@@ -3,8 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from benchmarks import rule
 from cwpo.config.run import RunConfig
-from cwpo.report.under_table import LOSS_ALONE, expected_of_losses, late_seeds, under_table
+from cwpo.report.under_table import (
+    LOSS_ALONE,
+    NARROWER,
+    WIDER,
+    expected_of_losses,
+    held_by_intervals,
+    late_seeds,
+    under_table,
+)  # fmt: skip
 
 START = datetime(2026, 1, 1)
 
@@ -68,3 +77,18 @@ def test_what_a_change_of_the_loss_brings_is_said_where_settings_differ_in_the_o
     assert said({"objective": "dpo"}, {"objective": "ipo", "method": "weak"}, {"objective": "dpo", "seed": 2}) == ""
     assert said({"align": {"beta": 0.1}}, {"align": {"beta": 0.5}}) == ""
     assert said() == ""
+
+
+def test_intervals_of_few_and_of_many_seeds_say_how_far_they_hold() -> None:
+    """The figures are those of the stored simulation."""
+    assert held_by_intervals([1, 4, 16]) == ""  # four and sixteen were not simulated
+    assert held_by_intervals([2, 3, 1]) == WIDER
+    assert held_by_intervals([8]) == NARROWER
+    assert held_by_intervals([3, 5]) == f"{WIDER} {NARROWER}"
+    rows = rule.stored(rule.FILE)["singles"]["rows"]
+    few = [100 * row["after_coverage"] for row in rows if row["seeds"] in (2, 3)]
+    assert f"{min(few):.0f} to {max(few):.0f} %" in WIDER
+    low = [row for row in rows if row["seeds"] >= 5 and row["after_coverage"] < 0.93]
+    worst = sorted(100 * row["after_coverage"] for row in low)
+    assert f"{worst[0]:.0f} to {worst[-1]:.0f} %" in NARROWER
+    assert {row["seed_sd"] for row in low} == {0.06}
