@@ -136,6 +136,11 @@ def test_a_list_with_a_pinned_and_a_tagged_run_has_the_columns_that_were_chosen(
     assert list(page.dataframe[0].value)[-2:] == ["tags", "align.beta"]
 
 
+def test_values_of_what_is_called_as_the_column_of_buttons_have_another_heading(empty: None) -> None:
+    api.submit_run(RunConfig())
+    assert list(visit("runs", group="open").dataframe[0].value)[:2] == ["open", "value"]
+
+
 def test_a_run_that_goes_on_says_how_many_of_its_stages_are_done(computed: Computed) -> None:
     row = replace(computed.rows()[0], status="running", stages=13, stages_done=3, current_slot="align")
     (line,) = table.run_lines([row], {}, {})

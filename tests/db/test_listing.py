@@ -58,7 +58,10 @@ def pages(engines: Engines, listing: Listing, limit: int = 4) -> list[Line]:
 
 
 def by_hand(
-    rows: Sequence[dict[str, Any]], line: Callable[[dict[str, Any]], Any], value: Callable[..., Any], *,
+    rows: Sequence[dict[str, Any]],
+    line: Callable[[dict[str, Any]], Any],
+    value: Callable[..., Any],
+    *,
     descending: bool,
 ) -> list[Any]:
     """Lines by the value of their runs, those without last; of equal ones the newest first, or last."""
