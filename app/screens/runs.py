@@ -48,10 +48,11 @@ def page() -> None:
 def _nothing(view: RunsView) -> None:
     if all(not getattr(view, name) for name in RUN_DEFAULTS):
         layout.empty_state(
-            "A small model learns from a few human labels, labels the remaining pairs and says how sure it is of each: "
-            "a confidence C from 0 to 1. A larger model is then aligned with every pair weighted by its C. Whether "
-            "that beats human labels alone, or weak labels without weights, is measured by GRA, gold reward accuracy: "
-            "how often a gold reward model prefers the aligned model's answer to the answer from before. "
+            "CW-PO, confidence-weighted preference optimization: a small model learns from a few human labels, labels "
+            "the remaining pairs and says how sure it is of each: a confidence C from 0 to 1. A larger model is then "
+            "aligned with every pair weighted by its C. Whether that beats human labels alone, or weak labels without "
+            "weights, is measured by GRA, gold reward accuracy: how often a gold reward model prefers the aligned "
+            "model's answer to the answer from before. "
             "Your runs will be listed here with their GRA and its interval over seeds.",
             "Set up the first comparison",
             "screens/new_run.py",

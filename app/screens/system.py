@@ -4,6 +4,7 @@ import streamlit as st
 
 from app.components.frame import layout, tables
 from app.components.frame.export import show_tables
+from app.components.system.deleted import show_deleted
 from app.components.system.leftovers import show_leftovers
 from app.components.system.machine import show_active, show_disk, show_ended, show_queue, show_services, show_workers
 from app.components.system.messages import show_messages
@@ -18,6 +19,7 @@ REFRESH = "5s"
 def page() -> None:
     layout.heading("System", "workers, queue, services and disk of this installation")
     layout.fragment(_live, run_every=REFRESH)()
+    show_deleted()
     show_people()
 
 

@@ -14,7 +14,15 @@ from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, met
 from db.queries.examples import annotations, count_matching, get_annotation, has_spread
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
 from db.queries.people.drafts import get_draft, list_drafts, runs_like
-from db.queries.people.keeping import all_tags, kept_runs, notes_of, queue_paused, queued_runs, tags_of
+from db.queries.people.keeping import (
+    all_tags,
+    deleted_lately,
+    kept_runs,
+    notes_of,
+    queue_paused,
+    queued_runs,
+    tags_of,
+)
 from db.queries.people.labeled import count_labeled, labeled_pairs
 from db.queries.people.log import audit_events, audit_page, check_audit
 from db.queries.people.recipes import recipes
@@ -78,6 +86,7 @@ __all__ = [
     "count_labeled",
     "count_matching",
     "database_health",
+    "deleted_lately",
     "ended_lately",
     "evaluations",
     "final_metrics",

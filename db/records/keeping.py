@@ -69,6 +69,19 @@ class QueuePage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LatelyDeleted:
+    """A deleted run that can still be brought back."""
+
+    id: int
+    name: str
+    method_label: str
+    objective: str
+    seed: int
+    owner: str | None
+    deleted_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndedRun:
     """A run that ended, with what a message about it says."""
 

@@ -10,8 +10,12 @@ from streamlit.testing.v1 import AppTest
 
 from app.components.frame.address import MOST_IDS
 from app.components.runs import columns, table, ticks
-from db.records.listing import EACH_RUN, NEWEST, SETTING, Figure
+from app.components.runs.controls import COLUMNS
+from cwpo.config.run import RunConfig
+from db.records.listing import EACH_RUN, NEWEST, SETTING, Figure, Line
 from tests.app.visits import Computed, visit, words
+from workers import api
+from workers.api import keeping
 
 LINES = [[1, 2], [3], [4, 5, 6], [7]]
 ROWS = st.sets(st.integers(0, len(LINES) - 1))
@@ -95,6 +99,46 @@ def test_a_cell_says_what_all_runs_share_or_their_mean(key: str, mean: float, lo
 def test_no_two_columns_of_a_list_have_one_heading() -> None:
     shown = columns.chosen("", ("gra", "evaluation:gra", "kl", "evaluation:kl", "name", "align.beta", "align.beta"))
     assert [one.key for one in shown] == ["setting", "gra", "kl", "name", "align.beta"]
+
+
+def test_under_a_value_of_a_field_only_what_its_line_says_is_a_column() -> None:
+    """A value has the runs of many names, models and owners."""
+    line = Line(
+        key="cw", value="cw", newest=1, run_ids=(1,), statuses={"done": 1}, seeds=(0,), settings=1, rows=(), figures={}
+    )
+    (shown,) = table.value_lines([line], {}, {})
+    offered = columns.offered(["name", "align.beta"], "method")
+    assert {columns.column(key).label for key in offered} - {"align.beta"} == set(shown.cells)
+    assert [one.key for one in columns.chosen("method", ("name", "gra", "updated"))] == ["setting", "gra"]
+    assert columns.chosen("method", ("owner",)) == columns.chosen("method", ())
+    for group in (SETTING, EACH_RUN):
+        assert set(columns.BUILT_IN) <= set(columns.offered([], group))
+        assert [one.key for one in columns.chosen(group, ("owner",))] == ["setting", "owner"]
+
+
+@pytest.mark.parametrize("group", ["", EACH_RUN, "method"])
+def test_a_list_with_a_pinned_and_a_tagged_run_has_the_columns_that_were_chosen(group: str, empty: None) -> None:
+    """As addresses and views of before name them; what has the name of the buttons' column is none."""
+    pinned, tagged, _ = (api.submit_run(RunConfig.parse({"method": one})).run_id for one in ("weak", "human", "cw"))
+    keeping.pin([pinned])
+    keeping.tag([tagged], "later")
+    page = visit("runs", group=group, sort="tags", columns="gra,tags,open")
+    found = page.dataframe[0].value
+    assert list(found)[2:] == ["GRA, %", "tags"]
+    assert list(found["tags"]) == ["pinned", "later", ""]
+    turned = visit("runs", group=group, sort="-tags", columns="tags").dataframe[0].value
+    assert list(turned["tags"]) == ["later", "pinned", ""]
+    assert list(visit("runs", group=group, columns="gra").dataframe[0].value)[2:] == ["GRA, %"]
+    page = visit("runs", group=group)
+    assert list(page.dataframe[0].value)[-1] == "tags"  # usual, where anything stands in it
+    page.multiselect(key=COLUMNS).select("align.beta").run()
+    assert not page.exception
+    assert list(page.dataframe[0].value)[-2:] == ["tags", "align.beta"]
+
+
+def test_values_of_what_is_called_as_the_column_of_buttons_have_another_heading(empty: None) -> None:
+    api.submit_run(RunConfig())
+    assert list(visit("runs", group="open").dataframe[0].value)[:2] == ["open", "value"]
 
 
 def test_a_run_that_goes_on_says_how_many_of_its_stages_are_done(computed: Computed) -> None:

@@ -1,5 +1,7 @@
 """What is said on every page once: GRA in full, each column, symbol and method with its meaning."""
 
+import ast
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,10 +9,13 @@ import pytest
 
 from app.components.annotators.cards import MEANINGS, RIVAL
 from app.components.frame.address import compact
-from app.components.runs.columns import BUILT_IN
+from app.components.runs.columns import BUILT_IN, OPEN
 from cwpo.config import catalog
+from cwpo.config.run import RunConfig
 from cwpo.report.document.meanings import CONFIDENCE_IN_WORDS, GRA_IN_WORDS
+from tests.app.test_widget_rules import APP, calls
 from tests.app.visits import Computed, visit, words
+from workers import api
 
 WITH_GRA: dict[str, Callable[[Computed], dict[str, str]]] = {
     "runs": lambda computed: {},
@@ -22,7 +27,12 @@ WITH_GRA: dict[str, Callable[[Computed], dict[str, str]]] = {
 
 def test_an_empty_list_says_what_is_compared_and_what_it_is_measured_by(empty: None) -> None:
     said = words(visit("runs"))
-    for needed in ("a confidence C from 0 to 1", "every pair weighted by its C", "GRA, gold reward accuracy"):
+    for needed in (
+        "CW-PO, confidence-weighted preference optimization",
+        "a confidence C from 0 to 1",
+        "every pair weighted by its C",
+        "GRA, gold reward accuracy",
+    ):
         assert needed in said
 
 
@@ -58,6 +68,32 @@ def test_every_method_and_objective_is_one_line_of_help_on_the_form(empty: None)
 
 def test_every_column_of_the_list_has_its_meaning() -> None:
     assert [key for key, column in BUILT_IN.items() if not column.help] == []
+
+
+GRIDS = {  # by the file that draws them: pages and what they are asked for
+    "components/runs/grid.py": [
+        ("runs", {"columns": ",".join((*BUILT_IN, "align.beta", "evaluation:mean_tokens", "seconds"))}),
+        ("runs", {}),
+        ("runs", {"group": "none"}),
+        ("runs", {"group": "method", "columns": "gra,align.beta"}),
+    ],
+    "components/system/queue_panel.py": [("system", {})],
+}
+
+
+def test_every_heading_of_every_grid_says_what_stands_below_it(empty: None) -> None:
+    api.submit_run(RunConfig(name="one"))
+    for screen, params in (page for pages in GRIDS.values() for page in pages):
+        (grid,) = visit(screen, **params).dataframe
+        configured = json.loads(grid.proto.columns)
+        assert set(grid.value.columns) <= set(configured)
+        bare = [name for name in grid.value.columns if name != OPEN and not configured[name].get("help")]
+        assert bare == [], (screen, params)
+
+
+def test_no_other_file_draws_a_grid() -> None:
+    drawn = {path for path, call in calls() if ast.unparse(call.func).endswith("st.dataframe")}
+    assert {path.relative_to(APP).as_posix() for path in drawn} == set(GRIDS)
 
 
 # Tables whose headings say it themselves.

@@ -105,6 +105,35 @@ def test_live_runs_are_not_archived_with_the_others(database: Engines) -> None:
     assert listed(database) == [live, done]
 
 
+def test_the_queue_is_read_from_any_place_in_it(database: Engines) -> None:
+    ids = [submit(database, "data").run_id for _ in range(5)]
+    with read_scope(database) as session:
+        middle, behind = (queries.queued_runs(session, limit=2, skip=skip) for skip in (2, 9))
+    assert ([(row.place, row.id) for row in middle.rows], middle.total) == ([(3, ids[2]), (4, ids[3])], 5)
+    assert (behind.rows, behind.total) == ((), 5)
+
+
+def test_deleted_runs_are_found_until_they_are_removed(database: Engines) -> None:
+    first, second, third = (submit(database, "data").run_id for _ in range(3))
+    work_off(database, add_worker(database))
+
+    def found() -> list[int]:
+        with read_scope(database) as session:
+            return [run.id for run in queries.deleted_lately(session)]
+
+    assert found() == []
+    with session_scope(database) as session:
+        removal.hide(session, [first, second, third])
+        for minutes, run in enumerate((second, first, third)):
+            ago = now(session) - timedelta(minutes=minutes)
+            session.execute(update(Run).where(Run.id == run).values(deleted_at=ago))
+    assert found() == [second, first, third]
+    with session_scope(database) as session:
+        removal.show(session, [first])
+        assert removal.remove(session, third, -60) is not None
+    assert found() == [second]
+
+
 def test_a_deleted_run_is_nowhere_and_comes_back_whole(database: Engines) -> None:
     run = submit(database).run_id
     worker = add_worker(database)

@@ -14,6 +14,7 @@ from db.queries.people import listing as queries
 from db.records import RunFilters
 from db.records.listing import EACH_RUN, SETTING, Line, LinePage, Listing, Place
 from db.repositories import stages
+from db.repositories.keeping import marks
 from db.repositories.lists import saved_views
 from tests.db.make import add_worker, claim, new_run, publish, submit, work_off
 from tests.db.test_queries import counted
@@ -56,18 +57,35 @@ def pages(engines: Engines, listing: Listing, limit: int = 4) -> list[Line]:
         assert after == page.next
 
 
-def by_hand(rows: Sequence[dict[str, Any]], line: Callable[[dict[str, Any]], Any], *, descending: bool) -> list[Any]:
-    """Lines by the mean of their β, those without last; of equal ones the newest first, or last."""
+def by_hand(
+    rows: Sequence[dict[str, Any]],
+    line: Callable[[dict[str, Any]], Any],
+    value: Callable[..., Any],
+    *,
+    descending: bool,
+) -> list[Any]:
+    """Lines by the value of their runs, those without last; of equal ones the newest first, or last."""
     groups: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(line(row), []).append(row)
 
     def key(members: list[dict[str, Any]]) -> tuple[Any, ...]:
-        known = [row["beta"] for row in members if row["beta"] is not None]
-        here = bool(known) if descending else not known
-        return here, round(sum(known) / len(known), 9) if known else 0, max(row["id"] for row in members)
+        known, *values = value(members)
+        return known if descending else not known, *values, max(row["id"] for row in members)
 
     return sorted(groups, key=lambda name: key(groups[name]), reverse=descending)
+
+
+def mean_beta(members: list[dict[str, Any]]) -> tuple[bool, float]:
+    known = [row["beta"] for row in members if row["beta"] is not None]
+    return bool(known), round(sum(known) / len(known), 9) if known else 0
+
+
+GROUPINGS: tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...] = (
+    (SETTING, lambda row: row["setting"]),
+    (EACH_RUN, lambda row: str(row["id"])),
+    ("align.steps", lambda row: "pool" if int(row["setting"], 16) % 2 else ""),
+)
 
 
 @pytest.mark.parametrize("descending", [True, False])
@@ -75,13 +93,32 @@ def test_lines_of_any_grouping_come_in_the_order_of_a_field(
     filled: tuple[Engines, list[dict[str, Any]]], descending: bool
 ) -> None:
     engines, rows = filled
-    for grouping, line in (
-        (SETTING, lambda row: row["setting"]),
-        (EACH_RUN, lambda row: str(row["id"])),
-        ("align.steps", lambda row: "pool" if int(row["setting"], 16) % 2 else ""),
-    ):
+    for grouping, line in GROUPINGS:
         listing = Listing(grouping=grouping, order="align.beta", descending=descending)
-        assert [one.key for one in pages(engines, listing)] == by_hand(rows, line, descending=descending)
+        assert [one.key for one in pages(engines, listing)] == by_hand(rows, line, mean_beta, descending=descending)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_pinned_lines_come_before_tagged_ones_and_these_by_their_first_tag(
+    filled: tuple[Engines, list[dict[str, Any]]], descending: bool
+) -> None:
+    """The other way round with the order turned; lines without either are last both times."""
+    engines, rows = filled
+    ids = [row["id"] for row in rows]
+    pinned, given = {ids[2], ids[9]}, {"bad": ids[4:8], "again": [ids[7], ids[9], ids[20]], "c": ids[19:22]}
+    with session_scope(engines) as session:
+        marks.pin(session, pinned)
+        for word, those in given.items():
+            marks.tag(session, those, word)
+
+    def put(members: list[dict[str, Any]]) -> tuple[bool, int, str]:
+        mine = {row["id"] for row in members}
+        words = sorted(word for word, those in given.items() if mine & set(those))
+        return bool(mine & pinned or words), int(bool(words) and not mine & pinned), words[0] if words else ""
+
+    for grouping, line in GROUPINGS:
+        listing = Listing(grouping=grouping, order="tags", descending=descending)
+        assert [one.key for one in pages(engines, listing)] == by_hand(rows, line, put, descending=descending)
 
 
 @pytest.mark.parametrize("descending", [True, False])

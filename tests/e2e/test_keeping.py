@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
@@ -15,6 +16,7 @@ from tests.e2e.again import take_effect
 from tests.e2e.test_dashboard import go, ready
 from tests.e2e.test_journeys import LINE, TICK, grid_with
 from workers import api
+from workers.api import keeping
 from workers.machine.database import reading, writing
 from workers.queue import lease
 
@@ -62,53 +64,59 @@ def finished(seed: int, **over: object) -> int:
 
 
 def test_ticked_runs_are_marked_put_away_and_brought_back(stranger: Page, desk: str) -> None:
-    """Tag, name, note, pin, archive and delete from the list, each with its way back."""
-    run = finished(1, name="first")
+    """Tag, name, note, pin, archive and delete two runs from the list; each gets back what it had."""
+    runs = a, b = finished(1, name="first", method="weak"), finished(2)
+    them = f"Runs {a} and {b}"
+    keeping.note([a], "older")
+    before = [kept(run) for run in runs]
     page = stranger
     page.goto(desk)
     ready(page, "Runs")
-    tick(page, 1)
-    says(page, "1 run ticked")
+    tick(page, 1, 2)
+    says(page, "2 runs ticked")
     press(page, "Tag")
     page.get_by_role("combobox", name="Tags").fill("for the paper")
     page.keyboard.press("Enter")
-    says(page, f"Run {run} tagged “for the paper”.")
+    says(page, f"{them} tagged “for the paper”.")
     look(page, "tagged")
     page.keyboard.press("Escape")
     press(page, "Pin")
-    says(page, f"Run {run} pinned.")
+    says(page, f"{them} pinned.")
     press(page, "Rename")
+    says(page, "Their names differ")
     page.get_by_role("textbox", name="Name", exact=True).fill("second")
     page.locator("[class*=st-key-bulk_name] button").click()
-    says(page, f"Run {run} is called “second”.")
+    says(page, f"{them} are called “second”.")
+    assert [run.name for run in map(kept, runs) if run is not None] == ["second", "second"]
     page.keyboard.press("Escape")
+    press(page, "Undo")
+    says(page, f"{them}: the name is as before.")
     press(page, "Note")
     page.get_by_role("textbox", name="Note", exact=True).fill(HOSTILE)
     press(page, "Save note")
-    says(page, f"Run {run} has its note.")
+    says(page, f"{them} have the note.")
     page.keyboard.press("Escape")
-    marked = kept(run)
-    assert marked is not None
-    assert (marked.name, marked.pinned, marked.tags, marked.note) == ("second", True, ("for the paper",), HOSTILE)
+    marked = [replace(run, pinned=True, tags=("for the paper",)) for run in before if run is not None]
+    assert [kept(run) for run in runs] == [replace(run, note=HOSTILE) for run in marked]
     press(page, "Undo")
     says(page, "the note is as before")
     look(page, "undone")
-    assert kept(run) == KeptRun(**{**marked.__dict__, "note": ""})
+    assert [kept(run) for run in runs] == marked
     press(page, "Archive")
-    says(page, f"Run {run} archived.")
+    says(page, f"{them} archived.")
     press(page, "Undo")
-    says(page, f"Run {run} restored.")
-    says(page, "1 run ticked")  # still
+    says(page, f"{them} restored.")
+    says(page, "2 runs ticked")  # still
     press(page, "Delete…")
     says(page, "Undo brings everything back for ten minutes.")
     look(page, "delete")
-    press(page, "Delete")
-    says(page, f"Run {run} deleted.")
-    assert kept(run) is None
+    press(page, "Delete 2 runs")
+    says(page, f"{them} deleted.")
+    assert [kept(run) for run in runs] == [None, None]
     look(page, "deleted")
     press(page, "Undo")
-    says(page, f"Run {run} brought back.")
-    assert kept(run) == KeptRun(**{**marked.__dict__, "note": ""})
+    says(page, f"{them} brought back.")
+    assert [kept(run) for run in runs] == marked
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
 
 

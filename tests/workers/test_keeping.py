@@ -36,13 +36,14 @@ def test_every_command_is_taken_back(workplace: Workplace) -> None:
     keeping.cancel([b])
     keeping.tag([a], "mine")
     keeping.note([a], "first")
+    keeping.rename([a], "one of two")
     start = kept(a, b)
     for command in (
         lambda: keeping.tag([a, b], "mine"),
         lambda: keeping.untag([a, b], "mine"),
         lambda: keeping.retag([a, b], ["x", "y"], ["mine"]),
         lambda: keeping.note([a, b], "other"),
-        lambda: keeping.rename(a, "other"),
+        lambda: keeping.rename([a, b], "other"),
         lambda: keeping.pin([a, b]),
         lambda: keeping.archive([b]),
         lambda: keeping.delete([b]),
@@ -104,6 +105,25 @@ def test_a_deleted_run_comes_back_whole_and_is_removed_with_its_files_later(work
     assert late.undo is not None
     assert keeping.undo(late.undo) == f"No run brought back. Run {goes} was removed for good meanwhile."
     assert workplace.run(stays).status == "queued"
+
+
+def test_a_deleted_run_is_brought_back_by_whoever_finds_it(workplace: Workplace) -> None:
+    """Nothing of the session that deleted it is needed, and what that one does later is told as it is."""
+    a, b = submitted(workplace, 2)
+    keeping.cancel([a, b])
+    start = kept(a, b)
+    deleted = keeping.delete([a, b])
+    with reading() as session:
+        assert [run.id for run in queries.deleted_lately(session)] == [b, a]
+    assert keeping.undelete([a]).said == f"Run {a} brought back."
+    assert deleted.undo is not None
+    assert keeping.undo(deleted.undo) == f"Run {b} brought back. Run {a} is there already."
+    assert kept(a, b) == start
+    keeping.delete([a, b])
+    assert remove_deleted(seconds=0) == 2
+    assert keeping.undelete([a, b]).said == f"No run brought back. Runs {a} and {b} were removed for good meanwhile."
+    with reading() as session:
+        assert queries.deleted_lately(session) == []
 
 
 def test_the_queue_is_shown_moved_and_paused_from_a_terminal(

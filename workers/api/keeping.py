@@ -45,6 +45,7 @@ __all__ = [
     "retag",
     "retry",
     "tag",
+    "undelete",
     "undo",
     "unpin",
     "untag",
@@ -122,17 +123,24 @@ def note(run_ids: Collection[int], text: str) -> Done:
 
 @needs(Role.RUNNER)
 @patience.patient()
-def rename(run_id: int, name: str) -> Done:
-    """Give a run another name."""
-    with writing() as session:
-        check_mine(session, [run_id])
-        before = marks.rename(session, {run_id: name})
+def rename(run_ids: Collection[int], name: str) -> Done:
+    """Give runs another name, the same to all; an empty one takes it away."""
+    with _changing(run_ids) as (session, ids, refused):
+        before = marks.rename(session, dict.fromkeys(ids, name))
         if before:
-            record(session, runs_of(before), before={"name": before[run_id]}, after={"name": name})
+            record(session, runs_of(before), before={"name": _were(before)}, after={"name": name})
         else:
             nothing()
-    what = f"is called “{' '.join(name.split())}”" if name.strip() else "has no name any more"
-    return said(tuple(before), what, undo=Undo(command="rename", values=before))
+    word = " ".join(name.split())
+    one, many = f"is called “{word}”", f"are called “{word}”"
+    if not word:
+        one, many = "has no name any more", "have no name any more"
+    return said(tuple(sorted(before)), one, refused, many=many, undo=Undo(command="rename", values=before))
+
+
+def _were(before: Mapping[int, str]) -> Any:
+    """What all of these runs had, or what each had."""
+    return next(iter(before.values())) if len(set(before.values())) == 1 else before
 
 
 @needs(Role.RUNNER)
@@ -187,6 +195,12 @@ def delete(run_ids: Collection[int]) -> Done:
         stay = live_stay(others(session, ids, changed), "deleted")
         _told(session, changed)
     return said(changed, "deleted", [*stay, *refused], undo=back("undelete", changed))
+
+
+@needs(Role.RUNNER)
+def undelete(run_ids: Collection[int]) -> Done:
+    """Bring deleted runs back whole, whoever looks for them and whenever, until they are removed for good."""
+    return _bring_back(run_ids)
 
 
 @reads
@@ -305,13 +319,21 @@ def undo(way_back: Undo) -> str:
 
 
 @patience.patient()
-def _undelete(values: Values) -> str:
-    with _changing(values) as (session, ids, refused):
-        there = removal.show(session, ids)
-        _told(session, there, command="undelete")
-    gone = sorted(set(ids) - set(there))
-    late = f" {named(gone)} was removed for good meanwhile." if gone else ""
-    return " ".join([f"{named(there)} brought back.{late}", *refused])
+def _bring_back(run_ids: Collection[int], **told: Any) -> Done:
+    """`told`: what the log says besides."""
+    with _changing(run_ids) as (session, ids, refused):
+        back_again = removal.show(session, ids)
+        rest = sorted(set(ids) - set(back_again))
+        there = set(marks.known(session, rest))
+        gone = [run_id for run_id in rest if run_id not in there]
+        _told(session, back_again, **told)
+    here = [f"{named(there)} {_form(there, 'is', 'are')} there already."] if there else []
+    late = [f"{named(gone)} {_form(gone, 'was', 'were')} removed for good meanwhile."] if gone else []
+    return Done(sentence=f"{named(back_again)} brought back.", run_ids=back_again, refused=(*here, *late, *refused))
+
+
+def _form(run_ids: Collection[int], one: str, many: str) -> str:
+    return one if len(run_ids) == 1 else many
 
 
 @patience.patient()
@@ -351,8 +373,8 @@ _BACK: Mapping[str, Callable[[Values], str]] = {
     "note": _write("note", marks.note, "{0}: the note is as before."),
     "rename": _write("rename", marks.rename, "{0}: the name is as before."),
     "pin": _again(pin), "unpin": _again(unpin), "archive": _again(archive), "restore": _again(restore),
-    "undelete": _undelete, "retry": _again(retry), "cancel": _again(cancel), "pause": _again(pause),
-    "resume": _again(resume),
+    "undelete": lambda values: _bring_back(values, command="undelete").said,
+    "retry": _again(retry), "cancel": _again(cancel), "pause": _again(pause), "resume": _again(resume),
     "pause_queue": lambda _: pause_queue().said, "resume_queue": lambda _: resume_queue().said,
     "priorities": _write("priorities", queue.set_priorities, "{0}: back in the old place."),
 }  # fmt: skip

@@ -16,6 +16,8 @@ def ask_deletion(runs: Sequence[KeptRun], place: str) -> bool:
     """Say what deleting these runs means; whether the button is pressed."""
     finished = [run for run in runs if run.status not in LIVE]
     st.text(loss_sentence(keeping.loss([run.id for run in finished]), len(finished)), width=320)
+    if finished:
+        st.caption("After a reload, and for others, the way back is on System: Deleted lately.")
     if len(finished) < len(runs):
         st.caption(untrusted.label(f"{counted(len(runs) - len(finished), 'run')} still live: cancel first to delete."))
     name = "Delete" if len(finished) < 2 else f"Delete {counted(len(finished), 'run')}"

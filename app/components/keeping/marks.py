@@ -42,25 +42,37 @@ def edit_tags(runs: Sequence[KeptRun], place: str, why: str = "") -> None:
     key = f"{place}_tags_{_place_of(runs)}_{hash(tuple(common))}"
     st.multiselect(
         "Tags", [*dict.fromkeys([*common, *known])], default=common, key=key, accept_new_options=True,
-        on_change=_retag, args=(key, tuple(run.id for run in runs), tuple(common)), format_func=untrusted.plain,
+        on_change=_retag, args=(key, _ids(runs), tuple(common)), format_func=untrusted.plain,
         placeholder="Type a tag and press Enter", wrap=True, disabled=bool(why),
         help=why or "Tags are words of yours to find runs by; the list of runs can be filtered by them.",
     )  # fmt: skip
 
 
-def edit_note(run: KeptRun, place: str, why: str = "") -> None:
-    """Anything about one run; it is kept as it is written."""
-    key = f"{place}_note_{run.id}_{hash(run.note)}"
-    st.text_area("Note", value=run.note, key=key, height=160, placeholder="What was tried here, and what came of it?",
+def edit_note(runs: Sequence[KeptRun], place: str, why: str = "") -> None:
+    """Anything about these runs; it is kept as it is written, and once for each of them."""
+    now, differ = _common([run.note for run in runs])
+    key = f"{place}_note_{_place_of(runs)}_{hash((now, differ))}"
+    st.text_area("Note", value=now, key=key, height=160, placeholder="What was tried here, and what came of it?",
                  disabled=bool(why), help=why or None)  # fmt: skip
-    st.button("Save note", key=f"{key}_save", on_click=_note, args=(key, run.id), disabled=bool(why))
+    if differ:
+        st.caption("Their notes differ: what is saved here replaces them.")
+    st.button("Save note", key=f"{key}_save", on_click=_note, args=(key, _ids(runs)), disabled=bool(why))
 
 
-def edit_name(run: KeptRun, place: str, why: str = "") -> None:
-    """Another name for one run."""
-    key = f"{place}_name_{run.id}_{hash(run.name)}"
-    st.text_input("Name", value=run.name, key=key, max_chars=200, disabled=bool(why), help=why or None)
-    st.button("Rename", key=f"{key}_save", on_click=_rename, args=(key, run.id), disabled=bool(why))
+def edit_name(runs: Sequence[KeptRun], place: str, why: str = "") -> None:
+    """Another name for these runs."""
+    now, differ = _common([run.name for run in runs])
+    key = f"{place}_name_{_place_of(runs)}_{hash((now, differ))}"
+    st.text_input("Name", value=now, key=key, max_chars=200, disabled=bool(why), help=why or None)
+    if differ:
+        st.caption("Their names differ: the one that is given here replaces them.")
+    st.button("Rename", key=f"{key}_save", on_click=_rename, args=(key, _ids(runs)), disabled=bool(why))
+
+
+def _common(texts: Sequence[str]) -> tuple[str, bool]:
+    """What all of them say, nothing where they differ; whether they do."""
+    differ = len(set(texts)) > 1
+    return "" if differ else texts[0], differ
 
 
 def _retag(key: str, run_ids: tuple[int, ...], before: tuple[str, ...]) -> None:
@@ -71,13 +83,17 @@ def _retag(key: str, run_ids: tuple[int, ...], before: tuple[str, ...]) -> None:
         st.session_state.pop(key, None)  # a tag that could not be kept is not shown as if it were
 
 
-def _note(key: str, run_id: int) -> None:
-    act(lambda: keeping.note([run_id], st.session_state[key]))
+def _note(key: str, run_ids: tuple[int, ...]) -> None:
+    act(lambda: keeping.note(run_ids, st.session_state[key]))
 
 
-def _rename(key: str, run_id: int) -> None:
-    act(lambda: keeping.rename(run_id, st.session_state[key]))
+def _rename(key: str, run_ids: tuple[int, ...]) -> None:
+    act(lambda: keeping.rename(run_ids, st.session_state[key]))
+
+
+def _ids(runs: Sequence[KeptRun]) -> tuple[int, ...]:
+    return tuple(run.id for run in runs)
 
 
 def _place_of(runs: Sequence[KeptRun]) -> int:
-    return hash(tuple(run.id for run in runs))
+    return hash(_ids(runs))

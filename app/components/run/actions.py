@@ -57,13 +57,13 @@ def _written(run: KeptRun, why: str) -> None:
             with tags:
                 edit_tags([run], PLACE, why)
         with st.popover("Note", type="tertiary", key="run_note"):
-            edit_note(run, PLACE, why)
+            edit_note([run], PLACE, why)
     show_note(run)
 
 
 def _more(run: RunRecord, one: KeptRun, live: bool, why: str) -> None:
     with st.popover("More", key="run_more"):
-        edit_name(one, PLACE, why)
+        edit_name([one], PLACE, why)
         with st.container(horizontal=True):
             _verb("Unpin" if one.pinned else "Pin", keeping.unpin if one.pinned else keeping.pin, run.id, reason=why)
             if live:

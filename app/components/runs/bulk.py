@@ -33,17 +33,11 @@ def show_bulk(runs: Sequence[KeptRun], *, paused: bool) -> None:
 
 
 def _marks(runs: Sequence[KeptRun]) -> None:
-    tags = st.popover("Tag", key="bulk_tag", on_change="rerun")
-    if tags.open:
-        with tags:
-            edit_tags(runs, PLACE)
-    one = len(runs) == 1
-    for label, edit in (("Rename", edit_name), ("Note", edit_note)):
-        help_text = None if one else "For one run: tick a single one."
-        form = st.popover(label, disabled=not one, help=help_text, key=f"bulk_{label.lower()}", on_change="rerun")
-        if one and form.open:
+    for label, edit in (("Tag", edit_tags), ("Rename", edit_name), ("Note", edit_note)):
+        form = st.popover(label, key=f"bulk_{label.lower()}", on_change="rerun")
+        if form.open:
             with form:
-                edit(runs[0], PLACE)
+                edit(runs, PLACE)
 
 
 def _switches(runs: Sequence[KeptRun]) -> None:

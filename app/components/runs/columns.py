@@ -27,6 +27,7 @@ def _column(key: str, width: int, order: str = "", label: str = "", **more: obje
     return Column(key=key, label=label or key, width=width, order=order or key, **more)  # type: ignore[arg-type]
 
 
+OPEN = "open"  # the heading over the buttons of lines, which no other column has
 GRA, KL = "evaluation:gra", "evaluation:kl"
 BUILT_IN: Mapping[str, Column] = {
     one.key: one
@@ -56,14 +57,19 @@ BUILT_IN: Mapping[str, Column] = {
         _column("models", 98, help="Weak annotator and strong policy."),
         _column("data", 92, help="Dataset, and the share of its pairs whose human labels are used."),
         _column("owner", 92, help="Who queued it; a dash where everybody may change it who may queue runs."),
+        _column(
+            "tags", 96,
+            help="What people put on its runs: a pin, and tags. In its order, pinned lines come before tagged ones.",
+        ),
     )
 }  # fmt: skip
 USUAL: Mapping[str, tuple[str, ...]] = {
     SETTING: tuple(key for key in BUILT_IN if key != "owner"),
-    EACH_RUN: ("setting", "gra", "status", "interval", "kl", "name", "runs", "updated", "models", "data"),
+    EACH_RUN: ("setting", "gra", "status", "interval", "kl", "name", "runs", "updated", "models", "data", "tags"),
 }
 SHARED = ("models", "data")  # usual only where the lines differ in them
-USUAL_OF_VALUES = ("setting", "gra", "interval", "status", "seeds", "kl", "runs")
+USUAL_OF_VALUES = ("setting", "gra", "interval", "status", "seeds", "kl", "runs", "tags")
+OF_RUNS = tuple(key for key in BUILT_IN if key not in USUAL_OF_VALUES)  # of which a value of a field has too many
 SHORT: Mapping[str, str] = {
     GRA: "GRA",
     KL: "KL",
@@ -98,18 +104,26 @@ def is_figure(key: str) -> bool:
 
 
 def chosen(listing_group: str, columns: Sequence[str]) -> list[Column]:
-    """The columns to show; the one that names the line always leads."""
-    keys = columns or USUAL.get(listing_group or SETTING, USUAL_OF_VALUES)
-    shown = {one.label: one for one in (column(key) for key in ("setting", *keys))}
+    """The columns to show; the one that names the line always leads. Under a value of a field, those that it has."""
+    keys = [key for key in columns if key not in OF_RUNS] if is_by_value(listing_group) else columns
+    keys = keys or USUAL.get(listing_group or SETTING, USUAL_OF_VALUES)
+    shown = {one.label: one for one in (column(key) for key in ("setting", *keys)) if one.label != OPEN}
     return list(shown.values())
 
 
-def offered(known: Collection[str]) -> list[str]:
-    """What can be chosen: the usual columns, the figures that are asked for most, fields, and all other figures."""
+def is_by_value(group: str) -> bool:
+    """Whether a line of that grouping is a value of a field, and so of any number of runs."""
+    return (group or SETTING) not in (SETTING, EACH_RUN)
+
+
+def offered(known: Collection[str], group: str = "") -> list[str]:
+    """What can be a column of that grouping: the usual columns, the figures that are asked for most, fields, and all
+    other figures."""
     figures = [key for key in known if is_figure(key) and key not in ALSO]
     first = [key for key in FIRST if key in figures]
     fields = sorted(key for key in known if not is_figure(key))
-    return [*BUILT_IN, *first, *fields, *sorted(key for key in figures if key not in first)]
+    keys = [*BUILT_IN, *first, *fields, *sorted(key for key in figures if key not in first)]
+    return [key for key in keys if not (is_by_value(group) and key in OF_RUNS)]
 
 
 def name_of(key: str) -> str:

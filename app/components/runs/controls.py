@@ -58,7 +58,7 @@ def _columns(view: RunsView, known: Collection[str], shown: Sequence[Column]) ->
         st.session_state[COLUMNS] = now
         st.multiselect(
             "Columns, in their order",
-            [key for key in dict.fromkeys([*columns.offered(known), *now]) if key != "setting"],
+            [key for key in dict.fromkeys([*columns.offered(known, view.group), *now]) if key != "setting"],
             key=COLUMNS,
             format_func=columns.name_of,
             on_change=_chose_columns,

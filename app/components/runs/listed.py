@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from app.components.frame.address import RunsView
 from app.components.frame.formats import counted
 from app.components.frame.layout import span
-from app.components.runs import columns, extra
+from app.components.runs import columns
 from app.components.runs import table as runs_table
 from app.components.runs.columns import GRA, KL, Column
 from app.components.runs.table import Line
@@ -14,7 +14,7 @@ from app.reads import results
 from app.reads import runs as reads
 from cwpo.compare.configured_run import Configs
 from db.records import RunFilters, RunGroup, RunRow
-from db.records.listing import EACH_RUN, SETTING, LinePage
+from db.records.listing import EACH_RUN, LinePage
 
 VALUE_RUNS = 150  # px for how many runs of how many settings have a value
 
@@ -44,7 +44,7 @@ def read(view: RunsView) -> Shown:
     listing = replace(columns.listing_of(view.sort, view.group), filters=_filters(view))
     shown = columns.chosen(view.group, view.columns)
     keys = [one.order for one in shown if one.key not in columns.BUILT_IN]
-    by_value = listing.grouping not in (SETTING, EACH_RUN)
+    by_value = columns.is_by_value(view.group)
     page = reads.page_of(listing, view.after, view.before, [*keys, GRA, KL] if by_value else keys)
     if by_value:
         lines, groups, configs = _by_value(page, view, keys)
@@ -54,7 +54,6 @@ def read(view: RunsView) -> Shown:
         lines, groups, configs = _by_setting(page, view, keys)
     if by_value:
         lines, shown = _named_by(columns.name_of(listing.grouping), lines, shown)
-    lines, shown = _with_extra(lines, shown, groups, page if by_value else None)
     said: list[str] = []
     if not view.columns:
         shown, said = runs_table.without_shared(lines, shown)
@@ -78,7 +77,8 @@ def counts(page: LinePage, noun: str) -> list[str]:
 
 
 def _named_by(name: str, lines: list[Line], shown: list[Column]) -> tuple[list[Line], list[Column]]:
-    """The first column is called as the field whose values it has."""
+    """The first column is called as the field whose values it has, but for the name of the column of buttons."""
+    name = "value" if name == columns.OPEN else name
     first = replace(shown[0], label=name, help=f"The values of {name}.")
     wider = [replace(one, width=VALUE_RUNS) if one.key == "runs" else one for one in shown[1:] if one.label != name]
     return [replace(line, cells={**line.cells, name: line.cells["setting"]}) for line in lines], [first, *wider]
@@ -140,18 +140,3 @@ def _configs(groups: Sequence[RunGroup]) -> Configs:
     """One configuration of each setting, which says all that its seeds share; that of every run of it."""
     first = results.configs_of([group.rows[0] for group in groups]) if groups else {}
     return {row.id: first[group.rows[0].id] for group in groups for row in group.rows if group.rows[0].id in first}
-
-
-def _with_extra(
-    lines: list[Line], shown: list[Column], groups: Sequence[RunGroup], values: LinePage | None
-) -> tuple[list[Line], list[Column]]:
-    """The columns that other parts add, behind the others; none where no line has anything of it."""
-    rows = {row.id: row for group in groups for row in group.rows}
-    for heading, words in extra.EXTRA.items():
-        said = {line.key: extra.joined(words(rows[one]) for one in line.run_ids if one in rows) for line in lines}
-        if values is not None and heading == extra.OF_VALUES:
-            said |= {runs_table.value_key(one.key): extra.joined([one.marks]) for one in values.lines}
-        if any(said.values()):
-            shown = [*shown, Column(key=heading, label=heading, width=extra.EXTRA_WIDTH, order="")]
-            lines = [replace(line, cells={**line.cells, heading: said[line.key]}) for line in lines]
-    return lines, shown

@@ -43,7 +43,7 @@ class Line:
     cells: Mapping[str, str]
 
 
-OPEN = "open"  # the column with the button of a line
+OPEN = columns.OPEN
 OPEN_WIDTH = 52
 OPEN_RUN, SHOW_SEEDS, HIDE_SEEDS = "Open", "Seeds", "Hide"
 SHOW_RUNS, HIDE_RUNS = "Runs", "Hide"
@@ -242,6 +242,7 @@ def _value_line(one: ListLine, key: str, *, opened: bool) -> Line:
         "seeds": f"{len(one.seeds)} ({seeds(one.seeds)})" if len(one.seeds) < 20 else str(len(one.seeds)),
         "KL": number(kl.mean if kl else None),
         "runs": runs if one.settings < 2 else f"{runs}, {counted(one.settings, 'setting')}",
+        "tags": _joined(one.marks),
     }
     button = HIDE_RUNS if opened else SHOW_RUNS
     return Line(key=key, run_ids=one.run_ids, method="", is_seed=False, button=button, cells=cells)
@@ -267,6 +268,7 @@ def _group_line(group: RunGroup, result: SettingResult | None, *, opened: bool) 
         "runs": untrusted.plain(compact(group.run_ids), 40),
         "name": untrusted.plain(name, 60),
         "owner": _owners(group.rows),
+        "tags": _joined(marks(group.rows)),
     }
     return Line(
         key=group.group_key[:12],
@@ -291,8 +293,20 @@ def _seed_line(row: RunRow) -> Line:
         "runs": str(row.id),
         "name": untrusted.plain(row.name or "", 60),
         "owner": _owners([row]),
+        "tags": _joined(marks([row])),
     }
     return Line(key=f"run:{row.id}", run_ids=(row.id,), method=row.method, is_seed=True, button=OPEN_RUN, cells=cells)
+
+
+def marks(rows: Sequence[RunRow]) -> tuple[str, ...]:
+    """What people put on these runs, each thing once: a pin, then tags in the order of the alphabet."""
+    pinned = ("pinned",) if any(row.pinned for row in rows) else ()
+    return (*pinned, *sorted({tag for row in rows for tag in row.tags}))
+
+
+def _joined(found: Sequence[str]) -> str:
+    """Empty where people put nothing on the runs of a line."""
+    return untrusted.plain(", ".join(found), 80)
 
 
 def _owners(rows: Sequence[RunRow]) -> str:

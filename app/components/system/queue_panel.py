@@ -1,4 +1,4 @@
-"""The queue, run by run: what is next, what it waits for, and how to change it."""
+"""The queue, run by run and page by page: what is next, what it waits for, and how to change it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app import allowed, untrusted
-from app.components.frame import layout, tables
+from app.components.frame import address, layout, tables
 from app.components.frame.formats import counted
 from app.components.keeping.undo import act, forget, show_last
 from app.reads import results, timing
@@ -21,11 +21,15 @@ from workers.api import keeping
 from workers.api.people.access import Role
 from workers.plan.eta import Eta
 
-SHOWN = 25
+SHOWN = 25  # runs of a page
+FROM = "queue_from"  # in the address: the place of the first run of the page
 TICKED = "queue_ticked"  # runs, in the session: what is ticked follows its run when the run moves
 COLUMNS = {"place": 50, "run": 230, "status": 80, "now": 150, "left": 70, "done in": 80, "priority": 62}
 FIGURES = ("place", "left", "done in", "priority")
 HELP = {
+    "place": "Workers look at the run on place 1 first.",
+    "run": "Its number, method, objective and seed, and its name where it has one.",
+    "status": "running: a stage of it is computed. queued: none is yet. paused: none is started for it.",
     "now": "What of the run is computed, or starts next; else the stage of another run that it waits for.",
     "left": "Stages that are not finished yet, of all stages of the run.",
     "done in": "Until the run has ended, by the measured pace of such stages; a dash where none was measured.",
@@ -35,8 +39,7 @@ HELP = {
 
 def show_queue_panel(files: list[tables.Drawn]) -> None:
     """Every live run in its order, and the verbs that change the order."""
-    with results.reading() as session:
-        page = queries.queued_runs(session, limit=SHOWN)
+    page, first = _page()
     layout.small("Queue")
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="queue_bar"):
         bar = st.container(horizontal=True, vertical_alignment="center", gap="small")
@@ -52,8 +55,33 @@ def show_queue_panel(files: list[tables.Drawn]) -> None:
     with bar:
         _verbs(ticked)
     files.append(_drawn(page.rows))
-    if page.total > len(page.rows):
-        layout.note(f"The first {len(page.rows)} of {counted(page.total, 'run')}.")
+    _turns(page, first)
+
+
+def _page() -> tuple[QueuePage, int]:
+    """The page of the address and the place of its first run; the last page where the queue ends before."""
+    skip = max(0, (address.integer(st.query_params, FROM) or 1) - 1)
+    with results.reading() as session:
+        page = queries.queued_runs(session, limit=SHOWN, skip=skip)
+        if page.total and not page.rows:
+            skip = (page.total - 1) // SHOWN * SHOWN
+            page = queries.queued_runs(session, limit=SHOWN, skip=skip)
+    return page, skip + 1
+
+
+def _turns(page: QueuePage, first: int) -> None:
+    """Where in the queue the page stands, and the ways to others."""
+    last = first + len(page.rows) - 1
+    if first == 1 and last == page.total:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="queue_pages"):
+        if first > 1:
+            before = first - SHOWN
+            layout.turn("First page", "queue_first", **{FROM: ""})
+            layout.turn("Previous", "queue_previous", **{FROM: str(before) if before > 1 else ""})
+        if last < page.total:
+            layout.turn("Next", "queue_next", **{FROM: str(last + 1)})
+        st.caption(layout.span(first, len(page.rows), counted(page.total, "run")), width="content")
 
 
 def _whole(page: QueuePage) -> None:
@@ -91,7 +119,7 @@ def _grid(rows: Sequence[QueuedRun]) -> list[QueuedRun]:
         hide_index=True, key=key, on_select="rerun", selection_mode="multi-row", alt="Queue", height="content",
         column_config={
             name: st.column_config.TextColumn(
-                name, width=width, alignment="right" if name in FIGURES else "left", help=HELP.get(name)
+                name, width=width, alignment="right" if name in FIGURES else "left", help=HELP[name]
             )
             for name, width in COLUMNS.items()
         },

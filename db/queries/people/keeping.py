@@ -13,7 +13,16 @@ from db.engine import now
 from db.models import Notice, Run, RunNote, RunStage, RunTag, Setting, Stage
 from db.queries.results import evaluations
 from db.readiness import QUEUE_PAUSED, inputs_missing
-from db.records.keeping import EndedRun, KeptRun, MirroredRun, NoticeCounts, QueuedRun, QueuePage, TagCount
+from db.records.keeping import (
+    EndedRun,
+    KeptRun,
+    LatelyDeleted,
+    MirroredRun,
+    NoticeCounts,
+    QueuedRun,
+    QueuePage,
+    TagCount,
+)
 
 MOST_TAGS = 200
 _BETWEEN = ","  # two tags: no tag has one
@@ -83,6 +92,14 @@ def most_used_tags() -> Any:
     )
 
 
+def deleted_lately(session: Session, *, limit: int = 400) -> list[LatelyDeleted]:
+    """Runs that are deleted and not removed yet, the last first."""
+    columns = (Run.id, Run.name, Run.method_label, Run.objective, Run.seed, Run.owner, Run.deleted_at)
+    hidden = select(*columns).where(Run.deleted_at.is_not(None))
+    rows = session.execute(hidden.order_by(Run.deleted_at.desc(), Run.id.desc()).limit(limit))
+    return [LatelyDeleted(**row._mapping) for row in rows]
+
+
 def has_tags(tags: Collection[str]) -> list[ColumnElement[bool]]:
     """One condition per tag: the run has it."""
     return [exists(select(1).where(RunTag.run_id == Run.id, RunTag.tag == tag)) for tag in tags]
@@ -98,14 +115,16 @@ def is_queue_paused() -> Any:
     return exists(select(1).where(Setting.key == QUEUE_PAUSED))
 
 
-def queued_runs(session: Session, *, limit: int = 50) -> QueuePage:
-    """Live runs in the order of the queue with what is left of them, in one query whatever their number."""
+def queued_runs(session: Session, *, limit: int = 50, skip: int = 0) -> QueuePage:
+    """Live runs in the order of the queue, behind the first `skip`, with what is left of them, in one query whatever
+    their number."""
     live = (Run.status.in_(status.LIVE),)
     first = (
         select(Run.id, Run.name, Run.method_label, Run.objective, Run.seed, Run.status, Run.paused, Run.priority)
         .where(*live)
         .order_by(Run.priority.desc(), Run.id)
         .limit(limit)
+        .offset(skip)
         .subquery("first")
     )
     total = select(func.count()).select_from(Run).where(*live).scalar_subquery().label("total")
@@ -126,7 +145,7 @@ def queued_runs(session: Session, *, limit: int = 50) -> QueuePage:
     names = tuple(column.key for column in first.c)
     rows = tuple(
         QueuedRun(place=place, **{name: getattr(its[0], name) for name in names}, **_left(its))
-        for place, its in enumerate(stages.values(), 1)
+        for place, its in enumerate(stages.values(), skip + 1)
     )
     return QueuePage(rows=rows, total=found[0].total, paused=bool(found[0].whole_queue))
 

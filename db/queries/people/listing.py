@@ -53,6 +53,7 @@ MOST_KEYS = 400
 NOTHING: Any = literal_column("''")
 ZERO: Any = literal_column("0")
 ONE: Any = literal_column("1")
+FIRST_TAG: Any = select(func.min(RunTag.tag)).where(RunTag.run_id == Run.id).correlate(Run).scalar_subquery()
 PLAIN_ORDERS: Mapping[str, tuple[Any, Any, Callable[[Any], Any]]] = {
     # name of the column: its number or None, its text or None, and what stands for several runs
     "id": (Run.id, None, func.max),
@@ -66,6 +67,7 @@ PLAIN_ORDERS: Mapping[str, tuple[Any, Any, Callable[[Any], Any]]] = {
     "models": (None, Run.policy, func.min),
     "data": (None, Run.dataset, func.min),
     "owner": (None, Run.owner, func.min),
+    "tags": (case((Run.pinned, ZERO), (FIRST_TAG.is_not(None), ONE)), FIRST_TAG, func.min),
 }  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def test_a_sweep_is_one_event_that_names_its_runs() -> None:
 def test_each_action_is_one_event_with_who_did_it_and_what_changed() -> None:
     run = a_run()
     with signed_in(ME, Role.RUNNER):
-        keeping.rename(run, "other")
+        keeping.rename([run], "other")
         keeping.tag([run], "word")
         keeping.tag([run], "word")  # it had it
         keeping.undo(keeping.Undo(command="untag", values={run: "word"}))
@@ -71,6 +71,23 @@ def test_each_action_is_one_event_with_who_did_it_and_what_changed() -> None:
         (ME, "login", "keeping.tag", f"run {run}", None, '{"tag":"word"}'),
         (ME, "login", "keeping.untag", f"run {run}", None, '{"tag":"word"}'),
         (ME, "login", "exports.export_run", f"run {run}", None, None),
+    ]
+
+
+def test_of_several_runs_the_names_that_they_had_and_their_way_back_are_in_it() -> None:
+    runs_ = [a_run(), a_run()]
+    with signed_in(ME, Role.RUNNER):
+        keeping.rename(runs_[:1], "other")
+        keeping.rename(runs_, "third")
+        keeping.cancel(runs_)
+        keeping.delete(runs_)
+        keeping.undelete(runs_)
+        keeping.undelete(runs_)  # they were there
+    found = [(one.action, one.what, one.before) for one in events()]
+    what = f"runs {runs_[0]}–{runs_[1]}"
+    assert found[1] == ("keeping.rename", what, f'{{"name":{{"{runs_[0]}":"other","{runs_[1]}":"run"}}}}')
+    assert [(action, on) for action, on, _ in found[2:]] == [
+        (f"keeping.{verb}", what) for verb in ("cancel", "delete", "undelete")
     ]
 
 
@@ -95,7 +112,7 @@ def test_what_a_page_does_by_itself_is_not_in_it() -> None:
 def test_secrets_are_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghij")
     run = a_run()
-    keeping.rename(run, "hf_abcdefghij of https://me:word@host/x")
+    keeping.rename([run], "hf_abcdefghij of https://me:word@host/x")
     keeping.note([run], "a secret of mine")
     text_ = "".join(f"{one.before}{one.after}{one.what}" for one in events())
     assert "hf_abcdefghij" not in text_
