@@ -18,9 +18,7 @@ STATES = amount("STATES", 2)  # of each walk, that are opened in a browser of th
 
 @pytest.mark.parametrize("seed", range(WALKS))
 def test_a_walk_back_and_forward_finds_every_page_as_it_was_left(served: str, browser: Browser, seed: int) -> None:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    walker = Walker(page, served, random.Random(seed))
-    assert walker.walk(STEPS) == []
-    context.close()
+    with visiting(browser, served) as page:
+        walker = Walker(page, served, random.Random(seed))
+        assert walker.walk(STEPS) == []
     assert walker.seen_afresh(browser, STATES) == []

@@ -10,6 +10,7 @@ from db.errors import FinishedRun
 from tests import counting
 from tests.app.served import settle
 from tests.app.visits import Computed
+from tests.e2e.serving import visiting
 from workers import api
 
 LINE, OPEN = 31, 62  # px of a line of the grid, and of its button from the left
@@ -18,13 +19,11 @@ LINE, OPEN = 31, 62  # px of a line of the grid, and of its button from the left
 @pytest.fixture
 def newcomer(served: str, browser: Browser) -> Iterator[Page]:
     """Somebody at the list of runs, whose interactions are counted."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.goto(served)
-    settle(page, "Runs")
-    counting.begin(page)
-    yield page
-    context.close()
+    with visiting(browser, served) as page:
+        page.goto(served)
+        settle(page, "Runs")
+        counting.begin(page)
+        yield page
 
 
 def open_line(page: Page, line: int) -> None:

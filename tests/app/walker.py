@@ -15,6 +15,7 @@ from tests.amounts import amount
 from tests.app.driving import IDLE, LISTEN, OPENINGS, SOON
 from tests.app.served import settle
 from tests.e2e.again import pick
+from tests.e2e.serving import visiting
 
 # What a person sees of the state of a page: titles, sentences, what widgets hold, the lines of a grid.
 PICTURE = """() => {
@@ -89,14 +90,12 @@ class Walker:
         entries = {one.address: one for one in self.entries}
         wrong = []
         for entry in self.dice.sample(list(entries.values()), min(most, len(entries))):
-            context = browser.new_context(viewport={"width": 1440, "height": 900})
-            self.page = context.new_page()
-            self.page.add_init_script(f"({LISTEN})()")
-            self.page.goto(self.base + entry.address)
-            self.entries, self.at = [entry], 0
-            if (found := self._found()) != entry:
-                wrong.append(f"{entry.address} after {self.went}: {_differences(entry, found)}")
-            context.close()
+            with visiting(browser, self.base) as self.page:
+                self.page.add_init_script(f"({LISTEN})()")
+                self.page.goto(self.base + entry.address)
+                self.entries, self.at = [entry], 0
+                if (found := self._found()) != entry:
+                    wrong.append(f"{entry.address} after {self.went}: {_differences(entry, found)}")
         return wrong
 
     def look(self) -> Entry:

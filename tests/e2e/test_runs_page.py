@@ -53,7 +53,7 @@ def page(browser: Browser, desk: str) -> Iterator[Page]:
     """Someone in a session of their own, without saved views, who has opened no page yet."""
     with writing() as session:
         session.execute(delete(SavedView))
-    with visiting(browser) as page:
+    with visiting(browser, desk) as page:
         yield page
 
 
@@ -178,7 +178,7 @@ def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(at_list: Pa
 
 
 def test_clicks_that_come_before_the_answer_to_the_first_one_all_count(browser: Browser, desk: str) -> None:
-    with visiting(browser) as page:
+    with visiting(browser, desk) as page:
         answers = Answers(page)
         page.goto(desk)
         ready(page, "Runs")
@@ -269,9 +269,7 @@ def seen_differently(browser: Browser, desk: str, view: RunsView) -> str:
     """Open the address in a fresh browser: what is not as the address says, if anything is."""
     address = f"{desk}/" + (f"?{urlencode(view.to_params(), doseq=True)}" if view.to_params() else "")
     shown = listed.read(view)
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    try:
+    with visiting(browser, desk) as page:
         page.goto(address)
         ready(page, "Runs")
         settled(page)
@@ -287,8 +285,6 @@ def seen_differently(browser: Browser, desk: str, view: RunsView) -> str:
         if found != wanted or headings != labels[: len(headings)]:
             return f"{found} for {wanted}, {headings} for {labels}"
         return "" if page.url == address else page.url
-    finally:
-        context.close()
 
 
 def test_lists_are_as_their_addresses_say_in_a_fresh_browser(desk: str, browser: Browser) -> None:
@@ -308,14 +304,12 @@ def test_a_view_is_saved_opened_at_start_and_deleted(page: Page, desk: str, brow
     expect(page).to_have_url(re.compile("view="))
     page.get_by_role("button", name="Open first").click()
     expect(page.get_by_role("button", name="Do not open first")).to_be_visible()
-    context = browser.new_context()
-    other = context.new_page()
-    other.goto(desk)
-    ready(other, "Runs")
-    expect(other.get_by_text("3 values")).to_be_visible()
-    until(page, lambda: len(grid(page)) == len(grid(other)) == 4)
-    assert grid(other) == grid(page)
-    context.close()
+    with visiting(browser, desk) as other:
+        other.goto(desk)
+        ready(other, "Runs")
+        expect(other.get_by_text("3 values")).to_be_visible()
+        until(page, lambda: len(grid(page)) == len(grid(other)) == 4)
+        assert grid(other) == grid(page)
     page.get_by_role("button", name="All runs").click()
     expect(page.get_by_text("3 settings")).to_be_visible()
     kept = page.get_by_role("button", name="By method · opens first")
