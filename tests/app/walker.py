@@ -98,6 +98,11 @@ class Walker:
                     wrong.append(f"{entry.address} after {self.went}: {_differences(entry, found)}")
         return wrong
 
+    def back(self) -> list[str]:
+        """One page back: what was not as it had been left."""
+        self._go(-1, self.page.go_back)
+        return self.different
+
     def look(self) -> Entry:
         """The page, once it stays as it is."""
         settle(self.page, "")
@@ -146,7 +151,11 @@ class Walker:
     def _act(self) -> None:
         here = self.entries[self.at]
         steps = [step for step in self._steps(here) if step is not None]
-        step = self.dice.choice(steps)
+        self.take(self.dice.choice(steps))
+
+    def take(self, step: Step) -> None:
+        """Do it, and look at what comes of it."""
+        here = self.entries[self.at]
         self.went.append(f"{here.address} {step.name}")
         step.do()
         self._take_effect(here)

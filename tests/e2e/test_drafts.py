@@ -7,7 +7,7 @@ import json
 import random
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from app.components.form.declared import LAST_TAB, OTHER
 from app.components.form.fields import tab_of
 from cwpo.config.run import RunConfig, merged
 from db import queries
-from tests.amounts import amount
+from tests.amounts import COUNTED, amount
 from tests.e2e.by_hand import holds, set_widget, widget, write
 from tests.e2e.form_values import PUT_BACK, changed
 from tests.e2e.serving import Web, visiting, without_server
@@ -92,7 +92,7 @@ def button(page: Page, name: str) -> Locator:
 
 @pytest.mark.parametrize("seed", range(DRAWS))
 def test_a_draft_is_whole_in_a_fresh_browser_after_the_web_process_or_the_connection_was_killed(
-    visitor: Page, browser: Browser, web: Web, seed: int
+    visitor: Page, browser: Browser, web: Web, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
     """Whatever was changed: the same file, the same runs, and the folded settings that hold a change are open."""
     page, wanted, lines = visitor, drawn(seed), list[WebSocketRoute]()
@@ -113,6 +113,7 @@ def test_a_draft_is_whole_in_a_fresh_browser_after_the_web_process_or_the_connec
             expect(again.get_by_text(changed_fields)).to_be_visible()
             for name in wanted.keys() - set(HEAD):
                 expect(again.get_by_role("tab", name=tab_name(name), exact=True)).to_be_visible()
+    record_property(COUNTED, f"{len(wanted)} fields, {'the connection cut' if seed % 2 else 'the server killed'}")
 
 
 def test_drafts_are_listed_named_opened_deleted_and_put_back(visitor: Page, browser: Browser, desk: str) -> None:

@@ -22,7 +22,7 @@ from benchmarks import scale
 from cwpo.config.run import RunConfig
 from db.models import SavedView
 from tests import clocks
-from tests.amounts import amount
+from tests.amounts import COUNTED, amount
 from tests.e2e.again import take_effect
 from tests.e2e.serving import Web, at_home, served, visiting
 from tests.e2e.test_dashboard import ready
@@ -287,9 +287,13 @@ def seen_differently(browser: Browser, desk: str, view: RunsView) -> str:
         return "" if page.url == address else page.url
 
 
-def test_lists_are_as_their_addresses_say_in_a_fresh_browser(desk: str, browser: Browser) -> None:
+@pytest.mark.timeout(600 + 30 * STATES)
+def test_lists_are_as_their_addresses_say_in_a_fresh_browser(
+    desk: str, browser: Browser, record_property: Callable[[str, object], None]
+) -> None:
     pick = random.Random(4)
     different = {view: seen_differently(browser, desk, view) for view in (some_view(pick) for _ in range(STATES))}
+    record_property(COUNTED, f"{len(different)} addresses of Runs in a fresh browser")
     assert {view: said for view, said in different.items() if said} == {}
 
 
