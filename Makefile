@@ -29,13 +29,13 @@ endif
 
 TEST_PROCESSES ?= 3
 PYTEST_ARGS ?=
+PAIRS ?=
+BENCHMARKS ?=
+ARGS ?=
 
 # What tests of the dashboard draw by chance, and the files that draw it.
 DRAWN := DRAWS=$(or $(DRAWS),20) STATES=$(or $(STATES),60) WALKS=$(or $(WALKS),30) WIDGETS=$(or $(WIDGETS),120)
 JOURNEYS := $(addprefix tests/,app/test_back_and_forward.py app/test_every_widget.py e2e/test_drafts.py e2e/test_runs_page.py)
-PAIRS ?=
-BENCHMARKS ?=
-ARGS ?=
 
 .PHONY: help demo real start workers test journeys chaos chaos-long check bench gpu lock audit other-torch
 
