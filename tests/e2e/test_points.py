@@ -159,6 +159,8 @@ def test_the_first_words_say_what_this_is_and_what_is_to_be_chosen(stranger: Pag
     page.get_by_text("Set up the first comparison").click()
     ready(page, "New run")
     helped(page, ".st-key-new_run-methods", catalog.METHODS["cw"].says)
+    reused = page.get_by_test_id("stMetric").filter(has_text="stages reused")
+    expect(reused.get_by_test_id("stMetricValue")).to_have_text("0")
     helped(page, COST, "Results that are there already")
     every = [row.label for row in methods_of("sandbox").values()]
     page.goto(f"{web.url}/new_run?{urlencode({'methods': every, 'seeds': 'none yet'}, doseq=True)}")
@@ -179,7 +181,7 @@ def test_lines_of_one_method_are_told_apart_and_any_field_is_a_column(page: Page
     assert live.stages_done < live.stages
     assert lines["CW · IPO"] == ("going on", str(full.live), f"running {live.stages_done}/{live.stages}")
 
-    told_of_gra = page.get_by_test_id("stDataFrameTooltipContent").filter(has_text="how often the gold reward prefers")
+    told_of_gra = page.get_by_test_id("stDataFrameTooltipContent").filter(has_text="how often the gold reward")
 
     def point() -> None:
         page.mouse.move(2, 2)
