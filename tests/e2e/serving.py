@@ -121,7 +121,7 @@ def visiting(browser: Browser, ours: str = "", **options: Any) -> Iterator[Page]
     try:
         yield page
         _hear_all(page)
-        assert complaints == []
+        assert not complaints, "\n".join(complaints)
     finally:
         context.close()
 
