@@ -3,7 +3,6 @@
 # make start   the dashboard, the queue and the workers; WORKERS=n sets their number
 # make workers the workers alone, on a machine that shares database, Redis and artifacts with another
 # make test    every test; PYTEST_ARGS="tests/cwpo -k dpo" runs some
-# make journeys  what tests of the dashboard draw by chance, drawn often: walks, addresses, drafts, every widget; WALKS=3 draws fewer
 # make chaos   the tests of faults alone: kills, outages, crash points, full disks, clocks; EACH=3 does each three times
 # make chaos-long  500 kills on each database and every other kind of fault, counted; KILLS=30 EACH=2 POINTS=5 is a short one
 # make check   ruff, mypy, import-linter, and the tree of README.md
@@ -33,11 +32,7 @@ PAIRS ?=
 BENCHMARKS ?=
 ARGS ?=
 
-# What tests of the dashboard draw by chance, and the files that draw it.
-DRAWN := DRAWS=$(or $(DRAWS),20) STATES=$(or $(STATES),60) WALKS=$(or $(WALKS),30) WIDGETS=$(or $(WIDGETS),120)
-JOURNEYS := $(addprefix tests/,app/test_back_and_forward.py app/test_every_widget.py e2e/test_drafts.py e2e/test_runs_page.py)
-
-.PHONY: help demo real start workers test journeys chaos chaos-long check bench gpu lock audit other-torch
+.PHONY: help demo real start workers test chaos chaos-long check bench gpu lock audit other-torch
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -65,9 +60,6 @@ workers: $(VENV)/.ready-run
 # Compiled modules are kept: hundreds of processes would compile them anew.
 test: $(VENV)/.ready-dev
 	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
-
-journeys: $(VENV)/.ready-dev
-	@$(DRAWN) OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(JOURNEYS) $(PYTEST_ARGS)
 
 chaos: $(VENV)/.ready-dev
 	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(PYTEST_ARGS)

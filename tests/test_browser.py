@@ -1,6 +1,5 @@
 """The browser tests take the browser that a person means, and say what to install when there is none."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -82,20 +81,3 @@ def test_debian_comes_before_a_download(bare: Path, monkeypatch: pytest.MonkeyPa
 def test_without_any_way_the_error_names_what_to_install(bare: Path) -> None:
     with pytest.raises(browser.NoBrowser, match="apt-get install chromium"):
         browser.chromium_path()
-
-
-# They listen by themselves, ask on purpose for what is refused, or judge the look of pages alone.
-ON_THEIR_OWN = {
-    "app/crawl/test_crawl.py", "app/test_accessibility.py", "app/test_every_widget.py", "e2e/conftest.py",
-    "e2e/test_again.py", "e2e/test_compare_page.py", "e2e/test_data_page.py", "e2e/test_door.py", "e2e/test_export.py",
-    "e2e/test_hostile_text.py",
-}  # fmt: skip
-UNHEARD = re.compile(r"\.new_context\(|browser\.new_page\(|visiting\(browser\)")
-
-
-def test_whoever_visits_a_page_hears_what_goes_wrong_on_it() -> None:
-    """tests/e2e/serving.py:visiting with the server's address does."""
-    tests = Path(__file__).parent
-    files = [path for folder in ("app", "e2e") for path in (tests / folder).rglob("*.py") if path.name != "serving.py"]
-    found = {path.relative_to(tests).as_posix() for path in files if UNHEARD.search(path.read_text(encoding="utf-8"))}
-    assert found <= ON_THEIR_OWN

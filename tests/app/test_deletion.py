@@ -1,36 +1,11 @@
 """What deleting runs means is said before: what is freed, and what stays because others use it."""
 
 import pytest
-from sqlalchemy import select
 
 from app.components.keeping.deletion import loss_sentence
-from cwpo.report.numbers import size
-from db import queries
-from db.models import Artifact, Stage
 from db.records.keeping import Loss
-from tests.app.visits import Computed, visit, words
-from workers.machine.database import reading
 
 BACK = "Undo brings everything back for ten minutes."
-
-
-def test_what_a_run_alone_uses_is_freed_and_the_rest_stays(computed: Computed) -> None:
-    """Of a computed run: the sentence stands over the button, before anything is deleted."""
-    run = next(row.id for row in computed.rows() if row.method == "cw" and row.seed == 1)
-    with reading() as session:
-        stages = queries.run_stages(session, run)
-        stored = dict(session.execute(select(Artifact.stage_id, Artifact.bytes).join(Stage)).tuples().all())
-    own = [stored[one.stage_id] for one in stages if one.shared_by == 1 and one.stage_id in stored]
-    shared = {one.stage_id for one in stages if one.shared_by > 1 and one.stage_id in stored}
-    assert len(own) > 1
-    assert len(shared) > 1
-    page = visit("run", run=str(run))
-    assert "Frees" not in words(page)
-    page.session_state["run_delete_form"] = True
-    page.run()
-    frees = f"Frees {size(sum(own))} in {len(own)} artifacts; "
-    assert f"{frees}{len(shared)} artifacts are used by other runs and stay. {BACK}" in words(page)
-    assert page.button(key="run_delete").label == "Delete"
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,14 @@ shows what was there. What is pressed changes runs, so the pages stand over a co
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.amounts import COUNTED
-from tests.app.driving import MOST, Driver
+from tests.app.driving import Driver
 from tests.app.served import TITLES, address
 from tests.app.test_accessibility import axe, lasting_faults
 from tests.app.visits import Computed
@@ -52,11 +51,8 @@ def test_every_page_is_driven() -> None:
     assert {"" if name == "runs" else name for name in screens} == set(TITLES)
 
 
-@pytest.mark.timeout(740 + 20 * MOST)
 @pytest.mark.parametrize("path", sorted(TITLES, key=LAST.__contains__))
-def test_every_widget_can_be_changed(
-    own: Served, results: Computed, browser: Browser, path: str, record_property: Callable[[str, object], None]
-) -> None:
+def test_every_widget_can_be_changed(own: Served, results: Computed, browser: Browser, path: str) -> None:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light", bypass_csp=True)
     driver, read = Driver.of(context, own.url, ELSEWHERE), len(own.log.read_text())
     driver.open(address(own.url, path, results))
@@ -70,7 +66,6 @@ def test_every_widget_can_be_changed(
     driver.idle()
     after = driver.shown()
     context.close()
-    record_property(COUNTED, f"{len(driver.done)} widgets, {driver.saved} files")
     assert driver.done
     assert driver.complaints == []
     assert all_saved

@@ -7,7 +7,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.app.served import TITLES, address, settle
 from tests.app.visits import Computed
-from tests.e2e.serving import visiting
 
 PHONE, TABLET = 390, 1024
 HEADINGS = """() => [...document.querySelector('[data-testid=data-grid-canvas] tr')?.children ?? []]
@@ -20,10 +19,11 @@ CUT = """all => all.filter(one => one.getBoundingClientRect().right > innerWidth
 
 
 @pytest.fixture(params=[PHONE, TABLET])
-def narrow(request: pytest.FixtureRequest, browser: Browser, served: str) -> Iterator[Page]:
+def narrow(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
     # The policy would refuse what wait_for_function evaluates.
-    with visiting(browser, served, viewport={"width": request.param, "height": 844}, bypass_csp=True) as page:
-        yield page
+    context = browser.new_context(viewport={"width": request.param, "height": 844}, bypass_csp=True)
+    yield context.new_page()
+    context.close()
 
 
 def test_the_list_and_the_pairs_have_room_to_be_read(narrow: Page, served: str, results: Computed) -> None:

@@ -10,7 +10,6 @@ from db.errors import FinishedRun
 from tests import counting
 from tests.app.served import settle
 from tests.app.visits import Computed
-from tests.e2e.serving import visiting
 from workers import api
 
 LINE, OPEN = 31, 62  # px of a line of the grid, and of its button from the left
@@ -19,11 +18,13 @@ LINE, OPEN = 31, 62  # px of a line of the grid, and of its button from the left
 @pytest.fixture
 def newcomer(served: str, browser: Browser) -> Iterator[Page]:
     """Somebody at the list of runs, whose interactions are counted."""
-    with visiting(browser, served) as page:
-        page.goto(served)
-        settle(page, "Runs")
-        counting.begin(page)
-        yield page
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto(served)
+    settle(page, "Runs")
+    counting.begin(page)
+    yield page
+    context.close()
 
 
 def open_line(page: Page, line: int) -> None:

@@ -15,7 +15,6 @@ from tests.amounts import amount
 from tests.app.driving import IDLE, LISTEN, OPENINGS, SOON
 from tests.app.served import settle
 from tests.e2e.again import pick
-from tests.e2e.serving import visiting
 
 # What a person sees of the state of a page: titles, sentences, what widgets hold, the lines of a grid.
 PICTURE = """() => {
@@ -90,18 +89,15 @@ class Walker:
         entries = {one.address: one for one in self.entries}
         wrong = []
         for entry in self.dice.sample(list(entries.values()), min(most, len(entries))):
-            with visiting(browser, self.base) as self.page:
-                self.page.add_init_script(f"({LISTEN})()")
-                self.page.goto(self.base + entry.address)
-                self.entries, self.at = [entry], 0
-                if (found := self._found()) != entry:
-                    wrong.append(f"{entry.address} after {self.went}: {_differences(entry, found)}")
+            context = browser.new_context(viewport={"width": 1440, "height": 900})
+            self.page = context.new_page()
+            self.page.add_init_script(f"({LISTEN})()")
+            self.page.goto(self.base + entry.address)
+            self.entries, self.at = [entry], 0
+            if (found := self._found()) != entry:
+                wrong.append(f"{entry.address} after {self.went}: {_differences(entry, found)}")
+            context.close()
         return wrong
-
-    def back(self) -> list[str]:
-        """One page back: what was not as it had been left."""
-        self._go(-1, self.page.go_back)
-        return self.different
 
     def look(self) -> Entry:
         """The page, once it stays as it is."""
@@ -151,11 +147,7 @@ class Walker:
     def _act(self) -> None:
         here = self.entries[self.at]
         steps = [step for step in self._steps(here) if step is not None]
-        self.take(self.dice.choice(steps))
-
-    def take(self, step: Step) -> None:
-        """Do it, and look at what comes of it."""
-        here = self.entries[self.at]
+        step = self.dice.choice(steps)
         self.went.append(f"{here.address} {step.name}")
         step.do()
         self._take_effect(here)

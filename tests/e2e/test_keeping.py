@@ -26,11 +26,6 @@ def kept(run_id: int) -> KeptRun | None:
         return next(iter(queries.kept_runs(session, [run_id])), None)
 
 
-def status(run_id: int) -> str:
-    with reading() as session:
-        return queries.get_run(session, run_id).status
-
-
 def look(page: Page, name: str) -> None:
     """A picture, where somebody wants to see what these journeys see."""
     if folder := os.environ.get("LOOK_AT"):
@@ -145,13 +140,6 @@ def test_a_run_carries_its_marks_and_what_is_written_stays_text(stranger: Page, 
     press(page, "Pause")
     says(page, "no further stage is started for this run")
     look(page, "run-paused")
-    page.keyboard.press("Escape")
-    press(page, "Cancel")
-    says(page, f"Run {run} cancelled, what is finished stays.")
-    assert status(run) == "cancelled"
-    press(page, "Undo")
-    says(page, f"Run {run} queued again")
-    assert status(run) == "queued"
 
 
 def test_the_queue_is_arranged_and_paused_as_a_whole(visitor: Page, desk: str) -> None:

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.votes import Voter, address, asked, check, opened, vote_through
 from db import queries
-from tests.e2e.serving import Web, at_home, served, visiting, without_server
+from tests.e2e.serving import Web, at_home, served, visiting
 from tests.e2e.test_dashboard import ready
 from tests.workers.labeled import labeled_run, pair_row
 from workers.machine.database import reading
@@ -40,8 +40,8 @@ def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture
-def visitor(browser: Browser, desk: Desk) -> Iterator[Page]:
-    with visiting(browser, desk.web.url) as page:
+def visitor(browser: Browser) -> Iterator[Page]:
+    with visiting(browser) as page:
         yield page
 
 
@@ -122,21 +122,23 @@ def test_keys_do_nothing_while_somebody_types(visitor: Page, desk: Desk) -> None
 
 
 def test_two_people_at_once_vote_on_different_pairs(browser: Browser, desk: Desk) -> None:
-    with visiting(browser, desk.web.url) as one, visiting(browser, desk.web.url) as other:
-        for page, person in ((one, "Bo"), (other, "Cy")):
-            opened(page, address(desk.web, desk.run, person))
-        for _ in range(2):
-            assert all(Voter(page).vote("1") for page in (one, other))
+    contexts = [browser.new_context() for _ in range(2)]
+    pages = [context.new_page() for context in contexts]
+    for page, person in zip(pages, ("Bo", "Cy"), strict=True):
+        opened(page, address(desk.web, desk.run, person))
+    for _ in range(2):
+        assert all(Voter(page).vote("1") for page in pages)
     first, second = held(desk.run, "Bo"), held(desk.run, "Cy")
     assert (len(first), len(second)) == (2, 2)
     assert not first.keys() & second.keys()
+    for context in contexts:
+        context.close()
 
 
 def test_every_vote_shown_as_saved_is_there_once(visitor: Page, desk: Desk) -> None:
     """Although the web process is killed in the middle of votes; benchmarks/votes.py does it with 500."""
     before = desk.web.process
-    with without_server(visitor):
-        voter = vote_through(visitor, desk.web, desk.run, "Ed", 10, 1, random.Random(0))
+    voter = vote_through(visitor, desk.web, desk.run, "Ed", 10, 1, random.Random(0))
     assert desk.web.process is not before
     assert check(desk.run, "Ed", voter.shown) >= 10
 

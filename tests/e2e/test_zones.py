@@ -58,7 +58,7 @@ def test_one_instant_everywhere(
 
     with (
         served(Web(home=tmp_path, environment=place.environment)) as web,
-        visiting(browser, web.url, timezone_id=READER) as page,
+        visiting(browser, timezone_id=READER) as page,
     ):
         _run_is_of_now(page, web.url, run_id, lines)
         _list_is_of_now(page, web.url)

@@ -5,17 +5,15 @@ import json
 import pytest
 from sqlalchemy import select
 
-from app.reads.relabel import Gain, gains_of
+from app.reads.relabel import gains_of
 from app.reads.results import costs_of, runs_by_id, table_of
 from cwpo.compare.costs import Prices
 from cwpo.data import relabels
 from cwpo.data.relabels import Relabel
 from cwpo.errors import ConfigError, DataError
-from cwpo.report.labels.relabels import gain_sentence
 from db import queries
 from db.errors import UnfitVote
 from db.models import Prompt
-from tests.app.visits import visit, words
 from tests.workers.access.acting_people import signed_in
 from tests.workers.labeled import labeled_run
 from tests.workers.workplace import Workplace
@@ -69,19 +67,9 @@ def test_a_run_with_a_set_learns_from_its_pairs_and_labels_the_others(workplace:
     assert sorted(gain.run_ids) == [before, after]
     assert gain.labels == 6
     assert gain.difference.estimate is not None
-    _says_what_it_brought(gain)
     _counts_what_people_decided(workplace, before, after)
     _computes_again_elsewhere(workplace, after)
     _refuses_prompts_of_the_evaluation(workplace)
-
-
-def _says_what_it_brought(gain: Gain) -> None:
-    """On Relabel, with the way to both runs beside each other."""
-    before, after = sorted(gain.run_ids)
-    said = words(visit("relabel", run=str(before), look="Sets and files"))
-    told = gain_sentence(gain.difference, gain.labels).replace("\u00a0", " ")
-    assert f"first@1, CW: {told}" in said
-    assert f"[Compare both](compare?runs={before}-{after})" in said
 
 
 def _counts_what_people_decided(workplace: Workplace, before: int, after: int) -> None:
