@@ -61,6 +61,21 @@ def test_undo_previous_and_next(empty: None) -> None:
     assert "What is 0 and why?" not in words(pressed(page, "relabel_next"))  # put aside
 
 
+def test_a_pair_is_dropped_by_its_button_and_comes_back_by_undo(empty: None) -> None:
+    run = labeled_run()
+    page = visit("relabel", run=str(run), person="Ada", pairs_from="Lowest confidence")
+    said = words(pressed(page, "relabel_drop"))
+    assert f"Saved: pair {pair_row(0)['pair_id'][:8]}, you said drop" in said
+    assert "What is 0 and why?" not in said
+    draft = votes.draft_set(run)
+    assert (draft.votes, draft.labels, draft.dropped, draft.undecided) == (1, 0, 1, 0)
+    assert "1 vote of 1 person come to 0 labels, 1 dropped and 0 undecided" in words(
+        visit("relabel", run=str(run), person="Ada", look="Sets and files")
+    )
+    assert "What is 0 and why?" in words(pressed(page, "relabel_undo"))
+    assert votes.draft_set(run).dropped == 0
+
+
 def test_agreement_and_sets_say_what_is_there(empty: None) -> None:
     run = labeled_run()
     said = words(visit("relabel", run=str(run), look="Agreement"))

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psutil
 import pytest
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "app" / "serve.py"
 # Streamlit asks for these under the page's own path first, then under the root.
 ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
+_heard: WeakKeyDictionary[Page, list[str]] = WeakKeyDictionary()  # what went wrong on a visited page
 
 
 @dataclass
@@ -102,12 +104,43 @@ def at_home(home: Path, redis: str, **more: str) -> Iterator[None]:
 
 
 @contextmanager
-def visiting(browser: Browser, **options: Any) -> Iterator[Page]:
-    """A page of 1440 × 900 in a browser session of its own, patient with a busy machine."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+def visiting(browser: Browser, ours: str = "", **options: Any) -> Iterator[Page]:
+    """A page of 1440 × 900 in a browser session of its own, patient with a busy machine.
+
+    Where `ours` is the address of the server that is visited, an AssertionError at the end for each error of the page
+    or in its console, each dialog, each request that was refused and each one to another host.
+    """
+    context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
     page = context.new_page()
-    yield page
-    context.close()
+    complaints: list[str] = []
+    _heard[page] = complaints
+    if ours:
+        write_down(page, ours, complaints)
+        write_down_console(page, complaints)
+        write_down_refused(page, complaints)
+    try:
+        yield page
+        _hear_all(page)
+        assert not complaints, "\n".join(complaints)
+    finally:
+        context.close()
+
+
+@contextmanager
+def without_server(page: Page) -> Iterator[None]:
+    """The server is killed, or cut off, within the block, and is there again at its end: what the browser says of that
+    is no complaint."""
+    complaints = _heard[page]
+    before = len(complaints)
+    yield
+    _hear_all(page)
+    del complaints[before:]
+
+
+def _hear_all(page: Page) -> None:
+    """What the browser has said by now has come to its listeners."""
+    if not page.is_closed():
+        page.wait_for_timeout(50)
 
 
 def write_down(page: Page, ours: str, complaints: list[str]) -> None:

@@ -17,7 +17,7 @@ from cwpo.report.document import fonts
 from cwpo.report.document.as_html import to_html
 from cwpo.report.document.as_pdf import to_pdf
 from cwpo.report.document.contents import shared_yaml
-from cwpo.report.document.parts import Document, Paragraph, Sheet, legible
+from cwpo.report.document.parts import Document, Paragraph, Picture, Sheet, legible
 from cwpo.report.tables import Table, fitting, to_latex
 from tests.cwpo.report.reports import HOSTILE, NOW, compared, report
 
@@ -115,6 +115,26 @@ def test_the_pdf_has_the_verdict_as_text_its_tables_and_its_pages() -> None:
     assert f"Made by cwpo {version('cwpo')}" in said
     assert not [page for page in reader.pages if "/Annots" in page]
     assert not [name for page in reader.pages for name in page.images]
+
+
+def test_the_charts_of_the_pdf_are_drawn_mark_by_mark_within_their_page() -> None:
+    """Each line, each dot of four arcs and each label of every chart, by itself on a page; nothing else is drawn."""
+    whole = report()
+    pictures = [part for part in whole.parts if isinstance(part, Picture)]
+    assert len(pictures) >= 2
+    for picture in pictures:
+        (page,) = PdfReader(io.BytesIO(to_pdf(replace(whole, parts=(picture,)), made_at=NOW))).pages
+        content = page.get_contents()
+        assert content is not None
+        drawn = content.get_data().decode("latin-1")
+        lines = re.findall(r"([\d.]+) ([\d.]+) m ([\d.]+) ([\d.]+) l S", drawn)
+        assert len(lines) == len(picture.strokes) > 0
+        assert len(re.findall(r" c f\b", drawn)) == len(picture.dots) > 0
+        places = [(float(x), float(y)) for one in lines for x, y in (one[:2], one[2:])]
+        assert all(0 < x < page.mediabox.width and 0 < y < page.mediabox.height for x, y in places)
+        assert max(x for x, _ in places) - min(x for x, _ in places) > 100
+        said = re.sub(r"\s+", " ", page.extract_text()).replace("−", "-")
+        assert [label.text for label in picture.labels if label.text.replace("−", "-") not in said] == []
 
 
 def test_a_name_in_any_script_makes_a_pdf_and_what_no_font_has_is_named_by_its_number() -> None:

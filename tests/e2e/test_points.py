@@ -1,0 +1,209 @@
+"""What once went wrong for a new user, tried in a browser: words without a meaning, runs that look alike, filters that
+are lost.
+
+No worker runs here: results are written through the repositories, as a worker would.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urljoin, urlparse
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from app.components.form.declared import methods_of
+from app.components.frame.address import ExamplesView, compact
+from app.components.runs.picker import run_name
+from benchmarks import scale
+from cwpo.config import catalog
+from cwpo.config.run import RunConfig, expand
+from db import queries
+from db.records import ClaimedStage, RunFilters, RunRow
+from db.repositories import metrics, stages
+from tests import clocks
+from tests.e2e.again import pick, take_effect
+from tests.e2e.by_hand import widget
+from tests.e2e.serving import Web, at_home, served, visiting
+from tests.e2e.test_dashboard import ready
+from tests.e2e.test_runs_page import grid, until
+from tests.workers.labeled import labeled_run, pair_row
+from workers import api
+from workers.machine.database import engines, reading, writing
+from workers.queue import lease
+
+PAIRS, LOW, HIGH = 60, 0.2, 0.6
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "steady": {"method": "cw"},
+    "bold": {"method": "cw", "align": {"beta": 0.1}},
+    "weak": {"method": "weak"},
+    "surest": {"method": "top:30"},
+}
+SMALL = {"PROMPTS": 60, "STEPS": 8, "OTHER_PAIRS": 50}
+COST = '[data-testid="stElementContainer"]:has(h4:has-text("What this will cost"))'
+# Of each chip of a widget whether it lies within it.
+WITHIN = """at => { const all = at.getBoundingClientRect(); return [...at.querySelectorAll('[data-tag]')].map(chip => {
+  const box = chip.getBoundingClientRect();
+  return box.width > 0 && box.left > all.left - 1 && box.right < all.right + 1 && box.top > all.top - 1
+    && box.bottom < all.bottom + 1; }); }"""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What is on the dashboard: two runs of each setting, one run that goes on, and two whose annotator has labeled."""
+
+    url: str
+    runs: Mapping[str, tuple[int, ...]]  # by the name of their setting
+    claim: ClaimedStage  # the alignment of the run that goes on
+    live: int
+    labeled: tuple[int, int]
+
+    def row(self, run: int) -> RunRow:
+        with reading() as session:
+            return queries.list_runs(session, filters=RunFilters(ids=(run,)), limit=1).rows[0]
+
+
+@pytest.fixture(scope="module")
+def web(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """The dashboard of this file, with nothing in it; this process sees the same database."""
+    home = tmp_path_factory.mktemp("points")
+    shutil.copy(sqlite_template, home / "cwpo.sqlite")
+    with at_home(home, redis_process), served(Web(home=home)) as web:
+        yield web
+
+
+@pytest.fixture(scope="module")
+def full(web: Web) -> Desk:
+    """The same dashboard when it has runs."""
+    made = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, number in SMALL.items():
+            patch.setattr(scale, name, number)
+        for name, over in SETTINGS.items():
+            configs = expand({**over, "seed": [0, 1], "name": name})
+            made[name] = tuple(one.run_id for one in api.submit_sweep(configs, "four settings"))
+        scale.Filler(engines(), 40).fill()
+    first, second = (_labeled(seed) for seed in (7, 8))
+    live = api.submit_run(RunConfig(name="going on", method="cw", objective="ipo", seed=0)).run_id
+    worker = lease.register_worker("by hand", "cpu")
+    with writing() as session:
+        claim = stages.claim(session, worker, "cpu", 3_600)
+    assert claim is not None
+    assert claim.kind == "align"
+    _trained(claim, range(8))
+    return Desk(url=web.url, runs=made, claim=claim, live=live, labeled=(first, second))
+
+
+def _labeled(seed: int) -> int:
+    """A run that was stopped when its annotator had labeled."""
+    run = labeled_run(PAIRS, objective="rdpo", seed=seed)
+    api.cancel_run(run)
+    return run
+
+
+def _trained(claim: ClaimedStage, steps: range) -> None:
+    """So many steps more of a training."""
+    with writing() as session:
+        metrics.add(session, claim, [(step, "loss", 0.7 - 0.01 * step) for step in steps])
+
+
+@pytest.fixture
+def page(browser: Browser, full: Desk) -> Iterator[Page]:
+    """Someone who has opened no page yet."""
+    with visiting(browser, full.url) as page:
+        yield page
+
+
+def seen(page: Page, there: Callable[[], Any], seconds: float = 120) -> Any:
+    """Wait until the page is so; what it is then."""
+    deadline = clocks.monotonic() + seconds
+    while not (found := there()):
+        assert clocks.monotonic() < deadline
+        page.wait_for_timeout(150)
+    return found
+
+
+def cells(page: Page, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """What stands under these headings, line by line; nothing while the list is drawn."""
+    rows = grid(page)
+    headings = [heading.rstrip(" ↑↓") for heading in rows[0]] if rows else []
+    if not set(names) <= set(headings):
+        return []
+    return [tuple(row[headings.index(name)] for name in names) for row in rows[1:]]
+
+
+def helped(page: Page, key: str, words: str) -> None:
+    """What the question mark beside it says."""
+    mark = page.locator(key).get_by_test_id("stTooltipHoverTarget").first
+    told = page.get_by_test_id("stTooltipContent").filter(has_text=words).first
+
+    def point() -> None:
+        page.mouse.move(2, 2)
+        mark.hover()
+
+    take_effect(page, point, told.is_visible)
+
+
+def test_the_first_words_say_what_this_is_and_what_is_to_be_chosen(stranger: Page, web: Web) -> None:
+    """On an installation without runs, up to the form; nothing is reused where nothing was computed."""
+    page = stranger
+    page.goto(web.url)
+    ready(page, "Runs")
+    for words in ("every pair weighted by its C", "gold reward accuracy", "Your runs will be listed here"):
+        expect(page.get_by_text(words).first).to_be_visible()
+    page.get_by_text("Set up the first comparison").click()
+    ready(page, "New run")
+    helped(page, ".st-key-new_run-methods", catalog.METHODS["cw"].says)
+    reused = page.get_by_test_id("stMetric").filter(has_text="stages reused")
+    expect(reused.get_by_test_id("stMetricValue")).to_have_text("0")
+    helped(page, COST, "Results that are there already")
+    some = [row.label for row in methods_of("sandbox").values()][:9]
+    page.goto(f"{web.url}/new_run?{urlencode({'methods': some, 'seeds': 'none yet'}, doseq=True)}")
+    ready(page, "New run")
+    chips = widget(page, "methods").get_by_test_id("stMultiSelect")
+    assert seen(page, lambda: len(found := chips.evaluate(WITHIN)) == len(some) and found) == [True] * len(some)
+
+
+def test_lines_of_one_method_are_told_apart(page: Page, full: Desk) -> None:
+    page.goto(full.url)
+    ready(page, "Runs")
+    until(page, lambda: len(grid(page)) == len(SETTINGS) + 3)
+    wanted = ("setting", "name", "runs", "status")
+    lines = {setting: tuple(rest) for setting, *rest in seen(page, lambda: cells(page, wanted))}
+    assert lines["CW · DPO · β 0.5"] == ("steady", compact(full.runs["steady"]), "done")
+    assert lines["CW · DPO · β 0.1"] == ("bold", compact(full.runs["bold"]), "done")
+    live = full.row(full.live)
+    assert live.stages_done < live.stages
+    assert lines["CW · IPO"] == ("going on", str(full.live), f"running {live.stages_done}/{live.stages}")
+
+
+def test_another_run_keeps_the_filters_and_a_link_what_is_shown(page: Page, full: Desk) -> None:
+    """Of the pairs between two confidences, the most confident first, with a text that all of them have."""
+    first, second = full.labeled
+    rows = sorted((pair_row(number) for number in range(PAIRS)), key=lambda row: -row["confidence"])
+    inside = [row["pair_id"] for row in rows if LOW <= row["confidence"] <= HIGH]
+    view = ExamplesView(run=first, low=LOW, high=HIGH, order="highest", q="why")
+    page.goto(f"{full.url}/examples?{urlencode(view.to_params(), doseq=True)}")
+    ready(page, "Examples")
+    page.get_by_role("button", name="Count them").click()
+    expect(page.get_by_text(f"{len(inside)} pairs with this text of {len(inside)}")).to_be_visible()
+    pick(page.get_by_role("combobox", name="Run"), run_name(full.row(second)))
+    expect(page).to_have_url(re.compile(rf"run={second}\b"))
+    ready(page, "Examples")
+    assert ExamplesView.from_params(parse_qs(urlparse(page.url).query)) == ExamplesView(
+        run=second, low=LOW, high=HIGH, order="highest", q="why"
+    )
+    expect(page.get_by_role("combobox", name="Order")).to_have_value("Most confident")
+    expect(page.get_by_role("textbox", name="Search")).to_have_value("why")
+    titles = page.locator('[class*="st-key-pairs-"] strong')
+    expect(titles).to_have_text([f"pair {pair[:8]}" for pair in inside[:10]])
+    page.get_by_text("Show human labels", exact=True).click()
+    expect(page).to_have_url(re.compile("human=true"))
+    link = page.locator('[class*="st-key-pairs-"] a[href*="pair="]').first
+    expect(link).to_have_attribute("href", re.compile("human=true"))
+    page.goto(urljoin(f"{full.url}/", link.get_attribute("href") or ""))
+    ready(page, "Example")
+    expect(page.get_by_text(re.compile("human chose [AB]")).first).to_be_visible()
