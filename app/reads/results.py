@@ -16,7 +16,7 @@ from cwpo.compare.in_list import SettingResult, setting_results
 from cwpo.compare.matched_kl import FrontierRow, MatchedRow, frontier_rows, frontiers, matched_differences
 from cwpo.compare.questions.gains import GainRow, Quality, gains
 from cwpo.compare.questions.spots import SpotRow, spot_rows
-from cwpo.compare.questions.transfer import TransferRow, transfer_rows
+from cwpo.compare.questions.transfer import Source, TransferRow, transfer_rows
 from cwpo.compare.questions.tuned import TunedRow, tuned_differences
 from cwpo.compare.two_judges import GoldRow, gold_table
 from cwpo.config.run import RunConfig
@@ -109,9 +109,13 @@ def gains_of(rows: Sequence[RunRow]) -> list[GainRow]:
 
 
 def transfer_of(rows: Sequence[RunRow]) -> list[TransferRow]:
-    """How annotators of these runs label pairs of other sources than they learned from."""
-    shifted = {run_id: config for run_id, config in configs_of(rows).items() if config.data.shifted}
-    return transfer_rows(shifted, _quality([row for row in rows if row.id in shifted])) if shifted else []
+    """How annotators of these runs label pairs of other sources or datasets than they learned from."""
+    configs = configs_of(rows)
+    asking = [config for config in configs.values() if config.needs_annotator]
+    used = tuple(sorted({config.annotator.use for config in asking if config.annotator.use is not None}))
+    if not used and not any(config.data.shifted for config in asking):
+        return []
+    return transfer_rows(configs, _quality(rows), _learned(database_url(), used) if used else {})
 
 
 def _quality(rows: Sequence[RunRow]) -> dict[int, Quality]:
@@ -242,6 +246,17 @@ def _tuned(url: str, published: Published, reference: str, _rows: tuple[RunRow, 
 @st.cache_data(ttl=10 * SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
 def _gains(url: str, published: Published, _rows: tuple[RunRow, ...]) -> list[GainRow]:
     return gains(_rows, outcomes_of([row.id for row in _rows]), configs_of(_rows), _quality(_rows))
+
+
+@st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)
+def _learned(url: str, used: tuple[str, ...]) -> dict[str, Source]:
+    """What annotators that other runs use learned from, by fingerprint."""
+    with reading() as session:
+        found = queries.learned_from(session, used)
+    return {
+        one.fingerprint: Source.of(one.dataset, revision=one.revision, subset=one.subset, sources=one.sources)
+        for one in found
+    }
 
 
 @st.cache_data(ttl=SECONDS, max_entries=MOST_RESULTS, show_spinner=False)

@@ -12,7 +12,7 @@ from db.queries.annotators import (
 from db.queries.compared import EvaluatedRun, compared_runs, newest_evaluated, stages_in_slot
 from db.queries.curves import final_metrics, log_tail, metric_names_of_runs, metrics, metrics_of_runs, points_after
 from db.queries.examples import annotations, count_matching, get_annotation, has_spread
-from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
+from db.queries.named_annotators import MOST_NAMED, find_annotator, learned_from, named_annotators
 from db.queries.people.drafts import get_draft, list_drafts, runs_like
 from db.queries.people.keeping import (
     all_tags,
@@ -105,6 +105,7 @@ __all__ = [
     "label_summary",
     "labeled_pairs",
     "labeled_run",
+    "learned_from",
     "list_annotators",
     "list_drafts",
     "list_groups",

@@ -10,12 +10,12 @@ from db import status
 from db.errors import UnknownAnnotator
 from db.models import Artifact, NamedAnnotator, RunStage, Stage, StageInput
 from db.queries.annotators import LABELS_SLOT
-from db.records import LabelFigures, NamedAnnotatorRow
+from db.records import LabelFigures, LearnedFrom, NamedAnnotatorRow
 
 ANNOTATOR_SLOT, CALIBRATION_SLOT = "annotator", "calibration"
 MOST_NAMED = 500
 # Other rows of a table, named once: each name has columns of its own, which take long to make.
-_FITTED, _OTHER = aliased(RunStage), aliased(StageInput)
+_FITTED, _OTHER, _DATA = aliased(RunStage), aliased(StageInput), aliased(Stage)
 
 
 def named_annotators(session: Session, *, stage_id: int | None = None) -> list[NamedAnnotatorRow]:
@@ -36,6 +36,27 @@ def find_annotator(session: Session, text: str) -> NamedAnnotatorRow:
     names = session.scalars(select(NamedAnnotator.name).distinct().order_by(NamedAnnotator.name).limit(20)).all()
     known = f"choose one of {', '.join(names)}" if names else "none has a name yet; `cwpo name` gives one"
     raise UnknownAnnotator(f"there is no annotator named {name!r}; {known}.")
+
+
+def learned_from(session: Session, fingerprints: Collection[str]) -> list[LearnedFrom]:
+    """What each of these annotators learned from, in one query; one that is not known here is left out."""
+    rows = session.execute(
+        select(Stage.fingerprint, Stage.config, _DATA.config.label("data"))
+        .join(StageInput, (StageInput.stage_id == Stage.id) & (StageInput.name == "data"))
+        .join(_DATA, _DATA.id == StageInput.input_stage_id)
+        .where(Stage.fingerprint.in_(fingerprints), Stage.kind == "annotator")
+        .order_by(Stage.id)
+    )
+    return [
+        LearnedFrom(
+            fingerprint=row.fingerprint,
+            dataset=row.data.get("dataset", ""),
+            revision=row.data.get("revision"),
+            subset=row.data.get("subset"),
+            sources=tuple(row.config.get("labeled_sources") or ()),
+        )
+        for row in rows
+    ]
 
 
 def _rows(session: Session, conditions: list[ColumnElement[bool]]) -> list[NamedAnnotatorRow]:

@@ -12,7 +12,7 @@ from db.records.annotators import (
     Unsure,
 )
 from db.records.drafts import DraftRow, RunLike
-from db.records.named_annotators import LabelFigures, NamedAnnotatorRow
+from db.records.named_annotators import LabelFigures, LearnedFrom, NamedAnnotatorRow
 from db.records.recipes import RecipeRow
 from db.records.results import (
     AnnotationPage,
@@ -115,6 +115,7 @@ __all__ = [
     "LabeledRow",
     "LabeledRun",
     "LabelsOfRun",
+    "LearnedFrom",
     "LiveStage",
     "LogLineRow",
     "MeasuredStage",

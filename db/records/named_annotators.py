@@ -50,3 +50,14 @@ class NamedAnnotatorRow:
     def judged(self) -> LabelFigures | None:
         """The first labels it gave that human labels judge."""
         return next((one for one in self.figures if one.accuracy_human is not None), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedFrom:
+    """What an annotator learned from: a dataset at a revision, its subset, and the sources of it that were named."""
+
+    fingerprint: str
+    dataset: str
+    revision: str | None
+    subset: str | None
+    sources: tuple[str, ...]

@@ -8,7 +8,7 @@ from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.errors import DatabaseError, UnknownAnnotator
 from db.models import Artifact, Stage
-from db.records import NewStage
+from db.records import LearnedFrom, NewStage
 from db.repositories import named_annotators, runs, stages
 from tests.db.make import LEASE, add_worker, new_run, publish, submit
 
@@ -111,6 +111,19 @@ def test_a_name_knows_where_the_annotator_comes_from_and_how_right_it_was(databa
     assert [(one.dataset, one.n, one.accuracy_human, one.mean_confidence, one.ece) for one in row.figures] == [
         ("hh-harmless", 700, 0.68, 0.41, 0.05),
         ("tldr", 700, 0.68, 0.41, 0.05),
+    ]
+
+
+def test_what_an_annotator_learned_from_is_found_by_its_fingerprint(database: Engines) -> None:
+    """Its own data and the sources that were named; other stages and unknown fingerprints are left out."""
+    sources = {"labeled_sources": ["facts", "sum"]}
+    computed(database, trained(annotator=stage("annotator", "a" * 64, "annotator", ("data",), **ANNOTATOR, **sources)))
+    computed(database, using())
+    with read_scope(database) as session:
+        found = queries.learned_from(session, ["a" * 64, "f" * 64, "labels"])
+        assert queries.learned_from(session, []) == []
+    assert found == [
+        LearnedFrom(fingerprint="a" * 64, dataset="hh-harmless", revision="09be", subset=None, sources=("facts", "sum"))
     ]
 
 

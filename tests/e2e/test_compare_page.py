@@ -2,14 +2,18 @@
 forward give what was there, and a report opens without a network."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from benchmarks import compare as sweep
+from db.engine import make_engines
+from db.records import ClaimedStage
 from tests.e2e.again import saved
 from tests.e2e.serving import Web, at_home, served, visiting, write_down, write_down_console
 from tests.e2e.test_dashboard import ready
@@ -44,6 +48,25 @@ def reader(browser: Browser, web: Web) -> Iterator[Page]:
         yield page
         assert complaints == []
         expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+class Judging(sweep.Sweep):
+    """Judge stages as if a judge model had compared the answers, beside the sweep's other stages."""
+
+    def _judge(self, claim: ClaimedStage) -> dict[str, Any]:
+        said = {"judge": "simulated", "calls": 240, "bought": 0, "unread": 0, "equal_answers": 0, "orders_agree": 0.8,
+                "first_shown": 0.5, "prompt_tokens": 0, "completion_tokens": 0}  # fmt: skip
+        return {**self._evaluation(claim), **said}
+
+
+def judged(web: Web) -> int:
+    """How many judge stages were waiting, and are done now."""
+    engines = make_engines(f"sqlite:///{web.home / 'cwpo.sqlite'}")
+    filler = Judging(engines, sweep.PAIRS)
+    filler.chances = defaultdict(lambda: 0.6)
+    done = filler.fill()
+    engines.dispose()
+    return done
 
 
 def headline(page: Page) -> Locator:
@@ -117,9 +140,9 @@ def test_the_button_of_the_choice_stands_above_the_list_that_opens_over_the_page
 
 
 def test_how_far_the_judge_can_be_believed_is_unfolded_and_another_one_is_asked_after_its_cost_was_said(
-    reader: Page,
+    reader: Page, web: Web
 ) -> None:
-    """The last journey of this file, because it queues stages of all runs."""
+    """The last journey of this file, because it queues stages of all runs; once done, win rates stand there."""
     page = reader
     page.get_by_text("Can the judge be believed?", exact=True).click()
     expect(page.get_by_text("GRA with its judge's errors")).to_be_visible()
@@ -136,3 +159,10 @@ def test_how_far_the_judge_can_be_believed_is_unfolded_and_another_one_is_asked_
     ask.click()
     expect(page.get_by_text(re.compile("12 runs queued for the judge model"))).to_be_visible()
     expect(page.get_by_text(re.compile("queued for 12 of 12 runs"))).to_be_visible()
+    assert judged(web) == SETTINGS * SEEDS
+    page.reload()
+    ready(page, "Compare")
+    expect(page.get_by_text("Win rate by the judge model")).to_be_visible()
+    rates = page.get_by_role("table").filter(has_text="orders agree")
+    for label in ("Human", "Weak labels", "CW"):
+        expect(rates).to_contain_text(label)

@@ -71,7 +71,7 @@ def show_gains(rows: Sequence[RunRow]) -> None:
 
 
 def show_transfer(rows: Sequence[RunRow]) -> None:
-    """Annotators with labels of one source on pairs of another; nothing where runs name no sources."""
+    """Annotators with labels of one source or dataset on pairs of another; nothing where no run has such labels."""
     found = results.transfer_of(rows)
     if len(found) < 2:
         return
@@ -82,7 +82,10 @@ def show_transfer(rows: Sequence[RunRow]) -> None:
         show_chart("transfer", found, key="transfer_auroc", figure="auroc", title=f"{TRANSFERS}: AUROC of C")
     layout.small(TRANSFERS, meanings=glossary(TRANSFER))
     tables.show_report(TRANSFER, found, alt=TRANSFERS)
-    layout.note("Against the human labels of the pairs that were labeled, as a mean over seeds.")
+    layout.note(
+        "Against the human labels of the pairs that were labeled, as a mean over seeds. An existing annotator "
+        "(annotator.use) learned from its own data, not from those of the run that uses it."
+    )
     show_export([of_columns("transfer between sources", TRANSFER, found)], key="export_transfer")
 
 

@@ -8,9 +8,11 @@ import pytest
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, merged
 from cwpo.stages.pipeline import run
+from cwpo.training import sandbox_base
 from tests.cwpo import recorded
 
 METHODS = [name for name, row in catalog.METHODS.items() if not row.sandbox_only]
+OF_THE_SANDBOX = [name for name in catalog.METHODS if name not in METHODS]
 OBJECTIVES = [name for name, row in catalog.OBJECTIVES.items() if "margin" not in row.needs]
 WITH_MARGIN = [name for name, row in catalog.OBJECTIVES.items() if "margin" in row.needs]
 WEIGHTINGS = [name for name, row in catalog.WEIGHTINGS.items() if row.needs_margin]
@@ -24,6 +26,23 @@ def start(tmp_path_factory):
     folder = tmp_path_factory.mktemp("methods")
     plain = {"evaluation": {"along": None, "card": False, "judge": None}}
     return merged(recorded.config(folder).canonical(), plain), folder / "home"
+
+
+@pytest.fixture(scope="module")
+def small_sandbox(tmp_path_factory):
+    """The same in the sandbox, where the truth is known: few pairs, and a base model of few texts."""
+    train = {"epochs": 1, "warmup_steps": 0}
+    values = {
+        "data": {"sandbox": {"pairs": 120}, "test_prompts": 12},
+        "model": {"annotator": "sandbox/opt-48", "policy": "sandbox/opt-48"},
+        "annotator": train,
+        "sft": {"data": "none"},
+        "align": train,
+        "evaluation": {"max_new_tokens": 6, "samples": 1, "baseline": "common"},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox_base, "CORPUS_TEXTS", 64)
+        yield values, tmp_path_factory.mktemp("sandbox") / "home"
 
 
 def finished(start, **over):
@@ -41,6 +60,31 @@ def test_a_method_goes_from_pairs_to_its_gra(start, method, objective):
     assert 0 <= result.evaluation["gra"] <= 1
     assert math.isfinite(result.stages["align"].summary["final_loss"])
     assert ("labels" in result.stages) == catalog.METHODS[method].needs_annotator
+
+
+@pytest.mark.parametrize("objective", ["kto", "orpo"])
+def test_pairs_weighed_by_confidence_go_to_their_gra_under_kto_and_orpo(start, objective):
+    """All pairs are learned from, and C makes them count as fewer."""
+    result = finished(start, method="cw", objective=objective, top_percent=None, annotator={"calibrate": False})
+    align = result.stages["align"].summary
+    assert 0 <= result.evaluation["gra"] <= 1
+    assert math.isfinite(align["final_loss"])
+    assert align["pairs"] == align["pool"]
+    assert 0 < align["effective_sample_size"] < align["pairs"]
+    assert 0 < align["mean_weight"] < 1
+
+
+@pytest.mark.parametrize("method", OF_THE_SANDBOX)
+def test_a_method_that_needs_the_truth_goes_from_sandbox_pairs_to_its_gra(small_sandbox, method):
+    """Right labels alone are as many as agree with the truth; the top 40 % by true gap are so many of the pool."""
+    percent = 40 if catalog.METHODS[method].needs_percent else None
+    result = finished(small_sandbox, method=method, top_percent=percent)
+    align = result.stages["align"].summary
+    right = result.stages["labels"].summary["accuracy_truth"] if "labels" in result.stages else 1.0
+    kept = {"correct": right, "top_true": 0.4}.get(method, 1.0)
+    assert 0 <= result.evaluation["gra"] <= 1
+    assert math.isfinite(align["final_loss"])
+    assert align["pairs"] == round(kept * align["pool"]) > 0
 
 
 @pytest.mark.parametrize("method", ["cw", "ws"])
