@@ -92,13 +92,16 @@ def pairs_file(job: Job) -> Path | None:
 
 
 def newest(most: int) -> list[Job]:
-    """What was looked at last."""
+    """What was looked at last, the newest first; a part of a dataset is there once."""
     found = []
     for folder in sorted(_folders(profiles(home())), key=_age, reverse=True):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found.append(jobs.read(folder))
-    seen = {job.source: job for job in reversed([job for job in found if job.kind == "profile"])}
-    return list(reversed(seen.values()))[:most]
+    seen: dict[tuple[str, str | None, str | None], Job] = {}
+    for job in found:
+        if job.kind in ("first", "profile"):
+            seen.setdefault((job.source, job.subset, job.revision), job)
+    return list(seen.values())[:most]
 
 
 def _process(folder: Path) -> psutil.Process | None:
