@@ -102,7 +102,7 @@ def _told(
 def _asked(
     view: DataView, source: str, kind: Literal["first", "profile", "export"], columns: Mapping[str, str] | None
 ) -> data.Job:
-    """The question of this kind about what is looked at; how a run would divide it does not matter to its first rows."""
+    """The question of this kind about what is looked at; how a run would divide it does not matter to first rows."""
     split = NEW if kind == "first" else view.split
     return data.job_of(source, columns, split, subset=view.subset, revision=view.revision, kind=kind)
 
@@ -240,9 +240,7 @@ def _pairs(head: FirstRows | None, found: Mapping[str, Any] | None) -> Sequence[
     return [Shown(**one) for one in found["first"]]
 
 
-def _facts(
-    view: DataView, source: str, head: FirstRows | None, found: Mapping[str, Any] | None
-) -> list[str]:
+def _facts(view: DataView, source: str, head: FirstRows | None, found: Mapping[str, Any] | None) -> list[str]:
     facts = [dataset_name(source) if is_local(source) or source in catalog.DATASETS else source]
     facts += [f"{what} {text}" for what, text in (("subset", view.subset), ("revision", view.revision)) if text]
     if is_local(source):
@@ -253,6 +251,7 @@ def _facts(
             counted(found["pairs"], "pair"),
             f"read in {duration(found['seconds'])}",
         ]
+        facts += [f"commit {found['revision'][:12]}"] if found.get("revision") else []
     elif head is not None:
         facts.append(f"{counted(len(head.names), 'column')}")
     return facts

@@ -41,8 +41,8 @@ class Place:
 
 
 def open_source(settings: DataSettings, *, streamed: bool = False) -> Source:
-    """The rows that a data stage names, under the names of what their columns hold where it says so. `streamed`: those of
-    the hub come as they are read, and nothing else of its files is downloaded."""
+    """The rows that a data stage names, under the names of what their columns hold where it says so. `streamed`: those
+    of the hub come as they are read, and nothing else of its files is downloaded."""
     found, columns = _opened(settings, streamed=streamed), settings.columns
     if columns is None:
         return found

@@ -2,7 +2,7 @@
 
 Read by the same functions as the data stage, so that all say the same of the same rows: this is what the form, its
 checks and the Data page know of a file before a run reads it. A file of few rows is known whole; of a larger one its
-lines are counted. Those of the hub are read by a process of their own (preview.py), which says of them what is known here.
+lines are counted. Those of the hub are read by a process of their own (preview.py), which says the same of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -106,7 +106,7 @@ def first_rows(path: Path, *, columns: Mapping[str, str] | None = None, rows: in
 
 
 def as_told(found: Mapping[str, Any]) -> FirstRows:
-    """What a process read of the first rows of the hub (`preview.preview`); lengths and the number of all are not known."""
+    """What a process said of the first rows of the hub (`preview.preview`); lengths and the total are unknown."""
     return FirstRows(
         name=str(found["source"]),
         names=tuple(found["names"]),

@@ -1,0 +1,102 @@
+"""Datasets of the hub in parts: their first rows before the rest, all rows, a run; and what is said of a wrong part."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cwpo.config.run import RunConfig
+from cwpo.data.profile.first_rows import FIRST, as_told
+from cwpo.data.profile.job import Job, Split
+from cwpo.errors import DataError
+from db import queries
+from tests.hub_server import Hub
+from tests.workers.hub_datasets import COLUMNS, FILES, OLD, ONE, PARTS, downloaded, hub_in_parts, reach
+from tests.workers.workplace import Workplace, wait_for
+from workers import api
+from workers.api import data
+from workers.machine.database import reading
+
+
+@pytest.fixture
+def hub(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with hub_in_parts() as running:
+        reach(running, workplace.home, monkeypatch)
+        yield running
+
+
+def ended(*jobs: Job) -> list[data.State]:
+    """How they end, all of them asked together."""
+    for job in jobs:
+        data.start(job)
+    states: list[data.State] = []
+    for job in jobs:
+        wait_for(lambda job=job: data.state(job).status not in ("running", "none"))
+        states.append(data.state(job))
+    return states
+
+
+def test_first_rows_are_seen_and_mapped_before_the_rest_is_downloaded_and_a_run_uses_the_part(
+    workplace: Workplace, hub: Hub
+) -> None:
+    split = Split(test_prompts=20)
+    unmapped, mapped = (data.job_of(PARTS, told, split, subset="clean", kind="first") for told in (None, COLUMNS))
+    before, after = ended(unmapped, mapped)
+    assert before.result is not None, before.said
+    assert after.result is not None, after.said
+    head = as_told(before.result)
+    assert (head.rows, head.pairs, head.names, head.columns) == (FIRST, 0, ("ask", "win", "lose"), None)
+    assert "prompt" in head.worst
+    head = as_told(after.result)
+    assert (head.rows, head.pairs, head.columns) == (FIRST, FIRST, COLUMNS)
+    assert (head.shown[0].prompt, head.shown[0].chosen, head.shown[0].rejected) == ("What is 0?", "0, of course", "no")
+    assert downloaded(hub) == {"clean/0.jsonl"}
+
+    whole, old = (data.job_of(PARTS, COLUMNS, split, subset="clean", revision=name) for name in ("", "old"))
+    now, then = ended(whole, old)
+    assert now.result is not None, now.said
+    assert then.result is not None, then.said
+    repo = hub.find("dataset", PARTS)
+    assert repo is not None
+    assert (now.result["pairs"], now.result["revision"]) == (sum(FILES), repo.commit("main"))
+    assert (then.result["pairs"], then.result["revision"]) == (OLD, repo.commit("old"))
+    assert downloaded(hub) == {"clean/0.jsonl", "clean/1.jsonl"}
+    looked = [(job.source, job.subset, job.revision) for job in data.looked_at()]
+    assert set(looked) == {(PARTS, "clean", "old"), (PARTS, "clean", None)}
+    assert len(looked) == 2
+
+    part = {"dataset": PARTS, "subset": "clean", "revision": "old", "columns": COLUMNS, "test_prompts": 5}
+    run = api.submit_run(workplace.config(data=part)).run_id
+    with reading() as session:
+        config = RunConfig.stored(dict(queries.get_run(session, run).config)).data
+    assert (config.subset, config.revision, config.columns) == ("clean", repo.commit("old"), COLUMNS)
+
+
+def test_a_wrong_part_is_a_sentence_that_names_those_that_there_are(hub: Hub) -> None:
+    asked = {
+        (PARTS, "nowhere", ""): f"{PARTS} has no subset 'nowhere': check data.subset, which is one of clean, chats.",
+        (PARTS, "", ""): f"{PARTS} has several subsets: choose one as data.subset: clean, chats.",
+        (ONE, "any", ""): f"{ONE} has no subset 'any': check data.subset, and leave it out: it has none.",
+        (PARTS, "clean", "never"): f"The dataset {PARTS} has no revision never: check the branch, tag or commit.",
+    }
+    for kind in ("first", "profile"):
+        found = [data.job_of(name, None, Split(), subset=subset, revision=at, kind=kind) for name, subset, at in asked]
+        states = [*ended(*found[:2]), *ended(*found[2:])] if kind == "first" else ended(found[0])
+        for state, sentence in zip(states, asked.values(), strict=False):
+            assert state.status == "failed"
+            assert state.said.endswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("source", "subset", "revision", "sentence"),
+    [
+        ("everyday", "a", "", "is a file, and has no subset: leave it out"),
+        ("everyday", "a", "b", "is a file, and has no subset and no revision"),
+        (PARTS, "a\nb", "", "A subset is a name of at most 200 printable characters"),
+        (PARTS, "", "x" * 201, "A revision is a name of at most 200 printable characters"),
+    ],
+)
+def test_what_cannot_be_a_part_is_a_sentence_at_once(
+    workplace: Workplace, source: str, subset: str, revision: str, sentence: str
+) -> None:
+    with pytest.raises(DataError, match=sentence):
+        data.job_of(source, None, Split(), subset=subset, revision=revision)
