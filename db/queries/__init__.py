@@ -15,7 +15,7 @@ from db.queries.examples import annotations, count_matching, get_annotation, has
 from db.queries.named_annotators import MOST_NAMED, find_annotator, named_annotators
 from db.queries.people.drafts import get_draft, list_drafts, runs_like
 from db.queries.people.keeping import all_tags, kept_runs, notes_of, queue_paused, queued_runs, tags_of
-from db.queries.people.labeled import count_labeled, labeled_pairs
+from db.queries.people.labeled import count_labeled, count_labeled_matching, labeled_pairs
 from db.queries.people.log import audit_events, audit_page, check_audit
 from db.queries.people.recipes import recipes
 from db.queries.people.votes import (
@@ -76,6 +76,7 @@ __all__ = [
     "compared_runs",
     "configs",
     "count_labeled",
+    "count_labeled_matching",
     "count_matching",
     "database_health",
     "ended_lately",
