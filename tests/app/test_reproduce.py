@@ -43,4 +43,4 @@ def test_an_annotator_of_another_run_is_named_and_no_bundle_is(empty: None) -> N
     use = "ab" * 32
     config = RunConfig.parse({"method": "cw", "annotator": {"use": use}})
     assert besides(config) == [f"the annotator {use[:12]} of another run in this store (annotator.use)"]
-    assert besides(RunConfig.parse({"method": "cw"})) == []
+    assert besides(RunConfig.parse({"method": "human", "annotator": {"use": use}})) == []

@@ -45,8 +45,8 @@ def show_command(run: RunRecord, stages: Sequence[StageRow]) -> None:
     if needed:
         layout.note(BESIDES)
         st.markdown("\n".join(f"- {untrusted.label(one, 400)}" for one in needed))
-        layout.note(NO_BUNDLE if config.annotator.use else BUNDLE)
-    if needed and not config.annotator.use:
+        layout.note(NO_BUNDLE if annotator_of_another_run(config) else BUNDLE)
+    if needed and not annotator_of_another_run(config):
         st.code(bundle_command(run.id), language="bash", wrap_lines=True)
     with st.expander(file):
         text_blocks.show_block(text, key="run_yaml_text", limit=len(text))
@@ -70,18 +70,23 @@ def bundle_command(run_id: int) -> str:
 
 
 def besides(config: RunConfig, set_name: str = "") -> list[str]:
-    """What a run needs that neither its file nor the hub has: a set of people's labels, an annotator of another run, and
+    """What a run needs that neither its file nor the hub has: a set of people's labels, an annotator of another run,
     files and folders of this machine, each with the fields that name it. `set_name`: NAME@VERSION of the set."""
     found = []
     if config.data.relabels:
         found.append(f"the set of labels {set_name or config.data.relabels[:12]} of this store (data.relabels)")
-    if config.annotator.use:
-        found.append(f"the annotator {config.annotator.use[:12]} of another run in this store (annotator.use)")
+    if use := annotator_of_another_run(config):
+        found.append(f"the annotator {use[:12]} of another run in this store (annotator.use)")
     fields: dict[str, list[str]] = {}
     for field, name, pin in names_outside(config):
         if is_local(name) and (pin or field in WITHOUT_PIN):
             fields.setdefault(name, []).append(field)
     return [*found, *(f"{name} ({', '.join(named)})" for name, named in fields.items())]
+
+
+def annotator_of_another_run(config: RunConfig) -> str:
+    """Its fingerprint, where the run asks one; a method with human labels does not."""
+    return config.annotator.use or "" if config.needs_annotator else ""
 
 
 def pins_sentence(config: Mapping[str, Any]) -> str:
