@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from huggingface_hub import constants
 
 from tests.hub_server import Files, Hub, Repo, serve
 
-PARTS, ONE = "tiny/parts", "tiny/one"  # of two configurations, and of none
+PARTS, ONE = "tiny/parts", "tiny/one"  # of two configurations, of which one is no folder's name; and of none
+NAMES = "clean, chats, talk"  # what can be a subset of the first
 COLUMNS = {"instruction": "ask", "chosen": "win", "rejected": "lose"}  # that nobody could guess
 FILES = (520, 80)  # rows of the two files of `clean`
 OLD = 30  # rows of `clean` at the branch `old`
+CHATS = 12  # rows of `chats`, in a known form
 _CARD = b"""---
 configs:
 - config_name: clean
@@ -24,7 +26,7 @@ configs:
 - config_name: chats
   data_files:
   - split: train
-    path: chats/*.jsonl
+    path: talk/*.jsonl
 ---
 """
 _HIDDEN = ("hf_", "transformers_", "http_proxy", "https_proxy", "all_proxy")
@@ -35,9 +37,9 @@ def hub_in_parts() -> Iterator[Hub]:
     """The hub, for as long as the block lasts."""
     main: Files = {
         "README.md": _CARD, "clean/0.jsonl": _rows(0, FILES[0]), "clean/1.jsonl": _rows(*FILES),
-        "chats/0.jsonl": b"never read",
+        "talk/0.jsonl": _lines({"prompt": f"Say {n}.", "chosen": f"{n}", "rejected": "no"} for n in range(CHATS)),
     }  # fmt: skip
-    old: Files = {"README.md": _CARD, "clean/0.jsonl": _rows(0, OLD), "chats/0.jsonl": b"never read"}
+    old: Files = {"README.md": _CARD, "clean/0.jsonl": _rows(0, OLD), "talk/0.jsonl": b"never read"}
     repos = [
         Repo("dataset", PARTS, {"main": main, "old": old}),
         Repo("dataset", ONE, {"main": {"rows.jsonl": _rows(0, 20)}}),
@@ -65,5 +67,9 @@ def downloaded(hub: Hub) -> set[str]:
 
 
 def _rows(first: int, count: int) -> bytes:
-    rows = [{"ask": f"What is {n}?", "win": f"{n}, of course", "lose": "no"} for n in range(first, first + count)]
+    numbers = range(first, first + count)
+    return _lines({"ask": f"What is {n}?", "win": f"{n}, of course", "lose": "no"} for n in numbers)
+
+
+def _lines(rows: Iterable[dict[str, str]]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()

@@ -25,7 +25,8 @@ NONE, RUNNING, DONE, FAILED, STOPPED = "none", "running", jobs.DONE, jobs.FAILED
 MOST_AT_ONCE = 3
 MOST_KEPT = 200  # folders
 _PROCESS, _LOG = "process.json", "log"
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# One thread, and no torch, which the datasets library would import to read a stream.
+_LEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "USE_TORCH": "0"}
 BUSY = "{} datasets are being read: wait until one is finished, or stop it."
 
 
@@ -57,7 +58,7 @@ def start(job: Job, *, again: bool = False) -> None:
             (folder / name).unlink(missing_ok=True)
         jobs.write(folder, job)
         command = [sys.executable, "-m", "cwpo.data.profile.main", str(folder)]
-        pid = start_apart(command, folder / _LOG, CWPO_HOME=str(home()), **_ONE_THREAD)
+        pid = start_apart(command, folder / _LOG, CWPO_HOME=str(home()), **_LEAN)
         write_whole(folder / _PROCESS, json.dumps({"pid": pid}))
 
 

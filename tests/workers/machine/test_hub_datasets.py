@@ -10,7 +10,7 @@ from cwpo.data.profile.job import Job, Split
 from cwpo.errors import DataError
 from db import queries
 from tests.hub_server import Hub
-from tests.workers.hub_datasets import COLUMNS, FILES, OLD, ONE, PARTS, downloaded, hub_in_parts, reach
+from tests.workers.hub_datasets import CHATS, COLUMNS, FILES, NAMES, OLD, ONE, PARTS, downloaded, hub_in_parts, reach
 from tests.workers.workplace import Workplace, wait_for
 from workers import api
 from workers.api import data
@@ -40,16 +40,21 @@ def test_first_rows_are_seen_and_mapped_before_the_rest_is_downloaded_and_a_run_
 ) -> None:
     split = Split(test_prompts=20)
     unmapped, mapped = (data.job_of(PARTS, told, split, subset="clean", kind="first") for told in (None, COLUMNS))
-    before, after = ended(unmapped, mapped)
+    known = data.job_of(PARTS, None, split, subset="chats", kind="first")
+    before, after, other = ended(unmapped, mapped, known)
     assert before.result is not None, before.said
     assert after.result is not None, after.said
+    assert other.result is not None, other.said
     head = as_told(before.result)
     assert (head.rows, head.pairs, head.names, head.columns) == (FIRST, 0, ("ask", "win", "lose"), None)
     assert "prompt" in head.worst
     head = as_told(after.result)
     assert (head.rows, head.pairs, head.columns) == (FIRST, FIRST, COLUMNS)
     assert (head.shown[0].prompt, head.shown[0].chosen, head.shown[0].rejected) == ("What is 0?", "0, of course", "no")
-    assert downloaded(hub) == {"clean/0.jsonl"}
+    head = as_told(other.result)
+    assert (head.rows, head.pairs, head.columns) == (CHATS, CHATS, None)
+    assert head.guess == {name: name for name in ("prompt", "chosen", "rejected")}
+    assert downloaded(hub) == {"clean/0.jsonl", "talk/0.jsonl"}
 
     whole, old = (data.job_of(PARTS, COLUMNS, split, subset="clean", revision=name) for name in ("", "old"))
     now, then = ended(whole, old)
@@ -59,10 +64,10 @@ def test_first_rows_are_seen_and_mapped_before_the_rest_is_downloaded_and_a_run_
     assert repo is not None
     assert (now.result["pairs"], now.result["revision"]) == (sum(FILES), repo.commit("main"))
     assert (then.result["pairs"], then.result["revision"]) == (OLD, repo.commit("old"))
-    assert downloaded(hub) == {"clean/0.jsonl", "clean/1.jsonl"}
+    assert downloaded(hub) == {"clean/0.jsonl", "clean/1.jsonl", "talk/0.jsonl"}
     looked = [(job.source, job.subset, job.revision) for job in data.looked_at()]
-    assert set(looked) == {(PARTS, "clean", "old"), (PARTS, "clean", None)}
-    assert len(looked) == 2
+    assert set(looked) == {(PARTS, "clean", "old"), (PARTS, "clean", None), (PARTS, "chats", None)}
+    assert len(looked) == 3
 
     part = {"dataset": PARTS, "subset": "clean", "revision": "old", "columns": COLUMNS, "test_prompts": 5}
     run = api.submit_run(workplace.config(data=part)).run_id
@@ -73,8 +78,8 @@ def test_first_rows_are_seen_and_mapped_before_the_rest_is_downloaded_and_a_run_
 
 def test_a_wrong_part_is_a_sentence_that_names_those_that_there_are(hub: Hub) -> None:
     asked = {
-        (PARTS, "nowhere", ""): f"{PARTS} has no subset 'nowhere': check data.subset, which is one of clean, chats.",
-        (PARTS, "", ""): f"{PARTS} has several subsets: choose one as data.subset: clean, chats.",
+        (PARTS, "nowhere", ""): f"{PARTS} has no subset 'nowhere': check data.subset, which is one of {NAMES}.",
+        (PARTS, "", ""): f"{PARTS} has several subsets: choose one as data.subset: {NAMES}.",
         (ONE, "any", ""): f"{ONE} has no subset 'any': check data.subset, and leave it out: it has none.",
         (PARTS, "clean", "never"): f"The dataset {PARTS} has no revision never: check the branch, tag or commit.",
     }
