@@ -51,7 +51,10 @@ def stream_splits(repo: str, *, revision: str | None, subset: str | None) -> dic
 
 def _said(repo: str, revision: str | None, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     with _sentences(repo, revision):
-        yield from rows
+        try:
+            yield from rows
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            raise _no_rows(repo, error) from error
 
 
 def files_to_fetch(repo: str, *, revision: str | None, subset: str | None) -> tuple[hub.Repository, tuple[str, ...]]:
@@ -158,14 +161,18 @@ def _sentences(repo: str, revision: str | None) -> Iterator[None]:
         try:
             yield
         except DatasetGenerationError as error:
-            raise DataError(
-                f"The files of {repo} cannot be read as rows ({_first_line(error.__cause__ or error)}): "
-                "choose another data.subset, or download a file and give its path."
-            ) from error
+            raise _no_rows(repo, error.__cause__ or error) from error
         except (DatasetNotFoundError, RuntimeError, ValueError, FileNotFoundError) as error:
             raise DataError(
                 f"{repo} cannot be loaded ({_first_line(error)}): check data.subset and data.revision."
             ) from error
+
+
+def _no_rows(repo: str, error: BaseException) -> DataError:
+    return DataError(
+        f"The files of {repo} cannot be read as rows ({_first_line(error)}): "
+        "choose another data.subset, or download a file and give its path."
+    )
 
 
 def _refuse_script(repo: str, files: Sequence[str]) -> None:

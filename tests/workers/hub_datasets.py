@@ -39,7 +39,10 @@ def hub_in_parts() -> Iterator[Hub]:
         "README.md": _CARD, "clean/0.jsonl": _rows(0, FILES[0]), "clean/1.jsonl": _rows(*FILES),
         "talk/0.jsonl": _lines({"prompt": f"Say {n}.", "chosen": f"{n}", "rejected": "no"} for n in range(CHATS)),
     }  # fmt: skip
-    old: Files = {"README.md": _CARD, "clean/0.jsonl": _rows(0, OLD), "talk/0.jsonl": b"never read"}
+    old: Files = {
+        "README.md": _CARD, "clean/0.jsonl": _rows(0, OLD), "talk/0.jsonl": main["talk/0.jsonl"],
+        "talk/1.jsonl": b"no rows",
+    }  # fmt: skip
     repos = [
         Repo("dataset", PARTS, {"main": main, "old": old}),
         Repo("dataset", ONE, {"main": {"rows.jsonl": _rows(0, 20)}}),

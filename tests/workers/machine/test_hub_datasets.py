@@ -82,11 +82,13 @@ def test_a_wrong_part_is_a_sentence_that_names_those_that_there_are(hub: Hub) ->
         (PARTS, "", ""): f"{PARTS} has several subsets: choose one as data.subset: {NAMES}.",
         (ONE, "any", ""): f"{ONE} has no subset 'any': check data.subset, and leave it out: it has none.",
         (PARTS, "clean", "never"): f"The dataset {PARTS} has no revision never: check the branch, tag or commit.",
+        (PARTS, "chats", "old"): "choose another data.subset, or download a file and give its path.",
     }
     for kind in ("first", "profile"):
         found = [data.job_of(name, None, Split(), subset=subset, revision=at, kind=kind) for name, subset, at in asked]
-        states = [*ended(*found[:2]), *ended(*found[2:])] if kind == "first" else ended(found[0])
-        for state, sentence in zip(states, asked.values(), strict=False):
+        states = [*ended(*found[:3]), *ended(*found[3:])] if kind == "first" else ended(found[0], found[-1])
+        sentences = list(asked.values()) if kind == "first" else [list(asked.values())[place] for place in (0, -1)]
+        for state, sentence in zip(states, sentences, strict=True):
             assert state.status == "failed"
             assert state.said.endswith(sentence)
 
