@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import streamlit as st
 
@@ -19,7 +19,7 @@ from app.components.frame.formats import counted, dataset_name
 from app.components.frame.leaving import leave, tell
 from cwpo.config import catalog
 from cwpo.data.profile.first_rows import FirstRows, Shown, as_told, first_rows
-from cwpo.data.profile.job import of_hub
+from cwpo.data.profile.job import Asked, of_hub
 from cwpo.errors import CwpoError
 from cwpo.models.hub import is_local
 from cwpo.report.numbers import duration, size
@@ -99,9 +99,7 @@ def _told(
         show_pairs(_pairs(head, found))
 
 
-def _asked(
-    view: DataView, source: str, kind: Literal["first", "profile", "export"], columns: Mapping[str, str] | None
-) -> data.Job:
+def _asked(view: DataView, source: str, kind: Asked, columns: Mapping[str, str] | None) -> data.Job:
     """The question of this kind about what is looked at; how a run would divide it does not matter to first rows."""
     split = NEW if kind == "first" else view.split
     return data.job_of(source, columns, split, subset=view.subset, revision=view.revision, kind=kind)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from cwpo import places
 from cwpo.bounds import paths
@@ -11,7 +11,7 @@ from cwpo.config.columns import checked
 from cwpo.config.run import RunConfig
 from cwpo.contents import content_of
 from cwpo.data.files import shipped, suffix_of
-from cwpo.data.profile.job import Job, Split, of_hub
+from cwpo.data.profile.job import Asked, Job, Split, of_hub
 from cwpo.errors import ConfigError, DataError
 from cwpo.models.hub import HUB_ID, is_local
 from cwpo.stages.plain import to_plain
@@ -84,7 +84,7 @@ def job_of(
     *,
     subset: str = "",
     revision: str = "",
-    kind: Literal["first", "profile", "export"] = "profile",
+    kind: Asked = "profile",
 ) -> Job:
     """The question about this source as it lies here now. `subset`, `revision`: of a dataset of the hub; empty: its
     usual ones. DataError where the source cannot have them, or cannot be read."""

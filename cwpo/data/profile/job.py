@@ -16,7 +16,8 @@ from cwpo.redaction import without_secrets
 VERSION = 2  # of what a profile says
 JOB, PROGRESS, RESULT, END, PAIRS = "job.json", "progress.json", "result.json", "end.json", "pairs.jsonl"
 DONE, FAILED = "done", "failed"
-Kind = Literal["first", "profile", "export", "run"]
+Asked = Literal["first", "profile", "export"]  # of a source
+Kind = Asked | Literal["run"]
 
 
 @dataclass(frozen=True, kw_only=True)

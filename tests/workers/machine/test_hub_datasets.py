@@ -6,7 +6,7 @@ import pytest
 
 from cwpo.config.run import RunConfig
 from cwpo.data.profile.first_rows import FIRST, as_told
-from cwpo.data.profile.job import Job, Split
+from cwpo.data.profile.job import Asked, Job, Split
 from cwpo.errors import DataError
 from db import queries
 from tests.hub_server import Hub
@@ -77,20 +77,22 @@ def test_first_rows_are_seen_and_mapped_before_the_rest_is_downloaded_and_a_run_
 
 
 def test_a_wrong_part_is_a_sentence_that_names_those_that_there_are(hub: Hub) -> None:
-    asked = {
-        (PARTS, "nowhere", ""): f"{PARTS} has no subset 'nowhere': check data.subset, which is one of {NAMES}.",
-        (PARTS, "", ""): f"{PARTS} has several subsets: choose one as data.subset: {NAMES}.",
-        (ONE, "any", ""): f"{ONE} has no subset 'any': check data.subset, and leave it out: it has none.",
-        (PARTS, "clean", "never"): f"The dataset {PARTS} has no revision never: check the branch, tag or commit.",
-        (PARTS, "chats", "old"): "choose another data.subset, or download a file and give its path.",
+    nowhere = f"{PARTS} has no subset 'nowhere': check data.subset, which is one of {NAMES}."
+    damaged = "choose another data.subset, or download a file and give its path."
+    said: dict[tuple[Asked, str, str, str], str] = {
+        ("first", PARTS, "nowhere", ""): nowhere,
+        ("first", PARTS, "", ""): f"{PARTS} has several subsets: choose one as data.subset: {NAMES}.",
+        ("first", ONE, "any", ""): f"{ONE} has no subset 'any': check data.subset, and leave it out: it has none.",
+        ("first", PARTS, "clean", "x"): f"The dataset {PARTS} has no revision x: check the branch, tag or commit.",
+        ("first", PARTS, "chats", "old"): damaged,
+        ("profile", PARTS, "nowhere", ""): nowhere,
+        ("profile", PARTS, "chats", "old"): damaged,
     }
-    for kind in ("first", "profile"):
-        found = [data.job_of(name, None, Split(), subset=subset, revision=at, kind=kind) for name, subset, at in asked]
-        states = [*ended(*found[:3]), *ended(*found[3:])] if kind == "first" else ended(found[0], found[-1])
-        sentences = list(asked.values()) if kind == "first" else [list(asked.values())[place] for place in (0, -1)]
-        for state, sentence in zip(states, sentences, strict=True):
-            assert state.status == "failed"
-            assert state.said.endswith(sentence)
+    asked = [data.job_of(name, None, Split(), subset=part, revision=at, kind=kind) for kind, name, part, at in said]
+    states = [state for place in range(0, len(asked), 3) for state in ended(*asked[place : place + 3])]
+    for state, sentence in zip(states, said.values(), strict=True):
+        assert state.status == "failed"
+        assert state.said.endswith(sentence)
 
 
 @pytest.mark.parametrize(
