@@ -94,9 +94,7 @@ def _hub(place: Place, *, splits: tuple[str, ...] | None, reader: str) -> Source
     )
 
 
-def _joined(
-    row: catalog.DatasetRow, revision: str | None, parts: Mapping[str, str], *, streamed: bool
-) -> Source:
+def _joined(row: catalog.DatasetRow, revision: str | None, parts: Mapping[str, str], *, streamed: bool) -> Source:
     """Several subsets of one repository, one behind the other; each row names its part as its source."""
     whole = Place(repo=str(row.repo), revision=revision, subset=None, streamed=streamed)
     opened = (

@@ -51,7 +51,7 @@ def start(job: Job, *, again: bool = False) -> None:
         now = state(job)
         if now.status == RUNNING or (now.status == DONE and not again):
             return
-        if sum(_process(one) is not None for one in root.iterdir() if one.is_dir()) >= MOST_AT_ONCE:
+        if sum(_reads(one) for one in root.iterdir() if one.is_dir()) >= MOST_AT_ONCE:
             raise DataError(BUSY.format(MOST_AT_ONCE))
         _tidy(root)
         for name in (jobs.PROGRESS, jobs.RESULT, jobs.END, jobs.PAIRS):
@@ -108,6 +108,11 @@ def newest(most: int) -> list[Job]:
 def _process(folder: Path) -> psutil.Process | None:
     pid = jobs.found(folder, _PROCESS).get("pid")
     return running(pid, str(folder)) if isinstance(pid, int) else None
+
+
+def _reads(folder: Path) -> bool:
+    """Whether its process has something left to do; one that said how it ended is on its way out."""
+    return not jobs.found(folder, jobs.END) and _process(folder) is not None
 
 
 def _folders(root: Path) -> list[Path]:

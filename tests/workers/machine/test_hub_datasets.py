@@ -47,10 +47,11 @@ def test_first_rows_are_seen_and_mapped_before_the_rest_is_downloaded_and_a_run_
     assert other.result is not None, other.said
     head = as_told(before.result)
     assert (head.rows, head.pairs, head.names, head.columns) == (FIRST, 0, ("ask", "win", "lose"), None)
-    assert "prompt" in head.worst
+    assert head.worst == "unparsable: no column chosen and no column rejected"
     head = as_told(after.result)
     assert (head.rows, head.pairs, head.columns) == (FIRST, FIRST, COLUMNS)
-    assert (head.shown[0].prompt, head.shown[0].chosen, head.shown[0].rejected) == ("What is 0?", "0, of course", "no")
+    assert "What is 0?" in head.shown[0].prompt
+    assert (head.shown[0].chosen, head.shown[0].rejected) == ("0, of course", "no")
     head = as_told(other.result)
     assert (head.rows, head.pairs, head.columns) == (CHATS, CHATS, None)
     assert head.guess == {name: name for name in ("prompt", "chosen", "rejected")}
