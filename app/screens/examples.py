@@ -5,6 +5,7 @@ from functools import partial
 
 import streamlit as st
 
+from app.components.examples.counting import MOST, show_count
 from app.components.examples.exporting import show_export
 from app.components.examples.jumping import HISTOGRAM, choose_bar, show_jump
 from app.components.examples.labeled import show_labeled
@@ -34,7 +35,6 @@ from cwpo.report.labels.annotators import several
 from db import queries
 from db.records import AnnotationPage, Cursor, LabelsOfRun, LabelSummary, RunRow
 
-MOST_COUNTED = 100_000  # pairs whose texts are read to count a search
 CLICK = "A click on a bar shows its pairs."
 DISAGREE = "An unsure annotator is another thing than two close answers: C is taken from the mean Δ, not from its SD."
 
@@ -130,7 +130,7 @@ def _pairs(view: ExamplesView, labels: LabelsOfRun | None, asked: str) -> None:
     with bar:
         _turn(view, found, size)
         if view.q.strip():
-            _count(view)
+            show_count(partial(_holding, view))
         show_export(view, found.rows, found.total)
     if view.order == UNSURE:
         layout.note(DISAGREE)
@@ -159,27 +159,11 @@ def _counted(found: AnnotationPage) -> str:
     )
 
 
-def _count(view: ExamplesView) -> None:
-    """How many pairs hold the text, on demand: all texts are read for it."""
-    if st.button("Count them", key="count_them", type="tertiary"):
-        st.caption(_counted_text(view), width="content")
-
-
-def _counted_text(view: ExamplesView) -> str:
-    if view.run is None:
-        return ""
+def _holding(view: ExamplesView) -> tuple[int, int]:
     with results.reading() as session:
-        found, searched = queries.count_matching(
-            session,
-            view.run,
-            c_low=view.low,
-            c_high=view.high,
-            agreement=view.agreement,
-            text=view.q,
-            most=MOST_COUNTED,
-        )
-    more = " at least, in the first" if searched == MOST_COUNTED else " of"
-    return f"{counted(found, 'pair')} with this text{more} {searched:,}"
+        return queries.count_matching(
+            session, view.run or 0, c_low=view.low, c_high=view.high, agreement=view.agreement, text=view.q, most=MOST,
+        )  # fmt: skip
 
 
 def _turn(view: ExamplesView, found: AnnotationPage, size: int) -> None:

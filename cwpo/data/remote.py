@@ -18,6 +18,8 @@ from cwpo.full_disk import at_once
 from cwpo.models import hub
 
 ABOUT = ("README.md", "dataset_infos.json", ".huggingface.yaml")  # what says how the files of a repository are read
+_ROWS = (".parquet", ".json", ".jsonl", ".csv", ".tsv", ".arrow", ".gz", ".zst", ".zip", ".txt")  # ends of data files
+_MOST_NAMED = 12  # subsets in one sentence
 
 
 def load_splits(repo: str, *, revision: str | None, subset: str | None) -> dict[str, Iterable[dict[str, Any]]]:
@@ -33,6 +35,26 @@ def load_splits(repo: str, *, revision: str | None, subset: str | None) -> dict[
         if not hub.is_offline():
             _note(repository, subset, _files_of(builder))
         return dict(builder.as_dataset())
+
+
+def stream_splits(repo: str, *, revision: str | None, subset: str | None) -> dict[str, Iterable[dict[str, Any]]]:
+    """The same splits, read from the hub as their rows are taken: of large files only the parts that hold these.
+
+    The hub is asked while rows are taken, and its errors are DataError or HubError there, too.
+    """
+    repository = hub.describe("dataset", repo, revision)
+    _refuse_script(repo, repository.files)
+    with _sentences(repo, revision):
+        found = dict(_builder(repository, subset).as_streaming_dataset())
+    return {split: _said(repo, revision, rows) for split, rows in found.items()}
+
+
+def _said(repo: str, revision: str | None, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    with _sentences(repo, revision):
+        try:
+            yield from rows
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            raise _no_rows(repo, error) from error
 
 
 def files_to_fetch(repo: str, *, revision: str | None, subset: str | None) -> tuple[hub.Repository, tuple[str, ...]]:
@@ -56,13 +78,50 @@ def _builder(repository: hub.Repository, subset: str | None) -> Any:
 
     disable_progress_bar()
     place = _place(repository.files, subset)
+    at, revision = _where(repository, subset)
+    try:
+        return load_dataset_builder(at, **place, revision=revision)
+    except ValueError as error:
+        if (sentence := _about_subsets(repository, subset, at, revision)) is None:
+            raise
+        raise DataError(sentence) from error
+
+
+def _where(repository: hub.Repository, subset: str | None) -> tuple[str, str | None]:
+    """What the datasets library opens: the repository at its commit, or offline its whole snapshot."""
     if not hub.is_offline():
-        return load_dataset_builder(repository.repo_id, **place, revision=repository.commit)
+        return repository.repo_id, repository.commit
     folder = hub.snapshot_folder("dataset", repository.repo_id, repository.commit)
     noted = _noted(repository, subset)
     if noted is None or not all((folder / name).is_file() for name in noted):
         raise hub.not_kept("dataset", repository.repo_id, repository.commit)
-    return load_dataset_builder(glob.escape(str(folder)), **place)
+    return glob.escape(str(folder)), None
+
+
+def _about_subsets(repository: hub.Repository, subset: str | None, at: str, revision: str | None) -> str | None:
+    """The sentence where a subset that is not there was asked for, or none of several; it names those that are."""
+    from datasets import get_dataset_config_names, get_dataset_default_config_name
+
+    repo = repository.repo_id
+    try:
+        configurations = [str(name) for name in get_dataset_config_names(at, revision=revision)]
+        usual = get_dataset_default_config_name(at, revision=revision)
+    except Exception:  # whatever it is, it was not the subset
+        return None
+    folders = {file.split("/", 1)[0] for file in repository.files if "/" in file and file.endswith(_ROWS)}
+    own = configurations if len(configurations) > 1 or "default" not in configurations else []
+    names = _listed([*own, *sorted(folders - set(own))])
+    if subset is None:
+        return f"{repo} has several subsets: choose one as data.subset: {names}." if usual is None else None
+    if "data_dir" in _place(repository.files, subset) or subset in configurations:
+        return None
+    said = f"{repo} has no subset {subset[:80]!r}: check data.subset, "
+    return said + (f"which is one of {names}." if names else "and leave it out: it has none.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(name[:80] for name in names[:_MOST_NAMED]) + more
 
 
 def _files_of(builder: Any) -> tuple[str, ...]:
@@ -102,14 +161,18 @@ def _sentences(repo: str, revision: str | None) -> Iterator[None]:
         try:
             yield
         except DatasetGenerationError as error:
-            raise DataError(
-                f"The files of {repo} cannot be read as rows ({_first_line(error.__cause__ or error)}): "
-                "choose another data.subset, or download a file and give its path."
-            ) from error
+            raise _no_rows(repo, error.__cause__ or error) from error
         except (DatasetNotFoundError, RuntimeError, ValueError, FileNotFoundError) as error:
             raise DataError(
                 f"{repo} cannot be loaded ({_first_line(error)}): check data.subset and data.revision."
             ) from error
+
+
+def _no_rows(repo: str, error: BaseException) -> DataError:
+    return DataError(
+        f"The files of {repo} cannot be read as rows ({_first_line(error)}): "
+        "choose another data.subset, or download a file and give its path."
+    )
 
 
 def _refuse_script(repo: str, files: Sequence[str]) -> None:

@@ -30,28 +30,41 @@ class Source:
     to_pair: Callable[[dict[str, Any]], RawPair]
 
 
-def open_source(settings: DataSettings) -> Source:
-    """The rows that a data stage names, under the names of what their columns hold where it says so."""
-    found, columns = _opened(settings), settings.columns
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A dataset of the hub. `streamed`: only as much of it is read as is taken."""
+
+    repo: str
+    revision: str | None
+    subset: str | None
+    streamed: bool
+
+
+def open_source(settings: DataSettings, *, streamed: bool = False) -> Source:
+    """The rows that a data stage names, under the names of what their columns hold where it says so. `streamed`: those
+    of the hub come as they are read, and nothing else of its files is downloaded."""
+    found, columns = _opened(settings, streamed=streamed), settings.columns
     if columns is None:
         return found
     test = None if found.test is None else shaped(found.test, columns)
     return Source(train=shaped(found.train, columns), test=test, to_pair=reader_by(columns))
 
 
-def _opened(settings: DataSettings) -> Source:
+def _opened(settings: DataSettings, *, streamed: bool) -> Source:
     dataset = settings.dataset
     row = catalog.DATASETS.get(dataset)
     if row is not None and row.repo is not None:
         revision = settings.revision or row.revision
         if settings.parts:
-            return _joined(row, revision, settings.parts)
-        return _hub(row.repo, revision, settings.subset or row.subset, splits=row.splits, reader=row.reader)
+            return _joined(row, revision, settings.parts, streamed=streamed)
+        place = Place(repo=row.repo, revision=revision, subset=settings.subset or row.subset, streamed=streamed)
+        return _hub(place, splits=row.splits, reader=row.reader)
     if row is not None and row.file is not None:
         return _file(shipped(row.file), settings.revision, reader=row.reader)
     if is_local(dataset):
         return _file(paths.local(dataset), settings.revision, reader="any")
-    return _hub(dataset, settings.revision, settings.subset, splits=None, reader=_reader_of(dataset))
+    place = Place(repo=dataset, revision=settings.revision, subset=settings.subset, streamed=streamed)
+    return _hub(place, splits=None, reader=_reader_of(dataset))
 
 
 def _file(path: Path, pinned: str | None, *, reader: str) -> Source:
@@ -70,20 +83,23 @@ def _reader_of(repo: str) -> str:
     return next((row.reader for row in catalog.DATASETS.values() if row.repo == repo), "any")
 
 
-def _hub(repo: str, revision: str | None, subset: str | None, *, splits: tuple[str, ...] | None, reader: str) -> Source:
-    from cwpo.data.remote import load_splits
+def _hub(place: Place, *, splits: tuple[str, ...] | None, reader: str) -> Source:
+    from cwpo.data import remote
 
-    found = load_splits(repo, revision=revision, subset=subset)
-    train, test = splits_to_use(repo, tuple(found), splits)
+    load = remote.stream_splits if place.streamed else remote.load_splits
+    found = load(place.repo, revision=place.revision, subset=place.subset)
+    train, test = splits_to_use(place.repo, tuple(found), splits)
     return Source(
         train=_numbered(found[train]), test=_numbered(found[test]) if test else None, to_pair=reader_named(reader)
     )
 
 
-def _joined(row: catalog.DatasetRow, revision: str | None, parts: Mapping[str, str]) -> Source:
+def _joined(row: catalog.DatasetRow, revision: str | None, parts: Mapping[str, str], *, streamed: bool) -> Source:
     """Several subsets of one repository, one behind the other; each row names its part as its source."""
-    repo = str(row.repo)
-    opened = ((name, _hub(repo, revision, parts[name], splits=row.splits, reader=row.reader)) for name in sorted(parts))
+    whole = Place(repo=str(row.repo), revision=revision, subset=None, streamed=streamed)
+    opened = (
+        (name, _hub(replace(whole, subset=parts[name]), splits=row.splits, reader=row.reader)) for name in sorted(parts)
+    )
     found = dict(opened)
     test = [_from(name, one.test) for name, one in found.items() if one.test is not None]
     return Source(

@@ -23,7 +23,7 @@ from db.queries.people.keeping import (
     queued_runs,
     tags_of,
 )
-from db.queries.people.labeled import count_labeled, labeled_pairs
+from db.queries.people.labeled import count_labeled, count_labeled_matching, labeled_pairs
 from db.queries.people.log import audit_events, audit_page, check_audit
 from db.queries.people.recipes import recipes
 from db.queries.people.votes import (
@@ -84,6 +84,7 @@ __all__ = [
     "compared_runs",
     "configs",
     "count_labeled",
+    "count_labeled_matching",
     "count_matching",
     "database_health",
     "deleted_lately",

@@ -51,6 +51,14 @@ def test_a_search_is_counted_on_demand(empty: None) -> None:
     assert "60 pairs with this text of 60" in words(page)
 
 
+def test_a_search_among_labeled_pairs_is_counted_too(empty: None) -> None:
+    page = visit("examples", run=str(labeled_run()), part="labeled", text="ask about 7")
+    assert "of 60" not in words(page)
+    page.button(key="count_them").click().run()
+    assert not page.exception
+    assert "10 pairs with this text of 60" in words(page)
+
+
 def test_files_have_the_whole_view_in_its_order(empty: None) -> None:
     run = labeled_run()
     view = ExamplesView(run=run, low=0.3, high=0.6)

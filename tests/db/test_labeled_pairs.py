@@ -107,8 +107,17 @@ def test_a_search_is_counted_among_the_pairs_that_are_looked_at(database: Engine
     assert found <= 6
 
 
+def test_a_search_among_pairs_without_a_weak_label_is_counted(database: Engines) -> None:
+    run_id = half_labeled(database)
+    with read_scope(database) as session:
+        assert queries.count_labeled_matching(session, run_id, text=" PROMPT 4", most=99) == (5, 24)  # 4, 42, 44, …
+        assert queries.count_labeled_matching(session, run_id, text="prompt 4", most=10) == (1, 10)
+        assert queries.count_labeled_matching(session, run_id, text="nowhere", most=1_000) == (0, 24)
+
+
 def test_a_run_without_data_has_no_pairs(database: Engines) -> None:
     run_id = submit(database).run_id
     with read_scope(database) as session:
         assert queries.labeled_pairs(session, run_id).rows == ()
         assert queries.count_labeled(session, run_id) is None
+        assert queries.count_labeled_matching(session, run_id, text="a", most=10) == (0, 0)

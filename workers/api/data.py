@@ -11,7 +11,7 @@ from cwpo.config.columns import checked
 from cwpo.config.run import RunConfig
 from cwpo.contents import content_of
 from cwpo.data.files import shipped, suffix_of
-from cwpo.data.profile.job import Job, Split
+from cwpo.data.profile.job import Asked, Job, Split, of_hub
 from cwpo.errors import ConfigError, DataError
 from cwpo.models.hub import HUB_ID, is_local
 from cwpo.stages.plain import to_plain
@@ -28,6 +28,7 @@ from workers.machine.uploads import Upload as Upload
 
 READ_AT_MOST = 256 << 20  # bytes of a file that are hashed while somebody waits for the page
 MOST_UPLOAD = uploads.MOST_BYTES
+LONGEST_PART = 200  # characters of a subset or a revision
 NO_PAIRS = "Run {} has no pairs yet: they are there once its data stage is done."
 
 
@@ -82,8 +83,18 @@ def check_source(source: str) -> str:
 
 
 @reads
-def job_of(source: str, columns: Mapping[str, str] | None, split: Split, *, export: bool = False) -> Job:
-    """The question about this source as it lies here now."""
+def job_of(
+    source: str,
+    columns: Mapping[str, str] | None,
+    split: Split,
+    *,
+    subset: str = "",
+    revision: str = "",
+    kind: Asked = "profile",
+) -> Job:
+    """The question about this source as it lies here now. `subset`, `revision`: of a dataset of the hub; empty: its
+    usual ones. DataError where the source cannot have them, or cannot be read."""
+    part = _part_of(source, subset, revision)
     content, row = "", catalog.DATASETS.get(source)
     if row is not None and row.file is not None:
         content = content_of(shipped(row.file), home())
@@ -94,7 +105,21 @@ def job_of(source: str, columns: Mapping[str, str] | None, split: Split, *, expo
         except OSError as error:
             raise DataError(f"{source} cannot be read ({error.strerror}): allow it, or name another file.") from error
     told = None if columns is None else checked(columns)
-    return Job(kind="export" if export else "profile", source=source, content=content, columns=told, split=split)
+    return Job(
+        kind=kind, source=source, content=content, columns=told, split=split, subset=part.get("subset"),
+        revision=part.get("revision"),
+    )  # fmt: skip
+
+
+def _part_of(source: str, subset: str, revision: str) -> dict[str, str]:
+    """What was said of the part of a dataset, by name; of a file nothing can be."""
+    told = {name: text for name, value in (("subset", subset), ("revision", revision)) if (text := value.strip())}
+    if told and not of_hub(source):
+        raise DataError(f"{source} is a file, and has no {' and no '.join(told)}: leave it out.")
+    for name, text in told.items():
+        if len(text) > LONGEST_PART or not text.isprintable():
+            raise DataError(f"A {name} is a name of at most {LONGEST_PART} printable characters: check it.")
+    return told
 
 
 @reads
@@ -145,9 +170,9 @@ def pairs_file(job: Job) -> Path | None:
 
 
 @reads
-def looked_at(most: int = 5) -> list[str]:
-    """Sources that were looked at last."""
-    return [job.source for job in profiles.newest(most)]
+def looked_at(most: int = 5) -> list[Job]:
+    """The questions about the sources that were looked at last, one for each subset and revision."""
+    return profiles.newest(most)
 
 
 @needs(Role.RUNNER)

@@ -25,7 +25,8 @@ NONE, RUNNING, DONE, FAILED, STOPPED = "none", "running", jobs.DONE, jobs.FAILED
 MOST_AT_ONCE = 3
 MOST_KEPT = 200  # folders
 _PROCESS, _LOG = "process.json", "log"
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# One thread, and no torch, which the datasets library would import to read a stream.
+_LEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "USE_TORCH": "0"}
 BUSY = "{} datasets are being read: wait until one is finished, or stop it."
 
 
@@ -50,14 +51,14 @@ def start(job: Job, *, again: bool = False) -> None:
         now = state(job)
         if now.status == RUNNING or (now.status == DONE and not again):
             return
-        if sum(_process(one) is not None for one in root.iterdir() if one.is_dir()) >= MOST_AT_ONCE:
+        if sum(_reads(one) for one in root.iterdir() if one.is_dir()) >= MOST_AT_ONCE:
             raise DataError(BUSY.format(MOST_AT_ONCE))
         _tidy(root)
         for name in (jobs.PROGRESS, jobs.RESULT, jobs.END, jobs.PAIRS):
             (folder / name).unlink(missing_ok=True)
         jobs.write(folder, job)
         command = [sys.executable, "-m", "cwpo.data.profile.main", str(folder)]
-        pid = start_apart(command, folder / _LOG, CWPO_HOME=str(home()), **_ONE_THREAD)
+        pid = start_apart(command, folder / _LOG, CWPO_HOME=str(home()), **_LEAN)
         write_whole(folder / _PROCESS, json.dumps({"pid": pid}))
 
 
@@ -92,18 +93,26 @@ def pairs_file(job: Job) -> Path | None:
 
 
 def newest(most: int) -> list[Job]:
-    """What was looked at last."""
+    """What was looked at last, the newest first; a part of a dataset is there once."""
     found = []
     for folder in sorted(_folders(profiles(home())), key=_age, reverse=True):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found.append(jobs.read(folder))
-    seen = {job.source: job for job in reversed([job for job in found if job.kind == "profile"])}
-    return list(reversed(seen.values()))[:most]
+    seen: dict[tuple[str, str | None, str | None], Job] = {}
+    for job in found:
+        if job.kind in ("first", "profile"):
+            seen.setdefault((job.source, job.subset, job.revision), job)
+    return list(seen.values())[:most]
 
 
 def _process(folder: Path) -> psutil.Process | None:
     pid = jobs.found(folder, _PROCESS).get("pid")
     return running(pid, str(folder)) if isinstance(pid, int) else None
+
+
+def _reads(folder: Path) -> bool:
+    """Whether its process has something left to do; one that said how it ended is on its way out."""
+    return not jobs.found(folder, jobs.END) and _process(folder) is not None
 
 
 def _folders(root: Path) -> list[Path]:

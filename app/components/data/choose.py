@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app import allowed, untrusted
+from app.components.data.hub_part import part_fields
 from app.components.frame import layout, tables
 from app.components.frame.data_address import DataView
 from app.components.frame.formats import ago
@@ -48,9 +49,9 @@ def show_choice() -> None:
         layout.note("Columns with other names are said on the next page, and kept as a recipe.")
 
 
-def open_source(source: str) -> None:
+def open_source(source: str, subset: str = "", revision: str = "") -> None:
     """Look at this one, from the beginning."""
-    tell(DataView(source=source).to_params())
+    tell(DataView(source=source, subset=subset, revision=revision).to_params())
 
 
 def _upload() -> None:
@@ -80,6 +81,7 @@ def _name() -> None:
             help="A path is one on the machine that runs this dashboard; workers elsewhere need it as well.",
         )
         layout.note(places.sentence())
+        subset, revision = part_fields("data_named")
         if not st.form_submit_button("Look at it"):
             return
     try:
@@ -87,7 +89,7 @@ def _name() -> None:
     except CwpoError as error:
         layout.problem(error)
         return
-    open_source(source)
+    open_source(source, subset.strip(), revision.strip())
     st.rerun()
 
 
@@ -96,9 +98,11 @@ def _before() -> None:
     if not found:
         return
     st.caption("Looked at before")
-    for place, source in enumerate(found):
-        name = untrusted.label(source.rpartition("/")[2] if source.startswith("/") else source, 60)
-        st.button(name, key=f"data_before_{place}", type="tertiary", on_click=open_source, args=(source,))
+    for place, job in enumerate(found):
+        source, part = job.source, (job.subset or "", job.revision or "")
+        short = source.rpartition("/")[2] if source.startswith("/") else source
+        name = untrusted.label(" · ".join(filter(None, (short, *part))), 60)
+        st.button(name, key=f"data_before_{place}", type="tertiary", on_click=open_source, args=(source, *part))
 
 
 def _uploads() -> None:

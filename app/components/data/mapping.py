@@ -186,4 +186,4 @@ def _put_back(row: RecipeRow) -> None:
 
 def _key(view: DataView, name: str) -> str:
     """Widgets of another dataset are others."""
-    return f"data_{name}_{abs(hash(view.source)) % 10**8}"
+    return f"data_{name}_{abs(hash((view.source, view.subset, view.revision))) % 10**8}"

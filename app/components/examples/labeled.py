@@ -1,8 +1,11 @@
 """Examples, the other part: pairs with a human label that the annotator did not label."""
 
+from functools import partial
+
 import streamlit as st
 
 from app import untrusted
+from app.components.examples.counting import MOST, show_count
 from app.components.examples.exporting import show_export
 from app.components.frame import layout, text_blocks
 from app.components.frame.address import ExamplesView
@@ -37,12 +40,19 @@ def show_labeled(view: ExamplesView) -> None:
     with bar:
         forward = "Next" if len(found.rows) == size else "Search further"
         layout.turns(found.next, found.previous, placed=bool(view.after or view.before), forward=forward)
+        if view.q.strip():
+            show_count(partial(_holding, view))
         show_export(view, found.rows, None if view.q.strip() else total)
     with st.container(key=f"pairs-{digest(repr((view, size)))[:8]}"):
         for row in found.rows:
             _card(row)
         if not found.rows:
             layout.nothing_fits("No pair is here.", "Show all pairs", {"text": "", "part": "weak"})
+
+
+def _holding(view: ExamplesView) -> tuple[int, int]:
+    with results.reading() as session:
+        return queries.count_labeled_matching(session, view.run or 0, text=view.q, most=MOST)
 
 
 def _cursor(word: str) -> Cursor | None:

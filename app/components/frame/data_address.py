@@ -22,6 +22,8 @@ class DataView:
 
     screen: ClassVar[str] = "screens/data.py"
     source: str = ""
+    subset: str = ""  # of a dataset of the hub, where it is said
+    revision: str = ""
     columns: Mapping[str, str] | None = None
     split: Split = NEW
 
@@ -29,6 +31,8 @@ class DataView:
         plain = Split()
         told = {
             "source": self.source,
+            "subset": self.subset,
+            "revision": self.revision,
             "columns": json.dumps(self.columns, ensure_ascii=False) if self.columns else "",
             "test": "" if self.split.test_prompts == plain.test_prompts else str(self.split.test_prompts),
             "share": "" if self.split.label_fraction == plain.label_fraction else f"{self.split.label_fraction:g}",
@@ -41,6 +45,8 @@ class DataView:
         test, share = _number(_last(params, "test")), _number(_last(params, "share"))
         return cls(
             source=_last(params, "source"),
+            subset=_last(params, "subset"),
+            revision=_last(params, "revision"),
             columns=_columns(_last(params, "columns")),
             split=Split(
                 test_prompts=int(test) if 1 <= test <= MOST_TEST_PROMPTS else plain.test_prompts,
@@ -58,10 +64,13 @@ class RunOnData:
     columns: Mapping[str, str] | None = None
     test_prompts: int | None = None
     label_fraction: float | None = None
+    subset: str = ""
+    revision: str = ""
 
     def to_params(self) -> dict[str, Any]:
         """As the form writes its own address: fields by their names, those without a widget as lines of YAML."""
         told: dict[str, Any] = {"data.dataset": self.dataset}
+        told |= {f"data.{name}": text for name in ("subset", "revision") if (text := getattr(self, name))}
         if self.columns:
             line = {"data.columns": dict(self.columns)}
             told["other"] = yaml_text.written(line, width=LONGEST)

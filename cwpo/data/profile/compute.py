@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cwpo.data.profile.first_rows import LONGEST_TEXT
 from cwpo.data.profile.job import VERSION, Job
 from cwpo.data.profile.lengths import Lengths
 from cwpo.data.profile.near import THRESHOLD, Near, Shingler, Shingles, near_duplicates, signatures
@@ -21,7 +22,7 @@ from cwpo.data.related.clusters import Related, cluster_counts
 from cwpo.data.rows import as_messages
 
 EXAMPLES = 3
-FIRST, LONGEST_TEXT = 10, 4_000  # pairs that are shown, and characters of one of their texts
+FIRST = 10  # pairs that are shown
 SNIPPET = 300  # characters of a prompt in an example
 MOST_SOURCES = 20
 Report = Callable[[int, str], None]
@@ -88,6 +89,7 @@ def profile(job: Job, report: Report) -> dict[str, Any]:
         "revision": found.revision,
         "columns": None if found.columns is None else dict(found.columns),
         "names": list(found.names),
+        "guess": dict(found.guess),
         **_counted(counts, len(longer), prompts),
         "first": first,
         "lengths": lengths.summary(),

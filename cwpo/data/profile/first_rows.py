@@ -1,8 +1,8 @@
-"""The first rows of a local file: what of them are pairs, what is dropped and why, how long they are. Torch-free.
+"""The first rows of a file: what of them are pairs, what is dropped and why, how long they are. Torch-free.
 
 Read by the same functions as the data stage, so that all say the same of the same rows: this is what the form, its
 checks and the Data page know of a file before a run reads it. A file of few rows is known whole; of a larger one its
-lines are counted.
+lines are counted. Those of the hub are read by a process of their own (preview.py), which says the same of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +25,7 @@ MOST_WHOLE = 2**26  # bytes of a file that can only be read whole
 MOST_COUNTED = 2**28  # bytes in which lines are counted
 WHOLE = (".json", ".json.gz")
 TOKEN = 4  # characters, about
+LONGEST_TEXT = 4_000  # characters of one text of a pair of the hub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,25 @@ def first_rows(path: Path, *, columns: Mapping[str, str] | None = None, rows: in
         return None
     told = None if columns is None else tuple(sorted(columns.items()))
     return _read(found, told, rows, state.st_mtime_ns, state.st_size)
+
+
+def as_told(found: Mapping[str, Any]) -> FirstRows:
+    """What a process said of the first rows of the hub (`preview.preview`); lengths and the total are unknown."""
+    return FirstRows(
+        name=str(found["source"]),
+        names=tuple(found["names"]),
+        columns=found["columns"],
+        guess=found["guess"],
+        rows=found["rows"],
+        whole=False,
+        total=None,
+        pairs=found["pairs"],
+        prompts=found["prompts"],
+        dropped=found["dropped"],
+        examples=found["examples"],
+        lengths=(),
+        shown=tuple(Shown(**one) for one in found["first"]),
+    )
 
 
 def quantile(values: Sequence[int], share: float) -> int:

@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from cwpo.config import catalog
 from cwpo.config.parts import DataConfig, EvaluationConfig
 from cwpo.files import write_whole
+from cwpo.models.hub import is_local
 from cwpo.redaction import without_secrets
 
 VERSION = 2  # of what a profile says
 JOB, PROGRESS, RESULT, END, PAIRS = "job.json", "progress.json", "result.json", "end.json", "pairs.jsonl"
 DONE, FAILED = "done", "failed"
-Kind = Literal["profile", "export", "run"]
+Asked = Literal["first", "profile", "export"]  # of a source
+Kind = Asked | Literal["run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,8 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """`source`: a file, a dataset of the catalog, a hub id, or for the kind "run" the folder of a data artifact."""
+    """`source`: a file, a dataset of the catalog, a hub id, or for the kind "run" the folder of a data artifact.
+    `subset`, `revision`: of a dataset of the hub, where they were said. The kind "first" asks for the first rows."""
 
     kind: Kind
     source: str
@@ -38,10 +42,20 @@ class Job:
     split: Split = field(default_factory=Split)
     rule: Mapping[str, Any] | None = None  # settings of the split, of a run
     version: int = VERSION
+    subset: str | None = None
+    revision: str | None = None
 
     def key(self) -> str:
-        """The same for the same question about the same content."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:24]
+        """The same for the same question about the same content; as it was for those without subset and revision."""
+        told = asdict(self)
+        later = {name: value for name in ("subset", "revision") if (value := told.pop(name)) is not None}
+        return hashlib.sha256(json.dumps({**told, **later}, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def of_hub(source: str) -> bool:
+    """Whether a source is a dataset of the hub: it may have subsets and revisions."""
+    row = catalog.DATASETS.get(source)
+    return row.repo is not None if row is not None else not is_local(source)
 
 
 def write(folder: Path, job: Job) -> None:

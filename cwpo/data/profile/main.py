@@ -43,6 +43,10 @@ def run(folder: Path) -> None:
 
 def _do(folder: Path) -> dict[str, Any]:
     job, report = jobs.read(folder), _Progress(folder)
+    if job.kind == "first":
+        from cwpo.data.profile.preview import preview
+
+        return preview(job, report)
     if job.kind == "profile":
         from cwpo.data.profile.compute import profile
 

@@ -8,7 +8,7 @@ from cwpo.bounds import paths
 from cwpo.config import catalog
 from cwpo.data.filtering import Tally, hold_out, source_of, to_candidate
 from cwpo.data.profile.job import Job, Split
-from cwpo.data.readers.columns import HEAD, columns_needed, names_of, reader_by, shaped
+from cwpo.data.readers.columns import HEAD, columns_needed, detected, guessed, names_of, reader_by, shaped
 from cwpo.data.rows import BadRow, RowAt
 from cwpo.data.source import Source, open_source
 from cwpo.data.split import split_prompts
@@ -28,6 +28,7 @@ class Opened:
 
     source: Source
     columns: Mapping[str, str] | None
+    guess: Mapping[str, str]  # what each column seems to hold, also where nobody needs to be told
     revision: str | None
     names: tuple[str, ...]  # of the columns
 
@@ -57,40 +58,49 @@ class Counts:
     contradicted: int = 0
 
 
-def opened(job: Job) -> Opened:
-    """Rows and reader; where nobody said what the columns hold, the first rows do."""
+def opened(job: Job, *, first: int | None = None) -> Opened:
+    """Rows and reader; where nobody said what the columns hold, the first rows do. `first`: only so many rows for
+    training, read from the hub as they are taken."""
+    row = catalog.DATASETS.get(job.source)
+    settings = _settings(job)
+    source = open_source(settings, streamed=first is not None)
+    rows = itertools.islice(source.train, first)
+    head = list(itertools.islice(rows, HEAD))
+    known = row is not None or any(one.repo == job.source for one in catalog.DATASETS.values())
+    columns = job.columns if job.columns is not None or known else columns_needed(head)
+    train = shaped(itertools.chain(head, rows), columns)
+    test = None if source.test is None or first is not None else shaped(source.test, columns)
+    reader = source.to_pair if columns is None else reader_by(columns)
+    plain = [at.row for at in head if at.row is not None]
+    return Opened(
+        source=Source(train=train, test=test, to_pair=reader),
+        columns=columns,
+        guess=columns or detected(plain) or guessed(plain),
+        revision=settings.revision,
+        names=names_of(head),
+    )
+
+
+def _settings(job: Job) -> DataSettings:
+    """What a run on this source would read, all of it and pinned."""
     row = catalog.DATASETS.get(job.source)
     shipped = row is not None and row.file is not None
     if row is not None and row.repo is None and not shipped:
         raise DataError(MADE)
     local = row is None and hub.is_local(job.source)
-    wanted = row.revision if row is not None else None
+    wanted = job.revision or (row.revision if row is not None else None)
     repo = str(row.repo) if row is not None else job.source
     revision = None if local or shipped else hub.resolve_revision("dataset", repo, wanted, field="data.dataset")
-    settings = DataSettings(
+    return DataSettings(
         dataset=str(paths.local(job.source)) if local else job.source,
         revision=revision,
-        subset=row.subset if row is not None else None,
+        subset=job.subset or (row.subset if row is not None else None),
         max_pairs=None,
         length_rule=None,
         test_prompts=job.split.test_prompts,
         evaluation_seed=job.split.evaluation_seed,
         sandbox=None,
-        parts=dict(row.parts) if row is not None and row.parts else None,
-    )
-    source = open_source(settings)
-    rows = iter(source.train)
-    head = list(itertools.islice(rows, HEAD))
-    known = row is not None or any(one.repo == job.source for one in catalog.DATASETS.values())
-    columns = job.columns if job.columns is not None or known else columns_needed(head)
-    train = shaped(itertools.chain(head, rows), columns)
-    test = None if source.test is None else shaped(source.test, columns)
-    reader = source.to_pair if columns is None else reader_by(columns)
-    return Opened(
-        source=Source(train=train, test=test, to_pair=reader),
-        columns=columns,
-        revision=revision,
-        names=names_of(head),
+        parts=dict(row.parts) if row is not None and row.parts and job.subset is None else None,
     )
 
 

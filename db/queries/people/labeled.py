@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from db.engine import batches
 from db.models import Annotation, Pair, RunStage, Stage
 from db.queries.common import slot_stages
 from db.records import Cursor, LabeledPage, LabeledRow
@@ -141,6 +142,24 @@ def count_labeled(session: Session, run_id: int) -> int | None:
     if "train_pairs" not in data:
         return None
     return int(data["train_pairs"]) - int(labels.get("n", 0))
+
+
+def count_labeled_matching(session: Session, run_id: int, *, text: str, most: int) -> tuple[int, int]:
+    """How many of the pairs of `labeled_pairs` hold the text, among at most so many; and how many were looked at."""
+    found = slot_stages(session, [run_id], ["data", "labels"])
+    data, labels = found.get((run_id, "data")), found.get((run_id, "labels"))
+    if data is None or data.attempt_id is None:
+        return 0, 0
+    wanted = select(Pair.pair_id).where(Pair.stage_id == data.stage_id, Pair.human_label.is_not(None))
+    if labels is not None and labels.attempt_id is not None:
+        weak = select(Annotation.pair_id).where(Annotation.attempt_id == labels.attempt_id)
+        wanted = wanted.where(~weak.where(Annotation.pair_id == Pair.pair_id).exists())
+    ids = session.scalars(wanted.order_by(Pair.pair_id).limit(most)).all()
+    holding = 0
+    for some in batches(ids, STEP):
+        pairs = session.scalars(select(Pair).where(Pair.stage_id == data.stage_id, Pair.pair_id.in_(some)))
+        holding += sum(_says(pair, text) for pair in pairs)
+    return holding, len(ids)
 
 
 def _unlabeled(session: Session, attempt: int | None, pairs: Sequence[Pair]) -> list[Pair]:

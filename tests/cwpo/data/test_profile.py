@@ -1,5 +1,6 @@
 """A profile says what a slow count says; near-duplicates are those of the exact measure; an export is the run's."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,11 @@ def test_a_question_is_the_same_only_about_the_same() -> None:
         replace(job, split=Split(test_prompts=3)), replace(job, version=0),
     ]  # fmt: skip
     assert len({one.key() for one in [job, *others]}) == 6
+
+
+def test_a_part_of_a_dataset_is_another_question_and_without_one_its_key_is_what_it_was() -> None:
+    job = Job(kind="profile", source="owner/name", content="")
+    told = {name: value for name, value in asdict(job).items() if name not in ("subset", "revision")}
+    assert job.key() == hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+    parts = [replace(job, subset="a"), replace(job, subset="b"), replace(job, revision="a"), replace(job, kind="first")]
+    assert len({one.key() for one in [job, *parts]}) == 5

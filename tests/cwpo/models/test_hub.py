@@ -264,7 +264,8 @@ def test_datasets_load_in_their_published_shapes(ask: Ask) -> None:
     assert all("test_prefs" in prompt for prompt in prefs["value"]["prompts"])
     assert generic["value"]["first"].startswith("\n\nHuman: helpful-base train")
     assert "The dataset nobody/nothing does not exist on the hub" in missing["sentence"]
-    assert "check data.subset" in subset["sentence"]
+    which = "harmless-base, helpful-base, red-team-attempts"
+    assert f"has no subset 'nowhere': check data.subset, which is one of {which}." in subset["sentence"]
 
 
 def test_parts_of_a_dataset_are_joined_and_name_their_source(ask: Ask) -> None:

@@ -50,7 +50,7 @@ def test_a_dataset_is_read_once_for_each_content(workplace: Workplace, tmp_path:
     before = (profiles.folder_of(job) / "result.json").stat().st_mtime_ns
     data.start(job)
     assert (profiles.folder_of(job) / "result.json").stat().st_mtime_ns == before
-    assert data.looked_at() == [source]
+    assert [one.source for one in data.looked_at()] == [source]
     with file.open("a") as more:
         more.write(json.dumps({"question": "And?", "chosen": "yes", "rejected": "no"}) + "\n")
     assert data.state(data.job_of(source, None, job.split)).status == profiles.NONE
