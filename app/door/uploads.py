@@ -6,7 +6,7 @@ the file goes to disk piece by piece, and Streamlit is handed the same request w
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -17,9 +17,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.door.answers import BROKEN, BUSY
 from app.door.limits import Client
 from workers.machine.uploads import Arriving
-
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
 
 UPLOADS = "/_stcore/upload_file/"
 IN_MEMORY = 1 << 20  # bytes of a request that Streamlit may hold: settings, votes and small sets of pairs
@@ -133,7 +130,8 @@ class _Form:
     ended: bool = False
     name: bytes = b""
 
-    def callbacks(self) -> "MultipartCallbacks":
+    def callbacks(self) -> Any:
+        """By the parser's names for them."""
         return {
             "on_part_begin": self._begun, "on_part_data": self._given, "on_header_field": self._field,
             "on_header_value": self._value, "on_header_end": self._line, "on_end": self._end,
