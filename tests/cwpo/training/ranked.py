@@ -210,8 +210,9 @@ def mismatched(frozen, ctx) -> Mismatched:
     return of_pairs(found, known, [row.pair_id for row in pairs])
 
 
-def ended(target: Callable[..., None], size: int, *given: Any) -> list[int | None]:
-    """Exit codes of `size` processes that computed `target(rank, *given)`; one that hangs is killed."""
+def ended(target: Callable[..., None], size: int, *given: Any, patience: float = 240) -> list[int | None]:
+    """Exit codes of `size` processes that computed `target(rank, *given)`; one that hangs for so many seconds is
+    killed."""
     method = multiprocessing.get_context("forkserver")
     method.set_forkserver_preload(PRELOADED)
     started = [method.Process(target=target, args=(rank, *given), daemon=True) for rank in range(size)]
@@ -219,20 +220,21 @@ def ended(target: Callable[..., None], size: int, *given: Any) -> list[int | Non
         with no_script():
             process.start()
     for process in started:
-        process.join(240)
+        process.join(patience)
         if process.is_alive():
             process.kill()
+            process.join()
     return [process.exitcode for process in started]
 
 
-def over_ranks(size: int, cases: Sequence[Case], folder: Path) -> list[Computed]:
+def over_ranks(size: int, cases: Sequence[Case], folder: Path, patience: float = 240) -> list[Computed]:
     """What the first of `size` ranks computed, case by case in folders 0, 1, … of `folder`; [] if a rank died."""
     folder.mkdir(parents=True, exist_ok=True)
     meeting = folder / f"meeting-{time.monotonic_ns()}"
     given = (size, list(cases), str(folder), str(meeting))
     if any(case.what == "stage" for case in cases):
         stage_inputs(folder)
-    if any(ended(_rank, size, *given)):
+    if any(ended(_rank, size, *given, patience=patience)):
         return []
     with np.load(f"{meeting}.npz") as stored:
         names = [item.name for item in fields(Computed)]
@@ -290,7 +292,8 @@ def main(sizes: Sequence[int]) -> None:
         wanted = [computed(replace(case, split=False), ALONE, Path(place) / "one" / case.name) for case in cases]
         for size in sizes:
             began = time.monotonic()
-            found = over_ranks(size, cases, Path(place) / str(size))
+            if not (found := over_ranks(size, cases, Path(place) / str(size), patience=7_200)):
+                sys.exit(f"{size} ranks: a rank died or hung.")
             far = {case.name: apart(a, b) for case, a, b in zip(cases, wanted, found, strict=True)}
             worst = max(far, key=lambda name: far[name])
             print(
