@@ -23,10 +23,11 @@ from tests.e2e.form_values import PUT_BACK, changed
 from tests.e2e.serving import Web
 from tests.e2e.test_dashboard import go, ready
 from tests.e2e.test_journeys import HEAD, queue, runs, settled
+from tests.listening import without_server
 from workers import api
 from workers.machine.database import reading
 
-DRAWS = amount("DRAWS", 1)  # forms
+DRAWS = amount("DRAWS", 2)  # forms: the first with the web process killed, the second with the line to it cut
 FIELDS = 5  # of each that are changed
 # Not there while a switch is off, or before it is on and has what it needs.
 SWITCHED = ("data.length_rule", "evaluation.judge", "evaluation.along", "model.lora")
@@ -90,13 +91,14 @@ def test_a_draft_is_whole_in_a_fresh_browser_after_the_web_process_or_the_connec
     go(page, "New run", "New run")
     fill(page, wanted)
     before = file_of(page)
-    if seed % 2:
-        lines[-1].close(code=1011, reason="cut")
-        while len(lines) < 2:  # the page connects again by itself
-            page.wait_for_timeout(100)
-    else:
-        web.end(signal.SIGKILL)
-        web.start()
+    with without_server(page):
+        if seed % 2:
+            lines[-1].close(code=1011, reason="cut")
+            while len(lines) < 2:  # the page connects again by itself
+                page.wait_for_timeout(100)
+        else:
+            web.end(signal.SIGKILL)
+            web.start()
     again = someone_else(browser, page.url)
     assert file_of(again) == before
     expect(again.get_by_text(re.compile(rf"You changed {FIELDS} fields of the defaults"))).to_be_visible()

@@ -113,7 +113,7 @@ def _trained(claim: ClaimedStage, steps: range) -> None:
 @pytest.fixture
 def page(browser: Browser, full: Desk) -> Iterator[Page]:
     """Someone who has opened no page yet."""
-    with visiting(browser, full.url) as page:
+    with visiting(browser) as page:
         yield page
 
 
