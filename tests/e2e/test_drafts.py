@@ -9,6 +9,7 @@ import re
 import signal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
@@ -218,6 +219,33 @@ def test_what_a_file_cannot_give_is_said_before_anything_is_queued(visitor: Page
     expect(page.get_by_text("Question 0")).to_be_visible()
     write(page, "data.test_prompts", "40")
     expect(page.get_by_text("asks for 700")).to_have_count(0)
+    with reading() as session:
+        assert not queries.list_runs(session).rows
+
+
+def test_what_its_models_cannot_do_is_said_before_anything_is_queued(visitor: Page, desk: str, tmp_path: Path) -> None:
+    """An answer as long as all that the policy reads; and a reward model of one's own with two outputs, then without a
+    form in which it could read answers."""
+    page, judge = visitor, tmp_path / "judge"
+    page.goto(f"{desk}/new_run?{urlencode({'evaluation.max_new_tokens': '160'})}")
+    ready(page, "New run")
+    full = page.get_by_text("160 leaves no room for a prompt in a context of 160 tokens: lower it.")
+    expect(full).to_be_visible()
+    expect(queue(8, page)).to_be_disabled()
+    write(page, "evaluation.max_new_tokens", "48")
+    expect(full).to_have_count(0)
+    expect(queue(8, page)).to_be_enabled()
+
+    judge.mkdir()
+    rows = [{"prompt": f"Question {n}", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(170)]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    own = {"data.dataset": str(tmp_path / "own.jsonl"), "data.test_prompts": "40", "evaluation.gold_reward": str(judge)}
+    for config, wrong in (({"num_labels": 2}, "has 2 outputs"), ({"num_labels": 1}, "has no chat template")):
+        (judge / "config.json").write_text(json.dumps({"model_type": "llama", **config}), encoding="utf-8")
+        page.goto(f"{desk}/new_run?{urlencode(own)}")
+        ready(page, "New run")
+        expect(page.get_by_text(wrong)).to_be_visible()
+        expect(queue(8, page)).to_be_disabled()
     with reading() as session:
         assert not queries.list_runs(session).rows
 
