@@ -137,36 +137,49 @@ class Patient(Speaker):
 
 
 @contextmanager
-def chat_process(chat: int) -> Iterator[dict[str, Speaker]]:
-    """This process is that of the chat, and says so meanwhile; its models."""
+def beating(beat: Callable[[], None]) -> Iterator[None]:
+    """A sign of life, again and again while the block lasts."""
     ended = threading.Event()
 
+    def pulse() -> None:
+        while not ended.wait(1):
+            beat()
+
+    beat()
+    thread = threading.Thread(target=pulse)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def chat_process(chat: int) -> Iterator[dict[str, Speaker]]:
+    """This process is that of the chat; its models."""
+
     def beat() -> None:
-        while not ended.wait(2):
-            with writing() as session:
-                chats.beat(session, chat)
+        with writing() as session:
+            chats.beat(session, chat)
 
     with writing() as session:
         assert chats.claim(session, chat, host="here", pid=os.getpid(), device="cpu")
-    pulse = threading.Thread(target=beat)
-    pulse.start()
-    try:
+    with beating(beat):
         speakers = process._loaded(chat)
         with writing() as session:
             chats.opened(session, chat, template=False)
         yield speakers
-    finally:
-        ended.set()
-        pulse.join()
 
 
 def test_an_answer_is_seen_while_it_is_written(visitor: Page, desk: str) -> None:
     """The first tokens of the first model, before the second one has said anything; then the whole of all three."""
     page, asked = visitor, Asked(prompt="w3 w4", max_new_tokens=12)
-    page.goto(f"{desk}/run?run=1&tab=Chat")
-    ready(page, "CW · DPO · seed 0")
-    page.get_by_role("button", name="Start a chat").click()
-    has(page, r"chat=\d+")
+    with beating(lambda: lease.beat_idle({1: os.getpid()})):
+        page.goto(f"{desk}/run?run=1&tab=Chat")
+        ready(page, "CW · DPO · seed 0")
+        page.get_by_role("button", name="Start a chat").click()
+        has(page, r"chat=\d+")
     with chat_process(chat := int(re.findall(r"chat=(\d+)", page.url)[0])) as models:
         whole = {name: " ".join(list(model.answer(asked))[-1].split()) for name, model in models.items()}
         begun = list(models["aligned"].answer(asked))[3]
