@@ -3,6 +3,7 @@
 # make start   the dashboard, the queue and the workers; WORKERS=n sets their number
 # make workers the workers alone, on a machine that shares database, Redis and artifacts with another
 # make test    every test; PYTEST_ARGS="tests/cwpo -k dpo" runs some
+# make journeys  the tests in a browser alone: what people do with the dashboard, on runs that workers compute
 # make chaos   the tests of faults alone: kills, outages, crash points, full disks, clocks; EACH=3 does each three times
 # make chaos-long  500 kills on each database and every other kind of fault, counted; KILLS=30 EACH=2 POINTS=5 is a short one
 # make check   ruff, mypy, import-linter, and the tree of README.md
@@ -32,7 +33,7 @@ PAIRS ?=
 BENCHMARKS ?=
 ARGS ?=
 
-.PHONY: help demo real start workers test chaos chaos-long check bench gpu lock audit other-torch
+.PHONY: help demo real start workers test journeys chaos chaos-long check bench gpu lock audit other-torch
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -60,6 +61,9 @@ workers: $(VENV)/.ready-run
 # Compiled modules are kept: hundreds of processes would compile them anew.
 test: $(VENV)/.ready-dev
 	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+journeys: $(VENV)/.ready-dev
+	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/e2e $(PYTEST_ARGS)
 
 chaos: $(VENV)/.ready-dev
 	@OMP_NUM_THREADS=1 exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(PYTEST_ARGS)

@@ -22,6 +22,7 @@ from tests import servers
 from tests.amounts import COUNTED
 from tests.browser import ARGUMENTS, tested_path
 from tests.emptied import Emptied
+from tests.listening import listened, nothing_goes_wrong
 from tests.signed_in import PATIENCE, signed_in
 
 # A busy machine stands still for many seconds, and some code is slow the first time that it is called: neither is a
@@ -184,6 +185,13 @@ def sqlite_database(sqlite_address: str) -> Iterator[Engines]:
 
 
 @pytest.fixture(autouse=True)
+def pages_are_sound() -> Iterator[None]:
+    """What goes wrong on a page fails the test that opened it, unless the test says that it provokes it."""
+    with nothing_goes_wrong():
+        yield
+
+
+@pytest.fixture(autouse=True)
 def mask_of_files() -> Iterator[None]:
     """Programs that run in this process set it; the next test's servers need the usual one."""
     before = os.umask(0o022)
@@ -228,10 +236,10 @@ def s3_bucket(s3_process: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium, let in by the dashboards that are started here; nothing is fetched from outside."""
+    """Headless Chromium, let in by the dashboards that are started here; all that it opens is listened to."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=tested_path(), args=ARGUMENTS)
-        yield signed_in(chromium)
+        yield listened(signed_in(chromium))
         chromium.close()
 
 

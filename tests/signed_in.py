@@ -18,6 +18,11 @@ def known(url: str, home: Path) -> None:
     _tokens[url] = token_of(home)
 
 
+def servers() -> set[str]:
+    """The addresses of all servers so far."""
+    return set(_tokens)
+
+
 def cookie_at(url: str) -> dict[str, str]:
     """A browser's cookie for that server, by its name."""
     return {f"cwpo_{urlsplit(url).port}": cookie_for(_tokens[url], new_browser())}

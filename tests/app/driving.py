@@ -11,7 +11,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from streamlit.proto.BackMsg_pb2 import BackendOperationRequest, BackMsg
 
 from tests.amounts import amount
-from tests.e2e.serving import ASKED_TWICE
+from tests.listening import doing
 from tests.signed_in import PATIENCE
 
 OPENINGS, SOON = 10, 5_000  # how often a list is opened, and ms in which it comes
@@ -87,40 +87,24 @@ SHOWN = """() => Object.fromEntries([...new URLSearchParams(location.search).key
 
 @dataclass
 class Driver:
-    """A page over a server: what was changed on it, what it complained about, and what it was asked to save."""
+    """A page over a server: what was changed on it, what of it cannot be used, and what it was asked to save."""
 
     page: Page
-    base: str
     kept: dict[str, str] = field(default_factory=dict)  # widgets that are left alone: a part of their name, and why
     done: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    useless: list[str] = field(default_factory=list)
     missed: set[str] = field(default_factory=set)
     saved: int = 0
     asked: int = 0
 
     @classmethod
-    def of(cls, context: BrowserContext, base: str, kept: dict[str, str]) -> "Driver":
+    def of(cls, context: BrowserContext, kept: dict[str, str]) -> "Driver":
         context.add_init_script(f"({LISTEN})()")
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
-        driver = cls(page=page, base=base, kept=kept)
-        page.on("pageerror", lambda error: driver.complain(f"error: {error}"))
-        page.on("dialog", lambda dialog: driver.complain(f"dialog: {dialog.message}"))
-        page.on("console", lambda said: driver.complain(said.text) if said.type == "error" else None)
-        ours = (base, base.replace("http", "ws", 1), "data:", "blob:")
-        page.on("request", lambda one: None if one.url.startswith(ours) else driver.complain(f"outside: {one.url}"))
-        page.on("response", lambda answer: driver._answered(answer.status, answer.url))
+        driver = cls(page=page, kept=kept)
         page.on("download", lambda _: driver._save())
         return driver
-
-    def complain(self, words: str) -> None:
-        """The browser repeats failed requests on its console; their answers say which of them matter."""
-        if not words.startswith("Failed to load resource"):
-            self.complaints.append(f"after {self.done[-1:]}: {words}")
-
-    def _answered(self, status: int, url: str) -> None:
-        if status >= 400 and not ASKED_TWICE.search(url):
-            self.complain(f"{status} {url}")
 
     def _save(self) -> None:
         self.saved += 1
@@ -128,8 +112,6 @@ class Driver:
     def idle(self) -> None:
         """The page is drawn, and its script has nothing to do."""
         self.page.wait_for_function(IDLE, timeout=PATIENCE, polling=LOOK)
-        for box in self.page.get_by_test_id("stException").all():
-            self.complain(f"exception: {box.inner_text()}")
 
     def open(self, address: str) -> None:
         self.page.goto(address)
@@ -144,20 +126,25 @@ class Driver:
             self.done.append(name)
             if any(part in name for part in self.kept):
                 continue
-            before = self.page.url
-            if not inside and self.page.get_by_test_id("stPopoverBody").count():
-                self._touch()
-                self.page.keyboard.press("Escape")
-                self.idle()
+            with doing(f"after {name}"):
+                self._try(kind, here, inside)
+
+    def _try(self, kind: str, here: str, inside: bool) -> None:
+        """One widget changed once, and back on the page where it led away."""
+        before = self.page.url
+        if not inside and self.page.get_by_test_id("stPopoverBody").count():
             self._touch()
-            self._change(kind)
+            self.page.keyboard.press("Escape")
             self.idle()
-            if self.page.url.partition("?")[0] != here:
-                self._touch()
-                self.page.go_back()
-                self.idle()
-                if self.page.url != before:
-                    self.open(before)
+        self._touch()
+        self._change(kind)
+        self.idle()
+        if self.page.url.partition("?")[0] != here:
+            self._touch()
+            self.page.go_back()
+            self.idle()
+            if self.page.url != before:
+                self.open(before)
 
     def _touch(self) -> None:
         self.page.evaluate("window.driven.touched = performance.now()")
@@ -172,7 +159,7 @@ class Driver:
             CHANGES[kind](self, at)
         except PlaywrightError as error:
             if self.page.query_selector("[data-driven]") is not None:
-                self.complain(f"cannot be used: {str(error)[:600]}")
+                self.useless.append(f"{self.done[-1]}: {str(error)[:600]}")
 
     def all_saved(self) -> bool:
         """Every file that was asked for came."""

@@ -54,7 +54,7 @@ def test_every_page_is_driven() -> None:
 @pytest.mark.parametrize("path", sorted(TITLES, key=LAST.__contains__))
 def test_every_widget_can_be_changed(own: Served, results: Computed, browser: Browser, path: str) -> None:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light", bypass_csp=True)
-    driver, read = Driver.of(context, own.url, ELSEWHERE), len(own.log.read_text())
+    driver, read = Driver.of(context, ELSEWHERE), len(own.log.read_text())
     driver.open(address(own.url, path, results))
     assert driver.page.title() == f"{TITLES[path] or f'Run {results.sweep[-1]}'} · CW-PO"
     assert driver.page.evaluate(TURNED) == 0
@@ -67,7 +67,7 @@ def test_every_widget_can_be_changed(own: Served, results: Computed, browser: Br
     after = driver.shown()
     context.close()
     assert driver.done
-    assert driver.complaints == []
+    assert driver.useless == []
     assert all_saved
     assert after == before
     assert "Traceback" not in own.log.read_text()[read:]

@@ -23,9 +23,6 @@ from tests.e2e.serving import (
     served,
     visiting,
     wait_for_page,
-    write_down,
-    write_down_console,
-    write_down_refused,
 )
 from tests.e2e.test_dashboard import ready
 from tests.servers import free_port
@@ -73,12 +70,8 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str
 
 @pytest.fixture
 def page(browser: Browser, dashboard: Dashboard) -> Iterator[Page]:
-    """A page that writes down every error and every request to another host."""
-    dashboard.complaints.clear()
+    """Someone who has opened no page of the stack yet."""
     with visiting(browser) as page:
-        write_down(page, dashboard.url, dashboard.complaints)
-        write_down_console(page, dashboard.complaints)
-        write_down_refused(page, dashboard.complaints)
         yield page
 
 
@@ -112,14 +105,11 @@ def desk(web: Web) -> str:
 
 @pytest.fixture
 def stranger(browser: Browser, web: Web) -> Iterator[Page]:
-    """Someone with an installation without runs, who has opened no page of it yet; errors are written down."""
+    """Someone with an installation without runs, who has opened no page of it yet."""
     with writing() as session:
         session.execute(delete(Run))
-    complaints: list[str] = []
     with visiting(browser) as page:
-        write_down(page, web.url, complaints)
         yield page
-    assert complaints == []
 
 
 @pytest.fixture

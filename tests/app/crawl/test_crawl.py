@@ -21,7 +21,7 @@ from tests.amounts import amount
 from tests.app.crawl.planted import Texts, plant, word_columns
 from tests.app.crawl.texts import ALL, KINDS
 from tests.app.visits import Computed
-from tests.e2e.serving import Web, served, visiting, write_down
+from tests.e2e.serving import Web, served, visiting
 
 CRAWLS = amount("CRAWLS", 1)
 ADDRESSES = amount("ADDRESSES", 3)  # pages that are opened with hostile parameters, each time
@@ -103,7 +103,6 @@ def test_no_page_runs_fetches_or_hangs_on_what_it_shows(
     seen = Seen()
     with visiting(browser) as page:
         page.add_init_script(f"({BLOCKED})()")
-        write_down(page, crawled, seen.complaints)
         for turn in range(CRAWLS):
             texts = Texts(ALL, turn * len(ALL) // CRAWLS)
             plant(planted_home["DATABASE_URL"], texts)
