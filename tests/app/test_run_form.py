@@ -21,6 +21,7 @@ from cwpo.config.run import MOST_RUNS, RunConfig, expand
 from cwpo.config.sweep import method_names, sweep
 from cwpo.models.fetched.names import folder_of, how_to_get
 from cwpo.paper.presets import all_presets
+from cwpo.sandbox import lexicon
 from tests.app.visits import Computed, visit, words
 from workers.plan import memory
 
@@ -382,6 +383,16 @@ def test_a_machine_with_too_little_memory_is_a_warning(computed: Computed, monke
     page = visit("new_run", **{"from": str(computed.sweep[2])})
     page.text_input(key="new_run.seeds").set_value("97").run()
     assert "lower execution.tokens_per_batch or choose a smaller model" in page.warning[0].value.replace("\\", "")
+    assert not page.button(key="queue").disabled
+
+
+def test_what_would_fail_or_diverge_is_said_before_anything_is_queued(empty: None) -> None:
+    """An answer as long as the context is refused; of a rate far above all others it is said what it will likely do."""
+    page = visit("new_run", **{"evaluation.max_new_tokens": str(lexicon.MAX_LENGTH)})
+    assert "leaves no room for a prompt in a context of 160 tokens: lower it." in words(page)
+    assert page.button(key="queue").disabled
+    page = visit("new_run", **{"align.lr": "1e6"})
+    assert "align.lr 1e+06 is far above what is usual (1e-6 to 1e-3): the training will likely diverge." in words(page)
     assert not page.button(key="queue").disabled
 
 

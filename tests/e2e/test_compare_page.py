@@ -16,7 +16,7 @@ from db.engine import make_engines
 from db.records import ClaimedStage
 from tests.e2e.again import saved
 from tests.e2e.serving import Web, at_home, served, visiting
-from tests.e2e.test_dashboard import ready
+from tests.e2e.test_dashboard import go, ready
 
 SETTINGS, SEEDS = 3, 4
 RUNS = f"1-{SETTINGS * SEEDS}"
@@ -93,6 +93,26 @@ def test_the_verdict_follows_the_reference_and_back_and_forward_give_what_was_th
     page.go_forward()
     expect(page).to_have_url(re.compile("reference="))
     expect(headline(page)).to_contain_text("Weak labels")
+
+
+def test_back_from_examples_is_the_same_comparison(reader: Page) -> None:
+    """Not one of another run, nor one with the run of the pairs in its address."""
+    page = reader
+    page.get_by_role("combobox", name="Held against").click()
+    page.get_by_role("option", name="against Weak labels").click()
+    expect(page).to_have_url(re.compile("reference="))
+    expect(headline(page)).to_contain_text("Weak labels")
+    address, said = page.url, headline(page).inner_text()
+    go(page, "Examples", "Examples")
+    expect(page).to_have_url(re.compile(r"/examples\?run=\d+$"))
+    pairs = page.url
+    page.go_back()
+    ready(page, "Compare")
+    assert page.url == address
+    expect(headline(page)).to_have_text(said)
+    page.go_forward()
+    ready(page, "Examples")
+    assert page.url == pairs
 
 
 def test_a_report_is_downloaded_and_opens_without_a_network(reader: Page, browser: Browser, tmp_path: Path) -> None:

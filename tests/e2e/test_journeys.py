@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlparse
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from app.components.form.address import address_of, form_from
-from app.components.form.declared import LAST_TAB, LINES, OTHER
+from app.components.form.declared import LAST_TAB, LINES, OTHER, OTHER_MODELS
 from app.components.form.drafts.keeping import open_draft
 from app.components.form.fields import all_fields, fields_on, tabs
 from app.components.form.form import Form
@@ -28,6 +29,7 @@ from tests.listening import without_server
 from workers import api
 from workers.machine.database import reading
 
+SOFT = "soft"  # a method that no form starts with
 HEAD = tuple(field.name for line in LINES for field in fields_on(line))
 LINE = 31  # px of a line of the grid, whose first one is the heading
 TICK, BUTTON, SETTING = 17, 62, 160  # px from its left edge
@@ -150,6 +152,7 @@ def test_several_runs_are_queued_once_however_often_the_button_is_pressed(visito
     expect(said).to_be_visible()
     assert said.evaluate("at => at.getBoundingClientRect().top") > 600  # over no button
     ready(page, "Runs")
+    assert urlparse(page.url).query == ""  # nothing of the form filters the list
     assert counting.interactions(page) <= 8
     expect(page.get_by_text(re.compile("^3 settings · 12 runs · Sandbox, 30 %"))).to_be_visible()
     assert len(runs()) == 12
@@ -245,15 +248,29 @@ def test_back_from_a_queued_duplicate_finds_the_form_as_it_was_left(stranger: Pa
     expect(page.get_by_text("This run exists already")).to_be_visible()
 
 
-def test_a_ready_made_comparison_with_other_seeds_is_the_same_after_a_reload(stranger: Page, desk: str) -> None:
-    stranger.goto(f"{desk}/new_run?{urlencode({'preset': 'Steady annotator'})}")
+@pytest.mark.parametrize("start", [{"preset": "Steady annotator"}, {"models": OTHER_MODELS}, {"dataset": "own.jsonl"}])
+def test_seeds_and_methods_are_the_same_after_a_reload_whatever_the_form_starts_from(
+    stranger: Page, desk: str, start: dict[str, str]
+) -> None:
+    """A ready-made comparison, models of one's own, a file of one's own."""
+    stranger.goto(f"{desk}/new_run?{urlencode(start)}")
     ready(stranger, "New run")
-    expect(queue(28, stranger)).to_be_visible()
+    before = of_address(stranger)
+    assert (SOFT in before["methods"], before["seeds"]) == (False, "0-3")
+    if "preset" in start:
+        expect(queue(28, stranger)).to_be_visible()
     write(stranger, "seeds", "0")
-    expect(queue(7, stranger)).to_be_visible()
+    choose(stranger, "methods", catalog.METHODS[SOFT].label)
+    changed_to = {"seeds": "0", "methods": [*before["methods"], SOFT]}
+    settled(stranger, changed_to)
     stranger.reload()
     ready(stranger, "New run")
-    expect(queue(7, stranger)).to_be_visible()
+    holds(stranger, "seeds", "0")
+    expect(widget(stranger, "methods").locator("[data-tag]")).to_have_count(len(changed_to["methods"]))
+    expect(widget(stranger, "methods").get_by_text(catalog.METHODS[SOFT].label, exact=True)).to_be_visible()
+    assert {name: of_address(stranger)[name] for name in changed_to} == changed_to
+    if "preset" in start:
+        expect(queue(8, stranger)).to_be_visible()
 
 
 def test_a_run_opens_by_its_button_and_by_nothing_else(stranger: Page, desk: str) -> None:

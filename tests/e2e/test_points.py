@@ -15,9 +15,11 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlparse
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from app.components.form.declared import methods_of
+from app.components.form.declared import methods_of, pairs_of
 from app.components.frame.address import ExamplesView, compact
+from app.components.runs.columns import BUILT_IN
 from app.components.runs.picker import run_name
+from app.components.runs.table import OPEN_WIDTH
 from benchmarks import scale
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, expand
@@ -26,9 +28,10 @@ from db.records import ClaimedStage, RunFilters, RunRow
 from db.repositories import metrics, stages
 from tests import clocks
 from tests.e2e.again import pick, take_effect
-from tests.e2e.by_hand import widget
+from tests.e2e.by_hand import choose, widget, write
 from tests.e2e.serving import Web, at_home, served, visiting
-from tests.e2e.test_dashboard import ready
+from tests.e2e.test_dashboard import go, ready
+from tests.e2e.test_journeys import settled
 from tests.e2e.test_runs_page import grid, until
 from tests.workers.labeled import labeled_run, pair_row
 from workers import api
@@ -47,6 +50,11 @@ CURVE = ".st-key-curve_align_loss .js-plotly-plot"
 # Of a chart the steps that it shows, none while it is drawn, and how many points it has.
 STEPS = "at => (at._fullLayout?.xaxis?.range ?? []).map(step => Math.round(100 * step) / 100)"
 POINTS = "at => Math.max(0, ...(at._fullData ?? []).map(one => one._length))"
+WIDE, HALF, PHONE = 1440, 1024, 390  # px
+TICKS, PADDING = 33, 16  # px: the column of ticks, and what is left and right of the words of a cell
+# How wide words are in the letters of the list, px.
+SAID = """words => { const brush = document.querySelector('[data-testid=data-grid-canvas]').getContext('2d');
+  return brush.measureText(words).width; }"""
 COST = '[data-testid="stElementContainer"]:has(h4:has-text("What this will cost"))'
 # Of each chip of a widget whether it lies within it.
 WITHIN = """at => { const all = at.getBoundingClientRect(); return [...at.querySelectorAll('[data-tag]')].map(chip => {
@@ -164,11 +172,16 @@ def test_the_first_words_say_what_this_is_and_what_is_to_be_chosen(stranger: Pag
     reused = page.get_by_test_id("stMetric").filter(has_text="stages reused")
     expect(reused.get_by_test_id("stMetricValue")).to_have_text("0")
     helped(page, COST, "Results that are there already")
-    some = [row.label for row in methods_of("sandbox").values()][:9]
-    page.goto(f"{web.url}/new_run?{urlencode({'methods': some, 'seeds': 'none yet'}, doseq=True)}")
-    ready(page, "New run")
-    chips = widget(page, "methods").get_by_test_id("stMultiSelect")
-    assert seen(page, lambda: len(found := chips.evaluate(WITHIN)) == len(some) and found) == [True] * len(some)
+
+
+@pytest.mark.parametrize("width", [WIDE, HALF, PHONE])
+def test_what_was_chosen_stays_in_its_field_however_much_it_is(browser: Browser, web: Web, width: int) -> None:
+    every = [row.label for row in methods_of("sandbox").values()]
+    with visiting(browser, web.url, viewport={"width": width, "height": 900}) as page:
+        page.goto(f"{web.url}/new_run?{urlencode({'methods': every, 'seeds': 'none yet'}, doseq=True)}")
+        ready(page, "New run")
+        chips = widget(page, "methods").get_by_test_id("stMultiSelect")
+        assert seen(page, lambda: len(found := chips.evaluate(WITHIN)) == len(every) and found) == [True] * len(every)
 
 
 def test_lines_of_one_method_are_told_apart(page: Page, full: Desk) -> None:
@@ -182,6 +195,55 @@ def test_lines_of_one_method_are_told_apart(page: Page, full: Desk) -> None:
     live = full.row(full.live)
     assert live.stages_done < live.stages
     assert lines["CW · IPO"] == ("going on", str(full.live), f"running {live.stages_done}/{live.stages}")
+    most = f"running {live.stages}/{live.stages}"
+    assert page.evaluate(SAID, most) <= BUILT_IN["status"].width - PADDING  # it is seen whole
+
+
+def test_on_half_a_screen_lines_show_what_they_differ_in(browser: Browser, full: Desk) -> None:
+    """KL, models, data and name, each of its whole width, beside a run of other models and one of fewer labels."""
+    other = list(pairs_of("sandbox").values())[1]
+    models = {"policy": other.policy, "annotator": other.annotator}
+    more = api.submit_sweep([RunConfig(seed=3, model=models), RunConfig(seed=3, data={"label_fraction": 0.2})], "more")
+    try:
+        with visiting(browser, full.url, viewport={"width": HALF, "height": 768}) as page:
+            page.goto(full.url)
+            ready(page, "Runs")
+            until(page, lambda: len(grid(page)) == len(SETTINGS) + 5)
+            headings = seen(page, lambda: [found for heading in grid(page)[0] if (found := heading.rstrip(" ↑↓"))])
+            width, right = page.get_by_test_id("stDataFrame").evaluate("at => at.clientWidth"), TICKS + OPEN_WIDTH
+            by_label = {one.label: one for one in BUILT_IN.values()}
+            whole = [name for name in headings if (right := right + by_label[name].width) <= width]
+            assert {"status", "95 %", "KL", "models", "data", "name"} <= set(whole)
+    finally:
+        for one in more:
+            api.cancel_run(one.run_id)
+            api.delete_run(one.run_id)
+
+
+def test_what_is_chosen_on_one_page_filters_no_other(page: Page, full: Desk) -> None:
+    """The dataset of a form no list of runs, a search for runs no pairs, a search for a text no runs."""
+    page.goto(f"{full.url}/new_run")
+    ready(page, "New run")
+    write(page, "seeds", "none yet")
+    choose(page, "dataset", catalog.DATASETS["hh-harmless"].label)
+    settled(page, {"seeds": "none yet", "dataset": "hh-harmless"})
+    go(page, "Runs", "Runs")
+    assert urlparse(page.url).query == ""
+    until(page, lambda: len(grid(page)) == len(SETTINGS) + 3)
+    page.get_by_role("textbox", name="Search").fill("bold")
+    expect(page).to_have_url(re.compile("q=bold"))
+    until(page, lambda: len(grid(page)) == 2)
+    go(page, "Examples", "Examples")
+    expect(page.get_by_text(re.compile(r"^1–10 of \d+ pairs$"))).to_be_visible()
+    search = page.get_by_role("textbox", name="Search")
+    expect(search).to_have_value("")
+    assert "bold" not in page.url
+    search.fill("why")
+    search.press("Enter")
+    expect(page).to_have_url(re.compile("text=why"))
+    go(page, "Runs", "Runs")
+    expect(page.get_by_role("textbox", name="Search")).to_have_value("bold")  # as it was left
+    assert "why" not in page.url
 
 
 def test_another_run_keeps_the_filters_and_a_link_what_is_shown(page: Page, full: Desk) -> None:

@@ -163,6 +163,8 @@ def test_the_least_confident_fifty_are_three_clicks_away(visitor: Page, desk: De
     expect(visitor.get_by_text(re.compile(rf"^51–100 of {PAIRS}"))).to_be_visible()
     ready(visitor, "Examples")
     expect(visitor.locator('[class*="st-key-pairs-"] strong').first).to_be_in_viewport()
+    visitor.get_by_role("button", name="Previous", exact=True).click()
+    expect(visitor.get_by_text(re.compile(rf"^1–50 of {PAIRS}"))).to_be_visible()
 
 
 def test_a_bar_a_number_and_a_part_are_where_the_address_says(visitor: Page, desk: Desk) -> None:

@@ -29,6 +29,7 @@ def _column(key: str, width: int, order: str = "", label: str = "", **more: obje
 
 OPEN = "open"  # the heading over the buttons of lines, which no other column has
 GRA, KL = "evaluation:gra", "evaluation:kl"
+# In the order of the list: what tells lines apart stands in half a screen, seeds and ages are the first to leave it.
 BUILT_IN: Mapping[str, Column] = {
     one.key: one
     for one in (
@@ -46,16 +47,16 @@ BUILT_IN: Mapping[str, Column] = {
             "interval", 80, "evaluation:ci_low", "95 %", figures=True, down=True,
             help="Interval of GRA over seeds and prompts; over prompts alone where there is one seed.",
         ),
-        _column("seeds", 56, down=True, help="The same setting with other random numbers."),
         _column(
             "kl", 42, KL, "KL", figures=True,
             help="How far the aligned model moved from the SFT model, in nats per answer.",
         ),
-        _column("name", 96, help="As it was called when it was queued, or renamed."),
-        _column("runs", 56, NEWEST, down=True, help="The numbers of the runs."),
-        _column("updated", 66, down=True, help="Since it ended; of one that has not, since it began or was queued."),
         _column("models", 98, help="Weak annotator and strong policy."),
         _column("data", 92, help="Dataset, and the share of its pairs whose human labels are used."),
+        _column("name", 96, help="As it was called when it was queued, or renamed."),
+        _column("runs", 56, NEWEST, down=True, help="The numbers of the runs."),
+        _column("seeds", 56, down=True, help="The same setting with other random numbers."),
+        _column("updated", 66, down=True, help="Since it ended; of one that has not, since it began or was queued."),
         _column("owner", 92, help="Who queued it; a dash where everybody may change it who may queue runs."),
         _column(
             "tags", 96,
@@ -65,7 +66,7 @@ BUILT_IN: Mapping[str, Column] = {
 }  # fmt: skip
 USUAL: Mapping[str, tuple[str, ...]] = {
     SETTING: tuple(key for key in BUILT_IN if key != "owner"),
-    EACH_RUN: ("setting", "gra", "status", "interval", "kl", "name", "runs", "updated", "models", "data", "tags"),
+    EACH_RUN: ("setting", "gra", "status", "interval", "kl", "models", "data", "name", "runs", "updated", "tags"),
 }
 SHARED = ("models", "data")  # usual only where the lines differ in them
 USUAL_OF_VALUES = ("setting", "gra", "interval", "status", "seeds", "kl", "runs", "tags")
