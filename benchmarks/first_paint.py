@@ -61,7 +61,7 @@ def measure(bases: dict[str, str], places: dict[str, tuple[str, str]], loads: in
 
     found: dict[str, Any] = {}
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser.installed(), args=browser.ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path=browser.tested_path(), args=browser.ARGUMENTS)
         signed_in(chromium)
         for page, (address, content) in places.items():
             timings: dict[str, list[tuple[float, float, float]]] = {name: [] for name in bases}

@@ -9,7 +9,8 @@ annotator of 1,000,000 pairs, made where ADDRESS (of SQLite or Postgres; `postgr
 has no runs yet; beside the browser's figures stand then the server's (benchmarks/server_time.py) with the number of
 queries of each page. Each page is loaded once to warm the server, then several times by its address in a fresh tab:
 `first_content` is when its data is on the screen, `settled` when its script has ended; `browser_cpu` is what the tab
-had computed until its first content, which does not depend on other work on the machine.
+had computed until its first content, which does not depend on other work on the machine. Of Chromium the build without
+windows is taken where there is one: without a graphics card windows are drawn by the cores that serve the pages.
 """
 
 import argparse
@@ -122,7 +123,7 @@ def measure(base: str, places: Mapping[str, tuple[str, str]], loads: int, pictur
 
     found: dict[str, Any] = {}
     with sync_playwright() as playwright:
-        program = browser.installed()
+        program = browser.tested_path()
         chromium = signed_in(playwright.chromium.launch(executable_path=program, args=browser.ARGUMENTS))
         context = chromium.new_context(viewport={"width": 1440, "height": 900})
         for name, (address, content) in places.items():
@@ -131,7 +132,7 @@ def measure(base: str, places: Mapping[str, tuple[str, str]], loads: int, pictur
             if pictures is not None:
                 _picture(context, base + address, pictures / f"{name.lower().replace(' ', '_').replace(',', '')}.png")
             print(f"{name:<24} {found[name]['first_content']['median']:.2f} s", flush=True)
-        found["browser"] = chromium.version
+        found["browser"] = f"{Path(program).name} {chromium.version}"
         chromium.close()
     return found
 
