@@ -43,10 +43,6 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "surest": {"method": "top:30"},
 }
 SMALL = {"PROMPTS": 60, "STEPS": 8, "OTHER_PAIRS": 50}
-CURVE = ".st-key-curve_align_loss .js-plotly-plot"
-# Of a chart the steps that it shows, none while it is drawn, and how many points it has.
-STEPS = "at => (at._fullLayout?.xaxis?.range ?? []).map(step => Math.round(100 * step) / 100)"
-POINTS = "at => Math.max(0, ...(at._fullData ?? []).map(one => one._length))"
 COST = '[data-testid="stElementContainer"]:has(h4:has-text("What this will cost"))'
 # Of each chip of a widget whether it lies within it.
 WITHIN = """at => { const all = at.getBoundingClientRect(); return [...at.querySelectorAll('[data-tag]')].map(chip => {
@@ -211,35 +207,3 @@ def test_another_run_keeps_the_filters_and_a_link_what_is_shown(page: Page, full
     page.goto(urljoin(f"{full.url}/", link.get_attribute("href") or ""))
     ready(page, "Example")
     expect(page.get_by_text(re.compile("human chose [AB]")).first).to_be_visible()
-
-
-def test_a_curve_that_was_zoomed_stays_so_while_points_come_in(page: Page, full: Desk) -> None:
-    """Of a run that goes on; a double click shows all of it again."""
-    page.goto(f"{full.url}/run?run={full.live}")
-    ready(page, "CW · IPO")
-    chart, all_of_it = page.locator(CURVE), page.locator(f"{CURVE} .nsewdrag").first
-
-    def shown() -> list[float]:
-        steps: list[float] = seen(page, lambda: chart.evaluate(STEPS))
-        return steps
-
-    seen(page, lambda: chart.count() and chart.evaluate(POINTS) == 8)
-    first = shown()
-    all_of_it.scroll_into_view_if_needed()
-
-    def drag() -> None:
-        box = all_of_it.bounding_box()
-        assert box is not None
-        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2, steps=5)
-        page.mouse.up()
-
-    take_effect(page, drag, lambda: shown() != first)
-    zoomed = shown()
-    assert first[0] < zoomed[0] < zoomed[1] < first[1]
-    _trained(full.claim, range(8, 24))
-    seen(page, lambda: chart.evaluate(POINTS) == 24)
-    assert shown() == zoomed
-    take_effect(page, all_of_it.dblclick, lambda: shown() != zoomed)
-    assert shown()[1] > 20
