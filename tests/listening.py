@@ -15,7 +15,12 @@ from tests.signed_in import servers
 # Streamlit asks for these under the page's own path first, then under the root.
 ASKED_TWICE = re.compile(r"/_stcore/(host-config|health)$")
 # What a page says while its server is killed, or its line to it is cut.
-SERVER_AWAY = (r"^console: WebSocket connection to '.*' failed", r"^console: .*WebSocket onerror")
+SERVER_AWAY = (
+    r"^console: WebSocket connection to '.*' failed",
+    r"^console: Client Error: WebSocket onerror",
+    r"^console: Client Error in reaching server endpoint - No response received .*/_stcore/(health|host-config)$",
+    r"^console: Streamlit server is not responding",
+)
 SAID_AGAIN = "Failed to load resource"  # the console's word for an answer, which is heard itself
 WHILE_IT_COMES = 50  # ms in which what a browser says comes here
 # Every box with an exception, however soon it is gone.
