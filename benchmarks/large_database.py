@@ -148,6 +148,8 @@ def _summary(slot: str, rng: np.random.Generator) -> dict[str, Any]:
         return {"final_loss": float(rng.uniform(0.3, 0.7)), "steps": 120} | {
             f"figure_{n}": float(rng.normal()) for n in range(16)
         }
+    if slot in ("data", "prompts"):
+        return {"test_groups": []}  # no two prompts are related
     return {} if slot != "evaluation" else {f"more_{n}": float(rng.normal()) for n in range(4)}
 
 

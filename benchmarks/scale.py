@@ -76,7 +76,7 @@ class Filler:
         if not claim.config["sandbox"]["pairs"]:
             rows = [{"prompt_id": f"{i:016x}", "prompt": self._text(14)} for i in range(PROMPTS)]
             self._write(claim, evaluations.add_prompts, rows)
-            return {"rows": 0, "kept": 0, "rejected": {}, "test_prompts": PROMPTS}
+            return {"rows": 0, "kept": 0, "rejected": {}, "test_prompts": PROMPTS, "test_groups": []}
         count = OTHER_PAIRS if self.pair_rows else self.pairs
         texts = [self._text(40) for _ in range(500)]
         sides = self.rng.choice(["a", "b"], (count, 2))
@@ -93,7 +93,7 @@ class Filler:
             for i in range(count)
         ]
         self._write(claim, annotations.add_pairs, self.pair_rows[claim.stage_id])
-        return {"rows": count, "kept": count, "rejected": {}, "train_prompts": count // 2}
+        return {"rows": count, "kept": count, "rejected": {}, "train_prompts": count // 2, "test_groups": []}
 
     def _annotator(self, claim: ClaimedStage) -> dict[str, Any]:
         self._points(claim, ("loss", "accuracy", "heldout_nll"))

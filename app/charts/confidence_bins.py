@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.frame import LIGHT, Look, colour, faded, framed, reference_line
-from app.charts.training_curves import PLAIN, UNITS, Way, add_raw, drawable, finish, shown
+from app.charts.training_curves import PLAIN, UNITS, Way, add_raw, drawable, finish, shown, span_of, within
 from app.untrusted import chart_text
 
 BINS = ("low", "middle", "high")
@@ -58,13 +58,15 @@ def draw(data: Bins, look: Look = LIGHT) -> go.Figure:
     """The method's colour; the stroke says which third."""
     figure = go.Figure()
     named: set[str] = set()
+    span = span_of([line.steps for line in data.lines], data.way)
     for line in data.lines if data.way.smoothing else ():
-        add_raw(figure, look, line.method, line.steps, drawable(line.values, data.way))
+        add_raw(figure, look, line.method, *within(span, line.steps, drawable(line.values, data.way)))
     for line in data.lines:
+        steps, values = within(span, line.steps, shown(line.values, data.way))
         figure.add_scatter(
-            x=line.steps,
-            y=shown(line.values, data.way),
-            mode="lines" if len(line.steps) > 1 else "markers",
+            x=steps,
+            y=values,
+            mode="lines" if len(steps) > 1 else "markers",
             name=SHORT[line.bin],
             legendgroup=line.bin,
             showlegend=line.bin not in named,
@@ -76,5 +78,5 @@ def draw(data: Bins, look: Look = LIGHT) -> go.Figure:
     title, ticks, compare = UNITS[METRICS[data.metric]]
     framed(figure, look, height=data.way.height, legend=True)
     figure.update_layout(legend={"font": {"size": 11}, "tracegroupgap": 0})  # one line also where the chart is narrow
-    finish(figure, data.way, title=title, ticks=ticks)
+    finish(figure, data.way, span, title=title, ticks=ticks)
     return figure if compare is None or data.way.log else reference_line(figure, look, y=compare)

@@ -39,11 +39,12 @@ UNITS: Mapping[str, tuple[str, str | None, float | None]] = {
 @dataclass(frozen=True, kw_only=True)
 class Way:
     """How curves are drawn. `smoothing`: weight of what came before in the mean, 0 for none; `log`: of the values;
-    `zoom`: by dragging, and kept while points come in."""
+    `zoom`: dragging chooses steps; `steps`: these alone, first and last, where a chart has any of them."""
 
     smoothing: float = 0.0
     log: bool = False
     zoom: bool = False
+    steps: tuple[int, int] | None = None
     height: int = 220
 
 
@@ -95,13 +96,15 @@ def draw(data: Curves, look: Look = LIGHT) -> go.Figure:
     """Thin when there are many, so that a seed reads as a thread of its method."""
     figure = go.Figure()
     width = 1.8 if len(data.lines) <= 2 else 1.2
+    span = span_of([line.steps for line in data.lines], data.way)
     for line in data.lines if data.way.smoothing else ():  # behind all others
-        add_raw(figure, look, line.method, line.steps, drawable(line.values, data.way))
+        add_raw(figure, look, line.method, *within(span, line.steps, drawable(line.values, data.way)))
     for line in data.lines:
+        steps, values = within(span, line.steps, shown(line.values, data.way))
         figure.add_scatter(
-            x=line.steps,
-            y=shown(line.values, data.way),
-            mode="lines" if len(line.steps) > 1 else "markers",
+            x=steps,
+            y=values,
+            mode="lines" if len(steps) > 1 else "markers",
             name=line.label,
             line={"color": colour(look, line.method), "width": width, "dash": dash(line.method)},
             opacity=1.0 if len(data.lines) <= 2 else 0.75,
@@ -109,8 +112,26 @@ def draw(data: Curves, look: Look = LIGHT) -> go.Figure:
         )
     title, ticks, compare = UNITS.get(data.metric, (chart_text(data.metric), None, None))
     framed(figure, look, height=data.way.height)
-    finish(figure, data.way, title=title, ticks=ticks)
+    finish(figure, data.way, span, title=title, ticks=ticks)
     return figure if compare is None or data.way.log else reference_line(figure, look, y=compare)
+
+
+def span_of(lines: Iterable[Sequence[int]], way: Way) -> tuple[int, int] | None:
+    """The steps that were chosen, where one of these lines has a point in them."""
+    if way.steps is None:
+        return None
+    first, last = way.steps
+    return way.steps if any(first <= step <= last for steps in lines for step in steps) else None
+
+
+def within(
+    span: tuple[int, int] | None, steps: Sequence[int], values: Sequence[float | None]
+) -> tuple[Sequence[int], Sequence[float | None]]:
+    """The part of a line between two steps; all of it without them."""
+    if span is None:
+        return steps, values
+    kept = [(step, value) for step, value in zip(steps, values, strict=True) if span[0] <= step <= span[1]]
+    return tuple(step for step, _ in kept), tuple(value for _, value in kept)
 
 
 def shown(values: Sequence[float], way: Way) -> Sequence[float | None]:
@@ -131,11 +152,13 @@ def add_raw(figure: go.Figure, look: Look, method: str, steps: Sequence[int], va
     )  # fmt: skip
 
 
-def finish(figure: go.Figure, way: Way, *, title: str, ticks: str | None) -> None:
-    """Axes, and what dragging does; a place that was zoomed to stays while points come in."""
+def finish(figure: go.Figure, way: Way, span: tuple[int, int] | None, *, title: str, ticks: str | None) -> None:
+    """Axes, and what dragging does."""
     figure.update_xaxes(title_text="step", rangemode="tozero")
+    if span is not None:
+        figure.update_xaxes(range=list(span))
     figure.update_yaxes(title_text=f"{title}, log" if way.log else title, tickformat=ticks)
     if way.log:
         figure.update_yaxes(type="log", tickformat=ticks or ".3~g")
     if way.zoom:
-        figure.update_layout(dragmode="zoom", uirevision=f"log {way.log}")
+        figure.update_layout(dragmode="select", selectdirection="h")

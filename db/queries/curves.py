@@ -17,12 +17,19 @@ SHOWN_ATTEMPT = func.coalesce(Stage.published_attempt_id, Stage.current_attempt_
 
 
 def metrics(
-    session: Session, stage_ids: Collection[int], names: Collection[str] | None = None, *, max_points: int = 500
+    session: Session,
+    stage_ids: Collection[int],
+    names: Collection[str] | None = None,
+    *,
+    max_points: int = 500,
+    between: tuple[int, int] | None = None,
 ) -> pd.DataFrame:
     """Points of the stages' curves, thinned evenly to about `max_points` a curve with the last point kept:
-    stage_id, step, name, value (NaN where training met a value that is not finite)."""
+    stage_id, step, name, value (NaN where training met a value that is not finite). between: of these steps alone."""
     points = select(Stage.id.label("of"), Metric.step, Metric.name, Metric.value)
     shown = points.join_from(Stage, Metric, Metric.attempt_id == SHOWN_ATTEMPT).where(Stage.id.in_(stage_ids))
+    if between is not None:
+        shown = shown.where(Metric.step.between(*between))
     return _thinned(session, shown, names, max_points).rename(columns={"of": "stage_id"})
 
 

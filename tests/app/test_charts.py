@@ -1,6 +1,7 @@
 """Charts: data first, picture second. Every registered chart is drawn once in both themes; data is compared."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from app.charts import (
     training_curves,
 )
 from app.components.compare.evidence import share_caption
+from app.components.run.steps import steps_of
 from cwpo.annotation.summary import judged as label_summary_of
 from cwpo.compare.gra import GraRow
 from cwpo.compare.judges.along import AlongRow
@@ -416,14 +418,39 @@ def test_what_was_measured_stays_faint_behind_a_smooth_line(chart: Any, rows: An
     assert all(trace.line.color.startswith("rgba") and trace.hoverinfo == "skip" for trace in smooth.data[:lines])
 
 
-def test_a_log_scale_draws_nothing_of_zero_and_below_and_zoom_stays() -> None:
+def test_a_log_scale_draws_nothing_of_zero_and_below() -> None:
     points = pd.DataFrame({"step": [1, 2, 3], "name": "loss", "value": [0.5, 0.0, -1.0]})
-    way = training_curves.Way(log=True, zoom=True)
+    way = training_curves.Way(log=True)
     figure = training_curves.draw(training_curves.prepare([("a", "cw", points)], way=way))
     assert figure.layout.yaxis.type == "log"
     assert list(figure.data[0].y) == [0.5, None, None]
-    assert (figure.layout.dragmode, figure.layout.uirevision) == ("zoom", "log True")
-    assert training_curves.draw(training_curves.prepare([("a", "cw", points)])).layout.dragmode is False
+
+
+@pytest.mark.parametrize(("chart", "rows"), [(training_curves, POINTS), (confidence_bins, BY_THIRD)])
+def test_chosen_steps_are_shown_alone_and_smoothed_as_among_all(chart: Any, rows: Any) -> None:
+    """Where a chart has any of them; dragging chooses steps."""
+    way = training_curves.Way(smoothing=0.9, zoom=True)
+    every = chart.draw(chart.prepare(rows, way=way))
+    assert (every.layout.dragmode, every.layout.selectdirection) == ("select", "h")
+    assert chart.draw(chart.prepare(rows)).layout.dragmode is False
+    steps = sorted({step for trace in every.data for step in trace.x})
+    first, last = steps[0], steps[-1] - 1
+    near = chart.draw(chart.prepare(rows, way=replace(way, steps=(first, last))))
+    assert list(near.layout.xaxis.range) == [first, last]
+    for one, whole in zip(near.data, every.data, strict=True):
+        within = [(x, y) for x, y in zip(whole.x, whole.y, strict=True) if first <= x <= last]
+        assert list(zip(one.x, one.y, strict=True)) == within
+    beyond = chart.draw(chart.prepare(rows, way=replace(way, steps=(10**6, 10**7))))
+    assert [trace.x for trace in beyond.data] == [trace.x for trace in every.data]
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [("10-40", (10, 40)), (" 0 – 7 ", (0, 7)), ("3:4", (3, 4)), ("3 to 4", (3, 4)), ("5 9", (5, 9)),
+     ("", None), ("7", None), ("9-3", None), ("4-4", None), ("-3-4", None), ("a-b", None), ("1-2-3", None)],
+)  # fmt: skip
+def test_steps_are_two_numbers_the_first_before_the_last(text: str, steps: tuple[int, int] | None) -> None:
+    assert steps_of(text) == steps
 
 
 @pytest.mark.parametrize("look", [frame.LIGHT, frame.DARK])

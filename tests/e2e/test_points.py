@@ -47,6 +47,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 SMALL = {"PROMPTS": 60, "STEPS": 8, "OTHER_PAIRS": 50}
 CURVE = ".st-key-curve_align_loss .js-plotly-plot"
+MARGINS = ".st-key-curve_align_rewards-margins .js-plotly-plot"
 # Of a chart the steps that it shows, none while it is drawn, and how many points it has.
 STEPS = "at => (at._fullLayout?.xaxis?.range ?? []).map(step => Math.round(100 * step) / 100)"
 POINTS = "at => Math.max(0, ...(at._fullData ?? []).map(one => one._length))"
@@ -116,10 +117,10 @@ def _labeled(seed: int) -> int:
     return run
 
 
-def _trained(claim: ClaimedStage, steps: range) -> None:
+def _trained(claim: ClaimedStage, steps: range, curve: str = "loss") -> None:
     """So many steps more of a training."""
     with writing() as session:
-        metrics.add(session, claim, [(step, "loss", 0.7 - 0.01 * step) for step in steps])
+        metrics.add(session, claim, [(step, curve, 0.7 - 0.01 * step) for step in steps])
 
 
 @pytest.fixture
@@ -276,32 +277,43 @@ def test_another_run_keeps_the_filters_and_a_link_what_is_shown(page: Page, full
 
 
 def test_a_curve_that_was_zoomed_stays_so_while_points_come_in(page: Page, full: Desk) -> None:
-    """Of a run that goes on; a double click shows all of it again."""
+    """Of a run that goes on, after a reload too."""
     page.goto(f"{full.url}/run?run={full.live}")
     ready(page, "CW · IPO")
-    chart, all_of_it = page.locator(CURVE), page.locator(f"{CURVE} .nsewdrag").first
+    place, field = page.locator(f"{CURVE} .nsewdrag").first, page.get_by_label("Steps", exact=True)
 
-    def shown() -> list[float]:
-        steps: list[float] = seen(page, lambda: chart.evaluate(STEPS))
-        return steps
+    def shown(chart: str) -> list[Any]:
+        """Steps, and how many points; nothing while there is none, or the one before it too."""
+        found: list[Any] = page.locator(chart).evaluate_all(f"all => all.map(at => [({STEPS})(at), ({POINTS})(at)])")
+        return found[0] if len(found) == 1 else [[], 0]
 
-    seen(page, lambda: chart.count() and chart.evaluate(POINTS) == 8)
-    first = shown()
-    all_of_it.scroll_into_view_if_needed()
+    seen(page, lambda: shown(CURVE)[1] == 8)
 
     def drag() -> None:
-        box = all_of_it.bounding_box()
+        place.scroll_into_view_if_needed()
+        box = place.bounding_box()
         assert box is not None
         page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
         page.mouse.down()
         page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2, steps=5)
         page.mouse.up()
 
-    take_effect(page, drag, lambda: shown() != first)
-    zoomed = shown()
-    assert first[0] < zoomed[0] < zoomed[1] < first[1]
+    take_effect(page, drag, lambda: field.input_value() != "")
+    first, last = (int(step) for step in field.input_value().split("-"))
+    assert 0 < first < last < 7
+
+    def near() -> bool:
+        """Alone: what was drawn before is gone."""
+        return shown(CURVE) == [[first, last], last - first + 1]
+
+    seen(page, near)
+    _trained(full.claim, range(8, 24), "rewards/margins")  # drawn whole, because none of it was dragged over
     _trained(full.claim, range(8, 24))
-    seen(page, lambda: chart.evaluate(POINTS) == 24)
-    assert shown() == zoomed
-    take_effect(page, all_of_it.dblclick, lambda: shown() != zoomed)
-    assert shown()[1] > 20
+    seen(page, lambda: shown(MARGINS)[1] == 16)
+    seen(page, near)
+    page.goto(page.url)
+    ready(page, "CW · IPO")
+    seen(page, near)
+    page.get_by_role("button", name="All steps").click()
+    expect(field).to_have_value("")
+    seen(page, lambda: shown(CURVE)[1] == 24)

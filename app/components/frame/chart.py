@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -12,7 +12,7 @@ from app.charts.frame import LOOKS, modebar
 from app.components.frame.export import chart_format
 from app.components.frame.layout import look, note, small
 
-KEPT = 128  # figures
+KEPT = 48  # figures; a run that goes on draws new ones all the time
 
 
 def show_chart(
@@ -25,10 +25,12 @@ def show_chart(
     caption: str = "",
     about: str = "",
     on_select: Callable[[], None] | None = None,
+    by: Literal["points", "box"] = "points",
     **choice: Any,
 ) -> None:
     """Title, picture, one sentence. `alt` names a picture without a title, `about` is the help of the title; `choice`
-    goes to the chart's prepare. on_select: called after a click on a mark, which is then in the session under the key.
+    goes to the chart's prepare. on_select: called after a click on a mark, or by box after one was drawn with the
+    pointer, which is then in the session under the key.
     """
     chart = CHARTS[name]
     if not (title or alt):
@@ -42,7 +44,7 @@ def show_chart(
         st.plotly_chart(figure, theme=None, config=config, key=key, alt=alt or title)
     else:
         st.plotly_chart(
-            figure, theme=None, config=config, key=key, alt=alt or title, on_select=on_select, selection_mode="points"
+            figure, theme=None, config=config, key=key, alt=alt or title, on_select=on_select, selection_mode=by
         )
     if caption:
         note(caption)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from app.charts import confidence_bins
 from app.charts.training_curves import Way
 from app.components.frame import layout
 from app.components.frame.chart import show_chart
+from app.components.run.steps import choose_steps, dragged
 from app.reads import results
 from cwpo.stages.graph import slot_name
 from db import queries
@@ -92,7 +94,8 @@ def _way() -> tuple[Way, bool]:
         )  # fmt: skip
         log = st.toggle("Log scale", key="curve_log", bind="query-params", help="Values of 0 and below are not drawn.")
         wide = st.toggle("Full width", key="curve_wide", bind="query-params")
-    chosen = Way(smoothing=float(smoothing), log=bool(log), zoom=True, height=340 if wide else 220)
+        steps = choose_steps()
+    chosen = Way(smoothing=float(smoothing), log=bool(log), zoom=True, steps=steps, height=340 if wide else 220)
     return chosen, bool(wide)
 
 
@@ -106,15 +109,24 @@ def show_run_curves(row: RunRow, stages: Sequence[StageRow], beside: DeltaGenera
     names += [name for metric in BY_CONFIDENCE for name in confidence_bins.names(metric)]
     with results.reading() as session:
         table = queries.metrics(session, list(slots.values()), names=names, max_points=POINTS)
-    points = dict(iter(table.groupby(["stage_id", "name"], sort=False)))
-    there = {panel.title: panel for panel in PANELS if (slots.get(panel.slot), panel.metric) in points}
+    there = {panel.title: panel for panel in PANELS if (slots.get(panel.slot), panel.metric) in _curves(table)}
     if not there:
         beside.caption("Curves appear with the first training step.")
         return
     with beside:
         chosen, wide = _way()
+    if chosen.steps is not None:
+        with results.reading() as session:
+            closer = queries.metrics(session, list(slots.values()), names, max_points=POINTS, between=chosen.steps)
+        table = pd.concat([table[~table["step"].between(*chosen.steps)], closer])
+    points = _curves(table)
     with st.container() if wide else beside:
         _show_panels(row, slots, points, there, chosen)
+
+
+def _curves(table: pd.DataFrame) -> dict[Any, pd.DataFrame]:
+    """The points of each curve, by stage and name."""
+    return dict(iter(table.groupby(["stage_id", "name"], sort=False)))
 
 
 def _show_panels(
@@ -126,16 +138,18 @@ def _show_panels(
     for panel in shown:
         with grid.cell():
             line = (slot_name(panel.slot), row.method, points[slots[panel.slot], panel.metric])
-            show_chart("training_curves", [line], key=f"curve_{panel.slot}_{panel.metric}", title=panel.title,
-                       about=panel.about, metric=panel.metric, way=chosen)  # fmt: skip
+            key = f"curve_{panel.slot}_{panel.metric}"
+            show_chart("training_curves", [line], key=key, title=panel.title, about=panel.about, metric=panel.metric,
+                       way=chosen, on_select=partial(dragged, key), by="box")  # fmt: skip
     for metric, (title, about) in BY_CONFIDENCE.items():
         bins = [(slots.get("align"), name) for name in confidence_bins.names(metric)]
         if found := [points[key] for key in bins if key in points]:
             with grid.cell():
                 line = (slot_name("align"), row.method, pd.concat(found))
-                show_chart("confidence_bins", [line], key=f"bins_{metric}", title=title, about=about, metric=metric,
-                           way=chosen)  # fmt: skip
-    layout.note("Drag over a curve to zoom, double-click to see all of it.")
+                key = f"bins_{metric}"
+                show_chart("confidence_bins", [line], key=key, title=title, about=about, metric=metric, way=chosen,
+                           on_select=partial(dragged, key), by="box")  # fmt: skip
+    layout.note("Drag over a curve to see these steps in all of them.")
 
 
 def _chosen(offered: Mapping[str, Panel], there: Mapping[str, Panel]) -> list[Panel]:

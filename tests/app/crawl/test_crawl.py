@@ -51,7 +51,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
         "annotators": "annotator judge part",
         "examples": "run c agreement order text pair after before size human part",
         "paper": "table from dataset",
-        "run": "run tab log_text log_stage answers_text answers_diff curves curve_smoothing",
+        "run": "run tab log_text log_stage answers_text answers_diff curves curve_smoothing curve_steps",
         "system": "tab q",
     }.items()
 }
