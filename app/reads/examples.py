@@ -10,6 +10,7 @@ from workers.machine.database import database_url
 MOST_VIEWS = 4_000
 
 View = tuple[int, float, float, str, str]  # published attempt, range of C, agreement, order
+Place = tuple[View, Cursor | None, Cursor | None, int]  # the page behind one cursor, or that long in front of another
 
 
 def labeled_run(run_id: int | None) -> LabeledRun | None:
@@ -32,21 +33,37 @@ def page_of(
     before: Cursor | None,
     limit: int,
 ) -> AnnotationPage:
-    """A page of the pairs. How many there are in a view is counted once: labels that are published never change."""
+    """A page of the pairs. How many there are in a view, and where a page stands in it, is counted once, and from page
+    to page not at all: labels that are published never change."""
     kept, view = _totals(database_url()), (labels.attempt_id, *c, agreement, order)
+    places, place = _places(database_url()), (view, after, before, limit if before else 0)
     with reading() as session:
         page = queries.annotations(
             session, run_id, c_low=c[0], c_high=c[1], agreement=agreement, text=text, order=order, after=after,
-            before=before, limit=limit, known=labels, total=kept.get(view),
+            before=before, limit=limit, known=labels, total=kept.get(view), ahead=places.get(place),
         )  # fmt: skip
     if page.total is not None:
         kept[view] = page.total
-    while len(kept) > MOST_VIEWS:
-        kept.pop(next(iter(kept)), None)
+    if page.rows and page.first is not None and not text.strip():
+        front = page.first - 1
+        places[place] = front
+        if page.next is not None:
+            places[view, page.next, None, 0] = front + len(page.rows)
+        if page.previous is not None:
+            places[view, None, page.previous, limit] = max(0, front - limit)
+    for known in (kept, places):
+        while len(known) > MOST_VIEWS:
+            known.pop(next(iter(known)), None)
     return page
 
 
 @st.cache_resource(show_spinner=False)
 def _totals(url: str) -> dict[View, int]:
     """Pairs in views that were looked at; the oldest go first."""
+    return {}
+
+
+@st.cache_resource(show_spinner=False)
+def _places(url: str) -> dict[Place, int]:
+    """Pairs in front of pages that were looked at, and of those beside them; the oldest go first."""
     return {}

@@ -90,10 +90,11 @@ def annotations(
     limit: int = 20,
     known: LabelsOfRun | None = None,
     total: int | None = None,
+    ahead: int | None = None,
 ) -> AnnotationPage:
     """One page of annotated pairs in one order, behind one cursor or in front of another. The page is chosen in an
-    index; texts are read for its rows only. `known` and `total`: the labels of the run and how many pairs are in the
-    view, where they were read before."""
+    index; texts are read for its rows only. `known`, `total` and `ahead`: the labels of the run, how many pairs are in
+    the view and how many of them stand in front of this page, where they were read before."""
     check_choice("Order", order, ORDERS)
     check_choice("Agreement", agreement, AGREEMENTS)
     labels = known or _labels(session, run_id)
@@ -104,15 +105,16 @@ def annotations(
     if text.strip():
         return _searched(session, run_id, view, text, chosen, after, before, limit)
     rows, more = _page(session, run_id, view, chosen, after, before, limit)
-    placed = rows[0] if rows and (after is not None or before is not None) else None
-    count, ahead = _counts(session, view, chosen, labels, placed, total)
+    placed = rows[0] if rows and ahead is None and (after is not None or before is not None) else None
+    count, found = _counts(session, view, chosen, labels, placed, total)
+    front = found if ahead is None or not rows else ahead
     return AnnotationPage(
         rows=tuple(rows),
         next=_behind(chosen, rows[-1]) if more else None,
         total=count,
         searched=None,
-        first=ahead + 1,
-        previous=_behind(chosen, rows[0]) if ahead else None,
+        first=front + 1,
+        previous=_behind(chosen, rows[0]) if front else None,
     )
 
 

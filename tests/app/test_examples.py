@@ -3,11 +3,20 @@
 import csv
 import io
 import json
+import math
+
+import pytest
+import streamlit as st
 
 from app.components.examples.exporting import all_pairs, written
 from app.components.examples.jumping import range_of
 from app.components.frame.address import ExamplesView
-from tests.app.visits import visit, words
+from app.reads.examples import labeled_run as labeled
+from app.reads.examples import page_of
+from app.reads.results import reading
+from db import queries
+from db.records import AnnotationPage, Cursor
+from tests.app.visits import selects, visit, words
 from tests.workers.labeled import labeled_run, pair_row
 
 
@@ -83,3 +92,37 @@ def test_a_bar_is_the_range_between_its_edges() -> None:
     assert range_of(0.35, edges) == (0.3, 0.4)
     assert range_of(0.05, edges) == (0.0, 0.1)
     assert range_of(0.95, edges) == (0.9, 1.0)
+
+
+@pytest.mark.parametrize("order", ["lowest", "highest", "confident_wrong"])
+@pytest.mark.parametrize("limit", [7, 20])
+def test_from_page_to_page_nothing_is_counted_and_the_place_is_the_counted_one(
+    order: str, limit: int, empty: None
+) -> None:
+    """On to the end, back to the beginning, and from anywhere once more."""
+    st.cache_resource.clear()
+    found = labeled(labeled_run(60))
+    assert found is not None
+    assert found.labels is not None
+    run, labels, view = found.row.id, found.labels, {"text": "", "order": order, "limit": limit}
+
+    def turn(after: Cursor | None, before: Cursor | None) -> AnnotationPage:
+        with reading() as session:
+            counted = queries.annotations(session, run, order=order, limit=limit, after=after, before=before)
+        with selects() as said:
+            page = page_of(run, labels, c=(0.0, 1.0), agreement="any", after=after, before=before, **view)
+        assert page == counted
+        assert after is before is None or not any("count(" in one for one in said)
+        return page
+
+    page = turn(None, None)
+    places = [(None, None)]
+    while page.next is not None:
+        places.append((page.next, None))
+        page = turn(page.next, None)
+    assert len(places) == math.ceil((page.total or 0) / limit)
+    while page.previous is not None:
+        places.append((None, page.previous))
+        page = turn(None, page.previous)
+    for after, before in places:
+        turn(after, before)

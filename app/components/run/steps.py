@@ -8,14 +8,14 @@ import streamlit as st
 
 from app.components.frame import layout
 
-KEY = "curve_steps"  # also in the address
+KEY = "curve_steps"  # as below, and in the address
 TWO = re.compile(r"\s*(\d{1,12})\s*(?:-|–|:|to|\s)\s*(\d{1,12})\s*")
 
 
 def choose_steps() -> tuple[int, int] | None:
     """The field; None for all steps."""
     text = st.text_input(
-        "Steps", key=KEY, bind="query-params", placeholder="all", width=120, max_chars=30,
+        "Steps", key="curve_steps", bind="query-params", placeholder="all", width=120, max_chars=30,
         help="Drag over a curve to see these steps alone, or write them, such as 10-40; empty for all. A curve without "
         "any of them is shown whole.",
     )  # fmt: skip
