@@ -1,5 +1,7 @@
 """What Examples and Relabel read: a run with its labels, and pages of the pairs that its annotator labeled."""
 
+from typing import Any
+
 import streamlit as st
 
 from app.reads.results import reading
@@ -36,7 +38,8 @@ def page_of(
     """A page of the pairs. How many there are in a view, and where a page stands in it, is counted once, and from page
     to page not at all: labels that are published never change."""
     kept, view = _totals(database_url()), (labels.attempt_id, *c, agreement, order)
-    places, place = _places(database_url()), (view, after, before, limit if before else 0)
+    places = _places(database_url())
+    place: Place = (view, after, before, limit if before else 0)
     with reading() as session:
         page = queries.annotations(
             session, run_id, c_low=c[0], c_high=c[1], agreement=agreement, text=text, order=order, after=after,
@@ -51,10 +54,14 @@ def page_of(
             places[view, page.next, None, 0] = front + len(page.rows)
         if page.previous is not None:
             places[view, None, page.previous, limit] = max(0, front - limit)
-    for known in (kept, places):
-        while len(known) > MOST_VIEWS:
-            known.pop(next(iter(known)), None)
+    _forget_oldest(kept)
+    _forget_oldest(places)
     return page
+
+
+def _forget_oldest(known: dict[Any, int]) -> None:
+    while len(known) > MOST_VIEWS:
+        known.pop(next(iter(known)), None)
 
 
 @st.cache_resource(show_spinner=False)

@@ -104,19 +104,29 @@ def test_from_page_to_page_nothing_is_counted_and_the_place_is_the_counted_one(
     found = labeled(labeled_run(60))
     assert found is not None
     assert found.labels is not None
-    run, labels, view = found.row.id, found.labels, {"text": "", "order": order, "limit": limit}
+    run, labels = found.row.id, found.labels
 
     def turn(after: Cursor | None, before: Cursor | None) -> AnnotationPage:
         with reading() as session:
             counted = queries.annotations(session, run, order=order, limit=limit, after=after, before=before)
         with selects() as said:
-            page = page_of(run, labels, c=(0.0, 1.0), agreement="any", after=after, before=before, **view)
+            page = page_of(
+                run,
+                labels,
+                c=(0.0, 1.0),
+                agreement="any",
+                text="",
+                order=order,
+                after=after,
+                before=before,
+                limit=limit,
+            )
         assert page == counted
         assert after is before is None or not any("count(" in one for one in said)
         return page
 
     page = turn(None, None)
-    places = [(None, None)]
+    places: list[tuple[Cursor | None, Cursor | None]] = [(None, None)]
     while page.next is not None:
         places.append((page.next, None))
         page = turn(page.next, None)

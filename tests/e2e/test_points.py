@@ -178,7 +178,7 @@ def test_the_first_words_say_what_this_is_and_what_is_to_be_chosen(stranger: Pag
 @pytest.mark.parametrize("width", [WIDE, HALF, PHONE])
 def test_what_was_chosen_stays_in_its_field_however_much_it_is(browser: Browser, web: Web, width: int) -> None:
     every = [row.label for row in methods_of("sandbox").values()]
-    with visiting(browser, web.url, viewport={"width": width, "height": 900}) as page:
+    with visiting(browser, viewport={"width": width, "height": 900}) as page:
         page.goto(f"{web.url}/new_run?{urlencode({'methods': every, 'seeds': 'none yet'}, doseq=True)}")
         ready(page, "New run")
         chips = widget(page, "methods").get_by_test_id("stMultiSelect")
@@ -206,7 +206,7 @@ def test_on_half_a_screen_lines_show_what_they_differ_in(browser: Browser, full:
     models = {"policy": other.policy, "annotator": other.annotator}
     more = api.submit_sweep([RunConfig(seed=3, model=models), RunConfig(seed=3, data={"label_fraction": 0.2})], "more")
     try:
-        with visiting(browser, full.url, viewport={"width": HALF, "height": 768}) as page:
+        with visiting(browser, viewport={"width": HALF, "height": 768}) as page:
             page.goto(full.url)
             ready(page, "Runs")
             until(page, lambda: len(grid(page)) == len(SETTINGS) + 5)
