@@ -20,6 +20,8 @@ SERVER_AWAY = (
     r"^console: Client Error: WebSocket onerror",
     r"^console: Client Error in reaching server endpoint - No response received .*/_stcore/(health|host-config)$",
     r"^console: Streamlit server is not responding",
+    r"^console: Cannot send rerun backMessage when disconnected from server",  # parts that ask every few seconds
+    r"^(console|error): TypeError: Failed to fetch dynamically imported module: ",  # what is first needed just then
 )
 SAID_AGAIN = "Failed to load resource"  # the console's word for an answer, which is heard itself
 WHILE_IT_COMES = 50  # ms in which what a browser says comes here
