@@ -8,7 +8,8 @@ brings docs/statistics.md up to date.
 
 The world: a win has the chance that a probit of the method's mean, the prompt's difficulty (shared by all methods and
 seeds) and the method's own luck with the prompt give; a seed shifts that mean by a normal draw of `seed_sd`, in points
-of one method, so that a difference of two has √2 as much. *Before*: crossed seeds × prompts intervals (Satterthwaite),
+of one method, so that a difference of two has √2 as much. Where a table has one difference its two methods move apart
+by equal steps of log-odds; of several, one method moves. *Before*: crossed seeds × prompts intervals (Satterthwaite),
 the larger one of the t and the Behrens–Fisher test, Holm; a bootstrap for one run with ties. *After*: the product.
 """
 
@@ -17,7 +18,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -43,46 +44,80 @@ SINGLE_SPREADS = (0.0, 0.015, 0.03, 0.06)
 MEANS = (0.5, 0.7, 0.9, 0.97, 0.995)
 GAIN = 0.08  # the fixed effect whose power is compared before and after
 PAPER_PROMPTS = 700
+POWER = 2  # times as many tables for a power as for the error of a table
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """One cell of the grid of tables. `uneven`: spreads of settings are ½ to 2 times the stated one, in turn."""
+    """One cell of the grid of tables. `uneven`: spreads of settings are ½ to 2 times the stated one, in turn; `base`:
+    mean of methods that are equal; `samples`: answers per prompt; `per_cluster`: related prompts that are as hard."""
 
     seeds: int
     prompts: int
     seed_sd: float  # of a difference
     differences: int
     uneven: bool = False
+    base: float = 0.6
+    samples: int = 1
+    per_cluster: int = 1
+
+    @property
+    def unusual(self) -> dict[str, float]:
+        usual = (self.base, self.samples, self.per_cluster) == (0.6, 1, 1)
+        return {} if usual else {"base": self.base, "samples": self.samples, "per_cluster": self.per_cluster}
+
+    @property
+    def clusters(self) -> dict[int, int] | None:
+        named = {place: place // self.per_cluster for place in range(self.prompts)}
+        return named if self.per_cluster > 1 else None
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """Two differences are cw − weak and cw − human; more are all against one reference."""
-        return [(0, 1), (0, 2)][: self.differences] if self.differences < 3 else self._star()
+        star = [(method, 0) for method in range(1, self.differences + 1)]
+        return star if self.differences > 2 else [(0, 1), (0, 2)][: self.differences]
 
-    def _star(self) -> list[tuple[int, int]]:
-        return [(method, 0) for method in range(1, self.differences + 1)]
-
-    def outcomes(self, rng: np.random.Generator, gain: float = 0.0, base: float = 0.6) -> FloatArray:
-        """Methods × seeds × prompts of wins; the first difference is `gain`, the others 0."""
+    def means(self, gain: float) -> FloatArray:
+        """Of the methods: the first difference is `gain`, the others 0."""
         first, second = self.pairs[0]
-        means = np.full(1 + max(max(pair) for pair in self.pairs), base)
-        if gain:
-            moved = first if second == 0 or self.differences == 1 else second
-            means[moved] += gain if moved == first else -gain
+        means = np.full(1 + max(max(pair) for pair in self.pairs), self.base)
+        if self.differences == 1:
+            means[:] = apart(self.base, gain)
+        else:
+            means[first or second] += gain if first else -gain
+        return means
+
+    def outcomes(self, rng: np.random.Generator, gain: float = 0.0) -> FloatArray:
+        """Methods × seeds × prompts of outcomes."""
+        means = self.means(gain)
         spread = np.full(len(means), self.seed_sd / 2**0.5)
         if self.uneven:
             spread *= np.where(np.arange(len(means)) % 2, 2.0, 0.5)
         shifts = rng.standard_normal((len(means), self.seeds)) * spread[:, None]
-        return wins(rng, np.clip(means[:, None] + shifts, 0.001, 0.999), self.prompts)
+        chances = np.clip(means[:, None] + shifts, 0.001, 0.999)
+        return wins(rng, chances, self.prompts, samples=self.samples, per_cluster=self.per_cluster)
 
 
-def wins(rng: np.random.Generator, means: FloatArray, prompts: int) -> FloatArray:
-    """Methods × seeds × prompts of 0 and 1 whose chances over prompts are `means` (methods × seeds)."""
-    methods = len(means)
-    easy = rng.standard_normal(prompts) * SHARED**0.5 + rng.standard_normal((methods, 1, prompts)) * OWN**0.5
-    noise = rng.standard_normal((*means.shape, prompts)) * (1 - SHARED - OWN) ** 0.5
-    return (easy + noise + special.ndtri(means)[..., None] > 0).astype(np.float64)
+def apart(base: float, gain: float) -> tuple[float, float]:
+    """Two means that differ by `gain`, as far from `base` in log-odds: (e − 1/e)/2 = gain · ((e + 1/e)/2 + cosh)."""
+    odds = base / (1 - base)
+    middle = (odds + 1 / odds) / 2
+    step = (gain * middle + (gain**2 * middle**2 + 1 - gain**2) ** 0.5) / (1 - gain)
+    return odds * step / (1 + odds * step), odds / step / (1 + odds / step)
+
+
+def wins(
+    rng: np.random.Generator, means: FloatArray, prompts: int, *, samples: int = 1, per_cluster: int = 1
+) -> FloatArray:
+    """Methods × seeds × prompts of mean wins whose chances over prompts are `means` (methods × seeds)."""
+    groups = -(-prompts // per_cluster)
+    easy = rng.standard_normal(groups) * SHARED**0.5 + rng.standard_normal((len(means), 1, groups)) * OWN**0.5
+    easy = easy.repeat(per_cluster, axis=-1)[..., :prompts]
+    least, found = -special.ndtri(means)[..., None], np.zeros((*means.shape, prompts))
+    for _ in range(samples):
+        noise = rng.standard_normal((*means.shape, prompts)) * (1 - SHARED - OWN) ** 0.5
+        found += easy + noise > least
+    return found / samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +130,12 @@ class Judged:
     half: float
 
 
-def after(table: FloatArray, pairs: list[tuple[int, int]], truth: FloatArray) -> list[Judged]:
-    gaps = [
-        Gap(first=str(a), second=str(b), cells=pd.DataFrame(table[a] - table[b])) for a, b in pairs
-    ]  # fmt: skip
-    return [_judged(one, value) for one, value in zip(together(gaps), truth, strict=True)]
+def after(world: World, table: FloatArray, truth: FloatArray) -> list[Judged]:
+    related: Any = world.clusters
+    cells = [pd.DataFrame(table[a] - table[b]) for a, b in world.pairs]
+    pairs = zip(world.pairs, cells, strict=True)
+    found = together([Gap(first=str(a), second=str(b), cells=gap, clusters=related) for (a, b), gap in pairs])
+    return [_judged(one, value) for one, value in zip(found, truth, strict=True)]
 
 
 def _judged(one: Found, value: float) -> Judged:
@@ -107,8 +143,9 @@ def _judged(one: Found, value: float) -> Judged:
     return Judged(real=real, covered=one.low <= value <= one.high, stated=one.detectable, half=(one.high - one.low) / 2)
 
 
-def before(table: FloatArray, pairs: list[tuple[int, int]], truth: FloatArray) -> list[Judged]:
-    found = [intervals.paired_difference(table[a], table[b]) for a, b in pairs]
+def before(world: World, table: FloatArray, truth: FloatArray) -> list[Judged]:
+    related = None if world.clusters is None else list(world.clusters.values())
+    found = [intervals.paired_difference(table[a], table[b], related) for a, b in world.pairs]
     adjusted = intervals.holm([one.p for one in found])
     return [
         Judged(
@@ -129,24 +166,25 @@ def tables_of(world: World, count: int, gain: float, rule: str, seed: int) -> li
     rng = np.random.default_rng([seed, world.seeds, world.prompts, int(1e4 * world.seed_sd), world.differences])
     truth = np.zeros(world.differences)
     truth[0] = gain
-    return [RULES[rule](world.outcomes(rng, gain), world.pairs, truth) for _ in range(count)]
+    return [RULES[rule](world, world.outcomes(rng, gain), truth) for _ in range(count)]
 
 
 def table_row(world: World, count: int, *, rules: tuple[str, ...] = ("before", "after")) -> dict[str, Any]:
-    """Family-wise error, power at the effect that the tables state, and at a fixed one."""
-    row: dict[str, Any] = {name: getattr(world, name) for name in CELLS} | {"uneven": world.uneven}
+    """Family-wise error, power at a fixed effect, and at the mean of what tables of equal methods state, which is what
+    a statement promises; None where fewer than half of them state any."""
+    row: dict[str, Any] = {name: getattr(world, name) for name in CELLS} | {"uneven": world.uneven} | world.unusual
     for rule in rules:
         null = tables_of(world, count, 0.0, rule, 1)
         stated = [table[0].stated for table in null if table[0].stated is not None]
-        effect = float(np.mean(stated)) if len(stated) == count else None
+        effect = float(np.mean(stated)) if 2 * len(stated) > count else None
         row[f"{rule}_family_wise"] = float(np.mean([any(one.real for one in table) for table in null]))
         row[f"{rule}_half_width"] = float(np.mean([table[0].half for table in null]))
         row[f"{rule}_stated"] = effect
         for name, gain in (("stated", effect), ("fixed", GAIN)):
-            if gain is None or gain > 0.35:
+            if gain is None or gain > 0.35 or (name == "fixed" and world.unusual):
                 row[f"{rule}_power_{name}"] = None
                 continue
-            found = tables_of(world, max(count // 2, 1), gain, rule, 2)
+            found = tables_of(world, POWER * count, gain, rule, 2)
             row[f"{rule}_power_{name}"] = float(np.mean([table[0].real for table in found]))
     return row
 
@@ -157,6 +195,7 @@ def worlds(*, small: bool = False) -> Iterator[World]:
         for seeds, sd, differences in product((1, 2, 3, 5, 8), (0.0, 0.03, 0.06), (2, 6)):
             if seeds > 1 or sd == 0:
                 yield World(seeds=seeds, prompts=400, seed_sd=sd, differences=differences)
+        yield from edges()
         return
     for seeds, sd, differences in product((1, 2, 3, 5, 8), SPREADS, (1, 2, 6, 18)):
         if (seeds > 1 or sd == 0) and (differences < 18 or sd in (0.0, 0.03)):
@@ -165,6 +204,16 @@ def worlds(*, small: bool = False) -> Iterator[World]:
         yield World(seeds=seeds, prompts=prompts, seed_sd=0.0 if seeds == 1 else 0.03, differences=differences)
     for seeds, differences in product((2, 3, 5), (2, 6)):
         yield World(seeds=seeds, prompts=400, seed_sd=0.03, differences=differences, uneven=True)
+    yield from edges()
+
+
+def edges() -> Iterator[World]:
+    """One difference from 50 to 99.5 %, of few prompts and of many, of several answers and of related prompts."""
+    for base, prompts in product(MEANS, (100, 700)):
+        yield World(seeds=1, prompts=prompts, seed_sd=0.0, differences=1, base=base)
+    for base, samples, related in ((0.5, 1, 1), (0.9, 1, 1), (0.97, 1, 1), (0.7, 4, 1), (0.7, 1, 4)):
+        one = World(seeds=3, prompts=100 * related, seed_sd=0.03, differences=1, base=base)
+        yield replace(one, samples=samples, per_cluster=related)
 
 
 # --- one GRA ---
@@ -284,7 +333,7 @@ FILE = Path(__file__).parent / "results" / "rule.json"
 def part(name: str, tables: int, *, small: bool) -> dict[str, Any]:
     """One of PARTS: its rows, and of how many simulated tables a cell each figure is."""
     start = time.perf_counter()
-    counts = {"tables": {"tables": tables, "power": max(tables // 2, 1)}}.get(name, {name: 5 * tables})
+    counts = {"tables": {"tables": tables, "power": POWER * tables}}.get(name, {name: 5 * tables})
     if name == "singles":
         rows = [single_row(cell, counts[name]) for cell in singles(small=small)]
     elif name == "tables":

@@ -13,6 +13,7 @@ from tools.generated import brought
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "statistics.md"
 COMMAND = "python -m tools.rule_tables"
 ASKED = 0.93, 0.97  # coverage of a 95 % interval that needs no remark
+POWER = 0.75, 0.85  # power at the stated effect that needs none
 Rows = Sequence[Mapping[str, Any]]
 Part = Mapping[str, Any]
 
@@ -63,8 +64,38 @@ def tables(part: Part) -> str:
         spread = f"{100 * row['seed_sd']:g}{', ½ to 2 times' if row['uneven'] else ''}"
         figures = (_change(row, name, digits) for name, digits in
                    (("family_wise", 0), ("power_fixed", 0), ("stated", 1), ("power_stated", 0)))  # fmt: skip
-        lines.append(f"| {row['seeds']} | {row['prompts']} | {spread} | {row['differences']} | {' | '.join(figures)} |")
-    return "\n".join(lines) + "\n"
+        cell = f"| {row['seeds']} | {_asked(row)} | {spread} | {row['differences']} |"
+        lines.append(f"{cell} {' | '.join(figures)} |")
+    return "\n".join([*lines, "", *_powers(part)]) + "\n"
+
+
+def _powers(part: Part) -> list[str]:
+    """Which cells state an effect whose power lies outside, and which none."""
+    rows, error = part["rows"], 100 * math.sqrt(0.16 / part["tables_per_cell"]["power"])
+    known = [row for row in rows if row["after_power_stated"] is not None]
+    off = [row for row in known if not POWER[0] <= row["after_power_stated"] <= POWER[1]]
+    low, high = (f"{100 * end:.0f}" for end in POWER)
+    lines = [
+        f"{len(off)} of {len(known)} cells have a power outside of {low} to {high} % at the effect that they state "
+        f"now, where chance alone moves a power by ±{error:.1f}: {'; '.join(map(_cell, off)) or 'none'}."
+    ]
+    none = [row for row in rows if row["after_power_stated"] is None]
+    return [*lines, "", f"No effect is stated in: {'; '.join(map(_cell, none))}."] if none else lines
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
+    power = row["after_power_stated"]
+    asked = _asked(row) if "base" in row else f"{row['prompts']} prompts"
+    where = f"{seeds}, {asked}, SD {100 * row['seed_sd']:g}, {row['differences']} differences"
+    return where if power is None else f"{where}: {100 * power:.0f} %"
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    """Number of prompts, and of a cell that is not as the others what sets it apart."""
+    if "base" not in row:
+        return str(row["prompts"])
+    return f"{_prompts(row)}, GRA {100 * row['base']:g} %"
 
 
 def verdicts(part: Part) -> str:

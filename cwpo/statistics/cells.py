@@ -13,6 +13,28 @@ def unseen_share(count: int) -> float:
     return float(1.0 - ((1 - LEVEL) / 2) ** (1 / count))
 
 
+def differing_at(effect: ArrayLike, *, differing: ArrayLike, mean: ArrayLike = 0.0) -> FloatArray:
+    """By how much two outcomes differ on average (win against loss: the share D of prompts on which they do) where the
+    true difference is `effect` and it is `differing` where the true difference is `mean`; all in shares.
+
+    Two settings that move apart, by as much on the scale of log-odds (Rasch 1960), leave the product of the odds of
+    either one winning alone as it is: (D² − d²)/(1 − D)² stays. So at least d of the prompts differ, which near 0 and
+    100 % is far more than did before.
+    """
+    d, m = np.minimum(np.abs(effect), 1.0), np.abs(mean)
+    now = np.clip(differing, np.minimum(m, 1.0 - 1e-6), 1.0 - 1e-6)
+    odds = np.maximum(now**2 - m**2, 0.0) / (1.0 - now) ** 2
+    below = odds + np.sqrt(np.maximum(odds + (1.0 - odds) * d**2, 0.0))
+    return np.asarray((odds + d**2) / np.maximum(below, 1e-300))
+
+
+def difference_variance(effect: ArrayLike, *, differing: ArrayLike, mean: ArrayLike = 0.0) -> FloatArray:
+    """Variance D − d² of a difference of two outcomes at a true difference d, see `differing_at`; at least that without
+    a difference, and beyond a half that at a half: no effect is counted as seen because all prompts would be won."""
+    known, d = {"differing": differing, "mean": mean}, np.minimum(np.abs(effect), 0.5)
+    return np.asarray(np.maximum(differing_at(d, **known) - d**2, differing_at(0.0, **known)))
+
+
 def outcomes_of(outcomes: ArrayLike) -> FloatArray:
     values = np.asarray(outcomes, dtype=np.float64).ravel()
     if values.size == 0:

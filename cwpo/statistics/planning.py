@@ -3,12 +3,13 @@
 Free of torch.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
-from cwpo.statistics.seed_spread import detectable, errors
-from cwpo.statistics.simultaneous import OTHERS, factor_of, largest_errors
+from cwpo.statistics.cells import difference_variance, unseen_share
+from cwpo.statistics.seed_spread import Design, detectable, errors
+from cwpo.statistics.simultaneous import OTHERS, Z, factor_of, largest_errors
 
 DISCORDANT = 0.3  # share of prompts that change their winner between two methods
 LASTING = 0.005  # of which this much is the same under every seed and sample; the median of docs/study.md is 0.003
@@ -57,15 +58,17 @@ def planned_detectable(
             prompts=prompts,
         )
         factor = factor_of(largest)
-    found = detectable(
-        taus=np.array([seed_sd]),
-        noise=np.array([noise]),
-        rest=np.array([rest]),
+    design = Design(
+        noise=np.array([noise / discordant]),
+        rest=np.array([rest / discordant]),
+        least=np.array([(unseen_share(prompts) / Z) ** 2]),
         rest_df=np.array([prompts - 1.0]),
         seeds=np.array([float(seeds)]),
         df=np.array([df]),
         factor=factor,
+        variance=partial(difference_variance, differing=discordant),
     )
+    found = detectable(design, np.array([seed_sd]))
     return float(found[0]) if found[0] < 1 else None
 
 

@@ -8,6 +8,7 @@ the simulated grid of docs/statistics.md, up to an SD of 6 points. The likelihoo
 their own part). Free of torch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,8 @@ _STEPS = (np.arange(POINTS) + 0.5) / POINTS
 TAUS: FloatArray = np.asarray(0.5 * _STEPS**2)  # finer near 0; 50 points is all that a seed can do
 _PRIOR = _STEPS * (1 + (TAUS / SCALE) ** 2 / TAIL_DF) ** (-(TAIL_DF + 1) / 2)  # density × width of a step
 LEVEL, POWER = 0.95, 0.80
-_WORLDS = 7  # equally likely sums of squares, for the power of a table
+_WORLDS = 9  # equally likely sums of squares, for the power of a table
+_ROUNDS = 3
 _NEWTON_STEPS = 8
 _FAR = 1e6  # degrees of freedom that count as known variance
 _NEARLY_NORMAL = 30.0
@@ -62,14 +64,6 @@ class Errors:
         """Of the distance between a mean and the same under one more seed."""
         return Errors(weights=self.weights, scales=np.sqrt(self.scales**2 + TAUS**2), df=self.df)
 
-    def least_found(self, halves: FloatArray) -> FloatArray:
-        """The smallest true values that intervals of these half-widths leave 0 out for 4 times in 5: as far beyond the
-        half-width as the error at the median of τ asks for."""
-        sums = np.cumsum(self.weights, axis=1)
-        middle = (sums < 0.5).sum(axis=1).clip(max=POINTS - 1)
-        error = np.take_along_axis(self.scales, middle[:, None], axis=1)[:, 0]
-        return np.asarray(halves + special.ndtri(POWER) * error)
-
 
 def errors(
     squares: ArrayLike, df: ArrayLike, *, noise: ArrayLike, rest: ArrayLike, rest_df: ArrayLike, seeds: ArrayLike
@@ -92,40 +86,69 @@ def errors(
     return Errors(weights=weights, scales=np.sqrt(variance), df=known)
 
 
-def detectable(
-    *,
-    taus: FloatArray,
-    noise: FloatArray,
-    rest: FloatArray,
-    rest_df: FloatArray,
-    seeds: FloatArray,
-    df: FloatArray,
-    factor: float,
-) -> FloatArray:
-    """The smallest true differences found 4 times in 5: the interval, whose width follows from the seeds drawn, leaves
-    out 0. `taus`: true spreads between seeds; the rest as in `errors`; `factor`: of the table. Averaged over equally
-    likely sums of squares of the seeds, of which each is one world."""
-    chances = (np.arange(_WORLDS) + 0.5) / _WORLDS
-    spread = np.where(seeds[:, None] > 1, 2 * special.gammaincinv(np.maximum(df, 1.0)[:, None] / 2, chances), 0.0)
-    squares = (taus**2 + noise)[:, None] * spread
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """Of several means, what their power follows from, one number each. `noise`, `rest`: as in `errors`, for outcomes
+    of variance 1; `variance`: that of one outcome by the true mean; `least`: variance of the mean, without the seeds'
+    part, that half-widths have at least; `factor`: of the table."""
 
-    def over_worlds(values: FloatArray) -> FloatArray:
-        return np.repeat(values, _WORLDS)
+    noise: FloatArray
+    rest: FloatArray
+    least: FloatArray
+    rest_df: FloatArray
+    seeds: FloatArray
+    df: FloatArray
+    factor: float
+    variance: Callable[[FloatArray], FloatArray]
 
-    worlds = errors(
-        squares.ravel(),
-        over_worlds(df),
-        noise=over_worlds(noise),
-        rest=over_worlds(rest),
-        rest_df=over_worlds(rest_df),
-        seeds=over_worlds(seeds),
-    )
-    halves = factor * worlds.half_widths().reshape(squares.shape)
-    error = np.sqrt(rest + np.where(seeds > 1, taus**2 / seeds, 0.0))[:, None]
-    low, high = halves.min(axis=1) * 0.5, halves.max(axis=1) + 3 * error[:, 0]
+    def noise_at(self, means: FloatArray) -> FloatArray:
+        """What residuals add to the variance of a seed's mean where the true means are these."""
+        return self.noise * self.variance(means)
+
+    def halves(self, taus: FloatArray, means: FloatArray) -> FloatArray:
+        """Half-widths (means × worlds) of tables whose seeds spread by `taus`: equally likely sums of squares."""
+        chances = (np.arange(_WORLDS) + 0.5) / _WORLDS
+        drawn = 2 * special.gammaincinv(np.maximum(self.df, 1.0)[:, None] / 2, chances)
+        noise = self.noise_at(means)
+        squares = (taus**2 + noise)[:, None] * np.where(self.seeds[:, None] > 1, drawn, 0.0)
+        values = (self.df, noise, np.maximum(self.rest * self.variance(means), self.least), self.rest_df, self.seeds)
+        df, noise, rest, rest_df, seeds = (np.repeat(value, _WORLDS) for value in values)
+        law = errors(squares.ravel(), df, noise=noise, rest=rest, rest_df=rest_df, seeds=seeds)
+        return self.factor * law.half_widths().reshape(squares.shape)
+
+    def error(self, taus: FloatArray, means: FloatArray) -> FloatArray:
+        """Standard errors of the means."""
+        return np.sqrt(self.rest * self.variance(means) + np.where(self.seeds > 1, taus**2 / self.seeds, 0.0))
+
+
+def detectable(design: Design, taus: FloatArray) -> FloatArray:
+    """The smallest true means that tables of this design, whose seeds spread by `taus`, tell from 0 4 times in 5: the
+    chance that a mean is off 0 by more than its half-width is averaged over what half-widths such tables have."""
+    found = (special.ndtri((1 + LEVEL) / 2) + special.ndtri(POWER)) * design.error(taus, np.zeros_like(taus))
+    found = np.maximum(found, np.sqrt(design.least))
+    for _ in range(_ROUNDS):  # the variance is that at the mean which is looked for
+        at, halves, error = found, design.halves(taus, found), design.error(taus, found)
+        found = _found_at(halves, error)
+        multiple = found / np.sqrt(design.variance(at))
+        for _ in range(2 * _ROUNDS):
+            found = multiple * np.sqrt(design.variance(found))
+    return np.asarray(found)
+
+
+def stated(design: Design, halves: FloatArray, means: FloatArray, squares: FloatArray) -> FloatArray:
+    """What tables of these half-widths, means and sums of squares say is detectable: as far beyond the half-width as
+    `detectable` lies beyond the mean half-width of tables whose seeds spread as these seem to."""
+    seen = squares / np.maximum(design.df, 1.0) - design.noise_at(means)
+    taus = np.sqrt(np.maximum(seen, 0.0))
+    return np.asarray(halves + detectable(design, taus) - design.halves(taus, means).mean(axis=1))
+
+
+def _found_at(halves: FloatArray, error: FloatArray) -> FloatArray:
+    """True means that leave their half-widths (means × worlds) behind 4 times in 5, by bisection."""
+    low, high = halves.min(axis=1) * 0.5, halves.max(axis=1) + 3 * error
     for _ in range(30):
         middle = (low + high) / 2
-        power = special.ndtr((middle[:, None] - halves) / error).mean(axis=1)
+        power = special.ndtr((middle[:, None] - halves) / np.maximum(error, 1e-12)[:, None]).mean(axis=1)
         low, high = np.where(power < POWER, middle, low), np.where(power < POWER, high, middle)
     return np.asarray(high)
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from cwpo.statistics.cells import LEVEL, cells_of
-from cwpo.statistics.seed_spread import POWER, errors
+from cwpo.statistics.seed_spread import POWER, Design, errors, stated
 
 FloatArray = NDArray[np.float64]
 Z = float(special.ndtri((1 + LEVEL) / 2))
@@ -145,10 +145,20 @@ def _worth(cells: FloatArray) -> _Worth:
         seeds=seeds,
     )
     half, another = float(law.half_widths()[0]), float(law.of_one_more().half_widths()[0])
-    least = law.least_found(law.half_widths())
+    design = Design(
+        noise=np.array([least_noise / unit]),
+        rest=np.array([rest / unit]),
+        least=np.zeros(1),
+        rest_df=np.array([max(count - 1.0, 1.0)]),
+        seeds=np.array([float(seeds)]),
+        df=np.array([seeds - 1.0]),
+        factor=1.0,
+        variance=lambda effects: 1 - 4 * np.minimum(effects, 0.25) ** 2,  # of a share of one half
+    )
+    least = stated(design, law.half_widths(), np.zeros(1), np.array([between / unit]))
     return _Worth(
         effective=alone / unit * (Z / half) ** 2,
-        detectable=float(least[0] * np.sqrt(unit)),
+        detectable=float(least[0]),
         seed_sd=float(np.sqrt(max(between / (seeds - 1) - noise, 0.0))),
         another=float(another * np.sqrt(unit)),
     )

@@ -24,8 +24,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from cwpo.statistics.cells import LEVEL, cells_of, unseen_share
-from cwpo.statistics.seed_spread import Errors, errors
+from cwpo.statistics.cells import LEVEL, cells_of, difference_variance, differing_at, unseen_share
+from cwpo.statistics.seed_spread import Design, Errors, errors, stated
 
 FloatArray = NDArray[np.float64]
 DRAWS = 9_999
@@ -35,6 +35,8 @@ METHOD = "seeds × prompts, simultaneous"
 METHOD_ONE_SEED = "prompts, simultaneous"
 EQUIVALENT = 0.015  # a difference of fewer points than 1.5 either way counts as none that matters
 _SIGNS = (1, -1, -1, 1)  # of the settings of a difference, and of the one that is subtracted from it
+FEW = 14.0  # prompts that differ at an effect: with fewer its exact power, that of two Poisson counts, is above 85 %
+_NONE = 1e-9  # variance of outcomes that counts as none
 NEEDS = "a difference needs the outcome of every seed on every prompt, and one prompt at least."
 DIFFERENT, SMALL, UNTOLD = "different", "smaller than ±1.5", "cannot be told"
 
@@ -66,7 +68,7 @@ class Gap:
 class Found:
     """One difference of a table. `p` is that of the difference alone, `p_corrected` corrected for all of the table and
     below .05 exactly where the interval leaves out 0. `detectable`: the smallest true difference that this table finds
-    4 times in 5; None where that is more than there can be."""
+    4 times in 5; None where that is more than there can be, or too few prompts would differ to tell."""
 
     estimate: float
     low: float
@@ -107,11 +109,12 @@ class _Moments:
     """Of one difference: deviations of prompts (or clusters) and of seeds from the mean, and the residual noise."""
 
     mean: float
+    differing: float  # of outcomes, on average
     reach: int
     prompts: int
     prompt_names: "pd.Index[str]"
     by_prompt: FloatArray  # divided so that its sum of squares is the variance of the mean over prompts
-    prompt_variance: float  # that variance, and at least what prompts that all agree may hide
+    hidden: float  # least variance of the mean over prompts: what prompts that all agree may hide
     seed_names: "pd.Index[int]"
     by_seed: FloatArray
     noise: float  # variance that residuals add to the mean of a seed
@@ -119,6 +122,10 @@ class _Moments:
     @property
     def seeds(self) -> int:
         return self.by_seed.size
+
+    @property
+    def prompt_variance(self) -> float:
+        return max(float(self.by_prompt @ self.by_prompt), self.hidden)
 
     @property
     def squares(self) -> float:
@@ -181,7 +188,7 @@ def _together(gaps: Sequence[Gap], bounds: tuple[float, float]) -> list[Found]:
     means = np.array([part.mean for part in parts])
     alone = law.beyond(means)
     factor, corrected = (1.0, alone) if len(parts) == 1 else _at_once(parts, shared, law, df, means, alone)
-    least = law.least_found(factor * widths)
+    least = _least(parts, squares, df, factor * widths, factor)
     return [
         Found(
             estimate=part.mean,
@@ -235,11 +242,12 @@ def _moments(gap: Gap) -> _Moments:
     scaled = by_prompt / np.sqrt(count * max(count - 1, 1))
     return _Moments(
         mean=mean,
+        differing=float(np.abs(table).mean()),
         reach=gap.reach,
         prompts=prompts,
         prompt_names=names,
         by_prompt=scaled,
-        prompt_variance=max(float(scaled @ scaled), (gap.reach * unseen_share(count) / Z) ** 2),
+        hidden=(gap.reach * unseen_share(count) / Z) ** 2,
         seed_names=gap.cells.index,
         by_seed=by_seed,
         noise=float((residual**2).sum()) / max((seeds - 1) * (count - 1), 1) / count,
@@ -291,6 +299,35 @@ def _law(parts: Sequence[_Moments], squares: FloatArray, df: FloatArray) -> Erro
         rest_df=[max(part.by_prompt.size - 1, 1) for part in parts],
         seeds=[part.seeds for part in parts],
     )
+
+
+def _least(
+    parts: Sequence[_Moments], squares: FloatArray, df: FloatArray, halves: FloatArray, factor: float
+) -> FloatArray:
+    """The smallest true differences that such tables find 4 times in 5; ∞ where too few prompts would differ."""
+    count = np.array([float(part.by_prompt.size) for part in parts])
+    reach = np.array([float(part.reach) for part in parts])
+    means, differing = (np.array(values) for values in zip(*((one.mean, one.differing) for one in parts), strict=True))
+    known = {"differing": differing / reach, "mean": means / reach}
+
+    def variance(effects: FloatArray) -> FloatArray:
+        return reach**2 * difference_variance(effects / reach, **known)
+
+    one = variance(means)
+    rest = np.array([part.by_prompt @ part.by_prompt for part in parts])
+    design = Design(
+        noise=np.array([part.noise for part in parts]) / np.maximum(one, _NONE),
+        rest=np.where(rest > _NONE**2, rest / np.maximum(one, _NONE), 1 / count),  # all alike: each for itself
+        least=np.array([part.hidden for part in parts]),
+        rest_df=np.maximum(count - 1, 1.0),
+        seeds=np.array([float(part.seeds) for part in parts]),
+        df=df,
+        factor=factor,
+        variance=variance,
+    )
+    effects = stated(design, halves, means, squares)
+    differ = differing_at(effects / reach, **known) / np.maximum(design.rest, 1e-12)
+    return np.where(differ < FEW, np.inf, effects)
 
 
 def largest_errors(

@@ -36,7 +36,7 @@ MEANINGS: Mapping[str, str] = {
     "points": "Difference of the two GRAs in percentage points.",
     "p, corrected": "Chance that any difference of the table is as clear as this where there is none (max-T).",
     "p": "Chance of such a result where neither is better.",
-    "detectable": "The smallest true difference that this table, with all its comparisons, finds four times in five.",
+    "detectable": "The smallest true difference that tables like this, with all comparisons, find four times in five.",
     "verdict": "Different: the interval leaves 0 out. Smaller than ±1.5: all of it lies within 1.5 points of 0.",
     "KL difference": "Paired difference of the two KLs.",
     "note": "What must be known beside the figures.",

@@ -84,7 +84,7 @@ def test_the_page_says_verdict_tables_terms_seeds_configuration_and_version() ->
         "1 (4)",
         "label_fraction: 0.3",
         f"Made by cwpo {version('cwpo')} on 26 November 2026, 09:30 UTC from runs 1, 2, 3",
-        "The smallest true difference that this table, with all its comparisons, finds four times in five.",
+        "The smallest true difference that tables like this, with all comparisons, find four times in five.",
     ):
         assert words in said, words
     for row in whole.table:

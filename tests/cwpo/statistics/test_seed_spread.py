@@ -1,10 +1,12 @@
 """What few seeds say of their spread: against numerical integration, and against plain t where seeds are many."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from cwpo.statistics.seed_spread import detectable, errors
+from cwpo.statistics.seed_spread import Design, detectable, errors, stated
 
 
 def law(
@@ -56,16 +58,43 @@ def test_the_next_seed_lies_further_away_than_the_mean() -> None:
     assert found.half_widths()[0] == pytest.approx(1.96 * np.sqrt(0.0001 + 0.03**2 * 401 / 400), rel=0.02)
 
 
+NOISE, REST = 0.0004, 0.0005
+
+
+def design_of(seeds: int) -> Design:
+    """Of outcomes whose variance does not depend on their mean."""
+    return Design(
+        noise=np.array([NOISE]), rest=np.array([REST]), least=np.zeros(1), rest_df=np.array([1e6]),
+        seeds=np.array([float(seeds)]), df=np.array([max(seeds - 1.0, 0.0)]), factor=1.0, variance=np.ones_like,
+    )  # fmt: skip
+
+
+def tables_of(seeds: int, sd: float, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sums of squares, half-widths and errors of means, drawn from the model itself."""
+    rng, df = np.random.default_rng(0), max(seeds - 1, 0)
+    squares = (sd**2 + NOISE) * (rng.chisquare(df, count) if df else np.zeros(count))
+    law = errors(squares, np.full(count, df), noise=np.full(count, NOISE), rest=np.full(count, REST),
+                 rest_df=np.full(count, 1e6), seeds=np.full(count, seeds))  # fmt: skip
+    return squares, law.half_widths(), rng.normal(0, np.sqrt(REST + (sd**2 / seeds if df else 0.0)), count)
+
+
 @pytest.mark.parametrize("seeds", [1, 2, 3, 5])
 def test_what_is_detectable_is_found_four_times_in_five(seeds: int) -> None:
-    """Sums of squares and means drawn from the model itself, 4,000 times."""
-    sd, noise, rest, df = 0.03, 0.0004, 0.0005, max(seeds - 1, 0)
-    values = {"noise": noise, "rest": rest, "rest_df": 1e6, "seeds": float(seeds)}
-    one = {name: np.array([value]) for name, value in values.items()}
-    (effect,) = detectable(taus=np.array([sd]), df=np.array([float(df)]), factor=1.0, **one)
-    rng = np.random.default_rng(0)
-    squares = (sd**2 + noise) * (rng.chisquare(df, 4000) if df else np.zeros(4000))
-    halves = errors(squares, np.full(4000, df), **{name: np.repeat(value, 4000) for name, value in one.items()})
-    error = np.sqrt(rest + (sd**2 / seeds if df else 0.0))
-    found = rng.normal(effect, error, 4000) > halves.half_widths()
-    assert found.mean() == pytest.approx(0.80, abs=0.025)
+    """Where the spread between seeds is known: 4,000 tables."""
+    (effect,) = detectable(design_of(seeds), np.array([0.03]))
+    _, halves, error = tables_of(seeds, 0.03, 4000)
+    assert (error + effect > halves).mean() == pytest.approx(0.80, abs=0.025)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("sd", [0.0, 0.03, 0.06])
+def test_what_tables_state_is_on_average_what_four_of_five_of_them_find(seeds: int, sd: float) -> None:
+    """None of them knows how far seeds move it. Held too: each to its own statement, the truth being that."""
+    squares, halves, error = tables_of(seeds, sd, 1500)
+    one = design_of(seeds)
+    many = replace(one, **{name: np.repeat(getattr(one, name), 1500)
+                           for name in ("noise", "rest", "least", "rest_df", "seeds", "df")})  # fmt: skip
+    said = stated(many, halves, np.zeros(1500), squares)
+    assert (said > halves).all()
+    assert 0.75 < (error + said.mean() > halves).mean() < 0.85
+    assert 0.75 < (error + said > halves).mean() < 0.87
