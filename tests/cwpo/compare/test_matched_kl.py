@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from cwpo.compare.gra import differences, gra_table, setting_keys
@@ -120,8 +121,11 @@ def test_settings_that_differ_in_more_than_beta_are_not_paired() -> None:
 
 
 def test_the_sentence_names_what_is_left_at_matched_kl() -> None:
+    """Every other prompt 10 points better for CW, the others 10 worse."""
     runs, configs = swept("weak", "cw")
     outcomes = outcomes_on_one_curve(runs, configs)
+    ours = outcomes["run_id"].isin([run.id for run in runs if run.method == "cw"])
+    outcomes.loc[ours, "outcome"] += 0.2 * (pd.factorize(outcomes.loc[ours, "prompt_id"])[0] % 2) - 0.1
     rows = gra_table(runs, outcomes, configs=configs)
     matched = matched_differences(frontiers(runs, outcomes, configs))
     settings = setting_keys(runs, configs)
@@ -135,3 +139,11 @@ def test_the_sentence_names_what_is_left_at_matched_kl() -> None:
         f"At matched KL (1.40 to 4.00 nats) CW and Weak labels cannot be told apart (0.0 points, 95 % −{half} to "
         f"+{half}; smallest detectable difference {least} points)."
     )
+
+
+def test_where_two_methods_differ_on_no_prompt_no_detectable_difference_is_stated() -> None:
+    runs, configs = swept("weak", "cw")
+    outcomes = outcomes_on_one_curve(runs, configs)
+    matched = matched_differences(frontiers(runs, outcomes, configs))
+    assert [row.detectable for row in matched] == [None]
+    assert "detectable" not in verdict_sentence(gra_table(runs, outcomes, configs=configs), [], matched)
