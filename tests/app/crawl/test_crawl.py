@@ -6,9 +6,10 @@ machine that is busy with something else stops a browser too, though not three t
 CRAWLS=30 plants other texts thirty times, and then every text was shown; once is enough for a quick answer.
 """
 
-import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,10 +77,17 @@ def planted_home(results: Computed, tmp_path: Path) -> dict[str, str]:
     """The computed runs once more, in a database that may be spoilt."""
     home, url = Path(results.environment["CWPO_HOME"]), results.environment["DATABASE_URL"]
     assert url.startswith("sqlite:///")
-    shutil.copy(url.removeprefix("sqlite:///"), tmp_path / "cwpo.sqlite")
+    _copied(Path(url.removeprefix("sqlite:///")), tmp_path / "cwpo.sqlite")
     if (home / "artifacts").is_dir():
         (tmp_path / "artifacts").symlink_to(home / "artifacts")
     return {**results.environment, "CWPO_HOME": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path / 'cwpo.sqlite'}"}
+
+
+def _copied(database: Path, copy: Path) -> None:
+    """By SQLite: to open and close its file otherwise would take the locks of this process off it, and another process
+    that closes it would then take away what is open here."""
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
 
 
 @pytest.fixture
