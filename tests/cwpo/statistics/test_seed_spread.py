@@ -1,17 +1,15 @@
 """What few seeds say of their spread: against numerical integration, and against plain t where seeds are many."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from cwpo.statistics.seed_spread import Design, detectable, errors, stated
+from cwpo.statistics.seed_spread import Design, Errors, detectable, errors, stated
 
 
 def law(
     squares: float, df: float, *, noise: float = 0.0002, rest: float = 0.0004, seeds: int = 3, prompts: int = 10**6
-):  # type: ignore[no-untyped-def]
+) -> Errors:
     return errors(squares, df, noise=noise, rest=rest, rest_df=prompts - 1, seeds=seeds)
 
 
@@ -61,11 +59,11 @@ def test_the_next_seed_lies_further_away_than_the_mean() -> None:
 NOISE, REST = 0.0004, 0.0005
 
 
-def design_of(seeds: int) -> Design:
+def design_of(seeds: int, count: int = 1) -> Design:
     """Of outcomes whose variance does not depend on their mean."""
     return Design(
-        noise=np.array([NOISE]), rest=np.array([REST]), least=np.zeros(1), rest_df=np.array([1e6]),
-        seeds=np.array([float(seeds)]), df=np.array([max(seeds - 1.0, 0.0)]), factor=1.0, variance=np.ones_like,
+        noise=np.full(count, NOISE), rest=np.full(count, REST), least=np.zeros(count), rest_df=np.full(count, 1e6),
+        seeds=np.full(count, float(seeds)), df=np.full(count, max(seeds - 1.0, 0.0)), factor=1.0, variance=np.ones_like,
     )  # fmt: skip
 
 
@@ -91,10 +89,7 @@ def test_what_is_detectable_is_found_four_times_in_five(seeds: int) -> None:
 def test_what_tables_state_is_on_average_what_four_of_five_of_them_find(seeds: int, sd: float) -> None:
     """None of them knows how far seeds move it. Held too: each to its own statement, the truth being that."""
     squares, halves, error = tables_of(seeds, sd, 1500)
-    one = design_of(seeds)
-    many = replace(one, **{name: np.repeat(getattr(one, name), 1500)
-                           for name in ("noise", "rest", "least", "rest_df", "seeds", "df")})  # fmt: skip
-    said = stated(many, halves, np.zeros(1500), squares)
+    said = stated(design_of(seeds, 1500), halves, np.zeros(1500), squares)
     assert (said > halves).all()
     assert 0.75 < (error + said.mean() > halves).mean() < 0.85
     assert 0.75 < (error + said > halves).mean() < 0.87
