@@ -17,6 +17,7 @@ from cwpo.compare.head_to_head import head_to_head
 from cwpo.config.run import RunConfig, merged
 from cwpo.paper import published
 from cwpo.report.numbers import interval, number
+from cwpo.statistics import simultaneous
 from db import queries
 from tests.app.visits import Computed, visit, words
 from workers import related_prompts
@@ -115,8 +116,14 @@ def test_runs_under_the_papers_protocol_get_verdicts(
 def test_differences_show_what_they_could_have_found(
     computed: Computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Top 30 % − weak labels, paired on the prompts that both answered, among the differences of the table."""
+    """Top 30 % − weak labels, paired on the prompts that both answered, among the differences of the table. Of so few
+    prompts nothing is said, unless they count as enough."""
     as_if(computed, tmp_path, monkeypatch, HH)
+    without = lines_of(visit("paper", table=T10), "difference", "detectable, points")
+    assert without[0]["detectable, points"] == "–"
+    monkeypatch.setattr(simultaneous, "FEW", 0.0)
+    st.cache_data.clear()
+    st.cache_resource.clear()
     gaps = lines_of(visit("paper", table=T10), "difference", "detectable, points")
     rows = [row for row in computed.rows() if row.method in ("top", "weak")]
     with reading() as session:
