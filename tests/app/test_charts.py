@@ -447,7 +447,8 @@ def test_chosen_steps_are_shown_alone_and_smoothed_as_among_all(chart: Any, rows
 @pytest.mark.parametrize(
     ("text", "steps"),
     [("10-40", (10, 40)), (" 0 – 7 ", (0, 7)), ("3:4", (3, 4)), ("3 to 4", (3, 4)), ("5 9", (5, 9)),
-     ("", None), ("7", None), ("9-3", None), ("4-4", None), ("-3-4", None), ("a-b", None), ("1-2-3", None)],
+     ("", None), ("7", None), ("9-3", None), ("4-4", None), ("-3-4", None), ("a-b", None), ("1-2-3", None),
+     ("0-999999999", (0, 999_999_999)), ("0-9999999999", None)],
 )  # fmt: skip
 def test_steps_are_two_numbers_the_first_before_the_last(text: str, steps: tuple[int, int] | None) -> None:
     assert steps_of(text) == steps

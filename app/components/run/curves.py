@@ -109,7 +109,8 @@ def show_run_curves(row: RunRow, stages: Sequence[StageRow], beside: DeltaGenera
     names += [name for metric in BY_CONFIDENCE for name in confidence_bins.names(metric)]
     with results.reading() as session:
         table = queries.metrics(session, list(slots.values()), names=names, max_points=POINTS)
-    there = {panel.title: panel for panel in PANELS if (slots.get(panel.slot), panel.metric) in _curves(table)}
+    points = _curves(table)
+    there = {panel.title: panel for panel in PANELS if (slots.get(panel.slot), panel.metric) in points}
     if not there:
         beside.caption("Curves appear with the first training step.")
         return
@@ -118,8 +119,7 @@ def show_run_curves(row: RunRow, stages: Sequence[StageRow], beside: DeltaGenera
     if chosen.steps is not None:
         with results.reading() as session:
             closer = queries.metrics(session, list(slots.values()), names, max_points=POINTS, between=chosen.steps)
-        table = pd.concat([table[~table["step"].between(*chosen.steps)], closer])
-    points = _curves(table)
+        points |= _curves(pd.concat([table[~table["step"].between(*chosen.steps)], closer]))
     with st.container() if wide else beside:
         _show_panels(row, slots, points, there, chosen)
 

@@ -9,7 +9,7 @@ import streamlit as st
 from app.components.frame import layout
 
 KEY = "curve_steps"  # as below, and in the address
-TWO = re.compile(r"\s*(\d{1,12})\s*(?:-|–|:|to|\s)\s*(\d{1,12})\s*")
+TWO = re.compile(r"\s*(\d{1,9})\s*(?:-|–|:|to|\s)\s*(\d{1,9})\s*")  # what a database can count
 
 
 def choose_steps() -> tuple[int, int] | None:
