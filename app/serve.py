@@ -9,7 +9,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit import config
 
-from app.components.frame.downloads import route
+from app.components.frame import downloads, painting
 from app.door.guard import Guard
 from app.door.people import stand
 from app.door.refusals import install
@@ -37,4 +37,8 @@ own = door()
 stand(own)
 install()
 tidy()
-app = st.App("main.py", routes=[route(own.prefix)], middleware=[Middleware(Guard, door=own)])
+app = st.App(
+    "main.py",
+    routes=[downloads.route(own.prefix), painting.route(own.prefix)],
+    middleware=[Middleware(Guard, door=own)],
+)

@@ -155,9 +155,6 @@ def visit(runs_: str, tab: str) -> tuple[float, int]:
 def measure(count: int, loads: int) -> dict[str, Any]:
     import streamlit as st
 
-    from app.components.frame import layout
-
-    layout.PAINT_SECONDS = 0.0
     visit(f"1-{count}", TABS[0])  # imports
     found: dict[str, Any] = {}
     for tab in TABS:

@@ -1,9 +1,9 @@
-"""Is the pause before the evidence of a page worth it? The answer's time on the screen with it and without.
+"""Is it worth to wait for the browser before the evidence of a page? The answer's time on the screen with and without.
 
     python -m benchmarks.first_paint [--runs 40] [--loads 9] [--out benchmarks/results/first_paint.json]
 
-Two servers over the database of benchmarks/scale.py, one with the pause of `app.components.frame.layout` and one
-without, are loaded in turns, each time in a fresh browser without a cache: `first_content` is when the page's
+Two servers over the database of benchmarks/scale.py, one that waits (`app.components.frame.painting`) and one that
+does not, are loaded in turns, each time in a fresh browser without a cache: `first_content` is when the page's
 figures are on the screen, `settled` when its script has ended.
 """
 
@@ -18,14 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.components.frame.layout import PAINT_SECONDS
 from benchmarks.pages import _load, addresses, serving
 from benchmarks.scale import build_database, run_of
 from tests import browser
 from tests.signed_in import signed_in
 
 PAGES = ("Run", "Compare, 10 settings")
-WITHOUT = "import app.components.frame.layout as layout; layout.PAINT_SECONDS = 0.0"
+WITHOUT = "import app.components.frame.painting as painting; painting.PATIENCE = 0.0"
 
 
 def main() -> None:
@@ -47,7 +46,7 @@ def main() -> None:
         places = addresses(run_of("cw", options.runs), tuple(range(1, options.runs + 1)))
         pages = measure(bases, {name: places[name] for name in PAGES}, options.loads)
     record = {
-        "what": f"seconds to the figures and the end of a page, with a pause of {PAINT_SECONDS} s between and without",
+        "what": "seconds to the figures and the end of a page, waiting for the browser's word between and not",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"platform": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()},
         "pages": pages,

@@ -13,6 +13,7 @@ from app.components.frame.chart import show_chart
 from app.components.frame.export import show_tables
 from app.components.frame.formats import counted, dataset_name, share
 from app.components.frame.leaving import link
+from app.components.frame.painting import let_paint
 from app.reads import results
 from cwpo.report.labels.annotators import annotator_name, verdict
 from cwpo.report.numbers import count
@@ -75,7 +76,7 @@ def _answer(rows: list[AnnotatorRow], chosen: AnnotatorRow, summary: LabelSummar
         return judge
     show_annotator_cards(summary, judged, judge)
     layout.note(verdict(summary, judge))
-    layout.let_paint("annotators", chosen.stage_id)
+    let_paint("annotators", chosen.stage_id)
     _pictures(chosen, judged, judge)
     return judge
 

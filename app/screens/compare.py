@@ -15,6 +15,7 @@ from app.components.frame import layout
 from app.components.frame.address import CompareView
 from app.components.frame.chart import show_chart
 from app.components.frame.export import show_bundle, show_export
+from app.components.frame.painting import let_paint
 from app.components.judging.along import show_along
 from app.components.judging.card import show_cards
 from app.reads import compare, results
@@ -69,7 +70,7 @@ def _answer(shown: ChosenRuns) -> tuple[list[GraRow], list[DifferenceRow], str]:
     show_verdict(found)
     _notes(said)
     show_gra_cards(table, against)
-    layout.let_paint("compare", *(row.id for row in rows))
+    let_paint("compare", *(row.id for row in rows))
     most = rows_shown(table)
     left, right = layout.two_columns()
     with left:

@@ -8,6 +8,7 @@ from app.components.frame import layout, tables
 from app.components.frame.address import RunView
 from app.components.frame.export import show_bundle, show_export, show_tables
 from app.components.frame.formats import dataset_name, models, share
+from app.components.frame.painting import let_paint
 from app.components.judging.along import show_along
 from app.components.judging.card import show_card
 from app.components.model.chat import show_chat
@@ -93,7 +94,7 @@ def _progress(run_id: int, was_live: bool, first: Once[Watched]) -> None:
     with right:  # the answer first: it is on the screen before the tables and charts are
         show_result(run.row)
     if not was_live:
-        layout.let_paint("run", run_id)
+        let_paint("run", run_id)
     times = timing.live_times() if run.status in LIVE else None
     with left:
         layout.section(f"{run.status.capitalize()}: {summary_line(stages)}", meanings=MEANINGS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.components.frame import annotator_words
+from app.components.form.beside import annotator_words
 from cwpo.report.numbers import number
 from db import queries
 from db.records import LabelFigures, NamedAnnotatorRow

@@ -181,3 +181,37 @@ def test_how_far_the_judge_can_be_believed_is_unfolded_and_another_one_is_asked_
     rates = page.get_by_role("table").filter(has_text="orders agree")
     for label in ("Human", "Weak labels", "CW"):
         expect(rates).to_contain_text(label)
+
+
+SAID = """
+window.said = [];
+const send = window.fetch;
+window.fetch = function (address, ...rest) {
+  const many = (name) => document.querySelectorAll(`[data-testid="stMain"] [data-testid="${name}"]`).length;
+  if (String(address).startsWith("painted/"))
+    window.said.push({ figures: many("stMetricValue"), charts: many("stPlotlyChart"), pending: many("stSkeleton") });
+  return send.call(this, address, ...rest);
+};
+"""
+
+
+def test_charts_come_when_the_browser_says_that_it_has_painted_the_answer(browser: Browser, web: Web) -> None:
+    with visiting(browser) as page:
+        page.add_init_script(SAID)
+        with page.expect_response(lambda answer: "/painted/" in answer.url) as heard:
+            page.goto(f"{web.url}/compare?runs={RUNS}")
+        assert heard.value.status == 204
+        expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
+        assert page.evaluate("window.said") == [{"figures": SETTINGS, "charts": 0, "pending": 0}]
+        page.get_by_role("combobox", name="Held against").click()
+        page.get_by_role("option", name="against Weak labels").click()
+        expect(headline(page)).to_contain_text(re.compile("than Weak|difference from Weak"))
+        ready(page, "Compare")
+        assert len(page.evaluate("window.said")) == 1, "what is drawn over again has its charts already"
+
+
+def test_charts_come_without_the_browsers_word_too(browser: Browser, web: Web) -> None:
+    with visiting(browser) as page:
+        page.route("**/painted/*", lambda route: route.fulfill(status=204))
+        page.goto(f"{web.url}/compare?runs={RUNS}")
+        expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible(timeout=30_000)

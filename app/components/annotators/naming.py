@@ -6,8 +6,8 @@ import streamlit as st
 
 from app import allowed
 from app.components.annotators.file import show_file
+from app.components.form.beside.annotator_words import provenance
 from app.components.frame import layout, tables
-from app.components.frame.annotator_words import provenance
 from app.components.frame.formats import counted, dataset_name, share
 from app.components.frame.tables import Cell, Column
 from app.reads import results

@@ -10,13 +10,13 @@ from typing import Any
 import streamlit as st
 
 from app import untrusted
+from app.components.form.beside.annotator_words import overlap, provenance
 from app.components.form.declared import PARTS, SWITCHED
 from app.components.form.field_values import of_widget
 from app.components.form.fields import Field, fields_of_part
 from app.components.form.form import Form
 from app.components.form.session import take_from, view
 from app.components.frame import layout
-from app.components.frame.annotator_words import overlap, provenance
 from app.reads import results
 from db import queries
 from db.records import NamedAnnotatorRow

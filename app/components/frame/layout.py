@@ -1,6 +1,5 @@
 """The frame of a page: title, caption, sections, empty states, problems. Text comes from us or through `untrusted`."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -20,8 +19,6 @@ from db.records.listing import Place
 from workers import api
 
 MIDDLE_DOT = " · "
-PAINT_SECONDS = 0.25
-PAINTED = "painted"
 P = ParamSpec("P")
 
 
@@ -36,14 +33,6 @@ def heading(title: str, *facts: object) -> None:
     line = MIDDLE_DOT.join(untrusted.label(fact, 120) for fact in facts if fact not in (None, ""))
     if line:
         st.caption(line)
-
-
-def let_paint(*looked_at: object) -> None:
-    """The answer is on the screen before the browser loads what draws the evidence: sent at once, it would wait
-    (benchmarks/first_paint.py). Once for what is looked at: what is drawn over again has its charts already."""
-    if st.session_state.get(PAINTED) != looked_at:
-        st.session_state[PAINTED] = looked_at
-        time.sleep(PAINT_SECONDS)
 
 
 def section(title: str, caption: str = "", meanings: Sequence[tuple[str, str]] = ()) -> None:
