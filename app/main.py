@@ -11,6 +11,7 @@ from streamlit.logger import get_logger
 
 from app.components.form.session import put_aside
 from app.components.frame.address import RunsView
+from app.components.frame.layout import look
 from app.components.frame.leaving import arriving, become, parameters
 from app.door.people import let_in, turn
 from app.heap import settle
@@ -51,6 +52,7 @@ PAGES = {
 page = st.navigation(PAGES, expanded=True)
 st.set_page_config(page_title=f"{getattr(page, 'title', 'Dashboard')} · CW-PO")  # outside a server a page has no title
 st.html(STYLE)
+st.html(f"<style>:root {{ color-scheme: {look().name}; }}</style>")  # of what comes up, too: Streamlit says it of pages
 with turn(), arriving(page):
     if page.url_path != NEW_RUN:
         put_aside()

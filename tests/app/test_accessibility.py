@@ -1,19 +1,21 @@
-"""Every page judged by axe, with each of its tabs and all that unfolds: what is serious there and ours is a fault; none
-is wider than a window. In the dark here, in the light where each page is driven (test_every_widget.py)."""
+"""Every page judged by axe in the light and in the dark, with each of its tabs, all that unfolds and all that comes up
+from a button: what is serious there and ours is a fault; none is wider than a window."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import pytest
 from playwright.sync_api import Browser, Page, Position, expect
 
 from app.charts import frame
 from tests.app.served import TITLES, address, settle
 from tests.app.visits import Computed
 
-# What Streamlit draws and no option of it changes: rule of axe, and the element of Streamlit's that it is in.
-STREAMLITS = {("list", "stSidebarNav"), ("listitem", "stSidebarNav")}
+# What Streamlit draws and no option of it changes: rule of axe, and the element of Streamlit's that it is in. A text
+# that is scrolled takes the keys in browsers of these years without being told so.
+STREAMLITS = {("list", "stSidebarNav"), ("listitem", "stSidebarNav"), ("scrollable-region-focusable", "stCode")}
 # For each node of a finding, the test ids around it, the nearest first.
 AROUND = """selector => { const ids = []; let at = document.querySelector(selector);
   for (; at; at = at.parentElement) if (at.dataset.testid) ids.push(at.dataset.testid); return ids; }"""
@@ -27,6 +29,8 @@ NARROW = {1024: 768, 390: 844}  # half a screen, and a phone
 GROUND = """([across, down]) => { const canvas = document.querySelector('[data-testid=data-grid-canvas]');
   const size = canvas.width / canvas.clientWidth, brush = canvas.getContext('2d');
   return [...brush.getImageData(across * size, down * size, 1, 1).data].slice(0, 3); }"""
+MAIN, CAME_UP = "[data-testid=stMain]", "[data-testid=stPopoverBody]"
+RULES = {"dark": (), "light": ("color-contrast",)}  # all in one look; in the other, what a look can change
 IS_OFF = """selector => !!document.querySelector(selector)
   .closest('[data-testid=stElementContainer]')?.querySelector('input:disabled, button:disabled, textarea:disabled')"""
 
@@ -39,9 +43,10 @@ def axe() -> str:
     return Path(spec.origin).with_name("axe.min.js").read_text()
 
 
-def faults(page: Page) -> list[str]:
-    """Serious and critical findings that are not Streamlit's own: rule, place, why."""
-    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+def faults(page: Page, inside: str = "html", rules: Sequence[str] = ()) -> list[str]:
+    """Serious and critical findings of these rules (none: of all) that are not Streamlit's own: rule, place, why."""
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+    found: dict[str, Any] = page.evaluate("([inside, options]) => axe.run(inside, options)", [inside, options])
     lines = []
     for rule in found["violations"]:
         for node in rule["nodes"]:
@@ -55,17 +60,19 @@ def faults(page: Page) -> list[str]:
     return sorted(set(lines))
 
 
-def lasting_faults(page: Page) -> list[str]:
+def lasting_faults(page: Page, inside: str = "html", rules: Sequence[str] = ()) -> list[str]:
     """Those that are still there when the page has had time to be drawn whole; charts fade in."""
     for _ in range(10):
-        if not (found := faults(page)):
+        if not (found := faults(page, inside, rules)):
             break
         page.wait_for_timeout(500)
     return found
 
 
-def opened(page: Page, title: str) -> Iterator[str]:
-    """What can be opened on a page, one after the other: each of its tabs, then all that unfolds."""
+def opened(page: Page, title: str) -> Iterator[tuple[str, str]]:
+    """What can be opened on a page, one after the other: what comes up from its buttons, each of its tabs, then all
+    that unfolds. Its name, and where it is."""
+    yield from come_up(page, title)
     tabs = page.get_by_role("tab")
     for place in range(tabs.count()):
         tab = tabs.nth(place)
@@ -73,13 +80,27 @@ def opened(page: Page, title: str) -> Iterator[str]:
             tab.click()
             expect(tab).to_have_attribute("aria-selected", "true")
             settle(page, title)
-            yield tab.inner_text()
+            yield tab.inner_text(), MAIN
+            yield from come_up(page, title)
     folded = page.get_by_test_id("stMain").locator("[data-testid=stExpander] details:not([open]) > summary")
     if folded.count():
         while folded.count():
             folded.first.click()
             settle(page, title)
-        yield "unfolded"
+        yield "unfolded", MAIN
+
+
+def come_up(page: Page, title: str) -> Iterator[tuple[str, str]]:
+    """What comes up from the buttons that are in sight, one after the other."""
+    buttons = page.get_by_test_id("stMain").locator("[data-testid=stPopoverButton]:visible:enabled")
+    for place in range(buttons.count()):
+        button = buttons.nth(place)
+        button.click()
+        expect(page.locator(CAME_UP)).to_be_visible()
+        settle(page, title)
+        yield f"{button.inner_text()} ({place})", CAME_UP
+        page.keyboard.press("Escape")
+        expect(page.locator(CAME_UP)).to_have_count(0)
 
 
 def cut_off(page: Page) -> list[str]:
@@ -97,8 +118,11 @@ def cut_off(page: Page) -> list[str]:
     return found
 
 
-def test_nothing_on_a_page_keeps_anybody_out(served: str, results: Computed, browser: Browser) -> None:
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="dark", bypass_csp=True)
+@pytest.mark.parametrize("look", ["dark", "light"])
+def test_nothing_on_a_page_keeps_anybody_out(
+    served: str, results: Computed, browser: Browser, look: Literal["dark", "light"]
+) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=look, bypass_csp=True)
     page = context.new_page()
     found = {}
     for path, title in TITLES.items():
@@ -106,11 +130,11 @@ def test_nothing_on_a_page_keeps_anybody_out(served: str, results: Computed, bro
         settle(page, title)
         page.wait_for_timeout(500)  # charts fade in
         page.evaluate(axe())
-        found[path or "runs"] = lasting_faults(page) + cut_off(page)
-        for part in opened(page, title):
-            found[f"{path}, {part}"] = lasting_faults(page)
-    assert len(found) >= len(TITLES) + 8, f"few of the tabs were opened: {list(found)}"
+        found[path or "runs"] = lasting_faults(page, rules=RULES[look]) + (cut_off(page) if look == "dark" else [])
+        for part, inside in opened(page, title):
+            found[f"{path}, {part}"] = lasting_faults(page, inside, RULES[look])
     context.close()
+    assert len(found) >= len(TITLES) + 16, f"few of the tabs and lists were opened: {list(found)}"
     assert not any(found.values()), "\n".join(f"{path}: {line}" for path, lines in found.items() for line in lines)
 
 
