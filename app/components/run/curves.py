@@ -86,9 +86,9 @@ BY_CONFIDENCE = {
 
 def _way() -> tuple[Way, bool]:
     """How the curves are drawn, and whether over the full width; each choice is bound to the address."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         smoothing = st.select_slider(
-            "Smoothing", SMOOTHINGS, key="curve_smoothing", bind="query-params", width=200,
+            "Smoothing", SMOOTHINGS, key="curve_smoothing", bind="query-params", width=140,
             format_func=lambda weight: f"{weight:g}" if weight else "none",
             help="Exponential moving mean with this weight on what came before; what was measured stays behind it.",
         )  # fmt: skip

@@ -15,7 +15,7 @@ TWO = re.compile(r"\s*(\d{1,9})\s*(?:-|–|:|to|\s)\s*(\d{1,9})\s*")  # what a d
 def choose_steps() -> tuple[int, int] | None:
     """The field; None for all steps."""
     text = st.text_input(
-        "Steps", key="curve_steps", bind="query-params", placeholder="all", width=120, max_chars=30,
+        "Steps", key="curve_steps", bind="query-params", placeholder="all", width=96, max_chars=30,
         help="Drag over a curve to see these steps alone, or write them, such as 10-40; empty for all. A curve without "
         "any of them is shown whole.",
     )  # fmt: skip
