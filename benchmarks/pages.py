@@ -9,8 +9,10 @@ annotator of 1,000,000 pairs, made where ADDRESS (of SQLite or Postgres; `postgr
 has no runs yet; beside the browser's figures stand then the server's (benchmarks/server_time.py) with the number of
 queries of each page. Each page is loaded once to warm the server, then several times by its address in a fresh tab:
 `first_content` is when its data is on the screen, `settled` when its script has ended; `browser_cpu` is what the tab
-had computed until its first content, which does not depend on other work on the machine. Of Chromium the build without
-windows is taken where there is one: without a graphics card windows are drawn by the cores that serve the pages.
+had computed until its first content, which does not depend on other work on the machine. `bare` is a page of
+Streamlit's that has one list of fifty lines and nothing else: what any page with a list takes here. Of Chromium the
+build without windows is taken where there is one: without a graphics card windows are drawn by the cores that serve
+the pages.
 """
 
 import argparse
@@ -128,6 +130,37 @@ def _wait_for(port: int) -> None:
     raise TimeoutError("The dashboard did not start within 120 s: run `make start` to see why.")
 
 
+BARE = """
+import numpy, pandas, streamlit
+streamlit.set_page_config(layout="wide")
+streamlit.dataframe(pandas.DataFrame(numpy.random.default_rng(0).random((50, 12))).rename(columns=str), height=600)
+"""
+
+
+def measure_bare(home: Path, loads: int) -> dict[str, Any]:
+    """The same figures of a page that is Streamlit's alone."""
+    from playwright.sync_api import sync_playwright
+
+    script, port = home / "bare.py", free_port()
+    script.write_text(BARE, encoding="utf-8")
+    web = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true",
+         "--server.port", str(port)],
+        cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        _wait_for(port)
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=browser.tested_path(), args=browser.ARGUMENTS)
+            context = chromium.new_context(viewport={"width": 1440, "height": 900})
+            found = _figures([_load(context, f"http://127.0.0.1:{port}", GRID) for _ in range(loads + 1)])
+            chromium.close()
+    finally:
+        web.terminate()
+        web.wait(20)
+    return found
+
+
 def measure(base: str, places: Mapping[str, tuple[str, str]], loads: int, pictures: Path | None) -> dict[str, Any]:
     """Seconds from asking for each address to its content, warm."""
     from playwright.sync_api import sync_playwright
@@ -233,6 +266,7 @@ def _large(options: argparse.Namespace) -> None:
             for name, (screen, params) in server_time.places(url).items()
             if name.startswith(options.only)
         }
+        bare = measure_bare(home, options.loads)
         with serving(home, url) as base:
             found = measure(base, places, options.loads, options.pictures)
         chromium = found.pop("browser")
@@ -242,7 +276,7 @@ def _large(options: argparse.Namespace) -> None:
     kind = "SQLite" if url.startswith("sqlite") else "Postgres"
     named = "pages-large.json" if kind == "SQLite" else "pages-large-postgres.json"
     out = options.out.with_name(named) if options.out.name == "pages.json" else options.out
-    _write(out, built, pages | {"browser": chromium}, 0, kind)
+    _write(out, built, pages | {"browser": chromium, "bare": bare}, 0, kind)
 
 
 @contextlib.contextmanager
@@ -268,7 +302,7 @@ def _has_runs(url: str) -> bool:
 
 
 def _write(out: Path, built: dict[str, Any] | None, found: dict[str, Any], size: int, kind: str = "SQLite") -> None:
-    chromium = found.pop("browser")
+    chromium, bare = found.pop("browser"), found.pop("bare", None)
     slow = [name for name, figures in found.items() if figures["first_content"]["median"] > GOAL_SECONDS]
     record = {
         "what": f"seconds to first content of each page, warm; goal {GOAL_SECONDS} s",
@@ -278,6 +312,7 @@ def _write(out: Path, built: dict[str, Any] | None, found: dict[str, Any], size:
         | {"python": platform.python_version(), "chromium": chromium},
         "database": {"kind": kind, "bytes": size, "built": built or "by an earlier call"},
         "slower_than_goal": slow,
+        "bare": bare,
         "pages": found,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
