@@ -32,10 +32,33 @@ def figures(folder: Path) -> str:
     sections = []
     for path in sorted(folder.glob("*.json")):
         stored = json.loads(path.read_text())
+        if path.stem.startswith("pages-large"):
+            sections.append(_pages(stored))
         lines = list(_section(path.stem, stored.get("summary") or {}))
         if lines:
             sections.append("\n".join([f"### {_title(path.stem)}", "", _said(stored), "", *lines]))
     return "\n\n".join(sections) + "\n"
+
+
+def _pages(stored: Mapping[str, Any]) -> str:
+    """Each page of the dashboard over the large database."""
+    said = f"{stored['date'][:10]}; {stored['machine']['cores']} cores; {stored['versions']['chromium']}"
+    if bare := stored.get("bare"):
+        said += f". A page of Streamlit's with one list and nothing else: {bare['first_content']['median']:.2f} s"
+    rows = [
+        {
+            "page": name,
+            "first content, s": f"{page['first_content']['median']:.2f}",
+            "worst": f"{page['first_content']['worst']:.2f}",
+            "server, s": f"{page['server']['wall']['median']:.2f}",
+            "p95": f"{page['server']['wall']['p95']:.2f}",
+            "queries": page["server"]["queries"],
+            "in a new browser": page["server"]["queries_first"],
+        }
+        for name, page in stored["pages"].items()
+    ]
+    title = f"### Pages over 10,000 runs and 1,000,000 pairs, {stored['database']['kind']}"
+    return "\n".join([title, "", f"{said}.", "", *_rows(rows)])
 
 
 def _title(name: str) -> str:
