@@ -28,6 +28,7 @@ from tests.listening import without_server
 from workers import api
 from workers.machine.database import reading
 
+METHODS = "methods"
 DRAWS = amount("DRAWS", 2)  # forms: the first with the web process killed, the second with the line to it cut
 FIELDS = 5  # of each that are changed
 # Not there while a switch is off, or before it is on and has what it needs.
@@ -38,13 +39,15 @@ def drawn(seed: int) -> dict[str, Any]:
     """Some widgets and what they are changed to, all of which can be queued together."""
     dice = random.Random(seed)
     every = {name: value for name, value in changed().items() if name not in PUT_BACK and not name.startswith(SWITCHED)}
-    return {name: every[name] for name in dice.sample(sorted(every), FIELDS)}
+    names = dice.sample(sorted(every), FIELDS)
+    # a share of pairs is there for the methods that keep one
+    return {name: every[name] for name in ([METHODS] if "percents" in names and METHODS not in names else []) + names}
 
 
 def fill(page: Page, wanted: dict[str, Any]) -> None:
     """Set these widgets, on top of the form and in its tabs."""
     folded = [name for name in wanted if name not in HEAD]
-    for name in wanted.keys() - set(folded):
+    for name in sorted(wanted.keys() - set(folded)):  # methods before percents
         set_widget(page, name, wanted[name])
     if folded:
         settled(page, {name: value for name, value in wanted.items() if name in HEAD})
