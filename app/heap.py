@@ -1,8 +1,11 @@
-"""The memory of the web process: what is loaded for pages is no garbage, and garbage is looked for now and then."""
+"""The memory of the web process: what is loaded for pages is no garbage, garbage is looked for now and then, and what
+nothing holds goes back to the system."""
 
+import ctypes
 import gc
 import threading
 import time
+from collections.abc import Callable
 
 from streamlit import config
 
@@ -22,8 +25,19 @@ def settle() -> None:
     _drawn.set()
 
 
+def _giver() -> Callable[[], object]:
+    """What hands memory that nothing holds back to the system. Where the C library keeps a heap for each of many short
+    threads (glibc does), what they leave would stay with the process; of others this is left to them."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return lambda: None
+    return lambda: trim(0)
+
+
 def _sweep(drawn: threading.Event, every: float) -> None:
     """After the first page, what is there stays: modules are most of it, and no search goes through them again."""
+    give_back = _giver()
     drawn.wait()
     drawn.clear()
     gc.collect()
@@ -33,3 +47,4 @@ def _sweep(drawn: threading.Event, every: float) -> None:
         drawn.wait()
         drawn.clear()
         gc.collect()
+        give_back()
