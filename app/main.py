@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.logger import get_logger
 
+from app.charts.frame import LOOKS
 from app.components.form.session import put_aside
 from app.components.frame.address import RunsView
 from app.components.frame.layout import look
@@ -26,6 +27,8 @@ let_in()  # where people sign in, nothing below runs before they did
 
 NEW_RUN = "new_run"
 STYLE = Path(__file__).with_name("style.css")
+# Said for the whole document: what comes up from a button lies outside of the part that Streamlit says it of.
+SCHEMES = {name: Path(__file__).with_name(f"{name}.css") for name in LOOKS}
 
 
 def runs_by_name() -> None:
@@ -52,7 +55,7 @@ PAGES = {
 page = st.navigation(PAGES, expanded=True)
 st.set_page_config(page_title=f"{getattr(page, 'title', 'Dashboard')} · CW-PO")  # outside a server a page has no title
 st.html(STYLE)
-st.html(f"<style>:root {{ color-scheme: {look().name}; }}</style>")  # of what comes up, too: Streamlit says it of pages
+st.html(SCHEMES[look().name])
 with turn(), arriving(page):
     if page.url_path != NEW_RUN:
         put_aside()

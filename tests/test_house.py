@@ -15,6 +15,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from app.charts.frame import LOOKS
 from cwpo.config import catalog, parts
 from cwpo.config import run as config
 from cwpo.data.readers.shapes import READERS
@@ -29,7 +30,7 @@ HEAVY = ("torch", "transformers", "datasets", "peft", "trl")
 # The one file that may call torch.load, in a process of its own without token or network.
 READS_TORCH_FILES = "cwpo/models/convert.py"
 READS_OUTCOMES = ("queries.outcomes", "queries.outcomes_and_prompts")
-OWN_STYLE = "st.html(STYLE)"  # a style sheet of ours, which is asserted below
+OWN_STYLES = "st.html(STYLE)", "st.html(SCHEMES[look().name])"  # style sheets of ours, which is asserted below
 
 
 def sources(*folders: str) -> list[Path]:
@@ -115,7 +116,7 @@ def forbidden(call: ast.Call, *, may_torch_load: bool) -> str | None:
     name = ast.unparse(call.func)
     switched_on = {k.arg for k in call.keywords if isinstance(k.value, ast.Constant) and k.value.value is True}
     reasons = {
-        "st.html": name in ("st.html", "streamlit.html") and ast.unparse(call) != OWN_STYLE,
+        "st.html": name in ("st.html", "streamlit.html") and ast.unparse(call) not in OWN_STYLES,
         "pickle": name.split(".")[0] in ("pickle", "cPickle", "dill", "cloudpickle", "joblib"),
         "torch.load": name == "torch.load" and not may_torch_load,
         "torch.load without weights_only=True": name == "torch.load" and "weights_only" not in switched_on,
@@ -155,10 +156,17 @@ def test_the_search_for_forbidden_calls_finds_them(line: str, reason: str) -> No
     assert forbidden(call, may_torch_load=False) == reason
 
 
-def test_the_one_style_sheet_is_a_file_of_ours_that_fetches_nothing() -> None:
-    assert [relative(path) for path in sources(*PACKAGES) if OWN_STYLE in path.read_text()] == ["app/main.py"]
-    assert 'STYLE = Path(__file__).with_name("style.css")' in (ROOT / "app" / "main.py").read_text()
-    assert not re.search(r"url\(|@import|<", (ROOT / "app" / "style.css").read_text())
+def test_the_style_sheets_are_files_of_ours_that_fetch_nothing() -> None:
+    main = (ROOT / "app" / "main.py").read_text(encoding="utf-8")
+    for call, files in zip(OWN_STYLES, ('STYLE = Path(__file__).with_name("style.css")',
+                                        'SCHEMES = {name: Path(__file__).with_name(f"{name}.css") for name in LOOKS}'),
+                           strict=True):  # fmt: skip
+        assert [relative(path) for path in sources(*PACKAGES) if call in path.read_text()] == ["app/main.py"]
+        assert files in main
+    sheets = sorted((ROOT / "app").glob("*.css"))
+    assert [path.stem for path in sheets] == sorted(["style", *LOOKS])
+    for path in sheets:
+        assert not re.search(r"url\(|@import|<", path.read_text(encoding="utf-8"))
 
 
 def test_every_rule_of_the_style_sheet_stands_for_itself() -> None:
