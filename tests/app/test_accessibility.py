@@ -29,8 +29,9 @@ NARROW = {1024: 768, 390: 844}  # half a screen, and a phone
 GROUND = """([across, down]) => { const canvas = document.querySelector('[data-testid=data-grid-canvas]');
   const size = canvas.width / canvas.clientWidth, brush = canvas.getContext('2d');
   return [...brush.getImageData(across * size, down * size, 1, 1).data].slice(0, 3); }"""
-MAIN, CAME_UP = "[data-testid=stMain]", "[data-testid=stPopoverBody]"
-RULES = {"dark": (), "light": ("color-contrast",)}  # all in one look; in the other, what a look can change
+WHOLE, CAME_UP = "html", "[data-testid=stPopoverBody]"
+# Of what is opened, all in one look, and in the other what a look can change; of a page as it comes, all in both.
+RULES = {"dark": (), "light": ("color-contrast",)}
 IS_OFF = """selector => !!document.querySelector(selector)
   .closest('[data-testid=stElementContainer]')?.querySelector('input:disabled, button:disabled, textarea:disabled')"""
 
@@ -43,7 +44,7 @@ def axe() -> str:
     return Path(spec.origin).with_name("axe.min.js").read_text()
 
 
-def faults(page: Page, inside: str = "html", rules: Sequence[str] = ()) -> list[str]:
+def faults(page: Page, inside: str = WHOLE, rules: Sequence[str] = ()) -> list[str]:
     """Serious and critical findings of these rules (none: of all) that are not Streamlit's own: rule, place, why."""
     options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
     found: dict[str, Any] = page.evaluate("([inside, options]) => axe.run(inside, options)", [inside, options])
@@ -60,7 +61,7 @@ def faults(page: Page, inside: str = "html", rules: Sequence[str] = ()) -> list[
     return sorted(set(lines))
 
 
-def lasting_faults(page: Page, inside: str = "html", rules: Sequence[str] = ()) -> list[str]:
+def lasting_faults(page: Page, inside: str = WHOLE, rules: Sequence[str] = ()) -> list[str]:
     """Those that are still there when the page has had time to be drawn whole; charts fade in."""
     for _ in range(10):
         if not (found := faults(page, inside, rules)):
@@ -80,14 +81,14 @@ def opened(page: Page, title: str) -> Iterator[tuple[str, str]]:
             tab.click()
             expect(tab).to_have_attribute("aria-selected", "true")
             settle(page, title)
-            yield tab.inner_text(), MAIN
+            yield tab.inner_text(), WHOLE
             yield from come_up(page, title)
     folded = page.get_by_test_id("stMain").locator("[data-testid=stExpander] details:not([open]) > summary")
     if folded.count():
         while folded.count():
             folded.first.click()
             settle(page, title)
-        yield "unfolded", MAIN
+        yield "unfolded", WHOLE
 
 
 def come_up(page: Page, title: str) -> Iterator[tuple[str, str]]:
@@ -130,7 +131,7 @@ def test_nothing_on_a_page_keeps_anybody_out(
         settle(page, title)
         page.wait_for_timeout(500)  # charts fade in
         page.evaluate(axe())
-        found[path or "runs"] = lasting_faults(page, rules=RULES[look]) + (cut_off(page) if look == "dark" else [])
+        found[path or "runs"] = lasting_faults(page) + (cut_off(page) if look == "dark" else [])
         for part, inside in opened(page, title):
             found[f"{path}, {part}"] = lasting_faults(page, inside, RULES[look])
     context.close()
