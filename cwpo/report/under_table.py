@@ -66,7 +66,7 @@ def under_table(shown: Sequence[Planned], others: Sequence[Planned], comparisons
     noun = "difference" if comparisons == 1 else "differences"
     words = f"{_runs(len(every))} planned for these settings: {', '.join(parts)}. {count(comparisons)} {noun} looked at"
     words += ", and the intervals hold for all of them at once." if comparisons > 1 else "."
-    return f"{words} {_late(used)}".strip()
+    return f"{words} {_late(every)}".strip()
 
 
 def held_by_intervals(seeds: Iterable[int]) -> str:
@@ -90,11 +90,12 @@ def expected_of_losses(configs: Iterable[RunConfig]) -> str:
 
 
 def late_seeds(runs: Sequence[Planned]) -> list[int]:
-    """Seeds that were queued when an earlier seed of the same setting had its result: somebody may have looked."""
+    """Seeds that were queued when an earlier seed of the same setting had its result: somebody may have looked. Those
+    that have none yet or never will are among them; a seed that was queued before and again is not."""
     late: set[int] = set()
     for key in {run.group_key for run in runs}:
         mine = [run for run in runs if run.group_key == key]
-        ends = [run.finished_at for run in mine if run.finished_at is not None]
+        ends = [run.finished_at for run in mine if run.finished_at is not None and run.evaluation is not None]
         before = {run.seed for run in mine if not ends or run.created_at <= min(ends)}
         late |= {run.seed for run in mine} - before
     return sorted(late)

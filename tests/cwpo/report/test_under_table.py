@@ -58,6 +58,20 @@ def test_seeds_that_were_queued_after_a_result_are_named() -> None:
     assert "Seeds added after the first results were there: 2;" in under_table(shown, [], 1)
 
 
+def test_seeds_that_were_added_late_are_named_before_they_have_a_result_and_when_they_never_get_one() -> None:
+    shown = [Run(id=1), Run(id=2, seed=1)]
+    waiting = Run(id=7, seed=7, queued=2, status="queued", ended=None, evaluated=False)
+    failed = Run(id=8, seed=8, queued=2, status="failed", ended=3, evaluated=False)
+    left_out = Run(id=9, seed=9, queued=2, ended=3)
+    for late in (waiting, failed, left_out):
+        assert f"Seeds added after the first results were there: {late.seed};" in under_table(shown, [late], 1)
+
+
+def test_the_end_of_a_failed_run_shows_nobody_a_result() -> None:
+    failed = Run(id=1, status="failed", ended=1, evaluated=False)
+    assert late_seeds([failed, Run(id=2, seed=1, queued=2, ended=9), Run(id=3, seed=0, queued=2, ended=9)]) == []
+
+
 def test_a_second_run_of_a_seed_is_no_new_seed_and_settings_are_apart() -> None:
     again = Run(id=4, seed=0, queued=8, ended=9)
     other = Run(id=5, group_key="weak", seed=0, queued=8, ended=9)
