@@ -1,8 +1,10 @@
-"""The memory of the web process: what is loaded for pages is no garbage, garbage is looked for now and then, and what
-nothing holds goes back to the system."""
+"""The memory of the web process: what pages need is loaded behind the first one and is no garbage, garbage is looked
+for now and then, and what nothing holds goes back to the system."""
 
 import ctypes
 import gc
+import importlib
+import pkgutil
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from collections.abc import Callable
 from streamlit import config
 
 EVERY = 10.0  # seconds between two searches for garbage, while pages are drawn
+M_ARENA_MAX, HEAPS = -8, 2  # of glibc's mallopt; one thread computes at a time, and each heap keeps gaps of its own
+PARTS, LATE = "app.components", ("pyarrow.parquet", "scipy.optimize", "scipy.stats")  # loaded when they are asked for
 _drawn = threading.Event()
 
 
@@ -17,6 +21,7 @@ def tidy() -> None:
     """Of the server, once: a thread looks for garbage. Streamlit would do so behind every run of a page's script, which
     takes longer than most of them and holds up everybody's pages."""
     config.set_option("runner.postScriptGC", False)
+    _of_the_c_library("mallopt")(M_ARENA_MAX, HEAPS)
     threading.Thread(target=_sweep, args=(_drawn, EVERY), name="garbage", daemon=True).start()
 
 
@@ -25,20 +30,29 @@ def settle() -> None:
     _drawn.set()
 
 
-def _giver() -> Callable[[], object]:
-    """What hands memory that nothing holds back to the system. Where the C library keeps a heap for each of many short
-    threads (glibc does), what they leave would stay with the process; of others this is left to them."""
+def _of_the_c_library(name: str) -> Callable[..., object]:
+    """What glibc has for its heaps. It keeps one for each of many short threads, and what they leave stays with the
+    process unless it is asked for (malloc_trim); of other C libraries this is left to them."""
     try:
-        trim = ctypes.CDLL(None).malloc_trim
+        found: Callable[..., object] = getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError):
-        return lambda: None
-    return lambda: trim(0)
+        return lambda *_: None
+    return found
+
+
+def load_parts() -> None:
+    """Every part of every page, with all that stands behind it: whoever opens the next page finds it loaded."""
+    for found in pkgutil.walk_packages(importlib.import_module(PARTS).__path__, f"{PARTS}."):
+        importlib.import_module(found.name)
+    for name in LATE:
+        importlib.import_module(name)
 
 
 def _sweep(drawn: threading.Event, every: float) -> None:
     """After the first page, what is there stays: modules are most of it, and no search goes through them again."""
-    give_back = _giver()
+    give_back = _of_the_c_library("malloc_trim")
     drawn.wait()
+    load_parts()
     drawn.clear()
     gc.collect()
     gc.freeze()
@@ -47,4 +61,4 @@ def _sweep(drawn: threading.Event, every: float) -> None:
         drawn.wait()
         drawn.clear()
         gc.collect()
-        give_back()
+        give_back(0)

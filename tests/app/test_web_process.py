@@ -24,6 +24,21 @@ def test_the_entry_point_and_every_screen_load_no_torch() -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
+def test_what_every_page_needs_is_loaded_behind_the_first_one_and_is_no_torch() -> None:
+    """In a fresh interpreter: a page that comes later finds its modules, and those that libraries load when they are
+    first used; nothing else is loaded for that."""
+    script = (
+        "import sys, json, pkgutil, app.main\nfrom app import components, heap\nheap.load_parts()\n"
+        "parts = [found.name for found in pkgutil.walk_packages(components.__path__, 'app.components.')]\n"
+        "missing = [name for name in (*parts, *heap.LATE) if name not in sys.modules]\n"
+        f"wrong = [name for name in {HEAVY[:5]!r} if name in sys.modules]\n"
+        "print(json.dumps([len(parts) > 80, missing, wrong]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == [True, [], []]
+
+
 def test_what_streamlit_says_of_an_error_is_a_line_of_our_log() -> None:
     """The server has read its settings before the first page is drawn, and with them set up its own handlers."""
     script = (
