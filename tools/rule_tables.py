@@ -87,7 +87,8 @@ def _cell(row: Mapping[str, Any]) -> str:
     seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
     power = row["after_power_stated"]
     asked = _asked(row) if "base" in row else f"{row['prompts']} prompts"
-    where = f"{seeds}, {asked}, SD {100 * row['seed_sd']:g}, {row['differences']} differences"
+    looked = f"{row['differences']} difference{'' if row['differences'] == 1 else 's'}"
+    where = f"{seeds}, {asked}, SD {100 * row['seed_sd']:g}, {looked}"
     return where if power is None else f"{where}: {100 * power:.0f} %"
 
 

@@ -11,6 +11,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from streamlit.proto.BackMsg_pb2 import BackendOperationRequest, BackMsg
 
 from tests.amounts import amount
+from tests.app.served import CAME_UP, put_away
 from tests.listening import doing
 from tests.signed_in import PATIENCE
 
@@ -132,9 +133,9 @@ class Driver:
     def _try(self, kind: str, here: str, inside: bool) -> None:
         """One widget changed once, and back on the page where it led away."""
         before = self.page.url
-        if not inside and self.page.get_by_test_id("stPopoverBody").count():
+        if not inside and self.page.locator(CAME_UP).count():
             self._touch()
-            self.page.keyboard.press("Escape")
+            put_away(self.page)
             self.idle()
         self._touch()
         self._change(kind)

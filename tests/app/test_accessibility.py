@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Position, expect
 
 from app.charts import frame
-from tests.app.served import TITLES, address, settle
+from tests.app.served import CAME_UP, TITLES, address, put_away, settle
 from tests.app.visits import Computed
 
 # What Streamlit draws and no option of it changes: rule of axe, and the element of Streamlit's that it is in. A text
@@ -29,7 +29,7 @@ NARROW = {1024: 768, 390: 844}  # half a screen, and a phone
 GROUND = """([across, down]) => { const canvas = document.querySelector('[data-testid=data-grid-canvas]');
   const size = canvas.width / canvas.clientWidth, brush = canvas.getContext('2d');
   return [...brush.getImageData(across * size, down * size, 1, 1).data].slice(0, 3); }"""
-WHOLE, CAME_UP = "html", "[data-testid=stPopoverBody]"
+WHOLE = "html"
 # Of what is opened, all in one look, and in the other what a look can change; of a page as it comes, all in both.
 RULES = {"dark": (), "light": ("color-contrast",)}
 IS_OFF = """selector => !!document.querySelector(selector)
@@ -100,19 +100,7 @@ def come_up(page: Page, title: str) -> Iterator[tuple[str, str]]:
         expect(page.locator(CAME_UP)).to_be_visible()
         settle(page, title)
         yield f"{button.inner_text()} ({place})", CAME_UP
-        close(page)
-
-
-def close(page: Page) -> None:
-    """The keys put away what came up. Streamlit loses a key that comes before the answer to the click that opened it:
-    what the click sent then opens it again, and a person presses once more."""
-    for _ in range(20):
-        page.keyboard.press("Escape")
-        page.wait_for_timeout(300)
-        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-        if not page.locator(CAME_UP).count():
-            break
-    expect(page.locator(CAME_UP)).to_have_count(0)
+        put_away(page)
 
 
 def cut_off(page: Page) -> list[str]:
