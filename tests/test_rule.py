@@ -98,7 +98,7 @@ def test_cells_whose_power_is_not_as_stated_are_named() -> None:
     text = rule_tables.tables({"rows": rows, "tables_per_cell": {"tables": 200, "power": 400}})
     assert "1 of 2 cells have a power outside of 75 to 85 % at the effect that they state now" in text
     assert "±2.0: 2 seeds, 400 prompts, SD 6, 6 differences: 70 %." in text
-    assert "No effect is stated in: 1 seed, 100, 4 related, GRA 97 %, SD 6, 1 differences." in text
+    assert "No effect is stated in: 1 seed, 100, 4 related, GRA 97 %, SD 6, 1 difference." in text
 
 
 def test_every_stored_part_has_its_counts() -> None:
