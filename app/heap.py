@@ -12,7 +12,10 @@ from collections.abc import Callable
 from streamlit import config
 
 EVERY = 10.0  # seconds between two searches for garbage, while pages are drawn
-M_ARENA_MAX, HEAPS = -8, 2  # of glibc's mallopt; one thread computes at a time, and each heap keeps gaps of its own
+# Of glibc's mallopt. One thread computes at a time, and each heap keeps gaps of its own; what is large has a place of
+# its own outside of the heaps, however large what was there before, and leaves no gap in them.
+M_ARENA_MAX, HEAPS = -8, 2
+M_MMAP_THRESHOLD, LARGE = -3, 256 * 1024  # bytes
 PARTS, LATE = "app.components", ("pyarrow.parquet", "scipy.optimize", "scipy.stats")  # loaded when they are asked for
 _drawn = threading.Event()
 
@@ -21,7 +24,8 @@ def tidy() -> None:
     """Of the server, once: a thread looks for garbage. Streamlit would do so behind every run of a page's script, which
     takes longer than most of them and holds up everybody's pages."""
     config.set_option("runner.postScriptGC", False)
-    _of_the_c_library("mallopt")(M_ARENA_MAX, HEAPS)
+    for name, value in ((M_ARENA_MAX, HEAPS), (M_MMAP_THRESHOLD, LARGE)):
+        _of_the_c_library("mallopt")(name, value)
     threading.Thread(target=_sweep, args=(_drawn, EVERY), name="garbage", daemon=True).start()
 
 

@@ -78,7 +78,7 @@ def draw(data: list[Curve], look: Look = LIGHT) -> go.Figure:
                 "color": ink, "size": 6 if curve.is_best_of else 8,
                 "symbol": "circle-open" if curve.is_second else "circle",
             },
-            hovertemplate="%{customdata}: KL %{x:.2f} nats, GRA %{y:.1%}<extra>%{fullData.name}</extra>",
+            hovertemplate="%{fullData.name}<br>%{customdata}: KL %{x:.2f} nats, GRA %{y:.1%}<extra></extra>",
         )  # fmt: skip
     framed(figure, look, height=280, legend=True)
     figure.update_xaxes(title_text="KL from the reference, nats per answer")

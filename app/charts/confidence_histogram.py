@@ -73,7 +73,12 @@ def _bars(figure: go.Figure, histogram: Histogram, look: Look) -> None:
             name="disagrees",
             marker={"color": faded(look, "cw", 0.35), "line_width": 0},
         )
-    figure.update_traces(hovertemplate="C %{x:.2f}: %{y:,} pairs<extra>%{fullData.name}</extra>")
+    for trace in figure.data:
+        which = f" {trace.name}" if histogram.agree is not None else ""
+        trace.update(
+            customdata=histogram.counts,
+            hovertemplate=f"C %{{x:.2f}}: %{{y:,}} of %{{customdata:,}} pairs{which}<extra></extra>",
+        )
 
 
 def _outline(figure: go.Figure, histogram: Histogram, look: Look) -> None:
@@ -86,7 +91,7 @@ def _outline(figure: go.Figure, histogram: Histogram, look: Look) -> None:
         mode="lines",
         line={"color": faded(look, "cw", 0.75), "width": 1.2, "shape": "hvh"},
         name=histogram.label,
-        hovertemplate="C %{x:.2f}: %{y:.1%}<extra>%{fullData.name}</extra>",
+        hovertemplate="%{fullData.name}<br>C %{x:.2f}: %{y:.1%}<extra></extra>",
     )
 
 

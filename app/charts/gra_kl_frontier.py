@@ -54,7 +54,7 @@ def draw(data: list[Line], look: Look = LIGHT) -> go.Figure:
             mode="lines",
             name=line.label,
             line={"color": ink, "width": 1.8, "dash": dash(line.method)},
-            hovertemplate="KL %{x:.2f} nats: GRA %{y:.1%}<extra>%{fullData.name}</extra>",
+            hovertemplate="%{fullData.name}<br>KL %{x:.2f} nats: GRA %{y:.1%}<extra></extra>",
         )
         figure.add_scatter(
             x=[kl for _, kl, _ in line.knots],
@@ -64,7 +64,7 @@ def draw(data: list[Line], look: Look = LIGHT) -> go.Figure:
             showlegend=False,
             name=line.label,
             marker={"color": ink, "size": 7, "symbol": marker(line.objective)},
-            hovertemplate="β %{customdata:g}: KL %{x:.2f} nats, GRA %{y:.1%}<extra>%{fullData.name}</extra>",
+            hovertemplate="%{fullData.name}<br>β %{customdata:g}: KL %{x:.2f} nats, GRA %{y:.1%}<extra></extra>",
         )
     framed(figure, look, height=280, legend=True)
     figure.update_xaxes(title_text="KL from the reference, nats per answer", rangemode="tozero")

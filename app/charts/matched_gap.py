@@ -53,7 +53,7 @@ def draw(data: list[Gap], look: Look = LIGHT) -> go.Figure:
             mode="lines",
             name=gap.label,
             line={"color": colour(look, gap.method), "width": 1.8, "dash": dash(gap.method)},
-            hovertemplate="KL %{x:.2f} nats: %{y:+.1f} points<extra>%{fullData.name}</extra>",
+            hovertemplate="%{fullData.name}<br>KL %{x:.2f} nats: %{y:+.1f} points<extra></extra>",
         )
     framed(figure, look, height=200, legend=True)
     figure.update_xaxes(title_text="KL from the reference, nats per answer")

@@ -55,7 +55,7 @@ def draw(data: list[Outline], look: Look = LIGHT) -> go.Figure:
             mode="lines",
             line={"color": ink, "width": 1.6, "dash": dash, "shape": "hv"},
             name=outline.part,
-            hovertemplate=f"from %{{x:,.0f}} {outline.unit}: %{{y:.1%}}<extra>%{{fullData.name}}</extra>",
+            hovertemplate=f"%{{fullData.name}}<br>from %{{x:,.0f}} {outline.unit}: %{{y:.1%}}<extra></extra>",
         )
     framed(figure, look, legend=True)
     unit = data[0].unit if data else "characters"

@@ -78,7 +78,7 @@ def draw(data: list[TopShare], look: Look = LIGHT) -> go.Figure:
                 "thickness": 1.5,
                 "width": 0,
             },
-            hovertemplate="top %{x:g} %: GRA %{y:.1%}<extra>%{fullData.name}</extra>",
+            hovertemplate="%{fullData.name}<br>top %{x:g} %: GRA %{y:.1%}<extra></extra>",
         )
     framed(figure, look, legend=True)
     figure.update_xaxes(title_text="share of pairs kept, %", range=[0, 104])
@@ -136,7 +136,7 @@ def _band(figure: go.Figure, band: Band, dash: str, look: Look) -> None:
         mode="lines",
         name=band.name,
         line={"color": colour(look, "cw"), "width": 1.8, "dash": dash},
-        hovertemplate="weighted: GRA %{y:.1%}<extra>%{fullData.name}</extra>",
+        hovertemplate="%{fullData.name}<br>weighted: GRA %{y:.1%}<extra></extra>",
     )
 
 

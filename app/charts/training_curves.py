@@ -108,7 +108,7 @@ def draw(data: Curves, look: Look = LIGHT) -> go.Figure:
             name=line.label,
             line={"color": colour(look, line.method), "width": width, "dash": dash(line.method)},
             opacity=1.0 if len(data.lines) <= 2 else 0.75,
-            hovertemplate="step %{x:,}: %{y:.4g}<extra>%{fullData.name}</extra>",
+            hovertemplate="%{fullData.name}<br>step %{x:,}: %{y:.4g}<extra></extra>",
         )
     title, ticks, compare = UNITS.get(data.metric, (chart_text(data.metric), None, None))
     framed(figure, look, height=data.way.height)

@@ -66,7 +66,7 @@ def _table(filtered: RunsView, around: Around) -> None:
     view = filtered.placed(RunsView.from_params(st.query_params))
     shown = listed.read(view)
     if not shown.lines:
-        show_bulk((), paused=around.version.paused)
+        show_bulk((), paused=around.version.paused, hint=False)
         _nothing(view)
         return
     bar = st.container(horizontal=True, vertical_alignment="center")
@@ -76,7 +76,7 @@ def _table(filtered: RunsView, around: Around) -> None:
     run_ids = ticks.ticked()
     runs = kept(run_ids) if run_ids else []  # the address may still name some that are gone
     with acted:
-        show_bulk(runs, paused=around.version.paused)
+        show_bulk(runs, paused=around.version.paused, hint=True)
     _bar(bar, shown, tuple(run.id for run in runs), around.version)
     if pressed is not None:
         _open(pressed)

@@ -105,7 +105,18 @@ def _word(name: str, value: Any) -> str:
         return ""
     if name.startswith("data.mix."):
         return f"{_share(value)} {name.removeprefix('data.mix.')[:SHORT]}"
-    return WORDS[name](value) if name in WORDS else f"{name} {_plain(value)}"
+    return WORDS[name](value) if name in WORDS else f"{_field(name)} {_plain(value)}"
+
+
+def _field(name: str) -> str:
+    """A field's name in plain words, with the part that it is of where that is not the usual one: "warmup steps" of
+    the alignment, "SFT warmup steps", "split seed"."""
+    part, _, last = name.rpartition(".")
+    words = last.replace("_", " ")
+    if part == "seeds":
+        return f"{words} seed"
+    whose = PARTS.get(part, part.rpartition(".")[2].replace("_", " "))
+    return f"{whose} {words}".strip()
 
 
 def _plain(value: Any) -> str:
@@ -127,6 +138,7 @@ def _dataset(name: str) -> str:
     return row.label.split(" (")[0] if row else _short(name)
 
 
+PARTS: Mapping[str, str] = {"align": "", "data": "", "model": "", "weighting": "", "sft": "SFT"}
 # In the order in which a name says them.
 WORDS: Mapping[str, Callable[[Any], str]] = {
     "data.dataset": _dataset,

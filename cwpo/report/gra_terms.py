@@ -85,6 +85,19 @@ def table_notes(runs: Sequence[ComparedRun], configs: Configs) -> tuple[str, str
     return f"GRA: {terms(runs, configs).sentence}.", what_the_seed_moved(mine)
 
 
+def seeds_each(runs: Sequence[ComparedRun]) -> str:
+    """4 seeds; of settings that have different numbers of them, 2–6 seeds a setting."""
+    seeds: dict[str, set[int]] = {}
+    for run in runs:
+        seeds.setdefault(run.group_key, set()).add(run.seed)
+    counts = sorted({len(found) for found in seeds.values()})
+    if not counts:
+        return ""
+    if counts[0] < counts[-1]:
+        return f"{counts[0]}–{counts[-1]} seeds a setting"
+    return f"{counts[0]} {'seed' if counts[0] == 1 else 'seeds'}"
+
+
 def difference_notes(runs: Sequence[ComparedRun], configs: Configs) -> tuple[str, ...]:
     """What stands under a table of differences between these runs."""
     return (

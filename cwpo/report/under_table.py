@@ -69,6 +69,48 @@ def under_table(shown: Sequence[Planned], others: Sequence[Planned], comparisons
     return f"{words} {_late(every)}".strip()
 
 
+class Pooled(Protocol):
+    """A setting and its seeds; cwpo.compare.gra.GraRow has it."""
+
+    @property
+    def group_key(self) -> str: ...
+    @property
+    def n_seeds(self) -> int: ...
+
+
+class Paired(Protocol):
+    """A difference and the seeds that it was paired over; cwpo.compare.gra.DifferenceRow has it."""
+
+    @property
+    def first(self) -> str: ...
+    @property
+    def second(self) -> str: ...
+    @property
+    def first_label(self) -> str: ...
+    @property
+    def estimate(self) -> float | None: ...
+    @property
+    def n_seeds(self) -> int: ...
+
+
+def paired_over(settings: Sequence[Pooled], differences: Sequence[Paired]) -> str:
+    """Why a difference need not be that of the two GRAs beside it: it is over the seeds that both settings have.
+    Empty where each of them has the seeds of the other."""
+    seeds = {row.group_key: row.n_seeds for row in settings}
+    fewer = [
+        row for row in differences
+        if row.estimate is not None and row.n_seeds < max(seeds.get(row.first, 0), seeds.get(row.second, 0))
+    ]  # fmt: skip
+    if not fewer:
+        return ""
+    named = ", ".join(f"{row.first_label} over {count(row.n_seeds)}" for row in fewer[:MOST_NAMED])
+    more = " and others over fewer than they have" if len(fewer) > MOST_NAMED else ""
+    return (
+        "A difference is taken over the seeds that both settings have, so it need not be that of their two GRAs: "
+        f"{named}{more}."
+    )
+
+
 def held_by_intervals(seeds: Iterable[int]) -> str:
     """Where intervals of GRA over so many seeds each are known to hold the truth more or less often than they say."""
     counts = set(seeds)

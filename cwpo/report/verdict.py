@@ -169,11 +169,14 @@ def _span(rows: Sequence[DifferenceRow], value: Callable[[DifferenceRow], int]) 
 
 
 def _least(rows: Sequence[DifferenceRow]) -> str:
-    found = [row.detectable for row in rows if row.detectable is not None]
+    """What could be found; with one seed that is over prompts alone, and says nothing beside figures over several."""
+    several = [row for row in rows if row.n_seeds != 1]
+    found = [row.detectable for row in several or rows if row.detectable is not None]
     if not found:
         return ""
     low, high = number(100 * min(found), 1), number(100 * max(found), 1)
-    return f"; the smallest that could be found is {low if low == high else f'{low} to {high}'} points"
+    aside = "" if several else ", what seeds move aside"
+    return f"; the smallest that could be found is {low if low == high else f'{low} to {high}'} points{aside}"
 
 
 def _reasons(differences: Sequence[DifferenceRow]) -> str:

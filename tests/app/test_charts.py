@@ -14,6 +14,7 @@ import app.charts
 from app.charts import (
     CHARTS,
     confidence_bins,
+    confidence_histogram,
     frame,
     gra_by_kl,
     gra_forest,
@@ -231,6 +232,24 @@ def test_colour_carries_the_method_and_the_marker_the_objective() -> None:
     dots = [trace for trace in gra_forest.draw(gra_forest.prepare(rows)).data if trace.mode == "markers"]
     assert [dot.marker.color for dot in dots] == ["#2F5DA8", "#2F5DA8", "#C77F1A"]
     assert [dot.marker.symbol for dot in dots] == ["circle", "diamond", "circle"]
+
+
+def test_the_tip_of_a_bar_counts_its_part_of_all_that_a_click_lists() -> None:
+    """A click lists every pair of that confidence, agreed on or not."""
+    (histogram,) = confidence_histogram.prepare(ONE)
+    bars = confidence_histogram.draw([histogram]).data
+    assert [tuple(bar.customdata) for bar in bars] == [histogram.counts, histogram.counts]
+    parts = [sum(values) for values in zip(*(bar.y for bar in bars), strict=True)]
+    assert tuple(parts) == histogram.counts
+    assert all("of %{customdata:,} pairs" in bar.hovertemplate for bar in bars)
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_tip_is_one_box(name: str) -> None:
+    """The second one that plotly would add has letters in the colour of the line, pale on a pale ground."""
+    for rows in EXAMPLES[name]:
+        for trace in CHARTS[name].draw(CHARTS[name].prepare(rows)).data:
+            assert trace.hovertemplate is None or trace.hovertemplate.endswith("<extra></extra>")
 
 
 def test_every_method_and_objective_of_the_catalog_has_its_ink() -> None:

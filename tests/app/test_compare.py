@@ -208,9 +208,11 @@ def test_a_long_name_of_the_reference_stands_once() -> None:
                       second_label=long, **names)
         for n in range(2)
     ]  # fmt: skip
-    assert [row.label for row in _short_names(rows)] == ["CW · β 0.0 − …", "CW · β 0.1 − …"]
+    columns, shown = _short_names(rows)
+    assert (columns[0].title, [row.label for row in shown]) == ("setting − reference", ["CW · β 0.0", "CW · β 0.1"])
     short = [DifferenceRow(first="a", second="h", label="CW − Human", first_label="CW", second_label="Human", **names)]
-    assert _short_names(short)[0].label == "CW − Human"
+    columns, shown = _short_names(short)
+    assert (columns[0].title, shown[0].label) == ("difference", "CW − Human")
 
 
 def test_a_table_can_be_copied_as_text(computed: Computed) -> None:

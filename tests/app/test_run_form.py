@@ -227,11 +227,11 @@ def test_a_wrong_value_in_a_list_is_a_sentence_and_nothing_is_lost(empty: None) 
     page.text_input(key="new_run.align.beta").set_value("0.1, much").run()
     page.text_input(key="new_run.data.label_fraction").set_value("0.2, 2").run()
     said = words(page)
-    assert "align.beta 'much' is not a number" in said
+    assert "β 'much' is not a number" in said
     assert page.button(key="queue").disabled
     assert page.text_input(key="new_run.align.beta").value == "0.1, much"
     page.text_input(key="new_run.align.beta").set_value("0.1, 1").run()
-    assert "data.label_fraction must be at most 1.0, not 2.0" in words(page)
+    assert "Label fraction must be at most 1.0, not 2.0" in words(page)
     assert page.text_input(key="new_run.data.label_fraction").value == "0.2, 2"
 
 

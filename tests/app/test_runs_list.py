@@ -36,6 +36,15 @@ def test_a_click_changes_the_runs_of_its_lines_alone(ticked: set[int], now: set[
             assert after & set(line) == ticked & set(line)
 
 
+def test_a_column_grows_for_what_stands_in_it_up_to_a_bound() -> None:
+    setting, status = columns.column("setting"), columns.column("status")
+    usual = columns.width_for(setting, ["CW · DPO"])
+    long = columns.width_for(setting, ["CW · DPO", "CW · DPO · warmup steps 20 · lr"])
+    assert (usual, columns.width_for(setting, ["x" * 200])) == (setting.width, setting.widest)
+    assert usual < long < setting.widest
+    assert columns.width_for(status, ["x" * 200]) == status.width
+
+
 def test_more_runs_than_an_address_names_are_refused_as_a_whole() -> None:
     """What is done next would be done to a part of them that nobody chose."""
 

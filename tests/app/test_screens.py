@@ -562,10 +562,10 @@ def test_a_form_that_would_compute_nothing_says_so_and_does_not_press_for_it(com
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("s.align.beta", "0.0", "align.beta must be greater than 0"),
-        ("s.data.label_fraction", "1.0", "data.label_fraction must lie between 0 and 1"),
-        ("s.data.label_fraction", "-0.3", "data.label_fraction must be greater than 0"),
-        ("s.evaluation.temperature", "0.0", "evaluation.temperature must be greater than 0"),
+        ("s.align.beta", "0.0", "β must be greater than 0"),
+        ("s.data.label_fraction", "1.0", "Label fraction must lie between 0 and 1"),
+        ("s.data.label_fraction", "-0.3", "Label fraction must be greater than 0"),
+        ("s.evaluation.temperature", "0.0", "Temperature must be greater than 0"),
         ("seeds", "none", "seed 'none' is not a whole number"),
     ],
 )

@@ -100,11 +100,11 @@ def test_a_problem_is_a_sentence_under_its_field(page: Page, dashboard: Dashboar
     """β ≤ 0 and a label fraction of 1 each say what is wrong, and nothing can be queued."""
     page.goto(f"{dashboard.url}/new_run?" + urlencode({"s.align.beta": "-1.0"}))
     ready(page, "New run")
-    expect(page.get_by_text("align.beta must be greater than 0")).to_be_visible()
+    expect(page.get_by_text("β must be greater than 0")).to_be_visible()
     expect(page.get_by_role("button", name="Queue runs")).to_be_disabled()
     page.goto(f"{dashboard.url}/new_run?" + urlencode({"s.data.label_fraction": "1.0"}))
     ready(page, "New run")
-    expect(page.get_by_text("data.label_fraction must lie between 0 and 1")).to_be_visible()
+    expect(page.get_by_text("Label fraction must lie between 0 and 1")).to_be_visible()
 
 
 def test_a_pasted_sweep_fills_the_form_and_its_draft(page: Page, dashboard: Dashboard) -> None:

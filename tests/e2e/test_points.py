@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from app.components.form.declared import methods_of, pairs_of
 from app.components.frame.address import ExamplesView, compact
-from app.components.runs.columns import BUILT_IN
+from app.components.runs.columns import BUILT_IN, width_for
 from app.components.runs.picker import run_name
 from app.components.runs.table import OPEN_WIDTH
 from benchmarks import scale
@@ -32,7 +32,7 @@ from tests.e2e.by_hand import choose, widget, write
 from tests.e2e.serving import Web, at_home, served, visiting
 from tests.e2e.test_dashboard import go, ready
 from tests.e2e.test_journeys import settled
-from tests.e2e.test_runs_page import grid, until
+from tests.e2e.test_runs_page import column, grid, until
 from tests.workers.labeled import labeled_run, pair_row
 from workers import api
 from workers.machine.database import engines, reading, writing
@@ -213,7 +213,8 @@ def test_on_half_a_screen_lines_show_what_they_differ_in(browser: Browser, full:
             headings = seen(page, lambda: [word for at in grid(page)[:1] for one in at if (word := one.rstrip(" ↑↓"))])
             width, right = page.get_by_test_id("stDataFrame").evaluate("at => at.clientWidth"), TICKS + OPEN_WIDTH
             by_label = {one.label: one for one in BUILT_IN.values()}
-            whole = [name for name in headings if (right := right + by_label[name].width) <= width]
+            wide = {name: width_for(by_label[name], column(page, name)) for name in headings}
+            whole = [name for name in headings if (right := right + wide[name]) <= width]
             assert {"status", "95 %", "KL", "models", "data", "name"} <= set(whole)
     finally:
         for one in more:

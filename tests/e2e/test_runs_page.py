@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import pytest
@@ -29,6 +29,7 @@ from tests.e2e.test_dashboard import ready
 from workers import api
 from workers.machine.database import engines, writing
 
+Found = TypeVar("Found")
 LINE, TICK, BUTTON, GRA = 31, 17, 62, 262  # px of a line of the grid, and from its left edge
 STATES = amount("STATES", 10)
 
@@ -66,23 +67,25 @@ def at_list(page: Page, desk: str) -> Page:
 
 
 def grid(page: Page) -> list[list[str]]:
-    """The grid as a reader of screens finds it: headings, then lines."""
+    """The grid as a reader of screens finds it: headings, then lines. Nothing while one takes the place of another."""
     return page.evaluate(
-        """() => [...document.querySelectorAll('[data-stale="false"] [data-testid="data-grid-canvas"] tr')].map(
-            row => [...row.children].map(cell => cell.textContent))"""
+        """() => { const grids = document.querySelectorAll('[data-stale="false"] [data-testid="data-grid-canvas"]');
+            return grids.length !== 1 ? [] : [...grids[0].querySelectorAll('tr')].map(
+                row => [...row.children].map(cell => cell.textContent)); }"""
     )
 
 
-def until(page: Page, there: Callable[[], Any], seconds: float = 120) -> None:
+def until(page: Page, there: Callable[[], Found], seconds: float = 120) -> Found:
     """Wait until the page is so: it may be drawing still."""
     deadline = clocks.monotonic() + seconds
-    while not there():
+    while not (found := there()):
         assert clocks.monotonic() < deadline, grid(page)
         page.wait_for_timeout(150)
+    return found
 
 
 def column(page: Page, label: str) -> list[str]:
-    rows = grid(page)
+    rows = until(page, lambda: grid(page))
     place = next(place for place, heading in enumerate(rows[0]) if heading.rstrip(" ↑↓") == label)
     return [row[place] for row in rows[1:]]
 
@@ -92,8 +95,8 @@ def click(page: Page, across: float, line: int) -> None:
     page.get_by_test_id("stDataFrame").click(position={"x": across, "y": line * LINE + LINE / 2})
 
 
-def tick(page: Page, *lines: int) -> None:
-    for count, line in enumerate(lines, start=1):
+def tick(page: Page, *lines: int, already: int = 0) -> None:
+    for count, line in enumerate(lines, start=already + 1):
         said = page.get_by_text(f"{2 * count} runs ticked")
         take_effect(page, functools.partial(click, page, TICK, line), said.is_visible)
         settled(page)
@@ -151,7 +154,14 @@ def test_a_heading_orders_the_whole_list_and_opens_nothing(at_list: Page, desk: 
 
 def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(at_list: Page) -> None:
     page = at_list
-    tick(page, 1, 2)
+    grid_at = page.get_by_test_id("stDataFrame")
+    until(page, lambda: grid(page))
+    settled(page)
+    place = grid_at.bounding_box()
+    tick(page, 1)
+    expect(page.get_by_role("button", name="Pin", exact=True)).to_be_visible()
+    assert grid_at.bounding_box() == place  # the next click finds the line that it is for
+    tick(page, 2, already=1)
     said = page.get_by_text("4 runs ticked")
     expect(said).to_be_visible()
     page.evaluate(MOST_GRIDS)

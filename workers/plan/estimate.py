@@ -94,6 +94,11 @@ class Plan:
         return self.stages_done + self.stages_wanted
 
     @property
+    def stages_left(self) -> int:
+        """Stages that are not done yet, those that other runs have queued among them."""
+        return self.stages_new + self.stages_wanted
+
+    @property
     def seconds(self) -> float | None:
         return None if self.unmeasured else sum(kind.seconds or 0.0 for kind in self.kinds)
 

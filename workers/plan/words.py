@@ -109,8 +109,11 @@ def time_sentence(plan: Plan) -> str:
     if not plan.seconds:
         return "Nothing is left to compute."
     shares = [_device(device, plan) for device, seconds in plan.device_seconds.items() if seconds]
+    queued = ""
+    if plan.stages_wanted:
+        queued = ", what other runs have queued included" if plan.stages_new else ", all of it queued for other runs"
     return (
-        f"Work: {'; '.join(shares)}. Estimated from earlier stages of the same kind and model, "
+        f"Work: {'; '.join(shares)}{queued}. Estimated from earlier stages of the same kind and model, "
         "scaled by pairs × epochs or by answers, and by how many tokens those have where that is known."
     )
 

@@ -7,7 +7,7 @@ from app.components.frame.formats import counted, dataset_name, models, share
 from cwpo.compare.configured_run import Configs
 from cwpo.compare.gra import GraRow
 from cwpo.config.catalog import objective_label
-from cwpo.report.gra_terms import terms
+from cwpo.report.gra_terms import seeds_each, terms
 from db.records import RunRow
 
 
@@ -19,7 +19,7 @@ def facts(rows: Sequence[RunRow], table: Sequence[GraRow], configs: Configs) -> 
     words.append(_same({dataset_name(row.dataset) for row in rows}, "several datasets"))
     words.append(_same({f"{share(row.label_fraction)} labels" for row in rows}, "several label fractions"))
     words.append(_same({objective_label(row.objective) for row in rows}, "several objectives"))
-    words.append(counted(len({row.seed for row in rows}), "seed"))
+    words.append(seeds_each(rows))
     if table:
         words.append(_same({counted(row.n_prompts, "prompt") for row in table}, "several prompt sets"))
         words += terms(rows, configs).words

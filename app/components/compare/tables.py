@@ -16,27 +16,28 @@ from cwpo.report import columns as report_columns
 from cwpo.report.document.meanings import glossary
 from cwpo.report.gra_terms import difference_notes, table_notes, terms_by_setting
 from cwpo.report.sentences import what_the_seed_moved
-from cwpo.report.under_table import held_by_intervals
+from cwpo.report.under_table import held_by_intervals, paired_over
 from db.records import RunRow
 
 FEW = 15  # settings that a table shows at first
 LONG_NAME = 36  # characters of a difference
+LESS_REFERENCE = "setting − reference"
 
 
 def show_differences_table(
     table: Sequence[GraRow], differences: Sequence[DifferenceRow], most: int, *, note: str
 ) -> None:
     """Differences, paired on prompts, strong only where the interval leaves out 0; under them of which runs."""
-    left, right = st.columns([3, 2], vertical_alignment="center")
+    left, right = st.columns(2, vertical_alignment="center")
     with left:
         layout.small("Differences, paired on prompts", meanings=glossary(report_columns.DIFFERENCE))
     with right:
         reference_widget(table)
     if differences:
-        shown = _short_names(differences[:most])
-        tables.show_report(
-            report_columns.DIFFERENCE, shown, alt="Paired differences", is_real=lambda row: row.is_real, narrow=True
-        )
+        columns, shown = _short_names(differences[:most])
+        tables.show_report(columns, shown, alt="Paired differences", is_real=lambda row: row.is_real, narrow=True)
+        if said := paired_over(table, [row for row in differences if not row.is_interaction]):
+            layout.note(said)
     else:
         layout.note(
             "A difference needs two settings with seeds, prompts, opponent and gold reward in common; "
@@ -48,12 +49,17 @@ def show_differences_table(
         layout.note(f"{reason.capitalize()}: no paired difference is shown{offer}.")
 
 
-def _short_names(rows: Sequence[DifferenceRow]) -> list[DifferenceRow]:
-    """Long names of one reference, which stands above the table, need not stand in every line."""
-    plain = [row for row in rows if not row.is_interaction]
-    if len({row.second for row in plain}) > 1 or all(len(row.label) <= LONG_NAME for row in rows):
-        return list(rows)
-    return [row if row.is_interaction else replace(row, label=f"{row.first_label} − …") for row in rows]
+def _short_names(
+    rows: Sequence[DifferenceRow],
+) -> tuple[tuple[report_columns.Column, ...], list[DifferenceRow]]:
+    """Columns and rows. Long names of one reference, which stands above the table, need not stand in every line."""
+    columns = report_columns.DIFFERENCE
+    if any(row.is_interaction for row in rows) or len({row.second for row in rows}) > 1:
+        return columns, list(rows)
+    if all(len(row.label) <= LONG_NAME for row in rows):
+        return columns, list(rows)
+    first = replace(columns[0], heading=LESS_REFERENCE)
+    return (first, *columns[1:]), [replace(row, label=row.first_label) for row in rows]
 
 
 def show_gra_table(table: Sequence[GraRow], configs: Sequence[RunConfig], most: int) -> None:

@@ -67,6 +67,12 @@ def all_fields() -> Mapping[str, Field]:
     return {**own, **fields_of_run()}
 
 
+def name_of(path: str) -> str:
+    """What the form calls a field of the configuration: its label, or its dotted name where it has no widget."""
+    field = fields_of_run().get(path)
+    return field.label if field is not None else path
+
+
 def fields_on(place: str) -> list[Field]:
     """The fields that are declared to stand there."""
     return [all_fields()[name] for name, one in DECLARED.items() if one.place == place]

@@ -10,6 +10,7 @@ import streamlit as st
 from app import allowed, untrusted
 from app.components.form.beside.changes import show_changes
 from app.components.form.beside.repeats import ask, page_of, question_of
+from app.components.form.fields import name_of
 from app.components.form.form import Form
 from app.components.form.session import Queued, queued_here
 from app.components.form.show_form import CheckedForm
@@ -60,7 +61,7 @@ def show_plan(form: Form, checked: CheckedForm) -> None:
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
             reason = (
-                f"Correct {untrusted.label(error.field)} first."
+                f"Correct {untrusted.label(name_of(error.field))} first."
                 if isinstance(error, ConfigError)
                 else "The plan has a problem."
             )
@@ -104,7 +105,7 @@ def _figures(form: CheckedForm) -> Plan:
         ("runs", f"{len(configs):,}"),
         ("stages to do", f"{plan.stages_new:,}"),
         ("stages reused", f"{plan.stages_reused:,}"),
-        ("time, about", plan_words.about(plan.wall_seconds) if plan.stages_new else "none"),
+        ("time, about", plan_words.about(plan.wall_seconds) if plan.stages_left else "none"),
         ("GPU-hours", _gpu_hours(plan)),
         ("memory, about", plan_words.memory(plan)),
         ("human labels", "unknown" if plan.human_labels is None else f"{plan.human_labels:,}"),

@@ -13,7 +13,7 @@ from app import untrusted
 from app.components.form.beside.annotator_words import overlap, provenance
 from app.components.form.declared import PARTS, SWITCHED
 from app.components.form.field_values import of_widget
-from app.components.form.fields import Field, fields_of_part
+from app.components.form.fields import Field, fields_of_part, name_of
 from app.components.form.form import Form
 from app.components.form.session import take_from, view
 from app.components.frame import layout
@@ -78,7 +78,7 @@ class FormWidgets:
             if slot is None:
                 left.append(f"{path} {sentence}")
             else:
-                slot.caption(f":red[{untrusted.label(f'{path} {sentence}', 400)}]")
+                slot.caption(f":red[{untrusted.label(f'{name_of(path)} {sentence}', 400)}]")
         return left
 
     def _problem_line(self, path: str) -> None:

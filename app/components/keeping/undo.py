@@ -36,6 +36,11 @@ def remember(sentence: str, undo: Undo | None) -> None:
     st.session_state[LAST] = Last(sentence, undo)
 
 
+def is_said() -> bool:
+    """Whether something stands there."""
+    return LAST in st.session_state
+
+
 def show_last(place: str) -> None:
     """One quiet line: what was done, and Undo. `place`: the page, for the names of its buttons."""
     last: Last | None = st.session_state.get(LAST)

@@ -7,7 +7,7 @@ import streamlit as st
 from app.components.frame import layout
 from app.components.keeping.deletion import ask_deletion
 from app.components.keeping.marks import edit_name, edit_note, edit_tags, kept
-from app.components.keeping.undo import act, show_last
+from app.components.keeping.undo import act, is_said, show_last
 from app.components.runs import ticks
 from db.records.keeping import KeptRun
 from db.status import CANCELLED, FAILED, LIVE
@@ -15,21 +15,25 @@ from workers.api import keeping
 from workers.api.people.access import Role, why_not
 
 PLACE = "bulk"
+HINT = "Ticked lines can be tagged, renamed, pinned, archived or deleted here."
 
 
-def show_bulk(runs: Sequence[KeptRun], *, paused: bool) -> None:
-    """Verbs for these runs, none where none is ticked; what was done last stands there in any case."""
-    if runs and (why := why_not(Role.RUNNER)):
-        layout.note(why)
-    elif runs:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="bulk_bar"):
+def show_bulk(runs: Sequence[KeptRun], *, paused: bool, hint: bool) -> None:
+    """Verbs for these runs; where none is ticked their place is kept, so that the first tick moves no line from under
+    the pointer, and a `hint` says what it is for. What was done last stands there in any case."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="bulk_bar"):
+        if runs and (why := why_not(Role.RUNNER)):
+            layout.note(why)
+        elif runs:
             _marks(runs)
             _switches(runs)
             _queue(runs)
             _delete(runs)
+        elif hint and not is_said():
+            st.caption(HINT, width="content")
+        show_last(PLACE)
     if paused:
         layout.note("The queue is paused: no stage is started until it is resumed on the System page.")
-    show_last(PLACE)
 
 
 def _marks(runs: Sequence[KeptRun]) -> None:

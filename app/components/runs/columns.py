@@ -1,6 +1,6 @@
 """The columns of the list: those that it always knows, and any field of a configuration or figure of a stage. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app import untrusted
@@ -21,6 +21,7 @@ class Column:
     help: str = ""
     figures: bool = False
     down: bool = False  # whether the largest come first at the first click
+    widest: int = 0  # px that it may grow to for what stands in it; 0: it is as wide as it is
 
 
 def _column(key: str, width: int, order: str = "", label: str = "", **more: object) -> Column:
@@ -34,7 +35,7 @@ BUILT_IN: Mapping[str, Column] = {
     one.key: one
     for one in (
         _column(
-            "setting", 158,
+            "setting", 158, widest=210,  # with which GRA is in sight on a phone
             help="Method and objective, and what else tells the settings of this list apart.",
         ),
         _column(
@@ -51,11 +52,11 @@ BUILT_IN: Mapping[str, Column] = {
             "kl", 42, KL, "KL", figures=True,
             help="How far the aligned model moved from the SFT model, in nats per answer.",
         ),
-        _column("models", 98, help="Weak annotator and strong policy."),
-        _column("data", 92, help="Dataset, and the share of its pairs whose human labels are used."),
-        _column("name", 96, help="As it was called when it was queued, or renamed."),
-        _column("runs", 56, NEWEST, down=True, help="The numbers of the runs."),
-        _column("seeds", 56, down=True, help="The same setting with other random numbers."),
+        _column("models", 98, widest=150, help="Weak annotator and strong policy."),
+        _column("data", 92, widest=150, help="Dataset, and the share of its pairs whose human labels are used."),
+        _column("name", 60, widest=150, help="As it was called when it was queued, or renamed."),
+        _column("runs", 56, NEWEST, down=True, widest=120, help="The numbers of the runs."),
+        _column("seeds", 56, down=True, widest=120, help="The same setting with other random numbers."),
         _column("updated", 66, down=True, help="Since it ended; of one that has not, since it began or was queued."),
         _column("owner", 92, help="Who queued it; a dash where everybody may change it who may queue runs."),
         _column(
@@ -85,6 +86,7 @@ SHORT: Mapping[str, str] = {
 ALSO: Mapping[str, str] = {GRA: "gra", KL: "kl"}  # figures that are a column already
 FIRST = tuple(key for key in SHORT if key not in ALSO)  # of the figures, in a list of what can be chosen
 WIDTH = 92
+PER_CHARACTER, PADDING = 5.7, 18  # px of the list's letters, and of the paper beside them
 
 
 def column(key: str) -> Column:
@@ -97,6 +99,12 @@ def column(key: str) -> Column:
         key=key, label=untrusted.plain(SHORT.get(key, key), 40), width=WIDTH, order=key, help=_help(key),
         figures=True, down=figure,
     )  # fmt: skip
+
+
+def width_for(column: Column, texts: Iterable[str]) -> int:
+    """Pixels of a column in which these stand: wide enough to read the longest, within its bounds."""
+    wanted = round(PER_CHARACTER * max(map(len, texts), default=0)) + PADDING
+    return max(column.width, min(wanted, column.widest))
 
 
 def is_figure(key: str) -> bool:

@@ -10,7 +10,7 @@ from app.components.frame import layout
 from app.components.frame.address import RunsView
 from app.components.runs import table as runs_table
 from app.components.runs import ticks
-from app.components.runs.columns import Column, sorted_by
+from app.components.runs.columns import Column, sorted_by, width_for
 from app.components.runs.table import Line
 
 UP, DOWN = " ↑", " ↓"
@@ -40,7 +40,7 @@ def show_grid(table: Sequence[Line], shown: Sequence[Column], sort: str) -> Line
         on_select=partial(_selected, key, [line.run_ids for line in table], shown),
         selection_mode=["multi-row", "single-column"],
         selection_default={"selection": {"rows": chosen, "columns": []}},
-        column_config=_columns(button, shown, sort),
+        column_config=_columns(button, table, shown, sort),
         alt="Runs",
     )
     pressed = st.session_state.get(button)
@@ -85,12 +85,12 @@ def _selected(key: str, lines: Sequence[Sequence[int]], shown: Sequence[Column])
         draw_anew()  # another line has the same runs
 
 
-def _columns(button: str, shown: Sequence[Column], sort: str) -> dict[str, Any]:
+def _columns(button: str, table: Sequence[Line], shown: Sequence[Column], sort: str) -> dict[str, Any]:
     """Text, and the button that opens a line."""
     texts = {
         column.label: st.column_config.TextColumn(
             column.label + _arrow(column, sort),
-            width=column.width,
+            width=width_for(column, (line.cells.get(column.label, "") for line in table)),
             alignment="right" if column.figures else "left",
             help=column.help or None,
         )

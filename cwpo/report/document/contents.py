@@ -18,9 +18,10 @@ from cwpo.report.columns import Column, Place
 from cwpo.report.document.meanings import GRA_IN_WORDS, glossary
 from cwpo.report.document.parts import Block, Document, Heading, Paragraph, Part, Sheet
 from cwpo.report.document.pictures import difference_picture, distance_picture, gra_picture
-from cwpo.report.gra_terms import difference_notes, judge_of, table_notes, terms
+from cwpo.report.gra_terms import difference_notes, judge_of, seeds_each, table_notes, terms
 from cwpo.report.numbers import NOTHING
 from cwpo.report.tables import Table
+from cwpo.report.under_table import paired_over
 from cwpo.report.verdict import Verdict
 
 OF_A_RUN = ("name", "seed", "execution")
@@ -76,8 +77,7 @@ def document_of(found: Compared, *, title: str, made_at: datetime) -> Document:
 
 
 def _subtitle(found: Compared, settings: int) -> str:
-    seeds = len({run.seed for run in found.runs})
-    words = [f"{settings} {'setting' if settings == 1 else 'settings'}", f"{seeds} {'seed' if seeds == 1 else 'seeds'}"]
+    words = [f"{settings} {'setting' if settings == 1 else 'settings'}", seeds_each(found.runs)]
     known = [run for run in found.runs if run.id in found.configs]
     datasets = {found.configs[run.id].data.dataset for run in known}
     words += [next(iter(datasets))] if len(datasets) == 1 else []
@@ -92,12 +92,12 @@ def _results(found: Compared) -> list[Part]:
     parts.append(_sheet("GRA and what stands beside it", columns, "main", found.table, _notes(found.table)))
     parts.append(difference_picture(found.differences))
     if found.differences:
+        plain = [row for row in found.differences if not row.is_interaction]
+        notes = [difference_notes(found.runs, found.configs)[0], paired_over(found.table, plain)]
         parts.append(
             Sheet(
                 title="Differences",
-                table=report_columns.cells(
-                    report_columns.DIFFERENCE, found.differences, difference_notes(found.runs, found.configs)[:1]
-                ),
+                table=report_columns.cells(report_columns.DIFFERENCE, found.differences, tuple(filter(None, notes))),
                 strong=frozenset(place for place, row in enumerate(found.differences) if row.is_real),
             )
         )

@@ -49,8 +49,12 @@ TOP = {"method": "top:30"}
         )),
         ({"align": {"lr": 1e-3}}, ("Top 30 % · lr 0.0003", "Top 30 % · lr 0.001")),
         ({"annotator": {"early_stopping": True}}, (
-            "Top 30 % · annotator.early_stopping no", "Top 30 % · annotator.early_stopping yes",
+            "Top 30 % · annotator early stopping no", "Top 30 % · annotator early stopping yes",
         )),
+        ({"align": {"warmup_steps": 5}}, ("Top 30 % · warmup steps 0", "Top 30 % · warmup steps 5")),
+        ({"sft": {"warmup_steps": 5}}, ("Top 30 % · SFT warmup steps 0", "Top 30 % · SFT warmup steps 5")),
+        ({"seeds": {"split": 3}}, ("Top 30 %", "Top 30 % · split seed 3")),
+        ({"evaluation": {"samples": 3}}, ("Top 30 % · evaluation samples 2", "Top 30 % · evaluation samples 3")),
         ({"align": {"beta": 0.25}}, ("Top 30 % · β 0.5", "Top 30 % · β 0.25")),
     ],
 )  # fmt: skip
@@ -71,7 +75,7 @@ def test_a_name_says_no_more_than_it_takes_where_much_differs() -> None:
     hub = {"method": "cw", "data": {"dataset": "tldr"}}
     assert labels_of({"method": "cw"}, hub) == ["CW · Sandbox", "CW · Reddit TL;DR"]
     revisions = [merged(hub, {"data": {"revision": revision * 40}}) for revision in "ab"]
-    assert labels_of(*revisions) == [f"CW · data.revision {revision * 24}" for revision in "ab"]
+    assert labels_of(*revisions) == [f"CW · revision {revision * 24}" for revision in "ab"]
 
 
 def test_what_nothing_says_is_numbered() -> None:

@@ -27,6 +27,14 @@ HUB: Mapping[str, Any] = {
 }
 
 
+def test_settings_of_different_seeds_say_how_many_each_has() -> None:
+    six, two = runs_of("cw", seeds=6), [replace(run, group_key="other") for run in runs_of("weak", seeds=2)]
+    assert gra_terms.seeds_each([]) == ""
+    assert gra_terms.seeds_each(six) == "6 seeds"
+    assert gra_terms.seeds_each(six[:1]) == "1 seed"
+    assert gra_terms.seeds_each([*six, *two]) == "2–6 seeds a setting"
+
+
 def config(base: Mapping[str, Any], *, seed: int = 0, **evaluation: Any) -> RunConfig:
     return RunConfig.parse(merged(base, {"seed": seed, "evaluation": evaluation}))
 

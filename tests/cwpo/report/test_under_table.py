@@ -12,6 +12,7 @@ from cwpo.report.under_table import (
     expected_of_losses,
     held_by_intervals,
     late_seeds,
+    paired_over,
     under_table,
 )  # fmt: skip
 
@@ -50,6 +51,37 @@ def test_every_run_of_the_settings_is_counted_once() -> None:
         "All seeds were queued before a result was there."
     )
     assert under_table([], [], 0) == ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pooled:
+    group_key: str
+    n_seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    first: str
+    n_seeds: int
+    second: str = "weak"
+    estimate: float | None = 0.01
+
+    @property
+    def first_label(self) -> str:
+        return self.first.upper()
+
+
+def test_a_difference_over_fewer_seeds_than_its_settings_have_says_so() -> None:
+    """Weak has six seeds, CW six and two: the difference of the two GRAs is not the paired one."""
+    settings = [
+        Pooled(group_key="weak", n_seeds=6),
+        Pooled(group_key="cw", n_seeds=6),
+        Pooled(group_key="new", n_seeds=2),
+    ]
+    whole, few = Paired(first="cw", n_seeds=6), Paired(first="new", n_seeds=1)
+    assert paired_over(settings, [whole]) == ""
+    assert paired_over(settings, [whole, few]).endswith("need not be that of their two GRAs: NEW over 1.")
+    assert paired_over(settings, [Paired(first="new", n_seeds=0, estimate=None)]) == ""
 
 
 def test_seeds_that_were_queued_after_a_result_are_named() -> None:

@@ -183,6 +183,20 @@ def test_another_model_or_device_was_not_measured() -> None:
     assert "evaluation" not in moved.unmeasured  # light work is the same everywhere
 
 
+def test_work_that_other_runs_have_queued_is_waited_for_and_said() -> None:
+    """Nothing of it is new, and its time is not none: the tiles and the sentence say the same."""
+    measured = known(*measured_run(1.0))
+    stages = [spec.fingerprint for spec in build(RunConfig.parse(BASE)).values()]
+    queued = planned({}, dataclasses.replace(measured, status=dict.fromkeys(stages, "queued")))
+    assert (queued.stages_new, queued.stages_left) == (0, len(stages))
+    assert queued.wall_seconds == pytest.approx(7)
+    assert "13 s on CPU, 2 workers alive, all of it queued for other runs." in words.time_sentence(queued)
+    some = planned({}, dataclasses.replace(measured, status={stages[0]: "queued"}))
+    assert ", what other runs have queued included." in words.time_sentence(some)
+    done = planned({}, dataclasses.replace(measured, status=dict.fromkeys(stages, "done")))
+    assert (done.stages_left, words.time_sentence(done)) == (0, "Nothing is left to compute.")
+
+
 def test_work_is_split_by_device_and_divided_by_its_workers() -> None:
     """A run's longest chain: data, annotator, labels, align, samples, scores, evaluation; 13 stages of 1 s in all."""
     one = planned({}, known(*measured_run(1.0)))
