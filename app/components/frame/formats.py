@@ -43,8 +43,11 @@ def models(annotator: str | None, policy: str) -> str:
 
 
 def seeds(values: tuple[int, ...]) -> str:
-    """0–3 for an unbroken row, else a list."""
-    ordered = sorted(set(values))
-    if len(ordered) > 2 and ordered == list(range(ordered[0], ordered[-1] + 1)):
-        return f"{ordered[0]}–{ordered[-1]}"
-    return ", ".join(str(value) for value in ordered)
+    """0–3, 7, 8: an unbroken row of three and more by its ends."""
+    rows: list[list[int]] = []
+    for value in sorted(set(values)):
+        if rows and value == rows[-1][-1] + 1:
+            rows[-1].append(value)
+        else:
+            rows.append([value])
+    return ", ".join(f"{row[0]}–{row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows)

@@ -46,13 +46,13 @@ def _marks(runs: Sequence[KeptRun]) -> None:
 
 def _switches(runs: Sequence[KeptRun]) -> None:
     loose = [run.id for run in runs if not run.pinned]
-    _verb("Pin" if loose else "Unpin", loose or _ids(runs))
+    _verb("Pin" if loose else "Unpin", loose or _ids(runs), place="pin")
     shown = [run.id for run in runs if not run.archived and run.status not in LIVE]
     hidden = [run.id for run in runs if run.archived]
     if hidden and not shown:
-        _verb("Restore", hidden)
+        _verb("Restore", hidden, place="archive")
     else:
-        _verb("Archive", shown, "Only finished runs are archived: cancel first.")
+        _verb("Archive", shown, "Only finished runs are archived: cancel first.", place="archive")
 
 
 def _queue(runs: Sequence[KeptRun]) -> None:
@@ -60,10 +60,10 @@ def _queue(runs: Sequence[KeptRun]) -> None:
     going = [run.id for run in runs if run.status in LIVE and not run.paused]
     stopped = [run.id for run in runs if run.status in (FAILED, CANCELLED)]
     if live:
-        _verb("Pause" if going else "Resume", going or live)
-        _verb("Cancel", live)
+        _verb("Pause" if going else "Resume", going or live, place="pause")
+        _verb("Cancel", live, place="cancel")
     if stopped:
-        _verb("Retry", stopped)
+        _verb("Retry", stopped, place="retry")
 
 
 def _delete(runs: Sequence[KeptRun]) -> None:
@@ -76,10 +76,11 @@ def _delete(runs: Sequence[KeptRun]) -> None:
                 st.rerun()
 
 
-def _verb(label: str, run_ids: Collection[int], reason: str = "") -> None:
-    """A button for those of the ticked runs that it concerns; off, with a reason, where there is none."""
+def _verb(label: str, run_ids: Collection[int], reason: str = "", *, place: str) -> None:
+    """A button for those of the ticked runs that it concerns; off, with a reason, where there is none. A verb and what
+    undoes it are one button in one `place`: the browser would at times keep the other beside it."""
     st.button(
-        label, key=f"bulk_{label.lower()}_them", disabled=not run_ids, help=None if run_ids else reason or None,
+        label, key=f"bulk_{place}_them", disabled=not run_ids, help=None if run_ids else reason or None,
         on_click=_do, args=(label, tuple(run_ids)),
     )  # fmt: skip
 
