@@ -63,6 +63,30 @@ def test_more_runs_than_an_address_names_are_refused_as_a_whole() -> None:
     assert "ticked" not in page.query_params
 
 
+def test_a_tag_that_comes_twice_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drawing that is cut short leaves the change of the field unseen, and it comes again with the next one."""
+    given: list[object] = []
+
+    def retag(*asked: object) -> keeping.Done:
+        given.append(asked)
+        return keeping.Done(sentence="Tagged.", run_ids=(1,))
+
+    monkeypatch.setattr(keeping, "retag", retag)
+
+    def twice() -> None:
+        import streamlit as st
+
+        from app.components.keeping import marks
+
+        st.session_state["field"] = ["mine"]
+        marks._retag("field", (1,), (), 0)
+        marks._retag("field", (1,), (), 0)
+
+    page = AppTest.from_function(twice, default_timeout=300).run()
+    assert not page.exception
+    assert given == [((1,), ["mine"], [])]
+
+
 def test_runs_that_are_gone_are_not_ticked(computed: Computed) -> None:
     """An address may name them still: one that was kept, or that of a window in which they were not deleted."""
     page = visit("runs", ticked=f"{computed.sweep[0]}-{computed.sweep[1]},999990-999999")

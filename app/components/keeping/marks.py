@@ -13,6 +13,7 @@ from db.records.keeping import KeptRun
 from workers.api import keeping
 
 NOTE_SHOWN = 400  # characters beside a run
+TRIED = "tags_tried"  # how often tags were changed here: each time the field is another one
 
 
 def kept(run_ids: Sequence[int]) -> list[KeptRun]:
@@ -39,10 +40,11 @@ def edit_tags(runs: Sequence[KeptRun], place: str, why: str = "") -> None:
     common = sorted(set.intersection(*(set(run.tags) for run in runs)))
     with results.reading() as session:
         known = [one.tag for one in queries.all_tags(session)]
-    key = f"{place}_tags_{_place_of(runs)}_{hash(tuple(common))}"
+    tried = st.session_state.get(TRIED, 0)
+    key = f"{place}_tags_{_place_of(runs)}_{hash(tuple(common))}_{tried}"
     st.multiselect(
         "Tags", [*dict.fromkeys([*common, *known])], default=common, key=key, accept_new_options=True,
-        on_change=_retag, args=(key, _ids(runs), tuple(common)), format_func=untrusted.plain,
+        on_change=_retag, args=(key, _ids(runs), tuple(common), tried), format_func=untrusted.plain,
         placeholder="Type a tag and press Enter", wrap=True, disabled=bool(why),
         help=why or "Tags are words of yours to find runs by; the list of runs can be filtered by them.",
     )  # fmt: skip
@@ -75,12 +77,16 @@ def _common(texts: Sequence[str]) -> tuple[str, bool]:
     return "" if differ else texts[0], differ
 
 
-def _retag(key: str, run_ids: tuple[int, ...], before: tuple[str, ...]) -> None:
+def _retag(key: str, run_ids: tuple[int, ...], before: tuple[str, ...], tried: int) -> None:
+    """Once, although a change comes again where the drawing that it asked for was cut short. The field is another one
+    afterwards: a tag that could not be kept is not shown as if it were."""
+    if st.session_state.get(TRIED, 0) != tried:
+        return
     now = list(dict.fromkeys(st.session_state[key]))
     add, remove = [tag for tag in now if tag not in before], [tag for tag in before if tag not in now]
     if add or remove:
         act(lambda: keeping.retag(run_ids, add, remove))
-        st.session_state.pop(key, None)  # a tag that could not be kept is not shown as if it were
+        st.session_state[TRIED] = tried + 1
 
 
 def _note(key: str, run_ids: tuple[int, ...]) -> None:
