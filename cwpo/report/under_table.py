@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.config import catalog
 from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig
@@ -69,37 +70,14 @@ def under_table(shown: Sequence[Planned], others: Sequence[Planned], comparisons
     return f"{words} {_late(every)}".strip()
 
 
-class Pooled(Protocol):
-    """A setting and its seeds; cwpo.compare.gra.GraRow has it."""
-
-    @property
-    def group_key(self) -> str: ...
-    @property
-    def n_seeds(self) -> int: ...
-
-
-class Paired(Protocol):
-    """A difference and the seeds that it was paired over; cwpo.compare.gra.DifferenceRow has it."""
-
-    @property
-    def first(self) -> str: ...
-    @property
-    def second(self) -> str: ...
-    @property
-    def first_label(self) -> str: ...
-    @property
-    def estimate(self) -> float | None: ...
-    @property
-    def n_seeds(self) -> int: ...
-
-
-def paired_over(settings: Sequence[Pooled], differences: Sequence[Paired]) -> str:
+def paired_over(settings: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> str:
     """Why a difference need not be that of the two GRAs beside it: it is over the seeds that both settings have.
-    Empty where each of them has the seeds of the other."""
+    Empty where each of them has the seeds of the other, and of interactions."""
     seeds = {row.group_key: row.n_seeds for row in settings}
     fewer = [
         row for row in differences
-        if row.estimate is not None and row.n_seeds < max(seeds.get(row.first, 0), seeds.get(row.second, 0))
+        if row.estimate is not None and not row.is_interaction
+        and row.n_seeds < max(seeds.get(row.first, 0), seeds.get(row.second, 0))
     ]  # fmt: skip
     if not fewer:
         return ""

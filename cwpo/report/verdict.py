@@ -175,7 +175,7 @@ def _least(rows: Sequence[DifferenceRow]) -> str:
     if not found:
         return ""
     low, high = number(100 * min(found), 1), number(100 * max(found), 1)
-    aside = "" if several else ", what seeds move aside"
+    aside = "" if several else ", what seeds move not counted"
     return f"; the smallest that could be found is {low if low == high else f'{low} to {high}'} points{aside}"
 
 

@@ -36,7 +36,7 @@ def show_differences_table(
     if differences:
         columns, shown = _short_names(differences[:most])
         tables.show_report(columns, shown, alt="Paired differences", is_real=lambda row: row.is_real, narrow=True)
-        if said := paired_over(table, [row for row in differences if not row.is_interaction]):
+        if said := paired_over(table, differences):
             layout.note(said)
     else:
         layout.note(

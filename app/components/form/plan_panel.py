@@ -8,9 +8,8 @@ from typing import Literal
 import streamlit as st
 
 from app import allowed, untrusted
-from app.components.form.beside.changes import show_changes
+from app.components.form.beside.changes import label_of, show_changes
 from app.components.form.beside.repeats import ask, page_of, question_of
-from app.components.form.fields import name_of
 from app.components.form.form import Form
 from app.components.form.session import Queued, queued_here
 from app.components.form.show_form import CheckedForm
@@ -61,7 +60,7 @@ def show_plan(form: Form, checked: CheckedForm) -> None:
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
             reason = (
-                f"Correct {untrusted.label(name_of(error.field))} first."
+                f"Correct {untrusted.label(label_of(error.field))} first."
                 if isinstance(error, ConfigError)
                 else "The plan has a problem."
             )

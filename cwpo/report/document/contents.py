@@ -92,8 +92,7 @@ def _results(found: Compared) -> list[Part]:
     parts.append(_sheet("GRA and what stands beside it", columns, "main", found.table, _notes(found.table)))
     parts.append(difference_picture(found.differences))
     if found.differences:
-        plain = [row for row in found.differences if not row.is_interaction]
-        notes = [difference_notes(found.runs, found.configs)[0], paired_over(found.table, plain)]
+        notes = [difference_notes(found.runs, found.configs)[0], paired_over(found.table, found.differences)]
         parts.append(
             Sheet(
                 title="Differences",

@@ -1,6 +1,6 @@
 """The lines under a table: runs planned, failed, left out, and seeds that were added after a look."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from benchmarks import rule
@@ -15,6 +15,7 @@ from cwpo.report.under_table import (
     paired_over,
     under_table,
 )  # fmt: skip
+from tests.cwpo.report.test_verdict import minus_human, row_of
 
 START = datetime(2026, 1, 1)
 
@@ -53,35 +54,14 @@ def test_every_run_of_the_settings_is_counted_once() -> None:
     assert under_table([], [], 0) == ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pooled:
-    group_key: str
-    n_seeds: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Paired:
-    first: str
-    n_seeds: int
-    second: str = "weak"
-    estimate: float | None = 0.01
-
-    @property
-    def first_label(self) -> str:
-        return self.first.upper()
-
-
 def test_a_difference_over_fewer_seeds_than_its_settings_have_says_so() -> None:
-    """Weak has six seeds, CW six and two: the difference of the two GRAs is not the paired one."""
-    settings = [
-        Pooled(group_key="weak", n_seeds=6),
-        Pooled(group_key="cw", n_seeds=6),
-        Pooled(group_key="new", n_seeds=2),
-    ]
-    whole, few = Paired(first="cw", n_seeds=6), Paired(first="new", n_seeds=1)
+    """Human has six seeds, CW six and two: the difference of the two GRAs is not the paired one."""
+    settings = [row_of("cw", key=key, n_seeds=seeds) for key, seeds in (("human", 6), ("CW", 6), ("New", 2))]
+    whole, few = (minus_human(label, 0.01, 0.02, 0.5, n_seeds=seeds) for label, seeds in (("CW", 6), ("New", 1)))
     assert paired_over(settings, [whole]) == ""
-    assert paired_over(settings, [whole, few]).endswith("need not be that of their two GRAs: NEW over 1.")
-    assert paired_over(settings, [Paired(first="new", n_seeds=0, estimate=None)]) == ""
+    assert paired_over(settings, [whole, few]).endswith("need not be that of their two GRAs: New over 1.")
+    assert paired_over(settings, [replace(few, estimate=None)]) == ""
+    assert paired_over(settings, [replace(few, less_first="CW", less_second="human")]) == ""
 
 
 def test_seeds_that_were_queued_after_a_result_are_named() -> None:
