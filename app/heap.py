@@ -1,5 +1,6 @@
 """The memory of the web process: what pages need is loaded behind the first one and is no garbage, garbage is looked
-for now and then, and what nothing holds goes back to the system."""
+for now and then, and what nothing holds goes back to the system. How its C library keeps memory is said where it is
+started (workers/cli/launch/web.py)."""
 
 import ctypes
 import gc
@@ -11,11 +12,7 @@ from collections.abc import Callable
 
 from streamlit import config
 
-EVERY = 10.0  # seconds between two searches for garbage, while pages are drawn
-# Of glibc's mallopt. One thread computes at a time, and each heap keeps gaps of its own; what is large has a place of
-# its own outside of the heaps, however large what was there before, and leaves no gap in them.
-M_ARENA_MAX, HEAPS = -8, 2
-M_MMAP_THRESHOLD, LARGE = -3, 256 * 1024  # bytes
+EVERY = 5.0  # seconds between two searches for garbage, while pages are drawn
 PARTS, LATE = "app.components", ("pyarrow.parquet", "scipy.optimize", "scipy.stats")  # loaded when they are asked for
 _drawn = threading.Event()
 
@@ -24,8 +21,6 @@ def tidy() -> None:
     """Of the server, once: a thread looks for garbage. Streamlit would do so behind every run of a page's script, which
     takes longer than most of them and holds up everybody's pages."""
     config.set_option("runner.postScriptGC", False)
-    for name, value in ((M_ARENA_MAX, HEAPS), (M_MMAP_THRESHOLD, LARGE)):
-        _of_the_c_library("mallopt")(name, value)
     threading.Thread(target=_sweep, args=(_drawn, EVERY), name="garbage", daemon=True).start()
 
 
@@ -34,13 +29,13 @@ def settle() -> None:
     _drawn.set()
 
 
-def _of_the_c_library(name: str) -> Callable[..., object]:
-    """What glibc has for its heaps. It keeps one for each of many short threads, and what they leave stays with the
-    process unless it is asked for (malloc_trim); of other C libraries this is left to them."""
+def _trim() -> Callable[[int], object]:
+    """What glibc calls malloc_trim: memory that nothing holds stays with the process unless it is asked for. Of other C
+    libraries this is left to them."""
     try:
-        found: Callable[..., object] = getattr(ctypes.CDLL(None), name)
+        found: Callable[[int], object] = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):
-        return lambda *_: None
+        return lambda _: None
     return found
 
 
@@ -54,7 +49,7 @@ def load_parts() -> None:
 
 def _sweep(drawn: threading.Event, every: float) -> None:
     """After the first page, what is there stays: modules are most of it, and no search goes through them again."""
-    give_back = _of_the_c_library("malloc_trim")
+    give_back = _trim()
     drawn.wait()
     load_parts()
     drawn.clear()

@@ -45,7 +45,7 @@ _SERVER_NOTICES = {
 # Each connection fills a cache of its own and keeps it while it waits in the pool: so few wait, the last one that was
 # used is the next, and none keeps much. The file is in the system's cache besides: with 2, 4, 8 and 16 MB here a page
 # of examples out of a million pairs takes the same time.
-READ_CACHE_KB = 4_096
+READ_CACHE_KB = 2_048
 READERS_KEPT = 2
 # One transaction never holds the writer for longer than this many rows take.
 BATCH_ROWS = 5_000

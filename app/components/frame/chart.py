@@ -12,7 +12,7 @@ from app.charts.frame import LOOKS, modebar
 from app.components.frame.export import chart_format
 from app.components.frame.layout import look, note, small
 
-KEPT = 48  # figures; a run that goes on draws new ones all the time
+KEPT = 24  # figures; a run that goes on draws new ones all the time
 
 
 def show_chart(

@@ -14,6 +14,9 @@ from workers.access.start_token import token_of
 from workers.machine.paths import ROOT, home
 
 LOCAL = "127.0.0.1"
+# Of glibc, which reads them when a process starts. One thread computes at a time, and each heap would keep gaps of its
+# own; what is large has a place outside of the heap, however large what was there before, and leaves no gap in it.
+HEAP = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(256 * 1024)}
 
 
 def prefix() -> str:
@@ -31,8 +34,9 @@ def command(address: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """What the server is told. It believes nobody about where connections come from."""
-    return for_child(FORWARDED_ALLOW_IPS="")
+    """What the server is told. It believes nobody about where connections come from; how it keeps memory is the
+    user's choice where there is one."""
+    return HEAP | for_child(FORWARDED_ALLOW_IPS="")
 
 
 def link(base: Path, web_url: str) -> str:
