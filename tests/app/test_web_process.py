@@ -40,6 +40,29 @@ def test_what_every_page_needs_is_loaded_behind_the_first_one_and_is_no_torch() 
     assert json.loads(done.stdout.splitlines()[-1]) == [True, [], []]
 
 
+def test_threads_of_the_server_have_one_heap_unless_somebody_chose() -> None:
+    """malloc_info of the C library, while eight threads hold memory that they asked for at one time."""
+    script = (
+        "import ctypes, threading\nlibc = ctypes.CDLL(None)\nlibc.fdopen.restype = ctypes.c_void_p\n"
+        "libc.malloc.restype = ctypes.c_void_p\nout = ctypes.c_void_p(libc.fdopen(1, b'w'))\n"
+        "here, told = threading.Barrier(9), threading.Event()\n"
+        "def hold():\n    here.wait()\n    libc.malloc(5000)\n    here.wait()\n    told.wait()\n"
+        "for _ in range(8):\n    threading.Thread(target=hold).start()\n"
+        "here.wait(), here.wait(), libc.malloc_info(0, out), libc.fflush(out), told.set()"
+    )
+    heaps = {}
+    for chosen in ({}, {"MALLOC_ARENA_MAX": "3"}):
+        known = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+        asked = "import json; from workers.cli.launch import web; print(json.dumps(web.environment()))"
+        told = subprocess.run(
+            [sys.executable, "-c", asked], cwd=ROOT, env=known | chosen, capture_output=True, check=True
+        ).stdout
+        done = subprocess.run([sys.executable, "-c", script], env=json.loads(told), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        heaps[chosen.get("MALLOC_ARENA_MAX", "")] = done.stdout.count("<heap nr=")
+    assert heaps == {"": 1, "3": 3}
+
+
 def test_what_streamlit_says_of_an_error_is_a_line_of_our_log() -> None:
     """The server has read its settings before the first page is drawn, and with them set up its own handlers."""
     script = (

@@ -16,7 +16,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from app.components.form.declared import methods_of, pairs_of
-from app.components.frame.address import ExamplesView, compact
+from app.components.frame.address import ExamplesView
+from app.components.frame.formats import by_ends
 from app.components.runs.columns import BUILT_IN, width_for
 from app.components.runs.picker import run_name
 from app.components.runs.table import OPEN_WIDTH
@@ -191,8 +192,8 @@ def test_lines_of_one_method_are_told_apart(page: Page, full: Desk) -> None:
     until(page, lambda: len(grid(page)) == len(SETTINGS) + 3)
     wanted = ("setting", "name", "runs", "status")
     lines = {setting: tuple(rest) for setting, *rest in seen(page, lambda: cells(page, wanted))}
-    assert lines["CW · DPO · β 0.5"] == ("steady", compact(full.runs["steady"]), "done")
-    assert lines["CW · DPO · β 0.1"] == ("bold", compact(full.runs["bold"]), "done")
+    assert lines["CW · DPO · β 0.5"] == ("steady", by_ends(full.runs["steady"]), "done")
+    assert lines["CW · DPO · β 0.1"] == ("bold", by_ends(full.runs["bold"]), "done")
     live = full.row(full.live)
     assert live.stages_done < live.stages
     assert lines["CW · IPO"] == ("going on", str(full.live), f"running {live.stages_done}/{live.stages}")

@@ -42,7 +42,7 @@ def models(annotator: str | None, policy: str) -> str:
     return f"{short_name(annotator)} → {short_name(policy)}" if annotator else short_name(policy)
 
 
-def seeds(values: tuple[int, ...]) -> str:
+def by_ends(values: tuple[int, ...]) -> str:
     """0–3, 7, 8: an unbroken row of three and more by its ends."""
     rows: list[list[int]] = []
     for value in sorted(set(values)):

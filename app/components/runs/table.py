@@ -9,9 +9,8 @@ import pandas as pd
 
 from app import untrusted
 from app.charts.frame import Look, in_words
-from app.components.frame.address import compact
 from app.components.frame.export import Exported
-from app.components.frame.formats import ago, counted, dataset_name, models, seeds, share
+from app.components.frame.formats import ago, by_ends, counted, dataset_name, models, share
 from app.components.runs import columns
 from app.components.runs.columns import GRA, KL, Column
 from cwpo.compare.configured_run import Configs, by_setting
@@ -239,7 +238,7 @@ def _value_line(one: ListLine, key: str, *, opened: bool) -> Line:
         "status": _counted_status(one.statuses),
         "GRA, %": f"{100 * gra.mean:.1f}" if gra and gra.mean is not None else NOTHING,
         "95 %": interval(low, high),
-        "seeds": f"{len(one.seeds)} ({seeds(one.seeds)})" if len(one.seeds) < 20 else str(len(one.seeds)),
+        "seeds": f"{len(one.seeds)} ({by_ends(one.seeds)})" if len(one.seeds) < 20 else str(len(one.seeds)),
         "KL": number(kl.mean if kl else None),
         "runs": runs if one.settings < 2 else f"{runs}, {counted(one.settings, 'setting')}",
         "tags": _joined(one.marks),
@@ -262,10 +261,10 @@ def _group_line(group: RunGroup, result: SettingResult | None, *, opened: bool) 
         "status": status_of(group.rows),
         "GRA, %": f"{100 * result.estimate:.1f}" if result else "–",
         "95 %": interval(result.low, result.high) if result else "–",
-        "seeds": ONE_SEED if len(group.seeds) == 1 else f"{len(group.seeds)} ({seeds(group.seeds)})",
+        "seeds": ONE_SEED if len(group.seeds) == 1 else f"{len(group.seeds)} ({by_ends(group.seeds)})",
         "KL": number(result.kl if result else None),
         "updated": ago(max((row.finished_at or row.started_at or row.created_at) for row in group.rows)),
-        "runs": untrusted.plain(compact(group.run_ids), 40),
+        "runs": untrusted.plain(by_ends(group.run_ids), 40),
         "name": untrusted.plain(name, 60),
         "owner": _owners(group.rows),
         "tags": _joined(marks(group.rows)),
