@@ -1,5 +1,6 @@
 """Addresses, transactions, the database's clock, and sentences for what goes wrong."""
 
+import gc
 import sqlite3
 import threading
 import time
@@ -32,6 +33,24 @@ def test_a_tilde_in_an_address_is_the_home_folder(monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     upgrade("sqlite:///~/own/db.sqlite")
     assert (tmp_path / "own" / "db.sqlite").is_file()
+
+
+def test_a_reader_that_asks_for_ever_longer_lists_keeps_no_statement(tmp_path: Path) -> None:
+    """One that names 2,000 ids takes 2 MB, and each number of ids is a statement of its own."""
+    url = embedded_url(tmp_path)
+    upgrade(url)
+    engines = make_engines(url)
+
+    def kept() -> int:
+        gc.collect()
+        return sum(type(one).__name__ == "Statement" and type(one).__module__ == "sqlite3" for one in gc.get_objects())
+
+    with read_scope(engines) as session:
+        before = kept()
+        for number in range(2, 60):
+            assert session.scalars(select(Run.id).where(Run.id.in_(range(number)))).all() == []
+    assert kept() <= before
+    engines.dispose()
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
