@@ -34,6 +34,8 @@ def figures(folder: Path) -> str:
         stored = json.loads(path.read_text())
         if path.stem.startswith("pages-large"):
             sections.append(_pages(stored))
+        if path.stem == "soak":
+            sections.append(_soak(stored))
         lines = list(_section(path.stem, stored.get("summary") or {}))
         if lines:
             sections.append("\n".join([f"### {_title(path.stem)}", "", _said(stored), "", *lines]))
@@ -59,6 +61,19 @@ def _pages(stored: Mapping[str, Any]) -> str:
     ]
     title = f"### Pages over 10,000 runs and 1,000,000 pairs, {stored['database']['kind']}"
     return "\n".join([title, "", f"{said}.", "", *_rows(rows)])
+
+
+def _soak(stored: Mapping[str, Any]) -> str:
+    """The web process under browser sessions on live runs."""
+    found = stored["summary"]
+    units = {"rss_mb": "resident memory, MB", "private_mb": "written by it alone, MB"}
+    rows = [
+        {"": units.get(name, name), "minute 6": found[name][0], "last minute": found[name][1],
+         "growth": f"{found[f'{name}_growth']:.1%}" if name in units else None}
+        for name in (*units, "connections", "sockets", "files", "threads")
+    ]  # fmt: skip
+    said = f"{stored['date']}; {stored['sessions']} browser sessions on live runs for {found['minutes']:.0f} minutes"
+    return "\n".join(["### Soak", "", f"{said}; goal: at most 10 % of growth.", "", *_rows(rows)])
 
 
 def _title(name: str) -> str:
