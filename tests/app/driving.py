@@ -180,13 +180,7 @@ def _click(driver: Driver, at: ElementHandle) -> None:
 
 
 def _unfold(driver: Driver, at: ElementHandle) -> None:
-    """What came up is there at once and filled later. Where the click before has opened it again (see put_away), this
-    one puts it away, and a person presses once more."""
     at.click()
-    with suppress(PlaywrightTimeout):
-        driver.page.locator(CAME_UP).first.wait_for(state="attached", timeout=SOON)
-    if not driver.page.locator(CAME_UP).count():
-        at.click()
     driver.page.locator("[data-testid=stPopoverBody] [data-testid=stElementContainer]").first.wait_for(state="attached")
 
 
